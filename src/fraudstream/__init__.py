@@ -1,0 +1,1 @@
+"""fraudstream: real-time credit card fraud detection on Kafka, Spark, Spark ML and Flask."""

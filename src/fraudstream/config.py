@@ -1,0 +1,92 @@
+"""The settings: frozen, typed, read once (flag, then environment, then `fraudstream.toml`, then default)."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from fraudstream.errors import SettingsError
+from fraudstream.transactions.wire import DEFAULT_MAX_RECORD_BYTES
+
+ENVIRONMENT_PREFIX = "FRAUDSTREAM_"
+SETTINGS_FILE = "fraudstream.toml"
+
+
+def _default_cache() -> Path:
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "fraudstream"
+
+
+class Settings(BaseSettings):
+    """Every setting with its default; each field is also `FRAUDSTREAM_<NAME>` and a key of `fraudstream.toml`."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=ENVIRONMENT_PREFIX, toml_file=SETTINGS_FILE, frozen=True, extra="forbid"
+    )
+
+    bootstrap_servers: str = Field("127.0.0.1:9092", description="Kafka's address, host:port, several with commas.")
+    models: Path = Field(Path("models"), description="Directory of the model artifacts and of `current`.")
+    model: Path = Field(Path("models/current"), description="An artifact or a `current` file to judge with.")
+    checkpoint: Path = Field(Path("checkpoint"), description="Directory of the detector's checkpoint.")
+    database: str = Field("sqlite:///alerts.db", description="SQLAlchemy URL of the alert store.")
+    api: str = Field("http://127.0.0.1:5000", description="The dashboard that the relay posts to.")
+    host: str = Field("127.0.0.1", description="Address that the dashboard binds to.")
+    port: int = Field(5000, ge=0, le=65535, description="Port of the dashboard.")
+    public_hosts: tuple[str, ...] = Field(
+        (), description="Host names, beside its own address, under which the dashboard may be asked (JSON list)."
+    )
+    ingest_token: SecretStr | None = Field(None, description="Token that a relay must present to post.")
+    read_token: SecretStr | None = Field(None, description="Token that a reader of the dashboard must present.")
+    partitions: int = Field(2, ge=1, description="Partitions of the input topic when it is created.")
+    max_record_bytes: int = Field(
+        DEFAULT_MAX_RECORD_BYTES, ge=1024, description="Largest transaction in bytes; larger ones are dead letters."
+    )
+    sample_every: int = Field(256, ge=1, description="One row in so many leaves as a sample (and one a second).")
+    batch_interval: str = Field("5 minutes", description="Checkpoint interval of Real-time Mode.")
+    micro_batch_interval: str = Field("200 milliseconds", description="Trigger interval of micro-batch mode.")
+    driver_memory: str = Field("2g", description="Heap of Spark's JVM.")
+    spark_master: str | None = Field(None, description="Spark master; local with enough slots when not set.")
+    java_home: Path | None = Field(None, description="A Java 17+ to use in place of the one that is found.")
+    cache: Path = Field(default_factory=_default_cache, description="Folder of the fetched jars.")
+    log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="Least level that is logged.")
+    ready_file: Path | None = Field(None, description="File that a service writes once it is ready (used by demo).")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Flags before environment before file; no `.env` and no secrets directory."""
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+
+    @classmethod
+    def load(cls, **flags: Any) -> Self:
+        """Read the settings once; a flag that is None was not given.
+
+        Raises:
+            SettingsError: A value is malformed; names the setting and what it should be.
+        """
+        given = {name: value for name, value in flags.items() if value is not None}
+        try:
+            return cls(**given)
+        except ValidationError as e:
+            first = e.errors()[0]
+            name = ".".join(str(part) for part in first["loc"])
+            raise SettingsError(
+                f"setting {name!r} cannot be used: {first['msg']}",
+                where=f"flag, {ENVIRONMENT_PREFIX}{name.upper()} or {SETTINGS_FILE}",
+                remedy="correct it or leave it out for the default",
+            ) from e

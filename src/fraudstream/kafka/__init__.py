@@ -1,0 +1,1 @@
+"""Kafka itself: our own broker, the topics, the producer. What flows over it is in `transactions/`."""

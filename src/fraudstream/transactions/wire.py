@@ -1,0 +1,110 @@
+"""The names of all that flows: topics, headers, keys of an alert and of an event, and the `event_id` of a row."""
+
+from __future__ import annotations
+
+import hashlib
+from enum import StrEnum
+from typing import Final
+
+
+class Topic(StrEnum):
+    """The topics; the names are a contract with the outside."""
+
+    TRANSACTIONS = "credit_card_transactions"
+    ALERTS = "fraud_alerts"
+    UNSCORABLE = "transactions_unscorable"
+    DEAD_LETTERS = "transactions_dead_letter"
+    EVENTS = "detector_events"
+
+
+OUTPUT_TOPICS: Final = (Topic.ALERTS, Topic.UNSCORABLE, Topic.DEAD_LETTERS, Topic.EVENTS)
+
+DEFAULT_MAX_RECORD_BYTES: Final = 1_048_588
+"""Kafka's own default for `max.message.bytes`: a larger transaction ends as a dead letter."""
+
+OUTPUT_LIMIT_FACTOR: Final = 4
+"""An output record may be this many times the input's limit: JSON escaping at worst doubles a row that is carried twice."""
+
+
+class Outcome(StrEnum):
+    """What became of a record; every acknowledged record ends in exactly one."""
+
+    CLEAR = "clear"
+    ALERT = "alert"
+    UNSCORABLE = "unscorable"
+    DEAD_LETTER = "dead_letter"
+
+
+class Header(StrEnum):
+    """The Kafka headers that fraudstream sets or reads."""
+
+    EVENT_ID = "event_id"
+    SOURCE_ROW = "source_row"
+    ERROR_TOPIC = "__connect.errors.topic"
+    ERROR_PARTITION = "__connect.errors.partition"
+    ERROR_OFFSET = "__connect.errors.offset"
+    ERROR_STAGE = "__connect.errors.stage"
+    ERROR_CLASS = "__connect.errors.exception.class.name"
+    ERROR_MESSAGE = "__connect.errors.exception.message"
+    ERROR_ORIGINAL_BYTES = "__connect.errors.original.bytes"
+
+
+class AlertField(StrEnum):
+    """The keys of an alert (and of an unscorable row, whose `score` is null)."""
+
+    ALERT_ID = "alert_id"
+    TOPIC = "topic"
+    PARTITION = "partition"
+    OFFSET = "offset"
+    SOURCE_ROW = "source_row"
+    PRODUCED_AT = "produced_at"
+    DETECTED_AT = "detected_at"
+    OUTCOME = "outcome"
+    REASON = "reason"
+    SCORE = "score"
+    THRESHOLD = "threshold"
+    MODEL_ID = "model_id"
+    REVISION = "revision"
+    SCHEMA_ID = "schema_id"
+    IMPUTED = "imputed"
+    TRANSACTION = "transaction"
+    TRANSACTION_TEXT = "transaction_text"
+
+
+class EventType(StrEnum):
+    """The kinds of record on `detector_events`, plus `position`, which the relay adds itself."""
+
+    SAMPLE = "sample"
+    QUERY = "query"
+    MODEL = "model"
+    PROGRESS = "progress"
+    POSITION = "position"
+
+
+class EventField(StrEnum):
+    """The keys of an event."""
+
+    EVENT_ID = "event_id"
+    TYPE = "type"
+    AT = "at"
+    MESSAGE = "message"
+    TOPIC = "topic"
+    PARTITION = "partition"
+    OFFSET = "offset"
+    PRODUCED_AT = "produced_at"
+    SCORE = "score"
+    OUTCOME = "outcome"
+    COLUMNS = "columns"
+    POSITIONS = "positions"
+    MODEL_ID = "model_id"
+    REVISION = "revision"
+    THRESHOLD = "threshold"
+
+
+def event_id(run_id: str, fingerprint: str, pass_number: int, row: int) -> str:
+    """The id of one row of one pass of one run: 32 hexadecimal digits.
+
+    A row sent again within a run has the same id; a new run has new ones.
+    """
+    name = f"{run_id}/{fingerprint}/{pass_number}/{row}"
+    return hashlib.blake2b(name.encode(), digest_size=16).hexdigest()
