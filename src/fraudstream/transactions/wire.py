@@ -23,7 +23,14 @@ DEFAULT_MAX_RECORD_BYTES: Final = 1_048_588
 """Kafka's own default for `max.message.bytes`: a larger transaction ends as a dead letter."""
 
 OUTPUT_LIMIT_FACTOR: Final = 4
-"""An output record may be this many times the input's limit: JSON escaping at worst doubles a row that is carried twice."""
+"""An output record may be this many times the input's limit: a row carried twice, once escaped, is three times it."""
+
+_HEADERS_AND_KEYS: Final = 262_144
+
+
+def output_limit(max_record_bytes: int) -> int:
+    """Largest output record in bytes, for the topics' `max.message.bytes` and the sink's `max.request.size`."""
+    return OUTPUT_LIMIT_FACTOR * max_record_bytes + _HEADERS_AND_KEYS
 
 
 class Outcome(StrEnum):
@@ -40,11 +47,11 @@ class Header(StrEnum):
 
     EVENT_ID = "event_id"
     SOURCE_ROW = "source_row"
+    PRODUCED_AT = "produced_at"
     ERROR_TOPIC = "__connect.errors.topic"
     ERROR_PARTITION = "__connect.errors.partition"
     ERROR_OFFSET = "__connect.errors.offset"
     ERROR_STAGE = "__connect.errors.stage"
-    ERROR_CLASS = "__connect.errors.exception.class.name"
     ERROR_MESSAGE = "__connect.errors.exception.message"
     ERROR_ORIGINAL_BYTES = "__connect.errors.original.bytes"
 
@@ -69,6 +76,22 @@ class AlertField(StrEnum):
     IMPUTED = "imputed"
     TRANSACTION = "transaction"
     TRANSACTION_TEXT = "transaction_text"
+
+
+class DeadLetterField(StrEnum):
+    """The keys of a dead letter, as the API takes and gives it."""
+
+    TOPIC = "topic"
+    PARTITION = "partition"
+    OFFSET = "offset"
+    EVENT_ID = "event_id"
+    PRODUCED_AT = "produced_at"
+    DETECTED_AT = "detected_at"
+    REASON = "reason"
+    KEY = "key"
+    PAYLOAD = "payload_base64"
+    HEADERS = "headers"
+    ORIGINAL_BYTES = "original_bytes"
 
 
 class EventType(StrEnum):

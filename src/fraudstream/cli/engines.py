@@ -1,0 +1,49 @@
+"""Java, jars and Spark as the commands need them: found, or fetched with progress shown."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import click
+
+from fraudstream.config import Settings
+from fraudstream.errors import JarsMissing
+from fraudstream.runtime.jars import Jars, fetch_jars, find_jars
+from fraudstream.runtime.java import Java, find_java
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+
+def java_for(settings: Settings) -> Java:
+    """The Java to use."""
+    return find_java(settings.java_home, settings.cache, os.environ)
+
+
+def jars_for(settings: Settings) -> Jars:
+    """The jars in the cache; fetched first where they are not there."""
+    try:
+        return find_jars(settings.cache)
+    except JarsMissing:
+        return fetch_jars(settings.cache, java_for(settings), lambda line: click.echo(line, err=True))
+
+
+@contextmanager
+def batch_spark(settings: Settings, app: str) -> Iterator[SparkSession]:
+    """A Spark session for training or batch scoring, its JVM's own words in a log of the cache."""
+    from fraudstream.runtime.spark import SparkPlan, spark_session
+
+    log = settings.cache / "logs" / f"{app}.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    plan = SparkPlan(
+        app=f"fraudstream {app}",
+        java_home=java_for(settings).home,
+        master=settings.spark_master or "local[2]",
+        memory=settings.driver_memory,
+        log=log,
+    )
+    with spark_session(plan) as spark:
+        yield spark

@@ -1,0 +1,106 @@
+"""Commands of the data scientist: `train`, `score`, `simulate`."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+import orjson
+
+from fraudstream.cli import options
+from fraudstream.cli.engines import batch_spark
+from fraudstream.cli.options import setting
+from fraudstream.config import Settings
+
+ALGORITHMS = ("logistic-regression", "random-forest", "gbt")
+DEFAULT_SEED = 42
+
+
+@click.command()
+@options.data
+@click.option("--label", default=None, help="The label column; found by its name when not given.")
+@click.option(
+    "--algorithm", type=click.Choice(ALGORITHMS), default=ALGORITHMS[0], show_default=True, help="The classifier."
+)
+@click.option(
+    "--legitimate-share",
+    type=click.FloatRange(0, 1, min_open=True),
+    default=1.0,
+    show_default=True,
+    help="Share of the legitimate rows that the CSV holds; each then weighs 1/share, in training and in every figure.",
+)
+@setting("models")
+@click.option("--seed", type=int, default=DEFAULT_SEED, show_default=True, help="Of everything random.")
+@options.as_json
+@setting("driver_memory")
+@setting("java_home")
+def train(
+    data: Path, label: str | None, algorithm: str, legitimate_share: float, seed: int, as_json: bool, **flags: object
+) -> None:
+    """Train a model on a CSV, judge it on its last fifth in time, and put it in force."""
+    from rich.console import Console
+
+    from fraudstream.model.training import as_json as result_as_json
+    from fraudstream.model.training import render, train
+    from fraudstream.transactions.csv_source import open_csv
+
+    settings = Settings.load(**flags)
+    source = open_csv(data)
+    result = train(
+        lambda: batch_spark(settings, "train"),
+        source,
+        label=label,
+        algorithm=algorithm,
+        legitimate_share=legitimate_share,
+        models_dir=settings.models,
+        seed=seed,
+        report=lambda line: click.echo(line, err=True),
+        now=lambda: datetime.now(UTC),
+    )
+    if as_json:
+        click.echo(orjson.dumps(result_as_json(result), option=orjson.OPT_INDENT_2))
+    else:
+        Console().print(render(result))
+
+
+@click.command()
+@options.data
+@click.option("--output", type=click.Path(path_type=Path), required=True, help="The CSV to write.")
+@setting("model")
+@setting("driver_memory")
+@setting("java_home")
+def score(data: Path, output: Path, **flags: object) -> None:
+    """Score each row of a CSV as the stream would: row,outcome,score,threshold."""
+    from fraudstream.model.current import resolve
+    from fraudstream.transactions.csv_source import open_csv
+
+    settings = Settings.load(**flags)
+    artifact, in_force = resolve(settings.model)
+    source = open_csv(data)
+    with batch_spark(settings, "score") as spark:
+        from fraudstream.scoring.batch import score_csv
+        from fraudstream.scoring.load import load_judge
+
+        judge = load_judge(artifact, in_force)
+        scored = score_csv(spark, source, judge, output, max_record_bytes=settings.max_record_bytes)
+    outcomes = ", ".join(f"{count:,} {outcome.value}" for outcome, count in scored.outcomes.most_common())
+    click.echo(f"{scored.rows:,} rows scored by {judge.model_id} at threshold {judge.threshold:.6g}: {outcomes}")
+
+
+@click.command()
+@click.option("--rows", type=click.IntRange(1), required=True, help="Payments to simulate, over two days.")
+@click.option("--seed", type=int, default=DEFAULT_SEED, show_default=True, help="The same seed gives the same bytes.")
+@click.option("--with-ids", is_flag=True, help="Add columns with the ids of card and terminal.")
+@click.option("--output", type=click.Path(path_type=Path), required=True, help="The CSV to write.")
+def simulate(rows: int, seed: int, with_ids: bool, output: Path) -> None:
+    """Write simulated payments in the columns of creditcard.csv, with frauds of several kinds."""
+    from fraudstream.cli.progress import row_progress
+    from fraudstream.transactions.simulator import simulate
+
+    with row_progress("simulating", rows) as report:
+        summary = simulate(rows, seed, output, with_ids=with_ids, report=report)
+    click.echo(f"{summary.rows:,} payments, {summary.frauds:,} of them frauds, in {output}")
+
+
+COMMANDS = (train, score, simulate)

@@ -1,0 +1,35 @@
+"""Options that commands share, each made from its setting, so that its help and default stand in one place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from fraudstream.config import Settings
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def setting(name: str, flag: str | None = None, kind: Any = None) -> Callable[[Function], Function]:
+    """An option for one setting; not given, it is None, and environment, file or default decide."""
+    field = Settings.model_fields[name]
+    default = field.get_default(call_default_factory=True, validated_data={})
+    shown = "" if default in (None, ()) or (isinstance(default, Path) and default.is_absolute()) else f"  [{default}]"
+    flags = (flag or f"--{name.replace('_', '-')}", name)
+    return click.option(*flags, type=kind or _kind(default), default=None, help=f"{field.description}{shown}")
+
+
+def _kind(default: Any) -> Any:
+    if isinstance(default, Path):
+        return click.Path(path_type=Path)
+    return {int: int, float: float}.get(type(default), str)
+
+
+kafka = setting("bootstrap_servers")
+data = click.option(
+    "--data", "data", type=click.Path(path_type=Path), required=True, help="A CSV (also .gz) with a header."
+)
+as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")

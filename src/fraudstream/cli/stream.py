@@ -1,0 +1,194 @@
+"""Commands of the engineer: `broker`, `produce`, `detect`, `relay`, `dashboard`, `demo`."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+
+from fraudstream.cli import options
+from fraudstream.cli.engines import jars_for, java_for
+from fraudstream.cli.models import ALGORITHMS, DEFAULT_SEED
+from fraudstream.cli.options import setting
+from fraudstream.config import Settings
+from fraudstream.transactions.wire import Topic
+
+DATA_CANDIDATES = (Path("data/creditcard.csv"), Path("fraud_detection_project/creditcard.csv"))
+TRIGGERS = ("realtime", "micro-batch")
+
+
+@click.command()
+@click.option("--port", type=click.IntRange(1, 65535), default=9092, show_default=True, help="Port on loopback.")
+@click.option(
+    "--data-dir", type=click.Path(path_type=Path), default=Path("kafka-data"), show_default=True, help="Its folder."
+)
+@setting("partitions")
+@setting("max_record_bytes")
+@setting("java_home")
+def broker(port: int, data_dir: Path, **flags: object) -> None:
+    """Run a real Kafka (KRaft) on loopback, with the topics, until Ctrl-C."""
+    from fraudstream.kafka.broker import BrokerPlan, run_broker
+
+    settings = Settings.load(**flags)
+    plan = BrokerPlan(
+        port=port,
+        data_dir=data_dir,
+        java=java_for(settings),
+        jars=jars_for(settings).broker,
+        partitions=settings.partitions,
+        max_record_bytes=settings.max_record_bytes,
+    )
+    run_broker(plan, click.echo, settings.ready_file)
+
+
+@click.command()
+@options.data
+@options.kafka
+@click.option("--rate", type=click.FloatRange(0, min_open=True), default=None, help="Rows a second.")
+@click.option("--delay", type=click.FloatRange(0), default=None, help="Seconds between two rows.")
+@click.option("--limit", type=click.IntRange(1), default=None, help="Stop after so many rows.")
+@click.option("--loop", is_flag=True, help="Begin again at the first row when the file is through.")
+@click.option("--resume", is_flag=True, help="Go on after the last acknowledged row of the former run.")
+@click.option(
+    "--progress-file", type=click.Path(path_type=Path), default=None, help="Where the run is noted  [.produce/...]"
+)
+@setting("partitions")
+def produce(
+    data: Path,
+    rate: float | None,
+    delay: float | None,
+    limit: int | None,
+    loop: bool,
+    resume: bool,
+    progress_file: Path | None,
+    **flags: object,
+) -> None:
+    """Stream the rows of a CSV as JSON to the topic credit_card_transactions."""
+    from fraudstream.kafka.producer import produce_csv
+    from fraudstream.transactions.csv_source import open_csv
+
+    if rate is not None and delay is not None:
+        raise click.UsageError("--rate and --delay exclude each other: give one")
+    settings = Settings.load(**flags)
+    raise NotImplementedError
+
+
+@click.command()
+@options.kafka
+@setting("model")
+@click.option(
+    "--trigger",
+    type=click.Choice(TRIGGERS),
+    default=TRIGGERS[0],
+    show_default=True,
+    help="Spark's Real-time Mode, or micro-batches.",
+)
+@setting("checkpoint")
+@setting("batch_interval")
+@setting("sample_every")
+@setting("driver_memory")
+@setting("spark_master")
+@setting("java_home")
+def detect(trigger: str, **flags: object) -> None:
+    """Score the stream and send frauds, unscorable rows and dead letters to their topics, until Ctrl-C.
+
+    A new checkpoint starts at the earliest offset.
+    """
+    from fraudstream.detector.service import run_detector
+    from fraudstream.runtime.processes import stop_signals
+
+    settings = Settings.load(**flags)
+    with stop_signals() as stop:
+        run_detector(settings, trigger, java_for(settings), jars_for(settings), stop)
+
+
+@click.command()
+@options.kafka
+@setting("api")
+def relay(**flags: object) -> None:
+    """Carry alerts, dead letters and events from Kafka to the dashboard, at least once, until Ctrl-C."""
+    from fraudstream.alerts.service import run_relay
+    from fraudstream.runtime.processes import stop_signals
+
+    settings = Settings.load(**flags)
+    with stop_signals() as stop:
+        run_relay(settings, stop)
+
+
+@click.command()
+@setting("host")
+@setting("port")
+@setting("database")
+@setting("model")
+@click.option("--notice", default=None, help="A line shown above all on every page.")
+def dashboard(notice: str | None, **flags: object) -> None:
+    """Serve the live page and the API, until Ctrl-C."""
+    from fraudstream.dashboard.server import serve
+
+    serve(Settings.load(**flags), notice=notice)
+
+
+@click.command()
+@click.option("--data", type=click.Path(path_type=Path), default=None, help="A CSV; data/creditcard.csv where it is.")
+@click.option("--rate", type=click.FloatRange(0), default=200.0, show_default=True, help="Rows a second; 0: no limit.")
+@click.option(
+    "--duration",
+    type=click.FloatRange(0, min_open=True),
+    default=None,
+    help="Stop so many seconds after the first row was sent.",
+)
+@setting("port")
+@click.option("--workdir", type=click.Path(path_type=Path), default=Path("demo"), show_default=True, help="Its folder.")
+@click.option(
+    "--algorithm", type=click.Choice(ALGORITHMS), default=ALGORITHMS[0], show_default=True, help="The classifier."
+)
+@click.option(
+    "--legitimate-share",
+    type=click.FloatRange(0, 1, min_open=True),
+    default=1.0,
+    show_default=True,
+    help="As for train.",
+)
+@click.option("--trigger", type=click.Choice(TRIGGERS), default=TRIGGERS[0], show_default=True, help="As for detect.")
+@click.option("--fresh", is_flag=True, help="Forget what an earlier demo in this folder streamed; models are kept.")
+@click.option("--browser/--no-browser", default=True, help="Open the page where there is a browser.")
+@options.kafka
+def demo(
+    data: Path | None,
+    rate: float,
+    duration: float | None,
+    workdir: Path,
+    algorithm: str,
+    legitimate_share: float,
+    trigger: str,
+    fresh: bool,
+    browser: bool,
+    **flags: object,
+) -> None:
+    """Start all of it on a CSV: broker, model, dashboard, relay, detector, producer; Ctrl-C stops all of it."""
+    from fraudstream.demo.run import DemoRequest, run_demo
+    from fraudstream.runtime.processes import stop_signals
+
+    settings = Settings.load(**flags)
+    chosen = data or next((candidate for candidate in DATA_CANDIDATES if candidate.exists()), None)
+    jars_for(settings)
+    request = DemoRequest(
+        data=chosen,
+        rate=rate,
+        duration=duration,
+        port=settings.port,
+        workdir=workdir,
+        algorithm=algorithm,
+        legitimate_share=legitimate_share,
+        trigger=trigger,
+        fresh=fresh,
+        browser=browser,
+        bootstrap_servers=str(flags["bootstrap_servers"]) if flags["bootstrap_servers"] else None,
+        environment=dict(os.environ),
+    )
+    with stop_signals() as stop:
+        run_demo(request, stop)
+
+
+COMMANDS = (broker, produce, detect, relay, dashboard, demo)

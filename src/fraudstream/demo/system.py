@@ -1,0 +1,246 @@
+"""The processes of a demo and the order in which they start and stop; one process alone is `child.py`'s."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from fraudstream.demo.child import Child, State, last_words
+from fraudstream.errors import ModelError, ProcessFailed, SettingsError
+from fraudstream.model.artifact import load_artifact
+from fraudstream.model.current import read_current
+from fraudstream.runtime.files import exclusive_lock, replace_json
+from fraudstream.runtime.processes import LOOPBACK, check_port_free, free_port
+from fraudstream.transactions.csv_source import CsvSource
+
+LOOK_SECONDS: Final = 0.1
+USUAL_BROKER_PORT: Final = 9092
+
+BROKER: Final = "broker"
+DETECTOR: Final = "detector"
+RELAY: Final = "relay"
+DASHBOARD: Final = "dashboard"
+PRODUCER: Final = "producer"
+TRAINING: Final = "training"
+
+
+@dataclass(frozen=True)
+class DemoPlan:
+    """What a demo is made of.
+
+    Args:
+        source: The CSV that is streamed, and trained on where there is no model of it yet.
+        workdir: Folder of all that the demo writes.
+        port: Of the dashboard.
+        rate: Rows a second; 0 for as fast as it goes.
+        algorithm: As `fraudstream train` takes it.
+        trigger: As `fraudstream detect` takes it.
+        legitimate_share: As `fraudstream train` takes it.
+        bootstrap_servers: A Kafka that is there; None for a broker of the demo's own.
+        notice: What the page should say above all; None for nothing.
+        environment: That the processes inherit.
+    """
+
+    source: CsvSource
+    workdir: Path
+    port: int
+    rate: float
+    algorithm: str
+    trigger: str
+    legitimate_share: float
+    bootstrap_servers: str | None
+    notice: str | None
+    environment: Mapping[str, str]
+
+    @property
+    def url(self) -> str:
+        """The page's address."""
+        return f"http://localhost:{self.port}"
+
+
+@dataclass
+class DemoSystem:
+    """The running processes of a plan."""
+
+    plan: DemoPlan
+    say: Callable[[str], None]
+    bootstrap: str = field(default="", init=False)
+    children: dict[str, Child] = field(default_factory=dict, init=False)
+    _show: Callable[[], None] = field(default=lambda: None, init=False)
+
+    def start(self, stop: threading.Event, show: Callable[[], None]) -> bool:
+        """Start everything and return once all of it is ready; False when told to stop before that.
+
+        Args:
+            stop: Ends the wait.
+            show: Called while it waits.
+
+        Raises:
+            PortInUse: Somebody listens on the dashboard's port.
+            ProcessFailed: A process never became ready.
+        """
+        plan = self.plan
+        self._show = show
+        check_port_free(LOOPBACK, plan.port, remedy="stop that process, or choose another port with --port")
+        ready = plan.workdir / ".ready"
+        ready.mkdir(parents=True, exist_ok=True)
+        self.bootstrap = plan.bootstrap_servers or f"{LOOPBACK}:{_broker_port()}"
+        if plan.bootstrap_servers is None:
+            self._begin(BROKER, self._broker_command())
+        self._begin(DASHBOARD, self._dashboard_command())
+        if not self._train(stop):
+            return False
+        if plan.bootstrap_servers is None and not self._await([BROKER], stop):
+            return False
+        self._begin(DETECTOR, self._detector_command(), grace=20.0)
+        self._begin(RELAY, self._relay_command())
+        if not self._await([DASHBOARD, RELAY, DETECTOR], stop):
+            return False
+        self._begin(PRODUCER, self._producer_command(), ends=True)
+        return self._await([PRODUCER], stop)
+
+    def look(self) -> None:
+        """See to every process once; call it often, from the thread that called `start`."""
+        if any([child.look() for child in self.children.values()]):
+            self._write_pids()
+
+    def stop(self) -> None:
+        """Stop every process, the source first and the broker last, so that what is on its way arrives."""
+        for name in (TRAINING, PRODUCER, DETECTOR, RELAY, DASHBOARD, BROKER):
+            if name in self.children:
+                self.children[name].stop()
+
+    def _begin(self, name: str, command: Callable[[int], Sequence[str]], **options: float | bool) -> None:
+        child = Child(
+            name=name,
+            command=command,
+            log=self.plan.workdir / "logs" / f"{name}.log",
+            ready_file=self.plan.workdir / ".ready" / name,
+            environment=self.plan.environment,
+            **options,  # type: ignore[arg-type]
+        )
+        self.children[name] = child
+        child.start()
+        self._write_pids()
+
+    def _await(self, names: Sequence[str], stop: threading.Event) -> bool:
+        while not all(self.children[name].is_ready for name in names):
+            if stop.wait(LOOK_SECONDS):
+                return False
+            self.look()
+            self._show()
+        return True
+
+    def _write_pids(self) -> None:
+        pids = {name: c.pid for name, c in self.children.items() if c.pid is not None and name != TRAINING}
+        replace_json(self.plan.workdir / "pids.json", pids)
+
+    def _train(self, stop: threading.Event) -> bool:
+        plan = self.plan
+        if has_model_of(plan.workdir / "models", plan.source, plan.algorithm):
+            self.say("the model of this data is there already")
+            return True
+        self.say(f"training ({plan.algorithm}) on {plan.source.path.name} ...")
+        command = _fraudstream(
+            "train", "--data", plan.source.path, "--models", plan.workdir / "models", "--algorithm", plan.algorithm,
+            "--legitimate-share", plan.legitimate_share,
+        )  # fmt: skip
+        self._begin(TRAINING, lambda _: command, ends=True)
+        training = self.children[TRAINING]
+        while training.state is not State.DONE:
+            if stop.wait(LOOK_SECONDS):
+                return False
+            if training.has_failed:
+                raise ProcessFailed(
+                    f"the training failed: {last_words(training.log, 4)}",
+                    where=f"log: {training.log}",
+                    remedy="mend what it says; `fraudstream train --data CSV` shows it alone",
+                )
+            self.look()
+            self._show()
+        return True
+
+    def _broker_command(self) -> Callable[[int], Sequence[str]]:
+        port = self.bootstrap.rpartition(":")[2]
+        command = _fraudstream("broker", "--port", port, "--data-dir", self.plan.workdir / "kafka")
+        return lambda _: command
+
+    def _dashboard_command(self) -> Callable[[int], Sequence[str]]:
+        plan = self.plan
+        notice = ("--notice", plan.notice) if plan.notice else ()
+        command = _fraudstream(
+            "dashboard", "--port", plan.port, "--database", f"sqlite:///{plan.workdir.absolute() / 'alerts.db'}",
+            "--model", plan.workdir / "models" / "current", *notice,
+        )  # fmt: skip
+        return lambda _: command
+
+    def _relay_command(self) -> Callable[[int], Sequence[str]]:
+        api = f"http://{LOOPBACK}:{self.plan.port}"
+        command = _fraudstream("relay", "--api", api, "--bootstrap-servers", self.bootstrap)
+        return lambda _: command
+
+    def _detector_command(self) -> Callable[[int], Sequence[str]]:
+        command = _fraudstream(
+            "detect", "--model", self.plan.workdir / "models" / "current", "--trigger", self.plan.trigger,
+            "--checkpoint", self.plan.workdir / "checkpoint", "--bootstrap-servers", self.bootstrap,
+        )  # fmt: skip
+        return lambda _: command
+
+    def _producer_command(self) -> Callable[[int], Sequence[str]]:
+        plan = self.plan
+        rate = ("--rate", plan.rate) if plan.rate else ()
+        command = _fraudstream(
+            "produce", "--data", plan.source.path, "--bootstrap-servers", self.bootstrap,
+            "--progress-file", plan.workdir / "produced.json", "--resume", *rate,
+        )  # fmt: skip
+        return lambda _: command
+
+
+def has_model_of(models: Path, source: CsvSource, algorithm: str) -> bool:
+    """Whether the model in force was trained on this data with this algorithm and is whole."""
+    try:
+        manifest = load_artifact(models / read_current(models / "current").model_id).manifest
+    except ModelError:
+        return False
+    return manifest.training_data.fingerprint == source.fingerprint and manifest.algorithm == algorithm
+
+
+@contextmanager
+def own_workdir(workdir: Path) -> Iterator[None]:
+    """Hold a workdir for one demo.
+
+    Raises:
+        SettingsError: Another demo runs in it, or it cannot be written.
+    """
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+        with exclusive_lock(workdir / ".demo.lock", wait=False) as had:
+            if not had:
+                raise SettingsError(
+                    "another demo runs in this folder",
+                    where=str(workdir),
+                    remedy="stop it, or name another with --workdir",
+                )
+            yield
+    except OSError as e:
+        raise SettingsError(
+            f"the folder cannot be written: {e.strerror}", where=str(workdir), remedy="name another with --workdir"
+        ) from e
+
+
+def _fraudstream(*arguments: object) -> list[str]:
+    return [sys.executable, "-m", "fraudstream", *(os.fspath(a) if isinstance(a, Path) else str(a) for a in arguments)]
+
+
+def _broker_port() -> int:
+    try:
+        check_port_free(LOOPBACK, USUAL_BROKER_PORT)
+    except Exception:  # whatever keeps the usual port from us, another one serves as well
+        return free_port()
+    return USUAL_BROKER_PORT

@@ -1,0 +1,74 @@
+"""Starts the streaming query on Kafka with the plan of `plan.py`; what watches over it is `supervisor.py`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Final, cast
+
+from pyspark.sql import SparkSession
+from pyspark.sql.streaming.query import StreamingQuery
+
+from fraudstream.detector.plan import detect
+from fraudstream.scoring.judge import Judge
+from fraudstream.transactions.wire import Topic, output_limit
+
+MAX_OFFSETS_PER_MICRO_BATCH: Final = 200_000
+"""Bounds one micro-batch on catch-up, so that its alerts do not wait for the whole backlog."""
+
+
+class Trigger(StrEnum):
+    """How the query runs; the plan is the same."""
+
+    REALTIME = "realtime"
+    MICRO_BATCH = "micro-batch"
+
+
+@dataclass(frozen=True)
+class QuerySettings:
+    """What a query needs beside its model.
+
+    Args:
+        bootstrap_servers: Kafka's address.
+        checkpoint: Directory of the checkpoint.
+        trigger: Real-time Mode or micro-batches.
+        interval: Checkpoint interval of Real-time Mode, trigger interval of micro-batches ("5 minutes").
+        sample_every: One row in so many leaves as a sample.
+        max_record_bytes: Largest transaction; a larger one is a dead letter.
+    """
+
+    bootstrap_servers: str
+    checkpoint: Path
+    trigger: Trigger
+    interval: str
+    sample_every: int
+    max_record_bytes: int
+
+
+def start_query(spark: SparkSession, judge: Judge, settings: QuerySettings) -> StreamingQuery:
+    """Start the query from its checkpoint; a new checkpoint starts at the earliest offset."""
+    source = (
+        spark.readStream.format("kafka")
+        .option("kafka.bootstrap.servers", settings.bootstrap_servers)
+        .option("subscribe", Topic.TRANSACTIONS.value)
+        .option("startingOffsets", "earliest")
+        .option("includeHeaders", "true")
+    )
+    if settings.trigger is Trigger.MICRO_BATCH:
+        source = source.option("maxOffsetsPerTrigger", MAX_OFFSETS_PER_MICRO_BATCH)
+    records = detect(
+        source.load(), judge, sample_every=settings.sample_every, max_record_bytes=settings.max_record_bytes
+    )
+    writer = (
+        records.writeStream.queryName("detector")
+        .format("kafka")
+        .option("kafka.bootstrap.servers", settings.bootstrap_servers)
+        # A record above the producer's limit would stop the query for good.
+        .option("kafka.max.request.size", output_limit(settings.max_record_bytes))
+        .option("checkpointLocation", str(settings.checkpoint.absolute()))
+    )
+    if settings.trigger is Trigger.REALTIME:
+        # pyspark 4.2 takes `realTime` but leaves it out of the types.
+        return cast(StreamingQuery, cast(Any, writer.outputMode("update")).trigger(realTime=settings.interval).start())
+    return writer.outputMode("append").trigger(processingTime=settings.interval).start()

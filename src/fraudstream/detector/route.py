@@ -1,0 +1,220 @@
+"""Where a judged row goes: its topic, key, headers and JSON; what the outcome is was decided in `scoring/`."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+from pyspark.sql import types as T
+
+from fraudstream.model.projection import STRICT_JSON, Projected, parse_strings
+from fraudstream.scoring.judge import Judge, Judged
+from fraudstream.transactions.wire import AlertField, EventField, EventType, Header, Outcome, Topic
+
+LONGEST_EVENT_ID = 200
+"""A longer `event_id` is not ours: the record is then known by its topic, partition and offset."""
+
+LONGEST_KEY = 65_536
+"""A key is cut at this length in what leaves, so that it cannot make a record too large for the sink."""
+
+TIME_FORMAT = "yyyy-MM-dd'T'HH:mm:ss.SSSXXX"
+
+_HEADERS = T.ArrayType(
+    T.StructType([T.StructField("key", T.StringType()), T.StructField("value", T.BinaryType())]), containsNull=True
+)
+
+
+class Source:
+    """Names of the columns of Kafka's source."""
+
+    KEY: Final = "key"
+    VALUE: Final = "value"
+    TOPIC: Final = "topic"
+    PARTITION: Final = "partition"
+    OFFSET: Final = "offset"
+    TIMESTAMP: Final = "timestamp"
+    HEADERS: Final = "headers"
+    SAMPLED: Final = "sampled"
+
+
+def route(judged: DataFrame, judge: Judge, max_record_bytes: int) -> DataFrame:
+    """Turn judged rows into records for Kafka's sink, each with its own topic.
+
+    A sampled row leaves twice: once by its outcome (nothing for a clear one) and once as a sample.
+
+    Args:
+        judged: Rows of the source with `sampled`, `as_expected`, `is_object`, `imputed`, `score`, `outcome`.
+        judge: The model that judged, named in each alert.
+        max_record_bytes: The input's limit; what is larger leaves cut, with its true size in a header.
+
+    Returns:
+        Columns `topic`, `key`, `value`, `headers`.
+    """
+    outcome = F.col(Judged.OUTCOME)
+    is_alert = outcome.isin(Outcome.ALERT.value, Outcome.UNSCORABLE.value)
+    letter = _record(
+        Topic.DEAD_LETTERS, _capped(Source.VALUE, max_record_bytes), _dead_letter_headers(max_record_bytes)
+    )
+    alert = _record(
+        F.when(outcome == Outcome.ALERT.value, F.lit(Topic.ALERTS.value)).otherwise(F.lit(Topic.UNSCORABLE.value)),
+        _alert_json(judge).cast("binary"),
+        _event_id_header(),
+    )
+    sample = _record(Topic.EVENTS, _sample_json(judge).cast("binary"), F.array().cast(_HEADERS))
+    records = F.array_compact(
+        F.array(
+            F.when(outcome == Outcome.DEAD_LETTER.value, letter).when(is_alert, alert),
+            F.when(F.col(Source.SAMPLED), sample),
+        )
+    )
+    return judged.select(F.explode(records).alias("record")).select(
+        F.col("record.topic").alias("topic"),
+        F.col("record.key").alias("key"),
+        F.col("record.value").alias("value"),
+        F.col("record.headers").alias("headers"),
+    )
+
+
+def _record(topic: Topic | Column, value: Column, headers: Column) -> Column:
+    name = F.lit(topic.value) if isinstance(topic, Topic) else topic
+    return F.struct(
+        name.alias("topic"),
+        _capped(Source.KEY, LONGEST_KEY).alias("key"),
+        value.alias("value"),
+        headers.cast(_HEADERS).alias("headers"),
+    )
+
+
+def header(name: Header) -> Column:
+    """The first value of a header as text, null where it is absent."""
+    found = F.filter(F.col(Source.HEADERS), lambda each: each["key"] == F.lit(name.value))
+    return F.try_element_at(found, F.lit(1))["value"].cast("string")
+
+
+def alert_id() -> Column:
+    """The record's `event_id`; of topic, partition and offset where there is none."""
+    given = header(Header.EVENT_ID)
+    usable = F.is_valid_utf8(given) & F.length(given).between(1, LONGEST_EVENT_ID)
+    place = F.concat_ws("/", Source.TOPIC, F.col(Source.PARTITION), F.col(Source.OFFSET))
+    return F.when(usable, given).otherwise(place)
+
+
+def time_text(timestamp: Column) -> Column:
+    """A timestamp as ISO 8601 with milliseconds and zone."""
+    return F.date_format(timestamp, TIME_FORMAT)
+
+
+def _alert_json(judge: Judge) -> Column:
+    """The alert as JSON with the row's own text inside, so that what came is what is kept.
+
+    Text that is only leniently JSON (NaN, Infinity) would make the alert invalid JSON for others: such a row is
+    carried as a map of strings, and as it came in `transaction_text`.
+    """
+    outcome = F.col(Judged.OUTCOME)
+    known = F.to_json(
+        F.struct(
+            alert_id().alias(AlertField.ALERT_ID),
+            F.col(Source.TOPIC).alias(AlertField.TOPIC),
+            F.col(Source.PARTITION).alias(AlertField.PARTITION),
+            F.col(Source.OFFSET).alias(AlertField.OFFSET),
+            header(Header.SOURCE_ROW).try_cast("bigint").alias(AlertField.SOURCE_ROW),
+            time_text(F.col(Source.TIMESTAMP)).alias(AlertField.PRODUCED_AT),
+            outcome.alias(AlertField.OUTCOME),
+            F.when(outcome == Outcome.UNSCORABLE.value, _unscorable_reason(judge)).alias(AlertField.REASON),
+            F.col(Judged.SCORE).alias(AlertField.SCORE),
+            F.lit(judge.threshold).alias(AlertField.THRESHOLD),
+            F.lit(judge.model_id).alias(AlertField.MODEL_ID),
+            F.lit(judge.revision).alias(AlertField.REVISION),
+            F.col(Projected.IMPUTED).alias(AlertField.IMPUTED),
+        ),
+        {"ignoreNullFields": "false"},
+    )
+    text = F.col(Projected.TEXT)
+    lenient = F.to_json(
+        F.struct(
+            parse_strings(text).alias(AlertField.TRANSACTION),
+            text.alias(AlertField.TRANSACTION_TEXT),
+        )
+    )
+    # `imputed` is last in what is known, so exactly one brace is trimmed at each seam.
+    head = F.rtrim(known, F.lit("}"))
+    return F.when(
+        parse_strings(text, STRICT_JSON).isNotNull(),
+        F.concat(head, F.lit(f',"{AlertField.TRANSACTION.value}":'), text, F.lit("}")),
+    ).otherwise(F.concat(head, F.lit(","), F.ltrim(lenient, F.lit("{"))))
+
+
+def _unscorable_reason(judge: Judge) -> Column:
+    missing = F.size(Projected.IMPUTED)
+    return F.when(
+        missing > F.lit(judge.missing_limit),
+        F.concat(missing, F.lit(f" of {len(judge.features)} features missing, at most {judge.missing_limit} may be")),
+    ).otherwise(F.lit("the score is not a finite number"))
+
+
+def _sample_json(judge: Judge) -> Column:
+    return F.to_json(
+        F.struct(
+            F.lit(EventType.SAMPLE.value).alias(EventField.TYPE),
+            F.col(Source.TOPIC).alias(EventField.TOPIC),
+            F.col(Source.PARTITION).alias(EventField.PARTITION),
+            F.col(Source.OFFSET).alias(EventField.OFFSET),
+            time_text(F.col(Source.TIMESTAMP)).alias(EventField.PRODUCED_AT),
+            F.col(Judged.SCORE).alias(EventField.SCORE),
+            F.col(Judged.OUTCOME).alias(EventField.OUTCOME),
+            F.json_object_keys(Projected.TEXT).alias(EventField.COLUMNS),
+            F.lit(judge.model_id).alias(EventField.MODEL_ID),
+            F.lit(judge.revision).alias(EventField.REVISION),
+            F.lit(judge.threshold).alias(EventField.THRESHOLD),
+        )
+    )
+
+
+def _event_id_header() -> Column:
+    return F.array(_header(Header.EVENT_ID, alert_id()))
+
+
+def _header(name: Header, text: Column) -> Column:
+    return F.struct(F.lit(name.value).alias("key"), text.cast("binary").alias("value"))
+
+
+def _capped(column: str, limit: int) -> Column:
+    """A binary column, cut at `limit` bytes: a record above the sink's limit would stop the query."""
+    value = F.col(column)
+    return F.when(F.octet_length(value) > F.lit(limit), F.substring(value, 1, limit)).otherwise(value)
+
+
+def _dead_letter_headers(max_record_bytes: int) -> Column:
+    """The record's own headers and, as Kafka Connect does it, where it came from and why it is here."""
+    came = F.coalesce(F.col(Source.HEADERS), F.array().cast(_HEADERS))
+    size = F.aggregate(
+        came,
+        F.lit(0),
+        lambda total, each: total + F.coalesce(F.octet_length(each["key"]) + F.octet_length(each["value"]), F.lit(0)),
+    )
+    kept = F.when(size <= F.lit(max_record_bytes), came).otherwise(F.array().cast(_HEADERS))
+    errors = F.array(
+        _header(Header.ERROR_TOPIC, F.col(Source.TOPIC)),
+        _header(Header.ERROR_PARTITION, F.col(Source.PARTITION).cast("string")),
+        _header(Header.ERROR_OFFSET, F.col(Source.OFFSET).cast("string")),
+        _header(Header.ERROR_STAGE, F.lit("VALUE_CONVERTER")),
+        _header(Header.ERROR_MESSAGE, dead_letter_reason(max_record_bytes)),
+        _header(Header.ERROR_ORIGINAL_BYTES, F.coalesce(F.octet_length(Source.VALUE), F.lit(0)).cast("string")),
+        _header(Header.PRODUCED_AT, time_text(F.col(Source.TIMESTAMP))),
+    )
+    return F.concat(kept, errors.cast(_HEADERS))
+
+
+def dead_letter_reason(max_record_bytes: int) -> Column:
+    """Why no transaction can be read from the value, in plain words."""
+    value = F.col(Source.VALUE)
+    text = value.cast("string")
+    return (
+        F.when(value.isNull(), F.lit("tombstone: the record has no value"))
+        .when(F.octet_length(value) == 0, F.lit("the value is empty"))
+        .when(F.octet_length(value) > max_record_bytes, F.lit(f"the value is larger than {max_record_bytes} bytes"))
+        .when(~F.is_valid_utf8(text), F.lit("the value is not UTF-8"))
+        .when(~F.startswith(F.ltrim(text), F.lit("{")), F.lit("the value is not a JSON object"))
+        .otherwise(F.lit("the value is not one well-formed JSON object"))
+    )

@@ -1,0 +1,116 @@
+"""`fraudstream detect` as a service: makes the session, the clients and the supervisor, and runs until told to stop."""
+
+from __future__ import annotations
+
+import threading
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final, cast
+
+import structlog
+from confluent_kafka import KafkaException, Producer
+from py4j.java_gateway import JVMView
+from pyspark.sql import SparkSession
+from pyspark.sql.streaming.query import StreamingQuery
+
+from fraudstream.config import Settings
+from fraudstream.detector.events import EventWriter
+from fraudstream.detector.position import committed_positions, live_positions
+from fraudstream.detector.query import QuerySettings, Trigger, start_query
+from fraudstream.detector.supervisor import Supervisor, own_checkpoint
+from fraudstream.errors import KafkaFailure
+from fraudstream.kafka.topics import ensure_topics
+from fraudstream.kafka.watermarks import Watermarks
+from fraudstream.model.artifact import ModelArtifact, is_artifact
+from fraudstream.model.current import CURRENT_FILE, InForce, read_current, resolve
+from fraudstream.runtime.jars import Jars
+from fraudstream.runtime.java import Java
+from fraudstream.runtime.processes import write_ready
+from fraudstream.runtime.spark import SparkPlan, spark_session
+from fraudstream.scoring.load import load_judge
+from fraudstream.transactions.wire import Topic
+
+log = structlog.get_logger(__name__)
+
+LEAST_TASK_SLOTS: Final = 4
+
+
+def run_detector(settings: Settings, trigger: str, java: Java, jars: Jars, stop: threading.Event) -> None:
+    """Detect until `stop` is set.
+
+    Raises:
+        BrokerUnreachable: Nobody answers at the bootstrap servers.
+        ModelError: There is no usable model.
+        CheckpointInUse: Another detector holds the checkpoint.
+        DetectorError: The query failed time after time.
+    """
+    with own_checkpoint(settings.checkpoint):
+        resolve(settings.model)  # before Spark is started, so that a missing model is told at once
+        topics = ensure_topics(settings.bootstrap_servers, settings.partitions, settings.max_record_bytes)
+        partitions = topics.partitions[Topic.TRANSACTIONS.value]
+        plan = SparkPlan(
+            app="fraudstream detector",
+            java_home=java.home,
+            # Real-time Mode holds one task slot per partition for as long as the query runs.
+            master=settings.spark_master or f"local[{max(LEAST_TASK_SLOTS, partitions + 2)}]",
+            memory=settings.driver_memory,
+            jars=jars.connector,
+            conf={} if settings.spark_master is None else {"spark.jars": ",".join(map(str, jars.connector))},
+        )
+        events = EventWriter(_producer(settings.bootstrap_servers), lambda: datetime.now(UTC))
+        with spark_session(plan) as spark:
+            _supervisor(spark, settings, Trigger(trigger), events).run(stop)
+        events.flush()
+
+
+def _supervisor(spark: SparkSession, settings: Settings, trigger: Trigger, events: EventWriter) -> Supervisor:
+    realtime = trigger is Trigger.REALTIME
+    query_settings = QuerySettings(
+        bootstrap_servers=settings.bootstrap_servers,
+        checkpoint=settings.checkpoint,
+        trigger=trigger,
+        interval=settings.batch_interval if realtime else settings.micro_batch_interval,
+        sample_every=settings.sample_every,
+        max_record_bytes=settings.max_record_bytes,
+    )
+    watermarks = Watermarks(settings.bootstrap_servers, Topic.TRANSACTIONS.value)
+
+    def start(artifact: ModelArtifact, in_force: InForce) -> StreamingQuery:
+        return start_query(spark, load_judge(artifact, in_force), query_settings)
+
+    def positions(query: StreamingQuery) -> dict[int, int]:
+        progress = query.lastProgress
+        known = committed_positions(progress, Topic.TRANSACTIONS.value) if progress else {}
+        if realtime:
+            try:
+                ends = {partition: end for partition, (_, end) in watermarks.read().items()}
+            except (KafkaException, KafkaFailure):
+                return known
+            for partition, at in live_positions(_jvm(spark), Topic.TRANSACTIONS.value, ends).items():
+                known[partition] = max(known.get(partition, 0), at)
+        return known
+
+    current = current_file(settings.model)
+    return Supervisor(
+        start=start,
+        resolve=lambda: resolve(settings.model),
+        revision=None if current is None else (lambda: read_current(current)),
+        positions=positions,
+        events=events,
+        on_ready=lambda: write_ready(settings.ready_file),
+    )
+
+
+def current_file(model: Path) -> Path | None:
+    """The `current` file that a model path names; None where it names an artifact, which never changes."""
+    if is_artifact(model):
+        return None
+    return model / CURRENT_FILE if model.is_dir() else model
+
+
+def _producer(bootstrap_servers: str) -> Producer:
+    return Producer({"bootstrap.servers": bootstrap_servers, "log_level": 0, "acks": "all", "linger.ms": 5})
+
+
+def _jvm(spark: SparkSession) -> JVMView:
+    return cast(JVMView, spark._jvm)  # noqa: SLF001  the only way to the JVM that pyspark offers

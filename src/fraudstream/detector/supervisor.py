@@ -1,0 +1,191 @@
+"""Keeps one query running: starts it, starts it again after a failure, and changes the model when `current` does."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, Protocol
+
+import structlog
+from pyspark.errors import PySparkException
+from pyspark.sql.streaming.query import StreamingQuery
+
+from fraudstream.detector.events import EventWriter
+from fraudstream.errors import CheckpointInUse, DetectorError, FraudstreamError
+from fraudstream.model.artifact import ModelArtifact
+from fraudstream.model.current import InForce
+from fraudstream.runtime.files import exclusive_lock
+from fraudstream.transactions.wire import EventField, EventType, Topic
+
+log = structlog.get_logger(__name__)
+
+LOOK_SECONDS: Final = 1.0
+FIRST_BACKOFF_SECONDS: Final = 0.5
+LONGEST_BACKOFF_SECONDS: Final = 5.0
+STEADY_SECONDS: Final = 30.0
+"""A query that ran this long before it failed is not counted among the failures in a row."""
+MOST_FAILURES_IN_A_ROW: Final = 5
+
+
+class QueryEnded(Exception):
+    """The query is no longer active, but names no cause."""
+
+
+class Starter(Protocol):
+    """Starts the query with a model."""
+
+    def __call__(self, artifact: ModelArtifact, in_force: InForce) -> StreamingQuery:
+        """Load the model and start the query from its checkpoint."""
+
+
+@dataclass
+class Supervisor:
+    """One query under watch.
+
+    Args:
+        start: Starts the query with a model.
+        resolve: Reads the model in force, with its artifact verified.
+        revision: Reads only what is in force, cheaply; None for a model named directly, which never changes.
+        positions: How far the running query has read, by partition.
+        events: Where starts, failures and changes are told.
+        on_ready: Called after each start that stands.
+    """
+
+    start: Starter
+    resolve: Callable[[], tuple[ModelArtifact, InForce]]
+    revision: Callable[[], InForce] | None
+    positions: Callable[[StreamingQuery], dict[int, int]]
+    events: EventWriter
+    on_ready: Callable[[], None]
+    _failures: int = field(default=0, init=False)
+    _refused: InForce | None = field(default=None, init=False)
+    _told: str = field(default="", init=False)
+
+    def run(self, stop: threading.Event) -> None:
+        """Run until `stop` is set.
+
+        Raises:
+            DetectorError: The query failed five times in a row, soon after each start.
+            ModelError: There is no usable model at the first start.
+        """
+        while not stop.is_set():
+            started = time.monotonic()
+            try:
+                artifact, in_force = self.resolve()
+                query = self.start(artifact, in_force)
+            except PySparkException as e:
+                self._failed(e, started, stop)
+                continue
+            self._say_started(in_force)
+            try:
+                self._watch(query, in_force, stop)
+                self._failures = 0
+            except (PySparkException, QueryEnded) as e:
+                self._failed(e, started, stop)
+            finally:
+                _stop(query)
+
+    def _watch(self, query: StreamingQuery, in_force: InForce, stop: threading.Event) -> None:
+        """Return when the query should be started anew or stopped; raise when it failed."""
+        last: dict[int, int] = {}
+        while not stop.wait(LOOK_SECONDS):
+            if not query.isActive:
+                raise query.exception() or QueryEnded("the query ended by itself")
+            if self._has_changed(in_force):
+                return
+            positions = self.positions(query)
+            if positions and positions != last:
+                last = positions
+                self.events.write(
+                    EventType.PROGRESS,
+                    "",
+                    **{
+                        EventField.POSITIONS: {
+                            Topic.TRANSACTIONS.value: {str(p): {"position": at} for p, at in positions.items()}
+                        },
+                        EventField.MODEL_ID: in_force.model_id,
+                        EventField.REVISION: in_force.revision,
+                        EventField.THRESHOLD: in_force.threshold,
+                    },
+                )
+
+    def _has_changed(self, in_force: InForce) -> bool:
+        """Whether another revision is in force that can be used; one that cannot is told once and not taken."""
+        if self.revision is None:
+            return False
+        try:
+            now = self.revision()
+            if now in (in_force, self._refused):
+                return False
+            self._refused = now
+            self.resolve()
+        except FraudstreamError as e:
+            self._tell_refusal(e)
+            return False
+        self._refused = None
+        self.events.write(
+            EventType.MODEL,
+            f"revision {now.revision}: {now.model_id}, threshold {now.threshold}",
+            **{EventField.MODEL_ID: now.model_id, EventField.REVISION: now.revision},
+        )
+        return True
+
+    def _tell_refusal(self, error: FraudstreamError) -> None:
+        if error.message == self._told:
+            return
+        self._told = error.message
+        self.events.write(EventType.MODEL, f"what is in force cannot be used, the former model stays: {error.what}")
+
+    def _say_started(self, in_force: InForce) -> None:
+        self.events.write(
+            EventType.QUERY,
+            "the query is running",
+            **{
+                EventField.MODEL_ID: in_force.model_id,
+                EventField.REVISION: in_force.revision,
+                EventField.THRESHOLD: in_force.threshold,
+            },
+        )
+        self.on_ready()
+
+    def _failed(self, error: Exception, started: float, stop: threading.Event) -> None:
+        steady = time.monotonic() - started >= STEADY_SECONDS
+        self._failures = 1 if steady else self._failures + 1
+        reason = str(error).strip().splitlines()[0]
+        self.events.write(EventType.QUERY, f"the query failed and is started again from its checkpoint: {reason}")
+        if self._failures >= MOST_FAILURES_IN_A_ROW:
+            raise DetectorError(
+                f"the query failed {self._failures} times in a row: {reason}",
+                where="see the detector's log for the whole error",
+                remedy="run `fraudstream doctor`; check Kafka and the checkpoint, then start the detector again",
+            ) from error
+        stop.wait(min(FIRST_BACKOFF_SECONDS * 2 ** (self._failures - 1), LONGEST_BACKOFF_SECONDS))
+
+
+def _stop(query: StreamingQuery) -> None:
+    try:
+        query.stop()
+    except PySparkException as e:
+        log.warning("the query did not stop cleanly", reason=str(e).splitlines()[0])
+
+
+@contextmanager
+def own_checkpoint(checkpoint: Path) -> Iterator[None]:
+    """Hold a checkpoint for this process alone.
+
+    Raises:
+        CheckpointInUse: Another detector holds it.
+    """
+    checkpoint.mkdir(parents=True, exist_ok=True)
+    with exclusive_lock(checkpoint / ".detector.lock", wait=False) as had:
+        if not had:
+            raise CheckpointInUse(
+                "another detector runs on this checkpoint",
+                where=str(checkpoint),
+                remedy="stop it first, or give this one a checkpoint of its own with --checkpoint",
+            )
+        yield

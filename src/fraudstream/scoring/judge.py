@@ -1,0 +1,115 @@
+"""One model in force as Spark expressions: which rows are suspect (every row, fast), and the verdict on a row."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from pyspark.ml import Model
+from pyspark.ml.functions import vector_to_array
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from fraudstream.model.projection import (
+    FeatureContract,
+    Projected,
+    expected_vector,
+    is_as_expected,
+    names_in_stream,
+    parse_numbers,
+    project,
+)
+from fraudstream.transactions.wire import Outcome
+
+PREFILTER_MARGIN: Final = 1e-9
+"""The screen's threshold is lower by this share, so that rounding hides no row whose score equals the threshold."""
+
+
+class Judged:
+    """Names of the columns that a judge adds, beside those of `Projected`."""
+
+    SCALED: Final = "scaled"
+    SUSPECT: Final = "suspect"
+    RAW: Final = "raw_prediction"
+    PROBABILITY: Final = "probability"
+    PREDICTION: Final = "prediction"
+    SCORE: Final = "score"
+    OUTCOME: Final = "outcome"
+
+
+@dataclass(frozen=True)
+class Judge:
+    """A model in force.
+
+    Args:
+        model_id: The artifact's id.
+        revision: The revision of `models/current` that put it in force; 0 for an artifact named directly.
+        threshold: A score at or above it is an alert.
+        missing_limit: A row with more features missing is unscorable.
+        features: The features in the manifest's order.
+        aliases: New column name to the feature's name.
+        scaler: The fitted StandardScalerModel, from `features` to `scaled`.
+        classifier: The fitted classification model on `scaled`.
+    """
+
+    model_id: str
+    revision: int
+    threshold: float
+    missing_limit: int
+    features: Sequence[FeatureContract]
+    aliases: Mapping[str, str]
+    scaler: Model
+    classifier: Model
+
+    def screen(self, frame: DataFrame) -> DataFrame:
+        """Add `as_expected` and `suspect` to rows with a `text`, at the cost of one parse and one prediction a row.
+
+        A row that is not as expected is predicted on the medians here, which says nothing: look at both columns.
+        """
+        names = names_in_stream(self.features, self.aliases)
+        text, parsed = F.col(Projected.TEXT), F.col(Projected.PARSED)
+        vectors = (
+            frame.withColumn(Projected.PARSED, parse_numbers(text, names))
+            .withColumn(Projected.AS_EXPECTED, is_as_expected(text, parsed, names))
+            .withColumn(
+                Projected.FEATURES,
+                expected_vector(parsed, F.col(Projected.AS_EXPECTED), self.features, names),
+            )
+        )
+        predicted = self._screening_classifier().transform(self.scaler.transform(vectors))
+        return predicted.withColumn(Judged.SUSPECT, F.col(Judged.PREDICTION) == F.lit(1.0)).drop(
+            Projected.PARSED, Projected.FEATURES, Judged.SCALED, Judged.PREDICTION
+        )
+
+    def verdicts(self, frame: DataFrame) -> DataFrame:
+        """Add `is_object`, `imputed`, `score` (null where no model may judge) and `outcome` to rows with a `text`."""
+        projected = project(frame, self.features, aliases=self.aliases)
+        scored = self.classifier.transform(self.scaler.transform(projected))
+        probability = vector_to_array(F.col(Judged.PROBABILITY))[1]
+        too_much_missing = F.size(Projected.IMPUTED) > F.lit(self.missing_limit)
+        judgeable = F.col(Projected.IS_OBJECT) & ~too_much_missing & ~F.isnan(probability)
+        score = F.when(judgeable, probability)
+        outcome = (
+            F.when(~F.col(Projected.IS_OBJECT), F.lit(Outcome.DEAD_LETTER.value))
+            .when(F.col(Judged.SCORE).isNull(), F.lit(Outcome.UNSCORABLE.value))
+            .when(F.col(Judged.SCORE) >= F.lit(self.threshold), F.lit(Outcome.ALERT.value))
+            .otherwise(F.lit(Outcome.CLEAR.value))
+        )
+        return (
+            scored.withColumn(Judged.SCORE, score)
+            .withColumn(Judged.OUTCOME, outcome)
+            .drop(Projected.FEATURES, Judged.SCALED, Judged.RAW, Judged.PROBABILITY, Judged.PREDICTION)
+        )
+
+    def _screening_classifier(self) -> Model:
+        """The classifier without its probability columns, which cost as much as the rest, and at the threshold."""
+        screening = self.classifier.copy()
+        screening.set(screening.getParam("rawPredictionCol"), "")
+        screening.set(screening.getParam("probabilityCol"), "")
+        threshold = min(max(self.threshold * (1.0 - PREFILTER_MARGIN), 1e-300), 1.0 - 1e-16)
+        if screening.hasParam("threshold"):
+            screening.set(screening.getParam("threshold"), threshold)
+        else:
+            screening.set(screening.getParam("thresholds"), [1.0 - threshold, threshold])
+        return screening

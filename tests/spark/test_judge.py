@@ -1,0 +1,52 @@
+"""The screen that every row passes, held to the full verdict."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+from pyspark.sql import Row, SparkSession
+
+from fraudstream.scoring.judge import Judge
+
+pytestmark = pytest.mark.spark
+
+
+def row(a: object, b: object = 0.0, c: object = 0.0) -> str:
+    return json.dumps({"a": a, "b b": b, "c.d": c})
+
+
+def verdicts(spark: SparkSession, judge: Judge, texts: list[str]) -> list[Row]:
+    return judge.verdicts(spark.createDataFrame([(text,) for text in texts], "text string")).collect()
+
+
+def test_each_row_ends_in_its_outcome(spark: SparkSession, judge: Judge) -> None:
+    rows = verdicts(spark, judge, [row(5.0), row(-5.0), row(5.0, None), row(None, None), "[]"])
+    assert [r.outcome for r in rows] == ["alert", "clear", "alert", "unscorable", "dead_letter"]
+    assert [r.score is None for r in rows] == [False, False, False, True, True]
+
+
+def test_values_that_overflow_the_margin_are_never_clear(spark: SparkSession, judge: Judge) -> None:
+    rows = verdicts(spark, judge, [row(1.7e308, -1.7e308, 1.7e308), row(-1.7e308, 1.7e308, 1.7e308)])
+    assert all(r.outcome == "unscorable" or np.isfinite(r.score) for r in rows)
+
+
+def test_the_screen_hides_no_alert_even_when_the_score_equals_the_threshold(spark: SparkSession, judge: Judge) -> None:
+    rng = np.random.default_rng(11)
+    texts = [row(*values) for values in rng.normal(1.0, 1.0, size=(300, 3)).tolist()]
+    scores = sorted(r.score for r in verdicts(spark, judge, texts))
+    for threshold in (scores[150], scores[290], 0.0, 1.0):
+        strict = dataclasses.replace(judge, threshold=threshold)
+        frame = spark.createDataFrame([(text,) for text in texts], "text string")
+        screened = strict.screen(frame)
+        suspects = {r.text for r in screened.where("suspect").collect()}
+        alerts = {r.text for r in strict.verdicts(frame).where("outcome = 'alert'").collect()}
+        assert alerts <= suspects
+        assert len(alerts) == sum(score >= threshold for score in scores)
+
+
+def test_the_screen_marks_rows_that_need_the_full_verdict(spark: SparkSession, judge: Judge) -> None:
+    frame = spark.createDataFrame([(row(1.0),), (row("x"),), ("{",)], "text string")
+    assert [r.as_expected for r in judge.screen(frame).collect()] == [True, False, False]

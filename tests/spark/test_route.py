@@ -1,0 +1,158 @@
+"""Records for Kafka's sink: topic, JSON, headers, sizes."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from pyspark.sql import DataFrame, Row, SparkSession
+
+from fraudstream.detector.plan import detect
+from fraudstream.scoring.judge import Judge
+from fraudstream.transactions.wire import output_limit
+
+pytestmark = pytest.mark.spark
+
+SCHEMA = (
+    "key binary, value binary, topic string, partition int, offset long, timestamp timestamp,"
+    " headers array<struct<key:string,value:binary>>"
+)
+LIMIT = 4_000
+FRAUD = b'{"a":5,"b b":0.10,"c.d":0,"extra":"\xc3\xa4 \\" x"}'
+CLEAR = b'{"a":-5,"b b":0,"c.d":0}'
+
+
+def source(spark: SparkSession, *values: bytes | None, headers: list[tuple[str, bytes]] | None = None) -> DataFrame:
+    at = datetime(2026, 1, 2, 3, 4, 5, 678_000, tzinfo=UTC)
+    rows = [(None, v, "credit_card_transactions", 1, 1000 + i, at, headers) for i, v in enumerate(values)]
+    return spark.createDataFrame(rows, SCHEMA)
+
+
+def records(judge: Judge, frame: DataFrame, sample_every: int = 10_000_000) -> list[Row]:
+    """What leaves, without the samples unless each row is one."""
+    rows = detect(frame, judge, sample_every=sample_every, max_record_bytes=LIMIT).collect()
+    return [r for r in rows if sample_every == 1 or r.topic != "detector_events"]
+
+
+def content(record: Row) -> dict[str, Any]:
+    loaded: dict[str, Any] = json.loads(bytes(record.value))
+    return loaded
+
+
+def header(record: Row, name: str) -> str | None:
+    return next((bytes(h.value).decode() for h in record.headers if h.key == name), None)
+
+
+def test_an_alert_carries_the_row_as_it_came_and_all_that_is_known(spark: SparkSession, judge: Judge) -> None:
+    headers = [("event_id", b"abc"), ("source_row", b"17")]
+    (record,) = records(judge, source(spark, FRAUD, headers=headers))
+    alert = content(record)
+    assert record.topic == "fraud_alerts"
+    assert alert.pop("score") > 0.5
+    assert alert == {
+        "alert_id": "abc",
+        "topic": "credit_card_transactions",
+        "partition": 1,
+        "offset": 1000,
+        "source_row": 17,
+        "produced_at": "2026-01-02T03:04:05.678Z",
+        "outcome": "alert",
+        "reason": None,
+        "threshold": 0.5,
+        "model_id": "small-1",
+        "revision": 3,
+        "imputed": [],
+        "transaction": {"a": 5, "b b": 0.10, "c.d": 0, "extra": 'ä " x'},
+    }
+    assert b'"b b":0.10' in bytes(record.value)
+    assert header(record, "event_id") == "abc"
+
+
+def test_a_row_without_a_usable_event_id_is_known_by_its_place(spark: SparkSession, judge: Judge) -> None:
+    for headers in (None, [("event_id", b"\xff")], [("event_id", b"x" * 201)], [("event_id", b"")]):
+        (record,) = records(judge, source(spark, FRAUD, headers=headers))
+        assert content(record)["alert_id"] == "credit_card_transactions/1/1000"
+
+
+def test_a_row_that_is_json_only_leniently_still_leaves_as_valid_json(spark: SparkSession, judge: Judge) -> None:
+    (record,) = records(judge, source(spark, b'{"a":5,"b b":NaN,"c.d":0,"t":"q\\"}"}'))
+    alert = content(record)
+    assert alert["imputed"] == ["b b"]
+    assert alert["transaction"] == {"a": "5", "b b": '"NaN"', "c.d": "0", "t": 'q"}'}
+    assert alert["transaction_text"] == '{"a":5,"b b":NaN,"c.d":0,"t":"q\\"}"}'
+
+
+def test_a_clear_row_leaves_nothing_but_a_sample(spark: SparkSession, judge: Judge) -> None:
+    assert records(judge, source(spark, CLEAR)) == []
+    (sample,) = records(judge, source(spark, CLEAR), sample_every=1)
+    assert sample.topic == "detector_events"
+    assert content(sample) | {"score": 0} == {
+        "type": "sample",
+        "topic": "credit_card_transactions",
+        "partition": 1,
+        "offset": 1000,
+        "produced_at": "2026-01-02T03:04:05.678Z",
+        "score": 0,
+        "outcome": "clear",
+        "columns": ["a", "b b", "c.d"],
+        "model_id": "small-1",
+        "revision": 3,
+        "threshold": 0.5,
+    }
+
+
+def test_a_sampled_alert_leaves_twice(spark: SparkSession, judge: Judge) -> None:
+    assert {r.topic for r in records(judge, source(spark, FRAUD), sample_every=1)} == {
+        "fraud_alerts",
+        "detector_events",
+    }
+
+
+def test_a_row_that_misses_too_much_is_unscorable_with_the_reason(spark: SparkSession, judge: Judge) -> None:
+    (record,) = records(judge, source(spark, b'{"a":5}'))
+    assert record.topic == "transactions_unscorable"
+    assert content(record)["score"] is None
+    assert content(record)["reason"] == "2 of 3 features missing, at most 1 may be"
+    assert content(record)["imputed"] == ["b b", "c.d"]
+
+
+DEAD: list[tuple[bytes | None, str]] = [
+    (None, "tombstone: the record has no value"),
+    (b"", "the value is empty"),
+    (b"\xff\xfe", "the value is not UTF-8"),
+    (b"[1]", "the value is not a JSON object"),
+    (b'{"a":1', "the value is not one well-formed JSON object"),
+]
+
+
+@pytest.mark.parametrize(("value", "reason"), DEAD, ids=[reason for _, reason in DEAD])
+def test_a_dead_letter_keeps_the_bytes_and_says_why(
+    spark: SparkSession, judge: Judge, value: bytes | None, reason: str
+) -> None:
+    (record,) = records(judge, source(spark, value, headers=[("event_id", b"abc")]))
+    assert record.topic == "transactions_dead_letter"
+    assert (None if record.value is None else bytes(record.value)) == value
+    assert header(record, "__connect.errors.exception.message") == reason
+    assert header(record, "__connect.errors.topic") == "credit_card_transactions"
+    assert header(record, "__connect.errors.partition") == "1"
+    assert header(record, "__connect.errors.offset") == "1000"
+    assert header(record, "event_id") == "abc"
+
+
+def test_a_record_above_the_limit_is_a_dead_letter_cut_at_the_limit(spark: SparkSession, judge: Judge) -> None:
+    (record,) = records(judge, source(spark, b'{"a":5,"x":"' + b"y" * LIMIT + b'"}'))
+    assert record.topic == "transactions_dead_letter"
+    assert len(record.value) == LIMIT
+    assert header(record, "__connect.errors.original.bytes") == str(LIMIT + 14)
+
+
+def test_no_record_can_outgrow_the_sink(spark: SparkSession, judge: Judge) -> None:
+    quotes = b'{"a":5,"b b":NaN,"c.d":0,"x":"' + b'\\"' * ((LIMIT - 40) // 2) + b'"}'
+    control = b'{"a":5,"b b":NaN,"c.d":0,"x":"' + b"\\u0001" * ((LIMIT - 40) // 6) + b'"}'
+    for record in records(judge, source(spark, quotes, control, headers=[("h", b"z" * LIMIT)])):
+        headers = sum(len(h.key) + len(h.value) for h in record.headers)
+        assert record.topic == "fraud_alerts"
+        assert len(record.value) + headers < output_limit(LIMIT)
+        assert content(record)["imputed"] == ["b b"]

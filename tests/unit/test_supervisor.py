@@ -1,0 +1,151 @@
+"""The watch over the query, with a query that fails and models that change as told."""
+
+from __future__ import annotations
+
+import threading
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pyspark.errors import PySparkException
+
+from fraudstream.detector.supervisor import Supervisor, own_checkpoint
+from fraudstream.errors import CheckpointInUse, DetectorError, FraudstreamError, ModelCorrupt
+from fraudstream.model.current import InForce
+
+
+class Query:
+    """A streaming query that is active until it is told to fail."""
+
+    def __init__(self, error: PySparkException | None = None) -> None:
+        self.error = error
+        self.stopped = False
+
+    @property
+    def isActive(self) -> bool:
+        return self.error is None and not self.stopped
+
+    def exception(self) -> PySparkException | None:
+        return self.error
+
+    def stop(self) -> None:
+        self.stopped = True
+
+
+class Events:
+    """Keeps what is told."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[str, str]] = []
+
+    def write(self, kind: str, message: str, **details: Any) -> None:
+        self.told.append((kind, message))
+
+
+class World:
+    """A model in force and the queries that were started with it."""
+
+    def __init__(self, *queries: Query) -> None:
+        self.in_force = InForce("m-1", 0.5, revision=1, when=datetime(2026, 1, 1, tzinfo=UTC).isoformat())
+        self.broken: FraudstreamError | None = None
+        self.queries = list(queries)
+        self.started: list[InForce] = []
+        self.events = Events()
+        self.ready = threading.Event()
+        self.stop = threading.Event()
+        self.ready_count = 0
+
+    def start(self, artifact: Any, in_force: InForce) -> Any:
+        self.started.append(in_force)
+        return self.queries[min(len(self.started), len(self.queries)) - 1]
+
+    def resolve(self) -> Any:
+        if self.broken:
+            raise self.broken
+        return None, self.in_force
+
+    def on_ready(self) -> None:
+        self.ready_count += 1
+        self.ready.set()
+
+    def supervisor(self) -> Supervisor:
+        return Supervisor(
+            start=self.start,
+            resolve=self.resolve,
+            revision=lambda: self.in_force,
+            positions=lambda query: {},
+            events=self.events,  # type: ignore[arg-type]  # the one method that is used
+            on_ready=self.on_ready,
+        )
+
+    def run(self) -> threading.Thread:
+        thread = threading.Thread(target=self.supervisor().run, args=(self.stop,))
+        thread.start()
+        return thread
+
+
+def test_a_failed_query_is_started_again_and_the_failure_is_told() -> None:
+    world = World(Query(PySparkException("a task failed")), Query())
+    thread = world.run()
+    while world.ready_count < 2:
+        world.ready.wait(10)
+        world.ready.clear()
+    world.stop.set()
+    thread.join()
+    assert [in_force.revision for in_force in world.started] == [1, 1]
+    assert ("query", "the query failed and is started again from its checkpoint: a task failed") in world.events.told
+
+
+def test_a_query_that_fails_at_each_start_ends_the_detector_with_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fraudstream.detector.supervisor.LOOK_SECONDS", 0.0)
+    monkeypatch.setattr("fraudstream.detector.supervisor.FIRST_BACKOFF_SECONDS", 0.0)
+    world = World(Query(PySparkException("no such thing")))
+    with pytest.raises(DetectorError, match="5 times in a row: no such thing"):
+        world.supervisor().run(world.stop)
+
+
+def test_a_new_revision_is_taken_by_starting_the_query_anew() -> None:
+    first = Query()
+    world = World(first, Query())
+    thread = world.run()
+    assert world.ready.wait(10)
+    world.ready.clear()
+    world.in_force = InForce("m-2", 0.7, revision=2)
+    assert world.ready.wait(10)
+    world.stop.set()
+    thread.join()
+    assert first.stopped
+    assert [in_force.model_id for in_force in world.started] == ["m-1", "m-2"]
+
+
+def test_a_revision_that_cannot_be_used_leaves_the_former_model_at_work() -> None:
+    world = World(Query())
+    told = threading.Event()
+    write = world.events.write
+
+    def tell(kind: str, message: str, **details: Any) -> None:
+        write(kind, message, **details)
+        if "cannot be used" in message:
+            told.set()
+
+    world.events.write = tell  # type: ignore[method-assign]
+    thread = world.run()
+    assert world.ready.wait(10)
+    world.broken = ModelCorrupt("a file was changed")
+    world.in_force = InForce("m-2", 0.7, revision=2)
+    assert told.wait(10)
+    world.stop.set()
+    thread.join()
+    assert [in_force.model_id for in_force in world.started] == ["m-1"]
+
+
+def test_a_second_detector_on_a_checkpoint_is_refused(tmp_path: Path) -> None:
+    with (
+        own_checkpoint(tmp_path / "c"),
+        pytest.raises(CheckpointInUse, match="another detector"),
+        own_checkpoint(tmp_path / "c"),
+    ):
+        pass
+    with own_checkpoint(tmp_path / "c"):
+        pass
