@@ -1,0 +1,215 @@
+"""Carries every output topic to the dashboard's API, at least once; what a record becomes is in `records.py`."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, Final, Protocol
+
+import orjson
+import structlog
+from confluent_kafka import OFFSET_BEGINNING, OFFSET_INVALID, Consumer, KafkaException, Message, TopicPartition
+
+from fraudstream.alerts.records import ROUTE_OF, Record, Route, to_payload
+from fraudstream.transactions.wire import OUTPUT_TOPICS, EventField, EventType, Topic
+
+log = structlog.get_logger(__name__)
+
+GROUP: Final = "fraudstream-relay"
+MOST_RECORDS: Final = 500
+MOST_BYTES: Final = 4 * 1024 * 1024
+POLL_SECONDS: Final = 0.25
+COMMIT_SECONDS: Final = 0.5
+POSITION_SECONDS: Final = 1.0
+FIRST_BACKOFF_SECONDS: Final = 0.1
+LONGEST_BACKOFF_SECONDS: Final = 5.0
+
+
+class Api(Protocol):
+    """The dashboard's API, as the relay uses it."""
+
+    def post(self, route: Route, items: Sequence[Mapping[str, Any]]) -> None:
+        """Post a list and return once it is committed; raise `ApiUnavailable` or `ApiRefused` otherwise."""
+
+
+class ApiUnavailable(Exception):
+    """Nobody answered, or the answer says: later."""
+
+
+class ApiRefused(Exception):
+    """The answer says that this request as a whole will never be taken."""
+
+
+class Relay:
+    """Reads the output topics, posts what they hold and commits offsets only after the API has answered 2xx.
+
+    Args:
+        consumer: Of the group `fraudstream-relay`, without automatic commits.
+        api: The dashboard's.
+        partitions: Of each output topic, how many.
+    """
+
+    def __init__(self, consumer: Consumer, api: Api, partitions: Mapping[Topic, int]) -> None:
+        self._consumer = consumer
+        self._api = api
+        self._partitions = partitions
+        self._uncommitted: dict[tuple[str, int], int] = {}
+        self._committed_at = 0.0
+
+    def assign(self) -> None:
+        """Go on after the last committed offset of each partition; at the beginning where there is none.
+
+        Partitions are assigned by hand: a group would make a relay that was killed wait for its own ghost.
+        """
+        wanted = [
+            TopicPartition(topic.value, partition)
+            for topic in OUTPUT_TOPICS
+            for partition in range(self._partitions[topic])
+        ]
+        places = self._consumer.committed(wanted, timeout=10)
+        for place in places:
+            if place.offset == OFFSET_INVALID:
+                place.offset = OFFSET_BEGINNING
+        self._consumer.assign(places)
+        log.info("relaying", places=[f"{p.topic}[{p.partition}] {p.offset}" for p in places])
+
+    def run(self, stop: threading.Event) -> None:
+        """Relay until `stop` is set."""
+        while not stop.is_set():
+            messages = self._poll()
+            for batch in _batches(messages):
+                if not self._deliver(batch, stop):
+                    return
+                for message in batch:
+                    self._uncommitted[_place(message)] = _offset(message) + 1
+            self._commit(at_once=False)
+        self._commit(at_once=True)
+
+    def _poll(self) -> list[Message]:
+        first = self._consumer.poll(POLL_SECONDS)
+        if first is None:
+            return []
+        return [m for m in (first, *self._consumer.consume(MOST_RECORDS - 1, timeout=0)) if _is_record(m)]
+
+    def _deliver(self, batch: Sequence[Message], stop: threading.Event) -> bool:
+        """Post until the API has it; false when told to stop before that."""
+        by_route: dict[Route, list[dict[str, Any]]] = defaultdict(list)
+        for message in batch:
+            record = _record(message)
+            by_route[ROUTE_OF[record.topic]].append(to_payload(record))
+        return all(self._post(route, items, stop) for route, items in by_route.items())
+
+    def _post(self, route: Route, items: Sequence[Mapping[str, Any]], stop: threading.Event) -> bool:
+        backoff = FIRST_BACKOFF_SECONDS
+        while True:
+            try:
+                self._api.post(route, items)
+                return True
+            except ApiUnavailable as e:
+                log.warning("the dashboard does not take records; they wait", route=route.value, reason=str(e))
+            except ApiRefused as e:
+                if len(items) > 1:
+                    return all(self._post(route, [item], stop) for item in items)
+                # One record that the API will not even read as a request: it must not hold up all that follow.
+                log.error("the dashboard refused a record", route=route.value, reason=str(e), record=_head(items[0]))
+                return True
+            if stop.wait(backoff):
+                return False
+            backoff = min(backoff * 2, LONGEST_BACKOFF_SECONDS)
+
+    def _commit(self, *, at_once: bool) -> None:
+        if not self._uncommitted or (not at_once and time.monotonic() - self._committed_at < COMMIT_SECONDS):
+            return
+        places = [TopicPartition(topic, partition, offset) for (topic, partition), offset in self._uncommitted.items()]
+        try:
+            if at_once:
+                self._consumer.commit(offsets=places, asynchronous=False)
+            else:
+                self._consumer.commit(offsets=places, asynchronous=True)
+        except KafkaException as e:
+            # Not lost: what is not committed is read and posted again, and the store knows it already.
+            log.warning("offsets could not be committed; they will be", reason=str(e))
+            return
+        self._uncommitted.clear()
+        self._committed_at = time.monotonic()
+
+
+def post_positions(
+    api: Api, ends: Callable[[], Mapping[int, tuple[int, int]]], now: Callable[[], datetime], stop: threading.Event
+) -> None:
+    """Post begin and end of the input topic each second until `stop`: payments are counted without reading them.
+
+    Args:
+        api: The dashboard's.
+        ends: First and end offset of each partition of the input topic; may raise KafkaException.
+        now: The clock.
+        stop: Ends it.
+    """
+    while not stop.wait(POSITION_SECONDS):
+        try:
+            positions = {str(p): {"begin": begin, "end": end} for p, (begin, end) in ends().items()}
+            at = now().astimezone(UTC).isoformat(timespec="milliseconds")
+            event: dict[str, Any] = {
+                EventField.EVENT_ID: f"position/{at}",
+                EventField.TYPE: EventType.POSITION.value,
+                EventField.AT: at,
+                EventField.POSITIONS: {Topic.TRANSACTIONS.value: positions},
+            }
+            api.post(Route.EVENTS, [event])
+        except (KafkaException, ApiUnavailable, ApiRefused) as e:
+            log.debug("no position this second", reason=str(e))
+
+
+def _batches(messages: Sequence[Message]) -> Iterator[list[Message]]:
+    batch: list[Message] = []
+    size = 0
+    for message in messages:
+        length = len(message.value() or b"")
+        if batch and size + length > MOST_BYTES:
+            yield batch
+            batch, size = [], 0
+        batch.append(message)
+        size += length
+    if batch:
+        yield batch
+
+
+def _is_record(message: Message) -> bool:
+    error = message.error()
+    if error is not None:
+        log.warning("Kafka reports", reason=str(error), place=f"{message.topic()}[{message.partition()}]")
+    return error is None
+
+
+def _record(message: Message) -> Record:
+    topic, partition = _place(message)
+    return Record(
+        topic=Topic(topic),
+        partition=partition,
+        offset=_offset(message),
+        timestamp_ms=message.timestamp()[1],
+        key=message.key(),
+        value=message.value(),
+        headers=[(name, v.encode() if isinstance(v, str) else v) for name, v in dict(message.headers() or ()).items()],
+    )
+
+
+def _place(message: Message) -> tuple[str, int]:
+    topic, partition = message.topic(), message.partition()
+    if topic is None or partition is None:
+        raise ValueError("a record without a place")
+    return topic, partition
+
+
+def _offset(message: Message) -> int:
+    offset = message.offset()
+    if offset is None:
+        raise ValueError("a record without an offset")
+    return offset
+
+
+def _head(item: Mapping[str, Any]) -> str:
+    return orjson.dumps(item).decode()[:200]

@@ -1,0 +1,55 @@
+"""`fraudstream relay` as a service: makes the clients and runs relay and positions until told to stop."""
+
+from __future__ import annotations
+
+import threading
+from datetime import UTC, datetime
+
+import urllib3
+from confluent_kafka import Consumer
+
+from fraudstream.alerts.api_client import HttpApi
+from fraudstream.alerts.relay import GROUP, Relay, post_positions
+from fraudstream.config import Settings
+from fraudstream.kafka.topics import ensure_topics
+from fraudstream.kafka.watermarks import Watermarks
+from fraudstream.runtime.processes import write_ready
+from fraudstream.transactions.wire import OUTPUT_TOPICS, Topic, output_limit
+
+
+def run_relay(settings: Settings, stop: threading.Event) -> None:
+    """Relay until `stop` is set.
+
+    Raises:
+        BrokerUnreachable: Nobody answers at the bootstrap servers.
+    """
+    topics = ensure_topics(settings.bootstrap_servers, settings.partitions, settings.max_record_bytes)
+    api = HttpApi(urllib3.PoolManager(maxsize=2), settings.api, settings.ingest_token)
+    consumer = Consumer(
+        {
+            "bootstrap.servers": settings.bootstrap_servers,
+            "group.id": GROUP,
+            "enable.auto.commit": False,
+            "auto.offset.reset": "earliest",
+            "fetch.wait.max.ms": 100,
+            "fetch.message.max.bytes": output_limit(settings.max_record_bytes),
+            "queued.max.messages.kbytes": 65_536,
+            "log_level": 0,
+        }
+    )
+    relay = Relay(consumer, api, {topic: topics.partitions[topic.value] for topic in OUTPUT_TOPICS})
+    watermarks = Watermarks(settings.bootstrap_servers, Topic.TRANSACTIONS.value)
+    # Beside the relay, so that no alert waits while the broker is asked for its offsets.
+    counting = threading.Thread(
+        target=post_positions, args=(api, watermarks.read, lambda: datetime.now(UTC), stop), name="positions"
+    )
+    try:
+        relay.assign()
+        write_ready(settings.ready_file)
+        counting.start()
+        relay.run(stop)
+    finally:
+        stop.set()
+        if counting.ident is not None:
+            counting.join()
+        consumer.close()
