@@ -1,0 +1,72 @@
+# Every target works on a fresh clone: Python 3.11+ and make are all that has to be there.
+SHELL := /bin/sh
+VENV := .venv
+BIN := $(VENV)/bin
+PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
+	command -v $$p >/dev/null 2>&1 && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' && { echo $$p; break; }; done)
+WORKERS ?= 2
+
+DATA ?=
+RATE ?=
+PORT ?=
+DURATION ?=
+WORKDIR ?=
+DEMO_FLAGS ?=
+
+.PHONY: help setup setup-dev demo test unit lint format lock docs clean
+
+help:  ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(VENV)/.installed  ## Make .venv from the lock and fetch the Kafka jars (a second run does nothing)
+	@$(BIN)/fraudstream setup
+
+setup-dev: setup $(VENV)/.installed-dev
+
+demo: setup  ## Broker, training, stream and live page on http://localhost:5000; DATA=, RATE=, PORT=, DURATION=
+	@$(BIN)/fraudstream demo --fresh $(if $(DATA),--data $(DATA)) $(if $(RATE),--rate $(RATE)) \
+		$(if $(PORT),--port $(PORT)) $(if $(DURATION),--duration $(DURATION)) \
+		$(if $(WORKDIR),--workdir $(WORKDIR)) $(DEMO_FLAGS)
+
+test: setup-dev  ## Run the whole suite
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+
+unit: setup-dev  ## Run the tests that need neither Spark, Kafka nor a browser (seconds)
+	$(BIN)/python -m pytest tests/unit
+
+lint: setup-dev  ## Lint, format, types, import contracts, generated docs
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python docs/generate.py --check
+
+format: setup-dev  ## Format the code
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+docs: setup-dev  ## Write the generated parts of docs/ anew
+	$(BIN)/python docs/generate.py
+
+lock:  ## Resolve the dependencies anew into the lock files (needs uv)
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header \
+		pyproject.toml -o requirements.lock
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header \
+		--group dev pyproject.toml -o requirements-dev.lock
+
+clean:  ## Remove .venv, caches and the demo's folder
+	rm -rf $(VENV) demo .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+$(VENV)/.installed: requirements.lock pyproject.toml
+	@test -n "$(PYTHON)" || { echo "fraudstream needs Python 3.11 or newer; none was found on PATH" >&2; exit 3; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { \
+		echo "the virtual environment could not be made; on Debian and Ubuntu: apt install python3-venv" >&2; exit 3; }
+	@echo "installing the locked packages into $(VENV) (about 500 MB, the first time a few minutes) ..."
+	@$(BIN)/python -m pip install --disable-pip-version-check --quiet --progress-bar on --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --editable .
+	@touch $@
+
+$(VENV)/.installed-dev: requirements-dev.lock $(VENV)/.installed
+	@echo "installing the locked tools of development ..."
+	@$(BIN)/python -m pip install --disable-pip-version-check --quiet --require-hashes -r requirements-dev.lock
+	@touch $@

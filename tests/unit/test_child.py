@@ -1,0 +1,117 @@
+"""A process of the demo: readiness, restarts, giving up."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from fraudstream.demo.child import Child, State
+from fraudstream.errors import ProcessFailed
+from fraudstream.runtime.processes import wait_until
+
+READY = "import os, time; open(os.environ['FRAUDSTREAM_READY_FILE'], 'w').close(); time.sleep(60)"
+
+
+class Clock:
+    """Seconds that pass when told."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def made() -> Iterator[list[Child]]:
+    children: list[Child] = []
+    yield children
+    for child in children:
+        child.stop()
+
+
+def make(made: list[Child], tmp_path: Path, clock: Clock, code: str, **options: bool) -> Child:
+    child = Child(
+        name="part",
+        command=lambda starts: [sys.executable, "-c", code],
+        log=tmp_path / "part.log",
+        ready_file=tmp_path / "ready",
+        environment=dict(os.environ),
+        clock=clock,
+        grace=5.0,
+        **options,
+    )
+    made.append(child)
+    child.start()
+    return child
+
+
+def looked(child: Child, state: State) -> bool:
+    def reached() -> bool:
+        child.look()
+        return child.state is state
+
+    return wait_until(reached, 20)
+
+
+def test_a_child_runs_once_it_says_so(made: list[Child], tmp_path: Path, clock: Clock) -> None:
+    child = make(made, tmp_path, clock, READY)
+    assert child.state is State.STARTING
+    assert looked(child, State.RUNNING)
+
+
+def test_a_child_that_was_ready_and_is_killed_starts_again_after_half_a_second(
+    made: list[Child], tmp_path: Path, clock: Clock
+) -> None:
+    child = make(made, tmp_path, clock, READY)
+    assert looked(child, State.RUNNING)
+    first = child.pid
+    assert first is not None
+    os.kill(first, signal.SIGKILL)
+    assert looked(child, State.RESTARTING)
+    assert child.look() is False
+    clock.now += 0.5
+    assert child.look() is True
+    assert child.pid != first
+    assert looked(child, State.RUNNING)
+
+
+def test_five_starts_that_never_became_ready_end_the_demo_with_the_last_words(
+    made: list[Child], tmp_path: Path, clock: Clock
+) -> None:
+    child = make(made, tmp_path, clock, "raise SystemExit('no room left')")
+
+    def give_up() -> bool:
+        clock.now += 6.0
+        child.look()
+        return False
+
+    with pytest.raises(ProcessFailed, match=r"5 times in a row.*no room left"):
+        wait_until(give_up, 20)
+    assert child.starts == 5
+
+
+def test_a_child_whose_work_is_done_is_not_started_again(made: list[Child], tmp_path: Path, clock: Clock) -> None:
+    child = make(made, tmp_path, clock, "pass", ends=True)
+    assert looked(child, State.DONE)
+    clock.now += 60
+    assert child.look() is False
+
+
+def test_stopping_leaves_no_process(made: list[Child], tmp_path: Path, clock: Clock) -> None:
+    child = make(made, tmp_path, clock, READY)
+    assert looked(child, State.RUNNING)
+    child.stop()
+    assert child.pid is not None
+    with pytest.raises(ProcessLookupError):
+        os.kill(child.pid, 0)
