@@ -1,0 +1,106 @@
+"""Opening the alert store's database: how SQLite is set up, and the migrations; what is in it is `store.py`'s."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from pathlib import Path
+from typing import Any, Final
+
+from alembic import command
+from alembic.config import Config
+from alembic.util import CommandError
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.pool import QueuePool
+
+from fraudstream.errors import StoreError
+
+WRITE: Final = "fraudstream_write"
+"""The execution option that makes a transaction take SQLite's write lock at its beginning.
+
+A transaction that starts by reading and writes later can fail at once when another wrote in between; BEGIN IMMEDIATE
+waits for its turn instead.
+"""
+
+BUSY_TIMEOUT_MS: Final = 10_000
+"""How long a writer waits for another process's transaction before it gives up."""
+
+_MIGRATIONS = Path(__file__).parent / "migrations"
+
+
+def open_engine(url: str) -> Engine:
+    """An engine on a database with the present tables, made or brought up to date where needed.
+
+    Raises:
+        StoreError: The URL is not one of SQLite, or the file cannot be opened, written or brought up to date.
+    """
+    parsed = _parse(url)
+    place = str(parsed.database)
+    if not Path(place).absolute().parent.is_dir():
+        raise StoreError(
+            "the directory of the alert store does not exist",
+            where=str(Path(place).absolute().parent),
+            remedy="make it, or name another database (setting `database`)",
+        )
+    engine = create_engine(parsed, poolclass=QueuePool, pool_size=8, max_overflow=56, pool_timeout=30)
+    event.listen(engine, "connect", _set_up_connection)
+    event.listen(engine, "begin", _begin)
+    try:
+        with engine.connect().execution_options(**{WRITE: True}) as connection, connection.begin():
+            _migrate(connection)
+    except DBAPIError as e:
+        engine.dispose()
+        raise StoreError(
+            f"the alert store cannot be opened: {e.orig}",
+            where=place,
+            remedy="check that the file is a fraudstream database, that it may be written, and that the disk has room",
+        ) from e
+    except CommandError as e:
+        engine.dispose()
+        raise StoreError(
+            f"the alert store has tables that this release does not know: {e}",
+            where=place,
+            remedy="use the release of fraudstream that wrote it, or another database",
+        ) from e
+    return engine
+
+
+def _parse(url: str) -> URL:
+    try:
+        parsed = make_url(url)
+    except ArgumentError as e:
+        raise StoreError(
+            "the address of the alert store is not a URL", where=url, remedy="write it as sqlite:///alerts.db"
+        ) from e
+    if parsed.get_backend_name() != "sqlite" or parsed.database in (None, "", ":memory:"):
+        raise StoreError(
+            "the alert store has to be a SQLite file",
+            where=parsed.render_as_string(hide_password=True),
+            remedy="write it as sqlite:///alerts.db, or sqlite:////var/lib/fraudstream/alerts.db",
+        )
+    return parsed
+
+
+def _set_up_connection(connection: sqlite3.Connection, _record: Any) -> None:
+    # The driver's own BEGIN comes too late (before the first write); `_begin` sends it instead.
+    connection.isolation_level = None
+    connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
+    connection.execute("PRAGMA journal_mode = WAL")
+    # FULL: what was answered with 200 is on the disk, not only in the operating system's cache.
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA foreign_keys = ON")
+
+
+def _begin(connection: Connection) -> None:
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.get_execution_options().get(WRITE) else "BEGIN")
+
+
+def _migrate(connection: Connection) -> None:
+    # Says on every opening that it uses SQLite.
+    logging.getLogger("alembic.runtime.migration").setLevel(logging.WARNING)
+    config = Config()
+    config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")

@@ -1,0 +1,204 @@
+"""What can be asked of the alert store, in pages of bounded size; what is written to it is `store.py`'s."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
+
+import orjson
+from sqlalchemy import Column, ColumnElement, Engine, func, select, text
+
+from fraudstream.alerts import positions, tables
+from fraudstream.alerts.positions import Place, Position
+from fraudstream.transactions.wire import Outcome
+
+EXPORT_PAGE: Final = 500
+"""Alerts held at once while all of them are walked through."""
+
+
+class Total:
+    """The counts that the store keeps."""
+
+    ALERTS: Final = Outcome.ALERT.value
+    UNSCORABLE: Final = Outcome.UNSCORABLE.value
+    DEAD_LETTERS: Final = "dead_letters"
+    CONFLICTS: Final = "conflicts"
+    REJECTED: Final = "rejected"
+    EVERY: Final = (ALERTS, UNSCORABLE, DEAD_LETTERS, CONFLICTS, REJECTED)
+
+
+class StoredAlert(NamedTuple):
+    """An alert as the store gives it back; `body` is its JSON object, `seq` the order of its commit."""
+
+    seq: int
+    outcome: str
+    produced_us: int | None
+    body: bytes
+
+    def document(self) -> dict[str, Any]:
+        """The alert as a dict."""
+        loaded: dict[str, Any] = orjson.loads(self.body)
+        return loaded
+
+
+@dataclass(frozen=True, slots=True)
+class AlertFilter:
+    """Which alerts are asked for; a field that is None does not narrow. Times are those of production."""
+
+    outcome: Outcome | None = Outcome.ALERT
+    since_us: int | None = None
+    until_us: int | None = None
+    min_score: float | None = None
+    model_id: str | None = None
+    source: str | None = None
+
+    def conditions(self) -> list[ColumnElement[bool]]:
+        """The filter as conditions on the table `alerts`."""
+        column = tables.alerts.c
+        narrowing: list[tuple[Any, Column[Any], Callable[[Any, Any], ColumnElement[bool]]]] = [
+            (self.outcome, column.outcome, operator.eq),
+            (self.since_us, column.produced_us, operator.ge),
+            (self.until_us, column.produced_us, operator.lt),
+            (self.min_score, column.score, operator.ge),
+            (self.model_id, column.model_id, operator.eq),
+            (self.source, column.topic, operator.eq),
+        ]
+        return [compare(column, value) for value, column, compare in narrowing if value is not None]
+
+
+class Row(NamedTuple):
+    """An event, a dead letter or a rejected record as the store gives it back."""
+
+    seq: int
+    document: dict[str, Any]
+
+
+def alert_json(seq: int, body: str) -> bytes:
+    """The JSON object of a stored alert, with its `seq` in front: spliced, so that nothing is parsed to be read."""
+    return b'{"seq":%d,%s' % (seq, body[1:].encode())
+
+
+class AlertReader:
+    """Reads the alert store; many threads may do so at once, also while one writes."""
+
+    def __init__(self, engine: Engine) -> None:
+        """Take an engine that `database.open_engine` made."""
+        self._engine = engine
+
+    def answers(self) -> None:
+        """Ask the database for nothing, to see that it answers."""
+        with self._engine.connect() as connection:
+            connection.execute(text("SELECT 1"))
+
+    def latest_seq(self) -> int:
+        """The `seq` of the newest alert, 0 where there is none."""
+        with self._engine.connect() as connection:
+            newest: int | None = connection.execute(select(func.max(tables.alerts.c.seq))).scalar()
+            return newest or 0
+
+    def alerts(
+        self, wanted: AlertFilter | None = None, *, before: int | None = None, limit: int = 100
+    ) -> list[StoredAlert]:
+        """The newest alerts first, those with a `seq` below `before`."""
+        column = tables.alerts.c
+        conditions = (wanted or AlertFilter()).conditions()
+        if before is not None:
+            conditions.append(column.seq < before)
+        return self._page(conditions, column.seq.desc(), limit)
+
+    def alerts_after(
+        self, seq: int, wanted: AlertFilter | None = None, *, up_to: int | None = None, limit: int = EXPORT_PAGE
+    ) -> list[StoredAlert]:
+        """The alerts that followed `seq`, in order of commit."""
+        column = tables.alerts.c
+        conditions = [*(wanted or AlertFilter(outcome=None)).conditions(), column.seq > seq]
+        if up_to is not None:
+            conditions.append(column.seq <= up_to)
+        return self._page(conditions, column.seq.asc(), limit)
+
+    def all_alerts(self, wanted: AlertFilter, *, up_to: int) -> Iterator[list[StoredAlert]]:
+        """Every alert up to a `seq`, in order of commit, a page at a time."""
+        seq = 0
+        while page := self.alerts_after(seq, wanted, up_to=up_to):
+            yield page
+            seq = page[-1].seq
+
+    def alert(self, alert_id: str) -> StoredAlert | None:
+        """One alert by its id."""
+        found = self._page([tables.alerts.c.alert_id == alert_id], tables.alerts.c.seq, 1)
+        return found[0] if found else None
+
+    def transaction_columns(self, wanted: AlertFilter, *, up_to: int) -> list[str]:
+        """The union of the transactions' columns, in the order in which they were first seen."""
+        alerts, sets = tables.alerts.c, tables.column_sets.c
+        first = func.min(alerts.seq)
+        query = (
+            select(sets.names)
+            .join_from(tables.alerts, tables.column_sets)
+            .where(*wanted.conditions(), alerts.seq <= up_to)
+            .group_by(sets.id, sets.names)
+            .order_by(first)
+        )
+        with self._engine.connect() as connection:
+            rows = connection.execute(query).scalars().all()
+        return list(dict.fromkeys(name for names in rows for name in orjson.loads(names)))
+
+    def totals(self) -> dict[str, int]:
+        """The counts of `Total`, zero where nothing was counted."""
+        with self._engine.connect() as connection:
+            rows = connection.execute(select(tables.totals.c.name, tables.totals.c.value)).all()
+        return dict.fromkeys(Total.EVERY, 0) | {row.name: row.value for row in rows}
+
+    def positions(self) -> dict[Place, Position]:
+        """How far each partition is filled and scored."""
+        with self._engine.connect() as connection:
+            return positions.read(connection)
+
+    def events(self, *, kind: str | None = None, before: int | None = None, limit: int = 100) -> list[Row]:
+        """The newest events first."""
+        column = tables.events.c
+        query = select(column.seq, column.body).order_by(column.seq.desc()).limit(limit)
+        if kind is not None:
+            query = query.where(column.type == kind)
+        if before is not None:
+            query = query.where(column.seq < before)
+        with self._engine.connect() as connection:
+            return [Row(row.seq, orjson.loads(row.body)) for row in connection.execute(query)]
+
+    def dead_letters(self, *, before: int | None = None, limit: int = 100) -> list[Row]:
+        """The newest dead letters first, as far as they are still kept."""
+        column = tables.dead_letters.c
+        query = select(column.seq, column.body).where(column.body.is_not(None)).order_by(column.seq.desc()).limit(limit)
+        if before is not None:
+            query = query.where(column.seq < before)
+        with self._engine.connect() as connection:
+            return [Row(row.seq, orjson.loads(row.body)) for row in connection.execute(query)]
+
+    def rejected(self, *, before: int | None = None, limit: int = 100) -> list[Row]:
+        """The newest rejected records first."""
+        column = tables.rejected.c
+        query = select(column.seq, column.kind, column.reason, column.payload, column.received_us)
+        query = query.order_by(column.seq.desc()).limit(limit)
+        if before is not None:
+            query = query.where(column.seq < before)
+        with self._engine.connect() as connection:
+            return [
+                Row(row.seq, {"kind": row.kind, "reason": row.reason, "payload": row.payload})
+                for row in connection.execute(query)
+            ]
+
+    def _page(self, conditions: list[ColumnElement[bool]], order: ColumnElement[Any], limit: int) -> list[StoredAlert]:
+        column = tables.alerts.c
+        query = (
+            select(column.seq, column.outcome, column.produced_us, column.body)
+            .where(*conditions)
+            .order_by(order)
+            .limit(limit)
+        )
+        with self._engine.connect() as connection:
+            return [
+                StoredAlert(row.seq, row.outcome, row.produced_us, alert_json(row.seq, row.body))
+                for row in connection.execute(query)
+            ]

@@ -1,0 +1,217 @@
+"""How one checked record becomes one row, at most once; `store.py` decides what is written in which transaction."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Final
+
+import orjson
+from sqlalchemy import Connection, Table, bindparam, func, select, update
+from sqlalchemy.dialects.sqlite import insert
+
+from fraudstream.alerts import tables
+from fraudstream.alerts.positions import Place, Report
+from fraudstream.alerts.reading import StoredAlert, Total, alert_json
+from fraudstream.alerts.validation import (
+    CheckedAlert,
+    Unfit,
+    as_readable,
+    check_object,
+    check_record_id,
+    digest,
+    integer,
+    microseconds,
+    text,
+)
+from fraudstream.transactions.wire import AlertField, DeadLetterField, EventField
+
+CONFLICT_DIGITS: Final = 12
+KEPT_DEAD_LETTERS: Final = 10_000
+MAX_PAYLOAD_CHARS: Final = 64 * 1024
+"""A dead letter's payload is kept up to this length here; the topic holds the whole of it."""
+
+# Built once: building the statements anew for each alert took longer than SQLite took for all of them.
+_INSERT_ALERT: Final = (
+    insert(tables.alerts).on_conflict_do_nothing(index_elements=["alert_id"]).returning(tables.alerts.c.seq)
+)
+
+_COLUMN_SET_OF: Final = select(tables.column_sets.c.id).where(tables.column_sets.c.digest == bindparam("digest"))
+_INSERT_COLUMN_SET: Final = insert(tables.column_sets).returning(tables.column_sets.c.id)
+_ADD: Final = insert(tables.totals)
+_COUNT: Final = _ADD.on_conflict_do_update(
+    index_elements=["name"], set_={"value": tables.totals.c.value + _ADD.excluded.value}
+)
+_DIGEST_OF: Final = select(tables.alerts.c.digest).where(tables.alerts.c.alert_id == bindparam("alert_id"))
+
+
+def insert_alert(
+    connection: Connection,
+    alert: CheckedAlert,
+    conflict_of: str | None,
+    sets: dict[tuple[str, ...], int],
+    now: datetime,
+) -> StoredAlert | None:
+    """Insert an alert; None where its id is there already.
+
+    Args:
+        connection: Within a write transaction.
+        alert: The alert.
+        conflict_of: The id that it shares with another transaction, where it does.
+        sets: Ids of column sets that this transaction has met; grows.
+        now: The time of commit.
+    """
+    alert_id = alert.alert_id if conflict_of is None else f"{conflict_of}~{alert.digest[:CONFLICT_DIGITS]}"
+    own = {AlertField.ALERT_ID.value: alert_id, "received_at": now.isoformat()}
+    if conflict_of is not None:
+        own["conflict_of"] = conflict_of
+    body = orjson.dumps(alert.document | own).decode()
+    columns = tuple(alert.columns)
+    if columns not in sets:
+        sets[columns] = _column_set(connection, alert.columns)
+    row = {
+        "alert_id": alert_id,
+        "conflict_of": conflict_of,
+        "outcome": alert.outcome.value,
+        "score": alert.score,
+        "model_id": alert.model_id,
+        "topic": alert.topic,
+        "produced_us": alert.produced_us,
+        "received_us": microseconds(now),
+        "column_set": sets[columns],
+        "digest": alert.digest,
+        "body": body,
+    }
+    seq = connection.execute(_INSERT_ALERT, row).scalar_one_or_none()
+    if seq is None:
+        return None
+    return StoredAlert(seq, alert.outcome.value, alert.produced_us, alert_json(seq, body))
+
+
+def stored_digest(connection: Connection, alert_id: str) -> str:
+    """The digest of the transaction that is stored under an id."""
+    found: str = connection.execute(_DIGEST_OF, {"alert_id": alert_id}).scalar_one()
+    return found
+
+
+def _column_set(connection: Connection, names: list[str]) -> int:
+    # In the order of the row, unlike a digest of the row: an export shows the columns in that order.
+    text_of_names = orjson.dumps(names)
+    key = {"digest": hashlib.sha256(text_of_names).hexdigest()}
+    found: int | None = connection.execute(_COLUMN_SET_OF, key).scalar_one_or_none()
+    if found is None:
+        found = connection.execute(_INSERT_COLUMN_SET, key | {"names": text_of_names.decode()}).scalar_one()
+    return found
+
+
+def check_event(raw: object) -> dict[str, Any]:
+    """Check a posted event.
+
+    Raises:
+        Unfit: It has no type, or cannot be written as JSON.
+    """
+    event = check_object(raw, "an event")
+    kind = text(event, EventField.TYPE)
+    if not kind or len(kind) > 64:
+        raise Unfit("type must be text of 1 to 64 characters")
+    check_record_id(event, EventField.EVENT_ID)
+    return event
+
+
+def insert_event(connection: Connection, event: Mapping[str, Any], now: datetime) -> bool:
+    """Insert an event; False where its id is there already. One without an id is known by its whole content."""
+    event_id = event.get(EventField.EVENT_ID) or digest(event)
+    body = dict(event) | {EventField.EVENT_ID.value: event_id, "received_at": now.isoformat()}
+    return _insert_once(
+        connection,
+        tables.events,
+        "event_id",
+        {
+            "event_id": event_id,
+            "type": event[EventField.TYPE],
+            "received_us": microseconds(now),
+            "body": orjson.dumps(body).decode(),
+        },
+    )
+
+
+def check_dead_letter(raw: object) -> dict[str, Any]:
+    """Check a posted dead letter.
+
+    Raises:
+        Unfit: It does not say which record it is, or cannot be written as JSON.
+    """
+    letter = check_object(raw, "a dead letter")
+    topic = text(letter, DeadLetterField.TOPIC)
+    if (
+        not topic
+        or integer(letter, DeadLetterField.PARTITION) is None
+        or integer(letter, DeadLetterField.OFFSET) is None
+    ):
+        raise Unfit("a dead letter needs topic, partition and offset")
+    text(letter, DeadLetterField.PAYLOAD)
+    text(letter, DeadLetterField.REASON)
+    return letter
+
+
+def place_of(letter: Mapping[str, Any]) -> Report:
+    """A dead letter's outcome is known: its partition is scored up to it."""
+    place = Place(letter[DeadLetterField.TOPIC], letter[DeadLetterField.PARTITION])
+    return Report(place, position=letter[DeadLetterField.OFFSET] + 1)
+
+
+def insert_dead_letter(connection: Connection, letter: Mapping[str, Any], now: datetime) -> bool:
+    """Insert a dead letter; False where its record is there already."""
+    place = place_of(letter).place
+    letter_id = f"{place.topic}/{place.partition}/{letter[DeadLetterField.OFFSET]}"
+    body = dict(letter) | {"id": letter_id, "received_at": now.isoformat()}
+    payload = letter.get(DeadLetterField.PAYLOAD)
+    if payload is not None and len(payload) > MAX_PAYLOAD_CHARS:
+        # A multiple of four characters is still base64.
+        body |= {DeadLetterField.PAYLOAD.value: payload[:MAX_PAYLOAD_CHARS], "payload_truncated": True}
+    row = {"id": letter_id, "received_us": microseconds(now), "body": orjson.dumps(body).decode()}
+    return _insert_once(connection, tables.dead_letters, "id", row)
+
+
+def forget_old_payloads(connection: Connection, added: int) -> None:
+    """Empty the dead letters that `added` new ones have pushed out of the newest 10,000."""
+    table = tables.dead_letters
+    if not added:
+        return
+    newest: int = connection.execute(select(func.max(table.c.seq))).scalar_one()
+    last = newest - KEPT_DEAD_LETTERS
+    if last > 0:
+        connection.execute(update(table).where(table.c.seq <= last, table.c.seq > last - added).values(body=None))
+
+
+def keep_rejected(connection: Connection, kind: str, raw: object, reason: str, now: datetime) -> bool:
+    """Keep what could not be stored; False where it is kept already."""
+    payload = as_readable(raw)
+    row = {
+        "digest": digest([kind, reason, payload]),
+        "kind": kind,
+        "reason": reason,
+        "payload": payload,
+        "received_us": microseconds(now),
+    }
+    return _insert_once(connection, tables.rejected, "digest", row)
+
+
+def count(connection: Connection, name: str, more: int) -> None:
+    """Add to one of the counts of `Total`."""
+    if not more:
+        return
+    connection.execute(_COUNT, {"name": name, "value": more})
+
+
+def count_alerts(connection: Connection, stored: list[StoredAlert], conflicts: int) -> None:
+    """Count new alerts by outcome, and the conflicts among them."""
+    for outcome in (Total.ALERTS, Total.UNSCORABLE):
+        count(connection, outcome, sum(alert.outcome == outcome for alert in stored))
+    count(connection, Total.CONFLICTS, conflicts)
+
+
+def _insert_once(connection: Connection, table: Table, key: str, values: dict[str, Any]) -> bool:
+    statement = insert(table).values(values).on_conflict_do_nothing(index_elements=[key]).returning(table.c.seq)
+    return connection.execute(statement).scalar_one_or_none() is not None

@@ -1,0 +1,213 @@
+"""The alert store: writes alerts, events and dead letters so that none is lost or doubled; `reading.py` reads them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Final, Self, TypeVar
+
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DBAPIError
+
+from fraudstream.alerts import positions, rows
+from fraudstream.alerts.database import WRITE, open_engine
+from fraudstream.alerts.positions import Place, Report
+from fraudstream.alerts.reading import AlertFilter, AlertReader, Row, StoredAlert, Total
+from fraudstream.alerts.validation import CheckedAlert, Unfit, as_readable, check_alert
+from fraudstream.errors import StoreError
+from fraudstream.transactions.wire import EventField, EventType
+
+__all__ = ["Added", "AlertFilter", "AlertStore", "Rejection", "Row", "StoredAlert", "Total"]
+
+UNSTORED_EVENTS: Final = (EventType.SAMPLE, EventType.PROGRESS, EventType.POSITION)
+"""Events that only move counters: several a second, so that a row for each would soon be most of the database."""
+
+_Checked = TypeVar("_Checked")
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """Why one of the posted records was not stored."""
+
+    index: int
+    reason: str
+
+
+@dataclass(slots=True)
+class Added:
+    """What became of the posted records; `stored` holds the new alerts in order of commit."""
+
+    accepted: int = 0
+    duplicates: int = 0
+    conflicts: int = 0
+    rejected: list[Rejection] = field(default_factory=list)
+    stored: list[StoredAlert] = field(default_factory=list)
+
+    def tally(self, new: bool) -> None:
+        """Count a record as accepted, or as one that was there."""
+        self.accepted += new
+        self.duplicates += not new
+
+
+class AlertStore(AlertReader):
+    """The one writer of its database within a process; another process's transactions are waited for."""
+
+    def __init__(self, engine: Engine, clock: Callable[[], datetime]) -> None:
+        """Take an engine that `database.open_engine` made, and the clock of commits."""
+        super().__init__(engine)
+        self._clock = clock
+        self._writing = threading.Lock()
+
+    @classmethod
+    def open(cls, url: str, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> Self:
+        """Open the database, made or brought up to date where needed.
+
+        Args:
+            url: SQLAlchemy's URL, such as `sqlite:///alerts.db`.
+            clock: Tells the time of commit, which is kept as `received_at`.
+
+        Raises:
+            StoreError: It cannot be opened or written.
+        """
+        return cls(open_engine(url), clock)
+
+    def close(self) -> None:
+        """Close every connection; the store is not to be used any more."""
+        self._engine.dispose()
+
+    def check_writable(self) -> None:
+        """Take the write lock and give it back.
+
+        Raises:
+            StoreError: Another process holds it for too long, or the file cannot be written.
+        """
+        with self._writing, self._transaction():
+            pass
+
+    def add_alerts(
+        self, posted: Sequence[object], *, on_commit: Callable[[list[StoredAlert]], None] | None = None
+    ) -> Added:
+        """Store alerts and unscorable transactions, all in one transaction; what cannot be stored is kept apart.
+
+        An id that is there already with the same transaction is a duplicate; with another transaction it is a
+        conflict, which is kept in a row of its own, with the id `<id>~<first digits of its digest>`.
+
+        Args:
+            posted: The alerts as they came.
+            on_commit: Called with the new ones once they are committed and before the next writer commits: what it
+                does happens in the order of `seq`.
+
+        Raises:
+            StoreError: The database did not take them; nothing was stored.
+        """
+        added = Added()
+        with self._writing:
+            with self._transaction() as connection:
+                now = self._clock()
+                fit = _sift(connection, "alert", posted, check_alert, added, now)
+                sets: dict[tuple[str, ...], int] = {}
+                for alert in fit:
+                    _add_alert(connection, alert, sets, added, now)
+                positions.record(connection, _furthest(fit))
+                rows.count_alerts(connection, added.stored, added.conflicts)
+            if on_commit is not None and added.stored:
+                on_commit(added.stored)
+        return added
+
+    def add_events(self, posted: Sequence[object]) -> Added:
+        """Store events, each once by its `event_id`; samples, progress and positions only move the positions.
+
+        Raises:
+            StoreError: The database did not take them; nothing was stored.
+        """
+        added = Added()
+        with self._writing, self._transaction() as connection:
+            now = self._clock()
+            news: list[Report] = []
+            for event, found in _sift(connection, "event", posted, _check_event, added, now):
+                news.extend(found)
+                added.tally(event[EventField.TYPE] in UNSTORED_EVENTS or rows.insert_event(connection, event, now))
+            positions.record(connection, news)
+        return added
+
+    def add_dead_letters(self, posted: Sequence[object]) -> Added:
+        """Store dead letters, each once by `topic/partition/offset`; the payloads of the newest 10,000 are kept.
+
+        Raises:
+            StoreError: The database did not take them; nothing was stored.
+        """
+        added = Added()
+        with self._writing, self._transaction() as connection:
+            now = self._clock()
+            fit = _sift(connection, "dead letter", posted, rows.check_dead_letter, added, now)
+            for letter in fit:
+                added.tally(rows.insert_dead_letter(connection, letter, now))
+            positions.record(connection, [rows.place_of(letter) for letter in fit])
+            rows.forget_old_payloads(connection, added.accepted)
+            rows.count(connection, Total.DEAD_LETTERS, added.accepted)
+        return added
+
+    @contextmanager
+    def _transaction(self) -> Iterator[Connection]:
+        try:
+            with self._engine.connect().execution_options(**{WRITE: True}) as connection, connection.begin():
+                yield connection
+        except DBAPIError as e:
+            raise StoreError(
+                f"the alert store did not take a write: {e.orig}",
+                where=str(self._engine.url.database),
+                remedy="see that the disk has room and that no other program holds the file, then post again",
+            ) from e
+
+
+def _sift(
+    connection: Connection,
+    kind: str,
+    posted: Sequence[object],
+    check: Callable[[object], _Checked],
+    added: Added,
+    now: datetime,
+) -> list[_Checked]:
+    fit = []
+    kept = 0
+    for index, raw in enumerate(posted):
+        try:
+            fit.append(check(raw))
+        except Unfit as e:
+            reason = as_readable(e)
+            added.rejected.append(Rejection(index, reason))
+            kept += rows.keep_rejected(connection, kind, raw, reason, now)
+    rows.count(connection, Total.REJECTED, kept)
+    return fit
+
+
+def _check_event(raw: object) -> tuple[dict[str, Any], list[Report]]:
+    event = rows.check_event(raw)
+    return event, positions.reports(event)
+
+
+def _add_alert(
+    connection: Connection, alert: CheckedAlert, sets: dict[tuple[str, ...], int], added: Added, now: datetime
+) -> None:
+    stored = rows.insert_alert(connection, alert, None, sets, now)
+    if stored is not None:
+        added.accepted += 1
+    elif rows.stored_digest(connection, alert.alert_id) != alert.digest:
+        stored = rows.insert_alert(connection, alert, alert.alert_id, sets, now)
+        added.conflicts += stored is not None
+    if stored is None:
+        added.duplicates += 1
+    else:
+        added.stored.append(stored)
+
+
+def _furthest(fit: list[CheckedAlert]) -> list[Report]:
+    furthest: dict[Place, int] = {}
+    for alert in fit:
+        if alert.topic is not None and alert.partition is not None and alert.offset is not None:
+            place = Place(alert.topic, alert.partition)
+            furthest[place] = max(furthest.get(place, 0), alert.offset + 1)
+    return [Report(place, position=position) for place, position in furthest.items()]

@@ -1,0 +1,212 @@
+"""What may enter the alert store: an alert, an event or a dead letter as posted, checked and made ready for its row."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import orjson
+
+from fraudstream.transactions.wire import AlertField, Outcome
+
+MAX_ID_CHARS: Final = 200
+MAX_REJECTED_CHARS: Final = 256 * 1024
+"""A rejected payload is kept up to this length: enough to see what it was."""
+
+STORED_OUTCOMES: Final = (Outcome.ALERT, Outcome.UNSCORABLE)
+RESERVED_KEYS: Final = frozenset({"seq", "received_at", "conflict_of"})
+"""Keys that the store itself adds to an alert; posted ones are dropped."""
+
+_INTEGERS = range(-(2**53), 2**53 + 1)
+"""Integers that every reader of JSON takes for the same number, a browser's JavaScript too (RFC 8259, section 6)."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Unfit(ValueError):
+    """Raised when something posted cannot be stored; its text is the reason shown to a person."""
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedAlert:
+    """An alert that may be stored: its whole JSON object and the values that have columns of their own."""
+
+    document: dict[str, Any]
+    alert_id: str
+    outcome: Outcome
+    score: float | None
+    model_id: str | None
+    topic: str | None
+    partition: int | None
+    offset: int | None
+    produced_us: int | None
+    columns: list[str]
+    digest: str
+
+
+def check_alert(raw: object) -> CheckedAlert:
+    """Check one posted alert.
+
+    Raises:
+        Unfit: It cannot be stored; the reason names the key and what it should be.
+    """
+    alert = check_object(raw, "an alert")
+    alert_id = check_record_id(alert, AlertField.ALERT_ID)
+    if alert_id is None:
+        raise Unfit(f"alert_id must be text of 1 to {MAX_ID_CHARS} characters")
+    outcome = alert.get(AlertField.OUTCOME, Outcome.ALERT)
+    if outcome not in STORED_OUTCOMES:
+        raise Unfit(f"outcome must be {' or '.join(STORED_OUTCOMES)}")
+    transaction = alert.get(AlertField.TRANSACTION)
+    if not isinstance(transaction, dict):
+        raise Unfit("transaction must be a JSON object")
+    score = number(alert, AlertField.SCORE)
+    if score is None and outcome == Outcome.ALERT:
+        raise Unfit("score must be a number for an alert")
+    number(alert, AlertField.THRESHOLD)
+    for key in (AlertField.SOURCE_ROW, AlertField.REVISION):
+        integer(alert, key)
+    for key in (AlertField.REASON, AlertField.SCHEMA_ID):
+        text(alert, key)
+    instant(alert, AlertField.DETECTED_AT)
+    imputed = alert.get(AlertField.IMPUTED)
+    if imputed is not None and not (isinstance(imputed, list) and all(isinstance(name, str) for name in imputed)):
+        raise Unfit("imputed must be a list of column names")
+    kept = {key: value for key, value in alert.items() if key not in RESERVED_KEYS}
+    return CheckedAlert(
+        document={AlertField.ALERT_ID.value: alert_id, AlertField.OUTCOME.value: str(outcome)} | kept,
+        alert_id=alert_id,
+        outcome=Outcome(outcome),
+        score=score,
+        model_id=text(alert, AlertField.MODEL_ID),
+        topic=text(alert, AlertField.TOPIC),
+        partition=integer(alert, AlertField.PARTITION),
+        offset=integer(alert, AlertField.OFFSET),
+        produced_us=instant(alert, AlertField.PRODUCED_AT),
+        columns=list(transaction),
+        digest=digest(transaction),
+    )
+
+
+def check_object(raw: object, what: str) -> dict[str, Any]:
+    """The posted thing as a JSON object that can be written as JSON again, down to its last number.
+
+    Raises:
+        Unfit: It is something else, is nested too deeply, or holds a number that JSON cannot carry.
+    """
+    if not isinstance(raw, dict):
+        raise Unfit(f"{what} must be a JSON object")
+    try:
+        orjson.dumps(raw)
+    except TypeError as e:  # orjson's JSONEncodeError is a TypeError: bad Unicode, 65-bit integers, depth
+        raise Unfit(f"{what} cannot be written as JSON: {e}") from e
+    _refuse_non_finite(raw, "")
+    return raw
+
+
+def check_record_id(record: Mapping[str, Any], key: str) -> str | None:
+    """The id under a key, None where there is none.
+
+    Raises:
+        Unfit: It is no text, empty or too long.
+    """
+    value = text(record, key)
+    if value is not None and not 1 <= len(value) <= MAX_ID_CHARS:
+        raise Unfit(f"{key} must be text of 1 to {MAX_ID_CHARS} characters")
+    return value
+
+
+def _refuse_non_finite(value: object, path: str) -> None:
+    # orjson writes NaN and infinities as null: they would vanish in silence.
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise Unfit(f"{path} is not a finite number")
+    elif isinstance(value, dict):
+        for key, inner in value.items():
+            _refuse_non_finite(inner, f"{path}.{key}" if path else str(key))
+    elif isinstance(value, list | tuple):
+        for index, inner in enumerate(value):
+            _refuse_non_finite(inner, f"{path}[{index}]")
+
+
+def number(record: Mapping[str, Any], key: str) -> float | None:
+    """The number under a key, None where there is none.
+
+    Raises:
+        Unfit: It is something else.
+    """
+    value = record.get(key)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise Unfit(f"{key} must be a number")
+    return float(value)
+
+
+def integer(record: Mapping[str, Any], key: str) -> int | None:
+    """The integer under a key, None where there is none.
+
+    Raises:
+        Unfit: It is not an integer, or one beyond 53 bits.
+    """
+    value = record.get(key)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int) or value not in _INTEGERS:
+        raise Unfit(f"{key} must be an integer")
+    return value
+
+
+def text(record: Mapping[str, Any], key: str) -> str | None:
+    """The text under a key, None where there is none.
+
+    Raises:
+        Unfit: It is something else.
+    """
+    value = record.get(key)
+    if value is not None and not isinstance(value, str):
+        raise Unfit(f"{key} must be text")
+    return value
+
+
+def instant(record: Mapping[str, Any], key: str) -> int | None:
+    """The time under a key in microseconds since 1970 (UTC), None where there is none.
+
+    Raises:
+        Unfit: It is not a time in ISO 8601.
+    """
+    value = text(record, key)
+    if value is None:
+        return None
+    try:
+        return microseconds(datetime.fromisoformat(value))
+    except (ValueError, OverflowError) as e:
+        raise Unfit(f"{key} must be a time in ISO 8601") from e
+
+
+def microseconds(at: datetime) -> int:
+    """Microseconds since 1970; a time without a zone is read as UTC."""
+    since = (at if at.tzinfo is not None else at.replace(tzinfo=UTC)) - _EPOCH
+    return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
+
+
+def digest(value: object) -> str:
+    """A fingerprint of a JSON value that does not depend on the order of keys."""
+    return hashlib.sha256(orjson.dumps(value, option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+
+def as_readable(raw: object) -> str:
+    """Anything at all as text that can be stored and shown: a message as it is, anything else as JSON if it can be."""
+    if isinstance(raw, str | Unfit):
+        shown = str(raw)
+    else:
+        try:
+            shown = json.dumps(raw, default=str)
+        except (TypeError, ValueError, RecursionError):
+            shown = f"a {type(raw).__name__} that cannot be shown"
+    return shown[:MAX_REJECTED_CHARS].encode("utf-8", "backslashreplace").decode()

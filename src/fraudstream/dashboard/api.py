@@ -1,0 +1,250 @@
+"""The HTTP interface under `/api`, for the relay, for scripts and for the page's JavaScript; pages are `pages.py`'s."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+from collections.abc import Callable
+from typing import Any, Final
+
+import orjson
+from flask import Blueprint, Response, abort, request
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from fraudstream.alerts.store import Added, AlertFilter, StoredAlert
+from fraudstream.alerts.validation import Unfit, instant
+from fraudstream.dashboard.export import FILE_NAME, export_csv
+from fraudstream.dashboard.parts import Parts, parts
+from fraudstream.dashboard.stream import frames
+from fraudstream.errors import StoreError
+from fraudstream.transactions.wire import Outcome
+
+MAX_RECORDS: Final = 10_000
+"""Records in one post; the size of the body is limited by `app.MAX_BODY_BYTES`."""
+
+PAGE: Final = 100
+LARGEST_PAGE: Final = 1000
+RELAY_SILENCE_SECONDS: Final = 15.0
+"""The relay posts every second, if only a position: silent for so long, it is gone."""
+
+EVERY_OUTCOME: Final = "all"
+
+blueprint = Blueprint("api", __name__)
+
+
+@blueprint.post("/api/alerts")
+def post_alerts() -> Response:
+    """Store alerts; the answer comes after the commit, so that the relay may then commit its Kafka offset."""
+    using = parts()
+
+    def publish(alerts: list[StoredAlert]) -> None:
+        using.statistics.committed(alerts)
+        using.hub.publish(alerts)
+
+    return _receive(using, lambda posted: using.store.add_alerts(posted, on_commit=publish))
+
+
+@blueprint.post("/api/events")
+def post_events() -> Response:
+    """Store events, and take the counters from samples, progress and positions."""
+    using = parts()
+
+    def add(posted: list[object]) -> Added:
+        added = using.store.add_events(posted)
+        using.statistics.observe_events(posted)
+        return added
+
+    return _receive(using, add)
+
+
+@blueprint.post("/api/dead-letters")
+def post_dead_letters() -> Response:
+    """Store the records that were no payments."""
+    using = parts()
+    return _receive(using, using.store.add_dead_letters)
+
+
+@blueprint.get("/api/alerts")
+def list_alerts() -> Response:
+    """The newest alerts first; `next_cursor` leads to the ones before."""
+    limit = _limit()
+    found = parts().store.alerts(_filter(), before=_cursor(), limit=limit)
+    cursor = orjson.dumps(str(found[-1].seq)) if len(found) == limit else b"null"
+    return _json(b'{"alerts":[%s],"next_cursor":%s}' % (b",".join(alert.body for alert in found), cursor))
+
+
+@blueprint.get("/api/alerts/<path:alert_id>")
+def one_alert(alert_id: str) -> Response:
+    """One alert by its id."""
+    found = parts().store.alert(alert_id)
+    if found is None:
+        abort(404, "there is no alert with this id")
+    return _json(found.body)
+
+
+@blueprint.get("/api/alerts.csv")
+def alerts_csv() -> Response:
+    """The alerts as a CSV file."""
+    rows = export_csv(parts().store, _filter())
+    return Response(rows, mimetype="text/csv", headers={"Content-Disposition": f'attachment; filename="{FILE_NAME}"'})
+
+
+@blueprint.get("/api/stream")
+def stream() -> Response:
+    """Alerts and counters as they come, as server-sent events."""
+    using = parts()
+    resume = request.headers.get("Last-Event-ID") or request.args.get("last_event_id")
+    if resume is not None and not (resume.isascii() and resume.isdecimal() and len(resume) <= 18):
+        abort(400, "Last-Event-ID must be the id of an event of this stream")
+    pieces = frames(
+        using.hub,
+        using.store,
+        after=None if resume is None else int(resume),
+        outcome=_outcome(),
+        stats=using.statistics.current_json,
+        on_written=using.statistics.written,
+    )
+    return Response(pieces, mimetype="text/event-stream", headers={"X-Accel-Buffering": "no"})
+
+
+@blueprint.get("/api/stats")
+def stats() -> Response:
+    """The counters."""
+    return _json(orjson.dumps(parts().statistics.current()))
+
+
+@blueprint.get("/api/events")
+def list_events() -> Response:
+    """The newest events first."""
+    limit = _limit()
+    found = parts().store.events(kind=request.args.get("type"), before=_cursor(), limit=limit)
+    return _rows("events", found, limit)
+
+
+@blueprint.get("/api/dead-letters")
+def list_dead_letters() -> Response:
+    """The newest dead letters first."""
+    limit = _limit()
+    return _rows("dead_letters", parts().store.dead_letters(before=_cursor(), limit=limit), limit)
+
+
+@blueprint.get("/health")
+def health() -> Response:
+    """200 while the process lives and its database answers."""
+    parts().store.answers()
+    return _json(b'{"status":"ok"}')
+
+
+@blueprint.get("/ready")
+def ready() -> Response:
+    """200 while alerts can arrive; 503 with the reasons while they cannot."""
+    using = parts()
+    reasons = []
+    try:
+        using.store.check_writable()
+    except StoreError as e:
+        reasons.append(e.what)
+    silent = using.statistics.relay_silent_seconds()
+    if silent is not None and silent > RELAY_SILENCE_SECONDS:
+        reasons.append(f"the relay has posted nothing for {silent:.0f} s")
+    return _json(orjson.dumps({"ready": not reasons, "reasons": reasons}), 503 if reasons else 200)
+
+
+@blueprint.get("/metrics")
+def metrics() -> Response:
+    """The counters for Prometheus."""
+    return Response(generate_latest(parts().statistics.registry), content_type=CONTENT_TYPE_LATEST)
+
+
+def _receive(using: Parts, add: Callable[[list[object]], Added]) -> Response:
+    if request.mimetype != "application/json":
+        abort(415, "post JSON, with Content-Type: application/json")
+    posted = _parse(request.get_data(cache=False))
+    if not isinstance(posted, list):
+        abort(400, "post a list of objects")
+    if len(posted) > MAX_RECORDS:
+        abort(413, f"post at most {MAX_RECORDS} records at once")
+    added = add(posted)
+    using.statistics.relay_posted()
+    answer = {
+        "accepted": added.accepted,
+        "duplicates": added.duplicates,
+        "conflicts": added.conflicts,
+        "rejected": [{"index": rejection.index, "reason": rejection.reason} for rejection in added.rejected],
+    }
+    return _json(orjson.dumps(answer))
+
+
+def _parse(body: bytes) -> Any:
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError:
+        # One NaN or half a surrogate pair, which Python's own reader takes, must not cost the rest of the list.
+        try:
+            return json.loads(body)
+        except (ValueError, RecursionError):
+            abort(400, "the body is not JSON")
+
+
+def _rows(name: str, found: list[Any], limit: int) -> Response:
+    cursor = str(found[-1].seq) if len(found) == limit else None
+    return _json(orjson.dumps({name: [{"seq": row.seq} | row.document for row in found], "next_cursor": cursor}))
+
+
+def _filter() -> AlertFilter:
+    return AlertFilter(
+        outcome=_outcome(),
+        since_us=_instant("since"),
+        until_us=_instant("until"),
+        min_score=_score(),
+        model_id=request.args.get("model_id"),
+        source=request.args.get("source"),
+    )
+
+
+def _outcome() -> Outcome | None:
+    asked = request.args.get("outcome", Outcome.ALERT)
+    if asked not in (Outcome.ALERT, Outcome.UNSCORABLE, EVERY_OUTCOME):
+        abort(400, f"outcome must be {Outcome.ALERT}, {Outcome.UNSCORABLE} or {EVERY_OUTCOME}")
+    return None if asked == EVERY_OUTCOME else Outcome(asked)
+
+
+def _instant(name: str) -> int | None:
+    given = request.args.get(name)
+    if given is None:
+        return None
+    # In a query string an unescaped + means a blank: "T10:00:00+02:00" then arrives as "T10:00:00 02:00".
+    for reading in (given, "+".join(given.rsplit(" ", 1))):
+        with contextlib.suppress(Unfit):
+            return instant({name: reading}, name)
+    abort(400, f"{name} must be a time in ISO 8601")
+
+
+def _score() -> float | None:
+    given = request.args.get("min_score")
+    if given is None:
+        return None
+    with contextlib.suppress(ValueError):
+        if math.isfinite(score := float(given)):
+            return score
+    abort(400, "min_score must be a number")
+
+
+def _cursor() -> int | None:
+    return None if request.args.get("cursor") is None else _whole("cursor", "", 10**18)
+
+
+def _limit() -> int:
+    return _whole("limit", str(PAGE), LARGEST_PAGE)
+
+
+def _whole(name: str, default: str, largest: int) -> int:
+    given = request.args.get(name, default)
+    if not (given.isascii() and given.isdecimal() and len(given) < 20 and 1 <= int(given) <= largest):
+        abort(400, f"{name} must be a whole number of 1 to {largest}")
+    return int(given)
+
+
+def _json(body: bytes, status: int = 200) -> Response:
+    return Response(body, status, mimetype="application/json")

@@ -1,0 +1,92 @@
+"""Makes the dashboard's Flask app of its parts; `server.py` runs it, `api.py` and `pages.py` hold its routes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Final
+
+import orjson
+import structlog
+from flask import Flask, Response, render_template, request
+from sqlalchemy.exc import SQLAlchemyError
+from werkzeug.exceptions import HTTPException
+
+from fraudstream.alerts.store import AlertStore
+from fraudstream.config import Settings
+from fraudstream.dashboard import api, pages
+from fraudstream.dashboard.parts import EXTENSION, Parts
+from fraudstream.dashboard.security import guard, validate_binding
+from fraudstream.dashboard.stats import ModelInForce, Statistics
+from fraudstream.dashboard.stream import Hub
+from fraudstream.errors import StoreError
+
+MAX_BODY_BYTES: Final = 16 * 1024 * 1024
+"""The largest body that is read: room for the largest alert (4 MiB) and then some, and no more."""
+
+log = structlog.get_logger(__name__)
+
+
+def create_app(
+    settings: Settings,
+    store: AlertStore,
+    *,
+    hub: Hub | None = None,
+    in_force: Callable[[], ModelInForce | None] = lambda: None,
+    notice: str | None = None,
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+) -> Flask:
+    """The WSGI app of the dashboard.
+
+    Args:
+        settings: The binding, tokens and host names.
+        store: The open alert store.
+        hub: The live stream's hub; a new one where none is passed.
+        in_force: Tells which model judges now; asked about once a second.
+        notice: A sentence for the top of every page, such as that the data are simulated.
+        clock: The time.
+
+    Raises:
+        SettingsError: The settings would show payments to a network without a token.
+    """
+    validate_binding(settings)
+    app = Flask("fraudstream.dashboard")
+    app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
+    app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
+    # An alert's id may hold slashes, two in a row as well.
+    app.url_map.merge_slashes = False
+    hub = hub or Hub(store.latest_seq())
+    statistics = Statistics(store, hub, in_force=in_force, clock=clock)
+    app.extensions[EXTENSION] = Parts(settings, store, hub, statistics, clock, notice)
+    guard(app, settings, clock)
+    app.register_blueprint(api.blueprint)
+    app.register_blueprint(pages.blueprint)
+    _answer_errors(app)
+    return app
+
+
+def _answer_errors(app: Flask) -> None:
+    @app.errorhandler(HTTPException)
+    def refused(error: HTTPException) -> Response:
+        return _error(error.code or 500, error.description or error.name)
+
+    @app.errorhandler(StoreError)
+    def store_failed(error: StoreError) -> Response:
+        log.error("the alert store failed", path=request.path, reason=error.what, where=error.where)
+        return _error(503, error.what)
+
+    @app.errorhandler(SQLAlchemyError)
+    def database_failed(error: SQLAlchemyError) -> Response:
+        log.error("the alert store does not answer", path=request.path, reason=str(error))
+        return _error(503, "the alert store does not answer")
+
+    @app.errorhandler(Exception)
+    def failed(error: Exception) -> Response:
+        log.error("a request failed", path=request.path, exc_info=error)
+        return _error(500, "the dashboard failed on this request; its log says why")
+
+
+def _error(status: int, message: str) -> Response:
+    if request.endpoint == "static" or (request.endpoint or "").startswith("pages."):
+        return Response(render_template("error.html", status=status, message=message), status)
+    return Response(orjson.dumps({"error": message, "status": status}), status, mimetype="application/json")

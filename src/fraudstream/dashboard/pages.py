@@ -1,0 +1,89 @@
+"""The pages a person opens: live alerts, what was not judged, activity, sign-in; `static/` keeps them moving."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from flask import Blueprint, Response, redirect, render_template, request, url_for
+from werkzeug.wrappers import Response as BaseResponse
+
+from fraudstream.alerts.store import AlertFilter
+from fraudstream.dashboard import presentation
+from fraudstream.dashboard.parts import parts
+from fraudstream.dashboard.security import COOKIE, SESSION_HOURS, sign_in
+from fraudstream.transactions.wire import Outcome
+
+INITIAL_ROWS: Final = 100
+ACTIVITY_ROWS: Final = 50
+
+blueprint = Blueprint("pages", __name__)
+
+
+@blueprint.get("/")
+def alerts() -> str:
+    """The live table of frauds."""
+    return _table(Outcome.ALERT)
+
+
+@blueprint.get("/unscorable")
+def unscorable() -> str:
+    """The payments that no model may judge."""
+    return _table(Outcome.UNSCORABLE)
+
+
+@blueprint.get("/activity")
+def activity() -> str:
+    """What happened around the payments: events, dead letters, rejected posts."""
+    using = parts()
+    return render_template(
+        "activity.html",
+        notice=using.notice,
+        stats=using.statistics.current(),
+        events=using.store.events(limit=ACTIVITY_ROWS),
+        dead_letters=using.store.dead_letters(limit=ACTIVITY_ROWS),
+        rejected=using.store.rejected(limit=ACTIVITY_ROWS),
+        preview=presentation.payload_preview,
+    )
+
+
+@blueprint.get("/login")
+def login() -> str:
+    """The form that asks for the read token."""
+    return render_template("login.html", notice=None, failed=False)
+
+
+@blueprint.post("/login")
+def sign_in_with_token() -> BaseResponse:
+    """Start a session for who knows the read token."""
+    using = parts()
+    cookie = sign_in(request.form.get("token", ""), using.settings, using.clock())
+    if cookie is None:
+        return Response(render_template("login.html", notice=None, failed=True), 401)
+    answer = redirect(url_for("pages.alerts"), code=303)
+    answer.set_cookie(
+        COOKIE,
+        cookie,
+        max_age=SESSION_HOURS * 3600,
+        httponly=True,
+        samesite="Strict",
+        secure=request.is_secure,
+    )
+    return answer
+
+
+def _table(outcome: Outcome) -> str:
+    using = parts()
+    # The rows up to a `seq`, and the stream from there on: nothing is shown twice, nothing is left out.
+    latest = using.store.latest_seq()
+    found = using.store.alerts(AlertFilter(outcome=outcome), before=latest + 1, limit=INITIAL_ROWS)
+    stats = using.statistics.current()
+    return render_template(
+        "alerts.html",
+        notice=using.notice,
+        outcome=outcome.value,
+        latest=latest,
+        stats=stats,
+        tiles=presentation.tiles(stats),
+        rows=[presentation.row(alert.document(), stats) for alert in found],
+        blank=presentation.BLANK_ROW,
+    )

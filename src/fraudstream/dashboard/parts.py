@@ -1,0 +1,34 @@
+"""What the routes work with: the dashboard's parts, kept in the Flask app that `app.py` makes of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, cast
+
+from flask import current_app
+
+from fraudstream.alerts.store import AlertStore
+from fraudstream.config import Settings
+from fraudstream.dashboard.stats import Statistics
+from fraudstream.dashboard.stream import Hub
+
+EXTENSION: Final = "fraudstream"
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Everything that a route may use, passed in once."""
+
+    settings: Settings
+    store: AlertStore
+    hub: Hub
+    statistics: Statistics
+    clock: Callable[[], datetime]
+    notice: str | None
+
+
+def parts() -> Parts:
+    """The parts of the app that serves this request."""
+    return cast(Parts, current_app.extensions[EXTENSION])

@@ -1,0 +1,218 @@
+"""How an alert and the counters read on a page as first served; `static/js/format.js` does the same for later ones."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, Final, NamedTuple
+
+from fraudstream.transactions.wire import AlertField, DeadLetterField
+
+NOTHING: Final = "–"
+SHOWN_VALUES: Final = 3
+TEXT_CHARS: Final = 40
+PREVIEW_CHARS: Final = 160
+
+_AMOUNT = re.compile(r"(^|_)(amount|amt)$", re.IGNORECASE)
+_NOT_TELLING = re.compile(r"^(time|class|label|fraud|is_?fraud|.*_?id|.*amount|.*amt)$", re.IGNORECASE)
+"""Columns that tell nothing by their size: the clock, the label, identifiers, and the amount (shown elsewhere)."""
+
+
+class ShownValue(NamedTuple):
+    """One of the transaction's own values."""
+
+    name: str
+    text: str
+
+
+class ShownRow(NamedTuple):
+    """A row of the table of alerts."""
+
+    seq: int | None
+    alert_id: str
+    at: str
+    at_text: str
+    score: float | None
+    score_text: str
+    tick: str
+    amount: str
+    values: list[ShownValue]
+    reason: str
+    source_row: str
+    seen: str
+    model: str
+    model_id: str
+
+
+class Tile(NamedTuple):
+    """One counter: its figure, and the line under it."""
+
+    key: str
+    label: str
+    figure: str
+    line: str
+    help: str
+
+
+BLANK_ROW: Final = ShownRow(None, "", "", "", None, "", "0", "", [], "", "", "", "", "")
+"""What the template for rows that JavaScript adds is made of."""
+
+
+def row(alert: Mapping[str, Any], stats: Mapping[str, Any]) -> ShownRow:
+    """One alert as a row."""
+    at = alert.get(AlertField.PRODUCED_AT) or alert.get("received_at") or ""
+    model_id = alert.get(AlertField.MODEL_ID) or ""
+    source_row = alert.get(AlertField.SOURCE_ROW)
+    score = alert.get(AlertField.SCORE)
+    transaction = alert[AlertField.TRANSACTION]
+    return ShownRow(
+        seq=alert["seq"],
+        alert_id=alert[AlertField.ALERT_ID],
+        at=at,
+        at_text=_clock_time(at),
+        score=score,
+        score_text=NOTHING if score is None else f"{score:.4f}",
+        tick=_tick(alert.get(AlertField.THRESHOLD)),
+        amount=_amount(transaction),
+        values=telling_values(transaction),
+        reason=alert.get(AlertField.REASON) or NOTHING,
+        source_row=NOTHING if source_row is None else f"{source_row:,}",
+        seen=_seen(source_row, model_id, stats),
+        model=short_id(model_id),
+        model_id=model_id,
+    )
+
+
+def telling_values(transaction: Mapping[str, Any]) -> list[ShownValue]:
+    """The numbers of largest size; where there are none, the first texts."""
+    candidates = [(name, value) for name, value in transaction.items() if not _NOT_TELLING.match(name)]
+    numbers = [(name, value) for name, value in candidates if _is_number(value)]
+    if numbers:
+        numbers.sort(key=lambda pair: -abs(pair[1]))
+        return [ShownValue(name, number(value)) for name, value in numbers[:SHOWN_VALUES]]
+    texts = [(name, value) for name, value in candidates if isinstance(value, str)]
+    return [ShownValue(name, _shortened(value, TEXT_CHARS)) for name, value in texts[:SHOWN_VALUES]]
+
+
+def number(value: float) -> str:
+    """A raw value in few characters: 1,234 or -6.77 or 1.23e-5; the whole of it is in the row's details."""
+    if float(value).is_integer() and abs(value) < 1e9:
+        return f"{value:,.0f}"
+    if 0.01 <= abs(value) < 1e6:
+        return f"{value:,.2f}"
+    mantissa, _, exponent = f"{value:.2e}".partition("e")
+    return f"{mantissa}e{int(exponent):+d}"
+
+
+def tiles(stats: Mapping[str, Any]) -> list[Tile]:
+    """The counters."""
+    scored, alerts = stats["scored"], stats["alerts"]
+    share = f"{alerts / scored * 100:.2f} % of payments" if scored else "none scored yet"
+    to = "Payment to page" if stats["latency_to"] != "store" else "Payment to store"
+    return [
+        Tile(
+            "payments",
+            "Payments seen",
+            f"{stats['payments_seen']:,}",
+            f"≈ {scored:,} scored",
+            "Payments that Kafka has acknowledged. How many of them are scored is known from samples (≈).",
+        ),
+        Tile("alerts", "Fraud alerts", f"{alerts:,}", share, "Payments whose score reaches the model's threshold."),
+        Tile(
+            "rate",
+            "Payments a second",
+            _rate(stats["rate"]),
+            f"≈ {stats['lag']:,} waiting",
+            "Over the last ten seconds. Waiting: acknowledged, and not yet known to be scored (from samples, ≈).",
+        ),
+        Tile(
+            "latency",
+            to,
+            _milliseconds(stats["p50_ms"]),
+            f"99 % within {_milliseconds(stats['p99_ms'])}" if stats["p99_ms"] is not None else "none measured yet",
+            "The median from a payment's production until its alert is written to a page (to the store while no page "
+            "is open), over the last 1,000 alerts.",
+        ),
+        Tile(
+            "unjudged",
+            "Not judged",
+            f"{stats['unscorable']:,}",
+            "1 dead letter" if stats["dead_letters"] == 1 else f"{stats['dead_letters']:,} dead letters",
+            "Payments with too much missing to be scored; they are never called legitimate. Dead letters are records "
+            "that were no payments at all.",
+        ),
+        Tile(
+            "model",
+            "Model in force",
+            short_id(stats["model_id"] or "") or NOTHING,
+            NOTHING if stats["threshold"] is None else f"threshold {stats['threshold']:.4g}",
+            stats["model_id"] or "No model has judged a payment yet.",
+        ),
+    ]
+
+
+def short_id(identifier: str) -> str:
+    """The beginning of a long id."""
+    return _shortened(identifier, 14)
+
+
+def payload_preview(letter: Mapping[str, Any]) -> str:
+    """The beginning of a dead letter's bytes, as text where they are text."""
+    payload = letter.get(DeadLetterField.PAYLOAD)
+    if not isinstance(payload, str):
+        return "no payload"
+    try:
+        raw = base64.b64decode(payload, validate=True)
+    except (binascii.Error, ValueError):
+        return "not base64"
+    return _shortened(raw[: PREVIEW_CHARS * 4].decode("utf-8", "backslashreplace"), PREVIEW_CHARS) or "empty"
+
+
+def _amount(transaction: Mapping[str, Any]) -> str:
+    for name, value in transaction.items():
+        if _AMOUNT.search(name) and _is_number(value):
+            return f"{value:,.2f}"
+    return NOTHING
+
+
+def _seen(source_row: int | None, model_id: str, stats: Mapping[str, Any]) -> str:
+    unseen_from = stats["unseen_from_row"]
+    if source_row is None or unseen_from is None or model_id != stats["model_id"]:
+        return ""
+    return "new" if source_row >= unseen_from else "seen"
+
+
+def _tick(threshold: float | None) -> str:
+    return f"{min(max(threshold or 0.0, 0.0), 1.0) * 100:.2f}%"
+
+
+def _clock_time(at: str) -> str:
+    try:
+        parsed = datetime.fromisoformat(at)
+    except ValueError:
+        return at or NOTHING
+    parsed = parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
+    return f"{parsed.astimezone(UTC):%H:%M:%S} UTC"
+
+
+def _rate(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:,.1f}"
+
+
+def _milliseconds(value: float | None) -> str:
+    if value is None:
+        return NOTHING
+    if value >= 10_000:
+        return f"{value / 1000:,.1f} s"
+    return f"{value:,.0f} ms" if value >= 100 else f"{value:.1f} ms"
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _shortened(text: str, chars: int) -> str:
+    return text if len(text) <= chars else f"{text[: chars - 1]}…"

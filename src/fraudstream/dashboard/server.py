@@ -1,0 +1,132 @@
+"""Runs the dashboard's app under gunicorn: one worker with many threads, which ends at once when told to."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any, Final
+
+import structlog
+from flask import Flask
+from gunicorn.arbiter import Arbiter
+from gunicorn.config import Config
+
+from fraudstream.alerts.store import AlertStore
+from fraudstream.config import Settings
+from fraudstream.dashboard.app import create_app
+from fraudstream.dashboard.parts import EXTENSION, Parts
+from fraudstream.dashboard.security import validate_binding
+from fraudstream.dashboard.stats import ModelInForce
+from fraudstream.dashboard.stream import Hub
+from fraudstream.runtime.processes import check_port_free, die_with_parent, write_ready
+
+THREADS: Final = 288
+"""An open live stream holds a thread: 256 of them, and some more for those who ask for anything else."""
+
+GRACE_SECONDS: Final = 1
+DEAD_PEER_MS: Final = 30_000
+"""A viewer that has taken nothing for so long is cut off, so that it does not hold a thread for ever."""
+
+KEEPALIVE_SECONDS: Final = 30
+
+log = structlog.get_logger(__name__)
+
+
+def serve(
+    settings: Settings,
+    *,
+    in_force: Callable[[], ModelInForce | None] = lambda: None,
+    notice: str | None = None,
+) -> None:
+    """Serve the dashboard until SIGTERM or SIGINT; ends the process as gunicorn does, by SystemExit.
+
+    Raises:
+        SettingsError: The settings would show payments to a network without a token.
+        PortInUse: Another process listens on the port.
+        StoreError: The alert store cannot be opened.
+    """
+    validate_binding(settings)
+    check_port_free(settings.host, settings.port)
+    # Opened and closed here, before any fork: what is wrong with it is told once, and the tables are up to date.
+    AlertStore.open(settings.database).close()
+    Arbiter(_Application(settings, in_force, notice)).run()
+
+
+class _Application:
+    """What gunicorn's arbiter asks of an application; its own base class would read the command line and files."""
+
+    def __init__(self, settings: Settings, in_force: Callable[[], ModelInForce | None], notice: str | None) -> None:
+        self._settings = settings
+        self._in_force = in_force
+        self._notice = notice
+        self._app: Flask | None = None
+        self.cfg = self._configuration()
+
+    def wsgi(self) -> Flask:
+        """The app, made in the worker: a database connection must not be carried over a fork."""
+        if self._app is None:
+            store = AlertStore.open(self._settings.database)
+            self._app = create_app(self._settings, store, in_force=self._in_force, notice=self._notice)
+        return self._app
+
+    def reload(self) -> None:
+        """On SIGHUP the arbiter starts a new worker; the settings stay as they were read."""
+
+    def _configuration(self) -> Config:
+        host = f"[{self._settings.host}]" if ":" in self._settings.host else self._settings.host
+        master = os.getpid()
+        config = Config()
+        for name, value in {
+            "bind": f"{host}:{self._settings.port}",
+            "proc_name": "fraudstream dashboard",
+            "workers": 1,
+            "worker_class": "gthread",
+            "threads": THREADS,
+            "worker_connections": 2 * THREADS,
+            "keepalive": KEEPALIVE_SECONDS,
+            "graceful_timeout": GRACE_SECONDS,
+            "accesslog": None,
+            "errorlog": None,
+            "loglevel": "warning",
+            "control_socket_disable": True,
+            "on_starting": lambda _arbiter: _log_as_we_do(),
+            "when_ready": _cut_dead_peers,
+            "post_fork": lambda _arbiter, _worker: die_with_parent(master),
+            "post_worker_init": self._worker_is_ready,
+            "worker_int": lambda _worker: self._hub().close(),
+        }.items():
+            config.set(name, value)
+        return config
+
+    def _hub(self) -> Hub:
+        parts: Parts = self.wsgi().extensions[EXTENSION]
+        return parts.hub
+
+    def _worker_is_ready(self, worker: Any) -> None:
+        hub = self._hub()
+        stop = worker.handle_exit
+
+        def end_streams_and_stop(signum: int, frame: Any) -> None:
+            # In a thread: the signal may have come while this one held the hub's lock.
+            threading.Thread(target=hub.close, daemon=True).start()
+            stop(signum, frame)
+
+        signal.signal(signal.SIGTERM, end_streams_and_stop)
+        write_ready(self._settings.ready_file, port=self._settings.port)
+        log.info("dashboard is ready", address=f"http://{self._settings.host}:{self._settings.port}")
+
+
+def _log_as_we_do() -> None:
+    logging.getLogger("gunicorn.error").propagate = True
+
+
+def _cut_dead_peers(arbiter: Any) -> None:
+    if sys.platform == "linux":
+        for listener in arbiter.LISTENERS:
+            # Accepted sockets inherit it: tcp(7), TCP_USER_TIMEOUT.
+            listener.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, DEAD_PEER_MS)

@@ -1,0 +1,65 @@
+// The page of live alerts: joins the stream, the rows and the counters.
+
+import { Connection } from "./connection.js";
+import { count } from "./format.js";
+import { Rows, wholeOrNull } from "./rows.js";
+import { Tiles } from "./tiles.js";
+
+const STATES = { connecting: "Connecting", live: "Live", waiting: "Reconnecting" };
+const ANNOUNCE_MS = 5000;
+
+const table = document.getElementById("alerts");
+const empty = document.getElementById("empty");
+const foot = document.getElementById("foot");
+const connection = document.getElementById("connection");
+const announce = document.getElementById("announce");
+const title = document.title;
+const rows = new Rows(table);
+const tiles = new Tiles(document.getElementById("tiles"));
+let unannounced = 0;
+let unread = 0;
+
+function arrived(alert) {
+  rows.add(alert);
+  table.hidden = false;
+  foot.hidden &&= table.tBodies.length < 100;
+  empty.hidden = true;
+  unannounced += 1;
+  if (document.hidden) document.title = `(${count(++unread)}) ${title}`;
+}
+
+function stats(current) {
+  tiles.show(current);
+  rows.judging = { model: current.model_id, unseenFrom: current.unseen_from_row };
+  const flowing = current.payments_seen > 0;
+  empty.querySelector("[data-when=silent]").hidden = flowing;
+  empty.querySelector("[data-when=flowing]").hidden = !flowing;
+  const unseen = document.getElementById("unseen");
+  if (unseen) {
+    const from = wholeOrNull(current.unseen_from_row ?? undefined);
+    unseen.hidden = from === null;
+    if (from !== null) unseen.querySelector("[data-row]").textContent = count(from);
+  }
+}
+
+function state(name) {
+  if (connection.dataset.state === name) return;
+  connection.dataset.state = name;
+  connection.querySelector("[data-text]").textContent = STATES[name];
+}
+
+document.addEventListener("visibilitychange", () => {
+  if (!document.hidden) {
+    unread = 0;
+    document.title = title;
+  }
+});
+
+// Read aloud in sums: one by one would drown everything else that a screen reader has to say.
+window.setInterval(() => {
+  if (unannounced === 0) return;
+  announce.textContent = unannounced === 1 ? "1 new row" : `${count(unannounced)} new rows`;
+  unannounced = 0;
+}, ANNOUNCE_MS);
+
+new Connection(table.dataset.outcome, Number(table.dataset.latest), { alert: arrived, stats, state });

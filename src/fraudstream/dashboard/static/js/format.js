@@ -1,0 +1,62 @@
+// How values read on the page; presentation.py says the same for the rows that the server renders.
+
+export const NOTHING = "–";
+const SHOWN_VALUES = 3;
+const TEXT_CHARS = 40;
+const AMOUNT = /(^|_)(amount|amt)$/i;
+const NOT_TELLING = /^(time|class|label|fraud|is_?fraud|.*_?id|.*amount|.*amt)$/i;
+
+const whole = new Intl.NumberFormat("en-US", { maximumFractionDigits: 0 });
+const tenths = new Intl.NumberFormat("en-US", { minimumFractionDigits: 1, maximumFractionDigits: 1 });
+const hundredths = new Intl.NumberFormat("en-US", { minimumFractionDigits: 2, maximumFractionDigits: 2 });
+const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false });
+const day = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short" });
+
+export const count = (value) => whole.format(value);
+export const rate = (value) => (value >= 100 ? whole : tenths).format(value);
+export const shortened = (text, chars) => (text.length <= chars ? text : `${text.slice(0, chars - 1)}…`);
+export const shortId = (id) => shortened(id, 14);
+
+export function milliseconds(value) {
+  if (value === null) return NOTHING;
+  if (value >= 10_000) return `${tenths.format(value / 1000)} s`;
+  return value >= 100 ? `${whole.format(value)} ms` : `${tenths.format(value)} ms`;
+}
+
+export function number(value) {
+  const size = Math.abs(value);
+  if (Number.isInteger(value) && size < 1e9) return whole.format(value);
+  return size >= 0.01 && size < 1e6 ? hundredths.format(value) : value.toExponential(2);
+}
+
+// In the viewer's zone; the day is named where it is not today.
+export function time(iso) {
+  const at = new Date(iso);
+  if (Number.isNaN(at.getTime())) return iso || NOTHING;
+  const today = at.toDateString() === new Date().toDateString();
+  return today ? clock.format(at) : `${day.format(at)} ${clock.format(at)}`;
+}
+
+export function amount(transaction) {
+  for (const [name, value] of Object.entries(transaction)) {
+    if (AMOUNT.test(name) && typeof value === "number") return hundredths.format(value);
+  }
+  return NOTHING;
+}
+
+export function tellingValues(transaction) {
+  const candidates = Object.entries(transaction).filter(([name]) => !NOT_TELLING.test(name));
+  const numbers = candidates.filter(([, value]) => typeof value === "number");
+  if (numbers.length > 0) {
+    numbers.sort((one, other) => Math.abs(other[1]) - Math.abs(one[1]));
+    return numbers.slice(0, SHOWN_VALUES).map(([name, value]) => [name, number(value)]);
+  }
+  const texts = candidates.filter(([, value]) => typeof value === "string");
+  return texts.slice(0, SHOWN_VALUES).map(([name, value]) => [name, shortened(value, TEXT_CHARS)]);
+}
+
+export function localTimes(root) {
+  for (const element of root.querySelectorAll("time[datetime]")) {
+    element.textContent = time(element.getAttribute("datetime"));
+  }
+}

@@ -1,0 +1,235 @@
+"""The counters of the dashboard: what was seen, scored and found, how far behind, how fast; pages and API show them."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import UTC, datetime
+from typing import Any, Final, NamedTuple
+
+import orjson
+import structlog
+from prometheus_client import CollectorRegistry, Histogram
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from fraudstream import metrics
+from fraudstream.alerts.positions import Place, Position, reports
+from fraudstream.alerts.store import AlertFilter, AlertStore, StoredAlert, Total
+from fraudstream.alerts.validation import Unfit, check_object, microseconds, number, text
+from fraudstream.dashboard.stream import Hub, Published
+from fraudstream.errors import FraudstreamError
+from fraudstream.transactions.wire import AlertField, EventField, EventType
+
+log = structlog.get_logger(__name__)
+
+LATENCIES_KEPT: Final = 1000
+RATE_SECONDS: Final = 10.0
+CACHE_SECONDS: Final = 0.9
+"""The counters that streams send are worked out once for all viewers."""
+
+
+class ModelInForce(NamedTuple):
+    """What `models/current` says, as far as a page shows it."""
+
+    model_id: str
+    threshold: float | None
+    unseen_from_row: int | None = None
+    data_fingerprint: str | None = None
+
+
+class Statistics:
+    """Keeps what the store does not: rates, latencies, and what the newest sample said."""
+
+    def __init__(
+        self,
+        store: AlertStore,
+        hub: Hub,
+        *,
+        in_force: Callable[[], ModelInForce | None],
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        """Keep the counters of one store and one hub."""
+        self.registry = CollectorRegistry()
+        self._store = store
+        self._hub = hub
+        self._in_force = in_force
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._to_store: deque[float] = deque(maxlen=LATENCIES_KEPT)
+        self._to_page: deque[float] = deque(maxlen=LATENCIES_KEPT)
+        self._ends: deque[tuple[datetime, int]] = deque()
+        self._judged_by: tuple[str | None, float | None] | None = None
+        self._posted_at: datetime | None = None
+        self._cached: tuple[datetime, bytes] | None = None
+        self._histogram = Histogram(
+            *metrics.ALERT_LATENCY, ["to"], buckets=metrics.LATENCY_BUCKETS, registry=self.registry
+        )
+        self.registry.register(_Gauges(self))
+
+    def relay_posted(self) -> None:
+        """A relay has just posted something."""
+        self._posted_at = self._clock()
+
+    def relay_silent_seconds(self) -> float | None:
+        """Seconds since a relay last posted; None where none ever has since this process began."""
+        return None if self._posted_at is None else (self._clock() - self._posted_at).total_seconds()
+
+    def committed(self, alerts: Sequence[StoredAlert]) -> None:
+        """New alerts are in the store."""
+        self._observe(self._to_store, "store", [alert.produced_us for alert in alerts])
+
+    def written(self, alerts: Sequence[Published]) -> None:
+        """New alerts were written to a live stream for the first time."""
+        self._observe(self._to_page, "page", [alert.produced_us for alert in alerts])
+
+    def observe_events(self, events: Iterable[object]) -> None:
+        """Take from posted events what lives in memory only; malformed ones are the store's to reject."""
+        for event in events:
+            with contextlib.suppress(Unfit):
+                checked = check_object(event, "an event")
+                if checked.get(EventField.TYPE) == EventType.SAMPLE:
+                    self._judged_by = text(checked, EventField.MODEL_ID), number(checked, EventField.THRESHOLD)
+                elif checked.get(EventField.TYPE) == EventType.POSITION:
+                    self._observe_end(checked)
+
+    def current(self) -> dict[str, Any]:
+        """The counters now; figures that rest on samples are named in `sampled`."""
+        totals = self._store.totals()
+        seen, scored, lag = _progress(self._store.positions())
+        p50, p99, latency_to = self._latency()
+        model_id, threshold, in_force = self._model()
+        return {
+            "at": self._clock().isoformat(),
+            "payments_seen": seen,
+            "scored": scored,
+            "alerts": totals[Total.ALERTS],
+            "unscorable": totals[Total.UNSCORABLE],
+            "dead_letters": totals[Total.DEAD_LETTERS],
+            "rejected": totals[Total.REJECTED],
+            "conflicts": totals[Total.CONFLICTS],
+            "lag": lag,
+            "rate": self._rate(),
+            "p50_ms": p50,
+            "p99_ms": p99,
+            "latency_to": latency_to,
+            "model_id": model_id,
+            "threshold": threshold,
+            "unseen_from_row": in_force.unseen_from_row if in_force else None,
+            "data_fingerprint": in_force.data_fingerprint if in_force else None,
+            "viewers": self._hub.viewers,
+            "sampled": ["scored", "lag"],
+        }
+
+    def current_json(self) -> bytes:
+        """The counters as JSON, at most a second old: many streams share one reading."""
+        now = self._clock()
+        cached = self._cached
+        if cached is None or not 0 <= (now - cached[0]).total_seconds() < CACHE_SECONDS:
+            cached = self._cached = (now, orjson.dumps(self.current()))
+        return cached[1]
+
+    def _observe(self, kept: deque[float], to: str, produced: Iterable[int | None]) -> None:
+        now_us = microseconds(self._clock())
+        with self._lock:
+            for produced_us in produced:
+                if produced_us is not None:
+                    # Clocks of two machines may disagree by more than a payment takes.
+                    seconds = max(0.0, (now_us - produced_us) / 1e6)
+                    kept.append(seconds)
+                    self._histogram.labels(to).observe(seconds)
+
+    def _observe_end(self, event: dict[str, Any]) -> None:
+        found = reports(event)
+        end = sum(report.end for report in found if report.end is not None)
+        at_us = found[0].at_us if found else None
+        at = self._clock() if at_us is None else datetime.fromtimestamp(at_us / 1e6, UTC)
+        with self._lock:
+            if self._ends and at <= self._ends[-1][0]:
+                return  # posted again, or late
+            if self._ends and end < self._ends[-1][1]:
+                self._ends.clear()  # the topic was made anew
+            self._ends.append((at, end))
+            # One before the window is kept: the rate is taken over the whole of it.
+            while len(self._ends) > 2 and (at - self._ends[1][0]).total_seconds() >= RATE_SECONDS:
+                self._ends.popleft()
+
+    def _rate(self) -> float:
+        with self._lock:
+            if len(self._ends) < 2 or (self._clock() - self._ends[-1][0]).total_seconds() > RATE_SECONDS:
+                return 0.0
+            (first_at, first), (last_at, last) = self._ends[0], self._ends[-1]
+            return (last - first) / (last_at - first_at).total_seconds()
+
+    def _latency(self) -> tuple[float | None, float | None, str | None]:
+        with self._lock:
+            watched = self._hub.viewers > 0 and len(self._to_page) > 0
+            values = sorted(self._to_page if watched else self._to_store)
+        if not values:
+            return None, None, None
+        return _percentile(values, 0.50), _percentile(values, 0.99), "page" if watched else "store"
+
+    def _model(self) -> tuple[str | None, float | None, ModelInForce | None]:
+        try:
+            in_force = self._in_force()
+        except FraudstreamError as e:
+            # What was judged is to be seen all the same.
+            log.warning("what is in force cannot be read", reason=e.what, where=e.where)
+            in_force = None
+        if in_force is not None:
+            return in_force.model_id, in_force.threshold, in_force
+        if self._judged_by is not None:
+            return *self._judged_by, None
+        newest = self._store.alerts(AlertFilter(outcome=None), limit=1)
+        alert = newest[0].document() if newest else {}
+        return alert.get(AlertField.MODEL_ID), alert.get(AlertField.THRESHOLD), None
+
+
+def _percentile(values: Sequence[float], share: float) -> float:
+    """Nearest rank, in milliseconds: a value that was measured, never one between two."""
+    return round(values[math.ceil(share * len(values)) - 1] * 1000, 3)
+
+
+def _progress(positions: dict[Place, Position]) -> tuple[int, int, int]:
+    seen = scored = lag = 0
+    for position in positions.values():
+        if position.end is not None:
+            done = min(position.position, position.end)
+            seen += position.end
+            scored += max(0, done - position.begin)
+            lag += max(0, position.end - max(done, position.begin))
+    return seen, scored, lag
+
+
+class _Gauges(Collector):
+    """The counters as Prometheus reads them, taken when it asks."""
+
+    _SHOWN: Final = (
+        ("payments_seen", metrics.PAYMENTS_SEEN),
+        ("scored", metrics.PAYMENTS_SCORED),
+        ("lag", metrics.LAG),
+        ("rate", metrics.RATE),
+        ("alerts", metrics.ALERTS),
+        ("unscorable", metrics.UNSCORABLE),
+        ("dead_letters", metrics.DEAD_LETTERS),
+        ("rejected", metrics.REJECTED),
+        ("conflicts", metrics.CONFLICTS),
+        ("viewers", metrics.VIEWERS),
+    )
+
+    def __init__(self, statistics: Statistics) -> None:
+        self._statistics = statistics
+
+    def describe(self) -> Iterator[GaugeMetricFamily]:
+        """The names alone, so that registering asks the store nothing."""
+        for _, metric in self._SHOWN:
+            yield GaugeMetricFamily(*metric)
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """The counters now."""
+        current = self._statistics.current()
+        for key, metric in self._SHOWN:
+            yield GaugeMetricFamily(*metric, value=current[key])

@@ -1,0 +1,183 @@
+"""What the tests of the store, the dashboard and its pages share: alerts to post, and a real server to post them to."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from subprocess import Popen
+from typing import Any
+
+import orjson
+import urllib3
+from werkzeug.test import TestResponse
+
+from fraudstream.runtime.processes import free_port, spawn, stop, wait_until
+
+SERVE = """
+import sys
+from pathlib import Path
+from fraudstream import logs
+from fraudstream.config import Settings
+from fraudstream.dashboard.server import serve
+from fraudstream.dashboard.stats import ModelInForce
+
+logs.set_up()
+settings = Settings(database=sys.argv[1], port=int(sys.argv[2]), ready_file=Path(sys.argv[3]))
+serve(settings, in_force=lambda: ModelInForce("m-1", 0.5, 1000), notice="Simulated data")
+"""
+
+
+class Clock:
+    """A clock that stands until it is moved."""
+
+    def __init__(self, at: datetime = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)) -> None:
+        self.at = at
+
+    def __call__(self) -> datetime:
+        return self.at
+
+    def forward(self, seconds: float) -> None:
+        self.at += timedelta(seconds=seconds)
+
+
+def alert(number: int, **changes: Any) -> dict[str, Any]:
+    """An alert as the relay posts it."""
+    return {
+        "alert_id": f"id-{number}",
+        "topic": "credit_card_transactions",
+        "partition": 0,
+        "offset": number,
+        "source_row": number,
+        "produced_at": "2026-01-02T03:04:05.000+00:00",
+        "detected_at": "2026-01-02T03:04:05.002+00:00",
+        "outcome": "alert",
+        "score": 0.9,
+        "threshold": 0.5,
+        "model_id": "m-1",
+        "revision": 1,
+        "schema_id": "s-1",
+        "imputed": [],
+        "transaction": {"Time": number, "V1": -1.5, "V2": 2.25, "Amount": 12.5},
+    } | changes
+
+
+def told(answer: TestResponse) -> dict[str, Any]:
+    """The JSON object of an answer."""
+    found: dict[str, Any] = orjson.loads(answer.data)
+    return found
+
+
+@dataclass
+class RunningDashboard:
+    """A dashboard under gunicorn, in processes of its own."""
+
+    directory: Path
+    port: int
+    process: Popen[bytes]
+    pool: urllib3.PoolManager
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def worker(self) -> int:
+        """The pid of the process that answers."""
+        pid: int = orjson.loads((self.directory / "ready").read_bytes())["pid"]
+        return pid
+
+    def post(self, route: str, posted: object) -> dict[str, Any]:
+        answer = self.pool.request(
+            "POST", self.url + route, body=orjson.dumps(posted), headers={"Content-Type": "application/json"}
+        )
+        assert answer.status == 200, answer.data
+        told: dict[str, Any] = orjson.loads(answer.data)
+        return told
+
+    def get(self, route: str) -> dict[str, Any]:
+        answer = self.pool.request("GET", self.url + route)
+        assert answer.status == 200, answer.data
+        told: dict[str, Any] = orjson.loads(answer.data)
+        return told
+
+    def restart(self) -> None:
+        """Stop it, and start it again on the same database and port."""
+        self.end()
+        self.process = start(self.directory, self.port)
+
+    def end(self) -> None:
+        stop(self.process, grace=5)
+
+
+def start(directory: Path, port: int) -> Popen[bytes]:
+    """Start the server and wait until it is ready."""
+    ready = directory / "ready"
+    ready.unlink(missing_ok=True)
+    log = directory / "dashboard.log"
+    process = spawn([sys.executable, "-c", SERVE, f"sqlite:///{directory / 'alerts.db'}", str(port), ready], log=log)
+    if not wait_until(lambda: ready.exists() or process.poll() is not None, 60) or process.poll() is not None:
+        stop(process, grace=1)
+        raise AssertionError(log.read_text())
+    return process
+
+
+@contextmanager
+def running_dashboard(directory: Path) -> Iterator[RunningDashboard]:
+    """A real dashboard on a free port, ended with the test."""
+    port = free_port()
+    with urllib3.PoolManager(retries=False, timeout=30) as pool:
+        running = RunningDashboard(directory, port, start(directory, port), pool)
+        try:
+            yield running
+        finally:
+            running.end()
+
+
+class EventReader:
+    """Reads one event stream in a thread, as a page would; `ended` is set when the server ends it."""
+
+    def __init__(self, url: str, headers: dict[str, str] | None = None) -> None:
+        self._pool = urllib3.PoolManager(retries=False, timeout=30)
+        self._answer = self._pool.request("GET", url, headers=headers, preload_content=False)
+        assert self._answer.status == 200
+        self.events: list[dict[str, str]] = []
+        self.ended = threading.Event()
+        self._thread = threading.Thread(target=self._read, daemon=True)
+        self._thread.start()
+
+    def _read(self) -> None:
+        buffer = b""
+        try:
+            for piece in self._answer.stream(64):
+                buffer += piece
+                *whole, buffer = buffer.split(b"\n\n")
+                self.events.extend(_fields(block) for block in whole)
+        except urllib3.exceptions.HTTPError:
+            pass
+        self.ended.set()
+
+    def alerts(self) -> list[str]:
+        return [orjson.loads(event["data"])["alert_id"] for event in self.of("alert")]
+
+    def of(self, kind: str) -> list[dict[str, str]]:
+        return [event for event in list(self.events) if event.get("event") == kind]
+
+    def wait_for(self, kind: str, count: int = 1) -> bool:
+        return wait_until(lambda: len(self.of(kind)) >= count, 15)
+
+    def close(self) -> None:
+        if not self.ended.is_set():
+            self._answer.shutdown()
+        self._thread.join(10)
+        self._answer.close()
+        self._pool.clear()
+
+
+def _fields(block: bytes) -> dict[str, str]:
+    lines = [line.partition(": ") for line in block.decode().splitlines()]
+    return {name: value for name, _, value in lines if name}

@@ -1,0 +1,115 @@
+"""The pages as first served, before any JavaScript."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from flask.testing import FlaskClient
+
+from dashboards import alert
+from fraudstream.alerts.store import AlertStore
+from fraudstream.config import Settings
+from fraudstream.dashboard.app import create_app
+from fraudstream.dashboard.presentation import number, payload_preview, telling_values
+from fraudstream.dashboard.stats import ModelInForce
+
+
+@pytest.fixture
+def client(tmp_path: Path) -> Iterator[FlaskClient]:
+    store = AlertStore.open(f"sqlite:///{tmp_path / 'alerts.db'}")
+    app = create_app(Settings(), store, in_force=lambda: ModelInForce("m-1", 0.5, 1000), notice="Simulated data")
+    yield app.test_client()
+    store.close()
+
+
+def test_the_page_shows_the_newest_hundred_and_where_the_stream_goes_on(client: FlaskClient) -> None:
+    client.post("/api/alerts", json=[alert(number) for number in range(150)])
+    page = client.get("/").text
+    assert page.count('data-id="id-') == 100
+    assert 'data-id="id-149"' in page
+    assert 'data-latest="150"' in page
+
+
+def test_the_page_has_the_button_the_notice_and_the_line_of_the_training_data(client: FlaskClient) -> None:
+    client.post("/api/alerts", json=[alert(999), alert(1000)])
+    page = client.get("/").text
+    assert "Download Fraudulent Transactions CSV</button>" in page
+    assert "Simulated data" in page
+    assert "From row <strong data-row>1,000</strong>" in page
+    assert page.index("new to the model") < page.index("seen in training")
+
+
+def test_an_alert_of_another_model_is_neither_seen_nor_new(client: FlaskClient) -> None:
+    client.post("/api/alerts", json=[alert(1, model_id="m-0")])
+    assert '<tbody class="alert" ' in client.get("/").text
+
+
+def test_an_empty_page_says_what_to_do_next(client: FlaskClient) -> None:
+    assert "fraudstream demo" in client.get("/").text
+
+
+def test_unscorable_payments_have_a_page_with_their_reason(client: FlaskClient) -> None:
+    client.post("/api/alerts", json=[alert(1), alert(2, outcome="unscorable", score=None, reason="21 of 29 missing")])
+    page = client.get("/unscorable").text
+    assert "21 of 29 missing" in page
+    assert 'data-id="id-1"' not in page
+
+
+def test_activity_shows_events_dead_letters_and_rejected_posts(client: FlaskClient) -> None:
+    payload = base64.b64encode(b'{"Time": 0, "V1"').decode()
+    letter = {"topic": "t", "partition": 1, "offset": 41, "reason": "not JSON", "payload_base64": payload}
+    client.post("/api/events", json=[{"type": "query", "message": "started from its checkpoint"}])
+    client.post("/api/dead-letters", json=[letter])
+    client.post("/api/alerts", json=[{"alert_id": "odd"}])
+    page = client.get("/activity").text
+    for shown in ("started from its checkpoint", "t[1] 41", "not JSON", "{&#34;Time&#34;: 0", "transaction must be"):
+        assert shown in page
+
+
+def test_markup_in_a_payment_is_shown_as_text(client: FlaskClient) -> None:
+    script = "<script>alert(1)</script>"
+    client.post("/api/alerts", json=[alert(1, alert_id=script, model_id=script, transaction={script: script})])
+    client.post("/api/events", json=[{"type": script, "message": script}])
+    for route in ("/", "/activity"):
+        page = client.get(route).text
+        assert script not in page
+        assert "&lt;script&gt;" in page
+
+
+def test_a_page_that_does_not_exist_leads_back(client: FlaskClient) -> None:
+    answer = client.get("/nowhere", headers={"Accept": "text/html"})
+    assert answer.status_code == 404
+
+
+def test_the_values_shown_are_the_largest_and_neither_clock_nor_label_nor_amount() -> None:
+    payment = {
+        "Time": 9e9,
+        "Amount": 5000,
+        "Class": 1,
+        "card_id": 4e15,
+        "V1": -3.0,
+        "V2": 2.5,
+        "V3": 0.1,
+        "V4": None,
+        "V5": 9,
+    }
+    assert telling_values(payment) == [("V5", "9"), ("V1", "-3"), ("V2", "2.50")]
+    assert telling_values({"city": "x" * 50, "ok": True}) == [("city", "x" * 39 + "…")]
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(1234, "1,234"), (-6.774, "-6.77"), (0.0000123, "1.23e-5"), (2.0, "2"), (1.5e12, "1.50e+12"), (0, "0")],
+)
+def test_a_number_reads_short(value: float, text: str) -> None:
+    assert number(value) == text
+
+
+@pytest.mark.parametrize(
+    ("payload", "shown"), [(None, "no payload"), ("", "empty"), ("%%%", "not base64"), ("/w==", "\\xff")]
+)
+def test_a_dead_letters_bytes_are_shown_as_far_as_they_are_text(payload: str | None, shown: str) -> None:
+    assert payload_preview({"payload_base64": payload}) == shown

@@ -1,0 +1,139 @@
+"""The dashboard under its real server: streams over a socket, stopping, and being killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, closing
+from pathlib import Path
+
+import pytest
+
+from dashboards import EventReader, RunningDashboard, alert, running_dashboard
+from fraudstream.config import Settings
+from fraudstream.dashboard.server import serve
+from fraudstream.errors import PortInUse, SettingsError, StoreError
+from fraudstream.runtime.processes import free_port, wait_until
+
+
+@pytest.fixture
+def dashboard(tmp_path: Path) -> Iterator[RunningDashboard]:
+    with running_dashboard(tmp_path) as running:
+        yield running
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def test_an_alert_reaches_every_stream_and_a_stream_resumes_by_header_or_query(dashboard: RunningDashboard) -> None:
+    stream = f"{dashboard.url}/api/stream"
+    with ExitStack() as open_streams:
+        live = EventReader(stream)
+        open_streams.callback(live.close)
+        assert live.wait_for("stats")
+        dashboard.post("/api/alerts", [alert(1), alert(2)])
+        assert live.wait_for("alert", 2)
+        for resumed in (EventReader(stream, {"Last-Event-ID": "1"}), EventReader(f"{stream}?last_event_id=1")):
+            open_streams.callback(resumed.close)
+            assert resumed.wait_for("alert")
+            assert resumed.alerts() == ["id-2"]
+        assert [event["id"] for event in live.of("alert")] == ["1", "2"]
+        stats = dashboard.get("/api/stats")
+        assert (stats["latency_to"], stats["viewers"]) == ("page", 3)
+
+
+def test_a_stream_ends_with_the_server_and_resumes_with_the_next_without_gap_or_repeat(
+    dashboard: RunningDashboard,
+) -> None:
+    dashboard.post("/api/alerts", [alert(1)])
+    before = EventReader(f"{dashboard.url}/api/stream?last_event_id=0")
+    assert before.wait_for("alert")
+    began = time.monotonic()
+    dashboard.process.send_signal(signal.SIGTERM)
+    assert before.ended.wait(2)
+    assert dashboard.process.wait(3) == 0
+    assert time.monotonic() - began < 3
+    before.close()
+    dashboard.restart()
+    dashboard.post("/api/alerts", [alert(1), alert(2)])
+    after = EventReader(f"{dashboard.url}/api/stream", {"Last-Event-ID": before.of("alert")[-1]["id"]})
+    assert after.wait_for("alert")
+    assert after.alerts() == ["id-2"]
+    after.close()
+
+
+def test_ctrl_c_ends_it_with_open_streams_and_without_a_trace(dashboard: RunningDashboard) -> None:
+    reader = EventReader(f"{dashboard.url}/api/stream")
+    assert reader.wait_for("stats")
+    os.killpg(dashboard.process.pid, signal.SIGINT)
+    assert reader.ended.wait(2)
+    assert dashboard.process.wait(3) == 0
+    reader.close()
+    assert "Traceback" not in (dashboard.directory / "dashboard.log").read_text()
+
+
+def test_the_worker_goes_within_a_second_when_the_master_is_killed(dashboard: RunningDashboard) -> None:
+    worker = dashboard.worker
+    assert worker != dashboard.process.pid
+    dashboard.process.kill()
+    assert wait_until(lambda: not alive(worker), 1)
+
+
+def test_a_killed_worker_is_replaced_and_no_answered_alert_is_lost(dashboard: RunningDashboard) -> None:
+    dashboard.post("/api/alerts", [alert(number) for number in range(50)])
+    worker = dashboard.worker
+    os.kill(worker, signal.SIGKILL)
+    assert wait_until(lambda: dashboard.worker != worker, 20)
+    assert dashboard.get("/api/stats")["alerts"] == 50
+
+
+def test_two_hundred_and_fifty_streams_of_which_many_never_read_delay_no_post(dashboard: RunningDashboard) -> None:
+    with ExitStack() as open_sockets:
+        for _ in range(250):
+            viewer = open_sockets.enter_context(closing(socket.create_connection(("127.0.0.1", dashboard.port))))
+            viewer.sendall(b"GET /api/stream HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert wait_until(lambda: dashboard.get("/api/stats")["viewers"] == 250, 30)
+        reader = EventReader(f"{dashboard.url}/api/stream")
+        open_sockets.callback(reader.close)
+        assert reader.wait_for("stats")
+        for number in range(20):
+            dashboard.post("/api/alerts", [alert(number, transaction={"note": "x" * 100_000})])
+        assert reader.wait_for("alert", 20)
+
+
+def test_posts_at_the_same_time_lose_and_double_nothing_on_a_stream(dashboard: RunningDashboard) -> None:
+    reader = EventReader(f"{dashboard.url}/api/stream?last_event_id=0")
+
+    def post(first: int) -> None:
+        for number in range(first, first + 40, 4):
+            dashboard.post("/api/alerts", [alert(number + step) for step in range(8)])
+
+    threads = [threading.Thread(target=post, args=(first,)) for first in (0, 20, 40, 60)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    count = dashboard.get("/api/stats")["alerts"]
+    assert reader.wait_for("alert", count)
+    reader.close()
+    ids = [int(event["id"]) for event in reader.of("alert")]
+    assert ids == sorted(set(ids))
+    assert len(ids) == count == 104
+
+
+def test_a_port_in_use_a_missing_directory_and_an_open_binding_are_told_before_anything_starts(tmp_path: Path) -> None:
+    database = f"sqlite:///{tmp_path / 'alerts.db'}"
+    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(PortInUse):
+        serve(Settings(database=database, port=taken.getsockname()[1]))
+    with pytest.raises(StoreError):
+        serve(Settings(database=f"sqlite:///{tmp_path}/no/where.db", port=free_port()))
+    with pytest.raises(SettingsError):
+        serve(Settings(database=database, host="0.0.0.0", port=free_port()))
