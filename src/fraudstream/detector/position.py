@@ -6,37 +6,59 @@ from collections.abc import Mapping
 from typing import Any
 
 import orjson
-from py4j.java_gateway import JVMView
+from py4j.java_gateway import JavaGateway
 from py4j.protocol import Py4JError
 
 _BEAN = "kafka.consumer:type=consumer-fetch-manager-metrics,client-id=*,topic={topic},partition=*"
+_LAG = "records-lag"
 
 
-def live_positions(jvm: JVMView, topic: str, ends: Mapping[int, int]) -> dict[int, int]:
-    """The next offset that each partition's consumer will read: its end less the lag that the consumer reports.
+class ConsumerLag:
+    """Asks the Kafka consumers in the driver's JVM (where they are on one machine) for their lag, through JMX.
 
-    Real-time Mode tells its offsets only at a batch's end, minutes apart; Kafka's consumers in the driver's JVM
-    (that is where they are on one machine) keep their lag as a JMX attribute.
-
-    Args:
-        jvm: The driver's JVM.
-        topic: The input topic.
-        ends: End offsets by partition, read just before.
-
-    Returns:
-        Positions of the partitions that have a consumer in this JVM; none on a cluster.
+    Real-time Mode tells its offsets only at a batch's end, minutes apart.
     """
-    server = jvm.java.lang.management.ManagementFactory.getPlatformMBeanServer()
-    positions: dict[int, int] = {}
-    for name in server.queryNames(jvm.javax.management.ObjectName(_BEAN.format(topic=topic)), None):
-        try:
-            lag = float(server.getAttribute(name, "records-lag"))
-            partition = int(name.getKeyProperty("partition"))
-        except (Py4JError, ValueError):
-            continue  # a consumer that is being closed takes its bean away between the two calls
-        if partition in ends and lag >= 0:
-            positions[partition] = max(positions.get(partition, 0), ends[partition] - int(lag))
-    return positions
+
+    def __init__(self, gateway: JavaGateway, topic: str) -> None:
+        self._gateway = gateway
+        jvm = gateway.jvm
+        self._server = jvm.java.lang.management.ManagementFactory.getPlatformMBeanServer()
+        self._interface = jvm.java.lang.Class.forName("javax.management.MBeanServer")
+        self._pattern = jvm.javax.management.ObjectName(_BEAN.format(topic=topic))
+
+    def positions(self, ends: Mapping[int, int]) -> dict[int, int]:
+        """The next offset that each partition's consumer will read: the end less the lag that it reports.
+
+        Args:
+            ends: End offsets by partition, read just before.
+
+        Returns:
+            Positions of the partitions that have a consumer in this JVM; none on a cluster.
+        """
+        positions: dict[int, int] = {}
+        for name in self._call("queryNames", ("javax.management.ObjectName", self._pattern), _NO_QUERY):
+            try:
+                lag = float(self._call("getAttribute", ("javax.management.ObjectName", name), _TEXT_LAG))
+                partition = int(name.getKeyProperty("partition"))
+            except (Py4JError, ValueError):
+                continue  # a consumer that is being closed takes its bean away between the two calls
+            if partition in ends and lag >= 0:
+                positions[partition] = max(positions.get(partition, 0), ends[partition] - int(lag))
+        return positions
+
+    def _call(self, method: str, *arguments: tuple[str, object]) -> Any:
+        """Call a method of the interface MBeanServer: the server's own class is hidden from py4j by its module."""
+        jvm = self._gateway.jvm
+        types = self._gateway.new_array(jvm.java.lang.Class, len(arguments))
+        values = self._gateway.new_array(jvm.java.lang.Object, len(arguments))
+        for index, (kind, value) in enumerate(arguments):
+            types[index] = jvm.java.lang.Class.forName(kind)
+            values[index] = value
+        return self._interface.getMethod(method, types).invoke(self._server, values)
+
+
+_NO_QUERY = ("javax.management.QueryExp", None)
+_TEXT_LAG = ("java.lang.String", _LAG)
 
 
 def committed_positions(progress: Mapping[str, Any], topic: str) -> dict[int, int]:
@@ -48,3 +70,4 @@ def committed_positions(progress: Mapping[str, Any], topic: str) -> dict[int, in
         for partition, offset in by_topic.get(topic, {}).items():
             positions[int(partition)] = int(offset)
     return positions
+

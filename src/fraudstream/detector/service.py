@@ -9,13 +9,14 @@ from typing import Final, cast
 
 import structlog
 from confluent_kafka import KafkaException, Producer
-from py4j.java_gateway import JVMView
+from py4j.java_gateway import JavaGateway
+from py4j.protocol import Py4JError
 from pyspark.sql import SparkSession
 from pyspark.sql.streaming.query import StreamingQuery
 
 from fraudstream.config import Settings
 from fraudstream.detector.events import EventWriter
-from fraudstream.detector.position import committed_positions, live_positions
+from fraudstream.detector.position import ConsumerLag, committed_positions
 from fraudstream.detector.query import QuerySettings, Trigger, start_query
 from fraudstream.detector.supervisor import Supervisor, own_checkpoint
 from fraudstream.errors import KafkaFailure
@@ -74,6 +75,7 @@ def _supervisor(spark: SparkSession, settings: Settings, trigger: Trigger, event
         max_record_bytes=settings.max_record_bytes,
     )
     watermarks = Watermarks(settings.bootstrap_servers, Topic.TRANSACTIONS.value)
+    consumers = ConsumerLag(_gateway(spark), Topic.TRANSACTIONS.value)
 
     def start(artifact: ModelArtifact, in_force: InForce) -> StreamingQuery:
         return start_query(spark, load_judge(artifact, in_force), query_settings)
@@ -84,9 +86,11 @@ def _supervisor(spark: SparkSession, settings: Settings, trigger: Trigger, event
         if realtime:
             try:
                 ends = {partition: end for partition, (_, end) in watermarks.read().items()}
-            except (KafkaException, KafkaFailure):
+                live = consumers.positions(ends)
+            except (KafkaException, KafkaFailure, Py4JError) as e:
+                log.debug("no live position this second", reason=str(e).splitlines()[0])
                 return known
-            for partition, at in live_positions(_jvm(spark), Topic.TRANSACTIONS.value, ends).items():
+            for partition, at in live.items():
                 known[partition] = max(known.get(partition, 0), at)
         return known
 
@@ -112,5 +116,5 @@ def _producer(bootstrap_servers: str) -> Producer:
     return Producer({"bootstrap.servers": bootstrap_servers, "log_level": 0, "acks": "all", "linger.ms": 5})
 
 
-def _jvm(spark: SparkSession) -> JVMView:
-    return cast(JVMView, spark._jvm)  # noqa: SLF001  the only way to the JVM that pyspark offers
+def _gateway(spark: SparkSession) -> JavaGateway:
+    return cast(JavaGateway, spark.sparkContext._gateway)  # noqa: SLF001  the only way to the JVM that pyspark offers

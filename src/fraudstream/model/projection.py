@@ -53,17 +53,17 @@ _END = '{"end":"of row"}'
 def parse_numbers(text: Column, names: Sequence[str]) -> Column:
     """One parse of the row into a struct of doubles, a field per feature; what is no number is null."""
     fields = [T.StructField(name, T.DoubleType()) for name in names]
-    return F.from_json(text, T.StructType(fields), LENIENT_JSON)
+    return F.from_json(text, T.StructType(fields), dict(LENIENT_JSON))
 
 
-def is_as_expected(text: Column, parsed: Column, names: Sequence[str]) -> Column:
-    """True where each feature is a finite number below 1e100 and the text is one flat JSON object, else false.
+def is_as_expected(text: Column, names: Sequence[str]) -> Column:
+    """True where each feature in `parsed` is a finite number below 1e100 and the text is one flat JSON object.
 
     One comparison stands for a check per column: null, NaN and infinity all fail it. The first closing brace must be
     the last character, since Spark's parser ignores whatever follows the first object.
     """
-    squares = sum((parsed[name] * parsed[name] for name in names[1:]), parsed[names[0]] * parsed[names[0]])
-    finite = F.coalesce(squares < F.lit(LARGEST_SQUARE_SUM), F.lit(False))
+    squares = " + ".join(f"{field} * {field}" for field in _parsed_fields(names))
+    finite = F.expr(f"coalesce({squares} < {LARGEST_SQUARE_SUM}D, false)")
     one_object = F.startswith(text, F.lit("{")) & (F.instr(text, "}") == F.length(text))
     return finite & one_object & F.is_valid_utf8(text)
 
@@ -103,37 +103,40 @@ def project(
         `features` (dense vector).
     """
     names = names_in_stream(features, aliases)
-    parsed = frame.withColumn(Projected.PARSED, parse_numbers(F.col(Projected.TEXT), names))
-    checked = parsed.withColumn(
-        Projected.AS_EXPECTED, is_as_expected(F.col(Projected.TEXT), F.col(Projected.PARSED), names)
+    text, as_expected, numbers = F.col(Projected.TEXT), F.col(Projected.AS_EXPECTED), F.col(Projected.NUMBERS)
+    own_names = F.lit([feature.name for feature in features])
+    medians = F.lit([feature.median for feature in features])
+    parsed = frame.withColumn(Projected.PARSED, parse_numbers(text, names))
+    checked = parsed.withColumn(Projected.AS_EXPECTED, is_as_expected(text, names))
+    with_strings = checked.withColumn(Projected.STRINGS, F.when(~as_expected, parse_strings(text)))
+    # Lambdas over arrays, not an expression per feature: the plan stays small, and with it the time to start.
+    slow_numbers = F.transform(
+        F.lit(names), lambda name, i: F.coalesce(_number_named(name), _number_named(own_names[i]))
     )
-    as_expected = F.col(Projected.AS_EXPECTED)
-    with_strings = checked.withColumn(
-        Projected.STRINGS, F.when(~as_expected, parse_strings(F.col(Projected.TEXT)))
-    ).withColumn(Projected.IS_OBJECT, as_expected | F.col(Projected.STRINGS).isNotNull())
     with_numbers = with_strings.withColumn(
-        Projected.NUMBERS,
-        F.when(as_expected, F.array(*(F.col(Projected.PARSED)[name] for name in names))).otherwise(
-            F.array(*(_slow_number(feature.name, name) for feature, name in zip(features, names, strict=True)))
-        ),
+        Projected.NUMBERS, F.when(as_expected, fast_numbers(names)).otherwise(slow_numbers)
     )
-    numbers = F.col(Projected.NUMBERS)
-    completed = F.array(*(F.coalesce(numbers[i], F.lit(f.median)) for i, f in enumerate(features)))
-    absent = F.array(*(F.when(numbers[i].isNull(), F.lit(f.name)) for i, f in enumerate(features)))
+    absent = F.filter(own_names, lambda _, i: numbers[i].isNull())
+    completed = F.transform(numbers, lambda number, i: F.coalesce(number, medians[i]))
     nothing = F.array().cast(T.ArrayType(T.StringType()))
-    return (
-        with_numbers.withColumn(Projected.IMPUTED, F.when(as_expected, nothing).otherwise(F.array_compact(absent)))
-        .withColumn(Projected.FEATURES, array_to_vector(F.when(as_expected, numbers).otherwise(completed)))
-        .drop(Projected.PARSED, Projected.STRINGS, Projected.NUMBERS)
-    )
+    return with_numbers.withColumns(
+        {
+            Projected.IS_OBJECT: as_expected | F.col(Projected.STRINGS).isNotNull(),
+            Projected.IMPUTED: F.when(as_expected, nothing).otherwise(absent),
+            Projected.FEATURES: array_to_vector(F.when(as_expected, numbers).otherwise(completed)),
+        }
+    ).drop(Projected.PARSED, Projected.STRINGS, Projected.NUMBERS)
 
 
-def expected_vector(
-    parsed: Column, as_expected: Column, features: Sequence[FeatureContract], names: Sequence[str]
-) -> Column:
+def expected_vector(as_expected: Column, features: Sequence[FeatureContract], names: Sequence[str]) -> Column:
     """The vector of a row as expected, straight from its one parse; the medians where it is not."""
-    medians = F.array(*(F.lit(feature.median) for feature in features))
-    return array_to_vector(F.when(as_expected, F.array(*(parsed[name] for name in names))).otherwise(medians))
+    medians = F.lit([feature.median for feature in features])
+    return array_to_vector(F.when(as_expected, fast_numbers(names)).otherwise(medians))
+
+
+def fast_numbers(names: Sequence[str]) -> Column:
+    """The fields of `parsed` as an array, in order."""
+    return F.expr(f"array({', '.join(_parsed_fields(names))})")
 
 
 def names_in_stream(features: Sequence[FeatureContract], aliases: Mapping[str, str]) -> list[str]:
@@ -141,11 +144,14 @@ def names_in_stream(features: Sequence[FeatureContract], aliases: Mapping[str, s
     return [_name_in_stream(feature.name, aliases) for feature in features]
 
 
+def _parsed_fields(names: Sequence[str]) -> list[str]:
+    # As SQL: one call into the JVM, where a Column per operation would be thousands.
+    return [f"{Projected.PARSED}.`{name.replace('`', '``')}`" for name in names]
+
+
 def _name_in_stream(name: str, aliases: Mapping[str, str]) -> str:
     return next((new for new, old in aliases.items() if old == name), name)
 
 
-def _slow_number(name: str, name_in_stream: str) -> Column:
-    strings = F.col(Projected.STRINGS)
-    own = number_from_text(strings[name])
-    return own if name == name_in_stream else F.coalesce(number_from_text(strings[name_in_stream]), own)
+def _number_named(name: Column) -> Column:
+    return number_from_text(F.element_at(F.col(Projected.STRINGS), name))

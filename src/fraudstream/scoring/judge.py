@@ -68,13 +68,13 @@ class Judge:
         A row that is not as expected is predicted on the medians here, which says nothing: look at both columns.
         """
         names = names_in_stream(self.features, self.aliases)
-        text, parsed = F.col(Projected.TEXT), F.col(Projected.PARSED)
+        text = F.col(Projected.TEXT)
         vectors = (
             frame.withColumn(Projected.PARSED, parse_numbers(text, names))
-            .withColumn(Projected.AS_EXPECTED, is_as_expected(text, parsed, names))
+            .withColumn(Projected.AS_EXPECTED, is_as_expected(text, names))
             .withColumn(
                 Projected.FEATURES,
-                expected_vector(parsed, F.col(Projected.AS_EXPECTED), self.features, names),
+                expected_vector(F.col(Projected.AS_EXPECTED), self.features, names),
             )
         )
         predicted = self._screening_classifier().transform(self.scaler.transform(vectors))

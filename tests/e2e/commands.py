@@ -1,0 +1,48 @@
+"""What the tests of this folder share: command lines, the output of `score`, and a look at processes from outside."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+Command = Callable[..., subprocess.CompletedProcess[str]]
+
+ROWS = 2_000
+FRAUDS = 50
+
+
+def command_line(*arguments: object) -> list[str]:
+    return [sys.executable, "-m", "fraudstream", *map(str, arguments)]
+
+
+def read_scores(path: Path) -> dict[int, tuple[str, float | None]]:
+    lines = [line.split(",") for line in path.read_text().splitlines()]
+    assert lines[0] == ["row", "outcome", "score", "threshold"]
+    assert [line[0] for line in lines[1:]] == [str(i) for i in range(len(lines) - 1)]
+    return {int(row): (outcome, float(score) if score else None) for row, outcome, score, _ in lines[1:]}
+
+
+def alive(pids: Sequence[int]) -> list[int]:
+    return [pid for pid in pids if Path(f"/proc/{pid}").exists() and "Z" not in _state(pid)]
+
+
+def descendants(pid: int) -> list[int]:
+    """A process's children, their children, and so on."""
+    found: list[int] = []
+    pending = [pid]
+    while pending:
+        parent = pending.pop()
+        for task in Path(f"/proc/{parent}/task").glob("*/children"):
+            children = [int(child) for child in task.read_text().split()]
+            found += children
+            pending += children
+    return found
+
+
+def _state(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError, IndexError):
+        return "Z"

@@ -1,0 +1,75 @@
+"""A small CSV with frauds in it, a model trained on it, and the commands as a user runs them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+from commands import FRAUDS, ROWS, Command, command_line, read_scores
+
+from fraudstream.runtime.jars import Jars
+
+
+@pytest.fixture(scope="session")
+def run() -> Command:
+    """Runs a command to its end."""
+
+    def run(
+        *arguments: object, cwd: Path | None = None, env: dict[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            command_line(*arguments),
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=cwd,
+            timeout=300,
+            env={**os.environ, **(env or {})},
+        )
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def payments(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A CSV in the manner of creditcard.csv: quoted header and class, sorted by time, frauds throughout."""
+    rng = np.random.default_rng(3)
+    fraud = np.zeros(ROWS, dtype=bool)
+    fraud[rng.choice(ROWS, FRAUDS, replace=False)] = True
+    values = rng.normal(size=(ROWS, 5)) + np.where(fraud[:, None], [3.0, -2.0, 0.0, 1.5, 0.0], 0.0)
+    amounts = np.round(rng.lognormal(3.0, 1.2, ROWS), 2)
+    header = '"Time","V1","V2","V3","V4","V5","Amount","Class"'
+    lines = [
+        ",".join([str(i * 3), *(repr(float(v)) for v in values[i]), repr(float(amounts[i])), f'"{int(fraud[i])}"'])
+        for i in range(ROWS)
+    ]
+    path = tmp_path_factory.mktemp("payments") / "payments.csv"
+    path.write_text("\n".join([header, *lines]) + "\n")
+    return path
+
+
+@pytest.fixture(scope="session")
+def models(payments: Path, run: Command, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a model trained on the payments, by the command."""
+    models = tmp_path_factory.mktemp("trained") / "models"
+    done = run("train", "--data", payments, "--models", models)
+    assert done.returncode == 0, done.stderr
+    return models
+
+
+@pytest.fixture(scope="session")
+def scores(payments: Path, models: Path, run: Command) -> dict[int, tuple[str, float | None]]:
+    """Outcome and score of each row, by `fraudstream score`."""
+    output = models.parent / "scores.csv"
+    done = run("score", "--data", payments, "--model", models / "current", "--output", output)
+    assert done.returncode == 0, done.stderr
+    return read_scores(output)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def fetched(jars: Jars) -> Jars:
+    """The jars are fetched once, not by each command at the same time."""
+    return jars

@@ -1,0 +1,52 @@
+"""Every command, setting, metric and route is documented."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from fraudstream import metrics
+from fraudstream.cli.entry import cli
+from fraudstream.config import Settings
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_the_generated_reference_is_up_to_date() -> None:
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "docs" / "generate.py"), "--check"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("name", sorted(Settings.model_fields))
+def test_every_setting_says_what_it_is(name: str) -> None:
+    assert Settings.model_fields[name].description
+    assert f"| `{name}` |" in (ROOT / "docs" / "reference.md").read_text()
+
+
+@pytest.mark.parametrize("name", sorted(cli.commands))
+def test_every_command_stands_in_the_readme(name: str) -> None:
+    assert f"fraudstream {name}" in (ROOT / "README.md").read_text()
+
+
+def test_every_local_link_leads_somewhere() -> None:
+    pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")]
+    broken = [
+        f"{page.relative_to(ROOT)}: {target}"
+        for page in pages
+        for part in page.read_text().split("](")[1:]
+        if not (target := part.split(")")[0].split("#")[0]).startswith("http")
+        and target
+        and not (page.parent / target).exists()
+    ]
+    assert broken == []
+
+
+def test_every_metric_is_documented() -> None:
+    text = (ROOT / "docs" / "http.md").read_text()
+    names = [value for name, value in vars(metrics).items() if name.isupper() and isinstance(value, str)]
+    assert [name for name in names if f"`{name}" not in text] == []
