@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 
 from fraudstream import metrics
+from fraudstream.alerts.store import AlertStore
 from fraudstream.cli.entry import cli
 from fraudstream.config import Settings
+from fraudstream.dashboard.app import create_app
 
 ROOT = Path(__file__).parents[2]
 
@@ -48,5 +50,22 @@ def test_every_local_link_leads_somewhere() -> None:
 
 def test_every_metric_is_documented() -> None:
     text = (ROOT / "docs" / "http.md").read_text()
-    names = [value for name, value in vars(metrics).items() if name.isupper() and isinstance(value, str)]
-    assert [name for name in names if f"`{name}" not in text] == []
+    names = [value.name for value in vars(metrics).values() if isinstance(value, metrics.Metric)]
+    assert names
+    assert [name for name in names if f"`{name}`" not in text] == []
+
+
+def test_every_route_is_documented(tmp_path: Path) -> None:
+    store = AlertStore.open(f"sqlite:///{tmp_path / 'alerts.db'}")
+    try:
+        rules = list(create_app(Settings.load(), store).url_map.iter_rules())
+    finally:
+        store.close()
+    text = (ROOT / "docs" / "http.md").read_text().replace("<alert_id>", "<path:alert_id>")
+    missing = [
+        f"{method} {rule.rule}"
+        for rule in rules
+        for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"})
+        if f"`{method} {rule.rule}`" not in text and rule.endpoint != "static"
+    ]
+    assert missing == []

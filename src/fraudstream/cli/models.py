@@ -41,8 +41,9 @@ def train(
     """Train a model on a CSV, judge it on its last fifth in time, and put it in force."""
     from rich.console import Console
 
-    from fraudstream.model.training import as_json as result_as_json
-    from fraudstream.model.training import render, train
+    from fraudstream.model.training import train
+    from fraudstream.model.training_report import as_json as result_as_json
+    from fraudstream.model.training_report import render
     from fraudstream.transactions.csv_source import open_csv
 
     settings = Settings.load(**flags)

@@ -9,7 +9,7 @@ import click
 
 from fraudstream.cli import options
 from fraudstream.cli.engines import jars_for, java_for
-from fraudstream.cli.models import ALGORITHMS, DEFAULT_SEED
+from fraudstream.cli.models import ALGORITHMS
 from fraudstream.cli.options import setting
 from fraudstream.config import Settings
 from fraudstream.transactions.wire import Topic
@@ -65,13 +65,33 @@ def produce(
     **flags: object,
 ) -> None:
     """Stream the rows of a CSV as JSON to the topic credit_card_transactions."""
-    from fraudstream.kafka.producer import produce_csv
+    from rich.console import Console
+
+    from fraudstream.kafka.display import expected_rows, show_production, summary
+    from fraudstream.kafka.producer import ProducePlan, interval_between_rows, produce
+    from fraudstream.kafka.progress import progress_path
+    from fraudstream.kafka.topics import ensure_topics
+    from fraudstream.runtime.processes import stop_signals
     from fraudstream.transactions.csv_source import open_csv
 
-    if rate is not None and delay is not None:
-        raise click.UsageError("--rate and --delay exclude each other: give one")
     settings = Settings.load(**flags)
-    raise NotImplementedError
+    source = open_csv(data)
+    ensure_topics(settings.bootstrap_servers, settings.partitions, settings.max_record_bytes)
+    plan = ProducePlan(
+        bootstrap_servers=settings.bootstrap_servers,
+        progress=progress_file or progress_path(Path.cwd(), Topic.TRANSACTIONS.value, source.fingerprint),
+        interval=interval_between_rows(rate, delay),
+        limit=limit,
+        loop=loop,
+        resume=resume,
+        ready_file=settings.ready_file,
+    )
+    console = Console(stderr=True)
+    with stop_signals() as stopped, show_production(console, expected_rows(data, limit, loop)) as show:
+        produced = produce(source, plan, stopped=stopped, show=show)
+    click.echo(summary(produced, settings.bootstrap_servers))
+    if not produced.delivered:
+        raise click.exceptions.Exit(1)
 
 
 @click.command()
@@ -124,9 +144,11 @@ def relay(**flags: object) -> None:
 @click.option("--notice", default=None, help="A line shown above all on every page.")
 def dashboard(notice: str | None, **flags: object) -> None:
     """Serve the live page and the API, until Ctrl-C."""
+    from fraudstream.dashboard.in_force import model_in_force
     from fraudstream.dashboard.server import serve
 
-    serve(Settings.load(**flags), notice=notice)
+    settings = Settings.load(**flags)
+    serve(settings, in_force=model_in_force(settings.model), notice=notice)
 
 
 @click.command()

@@ -1,0 +1,150 @@
+"""The accounts of the producer: which rows are settled, how far the run is; `producer` does the sending."""
+
+from __future__ import annotations
+
+import bisect
+import dataclasses
+from dataclasses import dataclass
+from typing import Final
+
+from confluent_kafka import KafkaError, Message
+
+from fraudstream.kafka.progress import RunProgress
+
+REFUSALS_KEPT: Final = 20
+
+# What Kafka says of one record; any other error is about the topic or the cluster and ends the run.
+_REFUSED: Final = frozenset({KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_RECORD, KafkaError.INVALID_MSG})
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A row that Kafka refused for good."""
+
+    pass_number: int
+    row: int
+    why: str
+
+
+@dataclass(frozen=True)
+class Produced:
+    """A session of a run, so far or at its end.
+
+    Attributes:
+        run: The whole run, the sessions before this one included.
+        sent: Rows of this session given to Kafka's client.
+        acknowledged: Those that Kafka acknowledged.
+        failed: Those that Kafka refused for good.
+        seconds: Since the session's start.
+        refusals: The first few of the rows that failed.
+        trouble: Why Kafka takes nothing at the moment; empty while it does.
+        interrupted: A signal ended the session before its last row.
+    """
+
+    run: RunProgress
+    sent: int
+    acknowledged: int
+    failed: int
+    seconds: float
+    refusals: tuple[Refusal, ...] = ()
+    trouble: str = ""
+    interrupted: bool = False
+
+    @property
+    def unacknowledged(self) -> int:
+        """Rows that were given to Kafka's client and of which nothing is known; `--resume` sends them again."""
+        return self.sent - self.acknowledged - self.failed
+
+    @property
+    def rate(self) -> float:
+        """Acknowledged rows a second."""
+        return self.acknowledged / self.seconds if self.seconds else 0.0
+
+    @property
+    def delivered(self) -> bool:
+        """Whether Kafka has acknowledged every row that was sent; what the command's exit code says."""
+        return self.acknowledged == self.sent
+
+
+class Accounts:
+    """What became of the rows of a session. They are numbered through the whole run, whatever pass they belong to.
+
+    Attributes:
+        sent: Rows given to Kafka's client.
+        interrupted: A signal ended the session.
+        fatal: The error that ends the run, once there is one.
+    """
+
+    def __init__(self, run: RunProgress) -> None:
+        self.sent = 0
+        self.interrupted = False
+        self.fatal: KafkaError | None = None
+        self._run = run
+        self._acknowledged = 0
+        self._failed = 0
+        self._refusals: list[Refusal] = []
+        self._trouble = ""
+        self._settled = run.settled
+        # Settled beyond a gap: the partitions answer each at its own time.
+        self._ahead: set[int] = set()
+        # The number at which each pass begins; for the one that is resumed, at which it would have begun.
+        self._passes = [run.settled - run.next_row]
+
+    def pass_begins(self, number: int) -> None:
+        """Another pass over the file begins with the row of this number."""
+        self._passes.append(number)
+
+    def delivered(self, number: int, error: KafkaError | None, message: Message | None = None) -> None:
+        """Account for the report on a row: the mark moves on over every row that is settled without a gap."""
+        if error is None:
+            self._acknowledged += 1
+            self._trouble = ""
+        elif error.code() in _REFUSED:
+            self._failed += 1
+            if len(self._refusals) < REFUSALS_KEPT:
+                self._refusals.append(Refusal(*self._place(number), error.str()))
+        else:
+            # Not settled: the mark stays before it.
+            self.fatal = self.fatal or error
+            return
+        if number != self._settled:
+            self._ahead.add(number)
+            return
+        self._settled += 1
+        while self._settled in self._ahead:
+            self._ahead.remove(self._settled)
+            self._settled += 1
+
+    def errored(self, error: KafkaError) -> None:
+        """Kafka's client speaks of itself: most of it passes (a broker away), some of it is final."""
+        if error.fatal():
+            self.fatal = self.fatal or error
+        else:
+            self._trouble = error.str()
+
+    def produced(self, seconds: float) -> Produced:
+        """How far it is, so many seconds after the start."""
+        pass_number, next_row = self._place(self._settled)
+        run = dataclasses.replace(
+            self._run,
+            settled=self._settled,
+            pass_number=pass_number,
+            next_row=next_row,
+            sent=self._run.sent + self.sent,
+            acknowledged=self._run.acknowledged + self._acknowledged,
+            failed=self._run.failed + self._failed,
+        )
+        return Produced(
+            run,
+            sent=self.sent,
+            acknowledged=self._acknowledged,
+            failed=self._failed,
+            seconds=seconds,
+            refusals=tuple(self._refusals),
+            trouble=self._trouble,
+            interrupted=self.interrupted,
+        )
+
+    def _place(self, number: int) -> tuple[int, int]:
+        index = bisect.bisect_right(self._passes, number) - 1
+        return self._run.pass_number + index, number - self._passes[index]

@@ -1,0 +1,182 @@
+"""The topics of a Kafka, ours or the user's: created where they are missing, asked for their end; `wire` names them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient, ClusterMetadata, ConfigResource, NewTopic, ResourceType
+
+from fraudstream.errors import BrokerUnreachable, KafkaFailure, TopicMissing
+from fraudstream.transactions.wire import DEFAULT_MAX_RECORD_BYTES, OUTPUT_LIMIT_FACTOR, OUTPUT_TOPICS, Topic
+
+OUTPUT_MARGIN_BYTES: Final = 65_536
+"""Room for the headers and the other keys of an alert, beside the transaction that it carries."""
+
+_LIMIT: Final = "max.message.bytes"
+_REQUEST_SECONDS: Final = 30.0
+
+
+@dataclass(frozen=True)
+class TopicReport:
+    """What `ensure_topics` found and did.
+
+    Attributes:
+        created: The topics that were missing.
+        partitions: Every topic's partitions, by name.
+        too_small: The topics, by name, whose limit is below what we would have set, with their limit in bytes: an
+            output record above an output topic's limit stops the detector's query.
+    """
+
+    created: tuple[str, ...]
+    partitions: Mapping[str, int]
+    too_small: Mapping[str, int]
+
+
+def output_limit(max_record_bytes: int) -> int:
+    """The `max.message.bytes` of an output topic: an alert that carries the largest transaction still fits."""
+    return OUTPUT_LIMIT_FACTOR * max_record_bytes + OUTPUT_MARGIN_BYTES
+
+
+def open_admin(bootstrap_servers: str) -> AdminClient:
+    """A client for questions about the cluster; connects when it is first asked something."""
+    return AdminClient(_client(bootstrap_servers))
+
+
+def require_broker(bootstrap_servers: str, timeout: float = 5.0) -> ClusterMetadata:
+    """Ask the cluster who it is, for up to `timeout` seconds.
+
+    Raises:
+        BrokerUnreachable: Nobody answered; says why as far as it is known.
+    """
+    reasons: list[str] = []
+    config: dict[str, Any] = {**_client(bootstrap_servers), "error_cb": lambda error: reasons.append(error.str())}
+    admin = AdminClient(config)
+    try:
+        return admin.list_topics(timeout=timeout)
+    except KafkaException as e:
+        # Serves the callback above, which knows more than the exception's "transport failure".
+        admin.poll(0)
+        why = next((reason for reason in reasons if "ailed" in reason), "no answer")
+        raise BrokerUnreachable(
+            f"no Kafka answers: {_short(why)}",
+            where=bootstrap_servers,
+            remedy="start one with `fraudstream broker`, or name yours with --bootstrap-servers",
+        ) from e
+
+
+def _short(reason: str) -> str:
+    # 127.0.0.1:1/bootstrap: Connect to ipv4#127.0.0.1:1 failed: Connection refused (after 0ms in state CONNECT)
+    return reason.rpartition("failed: ")[2].rpartition("/bootstrap: ")[2].partition(" (after")[0]
+
+
+def ensure_topics(bootstrap_servers: str, partitions: int, max_record_bytes: int) -> TopicReport:
+    """Create those of our five topics that are missing; one that exists is left as it is.
+
+    Args:
+        bootstrap_servers: Kafka's address.
+        partitions: Of the input topic. The output topics have one each: their rows are few, and one partition keeps
+            them in one order.
+        max_record_bytes: The largest transaction.
+
+    Raises:
+        BrokerUnreachable: Nobody answers.
+        KafkaFailure: The cluster refused to create a topic.
+    """
+    existing = require_broker(bootstrap_servers).topics
+    admin = open_admin(bootstrap_servers)
+    limits = {topic.value: output_limit(max_record_bytes) for topic in OUTPUT_TOPICS}
+    wanted = [
+        NewTopic(Topic.TRANSACTIONS.value, num_partitions=partitions, config={_LIMIT: str(max_record_bytes)}),
+        *(NewTopic(name, num_partitions=1, config={_LIMIT: str(limit)}) for name, limit in limits.items()),
+    ]
+    limits[Topic.TRANSACTIONS.value] = max_record_bytes
+    found = {topic.topic: len(existing[topic.topic].partitions) for topic in wanted if topic.topic in existing}
+    missing = [topic for topic in wanted if topic.topic not in found]
+    created = [topic.topic for topic in missing if _create(admin, topic)]
+    return TopicReport(
+        created=tuple(created),
+        partitions={**found, **{topic.topic: topic.num_partitions for topic in missing}},
+        too_small={name: size for name, size in _limits(admin, list(found)).items() if size < limits[name]},
+    )
+
+
+def topic_layout(bootstrap_servers: str, topic: str) -> tuple[int, int]:
+    """The number of partitions of a topic and the largest record that it takes, in bytes.
+
+    Raises:
+        BrokerUnreachable: Nobody answers.
+        TopicMissing: There is no such topic.
+    """
+    partitions = _partitions(bootstrap_servers, topic)
+    limits = _limits(open_admin(bootstrap_servers), [topic])
+    return len(partitions), limits.get(topic, DEFAULT_MAX_RECORD_BYTES)
+
+
+def end_offsets(bootstrap_servers: str, topic: str, timeout: float = 10.0) -> dict[int, int]:
+    """The offset after the last acknowledged record of each partition of a topic.
+
+    Raises:
+        BrokerUnreachable: Nobody answers.
+        TopicMissing: There is no such topic.
+    """
+    partitions = _partitions(bootstrap_servers, topic)
+    # It joins no group: a consumer is what librdkafka asks offsets with.
+    consumer = Consumer({**_client(bootstrap_servers), "group.id": "fraudstream-offsets", "enable.auto.commit": False})
+    try:
+        return {
+            partition: consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=timeout)[1]
+            for partition in partitions
+        }
+    except KafkaException as e:
+        raise _failure(f"the end of {topic} could not be read", e, bootstrap_servers) from e
+    finally:
+        consumer.close()
+
+
+def _partitions(bootstrap_servers: str, topic: str) -> list[int]:
+    metadata = require_broker(bootstrap_servers).topics.get(topic)
+    if metadata is None:
+        raise TopicMissing(
+            f"there is no topic {topic}",
+            where=bootstrap_servers,
+            remedy="`fraudstream produce` and `fraudstream detect` create the topics; see --bootstrap-servers",
+        )
+    return sorted(metadata.partitions)
+
+
+def _client(bootstrap_servers: str) -> dict[str, Any]:
+    # librdkafka would write each failed attempt to standard error; what matters comes back as an exception.
+    return {"bootstrap.servers": bootstrap_servers, "log_level": 0, "reconnect.backoff.max.ms": 250}
+
+
+def _create(admin: AdminClient, topic: NewTopic) -> bool:
+    try:
+        admin.create_topics([topic], request_timeout=_REQUEST_SECONDS)[topic.topic].result()
+    except KafkaException as e:
+        error: KafkaError = e.args[0]
+        if error.code() == KafkaError.TOPIC_ALREADY_EXISTS:
+            # Another of our processes was quicker.
+            return False
+        raise _failure(f"the topic {topic.topic} could not be created", e, topic.topic) from e
+    return True
+
+
+def _limits(admin: AdminClient, topics: list[str]) -> dict[str, int]:
+    if not topics:
+        return {}
+    asked = admin.describe_configs(
+        [ConfigResource(ResourceType.TOPIC, name) for name in topics], request_timeout=_REQUEST_SECONDS
+    )
+    try:
+        return {resource.name: int(answer.result()[_LIMIT].value) for resource, answer in asked.items()}
+    except KafkaException:
+        # A cluster may forbid the question; then it is not for us to judge.
+        return {}
+
+
+def _failure(what: str, cause: KafkaException, where: str) -> KafkaFailure:
+    error: KafkaError = cause.args[0]
+    return KafkaFailure(f"{what}: {error.str()}", where=where, remedy="see the broker's log")

@@ -1,0 +1,132 @@
+"""The artifact: a model's directory, written once, verified at every load; which is in force is `current.py`'s."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from fraudstream.errors import ModelCorrupt, ModelError, ModelNotFound
+from fraudstream.model.manifest import Manifest, manifest_from_json, manifest_to_json
+
+MANIFEST_FILE: Final = "manifest.json"
+SCALER_DIRECTORY: Final = "scaler_model"
+CLASSIFIER_DIRECTORY: Final = "fraud_detection_model"
+TRAIN_REMEDY: Final = "train one: fraudstream train --data CSV"
+
+
+@dataclass(frozen=True)
+class ModelArtifact:
+    """A verified artifact.
+
+    Attributes:
+        path: Its directory.
+        manifest: What it says of itself.
+    """
+
+    path: Path
+    manifest: Manifest
+
+    @property
+    def scaler_path(self) -> Path:
+        """The fitted StandardScalerModel, as Spark ML saves it."""
+        return self.path / SCALER_DIRECTORY
+
+    @property
+    def classifier_path(self) -> Path:
+        """The fitted classifier, as Spark ML saves it."""
+        return self.path / CLASSIFIER_DIRECTORY
+
+
+def is_artifact(path: Path) -> bool:
+    """Whether `path` looks like an artifact's directory; says nothing of its health."""
+    return (path / MANIFEST_FILE).is_file()
+
+
+def load_artifact(path: Path) -> ModelArtifact:
+    """Read the manifest and hold every file against its sum. Nothing is ever unpickled.
+
+    Raises:
+        ModelNotFound: There is no artifact at `path`.
+        ModelCorrupt: A file is missing, changed or not in the manifest; names the first.
+    """
+    manifest_path = path / MANIFEST_FILE
+    try:
+        text = manifest_path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError) as e:
+        raise ModelNotFound("there is no model artifact", where=str(path), remedy=TRAIN_REMEDY) from e
+    except OSError as e:
+        raise ModelError(f"the model's manifest cannot be read: {e.strerror}", where=str(manifest_path)) from e
+    manifest = manifest_from_json(text, manifest_path)
+    _verify(path, manifest.files)
+    return ModelArtifact(path, manifest)
+
+
+def write_artifact(models_dir: Path, manifest: Manifest, save: Callable[[Path, Path], None]) -> ModelArtifact:
+    """Write a new artifact at `models_dir/<model_id>`: in a temporary directory first, then renamed.
+
+    Args:
+        models_dir: Directory of the artifacts; made where it is not there.
+        manifest: Of the new model; its `files` are filled in here.
+        save: Saves the scaler at the first path and the classifier at the second.
+
+    Returns:
+        The artifact; where another process has finished the same one meanwhile, that one.
+
+    Raises:
+        ModelError: The directory cannot be written.
+    """
+    target = models_dir / manifest.model_id
+    try:
+        models_dir.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=models_dir, prefix=".unfinished-") as unfinished:
+            draft = Path(unfinished) / manifest.model_id
+            draft.mkdir()
+            save(draft / SCALER_DIRECTORY, draft / CLASSIFIER_DIRECTORY)
+            complete = replace(manifest, files=sums(draft))
+            (draft / MANIFEST_FILE).write_bytes(manifest_to_json(complete))
+            if not is_artifact(target):
+                draft.rename(target)
+    except OSError as e:
+        if not is_artifact(target):
+            raise ModelError(
+                f"the model cannot be written: {e.strerror}", where=str(target), remedy="check the disk and --models"
+            ) from e
+    return load_artifact(target)
+
+
+def sums(path: Path) -> Mapping[str, str]:
+    """The sha256 of every file below `path` but the manifest, by relative path with forward slashes, in order."""
+    files = sorted(entry for entry in path.rglob("*") if not entry.is_dir())
+    return {entry.relative_to(path).as_posix(): _sum(entry) for entry in files if entry != path / MANIFEST_FILE}
+
+
+def _sum(path: Path) -> str:
+    if not path.is_file():  # a pipe or a socket would be waited on for ever
+        return "not a regular file"
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _verify(path: Path, expected: Mapping[str, str]) -> None:
+    try:
+        found = sums(path)
+    except OSError as e:
+        raise ModelCorrupt(
+            f"a file of the model cannot be read: {e.strerror}", where=str(e.filename or path), remedy=TRAIN_REMEDY
+        ) from e
+    for name in sorted(expected.keys() | found.keys()):
+        if name not in found:
+            what = "a file of the model is missing"
+        elif name not in expected:
+            what = "a file stands in the model that its manifest does not name"
+        elif found[name] != expected[name]:
+            what = "a file of the model was changed after it was written (its sha256 differs from the manifest's)"
+        else:
+            continue
+        raise ModelCorrupt(
+            what, where=str(path / name), remedy=f"remove {path} and train again: fraudstream train --data CSV"
+        )

@@ -1,0 +1,155 @@
+"""What is in force: the small file `models/current`, its one writer and its readers; artifacts are `artifact.py`'s."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from pydantic import TypeAdapter, ValidationError
+
+from fraudstream.errors import ModelCorrupt, ModelError, ModelNotFound, SettingsError
+from fraudstream.model.artifact import TRAIN_REMEDY, ModelArtifact, is_artifact, load_artifact
+from fraudstream.runtime.files import exclusive_lock, replace_json
+
+CURRENT_FILE: Final = "current"
+_LOCK_FILE: Final = ".current.lock"
+
+
+@dataclass(frozen=True)
+class InForce:
+    """What the detector has to judge with.
+
+    Attributes:
+        model_id: Name of the artifact's directory, beside the file.
+        threshold: A score at or above it is an alert.
+        aliases: New column name to the feature's name, declared by the user.
+        revision: Grows by one with each change; 0 for an artifact that was named directly.
+        who: Who put it in force.
+        when: When, ISO 8601 in UTC; empty for an artifact that was named directly.
+        why: Why.
+    """
+
+    model_id: str
+    threshold: float
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    revision: int = 0
+    who: str = ""
+    when: str = ""
+    why: str = ""
+
+
+_ADAPTER: Final = TypeAdapter(InForce)
+
+
+def read_current(path: Path) -> InForce:
+    """Read a `current` file; cheap enough for once a second.
+
+    Raises:
+        ModelNotFound: There is none.
+        ModelCorrupt: It is not what `put_in_force` writes.
+    """
+    try:
+        in_force = _ADAPTER.validate_json(path.read_bytes())
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as e:
+        raise ModelNotFound("no model is in force", where=str(path), remedy=TRAIN_REMEDY) from e
+    except OSError as e:
+        raise ModelError(f"what is in force cannot be read: {e.strerror}", where=str(path)) from e
+    except ValidationError as e:
+        raise _broken(path) from e
+    if Path(in_force.model_id).name != in_force.model_id or not _is_threshold(in_force.threshold):
+        raise _broken(path)
+    return in_force
+
+
+def put_in_force(
+    models_dir: Path,
+    model_id: str,
+    threshold: float,
+    *,
+    who: str,
+    why: str,
+    now: datetime,
+    aliases: Mapping[str, str] | None = None,
+) -> InForce:
+    """Replace `models_dir/current`: the next revision, under a lock, so that no reader meets a part of it.
+
+    Args:
+        models_dir: Directory of the artifacts.
+        model_id: The artifact to judge with; must be there.
+        threshold: Between 0 and 1.
+        who: Who puts it in force.
+        why: Why.
+        now: The time, with its zone.
+        aliases: The aliases from now on; None keeps those in force.
+
+    Raises:
+        ModelNotFound: There is no such artifact.
+        SettingsError: The threshold is not between 0 and 1.
+        ModelCorrupt: The `current` that is there cannot be read.
+        ModelError: The file cannot be written.
+    """
+    if not _is_threshold(threshold):
+        raise SettingsError(f"the threshold {threshold!r} is not between 0 and 1", remedy="give a score from 0 to 1")
+    if not is_artifact(models_dir / model_id):
+        raise ModelNotFound("there is no such model", where=str(models_dir / model_id), remedy=TRAIN_REMEDY)
+    path = models_dir / CURRENT_FILE
+    try:
+        with exclusive_lock(models_dir / _LOCK_FILE):
+            before = read_current(path) if path.exists() else None
+            in_force = InForce(
+                model_id=model_id,
+                threshold=threshold,
+                aliases=dict(aliases if aliases is not None else before.aliases if before else {}),
+                revision=before.revision + 1 if before else 1,
+                who=who,
+                when=now.astimezone(UTC).isoformat(timespec="milliseconds"),
+                why=why,
+            )
+            replace_json(path, asdict(in_force))
+    except OSError as e:
+        raise ModelError(
+            f"what is in force cannot be written: {e.strerror}", where=str(path), remedy="check the disk and --models"
+        ) from e
+    return in_force
+
+
+def resolve(path: Path) -> tuple[ModelArtifact, InForce]:
+    """The verified artifact that `path` names, with what is in force.
+
+    Args:
+        path: An artifact's directory (its own threshold, revision 0), a `current` file, or a directory with one.
+
+    Raises:
+        ModelNotFound: Nothing is there, or `current` names an artifact that is not.
+        ModelCorrupt: As `load_artifact` and `read_current`.
+    """
+    if is_artifact(path):
+        artifact = load_artifact(path)
+        manifest = artifact.manifest
+        return artifact, InForce(manifest.model_id, manifest.threshold, why="named directly")
+    if path.is_dir() and not (path / CURRENT_FILE).is_file():
+        raise ModelNotFound("there is no model artifact and no `current`", where=str(path), remedy=TRAIN_REMEDY)
+    current = path / CURRENT_FILE if path.is_dir() else path
+    in_force = read_current(current)
+    artifact = load_artifact(current.parent / in_force.model_id)
+    if artifact.manifest.model_id != in_force.model_id:
+        raise ModelCorrupt(
+            f"the artifact calls itself {artifact.manifest.model_id}", where=str(artifact.path), remedy=TRAIN_REMEDY
+        )
+    return artifact, in_force
+
+
+def _is_threshold(value: float) -> bool:
+    return math.isfinite(value) and 0.0 <= value <= 1.0
+
+
+def _broken(path: Path) -> ModelCorrupt:
+    return ModelCorrupt(
+        "what is in force cannot be read: it is not what fraudstream writes",
+        where=str(path),
+        remedy="remove the file and put a model in force again: fraudstream train --data CSV",
+    )

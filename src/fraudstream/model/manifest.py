@@ -1,0 +1,223 @@
+"""The manifest: all that an artifact says of itself, as types and as JSON; `artifact.py` keeps it with its files."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+from pydantic import TypeAdapter, ValidationError
+
+from fraudstream.errors import ModelCorrupt
+
+MANIFEST_FORMAT: Final = 1
+SEAL: Final = "manifest_sha256"
+"""The key that holds the sha256 of all the others, so that a changed manifest is seen like any changed file."""
+
+
+class FeatureType(StrEnum):
+    """What a feature is made from."""
+
+    NUMBER = "number"
+
+
+@dataclass(frozen=True)
+class Feature:
+    """A column that the model reads, with its distribution over the training rows.
+
+    Attributes:
+        name: The column's name in the training data.
+        type: What it is.
+        median: The training median; stands in for a missing value.
+        minimum: Least training value.
+        maximum: Greatest training value.
+        p01: First percentile of the training values.
+        p99: Ninety-ninth percentile of the training values.
+    """
+
+    name: str
+    type: FeatureType
+    median: float
+    minimum: float
+    maximum: float
+    p01: float
+    p99: float
+
+
+@dataclass(frozen=True)
+class LabelValues:
+    """The two values of the label column, as they stand in the CSV."""
+
+    legitimate: str
+    fraud: str
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """The CSV that the model was trained from."""
+
+    name: str
+    fingerprint: str
+    rows: int
+    frauds: int
+
+
+@dataclass(frozen=True)
+class Period:
+    """One part of the split.
+
+    Attributes:
+        rows: Rows in it.
+        frauds: Frauds in it.
+        start: Its first time (the time column's value), or its first row where the file's order is the time.
+        end: Its last time, or its last row.
+    """
+
+    rows: int
+    frauds: int
+    start: str
+    end: str
+
+
+@dataclass(frozen=True)
+class SplitRecord:
+    """How the rows were divided in time; a period that had to be given up is None.
+
+    Attributes:
+        ordered_by: "time column 'Time'" or "file order".
+        train: The rows that the model was fitted on.
+        validation: The last part of `train`, on which the threshold was chosen with a model that had not seen it.
+        test: The rows that every figure was measured on.
+    """
+
+    ordered_by: str
+    train: Period
+    validation: Period | None
+    test: Period | None
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """Figures on the test period alone, weighted by the legitimate share; None where one cannot be had, never a guess.
+
+    Attributes:
+        measured_on: What they were measured on, or why there are none.
+        reliable: False where so few frauds were in the test period that the figures say little.
+        average_precision: Step-wise, as scikit-learn defines it.
+        average_precision_low: Lower end of its 95 % bootstrap interval.
+        average_precision_high: Upper end of it.
+        roc_auc: Area under the ROC curve.
+        recall: Share of the frauds caught at the threshold.
+        precision: Share of frauds among the alerts.
+        frauds: Frauds in the test period.
+        frauds_caught: Of these, at or above the threshold.
+        false_alarms: Legitimate rows at or above the threshold (an estimate where the legitimate share is below 1).
+        false_alarms_per_1000: Of a thousand legitimate rows.
+    """
+
+    measured_on: str
+    reliable: bool
+    average_precision: float | None = None
+    average_precision_low: float | None = None
+    average_precision_high: float | None = None
+    roc_auc: float | None = None
+    recall: float | None = None
+    precision: float | None = None
+    frauds: int | None = None
+    frauds_caught: int | None = None
+    false_alarms: float | None = None
+    false_alarms_per_1000: float | None = None
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What an artifact says of itself.
+
+    Attributes:
+        model_id: `<algorithm>-<12 hex>`, the same for the same data, settings and seed.
+        algorithm: The classifier's name, as `--algorithm` takes it.
+        features: In the order of the vector.
+        missing_limit: A row with more features missing than this is unscorable.
+        label: The label column.
+        label_values: Its two values.
+        time_column: The column that the rows were ordered by; None for the file's order.
+        unseen_from_row: First row of the file that the model had not seen, where all rows after it are unseen too.
+        unseen_from_time: First time of the test period, where the file is not in the order of time.
+        threshold: The recommended threshold; a score at or above it is an alert.
+        threshold_rule: How it was chosen, in words.
+        metrics: What the model is worth.
+        split: How the rows were divided.
+        training_data: The CSV.
+        legitimate_share: Share of the legitimate rows that the CSV holds; each weighs 1 / share.
+        seed: Of everything random.
+        parameters: The algorithm's.
+        excluded: Columns that are no features, and why.
+        warnings: What the table warned of.
+        versions: Of the libraries.
+        files: sha256 by relative path.
+        format: Of this manifest.
+    """
+
+    model_id: str
+    algorithm: str
+    features: tuple[Feature, ...]
+    missing_limit: int
+    label: str
+    label_values: LabelValues
+    time_column: str | None
+    unseen_from_row: int | None
+    unseen_from_time: str | None
+    threshold: float
+    threshold_rule: str
+    metrics: Metrics
+    split: SplitRecord
+    training_data: TrainingData
+    legitimate_share: float
+    seed: int
+    parameters: Mapping[str, float | int | str | bool]
+    excluded: Mapping[str, str]
+    warnings: tuple[str, ...]
+    versions: Mapping[str, str]
+    files: Mapping[str, str]
+    format: int = MANIFEST_FORMAT
+
+
+_ADAPTER: Final = TypeAdapter(Manifest)
+
+
+def manifest_to_json(manifest: Manifest) -> bytes:
+    """The manifest as readable JSON, with the seal over its own content."""
+    content = asdict(manifest)
+    return orjson.dumps({**content, SEAL: _seal(content)}, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+
+
+def manifest_from_json(text: bytes, where: Path) -> Manifest:
+    """Read what `manifest_to_json` wrote.
+
+    Raises:
+        ModelCorrupt: It is no manifest, is of another format, or was changed after it was written.
+    """
+    remedy = "train the model again: fraudstream train --data CSV"
+    try:
+        content = orjson.loads(text)
+        seal = content.pop(SEAL, None)
+        manifest = _ADAPTER.validate_python(content)
+    except (orjson.JSONDecodeError, AttributeError, TypeError, ValidationError) as e:
+        raise ModelCorrupt("the manifest cannot be read", where=str(where), remedy=remedy) from e
+    if manifest.format != MANIFEST_FORMAT:
+        raise ModelCorrupt(
+            f"the manifest has format {manifest.format}, this version reads {MANIFEST_FORMAT}",
+            where=str(where),
+            remedy=remedy,
+        )
+    if seal != _seal(content):
+        raise ModelCorrupt("the manifest was changed after it was written", where=str(where), remedy=remedy)
+    return manifest
+
+
+def _seal(content: Mapping[str, Any]) -> str:
+    return hashlib.sha256(orjson.dumps(content, option=orjson.OPT_SORT_KEYS)).hexdigest()

@@ -1,0 +1,133 @@
+"""The split in time: which rows are learned from, tuned on and judged on; what the figures say is `evaluation.py`'s."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fraudstream.model.manifest import Period, SplitRecord
+from fraudstream.transactions.times import TimeOrder
+
+VALIDATION_FROM: Final = 0.6
+TEST_FROM: Final = 0.8
+FEW_FRAUDS: Final = 10
+"""With fewer frauds in the test period its figures are marked unreliable."""
+
+
+class Part(IntEnum):
+    """The part of the time that a row belongs to, the earliest first."""
+
+    FIT = 0
+    VALIDATION = 1
+    TEST = 2
+
+
+@dataclass(frozen=True)
+class Split:
+    """Which part each row belongs to; rows of one time are always in one part.
+
+    Attributes:
+        part: By row of the file, a `Part`.
+        record: The same in words and counts, for the manifest.
+        unseen_from_row: First row of the test period, where the file's order is the time's.
+        unseen_from_time: First time of the test period, where it is not.
+        warnings: What had to be given up, and why.
+    """
+
+    part: NDArray[np.int8]
+    record: SplitRecord
+    unseen_from_row: int | None
+    unseen_from_time: str | None
+    warnings: tuple[str, ...]
+
+    @property
+    def is_train(self) -> NDArray[np.bool_]:
+        """By row, whether the final model is fitted on it."""
+        return self.part < Part.TEST
+
+    def rows_of(self, part: Part) -> NDArray[np.intp]:
+        """The rows of a part, by their number in the file, in rising order."""
+        return np.flatnonzero(self.part == part)
+
+
+def split_in_time(is_fraud: NDArray[np.bool_], time: TimeOrder | None) -> Split:
+    """First 60 % of the rows to fit on, to 80 % to choose the threshold on, the last 20 % to judge on.
+
+    A part that would leave nothing to learn from is given up, with a warning: the validation where it or the rows
+    before it hold one class only, the test period where the rows before it do.
+
+    Args:
+        is_fraud: By row of the file.
+        time: What orders the rows; None for the file's order.
+    """
+    rows = len(is_fraud)
+    order = np.arange(rows) if time is None else np.argsort(time.values, kind="stable")
+    moments = np.arange(rows, dtype=np.float64) if time is None else time.values[order]
+    fraud_in_order = is_fraud[order]
+    warnings = []
+
+    test_from = _boundary(moments, TEST_FROM)
+    if not _both_classes(fraud_in_order[:test_from]):
+        test_from = rows
+    if test_from == rows:
+        warnings.append(
+            "no test period: before the last fifth of the time there are not both frauds and legitimate rows, so the "
+            "model is fitted on every row and there are no rows left to judge it on"
+        )
+    validation_from = _boundary(moments[:test_from], VALIDATION_FROM / TEST_FROM)
+    if not (_both_classes(fraud_in_order[:validation_from]) and fraud_in_order[validation_from:test_from].any()):
+        validation_from = test_from
+        warnings.append(
+            "no validation period: too few frauds to set one apart, so the threshold is chosen on rows that the model "
+            "was fitted on and is likely too high"
+        )
+    frauds_in_test = int(fraud_in_order[test_from:].sum())
+    if test_from < rows and frauds_in_test < FEW_FRAUDS:
+        warnings.append(f"{frauds_in_test} frauds in the test period are too few: its figures are unreliable")
+
+    part = np.full(rows, Part.FIT, np.int8)
+    part[order[validation_from:test_from]] = Part.VALIDATION
+    part[order[test_from:]] = Part.TEST
+
+    def period(start: int, end: int) -> Period | None:
+        if start >= end:
+            return None
+        ends = [moments[start], moments[end - 1]]
+        first, last = (time.shown(end) if time is not None else f"row {end:.0f}" for end in ends)
+        return Period(end - start, int(fraud_in_order[start:end].sum()), first, last)
+
+    train = period(0, test_from)
+    test = period(test_from, rows)
+    if train is None:
+        raise ValueError("a split needs rows")
+    is_file_order = time is None or time.is_file_order
+    return Split(
+        part=part,
+        record=SplitRecord(
+            ordered_by="file order" if time is None else f"time column {time.column!r}",
+            train=train,
+            validation=period(validation_from, test_from),
+            test=test,
+        ),
+        unseen_from_row=test_from if test is not None and is_file_order else None,
+        unseen_from_time=test.start if test is not None and not is_file_order else None,
+        warnings=tuple(warnings),
+    )
+
+
+def _boundary(moments: NDArray[np.float64], share: float) -> int:
+    """The row at `share` of the rows, moved to the nearest change of time; the number of rows where there is none."""
+    rows = len(moments)
+    wanted = round(rows * share)
+    changes = np.flatnonzero(np.diff(moments)) + 1
+    if not len(changes):
+        return rows
+    return int(changes[np.argmin(np.abs(changes - wanted))])
+
+
+def _both_classes(is_fraud: NDArray[np.bool_]) -> bool:
+    return bool(is_fraud.any()) and not bool(is_fraud.all())

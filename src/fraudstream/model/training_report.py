@@ -1,0 +1,108 @@
+"""What a person, or a script, is told of a training; the figures themselves are the manifest's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from fraudstream.model.manifest import Manifest, Metrics, Period
+from fraudstream.model.training import TrainingResult
+
+
+def as_json(result: TrainingResult) -> dict[str, Any]:
+    """The result as one JSON object: the manifest's figures, where the artifact is, what is in force."""
+    manifest = result.artifact.manifest
+    return {
+        "model_id": manifest.model_id,
+        "path": str(result.artifact.path),
+        "reused": result.reused,
+        "algorithm": manifest.algorithm,
+        "rows": manifest.training_data.rows,
+        "frauds": manifest.training_data.frauds,
+        "label": manifest.label,
+        "features": [feature.name for feature in manifest.features],
+        "excluded": dict(manifest.excluded),
+        "split": asdict(manifest.split),
+        "threshold": manifest.threshold,
+        "threshold_rule": manifest.threshold_rule,
+        "metrics": asdict(manifest.metrics),
+        "average_precision": manifest.metrics.average_precision,
+        "roc_auc": manifest.metrics.roc_auc,
+        "warnings": list(manifest.warnings),
+        "in_force": {"model_id": result.in_force.model_id, "revision": result.in_force.revision},
+    }
+
+
+def render(result: TrainingResult) -> RenderableType:
+    """The table that `fraudstream train` prints."""
+    manifest = result.artifact.manifest
+    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in _lines(manifest):
+        table.add_row(name, value)
+    table.add_row("artifact", str(result.artifact.path) + (" (was there already)" if result.reused else ""))
+    in_force = result.in_force
+    table.add_row("in force", f"{in_force.model_id}, threshold {in_force.threshold:.6g}, revision {in_force.revision}")
+    warnings = [Text(f"warning: {warning}", style="yellow") for warning in manifest.warnings]
+    return Group(Text(f"{manifest.algorithm}: {manifest.model_id}", style="bold"), table, *warnings)
+
+
+def _lines(manifest: Manifest) -> Iterator[tuple[str, str]]:
+    data, split, metrics = manifest.training_data, manifest.split, manifest.metrics
+    yield "rows", f"{data.rows:,} in {data.name}"
+    yield "frauds", f"{data.frauds:,} ({data.frauds / data.rows:.3%} of the rows), label {manifest.label}"
+    if manifest.legitimate_share < 1:
+        yield (
+            "weights",
+            f"each legitimate row stands for {1 / manifest.legitimate_share:.3f} (share of them in the file)",
+        )
+    yield "split by", split.ordered_by
+    yield "  trained on", _period(split.train)
+    if split.validation is not None:
+        yield "  threshold on", _period(split.validation) + ", the last part of it"
+    yield "  judged on", "n/a" if split.test is None else _period(split.test) + ", never seen in training"
+    yield "average precision", _average_precision(metrics)
+    yield "ROC AUC", "n/a" if metrics.roc_auc is None else f"{metrics.roc_auc:.4f}"
+    yield "threshold", f"{manifest.threshold:.6g}: {manifest.threshold_rule}"
+    yield "  catches", _catches(metrics)
+    yield "  costs", _costs(metrics)
+    yield "features", f"{len(manifest.features)}: {', '.join(feature.name for feature in manifest.features)}"
+    for name, why in manifest.excluded.items():
+        yield "  left out", f"{name}: {why}"
+
+
+def _period(period: Period) -> str:
+    return f"{period.rows:,} rows, {period.frauds:,} frauds, {period.start} to {period.end}"
+
+
+def _average_precision(metrics: Metrics) -> str:
+    if metrics.average_precision is None:
+        return metrics.measured_on
+    low, high = metrics.average_precision_low, metrics.average_precision_high
+    interval = "" if low is None or high is None else f" (95 % interval {low:.4f} to {high:.4f})"
+    return f"{metrics.average_precision:.4f}{interval}{'' if metrics.reliable else ', unreliable: few frauds'}"
+
+
+def _catches(metrics: Metrics) -> str:
+    if metrics.frauds_caught is None or metrics.frauds is None:
+        return metrics.measured_on
+    recall = "" if metrics.recall is None else f" ({metrics.recall:.1%})"
+    return f"{metrics.frauds_caught:,} of {metrics.frauds:,} frauds{recall}"
+
+
+def _costs(metrics: Metrics) -> str:
+    if metrics.false_alarms is None:
+        return metrics.measured_on
+    precision = "" if metrics.precision is None else f"; {metrics.precision:.1%} of the alerts are frauds"
+    per_thousand = (
+        ""
+        if metrics.false_alarms_per_1000 is None
+        else f", {metrics.false_alarms_per_1000:.2f} in 1,000 legitimate rows"
+    )
+    return f"{metrics.false_alarms:,.0f} false alarms{per_thousand}{precision}"

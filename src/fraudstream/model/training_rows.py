@@ -1,0 +1,74 @@
+"""The rows of a CSV as Spark fits on them: the stream's own JSON and projection, with label, weight and part beside."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+from pyspark.sql import DataFrame, SparkSession
+
+from fraudstream.model.manifest import Feature
+from fraudstream.model.projection import Projected, project
+from fraudstream.model.recipe import TrainingColumn
+from fraudstream.transactions.csv_source import CsvSource
+
+_ROWS_PER_FILE: Final = 16_384
+
+
+@dataclass(frozen=True)
+class RowNotes:
+    """What training knows of each row beside its columns.
+
+    Attributes:
+        is_fraud: Its label.
+        weight: How many rows of the whole it stands for.
+        part: Its `split.Part`.
+    """
+
+    is_fraud: NDArray[np.bool_]
+    weight: NDArray[np.float64]
+    part: NDArray[np.int8]
+
+
+def write_training_rows(source: CsvSource, notes: RowNotes, directory: Path) -> None:
+    """Write each row's JSON as the stream carries it, with its number and notes, as Parquet files of 16,384 rows."""
+    schema = pa.schema(
+        [
+            (TrainingColumn.ROW, pa.int64()),
+            (Projected.TEXT, pa.string()),
+            (TrainingColumn.LABEL, pa.float64()),
+            (TrainingColumn.WEIGHT, pa.float64()),
+            (TrainingColumn.PART, pa.int8()),
+        ]
+    )
+    for number, texts in enumerate(_batches(source.json_rows())):
+        start = number * _ROWS_PER_FILE
+        rows = slice(start, start + len(texts))
+        columns = [
+            np.arange(rows.start, rows.stop),
+            pa.array(texts, pa.binary()).cast(pa.string()),
+            notes.is_fraud[rows].astype(np.float64),
+            notes.weight[rows],
+            notes.part[rows],
+        ]
+        pq.write_table(pa.table(columns, schema=schema), directory / f"rows-{number:06}.parquet", compression="lz4")
+
+
+def read_vectors(spark: SparkSession, directory: Path, features: Sequence[Feature]) -> DataFrame:
+    """The written rows with their vectors in place of their JSON."""
+    rows = spark.read.parquet(directory.as_uri())
+    return project(rows, features).select(
+        TrainingColumn.ROW, TrainingColumn.LABEL, TrainingColumn.WEIGHT, TrainingColumn.PART, Projected.FEATURES
+    )
+
+
+def _batches(rows: Iterator[bytes]) -> Iterator[list[bytes]]:
+    while batch := list(islice(rows, _ROWS_PER_FILE)):
+        yield batch

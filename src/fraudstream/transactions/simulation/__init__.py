@@ -1,0 +1,1 @@
+"""The parts of the payments simulator; `transactions/simulator.py` puts them together."""

@@ -1,0 +1,158 @@
+"""Simulated card payments in the columns of creditcard.csv; its parts are in `simulation/`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from fraudstream.errors import SettingsError
+from fraudstream.transactions.simulation.arrays import Floats, Ints, Payments
+from fraudstream.transactions.simulation.behaviour import Behaviour
+from fraudstream.transactions.simulation.clock import DURATION_S, share_at, time_at
+from fraudstream.transactions.simulation.components import Components
+from fraudstream.transactions.simulation.fraud_plan import Plan, plan
+from fraudstream.transactions.simulation.payments import SizeScale, legitimate, rushes, size_scale
+from fraudstream.transactions.simulation.population import Population, populate
+from fraudstream.transactions.simulation.scenarios import Scenario
+from fraudstream.transactions.simulation.writer import CsvWriter
+
+FEWEST_ROWS: Final = 100
+_BLOCK_ROWS: Final = 8_192
+_PILOT_ROWS: Final = 24_000
+
+
+@dataclass(frozen=True)
+class Block:
+    """Some rows of the stream, in order of time."""
+
+    payments: Payments
+    components: Floats
+    """[row, 28]: V1 to V28."""
+    scenario: Ints
+    """Of each fraud of the block, in order: a `Scenario`. Never written to the CSV."""
+
+
+@dataclass(frozen=True)
+class SimulationSummary:
+    """What a simulation wrote."""
+
+    output: Path
+    rows: int
+    frauds: int
+    cards: int
+    terminals: int
+    by_scenario: dict[str, int]
+    """Frauds of each scenario."""
+
+
+class Simulation:
+    """One stream of simulated payments: the same rows and seed give the same blocks.
+
+    Args:
+        rows: Rows of the whole stream, at least 100.
+        seed: Seed of all chance.
+        burst_at: Share of the way (0 to 1) at which one terminal has a burst of frauds, within the usual
+            fraud share.
+    """
+
+    def __init__(self, rows: int, seed: int, *, burst_at: float | None = None) -> None:
+        self.rows = rows
+        self._seed = seed
+        self.population: Population = populate(rows, DURATION_S, self._chance(0))
+        self._scale: SizeScale = size_scale(self.population, self._chance(1))
+        self._components = self._pilot()
+        self.plan: Plan = plan(self.population, rows, burst_at, self._chance(2))
+
+    def _chance(self, part: int) -> np.random.Generator:
+        return np.random.default_rng([self._seed, part])
+
+    def _pilot(self) -> Components:
+        """Fit the components on a stream of its own, of legitimate payments by cards of the same sort."""
+        population = populate(_PILOT_ROWS, DURATION_S, self._chance(3))
+        rng = self._chance(4)
+        scale = size_scale(population, rng)
+        time = time_at(np.sort(rng.random(_PILOT_ROWS)))
+        payments = legitimate(population, scale, rushes(population, rng), time, rng)
+        return Components.fit(Behaviour(population, rng).features(payments))
+
+    def blocks(self) -> Iterator[Block]:
+        """The stream in blocks of about 8,192 rows; memory does not grow with the number of rows."""
+        rng = self._chance(5)
+        frauds = self.plan.payments
+        behaviour = Behaviour(self.population, rng)
+        rush = rushes(self.population, rng)
+        ordinary = self.rows - len(frauds)
+        count = max(1, -(-ordinary // _BLOCK_ROWS))
+        edges = np.linspace(0, ordinary, count + 1).astype(np.int64)
+        fraud_edges = np.searchsorted(share_at(frauds.time), edges / max(1, ordinary))
+        fraud_edges[0], fraud_edges[-1] = 0, len(frauds)
+        for i in range(count):
+            share = np.sort(rng.uniform(edges[i], edges[i + 1], edges[i + 1] - edges[i])) / max(1, ordinary)
+            usual = legitimate(self.population, self._scale, rush, time_at(share), rng)
+            among = np.arange(fraud_edges[i], fraud_edges[i + 1])
+            payments = Payments.joined([usual, frauds.at(among)])
+            components = self._components.project(behaviour.features(payments))
+            yield Block(payments, components, self.plan.scenario[among])
+
+
+def simulate(
+    rows: int,
+    seed: int,
+    output: Path,
+    *,
+    with_ids: bool = False,
+    burst_at: float | None = None,
+    report: Callable[[int], None] | None = None,
+) -> SimulationSummary:
+    """Write a CSV of simulated payments: `Time`, `V1` to `V28`, `Amount`, `Class`, quoted as creditcard.csv is.
+
+    Args:
+        rows: Rows to write, at least 100; two days of payments, however many.
+        seed: The same seed gives the same bytes.
+        output: The CSV; its directory must exist, a file there is replaced once the new one is whole.
+        with_ids: Add `CardId` and `TerminalId` after the columns of creditcard.csv.
+        burst_at: Share of the way (0 to 1) at which one terminal has a burst of frauds, within the usual fraud share.
+        report: Called with the number of rows written so far, after each block.
+
+    Raises:
+        SettingsError: `rows`, `seed` or `burst_at` is out of range, or the output cannot be written.
+    """
+    _check(rows, seed, burst_at)
+    simulation = Simulation(rows, seed, burst_at=burst_at)
+    population = simulation.population
+    try:
+        with CsvWriter(output, with_ids=with_ids) as writer:
+            for block in simulation.blocks():
+                writer.write(block.payments, block.components)
+                if report is not None:
+                    report(writer.rows)
+    except OSError as e:
+        raise SettingsError(
+            f"the simulated payments cannot be written: {e.strerror or e}",
+            where=str(output),
+            remedy="name a file in a directory that exists and has room for it",
+        ) from e
+    counts = np.bincount(simulation.plan.scenario, minlength=len(Scenario))
+    return SimulationSummary(
+        output=output,
+        rows=writer.rows,
+        frauds=len(simulation.plan.payments),
+        cards=len(population.cards),
+        terminals=len(population.terminals),
+        by_scenario={which.name.lower(): int(counts[which]) for which in Scenario},
+    )
+
+
+def _check(rows: int, seed: int, burst_at: float | None) -> None:
+    if rows < FEWEST_ROWS:
+        raise SettingsError(
+            f"{rows} rows cannot be simulated", where="--rows", remedy=f"ask for at least {FEWEST_ROWS} rows"
+        )
+    if seed < 0:
+        raise SettingsError(f"{seed} is no seed", where="--seed", remedy="give a whole number from 0 on")
+    if burst_at is not None and not 0.0 <= burst_at <= 1.0:
+        raise SettingsError(f"{burst_at} is no share of the way", where="burst_at", remedy="give a number from 0 to 1")

@@ -1,0 +1,89 @@
+"""The time column of a CSV: found by its name and its values, for ordering rows; `profile.py` reads the values."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+_CLEAR_NAMES: Final = frozenset(
+    {"time", "timestamp", "datetime", "date", "step", "unixtime", "transactiondt", "txdatetime", "transdatetranstime"}
+)
+_WORDS: Final = frozenset({"time", "timestamp", "datetime", "date", "step", "ts", "dt"})
+# A part of a time does not order rows, and the time of something else orders them wrongly.
+_OTHER_WORDS: Final = frozenset(
+    {"hour", "hours", "day", "days", "week", "weekday", "month", "year", "since", "between", "elapsed", "zone"}
+    | {"birth", "expiry", "expiration", "last", "first", "previous", "open", "account", "diff", "delta", "duration"}
+)
+
+
+@dataclass(frozen=True)
+class TimeOrder:
+    """What orders the rows.
+
+    Attributes:
+        column: The time column.
+        values: By row: its number, or seconds since 1970 (UTC where no zone is written) for dates in ISO 8601.
+        is_date: Whether the column holds dates and no numbers.
+        is_file_order: Whether the file is already in that order.
+    """
+
+    column: str
+    values: NDArray[np.float64]
+    is_date: bool
+    is_file_order: bool
+
+    def shown(self, value: float) -> str:
+        """A value of the column for people: the number, or the date in ISO 8601."""
+        if not self.is_date:
+            return f"{value:.15g}"
+        return datetime.fromtimestamp(value, UTC).replace(tzinfo=None).isoformat(sep=" ")
+
+
+def may_be_time(name: str) -> bool:
+    """Whether a column of this name may say when a payment was made."""
+    return _is_clear(name) or (bool(_WORDS & set(_words(name))) and not _OTHER_WORDS & set(_words(name)))
+
+
+def seconds_of_dates(cells: Sequence[str]) -> NDArray[np.float64] | None:
+    """Dates in ISO 8601 as seconds since 1970; None where one of them is none."""
+    try:
+        dates = [datetime.fromisoformat(cell) for cell in cells]
+    except ValueError:
+        return None
+    zoned = (date if date.tzinfo is not None else date.replace(tzinfo=UTC) for date in dates)
+    return np.fromiter((date.timestamp() for date in zoned), np.float64, len(cells))
+
+
+def find_time(
+    numbers: Mapping[str, NDArray[np.float64]], dates: Mapping[str, NDArray[np.float64]], columns: Sequence[str]
+) -> TimeOrder | None:
+    """The column that orders the rows: one with a clear name first, then one that the file is already sorted by.
+
+    Args:
+        numbers: Values of the columns of numbers.
+        dates: Seconds of the columns of dates.
+        columns: The names in file order.
+    """
+    candidates = []
+    for name in columns:
+        values = dates[name] if name in dates else numbers.get(name)
+        if values is None or not may_be_time(name) or np.isnan(values).any() or values.min() == values.max():
+            continue
+        candidates.append(TimeOrder(name, values, name in dates, bool((np.diff(values) >= 0).all())))
+    # A number whose name only mentions time ("processing_time") orders the rows only where it plainly does.
+    serious = [time for time in candidates if _is_clear(time.column) or time.is_date or time.is_file_order]
+    return min(serious, key=lambda time: (not _is_clear(time.column), not time.is_file_order), default=None)
+
+
+def _is_clear(name: str) -> bool:
+    return "".join(_words(name)) in _CLEAR_NAMES
+
+
+def _words(name: str) -> list[str]:
+    return [word.lower() for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", name)]

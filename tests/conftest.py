@@ -1,0 +1,67 @@
+"""What several rooms' tests share: the Java and the jars of this machine, and a real broker for each worker."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from confluent_kafka.admin import NewTopic
+
+from fraudstream.config import Settings
+from fraudstream.kafka.broker import BrokerPlan, RunningBroker, start_broker
+from fraudstream.kafka.topics import open_admin
+from fraudstream.runtime.jars import Jars, fetch_jars
+from fraudstream.runtime.java import Java, find_java
+from fraudstream.runtime.processes import free_port
+
+
+@pytest.fixture(scope="session")
+def cache() -> Path:
+    """The project's real cache, which `make setup` fills."""
+    return Settings.load().cache
+
+
+@pytest.fixture(scope="session")
+def java(cache: Path) -> Java:
+    """The Java that the commands would take."""
+    return find_java(None, cache, os.environ)
+
+
+@pytest.fixture(scope="session")
+def jars(cache: Path, java: Java) -> Jars:
+    """The fetched jars; fetches them where `make setup` was not run."""
+    return fetch_jars(cache, java, lambda line: None)
+
+
+@pytest.fixture(scope="session")
+def broker(tmp_path_factory: pytest.TempPathFactory, java: Java, jars: Jars) -> Iterator[RunningBroker]:
+    """A real Kafka on a free port with our five topics; tests that count records make topics of their own."""
+    plan = BrokerPlan(
+        port=free_port(),
+        data_dir=tmp_path_factory.mktemp("kafka"),
+        java=java,
+        jars=jars.broker,
+        partitions=2,
+        max_record_bytes=Settings.load().max_record_bytes,
+        heap="256m",
+    )
+    with start_broker(plan, lambda line: None) as running:
+        assert running is not None
+        yield running
+
+
+@pytest.fixture(scope="session")
+def new_topic(broker: RunningBroker) -> Callable[..., str]:
+    """Makes a topic that no other test knows: `new_topic(partitions=2, **{"max.message.bytes": "1024"})`."""
+    numbers = itertools.count()
+
+    def create(partitions: int = 1, **config: str) -> str:
+        name = f"test-{next(numbers)}"
+        admin = open_admin(broker.bootstrap_servers)
+        admin.create_topics([NewTopic(name, num_partitions=partitions, config=config)])[name].result(timeout=30)
+        return name
+
+    return create

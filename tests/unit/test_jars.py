@@ -1,0 +1,153 @@
+"""The jars: fetched once by Spark's real resolver, here from a Maven repository in a folder in place of the network."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import shutil
+import zipfile
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from fraudstream.errors import JarsMissing
+from fraudstream.runtime.jars import BROKER, CONNECTOR, SPARK_VERSION, damaged_jars, fetch_jars, find_jars
+from fraudstream.runtime.java import Java
+
+POM = """<project><modelVersion>4.0.0</modelVersion>
+<groupId>{group}</groupId><artifactId>{artifact}</artifactId><version>{version}</version></project>"""
+
+
+def publish(repository: Path, coordinate: str) -> None:
+    """Put an empty jar and its description into a Maven repository, with the sums that the resolver checks."""
+    group, artifact, version = coordinate.split(":")
+    folder = repository.joinpath(*group.split("."), artifact, version)
+    folder.mkdir(parents=True)
+    stem = folder / f"{artifact}-{version}"
+    pom, jar = stem.with_name(stem.name + ".pom"), stem.with_name(stem.name + ".jar")
+    pom.write_text(POM.format(group=group, artifact=artifact, version=version))
+    with zipfile.ZipFile(jar, "w") as archive:
+        archive.writestr("META-INF/MANIFEST.MF", "Manifest-Version: 1.0\n")
+    for path in (pom, jar):
+        sha1 = hashlib.sha1(path.read_bytes()).hexdigest()
+        path.with_name(path.name + ".sha1").write_text(sha1)
+
+
+def publish_all(repository: Path) -> str:
+    """A repository with all that is asked for; returns its address."""
+    for coordinate in (*CONNECTOR.coordinates, *BROKER.coordinates):
+        publish(repository, coordinate)
+    return repository.as_uri() + "/"
+
+
+@dataclass(frozen=True)
+class Fetch:
+    """A cache that two threads filled at once, what they reported, and where they fetched from (now gone)."""
+
+    cache: Path
+    lines: list[str]
+
+
+@pytest.fixture(scope="session")
+def fetch(tmp_path_factory: pytest.TempPathFactory, java: Java) -> Fetch:
+    folder = tmp_path_factory.mktemp("jars")
+    done = Fetch(folder / "cache", [])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DEFAULT_ARTIFACT_REPOSITORY", publish_all(folder / "repository"))
+        with ThreadPoolExecutor(2) as pool:
+            both = [pool.submit(fetch_jars, done.cache, java, done.lines.append) for _ in range(2)]
+            assert both[0].result() == both[1].result()
+    shutil.rmtree(folder / "repository")
+    return done
+
+
+@pytest.fixture
+def fetched(tmp_path: Path, fetch: Fetch) -> Path:
+    """A copy of the filled cache."""
+    return shutil.copytree(fetch.cache, tmp_path / "cache")
+
+
+def test_the_coordinates_are_those_of_the_installed_spark() -> None:
+    assert importlib.metadata.version("pyspark") == SPARK_VERSION
+
+
+def test_an_empty_cache_is_said_with_its_remedy(tmp_path: Path) -> None:
+    with pytest.raises(JarsMissing, match="connector, broker") as missing:
+        find_jars(tmp_path)
+    assert "fraudstream setup" in missing.value.remedy
+
+
+@pytest.mark.spark
+def test_both_sets_are_fetched_apart_and_named_as_they_come(fetch: Fetch) -> None:
+    jars = find_jars(fetch.cache)
+    assert [jar.name for jar in jars.connector] == [f"org.apache.spark_spark-sql-kafka-0-10_2.13-{SPARK_VERSION}.jar"]
+    assert [jar.name.partition("-")[0] for jar in jars.broker] == [
+        "org.apache.kafka_kafka_2.13",
+        "org.apache.logging.log4j_log4j",
+        "scala",
+    ]
+    assert any("of 2 fetched" in line for line in fetch.lines)
+    assert "broker: 2 jars, 0 MB" in fetch.lines
+
+
+@pytest.mark.spark
+def test_two_that_fetch_at_once_do_the_work_once(fetch: Fetch) -> None:
+    assert sum(line.startswith("connector: asking") for line in fetch.lines) == 1
+    assert sum("waiting for it" in line for line in fetch.lines) == 1
+
+
+@pytest.mark.spark
+def test_a_full_cache_serves_without_repository_or_java(fetched: Path) -> None:
+    def unexpected(line: str) -> None:
+        pytest.fail(f"it fetched again: {line}")
+
+    jars = fetch_jars(fetched, Java(Path("/nowhere"), 17, "PATH"), unexpected)
+    assert jars == find_jars(fetched)
+    assert damaged_jars(fetched) == []
+
+
+@pytest.mark.spark
+def test_a_jar_that_was_cut_short_is_missing(fetched: Path) -> None:
+    jar = find_jars(fetched).broker[0]
+    jar.write_bytes(jar.read_bytes()[:-1])
+    with pytest.raises(JarsMissing, match="broker"):
+        find_jars(fetched)
+
+
+@pytest.mark.spark
+def test_a_jar_whose_content_was_changed_is_known_by_its_sum(fetched: Path) -> None:
+    jar = find_jars(fetched).connector[0]
+    jar.write_bytes(bytes(jar.stat().st_size))
+    assert damaged_jars(fetched) == [jar]
+
+
+@pytest.mark.spark
+def test_what_an_interrupted_fetch_left_behind_does_not_hinder_the_next(
+    tmp_path: Path, java: Java, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DEFAULT_ARTIFACT_REPOSITORY", publish_all(tmp_path / "repository"))
+    group, artifact, version = CONNECTOR.coordinates[0].split(":")
+    half = tmp_path / "cache" / "ivy" / "connector" / "cache" / group / artifact
+    half.mkdir(parents=True)
+    (half / f"ivy-{version}.xml").write_text("<ivy-module version=")
+    (half / f"ivydata-{version}.properties").write_text("resolver=central\n")
+    unfinished = CONNECTOR.directory(tmp_path / "cache")
+    unfinished.mkdir(parents=True)
+    (unfinished / "some.jar").write_bytes(b"half")
+    assert len(fetch_jars(tmp_path / "cache", java, lambda line: None).connector) == 1
+
+
+@pytest.mark.spark
+def test_a_fetch_that_fails_says_why_and_what_to_do(
+    tmp_path: Path, java: Java, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DEFAULT_ARTIFACT_REPOSITORY", (tmp_path / "nothing").as_uri() + "/")
+    # No proxy listens there: the resolver's second repository, on the network, stays out of reach.
+    monkeypatch.setenv("JAVA_TOOL_OPTIONS", "-Dhttps.proxyHost=127.0.0.1 -Dhttps.proxyPort=1")
+    with pytest.raises(JarsMissing, match="could not be fetched: ") as failed:
+        fetch_jars(tmp_path / "cache", java, lambda line: None)
+    assert "unresolved dependency" in failed.value.what
+    assert "proxy" in failed.value.remedy
+    assert "fraudstream setup" in failed.value.remedy

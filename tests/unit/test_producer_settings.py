@@ -1,0 +1,124 @@
+"""The producer's pace, its progress file, and what it shows."""
+
+from __future__ import annotations
+
+import dataclasses
+import gzip
+import io
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from fraudstream.errors import SettingsError
+from fraudstream.kafka.display import describe, expected_rows, show_production, summary
+from fraudstream.kafka.producer import interval_between_rows
+from fraudstream.kafka.production import Produced, Refusal
+from fraudstream.kafka.progress import RunProgress, progress_path, read_progress, write_progress
+
+RUN = RunProgress("run", "f" * 64, settled=9, next_row=9, sent=10, acknowledged=8, failed=1)
+
+
+def produced(**given: Any) -> Produced:
+    return dataclasses.replace(Produced(RUN, sent=10, acknowledged=10, failed=0, seconds=2.0), **given)
+
+
+@pytest.mark.parametrize(
+    ("rate", "delay", "interval"), [(None, None, None), (200.0, None, 0.005), (None, 0.5, 0.5), (None, 0.0, None)]
+)
+def test_rate_and_delay_are_two_words_for_one_pace(
+    rate: float | None, delay: float | None, interval: float | None
+) -> None:
+    assert interval_between_rows(rate, delay) == interval
+
+
+@pytest.mark.parametrize(("rate", "delay"), [(1.0, 1.0), (0.0, None), (-1.0, None), (None, -0.1)])
+def test_a_pace_that_makes_no_sense_is_refused(rate: float | None, delay: float | None) -> None:
+    with pytest.raises(SettingsError, match="--"):
+        interval_between_rows(rate, delay)
+
+
+def test_progress_comes_back_as_it_was_written(tmp_path: Path) -> None:
+    path = progress_path(tmp_path, "topic", RUN.fingerprint)
+    write_progress(path, RUN)
+    assert path == tmp_path / ".produce" / "topic-ffffffffffff.json"
+    assert read_progress(path, RUN.fingerprint) == RUN
+
+
+def test_progress_of_another_csv_is_not_gone_on_with(tmp_path: Path) -> None:
+    write_progress(tmp_path / "p.json", RUN)
+    assert read_progress(tmp_path / "p.json", "e" * 64) is None
+
+
+def test_without_a_file_there_is_no_progress(tmp_path: Path) -> None:
+    assert read_progress(tmp_path / "p.json", "e" * 64) is None
+
+
+@pytest.mark.parametrize("text", ["", "[]", "null", '{"run_id": 1}', '{"other": 1}'])
+def test_a_progress_file_that_is_none_is_said_so(tmp_path: Path, text: str) -> None:
+    (tmp_path / "p.json").write_text(text)
+    with pytest.raises(SettingsError, match="progress cannot be read") as refused:
+        read_progress(tmp_path / "p.json", "e" * 64)
+    assert "--resume" in refused.value.remedy
+
+
+def test_each_fresh_run_has_its_own_id() -> None:
+    assert RunProgress.fresh("f").run_id != RunProgress.fresh("f").run_id
+
+
+@pytest.mark.parametrize(
+    ("text", "limit", "loop", "rows"),
+    [
+        (b"a\n1\n2\n", None, False, 2),
+        (b"a\n1\n2", None, False, 2),
+        (b"a\n1\n2", 1, False, 1),
+        (b"a\n1\n2", 9, False, 2),
+        (b"a\n1\n2", None, True, None),
+        (b"a\n1\n2", 9, True, 9),
+        (gzip.compress(b"a\n1\n2"), None, False, None),
+        (b"", None, False, None),
+    ],
+)
+def test_the_rows_to_come_are_counted_where_they_can_be(
+    tmp_path: Path, text: bytes, limit: int | None, loop: bool, rows: int | None
+) -> None:
+    (tmp_path / "data.csv").write_bytes(text)
+    assert expected_rows(tmp_path / "data.csv", limit, loop) == rows
+
+
+def test_a_line_names_rate_refusals_and_what_it_waits_for() -> None:
+    line = describe(produced(acknowledged=1000, failed=2, trouble="Connection refused (after 0ms in state CONNECT)"))
+    assert line == "1,000 acknowledged · 500 rows/s · 2 refused · waiting for Kafka: Connection refused"
+
+
+def test_the_summary_names_refused_rows_and_what_to_send_again() -> None:
+    refusals = (Refusal(0, 4, "too large"), Refusal(2, 5, "too large"))
+    text = summary(produced(acknowledged=5, failed=3, refusals=refusals), "kafka:9092")
+    assert text.splitlines() == [
+        "5 of 10 rows acknowledged by kafka:9092 in 2.0 s",
+        "  row 4 was refused: too large",
+        "  row 5 of pass 2 was refused: too large",
+        "  and 1 more",
+        "  2 rows are not acknowledged; send them again with --resume",
+    ]
+
+
+def test_an_interrupted_session_says_where_it_goes_on() -> None:
+    assert "go on at row 9 with --resume" in summary(produced(interrupted=True), "kafka:9092")
+
+
+def test_elsewhere_than_on_a_terminal_a_line_comes_every_few_seconds() -> None:
+    out = io.StringIO()
+    with show_production(Console(file=out), expected=None) as show:
+        for tenth in range(120):
+            show(produced(seconds=tenth / 10))
+    assert len(out.getvalue().splitlines()) == 2
+
+
+def test_a_terminal_gets_a_bar_with_the_rate() -> None:
+    out = io.StringIO()
+    with show_production(Console(file=out, force_terminal=True, width=120), expected=18) as show:
+        show(produced())
+    assert "5 rows/s" in out.getvalue()
+    assert "50%" in out.getvalue()
