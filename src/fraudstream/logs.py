@@ -12,11 +12,10 @@ import structlog
 def set_up(level: str = "INFO", stream: TextIO | None = None) -> None:
     """Configure structlog and the standard library's logging to write to `stream` (default: standard error)."""
     out = stream if stream is not None else sys.stderr
-    renderer: structlog.types.Processor
-    if out.isatty():
-        renderer = structlog.dev.ConsoleRenderer()
-    else:
-        renderer = structlog.processors.JSONRenderer(sort_keys=True)
+    on_terminal = out.isatty()
+    renderer: structlog.types.Processor = (
+        structlog.dev.ConsoleRenderer() if on_terminal else structlog.processors.JSONRenderer(sort_keys=True)
+    )
     shared: list[structlog.types.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
@@ -39,4 +38,7 @@ def set_up(level: str = "INFO", stream: TextIO | None = None) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
+    # It logs a trace at INFO when the JVM is stopped under it, which is how a session ends.
     logging.getLogger("py4j").setLevel(logging.WARNING)
+    for chatty in ("py4j.clientserver", "py4j.java_gateway", "alembic"):
+        logging.getLogger(chatty).setLevel(logging.CRITICAL if "py4j" in chatty else logging.WARNING)

@@ -19,9 +19,14 @@ from fraudstream.demo.screen import Screen, fetch_stats
 from fraudstream.demo.system import LOOK_SECONDS, DemoPlan, DemoSystem, own_workdir
 from fraudstream.runtime.processes import LOOPBACK
 from fraudstream.transactions.csv_source import open_csv
+from fraudstream.transactions.simulator import simulate
 
 STREAMED: Final = ("kafka", "checkpoint", "logs", ".ready")
 STREAMED_FILES: Final = ("alerts.db", "alerts.db-wal", "alerts.db-shm", "produced.json", "pids.json")
+
+SIMULATED_ROWS: Final = 60_000
+SIMULATED_SEED: Final = 42
+SIMULATED_NOTICE: Final = "Simulated payments: made up by fraudstream, no card of anybody."
 
 
 @dataclass(frozen=True)
@@ -61,7 +66,7 @@ def run_demo(request: DemoRequest, stop: threading.Event) -> None:
             trigger=request.trigger,
             legitimate_share=request.legitimate_share,
             bootstrap_servers=request.bootstrap_servers,
-            notice=None,
+            notice=None if request.data is not None else SIMULATED_NOTICE,
             environment=request.environment,
         )
         pool = urllib3.PoolManager()
@@ -104,4 +109,8 @@ def open_page(url: str, environment: Mapping[str, str]) -> None:
 def _data(request: DemoRequest, console: Console) -> Path:
     if request.data is not None:
         return request.data
-    raise NotImplementedError
+    simulated = request.workdir / "payments.csv"
+    if not simulated.exists():
+        console.print(f"no data was named: simulating {SIMULATED_ROWS:,} payments", highlight=False)
+        simulate(SIMULATED_ROWS, SIMULATED_SEED, simulated, burst_at=0.5)
+    return simulated

@@ -70,4 +70,3 @@ def committed_positions(progress: Mapping[str, Any], topic: str) -> dict[int, in
         for partition, offset in by_topic.get(topic, {}).items():
             positions[int(partition)] = int(offset)
     return positions
-
