@@ -8,8 +8,10 @@ from typing import Any, Final
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._config import ConfigResource
 from confluent_kafka.admin._metadata import ClusterMetadata
-from confluent_kafka.admin._config import ConfigResource, ResourceType
+from confluent_kafka.admin._resource import ResourceType
+from confluent_kafka.cimpl import NewTopic
 
 from fraudstream.errors import BrokerUnreachable, KafkaFailure, TopicMissing
 from fraudstream.transactions.wire import DEFAULT_MAX_RECORD_BYTES, OUTPUT_LIMIT_FACTOR, OUTPUT_TOPICS, Topic
