@@ -1,9 +1,10 @@
-"""Our own Kafka: one KRaft node on loopback, started from the fetched jars; `topics` creates what it holds."""
+"""Our own Kafka: one KRaft node on loopback, started from the fetched jars; its settings are in `broker_settings`."""
 
 from __future__ import annotations
 
 import base64
 import contextlib
+import re
 import subprocess
 import threading
 import uuid
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from fraudstream.errors import BrokerFailed
+from fraudstream.kafka.broker_settings import LOG, LOGGING, PROPERTIES, STORAGE, write_settings
 from fraudstream.kafka.topics import TopicReport, ensure_topics
 from fraudstream.runtime.files import exclusive_lock
 from fraudstream.runtime.java import Java
@@ -21,7 +23,6 @@ from fraudstream.runtime.processes import (
     LOOPBACK,
     check_port_free,
     die_with_parent,
-    free_port,
     port_owner,
     spawn,
     stop,
@@ -36,64 +37,9 @@ START_SECONDS: Final = 120.0
 STOP_SECONDS: Final = 15.0
 VACATE_SECONDS: Final = 2.0
 
-_PROPERTIES: Final = "server.properties"
-_LOGGING: Final = "log4j2.properties"
-_LOG: Final = "broker.log"
-_STORAGE: Final = "log"
 _STARTED: Final = "Kafka Server started"
-
-_SERVER = """\
-# Written by fraudstream at every start.
-process.roles=broker,controller
-node.id=1
-controller.quorum.voters=1@{host}:{controller_port}
-listeners=BROKER://{host}:{port},CONTROLLER://{host}:{controller_port}
-advertised.listeners=BROKER://{host}:{port}
-listener.security.protocol.map=BROKER:PLAINTEXT,CONTROLLER:PLAINTEXT
-inter.broker.listener.name=BROKER
-controller.listener.names=CONTROLLER
-log.dirs={storage}
-auto.create.topics.enable=false
-# One node has one copy of everything.
-offsets.topic.replication.factor=1
-transaction.state.log.replication.factor=1
-transaction.state.log.min.isr=1
-share.coordinator.state.topic.replication.factor=1
-share.coordinator.state.topic.min.isr=1
-offsets.topic.num.partitions=1
-transaction.state.log.num.partitions=1
-share.coordinator.state.topic.num.partitions=1
-# A relay that comes back takes over at once.
-group.initial.rebalance.delay.ms=0
-# Nothing is ever deleted: the audit works a record's outcome out again from the record. A year for offsets.
-log.retention.ms=-1
-log.retention.bytes=-1
-offsets.retention.minutes=525600
-message.max.bytes={max_record_bytes}
-# After a kill -9 the controller takes its broker for alive until the session ends (Kafka's default: 9 s).
-broker.session.timeout.ms=3000
-broker.heartbeat.interval.ms=500
-# The default takes 128 of the heap's 512 MB for compacting topics, of which there is only the one with offsets.
-log.cleaner.dedupe.buffer.size=16777216
-"""
-
-_LOG4J = """\
-# Written by fraudstream at every start.
-status=error
-appender.file.type=RollingFile
-appender.file.name=file
-appender.file.fileName={log}
-appender.file.filePattern={log}.%i
-appender.file.layout.type=PatternLayout
-appender.file.layout.pattern=[%d{{ISO8601}}] %p %m (%c{{1}})%n
-appender.file.policies.type=Policies
-appender.file.policies.size.type=SizeBasedTriggeringPolicy
-appender.file.policies.size.size=20MB
-appender.file.strategy.type=DefaultRolloverStrategy
-appender.file.strategy.max=2
-rootLogger.level=INFO
-rootLogger.appenderRef.file.ref=file
-"""
+_CAUSE: Final = re.compile(r"^(?:Caused by: )?[\w.$]+(?:Exception|Error): (?P<why>.+)$", re.MULTILINE)
+_ERROR: Final = re.compile(r"(?: ERROR | FATAL |^Error: )(?P<why>.+)$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -126,7 +72,7 @@ class BrokerPlan:
     @property
     def log(self) -> Path:
         """Kafka's own log."""
-        return self.data_dir.absolute() / _LOG
+        return self.data_dir.absolute() / LOG
 
 
 @dataclass(frozen=True)
@@ -177,14 +123,14 @@ def start_broker(
             raise BrokerFailed(
                 "another broker uses this data directory", where=str(data), remedy="stop it, or give another --data-dir"
             )
-        if (data / _STORAGE).exists():
+        if (data / STORAGE).exists():
             # A JVM whose Python was killed -9 a moment ago dies with it, yet not in the same instant.
             wait_until(lambda: port_owner(plan.port) is None, VACATE_SECONDS)
         check_port_free(LOOPBACK, plan.port)
-        _write_settings(plan)
+        write_settings(data, plan.port, plan.max_record_bytes)
         _format_storage(plan, report)
         report("starting Kafka")
-        process = spawn(_java(plan, "kafka.Kafka", str(data / _PROPERTIES)), log=data / "broker.out")
+        process = spawn(_java(plan, "kafka.Kafka", str(data / PROPERTIES)), log=data / "broker.out")
         try:
             if not _await_ready(plan, process, stopped):
                 yield None
@@ -195,26 +141,9 @@ def start_broker(
             stop(process, STOP_SECONDS)
 
 
-def _write_settings(plan: BrokerPlan) -> None:
-    data = plan.data_dir.absolute()
-    settings = _SERVER.format(
-        host=LOOPBACK,
-        port=plan.port,
-        # The one node's quorum is itself: its port may be another at each start.
-        controller_port=free_port(),
-        storage=data / _STORAGE,
-        max_record_bytes=plan.max_record_bytes,
-    )
-    (data / _PROPERTIES).write_text(settings)
-    (data / _LOGGING).write_text(_LOG4J.format(log=plan.log))
-    # Readiness is read from the log: what a former run wrote there must not count.
-    if plan.log.exists():
-        plan.log.replace(plan.log.with_suffix(".log.old"))
-
-
 def _format_storage(plan: BrokerPlan, report: Report) -> None:
     data = plan.data_dir.absolute()
-    if (data / _STORAGE / "meta.properties").exists():
+    if (data / STORAGE / "meta.properties").exists():
         return
     report(f"formatting the storage in {data}")
     # Kafka's ids are 16 bytes in URL-safe base64; one that starts with a dash would read as an option.
@@ -222,7 +151,7 @@ def _format_storage(plan: BrokerPlan, report: Report) -> None:
     # A format that was cut short has no meta.properties and is done again over what it left.
     command = _java(plan, "kafka.tools.StorageTool", "format", "--ignore-formatted", "-t", identity)
     done = subprocess.run(  # noqa: S603 - the command is the package's own
-        [*command, "-c", str(data / _PROPERTIES)],
+        [*command, "-c", str(data / PROPERTIES)],
         capture_output=True,
         text=True,
         check=False,
@@ -243,7 +172,7 @@ def _java(plan: BrokerPlan, program: str, *arguments: str) -> list[str]:
         # The quick compiler alone: 4.6 s of processor time until ready in place of 8.8 (with two cores, 5 s for 12).
         "-XX:TieredStopAtLevel=1",
         "-XX:+ExitOnOutOfMemoryError",
-        f"-Dlog4j2.configurationFile={plan.data_dir.absolute() / _LOGGING}",
+        f"-Dlog4j2.configurationFile={plan.data_dir.absolute() / LOGGING}",
         "-cp",
         ":".join(map(str, plan.jars)),
         program,
@@ -266,9 +195,10 @@ def _await_ready(plan: BrokerPlan, process: subprocess.Popen[bytes], stopped: th
 
 
 def _failed(what: str, plan: BrokerPlan, process: subprocess.Popen[bytes]) -> BrokerFailed:
-    lines = [*_text(plan.log).splitlines(), *_text(plan.log.with_suffix(".out")).splitlines()]
-    errors = [line for line in lines if any(mark in line for mark in (" ERROR ", " FATAL ", "Exception", "Error"))]
-    reason = errors[0].partition("] ")[2] or errors[0] if errors else f"exit code {process.returncode}"
+    text = _text(plan.log) + _text(plan.log.with_suffix(".out"))
+    # The first exception in the log: what fails while stopping comes later.
+    cause = _CAUSE.search(text) or _ERROR.search(text)
+    reason = cause["why"].strip() if cause else f"exit code {process.returncode}"
     return BrokerFailed(f"{what}: {reason}", where=str(plan.log), remedy="read that log, and run `fraudstream doctor`")
 
 

@@ -172,7 +172,7 @@ def _limits(admin: AdminClient, topics: list[str]) -> dict[str, int]:
     if not topics:
         return {}
     asked = admin.describe_configs(
-        [ConfigResource(ResourceType.TOPIC, name) for name in topics], request_timeout=_REQUEST_SECONDS
+        [ConfigResource(ResourceType.TOPIC, str(name)) for name in topics], request_timeout=_REQUEST_SECONDS
     )
     try:
         return {resource.name: int(answer.result()[_LIMIT].value) for resource, answer in asked.items()}

@@ -63,7 +63,12 @@ def write_training_rows(source: CsvSource, notes: RowNotes, directory: Path) -> 
 
 def read_vectors(spark: SparkSession, directory: Path, features: Sequence[Feature]) -> DataFrame:
     """The written rows with their vectors in place of their JSON."""
-    rows = spark.read.parquet(directory.as_uri())
+    # Said and not inferred: that would be one more job for a JVM that is still cold.
+    schema = (
+        f"{TrainingColumn.ROW} BIGINT, {Projected.TEXT} STRING, {TrainingColumn.LABEL} DOUBLE, "
+        f"{TrainingColumn.WEIGHT} DOUBLE, {TrainingColumn.PART} TINYINT"
+    )
+    rows = spark.read.schema(schema).parquet(directory.as_uri())
     return project(rows, features).select(
         TrainingColumn.ROW, TrainingColumn.LABEL, TrainingColumn.WEIGHT, TrainingColumn.PART, Projected.FEATURES
     )

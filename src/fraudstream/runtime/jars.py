@@ -19,6 +19,7 @@ from fraudstream.errors import JarsMissing
 from fraudstream.runtime.files import exclusive_lock, replace_json
 from fraudstream.runtime.java import Java
 from fraudstream.runtime.processes import die_with_parent
+from fraudstream.runtime.trust import STORE_PASSWORD, write_trust_store
 
 SPARK_VERSION: Final = "4.2.0"
 KAFKA_VERSION: Final = "4.2.0"
@@ -28,6 +29,7 @@ Report = Callable[[str], None]
 
 _LIST: Final = "jars.json"
 _FETCH: Final = "run `fraudstream setup` (in a clone: `make setup`)"
+_UNTRUSTED: Final = "PKIX path building failed"
 _FOUND = re.compile(r"^\s*found (?P<module>\S+) in ")
 _FETCHED = re.compile(r"^\s*\[SUCCESSFUL \] (?P<module>\S+?)!")
 _REASON = re.compile(
@@ -142,6 +144,11 @@ def _fetch(wanted: JarSet, cache: Path, java: Java, report: Report) -> None:
     ivy = cache / "ivy" / wanted.name
     resumed = ivy.exists()
     log, failed = _resolve(wanted, ivy, java, report)
+    if failed and _UNTRUSTED in log.read_text():
+        store = ivy.with_name(f"{wanted.name}-trust.jks")
+        if write_trust_store(store):
+            options = (f"-Djavax.net.ssl.trustStore={store}", f"-Djavax.net.ssl.trustStorePassword={STORE_PASSWORD}")
+            log, failed = _resolve(wanted, ivy, java, report, *options)
     if failed and resumed:
         # What an interrupted fetch left behind may be the very reason; once more without it.
         shutil.rmtree(ivy)
@@ -165,11 +172,11 @@ def _fetch(wanted: JarSet, cache: Path, java: Java, report: Report) -> None:
     report(f"{wanted.name}: {len(jars)} jars, {sum(jar.stat().st_size for jar in jars) / 1e6:.0f} MB")
 
 
-def _resolve(wanted: JarSet, ivy: Path, java: Java, report: Report) -> tuple[Path, bool]:
+def _resolve(wanted: JarSet, ivy: Path, java: Java, report: Report, *options: str) -> tuple[Path, bool]:
     """Run Spark's resolver; returns its log and whether it failed."""
     ivy.mkdir(parents=True, exist_ok=True)
     command = [
-        *(str(java.executable), "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"),
+        *(str(java.executable), "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", *options),
         # Ivy would look into ~/.m2 first, and a half-filled Maven cache there breaks it.
         f"-Duser.home={ivy / 'home'}",
         *("-cp", str(_spark_home() / "jars" / "*"), "org.apache.spark.deploy.SparkSubmit"),

@@ -1,0 +1,86 @@
+"""The files that our Kafka reads at its start: its settings, with the reasons for them, and how it logs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from fraudstream.runtime.processes import LOOPBACK, free_port
+
+PROPERTIES: Final = "server.properties"
+LOGGING: Final = "log4j2.properties"
+LOG: Final = "broker.log"
+STORAGE: Final = "log"
+
+_SERVER: Final = """\
+# Written by fraudstream at every start.
+process.roles=broker,controller
+node.id=1
+controller.quorum.voters=1@{host}:{controller_port}
+listeners=BROKER://{host}:{port},CONTROLLER://{host}:{controller_port}
+advertised.listeners=BROKER://{host}:{port}
+listener.security.protocol.map=BROKER:PLAINTEXT,CONTROLLER:PLAINTEXT
+inter.broker.listener.name=BROKER
+controller.listener.names=CONTROLLER
+log.dirs={storage}
+auto.create.topics.enable=false
+# One node has one copy of everything.
+offsets.topic.replication.factor=1
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+share.coordinator.state.topic.replication.factor=1
+share.coordinator.state.topic.min.isr=1
+offsets.topic.num.partitions=1
+transaction.state.log.num.partitions=1
+share.coordinator.state.topic.num.partitions=1
+# A relay that comes back takes over at once.
+group.initial.rebalance.delay.ms=0
+# Nothing is ever deleted: the audit works a record's outcome out again from the record. A year for offsets.
+log.retention.ms=-1
+log.retention.bytes=-1
+offsets.retention.minutes=525600
+message.max.bytes={max_record_bytes}
+# After a kill -9 the controller takes its broker for alive until the session ends (Kafka's default: 9 s).
+broker.session.timeout.ms=3000
+broker.heartbeat.interval.ms=500
+# The default takes 128 of the heap's 512 MB for compacting topics, of which there is only the one with offsets.
+log.cleaner.dedupe.buffer.size=16777216
+"""
+
+_LOG4J: Final = """\
+# Written by fraudstream at every start.
+status=error
+appender.file.type=RollingFile
+appender.file.name=file
+appender.file.fileName={log}
+appender.file.filePattern={log}.%i
+appender.file.layout.type=PatternLayout
+appender.file.layout.pattern=[%d{{ISO8601}}] %p %m (%c{{1}})%n
+appender.file.policies.type=Policies
+appender.file.policies.size.type=SizeBasedTriggeringPolicy
+appender.file.policies.size.size=20MB
+appender.file.strategy.type=DefaultRolloverStrategy
+appender.file.strategy.max=2
+rootLogger.level=INFO
+rootLogger.appenderRef.file.ref=file
+"""
+
+
+def write_settings(data_dir: Path, port: int, max_record_bytes: int) -> None:
+    """Write both files into the data directory, for a broker on this loopback port.
+
+    The former log is put aside: readiness is read from the log, and what an earlier run wrote there must not count.
+    """
+    log = data_dir / LOG
+    settings = _SERVER.format(
+        host=LOOPBACK,
+        port=port,
+        # The one node's quorum is itself: its port may be another at each start.
+        controller_port=free_port(),
+        storage=data_dir / STORAGE,
+        max_record_bytes=max_record_bytes,
+    )
+    (data_dir / PROPERTIES).write_text(settings)
+    (data_dir / LOGGING).write_text(_LOG4J.format(log=log))
+    if log.exists():
+        log.replace(log.with_suffix(".log.old"))

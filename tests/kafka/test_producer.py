@@ -1,0 +1,231 @@
+"""The producer against a real broker: every row arrives, under an id that a second sending does not change."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import orjson
+import pytest
+from confluent_kafka import Consumer, Message, TopicPartition
+
+from fraudstream.errors import BrokenRow, BrokerUnreachable, KafkaFailure, TopicMissing
+from fraudstream.kafka.broker import RunningBroker
+from fraudstream.kafka.producer import ProducePlan, produce
+from fraudstream.kafka.production import Produced
+from fraudstream.kafka.progress import read_progress
+from fraudstream.kafka.topics import end_offsets
+from fraudstream.runtime.files import exclusive_lock
+from fraudstream.runtime.processes import free_port, spawn, stop, wait_until
+from fraudstream.transactions.csv_source import open_csv
+from fraudstream.transactions.wire import Header, Topic, event_id
+
+pytestmark = pytest.mark.kafka
+
+FINGERPRINT = "ab" * 32
+
+
+@dataclass
+class Rows:
+    """Rows made on the spot, each naming its number."""
+
+    count: int
+    fingerprint: str = FINGERPRINT
+    huge: frozenset[int] = frozenset()
+    broken: int | None = None
+
+    def json_rows(self, start: int = 0) -> Iterator[bytes]:
+        for number in range(start, self.count):
+            if number == self.broken:
+                raise BrokenRow("a row is broken")
+            yield orjson.dumps({"n": number, "pad": "x" * (3000 if number in self.huge else 3)})
+
+
+def records(broker: RunningBroker, topic: str, since: dict[int, int] | None = None) -> list[Message]:
+    """Every record of a topic, from given offsets on."""
+    ends = end_offsets(broker.bootstrap_servers, topic)
+    begins = since or dict.fromkeys(ends, 0)
+    consumer = Consumer(
+        {"bootstrap.servers": broker.bootstrap_servers, "group.id": "reader", "enable.auto.commit": False}
+    )
+    consumer.assign([TopicPartition(topic, partition, offset) for partition, offset in begins.items()])
+    wanted = sum(ends.values()) - sum(begins.values())
+    found: list[Message] = []
+    while len(found) < wanted:
+        message = consumer.poll(30)
+        assert message is not None
+        assert message.error() is None
+        found.append(message)
+    consumer.close()
+    return found
+
+
+def header(message: Message, name: str) -> str:
+    value = dict(message.headers() or [])[name]
+    return value.decode() if isinstance(value, bytes) else str(value)
+
+
+def rows_of(messages: list[Message]) -> list[int]:
+    return sorted(int(header(message, Header.SOURCE_ROW)) for message in messages)
+
+
+@pytest.fixture
+def plan(broker: RunningBroker, new_topic: Callable[..., str], tmp_path: Path) -> ProducePlan:
+    topic = new_topic(partitions=2, **{"max.message.bytes": "2000"})
+    return ProducePlan(broker.bootstrap_servers, tmp_path / "progress.json", topic=topic)
+
+
+def changed(plan: ProducePlan, **changes: object) -> ProducePlan:
+    return ProducePlan(**{**vars(plan), **changes})
+
+
+def run(rows: Rows, plan: ProducePlan, stopped: threading.Event | None = None) -> Produced:
+    return produce(rows, plan, stopped=stopped or threading.Event())
+
+
+def test_every_row_arrives_once_as_it_is_with_its_id_and_number(broker: RunningBroker, plan: ProducePlan) -> None:
+    produced = run(Rows(500), plan)
+    arrived = records(broker, plan.topic)
+    assert produced.delivered
+    assert (produced.sent, produced.run.next_row) == (500, 500)
+    assert rows_of(arrived) == list(range(500))
+    for message in arrived:
+        row = int(header(message, Header.SOURCE_ROW))
+        assert orjson.loads(message.value() or b"")["n"] == row
+        assert header(message, Header.EVENT_ID) == event_id(produced.run.run_id, FINGERPRINT, 0, row)
+        assert abs(message.timestamp()[1] / 1000 - time.time()) < 120
+
+
+def test_the_partitions_take_turns(broker: RunningBroker, plan: ProducePlan) -> None:
+    run(Rows(100), plan)
+    assert end_offsets(broker.bootstrap_servers, plan.topic) == {0: 50, 1: 50}
+
+
+def test_a_row_too_large_is_refused_and_the_rows_after_it_flow(broker: RunningBroker, plan: ProducePlan) -> None:
+    produced = run(Rows(300, huge=frozenset({0, 150})), plan)
+    assert rows_of(records(broker, plan.topic)) == [row for row in range(300) if row not in (0, 150)]
+    assert [refusal.row for refusal in produced.refusals] == [0, 150]
+    assert "too large" in produced.refusals[0].why
+    assert not produced.delivered
+    assert (produced.acknowledged, produced.failed, produced.unacknowledged) == (298, 2, 0)
+    assert run(Rows(300), changed(plan, resume=True)).sent == 0
+
+
+def test_a_resumed_run_goes_on_after_the_last_acknowledged_row(broker: RunningBroker, plan: ProducePlan) -> None:
+    first = run(Rows(100), changed(plan, limit=40))
+    second = run(Rows(100), changed(plan, resume=True, limit=70))
+    third = run(Rows(100), changed(plan, resume=True))
+    assert [session.sent for session in (first, second, third)] == [40, 30, 30]
+    assert first.run.run_id == second.run.run_id == third.run.run_id
+    assert rows_of(records(broker, plan.topic)) == list(range(100))
+    assert read_progress(plan.progress, FINGERPRINT) == third.run
+
+
+def test_a_fresh_run_has_new_ids(broker: RunningBroker, plan: ProducePlan) -> None:
+    for _ in range(2):
+        run(Rows(10), plan)
+    assert len({header(message, Header.EVENT_ID) for message in records(broker, plan.topic)}) == 20
+
+
+def test_each_pass_of_a_loop_has_its_own_ids(broker: RunningBroker, plan: ProducePlan) -> None:
+    produced = run(Rows(10), changed(plan, loop=True, limit=25))
+    arrived = records(broker, plan.topic)
+    assert (produced.run.pass_number, produced.run.next_row, produced.run.settled) == (2, 5, 25)
+    assert len({header(message, Header.EVENT_ID) for message in arrived}) == 25
+    resumed = run(Rows(10), changed(plan, loop=True, limit=30, resume=True))
+    assert (resumed.sent, resumed.run.settled) == (5, 30)
+    assert rows_of(records(broker, plan.topic)) == sorted([*range(10)] * 3)
+
+
+def test_a_rate_is_kept(plan: ProducePlan) -> None:
+    produced = run(Rows(200), changed(plan, interval=0.005))
+    # 200 rows take 199 pauses of 5 ms; each may leave a millisecond early.
+    assert 0.99 <= produced.seconds < 10
+
+
+def test_stopping_ends_early_and_the_rest_is_sent_on_resume(broker: RunningBroker, plan: ProducePlan) -> None:
+    stopped = threading.Event()
+
+    def stop_after_some(produced: Produced) -> None:
+        if produced.acknowledged >= 10:
+            stopped.set()
+
+    paced = changed(plan, interval=0.005)
+    first = produce(Rows(2000), paced, stopped=stopped, show=stop_after_some)
+    assert first.interrupted
+    assert first.delivered
+    assert 10 <= first.sent < 2000
+    run(Rows(2000), changed(plan, resume=True))
+    assert rows_of(records(broker, plan.topic)) == list(range(2000))
+
+
+def test_the_rows_before_a_broken_one_are_sent_and_counted(broker: RunningBroker, plan: ProducePlan) -> None:
+    with pytest.raises(BrokenRow):
+        run(Rows(100, broken=60), plan)
+    assert rows_of(records(broker, plan.topic)) == list(range(60))
+    assert run(Rows(100), changed(plan, resume=True)).sent == 40
+
+
+def test_a_second_producer_on_the_same_progress_is_refused(plan: ProducePlan) -> None:
+    with (
+        exclusive_lock(plan.progress.with_suffix(".lock")),
+        pytest.raises(KafkaFailure, match="another producer"),
+    ):
+        run(Rows(1), plan)
+
+
+def test_a_topic_that_is_not_there_is_said_so(plan: ProducePlan) -> None:
+    with pytest.raises(TopicMissing):
+        run(Rows(1), changed(plan, topic="nowhere"))
+
+
+def test_a_broker_that_is_not_there_is_said_so(plan: ProducePlan) -> None:
+    with pytest.raises(BrokerUnreachable):
+        run(Rows(1), changed(plan, bootstrap_servers=f"127.0.0.1:{free_port()}"))
+
+
+def test_after_a_kill_the_command_goes_on_and_no_row_is_missing_or_has_two_ids(
+    broker: RunningBroker, tmp_path: Path
+) -> None:
+    data, progress, log = tmp_path / "data.csv", tmp_path / "progress.json", tmp_path / "log"
+    data.write_text("a,Class\n" + "".join(f"{number},0\n" for number in range(6000)))
+    fingerprint = open_csv(data).fingerprint
+    before = end_offsets(broker.bootstrap_servers, Topic.TRANSACTIONS)
+    command = [
+        *(sys.executable, "-m", "fraudstream", "produce", "--data", str(data), "--progress-file", str(progress)),
+        *("--bootstrap-servers", broker.bootstrap_servers),
+    ]
+
+    def some_are_acknowledged() -> bool:
+        kept = read_progress(progress, fingerprint)
+        return kept is not None and kept.settled > 500
+
+    killed = spawn([*command, "--rate", "1000"], log=log, env=dict(os.environ))
+    try:
+        assert wait_until(some_are_acknowledged, 60), log.read_text()
+    finally:
+        killed.kill()
+        killed.wait()
+    kept = read_progress(progress, fingerprint)
+    assert kept is not None
+    assert kept.settled < 6000
+    resumed = spawn([*command, "--resume"], log=log, env=dict(os.environ))
+    try:
+        assert resumed.wait(60) == 0, log.read_text()
+    finally:
+        stop(resumed, grace=1)
+
+    ids = defaultdict(set)
+    arrived = records(broker, Topic.TRANSACTIONS, since=before)
+    for message in arrived:
+        ids[int(header(message, Header.SOURCE_ROW))].add(header(message, Header.EVENT_ID))
+    assert sorted(ids) == list(range(6000))
+    assert all(len(of_row) == 1 for of_row in ids.values())
+    # What was sent twice is what was on its way when the progress was last written: not the whole file.
+    assert len(arrived) < 7000

@@ -1,0 +1,60 @@
+"""The topics of a real broker: made once, left alone when they are there, asked for their end."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import pytest
+from confluent_kafka import Producer
+
+from fraudstream.errors import BrokerUnreachable, TopicMissing
+from fraudstream.kafka.broker import RunningBroker
+from fraudstream.kafka.topics import end_offsets, ensure_topics, output_limit, require_broker, topic_layout
+from fraudstream.runtime.processes import free_port
+from fraudstream.transactions.wire import OUTPUT_LIMIT_FACTOR, OUTPUT_TOPICS, Topic
+
+pytestmark = pytest.mark.kafka
+
+
+def test_a_new_broker_has_the_five_topics(broker: RunningBroker) -> None:
+    assert set(broker.topics.created) == {Topic.TRANSACTIONS, *OUTPUT_TOPICS}
+    assert broker.topics.partitions[Topic.TRANSACTIONS] == 2
+    assert all(broker.topics.partitions[topic] == 1 for topic in OUTPUT_TOPICS)
+
+
+def test_an_output_topic_takes_four_times_what_the_input_takes(broker: RunningBroker) -> None:
+    _, most_in = topic_layout(broker.bootstrap_servers, Topic.TRANSACTIONS)
+    for topic in OUTPUT_TOPICS:
+        assert topic_layout(broker.bootstrap_servers, topic)[1] >= OUTPUT_LIMIT_FACTOR * most_in
+
+
+def test_a_topic_that_exists_is_left_as_it_is_and_a_small_limit_is_told(broker: RunningBroker) -> None:
+    report = ensure_topics(broker.bootstrap_servers, partitions=7, max_record_bytes=9_000_000)
+    assert report.created == ()
+    assert report.partitions[Topic.TRANSACTIONS] == 2
+    assert set(report.too_small) == {Topic.TRANSACTIONS, *OUTPUT_TOPICS}
+    assert report.too_small[Topic.ALERTS] < output_limit(9_000_000)
+
+
+def test_the_end_offset_is_the_one_after_the_last_record(broker: RunningBroker, new_topic: Callable[..., str]) -> None:
+    topic = new_topic(partitions=2)
+    client = Producer({"bootstrap.servers": broker.bootstrap_servers})
+    for _ in range(3):
+        client.produce(topic, b"x", partition=1)
+    assert client.flush(30) == 0
+    assert end_offsets(broker.bootstrap_servers, topic) == {0: 0, 1: 3}
+
+
+def test_a_topic_that_is_not_there_is_said_so(broker: RunningBroker) -> None:
+    with pytest.raises(TopicMissing, match="no topic nowhere"):
+        end_offsets(broker.bootstrap_servers, "nowhere")
+
+
+@pytest.mark.parametrize(("host", "why"), [("127.0.0.1", "Connection refused"), ("no-such-host.invalid", "resolve")])
+def test_no_broker_is_said_quickly_with_the_reason_and_a_remedy(host: str, why: str) -> None:
+    started = time.monotonic()
+    with pytest.raises(BrokerUnreachable, match=why) as refused:
+        require_broker(f"{host}:{free_port()}", timeout=1.0)
+    assert time.monotonic() - started < 5
+    assert "fraudstream broker" in refused.value.remedy

@@ -1,0 +1,208 @@
+"""Training: from a CSV to an artifact in force, judged only on rows that it has not seen."""
+
+from __future__ import annotations
+
+import io
+from contextlib import nullcontext
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from pyspark.ml.classification import GBTClassificationModel, LogisticRegressionModel, RandomForestClassificationModel
+from pyspark.ml.feature import StandardScalerModel
+from pyspark.ml.util import JavaMLReadable
+from pyspark.sql import SparkSession
+from rich.console import Console
+
+from fraudstream.errors import SettingsError
+from fraudstream.model.artifact import load_artifact
+from fraudstream.model.current import put_in_force, read_current, resolve
+from fraudstream.model.recipe import TrainingColumn
+from fraudstream.model.training import TrainingResult, train
+from fraudstream.model.training_report import as_json, render
+from fraudstream.transactions.csv_source import open_csv
+
+pytestmark = pytest.mark.spark
+
+NOW = datetime(2026, 1, 2, tzinfo=UTC)
+SUBSET = Path(__file__).resolve().parents[3] / "shared" / "data" / "creditcard_subset.csv"
+
+
+def write_csv(path: Path, rows: int = 600, fraud_share: float = 0.1, *, gaps: bool = False) -> Path:
+    rng = np.random.default_rng(5)
+    is_fraud = rng.random(rows) < fraud_share
+    signal, noise = rng.normal(size=rows) + 3 * is_fraud, rng.normal(size=rows)
+    lines = ['"Time","V1","V2","Class"']
+    for row in range(rows):
+        first = "" if gaps and row % 9 == 0 else f"{signal[row]:.6f}"
+        second = '"oops"' if gaps and row == rows // 2 else f"{noise[row]:.6f}"
+        lines.append(f'{row},{first},{second},"{int(is_fraud[row])}"')
+    path.write_text("\n".join(lines).replace('"oops"', "NaN") + "\n")
+    return path
+
+
+def trained(spark: SparkSession, data: Path, models: Path, algorithm: str = "logistic-regression") -> TrainingResult:
+    return train(
+        lambda: nullcontext(spark),
+        open_csv(data),
+        algorithm=algorithm,
+        models_dir=models,
+        seed=1,
+        report=lambda line: None,
+        now=lambda: NOW,
+    )
+
+
+def shown(result: TrainingResult) -> str:
+    text = io.StringIO()
+    Console(file=text, width=200).print(render(result))
+    return text.getvalue()
+
+
+def test_a_trained_model_is_in_force_and_judged_on_later_rows(spark: SparkSession, tmp_path: Path) -> None:
+    result = trained(spark, write_csv(tmp_path / "a.csv"), tmp_path / "models")
+    manifest = result.artifact.manifest
+    assert not result.reused
+    assert resolve(tmp_path / "models" / "current") == (result.artifact, result.in_force)
+    assert [feature.name for feature in manifest.features] == ["V1", "V2"]
+    assert "Time" in manifest.excluded
+    assert (manifest.unseen_from_row, manifest.missing_limit) == (480, 1)
+    assert manifest.split.test is not None
+    assert manifest.split.test.start == "480"
+    assert manifest.metrics.reliable
+    assert manifest.metrics.average_precision is not None
+    assert 0.7 < manifest.metrics.average_precision <= 1
+    assert 0 < manifest.threshold < 1
+    text = shown(result)
+    for figure in ("average precision", "95 % interval", "ROC AUC", "threshold", "false alarms", "time column 'Time'"):
+        assert figure in text
+    assert as_json(result)["model_id"] == manifest.model_id
+
+
+def test_the_same_data_and_seed_give_the_same_model_and_leave_a_changed_threshold(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    models = tmp_path / "models"
+    data = write_csv(tmp_path / "a.csv")
+    first = trained(spark, data, models)
+    changed = put_in_force(models, first.in_force.model_id, 0.9, who="ann", why="fewer alarms", now=NOW)
+    again = trained(spark, data, models)
+    assert again.reused
+    assert again.artifact == first.artifact
+    assert again.in_force == changed
+    elsewhere = trained(spark, data, tmp_path / "elsewhere")
+    assert elsewhere.artifact.manifest.model_id == first.artifact.manifest.model_id
+    assert elsewhere.artifact.manifest.threshold == pytest.approx(first.artifact.manifest.threshold, rel=1e-6)
+
+
+def test_a_known_model_needs_no_spark(spark: SparkSession, tmp_path: Path) -> None:
+    data = write_csv(tmp_path / "a.csv")
+    trained(spark, data, tmp_path / "models")
+
+    def refuse() -> nullcontext[SparkSession]:
+        raise AssertionError("Spark was started")
+
+    result = train(
+        refuse,
+        open_csv(data),
+        algorithm="logistic-regression",
+        models_dir=tmp_path / "models",
+        seed=1,
+        report=lambda line: None,
+        now=lambda: NOW,
+    )
+    assert result.reused
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "model"),
+    [
+        ("logistic-regression", LogisticRegressionModel),
+        ("random-forest", RandomForestClassificationModel),
+        ("gbt", GBTClassificationModel),
+    ],
+)
+def test_each_algorithm_is_saved_as_spark_reads_it(
+    spark: SparkSession, tmp_path: Path, algorithm: str, model: type[JavaMLReadable[Any]]
+) -> None:
+    result = trained(spark, write_csv(tmp_path / "a.csv", rows=200, fraud_share=0.2), tmp_path / "models", algorithm)
+    artifact = load_artifact(result.artifact.path)
+    assert artifact.manifest.algorithm == algorithm
+    scaler = StandardScalerModel.load(str(artifact.scaler_path))
+    classifier = model.load(str(artifact.classifier_path))
+    assert scaler.getOutputCol() == classifier.getFeaturesCol() == TrainingColumn.SCALED
+
+
+def test_missing_values_are_learned_from_as_the_stream_would_fill_them(spark: SparkSession, tmp_path: Path) -> None:
+    result = trained(spark, write_csv(tmp_path / "a.csv", gaps=True), tmp_path / "models")
+    assert result.artifact.manifest.metrics.average_precision is not None
+
+
+def test_weights_stand_for_the_legitimate_rows_that_are_not_there(spark: SparkSession, tmp_path: Path) -> None:
+    data = write_csv(tmp_path / "a.csv")
+    whole = trained(spark, data, tmp_path / "models")
+    tenth = train(
+        lambda: nullcontext(spark),
+        open_csv(data),
+        algorithm="logistic-regression",
+        legitimate_share=0.1,
+        models_dir=tmp_path / "models",
+        seed=1,
+        report=lambda line: None,
+        now=lambda: NOW,
+    )
+    assert tenth.artifact.path != whole.artifact.path
+    assert whole.artifact.manifest.metrics.average_precision is not None
+    assert tenth.artifact.manifest.metrics.average_precision is not None
+    assert tenth.artifact.manifest.metrics.average_precision < whole.artifact.manifest.metrics.average_precision
+    assert (tenth.in_force.revision, read_current(tmp_path / "models" / "current")) == (2, tenth.in_force)
+
+
+@pytest.mark.parametrize("rows", [4, 12, 60])
+def test_too_few_frauds_are_a_warning_and_no_failure(spark: SparkSession, tmp_path: Path, rows: int) -> None:
+    path = tmp_path / "a.csv"
+    fraud = rows - 1
+    path.write_text("V1,V2,Class\n" + "".join(f"{r * 7 % 5},{r % 3},{int(r == fraud)}\n" for r in range(rows)))
+    result = trained(spark, path, tmp_path / "models")
+    metrics = result.artifact.manifest.metrics
+    assert not metrics.reliable
+    assert metrics.average_precision is None
+    assert result.artifact.manifest.unseen_from_row is None
+    assert "n/a" in shown(result)
+    assert "warning" in shown(result)
+
+
+@pytest.mark.parametrize(("algorithm", "share"), [("xgboost", 1.0), ("gbt", 0.0), ("gbt", 1.5), ("gbt", float("nan"))])
+def test_settings_that_make_no_sense_are_refused(
+    spark: SparkSession, tmp_path: Path, algorithm: str, share: float
+) -> None:
+    with pytest.raises(SettingsError) as caught:
+        train(
+            lambda: nullcontext(spark),
+            open_csv(write_csv(tmp_path / "a.csv", rows=50)),
+            algorithm=algorithm,
+            legitimate_share=share,
+            models_dir=tmp_path / "models",
+            report=lambda line: None,
+            now=lambda: NOW,
+        )
+    assert caught.value.remedy
+
+
+@pytest.mark.skipif(not SUBSET.exists(), reason="needs ../shared/data/creditcard_subset.csv")
+def test_the_real_subset_is_judged_as_well_as_published(spark: SparkSession, tmp_path: Path) -> None:
+    result = train(
+        lambda: nullcontext(spark),
+        open_csv(SUBSET),
+        algorithm="logistic-regression",
+        legitimate_share=0.18594,
+        models_dir=tmp_path,
+        report=lambda line: None,
+        now=lambda: NOW,
+    )
+    metrics = result.artifact.manifest.metrics
+    assert metrics.frauds == 59
+    assert metrics.average_precision is not None
+    assert metrics.average_precision > 0.74

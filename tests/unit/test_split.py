@@ -1,0 +1,87 @@
+"""The split in time: nothing later than the test period's start is learned from, and few frauds are no failure."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from fraudstream.model.split import Part, split_in_time
+from fraudstream.transactions.times import TimeOrder
+
+
+def frauds_at(rows: int, *positions: int) -> NDArray[np.bool_]:
+    is_fraud = np.zeros(rows, dtype=bool)
+    is_fraud[list(positions)] = True
+    return is_fraud
+
+
+def time_of(values: list[float]) -> TimeOrder:
+    array = np.array(values, dtype=float)
+    return TimeOrder("Time", array, is_date=False, is_file_order=bool((np.diff(array) >= 0).all()))
+
+
+def test_without_a_time_column_the_file_order_is_the_time() -> None:
+    split = split_in_time(frauds_at(100, *range(0, 100, 5)), None)
+    assert [len(split.rows_of(part)) for part in Part] == [60, 20, 20]
+    assert split.part.tolist() == sorted(split.part.tolist())
+    assert (split.unseen_from_row, split.unseen_from_time) == (80, None)
+    assert split.record.ordered_by == "file order"
+    assert split.record.train.rows == 80
+
+
+def test_a_file_in_another_order_is_split_by_its_time() -> None:
+    split = split_in_time(frauds_at(100, *range(0, 100, 5)), time_of([99.0 - row for row in range(100)]))
+    assert split.rows_of(Part.TEST).tolist() == list(range(20))
+    assert split.unseen_from_row is None
+    assert split.unseen_from_time == "80"
+    assert split.record.ordered_by == "time column 'Time'"
+
+
+@settings(deadline=None)
+@given(
+    rows=st.lists(st.tuples(st.integers(0, 12), st.booleans()), min_size=2, max_size=60).filter(
+        lambda rows: len({is_fraud for _, is_fraud in rows}) == 2
+    )
+)
+def test_no_time_straddles_a_boundary_and_each_model_sees_both_classes(rows: list[tuple[int, bool]]) -> None:
+    times = [float(time) for time, _ in rows]
+    is_fraud = np.array([fraud for _, fraud in rows])
+    split = split_in_time(is_fraud, time_of(times))
+    for time in set(times):
+        assert len({part for part, at in zip(split.part, times, strict=True) if at == time}) == 1
+    by_time = np.argsort(times, kind="stable")
+    assert (np.diff(split.part[by_time]) >= 0).all()
+    assert len(set(is_fraud[split.is_train])) == 2
+    assert len(set(is_fraud[split.rows_of(Part.FIT)])) == 2
+    if split.record.validation is not None:
+        assert split.record.validation.frauds > 0
+    assert (split.record.test is None) == (len(split.rows_of(Part.TEST)) == 0)
+
+
+def test_few_frauds_in_the_test_period_are_warned_of() -> None:
+    split = split_in_time(frauds_at(100, *range(0, 70, 3), 95), None)
+    assert split.record.test is not None
+    assert split.record.test.frauds == 1
+    assert any("unreliable" in warning for warning in split.warnings)
+
+
+def test_without_frauds_to_validate_on_the_validation_is_given_up() -> None:
+    split = split_in_time(frauds_at(100, 3, 90, 95), None)
+    assert split.record.validation is None
+    assert [len(split.rows_of(part)) for part in Part] == [80, 0, 20]
+    assert any("no validation period" in warning for warning in split.warnings)
+
+
+def test_without_frauds_to_learn_from_the_test_period_is_given_up() -> None:
+    split = split_in_time(frauds_at(100, 90, 95), None)
+    assert split.record.test is None
+    assert (split.unseen_from_row, split.unseen_from_time) == (None, None)
+    assert split.is_train.all()
+    assert any("no test period" in warning for warning in split.warnings)
+
+
+def test_two_rows_are_enough() -> None:
+    split = split_in_time(frauds_at(2, 1), None)
+    assert split.is_train.all()
