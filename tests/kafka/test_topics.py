@@ -10,9 +10,9 @@ from confluent_kafka import Producer
 
 from fraudstream.errors import BrokerUnreachable, TopicMissing
 from fraudstream.kafka.broker import RunningBroker
-from fraudstream.kafka.topics import end_offsets, ensure_topics, output_limit, require_broker, topic_layout
+from fraudstream.kafka.topics import end_offsets, ensure_topics, require_broker, topic_layout
 from fraudstream.runtime.processes import free_port
-from fraudstream.transactions.wire import OUTPUT_LIMIT_FACTOR, OUTPUT_TOPICS, Topic
+from fraudstream.transactions.wire import OUTPUT_LIMIT_FACTOR, OUTPUT_TOPICS, Topic, output_limit
 
 pytestmark = pytest.mark.kafka
 

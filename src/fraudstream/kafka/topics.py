@@ -14,10 +14,7 @@ from confluent_kafka.admin._resource import ResourceType
 from confluent_kafka.cimpl import NewTopic
 
 from fraudstream.errors import BrokerUnreachable, KafkaFailure, TopicMissing
-from fraudstream.transactions.wire import DEFAULT_MAX_RECORD_BYTES, OUTPUT_LIMIT_FACTOR, OUTPUT_TOPICS, Topic
-
-OUTPUT_MARGIN_BYTES: Final = 65_536
-"""Room for the headers and the other keys of an alert, beside the transaction that it carries."""
+from fraudstream.transactions.wire import DEFAULT_MAX_RECORD_BYTES, OUTPUT_TOPICS, Topic, output_limit
 
 _LIMIT: Final = "max.message.bytes"
 _REQUEST_SECONDS: Final = 30.0
@@ -37,11 +34,6 @@ class TopicReport:
     created: tuple[str, ...]
     partitions: Mapping[str, int]
     too_small: Mapping[str, int]
-
-
-def output_limit(max_record_bytes: int) -> int:
-    """The `max.message.bytes` of an output topic: an alert that carries the largest transaction still fits."""
-    return OUTPUT_LIMIT_FACTOR * max_record_bytes + OUTPUT_MARGIN_BYTES
 
 
 def open_admin(bootstrap_servers: str) -> AdminClient:

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,8 +33,6 @@ from fraudstream.model.split import FEW_FRAUDS, Part, Split, split_in_time
 from fraudstream.model.training_rows import RowNotes, read_vectors, write_training_rows
 from fraudstream.transactions.csv_source import CsvSource
 from fraudstream.transactions.profile import CsvProfile, profile
-
-DEFAULT_SEED: Final = 20130901
 
 
 @dataclass(frozen=True)
@@ -78,7 +75,7 @@ def train(
     algorithm: str,
     legitimate_share: float = 1.0,
     models_dir: Path,
-    seed: int = DEFAULT_SEED,
+    seed: int,
     report: Callable[[str], None],
     now: Callable[[], datetime],
     who: str = "fraudstream train",
