@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import itertools
 import os
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from confluent_kafka.admin import NewTopic
+from confluent_kafka.cimpl import NewTopic
 
 from fraudstream.config import Settings
 from fraudstream.kafka.broker import BrokerPlan, RunningBroker, start_broker
@@ -16,6 +17,8 @@ from fraudstream.kafka.topics import open_admin
 from fraudstream.runtime.jars import Jars, fetch_jars
 from fraudstream.runtime.java import Java, find_java
 from fraudstream.runtime.processes import free_port
+
+SHARED = Path(__file__).parents[2] / "shared" / "data"
 
 
 @pytest.fixture(scope="session")
@@ -65,3 +68,22 @@ def new_topic(broker: RunningBroker) -> Callable[..., str]:
         return name
 
     return create
+
+
+REFUSE_SKIPS = "FRAUDSTREAM_TESTS_REFUSE_SKIPS"
+MAY_SKIP = "needs ../shared"
+_skipped: list[str] = []
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Note each test that was skipped for another reason than data that is not part of the project."""
+    reason = str(report.longrepr[2]) if isinstance(report.longrepr, tuple) else str(report.longrepr)
+    if report.skipped and (MAY_SKIP not in reason or SHARED.exists()):
+        _skipped.append(f"{report.nodeid}: {reason}")
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """In CI a skipped test fails the run: what is not run is not checked."""
+    if os.environ.get(REFUSE_SKIPS) and _skipped and not hasattr(session.config, "workerinput"):
+        sys.stderr.write("\n".join(("", "tests were skipped that must run:", *_skipped, "")))
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED

@@ -185,6 +185,7 @@ def test_settings_that_make_no_sense_are_refused(
             algorithm=algorithm,
             legitimate_share=share,
             models_dir=tmp_path / "models",
+            seed=1,
             report=lambda line: None,
             now=lambda: NOW,
         )
@@ -199,6 +200,7 @@ def test_the_real_subset_is_judged_as_well_as_published(spark: SparkSession, tmp
         algorithm="logistic-regression",
         legitimate_share=0.18594,
         models_dir=tmp_path,
+        seed=1,
         report=lambda line: None,
         now=lambda: NOW,
     )
