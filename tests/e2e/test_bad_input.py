@@ -30,7 +30,7 @@ def with_cell(line: int, column: int, value: str) -> list[str]:
 
 
 CSVS: dict[str, tuple[str, list[str]]] = {
-    "empty": ("", ["no header"]),
+    "empty": ("", ["empty", "header"]),
     "only a header": (HEADER + "\n", ["no row"]),
     "no label": ("Time,V1\n1,2\n2,3\n", ["label", "--label"]),
     "a label of three values": ("\n".join([HEADER, *with_cell(5, 4, "7")]), ["Class"]),
