@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from pathlib import Path
 from typing import TextIO
 
 import structlog
@@ -38,7 +39,11 @@ def set_up(level: str = "INFO", stream: TextIO | None = None) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
-    # It logs a trace at INFO when the JVM is stopped under it, which is how a session ends.
-    logging.getLogger("py4j").setLevel(logging.WARNING)
-    for chatty in ("py4j.clientserver", "py4j.java_gateway", "alembic"):
-        logging.getLogger(chatty).setLevel(logging.CRITICAL if "py4j" in chatty else logging.WARNING)
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    if level != "DEBUG":
+        handler.addFilter(_is_not_of_py4j)
+
+
+def _is_not_of_py4j(record: logging.LogRecord) -> bool:
+    """False for py4j's own traces, which it sends to the root logger when a JVM ends under it; what failed is raised."""
+    return "py4j" not in Path(record.pathname).parts

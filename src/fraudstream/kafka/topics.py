@@ -14,9 +14,11 @@ from confluent_kafka.admin._resource import ResourceType
 from confluent_kafka.cimpl import NewTopic
 
 from fraudstream.errors import BrokerUnreachable, KafkaFailure, TopicMissing
+from fraudstream.runtime.processes import wait_until
 from fraudstream.transactions.wire import DEFAULT_MAX_RECORD_BYTES, OUTPUT_TOPICS, Topic, output_limit
 
 _LIMIT: Final = "max.message.bytes"
+_SEE_LOG: Final = "see the broker's log"
 _REQUEST_SECONDS: Final = 30.0
 
 
@@ -79,7 +81,7 @@ def ensure_topics(bootstrap_servers: str, partitions: int, max_record_bytes: int
 
     Raises:
         BrokerUnreachable: Nobody answers.
-        KafkaFailure: The cluster refused to create a topic.
+        KafkaFailure: The cluster refused to create a topic, or did not show it in time.
     """
     existing = require_broker(bootstrap_servers).topics
     admin = open_admin(bootstrap_servers)
@@ -92,6 +94,8 @@ def ensure_topics(bootstrap_servers: str, partitions: int, max_record_bytes: int
     found = {topic.topic: len(existing[topic.topic].partitions) for topic in wanted if topic.topic in existing}
     missing = [topic for topic in wanted if topic.topic not in found]
     created = [topic.topic for topic in missing if _create(admin, topic)]
+    if missing:
+        _await_visible(admin, {topic.topic for topic in missing})
     return TopicReport(
         created=tuple(created),
         partitions={**found, **{topic.topic: topic.num_partitions for topic in missing}},
@@ -160,6 +164,17 @@ def _create(admin: AdminClient, topic: NewTopic) -> bool:
     return True
 
 
+def _await_visible(admin: AdminClient, names: set[str]) -> None:
+    """Wait until a broker tells of the topics: the controller has answered before each broker has heard of them."""
+
+    def all_seen() -> bool:
+        topics = admin.list_topics(timeout=_REQUEST_SECONDS).topics
+        return all(name in topics and topics[name].partitions for name in names)
+
+    if not wait_until(all_seen, _REQUEST_SECONDS, every=0.05):
+        raise KafkaFailure("topics that were created do not show", where=", ".join(sorted(names)), remedy=_SEE_LOG)
+
+
 def _limits(admin: AdminClient, topics: list[str]) -> dict[str, int]:
     if not topics:
         return {}
@@ -175,4 +190,4 @@ def _limits(admin: AdminClient, topics: list[str]) -> dict[str, int]:
 
 def _failure(what: str, cause: KafkaException, where: str) -> KafkaFailure:
     error: KafkaError = cause.args[0]
-    return KafkaFailure(f"{what}: {error.str()}", where=where, remedy="see the broker's log")
+    return KafkaFailure(f"{what}: {error.str()}", where=where, remedy=_SEE_LOG)

@@ -92,6 +92,7 @@ def stop_session(session: SparkSession, jvm: subprocess.Popen[bytes], grace: flo
     """Stop the session and its JVM; what does not end within `grace` seconds is killed."""
     with suppress(Exception):  # a JVM that is already gone cannot be told to stop
         session.stop()
+    _forget_gateway()
     if jvm.stdin is not None:
         jvm.stdin.close()
     try:
@@ -99,7 +100,6 @@ def stop_session(session: SparkSession, jvm: subprocess.Popen[bytes], grace: flo
     except subprocess.TimeoutExpired:
         jvm.kill()
         jvm.wait()
-    _forget_gateway()
 
 
 def _forget_gateway() -> None:
