@@ -28,6 +28,21 @@ def _kind(default: Any) -> Any:
     return {int: int, float: float}.get(type(default), str)
 
 
+class NamedRow(click.ParamType[tuple[str, int]]):
+    """`NAME=ROW`: a column and a row number from 0; the name may hold an equals sign itself."""
+
+    name = "NAME=ROW"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, int]:
+        """Take the text apart."""
+        if isinstance(value, tuple):
+            return value
+        name, _, row = str(value).rpartition("=")
+        if not name or not row.isascii() or not row.isdecimal():
+            self.fail(f"{value!r} is not NAME=ROW, as in V26=30000", param, ctx)
+        return name, int(row)
+
+
 kafka = setting("bootstrap_servers")
 data = click.option(
     "--data", "data", type=click.Path(path_type=Path), required=True, help="A CSV (also .gz) with a header."

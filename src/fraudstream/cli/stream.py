@@ -53,6 +53,18 @@ def broker(port: int, data_dir: Path, **flags: object) -> None:
 @click.option(
     "--progress-file", type=click.Path(path_type=Path), default=None, help="Where the run is noted  [.produce/...]"
 )
+@click.option(
+    "--column-from",
+    type=options.NamedRow(),
+    multiple=True,
+    help="Leave a column out before a row, from 0: the stream gains it there. May be given again.",
+)
+@click.option(
+    "--column-until",
+    type=options.NamedRow(),
+    multiple=True,
+    help="Leave a column out from a row on: the stream loses it there. May be given again.",
+)
 @setting("partitions")
 def produce(
     data: Path,
@@ -62,6 +74,8 @@ def produce(
     loop: bool,
     resume: bool,
     progress_file: Path | None,
+    column_from: tuple[tuple[str, int], ...],
+    column_until: tuple[tuple[str, int], ...],
     **flags: object,
 ) -> None:
     """Stream the rows of a CSV as JSON to the topic credit_card_transactions."""
@@ -72,10 +86,11 @@ def produce(
     from fraudstream.kafka.progress import progress_path
     from fraudstream.kafka.topics import ensure_topics
     from fraudstream.runtime.processes import stop_signals
+    from fraudstream.transactions.column_spans import ColumnSpans, with_spans
     from fraudstream.transactions.csv_source import open_csv
 
     settings = Settings.load(**flags)
-    source = open_csv(data)
+    source = with_spans(open_csv(data), ColumnSpans(dict(column_from), dict(column_until)))
     ensure_topics(settings.bootstrap_servers, settings.partitions, settings.max_record_bytes)
     plan = ProducePlan(
         bootstrap_servers=settings.bootstrap_servers,

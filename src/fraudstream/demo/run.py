@@ -18,7 +18,9 @@ from rich.console import Console
 from fraudstream.demo.screen import Screen, fetch_stats
 from fraudstream.demo.system import LOOK_SECONDS, DemoPlan, DemoSystem, own_workdir
 from fraudstream.runtime.processes import LOOPBACK
+from fraudstream.transactions.column_spans import ColumnSpans
 from fraudstream.transactions.csv_source import open_csv
+from fraudstream.transactions.simulation.writer import TERMINAL_COLUMN
 from fraudstream.transactions.simulator import simulate
 
 STREAMED: Final = ("kafka", "checkpoint", "logs", ".ready")
@@ -26,7 +28,16 @@ STREAMED_FILES: Final = ("alerts.db", "alerts.db-wal", "alerts.db-shm", "produce
 
 SIMULATED_ROWS: Final = 60_000
 SIMULATED_SEED: Final = 42
-SIMULATED_NOTICE: Final = "Simulated payments: made up by fraudstream, no card of anybody."
+SIMULATED_NOTICE: Final = (
+    "Simulated payments: made up by fraudstream, no card of anybody. Halfway the stream changes: a column comes, a "
+    "column goes, and at one terminal card after card is emptied."
+)
+SIMULATED_CHANGE: Final = SIMULATED_ROWS // 2
+SIMULATED_SPANS: Final = ColumnSpans(
+    # The terminal's name arrives just in time to tell that the burst is at one of them.
+    begins={TERMINAL_COLUMN: SIMULATED_CHANGE},
+    ends={"V26": SIMULATED_CHANGE},
+)
 
 
 @dataclass(frozen=True)
@@ -68,6 +79,7 @@ def run_demo(request: DemoRequest, stop: threading.Event) -> None:
             bootstrap_servers=request.bootstrap_servers,
             notice=None if request.data is not None else SIMULATED_NOTICE,
             environment=request.environment,
+            spans=ColumnSpans() if request.data is not None else SIMULATED_SPANS,
         )
         pool = urllib3.PoolManager()
         with Screen(console, plan.url, lambda: fetch_stats(pool, f"http://{LOOPBACK}:{plan.port}")) as screen:
@@ -112,5 +124,5 @@ def _data(request: DemoRequest, console: Console) -> Path:
     simulated = request.workdir / "payments.csv"
     if not simulated.exists():
         console.print(f"no data was named: simulating {SIMULATED_ROWS:,} payments", highlight=False)
-        simulate(SIMULATED_ROWS, SIMULATED_SEED, simulated, burst_at=0.5)
+        simulate(SIMULATED_ROWS, SIMULATED_SEED, simulated, with_ids=True, burst_at=SIMULATED_CHANGE / SIMULATED_ROWS)
     return simulated

@@ -17,6 +17,7 @@ from fraudstream.model.artifact import load_artifact
 from fraudstream.model.current import read_current
 from fraudstream.runtime.files import exclusive_lock, replace_json
 from fraudstream.runtime.processes import LOOPBACK, check_port_free, free_port
+from fraudstream.transactions.column_spans import ColumnSpans
 from fraudstream.transactions.csv_source import CsvSource
 
 LOOK_SECONDS: Final = 0.1
@@ -45,6 +46,7 @@ class DemoPlan:
         bootstrap_servers: A Kafka that is there; None for a broker of the demo's own.
         notice: What the page should say above all; None for nothing.
         environment: That the processes inherit.
+        spans: The columns of the source that come or go in the middle of the stream.
     """
 
     source: CsvSource
@@ -57,6 +59,7 @@ class DemoPlan:
     bootstrap_servers: str | None
     notice: str | None
     environment: Mapping[str, str]
+    spans: ColumnSpans = field(default_factory=ColumnSpans)
 
     @property
     def url(self) -> str:
@@ -195,9 +198,11 @@ class DemoSystem:
     def _producer_command(self) -> Callable[[int], Sequence[str]]:
         plan = self.plan
         rate = ("--rate", plan.rate) if plan.rate else ()
+        comes = [part for name, row in plan.spans.begins.items() for part in ("--column-from", f"{name}={row}")]
+        goes = [part for name, row in plan.spans.ends.items() for part in ("--column-until", f"{name}={row}")]
         command = _fraudstream(
             "produce", "--data", plan.source.path, "--bootstrap-servers", self.bootstrap,
-            "--progress-file", plan.workdir / "produced.json", "--resume", *rate,
+            "--progress-file", plan.workdir / "produced.json", "--resume", *rate, *comes, *goes,
         )  # fmt: skip
         return lambda _: command
 

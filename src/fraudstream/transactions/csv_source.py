@@ -74,7 +74,7 @@ class CsvSource:
         Raises:
             BrokenRow: As `rows`.
         """
-        return map(_encoder(self.columns, self.numeric), self.rows(start))
+        return map(encoder(self.columns, self.numeric), self.rows(start))
 
     def line_of(self, row: int) -> int:
         """The line of the file, from 1, on which data row `row` starts (reads the file up to it)."""
@@ -122,8 +122,15 @@ def _width(path: Path, delimiter: str) -> int:
     return len(header)
 
 
-def _encoder(columns: Sequence[str], numeric: Sequence[bool]) -> Encoder:
-    """A function from the cells of a row to its JSON, put together once a file: 40,000 rows/s of 31 columns."""
+def encoder(columns: Sequence[str], numeric: Sequence[bool]) -> Encoder:
+    """A function from the cells of a row to its JSON, put together once a file: 40,000 rows/s of 31 columns.
+
+    It writes into the list that it is given.
+
+    Args:
+        columns: The names, in the order of the cells.
+        numeric: By column, as in `CsvSource`.
+    """
     template = "{" + ",".join(encode_basestring(name).replace("%", "%%") + ":%s" for name in columns) + "}"
     texts = [index for index, is_numeric in enumerate(numeric) if not is_numeric]
     numbers = [index for index, is_numeric in enumerate(numeric) if is_numeric]

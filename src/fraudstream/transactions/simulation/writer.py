@@ -15,7 +15,8 @@ from fraudstream.transactions.simulation.arrays import Floats, Ints, Payments
 from fraudstream.transactions.simulation.components import COMPONENTS
 
 COLUMNS: Final = ("Time", *(f"V{i}" for i in range(1, COMPONENTS + 1)), "Amount", "Class")
-ID_COLUMNS: Final = ("CardId", "TerminalId")
+TERMINAL_COLUMN: Final = "TerminalId"
+ID_COLUMNS: Final = ("CardId", TERMINAL_COLUMN)
 
 
 class CsvWriter:
