@@ -1,0 +1,179 @@
+"""The Python interface: `train`, `load` and `score`, as the commands of these names; it comes with the package.
+
+Nothing heavy is imported before a function is called: every command pays for what stands at the top of this module.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from fraudstream.model.artifact import ModelArtifact
+    from fraudstream.model.current import InForce
+    from fraudstream.model.manifest import Manifest
+
+__all__ = ["Model", "Scores", "load", "score", "train"]
+
+AnyPath = str | PathLike[str]
+
+
+@dataclass(frozen=True)
+class Scores:
+    """The verdicts on the rows of a CSV, in their order.
+
+    Attributes:
+        outcome: By row: "clear", "alert", "unscorable" or "dead_letter".
+        score: By row, the probability of fraud; NaN where no model may judge.
+        threshold: A score at or above it is an alert.
+    """
+
+    outcome: NDArray[np.str_]
+    score: NDArray[np.float64]
+    threshold: float
+
+    def __len__(self) -> int:
+        """How many rows."""
+        return len(self.score)
+
+    @property
+    def is_alert(self) -> NDArray[np.bool_]:
+        """By row, whether the stream would raise an alert."""
+        alerts: NDArray[np.bool_] = self.outcome == "alert"
+        return alerts
+
+
+@dataclass(frozen=True)
+class Model:
+    """A verified model with what is in force.
+
+    Attributes:
+        artifact: Its directory and manifest.
+        in_force: Threshold, aliases and revision to judge with.
+    """
+
+    artifact: ModelArtifact
+    in_force: InForce
+
+    @property
+    def manifest(self) -> Manifest:
+        """All that the model says of itself: features, split, metrics and how they were measured."""
+        return self.artifact.manifest
+
+    def score(self, data: AnyPath, *, output: AnyPath | None = None) -> Scores:
+        """Score each row of a CSV as the stream would.
+
+        Args:
+            data: A CSV with a header, plain or gzip.
+            output: A CSV to write as `fraudstream score` does; none when not given.
+
+        Raises:
+            DataError: The CSV cannot be used, or the output cannot be written.
+        """
+        from fraudstream.cli.engines import batch_spark
+        from fraudstream.config import Settings
+        from fraudstream.transactions.csv_source import open_csv
+
+        settings = Settings.load()
+        source = open_csv(Path(data))
+        with tempfile.TemporaryDirectory(prefix="fraudstream-scores-") as folder:
+            written = Path(output) if output is not None else Path(folder) / "scores.csv"
+            with batch_spark(settings, "score") as spark:
+                from fraudstream.scoring.batch import score_csv
+                from fraudstream.scoring.load import load_judge
+
+                judge = load_judge(self.artifact, self.in_force)
+                score_csv(spark, source, judge, written, max_record_bytes=settings.max_record_bytes)
+            return _read_scores(written, self.in_force.threshold)
+
+
+def train(
+    data: AnyPath,
+    *,
+    label: str | None = None,
+    algorithm: str = "logistic-regression",
+    legitimate_share: float = 1.0,
+    models: AnyPath = "models",
+    seed: int = 42,
+    report: Callable[[str], None] = lambda line: None,
+) -> Model:
+    """Train a model on a CSV, judge it on its last fifth in time, and put it in force.
+
+    Args:
+        data: A CSV with a header and a binary label, plain or gzip.
+        label: The label column; found by its name when not given.
+        algorithm: "logistic-regression", "random-forest" or "gbt".
+        legitimate_share: The share of the legitimate rows that the CSV holds, above 0 and at most 1; each weighs
+            1 / share in training and in every figure.
+        models: Directory of the artifacts and of `current`.
+        seed: Of everything random.
+        report: Takes one line on each step.
+
+    Raises:
+        SettingsError: An unknown algorithm or an impossible share.
+        DataError: The CSV cannot be used.
+        ModelError: The artifact cannot be written.
+        SetupError: There is no Java that serves.
+    """
+    from fraudstream.cli.engines import batch_spark
+    from fraudstream.config import Settings
+    from fraudstream.model.training import train as train_model
+    from fraudstream.transactions.csv_source import open_csv
+
+    settings = Settings.load()
+    result = train_model(
+        lambda: batch_spark(settings, "train"),
+        open_csv(Path(data)),
+        label=label,
+        algorithm=algorithm,
+        legitimate_share=legitimate_share,
+        models_dir=Path(models),
+        seed=seed,
+        report=report,
+        now=lambda: datetime.now(UTC),
+        who="fraudstream.train",
+    )
+    return Model(result.artifact, result.in_force)
+
+
+def load(path: AnyPath = "models/current") -> Model:
+    """Load and verify a model: an artifact's directory, a `current` file, or a directory that holds one.
+
+    Raises:
+        ModelNotFound: Nothing is there.
+        ModelCorrupt: A file is missing, or differs from what the manifest says.
+    """
+    from fraudstream.model.current import resolve
+
+    return Model(*resolve(Path(path)))
+
+
+def score(data: AnyPath, *, model: AnyPath = "models/current", output: AnyPath | None = None) -> Scores:
+    """Score each row of a CSV as the stream would: `load(model).score(data, output=output)`.
+
+    Raises:
+        ModelError: There is no usable model.
+        DataError: The CSV cannot be used, or the output cannot be written.
+    """
+    return load(model).score(data, output=output)
+
+
+def _read_scores(path: Path, threshold: float) -> Scores:
+    import numpy as np
+
+    from fraudstream.scoring.batch import ScoreColumn
+
+    with path.open(newline="", encoding="utf-8") as file:
+        lines = [(line[ScoreColumn.OUTCOME], line[ScoreColumn.SCORE]) for line in csv.DictReader(file)]
+    outcomes = np.array([outcome for outcome, _ in lines], dtype=np.str_)
+    return Scores(outcomes, np.array([float(cell) if cell else math.nan for _, cell in lines]), threshold)
