@@ -13,7 +13,7 @@ from dashboards import alert
 from fraudstream.alerts.store import AlertStore
 from fraudstream.config import Settings
 from fraudstream.dashboard.app import create_app
-from fraudstream.dashboard.presentation import number, payload_preview, telling_values
+from fraudstream.dashboard.presentation import number, payload_preview, short_id, telling_values
 from fraudstream.dashboard.stats import ModelInForce
 
 
@@ -113,3 +113,16 @@ def test_a_number_reads_short(value: float, text: str) -> None:
 )
 def test_a_dead_letters_bytes_are_shown_as_far_as_they_are_text(payload: str | None, shown: str) -> None:
     assert payload_preview({"payload_base64": payload}) == shown
+
+
+@pytest.mark.parametrize(
+    ("identifier", "shown"),
+    [
+        ("logistic-regression-8f41c2d09e7a", "lr-8f41c2d0"),
+        ("gbt-8f41c2d09e7a", "gbt-8f41c2d0"),
+        ("gbt-1", "gbt-1"),
+        ("a model of somebody else", "a model of so…"),
+    ],
+)
+def test_a_model_is_told_by_its_digits(identifier: str, shown: str) -> None:
+    assert short_id(identifier) == shown

@@ -14,11 +14,14 @@ from fraudstream.transactions.wire import AlertField, DeadLetterField
 NOTHING: Final = "–"
 SHOWN_VALUES: Final = 3
 TEXT_CHARS: Final = 40
+ID_CHARS: Final = 14
 PREVIEW_CHARS: Final = 160
 
 _AMOUNT = re.compile(r"(^|_)(amount|amt)$", re.IGNORECASE)
 _NOT_TELLING = re.compile(r"^(time|class|label|fraud|is_?fraud|.*_?id|.*amount|.*amt)$", re.IGNORECASE)
 """Columns that tell nothing by their size: the clock, the label, identifiers, and the amount (shown elsewhere)."""
+
+_MODEL_ID = re.compile(r"(?P<algorithm>[a-z]+(-[a-z]+)*)-(?P<digits>[0-9a-f]{12})")
 
 
 class ShownValue(NamedTuple):
@@ -155,8 +158,13 @@ def tiles(stats: Mapping[str, Any]) -> list[Tile]:
 
 
 def short_id(identifier: str) -> str:
-    """The beginning of a long id."""
-    return _shortened(identifier, 14)
+    """A long id in 14 characters; a model's as the initials of its algorithm and the beginning of its digits."""
+    found = _MODEL_ID.fullmatch(identifier)
+    if found is None or len(identifier) <= ID_CHARS:
+        return _shortened(identifier, ID_CHARS)
+    words = found["algorithm"].split("-")
+    algorithm = words[0] if len(words) == 1 else "".join(word[0] for word in words)
+    return f"{algorithm}-{found['digits'][:8]}"
 
 
 def payload_preview(letter: Mapping[str, Any]) -> str:

@@ -3,6 +3,8 @@
 export const NOTHING = "–";
 const SHOWN_VALUES = 3;
 const TEXT_CHARS = 40;
+const ID_CHARS = 14;
+const MODEL_ID = /^([a-z]+(?:-[a-z]+)*)-([0-9a-f]{12})$/;
 const AMOUNT = /(^|_)(amount|amt)$/i;
 const NOT_TELLING = /^(time|class|label|fraud|is_?fraud|.*_?id|.*amount|.*amt)$/i;
 
@@ -15,7 +17,14 @@ const day = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short" 
 export const count = (value) => whole.format(value);
 export const rate = (value) => (value >= 100 ? whole : tenths).format(value);
 export const shortened = (text, chars) => (text.length <= chars ? text : `${text.slice(0, chars - 1)}…`);
-export const shortId = (id) => shortened(id, 14);
+
+// A model's id as the initials of its algorithm and the beginning of its digits: what tells two models apart.
+export function shortId(id) {
+  const model = MODEL_ID.exec(id);
+  if (model === null || id.length <= ID_CHARS) return shortened(id, ID_CHARS);
+  const words = model[1].split("-");
+  return `${words.length === 1 ? words[0] : words.map((word) => word[0]).join("")}-${model[2].slice(0, 8)}`;
+}
 
 export function milliseconds(value) {
   if (value === null) return NOTHING;
