@@ -104,7 +104,7 @@ def _judged(scored: DataFrame) -> float:
 def shape(csv: Path, uniform_from: float) -> dict[str, Any]:
     """What a stream looks like: amounts, hours and the spread of V1..V28 of its legitimate payments."""
     with csv.open() as lines:
-        table = np.array([[float(cell.strip('"')) for cell in line.split(",")] for line in list(lines)[1:]])
+        table = np.array([[float(cell.strip('"\n')) for cell in line.split(",")] for line in list(lines)[1:]])
     legitimate = table[(table[:, 30] == 0) & (table[:, 0] >= uniform_from)]
     amount, fraud_amount = legitimate[:, 29], table[table[:, 30] == 1, 29]
     hours = np.bincount((legitimate[:, 0] // 3600).astype(int), minlength=48)
@@ -138,6 +138,8 @@ def main() -> None:
     parser.add_argument("--speed-rows", type=int, nargs="+", default=[285_000, 2_000_000])
     arguments = parser.parse_args()
     result: dict[str, Any] = {"machine": {"cpu": platform.machine(), "cores": os.cpu_count()}, "precision": []}
+    # Looked at first: a file that cannot be read should be told before the models have taken their minutes.
+    result["real"] = shape(arguments.real, arguments.uniform_from)
     spark = SparkSession.builder.master("local[2]").config("spark.driver.memory", "3g").getOrCreate()
     spark.sparkContext.setLogLevel("ERROR")
     with tempfile.TemporaryDirectory() as folder:
@@ -152,7 +154,6 @@ def main() -> None:
         out = str(Path(folder) / "speed.csv")
         runs = [[sys.executable, "-c", SPEED, str(rows), out] for rows in arguments.speed_rows]
         result["speed"] = [json.loads(subprocess.run(run, check=True, capture_output=True).stdout) for run in runs]
-    result["real"] = shape(arguments.real, arguments.uniform_from)
     RESULT.parent.mkdir(exist_ok=True)
     RESULT.write_text(json.dumps(result, indent=1) + "\n")
     print(json.dumps(result["speed"]))

@@ -27,6 +27,10 @@ FraudstreamError
 
 from __future__ import annotations
 
+from typing import ClassVar
+
+DOCTOR = "`fraudstream doctor` says what this machine lacks"
+
 
 class FraudstreamError(Exception):
     """The root: what went wrong, where, and what the user can do about it.
@@ -38,6 +42,8 @@ class FraudstreamError(Exception):
     """
 
     exit_code = 1
+    may_be_the_machine: ClassVar[bool] = False
+    """Whether the cause may lie with the machine, so that the message should point to the doctor."""
 
     def __init__(self, what: str, *, where: str = "", remedy: str = "") -> None:
         self.what = what
@@ -53,6 +59,8 @@ class FraudstreamError(Exception):
             lines.append(f"  where:  {self.where}")
         if self.remedy:
             lines.append(f"  remedy: {self.remedy}")
+        if self.may_be_the_machine and "fraudstream doctor" not in self.remedy:
+            lines.append(f"  see:    {DOCTOR}")
         return "\n".join(lines)
 
 
@@ -66,6 +74,7 @@ class SetupError(FraudstreamError):
     """Raised when the machine lacks something that fraudstream needs."""
 
     exit_code = 3
+    may_be_the_machine = True
 
 
 class JavaNotFound(SetupError):
@@ -78,6 +87,8 @@ class JarsMissing(SetupError):
 
 class PortInUse(FraudstreamError):
     """Raised when another process listens on the port that was asked for."""
+
+    may_be_the_machine = True
 
 
 class DataError(FraudstreamError):
@@ -123,9 +134,13 @@ class KafkaFailure(FraudstreamError):
 class BrokerUnreachable(KafkaFailure):
     """Raised when nobody answers at the bootstrap servers."""
 
+    may_be_the_machine = True
+
 
 class BrokerFailed(KafkaFailure):
     """Raised when our own broker ended or never became ready."""
+
+    may_be_the_machine = True
 
 
 class TopicMissing(KafkaFailure):
@@ -146,3 +161,5 @@ class StoreError(FraudstreamError):
 
 class ProcessFailed(FraudstreamError):
     """Raised when a process of the demo never became ready, however often it was started."""
+
+    may_be_the_machine = True
