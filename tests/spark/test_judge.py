@@ -48,5 +48,13 @@ def test_the_screen_hides_no_alert_even_when_the_score_equals_the_threshold(spar
 
 
 def test_the_screen_marks_rows_that_need_the_full_verdict(spark: SparkSession, judge: Judge) -> None:
-    frame = spark.createDataFrame([(row(1.0),), (row("x"),), ("{",)], "text string")
-    assert [r.as_expected for r in judge.screen(frame).collect()] == [True, False, False]
+    texts = [row(1.0), row("x"), "{", row(1.0, None), '{"a":1.0,"c.d":0}', row(1.0, None, None), "{}"]
+    frame = spark.createDataFrame([(text,) for text in texts], "text string")
+    assert [r.is_screened for r in judge.screen(frame).collect()] == [True, False, False, True, True, False, False]
+
+
+def test_a_row_that_lacks_a_value_is_suspect_on_its_own_values_and_the_median(
+    spark: SparkSession, judge: Judge
+) -> None:
+    frame = spark.createDataFrame([('{"a":9,"c.d":0}',), ('{"a":-9,"b b":null,"c.d":0}',)], "text string")
+    assert [(r.is_screened, r.suspect) for r in judge.screen(frame).collect()] == [(True, True), (True, False)]

@@ -100,7 +100,9 @@ class Relay:
         for message in batch:
             record = _record(message)
             by_route[ROUTE_OF[record.topic]].append(to_payload(record))
-        return all(self._post(route, items, stop) for route, items in by_route.items())
+        # Events last: who is told that all is scored finds what was found there.
+        last_events = sorted(by_route, key=lambda route: route is Route.EVENTS)
+        return all(self._post(route, by_route[route], stop) for route in last_events)
 
     def _post(self, route: Route, items: Sequence[Mapping[str, Any]], stop: threading.Event) -> bool:
         backoff = FIRST_BACKOFF_SECONDS

@@ -15,8 +15,8 @@ SAMPLE_PROPERTY = "fraudstream.sampled."
 def detect(records: DataFrame, judge: Judge, *, sample_every: int, max_record_bytes: int) -> DataFrame:
     """From records of Kafka's source to records for Kafka's sink, in two stages.
 
-    Every row is parsed once and predicted once; only what is suspect, not as expected or sampled goes on to the
-    full verdict. One stage that does everything for every row was measured at half the rate.
+    Every row is parsed once and predicted once; only what is suspect, not screened or sampled goes on to the full
+    verdict. One stage that does everything for every row was measured at half the rate.
     """
     fits = F.octet_length(Source.VALUE) <= F.lit(max_record_bytes)
     texts = records.select(
@@ -30,8 +30,8 @@ def detect(records: DataFrame, judge: Judge, *, sample_every: int, max_record_by
         F.when(fits, F.col(Source.VALUE).cast("string")).alias(Projected.TEXT),
     ).withColumn(Source.SAMPLED, is_sampled(sample_every))
     screened = judge.screen(texts)
-    remaining = screened.where(F.col(Judged.SUSPECT) | ~F.col(Projected.AS_EXPECTED) | F.col(Source.SAMPLED))
-    return route(judge.verdicts(remaining.drop(Projected.AS_EXPECTED, Judged.SUSPECT)), judge, max_record_bytes)
+    remaining = screened.where(F.col(Judged.SUSPECT) | ~F.col(Projected.IS_SCREENED) | F.col(Source.SAMPLED))
+    return route(judge.verdicts(remaining.drop(Projected.IS_SCREENED, Judged.SUSPECT)), judge, max_record_bytes)
 
 
 def is_sampled(sample_every: int) -> Column:

@@ -29,6 +29,8 @@ _FIXED = {
     "spark.sql.session.timeZone": "UTC",
     # Without it a single broken cell of a row would lose the whole row of numbers.
     "spark.sql.json.enablePartialResults": "true",
+    # A row may name a column twice.
+    "spark.sql.mapKeyDedupPolicy": "LAST_WIN",
     "spark.sql.streaming.metricsEnabled": "false",
     "spark.ui.showConsoleProgress": "false",
     "spark.driver.host": "127.0.0.1",

@@ -14,11 +14,8 @@ from pyspark.sql import functions as F
 from fraudstream.model.projection import (
     FeatureContract,
     Projected,
-    expected_vector,
-    is_as_expected,
-    names_in_stream,
-    parse_numbers,
     project,
+    screened_vector,
 )
 from fraudstream.transactions.wire import Outcome
 
@@ -63,23 +60,14 @@ class Judge:
     classifier: Model
 
     def screen(self, frame: DataFrame) -> DataFrame:
-        """Add `as_expected` and `suspect` to rows with a `text`, at the cost of one parse and one prediction a row.
+        """Add `is_screened` and `suspect` to rows with a `text`, at the cost of one parse and one prediction a row.
 
-        A row that is not as expected is predicted on the medians here, which says nothing: look at both columns.
+        A row that is not screened is predicted on the medians here, which says nothing: look at both columns.
         """
-        names = names_in_stream(self.features, self.aliases)
-        text = F.col(Projected.TEXT)
-        vectors = (
-            frame.withColumn(Projected.PARSED, parse_numbers(text, names))
-            .withColumn(Projected.AS_EXPECTED, is_as_expected(text, names))
-            .withColumn(
-                Projected.FEATURES,
-                expected_vector(F.col(Projected.AS_EXPECTED), self.features, names),
-            )
-        )
+        vectors = screened_vector(frame, self.features, self.missing_limit, aliases=self.aliases)
         predicted = self._screening_classifier().transform(self.scaler.transform(vectors))
         return predicted.withColumn(Judged.SUSPECT, F.col(Judged.PREDICTION) == F.lit(1.0)).drop(
-            Projected.PARSED, Projected.FEATURES, Judged.SCALED, Judged.PREDICTION
+            Projected.FEATURES, Judged.SCALED, Judged.PREDICTION
         )
 
     def verdicts(self, frame: DataFrame) -> DataFrame:
