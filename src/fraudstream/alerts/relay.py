@@ -74,7 +74,7 @@ class Relay:
             if place.offset == OFFSET_INVALID:
                 place.offset = OFFSET_BEGINNING
         self._consumer.assign(places)
-        log.info("relaying", places=[f"{p.topic}[{p.partition}] {p.offset}" for p in places])
+        log.info("relaying", places=[f"{p.topic}[{p.partition}] {_from(p.offset)}" for p in places])
 
     def run(self, stop: threading.Event) -> None:
         """Relay until `stop` is set."""
@@ -137,6 +137,10 @@ class Relay:
             return
         self._uncommitted.clear()
         self._committed_at = time.monotonic()
+
+
+def _from(offset: int) -> str:
+    return "from the beginning" if offset == OFFSET_BEGINNING else str(offset)
 
 
 def post_positions(

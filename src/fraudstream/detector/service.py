@@ -59,6 +59,7 @@ def run_detector(settings: Settings, trigger: str, java: Java, jars: Jars, stop:
             conf={} if settings.spark_master is None else {"spark.jars": ",".join(map(str, jars.connector))},
         )
         events = EventWriter(_producer(settings.bootstrap_servers), lambda: datetime.now(UTC))
+        log.info("starting Spark", bootstrap_servers=settings.bootstrap_servers, partitions=partitions)
         with spark_session(plan) as spark:
             _supervisor(spark, settings, Trigger(trigger), events).run(stop)
         events.flush()
