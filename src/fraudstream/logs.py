@@ -45,5 +45,5 @@ def set_up(level: str = "INFO", stream: TextIO | None = None) -> None:
 
 
 def _is_not_of_py4j(record: logging.LogRecord) -> bool:
-    """False for py4j's own traces, which it sends to the root logger when a JVM ends under it; what failed is raised."""
+    """False for py4j's own traces, sent to the root logger when a JVM ends under it; what failed is raised."""
     return "py4j" not in Path(record.pathname).parts

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from commands import FRAUDS, ROWS, Command, command_line, read_scores
 
+from commands import FRAUDS, ROWS, Command, command_line, read_scores
 from fraudstream.runtime.jars import Jars
 
 

@@ -17,8 +17,8 @@ from typing import Any
 from urllib.error import URLError
 
 import pytest
-from commands import alive, command_line, descendants, read_scores
 
+from commands import alive, command_line, descendants, read_scores
 from fraudstream.runtime.processes import free_port, wait_until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.kafka, pytest.mark.spark]

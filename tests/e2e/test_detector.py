@@ -14,9 +14,9 @@ from shutil import copytree
 from typing import Any
 
 import pytest
-from commands import ROWS, command_line
 from confluent_kafka import Consumer, Message, Producer, TopicPartition
 
+from commands import ROWS, command_line
 from fraudstream.kafka.broker import BrokerPlan, RunningBroker, start_broker
 from fraudstream.model.current import put_in_force, read_current
 from fraudstream.runtime.jars import Jars

@@ -1,4 +1,4 @@
-"""A user's own `dashboard.html`: found in a folder beside the package's templates, checked before anything is served."""
+"""A user's own `dashboard.html`: found in a folder beside the package's templates, and checked before serving."""
 
 from __future__ import annotations
 
