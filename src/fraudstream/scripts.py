@@ -110,8 +110,7 @@ def _run(program: Callable[[], None]) -> None:
     def set_up_and_run() -> None:
         from fraudstream.runtime.submitted import is_submitted
 
-        # As an exit, not as a sudden end: what is half written is taken away on the way out.
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
+        signal.signal(signal.SIGTERM, _exit)
         if is_submitted():
             # What stops the JVM of spark-submit would leave its Python behind.
             die_with_parent(by=signal.SIGTERM)
@@ -119,6 +118,12 @@ def _run(program: Callable[[], None]) -> None:
         program()
 
     run_to_exit(set_up_and_run)
+
+
+def _exit(*_: object) -> None:
+    """End as an exit, not at once: what is half written is taken away first, whatever signals follow."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    sys.exit(TERMINATED)
 
 
 def _command(*arguments: object) -> None:

@@ -26,7 +26,7 @@ def use_templates(app: Flask, folder: Path) -> None:
     validate_templates(folder)
     loaders: list[BaseLoader] = [] if app.jinja_loader is None else [app.jinja_loader]
     app.jinja_loader = ChoiceLoader([*loaders, FileSystemLoader(folder)])
-    app.config["TEMPLATES_AUTO_RELOAD"] = True
+    app.jinja_env.auto_reload = True
 
 
 def validate_templates(folder: Path) -> None:

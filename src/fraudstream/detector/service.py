@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, cast
@@ -113,6 +114,7 @@ def _supervisor(spark: SparkSession, settings: Settings, trigger: Trigger, event
         positions=positions,
         events=events,
         on_ready=lambda: write_ready(settings.ready_file),
+        on_stop=lambda: _hush(spark),
     )
 
 
@@ -145,6 +147,12 @@ def current_file(model: Path) -> Path | None:
 
 def _producer(bootstrap_servers: str) -> Producer:
     return Producer({"bootstrap.servers": bootstrap_servers, "log_level": 0, "acks": "all", "linger.ms": 5})
+
+
+def _hush(spark: SparkSession) -> None:
+    """Have Spark say nothing more: a query that is stopped within a batch fails its tasks, with a trace for each."""
+    with suppress(Py4JError, OSError):
+        spark.sparkContext.setLogLevel("OFF")
 
 
 def _gateway(spark: SparkSession) -> JavaGateway:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import contextlib
 import ctypes
 import errno
@@ -107,7 +108,12 @@ def stop_signals() -> Iterator[threading.Event]:
     Await it with `event.wait(seconds)`, which a signal ends at once. The former dispositions return with the exit.
     """
     stopped = threading.Event()
-    before = {number: signal.signal(number, lambda *_: stopped.set()) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def stop_soon(*_: object) -> None:
+        # In a thread: a second signal, while this thread is setting or awaiting the event, would wait for its own lock.
+        _thread.start_new_thread(stopped.set, ())
+
+    before = {number: signal.signal(number, stop_soon) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield stopped
     finally:

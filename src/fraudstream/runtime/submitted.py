@@ -10,6 +10,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Final
 
+from py4j.java_gateway import JavaGateway
+from py4j.protocol import Py4JError
 from pyspark import SparkConf, SparkContext
 from pyspark.java_gateway import launch_gateway
 from pyspark.sql import SparkSession
@@ -35,6 +37,7 @@ def submitted_session(app: str, master: str, settings: Mapping[str, str]) -> Ite
     """
     # With a gateway in the environment this launches nothing: it connects.
     gateway = launch_gateway()
+    _leave_interrupts_to_python(gateway)
     conf = SparkConf(_jvm=gateway.jvm)
     for key, value in settings.items():
         if key.startswith(_BEARS_ON_RESULTS):
@@ -55,6 +58,13 @@ def submitted_session(app: str, master: str, settings: Mapping[str, str]) -> Ite
         if os.getppid() == parent:
             with suppress(Exception):
                 session.stop()
+
+
+def _leave_interrupts_to_python(gateway: JavaGateway) -> None:
+    """Have the JVM ignore SIGINT, as pyspark's own does: Ctrl-C reaches this process too, which then ends both."""
+    signals = gateway.jvm.sun.misc
+    with suppress(Py4JError):  # a Java without the module jdk.unsupported
+        signals.Signal.handle(signals.Signal("INT"), signals.SignalHandler.SIG_IGN)
 
 
 def with_enough_slots(given: str, needed: str, cores: int) -> str:
