@@ -90,3 +90,7 @@ class Settings(BaseSettings):
                 where=f"flag, {ENVIRONMENT_PREFIX}{name.upper()} or {SETTINGS_FILE}",
                 remedy="correct it or leave it out for the default",
             ) from e
+
+    def with_defaults(self, **defaults: Any) -> Self:
+        """The same, with other defaults for what neither flag, environment nor file has set."""
+        return self.model_copy(update={k: v for k, v in defaults.items() if k not in self.model_fields_set})

@@ -26,6 +26,23 @@ from fraudstream.runtime.processes import (
     write_ready,
 )
 
+SIGNALLED_WHILE_WAITING = """
+import os, signal, sys
+from fraudstream.runtime.processes import stop_signals
+
+def at_each_line(frame, event, argument):
+    if not frame.f_code.co_filename.endswith("threading.py"):
+        return None
+    os.kill(os.getpid(), signal.SIGTERM)
+    return at_each_line
+
+with stop_signals() as stopped:
+    sys.settrace(at_each_line)
+    while not stopped.wait(0.01):
+        pass
+    sys.settrace(None)
+print("ended")
+"""
 SERVICE = """
 import sys, time
 from pathlib import Path
@@ -144,6 +161,13 @@ def test_a_signal_sets_the_event_and_its_former_meaning_returns(number: signal.S
         os.kill(os.getpid(), number)
         assert stopped.wait(5)
     assert signal.getsignal(number) is before
+
+
+def test_signals_at_every_step_of_the_wait_for_them_hold_nothing_up() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", SIGNALLED_WHILE_WAITING], capture_output=True, text=True, check=False, timeout=30
+    )
+    assert done.stdout == "ended\n", done.stderr
 
 
 def test_waiting_ends_when_the_time_is_up() -> None:

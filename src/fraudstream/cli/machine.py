@@ -1,4 +1,4 @@
-"""Commands about the machine: `setup`, `doctor`."""
+"""Commands about the machine and its parts: `setup`, `doctor`, `kafka`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 
 import click
 
-from fraudstream.cli.engines import java_for
+from fraudstream.cli.engines import jars_for, java_for
 from fraudstream.cli.options import setting
 from fraudstream.config import Settings
 
@@ -39,4 +39,23 @@ def doctor(**flags: object) -> None:
         raise click.exceptions.Exit(1)
 
 
-COMMANDS = (setup, doctor)
+# Every argument after the tool's name is the tool's, `--help` too.
+@click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+@click.argument("tool")
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[ARGS]...")
+def kafka(tool: str, arguments: tuple[str, ...]) -> None:
+    """Run one of Kafka's own tools, with its own arguments and exit code.
+
+    TOOL is topics, configs, consumer-groups, console-consumer, console-producer or get-offsets: what Kafka's
+    distribution has as kafka-topics.sh and so on. `fraudstream kafka topics --help` shows the arguments of one.
+    """
+    from fraudstream.kafka.tools import tool_class, tool_command
+
+    program = tool_class(tool)
+    settings = Settings.load()
+    command = tool_command(program, arguments, java_for(settings), jars_for(settings).broker)
+    # In this process's place: terminal, signals and exit code are the tool's own.
+    os.execv(command[0], command)  # noqa: S606 - the program is the Java that was found
+
+
+COMMANDS = (setup, doctor, kafka)

@@ -157,13 +157,19 @@ def relay(**flags: object) -> None:
 @setting("database")
 @setting("model")
 @click.option("--notice", default=None, help="A line shown above all on every page.")
-def dashboard(notice: str | None, **flags: object) -> None:
+@click.option(
+    "--templates",
+    type=click.Path(path_type=Path),
+    default=None,
+    help="A folder with a dashboard.html of your own; it may extend alerts.html.",
+)
+def dashboard(notice: str | None, templates: Path | None, **flags: object) -> None:
     """Serve the live page and the API, until Ctrl-C."""
     from fraudstream.dashboard.in_force import model_in_force
     from fraudstream.dashboard.server import serve
 
     settings = Settings.load(**flags)
-    serve(settings, in_force=model_in_force(settings.model), notice=notice)
+    serve(settings, in_force=model_in_force(settings.model), notice=notice, templates=templates)
 
 
 @click.command()

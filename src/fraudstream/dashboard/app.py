@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Final
 
 import orjson
@@ -19,6 +20,7 @@ from fraudstream.dashboard.parts import EXTENSION, Parts
 from fraudstream.dashboard.security import guard, validate_binding
 from fraudstream.dashboard.stats import ModelInForce, Statistics
 from fraudstream.dashboard.stream import Hub
+from fraudstream.dashboard.templating import use_templates
 from fraudstream.errors import StoreError
 
 MAX_BODY_BYTES: Final = 16 * 1024 * 1024
@@ -34,6 +36,7 @@ def create_app(
     hub: Hub | None = None,
     in_force: Callable[[], ModelInForce | None] = lambda: None,
     notice: str | None = None,
+    templates: Path | None = None,
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> Flask:
     """The WSGI app of the dashboard.
@@ -44,15 +47,18 @@ def create_app(
         hub: The live stream's hub; a new one where none is passed.
         in_force: Tells which model judges now; asked about once a second.
         notice: A sentence for the top of every page, such as that the data are simulated.
+        templates: A folder with a `dashboard.html` of the user's own, which stands in for the page of alerts.
         clock: The time.
 
     Raises:
-        SettingsError: The settings would show payments to a network without a token.
+        SettingsError: The settings would show payments to a network without a token, or the templates cannot be used.
     """
     validate_binding(settings)
     app = Flask("fraudstream.dashboard")
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
+    if templates is not None:
+        use_templates(app, templates)
     # An alert's id may hold slashes, two in a row as well.
     app.url_map.merge_slashes = False
     hub = hub or Hub(store.latest_seq())

@@ -11,6 +11,7 @@ from fraudstream.alerts.store import AlertFilter
 from fraudstream.dashboard import presentation
 from fraudstream.dashboard.parts import parts
 from fraudstream.dashboard.security import COOKIE, SESSION_HOURS, sign_in
+from fraudstream.dashboard.templating import OWN_PAGE, PAGE
 from fraudstream.transactions.wire import Outcome
 
 INITIAL_ROWS: Final = 100
@@ -78,7 +79,7 @@ def _table(outcome: Outcome) -> str:
     found = using.store.alerts(AlertFilter(outcome=outcome), before=latest + 1, limit=INITIAL_ROWS)
     stats = using.statistics.current()
     return render_template(
-        "alerts.html",
+        [OWN_PAGE, PAGE],
         notice=using.notice,
         outcome=outcome.value,
         latest=latest,

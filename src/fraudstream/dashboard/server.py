@@ -9,6 +9,7 @@ import socket
 import sys
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Final
 
 import structlog
@@ -23,6 +24,7 @@ from fraudstream.dashboard.parts import EXTENSION, Parts
 from fraudstream.dashboard.security import validate_binding
 from fraudstream.dashboard.stats import ModelInForce
 from fraudstream.dashboard.stream import Hub
+from fraudstream.dashboard.templating import validate_templates
 from fraudstream.runtime.processes import check_port_free, die_with_parent, write_ready
 
 THREADS: Final = 288
@@ -42,28 +44,40 @@ def serve(
     *,
     in_force: Callable[[], ModelInForce | None] = lambda: None,
     notice: str | None = None,
+    templates: Path | None = None,
 ) -> None:
     """Serve the dashboard until SIGTERM or SIGINT; ends the process as gunicorn does, by SystemExit.
 
     Raises:
-        SettingsError: The settings would show payments to a network without a token.
+        SettingsError: The settings would show payments to a network without a token, or the templates cannot be used.
         PortInUse: Another process listens on the port.
         StoreError: The alert store cannot be opened.
     """
     validate_binding(settings)
-    check_port_free(settings.host, settings.port)
+    if templates is not None:
+        validate_templates(templates)
+    check_port_free(
+        settings.host, settings.port, remedy="stop that process, or choose another port: --port or FRAUDSTREAM_PORT"
+    )
     # Opened and closed here, before any fork: what is wrong with it is told once, and the tables are up to date.
     AlertStore.open(settings.database).close()
-    Arbiter(_Application(settings, in_force, notice)).run()
+    Arbiter(_Application(settings, in_force, notice, templates)).run()
 
 
 class _Application:
     """What gunicorn's arbiter asks of an application; its own base class would read the command line and files."""
 
-    def __init__(self, settings: Settings, in_force: Callable[[], ModelInForce | None], notice: str | None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        in_force: Callable[[], ModelInForce | None],
+        notice: str | None,
+        templates: Path | None,
+    ) -> None:
         self._settings = settings
         self._in_force = in_force
         self._notice = notice
+        self._templates = templates
         self._app: Flask | None = None
         self.cfg = self._configuration()
 
@@ -71,7 +85,9 @@ class _Application:
         """The app, made in the worker: a database connection must not be carried over a fork."""
         if self._app is None:
             store = AlertStore.open(self._settings.database)
-            self._app = create_app(self._settings, store, in_force=self._in_force, notice=self._notice)
+            self._app = create_app(
+                self._settings, store, in_force=self._in_force, notice=self._notice, templates=self._templates
+            )
         return self._app
 
     def reload(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, cast
@@ -19,12 +20,12 @@ from fraudstream.detector.events import EventWriter
 from fraudstream.detector.position import ConsumerLag, committed_positions
 from fraudstream.detector.query import QuerySettings, Trigger, start_query
 from fraudstream.detector.supervisor import Supervisor, own_checkpoint
-from fraudstream.errors import KafkaFailure
+from fraudstream.errors import KafkaFailure, SetupError
 from fraudstream.kafka.topics import ensure_topics
 from fraudstream.kafka.watermarks import Watermarks
 from fraudstream.model.artifact import ModelArtifact, is_artifact
 from fraudstream.model.current import CURRENT_FILE, InForce, read_current, resolve
-from fraudstream.runtime.jars import Jars
+from fraudstream.runtime.jars import CONNECTOR, SCALA, SPARK_VERSION, Jars
 from fraudstream.runtime.java import Java
 from fraudstream.runtime.processes import write_ready
 from fraudstream.runtime.spark import SparkPlan, spark_session
@@ -35,11 +36,21 @@ log = structlog.get_logger(__name__)
 
 LEAST_TASK_SLOTS: Final = 4
 
+_CONNECTOR_CLASS: Final = "org.apache.spark.sql.kafka010.KafkaSourceProvider"
+
 
 def run_detector(settings: Settings, trigger: str, java: Java, jars: Jars, stop: threading.Event) -> None:
     """Detect until `stop` is set.
 
+    Args:
+        settings: The settings.
+        trigger: `realtime` or `micro-batch`.
+        java: What Spark runs on.
+        jars: Spark's Kafka connector; none where `spark-submit` was told of it.
+        stop: Ends it.
+
     Raises:
+        SetupError: Spark has no Kafka connector, or one for another Spark.
         BrokerUnreachable: Nobody answers at the bootstrap servers.
         ModelError: There is no usable model.
         CheckpointInUse: Another detector holds the checkpoint.
@@ -56,11 +67,12 @@ def run_detector(settings: Settings, trigger: str, java: Java, jars: Jars, stop:
             master=settings.spark_master or f"local[{max(LEAST_TASK_SLOTS, partitions + 2)}]",
             memory=settings.driver_memory,
             jars=jars.connector,
-            conf={} if settings.spark_master is None else {"spark.jars": ",".join(map(str, jars.connector))},
+            conf={"spark.jars": ",".join(map(str, jars.connector))} if settings.spark_master and jars.connector else {},
         )
         events = EventWriter(_producer(settings.bootstrap_servers), lambda: datetime.now(UTC))
         log.info("starting Spark", bootstrap_servers=settings.bootstrap_servers, partitions=partitions)
         with spark_session(plan) as spark:
+            require_connector(_gateway(spark))
             _supervisor(spark, settings, Trigger(trigger), events).run(stop)
         events.flush()
 
@@ -103,7 +115,28 @@ def _supervisor(spark: SparkSession, settings: Settings, trigger: Trigger, event
         positions=positions,
         events=events,
         on_ready=lambda: write_ready(settings.ready_file),
+        on_stop=lambda: _hush(spark),
     )
+
+
+def require_connector(gateway: JavaGateway) -> None:
+    """See that this Spark has its own Kafka connector: `spark-submit` takes whatever it is told of, or nothing.
+
+    Raises:
+        SetupError: There is none, or it is made for another Spark or Scala.
+    """
+    fits = f"_{SCALA}-{SPARK_VERSION}.jar"
+    try:
+        loader = gateway.jvm.java.lang.Thread.currentThread().getContextClassLoader()
+        found = loader.loadClass(_CONNECTOR_CLASS).getProtectionDomain().getCodeSource().getLocation().getPath()
+    except Py4JError:
+        found = ""
+    if not found.endswith(fits):
+        raise SetupError(
+            "Spark has no Kafka connector" if not found else f"the Kafka connector is not for Spark {SPARK_VERSION}",
+            where=found or "the class path of Spark's JVM",
+            remedy=f"spark-submit --packages {CONNECTOR.coordinates[0]} ...",
+        )
 
 
 def current_file(model: Path) -> Path | None:
@@ -115,6 +148,12 @@ def current_file(model: Path) -> Path | None:
 
 def _producer(bootstrap_servers: str) -> Producer:
     return Producer({"bootstrap.servers": bootstrap_servers, "log_level": 0, "acks": "all", "linger.ms": 5})
+
+
+def _hush(spark: SparkSession) -> None:
+    """Have Spark say nothing more: a query that is stopped within a batch fails its tasks, with a trace for each."""
+    with suppress(Py4JError, OSError):
+        spark.sparkContext.setLogLevel("OFF")
 
 
 def _gateway(spark: SparkSession) -> JavaGateway:

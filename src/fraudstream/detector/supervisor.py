@@ -53,6 +53,7 @@ class Supervisor:
         positions: How far the running query has read, by partition.
         events: Where starts, failures and changes are told.
         on_ready: Called after each start that stands.
+        on_stop: Called when told to stop, before the query is.
     """
 
     start: Starter
@@ -61,6 +62,7 @@ class Supervisor:
     positions: Callable[[StreamingQuery], dict[int, int]]
     events: EventWriter
     on_ready: Callable[[], None]
+    on_stop: Callable[[], None] = lambda: None
     _failures: int = field(default=0, init=False)
     _refused: InForce | None = field(default=None, init=False)
     _told: str = field(default="", init=False)
@@ -87,6 +89,8 @@ class Supervisor:
             except (PySparkException, QueryEnded) as e:
                 self._failed(e, started, stop)
             finally:
+                if stop.is_set():
+                    self.on_stop()
                 _stop(query)
 
     def _watch(self, query: StreamingQuery, in_force: InForce, stop: threading.Event) -> None:

@@ -61,7 +61,8 @@ def require_broker(bootstrap_servers: str, timeout: float = 5.0) -> ClusterMetad
         raise BrokerUnreachable(
             f"no Kafka answers: {_short(why)}",
             where=bootstrap_servers,
-            remedy="start one with `fraudstream broker`, or name yours with --bootstrap-servers",
+            remedy="start one with `fraudstream broker`, or name yours with --bootstrap-servers "
+            "or FRAUDSTREAM_BOOTSTRAP_SERVERS",
         ) from e
 
 

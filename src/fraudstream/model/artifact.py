@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -96,6 +97,26 @@ def write_artifact(models_dir: Path, manifest: Manifest, save: Callable[[Path, P
                 f"the model cannot be written: {e.strerror}", where=str(target), remedy="check the disk and --models"
             ) from e
     return load_artifact(target)
+
+
+def copy_spark_models(artifact: ModelArtifact, folder: Path) -> None:
+    """Put copies of the scaler and the classifier into `folder`, under their own names, for who loads them with Spark.
+
+    Nothing here reads the copies: what is judged with is the artifact, whose sums are verified.
+
+    Raises:
+        ModelError: They cannot be written.
+    """
+    try:
+        for saved in (artifact.scaler_path, artifact.classifier_path):
+            with tempfile.TemporaryDirectory(dir=folder, prefix=".unfinished-") as unfinished:
+                draft = shutil.copytree(saved, Path(unfinished) / saved.name)
+                shutil.rmtree(folder / saved.name, ignore_errors=True)
+                draft.rename(folder / saved.name)
+    except OSError as e:
+        raise ModelError(
+            f"the models cannot be copied: {e.strerror or e}", where=str(folder), remedy="check the disk and its rights"
+        ) from e
 
 
 def sums(path: Path) -> Mapping[str, str]:

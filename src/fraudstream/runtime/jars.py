@@ -70,8 +70,15 @@ CONNECTOR: Final = JarSet(
 )
 BROKER: Final = JarSet(
     "broker",
-    # The second is the binding that Apache's own distribution of Kafka 4.2 logs through; without it nothing is logged.
-    (f"org.apache.kafka:kafka_{SCALA}:{KAFKA_VERSION}", "org.apache.logging.log4j:log4j-slf4j-impl:2.25.3"),
+    (
+        f"org.apache.kafka:kafka_{SCALA}:{KAFKA_VERSION}",
+        # Kafka's own tools (`kafka-topics` and the like), which `fraudstream kafka` runs.
+        f"org.apache.kafka:kafka-tools:{KAFKA_VERSION}",
+        # What Apache's own distribution of Kafka 4.2 logs through; without it nothing is logged.
+        "org.apache.logging.log4j:log4j-slf4j-impl:2.25.3",
+    ),
+    # Kafka Connect with its web server, which one of the many tools needs and none of ours.
+    ("org.apache.kafka:connect-runtime", "com.fasterxml.jackson.jakarta.rs:jackson-jakarta-rs-json-provider"),
 )
 
 

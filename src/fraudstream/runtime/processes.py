@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import contextlib
 import ctypes
 import errno
@@ -27,8 +28,8 @@ _LISTENING = "0A"
 _LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
 
-def die_with_parent(parent: int | None = None) -> None:
-    """Have the kernel kill this process (SIGKILL) as soon as its parent has ended; does nothing but on Linux.
+def die_with_parent(parent: int | None = None, by: signal.Signals = signal.SIGKILL) -> None:
+    """Have the kernel end this process as soon as its parent has ended; does nothing but on Linux.
 
     Serves as `preexec_fn` and after a fork. The setting outlives an exec, so a Python service that is killed -9 takes
     the JVM it started along. "Parent" is the *thread* that forked: start what is to last from one that lasts.
@@ -36,13 +37,14 @@ def die_with_parent(parent: int | None = None) -> None:
     Args:
         parent: The parent's pid, taken before the fork: a parent that was gone before the kernel could be asked sends
             no signal, and is known only by comparing. Without it, the pid at the call is the one compared with.
+        by: The signal that ends it.
     """
     if _LIBC is None:
         return
     expected = os.getppid() if parent is None else parent
-    _LIBC.prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
+    _LIBC.prctl(_PR_SET_PDEATHSIG, int(by), 0, 0, 0)
     if os.getppid() != expected:
-        os.kill(os.getpid(), signal.SIGKILL)
+        os.kill(os.getpid(), by)
 
 
 def spawn(
@@ -106,7 +108,12 @@ def stop_signals() -> Iterator[threading.Event]:
     Await it with `event.wait(seconds)`, which a signal ends at once. The former dispositions return with the exit.
     """
     stopped = threading.Event()
-    before = {number: signal.signal(number, lambda *_: stopped.set()) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def stop_soon(*_: object) -> None:
+        # In a thread: a second signal, while this thread is setting or awaiting the event, would wait for its own lock.
+        _thread.start_new_thread(stopped.set, ())
+
+    before = {number: signal.signal(number, stop_soon) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield stopped
     finally:

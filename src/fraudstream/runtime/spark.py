@@ -1,4 +1,7 @@
-"""The Spark session, made in one place for training, batch and stream; its JVM dies with the Python process."""
+"""The Spark session, made in one place for training, batch and stream; its JVM dies with the Python process.
+
+Under `spark-submit`, which started this Python from a JVM, the session is on that JVM; see `submitted.py`.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +23,7 @@ from pyspark.sql import SparkSession
 
 from fraudstream.errors import SetupError
 from fraudstream.runtime.processes import die_with_parent
+from fraudstream.runtime.submitted import interrupt_handler_kept, is_submitted, submitted_session
 
 START_TIMEOUT_SECONDS = 90.0
 
@@ -66,7 +70,11 @@ class SparkPlan:
 
 @contextmanager
 def spark_session(plan: SparkPlan) -> Iterator[SparkSession]:
-    """A session for the length of a `with` block; the JVM is stopped at its end."""
+    """A session for the length of a `with` block; the JVM is stopped at its end, but for the one of `spark-submit`."""
+    if is_submitted():
+        with submitted_session(plan.app, plan.master, _FIXED) as session:
+            yield session
+        return
     session, jvm = build_session(plan)
     try:
         yield session
@@ -85,7 +93,8 @@ def build_session(plan: SparkPlan) -> tuple[SparkSession, subprocess.Popen[bytes
         gateway = launch_gateway()
     from pyspark import SparkConf, SparkContext
 
-    context = SparkContext(conf=SparkConf(_jvm=gateway.jvm), gateway=gateway)
+    with interrupt_handler_kept():
+        context = SparkContext(conf=SparkConf(_jvm=gateway.jvm), gateway=gateway)
     context.setLogLevel("WARN")
     return SparkSession(context), jvm
 

@@ -1,0 +1,187 @@
+"""What the four scripts of `fraud_detection_project/` call: the commands, on the files that lie beside the script."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import click
+
+from fraudstream import logs
+from fraudstream.cli.engines import jars_for, java_for
+from fraudstream.cli.entry import cli
+from fraudstream.cli.failures import run_to_exit
+from fraudstream.config import Settings
+from fraudstream.errors import DataNotFound, FraudstreamError, ModelNotFound
+from fraudstream.kafka.progress import progress_path
+from fraudstream.model.artifact import copy_spark_models
+from fraudstream.model.current import CURRENT_FILE, resolve
+from fraudstream.runtime.jars import Jars
+from fraudstream.runtime.processes import LOOPBACK, die_with_parent, stop_signals
+from fraudstream.transactions.csv_source import open_csv
+from fraudstream.transactions.wire import Topic
+
+DATA: Final = "creditcard.csv"
+TEMPLATES: Final = "templates"
+TERMINATED: Final = 128 + signal.SIGTERM
+JVM_END_SECONDS: Final = 10.0
+
+
+def stream_payments(script: str, *, delay: float) -> None:
+    """`kafka_producer.py`: send the rows of the creditcard.csv beside the script, `delay` seconds apart."""
+
+    def run() -> None:
+        folder = _folder(script)
+        data = _data(folder)
+        progress = progress_path(folder, Topic.TRANSACTIONS.value, open_csv(data).fingerprint)
+        _command("produce", "--data", data, "--delay", delay, "--progress-file", progress)
+
+    _run(run)
+
+
+def train_model(script: str) -> None:
+    """`model.py`: train on the creditcard.csv beside the script and leave all models there too."""
+
+    def run() -> None:
+        folder = _folder(script)
+        settings = beside(folder)
+        _command("train", "--data", _data(folder), "--models", settings.models)
+        artifact, _ = resolve(settings.models)
+        copy_spark_models(artifact, folder)
+        click.echo(f"{artifact.scaler_path.name} and {artifact.classifier_path.name} are in {folder}")
+
+    _run(run)
+
+
+def detect_frauds(script: str) -> None:
+    """`spark_consumer.py`: score the topic, and carry what is found to the dashboard's API, in one process."""
+
+    def run() -> None:
+        from fraudstream.detector.service import run_detector
+        from fraudstream.runtime.submitted import is_submitted
+
+        settings = beside(_folder(script))
+        submitted = is_submitted()
+        jars = Jars((), ()) if submitted else jars_for(settings)
+        try:
+            with stop_signals() as stop, _relaying(settings, stop):
+                click.echo(f"frauds go from {settings.bootstrap_servers} to {settings.api}; Ctrl-C ends it", err=True)
+                with _jvm_may_end_first(stop if submitted else None):
+                    run_detector(settings, "realtime", java_for(settings), jars, stop)
+        except ModelNotFound as e:
+            raise ModelNotFound(e.what, where=e.where, remedy="train one first: spark-submit model.py") from e
+
+    _run(run)
+
+
+def serve_dashboard(script: str) -> None:
+    """`dashboard.py`: serve the page and the API; a templates/dashboard.html beside the script is the page."""
+
+    def run() -> None:
+        folder = _folder(script)
+        settings = beside(folder)
+        templates = folder / TEMPLATES
+        _command(
+            "dashboard", "--database", settings.database, "--model", settings.model,
+            *(("--templates", templates) if templates.is_dir() else ()),
+        )  # fmt: skip
+
+    _run(run)
+
+
+def beside(folder: Path) -> Settings:
+    """The settings; what nobody has set lies in the scripts' folder, and the relay posts to the dashboard's port."""
+    settings = Settings.load().with_defaults(
+        models=folder / "models", checkpoint=folder / "checkpoint", database=f"sqlite:///{folder / 'alerts.db'}"
+    )
+    host = LOOPBACK if settings.host in ("0.0.0.0", "::") else settings.host  # noqa: S104 - compared, never bound
+    host = f"[{host}]" if ":" in host else host
+    return settings.with_defaults(model=settings.models / CURRENT_FILE, api=f"http://{host}:{settings.port}")
+
+
+def _run(program: Callable[[], None]) -> None:
+    """Run a script's program to its end, its messages and its exit code as those of the commands."""
+
+    def set_up_and_run() -> None:
+        from fraudstream.runtime.submitted import is_submitted
+
+        signal.signal(signal.SIGTERM, _exit)
+        if is_submitted():
+            # What stops the JVM of spark-submit would leave its Python behind.
+            die_with_parent(by=signal.SIGTERM)
+        logs.set_up(Settings.load().log_level)
+        program()
+
+    run_to_exit(set_up_and_run)
+
+
+def _exit(*_: object) -> None:
+    """End as an exit, not at once: what is half written is taken away first, whatever signals follow."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    sys.exit(TERMINATED)
+
+
+def _command(*arguments: object) -> None:
+    cli.main([str(argument) for argument in arguments], standalone_mode=False)
+
+
+def _folder(script: str) -> Path:
+    return Path(script).absolute().parent
+
+
+def _data(folder: Path) -> Path:
+    data = folder / DATA
+    if not data.exists():
+        raise DataNotFound(
+            f"there is no {DATA} beside the script",
+            where=str(data),
+            remedy=f"put Kaggle's {DATA} there, or make one: fraudstream simulate --rows 60000 --output {data}",
+        )
+    return data
+
+
+@contextmanager
+def _relaying(settings: Settings, stop: threading.Event) -> Iterator[None]:
+    """The relay in a thread beside the body; when either ends, so does the other, by `stop`."""
+    from fraudstream.alerts.service import run_relay
+
+    failures: list[Exception] = []
+
+    def relay() -> None:
+        try:
+            # Ready is who detects; the relay waits for a dashboard for as long as it takes.
+            run_relay(settings.model_copy(update={"ready_file": None}), stop)
+        except Exception as e:  # told by the main thread, in its words
+            failures.append(e)
+        finally:
+            stop.set()
+
+    thread = threading.Thread(target=relay, name="relay")
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+    if failures:
+        raise failures[0]
+
+
+@contextmanager
+def _jvm_may_end_first(stop: threading.Event | None) -> Iterator[None]:
+    """Take a failure of the body for the end that was asked for, where the JVM of `spark-submit` was told to stop.
+
+    It stops its queries before it is gone, and only with its end comes our signal.
+    """
+    try:
+        yield
+    except FraudstreamError:
+        raise
+    except Exception:
+        if stop is None or not stop.wait(JVM_END_SECONDS):
+            raise
