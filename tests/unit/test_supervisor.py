@@ -55,6 +55,8 @@ class World:
         self.ready = threading.Event()
         self.stop = threading.Event()
         self.ready_count = 0
+        self.reading = threading.Event()
+        self.reading.set()
 
     def start(self, artifact: Any, in_force: InForce) -> Any:
         self.started.append(in_force)
@@ -74,6 +76,7 @@ class World:
             start=self.start,
             resolve=self.resolve,
             revision=lambda: self.in_force,
+            is_reading=lambda query: self.reading.is_set(),
             positions=lambda query: {},
             events=self.events,  # type: ignore[arg-type]  # the one method that is used
             on_ready=self.on_ready,
@@ -95,6 +98,31 @@ def test_a_failed_query_is_started_again_and_the_failure_is_told() -> None:
     thread.join()
     assert [in_force.revision for in_force in world.started] == [1, 1]
     assert ("query", "the query failed and is started again from its checkpoint: a task failed") in world.events.told
+
+
+def test_a_query_counts_as_running_once_it_reads() -> None:
+    world = World(Query())
+    world.reading.clear()
+    thread = world.run()
+    assert not world.ready.wait(0.5)
+    assert world.events.told == []
+    world.reading.set()
+    assert world.ready.wait(10)
+    assert ("query", "the query is running") in world.events.told
+    world.stop.set()
+    thread.join()
+
+
+def test_a_query_that_fails_before_it_reads_is_started_again() -> None:
+    world = World(Query(PySparkException("a task failed")), Query())
+    world.reading.clear()
+    thread = world.run()
+    while len(world.started) < 2:
+        world.stop.wait(0.01)
+    world.reading.set()
+    assert world.ready.wait(10)
+    world.stop.set()
+    thread.join()
 
 
 def test_a_query_that_fails_at_each_start_ends_the_detector_with_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,6 +26,10 @@ class ConsumerLag:
         self._interface = jvm.java.lang.Class.forName("javax.management.MBeanServer")
         self._pattern = jvm.javax.management.ObjectName(_BEAN.format(topic=topic))
 
+    def partitions(self) -> int:
+        """How many partitions have a consumer in this JVM."""
+        return len(self._names())
+
     def positions(self, ends: Mapping[int, int]) -> dict[int, int]:
         """The next offset that each partition's consumer will read: the end less the lag that it reports.
 
@@ -36,7 +40,7 @@ class ConsumerLag:
             Positions of the partitions that have a consumer in this JVM; none on a cluster.
         """
         positions: dict[int, int] = {}
-        for name in self._call("queryNames", ("javax.management.ObjectName", self._pattern), _NO_QUERY):
+        for name in self._names():
             try:
                 lag = float(self._call("getAttribute", ("javax.management.ObjectName", name), _TEXT_LAG))
                 partition = int(name.getKeyProperty("partition"))
@@ -45,6 +49,9 @@ class ConsumerLag:
             if partition in ends and lag >= 0:
                 positions[partition] = max(positions.get(partition, 0), ends[partition] - int(lag))
         return positions
+
+    def _names(self) -> list[Any]:
+        return list(self._call("queryNames", ("javax.management.ObjectName", self._pattern), _NO_QUERY))
 
     def _call(self, method: str, *arguments: tuple[str, object]) -> Any:
         """Call a method of the interface MBeanServer: the server's own class is hidden from py4j by its module."""

@@ -107,9 +107,18 @@ def _supervisor(spark: SparkSession, settings: Settings, trigger: Trigger, event
                 known[partition] = max(known.get(partition, 0), at)
         return known
 
+    def is_reading(query: StreamingQuery) -> bool:
+        if not realtime or settings.spark_master is not None:
+            return bool(query.lastProgress) or query.status["isTriggerActive"]
+        try:
+            return consumers.partitions() >= len(watermarks.read())
+        except (KafkaException, KafkaFailure, Py4JError):
+            return False
+
     current = current_file(settings.model)
     return Supervisor(
         start=start,
+        is_reading=is_reading,
         resolve=lambda: resolve(settings.model),
         revision=None if current is None else (lambda: read_current(current)),
         positions=positions,

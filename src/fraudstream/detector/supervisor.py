@@ -24,11 +24,14 @@ from fraudstream.transactions.wire import EventField, EventType, Topic
 log = structlog.get_logger(__name__)
 
 LOOK_SECONDS: Final = 1.0
+READING_LOOK_SECONDS: Final = 0.1
 FIRST_BACKOFF_SECONDS: Final = 0.5
 LONGEST_BACKOFF_SECONDS: Final = 5.0
 STEADY_SECONDS: Final = 30.0
 """A query that ran this long before it failed is not counted among the failures in a row."""
 MOST_FAILURES_IN_A_ROW: Final = 5
+READING_SECONDS: Final = 15.0
+"""How long a started query may take until it is seen to read; past that it counts as running all the same."""
 
 
 class QueryEnded(Exception):
@@ -50,15 +53,17 @@ class Supervisor:
         start: Starts the query with a model.
         resolve: Reads the model in force, with its artifact verified.
         revision: Reads only what is in force, cheaply; None for a model named directly, which never changes.
+        is_reading: Whether a started query has come so far that it reads.
         positions: How far the running query has read, by partition.
         events: Where starts, failures and changes are told.
-        on_ready: Called after each start that stands.
+        on_ready: Called after each start, once the query reads.
         on_stop: Called when told to stop, before the query is.
     """
 
     start: Starter
     resolve: Callable[[], tuple[ModelArtifact, InForce]]
     revision: Callable[[], InForce] | None
+    is_reading: Callable[[StreamingQuery], bool]
     positions: Callable[[StreamingQuery], dict[int, int]]
     events: EventWriter
     on_ready: Callable[[], None]
@@ -82,8 +87,10 @@ class Supervisor:
             except PySparkException as e:
                 self._failed(e, started, stop)
                 continue
-            self._say_started(in_force)
             try:
+                # A payment that was sent before anybody reads would wait for seconds.
+                self._await_reading(query, stop)
+                self._say_started(in_force)
                 self._watch(query, in_force, stop)
                 self._failures = 0
             except (PySparkException, QueryEnded) as e:
@@ -92,6 +99,12 @@ class Supervisor:
                 if stop.is_set():
                     self.on_stop()
                 _stop(query)
+
+    def _await_reading(self, query: StreamingQuery, stop: threading.Event) -> None:
+        deadline = time.monotonic() + READING_SECONDS
+        while query.isActive and not self.is_reading(query) and time.monotonic() < deadline:
+            if stop.wait(READING_LOOK_SECONDS):
+                return
 
     def _watch(self, query: StreamingQuery, in_force: InForce, stop: threading.Event) -> None:
         """Return when the query should be started anew or stopped; raise when it failed."""
