@@ -123,7 +123,7 @@ def changes(drift: Drift) -> list[Change]:
 
 
 def named(columns: Iterable[str]) -> str:
-    """ "column V26", "columns V1, V2 and 7 more"."""
+    """Columns in words, as in: column V26; or: columns V1, V2 and 7 more."""
     names = list(columns)
     shown = ", ".join(names[:NAMES_SHOWN])
     more = f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else ""
