@@ -9,7 +9,7 @@ from importlib.metadata import version
 import click
 
 from fraudstream import logs
-from fraudstream.cli import machine, models, stream
+from fraudstream.cli import machine, models, schema, stream
 from fraudstream.config import Settings
 from fraudstream.errors import FraudstreamError
 
@@ -23,7 +23,7 @@ def cli() -> None:
     logs.set_up(Settings.load().log_level)
 
 
-for command in (*machine.COMMANDS, *models.COMMANDS, *stream.COMMANDS):
+for command in (*machine.COMMANDS, *models.COMMANDS, *schema.COMMANDS, *stream.COMMANDS):
     cli.add_command(command)
 
 

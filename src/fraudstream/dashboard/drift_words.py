@@ -11,7 +11,7 @@ from fraudstream.dashboard.columns import Shares
 from fraudstream.transactions.drift import MEDIAN, Contract, changes, drift_of, named
 
 MOST_SENTENCES: Final = 5
-UNJUDGED: Final = "they are not judged (unscorable), since too much is missing"
+UNJUDGED: Final = "not judged (unscorable): too much is missing"
 
 
 class Sentence(NamedTuple):
@@ -44,7 +44,7 @@ def sentences(shares: Shares, contract: Contract | None) -> list[Sentence]:
         return []
     found = []
     if shares.unscorable > 0:
-        found.append(Sentence(f"{percent(shares.unscorable)} of the last rows could not be judged: {UNJUDGED}", "", ""))
+        found.append(Sentence(f"{percent(shares.unscorable)} of the last rows are {UNJUDGED}", "", ""))
     for since, share, kind, names in _groups(shares, contract):
         many = len(names) > 1
         subject = named(names)

@@ -65,7 +65,7 @@ def schema() -> str:
         latest=latest,
         report=report,
         columns=presentation.columns(report["current"]["columns"]),
-        unscorable=percent(share) if (share := report["current"]["unscorable_share"]) else "none",
+        unscorable=percent(report["current"]["unscorable_share"]),
         timeline=sorted(events, key=lambda event: -event.seq)[:TIMELINE_ROWS],
         short_id=presentation.short_id,
         needs_token=using.settings.ingest_token is not None,

@@ -146,7 +146,7 @@ def _treatment(shares: Shares, name: str, kind: str | None, share: float) -> str
     if share <= 0:
         return READ_AS_NUMBER if kind == "text" else "read as trained"
     if shares.unscorable >= share:
-        return UNJUDGED.removeprefix("they are ")
+        return UNJUDGED
     return f"{MEDIAN} where it is missing" if share < 1 - 1e-9 else MEDIAN
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from fraudstream.errors import AliasRefused
 from fraudstream.model.artifact import MANIFEST_FILE
-from fraudstream.model.current import InForce, change_aliases, changeable_models_dir, read_current
+from fraudstream.model.current import InForce, change_aliases, changeable_models_dir, current_file, read_current
 from fraudstream.model.manifest import Manifest, manifest_from_json
 from fraudstream.transactions.drift import Contract
 
@@ -80,15 +80,17 @@ def remove_alias(model: Path, new: str, *, who: str, why: str, now: datetime) ->
 
 
 def contract_in_force(model: Path) -> Contract:
-    """The contract of what a `current` file names.
+    """The contract of what a model path names, an artifact or a `current` file.
 
     Raises:
-        ModelNamedDirectly: `model` names an artifact.
-        ModelError: What is in force cannot be read.
+        ModelError: It cannot be read.
     """
-    models_dir = changeable_models_dir(model)
-    in_force = read_current(models_dir / "current")
-    return contract_of(_manifest(models_dir / in_force.model_id), in_force)
+    current = current_file(model)
+    if current is None:
+        manifest = _manifest(model)
+        return contract_of(manifest, InForce(manifest.model_id, manifest.threshold))
+    in_force = read_current(current)
+    return contract_of(_manifest(current.parent / in_force.model_id), in_force)
 
 
 def _check(new: str, old: str, in_force: InForce, features: list[str]) -> None:
