@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -112,15 +113,21 @@ def _read(value: bytes | None) -> Any:
     except orjson.JSONDecodeError:
         pass
     try:
-        lenient = json.loads(value.decode(errors="replace"), parse_constant=str, parse_int=_integer)
+        lenient = json.loads(value.decode(errors="replace"), parse_constant=str, parse_int=_integer, parse_float=_finite)
         # Half a surrogate pair cannot be written as UTF-8: it would end the relay at every attempt to post it.
         return orjson.loads(json.dumps(lenient, ensure_ascii=False, allow_nan=False).encode(errors="replace"))
     except (ValueError, RecursionError):
         return None
 
 
-def _integer(digits: str) -> int | float:
-    return int(digits) if len(digits) < _DIGITS_OF_64_BITS else float(digits)
+def _integer(digits: str) -> Any:
+    return int(digits) if len(digits) < _DIGITS_OF_64_BITS else _finite(digits)
+
+
+def _finite(digits: str) -> Any:
+    """The number, or its text where it is beyond a double: JSON cannot carry an infinity."""
+    number = float(digits)
+    return number if math.isfinite(number) else digits
 
 
 def _iso(timestamp_ms: int) -> str:
