@@ -113,7 +113,9 @@ def _read(value: bytes | None) -> Any:
     except orjson.JSONDecodeError:
         pass
     try:
-        lenient = json.loads(value.decode(errors="replace"), parse_constant=str, parse_int=_integer, parse_float=_finite)
+        lenient = json.loads(
+            value.decode(errors="replace"), parse_constant=str, parse_int=_integer, parse_float=_finite
+        )
         # Half a surrogate pair cannot be written as UTF-8: it would end the relay at every attempt to post it.
         return orjson.loads(json.dumps(lenient, ensure_ascii=False, allow_nan=False).encode(errors="replace"))
     except (ValueError, RecursionError):
