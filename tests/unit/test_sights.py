@@ -11,7 +11,8 @@ import pytest
 from columns import TOPIC, row, sample, samples
 from dashboards import Clock, alert
 from fraudstream.alerts.positions import Place
-from fraudstream.alerts.sights import MOST_EVENTS, MOST_SCHEMAS, OffsetGaps
+from fraudstream.alerts.sight import OffsetGaps
+from fraudstream.alerts.sights import MOST_EVENTS, MOST_SCHEMAS
 from fraudstream.alerts.store import AlertStore, Total
 from fraudstream.transactions.schema import schema_id
 

@@ -17,7 +17,8 @@ from fraudstream.alerts import positions, rows, sights, tables
 from fraudstream.alerts.database import WRITE, open_engine
 from fraudstream.alerts.positions import Place, Report
 from fraudstream.alerts.reading import AlertFilter, AlertReader, Row, StoredAlert, Total
-from fraudstream.alerts.sights import Describe, OffsetGaps, Sight
+from fraudstream.alerts.sight import OffsetGaps, Sight, sight_of_alert, sight_of_sample
+from fraudstream.alerts.sights import Describe
 from fraudstream.alerts.validation import CheckedAlert, Unfit, as_readable, check_alert, microseconds
 from fraudstream.errors import StoreError
 from fraudstream.transactions.wire import EventField, EventType
@@ -119,7 +120,7 @@ class AlertStore(AlertReader):
                 sets: dict[tuple[str, ...], int] = {}
                 seen: list[Sight] = []
                 for alert in fit:
-                    if _add_alert(connection, alert, sets, added, now) and (sight := sights.sight_of_alert(alert)):
+                    if _add_alert(connection, alert, sets, added, now) and (sight := sight_of_alert(alert)):
                         seen.append(sight)
                 sights.record(connection, seen, self._gaps, now, describe)
                 positions.record(connection, _furthest(fit))
@@ -220,7 +221,7 @@ def _sift(
 
 def _check_event(raw: object) -> tuple[dict[str, Any], list[Report], Sight | None]:
     event = rows.check_event(raw)
-    return event, positions.reports(event), sights.sight_of_sample(event)
+    return event, positions.reports(event), sight_of_sample(event)
 
 
 def _add_alert(

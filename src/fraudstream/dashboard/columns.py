@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 
 from fraudstream.alerts.positions import Place
 from fraudstream.alerts.reading import StoredSchema
-from fraudstream.alerts.sights import OffsetGaps, Sight, sight_of_sample
+from fraudstream.alerts.sight import OffsetGaps, Sight, sight_of_sample
 from fraudstream.alerts.validation import Unfit, check_object
 from fraudstream.dashboard.suggestions import Candidate, Suggestion, suggest
 from fraudstream.transactions.drift import NUMBER_TYPE, Contract, Drift, drift_of

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
-from fraudstream.alerts.sights import Sight
+from fraudstream.alerts.sight import Sight
 from fraudstream.dashboard.columns import Shares
 from fraudstream.transactions.drift import MEDIAN, Contract, changes, drift_of, named
 

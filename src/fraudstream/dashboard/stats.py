@@ -18,7 +18,7 @@ from prometheus_client.registry import Collector
 
 from fraudstream import metrics
 from fraudstream.alerts.positions import Place, Position, reports
-from fraudstream.alerts.sights import Sight
+from fraudstream.alerts.sight import Sight
 from fraudstream.alerts.store import AlertFilter, AlertStore, StoredAlert, Total
 from fraudstream.alerts.validation import Unfit, check_object, microseconds, number, text
 from fraudstream.dashboard.columns import ColumnWatch

@@ -8,7 +8,7 @@ from typing import Final
 
 import numpy as np
 
-from fraudstream.alerts.sights import Sight
+from fraudstream.alerts.sight import Sight
 
 LEAST_VALUES: Final = 30
 LARGEST_DISTANCE: Final = 0.2
