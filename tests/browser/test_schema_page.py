@@ -38,7 +38,7 @@ def test_the_banner_comes_and_goes_with_the_stream_and_a_rename_is_accepted_on_t
     banner = page.locator("#drift")
     expect(banner).to_be_hidden()
     dashboard.post("/api/events", samples((renamed(n) | {SCRIPT: SCRIPT} for n in range(10, 100)), start=10))
-    expect(banner).to_contain_text("Column V3 is missing since about Jan 2 04:04:15: the training median is used")
+    expect(banner).to_contain_text("Column V3 is missing since about 2 Jan 04:04:15: the training median is used")
     expect(banner).to_contain_text("100 % of the last rows")
     expect(page.locator("#announce-drift")).to_contain_text("Column V3 is missing")
 

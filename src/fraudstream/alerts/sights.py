@@ -1,4 +1,4 @@
-"""Which sets of columns were seen, since when, in how many rows: kept in the store, bounded; one sight is `sight.py`."""
+"""Which sets of columns were seen, since when, in how many rows: kept in the store, bounded; one is `sight.py`."""
 
 from __future__ import annotations
 
