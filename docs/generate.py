@@ -65,7 +65,10 @@ def reference() -> str:
 
 def _command(name: str, command: click.Command) -> list[str]:
     context = click.Context(command, info_name=f"fraudstream {name}", max_content_width=WIDTH, terminal_width=WIDTH)
-    return [f"### fraudstream {name}", "", "```text", command.get_help(context), "```", ""]
+    lines = [f"### fraudstream {name}", "", "```text", command.get_help(context), "```", ""]
+    for inner, each in sorted(command.commands.items()) if isinstance(command, click.Group) else ():
+        lines += _command(f"{name} {inner}", each)
+    return lines
 
 
 def _setting(name: str) -> str:

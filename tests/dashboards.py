@@ -27,8 +27,16 @@ from fraudstream.dashboard.server import serve
 from fraudstream.dashboard.stats import ModelInForce
 
 logs.set_up()
-settings = Settings(database=sys.argv[1], port=int(sys.argv[2]), ready_file=Path(sys.argv[3]))
-serve(settings, in_force=lambda: ModelInForce("m-1", 0.5, 1000), notice="Simulated data")
+if len(sys.argv) > 4:
+    from fraudstream.dashboard.in_force import model_in_force
+
+    model = Path(sys.argv[4])
+    in_force = model_in_force(model)
+else:
+    model = Path("models/current")
+    in_force = lambda: ModelInForce("m-1", 0.5, 1000)
+settings = Settings(database=sys.argv[1], port=int(sys.argv[2]), ready_file=Path(sys.argv[3]), model=model)
+serve(settings, in_force=in_force, notice="Simulated data")
 """
 
 
@@ -80,6 +88,7 @@ class RunningDashboard:
     port: int
     process: Popen[bytes]
     pool: urllib3.PoolManager
+    model: Path | None = None
 
     @property
     def url(self) -> str:
@@ -108,18 +117,20 @@ class RunningDashboard:
     def restart(self) -> None:
         """Stop it, and start it again on the same database and port."""
         self.end()
-        self.process = start(self.directory, self.port)
+        self.process = start(self.directory, self.port, self.model)
 
     def end(self) -> None:
         stop(self.process, grace=5)
 
 
-def start(directory: Path, port: int) -> Popen[bytes]:
+def start(directory: Path, port: int, model: Path | None = None) -> Popen[bytes]:
     """Start the server and wait until it is ready."""
     ready = directory / "ready"
     ready.unlink(missing_ok=True)
     log = directory / "dashboard.log"
-    process = spawn([sys.executable, "-c", SERVE, f"sqlite:///{directory / 'alerts.db'}", str(port), ready], log=log)
+    database = f"sqlite:///{directory / 'alerts.db'}"
+    named = [] if model is None else [str(model)]
+    process = spawn([sys.executable, "-c", SERVE, database, str(port), str(ready), *named], log=log)
     if not wait_until(lambda: ready.exists() or process.poll() is not None, 60) or process.poll() is not None:
         stop(process, grace=1)
         raise AssertionError(log.read_text())
@@ -127,11 +138,11 @@ def start(directory: Path, port: int) -> Popen[bytes]:
 
 
 @contextmanager
-def running_dashboard(directory: Path) -> Iterator[RunningDashboard]:
+def running_dashboard(directory: Path, model: Path | None = None) -> Iterator[RunningDashboard]:
     """A real dashboard on a free port, ended with the test."""
     port = free_port()
     with urllib3.PoolManager(retries=False, timeout=30) as pool:
-        running = RunningDashboard(directory, port, start(directory, port), pool)
+        running = RunningDashboard(directory, port, start(directory, port, model), pool, model)
         try:
             yield running
         finally:

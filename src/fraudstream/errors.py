@@ -14,7 +14,9 @@ FraudstreamError
 │   └── NotANumber             text stands in a column of numbers
 ├── ModelError                 a model artifact cannot be used
 │   ├── ModelNotFound          no artifact, or no `current`, at the path
-│   └── ModelCorrupt           a file's sha256 differs from the manifest's
+│   ├── ModelCorrupt           a file's sha256 differs from the manifest's
+│   ├── ModelNamedDirectly     an artifact was named, beside which nothing can be put in force
+│   └── AliasRefused           an alias does not fit the model in force
 ├── KafkaFailure               Kafka did not do what was asked
 │   ├── BrokerUnreachable      nobody answers at the bootstrap servers
 │   ├── BrokerFailed           our own broker ended or never became ready
@@ -22,6 +24,7 @@ FraudstreamError
 ├── DetectorError              the streaming query cannot run
 │   └── CheckpointInUse        another detector holds the checkpoint
 ├── StoreError                 the alert store cannot be opened or written
+├── DashboardFailed            the dashboard does not answer, or refuses what was asked
 └── ProcessFailed              a process of the demo never became ready
 """
 
@@ -127,6 +130,16 @@ class ModelCorrupt(ModelError):
     """Raised when a file of an artifact is missing or its sha256 differs from the manifest's."""
 
 
+class ModelNamedDirectly(ModelError):
+    """Raised when something should be put in force beside an artifact that was named directly."""
+
+
+class AliasRefused(ModelError):
+    """Raised when an alias does not fit the model in force."""
+
+    exit_code = 2
+
+
 class KafkaFailure(FraudstreamError):
     """Raised when Kafka did not do what was asked."""
 
@@ -157,6 +170,10 @@ class CheckpointInUse(DetectorError):
 
 class StoreError(FraudstreamError):
     """Raised when the alert store cannot be opened or written."""
+
+
+class DashboardFailed(FraudstreamError):
+    """Raised when the dashboard does not answer, or refuses what a command asks of it."""
 
 
 class ProcessFailed(FraudstreamError):

@@ -4,65 +4,26 @@ from __future__ import annotations
 
 import csv
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from dashboards import RunningDashboard, alert, running_dashboard
+from pages import WORST_CONTRAST, live
 
 pytestmark = pytest.mark.browser
 
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-    "--disable-quic",
-]
 SCRIPT = "<img src=x onerror=\"document.title='pwned'\"><script>document.title='pwned'</script>"
 RESTARTED = re.compile("ERR_CONNECTION_REFUSED|ERR_INCOMPLETE_CHUNKED_ENCODING|ERR_CONNECTION_RESET|ERR_EMPTY_RESPONSE")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture
 def dashboard(tmp_path: Path) -> Iterator[RunningDashboard]:
     with running_dashboard(tmp_path) as running:
         yield running
-
-
-@pytest.fixture
-def said() -> list[str]:
-    """What the page wrote to the console as an error, and what it threw."""
-    return []
-
-
-@pytest.fixture
-def page(browser: Browser, said: list[str]) -> Iterator[Page]:
-    context = browser.new_context(timezone_id="Europe/Zurich", locale="en-GB")
-    page = context.new_page()
-    page.set_default_timeout(20_000)
-
-    def note(message: ConsoleMessage) -> None:
-        if message.type in ("error", "warning"):
-            said.append(message.text)
-
-    page.on("console", note)
-    page.on("pageerror", lambda error: said.append(str(error)))
-    yield page
-    context.close()
 
 
 def shown(page: Page) -> list[str]:
@@ -72,10 +33,6 @@ def shown(page: Page) -> list[str]:
 
 def row(page: Page, number: int) -> Any:
     return page.locator(f"tbody[data-id='id-{number}']")
-
-
-def live(page: Page) -> None:
-    expect(page.locator("#connection")).to_have_attribute("data-state", "live", timeout=20_000)
 
 
 def test_a_posted_alert_appears_without_a_reload_and_reads_as_after_one(
@@ -227,30 +184,3 @@ def test_the_page_fits_any_width_and_its_text_stands_out(
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert page.evaluate(WORST_CONTRAST) >= 4.5
     context.close()
-
-
-# The least contrast (WCAG 2.2, 1.4.3) of any visible text against the first opaque ground behind it.
-WORST_CONTRAST = """() => {
-  const channel = (value) => (value <= 0.03928 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4);
-  const rgb = (colour) => {
-    const canvas = document.createElement('canvas').getContext('2d');
-    canvas.fillStyle = colour;
-    canvas.fillRect(0, 0, 1, 1);
-    return [...canvas.getImageData(0, 0, 1, 1).data];
-  };
-  const luminance = ([red, green, blue]) =>
-    0.2126 * channel(red / 255) + 0.7152 * channel(green / 255) + 0.0722 * channel(blue / 255);
-  let worst = 21;
-  for (const element of document.body.querySelectorAll('*')) {
-    const own = [...element.childNodes].some((node) => node.nodeType === 3 && node.textContent.trim());
-    if (!own || !element.checkVisibility({ opacityProperty: true, visibilityProperty: true })) continue;
-    if (element.closest('.visually-hidden, .skip, svg')) continue;
-    const style = getComputedStyle(element);
-    let behind = element;
-    while (behind && rgb(getComputedStyle(behind).backgroundColor)[3] < 255) behind = behind.parentElement;
-    const [light, dark] = [rgb(style.color), rgb(getComputedStyle(behind ?? document.body).backgroundColor)]
-      .map(luminance).sort((one, other) => other - one);
-    worst = Math.min(worst, (light + 0.05) / (dark + 0.05));
-  }
-  return worst;
-}"""

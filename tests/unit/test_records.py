@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 import orjson
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -100,3 +101,39 @@ def test_a_row_nested_beyond_pythons_own_limit_has_a_schema() -> None:
     for _ in range(5000):
         deep = {"x": deep}
     assert len(schema_id(deep)) == 12
+
+
+def sample(text: str | None, **changes: Any) -> dict[str, Any]:
+    event = {"type": "sample", "imputed": ["V3"], "transaction_text": text} | changes
+    return to_payload(record(Topic.EVENTS, orjson.dumps(event)))
+
+
+def test_a_sample_tells_columns_types_and_numbers_and_leaves_the_row_behind() -> None:
+    told = sample('{"a": 1.5, "b": "x", "c": {"d": true}, "e": NaN, "f": 1e999}')
+    assert told["columns"] == {"a": "number", "b": "text", "c.d": "boolean", "e": "text", "f": "text"}
+    assert (told["column_count"], told["values"]) == (5, {"a": 1.5})
+    assert told["schema_id"] == schema_id({"a": 1, "b": "", "c": {"d": False}, "e": "", "f": ""})
+    assert "transaction_text" not in told
+
+
+def test_a_row_as_trained_sends_no_values() -> None:
+    assert "values" not in sample('{"a": 1}', imputed=[])
+
+
+def test_a_row_that_was_too_long_tells_its_names_alone() -> None:
+    told = sample(None, columns=["a", "b"])
+    assert told["columns"] == {"a": "unknown", "b": "unknown"}
+    assert told["schema_id"] != schema_id({"a": 1, "b": 1})
+
+
+def test_nothing_big_is_posted_of_a_sampled_row() -> None:
+    wide = {f"column {i}": i for i in range(5_000)}
+    assert len(orjson.dumps(sample(orjson.dumps(wide).decode()))) < 60_000
+
+
+@pytest.mark.parametrize(
+    "text", [r'{"a\ud800": NaN}', r'{"a\ud800": "\udfff"}', '{"a": NaN, "b": 123456789012345678901234567890}', '{"a":']
+)
+def test_a_row_that_json_cannot_carry_on_does_not_end_the_relay(text: str) -> None:
+    orjson.dumps(sample(text))
+    orjson.dumps(to_payload(record(Topic.ALERTS, alert()[:-1] + b',"transaction":' + text.encode() + b"}")))

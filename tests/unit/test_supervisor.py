@@ -18,6 +18,8 @@ from fraudstream.model.current import InForce
 class Query:
     """A streaming query that is active until it is told to fail."""
 
+    runId = "run-1"
+
     def __init__(self, error: PySparkException | None = None) -> None:
         self.error = error
         self.stopped = False

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 import orjson
-from sqlalchemy import Column, ColumnElement, Engine, func, select, text
+from sqlalchemy import Column, ColumnElement, Engine, Select, func, select, text
 
 from fraudstream.alerts import positions, tables
 from fraudstream.alerts.positions import Place, Position
@@ -26,7 +26,8 @@ class Total:
     DEAD_LETTERS: Final = "dead_letters"
     CONFLICTS: Final = "conflicts"
     REJECTED: Final = "rejected"
-    EVERY: Final = (ALERTS, UNSCORABLE, DEAD_LETTERS, CONFLICTS, REJECTED)
+    SCHEMAS_FORGOTTEN: Final = "schemas_forgotten"
+    EVERY: Final = (ALERTS, UNSCORABLE, DEAD_LETTERS, CONFLICTS, REJECTED, SCHEMAS_FORGOTTEN)
 
 
 class StoredAlert(NamedTuple):
@@ -66,6 +67,34 @@ class AlertFilter:
             (self.source, column.topic, operator.eq),
         ]
         return [compare(column, value) for value, column, compare in narrowing if value is not None]
+
+
+@dataclass(frozen=True, slots=True)
+class StoredSchema:
+    """A set of columns that was seen; times in microseconds, `estimated` rows from samples."""
+
+    schema_id: str
+    columns: dict[str, str]
+    column_count: int
+    first_us: int
+    first_topic: str | None
+    first_partition: int | None
+    first_offset: int | None
+    last_us: int
+    sampled: int
+    estimated: int
+    alerts: int
+    unscorable: int
+
+
+class Refusal(NamedTuple):
+    """An alias that was suggested and refused."""
+
+    new: str
+    old: str
+    at_us: int
+    who: str
+    why: str
 
 
 class Row(NamedTuple):
@@ -187,6 +216,34 @@ class AlertReader:
             return [
                 Row(row.seq, {"kind": row.kind, "reason": row.reason, "payload": row.payload})
                 for row in connection.execute(query)
+            ]
+
+    def schemas(self, *, limit: int = 100) -> list[StoredSchema]:
+        """The sets of columns, the one last met for the first time first."""
+        column = tables.schemas.c
+        return self._schemas(select(tables.schemas).order_by(column.first_us.desc(), column.schema_id).limit(limit))
+
+    def schema(self, schema_id: str) -> StoredSchema | None:
+        """One set of columns by its id."""
+        found = self._schemas(select(tables.schemas).where(tables.schemas.c.schema_id == schema_id))
+        return found[0] if found else None
+
+    def schema_count(self) -> int:
+        """How many sets of columns are kept."""
+        with self._engine.connect() as connection:
+            number: int = connection.execute(select(func.count()).select_from(tables.schemas)).scalar_one()
+            return number
+
+    def refusals(self) -> list[Refusal]:
+        """The aliases that were refused, newest first."""
+        with self._engine.connect() as connection:
+            found = connection.execute(select(tables.refused_aliases).order_by(tables.refused_aliases.c.at_us.desc()))
+            return [Refusal(*row) for row in found]
+
+    def _schemas(self, query: Select[Any]) -> list[StoredSchema]:
+        with self._engine.connect() as connection:
+            return [
+                StoredSchema(row.schema_id, orjson.loads(row.columns), *row[2:]) for row in connection.execute(query)
             ]
 
     def _page(self, conditions: list[ColumnElement[bool]], order: ColumnElement[Any], limit: int) -> list[StoredAlert]:

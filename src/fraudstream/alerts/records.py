@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,8 +13,9 @@ from typing import Any
 
 import orjson
 
+from fraudstream.alerts.samples import describe_columns
 from fraudstream.transactions.schema import schema_id
-from fraudstream.transactions.wire import AlertField, DeadLetterField, EventField, Header, Topic
+from fraudstream.transactions.wire import AlertField, DeadLetterField, EventField, EventType, Header, Topic
 
 
 class Route(StrEnum):
@@ -23,6 +25,8 @@ class Route(StrEnum):
     DEAD_LETTERS = "/api/dead-letters"
     EVENTS = "/api/events"
 
+
+_DIGITS_OF_64_BITS = 19
 
 ROUTE_OF = {
     Topic.ALERTS: Route.ALERTS,
@@ -76,6 +80,9 @@ def _alert(record: Record, alert: dict[str, Any]) -> dict[str, Any]:
 
 
 def _event(record: Record, event: dict[str, Any]) -> dict[str, Any]:
+    if event.get(EventField.TYPE) == EventType.SAMPLE:
+        text = event.pop(EventField.TRANSACTION_TEXT, None)
+        event |= describe_columns(event, _read(text.encode()) if isinstance(text, str) else None)
     return {EventField.EVENT_ID.value: record.place, EventField.AT.value: _iso(record.timestamp_ms), **event}
 
 
@@ -106,9 +113,23 @@ def _read(value: bytes | None) -> Any:
     except orjson.JSONDecodeError:
         pass
     try:
-        return json.loads(value.decode(errors="replace"), parse_constant=str)
+        lenient = json.loads(
+            value.decode(errors="replace"), parse_constant=str, parse_int=_integer, parse_float=_finite
+        )
+        # Half a surrogate pair cannot be written as UTF-8: it would end the relay at every attempt to post it.
+        return orjson.loads(json.dumps(lenient, ensure_ascii=False, allow_nan=False).encode(errors="replace"))
     except (ValueError, RecursionError):
         return None
+
+
+def _integer(digits: str) -> Any:
+    return int(digits) if len(digits) < _DIGITS_OF_64_BITS else _finite(digits)
+
+
+def _finite(digits: str) -> Any:
+    """The number, or its text where it is beyond a double: JSON cannot carry an infinity."""
+    number = float(digits)
+    return number if math.isfinite(number) else digits
 
 
 def _iso(timestamp_ms: int) -> str:

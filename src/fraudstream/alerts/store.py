@@ -10,13 +10,16 @@ from datetime import UTC, datetime
 from typing import Any, Final, Self, TypeVar
 
 from sqlalchemy import Connection, Engine
+from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.exc import DBAPIError
 
-from fraudstream.alerts import positions, rows
+from fraudstream.alerts import positions, rows, sights, tables
 from fraudstream.alerts.database import WRITE, open_engine
 from fraudstream.alerts.positions import Place, Report
 from fraudstream.alerts.reading import AlertFilter, AlertReader, Row, StoredAlert, Total
-from fraudstream.alerts.validation import CheckedAlert, Unfit, as_readable, check_alert
+from fraudstream.alerts.sight import OffsetGaps, Sight, sight_of_alert, sight_of_sample
+from fraudstream.alerts.sights import Describe
+from fraudstream.alerts.validation import CheckedAlert, Unfit, as_readable, check_alert, microseconds
 from fraudstream.errors import StoreError
 from fraudstream.transactions.wire import EventField, EventType
 
@@ -60,6 +63,7 @@ class AlertStore(AlertReader):
         super().__init__(engine)
         self._clock = clock
         self._writing = threading.Lock()
+        self._gaps = OffsetGaps()
 
     @classmethod
     def open(cls, url: str, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> Self:
@@ -88,7 +92,11 @@ class AlertStore(AlertReader):
             pass
 
     def add_alerts(
-        self, posted: Sequence[object], *, on_commit: Callable[[list[StoredAlert]], None] | None = None
+        self,
+        posted: Sequence[object],
+        *,
+        on_commit: Callable[[list[StoredAlert]], None] | None = None,
+        describe: Describe | None = None,
     ) -> Added:
         """Store alerts and unscorable transactions, all in one transaction; what cannot be stored is kept apart.
 
@@ -99,6 +107,7 @@ class AlertStore(AlertReader):
             posted: The alerts as they came.
             on_commit: Called with the new ones once they are committed and before the next writer commits: what it
                 does happens in the order of `seq`.
+            describe: Words the event of a set of columns that was never seen before.
 
         Raises:
             StoreError: The database did not take them; nothing was stored.
@@ -109,29 +118,55 @@ class AlertStore(AlertReader):
                 now = self._clock()
                 fit = _sift(connection, "alert", posted, check_alert, added, now)
                 sets: dict[tuple[str, ...], int] = {}
+                seen: list[Sight] = []
                 for alert in fit:
-                    _add_alert(connection, alert, sets, added, now)
+                    if _add_alert(connection, alert, sets, added, now) and (sight := sight_of_alert(alert)):
+                        seen.append(sight)
+                sights.record(connection, seen, self._gaps, now, describe)
                 positions.record(connection, _furthest(fit))
                 rows.count_alerts(connection, added.stored, added.conflicts)
             if on_commit is not None and added.stored:
                 on_commit(added.stored)
         return added
 
-    def add_events(self, posted: Sequence[object]) -> Added:
+    def add_events(self, posted: Sequence[object], *, describe: Describe | None = None) -> Added:
         """Store events, each once by its `event_id`; samples, progress and positions only move the positions.
+
+        A sample also is the sight of a set of columns; the first sight of one is an event.
+
+        Args:
+            posted: The events as they came.
+            describe: Words the event of a set of columns that was never seen before.
 
         Raises:
             StoreError: The database did not take them; nothing was stored.
         """
         added = Added()
-        with self._writing, self._transaction() as connection:
-            now = self._clock()
-            news: list[Report] = []
-            for event, found in _sift(connection, "event", posted, _check_event, added, now):
-                news.extend(found)
-                added.tally(event[EventField.TYPE] in UNSTORED_EVENTS or rows.insert_event(connection, event, now))
-            positions.record(connection, news)
+        with self._writing:
+            gaps = self._gaps.copy()
+            with self._transaction() as connection:
+                now = self._clock()
+                news: list[Report] = []
+                seen: list[Sight] = []
+                for event, found, sight in _sift(connection, "event", posted, _check_event, added, now):
+                    news.extend(found)
+                    if sight is not None:
+                        seen.append(sight)
+                    added.tally(event[EventField.TYPE] in UNSTORED_EVENTS or rows.insert_event(connection, event, now))
+                sights.record(connection, seen, gaps, now, describe)
+                positions.record(connection, news)
+            self._gaps = gaps
         return added
+
+    def refuse_alias(self, new: str, old: str, *, who: str, why: str) -> None:
+        """Remember that a suggested alias was refused; again is no error.
+
+        Raises:
+            StoreError: The database did not take it.
+        """
+        with self._writing, self._transaction() as connection:
+            row = {"new": new, "old": old, "at_us": microseconds(self._clock()), "who": who, "why": why}
+            connection.execute(insert(tables.refused_aliases).on_conflict_do_nothing(), row)
 
     def add_dead_letters(self, posted: Sequence[object]) -> Added:
         """Store dead letters, each once by `topic/partition/offset`; the payloads of the newest 10,000 are kept.
@@ -184,14 +219,15 @@ def _sift(
     return fit
 
 
-def _check_event(raw: object) -> tuple[dict[str, Any], list[Report]]:
+def _check_event(raw: object) -> tuple[dict[str, Any], list[Report], Sight | None]:
     event = rows.check_event(raw)
-    return event, positions.reports(event)
+    return event, positions.reports(event), sight_of_sample(event)
 
 
 def _add_alert(
     connection: Connection, alert: CheckedAlert, sets: dict[tuple[str, ...], int], added: Added, now: datetime
-) -> None:
+) -> bool:
+    """Insert an alert and tally it; whether it is new."""
     stored = rows.insert_alert(connection, alert, None, sets, now)
     if stored is not None:
         added.accepted += 1
@@ -202,6 +238,7 @@ def _add_alert(
         added.duplicates += 1
     else:
         added.stored.append(stored)
+    return stored is not None
 
 
 def _furthest(fit: list[CheckedAlert]) -> list[Report]:

@@ -107,3 +107,35 @@ totals = Table(
     Column("value", BigInteger, nullable=False),
 )
 """Counts kept in the same transaction as what they count: reading them does not take a scan."""
+
+schemas = Table(
+    "schemas",
+    metadata,
+    Column("schema_id", String(32), primary_key=True),
+    Column("columns", Text, nullable=False),
+    Column("column_count", Integer, nullable=False),
+    Column("first_us", BigInteger, nullable=False),
+    Column("first_topic", Text),
+    Column("first_partition", Integer),
+    Column("first_offset", BigInteger),
+    Column("last_us", BigInteger, nullable=False),
+    Column("sampled", BigInteger, nullable=False),
+    Column("estimated", BigInteger, nullable=False),
+    Column("alerts", BigInteger, nullable=False),
+    Column("unscorable", BigInteger, nullable=False),
+    Index("schemas_by_first_sight", "first_us"),
+    Index("schemas_by_last_sight", "last_us"),
+)
+"""Each set of columns and types that was seen (the newest 2,000), with its first sight; `estimated` rows rest on
+samples, `alerts` and `unscorable` are counts."""
+
+refused_aliases = Table(
+    "refused_aliases",
+    metadata,
+    Column("new", Text, primary_key=True),
+    Column("old", Text, primary_key=True),
+    Column("at_us", BigInteger, nullable=False),
+    Column("who", Text, nullable=False),
+    Column("why", Text, nullable=False),
+)
+"""Suggested aliases that a person refused: they are not suggested again."""

@@ -42,7 +42,9 @@ def post_alerts() -> Response:
         using.statistics.committed(alerts)
         using.hub.publish(alerts)
 
-    return _receive(using, lambda posted: using.store.add_alerts(posted, on_commit=publish))
+    return _receive(
+        using, lambda posted: using.store.add_alerts(posted, on_commit=publish, describe=using.statistics.describe)
+    )
 
 
 @blueprint.post("/api/events")
@@ -51,7 +53,7 @@ def post_events() -> Response:
     using = parts()
 
     def add(posted: list[object]) -> Added:
-        added = using.store.add_events(posted)
+        added = using.store.add_events(posted, describe=using.statistics.describe)
         using.statistics.observe_events(posted)
         return added
 

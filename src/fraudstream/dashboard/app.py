@@ -15,7 +15,7 @@ from werkzeug.exceptions import HTTPException
 
 from fraudstream.alerts.store import AlertStore
 from fraudstream.config import Settings
-from fraudstream.dashboard import api, pages
+from fraudstream.dashboard import api, pages, schema_api
 from fraudstream.dashboard.parts import EXTENSION, Parts
 from fraudstream.dashboard.security import guard, validate_binding
 from fraudstream.dashboard.stats import ModelInForce, Statistics
@@ -66,6 +66,7 @@ def create_app(
     app.extensions[EXTENSION] = Parts(settings, store, hub, statistics, clock, notice)
     guard(app, settings, clock)
     app.register_blueprint(api.blueprint)
+    app.register_blueprint(schema_api.blueprint)
     app.register_blueprint(pages.blueprint)
     _answer_errors(app)
     return app

@@ -7,9 +7,10 @@ from pathlib import Path
 
 from fraudstream.dashboard.stats import ModelInForce
 from fraudstream.errors import ModelError
-from fraudstream.model.artifact import MANIFEST_FILE, is_artifact
-from fraudstream.model.current import CURRENT_FILE, read_current
-from fraudstream.model.manifest import Manifest, manifest_from_json
+from fraudstream.model.aliases import contract_of, read_manifest
+from fraudstream.model.artifact import is_artifact
+from fraudstream.model.current import CURRENT_FILE, InForce, read_current
+from fraudstream.model.manifest import Manifest
 
 
 def model_in_force(path: Path) -> Callable[[], ModelInForce | None]:
@@ -22,22 +23,26 @@ def model_in_force(path: Path) -> Callable[[], ModelInForce | None]:
     def manifest_of(artifact: Path) -> Manifest:
         if artifact not in manifests:
             manifests.clear()
-            file = artifact / MANIFEST_FILE
-            manifests[artifact] = manifest_from_json(file.read_bytes(), file)
+            manifests[artifact] = read_manifest(artifact)
         return manifests[artifact]
 
     def read() -> ModelInForce | None:
         try:
             if is_artifact(path):
                 manifest = manifest_of(path)
-                threshold = manifest.threshold
+                in_force = InForce(manifest.model_id, manifest.threshold)
             else:
                 current = path / CURRENT_FILE if path.is_dir() else path
                 in_force = read_current(current)
                 manifest = manifest_of(current.parent / in_force.model_id)
-                threshold = in_force.threshold
         except (ModelError, OSError):
             return None
-        return ModelInForce(manifest.model_id, threshold, manifest.unseen_from_row, manifest.training_data.fingerprint)
+        return ModelInForce(
+            manifest.model_id,
+            in_force.threshold,
+            manifest.unseen_from_row,
+            manifest.training_data.fingerprint,
+            contract_of(manifest, in_force),
+        )
 
     return read

@@ -9,13 +9,18 @@ from werkzeug.wrappers import Response as BaseResponse
 
 from fraudstream.alerts.store import AlertFilter
 from fraudstream.dashboard import presentation
+from fraudstream.dashboard.drift_words import percent
 from fraudstream.dashboard.parts import parts
+from fraudstream.dashboard.schema_api import schema_report
 from fraudstream.dashboard.security import COOKIE, SESSION_HOURS, sign_in
 from fraudstream.dashboard.templating import OWN_PAGE, PAGE
-from fraudstream.transactions.wire import Outcome
+from fraudstream.transactions.wire import EventType, Outcome
 
 INITIAL_ROWS: Final = 100
 ACTIVITY_ROWS: Final = 50
+TIMELINE_ROWS: Final = 50
+TIMELINE: Final = (EventType.SCHEMA.value, EventType.MODEL.value)
+"""The events of the page Schema: those of the columns, and those of what is in force."""
 
 blueprint = Blueprint("pages", __name__)
 
@@ -44,6 +49,27 @@ def activity() -> str:
         dead_letters=using.store.dead_letters(limit=ACTIVITY_ROWS),
         rejected=using.store.rejected(limit=ACTIVITY_ROWS),
         preview=presentation.payload_preview,
+    )
+
+
+@blueprint.get("/schema")
+def schema() -> str:
+    """The stream's columns against the model's contract, and what changed."""
+    using = parts()
+    # Before the rest, so that the page's stream begins no later than what the page shows.
+    latest = using.store.latest_seq()
+    report = schema_report(using)
+    events = [event for kind in TIMELINE for event in using.store.events(kind=kind, limit=TIMELINE_ROWS)]
+    return render_template(
+        "schema.html",
+        notice=using.notice,
+        latest=latest,
+        report=report,
+        columns=presentation.columns(report["current"]["columns"]),
+        unscorable=percent(report["current"]["unscorable_share"]),
+        timeline=sorted(events, key=lambda event: -event.seq)[:TIMELINE_ROWS],
+        short_id=presentation.short_id,
+        needs_token=using.settings.ingest_token is not None,
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
@@ -157,6 +157,12 @@ def tiles(stats: Mapping[str, Any]) -> list[Tile]:
     ]
 
 
+def columns(table: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The columns of the page Schema, those that differ from training first, else in their order."""
+    marked = [dict(column) | {"differs": _differs(column)} for column in table]
+    return sorted(marked, key=lambda column: not column["differs"])
+
+
 def short_id(identifier: str) -> str:
     """A long id in 14 characters; a model's as the initials of its algorithm and the beginning of its digits."""
     found = _MODEL_ID.fullmatch(identifier)
@@ -177,6 +183,12 @@ def payload_preview(letter: Mapping[str, Any]) -> str:
     except (binascii.Error, ValueError):
         return "not base64"
     return _shortened(raw[: PREVIEW_CHARS * 4].decode("utf-8", "backslashreplace"), PREVIEW_CHARS) or "empty"
+
+
+def _differs(column: Mapping[str, Any]) -> bool:
+    is_new = column["expected"] is None
+    is_retyped = column["expected"] == "number" and column["came"] not in (None, "number", "unknown")
+    return bool(is_new or is_retyped or column["imputed_share"] or column["alias"])
 
 
 def _amount(transaction: Mapping[str, Any]) -> str:

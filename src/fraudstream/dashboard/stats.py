@@ -18,10 +18,15 @@ from prometheus_client.registry import Collector
 
 from fraudstream import metrics
 from fraudstream.alerts.positions import Place, Position, reports
+from fraudstream.alerts.sight import Sight
 from fraudstream.alerts.store import AlertFilter, AlertStore, StoredAlert, Total
 from fraudstream.alerts.validation import Unfit, check_object, microseconds, number, text
+from fraudstream.dashboard.columns import ColumnWatch
+from fraudstream.dashboard.drift_words import first_sight
+from fraudstream.dashboard.schema_report import summary
 from fraudstream.dashboard.stream import Hub, Published
 from fraudstream.errors import FraudstreamError
+from fraudstream.transactions.drift import Contract
 from fraudstream.transactions.wire import AlertField, EventField, EventType
 
 log = structlog.get_logger(__name__)
@@ -39,6 +44,7 @@ class ModelInForce(NamedTuple):
     threshold: float | None
     unseen_from_row: int | None = None
     data_fingerprint: str | None = None
+    contract: Contract | None = None
 
 
 class Statistics:
@@ -65,6 +71,7 @@ class Statistics:
         self._judged_by: tuple[str | None, float | None] | None = None
         self._posted_at: datetime | None = None
         self._cached: tuple[datetime, bytes] | None = None
+        self.columns = ColumnWatch(store.schema)
         self._histogram = Histogram(
             *metrics.ALERT_LATENCY, ["to"], buckets=metrics.LATENCY_BUCKETS, registry=self.registry
         )
@@ -88,6 +95,8 @@ class Statistics:
 
     def observe_events(self, events: Iterable[object]) -> None:
         """Take from posted events what lives in memory only; malformed ones are the store's to reject."""
+        events = list(events)
+        self.columns.observe(events, self.contract())
         for event in events:
             with contextlib.suppress(Unfit):
                 checked = check_object(event, "an event")
@@ -95,6 +104,15 @@ class Statistics:
                     self._judged_by = text(checked, EventField.MODEL_ID), number(checked, EventField.THRESHOLD)
                 elif checked.get(EventField.TYPE) == EventType.POSITION:
                     self._observe_end(checked)
+
+    def contract(self) -> Contract | None:
+        """What the model in force expects of a row; None where it cannot be read."""
+        in_force = self._read_in_force()
+        return in_force.contract if in_force is not None else None
+
+    def describe(self, sight: Sight) -> dict[str, Any]:
+        """What the event of a set of columns that was never seen before says."""
+        return first_sight(sight, self.contract())
 
     def current(self) -> dict[str, Any]:
         """The counters now; figures that rest on samples are named in `sampled`."""
@@ -121,7 +139,8 @@ class Statistics:
             "unseen_from_row": in_force.unseen_from_row if in_force else None,
             "data_fingerprint": in_force.data_fingerprint if in_force else None,
             "viewers": self._hub.viewers,
-            "sampled": ["scored", "lag"],
+            "columns": summary(self._store, self.columns, in_force.contract if in_force else None),
+            "sampled": ["scored", "lag", "columns"],
         }
 
     def current_json(self) -> bytes:
@@ -173,12 +192,7 @@ class Statistics:
         return _percentile(values, 0.50), _percentile(values, 0.99), "page" if watched else "store"
 
     def _model(self) -> tuple[str | None, float | None, ModelInForce | None]:
-        try:
-            in_force = self._in_force()
-        except FraudstreamError as e:
-            # What was judged is to be seen all the same.
-            log.warning("what is in force cannot be read", reason=e.what, where=e.where)
-            in_force = None
+        in_force = self._read_in_force()
         if in_force is not None:
             return in_force.model_id, in_force.threshold, in_force
         if self._judged_by is not None:
@@ -186,6 +200,14 @@ class Statistics:
         newest = self._store.alerts(AlertFilter(outcome=None), limit=1)
         alert = newest[0].document() if newest else {}
         return alert.get(AlertField.MODEL_ID), alert.get(AlertField.THRESHOLD), None
+
+    def _read_in_force(self) -> ModelInForce | None:
+        try:
+            return self._in_force()
+        except FraudstreamError as e:
+            # What was judged is to be seen all the same.
+            log.warning("what is in force cannot be read", reason=e.what, where=e.where)
+            return None
 
 
 def _percentile(values: Sequence[float], share: float) -> float:

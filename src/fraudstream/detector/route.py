@@ -18,6 +18,9 @@ LONGEST_EVENT_ID = 200
 LONGEST_KEY = 65_536
 """A key is cut at this length in what leaves, so that it cannot make a record too large for the sink."""
 
+LONGEST_SAMPLED_TEXT = 16_384
+"""A sample carries its row up to this length in bytes, else the names of its columns alone."""
+
 TIME_FORMAT = "yyyy-MM-dd'T'HH:mm:ss.SSSXXX"
 
 _HEADERS = T.ArrayType(
@@ -154,6 +157,10 @@ def _unscorable_reason(judge: Judge) -> Column:
 
 
 def _sample_json(judge: Judge) -> Column:
+    """A sample, with the row's own text: its columns, their types and `schema_id` are worked out by the relay."""
+    text = F.col(Projected.TEXT)
+    is_short = F.octet_length(text) <= LONGEST_SAMPLED_TEXT
+    is_transaction = F.col(Judged.OUTCOME) != Outcome.DEAD_LETTER.value
     return F.to_json(
         F.struct(
             F.lit(EventType.SAMPLE.value).alias(EventField.TYPE),
@@ -163,7 +170,9 @@ def _sample_json(judge: Judge) -> Column:
             time_text(F.col(Source.TIMESTAMP)).alias(EventField.PRODUCED_AT),
             F.col(Judged.SCORE).alias(EventField.SCORE),
             F.col(Judged.OUTCOME).alias(EventField.OUTCOME),
-            F.json_object_keys(Projected.TEXT).alias(EventField.COLUMNS),
+            F.when(is_transaction, F.col(Projected.IMPUTED)).alias(EventField.IMPUTED),
+            F.when(is_transaction & is_short, text).alias(EventField.TRANSACTION_TEXT),
+            F.when(is_transaction & ~is_short, F.json_object_keys(text)).alias(EventField.COLUMNS),
             F.lit(judge.model_id).alias(EventField.MODEL_ID),
             F.lit(judge.revision).alias(EventField.REVISION),
             F.lit(judge.threshold).alias(EventField.THRESHOLD),

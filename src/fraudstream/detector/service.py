@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from contextlib import suppress
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Final, cast
 
 import structlog
@@ -23,8 +22,8 @@ from fraudstream.detector.supervisor import Supervisor, own_checkpoint
 from fraudstream.errors import KafkaFailure, SetupError
 from fraudstream.kafka.topics import ensure_topics
 from fraudstream.kafka.watermarks import Watermarks
-from fraudstream.model.artifact import ModelArtifact, is_artifact
-from fraudstream.model.current import CURRENT_FILE, InForce, read_current, resolve
+from fraudstream.model.artifact import ModelArtifact
+from fraudstream.model.current import InForce, current_file, read_current, resolve
 from fraudstream.runtime.jars import CONNECTOR, SCALA, SPARK_VERSION, Jars
 from fraudstream.runtime.java import Java
 from fraudstream.runtime.processes import write_ready
@@ -146,13 +145,6 @@ def require_connector(gateway: JavaGateway) -> None:
             where=found or "the class path of Spark's JVM",
             remedy=f"spark-submit --packages {CONNECTOR.coordinates[0]} ...",
         )
-
-
-def current_file(model: Path) -> Path | None:
-    """The `current` file that a model path names; None where it names an artifact, which never changes."""
-    if is_artifact(model):
-        return None
-    return model / CURRENT_FILE if model.is_dir() else model
 
 
 def _producer(bootstrap_servers: str) -> Producer:

@@ -90,7 +90,7 @@ class Supervisor:
             try:
                 # A payment that was sent before anybody reads would wait for seconds.
                 self._await_reading(query, stop)
-                self._say_started(in_force)
+                self._say_started(query, in_force)
                 self._watch(query, in_force, stop)
                 self._failures = 0
             except (PySparkException, QueryEnded) as e:
@@ -146,7 +146,7 @@ class Supervisor:
         self._refused = None
         self.events.write(
             EventType.MODEL,
-            f"revision {now.revision}: {now.model_id}, threshold {now.threshold}",
+            f"revision {now.revision}: {now.model_id}, threshold {now.threshold}{_aliases(now)}",
             **{EventField.MODEL_ID: now.model_id, EventField.REVISION: now.revision},
         )
         return True
@@ -157,7 +157,7 @@ class Supervisor:
         self._told = error.message
         self.events.write(EventType.MODEL, f"what is in force cannot be used, the former model stays: {error.what}")
 
-    def _say_started(self, in_force: InForce) -> None:
+    def _say_started(self, query: StreamingQuery, in_force: InForce) -> None:
         self.events.write(
             EventType.QUERY,
             "the query is running",
@@ -165,6 +165,7 @@ class Supervisor:
                 EventField.MODEL_ID: in_force.model_id,
                 EventField.REVISION: in_force.revision,
                 EventField.THRESHOLD: in_force.threshold,
+                EventField.RUN_ID: str(query.runId),
             },
         )
         self.on_ready()
@@ -181,6 +182,11 @@ class Supervisor:
                 remedy="run `fraudstream doctor`; check Kafka and the checkpoint, then start the detector again",
             ) from error
         stop.wait(min(FIRST_BACKOFF_SECONDS * 2 ** (self._failures - 1), LONGEST_BACKOFF_SECONDS))
+
+
+def _aliases(in_force: InForce) -> str:
+    pairs = [f"{new} is read as {old}" for new, old in in_force.aliases.items()]
+    return f", {', '.join(pairs)}" if pairs else ""
 
 
 def _stop(query: StreamingQuery) -> None:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
 from pydantic import TypeAdapter, ValidationError
 
-from fraudstream.errors import ModelCorrupt, ModelError, ModelNotFound, SettingsError
+from fraudstream.errors import ModelCorrupt, ModelError, ModelNamedDirectly, ModelNotFound, SettingsError
 from fraudstream.model.artifact import TRAIN_REMEDY, ModelArtifact, is_artifact, load_artifact
 from fraudstream.runtime.files import exclusive_lock, replace_json
 
@@ -96,14 +96,78 @@ def put_in_force(
         raise SettingsError(f"the threshold {threshold!r} is not between 0 and 1", remedy="give a score from 0 to 1")
     if not is_artifact(models_dir / model_id):
         raise ModelNotFound("there is no such model", where=str(models_dir / model_id), remedy=TRAIN_REMEDY)
+
+    def next_in_force(before: InForce | None) -> InForce:
+        kept = before.aliases if before else {}
+        return InForce(model_id, threshold, dict(kept if aliases is None else aliases))
+
+    return _replace(models_dir, next_in_force, who=who, why=why, now=now)
+
+
+def change_aliases(
+    models_dir: Path,
+    change: Callable[[InForce], Mapping[str, str]],
+    *,
+    who: str,
+    why: str,
+    now: datetime,
+) -> InForce:
+    """Put the same model in force with other aliases: the next revision, read and written under one lock.
+
+    Args:
+        models_dir: Directory of the artifacts.
+        change: From what is in force to the aliases from now on; may raise, and then nothing changes.
+        who: Who changes them.
+        why: Why.
+        now: The time, with its zone.
+
+    Raises:
+        ModelNotFound: No model is in force.
+        ModelCorrupt: The `current` that is there cannot be read.
+        ModelError: The file cannot be written.
+    """
+
+    def next_in_force(before: InForce | None) -> InForce:
+        if before is None:
+            raise ModelNotFound("no model is in force", where=str(models_dir / CURRENT_FILE), remedy=TRAIN_REMEDY)
+        return replace(before, aliases=dict(change(before)))
+
+    return _replace(models_dir, next_in_force, who=who, why=why, now=now)
+
+
+def current_file(model: Path) -> Path | None:
+    """The `current` file that a model path names; None where it names an artifact, which never changes."""
+    if is_artifact(model):
+        return None
+    return model / CURRENT_FILE if model.is_dir() else model
+
+
+def changeable_models_dir(model: Path) -> Path:
+    """The directory of the models whose `current` a model path names.
+
+    Raises:
+        ModelNamedDirectly: It names an artifact, or a file of another name.
+    """
+    current = current_file(model)
+    if current is None or current.name != CURRENT_FILE:
+        raise ModelNamedDirectly(
+            "the model was named directly: what is in force beside it cannot be changed",
+            where=str(model),
+            remedy="name the file `current` of a models directory: --model models/current",
+        )
+    return current.parent
+
+
+def _replace(
+    models_dir: Path, make: Callable[[InForce | None], InForce], *, who: str, why: str, now: datetime
+) -> InForce:
+    """Make the next revision of what is in force under the lock, stamped with who, when and why."""
     path = models_dir / CURRENT_FILE
     try:
         with exclusive_lock(models_dir / _LOCK_FILE):
             before = read_current(path) if path.exists() else None
-            in_force = InForce(
-                model_id=model_id,
-                threshold=threshold,
-                aliases=dict(aliases if aliases is not None else before.aliases if before else {}),
+            in_force = replace(
+                make(before),
                 revision=before.revision + 1 if before else 1,
                 who=who,
                 when=now.astimezone(UTC).isoformat(timespec="milliseconds"),

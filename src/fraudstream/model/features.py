@@ -61,7 +61,16 @@ def choose_features(profile: CsvProfile, is_train: NDArray[np.bool_]) -> Feature
         if _separates(values, is_fraud):
             warnings.append(f"column {column.name!r} alone tells every fraud from every legitimate row: does it leak?")
         features.append(
-            Feature(column.name, FeatureType.NUMBER, found.median, found.minimum, found.maximum, found.p01, found.p99)
+            Feature(
+                column.name,
+                FeatureType.NUMBER,
+                found.median,
+                found.minimum,
+                found.maximum,
+                found.p01,
+                found.p99,
+                found.quantiles,
+            )
         )
     if not features:
         raise DataError(

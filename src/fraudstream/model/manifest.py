@@ -37,6 +37,7 @@ class Feature:
         maximum: Greatest training value.
         p01: First percentile of the training values.
         p99: Ninety-ninth percentile of the training values.
+        quantiles: 21 training quantiles, from 0 to 100 % in steps of 5 %; what a renamed column is known by again.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Feature:
     maximum: float
     p01: float
     p99: float
+    quantiles: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)

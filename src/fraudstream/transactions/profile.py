@@ -18,6 +18,9 @@ from fraudstream.transactions.label import Label, LabelReader, find_label
 from fraudstream.transactions.numbers import parse_number, says_nothing
 from fraudstream.transactions.times import TimeOrder, find_time, may_be_time, seconds_of_dates
 
+QUANTILE_SHARES: Final = tuple(step / 20 for step in range(21))
+"""The shares at which a column's distribution is kept: 0 to 100 % in steps of 5 %."""
+
 _BLOCK_ROWS: Final = 8192
 _SHOWN: Final = 40
 _NUMBERS_ONLY: Final = frozenset({int, float})
@@ -60,6 +63,7 @@ class Statistics:
     maximum: float
     p01: float
     p99: float
+    quantiles: tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -129,12 +133,13 @@ def profile(source: CsvSource, label: str | None = None) -> CsvProfile:
 
 
 def statistics(values: NDArray[np.float64]) -> Statistics | None:
-    """Median, range and percentiles of the values that are not missing; None where all are."""
+    """Median, range, percentiles and 21 quantiles of the values that are not missing; None where all are."""
     present = values[~np.isnan(values)]
     if not len(present):
         return None
     p01, median, p99 = (float(value) for value in np.quantile(present, (0.01, 0.5, 0.99)))
-    return Statistics(median, float(present.min()), float(present.max()), p01, p99)
+    quantiles = tuple(float(value) for value in np.quantile(present, QUANTILE_SHARES))
+    return Statistics(median, float(present.min()), float(present.max()), p01, p99, quantiles)
 
 
 class _ColumnReader:

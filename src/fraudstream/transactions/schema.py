@@ -1,4 +1,4 @@
-"""The schema of one transaction as it came: its columns and types, and the id of that set; drift is told elsewhere."""
+"""The schema of one transaction as it came: its columns and types, and the id of that set; `drift.py` judges it."""
 
 from __future__ import annotations
 
@@ -18,6 +18,15 @@ _NAMES: Final[dict[type, str]] = {
     dict: "object",
 }
 
+UNKNOWN: Final = "unknown"
+"""The type of a column of which only the name is known."""
+
+LARGEST_LISTING: Final = 32_768
+"""A list of columns that is kept or sent is cut at about so many bytes: thousands of sets of them are kept."""
+
+_LONGEST_NAME: Final = 200
+_BYTES_BESIDE_NAME: Final = 16
+
 
 def columns_of(transaction: Mapping[str, Any]) -> dict[str, str]:
     """Each column's type by name; columns of a nested object have dotted names."""
@@ -26,8 +35,25 @@ def columns_of(transaction: Mapping[str, Any]) -> dict[str, str]:
 
 def schema_id(transaction: Mapping[str, Any]) -> str:
     """Twelve hexadecimal digits that depend on the names and types of the columns, not on their order."""
-    names = orjson.dumps(sorted(columns_of(transaction).items()))
-    return hashlib.blake2b(names, digest_size=6).hexdigest()
+    return id_of(columns_of(transaction))
+
+
+def id_of(columns: Mapping[str, str]) -> str:
+    """The `schema_id` of columns whose types are known already."""
+    return hashlib.blake2b(orjson.dumps(sorted(columns.items())), digest_size=6).hexdigest()
+
+
+def listed(columns: Mapping[str, str]) -> dict[str, str]:
+    """The columns as far as they are kept and sent, by name: all of them but in rows of a thousand columns and more."""
+    kept: dict[str, str] = {}
+    size = 0
+    for name, kind in sorted(columns.items()):
+        short = name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…"
+        size += len(short.encode()) + _BYTES_BESIDE_NAME
+        if size > LARGEST_LISTING:
+            break
+        kept[short] = kind
+    return kept
 
 
 def _flattened(transaction: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -95,13 +95,14 @@ class DeadLetterField(StrEnum):
 
 
 class EventType(StrEnum):
-    """The kinds of record on `detector_events`, plus `position`, which the relay adds itself."""
+    """The kinds of record on `detector_events`, plus `position` (the relay's own) and `schema` (the dashboard's)."""
 
     SAMPLE = "sample"
     QUERY = "query"
     MODEL = "model"
     PROGRESS = "progress"
     POSITION = "position"
+    SCHEMA = "schema"
 
 
 class EventField(StrEnum):
@@ -117,11 +118,17 @@ class EventField(StrEnum):
     PRODUCED_AT = "produced_at"
     SCORE = "score"
     OUTCOME = "outcome"
+    IMPUTED = "imputed"
+    TRANSACTION_TEXT = "transaction_text"
+    SCHEMA_ID = "schema_id"
     COLUMNS = "columns"
+    COLUMN_COUNT = "column_count"
+    VALUES = "values"
     POSITIONS = "positions"
     MODEL_ID = "model_id"
     REVISION = "revision"
     THRESHOLD = "threshold"
+    RUN_ID = "run_id"
 
 
 def event_id(run_id: str, fingerprint: str, pass_number: int, row: int) -> str:

@@ -1,6 +1,7 @@
 // The page of live alerts: joins the stream, the rows and the counters.
 
 import { Connection } from "./connection.js";
+import { Drift } from "./drift.js";
 import { count } from "./format.js";
 import { Rows, wholeOrNull } from "./rows.js";
 import { Tiles } from "./tiles.js";
@@ -16,6 +17,7 @@ const announce = document.getElementById("announce");
 const title = document.title;
 const rows = new Rows(table);
 const tiles = new Tiles(document.getElementById("tiles"));
+const drift = new Drift(document.getElementById("drift"), document.getElementById("announce-drift"));
 let unannounced = 0;
 let unread = 0;
 
@@ -30,6 +32,7 @@ function arrived(alert) {
 
 function stats(current) {
   tiles.show(current);
+  drift.show(current.columns);
   rows.judging = { model: current.model_id, unseenFrom: current.unseen_from_row };
   const flowing = current.payments_seen > 0;
   empty.querySelector("[data-when=silent]").hidden = flowing;

@@ -1,0 +1,109 @@
+"""The sight of a set of columns, from a sample or an alert, and the rows it stands for; `sights.py` keeps them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from fraudstream.alerts.positions import Place
+from fraudstream.alerts.validation import CheckedAlert, Unfit, instant, integer, text
+from fraudstream.transactions.schema import columns_of, listed
+from fraudstream.transactions.wire import AlertField, EventField, EventType, Outcome
+
+LONGEST_ID: Final = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """A row of which the columns are known: a sample, an alert or an unscorable row.
+
+    Attributes:
+        schema_id: Of its set of columns.
+        columns: Type by name, as far as they are listed.
+        column_count: How many there are.
+        place: Topic and partition of the row, where it is told.
+        offset: Of the row.
+        produced_us: Its time of production.
+        outcome: None for a sample.
+    """
+
+    schema_id: str
+    columns: Mapping[str, str]
+    column_count: int
+    place: Place | None
+    offset: int | None
+    produced_us: int | None
+    outcome: Outcome | None = None
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all its columns are listed."""
+        return len(self.columns) == self.column_count
+
+    @property
+    def where(self) -> str:
+        """topic[partition] offset, empty where it is not told."""
+        return "" if self.place is None else f"{self.place.topic}[{self.place.partition}] {self.offset}"
+
+
+class OffsetGaps:
+    """How many rows a sample stands for: those since the sample before it on its partition."""
+
+    REPLAY_US: Final = 5_000_000
+    """A smaller offset of a row produced so much later is no replay: the topic was made anew."""
+
+    def __init__(self, last: Mapping[Place, tuple[int, int]] | None = None) -> None:
+        """Start from the last offset and time of each partition."""
+        self._last = dict(last or {})
+
+    def copy(self) -> OffsetGaps:
+        """Another one that stands where this one stands."""
+        return OffsetGaps(self._last)
+
+    def weigh(self, place: Place | None, offset: int | None, produced_us: int | None) -> int:
+        """The rows that a sample stands for: 1 for the first of its partition, 0 for a row that was read again."""
+        if place is None or offset is None:
+            return 0
+        at_us = produced_us or 0
+        known = self._last.get(place)
+        if known is not None and offset <= known[0] and at_us <= known[1] + self.REPLAY_US:
+            return 0
+        self._last[place] = (offset, at_us)
+        return 1 if known is None or offset <= known[0] else offset - known[0]
+
+
+def sight_of_sample(event: Mapping[str, Any]) -> Sight | None:
+    """The sight in a sample; None where it tells no `schema_id`.
+
+    Raises:
+        Unfit: It tells one that cannot be used.
+    """
+    schema = text(event, EventField.SCHEMA_ID)
+    if event.get(EventField.TYPE) != EventType.SAMPLE or schema is None:
+        return None
+    columns, count = event.get(EventField.COLUMNS), integer(event, EventField.COLUMN_COUNT)
+    if not isinstance(columns, dict) or not all(isinstance(kind, str) for kind in columns.values()):
+        raise Unfit("columns must be an object of types by name")
+    if not 1 <= len(schema) <= LONGEST_ID:
+        raise Unfit(f"schema_id must be text of 1 to {LONGEST_ID} characters")
+    topic, partition = text(event, EventField.TOPIC), integer(event, EventField.PARTITION)
+    place = None if topic is None or partition is None else Place(topic, partition)
+    return Sight(
+        schema,
+        listed(columns),
+        max(count or 0, len(columns)),
+        place,
+        integer(event, EventField.OFFSET),
+        instant(event, EventField.PRODUCED_AT),
+    )
+
+
+def sight_of_alert(alert: CheckedAlert) -> Sight | None:
+    """The sight in an alert or unscorable row; None where it tells no usable `schema_id`."""
+    schema = alert.document.get(AlertField.SCHEMA_ID)
+    if not isinstance(schema, str) or not 1 <= len(schema) <= LONGEST_ID:
+        return None
+    columns = columns_of(alert.document[AlertField.TRANSACTION])
+    place = None if alert.topic is None or alert.partition is None else Place(alert.topic, alert.partition)
+    return Sight(schema, listed(columns), len(columns), place, alert.offset, alert.produced_us, alert.outcome)

@@ -1,0 +1,146 @@
+"""Which sets of columns were seen, since when, in how many rows: kept in the store, bounded; one is `sight.py`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+import orjson
+from sqlalchemy import Connection, bindparam, delete, func, select, update
+
+from fraudstream.alerts import rows, tables
+from fraudstream.alerts.reading import Total
+from fraudstream.alerts.sight import OffsetGaps, Sight
+from fraudstream.alerts.validation import microseconds
+from fraudstream.transactions.wire import EventField, EventType, Outcome
+
+MOST_SCHEMAS: Final = 2_000
+"""Sets of columns that are kept; beyond it the one longest unseen makes room."""
+
+MOST_EVENTS: Final = 100
+"""Events of first sights an hour; a stream of ever new columns gets one more, which says so."""
+
+EVENTS_PERIOD: Final = timedelta(hours=1)
+
+_SCHEMAS: Final = tables.schemas
+_UPDATE: Final = (
+    update(_SCHEMAS)
+    .where(_SCHEMAS.c.schema_id == bindparam("of"))
+    .values(
+        last_us=bindparam("now_us"),
+        sampled=_SCHEMAS.c.sampled + bindparam("more_sampled"),
+        estimated=_SCHEMAS.c.estimated + bindparam("more_estimated"),
+        alerts=_SCHEMAS.c.alerts + bindparam("more_alerts"),
+        unscorable=_SCHEMAS.c.unscorable + bindparam("more_unscorable"),
+    )
+)
+
+
+Describe = Callable[[Sight], Mapping[str, Any]]
+"""What an event says of a first sight beside its place: `message`, and what differs from the model's contract."""
+
+
+def record(
+    connection: Connection, sights: Iterable[Sight], gaps: OffsetGaps, now: datetime, describe: Describe | None
+) -> None:
+    """Take sights into the table within the caller's write transaction, and write the events of first sights.
+
+    Args:
+        connection: Within a write transaction.
+        sights: In the order of their records.
+        gaps: Where the samples of each partition stand; moves.
+        now: The time of commit.
+        describe: Words an event; None for the bare fact.
+    """
+    by_schema: dict[str, list[Sight]] = {}
+    counts: dict[str, dict[str, int]] = {}
+    for sight in sights:
+        by_schema.setdefault(sight.schema_id, []).append(sight)
+        count = counts.setdefault(sight.schema_id, dict.fromkeys(("sampled", "estimated", "alerts", "unscorable"), 0))
+        if sight.outcome is None:
+            stands_for = gaps.weigh(sight.place, sight.offset, sight.produced_us)
+            count["sampled"] += stands_for > 0
+            count["estimated"] += stands_for
+        else:
+            count["alerts" if sight.outcome is Outcome.ALERT else "unscorable"] += 1
+    if not by_schema:
+        return
+    known = set(
+        connection.execute(select(_SCHEMAS.c.schema_id).where(_SCHEMAS.c.schema_id.in_(by_schema))).scalars().all()
+    )
+    for schema, seen in by_schema.items():
+        if schema not in known:
+            _insert(connection, seen[0], now)
+            _tell(connection, seen[0], now, describe)
+        more = {f"more_{name}": number for name, number in counts[schema].items()}
+        connection.execute(_UPDATE, {"of": schema, "now_us": microseconds(now)} | more)
+    if len(by_schema) > len(known):
+        _make_room(connection)
+
+
+def _insert(connection: Connection, sight: Sight, now: datetime) -> None:
+    connection.execute(
+        _SCHEMAS.insert(),
+        {
+            "schema_id": sight.schema_id,
+            "columns": orjson.dumps(sight.columns).decode(),
+            "column_count": sight.column_count,
+            "first_us": microseconds(now) if sight.produced_us is None else sight.produced_us,
+            "first_topic": None if sight.place is None else sight.place.topic,
+            "first_partition": None if sight.place is None else sight.place.partition,
+            "first_offset": sight.offset,
+            "last_us": microseconds(now),
+            "sampled": 0,
+            "estimated": 0,
+            "alerts": 0,
+            "unscorable": 0,
+        },
+    )
+
+
+def _tell(connection: Connection, sight: Sight, now: datetime, describe: Describe | None) -> None:
+    at = now.isoformat()
+    if _told_enough(connection, now):
+        flood = {
+            EventField.EVENT_ID.value: f"schema/flood/{now:%Y-%m-%dT%H}",
+            EventField.TYPE.value: EventType.SCHEMA.value,
+            EventField.AT.value: at,
+            EventField.MESSAGE.value: (
+                f"more than {MOST_EVENTS} new sets of columns within an hour: further ones are counted, not told one "
+                "by one; the page Schema lists them"
+            ),
+        }
+        rows.insert_event(connection, flood, now)
+        return
+    event: dict[str, Any] = {
+        EventField.EVENT_ID.value: f"schema/{sight.schema_id}",
+        EventField.TYPE.value: EventType.SCHEMA.value,
+        EventField.AT.value: at,
+        EventField.MESSAGE.value: "a new set of columns",
+        EventField.SCHEMA_ID.value: sight.schema_id,
+        "sampled": True,
+    }
+    if sight.place is not None:
+        event |= {
+            EventField.TOPIC.value: sight.place.topic,
+            EventField.PARTITION.value: sight.place.partition,
+            EventField.OFFSET.value: sight.offset,
+        }
+    rows.insert_event(connection, event | dict(describe(sight) if describe is not None else {}), now)
+
+
+def _told_enough(connection: Connection, now: datetime) -> bool:
+    column = tables.events.c
+    newest = select(column.received_us).where(column.type == EventType.SCHEMA.value).order_by(column.seq.desc())
+    hundredth = connection.execute(newest.offset(MOST_EVENTS - 1).limit(1)).scalar_one_or_none()
+    return hundredth is not None and hundredth > microseconds(now - EVENTS_PERIOD)
+
+
+def _make_room(connection: Connection) -> None:
+    stored: int = connection.execute(select(func.count()).select_from(_SCHEMAS)).scalar_one()
+    surplus = stored - MOST_SCHEMAS
+    if surplus > 0:
+        oldest = select(_SCHEMAS.c.schema_id).order_by(_SCHEMAS.c.last_us, _SCHEMAS.c.first_us).limit(surplus)
+        connection.execute(delete(_SCHEMAS).where(_SCHEMAS.c.schema_id.in_(oldest)))
+        rows.count(connection, Total.SCHEMAS_FORGOTTEN, surplus)

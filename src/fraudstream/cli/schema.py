@@ -1,0 +1,166 @@
+"""The command `schema`: the stream's columns against the model's contract, aliases, and what is suggested."""
+
+from __future__ import annotations
+
+import getpass
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+import orjson
+
+from fraudstream.cli import options
+from fraudstream.cli.options import setting
+from fraudstream.config import Settings
+from fraudstream.errors import DashboardFailed, SettingsError
+
+if TYPE_CHECKING:
+    from fraudstream.alerts.dashboard_client import DashboardClient
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+TAKES_EFFECT = "a running detector reads it so within 15 seconds"
+
+
+def _pair(function: _Command) -> _Command:
+    return click.argument("alias", metavar="NEW=OLD")(function)
+
+
+def _why(default: str) -> Callable[[_Command], _Command]:
+    return click.option("--why", default=default, show_default=True, help="Kept beside it.")
+
+
+@click.group(invoke_without_command=True)
+@setting("model")
+@setting("api")
+@options.as_json
+@click.pass_context
+def schema(context: click.Context, /, as_json: bool, **flags: object) -> None:
+    """Show the model's contract, the sets of columns seen and what is suggested; change aliases.
+
+    An alias has a column of the stream read as a feature of another name: NEW=OLD, as in amount_eur=Amount.
+    """
+    if context.invoked_subcommand is not None:
+        return
+    from rich.console import Console
+
+    from fraudstream.cli.schema_tables import render, render_contract
+    from fraudstream.model.aliases import contract_in_force
+
+    settings = Settings.load(**flags)
+    try:
+        report = _client(settings).get("/api/schemas")
+    except DashboardFailed as e:
+        contract = contract_in_force(settings.model)
+        if as_json:
+            told = {"model_id": contract.model_id, "features": dict(contract.features), "aliases": contract.aliases}
+            click.echo(orjson.dumps({"contract": told, "schemas": None}, option=orjson.OPT_INDENT_2))
+        else:
+            Console().print(render_contract(contract.model_id, dict(contract.features), contract.aliases))
+        click.echo(f"what the stream holds is not known: {e.what}", err=True)
+        return
+    if as_json:
+        click.echo(orjson.dumps(report, option=orjson.OPT_INDENT_2))
+    else:
+        Console().print(render(report))
+
+
+@schema.command()
+@_pair
+@_why("declared on the command line")
+@setting("model")
+def alias(alias: str, why: str, **flags: object) -> None:
+    """Have the column NEW read as the feature OLD from now on."""
+    from fraudstream.model.aliases import contract_in_force, declare_alias
+
+    settings = Settings.load(**flags)
+    new, old = _split(alias, set(contract_in_force(settings.model).features))
+    in_force = declare_alias(settings.model, new, old, who=getpass.getuser(), why=why, now=datetime.now(UTC))
+    click.echo(f"revision {in_force.revision}: {new} is read as {old}; {TAKES_EFFECT}")
+
+
+@schema.command()
+@click.argument("new")
+@_why("taken back on the command line")
+@setting("model")
+def unalias(new: str, why: str, **flags: object) -> None:
+    """Take the alias of the column NEW back."""
+    from fraudstream.model.aliases import remove_alias
+
+    settings = Settings.load(**flags)
+    in_force = remove_alias(settings.model, new, who=getpass.getuser(), why=why, now=datetime.now(UTC))
+    click.echo(f"revision {in_force.revision}: {new} is an alias no longer; {TAKES_EFFECT}")
+
+
+@schema.command()
+@setting("api")
+@options.as_json
+def suggestions(as_json: bool, **flags: object) -> None:
+    """List the aliases that the stream's values speak for, with the evidence."""
+    found = _client(Settings.load(**flags)).get("/api/schemas")["suggestions"]
+    if as_json:
+        click.echo(orjson.dumps(found, option=orjson.OPT_INDENT_2))
+        return
+    for each in found:
+        since = f"{each['since']['at']} {each['since']['place']}".strip()
+        click.echo(f"{each['new']}={each['old']}\n  {each['evidence']}\n  since about {since}")
+    if not found:
+        click.echo("nothing is suggested")
+
+
+@schema.command()
+@_pair
+@setting("api")
+def accept(alias: str, **flags: object) -> None:
+    """Declare an alias that is suggested, through the dashboard."""
+    client = _client(Settings.load(**flags))
+    each = _suggested(client, alias)
+    content = {"new": each["new"], "old": each["old"], "why": f"suggested: {each['evidence']}"}
+    told = client.post("/api/schema/aliases", content | {"who": getpass.getuser()})
+    click.echo(f"revision {told['revision']}: {each['new']} is read as {each['old']}; {TAKES_EFFECT}")
+
+
+@schema.command()
+@_pair
+@_why("refused on the command line")
+@setting("api")
+def refuse(alias: str, why: str, **flags: object) -> None:
+    """Refuse an alias that is suggested, for good."""
+    client = _client(Settings.load(**flags))
+    each = _suggested(client, alias)
+    content = {"new": each["new"], "old": each["old"], "why": why, "who": getpass.getuser()}
+    client.post("/api/schema/suggestions/refuse", content)
+    click.echo(f"{each['new']} will not be suggested for {each['old']} again")
+
+
+def _client(settings: Settings) -> DashboardClient:
+    import urllib3
+
+    from fraudstream.alerts.dashboard_client import DashboardClient
+
+    return DashboardClient(urllib3.PoolManager(), settings.api, settings.read_token, settings.ingest_token)
+
+
+def _suggested(client: DashboardClient, alias: str) -> dict[str, Any]:
+    found: list[dict[str, Any]] = client.get("/api/schemas")["suggestions"]
+    for each in found:
+        if f"{each['new']}={each['old']}" == alias:
+            return each
+    raise SettingsError(
+        f"{alias!r} is not suggested",
+        where="fraudstream schema suggestions",
+        remedy="name one of: " + (", ".join(f"{each['new']}={each['old']}" for each in found) or "there are none now"),
+    )
+
+
+def _split(alias: str, features: set[str]) -> tuple[str, str]:
+    """Take NEW=OLD apart; a name may hold an equals sign itself, so that the end has to be a feature where it can."""
+    pieces = alias.split("=")
+    cuts = [("=".join(pieces[:at]), "=".join(pieces[at:])) for at in range(1, len(pieces))]
+    if not cuts:
+        raise SettingsError(f"{alias!r} is not NEW=OLD", remedy="write it as amount_eur=Amount")
+    return next((cut for cut in cuts if cut[1] in features), cuts[-1])
+
+
+COMMANDS = (schema,)

@@ -1,0 +1,190 @@
+"""How the newest rows stand to the model's contract, from samples, in memory; what lasts is in the store (`sights`)."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, NamedTuple
+
+from fraudstream.alerts.positions import Place
+from fraudstream.alerts.reading import StoredSchema
+from fraudstream.alerts.sight import OffsetGaps, Sight, sight_of_sample
+from fraudstream.alerts.validation import Unfit, check_object
+from fraudstream.dashboard.suggestions import Candidate, Suggestion, suggest
+from fraudstream.transactions.drift import NUMBER_TYPE, Contract, Drift, drift_of
+from fraudstream.transactions.wire import EventField, Outcome
+
+WINDOW_US: Final = 20_000_000
+"""The last rows: those produced in the twenty seconds before the newest sample, and no more than the next figure."""
+
+MOST_SAMPLES: Final = 1_000
+MOST_CANDIDATES: Final = 64
+MOST_VALUES: Final = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A sampled row as it was judged; `rows` is how many it stands for."""
+
+    sight: Sight
+    drift: Drift
+    imputed: frozenset[str]
+    judged_by: tuple[object, object]
+    unscorable: bool
+    rows: int
+
+
+class Shares(NamedTuple):
+    """What share of the last rows was not judged as trained, as far as samples tell.
+
+    Attributes:
+        rows: Rows that the samples stand for.
+        imputed: By feature, the share of rows in which the median was used (or that were not judged for it).
+        absent: By feature, the share of rows without such a column.
+        retyped: By feature, the type that came in its place, from the newest row with one.
+        unscorable: The share of rows that were not judged.
+        since: By imputed feature, the first row of this spell.
+        newest: The newest sample.
+    """
+
+    rows: int
+    imputed: dict[str, float]
+    absent: dict[str, float]
+    retyped: dict[str, str]
+    unscorable: float
+    since: dict[str, Sight]
+    newest: Sample | None
+
+
+@dataclass
+class _Unknown:
+    first: Sight
+    last_us: int
+    never_beside: set[str]
+    values: deque[float] = field(default_factory=lambda: deque(maxlen=MOST_VALUES))
+
+
+class ColumnWatch:
+    """Watches the samples of one stream; every method may be called from any thread."""
+
+    def __init__(self, first_sight: Callable[[str], StoredSchema | None]) -> None:
+        """Begin with no samples.
+
+        Args:
+            first_sight: Tells where a set of columns was first seen, for what began before this process did.
+        """
+        self._first_sight = first_sight
+        self._lock = threading.Lock()
+        self._gaps = OffsetGaps()
+        self._samples: deque[Sample] = deque(maxlen=MOST_SAMPLES)
+        self._since: dict[str, Sight] = {}
+        self._unknown: OrderedDict[str, _Unknown] = OrderedDict()
+        self._met: set[Place | None] = set()
+
+    def observe(self, events: Iterable[object], contract: Contract | None) -> None:
+        """Take posted samples; a row that was read again says nothing new, malformed ones are the store's to reject."""
+        if contract is None:
+            return
+        for raw in events:
+            with contextlib.suppress(Unfit):
+                event = check_object(raw, "an event")
+                sight = sight_of_sample(event)
+                if sight is not None:
+                    with self._lock:
+                        self._take(event, sight, contract)
+
+    def shares(self) -> Shares:
+        """How the last rows were judged."""
+        with self._lock:
+            samples, since = list(self._samples), dict(self._since)
+        rows = sum(sample.rows for sample in samples)
+        imputed: dict[str, float] = {}
+        absent: dict[str, float] = {}
+        retyped: dict[str, str] = {}
+        for sample in samples:
+            for name in sample.imputed:
+                imputed[name] = imputed.get(name, 0.0) + sample.rows / rows
+            for name in sample.drift.missing:
+                absent[name] = absent.get(name, 0.0) + sample.rows / rows
+            retyped |= sample.drift.retyped
+        unscorable = sum(sample.rows for sample in samples if sample.unscorable) / rows if rows else 0.0
+        return Shares(rows, imputed, absent, retyped, unscorable, since, samples[-1] if samples else None)
+
+    def suggestions(self, contract: Contract | None, refused: set[tuple[str, str]]) -> list[Suggestion]:
+        """The aliases that the samples speak for."""
+        if contract is None:
+            return []
+        missing = {name for name, share in self.shares().absent.items() if share > 0.5}
+        with self._lock:
+            oldest_us = min((sample.sight.produced_us or 0 for sample in self._samples), default=0)
+            candidates = {
+                name: Candidate(list(unknown.values), unknown.first, frozenset(unknown.never_beside))
+                for name, unknown in self._unknown.items()
+                if unknown.last_us >= oldest_us and name not in contract.features and name not in contract.aliases
+            }
+        return suggest(candidates, contract.quantiles, missing, refused)
+
+    def _take(self, event: Mapping[str, Any], sight: Sight, contract: Contract) -> None:
+        rows = self._gaps.weigh(sight.place, sight.offset, sight.produced_us)
+        if not rows:
+            return
+        drift = drift_of(sight.columns, contract, is_whole=sight.is_whole)
+        names = event.get(EventField.IMPUTED)
+        if isinstance(names, list):
+            imputed = frozenset(name for name in names if isinstance(name, str) and name in contract.features)
+        else:
+            imputed = frozenset(drift.missing)
+        sample = Sample(
+            sight=sight,
+            drift=drift,
+            imputed=imputed,
+            judged_by=(event.get(EventField.MODEL_ID), event.get(EventField.REVISION)),
+            unscorable=event.get(EventField.OUTCOME) == Outcome.UNSCORABLE.value,
+            rows=rows,
+        )
+        if self._samples and self._samples[-1].judged_by != sample.judged_by:
+            self._samples.clear()  # how a former model, or other aliases, judged says nothing of now
+        began = self._began(sight)
+        for name in sample.imputed - self._since.keys():
+            self._since[name] = began if name in drift.missing else sight
+        self._note_unknown(event, sight, drift, began)
+        self._samples.append(sample)
+        self._forget_old()
+        self._met.add(sight.place)
+
+    def _began(self, sight: Sight) -> Sight:
+        """Where the row's set of columns began: before this process did, when it meets it in its first rows."""
+        if sight.place in self._met:
+            return sight
+        stored = self._first_sight(sight.schema_id)
+        if stored is None or stored.first_topic is None or stored.first_partition is None:
+            return sight
+        place = Place(stored.first_topic, stored.first_partition)
+        return Sight(sight.schema_id, {}, 0, place, stored.first_offset, stored.first_us)
+
+    def _note_unknown(self, event: Mapping[str, Any], sight: Sight, drift: Drift, began: Sight) -> None:
+        values = event.get(EventField.VALUES)
+        for name in drift.added:
+            if sight.columns[name] != NUMBER_TYPE:
+                continue
+            unknown = self._unknown.get(name)
+            if unknown is None:
+                unknown = self._unknown[name] = _Unknown(began, 0, set(drift.missing))
+            unknown.never_beside &= set(drift.missing)
+            unknown.last_us = sight.produced_us or 0
+            if isinstance(values, dict) and isinstance(value := values.get(name), int | float):
+                unknown.values.append(float(value))
+            self._unknown.move_to_end(name)
+        while len(self._unknown) > MOST_CANDIDATES:
+            self._unknown.popitem(last=False)
+
+    def _forget_old(self) -> None:
+        newest_us = self._samples[-1].sight.produced_us or 0
+        while (self._samples[0].sight.produced_us or 0) < newest_us - WINDOW_US:
+            self._samples.popleft()
+        if self._since:
+            still = frozenset[str]().union(*(sample.imputed for sample in self._samples))
+            self._since = {name: sight for name, sight in self._since.items() if name in still}

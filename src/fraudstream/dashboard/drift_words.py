@@ -1,0 +1,118 @@
+"""What a person reads of the columns: the sentences of the banner, the event of a first sight, a column's treatment."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any, Final, NamedTuple
+
+from fraudstream.alerts.sight import Sight
+from fraudstream.dashboard.columns import Shares
+from fraudstream.transactions.drift import MEDIAN, Contract, changes, drift_of, named
+
+MOST_SENTENCES: Final = 5
+UNJUDGED: Final = "not judged (unscorable): too much is missing"
+
+
+class Sentence(NamedTuple):
+    """A sentence with one time in it, which a page shows in its reader's zone; `at` is empty where there is none."""
+
+    before: str
+    at: str
+    after: str
+
+
+def iso(microseconds: int | None) -> str:
+    """A time as ISO 8601 in UTC, empty where there is none."""
+    if microseconds is None:
+        return ""
+    return datetime.fromtimestamp(microseconds / 1e6, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def percent(share: float) -> str:
+    """A share of 0 to 1 in words that never round to nothing or to all."""
+    if share >= 1.0 - 1e-9:
+        return "100 %"
+    if share < 0.001:
+        return "less than 0.1 %"
+    return f"{min(share * 100, 99.9):.1f} %" if share < 0.1 or share > 0.99 else f"{share * 100:.0f} %"
+
+
+def sentences(shares: Shares, contract: Contract | None) -> list[Sentence]:
+    """In which way the last rows were not judged as trained; empty where they were."""
+    if contract is None or shares.newest is None:
+        return []
+    found = []
+    if shares.unscorable > 0:
+        found.append(Sentence(f"{percent(shares.unscorable)} of the last rows are {UNJUDGED}", "", ""))
+    for since, share, kind, names in _groups(shares, contract):
+        many = len(names) > 1
+        subject = named(names)
+        what, treatment = _said(kind, shares.retyped, names, many=many)
+        since_about = " since about " if since else ""
+        found.append(
+            Sentence(
+                f"{subject[0].upper()}{subject[1:]} {what}{since_about}",
+                since,
+                f": {treatment}; {percent(share)} of the last rows",
+            )
+        )
+    left = len(found) - MOST_SENTENCES
+    if left > 0:
+        found[MOST_SENTENCES - 1 :] = [Sentence(f"And {left + 1} more changes, on the page Schema", "", "")]
+    return found
+
+
+def told(sentence: Sentence) -> str:
+    """A sentence as plain text, its time in UTC."""
+    at = f"{datetime.fromisoformat(sentence.at):%H:%M} UTC" if sentence.at else ""
+    return f"{sentence.before}{at}{sentence.after}."
+
+
+def first_sight(sight: Sight, contract: Contract | None) -> dict[str, Any]:
+    """What the event of a new set of columns says of it."""
+    where = f" since about {sight.where} (from samples)" if sight.place is not None else ""
+    if contract is None:
+        return {"message": f"new set of {sight.column_count} columns{where}; no model is in force to compare it with"}
+    drift = drift_of(sight.columns, contract, is_whole=sight.is_whole)
+    lines = "; ".join(map(str, changes(drift))) or "every column that the model reads is there"
+    return {
+        "message": f"new set of columns{where}: {lines}",
+        "model_id": contract.model_id,
+        "added": list(drift.added),
+        "missing": list(drift.missing),
+        "retyped": dict(drift.retyped),
+    }
+
+
+def _groups(shares: Shares, contract: Contract) -> Iterable[tuple[str, float, str, list[str]]]:
+    """Imputed features that changed alike (kind, share, minute of the beginning), the largest share first."""
+    newest = shares.newest
+    is_old = newest is not None and newest.judged_by[1] != contract.revision
+    aliased = set(contract.aliases.values())
+    grouped: dict[tuple[str, str, str], list[str]] = {}
+    at: dict[tuple[str, str, str], str] = {}
+    for name, share in shares.imputed.items():
+        began = shares.since.get(name)
+        since = iso(began.produced_us) if began is not None else ""
+        if is_old and name in aliased:
+            kind = "aliased"
+        else:
+            kind = "missing" if shares.absent.get(name, 0.0) >= share / 2 else "empty"
+        key = (kind, percent(share), since[:16])
+        grouped.setdefault(key, []).append(name)
+        at.setdefault(key, since)
+    order = {name: position for position, name in enumerate(contract.features)}
+    for key, names in sorted(grouped.items(), key=lambda group: -shares.imputed[group[1][0]]):
+        yield at[key], shares.imputed[names[0]], key[0], sorted(names, key=lambda name: order.get(name, 0))
+
+
+def _said(kind: str, retyped: Mapping[str, str], names: list[str], *, many: bool) -> tuple[str, str]:
+    median = "the training medians are used" if many else MEDIAN
+    if kind == "aliased":
+        return f"{'have' if many else 'has'} an alias that takes effect within 15 s; missing", median
+    if kind == "missing":
+        return f"{'are' if many else 'is'} missing", median
+    types = {retyped[name] for name in names if name in retyped}
+    came = f" ({', '.join(sorted(types))} came)" if types else ""
+    return f"{'hold' if many else 'holds'} no number{came}", median

@@ -1,0 +1,103 @@
+"""The routes about the stream's columns: what was seen, and the aliases that a person declares, takes back, refuses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import orjson
+from flask import Blueprint, Response, abort, request
+
+from fraudstream.alerts.sights import MOST_SCHEMAS
+from fraudstream.dashboard.parts import Parts, parts
+from fraudstream.dashboard.schema_report import LISTED_SCHEMAS, report
+from fraudstream.errors import AliasRefused, ModelError, ModelNamedDirectly
+from fraudstream.model.aliases import declare_alias, remove_alias
+from fraudstream.model.current import InForce, changeable_models_dir
+
+LONGEST_TEXT: Final = 1_000
+
+blueprint = Blueprint("schema", __name__)
+
+
+@blueprint.get("/api/schemas")
+def schemas() -> Response:
+    """The contract, the sets of columns, how the last rows stand to it, and the suggestions."""
+    given = request.args.get("limit", str(LISTED_SCHEMAS))
+    if not (given.isascii() and given.isdecimal() and len(given) < 6 and 1 <= int(given) <= MOST_SCHEMAS):
+        abort(400, f"limit must be a whole number of 1 to {MOST_SCHEMAS}")
+    using = parts()
+    return _json(schema_report(using, limit=int(given)))
+
+
+@blueprint.post("/api/schema/aliases")
+def declare() -> Response:
+    """Have a column read as a feature from the next revision on."""
+    asked = _asked("new", "old")
+    who, why = asked.get("who") or "dashboard", asked.get("why") or "declared on the dashboard"
+
+    def change(using: Parts) -> InForce:
+        return declare_alias(using.settings.model, asked["new"], asked["old"], who=who, why=why, now=using.clock())
+
+    return _change(change)
+
+
+@blueprint.post("/api/schema/aliases/remove")
+def remove() -> Response:
+    """Take an alias back."""
+    asked = _asked("new")
+    who, why = asked.get("who") or "dashboard", asked.get("why") or "taken back on the dashboard"
+    return _change(lambda using: remove_alias(using.settings.model, asked["new"], who=who, why=why, now=using.clock()))
+
+
+@blueprint.post("/api/schema/suggestions/refuse")
+def refuse() -> Response:
+    """Never suggest this alias again."""
+    asked = _asked("new", "old")
+    parts().store.refuse_alias(
+        asked["new"], asked["old"], who=asked.get("who") or "dashboard", why=asked.get("why") or ""
+    )
+    return _json({"new": asked["new"], "old": asked["old"], "refused": True})
+
+
+def schema_report(using: Parts, *, limit: int = LISTED_SCHEMAS) -> dict[str, Any]:
+    """The report of this dashboard."""
+    try:
+        changeable_models_dir(using.settings.model)
+        changeable = True
+    except ModelNamedDirectly:
+        changeable = False
+    statistics = using.statistics
+    return report(using.store, statistics.columns, statistics.contract(), changeable=changeable, limit=limit)
+
+
+def _change(change: Callable[[Parts], InForce]) -> Response:
+    try:
+        in_force = change(parts())
+    except AliasRefused as e:
+        abort(422, f"{e.what} ({e.where}); {e.remedy}")
+    except ModelError as e:
+        abort(409, f"{e.what}: {e.where}; {e.remedy}")
+    return _json({"aliases": dict(in_force.aliases), "model_id": in_force.model_id, "revision": in_force.revision})
+
+
+def _asked(*names: str) -> dict[str, str]:
+    if request.mimetype != "application/json":
+        abort(415, "post JSON, with Content-Type: application/json")
+    try:
+        asked = orjson.loads(request.get_data(cache=False))
+    except orjson.JSONDecodeError:
+        abort(400, "the body is not JSON")
+    if not isinstance(asked, dict):
+        abort(400, "post an object")
+    for name in ("new", "old", "who", "why"):
+        value = asked.get(name)
+        if name in names and not value:
+            abort(400, f"{name} must be given: {' and '.join(names)} are column names")
+        if value is not None and (not isinstance(value, str) or len(value) > LONGEST_TEXT):
+            abort(400, f"{name} must be text of at most {LONGEST_TEXT} characters")
+    return asked
+
+
+def _json(body: dict[str, Any]) -> Response:
+    return Response(orjson.dumps(body), mimetype="application/json")

@@ -1,0 +1,104 @@
+// The page of the columns: the server renders it, this keeps it as the stream moves and sends what a person decides.
+
+import { Connection } from "./connection.js";
+import { localTimes } from "./format.js";
+
+const STATES = { connecting: "Connecting", live: "Live", waiting: "Reconnecting" };
+const REFRESH_MS = 2000;
+const ROUTES = {
+  accept: "/api/schema/aliases",
+  remove: "/api/schema/aliases/remove",
+  refuse: "/api/schema/suggestions/refuse",
+};
+const DONE = {
+  accept: ({ fresh, old }) => `${fresh} is read as ${old} within 15 seconds.`,
+  remove: ({ fresh }) => `${fresh} is an alias no longer, within 15 seconds.`,
+  refuse: ({ fresh, old }) => `${fresh} will not be suggested for ${old} again.`,
+};
+
+const connection = document.getElementById("connection");
+const answer = document.getElementById("answer");
+const announce = document.getElementById("announce");
+const shown = new Map();
+let state = "";
+let refreshedAt = 0;
+let refreshing = false;
+
+function live(root) {
+  return [...root.querySelectorAll("[data-live]")];
+}
+
+async function refresh() {
+  if (refreshing) return;
+  refreshing = true;
+  try {
+    const reply = await fetch(window.location.pathname, { headers: { Accept: "text/html" } });
+    if (!reply.ok || reply.redirected) return;
+    const page = new DOMParser().parseFromString(await reply.text(), "text/html");
+    const focused = document.activeElement?.id;
+    for (const section of live(page)) {
+      const html = section.outerHTML;
+      if (shown.get(section.id) === html) continue;
+      shown.set(section.id, html);
+      localTimes(section);
+      document.getElementById(section.id).replaceWith(section);
+    }
+    if (focused && document.activeElement === document.body) document.getElementById(focused)?.focus();
+    refreshedAt = performance.now();
+  } catch {
+    // The connection says that it is gone; the next counters try again.
+  } finally {
+    refreshing = false;
+  }
+}
+
+function stats({ columns, at }) {
+  const now = JSON.stringify([columns, new Date(at).getMinutes()]);
+  if (now === state || document.hidden || performance.now() - refreshedAt < REFRESH_MS) return;
+  const heading = document.getElementById("drift");
+  const before = heading.hidden;
+  state = now;
+  refresh().then(() => {
+    const after = document.getElementById("drift").hidden;
+    if (before !== after) announce.textContent = after ? "Payments are judged as trained again." : document.getElementById("drift").textContent;
+  });
+}
+
+function say(text, failed) {
+  answer.hidden = false;
+  answer.textContent = text;
+  answer.classList.toggle("failed", failed);
+}
+
+async function decide(button) {
+  const { action, new: fresh, old, why } = button.dataset;
+  const headers = { "Content-Type": "application/json" };
+  const token = document.getElementById("token")?.value.trim();
+  if (token) headers.Authorization = `Bearer ${token}`;
+  button.disabled = true;
+  try {
+    const reply = await fetch(ROUTES[action], { method: "POST", headers, body: JSON.stringify({ new: fresh, old, why }) });
+    const told = await reply.json();
+    if (reply.ok) say(DONE[action]({ fresh, old }), false);
+    else say(reply.status === 401 ? "This changes how payments are judged: it takes the ingest token." : told.error, true);
+  } catch (error) {
+    say(`The dashboard did not answer (${error.message}).`, true);
+  }
+  button.disabled = false;
+  await refresh();
+}
+
+document.querySelector("main").addEventListener("click", (event) => {
+  const button = event.target.closest("button[data-action]");
+  if (button) decide(button);
+});
+
+localTimes(document);
+new Connection("alert", Number(document.getElementById("live-state").dataset.latest), {
+  alert() {},
+  stats,
+  state(name) {
+    connection.dataset.state = name;
+    connection.querySelector("[data-text]").textContent = STATES[name];
+  },
+});

@@ -1,0 +1,132 @@
+"""Aliases: columns of the stream that are read as a feature of another name; they stand in `current` (`current.py`)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+
+from fraudstream.errors import AliasRefused
+from fraudstream.model.artifact import MANIFEST_FILE
+from fraudstream.model.current import InForce, change_aliases, changeable_models_dir, current_file, read_current
+from fraudstream.model.manifest import Manifest, manifest_from_json
+from fraudstream.transactions.drift import Contract
+
+
+def read_manifest(artifact: Path) -> Manifest:
+    """The manifest of an artifact, without holding its other files against their sums.
+
+    Raises:
+        ModelCorrupt: It cannot be read, or was changed.
+        OSError: It is not there.
+    """
+    file = artifact / MANIFEST_FILE
+    return manifest_from_json(file.read_bytes(), file)
+
+
+def contract_of(manifest: Manifest, in_force: InForce) -> Contract:
+    """What a model in force expects of a row."""
+    others = {manifest.label, *manifest.excluded}
+    if manifest.time_column is not None:
+        others.add(manifest.time_column)
+    return Contract(
+        model_id=manifest.model_id,
+        revision=in_force.revision,
+        features={feature.name: feature.type.value for feature in manifest.features},
+        aliases=dict(in_force.aliases),
+        others=frozenset(others),
+        missing_limit=manifest.missing_limit,
+        quantiles={name: values for name, values in _quantiles(manifest) if values},
+    )
+
+
+def declare_alias(model: Path, new: str, old: str, *, who: str, why: str, now: datetime) -> InForce:
+    """From the next revision on, read the stream's column `new` as the feature `old`.
+
+    Raises:
+        AliasRefused: There is no such feature, `new` is a feature itself, or `old` has an alias already.
+        ModelNamedDirectly: `model` names an artifact.
+        ModelError: What is in force cannot be read or written.
+    """
+    models_dir = changeable_models_dir(model)
+
+    def change(in_force: InForce) -> Mapping[str, str]:
+        features = _feature_names(models_dir / in_force.model_id)
+        _check(new, old, in_force, features)
+        return {**in_force.aliases, new: old}
+
+    return change_aliases(models_dir, change, who=who, why=why, now=now)
+
+
+def remove_alias(model: Path, new: str, *, who: str, why: str, now: datetime) -> InForce:
+    """From the next revision on, read the column `new` as nothing but itself.
+
+    Raises:
+        AliasRefused: There is no such alias.
+        ModelNamedDirectly: `model` names an artifact.
+        ModelError: What is in force cannot be read or written.
+    """
+
+    def change(in_force: InForce) -> Mapping[str, str]:
+        if new not in in_force.aliases:
+            raise AliasRefused(
+                f"{new!r} is no alias",
+                where=in_force.model_id,
+                remedy=f"name one of: {', '.join(in_force.aliases) or 'there are none'}",
+            )
+        return {name: old for name, old in in_force.aliases.items() if name != new}
+
+    return change_aliases(changeable_models_dir(model), change, who=who, why=why, now=now)
+
+
+def contract_in_force(model: Path) -> Contract:
+    """The contract of what a model path names, an artifact or a `current` file.
+
+    Raises:
+        ModelError: It cannot be read.
+    """
+    current = current_file(model)
+    if current is None:
+        manifest = _manifest(model)
+        return contract_of(manifest, InForce(manifest.model_id, manifest.threshold))
+    in_force = read_current(current)
+    return contract_of(_manifest(current.parent / in_force.model_id), in_force)
+
+
+def _check(new: str, old: str, in_force: InForce, features: list[str]) -> None:
+    where = in_force.model_id
+    if old not in features:
+        raise AliasRefused(
+            f"the model has no feature {old!r}", where=where, remedy=f"name one of: {', '.join(features)}"[:500]
+        )
+    if not new or new in features:
+        raise AliasRefused(
+            f"{new!r} is a feature of the model itself" if new else "the new name is empty",
+            where=where,
+            remedy="write the name in the stream first, then the feature's name: NEW=OLD",
+        )
+    taken = next((name for name, feature in in_force.aliases.items() if feature == old and name != new), None)
+    if taken is not None:
+        raise AliasRefused(
+            f"{old!r} is read from {taken!r} already",
+            where=where,
+            remedy=f"take that alias back first: fraudstream schema unalias {taken}",
+        )
+
+
+def _feature_names(artifact: Path) -> list[str]:
+    return [feature.name for feature in _manifest(artifact).features]
+
+
+def _manifest(artifact: Path) -> Manifest:
+    try:
+        return read_manifest(artifact)
+    except OSError as e:
+        raise AliasRefused(
+            "the artifact of the model in force is not there", where=str(artifact), remedy="train a model again"
+        ) from e
+
+
+def _quantiles(manifest: Manifest) -> list[tuple[str, tuple[float, ...]]]:
+    """Where the training quantiles of a feature stand, in one place."""
+    return [(feature.name, feature.quantiles) for feature in manifest.features]

@@ -1,0 +1,36 @@
+"""What the tests of the pages in a browser share: waiting for the stream, and how well text stands out."""
+
+from __future__ import annotations
+
+from playwright.sync_api import Page, expect
+
+
+def live(page: Page) -> None:
+    expect(page.locator("#connection")).to_have_attribute("data-state", "live", timeout=20_000)
+
+
+# The least contrast (WCAG 2.2, 1.4.3) of any visible text against the first opaque ground behind it.
+WORST_CONTRAST = """() => {
+  const channel = (value) => (value <= 0.03928 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4);
+  const rgb = (colour) => {
+    const canvas = document.createElement('canvas').getContext('2d');
+    canvas.fillStyle = colour;
+    canvas.fillRect(0, 0, 1, 1);
+    return [...canvas.getImageData(0, 0, 1, 1).data];
+  };
+  const luminance = ([red, green, blue]) =>
+    0.2126 * channel(red / 255) + 0.7152 * channel(green / 255) + 0.0722 * channel(blue / 255);
+  let worst = 21;
+  for (const element of document.body.querySelectorAll('*')) {
+    const own = [...element.childNodes].some((node) => node.nodeType === 3 && node.textContent.trim());
+    if (!own || !element.checkVisibility({ opacityProperty: true, visibilityProperty: true })) continue;
+    if (element.closest('.visually-hidden, .skip, svg')) continue;
+    const style = getComputedStyle(element);
+    let behind = element;
+    while (behind && rgb(getComputedStyle(behind).backgroundColor)[3] < 255) behind = behind.parentElement;
+    const [light, dark] = [rgb(style.color), rgb(getComputedStyle(behind ?? document.body).backgroundColor)]
+      .map(luminance).sort((one, other) => other - one);
+    worst = Math.min(worst, (light + 0.05) / (dark + 0.05));
+  }
+  return worst;
+}"""

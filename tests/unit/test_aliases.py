@@ -1,0 +1,78 @@
+"""Aliases in `current`: only such as fit the model, one writer at a time, nothing beside a named artifact."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from columns import MODEL_ID, NOW, SPREADS, model_with_contract
+from fraudstream.errors import AliasRefused, ModelNamedDirectly, ModelNotFound
+from fraudstream.model.aliases import contract_in_force, declare_alias, remove_alias
+from fraudstream.model.current import put_in_force, read_current
+
+
+@pytest.fixture
+def current(tmp_path: Path) -> Path:
+    return model_with_contract(tmp_path)
+
+
+def declare(model: Path, new: str, old: str) -> None:
+    declare_alias(model, new, old, who="ann", why="renamed upstream", now=NOW)
+
+
+def test_an_alias_is_the_next_revision_with_who_when_and_why(current: Path) -> None:
+    declare(current, "third", "V3")
+    now = read_current(current)
+    assert (dict(now.aliases), now.revision, now.model_id) == ({"third": "V3"}, 2, MODEL_ID)
+    assert (now.who, now.why, now.when) == ("ann", "renamed upstream", "2026-01-02T03:04:05.000+00:00")
+    remove_alias(current.parent, "third", who="ben", why="back again", now=NOW)
+    assert (dict(read_current(current).aliases), read_current(current).revision) == ({}, 3)
+
+
+@pytest.mark.parametrize(
+    ("new", "old", "reason"),
+    [("x", "V9", "no feature 'V9'"), ("V1", "V3", "a feature"), ("", "V3", "empty"), ("other", "V3", "from 'third'")],
+)
+def test_an_alias_that_does_not_fit_is_refused_and_changes_nothing(
+    current: Path, new: str, old: str, reason: str
+) -> None:
+    declare(current, "third", "V3")
+    with pytest.raises(AliasRefused, match=reason) as refused:
+        declare(current, new, old)
+    assert refused.value.remedy
+    assert read_current(current).revision == 2
+
+
+def test_an_alias_that_is_not_there_cannot_be_taken_back(current: Path) -> None:
+    with pytest.raises(AliasRefused, match="no alias"):
+        remove_alias(current, "third", who="", why="", now=NOW)
+
+
+def test_beside_an_artifact_that_was_named_directly_nothing_can_be_declared(current: Path) -> None:
+    with pytest.raises(ModelNamedDirectly):
+        declare(current.parent / MODEL_ID, "third", "V3")
+
+
+def test_without_a_model_there_is_no_alias(tmp_path: Path) -> None:
+    with pytest.raises(ModelNotFound):
+        declare(tmp_path / "current", "third", "V3")
+
+
+def test_writers_at_once_lose_no_alias(current: Path) -> None:
+    threads = [threading.Thread(target=declare, args=(current, f"new {name}", name)) for name in SPREADS]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert set(read_current(current).aliases.values()) == set(SPREADS)
+
+
+def test_another_model_keeps_the_aliases_and_the_contract_tells_them(current: Path) -> None:
+    declare(current, "third", "V3")
+    put_in_force(current.parent, MODEL_ID, 0.7, who="ann", why="", now=NOW)
+    contract = contract_in_force(current)
+    assert (contract.aliases, contract.revision) == ({"third": "V3"}, 3)
+    assert contract.others == {"Class", "Time"}
+    assert contract_in_force(current.parent / MODEL_ID).aliases == {}
