@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -14,20 +14,32 @@ from pydantic import TypeAdapter, ValidationError
 
 from fraudstream.errors import ModelCorrupt
 
-MANIFEST_FORMAT: Final = 1
+MANIFEST_FORMAT: Final = 2
+READABLE_FORMATS: Final = (1, 2)
+"""Format 1 knew features of numbers only, which format 2 describes as it did."""
 SEAL: Final = "manifest_sha256"
 """The key that holds the sha256 of all the others, so that a changed manifest is seen like any changed file."""
 
 
 class FeatureType(StrEnum):
-    """What a feature is made from."""
+    """What a feature is made from, and how many slots of the vector it takes."""
 
     NUMBER = "number"
+    """One slot: the number."""
+    CATEGORY = "category"
+    """A slot for each kept value, 1 where the row has it, and one for every other value."""
+    TIME = "time"
+    """Two slots: the hour of the day, from 0 to below 24, and the weekday, Monday as 0; UTC where a zone is written."""
+    ELAPSED = "elapsed"
+    """One slot: days from the date to the payment's own time."""
 
 
 @dataclass(frozen=True)
 class Feature:
     """A column that the model reads, with its distribution over the training rows.
+
+    The distribution is that of the number, of the hour of the day of a time, or of the elapsed days; a category has
+    none.
 
     Attributes:
         name: The column's name in the training data.
@@ -37,15 +49,58 @@ class Feature:
         maximum: Greatest training value.
         p01: First percentile of the training values.
         p99: Ninety-ninth percentile of the training values.
+        quantiles: Of a number, the training values at 0, 5 %, ..., 100 %; empty for the other types.
+        values: Of a category, the kept values, most frequent first; the first stands in for a missing one.
+        weekday: Of a time, the most frequent weekday; stands in for a missing one.
+        reference: Of elapsed days, the column of the payment's own time.
+        clock: Units per second where the time (of elapsed days, the reference) is a number that counts from 1970;
+            None where it is a date.
     """
 
     name: str
     type: FeatureType
-    median: float
-    minimum: float
-    maximum: float
-    p01: float
-    p99: float
+    median: float | None = None
+    minimum: float | None = None
+    maximum: float | None = None
+    p01: float | None = None
+    p99: float | None = None
+    quantiles: tuple[float, ...] = ()
+    values: tuple[str, ...] = ()
+    weekday: int | None = None
+    reference: str | None = None
+    clock: int | None = None
+
+    @property
+    def slots(self) -> tuple[str, ...]:
+        """What each slot of the vector holds, in order; the feature's name where it takes only one."""
+        match self.type:
+            case FeatureType.CATEGORY:
+                return (*(f"{self.name}={value}" for value in self.values), f"{self.name}: other")
+            case FeatureType.TIME:
+                return (f"{self.name}: hour", f"{self.name}: weekday")
+            case _:
+                return (self.name,)
+
+    @property
+    def stand_in(self) -> tuple[float, ...]:
+        """What the slots hold where the column has no value.
+
+        Raises:
+            ValueError: The feature was made without what its type needs.
+        """
+        match self.type:
+            case FeatureType.CATEGORY if self.values:
+                return (1.0, *(0.0 for _ in self.values))
+            case FeatureType.TIME if self.median is not None and self.weekday is not None:
+                return (self.median, float(self.weekday))
+            case FeatureType.NUMBER | FeatureType.ELAPSED if self.median is not None:
+                return (self.median,)
+        raise ValueError(f"nothing can stand in for the {self.type.value} {self.name!r}: it has no distribution")
+
+
+def by_slots(features: Sequence[Feature]) -> tuple[Feature, ...]:
+    """The features in the order in which the vector holds their slots: the numbers first, so that they are one block."""
+    return tuple(sorted(features, key=lambda feature: feature.type is not FeatureType.NUMBER))
 
 
 @dataclass(frozen=True)
@@ -134,13 +189,29 @@ class Metrics:
 
 
 @dataclass(frozen=True)
+class Selection:
+    """The columns that a user named; where `features` names none, what becomes of a column is found out.
+
+    Attributes:
+        features: The only columns that become features, `--features`.
+        exclude: Columns left out, `--exclude`.
+    """
+
+    features: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+
+
+NO_SELECTION: Final = Selection()
+
+
+@dataclass(frozen=True)
 class Manifest:
     """What an artifact says of itself.
 
     Attributes:
         model_id: `<algorithm>-<12 hex>`, the same for the same data, settings and seed.
         algorithm: The classifier's name, as `--algorithm` takes it.
-        features: In the order of the vector.
+        features: In the order of the vector: numbers first, then the others, each in file order.
         missing_limit: A row with more features missing than this is unscorable.
         label: The label column.
         label_values: Its two values.
@@ -160,6 +231,8 @@ class Manifest:
         versions: Of the libraries.
         files: sha256 by relative path.
         format: Of this manifest.
+        columns: Every column of the CSV, in file order.
+        selection: What the user named with `--features` and `--exclude`.
     """
 
     model_id: str
@@ -184,6 +257,8 @@ class Manifest:
     versions: Mapping[str, str]
     files: Mapping[str, str]
     format: int = MANIFEST_FORMAT
+    columns: tuple[str, ...] = ()
+    selection: Selection = NO_SELECTION
 
 
 _ADAPTER: Final = TypeAdapter(Manifest)
@@ -208,7 +283,7 @@ def manifest_from_json(text: bytes, where: Path) -> Manifest:
         manifest = _ADAPTER.validate_python(content)
     except (orjson.JSONDecodeError, AttributeError, TypeError, ValidationError) as e:
         raise ModelCorrupt("the manifest cannot be read", where=str(where), remedy=remedy) from e
-    if manifest.format != MANIFEST_FORMAT:
+    if manifest.format not in READABLE_FORMATS:
         raise ModelCorrupt(
             f"the manifest has format {manifest.format}, this version reads {MANIFEST_FORMAT}",
             where=str(where),
