@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fraudstream.errors import DataError
-from fraudstream.model.manifest import NO_SELECTION, Feature, FeatureType, Selection, by_slots
+from fraudstream.model.feature import Feature, FeatureType, by_slots
+from fraudstream.model.manifest import NO_SELECTION, Selection
 from fraudstream.model.suspects import category_leaks, is_strong, leaks, reason_in_the_name
 from fraudstream.transactions.column_reader import MOST_VALUES, Categories, least_rows
 from fraudstream.transactions.dates import SECONDS_PER_DAY, hours_and_weekdays
@@ -104,8 +105,8 @@ class _Choice:
             raise _NoFeature("not among --features")
         if column.kind is ColumnKind.EMPTY:
             raise _NoFeature("has no value")
-        if not wanted and (reason := reason_in_the_name(name, is_text=column.kind is ColumnKind.TEXT)):
-            raise _NoFeature(reason)
+        if not wanted:
+            self._check_suspects(column)
         time = self._profile.time
         is_own_time = time is not None and name == time.column
         if column.kind is ColumnKind.TEXT:
@@ -125,6 +126,18 @@ class _Choice:
             ):
                 yield f"column {feature.name!r} alone tells nearly every fraud from the legitimate rows: does it leak?"
 
+    def _check_suspects(self, column: ColumnProfile) -> None:
+        time = self._profile.time
+        if time is not None and column.name == time.column:
+            return
+        is_number = column.kind is ColumnKind.NUMBER and bool(column.name.strip())
+        if is_number and column.is_non_decreasing:
+            distinct = len(np.unique(column.values[self._is_train]))
+            if distinct >= _COUNTER_VALUES:
+                raise _NoFeature("only ever grows, as a row number or a clock does")
+        if reason := reason_in_the_name(column.name, is_text=column.kind is ColumnKind.TEXT):
+            raise _NoFeature(reason)
+
     def _number(self, column: ColumnProfile, *, is_own_time: bool) -> Feature:
         values = column.values[self._is_train]
         if not self._selection.features:
@@ -132,8 +145,6 @@ class _Choice:
                 raise _NoFeature("orders the rows; the times of payments to come were never seen in training")
             if is_clearly_time(column.name):
                 raise _NoFeature("a clock; the times of payments to come were never seen in training")
-            if column.is_non_decreasing and len(np.unique(values)) >= _COUNTER_VALUES:
-                raise _NoFeature("only ever grows, as a row number or a clock does")
             if leaks(values, self._is_fraud):
                 raise _NoFeature(_LEAK)
         return _measured(Feature(column.name, FeatureType.NUMBER), values)

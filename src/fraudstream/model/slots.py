@@ -11,7 +11,7 @@ from typing import Final
 from pyspark.sql import Column
 from pyspark.sql import functions as F
 
-from fraudstream.model.manifest import Feature, FeatureType
+from fraudstream.model.feature import Feature, FeatureType
 from fraudstream.transactions.dates import DATE_PATTERN, MONDAY, SECONDS_PER_DAY
 
 Cell = Callable[[str], Column]
@@ -95,9 +95,17 @@ def _one_hot(text: Column, feature: Feature) -> Column:
     An empty text is a missing value, as an empty cell of a CSV is.
     """
     width = len(feature.values) + 1
-    rows = [F.lit([float(slot == place) for slot in range(width)]) for place in range(width)]
-    kept = F.create_map(*(part for value, row in zip(feature.values, rows, strict=False) for part in (F.lit(value), row)))
+    rows = [_unit(place, width) for place in range(width)]
+    kept = F.create_map(
+        *(part for value, row in zip(feature.values, rows, strict=False) for part in (F.lit(value), row))
+    )
     return F.when(text != F.lit(""), F.coalesce(F.try_element_at(kept, text), rows[-1]))
+
+
+def _unit(place: int, width: int) -> Column:
+    # Six calls into the JVM, where a literal of 31 doubles is 31, and a category has 31 of these.
+    zero = F.lit(0.0)
+    return F.concat(F.array_repeat(zero, place), F.array(F.lit(1.0)), F.array_repeat(zero, width - place - 1))
 
 
 def _hour_and_weekday(seconds: Column) -> Column:

@@ -11,15 +11,8 @@ from pyspark.ml.functions import vector_to_array
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from fraudstream.model.projection import (
-    FeatureContract,
-    Projected,
-    expected_vector,
-    is_as_expected,
-    names_in_stream,
-    parse_numbers,
-    project,
-)
+from fraudstream.model.feature import Feature
+from fraudstream.model.projection import Projected, expected_vector, project, read_expected
 from fraudstream.transactions.wire import Outcome
 
 PREFILTER_MARGIN: Final = 1e-9
@@ -57,7 +50,7 @@ class Judge:
     revision: int
     threshold: float
     missing_limit: int
-    features: Sequence[FeatureContract]
+    features: Sequence[Feature]
     aliases: Mapping[str, str]
     scaler: Model
     classifier: Model
@@ -65,21 +58,15 @@ class Judge:
     def screen(self, frame: DataFrame) -> DataFrame:
         """Add `as_expected` and `suspect` to rows with a `text`, at the cost of one parse and one prediction a row.
 
-        A row that is not as expected is predicted on the medians here, which says nothing: look at both columns.
+        A row that is not as expected is predicted on what stands in for missing values, which says nothing: look at
+        both columns.
         """
-        names = names_in_stream(self.features, self.aliases)
-        text = F.col(Projected.TEXT)
-        vectors = (
-            frame.withColumn(Projected.PARSED, parse_numbers(text, names))
-            .withColumn(Projected.AS_EXPECTED, is_as_expected(text, names))
-            .withColumn(
-                Projected.FEATURES,
-                expected_vector(F.col(Projected.AS_EXPECTED), self.features, names),
-            )
+        vectors = read_expected(frame, self.features, self.aliases).withColumn(
+            Projected.FEATURES, expected_vector(self.features, self.aliases)
         )
         predicted = self._screening_classifier().transform(self.scaler.transform(vectors))
         return predicted.withColumn(Judged.SUSPECT, F.col(Judged.PREDICTION) == F.lit(1.0)).drop(
-            Projected.PARSED, Projected.FEATURES, Judged.SCALED, Judged.PREDICTION
+            *Projected.READING, Projected.FEATURES, Judged.SCALED, Judged.PREDICTION
         )
 
     def verdicts(self, frame: DataFrame) -> DataFrame:
