@@ -13,7 +13,7 @@ from fraudstream.transactions.times import words_of
 
 LEAK_FRAUDS: Final = 5
 """With fewer frauds in the training rows, a column that separates them may do so by chance."""
-STRONG_AUC: Final = 0.99
+STRONG_AUC: Final = 0.999
 _CODE_VALUES: Final = 10
 _FEW_VALUES: Final = 30
 
@@ -87,7 +87,7 @@ def category_leaks(categories: Categories, is_train: NDArray[np.bool_], is_fraud
 
 
 def is_strong(values: NDArray[np.float64], is_fraud: NDArray[np.bool_]) -> bool:
-    """Whether a number alone has an area under the ROC curve of 0.99 or more, in either direction."""
+    """Whether a number alone has an area under the ROC curve of 0.999 or more, in either direction."""
     frauds, legitimate = _by_class(values, is_fraud)
     if len(frauds) < LEAK_FRAUDS or not len(legitimate):
         return False
