@@ -63,7 +63,7 @@ def write_sparkov(path: Path, rows: int = 1_200, *, seed: int = 1) -> Path:
 
 
 def write_paysim(path: Path, rows: int = 1_200, *, seed: int = 2) -> Path:
-    """Transfers; frauds empty an account by TRANSFER or CASH_OUT."""
+    """Transfers; frauds are large and empty an account by TRANSFER or CASH_OUT."""
     rng = np.random.default_rng(seed)
 
     def lines() -> Iterable[Sequence[object]]:
@@ -72,7 +72,7 @@ def write_paysim(path: Path, rows: int = 1_200, *, seed: int = 2) -> Path:
             kind = rng.choice(
                 ["TRANSFER", "CASH_OUT"] if fraud else ["PAYMENT", "CASH_IN", "CASH_OUT", "TRANSFER", "DEBIT"]
             )
-            amount = round(float(rng.lognormal(10, 1)), 2)
+            amount = round(float(rng.lognormal(12.5 if fraud else 10, 1)), 2)
             before = amount if fraud else round(float(rng.lognormal(10, 2)), 2)
             after = round(max(before - amount, 0.0), 2)
             flagged = int(fraud and amount > 200_000)

@@ -66,7 +66,7 @@ SETS: dict[str, tuple[Callable[[Path], Path], dict[str, str]]] = {
         {
             "step": "left out: orders the rows",
             "customer": "left out: an identifier",
-            "age": "category: 7 values kept",
+            "age": "category: 8 values kept",
             "gender": "category: 3 values kept",
             "zipcodeOri": "left out: a postal code",
             "merchant": "category: 8 values kept",
