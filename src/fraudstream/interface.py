@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import math
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from os import PathLike
@@ -101,6 +101,8 @@ def train(
     data: AnyPath,
     *,
     label: str | None = None,
+    features: Sequence[str] = (),
+    exclude: Sequence[str] = (),
     algorithm: str = "logistic-regression",
     legitimate_share: float = 1.0,
     models: AnyPath = "models",
@@ -112,6 +114,8 @@ def train(
     Args:
         data: A CSV with a header and a binary label, plain or gzip.
         label: The label column; found by its name when not given.
+        features: Columns to learn from and no others, however suspect they look; found out when not given.
+        exclude: Columns to leave out.
         algorithm: "logistic-regression", "random-forest" or "gbt".
         legitimate_share: The share of the legitimate rows that the CSV holds, above 0 and at most 1; each weighs
             1 / share in training and in every figure.
@@ -120,7 +124,7 @@ def train(
         report: Takes one line on each step.
 
     Raises:
-        SettingsError: An unknown algorithm or an impossible share.
+        SettingsError: An unknown algorithm, an impossible share, or a column that is not there.
         DataError: The CSV cannot be used.
         ModelError: The artifact cannot be written.
         SetupError: There is no Java that serves.
@@ -135,6 +139,8 @@ def train(
         lambda: batch_spark(settings, "train"),
         open_csv(Path(data)),
         label=label,
+        features=(features,) if isinstance(features, str) else features,
+        exclude=(exclude,) if isinstance(exclude, str) else exclude,
         algorithm=algorithm,
         legitimate_share=legitimate_share,
         models_dir=Path(models),

@@ -21,6 +21,13 @@ DEFAULT_SEED = 42
 @options.data
 @click.option("--label", default=None, help="The label column; found by its name when not given.")
 @click.option(
+    "--features",
+    multiple=True,
+    metavar="A,B",
+    help="Learn from these columns and no others, however suspect they look; may be given several times.",
+)
+@click.option("--exclude", multiple=True, metavar="A,B", help="Leave these columns out; may be given several times.")
+@click.option(
     "--algorithm", type=click.Choice(ALGORITHMS), default=ALGORITHMS[0], show_default=True, help="The classifier."
 )
 @click.option(
@@ -36,7 +43,15 @@ DEFAULT_SEED = 42
 @setting("driver_memory")
 @setting("java_home")
 def train(
-    data: Path, label: str | None, algorithm: str, legitimate_share: float, seed: int, as_json: bool, **flags: object
+    data: Path,
+    label: str | None,
+    features: tuple[str, ...],
+    exclude: tuple[str, ...],
+    algorithm: str,
+    legitimate_share: float,
+    seed: int,
+    as_json: bool,
+    **flags: object,
 ) -> None:
     """Train a model on a CSV, judge it on its last fifth in time, and put it in force."""
     from rich.console import Console
@@ -52,6 +67,8 @@ def train(
         lambda: batch_spark(settings, "train"),
         source,
         label=label,
+        features=features,
+        exclude=exclude,
         algorithm=algorithm,
         legitimate_share=legitimate_share,
         models_dir=settings.models,

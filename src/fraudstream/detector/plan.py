@@ -6,7 +6,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from fraudstream.detector.route import Source, route
-from fraudstream.model.projection import Projected
+from fraudstream.model.reading import Projected
 from fraudstream.scoring.judge import Judge, Judged
 
 SAMPLE_PROPERTY = "fraudstream.sampled."

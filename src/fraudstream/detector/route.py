@@ -8,7 +8,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
-from fraudstream.model.projection import STRICT_JSON, Projected, parse_strings
+from fraudstream.model.reading import STRICT_JSON, Projected, parse_strings
 from fraudstream.scoring.judge import Judge, Judged
 from fraudstream.transactions.wire import AlertField, EventField, EventType, Header, Outcome, Topic
 

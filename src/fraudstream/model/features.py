@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fraudstream.errors import DataError
-from fraudstream.model.manifest import Feature, FeatureType
+from fraudstream.model.feature import Feature, FeatureType, by_slots
+from fraudstream.model.manifest import NO_SELECTION, Selection
+from fraudstream.model.suspects import category_leaks, is_strong, leaks, reason_in_the_name
+from fraudstream.transactions.column_reader import MOST_VALUES, Categories, least_rows
+from fraudstream.transactions.dates import SECONDS_PER_DAY, hours_and_weekdays
 from fraudstream.transactions.profile import ColumnKind, ColumnProfile, CsvProfile, statistics
+from fraudstream.transactions.times import is_clearly_time, may_be_time
 
+MOST_KEPT: Final = 30
+"""Values of a category that get a slot of their own; the rest share one."""
 _COUNTER_VALUES: Final = 10
 """A column with fewer distinct values is no counter, even where it never falls (a file sorted by it)."""
-_LEAK_FRAUDS: Final = 5
+_LEAK: Final = "alone tells every fraud from every legitimate row, as what is written down afterwards does (a leak)"
 
 
 @dataclass(frozen=True)
@@ -22,7 +30,7 @@ class FeatureChoice:
     """What the model reads.
 
     Attributes:
-        features: In file order, with their distribution over the training rows.
+        features: In the order of the vector, with their distribution over the training rows.
         excluded: The other columns but the label, with the reason.
         warnings: Features that look too good to be true.
     """
@@ -32,77 +40,175 @@ class FeatureChoice:
     warnings: tuple[str, ...]
 
 
-def choose_features(profile: CsvProfile, is_train: NDArray[np.bool_]) -> FeatureChoice:
-    """Every column of numbers that can say something of a payment yet to come.
+class _NoFeature(Exception):
+    """A column is left out; the message says why."""
+
+
+def choose_features(
+    profile: CsvProfile, is_train: NDArray[np.bool_], selection: Selection = NO_SELECTION
+) -> FeatureChoice:
+    """Every column that can say something of a payment yet to come, or those that the user names.
 
     Args:
         profile: The CSV.
         is_train: By row, whether it is a training row; no other row is looked at.
+        selection: What the user named. A column that is named is taken where it can be, however suspect it looks.
 
     Raises:
-        DataError: No column is left.
+        DataError: No column is left, or one that the user named holds nothing to learn from.
     """
+    choice = _Choice(profile, is_train, selection)
     features: list[Feature] = []
     excluded: dict[str, str] = {}
-    warnings: list[str] = []
-    is_fraud = profile.label.is_fraud[is_train]
     for column in profile.columns:
         if column.kind is ColumnKind.LABEL:
             continue
-        values = column.values[is_train] if column.kind is ColumnKind.NUMBER else column.values
-        reason = _reason_to_exclude(column, values, profile)
-        if reason:
-            excluded[column.name] = reason
-            continue
-        found = statistics(values)
-        if found is None:
-            excluded[column.name] = "no value in the training rows"
-            continue
-        if _separates(values, is_fraud):
-            warnings.append(f"column {column.name!r} alone tells every fraud from every legitimate row: does it leak?")
-        features.append(
-            Feature(
-                column.name,
-                FeatureType.NUMBER,
-                found.median,
-                found.minimum,
-                found.maximum,
-                found.p01,
-                found.p99,
-                found.quantiles,
-            )
-        )
+        try:
+            features.append(choice.feature(column))
+        except _NoFeature as reason:
+            if column.name in selection.features:
+                raise DataError(
+                    f"the column {column.name!r} cannot be a feature: {reason}",
+                    where=str(profile.source.path),
+                    remedy="leave it out of --features",
+                ) from reason
+            excluded[column.name] = str(reason)
     if not features:
         raise DataError(
-            "no column of numbers is left to learn from",
+            "no column is left to learn from",
             where=str(profile.source.path),
-            remedy="give a CSV with columns of numbers; left out were: "
+            remedy="give a CSV with columns of numbers or categories, or name some with --features; left out were: "
             + ("; ".join(f"{name} ({reason})" for name, reason in excluded.items()) or "none"),
         )
-    return FeatureChoice(tuple(features), excluded, tuple(warnings))
+    return FeatureChoice(by_slots(features), excluded, tuple(choice.warnings(features)))
 
 
-def _reason_to_exclude(column: ColumnProfile, values: NDArray[np.float64], profile: CsvProfile) -> str:
-    """Why the column is no feature; empty where it is one."""
-    if profile.time is not None and column.name == profile.time.column:
-        return "orders the rows; the times of payments to come were never seen in training"
-    if not column.name.strip():
-        return "has no name"
-    if column.kind is ColumnKind.TEXT:
-        return "text; features are numbers"
-    if column.kind is ColumnKind.EMPTY:
-        return "has no value"
-    distinct = np.unique(values[~np.isnan(values)])
-    if len(distinct) == 1:
-        return f"always {distinct[0]:g} in the training rows"
-    if column.is_non_decreasing and len(distinct) >= _COUNTER_VALUES:
-        return "only ever grows, as a row number or a clock does"
-    return ""
+class _Choice:
+    """What is decided of each column, over the training rows alone."""
+
+    def __init__(self, profile: CsvProfile, is_train: NDArray[np.bool_], selection: Selection) -> None:
+        self._profile = profile
+        self._is_train = is_train
+        self._is_fraud = profile.label.is_fraud[is_train]
+        self._selection = selection
+
+    def feature(self, column: ColumnProfile) -> Feature:
+        """The feature that the column becomes.
+
+        Raises:
+            _NoFeature: It becomes none.
+        """
+        name, wanted = column.name, self._selection.features
+        if name in self._selection.exclude:
+            raise _NoFeature("left out by --exclude")
+        if wanted and name not in wanted:
+            raise _NoFeature("not among --features")
+        if column.kind is ColumnKind.EMPTY:
+            raise _NoFeature("has no value")
+        if not wanted:
+            self._check_suspects(column)
+        time = self._profile.time
+        is_own_time = time is not None and name == time.column
+        if column.kind is ColumnKind.TEXT:
+            return self._category(column)
+        if column.kind is ColumnKind.DATE:
+            return self._time(column, None) if is_own_time or may_be_time(name) else self._elapsed(column)
+        if time is not None and is_own_time and time.clock is not None:
+            return self._time(column, time.clock)
+        return self._number(column, is_own_time=is_own_time)
+
+    def warnings(self, features: list[Feature]) -> Iterator[str]:
+        """A line for each number that is nearly a label."""
+        columns = {column.name: column for column in self._profile.columns}
+        for feature in features:
+            if feature.type is FeatureType.NUMBER and is_strong(
+                columns[feature.name].values[self._is_train], self._is_fraud
+            ):
+                yield f"column {feature.name!r} alone tells nearly every fraud from the legitimate rows: does it leak?"
+
+    def _check_suspects(self, column: ColumnProfile) -> None:
+        time = self._profile.time
+        if time is not None and column.name == time.column:
+            return
+        is_number = column.kind is ColumnKind.NUMBER and bool(column.name.strip())
+        if is_number and column.is_non_decreasing:
+            distinct = len(np.unique(column.values[self._is_train]))
+            if distinct >= _COUNTER_VALUES:
+                raise _NoFeature("only ever grows, as a row number or a clock does")
+        if reason := reason_in_the_name(column.name, is_text=column.kind is ColumnKind.TEXT):
+            raise _NoFeature(reason)
+
+    def _number(self, column: ColumnProfile, *, is_own_time: bool) -> Feature:
+        values = column.values[self._is_train]
+        if not self._selection.features:
+            if is_own_time:
+                raise _NoFeature("orders the rows; the times of payments to come were never seen in training")
+            if is_clearly_time(column.name):
+                raise _NoFeature("a clock; the times of payments to come were never seen in training")
+            if leaks(values, self._is_fraud):
+                raise _NoFeature(_LEAK)
+        return _measured(Feature(column.name, FeatureType.NUMBER), values)
+
+    def _time(self, column: ColumnProfile, clock: int | None) -> Feature:
+        moments = column.values[self._is_train]
+        moments = moments[~np.isnan(moments)] / (clock or 1)
+        if not len(moments):
+            raise _NoFeature("no value in the training rows")
+        hours, weekdays = hours_and_weekdays(moments)
+        weekday = int(np.bincount(weekdays.astype(np.int64)).argmax())
+        feature = Feature(column.name, FeatureType.TIME, weekday=weekday, clock=clock)
+        # Dates without a time of day, all at midnight, still have their weekdays.
+        return _measured(feature, hours, may_be_constant=True)
+
+    def _elapsed(self, column: ColumnProfile) -> Feature:
+        time = self._profile.time
+        if time is None or time.seconds is None:
+            raise _NoFeature("a date, and no column says at which date the payment was made")
+        days = (time.seconds - column.values)[self._is_train] / SECONDS_PER_DAY
+        if not self._selection.features and leaks(days, self._is_fraud):
+            raise _NoFeature(_LEAK)
+        feature = Feature(column.name, FeatureType.ELAPSED, reference=time.column, clock=time.clock)
+        return _measured(feature, days)
+
+    def _category(self, column: ColumnProfile) -> Feature:
+        categories = column.categories
+        rows = self._profile.rows - column.missing
+        if categories is None:
+            raise _NoFeature(f"text with more than {MOST_VALUES:,} distinct values: it names something")
+        if not self._selection.features:
+            if len(categories.values) * 2 > rows:
+                raise _NoFeature(f"text with {len(categories.values):,} distinct values in {rows:,} rows")
+            if category_leaks(categories, self._is_train, self._profile.label.is_fraud):
+                raise _NoFeature(_LEAK)
+        return Feature(column.name, FeatureType.CATEGORY, values=self._kept(categories))
+
+    def _kept(self, categories: Categories) -> tuple[str, ...]:
+        counts = categories.counts(self._is_train)
+        present = np.flatnonzero(counts)
+        if len(present) == 1:
+            raise _NoFeature(f"always {categories.values[present[0]]!r} in the training rows")
+        least = least_rows(len(self._is_fraud))
+        # Of equally frequent values the one that comes first in the alphabet: the same whatever the rows' order.
+        ordered = sorted(present.tolist(), key=lambda code: (-counts[code], categories.values[code]))
+        kept = tuple(categories.values[code] for code in ordered[:MOST_KEPT] if counts[code] >= least)
+        if not kept:
+            raise _NoFeature(f"text of which no value stands in {least:,} training rows")
+        return kept
 
 
-def _separates(values: NDArray[np.float64], is_fraud: NDArray[np.bool_]) -> bool:
-    present = ~np.isnan(values)
-    frauds, legitimate = values[is_fraud & present], values[~is_fraud & present]
-    if len(frauds) < _LEAK_FRAUDS or not len(legitimate):
-        return False
-    return bool(frauds.min() > legitimate.max() or frauds.max() < legitimate.min())
+def _measured(feature: Feature, values: NDArray[np.float64], *, may_be_constant: bool = False) -> Feature:
+    """The feature with its distribution."""
+    found = statistics(values)
+    if found is None:
+        raise _NoFeature("no value in the training rows")
+    if found.minimum == found.maximum and not may_be_constant:
+        raise _NoFeature(f"always {found.minimum:g} in the training rows")
+    return replace(
+        feature,
+        median=found.median,
+        minimum=found.minimum,
+        maximum=found.maximum,
+        p01=found.p01,
+        p99=found.p99,
+        quantiles=found.quantiles if feature.type is FeatureType.NUMBER else (),
+    )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,41 +12,27 @@ import orjson
 from pydantic import TypeAdapter, ValidationError
 
 from fraudstream.errors import ModelCorrupt
+from fraudstream.model.feature import Feature, FeatureType
 
-MANIFEST_FORMAT: Final = 1
+__all__ = [
+    "Feature",
+    "FeatureType",
+    "LabelValues",
+    "Manifest",
+    "Metrics",
+    "Period",
+    "Selection",
+    "SplitRecord",
+    "TrainingData",
+    "manifest_from_json",
+    "manifest_to_json",
+]
+
+MANIFEST_FORMAT: Final = 2
+READABLE_FORMATS: Final = (1, 2)
+"""Format 1 knew features of numbers only, which format 2 describes as it did."""
 SEAL: Final = "manifest_sha256"
 """The key that holds the sha256 of all the others, so that a changed manifest is seen like any changed file."""
-
-
-class FeatureType(StrEnum):
-    """What a feature is made from."""
-
-    NUMBER = "number"
-
-
-@dataclass(frozen=True)
-class Feature:
-    """A column that the model reads, with its distribution over the training rows.
-
-    Attributes:
-        name: The column's name in the training data.
-        type: What it is.
-        median: The training median; stands in for a missing value.
-        minimum: Least training value.
-        maximum: Greatest training value.
-        p01: First percentile of the training values.
-        p99: Ninety-ninth percentile of the training values.
-        quantiles: 21 training quantiles, from 0 to 100 % in steps of 5 %; what a renamed column is known by again.
-    """
-
-    name: str
-    type: FeatureType
-    median: float
-    minimum: float
-    maximum: float
-    p01: float
-    p99: float
-    quantiles: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -136,13 +121,29 @@ class Metrics:
 
 
 @dataclass(frozen=True)
+class Selection:
+    """The columns that a user named; where `features` names none, what becomes of a column is found out.
+
+    Attributes:
+        features: The only columns that become features, `--features`.
+        exclude: Columns left out, `--exclude`.
+    """
+
+    features: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+
+
+NO_SELECTION: Final = Selection()
+
+
+@dataclass(frozen=True)
 class Manifest:
     """What an artifact says of itself.
 
     Attributes:
         model_id: `<algorithm>-<12 hex>`, the same for the same data, settings and seed.
         algorithm: The classifier's name, as `--algorithm` takes it.
-        features: In the order of the vector.
+        features: In the order of the vector: numbers first, then the others, each in file order.
         missing_limit: A row with more features missing than this is unscorable.
         label: The label column.
         label_values: Its two values.
@@ -162,6 +163,8 @@ class Manifest:
         versions: Of the libraries.
         files: sha256 by relative path.
         format: Of this manifest.
+        columns: Every column of the CSV, in file order.
+        selection: What the user named with `--features` and `--exclude`.
     """
 
     model_id: str
@@ -186,6 +189,8 @@ class Manifest:
     versions: Mapping[str, str]
     files: Mapping[str, str]
     format: int = MANIFEST_FORMAT
+    columns: tuple[str, ...] = ()
+    selection: Selection = NO_SELECTION
 
 
 _ADAPTER: Final = TypeAdapter(Manifest)
@@ -210,7 +215,7 @@ def manifest_from_json(text: bytes, where: Path) -> Manifest:
         manifest = _ADAPTER.validate_python(content)
     except (orjson.JSONDecodeError, AttributeError, TypeError, ValidationError) as e:
         raise ModelCorrupt("the manifest cannot be read", where=str(where), remedy=remedy) from e
-    if manifest.format != MANIFEST_FORMAT:
+    if manifest.format not in READABLE_FORMATS:
         raise ModelCorrupt(
             f"the manifest has format {manifest.format}, this version reads {MANIFEST_FORMAT}",
             where=str(where),

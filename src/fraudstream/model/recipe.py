@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,9 +24,10 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from fraudstream.errors import SettingsError
-from fraudstream.model.projection import Projected
+from fraudstream.model.manifest import Selection
+from fraudstream.model.reading import Projected
 
-RECIPE_VERSION: Final = 1
+RECIPE_VERSION: Final = 2
 """Grows whenever the same data, settings and seed would give another model; part of the model's id."""
 
 Parameter = float | int | str | bool
@@ -150,6 +151,7 @@ def model_id(
     fingerprint: str,
     label: str,
     features: Sequence[str],
+    selection: Selection,
     legitimate_share: float,
     seed: int,
     pyspark_version: str,
@@ -161,6 +163,7 @@ def model_id(
         "fingerprint": fingerprint,
         "label": label,
         "features": list(features),
+        "selection": asdict(selection),
         "legitimate_share": legitimate_share,
         "seed": seed,
         "recipe": RECIPE_VERSION,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -27,11 +27,13 @@ from fraudstream.model.evaluation import (
     roc_auc,
 )
 from fraudstream.model.features import FeatureChoice, choose_features
-from fraudstream.model.manifest import LabelValues, Manifest, Metrics, TrainingData
+from fraudstream.model.manifest import LabelValues, Manifest, Metrics, Selection, TrainingData
 from fraudstream.model.recipe import Algorithm, FittedModel, TrainingColumn, algorithm_named, fit, model_id
+from fraudstream.model.selection import select
 from fraudstream.model.split import FEW_FRAUDS, Part, Split, split_in_time
 from fraudstream.model.training_rows import RowNotes, read_vectors, write_training_rows
 from fraudstream.transactions.csv_source import CsvSource
+from fraudstream.transactions.label import find_label
 from fraudstream.transactions.profile import CsvProfile, profile
 
 
@@ -58,6 +60,7 @@ class _Plan:
     profile: CsvProfile
     split: Split
     choice: FeatureChoice
+    selection: Selection
     algorithm: Algorithm
     legitimate_share: float
     seed: int
@@ -72,6 +75,8 @@ def train(
     source: CsvSource,
     *,
     label: str | None = None,
+    features: Sequence[str] = (),
+    exclude: Sequence[str] = (),
     algorithm: str,
     legitimate_share: float = 1.0,
     models_dir: Path,
@@ -89,6 +94,8 @@ def train(
         open_spark: Gives the session to fit in; asked only once the data is known to serve.
         source: The CSV.
         label: The label column; None looks for one of the usual names.
+        features: Columns to learn from and no others, as `--features` takes them; none lets the values decide.
+        exclude: Columns to leave out, as `--exclude` takes them.
         algorithm: One of `recipe.ALGORITHMS`.
         legitimate_share: The share of the legitimate rows that the CSV holds, above 0 and at most 1; each weighs
             1 / share in training and in every figure.
@@ -99,7 +106,7 @@ def train(
         who: Who puts the model in force.
 
     Raises:
-        SettingsError: An unknown algorithm or an impossible share.
+        SettingsError: An unknown algorithm, an impossible share, or a column that is not there.
         DataError: The CSV cannot be used; see `profile` and `choose_features`.
         ModelError: The artifact cannot be written, or the one that is there is damaged.
     """
@@ -111,15 +118,19 @@ def train(
             remedy="give the share of the legitimate rows that the CSV holds, 1 for all of them",
         )
     report(f"reading {source.path.name}")
-    found = profile(source, label)
+    label_name = source.columns[find_label(source, label)]
+    selection = select(source.columns, features=features, exclude=exclude, label=label_name)
+    unread = set(source.columns) - set(selection.features) if selection.features else selection.exclude
+    found = profile(source, label_name, wanted=selection.features, unread=unread)
     split = split_in_time(found.label.is_fraud, found.time)
-    choice = choose_features(found, split.is_train)
-    plan = _Plan(source, found, split, choice, chosen, legitimate_share, seed)
+    choice = choose_features(found, split.is_train, selection)
+    plan = _Plan(source, found, split, choice, selection, chosen, legitimate_share, seed)
     name = model_id(
         chosen,
         fingerprint=source.fingerprint,
         label=found.label.name,
         features=[feature.name for feature in choice.features],
+        selection=selection,
         legitimate_share=legitimate_share,
         seed=seed,
         pyspark_version=version("pyspark"),
@@ -235,6 +246,8 @@ def _manifest(plan: _Plan, name: str, threshold: float, rule: str, metrics: Metr
         warnings=(*split.warnings, *choice.warnings),
         versions={package: version(package) for package in ("fraudstream", "pyspark", "numpy", "pyarrow")},
         files={},
+        columns=plan.source.columns,
+        selection=plan.selection,
     )
 
 

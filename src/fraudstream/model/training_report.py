@@ -10,6 +10,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from fraudstream.model.feature import Feature, FeatureType
 from fraudstream.model.manifest import Manifest, Metrics, Period
 from fraudstream.model.training import TrainingResult
 
@@ -27,6 +28,9 @@ def as_json(result: TrainingResult) -> dict[str, Any]:
         "label": manifest.label,
         "features": [feature.name for feature in manifest.features],
         "excluded": dict(manifest.excluded),
+        "columns": [
+            {"name": name, "becomes": becomes, "detail": detail} for name, becomes, detail in _decisions(manifest)
+        ],
         "split": asdict(manifest.split),
         "threshold": manifest.threshold,
         "threshold_rule": manifest.threshold_rule,
@@ -49,8 +53,13 @@ def render(result: TrainingResult) -> RenderableType:
     table.add_row("artifact", str(result.artifact.path) + (" (was there already)" if result.reused else ""))
     in_force = result.in_force
     table.add_row("in force", f"{in_force.model_id}, threshold {in_force.threshold:.6g}, revision {in_force.revision}")
+    columns = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    for heading in ("column", "becomes", ""):
+        columns.add_column(heading, overflow="fold")
+    for decision in _decisions(manifest):
+        columns.add_row(*map(Text, decision))
     warnings = [Text(f"warning: {warning}", style="yellow") for warning in manifest.warnings]
-    return Group(Text(f"{manifest.algorithm}: {manifest.model_id}", style="bold"), table, *warnings)
+    return Group(Text(f"{manifest.algorithm}: {manifest.model_id}", style="bold"), table, Text(), columns, *warnings)
 
 
 def _lines(manifest: Manifest) -> Iterator[tuple[str, str]]:
@@ -72,9 +81,38 @@ def _lines(manifest: Manifest) -> Iterator[tuple[str, str]]:
     yield "threshold", f"{manifest.threshold:.6g}: {manifest.threshold_rule}"
     yield "  catches", _catches(metrics)
     yield "  costs", _costs(metrics)
-    yield "features", f"{len(manifest.features)}: {', '.join(feature.name for feature in manifest.features)}"
-    for name, why in manifest.excluded.items():
-        yield "  left out", f"{name}: {why}"
+    slots = sum(len(feature.slots) for feature in manifest.features)
+    yield "features", f"{len(manifest.features)} columns, {slots} slots of the vector"
+
+
+def _decisions(manifest: Manifest) -> Iterator[tuple[str, str, str]]:
+    """Each column of the CSV with what it becomes, and the detail of it or the reason why not, in file order."""
+    features = {feature.name: feature for feature in manifest.features}
+    columns = manifest.columns or (*features, *manifest.excluded)
+    for name in columns:
+        if name in features:
+            yield name, features[name].type.value, _detail(features[name])
+        elif name == manifest.label:
+            yield (
+                name,
+                "label",
+                f"{manifest.label_values.fraud!r} is fraud, {manifest.label_values.legitimate!r} is not",
+            )
+        else:
+            yield name, "left out", manifest.excluded.get(name, "")
+
+
+def _detail(feature: Feature) -> str:
+    match feature.type:
+        case FeatureType.CATEGORY:
+            kept = len(feature.values)
+            return f"{kept} value{'s' if kept != 1 else ''} kept, most often {feature.values[0]!r}; the rest is other"
+        case FeatureType.TIME:
+            return f"hour of the day (median {feature.median:.1f}) and weekday"
+        case FeatureType.ELAPSED:
+            return f"days to {feature.reference}, median {feature.median:,.0f}"
+        case FeatureType.NUMBER:
+            return f"median {feature.median:.6g}, from {feature.minimum:.6g} to {feature.maximum:.6g}"
 
 
 def _period(period: Period) -> str:

@@ -14,8 +14,9 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from pyspark.sql import DataFrame, SparkSession
 
-from fraudstream.model.manifest import Feature
-from fraudstream.model.projection import Projected, project
+from fraudstream.model.feature import Feature
+from fraudstream.model.projection import project
+from fraudstream.model.reading import Projected
 from fraudstream.model.recipe import TrainingColumn
 from fraudstream.transactions.csv_source import CsvSource
 

@@ -17,7 +17,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from fraudstream.errors import DataError
-from fraudstream.model.projection import Projected
+from fraudstream.model.reading import Projected
 from fraudstream.scoring.judge import Judge, Judged
 from fraudstream.transactions.wire import Outcome
 

@@ -11,12 +11,9 @@ from pyspark.ml.functions import vector_to_array
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from fraudstream.model.projection import (
-    FeatureContract,
-    Projected,
-    project,
-    screened_vector,
-)
+from fraudstream.model.feature import Feature
+from fraudstream.model.projection import project, screened_vector
+from fraudstream.model.reading import Projected
 from fraudstream.transactions.wire import Outcome
 
 PREFILTER_MARGIN: Final = 1e-9
@@ -54,7 +51,7 @@ class Judge:
     revision: int
     threshold: float
     missing_limit: int
-    features: Sequence[FeatureContract]
+    features: Sequence[Feature]
     aliases: Mapping[str, str]
     scaler: Model
     classifier: Model
@@ -62,7 +59,7 @@ class Judge:
     def screen(self, frame: DataFrame) -> DataFrame:
         """Add `is_screened` and `suspect` to rows with a `text`, at the cost of one parse and one prediction a row.
 
-        A row that is not screened is predicted on the medians here, which says nothing: look at both columns.
+        A row that is not screened is predicted on what stands in for missing values, which says nothing: look at both.
         """
         vectors = screened_vector(frame, self.features, self.missing_limit, aliases=self.aliases)
         predicted = self._screening_classifier().transform(self.scaler.transform(vectors))

@@ -15,7 +15,7 @@ from pyspark.ml.feature import StandardScalerModel
 from fraudstream.errors import ModelCorrupt
 from fraudstream.model.artifact import ModelArtifact
 from fraudstream.model.current import InForce
-from fraudstream.model.projection import Projected
+from fraudstream.model.reading import Projected
 from fraudstream.scoring.judge import Judge, Judged
 
 CLASSIFIERS: Final[dict[str, Any]] = {

@@ -6,10 +6,13 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
+
+from fraudstream.transactions.dates import units_per_second
 
 _CLEAR_NAMES: Final = frozenset(
     {"time", "timestamp", "datetime", "date", "step", "unixtime", "transactiondt", "txdatetime", "transdatetranstime"}
@@ -19,6 +22,7 @@ _WORDS: Final = frozenset({"time", "timestamp", "datetime", "date", "step", "ts"
 _OTHER_WORDS: Final = frozenset(
     {"hour", "hours", "day", "days", "week", "weekday", "month", "year", "since", "between", "elapsed", "zone"}
     | {"birth", "expiry", "expiration", "last", "first", "previous", "open", "account", "diff", "delta", "duration"}
+    | {"opened", "opening", "signup", "registration", "joined", "issued", "issue", "activation"}
 )
 
 
@@ -38,6 +42,18 @@ class TimeOrder:
     is_date: bool
     is_file_order: bool
 
+    @cached_property
+    def clock(self) -> int | None:
+        """Units per second of numbers that count from 1970; None for dates, and for numbers that only order."""
+        return None if self.is_date else units_per_second(self.values)
+
+    @property
+    def seconds(self) -> NDArray[np.float64] | None:
+        """By row, seconds since 1970; None where the numbers only order the rows."""
+        if self.is_date:
+            return self.values
+        return None if self.clock is None else self.values / self.clock
+
     def shown(self, value: float) -> str:
         """A value of the column for people: the number, or the date in ISO 8601."""
         if not self.is_date:
@@ -47,17 +63,18 @@ class TimeOrder:
 
 def may_be_time(name: str) -> bool:
     """Whether a column of this name may say when a payment was made."""
-    return _is_clear(name) or (bool(_WORDS & set(_words(name))) and not _OTHER_WORDS & set(_words(name)))
+    words = set(words_of(name))
+    return is_clearly_time(name) or (bool(_WORDS & words) and not _OTHER_WORDS & words)
 
 
-def seconds_of_dates(cells: Sequence[str]) -> NDArray[np.float64] | None:
-    """Dates in ISO 8601 as seconds since 1970; None where one of them is none."""
-    try:
-        dates = [datetime.fromisoformat(cell) for cell in cells]
-    except ValueError:
-        return None
-    zoned = (date if date.tzinfo is not None else date.replace(tzinfo=UTC) for date in dates)
-    return np.fromiter((date.timestamp() for date in zoned), np.float64, len(cells))
+def is_clearly_time(name: str) -> bool:
+    """Whether a column of this name can hardly be anything else."""
+    return "".join(words_of(name)) in _CLEAR_NAMES
+
+
+def words_of(name: str) -> list[str]:
+    """The words of a column's name in small letters: "isFlaggedFraud", "TX_FRAUD" and "tx fraud" have two or three."""
+    return [word.lower() for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", name)]
 
 
 def find_time(
@@ -77,13 +94,5 @@ def find_time(
             continue
         candidates.append(TimeOrder(name, values, name in dates, bool((np.diff(values) >= 0).all())))
     # A number whose name only mentions time ("processing_time") orders the rows only where it plainly does.
-    serious = [time for time in candidates if _is_clear(time.column) or time.is_date or time.is_file_order]
-    return min(serious, key=lambda time: (not _is_clear(time.column), not time.is_file_order), default=None)
-
-
-def _is_clear(name: str) -> bool:
-    return "".join(_words(name)) in _CLEAR_NAMES
-
-
-def _words(name: str) -> list[str]:
-    return [word.lower() for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", name)]
+    serious = [time for time in candidates if is_clearly_time(time.column) or time.is_date or time.is_file_order]
+    return min(serious, key=lambda time: (not is_clearly_time(time.column), not time.is_file_order), default=None)

@@ -1,0 +1,104 @@
+"""Columns that no model should learn from: they name a payment or a person, or give the label away."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fraudstream.transactions.column_reader import Categories
+from fraudstream.transactions.times import words_of
+
+LEAK_FRAUDS: Final = 5
+"""With fewer frauds in the training rows, a column that separates them may do so by chance."""
+STRONG_AUC: Final = 0.999
+_CODE_VALUES: Final = 10
+_FEW_VALUES: Final = 30
+
+_ID_WORDS: Final = frozenset({"id", "ids", "uuid", "guid", "num", "number", "no", "nr", "nbr"})
+_ID_NAMES: Final = frozenset(
+    {"id", "rowid", "index", "customer", "client", "cardholder", "account", "iban", "pan", "ccnum", "transnum"}
+    | {"nameorig", "namedest", "ip", "ipaddress", "deviceid", "txid", "transactionid", "token", "hash"}
+    | {"user", "userid", "accountid", "cardid", "customerid", "clientid", "merchantid", "terminalid"}
+)
+_PERSONAL_NAMES: Final = frozenset(
+    {"first", "last", "firstname", "lastname", "surname", "fullname", "customername", "cardholdername", "street"}
+    | {"streetaddress", "address", "email", "emailaddress", "phone", "ssn"}
+)
+_POSTAL_WORDS: Final = frozenset({"zip", "zipcode", "postcode", "postal", "postalcode", "plz"})
+_UNNAMED: Final = re.compile(r"unnamed: ?[0-9]+|_c0", re.IGNORECASE)
+
+
+def reason_in_the_name(name: str, *, is_text: bool) -> str:
+    """Why a column of this name is no feature whatever it holds; empty where the name says nothing against it."""
+    words = words_of(name)
+    joined = re.sub(r"[^a-z0-9]", "", name.lower())
+    if not name.strip() or _UNNAMED.fullmatch(name.strip()):
+        return "has no name, as an index that was written along"
+    if any(word.startswith(("fraud", "chargeback")) for word in words):
+        return "its name says fraud: known only after the payment was judged (a leak)"
+    if joined in _ID_NAMES or _names_a_thing(name, words):
+        return "an identifier, by its name"
+    if _POSTAL_WORDS & set(words) or joined.startswith(("zipcode", "postcode")):
+        return "a postal code: its number measures nothing"
+    if is_text and joined in _PERSONAL_NAMES:
+        return "names a person or a place, by its name"
+    return ""
+
+
+def _names_a_thing(name: str, words: list[str]) -> bool:
+    # "card_id" and "trans_num" name something; IEEE-CIS's id_01 to id_38 are measurements.
+    return len(words) > 1 and words[-1] in _ID_WORDS and not name[-1].isdigit()
+
+
+def leaks(values: NDArray[np.float64], is_fraud: NDArray[np.bool_]) -> bool:
+    """Whether a number alone tells every fraud, and does so as a code or an entry made afterwards does.
+
+    That is, a threshold divides the classes and one of the two has at most ten distinct values. Two clouds of many
+    values with a gap between them are left to `is_strong`: see docs/decisions/0007-any-csv.md.
+
+    Args:
+        values: By training row, NaN where missing.
+        is_fraud: By training row.
+    """
+    frauds, legitimate = _by_class(values, is_fraud)
+    if len(frauds) < LEAK_FRAUDS or not len(legitimate):
+        return False
+    if not (frauds.min() > legitimate.max() or frauds.max() < legitimate.min()):
+        return False
+    return min(len(np.unique(frauds)), len(np.unique(legitimate))) <= _CODE_VALUES
+
+
+def category_leaks(categories: Categories, is_train: NDArray[np.bool_], is_fraud: NDArray[np.bool_]) -> bool:
+    """Whether no text of a column with few of them stands both in a fraud and in a legitimate row.
+
+    Args:
+        categories: The column.
+        is_train: By row, whether it is a training row; no other is looked at.
+        is_fraud: By row.
+    """
+    frauds = categories.counts(is_train & is_fraud)
+    legitimate = categories.counts(is_train & ~is_fraud)
+    if frauds.sum() < LEAK_FRAUDS or not legitimate.sum() or ((frauds + legitimate) > 0).sum() > _FEW_VALUES:
+        return False
+    return not ((frauds > 0) & (legitimate > 0)).any()
+
+
+def is_strong(values: NDArray[np.float64], is_fraud: NDArray[np.bool_]) -> bool:
+    """Whether a number alone has an area under the ROC curve of 0.999 or more, in either direction."""
+    frauds, legitimate = _by_class(values, is_fraud)
+    if len(frauds) < LEAK_FRAUDS or not len(legitimate):
+        return False
+    ordered = np.sort(legitimate)
+    below = np.searchsorted(ordered, frauds, "left") + np.searchsorted(ordered, frauds, "right")
+    area = float(below.mean()) / (2 * len(legitimate))
+    return max(area, 1.0 - area) >= STRONG_AUC
+
+
+def _by_class(
+    values: NDArray[np.float64], is_fraud: NDArray[np.bool_]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    present = ~np.isnan(values)
+    return values[is_fraud & present], values[~is_fraud & present]

@@ -1,0 +1,247 @@
+"""What becomes of each column of a CSV: its type, or the reason why it is left out; and the user's word before ours."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fraudstream.errors import DataError, NotANumber, SettingsError
+from fraudstream.model.feature import Feature, FeatureType, by_slots
+from fraudstream.model.features import FeatureChoice, choose_features
+from fraudstream.model.manifest import NO_SELECTION, Selection
+from fraudstream.model.selection import select
+from fraudstream.transactions.csv_source import open_csv
+from fraudstream.transactions.profile import profile
+
+ROWS = 400
+HANDBOOK = Path(__file__).resolve().parents[3] / "shared" / "data" / "handbook_2018-04_to_08.csv.gz"
+
+Cells = Callable[[int], object]
+
+
+def chosen(
+    path: Path, columns: dict[str, Cells], selection: Selection = NO_SELECTION, rows: int = ROWS
+) -> FeatureChoice:
+    """The choice among columns given as functions of the row; every eighth row is a fraud."""
+    header = ",".join((*columns, "Class"))
+    lines = [
+        ",".join((*(str(cells(row)) for cells in columns.values()), str(int(row % 8 == 0)))) for row in range(rows)
+    ]
+    path.write_text("\n".join((header, *lines)) + "\n")
+    left_out = set(columns) - set(selection.features) if selection.features else selection.exclude
+    found = profile(open_csv(path), wanted=selection.features, unread=left_out)
+    return choose_features(found, np.arange(rows) < rows, selection)
+
+
+def only(choice: FeatureChoice) -> Feature:
+    assert len(choice.features) == 1, choice
+    return choice.features[0]
+
+
+def test_a_category_keeps_its_frequent_values_the_most_frequent_first(tmp_path: Path) -> None:
+    choice = chosen(
+        tmp_path / "a.csv", {"kind": lambda row: "b" if row % 2 else "'a'" if row % 4 else f"rare{row // 8 % 10}"}
+    )
+    feature = only(choice)
+    assert (feature.type, feature.values) == (FeatureType.CATEGORY, ("b", "'a'"))
+    assert feature.slots == ("kind=b", "kind='a'", "kind: other")
+    assert feature.stand_in == (1.0, 0.0, 0.0)
+    assert feature.quantiles == ()
+
+
+def test_at_most_thirty_values_are_kept(tmp_path: Path) -> None:
+    feature = only(chosen(tmp_path / "a.csv", {"kind": lambda row: f"k{row % 40:02}"}, rows=1_200))
+    assert feature.values == tuple(f"k{number:02}" for number in range(30))
+
+
+def test_whole_numbers_with_a_recurring_text_are_a_category_and_a_lone_text_is_an_error(tmp_path: Path) -> None:
+    late: Cells = lambda row: "U" if row > 300 and row % 3 == 0 else row % 5  # noqa: E731
+    assert set(only(chosen(tmp_path / "a.csv", {"age": late})).values) == {"0", "1", "2", "3", "4", "U"}
+    with pytest.raises(NotANumber, match="--exclude"):
+        chosen(tmp_path / "a.csv", {"age": lambda row: "U" if row == 300 else row % 5})
+    kept = chosen(
+        tmp_path / "a.csv",
+        {"age": lambda row: "U" if row == 300 else row % 5, "x": lambda row: row % 7},
+        Selection(exclude=("age",)),
+    )
+    assert only(kept).name == "x"
+
+
+def test_a_number_has_its_quantiles(tmp_path: Path) -> None:
+    feature = only(chosen(tmp_path / "a.csv", {"x": lambda row: row % 101}, rows=404))
+    assert feature.quantiles == tuple(range(0, 101, 5))
+
+
+@pytest.mark.parametrize(
+    ("cells", "clock"),
+    [
+        (lambda row: f"2018-04-{1 + row // 300:02}T10:{row % 60:02}:00", None),
+        (lambda row: f"2018-04-{1 + row // 300:02} 12:{row % 60:02}:00+02:00", None),
+        (lambda row: 1_522_576_800 + row // 300 * 86_400 + row % 60 * 60, 1),
+        (lambda row: (1_522_576_800 + row // 300 * 86_400 + row % 60 * 60) * 1_000, 1_000),
+    ],
+)
+def test_the_payment_s_time_gives_hour_and_weekday(tmp_path: Path, cells: Cells, clock: int | None) -> None:
+    feature = only(chosen(tmp_path / "a.csv", {"timestamp": cells}))
+    assert (feature.type, feature.clock) == (FeatureType.TIME, clock)
+    assert (feature.minimum, feature.weekday) == (10.0, 6)
+    assert feature.maximum == pytest.approx(10 + 59 / 60)
+
+
+def test_another_date_gives_the_days_to_the_payment(tmp_path: Path) -> None:
+    columns: dict[str, Cells] = {
+        "birth_date": lambda row: f"1980-01-{1 + row % 28:02}" if row % 5 else "",
+        "date": lambda row: f"2020-01-{1 + row // 20:02}",
+    }
+    birth, time = sorted(chosen(tmp_path / "a.csv", columns).features, key=lambda feature: feature.name)
+    assert (birth.type, birth.reference, time.type) == (FeatureType.ELAPSED, "date", FeatureType.TIME)
+    assert birth.minimum is not None
+    assert 14_500 < birth.minimum < 14_620
+    alone = chosen(tmp_path / "a.csv", {"birth_date": columns["birth_date"], "x": lambda row: row % 3})
+    assert "no column says at which date" in alone.excluded["birth_date"]
+
+
+@pytest.mark.parametrize(
+    ("name", "cells", "reason"),
+    [
+        ("TERMINAL_ID", lambda row: row * 7 % 50, "identifier"),
+        ("customerId", lambda row: f"c{row % 9}", "identifier"),
+        ("cc_num", lambda row: 4_000_000_000_000_000 + row * 7 % 50, "identifier"),
+        ("nameDest", lambda row: f"M{row % 9}", "identifier"),
+        ("zip", lambda row: 10_000 + row * 7 % 50, "postal code"),
+        ("first", lambda row: f"Ann{row % 9}", "names a person"),
+        ("note", lambda row: f"note {row}", "400 distinct values in 400 rows"),
+        ("Unnamed: 0", lambda row: row * 7 % 50, "no name"),
+        ("unix_time", lambda row: row * 7 % 50, "a clock"),
+        ("step", lambda row: row // 2, "orders the rows"),
+        ("isFlaggedFraud", lambda row: row % 2, "its name says fraud"),
+        ("chargeback_amount", lambda row: row % 7, "its name says fraud"),
+        ("scenario", lambda row: 0 if row % 8 else 1 + row % 3, "a leak"),
+        ("booked", lambda row: 0 if row % 8 else 10 + row, "a leak"),
+        ("verdict", lambda row: "ok" if row % 8 else f"bad{row % 3}", "a leak"),
+        ("same", lambda row: "x", "always 'x'"),
+    ],
+)
+def test_what_no_model_should_learn_from_is_left_out_and_says_why(
+    tmp_path: Path, name: str, cells: Cells, reason: str
+) -> None:
+    choice = chosen(tmp_path / "a.csv", {"x": lambda row: row % 5, name: cells, "time": lambda row: row // 2})
+    assert [feature.name for feature in choice.features] == ["x"]
+    assert reason in choice.excluded[name]
+
+
+def test_text_with_more_than_a_thousand_values_names_something(tmp_path: Path) -> None:
+    columns: dict[str, Cells] = {"x": lambda row: row % 5, "shop": lambda row: f"s{row % 1_100}"}
+    assert "more than 1,000" in chosen(tmp_path / "a.csv", columns, rows=3_300).excluded["shop"]
+
+
+@pytest.mark.parametrize(
+    "name", ["id_01", "num_items", "paid", "merchant", "card_type", "video", "first_purchase_days"]
+)
+def test_names_that_only_look_like_an_identifier_s_are_features(tmp_path: Path, name: str) -> None:
+    assert only(chosen(tmp_path / "a.csv", {name: lambda row: row % 5})).name == name
+
+
+def test_a_number_of_many_values_that_separates_the_classes_is_kept_with_a_warning(tmp_path: Path) -> None:
+    rng = np.random.default_rng(1).random(ROWS)
+    choice = chosen(tmp_path / "a.csv", {"score": lambda row: rng[row] + (0 if row % 8 else 5)})
+    assert only(choice).name == "score"
+    assert "'score' alone" in choice.warnings[0]
+
+
+def test_what_a_user_names_is_taken_however_suspect_it_looks(tmp_path: Path) -> None:
+    columns: dict[str, Cells] = {
+        "fraud_score": lambda row: row % 3 + (0 if row % 8 else 5),
+        "shop_id": lambda row: f"s{row % 1_500 if row % 2 else 0}",
+        "step": lambda row: row // 2,
+        "x": lambda row: row % 5,
+    }
+    names = ("fraud_score", "shop_id", "step")
+    choice = chosen(tmp_path / "a.csv", columns, Selection(features=names), rows=3_000)
+    assert [(feature.name, feature.type.value) for feature in choice.features] == [
+        ("fraud_score", "number"),
+        ("step", "number"),
+        ("shop_id", "category"),
+    ]
+    assert choice.excluded == {"x": "not among --features"}
+    with pytest.raises(DataError, match="'note' cannot be a feature: text of which no value stands in 20"):
+        chosen(tmp_path / "a.csv", {"note": lambda row: f"n{row}"}, Selection(features=("note",)))
+
+
+COLUMNS = ("a", "b,c", "d", "Class")
+
+
+@pytest.mark.parametrize(
+    ("features", "exclude", "expected"),
+    [
+        ((), (), Selection()),
+        (("d,a",), (), Selection(("a", "d"))),
+        (("d", "b,c"), ("a",), Selection(("b,c", "d"), ("a",))),
+        ((" d , a ,",), (), Selection(("a", "d"))),
+    ],
+)
+def test_columns_are_named_with_commas_or_one_by_one(
+    features: Sequence[str], exclude: Sequence[str], expected: Selection
+) -> None:
+    assert select(COLUMNS, features=features, exclude=exclude, label="Class") == expected
+
+
+@pytest.mark.parametrize(
+    ("features", "exclude", "message"),
+    [
+        (("a,e",), (), "no column 'e'; the columns are a, b,c, d, Class"),
+        ((), ("A",), "no column 'A'"),
+        (("Class",), (), "is the label"),
+        (("a",), ("a",), "both wanted and left out"),
+    ],
+)
+def test_a_name_that_cannot_be_meant_is_refused(features: Sequence[str], exclude: Sequence[str], message: str) -> None:
+    with pytest.raises(SettingsError, match=message):
+        select(COLUMNS, features=features, exclude=exclude, label="Class")
+
+
+@settings(deadline=None, max_examples=30)
+@given(
+    texts=st.lists(
+        st.text(st.characters(codec="utf-8", exclude_characters='\r\n",'), min_size=1, max_size=6).filter(
+            lambda text: text.strip() and not text.strip()[0].isdigit() and text.strip()[0] not in "+-.nNiI"
+        ),
+        min_size=2,
+        max_size=7,
+        unique=True,
+    )
+)
+def test_whatever_texts_there_are_each_has_a_slot_of_its_own(
+    texts: list[str], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    columns: dict[str, Cells] = {"t": lambda row: f'"{texts[row % len(texts)]}"', "x": lambda row: row % 5}
+    choice = chosen(tmp_path_factory.mktemp("texts") / "a.csv", columns, rows=405)
+    number, category = choice.features
+    assert (number.name, sorted(category.values)) == ("x", sorted(texts))
+    assert by_slots((category, number)) == (number, category)
+
+
+@pytest.mark.skipif(not HANDBOOK.exists(), reason=f"needs ../shared/data/{HANDBOOK.name}")
+def test_the_handbook_s_columns_are_decided_as_a_person_would(tmp_path: Path) -> None:
+    source = open_csv(HANDBOOK)
+    path = tmp_path / "slice.csv"
+    with path.open("w") as file:
+        file.write(",".join(source.columns) + "\n")
+        file.writelines(",".join(row) + "\n" for row in islice(source.rows(), 250_000, 300_000))
+    found = profile(open_csv(path))
+    choice = choose_features(found, np.arange(found.rows) < 40_000)
+    assert found.time is not None
+    assert found.time.column == "TX_DATETIME"
+    assert [(feature.name, feature.type.value) for feature in choice.features] == [
+        ("TX_AMOUNT", "number"),
+        ("TX_DATETIME", "time"),
+    ]
+    assert set(choice.excluded) == {
+        *("TRANSACTION_ID", "CUSTOMER_ID", "TERMINAL_ID", "TX_TIME_SECONDS", "TX_TIME_DAYS", "TX_FRAUD_SCENARIO"),
+    }
