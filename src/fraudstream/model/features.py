@@ -16,7 +16,7 @@ from fraudstream.model.suspects import category_leaks, is_strong, leaks, reason_
 from fraudstream.transactions.column_reader import MOST_VALUES, Categories, least_rows
 from fraudstream.transactions.dates import SECONDS_PER_DAY, hours_and_weekdays
 from fraudstream.transactions.profile import ColumnKind, ColumnProfile, CsvProfile, statistics
-from fraudstream.transactions.times import is_clearly_time, may_be_time
+from fraudstream.transactions.times import is_clearly_time, may_be_time, mentions_time
 
 MOST_KEPT: Final = 30
 """Values of a category that get a slot of their own; the rest share one."""
@@ -133,7 +133,8 @@ class _Choice:
         is_number = column.kind is ColumnKind.NUMBER and bool(column.name.strip())
         if is_number and column.is_non_decreasing:
             distinct = len(np.unique(column.values[self._is_train]))
-            if distinct >= _COUNTER_VALUES:
+            # A clock may stand still for long: days in a file of a week.
+            if distinct >= _COUNTER_VALUES or (distinct > 1 and mentions_time(column.name)):
                 raise _NoFeature("only ever grows, as a row number or a clock does")
         if reason := reason_in_the_name(column.name, is_text=column.kind is ColumnKind.TEXT):
             raise _NoFeature(reason)

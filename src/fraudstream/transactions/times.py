@@ -67,6 +67,11 @@ def may_be_time(name: str) -> bool:
     return is_clearly_time(name) or (bool(_WORDS & words) and not _OTHER_WORDS & words)
 
 
+def mentions_time(name: str) -> bool:
+    """Whether a time stands in the column's name, be it only a part of one or that of something else."""
+    return not _WORDS.isdisjoint(words_of(name))
+
+
 def is_clearly_time(name: str) -> bool:
     """Whether a column of this name can hardly be anything else."""
     return "".join(words_of(name)) in _CLEAR_NAMES
