@@ -16,7 +16,7 @@ from fraudstream.model.suspects import category_leaks, is_strong, leaks, reason_
 from fraudstream.transactions.column_reader import MOST_VALUES, Categories, least_rows
 from fraudstream.transactions.dates import SECONDS_PER_DAY, hours_and_weekdays
 from fraudstream.transactions.profile import ColumnKind, ColumnProfile, CsvProfile, statistics
-from fraudstream.transactions.times import is_clearly_time, may_be_time
+from fraudstream.transactions.times import is_clearly_time, may_be_time, words_of
 
 MOST_KEPT: Final = 30
 """Values of a category that get a slot of their own; the rest share one."""
@@ -127,13 +127,15 @@ class _Choice:
                 yield f"column {feature.name!r} alone tells nearly every fraud from the legitimate rows: does it leak?"
 
     def _check_suspects(self, column: ColumnProfile) -> None:
+        """Raise where the column's name or order speaks against it."""
         time = self._profile.time
         if time is not None and column.name == time.column:
             return
         is_number = column.kind is ColumnKind.NUMBER and bool(column.name.strip())
         if is_number and column.is_non_decreasing:
             distinct = len(np.unique(column.values[self._is_train]))
-            if distinct >= _COUNTER_VALUES:
+            # The handbook's TX_TIME_DAYS has five values in a slice of five days.
+            if distinct >= _COUNTER_VALUES or "time" in words_of(column.name):
                 raise _NoFeature("only ever grows, as a row number or a clock does")
         if reason := reason_in_the_name(column.name, is_text=column.kind is ColumnKind.TEXT):
             raise _NoFeature(reason)
