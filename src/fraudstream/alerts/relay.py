@@ -11,9 +11,18 @@ from typing import Any, Final, Protocol
 
 import orjson
 import structlog
-from confluent_kafka import OFFSET_BEGINNING, OFFSET_INVALID, Consumer, KafkaException, Message, TopicPartition
+from confluent_kafka import (
+    OFFSET_BEGINNING,
+    OFFSET_INVALID,
+    Consumer,
+    KafkaError,
+    KafkaException,
+    Message,
+    TopicPartition,
+)
 
 from fraudstream.alerts.records import ROUTE_OF, Record, Route, to_payload
+from fraudstream.errors import KafkaFailure
 from fraudstream.transactions.wire import OUTPUT_TOPICS, EventField, EventType, Topic
 
 log = structlog.get_logger(__name__)
@@ -26,6 +35,7 @@ COMMIT_SECONDS: Final = 0.5
 POSITION_SECONDS: Final = 1.0
 FIRST_BACKOFF_SECONDS: Final = 0.1
 LONGEST_BACKOFF_SECONDS: Final = 5.0
+ASSIGN_SECONDS: Final = 30.0
 
 
 class Api(Protocol):
@@ -59,22 +69,49 @@ class Relay:
         self._uncommitted: dict[tuple[str, int], int] = {}
         self._committed_at = 0.0
 
-    def assign(self) -> None:
+    def assign(self, stop: threading.Event) -> bool:
         """Go on after the last committed offset of each partition; at the beginning where there is none.
 
         Partitions are assigned by hand: a group would make a relay that was killed wait for its own ghost.
+
+        Returns:
+            False where `stop` was set before Kafka told the offsets.
+
+        Raises:
+            KafkaFailure: Kafka does not tell them.
         """
         wanted = [
             TopicPartition(topic.value, partition)
             for topic in OUTPUT_TOPICS
             for partition in range(self._partitions[topic])
         ]
-        places = self._consumer.committed(wanted, timeout=10)
+        places = self._committed(wanted, stop)
+        if places is None:
+            return False
         for place in places:
             if place.offset == OFFSET_INVALID:
                 place.offset = OFFSET_BEGINNING
         self._consumer.assign(places)
         log.info("relaying", places=[f"{p.topic}[{p.partition}] {_from(p.offset)}" for p in places])
+        return True
+
+    def _committed(self, wanted: list[TopicPartition], stop: threading.Event) -> list[TopicPartition] | None:
+        """The committed offsets; a broker that has just started has no coordinator for a moment."""
+        deadline = time.monotonic() + ASSIGN_SECONDS
+        while not stop.is_set():
+            try:
+                return self._consumer.committed(wanted, timeout=10)
+            except KafkaException as e:
+                error: KafkaError = e.args[0]
+                if time.monotonic() > deadline:
+                    raise KafkaFailure(
+                        f"Kafka does not tell how far the alerts were relayed: {error.str()}",
+                        where=f"group {GROUP}",
+                        remedy="see the broker's log, then start the relay again",
+                    ) from e
+                log.debug("no committed offsets yet", reason=error.str())
+                stop.wait(FIRST_BACKOFF_SECONDS)
+        return None
 
     def run(self, stop: threading.Event) -> None:
         """Relay until `stop` is set."""

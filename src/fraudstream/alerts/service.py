@@ -22,6 +22,7 @@ def run_relay(settings: Settings, stop: threading.Event) -> None:
 
     Raises:
         BrokerUnreachable: Nobody answers at the bootstrap servers.
+        KafkaFailure: Kafka does not tell how far the alerts were relayed.
     """
     topics = ensure_topics(settings.bootstrap_servers, settings.partitions, settings.max_record_bytes)
     api = HttpApi(urllib3.PoolManager(maxsize=2), settings.api, settings.ingest_token)
@@ -44,7 +45,8 @@ def run_relay(settings: Settings, stop: threading.Event) -> None:
         target=post_positions, args=(api, watermarks.read, lambda: datetime.now(UTC), stop), name="positions"
     )
     try:
-        relay.assign()
+        if not relay.assign(stop):
+            return
         write_ready(settings.ready_file)
         counting.start()
         relay.run(stop)

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pyspark
+from pyspark import SparkConf, SparkContext
 from pyspark.java_gateway import launch_gateway
 from pyspark.serializers import UTF8Deserializer, read_int
 from pyspark.sql import SparkSession
@@ -70,7 +71,14 @@ class SparkPlan:
 
 @contextmanager
 def spark_session(plan: SparkPlan) -> Iterator[SparkSession]:
-    """A session for the length of a `with` block; the JVM is stopped at its end, but for the one of `spark-submit`."""
+    """A session for the length of a `with` block; the JVM is stopped at its end, if it was started for it.
+
+    It was not where `spark-submit` brought one, or where this Python has one already, as a notebook may.
+    """
+    active = SparkContext._active_spark_context  # noqa: SLF001  pyspark has no public way to ask without making one
+    if active is not None:
+        yield _session_beside(active)
+        return
     if is_submitted():
         with submitted_session(plan.app, plan.master, _FIXED) as session:
             yield session
@@ -82,6 +90,15 @@ def spark_session(plan: SparkPlan) -> Iterator[SparkSession]:
         stop_session(session, jvm)
 
 
+def _session_beside(context: SparkContext) -> SparkSession:
+    """A session on a context that is there, whose settings are its own: those of the user's session stay."""
+    session = SparkSession(context).newSession()
+    for key, value in _FIXED.items():
+        if key.startswith("spark.sql."):
+            session.conf.set(key, value)
+    return session
+
+
 def build_session(plan: SparkPlan) -> tuple[SparkSession, subprocess.Popen[bytes]]:
     """Start a JVM that dies with this process and return a session on it, with the JVM's process.
 
@@ -91,8 +108,6 @@ def build_session(plan: SparkPlan) -> tuple[SparkSession, subprocess.Popen[bytes
     jvm, port, secret = _launch_jvm(plan)
     with _environment({"PYSPARK_GATEWAY_PORT": str(port), "PYSPARK_GATEWAY_SECRET": secret}):
         gateway = launch_gateway()
-    from pyspark import SparkConf, SparkContext
-
     with interrupt_handler_kept():
         context = SparkContext(conf=SparkConf(_jvm=gateway.jvm), gateway=gateway)
     context.setLogLevel("WARN")
@@ -114,8 +129,6 @@ def stop_session(session: SparkSession, jvm: subprocess.Popen[bytes], grace: flo
 
 
 def _forget_gateway() -> None:
-    from pyspark import SparkContext
-
     gateway = SparkContext._gateway  # noqa: SLF001  pyspark keeps it for the process; a new session needs a new one
     if gateway is not None:
         with suppress(Exception):
