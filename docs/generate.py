@@ -1,24 +1,22 @@
-"""Writes the generated pages: `reference.md` from the commands' own help, `simulator.md` from what a benchmark wrote.
+"""Writes the generated pages: `reference.md` from the commands' own help, others from what benchmarks wrote.
 
 `--check` fails where one is out of date.
 """
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 import click
+from figures import figures, result
 
 from fraudstream.cli.entry import cli
 from fraudstream.config import ENVIRONMENT_PREFIX, SETTINGS_FILE, Settings
 from fraudstream.transactions.wire import Topic
 
 DOCS = Path(__file__).parent
-RESULTS = DOCS.parent / "benchmarks" / "results"
 WIDTH = 110
 
 ABOUT_SIMULATION = """\
@@ -79,21 +77,21 @@ def _setting(name: str) -> str:
 
 def simulator() -> str:
     """The page about simulated payments."""
-    result: Mapping[str, Any] = json.loads((RESULTS / "simulator.json").read_text())
+    measured = result("simulator")
     precision = [
         f"| {run['seed']} | {run['rows']:,} | {run['test_frauds']} | {run['logistic_regression']:.3f} |"
         f" {run['random_forest']:.3f} | {run['gbt']:.3f} |"
-        for run in result["precision"]
+        for run in measured["precision"]
     ]
     amounts = [
-        f"| {name} | {' | '.join(f'{result[which][kind][quantile]:,.2f}' for quantile in QUANTILES)} |"
+        f"| {name} | {' | '.join(f'{measured[which][kind][quantile]:,.2f}' for quantile in QUANTILES)} |"
         for kind, name_of in (("amount", "{}"), ("fraud_amount", "{}, frauds"))
         for which, who in (("real", "creditcard.csv"), ("simulated", "simulated"))
         for name in (name_of.format(who),)
     ]
     speed = [
         f"| {run['rows']:,} | {run['rows_per_second']:,} | {run['peak_resident_mib']:,} MiB |"
-        for run in result["speed"]
+        for run in measured["speed"]
     ]
     return "\n".join(
         [
@@ -121,7 +119,7 @@ def simulator() -> str:
             "",
             "## How fast it is",
             "",
-            f"On {result['machine']['cores']} cores ({result['machine']['cpu']}):",
+            f"On {measured['machine']['cores']} cores ({measured['machine']['cpu']}):",
             "",
             "| rows | rows a second | peak memory |",
             "|---|---|---|",
@@ -133,7 +131,7 @@ def simulator() -> str:
     )
 
 
-PAGES: Mapping[str, Callable[[], str]] = {"reference.md": reference, "simulator.md": simulator}
+PAGES: Mapping[str, Callable[[], str]] = {"reference.md": reference, "simulator.md": simulator, "figures.md": figures}
 
 
 def main() -> int:

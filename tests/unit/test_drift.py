@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -11,7 +12,7 @@ from fraudstream.transactions.drift import Contract, Drift, changes, drift_of, n
 from fraudstream.transactions.schema import LARGEST_LISTING, columns_of, id_of, listed, schema_id
 
 NAMES = st.sampled_from([f"V{i}" for i in range(8)] + ["Amount", "note", "place.lat", "Class", "Time"])
-TYPES = st.sampled_from(["number", "text", "null", "boolean", "array", "object", "unknown"])
+TYPES = st.sampled_from(["number", "not finite", "text", "null", "boolean", "array", "object", "unknown"])
 COLUMNS = st.dictionaries(NAMES, TYPES)
 CONTRACTS = st.builds(
     lambda features, aliases, others: Contract(
@@ -96,3 +97,10 @@ def test_the_listing_of_a_row_of_ten_thousand_columns_is_bounded_and_its_id_is_n
     assert sum(len(name) + 16 for name in kept) <= LARGEST_LISTING
     assert schema_id(wide) != schema_id(wide | {"zzz": 1})
     assert listed({"n" * 1_000_000: "number"}) == {"n" * 199 + "…": "number"}
+
+
+@pytest.mark.parametrize("spelling", ["NaN", "Infinity", "-Infinity"])
+def test_a_number_that_is_not_finite_is_told_as_that_and_not_as_text(spelling: str) -> None:
+    contract = Contract("m-1", 1, {"a": "number", "b": "number"}, missing_limit=1)
+    (change,) = changes(drift_of(columns_of({"a": spelling, "b": 1}), contract))
+    assert str(change) == "column a sent as NaN or infinite: the training median is used"

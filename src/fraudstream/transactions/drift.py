@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from fraudstream.transactions.schema import UNKNOWN
+from fraudstream.transactions.schema import NOT_FINITE, UNKNOWN
 
 NAMES_SHOWN: Final = 5
 
@@ -14,6 +14,8 @@ NUMBER_TYPE: Final = "number"
 _TYPES_THAT_FIT: Final = {NUMBER_TYPE: frozenset({"number", UNKNOWN})}
 _SCALARS: Final = frozenset({"number", "text", "boolean", UNKNOWN})
 """What a feature that is no number (a category, a time) may be sent as."""
+
+_ARRIVALS: Final = {"null": "without a value (null)", NOT_FINITE: "sent as NaN or infinite"}
 
 KEPT: Final = "kept and shown"
 MEDIAN: Final = "the training median is used"
@@ -115,7 +117,7 @@ def changes(drift: Drift) -> list[Change]:
     for name, kind in drift.retyped.items():
         by_type.setdefault(kind, []).append(name)
     for kind, names in sorted(by_type.items()):
-        what = "without a value (null)" if kind == "null" else f"sent as {kind}"
+        what = _ARRIVALS.get(kind, f"sent as {kind}")
         found.append(Change(tuple(names), what, READ_AS_NUMBER if kind == "text" else MEDIAN))
     if drift.added:
         found.append(Change(drift.added, "added", KEPT))

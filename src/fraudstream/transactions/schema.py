@@ -18,6 +18,11 @@ _NAMES: Final[dict[type, str]] = {
     dict: "object",
 }
 
+NOT_FINITE: Final = "not finite"
+"""The type of NaN and the infinities, which are read as the texts that JSON's writers make of them."""
+
+_NOT_FINITE_TEXTS: Final = frozenset({"NaN", "Infinity", "-Infinity"})
+
 UNKNOWN: Final = "unknown"
 """The type of a column of which only the name is known."""
 
@@ -64,4 +69,5 @@ def _flattened(transaction: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         if isinstance(value, dict) and value:
             pending.extend((f"{name}.{inner}", each) for inner, each in value.items())
         else:
-            yield name, _NAMES[type(value)]
+            is_finite = not isinstance(value, str) or value not in _NOT_FINITE_TEXTS
+            yield name, _NAMES[type(value)] if is_finite else NOT_FINITE
