@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -110,7 +111,7 @@ def _delay() -> Iterator[str]:
     runs = delay["runs"]
     rates = list(dict.fromkeys(run["rate"] for run in runs))
     seconds = {(run["change"], run["rate"]): f"{run['seconds_until_told']:.2f} s" for run in runs}
-    said = {run["change"]: run["message"] for run in reversed(runs)}
+    said = {run["change"]: _without_tag(run["message"]) for run in reversed(runs)}
     yield table(
         ["change", *(f"at {rate:,.0f} rows/s" for rate in rates), "what the event says"],
         [
@@ -118,3 +119,10 @@ def _delay() -> Iterator[str]:
             for change in dict.fromkeys(run["change"] for run in runs)
         ],
     )
+
+
+def _without_tag(message: str) -> str:
+    """What an event says, without its place and without the column that made the set a new one at each rate."""
+    said = message.partition(" (from samples): ")[2]
+    said = re.sub(r"; column tag\d+ added: kept and shown", "", said)
+    return re.sub(r"(, tag\d+|\btag\d+, )", "", said)
