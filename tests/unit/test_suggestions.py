@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from columns import MODEL_ID, SPREADS, manifest, row, samples
@@ -86,6 +86,7 @@ def test_ever_new_columns_are_bounded_in_memory() -> None:
     assert len(watched.suggestions(CONTRACT, set())) <= MOST_CANDIDATES
 
 
+@example([-5e-324], [0.0] * 20 + [-2.225073858507e-311])
 @given(st.lists(st.floats(-1e9, 1e9), min_size=1), st.lists(st.floats(-1e9, 1e9), min_size=21, max_size=21))
 def test_a_distance_is_between_nothing_and_all(values: list[float], quantiles: list[float]) -> None:
     assert 0.0 <= distance(values, sorted(quantiles)) <= 1.0

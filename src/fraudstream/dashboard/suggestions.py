@@ -65,7 +65,8 @@ def distance(values: Sequence[float], quantiles: Sequence[float]) -> float:
     points = np.unique(np.concatenate([sample, at]))
     # Each value twice, with the shares before and after its jump.
     jumps = np.column_stack([shares[first], shares[last]]).ravel()
-    below = np.interp(points, np.repeat(at, 2), jumps, left=0.0, right=1.0)
+    # Between quantiles that are a subnormal apart the slope overflows: no share is above 1 all the same.
+    below = np.clip(np.nan_to_num(np.interp(points, np.repeat(at, 2), jumps, left=0.0, right=1.0)), 0.0, 1.0)
     up_to = below.copy()
     is_jump = np.isin(points, at)
     below[is_jump], up_to[is_jump] = shares[first], shares[last]
