@@ -23,7 +23,7 @@ from fraudstream.runtime.files import exclusive_lock
 from fraudstream.runtime.jars import Jars
 from fraudstream.runtime.java import Java
 from fraudstream.runtime.processes import LOOPBACK, check_port_free, free_port, port_owner, spawn, stop, wait_until
-from fraudstream.transactions.wire import OUTPUT_TOPICS, Topic
+from fraudstream.transactions.wire import RELAYED_TOPICS, Topic
 
 pytestmark = pytest.mark.kafka
 
@@ -64,7 +64,7 @@ def send(plan: BrokerPlan, count: int) -> None:
 
 def test_its_records_outlive_a_kill_and_its_jvm_does_not(plan: BrokerPlan) -> None:
     with command(plan) as process:
-        assert set(require_broker(plan.bootstrap_servers).topics) >= {Topic.TRANSACTIONS, *OUTPUT_TOPICS}
+        assert set(require_broker(plan.bootstrap_servers).topics) >= {Topic.TRANSACTIONS, *RELAYED_TOPICS}
         send(plan, 100)
         process.kill()
         process.wait()

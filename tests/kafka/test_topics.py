@@ -12,20 +12,20 @@ from fraudstream.errors import BrokerUnreachable, TopicMissing
 from fraudstream.kafka.broker import RunningBroker
 from fraudstream.kafka.topics import end_offsets, ensure_topics, require_broker, topic_layout
 from fraudstream.runtime.processes import free_port
-from fraudstream.transactions.wire import OUTPUT_LIMIT_FACTOR, OUTPUT_TOPICS, Topic, output_limit
+from fraudstream.transactions.wire import OUTPUT_LIMIT_FACTOR, RELAYED_TOPICS, Topic, output_limit
 
 pytestmark = pytest.mark.kafka
 
 
-def test_a_new_broker_has_the_five_topics(broker: RunningBroker) -> None:
-    assert set(broker.topics.created) == {Topic.TRANSACTIONS, *OUTPUT_TOPICS}
+def test_a_new_broker_has_the_six_topics(broker: RunningBroker) -> None:
+    assert set(broker.topics.created) == {Topic.TRANSACTIONS, *RELAYED_TOPICS}
     assert broker.topics.partitions[Topic.TRANSACTIONS] == 2
-    assert all(broker.topics.partitions[topic] == 1 for topic in OUTPUT_TOPICS)
+    assert all(broker.topics.partitions[topic] == 1 for topic in RELAYED_TOPICS)
 
 
 def test_an_output_topic_takes_four_times_what_the_input_takes(broker: RunningBroker) -> None:
     _, most_in = topic_layout(broker.bootstrap_servers, Topic.TRANSACTIONS)
-    for topic in OUTPUT_TOPICS:
+    for topic in RELAYED_TOPICS:
         assert topic_layout(broker.bootstrap_servers, topic)[1] >= OUTPUT_LIMIT_FACTOR * most_in
 
 
@@ -33,7 +33,7 @@ def test_a_topic_that_exists_is_left_as_it_is_and_a_small_limit_is_told(broker: 
     report = ensure_topics(broker.bootstrap_servers, partitions=7, max_record_bytes=9_000_000)
     assert report.created == ()
     assert report.partitions[Topic.TRANSACTIONS] == 2
-    assert set(report.too_small) == {Topic.TRANSACTIONS, *OUTPUT_TOPICS}
+    assert set(report.too_small) == {Topic.TRANSACTIONS, *RELAYED_TOPICS}
     assert report.too_small[Topic.ALERTS] < output_limit(9_000_000)
 
 

@@ -24,6 +24,7 @@ class Route(StrEnum):
     ALERTS = "/api/alerts"
     DEAD_LETTERS = "/api/dead-letters"
     EVENTS = "/api/events"
+    LEDGER = "/api/ledger"
 
 
 _DIGITS_OF_64_BITS = 19
@@ -33,6 +34,7 @@ ROUTE_OF = {
     Topic.UNSCORABLE: Route.ALERTS,
     Topic.DEAD_LETTERS: Route.DEAD_LETTERS,
     Topic.EVENTS: Route.EVENTS,
+    Topic.LEDGER: Route.LEDGER,
 }
 
 
@@ -61,6 +63,8 @@ def to_payload(record: Record) -> dict[str, Any]:
     content = _read(record.value)
     if not isinstance(content, dict):
         return {"unreadable_record": record.place, "payload_base64": _base64(record.value)}
+    if record.topic is Topic.LEDGER:
+        return content
     return _event(record, content) if record.topic is Topic.EVENTS else _alert(record, content)
 
 

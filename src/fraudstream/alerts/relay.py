@@ -23,7 +23,7 @@ from confluent_kafka import (
 
 from fraudstream.alerts.records import ROUTE_OF, Record, Route, to_payload
 from fraudstream.errors import KafkaFailure
-from fraudstream.transactions.wire import OUTPUT_TOPICS, EventField, EventType, Topic
+from fraudstream.transactions.wire import RELAYED_TOPICS, EventField, EventType, Topic
 
 log = structlog.get_logger(__name__)
 
@@ -82,7 +82,7 @@ class Relay:
         """
         wanted = [
             TopicPartition(topic.value, partition)
-            for topic in OUTPUT_TOPICS
+            for topic in RELAYED_TOPICS
             for partition in range(self._partitions[topic])
         ]
         places = self._committed(wanted, stop)
@@ -138,7 +138,7 @@ class Relay:
             record = _record(message)
             by_route[ROUTE_OF[record.topic]].append(to_payload(record))
         # Events last: who is told that all is scored finds what was found there.
-        last_events = sorted(by_route, key=lambda route: route is Route.EVENTS)
+        last_events = sorted(by_route, key=lambda route: route in (Route.EVENTS, Route.LEDGER))
         return all(self._post(route, by_route[route], stop) for route in last_events)
 
     def _post(self, route: Route, items: Sequence[Mapping[str, Any]], stop: threading.Event) -> bool:

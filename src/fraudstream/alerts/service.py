@@ -14,7 +14,7 @@ from fraudstream.config import Settings
 from fraudstream.kafka.topics import ensure_topics
 from fraudstream.kafka.watermarks import Watermarks
 from fraudstream.runtime.processes import write_ready
-from fraudstream.transactions.wire import OUTPUT_TOPICS, Topic, output_limit
+from fraudstream.transactions.wire import RELAYED_TOPICS, Topic, output_limit
 
 
 def run_relay(settings: Settings, stop: threading.Event) -> None:
@@ -38,7 +38,7 @@ def run_relay(settings: Settings, stop: threading.Event) -> None:
             "log_level": 0,
         }
     )
-    relay = Relay(consumer, api, {topic: topics.partitions[topic.value] for topic in OUTPUT_TOPICS})
+    relay = Relay(consumer, api, {topic: topics.partitions[topic.value] for topic in RELAYED_TOPICS})
     watermarks = Watermarks(settings.bootstrap_servers, Topic.TRANSACTIONS.value)
     # Beside the relay, so that no alert waits while the broker is asked for its offsets.
     counting = threading.Thread(

@@ -15,7 +15,7 @@ from confluent_kafka.cimpl import NewTopic
 
 from fraudstream.errors import BrokerUnreachable, KafkaFailure, TopicMissing
 from fraudstream.runtime.processes import wait_until
-from fraudstream.transactions.wire import DEFAULT_MAX_RECORD_BYTES, OUTPUT_TOPICS, Topic, output_limit
+from fraudstream.transactions.wire import DEFAULT_MAX_RECORD_BYTES, RELAYED_TOPICS, Topic, output_limit
 
 _LIMIT: Final = "max.message.bytes"
 _SEE_LOG: Final = "see the broker's log"
@@ -72,7 +72,7 @@ def _short(reason: str) -> str:
 
 
 def ensure_topics(bootstrap_servers: str, partitions: int, max_record_bytes: int) -> TopicReport:
-    """Create those of our five topics that are missing; one that exists is left as it is.
+    """Create those of our six topics that are missing; one that exists is left as it is.
 
     Args:
         bootstrap_servers: Kafka's address.
@@ -86,10 +86,10 @@ def ensure_topics(bootstrap_servers: str, partitions: int, max_record_bytes: int
     """
     existing = require_broker(bootstrap_servers).topics
     admin = open_admin(bootstrap_servers)
-    limits = {topic.value: output_limit(max_record_bytes) for topic in OUTPUT_TOPICS}
+    limits = {topic.value: output_limit(max_record_bytes) for topic in RELAYED_TOPICS}
     wanted = [
         NewTopic(Topic.TRANSACTIONS.value, num_partitions=partitions, config={_LIMIT: str(max_record_bytes)}),
-        *(NewTopic(name, num_partitions=1, config={_LIMIT: str(limit)}) for name, limit in limits.items()),
+        *(NewTopic(name, num_partitions=1, config=_output_config(name, limit)) for name, limit in limits.items()),
     ]
     limits[Topic.TRANSACTIONS.value] = max_record_bytes
     found = {topic.topic: len(existing[topic.topic].partitions) for topic in wanted if topic.topic in existing}
@@ -102,6 +102,11 @@ def ensure_topics(bootstrap_servers: str, partitions: int, max_record_bytes: int
         partitions={**found, **{topic.topic: topic.num_partitions for topic in missing}},
         too_small={name: size for name, size in _limits(admin, list(found)).items() if size < limits[name]},
     )
+
+
+def _output_config(name: str, limit: int) -> dict[str, str]:
+    # The ledger must outlive the records it accounts for: each entry has its own key, so nothing of it is ever removed.
+    return {_LIMIT: str(limit)} | ({"cleanup.policy": "compact"} if name == Topic.LEDGER else {})
 
 
 def topic_layout(bootstrap_servers: str, topic: str) -> tuple[int, int]:

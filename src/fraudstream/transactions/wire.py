@@ -15,9 +15,13 @@ class Topic(StrEnum):
     UNSCORABLE = "transactions_unscorable"
     DEAD_LETTERS = "transactions_dead_letter"
     EVENTS = "detector_events"
+    LEDGER = "detector_ledger"
 
 
 OUTPUT_TOPICS: Final = (Topic.ALERTS, Topic.UNSCORABLE, Topic.DEAD_LETTERS, Topic.EVENTS)
+"""Where the query writes; `LEDGER` is written beside it, once a batch is committed."""
+
+RELAYED_TOPICS: Final = (*OUTPUT_TOPICS, Topic.LEDGER)
 
 DEFAULT_MAX_RECORD_BYTES: Final = 1_048_588
 """Kafka's own default for `max.message.bytes`: a larger transaction ends as a dead letter."""
@@ -48,6 +52,8 @@ class Header(StrEnum):
     EVENT_ID = "event_id"
     SOURCE_ROW = "source_row"
     PRODUCED_AT = "produced_at"
+    REPLAY_OF = "replay_of"
+    """On a record that was sent again by hand: `topic/partition/offset` of the one that it repeats."""
     ERROR_TOPIC = "__connect.errors.topic"
     ERROR_PARTITION = "__connect.errors.partition"
     ERROR_OFFSET = "__connect.errors.offset"
@@ -74,6 +80,7 @@ class AlertField(StrEnum):
     REVISION = "revision"
     SCHEMA_ID = "schema_id"
     IMPUTED = "imputed"
+    REPLAY_OF = "replay_of"
     TRANSACTION = "transaction"
     TRANSACTION_TEXT = "transaction_text"
 
@@ -95,12 +102,17 @@ class DeadLetterField(StrEnum):
 
 
 class EventType(StrEnum):
-    """The kinds of record on `detector_events`, plus `position` (the relay's own) and `schema` (the dashboard's)."""
+    """The kinds of record on `detector_events`, plus `position` (the relay's own) and `schema` (the dashboard's).
+
+    `status` comes every few seconds for as long as the detector lives, and says in `state` and `message` how it is.
+    """
 
     SAMPLE = "sample"
     QUERY = "query"
     MODEL = "model"
     PROGRESS = "progress"
+    STATUS = "status"
+    LOSS = "loss"
     POSITION = "position"
     SCHEMA = "schema"
 
@@ -129,6 +141,16 @@ class EventField(StrEnum):
     REVISION = "revision"
     THRESHOLD = "threshold"
     RUN_ID = "run_id"
+    STATE = "state"
+    TROUBLE = "trouble"
+
+
+class DetectorState(StrEnum):
+    """What a `status` event says in `state`."""
+
+    STARTING = "starting"
+    RUNNING = "running"
+    FAILING = "failing"
 
 
 def event_id(run_id: str, fingerprint: str, pass_number: int, row: int) -> str:
