@@ -5,9 +5,10 @@ from __future__ import annotations
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from fraudstream.detector.route import Source, route
+from fraudstream.detector.route import route
 from fraudstream.model.reading import Projected
 from fraudstream.scoring.judge import Judge, Judged
+from fraudstream.scoring.source import Source, record_text
 
 SAMPLE_PROPERTY = "fraudstream.sampled."
 
@@ -18,7 +19,6 @@ def detect(records: DataFrame, judge: Judge, *, sample_every: int, max_record_by
     Every row is parsed once and predicted once; only what is suspect, not screened or sampled goes on to the full
     verdict. One stage that does everything for every row was measured at half the rate.
     """
-    fits = F.octet_length(Source.VALUE) <= F.lit(max_record_bytes)
     texts = records.select(
         Source.KEY,
         Source.VALUE,
@@ -27,7 +27,7 @@ def detect(records: DataFrame, judge: Judge, *, sample_every: int, max_record_by
         Source.OFFSET,
         Source.TIMESTAMP,
         Source.HEADERS,
-        F.when(fits, F.col(Source.VALUE).cast("string")).alias(Projected.TEXT),
+        record_text(max_record_bytes).alias(Projected.TEXT),
     ).withColumn(Source.SAMPLED, is_sampled(sample_every))
     screened = judge.screen(texts)
     remaining = screened.where(F.col(Judged.SUSPECT) | ~F.col(Projected.IS_SCREENED) | F.col(Source.SAMPLED))
