@@ -13,6 +13,8 @@ import pytest
 
 from fraudstream.detector.checkpoint import inspect
 from fraudstream.detector.ledger import LOOKS_FOR_PROGRESS, LedgerKeeper
+from fraudstream.detector.spark_log import Offsets
+from fraudstream.errors import KafkaFailure
 from fraudstream.model.current import InForce
 from fraudstream.transactions.ledger import EntryKind, LedgerEntry, Source
 from fraudstream.transactions.wire import Outcome
@@ -77,11 +79,11 @@ class World:
         self.write(f"offsets/{batch}", "v1", "{}", self.offsets(*ends))
         self.write(f"commits/{batch}", "v1", "{}")
 
-    def begin(self, revision: int) -> None:
-        self.keeper.begin(inspect(self.path, TOPIC, "id"), InForce("m", 0.5, revision=revision))
+    def begin(self, revision: int) -> Offsets | None:
+        return self.keeper.begin(inspect(self.path, TOPIC, "id"), InForce("m", 0.5, revision=revision))
 
-    def look(self, *told: dict[str, Any], patient: bool = True) -> None:
-        self.keeper.look("query-1", lambda: told, patient=patient)
+    def look(self, *told: dict[str, Any], patient: bool = True) -> bool:
+        return self.keeper.look("query-1", lambda: told, patient=patient)
 
     def spans(self, kind: EntryKind = EntryKind.BATCH) -> list[tuple[int, int, int]]:
         return [(e.partition, e.from_offset, e.until_offset) for e in self.ledger.read() if e.kind is kind]
@@ -156,13 +158,28 @@ def test_what_retention_deleted_while_nobody_read_is_entered_as_lost_once(world:
     world.commit(0, 10, 20)
     world.look(told(0, 30))
     world.begins = {0: 25, 1: 20}
-    world.begin(1)
-    world.begin(1)
+    assert world.begin(1) == {0: 25, 1: 20}
+    assert world.begin(1) == {0: 25, 1: 20}
     assert world.spans(EntryKind.LOSS) == [(0, 10, 25)]
-    assert [loss.offsets for loss in world.losses] == [15]
-    world.commit(1, 30, 20)
-    world.look(told(1, 5))
-    assert world.spans()[-1] == (0, 25, 30)
+    assert {loss.offsets for loss in world.losses} == {15}
+
+
+def test_nothing_goes_on_past_a_loss_that_could_not_be_entered(world: World) -> None:
+    world.commit(0, 10, 20)
+    world.look(told(0, 30))
+    world.begins = {0: 25, 1: 20}
+    world.ledger.answers = False
+    with pytest.raises(KafkaFailure, match="entry of a loss"):
+        world.begin(1)
+
+
+def test_a_query_that_waits_for_what_is_no_more_is_to_be_started_anew(world: World) -> None:
+    world.commit(0, 0, 20)
+    assert not world.look(told(0, 20))
+    world.begins = {0: 5, 1: 0}
+    world.commit(1, 0, 30)
+    assert world.look(told(1, 10))
+    assert not world.look()
 
 
 def test_offsets_that_the_query_passed_because_they_were_deleted_are_lost(world: World) -> None:

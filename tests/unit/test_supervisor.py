@@ -66,8 +66,9 @@ class Accounts:
             raise self.error
         self.begun.append(in_force.revision)
 
-    def look(self, query: Any, *, last: bool) -> None:
+    def look(self, query: Any, *, last: bool) -> bool:
         self.looked_last += last
+        return False
 
 
 class World:

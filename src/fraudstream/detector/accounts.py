@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import orjson
 from pyspark.sql.streaming.query import StreamingQuery
 
-from fraudstream.detector.checkpoint import CheckpointState, Marker, inspect, write_marker
+from fraudstream.detector.checkpoint import Marker, inspect, put_aside, write_marker
 from fraudstream.detector.events import EventWriter
 from fraudstream.detector.ledger import LedgerKeeper
 from fraudstream.detector.spark_log import Offsets
@@ -52,25 +52,23 @@ class BatchAccounts:
         topic_id = self.topic_id()
         state = inspect(self.checkpoint, self.topic, topic_id)
         self.keeper.topic_id = topic_id
+        marker = state.marker or Marker(self.topic, topic_id)
         if state.marker is None:
             if state.is_new:
                 self._tell_of_former(topic_id)
-            write_marker(self.checkpoint, Marker(self.topic, topic_id))
-        self.keeper.begin(state, in_force)
-        self._start = self._clipped(state)
+            write_marker(self.checkpoint, marker)
+        passed = self.keeper.begin(state, in_force)
+        if passed is not None:
+            marker = replace(marker, start=passed)
+            put_aside(self.checkpoint, "passed", self.keeper.now())
+            write_marker(self.checkpoint, marker)
+        self._start = marker.start
 
-    def look(self, query: StreamingQuery, *, last: bool) -> None:
-        """Enter what was committed."""
-        self.keeper.look(
+    def look(self, query: StreamingQuery, *, last: bool) -> bool:
+        """Enter what was committed; whether the query has to be started anew, past what Kafka deleted."""
+        return self.keeper.look(
             str(query.id), lambda: [orjson.loads(told.json) for told in query.recentProgress], patient=not last
         )
-
-    def _clipped(self, state: CheckpointState) -> Offsets | None:
-        start = state.marker.start if state.marker else None
-        if start is None or not state.is_new:
-            return start
-        begins = self.keeper.begins()
-        return {partition: max(offset, begins.get(partition, 0)) for partition, offset in start.items()}
 
     def _tell_of_former(self, topic_id: str) -> None:
         judged = sum(entry.records for entry in self.keeper.ledger.read() if entry.topic_id == topic_id)

@@ -58,8 +58,8 @@ def start_query(spark: SparkSession, judge: Judge, settings: QuerySettings) -> S
         .option("subscribe", Topic.TRANSACTIONS.value)
         .option("startingOffsets", settings.start)
         .option("includeHeaders", "true")
-        # Spark would fail for ever on rows that retention deleted; the ledger reports them as lost and goes on.
-        .option("failOnDataLoss", "false")
+        # What retention deleted is the ledger's to report, at the next start: Spark would pass it in silence.
+        .option("failOnDataLoss", "true")
     )
     if settings.trigger is Trigger.MICRO_BATCH:
         source = source.option("maxOffsetsPerTrigger", MAX_OFFSETS_PER_MICRO_BATCH)
