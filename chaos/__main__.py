@@ -80,7 +80,7 @@ def main(short: bool, seed: int | None, faults: str, rows: int | None, output: P
 
 
 def _end_in_order(seconds: int) -> None:
-    """Have SIGTERM, and the time when even a check that waits must be over, end us as Ctrl-C does: with all we began."""
+    """Have SIGTERM, and the time by which even a check that waits must be over, end us as Ctrl-C does."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     signal.signal(signal.SIGALRM, signal.default_int_handler)
     signal.alarm(seconds)

@@ -13,7 +13,7 @@ from typing import Final
 
 from chaos.data import Verdict
 from chaos.evidence import Kept, Sent, Store
-from chaos.fuzz import Oddity
+from chaos.fuzz import DEAD_LETTER, Oddity
 from fraudstream.transactions.wire import Outcome
 
 SHOWN: Final = (Outcome.ALERT, Outcome.UNSCORABLE)
@@ -93,14 +93,12 @@ def check(expected: Expected, records: Sequence[Sent], store: Store) -> Findings
     id_at = {record.place: record.event_id for record in records}
     in_topic = {record.event_id for record in records if record.event_id is not None}
     # A record sent with an id that no row has, or without one, is known by its place.
-    own = {place: name if name in expected.rows else place for place, name in id_at.items()}
+    own = {place: name if name is not None and name in expected.rows else place for place, name in id_at.items()}
     shown = expected.shown
     owners = Counter(_owner(kept, own, shown) for kept in store.kept)
     verdicts = dict(expected.rows) | {place: odd.verdict for place, odd in expected.odd.items() if odd.verdict}
     free = {place for place, odd in expected.odd.items() if odd.verdict is None}
-    letters = {
-        place for place, odd in expected.odd.items() if odd.verdict and odd.verdict.outcome is Outcome.DEAD_LETTER
-    }
+    letters = {place for place, odd in expected.odd.items() if odd.verdict == DEAD_LETTER}
     with_reason = {place for place, reason in store.dead_letters.items() if reason}
     return Findings(
         lost=sorted(shown - owners.keys()),

@@ -8,20 +8,21 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import orjson
 from confluent_kafka import Consumer, Message, TopicPartition
 
 from chaos.data import Verdict
+from chaos.fuzz import Headers
 from fraudstream.transactions.wire import Header, Outcome, Topic
 
 READ_SECONDS: Final = 30.0
 POLL_SECONDS: Final = 0.5
 
 _ALERTS: Final = """
-SELECT alert_id, conflict_of, outcome, score, received_us,
-       json_extract(body, '$.topic') || '/' || json_extract(body, '$.partition') || '/' || json_extract(body, '$.offset')
+SELECT alert_id, conflict_of, outcome, score, received_us, json_extract(body, '$.topic') || '/'
+       || json_extract(body, '$.partition') || '/' || json_extract(body, '$.offset')
 FROM alerts"""
 _DEAD_LETTERS: Final = "SELECT id, json_extract(body, '$.reason') FROM dead_letters"
 _PARTITIONS_SINCE: Final = """
@@ -75,7 +76,7 @@ def read_store(database: Path) -> Store:
 
 
 def partitions_since(database: Path, moment: float) -> int:
-    """Of how many partitions an alert that was produced after a moment is in the store; 0 while that cannot be asked."""
+    """Of how many partitions an alert produced after a moment is in the store; 0 while that cannot be asked."""
     since = int(moment * 1e6)
     try:
         with _open(database) as connection:
@@ -88,11 +89,7 @@ def partitions_since(database: Path, moment: float) -> int:
 def read_input(bootstrap: str) -> list[Sent]:
     """Every record of the input topic, in order within a partition."""
     return [
-        Sent(
-            f"{message.topic()}/{message.partition()}/{message.offset()}",
-            _event_id(message),
-            message.timestamp()[1] / 1000,
-        )
+        Sent(_place(message), _event_id(message), message.timestamp()[1] / 1000)
         for message in read_topic(bootstrap, Topic.TRANSACTIONS)
     ]
 
@@ -146,8 +143,12 @@ def read_topic(bootstrap: str, topic: Topic) -> Iterator[Message]:
         consumer.close()
 
 
+def _place(message: Message) -> str:
+    return f"{message.topic()}/{message.partition()}/{message.offset()}"
+
+
 def _event_id(message: Message) -> str | None:
-    for name, value in message.headers() or ():
+    for name, value in cast(Headers, message.headers() or []):
         if name == Header.EVENT_ID.value and value is not None:
             return value.decode(errors="replace") if isinstance(value, bytes) else value
     return None

@@ -1,4 +1,4 @@
-"""Sends what other producers might, between the rows of the real one: odd records, rows again, out of order, out of time."""
+"""Sends, between the producer's rows, what others might: odd records, rows again, out of order, out of time."""
 
 from __future__ import annotations
 

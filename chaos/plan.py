@@ -98,7 +98,7 @@ def chosen(rounds: Sequence[Round], patterns: Sequence[str]) -> list[Round]:
     kept = []
     for each in rounds:
         steps = [step for step in each.steps if all(_matches(fault.name, patterns) for fault in step)]
-        if steps or _matches("odd-records", patterns) and each.mixture.odd:
+        if steps or (_matches("odd-records", patterns) and each.mixture.odd):
             kept.append(Round(**{**vars(each), "steps": tuple(steps)}))
     return kept
 

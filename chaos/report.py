@@ -1,4 +1,4 @@
-"""From the results of the rounds to one JSON, and whether the guarantee held; `docs/reliability.py` makes a page of it."""
+"""From the rounds' results to one JSON, and whether the guarantee held; `docs/reliability.py` makes a page of it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The five processes of a round, started by their public commands and kept running; what is done to them: `faults.py`."""
+"""The five processes of a round, started by their public commands and kept running; `faults.py` does things to them."""
 
 from __future__ import annotations
 
