@@ -22,7 +22,8 @@ FraudstreamError
 │   ├── BrokerFailed           our own broker ended or never became ready
 │   └── TopicMissing           a topic that should be read does not exist
 ├── DetectorError              the streaming query cannot run
-│   └── CheckpointInUse        another detector holds the checkpoint
+│   ├── CheckpointInUse        another detector holds the checkpoint
+│   └── CheckpointDamaged      the checkpoint is broken, of another topic or of another release
 ├── StoreError                 the alert store cannot be opened or written
 ├── DashboardFailed            the dashboard does not answer, or refuses what was asked
 └── ProcessFailed              a process of the demo never became ready
@@ -166,6 +167,10 @@ class DetectorError(FraudstreamError):
 
 class CheckpointInUse(DetectorError):
     """Raised when another detector holds the checkpoint."""
+
+
+class CheckpointDamaged(DetectorError):
+    """Raised when a checkpoint is broken, or belongs to another topic or release."""
 
 
 class StoreError(FraudstreamError):

@@ -32,7 +32,7 @@ def source(spark: SparkSession, *values: bytes | None, headers: list[tuple[str, 
 
 def records(judge: Judge, frame: DataFrame, sample_every: int = 10_000_000) -> list[Row]:
     """What leaves, without the samples unless each row is one."""
-    rows = detect(frame, judge, sample_every=sample_every, max_record_bytes=LIMIT).collect()
+    rows = detect(frame, judge, partitions=2, sample_every=sample_every, max_record_bytes=LIMIT).collect()
     return [r for r in rows if sample_every == 1 or r.topic != "detector_events"]
 
 

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from pyspark.errors import PySparkException
 
-from fraudstream.detector.supervisor import Supervisor, own_checkpoint
+from fraudstream.detector.checkpoint import own_checkpoint
+from fraudstream.detector.supervisor import Supervisor
 from fraudstream.errors import CheckpointInUse, DetectorError, FraudstreamError, ModelCorrupt
 from fraudstream.model.current import InForce
 
@@ -45,6 +46,23 @@ class Events:
         self.told.append((kind, message))
 
 
+class Accounts:
+    """Keeps what it was asked."""
+
+    def __init__(self) -> None:
+        self.begun: list[int] = []
+        self.looked_last = 0
+        self.error: Exception | None = None
+
+    def begin(self, in_force: InForce) -> None:
+        if self.error is not None:
+            raise self.error
+        self.begun.append(in_force.revision)
+
+    def look(self, query: Any, *, last: bool) -> None:
+        self.looked_last += last
+
+
 class World:
     """A model in force and the queries that were started with it."""
 
@@ -54,6 +72,10 @@ class World:
         self.queries = list(queries)
         self.started: list[InForce] = []
         self.events = Events()
+        self.accounts = Accounts()
+        self.kafka = threading.Event()
+        self.kafka.set()
+        self.states: list[tuple[str, str]] = []
         self.ready = threading.Event()
         self.stop = threading.Event()
         self.ready_count = 0
@@ -80,6 +102,9 @@ class World:
             revision=lambda: self.in_force,
             is_reading=lambda query: self.reading.is_set(),
             positions=lambda query: {},
+            accounts=self.accounts,
+            kafka_answers=self.kafka.is_set,
+            on_state=lambda state, why, in_force: self.states.append((state.value, why)),
             events=self.events,  # type: ignore[arg-type]  # the one method that is used
             on_ready=self.on_ready,
         )

@@ -36,6 +36,8 @@ class QuerySettings:
         interval: Checkpoint interval of Real-time Mode, trigger interval of micro-batches ("5 minutes").
         sample_every: One row in so many leaves as a sample.
         max_record_bytes: Largest transaction; a larger one is a dead letter.
+        partitions: Of the input topic.
+        start: Where a query begins that has committed nothing yet, as Spark's `startingOffsets` takes it.
     """
 
     bootstrap_servers: str
@@ -44,21 +46,29 @@ class QuerySettings:
     interval: str
     sample_every: int
     max_record_bytes: int
+    partitions: int
+    start: str = "earliest"
 
 
 def start_query(spark: SparkSession, judge: Judge, settings: QuerySettings) -> StreamingQuery:
-    """Start the query from its checkpoint; a new checkpoint starts at the earliest offset."""
+    """Start the query from its checkpoint; a new checkpoint starts at `settings.start`."""
     source = (
         spark.readStream.format("kafka")
         .option("kafka.bootstrap.servers", settings.bootstrap_servers)
         .option("subscribe", Topic.TRANSACTIONS.value)
-        .option("startingOffsets", "earliest")
+        .option("startingOffsets", settings.start)
         .option("includeHeaders", "true")
+        # Spark would fail for ever on rows that retention deleted; the ledger reports them as lost and goes on.
+        .option("failOnDataLoss", "false")
     )
     if settings.trigger is Trigger.MICRO_BATCH:
         source = source.option("maxOffsetsPerTrigger", MAX_OFFSETS_PER_MICRO_BATCH)
     records = detect(
-        source.load(), judge, sample_every=settings.sample_every, max_record_bytes=settings.max_record_bytes
+        source.load(),
+        judge,
+        partitions=settings.partitions,
+        sample_every=settings.sample_every,
+        max_record_bytes=settings.max_record_bytes,
     )
     writer = (
         records.writeStream.queryName("detector")

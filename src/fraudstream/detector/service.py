@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import threading
-from contextlib import suppress
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final, cast
 
@@ -15,21 +18,27 @@ from pyspark.sql import SparkSession
 from pyspark.sql.streaming.query import StreamingQuery
 
 from fraudstream.config import Settings
+from fraudstream.detector.accounts import BatchAccounts
+from fraudstream.detector.checkpoint import offsets_text, own_checkpoint
 from fraudstream.detector.events import EventWriter
+from fraudstream.detector.ledger import LedgerKeeper
 from fraudstream.detector.position import ConsumerLag, committed_positions
 from fraudstream.detector.query import QuerySettings, Trigger, start_query
-from fraudstream.detector.supervisor import Supervisor, own_checkpoint
+from fraudstream.detector.supervisor import Supervisor
 from fraudstream.errors import KafkaFailure, SetupError
-from fraudstream.kafka.topics import ensure_topics
+from fraudstream.kafka.ledger_topic import KafkaLedger
+from fraudstream.kafka.topics import ensure_topics, topic_id
 from fraudstream.kafka.watermarks import Watermarks
 from fraudstream.model.artifact import ModelArtifact
-from fraudstream.model.current import InForce, current_file, read_current, resolve
+from fraudstream.model.current import InForce, artifact_beside, current_file, read_current, resolve
 from fraudstream.runtime.jars import CONNECTOR, SCALA, SPARK_VERSION, Jars
 from fraudstream.runtime.java import Java
 from fraudstream.runtime.processes import write_ready
 from fraudstream.runtime.spark import SparkPlan, spark_session
 from fraudstream.scoring.load import load_judge
-from fraudstream.transactions.wire import Topic
+from fraudstream.scoring.topic import Range, count_outcomes
+from fraudstream.transactions.ledger import LedgerEntry
+from fraudstream.transactions.wire import EventField, EventType, Outcome, Topic
 
 log = structlog.get_logger(__name__)
 
@@ -70,13 +79,28 @@ def run_detector(settings: Settings, trigger: str, java: Java, jars: Jars, stop:
         )
         events = EventWriter(_producer(settings.bootstrap_servers), lambda: datetime.now(UTC))
         log.info("starting Spark", bootstrap_servers=settings.bootstrap_servers, partitions=partitions)
-        with spark_session(plan) as spark:
+        with _telling(events), spark_session(plan) as spark:
             require_connector(_gateway(spark))
-            _supervisor(spark, settings, Trigger(trigger), events).run(stop)
+            _supervisor(spark, settings, Trigger(trigger), events, partitions).run(stop)
+
+
+@contextmanager
+def _telling(events: EventWriter) -> Iterator[None]:
+    """Tell how the detector is for as long as the block lasts, and send what is left at its end."""
+    ended = threading.Event()
+    teller = threading.Thread(target=events.repeat_state, args=(ended,), name="status")
+    teller.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        teller.join()
         events.flush()
 
 
-def _supervisor(spark: SparkSession, settings: Settings, trigger: Trigger, events: EventWriter) -> Supervisor:
+def _supervisor(
+    spark: SparkSession, settings: Settings, trigger: Trigger, events: EventWriter, partitions: int
+) -> Supervisor:
     realtime = trigger is Trigger.REALTIME
     query_settings = QuerySettings(
         bootstrap_servers=settings.bootstrap_servers,
@@ -85,12 +109,22 @@ def _supervisor(spark: SparkSession, settings: Settings, trigger: Trigger, event
         interval=settings.batch_interval if realtime else settings.micro_batch_interval,
         sample_every=settings.sample_every,
         max_record_bytes=settings.max_record_bytes,
+        partitions=partitions,
     )
     watermarks = Watermarks(settings.bootstrap_servers, Topic.TRANSACTIONS.value)
     consumers = ConsumerLag(_gateway(spark), Topic.TRANSACTIONS.value)
+    accounts = _accounts(spark, settings, watermarks, events)
 
     def start(artifact: ModelArtifact, in_force: InForce) -> StreamingQuery:
-        return start_query(spark, load_judge(artifact, in_force), query_settings)
+        begin = accounts.start
+        where = "earliest" if begin is None else offsets_text(Topic.TRANSACTIONS.value, begin, partitions)
+        return start_query(spark, load_judge(artifact, in_force), replace(query_settings, start=where))
+
+    def kafka_answers() -> bool:
+        try:
+            return bool(watermarks.read())
+        except (KafkaException, KafkaFailure):
+            return False
 
     def positions(query: StreamingQuery) -> dict[int, int]:
         progress = query.lastProgress
@@ -121,9 +155,58 @@ def _supervisor(spark: SparkSession, settings: Settings, trigger: Trigger, event
         resolve=lambda: resolve(settings.model),
         revision=None if current is None else (lambda: read_current(current)),
         positions=positions,
+        accounts=accounts,
+        kafka_answers=kafka_answers,
         events=events,
+        on_state=events.tell,
         on_ready=lambda: write_ready(settings.ready_file),
         on_stop=lambda: _hush(spark),
+    )
+
+
+def _accounts(spark: SparkSession, settings: Settings, watermarks: Watermarks, events: EventWriter) -> BatchAccounts:
+    topic = Topic.TRANSACTIONS.value
+
+    def begins() -> dict[int, int]:
+        return {partition: begin for partition, (begin, _) in watermarks.read().items()}
+
+    def count_again(in_force: InForce, spans: Mapping[int, tuple[int, int]]) -> dict[int, Counter[Outcome]]:
+        log.info("counting again what was not told", spans={p: f"{a} to {b}" for p, (a, b) in spans.items()})
+        judge = load_judge(artifact_beside(settings.model, in_force.model_id), in_force)
+        ranges = [Range(partition, start, end) for partition, (start, end) in spans.items()]
+        return count_outcomes(
+            spark, judge, settings.bootstrap_servers, topic, ranges, max_record_bytes=settings.max_record_bytes
+        )
+
+    def tell_loss(loss: LedgerEntry) -> None:
+        place = f"{loss.topic}[{loss.partition}] {loss.from_offset} to {loss.until_offset - 1}"
+        events.write(
+            EventType.LOSS,
+            f"{loss.offsets} records are lost: {place}: {loss.reason}",
+            **{
+                EventField.TOPIC: loss.topic,
+                EventField.PARTITION: loss.partition,
+                EventField.OFFSET: loss.from_offset,
+                "until_offset": loss.until_offset,
+            },
+        )
+
+    keeper = LedgerKeeper(
+        checkpoint=settings.checkpoint,
+        topic=topic,
+        topic_id="",
+        ledger=KafkaLedger(settings.bootstrap_servers),
+        begins=begins,
+        count_again=count_again,
+        tell_loss=tell_loss,
+        now=lambda: datetime.now(UTC),
+    )
+    return BatchAccounts(
+        checkpoint=settings.checkpoint,
+        topic=topic,
+        topic_id=lambda: topic_id(settings.bootstrap_servers, topic),
+        keeper=keeper,
+        events=events,
     )
 
 
@@ -148,7 +231,9 @@ def require_connector(gateway: JavaGateway) -> None:
 
 
 def _producer(bootstrap_servers: str) -> Producer:
-    return Producer({"bootstrap.servers": bootstrap_servers, "log_level": 0, "acks": "all", "linger.ms": 5})
+    return Producer(
+        {"bootstrap.servers": bootstrap_servers, "log_level": 0, "acks": "all", "linger.ms": 5, "message.timeout.ms": 0}
+    )
 
 
 def _hush(spark: SparkSession) -> None:
