@@ -17,6 +17,7 @@ from fraudstream.cli.entry import cli
 from fraudstream.demo.child import last_words
 from fraudstream.transactions.wire import Topic
 
+COMMIT_SECONDS: Final = 60.0
 REFUSAL_SECONDS: Final = 60.0
 REBUILD_SECONDS: Final = 120.0
 OTHER_TOPIC: Final = "some_other_topic"
@@ -54,9 +55,12 @@ class DamageCheckpoint:
         """Damage it and start the detector, which must end of itself and say what is wrong."""
         if "checkpoint" not in cli.commands:
             raise Impossible("this release has no `fraudstream checkpoint rebuild`")
+        checkpoint = system.layout.checkpoint
+        if not system.wait(COMMIT_SECONDS, lambda: bool(offset_files(checkpoint))):
+            raise Impossible("the checkpoint has no offsets yet")
         began = time.time()
         system.hold_down(DETECTOR)
-        damage(system.layout.checkpoint, self.damage)
+        damage(checkpoint, self.damage)
         child = system.children[DETECTOR]
         child.start()
         if not system.wait(REFUSAL_SECONDS, lambda: child.has_failed):
@@ -83,12 +87,17 @@ class DamageCheckpoint:
         return time.time()
 
 
+def offset_files(checkpoint: Path) -> list[Path]:
+    """The files that say where each batch ends."""
+    return [path for path in (checkpoint / "offsets").glob("*") if path.name.isdecimal()]
+
+
 def damage(checkpoint: Path, how: Damage) -> None:
     """Do it to a checkpoint that nobody uses."""
     if how is Damage.DELETED:
         shutil.rmtree(checkpoint)
         return
-    offsets = [path for path in (checkpoint / "offsets").glob("*") if path.name.isdecimal()]
+    offsets = offset_files(checkpoint)
     newest = max(offsets, key=lambda path: int(path.name))
     content = newest.read_bytes()
     if how is Damage.NEWEST_DELETED:

@@ -42,6 +42,7 @@ class Round:
         mixture: What else is sent between the rows.
         small_disks: Whether each process gets a small volume of its own.
         least_seconds: How long rows flow at least.
+        batch_interval: Between two commits of the checkpoint; None for the detector's own.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Round:
     mixture: Mixture = field(default_factory=Mixture)
     small_disks: bool = False
     least_seconds: float = 0.0
+    batch_interval: str | None = None
 
 
 def short_plan(chance: Random) -> list[Round]:
@@ -86,7 +88,7 @@ def long_plan(chance: Random, why_no_disks: str) -> list[Round]:
         Round("pauses", SLOWER, _shuffled(pauses, chance)),
         Round("lines", SLOWER, _shuffled([*lines, *mixed], chance)),
         Round("full disks", SLOWER, _shuffled(disks, chance), small_disks=not why_no_disks),
-        Round("damaged checkpoints", SLOWER, _shuffled(damages, chance)),
+        Round("damaged checkpoints", SLOWER, _shuffled(damages, chance), batch_interval="10 seconds"),
         Round("micro-batches", SLOWER, _shuffled(kills, chance), MICRO_BATCH, everything, least_seconds=60.0),
     ]
 

@@ -22,10 +22,12 @@ from chaos.plan import Round
 from chaos.recovery import Aftermath, Attempt, aftermaths
 from chaos.system import PRODUCER, Layout, System, running_system
 from fraudstream.cli.entry import cli
+from fraudstream.config import ENVIRONMENT_PREFIX
 from fraudstream.kafka.progress import RunProgress, read_progress
 from fraudstream.transactions.ledger import parse_entry
 from fraudstream.transactions.wire import EventField, EventType, Topic, event_id
 
+BATCH_INTERVAL: Final = f"{ENVIRONMENT_PREFIX}BATCH_INTERVAL"
 PARTITIONS: Final = 2
 WARM_UP_SECONDS: Final = 3.0
 LEAST_GAP: Final = 0.5
@@ -93,7 +95,9 @@ class Player:
 
     def play(self, number: int, each: Round, seed: int) -> RoundResult:
         """Play a round in a folder of its own."""
-        layout = Layout(self.folder / f"round-{number}", self.payments, each.rate, each.trigger, self.environment)
+        interval = {} if each.batch_interval is None else {BATCH_INTERVAL: each.batch_interval}
+        environment = {**self.environment, **interval}
+        layout = Layout(self.folder / f"round-{number}", self.payments, each.rate, each.trigger, environment)
         layout.folder.mkdir(parents=True)
         try:
             if each.small_disks and (why_not := disks.mount_volumes(layout)):
