@@ -64,7 +64,9 @@ def short_plan(chance: Random) -> list[Round]:
         (Disturb(chance.choice(LINES), line, 10.0),),
     ]
     mixture = Mixture(odd=200, again=0.1, shuffled=500, ahead=100, behind=100, seconds=45.0)
-    return [Round("short", SLOWER, _shuffled([*steps, *others], chance), mixture=mixture)]
+    order = _shuffled([*steps, *others], chance)
+    # Some batches are to be committed within the round: without one there is no ledger.
+    return [Round("short", SLOWER, order, mixture=mixture, batch_interval="30 seconds")]
 
 
 def long_plan(chance: Random, why_no_disks: str) -> list[Round]:

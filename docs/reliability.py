@@ -82,8 +82,8 @@ def _rounds(measured: dict[str, Any]) -> Iterator[str]:
     yield (
         "Each round is a system of its own, checked at its end. Records are those on the input topic: the rows, rows "
         "sent again after a kill of the producer, and what was mixed in: odd records, rows sent again with the same id "
-        "in any order, and rows of others, shuffled or with clocks a day off. Missing dead letters are odd records that "
-        "are no transactions and do not stand among the dead letters with a reason."
+        "in any order, and rows of others, shuffled or with clocks a day off. Missing dead letters are odd records "
+        "that are no transactions and do not stand among the dead letters with a reason."
     )
     yield table(
         ["round", "rows", "records", "must be shown", "lost", "doubled", "wrong", "unexpected", "not in the topic"],

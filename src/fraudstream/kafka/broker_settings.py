@@ -41,6 +41,8 @@ log.retention.ms=-1
 log.retention.bytes=-1
 offsets.retention.minutes=525600
 message.max.bytes={max_record_bytes}
+# A producer whose clock is a day ahead is a producer all the same (Kafka's default refuses more than an hour).
+log.message.timestamp.after.max.ms=9223372036854775807
 # After a kill -9 the controller takes its broker for alive until the session ends (Kafka's default: 9 s).
 broker.session.timeout.ms=3000
 broker.heartbeat.interval.ms=500
