@@ -5,9 +5,10 @@ from __future__ import annotations
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from fraudstream.detector.route import Source, route
+from fraudstream.detector.route import route
 from fraudstream.model.reading import Projected
 from fraudstream.scoring.judge import Judge, Judged
+from fraudstream.scoring.source import Source, record_text
 from fraudstream.transactions.wire import Outcome
 
 SAMPLE_PROPERTY = "fraudstream.sampled."
@@ -32,7 +33,6 @@ def detect(records: DataFrame, judge: Judge, *, partitions: int, sample_every: i
         sample_every: One row in so many leaves as a sample.
         max_record_bytes: Largest transaction; a larger one is a dead letter.
     """
-    fits = F.octet_length(Source.VALUE) <= F.lit(max_record_bytes)
     texts = records.select(
         Source.KEY,
         Source.VALUE,
@@ -41,7 +41,7 @@ def detect(records: DataFrame, judge: Judge, *, partitions: int, sample_every: i
         Source.OFFSET,
         Source.TIMESTAMP,
         Source.HEADERS,
-        F.when(fits, F.col(Source.VALUE).cast("string")).alias(Projected.TEXT),
+        record_text(max_record_bytes).alias(Projected.TEXT),
     ).withColumn(Source.SAMPLED, is_sampled(sample_every))
     screened = judge.screen(texts)
     remaining = screened.where(F.col(Judged.SUSPECT) | ~F.col(Projected.IS_SCREENED) | F.col(Source.SAMPLED))

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from fraudstream.model.reading import STRICT_JSON, Projected, parse_strings
 from fraudstream.scoring.judge import Judge, Judged
+from fraudstream.scoring.source import Source, alert_id, header
 from fraudstream.transactions.wire import AlertField, EventField, EventType, Header, Outcome, Topic
-
-LONGEST_EVENT_ID = 200
-"""A longer `event_id` is not ours: the record is then known by its topic, partition and offset."""
 
 LONGEST_KEY = 65_536
 """A key is cut at this length in what leaves, so that it cannot make a record too large for the sink."""
@@ -26,19 +22,6 @@ TIME_FORMAT = "yyyy-MM-dd'T'HH:mm:ss.SSSXXX"
 _HEADERS = T.ArrayType(
     T.StructType([T.StructField("key", T.StringType()), T.StructField("value", T.BinaryType())]), containsNull=True
 )
-
-
-class Source:
-    """Names of the columns of Kafka's source."""
-
-    KEY: Final = "key"
-    VALUE: Final = "value"
-    TOPIC: Final = "topic"
-    PARTITION: Final = "partition"
-    OFFSET: Final = "offset"
-    TIMESTAMP: Final = "timestamp"
-    HEADERS: Final = "headers"
-    SAMPLED: Final = "sampled"
 
 
 def route(judged: DataFrame, judge: Judge, max_record_bytes: int) -> DataFrame:
@@ -87,20 +70,6 @@ def _record(topic: Topic | Column, value: Column, headers: Column) -> Column:
         value.alias("value"),
         headers.cast(_HEADERS).alias("headers"),
     )
-
-
-def header(name: Header) -> Column:
-    """The first value of a header as text, null where it is absent."""
-    found = F.filter(F.col(Source.HEADERS), lambda each: each["key"] == F.lit(name.value))
-    return F.try_element_at(found, F.lit(1))["value"].cast("string")
-
-
-def alert_id() -> Column:
-    """The record's `event_id`; of topic, partition and offset where there is none."""
-    given = header(Header.EVENT_ID)
-    usable = F.is_valid_utf8(given) & F.length(given).between(1, LONGEST_EVENT_ID)
-    place = F.concat_ws("/", Source.TOPIC, F.col(Source.PARTITION), F.col(Source.OFFSET))
-    return F.when(usable, given).otherwise(place)
 
 
 def time_text(timestamp: Column) -> Column:
