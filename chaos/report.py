@@ -89,7 +89,6 @@ def _round(result: RoundResult) -> dict[str, Any]:
         "refused_by_kafka": dict(result.mixed.refused),
         "query_failures": dict(Counter(result.query_failures)),
         "starts": result.starts,
-        "supervision_gave_up": result.gave_up,
         "audits": result.audits,
         "ledger": None if ledger is None else {"entries": ledger.entries, "records": ledger.records},
         "not_tried": result.not_tried,

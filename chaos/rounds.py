@@ -57,7 +57,6 @@ class RoundResult:
         query_failures: What the detector said of each failure of its query.
         audits: By command, the exit code.
         starts: By process, how often it was started.
-        gave_up: By process, how often its supervision would have asked for a person.
     """
 
     round: Round
@@ -72,7 +71,6 @@ class RoundResult:
     query_failures: list[str] = field(default_factory=list)
     audits: dict[str, int] = field(default_factory=dict)
     starts: dict[str, int] = field(default_factory=dict)
-    gave_up: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass
@@ -187,7 +185,6 @@ class Player:
             if event.get(EventField.TYPE) == EventType.QUERY and "failed" in event.get(EventField.MESSAGE, "")
         ]
         result.starts = {name: child.starts for name, child in system.children.items()}
-        result.gave_up = dict(system.gave_up)
         self._check_ledger(system, expected, records, store, result)
         for options in ((), ("--deep",)):
             self._audit(system, options, result)
@@ -204,7 +201,7 @@ class Player:
             return
         command = [
             *FRAUDSTREAM, "audit", *options, "--bootstrap-servers", system.bootstrap,
-            "--database", f"sqlite:///{system.layout.database}", "--checkpoint", str(system.layout.checkpoint),
+            "--database", f"sqlite:///{system.layout.database}", "--model", str(self.payments.model),
         ]  # fmt: skip
         with system.layout.log("audit").open("ab") as output:
             process = subprocess.Popen(command, stdout=output, stderr=output, env=dict(self.environment))

@@ -11,15 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-import structlog
-
 from chaos.data import FRAUDSTREAM, Payments
 from chaos.proxy import Proxies, Proxy, running
 from fraudstream.demo.child import Child, last_words
-from fraudstream.errors import ProcessFailed
 from fraudstream.runtime.processes import LOOPBACK, free_port
-
-log = structlog.get_logger(__name__)
 
 BROKER: Final = "broker"
 DASHBOARD: Final = "dashboard"
@@ -92,7 +87,6 @@ class System:
         port: The dashboard's, without a proxy between.
         children: By name.
         lines: The proxy between two processes.
-        gave_up: How often the supervision of a process said that a person must look; it is taken up again.
         held: Processes that are down on purpose.
     """
 
@@ -102,7 +96,6 @@ class System:
     port: int = field(init=False)
     children: dict[str, Child] = field(default_factory=dict, init=False)
     lines: dict[tuple[str, str], Proxy] = field(default_factory=dict, init=False)
-    gave_up: dict[str, int] = field(default_factory=dict, init=False)
     held: set[str] = field(default_factory=set, init=False)
 
     def start(self) -> None:
@@ -148,17 +141,14 @@ class System:
         self.await_ready(PRODUCER)
 
     def look(self) -> None:
-        """See to every process once."""
-        for name, child in list(self.children.items()):
-            if name in self.held:
-                continue
-            try:
+        """See to every process once.
+
+        Raises:
+            ProcessFailed: One was never ready, however often it was started.
+        """
+        for name, child in self.children.items():
+            if name not in self.held:
                 child.look()
-            except ProcessFailed as e:
-                # `demo` would end here and say why; a service manager goes on, and so does this.
-                log.warning("a process fails to start time after time", process=name, reason=e.what)
-                self.gave_up[name] = self.gave_up.get(name, 0) + 1
-                self.children[name] = _again(child)
 
     def wait(self, seconds: float, until: Callable[[], bool] = lambda: False, every: float = 0.0) -> bool:
         """See to the processes for so long, or until a condition holds, asked every so many seconds; whether it did."""
@@ -230,12 +220,6 @@ class System:
         )
         self.children[name] = child
         child.start()
-
-
-def _again(child: Child) -> Child:
-    fresh = Child(child.name, child.command, child.log, child.ready_file, child.environment, grace=child.grace)
-    fresh.start()
-    return fresh
 
 
 @contextmanager
