@@ -23,12 +23,21 @@ TRIGGERS = ("realtime", "micro-batch")
 @click.option(
     "--data-dir", type=click.Path(path_type=Path), default=Path("kafka-data"), show_default=True, help="Its folder."
 )
+@click.option(
+    "--listener",
+    "listeners",
+    type=options.TwoPorts(),
+    multiple=True,
+    help="Listen on another port too, and tell its clients to come to the port TOLD: that of a proxy or a tunnel."
+    " May be given again.",
+)
 @setting("partitions")
 @setting("max_record_bytes")
 @setting("java_home")
-def broker(port: int, data_dir: Path, **flags: object) -> None:
+def broker(port: int, data_dir: Path, listeners: tuple[tuple[int, int], ...], **flags: object) -> None:
     """Run a real Kafka (KRaft) on loopback, with the topics, until Ctrl-C."""
     from fraudstream.kafka.broker import BrokerPlan, run_broker
+    from fraudstream.kafka.broker_settings import Listener
 
     settings = Settings.load(**flags)
     plan = BrokerPlan(
@@ -38,6 +47,7 @@ def broker(port: int, data_dir: Path, **flags: object) -> None:
         jars=jars_for(settings).broker,
         partitions=settings.partitions,
         max_record_bytes=settings.max_record_bytes,
+        listeners=tuple(Listener(*listener) for listener in listeners),
     )
     run_broker(plan, click.echo, settings.ready_file)
 
