@@ -12,22 +12,19 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-import orjson
 import structlog
-from pydantic import TypeAdapter, ValidationError
 
 from fraudstream.detector.checkpoint import CheckpointState, ends_after, first_offsets
+from fraudstream.detector.ledger_note import Note, read_note, write_note
 from fraudstream.detector.plan import OUTCOMES_OBSERVED, REMARKABLE, observed_name
 from fraudstream.detector.spark_log import Offsets
 from fraudstream.errors import KafkaFailure
 from fraudstream.model.current import InForce
-from fraudstream.runtime.files import replace_json
 from fraudstream.transactions.ledger import EntryKind, LedgerEntry, Source, batch_entry_id, loss_entry_id
 from fraudstream.transactions.wire import Outcome
 
 log = structlog.get_logger(__name__)
 
-NOTE: Final = "ledger.json"
 LOOKS_FOR_PROGRESS: Final = 3
 """How often a batch that was just committed is looked at again before its rows are counted another way."""
 
@@ -50,26 +47,6 @@ class LedgerTopic(Protocol):
 
     def read(self) -> list[LedgerEntry]:
         """Every entry, the newest of each id."""
-
-
-@dataclass(frozen=True)
-class Note:
-    """How far the ledger is written, kept in the checkpoint beside what it accounts for.
-
-    Attributes:
-        checkpoint_id: The query's id.
-        batch: The last batch whose entries Kafka acknowledged.
-        until: Where it ended.
-        in_force: What the query that runs, or ran last, judges with.
-    """
-
-    checkpoint_id: str
-    batch: int
-    until: Offsets
-    in_force: InForce
-
-
-_NOTES: Final = TypeAdapter(Note)
 
 
 @dataclass
@@ -148,12 +125,9 @@ class LedgerKeeper:
 
     def _read_note(self, state: CheckpointState, in_force: InForce) -> Note:
         query_id = state.query_id or ""
-        try:
-            note = _NOTES.validate_json((self.checkpoint / NOTE).read_bytes())
-            if note.checkpoint_id == query_id:
-                return note
-        except (OSError, ValidationError):
-            pass
+        note = read_note(self.checkpoint)
+        if note is not None and note.checkpoint_id == query_id:
+            return note
         own = [e for e in self.ledger.read() if e.checkpoint_id == query_id and e.topic_id == self.topic_id]
         if not own:
             return Note(query_id, -1, state.first or {}, in_force)
@@ -267,7 +241,7 @@ class LedgerKeeper:
 
     def _save(self, note: Note) -> None:
         self._note = note
-        replace_json(self.checkpoint / NOTE, orjson.loads(_NOTES.dump_json(note)))
+        write_note(self.checkpoint, note)
 
     def _time(self) -> str:
         return self.now().astimezone(UTC).isoformat(timespec="milliseconds")
