@@ -106,7 +106,7 @@ def test_offsets_without_a_record_are_told_and_not_wrong() -> None:
 
 
 @pytest.mark.parametrize("changes", [{"clear": 9}, {"records": 11, "clear": 11}])
-def test_an_entry_that_does_not_add_up_is_wrong(changes: dict[str, int]) -> None:
+def test_an_entry_that_does_not_add_up_is_wrong(changes: dict[str, Any]) -> None:
     report = audit([entry(0, 10, **changes)], marks={0: (0, 10)})
     assert found(report) == {"unaccounted": [(f"{TOPIC}[0] 0..9", 1)]}
 

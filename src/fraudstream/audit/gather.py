@@ -121,20 +121,18 @@ def _read(consumer: Consumer, place: Place) -> Iterator[Message]:
     consumer.assign([TopicPartition(topic, partition, OFFSET_BEGINNING)])
     try:
         while True:
-            messages = consumer.consume(500, timeout=READ_SECONDS)
-            if not messages:
+            message = consumer.poll(READ_SECONDS)
+            if message is None:
                 raise KafkaFailure("Kafka does not give a topic", where=f"{topic}[{partition}]", remedy="try again")
-            for message in messages:
-                error = message.error()
-                if error is not None and error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - the client's name
-                    return
-                if error is not None:
-                    raise KafkaException(error)
-                offset = message.offset()
-                if offset is not None and offset < end:
-                    yield message
-                if offset is not None and offset >= end - 1:
-                    return
+            error, offset = message.error(), message.offset()
+            if error is not None and error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - the client's name
+                return
+            if error is not None:
+                raise KafkaException(error)
+            if offset is not None and offset < end:
+                yield message
+            if offset is not None and offset >= end - 1:
+                return
     finally:
         consumer.unassign()
 
