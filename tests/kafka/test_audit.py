@@ -63,7 +63,7 @@ class Stream:
         self.bootstrap = bootstrap
         self.url = f"sqlite:///{database}"
         self.database = database
-        self.producer = Producer({"bootstrap.servers": bootstrap})
+        self.producer = Producer({"bootstrap.servers": bootstrap, "log_level": 0})
         self.topic_id = topic_id(bootstrap, INPUT)
         self.store = AlertStore.open(self.url)
         self.records: list[Record] = []

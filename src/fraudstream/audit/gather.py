@@ -143,7 +143,9 @@ def _enter_ledger(facts: Facts, consumer: Consumer, places: Sequence[Place], rep
         for message in _read(consumer, place):
             key, value = (message.key() or b""), message.value()
             if value is None:
-                facts.withdraw(key.decode(errors="replace") if isinstance(key, bytes) else key)
+                entry_id = key.decode(errors="replace") if isinstance(key, bytes) else key
+                facts.withdraw(entry_id)
+                former.discard(entry_id)
                 continue
             try:
                 entry = parse_entry(value)
