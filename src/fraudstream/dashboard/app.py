@@ -15,7 +15,7 @@ from werkzeug.exceptions import HTTPException
 
 from fraudstream.alerts.store import AlertStore
 from fraudstream.config import Settings
-from fraudstream.dashboard import api, pages, schema_api
+from fraudstream.dashboard import api, dead_letters_api, pages, replays_api, schema_api
 from fraudstream.dashboard.health import Health
 from fraudstream.dashboard.parts import EXTENSION, Parts
 from fraudstream.dashboard.security import guard, validate_binding
@@ -68,6 +68,8 @@ def create_app(
     guard(app, settings, clock)
     app.register_blueprint(api.blueprint)
     app.register_blueprint(schema_api.blueprint)
+    app.register_blueprint(dead_letters_api.blueprint)
+    app.register_blueprint(replays_api.blueprint)
     app.register_blueprint(pages.blueprint)
     _answer_errors(app)
     return app
