@@ -18,6 +18,7 @@ from fraudstream.demo.child import last_words
 from fraudstream.transactions.wire import Topic
 
 COMMIT_SECONDS: Final = 60.0
+FEWEST_BATCHES: Final = 2
 REFUSAL_SECONDS: Final = 60.0
 REBUILD_SECONDS: Final = 120.0
 OTHER_TOPIC: Final = "some_other_topic"
@@ -56,8 +57,8 @@ class DamageCheckpoint:
         if "checkpoint" not in cli.commands:
             raise Impossible("this release has no `fraudstream checkpoint rebuild`")
         checkpoint = system.layout.checkpoint
-        if not system.wait(COMMIT_SECONDS, lambda: bool(offset_files(checkpoint))):
-            raise Impossible("the checkpoint has no offsets yet")
+        if not system.wait(COMMIT_SECONDS, lambda: len(offset_files(checkpoint)) >= FEWEST_BATCHES):
+            raise Impossible("the checkpoint has too few batches after a minute")
         began = time.time()
         system.hold_down(DETECTOR)
         damage(checkpoint, self.damage)
