@@ -67,8 +67,8 @@ class DamageCheckpoint:
         child.start()
         # Without any checkpoint it judges all of the topic again, and says so; on a broken one it must not run.
         may_run = self.damage is Damage.DELETED
-        system.wait(REFUSAL_SECONDS, lambda: child.has_failed or child.is_ready)
-        if not (child.has_failed or (may_run and child.is_ready)):
+        system.wait(REFUSAL_SECONDS, lambda: child.has_failed or child.ready_file.exists())
+        if not (child.has_failed or (may_run and child.ready_file.exists())):
             self.notes.append("the detector ran on the damaged checkpoint")
         if b"checkpoint" not in log.read_bytes()[said_before:]:
             self.notes.append("the detector names no checkpoint as the cause")
