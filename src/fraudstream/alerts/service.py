@@ -17,8 +17,8 @@ from fraudstream.runtime.processes import write_ready
 from fraudstream.transactions.wire import RELAYED_TOPICS, Topic, output_limit
 
 
-def run_relay(settings: Settings, stop: threading.Event) -> None:
-    """Relay until `stop` is set.
+def run_relay(settings: Settings, stop: threading.Event, *, from_beginning: bool = False) -> None:
+    """Relay until `stop` is set; all that Kafka has, once more, where it is to begin at the beginning.
 
     Raises:
         BrokerUnreachable: Nobody answers at the bootstrap servers.
@@ -45,7 +45,7 @@ def run_relay(settings: Settings, stop: threading.Event) -> None:
         target=post_positions, args=(api, watermarks.read, lambda: datetime.now(UTC), stop), name="positions"
     )
     try:
-        if not relay.assign(stop):
+        if not relay.assign(stop, from_beginning=from_beginning):
             return
         write_ready(settings.ready_file)
         counting.start()

@@ -25,9 +25,6 @@ MAX_RECORDS: Final = 10_000
 
 PAGE: Final = 100
 LARGEST_PAGE: Final = 1000
-RELAY_SILENCE_SECONDS: Final = 15.0
-"""The relay posts every second, if only a position: silent for so long, it is gone."""
-
 EVERY_OUTCOME: Final = "all"
 
 blueprint = Blueprint("api", __name__)
@@ -133,23 +130,16 @@ def list_dead_letters() -> Response:
 
 @blueprint.get("/health")
 def health() -> Response:
-    """200 while the process lives and its database answers."""
-    parts().store.answers()
-    return _json(b'{"status":"ok"}')
+    """200 while the process lives and its database answers and takes writes; 503 with what is wrong."""
+    checks = parts().health.checks()
+    well = all(state == "ok" for state in checks.values())
+    return _json(orjson.dumps({"status": "ok" if well else "failing", "checks": checks}), 200 if well else 503)
 
 
 @blueprint.get("/ready")
 def ready() -> Response:
-    """200 while alerts can arrive; 503 with the reasons while they cannot."""
-    using = parts()
-    reasons = []
-    try:
-        using.store.check_writable()
-    except StoreError as e:
-        reasons.append(e.what)
-    silent = using.statistics.relay_silent_seconds()
-    if silent is not None and silent > RELAY_SILENCE_SECONDS:
-        reasons.append(f"the relay has posted nothing for {silent:.0f} s")
+    """200 while alerts can arrive and are found; 503 with the reasons while they cannot or are not."""
+    reasons = parts().health.reasons()
     return _json(orjson.dumps({"ready": not reasons, "reasons": reasons}), 503 if reasons else 200)
 
 
@@ -167,8 +157,13 @@ def _receive(using: Parts, add: Callable[[list[object]], Added]) -> Response:
         abort(400, "post a list of objects")
     if len(posted) > MAX_RECORDS:
         abort(413, f"post at most {MAX_RECORDS} records at once")
-    added = add(posted)
-    using.statistics.relay_posted()
+    try:
+        using.health.check_file()
+        added = add(posted)
+    except StoreError as e:
+        using.health.write_failed(e)
+        abort(503, e.what)
+    using.health.posted(posted)
     answer = {
         "accepted": added.accepted,
         "duplicates": added.duplicates,

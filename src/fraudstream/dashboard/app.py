@@ -16,6 +16,7 @@ from werkzeug.exceptions import HTTPException
 from fraudstream.alerts.store import AlertStore
 from fraudstream.config import Settings
 from fraudstream.dashboard import api, pages, schema_api
+from fraudstream.dashboard.health import Health
 from fraudstream.dashboard.parts import EXTENSION, Parts
 from fraudstream.dashboard.security import guard, validate_binding
 from fraudstream.dashboard.stats import ModelInForce, Statistics
@@ -63,7 +64,7 @@ def create_app(
     app.url_map.merge_slashes = False
     hub = hub or Hub(store.latest_seq())
     statistics = Statistics(store, hub, in_force=in_force, clock=clock)
-    app.extensions[EXTENSION] = Parts(settings, store, hub, statistics, clock, notice)
+    app.extensions[EXTENSION] = Parts(settings, store, hub, statistics, Health(store, clock), clock, notice)
     guard(app, settings, clock)
     app.register_blueprint(api.blueprint)
     app.register_blueprint(schema_api.blueprint)
