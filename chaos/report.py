@@ -16,7 +16,7 @@ PACKAGES: Final = ("fraudstream", "pyspark", "confluent-kafka", "flask", "sqlalc
 LONGEST_RECOVERY: Final = 60.0
 LONGEST_RECOVERY_AT_SPEED: Final = 30.0
 AT_SPEED: Final = 1_000.0
-NEEDS_AUDIT: Final = False
+NEEDS_AUDIT: Final = True
 """Whether a release without `fraudstream audit` is a failure."""
 
 
