@@ -63,8 +63,9 @@ def create_app(
     # An alert's id may hold slashes, two in a row as well.
     app.url_map.merge_slashes = False
     hub = hub or Hub(store.latest_seq())
-    statistics = Statistics(store, hub, in_force=in_force, clock=clock)
-    app.extensions[EXTENSION] = Parts(settings, store, hub, statistics, Health(store, clock), clock, notice)
+    health = Health(store, clock)
+    statistics = Statistics(store, hub, in_force=in_force, problems=health.reasons, clock=clock)
+    app.extensions[EXTENSION] = Parts(settings, store, hub, statistics, health, clock, notice)
     guard(app, settings, clock)
     app.register_blueprint(api.blueprint)
     app.register_blueprint(schema_api.blueprint)
