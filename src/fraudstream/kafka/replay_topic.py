@@ -27,6 +27,7 @@ from fraudstream.kafka.topics import topic_layout
 from fraudstream.transactions.wire import Header, Topic
 
 READ_SECONDS: Final = 10.0
+READ_AT_ONCE: Final = 500
 
 _REFUSED: Final = frozenset({KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_RECORD, KafkaError.INVALID_MSG})
 """What Kafka says of one record, and means: any other error leaves it open whether the record was taken."""
@@ -90,8 +91,8 @@ class ReplayTopic:
             raise ReplayRefused(f"{gone}, and its dead letter too")
         return of_dead_letter(_as_it_came(kept), origin, letter, gone, corrected=corrected)
 
-    def find(self, wanted: Iterable[str], partition: int, begin: int) -> dict[str, Place]:
-        """The places of records with a header `replay_id` among `wanted`, from an offset on to the end.
+    def find(self, wanted: Iterable[str], partition: int, begin: int) -> tuple[dict[str, Place], int]:
+        """The places of records with a header `replay_id` among `wanted`, from an offset on to the end, and that end.
 
         Raises:
             ReplayRefused: Records after `begin` are gone: whether one of them was there cannot be known.
@@ -100,14 +101,15 @@ class ReplayTopic:
         first, end = self._marks(self._topic, partition)
         if first > begin:
             raise ReplayRefused("it is not known whether it was sent: the records of that time are gone")
-        names, found = set(wanted), {}
+        names: set[str] = set(wanted)
+        found: dict[str, Place] = {}
         for message in self._messages(TopicPartition(self._topic, partition, begin), end):
             replay_id = text_of(header_of(_headers(message), Header.REPLAY_ID))
-            if replay_id in names:
+            if replay_id is not None and replay_id in names:
                 found[replay_id] = _place(message)
                 if len(found) == len(names):
                     break
-        return found
+        return found, end
 
     def send(self, records: Mapping[str, tuple[Place, Original]]) -> dict[str, Place | ReplayRefused | ReplayUncertain]:
         """Send records to the partitions that they came from; returns once Kafka has answered, or has not in time.
@@ -170,11 +172,13 @@ class ReplayTopic:
         """The records from a place on, before an end offset."""
         if start.offset >= end:
             return
+        reached = start.offset
         self._consumer.assign([start])
         deadline = time.monotonic() + READ_SECONDS
         try:
             while time.monotonic() < deadline:
-                for message in self._consumer.consume(500, timeout=0.2):
+                # No more than there are: it would wait for the rest.
+                for message in self._consumer.consume(min(READ_AT_ONCE, end - reached), timeout=0.2):
                     error = message.error()
                     if error is not None:
                         raise KafkaException(error)
@@ -185,9 +189,9 @@ class ReplayTopic:
                     yield message
                     if offset + 1 >= end:
                         return
+                    reached = offset + 1
                 # Offsets may end with markers or with records that compaction took.
-                reached = self._consumer.position([start])[0].offset
-                if reached >= end:
+                if self._consumer.position([start])[0].offset >= end:
                     return
             raise KafkaFailure(
                 "Kafka does not give the records of a partition", where=f"{start.topic}[{start.partition}]"
