@@ -201,13 +201,12 @@ class ReplayTopic:
 
 
 def open_replay_topic(
-    bootstrap_servers: str, fetch_bytes: int, send_seconds: float, topic: str = Topic.TRANSACTIONS.value
+    bootstrap_servers: str, send_seconds: float, topic: str = Topic.TRANSACTIONS.value
 ) -> ReplayTopic:
     """Connect to the input topic.
 
     Args:
         bootstrap_servers: Kafka's address.
-        fetch_bytes: The largest record to be read.
         send_seconds: How long a record may wait to be acknowledged.
         topic: The input topic.
 
@@ -225,8 +224,10 @@ def open_replay_topic(
             "auto.offset.reset": "error",
             # As the detector reads them.
             "isolation.level": "read_uncommitted",
-            "fetch.wait.max.ms": 50,
-            "fetch.message.max.bytes": fetch_bytes,
+            # Each reading begins with an assignment, and waits for the fetch of the one before.
+            "fetch.wait.max.ms": 5,
+            # Of single records; a larger one comes whole all the same.
+            "fetch.message.max.bytes": 262_144,
             "log_level": 0,
         }
     )
