@@ -105,6 +105,7 @@ class ReplaySender:
         """Send what is claimed; nothing after the deadline, when another sender may soon look after it."""
         results = self._sent_before(topic, claimed)
         records: dict[str, tuple[Place, Original]] = {}
+        topic.read_ahead(Place.parse(each["origin"]) for each in claimed if each["replay_id"] not in results)
         for each in claimed:
             replay_id = each["replay_id"]
             if replay_id in results:
