@@ -248,7 +248,7 @@ def app(tmp_path: Path, clock: Clock) -> Iterator[InProcess]:
 
 
 def opened(broker: RunningBroker) -> Callable[[], ReplayTopic]:
-    return lambda: open_replay_topic(broker.bootstrap_servers, 5_000_000, 10)
+    return lambda: open_replay_topic(broker.bootstrap_servers, 10)
 
 
 @pytest.mark.parametrize("sent", [True, False], ids=["after sending", "before sending"])

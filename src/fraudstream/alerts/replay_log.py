@@ -5,15 +5,23 @@ from __future__ import annotations
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from typing import Any, Final, NamedTuple
+from datetime import datetime, timedelta
+from typing import Any, Final
 
 import orjson
-from sqlalchemy import ColumnElement, Row, and_, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, and_, func, insert, or_, select, update
 
 from fraudstream.alerts import tables
 from fraudstream.alerts.letters import Letter, LetterFilter, LetterReader
-from fraudstream.alerts.replay_state import LEASE_SECONDS, OPEN, ReplayState
+from fraudstream.alerts.replay_state import (
+    LEASE_SECONDS,
+    OPEN,
+    Asked,
+    ReplayState,
+    Result,
+    TooMany,
+    replay_document,
+)
 from fraudstream.alerts.store import AlertStore
 from fraudstream.alerts.validation import microseconds
 from fraudstream.transactions.wire import AlertField, DeadLetterField
@@ -22,7 +30,6 @@ MOST_AT_ONCE: Final = 100_000
 """Replays in one request."""
 
 _LOOKED_UP_AT_ONCE: Final = 500
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 # What a sender must know of the letter: where else its bytes are, whether they are whole, and which record it is.
 _OF_THE_LETTER: Final = (
@@ -31,34 +38,6 @@ _OF_THE_LETTER: Final = (
     DeadLetterField.ORIGINAL_BYTES,
     DeadLetterField.PRODUCED_AT,
 )
-
-
-class TooMany(Exception):
-    """Raised when more than `MOST_AT_ONCE` letters match."""
-
-
-class Asked(NamedTuple):
-    """What became of a request.
-
-    Attributes:
-        batch: The id of the request; None where nothing was recorded.
-        letters: How many letters it names.
-        replayed: How many of them were replayed before, or are about to be.
-        without_place: How many do not say where they came from, and so cannot be sent.
-    """
-
-    batch: str | None
-    letters: int
-    replayed: int
-    without_place: int
-
-
-class Result(NamedTuple):
-    """What became of a replay: the `place` of the new record, or the `reason` why there is none."""
-
-    replay_id: str
-    place: str | None
-    reason: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,7 +189,7 @@ class ReplayLog:
         if before is not None:
             query = query.where(column.seq < before)
         with self._store.reading() as connection:
-            return [_document(row) for row in connection.execute(query)]
+            return [replay_document(row) for row in connection.execute(query)]
 
     def counts(self, batch: str | None = None) -> dict[str, int]:
         """How many replays there are in each state."""
@@ -272,25 +251,3 @@ def _replayed(origins: Sequence[str]) -> Any:
 
 def _pieces(letters: Sequence[tuple[str, dict[str, str]]]) -> list[Sequence[tuple[str, dict[str, str]]]]:
     return [letters[at : at + _LOOKED_UP_AT_ONCE] for at in range(0, len(letters), _LOOKED_UP_AT_ONCE)]
-
-
-def _document(row: Row[Any]) -> dict[str, Any]:
-    return {
-        "seq": row.seq,
-        "replay_id": row.replay_id,
-        "batch": row.batch,
-        "kind": row.kind,
-        "origin": row.origin,
-        "state": row.state,
-        "place": row.place,
-        "reason": row.reason,
-        "who": row.who,
-        "why": row.why,
-        "requested_at": _iso(row.requested_us),
-        "changed_at": _iso(row.changed_us),
-        "corrected": row.payload is not None,
-    }
-
-
-def _iso(at_us: int) -> str:
-    return (_EPOCH + timedelta(microseconds=at_us)).isoformat(timespec="milliseconds").replace("+00:00", "Z")

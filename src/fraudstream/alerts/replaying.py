@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import threading
+import time
 import uuid
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -18,6 +19,7 @@ from typing import Any, Final, Protocol
 import structlog
 from confluent_kafka import KafkaException
 
+from fraudstream.alerts.replay_state import LEASE_SECONDS, SEND_SECONDS
 from fraudstream.alerts.validation import Unfit, instant
 from fraudstream.errors import DashboardFailed, KafkaFailure
 from fraudstream.kafka.replay import (
@@ -62,6 +64,8 @@ class ReplaySender:
         self._dashboard = dashboard
         self._connect = connect
         self._topic: ReplayTopic | None = None
+        # Looking through hours of records takes longer than a lease: the next claim goes on from here.
+        self._searched: dict[str, int] = {}
 
     def send_some(self, batch: str | None = None) -> int:
         """Deal with the next replays that wait, of one request or of all.
@@ -80,8 +84,9 @@ class ReplaySender:
         if self._topic is None:
             self._topic = self._connect()
         claim = asked | {"limit": CLAIMED_AT_ONCE, "ends": self._topic.ends()}
+        begun = time.monotonic()
         claimed = self._dashboard.post(CLAIM, claim)["replays"]
-        results = self._deal_with(self._topic, claimed)
+        results = self._deal_with(self._topic, claimed, begun + LEASE_SECONDS - 2 * SEND_SECONDS)
         concluded = [_told(replay_id, result) for replay_id, result in results.items()]
         self._dashboard.post(
             RESULTS, {"sender": self.sender, "results": [each for each in concluded if each is not None]}
@@ -94,13 +99,19 @@ class ReplaySender:
             self._topic.close()
             self._topic = None
 
-    def _deal_with(self, topic: ReplayTopic, claimed: Sequence[Mapping[str, Any]]) -> dict[str, _Result]:
-        results = _sent_before(topic, claimed)
+    def _deal_with(
+        self, topic: ReplayTopic, claimed: Sequence[Mapping[str, Any]], deadline: float
+    ) -> dict[str, _Result]:
+        """Send what is claimed; nothing after the deadline, when another sender may soon look after it."""
+        results = self._sent_before(topic, claimed)
         records: dict[str, tuple[Place, Original]] = {}
+        topic.read_ahead(Place.parse(each["origin"]) for each in claimed if each["replay_id"] not in results)
         for each in claimed:
             replay_id = each["replay_id"]
             if replay_id in results:
                 continue
+            if time.monotonic() > deadline:
+                break
             origin = Place.parse(each["origin"])
             payload = each["payload_base64"]
             value = None if payload is None else base64.b64decode(payload)
@@ -110,7 +121,26 @@ class ReplaySender:
                 results[replay_id] = e
             else:
                 records[replay_id] = (origin, repeated(original, origin, replay_id, value))
-        return results | topic.send(records)
+        return results if time.monotonic() > deadline else results | topic.send(records)
+
+    def _sent_before(self, topic: ReplayTopic, claimed: Sequence[Mapping[str, Any]]) -> dict[str, _Result]:
+        """Those that another sender has sent before it died."""
+        by_partition: dict[int, dict[str, int]] = defaultdict(dict)
+        for each in claimed:
+            if each["ends"] is not None:
+                replay_id, partition = each["replay_id"], Place.parse(each["origin"]).partition
+                begin = self._searched.get(replay_id, each["ends"].get(str(partition), 0))
+                by_partition[partition][replay_id] = begin
+        results: dict[str, _Result] = {}
+        for partition, begins in by_partition.items():
+            try:
+                found, end = topic.find(begins, partition, min(begins.values()))
+            except ReplayRefused as e:
+                results |= dict.fromkeys(begins, e)
+            else:
+                results |= found
+                self._searched |= dict.fromkeys(begins.keys() - found.keys(), end)
+        return results
 
 
 def send_replays(sender: ReplaySender, stop: threading.Event) -> None:
@@ -128,22 +158,6 @@ def send_replays(sender: ReplaySender, stop: threading.Event) -> None:
             log.debug("no replays this second", reason=str(e))
             sender.reconnect()
     sender.reconnect()
-
-
-def _sent_before(topic: ReplayTopic, claimed: Sequence[Mapping[str, Any]]) -> dict[str, _Result]:
-    """Those that another sender has sent before it died."""
-    by_partition: dict[int, dict[str, int]] = defaultdict(dict)
-    for each in claimed:
-        if each["ends"] is not None:
-            partition = Place.parse(each["origin"]).partition
-            by_partition[partition][each["replay_id"]] = each["ends"].get(str(partition), 0)
-    found: dict[str, _Result] = {}
-    for partition, begins in by_partition.items():
-        try:
-            found |= topic.find(begins, partition, min(begins.values()))
-        except ReplayRefused as e:
-            found |= dict.fromkeys(begins, e)
-    return found
 
 
 def _facts(letter: Mapping[str, Any]) -> LetterFacts:

@@ -68,7 +68,7 @@ def replay_sender(settings: Settings) -> ReplaySender:
     """What sends replays; it connects when there is one."""
 
     def connect() -> ReplayTopic:
-        return open_replay_topic(settings.bootstrap_servers, output_limit(settings.max_record_bytes), SEND_SECONDS)
+        return open_replay_topic(settings.bootstrap_servers, SEND_SECONDS)
 
     dashboard = DashboardClient(urllib3.PoolManager(), settings.api, settings.read_token, settings.ingest_token)
     return ReplaySender(dashboard, connect)

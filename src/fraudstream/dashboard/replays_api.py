@@ -11,8 +11,8 @@ import orjson
 from flask import Blueprint, Response, abort, request
 
 from fraudstream.alerts.letters import LetterFilter, parse_origin
-from fraudstream.alerts.replay_log import MOST_AT_ONCE, ReplayLog, Request, Result, TooMany
-from fraudstream.alerts.replay_state import ReplayState
+from fraudstream.alerts.replay_log import MOST_AT_ONCE, ReplayLog, Request
+from fraudstream.alerts.replay_state import ReplayState, Result, TooMany
 from fraudstream.dashboard.asked import posted_object, posted_text, whole
 from fraudstream.dashboard.dead_letters_api import letter_filter
 from fraudstream.dashboard.parts import parts

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import time
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Final
 
@@ -27,6 +28,7 @@ from fraudstream.kafka.topics import topic_layout
 from fraudstream.transactions.wire import Header, Topic
 
 READ_SECONDS: Final = 10.0
+READ_AT_ONCE: Final = 500
 
 _REFUSED: Final = frozenset({KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_RECORD, KafkaError.INVALID_MSG})
 """What Kafka says of one record, and means: any other error leaves it open whether the record was taken."""
@@ -48,6 +50,7 @@ class ReplayTopic:
         self._producer = producer
         self._topic = topic
         self._partitions: frozenset[int] = frozenset()
+        self._read_ahead: dict[Place, Message] = {}
 
     def ends(self) -> dict[str, int]:
         """The offset after the last record of each partition.
@@ -58,6 +61,26 @@ class ReplayTopic:
         found = self._consumer.list_topics(self._topic, timeout=READ_SECONDS).topics[self._topic]
         self._partitions = frozenset(found.partitions)
         return {str(partition): self._marks(self._topic, partition)[1] for partition in found.partitions}
+
+    def read_ahead(self, origins: Iterable[Place]) -> None:
+        """Read records that lie close together in one go, for `original`; a single one costs a request of its own.
+
+        Raises:
+            KafkaException: Kafka does not answer.
+            KafkaFailure: It answers, and gives no records.
+        """
+        self._read_ahead = {}
+        offsets: dict[int, list[int]] = defaultdict(list)
+        for origin in origins:
+            if origin.topic == self._topic and origin.partition in self._partitions:
+                offsets[origin.partition].append(origin.offset)
+        for partition, wanted in offsets.items():
+            first, end = self._marks(self._topic, partition)
+            for run in _runs(sorted(offset for offset in wanted if first <= offset < end)):
+                start = TopicPartition(self._topic, partition, run[0])
+                for message in self._messages(start, run[-1] + 1):
+                    if message.offset() in run:
+                        self._read_ahead[_place(message)] = message
 
     def original(self, origin: Place, letter: LetterFacts, *, corrected: bool = False) -> Original:
         """The record at an origin, or what its dead letter has kept of it.
@@ -90,8 +113,8 @@ class ReplayTopic:
             raise ReplayRefused(f"{gone}, and its dead letter too")
         return of_dead_letter(_as_it_came(kept), origin, letter, gone, corrected=corrected)
 
-    def find(self, wanted: Iterable[str], partition: int, begin: int) -> dict[str, Place]:
-        """The places of records with a header `replay_id` among `wanted`, from an offset on to the end.
+    def find(self, wanted: Iterable[str], partition: int, begin: int) -> tuple[dict[str, Place], int]:
+        """The places of records with a header `replay_id` among `wanted`, from an offset on to the end, and that end.
 
         Raises:
             ReplayRefused: Records after `begin` are gone: whether one of them was there cannot be known.
@@ -100,14 +123,15 @@ class ReplayTopic:
         first, end = self._marks(self._topic, partition)
         if first > begin:
             raise ReplayRefused("it is not known whether it was sent: the records of that time are gone")
-        names, found = set(wanted), {}
+        names: set[str] = set(wanted)
+        found: dict[str, Place] = {}
         for message in self._messages(TopicPartition(self._topic, partition, begin), end):
             replay_id = text_of(header_of(_headers(message), Header.REPLAY_ID))
-            if replay_id in names:
+            if replay_id is not None and replay_id in names:
                 found[replay_id] = _place(message)
                 if len(found) == len(names):
                     break
-        return found
+        return found, end
 
     def send(self, records: Mapping[str, tuple[Place, Original]]) -> dict[str, Place | ReplayRefused | ReplayUncertain]:
         """Send records to the partitions that they came from; returns once Kafka has answered, or has not in time.
@@ -153,6 +177,8 @@ class ReplayTopic:
 
     def _read(self, place: Place) -> Message | None:
         """The record at a place, None where there is none."""
+        if place in self._read_ahead:
+            return self._read_ahead[place]
         try:
             first, end = self._marks(place.topic, place.partition)
         except KafkaException as e:
@@ -170,11 +196,13 @@ class ReplayTopic:
         """The records from a place on, before an end offset."""
         if start.offset >= end:
             return
+        reached = start.offset
         self._consumer.assign([start])
         deadline = time.monotonic() + READ_SECONDS
         try:
             while time.monotonic() < deadline:
-                for message in self._consumer.consume(500, timeout=0.2):
+                # No more than there are: it would wait for the rest.
+                for message in self._consumer.consume(min(READ_AT_ONCE, end - reached), timeout=0.2):
                     error = message.error()
                     if error is not None:
                         raise KafkaException(error)
@@ -185,9 +213,9 @@ class ReplayTopic:
                     yield message
                     if offset + 1 >= end:
                         return
+                    reached = offset + 1
                 # Offsets may end with markers or with records that compaction took.
-                reached = self._consumer.position([start])[0].offset
-                if reached >= end:
+                if self._consumer.position([start])[0].offset >= end:
                     return
             raise KafkaFailure(
                 "Kafka does not give the records of a partition", where=f"{start.topic}[{start.partition}]"
@@ -196,14 +224,24 @@ class ReplayTopic:
             self._consumer.unassign()
 
 
+def _runs(offsets: list[int]) -> list[list[int]]:
+    """Offsets in pieces, within which no two neighbours are far apart."""
+    runs: list[list[int]] = []
+    for offset in offsets:
+        if runs and offset - runs[-1][-1] <= READ_AT_ONCE:
+            runs[-1].append(offset)
+        else:
+            runs.append([offset])
+    return runs
+
+
 def open_replay_topic(
-    bootstrap_servers: str, fetch_bytes: int, send_seconds: float, topic: str = Topic.TRANSACTIONS.value
+    bootstrap_servers: str, send_seconds: float, topic: str = Topic.TRANSACTIONS.value
 ) -> ReplayTopic:
     """Connect to the input topic.
 
     Args:
         bootstrap_servers: Kafka's address.
-        fetch_bytes: The largest record to be read.
         send_seconds: How long a record may wait to be acknowledged.
         topic: The input topic.
 
@@ -221,8 +259,10 @@ def open_replay_topic(
             "auto.offset.reset": "error",
             # As the detector reads them.
             "isolation.level": "read_uncommitted",
-            "fetch.wait.max.ms": 50,
-            "fetch.message.max.bytes": fetch_bytes,
+            # Each reading begins with an assignment, and waits for the fetch of the one before.
+            "fetch.wait.max.ms": 5,
+            # Of single records; a larger one comes whole all the same.
+            "fetch.message.max.bytes": 262_144,
             "log_level": 0,
         }
     )

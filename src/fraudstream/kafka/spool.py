@@ -59,7 +59,10 @@ class Spool:
                 return
             whole = file.seek(0, os.SEEK_END)
             try:
-                file.write(_line(pass_number, row, event_id, reason, payload))
+                left = memoryview(_line(pass_number, row, event_id, reason, payload))
+                while left:
+                    # A disk that is nearly full takes a part without an error, which the next attempt then meets.
+                    left = left[file.write(left) :]
             except OSError:
                 # A full disk takes the beginning of a line.
                 file.truncate(whole)
