@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import Enum
-from typing import Any, Final
+from typing import Final
 
 import orjson
-from sqlalchemy import Connection, Row, bindparam, select, update
+from sqlalchemy import Connection, bindparam, select, update
 
 from fraudstream.alerts import rows, tables
 from fraudstream.alerts.reading import StoredAlert
@@ -60,15 +60,15 @@ def store_once(
         former = connection.execute(_STORED, {"alert_id": rows.conflict_id(alert)}).one()
     if former.outcome != Outcome.UNSCORABLE or alert.outcome is not Outcome.ALERT or former.digest != alert.digest:
         return Fate.DUPLICATE, None
-    _make_way(connection, former)
+    _make_way(connection, former.seq, former.alert_id, former.body)
     return fate, rows.insert_alert(connection, alert, conflict_of, sets, now)
 
 
-def _make_way(connection: Connection, former: Row[Any]) -> None:
+def _make_way(connection: Connection, seq: int, alert_id: str, body: str) -> None:
     """Give a row that an alert supersedes another id; it stays where it was in the order of commit."""
-    new_id = f"{former.alert_id}~{Outcome.UNSCORABLE.value}"
+    new_id = f"{alert_id}~{Outcome.UNSCORABLE.value}"
     if connection.execute(_STORED, {"alert_id": new_id}).one_or_none() is not None:
-        new_id = f"{new_id}~{former.seq}"  # somebody posted an alert of that name
-    body = orjson.loads(former.body) | {AlertField.ALERT_ID.value: new_id, SUPERSEDED: True}
-    row = {"alert_id": new_id, "body": orjson.dumps(body).decode()}
-    connection.execute(update(tables.alerts).where(_COLUMN.seq == former.seq).values(row))
+        new_id = f"{new_id}~{seq}"  # somebody posted an alert of that name
+    document = orjson.loads(body) | {AlertField.ALERT_ID.value: new_id, SUPERSEDED: True}
+    row = {"alert_id": new_id, "body": orjson.dumps(document).decode()}
+    connection.execute(update(tables.alerts).where(_COLUMN.seq == seq).values(row))

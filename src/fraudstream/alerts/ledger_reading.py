@@ -63,7 +63,7 @@ class LedgerReader:
         """The newest alerts that share an id with another transaction, first."""
         column = tables.alerts.c
         query = (
-            select(column.seq, column.alert_id, column.conflict_of, column.outcome, column.received_us)
+            select(column.alert_id, column.conflict_of, column.received_us)
             .where(column.conflict_of.is_not(None))
             .order_by(column.seq.desc())
             .limit(limit)
