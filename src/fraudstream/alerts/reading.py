@@ -26,9 +26,10 @@ class Total:
     UNSCORABLE: Final = Outcome.UNSCORABLE.value
     DEAD_LETTERS: Final = "dead_letters"
     CONFLICTS: Final = "conflicts"
+    DUPLICATES: Final = "duplicates"
     REJECTED: Final = "rejected"
     SCHEMAS_FORGOTTEN: Final = "schemas_forgotten"
-    EVERY: Final = (ALERTS, UNSCORABLE, DEAD_LETTERS, CONFLICTS, REJECTED, SCHEMAS_FORGOTTEN)
+    EVERY: Final = (ALERTS, UNSCORABLE, DEAD_LETTERS, CONFLICTS, DUPLICATES, REJECTED, SCHEMAS_FORGOTTEN)
 
 
 class StoredAlert(NamedTuple):

@@ -14,9 +14,11 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.exc import DBAPIError
 
-from fraudstream.alerts import positions, rows, sights, tables
+from fraudstream.alerts import ledger, positions, rows, sights, tables
 from fraudstream.alerts.database import WRITE, open_engine
-from fraudstream.alerts.positions import Place, Report
+from fraudstream.alerts.identity import Fate, store_once
+from fraudstream.alerts.ledger_reading import LedgerReader
+from fraudstream.alerts.positions import Report
 from fraudstream.alerts.reading import AlertFilter, AlertReader, Row, StoredAlert, Total
 from fraudstream.alerts.sight import OffsetGaps, Sight, sight_of_alert, sight_of_sample
 from fraudstream.alerts.sights import Describe
@@ -62,6 +64,7 @@ class AlertStore(AlertReader):
     def __init__(self, engine: Engine, clock: Callable[[], datetime]) -> None:
         """Take an engine that `database.open_engine` made, and the clock of commits."""
         super().__init__(engine)
+        self.ledger = LedgerReader(engine)
         self._clock = clock
         self._writing = threading.Lock()
         self._gaps = OffsetGaps()
@@ -98,7 +101,8 @@ class AlertStore(AlertReader):
         """Store alerts and unscorable transactions, all in one transaction; what cannot be stored is kept apart.
 
         An id that is there already with the same transaction is a duplicate; with another transaction it is a
-        conflict, which is kept in a row of its own, with the id `<id>~<first digits of its digest>`.
+        conflict, which is kept in a row of its own, with the id `<id>~<first digits of its digest>`. An alert of a
+        transaction that was unscorable is new: the former row goes on as `<id>~unscorable` (`identity.py`).
 
         Args:
             posted: The alerts as they came.
@@ -120,8 +124,8 @@ class AlertStore(AlertReader):
                     if _add_alert(connection, alert, sets, added, now) and (sight := sight_of_alert(alert)):
                         seen.append(sight)
                 sights.record(connection, seen, self._gaps, now, describe)
-                positions.record(connection, _furthest(fit))
-                rows.count_alerts(connection, added.stored, added.conflicts)
+                positions.record(connection, positions.of_alerts(fit))
+                rows.count_alerts(connection, added.stored, added.conflicts, added.duplicates)
             if on_commit is not None and added.stored:
                 on_commit(added.stored)
         return added
@@ -182,6 +186,19 @@ class AlertStore(AlertReader):
             rows.count(connection, Total.DEAD_LETTERS, added.accepted)
         return added
 
+    def add_ledger(self, posted: Sequence[object]) -> Added:
+        """Store entries of the ledger, each once by its `entry_id`, and count what is new of them.
+
+        Raises:
+            StoreError: The database did not take them; nothing was stored.
+        """
+        added = Added()
+        with self._writing, self._transaction() as connection:
+            now = self._clock()
+            fit = _sift(connection, "ledger entry", posted, ledger.check_entry, added, now)
+            positions.record(connection, ledger.record(connection, fit, added.tally, now))
+        return added
+
     @contextmanager
     def writing(self) -> Iterator[Connection]:
         """A write transaction for what has a module of its own (`replay_log.py`), in turn with the store's others.
@@ -235,23 +252,10 @@ def _add_alert(
     connection: Connection, alert: CheckedAlert, sets: dict[tuple[str, ...], int], added: Added, now: datetime
 ) -> bool:
     """Insert an alert and tally it; whether it is new."""
-    stored = rows.insert_alert(connection, alert, None, sets, now)
+    fate, stored = store_once(connection, alert, sets, now)
+    added.accepted += fate is Fate.NEW
+    added.conflicts += fate is Fate.CONFLICT
+    added.duplicates += fate is Fate.DUPLICATE
     if stored is not None:
-        added.accepted += 1
-    elif rows.stored_digest(connection, alert.alert_id) != alert.digest:
-        stored = rows.insert_alert(connection, alert, alert.alert_id, sets, now)
-        added.conflicts += stored is not None
-    if stored is None:
-        added.duplicates += 1
-    else:
         added.stored.append(stored)
     return stored is not None
-
-
-def _furthest(fit: list[CheckedAlert]) -> list[Report]:
-    furthest: dict[Place, int] = {}
-    for alert in fit:
-        if alert.topic is not None and alert.partition is not None and alert.offset is not None:
-            place = Place(alert.topic, alert.partition)
-            furthest[place] = max(furthest.get(place, 0), alert.offset + 1)
-    return [Report(place, position=position) for place, position in furthest.items()]

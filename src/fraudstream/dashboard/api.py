@@ -15,6 +15,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from fraudstream.alerts.store import Added, AlertFilter, StoredAlert
 from fraudstream.dashboard.asked import instant_of, whole
 from fraudstream.dashboard.export import FILE_NAME, export_csv
+from fraudstream.dashboard.ledger_report import ledger_report
 from fraudstream.dashboard.parts import Parts, parts
 from fraudstream.dashboard.stream import frames
 from fraudstream.errors import StoreError
@@ -119,6 +120,19 @@ def list_events() -> Response:
     limit = _limit()
     found = parts().store.events(kind=request.args.get("type"), before=_cursor(), limit=limit)
     return _rows("events", found, limit)
+
+
+@blueprint.post("/api/ledger")
+def post_ledger() -> Response:
+    """Store what became of the batches that the detector has committed."""
+    using = parts()
+    return _receive(using, using.store.add_ledger)
+
+
+@blueprint.get("/api/ledger")
+def ledger() -> Response:
+    """What every record came to, by partition, and the newest entries."""
+    return _json(orjson.dumps(ledger_report(parts().store, before=_cursor(), limit=_limit())))
 
 
 @blueprint.get("/health")

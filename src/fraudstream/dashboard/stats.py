@@ -23,6 +23,7 @@ from fraudstream.alerts.store import AlertFilter, AlertStore, StoredAlert, Total
 from fraudstream.alerts.validation import Unfit, check_object, microseconds, number, text
 from fraudstream.dashboard.columns import ColumnWatch
 from fraudstream.dashboard.drift_words import first_sight
+from fraudstream.dashboard.ledger_report import LedgerState
 from fraudstream.dashboard.schema_report import summary
 from fraudstream.dashboard.stream import Hub, Published
 from fraudstream.errors import FraudstreamError
@@ -110,7 +111,8 @@ class Statistics:
     def current(self) -> dict[str, Any]:
         """The counters now; figures that rest on samples are named in `sampled`."""
         totals = self._store.totals()
-        seen, scored, lag = _progress(self._store.positions())
+        positions = self._store.positions()
+        seen, scored, lag = _progress(positions)
         p50, p99, latency_to = self._latency()
         model_id, threshold, in_force = self._model()
         return {
@@ -122,6 +124,7 @@ class Statistics:
             "dead_letters": totals[Total.DEAD_LETTERS],
             "rejected": totals[Total.REJECTED],
             "conflicts": totals[Total.CONFLICTS],
+            "duplicates": totals[Total.DUPLICATES],
             "lag": lag,
             "rate": self._rate(),
             "p50_ms": p50,
@@ -134,6 +137,7 @@ class Statistics:
             "viewers": self._hub.viewers,
             "problems": self._problems(),
             "columns": summary(self._store, self.columns, in_force.contract if in_force else None),
+            "ledger": LedgerState.read(self._store.ledger, positions).summary(),
             "sampled": ["scored", "lag", "columns"],
         }
 
@@ -235,6 +239,7 @@ class _Gauges(Collector):
         ("dead_letters", metrics.DEAD_LETTERS),
         ("rejected", metrics.REJECTED),
         ("conflicts", metrics.CONFLICTS),
+        ("duplicates", metrics.DUPLICATES),
         ("viewers", metrics.VIEWERS),
     )
 
