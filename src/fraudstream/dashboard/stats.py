@@ -69,21 +69,12 @@ class Statistics:
         self._to_page: deque[float] = deque(maxlen=LATENCIES_KEPT)
         self._ends: deque[tuple[datetime, int]] = deque()
         self._judged_by: tuple[str | None, float | None] | None = None
-        self._posted_at: datetime | None = None
         self._cached: tuple[datetime, bytes] | None = None
         self.columns = ColumnWatch(store.schema)
         self._histogram = Histogram(
             *metrics.ALERT_LATENCY, ["to"], buckets=metrics.LATENCY_BUCKETS, registry=self.registry
         )
         self.registry.register(_Gauges(self))
-
-    def relay_posted(self) -> None:
-        """A relay has just posted something."""
-        self._posted_at = self._clock()
-
-    def relay_silent_seconds(self) -> float | None:
-        """Seconds since a relay last posted; None where none ever has since this process began."""
-        return None if self._posted_at is None else (self._clock() - self._posted_at).total_seconds()
 
     def committed(self, alerts: Sequence[StoredAlert]) -> None:
         """New alerts are in the store."""
@@ -163,8 +154,10 @@ class Statistics:
 
     def _observe_end(self, event: dict[str, Any]) -> None:
         found = reports(event)
+        if not found:
+            return  # the relay says that Kafka does not answer
         end = sum(report.end for report in found if report.end is not None)
-        at_us = found[0].at_us if found else None
+        at_us = found[0].at_us
         at = self._clock() if at_us is None else datetime.fromtimestamp(at_us / 1e6, UTC)
         with self._lock:
             if self._ends and at <= self._ends[-1][0]:

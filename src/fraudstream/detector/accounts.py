@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import orjson
+import structlog
+from pyspark.sql import SparkSession
 from pyspark.sql.streaming.query import StreamingQuery
 
-from fraudstream.detector.checkpoint import CheckpointState, Marker, inspect, write_marker
+from fraudstream.config import Settings
+from fraudstream.detector.checkpoint import Marker, inspect, put_aside, write_marker
 from fraudstream.detector.events import EventWriter
 from fraudstream.detector.ledger import LedgerKeeper
 from fraudstream.detector.spark_log import Offsets
-from fraudstream.model.current import InForce
-from fraudstream.transactions.wire import EventType
+from fraudstream.kafka.ledger_topic import KafkaLedger
+from fraudstream.kafka.topics import topic_id
+from fraudstream.kafka.watermarks import Watermarks
+from fraudstream.model.current import InForce, artifact_beside
+from fraudstream.scoring.load import load_judge
+from fraudstream.scoring.topic import Range, count_outcomes
+from fraudstream.transactions.ledger import LedgerEntry
+from fraudstream.transactions.wire import EventField, EventType, Outcome, Topic
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass
@@ -52,25 +65,23 @@ class BatchAccounts:
         topic_id = self.topic_id()
         state = inspect(self.checkpoint, self.topic, topic_id)
         self.keeper.topic_id = topic_id
+        marker = state.marker or Marker(self.topic, topic_id)
         if state.marker is None:
             if state.is_new:
                 self._tell_of_former(topic_id)
-            write_marker(self.checkpoint, Marker(self.topic, topic_id))
-        self.keeper.begin(state, in_force)
-        self._start = self._clipped(state)
+            write_marker(self.checkpoint, marker)
+        passed = self.keeper.begin(state, in_force)
+        if passed is not None:
+            marker = replace(marker, start=passed)
+            put_aside(self.checkpoint, "passed", self.keeper.now())
+            write_marker(self.checkpoint, marker)
+        self._start = marker.start
 
-    def look(self, query: StreamingQuery, *, last: bool) -> None:
-        """Enter what was committed."""
-        self.keeper.look(
+    def look(self, query: StreamingQuery, *, last: bool) -> bool:
+        """Enter what was committed; whether the query has to be started anew, past what Kafka deleted."""
+        return self.keeper.look(
             str(query.id), lambda: [orjson.loads(told.json) for told in query.recentProgress], patient=not last
         )
-
-    def _clipped(self, state: CheckpointState) -> Offsets | None:
-        start = state.marker.start if state.marker else None
-        if start is None or not state.is_new:
-            return start
-        begins = self.keeper.begins()
-        return {partition: max(offset, begins.get(partition, 0)) for partition, offset in start.items()}
 
     def _tell_of_former(self, topic_id: str) -> None:
         judged = sum(entry.records for entry in self.keeper.ledger.read() if entry.topic_id == topic_id)
@@ -81,3 +92,52 @@ class BatchAccounts:
                 "Kafka holds is judged again, and the store keeps each alert once; to go on after the ledger instead: "
                 f"fraudstream checkpoint rebuild --checkpoint {self.checkpoint}",
             )
+
+
+def keep_accounts(
+    spark: SparkSession, settings: Settings, watermarks: Watermarks, events: EventWriter
+) -> BatchAccounts:
+    """The accounts of the input topic of a real Kafka; what the query did not tell is counted in the same session."""
+    topic = Topic.TRANSACTIONS.value
+
+    def begins() -> dict[int, int]:
+        return {partition: begin for partition, (begin, _) in watermarks.read().items()}
+
+    def count_again(in_force: InForce, spans: Mapping[int, tuple[int, int]]) -> dict[int, Counter[Outcome]]:
+        log.info("counting again what was not told", spans={p: f"{a} to {b}" for p, (a, b) in spans.items()})
+        judge = load_judge(artifact_beside(settings.model, in_force.model_id), in_force)
+        ranges = [Range(partition, start, end) for partition, (start, end) in spans.items()]
+        return count_outcomes(
+            spark, judge, settings.bootstrap_servers, topic, ranges, max_record_bytes=settings.max_record_bytes
+        )
+
+    def tell_loss(loss: LedgerEntry) -> None:
+        place = f"{loss.topic}[{loss.partition}] {loss.from_offset} to {loss.until_offset - 1}"
+        events.write(
+            EventType.LOSS,
+            f"{loss.offsets} records are lost: {place}: {loss.reason}",
+            **{
+                EventField.TOPIC: loss.topic,
+                EventField.PARTITION: loss.partition,
+                EventField.OFFSET: loss.from_offset,
+                "until_offset": loss.until_offset,
+            },
+        )
+
+    keeper = LedgerKeeper(
+        checkpoint=settings.checkpoint,
+        topic=topic,
+        topic_id="",
+        ledger=KafkaLedger(settings.bootstrap_servers),
+        begins=begins,
+        count_again=count_again,
+        tell_loss=tell_loss,
+        now=lambda: datetime.now(UTC),
+    )
+    return BatchAccounts(
+        checkpoint=settings.checkpoint,
+        topic=topic,
+        topic_id=lambda: topic_id(settings.bootstrap_servers, topic),
+        keeper=keeper,
+        events=events,
+    )

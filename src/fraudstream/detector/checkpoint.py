@@ -5,9 +5,11 @@ Spark writes each file whole, under another name first: what is broken here was 
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,6 +20,7 @@ from fraudstream.errors import CheckpointDamaged, CheckpointInUse
 from fraudstream.runtime.files import exclusive_lock, replace_json
 
 MARKER: Final = "fraudstream.json"
+LOCK: Final = ".detector.lock"
 FORMAT: Final = 1
 """Grows when a release can no longer go on from the checkpoints of the one before."""
 
@@ -129,6 +132,22 @@ def write_marker(path: Path, marker: Marker) -> None:
     )
 
 
+def put_aside(path: Path, why: str, now: datetime) -> Path | None:
+    """Move what is in a checkpoint into a folder beside it; the lock on the checkpoint stays.
+
+    Returns:
+        The folder, `<checkpoint>.<why>-<time>`; None where there was nothing.
+    """
+    files = [file for file in path.iterdir() if file.name != LOCK] if path.is_dir() else []
+    if not files:
+        return None
+    aside = path.with_name(f"{path.name}.{why}-{now.astimezone(UTC):%Y%m%dT%H%M%S}")
+    aside.mkdir(parents=True)
+    for file in files:
+        shutil.move(file, aside / file.name)
+    return aside
+
+
 def _parse_marker(value: bytes) -> Marker:
     found = orjson.loads(value)
     start = found["start"]
@@ -179,7 +198,7 @@ def own_checkpoint(checkpoint: Path) -> Iterator[None]:
         CheckpointInUse: Another detector holds it.
     """
     checkpoint.mkdir(parents=True, exist_ok=True)
-    with exclusive_lock(checkpoint / ".detector.lock", wait=False) as had:
+    with exclusive_lock(checkpoint / LOCK, wait=False) as had:
         if not had:
             raise CheckpointInUse(
                 "another detector runs on this checkpoint",

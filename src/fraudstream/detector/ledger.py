@@ -12,21 +12,19 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-import orjson
 import structlog
-from pydantic import TypeAdapter, ValidationError
 
 from fraudstream.detector.checkpoint import CheckpointState, ends_after, first_offsets
+from fraudstream.detector.ledger_note import Note, read_note, write_note
 from fraudstream.detector.plan import OUTCOMES_OBSERVED, REMARKABLE, observed_name
 from fraudstream.detector.spark_log import Offsets
+from fraudstream.errors import KafkaFailure
 from fraudstream.model.current import InForce
-from fraudstream.runtime.files import replace_json
 from fraudstream.transactions.ledger import EntryKind, LedgerEntry, Source, batch_entry_id, loss_entry_id
 from fraudstream.transactions.wire import Outcome
 
 log = structlog.get_logger(__name__)
 
-NOTE: Final = "ledger.json"
 LOOKS_FOR_PROGRESS: Final = 3
 """How often a batch that was just committed is looked at again before its rows are counted another way."""
 
@@ -49,26 +47,6 @@ class LedgerTopic(Protocol):
 
     def read(self) -> list[LedgerEntry]:
         """Every entry, the newest of each id."""
-
-
-@dataclass(frozen=True)
-class Note:
-    """How far the ledger is written, kept in the checkpoint beside what it accounts for.
-
-    Attributes:
-        checkpoint_id: The query's id.
-        batch: The last batch whose entries Kafka acknowledged.
-        until: Where it ended.
-        in_force: What the query that runs, or ran last, judges with.
-    """
-
-    checkpoint_id: str
-    batch: int
-    until: Offsets
-    in_force: InForce
-
-
-_NOTES: Final = TypeAdapter(Note)
 
 
 @dataclass
@@ -98,49 +76,58 @@ class LedgerKeeper:
     _in_force: InForce | None = field(default=None, init=False)
     _waited: int = field(default=0, init=False)
 
-    def begin(self, state: CheckpointState, in_force: InForce) -> None:
+    def begin(self, state: CheckpointState, in_force: InForce) -> Offsets | None:
         """Before a query starts: enter what the former one committed, and what Kafka deleted before it was read.
 
         Args:
             state: The checkpoint.
             in_force: What the query will judge with.
 
+        Returns:
+            Where to go on where records were lost: the checkpoint points to what is no more. None where none were.
+
         Raises:
             KafkaException: Kafka does not tell its first offsets.
+            KafkaFailure: Kafka does not take the losses: nothing may go on past them unseen.
         """
         self._in_force = in_force
         self._note = None if state.query_id is None else self._read_note(state, in_force)
         if self._note is not None:
             self._enter(state.ends, {}, patient=False)
-        committed = self._note.until if self._note is not None else state.committed
-        self._enter_losses(committed)
-        if self._note is not None:
+        passed = self._enter_losses(state.committed)
+        if passed is not None:
+            self._note = None
+        elif self._note is not None:
             self._save(replace(self._note, in_force=in_force))
+        return passed
 
-    def look(self, query_id: str, progress: Callable[[], Iterable[Mapping[str, Any]]], *, patient: bool = True) -> None:
+    def look(self, query_id: str, progress: Callable[[], Iterable[Mapping[str, Any]]], *, patient: bool = True) -> bool:
         """Enter the batches that were committed since the last look.
 
         Args:
             query_id: Of the query that runs.
             progress: What the query tells of its batches; asked only where there is a new one.
             patient: Leave a batch that the query has not told of yet to the next look.
+
+        Returns:
+            Whether a batch ended before what Kafka still has: Real-time Mode then waits for ever for what is no more.
         """
         if self._note is None:
             if self._in_force is None:
-                return
+                return False
             self._note = Note(query_id, -1, first_offsets(self.checkpoint, self.topic), self._in_force)
         ends = ends_after(self.checkpoint, self.topic, self._note.batch)
         if ends:
             self._enter(ends, {int(told["batchId"]): told for told in progress() if _counted(told)}, patient=patient)
+            begins = self.begins()
+            return any(begins.get(partition, 0) > end for partition, end in ends[max(ends)].items())
+        return False
 
     def _read_note(self, state: CheckpointState, in_force: InForce) -> Note:
         query_id = state.query_id or ""
-        try:
-            note = _NOTES.validate_json((self.checkpoint / NOTE).read_bytes())
-            if note.checkpoint_id == query_id:
-                return note
-        except (OSError, ValidationError):
-            pass
+        note = read_note(self.checkpoint)
+        if note is not None and note.checkpoint_id == query_id:
+            return note
         own = [e for e in self.ledger.read() if e.checkpoint_id == query_id and e.topic_id == self.topic_id]
         if not own:
             return Note(query_id, -1, state.first or {}, in_force)
@@ -224,7 +211,7 @@ class LedgerKeeper:
                 losses.append(self._loss(partition, deleted - lost, deleted, "before the query had read them"))
         return losses
 
-    def _enter_losses(self, committed: Offsets) -> None:
+    def _enter_losses(self, committed: Offsets) -> Offsets | None:
         begins = self.begins()
         losses = [
             self._loss(partition, offset, begins[partition], "before a batch that holds them was committed")
@@ -232,15 +219,12 @@ class LedgerKeeper:
             if begins.get(partition, 0) > offset
         ]
         if not losses:
-            return
+            return None
         if not self.ledger.send(losses):
-            log.warning("a loss cannot be written to the ledger; it will be", topic=self.topic)
-            return
+            raise KafkaFailure("Kafka does not take the ledger's entry of a loss", where=f"topic {self.topic}")
         for loss in losses:
             self.tell_loss(loss)
-        if self._note is not None:
-            passed = {loss.partition: loss.until_offset for loss in losses}
-            self._save(replace(self._note, until={**self._note.until, **passed}))
+        return {**committed, **{loss.partition: loss.until_offset for loss in losses}}
 
     def _loss(self, partition: int, start: int, end: int, when: str) -> LedgerEntry:
         return LedgerEntry(
@@ -257,7 +241,7 @@ class LedgerKeeper:
 
     def _save(self, note: Note) -> None:
         self._note = note
-        replace_json(self.checkpoint / NOTE, orjson.loads(_NOTES.dump_json(note)))
+        write_note(self.checkpoint, note)
 
     def _time(self) -> str:
         return self.now().astimezone(UTC).isoformat(timespec="milliseconds")

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 
-from fraudstream.detector.checkpoint import Marker, write_marker
+from fraudstream.detector.checkpoint import Marker, put_aside, write_marker
 from fraudstream.detector.spark_log import Offsets
 from fraudstream.errors import SettingsError
 from fraudstream.transactions.ledger import LedgerEntry
@@ -74,13 +74,12 @@ def rebuild(
         SettingsError: The directory cannot be written.
     """
     offsets = accounted_until(entries, topic_id, begins)
-    aside = checkpoint.with_name(f"{checkpoint.name}.damaged-{now.astimezone(UTC):%Y%m%dT%H%M%S}")
     try:
-        put_aside = checkpoint.rename(aside) if checkpoint.exists() else None
-        checkpoint.mkdir(parents=True)
+        checkpoint.mkdir(parents=True, exist_ok=True)
+        aside = put_aside(checkpoint, "damaged", now)
         write_marker(checkpoint, Marker(topic, topic_id, start=offsets))
     except OSError as e:
         raise SettingsError(
             f"the checkpoint cannot be made anew: {e.strerror}", where=str(checkpoint), remedy="check folder and disk"
         ) from e
-    return Rebuilt(offsets, put_aside)
+    return Rebuilt(offsets, aside)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -18,27 +17,23 @@ from pyspark.sql import SparkSession
 from pyspark.sql.streaming.query import StreamingQuery
 
 from fraudstream.config import Settings
-from fraudstream.detector.accounts import BatchAccounts
+from fraudstream.detector.accounts import keep_accounts
 from fraudstream.detector.checkpoint import offsets_text, own_checkpoint
 from fraudstream.detector.events import EventWriter
-from fraudstream.detector.ledger import LedgerKeeper
 from fraudstream.detector.position import ConsumerLag, committed_positions
-from fraudstream.detector.query import QuerySettings, Trigger, start_query
+from fraudstream.detector.query import QuerySettings, Trigger, check_interval, start_query
 from fraudstream.detector.supervisor import Supervisor
 from fraudstream.errors import KafkaFailure, SetupError
-from fraudstream.kafka.ledger_topic import KafkaLedger
-from fraudstream.kafka.topics import ensure_topics, topic_id
+from fraudstream.kafka.topics import ensure_topics
 from fraudstream.kafka.watermarks import Watermarks
 from fraudstream.model.artifact import ModelArtifact
-from fraudstream.model.current import InForce, artifact_beside, current_file, read_current, resolve
+from fraudstream.model.current import InForce, current_file, read_current, resolve
 from fraudstream.runtime.jars import CONNECTOR, SCALA, SPARK_VERSION, Jars
 from fraudstream.runtime.java import Java
 from fraudstream.runtime.processes import write_ready
 from fraudstream.runtime.spark import SparkPlan, spark_session
 from fraudstream.scoring.load import load_judge
-from fraudstream.scoring.topic import Range, count_outcomes
-from fraudstream.transactions.ledger import LedgerEntry
-from fraudstream.transactions.wire import EventField, EventType, Outcome, Topic
+from fraudstream.transactions.wire import Topic
 
 log = structlog.get_logger(__name__)
 
@@ -58,12 +53,15 @@ def run_detector(settings: Settings, trigger: str, java: Java, jars: Jars, stop:
         stop: Ends it.
 
     Raises:
+        SettingsError: The batch interval cannot be used.
         SetupError: Spark has no Kafka connector, or one for another Spark.
         BrokerUnreachable: Nobody answers at the bootstrap servers.
         ModelError: There is no usable model.
         CheckpointInUse: Another detector holds the checkpoint.
         DetectorError: The query failed time after time.
     """
+    chosen = Trigger(trigger)
+    check_interval(_interval(settings, chosen), chosen)
     with own_checkpoint(settings.checkpoint):
         resolve(settings.model)  # before Spark is started, so that a missing model is told at once
         topics = ensure_topics(settings.bootstrap_servers, settings.partitions, settings.max_record_bytes)
@@ -81,7 +79,7 @@ def run_detector(settings: Settings, trigger: str, java: Java, jars: Jars, stop:
         log.info("starting Spark", bootstrap_servers=settings.bootstrap_servers, partitions=partitions)
         with _telling(events), spark_session(plan) as spark:
             require_connector(_gateway(spark))
-            _supervisor(spark, settings, Trigger(trigger), events, partitions).run(stop)
+            _supervisor(spark, settings, chosen, events, partitions).run(stop)
 
 
 @contextmanager
@@ -106,14 +104,14 @@ def _supervisor(
         bootstrap_servers=settings.bootstrap_servers,
         checkpoint=settings.checkpoint,
         trigger=trigger,
-        interval=settings.batch_interval if realtime else settings.micro_batch_interval,
+        interval=_interval(settings, trigger),
         sample_every=settings.sample_every,
         max_record_bytes=settings.max_record_bytes,
         partitions=partitions,
     )
     watermarks = Watermarks(settings.bootstrap_servers, Topic.TRANSACTIONS.value)
     consumers = ConsumerLag(_gateway(spark), Topic.TRANSACTIONS.value)
-    accounts = _accounts(spark, settings, watermarks, events)
+    accounts = keep_accounts(spark, settings, watermarks, events)
 
     def start(artifact: ModelArtifact, in_force: InForce) -> StreamingQuery:
         begin = accounts.start
@@ -164,50 +162,8 @@ def _supervisor(
     )
 
 
-def _accounts(spark: SparkSession, settings: Settings, watermarks: Watermarks, events: EventWriter) -> BatchAccounts:
-    topic = Topic.TRANSACTIONS.value
-
-    def begins() -> dict[int, int]:
-        return {partition: begin for partition, (begin, _) in watermarks.read().items()}
-
-    def count_again(in_force: InForce, spans: Mapping[int, tuple[int, int]]) -> dict[int, Counter[Outcome]]:
-        log.info("counting again what was not told", spans={p: f"{a} to {b}" for p, (a, b) in spans.items()})
-        judge = load_judge(artifact_beside(settings.model, in_force.model_id), in_force)
-        ranges = [Range(partition, start, end) for partition, (start, end) in spans.items()]
-        return count_outcomes(
-            spark, judge, settings.bootstrap_servers, topic, ranges, max_record_bytes=settings.max_record_bytes
-        )
-
-    def tell_loss(loss: LedgerEntry) -> None:
-        place = f"{loss.topic}[{loss.partition}] {loss.from_offset} to {loss.until_offset - 1}"
-        events.write(
-            EventType.LOSS,
-            f"{loss.offsets} records are lost: {place}: {loss.reason}",
-            **{
-                EventField.TOPIC: loss.topic,
-                EventField.PARTITION: loss.partition,
-                EventField.OFFSET: loss.from_offset,
-                "until_offset": loss.until_offset,
-            },
-        )
-
-    keeper = LedgerKeeper(
-        checkpoint=settings.checkpoint,
-        topic=topic,
-        topic_id="",
-        ledger=KafkaLedger(settings.bootstrap_servers),
-        begins=begins,
-        count_again=count_again,
-        tell_loss=tell_loss,
-        now=lambda: datetime.now(UTC),
-    )
-    return BatchAccounts(
-        checkpoint=settings.checkpoint,
-        topic=topic,
-        topic_id=lambda: topic_id(settings.bootstrap_servers, topic),
-        keeper=keeper,
-        events=events,
-    )
+def _interval(settings: Settings, trigger: Trigger) -> str:
+    return settings.batch_interval if trigger is Trigger.REALTIME else settings.micro_batch_interval
 
 
 def require_connector(gateway: JavaGateway) -> None:

@@ -42,8 +42,8 @@ class Accounts(Protocol):
     def begin(self, in_force: InForce) -> None:
         """Before each start: see that the checkpoint is whole, and account for what happened without us."""
 
-    def look(self, query: StreamingQuery, *, last: bool) -> None:
-        """Account for what was committed; `last` for a query that has ended."""
+    def look(self, query: StreamingQuery, *, last: bool) -> bool:
+        """Account for what was committed; `last` for a query that has ended. Whether it has to be started anew."""
 
 
 class Starter(Protocol):
@@ -134,12 +134,13 @@ class Supervisor:
             stop.wait(LOOK_SECONDS)
         return False
 
-    def _account(self, query: StreamingQuery, *, last: bool) -> None:
+    def _account(self, query: StreamingQuery, *, last: bool) -> bool:
         try:
-            self.accounts.look(query, last=last)
+            return self.accounts.look(query, last=last)
         except (PySparkException, KafkaException, FraudstreamError, OSError) as e:
             # What is not accounted for now is at the next look, or at the next start.
             log.warning("the ledger was not written; it will be", reason=str(e).strip().splitlines()[0])
+            return False
 
     def _await_reading(self, query: StreamingQuery, stop: threading.Event) -> None:
         deadline = time.monotonic() + READING_SECONDS
@@ -153,7 +154,9 @@ class Supervisor:
         while not stop.wait(LOOK_SECONDS):
             if not query.isActive:
                 raise query.exception() or QueryEnded("the query ended by itself")
-            self._account(query, last=False)
+            if self._account(query, last=False):
+                log.warning("Kafka has deleted what the query waits for; it is started again past it")
+                return
             if self._has_changed(in_force):
                 return
             positions = self.positions(query)
