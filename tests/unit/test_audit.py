@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from typing import Any
 
+import click
 import pytest
 from rich.console import Console
 
@@ -12,6 +13,7 @@ from audits import TOPIC, alert, audit, entry, letter, loss, row
 from fraudstream.audit.coverage import subtract, union
 from fraudstream.audit.display import conclusion, render
 from fraudstream.audit.report import AuditReport, Kind
+from fraudstream.cli.failures import run_to_exit
 from fraudstream.transactions.ledger import Source
 
 
@@ -262,3 +264,13 @@ def test_the_table_shows_the_first_findings_and_how_many_more_there_are() -> Non
 def test_spans_are_united_and_subtracted() -> None:
     assert union([(5, 9), (0, 3), (3, 4), (8, 12), (20, 20)]) == [(0, 4), (5, 12)]
     assert subtract([(0, 10), (20, 30)], [(2, 4), (8, 22), (29, 40)]) == [(0, 2), (4, 8), (22, 29)]
+
+
+def test_the_exit_code_of_a_command_is_the_process_s() -> None:
+    @click.command()
+    def wrong() -> None:
+        raise click.exceptions.Exit(1)
+
+    with pytest.raises(SystemExit) as ended:
+        run_to_exit(lambda: wrong.main([], standalone_mode=False))
+    assert ended.value.code == 1

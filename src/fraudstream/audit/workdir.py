@@ -34,7 +34,7 @@ def broker_of(workdir: Path, plan: Callable[[Path], BrokerPlan], say: Callable[[
         raise SettingsError(
             "this folder holds no Kafka of a demo",
             where=str(data),
-            remedy="name a demo's folder, or leave --workdir out and name --bootstrap-servers and --database",
+            remedy="name the folder of a demo; where its Kafka is elsewhere, add --bootstrap-servers",
         )
     with exclusive_lock(data / LOCK, wait=False) as ours:
         running = not ours
