@@ -165,3 +165,10 @@ def test_a_dashboard_that_starts_on_a_stream_it_knows_waits_for_its_relay(
     assert reasons(again) == []
     clock.forward(31)
     assert reasons(again) == ["no relay has posted anything for 31 s, since this dashboard began"]
+
+
+def test_the_page_says_what_keeps_alerts_from_arriving(client: FlaskClient) -> None:
+    client.post("/api/events", json=[status("failing", "no room <b>left</b>")])
+    page = client.get("/").text
+    assert "the detector is failing: no room &lt;b&gt;left&lt;/b&gt;" in page
+    assert told(client.get("/api/stats"))["problems"] == ["the detector is failing: no room <b>left</b>"]

@@ -183,6 +183,16 @@ class AlertStore(AlertReader):
         return added
 
     @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """A write transaction for what has a module of its own (`replay_log.py`), in turn with the store's others.
+
+        Raises:
+            StoreError: The database did not take it; nothing was stored.
+        """
+        with self._writing, self._transaction() as connection:
+            yield connection
+
+    @contextmanager
     def _transaction(self) -> Iterator[Connection]:
         try:
             with self._engine.connect().execution_options(**{WRITE: True}) as connection, connection.begin():

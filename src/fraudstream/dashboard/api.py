@@ -13,7 +13,7 @@ from flask import Blueprint, Response, abort, request
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from fraudstream.alerts.store import Added, AlertFilter, StoredAlert
-from fraudstream.alerts.validation import Unfit, instant
+from fraudstream.dashboard.asked import instant_of, whole
 from fraudstream.dashboard.export import FILE_NAME, export_csv
 from fraudstream.dashboard.parts import Parts, parts
 from fraudstream.dashboard.stream import frames
@@ -121,13 +121,6 @@ def list_events() -> Response:
     return _rows("events", found, limit)
 
 
-@blueprint.get("/api/dead-letters")
-def list_dead_letters() -> Response:
-    """The newest dead letters first."""
-    limit = _limit()
-    return _rows("dead_letters", parts().store.dead_letters(before=_cursor(), limit=limit), limit)
-
-
 @blueprint.get("/health")
 def health() -> Response:
     """200 while the process lives and its database answers and takes writes; 503 with what is wrong."""
@@ -192,8 +185,8 @@ def _rows(name: str, found: list[Any], limit: int) -> Response:
 def _filter() -> AlertFilter:
     return AlertFilter(
         outcome=_outcome(),
-        since_us=_instant("since"),
-        until_us=_instant("until"),
+        since_us=instant_of("since"),
+        until_us=instant_of("until"),
         min_score=_score(),
         model_id=request.args.get("model_id"),
         source=request.args.get("source"),
@@ -207,17 +200,6 @@ def _outcome() -> Outcome | None:
     return None if asked == EVERY_OUTCOME else Outcome(asked)
 
 
-def _instant(name: str) -> int | None:
-    given = request.args.get(name)
-    if given is None:
-        return None
-    # In a query string an unescaped + means a blank: "T10:00:00+02:00" then arrives as "T10:00:00 02:00".
-    for reading in (given, "+".join(given.rsplit(" ", 1))):
-        with contextlib.suppress(Unfit):
-            return instant({name: reading}, name)
-    abort(400, f"{name} must be a time in ISO 8601")
-
-
 def _score() -> float | None:
     given = request.args.get("min_score")
     if given is None:
@@ -229,18 +211,11 @@ def _score() -> float | None:
 
 
 def _cursor() -> int | None:
-    return None if request.args.get("cursor") is None else _whole("cursor", "", 10**18)
+    return None if request.args.get("cursor") is None else whole("cursor", "", 10**18)
 
 
 def _limit() -> int:
-    return _whole("limit", str(PAGE), LARGEST_PAGE)
-
-
-def _whole(name: str, default: str, largest: int) -> int:
-    given = request.args.get(name, default)
-    if not (given.isascii() and given.isdecimal() and len(given) < 20 and 1 <= int(given) <= largest):
-        abort(400, f"{name} must be a whole number of 1 to {largest}")
-    return int(given)
+    return whole("limit", str(PAGE), LARGEST_PAGE)
 
 
 def _json(body: bytes, status: int = 200) -> Response:

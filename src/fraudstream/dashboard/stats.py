@@ -56,6 +56,7 @@ class Statistics:
         hub: Hub,
         *,
         in_force: Callable[[], ModelInForce | None],
+        problems: Callable[[], list[str]] = list,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         """Keep the counters of one store and one hub."""
@@ -63,6 +64,7 @@ class Statistics:
         self._store = store
         self._hub = hub
         self._in_force = in_force
+        self._problems = problems
         self._clock = clock
         self._lock = threading.Lock()
         self._to_store: deque[float] = deque(maxlen=LATENCIES_KEPT)
@@ -130,6 +132,7 @@ class Statistics:
             "unseen_from_row": in_force.unseen_from_row if in_force else None,
             "data_fingerprint": in_force.data_fingerprint if in_force else None,
             "viewers": self._hub.viewers,
+            "problems": self._problems(),
             "columns": summary(self._store, self.columns, in_force.contract if in_force else None),
             "sampled": ["scored", "lag", "columns"],
         }
