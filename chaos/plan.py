@@ -32,6 +32,9 @@ FASTER: Final = 1_000.0
 OFTEN: Final = "30 seconds"
 """So that a round sees several batches committed: each has an entry of the ledger."""
 
+FULL_SECONDS: Final = 40.0
+"""Longer than a batch, so that the detector cannot but meet the full disk of its checkpoint."""
+
 
 @dataclass(frozen=True)
 class Round:
@@ -82,7 +85,7 @@ def long_plan(chance: Random, why_no_disks: str) -> list[Round]:
         (Kill(chance.choice(PROCESSES)), Pause(chance.choice(PROCESSES), 10.0)),
     ]
     damages: list[tuple[Fault, ...]] = [(DamageCheckpoint(damage),) for damage in Damage]
-    disks: list[tuple[Fault, ...]] = [(FillDisk(volume, 20.0, why_no_disks),) for volume in VOLUMES]
+    disks: list[tuple[Fault, ...]] = [(FillDisk(volume, FULL_SECONDS, why_no_disks),) for volume in VOLUMES]
     kills: list[tuple[Fault, ...]] = [(Kill(process),) for process in PROCESSES]
     everything = Mixture(odd=1_000, again=0.2, shuffled=2_000, ahead=1_000, behind=1_000, seconds=60.0)
     return [

@@ -112,8 +112,8 @@ class Proxy:
                 return
             while self.line is Line.SILENT or (self.line is Line.SLOW and clock() < due):
                 await asyncio.sleep(_LOOK_SECONDS if self.line is Line.SILENT else max(0.0, due - clock()))
-            writer.write(piece)
             self.carried += len(piece)
+            writer.write(piece)
             with contextlib.suppress(OSError):
                 await writer.drain()
 

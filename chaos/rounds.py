@@ -134,19 +134,20 @@ class Player:
             result.not_tried[name] = "the time was up"
             return None
         system.wait(chance.uniform(LEAST_GAP, LONGEST_GAP))
-        moments, healed = [], []
+        moments, injected, why_not = [], [], ""
         try:
             for fault in step:
                 moments.append(fault.inject(system))
-                healed.append((time.monotonic() + fault.lasts, fault))
+                injected.append((time.monotonic() + fault.lasts, fault))
         except Impossible as e:
-            result.not_tried[name] = str(e)
+            why_not = str(e)
+        for due, fault in sorted(injected, key=lambda pair: pair[0]):
+            system.wait(max(due - time.monotonic(), 0.0))
+            if (moment := fault.heal(system)) is not None:
+                moments.append(moment)
+        if why_not:
+            result.not_tried[name] = why_not
             return None
-        finally:
-            for due, fault in sorted(healed, key=lambda pair: pair[0]):
-                system.wait(max(due - time.monotonic(), 0.0))
-                if (moment := fault.heal(system)) is not None:
-                    moments.append(moment)
         attempt = Attempt(name, min(moments), max(moments), [note for fault in step for note in fault.notes])
         well = system.wait(
             RECOVERY_SECONDS,
