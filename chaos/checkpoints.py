@@ -18,7 +18,8 @@ from fraudstream.demo.child import last_words
 from fraudstream.transactions.wire import Topic
 
 COMMIT_SECONDS: Final = 60.0
-REFUSAL_SECONDS: Final = 60.0
+FEWEST_BATCHES: Final = 2
+REFUSAL_SECONDS: Final = 120.0
 REBUILD_SECONDS: Final = 120.0
 OTHER_TOPIC: Final = "some_other_topic"
 
@@ -52,21 +53,25 @@ class DamageCheckpoint:
         return f"checkpoint-{self.damage.value}"
 
     def inject(self, system: System) -> float:
-        """Damage it and start the detector, which must end of itself and say what is wrong."""
+        """Damage it and start the detector, which must say what is wrong, and end of itself where it cannot go on."""
         if "checkpoint" not in cli.commands:
             raise Impossible("this release has no `fraudstream checkpoint rebuild`")
         checkpoint = system.layout.checkpoint
-        if not system.wait(COMMIT_SECONDS, lambda: bool(offset_files(checkpoint))):
-            raise Impossible("the checkpoint has no offsets yet")
+        if not system.wait(COMMIT_SECONDS, lambda: len(offset_files(checkpoint)) >= FEWEST_BATCHES):
+            raise Impossible("the checkpoint has too few batches after a minute")
         began = time.time()
         system.hold_down(DETECTOR)
         damage(checkpoint, self.damage)
-        child = system.children[DETECTOR]
+        child, log = system.children[DETECTOR], system.layout.log(DETECTOR)
+        said_before = log.stat().st_size
         child.start()
-        if not system.wait(REFUSAL_SECONDS, lambda: child.has_failed):
+        # Without any checkpoint it judges all of the topic again, and says so; on a broken one it must not run.
+        may_run = self.damage is Damage.DELETED
+        system.wait(REFUSAL_SECONDS, lambda: child.has_failed or child.ready_file.exists())
+        if not (child.has_failed or (may_run and child.ready_file.exists())):
             self.notes.append("the detector ran on the damaged checkpoint")
-        elif "checkpoint" not in last_words(system.layout.log(DETECTOR), 6):
-            self.notes.append(f"the refusal names no checkpoint: {last_words(system.layout.log(DETECTOR))}")
+        if b"checkpoint" not in log.read_bytes()[said_before:]:
+            self.notes.append("the detector names no checkpoint as the cause")
         return began
 
     def heal(self, system: System) -> float:

@@ -87,7 +87,7 @@ _KINDS: Final[Mapping[str, _Maker]] = {
     "single quotes": _dead(lambda row, chance: row.replace(b'"', b"'")),
     "not UTF-8": _dead(lambda row, chance: _more(row, b'"note":"\xff\xfe"')),
     "UTF-16": _dead(lambda row, chance: row.decode().encode("utf-16")),
-    "deep, never closed": _dead(lambda row, chance: b'{"x":' * DEEP),
+    "deep and never closed": _dead(lambda row, chance: b'{"x":' * DEEP),
     "a byte changed": _object(lambda row, chance: _with_byte(row, chance)),
     "deep": _object(lambda row, chance: _more(row, b'"x":' + b'{"x":' * DEEP + b"1" + b"}" * DEEP)),
     "no columns": lambda row, verdict, chance: (b"{}", UNSCORABLE, None, []),
@@ -97,7 +97,7 @@ _KINDS: Final[Mapping[str, _Maker]] = {
     "objects for numbers": lambda row, verdict, chance: (b'{"V1":{"V2":[{}]}}', UNSCORABLE, None, []),
     "lone surrogate": _object(lambda row, chance: _more(row, b'"note":"\\ud800 and \\udfff"'), as_the_row=True),
     "NUL and control characters": _object(lambda row, chance: _more(row, b'"note":"\\u0000\\u001f"'), as_the_row=True),
-    "large, full of quotes": _object(
+    "large and full of quotes": _object(
         lambda row, chance: _more(row, b'"note":"' + b'\\"' * (NEAR_THE_LIMIT // 2) + b'"'), as_the_row=True
     ),
     "1,000 columns": _object(

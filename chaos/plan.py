@@ -29,6 +29,9 @@ KILLS: Final = 8
 SLOWER: Final = 200.0
 FASTER: Final = 1_000.0
 
+OFTEN: Final = "30 seconds"
+"""So that a round sees several batches committed: each has an entry of the ledger."""
+
 
 @dataclass(frozen=True)
 class Round:
@@ -52,7 +55,7 @@ class Round:
     mixture: Mixture = field(default_factory=Mixture)
     small_disks: bool = False
     least_seconds: float = 0.0
-    batch_interval: str | None = None
+    batch_interval: str | None = OFTEN
 
 
 def short_plan(chance: Random) -> list[Round]:
@@ -65,8 +68,7 @@ def short_plan(chance: Random) -> list[Round]:
     ]
     mixture = Mixture(odd=200, again=0.1, shuffled=500, ahead=100, behind=100, seconds=45.0)
     order = _shuffled([*steps, *others], chance)
-    # Some batches are to be committed within the round: without one there is no ledger.
-    return [Round("short", SLOWER, order, mixture=mixture, batch_interval="30 seconds")]
+    return [Round("short", SLOWER, order, mixture=mixture)]
 
 
 def long_plan(chance: Random, why_no_disks: str) -> list[Round]:
@@ -84,8 +86,8 @@ def long_plan(chance: Random, why_no_disks: str) -> list[Round]:
     kills: list[tuple[Fault, ...]] = [(Kill(process),) for process in PROCESSES]
     everything = Mixture(odd=1_000, again=0.2, shuffled=2_000, ahead=1_000, behind=1_000, seconds=60.0)
     return [
-        Round("kills", SLOWER, _shuffled([*singles, *_pairs(chance)], chance)),
-        Round("kills at 1,000 rows/s", FASTER, _shuffled(again, chance)),
+        Round("kills", SLOWER, _shuffled([*singles, *_pairs(chance)], chance), batch_interval=None),
+        Round("kills at 1,000 rows/s", FASTER, _shuffled(again, chance), batch_interval=None),
         Round("odd records, no fault", SLOWER, (), mixture=everything, least_seconds=75.0),
         Round("pauses", SLOWER, _shuffled(pauses, chance)),
         Round("lines", SLOWER, _shuffled([*lines, *mixed], chance)),

@@ -16,8 +16,8 @@ PACKAGES: Final = ("fraudstream", "pyspark", "confluent-kafka", "flask", "sqlalc
 LONGEST_RECOVERY: Final = 60.0
 LONGEST_RECOVERY_AT_SPEED: Final = 30.0
 AT_SPEED: Final = 1_000.0
-NEEDS_LEDGER: Final = False
-"""Whether a round without a ledger, or without an audit that exits with 0, is a failure."""
+NEEDS_AUDIT: Final = True
+"""Whether a release without `fraudstream audit` is a failure."""
 
 
 def to_json(results: Sequence[RoundResult], *, seed: int, rows: int, seconds: float, short: bool) -> dict[str, Any]:
@@ -64,8 +64,10 @@ def _failures(result: RoundResult) -> list[str]:
         found += [f"a query failed with no fault: {failure}" for failure in result.query_failures]
     if result.ledger is not None:
         found += [f"ledger: {wrong}" for wrong in result.ledger.wrong]
-    elif NEEDS_LEDGER:
+    elif result.findings.all_well and result.round.batch_interval is not None:
         found.append("there is no ledger")
+    if NEEDS_AUDIT and not result.audits:
+        found.append("there is no audit")
     found += [f"`fraudstream {command}` exits with {code}" for command, code in result.audits.items() if code]
     found += [f"{name} was not tried: {why}" for name, why in result.not_tried.items() if why == "the time was up"]
     return found

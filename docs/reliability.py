@@ -29,6 +29,12 @@ to the next fault's; lost, doubled and wrong (another outcome or score) count al
 time to recover is that from a kill, or from the end of a fault that lasts, until an alert that was produced later is
 in the store and so is everything from before."""
 
+ROUNDS = """\
+Each round is a system of its own, checked at its end. Records are those on the input topic: the rows, rows sent again
+after a kill of the producer, and what was mixed in: odd records, rows sent again with the same id in any order, and
+rows of others, shuffled or with clocks a day off. Missing dead letters are odd records that are no transactions and do
+not stand among the dead letters with a reason."""
+
 
 def reliability() -> str:
     """The whole page."""
@@ -79,12 +85,7 @@ def _faults(measured: dict[str, Any]) -> Iterator[str]:
 
 def _rounds(measured: dict[str, Any]) -> Iterator[str]:
     yield "## By round"
-    yield (
-        "Each round is a system of its own, checked at its end. Records are those on the input topic: the rows, rows "
-        "sent again after a kill of the producer, and what was mixed in: odd records, rows sent again with the same id "
-        "in any order, and rows of others, shuffled or with clocks a day off. Missing dead letters are odd records "
-        "that are no transactions and do not stand among the dead letters with a reason."
-    )
+    yield ROUNDS
     yield table(
         ["round", "rows", "records", "must be shown", "lost", "doubled", "wrong", "unexpected", "not in the topic"],
         [

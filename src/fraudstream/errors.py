@@ -26,6 +26,8 @@ FraudstreamError
 │   └── CheckpointDamaged      the checkpoint is broken, of another topic or of another release
 ├── StoreError                 the alert store cannot be opened or written
 ├── DashboardFailed            the dashboard does not answer, or refuses what was asked
+├── ReplayFailed               a record that a person had sent again was not sent
+├── ProgressFailed             the producer cannot write its progress, or what the broker refused
 └── ProcessFailed              a process of the demo never became ready
 """
 
@@ -179,6 +181,14 @@ class StoreError(FraudstreamError):
 
 class DashboardFailed(FraudstreamError):
     """Raised when the dashboard does not answer, or refuses what a command asks of it."""
+
+
+class ReplayFailed(FraudstreamError):
+    """Raised when a record that a person wants sent again cannot be sent."""
+
+
+class ProgressFailed(FraudstreamError):
+    """Raised when the producer cannot write its progress file, or the file of the rows that the broker refused."""
 
 
 class ProcessFailed(FraudstreamError):

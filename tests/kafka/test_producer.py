@@ -17,7 +17,8 @@ from confluent_kafka import Consumer, Message, TopicPartition
 
 from fraudstream.errors import BrokenRow, BrokerUnreachable, KafkaFailure, TopicMissing
 from fraudstream.kafka.broker import RunningBroker
-from fraudstream.kafka.producer import ProducePlan, produce
+from fraudstream.kafka.produce_plan import ProducePlan
+from fraudstream.kafka.producer import produce
 from fraudstream.kafka.production import Produced
 from fraudstream.kafka.progress import read_progress
 from fraudstream.kafka.topics import end_offsets

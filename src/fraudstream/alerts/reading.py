@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 import orjson
-from sqlalchemy import Column, ColumnElement, Engine, Select, func, select, text
+from sqlalchemy import Column, ColumnElement, Connection, Engine, Select, func, select, text
 
 from fraudstream.alerts import positions, tables
 from fraudstream.alerts.positions import Place, Position
@@ -115,6 +116,12 @@ class AlertReader:
     def __init__(self, engine: Engine) -> None:
         """Take an engine that `database.open_engine` made."""
         self._engine = engine
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """A connection for what has a module of its own (`letters.py`, `replay_log.py`)."""
+        with self._engine.connect() as connection:
+            yield connection
 
     def answers(self) -> None:
         """Ask the database for nothing, to see that it answers."""

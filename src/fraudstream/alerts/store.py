@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Final, Self, TypeVar
 
 from sqlalchemy import Connection, Engine
@@ -25,7 +26,7 @@ from fraudstream.transactions.wire import EventField, EventType
 
 __all__ = ["Added", "AlertFilter", "AlertStore", "Rejection", "Row", "StoredAlert", "Total"]
 
-UNSTORED_EVENTS: Final = (EventType.SAMPLE, EventType.PROGRESS, EventType.POSITION)
+UNSTORED_EVENTS: Final = (EventType.SAMPLE, EventType.PROGRESS, EventType.POSITION, EventType.STATUS)
 """Events that only move counters: several a second, so that a row for each would soon be most of the database."""
 
 _Checked = TypeVar("_Checked")
@@ -82,14 +83,10 @@ class AlertStore(AlertReader):
         """Close every connection; the store is not to be used any more."""
         self._engine.dispose()
 
-    def check_writable(self) -> None:
-        """Take the write lock and give it back.
-
-        Raises:
-            StoreError: Another process holds it for too long, or the file cannot be written.
-        """
-        with self._writing, self._transaction():
-            pass
+    @property
+    def path(self) -> Path:
+        """The database's file."""
+        return Path(str(self._engine.url.database)).absolute()
 
     def add_alerts(
         self,
@@ -184,6 +181,16 @@ class AlertStore(AlertReader):
             rows.forget_old_payloads(connection, added.accepted)
             rows.count(connection, Total.DEAD_LETTERS, added.accepted)
         return added
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """A write transaction for what has a module of its own (`replay_log.py`), in turn with the store's others.
+
+        Raises:
+            StoreError: The database did not take it; nothing was stored.
+        """
+        with self._writing, self._transaction() as connection:
+            yield connection
 
     @contextmanager
     def _transaction(self) -> Iterator[Connection]:

@@ -139,3 +139,31 @@ refused_aliases = Table(
     Column("why", Text, nullable=False),
 )
 """Suggested aliases that a person refused: they are not suggested again."""
+
+replays = Table(
+    "replays",
+    metadata,
+    Column("seq", _SEQ, primary_key=True),
+    Column("replay_id", String(32), nullable=False, unique=True),
+    Column("batch", String(32), nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("origin", Text, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("place", Text),
+    Column("reason", Text),
+    Column("who", Text, nullable=False),
+    Column("why", Text, nullable=False),
+    Column("requested_us", BigInteger, nullable=False),
+    Column("changed_us", BigInteger, nullable=False),
+    Column("sender", String(64)),
+    Column("claimed_us", BigInteger),
+    Column("ends", Text),
+    Column("letter", Text, nullable=False),
+    Column("payload", Text),
+    Index("replays_by_origin", "origin"),
+    Index("replays_by_state", "state", "seq"),
+    Index("replays_by_batch", "batch", "seq"),
+    sqlite_autoincrement=True,
+)
+"""Each record that a person had sent again: `origin` and `place` are `topic/partition/offset`, `ends` the ends of the
+input topic before it was sent, `letter` what its sender must know of the origin, `payload` a corrected one (base64)."""

@@ -92,7 +92,8 @@ def produce(
     from rich.console import Console
 
     from fraudstream.kafka.display import expected_rows, show_production, summary
-    from fraudstream.kafka.producer import ProducePlan, interval_between_rows, produce
+    from fraudstream.kafka.produce_plan import ProducePlan, interval_between_rows
+    from fraudstream.kafka.producer import produce
     from fraudstream.kafka.progress import progress_path
     from fraudstream.kafka.topics import ensure_topics
     from fraudstream.runtime.processes import stop_signals
@@ -151,14 +152,15 @@ def detect(trigger: str, **flags: object) -> None:
 @click.command()
 @options.kafka
 @setting("api")
-def relay(**flags: object) -> None:
+@click.option("--from-beginning", is_flag=True, help="Carry all that Kafka has once more: for a store that was lost.")
+def relay(from_beginning: bool, **flags: object) -> None:
     """Carry alerts, dead letters and events from Kafka to the dashboard, at least once, until Ctrl-C."""
     from fraudstream.alerts.service import run_relay
     from fraudstream.runtime.processes import stop_signals
 
     settings = Settings.load(**flags)
     with stop_signals() as stop:
-        run_relay(settings, stop)
+        run_relay(settings, stop, from_beginning=from_beginning)
 
 
 @click.command()

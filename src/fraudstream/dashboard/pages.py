@@ -10,6 +10,7 @@ from werkzeug.wrappers import Response as BaseResponse
 from fraudstream.alerts.store import AlertFilter
 from fraudstream.dashboard import presentation
 from fraudstream.dashboard.drift_words import percent
+from fraudstream.dashboard.letters_page import letters_page
 from fraudstream.dashboard.parts import parts
 from fraudstream.dashboard.schema_api import schema_report
 from fraudstream.dashboard.security import COOKIE, SESSION_HOURS, sign_in
@@ -50,6 +51,12 @@ def activity() -> str:
         rejected=using.store.rejected(limit=ACTIVITY_ROWS),
         preview=presentation.payload_preview,
     )
+
+
+@blueprint.get("/dead-letters")
+def dead_letters() -> str:
+    """The records that were no payments, and the payments that no model may judge, to be looked at and replayed."""
+    return letters_page()
 
 
 @blueprint.get("/schema")

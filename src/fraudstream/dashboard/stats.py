@@ -56,6 +56,7 @@ class Statistics:
         hub: Hub,
         *,
         in_force: Callable[[], ModelInForce | None],
+        problems: Callable[[], list[str]] = list,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         """Keep the counters of one store and one hub."""
@@ -63,13 +64,13 @@ class Statistics:
         self._store = store
         self._hub = hub
         self._in_force = in_force
+        self._problems = problems
         self._clock = clock
         self._lock = threading.Lock()
         self._to_store: deque[float] = deque(maxlen=LATENCIES_KEPT)
         self._to_page: deque[float] = deque(maxlen=LATENCIES_KEPT)
         self._ends: deque[tuple[datetime, int]] = deque()
         self._judged_by: tuple[str | None, float | None] | None = None
-        self._posted_at: datetime | None = None
         self._cached: tuple[datetime, bytes] | None = None
         self.columns = ColumnWatch(store.schema)
         self._storm = StormWatch()
@@ -77,14 +78,6 @@ class Statistics:
             *metrics.ALERT_LATENCY, ["to"], buckets=metrics.LATENCY_BUCKETS, registry=self.registry
         )
         self.registry.register(Gauges(self.current))
-
-    def relay_posted(self) -> None:
-        """A relay has just posted something."""
-        self._posted_at = self._clock()
-
-    def relay_silent_seconds(self) -> float | None:
-        """Seconds since a relay last posted; None where none ever has since this process began."""
-        return None if self._posted_at is None else (self._clock() - self._posted_at).total_seconds()
 
     def committed(self, alerts: Sequence[StoredAlert]) -> None:
         """New alerts are in the store."""
@@ -144,6 +137,7 @@ class Statistics:
             "unseen_from_row": in_force.unseen_from_row if in_force else None,
             "data_fingerprint": in_force.data_fingerprint if in_force else None,
             "viewers": self._hub.viewers,
+            "problems": self._problems(),
             "columns": summary(self._store, self.columns, in_force.contract if in_force else None),
             "storm": storm.told() if storm is not None else None,
             "sampled": ["scored", "lag", "columns", "storm.share_of_payments"],
@@ -169,8 +163,10 @@ class Statistics:
 
     def _observe_end(self, event: dict[str, Any]) -> None:
         found = reports(event)
+        if not found:
+            return  # the relay says that Kafka does not answer
         end = sum(report.end for report in found if report.end is not None)
-        at_us = found[0].at_us if found else None
+        at_us = found[0].at_us
         at = self._clock() if at_us is None else datetime.fromtimestamp(at_us / 1e6, UTC)
         with self._lock:
             if self._ends and at <= self._ends[-1][0]:

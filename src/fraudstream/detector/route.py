@@ -9,10 +9,18 @@ from pyspark.sql import types as T
 from fraudstream.model.reading import STRICT_JSON, Projected, parse_strings
 from fraudstream.scoring.judge import Judge, Judged
 from fraudstream.scoring.source import Source, alert_id, header
-from fraudstream.transactions.wire import AlertField, EventField, EventType, Header, Outcome, Topic
+from fraudstream.transactions.wire import (
+    LONGEST_KEY,
+    AlertField,
+    EventField,
+    EventType,
+    Header,
+    Outcome,
+    Topic,
+)
 
-LONGEST_KEY = 65_536
-"""A key is cut at this length in what leaves, so that it cannot make a record too large for the sink."""
+LONGEST_REPLAY_OF = 300
+"""A topic's name has at most 249 characters; a longer `replay_of` is not ours and stays out of the alert."""
 
 LONGEST_SAMPLED_TEXT = 16_384
 """A sample carries its row up to this length in bytes, else the names of its columns alone."""
@@ -110,11 +118,19 @@ def _alert_json(judge: Judge) -> Column:
         )
     )
     # `imputed` is last in what is known, so exactly one brace is trimmed at each seam.
-    head = F.rtrim(known, F.lit("}"))
+    head = F.concat(F.rtrim(known, F.lit("}")), _replay_of())
     return F.when(
         parse_strings(text, STRICT_JSON).isNotNull(),
         F.concat(head, F.lit(f',"{AlertField.TRANSACTION.value}":'), text, F.lit("}")),
     ).otherwise(F.concat(head, F.lit(","), F.ltrim(lenient, F.lit("{"))))
+
+
+def _replay_of() -> Column:
+    """The key `replay_of` with a comma before it; empty where the record repeats none, so that the key is left out."""
+    origin = header(Header.REPLAY_OF)
+    is_usable = F.is_valid_utf8(origin) & F.length(origin).between(1, LONGEST_REPLAY_OF)
+    key = F.to_json(F.struct(origin.alias(AlertField.REPLAY_OF)))
+    return F.when(is_usable, F.concat(F.lit(","), F.btrim(key, F.lit("{}")))).otherwise(F.lit(""))
 
 
 def _unscorable_reason(judge: Judge) -> Column:

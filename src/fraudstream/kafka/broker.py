@@ -33,6 +33,9 @@ from fraudstream.runtime.processes import (
 
 Report = Callable[[str], None]
 
+LOCK: Final = "broker.lock"
+"""In the data directory; held for as long as a broker runs on it."""
+
 START_SECONDS: Final = 120.0
 STOP_SECONDS: Final = 15.0
 VACATE_SECONDS: Final = 2.0
@@ -120,7 +123,7 @@ def start_broker(
     """
     stopped = stopped or threading.Event()
     data = plan.data_dir.absolute()
-    with exclusive_lock(data / "broker.lock", wait=False) as ours:
+    with exclusive_lock(data / LOCK, wait=False) as ours:
         if not ours:
             raise BrokerFailed(
                 "another broker uses this data directory", where=str(data), remedy="stop it, or give another --data-dir"

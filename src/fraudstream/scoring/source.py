@@ -10,10 +10,7 @@ from typing import Final
 from pyspark.sql import Column
 from pyspark.sql import functions as F
 
-from fraudstream.transactions.wire import Header
-
-LONGEST_EVENT_ID: Final = 200
-"""A longer `event_id` is not ours: the record is then known by its topic, partition and offset."""
+from fraudstream.transactions.wire import LONGEST_EVENT_ID, Header
 
 
 class Source:
