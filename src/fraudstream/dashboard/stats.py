@@ -6,15 +6,13 @@ import contextlib
 import math
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
 import orjson
 import structlog
 from prometheus_client import CollectorRegistry, Histogram
-from prometheus_client.core import GaugeMetricFamily
-from prometheus_client.registry import Collector
 
 from fraudstream import metrics
 from fraudstream.alerts.positions import Place, Position, reports
@@ -23,12 +21,14 @@ from fraudstream.alerts.store import AlertFilter, AlertStore, StoredAlert, Total
 from fraudstream.alerts.validation import Unfit, check_object, microseconds, number, text
 from fraudstream.dashboard.columns import ColumnWatch
 from fraudstream.dashboard.drift_words import first_sight
+from fraudstream.dashboard.gauges import Gauges
 from fraudstream.dashboard.ledger_report import LedgerState
 from fraudstream.dashboard.schema_report import summary
+from fraudstream.dashboard.storm import StormWatch
 from fraudstream.dashboard.stream import Hub, Published
 from fraudstream.errors import FraudstreamError
 from fraudstream.transactions.drift import Contract
-from fraudstream.transactions.wire import AlertField, EventField, EventType
+from fraudstream.transactions.wire import AlertField, EventField, EventType, Outcome
 
 log = structlog.get_logger(__name__)
 
@@ -74,13 +74,15 @@ class Statistics:
         self._judged_by: tuple[str | None, float | None] | None = None
         self._cached: tuple[datetime, bytes] | None = None
         self.columns = ColumnWatch(store.schema)
+        self._storm = StormWatch()
         self._histogram = Histogram(
             *metrics.ALERT_LATENCY, ["to"], buckets=metrics.LATENCY_BUCKETS, registry=self.registry
         )
-        self.registry.register(_Gauges(self))
+        self.registry.register(Gauges(self.current))
 
     def committed(self, alerts: Sequence[StoredAlert]) -> None:
         """New alerts are in the store."""
+        self._storm.committed(sum(alert.outcome == Outcome.ALERT for alert in alerts), self._clock())
         self._observe(self._to_store, "store", [alert.produced_us for alert in alerts])
 
     def written(self, alerts: Sequence[Published]) -> None:
@@ -98,6 +100,7 @@ class Statistics:
                     self._judged_by = text(checked, EventField.MODEL_ID), number(checked, EventField.THRESHOLD)
                 elif checked.get(EventField.TYPE) == EventType.POSITION:
                     self._observe_end(checked)
+                    self._storm.scored(_progress(self._store.positions())[1], self._clock())
 
     def contract(self) -> Contract | None:
         """What the model in force expects of a row; None where it cannot be read."""
@@ -110,13 +113,15 @@ class Statistics:
 
     def current(self) -> dict[str, Any]:
         """The counters now; figures that rest on samples are named in `sampled`."""
+        now = self._clock()
         totals = self._store.totals()
         positions = self._store.positions()
         seen, scored, lag = _progress(positions)
         p50, p99, latency_to = self._latency()
         model_id, threshold, in_force = self._model()
+        storm = self._storm.current(scored, now)
         return {
-            "at": self._clock().isoformat(),
+            "at": now.isoformat(),
             "payments_seen": seen,
             "scored": scored,
             "alerts": totals[Total.ALERTS],
@@ -138,7 +143,8 @@ class Statistics:
             "problems": self._problems(),
             "columns": summary(self._store, self.columns, in_force.contract if in_force else None),
             "ledger": LedgerState.read(self._store.ledger, positions).summary(),
-            "sampled": ["scored", "lag", "columns"],
+            "storm": storm.told() if storm is not None else None,
+            "sampled": ["scored", "lag", "columns", "storm.share_of_payments"],
         }
 
     def current_json(self) -> bytes:
@@ -224,35 +230,3 @@ def _progress(positions: dict[Place, Position]) -> tuple[int, int, int]:
             scored += max(0, done - position.begin)
             lag += max(0, position.end - max(done, position.begin))
     return seen, scored, lag
-
-
-class _Gauges(Collector):
-    """The counters as Prometheus reads them, taken when it asks."""
-
-    _SHOWN: Final = (
-        ("payments_seen", metrics.PAYMENTS_SEEN),
-        ("scored", metrics.PAYMENTS_SCORED),
-        ("lag", metrics.LAG),
-        ("rate", metrics.RATE),
-        ("alerts", metrics.ALERTS),
-        ("unscorable", metrics.UNSCORABLE),
-        ("dead_letters", metrics.DEAD_LETTERS),
-        ("rejected", metrics.REJECTED),
-        ("conflicts", metrics.CONFLICTS),
-        ("duplicates", metrics.DUPLICATES),
-        ("viewers", metrics.VIEWERS),
-    )
-
-    def __init__(self, statistics: Statistics) -> None:
-        self._statistics = statistics
-
-    def describe(self) -> Iterator[GaugeMetricFamily]:
-        """The names alone, so that registering asks the store nothing."""
-        for _, metric in self._SHOWN:
-            yield GaugeMetricFamily(*metric)
-
-    def collect(self) -> Iterator[GaugeMetricFamily]:
-        """The counters now."""
-        current = self._statistics.current()
-        for key, metric in self._SHOWN:
-            yield GaugeMetricFamily(*metric, value=current[key])
