@@ -166,7 +166,7 @@ class LedgerKeeper:
     ) -> list[LedgerEntry]:
         offsets = sum(end - start for start, end in spans.values())
         observed = _observed(told, spans) if told is not None and told["numInputRows"] == offsets else None
-        counts = observed or self.count_again(note.in_force, spans)
+        counts = observed or self._counted_again(note.in_force, spans)
         source = Source.OBSERVED if observed is not None else Source.SCORED_AGAIN
         entries = []
         for partition, (start, end) in sorted(spans.items()):
@@ -198,6 +198,11 @@ class LedgerKeeper:
         if told is not None and told["numInputRows"] < offsets:
             entries += self._losses_within(spans, offsets - int(told["numInputRows"]))
         return entries
+
+    def _counted_again(self, in_force: InForce, spans: Mapping[int, Span]) -> Counts:
+        begins = self.begins()
+        there = {p: (max(start, begins.get(p, 0)), end) for p, (start, end) in spans.items() if end > begins.get(p, 0)}
+        return self.count_again(in_force, there) if there else {}
 
     def _losses_within(self, spans: Mapping[int, Span], missing: int) -> list[LedgerEntry]:
         """Offsets that the query passed without a record and that Kafka has deleted; markers of its own stay there."""
