@@ -16,7 +16,7 @@ import click
 from chaos import disks
 from chaos.data import make_payments
 from chaos.plan import LONG_ROWS, LONG_SECONDS, SHORT_ROWS, SHORT_SECONDS, chosen, long_plan, short_plan
-from chaos.report import to_json
+from chaos.report import joined, to_json
 from chaos.rounds import Player
 from fraudstream.config import ENVIRONMENT_PREFIX
 
@@ -32,8 +32,19 @@ GRACE_SECONDS = 180
 @click.option("--faults", default="", help="Only faults whose names match: 'kill-*,pause-relay'; also odd-records.")
 @click.option("--rows", type=click.IntRange(1_000), default=None, help="Payments in the file.  [200000; short: 20000]")
 @click.option("--json", "output", type=click.Path(path_type=Path), default=None, help="Write the results there.")
+@click.option(
+    "--add-to", type=click.Path(path_type=Path, exists=True), default=None, help="Results of other faults, to be added."
+)
 @click.option("--keep", type=click.Path(path_type=Path), default=None, help="Leave logs and data in this new folder.")
-def main(short: bool, seed: int | None, faults: str, rows: int | None, output: Path | None, keep: Path | None) -> None:
+def main(
+    short: bool,
+    seed: int | None,
+    faults: str,
+    rows: int | None,
+    output: Path | None,
+    add_to: Path | None,
+    keep: Path | None,
+) -> None:
     """Try to break the guarantee: kill, stop, cut, fill, damage; then count what was lost or doubled.
 
     Exits with 1 where anything was, or where the system was not well again in time.
@@ -64,6 +75,8 @@ def main(short: bool, seed: int | None, faults: str, rows: int | None, output: P
                 f"  {results[-1].rows:,} rows, {results[-1].shown:,} to be shown: {results[-1].findings.counts()}"
             )
         told = to_json(results, seed=seed, rows=rows, seconds=time.monotonic() - began, short=short)
+    if add_to is not None:
+        told = joined(json.loads(add_to.read_text()), told)
     if output is not None:
         output.parent.mkdir(parents=True, exist_ok=True)
         output.write_text(json.dumps(told, indent=1) + "\n")

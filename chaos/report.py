@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from typing import Any, Final
 
@@ -43,6 +43,22 @@ def to_json(results: Sequence[RoundResult], *, seed: int, rows: int, seconds: fl
         ],
         "rounds": [_round(result) for result in results],
     }
+
+
+def joined(former: Mapping[str, Any], later: Mapping[str, Any]) -> dict[str, Any]:
+    """Two runs as one: other faults of the same plan, in another session or beside it.
+
+    Raises:
+        ValueError: They are of other plans.
+    """
+    for key in ("machine", "versions", "seed", "form", "rows_in_file"):
+        if former[key] != later[key]:
+            raise ValueError(f"{key}: {former[key]} and {later[key]}")
+    kills = Counter(former["kills"]) + Counter(later["kills"])
+    both = {key: [*former[key], *later[key]] for key in ("failures", "rounds")}
+    faults = sorted([*former["faults"], *later["faults"]], key=lambda each: (each["fault"], each["rate"]))
+    seconds = round(former["seconds"] + later["seconds"], 1)
+    return {**later, **both, "faults": faults, "kills": dict(sorted(kills.items())), "seconds": seconds}
 
 
 def failures(results: Sequence[RoundResult]) -> list[str]:
