@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-
 from chaos.report import joined, to_json
 
 
