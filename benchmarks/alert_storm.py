@@ -185,7 +185,9 @@ def heap(session: CDPSession) -> dict[str, Any]:
 
 
 def quantiles(values: Sequence[float]) -> dict[str, float]:
-    """Median, 99th percentile and worst, of so many."""
+    """Median, 99th percentile and worst, of so many; only how many where there are none."""
+    if not values:
+        return {"count": 0}
     figures = {f"p{p}": round(float(np.percentile(values, p)), 1) for p in (50, 99)}
     return figures | {"max": round(float(max(values)), 1), "count": len(values)}
 
@@ -208,7 +210,9 @@ def use(page: Page, poster: Poster) -> dict[str, Any]:
         else:
             click(page, row.nth(2).bounding_box())
             page.wait_for_timeout(300)
-            click(page, page.locator(".toggle[aria-expanded=true]").first.bounding_box(timeout=2000))
+            opened = page.locator(".toggle[aria-expanded=true]")
+            if opened.count():
+                click(page, opened.first.bounding_box(timeout=2000))
             hint.hover()
         page.wait_for_timeout(chance.uniform(100, 700))
         taken = page.evaluate(TAKE)
@@ -228,7 +232,9 @@ def use(page: Page, poster: Poster) -> dict[str, Any]:
 
 
 def click(page: Page, box: Any) -> None:
-    """A click where something is, without waiting for it to stand still."""
+    """A click where something is, without waiting for it to stand still; none where it has just gone."""
+    if box is None:
+        return
     page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
 
 

@@ -185,6 +185,7 @@ def _storm() -> Iterator[str]:
                 (f"between two frames ({page['frames_per_second']:g} a second)", page["between_frames_ms"]),
                 (f"a post of {storm['list']} alerts", storm["post_ms"]),
             )
+            if measured["count"]
         ],
     )
     yield table(
