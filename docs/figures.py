@@ -51,8 +51,8 @@ kill -9 of the detector just before the next. The time is that from production t
 STORM = """\
 ## An alert storm
 
-`benchmarks/alert_storm.py`: {rate:,.0f} alerts a second of {alert_bytes:,} bytes for {seconds:,.0f} s, posted in lists of
-{list} as the relay does, with the live page open in Chromium. Of {posted:,} alerts posted in all, the store lacks
+`benchmarks/alert_storm.py`: {rate:,.0f} alerts a second of {alert_bytes:,} bytes for {seconds:,.0f} s, posted in lists
+of {list} as the relay does, with the live page open in Chromium. Of {posted:,} alerts posted in all, the store lacks
 {missing}, and has {doubled} more than once. The banner came after {banner} s: "{sentence}\"
 
 Without a pace the API takes {peak:,} alerts a second."""
