@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 import orjson
-from sqlalchemy import Column, ColumnElement, Engine, Select, func, select, text
+from sqlalchemy import Column, ColumnElement, Connection, Engine, Select, func, select, text
 
 from fraudstream.alerts import positions, tables
 from fraudstream.alerts.positions import Place, Position
@@ -115,6 +115,10 @@ class AlertReader:
     def __init__(self, engine: Engine) -> None:
         """Take an engine that `database.open_engine` made."""
         self._engine = engine
+
+    def reading(self) -> Connection:
+        """A connection to read with, to be closed by `with`; for modules that keep tables of their own."""
+        return self._engine.connect()
 
     def answers(self) -> None:
         """Ask the database for nothing, to see that it answers."""

@@ -14,7 +14,7 @@ from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.exc import DBAPIError
 
 from fraudstream.alerts import positions, rows, sights, tables
-from fraudstream.alerts.database import WRITE, open_engine
+from fraudstream.alerts.database import RELAXED, WRITE, open_engine
 from fraudstream.alerts.positions import Place, Report
 from fraudstream.alerts.reading import AlertFilter, AlertReader, Row, StoredAlert, Total
 from fraudstream.alerts.sight import OffsetGaps, Sight, sight_of_alert, sight_of_sample
@@ -186,9 +186,20 @@ class AlertStore(AlertReader):
         return added
 
     @contextmanager
-    def _transaction(self) -> Iterator[Connection]:
+    def relaxed_writing(self) -> Iterator[Connection]:
+        """A transaction for what can be worked out again, as `reasons.py` does: it does not wait for the disk.
+
+        Raises:
+            StoreError: The database did not take it; nothing was stored.
+        """
+        with self._writing, self._transaction(relaxed=True) as connection:
+            yield connection
+
+    @contextmanager
+    def _transaction(self, *, relaxed: bool = False) -> Iterator[Connection]:
+        options = {WRITE: True, RELAXED: relaxed}
         try:
-            with self._engine.connect().execution_options(**{WRITE: True}) as connection, connection.begin():
+            with self._engine.connect().execution_options(**options) as connection, connection.begin():
                 yield connection
         except DBAPIError as e:
             raise StoreError(

@@ -139,3 +139,12 @@ refused_aliases = Table(
     Column("why", Text, nullable=False),
 )
 """Suggested aliases that a person refused: they are not suggested again."""
+
+reasons = Table(
+    "reasons",
+    metadata,
+    Column("seq", _SEQ, ForeignKey("alerts.seq"), primary_key=True, autoincrement=False),
+    Column("worked_us", BigInteger, nullable=False),
+    Column("body", Text, nullable=False),
+)
+"""What speaks for and against an alert, by its `seq`, as the members of a JSON object; worked out after its commit."""

@@ -11,6 +11,7 @@ from flask import current_app
 
 from fraudstream.alerts.store import AlertStore
 from fraudstream.config import Settings
+from fraudstream.dashboard.reasons import ReasonWork
 from fraudstream.dashboard.stats import Statistics
 from fraudstream.dashboard.stream import Hub
 
@@ -25,6 +26,7 @@ class Parts:
     store: AlertStore
     hub: Hub
     statistics: Statistics
+    reasons: ReasonWork
     clock: Callable[[], datetime]
     notice: str | None
 
