@@ -16,6 +16,7 @@ from typing import Any, Final
 
 import orjson
 import structlog
+from sqlalchemy.exc import SQLAlchemyError
 
 from fraudstream.alerts.reasons import ReasonStore
 from fraudstream.alerts.store import StoredAlert
@@ -105,12 +106,9 @@ class ReasonWork:
             began = time.perf_counter()
             try:
                 self._work_out(self._next() or self._from_the_store())
-            except StoreError as e:
-                log.warning("reasons could not be stored", reason=e.what, where=e.where)
-                self._ending.wait(RETRY_SECONDS)
-            except Exception:
-                # Alerts go on without reasons; the next batch may be of another kind.
-                log.exception("reasons could not be worked out")
+            except (StoreError, SQLAlchemyError) as e:
+                log.warning("reasons could not be kept", reason=e.what if isinstance(e, StoreError) else str(e))
+                self._behind, self._below = True, None
                 self._ending.wait(RETRY_SECONDS)
             if self._behind or self._waiting:
                 self._ending.wait((time.perf_counter() - began) * IDLE_SHARE)
@@ -141,7 +139,7 @@ class ReasonWork:
         told: list[Mapping[str, Any]] = []
         for alert in batch:
             document = alert.document()
-            found[alert.seq] = explained = explain_alert(self._library, document)
+            found[alert.seq] = explained = self._explained(document)
             told.append({"seq": alert.seq, AlertField.ALERT_ID.value: document[AlertField.ALERT_ID], **explained})
             if time.perf_counter() - started > LONGEST_BATCH_SECONDS:
                 self._tell(found, told)
@@ -149,6 +147,14 @@ class ReasonWork:
             if not self._running:
                 break
         self._tell(found, told)
+
+    def _explained(self, alert: Mapping[str, Any]) -> Mapping[str, Any]:
+        try:
+            return explain_alert(self._library, alert)
+        except Exception as e:
+            # One payment of a kind that nobody thought of must not keep the others from their reasons.
+            log.exception("an alert could not be explained", alert_id=alert.get(AlertField.ALERT_ID))
+            return cause_form(f"they could not be worked out ({type(e).__name__}); the dashboard's log says why")
 
     def _tell(self, found: Mapping[int, Mapping[str, Any]], told: Sequence[Mapping[str, Any]]) -> None:
         if found:

@@ -131,7 +131,6 @@ class _Application:
         self._parts().reasons.close()
 
     def _worker_is_ready(self, worker: Any) -> None:
-        hub = self._hub()
         self._parts().reasons.start()
         stop = worker.handle_exit
 
