@@ -8,18 +8,19 @@ from pathlib import Path
 
 import pytest
 
-from columns import NOW, feature
+from columns import NOW, SPREADS, feature
 from fraudstream.errors import ModelCorrupt, ModelNotFound
 from fraudstream.model.artifact import load_artifact
 from fraudstream.model.current import change_aliases, put_in_force
 from fraudstream.model.explanation.cells import parse_transaction, plain, read_cells
 from fraudstream.model.explanation.explainer import Explainer
 from fraudstream.model.explanation.library import ExplainerLibrary
-from fraudstream.model.explanation.reasons import place_in
+from fraudstream.model.explanation.reasons import number_text, place_in
 from fraudstream.model.feature import Feature, FeatureType
 from saved_models import COEFFICIENTS, INTERCEPT, LINEAR_ID, linear_manifest, linear_model, linear_model_in_force
 
 ROW = {"Time": 1, "V1": 3.5, "V2": -1.0, "V3": 0.25, "V4": 2.0, "Amount": 60.0}
+MEDIAN = feature("V1", SPREADS["V1"]).median or 0.0
 
 
 @pytest.fixture
@@ -66,7 +67,7 @@ def test_too_much_missing_is_not_judged(explainer: Explainer) -> None:
 def test_a_sentence_says_value_place_and_direction(explainer: Explainer) -> None:
     texts = {step.cell.feature.name: step.reason.text for step in explainer.explain({**ROW, "V2": "1e2"}, {}).steps}
     assert texts["V1"].startswith("V1 is 3.50 (")
-    assert texts["V1"].endswith("in training, typically 0.02): speaks for fraud")
+    assert texts["V1"].endswith(f"in training, typically {number_text(MEDIAN)}): speaks for fraud")
     assert texts["V2"].startswith("V2 is 1e2 (higher than ever in training")
     assert texts["V2"].endswith("speaks against fraud")
     assert texts["V4"].endswith("no effect")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -14,7 +13,7 @@ import orjson
 from fraudstream.cli import options
 from fraudstream.cli.options import setting
 from fraudstream.config import Settings
-from fraudstream.errors import DataError, SettingsError
+from fraudstream.errors import SettingsError
 from fraudstream.transactions.wire import AlertField, Outcome
 
 if TYPE_CHECKING:
@@ -80,15 +79,11 @@ def outcome(explanation: Explanation, threshold: float) -> Outcome:
 
 def _row(settings: Settings, data: Path, row: int) -> _Asked:
     from fraudstream.model.current import resolve
-    from fraudstream.model.explanation.cells import parse_transaction
     from fraudstream.model.explanation.explainer import Explainer
-    from fraudstream.transactions.csv_source import open_csv
+    from fraudstream.model.explanation.rows import row_of
 
     artifact, in_force = resolve(settings.model)
-    text = next(itertools.islice(open_csv(data).json_rows(row), 1), None)
-    if text is None:
-        raise DataError("the CSV has no such row", where=f"{data}, row {row}", remedy="rows are counted from 0")
-    explanation = Explainer(artifact).explain(parse_transaction(text), in_force.aliases)
+    explanation = Explainer(artifact).explain(row_of(data, row), in_force.aliases)
     return _Asked(explanation, in_force.threshold, f"row {row:,} of {data.name}")
 
 
