@@ -1,4 +1,4 @@
-"""`fraudstream explain` for a row of a CSV and for a stored alert; its score is the one of the explanation's own tests."""
+"""`fraudstream explain` for a row of a CSV and for a stored alert; that it is right is test_explanation.py's."""
 
 from __future__ import annotations
 

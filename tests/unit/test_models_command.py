@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import threading
 from collections.abc import Sequence
@@ -125,7 +126,7 @@ def test_writers_at_once_leave_one_line_each_in_order(models: Path) -> None:
         writer.join()
     changes = history(models)
     assert [change.revision for change in changes] == list(range(1, 41))
-    assert all(change.before == before.after for before, change in zip(changes, changes[1:], strict=False))
+    assert all(change.before == before.after for before, change in itertools.pairwise(changes))
 
 
 def test_the_list_has_the_newest_first_and_marks_what_is_in_force(models: Path) -> None:
@@ -142,7 +143,7 @@ def test_use_and_rollback_by_command_with_the_beginning_of_an_id(models: Path) -
     assert f"{TWO} at threshold 0.5" in run("models", "rollback", "--why", "no", "--models", models).stdout
     newest = told("models", "history", "--models", models)[0]
     assert (newest["why"], newest["restores"], newest["after"]["model_id"]) == ("no", 1, TWO)
-    assert "back to revision 1" in " ".join(run("models", "history", "--models", models).stdout.split())
+    assert "back to revision 1" in run("models", "history", "--models", models).stdout
 
 
 def test_a_change_without_a_why_or_of_an_unclear_id_is_refused(models: Path) -> None:

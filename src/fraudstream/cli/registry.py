@@ -197,20 +197,24 @@ def history(as_json: bool, **flags: object) -> None:
     if as_json:
         _print_json([asdict(change) for change in changes])
         return
-    rows = [
-        (str(each.revision), each.when[:19].replace("T", " "), each.who, *_what(each), each.why) for each in changes
-    ]
-    _table(("", "when (UTC)", "who", "model", "threshold", "change", "why"), rows)
+    for each in changes:
+        when = each.when[:19].replace("T", " ")
+        click.echo(
+            f"{each.revision:>4}  {when} UTC  {each.after['model_id']} at threshold {each.after['threshold']:.6g}"
+        )
+        click.echo(f"      {_what(each)}, by {each.who}: {each.why}")
+    if not changes:
+        click.echo("nothing was ever in force here", err=True)
 
 
-def _what(change: Change) -> tuple[str, str, str]:
+def _what(change: Change) -> str:
     before, after = change.before, change.after
-    changed = "first" if before is None else ", ".join(
-        name for name, key in (("model", "model_id"), ("threshold", "threshold"), ("aliases", "aliases"))
-        if before.get(key) != after.get(key)
-    ) or "nothing"  # fmt: skip
-    changed += f" (back to revision {change.restores})" if change.restores is not None else ""
-    return str(after["model_id"]), f"{after['threshold']:.6g}", changed
+    if before is None:
+        return "the first that is known"
+    names = {"model": "model_id", "threshold": "threshold", "aliases": "aliases"}
+    changed = [name for name, key in names.items() if before.get(key) != after.get(key)]
+    back = f", back to revision {change.restores}" if change.restores is not None else ""
+    return (f"changed {', '.join(changed)}" if changed else "changed nothing") + back
 
 
 def _shown(value: object) -> str:
