@@ -1,4 +1,4 @@
-"""The Python interface: `train`, `load`, `score` and `explain`, as the commands of these names; it comes with the package.
+"""The Python interface: `train`, `load`, `score` and `explain`, as the commands; it comes with the package.
 
 Nothing heavy is imported before a function is called: every command pays for what stands at the top of this module.
 """

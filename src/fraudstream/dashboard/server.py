@@ -131,7 +131,8 @@ class _Application:
         self._parts().reasons.close()
 
     def _worker_is_ready(self, worker: Any) -> None:
-        self._parts().reasons.start()
+        if self._settings.explain_alerts:
+            self._parts().reasons.start()
         stop = worker.handle_exit
 
         def end_streams_and_stop(signum: int, frame: Any) -> None:
