@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 from pyspark.sql import SparkSession
 
-from conftest import SHARED
 from fraudstream.model.artifact import ModelArtifact
 from fraudstream.model.current import InForce
 from fraudstream.model.explanation.cells import parse_transaction
@@ -25,6 +24,7 @@ from public_sets import write_sparkov
 
 pytestmark = pytest.mark.spark
 
+SHARED = Path(__file__).parents[3] / "shared" / "data"
 ALGORITHMS = ("logistic-regression", "random-forest", "gbt")
 ALIASES = {"amt_eur": "amt", "born": "dob"}
 
