@@ -14,8 +14,12 @@ PORT ?=
 DURATION ?=
 WORKDIR ?=
 DEMO_FLAGS ?=
+SHORT ?=
+SEED ?=
+FAULTS ?=
+JSON ?=
 
-.PHONY: help setup setup-dev demo test unit lint format lock docs clean
+.PHONY: help setup setup-dev demo test unit chaos lint format lock docs clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,6 +39,10 @@ test: setup-dev  ## Run the whole suite
 
 unit: setup-dev  ## Run the tests that need neither Spark, Kafka nor a browser (seconds)
 	$(BIN)/python -m pytest tests/unit
+
+chaos: setup-dev  ## Try to break the guarantee (45 minutes; SHORT=1: 4); SEED=, FAULTS='kill-*', JSON=file
+	$(BIN)/python -m chaos $(if $(SHORT),--short) $(if $(SEED),--seed $(SEED)) $(if $(FAULTS),--faults '$(FAULTS)') \
+		$(if $(JSON),--json $(JSON))
 
 lint: setup-dev  ## Lint, format, types, import contracts, generated docs
 	$(BIN)/ruff check .

@@ -41,6 +41,13 @@ DELAY = """\
 {rows_sent:,}, scored {rows_scored:,}; starts of the query: {query_starts}."""
 
 
+INTERVAL = """\
+## The batch interval
+
+`benchmarks/batch_interval.py`: {rate:,.0f} rows/s of which each is an alert, over {ends} ends of a batch, then a
+kill -9 of the detector just before the next. The time is that from production to `fraud_alerts`."""
+
+
 def result(name: str) -> dict[str, Any]:
     """What a benchmark wrote."""
     found: dict[str, Any] = json.loads((RESULTS / f"{name}.json").read_text())
@@ -55,7 +62,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
 
 def figures() -> str:
     """The whole page."""
-    return "\n\n".join([HEAD, *_demo(), *_catch_up(), *_odd_rows(), *_delay()]) + "\n"
+    return "\n\n".join([HEAD, *_demo(), *_catch_up(), *_odd_rows(), *_delay(), *_interval()]) + "\n"
 
 
 def _demo() -> Iterator[str]:
@@ -126,3 +133,23 @@ def _without_tag(message: str) -> str:
     said = message.partition(" (from samples): ")[2]
     said = re.sub(r"; column tag\d+ added: kept and shown", "", said)
     return re.sub(r"(, tag\d+|\btag\d+, )", "", said)
+
+
+def _interval() -> Iterator[str]:
+    measured = result("batch_interval")
+    runs = measured["runs"]
+    yield INTERVAL.format(rate=measured["rate"], ends=runs[0]["ends_of_a_batch"])
+    quantiles = ("p50", "p99", "p99.9", "max")
+    yield table(
+        ["interval", "rows", *quantiles, "rows judged again after the kill", "live again after"],
+        [
+            [
+                f"{run['minutes']:g} min",
+                f"{run['rows']:,}",
+                *(f"{run['to_fraud_alerts_ms'][quantile]:g} ms" for quantile in quantiles),
+                f"{run['rows_judged_again']:,}",
+                f"{run['seconds_until_live_again_after_kill']:g} s",
+            ]
+            for run in runs
+        ],
+    )

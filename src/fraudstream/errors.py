@@ -22,9 +22,12 @@ FraudstreamError
 │   ├── BrokerFailed           our own broker ended or never became ready
 │   └── TopicMissing           a topic that should be read does not exist
 ├── DetectorError              the streaming query cannot run
-│   └── CheckpointInUse        another detector holds the checkpoint
+│   ├── CheckpointInUse        another detector holds the checkpoint
+│   └── CheckpointDamaged      the checkpoint is broken, of another topic or of another release
 ├── StoreError                 the alert store cannot be opened or written
 ├── DashboardFailed            the dashboard does not answer, or refuses what was asked
+├── ReplayFailed               a record that a person had sent again was not sent
+├── ProgressFailed             the producer cannot write its progress, or what the broker refused
 └── ProcessFailed              a process of the demo never became ready
 """
 
@@ -168,12 +171,24 @@ class CheckpointInUse(DetectorError):
     """Raised when another detector holds the checkpoint."""
 
 
+class CheckpointDamaged(DetectorError):
+    """Raised when a checkpoint is broken, or belongs to another topic or release."""
+
+
 class StoreError(FraudstreamError):
     """Raised when the alert store cannot be opened or written."""
 
 
 class DashboardFailed(FraudstreamError):
     """Raised when the dashboard does not answer, or refuses what a command asks of it."""
+
+
+class ReplayFailed(FraudstreamError):
+    """Raised when a record that a person wants sent again cannot be sent."""
+
+
+class ProgressFailed(FraudstreamError):
+    """Raised when the producer cannot write its progress file, or the file of the rows that the broker refused."""
 
 
 class ProcessFailed(FraudstreamError):

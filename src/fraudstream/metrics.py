@@ -21,6 +21,7 @@ UNSCORABLE: Final = Metric("fraudstream_unscorable", "Payments in the store that
 DEAD_LETTERS: Final = Metric("fraudstream_dead_letters", "Records in the topic that were no payments.")
 REJECTED: Final = Metric("fraudstream_rejected", "Records posted to the API that could not be stored.")
 CONFLICTS: Final = Metric("fraudstream_conflicts", "Alerts that share an id with another payment.")
+DUPLICATES: Final = Metric("fraudstream_duplicates", "Alerts posted again and suppressed: the store has each once.")
 VIEWERS: Final = Metric("fraudstream_stream_viewers", "Live streams that are open now.")
 ALERT_LATENCY: Final = Metric(
     "fraudstream_alert_latency_seconds", "From a payment's production to the commit of its alert or its way to a page."

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import os
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from commands import FRAUDS, ROWS, Command, command_line, read_scores
+from fraudstream.kafka.broker import BrokerPlan, RunningBroker, start_broker
 from fraudstream.runtime.jars import Jars
+from fraudstream.runtime.java import Java
+from fraudstream.runtime.processes import free_port
+from fraudstream.transactions.wire import DEFAULT_MAX_RECORD_BYTES
 
 
 @pytest.fixture(scope="session")
@@ -73,3 +78,20 @@ def scores(payments: Path, models: Path, run: Command) -> dict[int, tuple[str, f
 def fetched(jars: Jars) -> Jars:
     """The jars are fetched once, not by each command at the same time."""
     return jars
+
+
+@pytest.fixture
+def own_broker(tmp_path: Path, java: Java, jars: Jars) -> Iterator[RunningBroker]:
+    """A broker of this test's own: the detector reads the topic from its first record."""
+    plan = BrokerPlan(
+        port=free_port(),
+        data_dir=tmp_path / "kafka",
+        java=java,
+        jars=jars.broker,
+        partitions=2,
+        max_record_bytes=DEFAULT_MAX_RECORD_BYTES,
+        heap="256m",
+    )
+    with start_broker(plan, lambda line: None) as running:
+        assert running is not None
+        yield running

@@ -7,7 +7,6 @@ import os
 import subprocess
 import time
 from collections import defaultdict
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from shutil import copytree
@@ -17,11 +16,9 @@ import pytest
 from confluent_kafka import Consumer, Message, Producer, TopicPartition
 
 from commands import ROWS, command_line
-from fraudstream.kafka.broker import BrokerPlan, RunningBroker, start_broker
+from fraudstream.kafka.broker import RunningBroker
 from fraudstream.model.current import put_in_force, read_current
-from fraudstream.runtime.jars import Jars
-from fraudstream.runtime.java import Java
-from fraudstream.runtime.processes import free_port, stop, wait_until
+from fraudstream.runtime.processes import stop, wait_until
 from fraudstream.transactions.csv_source import open_csv
 from fraudstream.transactions.wire import DEFAULT_MAX_RECORD_BYTES, OUTPUT_TOPICS, Topic
 
@@ -76,23 +73,6 @@ ALERTS |= {name: text.encode() for name, (text, _) in CHANGED.items()}
 @pytest.fixture(params=["realtime", "micro-batch"])
 def trigger(request: pytest.FixtureRequest) -> str:
     return str(request.param)
-
-
-@pytest.fixture
-def own_broker(tmp_path: Path, java: Java, jars: Jars) -> Iterator[RunningBroker]:
-    """A broker of this test's own: the detector reads the topic from its first record."""
-    plan = BrokerPlan(
-        port=free_port(),
-        data_dir=tmp_path / "kafka",
-        java=java,
-        jars=jars.broker,
-        partitions=2,
-        max_record_bytes=DEFAULT_MAX_RECORD_BYTES,
-        heap="256m",
-    )
-    with start_broker(plan, lambda line: None) as running:
-        assert running is not None
-        yield running
 
 
 def send(bootstrap: str, payments: Path) -> int:

@@ -8,17 +8,20 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import orjson
 import pytest
+from chaos.proxy import running
 from confluent_kafka import Producer
 
 from fraudstream.errors import BrokerFailed, PortInUse
 from fraudstream.kafka.broker import BrokerPlan, RunningBroker, start_broker
-from fraudstream.kafka.topics import end_offsets, require_broker
+from fraudstream.kafka.broker_settings import Listener
+from fraudstream.kafka.topics import end_offsets, open_admin, require_broker
 from fraudstream.runtime.files import exclusive_lock
 from fraudstream.runtime.jars import Jars
 from fraudstream.runtime.java import Java
@@ -28,6 +31,7 @@ from fraudstream.transactions.wire import RELAYED_TOPICS, Topic
 pytestmark = pytest.mark.kafka
 
 READY_SECONDS = 120
+DAY_MS = 86_400_000
 
 
 @pytest.fixture
@@ -86,6 +90,31 @@ def test_it_listens_on_loopback_only(broker: RunningBroker) -> None:
     port = int(broker.bootstrap_servers.rpartition(":")[2])
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.2", port), timeout=5)
+
+
+def test_a_client_of_another_listener_is_told_another_port(plan: BrokerPlan) -> None:
+    with running() as proxies:
+        listening = free_port()
+        proxy = proxies.add(listening)
+        with start_broker(
+            dataclasses.replace(plan, listeners=(Listener(listening, proxy.port),)), lambda line: None
+        ) as broker:
+            assert broker is not None
+            through = f"{LOOPBACK}:{proxy.port}"
+            told = open_admin(through).list_topics(timeout=30).brokers.values()
+            assert [f"{node.host}:{node.port}" for node in told] == [through]
+            send(dataclasses.replace(plan, port=proxy.port), 10)
+            assert end_offsets(broker.bootstrap_servers, Topic.TRANSACTIONS) == {0: 5, 1: 5}
+
+
+def test_a_record_from_a_clock_that_is_a_day_off_is_taken(broker: RunningBroker, new_topic: Callable[..., str]) -> None:
+    failed = []
+    client = Producer({"bootstrap.servers": broker.bootstrap_servers})
+    topic, now = new_topic(), int(time.time() * 1000)
+    for shift in (-DAY_MS, 0, DAY_MS):
+        client.produce(topic, b"{}", timestamp=now + shift, on_delivery=lambda error, _: failed.append(error))
+    assert client.flush(30) == 0
+    assert failed == [None, None, None]
 
 
 def test_a_port_in_use_is_refused_before_anything_is_written(plan: BrokerPlan) -> None:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import os
+import random
+import subprocess
 import sys
 import threading
 import time
@@ -17,9 +21,12 @@ from confluent_kafka import Consumer, Message, TopicPartition
 
 from fraudstream.errors import BrokenRow, BrokerUnreachable, KafkaFailure, TopicMissing
 from fraudstream.kafka.broker import RunningBroker
-from fraudstream.kafka.producer import ProducePlan, produce
+from fraudstream.kafka.display import summary
+from fraudstream.kafka.produce_plan import ProducePlan
+from fraudstream.kafka.producer import produce
 from fraudstream.kafka.production import Produced
-from fraudstream.kafka.progress import read_progress
+from fraudstream.kafka.progress import read_progress, write_progress
+from fraudstream.kafka.spool import spool_path
 from fraudstream.kafka.topics import end_offsets
 from fraudstream.runtime.files import exclusive_lock
 from fraudstream.runtime.processes import free_port, spawn, stop, wait_until
@@ -188,6 +195,110 @@ def test_a_topic_that_is_not_there_is_said_so(plan: ProducePlan) -> None:
 def test_a_broker_that_is_not_there_is_said_so(plan: ProducePlan) -> None:
     with pytest.raises(BrokerUnreachable):
         run(Rows(1), changed(plan, bootstrap_servers=f"127.0.0.1:{free_port()}"))
+
+
+def test_refused_rows_are_spooled_once_with_the_reason_and_a_resumed_run_adds_none_again(plan: ProducePlan) -> None:
+    huge = frozenset({0, 150, 299})
+    produced = run(Rows(300, huge=huge), plan)
+    assert produced.spool is not None
+    text = summary(produced, "kafka")
+    assert f"3 rows are kept, with the reason, in {produced.spool}" in text
+    # As after a kill at the very beginning: the mark stands before all of them.
+    write_progress(plan.progress, dataclasses.replace(produced.run, settled=0, next_row=0))
+    run(Rows(300, huge=huge), changed(plan, resume=True))
+    kept = [orjson.loads(line) for line in produced.spool.read_bytes().splitlines()]
+    assert sorted(line["row"] for line in kept) == sorted(huge)
+    for line in kept:
+        payload = next(Rows(300, huge=huge).json_rows(line["row"]))
+        assert line["payload"].encode() == payload
+        assert line["bytes"] == len(payload)
+        assert line["pass"] == 0
+        assert "too large" in line["reason"]
+        assert line["event_id"] == event_id(produced.run.run_id, FINGERPRINT, 0, line["row"])
+
+
+def test_killed_again_and_again_at_any_moment_no_row_is_missing_and_none_has_two_ids(
+    broker: RunningBroker, tmp_path: Path
+) -> None:
+    rows, huge = 20_000, {7, 5_000, 19_999}
+    data, progress, log = tmp_path / "data.csv", tmp_path / "progress.json", tmp_path / "log"
+    large = "x" * 1_100_000
+    data.write_text("a,b,Class\n" + "".join(f"{n},{large if n in huge else 1},0\n" for n in range(rows)))
+    before = end_offsets(broker.bootstrap_servers, Topic.TRANSACTIONS)
+    command = [
+        *(sys.executable, "-m", "fraudstream", "produce", "--data", str(data), "--progress-file", str(progress)),
+        *("--bootstrap-servers", broker.bootstrap_servers, "--resume", "--rate", "4000"),
+    ]
+    seed = int(time.time())
+    moments = random.Random(seed)
+    fingerprint = open_csv(data).fingerprint
+    for kill in range(5):
+        killed = spawn(command, log=log, env=dict(os.environ))
+        try:
+            # The first at once: before the first report of the first session.
+            assert wait_until(progress.exists, 60), log.read_text()
+            kept = read_progress(progress, fingerprint)
+            assert kept is not None
+            if kill:
+                assert wait_until(functools.partial(went_on, progress, fingerprint, kept.settled), 60), log.read_text()
+            time.sleep(moments.uniform(0, 0.7))
+        finally:
+            killed.kill()
+            killed.wait()
+    resumed = spawn(command, log=log, env=dict(os.environ))
+    try:
+        assert resumed.wait(60) in (0, 1), log.read_text()
+    finally:
+        stop(resumed, grace=1)
+
+    ids = defaultdict(set)
+    arrived = records(broker, Topic.TRANSACTIONS, since=before)
+    for message in arrived:
+        ids[int(header(message, Header.SOURCE_ROW))].add(header(message, Header.EVENT_ID))
+    assert sorted({*range(rows)} - set(ids)) == sorted(huge), f"seed {seed}"
+    assert all(len(of_row) == 1 for of_row in ids.values()), f"seed {seed}"
+    spooled = [orjson.loads(line)["row"] for line in spool_path(progress).read_bytes().splitlines()]
+    assert sorted(spooled) == sorted(huge), f"seed {seed}"
+    # What was on its way, and what was acknowledged since the last report, comes twice: 0.25 s of rows for a kill.
+    assert len(arrived) - len(ids) < 5 * 4_000, f"seed {seed}"
+
+
+def went_on(progress: Path, fingerprint: str, settled: int) -> bool:
+    kept = read_progress(progress, fingerprint)
+    return kept is not None and kept.settled > settled
+
+
+FULL_DISK = """
+import resource, signal, sys
+from fraudstream.cli import main
+
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv.pop(1)),) * 2)
+main()
+"""
+
+
+@pytest.mark.parametrize(("limit", "what"), [(100, "progress cannot be written"), (5_000, "refused cannot be kept")])
+def test_a_disk_that_takes_no_more_ends_in_one_clear_message(
+    broker: RunningBroker, tmp_path: Path, limit: int, what: str
+) -> None:
+    data = tmp_path / "data.csv"
+    data.write_text("a,Class\n1,0\n" + "x" * 1_100_000 + ",1\n2,0\n")
+    done = subprocess.run(
+        [
+            *(sys.executable, "-c", FULL_DISK, str(limit), "produce", "--data", str(data)),
+            *("--progress-file", str(tmp_path / "p.json"), "--bootstrap-servers", broker.bootstrap_servers),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert done.returncode == 1
+    assert what in done.stderr
+    assert "remedy:" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "unexpected" not in done.stderr
 
 
 def test_after_a_kill_the_command_goes_on_and_no_row_is_missing_or_has_two_ids(

@@ -12,15 +12,17 @@ from pyspark.ml.linalg import Vectors
 from pyspark.sql import SparkSession
 
 from fraudstream.model.manifest import Feature, FeatureType
+from fraudstream.runtime.jars import Jars
 from fraudstream.runtime.java import Java
 from fraudstream.runtime.spark import SparkPlan, spark_session
 from fraudstream.scoring.judge import Judge, Judged
 
 
 @pytest.fixture(scope="session")
-def spark(java: Java, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
+def spark(java: Java, jars: Jars, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     log = tmp_path_factory.mktemp("spark") / "jvm.log"
-    with spark_session(SparkPlan(app="tests", java_home=java.home, memory="1g", log=log)) as session:
+    plan = SparkPlan(app="tests", java_home=java.home, memory="1g", jars=jars.connector, log=log)
+    with spark_session(plan) as session:
         yield session
 
 

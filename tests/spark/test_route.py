@@ -11,7 +11,7 @@ from pyspark.sql import DataFrame, Row, SparkSession
 
 from fraudstream.detector.plan import detect
 from fraudstream.scoring.judge import Judge
-from fraudstream.transactions.wire import output_limit
+from fraudstream.transactions.wire import DEAD_LETTER_HEADERS, output_limit
 
 pytestmark = pytest.mark.spark
 
@@ -32,7 +32,7 @@ def source(spark: SparkSession, *values: bytes | None, headers: list[tuple[str, 
 
 def records(judge: Judge, frame: DataFrame, sample_every: int = 10_000_000) -> list[Row]:
     """What leaves, without the samples unless each row is one."""
-    rows = detect(frame, judge, sample_every=sample_every, max_record_bytes=LIMIT).collect()
+    rows = detect(frame, judge, partitions=2, sample_every=sample_every, max_record_bytes=LIMIT).collect()
     return [r for r in rows if sample_every == 1 or r.topic != "detector_events"]
 
 
@@ -74,6 +74,31 @@ def test_a_row_without_a_usable_event_id_is_known_by_its_place(spark: SparkSessi
     for headers in (None, [("event_id", b"\xff")], [("event_id", b"x" * 201)], [("event_id", b"")]):
         (record,) = records(judge, source(spark, FRAUD, headers=headers))
         assert content(record)["alert_id"] == "credit_card_transactions/1/1000"
+
+
+def test_a_record_that_was_sent_again_names_the_one_that_it_repeats(spark: SparkSession, judge: Judge) -> None:
+    origin = "credit_card_transactions/1/7"
+    lenient = b'{"a":5,"b b":NaN,"c.d":0}'
+    replayed = [("event_id", b"abc"), ("replay_of", origin.encode())]
+    for value, topic in ((FRAUD, "fraud_alerts"), (b'{"a":5}', "transactions_unscorable"), (lenient, "fraud_alerts")):
+        (usual,) = records(judge, source(spark, value, headers=replayed[:1]))
+        (record,) = records(judge, source(spark, value, headers=replayed))
+        assert record.topic == topic
+        assert content(record) == content(usual) | {"replay_of": origin}
+        assert "replay_of" not in content(usual)
+    for useless in (b"\xff", b"", b"x" * 301):
+        (record,) = records(judge, source(spark, FRAUD, headers=[("replay_of", useless)]))
+        assert "replay_of" not in content(record)
+    (record,) = records(judge, source(spark, FRAUD, headers=[("replay_of", b'}"{\\')]))
+    assert content(record)["replay_of"] == '}"{\\'
+
+
+def test_a_dead_letter_that_was_sent_again_keeps_all_its_headers(spark: SparkSession, judge: Judge) -> None:
+    came = [("event_id", b"abc"), ("replay_of", b"t/0/1"), ("replay_id", b"r"), ("own", b"\xff")]
+    (record,) = records(judge, source(spark, b"[1]", headers=came))
+    kept = [(each.key, bytes(each.value)) for each in record.headers]
+    assert kept[: len(came)] == came
+    assert tuple(name for name, _ in kept[len(came) :]) == tuple(name.value for name in DEAD_LETTER_HEADERS)
 
 
 def test_a_row_that_is_json_only_leniently_still_leaves_as_valid_json(spark: SparkSession, judge: Judge) -> None:

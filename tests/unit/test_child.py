@@ -101,6 +101,22 @@ def test_five_starts_that_never_became_ready_end_the_demo_with_the_last_words(
     assert child.starts == 5
 
 
+def test_a_child_that_was_ready_once_is_never_given_up(made: list[Child], tmp_path: Path, clock: Clock) -> None:
+    once = tmp_path / "once"
+    code = f"import pathlib; p = pathlib.Path({str(once)!r}); p.exists() and exit('not now'); p.touch(); {READY}"
+    child = make(made, tmp_path, clock, code)
+    assert looked(child, State.RUNNING)
+    assert child.pid is not None
+    os.kill(child.pid, signal.SIGKILL)
+
+    def started_often() -> bool:
+        clock.now += 6.0
+        child.look()
+        return child.starts >= 8
+
+    assert wait_until(started_often, 30)
+
+
 def test_a_child_whose_work_is_done_is_not_started_again(made: list[Child], tmp_path: Path, clock: Clock) -> None:
     child = make(made, tmp_path, clock, "pass", ends=True)
     assert looked(child, State.DONE)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import random
+from collections.abc import Callable, Iterator
 
 import pytest
 from confluent_kafka import KafkaError
@@ -11,17 +14,30 @@ from hypothesis import strategies as st
 
 from fraudstream.kafka.production import REFUSALS_KEPT, Accounts
 from fraudstream.kafka.progress import RunProgress
+from fraudstream.kafka.spool import Spool
 
 TOO_LARGE = KafkaError(KafkaError.MSG_SIZE_TOO_LARGE)
 NO_TOPIC = KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART)
 AWAY = KafkaError(KafkaError.BROKER_NOT_AVAILABLE)
 
 
-def accounts(**run: int) -> Accounts:
-    return Accounts(RunProgress("run", "fingerprint", **run))
+Books = Callable[..., Accounts]
 
 
-def test_the_mark_waits_for_the_first_row_that_is_open() -> None:
+@pytest.fixture(scope="module")
+def accounts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Books]:
+    """Makes accounts of a run, each with a spool of its own."""
+    directory, numbers = tmp_path_factory.mktemp("spools"), itertools.count()
+    with contextlib.ExitStack() as spools:
+
+        def opened(**run: int) -> Accounts:
+            spool = spools.enter_context(Spool(directory / f"{next(numbers)}.jsonl"))
+            return Accounts(RunProgress("run", "fingerprint", **run), spool)
+
+        yield opened
+
+
+def test_the_mark_waits_for_the_first_row_that_is_open(accounts: Books) -> None:
     books = accounts()
     books.sent = 3
     books.delivered(1, None)
@@ -32,7 +48,9 @@ def test_the_mark_waits_for_the_first_row_that_is_open() -> None:
 
 
 @given(order=st.permutations(range(12)), refused=st.sets(st.integers(0, 11)))
-def test_in_whatever_order_reports_come_the_mark_ends_behind_the_last_row(order: list[int], refused: set[int]) -> None:
+def test_in_whatever_order_reports_come_the_mark_ends_behind_the_last_row(
+    accounts: Books, order: list[int], refused: set[int]
+) -> None:
     books = accounts()
     for done, number in enumerate(order, start=1):
         books.sent = done
@@ -45,7 +63,7 @@ def test_in_whatever_order_reports_come_the_mark_ends_behind_the_last_row(order:
     assert produced.unacknowledged == 0
 
 
-def test_a_refused_row_is_kept_and_the_mark_passes_it() -> None:
+def test_a_refused_row_is_kept_and_the_mark_passes_it(accounts: Books) -> None:
     books = accounts()
     books.sent = 2
     books.delivered(0, TOO_LARGE)
@@ -56,7 +74,7 @@ def test_a_refused_row_is_kept_and_the_mark_passes_it() -> None:
     assert not produced.delivered
 
 
-def test_only_the_first_refusals_are_kept_and_all_are_counted() -> None:
+def test_only_the_first_refusals_are_kept_and_all_are_counted(accounts: Books) -> None:
     books = accounts()
     books.sent = REFUSALS_KEPT + 5
     for number in range(books.sent):
@@ -65,7 +83,7 @@ def test_only_the_first_refusals_are_kept_and_all_are_counted() -> None:
     assert (len(produced.refusals), produced.failed) == (REFUSALS_KEPT, REFUSALS_KEPT + 5)
 
 
-def test_an_error_about_the_topic_ends_the_run_and_the_mark_stays() -> None:
+def test_an_error_about_the_topic_ends_the_run_and_the_mark_stays(accounts: Books) -> None:
     books = accounts()
     books.sent = 1
     books.delivered(0, NO_TOPIC)
@@ -73,7 +91,7 @@ def test_an_error_about_the_topic_ends_the_run_and_the_mark_stays() -> None:
     assert books.produced(1).run.settled == 0
 
 
-def test_a_broker_away_is_trouble_until_the_next_acknowledgement() -> None:
+def test_a_broker_away_is_trouble_until_the_next_acknowledgement(accounts: Books) -> None:
     books = accounts()
     books.errored(AWAY)
     assert books.fatal is None
@@ -82,13 +100,13 @@ def test_a_broker_away_is_trouble_until_the_next_acknowledgement() -> None:
     assert not books.produced(1).trouble
 
 
-def test_a_final_error_of_the_client_ends_the_run() -> None:
+def test_a_final_error_of_the_client_ends_the_run(accounts: Books) -> None:
     books = accounts()
     books.errored(KafkaError(KafkaError.OUT_OF_ORDER_SEQUENCE_NUMBER, "gap", fatal=True))
     assert books.fatal is not None
 
 
-def test_passes_are_told_apart_from_where_a_run_was_resumed() -> None:
+def test_passes_are_told_apart_from_where_a_run_was_resumed(accounts: Books) -> None:
     # Passes of 10 rows; resumed in pass 2 at row 7, so at number 27 of the run.
     books = accounts(settled=27, pass_number=2, next_row=7)
     books.pass_begins(30)
@@ -102,14 +120,14 @@ def test_passes_are_told_apart_from_where_a_run_was_resumed() -> None:
 
 
 @pytest.mark.parametrize("seconds", [0.0, 2.0])
-def test_the_rate_is_of_acknowledged_rows(seconds: float) -> None:
+def test_the_rate_is_of_acknowledged_rows(seconds: float, accounts: Books) -> None:
     books = accounts()
     for number in range(10):
         books.delivered(number, None)
     assert books.produced(seconds).rate == (5.0 if seconds else 0.0)
 
 
-def test_a_resumed_run_adds_to_its_counts() -> None:
+def test_a_resumed_run_adds_to_its_counts(accounts: Books) -> None:
     books = accounts(settled=5, next_row=5, sent=6, acknowledged=5, failed=1)
     books.sent = 1
     books.delivered(5, None)

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from fraudstream.errors import SettingsError
 from fraudstream.kafka.display import describe, expected_rows, show_production, summary
-from fraudstream.kafka.producer import interval_between_rows
+from fraudstream.kafka.produce_plan import interval_between_rows
 from fraudstream.kafka.production import Produced, Refusal
 from fraudstream.kafka.progress import RunProgress, progress_path, read_progress, write_progress
 
@@ -94,12 +94,13 @@ def test_a_line_names_rate_refusals_and_what_it_waits_for() -> None:
 
 def test_the_summary_names_refused_rows_and_what_to_send_again() -> None:
     refusals = (Refusal(0, 4, "too large"), Refusal(2, 5, "too large"))
-    text = summary(produced(acknowledged=5, failed=3, refusals=refusals), "kafka:9092")
+    text = summary(produced(acknowledged=5, failed=3, refusals=refusals, spool=Path("a.jsonl")), "kafka:9092")
     assert text.splitlines() == [
         "5 of 10 rows acknowledged by kafka:9092 in 2.0 s",
         "  row 4 was refused: too large",
         "  row 5 of pass 2 was refused: too large",
         "  and 1 more",
+        "  3 rows are kept, with the reason, in a.jsonl",
         "  2 rows are not acknowledged; send them again with --resume",
     ]
 

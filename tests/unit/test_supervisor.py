@@ -10,8 +10,16 @@ from typing import Any
 import pytest
 from pyspark.errors import PySparkException
 
-from fraudstream.detector.supervisor import Supervisor, own_checkpoint
-from fraudstream.errors import CheckpointInUse, DetectorError, FraudstreamError, ModelCorrupt
+from fraudstream.detector.checkpoint import own_checkpoint
+from fraudstream.detector.supervisor import Supervisor
+from fraudstream.errors import (
+    CheckpointDamaged,
+    CheckpointInUse,
+    DetectorError,
+    FraudstreamError,
+    KafkaFailure,
+    ModelCorrupt,
+)
 from fraudstream.model.current import InForce
 
 
@@ -45,6 +53,24 @@ class Events:
         self.told.append((kind, message))
 
 
+class Accounts:
+    """Keeps what it was asked."""
+
+    def __init__(self) -> None:
+        self.begun: list[int] = []
+        self.looked_last = 0
+        self.error: Exception | None = None
+
+    def begin(self, in_force: InForce) -> None:
+        if self.error is not None:
+            raise self.error
+        self.begun.append(in_force.revision)
+
+    def look(self, query: Any, *, last: bool) -> bool:
+        self.looked_last += last
+        return False
+
+
 class World:
     """A model in force and the queries that were started with it."""
 
@@ -54,6 +80,10 @@ class World:
         self.queries = list(queries)
         self.started: list[InForce] = []
         self.events = Events()
+        self.accounts = Accounts()
+        self.kafka = threading.Event()
+        self.kafka.set()
+        self.states: list[tuple[str, str]] = []
         self.ready = threading.Event()
         self.stop = threading.Event()
         self.ready_count = 0
@@ -80,6 +110,9 @@ class World:
             revision=lambda: self.in_force,
             is_reading=lambda query: self.reading.is_set(),
             positions=lambda query: {},
+            accounts=self.accounts,
+            kafka_answers=self.kafka.is_set,
+            on_state=lambda state, why, in_force: self.states.append((state.value, why)),
             events=self.events,  # type: ignore[arg-type]  # the one method that is used
             on_ready=self.on_ready,
         )
@@ -179,3 +212,48 @@ def test_a_second_detector_on_a_checkpoint_is_refused(tmp_path: Path) -> None:
         pass
     with own_checkpoint(tmp_path / "c"):
         pass
+
+
+def test_a_query_is_not_started_while_kafka_is_away_and_starts_by_itself_when_it_is_back() -> None:
+    world = World(Query())
+    world.kafka.clear()
+    thread = world.run()
+    assert not world.ready.wait(1.5)
+    assert world.started == []
+    assert ("failing", "Kafka does not answer") in world.states
+    world.kafka.set()
+    assert world.ready.wait(10)
+    assert world.states[-1] == ("running", "")
+    world.stop.set()
+    thread.join()
+
+
+def test_failures_while_kafka_is_away_do_not_end_the_detector() -> None:
+    world = World(Query())
+    supervisor = world.supervisor()
+    away = iter([True, False] * 20)
+    supervisor.kafka_answers = lambda: next(away)
+    world.accounts.error = KafkaFailure("Kafka does not tell its first offsets")
+    thread = threading.Thread(target=supervisor.run, args=(world.stop,))
+    thread.start()
+    while len([told for told in world.events.told if "started again" in told[1]]) < 6:
+        assert thread.is_alive()
+    world.stop.set()
+    thread.join()
+
+
+def test_a_damaged_checkpoint_ends_the_detector_at_once() -> None:
+    world = World(Query())
+    world.accounts.error = CheckpointDamaged("the checkpoint cannot be gone on from")
+    with pytest.raises(CheckpointDamaged):
+        world.supervisor().run(world.stop)
+    assert world.started == []
+
+
+def test_the_last_batches_are_accounted_for_when_the_query_has_stopped() -> None:
+    world = World(Query())
+    thread = world.run()
+    assert world.ready.wait(10)
+    world.stop.set()
+    thread.join()
+    assert world.accounts.looked_last == 1

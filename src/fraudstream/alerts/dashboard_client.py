@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import orjson
@@ -13,6 +13,7 @@ from urllib3.exceptions import HTTPError
 from fraudstream.errors import DashboardFailed
 
 TIMEOUT_SECONDS = 10.0
+PIECE_BYTES = 65_536
 
 
 class DashboardClient:
@@ -49,29 +50,57 @@ class DashboardClient:
         """
         return self._ask("POST", route, orjson.dumps(content), self._ingest_token, "FRAUDSTREAM_INGEST_TOKEN")
 
+    def stream(self, route: str) -> Iterator[bytes]:
+        """The body of a route, in pieces as it comes.
+
+        Raises:
+            DashboardFailed: Nobody answered, not with 2xx, or not to the end.
+        """
+        where = self._url + route
+        headers = _headers(self._read_token)
+        try:
+            answer = self._pool.request(
+                "GET", where, headers=headers, timeout=TIMEOUT_SECONDS, retries=False, preload_content=False
+            )
+            if not 200 <= answer.status < 300:
+                raise _refused(answer.status, answer.read(), where, "FRAUDSTREAM_READ_TOKEN")
+            yield from answer.stream(PIECE_BYTES)
+        except HTTPError as e:
+            raise _silent(self._url) from e
+
     def _ask(
         self, method: str, route: str, body: bytes | None, token: SecretStr | None, variable: str
     ) -> dict[str, Any]:
-        headers = {"Content-Type": "application/json"}
-        if token is not None:
-            headers["Authorization"] = f"Bearer {token.get_secret_value()}"
+        headers = {"Content-Type": "application/json"} | _headers(token)
         where = self._url + route
         try:
             answer = self._pool.request(
                 method, where, body=body, headers=headers, timeout=TIMEOUT_SECONDS, retries=False
             )
         except HTTPError as e:
-            raise DashboardFailed(
-                "the dashboard does not answer", where=self._url, remedy="start it, or name its address with --api"
-            ) from e
+            raise _silent(self._url) from e
         told = _object(answer.data)
         if not 200 <= answer.status < 300 or told is None:
-            raise DashboardFailed(
-                f"the dashboard answered {answer.status}: {(told or {}).get('error', 'no JSON object')}",
-                where=where,
-                remedy=f"set {variable}" if answer.status == 401 else "see what it says; --api names another one",
-            )
+            raise _refused(answer.status, answer.data, where, variable)
         return told
+
+
+def _headers(token: SecretStr | None) -> dict[str, str]:
+    return {} if token is None else {"Authorization": f"Bearer {token.get_secret_value()}"}
+
+
+def _silent(url: str) -> DashboardFailed:
+    return DashboardFailed(
+        "the dashboard does not answer", where=url, remedy="start it, or name its address with --api"
+    )
+
+
+def _refused(status: int, body: bytes, where: str, variable: str) -> DashboardFailed:
+    return DashboardFailed(
+        f"the dashboard answered {status}: {(_object(body) or {}).get('error', 'no JSON object')}",
+        where=where,
+        remedy=f"set {variable}" if status == 401 else "see what it says; --api names another one",
+    )
 
 
 def _object(body: bytes) -> dict[str, Any] | None:

@@ -30,8 +30,8 @@ RELAXED: Final = "fraudstream_relaxed"
 After a crash of the machine it may be gone; it is never half there, and what else is committed is not touched by it.
 """
 
-BUSY_TIMEOUT_MS: Final = 10_000
-"""How long a writer waits for another process's transaction before it gives up."""
+BUSY_TIMEOUT_MS: Final = 5_000
+"""How long a writer waits for another process's transaction: the relay has several posts under way and waits 30 s."""
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
 
@@ -50,7 +50,7 @@ def open_engine(url: str) -> Engine:
             where=str(Path(place).absolute().parent),
             remedy="make it, or name another database (setting `database`)",
         )
-    engine = create_engine(parsed, poolclass=QueuePool, pool_size=8, max_overflow=56, pool_timeout=30)
+    engine = create_engine(parsed, poolclass=QueuePool, pool_size=8, max_overflow=56, pool_timeout=5)
     event.listen(engine, "connect", _set_up_connection)
     event.listen(engine, "begin", _begin)
     try:

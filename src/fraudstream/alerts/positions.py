@@ -10,7 +10,7 @@ from sqlalchemy import Connection, select
 from sqlalchemy.dialects.sqlite import insert
 
 from fraudstream.alerts import tables
-from fraudstream.alerts.validation import Unfit, check_object, instant, integer
+from fraudstream.alerts.validation import CheckedAlert, Unfit, check_object, instant, integer
 from fraudstream.transactions.wire import EventField, EventType
 
 _MEASURES: Final = ("begin_offset", "end_offset", "position", "at_us")
@@ -92,6 +92,16 @@ def reports(event: Mapping[str, Any]) -> list[Report]:
                 raise Unfit(f"positions.{topic}: {number!r} is not a partition")
             found.append(_report(Place(topic, int(number)), entry, at_us, ends=kind == EventType.POSITION))
     return found
+
+
+def of_alerts(alerts: Iterable[CheckedAlert]) -> list[Report]:
+    """How far alerts say that their partitions are scored."""
+    furthest: dict[Place, int] = {}
+    for alert in alerts:
+        if alert.topic is not None and alert.partition is not None and alert.offset is not None:
+            place = Place(alert.topic, alert.partition)
+            furthest[place] = max(furthest.get(place, 0), alert.offset + 1)
+    return [Report(place, position=position) for place, position in furthest.items()]
 
 
 def _report(place: Place, entry: Mapping[str, Any], at_us: int | None, *, ends: bool) -> Report:

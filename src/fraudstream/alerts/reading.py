@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
@@ -25,9 +26,10 @@ class Total:
     UNSCORABLE: Final = Outcome.UNSCORABLE.value
     DEAD_LETTERS: Final = "dead_letters"
     CONFLICTS: Final = "conflicts"
+    DUPLICATES: Final = "duplicates"
     REJECTED: Final = "rejected"
     SCHEMAS_FORGOTTEN: Final = "schemas_forgotten"
-    EVERY: Final = (ALERTS, UNSCORABLE, DEAD_LETTERS, CONFLICTS, REJECTED, SCHEMAS_FORGOTTEN)
+    EVERY: Final = (ALERTS, UNSCORABLE, DEAD_LETTERS, CONFLICTS, DUPLICATES, REJECTED, SCHEMAS_FORGOTTEN)
 
 
 class StoredAlert(NamedTuple):
@@ -116,9 +118,11 @@ class AlertReader:
         """Take an engine that `database.open_engine` made."""
         self._engine = engine
 
-    def reading(self) -> Connection:
-        """A connection to read with, to be closed by `with`; for modules that keep tables of their own."""
-        return self._engine.connect()
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """A connection for what has a module of its own (`letters.py`, `replay_log.py`)."""
+        with self._engine.connect() as connection:
+            yield connection
 
     def answers(self) -> None:
         """Ask the database for nothing, to see that it answers."""

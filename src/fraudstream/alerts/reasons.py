@@ -43,7 +43,7 @@ class ReasonStore:
             {"seq": seq, "worked_us": at_us, "body": orjson.dumps(each).decode()[1:-1]} for seq, each in found.items()
         ]
         if rows:
-            with self._store.relaxed_writing() as connection:
+            with self._store.writing(relaxed=True) as connection:
                 connection.execute(_INSERT, rows)
 
     def lacking(self, before: int, limit: int) -> list[StoredAlert]:

@@ -106,6 +106,7 @@ def _dead_letter(record: Record) -> dict[str, Any]:
         DeadLetterField.ORIGINAL_BYTES.value: _whole(
             headers.get(Header.ERROR_ORIGINAL_BYTES), len(record.value or b"")
         ),
+        DeadLetterField.DEAD_LETTER.value: record.place,
     }
 
 

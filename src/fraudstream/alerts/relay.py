@@ -36,6 +36,9 @@ POSITION_SECONDS: Final = 1.0
 FIRST_BACKOFF_SECONDS: Final = 0.1
 LONGEST_BACKOFF_SECONDS: Final = 5.0
 ASSIGN_SECONDS: Final = 30.0
+REFUSED_RECORD: Final = "refused_record"
+REFUSED_CHARS: Final = 4_000
+"""So much of a record that the API refuses is kept there; the topic holds the whole of it."""
 
 
 class Api(Protocol):
@@ -69,10 +72,14 @@ class Relay:
         self._uncommitted: dict[tuple[str, int], int] = {}
         self._committed_at = 0.0
 
-    def assign(self, stop: threading.Event) -> bool:
+    def assign(self, stop: threading.Event, *, from_beginning: bool = False) -> bool:
         """Go on after the last committed offset of each partition; at the beginning where there is none.
 
         Partitions are assigned by hand: a group would make a relay that was killed wait for its own ghost.
+
+        Args:
+            stop: Ends the wait for Kafka.
+            from_beginning: Relay all that Kafka has once more: the store knows what it has already.
 
         Returns:
             False where `stop` was set before Kafka told the offsets.
@@ -89,7 +96,7 @@ class Relay:
         if places is None:
             return False
         for place in places:
-            if place.offset == OFFSET_INVALID:
+            if from_beginning or place.offset == OFFSET_INVALID:
                 place.offset = OFFSET_BEGINNING
         self._consumer.assign(places)
         log.info("relaying", places=[f"{p.topic}[{p.partition}] {_from(p.offset)}" for p in places])
@@ -154,7 +161,7 @@ class Relay:
                     return all(self._post(route, [item], stop) for item in items)
                 # One record that the API will not even read as a request: it must not hold up all that follow.
                 log.error("the dashboard refused a record", route=route.value, reason=str(e), record=_head(items[0]))
-                return True
+                return REFUSED_RECORD in items[0] or self._post(route, [_as_refused(items[0], str(e))], stop)
             if stop.wait(backoff):
                 return False
             backoff = min(backoff * 2, LONGEST_BACKOFF_SECONDS)
@@ -185,6 +192,8 @@ def post_positions(
 ) -> None:
     """Post begin and end of the input topic each second until `stop`: payments are counted without reading them.
 
+    While Kafka does not answer, that is what is posted: the dashboard then knows which of the two is silent.
+
     Args:
         api: The dashboard's.
         ends: First and end offset of each partition of the input topic; may raise KafkaException.
@@ -194,15 +203,20 @@ def post_positions(
     while not stop.wait(POSITION_SECONDS):
         try:
             positions = {str(p): {"begin": begin, "end": end} for p, (begin, end) in ends().items()}
-            at = now().astimezone(UTC).isoformat(timespec="milliseconds")
-            event: dict[str, Any] = {
-                EventField.EVENT_ID: f"position/{at}",
-                EventField.TYPE: EventType.POSITION.value,
-                EventField.AT: at,
-                EventField.POSITIONS: {Topic.TRANSACTIONS.value: positions},
-            }
+            told: dict[str, Any] = {EventField.POSITIONS: {Topic.TRANSACTIONS.value: positions}}
+        except (KafkaException, KafkaFailure) as e:
+            reason = e.args[0].str() if isinstance(e, KafkaException) else e.what
+            told = {EventField.POSITIONS: {}, EventField.TROUBLE: reason}
+        at = now().astimezone(UTC).isoformat(timespec="milliseconds")
+        event = {
+            EventField.EVENT_ID: f"position/{at}",
+            EventField.TYPE: EventType.POSITION.value,
+            EventField.AT: at,
+            **told,
+        }
+        try:
             api.post(Route.EVENTS, [event])
-        except (KafkaException, ApiUnavailable, ApiRefused) as e:
+        except (ApiUnavailable, ApiRefused) as e:
             log.debug("no position this second", reason=str(e))
 
 
@@ -254,5 +268,10 @@ def _offset(message: Message) -> int:
     return offset
 
 
+def _as_refused(item: Mapping[str, Any], reason: str) -> dict[str, Any]:
+    """What the API keeps among the rejected records whatever it is: it lacks all that a record must have."""
+    return {REFUSED_RECORD: _head(item), "refused_because": reason}
+
+
 def _head(item: Mapping[str, Any]) -> str:
-    return orjson.dumps(item).decode()[:200]
+    return orjson.dumps(item, option=orjson.OPT_NON_STR_KEYS).decode()[:REFUSED_CHARS]

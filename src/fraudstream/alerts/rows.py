@@ -43,7 +43,6 @@ _ADD: Final = insert(tables.totals)
 _COUNT: Final = _ADD.on_conflict_do_update(
     index_elements=["name"], set_={"value": tables.totals.c.value + _ADD.excluded.value}
 )
-_DIGEST_OF: Final = select(tables.alerts.c.digest).where(tables.alerts.c.alert_id == bindparam("alert_id"))
 
 
 def insert_alert(
@@ -62,7 +61,7 @@ def insert_alert(
         sets: Ids of column sets that this transaction has met; grows.
         now: The time of commit.
     """
-    alert_id = alert.alert_id if conflict_of is None else f"{conflict_of}~{alert.digest[:CONFLICT_DIGITS]}"
+    alert_id = alert.alert_id if conflict_of is None else conflict_id(alert)
     own = {AlertField.ALERT_ID.value: alert_id, "received_at": now.isoformat()}
     if conflict_of is not None:
         own["conflict_of"] = conflict_of
@@ -89,10 +88,9 @@ def insert_alert(
     return StoredAlert(seq, alert.outcome.value, alert.produced_us, alert_json(seq, body))
 
 
-def stored_digest(connection: Connection, alert_id: str) -> str:
-    """The digest of the transaction that is stored under an id."""
-    found: str = connection.execute(_DIGEST_OF, {"alert_id": alert_id}).scalar_one()
-    return found
+def conflict_id(alert: CheckedAlert) -> str:
+    """The id of an alert whose own is that of another transaction."""
+    return f"{alert.alert_id}~{alert.digest[:CONFLICT_DIGITS]}"
 
 
 def _column_set(connection: Connection, names: list[str]) -> int:
@@ -205,11 +203,12 @@ def count(connection: Connection, name: str, more: int) -> None:
     connection.execute(_COUNT, {"name": name, "value": more})
 
 
-def count_alerts(connection: Connection, stored: list[StoredAlert], conflicts: int) -> None:
-    """Count new alerts by outcome, and the conflicts among them."""
+def count_alerts(connection: Connection, stored: list[StoredAlert], conflicts: int, duplicates: int) -> None:
+    """Count new alerts by outcome, the conflicts among them, and those that were there."""
     for outcome in (Total.ALERTS, Total.UNSCORABLE):
         count(connection, outcome, sum(alert.outcome == outcome for alert in stored))
     count(connection, Total.CONFLICTS, conflicts)
+    count(connection, Total.DUPLICATES, duplicates)
 
 
 def _insert_once(connection: Connection, table: Table, key: str, values: dict[str, Any]) -> bool:

@@ -9,16 +9,20 @@ import urllib3
 from confluent_kafka import Consumer
 
 from fraudstream.alerts.api_client import HttpApi
+from fraudstream.alerts.dashboard_client import DashboardClient
 from fraudstream.alerts.relay import GROUP, Relay, post_positions
+from fraudstream.alerts.replay_state import SEND_SECONDS
+from fraudstream.alerts.replaying import ReplaySender, send_replays
 from fraudstream.config import Settings
+from fraudstream.kafka.replay_topic import ReplayTopic, open_replay_topic
 from fraudstream.kafka.topics import ensure_topics
 from fraudstream.kafka.watermarks import Watermarks
 from fraudstream.runtime.processes import write_ready
 from fraudstream.transactions.wire import RELAYED_TOPICS, Topic, output_limit
 
 
-def run_relay(settings: Settings, stop: threading.Event) -> None:
-    """Relay until `stop` is set.
+def run_relay(settings: Settings, stop: threading.Event, *, from_beginning: bool = False) -> None:
+    """Relay until `stop` is set; all that Kafka has, once more, where it is to begin at the beginning.
 
     Raises:
         BrokerUnreachable: Nobody answers at the bootstrap servers.
@@ -44,14 +48,27 @@ def run_relay(settings: Settings, stop: threading.Event) -> None:
     counting = threading.Thread(
         target=post_positions, args=(api, watermarks.read, lambda: datetime.now(UTC), stop), name="positions"
     )
+    replaying = threading.Thread(target=send_replays, args=(replay_sender(settings), stop), name="replays")
     try:
-        if not relay.assign(stop):
+        if not relay.assign(stop, from_beginning=from_beginning):
             return
         write_ready(settings.ready_file)
         counting.start()
+        replaying.start()
         relay.run(stop)
     finally:
         stop.set()
-        if counting.ident is not None:
-            counting.join()
+        for thread in (counting, replaying):
+            if thread.ident is not None:
+                thread.join()
         consumer.close()
+
+
+def replay_sender(settings: Settings) -> ReplaySender:
+    """What sends replays; it connects when there is one."""
+
+    def connect() -> ReplayTopic:
+        return open_replay_topic(settings.bootstrap_servers, SEND_SECONDS)
+
+    dashboard = DashboardClient(urllib3.PoolManager(), settings.api, settings.read_token, settings.ingest_token)
+    return ReplaySender(dashboard, connect)

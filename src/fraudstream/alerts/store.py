@@ -7,15 +7,18 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Final, Self, TypeVar
 
 from sqlalchemy import Connection, Engine
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.exc import DBAPIError
 
-from fraudstream.alerts import positions, rows, sights, tables
+from fraudstream.alerts import ledger, positions, rows, sights, tables
 from fraudstream.alerts.database import RELAXED, WRITE, open_engine
-from fraudstream.alerts.positions import Place, Report
+from fraudstream.alerts.identity import Fate, store_once
+from fraudstream.alerts.ledger_reading import LedgerReader
+from fraudstream.alerts.positions import Report
 from fraudstream.alerts.reading import AlertFilter, AlertReader, Row, StoredAlert, Total
 from fraudstream.alerts.sight import OffsetGaps, Sight, sight_of_alert, sight_of_sample
 from fraudstream.alerts.sights import Describe
@@ -25,7 +28,7 @@ from fraudstream.transactions.wire import EventField, EventType
 
 __all__ = ["Added", "AlertFilter", "AlertStore", "Rejection", "Row", "StoredAlert", "Total"]
 
-UNSTORED_EVENTS: Final = (EventType.SAMPLE, EventType.PROGRESS, EventType.POSITION)
+UNSTORED_EVENTS: Final = (EventType.SAMPLE, EventType.PROGRESS, EventType.POSITION, EventType.STATUS)
 """Events that only move counters: several a second, so that a row for each would soon be most of the database."""
 
 _Checked = TypeVar("_Checked")
@@ -61,6 +64,7 @@ class AlertStore(AlertReader):
     def __init__(self, engine: Engine, clock: Callable[[], datetime]) -> None:
         """Take an engine that `database.open_engine` made, and the clock of commits."""
         super().__init__(engine)
+        self.ledger = LedgerReader(engine)
         self._clock = clock
         self._writing = threading.Lock()
         self._gaps = OffsetGaps()
@@ -82,14 +86,10 @@ class AlertStore(AlertReader):
         """Close every connection; the store is not to be used any more."""
         self._engine.dispose()
 
-    def check_writable(self) -> None:
-        """Take the write lock and give it back.
-
-        Raises:
-            StoreError: Another process holds it for too long, or the file cannot be written.
-        """
-        with self._writing, self._transaction():
-            pass
+    @property
+    def path(self) -> Path:
+        """The database's file."""
+        return Path(str(self._engine.url.database)).absolute()
 
     def add_alerts(
         self,
@@ -101,7 +101,8 @@ class AlertStore(AlertReader):
         """Store alerts and unscorable transactions, all in one transaction; what cannot be stored is kept apart.
 
         An id that is there already with the same transaction is a duplicate; with another transaction it is a
-        conflict, which is kept in a row of its own, with the id `<id>~<first digits of its digest>`.
+        conflict, which is kept in a row of its own, with the id `<id>~<first digits of its digest>`. An alert of a
+        transaction that was unscorable is new: the former row goes on as `<id>~unscorable` (`identity.py`).
 
         Args:
             posted: The alerts as they came.
@@ -123,8 +124,8 @@ class AlertStore(AlertReader):
                     if _add_alert(connection, alert, sets, added, now) and (sight := sight_of_alert(alert)):
                         seen.append(sight)
                 sights.record(connection, seen, self._gaps, now, describe)
-                positions.record(connection, _furthest(fit))
-                rows.count_alerts(connection, added.stored, added.conflicts)
+                positions.record(connection, positions.of_alerts(fit))
+                rows.count_alerts(connection, added.stored, added.conflicts, added.duplicates)
             if on_commit is not None and added.stored:
                 on_commit(added.stored)
         return added
@@ -185,14 +186,30 @@ class AlertStore(AlertReader):
             rows.count(connection, Total.DEAD_LETTERS, added.accepted)
         return added
 
+    def add_ledger(self, posted: Sequence[object]) -> Added:
+        """Store entries of the ledger, each once by its `entry_id`, and count what is new of them.
+
+        Raises:
+            StoreError: The database did not take them; nothing was stored.
+        """
+        added = Added()
+        with self._writing, self._transaction() as connection:
+            now = self._clock()
+            fit = _sift(connection, "ledger entry", posted, ledger.check_entry, added, now)
+            positions.record(connection, ledger.record(connection, fit, added.tally, now))
+        return added
+
     @contextmanager
-    def relaxed_writing(self) -> Iterator[Connection]:
-        """A transaction for what can be worked out again, as `reasons.py` does: it does not wait for the disk.
+    def writing(self, *, relaxed: bool = False) -> Iterator[Connection]:
+        """A write transaction for what has a module of its own (`replay_log.py`), in turn with the store's others.
+
+        Args:
+            relaxed: It does not wait for the disk: for what can be worked out again (`reasons.py`).
 
         Raises:
             StoreError: The database did not take it; nothing was stored.
         """
-        with self._writing, self._transaction(relaxed=True) as connection:
+        with self._writing, self._transaction(relaxed=relaxed) as connection:
             yield connection
 
     @contextmanager
@@ -239,23 +256,10 @@ def _add_alert(
     connection: Connection, alert: CheckedAlert, sets: dict[tuple[str, ...], int], added: Added, now: datetime
 ) -> bool:
     """Insert an alert and tally it; whether it is new."""
-    stored = rows.insert_alert(connection, alert, None, sets, now)
+    fate, stored = store_once(connection, alert, sets, now)
+    added.accepted += fate is Fate.NEW
+    added.conflicts += fate is Fate.CONFLICT
+    added.duplicates += fate is Fate.DUPLICATE
     if stored is not None:
-        added.accepted += 1
-    elif rows.stored_digest(connection, alert.alert_id) != alert.digest:
-        stored = rows.insert_alert(connection, alert, alert.alert_id, sets, now)
-        added.conflicts += stored is not None
-    if stored is None:
-        added.duplicates += 1
-    else:
         added.stored.append(stored)
     return stored is not None
-
-
-def _furthest(fit: list[CheckedAlert]) -> list[Report]:
-    furthest: dict[Place, int] = {}
-    for alert in fit:
-        if alert.topic is not None and alert.partition is not None and alert.offset is not None:
-            place = Place(alert.topic, alert.partition)
-            furthest[place] = max(furthest.get(place, 0), alert.offset + 1)
-    return [Report(place, position=position) for place, position in furthest.items()]

@@ -13,6 +13,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    text,
 )
 
 metadata = MetaData()
@@ -47,6 +48,7 @@ alerts = Table(
     Index("alerts_by_outcome", "outcome", "seq"),
     Index("alerts_by_time", "produced_us"),
     Index("alerts_by_columns", "column_set", "outcome", "seq"),
+    Index("alerts_in_conflict", "seq", sqlite_where=text("conflict_of IS NOT NULL")),
     sqlite_autoincrement=True,
 )
 """One row per alert or unscorable transaction. `seq` is the order of commit, `body` the whole alert as JSON."""
@@ -139,6 +141,91 @@ refused_aliases = Table(
     Column("why", Text, nullable=False),
 )
 """Suggested aliases that a person refused: they are not suggested again."""
+
+replays = Table(
+    "replays",
+    metadata,
+    Column("seq", _SEQ, primary_key=True),
+    Column("replay_id", String(32), nullable=False, unique=True),
+    Column("batch", String(32), nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("origin", Text, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("place", Text),
+    Column("reason", Text),
+    Column("who", Text, nullable=False),
+    Column("why", Text, nullable=False),
+    Column("requested_us", BigInteger, nullable=False),
+    Column("changed_us", BigInteger, nullable=False),
+    Column("sender", String(64)),
+    Column("claimed_us", BigInteger),
+    Column("ends", Text),
+    Column("letter", Text, nullable=False),
+    Column("payload", Text),
+    Index("replays_by_origin", "origin"),
+    Index("replays_by_state", "state", "seq"),
+    Index("replays_by_batch", "batch", "seq"),
+    sqlite_autoincrement=True,
+)
+"""Each record that a person had sent again: `origin` and `place` are `topic/partition/offset`, `ends` the ends of the
+input topic before it was sent, `letter` what its sender must know of the origin, `payload` a corrected one (base64)."""
+
+ledger = Table(
+    "ledger",
+    metadata,
+    Column("seq", _SEQ, primary_key=True),
+    Column("entry_id", String(240), nullable=False, unique=True),
+    Column("kind", String(16), nullable=False),
+    Column("topic", Text, nullable=False),
+    Column("topic_id", Text, nullable=False),
+    Column("partition", Integer, nullable=False),
+    Column("from_offset", BigInteger, nullable=False),
+    Column("until_offset", BigInteger, nullable=False),
+    Column("records", BigInteger, nullable=False),
+    Column("clear", BigInteger, nullable=False),
+    Column("alert", BigInteger, nullable=False),
+    Column("unscorable", BigInteger, nullable=False),
+    Column("dead_letter", BigInteger, nullable=False),
+    Column("counted", BigInteger, nullable=False),
+    Column("checkpoint_id", Text, nullable=False),
+    Column("batch_id", BigInteger, nullable=False),
+    Column("model_id", Text, nullable=False),
+    Column("revision", BigInteger, nullable=False),
+    Column("committed_us", BigInteger),
+    Column("body", Text, nullable=False),
+    Index("ledger_by_kind", "kind", "seq"),
+    Index("ledger_by_offset", "topic_id", "partition", "until_offset"),
+    sqlite_autoincrement=True,
+)
+"""Every entry of the detector's ledger, once. `counted` is how much of it went into the totals of its partition:
+records of a batch, offsets of a loss; 0 where another checkpoint had accounted for them before."""
+
+ledger_places = Table(
+    "ledger_places",
+    metadata,
+    Column("topic", Text, primary_key=True),
+    Column("partition", Integer, primary_key=True, autoincrement=False),
+    Column("topic_id", Text, nullable=False),
+    Column("covered_until", BigInteger, nullable=False),
+    Column("records", BigInteger, nullable=False),
+    Column("clear", BigInteger, nullable=False),
+    Column("alert", BigInteger, nullable=False),
+    Column("unscorable", BigInteger, nullable=False),
+    Column("dead_letter", BigInteger, nullable=False),
+    Column("lost", BigInteger, nullable=False),
+    Column("overlaps", Integer, nullable=False),
+)
+"""What the entries of each partition come to, kept in the transaction that inserts them."""
+
+ledger_gaps = Table(
+    "ledger_gaps",
+    metadata,
+    Column("topic", Text, primary_key=True),
+    Column("partition", Integer, primary_key=True, autoincrement=False),
+    Column("until_offset", BigInteger, primary_key=True, autoincrement=False),
+    Column("from_offset", BigInteger, nullable=False),
+)
+"""Offsets before a partition's `covered_until` that no entry accounts for: none, while all is well."""
 
 reasons = Table(
     "reasons",

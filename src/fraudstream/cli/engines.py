@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -32,8 +33,8 @@ def jars_for(settings: Settings) -> Jars:
 
 
 @contextmanager
-def batch_spark(settings: Settings, app: str) -> Iterator[SparkSession]:
-    """A Spark session for training or batch scoring, its JVM's own words in a log of the cache."""
+def batch_spark(settings: Settings, app: str, jars: Sequence[Path] = ()) -> Iterator[SparkSession]:
+    """A Spark session for training or batch scoring, with further jars; its JVM's own words in a log of the cache."""
     from fraudstream.runtime.spark import SparkPlan, spark_session
 
     log = settings.cache / "logs" / f"{app}.log"
@@ -43,6 +44,7 @@ def batch_spark(settings: Settings, app: str) -> Iterator[SparkSession]:
         java_home=java_for(settings).home,
         master=settings.spark_master or "local[2]",
         memory=settings.driver_memory,
+        jars=jars,
         log=log,
     )
     with spark_session(plan) as spark:

@@ -14,9 +14,14 @@ INTERRUPTED = 130
 
 
 def run_to_exit(program: Callable[[], object]) -> None:
-    """Run a program; whatever it raises becomes one message and `SystemExit`."""
+    """Run a program; whatever it raises becomes one message and `SystemExit`.
+
+    Outside its standalone mode, click gives the code of `click.exceptions.Exit` back in place of raising it.
+    """
     try:
-        program()
+        code = program()
+        if type(code) is int and code:
+            sys.exit(code)
     except click.exceptions.Exit as e:
         sys.exit(e.exit_code)
     except click.ClickException as e:

@@ -43,6 +43,21 @@ class NamedRow(click.ParamType[tuple[str, int]]):
         return name, int(row)
 
 
+class TwoPorts(click.ParamType[tuple[int, int]]):
+    """`PORT:TOLD`: a port to listen on, and the one that clients are told."""
+
+    name = "PORT:TOLD"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
+        """Take the text apart."""
+        if isinstance(value, tuple):
+            return value
+        ports = [int(part) if part.isascii() and part.isdecimal() else 0 for part in str(value).split(":")]
+        if len(ports) != 2 or not all(0 < port < 65536 for port in ports):
+            self.fail(f"{value!r} is not PORT:TOLD, as in 9093:19093", param, ctx)
+        return ports[0], ports[1]
+
+
 kafka = setting("bootstrap_servers")
 data = click.option(
     "--data", "data", type=click.Path(path_type=Path), required=True, help="A CSV (also .gz) with a header."

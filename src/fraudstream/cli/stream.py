@@ -23,12 +23,21 @@ TRIGGERS = ("realtime", "micro-batch")
 @click.option(
     "--data-dir", type=click.Path(path_type=Path), default=Path("kafka-data"), show_default=True, help="Its folder."
 )
+@click.option(
+    "--listener",
+    "listeners",
+    type=options.TwoPorts(),
+    multiple=True,
+    help="Listen on another port too, and tell its clients to come to the port TOLD: that of a proxy or a tunnel."
+    " May be given again.",
+)
 @setting("partitions")
 @setting("max_record_bytes")
 @setting("java_home")
-def broker(port: int, data_dir: Path, **flags: object) -> None:
+def broker(port: int, data_dir: Path, listeners: tuple[tuple[int, int], ...], **flags: object) -> None:
     """Run a real Kafka (KRaft) on loopback, with the topics, until Ctrl-C."""
     from fraudstream.kafka.broker import BrokerPlan, run_broker
+    from fraudstream.kafka.broker_settings import Listener
 
     settings = Settings.load(**flags)
     plan = BrokerPlan(
@@ -38,6 +47,7 @@ def broker(port: int, data_dir: Path, **flags: object) -> None:
         jars=jars_for(settings).broker,
         partitions=settings.partitions,
         max_record_bytes=settings.max_record_bytes,
+        listeners=tuple(Listener(*listener) for listener in listeners),
     )
     run_broker(plan, click.echo, settings.ready_file)
 
@@ -82,7 +92,8 @@ def produce(
     from rich.console import Console
 
     from fraudstream.kafka.display import expected_rows, show_production, summary
-    from fraudstream.kafka.producer import ProducePlan, interval_between_rows, produce
+    from fraudstream.kafka.produce_plan import ProducePlan, interval_between_rows
+    from fraudstream.kafka.producer import produce
     from fraudstream.kafka.progress import progress_path
     from fraudstream.kafka.topics import ensure_topics
     from fraudstream.runtime.processes import stop_signals
@@ -141,14 +152,15 @@ def detect(trigger: str, **flags: object) -> None:
 @click.command()
 @options.kafka
 @setting("api")
-def relay(**flags: object) -> None:
+@click.option("--from-beginning", is_flag=True, help="Carry all that Kafka has once more: for a store that was lost.")
+def relay(from_beginning: bool, **flags: object) -> None:
     """Carry alerts, dead letters and events from Kafka to the dashboard, at least once, until Ctrl-C."""
     from fraudstream.alerts.service import run_relay
     from fraudstream.runtime.processes import stop_signals
 
     settings = Settings.load(**flags)
     with stop_signals() as stop:
-        run_relay(settings, stop)
+        run_relay(settings, stop, from_beginning=from_beginning)
 
 
 @click.command()

@@ -13,8 +13,9 @@ from flask import Blueprint, Response, abort, request
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from fraudstream.alerts.store import Added, AlertFilter, StoredAlert
-from fraudstream.alerts.validation import Unfit, instant
+from fraudstream.dashboard.asked import instant_of, whole
 from fraudstream.dashboard.export import FILE_NAME, export_csv
+from fraudstream.dashboard.ledger_report import ledger_report
 from fraudstream.dashboard.parts import Parts, parts
 from fraudstream.dashboard.stream import frames
 from fraudstream.errors import StoreError
@@ -25,9 +26,6 @@ MAX_RECORDS: Final = 10_000
 
 PAGE: Final = 100
 LARGEST_PAGE: Final = 1000
-RELAY_SILENCE_SECONDS: Final = 15.0
-"""The relay posts every second, if only a position: silent for so long, it is gone."""
-
 EVERY_OUTCOME: Final = "all"
 
 blueprint = Blueprint("api", __name__)
@@ -125,32 +123,31 @@ def list_events() -> Response:
     return _rows("events", found, limit)
 
 
-@blueprint.get("/api/dead-letters")
-def list_dead_letters() -> Response:
-    """The newest dead letters first."""
-    limit = _limit()
-    return _rows("dead_letters", parts().store.dead_letters(before=_cursor(), limit=limit), limit)
+@blueprint.post("/api/ledger")
+def post_ledger() -> Response:
+    """Store what became of the batches that the detector has committed."""
+    using = parts()
+    return _receive(using, using.store.add_ledger)
+
+
+@blueprint.get("/api/ledger")
+def ledger() -> Response:
+    """What every record came to, by partition, and the newest entries."""
+    return _json(orjson.dumps(ledger_report(parts().store, before=_cursor(), limit=_limit())))
 
 
 @blueprint.get("/health")
 def health() -> Response:
-    """200 while the process lives and its database answers."""
-    parts().store.answers()
-    return _json(b'{"status":"ok"}')
+    """200 while the process lives and its database answers and takes writes; 503 with what is wrong."""
+    checks = parts().health.checks()
+    well = all(state == "ok" for state in checks.values())
+    return _json(orjson.dumps({"status": "ok" if well else "failing", "checks": checks}), 200 if well else 503)
 
 
 @blueprint.get("/ready")
 def ready() -> Response:
-    """200 while alerts can arrive; 503 with the reasons while they cannot."""
-    using = parts()
-    reasons = []
-    try:
-        using.store.check_writable()
-    except StoreError as e:
-        reasons.append(e.what)
-    silent = using.statistics.relay_silent_seconds()
-    if silent is not None and silent > RELAY_SILENCE_SECONDS:
-        reasons.append(f"the relay has posted nothing for {silent:.0f} s")
+    """200 while alerts can arrive and are found; 503 with the reasons while they cannot or are not."""
+    reasons = parts().health.reasons()
     return _json(orjson.dumps({"ready": not reasons, "reasons": reasons}), 503 if reasons else 200)
 
 
@@ -168,8 +165,13 @@ def _receive(using: Parts, add: Callable[[list[object]], Added]) -> Response:
         abort(400, "post a list of objects")
     if len(posted) > MAX_RECORDS:
         abort(413, f"post at most {MAX_RECORDS} records at once")
-    added = add(posted)
-    using.statistics.relay_posted()
+    try:
+        using.health.check_file()
+        added = add(posted)
+    except StoreError as e:
+        using.health.write_failed(e)
+        abort(503, e.what)
+    using.health.posted(posted)
     answer = {
         "accepted": added.accepted,
         "duplicates": added.duplicates,
@@ -198,8 +200,8 @@ def _rows(name: str, found: list[Any], limit: int) -> Response:
 def _filter() -> AlertFilter:
     return AlertFilter(
         outcome=_outcome(),
-        since_us=_instant("since"),
-        until_us=_instant("until"),
+        since_us=instant_of("since"),
+        until_us=instant_of("until"),
         min_score=_score(),
         model_id=request.args.get("model_id"),
         source=request.args.get("source"),
@@ -213,17 +215,6 @@ def _outcome() -> Outcome | None:
     return None if asked == EVERY_OUTCOME else Outcome(asked)
 
 
-def _instant(name: str) -> int | None:
-    given = request.args.get(name)
-    if given is None:
-        return None
-    # In a query string an unescaped + means a blank: "T10:00:00+02:00" then arrives as "T10:00:00 02:00".
-    for reading in (given, "+".join(given.rsplit(" ", 1))):
-        with contextlib.suppress(Unfit):
-            return instant({name: reading}, name)
-    abort(400, f"{name} must be a time in ISO 8601")
-
-
 def _score() -> float | None:
     given = request.args.get("min_score")
     if given is None:
@@ -235,18 +226,11 @@ def _score() -> float | None:
 
 
 def _cursor() -> int | None:
-    return None if request.args.get("cursor") is None else _whole("cursor", "", 10**18)
+    return None if request.args.get("cursor") is None else whole("cursor", "", 10**18)
 
 
 def _limit() -> int:
-    return _whole("limit", str(PAGE), LARGEST_PAGE)
-
-
-def _whole(name: str, default: str, largest: int) -> int:
-    given = request.args.get(name, default)
-    if not (given.isascii() and given.isdecimal() and len(given) < 20 and 1 <= int(given) <= largest):
-        abort(400, f"{name} must be a whole number of 1 to {largest}")
-    return int(given)
+    return whole("limit", str(PAGE), LARGEST_PAGE)
 
 
 def _json(body: bytes, status: int = 200) -> Response:

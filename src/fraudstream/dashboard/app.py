@@ -16,7 +16,8 @@ from werkzeug.exceptions import HTTPException
 from fraudstream.alerts.reasons import ReasonStore
 from fraudstream.alerts.store import AlertStore
 from fraudstream.config import Settings
-from fraudstream.dashboard import api, pages, schema_api
+from fraudstream.dashboard import api, dead_letters_api, pages, replays_api, schema_api
+from fraudstream.dashboard.health import Health
 from fraudstream.dashboard.parts import EXTENSION, Parts
 from fraudstream.dashboard.reasons import ReasonWork
 from fraudstream.dashboard.security import guard, validate_binding
@@ -65,12 +66,15 @@ def create_app(
     # An alert's id may hold slashes, two in a row as well.
     app.url_map.merge_slashes = False
     hub = hub or Hub(store.latest_seq())
-    statistics = Statistics(store, hub, in_force=in_force, clock=clock)
+    health = Health(store, clock)
+    statistics = Statistics(store, hub, in_force=in_force, problems=health.reasons, clock=clock)
     reasons = ReasonWork(ReasonStore(store), hub, ExplainerLibrary(settings.model), clock=clock)
-    app.extensions[EXTENSION] = Parts(settings, store, hub, statistics, reasons, clock, notice)
+    app.extensions[EXTENSION] = Parts(settings, store, hub, statistics, health, reasons, clock, notice)
     guard(app, settings, clock)
     app.register_blueprint(api.blueprint)
     app.register_blueprint(schema_api.blueprint)
+    app.register_blueprint(dead_letters_api.blueprint)
+    app.register_blueprint(replays_api.blueprint)
     app.register_blueprint(pages.blueprint)
     _answer_errors(app)
     return app

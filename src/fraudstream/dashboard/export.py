@@ -34,15 +34,15 @@ def export_csv(store: AlertStore, wanted: AlertFilter) -> Iterator[str]:
     names = store.transaction_columns(wanted, up_to=up_to)
     buffer = io.StringIO(newline="")
     writer = csv.writer(buffer)
-    writer.writerow([_safe(name) for name in (*OWN_COLUMNS, *_headings(names))])
+    writer.writerow([safe(name) for name in (*OWN_COLUMNS, *_headings(names))])
     for page in store.all_alerts(wanted, up_to=up_to):
         for alert in page:
             document = alert.document()
             transaction = document[AlertField.TRANSACTION]
             cells = [document.get(name) for name in OWN_COLUMNS] + [transaction.get(name) for name in names]
-            writer.writerow([_cell(cell) for cell in cells])
-        yield _taken(buffer)
-    yield _taken(buffer)
+            writer.writerow([cell(value) for value in cells])
+        yield taken(buffer)
+    yield taken(buffer)
 
 
 def _headings(names: list[str]) -> list[str]:
@@ -59,7 +59,7 @@ def _headings(names: list[str]) -> list[str]:
     return headings
 
 
-def _cell(value: Any) -> str:
+def cell(value: Any) -> str:
     """A value as text: numbers with every digit, text as it is unless a spreadsheet would run it."""
     if value is None:
         return ""
@@ -67,15 +67,17 @@ def _cell(value: Any) -> str:
         return "true" if value else "false"
     if isinstance(value, int | float):
         return repr(value)
-    return _safe(value if isinstance(value, str) else orjson.dumps(value).decode())
+    return safe(value if isinstance(value, str) else orjson.dumps(value).decode())
 
 
-def _safe(text: str) -> str:
+def safe(text: str) -> str:
+    """Text that a spreadsheet takes for text."""
     # OWASP, "CSV Injection": a leading apostrophe makes a spreadsheet take the cell for text.
     return f"'{text}" if text.startswith(_FORMULA) and not _NUMBER.fullmatch(text) else text
 
 
-def _taken(buffer: io.StringIO) -> str:
+def taken(buffer: io.StringIO) -> str:
+    """What a buffer holds, which is empty afterwards."""
     text = buffer.getvalue()
     buffer.seek(0)
     buffer.truncate()

@@ -9,7 +9,10 @@ from werkzeug.wrappers import Response as BaseResponse
 
 from fraudstream.alerts.store import AlertFilter
 from fraudstream.dashboard import presentation
-from fraudstream.dashboard.drift_words import percent
+from fraudstream.dashboard.drift_words import iso, percent
+from fraudstream.dashboard.ledger_report import ledger_report
+from fraudstream.dashboard.ledger_words import loss_sentence, verdict
+from fraudstream.dashboard.letters_page import letters_page
 from fraudstream.dashboard.parts import parts
 from fraudstream.dashboard.schema_api import schema_report
 from fraudstream.dashboard.security import COOKIE, SESSION_HOURS, sign_in
@@ -19,6 +22,7 @@ from fraudstream.transactions.wire import EventType, Outcome
 INITIAL_ROWS: Final = 100
 ACTIVITY_ROWS: Final = 50
 TIMELINE_ROWS: Final = 50
+LEDGER_ROWS: Final = 25
 TIMELINE: Final = (EventType.SCHEMA.value, EventType.MODEL.value)
 """The events of the page Schema: those of the columns, and those of what is in force."""
 
@@ -52,6 +56,12 @@ def activity() -> str:
     )
 
 
+@blueprint.get("/dead-letters")
+def dead_letters() -> str:
+    """The records that were no payments, and the payments that no model may judge, to be looked at and replayed."""
+    return letters_page()
+
+
 @blueprint.get("/schema")
 def schema() -> str:
     """The stream's columns against the model's contract, and what changed."""
@@ -70,6 +80,25 @@ def schema() -> str:
         timeline=sorted(events, key=lambda event: -event.seq)[:TIMELINE_ROWS],
         short_id=presentation.short_id,
         needs_token=using.settings.ingest_token is not None,
+    )
+
+
+@blueprint.get("/ledger")
+def ledger() -> str:
+    """What every record came to, and what the store refused or suppressed."""
+    using = parts()
+    report = ledger_report(using.store, limit=LEDGER_ROWS)
+    return render_template(
+        "ledger.html",
+        notice=using.notice,
+        stats=using.store.totals(),
+        report=report,
+        verdict=verdict(report),
+        losses=[loss_sentence(loss) for loss in report["losses"]],
+        conflicts=using.store.ledger.conflicts(limit=LEDGER_ROWS),
+        rejected=using.store.rejected(limit=LEDGER_ROWS),
+        short_id=presentation.short_id,
+        iso=iso,
     )
 
 

@@ -6,15 +6,13 @@ import contextlib
 import math
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
 import orjson
 import structlog
 from prometheus_client import CollectorRegistry, Histogram
-from prometheus_client.core import GaugeMetricFamily
-from prometheus_client.registry import Collector
 
 from fraudstream import metrics
 from fraudstream.alerts.positions import Place, Position, reports
@@ -23,11 +21,14 @@ from fraudstream.alerts.store import AlertFilter, AlertStore, StoredAlert, Total
 from fraudstream.alerts.validation import Unfit, check_object, microseconds, number, text
 from fraudstream.dashboard.columns import ColumnWatch
 from fraudstream.dashboard.drift_words import first_sight
+from fraudstream.dashboard.gauges import Gauges
+from fraudstream.dashboard.ledger_report import LedgerState
 from fraudstream.dashboard.schema_report import summary
+from fraudstream.dashboard.storm import StormWatch
 from fraudstream.dashboard.stream import Hub, Published
 from fraudstream.errors import FraudstreamError
 from fraudstream.transactions.drift import Contract
-from fraudstream.transactions.wire import AlertField, EventField, EventType
+from fraudstream.transactions.wire import AlertField, EventField, EventType, Outcome
 
 log = structlog.get_logger(__name__)
 
@@ -56,6 +57,7 @@ class Statistics:
         hub: Hub,
         *,
         in_force: Callable[[], ModelInForce | None],
+        problems: Callable[[], list[str]] = list,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         """Keep the counters of one store and one hub."""
@@ -63,30 +65,24 @@ class Statistics:
         self._store = store
         self._hub = hub
         self._in_force = in_force
+        self._problems = problems
         self._clock = clock
         self._lock = threading.Lock()
         self._to_store: deque[float] = deque(maxlen=LATENCIES_KEPT)
         self._to_page: deque[float] = deque(maxlen=LATENCIES_KEPT)
         self._ends: deque[tuple[datetime, int]] = deque()
         self._judged_by: tuple[str | None, float | None] | None = None
-        self._posted_at: datetime | None = None
         self._cached: tuple[datetime, bytes] | None = None
         self.columns = ColumnWatch(store.schema)
+        self._storm = StormWatch()
         self._histogram = Histogram(
             *metrics.ALERT_LATENCY, ["to"], buckets=metrics.LATENCY_BUCKETS, registry=self.registry
         )
-        self.registry.register(_Gauges(self))
-
-    def relay_posted(self) -> None:
-        """A relay has just posted something."""
-        self._posted_at = self._clock()
-
-    def relay_silent_seconds(self) -> float | None:
-        """Seconds since a relay last posted; None where none ever has since this process began."""
-        return None if self._posted_at is None else (self._clock() - self._posted_at).total_seconds()
+        self.registry.register(Gauges(self.current))
 
     def committed(self, alerts: Sequence[StoredAlert]) -> None:
         """New alerts are in the store."""
+        self._storm.committed(sum(alert.outcome == Outcome.ALERT for alert in alerts), self._clock())
         self._observe(self._to_store, "store", [alert.produced_us for alert in alerts])
 
     def written(self, alerts: Sequence[Published]) -> None:
@@ -104,6 +100,7 @@ class Statistics:
                     self._judged_by = text(checked, EventField.MODEL_ID), number(checked, EventField.THRESHOLD)
                 elif checked.get(EventField.TYPE) == EventType.POSITION:
                     self._observe_end(checked)
+                    self._storm.scored(_progress(self._store.positions())[1], self._clock())
 
     def contract(self) -> Contract | None:
         """What the model in force expects of a row; None where it cannot be read."""
@@ -116,12 +113,15 @@ class Statistics:
 
     def current(self) -> dict[str, Any]:
         """The counters now; figures that rest on samples are named in `sampled`."""
+        now = self._clock()
         totals = self._store.totals()
-        seen, scored, lag = _progress(self._store.positions())
+        positions = self._store.positions()
+        seen, scored, lag = _progress(positions)
         p50, p99, latency_to = self._latency()
         model_id, threshold, in_force = self._model()
+        storm = self._storm.current(scored, now)
         return {
-            "at": self._clock().isoformat(),
+            "at": now.isoformat(),
             "payments_seen": seen,
             "scored": scored,
             "alerts": totals[Total.ALERTS],
@@ -129,6 +129,7 @@ class Statistics:
             "dead_letters": totals[Total.DEAD_LETTERS],
             "rejected": totals[Total.REJECTED],
             "conflicts": totals[Total.CONFLICTS],
+            "duplicates": totals[Total.DUPLICATES],
             "lag": lag,
             "rate": self._rate(),
             "p50_ms": p50,
@@ -139,8 +140,11 @@ class Statistics:
             "unseen_from_row": in_force.unseen_from_row if in_force else None,
             "data_fingerprint": in_force.data_fingerprint if in_force else None,
             "viewers": self._hub.viewers,
+            "problems": self._problems(),
             "columns": summary(self._store, self.columns, in_force.contract if in_force else None),
-            "sampled": ["scored", "lag", "columns"],
+            "ledger": LedgerState.read(self._store.ledger, positions).summary(),
+            "storm": storm.told() if storm is not None else None,
+            "sampled": ["scored", "lag", "columns", "storm.share_of_payments"],
         }
 
     def current_json(self) -> bytes:
@@ -163,8 +167,10 @@ class Statistics:
 
     def _observe_end(self, event: dict[str, Any]) -> None:
         found = reports(event)
+        if not found:
+            return  # the relay says that Kafka does not answer
         end = sum(report.end for report in found if report.end is not None)
-        at_us = found[0].at_us if found else None
+        at_us = found[0].at_us
         at = self._clock() if at_us is None else datetime.fromtimestamp(at_us / 1e6, UTC)
         with self._lock:
             if self._ends and at <= self._ends[-1][0]:
@@ -224,34 +230,3 @@ def _progress(positions: dict[Place, Position]) -> tuple[int, int, int]:
             scored += max(0, done - position.begin)
             lag += max(0, position.end - max(done, position.begin))
     return seen, scored, lag
-
-
-class _Gauges(Collector):
-    """The counters as Prometheus reads them, taken when it asks."""
-
-    _SHOWN: Final = (
-        ("payments_seen", metrics.PAYMENTS_SEEN),
-        ("scored", metrics.PAYMENTS_SCORED),
-        ("lag", metrics.LAG),
-        ("rate", metrics.RATE),
-        ("alerts", metrics.ALERTS),
-        ("unscorable", metrics.UNSCORABLE),
-        ("dead_letters", metrics.DEAD_LETTERS),
-        ("rejected", metrics.REJECTED),
-        ("conflicts", metrics.CONFLICTS),
-        ("viewers", metrics.VIEWERS),
-    )
-
-    def __init__(self, statistics: Statistics) -> None:
-        self._statistics = statistics
-
-    def describe(self) -> Iterator[GaugeMetricFamily]:
-        """The names alone, so that registering asks the store nothing."""
-        for _, metric in self._SHOWN:
-            yield GaugeMetricFamily(*metric)
-
-    def collect(self) -> Iterator[GaugeMetricFamily]:
-        """The counters now."""
-        current = self._statistics.current()
-        for key, metric in self._SHOWN:
-            yield GaugeMetricFamily(*metric, value=current[key])

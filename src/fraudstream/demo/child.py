@@ -64,6 +64,7 @@ class Child:
     _started_at: float = field(default=0.0, init=False)
     _next_start: float = field(default=0.0, init=False)
     _never_ready: int = field(default=0, init=False)
+    _was_ready: bool = field(default=False, init=False)
 
     @property
     def pid(self) -> int | None:
@@ -96,7 +97,7 @@ class Child:
         """See what became of it and start it again when that is due; returns whether a new process was started.
 
         Raises:
-            ProcessFailed: It ended five times in a row before it was ready.
+            ProcessFailed: It was never ready, and ended five times before it was.
         """
         if self._process is None or self.state in (State.DONE, State.STOPPED):
             return False
@@ -126,6 +127,7 @@ class Child:
             return
         if self.ready_file.exists():
             self.state = State.RUNNING
+            self._was_ready = True
             self._never_ready = 0
         elif self.clock() - self._started_at > READY_TIMEOUT_SECONDS and self._process is not None:
             log.warning("a process did not become ready in time and is ended", process=self.name)
@@ -134,7 +136,8 @@ class Child:
     def _plan_restart(self, code: int) -> None:
         was_ready = self.state is State.RUNNING
         self._never_ready = 0 if was_ready else self._never_ready + 1
-        if self._never_ready >= MOST_STARTS_NEVER_READY:
+        # One that worked once can work again: what it waits for (a broker that is frozen) may take its time.
+        if not self._was_ready and self._never_ready >= MOST_STARTS_NEVER_READY:
             raise ProcessFailed(
                 f"{self.name} ended {self._never_ready} times in a row before it was ready (exit code {code}): "
                 f"{last_words(self.log)}",
@@ -144,7 +147,13 @@ class Child:
         backoff = min(FIRST_BACKOFF_SECONDS * 2 ** max(self._never_ready - 1, 0), LONGEST_BACKOFF_SECONDS)
         self.state = State.RESTARTING
         self._next_start = self.clock() + backoff
-        log.warning("a process ended and is started again", process=self.name, exit_code=code, seconds=backoff)
+        log.warning(
+            "a process ended and is started again",
+            process=self.name,
+            exit_code=code,
+            seconds=backoff,
+            last_words=None if was_ready else last_words(self.log),
+        )
 
 
 def last_words(path: Path, lines: int = 3) -> str:

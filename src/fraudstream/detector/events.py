@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 import orjson
 import structlog
 from confluent_kafka import KafkaException, Producer
 
-from fraudstream.transactions.wire import EventField, EventType, Topic
+from fraudstream.model.current import InForce
+from fraudstream.transactions.wire import DetectorState, EventField, EventType, Topic
 
 log = structlog.get_logger(__name__)
+
+STATUS_SECONDS: Final = 2.0
 
 
 class EventWriter:
@@ -21,11 +25,15 @@ class EventWriter:
     def __init__(self, producer: Producer, now: Callable[[], datetime]) -> None:
         self._producer = producer
         self._now = now
+        self._state: tuple[DetectorState, str, InForce | None] = (DetectorState.STARTING, "Spark is starting", None)
 
     def write(self, kind: EventType, message: str, **details: Any) -> None:
         """Send one event and log it; `details` are further keys of its JSON."""
         if message:
             log.info(message, event_type=kind.value, **_loggable(details))
+        self._send(kind, message, details)
+
+    def _send(self, kind: EventType, message: str, details: Mapping[str, Any]) -> None:
         event = {
             EventField.TYPE: kind.value,
             EventField.AT: self._now().astimezone(UTC).isoformat(timespec="milliseconds"),
@@ -37,6 +45,23 @@ class EventWriter:
             self._producer.poll(0)
         except (BufferError, KafkaException) as e:
             log.warning("an event could not be sent", topic=Topic.EVENTS.value, error=str(e))
+
+    def tell(self, state: DetectorState, why: str, in_force: InForce | None) -> None:
+        """Keep how the detector is, for `repeat_state` to tell."""
+        self._state = (state, why, in_force or self._state[2])
+
+    def repeat_state(self, stop: threading.Event) -> None:
+        """Tell how the detector is every two seconds until `stop`: its silence is then a sign too."""
+        while True:
+            state, why, in_force = self._state
+            known = (
+                {}
+                if in_force is None
+                else {EventField.MODEL_ID.value: in_force.model_id, EventField.REVISION.value: in_force.revision}
+            )
+            self._send(EventType.STATUS, why, {EventField.STATE.value: state.value} | known)
+            if stop.wait(STATUS_SECONDS):
+                return
 
     def flush(self, timeout: float = 5.0) -> None:
         """Wait until what was written is acknowledged, or `timeout` seconds."""

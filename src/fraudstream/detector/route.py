@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from fraudstream.model.reading import STRICT_JSON, Projected, parse_strings
 from fraudstream.scoring.judge import Judge, Judged
-from fraudstream.transactions.wire import AlertField, EventField, EventType, Header, Outcome, Topic
+from fraudstream.scoring.source import Source, alert_id, header
+from fraudstream.transactions.wire import (
+    LONGEST_KEY,
+    AlertField,
+    EventField,
+    EventType,
+    Header,
+    Outcome,
+    Topic,
+)
 
-LONGEST_EVENT_ID = 200
-"""A longer `event_id` is not ours: the record is then known by its topic, partition and offset."""
-
-LONGEST_KEY = 65_536
-"""A key is cut at this length in what leaves, so that it cannot make a record too large for the sink."""
+LONGEST_REPLAY_OF = 300
+"""A topic's name has at most 249 characters; a longer `replay_of` is not ours and stays out of the alert."""
 
 LONGEST_SAMPLED_TEXT = 16_384
 """A sample carries its row up to this length in bytes, else the names of its columns alone."""
@@ -26,19 +30,6 @@ TIME_FORMAT = "yyyy-MM-dd'T'HH:mm:ss.SSSXXX"
 _HEADERS = T.ArrayType(
     T.StructType([T.StructField("key", T.StringType()), T.StructField("value", T.BinaryType())]), containsNull=True
 )
-
-
-class Source:
-    """Names of the columns of Kafka's source."""
-
-    KEY: Final = "key"
-    VALUE: Final = "value"
-    TOPIC: Final = "topic"
-    PARTITION: Final = "partition"
-    OFFSET: Final = "offset"
-    TIMESTAMP: Final = "timestamp"
-    HEADERS: Final = "headers"
-    SAMPLED: Final = "sampled"
 
 
 def route(judged: DataFrame, judge: Judge, max_record_bytes: int) -> DataFrame:
@@ -89,20 +80,6 @@ def _record(topic: Topic | Column, value: Column, headers: Column) -> Column:
     )
 
 
-def header(name: Header) -> Column:
-    """The first value of a header as text, null where it is absent."""
-    found = F.filter(F.col(Source.HEADERS), lambda each: each["key"] == F.lit(name.value))
-    return F.try_element_at(found, F.lit(1))["value"].cast("string")
-
-
-def alert_id() -> Column:
-    """The record's `event_id`; of topic, partition and offset where there is none."""
-    given = header(Header.EVENT_ID)
-    usable = F.is_valid_utf8(given) & F.length(given).between(1, LONGEST_EVENT_ID)
-    place = F.concat_ws("/", Source.TOPIC, F.col(Source.PARTITION), F.col(Source.OFFSET))
-    return F.when(usable, given).otherwise(place)
-
-
 def time_text(timestamp: Column) -> Column:
     """A timestamp as ISO 8601 with milliseconds and zone."""
     return F.date_format(timestamp, TIME_FORMAT)
@@ -141,11 +118,19 @@ def _alert_json(judge: Judge) -> Column:
         )
     )
     # `imputed` is last in what is known, so exactly one brace is trimmed at each seam.
-    head = F.rtrim(known, F.lit("}"))
+    head = F.concat(F.rtrim(known, F.lit("}")), _replay_of())
     return F.when(
         parse_strings(text, STRICT_JSON).isNotNull(),
         F.concat(head, F.lit(f',"{AlertField.TRANSACTION.value}":'), text, F.lit("}")),
     ).otherwise(F.concat(head, F.lit(","), F.ltrim(lenient, F.lit("{"))))
+
+
+def _replay_of() -> Column:
+    """The key `replay_of` with a comma before it; empty where the record repeats none, so that the key is left out."""
+    origin = header(Header.REPLAY_OF)
+    is_usable = F.is_valid_utf8(origin) & F.length(origin).between(1, LONGEST_REPLAY_OF)
+    key = F.to_json(F.struct(origin.alias(AlertField.REPLAY_OF)))
+    return F.when(is_usable, F.concat(F.lit(","), F.btrim(key, F.lit("{}")))).otherwise(F.lit(""))
 
 
 def _unscorable_reason(judge: Judge) -> Column:

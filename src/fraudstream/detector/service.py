@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final, cast
 
@@ -15,10 +17,12 @@ from pyspark.sql import SparkSession
 from pyspark.sql.streaming.query import StreamingQuery
 
 from fraudstream.config import Settings
+from fraudstream.detector.accounts import keep_accounts
+from fraudstream.detector.checkpoint import offsets_text, own_checkpoint
 from fraudstream.detector.events import EventWriter
 from fraudstream.detector.position import ConsumerLag, committed_positions
-from fraudstream.detector.query import QuerySettings, Trigger, start_query
-from fraudstream.detector.supervisor import Supervisor, own_checkpoint
+from fraudstream.detector.query import QuerySettings, Trigger, check_interval, start_query
+from fraudstream.detector.supervisor import Supervisor
 from fraudstream.errors import KafkaFailure, SetupError
 from fraudstream.kafka.topics import ensure_topics
 from fraudstream.kafka.watermarks import Watermarks
@@ -49,12 +53,15 @@ def run_detector(settings: Settings, trigger: str, java: Java, jars: Jars, stop:
         stop: Ends it.
 
     Raises:
+        SettingsError: The batch interval cannot be used.
         SetupError: Spark has no Kafka connector, or one for another Spark.
         BrokerUnreachable: Nobody answers at the bootstrap servers.
         ModelError: There is no usable model.
         CheckpointInUse: Another detector holds the checkpoint.
         DetectorError: The query failed time after time.
     """
+    chosen = Trigger(trigger)
+    check_interval(_interval(settings, chosen), chosen)
     with own_checkpoint(settings.checkpoint):
         resolve(settings.model)  # before Spark is started, so that a missing model is told at once
         topics = ensure_topics(settings.bootstrap_servers, settings.partitions, settings.max_record_bytes)
@@ -70,27 +77,52 @@ def run_detector(settings: Settings, trigger: str, java: Java, jars: Jars, stop:
         )
         events = EventWriter(_producer(settings.bootstrap_servers), lambda: datetime.now(UTC))
         log.info("starting Spark", bootstrap_servers=settings.bootstrap_servers, partitions=partitions)
-        with spark_session(plan) as spark:
+        with _telling(events), spark_session(plan) as spark:
             require_connector(_gateway(spark))
-            _supervisor(spark, settings, Trigger(trigger), events).run(stop)
+            _supervisor(spark, settings, chosen, events, partitions).run(stop)
+
+
+@contextmanager
+def _telling(events: EventWriter) -> Iterator[None]:
+    """Tell how the detector is for as long as the block lasts, and send what is left at its end."""
+    ended = threading.Event()
+    teller = threading.Thread(target=events.repeat_state, args=(ended,), name="status")
+    teller.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        teller.join()
         events.flush()
 
 
-def _supervisor(spark: SparkSession, settings: Settings, trigger: Trigger, events: EventWriter) -> Supervisor:
+def _supervisor(
+    spark: SparkSession, settings: Settings, trigger: Trigger, events: EventWriter, partitions: int
+) -> Supervisor:
     realtime = trigger is Trigger.REALTIME
     query_settings = QuerySettings(
         bootstrap_servers=settings.bootstrap_servers,
         checkpoint=settings.checkpoint,
         trigger=trigger,
-        interval=settings.batch_interval if realtime else settings.micro_batch_interval,
+        interval=_interval(settings, trigger),
         sample_every=settings.sample_every,
         max_record_bytes=settings.max_record_bytes,
+        partitions=partitions,
     )
     watermarks = Watermarks(settings.bootstrap_servers, Topic.TRANSACTIONS.value)
     consumers = ConsumerLag(_gateway(spark), Topic.TRANSACTIONS.value)
+    accounts = keep_accounts(spark, settings, watermarks, events)
 
     def start(artifact: ModelArtifact, in_force: InForce) -> StreamingQuery:
-        return start_query(spark, load_judge(artifact, in_force), query_settings)
+        begin = accounts.start
+        where = "earliest" if begin is None else offsets_text(Topic.TRANSACTIONS.value, begin, partitions)
+        return start_query(spark, load_judge(artifact, in_force), replace(query_settings, start=where))
+
+    def kafka_answers() -> bool:
+        try:
+            return bool(watermarks.read())
+        except (KafkaException, KafkaFailure):
+            return False
 
     def positions(query: StreamingQuery) -> dict[int, int]:
         progress = query.lastProgress
@@ -121,10 +153,17 @@ def _supervisor(spark: SparkSession, settings: Settings, trigger: Trigger, event
         resolve=lambda: resolve(settings.model),
         revision=None if current is None else (lambda: read_current(current)),
         positions=positions,
+        accounts=accounts,
+        kafka_answers=kafka_answers,
         events=events,
+        on_state=events.tell,
         on_ready=lambda: write_ready(settings.ready_file),
         on_stop=lambda: _hush(spark),
     )
+
+
+def _interval(settings: Settings, trigger: Trigger) -> str:
+    return settings.batch_interval if trigger is Trigger.REALTIME else settings.micro_batch_interval
 
 
 def require_connector(gateway: JavaGateway) -> None:
@@ -148,7 +187,9 @@ def require_connector(gateway: JavaGateway) -> None:
 
 
 def _producer(bootstrap_servers: str) -> Producer:
-    return Producer({"bootstrap.servers": bootstrap_servers, "log_level": 0, "acks": "all", "linger.ms": 5})
+    return Producer(
+        {"bootstrap.servers": bootstrap_servers, "log_level": 0, "acks": "all", "linger.ms": 5, "message.timeout.ms": 0}
+    )
 
 
 def _hush(spark: SparkSession) -> None:

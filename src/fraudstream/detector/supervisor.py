@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Final, Protocol
 
 import structlog
+from confluent_kafka import KafkaException
 from pyspark.errors import PySparkException
 from pyspark.sql.streaming.query import StreamingQuery
 
 from fraudstream.detector.events import EventWriter
-from fraudstream.errors import CheckpointInUse, DetectorError, FraudstreamError
+from fraudstream.errors import DetectorError, FraudstreamError, KafkaFailure
 from fraudstream.model.artifact import ModelArtifact
 from fraudstream.model.current import InForce
-from fraudstream.runtime.files import exclusive_lock
-from fraudstream.transactions.wire import EventField, EventType, Topic
+from fraudstream.transactions.wire import DetectorState, EventField, EventType, Topic
 
 log = structlog.get_logger(__name__)
 
@@ -36,6 +34,16 @@ READING_SECONDS: Final = 15.0
 
 class QueryEnded(Exception):
     """The query is no longer active, but names no cause."""
+
+
+class Accounts(Protocol):
+    """What keeps account of the batches; `ledger.py` does, with the checkpoint before it."""
+
+    def begin(self, in_force: InForce) -> None:
+        """Before each start: see that the checkpoint is whole, and account for what happened without us."""
+
+    def look(self, query: StreamingQuery, *, last: bool) -> bool:
+        """Account for what was committed; `last` for a query that has ended. Whether it has to be started anew."""
 
 
 class Starter(Protocol):
@@ -55,7 +63,10 @@ class Supervisor:
         revision: Reads only what is in force, cheaply; None for a model named directly, which never changes.
         is_reading: Whether a started query has come so far that it reads.
         positions: How far the running query has read, by partition.
+        accounts: Keeps account of the batches.
+        kafka_answers: Whether Kafka answers now.
         events: Where starts, failures and changes are told.
+        on_state: Told how it is, with the reason where it does not run.
         on_ready: Called after each start, once the query reads.
         on_stop: Called when told to stop, before the query is.
     """
@@ -65,8 +76,11 @@ class Supervisor:
     revision: Callable[[], InForce] | None
     is_reading: Callable[[StreamingQuery], bool]
     positions: Callable[[StreamingQuery], dict[int, int]]
+    accounts: Accounts
+    kafka_answers: Callable[[], bool]
     events: EventWriter
     on_ready: Callable[[], None]
+    on_state: Callable[[DetectorState, str, InForce | None], None] = lambda state, why, in_force: None
     on_stop: Callable[[], None] = lambda: None
     _failures: int = field(default=0, init=False)
     _refused: InForce | None = field(default=None, init=False)
@@ -76,15 +90,17 @@ class Supervisor:
         """Run until `stop` is set.
 
         Raises:
-            DetectorError: The query failed five times in a row, soon after each start.
+            DetectorError: The query failed five times in a row, soon after each start, though Kafka answers.
+            CheckpointDamaged: The checkpoint cannot be gone on from.
             ModelError: There is no usable model at the first start.
         """
-        while not stop.is_set():
+        while not stop.is_set() and self._await_kafka(stop):
             started = time.monotonic()
             try:
                 artifact, in_force = self.resolve()
+                self.accounts.begin(in_force)
                 query = self.start(artifact, in_force)
-            except PySparkException as e:
+            except (PySparkException, KafkaException, KafkaFailure) as e:
                 self._failed(e, started, stop)
                 continue
             try:
@@ -99,6 +115,32 @@ class Supervisor:
                 if stop.is_set():
                     self.on_stop()
                 _stop(query)
+                self._account(query, last=True)
+
+    def _await_kafka(self, stop: threading.Event) -> bool:
+        """Wait for as long as Kafka is away: a query that is started without it fails, and that is no fault of its own.
+
+        Returns:
+            False where `stop` was set before it answered.
+        """
+        told = False
+        while not stop.is_set():
+            if self.kafka_answers():
+                return True
+            if not told:
+                told = True
+                log.warning("Kafka does not answer; the query waits for it")
+                self.on_state(DetectorState.FAILING, "Kafka does not answer", None)
+            stop.wait(LOOK_SECONDS)
+        return False
+
+    def _account(self, query: StreamingQuery, *, last: bool) -> bool:
+        try:
+            return self.accounts.look(query, last=last)
+        except (PySparkException, KafkaException, FraudstreamError, OSError) as e:
+            # What is not accounted for now is at the next look, or at the next start.
+            log.warning("the ledger was not written; it will be", reason=str(e).strip().splitlines()[0])
+            return False
 
     def _await_reading(self, query: StreamingQuery, stop: threading.Event) -> None:
         deadline = time.monotonic() + READING_SECONDS
@@ -112,6 +154,9 @@ class Supervisor:
         while not stop.wait(LOOK_SECONDS):
             if not query.isActive:
                 raise query.exception() or QueryEnded("the query ended by itself")
+            if self._account(query, last=False):
+                log.warning("Kafka has deleted what the query waits for; it is started again past it")
+                return
             if self._has_changed(in_force):
                 return
             positions = self.positions(query)
@@ -168,6 +213,7 @@ class Supervisor:
                 EventField.RUN_ID: str(query.runId),
             },
         )
+        self.on_state(DetectorState.RUNNING, "", in_force)
         self.on_ready()
 
     def _failed(self, error: Exception, started: float, stop: threading.Event) -> None:
@@ -175,13 +221,16 @@ class Supervisor:
         self._failures = 1 if steady else self._failures + 1
         reason = str(error).strip().splitlines()[0]
         self.events.write(EventType.QUERY, f"the query failed and is started again from its checkpoint: {reason}")
+        self.on_state(DetectorState.FAILING, reason, None)
+        if not self.kafka_answers():
+            self._failures = 0
         if self._failures >= MOST_FAILURES_IN_A_ROW:
             raise DetectorError(
                 f"the query failed {self._failures} times in a row: {reason}",
                 where="see the detector's log for the whole error",
                 remedy="run `fraudstream doctor`; check Kafka and the checkpoint, then start the detector again",
             ) from error
-        stop.wait(min(FIRST_BACKOFF_SECONDS * 2 ** (self._failures - 1), LONGEST_BACKOFF_SECONDS))
+        stop.wait(min(FIRST_BACKOFF_SECONDS * 2 ** max(self._failures - 1, 0), LONGEST_BACKOFF_SECONDS))
 
 
 def _aliases(in_force: InForce) -> str:
@@ -194,21 +243,3 @@ def _stop(query: StreamingQuery) -> None:
         query.stop()
     except PySparkException as e:
         log.warning("the query did not stop cleanly", reason=str(e).splitlines()[0])
-
-
-@contextmanager
-def own_checkpoint(checkpoint: Path) -> Iterator[None]:
-    """Hold a checkpoint for this process alone.
-
-    Raises:
-        CheckpointInUse: Another detector holds it.
-    """
-    checkpoint.mkdir(parents=True, exist_ok=True)
-    with exclusive_lock(checkpoint / ".detector.lock", wait=False) as had:
-        if not had:
-            raise CheckpointInUse(
-                "another detector runs on this checkpoint",
-                where=str(checkpoint),
-                remedy="stop it first, or give this one a checkpoint of its own with --checkpoint",
-            )
-        yield

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from fraudstream.errors import BrokerFailed
-from fraudstream.kafka.broker_settings import LOG, LOGGING, PROPERTIES, STORAGE, write_settings
+from fraudstream.kafka.broker_settings import LOG, LOGGING, PROPERTIES, STORAGE, Listener, write_settings
 from fraudstream.kafka.topics import TopicReport, ensure_topics
 from fraudstream.runtime.files import exclusive_lock
 from fraudstream.runtime.java import Java
@@ -32,6 +32,9 @@ from fraudstream.runtime.processes import (
 )
 
 Report = Callable[[str], None]
+
+LOCK: Final = "broker.lock"
+"""In the data directory; held for as long as a broker runs on it."""
 
 START_SECONDS: Final = 120.0
 STOP_SECONDS: Final = 15.0
@@ -54,6 +57,7 @@ class BrokerPlan:
         partitions: Of the input topic, when it is created.
         max_record_bytes: The largest transaction.
         heap: The JVM's heap, as Java writes it.
+        listeners: Further ports, each with the one that its clients are told.
     """
 
     port: int
@@ -63,6 +67,7 @@ class BrokerPlan:
     partitions: int
     max_record_bytes: int
     heap: str = "512m"
+    listeners: tuple[Listener, ...] = ()
 
     @property
     def bootstrap_servers(self) -> str:
@@ -118,7 +123,7 @@ def start_broker(
     """
     stopped = stopped or threading.Event()
     data = plan.data_dir.absolute()
-    with exclusive_lock(data / "broker.lock", wait=False) as ours:
+    with exclusive_lock(data / LOCK, wait=False) as ours:
         if not ours:
             raise BrokerFailed(
                 "another broker uses this data directory", where=str(data), remedy="stop it, or give another --data-dir"
@@ -126,8 +131,9 @@ def start_broker(
         if (data / STORAGE).exists():
             # A JVM whose Python was killed -9 a moment ago dies with it, yet not in the same instant.
             wait_until(lambda: port_owner(plan.port) is None, VACATE_SECONDS)
-        check_port_free(LOOPBACK, plan.port)
-        write_settings(data, plan.port, plan.max_record_bytes)
+        for port in (plan.port, *(listener.port for listener in plan.listeners)):
+            check_port_free(LOOPBACK, port)
+        write_settings(data, plan.port, plan.max_record_bytes, plan.listeners)
         _format_storage(plan, report)
         report("starting Kafka")
         process = spawn(_java(plan, "kafka.Kafka", str(data / PROPERTIES)), log=data / "broker.out")

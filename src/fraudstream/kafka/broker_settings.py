@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from fraudstream.runtime.processes import LOOPBACK, free_port
 
@@ -17,9 +18,9 @@ _SERVER: Final = """\
 process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@{host}:{controller_port}
-listeners=BROKER://{host}:{port},CONTROLLER://{host}:{controller_port}
-advertised.listeners=BROKER://{host}:{port}
-listener.security.protocol.map=BROKER:PLAINTEXT,CONTROLLER:PLAINTEXT
+listeners={listeners},CONTROLLER://{host}:{controller_port}
+advertised.listeners={advertised}
+listener.security.protocol.map={protocols},CONTROLLER:PLAINTEXT
 inter.broker.listener.name=BROKER
 controller.listener.names=CONTROLLER
 log.dirs={storage}
@@ -40,6 +41,8 @@ log.retention.ms=-1
 log.retention.bytes=-1
 offsets.retention.minutes=525600
 message.max.bytes={max_record_bytes}
+# A producer whose clock is a day ahead is a producer all the same (Kafka's default refuses more than an hour).
+log.message.timestamp.after.max.ms=9223372036854775807
 # After a kill -9 the controller takes its broker for alive until the session ends (Kafka's default: 9 s).
 broker.session.timeout.ms=3000
 broker.heartbeat.interval.ms=500
@@ -66,15 +69,28 @@ rootLogger.appenderRef.file.ref=file
 """
 
 
-def write_settings(data_dir: Path, port: int, max_record_bytes: int) -> None:
-    """Write both files into the data directory, for a broker on this loopback port.
+class Listener(NamedTuple):
+    """A loopback port that the broker listens on, and the one that it tells clients to come back to.
+
+    The two differ where a proxy or a tunnel stands between: a Kafka client connects again to what it was told.
+    """
+
+    port: int
+    advertised: int
+
+
+def write_settings(data_dir: Path, port: int, max_record_bytes: int, more: Sequence[Listener] = ()) -> None:
+    """Write both files into the data directory, for a broker on this loopback port and on those of `more`.
 
     The former log is put aside: readiness is read from the log, and what an earlier run wrote there must not count.
     """
     log = data_dir / LOG
+    named = {"BROKER": Listener(port, port)} | {f"MORE{number}": listener for number, listener in enumerate(more, 1)}
     settings = _SERVER.format(
         host=LOOPBACK,
-        port=port,
+        listeners=",".join(f"{name}://{LOOPBACK}:{each.port}" for name, each in named.items()),
+        advertised=",".join(f"{name}://{LOOPBACK}:{each.advertised}" for name, each in named.items()),
+        protocols=",".join(f"{name}:PLAINTEXT" for name in named),
         # The one node's quorum is itself: its port may be another at each start.
         controller_port=free_port(),
         storage=data_dir / STORAGE,

@@ -60,6 +60,9 @@ def summary(produced: Produced, where: str) -> str:
         lines.append(f"  row {refusal.row:,}{in_pass} was refused: {refusal.why}")
     if produced.failed > len(produced.refusals):
         lines.append(f"  and {produced.failed - len(produced.refusals):,} more")
+    if produced.failed:
+        rows = "1 row is" if produced.failed == 1 else f"{produced.failed:,} rows are"
+        lines.append(f"  {rows} kept, with the reason, in {produced.spool}")
     if produced.unacknowledged:
         lines.append(f"  {produced.unacknowledged:,} rows are not acknowledged; send them again with --resume")
     elif produced.interrupted:

@@ -6,20 +6,19 @@ import functools
 import itertools
 import threading
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Final, Protocol
+from collections.abc import Callable
+from typing import Any, Final
 
 from confluent_kafka import KafkaError, KafkaException, Producer
 
-from fraudstream.errors import KafkaFailure, SettingsError
+from fraudstream.errors import KafkaFailure
+from fraudstream.kafka.produce_plan import ProducePlan, Source
 from fraudstream.kafka.production import Accounts, Produced
-from fraudstream.kafka.progress import RunProgress, read_progress, write_progress
+from fraudstream.kafka.progress import RunProgress, own_progress, read_progress, write_progress
+from fraudstream.kafka.spool import Spool, spool_path
 from fraudstream.kafka.topics import topic_layout
-from fraudstream.runtime.files import exclusive_lock
 from fraudstream.runtime.processes import write_ready
-from fraudstream.transactions.wire import Header, Topic, event_id
+from fraudstream.transactions.wire import Header, event_id
 
 _Headers = list[tuple[str, str | bytes | None]]
 
@@ -47,57 +46,6 @@ _CLIENT: Final[dict[str, Any]] = {
 }
 
 
-class Source(Protocol):
-    """What is sent; `transactions.csv_source.CsvSource` is one."""
-
-    @property
-    def fingerprint(self) -> str:
-        """Of the file's content."""
-
-    def json_rows(self, start: int = 0) -> Iterator[bytes]:
-        """The rows from a number on, each as one JSON object."""
-
-
-@dataclass(frozen=True)
-class ProducePlan:
-    """How to send.
-
-    Attributes:
-        bootstrap_servers: Kafka's address.
-        progress: The file that keeps the progress (see `progress_path`).
-        interval: Seconds between two rows (see `interval_between_rows`); None sends as fast as Kafka takes it.
-        limit: End after so many rows of the run, those of earlier sessions included.
-        loop: Begin again at the file's end.
-        resume: Go on with the run in the progress file, where there is one.
-        topic: Where to.
-        ready_file: Written when the first row is about to leave.
-    """
-
-    bootstrap_servers: str
-    progress: Path
-    interval: float | None = None
-    limit: int | None = None
-    loop: bool = False
-    resume: bool = False
-    topic: str = Topic.TRANSACTIONS.value
-    ready_file: Path | None = None
-
-
-def interval_between_rows(rate: float | None, delay: float | None) -> float | None:
-    """The seconds between two rows for `--rate` (rows a second) or `--delay` (seconds); None for neither.
-
-    Raises:
-        SettingsError: Both are given, or one that makes no sense.
-    """
-    if rate is not None and delay is not None:
-        raise SettingsError("--rate and --delay exclude each other", remedy="give one of the two")
-    if rate is not None and rate <= 0:
-        raise SettingsError(f"--rate {rate:g} sends nothing", remedy="give rows a second, above 0")
-    if delay is not None and delay < 0:
-        raise SettingsError(f"--delay {delay:g} is negative", remedy="give seconds between two rows")
-    return 1 / rate if rate else delay or None
-
-
 def produce(
     source: Source,
     plan: ProducePlan,
@@ -122,17 +70,16 @@ def produce(
         BrokerUnreachable: Nobody answers at the start. Later on the producer waits for Kafka to come back.
         TopicMissing: There is no such topic.
         KafkaFailure: Kafka will take nothing more, or another producer works on the same progress file.
+        ProgressFailed: The progress, or a row that Kafka refused, cannot be written.
         BrokenRow: The source met one; what stands before it has been sent.
     """
     partitions, limit_bytes = topic_layout(plan.bootstrap_servers, plan.topic)
-    with exclusive_lock(plan.progress.with_suffix(".lock"), wait=False) as ours:
-        if not ours:
-            raise KafkaFailure(
-                "another producer is sending this file", where=str(plan.progress), remedy="stop it, or let it finish"
-            )
+    with own_progress(plan.progress), Spool(spool_path(plan.progress)) as spool:
         run = read_progress(plan.progress, source.fingerprint) if plan.resume else None
         run = run or RunProgress.fresh(source.fingerprint)
-        accounts = Accounts(run)
+        # Before the first row leaves: a run that is killed at once is resumed under the same id.
+        write_progress(plan.progress, run)
+        accounts = Accounts(run, spool)
         client = Producer(
             {
                 **_CLIENT,
@@ -142,7 +89,7 @@ def produce(
                 "error_cb": accounts.errored,
             }
         )
-        session = _Session(plan, partitions, client, accounts, show, clock)
+        session = _Session(plan, partitions, client, accounts, spool, show, clock)
         write_ready(plan.ready_file)
         try:
             session.send(source, run, stopped)
@@ -162,6 +109,7 @@ class _Session:
         partitions: int,
         client: Producer,
         accounts: Accounts,
+        spool: Spool,
         show: Callable[[Produced], None],
         clock: Callable[[], float],
     ) -> None:
@@ -169,6 +117,7 @@ class _Session:
         self._partitions = partitions
         self._client = client
         self._accounts = accounts
+        self._spool = spool
         self._show = show
         self._clock = clock
         self._started = clock()
@@ -256,16 +205,17 @@ class _Session:
             except KafkaException as e:
                 # Refused before it left: it is larger than the topic takes.
                 accounts.sent += 1
-                accounts.delivered(number, e.args[0])
+                accounts.refused(number, e.args[0], payload)
                 return True
             else:
                 accounts.sent += 1
                 return True
 
     def _report(self) -> None:
-        """Write the progress file, then tell."""
+        """Write the progress file, once the rows that it counts as refused are on the disk; then tell."""
         self._next_report = self._clock() + REPORT_SECONDS
         produced = self.produced()
+        self._spool.sync()
         write_progress(self._plan.progress, produced.run)
         self._show(produced)
 

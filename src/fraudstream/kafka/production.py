@@ -5,11 +5,14 @@ from __future__ import annotations
 import bisect
 import dataclasses
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from confluent_kafka import KafkaError, Message
 
 from fraudstream.kafka.progress import RunProgress
+from fraudstream.kafka.spool import Spool
+from fraudstream.transactions.wire import event_id
 
 REFUSALS_KEPT: Final = 20
 
@@ -37,6 +40,7 @@ class Produced:
         failed: Those that Kafka refused for good.
         seconds: Since the session's start.
         refusals: The first few of the rows that failed.
+        spool: The file that keeps all of them.
         trouble: Why Kafka takes nothing at the moment; empty while it does.
         interrupted: A signal ended the session before its last row.
     """
@@ -47,6 +51,7 @@ class Produced:
     failed: int
     seconds: float
     refusals: tuple[Refusal, ...] = ()
+    spool: Path | None = None
     trouble: str = ""
     interrupted: bool = False
 
@@ -69,17 +74,22 @@ class Produced:
 class Accounts:
     """What became of the rows of a session. They are numbered through the whole run, whatever pass they belong to.
 
+    Args:
+        run: Where the run stands.
+        spool: Keeps the rows that Kafka refuses.
+
     Attributes:
         sent: Rows given to Kafka's client.
         interrupted: A signal ended the session.
         fatal: The error that ends the run, once there is one.
     """
 
-    def __init__(self, run: RunProgress) -> None:
+    def __init__(self, run: RunProgress, spool: Spool) -> None:
         self.sent = 0
         self.interrupted = False
         self.fatal: KafkaError | None = None
         self._run = run
+        self._spool = spool
         self._acknowledged = 0
         self._failed = 0
         self._refusals: list[Refusal] = []
@@ -95,18 +105,38 @@ class Accounts:
         self._passes.append(number)
 
     def delivered(self, number: int, error: KafkaError | None, message: Message | None = None) -> None:
-        """Account for the report on a row: the mark moves on over every row that is settled without a gap."""
+        """Account for the report on a row: the mark moves on over every row that is settled without a gap.
+
+        Raises:
+            ProgressFailed: Kafka refused the row, and the spool cannot keep it: it is not settled.
+        """
         if error is None:
             self._acknowledged += 1
             self._trouble = ""
         elif error.code() in _REFUSED:
-            self._failed += 1
-            if len(self._refusals) < REFUSALS_KEPT:
-                self._refusals.append(Refusal(*self._place(number), error.str()))
+            self.refused(number, error, (message.value() if message is not None else None) or b"")
+            return
         else:
             # Not settled: the mark stays before it.
             self.fatal = self.fatal or error
             return
+        self._settle(number)
+
+    def refused(self, number: int, error: KafkaError, payload: bytes) -> None:
+        """Account for a row that Kafka refused for good, once the spool has it.
+
+        Raises:
+            ProgressFailed: The spool cannot keep it: it is not settled.
+        """
+        pass_number, row = self._place(number)
+        name = event_id(self._run.run_id, self._run.fingerprint, pass_number, row)
+        self._spool.add(pass_number, row, name, error.str(), payload)
+        self._failed += 1
+        if len(self._refusals) < REFUSALS_KEPT:
+            self._refusals.append(Refusal(pass_number, row, error.str()))
+        self._settle(number)
+
+    def _settle(self, number: int) -> None:
         if number != self._settled:
             self._ahead.add(number)
             return
@@ -141,6 +171,7 @@ class Accounts:
             failed=self._failed,
             seconds=seconds,
             refusals=tuple(self._refusals),
+            spool=self._spool.path,
             trouble=self._trouble,
             interrupted=self.interrupted,
         )

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import uuid
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import orjson
 
-from fraudstream.errors import SettingsError
-from fraudstream.runtime.files import replace_json
+from fraudstream.errors import KafkaFailure, ProgressFailed, SettingsError
+from fraudstream.runtime.files import exclusive_lock, replace_json
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,28 @@ def progress_path(directory: Path, topic: str, fingerprint: str) -> Path:
     return directory / ".produce" / f"{topic}-{fingerprint[:12]}.json"
 
 
+@contextlib.contextmanager
+def own_progress(path: Path) -> Iterator[None]:
+    """Be the only producer on a progress file for the body.
+
+    Raises:
+        KafkaFailure: Another producer works on it.
+        ProgressFailed: The disk is full, or the file may not be written.
+    """
+    lock = path.with_suffix(".lock")
+    try:
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        lock.touch()
+    except OSError as e:
+        raise _unwritable(e, path) from e
+    with exclusive_lock(lock, wait=False) as ours:
+        if not ours:
+            raise KafkaFailure(
+                "another producer is sending this file", where=str(path), remedy="stop it, or let it finish"
+            )
+        yield
+
+
 def read_progress(path: Path, fingerprint: str) -> RunProgress | None:
     """The progress in a file; None where there is none, or where it is of another CSV.
 
@@ -68,5 +92,20 @@ def read_progress(path: Path, fingerprint: str) -> RunProgress | None:
 
 
 def write_progress(path: Path, progress: RunProgress) -> None:
-    """Replace the file."""
-    replace_json(path, dataclasses.asdict(progress))
+    """Replace the file.
+
+    Raises:
+        ProgressFailed: The disk is full, or the file may not be written.
+    """
+    try:
+        replace_json(path, dataclasses.asdict(progress))
+    except OSError as e:
+        raise _unwritable(e, path) from e
+
+
+def _unwritable(error: OSError, path: Path) -> ProgressFailed:
+    return ProgressFailed(
+        f"the producer's progress cannot be written: {error.strerror}",
+        where=str(path),
+        remedy="make room, or name another place with --progress-file; then go on with --resume",
+    )

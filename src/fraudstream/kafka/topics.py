@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._config import ConfigResource
 from confluent_kafka.admin._metadata import ClusterMetadata
@@ -116,9 +116,23 @@ def topic_layout(bootstrap_servers: str, topic: str) -> tuple[int, int]:
         BrokerUnreachable: Nobody answers.
         TopicMissing: There is no such topic.
     """
-    partitions = _partitions(bootstrap_servers, topic)
+    partitions = require_topic(bootstrap_servers, topic)
     limits = _limits(open_admin(bootstrap_servers), [topic])
     return len(partitions), limits.get(topic, DEFAULT_MAX_RECORD_BYTES)
+
+
+def topic_id(bootstrap_servers: str, topic: str) -> str:
+    """Kafka's own id of a topic: one that was deleted and made anew has another.
+
+    Raises:
+        KafkaFailure: Kafka does not tell.
+    """
+    admin = open_admin(bootstrap_servers)
+    try:
+        asked = admin.describe_topics(TopicCollection([topic]), request_timeout=_REQUEST_SECONDS)
+        return str(asked[topic].result().topic_id)
+    except KafkaException as e:
+        raise _failure(f"the topic {topic} could not be described", e, bootstrap_servers) from e
 
 
 def end_offsets(bootstrap_servers: str, topic: str, timeout: float = 10.0) -> dict[int, int]:
@@ -128,7 +142,7 @@ def end_offsets(bootstrap_servers: str, topic: str, timeout: float = 10.0) -> di
         BrokerUnreachable: Nobody answers.
         TopicMissing: There is no such topic.
     """
-    partitions = _partitions(bootstrap_servers, topic)
+    partitions = require_topic(bootstrap_servers, topic)
     # It joins no group: a consumer is what librdkafka asks offsets with.
     consumer = Consumer({**_client(bootstrap_servers), "group.id": "fraudstream-offsets", "enable.auto.commit": False})
     try:
@@ -142,7 +156,13 @@ def end_offsets(bootstrap_servers: str, topic: str, timeout: float = 10.0) -> di
         consumer.close()
 
 
-def _partitions(bootstrap_servers: str, topic: str) -> list[int]:
+def require_topic(bootstrap_servers: str, topic: str) -> list[int]:
+    """The partitions of a topic.
+
+    Raises:
+        BrokerUnreachable: Nobody answers.
+        TopicMissing: There is no such topic.
+    """
     metadata = require_broker(bootstrap_servers).topics.get(topic)
     if metadata is None:
         raise TopicMissing(

@@ -248,6 +248,17 @@ def resolve(path: Path) -> tuple[ModelArtifact, InForce]:
     return artifact, in_force
 
 
+def artifact_beside(path: Path, model_id: str) -> ModelArtifact:
+    """The artifact of this id beside what `path` names: of a model that judged before the one in force.
+
+    Raises:
+        ModelNotFound: It is not there any more.
+        ModelCorrupt: As `load_artifact`.
+    """
+    models_dir = path.parent if is_artifact(path) or not path.is_dir() else path
+    return load_artifact(models_dir / model_id)
+
+
 def _is_threshold(value: float) -> bool:
     return math.isfinite(value) and 0.0 <= value <= 1.0
 

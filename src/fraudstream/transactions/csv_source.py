@@ -23,6 +23,9 @@ from fraudstream.transactions.numbers import JSON_NUMBER_PATTERN, is_json_number
 
 SNIFFED_ROWS: Final = 1000
 DELIMITERS: Final = (",", ";", "\t")
+LONGEST_CELL: Final = 16 * 1024 * 1024
+"""In characters: a longer cell is a quote that was never closed."""
+
 _GZIP_MAGIC: Final = b"\x1f\x8b"
 
 Encoder = Callable[[list[str]], bytes]
@@ -166,6 +169,8 @@ def _checked(rows: Iterator[tuple[int, list[str]]], path: Path, width: int) -> I
 def _parsed(path: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
     """The rows with the line that each starts on, the header first; blank lines left out."""
     with _readable(path), _open_bytes(path) as raw:
+        # The reader's own limit of 128 KiB is below what Kafka takes in a record.
+        csv.field_size_limit(LONGEST_CELL)
         reader = csv.reader(io.TextIOWrapper(raw, encoding="utf-8-sig", newline=""), delimiter=delimiter, strict=True)
         line = 1
         try:

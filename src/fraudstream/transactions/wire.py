@@ -54,12 +54,32 @@ class Header(StrEnum):
     PRODUCED_AT = "produced_at"
     REPLAY_OF = "replay_of"
     """On a record that was sent again by hand: `topic/partition/offset` of the one that it repeats."""
+    REPLAY_ID = "replay_id"
+    """On the same record: the id of the request, by which a sender that was killed is found out to have sent it."""
     ERROR_TOPIC = "__connect.errors.topic"
     ERROR_PARTITION = "__connect.errors.partition"
     ERROR_OFFSET = "__connect.errors.offset"
     ERROR_STAGE = "__connect.errors.stage"
     ERROR_MESSAGE = "__connect.errors.exception.message"
     ERROR_ORIGINAL_BYTES = "__connect.errors.original.bytes"
+
+
+DEAD_LETTER_HEADERS: Final = (
+    Header.ERROR_TOPIC,
+    Header.ERROR_PARTITION,
+    Header.ERROR_OFFSET,
+    Header.ERROR_STAGE,
+    Header.ERROR_MESSAGE,
+    Header.ERROR_ORIGINAL_BYTES,
+    Header.PRODUCED_AT,
+)
+"""What the detector adds to a dead letter's own headers, behind them and in this order."""
+
+LONGEST_EVENT_ID: Final = 200
+"""A longer `event_id` is not ours: the record is then known by its topic, partition and offset."""
+
+LONGEST_KEY: Final = 65_536
+"""A key is cut at this length in what leaves the detector, so that it cannot make a record too large for the sink."""
 
 
 class AlertField(StrEnum):
@@ -99,6 +119,8 @@ class DeadLetterField(StrEnum):
     PAYLOAD = "payload_base64"
     HEADERS = "headers"
     ORIGINAL_BYTES = "original_bytes"
+    DEAD_LETTER = "dead_letter"
+    """The dead letter's own place, `topic/partition/offset`: where its bytes still are when the input's are gone."""
 
 
 class EventType(StrEnum):

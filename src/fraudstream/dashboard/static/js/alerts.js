@@ -4,7 +4,9 @@ import { Connection } from "./connection.js";
 import { Drift } from "./drift.js";
 import { count } from "./format.js";
 import { Rows, wholeOrNull } from "./rows.js";
+import { Storm } from "./storm.js";
 import { Tiles } from "./tiles.js";
+import { Trouble } from "./trouble.js";
 
 const STATES = { connecting: "Connecting", live: "Live", waiting: "Reconnecting" };
 const ANNOUNCE_MS = 5000;
@@ -18,6 +20,8 @@ const title = document.title;
 const rows = new Rows(table);
 const tiles = new Tiles(document.getElementById("tiles"));
 const drift = new Drift(document.getElementById("drift"), document.getElementById("announce-drift"));
+const storm = new Storm(document.getElementById("storm"), document.getElementById("announce-storm"));
+const trouble = new Trouble(document.getElementById("trouble"));
 let unannounced = 0;
 let unread = 0;
 
@@ -32,7 +36,9 @@ function arrived(alert) {
 
 function stats(current) {
   tiles.show(current);
+  trouble.show(current.problems);
   drift.show(current.columns);
+  storm.show(current.storm);
   rows.judging = { model: current.model_id, unseenFrom: current.unseen_from_row };
   const flowing = current.payments_seen > 0;
   empty.querySelector("[data-when=silent]").hidden = flowing;

@@ -32,16 +32,21 @@ export class Drift {
   }
 }
 
-function sentence({ before, at, after }) {
+function sentence(said) {
   const item = document.createElement("li");
-  item.append(before);
+  item.append(...worded(said));
+  return item;
+}
+
+// What drift_words.py words as a sentence, its time in the reader's zone.
+export function worded({ before, at, after }) {
+  const parts = [before];
   if (at) {
     const when = document.createElement("time");
     when.setAttribute("datetime", at);
     when.title = at;
     when.textContent = time(at);
-    item.append(when);
+    parts.push(when);
   }
-  item.append(`${after}.`);
-  return item;
+  return [...parts, `${after}.`];
 }

@@ -1,0 +1,112 @@
+"""The command line of the suite: `python -m chaos`, or `make chaos`."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import tempfile
+import time
+from pathlib import Path
+from random import Random
+
+import click
+
+from chaos import disks
+from chaos.data import make_payments
+from chaos.plan import LONG_ROWS, LONG_SECONDS, SHORT_ROWS, SHORT_SECONDS, chosen, long_plan, short_plan
+from chaos.report import joined, to_json
+from chaos.rounds import Player
+from fraudstream.config import ENVIRONMENT_PREFIX
+
+ROOT = Path(__file__).parents[1]
+KEPT_VARIABLES = ("CACHE", "JAVA_HOME")
+TIME_FOR_THE_CHECK = 30.0
+GRACE_SECONDS = 180
+
+
+@click.command()
+@click.option("--short", is_flag=True, help="Four minutes: a kill of each process, a pause, a cut, odd records.")
+@click.option("--seed", type=click.IntRange(0), default=None, help="Of all chance; drawn and printed when not given.")
+@click.option("--faults", default="", help="Only faults whose names match: 'kill-*,pause-relay'; also odd-records.")
+@click.option("--rows", type=click.IntRange(1_000), default=None, help="Payments in the file.  [200000; short: 20000]")
+@click.option("--json", "output", type=click.Path(path_type=Path), default=None, help="Write the results there.")
+@click.option(
+    "--add-to", type=click.Path(path_type=Path, exists=True), default=None, help="Results of other faults, to be added."
+)
+@click.option("--keep", type=click.Path(path_type=Path), default=None, help="Leave logs and data in this new folder.")
+def main(
+    short: bool,
+    seed: int | None,
+    faults: str,
+    rows: int | None,
+    output: Path | None,
+    add_to: Path | None,
+    keep: Path | None,
+) -> None:
+    """Try to break the guarantee: kill, stop, cut, fill, damage; then count what was lost or doubled.
+
+    Exits with 1 where anything was, or where the system was not well again in time.
+    """
+    began = time.monotonic()
+    seed = random.randrange(2**32) if seed is None else seed
+    rows = rows or (SHORT_ROWS if short else LONG_ROWS)
+    click.echo(f"seed {seed}")
+    chance = Random(seed)
+    plan = short_plan(chance) if short else long_plan(chance, disks.own_mounts())
+    rounds = chosen(plan, [part.strip() for part in faults.split(",") if part.strip()])
+    if not rounds:
+        raise click.UsageError(f"no fault is named {faults}")
+    limit = SHORT_SECONDS if short else LONG_SECONDS
+    _end_in_order(int(limit) + GRACE_SECONDS)
+    with tempfile.TemporaryDirectory(prefix="chaos-") as temporary:
+        folder = keep or Path(temporary)
+        folder.mkdir(parents=True, exist_ok=True)
+        environment = _environment()
+        click.echo(f"{rows:,} payments, a model, and its verdict on each ...")
+        payments = make_payments(folder, rows, seed, environment)
+        player = Player(folder, payments, environment, began + limit - TIME_FOR_THE_CHECK, click.echo)
+        results = []
+        for number, each in enumerate(rounds, 1):
+            click.echo(f"{each.name}: {len(each.steps)} faults at {each.rate:g} rows/s, {each.trigger}")
+            results.append(player.play(number, each, seed + number))
+            click.echo(
+                f"  {results[-1].rows:,} rows, {results[-1].shown:,} to be shown: {results[-1].findings.counts()}"
+            )
+        told = to_json(results, seed=seed, rows=rows, seconds=time.monotonic() - began, short=short)
+    if add_to is not None:
+        told = joined(json.loads(add_to.read_text()), told)
+    if output is not None:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        output.write_text(json.dumps(told, indent=1) + "\n")
+    for line in told["faults"]:
+        click.echo(
+            f"{line['fault']} at {line['rate']:g}/s: {line['tried']} tried, {line['rows']:,} rows,"
+            f" lost {line['lost']}, doubled {line['doubled']}, wrong {line['wrong']},"
+            f" recovery p50 {line['recovery_p50']} s, max {line['recovery_max']} s"
+        )
+    for failure in told["failures"]:
+        click.echo(f"FAILED {failure}", err=True)
+    click.echo(f"seed {seed}: {'FAILED' if told['failures'] else 'held'} after {told['seconds']:.0f} s")
+    raise SystemExit(int(bool(told["failures"])))
+
+
+def _end_in_order(seconds: int) -> None:
+    """Have SIGTERM, and the time by which even a check that waits must be over, end us as Ctrl-C does."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    signal.signal(signal.SIGALRM, signal.default_int_handler)
+    signal.alarm(seconds)
+
+
+def _environment() -> dict[str, str]:
+    """Ours, without the settings of a person's own: they would change what is tested."""
+    kept = {ENVIRONMENT_PREFIX + name for name in KEPT_VARIABLES}
+    ours = {
+        name: value for name, value in os.environ.items() if name in kept or not name.startswith(ENVIRONMENT_PREFIX)
+    }
+    return ours | {f"{ENVIRONMENT_PREFIX}DRIVER_MEMORY": "1g"}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,76 @@
+"""What can be asked of the ledger in the store, none of it by a scan; `ledger.py` writes it."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import orjson
+from sqlalchemy import Engine, func, select
+
+from fraudstream.alerts import tables
+from fraudstream.alerts.ledger import LedgerPlace
+from fraudstream.alerts.positions import Place
+from fraudstream.transactions.ledger import EntryKind
+
+_PLACES: Final = select(tables.ledger_places)
+
+
+class LedgerReader:
+    """Reads the ledger; many threads may do so at once."""
+
+    def __init__(self, engine: Engine) -> None:
+        """Take an engine that `database.open_engine` made."""
+        self._engine = engine
+
+    def places(self) -> dict[Place, LedgerPlace]:
+        """What the entries of each partition come to."""
+        with self._engine.connect() as connection:
+            found = [
+                LedgerPlace(**dict(row) | {"overlaps": bool(row["overlaps"])})
+                for row in connection.execute(_PLACES).mappings()
+            ]
+        return {Place(place.topic, place.partition): place for place in sorted(found, key=_order)}
+
+    def gap_counts(self) -> dict[Place, int]:
+        """How many gaps each partition has, those that have one."""
+        column = tables.ledger_gaps.c
+        query = select(column.topic, column.partition, func.count()).group_by(column.topic, column.partition)
+        with self._engine.connect() as connection:
+            return {Place(topic, partition): number for topic, partition, number in connection.execute(query)}
+
+    def gaps(self, *, limit: int = 100) -> list[dict[str, Any]]:
+        """Ranges that no entry accounts for although later ones are, in the order of their offsets."""
+        column = tables.ledger_gaps.c
+        query = select(column.topic, column.partition, column.from_offset, column.until_offset)
+        query = query.order_by(column.topic, column.partition, column.until_offset).limit(limit)
+        with self._engine.connect() as connection:
+            return [dict(row) for row in connection.execute(query).mappings()]
+
+    def entries(
+        self, *, kind: EntryKind | None = None, before: int | None = None, limit: int = 100
+    ) -> list[dict[str, Any]]:
+        """The newest entries first, as they came, each with its `seq` and what of it is `counted`."""
+        column = tables.ledger.c
+        query = select(column.seq, column.body).order_by(column.seq.desc()).limit(limit)
+        if kind is not None:
+            query = query.where(column.kind == kind.value)
+        if before is not None:
+            query = query.where(column.seq < before)
+        with self._engine.connect() as connection:
+            return [{"seq": row.seq} | orjson.loads(row.body) for row in connection.execute(query)]
+
+    def conflicts(self, *, limit: int = 100) -> list[dict[str, Any]]:
+        """The newest alerts that share an id with another transaction, first."""
+        column = tables.alerts.c
+        query = (
+            select(column.alert_id, column.conflict_of, column.received_us)
+            .where(column.conflict_of.is_not(None))
+            .order_by(column.seq.desc())
+            .limit(limit)
+        )
+        with self._engine.connect() as connection:
+            return [dict(row) for row in connection.execute(query).mappings()]
+
+
+def _order(place: LedgerPlace) -> tuple[str, int]:
+    return place.topic, place.partition

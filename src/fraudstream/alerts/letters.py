@@ -1,0 +1,240 @@
+"""Dead letters and unscorable rows as a person works them: one list, filtered; their replays are `replay_log.py`'s."""
+
+from __future__ import annotations
+
+import base64
+import heapq
+import operator
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
+
+import orjson
+from sqlalchemy import ColumnElement, FromClause, Select, func, select, true
+
+from fraudstream.alerts import tables
+from fraudstream.alerts.reading import AlertReader
+from fraudstream.alerts.replay_state import ReplayState
+from fraudstream.transactions.wire import AlertField, DeadLetterField, Outcome
+
+WALKED_AT_ONCE: Final = 200
+"""Letters held at once while all of them are walked through; a body may hold 64 KiB of base64."""
+
+KINDS: Final = (Outcome.DEAD_LETTER, Outcome.UNSCORABLE)
+
+_PLACE: Final = re.compile(r"(?P<topic>.+)/(?P<partition>\d{1,9})/(?P<offset>\d{1,18})", re.DOTALL)
+
+# Julian days of 1970-01-01, and milliseconds of a day: SQLite counts time in whole milliseconds inside.
+_EPOCH_DAYS: Final = 2_440_587.5
+_DAY_MS: Final = 86_400_000.0
+
+
+class Origin(NamedTuple):
+    """Where a record stands."""
+
+    topic: str
+    partition: int
+    offset: int
+
+    def __str__(self) -> str:
+        """As `topic/partition/offset`."""
+        return f"{self.topic}/{self.partition}/{self.offset}"
+
+
+def parse_origin(text: str) -> Origin | None:
+    """The origin that `topic/partition/offset` names; None where it is none."""
+    found = _PLACE.fullmatch(text)
+    return None if found is None else Origin(found["topic"], int(found["partition"]), int(found["offset"]))
+
+
+class Cursor(NamedTuple):
+    """How far a list was read: each table before its `seq`."""
+
+    dead_letters: int
+    unscorable: int
+
+    def __str__(self) -> str:
+        """As text for a URL."""
+        return f"{self.dead_letters}.{self.unscorable}"
+
+
+_START: Final = Cursor(2**62, 2**62)
+
+
+def parse_cursor(text: str) -> Cursor | None:
+    """The cursor that a text is; None where it is none."""
+    first, _, second = text.partition(".")
+    if not all(part.isascii() and part.isdecimal() and len(part) <= 19 for part in (first, second)):
+        return None
+    return Cursor(int(first), int(second))
+
+
+@dataclass(frozen=True, slots=True)
+class LetterFilter:
+    """Which letters are asked for; a field that is None does not narrow. Times are those of production.
+
+    Attributes:
+        kind: Dead letters or unscorable rows.
+        reason: Text that the reason holds, in upper or lower case.
+        since_us: Produced at this time or later.
+        until_us: Produced before this time.
+        topic: Of the record on the input.
+        partition: Of the record on the input.
+        offset: Of the record on the input.
+        replayed: Whether it was sent again, or is about to be.
+        origins: Only these, as `topic/partition/offset`.
+    """
+
+    kind: Outcome | None = None
+    reason: str | None = None
+    since_us: int | None = None
+    until_us: int | None = None
+    topic: str | None = None
+    partition: int | None = None
+    offset: int | None = None
+    replayed: bool | None = None
+    origins: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A dead letter or an unscorable row as the store keeps it.
+
+    Attributes:
+        seq: The order of its commit, among its kind.
+        kind: `Outcome.DEAD_LETTER` or `Outcome.UNSCORABLE`.
+        received_us: The time of its commit.
+        document: Its JSON object.
+    """
+
+    seq: int
+    kind: Outcome
+    received_us: int
+    document: dict[str, Any]
+
+    @property
+    def origin(self) -> Origin | None:
+        """Where the record stands on the input; None for an unscorable row that does not say so."""
+        topic, partition, offset = (self.document.get(name) for name in ("topic", "partition", "offset"))
+        return None if topic is None or partition is None or offset is None else Origin(topic, partition, offset)
+
+    @property
+    def payload(self) -> bytes | None:
+        """What the record held, as far as it is kept; None for a tombstone."""
+        if self.kind == Outcome.UNSCORABLE:
+            return orjson.dumps(self.document.get(AlertField.TRANSACTION))
+        encoded = self.document.get(DeadLetterField.PAYLOAD)
+        try:
+            return None if encoded is None else base64.b64decode(encoded, validate=True)
+        except ValueError:
+            return encoded.encode() if isinstance(encoded, str) else None
+
+    @property
+    def size(self) -> int:
+        """The record's value in bytes, as it came."""
+        told = self.document.get(DeadLetterField.ORIGINAL_BYTES)
+        return told if isinstance(told, int) else len(self.payload or b"")
+
+
+class LetterReader:
+    """Reads letters out of the alert store, newest first."""
+
+    def __init__(self, store: AlertReader) -> None:
+        """Take the open store."""
+        self._store = store
+
+    def page(self, wanted: LetterFilter, *, after: Cursor | None, limit: int) -> tuple[list[Letter], Cursor | None]:
+        """The letters that follow a cursor, and the cursor of those that follow them; None where these are the last."""
+        start = after or _START
+        with self._store.reading() as connection:
+            found = [
+                [
+                    Letter(row.seq, kind, row.received_us, orjson.loads(row.body))
+                    for row in connection.execute(query.where(seq < before).order_by(seq.desc()).limit(limit))
+                ]
+                for (kind, query, seq), before in zip(_tables(wanted), start, strict=True)
+            ]
+        letters = list(heapq.merge(*found, key=lambda letter: -letter.received_us))[:limit]
+        if len(letters) < limit:
+            return letters, None
+        last = {letter.kind: letter.seq for letter in letters}
+        return letters, Cursor(*(last.get(kind, before) for kind, before in zip(KINDS, start, strict=True)))
+
+    def every(self, wanted: LetterFilter) -> Iterator[Letter]:
+        """All letters, a page of them in memory at a time."""
+        after: Cursor | None = None
+        while True:
+            letters, after = self.page(wanted, after=after, limit=WALKED_AT_ONCE)
+            yield from letters
+            if after is None:
+                return
+
+    def count(self, wanted: LetterFilter) -> int:
+        """How many there are."""
+        with self._store.reading() as connection:
+            return sum(
+                connection.execute(select(func.count()).select_from(query.subquery())).scalar_one()
+                for _, query, _ in _tables(wanted)
+            )
+
+
+def _tables(wanted: LetterFilter) -> Sequence[tuple[Outcome, Select[Any], ColumnElement[int]]]:
+    """For each kind of letter its query, and the column that puts it in order."""
+    letters, alerts = tables.dead_letters.c, tables.alerts.c
+    at = func.round((func.julianday(_key(letters.body, "produced_at")) - _EPOCH_DAYS) * _DAY_MS) * 1000
+    place = _key(alerts.body, "topic") + "/" + _key(alerts.body, "partition") + "/" + _key(alerts.body, "offset")
+    return (
+        (
+            Outcome.DEAD_LETTER,
+            _query(tables.dead_letters, letters.body.is_not(None), wanted, Outcome.DEAD_LETTER, letters.id, at),
+            letters.seq,
+        ),
+        (
+            Outcome.UNSCORABLE,
+            _query(
+                tables.alerts,
+                alerts.outcome == Outcome.UNSCORABLE.value,
+                wanted,
+                Outcome.UNSCORABLE,
+                place,
+                alerts.produced_us,
+            ),
+            alerts.seq,
+        ),
+    )
+
+
+def _query(
+    table: FromClause,
+    kept: ColumnElement[bool],
+    wanted: LetterFilter,
+    kind: Outcome,
+    origin: ColumnElement[str],
+    produced_us: ColumnElement[Any],
+) -> Select[Any]:
+    body = table.c.body
+    replays = tables.replays.c
+    replayed = select(replays.seq).where(replays.origin == origin, replays.state != ReplayState.FAILED.value).exists()
+    reason = func.lower(func.coalesce(_key(body, "reason"), ""))
+    narrowing: list[tuple[Any, Any, Callable[[Any, Any], ColumnElement[bool]]]] = [
+        (
+            None if wanted.reason is None else wanted.reason.lower(),
+            reason,
+            lambda text, part: func.instr(text, part) > 0,
+        ),
+        (wanted.since_us, produced_us, operator.ge),
+        (wanted.until_us, produced_us, operator.lt),
+        (wanted.topic, _key(body, "topic"), operator.eq),
+        (wanted.partition, _key(body, "partition"), operator.eq),
+        (wanted.offset, _key(body, "offset"), operator.eq),
+        (wanted.replayed, replayed, lambda exists, yes: exists if yes else ~exists),
+        (wanted.origins, origin, lambda place, places: place.in_(places)),
+        (None if wanted.kind in (None, kind) else kind, true(), lambda _, __: ~true()),
+    ]
+    conditions = [compare(column, value) for value, column, compare in narrowing if value is not None]
+    return select(table.c.seq, table.c.received_us, body).where(kept, *conditions)
+
+
+def _key(body: ColumnElement[Any], name: str) -> ColumnElement[Any]:
+    return func.json_extract(body, f"$.{name}")

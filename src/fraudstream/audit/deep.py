@@ -1,0 +1,186 @@
+"""The deep audit: scores the retained topic again, as each entry says that it was judged, and compares every offset."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import orjson
+
+from fraudstream.audit.facts import REMARKABLE, Facts
+from fraudstream.audit.report import Finding, Kind
+from fraudstream.errors import ModelError
+from fraudstream.model.artifact import ModelArtifact
+from fraudstream.model.current import InForce, artifact_beside
+from fraudstream.transactions.ledger import Source
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+    from fraudstream.scoring.topic import Range
+
+TOLERANCE: Final = 1e-12
+"""Scores that differ by no more are equal: a batch may sum in another order."""
+
+_RUNS: Final = """
+SELECT DISTINCT model_id, revision, threshold, aliases, source FROM entries WHERE kind = 'batch' ORDER BY 2, 1, 3, 4, 5
+"""
+_ENTRIES: Final = """
+SELECT entry_id, partition, from_offset, until_offset, records, alert, unscorable, dead_letter FROM entries
+WHERE run = ? ORDER BY partition, from_offset
+"""
+_MISSING: Final = """
+SELECT a.partition, a."offset", a.outcome, a.score FROM again a WHERE a.run = :run AND NOT EXISTS (
+  SELECT 1 FROM places p WHERE p.partition = a.partition AND p."offset" = a."offset" AND p.outcome = a.outcome
+  AND (:counted_again OR p.model_id IS NULL OR (p.model_id = :model AND p.revision = :revision)))
+ORDER BY 1, 2
+"""
+_SURPLUS: Final = """
+SELECT p."offset", p.outcome FROM places p
+WHERE p.partition = :partition AND p."offset" >= :start AND p."offset" < :until
+  AND (p.model_id IS NULL OR (p.model_id = :model AND p.revision = :revision)) AND NOT EXISTS (
+    SELECT 1 FROM again a
+    WHERE a.run = :run AND a.partition = p.partition AND a."offset" = p."offset" AND a.outcome = p.outcome)
+ORDER BY 1
+"""
+_SCORES: Final = """
+SELECT a.partition, a."offset", a.score, p.least, p.most FROM again a JOIN places p
+ON p.partition = a.partition AND p."offset" = a."offset" AND p.outcome = a.outcome
+  AND p.model_id = :model AND p.revision = :revision
+WHERE a.run = :run AND max(abs(p.least - a.score), abs(p.most - a.score)) > :tolerance ORDER BY 1, 2
+"""
+_COUNTS: Final = """
+SELECT outcome, count(*) FROM again WHERE run = ? AND partition = ? AND "offset" >= ? AND "offset" < ? GROUP BY 1
+"""
+
+
+@dataclass(frozen=True)
+class Rescoring:
+    """What it takes to score again.
+
+    Attributes:
+        bootstrap_servers: Kafka's address.
+        model: A `current` file or an artifact; other artifacts are looked for beside it.
+        max_record_bytes: Largest transaction, as the detector has it.
+        open_spark: Opens a session with the Kafka connector.
+    """
+
+    bootstrap_servers: str
+    model: Path
+    max_record_bytes: int
+    open_spark: Callable[[], AbstractContextManager[SparkSession]]
+
+
+@dataclass(frozen=True)
+class _Run:
+    """Entries that one judge accounts for: model, revision, threshold, aliases, and where the counts come from."""
+
+    number: int
+    key: tuple[str, int, float, str, str]
+    ranges: list[Range]
+
+    @property
+    def in_force(self) -> InForce:
+        model_id, revision, threshold, aliases, _ = self.key
+        return InForce(model_id, threshold, orjson.loads(aliases), revision)
+
+
+def check_deeply(facts: Facts, rescoring: Rescoring) -> Iterator[Finding]:
+    """Score every range of the ledger that Kafka still has, and name each offset that is not as the ledger says.
+
+    Entries whose artifact is gone are unverified; those that were scored again are marked, so that `outputs.py` leaves
+    them alone.
+    """
+    usable: list[tuple[_Run, ModelArtifact]] = []
+    for number, key in enumerate(facts.db.execute(_RUNS).fetchall()):
+        run = _run(facts, number, key)
+        try:
+            usable.append((run, artifact_beside(rescoring.model, run.in_force.model_id)))
+        except ModelError as e:
+            what = f"cannot be scored again: {e.what}: {e.where}"
+            yield from (_finding(facts, Kind.UNVERIFIED, what, each) for each in run.ranges)
+    if any(run.ranges for run, _ in usable):
+        with rescoring.open_spark() as spark:
+            for run, artifact in usable:
+                yield from _score_again(facts, rescoring, spark, run, artifact)
+
+
+def _run(facts: Facts, number: int, key: tuple[str, int, float, str, str]) -> _Run:
+    from fraudstream.scoring.topic import Range, merge_ranges
+
+    facts.db.execute(
+        "UPDATE entries SET run = ? WHERE kind = 'batch'"
+        " AND model_id = ? AND revision = ? AND threshold = ? AND aliases = ? AND source = ?",
+        (number, *key),
+    )
+    retained = []
+    for _, partition, start, until, *_ in facts.db.execute(_ENTRIES, (number,)):
+        begin, end = facts.marks.get(partition, (0, 0))
+        retained.append(Range(partition, max(start, begin), min(until, end)))
+    return _Run(number, key, merge_ranges(retained))
+
+
+def _score_again(
+    facts: Facts, rescoring: Rescoring, spark: SparkSession, run: _Run, artifact: ModelArtifact
+) -> Iterator[Finding]:
+    from fraudstream.scoring.load import load_judge
+    from fraudstream.scoring.topic import Range, count_outcomes, remarkable
+
+    judge = load_judge(artifact, run.in_force)
+    where, limit = (rescoring.bootstrap_servers, facts.topic), rescoring.max_record_bytes
+    found = remarkable(spark, judge, *where, run.ranges, limit)
+    facts.score_again((run.number, each.partition, each.offset, each.outcome.value, each.score) for each in found)
+    yield from _compare_offsets(facts, run)
+    for entry_id, partition, start, until, records, *counted in facts.db.execute(_ENTRIES, (run.number,)).fetchall():
+        begin, end = facts.marks.get(partition, (0, 0))
+        if start < begin or until > end:
+            continue
+        each = Range(partition, start, until)
+        yield from _compare_counts(facts, run, each, counted)
+        if records < until - start:
+            total = count_outcomes(spark, judge, *where, [each], limit)[partition].total()
+            if total != records:
+                what = f"the ledger accounts for {records:,} records, the topic holds {total:,}"
+                yield _finding(facts, Kind.UNACCOUNTED, what, each, abs(total - records))
+        facts.db.execute("UPDATE entries SET verified = 1 WHERE entry_id = ?", (entry_id,))
+
+
+def _compare_offsets(facts: Facts, run: _Run) -> Iterator[Finding]:
+    from fraudstream.scoring.topic import Range
+
+    model_id, revision, _, _, source = run.key
+    parameters = {"run": run.number, "model": model_id, "revision": revision}
+    # Counted again after a crash: the query may have judged by what was in force before.
+    counted_again = {"counted_again": source == Source.SCORED_AGAIN}
+    for partition, offset, outcome, score in facts.db.execute(_MISSING, parameters | counted_again):
+        scored = "" if score is None else f" with the score {score!r}"
+        what = f"is {outcome}{scored} by {model_id}, revision {revision}, and on no topic"
+        yield _finding(facts, Kind.MISSING, what, Range(partition, offset, offset + 1))
+    surplus = Kind.SUPERSEDED if facts.former else Kind.DOUBLED
+    for each in run.ranges:
+        span = {"partition": each.partition, "start": each.from_offset, "until": each.until_offset}
+        for offset, outcome in facts.db.execute(_SURPLUS, parameters | span):
+            what = f"is {outcome} on a topic, and not by {model_id}, revision {revision}"
+            yield _finding(facts, surplus, what, Range(each.partition, offset, offset + 1))
+    for partition, offset, score, least, most in facts.db.execute(_SCORES, parameters | {"tolerance": TOLERANCE}):
+        told = most if abs(most - score) > TOLERANCE else least
+        what = f"the score on the topic is {told!r}, scored again it is {score!r}"
+        yield _finding(facts, Kind.DIFFERENT, what, Range(partition, offset, offset + 1))
+
+
+def _compare_counts(facts: Facts, run: _Run, each: Range, counted: list[int]) -> Iterator[Finding]:
+    found = dict(facts.db.execute(_COUNTS, (run.number, each.partition, each.from_offset, each.until_offset)))
+    told = dict(zip(REMARKABLE, counted, strict=True))
+    differing = [outcome for outcome in REMARKABLE if told[outcome] != found.get(outcome.value, 0)]
+    if differing:
+        pairs = [f"{told[o]:,} {o.value}, scored again {found.get(o.value, 0):,}" for o in differing]
+        count = max(abs(told[o] - found.get(o.value, 0)) for o in differing)
+        yield _finding(facts, Kind.UNACCOUNTED, f"the entry counts {'; '.join(pairs)}", each, count)
+
+
+def _finding(facts: Facts, kind: Kind, what: str, each: Range, count: int | None = None) -> Finding:
+    offsets = each.until_offset - each.from_offset if count is None else count
+    return Finding(kind, what, facts.topic, each.partition, each.from_offset, each.until_offset, offsets)

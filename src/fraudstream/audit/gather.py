@@ -1,0 +1,222 @@
+"""Brings the facts of Kafka and of the store together, in an order that a running system cannot make inconsistent.
+
+First the ledger: whatever it counts is on the output topics already. Then the relay's offsets and the store: whatever
+is committed is in the store, and whatever is in the store is on a topic. Then the output topics and the input's end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
+
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from fraudstream.alerts.records import Record, to_payload
+from fraudstream.alerts.relay import GROUP
+from fraudstream.alerts.rows import check_dead_letter
+from fraudstream.alerts.validation import Unfit, check_alert
+from fraudstream.audit.facts import Facts, Said
+from fraudstream.audit.report import AuditReport, Finding, Kind
+from fraudstream.audit.store_rows import StoreSnapshot
+from fraudstream.errors import DataError, KafkaFailure
+from fraudstream.kafka.topics import require_topic, topic_id
+from fraudstream.kafka.watermarks import Watermarks
+from fraudstream.runtime.processes import wait_until
+from fraudstream.transactions.ledger import parse_entry
+from fraudstream.transactions.wire import DeadLetterField, Outcome, Topic, output_limit
+
+OUTCOME_TOPICS: Final = (Topic.ALERTS, Topic.UNSCORABLE, Topic.DEAD_LETTERS)
+READ_SECONDS: Final = 30.0
+COORDINATOR_SECONDS: Final = 30.0
+
+Place = tuple[str, int]
+
+
+def gather(bootstrap_servers: str, database: str, max_record_bytes: int, report: AuditReport) -> Facts:
+    """Read everything once; what cannot be read as what it should be becomes a finding of the report.
+
+    Raises:
+        BrokerUnreachable: Nobody answers at the bootstrap servers.
+        TopicMissing: There is no input topic.
+        KafkaFailure: Kafka does not give a topic.
+        StoreError: The store cannot be read.
+    """
+    topic = Topic.TRANSACTIONS.value
+    require_topic(bootstrap_servers, topic)
+    facts = Facts(topic, topic_id(bootstrap_servers, topic))
+    report.topic_id = facts.topic_id
+    consumer = _consumer(bootstrap_servers, max_record_bytes)
+    try:
+        existing = consumer.list_topics(timeout=READ_SECONDS).topics
+        partitions = {
+            name: sorted(existing[name].partitions) for name in (*OUTCOME_TOPICS, Topic.LEDGER) if name in existing
+        }
+        places = [(name, p) for name in OUTCOME_TOPICS for p in partitions.get(name, [])]
+        _enter_ledger(facts, consumer, [(Topic.LEDGER.value, p) for p in partitions.get(Topic.LEDGER, [])], report)
+        committed = _committed(consumer, places)
+        with StoreSnapshot.open(database) as store:
+            facts.keep(store.rows())
+            report.add(store.rejected())
+        facts.say(_said(consumer, places, committed, report))
+        facts.forgotten = [name for name, p in places if _watermarks(consumer, name, p)[0] > 0]
+        facts.marks = Watermarks(bootstrap_servers, topic).read()
+    except KafkaException as e:
+        error: KafkaError = e.args[0]
+        raise KafkaFailure(
+            f"Kafka does not tell what it holds: {error.str()}",
+            where=bootstrap_servers,
+            remedy="see the broker's log, then try again",
+        ) from e
+    finally:
+        consumer.close()
+    facts.index()
+    return facts
+
+
+def _consumer(bootstrap_servers: str, max_record_bytes: int) -> Consumer:
+    # The relay's group, to ask how far it has committed: nothing is subscribed, so that no group is joined.
+    return Consumer(
+        {
+            "bootstrap.servers": bootstrap_servers,
+            "group.id": GROUP,
+            "enable.auto.commit": False,
+            "enable.auto.offset.store": False,
+            "enable.partition.eof": True,
+            "fetch.message.max.bytes": output_limit(max_record_bytes),
+            "queued.max.messages.kbytes": 65_536,
+            "log_level": 0,
+        }
+    )
+
+
+def _committed(consumer: Consumer, places: Sequence[Place]) -> dict[Place, int]:
+    """The relay's offsets; a broker that has just started has no coordinator for a moment."""
+    found: list[TopicPartition] = []
+    failed: list[KafkaException] = []
+
+    def ask() -> bool:
+        try:
+            found.extend(consumer.committed([TopicPartition(*place) for place in places], timeout=10))
+        except KafkaException as e:
+            failed.append(e)
+            return False
+        return True
+
+    if places and not wait_until(ask, COORDINATOR_SECONDS, every=0.2):
+        raise failed[-1]
+    return {(each.topic, each.partition): each.offset for each in found if each.offset >= 0}
+
+
+def _watermarks(consumer: Consumer, topic: str, partition: int) -> tuple[int, int]:
+    begin, end = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=READ_SECONDS)
+    return begin, end
+
+
+def _read(consumer: Consumer, place: Place) -> Iterator[Message]:
+    """What a partition holds now, from its first record to its end."""
+    topic, partition = place
+    _, end = _watermarks(consumer, topic, partition)
+    if end == 0:
+        return
+    consumer.assign([TopicPartition(topic, partition, OFFSET_BEGINNING)])
+    try:
+        while True:
+            message = consumer.poll(READ_SECONDS)
+            if message is None:
+                raise KafkaFailure("Kafka does not give a topic", where=f"{topic}[{partition}]", remedy="try again")
+            error, offset = message.error(), message.offset()
+            if error is not None and error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - the client's name
+                return
+            if error is not None:
+                raise KafkaException(error)
+            if offset is not None and offset < end:
+                yield message
+            if offset is not None and offset >= end - 1:
+                return
+    finally:
+        consumer.unassign()
+
+
+def _enter_ledger(facts: Facts, consumer: Consumer, places: Sequence[Place], report: AuditReport) -> None:
+    former: set[str] = set()
+    for place in places:
+        for message in _read(consumer, place):
+            key, value = (message.key() or b""), message.value()
+            if value is None:
+                entry_id = key.decode(errors="replace") if isinstance(key, bytes) else key
+                facts.withdraw(entry_id)
+                former.discard(entry_id)
+                continue
+            try:
+                entry = parse_entry(value)
+            except DataError as e:
+                report.add([_unreadable(place, message.offset() or 0, e.what)])
+                continue
+            if entry.topic != facts.topic:
+                continue
+            if entry.topic_id == facts.topic_id:
+                facts.enter(entry)
+            else:
+                former.add(entry.entry_id)
+    facts.former = len(former)
+
+
+def _said(
+    consumer: Consumer, places: Sequence[Place], committed: Mapping[Place, int], report: AuditReport
+) -> Iterator[Said]:
+    for place in places:
+        for message in _read(consumer, place):
+            record = _record(place, message)
+            try:
+                yield (
+                    _dead_letter(record, committed) if record.topic is Topic.DEAD_LETTERS else _alert(record, committed)
+                )
+            except Unfit as e:
+                report.add([_unreadable(place, record.offset, str(e))])
+
+
+def _record(place: Place, message: Message) -> Record:
+    key = message.key()
+    headers = {name: v.encode() if isinstance(v, str) else v for name, v in dict(message.headers() or ()).items()}
+    return Record(
+        topic=Topic(place[0]),
+        partition=place[1],
+        offset=message.offset() or 0,
+        timestamp_ms=message.timestamp()[1],
+        key=key.encode() if isinstance(key, str) else key,
+        value=message.value(),
+        headers=list(headers.items()),
+    )
+
+
+def _alert(record: Record, committed: Mapping[Place, int]) -> Said:
+    """What the relay posts of a record and the store makes of it, by their own code."""
+    alert = check_alert(to_payload(record))
+    revision = alert.document.get("revision")
+    return Said(
+        *_standing(record, committed),
+        id=alert.alert_id,
+        outcome=alert.outcome.value,
+        topic=alert.topic,
+        partition=alert.partition,
+        offset=alert.offset,
+        model_id=alert.model_id,
+        revision=revision if isinstance(revision, int) else None,
+        score=alert.score,
+        digest=alert.digest,
+    )
+
+
+def _dead_letter(record: Record, committed: Mapping[Place, int]) -> Said:
+    letter = check_dead_letter(to_payload(record))
+    place = (letter[DeadLetterField.TOPIC], letter[DeadLetterField.PARTITION], letter[DeadLetterField.OFFSET])
+    return Said(*_standing(record, committed), "/".join(map(str, place)), Outcome.DEAD_LETTER.value, *place)
+
+
+def _standing(record: Record, committed: Mapping[Place, int]) -> tuple[str, int, int, bool]:
+    place = (record.topic.value, record.partition)
+    return (*place, record.offset, record.offset < committed.get(place, 0))
+
+
+def _unreadable(place: Place, offset: int, reason: str) -> Finding:
+    return Finding(Kind.UNREADABLE, reason, place[0], place[1], offset, offset + 1)

@@ -1,0 +1,182 @@
+"""What an audit found, as one object: what is wrong, what is open, what is merely told; `display.py` words it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from typing import Any, Final
+
+
+class Kind(StrEnum):
+    """The kinds of finding."""
+
+    LOST = "lost"
+    """Records that were gone before anybody read them."""
+    UNACCOUNTED = "unaccounted"
+    """Offsets that no entry of the ledger accounts for, or that an entry accounts for wrongly."""
+    MISSING = "missing"
+    """An outcome that was recorded at one place and is not where it has to be next."""
+    DOUBLED = "doubled"
+    """An outcome more than there should be."""
+    DIFFERENT = "different"
+    """A score that is not what the model gives."""
+    UNREADABLE = "unreadable"
+    """A record on one of our topics that is not what belongs there."""
+    REJECTED = "rejected"
+    """What the API would not store."""
+    UNVERIFIED = "unverified"
+    """What could not be scored again."""
+    BEYOND = "beyond"
+    """A row of the store from an offset that the topic never reached, or has lost."""
+    SUPERSEDED = "superseded"
+    """An outcome of another revision than the one that counts: judged again after a change."""
+    CONFLICT = "conflicts"
+    """Another payment under the same id, kept beside it."""
+    EXTRA = "extra"
+    """A row of the store that no record of a topic explains."""
+
+
+WRONG: Final = frozenset(
+    {
+        Kind.LOST,
+        Kind.UNACCOUNTED,
+        Kind.MISSING,
+        Kind.DOUBLED,
+        Kind.DIFFERENT,
+        Kind.UNREADABLE,
+        Kind.REJECTED,
+        Kind.UNVERIFIED,
+        Kind.BEYOND,
+    }
+)
+"""What makes an audit fail; the rest is told."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing found.
+
+    Attributes:
+        kind: What kind of thing.
+        what: In plain words, without the place.
+        topic: Where; empty where it has no place.
+        partition: The partition.
+        from_offset: The first offset.
+        until_offset: The offset after the last; of a range whose offsets are not known one by one, the range's.
+        count: How many records, rows or offsets it stands for.
+    """
+
+    kind: Kind
+    what: str
+    topic: str = ""
+    partition: int | None = None
+    from_offset: int | None = None
+    until_offset: int | None = None
+    count: int = 1
+
+    @property
+    def place(self) -> str:
+        """`topic[partition] offset`, or the first and the last offset of a range."""
+        if self.partition is None:
+            return self.topic
+        if self.from_offset is None or self.until_offset is None:
+            return f"{self.topic}[{self.partition}]"
+        last = self.until_offset - 1
+        offsets = str(self.from_offset) if last <= self.from_offset else f"{self.from_offset}..{last}"
+        return f"{self.topic}[{self.partition}] {offsets}"
+
+    def document(self) -> dict[str, Any]:
+        """As it stands in the JSON."""
+        return {**asdict(self), "kind": self.kind.value, "place": self.place}
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionAccount:
+    """One partition of the input topic, in records.
+
+    Attributes:
+        partition: The partition.
+        begin: The first offset that Kafka still has.
+        end: The offset after the last acknowledged record.
+        until: Up to where the ledger has come.
+        acknowledged: Records that Kafka acknowledged, as far back as topic or ledger reach.
+        accounted: Of those, how many the ledger gives an outcome.
+        open: How many lie after its last entry: being judged, or waiting.
+        lost: How many were gone before anybody read them.
+        without_record: Offsets that hold no record, such as Kafka's transaction markers.
+    """
+
+    partition: int
+    begin: int
+    end: int
+    until: int
+    acknowledged: int = 0
+    accounted: int = 0
+    open: int = 0
+    lost: int = 0
+    without_record: int = 0
+
+
+@dataclass
+class AuditReport:
+    """The result of an audit."""
+
+    topic: str
+    topic_id: str
+    deep: bool = False
+    partitions: list[PartitionAccount] = field(default_factory=list)
+    outcomes: Counter[str] = field(default_factory=Counter)
+    in_transit: int = 0
+    findings: list[Finding] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def add(self, findings: Iterable[Finding]) -> None:
+        """Take findings in."""
+        self.findings += findings
+
+    def count(self, kind: Kind) -> int:
+        """How many records, rows or offsets the findings of a kind stand for."""
+        return sum(finding.count for finding in self.findings if finding.kind is kind)
+
+    def total(self, name: str) -> int:
+        """One of the figures of `PartitionAccount` over all partitions."""
+        return sum(getattr(partition, name) for partition in self.partitions)
+
+    @property
+    def wrong(self) -> list[Finding]:
+        """The findings that make it fail."""
+        return [finding for finding in self.findings if finding.kind in WRONG]
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing is wrong; what is open or in transit is not wrong."""
+        return not self.wrong
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing is wrong, nothing open and nothing on its way."""
+        return self.ok and not self.total("open") and not self.in_transit
+
+    def document(self) -> dict[str, Any]:
+        """The whole of it as one JSON object."""
+        counts = {kind.value: self.count(kind) for kind in Kind if kind is not Kind.UNACCOUNTED}
+        return {
+            "ok": self.ok,
+            "complete": self.complete,
+            "deep": self.deep,
+            "topic": self.topic,
+            "topic_id": self.topic_id,
+            "acknowledged": self.total("acknowledged"),
+            "accounted": self.total("accounted"),
+            "open": self.total("open"),
+            "in_transit": self.in_transit,
+            "without_record": self.total("without_record"),
+            "outcomes": dict(self.outcomes),
+            **counts,
+            "unaccounted": [finding.document() for finding in self.wrong if finding.topic == self.topic],
+            "partitions": [asdict(partition) for partition in self.partitions],
+            "findings": [finding.document() for finding in self.findings],
+            "notes": self.notes,
+        }

@@ -1,0 +1,82 @@
+"""Commands about the detector's checkpoint: `checkpoint show`, `checkpoint rebuild`."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import click
+
+from fraudstream.cli import options
+from fraudstream.cli.options import setting
+from fraudstream.config import Settings
+from fraudstream.transactions.wire import Topic
+
+if TYPE_CHECKING:
+    from fraudstream.detector.spark_log import Offsets
+
+
+@click.group()
+def checkpoint() -> None:
+    """Look at the detector's checkpoint, or make it anew from the ledger."""
+
+
+@checkpoint.command()
+@setting("checkpoint")
+@options.kafka
+def show(**flags: object) -> None:
+    """Say whether the detector can go on from the checkpoint, and where.
+
+    A checkpoint that is broken, or of another topic or release, is an error that names the file and what mends it.
+    """
+    from fraudstream.detector.checkpoint import inspect
+    from fraudstream.kafka.topics import require_topic, topic_id
+
+    settings = Settings.load(**flags)
+    topic = Topic.TRANSACTIONS.value
+    require_topic(settings.bootstrap_servers, topic)
+    state = inspect(settings.checkpoint, topic, topic_id(settings.bootstrap_servers, topic))
+    if state.is_new and state.marker is None:
+        click.echo(f"{settings.checkpoint}: new; the detector starts at the earliest offset")
+        return
+    batch = f"batch {max(state.ends)}" if state.ends else "no batch yet"
+    click.echo(f"{settings.checkpoint}: whole; {batch}; the detector goes on at {_places(topic, state.committed)}")
+
+
+@checkpoint.command()
+@setting("checkpoint")
+@options.kafka
+def rebuild(**flags: object) -> None:
+    """Put the checkpoint aside and make one that goes on where the ledger ends.
+
+    Nothing is lost or doubled: what the ledger does not account for is judged again. Stop the detector first.
+    """
+    from fraudstream.detector.checkpoint import own_checkpoint
+    from fraudstream.detector.rebuild import rebuild
+    from fraudstream.kafka.ledger_topic import KafkaLedger
+    from fraudstream.kafka.topics import require_topic, topic_id
+    from fraudstream.kafka.watermarks import Watermarks
+
+    settings = Settings.load(**flags)
+    topic = Topic.TRANSACTIONS.value
+    require_topic(settings.bootstrap_servers, topic)
+    begins = {p: begin for p, (begin, _) in Watermarks(settings.bootstrap_servers, topic).read().items()}
+    with own_checkpoint(settings.checkpoint):
+        rebuilt = rebuild(
+            settings.checkpoint,
+            topic,
+            topic_id(settings.bootstrap_servers, topic),
+            KafkaLedger(settings.bootstrap_servers).read(),
+            begins,
+            datetime.now(UTC),
+        )
+    if rebuilt.put_aside is not None:
+        click.echo(f"the former checkpoint is in {rebuilt.put_aside}")
+    click.echo(f"{settings.checkpoint}: made anew; the detector goes on at {_places(topic, rebuilt.offsets)}")
+
+
+def _places(topic: str, offsets: Offsets) -> str:
+    return ", ".join(f"{topic}[{p}] {offset}" for p, offset in sorted(offsets.items())) or "the earliest offset"
+
+
+COMMANDS = (checkpoint,)

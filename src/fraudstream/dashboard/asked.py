@@ -1,0 +1,60 @@
+"""What a request asks for, taken out of its query or its body; a value that makes no sense is answered with 400."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+from flask import abort, request
+
+from fraudstream.alerts.validation import Unfit, instant
+
+
+def instant_of(name: str, query: Mapping[str, str] | None = None) -> int | None:
+    """The time under a name of the query, in microseconds since 1970; None where it is absent.
+
+    Args:
+        name: The parameter.
+        query: The query; the request's where none is passed.
+    """
+    given = (request.args if query is None else query).get(name)
+    if given is None:
+        return None
+    # In a query string an unescaped + means a blank: "T10:00:00+02:00" then arrives as "T10:00:00 02:00".
+    for reading in (given, "+".join(given.rsplit(" ", 1))):
+        with contextlib.suppress(Unfit):
+            return instant({name: reading}, name)
+    abort(400, f"{name} must be a time in ISO 8601")
+
+
+def whole(name: str, default: str, largest: int, *, least: int = 1, query: Mapping[str, str] | None = None) -> int:
+    """The whole number under a name of the query (the request's where none is passed)."""
+    given = (request.args if query is None else query).get(name, default)
+    if not (given.isascii() and given.isdecimal() and len(given) < 20 and least <= int(given) <= largest):
+        abort(400, f"{name} must be a whole number of {least} to {largest}")
+    return int(given)
+
+
+def posted_object() -> dict[str, Any]:
+    """The JSON object of the body."""
+    if request.mimetype != "application/json":
+        abort(415, "post JSON, with Content-Type: application/json")
+    try:
+        posted = orjson.loads(request.get_data(cache=False))
+    except orjson.JSONDecodeError:
+        abort(400, "the body is not JSON")
+    if not isinstance(posted, dict):
+        abort(400, "post an object")
+    return posted
+
+
+def posted_text(posted: dict[str, Any], name: str, longest: int, *, needed: bool = True) -> str | None:
+    """The text under a name of a posted object; None where it is absent and not needed."""
+    value = posted.get(name)
+    if value is None and not needed:
+        return None
+    if not isinstance(value, str) or not value.strip() or len(value) > longest:
+        abort(400, f"{name} must be text of 1 to {longest:,} characters")
+    return value

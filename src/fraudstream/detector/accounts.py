@@ -1,0 +1,143 @@
+"""Sees before each start that the checkpoint can be gone on from, and has the ledger kept; `supervisor.py` asks it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import orjson
+import structlog
+from pyspark.sql import SparkSession
+from pyspark.sql.streaming.query import StreamingQuery
+
+from fraudstream.config import Settings
+from fraudstream.detector.checkpoint import Marker, inspect, put_aside, write_marker
+from fraudstream.detector.events import EventWriter
+from fraudstream.detector.ledger import LedgerKeeper
+from fraudstream.detector.spark_log import Offsets
+from fraudstream.kafka.ledger_topic import KafkaLedger
+from fraudstream.kafka.topics import topic_id
+from fraudstream.kafka.watermarks import Watermarks
+from fraudstream.model.current import InForce, artifact_beside
+from fraudstream.scoring.load import load_judge
+from fraudstream.scoring.topic import Range, count_outcomes
+from fraudstream.transactions.ledger import LedgerEntry
+from fraudstream.transactions.wire import EventField, EventType, Outcome, Topic
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass
+class BatchAccounts:
+    """Checkpoint and ledger of one detector.
+
+    Args:
+        checkpoint: The checkpoint's directory.
+        topic: The input topic.
+        topic_id: Tells Kafka's id of it.
+        keeper: The ledger's.
+        events: Where a new checkpoint beside an old ledger is told.
+    """
+
+    checkpoint: Path
+    topic: str
+    topic_id: Callable[[], str]
+    keeper: LedgerKeeper
+    events: EventWriter
+    _start: Offsets | None = field(default=None, init=False)
+
+    @property
+    def start(self) -> Offsets | None:
+        """Where a query begins whose checkpoint was rebuilt; None for the earliest offset."""
+        return self._start
+
+    def begin(self, in_force: InForce) -> None:
+        """See to the checkpoint, and enter into the ledger what happened without us.
+
+        Raises:
+            CheckpointDamaged: It cannot be gone on from.
+            KafkaException: Kafka does not answer.
+            KafkaFailure: The same.
+        """
+        topic_id = self.topic_id()
+        state = inspect(self.checkpoint, self.topic, topic_id)
+        self.keeper.topic_id = topic_id
+        marker = state.marker or Marker(self.topic, topic_id)
+        if state.marker is None:
+            if state.is_new:
+                self._tell_of_former(topic_id)
+            write_marker(self.checkpoint, marker)
+        passed = self.keeper.begin(state, in_force)
+        if passed is not None:
+            marker = replace(marker, start=passed)
+            put_aside(self.checkpoint, "passed", self.keeper.now())
+            write_marker(self.checkpoint, marker)
+        self._start = marker.start
+
+    def look(self, query: StreamingQuery, *, last: bool) -> bool:
+        """Enter what was committed; whether the query has to be started anew, past what Kafka deleted."""
+        return self.keeper.look(
+            str(query.id), lambda: [orjson.loads(told.json) for told in query.recentProgress], patient=not last
+        )
+
+    def _tell_of_former(self, topic_id: str) -> None:
+        judged = sum(entry.records for entry in self.keeper.ledger.read() if entry.topic_id == topic_id)
+        if judged:
+            self.events.write(
+                EventType.QUERY,
+                f"the checkpoint {self.checkpoint} is new, though the ledger accounts for {judged} records: all that "
+                "Kafka holds is judged again, and the store keeps each alert once; to go on after the ledger instead: "
+                f"fraudstream checkpoint rebuild --checkpoint {self.checkpoint}",
+            )
+
+
+def keep_accounts(
+    spark: SparkSession, settings: Settings, watermarks: Watermarks, events: EventWriter
+) -> BatchAccounts:
+    """The accounts of the input topic of a real Kafka; what the query did not tell is counted in the same session."""
+    topic = Topic.TRANSACTIONS.value
+
+    def begins() -> dict[int, int]:
+        return {partition: begin for partition, (begin, _) in watermarks.read().items()}
+
+    def count_again(in_force: InForce, spans: Mapping[int, tuple[int, int]]) -> dict[int, Counter[Outcome]]:
+        log.info("counting again what was not told", spans={p: f"{a} to {b}" for p, (a, b) in spans.items()})
+        judge = load_judge(artifact_beside(settings.model, in_force.model_id), in_force)
+        ranges = [Range(partition, start, end) for partition, (start, end) in spans.items()]
+        return count_outcomes(
+            spark, judge, settings.bootstrap_servers, topic, ranges, max_record_bytes=settings.max_record_bytes
+        )
+
+    def tell_loss(loss: LedgerEntry) -> None:
+        place = f"{loss.topic}[{loss.partition}] {loss.from_offset} to {loss.until_offset - 1}"
+        events.write(
+            EventType.LOSS,
+            f"{loss.offsets} records are lost: {place}: {loss.reason}",
+            **{
+                EventField.TOPIC: loss.topic,
+                EventField.PARTITION: loss.partition,
+                EventField.OFFSET: loss.from_offset,
+                "until_offset": loss.until_offset,
+            },
+        )
+
+    keeper = LedgerKeeper(
+        checkpoint=settings.checkpoint,
+        topic=topic,
+        topic_id="",
+        ledger=KafkaLedger(settings.bootstrap_servers),
+        begins=begins,
+        count_again=count_again,
+        tell_loss=tell_loss,
+        now=lambda: datetime.now(UTC),
+    )
+    return BatchAccounts(
+        checkpoint=settings.checkpoint,
+        topic=topic,
+        topic_id=lambda: topic_id(settings.bootstrap_servers, topic),
+        keeper=keeper,
+        events=events,
+    )

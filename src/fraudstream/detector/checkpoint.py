@@ -1,0 +1,208 @@
+"""Reads Spark's checkpoint of the query and says whether it can be gone on from; what is judged is in `ledger.py`.
+
+Spark writes each file whole, under another name first: what is broken here was broken by a disk or by a person.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+
+from fraudstream.detector.spark_log import LogReader, Offsets
+from fraudstream.errors import CheckpointDamaged, CheckpointInUse
+from fraudstream.runtime.files import exclusive_lock, replace_json
+
+MARKER: Final = "fraudstream.json"
+LOCK: Final = ".detector.lock"
+FORMAT: Final = 1
+"""Grows when a release can no longer go on from the checkpoints of the one before."""
+
+_FIRST_OFFSETS: Final = Path("sources") / "0" / "0"
+
+
+@dataclass(frozen=True)
+class Marker:
+    """What fraudstream itself notes in a checkpoint.
+
+    Attributes:
+        topic: The input topic.
+        topic_id: Kafka's id of it; a topic that was deleted and made anew has another.
+        start: Where a query begins that has committed nothing yet; None for the earliest offset.
+        format: Of the checkpoint.
+    """
+
+    topic: str
+    topic_id: str
+    start: Offsets | None = None
+    format: int = FORMAT
+
+
+@dataclass(frozen=True)
+class CheckpointState:
+    """What a checkpoint holds.
+
+    Attributes:
+        query_id: The id that Spark gave the query; None for a new checkpoint.
+        first: Where its first batch began; None where Spark has not noted it yet.
+        ends: By committed batch, as far as Spark keeps them, where it ended.
+        marker: Our own note; None in a new checkpoint and in those of earlier releases.
+    """
+
+    query_id: str | None = None
+    first: Offsets | None = None
+    ends: Mapping[int, Offsets] = field(default_factory=dict)
+    marker: Marker | None = None
+
+    @property
+    def is_new(self) -> bool:
+        """Whether no query has run on it."""
+        return self.query_id is None
+
+    @property
+    def committed(self) -> Offsets:
+        """Where the next batch begins, as far as it is known."""
+        if self.ends:
+            return self.ends[max(self.ends)]
+        return self.first or (self.marker.start if self.marker else None) or {}
+
+
+def inspect(path: Path, topic: str, topic_id: str) -> CheckpointState:
+    """Read a checkpoint and see that a query on this topic can go on from it.
+
+    Raises:
+        CheckpointDamaged: A file is missing, cut, empty or not what its checksum says; or the checkpoint belongs to
+            another topic, or to another release. Names the file and the command that mends it.
+    """
+    reader = LogReader(path, topic)
+    marker = _own_note(path, reader)
+    if marker is not None and marker.format != FORMAT:
+        raise reader.damaged(MARKER, f"it is of format {marker.format}, this release writes {FORMAT}")
+    if marker is not None and marker.topic != topic:
+        raise reader.damaged(MARKER, f"it belongs to the topic {marker.topic}")
+    if marker is not None and marker.topic_id != topic_id:
+        raise reader.damaged(MARKER, f"the topic {topic} was deleted and made anew since")
+    logs = {name: reader.batches(name) for name in ("offsets", "commits")}
+    first = reader.offsets(_FIRST_OFFSETS) if (path / _FIRST_OFFSETS).exists() else None
+    if not (path / "metadata").exists():
+        if first is not None or any(logs.values()):
+            raise reader.damaged("metadata", "it is missing")
+        return CheckpointState(marker=marker)
+    query_id = reader.query_id()
+    committed = max(logs["commits"], default=-1)
+    written = max(logs["offsets"], default=-1)
+    if committed >= 0 and committed not in logs["offsets"]:
+        raise reader.damaged(f"offsets/{committed}", "it is missing, though the batch was committed")
+    if written > committed + 1:
+        raise reader.damaged(f"commits/{written - 1}", "it is missing, though a later batch was begun")
+    if committed < 0 and first is None and written >= 0:
+        raise reader.damaged(str(_FIRST_OFFSETS), "it is missing")
+    for batch in logs["commits"]:
+        reader.lines(Path("commits") / str(batch))
+    ends = {batch: reader.offsets(Path("offsets") / str(batch)) for batch in logs["offsets"]}
+    return CheckpointState(
+        query_id=query_id,
+        first=first,
+        ends={batch: ends[batch] for batch in sorted(ends) if batch <= committed},
+        marker=marker,
+    )
+
+
+def _own_note(path: Path, reader: LogReader) -> Marker | None:
+    if not (path / MARKER).exists():
+        return None
+    try:
+        return _parse_marker((path / MARKER).read_bytes())
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as e:
+        raise reader.damaged(MARKER, "it is not what fraudstream writes") from e
+
+
+def write_marker(path: Path, marker: Marker) -> None:
+    """Replace our own note."""
+    start = None if marker.start is None else {str(p): offset for p, offset in marker.start.items()}
+    replace_json(
+        path / MARKER,
+        {"format": marker.format, "topic": marker.topic, "topic_id": marker.topic_id, "start": start},
+    )
+
+
+def put_aside(path: Path, why: str, now: datetime) -> Path | None:
+    """Move what is in a checkpoint into a folder beside it; the lock on the checkpoint stays.
+
+    Returns:
+        The folder, `<checkpoint>.<why>-<time>`; None where there was nothing.
+    """
+    files = [file for file in path.iterdir() if file.name != LOCK] if path.is_dir() else []
+    if not files:
+        return None
+    aside = path.with_name(f"{path.name}.{why}-{now.astimezone(UTC):%Y%m%dT%H%M%S}")
+    aside.mkdir(parents=True)
+    for file in files:
+        shutil.move(file, aside / file.name)
+    return aside
+
+
+def _parse_marker(value: bytes) -> Marker:
+    found = orjson.loads(value)
+    start = found["start"]
+    return Marker(
+        topic=found["topic"],
+        topic_id=found["topic_id"],
+        start=None if start is None else {int(p): int(offset) for p, offset in start.items()},
+        format=found["format"],
+    )
+
+
+def offsets_text(topic: str, offsets: Offsets, partitions: int) -> str:
+    """Offsets as Spark's option `startingOffsets` takes them; a partition that is not named begins at its earliest."""
+    earliest: Any = -2
+    named = {str(p): offsets.get(p, earliest) for p in range(partitions)}
+    return orjson.dumps({topic: named}).decode()
+
+
+def first_offsets(path: Path, topic: str) -> Offsets:
+    """Where the first batch began; nothing where that is not noted or cannot be read."""
+    try:
+        return LogReader(path, topic).offsets(_FIRST_OFFSETS)
+    except CheckpointDamaged:
+        return {}
+
+
+def ends_after(path: Path, topic: str, batch: int) -> dict[int, Offsets]:
+    """Where each batch ended that was committed after `batch`; what cannot be read is left to `inspect` to name."""
+    commits = path / "commits"
+    if not commits.is_dir():
+        return {}
+    committed = [int(file.name) for file in commits.iterdir() if file.name.isdecimal()]
+    reader = LogReader(path, topic)
+    ends: dict[int, Offsets] = {}
+    for each in sorted(found for found in committed if found > batch):
+        try:
+            ends[each] = reader.offsets(Path("offsets") / str(each))
+        except CheckpointDamaged:
+            break
+    return ends
+
+
+@contextmanager
+def own_checkpoint(checkpoint: Path) -> Iterator[None]:
+    """Hold a checkpoint for this process alone.
+
+    Raises:
+        CheckpointInUse: Another detector holds it.
+    """
+    checkpoint.mkdir(parents=True, exist_ok=True)
+    with exclusive_lock(checkpoint / LOCK, wait=False) as had:
+        if not had:
+            raise CheckpointInUse(
+                "another detector runs on this checkpoint",
+                where=str(checkpoint),
+                remedy="stop it first, or give this one a checkpoint of its own with --checkpoint",
+            )
+        yield

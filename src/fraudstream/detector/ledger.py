@@ -1,0 +1,269 @@
+"""Keeps the ledger: an entry for each partition of each committed batch; `transactions/ledger.py` says what one is.
+
+Spark commits a batch and tells of it afterwards: what a crash takes in between is counted again by scoring the range.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+import structlog
+
+from fraudstream.detector.checkpoint import CheckpointState, ends_after, first_offsets
+from fraudstream.detector.ledger_note import Note, read_note, write_note
+from fraudstream.detector.plan import OUTCOMES_OBSERVED, REMARKABLE, observed_name
+from fraudstream.detector.spark_log import Offsets
+from fraudstream.errors import KafkaFailure
+from fraudstream.model.current import InForce
+from fraudstream.transactions.ledger import EntryKind, LedgerEntry, Source, batch_entry_id, loss_entry_id
+from fraudstream.transactions.wire import Outcome
+
+log = structlog.get_logger(__name__)
+
+LOOKS_FOR_PROGRESS: Final = 3
+"""How often a batch that was just committed is looked at again before its rows are counted another way."""
+
+Span = tuple[int, int]
+Counts = Mapping[int, Mapping[Outcome, int]]
+
+
+class CountAgain(Protocol):
+    """Counts the outcomes of ranges of the topic by scoring them."""
+
+    def __call__(self, in_force: InForce, spans: Mapping[int, Span]) -> Counts:
+        """By partition, how many records ended in which outcome under what was in force."""
+
+
+class LedgerTopic(Protocol):
+    """The topic of the ledger."""
+
+    def send(self, entries: Sequence[LedgerEntry]) -> bool:
+        """Write entries; whether Kafka acknowledged them all."""
+
+    def read(self) -> list[LedgerEntry]:
+        """Every entry, the newest of each id."""
+
+
+@dataclass
+class LedgerKeeper:
+    """The one writer of the ledger of one checkpoint.
+
+    Args:
+        checkpoint: Its directory.
+        topic: The input topic.
+        topic_id: Kafka's id of it.
+        ledger: Where entries go.
+        begins: The first offset that Kafka still has, by partition; may raise.
+        count_again: Counts what the query did not tell.
+        tell_loss: Told of each loss, once.
+        now: The clock.
+    """
+
+    checkpoint: Path
+    topic: str
+    topic_id: str
+    ledger: LedgerTopic
+    begins: Callable[[], Offsets]
+    count_again: CountAgain
+    tell_loss: Callable[[LedgerEntry], None]
+    now: Callable[[], datetime]
+    _note: Note | None = field(default=None, init=False)
+    _in_force: InForce | None = field(default=None, init=False)
+    _waited: int = field(default=0, init=False)
+
+    def begin(self, state: CheckpointState, in_force: InForce) -> Offsets | None:
+        """Before a query starts: enter what the former one committed, and what Kafka deleted before it was read.
+
+        Args:
+            state: The checkpoint.
+            in_force: What the query will judge with.
+
+        Returns:
+            Where to go on where records were lost: the checkpoint points to what is no more. None where none were.
+
+        Raises:
+            KafkaException: Kafka does not tell its first offsets.
+            KafkaFailure: Kafka does not take the losses: nothing may go on past them unseen.
+        """
+        self._in_force = in_force
+        self._note = None if state.query_id is None else self._read_note(state, in_force)
+        if self._note is not None:
+            self._enter(state.ends, {}, patient=False)
+        passed = self._enter_losses(state.committed)
+        if passed is not None:
+            self._note = None
+        elif self._note is not None:
+            self._save(replace(self._note, in_force=in_force))
+        return passed
+
+    def look(self, query_id: str, progress: Callable[[], Iterable[Mapping[str, Any]]], *, patient: bool = True) -> bool:
+        """Enter the batches that were committed since the last look.
+
+        Args:
+            query_id: Of the query that runs.
+            progress: What the query tells of its batches; asked only where there is a new one.
+            patient: Leave a batch that the query has not told of yet to the next look.
+
+        Returns:
+            Whether a batch ended before what Kafka still has: Real-time Mode then waits for ever for what is no more.
+        """
+        if self._note is None:
+            if self._in_force is None:
+                return False
+            self._note = Note(query_id, -1, first_offsets(self.checkpoint, self.topic), self._in_force)
+        ends = ends_after(self.checkpoint, self.topic, self._note.batch)
+        if ends:
+            self._enter(ends, {int(told["batchId"]): told for told in progress() if _counted(told)}, patient=patient)
+            begins = self.begins()
+            return any(begins.get(partition, 0) > end for partition, end in ends[max(ends)].items())
+        return False
+
+    def _read_note(self, state: CheckpointState, in_force: InForce) -> Note:
+        query_id = state.query_id or ""
+        note = read_note(self.checkpoint)
+        if note is not None and note.checkpoint_id == query_id:
+            return note
+        own = [e for e in self.ledger.read() if e.checkpoint_id == query_id and e.topic_id == self.topic_id]
+        if not own:
+            return Note(query_id, -1, state.first or {}, in_force)
+        until = dict(state.first or {})
+        for entry in own:
+            until[entry.partition] = max(until.get(entry.partition, 0), entry.until_offset)
+        return Note(query_id, max(e.batch_id for e in own), until, in_force)
+
+    def _enter(self, ends: Mapping[int, Offsets], told: Mapping[int, Mapping[str, Any]], *, patient: bool) -> None:
+        for batch in sorted(ends):
+            note = self._note
+            if note is None or batch <= note.batch:
+                continue
+            if batch not in told and patient and batch == max(ends) and self._waited < LOOKS_FOR_PROGRESS:
+                self._waited += 1
+                return
+            self._waited = 0
+            spans = self._spans(note.until, ends[batch])
+            entries = self._entries(note, batch, spans, told.get(batch)) if spans else []
+            if entries and not self.ledger.send(entries):
+                log.warning("the ledger cannot be written; it will be", topic=self.topic, batch=batch)
+                return
+            for entry in entries:
+                if entry.kind is EntryKind.LOSS:
+                    self.tell_loss(entry)
+            self._save(replace(note, batch=batch, until={**note.until, **ends[batch]}))
+
+    def _spans(self, before: Offsets, after: Offsets) -> dict[int, Span]:
+        unknown = [p for p in after if p not in before]
+        begins = self.begins() if unknown else {}
+        spans = {p: (before.get(p, begins.get(p, 0)), end) for p, end in after.items()}
+        return {p: (start, end) for p, (start, end) in spans.items() if end > start}
+
+    def _entries(
+        self, note: Note, batch: int, spans: Mapping[int, Span], told: Mapping[str, Any] | None
+    ) -> list[LedgerEntry]:
+        offsets = sum(end - start for start, end in spans.values())
+        observed = _observed(told, spans) if told is not None and told["numInputRows"] == offsets else None
+        counts = observed or self._counted_again(note.in_force, spans)
+        source = Source.OBSERVED if observed is not None else Source.SCORED_AGAIN
+        entries = []
+        for partition, (start, end) in sorted(spans.items()):
+            found = counts.get(partition, {})
+            entries.append(
+                LedgerEntry(
+                    entry_id=batch_entry_id(note.checkpoint_id, batch, partition),
+                    kind=EntryKind.BATCH,
+                    topic=self.topic,
+                    topic_id=self.topic_id,
+                    partition=partition,
+                    from_offset=start,
+                    until_offset=end,
+                    records=sum(found.values()),
+                    clear=found.get(Outcome.CLEAR, 0),
+                    alert=found.get(Outcome.ALERT, 0),
+                    unscorable=found.get(Outcome.UNSCORABLE, 0),
+                    dead_letter=found.get(Outcome.DEAD_LETTER, 0),
+                    checkpoint_id=note.checkpoint_id,
+                    batch_id=batch,
+                    model_id=note.in_force.model_id,
+                    revision=note.in_force.revision,
+                    threshold=note.in_force.threshold,
+                    aliases=dict(note.in_force.aliases),
+                    committed_at=self._time(),
+                    source=source,
+                )
+            )
+        if told is not None and told["numInputRows"] < offsets:
+            entries += self._losses_within(spans, offsets - int(told["numInputRows"]))
+        return entries
+
+    def _counted_again(self, in_force: InForce, spans: Mapping[int, Span]) -> Counts:
+        begins = self.begins()
+        there = {p: (max(start, begins.get(p, 0)), end) for p, (start, end) in spans.items() if end > begins.get(p, 0)}
+        return self.count_again(in_force, there) if there else {}
+
+    def _losses_within(self, spans: Mapping[int, Span], missing: int) -> list[LedgerEntry]:
+        """Offsets that the query passed without a record and that Kafka has deleted; markers of its own stay there."""
+        begins = self.begins()
+        losses = []
+        for partition, (start, end) in sorted(spans.items()):
+            deleted = min(begins.get(partition, 0), end)
+            lost = min(missing, deleted - start)
+            if lost > 0:
+                missing -= lost
+                losses.append(self._loss(partition, deleted - lost, deleted, "before the query had read them"))
+        return losses
+
+    def _enter_losses(self, committed: Offsets) -> Offsets | None:
+        begins = self.begins()
+        losses = [
+            self._loss(partition, offset, begins[partition], "before a batch that holds them was committed")
+            for partition, offset in sorted(committed.items())
+            if begins.get(partition, 0) > offset
+        ]
+        if not losses:
+            return None
+        if not self.ledger.send(losses):
+            raise KafkaFailure("Kafka does not take the ledger's entry of a loss", where=f"topic {self.topic}")
+        for loss in losses:
+            self.tell_loss(loss)
+        return {**committed, **{loss.partition: loss.until_offset for loss in losses}}
+
+    def _loss(self, partition: int, start: int, end: int, when: str) -> LedgerEntry:
+        return LedgerEntry(
+            entry_id=loss_entry_id(self.topic_id, partition, start, end),
+            kind=EntryKind.LOSS,
+            topic=self.topic,
+            topic_id=self.topic_id,
+            partition=partition,
+            from_offset=start,
+            until_offset=end,
+            committed_at=self._time(),
+            reason=f"Kafka's retention deleted them {when}",
+        )
+
+    def _save(self, note: Note) -> None:
+        self._note = note
+        write_note(self.checkpoint, note)
+
+    def _time(self) -> str:
+        return self.now().astimezone(UTC).isoformat(timespec="milliseconds")
+
+
+def _counted(told: Mapping[str, Any]) -> bool:
+    return OUTCOMES_OBSERVED in told.get("observedMetrics", {})
+
+
+def _observed(told: Mapping[str, Any], spans: Mapping[int, Span]) -> Counts | None:
+    """The counts that a batch's progress carries; None where a partition is new and was not counted."""
+    metrics: Mapping[str, int] = told["observedMetrics"][OUTCOMES_OBSERVED]
+    counts: dict[int, Counter[Outcome]] = {}
+    for partition, (start, end) in spans.items():
+        if any(observed_name(outcome, partition) not in metrics for outcome in REMARKABLE):
+            return None
+        found = Counter({outcome: metrics[observed_name(outcome, partition)] for outcome in REMARKABLE})
+        found[Outcome.CLEAR] = end - start - found.total()
+        counts[partition] = found
+    return counts

@@ -1,0 +1,85 @@
+"""Makes a checkpoint anew from the ledger, the damaged one put aside; what is wrong with one says `checkpoint.py`."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from fraudstream.detector.checkpoint import Marker, put_aside, write_marker
+from fraudstream.detector.spark_log import Offsets
+from fraudstream.errors import SettingsError
+from fraudstream.transactions.ledger import LedgerEntry
+
+
+@dataclass(frozen=True)
+class Rebuilt:
+    """What was done.
+
+    Attributes:
+        offsets: Where the detector goes on, by partition; a partition that is not named begins at its earliest offset.
+        put_aside: Where the former checkpoint is now; None where there was none.
+    """
+
+    offsets: Offsets
+    put_aside: Path | None
+
+
+def accounted_until(entries: Iterable[LedgerEntry], topic_id: str, begins: Mapping[int, int]) -> dict[int, int]:
+    """By partition, up to where every offset that Kafka still has is accounted for, without a gap.
+
+    Args:
+        entries: Of the ledger, in any order, of several checkpoints.
+        topic_id: Entries of another topic of this name count for nothing.
+        begins: The first offset that Kafka has, by partition.
+    """
+    spans: dict[int, list[tuple[int, int]]] = defaultdict(list)
+    for entry in entries:
+        if entry.topic_id == topic_id:
+            spans[entry.partition].append((entry.from_offset, entry.until_offset))
+    until: dict[int, int] = {}
+    for partition, begin in begins.items():
+        reached = begin
+        for start, end in sorted(spans[partition]):
+            if start > reached:
+                break
+            reached = max(reached, end)
+        until[partition] = reached
+    return until
+
+
+def rebuild(
+    checkpoint: Path,
+    topic: str,
+    topic_id: str,
+    entries: Iterable[LedgerEntry],
+    begins: Mapping[int, int],
+    now: datetime,
+) -> Rebuilt:
+    """Put the checkpoint aside and make one that goes on where the ledger ends.
+
+    What lies behind the ledger's end is judged again, so that nothing is lost; the store knows what it has already.
+
+    Args:
+        checkpoint: Its directory, which no detector uses.
+        topic: The input topic.
+        topic_id: Kafka's id of it.
+        entries: Of the ledger.
+        begins: The first offset that Kafka has, by partition.
+        now: The time, for the name of what is put aside.
+
+    Raises:
+        SettingsError: The directory cannot be written.
+    """
+    offsets = accounted_until(entries, topic_id, begins)
+    try:
+        checkpoint.mkdir(parents=True, exist_ok=True)
+        aside = put_aside(checkpoint, "damaged", now)
+        write_marker(checkpoint, Marker(topic, topic_id, start=offsets))
+    except OSError as e:
+        raise SettingsError(
+            f"the checkpoint cannot be made anew: {e.strerror}", where=str(checkpoint), remedy="check folder and disk"
+        ) from e
+    return Rebuilt(offsets, aside)

@@ -1,0 +1,138 @@
+"""Scores ranges of the input topic again, in batch, with the stream's own judge; a CSV is `batch.py`'s."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import reduce
+from itertools import zip_longest
+from typing import NamedTuple
+
+import orjson
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from fraudstream.model.reading import Projected
+from fraudstream.scoring.judge import Judge, Judged
+from fraudstream.scoring.source import Source, alert_id, record_text
+from fraudstream.transactions.wire import Outcome
+
+
+@dataclass(frozen=True, order=True)
+class Range:
+    """The offsets `from_offset` to `until_offset` (exclusive) of a partition."""
+
+    partition: int
+    from_offset: int
+    until_offset: int
+
+
+class Remarkable(NamedTuple):
+    """A record that did not end as clear; `score` is None where no model may judge it."""
+
+    partition: int
+    offset: int
+    outcome: Outcome
+    score: float | None
+    alert_id: str
+
+
+def count_outcomes(
+    spark: SparkSession,
+    judge: Judge,
+    bootstrap_servers: str,
+    topic: str,
+    ranges: Iterable[Range],
+    max_record_bytes: int,
+) -> dict[int, Counter[Outcome]]:
+    """How many records of the ranges end in which outcome, by partition; clear ones too.
+
+    Args:
+        spark: A session with the Kafka connector.
+        judge: What judges, as the stream has it.
+        bootstrap_servers: Kafka's address.
+        topic: The input topic.
+        ranges: What of it; ranges that overlap or touch are read once. Offsets that are gone are passed over, so that
+            the counts' sum says how many records were found.
+        max_record_bytes: Largest transaction; a larger one is a dead letter.
+
+    Returns:
+        A count for each partition that is named in a range, also where nothing was found.
+    """
+    ranges = list(ranges)
+    counts: dict[int, Counter[Outcome]] = {each.partition: Counter() for each in ranges}
+    for records in _read(spark, bootstrap_servers, topic, ranges):
+        judged = _judged(records, judge, max_record_bytes)
+        for row in judged.groupBy(Source.PARTITION, Judged.OUTCOME).count().collect():
+            counts[row[Source.PARTITION]][Outcome(row[Judged.OUTCOME])] += row["count"]
+    return counts
+
+
+def remarkable(
+    spark: SparkSession,
+    judge: Judge,
+    bootstrap_servers: str,
+    topic: str,
+    ranges: Iterable[Range],
+    max_record_bytes: int,
+) -> Iterator[Remarkable]:
+    """Every record of the ranges that does not end as clear, in no order; the arguments are `count_outcomes`'s."""
+    for records in _read(spark, bootstrap_servers, topic, list(ranges)):
+        judged = _judged(records, judge, max_record_bytes)
+        chosen = judged.where(F.col(Judged.OUTCOME) != Outcome.CLEAR.value).select(
+            Source.PARTITION, Source.OFFSET, Judged.OUTCOME, Judged.SCORE, alert_id()
+        )
+        for partition, offset, outcome, score, identity in chosen.toLocalIterator():
+            yield Remarkable(partition, offset, Outcome(outcome), score, identity)
+
+
+def merge_ranges(ranges: Iterable[Range]) -> list[Range]:
+    """The same offsets in as few ranges as can be, in order; empty ranges are left out."""
+    merged: list[Range] = []
+    for each in sorted(each for each in ranges if each.from_offset < each.until_offset):
+        last = merged[-1] if merged else None
+        if last is not None and last.partition == each.partition and each.from_offset <= last.until_offset:
+            merged[-1] = Range(last.partition, last.from_offset, max(last.until_offset, each.until_offset))
+        else:
+            merged.append(each)
+    return merged
+
+
+def _judged(records: DataFrame, judge: Judge, max_record_bytes: int) -> DataFrame:
+    return judge.verdicts(records.withColumn(Projected.TEXT, record_text(max_record_bytes)))
+
+
+_MOST_READS_IN_A_PLAN = 16
+
+
+def _read(spark: SparkSession, bootstrap_servers: str, topic: str, ranges: list[Range]) -> Iterator[DataFrame]:
+    """Frames of the ranges' records: a read takes one range of each partition, and a frame some reads at most."""
+    by_partition: defaultdict[int, list[Range]] = defaultdict(list)
+    for each in merge_ranges(ranges):
+        by_partition[each.partition].append(each)
+    reads = [
+        _read_once(spark, bootstrap_servers, topic, [each for each in together if each is not None])
+        for together in zip_longest(*by_partition.values())
+    ]
+    for start in range(0, len(reads), _MOST_READS_IN_A_PLAN):
+        yield reduce(DataFrame.union, reads[start : start + _MOST_READS_IN_A_PLAN])
+
+
+def _read_once(spark: SparkSession, bootstrap_servers: str, topic: str, ranges: list[Range]) -> DataFrame:
+    def offsets(places: dict[str, int]) -> str:
+        return orjson.dumps({topic: places}).decode()
+
+    return (
+        spark.read.format("kafka")
+        .option("kafka.bootstrap.servers", bootstrap_servers)
+        .option("assign", orjson.dumps({topic: [each.partition for each in ranges]}).decode())
+        .option("startingOffsets", offsets({str(each.partition): each.from_offset for each in ranges}))
+        .option("endingOffsets", offsets({str(each.partition): each.until_offset for each in ranges}))
+        .option("includeHeaders", "true")
+        # What retention took away is for the caller to tell, by the records that were found.
+        .option("failOnDataLoss", "false")
+        # A partition alone would keep one core busy.
+        .option("minPartitions", str(spark.sparkContext.defaultParallelism))
+        .load()
+    )

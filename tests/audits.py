@@ -1,0 +1,85 @@
+"""What the tests of the audit share: entries, output records and stored rows of one imagined topic."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from fraudstream.audit.facts import Facts, Kept, Said
+from fraudstream.audit.report import AuditReport
+from fraudstream.audit.run import compare
+from fraudstream.transactions.ledger import EntryKind, LedgerEntry, batch_entry_id
+
+TOPIC = "credit_card_transactions"
+TOPIC_ID = "present"
+
+
+def entry(start: int, until: int, *, partition: int = 0, checkpoint: str = "c", **changes: Any) -> LedgerEntry:
+    """A batch's entry in which every record is clear but those that are named."""
+    remarkable = sum(changes.get(outcome, 0) for outcome in ("alert", "unscorable", "dead_letter"))
+    plain = LedgerEntry(
+        entry_id=batch_entry_id(checkpoint, start, partition),
+        kind=EntryKind.BATCH,
+        topic=TOPIC,
+        topic_id=TOPIC_ID,
+        partition=partition,
+        from_offset=start,
+        until_offset=until,
+        records=until - start,
+        clear=until - start - remarkable,
+        checkpoint_id=checkpoint,
+        model_id="m",
+        revision=1,
+        threshold=0.5,
+    )
+    return replace(plain, **changes)
+
+
+def loss(start: int, until: int, *, partition: int = 0) -> LedgerEntry:
+    return entry(start, until, partition=partition, kind=EntryKind.LOSS, entry_id=f"loss/{start}", records=0, clear=0)
+
+
+def alert(offset: int, *, partition: int = 0, **changes: Any) -> Said:
+    """An alert on its topic, relayed."""
+    plain = Said(
+        on_topic="fraud_alerts", on_partition=0, on_offset=offset, relayed=True, id=f"id-{partition}-{offset}",
+        outcome="alert", topic=TOPIC, partition=partition, offset=offset, model_id="m", revision=1, score=0.9,
+        digest=f"d-{partition}-{offset}",
+    )  # fmt: skip
+    return plain._replace(**changes)
+
+
+def letter(offset: int, *, partition: int = 0) -> Said:
+    place = f"{TOPIC}/{partition}/{offset}"
+    return Said("transactions_dead_letter", 0, offset, True, place, "dead_letter", TOPIC, partition, offset)
+
+
+def row(said: Said, **changes: Any) -> Kept:
+    """What the store makes of a record."""
+    plain = Kept(
+        said.id, said.id, False, said.outcome, said.topic, said.partition, said.offset, said.model_id, said.revision,
+        said.digest,
+    )  # fmt: skip
+    return plain._replace(**changes)
+
+
+def audit(
+    entries: list[LedgerEntry],
+    said: list[Said] | None = None,
+    kept: list[Kept] | None = None,
+    *,
+    marks: dict[int, tuple[int, int]],
+    former: int = 0,
+    forgotten: list[str] | None = None,
+) -> AuditReport:
+    """The report on these facts; the store has what the topics say where it is not given."""
+    facts = Facts(TOPIC, TOPIC_ID, marks=marks, former=former, forgotten=forgotten or [])
+    for each in entries:
+        facts.enter(each)
+    facts.say(said or [])
+    facts.keep({each.id: row(each) for each in said or []}.values() if kept is None else kept)
+    facts.index()
+    report = AuditReport(TOPIC, TOPIC_ID)
+    compare(facts, report)
+    facts.close()
+    return report

@@ -1,0 +1,99 @@
+"""Ranges of a real topic, scored again by Spark's batch source with the judge of the stream."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+
+import pytest
+from confluent_kafka import Producer, TopicPartition
+from pyspark.sql import SparkSession
+
+from fraudstream.kafka.broker import RunningBroker
+from fraudstream.kafka.topics import open_admin
+from fraudstream.scoring.judge import Judge
+from fraudstream.scoring.topic import Range, count_outcomes, merge_ranges, remarkable
+from fraudstream.transactions.wire import Outcome
+
+pytestmark = [pytest.mark.spark, pytest.mark.kafka]
+
+LIMIT = 4_000
+FRAUD, CLEAR, UNSCORABLE = b'{"a":5,"b b":0,"c.d":0}', b'{"a":-5,"b b":0,"c.d":0}', b'{"a":5}'
+CYCLE: tuple[bytes | None, ...] = (FRAUD, CLEAR, UNSCORABLE, CLEAR, b"[1]", None, b'{"a":"' + b"x" * LIMIT + b'"}')
+OUTCOMES = (
+    Outcome.ALERT,
+    Outcome.CLEAR,
+    Outcome.UNSCORABLE,
+    Outcome.CLEAR,
+    Outcome.DEAD_LETTER,
+    Outcome.DEAD_LETTER,
+    Outcome.DEAD_LETTER,
+)
+ROWS = 70
+
+
+def test_ranges_that_overlap_or_touch_are_one() -> None:
+    ranges = [Range(1, 5, 9), Range(0, 3, 5), Range(0, 0, 3), Range(0, 7, 7), Range(0, 4, 6), Range(1, 10, 12)]
+    assert merge_ranges(ranges) == [Range(0, 0, 6), Range(1, 5, 9), Range(1, 10, 12)]
+
+
+@pytest.fixture(scope="module")
+def filled(broker: RunningBroker, new_topic: Callable[..., str]) -> str:
+    """A topic with the cycle ten times in each of its two partitions; ids on the first partition alone."""
+    topic = new_topic(partitions=2)
+    producer = Producer({"bootstrap.servers": broker.bootstrap_servers})
+    for number in range(ROWS):
+        for partition in (0, 1):
+            headers = {"event_id": f"id-{number}".encode()} if partition == 0 else {}
+            producer.produce(topic, CYCLE[number % len(CYCLE)], partition=partition, headers={**headers})
+    assert producer.flush(30) == 0
+    return topic
+
+
+def test_outcomes_are_counted_by_partition_and_overlaps_once(
+    spark: SparkSession, judge: Judge, broker: RunningBroker, filled: str
+) -> None:
+    ranges = [Range(0, 0, 10), Range(0, 5, 20), Range(0, 60, ROWS), Range(1, 69, ROWS), Range(1, 3, 3)]
+    counts = count_outcomes(spark, judge, broker.bootstrap_servers, filled, ranges, LIMIT)
+    expected = Counter(OUTCOMES[offset % 7] for offset in (*range(20), *range(60, ROWS)))
+    assert counts == {0: expected, 1: Counter({Outcome.DEAD_LETTER: 1})}
+
+
+def test_nothing_asked_is_nothing_counted(spark: SparkSession, judge: Judge, broker: RunningBroker) -> None:
+    assert count_outcomes(spark, judge, broker.bootstrap_servers, "no-such-topic", [], LIMIT) == {}
+    assert count_outcomes(spark, judge, broker.bootstrap_servers, "no-such-topic", [Range(3, 1, 1)], LIMIT) == {
+        3: Counter()
+    }
+
+
+def test_what_is_not_clear_is_named_with_its_score_and_id(
+    spark: SparkSession, judge: Judge, broker: RunningBroker, filled: str
+) -> None:
+    ranges = [Range(0, 0, 7), Range(1, 7, 14), Range(1, 21, 28)]
+    found = sorted(remarkable(spark, judge, broker.bootstrap_servers, filled, ranges, LIMIT))
+    places = [(0, offset) for offset in range(7)] + [(1, offset) for offset in (*range(7, 14), *range(21, 28))]
+    assert [(each.partition, each.offset, each.outcome) for each in found] == [
+        (partition, offset, OUTCOMES[offset % 7])
+        for partition, offset in places
+        if OUTCOMES[offset % 7] is not Outcome.CLEAR
+    ]
+    assert all((each.score is None) == (each.outcome is not Outcome.ALERT) for each in found)
+    assert found[0].alert_id == "id-0"
+    assert found[-1].alert_id == f"{filled}/1/27"
+    (alert,) = judge.verdicts(spark.createDataFrame([(FRAUD.decode(),)], "text string")).collect()
+    assert {each.score for each in found if each.outcome is Outcome.ALERT} == {alert.score}
+
+
+def test_records_that_retention_took_are_passed_over(
+    spark: SparkSession, judge: Judge, broker: RunningBroker, new_topic: Callable[..., str]
+) -> None:
+    topic = new_topic()
+    producer = Producer({"bootstrap.servers": broker.bootstrap_servers})
+    for _ in range(10):
+        producer.produce(topic, CLEAR)
+    assert producer.flush(30) == 0
+    admin = open_admin(broker.bootstrap_servers)
+    for deleted in admin.delete_records([TopicPartition(topic, 0, 4)]).values():
+        deleted.result(timeout=30)
+    counts = count_outcomes(spark, judge, broker.bootstrap_servers, topic, [Range(0, 0, 10)], LIMIT)
+    assert counts == {0: Counter({Outcome.CLEAR: 6})}

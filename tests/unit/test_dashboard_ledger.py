@@ -1,0 +1,100 @@
+"""The ledger over HTTP and on its page, on a real SQLite file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from flask.testing import FlaskClient
+
+from dashboards import alert, told
+from fraudstream.alerts.store import AlertStore
+from fraudstream.config import Settings
+from fraudstream.dashboard.app import create_app
+from ledgers import TOPIC, batch, ends, loss
+
+
+@pytest.fixture
+def client(tmp_path: Path) -> Iterator[FlaskClient]:
+    store = AlertStore.open(f"sqlite:///{tmp_path / 'alerts.db'}")
+    yield create_app(Settings(), store).test_client()
+    store.close()
+
+
+def test_posted_entries_are_told_by_totals_partition_and_entry(client: FlaskClient) -> None:
+    client.post("/api/events", json=[ends(120), ends(50, partition=1, at="2026-01-02T03:04:06+00:00")])
+    answer = client.post("/api/ledger", json=[batch(0, 0, 60), batch(0, 0, 60), {"entry_id": 1}, batch(1, 60, 100)])
+    assert told(answer) == {
+        "accepted": 2,
+        "duplicates": 1,
+        "conflicts": 0,
+        "rejected": [{"index": 2, "reason": "entry_id must be text"}],
+    }
+    report = told(client.get("/api/ledger?limit=1"))
+    assert report["totals"] == {
+        "records": 100,
+        "clear": 98,
+        "alert": 2,
+        "unscorable": 0,
+        "dead_letter": 0,
+        "lost": 0,
+    }
+    assert (report["open"], report["complete"], report["losses"], report["gaps"]) == (70, True, [], [])
+    shown = [(line["partition"], line["covered_until"], line["end"], line["open"]) for line in report["partitions"]]
+    assert shown == [(0, 100, 120, 20), (1, 0, 50, 50)]
+    assert [entry["batch_id"] for entry in report["entries"]] == [1]
+    older = told(client.get(f"/api/ledger?limit=1&cursor={report['next_cursor']}"))
+    assert [entry["batch_id"] for entry in older["entries"]] == [0]
+
+
+def test_an_empty_ledger_is_complete_and_its_page_says_what_will_be_there(client: FlaskClient) -> None:
+    report = told(client.get("/api/ledger"))
+    assert (report["complete"], report["partitions"], report["next_cursor"]) == (True, [], None)
+    page = client.get("/ledger").text
+    assert "No batch is finished yet." in page
+    assert "the detector writes them as it finishes its first batch" in page
+
+
+def test_the_counters_carry_the_ledger_and_the_duplicates(client: FlaskClient) -> None:
+    client.post("/api/events", json=[ends(210)])
+    client.post("/api/ledger", json=[batch(0, 0, 100), loss(100, 140), batch(0, 150, 200, checkpoint="c-2")])
+    for _ in range(3):
+        client.post("/api/alerts", json=[alert(1)])
+    stats = told(client.get("/api/stats"))
+    assert stats["ledger"] == {"records": 150, "open": 10, "lost": 40, "complete": False}
+    assert stats["duplicates"] == 2
+    assert "fraudstream_duplicates 2.0" in client.get("/metrics").text
+
+
+def test_the_page_tells_losses_gaps_duplicates_conflicts_and_rejected_records(client: FlaskClient) -> None:
+    client.post("/api/ledger", json=[batch(0, 0, 1000), loss(1000, 1040), batch(0, 1050, 1200, checkpoint="c-2")])
+    client.post("/api/ledger", json=[batch(1, 0, 500, checkpoint="c-3"), "nonsense"])
+    client.post("/api/alerts", json=[alert(1), alert(1), alert(1, transaction={"<b>": 1})])
+    page = client.get("/ledger").text
+    assert "40 records are lost: Kafka had deleted them before they were judged." in page
+    assert "1 range of offsets has no recorded outcome." in page
+    assert f"40 records are lost from {TOPIC}[0], offsets 1,000 to 1,039: Kafka&#39;s retention deleted them" in page
+    assert f"<code>{TOPIC}[0]</code> 1,040 to 1,049: no entry accounts for these offsets." in page
+    assert "counted before" in page
+    assert "Duplicates suppressed</dt>" in page
+    assert 'href="/api/alerts/id-1~' in page
+    assert 'href="/api/alerts/id-1"' in page
+    assert "an entry of the ledger must be a JSON object" in page
+
+
+def test_a_page_where_all_is_well_says_so(client: FlaskClient) -> None:
+    client.post("/api/events", json=[ends(130)])
+    client.post("/api/ledger", json=[batch(0, 0, 100)])
+    page = client.get("/ledger").text
+    assert (
+        "Each record up to the last finished batch has its outcome; none is lost. 30 records are in progress." in page
+    )
+    assert "Lost, or not accounted for" not in page
+
+
+def test_a_conflict_whose_id_holds_a_slash_leads_to_its_alert(client: FlaskClient) -> None:
+    client.post("/api/alerts", json=[alert(1, alert_id="a/0/1"), alert(1, alert_id="a/0/1", transaction={})])
+    page = client.get("/ledger").text
+    links = [part.split('"')[0] for part in page.split('href="')[1:] if part.startswith("/api/alerts/")]
+    assert [client.get(link).status_code for link in links] == [200, 200]

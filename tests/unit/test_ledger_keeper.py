@@ -1,0 +1,204 @@
+"""The keeper of the ledger, with a ledger in memory and a checkpoint on disk; a real query is in tests/e2e."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fraudstream.detector.checkpoint import inspect
+from fraudstream.detector.ledger import LOOKS_FOR_PROGRESS, LedgerKeeper
+from fraudstream.detector.spark_log import Offsets
+from fraudstream.errors import KafkaFailure
+from fraudstream.model.current import InForce
+from fraudstream.transactions.ledger import EntryKind, LedgerEntry, Source
+from fraudstream.transactions.wire import Outcome
+
+TOPIC = "payments"
+
+
+@dataclass
+class Ledger:
+    """The topic, and whether Kafka acknowledges."""
+
+    entries: dict[str, LedgerEntry] = field(default_factory=dict)
+    answers: bool = True
+
+    def send(self, entries: Sequence[LedgerEntry]) -> bool:
+        if self.answers:
+            self.entries |= {entry.entry_id: entry for entry in entries}
+        return self.answers
+
+    def read(self) -> list[LedgerEntry]:
+        return list(self.entries.values())
+
+
+class World:
+    """A checkpoint that grows, a topic that loses its beginning."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.ledger = Ledger()
+        self.begins = {0: 0, 1: 0}
+        self.counted: list[tuple[int, Mapping[int, tuple[int, int]]]] = []
+        self.losses: list[LedgerEntry] = []
+        self.write("metadata", '{"id":"query-1"}')
+        self.write("sources/0/0", "\0v1", self.offsets(0, 0))
+        self.keeper = self.new_keeper()
+
+    def new_keeper(self) -> LedgerKeeper:
+        return LedgerKeeper(
+            checkpoint=self.path,
+            topic=TOPIC,
+            topic_id="id",
+            ledger=self.ledger,
+            begins=lambda: self.begins,
+            count_again=self.count_again,
+            tell_loss=self.losses.append,
+            now=lambda: datetime(2026, 1, 1, tzinfo=UTC),
+        )
+
+    def count_again(self, in_force: InForce, spans: Mapping[int, tuple[int, int]]) -> dict[int, dict[Outcome, int]]:
+        self.counted.append((in_force.revision, spans))
+        found = {p: max(0, end - max(start, self.begins[p])) for p, (start, end) in spans.items()}
+        return {p: {Outcome.CLEAR: n} for p, n in found.items()}
+
+    def write(self, name: str, *lines: str) -> None:
+        (self.path / name).parent.mkdir(parents=True, exist_ok=True)
+        (self.path / name).write_text("\n".join(lines))
+
+    def offsets(self, *ends: int) -> str:
+        return json.dumps({TOPIC: {str(p): end for p, end in enumerate(ends)}})
+
+    def commit(self, batch: int, *ends: int) -> None:
+        self.write(f"offsets/{batch}", "v1", "{}", self.offsets(*ends))
+        self.write(f"commits/{batch}", "v1", "{}")
+
+    def begin(self, revision: int) -> Offsets | None:
+        return self.keeper.begin(inspect(self.path, TOPIC, "id"), InForce("m", 0.5, revision=revision))
+
+    def look(self, *told: dict[str, Any], patient: bool = True) -> bool:
+        return self.keeper.look("query-1", lambda: told, patient=patient)
+
+    def spans(self, kind: EntryKind = EntryKind.BATCH) -> list[tuple[int, int, int]]:
+        return [(e.partition, e.from_offset, e.until_offset) for e in self.ledger.read() if e.kind is kind]
+
+
+def told(batch: int, rows: int, **counts: int) -> dict[str, Any]:
+    metrics = {f"{outcome}_{p}": 0 for outcome in ("alert", "unscorable", "dead_letter") for p in (0, 1)}
+    return {"batchId": batch, "numInputRows": rows, "observedMetrics": {"outcomes": metrics | counts}}
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    world = World(tmp_path)
+    world.begin(1)
+    return world
+
+
+def test_a_batch_is_entered_as_the_query_tells_it(world: World) -> None:
+    world.commit(0, 10, 0)
+    world.look(told(0, 10, alert_0=2, dead_letter_0=1))
+    (entry,) = world.ledger.read()
+    assert (entry.clear, entry.alert, entry.dead_letter, entry.records) == (7, 2, 1, 10)
+    assert entry.source is Source.OBSERVED
+    assert world.counted == []
+    world.look()
+    assert len(world.ledger.read()) == 1
+
+
+def test_a_batch_that_is_not_told_is_waited_for_and_then_counted_again(world: World) -> None:
+    world.commit(0, 10, 20)
+    for _ in range(LOOKS_FOR_PROGRESS):
+        world.look()
+        assert world.ledger.read() == []
+    world.look()
+    assert world.spans() == [(0, 0, 10), (1, 0, 20)]
+    assert {entry.source for entry in world.ledger.read()} == {Source.SCORED_AGAIN}
+
+
+def test_what_was_committed_before_a_crash_is_counted_by_what_was_in_force_then(world: World) -> None:
+    world.commit(0, 10, 20)
+    world.look(told(0, 30))
+    world.commit(1, 15, 20)
+    world.keeper = world.new_keeper()
+    world.begin(2)
+    assert world.counted == [(1, {0: (10, 15)})]
+    assert world.spans() == [(0, 0, 10), (1, 0, 20), (0, 10, 15)]
+
+
+def test_entries_wait_while_kafka_is_away_and_none_is_left_out(world: World) -> None:
+    world.ledger.answers = False
+    world.commit(0, 10, 20)
+    world.look(told(0, 30))
+    world.commit(1, 30, 40)
+    world.look(told(0, 30), told(1, 40))
+    assert world.ledger.read() == []
+    world.ledger.answers = True
+    world.look(told(0, 30), told(1, 40))
+    assert world.spans() == [(0, 0, 10), (1, 0, 20), (0, 10, 30), (1, 20, 40)]
+
+
+def test_a_lost_note_is_read_from_the_ledger(world: World) -> None:
+    world.commit(0, 10, 20)
+    world.look(told(0, 30))
+    world.commit(1, 12, 22)
+    (world.path / "ledger.json").unlink()
+    world.keeper = world.new_keeper()
+    world.begin(1)
+    assert world.counted == [(1, {0: (10, 12), 1: (20, 22)})]
+
+
+def test_what_retention_deleted_while_nobody_read_is_entered_as_lost_once(world: World) -> None:
+    world.commit(0, 10, 20)
+    world.look(told(0, 30))
+    world.begins = {0: 25, 1: 20}
+    assert world.begin(1) == {0: 25, 1: 20}
+    assert world.begin(1) == {0: 25, 1: 20}
+    assert world.spans(EntryKind.LOSS) == [(0, 10, 25)]
+    assert {loss.offsets for loss in world.losses} == {15}
+
+
+def test_nothing_goes_on_past_a_loss_that_could_not_be_entered(world: World) -> None:
+    world.commit(0, 10, 20)
+    world.look(told(0, 30))
+    world.begins = {0: 25, 1: 20}
+    world.ledger.answers = False
+    with pytest.raises(KafkaFailure, match="entry of a loss"):
+        world.begin(1)
+
+
+def test_a_query_that_waits_for_what_is_no_more_is_to_be_started_anew(world: World) -> None:
+    world.commit(0, 0, 20)
+    assert not world.look(told(0, 20))
+    world.begins = {0: 5, 1: 0}
+    world.commit(1, 0, 30)
+    assert world.look(told(1, 10))
+    assert not world.look()
+
+
+def test_offsets_that_the_query_passed_because_they_were_deleted_are_lost(world: World) -> None:
+    world.begins = {0: 6, 1: 0}
+    world.commit(0, 10, 20)
+    world.look(told(0, 27))
+    assert world.spans(EntryKind.LOSS) == [(0, 3, 6)]
+    assert [loss.partition for loss in world.losses] == [0]
+
+
+def test_offsets_without_a_record_that_kafka_did_not_delete_are_no_loss(world: World) -> None:
+    world.commit(0, 10, 20)
+    world.look(told(0, 29))
+    assert world.spans(EntryKind.LOSS) == []
+    assert world.counted == [(1, {0: (0, 10), 1: (0, 20)})]
+
+
+def test_a_partition_that_came_later_is_counted_again(world: World) -> None:
+    world.begins = {0: 0, 1: 0, 2: 0}
+    world.commit(0, 10, 20, 5)
+    world.look(told(0, 35))
+    assert world.counted == [(1, {0: (0, 10), 1: (0, 20), 2: (0, 5)})]
