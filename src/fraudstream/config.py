@@ -46,6 +46,7 @@ class Settings(BaseSettings):
     )
     ingest_token: SecretStr | None = Field(None, description="Token that a relay must present to post.")
     read_token: SecretStr | None = Field(None, description="Token that a reader of the dashboard must present.")
+    explain_alerts: bool = Field(True, description="Whether the dashboard works out the reasons of alerts.")
     partitions: int = Field(2, ge=1, description="Partitions of the input topic when it is created.")
     max_record_bytes: int = Field(
         DEFAULT_MAX_RECORD_BYTES, ge=1024, description="Largest transaction in bytes; larger ones are dead letters."

@@ -1,4 +1,4 @@
-"""The Python interface: `train`, `load` and `score`, as the commands of these names; it comes with the package.
+"""The Python interface: `train`, `load`, `score` and `explain`, as the commands; it comes with the package.
 
 Nothing heavy is imported before a function is called: every command pays for what stands at the top of this module.
 """
@@ -21,9 +21,10 @@ if TYPE_CHECKING:
 
     from fraudstream.model.artifact import ModelArtifact
     from fraudstream.model.current import InForce
+    from fraudstream.model.explanation.explainer import Explanation
     from fraudstream.model.manifest import Manifest
 
-__all__ = ["Model", "Scores", "load", "score", "train"]
+__all__ = ["Model", "Scores", "explain", "load", "score", "train"]
 
 AnyPath = str | PathLike[str]
 
@@ -95,6 +96,22 @@ class Model:
                 judge = load_judge(self.artifact, self.in_force)
                 score_csv(spark, source, judge, written, max_record_bytes=settings.max_record_bytes)
             return _read_scores(written, self.in_force.threshold)
+
+    def explain(self, data: AnyPath, row: int) -> Explanation:
+        """Explain the score of one row of a CSV, from raw value to score; needs no Spark.
+
+        Args:
+            data: A CSV with a header, plain or gzip.
+            row: The row's number, from 0.
+
+        Raises:
+            DataError: The CSV cannot be used, or has no such row.
+            ModelCorrupt: The saved model is of a kind unknown to this version.
+        """
+        from fraudstream.model.explanation.explainer import Explainer
+        from fraudstream.model.explanation.rows import row_of
+
+        return Explainer(self.artifact).explain(row_of(Path(data), row), self.in_force.aliases)
 
 
 def train(
@@ -172,6 +189,16 @@ def score(data: AnyPath, *, model: AnyPath = "models/current", output: AnyPath |
         DataError: The CSV cannot be used, or the output cannot be written.
     """
     return load(model).score(data, output=output)
+
+
+def explain(data: AnyPath, row: int, *, model: AnyPath = "models/current") -> Explanation:
+    """Explain the score of one row of a CSV: `load(model).explain(data, row)`.
+
+    Raises:
+        ModelError: There is no usable model.
+        DataError: The CSV cannot be used, or has no such row.
+    """
+    return load(model).explain(data, row)
 
 
 def _read_scores(path: Path, threshold: float) -> Scores:

@@ -24,6 +24,12 @@ A transaction that starts by reading and writes later can fail at once when anot
 waits for its turn instead.
 """
 
+RELAXED: Final = "fraudstream_relaxed"
+"""The execution option of a writing transaction whose content can be worked out again: it does not wait for the disk.
+
+After a crash of the machine it may be gone; it is never half there, and what else is committed is not touched by it.
+"""
+
 BUSY_TIMEOUT_MS: Final = 5_000
 """How long a writer waits for another process's transaction: the relay has several posts under way and waits 30 s."""
 
@@ -94,7 +100,11 @@ def _set_up_connection(connection: sqlite3.Connection, _record: Any) -> None:
 
 
 def _begin(connection: Connection) -> None:
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.get_execution_options().get(WRITE) else "BEGIN")
+    options = connection.get_execution_options()
+    if options.get(WRITE):
+        # Of the connection, which may have served the other kind before.
+        connection.exec_driver_sql(f"PRAGMA synchronous = {'NORMAL' if options.get(RELAXED) else 'FULL'}")
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if options.get(WRITE) else "BEGIN")
 
 
 def _migrate(connection: Connection) -> None:

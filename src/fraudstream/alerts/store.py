@@ -15,7 +15,7 @@ from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.exc import DBAPIError
 
 from fraudstream.alerts import ledger, positions, rows, sights, tables
-from fraudstream.alerts.database import WRITE, open_engine
+from fraudstream.alerts.database import RELAXED, WRITE, open_engine
 from fraudstream.alerts.identity import Fate, store_once
 from fraudstream.alerts.ledger_reading import LedgerReader
 from fraudstream.alerts.positions import Report
@@ -200,19 +200,23 @@ class AlertStore(AlertReader):
         return added
 
     @contextmanager
-    def writing(self) -> Iterator[Connection]:
+    def writing(self, *, relaxed: bool = False) -> Iterator[Connection]:
         """A write transaction for what has a module of its own (`replay_log.py`), in turn with the store's others.
+
+        Args:
+            relaxed: It does not wait for the disk: for what can be worked out again (`reasons.py`).
 
         Raises:
             StoreError: The database did not take it; nothing was stored.
         """
-        with self._writing, self._transaction() as connection:
+        with self._writing, self._transaction(relaxed=relaxed) as connection:
             yield connection
 
     @contextmanager
-    def _transaction(self) -> Iterator[Connection]:
+    def _transaction(self, *, relaxed: bool = False) -> Iterator[Connection]:
+        options = {WRITE: True, RELAXED: relaxed}
         try:
-            with self._engine.connect().execution_options(**{WRITE: True}) as connection, connection.begin():
+            with self._engine.connect().execution_options(**options) as connection, connection.begin():
                 yield connection
         except DBAPIError as e:
             raise StoreError(

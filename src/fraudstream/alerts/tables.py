@@ -226,3 +226,12 @@ ledger_gaps = Table(
     Column("from_offset", BigInteger, nullable=False),
 )
 """Offsets before a partition's `covered_until` that no entry accounts for: none, while all is well."""
+
+reasons = Table(
+    "reasons",
+    metadata,
+    Column("seq", _SEQ, ForeignKey("alerts.seq"), primary_key=True, autoincrement=False),
+    Column("worked_us", BigInteger, nullable=False),
+    Column("body", Text, nullable=False),
+)
+"""What speaks for and against an alert, by its `seq`, as the members of a JSON object; worked out after its commit."""

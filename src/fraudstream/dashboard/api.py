@@ -39,6 +39,7 @@ def post_alerts() -> Response:
     def publish(alerts: list[StoredAlert]) -> None:
         using.statistics.committed(alerts)
         using.hub.publish(alerts)
+        using.reasons.offer(alerts)
 
     return _receive(
         using, lambda posted: using.store.add_alerts(posted, on_commit=publish, describe=using.statistics.describe)
@@ -69,7 +70,7 @@ def post_dead_letters() -> Response:
 def list_alerts() -> Response:
     """The newest alerts first; `next_cursor` leads to the ones before."""
     limit = _limit()
-    found = parts().store.alerts(_filter(), before=_cursor(), limit=limit)
+    found = parts().reasons.attached(parts().store.alerts(_filter(), before=_cursor(), limit=limit))
     cursor = orjson.dumps(str(found[-1].seq)) if len(found) == limit else b"null"
     return _json(b'{"alerts":[%s],"next_cursor":%s}' % (b",".join(alert.body for alert in found), cursor))
 
@@ -80,7 +81,7 @@ def one_alert(alert_id: str) -> Response:
     found = parts().store.alert(alert_id)
     if found is None:
         abort(404, "there is no alert with this id")
-    return _json(found.body)
+    return _json(parts().reasons.attached([found])[0].body)
 
 
 @blueprint.get("/api/alerts.csv")

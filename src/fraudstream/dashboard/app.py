@@ -13,16 +13,19 @@ from flask import Flask, Response, render_template, request
 from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import HTTPException
 
+from fraudstream.alerts.reasons import ReasonStore
 from fraudstream.alerts.store import AlertStore
 from fraudstream.config import Settings
 from fraudstream.dashboard import api, dead_letters_api, pages, replays_api, schema_api
 from fraudstream.dashboard.health import Health
 from fraudstream.dashboard.parts import EXTENSION, Parts
+from fraudstream.dashboard.reasons import ReasonWork
 from fraudstream.dashboard.security import guard, validate_binding
 from fraudstream.dashboard.stats import ModelInForce, Statistics
 from fraudstream.dashboard.stream import Hub
 from fraudstream.dashboard.templating import use_templates
 from fraudstream.errors import StoreError
+from fraudstream.model.explanation.library import ExplainerLibrary
 
 MAX_BODY_BYTES: Final = 16 * 1024 * 1024
 """The largest body that is read: room for the largest alert (4 MiB) and then some, and no more."""
@@ -65,7 +68,8 @@ def create_app(
     hub = hub or Hub(store.latest_seq())
     health = Health(store, clock)
     statistics = Statistics(store, hub, in_force=in_force, problems=health.reasons, clock=clock)
-    app.extensions[EXTENSION] = Parts(settings, store, hub, statistics, health, clock, notice)
+    reasons = ReasonWork(ReasonStore(store), hub, ExplainerLibrary(settings.model), clock=clock)
+    app.extensions[EXTENSION] = Parts(settings, store, hub, statistics, health, reasons, clock, notice)
     guard(app, settings, clock)
     app.register_blueprint(api.blueprint)
     app.register_blueprint(schema_api.blueprint)

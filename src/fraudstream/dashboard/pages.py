@@ -131,7 +131,8 @@ def _table(outcome: Outcome) -> str:
     using = parts()
     # The rows up to a `seq`, and the stream from there on: nothing is shown twice, nothing is left out.
     latest = using.store.latest_seq()
-    found = using.store.alerts(AlertFilter(outcome=outcome), before=latest + 1, limit=INITIAL_ROWS)
+    newest = using.store.alerts(AlertFilter(outcome=outcome), before=latest + 1, limit=INITIAL_ROWS)
+    found = using.reasons.attached(newest)
     stats = using.statistics.current()
     return render_template(
         [OWN_PAGE, PAGE],

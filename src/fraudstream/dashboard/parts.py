@@ -12,6 +12,7 @@ from flask import current_app
 from fraudstream.alerts.store import AlertStore
 from fraudstream.config import Settings
 from fraudstream.dashboard.health import Health
+from fraudstream.dashboard.reasons import ReasonWork
 from fraudstream.dashboard.stats import Statistics
 from fraudstream.dashboard.stream import Hub
 
@@ -27,6 +28,7 @@ class Parts:
     hub: Hub
     statistics: Statistics
     health: Health
+    reasons: ReasonWork
     clock: Callable[[], datetime]
     notice: str | None
 

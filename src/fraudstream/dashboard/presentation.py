@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
+import orjson
+
 from fraudstream.transactions.wire import AlertField, DeadLetterField
 
 NOTHING: Final = "–"
@@ -16,6 +18,7 @@ SHOWN_VALUES: Final = 3
 TEXT_CHARS: Final = 40
 ID_CHARS: Final = 14
 PREVIEW_CHARS: Final = 160
+REASON_CHARS: Final = 18
 
 _AMOUNT = re.compile(r"(^|_)(amount|amt)$", re.IGNORECASE)
 _NOT_TELLING = re.compile(r"^(time|class|label|fraud|is_?fraud|.*_?id|.*amount|.*amt)$", re.IGNORECASE)
@@ -29,6 +32,16 @@ class ShownValue(NamedTuple):
 
     name: str
     text: str
+
+
+class ShownReason(NamedTuple):
+    """One of an alert's reasons: a value, and how much it speaks for or against fraud beside the others."""
+
+    name: str
+    value: str
+    text: str
+    width: str
+    is_for: bool
 
 
 class ShownRow(NamedTuple):
@@ -48,6 +61,7 @@ class ShownRow(NamedTuple):
     seen: str
     model: str
     model_id: str
+    reasons: list[ShownReason]
 
 
 class Tile(NamedTuple):
@@ -60,7 +74,7 @@ class Tile(NamedTuple):
     help: str
 
 
-BLANK_ROW: Final = ShownRow(None, "", "", "", None, "", "0", "", [], "", "", "", "", "")
+BLANK_ROW: Final = ShownRow(None, "", "", "", None, "", "0", "", [], "", "", "", "", "", [])
 """What the template for rows that JavaScript adds is made of."""
 
 
@@ -86,7 +100,23 @@ def row(alert: Mapping[str, Any], stats: Mapping[str, Any]) -> ShownRow:
         seen=_seen(source_row, model_id, stats),
         model=short_id(model_id),
         model_id=model_id,
+        reasons=shown_reasons(alert.get("reasons") or ()),
     )
+
+
+def shown_reasons(reasons: Sequence[Mapping[str, Any]]) -> list[ShownReason]:
+    """The first reasons with bars beside one another; a value that is missing reads so."""
+    most = max((abs(reason["contribution"]) for reason in reasons), default=0.0) or 1.0
+    return [
+        ShownReason(
+            reason["feature"],
+            _reason_value(reason["value"]),
+            reason["text"],
+            f"{abs(reason['contribution']) / most * 100:.1f}%",
+            reason["contribution"] > 0,
+        )
+        for reason in reasons[:SHOWN_VALUES]
+    ]
 
 
 def telling_values(transaction: Mapping[str, Any]) -> list[ShownValue]:
@@ -228,6 +258,14 @@ def _milliseconds(value: float | None) -> str:
     if value >= 10_000:
         return f"{value / 1000:,.1f} s"
     return f"{value:,.0f} ms" if value >= 100 else f"{value:.1f} ms"
+
+
+def _reason_value(value: object) -> str:
+    if value is None or value == "":
+        return "missing"
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return number(value)
+    return _shortened(value if isinstance(value, str) else orjson.dumps(value).decode(), REASON_CHARS)
 
 
 def _is_number(value: object) -> bool:

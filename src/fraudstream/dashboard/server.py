@@ -119,17 +119,25 @@ class _Application:
             config.set(name, value)
         return config
 
-    def _hub(self) -> Hub:
+    def _parts(self) -> Parts:
         parts: Parts = self.wsgi().extensions[EXTENSION]
-        return parts.hub
+        return parts
+
+    def _hub(self) -> Hub:
+        return self._parts().hub
+
+    def _end(self) -> None:
+        self._hub().close()
+        self._parts().reasons.close()
 
     def _worker_is_ready(self, worker: Any) -> None:
-        hub = self._hub()
+        if self._settings.explain_alerts:
+            self._parts().reasons.start()
         stop = worker.handle_exit
 
         def end_streams_and_stop(signum: int, frame: Any) -> None:
             # In a thread: the signal may have come while this one held the hub's lock.
-            threading.Thread(target=hub.close, daemon=True).start()
+            threading.Thread(target=self._end, daemon=True).start()
             stop(signum, frame)
 
         signal.signal(signal.SIGTERM, end_streams_and_stop)

@@ -17,6 +17,9 @@ RING_BYTES: Final = 32 * 1024 * 1024
 STORE_PAGE: Final = 200
 """Alerts that a viewer behind the ring reads at once; one may be megabytes long."""
 
+RING_TOLD: Final = 256
+"""What was told of alerts that are out already, kept for viewers that are busy writing; others read the store."""
+
 HEARTBEAT_SECONDS: Final = 15.0
 STATS_SECONDS: Final = 1.0
 RETRY_MS: Final = 1000
@@ -59,6 +62,8 @@ class Hub:
         self._ring_bytes = 0
         self._floor = latest
         self._latest = latest
+        self._told: deque[bytes] = deque(maxlen=RING_TOLD)
+        self._times_told = 0
         self._viewers = 0
         self._closed = False
 
@@ -91,14 +96,32 @@ class Hub:
                 self._floor = oldest.seq
             self._changed.notify_all()
 
-    def after(self, seq: int, timeout: float) -> list[Published] | None:
+    def tell(self, frame: bytes) -> None:
+        """Hand a frame that is no alert to every viewer that is there; it has no place in the order of commit."""
+        with self._changed:
+            self._told.append(frame)
+            self._times_told += 1
+            self._changed.notify_all()
+
+    def told_after(self, number: int | None) -> tuple[int, bytes]:
+        """How many frames were told so far, and those after `number` together; None for none."""
+        with self._changed:
+            news = 0 if number is None else min(self._times_told - number, len(self._told))
+            return self._times_told, b"".join(list(self._told)[len(self._told) - news :])
+
+    def after(self, seq: int, timeout: float, *, told: int | None = None) -> list[Published] | None:
         """What was committed after `seq`; waits for it, and is empty after `timeout` seconds or at the end.
+
+        Args:
+            seq: The last that is known.
+            timeout: The longest wait, in seconds.
+            told: How many frames `told_after` has given; it does not wait where there are more.
 
         Returns:
             None where the ring does not reach back that far: the store does.
         """
         with self._changed:
-            if self._latest <= seq and not self._closed:
+            if self._latest <= seq and not self._closed and told in (None, self._times_told):
                 self._changed.wait(timeout)
             if seq < self._floor:
                 return None
@@ -152,6 +175,7 @@ def frames(
     """
     with hub.viewer():
         joined = hub.latest
+        told, _ = hub.told_after(None)
         seq = joined if after is None else after
         yield b"retry: %d\n\n" % RETRY_MS
         if seq > joined:
@@ -167,7 +191,7 @@ def frames(
             if now >= spoke + HEARTBEAT_SECONDS:
                 yield b": still here\n\n"
                 spoke = now
-            news = hub.after(seq, next_stats - now)
+            news = hub.after(seq, next_stats - now, told=told)
             if news is None:
                 page = store.alerts_after(seq, limit=STORE_PAGE)
                 seq = page[-1].seq if page else hub.latest
@@ -179,3 +203,6 @@ def frames(
                 if wanted:
                     yield b"".join(alert.frame for alert in wanted)
                     on_written([alert for alert in wanted if alert.seq > joined and alert.first_time()])
+            told, frames_told = hub.told_after(told)
+            if frames_told and outcome in (None, Outcome.ALERT):
+                yield frames_told

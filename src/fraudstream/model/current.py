@@ -1,4 +1,7 @@
-"""What is in force: the small file `models/current`, its one writer and its readers; artifacts are `artifact.py`'s."""
+"""What is in force: the small file `models/current`, its one writer and its readers; artifacts are `artifact.py`'s.
+
+Each change is also a line of the history, which is `history.py`'s.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from fraudstream.errors import ModelCorrupt, ModelError, ModelNamedDirectly, ModelNotFound, SettingsError
 from fraudstream.model.artifact import TRAIN_REMEDY, ModelArtifact, is_artifact, load_artifact
+from fraudstream.model.history import HISTORY_FILE, State, append_changes, change_between, missing_changes, read_changes
 from fraudstream.runtime.files import exclusive_lock, replace_json
 
 CURRENT_FILE: Final = "current"
@@ -101,7 +105,7 @@ def put_in_force(
         kept = before.aliases if before else {}
         return InForce(model_id, threshold, dict(kept if aliases is None else aliases))
 
-    return _replace(models_dir, next_in_force, who=who, why=why, now=now)
+    return replace_in_force(models_dir, next_in_force, who=who, why=why, now=now)
 
 
 def change_aliases(
@@ -132,7 +136,7 @@ def change_aliases(
             raise ModelNotFound("no model is in force", where=str(models_dir / CURRENT_FILE), remedy=TRAIN_REMEDY)
         return replace(before, aliases=dict(change(before)))
 
-    return _replace(models_dir, next_in_force, who=who, why=why, now=now)
+    return replace_in_force(models_dir, next_in_force, who=who, why=why, now=now)
 
 
 def current_file(model: Path) -> Path | None:
@@ -158,27 +162,64 @@ def changeable_models_dir(model: Path) -> Path:
     return current.parent
 
 
-def _replace(
-    models_dir: Path, make: Callable[[InForce | None], InForce], *, who: str, why: str, now: datetime
+def replace_in_force(
+    models_dir: Path,
+    make: Callable[[InForce | None], InForce],
+    *,
+    who: str,
+    why: str,
+    now: datetime,
+    is_rollback: bool = False,
 ) -> InForce:
-    """Make the next revision of what is in force under the lock, stamped with who, when and why."""
+    """Make the next revision of what is in force under the lock, stamped with who, when and why, and write it down.
+
+    Args:
+        models_dir: Directory of the artifacts.
+        make: From what is in force to what will be; may raise, and then nothing changes.
+        who: Who changes it.
+        why: Why.
+        now: The time, with its zone.
+        is_rollback: Whether what `make` gives was in force before, under the revision that it carries.
+
+    Raises:
+        ModelCorrupt: The `current` that is there cannot be read.
+        ModelError: The file cannot be written.
+    """
     path = models_dir / CURRENT_FILE
     try:
         with exclusive_lock(models_dir / _LOCK_FILE):
             before = read_current(path) if path.exists() else None
+            made = make(before)
             in_force = replace(
-                make(before),
+                made,
                 revision=before.revision + 1 if before else 1,
                 who=who,
                 when=now.astimezone(UTC).isoformat(timespec="milliseconds"),
                 why=why,
             )
-            replace_json(path, asdict(in_force))
+            was, state = None if before is None else asdict(before), asdict(in_force)
+            lacking = missing_changes(read_changes(models_dir, None), was)
+            # `current` counts, the history follows: what a crash keeps out of it, the next change enters.
+            replace_json(path, state)
+            restores = made.revision if is_rollback else None
+            append_changes(models_dir, [*lacking, change_between(was, state, restores)])
     except OSError as e:
         raise ModelError(
             f"what is in force cannot be written: {e.strerror}", where=str(path), remedy="check the disk and --models"
         ) from e
     return in_force
+
+
+def in_force_from(state: State, models_dir: Path) -> InForce:
+    """A state of the history as what was in force.
+
+    Raises:
+        ModelCorrupt: It is not what `replace_in_force` writes.
+    """
+    try:
+        return _ADAPTER.validate_python(state)
+    except ValidationError as e:
+        raise _broken(models_dir / HISTORY_FILE) from e
 
 
 def resolve(path: Path) -> tuple[ModelArtifact, InForce]:

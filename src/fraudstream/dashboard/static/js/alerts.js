@@ -71,4 +71,4 @@ window.setInterval(() => {
   unannounced = 0;
 }, ANNOUNCE_MS);
 
-new Connection(table.dataset.outcome, Number(table.dataset.latest), { alert: arrived, stats, state });
+new Connection(table.dataset.outcome, Number(table.dataset.latest), { alert: arrived, reasons: (told) => rows.reasons(told), stats, state });

@@ -31,6 +31,10 @@ export class Connection {
       this.latest = seq;
       this.listener.alert(JSON.parse(event.data));
     });
+    source.addEventListener("reasons", (event) => {
+      this.heard("live");
+      this.listener.reasons?.(JSON.parse(event.data));
+    });
     source.addEventListener("stats", (event) => {
       this.heard("live");
       this.listener.stats(JSON.parse(event.data));

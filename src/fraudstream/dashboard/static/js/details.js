@@ -1,6 +1,7 @@
 // One alert in full: the payment as it came, and where it came from.
 
 import { NOTHING } from "./format.js";
+import { section as reasonsOf } from "./reasons.js";
 
 const MOST_VALUES = 500;
 
@@ -13,7 +14,8 @@ export async function fillDetails(panel, id) {
     const answer = await fetch(address);
     if (!answer.ok) throw new Error(`the server answered ${answer.status}`);
     const alert = await answer.json();
-    panel.replaceChildren(payment(alert), origin(alert, address));
+    panel.replaceChildren(...("reasons" in alert ? [reasonsOf(alert)] : []), payment(alert), origin(alert, address));
+    if (alert.reasons === null) panel.dataset.failed = ""; // asked for again when the row is next opened
   } catch (error) {
     panel.textContent = `The details could not be loaded (${error.message}). Close the row and open it again.`;
     panel.dataset.failed = "";

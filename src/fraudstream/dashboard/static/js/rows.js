@@ -3,17 +3,48 @@
 
 import * as format from "./format.js";
 import { fillDetails } from "./details.js";
+import { showInRow } from "./reasons.js";
 
 const MOST_ROWS = 200;
+const REASONS_LATE_MS = 4000; // told while the stream was away, or before the row was drawn
+const REASONS_AGAIN_MS = 15_000;
 
 export class Rows {
   constructor(table) {
     this.table = table;
     this.template = document.getElementById("row-template");
     this.pending = [];
+    this.early = new Map();
     this.judging = { model: table.dataset.model || null, unseenFrom: wholeOrNull(table.dataset.unseenFrom) };
     table.addEventListener("click", (event) => this.clicked(event));
     format.localTimes(table);
+    if (table.dataset.outcome === "alert") window.setTimeout(() => this.askForReasons(), REASONS_LATE_MS);
+  }
+
+  // What speaks for alerts that are out already; those that are not drawn yet wait for their row.
+  reasons(told) {
+    for (const { seq, reasons } of told) {
+      const body = this.table.querySelector(`tbody[data-seq="${Number(seq)}"]`);
+      if (body) this.explain(body, reasons);
+      else this.early.set(seq, reasons);
+    }
+    while (this.early.size > MOST_ROWS) this.early.delete(this.early.keys().next().value);
+  }
+
+  explain(body, reasons) {
+    showInRow(body, reasons);
+    body.dataset.reasons ??= ""; // none, for good: the details say why
+  }
+
+  // The stream tells reasons once; a row that missed its own asks the store.
+  async askForReasons() {
+    const lacking = () => [...this.table.tBodies].filter((body) => !("reasons" in body.dataset));
+    if (!document.hidden && lacking().length > 0) {
+      const answer = await fetch(`/api/alerts?limit=${MOST_ROWS}`).catch(() => null);
+      const { alerts } = answer?.ok ? await answer.json() : { alerts: [] };
+      this.reasons(alerts.filter((alert) => alert.reasons));
+    }
+    window.setTimeout(() => this.askForReasons(), lacking().length > 0 ? REASONS_AGAIN_MS : REASONS_LATE_MS);
   }
 
   add(alert) {
@@ -61,6 +92,7 @@ export class Rows {
     set("model", format.shortId(alert.model_id ?? "")).title = alert.model_id ?? "";
     body.querySelector("[data-f=values]").replaceChildren(...format.tellingValues(alert.transaction).map(shownValue));
     this.mark(body, alert);
+    if (this.early.has(alert.seq)) this.explain(body, this.early.get(alert.seq));
     body.querySelector(".toggle").setAttribute("aria-label", `Details of the payment ${format.time(at)}`);
     return body;
   }

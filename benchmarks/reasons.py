@@ -1,0 +1,253 @@
+"""Measures what the reasons of alerts cost the alerts (nothing, it should be), and how soon they are there.
+
+    python benchmarks/reasons.py --data creditcard_subset.csv --models models
+
+Two real dashboards run side by side, one with reasons and one without; the alerts go to the one and to the other in
+turns of some seconds, so that both meet the same machine. An alert's latency is that of its post, which is answered
+after the commit; that of its reasons ends when a live stream has them. Then a storm, and how long it takes to catch up.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import itertools
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import orjson
+import urllib3
+
+from fraudstream.model.artifact import is_artifact, load_artifact
+from fraudstream.model.explanation.cells import parse_transaction, plain
+from fraudstream.model.explanation.explainer import Explainer
+from fraudstream.runtime.processes import free_port, spawn, stop, wait_until
+from fraudstream.transactions.csv_source import open_csv
+
+RESULT: Final = Path(__file__).parent / "results" / "reasons.json"
+ROWS: Final = 400
+STORM_PER_POST: Final = 50
+CATCH_UP_SECONDS: Final = 300.0
+
+
+@dataclass
+class Dashboard:
+    """A running dashboard, with a live stream on it that notes when reasons come."""
+
+    url: str
+    worker: int
+    pool: urllib3.PoolManager
+    sent: dict[str, float] = field(default_factory=dict)
+    answered: list[float] = field(default_factory=list)
+    explained: dict[str, float] = field(default_factory=dict)
+    numbers: Iterator[int] = field(default_factory=itertools.count)
+
+    def post(self, alerts: Sequence[dict[str, Any]]) -> None:
+        """Post alerts under new ids."""
+        posted = [alert | {"alert_id": f"a-{next(self.numbers)}"} for alert in alerts]
+        began = time.perf_counter()
+        self.sent.update((each["alert_id"], began) for each in posted)
+        answer = self.pool.request(
+            "POST",
+            f"{self.url}/api/alerts",
+            body=orjson.dumps(posted),
+            headers={"Content-Type": "application/json"},
+        )
+        assert answer.status == 200, answer.data
+        self.answered.append(time.perf_counter() - began)
+
+    def watch(self) -> None:
+        """Read the live stream, as a page does."""
+        stream = self.pool.request("GET", f"{self.url}/api/stream", preload_content=False, timeout=600)
+        buffer = b""
+        for piece in stream.stream(1 << 16):
+            *events, buffer = (buffer + piece).split(b"\n\n")
+            now = time.perf_counter()
+            for event in events:
+                if event.startswith(b"event: reasons\ndata: "):
+                    for each in orjson.loads(event.split(b"data: ", 1)[1]):
+                        self.explained.setdefault(each["alert_id"], now)
+
+    def is_explained(self) -> bool:
+        """Whether the live stream has had the reasons of every alert."""
+        return self.sent.keys() <= self.explained.keys()
+
+    def forget(self) -> None:
+        """Begin to measure anew."""
+        self.sent.clear()
+        self.answered.clear()
+        self.explained.clear()
+
+    def megabytes(self) -> float:
+        """Resident memory of the process that answers."""
+        pages = int(Path(f"/proc/{self.worker}/statm").read_text().split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+@contextmanager
+def running(folder: Path, model: Path, *, explain: bool) -> Iterator[Dashboard]:
+    """A dashboard on a free port."""
+    folder.mkdir()
+    port, ready = free_port(), folder / "ready"
+    environment = {
+        "FRAUDSTREAM_DATABASE": f"sqlite:///{folder / 'alerts.db'}",
+        "FRAUDSTREAM_MODEL": str(model),
+        "FRAUDSTREAM_READY_FILE": str(ready),
+        "FRAUDSTREAM_EXPLAIN_ALERTS": str(explain).lower(),
+    }
+    command = [sys.executable, "-m", "fraudstream", "dashboard", "--port", str(port)]
+    process = spawn(command, log=folder / "log", env={**os.environ, **environment})
+    try:
+        assert wait_until(ready.exists, 60), (folder / "log").read_text()
+        pool = urllib3.PoolManager(maxsize=8, retries=False, timeout=60)
+        dashboard = Dashboard(f"http://127.0.0.1:{port}", orjson.loads(ready.read_bytes())["pid"], pool)
+        threading.Thread(target=_watch, args=(dashboard,), daemon=True).start()
+        time.sleep(1)
+        yield dashboard
+    finally:
+        stop(process, grace=5)
+
+
+def _watch(dashboard: Dashboard) -> None:
+    with contextlib.suppress(urllib3.exceptions.HTTPError):  # the dashboard ends first
+        dashboard.watch()
+
+
+def alerts_of(model: Path, data: Path) -> list[dict[str, Any]]:
+    """Alerts of the rows that the model finds most suspect among the first ones, with their scores."""
+    explainer = Explainer(load_artifact(model))
+    rows = [parse_transaction(row) for row in itertools.islice(open_csv(data).json_rows(), 20 * ROWS)]
+    scored = [(explainer.explain(row, {}).score, plain(row)) for row in rows]
+    scored.sort(key=lambda pair: -pair[0])
+    return [
+        {
+            "outcome": "alert",
+            "score": score,
+            "threshold": 0.0,
+            "model_id": model.name,
+            "revision": 0,
+            "imputed": [],
+            "produced_at": "2026-01-01T00:00:00Z",
+            "transaction": row,
+        }
+        for score, row in scored[:ROWS]
+    ]
+
+
+def at_rate(
+    dashboards: Sequence[Dashboard], alerts: Sequence[dict[str, Any]], rate: float, turn: float, turns: int
+) -> None:
+    """Post one alert at a time at a steady rate, to one dashboard after the other."""
+    endless = itertools.cycle(alerts)
+    for _ in range(turns):
+        for dashboard in dashboards:
+            began = time.perf_counter()
+            for number in range(int(rate * turn)):
+                time.sleep(max(0.0, began + number / rate - time.perf_counter()))
+                dashboard.post([next(endless)])
+
+
+def percentiles(seconds: Sequence[float]) -> dict[str, float]:
+    """In milliseconds."""
+    values = np.array(seconds) * 1000
+    return {f"p{share}_ms": round(float(np.percentile(values, share)), 2) for share in (50, 90, 99)} | {
+        "max_ms": round(float(values.max()), 2),
+        "count": len(values),
+    }
+
+
+def measure(
+    model: Path, data: Path, rate: float, turn: float, turns: int, storm_rate: float, storm: float
+) -> dict[str, Any]:
+    """All figures of one model."""
+    alerts = alerts_of(model, data)
+    with (
+        tempfile.TemporaryDirectory(prefix="reasons-") as folder,
+        running(Path(folder) / "without", model, explain=False) as without,
+        running(Path(folder) / "with", model, explain=True) as within,
+    ):
+        at_rate([without, within], alerts, rate, 2, 1)
+        assert wait_until(within.is_explained, 60)
+        without.forget()
+        within.forget()
+        at_rate([without, within], alerts, rate, turn, turns)
+        assert wait_until(within.is_explained, 30)
+        steady = {
+            "alerts_a_second": rate,
+            "without_reasons": percentiles(without.answered),
+            "with_reasons": percentiles(within.answered),
+            "until_reasons": percentiles([within.explained[name] - at for name, at in within.sent.items()]),
+            "load_average": os.getloadavg()[0],
+        }
+        without.forget()
+        within.forget()
+        before = within.megabytes()
+        lots = [alerts[at : at + STORM_PER_POST] for at in range(0, len(alerts), STORM_PER_POST)]
+        peak = before
+        for _ in range(2):
+            for dashboard in (without, within):
+                began = time.perf_counter()
+                for number in range(int(storm_rate * storm / STORM_PER_POST)):
+                    time.sleep(max(0.0, began + number * STORM_PER_POST / storm_rate - time.perf_counter()))
+                    dashboard.post(lots[number % len(lots)])
+                    peak = max(peak, within.megabytes())
+        ended = time.perf_counter()
+        assert wait_until(within.is_explained, CATCH_UP_SECONDS), len(within.explained)
+        return {
+            "model": model.name,
+            "steady": steady,
+            "storm": {
+                "alerts_a_second": storm_rate,
+                "alerts": len(within.sent),
+                "alerts_a_post": STORM_PER_POST,
+                "post_without_reasons": percentiles(without.answered),
+                "post_with_reasons": percentiles(within.answered),
+                "until_reasons": percentiles([within.explained[name] - at for name, at in within.sent.items()]),
+                "caught_up_seconds_after": round(time.perf_counter() - ended, 1),
+                "megabytes_before": round(before),
+                "megabytes_peak": round(peak),
+            },
+        }
+
+
+def main() -> None:
+    """Measure every model of a directory."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--models", type=Path, required=True)
+    parser.add_argument("--rate", type=float, default=50.0)
+    parser.add_argument("--turn", type=float, default=10.0)
+    parser.add_argument("--turns", type=int, default=3)
+    parser.add_argument("--storm-rate", type=float, default=1000.0)
+    parser.add_argument("--storm", type=float, default=5.0)
+    parser.add_argument("--output", type=Path, default=RESULT)
+    asked = parser.parse_args()
+    runs = []
+    for model in sorted(path for path in asked.models.iterdir() if is_artifact(path)):
+        runs.append(measure(model, asked.data, asked.rate, asked.turn, asked.turns, asked.storm_rate, asked.storm))
+        print(json.dumps(runs[-1], indent=1))
+    cpu = subprocess.run(["uname", "-m"], capture_output=True, text=True, check=True).stdout.strip()
+    result = {
+        "machine": {"cpu": platform.processor() or cpu, "cores": os.cpu_count()},
+        "versions": {name: version(name) for name in ("fraudstream", "numpy")},
+        "data": asked.data.name,
+        "runs": runs,
+    }
+    asked.output.write_text(json.dumps(result, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

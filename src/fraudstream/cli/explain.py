@@ -1,0 +1,118 @@
+"""The command `explain`: why a row, or a stored alert, has its score, step by step from what came."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import quote
+
+import click
+import orjson
+
+from fraudstream.cli import options
+from fraudstream.cli.options import setting
+from fraudstream.config import Settings
+from fraudstream.errors import SettingsError
+from fraudstream.transactions.wire import AlertField, Outcome
+
+if TYPE_CHECKING:
+    from fraudstream.model.explanation.explainer import Explanation
+
+
+class _Asked(NamedTuple):
+    """An explanation with what it is held against."""
+
+    explanation: Explanation
+    threshold: float
+    about: str
+    stored_score: float | None = None
+
+
+@click.command()
+@click.option("--data", type=click.Path(path_type=Path), default=None, help="A CSV (also .gz) with a header.")
+@click.option("--row", type=click.IntRange(0), default=None, help="The row of the CSV, from 0.")
+@click.option("--alert", "alert_id", default=None, metavar="ID", help="In place of a row: a stored alert by its id.")
+@setting("model")
+@setting("api")
+@options.as_json
+def explain(data: Path | None, row: int | None, alert_id: str | None, as_json: bool, **flags: object) -> None:
+    """Explain the score of a row of a CSV, or of a stored alert, from raw value to score.
+
+    Needs no Spark: the score is worked out again, and is the one that `score` and the stream give.
+    """
+    settings = Settings.load(**flags)
+    if alert_id is not None and data is None and row is None:
+        asked = _alert(settings, alert_id)
+    elif alert_id is None and data is not None and row is not None:
+        asked = _row(settings, data, row)
+    else:
+        raise SettingsError(
+            "what to explain is not clear",
+            where="fraudstream explain",
+            remedy="give --data CSV and --row N, or --alert ID",
+        )
+    if as_json:
+        click.echo(orjson.dumps(_as_json(asked), option=orjson.OPT_INDENT_2))
+        return
+    from rich.console import Console
+
+    from fraudstream.cli.explain_tables import render
+
+    Console().print(
+        render(asked.explanation, asked.threshold, outcome(asked.explanation, asked.threshold), asked.about)
+    )
+    if asked.stored_score is not None and abs(asked.stored_score - asked.explanation.score) > 1e-9:
+        click.echo(
+            f"the alert was stored with the score {asked.stored_score!r}: the artifact, or what was declared as an "
+            "alias, is not what judged it then",
+            err=True,
+        )
+
+
+def outcome(explanation: Explanation, threshold: float) -> Outcome:
+    """What the stream makes of it."""
+    if not explanation.is_judgeable:
+        return Outcome.UNSCORABLE
+    return Outcome.ALERT if explanation.score >= threshold else Outcome.CLEAR
+
+
+def _row(settings: Settings, data: Path, row: int) -> _Asked:
+    from fraudstream.model.current import resolve
+    from fraudstream.model.explanation.explainer import Explainer
+    from fraudstream.model.explanation.rows import row_of
+
+    artifact, in_force = resolve(settings.model)
+    explanation = Explainer(artifact).explain(row_of(data, row), in_force.aliases)
+    return _Asked(explanation, in_force.threshold, f"row {row:,} of {data.name}")
+
+
+def _alert(settings: Settings, alert_id: str) -> _Asked:
+    import urllib3
+
+    from fraudstream.alerts.dashboard_client import DashboardClient
+    from fraudstream.model.explanation.library import ExplainerLibrary
+
+    client = DashboardClient(urllib3.PoolManager(), settings.api, settings.read_token, settings.ingest_token)
+    alert = client.get(f"/api/alerts/{quote(alert_id)}")
+    transaction: Mapping[str, Any] = alert[AlertField.TRANSACTION]
+    explainer, aliases = ExplainerLibrary(settings.model).of(alert[AlertField.MODEL_ID], alert.get(AlertField.REVISION))
+    threshold = alert.get(AlertField.THRESHOLD)
+    return _Asked(
+        explainer.explain(transaction, aliases),
+        explainer.manifest.threshold if threshold is None else float(threshold),
+        f"alert {alert[AlertField.ALERT_ID]}",
+        alert.get(AlertField.SCORE),
+    )
+
+
+def _as_json(asked: _Asked) -> dict[str, Any]:
+    from fraudstream.model.explanation.document import long_form
+
+    told = long_form(asked.explanation)
+    judged = {"threshold": asked.threshold, "outcome": outcome(asked.explanation, asked.threshold).value}
+    stored = {} if asked.stored_score is None else {"stored_score": asked.stored_score}
+    return {"about": asked.about, **told, **judged, **stored}
+
+
+COMMANDS = (explain,)

@@ -1,0 +1,268 @@
+"""The command `models`: the artifacts of a directory, which of them is in force, and the way back."""
+
+from __future__ import annotations
+
+import getpass
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import click
+import orjson
+
+from fraudstream.cli import options
+from fraudstream.cli.options import setting
+from fraudstream.config import Settings
+from fraudstream.errors import ModelCorrupt
+
+if TYPE_CHECKING:
+    from fraudstream.model.current import InForce
+    from fraudstream.model.history import Change
+    from fraudstream.model.registry import KnownModel
+
+TAKES_EFFECT = "a running detector judges so within 15 seconds"
+
+_who = click.option("--who", default=None, help="Who changes it; your user name when not given.")
+_why = click.option("--why", required=True, help="Why; kept in the history.")
+
+
+@click.group()
+def models() -> None:
+    """List, compare and verify models; put one in force, or go back to the one before."""
+
+
+@models.command("list")
+@setting("models")
+@options.as_json
+def list_command(as_json: bool, **flags: object) -> None:
+    """List the models, newest first."""
+    from fraudstream.model.registry import average_precision_text, list_models
+
+    settings = Settings.load(**flags)
+    found = list_models(settings.models)
+    if as_json:
+        _print_json([_summary(model) for model in found])
+        return
+    rows = []
+    for model in found:
+        told = model.manifest
+        rows.append(
+            (
+                "▶" if model.is_in_force else "",
+                model.model_id,
+                average_precision_text(told) if told else model.trouble,
+                f"{told.training_data.rows:,}" if told else "",
+                f"{model.written_at:%Y-%m-%d %H:%M}",
+            )
+        )
+    _table(("", "model", "average precision", "rows", "written (UTC)"), rows)
+    if not found:
+        click.echo("there are no models yet: fraudstream train --data CSV", err=True)
+
+
+@models.command()
+@click.argument("model_id", metavar="ID")
+@setting("models")
+@options.as_json
+def show(model_id: str, as_json: bool, **flags: object) -> None:
+    """Show what a model says of itself; the beginning of its id will do."""
+    from dataclasses import asdict
+
+    from fraudstream.model.registry import average_precision_text, show_model
+
+    settings = Settings.load(**flags)
+    model = show_model(settings.models, model_id)
+    if model.manifest is None:
+        raise ModelCorrupt(model.trouble, where=str(settings.models / model.model_id), remedy="train the model again")
+    told = model.manifest
+    if as_json:
+        _print_json(_summary(model) | {"manifest": asdict(told)})
+        return
+    metrics, data = told.metrics, told.training_data
+    lines = {
+        "model": model.model_id + ("  (in force)" if model.is_in_force else ""),
+        "algorithm": f"{told.algorithm}: {', '.join(f'{name} {value}' for name, value in told.parameters.items())}",
+        "data": f"{data.rows:,} rows of {data.name}, {data.frauds:,} of them frauds; split by {told.split.ordered_by}",
+        "written": f"{model.written_at:%Y-%m-%d %H:%M:%S} UTC",
+        "measured on": metrics.measured_on,
+        "average precision": average_precision_text(told),
+        "ROC AUC": "n/a" if metrics.roc_auc is None else f"{metrics.roc_auc:.4f}",
+        "threshold": f"{told.threshold:.6g} recommended: {told.threshold_rule}",
+        "features": ", ".join(feature.name for feature in told.features),
+        "files": f"{len(told.files)}, each with its sha256: fraudstream models verify {model.model_id}",
+        **({"warnings": "; ".join(told.warnings)} if told.warnings else {}),
+    }
+    _table(("", ""), list(lines.items()), header=False)
+
+
+@models.command()
+@click.argument("one", metavar="A")
+@click.argument("other", metavar="B")
+@setting("models")
+@options.as_json
+def compare(one: str, other: str, as_json: bool, **flags: object) -> None:
+    """Compare two models: what they do not have in common."""
+    from fraudstream.model.registry import are_comparable, differences, show_model
+
+    settings = Settings.load(**flags)
+    pair = [show_model(settings.models, each) for each in (one, other)]
+    manifests = [model.manifest for model in pair if model.manifest is not None]
+    if len(manifests) < 2:
+        broken = next(model for model in pair if model.manifest is None)
+        raise ModelCorrupt(broken.trouble, where=str(settings.models / broken.model_id), remedy="train the model again")
+    found, comparable = differences(*manifests), are_comparable(*manifests)
+    if as_json:
+        told = {name: list(values) for name, values in found.items()}
+        _print_json({"a": pair[0].model_id, "b": pair[1].model_id, "comparable": comparable, "differences": told})
+        return
+    shown = [(name, _shown(first), _shown(second)) for name, (first, second) in found.items()]
+    _table(("", *(model.model_id + (" ▶" if model.is_in_force else "") for model in pair)), shown)
+    if not comparable:
+        click.echo("the figures were measured on different rows: they do not say which model is better")
+
+
+@models.command()
+@click.argument("model_id", metavar="[ID]", required=False)
+@setting("models")
+@options.as_json
+def verify(model_id: str | None, as_json: bool, **flags: object) -> None:
+    """Hold every file of one model, or of all, against its sha256; fails where one differs."""
+    from fraudstream.model.registry import verify_models
+
+    settings = Settings.load(**flags)
+    found = list(verify_models(settings.models, model_id))
+    if as_json:
+        _print_json([{"model_id": one.model_id, "files": one.files, "trouble": one.trouble or None} for one in found])
+    else:
+        for each in found:
+            click.echo(f"{each.model_id}: {each.trouble or f'{each.files} files are as they were written'}")
+    damaged = [each for each in found if each.trouble]
+    if damaged:
+        raise ModelCorrupt(
+            f"{len(damaged)} of {len(found)} models are damaged",
+            where=str(settings.models),
+            remedy="remove them and train again: fraudstream train --data CSV",
+        )
+
+
+@models.command()
+@click.argument("model_id", metavar="ID")
+@click.option(
+    "--threshold",
+    type=click.FloatRange(0, 1),
+    default=None,
+    help="A score at or above it is an alert; the model's recommended one when not given.",
+)
+@_who
+@_why
+@setting("models")
+def use(model_id: str, threshold: float | None, who: str | None, why: str, **flags: object) -> None:
+    """Put a model in force, once its files are verified."""
+    from fraudstream.model.artifact import load_artifact
+    from fraudstream.model.current import put_in_force
+    from fraudstream.model.registry import find_id
+
+    settings = Settings.load(**flags)
+    artifact = load_artifact(settings.models / find_id(settings.models, model_id))
+    chosen = artifact.manifest.threshold if threshold is None else threshold
+    in_force = put_in_force(
+        settings.models, artifact.path.name, chosen, who=who or getpass.getuser(), why=why, now=datetime.now(UTC)
+    )
+    _tell(in_force)
+
+
+@models.command()
+@_who
+@_why
+@setting("models")
+def rollback(who: str | None, why: str, **flags: object) -> None:
+    """Put in force again what was so before the last change: model, threshold and aliases."""
+    from fraudstream.model.rollback import roll_back
+
+    settings = Settings.load(**flags)
+    _tell(roll_back(settings.models, who=who or getpass.getuser(), why=why, now=datetime.now(UTC)))
+
+
+@models.command()
+@setting("models")
+@options.as_json
+def history(as_json: bool, **flags: object) -> None:
+    """Show what was in force since when, by whom and why, newest first."""
+    from dataclasses import asdict
+
+    from fraudstream.model.rollback import history
+
+    settings = Settings.load(**flags)
+    changes = history(settings.models)[::-1]
+    if as_json:
+        _print_json([asdict(change) for change in changes])
+        return
+    for each in changes:
+        when = each.when[:19].replace("T", " ")
+        click.echo(
+            f"{each.revision:>4}  {when} UTC  {each.after['model_id']} at threshold {each.after['threshold']:.6g}"
+        )
+        click.echo(f"      {_what(each)}, by {each.who}: {each.why}")
+    if not changes:
+        click.echo("nothing was ever in force here", err=True)
+
+
+def _what(change: Change) -> str:
+    before, after = change.before, change.after
+    if before is None:
+        return "the first that is known"
+    names = {"model": "model_id", "threshold": "threshold", "aliases": "aliases"}
+    changed = [name for name, key in names.items() if before.get(key) != after.get(key)]
+    back = f", back to revision {change.restores}" if change.restores is not None else ""
+    return (f"changed {', '.join(changed)}" if changed else "changed nothing") + back
+
+
+def _shown(value: object) -> str:
+    if value is None:
+        return ""
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _summary(model: KnownModel) -> dict[str, Any]:
+    told = model.manifest
+    metrics = told.metrics if told else None
+    return {
+        "model_id": model.model_id,
+        "in_force": model.is_in_force,
+        "written_at": model.written_at.isoformat(timespec="seconds"),
+        "algorithm": told.algorithm if told else None,
+        "data": told.training_data.name if told else None,
+        "rows": told.training_data.rows if told else None,
+        "average_precision": metrics.average_precision if metrics else None,
+        "average_precision_low": metrics.average_precision_low if metrics else None,
+        "average_precision_high": metrics.average_precision_high if metrics else None,
+        "threshold": told.threshold if told else None,
+        "trouble": model.trouble or None,
+    }
+
+
+def _tell(in_force: InForce) -> None:
+    click.echo(
+        f"revision {in_force.revision}: {in_force.model_id} at threshold {in_force.threshold:.6g} is in force; "
+        f"{TAKES_EFFECT}"
+    )
+
+
+def _table(headings: Sequence[str], rows: Sequence[Sequence[str]], *, header: bool = True) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", show_header=header)
+    for heading in headings:
+        table.add_column(heading, overflow="fold", no_wrap=heading == "model")
+    for row in rows:
+        table.add_row(*map(Text, row))
+    Console().print(table)
+
+
+def _print_json(content: Any) -> None:
+    click.echo(orjson.dumps(content, option=orjson.OPT_INDENT_2))
+
+
+COMMANDS = (models,)

@@ -1,0 +1,212 @@
+"""From a payment as it came to the vector, in Python: cell for cell what `model/projection.py` does in Spark.
+
+A test holds the two to one another.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import orjson
+
+from fraudstream.model.feature import Feature, FeatureType, by_slots
+from fraudstream.transactions.dates import SECONDS_PER_DAY, hours_and_weekdays, seconds_of_dates
+
+# The last: what Java's `$` lets stand behind the end, in `slots.number_from_text`.
+_number: Final = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?(?:\r\n|[\r\n])?").fullmatch
+_LAST_SECOND: Final = 253_402_300_799.0
+"""As in `slots.py`: the end of the year 9999."""
+
+
+class NumberText(str):
+    """A number of a JSON text, as it was written there: 1.50 is not 1.5 where it names a category."""
+
+    __slots__ = ()
+
+
+class _Absent:
+    """Stands for a column that is not there, as null is something that a row may say."""
+
+
+_ABSENT: Final = _Absent()
+
+
+@dataclass(frozen=True)
+class ReadCell:
+    """A feature of one row.
+
+    Attributes:
+        feature: The feature.
+        column: The column of the row that it was read from; the feature's own name where none was there.
+        came: The value as it came; None where none did.
+        slots: What the vector holds; what stands in where nothing could be read.
+        is_imputed: Whether something stands in.
+        how: How it was read, in words.
+    """
+
+    feature: Feature
+    column: str
+    came: Any
+    slots: tuple[float, ...]
+    is_imputed: bool
+    how: str
+
+
+def parse_transaction(text: bytes | str) -> dict[str, Any]:
+    """A row's JSON with its numbers as they are written; NaN and infinities become text, as the relay makes them.
+
+    Raises:
+        ValueError: It is not one JSON object.
+    """
+    row = json.loads(text, parse_int=NumberText, parse_float=NumberText, parse_constant=str)
+    if not isinstance(row, dict):
+        raise ValueError("not a JSON object")
+    return row
+
+
+def plain(value: Any) -> Any:
+    """A value as it came, for people and for JSON: numbers as numbers."""
+    if isinstance(value, NumberText):
+        try:
+            return int(value)
+        except ValueError:
+            return float(value)
+    if isinstance(value, dict):
+        return {name: plain(inner) for name, inner in value.items()}
+    return [plain(inner) for inner in value] if isinstance(value, list) else value
+
+
+def read_cells(row: Mapping[str, Any], features: Sequence[Feature], aliases: Mapping[str, str]) -> list[ReadCell]:
+    """Every feature of a row, in the order of the vector's slots."""
+    new_names: dict[str, str] = {}
+    for new, old in aliases.items():
+        new_names.setdefault(old, new)
+    return [_read(row, feature, new_names) for feature in by_slots(features)]
+
+
+def vector_of(cells: Sequence[ReadCell]) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    """The slots of all the cells, one behind the other."""
+    return np.array([value for cell in cells for value in cell.slots], dtype=np.float64)
+
+
+def _read(row: Mapping[str, Any], feature: Feature, new_names: Mapping[str, str]) -> ReadCell:
+    names = [name for name in (new_names.get(feature.name), feature.name) if name is not None]
+    if feature.type is FeatureType.NUMBER:
+        column, value, number = _first_number(row, names)
+        return _cell(feature, column, value, None if number is None else (number,), _number_words(value))
+    column, value = _first(row, names)
+    text = _text(value)
+    match feature.type:
+        case FeatureType.CATEGORY:
+            return _cell(feature, column, value, _one_hot(text, feature), "category")
+        case FeatureType.TIME:
+            seconds = _moment(text, feature.clock)
+            slots = None
+            if seconds is not None:
+                hour, weekday = hours_and_weekdays(np.array([seconds]))
+                slots = (float(hour[0]), float(weekday[0]))
+            return _cell(feature, column, value, slots, "hour of the day and weekday")
+        case _:
+            reference = str(feature.reference)
+            _, until_cell = _first(row, [name for name in (new_names.get(reference), reference) if name is not None])
+            since, until = _moment(text, None), _moment(_text(until_cell), feature.clock)
+            days = None if since is None or until is None else ((until - since) / SECONDS_PER_DAY,)
+            return _cell(feature, column, value, days, f"days until {reference}")
+
+
+def _cell(feature: Feature, column: str, value: Any, slots: tuple[float, ...] | None, how: str) -> ReadCell:
+    came = None if value is _ABSENT else value
+    if slots is not None:
+        return ReadCell(feature, column, came, slots, False, how)
+    why = "missing" if value is _ABSENT or value is None or value == "" else "cannot be read"
+    return ReadCell(feature, column, came, feature.stand_in, True, f"{why}: the typical value stands in")
+
+
+def _first_number(row: Mapping[str, Any], names: Sequence[str]) -> tuple[str, Any, float | None]:
+    """The first name under which a number is found, as Spark's `coalesce` takes it."""
+    for name in names:
+        value = _value(row, name)
+        if (number := _as_number(value)) is not None:
+            return name, value, number
+    column, value = _first(row, names)
+    return column, value, None
+
+
+def _first(row: Mapping[str, Any], names: Sequence[str]) -> tuple[str, Any]:
+    for name in names:
+        value = _value(row, name)
+        if value is not _ABSENT and value is not None:
+            return name, value
+    return names[-1], _value(row, names[-1])
+
+
+def _value(row: Mapping[str, Any], name: str) -> Any:
+    """What stands under a name; under a dotted one also what a nested object holds, as `reading.with_dotted_names`."""
+    if name in row or "." not in name or set("'\\") & set(name):
+        return row.get(name, _ABSENT)
+    outer, *inner = name.split(".")
+    value = row.get(outer, _ABSENT)
+    if isinstance(value, str) and not isinstance(value, NumberText):
+        with contextlib.suppress(ValueError):
+            value = parse_transaction(value)
+    for part in inner:
+        value = value.get(part, _ABSENT) if isinstance(value, dict) else _ABSENT
+    return value
+
+
+def _text(value: Any) -> str | None:
+    """A cell as Spark reads it into a string."""
+    if value is _ABSENT or value is None:
+        return None
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return orjson.dumps(plain(value)).decode()
+
+
+def _as_number(value: Any) -> float | None:
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, int | float):
+        with contextlib.suppress(OverflowError):
+            return float(value) if math.isfinite(value) else None
+    return _number_in(value) if isinstance(value, str) else None
+
+
+def _number_in(text: str) -> float | None:
+    trimmed = text.strip(" ")
+    if not _number(trimmed):
+        return None
+    number = float(trimmed)
+    return number if math.isfinite(number) else None
+
+
+def _moment(text: str | None, clock: int | None) -> float | None:
+    """A date, or a clock that counts from 1970, as seconds since then."""
+    if text is None:
+        return None
+    if clock is not None:
+        number = _number_in(text)
+        seconds = None if number is None else number / clock
+        return seconds if seconds is not None and abs(seconds) <= _LAST_SECOND else None
+    found = seconds_of_dates([text.strip(" ").removesuffix("\n")])
+    return None if found is None or math.isnan(found[0]) else float(found[0])
+
+
+def _one_hot(text: str | None, feature: Feature) -> tuple[float, ...] | None:
+    if not text:
+        return None
+    place = feature.values.index(text) if text in feature.values else len(feature.values)
+    return tuple(float(place == each) for each in range(len(feature.values) + 1))
+
+
+def _number_words(value: Any) -> str:
+    return "number sent as text" if isinstance(value, str) and not isinstance(value, NumberText) else "number"

@@ -1,0 +1,124 @@
+"""Explains a payment by a model on disk: cells, vector, margin, contributions, score; in words it is `reasons.py`'s."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+
+from fraudstream.model.artifact import ModelArtifact
+from fraudstream.model.explanation.cells import ReadCell, plain, read_cells, vector_of
+from fraudstream.model.explanation.classifier import Classifier, Scale, load_classifier
+from fraudstream.model.explanation.reasons import Reason, reason_of
+from fraudstream.model.manifest import Manifest
+
+TOP_REASONS: Final = 5
+
+
+@dataclass(frozen=True)
+class Step:
+    """What became of one column on the way to the score.
+
+    Attributes:
+        cell: What came, and how it was read.
+        scaled: Its slots as the classifier sees them.
+        reason: What it contributed.
+    """
+
+    cell: ReadCell
+    scaled: tuple[float, ...]
+    reason: Reason
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """From raw values to a score.
+
+    Attributes:
+        model_id: The model that judged.
+        scale: The unit of `base`, `margin` and every contribution.
+        background: What `base` is the margin of, in words.
+        base: The margin without anything known of the payment.
+        steps: By column, in the order of the vector.
+        margin: `base` and all the contributions together.
+        probability: The classifier's own probability of fraud.
+        score: The probability after the model's calibration: what is held against the threshold.
+        missing: How many columns something stands in for.
+        is_judgeable: Whether the stream would judge the payment; with too much missing it is unscorable.
+    """
+
+    model_id: str
+    scale: Scale
+    background: str
+    base: float
+    steps: tuple[Step, ...]
+    margin: float
+    probability: float
+    score: float
+    missing: int
+    is_judgeable: bool
+
+    def top(self, number: int = TOP_REASONS) -> list[Reason]:
+        """The reasons of largest contribution, whichever its sign; columns without one are left out."""
+        told = [step.reason for step in self.steps if step.reason.contribution != 0.0]
+        return sorted(told, key=lambda reason: -abs(reason.contribution))[:number]
+
+    def rest(self, shown: Sequence[Reason]) -> float:
+        """What the columns that are not shown contribute together."""
+        return self.margin - self.base - sum(reason.contribution for reason in shown)
+
+
+class Explainer:
+    """One model, loaded once; many payments may be explained by it, from several threads too."""
+
+    def __init__(self, artifact: ModelArtifact) -> None:
+        """Read what Spark saved.
+
+        Raises:
+            ModelCorrupt: The saved model is of a kind unknown to this version.
+        """
+        self.manifest: Manifest = artifact.manifest
+        self._classifier: Classifier = load_classifier(artifact)
+
+    def explain(self, row: Mapping[str, Any], aliases: Mapping[str, str]) -> Explanation:
+        """Explain a payment.
+
+        Args:
+            row: The payment as it came.
+            aliases: New column name to the feature's name, as in force when it was judged.
+        """
+        cells = read_cells(row, self.manifest.features, aliases)
+        vector = vector_of(cells)
+        with np.errstate(over="ignore", invalid="ignore"):
+            parts = self._classifier.parts(vector)
+        scaled = iter(self._classifier.scaled(vector).tolist())
+        steps = tuple(
+            Step(
+                cell,
+                tuple(next(scaled) for _ in cell.slots),
+                reason_of(cell, plain(cell.came), float(contribution)),
+            )
+            for cell, contribution in zip(cells, parts.contributions, strict=True)
+        )
+        probability = self._classifier.scale.probability(parts.margin)
+        missing = sum(cell.is_imputed for cell in cells)
+        score = score_of(probability, self.manifest)
+        return Explanation(
+            model_id=self.manifest.model_id,
+            scale=self._classifier.scale,
+            background=self._classifier.background,
+            base=parts.base,
+            steps=steps,
+            margin=parts.margin,
+            probability=probability,
+            score=score,
+            missing=missing,
+            is_judgeable=missing <= self.manifest.missing_limit and not np.isnan(score),
+        )
+
+
+def score_of(probability: float, manifest: Manifest) -> float:
+    """The last step: from the classifier's own probability to the score of the stream."""
+    return probability

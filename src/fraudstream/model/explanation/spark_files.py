@@ -1,0 +1,176 @@
+"""What Spark ML saved, as arrays: the scaler, a linear model, trees; read from its Parquet files, without a JVM.
+
+What is worked out from them is `classifier.py`'s and `trees.py`'s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, cast
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from fraudstream.errors import ModelCorrupt
+from fraudstream.model.artifact import TRAIN_REMEDY
+
+Floats = NDArray[np.float64]
+
+_SPARSE: Final = 0
+_CONTINUOUS: Final = -1
+"""What a split says of its number of categories where it splits a number: all of ours do."""
+
+
+@dataclass(frozen=True)
+class Scaler:
+    """A StandardScalerModel: `(vector - mean) * factor`, as Spark works it out."""
+
+    mean: Floats
+    factor: Floats
+
+    def scaled(self, vector: Floats) -> Floats:
+        """The vector as the classifier sees it."""
+        return (vector - self.mean) * self.factor
+
+
+@dataclass(frozen=True)
+class Node:
+    """A node of a tree.
+
+    Attributes:
+        left: Place of the child for values at or below the threshold; -1 in a leaf.
+        right: Place of the other child.
+        slot: The slot of the vector that is split; -1 in a leaf.
+        threshold: Where.
+        cover: Weight of the training rows that came here.
+        prediction: What a regression tree predicts here.
+        fraud_share: Of a classification tree, the share of fraud here; NaN in a regression tree.
+    """
+
+    left: int
+    right: int
+    slot: int
+    threshold: float
+    cover: float
+    prediction: float
+    fraud_share: float
+
+    @property
+    def is_leaf(self) -> bool:
+        """Whether nothing is split here."""
+        return self.left < 0
+
+
+@dataclass(frozen=True)
+class Tree:
+    """One tree: its nodes with the root first, and its weight among the others."""
+
+    nodes: tuple[Node, ...]
+    weight: float
+
+
+def read_scaler(path: Path) -> Scaler:
+    """The scaler saved at `path`.
+
+    Raises:
+        ModelCorrupt: It is not what Spark saves.
+    """
+    (row,) = _rows(path / "data")
+    std = _vector(row["std"])
+    with np.errstate(divide="ignore"):
+        # Spark leaves out what did not vary, and multiplies with 1 / std instead of dividing.
+        return Scaler(_vector(row["mean"]), np.where(std == 0.0, 0.0, 1.0 / std))
+
+
+def read_linear(path: Path) -> tuple[Floats, float]:
+    """The coefficients and the intercept of the binary logistic regression saved at `path`.
+
+    Raises:
+        ModelCorrupt: It is not what Spark saves, or not binary.
+    """
+    (row,) = _rows(path / "data")
+    matrix = row["coefficientMatrix"]
+    if row["isMultinomial"] or matrix["numRows"] != 1:
+        raise _unknown(path, "a logistic regression of more than two classes")
+    width = int(matrix["numCols"])
+    coefficients = np.zeros(width)
+    values = np.asarray(matrix["values"], dtype=np.float64)
+    if matrix["type"] == _SPARSE:
+        # One row stored by rows has its columns in `rowIndices`; stored by columns, a column each has 0 or 1 values.
+        if matrix["isTransposed"]:
+            coefficients[np.asarray(matrix["rowIndices"])] = values
+        else:
+            coefficients[np.repeat(np.arange(width), np.diff(matrix["colPtrs"]))] = values
+    else:
+        coefficients[:] = values
+    return coefficients, float(_vector(row["interceptVector"])[0])
+
+
+def read_trees(path: Path) -> tuple[Tree, ...]:
+    """The trees of the forest or the boosted trees saved at `path`, in Spark's order.
+
+    Raises:
+        ModelCorrupt: It is not what Spark saves, or splits categories.
+    """
+    # The columns of the trees' own metadata have had several names; their order has been one: id, text, weight.
+    weights = {int(tree): float(weight) for tree, _, weight in map(dict.values, _rows(path / "treesMetadata"))}
+    nodes: dict[int, dict[int, Mapping[str, Any]]] = {}
+    for row in _rows(path / "data"):
+        nodes.setdefault(int(row["treeID"]), {})[int(row["nodeData"]["id"])] = row["nodeData"]
+    if not nodes or nodes.keys() != weights.keys():
+        raise _unknown(path, "trees without their weights")
+    return tuple(Tree(_tree(path, nodes[tree]), weights[tree]) for tree in sorted(nodes))
+
+
+def _tree(path: Path, nodes: Mapping[int, Mapping[str, Any]]) -> tuple[Node, ...]:
+    if sorted(nodes) != list(range(len(nodes))):
+        raise _unknown(path, "a tree that lacks a node")
+    return tuple(_node(path, nodes[place]) for place in range(len(nodes)))
+
+
+def _node(path: Path, node: Mapping[str, Any]) -> Node:
+    split, stats = node["split"], cast(Sequence[float], node["impurityStats"])
+    is_leaf = node["leftChild"] < 0
+    if not is_leaf and split["numCategories"] != _CONTINUOUS:
+        raise _unknown(path, "a split by categories")
+    # Of a classification tree the weights of the two classes, of a regression tree weight, sum and sum of squares.
+    is_classifier = len(stats) == 2
+    cover = float(sum(stats)) if is_classifier else float(stats[0])
+    return Node(
+        left=int(node["leftChild"]),
+        right=int(node["rightChild"]),
+        slot=-1 if is_leaf else int(split["featureIndex"]),
+        threshold=float("nan") if is_leaf else float(split["leftCategoriesOrThreshold"][0]),
+        cover=cover,
+        prediction=float(node["prediction"]),
+        fraud_share=float(stats[1]) / cover if is_classifier and cover else float("nan"),
+    )
+
+
+def _rows(folder: Path) -> list[dict[str, Any]]:
+    try:
+        found: list[dict[str, Any]] = pq.read_table(folder).to_pylist()
+    except (OSError, pa.ArrowException) as e:
+        raise _unknown(folder, f"something that cannot be read ({e})") from e
+    if not found:
+        raise _unknown(folder, "nothing")
+    return found
+
+
+def _vector(saved: Mapping[str, Any]) -> Floats:
+    values = np.asarray(saved["values"], dtype=np.float64)
+    if saved["type"] != _SPARSE:
+        return values
+    vector = np.zeros(int(saved["size"]))
+    vector[np.asarray(saved["indices"], dtype=np.int64)] = values
+    return vector
+
+
+def _unknown(path: Path, what: str) -> ModelCorrupt:
+    return ModelCorrupt(
+        f"the saved model cannot be read without Spark: it holds {what}", where=str(path), remedy=TRAIN_REMEDY
+    )

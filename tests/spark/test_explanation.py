@@ -1,0 +1,111 @@
+"""Scores without Spark, held to Spark's own: every algorithm, type of feature and odd row; reasons add up to them."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Mapping
+from contextlib import nullcontext
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pyspark.sql import SparkSession
+
+from fraudstream.model.artifact import ModelArtifact
+from fraudstream.model.current import InForce
+from fraudstream.model.explanation.cells import parse_transaction
+from fraudstream.model.explanation.explainer import Explainer
+from fraudstream.model.training import train
+from fraudstream.scoring.load import load_judge
+from fraudstream.transactions.csv_source import CsvSource, open_csv
+from public_sets import write_sparkov
+
+pytestmark = pytest.mark.spark
+
+SHARED = Path(__file__).parents[3] / "shared" / "data"
+ALGORITHMS = ("logistic-regression", "random-forest", "gbt")
+ALIASES = {"amt_eur": "amt", "born": "dob"}
+
+
+def trained(spark: SparkSession, source: CsvSource, algorithm: str, models: Path, share: float = 1.0) -> ModelArtifact:
+    return train(
+        lambda: nullcontext(spark),
+        source,
+        algorithm=algorithm,
+        legitimate_share=share,
+        models_dir=models,
+        seed=1,
+        report=lambda line: None,
+        now=lambda: datetime(2026, 1, 2, tzinfo=UTC),
+    ).artifact
+
+
+def odd_rows(row: Mapping[str, Any]) -> list[str]:
+    """One payment, changed in every way that the projection knows."""
+    changes: list[dict[str, Any]] = [
+        {},
+        *({"amt": value} for value in (None, "", "12.5", " 1e3 ", "1,5", "abc", True, [1], 1e-7, 10**25, "NaN")),
+        *({"amt": value} for value in (".5\n", "5.", "+3", "1e400", "1_000", {"a": 1})),
+        *({"category": value} for value in (None, "", "never seen", " misc_net", 7, 1.5, False, ["misc_net"])),
+        *({"trans_date_trans_time": value} for value in (None, "", "2019-02-30", "2019-03-05", "12:30", 7)),
+        *({"trans_date_trans_time": f"2019-03-05T23:59:59{zone}"} for zone in ("Z", ".123456789", "+05:30", "+19:00")),
+        *({"dob": value} for value in (None, "1962-02-29", "1960-02-29", "2030-01-01 10:00", "\n", 3)),
+        {"amt": None, "category": None, "dob": None},
+        {"amt_eur": 99.5},
+        {"amt_eur": "99.5", "amt": None},
+        {"amt_eur": "much", "amt": 3.25},
+        {"born": "1971-01-01", "dob": "1981-01-01"},
+        {"born": None},
+        {"born": "", "dob": "1981-01-01"},
+        dict.fromkeys(row),
+    ]
+    texts = [json.dumps({**row, **change}) for change in changes]
+    not_finite = [
+        json.dumps(row).replace('"amt": ', f'"amt": {value}, "was": ') for value in ("NaN", "-Infinity", "1e400")
+    ]
+    return texts + not_finite
+
+
+def held_to_spark(spark: SparkSession, artifact: ModelArtifact, texts: list[str], aliases: Mapping[str, str]) -> None:
+    judge = load_judge(artifact, InForce(artifact.manifest.model_id, 0.5, aliases))
+    frame = spark.createDataFrame(list(enumerate(texts)), "row int, text string")
+    verdicts = judge.verdicts(frame).orderBy("row").collect()
+    explainer = Explainer(artifact)
+    scored = 0
+    for text, verdict in zip(texts, verdicts, strict=True):
+        found = explainer.explain(parse_transaction(text), aliases)
+        imputed = [step.cell.feature.name for step in found.steps if step.cell.is_imputed]
+        assert imputed == verdict.imputed, text
+        assert found.is_judgeable == (verdict.score is not None), text
+        together = found.base + sum(step.reason.contribution for step in found.steps)
+        assert together == pytest.approx(found.margin, rel=1e-9, abs=1e-9), text
+        if verdict.score is not None:
+            assert found.score == pytest.approx(verdict.score, rel=1e-12, abs=1e-12), text
+            scored += 1
+    assert scored > len(texts) // 2
+
+
+@pytest.fixture(scope="module")
+def sparkov(tmp_path_factory: pytest.TempPathFactory) -> CsvSource:
+    return open_csv(write_sparkov(tmp_path_factory.mktemp("sparkov") / "a.csv"))
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_a_row_of_every_type_has_spark_s_score_and_reasons_that_add_up_to_it(
+    spark: SparkSession, sparkov: CsvSource, tmp_path: Path, algorithm: str
+) -> None:
+    artifact = trained(spark, sparkov, algorithm, tmp_path / "models")
+    whole = [row.decode() for row in itertools.islice(sparkov.json_rows(), 200)]
+    held_to_spark(spark, artifact, [*whole, *odd_rows(json.loads(whole[7]))], ALIASES)
+
+
+@pytest.mark.skipif(not (SHARED / "creditcard_subset.csv").exists(), reason="needs ../shared")
+@pytest.mark.parametrize("algorithm", ["logistic-regression", "gbt"])
+def test_real_payments_have_spark_s_score(spark: SparkSession, tmp_path: Path, algorithm: str) -> None:
+    source = open_csv(SHARED / "creditcard_subset.csv")
+    artifact = trained(spark, source, algorithm, tmp_path / "models", share=0.18594)
+    rows = [row.decode() for row in itertools.islice(source.json_rows(), 0, None, 15)]
+    lacking = [json.dumps({**json.loads(row), "V14": None, "V3": "-2.5"}) for row in rows[:200]]
+    held_to_spark(spark, artifact, rows + lacking, {})

@@ -1,0 +1,188 @@
+"""`fraudstream models` and the history of what was in force: who, when, why, before and after, and the way back."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import threading
+from collections.abc import Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from click.testing import CliRunner
+
+from columns import NOW
+from fraudstream.cli.entry import cli
+from fraudstream.errors import ModelCorrupt, ModelNotFound
+from fraudstream.model.current import InForce, change_aliases, put_in_force, read_current
+from fraudstream.model.history import HISTORY_FILE
+from fraudstream.model.rollback import aliases_at, history, roll_back
+from saved_models import linear_manifest, linear_model
+
+ONE, TWO, THREE = (f"logistic-regression-{digit * 12}" for digit in "123")
+
+
+@pytest.fixture
+def models(tmp_path: Path) -> Path:
+    for number, model_id in enumerate((ONE, TWO, THREE)):
+        path = linear_model(tmp_path, model_id, linear_manifest(model_id)).path
+        os.utime(path / "manifest.json", (1e9 + number, 1e9 + number))
+    return tmp_path
+
+
+def use(models: Path, model_id: str, threshold: float = 0.5, **changes: Any) -> InForce:
+    return put_in_force(models, model_id, threshold, who="ann", why=f"use {model_id[-1]}", now=NOW, **changes)
+
+
+def back(models: Path) -> str:
+    return roll_back(models, who="ben", why="worse", now=NOW + timedelta(hours=1)).model_id
+
+
+def run(*arguments: Sequence[object] | object) -> Any:
+    return CliRunner().invoke(cli, [str(argument) for argument in arguments], catch_exceptions=True)
+
+
+def told(*arguments: object) -> Any:
+    answer = run(*arguments, "--json")
+    assert answer.exit_code == 0, answer.output
+    return orjson.loads(answer.stdout)
+
+
+def test_each_change_is_a_line_with_who_when_why_before_and_after(models: Path) -> None:
+    use(models, ONE)
+    use(models, TWO, 0.6, aliases={"v": "V1"})
+    first, second = history(models)
+    assert (first.before, first.after["model_id"], first.restores) == (None, ONE, None)
+    assert (second.who, second.why, second.when) == ("ann", "use 2", "2026-01-02T03:04:05.000+00:00")
+    assert second.before == first.after
+    assert second.after == {
+        "model_id": TWO, "threshold": 0.6, "aliases": {"v": "V1"}, "revision": 2,
+        "who": "ann", "when": "2026-01-02T03:04:05.000+00:00", "why": "use 2",
+    }  # fmt: skip
+
+
+def test_going_back_twice_goes_back_two_changes_and_no_further(models: Path) -> None:
+    use(models, ONE, 0.1)
+    use(models, TWO, 0.2, aliases={"v": "V1"})
+    use(models, THREE, 0.3, aliases={})
+    assert back(models) == TWO
+    current = read_current(models / "current")
+    assert (current.threshold, dict(current.aliases), current.revision, current.why) == (0.2, {"v": "V1"}, 4, "worse")
+    assert back(models) == ONE
+    assert [change.restores for change in history(models)] == [None, None, None, 2, 1]
+    with pytest.raises(ModelNotFound, match="nothing was in force before"):
+        back(models)
+    assert read_current(models / "current").revision == 5
+
+
+def test_after_going_back_a_new_change_is_what_is_undone_next(models: Path) -> None:
+    use(models, ONE)
+    use(models, TWO)
+    assert back(models) == ONE
+    use(models, THREE)
+    assert back(models) == ONE
+    assert aliases_at(models, 99) is None
+
+
+def test_an_alias_is_a_change_that_can_be_gone_back_on(models: Path) -> None:
+    use(models, ONE)
+    change_aliases(models, lambda before: {"v": "V1"}, who="ann", why="renamed", now=NOW)
+    assert back(models) == ONE
+    assert dict(read_current(models / "current").aliases) == {}
+    assert [aliases_at(models, revision) for revision in (1, 2, 3)] == [{}, {"v": "V1"}, {}]
+
+
+def test_a_model_that_is_gone_is_not_gone_back_to(models: Path) -> None:
+    use(models, ONE)
+    use(models, TWO)
+    (models / ONE / "manifest.json").unlink()
+    with pytest.raises(ModelNotFound, match="is gone"):
+        back(models)
+    assert read_current(models / "current").model_id == TWO
+
+
+def test_what_a_crash_or_an_earlier_version_kept_out_of_the_history_is_entered_with_the_next_change(
+    models: Path,
+) -> None:
+    use(models, ONE)
+    (models / HISTORY_FILE).unlink()
+    use(models, TWO)
+    with (models / HISTORY_FILE).open("ab") as file:
+        file.write(b'{"when": "2026')
+    assert [change.after["model_id"] for change in history(models)] == [ONE, TWO]
+    use(models, THREE)
+    assert [change.revision for change in history(models)] == [1, 2, 3]
+    assert back(models) == TWO
+
+
+def test_writers_at_once_leave_one_line_each_in_order(models: Path) -> None:
+    writers = [threading.Thread(target=lambda: [use(models, ONE) for _ in range(10)]) for _ in range(4)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+    changes = history(models)
+    assert [change.revision for change in changes] == list(range(1, 41))
+    assert all(change.before == before.after for before, change in itertools.pairwise(changes))
+
+
+def test_the_list_has_the_newest_first_and_marks_what_is_in_force(models: Path) -> None:
+    use(models, TWO)
+    found = told("models", "list", "--models", models)
+    assert [(each["model_id"], each["in_force"]) for each in found] == [(THREE, False), (TWO, True), (ONE, False)]
+    assert f"▶  {TWO}" in run("models", "list", "--models", models).stdout
+
+
+def test_use_and_rollback_by_command_with_the_beginning_of_an_id(models: Path) -> None:
+    assert "needs" not in run("models", "use", "logistic-regression-2", "--models", models, "--why", "better").output
+    answer = run("models", "use", ONE, "--threshold", "0.25", "--who", "eve", "--why", "cheaper", "--models", models)
+    assert answer.stdout.startswith(f"revision 2: {ONE} at threshold 0.25 is in force")
+    assert f"{TWO} at threshold 0.5" in run("models", "rollback", "--why", "no", "--models", models).stdout
+    newest = told("models", "history", "--models", models)[0]
+    assert (newest["why"], newest["restores"], newest["after"]["model_id"]) == ("no", 1, TWO)
+    assert "back to revision 1" in run("models", "history", "--models", models).stdout
+
+
+def test_a_change_without_a_why_or_of_an_unclear_id_is_refused(models: Path) -> None:
+    assert "--why" in run("models", "use", ONE, "--models", models).output
+    unclear = run("models", "use", "logistic", "--why", "x", "--models", models)
+    assert isinstance(unclear.exception, ModelNotFound)
+    assert "3 models begin with" in str(unclear.exception)
+    assert not (models / "current").exists()
+
+
+def test_a_damaged_model_is_listed_told_by_verify_and_never_put_in_force(models: Path) -> None:
+    use(models, TWO)
+    part = next((models / ONE / "scaler_model" / "data").iterdir())
+    part.write_bytes(part.read_bytes() + b"x")
+    answer = run("models", "verify", "--models", models)
+    assert isinstance(answer.exception, ModelCorrupt)
+    assert "1 of 3 models are damaged" in str(answer.exception)
+    assert f"{ONE}: a file of the model was changed" in answer.stdout
+    assert f"{TWO}: 2 files are as they were written" in answer.stdout
+    assert isinstance(run("models", "use", ONE, "--why", "x", "--models", models).exception, ModelCorrupt)
+    (models / ONE / "manifest.json").write_text("{}")
+    listed = {each["model_id"]: each["trouble"] for each in told("models", "list", "--models", models)}
+    assert listed[ONE] == "the manifest cannot be read"
+    assert read_current(models / "current").model_id == TWO
+
+
+def test_two_models_are_compared_by_what_they_do_not_share(models: Path) -> None:
+    other = linear_manifest("gbt-1")
+    linear_model(models, "gbt-1", other.__class__(**{**vars(other), "algorithm": "gbt", "threshold": 0.75}))
+    found = told("models", "compare", ONE, "gbt-1", "--models", models)
+    assert found["differences"] == {
+        "algorithm": ["logistic-regression", "gbt"],
+        "recommended threshold": [0.5, 0.75],
+    }
+    assert not found["comparable"]
+    assert "do not say which model is better" in run("models", "compare", ONE, "gbt-1", "--models", models).stdout
+
+
+def test_a_model_is_shown_with_all_that_it_says_of_itself(models: Path) -> None:
+    shown = told("models", "show", ONE, "--models", models)
+    assert shown["manifest"]["features"][0]["name"] == "V1"
+    assert "2, each with its sha256" in " ".join(run("models", "show", ONE, "--models", models).stdout.split())

@@ -1,0 +1,152 @@
+"""Reasons of stored alerts: worked out after the commit, kept, told, caught up on, and never waited for."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from columns import row
+from dashboards import Clock, EventReader, alert, running_dashboard
+from fraudstream.alerts.reasons import ReasonStore
+from fraudstream.alerts.store import AlertStore, StoredAlert
+from fraudstream.dashboard.reasons import MOST_WAITING, ReasonWork, explain_alert
+from fraudstream.dashboard.stream import Hub
+from fraudstream.model.explanation.explainer import Explainer
+from fraudstream.model.explanation.library import ExplainerLibrary
+from fraudstream.runtime.processes import wait_until
+from saved_models import LINEAR_ID, linear_model, linear_model_in_force
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[AlertStore]:
+    opened = AlertStore.open(f"sqlite:///{tmp_path / 'alerts.db'}", clock=Clock())
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def explainer(tmp_path: Path) -> Explainer:
+    return Explainer(linear_model(tmp_path / "other"))
+
+
+def judged(explainer: Explainer, number: int, **changes: Any) -> dict[str, Any]:
+    """An alert with the score that the model gives it."""
+    transaction = row(number)
+    score = explainer.explain(transaction, {}).score
+    return alert(number, transaction=transaction, score=score, model_id=LINEAR_ID) | changes
+
+
+def work_of(store: AlertStore, model: Path, hub: Hub | None = None) -> ReasonWork:
+    return ReasonWork(ReasonStore(store), hub or Hub(store.latest_seq()), ExplainerLibrary(model), clock=Clock())
+
+
+def documents(store: AlertStore) -> list[dict[str, Any]]:
+    return [each.document() for each in ReasonStore(store).attached(store.alerts(limit=10_000))]
+
+
+def test_an_alert_has_no_reasons_until_they_are_kept_and_the_first_ones_stay(store: AlertStore) -> None:
+    store.add_alerts([alert(1), alert(2, outcome="unscorable", score=None)])
+    reasons = ReasonStore(store)
+    assert [each.seq for each in reasons.lacking(100, 10)] == [1]
+    assert (documents(store)[0]["reasons"], documents(store)[0]["explanation"]) == (None, None)
+    for cause in ("first", "second"):
+        reasons.add({1: {"reasons": [], "explanation": {"cause": cause}}}, Clock()())
+    assert documents(store)[0]["explanation"] == {"cause": "first"}
+    assert reasons.lacking(100, 10) == []
+    unscorable = store.alert("id-2")
+    assert unscorable is not None
+    assert reasons.attached([unscorable]) == [unscorable]
+
+
+def test_what_an_earlier_process_left_is_caught_up_on(store: AlertStore, explainer: Explainer, tmp_path: Path) -> None:
+    store.add_alerts([judged(explainer, number) for number in range(60)])
+    work = work_of(store, linear_model_in_force(tmp_path / "models"))
+    work.start()
+    assert wait_until(lambda: not ReasonStore(store).lacking(1000, 1), 20)
+    work.close()
+    for document in documents(store):
+        told = document["explanation"]
+        assert told["score"] == pytest.approx(document["score"], abs=1e-12)
+        together = told["base"] + sum(reason["contribution"] for reason in document["reasons"]) + told["rest"]
+        assert together == pytest.approx(told["margin"], abs=1e-9)
+        assert 1 <= len(document["reasons"]) <= 5
+
+
+def test_a_storm_is_noted_in_bounded_memory_and_worked_off_from_the_store(
+    store: AlertStore, explainer: Explainer, tmp_path: Path
+) -> None:
+    hub = Hub()
+    work = work_of(store, linear_model_in_force(tmp_path / "models"), hub)
+
+    def publish(alerts: list[StoredAlert]) -> None:
+        hub.publish(alerts)
+        work.offer(alerts)
+
+    work.start()
+    count = MOST_WAITING + 500
+    store.add_alerts([judged(explainer, number) for number in range(count)], on_commit=publish)
+    assert wait_until(lambda: len(ReasonStore(store).lacking(10**9, 5000)) == 0, 60)
+    work.close()
+    assert all(document["reasons"] for document in documents(store))
+
+
+def test_alerts_are_stored_while_the_reasons_cannot_be_worked_out(store: AlertStore, tmp_path: Path) -> None:
+    class Stuck(ExplainerLibrary):
+        def of(self, model_id: str, revision: int | None) -> Any:
+            entered.set()
+            released.wait(30)
+            raise RuntimeError("a defect")
+
+    entered, released = threading.Event(), threading.Event()
+    work = ReasonWork(ReasonStore(store), Hub(), Stuck(tmp_path), clock=Clock())
+    work.start()
+    store.add_alerts([alert(1)], on_commit=work.offer)
+    assert entered.wait(10)
+    assert store.add_alerts([alert(2)], on_commit=work.offer).accepted == 1
+    released.set()
+    assert wait_until(lambda: not ReasonStore(store).lacking(100, 10), 10)
+    work.close()
+    assert "could not be worked out (RuntimeError)" in documents(store)[0]["explanation"]["cause"]
+
+
+def test_a_missing_model_or_another_score_gives_no_reasons_but_the_cause(explainer: Explainer, tmp_path: Path) -> None:
+    library = ExplainerLibrary(linear_model_in_force(tmp_path / "models"))
+    gone = explain_alert(library, judged(explainer, 1, model_id="gbt-000000000000"))
+    assert (gone["reasons"], gone["explanation"]["cause"]) == ([], "there is no model artifact: gbt-000000000000")
+    other = explain_alert(library, judged(explainer, 1, score=0.123))
+    assert other["reasons"] == []
+    assert "the alert has 0.123" in other["explanation"]["cause"]
+    assert explain_alert(library, judged(explainer, 1))["reasons"]
+
+
+def test_a_real_dashboard_tells_the_reasons_of_a_new_alert_and_a_stream_resumes_all_the_same(
+    tmp_path: Path, explainer: Explainer
+) -> None:
+    with running_dashboard(tmp_path, linear_model_in_force(tmp_path / "models")) as dashboard:
+        reader = EventReader(f"{dashboard.url}/api/stream")
+        unscorable = EventReader(f"{dashboard.url}/api/stream?outcome=unscorable")
+        assert reader.wait_for("stats")
+        assert unscorable.wait_for("stats")
+        dashboard.post("/api/alerts", [judged(explainer, 1), judged(explainer, 2)])
+        assert reader.wait_for("reasons")
+        assert wait_until(lambda: sum(len(orjson.loads(e["data"])) for e in reader.of("reasons")) == 2, 10)
+        told = [each for event in reader.of("reasons") for each in orjson.loads(event["data"])]
+        assert {each["alert_id"] for each in told} == {"id-1", "id-2"}
+        assert all("id" not in event for event in reader.of("reasons"))
+        one = dashboard.get("/api/alerts/id-1")
+        assert one["reasons"] == next(each["reasons"] for each in told if each["alert_id"] == "id-1")
+        assert [each["reasons"] is not None for each in dashboard.get("/api/alerts")["alerts"]] == [True, True]
+        assert unscorable.of("reasons") == []
+        last = reader.of("alert")[-1]["id"]
+        reader.close()
+        unscorable.close()
+        dashboard.post("/api/alerts", [judged(explainer, 3)])
+        again = EventReader(f"{dashboard.url}/api/stream", {"Last-Event-ID": last})
+        assert again.wait_for("alert")
+        assert again.alerts() == ["id-3"]
+        again.close()
