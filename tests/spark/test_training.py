@@ -19,6 +19,7 @@ from rich.console import Console
 from fraudstream.errors import SettingsError
 from fraudstream.model.artifact import load_artifact
 from fraudstream.model.current import put_in_force, read_current, resolve
+from fraudstream.model.plan import TrainingSettings
 from fraudstream.model.recipe import TrainingColumn
 from fraudstream.model.training import TrainingResult, train
 from fraudstream.model.training_report import as_json, render
@@ -47,9 +48,8 @@ def trained(spark: SparkSession, data: Path, models: Path, algorithm: str = "log
     return train(
         lambda: nullcontext(spark),
         open_csv(data),
-        algorithm=algorithm,
+        TrainingSettings(algorithm=algorithm, seed=1),
         models_dir=models,
-        seed=1,
         report=lambda line: None,
         now=lambda: NOW,
     )
@@ -107,9 +107,8 @@ def test_a_known_model_needs_no_spark(spark: SparkSession, tmp_path: Path) -> No
     result = train(
         refuse,
         open_csv(data),
-        algorithm="logistic-regression",
+        TrainingSettings(algorithm="logistic-regression", seed=1),
         models_dir=tmp_path / "models",
-        seed=1,
         report=lambda line: None,
         now=lambda: NOW,
     )
@@ -146,10 +145,8 @@ def test_weights_stand_for_the_legitimate_rows_that_are_not_there(spark: SparkSe
     tenth = train(
         lambda: nullcontext(spark),
         open_csv(data),
-        algorithm="logistic-regression",
-        legitimate_share=0.1,
+        TrainingSettings(algorithm="logistic-regression", legitimate_share=0.1, seed=1),
         models_dir=tmp_path / "models",
-        seed=1,
         report=lambda line: None,
         now=lambda: NOW,
     )
@@ -182,10 +179,8 @@ def test_settings_that_make_no_sense_are_refused(
         train(
             lambda: nullcontext(spark),
             open_csv(write_csv(tmp_path / "a.csv", rows=50)),
-            algorithm=algorithm,
-            legitimate_share=share,
+            TrainingSettings(algorithm=algorithm, legitimate_share=share, seed=1),
             models_dir=tmp_path / "models",
-            seed=1,
             report=lambda line: None,
             now=lambda: NOW,
         )
@@ -197,10 +192,8 @@ def test_the_real_subset_is_judged_as_well_as_published(spark: SparkSession, tmp
     result = train(
         lambda: nullcontext(spark),
         open_csv(SUBSET),
-        algorithm="logistic-regression",
-        legitimate_share=0.18594,
+        TrainingSettings(algorithm="logistic-regression", legitimate_share=0.18594, seed=1),
         models_dir=tmp_path,
-        seed=1,
         report=lambda line: None,
         now=lambda: NOW,
     )
