@@ -7,7 +7,7 @@ from importlib.metadata import version
 import click
 
 from fraudstream import logs
-from fraudstream.cli import machine, models, schema, stream
+from fraudstream.cli import machine, models, schema, stream, threshold
 from fraudstream.cli.failures import run_to_exit
 from fraudstream.config import Settings
 
@@ -19,7 +19,7 @@ def cli() -> None:
     logs.set_up(Settings.load().log_level)
 
 
-for command in (*machine.COMMANDS, *models.COMMANDS, *schema.COMMANDS, *stream.COMMANDS):
+for command in (*machine.COMMANDS, *models.COMMANDS, *schema.COMMANDS, *stream.COMMANDS, *threshold.COMMANDS):
     cli.add_command(command)
 
 

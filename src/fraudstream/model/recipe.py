@@ -58,12 +58,19 @@ class Algorithm:
         estimator: The classifier's class.
         parameters: Spark's names and our values.
         takes_seed: Whether chance has a part in it.
+        fraud_weight: How many times its own weight a fraud counts in the fit; the calibration puts the scores right.
     """
 
     name: str
     estimator: Callable[..., Estimator[Any]]
     parameters: Mapping[str, Parameter]
     takes_seed: bool
+    fraud_weight: float = 1.0
+
+    @property
+    def described(self) -> dict[str, Parameter]:
+        """All that makes it what it is: the parameters and the weight of frauds."""
+        return {**self.parameters, "fraudWeight": self.fraud_weight}
 
     @property
     def shown(self) -> str:
@@ -99,7 +106,7 @@ def _random_forest(trees: int, depth: int) -> Algorithm:
         "featureSubsetStrategy": "sqrt",
         "maxMemoryInMB": 512,
     }
-    return Algorithm("random-forest", RandomForestClassifier, parameters, takes_seed=True)
+    return Algorithm("random-forest", RandomForestClassifier, parameters, takes_seed=True, fraud_weight=5.0)
 
 
 def _boosted_trees(trees: int, depth: int) -> Algorithm:
@@ -190,13 +197,15 @@ def fit_scaler(frame: DataFrame) -> StandardScalerModel:
 def fit_classifier(scaled: DataFrame, algorithm: Algorithm, seed: int) -> Any:
     """The classifier, on a frame with the columns `scaled`, `is_fraud` and `weight`."""
     chance = {"seed": seed} if algorithm.takes_seed else {}
+    fraud = F.col(TrainingColumn.LABEL) == F.lit(1.0)
+    weight = F.when(fraud, F.lit(algorithm.fraud_weight)).otherwise(F.lit(1.0)) * F.col(TrainingColumn.WEIGHT)
     return algorithm.estimator(
         featuresCol=TrainingColumn.SCALED,
         labelCol=TrainingColumn.LABEL,
         weightCol=TrainingColumn.WEIGHT,
         **algorithm.parameters,
         **chance,
-    ).fit(scaled)
+    ).fit(scaled.withColumn(TrainingColumn.WEIGHT, weight))
 
 
 def model_digest(
@@ -228,7 +237,7 @@ def model_digest(
     """
     identity = {
         "algorithm": requested,
-        "searched": [{"name": each.name, **each.parameters} for each in searched],
+        "searched": [{"name": each.name, **each.described} for each in searched],
         "fingerprint": fingerprint,
         "label": label,
         "features": list(features),

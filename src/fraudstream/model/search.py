@@ -138,7 +138,7 @@ def _candidate(
     return Candidate(
         name=algorithm.shown,
         algorithm=algorithm.name,
-        parameters=dict(algorithm.parameters),
+        parameters=algorithm.described,
         average_precision=own,
         difference=behind,
         predictions=algorithm.predictions(slots),

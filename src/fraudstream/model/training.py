@@ -267,7 +267,7 @@ class _Training:
             training_data=TrainingData(plan.source.path.name, plan.source.fingerprint, profile.rows, profile.frauds),
             legitimate_share=plan.settings.legitimate_share,
             seed=plan.settings.seed,
-            parameters=dict(found.algorithm.parameters),
+            parameters=found.algorithm.described,
             excluded=choice.excluded,
             warnings=(*split.warnings, *choice.warnings),
             versions={package: version(package) for package in ("fraudstream", "pyspark", "numpy", "pyarrow")},

@@ -57,15 +57,16 @@ def _evaluated(evaluation: Evaluation | None) -> dict[str, Any]:
         "candidates": [asdict(candidate) for candidate in evaluation.candidates],
         "choice": evaluation.choice,
         "review_cost": evaluation.threshold.review_cost,
-        "expected": None if row is None else _operating(row.expected, evaluation.threshold.review_cost),
-        "on_test": None if row is None else _operating(row.test, evaluation.threshold.review_cost),
+        "expected": None if row is None else operating_as_json(row.expected, evaluation.threshold.review_cost),
+        "on_test": None if row is None else operating_as_json(row.test, evaluation.threshold.review_cost),
         "duplicates_removed": evaluation.timeline.duplicates_removed,
         "leaks": [asdict(leak) for leak in evaluation.leaks],
         "previous": None if evaluation.previous is None else asdict(evaluation.previous),
     }
 
 
-def _operating(found: Operating | None, review_cost: float) -> dict[str, Any] | None:
+def operating_as_json(found: Operating | None, review_cost: float) -> dict[str, Any] | None:
+    """What a threshold catches and costs, with what follows from it."""
     if found is None:
         return None
     return {
