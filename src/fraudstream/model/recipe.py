@@ -94,12 +94,14 @@ class Algorithm:
                 return int(self.parameters["maxIter"]) * int(self.parameters["maxDepth"])
 
 
-def _logistic_regression(penalty: float) -> Algorithm:
+def logistic_regression(penalty: float) -> Algorithm:
+    """The linear model with a ridge penalty."""
     parameters = {"maxIter": 100, "regParam": penalty, "tol": 1e-6}
     return Algorithm("logistic-regression", LogisticRegression, parameters, takes_seed=False)
 
 
-def _random_forest(trees: int, depth: int) -> Algorithm:
+def random_forest(trees: int, depth: int) -> Algorithm:
+    """Trees on bootstrap samples, averaged."""
     parameters: dict[str, Parameter] = {
         "numTrees": trees,
         "maxDepth": depth,
@@ -109,7 +111,8 @@ def _random_forest(trees: int, depth: int) -> Algorithm:
     return Algorithm("random-forest", RandomForestClassifier, parameters, takes_seed=True, fraud_weight=5.0)
 
 
-def _boosted_trees(trees: int, depth: int) -> Algorithm:
+def boosted_trees(trees: int, depth: int) -> Algorithm:
+    """Trees that each learn from what the ones before them left."""
     parameters: dict[str, Parameter] = {
         "maxIter": trees,
         "maxDepth": depth,
@@ -123,17 +126,16 @@ def _boosted_trees(trees: int, depth: int) -> Algorithm:
 
 AUTO: Final = "auto"
 SEARCH: Final[tuple[Algorithm, ...]] = (
-    _logistic_regression(0.01),
-    _logistic_regression(0.03),
-    _random_forest(50, 8),
-    _random_forest(50, 10),
-    _boosted_trees(30, 5),
-    _boosted_trees(60, 5),
+    logistic_regression(0.01),
+    logistic_regression(0.03),
+    random_forest(50, 8),
+    random_forest(50, 10),
+    boosted_trees(30, 5),
+    boosted_trees(60, 5),
 )
 """What `auto` tries; settled on four time-ordered folds of real payments: docs/models.md and decision 15."""
 ALGORITHMS: Final[Mapping[str, Algorithm]] = {
-    algorithm.name: algorithm
-    for algorithm in (_logistic_regression(0.01), _random_forest(50, 10), _boosted_trees(60, 5))
+    algorithm.name: algorithm for algorithm in (logistic_regression(0.01), random_forest(50, 10), boosted_trees(60, 5))
 }
 
 
