@@ -251,15 +251,17 @@ def test_the_search_takes_the_best_on_the_validation_period_and_says_why(
     assert chosen[0].average_precision.value >= best - 0.005
     assert evaluation.choice == chosen[0].why
     steps = [line for line in said if line.startswith("candidate ")]
-    assert len(steps) == len(evaluation.candidates)
-    assert steps[0].startswith(f"candidate 1 of {len(steps)}: ")
+    count = len(evaluation.candidates)
+    assert len(steps) == 2 * count
+    assert steps[0].startswith(f"candidate 1 of {count}, period 1 of 2: ")
+    assert {len(candidate.by_period) for candidate in evaluation.candidates} == {2}
 
 
 def test_the_evaluation_is_of_later_rows_only_without_copies(searched: tuple[TrainingResult, list[str]]) -> None:
     result, _ = searched
     evaluation = read_evaluation(result.artifact.path)
     assert evaluation is not None
-    assert [stage.role for stage in evaluation.timeline.stages] == ["fit", "validation", "test"]
+    assert [stage.role for stage in evaluation.timeline.stages] == ["fit", "comparison", "validation", "test"]
     assert evaluation.timeline.duplicates_removed == 1
     test = evaluation.test
     assert test is not None
@@ -350,8 +352,8 @@ def test_labels_that_arrive_late_are_not_used_before_they_arrive(spark: SparkSes
     evaluation = read_evaluation(result.artifact.path)
     assert evaluation is not None
     roles = [(stage.role, stage.rows) for stage in evaluation.timeline.stages]
-    assert [role for role, _ in roles] == ["fit", "gap", "validation", "gap", "test"]
-    assert roles[1][1] == roles[3][1] == 49
+    assert [role for role, _ in roles] == ["fit", "gap", "comparison", "gap", "validation", "gap", "test"]
+    assert roles[1][1] == roles[3][1] == roles[5][1] == 49
     assert result.artifact.manifest.split.train.rows == 600 - 120 - 49
 
 

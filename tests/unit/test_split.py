@@ -26,7 +26,7 @@ def time_of(values: list[float]) -> TimeOrder:
 
 def test_without_a_time_column_the_file_order_is_the_time() -> None:
     split = split_in_time(frauds_at(100, *range(0, 100, 5)), None)
-    assert [len(split.rows_of(part)) for part in Part] == [60, 0, 20, 0, 20]
+    assert [len(split.rows_of(part)) for part in Part] == [40, 0, 20, 0, 20, 0, 20]
     assert split.part.tolist() == sorted(split.part.tolist())
     assert (split.unseen_from_row, split.unseen_from_time) == (80, None)
     assert split.record.ordered_by == "file order"
@@ -72,7 +72,7 @@ def test_few_frauds_in_the_test_period_are_warned_of() -> None:
 def test_without_frauds_to_validate_on_the_validation_is_given_up() -> None:
     split = split_in_time(frauds_at(100, 3, 90, 95), None)
     assert split.record.validation is None
-    assert [len(split.rows_of(part)) for part in Part] == [80, 0, 0, 0, 20]
+    assert [len(split.rows_of(part)) for part in Part] == [80, 0, 0, 0, 0, 0, 20]
     assert any("no validation period" in warning for warning in split.warnings)
 
 
@@ -101,6 +101,9 @@ def test_rows_whose_labels_arrive_late_are_left_out_of_what_is_fitted_before() -
     late = split.rows_of(Part.LATE_FOR_VALIDATION)
     assert late[0] == validation[0] - 9
     assert late[-1] == validation[0] - 1
+    comparison = split.rows_of(Part.COMPARISON)
+    assert comparison[-1] == late[0] - 1
+    assert split.rows_of(Part.LATE_FOR_COMPARISON).tolist() == list(range(comparison[0] - 9, comparison[0]))
     assert not split.is_train[71:].any()
     assert split.is_train[:71].all()
 

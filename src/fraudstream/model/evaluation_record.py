@@ -34,9 +34,10 @@ class Stage:
     """One part of the data in time, for the picture of the split.
 
     Attributes:
-        role: "fit" (the candidates are fitted on it), "validation" (they are compared, calibrated and given a threshold
-            on it; then it is fitted on too), "gap" (left out of the fit: its labels had not arrived), "test" (every
-            figure is measured on it).
+        role: "fit" (the candidates are fitted on it), "comparison" (they are compared on it, then fitted on it too),
+            "validation" (they are compared on it, the chosen one is calibrated and given a threshold on it; then it is
+            fitted on too), "gap" (left out of the fit before it: its labels had not arrived), "test" (every figure is
+            measured on it).
         rows: Rows of the CSV in it.
         frauds: Frauds in it.
         start: Its first time or row, as the time column writes it.
@@ -270,14 +271,15 @@ class ThresholdChoice:
 
 @dataclass(frozen=True)
 class Candidate:
-    """A model that was tried, fitted on the fit period and judged on the validation period.
+    """A model that was tried: fitted on the rows before a period and judged on it, for one period or two.
 
     Attributes:
         name: As shown, "gbt 40 x 4".
         algorithm: As `--algorithm` takes it.
         parameters: Spark's names and the values.
-        average_precision: On the validation period, weighted; None where there is none.
-        difference: Its average precision less that of the best on average (paired bootstrap); None for the best.
+        average_precision: The mean over the periods, weighted; None where there is none.
+        by_period: On each period, the earliest first.
+        difference: Its mean less that of the best (paired bootstrap); None for the best.
         predictions: Comparisons or multiplications that a score takes, as a measure of its speed.
         chosen: Whether it is the one.
         why: Why it is, or why not.
@@ -287,6 +289,7 @@ class Candidate:
     algorithm: str
     parameters: dict[str, float | int | str | bool]
     average_precision: Estimate | None
+    by_period: tuple[float, ...]
     difference: Estimate | None
     predictions: int
     chosen: bool

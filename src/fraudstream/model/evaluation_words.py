@@ -19,7 +19,7 @@ def evaluation_lines(evaluation: Evaluation) -> Iterator[tuple[str, str]]:
     for candidate in evaluation.candidates if len(evaluation.candidates) > 1 else ():
         mark = "taken" if candidate.chosen else "tried"
         figure = estimate(candidate.average_precision) if candidate.average_precision is not None else "n/a"
-        yield mark, f"{candidate.name}: average precision {figure} on the validation period"
+        yield mark, f"{candidate.name}: average precision {figure}"
     yield "  because", evaluation.choice
     if evaluation.timeline.label_delay_seconds:
         yield "labels arrive", f"{evaluation.timeline.label_delay_seconds / 86_400:g} days after the payment"

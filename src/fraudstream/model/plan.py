@@ -24,6 +24,8 @@ from fraudstream.transactions.profile import CsvProfile, profile
 
 _ROLES = {
     Part.FIT: "fit",
+    Part.LATE_FOR_COMPARISON: "gap",
+    Part.COMPARISON: "comparison",
     Part.LATE_FOR_VALIDATION: "gap",
     Part.VALIDATION: "validation",
     Part.LATE_FOR_TEST: "gap",

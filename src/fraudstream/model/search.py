@@ -11,7 +11,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from fraudstream.model.bootstrap import draw_paired, interval
-from fraudstream.model.evaluation import average_precision
+from fraudstream.model.evaluation import Floats, average_precision
 from fraudstream.model.evaluation_record import Candidate, Estimate
 from fraudstream.model.judging import Judged
 from fraudstream.model.progress import Stopwatch
@@ -42,104 +42,150 @@ class Found:
 
 
 @dataclass(frozen=True)
+class Round:
+    """One comparison: fitted on the rows up to one part, judged on a later one.
+
+    Attributes:
+        fitted_to: The last part that is fitted on.
+        judged_on: The part that is judged on.
+    """
+
+    fitted_to: Part
+    judged_on: Part
+
+
+EARLIER: Final = Round(Part.FIT, Part.COMPARISON)
+LAST: Final = Round(Part.COMPARISON, Part.VALIDATION)
+
+
+@dataclass(frozen=True)
 class _Tried:
+    """A candidate with its verdicts on each period, the latest last."""
+
     algorithm: Algorithm
-    judged: Judged
-    average_precision: float
+    judged: tuple[Judged, ...]
+
+    @property
+    def by_period(self) -> tuple[float, ...]:
+        return tuple(average_precision(each.raw) for each in self.judged)
+
+    @property
+    def mean(self) -> float:
+        return float(np.mean(self.by_period))
 
 
 def search(
     frame: DataFrame,
     algorithms: Sequence[Algorithm],
+    rounds: Sequence[Round],
     *,
     judged: Callable[[RowScores], Judged],
-    is_validated: bool,
     slots: int,
     seed: int,
     report: Callable[[str], None],
     stopwatch: Stopwatch,
 ) -> Found:
-    """Fit each on the earliest rows and judge it on the validation period.
+    """Fit each on the rows before a period and judge it on that period, for each of the rounds.
 
     Args:
         frame: The rows with their `part` and `features`.
         algorithms: What to try; the first is taken where there is nothing to compare on.
+        rounds: The comparisons, the latest last; none where there is no validation period.
         judged: Puts labels, weights and losses to rows and their scores.
-        is_validated: Whether there is a validation period.
         slots: Of the vector.
         seed: Of everything random.
         report: Takes one line on each step.
         stopwatch: Tells how long it has been.
     """
-    if not is_validated:
+    if not rounds:
         why = "no validation period to compare candidates on: the simplest was taken"
         only = algorithms[0]
-        return Found(only, None, (_candidate(only, slots, None, None, why, chosen=True),), why)
+        return Found(only, None, (_candidate(only, slots, None, (), None, why, chosen=True),), why)
+    verdicts: list[list[Judged]] = [[] for _ in algorithms]
     part = F.col(TrainingColumn.PART)
-    early = frame.filter(part == int(Part.FIT))
-    scaler = fit_scaler(early)
-    fitted_on = scaler.transform(early).cache()
-    judged_on = scaler.transform(frame.filter(part == int(Part.VALIDATION))).cache()
-    tried = []
-    try:
-        for number, algorithm in enumerate(algorithms, 1):
-            report(f"candidate {number} of {len(algorithms)}: {algorithm.shown} ({stopwatch})")
-            classifier = fit_classifier(fitted_on, algorithm, seed)
-            rows = judged(scores(classifier, judged_on))
-            tried.append(_Tried(algorithm, rows, average_precision(rows.raw)))
-            report(f"  average precision {tried[-1].average_precision:.4f} on the validation period ({stopwatch})")
-    finally:
-        fitted_on.unpersist()
-        judged_on.unpersist()
+    for number, each in enumerate(rounds, 1):
+        early = frame.filter(part <= int(each.fitted_to))
+        scaler = fit_scaler(early)
+        fitted_on = scaler.transform(early).cache()
+        judged_on = scaler.transform(frame.filter(part == int(each.judged_on))).cache()
+        period = f", period {number} of {len(rounds)}" if len(rounds) > 1 else ""
+        try:
+            for place, algorithm in enumerate(algorithms, 1):
+                report(f"candidate {place} of {len(algorithms)}{period}: {algorithm.shown} ({stopwatch})")
+                classifier = fit_classifier(fitted_on, algorithm, seed)
+                verdicts[place - 1].append(judged(scores(classifier, judged_on)))
+                report(f"  average precision {average_precision(verdicts[place - 1][-1].raw):.4f} ({stopwatch})")
+        finally:
+            fitted_on.unpersist()
+            judged_on.unpersist()
+    tried = [_Tried(algorithm, tuple(found)) for algorithm, found in zip(algorithms, verdicts, strict=True)]
     return _compared(tried, slots, seed)
 
 
 def _compared(tried: Sequence[_Tried], slots: int, seed: int) -> Found:
-    ranked = sorted(tried, key=lambda each: -each.average_precision)
+    ranked = sorted(tried, key=lambda each: -each.mean)
     best = ranked[0]
-    near = [each for each in ranked if best.average_precision - each.average_precision <= WITHIN]
+    near = [each for each in ranked if best.mean - each.mean <= WITHIN]
     chosen = min(near, key=lambda each: each.algorithm.predictions(slots))
-    draws = [each.average_precision for each in draw_paired([each.judged.raw for each in ranked], seed)]
+    draws = _mean_draws(ranked, seed)
     why = _why(chosen, best, len(ranked), slots)
     candidates = []
     for each, drawn in zip(ranked, draws, strict=True):
-        value, ends = each.average_precision, interval(drawn)
-        gap = interval(drawn - draws[0])
-        behind = Estimate(value - best.average_precision, gap.low, gap.high) if each is not best else None
+        ends, gap = interval(drawn), interval(drawn - draws[0])
+        behind = Estimate(each.mean - best.mean, gap.low, gap.high) if each is not best else None
         said = why if each is chosen else _why_not(each, best, chosen)
-        own = Estimate(value, ends.low, ends.high)
-        candidates.append(_candidate(each.algorithm, slots, own, behind, said, chosen=each is chosen))
-    return Found(chosen.algorithm, chosen.judged, tuple(candidates), why)
+        own = Estimate(each.mean, ends.low, ends.high)
+        candidates.append(_candidate(each.algorithm, slots, own, each.by_period, behind, said, chosen=each is chosen))
+    return Found(chosen.algorithm, chosen.judged[-1], tuple(candidates), why)
+
+
+def _mean_draws(ranked: Sequence[_Tried], seed: int) -> list[Floats]:
+    """By candidate, the mean average precision by round of the bootstrap, the same rows drawn for all."""
+    periods = range(len(ranked[0].judged))
+    drawn = [draw_paired([each.judged[period].raw for each in ranked], seed) for period in periods]
+    return [
+        np.mean([by_candidate[place].average_precision for by_candidate in drawn], axis=0)
+        for place in range(len(ranked))
+    ]
 
 
 def _why(chosen: _Tried, best: _Tried, count: int, slots: int) -> str:
-    figure = f"average precision {chosen.average_precision:.4f} on the validation period"
+    on = "on the validation period" if len(chosen.by_period) == 1 else "on the average of two later periods"
+    figure = f"average precision {chosen.mean:.4f} {on}"
     if count == 1:
         return f"the only one asked for; {figure}"
     if chosen is best:
         return f"the best of {count}: {figure}"
     return (
-        f"{figure}, within {WITHIN} of the best of {count} ({best.algorithm.shown}: {best.average_precision:.4f}), "
-        f"and a score takes {chosen.algorithm.predictions(slots):,} steps and not "
+        f"{figure}, within {WITHIN} of the best of {count} ({best.algorithm.shown}: {best.mean:.4f}), "
+        f"and a score takes {chosen.algorithm.predictions(slots):,} steps at the most and not "
         f"{best.algorithm.predictions(slots):,}"
     )
 
 
 def _why_not(each: _Tried, best: _Tried, chosen: _Tried) -> str:
-    behind = best.average_precision - each.average_precision
+    behind = best.mean - each.mean
     if behind <= WITHIN:
         return f"as good within {WITHIN}, but slower to score with than {chosen.algorithm.shown}"
     return f"{behind:.4f} behind the best"
 
 
 def _candidate(
-    algorithm: Algorithm, slots: int, own: Estimate | None, behind: Estimate | None, why: str, *, chosen: bool
+    algorithm: Algorithm,
+    slots: int,
+    own: Estimate | None,
+    by_period: tuple[float, ...],
+    behind: Estimate | None,
+    why: str,
+    *,
+    chosen: bool,
 ) -> Candidate:
     return Candidate(
         name=algorithm.shown,
         algorithm=algorithm.name,
         parameters=algorithm.described,
         average_precision=own,
+        by_period=by_period,
         difference=behind,
         predictions=algorithm.predictions(slots),
         chosen=chosen,

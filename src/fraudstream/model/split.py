@@ -13,6 +13,7 @@ from fraudstream.errors import SettingsError
 from fraudstream.model.manifest import Period, SplitRecord
 from fraudstream.transactions.times import TimeOrder
 
+COMPARISON_FROM: Final = 0.4
 VALIDATION_FROM: Final = 0.6
 TEST_FROM: Final = 0.8
 FEW_FRAUDS: Final = 10
@@ -22,16 +23,20 @@ FEW_FRAUDS: Final = 10
 class Part(IntEnum):
     """The part of the time that a row belongs to, the earliest first.
 
-    The two gaps are empty unless labels arrive late.
+    The gaps before COMPARISON, VALIDATION and TEST are empty unless labels arrive late.
     """
 
     FIT = 0
-    LATE_FOR_VALIDATION = 1
+    LATE_FOR_COMPARISON = 1
+    COMPARISON = 2
+    """Candidates fitted on the rows before it are compared on it; later ones are fitted on it too."""
+    LATE_FOR_VALIDATION = 3
     """Its labels arrive only after the validation period began: the candidates do not see it, the final model does."""
-    VALIDATION = 2
-    LATE_FOR_TEST = 3
+    VALIDATION = 4
+    """Candidates are compared on it once more, the chosen one is calibrated on it and gets its threshold."""
+    LATE_FOR_TEST = 5
     """Its labels arrive only after the test period began: nothing sees it."""
-    TEST = 4
+    TEST = 6
 
 
 @dataclass(frozen=True)
@@ -67,8 +72,9 @@ class Split:
 def split_in_time(is_fraud: NDArray[np.bool_], time: TimeOrder | None, label_delay_seconds: float = 0.0) -> Split:
     """First 60 % of the rows to fit on, to 80 % to choose the threshold on, the last 20 % to judge on.
 
-    A part that would leave nothing to learn from is given up, with a warning: the validation where it or the rows
-    before it hold one class only, the test period where the rows before it do.
+    Candidates are also compared on the rows from 40 to 60 %, fitted on those before. A part that would leave nothing to
+    learn from is given up, with a warning: the validation where it or the rows before it hold one class only, the test
+    period where the rows before it do. The earlier comparison is given up without a word.
 
     Args:
         is_fraud: By row of the file.
@@ -110,17 +116,27 @@ def split_in_time(is_fraud: NDArray[np.bool_], time: TimeOrder | None, label_del
     trained_to = known_before(test_from)
     validation_from = _boundary(moments[:trained_to], VALIDATION_FROM / TEST_FROM)
     fitted_to = known_before(validation_from)
-    if not (_both_classes(fraud_in_order[:fitted_to]) and fraud_in_order[validation_from:trained_to].any()):
+    if not (_both_classes(fraud_in_order[:fitted_to]) and _both_classes(fraud_in_order[validation_from:trained_to])):
         validation_from = fitted_to = trained_to
         warnings.append(
             "no validation period: too few frauds to set one apart, so the threshold is chosen on rows that the model "
             "was fitted on and is likely too high"
         )
+    comparison_from = _boundary(moments[:fitted_to], COMPARISON_FROM / VALIDATION_FROM)
+    first_fitted_to = known_before(comparison_from)
+    if (
+        validation_from == trained_to
+        or not _both_classes(fraud_in_order[:first_fitted_to])
+        or not _both_classes(fraud_in_order[comparison_from:fitted_to])
+    ):
+        comparison_from = first_fitted_to = fitted_to
     frauds_in_test = int(fraud_in_order[test_from:].sum())
     if test_from < rows and frauds_in_test < FEW_FRAUDS:
         warnings.append(f"{frauds_in_test} frauds in the test period are too few: its figures are unreliable")
 
     part = np.full(rows, Part.FIT, np.int8)
+    part[order[first_fitted_to:comparison_from]] = Part.LATE_FOR_COMPARISON
+    part[order[comparison_from:fitted_to]] = Part.COMPARISON
     part[order[fitted_to:validation_from]] = Part.LATE_FOR_VALIDATION
     part[order[validation_from:trained_to]] = Part.VALIDATION
     part[order[trained_to:test_from]] = Part.LATE_FOR_TEST

@@ -38,7 +38,7 @@ from fraudstream.model.manifest import LabelValues, Manifest, Metrics, TrainingD
 from fraudstream.model.plan import TrainingPlan, TrainingSettings, plan_training
 from fraudstream.model.progress import Stopwatch
 from fraudstream.model.recipe import ALGORITHMS, FittedModel, RowScores, TrainingColumn, fit
-from fraudstream.model.search import Found, importances, search
+from fraudstream.model.search import EARLIER, LAST, Found, Round, importances, search
 from fraudstream.model.split import Part
 from fraudstream.model.training_rows import RowNotes, read_rows, with_vectors, write_training_rows
 from fraudstream.transactions.csv_source import CsvSource
@@ -141,8 +141,8 @@ class _Training:
             found = search(
                 frame,
                 plan.algorithms,
+                self._rounds(),
                 judged=self._scored,
-                is_validated=plan.split.record.validation is not None,
                 slots=len(plan.slots),
                 seed=seed,
                 report=self._report,
@@ -162,6 +162,13 @@ class _Training:
         manifest = self._manifest(found, evaluation, metrics, calibration)
         beside = {EVALUATION_FILE: evaluation_to_json(evaluation)}
         return write_artifact(self._models_dir, manifest, model.save, beside)
+
+    def _rounds(self) -> list[Round]:
+        """Where the candidates are compared; one candidate is only calibrated."""
+        split, plan = self._plan.split, self._plan
+        if split.record.validation is None:
+            return []
+        return [EARLIER, LAST] if len(plan.algorithms) > 1 and len(split.rows_of(Part.COMPARISON)) else [LAST]
 
     def _scored(self, scores: RowScores, leaving_out: NDArray[np.bool_] | None = None) -> Judged:
         """Labels, weights and losses put to rows and their scores, but for the rows that are left out."""
