@@ -11,6 +11,7 @@ from pathlib import Path
 
 import click
 from figures import figures, result
+from models_page import models
 
 from fraudstream.cli.entry import cli
 from fraudstream.config import ENVIRONMENT_PREFIX, SETTINGS_FILE, Settings
@@ -131,7 +132,12 @@ def simulator() -> str:
     )
 
 
-PAGES: Mapping[str, Callable[[], str]] = {"reference.md": reference, "simulator.md": simulator, "figures.md": figures}
+PAGES: Mapping[str, Callable[[], str]] = {
+    "reference.md": reference,
+    "simulator.md": simulator,
+    "figures.md": figures,
+    "models.md": models,
+}
 
 
 def main() -> int:
