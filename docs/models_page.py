@@ -82,9 +82,8 @@ LAST = """\
 
 `fraudstream train` on {data} ({runs} times), judged on its last fifth by time, on {frauds} frauds. Beside it,
 published for a split of the same kind on another period of these payments: logistic regression 0.741, XGBoost 0.796,
-random forest 0.805. The penalty of the linear model was once settled with this fifth in sight ([decision
-6](decisions/0006-penalty.md)); the rest was not. With so few frauds the intervals are wide: no difference between the
-rows of this table is beyond chance."""
+random forest 0.805. The penalty of the linear model was once settled with this fifth in sight
+([decision 6](decisions/0006-penalty.md)); the rest was not. With so few frauds the intervals are wide."""
 
 TIME = """\
 ## Time and memory
