@@ -25,7 +25,7 @@ of it is kept in the artifact: `manifest.json` in short, `evaluation.json` with 
 | last 20 % | every figure, by a model fitted on the first 80 % |
 
 - **Candidates** (`--algorithm auto`, the default): logistic regressions, random forests and gradient-boosted trees.
-  The best average precision over the two periods is taken; within 0.005 of it the one that is scored soonest. The
+  The best average precision over the two periods is taken; within 0.005 of it a smaller one of its kind. The
   manifest's `requested` says `auto`, the model's id names what was chosen.
 - **Late labels**: with `--label-delay 7d` each period is left without the rows whose labels would not have arrived
   when the next one begins.
