@@ -158,6 +158,16 @@ AVERAGES: Final = (
 )
 
 
+BETWEEN: Final = (
+    ("rf50x8_cw5", "lr"),
+    ("rf50x8_cw5", "lr_r03"),
+    ("rf50x8_cw5", "gbt60x5"),
+    ("rf50x10_cw5", "rf50x8_cw5"),
+    ("rf_cw5", "rf50x10_cw5"),
+)
+"""Pairs of candidates to compare with each other."""
+
+
 @dataclass
 class Folds:
     """The rows in folds, and the scores of each try."""
@@ -322,6 +332,9 @@ def report(folds: Folds, data: Path) -> dict[str, Any]:
             for start, end in folds.limits
         ],
         "rows": rows,
+        "between": [
+            {"name": one, "against": other} | figures(folds.read(one), folds.read(other)) for one, other in BETWEEN
+        ],
         "calibration": {name: calibration(folds.read(name)) for name in ("lr", "rf50x10_cw5", "gbt60x5")},
     }
 

@@ -96,7 +96,15 @@ time, {memory:,} MiB at the most for the command and its JVM together (load of t
 def models() -> str:
     """The whole page."""
     folds, training = result("models"), result("training")
-    parts = [HEAD, *_folds(folds), *_additions(folds), *_calibration(folds), *_last(training), *_time(training)]
+    parts = [
+        HEAD,
+        *_folds(folds),
+        *_between(folds),
+        *_additions(folds),
+        *_calibration(folds),
+        *_last(training),
+        *_time(training),
+    ]
     return "\n\n".join(parts) + "\n"
 
 
@@ -111,6 +119,27 @@ def _folds(found: Mapping[str, Any]) -> Iterator[str]:
         [
             [row["shown"], *(f"{value:.3f}" for value in row["average_precision"]), _mean(row)]
             for row in [*plain, *kept]
+        ],
+    )
+
+
+def _between(found: Mapping[str, Any]) -> Iterator[str]:
+    yield "Candidates against each other, on the same rows (those of the forest with frauds that weigh five times):"
+    shown = {row["name"]: row for row in found["rows"]}
+
+    def words(name: str) -> str:
+        return _of(found, shown[name]) if shown[name]["against"] else str(shown[name]["shown"])
+
+    yield table(
+        ["candidate", "against", "difference of the mean", "better on"],
+        [
+            [
+                words(row["name"]),
+                words(row["against"]),
+                "{:+.3f} ({:+.3f} to {:+.3f})".format(row["gain"], *row["gain_interval"]),
+                f"{row['folds_better']} of {len(found['folds'])}",
+            ]
+            for row in found["between"]
         ],
     )
 
