@@ -1,9 +1,11 @@
 """Measures how fast the detector catches up on a topic, with some of its rows drifted: real broker, real command.
 
     python benchmarks/catch_up.py --rows 400000 --kinds "as trained" "1 % text" "100 % missing"
+    python benchmarks/catch_up.py --data payments.csv --models models/A models/B --kinds "as trained" --output FILE
 
 The same simulated rows are put on a topic of their own for each kind, then `fraudstream detect` reads them from the
-earliest offset. The rate is that of the steady state: from the first progress to the last, samples of one second.
+earliest offset. The rate is that of the steady state: from the first progress to the last, samples of one second. With
+`--models`, each of these artifacts reads the rows of a CSV in turn.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from importlib.metadata import version
-from itertools import cycle, islice
+from itertools import cycle, islice, product
 from pathlib import Path
 from typing import Any, Final
 
@@ -28,6 +30,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 
 from fraudstream.config import Settings
 from fraudstream.kafka.broker import BrokerPlan, start_broker
+from fraudstream.model.artifact import load_artifact
 from fraudstream.runtime.jars import find_jars
 from fraudstream.runtime.java import find_java
 from fraudstream.runtime.processes import free_port
@@ -161,6 +164,12 @@ def run(kind: str, source: list[bytes], rows: int, model: Path) -> dict[str, Any
     return {"kind": kind, "rows": rows, "rows_per_second": round(steady_rate(found, rows))}
 
 
+def shown(model: Path) -> str:
+    """What the artifact's model is made of."""
+    manifest = load_artifact(model).manifest
+    return f"{manifest.algorithm}: {', '.join(f'{name} {value}' for name, value in manifest.parameters.items())}"
+
+
 def main() -> None:
     """Run every kind and write the JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -168,6 +177,8 @@ def main() -> None:
     parser.add_argument("--algorithm", default="logistic-regression")
     parser.add_argument("--repeats", type=int, default=1)
     parser.add_argument("--output", type=Path, default=RESULT)
+    parser.add_argument("--data", type=Path, default=None, help="The rows to send; simulated ones when not given.")
+    parser.add_argument("--models", type=Path, nargs="+", default=(), help="Artifacts; one is trained when not given.")
     parser.add_argument(
         "--kinds",
         nargs="+",
@@ -182,15 +193,20 @@ def main() -> None:
         "runs": [],
     }
     with tempfile.TemporaryDirectory() as folder:
-        data, models = Path(folder) / "payments.csv", Path(folder) / "models"
-        simulate(60_000, 42, data)
-        train = [*FRAUDSTREAM, "train", "--data", str(data), "--models", str(models)]
-        subprocess.run([*train, "--algorithm", arguments.algorithm], check=True, stdout=subprocess.DEVNULL)
+        data, models = arguments.data or Path(folder) / "payments.csv", list(arguments.models)
+        if arguments.data is None:
+            simulate(60_000, 42, data)
+        if not models:
+            train = [*FRAUDSTREAM, "train", "--data", str(data), "--models", f"{folder}/models"]
+            subprocess.run([*train, "--algorithm", arguments.algorithm], check=True, stdout=subprocess.DEVNULL)
+            models = [Path(folder) / "models" / "current"]
         source = list(open_csv(data).json_rows())
         for _ in range(arguments.repeats):
-            for kind in arguments.kinds:
+            for kind, model in product(arguments.kinds, models):
                 slow = kind in ("10 % text", "100 % text")
-                result["runs"].append(run(kind, source, arguments.rows // (4 if slow else 1), models / "current"))
+                measured = run(kind, source, arguments.rows // (4 if slow else 1), model)
+                named = {"model": shown(model), "load": round(os.getloadavg()[0], 1)} if arguments.models else {}
+                result["runs"].append(measured | named)
                 print(json.dumps(result["runs"][-1]), flush=True)
     arguments.output.parent.mkdir(exist_ok=True)
     arguments.output.write_text(json.dumps(result, indent=1) + "\n")

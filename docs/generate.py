@@ -11,6 +11,7 @@ from pathlib import Path
 
 import click
 from figures import figures, result
+from models_page import models
 from reliability import reliability
 
 from fraudstream.cli.entry import cli
@@ -136,6 +137,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "reference.md": reference,
     "simulator.md": simulator,
     "figures.md": figures,
+    "models.md": models,
     "reliability.md": reliability,
 }
 

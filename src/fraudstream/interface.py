@@ -120,8 +120,11 @@ def train(
     label: str | None = None,
     features: Sequence[str] = (),
     exclude: Sequence[str] = (),
-    algorithm: str = "logistic-regression",
+    algorithm: str = "auto",
     legitimate_share: float = 1.0,
+    label_delay_seconds: float = 0.0,
+    review_cost: float | None = None,
+    max_alerts_per_day: float | None = None,
     models: AnyPath = "models",
     seed: int = 42,
     report: Callable[[str], None] = lambda line: None,
@@ -133,9 +136,12 @@ def train(
         label: The label column; found by its name when not given.
         features: Columns to learn from and no others, however suspect they look; found out when not given.
         exclude: Columns to leave out.
-        algorithm: "logistic-regression", "random-forest" or "gbt".
+        algorithm: "auto", "logistic-regression", "random-forest" or "gbt".
         legitimate_share: The share of the legitimate rows that the CSV holds, above 0 and at most 1; each weighs
             1 / share in training and in every figure.
+        label_delay_seconds: How long after a payment its label arrives; what would not have been known is not used.
+        review_cost: Cost of looking at a false alarm, in the unit of the amounts; 2.5 when not given.
+        max_alerts_per_day: The most alerts a day that the threshold may give on the average.
         models: Directory of the artifacts and of `current`.
         seed: Of everything random.
         report: Takes one line on each step.
@@ -148,6 +154,8 @@ def train(
     """
     from fraudstream.cli.engines import batch_spark
     from fraudstream.config import Settings
+    from fraudstream.model.judging import Wishes
+    from fraudstream.model.plan import TrainingSettings
     from fraudstream.model.training import train as train_model
     from fraudstream.transactions.csv_source import open_csv
 
@@ -155,13 +163,17 @@ def train(
     result = train_model(
         lambda: batch_spark(settings, "train"),
         open_csv(Path(data)),
-        label=label,
-        features=(features,) if isinstance(features, str) else features,
-        exclude=(exclude,) if isinstance(exclude, str) else exclude,
-        algorithm=algorithm,
-        legitimate_share=legitimate_share,
+        TrainingSettings(
+            label=label,
+            features=(features,) if isinstance(features, str) else features,
+            exclude=(exclude,) if isinstance(exclude, str) else exclude,
+            algorithm=algorithm,
+            legitimate_share=legitimate_share,
+            label_delay_seconds=label_delay_seconds,
+            wishes=Wishes(review_cost, max_alerts_per_day),
+            seed=seed,
+        ),
         models_dir=Path(models),
-        seed=seed,
         report=report,
         now=lambda: datetime.now(UTC),
         who="fraudstream.train",

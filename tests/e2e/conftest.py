@@ -60,7 +60,7 @@ def payments(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def models(payments: Path, run: Command, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a model trained on the payments, by the command."""
     models = tmp_path_factory.mktemp("trained") / "models"
-    done = run("train", "--data", payments, "--models", models)
+    done = run("train", "--data", payments, "--models", models, "--algorithm", "logistic-regression")
     assert done.returncode == 0, done.stderr
     return models
 

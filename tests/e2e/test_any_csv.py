@@ -15,6 +15,7 @@ from public_sets import write_banksim, write_paysim, write_sparkov
 pytestmark = [pytest.mark.e2e, pytest.mark.spark]
 
 ROWS = 1_200
+LINEAR = "logistic-regression"
 
 SETS: dict[str, tuple[Callable[[Path], Path], dict[str, str]]] = {
     "sparkov": (
@@ -85,7 +86,7 @@ def test_a_public_set_is_trained_on_as_it_is_and_every_row_gets_an_outcome(
 ) -> None:
     write, expected = SETS[name]
     data = write(tmp_path / f"{name}.csv")
-    trained = run("train", "--data", data, "--models", tmp_path / "models", "--json")
+    trained = run("train", "--data", data, "--models", tmp_path / "models", "--algorithm", LINEAR, "--json")
     assert trained.returncode == 0, trained.stderr
     said = json.loads(trained.stdout)
     decisions = {column["name"]: f"{column['becomes']}: {column['detail']}" for column in said["columns"]}
@@ -108,7 +109,7 @@ def test_a_user_s_choice_of_columns_goes_before_ours_in_any_make_of_csv(run: Com
     data.write_bytes(gzip.compress(text.encode("utf-8-sig")))
     models = tmp_path / "models"
     trained = run(
-        "train", "--data", data, "--models", models, "--label", "isfraud",
+        "train", "--data", data, "--models", models, "--algorithm", LINEAR, "--label", "isfraud",
         "--features", "kind, of payment", "--features", "amount,step,oldbalanceOrg", "--exclude", "nameDest",
     )  # fmt: skip
     assert trained.returncode == 0, trained.stderr

@@ -17,6 +17,7 @@ from fraudstream.model.artifact import ModelArtifact
 from fraudstream.model.current import InForce
 from fraudstream.model.explanation.cells import parse_transaction
 from fraudstream.model.explanation.explainer import Explainer
+from fraudstream.model.plan import TrainingSettings
 from fraudstream.model.training import train
 from fraudstream.scoring.load import load_judge
 from fraudstream.transactions.csv_source import CsvSource, open_csv
@@ -33,10 +34,8 @@ def trained(spark: SparkSession, source: CsvSource, algorithm: str, models: Path
     return train(
         lambda: nullcontext(spark),
         source,
-        algorithm=algorithm,
-        legitimate_share=share,
+        TrainingSettings(algorithm=algorithm, legitimate_share=share, seed=1),
         models_dir=models,
-        seed=1,
         report=lambda line: None,
         now=lambda: datetime(2026, 1, 2, tzinfo=UTC),
     ).artifact

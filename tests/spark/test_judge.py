@@ -8,8 +8,10 @@ import json
 import numpy as np
 import pytest
 from pyspark.sql import Row, SparkSession
+from pyspark.sql import functions as F
 
-from fraudstream.scoring.judge import Judge
+from fraudstream.model.calibration import IDENTITY, Calibration
+from fraudstream.scoring.judge import Judge, calibrated
 
 pytestmark = pytest.mark.spark
 
@@ -33,7 +35,13 @@ def test_values_that_overflow_the_margin_are_never_clear(spark: SparkSession, ju
     assert all(r.outcome == "unscorable" or np.isfinite(r.score) for r in rows)
 
 
-def test_the_screen_hides_no_alert_even_when_the_score_equals_the_threshold(spark: SparkSession, judge: Judge) -> None:
+@pytest.mark.parametrize(
+    "calibration", [IDENTITY, Calibration(2.4, 0.05, 1.8), Calibration(0.05, 5.0, -8.0), Calibration(3.6, 1.0, 17.7)]
+)
+def test_the_screen_hides_no_alert_even_when_the_score_equals_the_threshold(
+    spark: SparkSession, judge: Judge, calibration: Calibration
+) -> None:
+    judge = dataclasses.replace(judge, calibration=calibration)
     rng = np.random.default_rng(11)
     texts = [row(*values) for values in rng.normal(1.0, 1.0, size=(300, 3)).tolist()]
     scores = sorted(r.score for r in verdicts(spark, judge, texts))
@@ -45,6 +53,24 @@ def test_the_screen_hides_no_alert_even_when_the_score_equals_the_threshold(spar
         alerts = {r.text for r in strict.verdicts(frame).where("outcome = 'alert'").collect()}
         assert alerts <= suspects
         assert len(alerts) == sum(score >= threshold for score in scores)
+
+
+def test_a_score_is_the_calibrated_probability(spark: SparkSession, judge: Judge) -> None:
+    calibration = Calibration(2.4, 0.3, 1.8)
+    texts = [row(value) for value in np.linspace(-30, 30, 101).tolist()]
+    raw = np.array([r.score for r in verdicts(spark, judge, texts)])
+    scores = np.array([r.score for r in verdicts(spark, dataclasses.replace(judge, calibration=calibration), texts)])
+    assert scores == pytest.approx(calibration.of(raw), rel=1e-13)
+    assert (np.argsort(scores, kind="stable") == np.argsort(raw, kind="stable")).all()
+
+
+def test_the_ends_of_the_scores_are_kept_by_the_calibration(spark: SparkSession) -> None:
+    frame = spark.createDataFrame([(0.0,), (1e-320,), (1.0,), (float("nan"),)], "raw double")
+    found = [
+        r.score for r in frame.select(calibrated(F.col("raw"), Calibration(3.0, 0.5, 9.0)).alias("score")).collect()
+    ]
+    assert found[:3] == [0.0, 0.0, 1.0]
+    assert np.isnan(found[3])
 
 
 def test_the_screen_marks_rows_that_need_the_full_verdict(spark: SparkSession, judge: Judge) -> None:

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from pyspark.sql import DataFrame, Row, SparkSession
 
 from fraudstream.model.feature import Feature, FeatureType, by_slots
+from fraudstream.model.plan import TrainingSettings
 from fraudstream.model.projection import project
 from fraudstream.model.training import TrainingResult, train
 from fraudstream.scoring.load import load_judge
@@ -168,9 +169,8 @@ def sparkov(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Tr
     return train(
         lambda: nullcontext(spark),
         open_csv(write_sparkov(folder / "a.csv")),
-        algorithm="logistic-regression",
+        TrainingSettings(algorithm="logistic-regression", seed=1),
         models_dir=folder / "models",
-        seed=1,
         report=lambda line: None,
         now=lambda: datetime(2026, 1, 2, tzinfo=UTC),
     )

@@ -19,9 +19,13 @@ from rich.console import Console
 from fraudstream.errors import SettingsError
 from fraudstream.model.artifact import load_artifact
 from fraudstream.model.current import put_in_force, read_current, resolve
+from fraudstream.model.evaluation_record import read_evaluation
+from fraudstream.model.plan import TrainingSettings
 from fraudstream.model.recipe import TrainingColumn
 from fraudstream.model.training import TrainingResult, train
 from fraudstream.model.training_report import as_json, render
+from fraudstream.scoring.batch import score_csv
+from fraudstream.scoring.load import load_judge
 from fraudstream.transactions.csv_source import open_csv
 
 pytestmark = pytest.mark.spark
@@ -47,9 +51,8 @@ def trained(spark: SparkSession, data: Path, models: Path, algorithm: str = "log
     return train(
         lambda: nullcontext(spark),
         open_csv(data),
-        algorithm=algorithm,
+        TrainingSettings(algorithm=algorithm, seed=1),
         models_dir=models,
-        seed=1,
         report=lambda line: None,
         now=lambda: NOW,
     )
@@ -107,9 +110,8 @@ def test_a_known_model_needs_no_spark(spark: SparkSession, tmp_path: Path) -> No
     result = train(
         refuse,
         open_csv(data),
-        algorithm="logistic-regression",
+        TrainingSettings(algorithm="logistic-regression", seed=1),
         models_dir=tmp_path / "models",
-        seed=1,
         report=lambda line: None,
         now=lambda: NOW,
     )
@@ -146,10 +148,8 @@ def test_weights_stand_for_the_legitimate_rows_that_are_not_there(spark: SparkSe
     tenth = train(
         lambda: nullcontext(spark),
         open_csv(data),
-        algorithm="logistic-regression",
-        legitimate_share=0.1,
+        TrainingSettings(algorithm="logistic-regression", legitimate_share=0.1, seed=1),
         models_dir=tmp_path / "models",
-        seed=1,
         report=lambda line: None,
         now=lambda: NOW,
     )
@@ -182,10 +182,8 @@ def test_settings_that_make_no_sense_are_refused(
         train(
             lambda: nullcontext(spark),
             open_csv(write_csv(tmp_path / "a.csv", rows=50)),
-            algorithm=algorithm,
-            legitimate_share=share,
+            TrainingSettings(algorithm=algorithm, legitimate_share=share, seed=1),
             models_dir=tmp_path / "models",
-            seed=1,
             report=lambda line: None,
             now=lambda: NOW,
         )
@@ -197,10 +195,8 @@ def test_the_real_subset_is_judged_as_well_as_published(spark: SparkSession, tmp
     result = train(
         lambda: nullcontext(spark),
         open_csv(SUBSET),
-        algorithm="logistic-regression",
-        legitimate_share=0.18594,
+        TrainingSettings(algorithm="logistic-regression", legitimate_share=0.18594, seed=1),
         models_dir=tmp_path,
-        seed=1,
         report=lambda line: None,
         now=lambda: NOW,
     )
@@ -208,3 +204,169 @@ def test_the_real_subset_is_judged_as_well_as_published(spark: SparkSession, tmp
     assert metrics.frauds == 59
     assert metrics.average_precision is not None
     assert metrics.average_precision > 0.74
+
+
+@pytest.fixture(scope="module")
+def searched(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> tuple[TrainingResult, list[str]]:
+    """A search on rows with amounts, after another model was in force."""
+    folder = tmp_path_factory.mktemp("searched")
+    rng = np.random.default_rng(6)
+    rows = 1500
+    is_fraud = rng.random(rows) < 0.08
+    ring = rng.normal(size=(rows, 2))
+    ring[is_fraud] *= 3.0
+    lines = ["Time,V1,V2,Amount,Class"]
+    for at in range(rows):
+        lines.append(f"{at * 60},{ring[at, 0]:.6f},{ring[at, 1]:.6f},{rng.gamma(2, 40):.2f},{int(is_fraud[at])}")
+    lines[-1] = f"{rows * 60}," + lines[500].split(",", 1)[1]
+    data = folder / "a.csv"
+    data.write_text("\n".join(lines) + "\n")
+    trained(spark, data, folder / "models")
+    said: list[str] = []
+    result = train(
+        lambda: nullcontext(spark),
+        open_csv(data),
+        TrainingSettings(seed=1),
+        models_dir=folder / "models",
+        report=said.append,
+        now=lambda: NOW,
+    )
+    return result, said
+
+
+def test_the_search_takes_the_best_on_the_validation_period_and_says_why(
+    searched: tuple[TrainingResult, list[str]],
+) -> None:
+    result, said = searched
+    evaluation = read_evaluation(result.artifact.path)
+    assert evaluation is not None
+    # Frauds lie on a ring round the others: no line divides them.
+    assert result.artifact.manifest.algorithm in ("random-forest", "gbt")
+    assert result.artifact.manifest.requested == "auto"
+    assert result.artifact.manifest.model_id.startswith(result.artifact.manifest.algorithm)
+    chosen = [candidate for candidate in evaluation.candidates if candidate.chosen]
+    assert len(chosen) == 1
+    assert chosen[0].average_precision is not None
+    best = max(c.average_precision.value for c in evaluation.candidates if c.average_precision is not None)
+    assert chosen[0].average_precision.value >= best - 0.005
+    assert evaluation.choice == chosen[0].why
+    steps = [line for line in said if line.startswith("candidate ")]
+    count = len(evaluation.candidates)
+    assert len(steps) == 2 * count
+    assert steps[0].startswith(f"candidate 1 of {count}, period 1 of 2: ")
+    assert {len(candidate.by_period) for candidate in evaluation.candidates} == {2}
+
+
+def test_the_evaluation_is_of_later_rows_only_without_copies(searched: tuple[TrainingResult, list[str]]) -> None:
+    result, _ = searched
+    evaluation = read_evaluation(result.artifact.path)
+    assert evaluation is not None
+    assert [stage.role for stage in evaluation.timeline.stages] == ["fit", "comparison", "validation", "test"]
+    assert evaluation.timeline.duplicates_removed == 1
+    test = evaluation.test
+    assert test is not None
+    assert test.rows == evaluation.timeline.stages[-1].rows - 1
+    assert test.average_precision.low <= test.average_precision.value <= test.average_precision.high
+    assert test.calibration.error_after < 0.1
+    assert [each.recall for each in test.precision_recall][-1] == 1.0
+    assert sum(test.histogram.frauds) == pytest.approx(1)
+    assert result.artifact.manifest.metrics.average_precision == test.average_precision.value
+    assert "evaluation.json" in result.artifact.manifest.files
+
+
+def test_the_threshold_is_the_cheapest_on_the_validation_period(searched: tuple[TrainingResult, list[str]]) -> None:
+    result, _ = searched
+    evaluation = read_evaluation(result.artifact.path)
+    assert evaluation is not None
+    choice = evaluation.threshold
+    assert (choice.amount_column, choice.review_cost) == ("Amount", 2.5)
+    assert choice.row is not None
+    costs = [row.expected.cost(2.5) for row in evaluation.thresholds]
+    assert choice.row.expected.cost(2.5) == min(costs)
+    assert result.in_force.threshold == choice.threshold == result.artifact.manifest.threshold
+    assert choice.row.test is not None
+
+
+def test_the_new_model_is_compared_with_the_one_in_force_on_the_same_rows(
+    searched: tuple[TrainingResult, list[str]],
+) -> None:
+    result, _ = searched
+    evaluation = read_evaluation(result.artifact.path)
+    assert evaluation is not None
+    previous = evaluation.previous
+    assert previous is not None
+    assert previous.model_id.startswith("logistic-regression")
+    assert previous.difference is not None
+    assert previous.average_precision is not None
+    assert evaluation.test is not None
+    assert previous.rows == evaluation.test.rows
+    gap = evaluation.test.average_precision.value - previous.average_precision.value
+    assert previous.difference.value == pytest.approx(gap)
+    assert previous.difference.low > 0
+    assert "better by" in shown(result)
+
+
+def test_a_search_is_known_again_whatever_it_chose(
+    searched: tuple[TrainingResult, list[str]], spark: SparkSession
+) -> None:
+    result, _ = searched
+    again = train(
+        lambda: nullcontext(spark),
+        open_csv(result.artifact.path.parent.parent / "a.csv"),
+        TrainingSettings(seed=1),
+        models_dir=result.artifact.path.parent,
+        report=lambda line: None,
+        now=lambda: NOW,
+    )
+    assert again.reused
+    assert again.artifact == result.artifact
+
+
+def test_the_judge_scores_as_the_evaluation_was_scored(
+    searched: tuple[TrainingResult, list[str]], spark: SparkSession, tmp_path: Path
+) -> None:
+    result, _ = searched
+    source = open_csv(result.artifact.path.parent.parent / "a.csv")
+    judge = load_judge(result.artifact, result.in_force)
+    score_csv(spark, source, judge, tmp_path / "scores.csv", max_record_bytes=10_000)
+    lines = (tmp_path / "scores.csv").read_text().splitlines()[1:]
+    unseen = result.artifact.manifest.unseen_from_row
+    assert unseen is not None
+    # The last row is a copy and not judged on.
+    later = [line.split(",") for line in lines[unseen:-1]]
+    metrics = result.artifact.manifest.metrics
+    assert metrics.frauds_caught is not None
+    assert metrics.false_alarms is not None
+    assert sum(line[1] == "alert" for line in later) == metrics.frauds_caught + metrics.false_alarms
+
+
+def test_labels_that_arrive_late_are_not_used_before_they_arrive(spark: SparkSession, tmp_path: Path) -> None:
+    result = train(
+        lambda: nullcontext(spark),
+        open_csv(write_csv(tmp_path / "a.csv")),
+        TrainingSettings(algorithm="logistic-regression", label_delay_seconds=50, seed=1),
+        models_dir=tmp_path / "models",
+        report=lambda line: None,
+        now=lambda: NOW,
+    )
+    evaluation = read_evaluation(result.artifact.path)
+    assert evaluation is not None
+    roles = [(stage.role, stage.rows) for stage in evaluation.timeline.stages]
+    assert [role for role, _ in roles] == ["fit", "gap", "comparison", "gap", "validation", "gap", "test"]
+    assert roles[1][1] == roles[3][1] == roles[5][1] == 49
+    assert result.artifact.manifest.split.train.rows == 600 - 120 - 49
+
+
+def test_a_feature_that_gives_the_label_away_is_warned_of(spark: SparkSession, tmp_path: Path) -> None:
+    path = write_csv(tmp_path / "a.csv")
+    rng = np.random.default_rng(8)
+    header, *lines = path.read_text().splitlines()
+    values = [5.0 * line.endswith('"1"') + rng.random() for line in lines]
+    told = [f"{line},{value:.6f}" for line, value in zip(lines, values, strict=True)]
+    path.write_text("\n".join([f'{header},"verdict"', *told]) + "\n")
+    result = trained(spark, path, tmp_path / "models")
+    evaluation = read_evaluation(result.artifact.path)
+    assert evaluation is not None
+    assert [leak.feature for leak in evaluation.leaks] == ["verdict"]
+    assert any("'verdict' alone" in warning for warning in result.artifact.manifest.warnings)
+    assert "does it leak?" in shown(result)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import pickle
 from dataclasses import replace
 from pathlib import Path
 
+import orjson
 import pytest
 
 from fraudstream.errors import ModelCorrupt, ModelNotFound
 from fraudstream.model.artifact import ModelArtifact, load_artifact, write_artifact
+from fraudstream.model.calibration import IDENTITY, Calibration
 from fraudstream.model.manifest import (
     Feature,
     FeatureType,
@@ -133,3 +136,25 @@ def test_where_no_artifact_is_the_remedy_is_to_train(tmp_path: Path) -> None:
     with pytest.raises(ModelNotFound) as caught:
         load_artifact(tmp_path / "none")
     assert "fraudstream train --data" in caught.value.remedy
+
+
+def test_a_manifest_of_an_earlier_format_is_read_without_a_calibration(artifact: ModelArtifact) -> None:
+    path = artifact.path / "manifest.json"
+    content = json.loads(path.read_text())
+    for key in ("manifest_sha256", "calibration", "requested"):
+        del content[key]
+    content["format"] = 2
+    seal = hashlib.sha256(orjson.dumps(content, option=orjson.OPT_SORT_KEYS)).hexdigest()
+    path.write_text(json.dumps({**content, "manifest_sha256": seal}))
+    found = load_artifact(artifact.path).manifest
+    assert (found.format, found.calibration, found.requested) == (2, IDENTITY, "")
+
+
+def test_a_calibration_and_what_lies_beside_are_kept_and_verified(tmp_path: Path) -> None:
+    calibrated = replace(MANIFEST, calibration=Calibration(2.0, 0.5, -1.25))
+    artifact = write_artifact(tmp_path, calibrated, save, {"evaluation.json": b"{}"})
+    assert load_artifact(artifact.path).manifest.calibration == Calibration(2.0, 0.5, -1.25)
+    (artifact.path / "evaluation.json").write_bytes(b"{ }")
+    with pytest.raises(ModelCorrupt, match="changed") as caught:
+        load_artifact(artifact.path)
+    assert caught.value.where.endswith("evaluation.json")

@@ -7,14 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fraudstream.model.evaluation import (
-    Scored,
-    at_threshold,
-    average_precision,
-    average_precision_interval,
-    choose_threshold,
-    roc_auc,
-)
+from fraudstream.model.bootstrap import average_precision_interval
+from fraudstream.model.evaluation import Scored, at_threshold, average_precision, roc_auc
 
 
 def scored(scores: list[float], frauds: list[int], weights: list[float] | None = None) -> Scored:
@@ -60,7 +54,6 @@ def test_weighing_is_repeating(rows: list[tuple[float, bool, int]]) -> None:
     plain = repeated(weighted)
     assert average_precision(weighted) == pytest.approx(average_precision(plain))
     assert roc_auc(weighted) == pytest.approx(roc_auc(plain))
-    assert choose_threshold(weighted) == choose_threshold(plain)
     assert at_threshold(weighted, 0.5).precision == pytest.approx(at_threshold(plain, 0.5).precision)
 
 
@@ -71,20 +64,6 @@ def test_roc_auc_is_the_share_of_pairs_in_the_right_order(rows: list[tuple[float
     frauds, legitimate = plain.score[plain.is_fraud], plain.score[~plain.is_fraud]
     pairs = np.sign(frauds[:, None] - legitimate[None, :])
     assert roc_auc(plain) == pytest.approx(float(np.mean((pairs + 1) / 2)))
-
-
-@settings(deadline=None)
-@given(rows=ROWS)
-def test_no_threshold_has_a_better_f1_than_the_chosen_one(rows: list[tuple[float, bool, int]]) -> None:
-    all_rows = both_classes(rows)
-    chosen = choose_threshold(all_rows)
-    best = max(at_threshold(all_rows, score).f1 for score in all_rows.score)
-    assert at_threshold(all_rows, chosen).f1 == pytest.approx(best)
-
-
-def test_of_equal_thresholds_the_one_that_alarms_least_is_chosen() -> None:
-    # At 0.9: precision 1, recall 1/2; at 0.6: precision 1/2, recall 1. Both have F1 = 2/3.
-    assert choose_threshold(scored([0.9, 0.8, 0.7, 0.6], [1, 0, 0, 1])) == 0.9
 
 
 def test_a_score_at_the_threshold_is_an_alert() -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from fraudstream.errors import SettingsError
 from fraudstream.model.split import Part, split_in_time
 from fraudstream.transactions.times import TimeOrder
 
@@ -24,7 +26,7 @@ def time_of(values: list[float]) -> TimeOrder:
 
 def test_without_a_time_column_the_file_order_is_the_time() -> None:
     split = split_in_time(frauds_at(100, *range(0, 100, 5)), None)
-    assert [len(split.rows_of(part)) for part in Part] == [60, 20, 20]
+    assert [len(split.rows_of(part)) for part in Part] == [40, 0, 20, 0, 20, 0, 20]
     assert split.part.tolist() == sorted(split.part.tolist())
     assert (split.unseen_from_row, split.unseen_from_time) == (80, None)
     assert split.record.ordered_by == "file order"
@@ -70,7 +72,7 @@ def test_few_frauds_in_the_test_period_are_warned_of() -> None:
 def test_without_frauds_to_validate_on_the_validation_is_given_up() -> None:
     split = split_in_time(frauds_at(100, 3, 90, 95), None)
     assert split.record.validation is None
-    assert [len(split.rows_of(part)) for part in Part] == [80, 0, 20]
+    assert [len(split.rows_of(part)) for part in Part] == [80, 0, 0, 0, 0, 0, 20]
     assert any("no validation period" in warning for warning in split.warnings)
 
 
@@ -85,3 +87,33 @@ def test_without_frauds_to_learn_from_the_test_period_is_given_up() -> None:
 def test_two_rows_are_enough() -> None:
     split = split_in_time(frauds_at(2, 1), None)
     assert split.is_train.all()
+
+
+def test_rows_whose_labels_arrive_late_are_left_out_of_what_is_fitted_before() -> None:
+    times = [float(row) for row in range(100)]
+    split = split_in_time(frauds_at(100, *range(0, 100, 5)), time_of(times), label_delay_seconds=10)
+    assert split.record.test is not None
+    assert split.rows_of(Part.TEST).tolist() == list(range(80, 100))
+    # Labels of the rows up to 70 are there when the first test row is paid at 80.
+    assert split.rows_of(Part.LATE_FOR_TEST).tolist() == list(range(71, 80))
+    validation = split.rows_of(Part.VALIDATION)
+    assert validation[-1] == 70
+    late = split.rows_of(Part.LATE_FOR_VALIDATION)
+    assert late[0] == validation[0] - 9
+    assert late[-1] == validation[0] - 1
+    comparison = split.rows_of(Part.COMPARISON)
+    assert comparison[-1] == late[0] - 1
+    assert split.rows_of(Part.LATE_FOR_COMPARISON).tolist() == list(range(comparison[0] - 9, comparison[0]))
+    assert not split.is_train[71:].any()
+    assert split.is_train[:71].all()
+
+
+def test_a_delay_longer_than_the_data_leaves_no_test_period() -> None:
+    split = split_in_time(frauds_at(100, *range(0, 100, 5)), time_of([float(row) for row in range(100)]), 1000.0)
+    assert split.record.test is None
+    assert "whose labels have arrived" in split.warnings[0]
+
+
+def test_late_labels_need_a_time() -> None:
+    with pytest.raises(SettingsError, match="arrive late"):
+        split_in_time(frauds_at(100, 5, 90), None, 10.0)

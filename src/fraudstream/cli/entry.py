@@ -7,7 +7,18 @@ from importlib.metadata import version
 import click
 
 from fraudstream import logs
-from fraudstream.cli import audit, checkpoint, dead_letters, explain, machine, models, registry, schema, stream
+from fraudstream.cli import (
+    audit,
+    checkpoint,
+    dead_letters,
+    explain,
+    machine,
+    models,
+    registry,
+    schema,
+    stream,
+    threshold,
+)
 from fraudstream.cli.failures import run_to_exit
 from fraudstream.config import Settings
 
@@ -19,7 +30,7 @@ def cli() -> None:
     logs.set_up(Settings.load().log_level)
 
 
-for module in (audit, checkpoint, dead_letters, explain, machine, models, registry, schema, stream):
+for module in (audit, checkpoint, dead_letters, explain, machine, models, registry, schema, stream, threshold):
     for command in module.COMMANDS:
         cli.add_command(command)
 

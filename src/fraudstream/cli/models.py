@@ -13,7 +13,7 @@ from fraudstream.cli.engines import batch_spark
 from fraudstream.cli.options import setting
 from fraudstream.config import Settings
 
-ALGORITHMS = ("logistic-regression", "random-forest", "gbt")
+ALGORITHMS = ("auto", "logistic-regression", "random-forest", "gbt")
 DEFAULT_SEED = 42
 
 
@@ -28,7 +28,11 @@ DEFAULT_SEED = 42
 )
 @click.option("--exclude", multiple=True, metavar="A,B", help="Leave these columns out; may be given several times.")
 @click.option(
-    "--algorithm", type=click.Choice(ALGORITHMS), default=ALGORITHMS[0], show_default=True, help="The classifier."
+    "--algorithm",
+    type=click.Choice(ALGORITHMS),
+    default=ALGORITHMS[0],
+    show_default=True,
+    help="The classifier; auto tries several on a validation period and takes the best.",
 )
 @click.option(
     "--legitimate-share",
@@ -36,6 +40,25 @@ DEFAULT_SEED = 42
     default=1.0,
     show_default=True,
     help="Share of the legitimate rows that the CSV holds; each then weighs 1/share, in training and in every figure.",
+)
+@click.option(
+    "--label-delay",
+    type=options.Duration(),
+    default="0s",
+    show_default=True,
+    help="How long after a payment its label arrives, as in 7d or 12h: what would not have been known is not used.",
+)
+@click.option(
+    "--review-cost",
+    type=click.FloatRange(0),
+    default=None,
+    help="Cost of looking at a false alarm, in the unit of the amounts.  [default: 2.5]",
+)
+@click.option(
+    "--max-alerts-per-day",
+    type=click.FloatRange(0, min_open=True),
+    default=None,
+    help="The most alerts a day that the threshold may give on the average.",
 )
 @setting("models")
 @click.option("--seed", type=int, default=DEFAULT_SEED, show_default=True, help="Of everything random.")
@@ -49,6 +72,9 @@ def train(
     exclude: tuple[str, ...],
     algorithm: str,
     legitimate_share: float,
+    label_delay: float,
+    review_cost: float | None,
+    max_alerts_per_day: float | None,
     seed: int,
     as_json: bool,
     **flags: object,
@@ -56,6 +82,8 @@ def train(
     """Train a model on a CSV, judge it on its last fifth in time, and put it in force."""
     from rich.console import Console
 
+    from fraudstream.model.judging import Wishes
+    from fraudstream.model.plan import TrainingSettings
     from fraudstream.model.training import train
     from fraudstream.model.training_report import as_json as result_as_json
     from fraudstream.model.training_report import render
@@ -66,13 +94,17 @@ def train(
     result = train(
         lambda: batch_spark(settings, "train"),
         source,
-        label=label,
-        features=features,
-        exclude=exclude,
-        algorithm=algorithm,
-        legitimate_share=legitimate_share,
+        TrainingSettings(
+            label=label,
+            features=features,
+            exclude=exclude,
+            algorithm=algorithm,
+            legitimate_share=legitimate_share,
+            label_delay_seconds=label_delay,
+            wishes=Wishes(review_cost, max_alerts_per_day),
+            seed=seed,
+        ),
         models_dir=settings.models,
-        seed=seed,
         report=lambda line: click.echo(line, err=True),
         now=lambda: datetime.now(UTC),
     )

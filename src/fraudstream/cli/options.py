@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from types import MappingProxyType
+from typing import Any, Final, TypeVar
 
 import click
 
@@ -56,6 +58,27 @@ class TwoPorts(click.ParamType[tuple[int, int]]):
         if len(ports) != 2 or not all(0 < port < 65536 for port in ports):
             self.fail(f"{value!r} is not PORT:TOLD, as in 9093:19093", param, ctx)
         return ports[0], ports[1]
+
+
+class Duration(click.ParamType[float]):
+    """A number of seconds, or of what follows it: `90`, `30m`, `12h`, `7d`."""
+
+    name = "TIME"
+    _SECONDS: Final = MappingProxyType({"s": 1, "m": 60, "h": 3_600, "d": 86_400})
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Take the text apart."""
+        if isinstance(value, (int, float)):
+            return float(value)
+        text = str(value).strip().lower()
+        unit = self._SECONDS.get(text[-1:])
+        try:
+            seconds = float(text[:-1]) * unit if unit is not None else float(text)
+        except ValueError:
+            seconds = -1.0
+        if not 0.0 <= seconds < math.inf:
+            self.fail(f"{value!r} is not a time, as in 90s, 12h or 7d", param, ctx)
+        return seconds
 
 
 kafka = setting("bootstrap_servers")

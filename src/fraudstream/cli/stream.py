@@ -196,7 +196,11 @@ def dashboard(notice: str | None, templates: Path | None, **flags: object) -> No
 @setting("port")
 @click.option("--workdir", type=click.Path(path_type=Path), default=Path("demo"), show_default=True, help="Its folder.")
 @click.option(
-    "--algorithm", type=click.Choice(ALGORITHMS), default=ALGORITHMS[0], show_default=True, help="The classifier."
+    "--algorithm",
+    type=click.Choice(ALGORITHMS),
+    default="logistic-regression",
+    show_default=True,
+    help="As for train; the default is the one that is trained soonest.",
 )
 @click.option(
     "--legitimate-share",

@@ -213,7 +213,10 @@ def has_model_of(models: Path, source: CsvSource, algorithm: str) -> bool:
         manifest = load_artifact(models / read_current(models / "current").model_id).manifest
     except ModelError:
         return False
-    return manifest.training_data.fingerprint == source.fingerprint and manifest.algorithm == algorithm
+    return manifest.training_data.fingerprint == source.fingerprint and algorithm in (
+        manifest.requested,
+        manifest.algorithm,
+    )
 
 
 @contextmanager

@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 from fraudstream.errors import ModelCorrupt, ModelError, ModelNotFound
@@ -66,13 +67,19 @@ def load_artifact(path: Path) -> ModelArtifact:
     return ModelArtifact(path, manifest)
 
 
-def write_artifact(models_dir: Path, manifest: Manifest, save: Callable[[Path, Path], None]) -> ModelArtifact:
+def write_artifact(
+    models_dir: Path,
+    manifest: Manifest,
+    save: Callable[[Path, Path], None],
+    beside: Mapping[str, bytes] = MappingProxyType({}),
+) -> ModelArtifact:
     """Write a new artifact at `models_dir/<model_id>`: in a temporary directory first, then renamed.
 
     Args:
         models_dir: Directory of the artifacts; made where it is not there.
         manifest: Of the new model; its `files` are filled in here.
         save: Saves the scaler at the first path and the classifier at the second.
+        beside: Further files by name, with their content.
 
     Returns:
         The artifact; where another process has finished the same one meanwhile, that one.
@@ -87,6 +94,8 @@ def write_artifact(models_dir: Path, manifest: Manifest, save: Callable[[Path, P
             draft = Path(unfinished) / manifest.model_id
             draft.mkdir()
             save(draft / SCALER_DIRECTORY, draft / CLASSIFIER_DIRECTORY)
+            for name, content in beside.items():
+                (draft / name).write_bytes(content)
             complete = replace(manifest, files=sums(draft))
             (draft / MANIFEST_FILE).write_bytes(manifest_to_json(complete))
             if not is_artifact(target):

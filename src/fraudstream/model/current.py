@@ -96,8 +96,7 @@ def put_in_force(
         ModelCorrupt: The `current` that is there cannot be read.
         ModelError: The file cannot be written.
     """
-    if not _is_threshold(threshold):
-        raise SettingsError(f"the threshold {threshold!r} is not between 0 and 1", remedy="give a score from 0 to 1")
+    _checked(threshold)
     if not is_artifact(models_dir / model_id):
         raise ModelNotFound("there is no such model", where=str(models_dir / model_id), remedy=TRAIN_REMEDY)
 
@@ -135,6 +134,33 @@ def change_aliases(
         if before is None:
             raise ModelNotFound("no model is in force", where=str(models_dir / CURRENT_FILE), remedy=TRAIN_REMEDY)
         return replace(before, aliases=dict(change(before)))
+
+    return replace_in_force(models_dir, next_in_force, who=who, why=why, now=now)
+
+
+def change_threshold(
+    models_dir: Path, change: Callable[[InForce], float], *, who: str, why: str, now: datetime
+) -> InForce:
+    """Put the same model in force with another threshold: the next revision, read and written under one lock.
+
+    Args:
+        models_dir: Directory of the artifacts.
+        change: From what is in force to the threshold from now on; may raise, and then nothing changes.
+        who: Who changes it.
+        why: Why.
+        now: The time, with its zone.
+
+    Raises:
+        SettingsError: The threshold is not between 0 and 1.
+        ModelNotFound: No model is in force.
+        ModelCorrupt: The `current` that is there cannot be read.
+        ModelError: The file cannot be written.
+    """
+
+    def next_in_force(before: InForce | None) -> InForce:
+        if before is None:
+            raise ModelNotFound("no model is in force", where=str(models_dir / CURRENT_FILE), remedy=TRAIN_REMEDY)
+        return replace(before, threshold=_checked(change(before)))
 
     return replace_in_force(models_dir, next_in_force, who=who, why=why, now=now)
 
@@ -261,6 +287,12 @@ def artifact_beside(path: Path, model_id: str) -> ModelArtifact:
 
 def _is_threshold(value: float) -> bool:
     return math.isfinite(value) and 0.0 <= value <= 1.0
+
+
+def _checked(threshold: float) -> float:
+    if not _is_threshold(threshold):
+        raise SettingsError(f"the threshold {threshold!r} is not between 0 and 1", remedy="give a score from 0 to 1")
+    return threshold
 
 
 def _broken(path: Path) -> ModelCorrupt:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -10,9 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fraudstream.errors import DataError
+from fraudstream.model.evaluation_record import LeakSuspicion
 from fraudstream.model.feature import Feature, FeatureType, by_slots
+from fraudstream.model.leaks import find_leaks
 from fraudstream.model.manifest import NO_SELECTION, Selection
-from fraudstream.model.suspects import category_leaks, is_strong, leaks, reason_in_the_name
+from fraudstream.model.suspects import category_leaks, leaks, reason_in_the_name
 from fraudstream.transactions.column_reader import MOST_VALUES, Categories, least_rows
 from fraudstream.transactions.dates import SECONDS_PER_DAY, hours_and_weekdays
 from fraudstream.transactions.profile import ColumnKind, ColumnProfile, CsvProfile, statistics
@@ -32,12 +33,17 @@ class FeatureChoice:
     Attributes:
         features: In the order of the vector, with their distribution over the training rows.
         excluded: The other columns but the label, with the reason.
-        warnings: Features that look too good to be true.
+        leaks: Features that look too good to be true.
     """
 
     features: tuple[Feature, ...]
     excluded: dict[str, str]
-    warnings: tuple[str, ...]
+    leaks: tuple[LeakSuspicion, ...]
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """A line for each of the leaks."""
+        return tuple(leak.message for leak in self.leaks)
 
 
 class _NoFeature(Exception):
@@ -45,7 +51,10 @@ class _NoFeature(Exception):
 
 
 def choose_features(
-    profile: CsvProfile, is_train: NDArray[np.bool_], selection: Selection = NO_SELECTION
+    profile: CsvProfile,
+    is_train: NDArray[np.bool_],
+    selection: Selection = NO_SELECTION,
+    legitimate_share: float = 1.0,
 ) -> FeatureChoice:
     """Every column that can say something of a payment yet to come, or those that the user names.
 
@@ -53,6 +62,7 @@ def choose_features(
         profile: The CSV.
         is_train: By row, whether it is a training row; no other row is looked at.
         selection: What the user named. A column that is named is taken where it can be, however suspect it looks.
+        legitimate_share: Share of the legitimate rows that the CSV holds.
 
     Raises:
         DataError: No column is left, or one that the user named holds nothing to learn from.
@@ -80,7 +90,7 @@ def choose_features(
             remedy="give a CSV with columns of numbers or categories, or name some with --features; left out were: "
             + ("; ".join(f"{name} ({reason})" for name, reason in excluded.items()) or "none"),
         )
-    return FeatureChoice(by_slots(features), excluded, tuple(choice.warnings(features)))
+    return FeatureChoice(by_slots(features), excluded, find_leaks(profile, features, is_train, legitimate_share))
 
 
 class _Choice:
@@ -116,15 +126,6 @@ class _Choice:
         if time is not None and is_own_time and time.clock is not None:
             return self._time(column, time.clock)
         return self._number(column, is_own_time=is_own_time)
-
-    def warnings(self, features: list[Feature]) -> Iterator[str]:
-        """A line for each number that is nearly a label."""
-        columns = {column.name: column for column in self._profile.columns}
-        for feature in features:
-            if feature.type is FeatureType.NUMBER and is_strong(
-                columns[feature.name].values[self._is_train], self._is_fraud
-            ):
-                yield f"column {feature.name!r} alone tells nearly every fraud from the legitimate rows: does it leak?"
 
     def _check_suspects(self, column: ColumnProfile) -> None:
         time = self._profile.time

@@ -12,6 +12,7 @@ import orjson
 from pydantic import TypeAdapter, ValidationError
 
 from fraudstream.errors import ModelCorrupt
+from fraudstream.model.calibration import IDENTITY, Calibration
 from fraudstream.model.feature import Feature, FeatureType
 
 __all__ = [
@@ -28,9 +29,9 @@ __all__ = [
     "manifest_to_json",
 ]
 
-MANIFEST_FORMAT: Final = 2
-READABLE_FORMATS: Final = (1, 2)
-"""Format 1 knew features of numbers only, which format 2 describes as it did."""
+MANIFEST_FORMAT: Final = 3
+READABLE_FORMATS: Final = (1, 2, 3)
+"""Format 1 knew features of numbers only, and format 2 no calibration: their scores are taken as they are."""
 SEAL: Final = "manifest_sha256"
 """The key that holds the sha256 of all the others, so that a changed manifest is seen like any changed file."""
 
@@ -104,6 +105,7 @@ class Metrics:
         frauds_caught: Of these, at or above the threshold.
         false_alarms: Legitimate rows at or above the threshold (an estimate where the legitimate share is below 1).
         false_alarms_per_1000: Of a thousand legitimate rows.
+        calibration_error: Expected calibration error of the scores, 0 to 1.
     """
 
     measured_on: str
@@ -118,6 +120,7 @@ class Metrics:
     frauds_caught: int | None = None
     false_alarms: float | None = None
     false_alarms_per_1000: float | None = None
+    calibration_error: float | None = None
 
 
 @dataclass(frozen=True)
@@ -165,6 +168,8 @@ class Manifest:
         format: Of this manifest.
         columns: Every column of the CSV, in file order.
         selection: What the user named with `--features` and `--exclude`.
+        calibration: What turns the classifier's raw score into the score that everybody sees.
+        requested: What `--algorithm` said: `auto`, or the algorithm.
     """
 
     model_id: str
@@ -191,6 +196,8 @@ class Manifest:
     format: int = MANIFEST_FORMAT
     columns: tuple[str, ...] = ()
     selection: Selection = NO_SELECTION
+    calibration: Calibration = IDENTITY
+    requested: str = ""
 
 
 _ADAPTER: Final = TypeAdapter(Manifest)

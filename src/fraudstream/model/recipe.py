@@ -1,4 +1,7 @@
-"""The recipe: the algorithms of Spark ML with their parameters, and how one is fitted and asked for scores."""
+"""The recipe: the algorithms of Spark ML with their parameters, and how one is fitted and asked for scores.
+
+Which of them is taken is `search.py`'s.
+"""
 
 from __future__ import annotations
 
@@ -27,10 +30,12 @@ from fraudstream.errors import SettingsError
 from fraudstream.model.manifest import Selection
 from fraudstream.model.reading import Projected
 
-RECIPE_VERSION: Final = 2
+RECIPE_VERSION: Final = 3
 """Grows whenever the same data, settings and seed would give another model; part of the model's id."""
 
 Parameter = float | int | str | bool
+RowScores = tuple[NDArray[np.int64], NDArray[np.float64]]
+"""Numbers of rows in rising order, and their raw probabilities of fraud."""
 
 
 class TrainingColumn:
@@ -41,54 +46,95 @@ class TrainingColumn:
     WEIGHT: Final = "weight"
     PART: Final = "part"
     SCALED: Final = "scaled"
-    PROBABILITY: Final = "probability"
     SCORE: Final = "score"
 
 
 @dataclass(frozen=True)
 class Algorithm:
-    """A classifier of Spark ML.
+    """A classifier of Spark ML with its parameters.
 
     Attributes:
         name: As `--algorithm` takes it.
         estimator: The classifier's class.
         parameters: Spark's names and our values.
         takes_seed: Whether chance has a part in it.
+        fraud_weight: How many times its own weight a fraud counts in the fit; the calibration puts the scores right.
     """
 
     name: str
     estimator: Callable[..., Estimator[Any]]
     parameters: Mapping[str, Parameter]
     takes_seed: bool
+    fraud_weight: float = 1.0
+
+    @property
+    def described(self) -> dict[str, Parameter]:
+        """All that makes it what it is: the parameters and the weight of frauds."""
+        return {**self.parameters, "fraudWeight": self.fraud_weight}
+
+    @property
+    def shown(self) -> str:
+        """Its name with what distinguishes it from others of the name."""
+        match self.name:
+            case "logistic-regression":
+                return f"{self.name}, penalty {self.parameters['regParam']}"
+            case "random-forest":
+                return f"{self.name}, {self.parameters['numTrees']} trees of depth {self.parameters['maxDepth']}"
+            case _:
+                return f"{self.name}, {self.parameters['maxIter']} trees of depth {self.parameters['maxDepth']}"
+
+    def predictions(self, slots: int) -> int:
+        """Multiplications or comparisons that a score takes at the most, for so many slots of the vector."""
+        match self.name:
+            case "logistic-regression":
+                return slots
+            case "random-forest":
+                return int(self.parameters["numTrees"]) * int(self.parameters["maxDepth"])
+            case _:
+                return int(self.parameters["maxIter"]) * int(self.parameters["maxDepth"])
 
 
+def logistic_regression(penalty: float) -> Algorithm:
+    """The linear model with a ridge penalty."""
+    parameters = {"maxIter": 100, "regParam": penalty, "tol": 1e-6}
+    return Algorithm("logistic-regression", LogisticRegression, parameters, takes_seed=False)
+
+
+def random_forest(trees: int, depth: int) -> Algorithm:
+    """Trees on bootstrap samples, averaged."""
+    parameters: dict[str, Parameter] = {
+        "numTrees": trees,
+        "maxDepth": depth,
+        "featureSubsetStrategy": "sqrt",
+        "maxMemoryInMB": 512,
+    }
+    return Algorithm("random-forest", RandomForestClassifier, parameters, takes_seed=True, fraud_weight=5.0)
+
+
+def boosted_trees(trees: int, depth: int) -> Algorithm:
+    """Trees that each learn from what the ones before them left."""
+    parameters: dict[str, Parameter] = {
+        "maxIter": trees,
+        "maxDepth": depth,
+        "stepSize": 0.1,
+        "subsamplingRate": 0.8,
+        "featureSubsetStrategy": "0.6",
+        "maxMemoryInMB": 512,
+    }
+    return Algorithm("gbt", GBTClassifier, parameters, takes_seed=True)
+
+
+AUTO: Final = "auto"
+SEARCH: Final[tuple[Algorithm, ...]] = (
+    logistic_regression(0.01),
+    logistic_regression(0.03),
+    random_forest(50, 8),
+    random_forest(50, 10),
+    boosted_trees(60, 5),
+)
+"""What `auto` tries; settled on four time-ordered folds of real payments: docs/models.md and decision 15."""
 ALGORITHMS: Final[Mapping[str, Algorithm]] = {
-    algorithm.name: algorithm
-    for algorithm in (
-        Algorithm(
-            "logistic-regression",
-            LogisticRegression,
-            # The penalty is the best of eight on two time-ordered folds that end before the last fifth of
-            # creditcard_subset.csv, fitted with a Newton solver in numpy (the same loss as Spark's, not Spark):
-            # average precision 0.703, 0.719 without one, 0.751, 0.836 with 0.001, 0.759, 0.849 with 0.01,
-            # 0.713, 0.804 with 0.1. Weighing the classes by their shares gave 0.719, 0.805. It was settled after the
-            # last fifth had been looked at too: docs/decisions/0006-penalty.md.
-            {"maxIter": 100, "regParam": 0.01, "tol": 1e-6},
-            takes_seed=False,
-        ),
-        Algorithm(
-            "random-forest",
-            RandomForestClassifier,
-            {"numTrees": 100, "maxDepth": 12, "featureSubsetStrategy": "sqrt", "maxMemoryInMB": 512},
-            takes_seed=True,
-        ),
-        Algorithm(
-            "gbt",
-            GBTClassifier,
-            {"maxIter": 60, "maxDepth": 5, "stepSize": 0.1, "subsamplingRate": 0.8, "featureSubsetStrategy": "0.6"},
-            takes_seed=True,
-        ),
-    )
+    algorithm.name: algorithm for algorithm in (logistic_regression(0.01), random_forest(50, 10), boosted_trees(60, 5))
 }
 
 
@@ -99,15 +145,9 @@ class FittedModel:
     scaler: StandardScalerModel
     classifier: Any
 
-    def scores(self, frame: DataFrame) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """The numbers of the frame's rows and their probabilities of fraud, in rising order of the numbers."""
-        probability = vector_to_array(F.col(TrainingColumn.PROBABILITY))[1].alias(TrainingColumn.SCORE)
-        table = (
-            self.classifier.transform(self.scaler.transform(frame)).select(TrainingColumn.ROW, probability).toArrow()
-        )
-        rows = table.column(TrainingColumn.ROW).to_numpy()
-        order = np.argsort(rows)
-        return rows[order], table.column(TrainingColumn.SCORE).to_numpy()[order]
+    def scores(self, frame: DataFrame) -> RowScores:
+        """The numbers of the frame's rows and their raw probabilities of fraud, in rising order of the numbers."""
+        return scores(self.classifier, self.scaler.transform(frame))
 
     def save(self, scaler_path: Path, classifier_path: Path) -> None:
         """Save both as Spark ML models."""
@@ -116,58 +156,97 @@ class FittedModel:
             writable.write().save(path.absolute().as_uri())
 
 
-def algorithm_named(name: str) -> Algorithm:
-    """The algorithm of that name.
+def scores(classifier: Any, scaled: DataFrame) -> RowScores:
+    """The numbers of the frame's rows and their raw probabilities of fraud, in rising order of the numbers."""
+    probability = vector_to_array(F.col(classifier.getProbabilityCol()))[1].alias(TrainingColumn.SCORE)
+    table = classifier.transform(scaled).select(TrainingColumn.ROW, probability).toArrow()
+    rows = table.column(TrainingColumn.ROW).to_numpy()
+    order = np.argsort(rows)
+    return rows[order], table.column(TrainingColumn.SCORE).to_numpy()[order]
+
+
+def algorithms_for(name: str) -> tuple[Algorithm, ...]:
+    """What is tried where `--algorithm` says so.
 
     Raises:
-        SettingsError: There is none; names those there are.
+        SettingsError: There is no such algorithm; names those there are.
     """
+    if name == AUTO:
+        return SEARCH
     if name not in ALGORITHMS:
         raise SettingsError(
-            f"there is no algorithm {name!r}", where="--algorithm", remedy=f"choose one of: {', '.join(ALGORITHMS)}"
+            f"there is no algorithm {name!r}",
+            where="--algorithm",
+            remedy=f"choose one of: {', '.join((AUTO, *ALGORITHMS))}",
         )
-    return ALGORITHMS[name]
+    return (ALGORITHMS[name],)
 
 
 def fit(frame: DataFrame, algorithm: Algorithm, seed: int) -> FittedModel:
     """Fit the scaler and then the classifier on a frame with the columns `features`, `is_fraud` and `weight`."""
-    scaler = StandardScaler(
+    scaler = fit_scaler(frame)
+    return FittedModel(scaler, fit_classifier(scaler.transform(frame), algorithm, seed))
+
+
+def fit_scaler(frame: DataFrame) -> StandardScalerModel:
+    """The scaler, from `features` to `scaled`."""
+    return StandardScaler(
         withMean=True, withStd=True, inputCol=Projected.FEATURES, outputCol=TrainingColumn.SCALED
     ).fit(frame)
+
+
+def fit_classifier(scaled: DataFrame, algorithm: Algorithm, seed: int) -> Any:
+    """The classifier, on a frame with the columns `scaled`, `is_fraud` and `weight`."""
     chance = {"seed": seed} if algorithm.takes_seed else {}
-    classifier = algorithm.estimator(
+    fraud = F.col(TrainingColumn.LABEL) == F.lit(1.0)
+    weight = F.when(fraud, F.lit(algorithm.fraud_weight)).otherwise(F.lit(1.0)) * F.col(TrainingColumn.WEIGHT)
+    return algorithm.estimator(
         featuresCol=TrainingColumn.SCALED,
         labelCol=TrainingColumn.LABEL,
         weightCol=TrainingColumn.WEIGHT,
         **algorithm.parameters,
         **chance,
-    )
-    return FittedModel(scaler, classifier.fit(scaler.transform(frame)))
+    ).fit(scaled.withColumn(TrainingColumn.WEIGHT, weight))
 
 
-def model_id(
-    algorithm: Algorithm,
+def model_digest(
+    requested: str,
+    searched: Sequence[Algorithm],
     *,
     fingerprint: str,
     label: str,
     features: Sequence[str],
     selection: Selection,
     legitimate_share: float,
+    settings: Mapping[str, float | None],
     seed: int,
     pyspark_version: str,
 ) -> str:
-    """`<algorithm>-<12 hex>`: the same for the same data, settings and seed."""
+    """12 hex digits, the same for the same data, settings and seed; a model's id is `<algorithm>-<digest>`.
+
+    Args:
+        requested: What `--algorithm` said.
+        searched: What is tried for it.
+        fingerprint: Of the CSV.
+        label: The label column.
+        features: The features.
+        selection: What the user named.
+        legitimate_share: Share of the legitimate rows that the CSV holds.
+        settings: Further settings that a figure or the threshold depends on.
+        seed: Of everything random.
+        pyspark_version: Of Spark.
+    """
     identity = {
-        "algorithm": algorithm.name,
-        "parameters": dict(algorithm.parameters),
+        "algorithm": requested,
+        "searched": [{"name": each.name, **each.described} for each in searched],
         "fingerprint": fingerprint,
         "label": label,
         "features": list(features),
         "selection": asdict(selection),
         "legitimate_share": legitimate_share,
+        "settings": dict(settings),
         "seed": seed,
         "recipe": RECIPE_VERSION,
         "pyspark": pyspark_version,
     }
-    digest = hashlib.sha256(orjson.dumps(identity, option=orjson.OPT_SORT_KEYS)).hexdigest()
-    return f"{algorithm.name}-{digest[:12]}"
+    return hashlib.sha256(orjson.dumps(identity, option=orjson.OPT_SORT_KEYS)).hexdigest()[:12]

@@ -9,9 +9,11 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from fraudstream.errors import SettingsError
 from fraudstream.model.manifest import Period, SplitRecord
 from fraudstream.transactions.times import TimeOrder
 
+COMPARISON_FROM: Final = 0.4
 VALIDATION_FROM: Final = 0.6
 TEST_FROM: Final = 0.8
 FEW_FRAUDS: Final = 10
@@ -19,11 +21,22 @@ FEW_FRAUDS: Final = 10
 
 
 class Part(IntEnum):
-    """The part of the time that a row belongs to, the earliest first."""
+    """The part of the time that a row belongs to, the earliest first.
+
+    The gaps before COMPARISON, VALIDATION and TEST are empty unless labels arrive late.
+    """
 
     FIT = 0
-    VALIDATION = 1
-    TEST = 2
+    LATE_FOR_COMPARISON = 1
+    COMPARISON = 2
+    """Candidates fitted on the rows before it are compared on it; later ones are fitted on it too."""
+    LATE_FOR_VALIDATION = 3
+    """Its labels arrive only after the validation period began: the candidates do not see it, the final model does."""
+    VALIDATION = 4
+    """Candidates are compared on it once more, the chosen one is calibrated on it and gets its threshold."""
+    LATE_FOR_TEST = 5
+    """Its labels arrive only after the test period began: nothing sees it."""
+    TEST = 6
 
 
 @dataclass(frozen=True)
@@ -36,6 +49,7 @@ class Split:
         unseen_from_row: First row of the test period, where the file's order is the time's.
         unseen_from_time: First time of the test period, where it is not.
         warnings: What had to be given up, and why.
+        label_delay_seconds: How long after the payment a label arrives.
     """
 
     part: NDArray[np.int8]
@@ -43,54 +57,89 @@ class Split:
     unseen_from_row: int | None
     unseen_from_time: str | None
     warnings: tuple[str, ...]
+    label_delay_seconds: float = 0.0
 
     @property
     def is_train(self) -> NDArray[np.bool_]:
         """By row, whether the final model is fitted on it."""
-        return self.part < Part.TEST
+        return self.part <= Part.VALIDATION
 
     def rows_of(self, part: Part) -> NDArray[np.intp]:
         """The rows of a part, by their number in the file, in rising order."""
         return np.flatnonzero(self.part == part)
 
 
-def split_in_time(is_fraud: NDArray[np.bool_], time: TimeOrder | None) -> Split:
+def split_in_time(is_fraud: NDArray[np.bool_], time: TimeOrder | None, label_delay_seconds: float = 0.0) -> Split:
     """First 60 % of the rows to fit on, to 80 % to choose the threshold on, the last 20 % to judge on.
 
-    A part that would leave nothing to learn from is given up, with a warning: the validation where it or the rows
-    before it hold one class only, the test period where the rows before it do.
+    Candidates are also compared on the rows from 40 to 60 %, fitted on those before. A part that would leave nothing to
+    learn from is given up, with a warning: the validation where it or the rows before it hold one class only, the test
+    period where the rows before it do. The earlier comparison is given up without a word.
 
     Args:
         is_fraud: By row of the file.
         time: What orders the rows; None for the file's order.
+        label_delay_seconds: How long after the payment its label arrives. Rows whose labels would not have arrived at
+            the beginning of the next period are left out of what is fitted before it.
+
+    Raises:
+        SettingsError: A delay, and no column tells the time.
     """
+    if label_delay_seconds and time is None:
+        raise SettingsError(
+            "labels that arrive late need a column that tells when the payments were made",
+            where="--label-delay",
+            remedy="leave it out, or train on a CSV with a column of times",
+        )
     rows = len(is_fraud)
     order = np.arange(rows) if time is None else np.argsort(time.values, kind="stable")
     moments = np.arange(rows, dtype=np.float64) if time is None else time.values[order]
     fraud_in_order = is_fraud[order]
     warnings = []
 
+    delay = label_delay_seconds * time.units_per_second if time is not None else 0.0
+
+    def known_before(boundary: int) -> int:
+        """The rows whose labels have arrived when the row at `boundary` is paid."""
+        if boundary == rows:
+            return rows
+        return int(np.searchsorted(moments[:boundary], moments[boundary] - delay, side="right"))
+
     test_from = _boundary(moments, TEST_FROM)
-    if not _both_classes(fraud_in_order[:test_from]):
+    if not _both_classes(fraud_in_order[: known_before(test_from)]):
         test_from = rows
     if test_from == rows:
         warnings.append(
-            "no test period: before the last fifth of the time there are not both frauds and legitimate rows, so the "
-            "model is fitted on every row and there are no rows left to judge it on"
+            "no test period: before the last fifth of the time there are not both frauds and legitimate rows "
+            "whose labels have arrived, so the model is fitted on every row and there are no rows left to judge it on"
         )
-    validation_from = _boundary(moments[:test_from], VALIDATION_FROM / TEST_FROM)
-    if not (_both_classes(fraud_in_order[:validation_from]) and fraud_in_order[validation_from:test_from].any()):
-        validation_from = test_from
+    trained_to = known_before(test_from)
+    validation_from = _boundary(moments[:trained_to], VALIDATION_FROM / TEST_FROM)
+    fitted_to = known_before(validation_from)
+    if not (_both_classes(fraud_in_order[:fitted_to]) and _both_classes(fraud_in_order[validation_from:trained_to])):
+        validation_from = fitted_to = trained_to
         warnings.append(
             "no validation period: too few frauds to set one apart, so the threshold is chosen on rows that the model "
             "was fitted on and is likely too high"
         )
+    comparison_from = _boundary(moments[:fitted_to], COMPARISON_FROM / VALIDATION_FROM)
+    first_fitted_to = known_before(comparison_from)
+    if (
+        validation_from == trained_to
+        or not _both_classes(fraud_in_order[:first_fitted_to])
+        or not _both_classes(fraud_in_order[comparison_from:fitted_to])
+    ):
+        comparison_from = first_fitted_to = fitted_to
     frauds_in_test = int(fraud_in_order[test_from:].sum())
     if test_from < rows and frauds_in_test < FEW_FRAUDS:
         warnings.append(f"{frauds_in_test} frauds in the test period are too few: its figures are unreliable")
 
     part = np.full(rows, Part.FIT, np.int8)
-    part[order[validation_from:test_from]] = Part.VALIDATION
+    part[order[first_fitted_to:comparison_from]] = Part.LATE_FOR_COMPARISON
+    part[order[comparison_from:fitted_to]] = Part.COMPARISON
+    part[order[fitted_to:validation_from]] = Part.LATE_FOR_VALIDATION
+    part[order[validation_from:trained_to]] = Part.VALIDATION
+    part[order[trained_to:test_from]] = Part.LATE_FOR_TEST
     part[order[test_from:]] = Part.TEST
 
     def period(start: int, end: int) -> Period | None:
@@ -100,7 +149,7 @@ def split_in_time(is_fraud: NDArray[np.bool_], time: TimeOrder | None) -> Split:
         first, last = (time.shown(end) if time is not None else f"row {end:.0f}" for end in ends)
         return Period(end - start, int(fraud_in_order[start:end].sum()), first, last)
 
-    train = period(0, test_from)
+    train = period(0, trained_to)
     test = period(test_from, rows)
     if train is None:
         raise ValueError("a split needs rows")
@@ -110,12 +159,13 @@ def split_in_time(is_fraud: NDArray[np.bool_], time: TimeOrder | None) -> Split:
         record=SplitRecord(
             ordered_by="file order" if time is None else f"time column {time.column!r}",
             train=train,
-            validation=period(validation_from, test_from),
+            validation=period(validation_from, trained_to),
             test=test,
         ),
         unseen_from_row=test_from if test is not None and is_file_order else None,
         unseen_from_time=test.start if test is not None and not is_file_order else None,
         warnings=tuple(warnings),
+        label_delay_seconds=label_delay_seconds,
     )
 
 

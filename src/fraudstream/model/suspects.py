@@ -13,7 +13,6 @@ from fraudstream.transactions.times import words_of
 
 LEAK_FRAUDS: Final = 5
 """With fewer frauds in the training rows, a column that separates them may do so by chance."""
-STRONG_AUC: Final = 0.999
 _CODE_VALUES: Final = 10
 _FEW_VALUES: Final = 30
 
@@ -84,17 +83,6 @@ def category_leaks(categories: Categories, is_train: NDArray[np.bool_], is_fraud
     if frauds.sum() < LEAK_FRAUDS or not legitimate.sum() or ((frauds + legitimate) > 0).sum() > _FEW_VALUES:
         return False
     return not ((frauds > 0) & (legitimate > 0)).any()
-
-
-def is_strong(values: NDArray[np.float64], is_fraud: NDArray[np.bool_]) -> bool:
-    """Whether a number alone has an area under the ROC curve of 0.999 or more, in either direction."""
-    frauds, legitimate = _by_class(values, is_fraud)
-    if len(frauds) < LEAK_FRAUDS or not len(legitimate):
-        return False
-    ordered = np.sort(legitimate)
-    below = np.searchsorted(ordered, frauds, "left") + np.searchsorted(ordered, frauds, "right")
-    area = float(below.mean()) / (2 * len(legitimate))
-    return max(area, 1.0 - area) >= STRONG_AUC
 
 
 def _by_class(

@@ -10,6 +10,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from fraudstream.model.evaluation_record import Evaluation, Operating, read_evaluation
+from fraudstream.model.evaluation_words import evaluation_lines
 from fraudstream.model.feature import Feature, FeatureType
 from fraudstream.model.manifest import Manifest, Metrics, Period
 from fraudstream.model.training import TrainingResult
@@ -37,8 +39,43 @@ def as_json(result: TrainingResult) -> dict[str, Any]:
         "metrics": asdict(manifest.metrics),
         "average_precision": manifest.metrics.average_precision,
         "roc_auc": manifest.metrics.roc_auc,
+        "calibration_error": manifest.metrics.calibration_error,
+        "calibration": asdict(manifest.calibration),
+        "requested": manifest.requested,
+        **_evaluated(read_evaluation(result.artifact.path)),
         "warnings": list(manifest.warnings),
         "in_force": {"model_id": result.in_force.model_id, "revision": result.in_force.revision},
+    }
+
+
+def _evaluated(evaluation: Evaluation | None) -> dict[str, Any]:
+    """What the evaluation adds; the curves stay in its file."""
+    if evaluation is None:
+        return {}
+    row = evaluation.threshold.row
+    return {
+        "candidates": [asdict(candidate) for candidate in evaluation.candidates],
+        "choice": evaluation.choice,
+        "review_cost": evaluation.threshold.review_cost,
+        "expected": None if row is None else operating_as_json(row.expected, evaluation.threshold.review_cost),
+        "on_test": None if row is None else operating_as_json(row.test, evaluation.threshold.review_cost),
+        "duplicates_removed": evaluation.timeline.duplicates_removed,
+        "leaks": [asdict(leak) for leak in evaluation.leaks],
+        "previous": None if evaluation.previous is None else asdict(evaluation.previous),
+    }
+
+
+def operating_as_json(found: Operating | None, review_cost: float) -> dict[str, Any] | None:
+    """What a threshold catches and costs, with what follows from it."""
+    if found is None:
+        return None
+    return {
+        **asdict(found),
+        "alerts_per_day": found.alerts_per_day,
+        "recall": found.recall,
+        "precision": found.precision,
+        "cost": found.cost(review_cost),
+        "saved": found.saved(review_cost),
     }
 
 
@@ -48,7 +85,8 @@ def render(result: TrainingResult) -> RenderableType:
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")
-    for name, value in _lines(manifest):
+    evaluation = read_evaluation(result.artifact.path)
+    for name, value in (*_lines(manifest), *(evaluation_lines(evaluation) if evaluation is not None else ())):
         table.add_row(name, value)
     table.add_row("artifact", str(result.artifact.path) + (" (was there already)" if result.reused else ""))
     in_force = result.in_force

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -18,7 +18,6 @@ from fraudstream.model.feature import Feature
 from fraudstream.model.projection import project
 from fraudstream.model.reading import Projected
 from fraudstream.model.recipe import TrainingColumn
-from fraudstream.transactions.csv_source import CsvSource
 
 _ROWS_PER_FILE: Final = 16_384
 
@@ -38,7 +37,7 @@ class RowNotes:
     part: NDArray[np.int8]
 
 
-def write_training_rows(source: CsvSource, notes: RowNotes, directory: Path) -> None:
+def write_training_rows(rows: Iterable[bytes], notes: RowNotes, directory: Path) -> None:
     """Write each row's JSON as the stream carries it, with its number and notes, as Parquet files of 16,384 rows."""
     schema = pa.schema(
         [
@@ -49,27 +48,31 @@ def write_training_rows(source: CsvSource, notes: RowNotes, directory: Path) -> 
             (TrainingColumn.PART, pa.int8()),
         ]
     )
-    for number, texts in enumerate(_batches(source.json_rows())):
+    for number, texts in enumerate(_batches(iter(rows))):
         start = number * _ROWS_PER_FILE
-        rows = slice(start, start + len(texts))
+        batch = slice(start, start + len(texts))
         columns = [
-            np.arange(rows.start, rows.stop),
+            np.arange(batch.start, batch.stop),
             pa.array(texts, pa.binary()).cast(pa.string()),
-            notes.is_fraud[rows].astype(np.float64),
-            notes.weight[rows],
-            notes.part[rows],
+            notes.is_fraud[batch].astype(np.float64),
+            notes.weight[batch],
+            notes.part[batch],
         ]
         pq.write_table(pa.table(columns, schema=schema), directory / f"rows-{number:06}.parquet", compression="lz4")
 
 
-def read_vectors(spark: SparkSession, directory: Path, features: Sequence[Feature]) -> DataFrame:
-    """The written rows with their vectors in place of their JSON."""
+def read_rows(spark: SparkSession, directory: Path) -> DataFrame:
+    """The written rows, each with its JSON."""
     # Said and not inferred: that would be one more job for a JVM that is still cold.
     schema = (
         f"{TrainingColumn.ROW} BIGINT, {Projected.TEXT} STRING, {TrainingColumn.LABEL} DOUBLE, "
         f"{TrainingColumn.WEIGHT} DOUBLE, {TrainingColumn.PART} TINYINT"
     )
-    rows = spark.read.schema(schema).parquet(directory.as_uri())
+    return spark.read.schema(schema).parquet(directory.as_uri())
+
+
+def with_vectors(rows: DataFrame, features: Sequence[Feature]) -> DataFrame:
+    """The rows of `read_rows` with their vectors in place of their JSON."""
     return project(rows, features).select(
         TrainingColumn.ROW, TrainingColumn.LABEL, TrainingColumn.WEIGHT, TrainingColumn.PART, Projected.FEATURES
     )

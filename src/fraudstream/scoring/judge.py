@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from pyspark.ml import Model
 from pyspark.ml.functions import vector_to_array
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from fraudstream.model.calibration import IDENTITY, Calibration
 from fraudstream.model.feature import Feature
 from fraudstream.model.projection import project, screened_vector
 from fraudstream.model.reading import Projected
@@ -45,6 +47,7 @@ class Judge:
         aliases: New column name to the feature's name.
         scaler: The fitted StandardScalerModel, from `features` to `scaled`.
         classifier: The fitted classification model on `scaled`.
+        calibration: From the classifier's raw score to the score.
     """
 
     model_id: str
@@ -55,6 +58,7 @@ class Judge:
     aliases: Mapping[str, str]
     scaler: Model
     classifier: Model
+    calibration: Calibration = IDENTITY
 
     def screen(self, frame: DataFrame) -> DataFrame:
         """Add `is_screened` and `suspect` to rows with a `text`, at the cost of one parse and one prediction a row.
@@ -71,7 +75,7 @@ class Judge:
         """Add `is_object`, `imputed`, `score` (null where no model may judge) and `outcome` to rows with a `text`."""
         projected = project(frame, self.features, aliases=self.aliases)
         scored = self.classifier.transform(self.scaler.transform(projected))
-        probability = vector_to_array(F.col(Judged.PROBABILITY))[1]
+        probability = calibrated(vector_to_array(F.col(Judged.PROBABILITY))[1], self.calibration)
         too_much_missing = F.size(Projected.IMPUTED) > F.lit(self.missing_limit)
         judgeable = F.col(Projected.IS_OBJECT) & ~too_much_missing & ~F.isnan(probability)
         score = F.when(judgeable, probability)
@@ -88,13 +92,26 @@ class Judge:
         )
 
     def _screening_classifier(self) -> Model:
-        """The classifier without its probability columns, which cost as much as the rest, and at the threshold."""
+        """The classifier without its probability columns, which cost as much as the rest, and at the threshold.
+
+        It knows raw scores only, so the threshold is the raw score that the calibration brings to the one in force.
+        """
         screening = self.classifier.copy()
         screening.set(screening.getParam("rawPredictionCol"), "")
         screening.set(screening.getParam("probabilityCol"), "")
-        threshold = min(max(self.threshold * (1.0 - PREFILTER_MARGIN), 1e-300), 1.0 - 1e-16)
+        raw = self.calibration.raw_at(self.threshold)
+        threshold = min(max(raw * (1.0 - PREFILTER_MARGIN), 1e-300), 1.0 - 1e-16)
         if screening.hasParam("threshold"):
             screening.set(screening.getParam("threshold"), threshold)
         else:
             screening.set(screening.getParam("thresholds"), [1.0 - threshold, threshold])
         return screening
+
+
+def calibrated(raw: Column, calibration: Calibration) -> Column:
+    """A raw score as the probability that it stands for: `Calibration.of` as an expression, 0 and 1 kept."""
+    if calibration.is_identity:
+        return raw
+    for_fraud = F.pow(raw, F.lit(calibration.a))
+    against = F.pow(F.lit(1.0) - raw, F.lit(calibration.b)) * F.lit(math.exp(-calibration.c))
+    return for_fraud / (for_fraud + against)

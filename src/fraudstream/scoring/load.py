@@ -2,27 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
-
 from pyspark.ml import Model
-from pyspark.ml.classification import (
-    GBTClassificationModel,
-    LogisticRegressionModel,
-    RandomForestClassificationModel,
-)
-from pyspark.ml.feature import StandardScalerModel
 
-from fraudstream.errors import ModelCorrupt
 from fraudstream.model.artifact import ModelArtifact
 from fraudstream.model.current import InForce
 from fraudstream.model.reading import Projected
+from fraudstream.model.saved import load_fitted
 from fraudstream.scoring.judge import Judge, Judged
-
-CLASSIFIERS: Final[dict[str, Any]] = {
-    "logistic-regression": LogisticRegressionModel,
-    "random-forest": RandomForestClassificationModel,
-    "gbt": GBTClassificationModel,
-}
 
 
 def load_judge(artifact: ModelArtifact, in_force: InForce) -> Judge:
@@ -31,18 +17,10 @@ def load_judge(artifact: ModelArtifact, in_force: InForce) -> Judge:
     Raises:
         ModelCorrupt: The manifest names an algorithm that this version does not know.
     """
-    manifest = artifact.manifest
-    if manifest.algorithm not in CLASSIFIERS:
-        raise ModelCorrupt(
-            f"the artifact's algorithm {manifest.algorithm!r} is unknown to this version",
-            where=str(artifact.path),
-            remedy=f"train again with one of: {', '.join(CLASSIFIERS)}",
-        )
-    scaler = StandardScalerModel.load(str(artifact.scaler_path))
-    classifier = CLASSIFIERS[manifest.algorithm].load(str(artifact.classifier_path))
-    _set(scaler, inputCol=Projected.FEATURES, outputCol=Judged.SCALED)
+    manifest, fitted = artifact.manifest, load_fitted(artifact)
+    _set(fitted.scaler, inputCol=Projected.FEATURES, outputCol=Judged.SCALED)
     _set(
-        classifier,
+        fitted.classifier,
         featuresCol=Judged.SCALED,
         rawPredictionCol=Judged.RAW,
         probabilityCol=Judged.PROBABILITY,
@@ -55,8 +33,9 @@ def load_judge(artifact: ModelArtifact, in_force: InForce) -> Judge:
         missing_limit=manifest.missing_limit,
         features=manifest.features,
         aliases=in_force.aliases,
-        scaler=scaler,
-        classifier=classifier,
+        scaler=fitted.scaler,
+        classifier=fitted.classifier,
+        calibration=manifest.calibration,
     )
 
 

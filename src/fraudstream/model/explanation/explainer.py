@@ -121,4 +121,4 @@ class Explainer:
 
 def score_of(probability: float, manifest: Manifest) -> float:
     """The last step: from the classifier's own probability to the score of the stream."""
-    return probability
+    return float(manifest.calibration.of(np.array([probability]))[0])

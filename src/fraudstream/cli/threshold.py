@@ -1,0 +1,145 @@
+"""The command `threshold`: what each would catch and cost, and the one in force, changed without training."""
+
+from __future__ import annotations
+
+import getpass
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import click
+import orjson
+
+from fraudstream.cli import options
+from fraudstream.cli.options import setting
+from fraudstream.config import Settings
+
+if TYPE_CHECKING:
+    from fraudstream.model.evaluation_record import ThresholdRow
+    from fraudstream.model.thresholds import ThresholdTable
+
+
+@click.command()
+@click.argument("value", type=click.FloatRange(0, 1), required=False)
+@click.option(
+    "--review-cost", type=click.FloatRange(0), default=None, help="Take the cheapest at this cost of a false alarm."
+)
+@click.option(
+    "--max-alerts-per-day",
+    type=click.FloatRange(0, min_open=True),
+    default=None,
+    help="Take the cheapest that gives at most so many alerts a day on the average.",
+)
+@click.option("--who", default=None, help="Who changes it; the user of this machine when not given.")
+@click.option("--why", default="set on the command line", show_default=True, help="Kept beside it.")
+@setting("model")
+@options.as_json
+def threshold(
+    value: float | None,
+    review_cost: float | None,
+    max_alerts_per_day: float | None,
+    who: str | None,
+    why: str,
+    as_json: bool,
+    **flags: object,
+) -> None:
+    """Show what each threshold of the model in force catches and costs, or put another one in force.
+
+    With VALUE, --review-cost or --max-alerts-per-day the threshold changes: the next revision of models/current, which
+    a running detector reads within 15 seconds. The figures are those of the validation period, and of the test period
+    beside them.
+    """
+    from fraudstream.model.thresholds import set_threshold, threshold_table
+
+    settings = Settings.load(**flags)
+    changes = not (value is None and review_cost is None and max_alerts_per_day is None)
+    if changes:
+        in_force = set_threshold(
+            settings.model,
+            value=value,
+            review_cost=review_cost,
+            max_alerts_per_day=max_alerts_per_day,
+            who=who or getpass.getuser(),
+            why=why,
+            now=datetime.now(UTC),
+        )
+        if as_json:
+            click.echo(orjson.dumps(asdict(in_force), option=orjson.OPT_INDENT_2))
+        else:
+            click.echo(
+                f"revision {in_force.revision}: {in_force.model_id} at threshold {in_force.threshold:.6g}; "
+                "a running detector reads it so within 15 seconds"
+            )
+        return
+    table = threshold_table(settings.model)
+    if as_json:
+        click.echo(orjson.dumps(_as_json(table), option=orjson.OPT_INDENT_2))
+    else:
+        _print(table)
+
+
+def _as_json(table: ThresholdTable) -> dict[str, Any]:
+    choice = table.evaluation.threshold
+    return {
+        "in_force": asdict(table.in_force),
+        "recommended": choice.threshold,
+        "rule": choice.rule,
+        "review_cost": choice.review_cost,
+        "thresholds": [_row_as_json(row, choice.review_cost) for row in table.evaluation.thresholds],
+    }
+
+
+def _row_as_json(row: ThresholdRow, review_cost: float) -> dict[str, Any]:
+    from fraudstream.model.training_report import operating_as_json
+
+    return {
+        "threshold": row.threshold,
+        "expected": operating_as_json(row.expected, review_cost),
+        "test": operating_as_json(row.test, review_cost),
+    }
+
+
+def _print(table: ThresholdTable) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    choice, in_force = table.evaluation.threshold, table.in_force
+    shown = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    for heading in (
+        "threshold",
+        "alerts a day",
+        "frauds caught",
+        "false alarms",
+        "missed",
+        "reviews",
+        "cost",
+        "on test",
+        "",
+    ):
+        shown.add_column(heading, justify="left" if not heading else "right")
+    for row in table.shown:
+        marks = [
+            mark
+            for mark, is_so in (("in force", row is table.nearest), ("recommended", row.threshold == choice.threshold))
+            if is_so
+        ]
+        found = row.expected
+        daily = found.alerts_per_day
+        shown.add_row(
+            f"{row.threshold:.6f}",
+            "n/a" if daily is None else f"{daily:,.1f}",
+            f"{found.frauds_caught:,} of {found.frauds:,}",
+            f"{found.false_alarms:,.0f}",
+            f"{found.amount_missed:,.2f}",
+            f"{choice.review_cost * found.false_alarms:,.2f}",
+            f"{found.cost(choice.review_cost):,.2f}",
+            "n/a" if row.test is None else f"{row.test.cost(choice.review_cost):,.2f}",
+            ", ".join(marks),
+        )
+    console = Console()
+    console.print(f"{in_force.model_id}, revision {in_force.revision}: threshold {in_force.threshold:.6g}")
+    console.print(f"recommended {choice.threshold:.6g}: {choice.rule}")
+    console.print(shown)
+
+
+COMMANDS = (threshold,)

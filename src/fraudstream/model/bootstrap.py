@@ -1,0 +1,140 @@
+"""How sure a figure is: 95 % percentile bootstraps, stratified by class; the figures themselves are `evaluation.py`'s.
+
+Each class is drawn from its own rows. Rows of one weight that stand at the same place among the frauds' scores are
+exchangeable, so how often each such group is drawn is multinomial. That is the bootstrap itself and no approximation,
+and needs no draw per row: 60,000 rows with 74 frauds take a tenth of a second.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fraudstream.model.evaluation import Floats, Scored
+
+ROUNDS: Final = 1000
+INTERVAL: Final = 0.95
+_DRAWS_AT_ONCE: Final = 4_000_000
+"""Keeps the memory of a large file's draws near 100 MB."""
+
+
+@dataclass(frozen=True)
+class Interval:
+    """The ends of an interval of confidence."""
+
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Draws:
+    """Bootstrap samples of scored rows, by distinct score of the frauds, the highest first.
+
+    Attributes:
+        caught: By round and level, the weight of the frauds at or above the level.
+        alarms: By round and level, the weight of the legitimate rows at or above the level.
+        frauds: By round, the weight of all frauds.
+        legitimate: By round, the weight of all legitimate rows.
+        levels: The scores.
+    """
+
+    caught: Floats
+    alarms: Floats
+    frauds: Floats
+    legitimate: Floats
+    levels: Floats
+
+    @property
+    def precision(self) -> Floats:
+        """By round and level, the share of frauds among the alerts."""
+        alerts = self.caught + self.alarms
+        return np.divide(self.caught, alerts, out=np.zeros_like(alerts), where=alerts > 0)
+
+    @property
+    def recall(self) -> Floats:
+        """By round and level, the share of the frauds that is caught."""
+        return self.caught / self.frauds[:, None]
+
+    @property
+    def average_precision(self) -> Floats:
+        """By round."""
+        steps = np.diff(self.caught, axis=1, prepend=0.0)
+        return np.asarray((steps * self.precision).sum(axis=1) / self.frauds)
+
+    @property
+    def roc_auc(self) -> Floats:
+        """By round, with a legitimate row below every fraud as a pair in the right order."""
+        alarms = np.diff(self.alarms, axis=1, prepend=0.0)
+        above = self.caught - np.diff(self.caught, axis=1, prepend=0.0)
+        # A row at a level is below the frauds of higher levels; ties within a level are few and count as lost.
+        lowest = self.legitimate - self.alarms[:, -1]
+        return np.asarray(((alarms * above).sum(axis=1) + lowest * self.frauds) / (self.frauds * self.legitimate))
+
+
+def draw(scored: Scored, seed: int, rounds: int = ROUNDS) -> Draws:
+    """Draw the rows `rounds` times. Needs a fraud and a legitimate row."""
+    return draw_paired([scored], seed, rounds)[0]
+
+
+def draw_paired(models: Sequence[Scored], seed: int, rounds: int = ROUNDS) -> list[Draws]:
+    """Draw the same rows for several models, which scored the same rows in the same order.
+
+    Needs a fraud and a legitimate row.
+    """
+    rng = np.random.default_rng(seed)
+    levels = [np.unique(scored.score[scored.is_fraud])[::-1] for scored in models]
+    # A legitimate row is an alarm from the first level on that its score reaches; below the lowest it never is.
+    places = np.stack(
+        [np.searchsorted(-level, -scored.score, side="left") for level, scored in zip(levels, models, strict=True)]
+    )
+    is_fraud, weight = models[0].is_fraud, models[0].weight
+    caught = _drawn(places[:, is_fraud], weight[is_fraud], [len(level) for level in levels], rng, rounds)
+    alarms = _drawn(places[:, ~is_fraud], weight[~is_fraud], [len(level) for level in levels], rng, rounds)
+    return [
+        Draws(
+            caught=np.cumsum(frauds[:, :-1], axis=1),
+            alarms=np.cumsum(legitimate[:, :-1], axis=1),
+            frauds=frauds.sum(axis=1),
+            legitimate=legitimate.sum(axis=1),
+            levels=level,
+        )
+        for frauds, legitimate, level in zip(caught, alarms, levels, strict=True)
+    ]
+
+
+def interval(values: Floats) -> Interval:
+    """The 95 % percentile interval of a figure by round."""
+    low, high = np.quantile(values, ((1 - INTERVAL) / 2, (1 + INTERVAL) / 2))
+    return Interval(float(low), float(high))
+
+
+def average_precision_interval(scored: Scored, seed: int, rounds: int = ROUNDS) -> Interval:
+    """95 % percentile bootstrap of the average precision. Needs a fraud and a legitimate row."""
+    return interval(draw(scored, seed, rounds).average_precision)
+
+
+def _drawn(
+    places: NDArray[np.intp], weight: Floats, levels: Sequence[int], rng: np.random.Generator, rounds: int
+) -> list[Floats]:
+    """By model, the weight drawn at each level and below all of them, round by round.
+
+    As many rows as there are are drawn with replacement, the same ones for every model.
+    """
+    groups, counts = np.unique(np.vstack([places, weight]), axis=1, return_counts=True)
+    share, weights = counts / len(weight), groups[-1]
+    found = [np.zeros((rounds, count + 1)) for count in levels]
+    sorted_places = []
+    for place in groups[:-1].astype(np.intp):
+        order = np.argsort(place, kind="stable")
+        sorted_places.append((order, *np.unique(place[order], return_index=True)))
+    at_once = max(1, _DRAWS_AT_ONCE // len(counts))
+    for start in range(0, rounds, at_once):
+        some = slice(start, min(start + at_once, rounds))
+        drawn = rng.multinomial(len(weight), share, size=some.stop - some.start) * weights
+        for by_level, (order, present, first) in zip(found, sorted_places, strict=True):
+            by_level[some, present] = np.add.reduceat(drawn[:, order], first, axis=1)
+    return found

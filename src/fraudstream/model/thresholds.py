@@ -1,0 +1,116 @@
+"""The threshold of the model in force, looked at and changed without training; how one is chosen is `costs.py`'s."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from fraudstream.errors import ModelError, SettingsError
+from fraudstream.model.costs import cheapest
+from fraudstream.model.current import InForce, change_threshold, changeable_models_dir, resolve
+from fraudstream.model.evaluation_record import Evaluation, ThresholdRow, read_evaluation
+
+SHOWN: Final = 16
+"""Rows of the table that a terminal shows; the whole is in evaluation.json."""
+
+
+@dataclass(frozen=True)
+class ThresholdTable:
+    """What may be expected of each threshold.
+
+    Attributes:
+        in_force: What is in force.
+        evaluation: Of its model.
+        nearest: The row that tells what the threshold in force does: that of the lowest threshold of the table at or
+            above it.
+    """
+
+    in_force: InForce
+    evaluation: Evaluation
+    nearest: ThresholdRow
+
+    @property
+    def shown(self) -> tuple[ThresholdRow, ...]:
+        """Some rows, evenly by rank, with that of the threshold in force and the recommended one among them."""
+        rows = self.evaluation.thresholds
+        picked = set(np.linspace(0, len(rows) - 1, min(SHOWN, len(rows))).round().astype(int).tolist())
+        recommended = self.evaluation.threshold.threshold
+        picked |= {place for place, row in enumerate(rows) if row is self.nearest or row.threshold == recommended}
+        return tuple(rows[place] for place in sorted(picked))
+
+
+def threshold_table(model: Path) -> ThresholdTable:
+    """The table of the model in force.
+
+    Raises:
+        ModelError: There is no usable model, or it was trained by a version that wrote no table.
+    """
+    artifact, in_force = resolve(model)
+    evaluation = _evaluation(artifact.path)
+    return ThresholdTable(in_force, evaluation, row_at(evaluation.thresholds, in_force.threshold))
+
+
+def row_at(rows: Sequence[ThresholdRow], threshold: float) -> ThresholdRow:
+    """The row of the lowest threshold at or above one: no fraud of the table lies between them."""
+    return min((row for row in rows if row.threshold >= threshold), key=lambda row: row.threshold, default=rows[0])
+
+
+def set_threshold(
+    model: Path,
+    *,
+    value: float | None = None,
+    review_cost: float | None = None,
+    max_alerts_per_day: float | None = None,
+    who: str,
+    why: str,
+    now: datetime,
+) -> InForce:
+    """Change the threshold in force: to a value, or to the cheapest by the model's own table.
+
+    Args:
+        model: A `current` file, or the directory that holds one.
+        value: The threshold; with it nothing else may be given.
+        review_cost: Cost of a false alarm; None takes the model's own.
+        max_alerts_per_day: The most alerts a day, expected on the average.
+        who: Who changes it.
+        why: Why.
+        now: The time, with its zone.
+
+    Raises:
+        SettingsError: Too much or too little is given, or no threshold keeps the limit.
+        ModelNamedDirectly: `model` names an artifact.
+        ModelError: What is in force cannot be read or written.
+    """
+    by_cost = review_cost is not None or max_alerts_per_day is not None
+    if (value is not None) == by_cost:
+        raise SettingsError(
+            "what the threshold should be is not clear",
+            where="fraudstream threshold",
+            remedy="give a value, or --review-cost and --max-alerts-per-day, or one of these",
+        )
+    models_dir = changeable_models_dir(model)
+
+    def change(in_force: InForce) -> float:
+        if value is not None:
+            return value
+        evaluation = _evaluation(models_dir / in_force.model_id)
+        cost = evaluation.threshold.review_cost if review_cost is None else review_cost
+        return cheapest(evaluation.thresholds, cost, max_alerts_per_day).threshold
+
+    return change_threshold(models_dir, change, who=who, why=why, now=now)
+
+
+def _evaluation(artifact: Path) -> Evaluation:
+    evaluation = read_evaluation(artifact)
+    if evaluation is None:
+        raise ModelError(
+            "the model has no table of thresholds: it was trained by an earlier version",
+            where=str(artifact),
+            remedy="give the threshold as a value, or train again: fraudstream train --data CSV",
+        )
+    return evaluation

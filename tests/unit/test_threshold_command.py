@@ -1,0 +1,119 @@
+"""`fraudstream threshold`: the table of the model in force, and another threshold put in force without training."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from columns import MODEL_ID, NOW, manifest
+from fraudstream.cli.entry import cli
+from fraudstream.errors import ModelError, ModelNamedDirectly, SettingsError
+from fraudstream.model.artifact import write_artifact
+from fraudstream.model.current import put_in_force, read_current
+from fraudstream.model.evaluation_record import (
+    EVALUATION_FILE,
+    Evaluation,
+    Operating,
+    ThresholdChoice,
+    ThresholdRow,
+    Timeline,
+    evaluation_to_json,
+    read_evaluation,
+)
+from fraudstream.model.thresholds import set_threshold, threshold_table
+
+
+def row(threshold: float, caught: int, alarms: float) -> ThresholdRow:
+    found = Operating(10, caught, alarms, 100.0 * caught, 100.0 * (10 - caught), days=2.0)
+    return ThresholdRow(threshold, found, replace(found, days=1.0))
+
+
+ROWS = (row(1.0, 0, 0), row(0.8, 5, 10), row(0.4, 8, 60), row(0.1, 10, 400))
+EVALUATION = Evaluation(
+    model_id=MODEL_ID,
+    algorithm="gbt",
+    data="a.csv",
+    legitimate_share=1.0,
+    seed=1,
+    measured_on="the test period",
+    timeline=Timeline("file order", (), 0.0, 0, "", ""),
+    candidates=(),
+    choice="",
+    test=None,
+    threshold=ThresholdChoice(0.4, "least cost", 2.5, "", None, "Amount", "", ROWS[2]),
+    thresholds=ROWS,
+    importances=(),
+    importance_note="",
+    leaks=(),
+    previous=None,
+)
+
+
+@pytest.fixture
+def current(tmp_path: Path) -> Path:
+    beside = {EVALUATION_FILE: evaluation_to_json(EVALUATION)}
+    write_artifact(tmp_path / "models", manifest(), lambda scaler, classifier: None, beside)
+    put_in_force(tmp_path / "models", MODEL_ID, 0.4, who="test", why="", now=NOW, aliases={"new": "V1"})
+    return tmp_path / "models" / "current"
+
+
+def test_what_is_written_is_read(current: Path) -> None:
+    assert read_evaluation(current.parent / MODEL_ID) == EVALUATION
+
+
+def test_a_value_is_the_next_revision_with_who_and_why(current: Path) -> None:
+    ran = CliRunner().invoke(cli, ["threshold", "0.7", "--who", "ann", "--why", "fewer", "--model", str(current)])
+    assert ran.exit_code == 0, ran.output
+    found = read_current(current)
+    assert (found.threshold, found.revision, found.who, found.why) == (0.7, 2, "ann", "fewer")
+    assert found.aliases == {"new": "V1"}
+    assert "revision 2" in ran.output
+
+
+@pytest.mark.parametrize(
+    ("review_cost", "limit", "expected"),
+    [(0.1, None, 0.1), (2.5, None, 0.4), (20.0, None, 0.8), (1000.0, None, 1.0), (0.1, 34.0, 0.4), (None, 10.0, 0.8)],
+)
+def test_the_cheapest_by_the_models_own_table_is_taken(
+    current: Path, review_cost: float | None, limit: float | None, expected: float
+) -> None:
+    found = set_threshold(current, review_cost=review_cost, max_alerts_per_day=limit, who="ann", why="", now=NOW)
+    assert found.threshold == expected
+
+
+@pytest.mark.parametrize("wishes", [{}, {"value": 0.5, "review_cost": 1.0}, {"max_alerts_per_day": -1.0}])
+def test_what_is_not_clear_changes_nothing(current: Path, wishes: dict[str, float]) -> None:
+    before = read_current(current)
+    with pytest.raises(SettingsError):
+        set_threshold(current, **wishes, who="ann", why="", now=NOW)
+    assert read_current(current) == before
+
+
+def test_a_model_named_directly_keeps_its_threshold(current: Path) -> None:
+    with pytest.raises(ModelNamedDirectly):
+        set_threshold(current.parent / MODEL_ID, value=0.5, who="ann", why="", now=NOW)
+
+
+def test_the_table_tells_what_the_threshold_in_force_does(current: Path) -> None:
+    set_threshold(current, value=0.5, who="ann", why="", now=NOW)
+    table = threshold_table(current)
+    assert table.nearest == ROWS[1]
+    ran = CliRunner().invoke(cli, ["threshold", "--model", str(current)], env={"COLUMNS": "160"})
+    assert "recommended" in ran.output
+    assert "in force" in ran.output
+    told = json.loads(CliRunner().invoke(cli, ["threshold", "--json", "--model", str(current)]).output)
+    assert [each["threshold"] for each in told["thresholds"]] == [1.0, 0.8, 0.4, 0.1]
+    assert told["thresholds"][2]["expected"]["cost"] == 200 + 2.5 * 60
+    assert told["in_force"]["revision"] == 2
+
+
+def test_a_model_of_an_earlier_version_takes_a_value_and_has_no_table(tmp_path: Path) -> None:
+    write_artifact(tmp_path, manifest(), lambda scaler, classifier: None)
+    put_in_force(tmp_path, MODEL_ID, 0.5, who="test", why="", now=NOW)
+    with pytest.raises(ModelError, match="no table of thresholds"):
+        threshold_table(tmp_path / "current")
+    assert set_threshold(tmp_path / "current", value=0.3, who="ann", why="", now=NOW).threshold == 0.3
