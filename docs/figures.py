@@ -48,12 +48,22 @@ INTERVAL = """\
 kill -9 of the detector just before the next. The time is that from production to `fraud_alerts`."""
 
 
+STORM = """\
+## An alert storm
+
+`benchmarks/alert_storm.py`: {rate:,.0f} alerts a second of {alert_bytes:,} bytes for {seconds:,.0f} s, posted in lists
+of {list} as the relay does, with the live page open in Chromium. Of {posted:,} alerts posted in all, the store lacks
+{missing}, and has {doubled} more than once. The banner came after {banner} s: "{sentence}\"
+
+Without a pace the API takes {peak:,} alerts a second."""
+
+
 REASONS = """\
 ## Reasons of alerts
 
-`benchmarks/reasons.py` on {data}: alerts posted to a dashboard with reasons and to one without, in turns on the same busy
-machine; median and 99th percentile of an alert's post, which is answered after the commit, and of the time until a live
-stream has the reasons. In the storm, posts of {together} alerts; reasons are caught up on when it is over."""
+`benchmarks/reasons.py` on {data}: alerts posted to a dashboard with reasons and to one without, in turns on the
+same busy machine; median and 99th percentile of an alert's post, which is answered after the commit, and of the time
+until a live stream has the reasons. In the storm, posts of {together} alerts; the rest is caught up on afterwards."""
 
 
 def result(name: str) -> dict[str, Any]:
@@ -70,7 +80,10 @@ def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
 
 def figures() -> str:
     """The whole page."""
-    return "\n\n".join([HEAD, *_demo(), *_catch_up(), *_odd_rows(), *_delay(), *_interval(), *_reasons()]) + "\n"
+    return (
+        "\n\n".join([HEAD, *_demo(), *_catch_up(), *_odd_rows(), *_delay(), *_interval(), *_storm(), *_reasons()])
+        + "\n"
+    )
 
 
 def _demo() -> Iterator[str]:
@@ -159,6 +172,39 @@ def _interval() -> Iterator[str]:
                 f"{run['seconds_until_live_again_after_kill']:g} s",
             ]
             for run in runs
+        ],
+    )
+
+
+def _storm() -> Iterator[str]:
+    storm = result("alert_storm")
+    page, start, end = storm["page"], storm["start"], storm["end"]
+    yield STORM.format(
+        **storm | storm["store"],
+        banner=page["banner_after_seconds"],
+        sentence=page["banner"],
+        peak=storm["no_pace"]["alerts_per_second"],
+    )
+    clicks = page["click_to_frame_ms"]
+    yield table(
+        ["", "p50", "p99", "max"],
+        [
+            [name, *(f"{measured[quantile]:g} ms" for quantile in ("p50", "p99", "max"))]
+            for name, measured in (
+                ("a click beside the table, to the next frame", clicks["control"]),
+                ("opening or closing a row, to the next frame", clicks["row"]),
+                (f"between two frames ({page['frames_per_second']:g} a second)", page["between_frames_ms"]),
+                (f"a post of {storm['list']} alerts", storm["post_ms"]),
+            )
+            if measured["count"]
+        ],
+    )
+    yield table(
+        ["memory", "at the start", "at the end"],
+        [
+            ["the page's JavaScript heap", f"{start['heap_mib']:g} MiB", f"{end['heap_mib']:g} MiB"],
+            ["the page's DOM nodes", f"{start['dom_nodes']:,}", f"{end['dom_nodes']:,}"],
+            ["the dashboard's process", f"{start['dashboard_mib']:g} MiB", f"{end['dashboard_mib']:g} MiB"],
         ],
     )
 

@@ -52,7 +52,7 @@ class Settings(BaseSettings):
         DEFAULT_MAX_RECORD_BYTES, ge=1024, description="Largest transaction in bytes; larger ones are dead letters."
     )
     sample_every: int = Field(256, ge=1, description="One row in so many leaves as a sample (and one a second).")
-    batch_interval: str = Field("5 minutes", description="Checkpoint interval of Real-time Mode.")
+    batch_interval: str = Field("2 minutes", description="Checkpoint interval of Real-time Mode.")
     micro_batch_interval: str = Field("200 milliseconds", description="Trigger interval of micro-batch mode.")
     driver_memory: str = Field("2g", description="Heap of Spark's JVM.")
     spark_master: str | None = Field(None, description="Spark master; local with enough slots when not set.")

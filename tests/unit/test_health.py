@@ -7,15 +7,18 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 from flask.testing import FlaskClient
 
 from dashboards import Clock, alert, told
 from fraudstream.alerts.store import AlertStore
 from fraudstream.config import Settings
+from fraudstream.dashboard import health
 from fraudstream.dashboard.app import create_app
 
 TOPIC = "credit_card_transactions"
@@ -115,12 +118,20 @@ def test_a_full_disk_is_told_and_what_was_refused_is_taken_once_there_is_room(tm
 
 
 def test_a_failing_write_is_logged_once_and_not_with_each_retry(
-    client: FlaskClient, store: AlertStore, capsys: pytest.CaptureFixture[str]
+    client: FlaskClient, store: AlertStore, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store.path.rename(store.path.with_name("elsewhere.db"))
+    logged = StringIO()
+    monkeypatch.setattr(health, "log", structlog.wrap_logger(structlog.PrintLogger(logged)))
+    elsewhere = store.path.rename(store.path.with_name("elsewhere.db"))
     for _ in range(5):
         assert client.post("/api/alerts", json=[alert(1)]).status_code == 503
-    assert capsys.readouterr().out.count("takes no writes") == 1
+    assert logged.getvalue().count("takes no writes") == 1
+    clock.forward(11)
+    assert client.post("/api/alerts", json=[alert(1)]).status_code == 503
+    assert logged.getvalue().count("takes no writes") == 2
+    elsewhere.rename(store.path)
+    assert client.post("/api/alerts", json=[alert(1)]).status_code == 200
+    assert logged.getvalue().count("takes writes again") == 1
 
 
 def test_a_file_that_was_removed_takes_no_alert_and_is_told(client: FlaskClient, store: AlertStore) -> None:

@@ -42,7 +42,7 @@ class QuerySettings:
         bootstrap_servers: Kafka's address.
         checkpoint: Directory of the checkpoint.
         trigger: Real-time Mode or micro-batches.
-        interval: Checkpoint interval of Real-time Mode, trigger interval of micro-batches ("5 minutes").
+        interval: Checkpoint interval of Real-time Mode, trigger interval of micro-batches ("2 minutes").
         sample_every: One row in so many leaves as a sample.
         max_record_bytes: Largest transaction; a larger one is a dead letter.
         partitions: Of the input topic.
