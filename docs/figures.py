@@ -58,6 +58,14 @@ of {list} as the relay does, with the live page open in Chromium. Of {posted:,} 
 Without a pace the API takes {peak:,} alerts a second."""
 
 
+REASONS = """\
+## Reasons of alerts
+
+`benchmarks/reasons.py` on {data}: alerts posted to a dashboard with reasons and to one without, in turns on the
+same busy machine; median and 99th percentile of an alert's post, which is answered after the commit, and of the time
+until a live stream has the reasons. In the storm, posts of {together} alerts; the rest is caught up on afterwards."""
+
+
 def result(name: str) -> dict[str, Any]:
     """What a benchmark wrote."""
     found: dict[str, Any] = json.loads((RESULTS / f"{name}.json").read_text())
@@ -72,7 +80,10 @@ def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
 
 def figures() -> str:
     """The whole page."""
-    return "\n\n".join([HEAD, *_demo(), *_catch_up(), *_odd_rows(), *_delay(), *_interval(), *_storm()]) + "\n"
+    return (
+        "\n\n".join([HEAD, *_demo(), *_catch_up(), *_odd_rows(), *_delay(), *_interval(), *_storm(), *_reasons()])
+        + "\n"
+    )
 
 
 def _demo() -> Iterator[str]:
@@ -196,3 +207,24 @@ def _storm() -> Iterator[str]:
             ["the dashboard's process", f"{start['dashboard_mib']:g} MiB", f"{end['dashboard_mib']:g} MiB"],
         ],
     )
+
+
+def _reasons() -> Iterator[str]:
+    measured = result("reasons")
+    runs = measured["runs"]
+    yield REASONS.format(data=measured["data"], together=runs[0]["storm"]["alerts_a_post"])
+
+    def shown(found: dict[str, float]) -> str:
+        return f"{found['p50_ms']:g}, {found['p99_ms']:g} ms"
+
+    rows = []
+    for run in runs:
+        name, steady, storm = run["model"].rpartition("-")[0], run["steady"], run["storm"]
+        without, within = shown(steady["without_reasons"]), shown(steady["with_reasons"])
+        reasons = shown(steady["until_reasons"])
+        rows.append([name, f"{steady['alerts_a_second']:g}", without, within, reasons, ""])
+        without, within = shown(storm["post_without_reasons"]), shown(storm["post_with_reasons"])
+        memory = f"{storm['megabytes_before']}, at most {storm['megabytes_peak']} MB"
+        late = f"all {storm['caught_up_seconds_after']:g} s after {storm['alerts']:,} alerts"
+        rows.append([name, f"{storm['alerts_a_second']:g}", without, within, late, memory])
+    yield table(["model", "alerts/s", "post without reasons", "with reasons", "until the reasons", "memory"], rows)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from fraudstream.detector.checkpoint import Marker, inspect, own_checkpoint, write_marker
+from fraudstream.detector.checkpoint import Marker, inspect, own_checkpoint, sweep, write_marker
 from fraudstream.detector.rebuild import accounted_until, rebuild
 from fraudstream.errors import CheckpointDamaged
 from fraudstream.transactions.ledger import EntryKind, LedgerEntry
@@ -131,3 +131,18 @@ def test_a_rebuilt_checkpoint_goes_on_where_the_ledger_has_its_first_gap(checkpo
     state = inspect(checkpoint, TOPIC, ID)
     assert state.is_new
     assert state.committed == {0: 30, 1: 60, 2: 0}
+
+
+def test_what_a_full_disk_left_of_a_write_is_swept_and_nothing_else(checkpoint: Path) -> None:
+    before = {file: file.read_bytes() for file in checkpoint.rglob("*") if file.is_file()}
+    left = [
+        checkpoint / "offsets" / ".3.5e0e41b0.tmp",
+        checkpoint / "offsets" / "..3.5e0e41b0.tmp.crc",
+        checkpoint / "offsets" / ".3.crc",
+        checkpoint / "sources" / "0" / ".1.aa.tmp",
+    ]
+    for file in left:
+        file.write_bytes(b"v1")
+    assert sorted(sweep(checkpoint)) == sorted(left)
+    assert {file: file.read_bytes() for file in checkpoint.rglob("*") if file.is_file()} == before
+    assert sweep(checkpoint.with_name("none")) == []

@@ -1,4 +1,4 @@
-"""What one payment's explanation says; that it is Spark's score is tests/spark/test_explanation.py's to hold."""
+"""What one payment's explanation says; that it is Spark's score is tests/spark/test_explained_scores.py's to hold."""
 
 from __future__ import annotations
 

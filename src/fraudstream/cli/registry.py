@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import getpass
-from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
-import orjson
 
 from fraudstream.cli import options
 from fraudstream.cli.options import setting
+from fraudstream.cli.registry_tables import print_json, shown, summary, table
 from fraudstream.config import Settings
 from fraudstream.errors import ModelCorrupt
 
 if TYPE_CHECKING:
     from fraudstream.model.current import InForce
     from fraudstream.model.history import Change
-    from fraudstream.model.registry import KnownModel
 
 TAKES_EFFECT = "a running detector judges so within 15 seconds"
 
@@ -41,7 +39,7 @@ def list_command(as_json: bool, **flags: object) -> None:
     settings = Settings.load(**flags)
     found = list_models(settings.models)
     if as_json:
-        _print_json([_summary(model) for model in found])
+        print_json([summary(model) for model in found])
         return
     rows = []
     for model in found:
@@ -55,7 +53,7 @@ def list_command(as_json: bool, **flags: object) -> None:
                 f"{model.written_at:%Y-%m-%d %H:%M}",
             )
         )
-    _table(("", "model", "average precision", "rows", "written (UTC)"), rows)
+    table(("", "model", "average precision", "rows", "written (UTC)"), rows)
     if not found:
         click.echo("there are no models yet: fraudstream train --data CSV", err=True)
 
@@ -76,7 +74,7 @@ def show(model_id: str, as_json: bool, **flags: object) -> None:
         raise ModelCorrupt(model.trouble, where=str(settings.models / model.model_id), remedy="train the model again")
     told = model.manifest
     if as_json:
-        _print_json(_summary(model) | {"manifest": asdict(told)})
+        print_json(summary(model) | {"manifest": asdict(told)})
         return
     metrics, data = told.metrics, told.training_data
     lines = {
@@ -92,7 +90,7 @@ def show(model_id: str, as_json: bool, **flags: object) -> None:
         "files": f"{len(told.files)}, each with its sha256: fraudstream models verify {model.model_id}",
         **({"warnings": "; ".join(told.warnings)} if told.warnings else {}),
     }
-    _table(("", ""), list(lines.items()), header=False)
+    table(("", ""), list(lines.items()), header=False)
 
 
 @models.command()
@@ -113,10 +111,10 @@ def compare(one: str, other: str, as_json: bool, **flags: object) -> None:
     found, comparable = differences(*manifests), are_comparable(*manifests)
     if as_json:
         told = {name: list(values) for name, values in found.items()}
-        _print_json({"a": pair[0].model_id, "b": pair[1].model_id, "comparable": comparable, "differences": told})
+        print_json({"a": pair[0].model_id, "b": pair[1].model_id, "comparable": comparable, "differences": told})
         return
-    shown = [(name, _shown(first), _shown(second)) for name, (first, second) in found.items()]
-    _table(("", *(model.model_id + (" ▶" if model.is_in_force else "") for model in pair)), shown)
+    lines = [(name, shown(first), shown(second)) for name, (first, second) in found.items()]
+    table(("", *(model.model_id + (" ▶" if model.is_in_force else "") for model in pair)), lines)
     if not comparable:
         click.echo("the figures were measured on different rows: they do not say which model is better")
 
@@ -132,7 +130,7 @@ def verify(model_id: str | None, as_json: bool, **flags: object) -> None:
     settings = Settings.load(**flags)
     found = list(verify_models(settings.models, model_id))
     if as_json:
-        _print_json([{"model_id": one.model_id, "files": one.files, "trouble": one.trouble or None} for one in found])
+        print_json([{"model_id": one.model_id, "files": one.files, "trouble": one.trouble or None} for one in found])
     else:
         for each in found:
             click.echo(f"{each.model_id}: {each.trouble or f'{each.files} files are as they were written'}")
@@ -195,7 +193,7 @@ def history(as_json: bool, **flags: object) -> None:
     settings = Settings.load(**flags)
     changes = history(settings.models)[::-1]
     if as_json:
-        _print_json([asdict(change) for change in changes])
+        print_json([asdict(change) for change in changes])
         return
     for each in changes:
         when = each.when[:19].replace("T", " ")
@@ -217,52 +215,11 @@ def _what(change: Change) -> str:
     return (f"changed {', '.join(changed)}" if changed else "changed nothing") + back
 
 
-def _shown(value: object) -> str:
-    if value is None:
-        return ""
-    return f"{value:,}" if isinstance(value, int) else str(value)
-
-
-def _summary(model: KnownModel) -> dict[str, Any]:
-    told = model.manifest
-    metrics = told.metrics if told else None
-    return {
-        "model_id": model.model_id,
-        "in_force": model.is_in_force,
-        "written_at": model.written_at.isoformat(timespec="seconds"),
-        "algorithm": told.algorithm if told else None,
-        "data": told.training_data.name if told else None,
-        "rows": told.training_data.rows if told else None,
-        "average_precision": metrics.average_precision if metrics else None,
-        "average_precision_low": metrics.average_precision_low if metrics else None,
-        "average_precision_high": metrics.average_precision_high if metrics else None,
-        "threshold": told.threshold if told else None,
-        "trouble": model.trouble or None,
-    }
-
-
 def _tell(in_force: InForce) -> None:
     click.echo(
         f"revision {in_force.revision}: {in_force.model_id} at threshold {in_force.threshold:.6g} is in force; "
         f"{TAKES_EFFECT}"
     )
-
-
-def _table(headings: Sequence[str], rows: Sequence[Sequence[str]], *, header: bool = True) -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", show_header=header)
-    for heading in headings:
-        table.add_column(heading, overflow="fold", no_wrap=heading == "model")
-    for row in rows:
-        table.add_row(*map(Text, row))
-    Console().print(table)
-
-
-def _print_json(content: Any) -> None:
-    click.echo(orjson.dumps(content, option=orjson.OPT_INDENT_2))
 
 
 COMMANDS = (models,)

@@ -34,8 +34,16 @@ TOGETHER: Final = 16
 """Alerts whose reasons are stored and told at once."""
 
 LONGEST_BATCH_SECONDS: Final = 0.2
-IDLE_SHARE: Final = 1.0
-"""Seconds of rest for each second of work while there is a backlog: requests and alerts come first."""
+AFTER_YOU_SECONDS: Final = 0.01
+"""Between an alert's commit and the work on its reasons: the post is answered and pages are served first. Without it
+the median post took 0.5 ms longer, of 3.5."""
+
+QUIET_SECONDS: Final = 1.0
+REST_WHEN_QUIET: Final = 1.0
+REST_IN_A_STORM: Final = 9.0
+LONGEST_REST_SECONDS: Final = 0.5
+"""Seconds of rest for each second of work while there is a backlog: alerts come first. Resting as little in a storm of
+1,000 alerts a second as when it is quiet made the 99th percentile of the posts two to four times as long (121 ms)."""
 
 SCORE_TOLERANCE: Final = 1e-9
 RETRY_SECONDS: Final = 5.0
@@ -64,6 +72,7 @@ class ReasonWork:
         """Whether the store may hold alerts without reasons that are not waiting here."""
         self._below: int | None = None
         """Where the walk through the store has come to, from the newest alert down; None for its beginning."""
+        self._offered_at = float("-inf")
         self._running = False
         self._ending = threading.Event()
         self._thread: threading.Thread | None = None
@@ -88,6 +97,7 @@ class ReasonWork:
         if not self._running:
             return
         with self._changed:
+            self._offered_at = time.perf_counter()
             for alert in alerts:
                 if alert.outcome == Outcome.ALERT:
                     self._waiting.append(alert)
@@ -110,8 +120,11 @@ class ReasonWork:
                 log.warning("reasons could not be kept", reason=e.what if isinstance(e, StoreError) else str(e))
                 self._behind, self._below = True, None
                 self._ending.wait(RETRY_SECONDS)
-            if self._behind or self._waiting:
-                self._ending.wait((time.perf_counter() - began) * IDLE_SHARE)
+            ended = time.perf_counter()
+            if self._behind or len(self._waiting) > TOGETHER:
+                storms = ended - self._offered_at < QUIET_SECONDS
+                share = REST_IN_A_STORM if storms else REST_WHEN_QUIET
+                self._ending.wait(min((ended - began) * share, LONGEST_REST_SECONDS))
 
     def _next(self) -> list[StoredAlert]:
         """The newest that wait; empty where none do and the store is to be looked at."""
@@ -119,6 +132,8 @@ class ReasonWork:
         with self._changed:
             while self._running and not self._waiting and not self._behind:
                 self._changed.wait()
+        self._ending.wait(max(0.0, self._offered_at + AFTER_YOU_SECONDS - time.perf_counter()))
+        with self._changed:
             while self._waiting and len(taken) < TOGETHER:
                 taken.append(self._waiting.pop())
                 self._waiting_bytes -= len(taken[-1].body)

@@ -14,7 +14,7 @@ from pyspark.sql import SparkSession
 from pyspark.sql.streaming.query import StreamingQuery
 
 from fraudstream.config import Settings
-from fraudstream.detector.checkpoint import Marker, inspect, put_aside, write_marker
+from fraudstream.detector.checkpoint import Marker, inspect, put_aside, sweep, write_marker
 from fraudstream.detector.events import EventWriter
 from fraudstream.detector.ledger import LedgerKeeper
 from fraudstream.detector.spark_log import Offsets
@@ -63,6 +63,8 @@ class BatchAccounts:
             KafkaFailure: The same.
         """
         topic_id = self.topic_id()
+        if swept := sweep(self.checkpoint):
+            log.warning("removed what a failed write has left", files=[str(file) for file in swept])
         state = inspect(self.checkpoint, self.topic, topic_id)
         self.keeper.topic_id = topic_id
         marker = state.marker or Marker(self.topic, topic_id)

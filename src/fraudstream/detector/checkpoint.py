@@ -132,6 +132,26 @@ def write_marker(path: Path, marker: Marker) -> None:
     )
 
 
+def sweep(path: Path) -> list[Path]:
+    """Remove what a write that failed has left in the logs; while no query runs on the checkpoint.
+
+    Spark writes under another name first. A disk that was full leaves that file behind, and Spark then refuses to begin
+    a first batch ("should be empty on batch 0"), for ever.
+
+    Returns:
+        What was removed.
+    """
+    swept = []
+    for folder in [path / "offsets", path / "commits", *(path / "sources").glob("*")]:
+        names = {file.name for file in folder.iterdir()} if folder.is_dir() else set()
+        whole = {name for name in names if name.isdecimal()}
+        for name in sorted(names - whole - {f".{name}.crc" for name in whole}):
+            if name.startswith("."):
+                (folder / name).unlink()
+                swept.append(folder / name)
+    return swept
+
+
 def put_aside(path: Path, why: str, now: datetime) -> Path | None:
     """Move what is in a checkpoint into a folder beside it; the lock on the checkpoint stays.
 

@@ -6,6 +6,8 @@ import { fillDetails } from "./details.js";
 import { showInRow } from "./reasons.js";
 
 const MOST_ROWS = 200;
+const CROWD = 50; // rows in one frame: a page of them, more than anybody reads in a second
+const CROWD_MS = 1000;
 const REASONS_LATE_MS = 4000; // told while the stream was away, or before the row was drawn
 const REASONS_AGAIN_MS = 15_000;
 
@@ -14,6 +16,7 @@ export class Rows {
     this.table = table;
     this.template = document.getElementById("row-template");
     this.pending = [];
+    this.crowdedAt = -Infinity;
     this.early = new Map();
     this.judging = { model: table.dataset.model || null, unseenFrom: wholeOrNull(table.dataset.unseenFrom) };
     table.addEventListener("click", (event) => this.clicked(event));
@@ -53,13 +56,17 @@ export class Rows {
     if (this.pending.length === 1) this.schedule();
   }
 
-  // A hidden page draws no frames; the rows are there all the same when one comes back.
+  // A hidden page draws no frames; the rows are there all the same when one comes back. In a storm the table is drawn
+  // anew once a second, so that the page stays free for whoever clicks, and a row stands still for as long.
   schedule() {
-    if (document.hidden) window.setTimeout(() => this.flush(), 250);
+    const rest = this.crowdedAt + CROWD_MS - performance.now();
+    if (rest > 0) window.setTimeout(() => this.flush(), rest);
+    else if (document.hidden) window.setTimeout(() => this.flush(), 250);
     else window.requestAnimationFrame(() => this.flush());
   }
 
   flush() {
+    if (this.pending.length >= CROWD) this.crowdedAt = performance.now();
     const rows = this.pending.map((alert) => this.row(alert)).reverse();
     this.pending = [];
     this.table.tHead.after(...rows);

@@ -1,0 +1,41 @@
+"""An alert storm in a real Chromium: the banner, and a table that stays a table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from dashboards import RunningDashboard, alert, running_dashboard
+from pages import live
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture
+def dashboard(tmp_path: Path) -> Iterator[RunningDashboard]:
+    with running_dashboard(tmp_path) as running:
+        yield running
+
+
+def test_more_alerts_than_people_can_look_at_are_said_in_words_and_the_table_stays_short(
+    dashboard: RunningDashboard, page: Page, said: list[str]
+) -> None:
+    page.goto(dashboard.url)
+    live(page)
+    expect(page.locator("#storm")).to_be_hidden()
+    for first in (0, 400, 800):
+        dashboard.post("/api/alerts", [alert(number) for number in range(first, first + 400)])
+    banner = page.locator("#storm")
+    expect(banner).to_be_visible()
+    expect(banner).to_contain_text("More alerts than people can look at since")
+    expect(banner).to_contain_text("in the last minute")
+    expect(banner.get_by_role("link", name="page Schema")).to_have_attribute("href", "/schema")
+    expect(page.locator("tbody[data-id='id-1199']")).to_be_visible()
+    assert page.locator("#alerts tbody.alert").count() <= 200
+    page.reload()
+    live(page)
+    expect(banner).to_be_visible()
+    assert said == []
