@@ -107,8 +107,8 @@ def _print(table: ThresholdTable) -> None:
     shown = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     for heading in (
         "threshold",
-        "alerts a day",
-        "frauds caught",
+        "alerts/day",
+        "caught",
         "false alarms",
         "missed",
         "reviews",
@@ -116,7 +116,7 @@ def _print(table: ThresholdTable) -> None:
         "on test",
         "",
     ):
-        shown.add_column(heading, justify="left" if not heading else "right")
+        shown.add_column(heading, justify="left" if not heading else "right", no_wrap=bool(heading))
     for row in table.shown:
         marks = [
             mark
@@ -126,14 +126,14 @@ def _print(table: ThresholdTable) -> None:
         found = row.expected
         daily = found.alerts_per_day
         shown.add_row(
-            f"{row.threshold:.6f}",
+            f"{row.threshold:.4g}",
             "n/a" if daily is None else f"{daily:,.1f}",
-            f"{found.frauds_caught:,} of {found.frauds:,}",
+            f"{found.frauds_caught:,}/{found.frauds:,}",
             f"{found.false_alarms:,.0f}",
-            f"{found.amount_missed:,.2f}",
-            f"{choice.review_cost * found.false_alarms:,.2f}",
-            f"{found.cost(choice.review_cost):,.2f}",
-            "n/a" if row.test is None else f"{row.test.cost(choice.review_cost):,.2f}",
+            f"{found.amount_missed:,.0f}",
+            f"{choice.review_cost * found.false_alarms:,.0f}",
+            f"{found.cost(choice.review_cost):,.0f}",
+            "n/a" if row.test is None else f"{row.test.cost(choice.review_cost):,.0f}",
             ", ".join(marks),
         )
     console = Console()
