@@ -105,40 +105,25 @@ def _print(table: ThresholdTable) -> None:
 
     choice, in_force = table.evaluation.threshold, table.in_force
     shown = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-    for heading in (
-        "threshold",
-        "alerts a day",
-        "frauds caught",
-        "false alarms",
-        "missed",
-        "reviews",
-        "cost",
-        "on test",
-        "",
-    ):
-        shown.add_column(heading, justify="left" if not heading else "right")
+    headings = ("", "threshold", "alerts/day", "caught", "false alarms", "missed", "reviews", "cost", "on test")
+    for heading in headings:
+        shown.add_column(heading, justify="right", no_wrap=True)
     for row in table.shown:
-        marks = [
-            mark
-            for mark, is_so in (("in force", row is table.nearest), ("recommended", row.threshold == choice.threshold))
-            if is_so
-        ]
-        found = row.expected
-        daily = found.alerts_per_day
+        found, daily = row.expected, row.expected.alerts_per_day
         shown.add_row(
-            f"{row.threshold:.6f}",
+            (">" if row is table.nearest else "") + ("*" if row.threshold == choice.threshold else ""),
+            f"{row.threshold:.4g}",
             "n/a" if daily is None else f"{daily:,.1f}",
-            f"{found.frauds_caught:,} of {found.frauds:,}",
+            f"{found.frauds_caught:,}/{found.frauds:,}",
             f"{found.false_alarms:,.0f}",
-            f"{found.amount_missed:,.2f}",
-            f"{choice.review_cost * found.false_alarms:,.2f}",
-            f"{found.cost(choice.review_cost):,.2f}",
-            "n/a" if row.test is None else f"{row.test.cost(choice.review_cost):,.2f}",
-            ", ".join(marks),
+            f"{found.amount_missed:,.0f}",
+            f"{choice.review_cost * found.false_alarms:,.0f}",
+            f"{found.cost(choice.review_cost):,.0f}",
+            "n/a" if row.test is None else f"{row.test.cost(choice.review_cost):,.0f}",
         )
     console = Console()
-    console.print(f"{in_force.model_id}, revision {in_force.revision}: threshold {in_force.threshold:.6g}")
-    console.print(f"recommended {choice.threshold:.6g}: {choice.rule}")
+    console.print(f"> {in_force.model_id}, revision {in_force.revision}: threshold {in_force.threshold:.6g}")
+    console.print(f"* recommended {choice.threshold:.6g}: {choice.rule}")
     console.print(shown)
 
 

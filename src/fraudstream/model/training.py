@@ -1,6 +1,6 @@
 """`fraudstream train`: from a CSV to an artifact in force, by the stream's own way from row to vector.
 
-What is decided first is `plan.py`'s, the search for the best candidate `search.py`'s, the figures `judging.py`'s.
+What is decided first is `plan.py`'s, the fit `fitting.py`'s, the search `search.py`'s, the figures `judging.py`'s.
 """
 
 from __future__ import annotations
@@ -8,39 +8,19 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
-from importlib.metadata import version
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql import functions as F
+from pyspark.sql import SparkSession
 
 from fraudstream.errors import ModelNotFound
-from fraudstream.model.artifact import ModelArtifact, is_artifact, load_artifact, write_artifact
-from fraudstream.model.calibration import FEW_FRAUDS, IDENTITY, Calibration, fit_calibration
-from fraudstream.model.comparison import compare, model_before, scores_of, why_not_comparable
+from fraudstream.model.artifact import ModelArtifact, is_artifact, load_artifact
 from fraudstream.model.current import CURRENT_FILE, InForce, put_in_force, read_current
-from fraudstream.model.duplicates import Duplicates, RowDigests, find_duplicates
-from fraudstream.model.evaluation import Scored
-from fraudstream.model.evaluation_record import (
-    EVALUATION_FILE,
-    Comparison,
-    Evaluation,
-    Importance,
-    Timeline,
-    evaluation_to_json,
-)
-from fraudstream.model.judging import Judged, choose_threshold, measure, metrics_of
-from fraudstream.model.manifest import LabelValues, Manifest, Metrics, TrainingData
-from fraudstream.model.plan import TrainingPlan, TrainingSettings, plan_training
+from fraudstream.model.fitting import Training
+from fraudstream.model.plan import TrainingSettings, plan_training
 from fraudstream.model.progress import Stopwatch
-from fraudstream.model.recipe import ALGORITHMS, FittedModel, RowScores, TrainingColumn, fit
-from fraudstream.model.search import EARLIER, LAST, Found, Round, importances, search
-from fraudstream.model.split import Part
-from fraudstream.model.training_rows import RowNotes, read_rows, with_vectors, write_training_rows
+from fraudstream.model.recipe import ALGORITHMS
 from fraudstream.transactions.csv_source import CsvSource
 
 
@@ -99,7 +79,7 @@ def train(
     else:
         report(f"starting Spark ({stopwatch})")
         with open_spark() as spark, tempfile.TemporaryDirectory(prefix="fraudstream-training-") as directory:
-            artifact = _Training(spark, plan, Path(directory), models_dir, report, stopwatch).run()
+            artifact = Training(spark, plan, Path(directory), models_dir, report, stopwatch).run()
         report(f"trained in {stopwatch}")
     return TrainingResult(artifact, _put_in_force(models_dir, artifact, who, now), known is not None)
 
@@ -108,203 +88,6 @@ def _known(models_dir: Path, digest: str) -> Path | None:
     """The artifact of that digest, whichever algorithm was the best."""
     names = (f"{algorithm}-{digest}" for algorithm in ALGORITHMS)
     return next((models_dir / name for name in names if is_artifact(models_dir / name)), None)
-
-
-class _Training:
-    """One training, from the plan to the artifact."""
-
-    def __init__(
-        self,
-        spark: SparkSession,
-        plan: TrainingPlan,
-        directory: Path,
-        models_dir: Path,
-        report: Callable[[str], None],
-        stopwatch: Stopwatch,
-    ) -> None:
-        self._spark = spark
-        self._plan = plan
-        self._directory = directory
-        self._models_dir = models_dir
-        self._report = report
-        self._stopwatch = stopwatch
-
-    def run(self) -> ModelArtifact:
-        plan, seed = self._plan, self._plan.settings.seed
-        notes = RowNotes(plan.profile.label.is_fraud, plan.weight, plan.split.part)
-        digests = RowDigests(plan.profile.time.column if plan.profile.time is not None else None)
-        write_training_rows(digests.passing(plan.source.json_rows()), notes, self._directory)
-        duplicates = find_duplicates(plan.profile, digests.digests, plan.split.part)
-        texts = read_rows(self._spark, self._directory)
-        frame = with_vectors(texts, plan.choice.features).cache()
-        try:
-            found = search(
-                frame,
-                plan.algorithms,
-                self._rounds(),
-                judged=self._scored,
-                slots=len(plan.slots),
-                seed=seed,
-                report=self._report,
-                stopwatch=self._stopwatch,
-            )
-            learned = frame.filter(F.col(TrainingColumn.PART) <= int(Part.VALIDATION))
-            rows = int(plan.split.is_train.sum())
-            self._report(f"fitting {found.algorithm.shown} on {rows:,} rows ({self._stopwatch})")
-            model = fit(learned, found.algorithm, seed)
-            self._report(f"judging it on later rows ({self._stopwatch})")
-            is_test = F.col(TrainingColumn.PART) == int(Part.TEST)
-            data = _Data(learned, frame.filter(is_test), texts.filter(is_test), duplicates)
-            evaluation, metrics, calibration = self._judged(found, model, data)
-        finally:
-            frame.unpersist()
-        self._report(f"writing the model ({self._stopwatch})")
-        manifest = self._manifest(found, evaluation, metrics, calibration)
-        beside = {EVALUATION_FILE: evaluation_to_json(evaluation)}
-        return write_artifact(self._models_dir, manifest, model.save, beside)
-
-    def _rounds(self) -> list[Round]:
-        """Where the candidates are compared; one candidate is only calibrated."""
-        split, plan = self._plan.split, self._plan
-        if split.record.validation is None:
-            return []
-        return [EARLIER, LAST] if len(plan.algorithms) > 1 and len(split.rows_of(Part.COMPARISON)) else [LAST]
-
-    def _scored(self, scores: RowScores, leaving_out: NDArray[np.bool_] | None = None) -> Judged:
-        """Labels, weights and losses put to rows and their scores, but for the rows that are left out."""
-        rows, score = scores
-        if leaving_out is not None:
-            kept = ~leaving_out[rows]
-            rows, score = rows[kept], score[kept]
-        plan = self._plan
-        scored = Scored(score, plan.profile.label.is_fraud[rows], plan.weight[rows])
-        return Judged(rows, scored, plan.losses.by_row[rows], plan.days(rows))
-
-    def _judged(self, found: Found, model: FittedModel, data: _Data) -> tuple[Evaluation, Metrics, Calibration]:
-        """The evaluation, on rows that nothing was fitted, tuned or calibrated on."""
-        plan, seed = self._plan, self._plan.settings.seed
-        chosen_on = found.validated or self._scored(model.scores(data.learned))
-        calibration, method = _calibration(found.validated)
-        has_test = plan.split.record.test is not None
-        test = self._scored(model.scores(data.test), data.duplicates.rows) if has_test else None
-        choice, rows = choose_threshold(
-            chosen_on, test, calibration, plan.losses, plan.settings.wishes, is_validated=found.validated is not None
-        )
-        measured_on = self._measured_on(test)
-        figures = measure(test, calibration, method, seed) if test is not None and test.raw.has_both_classes else None
-        ranked, note = importances(model.classifier, plan.slots)
-        evaluation = Evaluation(
-            model_id=f"{found.algorithm.name}-{plan.digest}",
-            algorithm=found.algorithm.name,
-            data=plan.source.path.name,
-            legitimate_share=plan.settings.legitimate_share,
-            seed=seed,
-            measured_on=measured_on,
-            timeline=Timeline(
-                ordered_by=plan.split.record.ordered_by,
-                stages=plan.stages(),
-                label_delay_seconds=plan.split.label_delay_seconds,
-                duplicates_removed=data.duplicates.count,
-                duplicates_note=data.duplicates.note,
-                unit_note=plan.profile.time.unit_note if plan.profile.time is not None else "",
-            ),
-            candidates=found.candidates,
-            choice=found.why,
-            test=figures,
-            threshold=choice,
-            thresholds=rows,
-            importances=tuple(Importance(slot, share) for slot, share in ranked),
-            importance_note=note,
-            leaks=plan.choice.leaks,
-            previous=self._compared(test, calibration, data.texts) if figures is not None else None,
-        )
-        scored = test.calibrated(calibration) if test is not None else None
-        return evaluation, metrics_of(scored, figures, choice.threshold, measured_on), calibration
-
-    def _measured_on(self, test: Judged | None) -> str:
-        if test is None:
-            return "n/a: the model was fitted on every row"
-        if not test.raw.has_both_classes:
-            return "n/a: the test period holds one class only"
-        ordered_by = self._plan.split.record.ordered_by
-        return f"the test period: the last {len(test.rows):,} rows by {ordered_by}, not seen in training"
-
-    def _compared(self, test: Judged | None, calibration: Calibration, texts: DataFrame) -> Comparison | None:
-        """Against the model in force, where there is another one."""
-        before = model_before(self._models_dir)
-        if before is None or test is None:
-            return None
-        artifact, aliases = before
-        former = artifact.manifest
-        why_not = why_not_comparable(former, self._plan.source.columns, aliases)
-        if why_not:
-            return Comparison(former.model_id, None, None, 0, why_not)
-        self._report(f"comparing it with {former.model_id}, in force now ({self._stopwatch})")
-        rows, score = scores_of(self._spark, artifact, aliases, texts)
-        _, mine, theirs = np.intersect1d(test.rows, rows, return_indices=True)
-        new = test.calibrated(calibration).of(mine)
-        if not new.has_both_classes:
-            return Comparison(
-                former.model_id, None, None, len(mine), "the rows that both can judge hold one class only"
-            )
-        same = former.training_data.fingerprint == self._plan.source.fingerprint
-        if same and former.split.test is not None:
-            note = "trained on the same file, and not on these rows"
-        else:
-            note = f"trained on {former.training_data.name}: it may have seen some of these rows"
-        return compare(new, replace(new, score=score[theirs]), former.model_id, note, self._plan.settings.seed)
-
-    def _manifest(self, found: Found, evaluation: Evaluation, metrics: Metrics, calibration: Calibration) -> Manifest:
-        plan = self._plan
-        profile, split, choice = plan.profile, plan.split, plan.choice
-        return Manifest(
-            model_id=evaluation.model_id,
-            algorithm=evaluation.algorithm,
-            features=choice.features,
-            missing_limit=len(choice.features) // 2,
-            label=profile.label.name,
-            label_values=LabelValues(profile.label.legitimate, profile.label.fraud),
-            time_column=profile.time.column if profile.time is not None else None,
-            unseen_from_row=split.unseen_from_row,
-            unseen_from_time=split.unseen_from_time,
-            threshold=evaluation.threshold.threshold,
-            threshold_rule=evaluation.threshold.rule,
-            metrics=metrics,
-            split=split.record,
-            training_data=TrainingData(plan.source.path.name, plan.source.fingerprint, profile.rows, profile.frauds),
-            legitimate_share=plan.settings.legitimate_share,
-            seed=plan.settings.seed,
-            parameters=found.algorithm.described,
-            excluded=choice.excluded,
-            warnings=(*split.warnings, *choice.warnings),
-            versions={package: version(package) for package in ("fraudstream", "pyspark", "numpy", "pyarrow")},
-            files={},
-            columns=plan.source.columns,
-            selection=plan.selection,
-            calibration=calibration,
-            requested=plan.settings.algorithm,
-        )
-
-
-@dataclass(frozen=True)
-class _Data:
-    """The rows in Spark: with their vectors, the ones to learn from and the test's, and the test's with their JSON."""
-
-    learned: DataFrame
-    test: DataFrame
-    texts: DataFrame
-    duplicates: Duplicates
-
-
-def _calibration(validated: Judged | None) -> tuple[Calibration, str]:
-    """The calibration with its words; none where no period is there that the scored model had not seen."""
-    if validated is None:
-        return IDENTITY, "none: no validation period to fit one on"
-    raw = validated.raw
-    frauds = int(raw.is_fraud.sum())
-    how = "beta calibration" if frauds >= FEW_FRAUDS else "a shift of the log odds (few frauds)"
-    where = f"the validation period's {len(raw.score):,} rows, {frauds:,} frauds, scored by a model fitted before them"
-    return fit_calibration(raw.score, raw.is_fraud, raw.weight), f"{how}, strictly increasing, fitted on {where}"
 
 
 def _put_in_force(models_dir: Path, artifact: ModelArtifact, who: str, now: Callable[[], datetime]) -> InForce:
