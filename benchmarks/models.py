@@ -88,6 +88,11 @@ def weighted(algorithm: Algorithm, fraud_weight: float, **parameters: float | in
     return replace(algorithm, fraud_weight=fraud_weight, parameters={**algorithm.parameters, **parameters})
 
 
+def binned(algorithm: Algorithm, bins: int) -> Algorithm:
+    """The trees with another number of values to split a column at."""
+    return weighted(algorithm, algorithm.fraud_weight, maxBins=bins)
+
+
 LR, LR3 = logistic_regression(0.01), logistic_regression(0.03)
 FOREST, BIG_FOREST = weighted(random_forest(50, 10), 1), weighted(random_forest(100, 12), 1)
 TREES, SHORT_TREES = weighted(boosted_trees(60, 5), 1), weighted(boosted_trees(30, 5), 1)
@@ -140,6 +145,22 @@ TRIES: Final = (
     Try("gbt_cw10", "frauds weigh 10 times", weighted(SHORT_TREES, 10), against="gbt30x5"),
     Try("gbt_cw100", "frauds weigh 100 times", weighted(SHORT_TREES, 100), against="gbt30x5"),
     Try("gbt_mi5", "at least 5 rows in a leaf", weighted(SHORT_TREES, 1, minInstancesPerNode=5), against="gbt30x5"),
+    Try("rf50x8_cw5_b64", "64 bins and not 32", binned(random_forest(50, 8), 64), against="rf50x8_cw5"),
+    Try("rf50x8_cw5_b128", "128 bins and not 32", binned(random_forest(50, 8), 128), against="rf50x8_cw5"),
+    Try("rf50x8_cw5_b256", "256 bins and not 32", binned(random_forest(50, 8), 256), against="rf50x8_cw5"),
+    Try("rf50x10_cw5_b128", "128 bins and not 32", binned(random_forest(50, 10), 128), against="rf50x10_cw5"),
+    Try("rf50x8_cw5_b32_s1", "another seed", random_forest(50, 8), seed=1, against="rf50x8_cw5"),
+    Try(
+        "rf50x8_cw5_b128_s1",
+        "128 bins and not 32, another seed",
+        binned(random_forest(50, 8), 128),
+        seed=1,
+        against="rf50x8_cw5_b32_s1",
+    ),
+    Try("gbt_b64", "64 bins and not 32", binned(TREES, 64), against="gbt60x5"),
+    Try("gbt_b128", "128 bins and not 32", binned(TREES, 128), against="gbt60x5"),
+    Try("gbt_b256", "256 bins and not 32", binned(TREES, 256), against="gbt60x5"),
+    Try("gbt_b128_s1", "128 bins and not 32, another seed", binned(TREES, 128), seed=1, against="gbt60x5"),
     Try("lr_log", "logarithm of the amount", LR, "log", against="lr"),
     Try("lr_loghour", "logarithm of the amount, hour of the day", LR, "loghour", against="lr"),
     Try("lr_sq", "squares of V1 to V28", LR, "squares", against="lr"),
@@ -155,6 +176,10 @@ AVERAGES: Final = (
     Average("forest and boosted trees", ("rf100x12", "gbt60x5"), "rf100x12"),
     Average("linear model and boosted trees", ("lr", "gbt60x5"), "gbt60x5"),
     Average("all three", ("lr", "rf100x12", "gbt60x5"), "rf100x12"),
+    Average("linear model and forest with frauds that weigh 5 times", ("lr_r03", "rf50x8_cw5"), "rf50x8_cw5"),
+    Average("forest with frauds that weigh 5 times, boosted trees", ("rf50x8_cw5", "gbt60x5"), "rf50x8_cw5"),
+    Average("forest of 128 bins and boosted trees of 128 bins", ("rf50x8_cw5_b128", "gbt_b128"), "rf50x8_cw5_b128"),
+    Average("linear model and forest of 128 bins", ("lr_r03", "rf50x8_cw5_b128"), "rf50x8_cw5_b128"),
 )
 
 

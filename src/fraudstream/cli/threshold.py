@@ -105,7 +105,18 @@ def _print(table: ThresholdTable) -> None:
 
     choice, in_force = table.evaluation.threshold, table.in_force
     shown = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-    headings = ("", "threshold", "alerts/day", "caught", "false alarms", "missed", "reviews", "cost", "on test")
+    # In two lines, so that eight figures fit into 80 columns.
+    headings = (
+        "",
+        "threshold",
+        "alerts\na day",
+        "caught",
+        "false\nalarms",
+        "missed",
+        "reviews",
+        "cost",
+        "cost\non test",
+    )
     for heading in headings:
         shown.add_column(heading, justify="right", no_wrap=True)
     for row in table.shown:
@@ -125,6 +136,10 @@ def _print(table: ThresholdTable) -> None:
     console.print(f"> {in_force.model_id}, revision {in_force.revision}: threshold {in_force.threshold:.6g}")
     console.print(f"* recommended {choice.threshold:.6g}: {choice.rule}")
     console.print(shown)
+    console.print(
+        f"Of the validation period, but for the last column: frauds caught, false alarms, amounts of the frauds missed, "
+        f"reviews of false alarms at {choice.review_cost:g} each, and the cost as the sum of both."
+    )
 
 
 COMMANDS = (threshold,)
