@@ -137,8 +137,8 @@ def _print(table: ThresholdTable) -> None:
     console.print(f"* recommended {choice.threshold:.6g}: {choice.rule}")
     console.print(shown)
     console.print(
-        f"Of the validation period, but for the last column: frauds caught, false alarms, amounts of the frauds missed, "
-        f"reviews of false alarms at {choice.review_cost:g} each, and the cost as the sum of both."
+        "Of the validation period, but for the last column: frauds caught, false alarms, amounts of the frauds "
+        f"missed, reviews of false alarms at {choice.review_cost:g} each, and the cost as the sum of both."
     )
 
 
