@@ -22,6 +22,7 @@ from fraudstream.model.current import put_in_force, read_current, resolve
 from fraudstream.model.evaluation_record import read_evaluation
 from fraudstream.model.plan import TrainingSettings
 from fraudstream.model.recipe import TrainingColumn
+from fraudstream.model.saved import load_fitted
 from fraudstream.model.training import TrainingResult, train
 from fraudstream.model.training_report import as_json, render
 from fraudstream.scoring.batch import score_csv
@@ -116,6 +117,14 @@ def test_a_known_model_needs_no_spark(spark: SparkSession, tmp_path: Path) -> No
         now=lambda: NOW,
     )
     assert result.reused
+
+
+def test_a_directory_of_models_may_have_any_name(spark: SparkSession, tmp_path: Path) -> None:
+    models = tmp_path / "Modèles de test, 100 % à moi"
+    result = trained(spark, write_csv(tmp_path / "a.csv"), models)
+    assert {path.name for path in tmp_path.iterdir()} >= {"a.csv", models.name}
+    assert not any("%20" in path.name for path in tmp_path.iterdir())
+    assert load_fitted(load_artifact(result.artifact.path)).classifier.numFeatures == 2
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from fraudstream.cli.failures import run_to_exit
 from fraudstream.errors import (
     BrokerFailed,
     BrokerUnreachable,
@@ -28,6 +29,23 @@ def test_a_message_has_the_thing_the_place_and_the_remedy() -> None:
 def test_a_failure_at_the_start_points_to_the_doctor_once(kind: type[FraudstreamError]) -> None:
     assert kind("it failed", remedy="mend it").message.count("fraudstream doctor") == 1
     assert kind("it failed", remedy="run `fraudstream doctor`").message.count("fraudstream doctor") == 1
+
+
+def test_an_error_that_cannot_be_put_into_words_is_no_stack_trace(capsys: pytest.CaptureFixture[str]) -> None:
+    class WithoutItsSession(Exception):
+        def __str__(self) -> str:
+            raise AssertionError
+
+    def program() -> None:
+        raise WithoutItsSession
+
+    with pytest.raises(SystemExit) as ended:
+        run_to_exit(program)
+    assert ended.value.code == 1
+    said = capsys.readouterr().err
+    assert said.startswith("fraudstream: unexpected error: WithoutItsSession: its words are lost")
+    assert "remedy:" in said
+    assert "Traceback" not in said
 
 
 def test_a_broken_file_is_no_matter_for_the_doctor() -> None:

@@ -38,10 +38,18 @@ def run_to_exit(program: Callable[[], object]) -> None:
     except Exception as e:  # the last line of defence: a user gets a message, a developer the trace with DEBUG
         logging.getLogger(__name__).debug("unexpected error", exc_info=True)
         _say(
-            f"unexpected error: {type(e).__name__}: {e}\n"
+            f"unexpected error: {type(e).__name__}: {_text(e)}\n"
             "  remedy: run `fraudstream doctor`; FRAUDSTREAM_LOG_LEVEL=DEBUG shows the trace to send with a report"
         )
         sys.exit(1)
+
+
+def _text(e: Exception) -> str:
+    """The error's own words: one of Spark's asks the JVM for them, which may be gone."""
+    try:
+        return str(e)
+    except Exception:
+        return "its words are lost with Spark's session"
 
 
 def _say(message: str) -> None:

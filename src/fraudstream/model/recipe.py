@@ -29,6 +29,7 @@ from pyspark.sql import functions as F
 from fraudstream.errors import SettingsError
 from fraudstream.model.manifest import Selection
 from fraudstream.model.reading import Projected
+from fraudstream.runtime.files import hadoop_path
 
 RECIPE_VERSION: Final = 3
 """Grows whenever the same data, settings and seed would give another model; part of the model's id."""
@@ -153,7 +154,7 @@ class FittedModel:
         """Save both as Spark ML models."""
         for model, path in ((self.scaler, scaler_path), (self.classifier, classifier_path)):
             writable: MLWritable = model
-            writable.write().save(path.absolute().as_uri())
+            writable.write().save(hadoop_path(path))
 
 
 def scores(classifier: Any, scaled: DataFrame) -> RowScores:

@@ -14,6 +14,7 @@ from pyspark.ml.feature import StandardScalerModel
 from fraudstream.errors import ModelCorrupt
 from fraudstream.model.artifact import ModelArtifact
 from fraudstream.model.recipe import FittedModel
+from fraudstream.runtime.files import hadoop_path
 
 CLASSIFIERS: Final[dict[str, Any]] = {
     "logistic-regression": LogisticRegressionModel,
@@ -35,5 +36,5 @@ def load_fitted(artifact: ModelArtifact) -> FittedModel:
             where=str(artifact.path),
             remedy=f"train again with one of: {', '.join(CLASSIFIERS)}",
         )
-    scaler = StandardScalerModel.load(str(artifact.scaler_path))
-    return FittedModel(scaler, CLASSIFIERS[algorithm].load(str(artifact.classifier_path)))
+    scaler = StandardScalerModel.load(hadoop_path(artifact.scaler_path))
+    return FittedModel(scaler, CLASSIFIERS[algorithm].load(hadoop_path(artifact.classifier_path)))

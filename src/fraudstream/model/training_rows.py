@@ -18,6 +18,7 @@ from fraudstream.model.feature import Feature
 from fraudstream.model.projection import project
 from fraudstream.model.reading import Projected
 from fraudstream.model.recipe import TrainingColumn
+from fraudstream.runtime.files import hadoop_path
 
 _ROWS_PER_FILE: Final = 16_384
 
@@ -68,7 +69,7 @@ def read_rows(spark: SparkSession, directory: Path) -> DataFrame:
         f"{TrainingColumn.ROW} BIGINT, {Projected.TEXT} STRING, {TrainingColumn.LABEL} DOUBLE, "
         f"{TrainingColumn.WEIGHT} DOUBLE, {TrainingColumn.PART} TINYINT"
     )
-    return spark.read.schema(schema).parquet(directory.as_uri())
+    return spark.read.schema(schema).parquet(hadoop_path(directory))
 
 
 def with_vectors(rows: DataFrame, features: Sequence[Feature]) -> DataFrame:

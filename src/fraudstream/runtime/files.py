@@ -26,6 +26,14 @@ def replace_json(path: Path, value: Mapping[str, Any]) -> None:
         raise
 
 
+def hadoop_path(path: Path) -> str:
+    """A path of this machine as Hadoop reads it.
+
+    It knows no percent-encoding: to it, `Path.as_uri` of "my models" is another directory, "my%20models".
+    """
+    return f"file://{path.absolute()}"
+
+
 @contextlib.contextmanager
 def exclusive_lock(path: Path, *, wait: bool = True) -> Iterator[bool]:
     """Hold the lock file `path` for the body; yields whether it was had (always, when told to wait).
