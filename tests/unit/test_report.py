@@ -98,7 +98,10 @@ def test_the_headline_and_the_tables_hold_the_figures_of_the_evaluation(seen: Se
     assert f"saved {at.saved(2.5):,.2f} when a review costs 2.5" in text
     curve = seen.table("Best precision")[1:]
     assert curve == [
-        [f"{100 * p.recall:.0f} %", *(f"{100 * value:.1f} %" for value in (p.precision, p.low, p.high))]
+        [
+            f"{100 * p.recall:.0f}\N{NO-BREAK SPACE}%",
+            *(f"{100 * value:.1f}\N{NO-BREAK SPACE}%" for value in (p.precision, p.low, p.high)),
+        ]
         for p in test.precision_recall
     ]
     costs = seen.table("expected (validation period)")[1:]
@@ -114,7 +117,10 @@ def test_the_headline_and_the_tables_hold_the_figures_of_the_evaluation(seen: Se
     ]  # fmt: skip
     bins = (*test.calibration.bins_after, *test.calibration.bins_before)
     assert [row[4] for row in seen.table("Rows of like score")[1:]] == [f"{found.frauds:,}" for found in bins]
-    assert seen.table("Share of the whole")[1:] == [["V14", "60.00 %"], ["Amount", "40.00 %"]]
+    assert seen.table("Share of the whole")[1:] == [
+        ["V14", "60.00\N{NO-BREAK SPACE}%"],
+        ["Amount", "40.00\N{NO-BREAK SPACE}%"],
+    ]
     assert evaluation.previous is not None
     assert evaluation.previous.difference is not None
     assert seen.table("On 1,200 rows")[-1][1].startswith(f"{evaluation.previous.difference.value:+.3f}")

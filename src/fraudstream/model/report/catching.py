@@ -8,7 +8,7 @@ from markupsafe import Markup
 
 from fraudstream.model.evaluation_record import Evaluation, ReliabilityBin, TestFigures
 from fraudstream.model.report import svg
-from fraudstream.model.report.formats import count, percent, plain, score, small_percent
+from fraudstream.model.report.formats import count, percent, percent_tick, plain, score, small_percent
 from fraudstream.model.report.plot import Area, Figure, Key, Size, in_both_sizes, threshold_mark, tips, x_axis, y_axis
 from fraudstream.model.report.scales import Linear, Logarithmic, decade_below
 
@@ -23,14 +23,15 @@ def precision_recall(evaluation: Evaluation, test: TestFigures) -> Figure:
 
     def draw(size: Size) -> tuple[float, Iterable[Markup]]:
         area = Area.of(size)
-        across, up = Linear(0, 1, area.left, area.right), Linear(0, 1, area.bottom, area.top)
+        across = Linear(0, 1, area.left, area.right, 4 if size.is_narrow else 5)
+        up = Linear(0, 1, area.bottom, area.top)
         points = test.precision_recall
         curve = [(across.at(point.recall), up.at(point.precision)) for point in points]
         above = [(across.at(point.recall), up.at(point.high)) for point in points]
         below = [(across.at(point.recall), up.at(point.low)) for point in points]
         parts = [
-            *x_axis(area, across, lambda v: percent(v, 0), "recall: share of the frauds caught"),
-            *y_axis(area, up, lambda v: percent(v, 0), "precision: share of frauds among the alerts"),
+            *x_axis(area, across, percent_tick, "recall: share of the frauds caught"),
+            *y_axis(area, up, percent_tick, "precision: share of frauds among the alerts"),
             svg.polygon([*above, *below[::-1]], "band"),
             svg.line((area.left, up.at(test.fraud_share)), (area.right, up.at(test.fraud_share)), "other dashed"),
             svg.polyline(curve, "curve"),
@@ -78,8 +79,8 @@ def reliability(test: TestFigures) -> Figure:
         across = Logarithmic(low, 1, area.left + 8, area.right, 4 if size.is_narrow else 7)
         up = Logarithmic(low, 1, area.bottom - 8, area.top)
         return size.height, [
-            *x_axis(area, across, small_percent, "mean score of the rows"),
-            *y_axis(area, up, small_percent, "share of them that were frauds (the lowest line: none)"),
+            *x_axis(area, across, plain, "mean score of the rows"),
+            *y_axis(area, up, percent_tick, "share of them that were frauds (the lowest line: none)"),
             svg.line((across.at(low), up.at(low)), (across.at(1), up.at(1)), "other dashed"),
             *(svg.circle((across.at(b.mean_score), up.at(b.fraud_share)), 4, "before-dot", _tip(b)) for b in before),
             *(mark for b in after for mark in _bar(across.at(b.mean_score), up, b)),
@@ -140,7 +141,7 @@ def score_distribution(evaluation: Evaluation, test: TestFigures) -> Figure:
         up = Linear(0, max(*frauds, 1e-9), middle, area.top + 6)
         down = Linear(0, max(*others, 1e-9), middle, area.bottom - 6)
         parts: list[Markup] = [
-            *x_axis(area, across, small_percent, "score"),
+            *x_axis(area, across, plain, "score"),
             svg.text(2, area.top - 12, "share of the class in each bin", "axis-name"),
         ]
         for scale in (up, down):
@@ -153,7 +154,7 @@ def score_distribution(evaluation: Evaluation, test: TestFigures) -> Figure:
             parts.append(svg.rectangle((left, middle), width, down.at(other) - middle, "legitimate-bar"))
         parts.append(svg.line((area.left, middle), (area.right, middle), "axis"))
         parts += tips(area, [(across.at((low * high) ** 0.5), _bin_words(low, high, f, o)) for low, high, f, o in bins])
-        parts += threshold_mark(area, across.at(chosen), f"threshold {score(chosen)}")
+        parts += threshold_mark(area, across.at(chosen), "threshold", score(chosen))
         return size.height, parts
 
     return in_both_sizes(

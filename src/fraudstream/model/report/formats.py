@@ -2,30 +2,29 @@
 
 from __future__ import annotations
 
+import math
 from decimal import Decimal
 from typing import Final
 
 from fraudstream.model.evaluation_record import Estimate
 
 NONE: Final = "n/a"
-ROLE_WORDS: Final = {
-    "fit": "fitted on",
-    "comparison": "compared on",
-    "validation": "tuned on",
-    "gap": "labels late",
-    "test": "judged on",
-}
-"""What a stage of the timeline is for, in two words."""
+SPACE: Final = "\N{NO-BREAK SPACE}"
 
 
 def percent(share: float | None, digits: int = 1) -> str:
-    """A share from 0 to 1, as "79.0 %"."""
-    return NONE if share is None else f"{100 * share:.{digits}f} %"
+    """A share from 0 to 1, as "79.0 %", its space one that no line breaks at."""
+    return NONE if share is None else f"{100 * share:.{digits}f}{SPACE}%"
 
 
 def small_percent(share: float) -> str:
     """A share that may be far below 1 %, with two figures that mean something."""
-    return percent(share) if share >= 0.01 or share == 0 else f"{plain(100 * share)} %"
+    return percent(share) if share >= 0.01 or share == 0 else f"{plain(100 * share)}{SPACE}%"
+
+
+def percent_tick(share: float) -> str:
+    """A share at a tick of an axis, as short as it goes."""
+    return f"{plain(100 * share, 3)}{SPACE}%"
 
 
 def count(value: float | None, digits: int = 0) -> str:
@@ -44,7 +43,9 @@ def plain(value: float, figures: int = 2) -> str:
 
 
 def score(value: float) -> str:
-    """A score or a threshold."""
+    """A score or a threshold; one close to 1 with so many digits that it is told from 1."""
+    if 0.99 < value < 1:
+        return f"{value:.{min(math.ceil(-math.log10(1 - value)) + 1, 12)}f}"
     return plain(value, 3)
 
 

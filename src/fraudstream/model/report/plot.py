@@ -10,6 +10,9 @@ from markupsafe import Markup
 from fraudstream.model.report import svg
 from fraudstream.model.report.scales import Scale
 
+_BOLD_LETTER = 8.4
+"""About the width of a letter of the threshold's words."""
+
 
 @dataclass(frozen=True)
 class Size:
@@ -138,10 +141,10 @@ def x_axis(area: Area, scale: Scale, words: Callable[[float], str], name: str) -
         yield svg.line((at, area.top), (at, area.bottom), "grid")
         is_last = at > area.right - 16
         yield svg.text(
-            area.right if is_last else at, area.bottom + 16, words(tick), "tick", "end" if is_last else "middle"
+            area.right if is_last else at, area.bottom + 19, words(tick), "tick", "end" if is_last else "middle"
         )
     yield svg.line((area.left, area.bottom), (area.right, area.bottom), "axis")
-    yield svg.text((area.left + area.right) / 2, area.bottom + 36, name, "axis-name", "middle")
+    yield svg.text((area.left + area.right) / 2, area.bottom + 39, name, "axis-name", "middle")
 
 
 def y_axis(area: Area, scale: Scale, words: Callable[[float], str], name: str) -> Iterator[Markup]:
@@ -153,11 +156,13 @@ def y_axis(area: Area, scale: Scale, words: Callable[[float], str], name: str) -
     yield svg.text(2, area.top - 12, name, "axis-name")
 
 
-def threshold_mark(area: Area, at: float, words: str) -> Iterator[Markup]:
-    """A line down the area at the threshold, with its words on the side where there is room."""
+def threshold_mark(area: Area, at: float, name: str, value: str) -> Iterator[Markup]:
+    """A line down the area at the threshold, with its words where there is room; the value alone where there is none."""
     yield svg.line((at, area.top), (at, area.bottom), "chosen")
-    is_right = at > (area.left + area.right) / 2
-    yield svg.text(at - 6 if is_right else at + 6, area.top + 14, words, "chosen-word", "end" if is_right else "start")
+    right, left = area.right - at - 8, at - area.left - 8
+    words = next((each for each in (f"{name} {value}", value) if max(right, left) > _BOLD_LETTER * len(each)), value)
+    is_right = right > _BOLD_LETTER * len(words) or right > left
+    yield svg.text(at + 6 if is_right else at - 6, area.top + 14, words, "chosen-word", "start" if is_right else "end")
 
 
 def tips(area: Area, points: Iterable[tuple[float, str]]) -> Iterator[Markup]:

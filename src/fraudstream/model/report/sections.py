@@ -149,7 +149,12 @@ def _candidates(evaluation: Evaluation) -> Section:
 def _previous(evaluation: Evaluation) -> Section:
     test, found = evaluation.test, evaluation.previous
     drawn = against_previous(test, found) if test is not None and found is not None else None
-    return Section("previous", "Against the model before", words.previous(found), [drawn] if drawn is not None else [])
+    return Section(
+        "previous",
+        "Against the model before",
+        words.previous(found, is_judged=test is not None),
+        [drawn] if drawn is not None else [],
+    )
 
 
 def _leaks(evaluation: Evaluation, manifest: Manifest) -> Section:

@@ -140,7 +140,7 @@ def _drawn(
         if points
     )
     yield from tips(area, [(across.at(row.threshold), _tip(row, of)) for row in rows[::-1]])
-    yield from threshold_mark(area, across.at(chosen), f"recommended {score(chosen)}")
+    yield from threshold_mark(area, across.at(chosen), "recommended", score(chosen))
 
 
 def _tip(row: ThresholdRow, of: _Of) -> str:

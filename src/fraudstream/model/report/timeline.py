@@ -8,7 +8,7 @@ from markupsafe import Markup
 
 from fraudstream.model.evaluation_record import Evaluation, Stage
 from fraudstream.model.report import svg
-from fraudstream.model.report.formats import NONE, ROLE_WORDS, count
+from fraudstream.model.report.formats import NONE, count
 from fraudstream.model.report.plot import Figure, Size, in_both_sizes
 
 _PURPOSES = {
@@ -18,8 +18,17 @@ _PURPOSES = {
     "gap": "left out of the fit before it: labels had not arrived",
     "test": "every figure is measured on it",
 }
+_ROLE_WORDS = {
+    "fit": ("fitted on", "fit"),
+    "comparison": ("compared on", "compare"),
+    "validation": ("tuned on", "tune"),
+    "gap": ("labels late", "gap"),
+    "test": ("judged on", "judge"),
+}
+"""What a stage is for, and the same where there is little room."""
 _LEAST_WIDTH = 3.0
-_LETTER = 6.6
+_LETTER = 7.2
+_BOLD_LETTER = 8.0
 """About the width of a letter of a label."""
 _TOP, _HEIGHT, _DEEP = 8.0, 46.0, 96.0
 _BELOW = _TOP + _HEIGHT + 26
@@ -45,7 +54,7 @@ def split_in_time(evaluation: Evaluation) -> Figure:
 
     return in_both_sizes(
         draw,
-        "The split of the rows in time: " + "; ".join(f"{ROLE_WORDS[s.role]} {s.rows:,} rows" for s in stages),
+        "The split of the rows in time: " + "; ".join(f"{_ROLE_WORDS[s.role][0]} {s.rows:,} rows" for s in stages),
         "The parts, the earliest first" + ("" if by_time else " (their width in the picture is their rows)"),
         ("part", "what for", "from", "to", "days", "rows", "frauds", "frauds in 1,000 rows"),
         [
@@ -65,11 +74,12 @@ def split_in_time(evaluation: Evaluation) -> Figure:
 
 
 def _part(stage: Stage, at: float, width: float, most: int) -> Iterator[Markup]:
-    middle, purpose = at + width / 2, ROLE_WORDS[stage.role]
-    tip = f"{purpose}: {stage.rows:,} rows, {stage.frauds:,} frauds, {stage.start} to {stage.end}"
+    middle, names = at + width / 2, _ROLE_WORDS[stage.role]
+    tip = f"{names[0]}: {stage.rows:,} rows, {stage.frauds:,} frauds, {stage.start} to {stage.end}"
     yield svg.rectangle((at + 1, _TOP), width - 2, _HEIGHT, f"stage {stage.role}", tip)
-    if width > _LETTER * len(purpose) + 4:
-        yield svg.text(middle, _TOP + _HEIGHT / 2 + 5, purpose, f"stage-word {stage.role}", "middle")
+    name = next((each for each in names if width > _BOLD_LETTER * len(each) + 4), None)
+    if name is not None:
+        yield svg.text(middle, _TOP + _HEIGHT / 2 + 5, name, f"stage-word {stage.role}", "middle")
     if width > _LETTER * len(stage.start) + 4:
         yield svg.text(at + 2, _TOP + _HEIGHT + 15, stage.start, "tick")
     tall, broad = (_DEEP - 24) * stage.frauds / most, min(width - 2, 64)

@@ -109,10 +109,10 @@ def calibration(test: TestFigures) -> list[str]:
     ]
 
 
-def previous(found: Comparison | None) -> str:
+def previous(found: Comparison | None, *, is_judged: bool) -> str:
     """The new model against the one before."""
     if found is None:
-        return "No model was in force before, or the test holds no figures: there is nothing to compare with."
+        return "No other model was in force before." if is_judged else "There are no rows left to compare models on."
     if found.difference is None:
         return f"{found.model_id} could not be compared: {found.note}."
     gap = found.difference
