@@ -157,7 +157,7 @@ def y_axis(area: Area, scale: Scale, words: Callable[[float], str], name: str) -
 
 
 def threshold_mark(area: Area, at: float, name: str, value: str) -> Iterator[Markup]:
-    """A line down the area at the threshold, with its words where there is room; the value alone where there is none."""
+    """A line down the area at the threshold, with its words where there is room, else with the value alone."""
     yield svg.line((at, area.top), (at, area.bottom), "chosen")
     right, left = area.right - at - 8, at - area.left - 8
     words = next((each for each in (f"{name} {value}", value) if max(right, left) > _BOLD_LETTER * len(each)), value)

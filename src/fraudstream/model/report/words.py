@@ -119,7 +119,7 @@ def previous(found: Comparison | None, *, is_judged: bool) -> str:
     told = "better" if gap.low > 0 else "worse" if gap.high < 0 else "not told apart from it by these rows"
     return (
         f"Against {found.model_id}: average precision {signed(gap)}, so the new one is {told}. The same rows were "
-        f"drawn for both; {found.note}."
+        f"drawn for both; that one was {found.note}."
     )
 
 
