@@ -10,8 +10,9 @@ from markupsafe import Markup
 from fraudstream.model.report import svg
 from fraudstream.model.report.scales import Scale
 
+_LETTER = 7.4
 _BOLD_LETTER = 8.4
-"""About the width of a letter of the threshold's words."""
+"""About the width of a letter of a tick's words, and of the threshold's."""
 
 
 @dataclass(frozen=True)
@@ -139,10 +140,10 @@ def x_axis(area: Area, scale: Scale, words: Callable[[float], str], name: str) -
     for tick in ticks:
         at = scale.at(tick)
         yield svg.line((at, area.top), (at, area.bottom), "grid")
-        is_last = at > area.right - 16
-        yield svg.text(
-            area.right if is_last else at, area.bottom + 19, words(tick), "tick", "end" if is_last else "middle"
-        )
+        label = words(tick)
+        reaches_out = at + _LETTER / 2 * len(label) > area.right + 12
+        place, anchor = (area.right + 10, "end") if reaches_out else (at, "middle")
+        yield svg.text(place, area.bottom + 19, label, "tick", anchor)
     yield svg.line((area.left, area.bottom), (area.right, area.bottom), "axis")
     yield svg.text((area.left + area.right) / 2, area.bottom + 39, name, "axis-name", "middle")
 

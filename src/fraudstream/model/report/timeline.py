@@ -28,7 +28,7 @@ _ROLE_WORDS = {
 """What a stage is for, and the same where there is little room."""
 _LEAST_WIDTH = 3.0
 _LETTER = 7.2
-_BOLD_LETTER = 8.0
+_BOLD_LETTER = 8.6
 """About the width of a letter of a label."""
 _TOP, _HEIGHT, _DEEP = 8.0, 46.0, 96.0
 _BELOW = _TOP + _HEIGHT + 26
