@@ -158,11 +158,16 @@ def y_axis(area: Area, scale: Scale, words: Callable[[float], str], name: str) -
 
 
 def threshold_mark(area: Area, at: float, name: str, value: str) -> Iterator[Markup]:
-    """A line down the area at the threshold, with its words where there is room, else with the value alone."""
+    """A line down the area at the threshold, with its words right of it, where curves are flat.
+
+    The value alone where there is little room; left of it only where there is no room for the value.
+    """
     yield svg.line((at, area.top), (at, area.bottom), "chosen")
     right, left = area.right - at - 8, at - area.left - 8
-    words = next((each for each in (f"{name} {value}", value) if max(right, left) > _BOLD_LETTER * len(each)), value)
-    is_right = right > _BOLD_LETTER * len(words) or right > left
+    words = f"{name} {value}"
+    if right < _BOLD_LETTER * len(words) and (right >= _BOLD_LETTER * len(value) or left < _BOLD_LETTER * len(words)):
+        words = value
+    is_right = right >= _BOLD_LETTER * len(words)
     yield svg.text(at + 6 if is_right else at - 6, area.top + 14, words, "chosen-word", "start" if is_right else "end")
 
 
