@@ -23,6 +23,7 @@ from fraudstream.model.evaluation_record import read_evaluation
 from fraudstream.model.plan import TrainingSettings
 from fraudstream.model.recipe import TrainingColumn
 from fraudstream.model.saved import load_fitted
+from fraudstream.model.report.page import REPORT_FILE, report_html
 from fraudstream.model.training import TrainingResult, train
 from fraudstream.model.training_report import as_json, render
 from fraudstream.scoring.batch import score_csv
@@ -281,6 +282,19 @@ def test_the_evaluation_is_of_later_rows_only_without_copies(searched: tuple[Tra
     assert sum(test.histogram.frauds) == pytest.approx(1)
     assert result.artifact.manifest.metrics.average_precision == test.average_precision.value
     assert "evaluation.json" in result.artifact.manifest.files
+
+
+def test_the_report_lies_in_the_artifact_and_is_drawn_from_what_lies_beside_it(
+    searched: tuple[TrainingResult, list[str]],
+) -> None:
+    result, _ = searched
+    artifact = load_artifact(result.artifact.path)
+    evaluation = read_evaluation(artifact.path)
+    assert evaluation is not None
+    assert REPORT_FILE in artifact.manifest.files
+    assert (artifact.path / REPORT_FILE).read_bytes() == report_html(evaluation, artifact.manifest)
+    assert as_json(result)["report"] == str(artifact.path / REPORT_FILE)
+    assert str(artifact.path / REPORT_FILE) in shown(result).replace("\n", "")
 
 
 def test_the_threshold_is_the_cheapest_on_the_validation_period(searched: tuple[TrainingResult, list[str]]) -> None:

@@ -67,14 +67,15 @@ def show(model_id: str, as_json: bool, **flags: object) -> None:
     from dataclasses import asdict
 
     from fraudstream.model.registry import average_precision_text, show_model
+    from fraudstream.model.report.page import report_of
 
     settings = Settings.load(**flags)
     model = show_model(settings.models, model_id)
     if model.manifest is None:
         raise ModelCorrupt(model.trouble, where=str(settings.models / model.model_id), remedy="train the model again")
-    told = model.manifest
+    told, report = model.manifest, report_of(settings.models / model.model_id)
     if as_json:
-        print_json(summary(model) | {"manifest": asdict(told)})
+        print_json(summary(model) | {"report": str(report) if report else None, "manifest": asdict(told)})
         return
     metrics, data = told.metrics, told.training_data
     lines = {
@@ -86,6 +87,7 @@ def show(model_id: str, as_json: bool, **flags: object) -> None:
         "average precision": average_precision_text(told),
         "ROC AUC": "n/a" if metrics.roc_auc is None else f"{metrics.roc_auc:.4f}",
         "threshold": f"{told.threshold:.6g} recommended: {told.threshold_rule}",
+        "report": str(report) if report else "n/a: trained by an earlier version",
         "features": ", ".join(feature.name for feature in told.features),
         "files": f"{len(told.files)}, each with its sha256: fraudstream models verify {model.model_id}",
         **({"warnings": "; ".join(told.warnings)} if told.warnings else {}),

@@ -30,6 +30,7 @@ from fraudstream.model.manifest import LabelValues, Manifest, Metrics, TrainingD
 from fraudstream.model.plan import TrainingPlan
 from fraudstream.model.progress import Stopwatch
 from fraudstream.model.recipe import FittedModel, RowScores, TrainingColumn, fit
+from fraudstream.model.report.page import REPORT_FILE, report_html
 from fraudstream.model.search import EARLIER, LAST, Found, Round, importances, search
 from fraudstream.model.split import Part
 from fraudstream.model.training_rows import RowNotes, read_rows, with_vectors, write_training_rows
@@ -95,7 +96,10 @@ class Training:
             frame.unpersist()
         self._report(f"writing the model ({self._stopwatch})")
         manifest = self._manifest(found, evaluation, metrics, calibration)
-        beside = {EVALUATION_FILE: evaluation_to_json(evaluation)}
+        beside = {
+            EVALUATION_FILE: evaluation_to_json(evaluation),
+            REPORT_FILE: report_html(evaluation, manifest),
+        }
         return write_artifact(self._models_dir, manifest, model.save, beside)
 
     def _rounds(self) -> list[Round]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -14,6 +15,7 @@ from fraudstream.model.evaluation_record import Evaluation, Operating, read_eval
 from fraudstream.model.evaluation_words import evaluation_lines
 from fraudstream.model.feature import Feature, FeatureType
 from fraudstream.model.manifest import Manifest, Metrics, Period
+from fraudstream.model.report.page import report_of
 from fraudstream.model.training import TrainingResult
 
 
@@ -23,6 +25,7 @@ def as_json(result: TrainingResult) -> dict[str, Any]:
     return {
         "model_id": manifest.model_id,
         "path": str(result.artifact.path),
+        "report": _text(report_of(result.artifact.path)),
         "reused": result.reused,
         "algorithm": manifest.algorithm,
         "rows": manifest.training_data.rows,
@@ -46,6 +49,10 @@ def as_json(result: TrainingResult) -> dict[str, Any]:
         "warnings": list(manifest.warnings),
         "in_force": {"model_id": result.in_force.model_id, "revision": result.in_force.revision},
     }
+
+
+def _text(path: Path | None) -> str | None:
+    return None if path is None else str(path)
 
 
 def _evaluated(evaluation: Evaluation | None) -> dict[str, Any]:
@@ -89,6 +96,9 @@ def render(result: TrainingResult) -> RenderableType:
     for name, value in (*_lines(manifest), *(evaluation_lines(evaluation) if evaluation is not None else ())):
         table.add_row(name, value)
     table.add_row("artifact", str(result.artifact.path) + (" (was there already)" if result.reused else ""))
+    report = report_of(result.artifact.path)
+    if report is not None:
+        table.add_row("report", str(report))
     in_force = result.in_force
     table.add_row("in force", f"{in_force.model_id}, threshold {in_force.threshold:.6g}, revision {in_force.revision}")
     columns = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")

@@ -1,0 +1,84 @@
+"""Elements of SVG as escaped markup; colours and fonts are the classes of `templates/report.css`.
+
+No element has an id, so that a page can hold many drawings. A `title` inside an element is its tooltip.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from markupsafe import Markup
+
+Point = tuple[float, float]
+
+
+def element(name: str, *inside: Markup | str, **attributes: str | float) -> Markup:
+    """An element; texts inside and values of attributes are escaped, a trailing `_` of a name is left out."""
+    told = Markup("").join(
+        Markup(' {}="{}"').format(key.rstrip("_").replace("_", "-"), value if isinstance(value, str) else number(value))
+        for key, value in attributes.items()
+    )
+    content = Markup("").join(inside)
+    if content:
+        return Markup("<{0}{1}>{2}</{0}>").format(name, told, content)
+    return Markup("<{0}{1}/>").format(name, told)
+
+
+def drawing(width: float, height: float, about: str, parts: Iterable[Markup], class_: str) -> Markup:
+    """A whole drawing, with what it shows in words for who does not see it."""
+    return element(
+        "svg", *parts, class_=class_, viewBox=f"0 0 {number(width)} {number(height)}", role="img", aria_label=about
+    )
+
+
+def text(x: float, y: float, words: str, class_: str = "label", anchor: str = "start") -> Markup:
+    """Words with their base line at a point."""
+    return element("text", words, x=x, y=y, class_=class_, text_anchor=anchor)
+
+
+def line(start: Point, end: Point, class_: str) -> Markup:
+    """A straight line."""
+    return element("line", x1=start[0], y1=start[1], x2=end[0], y2=end[1], class_=class_)
+
+
+def polyline(points: Sequence[Point], class_: str) -> Markup:
+    """A line through points."""
+    return element("polyline", points=_points(points), class_=class_)
+
+
+def polygon(points: Sequence[Point], class_: str) -> Markup:
+    """An area within points."""
+    return element("polygon", points=_points(points), class_=class_)
+
+
+def rectangle(corner: Point, width: float, height: float, class_: str, tip: str = "") -> Markup:
+    """A rectangle from its upper left corner; never of less than no width or height."""
+    x, y = corner
+    size = {"width": max(width, 0.0), "height": max(height, 0.0)}
+    return element("rect", *_tip(tip), x=x, y=y, class_=class_, **size)
+
+
+def circle(centre: Point, radius: float, class_: str, tip: str = "") -> Markup:
+    """A disc."""
+    return element("circle", *_tip(tip), cx=centre[0], cy=centre[1], r=radius, class_=class_)
+
+
+def cut(corner: Point, width: float, height: float, parts: Iterable[Markup]) -> Markup:
+    """What of the parts lies within a rectangle, in the same units."""
+    x, y = corner
+    view = " ".join(number(value) for value in (x, y, width, height))
+    return element("svg", *parts, x=x, y=y, width=width, height=height, viewBox=view)
+
+
+def number(value: float) -> str:
+    """A length to a tenth, without an idle zero."""
+    shown = f"{value:.1f}"
+    return shown.removesuffix(".0") if shown != "-0.0" else "0"
+
+
+def _points(points: Sequence[Point]) -> str:
+    return " ".join(f"{number(x)},{number(y)}" for x, y in points)
+
+
+def _tip(tip: str) -> tuple[Markup, ...]:
+    return (element("title", tip),) if tip else ()

@@ -1,0 +1,226 @@
+"""The report: everything that was measured, nothing that runs or is fetched, the same bytes for the same model."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from columns import MODEL_ID
+from evaluations import HOSTILE, small_evaluation
+from fraudstream.cli.entry import cli
+from fraudstream.model.artifact import load_artifact, write_artifact
+from fraudstream.model.report.page import REPORT_FILE, report_html, report_of
+
+SECTIONS = (
+    "precision-recall", "threshold", "calibration", "scores", "importance", "split", "candidates", "previous",
+    "columns", "meaning", "made",
+)  # fmt: skip
+
+
+class Seen(HTMLParser):
+    """What a browser would find: elements with their attributes, texts, and tables by caption."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.tables: dict[str, list[list[str]]] = {}
+        self.texts: list[str] = []
+        self._caption: str | None = None
+        self._is_cell = False
+        self.feed(page)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        if tag == "caption":
+            self._caption = ""
+        elif tag == "tr" and self.tables:
+            self.tables[next(reversed(self.tables))].append([])
+        elif tag in ("td", "th"):
+            self._is_cell = True
+            self.tables[next(reversed(self.tables))][-1].append("")
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag == "caption" and self._caption is not None:
+            self.tables[self._caption] = []
+            self._caption = None
+        elif tag in ("td", "th"):
+            self._is_cell = False
+
+    def handle_data(self, data: str) -> None:
+        self.texts.append(data)
+        if self._caption is not None:
+            self._caption += data
+        elif self._is_cell:
+            self.tables[next(reversed(self.tables))][-1][-1] += data
+
+    @property
+    def anchors(self) -> set[str]:
+        return {found["id"] for _, found in self.elements if found.get("id") is not None and found["id"]}
+
+    def table(self, beginning: str) -> list[list[str]]:
+        return next(rows for caption, rows in self.tables.items() if caption.startswith(beginning))
+
+
+@pytest.fixture(scope="module")
+def page() -> str:
+    return report_html(*small_evaluation()).decode()
+
+
+@pytest.fixture(scope="module")
+def seen(page: str) -> Seen:
+    return Seen(page)
+
+
+def test_every_part_of_the_evaluation_has_its_section_with_a_chart_for_screen_and_telephone(seen: Seen) -> None:
+    assert seen.anchors >= set(SECTIONS)
+    charts = [found for tag, found in seen.elements if tag == "svg" and found.get("role") == "img"]
+    assert len(charts) == 2 * 9
+    assert all(found["aria-label"] for found in charts)
+    assert sum(tag == "details" for tag, _ in seen.elements) == 9
+
+
+def test_the_headline_and_the_tables_hold_the_figures_of_the_evaluation(seen: Seen) -> None:
+    evaluation, _ = small_evaluation()
+    test, choice = evaluation.test, evaluation.threshold
+    assert test is not None
+    assert choice.row is not None
+    assert choice.row.test is not None
+    found, at = test.average_precision, choice.row.test
+    text = " ".join(seen.texts)
+    assert f"average precision of {found.value:.3f} ({found.low:.3f} to {found.high:.3f})" in text
+    assert f"caught {at.frauds_caught} of the {at.frauds} frauds" in text
+    assert f"saved {at.saved(2.5):,.2f} when a review costs 2.5" in text
+    curve = seen.table("Best precision")[1:]
+    assert curve == [
+        [
+            f"{100 * p.recall:.0f}\N{NO-BREAK SPACE}%",
+            *(f"{100 * value:.1f}\N{NO-BREAK SPACE}%" for value in (p.precision, p.low, p.high)),
+        ]
+        for p in test.precision_recall
+    ]
+    costs = seen.table("expected (validation period)")[1:]
+    assert [row[-1] for row in costs] == [f"{row.expected.cost(2.5):,.2f}" for row in evaluation.thresholds]
+    assert [row[2] for row in seen.table("On the test period: what")[1:]] == [
+        f"{row.test.frauds_caught} of {row.test.frauds}" for row in evaluation.thresholds if row.test is not None
+    ]
+    assert [row[5:7] for row in seen.table("The parts")[1:]] == [
+        [f"{stage.rows:,}", f"{stage.frauds:,}"] for stage in evaluation.timeline.stages
+    ]
+    assert [row[0] for row in seen.table("What was tried")[1:]] == [
+        "gbt 40 x 4 (chosen)", "logistic regression on V14",
+    ]  # fmt: skip
+    bins = (*test.calibration.bins_after, *test.calibration.bins_before)
+    assert [row[4] for row in seen.table("Rows of like score")[1:]] == [f"{found.frauds:,}" for found in bins]
+    assert seen.table("Share of the whole")[1:] == [
+        ["V14", "60.00\N{NO-BREAK SPACE}%"],
+        ["Amount", "40.00\N{NO-BREAK SPACE}%"],
+    ]
+    assert evaluation.previous is not None
+    assert evaluation.previous.difference is not None
+    assert seen.table("On 1,200 rows")[-1][1].startswith(f"{evaluation.previous.difference.value:+.3f}")
+
+
+def test_leaks_copies_weights_and_late_labels_are_told_in_words(seen: Seen) -> None:
+    text = " ".join(seen.texts)
+    for words in (
+        "alone gives the label away",
+        "3 test rows were taken out",
+        "each stands for 4.00 of them (--legitimate-share)",
+        "(--label-delay)",
+        "not a promise for a day",
+        "Another period",
+        "rest on",
+    ):
+        assert words in text
+    assert [row[0] for row in seen.table("Columns")[1:]] == ["V14", "Time", "V14 too"]
+
+
+def test_names_from_the_csv_are_words_and_never_elements() -> None:
+    page = report_html(*small_evaluation(HOSTILE, f"{HOSTILE}.csv")).decode()
+    seen = Seen(page)
+    plain = Seen(report_html(*small_evaluation()).decode())
+    assert not [tag for tag, _ in seen.elements if tag == "script"]
+    assert "<script" not in page
+    assert [tag for tag, _ in seen.elements] == [tag for tag, _ in plain.elements]
+    names = {name for _, found in seen.elements for name in found}
+    assert names == {name for _, found in plain.elements for name in found}
+    assert seen.table("Share of the whole")[1][0] == HOSTILE
+
+
+def test_nothing_is_fetched_and_nothing_runs(page: str, seen: Seen) -> None:
+    for _, found in seen.elements:
+        assert not [name for name in found if name.startswith("on")]
+        for name in ("src", "href", "xlink:href", "action", "data"):
+            assert (found.get(name) or "#").startswith(("#", "data:,"))
+    assert not [tag for tag, _ in seen.elements if tag in ("script", "iframe", "object", "embed", "base")]
+    assert re.search(r"https?:|//[a-z]|url\(|@import", page) is None
+    assert "default-src 'none'" in page
+
+
+def test_the_same_model_gives_the_same_bytes() -> None:
+    assert report_html(*small_evaluation()) == report_html(*small_evaluation())
+
+
+def test_no_drawing_holds_a_length_that_is_none(page: str) -> None:
+    assert re.search(r'="[^"]*\b(nan|inf|None)\b', page) is None
+
+
+def test_a_model_without_a_test_period_has_a_report_that_says_so() -> None:
+    evaluation, manifest = small_evaluation()
+    rows = tuple(replace(row, test=None) for row in evaluation.thresholds)
+    bare = replace(
+        evaluation,
+        test=None,
+        measured_on="n/a: the model was fitted on every row",
+        timeline=replace(
+            evaluation.timeline,
+            ordered_by="file order",
+            stages=(replace(evaluation.timeline.stages[0], days=None),),
+        ),
+        thresholds=tuple(replace(row, expected=replace(row.expected, days=None)) for row in rows),
+        threshold=replace(evaluation.threshold, row=None, amount_column=None, amount_note="no column of amounts"),
+        candidates=(replace(evaluation.candidates[0], average_precision=None, by_period=()),),
+        importances=(),
+        leaks=(),
+        previous=None,
+    )
+    seen = Seen(report_html(bare, replace(manifest, excluded={}, warnings=())).decode())
+    text = " ".join(seen.texts)
+    assert "no figures on rows that the model had not seen: the model was fitted on every row" in text
+    assert "the file's order was taken for it" in text
+    assert "precision-recall" not in seen.anchors
+
+
+def test_a_model_of_one_threshold_and_one_fraud_can_be_drawn() -> None:
+    evaluation, manifest = small_evaluation()
+    row = evaluation.thresholds[0]
+    assert evaluation.test is not None
+    poor = replace(
+        evaluation,
+        test=replace(evaluation.test, reliable=False, frauds=1),
+        thresholds=(row,),
+        threshold=replace(evaluation.threshold, threshold=1.0, row=row),
+        candidates=(),
+    )
+    page = report_html(poor, manifest).decode()
+    assert "hardly more than anecdotes" in page
+    assert re.search(r'="[^"]*\b(nan|inf)\b', page) is None
+
+
+def test_an_artifact_names_its_report_where_it_has_one(tmp_path: Path) -> None:
+    evaluation, manifest = small_evaluation()
+    with_report = {REPORT_FILE: report_html(evaluation, manifest)}
+    artifact = write_artifact(tmp_path / "a", manifest, lambda scaler, classifier: None, with_report)
+    assert load_artifact(artifact.path).manifest.files.keys() == {REPORT_FILE}
+    shown = CliRunner().invoke(cli, ["models", "show", MODEL_ID, "--models", str(tmp_path / "a"), "--json"])
+    assert f'"report": "{artifact.path / REPORT_FILE}"' in shown.stdout
+    bare = write_artifact(tmp_path / "b", manifest, lambda scaler, classifier: None)
+    assert report_of(bare.path) is None
+    shown = CliRunner().invoke(cli, ["models", "show", MODEL_ID, "--models", str(tmp_path / "b")])
+    assert "trained by an earlier version" in shown.stdout
