@@ -22,8 +22,8 @@ from fraudstream.model.current import put_in_force, read_current, resolve
 from fraudstream.model.evaluation_record import read_evaluation
 from fraudstream.model.plan import TrainingSettings
 from fraudstream.model.recipe import TrainingColumn
-from fraudstream.model.saved import load_fitted
 from fraudstream.model.report.page import REPORT_FILE, report_html
+from fraudstream.model.saved import load_fitted
 from fraudstream.model.training import TrainingResult, train
 from fraudstream.model.training_report import as_json, render
 from fraudstream.scoring.batch import score_csv
