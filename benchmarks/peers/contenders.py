@@ -16,13 +16,14 @@ from typing import Any, Final
 from uuid import uuid4
 
 import orjson
-from confluent_kafka import Consumer, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
 
 from environments import PEERS, python_of, versions_in
 from exported import ARRAYS, PLAIN
 from fraudstream.config import Settings
-from fraudstream.errors import KafkaFailure
+from fraudstream.errors import KafkaFailure, TopicMissing
 from fraudstream.kafka.watermarks import Watermarks
 from fraudstream.runtime.jars import find_jars
 from fraudstream.runtime.java import find_java
@@ -137,10 +138,13 @@ def own_topics(bootstrap: str, name: str) -> Iterator[str]:
     for made in admin.create_topics([NewTopic(each, 1, 1, config=limit) for each in names]).values():
         made.result(10)
 
-    def all_seen() -> bool:
-        return set(names) <= set(admin.list_topics(timeout=5).topics)
+    def all_answer() -> bool:
+        try:
+            return all(Watermarks(bootstrap, each).read() for each in names)
+        except (KafkaException, TopicMissing):  # no leader yet
+            return False
 
-    if not wait_until(all_seen, 10):
+    if not wait_until(all_answer, 20):
         raise KafkaFailure("the topics that were made for a peer do not show", where=bootstrap)
     try:
         yield prefix

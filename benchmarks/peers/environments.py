@@ -29,7 +29,7 @@ def python_of(peer: str) -> Path:
         return python
     print(f"{peer}: making its environment from {lock.name} ...", file=sys.stderr, flush=True)
     subprocess.run([sys.executable, "-m", "venv", "--clear", folder], check=True)
-    install = [python, "-m", "pip", "install", "--disable-pip-version-check", "--progress-bar", "on"]
+    install: list[str | Path] = [python, "-m", "pip", "install", "--disable-pip-version-check", "--progress-bar", "on"]
     subprocess.run([*install, "--require-hashes", "-r", lock], check=True, stdout=sys.stderr)
     made_from.write_text(wanted)
     return python

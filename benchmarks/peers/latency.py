@@ -58,10 +58,12 @@ class Sender:
         self._thread = threading.Thread(target=self._send)
 
     def __enter__(self) -> Sender:
+        """Begin to send."""
         self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
+        """Send no more."""
         self.stop()
 
     def stop(self) -> None:

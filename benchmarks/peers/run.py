@@ -3,8 +3,8 @@
     python benchmarks/peers/run.py --bootstrap-servers … --topic … --model PATH --rows N --json FILE
     python benchmarks/peers/run.py --self --rows 2000000 --algorithm gbt --latency-rate 1000 --seconds 60
 
-The first takes a topic that is filled; the second starts a broker, simulates, trains, fills a topic and runs fraudstream
-first and last beside the peers, so that a machine that drifts shows.
+The first takes a topic that is filled; the second starts a broker, simulates, trains, fills a topic and runs
+fraudstream first and last beside the peers, so that a machine that drifts shows.
 """
 
 from __future__ import annotations
@@ -118,10 +118,10 @@ def run(filled: Filled, chosen: Sequence[Contender], arguments: argparse.Namespa
     result = {
         "rows": rows,
         "odd_rows": expected.odd,
-        "model": filled.model.resolve().name if not filled.shown else filled.shown,
+        "model": filled.shown or filled.model.resolve().name,
         "machine": {"cpu": platform.machine(), "cores": os.cpu_count()},
-        "versions": {name: version(name) for name in ("fraudstream", "pyspark")}
-        | {"python": platform.python_version()},
+        "versions": {"python": platform.python_version()}
+        | {name: version(name) for name in ("fraudstream", "pyspark")},
         "peers": measured,
     }
     return result | ({OURS: {"first": own[0], "last": own[-1]}} if own else {})

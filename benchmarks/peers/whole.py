@@ -49,7 +49,16 @@ def filled_topic(rows: int, algorithm: str, partitions: int, say: Callable[[str]
         data = Path(folder) / "payments.csv"
         say(f"simulating and training {algorithm} ...")
         simulate(SIMULATED, SEED, data)
-        train = [sys.executable, "-m", "fraudstream", "train", "--data", data, "--models", f"{folder}/models"]
+        train: list[str | Path] = [
+            sys.executable,
+            "-m",
+            "fraudstream",
+            "train",
+            "--data",
+            data,
+            "--models",
+            f"{folder}/models",
+        ]
         subprocess.run([*train, "--algorithm", algorithm], check=True, stdout=subprocess.DEVNULL)
         model = Path(folder) / "models" / "current"
         manifest = resolve(model)[0].manifest

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import orjson
@@ -72,7 +72,7 @@ def _is_numbers(row: Sequence[Any]) -> bool:
 
 
 class Contract:
-    """Every record ends in one outcome: missing, text and NaN are read as the contract says, four topics are written."""
+    """Every record ends in one outcome: missing, text and NaN are read as the contract says; four topics."""
 
     def __init__(self, model: Model, producer: Producer, prefix: str) -> None:
         self._model, self._producer, self._prefix = model, producer, prefix
@@ -98,12 +98,12 @@ class Contract:
         self._producer.flush()
 
     def _alert(self, message: Message, score: float | None, imputed: list[str], reason: str | None) -> None:
-        headers = dict(message.headers() or [])
+        headers = _headers(message)
         place = f"{message.topic()}/{message.partition()}/{message.offset()}"
         identity = (headers.get("event_id") or place.encode()).decode()
         row = headers.get("source_row")
         value = message.value() or b"null"
-        alert = {
+        alert: dict[str, Any] = {
             "alert_id": identity,
             "topic": message.topic(),
             "partition": message.partition(),
@@ -152,6 +152,11 @@ class Contract:
     def _sample(self, message: Message) -> None:
         event = {"type": "sample", "partition": message.partition(), "offset": message.offset(), "at": _time(message)}
         self._producer.produce(f"{self._prefix}detector_events", orjson.dumps(event))
+
+
+def _headers(message: Message) -> dict[str, bytes | None]:
+    # The client's types also allow for what only a producer is given.
+    return dict(cast(list[tuple[str, bytes | None]], message.headers() or []))
 
 
 def _time(message: Message) -> str:

@@ -70,16 +70,13 @@ class Model:
         """The score of each row: scaled, margin, probability, calibrated."""
         with np.errstate(over="ignore", invalid="ignore"):
             scaled = (matrix - self.mean) * self.factor
-            if self.trees is None:
-                margin = scaled @ self.coefficients + self.intercept
-            else:
-                margin = self.trees.margins(scaled)
+            margin = self.trees.margins(scaled) if self.trees else scaled @ self.coefficients + self.intercept
             raw = 1.0 / (1.0 + np.exp(-margin)) if self.is_log_odds else margin
             a, b, c = self.calibration
             if (a, b, c) == (1.0, 1.0, 0.0):
                 return raw
-            for_fraud = np.power(raw, a)
-            return for_fraud / (for_fraud + np.power(1.0 - raw, b) * np.exp(-c))
+            for_fraud, against = np.power(raw, a), np.power(1.0 - raw, b) * np.exp(-c)
+            return np.asarray(for_fraud / (for_fraud + against))
 
 
 def load_model(path: Path) -> Model:
@@ -88,8 +85,8 @@ def load_model(path: Path) -> Model:
         told = json.loads(str(saved["told"]))
         trees = None
         if "roots" in saved:
-            arrays = (saved[name] for name in ("slot", "threshold", "left", "value", "roots"))
-            trees = Trees(*arrays, depth=told["depth"])
+            arrays = {name: saved[name] for name in ("slot", "threshold", "left", "value", "roots")}
+            trees = Trees(**arrays, depth=told["depth"])
         return Model(
             model_id=told["model_id"],
             revision=told["revision"],

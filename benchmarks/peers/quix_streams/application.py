@@ -93,13 +93,8 @@ def main() -> None:
         if found < threshold:
             return None
         row = message_context()
-        alert = {
-            "partition": row.partition,
-            "offset": row.offset,
-            "score": found,
-            "transaction": orjson.Fragment(value),
-        }
-        return orjson.dumps(alert)
+        alert = {"partition": row.partition, "offset": row.offset, "score": found}
+        return orjson.dumps(alert | {"transaction": orjson.Fragment(value)})
 
     frame = application.dataframe(source)
     frame = frame.apply(judge, metadata=True).filter(lambda alert: alert is not None)
