@@ -4,57 +4,15 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
-from collections.abc import Callable, Sequence
-from operator import itemgetter, mul
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
 import orjson
 from quixstreams import Application, message_context
 
+from quix_streams.model import compiled
 from reporting import Progress
-
-Score = Callable[[Sequence[float]], float]
-
-
-def compiled(model: dict[str, Any]) -> Score:
-    """The model as Python made for it: a single row is scored faster so than through numpy.
-
-    The scaler is folded into the linear model's coefficients and into the thresholds of the trees.
-    """
-    mean, factor = model["mean"], model["factor"]
-    a, b, c = (model["calibration"][name] for name in ("a", "b", "c"))
-    margin: Score
-    if model["coefficients"]:
-        weights = [weight * by for weight, by in zip(model["coefficients"], factor, strict=True)]
-        base = model["intercept"] - sum(map(mul, weights, mean))
-        margin = lambda values: base + sum(map(mul, weights, values))  # noqa: E731
-    else:
-        trees = [_function(model, root) for root in model["roots"]]
-        margin = lambda values: sum([tree(values) for tree in trees])  # noqa: E731
-
-    def score(values: Sequence[float]) -> float:
-        raw = 1.0 / (1.0 + math.exp(-margin(values))) if model["is_log_odds"] else margin(values)
-        for_fraud = raw**a
-        return float(for_fraud / (for_fraud + (1.0 - raw) ** b * math.exp(-c)))
-
-    return score
-
-
-def _function(model: dict[str, Any], root: int) -> Score:
-    """A tree as one nested conditional expression."""
-
-    def expression(place: int) -> str:
-        left = model["left"][place]
-        if left == place:
-            return repr(model["value"][place])
-        slot = model["slot"][place]
-        test = f"(x[{slot}] - {model['mean'][slot]!r}) * {model['factor'][slot]!r} <= {model['threshold'][place]!r}"
-        return f"({expression(left)} if {test} else {expression(left + 1)})"
-
-    function: Score = eval(f"lambda x: {expression(root)}", {"__builtins__": {}})
-    return function
 
 
 def main() -> None:
