@@ -13,10 +13,10 @@ from typing import Any, Final, NamedTuple
 
 from confluent_kafka import Consumer, Producer, TopicPartition
 
-from contenders import Contender, Stage
 from fraudstream.kafka.watermarks import Watermarks
 from measuring import quantile
 from preparation import Expected
+from stage import Contender, Stage
 
 START_SECONDS: Final = 120.0
 WARM_UP_SECONDS: Final = 10.0

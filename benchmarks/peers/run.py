@@ -23,11 +23,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
-from contenders import OURS, Contender, Stage, detector, peers
+from contenders import OURS, detector, peers
 from environments import PEERS, python_of
 from latency import measure_latency, rows_of
 from measuring import cpu_seconds, finished_at, steady_rate
 from preparation import Expected, read_expected
+from stage import Contender, Stage
 from whole import Filled, filled_topic
 
 RESULT: Final = PEERS.parent / "results" / "peers.json"
