@@ -162,7 +162,7 @@ def detector(name: str, trigger: str) -> Contender:
     def version() -> Mapping[str, str]:
         return versions_in(Path(sys.executable), "fraudstream", "pyspark")
 
-    return Contender(name, start, version, {"trigger": trigger, "command": "fraudstream detect"})
+    return Contender(name, start, version, {"trigger": trigger, "command": "fraudstream detect"}, reads_own_topic=True)
 
 
 def peers() -> list[Contender]:

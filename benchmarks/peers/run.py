@@ -25,6 +25,7 @@ from typing import Any, Final
 
 from contenders import OURS, detector, peers
 from environments import PEERS, python_of
+from fraudstream.transactions.wire import Topic
 from latency import measure_latency, rows_of
 from measuring import cpu_seconds, finished_at, steady_rate
 from preparation import Expected, read_expected
@@ -96,6 +97,8 @@ def run(filled: Filled, chosen: Sequence[Contender], arguments: argparse.Namespa
     """Measure all of them: first how each catches up, then, on the longer topic, the latency of each."""
     for name in dict.fromkeys(contender.peer for contender in chosen if contender.peer is not None):
         python_of(name)
+    if filled.topic != Topic.TRANSACTIONS and any(contender.reads_own_topic for contender in chosen):
+        raise SystemExit(f"fraudstream reads {Topic.TRANSACTIONS} only: leave micro_batch out with --only")
     with prepared(filled) as (stage, expected):
         rows = arguments.rows or expected.rows
         if rows > expected.rows:

@@ -77,6 +77,7 @@ class Contender:
         version: What it is made of.
         settings: What was set, for the record.
         peer: The folder with its own environment; None where it runs in ours.
+        reads_own_topic: Whether it knows no other input topic than fraudstream's.
     """
 
     name: str
@@ -84,6 +85,7 @@ class Contender:
     version: Callable[[], Mapping[str, str]]
     settings: Mapping[str, Any] = field(default_factory=dict)
     peer: str | None = None
+    reads_own_topic: bool = False
 
 
 @dataclass(frozen=True)

@@ -13,18 +13,10 @@ Score = Callable[[Sequence[float]], float]
 def compiled(model: dict[str, Any]) -> Score:
     """The model as Python made for it: a single row is scored faster so than through numpy.
 
-    The scaler is folded into the linear model's coefficients and into the thresholds of the trees.
+    The scaler is folded into the coefficients of a linear model and stands in the comparisons of the trees.
     """
-    mean, factor = model["mean"], model["factor"]
     a, b, c = (model["calibration"][name] for name in ("a", "b", "c"))
-    margin: Score
-    if model["coefficients"]:
-        weights = [weight * by for weight, by in zip(model["coefficients"], factor, strict=True)]
-        base = model["intercept"] - sum(map(mul, weights, mean))
-        margin = lambda values: base + sum(map(mul, weights, values))  # noqa: E731
-    else:
-        trees = [_function(model, root) for root in model["roots"]]
-        margin = lambda values: sum([tree(values) for tree in trees])  # noqa: E731
+    margin = _linear(model) if model["coefficients"] else _trees(model)
 
     def score(values: Sequence[float]) -> float:
         raw = 1.0 / (1.0 + math.exp(-margin(values))) if model["is_log_odds"] else margin(values)
@@ -32,6 +24,17 @@ def compiled(model: dict[str, Any]) -> Score:
         return float(for_fraud / (for_fraud + (1.0 - raw) ** b * math.exp(-c)))
 
     return score
+
+
+def _linear(model: dict[str, Any]) -> Score:
+    weights = [weight * by for weight, by in zip(model["coefficients"], model["factor"], strict=True)]
+    base = model["intercept"] - sum(map(mul, weights, model["mean"]))
+    return lambda values: base + sum(map(mul, weights, values))
+
+
+def _trees(model: dict[str, Any]) -> Score:
+    trees = [_function(model, root) for root in model["roots"]]
+    return lambda values: sum([tree(values) for tree in trees])
 
 
 def _function(model: dict[str, Any], root: int) -> Score:
