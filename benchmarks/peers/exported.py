@@ -101,7 +101,7 @@ def tree_arrays(trees: Sequence[Tree], values: Sequence[Sequence[float]]) -> tup
             pending += [(node.left, left[place], depth + 1), (node.right, take_place(), depth + 1)]
     arrays = {
         "slot": np.array(slot, dtype=np.int64),
-        "threshold": np.array(threshold),
+        "split": np.array(threshold),
         "left": np.array(left, dtype=np.int64),
         "value": np.array(value),
         "roots": np.array(roots, dtype=np.int64),

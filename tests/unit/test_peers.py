@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -83,6 +84,10 @@ def test_all_trees_at_once_give_the_sum_of_their_leaves() -> None:
     arrays, depth = tree_arrays(trees, [[node.prediction for node in tree.nodes] for tree in trees])
     matrix = np.array([[1.0, 0.0], [1.5, 1.0], [9.0, 1.0]] * 200)
     assert Trees(**arrays, depth=depth).margins(matrix).tolist() == [10.25, 20.75, 30.75] * 200
+    told = {"mean": [0.0, 0.0], "factor": [1.0, 1.0], "coefficients": [], "is_log_odds": True}
+    told |= {"calibration": {"a": 1.0, "b": 1.0, "c": 0.0}, "threshold": 0.5}
+    one_by_one = compiled({name: array.tolist() for name, array in arrays.items()} | told)
+    assert one_by_one([1.0, 0.0]) == pytest.approx(1 / (1 + math.exp(-10.25)), rel=1e-12)
 
 
 def test_the_plain_consumer_reads_odd_rows_as_the_contract_says(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ class Trees:
 
     Attributes:
         slot: Which value is compared.
-        threshold: A value above it goes right; infinity in a leaf, which nothing is above.
+        split: A value above it goes right; infinity in a leaf, which nothing is above.
         left: Place of the left child.
         value: What a leaf adds to the margin.
         roots: Places of the roots.
@@ -29,7 +29,7 @@ class Trees:
     """
 
     slot: NDArray[np.int64]
-    threshold: Floats
+    split: Floats
     left: NDArray[np.int64]
     value: Floats
     roots: NDArray[np.int64]
@@ -43,7 +43,7 @@ class Trees:
             flat, own = part.ravel(), (np.arange(len(part)) * part.shape[1])[:, None]
             at = np.tile(self.roots, (len(part), 1))
             for _ in range(self.depth):
-                at = self.left.take(at) + (flat.take(own + self.slot.take(at)) > self.threshold.take(at))
+                at = self.left.take(at) + (flat.take(own + self.slot.take(at)) > self.split.take(at))
             found[start : start + len(part)] = self.value.take(at).sum(axis=1)
         return found
 
@@ -85,7 +85,7 @@ def load_model(path: Path) -> Model:
         told = json.loads(str(saved["told"]))
         trees = None
         if "roots" in saved:
-            arrays = {name: saved[name] for name in ("slot", "threshold", "left", "value", "roots")}
+            arrays = {name: saved[name] for name in ("slot", "split", "left", "value", "roots")}
             trees = Trees(**arrays, depth=told["depth"])
         return Model(
             model_id=told["model_id"],

@@ -45,7 +45,7 @@ def _function(model: dict[str, Any], root: int) -> Score:
         if left == place:
             return repr(model["value"][place])
         slot = model["slot"][place]
-        test = f"(x[{slot}] - {model['mean'][slot]!r}) * {model['factor'][slot]!r} <= {model['threshold'][place]!r}"
+        test = f"(x[{slot}] - {model['mean'][slot]!r}) * {model['factor'][slot]!r} <= {model['split'][place]!r}"
         return f"({expression(left)} if {test} else {expression(left + 1)})"
 
     function: Score = eval(f"lambda x: {expression(root)}", {"__builtins__": {}})
