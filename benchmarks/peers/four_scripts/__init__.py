@@ -1,0 +1,1 @@
+"""The four-script system as usually written."""

@@ -1,0 +1,95 @@
+"""What is measured of a contender that catches up, by one definition for all; `contenders.py` starts them.
+
+The steady rate is that between the first sample with a tenth of the rows judged and the last before all are: start-up,
+warming up and the last, half-empty fetch stay out.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Final, NamedTuple
+
+WARM_UP_SHARE: Final = 0.1
+
+
+class Sample(NamedTuple):
+    """So many rows were judged at a time (seconds of the clock)."""
+
+    at: float
+    rows: int
+
+
+def merged(processes: Iterable[Sequence[Sample]]) -> list[Sample]:
+    """The samples of several processes that share the rows, as those of one."""
+    events = sorted((sample.at, number, sample.rows) for number, samples in enumerate(processes) for sample in samples)
+    latest: dict[int, int] = {}
+    found: list[Sample] = []
+    for at, number, rows in events:
+        latest[number] = rows
+        found.append(Sample(at, sum(latest.values())))
+    return found
+
+
+def steady_rate(samples: Sequence[Sample], rows: int) -> float | None:
+    """Rows a second in the steady state; None where the samples are too few to tell.
+
+    Where less than two lie inside, as with few and large batches, the one with which all rows were judged counts too.
+    """
+    warm = [sample for sample in samples if sample.rows >= WARM_UP_SHARE * rows]
+    inside = [sample for sample in warm if sample.rows < rows]
+    if len(inside) < 2:
+        inside += [sample for sample in warm if sample.rows >= rows][:1]
+    if len(inside) < 2:
+        return None
+    first, last = inside[0], inside[-1]
+    return (last.rows - first.rows) / (last.at - first.at) if last.at > first.at else None
+
+
+def finished_at(samples: Sequence[Sample], rows: int) -> float | None:
+    """When all rows were judged."""
+    return next((sample.at for sample in samples if sample.rows >= rows), None)
+
+
+def read_lines(log: Path) -> list[Sample]:
+    """What a peer told on its standard output, as `reporting.py` writes it; other lines are passed over."""
+    found: list[Sample] = []
+    for line in log.read_text(errors="replace").splitlines():
+        try:
+            told = json.loads(line)
+            found.append(Sample(float(told["at"]), int(told["rows"])))
+        except (ValueError, TypeError, KeyError):
+            continue
+    return found
+
+
+def quantile(values: Sequence[float], share: float) -> float | None:
+    """The least of the values that at least this share of them is at or below."""
+    if not values:
+        return None
+    ordered = sorted(values)
+    return ordered[max(0, -int(-share * len(ordered) // 1) - 1)]
+
+
+def cpu_seconds(pids: Iterable[int]) -> float | None:
+    """CPU time of processes and all their descendants so far; None where there is no /proc."""
+    if not Path("/proc/self/stat").exists():
+        return None
+    children: dict[int, list[int]] = {}
+    spent: dict[int, int] = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            fields = (folder / "stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            continue  # it ended in the meantime
+        children.setdefault(int(fields[1]), []).append(int(folder.name))
+        # Its own time and that of its children that have ended.
+        spent[int(folder.name)] = sum(int(field) for field in fields[11:15])
+    pending, total = list(pids), 0
+    while pending:
+        pid = pending.pop()
+        total += spent.get(pid, 0)
+        pending += children.get(pid, [])
+    return total / os.sysconf("SC_CLK_TCK")

@@ -1,0 +1,1 @@
+"""A plain consumer: confluent-kafka, orjson and numpy."""

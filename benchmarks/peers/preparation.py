@@ -1,0 +1,98 @@
+"""Readies what the peers need of a model, in one Spark session before anything is measured.
+
+python preparation.py --bootstrap-servers … --topic … --model PATH --folder DIR
+
+Writes the model as arrays and as JSON (`exported.py`), as a pipeline of Spark ML, and which of the topic's rows our own
+judge gives an alert: what the alerts of every contender are held against.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from exported import export_model
+from fraudstream.cli.engines import batch_spark, jars_for
+from fraudstream.config import Settings
+from fraudstream.kafka.watermarks import Watermarks
+from fraudstream.model.current import resolve
+from fraudstream.model.feature import by_slots
+from fraudstream.transactions.wire import Outcome
+
+EXPECTED: Final = "expected.json"
+PIPELINE: Final = "pipeline"
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What our own judge makes of the topic's rows.
+
+    Attributes:
+        rows: Of the topic.
+        first_offsets: Sum of the partitions' first offsets.
+        places: Partition and offset of each alert.
+        odd: How many rows are unscorable or dead letters.
+    """
+
+    rows: int
+    first_offsets: int
+    places: frozenset[tuple[int, int]]
+    odd: int
+
+
+def read_expected(folder: Path) -> Expected:
+    """Read what this program wrote."""
+    told = json.loads((folder / EXPECTED).read_text())
+    places = frozenset((partition, offset) for partition, offset in told["places"])
+    return Expected(told["rows"], told["first_offsets"], places, told["odd"])
+
+
+def prepare(bootstrap: str, topic: str, model: Path, folder: Path) -> None:
+    """Write everything into `folder`."""
+    from pyspark.ml import PipelineModel
+    from pyspark.ml.feature import VectorAssembler
+
+    from fraudstream.scoring.load import load_judge
+    from fraudstream.scoring.topic import Range, remarkable
+
+    settings = Settings.load(bootstrap_servers=bootstrap)
+    artifact, in_force = resolve(model)
+    export_model(artifact, in_force, folder)
+    marks = Watermarks(bootstrap, topic).read()
+    ranges = [Range(partition, first, end) for partition, (first, end) in marks.items()]
+    with batch_spark(settings, "peers", jars_for(settings).connector) as spark:
+        judge = load_judge(artifact, in_force)
+        found = list(remarkable(spark, judge, bootstrap, topic, ranges, settings.max_record_bytes))
+        names = [feature.name for feature in by_slots(judge.features)]
+        # What it lacks is passed over: by default the assembler ends the query at the first null.
+        assembler = VectorAssembler(inputCols=names, outputCol=judge.scaler.getOrDefault("inputCol"))
+        assembler.setHandleInvalid("skip")
+        pipeline = PipelineModel([assembler, judge.scaler, judge.classifier])
+        pipeline.write().overwrite().save(str((folder / PIPELINE).absolute()))
+    threshold = judge.calibration.raw_at(judge.threshold)
+    (folder / f"{PIPELINE}.json").write_text(json.dumps({"names": names, "threshold": threshold}))
+    told = {
+        "rows": sum(each.until_offset - each.from_offset for each in ranges),
+        "first_offsets": sum(each.from_offset for each in ranges),
+        "places": [(each.partition, each.offset) for each in found if each.outcome is Outcome.ALERT],
+        "odd": sum(each.outcome is not Outcome.ALERT for each in found),
+    }
+    (folder / EXPECTED).write_text(json.dumps(told))
+
+
+def main() -> None:
+    """Read the arguments and prepare."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--bootstrap-servers", required=True)
+    parser.add_argument("--topic", required=True)
+    parser.add_argument("--model", type=Path, required=True)
+    parser.add_argument("--folder", type=Path, required=True)
+    arguments = parser.parse_args()
+    prepare(arguments.bootstrap_servers, arguments.topic, arguments.model, arguments.folder)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,126 @@
+"""The arithmetic of the runner of benchmarks/peers, and what its peers make of rows and trees."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from exported import ARRAYS, PLAIN, export_model, tree_arrays
+from fraudstream.model.current import InForce
+from fraudstream.model.explanation.spark_files import Node, Tree
+from measuring import Sample, cpu_seconds, finished_at, merged, quantile, read_lines, steady_rate
+from plain_consumer.contract import Reader
+from plain_consumer.model import Trees, load_model
+from quix_streams.model import compiled
+from saved_models import LINEAR_ID, linear_model
+
+
+def test_the_steady_rate_leaves_out_start_up_and_the_last_fetch() -> None:
+    samples = [Sample(0, 10), Sample(8, 100), Sample(9, 300), Sample(10, 500), Sample(30, 1000)]
+    assert steady_rate(samples, 1000) == 200
+
+
+def test_with_two_batches_in_all_the_last_one_counts() -> None:
+    assert steady_rate([Sample(10, 500), Sample(15, 1000), Sample(99, 1000)], 1000) == 100
+
+
+def test_one_batch_alone_has_no_steady_rate() -> None:
+    assert steady_rate([Sample(10, 1000)], 1000) is None
+    assert steady_rate([], 1000) is None
+
+
+def test_processes_that_share_the_rows_are_added_up() -> None:
+    together = merged([[Sample(1, 10), Sample(3, 30)], [Sample(2, 5), Sample(4, 40)]])
+    assert together == [Sample(1, 10), Sample(2, 15), Sample(3, 35), Sample(4, 70)]
+    assert finished_at(together, 35) == 3
+    assert finished_at(together, 71) is None
+
+
+@pytest.mark.parametrize(("share", "found"), [(0.5, 50.0), (0.99, 99.0), (1.0, 100.0), (0.001, 1.0)])
+def test_a_quantile_is_a_value_that_was_measured(share: float, found: float) -> None:
+    assert quantile([float(value) for value in range(100, 0, -1)], share) == found
+
+
+def test_nothing_has_no_quantile() -> None:
+    assert quantile([], 0.5) is None
+
+
+def test_lines_of_progress_are_found_among_others(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.write_text('WARN starting\n{"at": 1.5, "rows": 7}\n[1]\n{"rows": 8}\n{"at": 2.5, "rows": 9}\n')
+    assert read_lines(log) == [Sample(1.5, 7), Sample(2.5, 9)]
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
+def test_cpu_time_includes_that_of_children() -> None:
+    spent = "import time\nwhile time.process_time() < 0.3: pass\nprint(flush=True)\ninput()"
+    with subprocess.Popen([sys.executable, "-c", spent], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        child.stdout.readline()
+        alone, with_us = cpu_seconds([child.pid]), cpu_seconds([os.getpid()])
+        child.communicate(b"\n")
+    assert alone is not None
+    assert with_us is not None
+    assert 0.25 <= alone <= with_us
+
+
+def leaf(prediction: float) -> Node:
+    return Node(-1, -1, -1, float("nan"), 1.0, prediction, float("nan"))
+
+
+def test_all_trees_at_once_give_the_sum_of_their_leaves() -> None:
+    stump = Tree((Node(1, 2, 0, 1.0, 2.0, 0.0, 0.0), leaf(0.25), leaf(0.75)), 1.0)
+    deep = Tree(
+        (Node(1, 2, 1, 0.0, 2.0, 0.0, 0.0), leaf(10.0), Node(3, 4, 0, 5.0, 1.0, 0.0, 0.0), leaf(20.0), leaf(30.0)), 1.0
+    )
+    trees = (stump, deep)
+    arrays, depth = tree_arrays(trees, [[node.prediction for node in tree.nodes] for tree in trees])
+    matrix = np.array([[1.0, 0.0], [1.5, 1.0], [9.0, 1.0]] * 200)
+    assert Trees(**arrays, depth=depth).margins(matrix).tolist() == [10.25, 20.75, 30.75] * 200
+    told = {"mean": [0.0, 0.0], "factor": [1.0, 1.0], "coefficients": [], "is_log_odds": True}
+    told |= {"calibration": {"a": 1.0, "b": 1.0, "c": 0.0}, "threshold": 0.5}
+    one_by_one = compiled({name: array.tolist() for name, array in arrays.items()} | told)
+    assert one_by_one([1.0, 0.0]) == pytest.approx(1 / (1 + math.exp(-10.25)), rel=1e-12)
+
+
+def test_the_plain_consumer_reads_odd_rows_as_the_contract_says(tmp_path: Path) -> None:
+    artifact = linear_model(tmp_path)
+    export_model(artifact, InForce(LINEAR_ID, 0.5, {}), tmp_path)
+    model = load_model(tmp_path / ARRAYS)
+    row = dict.fromkeys(model.names, 1.0)
+    name = model.names[0]
+    values: list[bytes | None] = [
+        json.dumps(row).encode(),
+        json.dumps({**row, name: "2.5"}).encode(),
+        json.dumps({**row, name: float("nan")}).encode(),
+        json.dumps({**row, name: True}).encode(),
+        json.dumps(dict.fromkeys(row)).encode(),
+        b"[1]",
+        b"{",
+        b"\xff{}",
+        b"",
+        None,
+        b'{"V1": "' + b"9" * 3000 + b'"}',
+    ]
+    read = Reader(model, 2000).read(values)
+    assert read.places == [0, 1, 2, 3]
+    assert read.imputed == {2: [name], 3: [name], 4: list(model.names)}
+    assert read.matrix[1][0] == 2.5
+    assert read.matrix[2].tolist() == read.matrix[3].tolist() == [model.medians[0], 1.0, 1.0, 1.0, 1.0]
+    assert list(read.unscorable) == [4]
+    assert list(read.letters) == [5, 6, 7, 8, 9, 10]
+
+
+def test_a_row_has_one_score_whichever_peer_works_it_out(tmp_path: Path) -> None:
+    export_model(linear_model(tmp_path), InForce(LINEAR_ID, 0.5, {}), tmp_path)
+    matrix = np.random.default_rng(1).normal(size=(50, 5))
+    one_by_one = compiled(json.loads((tmp_path / PLAIN).read_text()))
+    expected = load_model(tmp_path / ARRAYS).scores(matrix)
+    assert [one_by_one(row) for row in matrix.tolist()] == pytest.approx(expected.tolist(), rel=1e-12)
