@@ -21,7 +21,8 @@ from fraudstream.detector.accounts import keep_accounts
 from fraudstream.detector.checkpoint import offsets_text, own_checkpoint
 from fraudstream.detector.events import EventWriter
 from fraudstream.detector.position import ConsumerLag, committed_positions
-from fraudstream.detector.query import QuerySettings, Trigger, check_interval, start_query
+from fraudstream.detector.query import QuerySettings, Trigger, batch_form, check_interval, start_query
+from fraudstream.detector.rehearsal import Rehearsal, rehearsing
 from fraudstream.detector.supervisor import Supervisor
 from fraudstream.errors import KafkaFailure, SetupError
 from fraudstream.kafka.topics import ensure_topics
@@ -79,7 +80,8 @@ def run_detector(settings: Settings, trigger: str, java: Java, jars: Jars, stop:
         log.info("starting Spark", bootstrap_servers=settings.bootstrap_servers, partitions=partitions)
         with _telling(events), spark_session(plan) as spark:
             require_connector(_gateway(spark))
-            _supervisor(spark, settings, chosen, events, partitions).run(stop)
+            with rehearsing(spark) as rehearsal:
+                _supervisor(spark, settings, chosen, events, partitions, rehearsal).run(stop)
 
 
 @contextmanager
@@ -97,7 +99,12 @@ def _telling(events: EventWriter) -> Iterator[None]:
 
 
 def _supervisor(
-    spark: SparkSession, settings: Settings, trigger: Trigger, events: EventWriter, partitions: int
+    spark: SparkSession,
+    settings: Settings,
+    trigger: Trigger,
+    events: EventWriter,
+    partitions: int,
+    rehearsal: Rehearsal,
 ) -> Supervisor:
     realtime = trigger is Trigger.REALTIME
     query_settings = QuerySettings(
@@ -116,7 +123,11 @@ def _supervisor(
     def start(artifact: ModelArtifact, in_force: InForce) -> StreamingQuery:
         begin = accounts.start
         where = "earliest" if begin is None else offsets_text(Topic.TRANSACTIONS.value, begin, partitions)
-        return start_query(spark, load_judge(artifact, in_force), replace(query_settings, start=where))
+        judge = load_judge(artifact, in_force)
+        query = start_query(spark, judge, replace(query_settings, start=where))
+        if realtime:
+            rehearsal.begin(lambda: batch_form(spark, judge, query_settings))
+        return query
 
     def kafka_answers() -> bool:
         try:
