@@ -83,7 +83,8 @@ class Rehearsal:
 
 def rehearse(spark: SparkSession, records: DataFrame) -> None:
     """Analyse, optimise and generate the code of a plan anew; nothing of it is run."""
-    logical = cast(Any, records)._jdf.queryExecution().logical()  # noqa: SLF001  pyspark has no way to plan again
+    # A copy: the nodes of the plan itself are marked as analysed, and a batch's end analyses all of them.
+    logical = cast(Any, records)._jdf.queryExecution().logical().clone()  # noqa: SLF001  pyspark cannot plan again
     execution = cast(Any, spark)._jsparkSession.sessionState().executePlan(logical, _every_row(spark))  # noqa: SLF001
     execution.toRdd()
     execution.toString()
