@@ -1,17 +1,15 @@
-"""The query's checkpoint, and the rehearsals of its plan, on a real Spark and a real Kafka."""
+"""What the query leaves in its checkpoint, on a real Spark and a real Kafka."""
 
 from __future__ import annotations
 
-import threading
 from pathlib import Path
 
 import pytest
 from confluent_kafka import Producer
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import SparkSession
 
 from fraudstream.detector.checkpoint import inspect
-from fraudstream.detector.query import QuerySettings, Trigger, batch_form, start_query
-from fraudstream.detector.rehearsal import Rehearsal, rehearse
+from fraudstream.detector.query import QuerySettings, Trigger, start_query
 from fraudstream.kafka.broker import RunningBroker
 from fraudstream.kafka.topics import ensure_topics
 from fraudstream.runtime.processes import wait_until
@@ -52,38 +50,3 @@ def test_the_files_of_a_checkpoint_carry_checksums_and_nothing_is_left_of_their_
         names = {file.name for file in (settings.checkpoint / log).iterdir()}
         batches = {name for name in names if name.isdecimal()}
         assert names == batches | {f".{name}.crc" for name in batches}
-
-
-def test_a_rehearsal_plans_the_query_and_runs_nothing_of_it(
-    spark: SparkSession, judge: Judge, settings: QuerySettings
-) -> None:
-    records = batch_form(spark, judge, settings)
-    spark.sparkContext.setJobGroup("rehearsal", "plans only")
-    rehearse(spark, records)
-    assert spark.sparkContext.statusTracker().getJobIdsForGroup("rehearsal") == []
-
-
-def test_rehearsals_follow_one_another_until_they_are_ended(
-    spark: SparkSession, judge: Judge, settings: QuerySettings
-) -> None:
-    planned = threading.Event()
-
-    def plan() -> DataFrame:
-        planned.set()
-        return batch_form(spark, judge, settings)
-
-    rehearsal = Rehearsal(spark, first_after=0.0, rest=600.0)
-    rehearsal.begin(plan)
-    assert planned.wait(30)
-    rehearsal.end()
-    assert "rehearsal" not in {thread.name for thread in threading.enumerate()}
-
-
-def test_a_detector_that_is_stopped_before_the_first_rehearsal_does_not_wait_for_it(spark: SparkSession) -> None:
-    def plan() -> DataFrame:
-        raise AssertionError("planned after the end")
-
-    rehearsal = Rehearsal(spark, first_after=600.0)
-    rehearsal.begin(plan)
-    rehearsal.end()
-    assert "rehearsal" not in {thread.name for thread in threading.enumerate()}

@@ -8,7 +8,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final, cast
 
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import SparkSession
 from pyspark.sql.streaming.query import StreamingQuery
 
 from fraudstream.detector.plan import detect
@@ -24,9 +24,10 @@ LEAST_BATCH_SECONDS: Final = 5.0
 """Spark's own limit for Real-time Mode (`spark.sql.streaming.realTimeMode.minBatchDuration`)."""
 
 _SETTINGS: Final = {
-    # Spark's own choice for a local checkpoint starts a program (chmod, readlink) some six times a file: 50 to 100 ms
-    # of each pause at a batch's end. This one writes the same files, with checksums, by rename. Its one weakness, two
-    # queries on one checkpoint, is not ours: `checkpoint.own_checkpoint` holds the checkpoint for one process.
+    # Spark's own choice goes through Hadoop's FileContext, which starts `chmod` for each file and each checksum where
+    # Hadoop's native library is not: 43 to 84 ms of each pause at a batch's end. This one writes the same files, with
+    # checksums, and renames them too. Its one weakness, two queries on one checkpoint, is not ours:
+    # `checkpoint.own_checkpoint` holds it for one process. See docs/decisions/0022-latency.md.
     "spark.sql.streaming.checkpointFileManagerClass": (
         "org.apache.spark.sql.execution.streaming.checkpointing.FileSystemBasedCheckpointFileManager"
     ),
@@ -94,14 +95,22 @@ def start_query(spark: SparkSession, judge: Judge, settings: QuerySettings) -> S
         spark.conf.set(name, value)
     source = (
         spark.readStream.format("kafka")
-        .options(**_read(settings))
+        .option("kafka.bootstrap.servers", settings.bootstrap_servers)
+        .option("subscribe", Topic.TRANSACTIONS.value)
         .option("startingOffsets", settings.start)
+        .option("includeHeaders", "true")
         # What retention deleted is the ledger's to report, at the next start: Spark would pass it in silence.
         .option("failOnDataLoss", "true")
     )
     if settings.trigger is Trigger.MICRO_BATCH:
         source = source.option("maxOffsetsPerTrigger", MAX_OFFSETS_PER_MICRO_BATCH)
-    records = _plan(source.load(), judge, settings)
+    records = detect(
+        source.load(),
+        judge,
+        partitions=settings.partitions,
+        sample_every=settings.sample_every,
+        max_record_bytes=settings.max_record_bytes,
+    )
     writer = (
         records.writeStream.queryName("detector")
         .format("kafka")
@@ -114,26 +123,3 @@ def start_query(spark: SparkSession, judge: Judge, settings: QuerySettings) -> S
         # pyspark 4.2 takes `realTime` but leaves it out of the types.
         return cast(StreamingQuery, cast(Any, writer.outputMode("update")).trigger(realTime=settings.interval).start())
     return writer.outputMode("append").trigger(processingTime=settings.interval).start()
-
-
-def batch_form(spark: SparkSession, judge: Judge, settings: QuerySettings) -> DataFrame:
-    """The plan of the query on a batch source, for who wants to plan it without running it (`rehearsal.py`)."""
-    return _plan(spark.read.format("kafka").options(**_read(settings)).load(), judge, settings)
-
-
-def _read(settings: QuerySettings) -> dict[str, str]:
-    return {
-        "kafka.bootstrap.servers": settings.bootstrap_servers,
-        "subscribe": Topic.TRANSACTIONS.value,
-        "includeHeaders": "true",
-    }
-
-
-def _plan(records: DataFrame, judge: Judge, settings: QuerySettings) -> DataFrame:
-    return detect(
-        records,
-        judge,
-        partitions=settings.partitions,
-        sample_every=settings.sample_every,
-        max_record_bytes=settings.max_record_bytes,
-    )

@@ -21,8 +21,7 @@ from fraudstream.detector.accounts import keep_accounts
 from fraudstream.detector.checkpoint import offsets_text, own_checkpoint
 from fraudstream.detector.events import EventWriter
 from fraudstream.detector.position import ConsumerLag, committed_positions
-from fraudstream.detector.query import QuerySettings, Trigger, batch_form, check_interval, start_query
-from fraudstream.detector.rehearsal import Rehearsal, rehearsing
+from fraudstream.detector.query import QuerySettings, Trigger, check_interval, start_query
 from fraudstream.detector.supervisor import Supervisor
 from fraudstream.errors import KafkaFailure, SetupError
 from fraudstream.kafka.topics import ensure_topics
@@ -80,8 +79,7 @@ def run_detector(settings: Settings, trigger: str, java: Java, jars: Jars, stop:
         log.info("starting Spark", bootstrap_servers=settings.bootstrap_servers, partitions=partitions)
         with _telling(events), spark_session(plan) as spark:
             require_connector(_gateway(spark))
-            with rehearsing(spark) as rehearsal:
-                _supervisor(spark, settings, chosen, events, partitions, rehearsal).run(stop)
+            _supervisor(spark, settings, chosen, events, partitions).run(stop)
 
 
 @contextmanager
@@ -99,12 +97,7 @@ def _telling(events: EventWriter) -> Iterator[None]:
 
 
 def _supervisor(
-    spark: SparkSession,
-    settings: Settings,
-    trigger: Trigger,
-    events: EventWriter,
-    partitions: int,
-    rehearsal: Rehearsal,
+    spark: SparkSession, settings: Settings, trigger: Trigger, events: EventWriter, partitions: int
 ) -> Supervisor:
     realtime = trigger is Trigger.REALTIME
     query_settings = QuerySettings(
@@ -123,11 +116,7 @@ def _supervisor(
     def start(artifact: ModelArtifact, in_force: InForce) -> StreamingQuery:
         begin = accounts.start
         where = "earliest" if begin is None else offsets_text(Topic.TRANSACTIONS.value, begin, partitions)
-        judge = load_judge(artifact, in_force)
-        query = start_query(spark, judge, replace(query_settings, start=where))
-        if realtime:
-            rehearsal.begin(lambda: batch_form(spark, judge, query_settings))
-        return query
+        return start_query(spark, load_judge(artifact, in_force), replace(query_settings, start=where))
 
     def kafka_answers() -> bool:
         try:
