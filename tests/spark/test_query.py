@@ -1,0 +1,52 @@
+"""What the query leaves in its checkpoint, on a real Spark and a real Kafka."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from confluent_kafka import Producer
+from pyspark.sql import SparkSession
+
+from fraudstream.detector.checkpoint import inspect
+from fraudstream.detector.query import QuerySettings, Trigger, start_query
+from fraudstream.kafka.broker import RunningBroker
+from fraudstream.kafka.topics import ensure_topics
+from fraudstream.runtime.processes import wait_until
+from fraudstream.scoring.judge import Judge
+from fraudstream.transactions.wire import DEFAULT_MAX_RECORD_BYTES, Topic
+
+pytestmark = [pytest.mark.spark, pytest.mark.kafka]
+
+
+@pytest.fixture
+def settings(broker: RunningBroker, tmp_path: Path) -> QuerySettings:
+    topics = ensure_topics(broker.bootstrap_servers, 1, DEFAULT_MAX_RECORD_BYTES)
+    return QuerySettings(
+        bootstrap_servers=broker.bootstrap_servers,
+        checkpoint=tmp_path / "checkpoint",
+        trigger=Trigger.MICRO_BATCH,
+        interval="1 second",
+        sample_every=1000,
+        max_record_bytes=DEFAULT_MAX_RECORD_BYTES,
+        partitions=topics.partitions[Topic.TRANSACTIONS.value],
+    )
+
+
+def test_the_files_of_a_checkpoint_carry_checksums_and_nothing_is_left_of_their_writing(
+    spark: SparkSession, judge: Judge, settings: QuerySettings
+) -> None:
+    producer = Producer({"bootstrap.servers": settings.bootstrap_servers})
+    producer.produce(Topic.TRANSACTIONS.value, b'{"a": 1, "b b": 2, "c.d": 3}')
+    assert producer.flush(10) == 0
+    query = start_query(spark, judge, settings)
+    try:
+        assert wait_until(lambda: (settings.checkpoint / "commits" / "0").exists(), 60)
+    finally:
+        query.stop()
+    state = inspect(settings.checkpoint, Topic.TRANSACTIONS.value, "any")
+    assert sum(state.committed.values()) >= 1
+    for log in ("offsets", "commits"):
+        names = {file.name for file in (settings.checkpoint / log).iterdir()}
+        batches = {name for name in names if name.isdecimal()}
+        assert names == batches | {f".{name}.crc" for name in batches}
