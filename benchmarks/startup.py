@@ -12,23 +12,38 @@ their production, and stay so.
 
 from __future__ import annotations
 
+import argparse
+import itertools
+import json
 import os
+import platform
 import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
 import orjson
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, Producer, TopicPartition
 
-from fraudstream.transactions.wire import EventType, Topic
+from fraudstream.config import Settings
+from fraudstream.demo.child import Child
+from fraudstream.demo.system import LOOK_SECONDS
+from fraudstream.kafka.broker import BrokerPlan, start_broker
+from fraudstream.runtime.jars import find_jars
+from fraudstream.runtime.java import find_java
+from fraudstream.runtime.processes import free_port
+from fraudstream.transactions.csv_source import open_csv
+from fraudstream.transactions.simulator import simulate
+from fraudstream.transactions.wire import DEFAULT_MAX_RECORD_BYTES, EventField, EventType, Topic
 
 RESULT = Path(__file__).parent / "results" / "startup.json"
 HERE = Path(__file__).parents[1] / "src"
