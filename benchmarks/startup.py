@@ -157,38 +157,29 @@ def logged(log: Path) -> dict[str, float]:
     return found
 
 
-class Load:
-    """Rows at a steady rate, by turns over the partitions, until stopped."""
+@contextmanager
+def load(bootstrap: str, rows: list[bytes], rate: float) -> Iterator[None]:
+    """Rows at a steady rate, by turns over the partitions, for the length of a `with` block."""
+    producer = Producer({"bootstrap.servers": bootstrap, "linger.ms": 5, "acks": "all"})
+    ended = threading.Event()
 
-    def __init__(self, bootstrap: str, rows: list[bytes], rate: float) -> None:
-        self._producer = Producer({"bootstrap.servers": bootstrap, "linger.ms": 5, "acks": "all"})
-        self._rows, self._rate = rows, rate
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._send)
-
-    def __enter__(self) -> Load:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._ended.set()
-        self._thread.join()
-        self._producer.flush(30)
-
-    def _send(self) -> None:
+    def send() -> None:
         began = time.monotonic()
         for number in itertools.count():
-            due = began + number / self._rate
-            while (now := time.monotonic()) < due:
-                if self._ended.wait(due - now):
-                    return
-            self._producer.produce(
-                Topic.TRANSACTIONS.value, self._rows[number % len(self._rows)], partition=number % PARTITIONS
-            )
-            if number % 100 == 0:
-                self._producer.poll(0)
-            if self._ended.is_set():
+            if ended.wait(max(began + number / rate - time.monotonic(), 0.0)):
                 return
+            producer.produce(Topic.TRANSACTIONS.value, rows[number % len(rows)], partition=number % PARTITIONS)
+            if number % 100 == 0:
+                producer.poll(0)
+
+    sender = threading.Thread(target=send)
+    sender.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        sender.join()
+        producer.flush(30)
 
 
 def recover_once(system: System, broker: BrokerPlan, model: Path, rows: list[bytes], rate: float, behind: float) -> Any:
@@ -199,7 +190,7 @@ def recover_once(system: System, broker: BrokerPlan, model: Path, rows: list[byt
         folder, bootstrap = Path(name), running.bootstrap_servers
         command = system.command(bootstrap, model, folder)
         child = Child("detector", lambda _: command, folder / "detector.log", folder / "ready", system.environment())
-        with Load(bootstrap, rows, rate):
+        with load(bootstrap, rows, rate):
             child.start()
             try:
                 first = next(samples(bootstrap, 0, 90))
