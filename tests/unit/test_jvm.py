@@ -10,7 +10,7 @@ import pytest
 
 from fraudstream.errors import SetupError
 from fraudstream.runtime.archive import ClassArchive
-from fraudstream.runtime.jars import spark_home
+from fraudstream.runtime.jars import SCALA, spark_home
 from fraudstream.runtime.java import Java
 from fraudstream.runtime.jvm import MODULES, SparkPlan, class_path, spark_archive, start_jvm
 
@@ -23,7 +23,7 @@ def test_the_options_are_those_that_sparks_own_launcher_gives(java: Java) -> Non
             *(str(java.executable), "-cp", os.pathsep.join(map(str, class_path(())))),
             *("org.apache.spark.launcher.Main", "org.apache.spark.deploy.SparkSubmit", "pyspark-shell"),
         ],
-        env={"SPARK_HOME": str(spark_home()), "JAVA_HOME": str(java.home)},
+        env={"SPARK_HOME": str(spark_home()), "JAVA_HOME": str(java.home), "SPARK_SCALA_VERSION": SCALA},
         capture_output=True,
         text=True,
         check=True,

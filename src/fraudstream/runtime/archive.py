@@ -32,6 +32,8 @@ RECORDED_SECONDS: Final = 30.0
 _KEPT: Final = 4
 """Archives of one name that stay: those of the Javas and releases that share a cache."""
 _NICE: Final = 19
+_VERIFIED: Final = ("-XX:+IgnoreUnrecognizedVMOptions", "-XX:+VerifySharedSpaces")
+"""An archive of which a byte has changed is passed over too; 0.1 s."""
 _SILENT: Final = ("-Xlog:disable", "-Xlog:all=error:stderr")
 """An archive that does not fit is passed over by the JVM; the warning of it is for nobody."""
 
@@ -78,7 +80,7 @@ class ClassArchive:
         if self.is_made:
             with contextlib.suppress(OSError):
                 os.utime(self.path)  # the archives used last are kept
-            return ["-Xshare:auto", f"-XX:SharedArchiveFile={self.path}", *_SILENT]
+            return ["-Xshare:auto", f"-XX:SharedArchiveFile={self.path}", *_VERIFIED, *_SILENT]
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError:

@@ -29,6 +29,10 @@ _FIXED = {
     "spark.driver.host": "127.0.0.1",
     "spark.driver.bindAddress": "127.0.0.1",
     "spark.cleaner.referenceTracking.cleanCheckpoints": "false",
+    # Else each call of a function asks the JVM eight times, to note the line of Python that it stands in; and the JVM
+    # takes a stack trace of its own: 0.5 s for a plan of some hundred expressions.
+    "spark.python.sql.dataFrameDebugging.enabled": "false",
+    "spark.sql.dataFrameQueryContext.enabled": "false",
 }
 
 
