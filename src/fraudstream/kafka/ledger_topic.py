@@ -82,6 +82,8 @@ class KafkaLedger:
                 "group.id": "fraudstream-ledger",
                 "enable.auto.commit": False,
                 "enable.partition.eof": True,
+                # An empty topic is told to be at its end only when the first fetch has waited (librdkafka: 0.5 s).
+                "fetch.wait.max.ms": 10,
                 "log_level": 0,
             }
         )
