@@ -82,13 +82,15 @@ class KafkaLedger:
                 "group.id": "fraudstream-ledger",
                 "enable.auto.commit": False,
                 "enable.partition.eof": True,
-                # An empty topic is told to be at its end only when the first fetch has waited (librdkafka: 0.5 s).
-                "fetch.wait.max.ms": 10,
                 "log_level": 0,
             }
         )
         place = TopicPartition(Topic.LEDGER.value, 0, OFFSET_BEGINNING)
         try:
+            begin, end = consumer.get_watermark_offsets(place, timeout=READ_SECONDS)
+            if begin == end:
+                # A poll takes half a second to tell so, of the six in which a detector starts.
+                return
             consumer.assign([place])
             while True:
                 message = consumer.poll(READ_SECONDS)
