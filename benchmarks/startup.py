@@ -283,6 +283,7 @@ def main() -> None:
             producer.flush(30)
             for system in systems if arguments.repeats else ():
                 has_archives = (system.source / "fraudstream" / "runtime" / "archive.py").exists()
+                has_archives = has_archives and not list((cache / "archives").glob("detector-*.jsa"))
                 start_once(system, broker.bootstrap_servers, models / "current", ARCHIVE_SECONDS * has_archives)
             for _, system in itertools.product(range(arguments.repeats), systems):
                 steps = start_once(system, broker.bootstrap_servers, models / "current")
