@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import statistics
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,16 @@ CATCH_UP = """\
 
 `benchmarks/catch_up.py`: rows a second in the steady state, {algorithm}, {partitions} partitions, a backlog of
 simulated rows of which some were changed."""
+
+STARTUP = """\
+## The start and the recovery
+
+`benchmarks/startup.py`, {algorithm}, {partitions} partitions, Java {java}: median of {repeats} starts of each code in
+turns, seconds from the command until a line stands in the log, and until the first row that was waiting was judged."""
+
+RECOVERY = """\
+After a kill -9 of the detector at {rate:,.0f} rows/s, with {behind:.0f} s of rows to judge again, seconds from the kill
+until the first row is judged, and until rows are judged within a second of their production:"""
 
 ODD_ROWS = """\
 ## Rows of odd size
@@ -81,7 +92,9 @@ def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
 def figures() -> str:
     """The whole page."""
     return (
-        "\n\n".join([HEAD, *_demo(), *_catch_up(), *_odd_rows(), *_delay(), *_interval(), *_storm(), *_reasons()])
+        "\n\n".join(
+            [HEAD, *_demo(), *_catch_up(), *_startup(), *_odd_rows(), *_delay(), *_interval(), *_storm(), *_reasons()]
+        )
         + "\n"
     )
 
@@ -117,6 +130,32 @@ def _catch_up() -> Iterator[str]:
     measured = result("catch_up")
     yield CATCH_UP.format(**measured)
     yield table(["rows", "rows a second"], [[run["kind"], f"{run['rows_per_second']:,}"] for run in measured["runs"]])
+
+
+def _startup() -> Iterator[str]:
+    measured = result("startup")
+    systems = list(dict.fromkeys(run["system"] for run in measured["starts"]))
+    runs = {system: [run["steps"] for run in measured["starts"] if run["system"] == system] for system in systems}
+    yield STARTUP.format(**measured, java=measured["versions"]["java"], repeats=len(runs[systems[0]]))
+    steps = max((steps for each in runs.values() for steps in each), key=len)
+    yield table(
+        ["until", *systems],
+        [
+            [step, *(_median([run[step] for run in runs[system] if step in run]) for system in systems)]
+            for step in steps
+        ],
+    )
+    if measured["recoveries"]:
+        first = measured["recoveries"][0]
+        yield RECOVERY.format(rate=first["rate"], behind=first["judged_again_seconds"])
+        yield table(
+            ["", "first row", "caught up"],
+            [[run["system"], run["first_scored_row"], run["caught_up"]] for run in measured["recoveries"]],
+        )
+
+
+def _median(seconds: Sequence[float]) -> str:
+    return f"{statistics.median(seconds):.1f}" if seconds else "–"
 
 
 def _odd_rows() -> Iterator[str]:

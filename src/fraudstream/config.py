@@ -57,7 +57,9 @@ class Settings(BaseSettings):
     driver_memory: str = Field("2g", description="Heap of Spark's JVM.")
     spark_master: str | None = Field(None, description="Spark master; local with enough slots when not set.")
     java_home: Path | None = Field(None, description="A Java 17+ to use in place of the one that is found.")
-    cache: Path = Field(default_factory=_default_cache, description="Folder of the fetched jars.")
+    cache: Path = Field(
+        default_factory=_default_cache, description="Folder of the jars and of the archives of their classes."
+    )
     log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="Least level that is logged.")
     ready_file: Path | None = Field(None, description="File that a service writes once it is ready (used by demo).")
 

@@ -14,7 +14,8 @@ from pyspark.sql import SparkSession
 from fraudstream.model.manifest import Feature, FeatureType
 from fraudstream.runtime.jars import Jars
 from fraudstream.runtime.java import Java
-from fraudstream.runtime.spark import SparkPlan, spark_session
+from fraudstream.runtime.jvm import SparkPlan
+from fraudstream.runtime.spark import spark_session
 from fraudstream.scoring.judge import Judge, Judged
 
 

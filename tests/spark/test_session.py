@@ -6,7 +6,8 @@ import pytest
 from pyspark.sql import SparkSession
 
 from fraudstream.runtime.java import Java
-from fraudstream.runtime.spark import SparkPlan, spark_session
+from fraudstream.runtime.jvm import SparkPlan
+from fraudstream.runtime.spark import spark_session
 
 pytestmark = pytest.mark.spark
 

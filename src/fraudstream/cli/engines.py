@@ -35,7 +35,8 @@ def jars_for(settings: Settings) -> Jars:
 @contextmanager
 def batch_spark(settings: Settings, app: str, jars: Sequence[Path] = ()) -> Iterator[SparkSession]:
     """A Spark session for training or batch scoring, with further jars; its JVM's own words in a log of the cache."""
-    from fraudstream.runtime.spark import SparkPlan, spark_session
+    from fraudstream.runtime.jvm import SparkPlan
+    from fraudstream.runtime.spark import spark_session
 
     log = settings.cache / "logs" / f"{app}.log"
     log.parent.mkdir(parents=True, exist_ok=True)

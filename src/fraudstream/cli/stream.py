@@ -38,16 +38,19 @@ def broker(port: int, data_dir: Path, listeners: tuple[tuple[int, int], ...], **
     """Run a real Kafka (KRaft) on loopback, with the topics, until Ctrl-C."""
     from fraudstream.kafka.broker import BrokerPlan, run_broker
     from fraudstream.kafka.broker_settings import Listener
+    from fraudstream.runtime.archive import ClassArchive
 
     settings = Settings.load(**flags)
+    java, jars = java_for(settings), jars_for(settings).broker
     plan = BrokerPlan(
         port=port,
         data_dir=data_dir,
-        java=java_for(settings),
-        jars=jars_for(settings).broker,
+        java=java,
+        jars=jars,
         partitions=settings.partitions,
         max_record_bytes=settings.max_record_bytes,
         listeners=tuple(Listener(*listener) for listener in listeners),
+        archive=ClassArchive(settings.cache.absolute() / "archives", "broker", java, jars),
     )
     run_broker(plan, click.echo, settings.ready_file)
 
@@ -141,12 +144,16 @@ def detect(trigger: str, **flags: object) -> None:
 
     A new checkpoint starts at the earliest offset.
     """
-    from fraudstream.detector.service import run_detector
+    from fraudstream.detector.launch import detector_jvm
     from fraudstream.runtime.processes import stop_signals
 
     settings = Settings.load(**flags)
-    with stop_signals() as stop:
-        run_detector(settings, trigger, java_for(settings), jars_for(settings), stop)
+    java, jars = java_for(settings), jars_for(settings)
+    with stop_signals() as stop, detector_jvm(settings, java, jars) as jvm:
+        # Only now: the JVM starts meanwhile, and there are two cores.
+        from fraudstream.detector.service import run_detector
+
+        run_detector(settings, trigger, java, jars, stop, jvm)
 
 
 @click.command()

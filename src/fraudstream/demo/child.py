@@ -17,6 +17,8 @@ from fraudstream.runtime.processes import spawn, stop
 
 log = structlog.get_logger(__name__)
 
+AFTER_RUNNING_SECONDS: Final = 0.1
+"""Until one that ran is started again: whoever kills it -9 waits for its work, not for our patience."""
 FIRST_BACKOFF_SECONDS: Final = 0.5
 LONGEST_BACKOFF_SECONDS: Final = 5.0
 MOST_STARTS_NEVER_READY: Final = 5
@@ -145,6 +147,8 @@ class Child:
                 remedy="mend what the log says, or run `fraudstream doctor`",
             )
         backoff = min(FIRST_BACKOFF_SECONDS * 2 ** max(self._never_ready - 1, 0), LONGEST_BACKOFF_SECONDS)
+        if was_ready:
+            backoff = AFTER_RUNNING_SECONDS
         self.state = State.RESTARTING
         self._next_start = self.clock() + backoff
         log.warning(

@@ -20,6 +20,7 @@ from fraudstream.config import Settings
 from fraudstream.detector.accounts import keep_accounts
 from fraudstream.detector.checkpoint import offsets_text, own_checkpoint
 from fraudstream.detector.events import EventWriter
+from fraudstream.detector.launch import detector_plan
 from fraudstream.detector.position import ConsumerLag, committed_positions
 from fraudstream.detector.query import QuerySettings, Trigger, check_interval, start_query
 from fraudstream.detector.supervisor import Supervisor
@@ -30,19 +31,21 @@ from fraudstream.model.artifact import ModelArtifact
 from fraudstream.model.current import InForce, current_file, read_current, resolve
 from fraudstream.runtime.jars import CONNECTOR, SCALA, SPARK_VERSION, Jars
 from fraudstream.runtime.java import Java
+from fraudstream.runtime.jvm import Jvm, SparkPlan
 from fraudstream.runtime.processes import write_ready
-from fraudstream.runtime.spark import SparkPlan, spark_session
+from fraudstream.runtime.spark import spark_session
+from fraudstream.runtime.submitted import is_submitted
 from fraudstream.scoring.load import load_judge
 from fraudstream.transactions.wire import Topic
 
 log = structlog.get_logger(__name__)
 
-LEAST_TASK_SLOTS: Final = 4
-
 _CONNECTOR_CLASS: Final = "org.apache.spark.sql.kafka010.KafkaSourceProvider"
 
 
-def run_detector(settings: Settings, trigger: str, java: Java, jars: Jars, stop: threading.Event) -> None:
+def run_detector(
+    settings: Settings, trigger: str, java: Java, jars: Jars, stop: threading.Event, jvm: Jvm | None = None
+) -> None:
     """Detect until `stop` is set.
 
     Args:
@@ -51,6 +54,7 @@ def run_detector(settings: Settings, trigger: str, java: Java, jars: Jars, stop:
         java: What Spark runs on.
         jars: Spark's Kafka connector; none where `spark-submit` was told of it.
         stop: Ends it.
+        jvm: One that was started for it already (`launch.py`); None starts one where there is none.
 
     Raises:
         SettingsError: The batch interval cannot be used.
@@ -66,20 +70,24 @@ def run_detector(settings: Settings, trigger: str, java: Java, jars: Jars, stop:
         resolve(settings.model)  # before Spark is started, so that a missing model is told at once
         topics = ensure_topics(settings.bootstrap_servers, settings.partitions, settings.max_record_bytes)
         partitions = topics.partitions[Topic.TRANSACTIONS.value]
-        plan = SparkPlan(
-            app="fraudstream detector",
-            java_home=java.home,
-            # Real-time Mode holds one task slot per partition for as long as the query runs.
-            master=settings.spark_master or f"local[{max(LEAST_TASK_SLOTS, partitions + 2)}]",
-            memory=settings.driver_memory,
-            jars=jars.connector,
-            conf={"spark.jars": ",".join(map(str, jars.connector))} if settings.spark_master and jars.connector else {},
-        )
+        plan = detector_plan(settings, java, jars, partitions)
         events = EventWriter(_producer(settings.bootstrap_servers), lambda: datetime.now(UTC))
         log.info("starting Spark", bootstrap_servers=settings.bootstrap_servers, partitions=partitions)
-        with _telling(events), spark_session(plan) as spark:
+        ready = threading.Event()
+        with _telling(events), _archiving(plan, ready), spark_session(plan, jvm) as spark:
             require_connector(_gateway(spark))
-            _supervisor(spark, settings, chosen, events, partitions).run(stop)
+            log.info("Spark is there")
+            _supervisor(spark, settings, chosen, events, partitions, ready).run(stop)
+
+
+@contextmanager
+def _archiving(plan: SparkPlan, ready: threading.Event) -> Iterator[None]:
+    """Have the archive of the classes made where there is none; not where the JVM is another's."""
+    if plan.archive is None or is_submitted():
+        yield
+        return
+    with plan.archive.made_in_background(ready):
+        yield
 
 
 @contextmanager
@@ -97,7 +105,12 @@ def _telling(events: EventWriter) -> Iterator[None]:
 
 
 def _supervisor(
-    spark: SparkSession, settings: Settings, trigger: Trigger, events: EventWriter, partitions: int
+    spark: SparkSession,
+    settings: Settings,
+    trigger: Trigger,
+    events: EventWriter,
+    partitions: int,
+    ready: threading.Event,
 ) -> Supervisor:
     realtime = trigger is Trigger.REALTIME
     query_settings = QuerySettings(
@@ -116,7 +129,13 @@ def _supervisor(
     def start(artifact: ModelArtifact, in_force: InForce) -> StreamingQuery:
         begin = accounts.start
         where = "earliest" if begin is None else offsets_text(Topic.TRANSACTIONS.value, begin, partitions)
-        return start_query(spark, load_judge(artifact, in_force), replace(query_settings, start=where))
+        judge = load_judge(artifact, in_force)
+        log.info("the model is loaded", model_id=in_force.model_id)
+        return start_query(spark, judge, replace(query_settings, start=where))
+
+    def say_ready() -> None:
+        write_ready(settings.ready_file)
+        ready.set()
 
     def kafka_answers() -> bool:
         try:
@@ -157,7 +176,7 @@ def _supervisor(
         kafka_answers=kafka_answers,
         events=events,
         on_state=events.tell,
-        on_ready=lambda: write_ready(settings.ready_file),
+        on_ready=say_ready,
         on_stop=lambda: _hush(spark),
     )
 

@@ -17,6 +17,7 @@ from typing import Final
 from fraudstream.errors import BrokerFailed
 from fraudstream.kafka.broker_settings import LOG, LOGGING, PROPERTIES, STORAGE, Listener, write_settings
 from fraudstream.kafka.topics import TopicReport, ensure_topics
+from fraudstream.runtime.archive import ClassArchive
 from fraudstream.runtime.files import exclusive_lock
 from fraudstream.runtime.java import Java
 from fraudstream.runtime.processes import (
@@ -33,6 +34,7 @@ from fraudstream.runtime.processes import (
 
 Report = Callable[[str], None]
 
+BROKER_CLASS: Final = "kafka.Kafka"
 LOCK: Final = "broker.lock"
 """In the data directory; held for as long as a broker runs on it."""
 
@@ -58,6 +60,7 @@ class BrokerPlan:
         max_record_bytes: The largest transaction.
         heap: The JVM's heap, as Java writes it.
         listeners: Further ports, each with the one that its clients are told.
+        archive: Of the JVM's classes; None starts without.
     """
 
     port: int
@@ -68,6 +71,7 @@ class BrokerPlan:
     max_record_bytes: int
     heap: str = "512m"
     listeners: tuple[Listener, ...] = ()
+    archive: ClassArchive | None = None
 
     @property
     def bootstrap_servers(self) -> str:
@@ -106,9 +110,10 @@ def run_broker(plan: BrokerPlan, report: Report, ready_file: Path | None = None)
             return
         write_ready(ready_file, port=plan.port)
         report(f"ready on {plan.bootstrap_servers}; log in {plan.log}")
-        while not stopped.wait(0.2):
-            if broker.process.poll() is not None:
-                raise _failed("the broker ended", plan, broker.process)
+        with _archiving(plan):
+            while not stopped.wait(0.2):
+                if broker.process.poll() is not None:
+                    raise _failed("the broker ended", plan, broker.process)
         report("stopping")
     report("stopped")
 
@@ -136,7 +141,7 @@ def start_broker(
         write_settings(data, plan.port, plan.max_record_bytes, plan.listeners)
         _format_storage(plan, report)
         report("starting Kafka")
-        process = spawn(_java(plan, "kafka.Kafka", str(data / PROPERTIES)), log=data / "broker.out")
+        process = spawn(_java(plan, BROKER_CLASS, str(data / PROPERTIES)), log=data / "broker.out")
         try:
             if not _await_ready(plan, process, stopped):
                 yield None
@@ -145,6 +150,18 @@ def start_broker(
             yield RunningBroker(plan.bootstrap_servers, process, topics)
         finally:
             stop(process, STOP_SECONDS)
+
+
+@contextmanager
+def _archiving(plan: BrokerPlan) -> Iterator[None]:
+    """Have the archive of the classes made while the block lasts, where there is none."""
+    if plan.archive is None:
+        yield
+        return
+    ready = threading.Event()
+    ready.set()
+    with plan.archive.made_in_background(ready):
+        yield
 
 
 def _format_storage(plan: BrokerPlan, report: Report) -> None:
@@ -171,6 +188,8 @@ def _format_storage(plan: BrokerPlan, report: Report) -> None:
 
 
 def _java(plan: BrokerPlan, program: str, *arguments: str) -> list[str]:
+    is_broker = program == BROKER_CLASS
+    archive = plan.archive if plan.archive is not None and (is_broker or plan.archive.is_made) else None
     return [
         str(plan.java.executable),
         f"-Xmx{plan.heap}",
@@ -179,6 +198,7 @@ def _java(plan: BrokerPlan, program: str, *arguments: str) -> list[str]:
         "-XX:TieredStopAtLevel=1",
         "-XX:+ExitOnOutOfMemoryError",
         f"-Dlog4j2.configurationFile={plan.data_dir.absolute() / LOGGING}",
+        *(archive.jvm_options() if archive is not None else ()),
         "-cp",
         ":".join(map(str, plan.jars)),
         program,

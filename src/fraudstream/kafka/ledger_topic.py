@@ -82,11 +82,17 @@ class KafkaLedger:
                 "group.id": "fraudstream-ledger",
                 "enable.auto.commit": False,
                 "enable.partition.eof": True,
+                # The end is told by a fetch that has waited this long for more (librdkafka's default: 0.5 s).
+                "fetch.wait.max.ms": 10,
                 "log_level": 0,
             }
         )
         place = TopicPartition(Topic.LEDGER.value, 0, OFFSET_BEGINNING)
         try:
+            begin, end = consumer.get_watermark_offsets(place, timeout=READ_SECONDS)
+            # Asking also connects: a poll of a client that knows no broker yet takes half a second more.
+            if begin == end:
+                return
             consumer.assign([place])
             while True:
                 message = consumer.poll(READ_SECONDS)

@@ -9,10 +9,11 @@ from pyspark.ml.classification import (
     LogisticRegressionModel,
     RandomForestClassificationModel,
 )
-from pyspark.ml.feature import StandardScalerModel
+from pyspark.sql import SparkSession
 
 from fraudstream.errors import ModelCorrupt
 from fraudstream.model.artifact import ModelArtifact
+from fraudstream.model.assembled import assemble_linear, assemble_scaler
 from fraudstream.model.recipe import FittedModel
 from fraudstream.runtime.files import hadoop_path
 
@@ -36,5 +37,9 @@ def load_fitted(artifact: ModelArtifact) -> FittedModel:
             where=str(artifact.path),
             remedy=f"train again with one of: {', '.join(CLASSIFIERS)}",
         )
-    scaler = StandardScalerModel.load(hadoop_path(artifact.scaler_path))
+    spark = SparkSession.active()
+    scaler = assemble_scaler(spark, artifact.scaler_path)
+    if algorithm == "logistic-regression":
+        return FittedModel(scaler, assemble_linear(spark, artifact.classifier_path))
+    # A tree's nodes one by one would take longer than Spark's loader: 60 trees are 4,000 nodes, of four objects each.
     return FittedModel(scaler, CLASSIFIERS[algorithm].load(hadoop_path(artifact.classifier_path)))

@@ -102,7 +102,7 @@ def find_jars(cache: Path) -> Jars:
         missing = ", ".join(name for name, jars in found.items() if jars is None)
         raise JarsMissing(f"the jars are not in the cache: {missing}", where=str(cache), remedy=_FETCH)
     # The resolver leaves Scala's library out, as Spark brings it; Kafka 4 needs it too.
-    return Jars(connector, (*broker, *sorted((_spark_home() / "jars").glob(f"scala-library-{SCALA}.*.jar"))))
+    return Jars(connector, (*broker, *sorted((spark_home() / "jars").glob(f"scala-library-{SCALA}.*.jar"))))
 
 
 def damaged_jars(cache: Path) -> list[Path]:
@@ -186,7 +186,7 @@ def _resolve(wanted: JarSet, ivy: Path, java: Java, report: Report, *options: st
         *(str(java.executable), "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", *options),
         # Ivy would look into ~/.m2 first, and a half-filled Maven cache there breaks it.
         f"-Duser.home={ivy / 'home'}",
-        *("-cp", str(_spark_home() / "jars" / "*"), "org.apache.spark.deploy.SparkSubmit"),
+        *("-cp", str(spark_home() / "jars" / "*"), "org.apache.spark.deploy.SparkSubmit"),
         *("--master", "local[1]", "--conf", f"spark.jars.ivy={ivy}", "--packages", ",".join(wanted.coordinates)),
         *(("--exclude-packages", ",".join(wanted.excluded)) if wanted.excluded else ()),
         # SparkSubmit resolves and then runs a program; the shortest one on its class path is Ivy naming its version.
@@ -218,8 +218,12 @@ def _resolve(wanted: JarSet, ivy: Path, java: Java, report: Report, *options: st
     return log, resolver.returncode != 0 or not any((ivy / "jars").glob("*.jar"))
 
 
-def _spark_home() -> Path:
-    # Found without importing it, which takes half a second.
+def spark_home() -> Path:
+    """Where pyspark lies, found without importing it, which takes half a second.
+
+    Raises:
+        JarsMissing: It is not installed.
+    """
     spark = importlib.util.find_spec("pyspark")
     if spark is None or spark.origin is None:
         raise JarsMissing("pyspark is not installed", remedy="install fraudstream as its README says")

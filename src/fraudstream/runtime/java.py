@@ -9,7 +9,7 @@ import shlex
 import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal
 
@@ -35,11 +35,15 @@ exec {java} "$@"
 
 @dataclass(frozen=True)
 class Java:
-    """A Java that Spark and Kafka can run on; `home` serves as JAVA_HOME (it may hold nothing but `bin/java`)."""
+    """A Java that Spark and Kafka can run on; `home` serves as JAVA_HOME (it may hold nothing but `bin/java`).
+
+    `build` is its own name for itself, another one after each update; empty where it does not tell.
+    """
 
     home: Path
     version: int
     source: Source
+    build: str = field(default="", compare=False)
 
     @property
     def executable(self) -> Path:
@@ -123,15 +127,15 @@ def _examine(executable: Path, source: Source, cache: Path) -> Java | SkippedJav
         properties, complaint = _properties(executable)
     if properties is None:
         return SkippedJava(executable, source, complaint)
-    home, version = properties
+    home, version, build = properties
     if version < OLDEST_JAVA:
         return SkippedJava(executable, source, f"it is Java {version}")
     if not whole:
         home = _write_shim(home / "bin" / "java", cache)
-    return Java(home, version, source)
+    return Java(home, version, source, build)
 
 
-def _properties(executable: Path, *options: str) -> tuple[tuple[Path, int] | None, str]:
+def _properties(executable: Path, *options: str) -> tuple[tuple[Path, int, str] | None, str]:
     command = [str(executable), *options, "-XshowSettings:properties", "-version"]
     try:
         answer = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)  # noqa: S603
@@ -139,9 +143,10 @@ def _properties(executable: Path, *options: str) -> tuple[tuple[Path, int] | Non
         return None, getattr(e, "strerror", None) or "it does not answer"
     home = re.search(r"^\s*java\.home = (.+)$", answer.stderr, re.MULTILINE)
     version = re.search(r"^\s*java\.specification\.version = (?:1\.)?(\d+)", answer.stderr, re.MULTILINE)
+    build = re.search(r"^\s*java\.vm\.version = (.+)$", answer.stderr, re.MULTILINE)
     if answer.returncode or home is None or version is None:
         return None, (answer.stderr or answer.stdout).strip().partition("\n")[0] or f"it ended with {answer.returncode}"
-    return (Path(home.group(1).strip()), int(version.group(1))), ""
+    return (Path(home.group(1).strip()), int(version.group(1)), build.group(1).strip() if build else ""), ""
 
 
 def _write_shim(java: Path, cache: Path) -> Path:

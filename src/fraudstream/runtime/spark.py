@@ -1,32 +1,20 @@
-"""The Spark session, made in one place for training, batch and stream; its JVM dies with the Python process.
+"""The Spark session, made in one place for training, batch and stream; the JVM below it starts `jvm.py`.
 
 Under `spark-submit`, which started this Python from a JVM, the session is on that JVM; see `submitted.py`.
 """
 
 from __future__ import annotations
 
-import functools
 import os
-import shlex
-import subprocess
-import tempfile
-import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
-from pathlib import Path
 
-import pyspark
 from pyspark import SparkConf, SparkContext
 from pyspark.java_gateway import launch_gateway
-from pyspark.serializers import UTF8Deserializer, read_int
 from pyspark.sql import SparkSession
 
-from fraudstream.errors import SetupError
-from fraudstream.runtime.processes import die_with_parent
+from fraudstream.runtime.jvm import Jvm, SparkPlan, start_jvm
 from fraudstream.runtime.submitted import interrupt_handler_kept, is_submitted, submitted_session
-
-START_TIMEOUT_SECONDS = 90.0
 
 _FIXED = {
     "spark.ui.enabled": "false",
@@ -41,39 +29,25 @@ _FIXED = {
     "spark.driver.host": "127.0.0.1",
     "spark.driver.bindAddress": "127.0.0.1",
     "spark.cleaner.referenceTracking.cleanCheckpoints": "false",
+    # Else each call of a function asks the JVM eight times, to note the line of Python that it stands in; and the JVM
+    # takes a stack trace of its own: 0.5 s for a plan of some hundred expressions.
+    "spark.python.sql.dataFrameDebugging.enabled": "false",
+    "spark.sql.dataFrameQueryContext.enabled": "false",
 }
 
 
-@dataclass(frozen=True)
-class SparkPlan:
-    """What a session is made of.
-
-    Args:
-        app: Name shown in Spark's logs.
-        java_home: A Java 17+.
-        master: Spark master; `local[N]` on one machine.
-        memory: Heap of the driver's JVM, as Spark writes it ("2g").
-        jars: Jars put on the class path (the Kafka connector).
-        log: File for the JVM's own output; none discards it.
-        conf: Further Spark settings.
-        java_options: Further JVM flags.
-    """
-
-    app: str
-    java_home: Path
-    master: str = "local[2]"
-    memory: str = "2g"
-    jars: Sequence[Path] = ()
-    log: Path | None = None
-    conf: Mapping[str, str] = field(default_factory=dict)
-    java_options: Sequence[str] = ()
-
-
 @contextmanager
-def spark_session(plan: SparkPlan) -> Iterator[SparkSession]:
+def spark_session(plan: SparkPlan, jvm: Jvm | None = None) -> Iterator[SparkSession]:
     """A session for the length of a `with` block; the JVM is stopped at its end, if it was started for it.
 
     It was not where `spark-submit` brought one, or where this Python has one already, as a notebook may.
+
+    Args:
+        plan: What the session is made of.
+        jvm: One that was started for it already; None starts one where there is none.
+
+    Raises:
+        SetupError: The JVM ended or did not answer in time; names its log.
     """
     active = SparkContext._active_spark_context  # noqa: SLF001  pyspark has no public way to ask without making one
     if active is not None:
@@ -83,11 +57,15 @@ def spark_session(plan: SparkPlan) -> Iterator[SparkSession]:
         with submitted_session(plan.app, plan.master, _FIXED) as session:
             yield session
         return
-    session, jvm = build_session(plan)
+    jvm = jvm or start_jvm(plan, jvm_settings(plan))
     try:
-        yield session
+        session = _connect(plan, jvm)
+        try:
+            yield session
+        finally:
+            _disconnect(session)
     finally:
-        stop_session(session, jvm)
+        jvm.stop()
 
 
 def _session_beside(context: SparkContext) -> SparkSession:
@@ -99,33 +77,21 @@ def _session_beside(context: SparkContext) -> SparkSession:
     return session
 
 
-def build_session(plan: SparkPlan) -> tuple[SparkSession, subprocess.Popen[bytes]]:
-    """Start a JVM that dies with this process and return a session on it, with the JVM's process.
-
-    Raises:
-        SetupError: The JVM ended or did not answer in time; names its log.
-    """
-    jvm, port, secret = _launch_jvm(plan)
+def _connect(plan: SparkPlan, jvm: Jvm) -> SparkSession:
+    port, secret = jvm.connection()
     with _environment({"PYSPARK_GATEWAY_PORT": str(port), "PYSPARK_GATEWAY_SECRET": secret}):
         gateway = launch_gateway()
+    conf = SparkConf(_jvm=gateway.jvm).setAll(list(jvm_settings(plan).items()))
     with interrupt_handler_kept():
-        context = SparkContext(conf=SparkConf(_jvm=gateway.jvm), gateway=gateway)
+        context = SparkContext(conf=conf, gateway=gateway)
     context.setLogLevel("WARN")
-    return SparkSession(context), jvm
+    return SparkSession(context)
 
 
-def stop_session(session: SparkSession, jvm: subprocess.Popen[bytes], grace: float = 10.0) -> None:
-    """Stop the session and its JVM; what does not end within `grace` seconds is killed."""
+def _disconnect(session: SparkSession) -> None:
     with suppress(Exception):  # a JVM that is already gone cannot be told to stop
         session.stop()
     _forget_gateway()
-    if jvm.stdin is not None:
-        jvm.stdin.close()
-    try:
-        jvm.wait(grace)
-    except subprocess.TimeoutExpired:
-        jvm.kill()
-        jvm.wait()
 
 
 def _forget_gateway() -> None:
@@ -137,63 +103,15 @@ def _forget_gateway() -> None:
     SparkContext._jvm = None  # noqa: SLF001
 
 
-def _launch_jvm(plan: SparkPlan) -> tuple[subprocess.Popen[bytes], int, str]:
-    home = Path(pyspark.__file__).parent
-    with tempfile.TemporaryDirectory(prefix="fraudstream-gateway-") as folder:
-        info = Path(folder) / "connection"
-        environment = {
-            **os.environ,
-            "JAVA_HOME": str(plan.java_home),
-            "SPARK_HOME": str(home),
-            "SPARK_CONNECT_MODE": "0",
-            "_PYSPARK_DRIVER_CONN_INFO_PATH": str(info),
-        }
-        command = [str(home / "bin" / "spark-submit"), *_conf_flags(plan), "pyspark-shell"]
-        output = plan.log.open("ab") if plan.log is not None else subprocess.DEVNULL
-        try:
-            # stdin stays open: the gateway in the JVM ends when it is closed. The scripts `exec` into java, so
-            # the parent-death signal set here stays with the JVM.
-            jvm = subprocess.Popen(  # noqa: S603
-                command,
-                stdin=subprocess.PIPE,
-                stdout=output,
-                stderr=output,
-                env=environment,
-                preexec_fn=functools.partial(die_with_parent, os.getpid()),
-                start_new_session=True,
-            )
-        finally:
-            if plan.log is not None:
-                output.close()  # type: ignore[union-attr]
-        deadline = time.monotonic() + START_TIMEOUT_SECONDS
-        while not info.exists():
-            if jvm.poll() is not None or time.monotonic() > deadline:
-                jvm.kill()
-                raise SetupError(
-                    "Spark's JVM did not start",
-                    where=f"log: {plan.log}" if plan.log else shlex.join(command[:1]),
-                    remedy="run `fraudstream doctor`; it checks Java, memory and the jars",
-                )
-            time.sleep(0.02)
-        with info.open("rb") as stream:
-            port = read_int(stream)
-            secret = UTF8Deserializer().loads(stream)
-    return jvm, port, str(secret)
-
-
-def _conf_flags(plan: SparkPlan) -> list[str]:
-    conf = {
+def jvm_settings(plan: SparkPlan) -> dict[str, str]:
+    """Spark's settings of a plan."""
+    return {
         **_FIXED,
         "spark.app.name": plan.app,
         "spark.master": plan.master,
         "spark.driver.memory": plan.memory,
         **plan.conf,
     }
-    if plan.jars:
-        conf["spark.driver.extraClassPath"] = os.pathsep.join(map(str, plan.jars))
-    if plan.java_options:
-        conf["spark.driver.extraJavaOptions"] = shlex.join(plan.java_options)
-    return [part for key, value in conf.items() for part in ("--conf", f"{key}={value}")]
 
 
 @contextmanager

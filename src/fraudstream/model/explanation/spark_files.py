@@ -79,11 +79,20 @@ def read_scaler(path: Path) -> Scaler:
     Raises:
         ModelCorrupt: It is not what Spark saves.
     """
-    (row,) = _rows(path / "data")
-    std = _vector(row["std"])
+    mean, std = read_moments(path)
     with np.errstate(divide="ignore"):
         # Spark leaves out what did not vary, and multiplies with 1 / std instead of dividing.
-        return Scaler(_vector(row["mean"]), np.where(std == 0.0, 0.0, 1.0 / std))
+        return Scaler(mean, np.where(std == 0.0, 0.0, 1.0 / std))
+
+
+def read_moments(path: Path) -> tuple[Floats, Floats]:
+    """The means and the standard deviations of the scaler saved at `path`.
+
+    Raises:
+        ModelCorrupt: It is not what Spark saves.
+    """
+    (row,) = _rows(path / "data")
+    return _vector(row["mean"]), _vector(row["std"])
 
 
 def read_linear(path: Path) -> tuple[Floats, float]:

@@ -1,0 +1,49 @@
+"""The detector's JVM, started before anything else: it starts while Python imports; what runs on it is `service.py`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from fraudstream.config import Settings
+from fraudstream.runtime.jars import Jars
+from fraudstream.runtime.java import Java
+from fraudstream.runtime.jvm import Jvm, SparkPlan, spark_archive, start_jvm
+
+LEAST_TASK_SLOTS: Final = 4
+
+
+def detector_plan(settings: Settings, java: Java, jars: Jars, partitions: int = 1) -> SparkPlan:
+    """What the detector's session is made of.
+
+    Args:
+        settings: The settings.
+        java: What Spark runs on.
+        jars: Spark's Kafka connector; none where `spark-submit` was told of it.
+        partitions: Of the input topic; the session is told, the JVM need not know yet.
+    """
+    own = settings.spark_master is None
+    return SparkPlan(
+        app="fraudstream detector",
+        java_home=java.home,
+        # Real-time Mode holds one task slot per partition for as long as the query runs.
+        master=settings.spark_master or f"local[{max(LEAST_TASK_SLOTS, partitions + 2)}]",
+        memory=settings.driver_memory,
+        jars=jars.connector,
+        conf={"spark.jars": ",".join(map(str, jars.connector))} if settings.spark_master and jars.connector else {},
+        archive=spark_archive(settings.cache, "detector", java, jars.connector) if own else None,
+    )
+
+
+@contextmanager
+def detector_jvm(settings: Settings, java: Java, jars: Jars) -> Iterator[Jvm | None]:
+    """The JVM for the length of a `with` block, not awaited; None with a master of the user's, who has a cluster."""
+    if settings.spark_master is not None:
+        yield None
+        return
+    jvm = start_jvm(detector_plan(settings, java, jars), {})
+    try:
+        yield jvm
+    finally:
+        jvm.stop(0.0)

@@ -1,0 +1,64 @@
+"""Spark's JVM started without Spark's scripts: with the options of its own launcher, and with its errors told."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from fraudstream.errors import SetupError
+from fraudstream.runtime.archive import ClassArchive
+from fraudstream.runtime.jars import SCALA, spark_home
+from fraudstream.runtime.java import Java
+from fraudstream.runtime.jvm import MODULES, SparkPlan, class_path, spark_archive, start_jvm
+
+pytestmark = pytest.mark.spark
+
+
+def test_the_options_are_those_that_sparks_own_launcher_gives(java: Java) -> None:
+    launcher = subprocess.run(
+        [
+            *(str(java.executable), "-cp", os.pathsep.join(map(str, class_path(())))),
+            *("org.apache.spark.launcher.Main", "org.apache.spark.deploy.SparkSubmit", "pyspark-shell"),
+        ],
+        env={"SPARK_HOME": str(spark_home()), "JAVA_HOME": str(java.home), "SPARK_SCALA_VERSION": SCALA},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    words = [word for word in launcher.stdout.strip().split("\0") if word.strip()]
+    options = [word for word in words[:-1] if word.startswith("-") and word != "-cp" and not word.startswith("-Xmx")]
+    assert set(options[1:] if options[0].endswith("java") else options) == set(MODULES)
+
+
+def test_it_answers_with_where_its_gateway_is_and_ends_when_told(java: Java, tmp_path: Path) -> None:
+    jvm = start_jvm(SparkPlan(app="test", java_home=java.home, memory="256m", log=tmp_path / "jvm.log"), {})
+    try:
+        port, secret = jvm.connection()
+        assert 0 < port < 65536
+        assert len(secret) > 20
+    finally:
+        jvm.stop()
+    assert jvm.process.returncode is not None
+    assert not jvm.folder.exists()
+
+
+def test_a_jvm_that_does_not_start_is_told_and_its_archive_is_not_tried_again(tmp_path: Path) -> None:
+    java = tmp_path / "bin" / "java"
+    java.parent.mkdir()
+    java.write_text("#!/bin/sh\nexit 1\n")
+    java.chmod(0o755)
+    archive: ClassArchive = spark_archive(tmp_path, "test", Java(tmp_path, 17, "setting"), ())
+    archive.folder.mkdir(parents=True)
+    archive.path.write_bytes(b"1234")
+    archive.path.with_suffix(".json").write_text('{"bytes": 4}')
+    assert archive.is_made
+    log = tmp_path / "jvm.log"
+    jvm = start_jvm(SparkPlan(app="test", java_home=tmp_path, log=log, archive=archive), {})
+    with pytest.raises(SetupError, match="did not start") as told:
+        jvm.connection()
+    assert str(log) in str(told.value)
+    assert not archive.is_made
