@@ -42,12 +42,14 @@ def resident_mib(pid: int) -> float:
 def proportional_mib(pid: int) -> float | None:
     """The same with a shared page divided among those that share it (PSS); None where Linux does not tell."""
     kib = 0
-    try:
-        for each in family(pid):
-            lines = Path(f"/proc/{each}/smaps_rollup").read_text().splitlines()
-            kib += next(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
-    except (OSError, StopIteration):
-        return None
+    for each in family(pid):
+        # A process that has just ended has no memory.
+        with suppress(FileNotFoundError, ProcessLookupError):
+            try:
+                lines = Path(f"/proc/{each}/smaps_rollup").read_text().splitlines()
+            except PermissionError:
+                return None
+            kib += sum(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
     return round(kib / 1024, 1)
 
 
