@@ -13,7 +13,8 @@ import orjson
 from confluent_kafka import Consumer, Producer, TopicPartition
 
 from fraudstream.bench.resources import Usage
-from fraudstream.bench.system import DETECTOR, BenchSystem
+from fraudstream.bench.system import BenchSystem
+from fraudstream.demo.system import DETECTOR
 from fraudstream.errors import ProcessFailed
 from fraudstream.transactions.wire import EventField, EventType, Header, Topic
 

@@ -20,8 +20,9 @@ from fraudstream.bench.latency import ARRIVAL_SECONDS, LatencyRequest, load_spec
 from fraudstream.bench.load import Sent
 from fraudstream.bench.material import Material
 from fraudstream.bench.percentiles import of_repeats
-from fraudstream.bench.system import DETECTOR, LOAD, BenchSystem, stopped_at_the_end
+from fraudstream.bench.system import LOAD, BenchSystem, stopped_at_the_end
 from fraudstream.bench.watchers import TopicWatcher, watching
+from fraudstream.demo.system import DETECTOR
 from fraudstream.errors import ProcessFailed
 from fraudstream.transactions.wire import Topic
 
