@@ -19,7 +19,7 @@ SEED ?=
 FAULTS ?=
 JSON ?=
 
-.PHONY: help setup setup-dev demo test unit chaos lint format lock docs clean
+.PHONY: help setup setup-dev demo test unit chaos bench lint format lock docs clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,6 +43,13 @@ unit: setup-dev  ## Run the tests that need neither Spark, Kafka nor a browser (
 chaos: setup-dev  ## Try to break the guarantee (45 minutes; SHORT=1: 4); SEED=, FAULTS='kill-*', JSON=file
 	$(BIN)/python -m chaos $(if $(SHORT),--short) $(if $(SEED),--seed $(SEED)) $(if $(FAULTS),--faults '$(FAULTS)') \
 		$(if $(JSON),--json $(JSON))
+
+bench: setup-dev  ## Measure the system on this machine, about 10 minutes; results in bench/
+	@mkdir -p bench
+	$(BIN)/fraudstream bench latency --repeats 1 --workdir bench/work --json bench/latency.json
+	$(BIN)/fraudstream bench throughput --rows 500000 --repeats 1 --no-peers --workdir bench/work --json bench/throughput.json
+	$(BIN)/fraudstream bench recovery --repeats 1 --workdir bench/work --json bench/recovery.json
+	$(BIN)/fraudstream bench memory --duration 60 --workdir bench/work --json bench/memory.json
 
 lint: setup-dev  ## Lint, format, types, import contracts, generated docs
 	$(BIN)/ruff check .

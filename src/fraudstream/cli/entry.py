@@ -9,6 +9,7 @@ import click
 from fraudstream import logs
 from fraudstream.cli import (
     audit,
+    bench,
     checkpoint,
     dead_letters,
     explain,
@@ -30,7 +31,7 @@ def cli() -> None:
     logs.set_up(Settings.load().log_level)
 
 
-for module in (audit, checkpoint, dead_letters, explain, machine, models, registry, schema, stream, threshold):
+for module in (audit, bench, checkpoint, dead_letters, explain, machine, models, registry, schema, stream, threshold):
     for command in module.COMMANDS:
         cli.add_command(command)
 

@@ -1,0 +1,1 @@
+"""Measures the whole system on this machine: `fraudstream bench`; developer studies are in `benchmarks/`."""

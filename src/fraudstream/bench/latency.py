@@ -1,0 +1,235 @@
+"""Latency by stage at a fixed rate, with memory and processor time of the same run: `bench latency`, `bench memory`."""
+
+from __future__ import annotations
+
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import orjson
+
+from fraudstream.bench.load import LoadSpec, Sent
+from fraudstream.bench.machine import load
+from fraudstream.bench.material import Material
+from fraudstream.bench.page import PageWatcher, why_no_page
+from fraudstream.bench.percentiles import summary
+from fraudstream.bench.resources import Usage
+from fraudstream.bench.schedule import Times
+from fraudstream.bench.system import LOAD, BenchSystem, stopped_at_the_end
+from fraudstream.bench.watchers import Seen, StoreWatcher, StreamWatcher, TopicWatcher, Watcher, watching
+
+STAGES: Final = ("acknowledged", "alert_topic", "posted", "store", "sse", "page")
+"""In the order of a payment's way; `acknowledged` is of every row, the others of those that raise an alert."""
+
+BESIDE: Final = ("alert_topic_stamped", "page_inserted")
+"""The record's own time, in whole milliseconds; and the row in the page's table before it is drawn."""
+
+ARRIVAL_SECONDS: Final = 30.0
+SAMPLE_SECONDS: Final = 10.0
+
+
+@dataclass(frozen=True)
+class LatencyRequest:
+    """What is measured.
+
+    Attributes:
+        rate: Rows a second.
+        duration: Seconds of the steady state.
+        warm_up: Seconds before it, told apart.
+        repeats: How often, each with a system of its own.
+        alert_share: Share of rows that raise an alert.
+        linger_ms: Of the load generator's client.
+        partitions: Of the topics.
+        page: Whether the live page is open in a browser.
+    """
+
+    rate: float
+    duration: float
+    warm_up: float
+    repeats: int
+    alert_share: float
+    linger_ms: float
+    partitions: int
+    page: bool = True
+
+
+@dataclass
+class Run:
+    """What one repeat found: by stage, seconds since a row was due, in the warm-up and in the steady state."""
+
+    warm_up: dict[str, Times]
+    steady: dict[str, Times]
+    told: dict[str, Any] = field(default_factory=dict)
+
+
+def measure_latency(
+    request: LatencyRequest,
+    material: Material,
+    rows: tuple[Path, Path],
+    environment: Mapping[str, str],
+    say: Callable[[str], None],
+) -> dict[str, Any]:
+    """Measure, and give what the result file holds: each stage at its top level.
+
+    Args:
+        request: What is measured.
+        material: The model that judges.
+        rows: Files of rows that raise no alert, and that do.
+        environment: That the processes inherit.
+        say: Takes one line on each step.
+    """
+    no_page = why_no_page() if request.page else "--no-page was given"
+    if no_page:
+        say(f"without the stage `page`: {no_page}")
+    runs = []
+    for number in range(1, request.repeats + 1):
+        say(f"run {number} of {request.repeats}: starting the system ...")
+        runs.append(_run(request, material, rows, environment, say, with_page=no_page is None))
+    names = [name for name in (*STAGES, *BESIDE) if name in runs[0].steady]
+    return {
+        **{name: summary(np.concatenate([run.steady[name] for run in runs])) for name in names},
+        "warm_up": {
+            "seconds": request.warm_up,
+            **{name: summary(np.concatenate([run.warm_up[name] for run in runs])) for name in names},
+        },
+        "rate": request.rate,
+        "duration": request.duration,
+        "alert_share": request.alert_share,
+        "linger_ms": request.linger_ms,
+        "partitions": request.partitions,
+        "page_left_out": no_page,
+        "held": all(run.told["load"]["held"] for run in runs),
+        "missing": {name: sum(run.told["missing"][name] for run in runs) for name in runs[0].told["missing"]},
+        "load": runs[-1].told["load"],
+        "memory": runs[-1].told["memory"],
+        "cpu_seconds_per_1000_rows": runs[-1].told["cpu_seconds_per_1000_rows"],
+        "repeats": [{**{name: summary(run.steady[name]) for name in names}, **run.told} for run in runs],
+    }
+
+
+def load_spec(
+    request: LatencyRequest, system: BenchSystem, rows: tuple[Path, Path], seconds: float, seed: int = 7
+) -> LoadSpec:
+    """What the load generator is told."""
+    return LoadSpec(
+        bootstrap_servers=system.bootstrap,
+        partitions=request.partitions,
+        clear=str(rows[0]),
+        alerts=str(rows[1]),
+        rate=request.rate,
+        seconds=seconds,
+        alert_share=request.alert_share,
+        seed=seed,
+        linger_ms=request.linger_ms,
+        ready=str(system.folder / "load-ready.json"),
+        output=str(system.folder / "load.npz"),
+    )
+
+
+@contextmanager
+def running(material: Material, partitions: int, environment: Mapping[str, str]) -> Iterator[BenchSystem]:
+    """A whole system in a temporary folder, ready; without a load."""
+    with tempfile.TemporaryDirectory(prefix="fraudstream-bench-") as folder:
+        system = BenchSystem(Path(folder), material.model.absolute(), partitions, environment)
+        with stopped_at_the_end(system):
+            system.start_all()
+            yield system
+
+
+def _run(
+    request: LatencyRequest,
+    material: Material,
+    rows: tuple[Path, Path],
+    environment: Mapping[str, str],
+    say: Callable[[str], None],
+    *,
+    with_page: bool,
+) -> Run:
+    load_before = load()
+    with running(material, request.partitions, environment) as system:
+        under_way = threading.Event()
+        topic = TopicWatcher(system.bootstrap, request.partitions, under_way)
+        store, stream = StoreWatcher(system.database, topic, under_way), StreamWatcher(system.port)
+        page = PageWatcher(system.url) if with_page else None
+        watchers: list[Watcher] = [topic, store, stream, *([page] if page else [])]
+        with watching(*watchers):
+            spec = load_spec(request, system, rows, request.warm_up + request.duration)
+            system.start_load(spec)
+            usage = _under_load(request, system, Path(spec.ready), say)
+            sent = Sent.read(Path(spec.output))
+            expected = int(sent.alert.sum())
+            last = watchers[-1]
+            system.wait(
+                ARRIVAL_SECONDS, lambda: all(len(each.seen) >= expected for each in watchers) or bool(last.failure)
+            )
+        restarts = system.restarts()
+    at = {
+        "alert_topic": topic.seen, "posted": store.posted, "store": store.seen, "sse": stream.seen,
+        **({"page": page.seen} if page else {}), "alert_topic_stamped": topic.stamped,
+        **({"page_inserted": page.inserted} if page else {}),
+    }  # fmt: skip
+    steady_from = round(request.rate * request.warm_up)
+    found = {"acknowledged": _of_all(sent)} | {name: _of_alerts(sent, seen) for name, seen in at.items()}
+    steady_rows = sent.schedule.rows - steady_from
+    told = {
+        "load": sent.schedule.lateness(sent.sent),
+        "alerts": expected,
+        "missing": {
+            name: expected - len(set(seen) & set(np.flatnonzero(sent.alert).tolist())) for name, seen in at.items()
+        }
+        | {"acknowledged": int(np.isnan(sent.acknowledged).sum())},
+        "not_expected": len(set(topic.seen) - set(np.flatnonzero(sent.alert).tolist())),
+        "seen_again": {each.stage: each.again for each in watchers},
+        "failed_watchers": {each.stage: str(each.failure) for each in watchers if each.failure},
+        "restarts": restarts,
+        "browser": page.version if page else None,
+        "memory": usage.memory(),
+        "cpu_seconds_per_1000_rows": usage.cpu_per_1000(steady_rows),
+        "load_average": {"before": load_before, "after": load()},
+    }
+    return Run(
+        warm_up={name: _between(taken, 0, steady_from) for name, taken in found.items()},
+        steady={name: _between(taken, steady_from, sent.schedule.rows) for name, taken in found.items()},
+        told=told,
+    )
+
+
+def _under_load(request: LatencyRequest, system: BenchSystem, ready: Path, say: Callable[[str], None]) -> Usage:
+    """Look at the processes while the load lasts."""
+    start = float(orjson.loads(ready.read_bytes())["start"])
+    steady, end = start + request.warm_up, start + request.warm_up + request.duration
+    say(f"warming up for {request.warm_up:g} s at {request.rate:g} rows/s ...")
+    system.wait(max(0.0, steady - time.time()))
+    usage = Usage()
+    usage.begin(system.pids())
+    say(f"measuring for {request.duration:g} s ...")
+    while (left := end - time.time()) > 0:
+        system.wait(min(left, SAMPLE_SECONDS))
+        if left > SAMPLE_SECONDS:
+            usage.look(system.pids())
+            say(f"{end - time.time():,.0f} s left, {usage.total():,.0f} MiB in all")
+    usage.end(system.pids())
+    system.wait(120.0, lambda: LOAD not in system.pids())
+    return usage
+
+
+def _of_all(sent: Sent) -> tuple[np.ndarray[Any, Any], Times]:
+    rows = np.flatnonzero(~np.isnan(sent.acknowledged))
+    return rows, (sent.acknowledged - sent.schedule.due)[rows]
+
+
+def _of_alerts(sent: Sent, seen: Seen) -> tuple[np.ndarray[Any, Any], Times]:
+    rows = np.array([row for row in sorted(seen) if row < sent.schedule.rows], dtype=int)
+    at = np.array([seen[int(row)] for row in rows], dtype=float)
+    return rows, at - sent.schedule.due[rows]
+
+
+def _between(taken: tuple[np.ndarray[Any, Any], Times], first: int, end: int) -> Times:
+    rows, seconds = taken
+    return seconds[(rows >= first) & (rows < end)]

@@ -1,0 +1,154 @@
+"""Rows a second of the detector, and of the peers on the same topic: `bench throughput` and `bench peers`."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+
+from fraudstream.bench.backlog import catch_up, fill, repeated
+from fraudstream.bench.machine import load
+from fraudstream.bench.material import Material
+from fraudstream.bench.percentiles import of_repeats
+from fraudstream.bench.system import BenchSystem, stopped_at_the_end
+from fraudstream.demo.child import last_words
+from fraudstream.errors import ProcessFailed, SettingsError
+from fraudstream.runtime.processes import spawn, stop
+from fraudstream.transactions.wire import Topic
+
+PEERS: Final = Path("benchmarks") / "peers" / "run.py"
+"""In a checkout of the project, under the working directory."""
+
+NO_PEERS: Final = "the peers are only in a checkout of the project (benchmarks/peers), and run from there"
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class ThroughputRequest:
+    """What is measured.
+
+    Attributes:
+        rows: Of the backlog.
+        repeats: How often each model reads it.
+        partitions: Of the topic.
+        peers: Whether the peers read it too.
+    """
+
+    rows: int
+    repeats: int
+    partitions: int
+    peers: bool
+
+
+def measure_throughput(
+    request: ThroughputRequest, materials: Sequence[Material], environment: Mapping[str, str], say: Say
+) -> dict[str, Any]:
+    """Let each model read the same backlog, and give what the result file holds.
+
+    Args:
+        request: What is measured.
+        materials: Models of the same rows; the first is the one that the headline and the peers are about.
+        environment: That the processes inherit.
+        say: Takes one line on each step.
+    """
+    with _backlog(request, materials[0], environment, say) as system:
+        by_algorithm: dict[str, list[dict[str, Any]]] = {each.manifest.requested: [] for each in materials}
+        # By turns, so that a machine that is busy for a while does not fall on one model alone.
+        for number in range(1, request.repeats + 1):
+            for material in materials:
+                name = material.manifest.requested
+                before = load()
+                system.model = material.model.absolute()
+                told = catch_up(system, f"checkpoint-{name}-{number}", request.rows).told() | {"load_before": before}
+                by_algorithm[name].append(told)
+                say(f"{name}, run {number} of {request.repeats}: {told['rows_per_second']:,.0f} rows/s")
+        peers, why = _peers(request, system, materials[0], environment, say)
+    rates = {name: of_repeats([run["rows_per_second"] for run in runs]) for name, runs in by_algorithm.items()}
+    first = materials[0].manifest.requested
+    return {
+        "rows_per_second": rates[first]["median"],
+        "peers": {name: found.get("rows_per_second") for name, found in peers.items()},
+        "peers_left_out": why,
+        "peers_in_full": peers,
+        "rows": request.rows,
+        "partitions": request.partitions,
+        "algorithm": first,
+        "by_algorithm": {
+            material.manifest.requested: {
+                **rates[material.manifest.requested],
+                "model": material.told["model"],
+                "runs": by_algorithm[material.manifest.requested],
+            }
+            for material in materials
+        },
+    }
+
+
+def measure_peers(
+    request: ThroughputRequest, material: Material, environment: Mapping[str, str], say: Say
+) -> dict[str, Any]:
+    """Let only the peers read a backlog.
+
+    Raises:
+        SettingsError: They are not here.
+    """
+    if not PEERS.exists():
+        raise SettingsError(NO_PEERS, where=str(PEERS.parent.absolute()), remedy="run it in the project's folder")
+    with _backlog(request, material, environment, say) as system:
+        found, _ = _peers(request, system, material, environment, say)
+    return {
+        "peers": {name: peer.get("rows_per_second") for name, peer in found.items()},
+        "peers_in_full": found,
+        "rows": request.rows,
+        "partitions": request.partitions,
+    }
+
+
+@contextmanager
+def _backlog(
+    request: ThroughputRequest, material: Material, environment: Mapping[str, str], say: Say
+) -> Iterator[BenchSystem]:
+    with tempfile.TemporaryDirectory(prefix="fraudstream-bench-") as folder:
+        system = BenchSystem(Path(folder), material.model.absolute(), request.partitions, environment)
+        with stopped_at_the_end(system):
+            system.start_broker()
+            say(f"filling the topic with {request.rows:,} rows ...")
+            source = list(material.source.json_rows())
+            fill(system.bootstrap, request.partitions, repeated(source, request.rows), lambda rows: None)
+            yield system
+
+
+def _peers(
+    request: ThroughputRequest, system: BenchSystem, material: Material, environment: Mapping[str, str], say: Say
+) -> tuple[dict[str, dict[str, Any]], str | None]:
+    if not request.peers:
+        return {}, "--no-peers was given"
+    if not PEERS.exists():
+        say(f"without peers: {NO_PEERS}")
+        return {}, NO_PEERS
+    say("the peers, on the same topic ...")
+    output, log = system.folder / "peers.json", system.folder / "logs" / "peers.log"
+    command = [
+        sys.executable, PEERS, "--bootstrap-servers", system.bootstrap, "--topic", Topic.TRANSACTIONS.value,
+        "--model", material.model.absolute(), "--rows", str(request.rows), "--json", output,
+    ]  # fmt: skip
+    process = spawn([str(part) for part in command], log=log, env=environment)
+    try:
+        code = process.wait()
+    finally:
+        stop(process, 10.0)
+    if code:
+        raise ProcessFailed(
+            f"the peers failed: {last_words(log, 6)}",
+            where=str(PEERS),
+            remedy="mend what it says, or leave them out with --no-peers",
+        )
+    found: dict[str, dict[str, Any]] = orjson.loads(output.read_bytes())["peers"]
+    return found, None

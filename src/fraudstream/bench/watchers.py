@@ -1,0 +1,184 @@
+"""Who sees, from outside and when, that an alert has come to a stage; the page in a browser is `page.py`'s.
+
+Every time is this machine's wall clock, as the due times are. Nothing is added to the system's own work: a Kafka
+consumer, a reader of the database file, and one more viewer of the stream.
+"""
+
+from __future__ import annotations
+
+import http.client
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Final
+
+import orjson
+from confluent_kafka import Consumer, TopicPartition
+
+from fraudstream.bench.schedule import row_of
+from fraudstream.runtime.processes import LOOPBACK
+from fraudstream.transactions.wire import AlertField, Topic
+
+STORE_POLL_SECONDS: Final = 0.0005
+"""How often the database is asked while an alert is on its way: the error of the stage `store`, upwards."""
+
+Seen = dict[int, float]
+
+
+class Watcher(threading.Thread):
+    """A thread that notes when rows come to a stage, until it is told to stop.
+
+    Attributes:
+        seen: Row to time, the first one.
+        again: How many came more than once.
+        failure: What ended it early.
+    """
+
+    def __init__(self, stage: str) -> None:
+        super().__init__(name=f"watching {stage}", daemon=True)
+        self.stage = stage
+        self.seen: Seen = {}
+        self.again = 0
+        self.failure: Exception | None = None
+        self.watching = threading.Event()
+        self.stopping = threading.Event()
+
+    def run(self) -> None:
+        """Watch; a failure is kept for who asks."""
+        try:
+            self.watch()
+        except Exception as e:  # told in the result, as a stage without times would be taken for a system's fault
+            self.failure = e
+        finally:
+            self.watching.set()
+
+    def watch(self) -> None:
+        """Note rows until `stopping`."""
+        raise NotImplementedError
+
+    def note(self, alert_id: str, at: float) -> int | None:
+        """Note one; returns its row where it is new."""
+        row = row_of(alert_id)
+        if row is None:
+            return None
+        if row in self.seen:
+            self.again += 1
+            return None
+        self.seen[row] = at
+        return row
+
+
+class TopicWatcher(Watcher):
+    """Sees alerts come out of `fraud_alerts`, as any consumer would.
+
+    Attributes:
+        stamped: Row to the record's own time, which has whole milliseconds.
+    """
+
+    def __init__(self, bootstrap: str, partitions: int, under_way: threading.Event) -> None:
+        super().__init__("alert_topic")
+        self._servers = bootstrap
+        self._partitions = partitions
+        self._under_way = under_way
+        self.stamped: Seen = {}
+
+    def watch(self) -> None:
+        """Read the topic from its beginning."""
+        consumer = Consumer({"bootstrap.servers": self._servers, "group.id": "fraudstream-bench", "log_level": 0})
+        try:
+            consumer.assign([TopicPartition(Topic.ALERTS.value, each, 0) for each in range(self._partitions)])
+            self.watching.set()
+            while not self.stopping.is_set():
+                message = consumer.poll(0.1)
+                if message is None or message.error() is not None:
+                    continue
+                at = time.time()
+                row = self.note(orjson.loads(message.value() or b"{}").get(AlertField.ALERT_ID, ""), at)
+                if row is not None:
+                    self.stamped[row] = message.timestamp()[1] / 1000
+                    self._under_way.set()
+        finally:
+            consumer.close()
+
+
+class StoreWatcher(Watcher):
+    """Sees alerts that are committed, by asking the database file while one is on its way.
+
+    Attributes:
+        posted: Row to the time at which the dashboard had it in hand and began the transaction.
+    """
+
+    def __init__(self, database: Path, topic: TopicWatcher, under_way: threading.Event) -> None:
+        super().__init__("store")
+        self._database = database
+        self._topic = topic
+        self._under_way = under_way
+        self.posted: Seen = {}
+
+    def watch(self) -> None:
+        """Ask for what is behind the last that is known."""
+        with closing(sqlite3.connect(f"file:{self._database}?mode=ro", uri=True, isolation_level=None)) as store:
+            last = 0
+            self.watching.set()
+            while not self.stopping.is_set():
+                if not self._under_way.wait(0.1):
+                    continue
+                # Before asking: what comes to the topic meanwhile sets it again.
+                self._under_way.clear()
+                while len(self.seen) < len(self._topic.seen) and not self.stopping.is_set():
+                    found = store.execute(
+                        "SELECT seq, alert_id, received_us FROM alerts WHERE seq > ? ORDER BY seq", (last,)
+                    ).fetchall()
+                    at = time.time()
+                    for seq, alert_id, received_us in found:
+                        last = seq
+                        row = self.note(alert_id, at)
+                        if row is not None:
+                            self.posted[row] = received_us / 1e6
+                    time.sleep(STORE_POLL_SECONDS)
+
+
+class StreamWatcher(Watcher):
+    """Sees alerts in the server-sent events, as one more viewer."""
+
+    def __init__(self, port: int) -> None:
+        super().__init__("sse")
+        self._port = port
+
+    def watch(self) -> None:
+        """Read the stream; its counters come each second, so that it never waits long."""
+        connection = http.client.HTTPConnection(LOOPBACK, self._port, timeout=10)
+        try:
+            connection.request("GET", "/api/stream")
+            answer = connection.getresponse()
+            self.watching.set()
+            kind = b""
+            while not self.stopping.is_set():
+                line = answer.readline()
+                if not line:
+                    raise ConnectionError("the stream ended")
+                if line.startswith(b"event: "):
+                    kind, at = line[7:].strip(), time.time()
+                elif line.startswith(b"data: ") and kind == b"alert":
+                    self.note(orjson.loads(line[6:])[AlertField.ALERT_ID], at)
+        finally:
+            connection.close()
+
+
+@contextmanager
+def watching(*watchers: Watcher) -> Iterator[None]:
+    """Start the watchers and return once each watches; stop them at the end."""
+    for watcher in watchers:
+        watcher.start()
+    try:
+        for watcher in watchers:
+            watcher.watching.wait(60)
+        yield
+    finally:
+        for watcher in watchers:
+            watcher.stopping.set()
+        for watcher in watchers:
+            watcher.join(20)

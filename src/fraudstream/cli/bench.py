@@ -1,0 +1,188 @@
+"""The command `bench`: measures the system on this machine; what is measured and how is `fraudstream.bench`'s."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final, NoReturn
+
+import click
+
+from fraudstream.cli.engines import jars_for, java_for
+from fraudstream.cli.models import ALGORITHMS
+from fraudstream.config import Settings
+
+KINDS: Final = ("latency", "throughput", "recovery", "memory", "peers")
+DURATIONS: Final = {"latency": 60.0, "memory": 1800.0, "recovery": 60.0}
+COMPARED: Final = ("auto", "logistic-regression", "gbt")
+NOT_HELD: Final = (
+    "the load generator did not hold the rate, so the figures are not those of this rate: the file says `held: false`"
+)
+
+
+@click.command()
+@click.argument("kind", type=click.Choice(KINDS))
+@click.option("--json", "output", type=click.Path(path_type=Path), required=True, help="File of the result.")
+@click.option(
+    "--rate", type=click.FloatRange(0, min_open=True), default=1000.0, show_default=True, help="Rows a second."
+)
+@click.option(
+    "--duration",
+    type=click.FloatRange(0, min_open=True),
+    default=None,
+    help="Seconds of the steady state (of each kill, for recovery)  [60; memory: 1800]",
+)
+@click.option(
+    "--warm-up", type=click.FloatRange(0), default=20.0, show_default=True, help="Seconds before it, told apart."
+)
+@click.option("--repeats", type=click.IntRange(1), default=None, help="How often  [3; memory, peers: 1]")
+@click.option(
+    "--rows", type=click.IntRange(1000), default=2_000_000, show_default=True, help="Of the backlog to catch up on."
+)
+@click.option(
+    "--algorithm",
+    "algorithms",
+    type=click.Choice(ALGORITHMS),
+    multiple=True,
+    help="As for train; several for throughput, of which the first is the headline's  [auto; throughput: also"
+    " logistic-regression and gbt]",
+)
+@click.option("--data", type=click.Path(path_type=Path), default=None, help="A CSV; simulated payments without one.")
+@click.option(
+    "--alert-share",
+    type=click.FloatRange(0, 1, min_open=True),
+    default=0.01,
+    show_default=True,
+    help="Share of the rows sent at a rate that raise an alert.",
+)
+@click.option(
+    "--linger-ms",
+    type=click.FloatRange(0),
+    default=1.0,
+    show_default=True,
+    help="How long the load generator's Kafka client lets a row wait for company.",
+)
+@click.option("--partitions", type=click.IntRange(1), default=None, help="Of the topic  [2; throughput and peers: 4]")
+@click.option("--page/--no-page", default=True, help="Keep the live page open in a browser, where there is one.")
+@click.option("--peers/--no-peers", default=True, help="Measure the peers of a checkout on the same topic.")
+@click.option(
+    "--workdir",
+    type=click.Path(path_type=Path),
+    default=None,
+    help="Keep payments and models here for the next time; a folder that goes away without it.",
+)
+def bench(
+    kind: str,
+    output: Path,
+    rate: float,
+    duration: float | None,
+    warm_up: float,
+    repeats: int | None,
+    rows: int,
+    algorithms: tuple[str, ...],
+    data: Path | None,
+    alert_share: float,
+    linger_ms: float,
+    partitions: int | None,
+    page: bool,
+    peers: bool,
+    workdir: Path | None,
+) -> None:
+    """Measure the whole system on this machine and write a JSON file.
+
+    latency: from when a row was due to each stage, at a fixed rate. throughput: rows a second on a backlog, and the
+    peers'. recovery: from a kill -9 of the detector until it has caught up. memory: as latency, for half an hour.
+    peers: only them.
+    """
+    from rich.console import Console
+
+    from fraudstream.bench import tables
+    from fraudstream.bench.latency import LatencyRequest, measure_latency
+    from fraudstream.bench.machine import check_writable, circumstances, load, write_result
+    from fraudstream.bench.material import prepare, split_by_outcome
+    from fraudstream.bench.recovery import measure_recovery
+    from fraudstream.bench.throughput import ThroughputRequest, measure_peers, measure_throughput
+
+    check_writable(output)
+    settings = Settings.load()
+    jars_for(settings)
+    console = Console()
+    environment = dict(os.environ)
+
+    def say(line: str) -> None:
+        click.echo(line, err=True)
+
+    on_backlog = kind in ("throughput", "peers")
+    wanted = algorithms or (COMPARED if kind == "throughput" else COMPARED[:1])
+    if kind != "throughput" and len(wanted) > 1:
+        raise click.UsageError(f"bench {kind} takes one --algorithm")
+    result: dict[str, Any] = {"kind": kind, **circumstances(java_for(settings))}
+    with _ended_by_sigterm(), _folder(workdir) as folder:
+        materials = [prepare(folder, data, algorithm, environment, say) for algorithm in dict.fromkeys(wanted)]
+        result |= materials[0].told
+        if on_backlog:
+            backlog = ThroughputRequest(rows, repeats or (3 if kind == "throughput" else 1), partitions or 4, peers)
+            result |= (
+                measure_peers(backlog, materials[0], environment, say)
+                if kind == "peers"
+                else measure_throughput(backlog, materials, environment, say)
+            )
+        else:
+            request = LatencyRequest(
+                rate=rate,
+                duration=duration or DURATIONS[kind],
+                warm_up=warm_up,
+                repeats=repeats or (1 if kind == "memory" else 3),
+                alert_share=alert_share,
+                linger_ms=linger_ms,
+                partitions=partitions or settings.partitions,
+                page=page,
+            )
+            sent = split_by_outcome(folder, materials[0], environment, say)
+            measure = measure_recovery if kind == "recovery" else measure_latency
+            result |= measure(request, materials[0], sent, environment, say)
+    write_result(output, result | {"load_after": load()})
+    if on_backlog:
+        console.print(tables.throughput_table(result))
+    elif kind == "recovery":
+        console.print(tables.recovery_table(result))
+    else:
+        console.print(tables.latency_table(result))
+        console.print(tables.usage_table(result))
+    say(f"the result is in {output}")
+    if not result.get("held", True):
+        say(NOT_HELD)
+        raise click.exceptions.Exit(1)
+
+
+@contextmanager
+def _folder(workdir: Path | None) -> Iterator[Path]:
+    if workdir is not None:
+        workdir.mkdir(parents=True, exist_ok=True)
+        yield workdir
+        return
+    with tempfile.TemporaryDirectory(prefix="fraudstream-bench-") as folder:
+        yield Path(folder)
+
+
+@contextmanager
+def _ended_by_sigterm() -> Iterator[None]:
+    """SIGTERM as an exit, so that the processes are stopped in their order and the folders go away."""
+
+    def end(*_: object) -> NoReturn:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        sys.exit(128 + signal.SIGTERM)
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+COMMANDS = (bench,)

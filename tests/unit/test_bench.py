@@ -1,0 +1,110 @@
+"""What `fraudstream bench` works out: percentiles, schedule and lateness, the steady state, recovery, bad input."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from fraudstream.bench.backlog import steady_rate
+from fraudstream.bench.machine import check_writable
+from fraudstream.bench.percentiles import of_repeats, slope, summary
+from fraudstream.bench.recovery import caught_up_at
+from fraudstream.bench.resources import Usage, cpu_seconds, family, resident_mib
+from fraudstream.bench.schedule import Schedule, event_id_of, row_of
+from fraudstream.cli.entry import cli
+from fraudstream.errors import SettingsError
+
+
+def test_percentiles_are_times_that_were_measured() -> None:
+    found = summary([number / 1000 for number in range(1, 1001)])
+    assert (found["p50_ms"], found["p99_ms"], found["p999_ms"], found["max_ms"]) == (501, 991, 1000, 1000)
+    assert found["count"] == 1000
+
+
+def test_no_times_give_no_percentiles() -> None:
+    assert summary([]) == {
+        "p50_ms": None, "p90_ms": None, "p99_ms": None, "p999_ms": None, "max_ms": None, "count": 0,
+    }  # fmt: skip
+
+
+def test_a_late_row_delays_none_after_it() -> None:
+    schedule = Schedule.lasting(100.0, 10.0, 1.0)
+    assert schedule.due.tolist() == pytest.approx([100 + row / 10 for row in range(10)])
+
+
+@pytest.mark.parametrize(("rate", "seconds"), [(0.0, 5.0), (5.0, 0.0), (0.1, 1.0)])
+def test_a_schedule_without_a_row_is_refused(rate: float, seconds: float) -> None:
+    with pytest.raises(SettingsError):
+        Schedule.lasting(0.0, rate, seconds)
+
+
+def test_a_generator_on_time_held_the_rate() -> None:
+    schedule = Schedule.lasting(100.0, 1000.0, 1.0)
+    found = schedule.lateness(schedule.due + 0.001)
+    assert found["held"]
+    assert found["p99_ms"] == pytest.approx(1.0, abs=0.01)
+    assert found["sent"] == 1000
+
+
+def test_a_generator_that_falls_behind_did_not_hold_the_rate() -> None:
+    schedule = Schedule.lasting(100.0, 1000.0, 1.0)
+    assert not schedule.lateness(schedule.due + np.linspace(0, 1, 1000))["held"]
+
+
+def test_a_row_that_never_left_is_a_rate_not_held() -> None:
+    schedule = Schedule.lasting(100.0, 1000.0, 1.0)
+    sent = schedule.due.copy()
+    sent[-1] = np.nan
+    assert not schedule.lateness(sent)["held"]
+
+
+def test_an_event_id_tells_its_row() -> None:
+    assert row_of(event_id_of(17)) == 17
+    assert row_of("0123abcd") is None
+
+
+def test_the_warm_up_and_the_last_sample_are_no_steady_state() -> None:
+    progress = [(0.0, 0), (1.0, 10), (2.0, 20), (3.0, 30), (4.0, 1000), (5.0, 2000), (6.0, 3000), (6.2, 3100)]
+    assert steady_rate(progress, 3100) == (1000.0, 1.0, True)
+
+
+def test_a_short_backlog_is_measured_whole_and_said_to_be() -> None:
+    assert steady_rate([(0.0, 0), (10.0, 100)], 100) == (10.0, 10.0, False)
+
+
+def test_caught_up_is_when_nothing_overdue_is_outstanding() -> None:
+    alerts = [(9.9, 10.0), (10.0, 22.0), (12.0, 22.5), (20.0, 23.0), (23.0, 23.1), (24.0, 24.1)]
+    assert caught_up_at(10.0, alerts) == 23.1
+    assert caught_up_at(10.0, alerts[:4]) is None
+
+
+def test_repeats_are_summed_up_by_their_median() -> None:
+    assert of_repeats([3.0, 1.0, 2.0]) == {"median": 2.0, "min": 1.0, "max": 3.0, "values": [3.0, 1.0, 2.0]}
+    assert slope([0, 1, 2], [10, 12, 14]) == 2.0
+
+
+def test_memory_and_processor_time_of_a_running_process() -> None:
+    usage = Usage()
+    usage.begin({"me": os.getpid()})
+    usage.end({"me": os.getpid()})
+    assert os.getpid() in family(os.getpid())
+    assert resident_mib(os.getpid()) > 1
+    assert cpu_seconds(os.getpid()) > 0
+    assert usage.memory()["resident_mib"]["all"]["end"] == usage.memory()["resident_mib"]["me"]["end"] > 1
+    assert usage.cpu_per_1000(1000)["all"] >= 0
+
+
+def test_a_result_that_cannot_be_written_is_told_before_the_measurement(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="--json"):
+        check_writable(tmp_path / "none" / "result.json")
+
+
+@pytest.mark.parametrize("wrong", [["--rate", "0"], ["--duration", "0"], ["--repeats", "0"], ["--rows", "0"]])
+def test_bad_input_is_refused(wrong: list[str], tmp_path: Path) -> None:
+    done = CliRunner().invoke(cli, ["bench", "latency", "--json", str(tmp_path / "r.json"), *wrong])
+    assert done.exit_code == 2
+    assert wrong[0] in done.output
