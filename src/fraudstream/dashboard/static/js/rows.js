@@ -8,6 +8,7 @@ import { showInRow } from "./reasons.js";
 const MOST_ROWS = 200;
 const CROWD = 50; // rows in one frame: a page of them, more than anybody reads in a second
 const CROWD_MS = 1000;
+const ARRIVED_MS = 2600; // so long a row stands out as new
 const REASONS_LATE_MS = 4000; // told while the stream was away, or before the row was drawn
 const REASONS_AGAIN_MS = 15_000;
 
@@ -70,6 +71,7 @@ export class Rows {
     const rows = this.pending.map((alert) => this.row(alert)).reverse();
     this.pending = [];
     this.table.tHead.after(...rows);
+    window.setTimeout(() => rows.forEach((row) => row.classList.remove("arrived")), ARRIVED_MS);
     const bodies = [...this.table.tBodies];
     for (const old of bodies.slice(MOST_ROWS)) {
       if (old.querySelector(".details").hidden && !old.contains(document.activeElement)) old.remove();
