@@ -34,7 +34,7 @@ def test_more_alerts_than_people_can_look_at_are_said_in_words_and_the_table_sta
     expect(banner).to_contain_text("in the last minute")
     expect(banner.get_by_role("link", name="page Schema")).to_have_attribute("href", "/schema")
     expect(page.locator("tbody[data-id='id-1199']")).to_be_visible()
-    assert page.locator("#alerts tbody.alert").count() <= 200
+    assert page.locator("#alerts tbody.alert").count() <= 100
     page.reload()
     live(page)
     expect(banner).to_be_visible()

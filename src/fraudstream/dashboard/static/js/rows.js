@@ -5,7 +5,7 @@ import * as format from "./format.js";
 import { fillDetails } from "./details.js";
 import { showInRow } from "./reasons.js";
 
-const MOST_ROWS = 200;
+const MOST_ROWS = 100; // as many as the page begins with; each costs at every arrival
 const CROWD = 50; // rows in one frame: a page of them, more than anybody reads in a second
 const CROWD_MS = 1000;
 const ARRIVED_MS = 2600; // so long a row stands out as new
