@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
@@ -12,6 +13,10 @@ from fraudstream.runtime.java import Java
 from fraudstream.runtime.jvm import Jvm, SparkPlan, spark_archive, start_jvm
 
 LEAST_TASK_SLOTS: Final = 4
+
+FEW_CORES: Final = 2
+"""With so many or fewer, the collector without threads of its own: it starts 0.5 to 0.9 s sooner than Java's own choice
+and catches up as fast (decision 21); with more, Java chooses."""
 
 
 def detector_plan(settings: Settings, java: Java, jars: Jars, partitions: int = 1) -> SparkPlan:
@@ -31,6 +36,7 @@ def detector_plan(settings: Settings, java: Java, jars: Jars, partitions: int = 
         master=settings.spark_master or f"local[{max(LEAST_TASK_SLOTS, partitions + 2)}]",
         memory=settings.driver_memory,
         jars=jars.connector,
+        java_options=("-XX:+UseSerialGC",) if (os.cpu_count() or 1) <= FEW_CORES else (),
         conf={"spark.jars": ",".join(map(str, jars.connector))} if settings.spark_master and jars.connector else {},
         archive=spark_archive(settings.cache, "detector", java, jars.connector) if own else None,
     )
