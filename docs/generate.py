@@ -12,6 +12,7 @@ from pathlib import Path
 import click
 from figures import figures, result
 from models_page import models
+from performance_page import performance
 from reliability import reliability
 
 from fraudstream.cli.entry import cli
@@ -138,6 +139,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "simulator.md": simulator,
     "figures.md": figures,
     "models.md": models,
+    "performance.md": performance,
     "reliability.md": reliability,
 }
 

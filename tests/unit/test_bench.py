@@ -69,7 +69,12 @@ def test_an_event_id_tells_its_row() -> None:
 
 def test_the_warm_up_and_the_last_sample_are_no_steady_state() -> None:
     progress = [(0.0, 0), (1.0, 10), (2.0, 20), (3.0, 30), (4.0, 1000), (5.0, 2000), (6.0, 3000), (6.2, 3100)]
-    assert steady_rate(progress, 3100) == (1000.0, 1.0, True)
+    assert steady_rate(progress, 3100) == (1000.0, 1.0, False)  # a second is no steady state
+
+
+def test_ten_seconds_after_the_warm_up_are_a_steady_state() -> None:
+    progress = [(float(second), 100 * second) for second in range(20)]
+    assert steady_rate(progress, 1900) == (100.0, 13.0, True)
 
 
 def test_a_short_backlog_is_measured_whole_and_said_to_be() -> None:

@@ -21,6 +21,7 @@ from fraudstream.transactions.wire import EventField, EventType, Header, Topic
 WARM_UP_SAMPLES: Final = 4
 """Of a second each, while the JVM still compiles."""
 
+LEAST_STEADY_SECONDS: Final = 10.0
 WARM_UP_SHARE: Final = 0.1
 QUIET_SECONDS: Final = 120.0
 """A detector that says nothing of its progress for so long does not move."""
@@ -91,17 +92,18 @@ def steady_rate(progress: Sequence[Progress], rows: int) -> tuple[float, float, 
     """Rows a second in the steady state, over how many seconds, and whether there was one.
 
     The warm-up (the first seconds, and the first tenth of the rows) and the last sample, after which the backlog was
-    at its end for a part of a second, are left out. A backlog too short for that is measured whole.
+    at its end for a part of a second, are left out. A backlog too short for that is measured whole. What lasted less
+    than `LEAST_STEADY_SECONDS` is not called steady.
     """
     moving = [(at, position) for at, position in progress if position > 0]
     inside = [(at, position) for at, position in moving[WARM_UP_SAMPLES:] if WARM_UP_SHARE * rows <= position < rows]
-    steady = len(inside) >= 2
-    chosen = inside if steady else [(at, position) for at, position in progress if position >= 0]
+    chosen = inside if len(inside) >= 2 else [(at, position) for at, position in progress if position >= 0]
     if len(chosen) < 2:
         return 0.0, 0.0, False
     (first_at, first), (last_at, last) = chosen[0], chosen[-1]
     seconds = last_at - first_at
-    return ((last - first) / seconds if seconds > 0 else 0.0), seconds, steady
+    is_steady = chosen is inside and seconds >= LEAST_STEADY_SECONDS
+    return ((last - first) / seconds if seconds > 0 else 0.0), seconds, is_steady
 
 
 def catch_up(system: BenchSystem, checkpoint: str, rows: int) -> CatchUp:

@@ -90,11 +90,10 @@ class BenchSystem:
         """Start the load generator and await that it begins."""
         path = self.folder / "load.json"
         spec.write(path)
-        Path(spec.ready).unlink(missing_ok=True)
         command = [sys.executable, "-m", "fraudstream.bench.load", path]
-        self._start(LOAD, [str(part) for part in command], ends=True)
-        self.wait(30.0, Path(spec.ready).exists)
-        if not Path(spec.ready).exists():
+        # The file that it writes is the one it is looked for: one that is never ready would be ended after 3 minutes.
+        self._start(LOAD, [str(part) for part in command], ends=True, ready_file=Path(spec.ready))
+        if not self.wait(30.0, lambda: self.children[LOAD].is_ready):
             raise self._late([LOAD])
 
     def pids(self, *names: str) -> dict[str, int]:
@@ -159,14 +158,14 @@ class BenchSystem:
     def _begin(self, name: str, *arguments: object) -> None:
         self._start(name, [*FRAUDSTREAM, *map(str, arguments)])
 
-    def _start(self, name: str, command: list[str], *, ends: bool = False) -> None:
+    def _start(self, name: str, command: list[str], *, ends: bool = False, ready_file: Path | None = None) -> None:
         ready = self.folder / "ready"
         ready.mkdir(parents=True, exist_ok=True)
         child = Child(
             name=name,
             command=lambda _: command,
             log=self.folder / "logs" / f"{name.replace(' ', '-')}.log",
-            ready_file=ready / name.replace(" ", "-"),
+            ready_file=ready_file or ready / name.replace(" ", "-"),
             environment=self.environment,
             grace=20.0,
             ends=ends,
