@@ -45,9 +45,15 @@ OPEN = """\
 - **The page** waits for the next frame, then Chromium draws the table without a graphics card.
 - **The first scored row** waits for the plan and the query's start ([decision 21](decisions/0021-start-up.md)).
 - **Catching up** with trees is bound by walking them row by row in Spark ML's own prediction.
-- A plain consumer (orjson and numpy) reads a backlog faster than Spark does and gives none of the guarantee:
-  [decision 20](decisions/0020-peers.md) and `benchmarks/peers/` say what each peer does and does not do, and measure
-  them on the same topic."""
+- **Spark judges row by row**; a plain consumer works on whole matrices with numpy."""
+
+PEERS = """\
+## Beside the peers
+
+One run, the same topic of {rows:,} rows on {partitions} partitions, the same linear model, one after the other. What each is, why that is its best, and what it does not do:
+[decision 20](decisions/0020-peers.md) and the READMEs in `benchmarks/peers/`. Plain consumers and Quix Streams read a
+backlog faster than Spark does. As they stand here they keep no ledger, swap no model while they run, and nobody starts
+them again."""
 
 STAGES = ("acknowledged", "alert_topic", "posted", "store", "sse", "page")
 
@@ -58,7 +64,8 @@ def performance() -> str:
     machine, versions = latency["machine"], latency["versions"]
     shown = f"{machine['cores']} cores ({machine['cpu']}), {machine['memory_gib']:g} GiB, Java {versions['java']}"
     parts = [HEAD.format(machine=shown), *_latency(latency)]
-    for name, section in (("bench_throughput", _catch_up), ("bench_recovery", _recovery)):
+    sections = (("bench_throughput", _catch_up), ("bench_peers", _peers), ("bench_recovery", _recovery))
+    for name, section in sections:
         if (RESULTS / f"{name}.json").exists():
             parts += section(result(name))
     return "\n\n".join([*parts, OPEN]) + "\n"
@@ -109,6 +116,26 @@ def _catch_up(found: Mapping[str, Any]) -> Iterator[str]:
     ]
     rows += [[name, "n/a" if rate is None else f"{rate:,.0f}", ""] for name, rate in found["peers"].items()]
     yield table(["system", "rows a second", "steady"], rows)
+
+
+def _peers(found: Mapping[str, Any]) -> Iterator[str]:
+    yield PEERS.format(rows=found["rows"], partitions=found["partitions"])
+    own = found["by_algorithm"][found["algorithm"]]["runs"][0]
+    cpu = own["cpu_seconds_per_1000_rows"]["all"] * found["rows"] / 1000
+    rows = [["fraudstream", f"{own['rows_per_second']:,.0f}", f"{own['whole_seconds']:.1f} s", f"{cpu:.1f}", ""]]
+    rows += [
+        [
+            name.replace("_", " "),
+            f"{peer['rows_per_second']:,.0f}",
+            f"{peer['whole_seconds']:.1f} s",
+            f"{peer['cpu_seconds']:.1f}",
+            "yes" if peer["same_alerts"] else "no",
+        ]
+        for name, peer in found["peers_in_full"].items()
+    ]
+    yield table(
+        ["system", "rows a second, steady", "the whole, with its start", "CPU seconds", "the same alerts"], rows
+    )
 
 
 def _recovery(found: Mapping[str, Any]) -> Iterator[str]:
