@@ -51,9 +51,9 @@ PEERS = """\
 ## Beside the peers
 
 One run, the same topic of {rows:,} rows on {partitions} partitions, the same linear model, one after the other.
-What each is, why that is its best, and what it does not do: [decision 20](decisions/0020-peers.md) and the READMEs in `benchmarks/peers/`. Plain consumers and Quix Streams read a
-backlog faster than Spark does. As they stand here they keep no ledger, swap no model while they run, and nobody starts
-them again."""
+What each is, why that is its best, and what it does not do: [decision 20](decisions/0020-peers.md)
+and the READMEs in `benchmarks/peers/`. Plain consumers and Quix Streams read a backlog faster than Spark does.
+As they stand here they keep no ledger, swap no model while they run, and nobody starts them again."""
 
 STAGES = ("acknowledged", "alert_topic", "posted", "store", "sse", "page")
 
