@@ -27,6 +27,7 @@ from typing import Any
 
 import numpy as np
 
+from fraudstream.bench.resources import resident_mib
 from fraudstream.runtime.processes import free_port, wait_until
 
 RESULT = Path(__file__).parent / "results" / "demo.json"
@@ -52,20 +53,6 @@ def alerts(url: str) -> Iterator[dict[str, Any]]:
         if page["next_cursor"] is None:
             return
         cursor = f"&cursor={page['next_cursor']}"
-
-
-def family(pid: int) -> list[int]:
-    """A process and all that it started."""
-    children = [
-        int(child) for task in Path(f"/proc/{pid}/task").glob("*/children") for child in task.read_text().split()
-    ]
-    return [pid, *(each for child in children for each in family(child))]
-
-
-def resident_mib(pid: int) -> float:
-    """Resident memory of a process and all that it started; shared pages count in each."""
-    pages = sum(int(Path(f"/proc/{each}/statm").read_text().split()[1]) for each in family(pid))
-    return round(pages * os.sysconf("SC_PAGE_SIZE") / 2**20, 1)
 
 
 def seconds_between(earlier: str, later: str) -> float:

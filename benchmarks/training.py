@@ -20,34 +20,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
+from fraudstream.bench.resources import resident_mib
 from fraudstream.transactions.simulator import simulate
 
 RESULT = Path(__file__).parent / "results" / "training.json"
-PAGE_MIB: Final = os.sysconf("SC_PAGE_SIZE") / 2**20
 ALGORITHMS: Final = ("auto", "logistic-regression", "random-forest", "gbt")
-
-
-def children(pid: int) -> list[int]:
-    """A process and all that it started."""
-    found = [pid]
-    for each in found:
-        try:
-            started = Path(f"/proc/{each}/task/{each}/children").read_text()
-        except OSError:
-            continue
-        found += map(int, started.split())
-    return found
-
-
-def resident_mib(pid: int) -> float:
-    """The resident sets of a process and all that it started."""
-    total = 0.0
-    for each in children(pid):
-        try:
-            total += int(Path(f"/proc/{each}/statm").read_text().split()[1]) * PAGE_MIB
-        except (OSError, IndexError):
-            continue
-    return total
 
 
 def train(arguments: Sequence[str]) -> dict[str, Any]:

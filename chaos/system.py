@@ -13,6 +13,7 @@ from typing import Final
 
 from chaos.data import FRAUDSTREAM, Payments
 from chaos.proxy import Proxies, Proxy, running
+from fraudstream.bench.resources import family
 from fraudstream.demo.child import Child, last_words
 from fraudstream.runtime.processes import LOOPBACK, free_port
 
@@ -236,15 +237,7 @@ def running_system(layout: Layout) -> Iterator[System]:
 
 def descendants(pid: int) -> list[int]:
     """A process's children, their children, and so on."""
-    found: list[int] = []
-    pending = [pid]
-    while pending:
-        for task in Path(f"/proc/{pending.pop()}/task").glob("*/children"):
-            with suppress(OSError):
-                children = [int(child) for child in task.read_text().split()]
-                found += children
-                pending += children
-    return found
+    return family(pid)[1:]
 
 
 def still_there(pids: Sequence[int]) -> list[int]:
