@@ -30,7 +30,11 @@ Progress = tuple[float, int]
 
 
 def fill(bootstrap: str, partitions: int, rows: Iterable[bytes], report: Callable[[int], None]) -> int:
-    """Put rows on the topic, by turns over its partitions, with the headers of `fraudstream produce`; how many."""
+    """Put rows on the topic, by turns over its partitions, with the headers of `fraudstream produce`; how many.
+
+    Raises:
+        ProcessFailed: Kafka did not take all of them.
+    """
     client = Producer(
         {"bootstrap.servers": bootstrap, "linger.ms": 20, "queue.buffering.max.messages": 500_000, "log_level": 0}
     )
@@ -49,7 +53,13 @@ def fill(bootstrap: str, partitions: int, rows: Iterable[bytes], report: Callabl
         if number % 1000 == 0:
             client.poll(0)
             report(number)
-    client.flush(60)
+    left = client.flush(60)
+    if left:
+        raise ProcessFailed(
+            f"Kafka did not take {left:,} of {number:,} rows within a minute",
+            where=f"topic {Topic.TRANSACTIONS.value} at {bootstrap}",
+            remedy="see the broker's log; fewer --rows need less disk",
+        )
     report(number)
     return number
 

@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, NoReturn
@@ -155,9 +155,18 @@ def bench(
         console.print(tables.latency_table(result))
         console.print(tables.usage_table(result))
     say(f"the result is in {output}")
-    if not result.get("held", True):
-        say(NOT_HELD)
+    failures = [*_unseen(result), *([] if result.get("held", True) else [NOT_HELD])]
+    for failure in failures:
+        say(failure)
+    if failures:
         raise click.exceptions.Exit(1)
+
+
+def _unseen(result: Mapping[str, Any]) -> Iterator[str]:
+    """Which observers of a latency run failed: their stage's times are not all of them."""
+    for run in result["repeats"] if isinstance(result.get("repeats"), list) else ():
+        for stage, reason in run.get("failed_watchers", {}).items():
+            yield f"the stage `{stage}` was not watched to the end: {reason}"
 
 
 @contextmanager
