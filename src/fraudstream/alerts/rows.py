@@ -81,6 +81,9 @@ def insert_alert(
         "column_set": sets[columns],
         "digest": alert.digest,
         "body": body,
+        "schema_id": alert.schema_id,
+        "amount": alert.amount,
+        "expected_loss": alert.expected_loss,
     }
     seq = connection.execute(_INSERT_ALERT, row).scalar_one_or_none()
     if seq is None:

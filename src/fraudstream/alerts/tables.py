@@ -45,13 +45,57 @@ alerts = Table(
     Column("column_set", Integer, ForeignKey("column_sets.id"), nullable=False),
     Column("digest", String(64), nullable=False),
     Column("body", Text, nullable=False),
+    Column("schema_id", String(32)),
+    Column("amount", Float(53)),
+    Column("expected_loss", Float(53)),
+    Column("status", String(16), nullable=False, server_default="new"),
+    Column("assignee", Text),
+    Column("version", Integer, nullable=False, server_default="0"),
+    Column("decided_us", BigInteger),
     Index("alerts_by_outcome", "outcome", "seq"),
     Index("alerts_by_time", "produced_us"),
     Index("alerts_by_columns", "column_set", "outcome", "seq"),
+    Index("alerts_by_status", "outcome", "status", "seq"),
+    Index("alerts_by_loss", "outcome", "status", "expected_loss", "seq"),
     Index("alerts_in_conflict", "seq", sqlite_where=text("conflict_of IS NOT NULL")),
     sqlite_autoincrement=True,
 )
-"""One row per alert or unscorable transaction. `seq` is the order of commit, `body` the whole alert as JSON."""
+"""One row per alert or unscorable transaction. `seq` is the order of commit, `body` the whole alert as JSON.
+
+`expected_loss` is score times amount. `status` (`AlertStatus`), `assignee`, `version` and `decided_us` are what people
+made of it; `version` grows with each of their changes, which `changes` keeps."""
+
+changes = Table(
+    "changes",
+    metadata,
+    Column("seq", _SEQ, primary_key=True),
+    Column("change_id", String(32), nullable=False, unique=True),
+    Column("at_us", BigInteger, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("verified", Integer, nullable=False),
+    Column("action", String(32), nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("before", Text),
+    Column("after", Text),
+    Column("why", Text, nullable=False),
+    Column("undoes", String(32)),
+    Index("changes_by_action", "action", "seq"),
+    Index("changes_by_actor", "actor", "seq"),
+    Index("changes_undone", "undoes", sqlite_where=text("undoes IS NOT NULL")),
+    sqlite_autoincrement=True,
+)
+"""Every change that a person made, with who, when, before and after (JSON); triggers refuse to alter or delete one."""
+
+change_items = Table(
+    "change_items",
+    metadata,
+    Column("change", _SEQ, ForeignKey("changes.seq"), primary_key=True, autoincrement=False),
+    Column("alert", _SEQ, ForeignKey("alerts.seq"), primary_key=True, autoincrement=False),
+    Column("before", Text),
+    Column("after", Text),
+    Index("changes_of_alert", "alert", "change"),
+)
+"""What a change did to each alert it touched, by `seq` of both; append-only as `changes`."""
 
 rejected = Table(
     "rejected",

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import orjson
 
+from fraudstream.transactions.amounts import amount_of
 from fraudstream.transactions.wire import AlertField, Outcome
 
 MAX_ID_CHARS: Final = 200
@@ -47,6 +48,13 @@ class CheckedAlert:
     produced_us: int | None
     columns: list[str]
     digest: str
+    schema_id: str | None
+    amount: float | None
+
+    @property
+    def expected_loss(self) -> float | None:
+        """Score times amount, where both are known: what is lost, on the average, by letting it pass."""
+        return None if self.score is None or self.amount is None else self.score * self.amount
 
 
 def check_alert(raw: object) -> CheckedAlert:
@@ -71,8 +79,7 @@ def check_alert(raw: object) -> CheckedAlert:
     number(alert, AlertField.THRESHOLD)
     for key in (AlertField.SOURCE_ROW, AlertField.REVISION):
         integer(alert, key)
-    for key in (AlertField.REASON, AlertField.SCHEMA_ID):
-        text(alert, key)
+    text(alert, AlertField.REASON)
     instant(alert, AlertField.DETECTED_AT)
     imputed = alert.get(AlertField.IMPUTED)
     if imputed is not None and not (isinstance(imputed, list) and all(isinstance(name, str) for name in imputed)):
@@ -90,6 +97,8 @@ def check_alert(raw: object) -> CheckedAlert:
         produced_us=instant(alert, AlertField.PRODUCED_AT),
         columns=list(transaction),
         digest=digest(transaction),
+        schema_id=text(alert, AlertField.SCHEMA_ID),
+        amount=amount_of(transaction),
     )
 
 

@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple
 
 import orjson
 
+from fraudstream.transactions.amounts import amount_of
 from fraudstream.transactions.wire import AlertField, DeadLetterField
 
 NOTHING: Final = "–"
@@ -20,7 +21,6 @@ ID_CHARS: Final = 14
 PREVIEW_CHARS: Final = 160
 REASON_CHARS: Final = 18
 
-_AMOUNT = re.compile(r"(^|_)(amount|amt)$", re.IGNORECASE)
 _NOT_TELLING = re.compile(r"^(time|class|label|fraud|is_?fraud|.*_?id|.*amount|.*amt)$", re.IGNORECASE)
 """Columns that tell nothing by their size: the clock, the label, identifiers, and the amount (shown elsewhere)."""
 
@@ -222,10 +222,8 @@ def _differs(column: Mapping[str, Any]) -> bool:
 
 
 def _amount(transaction: Mapping[str, Any]) -> str:
-    for name, value in transaction.items():
-        if _AMOUNT.search(name) and _is_number(value):
-            return f"{value:,.2f}"
-    return NOTHING
+    amount = amount_of(transaction)
+    return NOTHING if amount is None else f"{amount:,.2f}"
 
 
 def _seen(source_row: int | None, model_id: str, stats: Mapping[str, Any]) -> str:

@@ -11,8 +11,8 @@ import numpy as np
 from fraudstream.errors import SettingsError
 from fraudstream.model.evaluation import Floats, Scored
 from fraudstream.model.evaluation_record import Operating, ThresholdRow
+from fraudstream.transactions.amounts import is_amount
 from fraudstream.transactions.profile import CsvProfile
-from fraudstream.transactions.times import words_of
 
 DEFAULT_REVIEW_COST: Final = 2.5
 REVIEW_COST_NOTE: Final = (
@@ -21,10 +21,6 @@ REVIEW_COST_NOTE: Final = (
 UNKNOWN_LOSS: Final = 122.21
 """The mean amount of a fraud in creditcard.csv, for data without a column of amounts."""
 MOST_THRESHOLDS: Final = 400
-_AMOUNT_WORDS: Final = frozenset({"amount", "amt", "value", "sum", "price"})
-_NO_AMOUNT_WORDS: Final = frozenset(
-    {"mean", "avg", "average", "max", "min", "count", "limit", "balance", "total", "std", "median", "id", "ratio"}
-)
 
 
 @dataclass(frozen=True)
@@ -46,7 +42,7 @@ def losses(profile: CsvProfile) -> Losses:
     """The amount of each row: of the column named for it; where a row has none, the mean of the frauds."""
     is_fraud = profile.label.is_fraud
     column = next(
-        (each for each in profile.columns if _is_amount(each.name) and len(each.values) == len(is_fraud)), None
+        (each for each in profile.columns if is_amount(each.name) and len(each.values) == len(is_fraud)), None
     )
     known = np.abs(column.values) if column is not None else np.full(len(is_fraud), np.nan)
     amounts = known[is_fraud & np.isfinite(known)]
@@ -57,11 +53,6 @@ def losses(profile: CsvProfile) -> Losses:
     without = int((is_fraud & ~np.isfinite(known)).sum())
     note = f"{without} frauds without an amount count the mean of the others, {mean:.2f}" if without else ""
     return Losses(np.where(np.isfinite(known), known, mean), column.name, note)
-
-
-def _is_amount(name: str) -> bool:
-    words = set(words_of(name))
-    return bool(words & _AMOUNT_WORDS) and not words & _NO_AMOUNT_WORDS
 
 
 def operating(scored: Scored, loss: Floats, threshold: float, days: float | None) -> Operating:

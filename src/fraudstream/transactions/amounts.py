@@ -1,0 +1,31 @@
+"""Which column of a payment is its amount: for the costs of a threshold, an alert's expected loss and the pages."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Final
+
+from fraudstream.transactions.times import words_of
+
+_AMOUNT_WORDS: Final = frozenset({"amount", "amt", "value", "sum", "price"})
+_NO_AMOUNT_WORDS: Final = frozenset(
+    {"mean", "avg", "average", "max", "min", "count", "limit", "balance", "total", "std", "median", "id", "ratio"}
+)
+
+
+@lru_cache(maxsize=4096)
+def is_amount(name: str) -> bool:
+    """Whether a column is named as the amount of a payment is."""
+    words = set(words_of(name))
+    return bool(words & _AMOUNT_WORDS) and not words & _NO_AMOUNT_WORDS
+
+
+def amount_of(transaction: Mapping[str, object]) -> float | None:
+    """The amount of a payment, in its own unit and without its sign; None where no column of it has one."""
+    for name, value in transaction.items():
+        if isinstance(value, int | float) and not isinstance(value, bool) and is_amount(name):
+            amount = abs(float(value))
+            return amount if math.isfinite(amount) else None
+    return None
