@@ -16,7 +16,7 @@ from werkzeug.exceptions import HTTPException
 from fraudstream.alerts.reasons import ReasonStore
 from fraudstream.alerts.store import AlertStore
 from fraudstream.config import Settings
-from fraudstream.dashboard import api, dead_letters_api, pages, replays_api, schema_api
+from fraudstream.dashboard import alert_api, api, dead_letters_api, pages, replays_api, schema_api
 from fraudstream.dashboard.health import Health
 from fraudstream.dashboard.parts import EXTENSION, Parts
 from fraudstream.dashboard.reasons import ReasonWork
@@ -68,10 +68,12 @@ def create_app(
     hub = hub or Hub(store.latest_seq())
     health = Health(store, clock)
     statistics = Statistics(store, hub, in_force=in_force, problems=health.reasons, clock=clock)
-    reasons = ReasonWork(ReasonStore(store), hub, ExplainerLibrary(settings.model), clock=clock)
-    app.extensions[EXTENSION] = Parts(settings, store, hub, statistics, health, reasons, clock, notice)
+    explainers = ExplainerLibrary(settings.model)
+    reasons = ReasonWork(ReasonStore(store), hub, explainers, clock=clock)
+    app.extensions[EXTENSION] = Parts(settings, store, hub, statistics, health, reasons, explainers, clock, notice)
     guard(app, settings, clock)
     app.register_blueprint(api.blueprint)
+    app.register_blueprint(alert_api.blueprint)
     app.register_blueprint(schema_api.blueprint)
     app.register_blueprint(dead_letters_api.blueprint)
     app.register_blueprint(replays_api.blueprint)

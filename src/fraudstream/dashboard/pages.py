@@ -9,6 +9,7 @@ from werkzeug.wrappers import Response as BaseResponse
 
 from fraudstream.alerts.store import AlertFilter
 from fraudstream.dashboard import presentation
+from fraudstream.dashboard.alert_page import alert_page
 from fraudstream.dashboard.drift_words import iso, percent
 from fraudstream.dashboard.ledger_report import ledger_report
 from fraudstream.dashboard.ledger_words import loss_sentence, verdict
@@ -39,6 +40,12 @@ def alerts() -> str:
 def unscorable() -> str:
     """The payments that no model may judge."""
     return _table(Outcome.UNSCORABLE)
+
+
+@blueprint.get("/alerts/<path:alert_id>")
+def alert(alert_id: str) -> str:
+    """One alert: why, its values, where it came from, what was done with it."""
+    return alert_page(alert_id)
 
 
 @blueprint.get("/activity")

@@ -15,6 +15,7 @@ from fraudstream.dashboard.health import Health
 from fraudstream.dashboard.reasons import ReasonWork
 from fraudstream.dashboard.stats import Statistics
 from fraudstream.dashboard.stream import Hub
+from fraudstream.model.explanation.library import ExplainerLibrary
 
 EXTENSION: Final = "fraudstream"
 
@@ -29,6 +30,7 @@ class Parts:
     statistics: Statistics
     health: Health
     reasons: ReasonWork
+    explainers: ExplainerLibrary
     clock: Callable[[], datetime]
     notice: str | None
 
