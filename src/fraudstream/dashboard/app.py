@@ -16,7 +16,7 @@ from werkzeug.exceptions import HTTPException
 from fraudstream.alerts.reasons import ReasonStore
 from fraudstream.alerts.store import AlertStore
 from fraudstream.config import Settings
-from fraudstream.dashboard import alert_api, api, dead_letters_api, pages, replays_api, schema_api
+from fraudstream.dashboard import alert_api, api, dead_letters_api, pages, replays_api, schema_api, what_if_api
 from fraudstream.dashboard.health import Health
 from fraudstream.dashboard.parts import EXTENSION, Parts
 from fraudstream.dashboard.reasons import ReasonWork
@@ -74,6 +74,7 @@ def create_app(
     guard(app, settings, clock)
     app.register_blueprint(api.blueprint)
     app.register_blueprint(alert_api.blueprint)
+    app.register_blueprint(what_if_api.blueprint)
     app.register_blueprint(schema_api.blueprint)
     app.register_blueprint(dead_letters_api.blueprint)
     app.register_blueprint(replays_api.blueprint)

@@ -18,6 +18,7 @@ from fraudstream.dashboard.parts import parts
 from fraudstream.dashboard.schema_api import schema_report
 from fraudstream.dashboard.security import COOKIE, SESSION_HOURS, sign_in
 from fraudstream.dashboard.templating import OWN_PAGE, PAGE
+from fraudstream.dashboard.what_if_page import what_if_page
 from fraudstream.transactions.wire import EventType, Outcome
 
 INITIAL_ROWS: Final = 100
@@ -46,6 +47,12 @@ def unscorable() -> str:
 def alert(alert_id: str) -> str:
     """One alert: why, its values, where it came from, what was done with it."""
     return alert_page(alert_id)
+
+
+@blueprint.get("/what-if")
+def what_if() -> str:
+    """What another threshold would do, and putting it in force."""
+    return what_if_page()
 
 
 @blueprint.get("/activity")
