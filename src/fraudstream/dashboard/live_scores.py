@@ -178,7 +178,7 @@ class LiveScores:
 
 
 def _bin(score: float) -> int:
-    return int(min(max(np.searchsorted(EDGES, score, side="right") - 1, 0), BINS - 1))
+    return min(max(int(np.searchsorted(EDGES, score, side="right")) - 1, 0), BINS - 1)
 
 
 def _shares_above(threshold: float) -> Floats:
