@@ -177,6 +177,9 @@ def test_a_threshold_is_put_in_force_with_a_reason_and_undone(client: FlaskClien
     found = read_current(current)
     assert (found.threshold, found.who, found.why) == (0.7, "Ann Müller", "too many false alarms")
     assert "data-undo=" in client.get("/what-if").text
+    (recorded,) = told(client.get("/api/audit?action=threshold"))["changes"]
+    assert (recorded["change_id"], recorded["actor"]) == (answer["change_id"], "Ann Müller")
+    assert (recorded["before"]["threshold"], recorded["after"]["threshold"]) == (0.5, 0.7)
     undone = told(put(client, answer["former_threshold"], 2, "undo of revision 2"))
     assert (undone["threshold"], undone["revision"]) == (0.5, 3)
     assert [each.why for each in history(current.parent)] == ["first", "too many false alarms", "undo of revision 2"]

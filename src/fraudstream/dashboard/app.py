@@ -13,13 +13,27 @@ from flask import Flask, Response, render_template, request
 from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import HTTPException
 
+from fraudstream.alerts.changes import ChangeLog
 from fraudstream.alerts.reasons import ReasonStore
 from fraudstream.alerts.store import AlertStore
+from fraudstream.alerts.work import WorkDesk
 from fraudstream.config import Settings
-from fraudstream.dashboard import alert_api, api, dead_letters_api, pages, replays_api, schema_api, what_if_api
+from fraudstream.dashboard import (
+    actor,
+    alert_api,
+    api,
+    audit_api,
+    dead_letters_api,
+    pages,
+    replays_api,
+    schema_api,
+    what_if_api,
+    work_api,
+)
 from fraudstream.dashboard.health import Health
 from fraudstream.dashboard.parts import EXTENSION, Parts
 from fraudstream.dashboard.reasons import ReasonWork
+from fraudstream.dashboard.revisions import RevisionWatch
 from fraudstream.dashboard.security import guard, validate_binding
 from fraudstream.dashboard.stats import ModelInForce, Statistics
 from fraudstream.dashboard.stream import Hub
@@ -70,7 +84,22 @@ def create_app(
     statistics = Statistics(store, hub, in_force=in_force, problems=health.reasons, clock=clock)
     explainers = ExplainerLibrary(settings.model)
     reasons = ReasonWork(ReasonStore(store), hub, explainers, clock=clock)
-    app.extensions[EXTENSION] = Parts(settings, store, hub, statistics, health, reasons, explainers, clock, notice)
+    work = WorkDesk(store, told=lambda done: work_api.tell_work(hub, done))
+    changes = ChangeLog(store)
+    app.extensions[EXTENSION] = Parts(
+        settings=settings,
+        store=store,
+        hub=hub,
+        statistics=statistics,
+        health=health,
+        reasons=reasons,
+        explainers=explainers,
+        work=work,
+        changes=changes,
+        revisions=RevisionWatch(changes, in_force),
+        clock=clock,
+        notice=notice,
+    )
     guard(app, settings, clock)
     app.register_blueprint(api.blueprint)
     app.register_blueprint(alert_api.blueprint)
@@ -78,6 +107,9 @@ def create_app(
     app.register_blueprint(schema_api.blueprint)
     app.register_blueprint(dead_letters_api.blueprint)
     app.register_blueprint(replays_api.blueprint)
+    app.register_blueprint(actor.blueprint)
+    app.register_blueprint(work_api.blueprint)
+    app.register_blueprint(audit_api.blueprint)
     app.register_blueprint(pages.blueprint)
     _answer_errors(app)
     return app

@@ -9,10 +9,13 @@ from typing import Final, cast
 
 from flask import current_app
 
+from fraudstream.alerts.changes import ChangeLog
 from fraudstream.alerts.store import AlertStore
+from fraudstream.alerts.work import WorkDesk
 from fraudstream.config import Settings
 from fraudstream.dashboard.health import Health
 from fraudstream.dashboard.reasons import ReasonWork
+from fraudstream.dashboard.revisions import RevisionWatch
 from fraudstream.dashboard.stats import Statistics
 from fraudstream.dashboard.stream import Hub
 from fraudstream.model.explanation.library import ExplainerLibrary
@@ -31,6 +34,9 @@ class Parts:
     health: Health
     reasons: ReasonWork
     explainers: ExplainerLibrary
+    work: WorkDesk
+    changes: ChangeLog
+    revisions: RevisionWatch
     clock: Callable[[], datetime]
     notice: str | None
 

@@ -1,6 +1,6 @@
-"""Puts another threshold in force for a person, and records who did it; what it would do is `what_if.py`'s.
+"""Puts another threshold in force for a person; what it would do is `what_if.py`'s.
 
-What counts is written by `model/`, as by `fraudstream threshold`; the record of changes follows it.
+It is written by `model/`, as by `fraudstream threshold`; `revisions.py` records it like every other revision.
 """
 
 from __future__ import annotations
@@ -9,20 +9,18 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any, Final, NamedTuple
 
-import structlog
-
-from fraudstream.dashboard.actor import Actor
+from fraudstream.alerts.changes import Actor
 from fraudstream.dashboard.parts import Parts
 from fraudstream.dashboard.rescoring import in_force_at
-from fraudstream.errors import ModelError, ModelNamedDirectly, StoreError
-from fraudstream.model.current import InForce, changeable_models_dir
+from fraudstream.dashboard.revisions import recorded
+from fraudstream.errors import ModelError, ModelNamedDirectly
+from fraudstream.model.current import changeable_models_dir
+from fraudstream.model.history import change_between
 from fraudstream.model.rollback import history
 from fraudstream.model.thresholds import set_threshold
 
 LONGEST_WHY: Final = 1_000
 SHOWN_CHANGES: Final = 10
-
-log = structlog.get_logger(__name__)
 
 
 class FormerChange(NamedTuple):
@@ -71,6 +69,8 @@ def change(using: Parts, who: Actor, threshold: float, why: str, revision: int) 
     after = set_threshold(
         using.settings.model, value=threshold, revision=revision, who=who.name, why=why, now=using.clock()
     )
+    # Within a second it would be recorded anyhow; so it is there when the page asks.
+    using.revisions.look()
     return {
         "model_id": after.model_id,
         "threshold": after.threshold,
@@ -79,7 +79,7 @@ def change(using: Parts, who: Actor, threshold: float, why: str, revision: int) 
         "who": after.who,
         "when": after.when,
         "why": after.why,
-        "change_id": _record(using, who, before, after),
+        "change_id": recorded(change_between(asdict(before), asdict(after)))[0].change_id,
     }
 
 
@@ -113,16 +113,3 @@ def _other(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
     if before.get("aliases", {}) != after.get("aliases", {}):
         changes.append("aliases")
     return " and ".join(changes)
-
-
-def _record(using: Parts, who: Actor, before: InForce, after: InForce) -> str | None:
-    """Write the change down; where the store does not take it, `models/history.jsonl` has it all the same."""
-    try:
-        return _into_the_log(using, who, asdict(before), asdict(after))
-    except StoreError as e:
-        log.error("a change of the threshold was not recorded", reason=e.what, revision=after.revision)
-        return None
-
-
-def _into_the_log(using: Parts, who: Actor, before: Mapping[str, Any], after: Mapping[str, Any]) -> str | None:
-    return None
