@@ -14,6 +14,7 @@ from fraudstream.dashboard.ledger_report import ledger_report
 from fraudstream.dashboard.ledger_words import loss_sentence, verdict
 from fraudstream.dashboard.letters_page import letters_page
 from fraudstream.dashboard.parts import parts
+from fraudstream.dashboard.queue_page import queue_page
 from fraudstream.dashboard.schema_api import schema_report
 from fraudstream.dashboard.security import COOKIE, SESSION_HOURS, sign_in
 from fraudstream.dashboard.templating import OWN_PAGE, PAGE
@@ -39,6 +40,12 @@ def alerts() -> str:
 def unscorable() -> str:
     """The payments that no model may judge."""
     return _table(Outcome.UNSCORABLE)
+
+
+@blueprint.get("/queue")
+def queue() -> str | BaseResponse:
+    """The alerts that people work on: found, claimed, decided."""
+    return queue_page()
 
 
 @blueprint.get("/activity")

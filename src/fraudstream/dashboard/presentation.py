@@ -88,7 +88,9 @@ class Tile(NamedTuple):
     help: str
 
 
-BLANK_ROW: Final = ShownRow(None, "", "", "", None, "", "0", "", [], "", "", "", "", "", [], ShownWork("", "", None, "", ""), "")
+BLANK_ROW: Final = ShownRow(
+    None, "", "", "", None, "", "0", "", [], "", "", "", "", "", [], ShownWork("", "", None, "", ""), ""
+)
 """What the template for rows that JavaScript adds is made of."""
 
 
@@ -118,6 +120,12 @@ def row(alert: Mapping[str, Any], stats: Mapping[str, Any]) -> ShownRow:
         work=shown_work(alert.get("work") or {}),
         page=f"/alerts/{quote(alert[AlertField.ALERT_ID], safe='/')}",
     )
+
+
+def expected_loss(alert: Mapping[str, Any]) -> str:
+    """Score times amount: what the queue goes by first."""
+    amount, score = amount_of(alert[AlertField.TRANSACTION]), alert.get(AlertField.SCORE)
+    return NOTHING if amount is None or score is None else f"{score * amount:,.2f}"
 
 
 def shown_work(work: Mapping[str, Any]) -> ShownWork:
