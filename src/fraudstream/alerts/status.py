@@ -1,4 +1,4 @@
-"""What an alert can be in the hands of people; `alerts/tables.py` keeps it beside the alert."""
+"""What people made of an alert, in one word; who changed it when is in the table `changes`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Final
 
 
 class AlertStatus(StrEnum):
-    """Where the work on an alert stands."""
+    """The status of an alert; the last three are verdicts."""
 
     NEW = "new"
     CLAIMED = "claimed"
@@ -17,4 +17,3 @@ class AlertStatus(StrEnum):
 
 
 VERDICTS: Final = (AlertStatus.CONFIRMED_FRAUD, AlertStatus.FALSE_ALARM, AlertStatus.UNSURE)
-"""The statuses that end the work on an alert."""

@@ -16,7 +16,7 @@ from werkzeug.exceptions import HTTPException
 from fraudstream.alerts.reasons import ReasonStore
 from fraudstream.alerts.store import AlertStore
 from fraudstream.config import Settings
-from fraudstream.dashboard import api, dead_letters_api, pages, replays_api, schema_api
+from fraudstream.dashboard import alerts_api, api, dead_letters_api, pages, replays_api, schema_api
 from fraudstream.dashboard.health import Health
 from fraudstream.dashboard.parts import EXTENSION, Parts
 from fraudstream.dashboard.reasons import ReasonWork
@@ -71,6 +71,9 @@ def create_app(
     reasons = ReasonWork(ReasonStore(store), hub, ExplainerLibrary(settings.model), clock=clock)
     app.extensions[EXTENSION] = Parts(settings, store, hub, statistics, health, reasons, clock, notice)
     guard(app, settings, clock)
+    app.register_blueprint(alerts_api.blueprint)
+    # The name by which a user's own dashboard.html links to the file, from when `api.py` had the route.
+    app.add_url_rule("/api/alerts.csv", "api.alerts_csv", alerts_api.alerts_csv)
     app.register_blueprint(api.blueprint)
     app.register_blueprint(schema_api.blueprint)
     app.register_blueprint(dead_letters_api.blueprint)
