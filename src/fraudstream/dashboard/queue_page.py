@@ -9,15 +9,19 @@ from urllib.parse import unquote, urlencode
 from flask import abort, redirect, render_template, request
 from werkzeug.wrappers import Response
 
+from fraudstream.alerts.finding.cursor import write_cursor
+from fraudstream.alerts.finding.search import Page
 from fraudstream.alerts.status import AlertStatus
-from fraudstream.alerts.store import AlertFilter
 from fraudstream.dashboard import presentation
+from fraudstream.dashboard.asked_filter import cursor_asked, filter_asked, sort_asked
 from fraudstream.dashboard.parts import parts
 from fraudstream.dashboard.queue_query import OPERATORS, ORDERS, OUTCOMES, QueueQuery
 from fraudstream.transactions.wire import AlertField
 
 ROWS: Final = 50
 ID_CHARS: Final = 240
+EMPTY: Final = Page([], None, True, 0, 0)
+"""What is with somebody whose name is not known."""
 
 
 def queue_page() -> str | Response:
@@ -30,11 +34,17 @@ def queue_page() -> str | Response:
     latest = using.store.latest_seq()
     name = _name()
     asked = query.asked(name)
-    found = using.reasons.attached(using.store.alerts(AlertFilter(), limit=ROWS))
-    documents = [alert.document() for alert in found]
-    cursor = None
+    sort = sort_asked(asked)
+    page = EMPTY
+    if not (query.is_mine and not name):
+        after = cursor_asked(request.args, sort)
+        page = using.store.search.page(filter_asked(asked), sort=sort, after=after, limit=ROWS)
+    documents = [alert.document() for alert in using.reasons.attached(page.alerts)]
     in_hand = request.args.get("alert", "")[:ID_CHARS]
+    if in_hand in {document[AlertField.ALERT_ID] for document in documents}:
+        in_hand = ""
     stats = using.statistics.current()
+    cursor = None if page.following is None else write_cursor(sort, page.following)
     return render_template(
         "queue.html",
         notice=using.notice,
@@ -51,9 +61,10 @@ def queue_page() -> str | Response:
         outcomes=OUTCOMES,
         statuses={each.value: each.value.replace("_", " ") for each in AlertStatus},
         asked=urlencode(list(asked.items(multi=True))),
+        page=page,
+        cursor=cursor,
         older=None if cursor is None else query.address(("cursor", cursor)),
         is_first="cursor" not in request.args,
-        needs_token=using.settings.ingest_token is not None,
     )
 
 

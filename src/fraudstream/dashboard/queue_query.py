@@ -8,6 +8,7 @@ from urllib.parse import urlencode
 
 from werkzeug.datastructures import MultiDict
 
+from fraudstream.alerts.filters import Where
 from fraudstream.alerts.status import VERDICTS, AlertStatus
 
 OPEN: Final = (AlertStatus.NEW.value, AlertStatus.CLAIMED.value)
@@ -104,6 +105,11 @@ class QueueQuery:
         """Whether it asks for anything beyond statuses and order."""
         return any(name not in ("status", "sort") for name, _ in self.pairs)
 
+    @property
+    def is_mine(self) -> bool:
+        """Whether it asks for what is with who looks."""
+        return self.one("assignee") == ME
+
     def asked(self, actor: str | None) -> MultiDict[str, str]:
         """The same for the API, which knows no "me" and no default status."""
         pairs = [(name, value) for name, value in self.pairs if name not in ("status", "sort", "assignee")]
@@ -151,6 +157,5 @@ def _address(pairs: Iterable[tuple[str, str]]) -> str:
 
 
 def _condition(where: str) -> tuple[str, str]:
-    name, _, rest = where.partition(":")
-    op, _, value = rest.partition(":")
-    return f"{name} {OPERATORS.get(op, op)}", value
+    found = Where.parse(where)
+    return ("", where) if found is None else (f"{found.name} {OPERATORS[found.op]}", found.value)

@@ -4,6 +4,7 @@
 import { count, time } from "./format.js";
 import { STATUSES } from "./work.js";
 
+const HEADERS = { "Content-Type": "application/json" };
 const VERDICTS = ["confirmed_fraud", "false_alarm", "unsure"];
 
 export class Desk {
@@ -100,18 +101,16 @@ export class Desk {
     let reply;
     let told;
     try {
-      reply = await fetch(`/api/work/${route}`, { method: "POST", headers: this.who.headers(), body: JSON.stringify(body) });
+      reply = await fetch(`/api/work/${route}`, { method: "POST", headers: HEADERS, body: JSON.stringify(body) });
       told = await reply.json();
     } catch {
       this.toast.show("The dashboard did not answer; nothing may have changed. Try again.", {}, true);
       return null;
     }
     if (reply.ok || (reply.status === 409 && told.refused)) return told;
-    const nameless = reply.status === 401 || (reply.status === 400 && told.error?.startsWith("say who you are"));
-    if (again && nameless) {
-      const answered = await this.who.ask(reply.status === 401 ? "This takes the ingest token." : "");
-      return answered ? this.send(route, body, false) : null;
-    }
+    if (reply.status === 401) window.location.reload(); // the session is over
+    const nameless = reply.status === 400 && told.error?.startsWith("say who you are");
+    if (again && nameless) return (await this.who.ask()) ? this.send(route, body, false) : null;
     this.toast.show(`${capital(told.error ?? "this was refused")}.`, {}, true);
     return null;
   }

@@ -9,10 +9,8 @@ export class News {
   constructor(button, table) {
     this.button = button;
     this.asked = new URLSearchParams(table.dataset.asked);
-    this.asked.set("sort", "newest");
+    this.asked.delete("sort");
     this.asked.set("limit", MOST);
-    // A search through all columns is not repeated for each arrival.
-    this.counts = !this.asked.has("where");
     this.begin(Number(table.dataset.latest));
     button.addEventListener("click", () => this.look());
   }
@@ -25,20 +23,17 @@ export class News {
 
   arrived() {
     this.arrivals += 1;
-    this.timer ??= window.setTimeout(() => this.ask(), this.asking ? EVERY_MS : 300);
+    if (this.number === MOST) return; // more is not counted
+    this.timer ??= window.setTimeout(() => this.ask(), 300);
   }
 
+  // What followed the newest alert that the list was made with, a page of it at most: cheap for any filter.
   async ask() {
-    this.asking = true;
     const [latest, arrivals] = [this.latest, this.arrivals];
-    let number = arrivals;
-    if (this.counts) {
-      const answer = await fetch(`/api/alerts?${this.asked}`).catch(() => null);
-      const { alerts } = answer?.ok ? await answer.json() : { alerts: [] };
-      number = alerts.filter(({ seq }) => seq > latest).length;
-    }
-    const more = this.counts && number === MOST ? "+" : "";
-    if (latest === this.latest) this.show(number, this.counts ? `${count(number)}${more} new match` : `${count(number)} new: search again`);
+    this.asked.set("since", latest);
+    const answer = await fetch(`/api/alerts?${this.asked}`).catch(() => null);
+    const { alerts } = answer?.ok ? await answer.json() : { alerts: [] };
+    if (latest === this.latest) this.show(alerts.length, `${count(alerts.length)}${alerts.length === MOST ? "+" : ""} new match`);
     window.setTimeout(() => {
       this.timer = undefined;
       if (this.arrivals > arrivals) this.timer = window.setTimeout(() => this.ask(), 0);
@@ -46,6 +41,7 @@ export class News {
   }
 
   show(number, text) {
+    this.number = number;
     this.button.classList.toggle("none", number === 0);
     this.button.disabled = number === 0;
     this.button.textContent = text;

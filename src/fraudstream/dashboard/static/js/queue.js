@@ -6,9 +6,10 @@ import { Desk } from "./desk.js";
 import { localTimes } from "./format.js";
 import { Keys } from "./keys.js";
 import { News } from "./news.js";
-import { fetchPage, renew } from "./queue_list.js";
-import { QueueRows } from "./queue_rows.js";
 import { zonedFields } from "./queue_form.js";
+import { fetchPage, renew, standing } from "./queue_list.js";
+import { QueueRows } from "./queue_rows.js";
+import { QueueScan } from "./queue_scan.js";
 import { Toast } from "./toast.js";
 import { Who } from "./who.js";
 
@@ -93,6 +94,7 @@ news.look = async () => {
 
 document.getElementById("next").addEventListener("click", next);
 document.querySelector("[data-next]")?.addEventListener("click", next);
+document.querySelector("[data-ask]")?.addEventListener("click", async () => (await who.ask()) && window.location.reload());
 document.getElementById("bulk").addEventListener("click", ({ target }) => {
   const what = target.closest("[data-do]")?.dataset.do;
   if (what) act(what, rows.selected());
@@ -119,6 +121,7 @@ new Keys(sheet, {
 localTimes(main);
 zonedFields(document.getElementById("filter"));
 rows.showSelected();
+new QueueScan(document.getElementById("searching"), table, rows);
 const opened = new URLSearchParams(window.location.search).get("alert");
 if (opened && rows.of(opened)) rows.open(rows.of(opened));
 new Connection(asked.get("outcome") ?? "alert", Number(table.dataset.latest), {
@@ -127,11 +130,7 @@ new Connection(asked.get("outcome") ?? "alert", Number(table.dataset.latest), {
   work: (told) => rows.work(told.changes),
   missed: async () => {
     const page = await fetchPage(window.location.href);
-    if (page) rows.work([...page.querySelectorAll("tbody.alert[data-id]")].filter((body) => body.dataset.id).map(standing));
+    if (page) rows.work([...page.querySelectorAll("#list tbody.alert")].map(standing));
   },
   state: (name, heardAt) => showState(connection, name, heardAt),
 });
-
-function standing({ dataset }) {
-  return { alert_id: dataset.id, status: dataset.status, assignee: dataset.assignee || null, version: Number(dataset.version) };
-}

@@ -15,18 +15,16 @@ export function renew(page, rows) {
   localTimes(fetched);
   const there = new Map(rows.listed().map((body) => [body.dataset.id, body]));
   const bodies = [...fetched.tBodies].map((body) => there.get(body.dataset.id) ?? document.adoptNode(body));
-  rows.work(
-    [...fetched.tBodies].map(({ dataset }) => ({
-      alert_id: dataset.id,
-      status: dataset.status,
-      assignee: dataset.assignee || null,
-      version: Number(dataset.version),
-    })),
-  );
+  rows.work([...fetched.tBodies].map(standing));
   for (const body of rows.listed()) if (!bodies.includes(body)) body.remove();
   table.append(...bodies);
   table.dataset.latest = fetched.dataset.latest;
   table.hidden = bodies.length === 0;
   document.getElementById("empty").hidden = bodies.length > 0;
   rows.showSelected();
+}
+
+// How an alert stands, as its row says.
+export function standing({ dataset }) {
+  return { alert_id: dataset.id, status: dataset.status, assignee: dataset.assignee || null, version: Number(dataset.version) };
 }

@@ -4,7 +4,8 @@
 import * as format from "./format.js";
 import { fillDetails } from "./details.js";
 import { showInRow } from "./reasons.js";
-import { NEW, showWork } from "./work.js";
+import { filledRow } from "./row.js";
+import { showWork } from "./work.js";
 
 const MOST_ROWS = 100; // as many as the page begins with; each costs at every arrival
 const CROWD = 50; // rows in one frame: a page of them, more than anybody reads in a second
@@ -112,33 +113,10 @@ export class Rows {
   }
 
   row(alert) {
-    const body = this.template.content.cloneNode(true).querySelector("tbody");
-    const set = (name, text) => {
-      const element = body.querySelector(`[data-f=${name}]`);
-      if (element) element.textContent = text;
-      return element;
-    };
-    const at = alert.produced_at ?? alert.received_at ?? "";
-    body.dataset.seq = alert.seq;
-    body.dataset.id = alert.alert_id;
+    const body = filledRow(this.template, alert);
     body.classList.add("arrived");
-    const time = set("at", format.time(at));
-    time.setAttribute("datetime", at);
-    time.title = at;
-    set("score", alert.score === null || alert.score === undefined ? format.NOTHING : alert.score.toFixed(4));
-    body.querySelector("[data-f=bar]")?.setAttribute("width", share(alert.score));
-    for (const end of ["x1", "x2"]) body.querySelector("[data-f=tick]")?.setAttribute(end, share(alert.threshold));
-    set("reason", alert.reason ?? format.NOTHING);
-    set("amount", format.amount(alert.transaction));
-    set("source_row", isMissing(alert.source_row) ? format.NOTHING : format.count(alert.source_row));
-    set("model", format.shortId(alert.model_id ?? "")).title = alert.model_id ?? "";
-    body.querySelector("[data-f=values]").replaceChildren(...format.tellingValues(alert.transaction).map(shownValue));
-    showWork(body, alert.work ?? NEW);
-    const page = body.querySelector("[data-f=page]");
-    if (page) page.href = alertPage(alert.alert_id);
     this.mark(body, alert);
     if (this.early.has(alert.seq)) this.explain(body, this.early.get(alert.seq));
-    body.querySelector(".toggle").setAttribute("aria-label", `Details of the payment ${format.time(at)}`);
     return body;
   }
 
@@ -165,22 +143,6 @@ export class Rows {
   }
 }
 
-function shownValue([name, text]) {
-  const value = document.createElement("span");
-  value.className = "value";
-  const label = document.createElement("span");
-  label.className = "name";
-  label.textContent = name;
-  const number = document.createElement("span");
-  number.className = "number";
-  number.textContent = text;
-  value.append(label, " ", number);
-  return value;
-}
-
-// A slash within an id stays one: the path of the page takes it as it is.
-const alertPage = (id) => `/alerts/${encodeURIComponent(id).replaceAll("%2F", "/")}`;
-const share = (value) => `${(Math.min(Math.max(value ?? 0, 0), 1) * 100).toFixed(2)}%`;
 const isMissing = (value) => value === null || value === undefined;
 const wholeOrNull = (text) => (text === "" || text === undefined ? null : Number(text));
 export { wholeOrNull };

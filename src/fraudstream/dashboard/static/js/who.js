@@ -1,7 +1,5 @@
 // Who acts in this browser: asked once, when first needed, and shown in the page's head. actor.py keeps what is said.
 
-const TOKEN = "fraudstream.token";
-
 export class Who {
   constructor(chip, dialog) {
     this.chip = chip;
@@ -9,7 +7,6 @@ export class Who {
     this.form = dialog.querySelector("form");
     this.failed = dialog.querySelector(".failed");
     this.name = chip.querySelector("[data-name]").textContent;
-    this.needsToken = this.form.elements.token !== undefined;
     this.answer = null;
     chip.addEventListener("click", (event) => event.target.closest("[data-change]") && this.ask());
     this.form.addEventListener("submit", (event) => {
@@ -23,27 +20,16 @@ export class Who {
     });
   }
 
-  get token() {
-    return window.sessionStorage.getItem(TOKEN);
-  }
-
-  headers() {
-    const token = this.needsToken && this.token ? { Authorization: `Bearer ${this.token}` } : {};
-    return { "Content-Type": "application/json", ...token };
-  }
-
   // True once it is known who acts; false where the question was left open.
   async known() {
-    if (this.name && (!this.needsToken || this.token)) return true;
-    return this.ask();
+    return this.name !== "" || this.ask();
   }
 
-  ask(failure = "") {
+  ask() {
     this.answer?.(false);
-    this.say(failure);
+    this.say("");
     if (!this.dialog.open) this.dialog.showModal();
-    const first = this.name && this.needsToken && !this.token ? this.form.elements.token : this.form.elements.name;
-    first.focus();
+    this.form.elements.name.focus();
     return new Promise((resolve) => {
       this.answer = resolve;
     });
@@ -55,12 +41,13 @@ export class Who {
   }
 
   async save() {
-    const name = this.form.elements.name.value.trim();
-    if (this.needsToken) window.sessionStorage.setItem(TOKEN, this.form.elements.token.value.trim());
+    let name = this.form.elements.name.value.trim();
     try {
-      const reply = await fetch("/api/actor", { method: "POST", headers: this.headers(), body: JSON.stringify({ name }) });
-      if (reply.status === 401) throw new Error("This is not the ingest token");
-      if (!reply.ok) throw new Error((await reply.json()).error);
+      const headers = { "Content-Type": "application/json" };
+      const reply = await fetch("/api/actor", { method: "POST", headers, body: JSON.stringify({ name }) });
+      const told = await reply.json();
+      if (!reply.ok) throw new Error(told.error);
+      name = told.actor.name;
     } catch (error) {
       this.say(`${error.message}.`);
       return;
