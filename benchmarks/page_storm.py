@@ -3,9 +3,9 @@
     python benchmarks/page_storm.py --rate 50 --seconds 300
 
 A click's time is the browser's own, from the input to the next paint (Event Timing, the measure of "Interaction to
-Next Paint"); frame times are those of requestAnimationFrame, memory is the heap after a forced collection of garbage. In
-turn a row is opened and closed, the page is paused and resumed, and it is left alone. `alert_storm.py` measures a storm
-beyond what people can look at.
+Next Paint"); frame times are those of requestAnimationFrame, memory is the heap after a forced collection of garbage.
+In turn a row is opened and closed, the page is paused and resumed, and it is left alone. `alert_storm.py` measures a
+storm beyond what people can look at.
 """
 
 from __future__ import annotations

@@ -10,11 +10,12 @@ from typing import Any, Final, NamedTuple
 
 import orjson
 from sqlalchemy import ColumnElement, Connection, Engine, Select, func, select, text
-from sqlalchemy import Row as SqlRow
+from sqlalchemy import Row as DatabaseRow
 
 from fraudstream.alerts import positions, tables
 from fraudstream.alerts.filters import AlertFilter as AlertFilter
 from fraudstream.alerts.positions import Place, Position
+from fraudstream.alerts.status import UNTOUCHED, Work
 from fraudstream.transactions.wire import Outcome
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -85,12 +86,34 @@ class Row(NamedTuple):
     document: dict[str, Any]
 
 
-def alert_json(seq: int, body: str) -> bytes:
-    """The JSON object of a stored alert, with its `seq` in front: spliced, so that nothing is parsed to be read."""
-    return b'{"seq":%d,%s' % (seq, body[1:].encode())
+WORK_COLUMNS: Final = tuple(tables.alerts.c[name] for name in Work._fields)
+"""The columns that make a `Work`, in its order."""
+
+STORED_COLUMNS: Final = (
+    tables.alerts.c.seq,
+    tables.alerts.c.outcome,
+    tables.alerts.c.produced_us,
+    tables.alerts.c.body,
+    *WORK_COLUMNS,
+)
+"""The columns that make a `StoredAlert`, for `stored_alert`."""
 
 
-_ALERTS: Final = select(tables.alerts.c.seq, tables.alerts.c.outcome, tables.alerts.c.produced_us, tables.alerts.c.body)
+def alert_json(seq: int, body: str, work: bytes = UNTOUCHED) -> bytes:
+    """The JSON object of a stored alert, with `seq` and `work` in front: spliced, so that nothing is parsed to be read.
+
+    Args:
+        seq: The order of its commit.
+        body: Its JSON object as it is stored.
+        work: What people made of it, as JSON.
+    """
+    return b'{"seq":%d,"work":%s,%s' % (seq, work, body[1:].encode())
+
+
+def stored_alert(row: DatabaseRow[Any]) -> StoredAlert:
+    """The alert of a row of `STORED_COLUMNS`."""
+    work = Work(*(getattr(row, name) for name in Work._fields))
+    return StoredAlert(row.seq, row.outcome, row.produced_us, alert_json(row.seq, row.body, work.json()))
 
 
 class AlertReader:
@@ -146,8 +169,8 @@ class AlertReader:
 
     def numbered(self, connection: Connection, seqs: Sequence[int], wanted: AlertFilter) -> list[StoredAlert]:
         """The alerts with these `seq`, in their order, as far as what has columns of its own is as wanted."""
-        query = _ALERTS.where(tables.alerts.c.seq.in_(seqs), *wanted.conditions())
-        found = {row.seq: _stored(row) for row in connection.execute(query)}
+        query = select(*STORED_COLUMNS).where(tables.alerts.c.seq.in_(seqs), *wanted.conditions())
+        found = {row.seq: stored_alert(row) for row in connection.execute(query)}
         return [found[seq] for seq in seqs if seq in found]
 
     def work_of(self, seqs: Sequence[int]) -> dict[int, tuple[str, str | None, str | None]]:
@@ -159,6 +182,12 @@ class AlertReader:
                 row.seq: (row.status, row.assignee, None if row.decided_us is None else _iso(row.decided_us))
                 for row in connection.execute(query)
             }
+
+    def count(self, wanted: AlertFilter) -> int:
+        """How many alerts match."""
+        query = select(func.count()).select_from(tables.alerts).where(*wanted.conditions())
+        with self._engine.connect() as connection:
+            return int(connection.execute(query).scalar_one())
 
     def alert(self, alert_id: str) -> StoredAlert | None:
         """One alert by its id."""
@@ -253,14 +282,10 @@ class AlertReader:
             ]
 
     def _page(self, conditions: list[ColumnElement[bool]], order: ColumnElement[Any], limit: int) -> list[StoredAlert]:
-        query = _ALERTS.where(*conditions).order_by(order).limit(limit)
+        query = select(*STORED_COLUMNS).where(*conditions).order_by(order).limit(limit)
         with self._engine.connect() as connection:
-            return [_stored(row) for row in connection.execute(query)]
+            return [stored_alert(row) for row in connection.execute(query)]
 
 
 def _iso(at_us: int) -> str:
     return (_EPOCH + timedelta(microseconds=at_us)).isoformat()
-
-
-def _stored(row: SqlRow[Any]) -> StoredAlert:
-    return StoredAlert(row.seq, row.outcome, row.produced_us, alert_json(row.seq, row.body))

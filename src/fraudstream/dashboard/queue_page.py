@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, Final
-from urllib.parse import unquote, urlencode
+from urllib.parse import urlencode
 
 from flask import abort, redirect, render_template, request
 from werkzeug.wrappers import Response
 
+from fraudstream.alerts.changes import NOBODY
 from fraudstream.alerts.finding.cursor import write_cursor
 from fraudstream.alerts.finding.search import Page
 from fraudstream.alerts.status import AlertStatus
 from fraudstream.dashboard import presentation
+from fraudstream.dashboard.actor import actor_or_nobody
 from fraudstream.dashboard.asked_filter import cursor_asked, filter_asked, sort_asked
 from fraudstream.dashboard.parts import parts
 from fraudstream.dashboard.queue_query import OPERATORS, ORDERS, OUTCOMES, QueueQuery
@@ -32,7 +34,8 @@ def queue_page() -> str | Response:
         return redirect(query.address(), code=303)
     # Before the rows, so that the page's stream begins no later than what the page shows.
     latest = using.store.latest_seq()
-    name = _name()
+    who = actor_or_nobody()
+    name = "" if who == NOBODY else who.name
     asked = query.asked(name)
     sort = sort_asked(asked)
     page = EMPTY
@@ -66,10 +69,6 @@ def queue_page() -> str | Response:
         older=None if cursor is None else query.address(("cursor", cursor)),
         is_first="cursor" not in request.args,
     )
-
-
-def _name() -> str:
-    return unquote(request.cookies.get("fraudstream_actor", ""))
 
 
 def _one(alert_id: str, stats: Mapping[str, Any]) -> dict[str, Any]:
