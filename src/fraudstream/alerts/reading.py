@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final, NamedTuple
 
 import orjson
-from sqlalchemy import Column, ColumnElement, Connection, Engine, Select, func, select, text
+from sqlalchemy import ColumnElement, Connection, Engine, Select, func, select, text
 from sqlalchemy import Row as DatabaseRow
 
 from fraudstream.alerts import positions, tables
+from fraudstream.alerts.filters import AlertFilter as AlertFilter
 from fraudstream.alerts.positions import Place, Position
 from fraudstream.alerts.status import UNTOUCHED, Work
 from fraudstream.transactions.wire import Outcome
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 EXPORT_PAGE: Final = 500
 """Alerts held at once while all of them are walked through."""
@@ -46,31 +49,6 @@ class StoredAlert(NamedTuple):
         """The alert as a dict."""
         loaded: dict[str, Any] = orjson.loads(self.body)
         return loaded
-
-
-@dataclass(frozen=True, slots=True)
-class AlertFilter:
-    """Which alerts are asked for; a field that is None does not narrow. Times are those of production."""
-
-    outcome: Outcome | None = Outcome.ALERT
-    since_us: int | None = None
-    until_us: int | None = None
-    min_score: float | None = None
-    model_id: str | None = None
-    source: str | None = None
-
-    def conditions(self) -> list[ColumnElement[bool]]:
-        """The filter as conditions on the table `alerts`."""
-        column = tables.alerts.c
-        narrowing: list[tuple[Any, Column[Any], Callable[[Any, Any], ColumnElement[bool]]]] = [
-            (self.outcome, column.outcome, operator.eq),
-            (self.since_us, column.produced_us, operator.ge),
-            (self.until_us, column.produced_us, operator.lt),
-            (self.min_score, column.score, operator.ge),
-            (self.model_id, column.model_id, operator.eq),
-            (self.source, column.topic, operator.eq),
-        ]
-        return [compare(column, value) for value, column, compare in narrowing if value is not None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +143,7 @@ class AlertReader:
     def alerts(
         self, wanted: AlertFilter | None = None, *, before: int | None = None, limit: int = 100
     ) -> list[StoredAlert]:
-        """The newest alerts first, those with a `seq` below `before`."""
+        """The newest alerts first, those with a `seq` below `before`; what looks inside of them, `finding/` answers."""
         column = tables.alerts.c
         conditions = (wanted or AlertFilter()).conditions()
         if before is not None:
@@ -188,6 +166,22 @@ class AlertReader:
         while page := self.alerts_after(seq, wanted, up_to=up_to):
             yield page
             seq = page[-1].seq
+
+    def numbered(self, connection: Connection, seqs: Sequence[int], wanted: AlertFilter) -> list[StoredAlert]:
+        """The alerts with these `seq`, in their order, as far as what has columns of its own is as wanted."""
+        query = select(*STORED_COLUMNS).where(tables.alerts.c.seq.in_(seqs), *wanted.conditions())
+        found = {row.seq: stored_alert(row) for row in connection.execute(query)}
+        return [found[seq] for seq in seqs if seq in found]
+
+    def work_of(self, seqs: Sequence[int]) -> dict[int, tuple[str, str | None, str | None]]:
+        """Status, assignee and time of the verdict of some alerts, by their `seq`."""
+        column = tables.alerts.c
+        query = select(column.seq, column.status, column.assignee, column.decided_us).where(column.seq.in_(seqs))
+        with self._engine.connect() as connection:
+            return {
+                row.seq: (row.status, row.assignee, None if row.decided_us is None else _iso(row.decided_us))
+                for row in connection.execute(query)
+            }
 
     def count(self, wanted: AlertFilter) -> int:
         """How many alerts match."""
@@ -291,3 +285,7 @@ class AlertReader:
         query = select(*STORED_COLUMNS).where(*conditions).order_by(order).limit(limit)
         with self._engine.connect() as connection:
             return [stored_alert(row) for row in connection.execute(query)]
+
+
+def _iso(at_us: int) -> str:
+    return (_EPOCH + timedelta(microseconds=at_us)).isoformat()

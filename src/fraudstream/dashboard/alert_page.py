@@ -16,6 +16,7 @@ from flask import abort, render_template
 from fraudstream.alerts.similar import similar_alerts
 from fraudstream.alerts.validation import microseconds
 from fraudstream.dashboard import presentation
+from fraudstream.dashboard.actor import actor_or_nobody
 from fraudstream.dashboard.alert_figures import bars, strips, sum_sentence
 from fraudstream.dashboard.parts import Parts, parts
 from fraudstream.dashboard.reasons import DEFECT, explanation_of
@@ -85,6 +86,8 @@ def alert_page(alert_id: str) -> str:
         notice=using.notice,
         latest=latest,
         alert=document,
+        name=actor_or_nobody().name,
+        standing=presentation.shown_work(document["work"]),
         heading="Unscorable payment" if document[AlertField.OUTCOME] == Outcome.UNSCORABLE else "Fraud alert",
         score=score,
         amount=amount,

@@ -16,6 +16,7 @@ from fraudstream.dashboard.ledger_report import ledger_report
 from fraudstream.dashboard.ledger_words import loss_sentence, verdict
 from fraudstream.dashboard.letters_page import letters_page
 from fraudstream.dashboard.parts import parts
+from fraudstream.dashboard.queue_page import queue_page
 from fraudstream.dashboard.schema_api import schema_report
 from fraudstream.dashboard.security import COOKIE, SESSION_HOURS, sign_in
 from fraudstream.dashboard.templating import OWN_PAGE, PAGE
@@ -54,6 +55,12 @@ def alert(alert_id: str) -> str:
 def what_if() -> str:
     """What another threshold would do, and putting it in force."""
     return what_if_page()
+
+
+@blueprint.get("/queue")
+def queue() -> str | BaseResponse:
+    """The alerts that people work on: found, claimed, decided."""
+    return queue_page()
 
 
 @blueprint.get("/activity")

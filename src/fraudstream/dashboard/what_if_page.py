@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 from flask import render_template
 
 from fraudstream.dashboard import presentation
+from fraudstream.dashboard.actor import actor_or_nobody
 from fraudstream.dashboard.parts import parts
 from fraudstream.dashboard.threshold_change import former_changes
 from fraudstream.dashboard.what_if import what_if
@@ -69,6 +70,7 @@ def what_if_page() -> str:
         "what_if.html",
         notice=using.notice,
         found=found,
+        name=actor_or_nobody().name,
         cards=cards,
         charts=charts(found),
         position=position(found.threshold),

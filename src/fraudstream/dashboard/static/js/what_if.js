@@ -1,8 +1,8 @@
 // The page of another threshold: the server renders it at any threshold; this asks for it anew as the slider moves, and
 // sends what a person applies.
 
-import { actorKnown, remember } from "./actor.js";
 import { localTimes } from "./format.js";
+import { Who } from "./who.js";
 
 const STEPS = 200; // what_if_page.py: even steps of the log odds, from -10 to 10
 const END = 10;
@@ -13,7 +13,7 @@ const cost = document.getElementById("review-cost");
 const answer = document.getElementById("answer");
 const undo = document.getElementById("undo");
 const apply = document.getElementById("apply");
-const actorField = document.getElementById("actor-field");
+const who = new Who(document.getElementById("who"), document.getElementById("who-dialog"));
 let asking = false;
 let askAgain = false;
 let undone = null;
@@ -93,6 +93,10 @@ function say(text, failed, canUndo = false) {
 }
 
 async function put(threshold, why, revision, done) {
+  if (!(await who.known())) {
+    say("Not applied: your name stands beside such a change.", true);
+    return;
+  }
   const headers = { "Content-Type": "application/json" };
   const token = document.getElementById("token")?.value.trim();
   if (token) headers.Authorization = `Bearer ${token}`;
@@ -130,23 +134,11 @@ document.querySelector(".go").hidden = true;
 document.querySelector("main").addEventListener("click", ({ target }) => {
   const button = target.closest("button");
   if (button?.dataset.threshold) look(Number(button.dataset.threshold));
-  else if (button?.dataset.undo) {
-    if (!actorKnown()) {
-      actorField.hidden = false;
-      document.getElementById("actor").focus();
-      say("Say who you are first, then undo.", true);
-    } else takeBack(Number(button.dataset.undo), button.dataset.why, Number(button.dataset.revision));
-  } else if (button === undo && undone) takeBack(undone.former_threshold, undone.why, undone.revision);
+  else if (button?.dataset.undo) takeBack(Number(button.dataset.undo), button.dataset.why, Number(button.dataset.revision));
+  else if (button === undo && undone) takeBack(undone.former_threshold, undone.why, undone.revision);
 });
 apply?.addEventListener("submit", (event) => {
   event.preventDefault();
-  if (!actorField.hidden && remember(apply.actor.value)) actorField.hidden = true;
-  if (!actorKnown()) {
-    actorField.hidden = false;
-    apply.actor.focus();
-    say("Say who you are: your name stands beside the change.", true);
-    return;
-  }
   const revision = Number(document.getElementById("live-sources").dataset.revision);
   put(Number(exact.value), apply.why.value.trim(), revision, (told) => {
     undone = told;
@@ -154,7 +146,6 @@ apply?.addEventListener("submit", (event) => {
     say(`${told.threshold} is in force as revision ${told.revision}; a running detector reads it within 15 seconds.`, false, true);
   });
 });
-document.getElementById("actor")?.addEventListener("change", ({ target }) => remember(target.value));
 
 localTimes(document);
 showButton();

@@ -9,7 +9,7 @@ from fraudstream.dashboard.parts import parts
 from fraudstream.dashboard.rescoring import rescored
 from fraudstream.errors import ModelError
 
-blueprint = Blueprint("alert", __name__)
+blueprint = Blueprint("rescore", __name__)
 
 
 @blueprint.get("/api/alerts/<path:alert_id>/rescore")
