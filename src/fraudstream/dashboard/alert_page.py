@@ -31,6 +31,10 @@ SHOWN_COLUMNS: Final = 1_000
 """Columns of a payment that the page lists; the JSON has all of them."""
 
 
+IN_SHORT: Final = 3
+"""Reasons in words that stand beside the verdict."""
+
+
 class Seen(NamedTuple):
     """A column of the payment: its value exactly as it came, and what the model makes of it.
 
@@ -94,6 +98,7 @@ def alert_page(alert_id: str) -> str:
         expected_loss=None if score is None or amount is None else score * amount,
         bars=[] if explanation is None else bars(explanation),
         top=TOP_REASONS,
+        in_short=IN_SHORT,
         in_words=None if explanation is None else sum_sentence(explanation),
         cause=cause,
         strips=strips(steps),
@@ -159,7 +164,7 @@ def _columns(
         text = value if isinstance(value, str) else orjson.dumps(value).decode()
         seen.append(Seen(name, text, *_mark(name, imputed, manifest, aliases)))
     lacking = [name for name in imputed if name not in transaction]
-    typical = "The column was not there: the model was given the typical value"
+    typical = "The model was given the typical value"
     return seen + [Seen(name, presentation.NOTHING, "not there", typical) for name in lacking]
 
 
@@ -171,12 +176,12 @@ def _mark(name: str, imputed: list[str], manifest: Manifest | None, aliases: Map
     if name in aliases:
         return f"read as {aliases[name]}", "Declared as an alias of this feature"
     if name == manifest.label:
-        return "label", "Travels along for measuring; no model reads it"
+        return "label", "No model reads it"
     if name in manifest.excluded:
         return "not a feature", f"Left out in training: {manifest.excluded[name]}"
     if name == manifest.time_column or name in manifest.columns:
         return "not a feature", "Known from training; the model does not read it"
-    return "unknown", "The training data had no such column: it is kept and shown, and the model does not read it"
+    return "unknown", "Not in the training data: kept, and not read by the model"
 
 
 def _way(using: Parts, document: Mapping[str, Any]) -> list[Moment]:
@@ -196,11 +201,16 @@ def _way(using: Parts, document: Mapping[str, Any]) -> list[Moment]:
             continue
         at_us = microseconds(datetime.fromisoformat(at))
         first_us = at_us if first_us is None else first_us
-        after = "" if before_us is None else _milliseconds(at_us - before_us)
-        way.append(Moment(what, at, after, "" if before_us is None else _milliseconds(at_us - first_us)))
+        after = "" if before_us is None else _apart(at_us - before_us)
+        way.append(Moment(what, at, after, "" if before_us is None else _apart(at_us - first_us)))
         before_us = at_us
     return way
 
 
-def _milliseconds(microseconds_: int) -> str:
-    return f"{'−' if microseconds_ < 0 else '+'}{abs(microseconds_) / 1000:,.1f} ms"
+def _apart(between_us: int) -> str:
+    """A time between two steps: in milliseconds up to a minute, beyond that in what people count by."""
+    sign, size = "−" if between_us < 0 else "+", abs(between_us) / 1000
+    if size < 60_000:
+        return f"{sign}{size:,.1f} ms"
+    hours = size / 3_600_000
+    return f"{sign}{hours * 60:,.1f} min" if hours < 1 else f"{sign}{hours:,.1f} h"

@@ -117,8 +117,8 @@ def _by_feature(then: Explanation | None, now: Explanation) -> list[dict[str, An
 def _sentence(alert: Mapping[str, Any], now: Explanation, in_force: InForce) -> str:
     stored, outcome = alert.get(AlertField.SCORE), outcome_of(now, in_force.threshold)
     verdict = {
-        Outcome.ALERT: f"an alert again: {now.score:.4f} reaches the threshold {in_force.threshold:.4g}",
-        Outcome.CLEAR: f"no alert any more: {now.score:.4f} stays below the threshold {in_force.threshold:.4g}",
+        Outcome.ALERT: f"an alert again: {now.score:.4g} reaches the threshold {in_force.threshold:.4g}",
+        Outcome.CLEAR: f"no alert any more: {now.score:.4g} stays below the threshold {in_force.threshold:.4g}",
         Outcome.UNSCORABLE: f"not judged: {now.missing} of {len(now.steps)} features are missing",
     }[outcome]
     if stored is None:

@@ -12,7 +12,7 @@ from markupsafe import Markup
 from fraudstream.dashboard.what_if import WhatIf, curve
 from fraudstream.dashboard.what_if_sources import Figures
 from fraudstream.model.report import svg
-from fraudstream.model.report.formats import NONE, count, money, percent, plain, score
+from fraudstream.model.report.formats import NONE, count, percent, plain, score
 from fraudstream.model.report.plot import Area, Figure, Key, Size, in_both_sizes, threshold_mark, x_axis, y_axis
 from fraudstream.model.report.scales import Linear, Logarithmic, Scale, decade_above
 
@@ -22,7 +22,8 @@ _CLASSES: Final = {"test": "curve", "live": "second dashed", "verdicts": "other 
 _ROWS_OF_TABLE: Final = 3
 """Every third threshold of the curve is a row of the table."""
 
-_Of = Callable[[Figures], float | None]
+_Of = Callable[[Figures, str], float | None]
+"""The figure that a chart shows, of a source by its key; None where the source cannot tell."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ def charts(found: WhatIf) -> list[tuple[str, Figure]]:
     return [
         ("Alerts a day", _alerts(found, points)),
         ("Share of the frauds caught", _caught(found, points)),
-        ("Money saved a day", _saved(found, points)),
+        ("Money saved", _saved(found, points)),
     ]
 
 
@@ -68,10 +69,10 @@ _Points = Sequence[tuple[float, dict[str, Figures]]]
 
 
 def _alerts(found: WhatIf, points: _Points) -> Figure:
-    def of(figures: Figures) -> float | None:
+    def of(figures: Figures, key: str) -> float | None:
         return figures.alerts_per_day
 
-    most = max((of(each) or 0.0 for _, at in points for each in at.values()), default=0.0)
+    most = max((each.alerts_per_day or 0.0 for _, at in points for each in at.values()), default=0.0)
     top = decade_above(max(most, 10.0))
 
     def scale(area: Area) -> Scale:
@@ -83,7 +84,7 @@ def _alerts(found: WhatIf, points: _Points) -> Figure:
 
 
 def _caught(found: WhatIf, points: _Points) -> Figure:
-    def of(figures: Figures) -> float | None:
+    def of(figures: Figures, key: str) -> float | None:
         frauds = figures.frauds_caught + figures.frauds_missed
         return figures.frauds_caught / frauds if frauds else None
 
@@ -102,21 +103,26 @@ def _caught(found: WhatIf, points: _Points) -> Figure:
 
 
 def _saved(found: WhatIf, points: _Points) -> Figure:
-    def of(figures: Figures) -> float | None:
-        if figures.saved is None or not figures.alerts_per_day or not figures.alerts:
-            return 0.0 if figures.alerts == 0 else None
-        return figures.saved / (figures.alerts / figures.alerts_per_day)
+    # Sources are of periods and traffic of their own size: what each could save at most is 100 % of it.
+    most = {
+        source.key: max((each.saved for _, at in points if (each := at.get(source.key)) and each.saved), default=0.0)
+        for source in found.sources
+    }
 
-    values = [value for _, at in points for each in at.values() if (value := of(each)) is not None]
-    top = max(values, default=0.0) or 1.0
-    # A threshold that lets nearly everything be an alert costs without end: the axis ends where nothing is gained.
-    bottom = max(min([*values, 0.0]), -top)
+    def of(figures: Figures, key: str) -> float | None:
+        return None if figures.saved is None or most[key] <= 0 else figures.saved / most[key]
 
     def scale(area: Area) -> Scale:
-        return Linear(bottom, top * 1.05, area.bottom, area.top)
+        return Linear(-0.5, 1.0, area.bottom, area.top)
 
     return _figure(
-        found, points, of, scale, money, "a day, in the unit of the amounts", "Money saved a day by threshold"
+        found,
+        points,
+        of,
+        scale,
+        lambda value: percent(value, 0),
+        "share of the most that the source could save",
+        "Money saved by threshold, as a share of the most",
     )
 
 
@@ -144,7 +150,7 @@ def _figure(
             line = [
                 (across.at(threshold) - area.left, up.at(value) - area.top)
                 for threshold, at in points
-                if source.key in at and (value := of(at[source.key])) is not None
+                if source.key in at and (value := of(at[source.key], source.key)) is not None
             ]
             inside.append(svg.polyline([(x + area.left, y + area.top) for x, y in line], _CLASSES[source.key]))
         parts.append(area.within(inside))
@@ -161,7 +167,7 @@ def _figure(
         [
             (
                 plain(threshold, 4),
-                *(_cell(at[source.key], of, words) if source.key in at else NONE for source in sources),
+                *(_cell(at[source.key], source.key, of, words) if source.key in at else NONE for source in sources),
             )
             for threshold, at in points[::_ROWS_OF_TABLE]
         ],
@@ -169,8 +175,8 @@ def _figure(
     )
 
 
-def _cell(figures: Figures, of: _Of, words: Callable[[float], str]) -> str:
-    value = of(figures)
+def _cell(figures: Figures, key: str, of: _Of, words: Callable[[float], str]) -> str:
+    value = of(figures, key)
     return NONE if value is None else words(value)
 
 
