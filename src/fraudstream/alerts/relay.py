@@ -128,13 +128,21 @@ class Relay:
         """Relay until `stop` is set."""
         while not stop.is_set():
             for batch in _batches(self._due(self._poll())):
-                if not self._deliver(batch, stop):
+                if not self._relay(batch, stop):
                     return
-                for message in batch:
-                    self._uncommitted[_place(message)] = _offset(message) + 1
             self._commit(at_once=False)
-        # What is held is not committed: it is read again.
+        for batch in _batches(self._held):
+            if not self._relay(batch, stop):
+                return  # not committed: it is read again
         self._commit(at_once=True)
+
+    def _relay(self, batch: Sequence[Message], stop: threading.Event) -> bool:
+        """Post, then remember what may be committed; false when told to stop before that."""
+        if not self._deliver(batch, stop):
+            return False
+        for message in batch:
+            self._uncommitted[_place(message)] = _offset(message) + 1
+        return True
 
     def _poll(self) -> list[Message]:
         first = self._consumer.poll(min(POLL_SECONDS, self._hold_left()))

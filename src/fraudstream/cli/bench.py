@@ -63,7 +63,7 @@ NOT_HELD: Final = (
 @click.option(
     "--linger-ms",
     type=click.FloatRange(0),
-    default=1.0,
+    default=0.0,
     show_default=True,
     help="How long the load generator's Kafka client lets a row wait for company.",
 )
