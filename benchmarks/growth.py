@@ -19,6 +19,7 @@ from datetime import UTC, datetime
 from itertools import cycle, islice
 from pathlib import Path
 from typing import Any, Final
+from unittest import mock
 
 import numpy as np
 import orjson
@@ -34,9 +35,11 @@ from fraudstream.bench.percentiles import summary
 from fraudstream.bench.system import BenchSystem, stopped_at_the_end
 from fraudstream.cli.engines import batch_spark, java_for
 from fraudstream.config import Settings
-from fraudstream.model import recipe
+from fraudstream.model import plan, recipe
 from fraudstream.model.current import resolve
 from fraudstream.model.manifest import Manifest
+from fraudstream.model.plan import TrainingSettings
+from fraudstream.model.training import train
 from fraudstream.runtime.files import replace_json
 from fraudstream.transactions.csv_source import open_csv
 
@@ -159,6 +162,7 @@ def rates(study: Study) -> Result:
         found[f"{rate:g}"] = {stage: told[stage] for stage in stages} | {
             key: told[key] for key in ("held", "missing", "linger_ms", "alert_share", "partitions", "load")
         }
+        found[f"{rate:g}"]["model"] = material.told["model"]
         print(f"{rate:g} rows/s: {told['alert_topic']['p50_ms']} / {told['alert_topic']['p99_ms']} ms", flush=True)
         if not told["held"] or (told["alert_topic"]["p50_ms"] or 0) > 1_000:
             break  # saturated: a higher rate tells nothing more
@@ -215,13 +219,8 @@ def _forest(study: Study, trees: int, depth: int) -> Path:
     current = folder / "current"
     if current.exists():
         return current
-    from fraudstream.model import plan
-    from fraudstream.model.plan import TrainingSettings
-    from fraudstream.model.training import train
-
     chosen = recipe.random_forest(trees, depth)
-    usual, plan.algorithms_for = plan.algorithms_for, lambda _: (chosen,)
-    try:
+    with mock.patch.object(plan, "algorithms_for", lambda _: (chosen,)):
         train(
             lambda: batch_spark(Settings.load(), "growth"),
             open_csv(study.material("logistic-regression").source.path),
@@ -230,8 +229,6 @@ def _forest(study: Study, trees: int, depth: int) -> Path:
             report=print,
             now=lambda: datetime.now(UTC),
         )
-    finally:
-        plan.algorithms_for = usual
     return current
 
 
