@@ -220,7 +220,7 @@ def _forest(study: Study, trees: int, depth: int) -> Path:
     if current.exists():
         return current
     chosen = recipe.random_forest(trees, depth)
-    with mock.patch.object(plan, "algorithms_for", lambda _: (chosen,)):
+    with mock.patch.object(plan, "algorithms_for", return_value=(chosen,)):
         train(
             lambda: batch_spark(Settings.load(), "growth"),
             open_csv(study.material("logistic-regression").source.path),
