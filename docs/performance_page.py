@@ -31,7 +31,7 @@ CATCH_UP = """\
 ## Catching up
 
 A backlog of {rows:,} rows on {partitions} partitions, rows a second in the steady state, the whole contract and the
-ledger on. "Steady" is the time measured over, after the JVM's first seconds.{peers}"""
+ledger on. "Steady" is the time measured over, after the JVM's first seconds."""
 
 RECOVERY = """\
 ## Recovery
@@ -60,10 +60,13 @@ REACH = """\
 PEERS = """\
 ## Beside the peers
 
-One run, the same topic of {rows:,} rows on {partitions} partitions, the same linear model, one after the other.
-What each is, why that is its best, and what it does not do: [decision 20](decisions/0020-peers.md)
-and the READMEs in `benchmarks/peers/`. Plain consumers and Quix Streams read a backlog faster than Spark does.
-As they stand here they keep no ledger, swap no model while they run, and nobody starts them again."""
+One run for each model, the same topic on {partitions} partitions, one after the other. What each is, why that is its
+best, and what it does not do: [decision 20](decisions/0020-peers.md) and the READMEs in `benchmarks/peers/`. Plain
+consumers read a backlog faster than Spark does. As they stand here the peers keep no ledger, swap no model while they
+run, and nobody starts them again."""
+
+PEERS_OF = """\
+{rows:,} rows, {model}:"""
 
 
 def performance() -> str:
@@ -74,7 +77,7 @@ def performance() -> str:
     parts = [HEAD.format(machine=shown), *_reach(latency), *_latency(latency)]
     sections = (
         ("bench_throughput", _catch_up),
-        ("bench_peers", _peers),
+        ("bench_throughput", _peers),
         ("growth", growth_section),
         ("bench_recovery", _recovery),
     )
@@ -170,8 +173,7 @@ def _latency(found: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _catch_up(found: Mapping[str, Any]) -> Iterator[str]:
-    peers = f" Peers: {found['peers_left_out']}." if found["peers_left_out"] else ""
-    yield CATCH_UP.format(rows=found["rows"], partitions=found["partitions"], peers=peers)
+    yield CATCH_UP.format(rows=found["rows"], partitions=found["partitions"])
     rows = [
         [
             f"fraudstream, {model_in_words(each['model'])}",
@@ -181,29 +183,32 @@ def _catch_up(found: Mapping[str, Any]) -> Iterator[str]:
         for each in found["by_algorithm"].values()
         for run in each["runs"]
     ]
-    rows += [[name, "n/a" if rate is None else f"{rate:,.0f}", ""] for name, rate in found["peers"].items()]
     yield table(["system", "rows a second", "steady"], rows)
     yield "![Rows a second, ours and the peers'](images/throughput.svg)"
 
 
 def _peers(found: Mapping[str, Any]) -> Iterator[str]:
-    yield PEERS.format(rows=found["rows"], partitions=found["partitions"])
-    own = found["by_algorithm"][found["algorithm"]]["runs"][0]
-    cpu = own["cpu_seconds_per_1000_rows"]["all"] * found["rows"] / 1000
-    rows = [["fraudstream", f"{own['rows_per_second']:,.0f}", f"{own['whole_seconds']:.1f} s", f"{cpu:.1f}", ""]]
-    rows += [
-        [
+    yield PEERS.format(partitions=found["partitions"])
+    for run in (found, result("bench_peers")):
+        own = run["by_algorithm"][run["algorithm"]]
+        yield PEERS_OF.format(rows=run["rows"], model=model_in_words(own["model"]))
+        yield table(
+            ["system", "rows a second, steady", "the whole, with its start", "CPU seconds", "the same alerts"],
+            list(_rows_of_peers(run, own["runs"][0])),
+        )
+
+
+def _rows_of_peers(run: Mapping[str, Any], own: Mapping[str, Any]) -> Iterator[list[str]]:
+    cpu = own["cpu_seconds_per_1000_rows"]["all"] * run["rows"] / 1000
+    yield ["fraudstream", f"{own['rows_per_second']:,.0f}", f"{own['whole_seconds']:.1f} s", f"{cpu:.1f}", ""]
+    for name, peer in run["peers_in_full"].items():
+        yield [
             name.replace("_", " "),
             f"{peer['rows_per_second']:,.0f}",
             f"{peer['whole_seconds']:.1f} s",
             f"{peer['cpu_seconds']:.1f}",
             "yes" if peer["same_alerts"] else "no",
         ]
-        for name, peer in found["peers_in_full"].items()
-    ]
-    yield table(
-        ["system", "rows a second, steady", "the whole, with its start", "CPU seconds", "the same alerts"], rows
-    )
 
 
 def _recovery(found: Mapping[str, Any]) -> Iterator[str]:

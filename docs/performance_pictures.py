@@ -28,16 +28,17 @@ def latency_picture() -> str:
 
 def throughput_picture() -> str:
     """Rows a second, ours and the peers'."""
-    found, peers = result("bench_throughput"), result("bench_peers")
+    found = result("bench_throughput")
     rows = [
         Bar(f"fraudstream, {each['model']['algorithm']}", each["median"], is_own=True)
         for each in found["by_algorithm"].values()
     ]
     rows += [
         Bar(name.replace("_", " "), each["rows_per_second"], is_own=False)
-        for name, each in peers["peers_in_full"].items()
+        for name, each in found["peers_in_full"].items()
     ]
-    return bars("Catching up on a backlog, rows a second", rows)
+    model = found["by_algorithm"][found["algorithm"]]["model"]["algorithm"]
+    return bars(f"Catching up on a backlog, rows a second; the peers with the {model}", rows)
 
 
 def rate_picture() -> str:
