@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from figures import RESULTS, result, table
+from performance_growth import growth_section, model_in_words
+from performance_pictures import AIMS, STAGES
 
 HEAD = """\
 # Performance
@@ -29,7 +31,7 @@ CATCH_UP = """\
 ## Catching up
 
 A backlog of {rows:,} rows on {partitions} partitions, rows a second in the steady state, the whole contract and the
-ledger on. "Steady" is the time measured over, after the JVM's first seconds.{peers}"""
+ledger on. "Steady" is the time measured over, after the JVM's first seconds."""
 
 RECOVERY = """\
 ## Recovery
@@ -42,20 +44,29 @@ OPEN = """\
 
 - **p99.9** is the pause at the end of a batch, once in two minutes: planning, two files of the checkpoint, code
   generation and the start of the tasks ([decision 22](decisions/0022-latency.md) takes it apart).
+- **From the topic to the store** two Python processes take a record in hand, one after the other, and SQLite makes it
+  durable: 0.6 ms of work when they are busy, three times that when each wakes up from sleep for one alert.
 - **The page** waits for the next frame, then Chromium draws the table without a graphics card.
 - **The first scored row** waits for the plan and the query's start ([decision 21](decisions/0021-start-up.md)).
 - **Catching up** with trees is bound by walking them row by row in Spark ML's own prediction.
-- **Spark judges row by row**; a plain consumer works on whole matrices with numpy."""
+- **Spark judges row by row**; a plain consumer works on whole matrices with numpy.
+- **Rows that are not as trained** take the slow way, a map of texts and a cast for each column."""
+
+REACH = """\
+## What was aimed at, and what was measured
+
+{cores} cores for everything, the whole contract, the ledger on, the default model of `train` where none is named."""
 
 PEERS = """\
 ## Beside the peers
 
-One run, the same topic of {rows:,} rows on {partitions} partitions, the same linear model, one after the other.
-What each is, why that is its best, and what it does not do: [decision 20](decisions/0020-peers.md)
-and the READMEs in `benchmarks/peers/`. Plain consumers and Quix Streams read a backlog faster than Spark does.
-As they stand here they keep no ledger, swap no model while they run, and nobody starts them again."""
+One run for each model, the same topic on {partitions} partitions, one after the other. What each is, why that is its
+best, and what it does not do: [decision 20](decisions/0020-peers.md) and the READMEs in `benchmarks/peers/`. Plain
+consumers read a backlog faster than Spark does. As they stand here the peers keep no ledger, swap no model while they
+run, and nobody starts them again."""
 
-STAGES = ("acknowledged", "alert_topic", "posted", "store", "sse", "page")
+PEERS_OF = """\
+{rows:,} rows, {model}:"""
 
 
 def performance() -> str:
@@ -63,12 +74,66 @@ def performance() -> str:
     latency = result("bench_latency")
     machine, versions = latency["machine"], latency["versions"]
     shown = f"{machine['cores']} cores ({machine['cpu']}), {machine['memory_gib']:g} GiB, Java {versions['java']}"
-    parts = [HEAD.format(machine=shown), *_latency(latency)]
-    sections = (("bench_throughput", _catch_up), ("bench_peers", _peers), ("bench_recovery", _recovery))
+    parts = [HEAD.format(machine=shown), *_reach(latency), *_latency(latency)]
+    sections = (
+        ("bench_throughput", _catch_up),
+        ("bench_throughput", _peers),
+        ("growth", growth_section),
+        ("bench_recovery", _recovery),
+    )
     for name, section in sections:
         if (RESULTS / f"{name}.json").exists():
             parts += section(result(name))
     return "\n\n".join([*parts, OPEN]) + "\n"
+
+
+def _reach(latency: Mapping[str, Any]) -> Iterator[str]:
+    yield REACH.format(cores=latency["machine"]["cores"])
+    rate, minutes = latency["rate"], latency["duration"] / 60
+    rows = []
+    for stage, aims in AIMS.items():
+        measured = [latency[stage][key] for key in ("p50_ms", "p99_ms", "p999_ms")][: len(aims)]
+        rows.append([
+            f"due to `{stage}`, {rate:,.0f} rows/s for {minutes:.0f} minutes, p50 / p99{' / p99.9' * (len(aims) > 2)}",
+            " / ".join(f"{aim:g}" for aim in aims) + " ms",
+            " / ".join(f"{value:,.1f}" for value in measured) + " ms",
+            _whether([value <= aim for value, aim in zip(measured, aims, strict=True)]),
+        ])  # fmt: skip
+    fast = result("growth").get("rates", {}).get("figures", {}).get("5000")
+    if fast:
+        measured = [fast["alert_topic"][key] for key in ("p50_ms", "p99_ms")]
+        rows.append([
+            "due to `alert_topic`, 5,000 rows/s, p50 / p99", "5 / 50 ms",
+            " / ".join(f"{value:,.1f}" for value in measured) + " ms",
+            _whether([measured[0] <= 5, measured[1] <= 50]),
+        ])  # fmt: skip
+    for name, each in result("bench_throughput")["by_algorithm"].items():
+        aim = {"logistic-regression": 70_000, "gbt": 60_000}.get(name)
+        if aim:
+            rows.append([
+                f"catching up, {model_in_words(each['model'])}", f"{aim:,} rows/s", f"{each['median']:,.0f} rows/s",
+                _whether([each["median"] >= aim]),
+            ])  # fmt: skip
+    memory = latency["memory"]["resident_mib"]["all"]
+    rows.append([
+        f"memory of all processes, {rate:,.0f} rows/s", "2.5 GB, flat",
+        f"{memory['start'] / 953.7:.2f} to {memory['end'] / 953.7:.2f} GB in {minutes:.0f} minutes",
+        _whether([memory["max"] / 953.7 <= 2.5]),
+    ])  # fmt: skip
+    recovery = result("bench_recovery")
+    for words, key, aim in (
+        ("`detect` to the first scored row", "first_scored_row_seconds", 6),
+        ("caught up after kill -9, 1,000 rows/s", "caught_up_seconds", 30),
+    ):
+        found = recovery[key]
+        rows.append([words, f"{aim} s", f"{_spread(found)} s", _whether([found["max"] <= aim])])
+    yield table(["what", "aimed at", "measured", ""], rows)
+
+
+def _whether(reached: Sequence[bool]) -> str:
+    if all(reached):
+        return "reached"
+    return "short" if not any(reached) else "in part"
 
 
 def _latency(found: Mapping[str, Any]) -> Iterator[str]:
@@ -77,7 +142,7 @@ def _latency(found: Mapping[str, Any]) -> Iterator[str]:
         duration=found["duration"],
         warm_up=found["warm_up"]["seconds"],
         share=found["alert_share"],
-        model=_model(found["model"]),
+        model=model_in_words(found["model"]),
         held="The generator held the rate." if found["held"] else "The generator did not hold the rate.",
         missing=sum(found["missing"].values()),
     )
@@ -95,6 +160,7 @@ def _latency(found: Mapping[str, Any]) -> Iterator[str]:
             if stage in found
         ],
     )
+    yield "![Percentiles by stage](images/latency.svg)"
     yield MEMORY
     resident, cpu = found["memory"]["resident_mib"], found["cpu_seconds_per_1000_rows"]
     yield table(
@@ -107,35 +173,42 @@ def _latency(found: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _catch_up(found: Mapping[str, Any]) -> Iterator[str]:
-    peers = f" Peers: {found['peers_left_out']}." if found["peers_left_out"] else ""
-    yield CATCH_UP.format(rows=found["rows"], partitions=found["partitions"], peers=peers)
+    yield CATCH_UP.format(rows=found["rows"], partitions=found["partitions"])
     rows = [
-        [f"fraudstream, {_model(each['model'])}", f"{run['rows_per_second']:,.0f}", f"{run['steady_seconds']:.1f} s"]
+        [
+            f"fraudstream, {model_in_words(each['model'])}",
+            f"{run['rows_per_second']:,.0f}",
+            f"{run['steady_seconds']:.1f} s",
+        ]
         for each in found["by_algorithm"].values()
         for run in each["runs"]
     ]
-    rows += [[name, "n/a" if rate is None else f"{rate:,.0f}", ""] for name, rate in found["peers"].items()]
     yield table(["system", "rows a second", "steady"], rows)
+    yield "![Rows a second, ours and the peers'](images/throughput.svg)"
 
 
 def _peers(found: Mapping[str, Any]) -> Iterator[str]:
-    yield PEERS.format(rows=found["rows"], partitions=found["partitions"])
-    own = found["by_algorithm"][found["algorithm"]]["runs"][0]
-    cpu = own["cpu_seconds_per_1000_rows"]["all"] * found["rows"] / 1000
-    rows = [["fraudstream", f"{own['rows_per_second']:,.0f}", f"{own['whole_seconds']:.1f} s", f"{cpu:.1f}", ""]]
-    rows += [
-        [
+    yield PEERS.format(partitions=found["partitions"])
+    for run in (found, result("bench_peers")):
+        own = run["by_algorithm"][run["algorithm"]]
+        yield PEERS_OF.format(rows=run["rows"], model=model_in_words(own["model"]))
+        yield table(
+            ["system", "rows a second, steady", "the whole, with its start", "CPU seconds", "the same alerts"],
+            list(_rows_of_peers(run, own["runs"][0])),
+        )
+
+
+def _rows_of_peers(run: Mapping[str, Any], own: Mapping[str, Any]) -> Iterator[list[str]]:
+    cpu = own["cpu_seconds_per_1000_rows"]["all"] * run["rows"] / 1000
+    yield ["fraudstream", f"{own['rows_per_second']:,.0f}", f"{own['whole_seconds']:.1f} s", f"{cpu:.1f}", ""]
+    for name, peer in run["peers_in_full"].items():
+        yield [
             name.replace("_", " "),
             f"{peer['rows_per_second']:,.0f}",
             f"{peer['whole_seconds']:.1f} s",
             f"{peer['cpu_seconds']:.1f}",
             "yes" if peer["same_alerts"] else "no",
         ]
-        for name, peer in found["peers_in_full"].items()
-    ]
-    yield table(
-        ["system", "rows a second, steady", "the whole, with its start", "CPU seconds", "the same alerts"], rows
-    )
 
 
 def _recovery(found: Mapping[str, Any]) -> Iterator[str]:
@@ -146,14 +219,6 @@ def _recovery(found: Mapping[str, Any]) -> Iterator[str]:
         kills=len(caught["values"]),
         first=_spread(first),
     )
-
-
-def _model(told: Mapping[str, Any]) -> str:
-    """What `--algorithm` said and what it came to."""
-    parameters, name = told["parameters"], told["algorithm"]
-    trees = parameters.get("numTrees", parameters.get("maxIter"))
-    size = f" of {trees} trees of depth {parameters['maxDepth']}" if "maxDepth" in parameters else ""
-    return f"`{told['requested']}`: {name}{size}"
 
 
 def _spread(found: Mapping[str, Any]) -> str:
