@@ -149,8 +149,8 @@ def rates(study: Study) -> Result:
     for rate in RATES:
         request = LatencyRequest(
             rate=rate,
-            duration=40.0,
-            warm_up=25.0,
+            duration=30.0,
+            warm_up=20.0,
             repeats=1,
             alert_share=min(0.01, 50 / rate),
             linger_ms=0.0 if rate <= 1_000 else 2.0,

@@ -65,8 +65,8 @@ def bars(title: str, rows: Sequence[Bar]) -> str:
 
 def spreads(title: str, names: Sequence[str], rows: Sequence[Spread], unit: str) -> str:
     """Percentiles of each row on one logarithmic axis, with a green stroke where one was aimed at."""
-    height = 80 + len(rows) * ROW
-    area = Area(NAMES, 56, WIDTH - 20, height - 44.0)
+    area = Area(NAMES, 56, WIDTH - 20, 56.0 + len(rows) * ROW)
+    height = area.bottom + 48
     lowest, highest = min(min(row.values) for row in rows), max(max(row.values) for row in rows)
     scale = Logarithmic(max(lowest * 0.7, 1e-3), highest * 1.4, area.left, area.right)
     parts = [_title(title), *_legend(names, 40), *x_axis(area, scale, lambda value: f"{value:g}", unit)]
