@@ -98,7 +98,7 @@ def test_rows_wait_while_the_keyboard_is_in_the_table(dashboard: RunningDashboar
     page.goto(dashboard.url)
     live(page)
     page.get_by_role("button", name="Pause").focus()
-    for _ in range(4):
+    for _ in range(3):
         page.keyboard.press("Tab")
     expect(page.locator("tbody[data-id='id-1'] .toggle")).to_be_focused()
     post(dashboard, 2)
@@ -119,7 +119,7 @@ def test_a_page_without_a_stream_asks_and_loses_and_repeats_nothing(
         page.route("**/api/stream*", lambda route: route.abort())
     post(dashboard, 1)
     page.goto(dashboard.url)
-    expect(page.locator("#connection")).to_have_text("Polling")
+    expect(page.locator("#connection")).to_have_text("Polling", timeout=20_000)
     post(dashboard, *range(2, 150))
     expect(page.locator("tbody[data-id='id-149']")).to_be_visible()
     post(dashboard, 150)
