@@ -13,6 +13,7 @@ from flask import Flask, Response, render_template, request
 from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import HTTPException
 
+from fraudstream.alerts.finding.indexer import AlertIndexer
 from fraudstream.alerts.reasons import ReasonStore
 from fraudstream.alerts.store import AlertStore
 from fraudstream.config import Settings
@@ -69,7 +70,9 @@ def create_app(
     health = Health(store, clock)
     statistics = Statistics(store, hub, in_force=in_force, problems=health.reasons, clock=clock)
     reasons = ReasonWork(ReasonStore(store), hub, ExplainerLibrary(settings.model), clock=clock)
-    app.extensions[EXTENSION] = Parts(settings, store, hub, statistics, health, reasons, clock, notice)
+    app.extensions[EXTENSION] = Parts(
+        settings, store, hub, statistics, health, reasons, AlertIndexer(store), clock, notice
+    )
     guard(app, settings, clock)
     app.register_blueprint(alerts_api.blueprint)
     # The name by which a user's own dashboard.html links to the file, from when `api.py` had the route.

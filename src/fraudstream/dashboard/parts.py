@@ -9,6 +9,7 @@ from typing import Final, cast
 
 from flask import current_app
 
+from fraudstream.alerts.finding.indexer import AlertIndexer
 from fraudstream.alerts.store import AlertStore
 from fraudstream.config import Settings
 from fraudstream.dashboard.health import Health
@@ -29,6 +30,7 @@ class Parts:
     statistics: Statistics
     health: Health
     reasons: ReasonWork
+    indexer: AlertIndexer
     clock: Callable[[], datetime]
     notice: str | None
 
