@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import random
+import sqlite3
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,8 +19,10 @@ from fraudstream.alerts.filters import AlertFilter, Op, Sort, Where
 from fraudstream.alerts.finding import segment, text, window
 from fraudstream.alerts.finding.cursor import Position
 from fraudstream.alerts.finding.indexer import AlertIndexer
+from fraudstream.alerts.finding.search import AlertSearch
 from fraudstream.alerts.store import AlertStore
 from fraudstream.alerts.words import Text
+from fraudstream.runtime.processes import wait_until
 from fraudstream.transactions.wire import Outcome
 
 SEGMENT = 256
@@ -226,3 +230,166 @@ def test_what_is_typed_finds_the_alerts_that_have_it(store: AlertStore, typed: s
     fill(store, chance, range(600, 650))
     wanted = AlertFilter(outcome=None, text=Text.typed(typed))
     assert paged(store, wanted, sort, 50) == Reference(store).of(wanted, sort)
+
+
+def test_pages_are_stable_while_alerts_arrive_and_are_indexed(store: AlertStore) -> None:
+    chance = random.Random(2)
+    fill(store, chance, range(500))
+    indexer = AlertIndexer(store, segment=SEGMENT)
+    indexer.start()
+    wanted = AlertFilter(outcome=None, min_amount=1)
+    before = {sort: Reference(store).of(wanted, sort) for sort in Sort}
+    newest = store.latest_seq()
+    done = threading.Event()
+
+    def keep_adding() -> None:
+        number = 500
+        while not done.is_set():
+            fill(store, chance, range(number, number + 20))
+            number += 20
+
+    adding = threading.Thread(target=keep_adding)
+    adding.start()
+    try:
+        for sort in Sort:
+            found, after = [], None
+            while not found or after is not None:
+                page = store.search.page(wanted, sort=sort, after=after, limit=30)
+                found += [alert.seq for alert in page.alerts]
+                after = page.following
+                if sort is Sort.OLDEST and found[-1] > newest:
+                    break
+            assert len(found) == len(set(found))
+            assert [seq for seq in found if seq <= newest] == before[sort]
+    finally:
+        done.set()
+        adding.join()
+        indexer.close()
+
+
+def test_an_alert_is_found_from_its_commit_on_and_indexed_within_a_second(store: AlertStore) -> None:
+    indexer = AlertIndexer(store)
+    indexer.start()
+    try:
+        for number in range(5):
+            fill(store, random.Random(number), range(number, number + 1))
+            wanted = AlertFilter(outcome=None, text=Text.typed(f'"-{number}"'), where=(Where("Time", Op.GE, "0"),))
+            assert number + 1 in paged(store, wanted, Sort.NEWEST, 10)
+            assert wait_until(lambda: indexer.progress() == (store.latest_seq(), store.latest_seq()), 1)
+    finally:
+        indexer.close()
+
+
+def test_the_next_process_goes_on_where_the_last_one_stopped(store: AlertStore) -> None:
+    chance = random.Random(3)
+    fill(store, chance, range(SEGMENT + 50))
+    AlertIndexer(store, segment=SEGMENT).catch_up()
+    fill(store, chance, range(SEGMENT + 50, 2 * SEGMENT + 20))
+    following = AlertIndexer(store, segment=SEGMENT)
+    following.catch_up()
+    assert following.progress() == (2 * SEGMENT + 20, 2 * SEGMENT + 20)
+    for typed in ("coffee", "V1"):
+        wanted = AlertFilter(outcome=None, text=Text.typed(typed))
+        assert paged(store, wanted, Sort.AMOUNT, 100) == Reference(store).of(wanted, Sort.AMOUNT)
+
+
+def test_a_verdict_is_found_at_once_whether_it_is_indexed_or_not(store: AlertStore) -> None:
+    fill(store, random.Random(4), range(SEGMENT + 20))
+    indexer = AlertIndexer(store, segment=SEGMENT)
+    indexer.catch_up()
+    wanted = AlertFilter(outcome=None, statuses=("unsure",), assignee="Zoë")
+    for seqs in ([5], [5, SEGMENT + 7]):
+        with store.writing() as connection:
+            connection.execute(
+                update(tables.alerts).where(tables.alerts.c.seq.in_(seqs)).values(status="unsure", assignee="Zoë")
+            )
+        assert paged(store, wanted, Sort.OLDEST, 10) == seqs
+        indexer.catch_up()
+        assert paged(store, wanted, Sort.OLDEST, 10) == seqs
+    with store.writing() as connection:
+        connection.execute(update(tables.alerts).values(status="new", assignee=None))
+    indexer.catch_up()
+    assert paged(store, wanted, Sort.OLDEST, 10) == []
+
+
+@pytest.mark.parametrize("sort", [Sort.NEWEST, Sort.OLDEST])
+@pytest.mark.parametrize("indexed", [False, True])
+def test_a_page_whose_time_is_over_goes_on_from_its_cursor(store: AlertStore, sort: Sort, indexed: bool) -> None:
+    chance = random.Random(5)
+    fill(store, chance, range(1000))
+    if indexed:
+        AlertIndexer(store, segment=SEGMENT).catch_up()
+    ticks = iter(range(10**9))
+    slow = AlertSearch(store, lambda: next(ticks))
+    slow.growing = store.search.growing
+    wanted = AlertFilter(outcome=None, where=(Where("V1", Op.HAS, ".12"),))
+    found, after, pages = [], None, 0
+    while pages == 0 or after is not None:
+        page = slow.page(wanted, sort=sort, after=after, limit=1000, seconds=1.5)
+        assert page.complete == (page.following is None)
+        assert page.scanned <= page.of
+        found += [alert.seq for alert in page.alerts]
+        after, pages = page.following, pages + 1
+    assert found == Reference(store).of(wanted, sort)
+    assert pages > 1
+
+
+def test_a_page_in_an_order_of_values_whose_time_is_over_says_so(store: AlertStore) -> None:
+    fill(store, random.Random(6), range(1000))
+    ticks = iter(range(10**9))
+    page = AlertSearch(store, lambda: next(ticks)).page(AlertFilter(outcome=None), sort=Sort.AMOUNT, seconds=0.5)
+    assert (page.complete, page.following) == (False, None)
+    assert page.scanned < page.of
+
+
+def test_a_walk_holds_no_transaction_while_its_reader_is_slow(store: AlertStore) -> None:
+    fill(store, random.Random(7), range(1000))
+    walk = store.search.walk(AlertFilter(outcome=None))
+    first = next(walk)
+    assert 0 < first.scanned < first.of == 1000
+    fill(store, random.Random(8), range(1000, 1001))
+    with sqlite3.connect(store.path) as connection:
+        # Busy is what it says where somebody still reads what the log had before.
+        assert connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] == 0
+    connection.close()
+    found = first.alerts + [alert for some in walk for alert in some.alerts]
+    assert [alert.seq for alert in found] == list(range(1, 1001 + 1))[: len(found)]
+    assert len(found) >= 1000
+
+
+def test_rows_with_more_columns_than_are_kept_are_found_all_the_same(store: AlertStore) -> None:
+    chance = random.Random(9)
+    wide = [some_alert(number, chance) for number in range(SEGMENT)]
+    for at, alert in enumerate(wide):
+        alert["transaction"] |= {f"more {at} {column}": column for column in range(4)}
+    store.add_alerts(wide)
+    AlertIndexer(store, segment=SEGMENT).catch_up()
+    for name in ("more 3 2", "more 200 2"):
+        wanted = AlertFilter(outcome=None, where=(Where(name, Op.EQ, "2"),))
+        assert len(paged(store, wanted, Sort.NEWEST, 10)) == 1
+    typed = AlertFilter(outcome=None, text=Text.typed("0.123456789"))
+    assert paged(store, typed, Sort.NEWEST, 10) == []
+
+
+def test_numbers_with_many_digits_are_found_as_they_are_written(store: AlertStore) -> None:
+    numbers = [-1.3598071336738, 1.3598071336738, 1.35980713367380001, 123456789012345, 1.5e-12, 9007199254740993]
+    alerts = [some_alert(number, random.Random(number)) for number in range(100)]
+    for alert, number in zip(alerts, numbers, strict=False):
+        alert["transaction"]["V9"] = number
+    alerts[50]["transaction"]["note"] = "paid 123456.789012 EUR"
+    store.add_alerts(alerts)
+    for _ in range(2):
+        for typed, expected in (
+            ("1.3598071336738", [1, 2, 3]),
+            ("V9 1.3598071336738", [1, 2, 3]),
+            ('"V9 1.3598071336738"', [1, 2, 3]),
+            ('"V8 1.3598071336738"', []),
+            ("123456789012345", [4]),
+            ("1.5e-12", [5]),
+            ("9007199254740993", [alert.seq for alert in store.alerts_after(0) if b"9007199254740993" in alert.body]),
+            ("123456.789012", [51]),
+            ("paid 123456.789012 eu", [51]),
+        ):
+            wanted = AlertFilter(outcome=None, text=Text.typed(typed))
+            assert paged(store, wanted, Sort.OLDEST, 5) == expected, typed
+        AlertIndexer(store, segment=SEGMENT).catch_up()

@@ -10,7 +10,6 @@ from typing import Any, Final, NamedTuple
 
 import orjson
 from sqlalchemy import ColumnElement, Connection, Engine, Select, func, select, text
-from sqlalchemy import Row as SqlRow
 
 from fraudstream.alerts import positions, tables
 from fraudstream.alerts.filters import AlertFilter as AlertFilter
@@ -262,5 +261,5 @@ def _iso(at_us: int) -> str:
     return (_EPOCH + timedelta(microseconds=at_us)).isoformat()
 
 
-def _stored(row: SqlRow[Any]) -> StoredAlert:
+def _stored(row: Any) -> StoredAlert:
     return StoredAlert(row.seq, row.outcome, row.produced_us, alert_json(row.seq, row.body))

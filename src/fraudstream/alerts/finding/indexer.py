@@ -106,7 +106,7 @@ class AlertIndexer:
                 add_words(connection, new)
             self._words_until = new[-1][0]
         for row, (seq, document) in zip(found, documents, strict=True):
-            columns.add(seq, row, document[AlertField.TRANSACTION])
+            columns.add(seq, dict(row), document[AlertField.TRANSACTION])
             self._until = seq
         if columns.rows == columns.room:
             with self._store.writing(relaxed=True) as connection:

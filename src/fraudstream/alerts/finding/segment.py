@@ -84,6 +84,6 @@ class Segment:
 
 def names_asked(wanted: AlertFilter, sort: Sort) -> set[str]:
     """The columns that a search may ask for."""
-    own = {name for name, *_ in (*wanted.ranges, *wanted.choices)}
+    own = {name for name, _, _ in wanted.ranges} | {name for name, _ in wanted.choices}
     by = set() if sort.column is None else {sort.column.name}
     return own | by | {where.name for where in wanted.where}

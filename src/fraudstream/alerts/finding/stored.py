@@ -14,7 +14,8 @@ from fraudstream.alerts import tables
 from fraudstream.alerts.finding.columns import WORK, Coded, GrowingColumns, Key
 from fraudstream.alerts.finding.tables import Kind, restated_alerts, segment_columns, segments
 
-_CODE_TYPES: Final = {1: np.dtype("<u1"), 2: np.dtype("<u2"), 4: np.dtype("<u4")}
+_Code = np.dtype[np.uint8 | np.uint16 | np.uint32]
+_CODE_TYPES: Final[dict[int, _Code]] = {1: np.dtype("<u1"), 2: np.dtype("<u2"), 4: np.dtype("<u4")}
 """By the bytes that a code takes."""
 
 _COLUMN: Final = segment_columns.c
