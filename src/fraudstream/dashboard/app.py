@@ -14,6 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import HTTPException
 
 from fraudstream.alerts.changes import ChangeLog
+from fraudstream.alerts.finding.indexer import AlertIndexer
 from fraudstream.alerts.reasons import ReasonStore
 from fraudstream.alerts.store import AlertStore
 from fraudstream.alerts.work import WorkDesk
@@ -91,6 +92,7 @@ def create_app(
         statistics=statistics,
         health=health,
         reasons=reasons,
+        indexer=AlertIndexer(store),
         work=work,
         changes=changes,
         revisions=RevisionWatch(changes, in_force),

@@ -10,6 +10,7 @@ from typing import Final, cast
 from flask import current_app
 
 from fraudstream.alerts.changes import ChangeLog
+from fraudstream.alerts.finding.indexer import AlertIndexer
 from fraudstream.alerts.store import AlertStore
 from fraudstream.alerts.work import WorkDesk
 from fraudstream.config import Settings
@@ -35,6 +36,7 @@ class Parts:
     work: WorkDesk
     changes: ChangeLog
     revisions: RevisionWatch
+    indexer: AlertIndexer
     clock: Callable[[], datetime]
     notice: str | None
 
