@@ -14,6 +14,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import create_engine
 
 from dashboards import Clock, alert
+from fraudstream.alerts.finding.tables import WORDS
 from fraudstream.alerts.positions import Place
 from fraudstream.alerts.store import AlertFilter, AlertStore, StoredAlert, Total
 from fraudstream.alerts.tables import metadata
@@ -67,11 +68,13 @@ def test_the_order_of_a_transactions_columns_makes_no_conflict(store: AlertStore
 
 
 def test_an_alert_comes_back_whole_with_unknown_keys_and_the_time_of_its_commit(store: AlertStore) -> None:
-    sent = alert(1, colour="blue", seq=77, received_at="never", score=0.1 + 0.2)
+    sent = alert(1, colour="blue", seq=77, work="mine", received_at="never", score=0.1 + 0.2)
     store.add_alerts([sent])
     found = store.alert("id-1")
     assert found is not None
-    assert found.document() == sent | {"seq": found.seq, "received_at": "2026-01-02T03:04:05+00:00"}
+    work = {"status": "new", "assignee": None, "version": 0, "decided_at": None, "since": None}
+    own = {"seq": found.seq, "work": work, "received_at": "2026-01-02T03:04:05+00:00"}
+    assert found.document() == sent | own
 
 
 def test_one_bad_alert_blocks_no_other_and_is_kept_with_its_reason_once(store: AlertStore) -> None:
@@ -206,9 +209,14 @@ def test_the_columns_of_an_export_are_the_union_in_the_order_first_seen(store: A
 
 
 def test_the_migrations_make_the_tables_that_the_code_uses(store: AlertStore, url: str) -> None:
+    def of_ours(name: str | None, kind: str, _parents: object) -> bool:
+        # SQLite keeps a full-text table in several, which are its own.
+        return kind != "table" or not str(name).startswith(WORDS)
+
     engine = create_engine(url)
     with engine.connect() as connection:
-        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+        context = MigrationContext.configure(connection, opts={"include_name": of_ours})
+        assert compare_metadata(context, metadata) == []
     engine.dispose()
 
 

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final, NamedTuple
 
 import orjson
-from sqlalchemy import Column, ColumnElement, Connection, Engine, Select, func, select, text
+from sqlalchemy import ColumnElement, Connection, Engine, Select, func, select, text
+from sqlalchemy import Row as DatabaseRow
 
 from fraudstream.alerts import positions, tables
+from fraudstream.alerts.filters import AlertFilter as AlertFilter
 from fraudstream.alerts.positions import Place, Position
+from fraudstream.alerts.status import UNTOUCHED, Work
 from fraudstream.transactions.wire import Outcome
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 EXPORT_PAGE: Final = 500
 """Alerts held at once while all of them are walked through."""
@@ -44,31 +49,6 @@ class StoredAlert(NamedTuple):
         """The alert as a dict."""
         loaded: dict[str, Any] = orjson.loads(self.body)
         return loaded
-
-
-@dataclass(frozen=True, slots=True)
-class AlertFilter:
-    """Which alerts are asked for; a field that is None does not narrow. Times are those of production."""
-
-    outcome: Outcome | None = Outcome.ALERT
-    since_us: int | None = None
-    until_us: int | None = None
-    min_score: float | None = None
-    model_id: str | None = None
-    source: str | None = None
-
-    def conditions(self) -> list[ColumnElement[bool]]:
-        """The filter as conditions on the table `alerts`."""
-        column = tables.alerts.c
-        narrowing: list[tuple[Any, Column[Any], Callable[[Any, Any], ColumnElement[bool]]]] = [
-            (self.outcome, column.outcome, operator.eq),
-            (self.since_us, column.produced_us, operator.ge),
-            (self.until_us, column.produced_us, operator.lt),
-            (self.min_score, column.score, operator.ge),
-            (self.model_id, column.model_id, operator.eq),
-            (self.source, column.topic, operator.eq),
-        ]
-        return [compare(column, value) for value, column, compare in narrowing if value is not None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,9 +86,34 @@ class Row(NamedTuple):
     document: dict[str, Any]
 
 
-def alert_json(seq: int, body: str) -> bytes:
-    """The JSON object of a stored alert, with its `seq` in front: spliced, so that nothing is parsed to be read."""
-    return b'{"seq":%d,%s' % (seq, body[1:].encode())
+WORK_COLUMNS: Final = tuple(tables.alerts.c[name] for name in Work._fields)
+"""The columns that make a `Work`, in its order."""
+
+STORED_COLUMNS: Final = (
+    tables.alerts.c.seq,
+    tables.alerts.c.outcome,
+    tables.alerts.c.produced_us,
+    tables.alerts.c.body,
+    *WORK_COLUMNS,
+)
+"""The columns that make a `StoredAlert`, for `stored_alert`."""
+
+
+def alert_json(seq: int, body: str, work: bytes = UNTOUCHED) -> bytes:
+    """The JSON object of a stored alert, with `seq` and `work` in front: spliced, so that nothing is parsed to be read.
+
+    Args:
+        seq: The order of its commit.
+        body: Its JSON object as it is stored.
+        work: What people made of it, as JSON.
+    """
+    return b'{"seq":%d,"work":%s,%s' % (seq, work, body[1:].encode())
+
+
+def stored_alert(row: DatabaseRow[Any]) -> StoredAlert:
+    """The alert of a row of `STORED_COLUMNS`."""
+    work = Work(*(getattr(row, name) for name in Work._fields))
+    return StoredAlert(row.seq, row.outcome, row.produced_us, alert_json(row.seq, row.body, work.json()))
 
 
 class AlertReader:
@@ -138,7 +143,7 @@ class AlertReader:
     def alerts(
         self, wanted: AlertFilter | None = None, *, before: int | None = None, limit: int = 100
     ) -> list[StoredAlert]:
-        """The newest alerts first, those with a `seq` below `before`."""
+        """The newest alerts first, those with a `seq` below `before`; what looks inside of them, `finding/` answers."""
         column = tables.alerts.c
         conditions = (wanted or AlertFilter()).conditions()
         if before is not None:
@@ -161,6 +166,28 @@ class AlertReader:
         while page := self.alerts_after(seq, wanted, up_to=up_to):
             yield page
             seq = page[-1].seq
+
+    def numbered(self, connection: Connection, seqs: Sequence[int], wanted: AlertFilter) -> list[StoredAlert]:
+        """The alerts with these `seq`, in their order, as far as what has columns of its own is as wanted."""
+        query = select(*STORED_COLUMNS).where(tables.alerts.c.seq.in_(seqs), *wanted.conditions())
+        found = {row.seq: stored_alert(row) for row in connection.execute(query)}
+        return [found[seq] for seq in seqs if seq in found]
+
+    def work_of(self, seqs: Sequence[int]) -> dict[int, tuple[str, str | None, str | None]]:
+        """Status, assignee and time of the verdict of some alerts, by their `seq`."""
+        column = tables.alerts.c
+        query = select(column.seq, column.status, column.assignee, column.decided_us).where(column.seq.in_(seqs))
+        with self._engine.connect() as connection:
+            return {
+                row.seq: (row.status, row.assignee, None if row.decided_us is None else _iso(row.decided_us))
+                for row in connection.execute(query)
+            }
+
+    def count(self, wanted: AlertFilter) -> int:
+        """How many alerts match."""
+        query = select(func.count()).select_from(tables.alerts).where(*wanted.conditions())
+        with self._engine.connect() as connection:
+            return int(connection.execute(query).scalar_one())
 
     def alert(self, alert_id: str) -> StoredAlert | None:
         """One alert by its id."""
@@ -255,15 +282,10 @@ class AlertReader:
             ]
 
     def _page(self, conditions: list[ColumnElement[bool]], order: ColumnElement[Any], limit: int) -> list[StoredAlert]:
-        column = tables.alerts.c
-        query = (
-            select(column.seq, column.outcome, column.produced_us, column.body)
-            .where(*conditions)
-            .order_by(order)
-            .limit(limit)
-        )
+        query = select(*STORED_COLUMNS).where(*conditions).order_by(order).limit(limit)
         with self._engine.connect() as connection:
-            return [
-                StoredAlert(row.seq, row.outcome, row.produced_us, alert_json(row.seq, row.body))
-                for row in connection.execute(query)
-            ]
+            return [stored_alert(row) for row in connection.execute(query)]
+
+
+def _iso(at_us: int) -> str:
+    return (_EPOCH + timedelta(microseconds=at_us)).isoformat()

@@ -9,11 +9,13 @@ from werkzeug.wrappers import Response as BaseResponse
 
 from fraudstream.alerts.store import AlertFilter
 from fraudstream.dashboard import presentation
+from fraudstream.dashboard.audit_page import audit_page
 from fraudstream.dashboard.drift_words import iso, percent
 from fraudstream.dashboard.ledger_report import ledger_report
 from fraudstream.dashboard.ledger_words import loss_sentence, verdict
 from fraudstream.dashboard.letters_page import letters_page
 from fraudstream.dashboard.parts import parts
+from fraudstream.dashboard.queue_page import queue_page
 from fraudstream.dashboard.schema_api import schema_report
 from fraudstream.dashboard.security import COOKIE, SESSION_HOURS, sign_in
 from fraudstream.dashboard.templating import OWN_PAGE, PAGE
@@ -39,6 +41,12 @@ def alerts() -> str:
 def unscorable() -> str:
     """The payments that no model may judge."""
     return _table(Outcome.UNSCORABLE)
+
+
+@blueprint.get("/queue")
+def queue() -> str | BaseResponse:
+    """The alerts that people work on: found, claimed, decided."""
+    return queue_page()
 
 
 @blueprint.get("/activity")
@@ -100,6 +108,12 @@ def ledger() -> str:
         short_id=presentation.short_id,
         iso=iso,
     )
+
+
+@blueprint.get("/audit")
+def audit() -> str:
+    """Every change that people made, with who, when, before and after."""
+    return audit_page()
 
 
 @blueprint.get("/login")

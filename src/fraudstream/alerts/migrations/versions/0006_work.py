@@ -33,6 +33,7 @@ def upgrade() -> None:
         sa.Column("assignee", sa.Text),
         sa.Column("version", sa.Integer, nullable=False, server_default="0"),
         sa.Column("decided_us", sa.BigInteger),
+        sa.Column("since_us", sa.BigInteger),
     ):
         op.add_column("alerts", column)
     _fill()
@@ -101,5 +102,5 @@ def downgrade() -> None:
     op.drop_table("changes")
     op.drop_index("alerts_by_loss", "alerts")
     op.drop_index("alerts_by_status", "alerts")
-    for column in ("decided_us", "version", "assignee", "status", "expected_loss", "amount", "schema_id"):
+    for column in ("since_us", "decided_us", "version", "assignee", "status", "expected_loss", "amount", "schema_id"):
         op.drop_column("alerts", column)
