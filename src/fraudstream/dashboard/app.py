@@ -27,7 +27,9 @@ from fraudstream.dashboard import (
     dead_letters_api,
     pages,
     replays_api,
+    rescore_api,
     schema_api,
+    what_if_api,
     work_api,
 )
 from fraudstream.dashboard.health import Health
@@ -82,7 +84,8 @@ def create_app(
     hub = hub or Hub(store.latest_seq())
     health = Health(store, clock)
     statistics = Statistics(store, hub, in_force=in_force, problems=health.reasons, clock=clock)
-    reasons = ReasonWork(ReasonStore(store), hub, ExplainerLibrary(settings.model), clock=clock)
+    explainers = ExplainerLibrary(settings.model)
+    reasons = ReasonWork(ReasonStore(store), hub, explainers, clock=clock)
     work = WorkDesk(store, told=lambda done: work_api.tell_work(hub, done))
     changes = ChangeLog(store)
     app.extensions[EXTENSION] = Parts(
@@ -93,6 +96,7 @@ def create_app(
         health=health,
         reasons=reasons,
         indexer=AlertIndexer(store),
+        explainers=explainers,
         work=work,
         changes=changes,
         revisions=RevisionWatch(changes, in_force),
@@ -104,6 +108,8 @@ def create_app(
     # The name by which a user's own dashboard.html links to the file, from when `api.py` had the route.
     app.add_url_rule("/api/alerts.csv", "api.alerts_csv", alerts_api.alerts_csv)
     app.register_blueprint(api.blueprint)
+    app.register_blueprint(rescore_api.blueprint)
+    app.register_blueprint(what_if_api.blueprint)
     app.register_blueprint(schema_api.blueprint)
     app.register_blueprint(dead_letters_api.blueprint)
     app.register_blueprint(replays_api.blueprint)

@@ -9,6 +9,7 @@ from werkzeug.wrappers import Response as BaseResponse
 
 from fraudstream.alerts.store import AlertFilter
 from fraudstream.dashboard import presentation
+from fraudstream.dashboard.alert_page import alert_page
 from fraudstream.dashboard.audit_page import audit_page
 from fraudstream.dashboard.drift_words import iso, percent
 from fraudstream.dashboard.ledger_report import ledger_report
@@ -19,6 +20,7 @@ from fraudstream.dashboard.queue_page import queue_page
 from fraudstream.dashboard.schema_api import schema_report
 from fraudstream.dashboard.security import COOKIE, SESSION_HOURS, sign_in
 from fraudstream.dashboard.templating import OWN_PAGE, PAGE
+from fraudstream.dashboard.what_if_page import what_if_page
 from fraudstream.transactions.wire import EventType, Outcome
 
 INITIAL_ROWS: Final = 100
@@ -41,6 +43,18 @@ def alerts() -> str:
 def unscorable() -> str:
     """The payments that no model may judge."""
     return _table(Outcome.UNSCORABLE)
+
+
+@blueprint.get("/alerts/<path:alert_id>")
+def alert(alert_id: str) -> str:
+    """One alert: why, its values, where it came from, what was done with it."""
+    return alert_page(alert_id)
+
+
+@blueprint.get("/what-if")
+def what_if() -> str:
+    """What another threshold would do, and putting it in force."""
+    return what_if_page()
 
 
 @blueprint.get("/queue")
