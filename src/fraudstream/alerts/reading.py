@@ -13,7 +13,12 @@ from sqlalchemy import Column, ColumnElement, Connection, Engine, Select, func, 
 
 from fraudstream.alerts import positions, tables
 from fraudstream.alerts.positions import Place, Position
+from fraudstream.transactions.cards import masked_text
+from fraudstream.transactions.masking import CardMask
 from fraudstream.transactions.wire import Outcome
+
+KNOWN_CARDS: Final = CardMask()
+"""Masks what is known for a card by its digits or its name, where nobody has declared more."""
 
 EXPORT_PAGE: Final = 500
 """Alerts held at once while all of them are walked through."""
@@ -33,16 +38,31 @@ class Total:
 
 
 class StoredAlert(NamedTuple):
-    """An alert as the store gives it back; `body` is its JSON object, `seq` the order of its commit."""
+    """An alert as the store gives it back; `seq` is the order of its commit.
+
+    What is shown of it is `body` or `document`, card numbers masked; `raw` and `record` hold the payment as it came,
+    for what judges it again or explains its score.
+    """
 
     seq: int
     outcome: str
     produced_us: int | None
-    body: bytes
+    raw: bytes
+    cards: CardMask = KNOWN_CARDS
+
+    @property
+    def body(self) -> bytes:
+        """The alert as a JSON object, to be shown."""
+        return self.cards.json(self.raw)
 
     def document(self) -> dict[str, Any]:
-        """The alert as a dict."""
+        """The alert as a dict, to be shown."""
         loaded: dict[str, Any] = orjson.loads(self.body)
+        return loaded
+
+    def record(self) -> dict[str, Any]:
+        """The alert as it came; nothing of it leaves the process."""
+        loaded: dict[str, Any] = orjson.loads(self.raw)
         return loaded
 
 
@@ -100,7 +120,7 @@ class Refusal(NamedTuple):
 
 
 class Row(NamedTuple):
-    """An event, a dead letter or a rejected record as the store gives it back."""
+    """An event, a dead letter or a rejected record as it is shown, with card numbers masked."""
 
     seq: int
     document: dict[str, Any]
@@ -117,6 +137,8 @@ class AlertReader:
     def __init__(self, engine: Engine) -> None:
         """Take an engine that `database.open_engine` made."""
         self._engine = engine
+        self.cards = KNOWN_CARDS
+        """How card numbers are masked in what is read to be shown."""
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -168,7 +190,7 @@ class AlertReader:
         return found[0] if found else None
 
     def transaction_columns(self, wanted: AlertFilter, *, up_to: int) -> list[str]:
-        """The union of the transactions' columns, in the order in which they were first seen."""
+        """The union of the transactions' columns as they are shown, in the order in which they were first seen."""
         alerts, sets = tables.alerts.c, tables.column_sets.c
         first = func.min(alerts.seq)
         query = (
@@ -180,7 +202,7 @@ class AlertReader:
         )
         with self._engine.connect() as connection:
             rows = connection.execute(query).scalars().all()
-        return list(dict.fromkeys(name for names in rows for name in orjson.loads(names)))
+        return list(dict.fromkeys(masked_text(name) for names in rows for name in orjson.loads(names)))
 
     def totals(self) -> dict[str, int]:
         """The counts of `Total`, zero where nothing was counted."""
@@ -202,7 +224,7 @@ class AlertReader:
         if before is not None:
             query = query.where(column.seq < before)
         with self._engine.connect() as connection:
-            return [Row(row.seq, orjson.loads(row.body)) for row in connection.execute(query)]
+            return [Row(row.seq, self.cards.document(orjson.loads(row.body))) for row in connection.execute(query)]
 
     def dead_letters(self, *, before: int | None = None, limit: int = 100) -> list[Row]:
         """The newest dead letters first, as far as they are still kept."""
@@ -211,7 +233,7 @@ class AlertReader:
         if before is not None:
             query = query.where(column.seq < before)
         with self._engine.connect() as connection:
-            return [Row(row.seq, orjson.loads(row.body)) for row in connection.execute(query)]
+            return [Row(row.seq, self.cards.document(orjson.loads(row.body))) for row in connection.execute(query)]
 
     def rejected(self, *, before: int | None = None, limit: int = 100) -> list[Row]:
         """The newest rejected records first."""
@@ -222,7 +244,7 @@ class AlertReader:
             query = query.where(column.seq < before)
         with self._engine.connect() as connection:
             return [
-                Row(row.seq, {"kind": row.kind, "reason": row.reason, "payload": row.payload})
+                Row(row.seq, self.cards.document({"kind": row.kind, "reason": row.reason, "payload": row.payload}))
                 for row in connection.execute(query)
             ]
 
@@ -264,6 +286,6 @@ class AlertReader:
         )
         with self._engine.connect() as connection:
             return [
-                StoredAlert(row.seq, row.outcome, row.produced_us, alert_json(row.seq, row.body))
+                StoredAlert(row.seq, row.outcome, row.produced_us, alert_json(row.seq, row.body), self.cards)
                 for row in connection.execute(query)
             ]
