@@ -10,9 +10,11 @@ from typing import Any, Final, NamedTuple
 
 import orjson
 from sqlalchemy import Column, ColumnElement, Connection, Engine, Select, func, select, text
+from sqlalchemy import Row as DatabaseRow
 
 from fraudstream.alerts import positions, tables
 from fraudstream.alerts.positions import Place, Position
+from fraudstream.alerts.status import UNTOUCHED, Work
 from fraudstream.transactions.cards import masked_text
 from fraudstream.transactions.masking import CardMask
 from fraudstream.transactions.wire import Outcome
@@ -126,9 +128,34 @@ class Row(NamedTuple):
     document: dict[str, Any]
 
 
-def alert_json(seq: int, body: str) -> bytes:
-    """The JSON object of a stored alert, with its `seq` in front: spliced, so that nothing is parsed to be read."""
-    return b'{"seq":%d,%s' % (seq, body[1:].encode())
+WORK_COLUMNS: Final = tuple(tables.alerts.c[name] for name in Work._fields)
+"""The columns that make a `Work`, in its order."""
+
+STORED_COLUMNS: Final = (
+    tables.alerts.c.seq,
+    tables.alerts.c.outcome,
+    tables.alerts.c.produced_us,
+    tables.alerts.c.body,
+    *WORK_COLUMNS,
+)
+"""The columns that make a `StoredAlert`, for `stored_alert`."""
+
+
+def alert_json(seq: int, body: str, work: bytes = UNTOUCHED) -> bytes:
+    """The JSON object of a stored alert, with `seq` and `work` in front: spliced, so that nothing is parsed to be read.
+
+    Args:
+        seq: The order of its commit.
+        body: Its JSON object as it is stored.
+        work: What people made of it, as JSON.
+    """
+    return b'{"seq":%d,"work":%s,%s' % (seq, work, body[1:].encode())
+
+
+def stored_alert(row: DatabaseRow[Any], cards: CardMask = KNOWN_CARDS) -> StoredAlert:
+    """The alert of a row of `STORED_COLUMNS`, card numbers masked so where it is shown."""
+    work = Work(*(getattr(row, name) for name in Work._fields))
+    return StoredAlert(row.seq, row.outcome, row.produced_us, alert_json(row.seq, row.body, work.json()), cards)
 
 
 class AlertReader:
@@ -183,6 +210,12 @@ class AlertReader:
         while page := self.alerts_after(seq, wanted, up_to=up_to):
             yield page
             seq = page[-1].seq
+
+    def count(self, wanted: AlertFilter) -> int:
+        """How many alerts match."""
+        query = select(func.count()).select_from(tables.alerts).where(*wanted.conditions())
+        with self._engine.connect() as connection:
+            return int(connection.execute(query).scalar_one())
 
     def alert(self, alert_id: str) -> StoredAlert | None:
         """One alert by its id."""
@@ -277,15 +310,6 @@ class AlertReader:
             ]
 
     def _page(self, conditions: list[ColumnElement[bool]], order: ColumnElement[Any], limit: int) -> list[StoredAlert]:
-        column = tables.alerts.c
-        query = (
-            select(column.seq, column.outcome, column.produced_us, column.body)
-            .where(*conditions)
-            .order_by(order)
-            .limit(limit)
-        )
+        query = select(*STORED_COLUMNS).where(*conditions).order_by(order).limit(limit)
         with self._engine.connect() as connection:
-            return [
-                StoredAlert(row.seq, row.outcome, row.produced_us, alert_json(row.seq, row.body), self.cards)
-                for row in connection.execute(query)
-            ]
+            return [stored_alert(row, self.cards) for row in connection.execute(query)]

@@ -14,7 +14,7 @@ from sqlalchemy import select
 from sqlalchemy.dialects.sqlite import insert
 
 from fraudstream.alerts import tables
-from fraudstream.alerts.reading import StoredAlert, alert_json
+from fraudstream.alerts.reading import STORED_COLUMNS, StoredAlert, stored_alert
 from fraudstream.alerts.store import AlertStore
 from fraudstream.alerts.validation import microseconds
 from fraudstream.transactions.masking import CardMask
@@ -56,17 +56,14 @@ class ReasonStore:
         """The newest alerts below a `seq` that have no reasons yet, the newest first."""
         alert, column = tables.alerts.c, tables.reasons.c
         query = (
-            select(alert.seq, alert.outcome, alert.produced_us, alert.body)
+            select(*STORED_COLUMNS)
             .join_from(tables.alerts, tables.reasons, alert.seq == column.seq, isouter=True)
             .where(alert.outcome == Outcome.ALERT.value, alert.seq < before, column.seq.is_(None))
             .order_by(alert.seq.desc())
             .limit(limit)
         )
         with self._store.reading() as connection:
-            return [
-                StoredAlert(row.seq, row.outcome, row.produced_us, alert_json(row.seq, row.body), self._store.cards)
-                for row in connection.execute(query)
-            ]
+            return [stored_alert(row, self._store.cards) for row in connection.execute(query)]
 
     def attached(self, alerts: Sequence[StoredAlert]) -> list[StoredAlert]:
         """The same alerts, each fraud with `reasons` and `explanation`, which are null as long as there are none."""

@@ -52,6 +52,7 @@ alerts = Table(
     Column("assignee", Text),
     Column("version", Integer, nullable=False, server_default="0"),
     Column("decided_us", BigInteger),
+    Column("since_us", BigInteger),
     Index("alerts_by_outcome", "outcome", "seq"),
     Index("alerts_by_time", "produced_us"),
     Index("alerts_by_columns", "column_set", "outcome", "seq"),
@@ -63,8 +64,8 @@ alerts = Table(
 )
 """One row per alert or unscorable transaction. `seq` is the order of commit, `body` the whole alert as JSON.
 
-`expected_loss` is score times amount. `status` (`AlertStatus`), `assignee`, `version` and `decided_us` are what people
-made of it; `version` grows with each of their changes, which `changes` keeps."""
+`expected_loss` is score times amount. `status`, `assignee`, `version`, `decided_us` and `since_us` are what people made
+of it (`status.Work`); `version` grows with each change of the others, and `changes` keeps them."""
 
 changes = Table(
     "changes",

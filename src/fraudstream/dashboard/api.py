@@ -15,6 +15,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from fraudstream.alerts.store import Added, AlertFilter, StoredAlert
 from fraudstream.dashboard.asked import instant_of, whole
 from fraudstream.dashboard.export import FILE_NAME, export_csv
+from fraudstream.dashboard.exports import record_export
 from fraudstream.dashboard.ledger_report import ledger_report
 from fraudstream.dashboard.parts import Parts, parts
 from fraudstream.dashboard.stream import frames
@@ -87,7 +88,9 @@ def one_alert(alert_id: str) -> Response:
 @blueprint.get("/api/alerts.csv")
 def alerts_csv() -> Response:
     """The alerts as a CSV file."""
-    rows = export_csv(parts().store, _filter())
+    store, wanted = parts().store, _filter()
+    record_export(FILE_NAME, lambda: store.count(wanted))
+    rows = export_csv(store, wanted)
     return Response(rows, mimetype="text/csv", headers={"Content-Disposition": f'attachment; filename="{FILE_NAME}"'})
 
 

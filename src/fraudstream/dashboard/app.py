@@ -13,13 +13,16 @@ from flask import Flask, Response, render_template, request
 from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import HTTPException
 
+from fraudstream.alerts.changes import ChangeLog
 from fraudstream.alerts.reasons import ReasonStore
 from fraudstream.alerts.store import AlertStore
+from fraudstream.alerts.work import WorkDesk
 from fraudstream.config import Settings
-from fraudstream.dashboard import api, dead_letters_api, pages, replays_api, schema_api
+from fraudstream.dashboard import actor, api, audit_api, dead_letters_api, pages, replays_api, schema_api, work_api
 from fraudstream.dashboard.health import Health
 from fraudstream.dashboard.parts import EXTENSION, Parts
 from fraudstream.dashboard.reasons import ReasonWork
+from fraudstream.dashboard.revisions import RevisionWatch
 from fraudstream.dashboard.security import guard, validate_binding
 from fraudstream.dashboard.stats import ModelInForce, Statistics
 from fraudstream.dashboard.stream import Hub
@@ -71,12 +74,29 @@ def create_app(
     health = Health(store, clock)
     statistics = Statistics(store, hub, in_force=in_force, problems=health.reasons, clock=clock)
     reasons = ReasonWork(ReasonStore(store), hub, ExplainerLibrary(settings.model), clock=clock)
-    app.extensions[EXTENSION] = Parts(settings, store, hub, statistics, health, reasons, clock, notice)
+    work = WorkDesk(store, told=lambda done: work_api.tell_work(hub, done))
+    changes = ChangeLog(store)
+    app.extensions[EXTENSION] = Parts(
+        settings=settings,
+        store=store,
+        hub=hub,
+        statistics=statistics,
+        health=health,
+        reasons=reasons,
+        work=work,
+        changes=changes,
+        revisions=RevisionWatch(changes, in_force),
+        clock=clock,
+        notice=notice,
+    )
     guard(app, settings, clock)
     app.register_blueprint(api.blueprint)
     app.register_blueprint(schema_api.blueprint)
     app.register_blueprint(dead_letters_api.blueprint)
     app.register_blueprint(replays_api.blueprint)
+    app.register_blueprint(actor.blueprint)
+    app.register_blueprint(work_api.blueprint)
+    app.register_blueprint(audit_api.blueprint)
     app.register_blueprint(pages.blueprint)
     _answer_errors(app)
     return app

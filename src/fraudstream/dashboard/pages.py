@@ -9,6 +9,7 @@ from werkzeug.wrappers import Response as BaseResponse
 
 from fraudstream.alerts.store import AlertFilter
 from fraudstream.dashboard import presentation
+from fraudstream.dashboard.audit_page import audit_page
 from fraudstream.dashboard.drift_words import iso, percent
 from fraudstream.dashboard.ledger_report import ledger_report
 from fraudstream.dashboard.ledger_words import loss_sentence, verdict
@@ -100,6 +101,12 @@ def ledger() -> str:
         short_id=presentation.short_id,
         iso=iso,
     )
+
+
+@blueprint.get("/audit")
+def audit() -> str:
+    """Every change that people made, with who, when, before and after."""
+    return audit_page()
 
 
 @blueprint.get("/login")

@@ -9,10 +9,13 @@ from typing import Final, cast
 
 from flask import current_app
 
+from fraudstream.alerts.changes import ChangeLog
 from fraudstream.alerts.store import AlertStore
+from fraudstream.alerts.work import WorkDesk
 from fraudstream.config import Settings
 from fraudstream.dashboard.health import Health
 from fraudstream.dashboard.reasons import ReasonWork
+from fraudstream.dashboard.revisions import RevisionWatch
 from fraudstream.dashboard.stats import Statistics
 from fraudstream.dashboard.stream import Hub
 
@@ -29,6 +32,9 @@ class Parts:
     statistics: Statistics
     health: Health
     reasons: ReasonWork
+    work: WorkDesk
+    changes: ChangeLog
+    revisions: RevisionWatch
     clock: Callable[[], datetime]
     notice: str | None
 

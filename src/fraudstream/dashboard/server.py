@@ -129,10 +129,12 @@ class _Application:
     def _end(self) -> None:
         self._hub().close()
         self._parts().reasons.close()
+        self._parts().revisions.close()
 
     def _worker_is_ready(self, worker: Any) -> None:
         if self._settings.explain_alerts:
             self._parts().reasons.start()
+        self._parts().revisions.start()
         stop = worker.handle_exit
 
         def end_streams_and_stop(signum: int, frame: Any) -> None:

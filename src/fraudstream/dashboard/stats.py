@@ -8,6 +8,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import orjson
@@ -27,6 +28,7 @@ from fraudstream.dashboard.schema_report import summary
 from fraudstream.dashboard.storm import StormWatch
 from fraudstream.dashboard.stream import Hub, Published
 from fraudstream.errors import FraudstreamError
+from fraudstream.model.current import InForce
 from fraudstream.transactions.drift import Contract
 from fraudstream.transactions.wire import AlertField, EventField, EventType, Outcome
 
@@ -39,13 +41,15 @@ CACHE_SECONDS: Final = 0.9
 
 
 class ModelInForce(NamedTuple):
-    """What `models/current` says, as far as a page shows it."""
+    """What `models/current` says, as far as a page shows it; `models_dir` is where it has its history."""
 
     model_id: str
     threshold: float | None
     unseen_from_row: int | None = None
     data_fingerprint: str | None = None
     contract: Contract | None = None
+    models_dir: Path | None = None
+    state: InForce | None = None
 
 
 class Statistics:
