@@ -127,7 +127,7 @@ class Statistics:
         p50, p99, latency_to = self._latency()
         model_id, threshold, in_force = self._model()
         storm = self._storm.current(scored, now)
-        return {
+        current = {
             "at": now.isoformat(),
             "payments_seen": seen,
             "scored": scored,
@@ -153,6 +153,8 @@ class Statistics:
             "storm": storm.told() if storm is not None else None,
             "sampled": ["scored", "lag", "columns", "storm.share_of_payments"],
         }
+        # A column may be called by a card's number, and stand in the banner's sentence.
+        return self._store.cards.document(current)
 
     def current_json(self) -> bytes:
         """The counters as JSON, at most a second old: many streams share one reading."""
