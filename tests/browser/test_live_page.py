@@ -92,7 +92,7 @@ def test_the_button_downloads_the_csv_of_all_alerts(dashboard: RunningDashboard,
         rows = list(csv.DictReader(file))
     assert [saved["alert_id"] for saved in rows] == [f"id-{number}" for number in range(250)]
     assert rows[0]["V1"] == "-1.5"
-    assert len(shown(page)) == 100
+    assert len(shown(page)) == 50
 
 
 def test_details_show_the_whole_payment_and_where_it_came_from(dashboard: RunningDashboard, page: Page) -> None:

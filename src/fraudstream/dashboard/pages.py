@@ -23,7 +23,8 @@ from fraudstream.dashboard.templating import OWN_PAGE, PAGE
 from fraudstream.dashboard.what_if_page import what_if_page
 from fraudstream.transactions.wire import EventType, Outcome
 
-INITIAL_ROWS: Final = 100
+LIVE_ROWS: Final = 50
+"""On the live pages: each row costs the browser at every arrival; the queue has all of them."""
 ACTIVITY_ROWS: Final = 50
 TIMELINE_ROWS: Final = 50
 LEDGER_ROWS: Final = 25
@@ -159,7 +160,7 @@ def _table(outcome: Outcome) -> str:
     using = parts()
     # The rows up to a `seq`, and the stream from there on: nothing is shown twice, nothing is left out.
     latest = using.store.latest_seq()
-    newest = using.store.alerts(AlertFilter(outcome=outcome), before=latest + 1, limit=INITIAL_ROWS)
+    newest = using.store.alerts(AlertFilter(outcome=outcome), before=latest + 1, limit=LIVE_ROWS)
     found = using.reasons.attached(newest)
     stats = using.statistics.current()
     return render_template(
@@ -170,5 +171,6 @@ def _table(outcome: Outcome) -> str:
         stats=stats,
         tiles=presentation.tiles(stats),
         rows=[presentation.row(alert.document(), stats) for alert in found],
+        most_rows=LIVE_ROWS,
         blank=presentation.BLANK_ROW,
     )
