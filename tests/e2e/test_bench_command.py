@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 from commands import Command
+from fraudstream.bench.resources import family
+from fraudstream.runtime.processes import wait_until
 
 SHORT = ("--repeats", 1, "--algorithm", "logistic-regression")
 
@@ -34,3 +41,31 @@ def test_throughput_writes_a_rate(run: Command, tmp_path: Path) -> None:
     assert found["rows_per_second"] > 0
     assert found["peers"] == {}
     assert found["by_algorithm"].keys() == {"logistic-regression"}
+
+
+def test_ctrl_c_twice_leaves_no_process_and_no_folder(tmp_path: Path) -> None:
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    command = [
+        sys.executable, "-m", "fraudstream", "bench", "latency", "--rate", "20", "--duration", "300", "--no-page",
+        "--json", str(tmp_path / "latency.json"), "--workdir", str(tmp_path / "work"), *map(str, SHORT),
+    ]  # fmt: skip
+    log = tmp_path / "bench.log"
+    with log.open("wb") as written:
+        bench = subprocess.Popen(
+            command, stdout=written, stderr=written, env=os.environ | {"TMPDIR": str(folder)}, start_new_session=True
+        )
+    try:
+        assert wait_until(lambda: b"warming up" in log.read_bytes(), 240), log.read_text()
+        started = set(family(bench.pid)) - {bench.pid}
+        assert started
+        for _ in range(2):
+            bench.send_signal(signal.SIGINT)
+            time.sleep(0.3)
+        assert bench.wait(60) == 128 + signal.SIGINT
+    finally:
+        bench.kill()
+        bench.wait()
+    assert wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in started), 10)
+    assert not any(folder.glob("fraudstream-bench-*"))
+    assert "Traceback" not in log.read_text()

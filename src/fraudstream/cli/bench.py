@@ -63,7 +63,7 @@ NOT_HELD: Final = (
 @click.option(
     "--linger-ms",
     type=click.FloatRange(0),
-    default=1.0,
+    default=0.0,
     show_default=True,
     help="How long the load generator's Kafka client lets a row wait for company.",
 )
@@ -122,7 +122,7 @@ def bench(
     if kind != "throughput" and len(wanted) > 1:
         raise click.UsageError(f"bench {kind} takes one --algorithm")
     result: dict[str, Any] = {"kind": kind, **circumstances(java_for(settings))}
-    with _ended_by_sigterm(), _folder(workdir) as folder:
+    with _ended_by_signals(), _folder(workdir) as folder:
         materials = [prepare(folder, data, algorithm, environment, say) for algorithm in dict.fromkeys(wanted)]
         result |= materials[0].told
         if on_backlog:
@@ -180,18 +180,25 @@ def _folder(workdir: Path | None) -> Iterator[Path]:
 
 
 @contextmanager
-def _ended_by_sigterm() -> Iterator[None]:
-    """SIGTERM as an exit, so that the processes are stopped in their order and the folders go away."""
+def _ended_by_signals() -> Iterator[None]:
+    """SIGTERM and Ctrl-C as an exit, so that the processes are stopped in their order and the folders go away.
 
-    def end(*_: object) -> NoReturn:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        sys.exit(128 + signal.SIGTERM)
+    A second one is not heard: it would leave behind what the first one is ending.
+    """
+    signals = (signal.SIGTERM, signal.SIGINT)
 
-    before = signal.signal(signal.SIGTERM, end)
+    def end(number: int, _: object) -> NoReturn:
+        for each in signals:
+            signal.signal(each, signal.SIG_IGN)
+        click.echo("stopping what was started ...", err=True)
+        sys.exit(128 + number)
+
+    before = [signal.signal(each, end) for each in signals]
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for each, former in zip(signals, before, strict=True):
+            signal.signal(each, former)
 
 
 COMMANDS = (bench,)

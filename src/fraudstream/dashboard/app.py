@@ -27,7 +27,9 @@ from fraudstream.dashboard import (
     dead_letters_api,
     pages,
     replays_api,
+    rescore_api,
     schema_api,
+    what_if_api,
     work_api,
 )
 from fraudstream.dashboard.health import Health
@@ -40,6 +42,7 @@ from fraudstream.dashboard.stream import Hub
 from fraudstream.dashboard.templating import use_templates
 from fraudstream.errors import StoreError
 from fraudstream.model.explanation.library import ExplainerLibrary
+from fraudstream.transactions.masking import CardMask
 
 MAX_BODY_BYTES: Final = 16 * 1024 * 1024
 """The largest body that is read: room for the largest alert (4 MiB) and then some, and no more."""
@@ -72,6 +75,7 @@ def create_app(
         SettingsError: The settings would show payments to a network without a token, or the templates cannot be used.
     """
     validate_binding(settings)
+    store.cards = CardMask(settings.card_columns)
     app = Flask("fraudstream.dashboard")
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
@@ -82,7 +86,8 @@ def create_app(
     hub = hub or Hub(store.latest_seq())
     health = Health(store, clock)
     statistics = Statistics(store, hub, in_force=in_force, problems=health.reasons, clock=clock)
-    reasons = ReasonWork(ReasonStore(store), hub, ExplainerLibrary(settings.model), clock=clock)
+    explainers = ExplainerLibrary(settings.model)
+    reasons = ReasonWork(ReasonStore(store), hub, explainers, clock=clock)
     work = WorkDesk(store, told=lambda done: work_api.tell_work(hub, done))
     changes = ChangeLog(store)
     app.extensions[EXTENSION] = Parts(
@@ -93,6 +98,7 @@ def create_app(
         health=health,
         reasons=reasons,
         indexer=AlertIndexer(store),
+        explainers=explainers,
         work=work,
         changes=changes,
         revisions=RevisionWatch(changes, in_force),
@@ -104,6 +110,8 @@ def create_app(
     # The name by which a user's own dashboard.html links to the file, from when `api.py` had the route.
     app.add_url_rule("/api/alerts.csv", "api.alerts_csv", alerts_api.alerts_csv)
     app.register_blueprint(api.blueprint)
+    app.register_blueprint(rescore_api.blueprint)
+    app.register_blueprint(what_if_api.blueprint)
     app.register_blueprint(schema_api.blueprint)
     app.register_blueprint(dead_letters_api.blueprint)
     app.register_blueprint(replays_api.blueprint)

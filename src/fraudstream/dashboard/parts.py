@@ -19,6 +19,7 @@ from fraudstream.dashboard.reasons import ReasonWork
 from fraudstream.dashboard.revisions import RevisionWatch
 from fraudstream.dashboard.stats import Statistics
 from fraudstream.dashboard.stream import Hub
+from fraudstream.model.explanation.library import ExplainerLibrary
 
 EXTENSION: Final = "fraudstream"
 
@@ -33,6 +34,7 @@ class Parts:
     statistics: Statistics
     health: Health
     reasons: ReasonWork
+    explainers: ExplainerLibrary
     work: WorkDesk
     changes: ChangeLog
     revisions: RevisionWatch

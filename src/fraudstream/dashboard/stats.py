@@ -24,6 +24,7 @@ from fraudstream.dashboard.columns import ColumnWatch
 from fraudstream.dashboard.drift_words import first_sight
 from fraudstream.dashboard.gauges import Gauges
 from fraudstream.dashboard.ledger_report import LedgerState
+from fraudstream.dashboard.live_scores import LiveScores
 from fraudstream.dashboard.schema_report import summary
 from fraudstream.dashboard.storm import StormWatch
 from fraudstream.dashboard.stream import Hub, Published
@@ -78,6 +79,7 @@ class Statistics:
         self._judged_by: tuple[str | None, float | None] | None = None
         self._cached: tuple[datetime, bytes] | None = None
         self.columns = ColumnWatch(store.schema)
+        self.scores = LiveScores(store.path.with_name(f"{store.path.name}-scores.json"), clock)
         self._storm = StormWatch()
         self._histogram = Histogram(
             *metrics.ALERT_LATENCY, ["to"], buckets=metrics.LATENCY_BUCKETS, registry=self.registry
@@ -97,6 +99,7 @@ class Statistics:
         """Take from posted events what lives in memory only; malformed ones are the store's to reject."""
         events = list(events)
         self.columns.observe(events, self.contract())
+        self.scores.observe(events)
         for event in events:
             with contextlib.suppress(Unfit):
                 checked = check_object(event, "an event")
@@ -124,7 +127,7 @@ class Statistics:
         p50, p99, latency_to = self._latency()
         model_id, threshold, in_force = self._model()
         storm = self._storm.current(scored, now)
-        return {
+        current = {
             "at": now.isoformat(),
             "payments_seen": seen,
             "scored": scored,
@@ -150,6 +153,8 @@ class Statistics:
             "storm": storm.told() if storm is not None else None,
             "sampled": ["scored", "lag", "columns", "storm.share_of_payments"],
         }
+        # A column may be called by a card's number, and stand in the banner's sentence.
+        return self._store.cards.document(current)
 
     def current_json(self) -> bytes:
         """The counters as JSON, at most a second old: many streams share one reading."""

@@ -196,7 +196,7 @@ class AlertSearch:
     def _alerts(self, connection: Connection, hits: Hits, start: int, wanted: AlertFilter) -> list[StoredAlert]:
         """Those of some hits that are wanted."""
         some = self._reader.numbered(connection, hits.seqs[start : start + LOOKED_AT].tolist(), wanted)
-        return some if hits.sure else [alert for alert in some if wanted.matches(alert.document())]
+        return some if hits.sure else [alert for alert in some if wanted.matches(alert.record())]
 
 
 def _size(piece: Piece) -> int:
