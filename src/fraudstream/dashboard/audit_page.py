@@ -63,7 +63,7 @@ def audit_page() -> str:
 def shown(change: StoredChange) -> dict[str, Any]:
     """A change as the page has it: each alert, or the one subject, with what was and what is in words."""
     document = change.document
-    lines = [
+    lines: list[dict[str, str | None]] = [
         {"alert_id": each.alert_id, "before": words(each.before), "after": words(each.after)} for each in change.touched
     ]
     if not lines:
