@@ -176,6 +176,13 @@ def test_what_leaves_as_a_file_is_recorded_with_its_filter_and_rows(
     assert changes(client, "?actor=-") == [unnamed]
 
 
+def test_of_a_filter_on_what_is_inside_the_most_rows_are_recorded(client: FlaskClient) -> None:
+    client.get("/api/alerts.csv?where=Amount:gt:100")
+    (found,) = changes(client)
+    assert found["after"] == {"filter": {"where": "Amount:gt:100"}, "rows_at_most": 7}
+    assert "at most 7 rows, where=Amount:gt:100" in client.get("/audit").text
+
+
 def test_what_cannot_be_recorded_does_not_leave(client: FlaskClient, store: AlertStore) -> None:
     with store.writing() as connection:
         connection.exec_driver_sql("CREATE TRIGGER b BEFORE INSERT ON changes BEGIN SELECT RAISE(ABORT, 'full'); END")
@@ -206,8 +213,8 @@ def test_each_revision_is_recorded_once_by_who_made_it_and_by_what_differs(store
 
 def test_what_came_while_the_dashboard_was_away_is_recorded_when_it_is_back(store: AlertStore, tmp_path: Path) -> None:
     current = model_with_contract(tmp_path / "models")
-    for threshold in (0.6, 0.7):
-        change_threshold(current.parent, lambda _, to=threshold: to, who="Ann", why="", now=NOW)
+    change_threshold(current.parent, lambda _: 0.6, who="Ann", why="", now=NOW)
+    change_threshold(current.parent, lambda _: 0.7, who="Ann", why="", now=NOW)
     client = with_model(store, current)
     models_of(client).revisions.look()
     assert [each["after"]["threshold"] for each in changes(client)] == [0.7, 0.6, 0.5]

@@ -87,9 +87,11 @@ def words(state: Mapping[str, Any] | None) -> str:
         aliases = ", ".join(f"{new} as {old}" for new, old in (state.get("aliases") or {}).items())
         told = f"{state['model_id']}, threshold {state['threshold']}, revision {state['revision']}"
         return f"{told}, {aliases}" if aliases else told
-    if "rows" in state and "filter" in state:
-        asked = ", ".join(f"{name}={value}" for name, value in state["filter"].items())
-        return f"{state['rows']:,} rows, {asked or 'no filter'}"
+    if "filter" in state:
+        asked = ", ".join(f"{name}={value}" for name, value in state["filter"].items()) or "no filter"
+        if "rows_at_most" in state:
+            return f"at most {state['rows_at_most']:,} rows, {asked}"
+        return f"{state['rows']:,} rows, {asked}"
     if "refused" in state:
         return "suggestion refused"
     return orjson.dumps(state).decode()
