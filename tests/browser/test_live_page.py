@@ -17,7 +17,10 @@ from pages import WORST_CONTRAST, live
 pytestmark = pytest.mark.browser
 
 SCRIPT = "<img src=x onerror=\"document.title='pwned'\"><script>document.title='pwned'</script>"
-RESTARTED = re.compile("ERR_CONNECTION_REFUSED|ERR_INCOMPLETE_CHUNKED_ENCODING|ERR_CONNECTION_RESET|ERR_EMPTY_RESPONSE")
+RESTARTED = re.compile(
+    "ERR_CONNECTION_REFUSED|ERR_SOCKET_NOT_CONNECTED|ERR_INCOMPLETE_CHUNKED_ENCODING|ERR_CONNECTION_RESET|"
+    "ERR_EMPTY_RESPONSE"
+)
 
 
 @pytest.fixture

@@ -11,7 +11,11 @@ import time
 from pathlib import Path
 
 from commands import Command
+from fraudstream.bench.archives import archives, see_archives_made
+from fraudstream.bench.material import prepare
 from fraudstream.bench.resources import family
+from fraudstream.cli.engines import jars_for, java_for
+from fraudstream.config import Settings
 from fraudstream.runtime.processes import wait_until
 
 SHORT = ("--repeats", 1, "--algorithm", "logistic-regression")
@@ -31,6 +35,26 @@ def test_latency_writes_every_stage_and_loses_no_alert(run: Command, tmp_path: P
     assert found["alert_topic"]["count"] == found["store"]["count"] == found["page"]["count"] > 0
     assert {"machine", "versions", "warm_up", "memory", "cpu_seconds_per_1000_rows"} <= found.keys()
     assert {"broker", "detector", "relay", "dashboard", "all"} <= found["memory"]["resident_mib"].keys()
+
+
+def test_the_first_run_of_an_installation_makes_the_archives_before_it_measures(tmp_path: Path) -> None:
+    settings, cache = Settings.load(), tmp_path / "cache"
+    cache.mkdir()
+    for part in ("jars", "ivy", "java"):
+        if (settings.cache / part).exists():
+            (cache / part).symlink_to((settings.cache / part).absolute())
+    own = Settings.load(cache=cache)
+    wanted = archives(own, java_for(own), jars_for(own))
+    assert [archive.is_made for archive in wanted] == [False, False]
+    said: list[str] = []
+    environment = os.environ | {"FRAUDSTREAM_CACHE": str(cache)}
+    model = prepare(tmp_path, None, "logistic-regression", environment, said.append).model
+    see_archives_made(wanted, model, environment, said.append)
+    assert [archive.is_made for archive in wanted] == [True, True]
+    assert "the first run of this installation" in said[-1]
+    told = len(said)
+    see_archives_made(wanted, model, environment, said.append)
+    assert len(said) == told
 
 
 def test_throughput_writes_a_rate(run: Command, tmp_path: Path) -> None:

@@ -252,7 +252,8 @@ def test_pages_are_stable_while_alerts_arrive_and_are_indexed(store: AlertStore)
     adding.start()
     try:
         for sort in Sort:
-            found, after = [], None
+            found: list[int] = []
+            after = None
             while not found or after is not None:
                 page = store.search.page(wanted, sort=sort, after=after, limit=30)
                 found += [alert.seq for alert in page.alerts]

@@ -145,7 +145,9 @@ class MinuteStore:
                 func.count().label("alerts"),
                 func.coalesce(func.sum(_ALERTS.amount), 0.0).label("at_risk"),
                 func.count(value).label("labelled"),
-                func.coalesce(func.sum(cast(literal(0) if label is None else _is(value, label.fraud), types.Integer)), 0),
+                func.coalesce(
+                    func.sum(cast(literal(0) if label is None else _is(value, label.fraud), types.Integer)), 0
+                ),
                 func.max(_ALERTS.seq).label("last_seq"),
             )
             .where(_ALERTS.seq > after, _ALERTS.seq <= until, _ALERTS.outcome == Outcome.ALERT.value)

@@ -102,6 +102,7 @@ def bench(
     from rich.console import Console
 
     from fraudstream.bench import tables
+    from fraudstream.bench.archives import archives, see_archives_made
     from fraudstream.bench.latency import LatencyRequest, measure_latency
     from fraudstream.bench.machine import check_writable, circumstances, load, write_result
     from fraudstream.bench.material import prepare, split_by_outcome
@@ -110,7 +111,7 @@ def bench(
 
     check_writable(output)
     settings = Settings.load()
-    jars_for(settings)
+    java, jars = java_for(settings), jars_for(settings)
     console = Console()
     environment = dict(os.environ)
 
@@ -121,10 +122,11 @@ def bench(
     wanted = algorithms or (COMPARED if kind == "throughput" else COMPARED[:1])
     if kind != "throughput" and len(wanted) > 1:
         raise click.UsageError(f"bench {kind} takes one --algorithm")
-    result: dict[str, Any] = {"kind": kind, **circumstances(java_for(settings))}
+    result: dict[str, Any] = {"kind": kind, **circumstances(java)}
     with _ended_by_signals(), _folder(workdir) as folder:
         materials = [prepare(folder, data, algorithm, environment, say) for algorithm in dict.fromkeys(wanted)]
         result |= materials[0].told
+        see_archives_made(archives(settings, java, jars), materials[0].model, environment, say)
         if on_backlog:
             backlog = ThroughputRequest(rows, repeats or (3 if kind == "throughput" else 1), partitions or 4, peers)
             result |= (
