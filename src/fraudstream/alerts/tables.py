@@ -54,7 +54,6 @@ alerts = Table(
     Column("decided_us", BigInteger),
     Index("alerts_by_outcome", "outcome", "seq"),
     Index("alerts_by_time", "produced_us"),
-    Index("alerts_by_columns", "column_set", "outcome", "seq"),
     Index("alerts_by_status", "outcome", "status", "seq"),
     Index("alerts_by_loss", "outcome", "status", "expected_loss", "seq"),
     Index("alerts_in_conflict", "seq", sqlite_where=text("conflict_of IS NOT NULL")),
