@@ -68,11 +68,13 @@ def test_the_order_of_a_transactions_columns_makes_no_conflict(store: AlertStore
 
 
 def test_an_alert_comes_back_whole_with_unknown_keys_and_the_time_of_its_commit(store: AlertStore) -> None:
-    sent = alert(1, colour="blue", seq=77, received_at="never", score=0.1 + 0.2)
+    sent = alert(1, colour="blue", seq=77, work="mine", received_at="never", score=0.1 + 0.2)
     store.add_alerts([sent])
     found = store.alert("id-1")
     assert found is not None
-    assert found.document() == sent | {"seq": found.seq, "received_at": "2026-01-02T03:04:05+00:00"}
+    work = {"status": "new", "assignee": None, "version": 0, "decided_at": None, "since": None}
+    own = {"seq": found.seq, "work": work, "received_at": "2026-01-02T03:04:05+00:00"}
+    assert found.document() == sent | own
 
 
 def test_one_bad_alert_blocks_no_other_and_is_kept_with_its_reason_once(store: AlertStore) -> None:

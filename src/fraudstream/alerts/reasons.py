@@ -14,9 +14,10 @@ from sqlalchemy import select
 from sqlalchemy.dialects.sqlite import insert
 
 from fraudstream.alerts import tables
-from fraudstream.alerts.reading import StoredAlert, alert_json
+from fraudstream.alerts.reading import STORED_COLUMNS, StoredAlert, stored_alert
 from fraudstream.alerts.store import AlertStore
 from fraudstream.alerts.validation import microseconds
+from fraudstream.transactions.masking import CardMask
 from fraudstream.transactions.wire import Outcome
 
 NOT_YET: Final = b'"reasons":null,"explanation":null'
@@ -31,6 +32,11 @@ class ReasonStore:
     def __init__(self, store: AlertStore) -> None:
         """Take the open store."""
         self._store = store
+
+    @property
+    def cards(self) -> CardMask:
+        """How card numbers are masked in what is told of reasons."""
+        return self._store.cards
 
     def add(self, found: Mapping[int, Mapping[str, Any]], now: datetime) -> None:
         """Store what was found of alerts, by their `seq`; of one that has reasons already the first ones stay.
@@ -50,17 +56,21 @@ class ReasonStore:
         """The newest alerts below a `seq` that have no reasons yet, the newest first."""
         alert, column = tables.alerts.c, tables.reasons.c
         query = (
-            select(alert.seq, alert.outcome, alert.produced_us, alert.body)
+            select(*STORED_COLUMNS)
             .join_from(tables.alerts, tables.reasons, alert.seq == column.seq, isouter=True)
             .where(alert.outcome == Outcome.ALERT.value, alert.seq < before, column.seq.is_(None))
             .order_by(alert.seq.desc())
             .limit(limit)
         )
         with self._store.reading() as connection:
-            return [
-                StoredAlert(row.seq, row.outcome, row.produced_us, alert_json(row.seq, row.body))
-                for row in connection.execute(query)
-            ]
+            return [stored_alert(row, self._store.cards) for row in connection.execute(query)]
+
+    def worked_us(self, seq: int) -> int | None:
+        """When the reasons of an alert were worked out, in microseconds since 1970; None while they are not."""
+        column = tables.reasons.c
+        with self._store.reading() as connection:
+            at: int | None = connection.execute(select(column.worked_us).where(column.seq == seq)).scalar_one_or_none()
+            return at
 
     def attached(self, alerts: Sequence[StoredAlert]) -> list[StoredAlert]:
         """The same alerts, each fraud with `reasons` and `explanation`, which are null as long as there are none."""
@@ -72,7 +82,7 @@ class ReasonStore:
             rows = connection.execute(select(column.seq, column.body).where(column.seq.in_(wanted)))
             bodies = {row.seq: row.body.encode() for row in rows}
         return [
-            alert._replace(body=b"%s,%s}" % (alert.body[:-1], bodies.get(alert.seq, NOT_YET)))
+            alert._replace(raw=b"%s,%s}" % (alert.raw[:-1], bodies.get(alert.seq, NOT_YET)))
             if alert.outcome == Outcome.ALERT
             else alert
             for alert in alerts

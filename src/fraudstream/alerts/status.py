@@ -1,13 +1,16 @@
-"""What people made of an alert, in one word; who changed it when is in the table `changes`."""
+"""What people have made of an alert: its status and who has it; the changes that lead there are `work.py`'s."""
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final, NamedTuple
+
+import orjson
 
 
 class AlertStatus(StrEnum):
-    """The status of an alert; the last three are verdicts."""
+    """Where an alert stands with the people who look at it."""
 
     NEW = "new"
     CLAIMED = "claimed"
@@ -17,3 +20,51 @@ class AlertStatus(StrEnum):
 
 
 VERDICTS: Final = (AlertStatus.CONFIRMED_FRAUD, AlertStatus.FALSE_ALARM, AlertStatus.UNSURE)
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def iso_time(at_us: int | None) -> str | None:
+    """Microseconds since 1970 as ISO 8601 in UTC, with every digit; None stays None."""
+    return None if at_us is None else (_EPOCH + timedelta(microseconds=at_us)).isoformat()
+
+
+class Work(NamedTuple):
+    """What people have made of one alert.
+
+    Attributes:
+        status: Of `AlertStatus`.
+        assignee: Who has claimed it, or has given the verdict.
+        version: Grows by one with each change of the others.
+        decided_us: When the verdict was given, in microseconds since 1970.
+        since_us: Since when it stands as it does.
+    """
+
+    status: str = AlertStatus.NEW.value
+    assignee: str | None = None
+    version: int = 0
+    decided_us: int | None = None
+    since_us: int | None = None
+
+    @property
+    def is_decided(self) -> bool:
+        """Whether there is a verdict."""
+        return self.status in VERDICTS
+
+    def document(self) -> dict[str, Any]:
+        """The member `work` of an alert."""
+        return {
+            "status": self.status,
+            "assignee": self.assignee,
+            "version": self.version,
+            "decided_at": iso_time(self.decided_us),
+            "since": iso_time(self.since_us),
+        }
+
+    def json(self) -> bytes:
+        """The same, as JSON."""
+        return orjson.dumps(self.document()) if self.version else UNTOUCHED
+
+
+UNTOUCHED: Final = orjson.dumps(Work().document())
+"""The `work` of an alert that nobody has touched: nearly all of them, so it is written once."""

@@ -15,6 +15,7 @@ from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.exc import DBAPIError
 
 from fraudstream.alerts import ledger, positions, rows, sights, tables
+from fraudstream.alerts.changes import Action, Actor, Change, insert_change
 from fraudstream.alerts.database import RELAXED, WRITE, open_engine
 from fraudstream.alerts.filters import AlertFilter
 from fraudstream.alerts.finding.search import AlertSearch
@@ -89,6 +90,10 @@ class AlertStore(AlertReader):
         """Close every connection; the store is not to be used any more."""
         self._engine.dispose()
 
+    def now(self) -> datetime:
+        """The time by the clock of commits."""
+        return self._clock()
+
     @property
     def path(self) -> Path:
         """The database's file."""
@@ -130,7 +135,7 @@ class AlertStore(AlertReader):
                 positions.record(connection, positions.of_alerts(fit))
                 rows.count_alerts(connection, added.stored, added.conflicts, added.duplicates)
             if on_commit is not None and added.stored:
-                on_commit(added.stored)
+                on_commit([alert._replace(cards=self.cards) for alert in added.stored])
         return added
 
     def add_events(self, posted: Sequence[object], *, describe: Describe | None = None) -> Added:
@@ -163,14 +168,19 @@ class AlertStore(AlertReader):
         return added
 
     def refuse_alias(self, new: str, old: str, *, who: str, why: str) -> None:
-        """Remember that a suggested alias was refused; again is no error.
+        """Remember that a suggested alias was refused, and record it as a change; again is no error, and no change.
 
         Raises:
             StoreError: The database did not take it.
         """
+        refused = tables.refused_aliases
+        once = insert(refused).on_conflict_do_nothing().returning(refused.c.new)
         with self._writing, self._transaction() as connection:
-            row = {"new": new, "old": old, "at_us": microseconds(self._clock()), "who": who, "why": why}
-            connection.execute(insert(tables.refused_aliases).on_conflict_do_nothing(), row)
+            now = self._clock()
+            row = {"new": new, "old": old, "at_us": microseconds(now), "who": who, "why": why}
+            if connection.execute(once, row).one_or_none() is not None:
+                after = {"refused": {new: old}}
+                insert_change(connection, Change(Actor(who), Action.ALIAS, f"{new} as {old}", None, after, why), now)
 
     def add_dead_letters(self, posted: Sequence[object]) -> Added:
         """Store dead letters, each once by `topic/partition/offset`; the payloads of the newest 10,000 are kept.

@@ -20,7 +20,7 @@ MAX_REJECTED_CHARS: Final = 256 * 1024
 """A rejected payload is kept up to this length: enough to see what it was."""
 
 STORED_OUTCOMES: Final = (Outcome.ALERT, Outcome.UNSCORABLE)
-RESERVED_KEYS: Final = frozenset({"seq", "received_at", "conflict_of", "superseded"})
+RESERVED_KEYS: Final = frozenset({"seq", "work", "received_at", "conflict_of", "superseded"})
 """Keys that the store itself adds to an alert; posted ones are dropped."""
 
 _INTEGERS = range(-(2**53), 2**53 + 1)

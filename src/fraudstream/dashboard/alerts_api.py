@@ -14,6 +14,7 @@ from fraudstream.alerts.finding.cursor import Position, write_cursor
 from fraudstream.dashboard.asked import whole
 from fraudstream.dashboard.asked_filter import cursor_asked, event_asked, filter_asked, sort_asked
 from fraudstream.dashboard.export import export_csv, export_json
+from fraudstream.dashboard.exports import record_export
 from fraudstream.dashboard.parts import Parts, parts
 
 PAGE: Final = 100
@@ -52,14 +53,18 @@ def scan_alerts() -> Response:
 @blueprint.get("/api/alerts.csv")
 def alerts_csv() -> Response:
     """The alerts that match as a CSV file."""
-    rows = export_csv(parts().store, filter_asked(request.args), with_work=request.args.get("work") == "1")
+    store, wanted = parts().store, filter_asked(request.args)
+    record_export(f"{FILE_NAME}.csv", lambda: store.count(wanted), at_most=wanted.looks_inside)
+    rows = export_csv(store, wanted, with_work=request.args.get("work") == "1")
     return _file(rows, "text/csv", "csv")
 
 
 @blueprint.get("/api/alerts.json")
 def alerts_json() -> Response:
     """The alerts that match as one JSON array."""
-    return _file(export_json(parts().store, parts().reasons, filter_asked(request.args)), "application/json", "json")
+    using, wanted = parts(), filter_asked(request.args)
+    record_export(f"{FILE_NAME}.json", lambda: using.store.count(wanted), at_most=wanted.looks_inside)
+    return _file(export_json(using.store, using.reasons, wanted), "application/json", "json")
 
 
 def _after(event: int, wanted: AlertFilter, limit: int) -> Response:

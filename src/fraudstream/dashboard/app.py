@@ -13,20 +13,36 @@ from flask import Flask, Response, render_template, request
 from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import HTTPException
 
+from fraudstream.alerts.changes import ChangeLog
 from fraudstream.alerts.finding.indexer import AlertIndexer
 from fraudstream.alerts.reasons import ReasonStore
 from fraudstream.alerts.store import AlertStore
+from fraudstream.alerts.work import WorkDesk
 from fraudstream.config import Settings
-from fraudstream.dashboard import alerts_api, api, dead_letters_api, pages, replays_api, schema_api
+from fraudstream.dashboard import (
+    actor,
+    alerts_api,
+    api,
+    audit_api,
+    dead_letters_api,
+    pages,
+    replays_api,
+    rescore_api,
+    schema_api,
+    what_if_api,
+    work_api,
+)
 from fraudstream.dashboard.health import Health
 from fraudstream.dashboard.parts import EXTENSION, Parts
 from fraudstream.dashboard.reasons import ReasonWork
+from fraudstream.dashboard.revisions import RevisionWatch
 from fraudstream.dashboard.security import guard, validate_binding
 from fraudstream.dashboard.stats import ModelInForce, Statistics
 from fraudstream.dashboard.stream import Hub
 from fraudstream.dashboard.templating import use_templates
 from fraudstream.errors import StoreError
 from fraudstream.model.explanation.library import ExplainerLibrary
+from fraudstream.transactions.masking import CardMask
 
 MAX_BODY_BYTES: Final = 16 * 1024 * 1024
 """The largest body that is read: room for the largest alert (4 MiB) and then some, and no more."""
@@ -59,6 +75,7 @@ def create_app(
         SettingsError: The settings would show payments to a network without a token, or the templates cannot be used.
     """
     validate_binding(settings)
+    store.cards = CardMask(settings.card_columns)
     app = Flask("fraudstream.dashboard")
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
@@ -69,18 +86,38 @@ def create_app(
     hub = hub or Hub(store.latest_seq())
     health = Health(store, clock)
     statistics = Statistics(store, hub, in_force=in_force, problems=health.reasons, clock=clock)
-    reasons = ReasonWork(ReasonStore(store), hub, ExplainerLibrary(settings.model), clock=clock)
+    explainers = ExplainerLibrary(settings.model)
+    reasons = ReasonWork(ReasonStore(store), hub, explainers, clock=clock)
+    work = WorkDesk(store, told=lambda done: work_api.tell_work(hub, done))
+    changes = ChangeLog(store)
     app.extensions[EXTENSION] = Parts(
-        settings, store, hub, statistics, health, reasons, AlertIndexer(store), clock, notice
+        settings=settings,
+        store=store,
+        hub=hub,
+        statistics=statistics,
+        health=health,
+        reasons=reasons,
+        indexer=AlertIndexer(store),
+        explainers=explainers,
+        work=work,
+        changes=changes,
+        revisions=RevisionWatch(changes, in_force),
+        clock=clock,
+        notice=notice,
     )
     guard(app, settings, clock)
     app.register_blueprint(alerts_api.blueprint)
     # The name by which a user's own dashboard.html links to the file, from when `api.py` had the route.
     app.add_url_rule("/api/alerts.csv", "api.alerts_csv", alerts_api.alerts_csv)
     app.register_blueprint(api.blueprint)
+    app.register_blueprint(rescore_api.blueprint)
+    app.register_blueprint(what_if_api.blueprint)
     app.register_blueprint(schema_api.blueprint)
     app.register_blueprint(dead_letters_api.blueprint)
     app.register_blueprint(replays_api.blueprint)
+    app.register_blueprint(actor.blueprint)
+    app.register_blueprint(work_api.blueprint)
+    app.register_blueprint(audit_api.blueprint)
     app.register_blueprint(pages.blueprint)
     _answer_errors(app)
     return app

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
 
 import orjson
@@ -12,6 +12,7 @@ from flask import Blueprint, Response, abort, request
 from fraudstream.alerts.letters import KINDS, Cursor, Letter, LetterFilter, LetterReader, parse_cursor
 from fraudstream.alerts.replay_log import ReplayLog
 from fraudstream.dashboard.asked import instant_of, whole
+from fraudstream.dashboard.exports import record_export
 from fraudstream.dashboard.letters import as_json, csv_rows, jsonl
 from fraudstream.dashboard.parts import parts
 from fraudstream.transactions.wire import Outcome
@@ -41,13 +42,13 @@ def list_dead_letters() -> Response:
 @blueprint.get("/api/dead-letters.csv")
 def dead_letters_csv() -> Response:
     """All that match as a CSV file."""
-    return _file(csv_rows(LetterReader(parts().store).every(_asked())), "text/csv", "dead_letters.csv")
+    return _file(csv_rows, "text/csv", "dead_letters.csv")
 
 
 @blueprint.get("/api/dead-letters.jsonl")
 def dead_letters_jsonl() -> Response:
     """All that match as JSON Lines."""
-    return _file(jsonl(LetterReader(parts().store).every(_asked())), "application/x-ndjson", "dead_letters.jsonl")
+    return _file(jsonl, "application/x-ndjson", "dead_letters.jsonl")
 
 
 def letter_filter(asked: Mapping[str, str], *, default_kind: str = EVERY_KIND) -> LetterFilter:
@@ -82,7 +83,8 @@ def replays_of(letters: Iterable[Letter]) -> dict[str, list[dict[str, Any]]]:
     """The replays of each letter, newest first, by its origin."""
     origins = [str(letter.origin) for letter in letters if letter.origin is not None]
     found: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    for replay in ReplayLog(parts().store).replays(origins=origins, limit=REPLAYS_SHOWN):
+    store = parts().store
+    for replay in store.cards.shown(ReplayLog(store).replays(origins=origins, limit=REPLAYS_SHOWN)):
         found[replay["origin"]].append(replay)
     return found
 
@@ -91,5 +93,9 @@ def _asked() -> LetterFilter:
     return letter_filter(request.args, default_kind=Outcome.DEAD_LETTER.value)
 
 
-def _file(pieces: Iterable[str] | Iterable[bytes], kind: str, name: str) -> Response:
-    return Response(pieces, mimetype=kind, headers={"Content-Disposition": f'attachment; filename="{name}"'})
+def _file(write: Callable[[Iterable[Letter]], Iterator[str] | Iterator[bytes]], kind: str, name: str) -> Response:
+    reader, wanted = LetterReader(parts().store), _asked()
+    record_export(name, lambda: reader.count(wanted))
+    return Response(
+        write(reader.every(wanted)), mimetype=kind, headers={"Content-Disposition": f'attachment; filename="{name}"'}
+    )

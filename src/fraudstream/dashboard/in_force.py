@@ -21,13 +21,16 @@ def model_in_force(path: Path) -> Callable[[], ModelInForce | None]:
     manifests: dict[Path, Manifest] = {}
 
     def manifest_of(artifact: Path) -> Manifest:
-        if artifact not in manifests:
-            manifests.clear()
-            manifests[artifact] = read_manifest(artifact)
-        return manifests[artifact]
+        found = manifests.get(artifact)
+        if found is None:
+            found = read_manifest(artifact)
+            manifests.clear()  # another thread may be here too: it has its own `found`
+            manifests[artifact] = found
+        return found
 
     def read() -> ModelInForce | None:
         try:
+            current = None
             if is_artifact(path):
                 manifest = manifest_of(path)
                 in_force = InForce(manifest.model_id, manifest.threshold)
@@ -43,6 +46,8 @@ def model_in_force(path: Path) -> Callable[[], ModelInForce | None]:
             manifest.unseen_from_row,
             manifest.training_data.fingerprint,
             contract_of(manifest, in_force),
+            None if current is None else current.parent,
+            None if current is None else in_force,
         )
 
     return read

@@ -23,6 +23,7 @@ from fraudstream.alerts.store import StoredAlert
 from fraudstream.dashboard.stream import Hub
 from fraudstream.errors import ModelError, StoreError
 from fraudstream.model.explanation.document import cause_form, short_form
+from fraudstream.model.explanation.explainer import Explanation
 from fraudstream.model.explanation.library import ExplainerLibrary
 from fraudstream.transactions.wire import AlertField, Outcome
 
@@ -47,6 +48,8 @@ LONGEST_REST_SECONDS: Final = 0.5
 
 SCORE_TOLERANCE: Final = 1e-9
 RETRY_SECONDS: Final = 5.0
+DEFECT: Final = "they could not be worked out"
+"""How the cause begins where this very payment made the explainer fail."""
 
 
 class ReasonWork:
@@ -101,15 +104,19 @@ class ReasonWork:
             for alert in alerts:
                 if alert.outcome == Outcome.ALERT:
                     self._waiting.append(alert)
-                    self._waiting_bytes += len(alert.body)
+                    self._waiting_bytes += len(alert.raw)
             while len(self._waiting) > MOST_WAITING or self._waiting_bytes > MOST_WAITING_BYTES:
-                self._waiting_bytes -= len(self._waiting.popleft().body)
+                self._waiting_bytes -= len(self._waiting.popleft().raw)
                 self._behind, self._below = True, None
             self._changed.notify_all()
 
     def attached(self, alerts: Sequence[StoredAlert]) -> list[StoredAlert]:
         """The same alerts with their reasons, as far as there are any."""
         return self._store.attached(alerts)
+
+    def worked_us(self, seq: int) -> int | None:
+        """When the reasons of an alert were worked out, in microseconds since 1970; None while they are not."""
+        return self._store.worked_us(seq)
 
     def _run(self) -> None:
         while self._running:
@@ -136,7 +143,7 @@ class ReasonWork:
         with self._changed:
             while self._waiting and len(taken) < TOGETHER:
                 taken.append(self._waiting.pop())
-                self._waiting_bytes -= len(taken[-1].body)
+                self._waiting_bytes -= len(taken[-1].raw)
         return taken
 
     def _from_the_store(self) -> list[StoredAlert]:
@@ -153,7 +160,7 @@ class ReasonWork:
         found: dict[int, Mapping[str, Any]] = {}
         told: list[Mapping[str, Any]] = []
         for alert in batch:
-            document = alert.document()
+            document = alert.record()
             found[alert.seq] = explained = self._explained(document)
             told.append({"seq": alert.seq, AlertField.ALERT_ID.value: document[AlertField.ALERT_ID], **explained})
             if time.perf_counter() - started > LONGEST_BATCH_SECONDS:
@@ -169,28 +176,34 @@ class ReasonWork:
         except Exception as e:
             # One payment of a kind that nobody thought of must not keep the others from their reasons.
             log.exception("an alert could not be explained", alert_id=alert.get(AlertField.ALERT_ID))
-            return cause_form(f"they could not be worked out ({type(e).__name__}); the dashboard's log says why")
+            return cause_form(f"{DEFECT} ({type(e).__name__}); the dashboard's log says why")
 
     def _tell(self, found: Mapping[int, Mapping[str, Any]], told: Sequence[Mapping[str, Any]]) -> None:
         if found:
             self._store.add(found, self._clock())
             # Without an id: a stream resumes after the last alert, whatever was told of it since.
-            self._hub.tell(b"event: reasons\ndata: %s\n\n" % orjson.dumps(told))
+            self._hub.tell(b"event: reasons\ndata: %s\n\n" % self._store.cards.json(orjson.dumps(told)))
 
 
 def explain_alert(library: ExplainerLibrary, alert: Mapping[str, Any]) -> dict[str, Any]:
     """The reasons of a stored alert; none, with the cause, where they cannot be had or are not those of its score."""
+    found = explanation_of(library, alert)
+    return cause_form(found) if isinstance(found, str) else short_form(found)
+
+
+def explanation_of(library: ExplainerLibrary, alert: Mapping[str, Any]) -> Explanation | str:
+    """Every step to a stored alert's score; the cause where it cannot be had or leads to another score."""
     model_id, score = alert.get(AlertField.MODEL_ID), alert.get(AlertField.SCORE)
     if not isinstance(model_id, str) or score is None:
-        return cause_form("the alert names no model or no score")
+        return "the alert names no model or no score"
     try:
         explainer, aliases = library.of(model_id, alert.get(AlertField.REVISION))
     except ModelError as e:
-        return cause_form(f"{e.what}: {model_id}")
+        return f"{e.what}: {model_id}"
     explanation = explainer.explain(alert[AlertField.TRANSACTION], aliases)
     if abs(explanation.score - score) > SCORE_TOLERANCE:
-        return cause_form(
+        return (
             f"the model gives the payment the score {explanation.score:.9g}, the alert has {score:.9g}: "
             "what judged it then cannot be reproduced"
         )
-    return short_form(explanation)
+    return explanation

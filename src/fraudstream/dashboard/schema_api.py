@@ -9,6 +9,7 @@ import orjson
 from flask import Blueprint, Response, abort, request
 
 from fraudstream.alerts.sights import MOST_SCHEMAS
+from fraudstream.dashboard.actor import actor_or_nobody
 from fraudstream.dashboard.parts import Parts, parts
 from fraudstream.dashboard.schema_report import LISTED_SCHEMAS, report
 from fraudstream.errors import AliasRefused, ModelError, ModelNamedDirectly
@@ -34,7 +35,7 @@ def schemas() -> Response:
 def declare() -> Response:
     """Have a column read as a feature from the next revision on."""
     asked = _asked("new", "old")
-    who, why = asked.get("who") or "dashboard", asked.get("why") or "declared on the dashboard"
+    who, why = _who(asked), asked.get("why") or "declared on the dashboard"
 
     def change(using: Parts) -> InForce:
         return declare_alias(using.settings.model, asked["new"], asked["old"], who=who, why=why, now=using.clock())
@@ -46,7 +47,7 @@ def declare() -> Response:
 def remove() -> Response:
     """Take an alias back."""
     asked = _asked("new")
-    who, why = asked.get("who") or "dashboard", asked.get("why") or "taken back on the dashboard"
+    who, why = _who(asked), asked.get("why") or "taken back on the dashboard"
     return _change(lambda using: remove_alias(using.settings.model, asked["new"], who=who, why=why, now=using.clock()))
 
 
@@ -54,9 +55,7 @@ def remove() -> Response:
 def refuse() -> Response:
     """Never suggest this alias again."""
     asked = _asked("new", "old")
-    parts().store.refuse_alias(
-        asked["new"], asked["old"], who=asked.get("who") or "dashboard", why=asked.get("why") or ""
-    )
+    parts().store.refuse_alias(asked["new"], asked["old"], who=_who(asked), why=asked.get("why") or "")
     return _json({"new": asked["new"], "old": asked["old"], "refused": True})
 
 
@@ -71,13 +70,19 @@ def schema_report(using: Parts, *, limit: int = LISTED_SCHEMAS) -> dict[str, Any
     return report(using.store, statistics.columns, statistics.contract(), changeable=changeable, limit=limit)
 
 
+def _who(asked: dict[str, str]) -> str:
+    return asked.get("who") or actor_or_nobody().name or "dashboard"
+
+
 def _change(change: Callable[[Parts], InForce]) -> Response:
+    using = parts()
     try:
-        in_force = change(parts())
+        in_force = change(using)
     except AliasRefused as e:
         abort(422, f"{e.what} ({e.where}); {e.remedy}")
     except ModelError as e:
         abort(409, f"{e.what}: {e.where}; {e.remedy}")
+    using.revisions.look()
     return _json({"aliases": dict(in_force.aliases), "model_id": in_force.model_id, "revision": in_force.revision})
 
 

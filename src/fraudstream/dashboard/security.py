@@ -22,6 +22,9 @@ SESSION_HOURS: Final = 12
 OPEN_ENDPOINTS: Final = frozenset({"pages.login", "pages.sign_in_with_token", "api.health", "api.ready", "static"})
 """Asked without a token: the way in, its style, and whether the service lives (they tell nothing about payments)."""
 
+READERS_BLUEPRINTS: Final = frozenset({"actor", "work"})
+"""Who may read alerts may work them: a person posts there with the session of the read token, not a machine's token."""
+
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 HEADERS: Final = {
     "Content-Security-Policy": (
@@ -75,7 +78,7 @@ def guard(app: Flask, settings: Settings, clock: Callable[[], datetime]) -> None
             abort(403, "a page of another origin may not post here")
         if request.endpoint in OPEN_ENDPOINTS:
             return None
-        if request.method not in SAFE_METHODS:
+        if request.method not in SAFE_METHODS and request.blueprint not in READERS_BLUEPRINTS:
             if ingest and not _bears(request, ingest):
                 abort(401, "post with the header Authorization: Bearer and the ingest token")
             return None

@@ -8,6 +8,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import orjson
@@ -23,10 +24,12 @@ from fraudstream.dashboard.columns import ColumnWatch
 from fraudstream.dashboard.drift_words import first_sight
 from fraudstream.dashboard.gauges import Gauges
 from fraudstream.dashboard.ledger_report import LedgerState
+from fraudstream.dashboard.live_scores import LiveScores
 from fraudstream.dashboard.schema_report import summary
 from fraudstream.dashboard.storm import StormWatch
 from fraudstream.dashboard.stream import Hub, Published
 from fraudstream.errors import FraudstreamError
+from fraudstream.model.current import InForce
 from fraudstream.transactions.drift import Contract
 from fraudstream.transactions.wire import AlertField, EventField, EventType, Outcome
 
@@ -39,13 +42,15 @@ CACHE_SECONDS: Final = 0.9
 
 
 class ModelInForce(NamedTuple):
-    """What `models/current` says, as far as a page shows it."""
+    """What `models/current` says, as far as a page shows it; `models_dir` is where it has its history."""
 
     model_id: str
     threshold: float | None
     unseen_from_row: int | None = None
     data_fingerprint: str | None = None
     contract: Contract | None = None
+    models_dir: Path | None = None
+    state: InForce | None = None
 
 
 class Statistics:
@@ -74,6 +79,7 @@ class Statistics:
         self._judged_by: tuple[str | None, float | None] | None = None
         self._cached: tuple[datetime, bytes] | None = None
         self.columns = ColumnWatch(store.schema)
+        self.scores = LiveScores(store.path.with_name(f"{store.path.name}-scores.json"), clock)
         self._storm = StormWatch()
         self._histogram = Histogram(
             *metrics.ALERT_LATENCY, ["to"], buckets=metrics.LATENCY_BUCKETS, registry=self.registry
@@ -93,6 +99,7 @@ class Statistics:
         """Take from posted events what lives in memory only; malformed ones are the store's to reject."""
         events = list(events)
         self.columns.observe(events, self.contract())
+        self.scores.observe(events)
         for event in events:
             with contextlib.suppress(Unfit):
                 checked = check_object(event, "an event")
@@ -120,7 +127,7 @@ class Statistics:
         p50, p99, latency_to = self._latency()
         model_id, threshold, in_force = self._model()
         storm = self._storm.current(scored, now)
-        return {
+        current = {
             "at": now.isoformat(),
             "payments_seen": seen,
             "scored": scored,
@@ -146,6 +153,8 @@ class Statistics:
             "storm": storm.told() if storm is not None else None,
             "sampled": ["scored", "lag", "columns", "storm.share_of_payments"],
         }
+        # A column may be called by a card's number, and stand in the banner's sentence.
+        return self._store.cards.document(current)
 
     def current_json(self) -> bytes:
         """The counters as JSON, at most a second old: many streams share one reading."""

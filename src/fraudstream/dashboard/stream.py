@@ -5,10 +5,11 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Final
 
+from fraudstream.alerts.status import UNTOUCHED, Work
 from fraudstream.alerts.store import AlertStore, StoredAlert
 from fraudstream.transactions.wire import Outcome
 
@@ -28,7 +29,7 @@ RETRY_MS: Final = 1000
 class Published:
     """A committed alert as every viewer gets it: serialised once, measured once."""
 
-    __slots__ = ("_told", "frame", "outcome", "produced_us", "seq")
+    __slots__ = ("_told", "_version", "_work", "frame", "outcome", "produced_us", "seq")
 
     def __init__(self, alert: StoredAlert) -> None:
         """Serialise an alert as an event of the stream."""
@@ -37,6 +38,16 @@ class Published:
         self.produced_us = alert.produced_us
         self.frame = alert_frame(alert)
         self._told = False
+        self._work = b'"work":' + UNTOUCHED
+        self._version = 0
+
+    def stands(self, work: Work) -> None:
+        """People have changed how it stands: who resumes the stream gets it so."""
+        if work.version > self._version:
+            told = b'"work":' + work.json()
+            # The first of that name is the store's own: only `seq` is before it.
+            self.frame = self.frame.replace(self._work, told, 1)
+            self._work, self._version = told, work.version
 
     def first_time(self) -> bool:
         """True once: for the viewer that was served first."""
@@ -102,6 +113,16 @@ class Hub:
             self._told.append(frame)
             self._times_told += 1
             self._changed.notify_all()
+
+    def tell_work(self, frame: bytes, stands: Mapping[int, Work]) -> None:
+        """Hand a change of how alerts stand, by their `seq`, to every viewer, and to those that resume later."""
+        with self._changed:
+            for alert in self._ring:
+                if alert.seq in stands:
+                    before = len(alert.frame)
+                    alert.stands(stands[alert.seq])
+                    self._ring_bytes += len(alert.frame) - before
+            self.tell(frame)
 
     def told_after(self, number: int | None) -> tuple[int, bytes]:
         """How many frames were told so far, and those after `number` together; None for none."""

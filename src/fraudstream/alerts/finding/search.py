@@ -23,6 +23,7 @@ from fraudstream.alerts.finding.stored import restated_work, stored_columns
 from fraudstream.alerts.finding.text import Lookup
 from fraudstream.alerts.finding.window import newest, windows
 from fraudstream.alerts.reading import AlertReader, StoredAlert
+from fraudstream.transactions.cards import masked_text
 
 PAGE_SECONDS: Final = 1.5
 """A page that takes longer is given as far as it was found."""
@@ -127,7 +128,7 @@ class AlertSearch:
             found = set[int]().union(*(piece.column_sets(connection, asked) for piece in pieces))
             query = select(column.names).where(column.id.in_(found)).order_by(column.id)
             names = connection.execute(query).scalars().all()
-        return list(dict.fromkeys(name for some in names for name in orjson.loads(some)))
+        return list(dict.fromkeys(masked_text(name) for some in names for name in orjson.loads(some)))
 
     def _pieces(self, asked: Asked) -> list[Piece]:
         """What has to be looked through, in order."""
@@ -209,7 +210,7 @@ class AlertSearch:
     def _alerts(self, connection: Connection, hits: Hits, start: int, wanted: AlertFilter) -> list[StoredAlert]:
         """Those of some hits that are wanted."""
         some = self._reader.numbered(connection, hits.seqs[start : start + LOOKED_AT].tolist(), wanted)
-        return some if hits.sure else [alert for alert in some if wanted.matches(alert.document())]
+        return some if hits.sure else [alert for alert in some if wanted.matches(alert.record())]
 
 
 def _size(piece: Piece) -> int:

@@ -17,9 +17,10 @@ _APPEND_ONLY = ("changes", "change_items")
 _ROWS = 5_000
 
 
-def _seq(name: str, *more: sa.SchemaItem, number: bool = False) -> sa.Column[int]:
+def _seq(name: str, *references: sa.ForeignKey) -> sa.Column[int]:
+    # What refers to a number takes it from there; only an own one is counted up by the database.
     kind = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
-    return sa.Column(name, kind, *more, primary_key=True, **({} if number else {"autoincrement": False}))
+    return sa.Column(name, kind, *references, primary_key=True, autoincrement=not references)
 
 
 def upgrade() -> None:
@@ -32,6 +33,7 @@ def upgrade() -> None:
         sa.Column("assignee", sa.Text),
         sa.Column("version", sa.Integer, nullable=False, server_default="0"),
         sa.Column("decided_us", sa.BigInteger),
+        sa.Column("since_us", sa.BigInteger),
     ):
         op.add_column("alerts", column)
     _fill()
@@ -39,7 +41,7 @@ def upgrade() -> None:
     op.create_index("alerts_by_loss", "alerts", ["outcome", "status", "expected_loss", "seq"])
     op.create_table(
         "changes",
-        _seq("seq", number=True),
+        _seq("seq"),
         sa.Column("change_id", sa.String(32), nullable=False, unique=True),
         sa.Column("at_us", sa.BigInteger, nullable=False),
         sa.Column("actor", sa.Text, nullable=False),
@@ -100,5 +102,5 @@ def downgrade() -> None:
     op.drop_table("changes")
     op.drop_index("alerts_by_loss", "alerts")
     op.drop_index("alerts_by_status", "alerts")
-    for column in ("decided_us", "version", "assignee", "status", "expected_loss", "amount", "schema_id"):
+    for column in ("since_us", "decided_us", "version", "assignee", "status", "expected_loss", "amount", "schema_id"):
         op.drop_column("alerts", column)

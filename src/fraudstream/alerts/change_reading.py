@@ -1,0 +1,224 @@
+"""Reads the record of changes: a page of it, the history of an alert, all of it for a file; `changes.py` writes it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
+
+import orjson
+from sqlalchemy import ColumnElement, Connection, FromClause, Select, and_, func, or_, select
+
+from fraudstream.alerts import tables
+from fraudstream.alerts.reading import AlertReader
+from fraudstream.alerts.status import iso_time
+
+SHOWN_ITEMS: Final = 5
+"""Alerts that a list names of a change to many; an export names all."""
+
+HISTORY: Final = 500
+"""Changes of one alert that its history shows."""
+
+WALKED_AT_ONCE: Final = 1_000
+
+_CHANGE: Final = tables.changes.c
+_ITEM: Final = tables.change_items.c
+_ALERT: Final = tables.alerts.c
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeFilter:
+    """Which changes are asked for; a field that is None does not narrow.
+
+    Attributes:
+        action: Of `changes.Action`.
+        actor: Who made it, exactly; empty for those that gave no name.
+        alert_id: To this alert, among others.
+        since_us: Made at this time or later.
+        until_us: Made before this time.
+    """
+
+    action: str | None = None
+    actor: str | None = None
+    alert_id: str | None = None
+    since_us: int | None = None
+    until_us: int | None = None
+
+    def conditions(self) -> list[ColumnElement[bool]]:
+        """The filter as conditions on the table `changes`."""
+        found: list[ColumnElement[bool]] = []
+        if self.action is not None:
+            found.append(_CHANGE.action == self.action)
+        if self.actor is not None:
+            found.append(_CHANGE.actor == self.actor)
+        if self.since_us is not None:
+            found.append(_CHANGE.at_us >= self.since_us)
+        if self.until_us is not None:
+            found.append(_CHANGE.at_us < self.until_us)
+        if self.alert_id is not None:
+            found.append(_CHANGE.seq.in_(select(_ITEM.change).where(self.of_alert())))
+        return found
+
+    def of_alert(self) -> ColumnElement[bool]:
+        """The condition on `change_items` that it is one of the alert asked for."""
+        return _ITEM.alert == select(_ALERT.seq).where(_ALERT.alert_id == self.alert_id).scalar_subquery()
+
+
+class Touched(NamedTuple):
+    """What a change did to one alert."""
+
+    seq: int
+    alert_id: str
+    before: dict[str, Any] | None
+    after: dict[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredChange:
+    """A change as the store gives it back.
+
+    Attributes:
+        seq: The order in which it was recorded.
+        document: Its JSON object, without the alerts.
+        alerts: How many alerts it touched.
+        touched: The first of them.
+    """
+
+    seq: int
+    document: dict[str, Any]
+    alerts: int
+    touched: Sequence[Touched]
+
+
+class ChangeReader:
+    """Reads the changes in an alert store, as they are shown: card numbers in what people wrote are masked."""
+
+    def __init__(self, store: AlertReader) -> None:
+        """Take the open store."""
+        self._store = store
+
+    def page(self, wanted: ChangeFilter, *, before: int | None = None, limit: int = 100) -> list[StoredChange]:
+        """The newest changes first, those with a `seq` below `before`."""
+        query = _changes().where(*wanted.conditions()).order_by(_CHANGE.seq.desc()).limit(limit)
+        if before is not None:
+            query = query.where(_CHANGE.seq < before)
+        with self._store.reading() as connection:
+            rows = connection.execute(query).all()
+            numbers = _numbers(connection, [row.seq for row in rows])
+            return [
+                StoredChange(
+                    row.seq,
+                    self._store.cards.document(_document(row)),
+                    numbers.get(row.seq, 0),
+                    _touched(connection, row.seq, wanted) if row.seq in numbers else (),
+                )
+                for row in rows
+            ]
+
+    def history(self, alert_seq: int) -> list[dict[str, Any]]:
+        """What was done to one alert, the newest first; `before` and `after` are the alert's own."""
+        query = (
+            _changes(_ITEM.before.label("item_before"), _ITEM.after.label("item_after"))
+            .join(tables.change_items, _ITEM.change == _CHANGE.seq)
+            .where(_ITEM.alert == alert_seq)
+            .order_by(_CHANGE.seq.desc())
+            .limit(HISTORY)
+        )
+        with self._store.reading() as connection:
+            return [
+                self._store.cards.document(_document(row))
+                | {"before": _loaded(row.item_before), "after": _loaded(row.item_after)}
+                for row in connection.execute(query)
+            ]
+
+    def count(self, wanted: ChangeFilter) -> int:
+        """How many changes match."""
+        query = select(func.count()).select_from(tables.changes).where(*wanted.conditions())
+        with self._store.reading() as connection:
+            return int(connection.execute(query).scalar_one())
+
+    def latest_seq(self) -> int:
+        """The `seq` of the newest change, 0 where there is none."""
+        with self._store.reading() as connection:
+            return connection.execute(select(func.max(_CHANGE.seq))).scalar() or 0
+
+    def every(self, wanted: ChangeFilter, *, up_to: int) -> Iterator[list[dict[str, Any]]]:
+        """Every change up to a `seq`, oldest first, one object for each alert that it touched, many at a time."""
+        last = (0, 0)
+        alert = func.coalesce(_ITEM.alert, 0)
+        query = (
+            _changes(
+                _ITEM.before.label("item_before"), _ITEM.after.label("item_after"), _ALERT.alert_id, alert.label("a")
+            )
+            .join(tables.change_items, _ITEM.change == _CHANGE.seq, isouter=True)
+            .join(tables.alerts, _ALERT.seq == _ITEM.alert, isouter=True)
+            .where(*wanted.conditions(), _CHANGE.seq <= up_to)
+            .order_by(_CHANGE.seq, _ITEM.alert)
+            .limit(WALKED_AT_ONCE)
+        )
+        if wanted.alert_id is not None:
+            query = query.where(wanted.of_alert())
+        while True:
+            after_last = or_(_CHANGE.seq > last[0], and_(_CHANGE.seq == last[0], alert > last[1]))
+            with self._store.reading() as connection:
+                rows = connection.execute(query.where(_CHANGE.seq >= last[0], after_last)).all()
+            if not rows:
+                return
+            last = (rows[-1].seq, rows[-1].a)
+            yield [self._store.cards.document(_of_alert(row)) for row in rows]
+
+
+def _changes(*more: ColumnElement[Any]) -> Select[Any]:
+    undo = tables.changes.alias("undo")
+    undone_by = select(func.max(undo.c.change_id)).where(undo.c.undoes == _CHANGE.change_id).scalar_subquery()
+    columns: list[Any] = [*tables.changes.c, undone_by.label("undone_by"), *more]
+    table: FromClause = tables.changes
+    return select(*columns).select_from(table)
+
+
+def _document(row: Any) -> dict[str, Any]:
+    return {
+        "change_id": row.change_id,
+        "at": iso_time(row.at_us),
+        "actor": row.actor or None,
+        "verified": bool(row.verified),
+        "action": row.action,
+        "subject": row.subject,
+        "before": _loaded(row.before),
+        "after": _loaded(row.after),
+        "why": row.why,
+        "undoes": row.undoes,
+        "undone_by": row.undone_by,
+    }
+
+
+def _of_alert(row: Any) -> dict[str, Any]:
+    document = _document(row) | {"alert_id": row.alert_id}
+    if row.alert_id is not None:
+        document |= {"before": _loaded(row.item_before), "after": _loaded(row.item_after)}
+    return document
+
+
+def _numbers(connection: Connection, changes: Sequence[int]) -> dict[int, int]:
+    query = select(_ITEM.change, func.count()).where(_ITEM.change.in_(changes)).group_by(_ITEM.change)
+    return {change: number for change, number in connection.execute(query)}
+
+
+def _touched(connection: Connection, change: int, wanted: ChangeFilter) -> list[Touched]:
+    query = (
+        select(_ITEM.alert, _ALERT.alert_id, _ITEM.before, _ITEM.after)
+        .join_from(tables.change_items, tables.alerts, _ALERT.seq == _ITEM.alert)
+        .where(_ITEM.change == change)
+        .order_by(_ITEM.alert)
+        .limit(SHOWN_ITEMS)
+    )
+    if wanted.alert_id is not None:
+        query = query.where(wanted.of_alert())
+    return [
+        Touched(seq, alert_id, _loaded(before), _loaded(after))
+        for seq, alert_id, before, after in connection.execute(query)
+    ]
+
+
+def _loaded(text: str | None) -> Any:
+    return None if text is None else orjson.loads(text)

@@ -1,0 +1,160 @@
+"""What people do with alerts: claim, release, decide, note, undo, take the next; each is one write transaction.
+
+`work_rules.py` says what may be done, `work_writing.py` does and records it, `work_queue.py` finds the next alert.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+from fraudstream.alerts import work_rules
+from fraudstream.alerts.change_reading import ChangeReader
+from fraudstream.alerts.changes import Action, Actor
+from fraudstream.alerts.filters import AlertFilter
+from fraudstream.alerts.status import AlertStatus, Work
+from fraudstream.alerts.store import AlertStore
+from fraudstream.alerts.validation import microseconds
+from fraudstream.alerts.work_queue import Order, candidates
+from fraudstream.alerts.work_rules import Rule
+from fraudstream.alerts.work_writing import Ask, Done, carry_out, carry_out_undo, standing
+
+_ROUNDS: Final = 20
+"""How often `next` looks again where others were quicker with all that it found."""
+
+Versions = Mapping[str, int]
+"""The version of an alert that somebody has seen, by its id; where it is another by now, the request is refused."""
+
+
+class WorkDesk:
+    """Does what people ask with the alerts of a store; two of them never have the same alert without knowing it.
+
+    What is refused is told in the answer, alert by alert; what is so already is no change and no error. Every method
+    but `standing` raises StoreError where the database does not take it: nothing was changed then.
+    """
+
+    def __init__(self, store: AlertStore, told: Callable[[Done], None] = lambda done: None) -> None:
+        """Work on a store; `told` gets each request that changed something, once it is committed."""
+        self._store = store
+        self._told = told
+        self._changes = ChangeReader(store)
+
+    def claim(
+        self, actor: Actor, alert_ids: Sequence[str], *, take_over: bool = False, versions: Versions | None = None
+    ) -> Done:
+        """Have alerts for oneself until they are released, decided or taken over.
+
+        Args:
+            actor: Who claims them.
+            alert_ids: Which.
+            take_over: Also what another has, or what is decided.
+            versions: What the actor has seen of them.
+        """
+
+        def rule(now_us: int) -> Rule:
+            return work_rules.claim(actor.name, now_us, take_over=take_over)
+
+        return self._do(actor, Action.CLAIM, alert_ids, rule, versions=versions)
+
+    def release(self, actor: Actor, alert_ids: Sequence[str], *, versions: Versions | None = None) -> Done:
+        """Leave one's claimed alerts to others."""
+
+        def rule(now_us: int) -> Rule:
+            return work_rules.release(actor.name, now_us)
+
+        return self._do(actor, Action.RELEASE, alert_ids, rule, versions=versions)
+
+    def verdict(
+        self,
+        actor: Actor,
+        alert_ids: Sequence[str],
+        status: AlertStatus,
+        *,
+        note: str = "",
+        take_over: bool = False,
+        versions: Versions | None = None,
+    ) -> Done:
+        """Decide alerts.
+
+        Args:
+            actor: Who decides.
+            alert_ids: Which.
+            status: One of `VERDICTS`.
+            note: Why, in the actor's words.
+            take_over: Also what another has claimed or decided.
+            versions: What the actor has seen of them.
+        """
+
+        def rule(now_us: int) -> Rule:
+            return work_rules.decide(actor.name, status, now_us, take_over=take_over, repeat=bool(note))
+
+        return self._do(actor, Action.VERDICT, alert_ids, rule, why=note, versions=versions)
+
+    def note(self, actor: Actor, alert_id: str, text: str) -> Done:
+        """Write a note on an alert, whoever has it; it stands as it stood."""
+        return self._do(actor, Action.NOTE, [alert_id], lambda _: work_rules.keep, why=text)
+
+    def undo(self, actor: Actor, change_id: str) -> Done:
+        """Take one's own change of alerts back, where they still stand as it left them; that is a change itself.
+
+        Raises:
+            UnknownChange: There is no such change of alerts.
+        """
+        with self._store.writing() as connection:
+            done = carry_out_undo(connection, actor, change_id, self._store.now())
+        return self._tell(done)
+
+    def next(self, actor: Actor, wanted: AlertFilter, order: Order = Order.LOSS, skip: Sequence[str] = ()) -> Done:
+        """Claim the first new alert in an order; nothing is done where there is none.
+
+        It is looked for before the transaction, so that no alert waits to be stored meanwhile; who is quicker has it.
+
+        Args:
+            actor: Who claims it.
+            wanted: Which alerts.
+            order: Which first.
+            skip: Ids of alerts that are not wanted.
+        """
+
+        def rule(now_us: int) -> Rule:
+            return work_rules.claim_new(actor.name, now_us)
+
+        for _ in range(_ROUNDS):
+            with self._store.reading() as connection:
+                found = candidates(connection, self._store.search, wanted, order, skip)
+            for alert_id in found:
+                done = self._do(actor, Action.CLAIM, [alert_id], rule)
+                if done.done:
+                    return done
+            if not found:
+                break
+        return Done(actor)
+
+    def standing(self, alert_id: str) -> tuple[Work, list[dict[str, Any]]] | None:
+        """How an alert stands and what was done to it, the newest first; None where there is none."""
+        with self._store.reading() as connection:
+            found = standing(connection, [alert_id]).get(alert_id)
+        return None if found is None else (found.work, self._changes.history(found.seq))
+
+    def _do(
+        self,
+        actor: Actor,
+        action: Action,
+        alert_ids: Sequence[str],
+        rule: Callable[[int], Rule],
+        *,
+        why: str = "",
+        versions: Versions | None = None,
+    ) -> Done:
+        seen = versions or {}
+        with self._store.writing() as connection:
+            now = self._store.now()
+            made = rule(microseconds(now))
+            rules = {each: work_rules.seen(made, seen[each]) if each in seen else made for each in alert_ids}
+            done = carry_out(connection, Ask(actor, action, rules, why), now)
+        return self._tell(done)
+
+    def _tell(self, done: Done) -> Done:
+        if done.changed:
+            self._told(done)
+        return done

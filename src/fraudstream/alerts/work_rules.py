@@ -1,0 +1,123 @@
+"""What a person may do with an alert as it stands; `work.py` does it, in a transaction.
+
+Each rule takes what an alert is and gives what it becomes, or the same where it is so already, or refuses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from fraudstream.alerts.status import AlertStatus, Work
+
+Rule = Callable[[Work], Work]
+
+VERDICT_WORDS = {
+    AlertStatus.CONFIRMED_FRAUD: "confirmed fraud",
+    AlertStatus.FALSE_ALARM: "a false alarm",
+    AlertStatus.UNSURE: "unsure",
+}
+
+
+class Refused(Exception):
+    """Raised when a rule refuses; its text is the reason shown to a person."""
+
+
+def claim(actor: str, now_us: int, *, take_over: bool) -> Rule:
+    """To work on an alert alone; what another has, or what is decided, only with `take_over`."""
+
+    def rule(work: Work) -> Work:
+        if work.status == AlertStatus.CLAIMED and work.assignee == actor:
+            return work
+        if work.status != AlertStatus.NEW and not take_over:
+            raise Refused(f"{_held(work)}; take it over to work on it")
+        return _next(work, AlertStatus.CLAIMED, actor, now_us)
+
+    return rule
+
+
+def claim_new(actor: str, now_us: int) -> Rule:
+    """To work on an alert that nobody has touched or has; anything else is refused."""
+
+    def rule(work: Work) -> Work:
+        if work.status != AlertStatus.NEW:
+            raise Refused(_held(work))
+        return _next(work, AlertStatus.CLAIMED, actor, now_us)
+
+    return rule
+
+
+def release(actor: str, now_us: int) -> Rule:
+    """To leave a claimed alert to others."""
+
+    def rule(work: Work) -> Work:
+        if work.status == AlertStatus.NEW:
+            return work
+        if work.is_decided:
+            raise Refused(f"{_held(work)}; undo the verdict, or take the alert over")
+        if work.assignee != actor:
+            raise Refused(f"{_held(work)}; only who has claimed an alert releases it")
+        return _next(work, AlertStatus.NEW, None, now_us)
+
+    return rule
+
+
+def decide(actor: str, status: AlertStatus, now_us: int, *, take_over: bool, repeat: bool) -> Rule:
+    """To give a verdict; on what another has, or has decided, only with `take_over`.
+
+    Args:
+        actor: Who gives it.
+        status: One of `VERDICTS`.
+        now_us: The time.
+        take_over: Whether it may be another's.
+        repeat: Whether the same verdict once more is a change: it comes with a note.
+    """
+
+    def rule(work: Work) -> Work:
+        if work.status != AlertStatus.NEW and work.assignee != actor and not take_over:
+            raise Refused(f"{_held(work)}; take it over to decide it")
+        if work.status == status and work.assignee == actor and not repeat:
+            return work
+        return _next(work, status, actor, now_us)
+
+    return rule
+
+
+def restore(before: Work, after: Work, now_us: int) -> Rule:
+    """To undo a change: what it made goes back to what it was, unless it has changed since."""
+
+    def rule(work: Work) -> Work:
+        if work.version != after.version:
+            raise Refused(f"it was changed since: {_held(work)}")
+        return before._replace(version=work.version + 1, since_us=now_us)
+
+    return rule
+
+
+def keep(work: Work) -> Work:
+    """To leave an alert as it stands: for a note."""
+    return work
+
+
+def seen(rule: Rule, version: int) -> Rule:
+    """The same rule for somebody who looks at a version of the alert: refused where it is another by now."""
+
+    def checked(work: Work) -> Work:
+        if work.version != version:
+            raise Refused(f"it was changed since you looked: {_held(work)}")
+        return rule(work)
+
+    return checked
+
+
+def _next(work: Work, status: AlertStatus, assignee: str | None, now_us: int) -> Work:
+    decided_us = None if status in (AlertStatus.NEW, AlertStatus.CLAIMED) else now_us
+    return Work(status.value, assignee, work.version + 1, decided_us, now_us)
+
+
+def _held(work: Work) -> str:
+    since = str(work.document()["since"])[:19].replace("T", " ")
+    if work.status == AlertStatus.NEW:
+        return f"it is new again since {since} UTC" if work.since_us is not None else "it is new"
+    if work.status == AlertStatus.CLAIMED:
+        return f"{work.assignee} has claimed it since {since} UTC"
+    return f"{work.assignee} has decided it ({VERDICT_WORDS[AlertStatus(work.status)]}) at {since} UTC"

@@ -1,0 +1,200 @@
+"""Carries out what a person asks of alerts, within one write transaction of `work.py`'s: reads, applies, records."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final, NamedTuple
+
+from sqlalchemy import Connection, Row, bindparam, select, update
+
+from fraudstream.alerts import tables, work_rules
+from fraudstream.alerts.changes import WORK_ACTIONS, Action, Actor, Change, Item, insert_change, work_of
+from fraudstream.alerts.reading import WORK_COLUMNS
+from fraudstream.alerts.status import Work, iso_time
+from fraudstream.alerts.validation import microseconds
+from fraudstream.alerts.work_rules import Refused, Rule
+
+NO_SUCH_ALERT: Final = "there is no alert with this id"
+
+_COLUMN: Final = tables.alerts.c
+_UPDATE: Final = (
+    update(tables.alerts)
+    .where(_COLUMN.seq == bindparam("of"))
+    .values({name: bindparam(f"to_{name}") for name in Work._fields})
+)
+
+
+class Stands(NamedTuple):
+    """How an alert stands; `seq` is its order of commit."""
+
+    alert_id: str
+    seq: int
+    work: Work
+
+
+class Refusal(NamedTuple):
+    """Why an alert was left as it stands; `work` is None where there is no such alert."""
+
+    alert_id: str
+    reason: str
+    work: Work | None
+
+
+@dataclass(slots=True)
+class Done:
+    """What became of a request.
+
+    Attributes:
+        actor: Who made it.
+        change_id: The change that was recorded; None where nothing changed.
+        done: The alerts that stand as asked, changed or so already.
+        changed: Those of them that were changed.
+        refused: The others.
+    """
+
+    actor: Actor
+    change_id: str | None = None
+    done: list[Stands] = field(default_factory=list)
+    changed: list[Stands] = field(default_factory=list)
+    refused: list[Refusal] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A request as it is carried out.
+
+    Attributes:
+        actor: Who asks.
+        action: For what.
+        rules: What is to become of each alert, by its id.
+        why: The actor's words.
+        undoes: The change that is taken back.
+    """
+
+    actor: Actor
+    action: Action
+    rules: Mapping[str, Rule]
+    why: str = ""
+    undoes: str | None = None
+
+
+class UnknownChange(LookupError):
+    """Raised when a change that is to be undone is not there, or is none of alerts."""
+
+
+def carry_out(connection: Connection, ask: Ask, now: datetime) -> Done:
+    """Apply the rule of each alert, write what changes, and record it as one change."""
+    done = Done(ask.actor)
+    found = standing(connection, list(ask.rules))
+    items: list[Item] = []
+    for alert_id, rule in ask.rules.items():
+        was = found.get(alert_id)
+        if was is None:
+            done.refused.append(Refusal(alert_id, NO_SUCH_ALERT, None))
+            continue
+        try:
+            work = rule(was.work)
+        except Refused as e:
+            done.refused.append(Refusal(alert_id, str(e), was.work))
+            continue
+        stands = was._replace(work=work)
+        done.done.append(stands)
+        if work != was.work:
+            items.append(Item(was.seq, was.work, work))
+        elif ask.action in (Action.NOTE, Action.UNDO):
+            items.append(Item(was.seq, None, None))
+        else:
+            continue  # it stands as asked already
+        done.changed.append(stands)
+    if items:
+        done.change_id = _write(connection, ask, done.changed, items, now)
+    return done
+
+
+def standing(connection: Connection, alert_ids: Sequence[str]) -> dict[str, Stands]:
+    """How alerts stand, by their ids; those that are not there are left out."""
+    query = select(_COLUMN.alert_id, _COLUMN.seq, *WORK_COLUMNS).where(_COLUMN.alert_id.in_(alert_ids))
+    return {row[0]: Stands(row[0], row[1], Work(*row[2:])) for row in connection.execute(query)}
+
+
+def carry_out_undo(connection: Connection, actor: Actor, change_id: str, now: datetime) -> Done:
+    """Take a change back, and record that as a change.
+
+    Raises:
+        UnknownChange: There is no such change of alerts.
+    """
+    change = connection.execute(select(tables.changes).where(tables.changes.c.change_id == change_id)).one_or_none()
+    if change is None or change.action not in WORK_ACTIONS:
+        raise UnknownChange(change_id)
+    items = _items(connection, change.seq)
+    reason = _not_to_be_undone(connection, change, actor)
+    if reason is not None:
+        found = standing(connection, list(items))
+        return Done(actor, refused=[Refusal(each, reason, found[each].work) for each in items])
+    rules = {alert_id: _undoing(item, microseconds(now)) for alert_id, item in items.items()}
+    return carry_out(connection, Ask(actor, Action.UNDO, rules, undoes=change_id), now)
+
+
+def _write(connection: Connection, ask: Ask, changed: Sequence[Stands], items: Sequence[Item], now: datetime) -> str:
+    moved = [(item.alert, item.before, item.after) for item in items if item.before and item.after]
+    if moved:
+        rows = [
+            {f"to_{name}": value for name, value in after._asdict().items()} | {"of": alert}
+            for alert, _, after in moved
+        ]
+        connection.execute(_UPDATE, rows)
+    subject = changed[0].alert_id if len(changed) == 1 else f"{len(changed):,} alerts"
+    before, after = _summary([was for _, was, _ in moved], [becomes for _, _, becomes in moved], ask)
+    return str(
+        insert_change(
+            connection, Change(ask.actor, ask.action, subject, before, after, ask.why, ask.undoes, items), now
+        )
+    )
+
+
+def _summary(was: Sequence[Work], becomes: Sequence[Work], ask: Ask) -> tuple[Any, Any]:
+    """What was and what is: of one alert all of it, of many how many stand how; their items keep all of it."""
+    if not was:
+        return None, None
+    if len(was) == 1:
+        before, after = was[0].document(), becomes[0].document()
+    else:
+        before, after = _counts(was), _counts(becomes)
+    taken = sum(work.assignee not in (None, ask.actor.name) for work in was)
+    if taken and ask.action is not Action.UNDO:
+        after["taken_over"] = taken
+    return before, after
+
+
+def _counts(works: Sequence[Work]) -> dict[str, Any]:
+    return dict(Counter(work.status for work in works))
+
+
+def _items(connection: Connection, change: int) -> dict[str, Item]:
+    column = tables.change_items.c
+    query = (
+        select(_COLUMN.alert_id, column.alert, column.before, column.after)
+        .join_from(tables.change_items, tables.alerts, _COLUMN.seq == column.alert)
+        .where(column.change == change)
+    )
+    return {
+        alert_id: Item(seq, work_of(before), work_of(after))
+        for alert_id, seq, before, after in connection.execute(query)
+    }
+
+
+def _not_to_be_undone(connection: Connection, change: Row[Any], actor: Actor) -> str | None:
+    if change.actor != actor.name:
+        return f"this change is {change.actor}'s, and only who made it undoes it; take the alert over instead"
+    column = tables.changes.c
+    undo = connection.execute(select(column.at_us).where(column.undoes == change.change_id)).first()
+    return None if undo is None else f"this change was undone already, at {str(iso_time(undo.at_us))[:19]} UTC"
+
+
+def _undoing(item: Item, now_us: int) -> Rule:
+    if item.before is None or item.after is None:
+        return work_rules.keep
+    return work_rules.restore(item.before, item.after, now_us)

@@ -1,0 +1,97 @@
+"""The page of changes as it is served: who did what, when, and what was before; `audit_api.py` gives it as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+from urllib.parse import urlencode
+
+import orjson
+from flask import render_template, request
+
+from fraudstream.alerts.change_reading import ChangeReader, StoredChange
+from fraudstream.alerts.changes import Action
+from fraudstream.alerts.status import AlertStatus
+from fraudstream.dashboard.audit_api import NO_NAME, change_filter, cursor
+from fraudstream.dashboard.parts import parts
+
+ROWS: Final = 50
+FILTERS: Final = ("action", "actor", "alert_id", "since", "until")
+
+ACTION_WORDS: Final[dict[str, str]] = {
+    Action.CLAIM: "claimed",
+    Action.RELEASE: "released",
+    Action.VERDICT: "decided",
+    Action.NOTE: "noted",
+    Action.UNDO: "undone",
+    Action.THRESHOLD: "threshold",
+    Action.ALIAS: "alias",
+    Action.MODEL: "model",
+    Action.EXPORT: "exported",
+}
+STATUS_WORDS: Final[dict[str, str]] = {
+    AlertStatus.NEW: "new",
+    AlertStatus.CLAIMED: "claimed",
+    AlertStatus.CONFIRMED_FRAUD: "confirmed fraud",
+    AlertStatus.FALSE_ALARM: "false alarm",
+    AlertStatus.UNSURE: "unsure",
+}
+
+
+def audit_page() -> str:
+    """The changes that match the query, a page of them."""
+    using = parts()
+    given = {name: request.args[name] for name in FILTERS if request.args.get(name)}
+    reader, wanted = ChangeReader(using.store), change_filter(given)
+    # One more than is shown tells whether there is another page.
+    found = reader.page(wanted, before=cursor(), limit=ROWS + 1)
+    changes, more = found[:ROWS], found[ROWS:]
+    return render_template(
+        "audit.html",
+        notice=using.notice,
+        changes=[shown(each) for each in changes],
+        matching=reader.count(wanted),
+        given=given,
+        query=urlencode(given),
+        older=urlencode(given | {"cursor": str(changes[-1].seq)}) if more else None,
+        is_first=cursor() is None,
+        actions=ACTION_WORDS,
+        no_name=NO_NAME,
+    )
+
+
+def shown(change: StoredChange) -> dict[str, Any]:
+    """A change as the page has it: each alert, or the one subject, with what was and what is in words."""
+    document = change.document
+    lines: list[dict[str, str | None]] = [
+        {"alert_id": each.alert_id, "before": words(each.before), "after": words(each.after)} for each in change.touched
+    ]
+    if not lines:
+        lines = [{"alert_id": None, "before": words(document["before"]), "after": words(document["after"])}]
+    return document | {
+        "word": ACTION_WORDS.get(document["action"], document["action"]),
+        "lines": lines,
+        "more": max(0, change.alerts - len(lines)),
+        "alerts": change.alerts,
+    }
+
+
+def words(state: Mapping[str, Any] | None) -> str:
+    """What a change keeps of before or after, in a few words; everything is in the file."""
+    if state is None:
+        return ""
+    if "status" in state and "version" in state:
+        status = STATUS_WORDS.get(state["status"], str(state["status"]))
+        return f"{status}, {state['assignee']}" if state["assignee"] else status
+    if "model_id" in state:
+        aliases = ", ".join(f"{new} as {old}" for new, old in (state.get("aliases") or {}).items())
+        told = f"{state['model_id']}, threshold {state['threshold']}, revision {state['revision']}"
+        return f"{told}, {aliases}" if aliases else told
+    if "filter" in state:
+        asked = ", ".join(f"{name}={value}" for name, value in state["filter"].items()) or "no filter"
+        if "rows_at_most" in state:
+            return f"at most {state['rows_at_most']:,} rows, {asked}"
+        return f"{state['rows']:,} rows, {asked}"
+    if "refused" in state:
+        return "suggestion refused"
+    return orjson.dumps(state).decode()

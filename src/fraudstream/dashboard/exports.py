@@ -1,0 +1,30 @@
+"""Records that data leave as a file, before the first row does; what the file holds is `export.py`'s and others'."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from flask import request
+
+from fraudstream.alerts.changes import Action
+from fraudstream.dashboard.actor import actor_or_nobody
+from fraudstream.dashboard.parts import parts
+
+
+def record_export(file: str, rows: Callable[[], int], *, at_most: bool = False) -> None:
+    """Record that this request takes data out; a request for the headers alone takes none.
+
+    Args:
+        file: The name of the file.
+        rows: Counts what it will hold.
+        at_most: Whether that is only the most that it can hold: counting exactly would take as long as the file.
+
+    Raises:
+        StoreError: It cannot be recorded; then nothing is to leave.
+    """
+    if request.method != "GET":
+        return
+    asked = {name: values[0] if len(values) == 1 else values for name, values in request.args.lists()}
+    parts().changes.record(
+        actor_or_nobody(), Action.EXPORT, file, None, {"filter": asked, "rows_at_most" if at_most else "rows": rows()}
+    )

@@ -1,0 +1,111 @@
+"""Records each revision of `models/current` once, as it comes into force; what is in force is read by `in_force.py`.
+
+The history that the models' directory keeps says what came between two looks, so that nothing is missed while the
+dashboard is away; the name of each change is made of the revision, so that nothing is recorded twice.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import orjson
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+
+from fraudstream.alerts.changes import Action, Actor, Change, ChangeLog
+from fraudstream.dashboard.stats import ModelInForce
+from fraudstream.errors import StoreError
+from fraudstream.model.current import InForce
+from fraudstream.model.history import Change as Revision
+from fraudstream.model.history import read_changes
+
+log = structlog.get_logger(__name__)
+
+LOOK_SECONDS: Final = 1.0
+RETRY_SECONDS: Final = 15.0
+SHOWN: Final = ("model_id", "threshold", "aliases", "revision")
+"""What a change says of what was and is in force; who, when and why are the change's own."""
+
+
+class RevisionWatch:
+    """Looks at what is in force once a second, in its own thread from `start` to `close`."""
+
+    def __init__(self, changes: ChangeLog, in_force: Callable[[], ModelInForce | None]) -> None:
+        """Take where to record, and what tells the model in force."""
+        self._changes = changes
+        self._in_force = in_force
+        self._recorded: InForce | None = None
+        self._looking = threading.Lock()
+        self._ending = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread = threading.Thread(target=self._run, name="revisions", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """End."""
+        self._ending.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    def look(self) -> bool:
+        """Record what has come into force since the last look; False where that failed: the next look does it."""
+        found = self._in_force()
+        if found is None or found.state is None or found.models_dir is None or found.state == self._recorded:
+            return True
+        with self._looking:
+            try:
+                revisions = read_changes(found.models_dir, asdict(found.state))
+                self._changes.record_once([recorded(each) for each in revisions])
+            except (StoreError, SQLAlchemyError, OSError) as e:
+                reason = e.what if isinstance(e, StoreError) else str(e)
+                log.warning("what came into force could not be recorded", reason=reason)
+                return False
+            self._recorded = found.state
+        return True
+
+    def _run(self) -> None:
+        rest = LOOK_SECONDS
+        while not self._ending.wait(rest):
+            rest = LOOK_SECONDS if self.look() else RETRY_SECONDS
+
+
+def recorded(revision: Revision) -> tuple[Change, datetime]:
+    """A revision as a change, with the time at which it came into force."""
+    before, after = revision.before, revision.after
+    made = hashlib.sha256(orjson.dumps([after.get(name) for name in (*SHOWN, "when", "who")]))
+    change = Change(
+        Actor(revision.who),
+        _action(before, after),
+        str(after["model_id"]),
+        _shown(before),
+        _shown(after),
+        revision.why,
+        change_id=made.hexdigest()[:32],
+    )
+    return change, _instant(revision.when)
+
+
+def _action(before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> Action:
+    if before is None or before["model_id"] != after["model_id"]:
+        return Action.MODEL
+    return Action.ALIAS if before.get("aliases") != after.get("aliases") else Action.THRESHOLD
+
+
+def _shown(state: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    return None if state is None else {name: state.get(name) for name in SHOWN}
+
+
+def _instant(when: str) -> datetime:
+    try:
+        at = datetime.fromisoformat(when)
+    except ValueError:
+        return datetime.now(UTC)  # written by hand
+    return at if at.tzinfo is not None else at.replace(tzinfo=UTC)
