@@ -253,7 +253,8 @@ def test_pages_are_stable_while_alerts_arrive_and_are_indexed(store: AlertStore)
     adding.start()
     try:
         for sort in Sort:
-            found, after = [], None
+            found: list[int] = []
+            after = None
             while not found or after is not None:
                 page = store.search.page(wanted, sort=sort, after=after, limit=30)
                 found += [alert.seq for alert in page.alerts]
@@ -324,7 +325,8 @@ def test_a_page_whose_time_is_over_goes_on_from_its_cursor(store: AlertStore, so
     slow = AlertSearch(store, lambda: next(ticks))
     slow.growing = store.search.growing
     wanted = AlertFilter(outcome=None, where=(Where("V1", Op.HAS, ".12"),))
-    found, after, pages = [], None, 0
+    found: list[int] = []
+    after, pages = None, 0
     while pages == 0 or after is not None:
         page = slow.page(wanted, sort=sort, after=after, limit=1000, seconds=1.5)
         assert page.complete == (page.following is None)
