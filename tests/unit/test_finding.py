@@ -36,6 +36,7 @@ WORDS = ("Coffee House", "café", "HOUSE coffee", "Grocery", "fuel 17", "=1+1", 
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Bounds so small that some hundred alerts go beyond each of them."""
     monkeypatch.setattr(text, "FEW", 40)
+    monkeypatch.setattr(text, "FEW_WORDS", 3)
     monkeypatch.setattr(segment, "FEW", 8)
     monkeypatch.setattr(window, "WINDOW", 100)
 
@@ -324,7 +325,8 @@ def test_a_page_whose_time_is_over_goes_on_from_its_cursor(store: AlertStore, so
     slow = AlertSearch(store, lambda: next(ticks))
     slow.growing = store.search.growing
     wanted = AlertFilter(outcome=None, where=(Where("V1", Op.HAS, ".12"),))
-    found, after, pages = [], None, 0
+    found: list[int] = []
+    after, pages = None, 0
     while pages == 0 or after is not None:
         page = slow.page(wanted, sort=sort, after=after, limit=1000, seconds=1.5)
         assert page.complete == (page.following is None)
@@ -341,6 +343,20 @@ def test_a_page_in_an_order_of_values_whose_time_is_over_says_so(store: AlertSto
     page = AlertSearch(store, lambda: next(ticks)).page(AlertFilter(outcome=None), sort=Sort.AMOUNT, seconds=0.5)
     assert (page.complete, page.following) == (False, None)
     assert page.scanned < page.of
+
+
+def test_the_columns_of_what_matches_are_known_without_reading_it(store: AlertStore) -> None:
+    chance = random.Random(10)
+    fill(store, chance, range(SEGMENT + 300))
+    reference = Reference(store)
+    for indexed in (False, True):
+        if indexed:
+            AlertIndexer(store, segment=SEGMENT).catch_up()
+        for wanted in (AlertFilter(), AlertFilter(where=(Where("code", Op.EQ, "7"),)), AlertFilter(model_id="m-3")):
+            found = store.search.transaction_columns(wanted, up_to=SEGMENT + 200)
+            seqs = [seq for seq in reference.of(wanted, Sort.OLDEST) if seq <= SEGMENT + 200]
+            expected = {name for seq in seqs for name in reference.documents[seq - 1]["transaction"]}
+            assert set(found) == expected
 
 
 def test_a_walk_holds_no_transaction_while_its_reader_is_slow(store: AlertStore) -> None:
@@ -378,6 +394,7 @@ def test_numbers_with_many_digits_are_found_as_they_are_written(store: AlertStor
     for alert, number in zip(alerts, numbers, strict=False):
         alert["transaction"]["V9"] = number
     alerts[50]["transaction"]["note"] = "paid 123456.789012 EUR"
+    alerts[51]["transaction"]["note"] = "123456.789"
     store.add_alerts(alerts)
     for _ in range(2):
         for typed, expected in (
@@ -390,6 +407,9 @@ def test_numbers_with_many_digits_are_found_as_they_are_written(store: AlertStor
             ("9007199254740993", [alert.seq for alert in store.alerts_after(0) if b"9007199254740993" in alert.body]),
             ("123456.789012", [51]),
             ("paid 123456.789012 eu", [51]),
+            ("123456.7*", []),
+            ("123456.789012*", [51]),
+            ("123456.789", [52]),
         ):
             wanted = AlertFilter(outcome=None, text=Text.typed(typed))
             assert paged(store, wanted, Sort.OLDEST, 5) == expected, typed

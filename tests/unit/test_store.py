@@ -204,8 +204,8 @@ def test_a_huge_payload_is_cut_and_says_so(store: AlertStore) -> None:
 def test_the_columns_of_an_export_are_the_union_in_the_order_first_seen(store: AlertStore) -> None:
     store.add_alerts([alert(1, transaction={"b": 1, "a": 2}), alert(2, transaction={"a": 1, "c": 2})])
     store.add_alerts([alert(3, outcome="unscorable", transaction={"x": 1})])
-    assert store.transaction_columns(AlertFilter(), up_to=store.latest_seq()) == ["b", "a", "c"]
-    assert store.transaction_columns(AlertFilter(), up_to=1) == ["b", "a"]
+    assert store.search.transaction_columns(AlertFilter(), up_to=store.latest_seq()) == ["b", "a", "c"]
+    assert store.search.transaction_columns(AlertFilter(), up_to=1) == ["b", "a"]
 
 
 def test_the_migrations_make_the_tables_that_the_code_uses(store: AlertStore, url: str) -> None:

@@ -16,7 +16,6 @@ from fraudstream.alerts import positions, tables
 from fraudstream.alerts.filters import AlertFilter as AlertFilter
 from fraudstream.alerts.positions import Place, Position
 from fraudstream.alerts.status import UNTOUCHED, Work
-from fraudstream.transactions.cards import masked_text
 from fraudstream.transactions.masking import CardMask
 from fraudstream.transactions.wire import Outcome
 
@@ -214,21 +213,6 @@ class AlertReader:
         """One alert by its id."""
         found = self._page([tables.alerts.c.alert_id == alert_id], tables.alerts.c.seq, 1)
         return found[0] if found else None
-
-    def transaction_columns(self, wanted: AlertFilter, *, up_to: int) -> list[str]:
-        """The union of the transactions' columns as they are shown, in the order in which they were first seen."""
-        alerts, sets = tables.alerts.c, tables.column_sets.c
-        first = func.min(alerts.seq)
-        query = (
-            select(sets.names)
-            .join_from(tables.alerts, tables.column_sets)
-            .where(*wanted.conditions(), alerts.seq <= up_to)
-            .group_by(sets.id, sets.names)
-            .order_by(first)
-        )
-        with self._engine.connect() as connection:
-            rows = connection.execute(query).scalars().all()
-        return list(dict.fromkeys(masked_text(name) for names in rows for name in orjson.loads(names)))
 
     def totals(self) -> dict[str, int]:
         """The counts of `Total`, zero where nothing was counted."""

@@ -22,7 +22,7 @@ MOST_COLUMNS: Final = 256
 LONGEST_TEXT: Final = 200
 """A longer text is only marked as one; what is asked of it, the alert itself tells."""
 
-OWN_NUMBERS: Final = ("produced_us", "score", "amount", "expected_loss")
+OWN_NUMBERS: Final = ("produced_us", "score", "amount", "expected_loss", "column_set")
 WORK: Final = ("status", "assignee")
 """What people change after a segment is written."""
 OWN_TEXTS: Final = ("outcome", "model_id", "schema_id", "topic", *WORK)
@@ -46,8 +46,8 @@ class Columns(Protocol):
     def numbers(self, connection: Connection, key: Key) -> NDArray[np.float64] | None:
         """A column of numbers by row; None where no row has one."""
 
-    def texts(self, connection: Connection, key: Key) -> Coded | None:
-        """A column of texts by row; None where no row has one."""
+    def texts(self, connection: Connection, key: Key, equal: str | None = None) -> Coded | None:
+        """A column of texts by row; None where no row has one, or surely none that is equal to one that is passed."""
 
     def bounds(self, key: Key) -> tuple[float, float] | None:
         """No number of a column is beyond these; None where that is not known."""
@@ -153,8 +153,8 @@ class ColumnsInMemory:
         found = self._growing.number_columns.get(key)
         return None if found is None else found[: self._rows]
 
-    def texts(self, connection: Connection, key: Key) -> Coded | None:
-        """A column of texts by row; None where no row has one."""
+    def texts(self, connection: Connection, key: Key, equal: str | None = None) -> Coded | None:
+        """A column of texts by row; None where no row has one, or surely none that is equal to one that is passed."""
         found = self._growing.text_columns.get(key)
         return None if found is None else Coded(found.codes[: self._rows], list(found.texts))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
 import numpy as np
@@ -12,12 +12,14 @@ from sqlalchemy import Connection
 from fraudstream.alerts.filters import COMPARE, AlertFilter, Op, Where
 from fraudstream.alerts.finding.columns import WORK, Coded, Columns
 from fraudstream.alerts.finding.tables import Kind
+from fraudstream.alerts.words import fold
 
 Mask = NDArray[np.bool_]
 
 EXACT: Final = 2**53
 """Up to here a double holds every integer: beyond it, a comparison of doubles only says which rows to look at."""
 
+_BETWEEN: Final = "\x00"
 _LOOSER: Final[Mapping[Op, Op]] = {Op.LT: Op.LE, Op.GT: Op.GE}
 
 
@@ -53,7 +55,8 @@ def own_mask(
 def where_mask(connection: Connection, columns: Columns, where: Where) -> tuple[Mask, bool]:
     """The rows that may meet a condition on a column of the transaction, and whether they surely do."""
     numbers = columns.numbers(connection, (Kind.NUMBERS, where.name))
-    coded = columns.texts(connection, (Kind.TEXTS, where.name))
+    equal = where.value if where.op is Op.EQ else None
+    coded = columns.texts(connection, (Kind.TEXTS, where.name), equal)
     none = np.zeros(len(columns.seqs), np.bool_)
     if columns.crowded and numbers is None and coded is None:
         return ~none, False
@@ -66,14 +69,14 @@ def where_mask(connection: Connection, columns: Columns, where: Where) -> tuple[
     sure = exact and (coded is None or None not in coded.texts)
     if numbers is None:
         return by_text, sure
+    has_number = ~np.isnan(numbers)
     if where.op is Op.HAS:
-        has_number = ~np.isnan(numbers)
         return has_number | by_text, sure and not has_number.any()
     by_number = none
     if where.op is Op.EQ and asked is not None:
         by_number = numbers == float(asked)
     elif where.op is Op.NE:
-        by_number = ~np.isnan(numbers) if coded is None else ~np.isnan(numbers) & (coded.codes == 0)
+        by_number = has_number if coded is None else has_number & (coded.codes == 0)
         if asked is not None and exact:
             by_number = by_number & (numbers != float(asked))
     return by_number | by_text, sure
@@ -92,15 +95,27 @@ def _beyond(bounds: tuple[float, float] | None, op: Op, value: float) -> bool:
     return bounds is not None and not COMPARE[op](bounds[1] if op in (Op.GT, Op.GE) else bounds[0], value)
 
 
-def _among(coded: Coded, values: Collection[str]) -> Mask:
+def _among(coded: Coded, values: Collection[str | None]) -> Mask:
     fits = np.array([False, *(text in values for text in coded.texts)])
     return fits[coded.codes]
 
 
 def _fitting(coded: Coded, where: Where) -> Mask:
     """The rows whose text meets the condition, or is too long to be kept."""
-    fits = np.array([False, *(text is None or where.holds(text) for text in coded.texts)])
-    return fits[coded.codes]
+    if where.op is Op.EQ:
+        # A text that holds the number that is asked for is among the numbers.
+        return _among(coded, (where.value, None))
+    if where.op is Op.HAS:
+        return np.array([False, *_holding(coded.texts, fold(where.value))])[coded.codes]
+    return np.array([False, *(text is None or where.holds(text) for text in coded.texts)])[coded.codes]
+
+
+def _holding(texts: Sequence[str | None], part: str) -> list[bool]:
+    """Whether each text has a part; folded all together, which is ten times as fast."""
+    folded = fold(_BETWEEN.join(text or "" for text in texts)).split(_BETWEEN)
+    if len(folded) != len(texts):  # one of them has the sign that stands between them
+        folded = [fold(text or "") for text in texts]
+    return [text is None or part in small for text, small in zip(texts, folded, strict=True)]
 
 
 def _restate(found: Mask, seqs: NDArray[np.int64], now: Mapping[int, bool]) -> None:

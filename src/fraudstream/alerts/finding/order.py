@@ -54,6 +54,9 @@ class Piece(Protocol):
     def hits(self, connection: Connection, asked: Asked) -> Hits:
         """What it has of what is asked."""
 
+    def column_sets(self, connection: Connection, asked: Asked) -> set[int]:
+        """The column sets of what it may have of it."""
+
     def highest(self, sort: Sort) -> float:
         """No alert of it has a larger value there."""
 

@@ -10,8 +10,10 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
-from sqlalchemy import Connection
+import orjson
+from sqlalchemy import Connection, select
 
+from fraudstream.alerts import tables
 from fraudstream.alerts.filters import AlertFilter, Sort
 from fraudstream.alerts.finding.columns import GrowingColumns
 from fraudstream.alerts.finding.cursor import Position
@@ -21,6 +23,7 @@ from fraudstream.alerts.finding.stored import restated_work, stored_columns
 from fraudstream.alerts.finding.text import Lookup
 from fraudstream.alerts.finding.window import newest, windows
 from fraudstream.alerts.reading import AlertReader, StoredAlert
+from fraudstream.transactions.cards import masked_text
 
 PAGE_SECONDS: Final = 1.5
 """A page that takes longer is given as far as it was found."""
@@ -115,6 +118,17 @@ class AlertSearch:
                 yield Found(some, scanned + int(_size(piece) * share), of)
             scanned += _size(piece)
             yield Found([], scanned, of)
+
+    def transaction_columns(self, wanted: AlertFilter, *, up_to: int) -> list[str]:
+        """The columns of all transactions that match, in the order in which they were first seen."""
+        asked = Asked(wanted, Sort.OLDEST, up_to=up_to)
+        pieces = self._pieces(asked)
+        column = tables.column_sets.c
+        with self._reader.reading() as connection:
+            found = set[int]().union(*(piece.column_sets(connection, asked) for piece in pieces))
+            query = select(column.names).where(column.id.in_(found)).order_by(column.id)
+            names = connection.execute(query).scalars().all()
+        return list(dict.fromkeys(masked_text(name) for some in names for name in orjson.loads(some)))
 
     def _pieces(self, asked: Asked) -> list[Piece]:
         """What has to be looked through, in order."""

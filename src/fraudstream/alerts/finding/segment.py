@@ -62,6 +62,14 @@ class Segment:
             sure &= not self._shared.text.long_numbers
         return ordered(seqs[mask], None if values is None else values[mask], asked, sure=sure)
 
+    def column_sets(self, connection: Connection, asked: Asked) -> set[int]:
+        """The column sets of what it may have of it."""
+        hits = self.hits(connection, asked)
+        sets = self._columns.numbers(connection, (Kind.OWN_NUMBERS, "column_set"))
+        if sets is None or not len(hits.seqs):
+            return set()
+        return set(np.unique(sets[np.searchsorted(self._columns.seqs, hits.seqs)]).astype(int).tolist())
+
     def highest(self, sort: Sort) -> float:
         """No alert of it has a larger value there."""
         if sort.column is None:
@@ -86,4 +94,4 @@ def names_asked(wanted: AlertFilter, sort: Sort) -> set[str]:
     """The columns that a search may ask for."""
     own = {name for name, _, _ in wanted.ranges} | {name for name, _ in wanted.choices}
     by = set() if sort.column is None else {sort.column.name}
-    return own | by | {where.name for where in wanted.where}
+    return own | by | {"column_set"} | {where.name for where in wanted.where}

@@ -12,7 +12,8 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Make the tables, and the trigger that notes changes of what is indexed already."""
+    """Make the tables, and the trigger that notes changes of what is indexed; drop an index that they replace."""
+    op.drop_index("alerts_by_columns", "alerts")
     op.create_table(
         "segments",
         sa.Column("id", sa.Integer, primary_key=True),
@@ -47,6 +48,7 @@ def upgrade() -> None:
         "CREATE VIRTUAL TABLE alert_words USING fts5(words, content='', "
         "tokenize=\"unicode61 remove_diacritics 0 categories 'L* N* M* P* S* Co'\")"
     )
+    op.execute("CREATE VIRTUAL TABLE alert_words_known USING fts5vocab(alert_words, 'row')")
     op.execute(
         "CREATE TRIGGER alerts_restated AFTER UPDATE OF status, assignee ON alerts "
         "BEGIN INSERT OR IGNORE INTO restated_alerts (seq) VALUES (NEW.seq); END"
@@ -56,6 +58,8 @@ def upgrade() -> None:
 def downgrade() -> None:
     """Drop the index; nothing of it is not in the alerts."""
     op.execute("DROP TRIGGER alerts_restated")
+    op.execute("DROP TABLE alert_words_known")
     op.execute("DROP TABLE alert_words")
+    op.create_index("alerts_by_columns", "alerts", ["column_set", "outcome", "seq"])
     for table in ("indexed", "restated_alerts", "segment_columns", "segments"):
         op.drop_table(table)
