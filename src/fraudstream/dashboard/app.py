@@ -18,7 +18,18 @@ from fraudstream.alerts.reasons import ReasonStore
 from fraudstream.alerts.store import AlertStore
 from fraudstream.alerts.work import WorkDesk
 from fraudstream.config import Settings
-from fraudstream.dashboard import actor, api, audit_api, dead_letters_api, pages, replays_api, schema_api, work_api
+from fraudstream.dashboard import (
+    actor,
+    api,
+    audit_api,
+    charts_api,
+    dead_letters_api,
+    pages,
+    replays_api,
+    schema_api,
+    work_api,
+)
+from fraudstream.dashboard.charts import Charts
 from fraudstream.dashboard.health import Health
 from fraudstream.dashboard.parts import EXTENSION, Parts
 from fraudstream.dashboard.reasons import ReasonWork
@@ -74,6 +85,7 @@ def create_app(
     health = Health(store, clock)
     statistics = Statistics(store, hub, in_force=in_force, problems=health.reasons, clock=clock)
     reasons = ReasonWork(ReasonStore(store), hub, ExplainerLibrary(settings.model), clock=clock)
+    charts = Charts(store, statistics.minutes, label=statistics.label, threshold=statistics.threshold, clock=clock)
     work = WorkDesk(store, told=lambda done: work_api.tell_work(hub, done))
     changes = ChangeLog(store)
     app.extensions[EXTENSION] = Parts(
@@ -83,6 +95,7 @@ def create_app(
         statistics=statistics,
         health=health,
         reasons=reasons,
+        charts=charts,
         work=work,
         changes=changes,
         revisions=RevisionWatch(changes, in_force),
@@ -97,6 +110,7 @@ def create_app(
     app.register_blueprint(actor.blueprint)
     app.register_blueprint(work_api.blueprint)
     app.register_blueprint(audit_api.blueprint)
+    app.register_blueprint(charts_api.blueprint)
     app.register_blueprint(pages.blueprint)
     _answer_errors(app)
     return app

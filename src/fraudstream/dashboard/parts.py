@@ -13,6 +13,7 @@ from fraudstream.alerts.changes import ChangeLog
 from fraudstream.alerts.store import AlertStore
 from fraudstream.alerts.work import WorkDesk
 from fraudstream.config import Settings
+from fraudstream.dashboard.charts import Charts
 from fraudstream.dashboard.health import Health
 from fraudstream.dashboard.reasons import ReasonWork
 from fraudstream.dashboard.revisions import RevisionWatch
@@ -32,6 +33,7 @@ class Parts:
     statistics: Statistics
     health: Health
     reasons: ReasonWork
+    charts: Charts
     work: WorkDesk
     changes: ChangeLog
     revisions: RevisionWatch
