@@ -1,8 +1,9 @@
-"""What each minute came to, kept in the store for a day, and what its alerts add to that; charts are the dashboard's."""
+"""What each minute came to, kept in the store for a day, and what its alerts add; the charts are the dashboard's."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import contextlib
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, NamedTuple
 
@@ -100,7 +101,7 @@ class MinuteStore:
         """Those from a minute on, in order."""
         query = select(tables.minutes).where(_MINUTES.minute >= minute).order_by(_MINUTES.minute)
         with self._store.reading() as connection:
-            return [_minute(row) for row in connection.execute(query)]
+            return [_minute(row) for row in connection.execute(query).mappings()]
 
     def add(self, parts: Iterable[Minute]) -> None:
         """Add parts of minutes to what is kept of them, and forget what is older than a day.
@@ -139,15 +140,14 @@ class MinuteStore:
     def of_alerts(self, after: int, until: int, label: Label | None) -> list[Minute]:
         """What the alerts between two `seq` (the second included) add to their minutes."""
         value = literal(None) if label is None else _value(label)
+        fraud = literal(0) if label is None else cast(_is(value, label.fraud), types.Integer)
         query = (
             select(
                 _RECEIVED.label("minute"),
                 func.count().label("alerts"),
                 func.coalesce(func.sum(_ALERTS.amount), 0.0).label("at_risk"),
                 func.count(value).label("labelled"),
-                func.coalesce(
-                    func.sum(cast(literal(0) if label is None else _is(value, label.fraud), types.Integer)), 0
-                ),
+                func.coalesce(func.sum(fraud), 0).label("label_frauds"),
                 func.max(_ALERTS.seq).label("last_seq"),
             )
             .where(_ALERTS.seq > after, _ALERTS.seq <= until, _ALERTS.outcome == Outcome.ALERT.value)
@@ -155,10 +155,8 @@ class MinuteStore:
         )
         with self._store.reading() as connection:
             return [
-                Minute(
-                    int(row[0]), alerts=row[1], at_risk=row[2], labelled=row[3], label_frauds=row[4], last_seq=row[5]
-                )
-                for row in connection.execute(query)
+                Minute(**(values | {"minute": int(values["minute"])}))
+                for values in map(dict, connection.execute(query).mappings())
             ]
 
     def caught(self, after: int) -> dict[int, float]:
@@ -195,15 +193,15 @@ class MinuteStore:
 
 
 def _add(connection: Connection, part: Minute) -> None:
-    kept = connection.execute(select(tables.minutes).where(_MINUTES.minute == part.minute)).one_or_none()
+    kept = connection.execute(select(tables.minutes).where(_MINUTES.minute == part.minute)).mappings().one_or_none()
     whole = part if kept is None else _minute(kept).plus(part)
     row = {name: getattr(whole, name) for name in Minute.__slots__} | {"scores": orjson.dumps(whole.scores).decode()}
     statement = insert(tables.minutes).values(row)
     connection.execute(statement.on_conflict_do_update(index_elements=["minute"], set_=row))
 
 
-def _minute(row: Any) -> Minute:
-    return Minute(**(dict(row._mapping) | {"scores": tuple(orjson.loads(row.scores))}))
+def _minute(row: Mapping[Any, Any]) -> Minute:
+    return Minute(**(dict(row) | {"scores": tuple(orjson.loads(row["scores"]))}))
 
 
 def _value(label: Label) -> ColumnElement[Any]:
@@ -213,9 +211,7 @@ def _value(label: Label) -> ColumnElement[Any]:
 
 def _is(value: ColumnElement[Any], fraud: str) -> ColumnElement[bool]:
     """Whether a label says fraud: as text, or as the number that the text is (a CSV's `1` travels as 1 or 1.0)."""
-    same: Sequence[ColumnElement[bool]] = [cast(value, types.Text) == fraud]
-    try:
-        same = [*same, value == float(fraud)]
-    except ValueError:
-        pass
+    same = [cast(value, types.Text) == fraud]
+    with contextlib.suppress(ValueError):
+        same.append(value == float(fraud))
     return func.coalesce(or_(*same), False)

@@ -24,6 +24,7 @@ from fraudstream.dashboard import (
     alerts_api,
     api,
     audit_api,
+    charts_api,
     dead_letters_api,
     pages,
     replays_api,
@@ -32,6 +33,7 @@ from fraudstream.dashboard import (
     what_if_api,
     work_api,
 )
+from fraudstream.dashboard.charts import Charts
 from fraudstream.dashboard.health import Health
 from fraudstream.dashboard.parts import EXTENSION, Parts
 from fraudstream.dashboard.reasons import ReasonWork
@@ -88,6 +90,7 @@ def create_app(
     statistics = Statistics(store, hub, in_force=in_force, problems=health.reasons, clock=clock)
     explainers = ExplainerLibrary(settings.model)
     reasons = ReasonWork(ReasonStore(store), hub, explainers, clock=clock)
+    charts = Charts(store, statistics.minutes, label=statistics.label, threshold=statistics.threshold, clock=clock)
     work = WorkDesk(store, told=lambda done: work_api.tell_work(hub, done))
     changes = ChangeLog(store)
     app.extensions[EXTENSION] = Parts(
@@ -99,6 +102,7 @@ def create_app(
         reasons=reasons,
         indexer=AlertIndexer(store),
         explainers=explainers,
+        charts=charts,
         work=work,
         changes=changes,
         revisions=RevisionWatch(changes, in_force),
@@ -118,6 +122,7 @@ def create_app(
     app.register_blueprint(actor.blueprint)
     app.register_blueprint(work_api.blueprint)
     app.register_blueprint(audit_api.blueprint)
+    app.register_blueprint(charts_api.blueprint)
     app.register_blueprint(pages.blueprint)
     _answer_errors(app)
     return app

@@ -11,6 +11,7 @@ from fraudstream.alerts.store import AlertFilter
 from fraudstream.dashboard import presentation
 from fraudstream.dashboard.alert_page import alert_page
 from fraudstream.dashboard.audit_page import audit_page
+from fraudstream.dashboard.charts_api import SPANS, minutes_asked
 from fraudstream.dashboard.drift_words import iso, percent
 from fraudstream.dashboard.ledger_report import ledger_report
 from fraudstream.dashboard.ledger_words import loss_sentence, verdict
@@ -77,6 +78,14 @@ def activity() -> str:
         rejected=using.store.rejected(limit=ACTIVITY_ROWS),
         preview=presentation.payload_preview,
     )
+
+
+@blueprint.get("/charts")
+def charts() -> str:
+    """Payments, alerts, scores, amounts, latency and precision, by minute."""
+    using = parts()
+    asked = minutes_asked()
+    return render_template("charts.html", notice=using.notice, spans=SPANS, asked=asked)
 
 
 @blueprint.get("/dead-letters")

@@ -14,6 +14,7 @@ from fraudstream.alerts.finding.indexer import AlertIndexer
 from fraudstream.alerts.store import AlertStore
 from fraudstream.alerts.work import WorkDesk
 from fraudstream.config import Settings
+from fraudstream.dashboard.charts import Charts
 from fraudstream.dashboard.health import Health
 from fraudstream.dashboard.reasons import ReasonWork
 from fraudstream.dashboard.revisions import RevisionWatch
@@ -35,6 +36,7 @@ class Parts:
     health: Health
     reasons: ReasonWork
     explainers: ExplainerLibrary
+    charts: Charts
     work: WorkDesk
     changes: ChangeLog
     revisions: RevisionWatch

@@ -131,11 +131,13 @@ class _Application:
     def _end(self) -> None:
         self._hub().close()
         self._parts().reasons.close()
+        self._parts().charts.close()
         self._parts().revisions.close()
         self._parts().indexer.close()
 
     def _worker_is_ready(self, worker: Any) -> None:
         sys.setswitchinterval(SWITCH_SECONDS)
+        self._parts().charts.start()
         if self._settings.explain_alerts:
             self._parts().reasons.start()
         self._parts().revisions.start()
