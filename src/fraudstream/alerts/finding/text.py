@@ -28,6 +28,9 @@ FEW: Final = 5_000
 FEW_WORDS: Final = 50
 """So many words that begin alike are looked up one by one: a beginning is collected anew from all alerts each time."""
 
+FEW_TRIES: Final = 4
+"""So many segments are asked for a beginning that many words have; then it is looked up for all of them at once."""
+
 _BREAK_WORD: Final = "."
 """No word is a point alone, and so no phrase reaches across it."""
 
@@ -73,14 +76,22 @@ class Words:
     def __init__(self, connection: Connection, terms: Sequence[Term]) -> None:
         """Look it up in all of the table where few alerts have it; else see what its beginnings of words stand for."""
         self._query = _all(map(_query, terms))
+        self._tries: int | None = None
         self._known: NDArray[np.int64] | None = self._first(connection, FEW)
         if len(self._known) == FEW:
+            self._known = None
             whole = [_whole(connection, term) for term in terms]
-            self._known = self._first(connection, -1) if None in whole else None
-            self._query = _all(query for query in whole if query)
+            if None in whole:
+                self._tries = FEW_TRIES
+            else:
+                self._query = _all(query for query in whole if query)
 
     def between(self, connection: Connection, first: int, last: int) -> NDArray[np.int64]:
         """The alerts from `first` to `last` that have it, in order."""
+        if self._tries is not None and self._known is None:
+            self._tries -= 1
+            if self._tries < 0:
+                self._known = self._first(connection, -1)
         if self._known is not None:
             start, end = np.searchsorted(self._known, [first, last + 1])
             return self._known[start:end]
