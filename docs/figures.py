@@ -271,7 +271,7 @@ def _page_storm() -> Iterator[str]:
     storm = result("page_storm")
     page = storm["page"]
     used, first, last = page["interactions"], page["memory"][0], page["memory"][-1]
-    most = max(page["memory"], key=lambda held: float(held["heap_mib"]))
+    most = {name: max(held[name] for held in page["memory"]) for name in ("heap_mib", "dom_nodes")}
     yield PAGE_STORM.format(**storm, over=used["over_100_ms"])
     yield table(
         ["", "p50", "p99", "max", "of"],
