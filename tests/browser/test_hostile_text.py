@@ -42,7 +42,7 @@ def dashboard(tmp_path: Path) -> Iterator[RunningDashboard]:
 def test_no_script_runs(dashboard: RunningDashboard, page: Page, said: list[str], path: str) -> None:
     page.goto(dashboard.url + path)
     page.wait_for_timeout(500)
-    for button in page.locator("button.toggle, summary").all():
+    for button in page.locator("button.toggle:visible, summary:visible").all():
         button.click()
     page.wait_for_timeout(300)
     dashboard.post("/api/alerts", [alert(9, transaction={SCRIPT: SCRIPT}, alert_id=f"9{SCRIPT}")])
