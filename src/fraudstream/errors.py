@@ -16,7 +16,8 @@ FraudstreamError
 │   ├── ModelNotFound          no artifact, or no `current`, at the path
 │   ├── ModelCorrupt           a file's sha256 differs from the manifest's
 │   ├── ModelNamedDirectly     an artifact was named, beside which nothing can be put in force
-│   └── AliasRefused           an alias does not fit the model in force
+│   ├── AliasRefused           an alias does not fit the model in force
+│   └── ChangedMeanwhile       what is in force is not what a change was made for
 ├── KafkaFailure               Kafka did not do what was asked
 │   ├── BrokerUnreachable      nobody answers at the bootstrap servers
 │   ├── BrokerFailed           our own broker ended or never became ready
@@ -139,6 +140,12 @@ class ModelNamedDirectly(ModelError):
 
 class AliasRefused(ModelError):
     """Raised when an alias does not fit the model in force."""
+
+    exit_code = 2
+
+
+class ChangedMeanwhile(ModelError):
+    """Raised when what is in force is not what a person saw when deciding to change it."""
 
     exit_code = 2
 

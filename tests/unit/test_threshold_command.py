@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -86,7 +87,7 @@ def test_the_cheapest_by_the_models_own_table_is_taken(
 
 
 @pytest.mark.parametrize("wishes", [{}, {"value": 0.5, "review_cost": 1.0}, {"max_alerts_per_day": -1.0}])
-def test_what_is_not_clear_changes_nothing(current: Path, wishes: dict[str, float]) -> None:
+def test_what_is_not_clear_changes_nothing(current: Path, wishes: dict[str, Any]) -> None:
     before = read_current(current)
     with pytest.raises(SettingsError):
         set_threshold(current, **wishes, who="ann", why="", now=NOW)

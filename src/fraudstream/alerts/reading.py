@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final, NamedTuple
 
 import orjson
-from sqlalchemy import Column, ColumnElement, Connection, Engine, Select, func, select, text
+from sqlalchemy import ColumnElement, Connection, Engine, Select, func, select, text
 from sqlalchemy import Row as DatabaseRow
 
 from fraudstream.alerts import positions, tables
+from fraudstream.alerts.filters import AlertFilter as AlertFilter
 from fraudstream.alerts.positions import Place, Position
 from fraudstream.alerts.status import UNTOUCHED, Work
-from fraudstream.transactions.cards import masked_text
 from fraudstream.transactions.masking import CardMask
 from fraudstream.transactions.wire import Outcome
 
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 KNOWN_CARDS: Final = CardMask()
 """Masks what is known for a card by its digits or its name, where nobody has declared more."""
 
@@ -66,31 +67,6 @@ class StoredAlert(NamedTuple):
         """The alert as it came; nothing of it leaves the process."""
         loaded: dict[str, Any] = orjson.loads(self.raw)
         return loaded
-
-
-@dataclass(frozen=True, slots=True)
-class AlertFilter:
-    """Which alerts are asked for; a field that is None does not narrow. Times are those of production."""
-
-    outcome: Outcome | None = Outcome.ALERT
-    since_us: int | None = None
-    until_us: int | None = None
-    min_score: float | None = None
-    model_id: str | None = None
-    source: str | None = None
-
-    def conditions(self) -> list[ColumnElement[bool]]:
-        """The filter as conditions on the table `alerts`."""
-        column = tables.alerts.c
-        narrowing: list[tuple[Any, Column[Any], Callable[[Any, Any], ColumnElement[bool]]]] = [
-            (self.outcome, column.outcome, operator.eq),
-            (self.since_us, column.produced_us, operator.ge),
-            (self.until_us, column.produced_us, operator.lt),
-            (self.min_score, column.score, operator.ge),
-            (self.model_id, column.model_id, operator.eq),
-            (self.source, column.topic, operator.eq),
-        ]
-        return [compare(column, value) for value, column, compare in narrowing if value is not None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +163,7 @@ class AlertReader:
     def alerts(
         self, wanted: AlertFilter | None = None, *, before: int | None = None, limit: int = 100
     ) -> list[StoredAlert]:
-        """The newest alerts first, those with a `seq` below `before`."""
+        """The newest alerts first, those with a `seq` below `before`; what looks inside of them, `finding/` answers."""
         column = tables.alerts.c
         conditions = (wanted or AlertFilter()).conditions()
         if before is not None:
@@ -211,6 +187,22 @@ class AlertReader:
             yield page
             seq = page[-1].seq
 
+    def numbered(self, connection: Connection, seqs: Sequence[int], wanted: AlertFilter) -> list[StoredAlert]:
+        """The alerts with these `seq`, in their order, as far as what has columns of its own is as wanted."""
+        query = select(*STORED_COLUMNS).where(tables.alerts.c.seq.in_(seqs), *wanted.conditions())
+        found = {row.seq: stored_alert(row, self.cards) for row in connection.execute(query)}
+        return [found[seq] for seq in seqs if seq in found]
+
+    def work_of(self, seqs: Sequence[int]) -> dict[int, tuple[str, str | None, str | None]]:
+        """Status, assignee and time of the verdict of some alerts, by their `seq`."""
+        column = tables.alerts.c
+        query = select(column.seq, column.status, column.assignee, column.decided_us).where(column.seq.in_(seqs))
+        with self._engine.connect() as connection:
+            return {
+                row.seq: (row.status, row.assignee, None if row.decided_us is None else _iso(row.decided_us))
+                for row in connection.execute(query)
+            }
+
     def count(self, wanted: AlertFilter) -> int:
         """How many alerts match."""
         query = select(func.count()).select_from(tables.alerts).where(*wanted.conditions())
@@ -221,21 +213,6 @@ class AlertReader:
         """One alert by its id."""
         found = self._page([tables.alerts.c.alert_id == alert_id], tables.alerts.c.seq, 1)
         return found[0] if found else None
-
-    def transaction_columns(self, wanted: AlertFilter, *, up_to: int) -> list[str]:
-        """The union of the transactions' columns as they are shown, in the order in which they were first seen."""
-        alerts, sets = tables.alerts.c, tables.column_sets.c
-        first = func.min(alerts.seq)
-        query = (
-            select(sets.names)
-            .join_from(tables.alerts, tables.column_sets)
-            .where(*wanted.conditions(), alerts.seq <= up_to)
-            .group_by(sets.id, sets.names)
-            .order_by(first)
-        )
-        with self._engine.connect() as connection:
-            rows = connection.execute(query).scalars().all()
-        return list(dict.fromkeys(masked_text(name) for names in rows for name in orjson.loads(names)))
 
     def totals(self) -> dict[str, int]:
         """The counts of `Total`, zero where nothing was counted."""
@@ -313,3 +290,7 @@ class AlertReader:
         query = select(*STORED_COLUMNS).where(*conditions).order_by(order).limit(limit)
         with self._engine.connect() as connection:
             return [stored_alert(row, self.cards) for row in connection.execute(query)]
+
+
+def _iso(at_us: int) -> str:
+    return (_EPOCH + timedelta(microseconds=at_us)).isoformat()

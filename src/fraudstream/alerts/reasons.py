@@ -65,6 +65,13 @@ class ReasonStore:
         with self._store.reading() as connection:
             return [stored_alert(row, self._store.cards) for row in connection.execute(query)]
 
+    def worked_us(self, seq: int) -> int | None:
+        """When the reasons of an alert were worked out, in microseconds since 1970; None while they are not."""
+        column = tables.reasons.c
+        with self._store.reading() as connection:
+            at: int | None = connection.execute(select(column.worked_us).where(column.seq == seq)).scalar_one_or_none()
+            return at
+
     def attached(self, alerts: Sequence[StoredAlert]) -> list[StoredAlert]:
         """The same alerts, each fraud with `reasons` and `explanation`, which are null as long as there are none."""
         wanted = [alert.seq for alert in alerts if alert.outcome == Outcome.ALERT]

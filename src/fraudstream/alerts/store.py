@@ -17,10 +17,12 @@ from sqlalchemy.exc import DBAPIError
 from fraudstream.alerts import ledger, positions, rows, sights, tables
 from fraudstream.alerts.changes import Action, Actor, Change, insert_change
 from fraudstream.alerts.database import RELAXED, WRITE, open_engine
+from fraudstream.alerts.filters import AlertFilter
+from fraudstream.alerts.finding.search import AlertSearch
 from fraudstream.alerts.identity import Fate, store_once
 from fraudstream.alerts.ledger_reading import LedgerReader
 from fraudstream.alerts.positions import Report
-from fraudstream.alerts.reading import AlertFilter, AlertReader, Row, StoredAlert, Total
+from fraudstream.alerts.reading import AlertReader, Row, StoredAlert, Total
 from fraudstream.alerts.sight import OffsetGaps, Sight, sight_of_alert, sight_of_sample
 from fraudstream.alerts.sights import Describe
 from fraudstream.alerts.validation import CheckedAlert, Unfit, as_readable, check_alert, microseconds
@@ -66,6 +68,7 @@ class AlertStore(AlertReader):
         """Take an engine that `database.open_engine` made, and the clock of commits."""
         super().__init__(engine)
         self.ledger = LedgerReader(engine)
+        self.search = AlertSearch(self)
         self._clock = clock
         self._writing = threading.Lock()
         self._gaps = OffsetGaps()

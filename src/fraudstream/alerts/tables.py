@@ -55,7 +55,6 @@ alerts = Table(
     Column("since_us", BigInteger),
     Index("alerts_by_outcome", "outcome", "seq"),
     Index("alerts_by_time", "produced_us"),
-    Index("alerts_by_columns", "column_set", "outcome", "seq"),
     Index("alerts_by_status", "outcome", "status", "seq"),
     Index("alerts_by_loss", "outcome", "status", "expected_loss", "seq"),
     Index("alerts_by_decision", "decided_us", sqlite_where=text("decided_us IS NOT NULL")),

@@ -11,7 +11,7 @@ from typing import Any, Final
 from fraudstream.alerts import work_rules
 from fraudstream.alerts.change_reading import ChangeReader
 from fraudstream.alerts.changes import Action, Actor
-from fraudstream.alerts.reading import AlertFilter
+from fraudstream.alerts.filters import AlertFilter
 from fraudstream.alerts.status import AlertStatus, Work
 from fraudstream.alerts.store import AlertStore
 from fraudstream.alerts.validation import microseconds
@@ -121,7 +121,7 @@ class WorkDesk:
 
         for _ in range(_ROUNDS):
             with self._store.reading() as connection:
-                found = candidates(connection, wanted, order, skip)
+                found = candidates(connection, self._store.search, wanted, order, skip)
             for alert_id in found:
                 done = self._do(actor, Action.CLAIM, [alert_id], rule)
                 if done.done:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import math
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -12,22 +10,19 @@ import orjson
 from flask import Blueprint, Response, abort, request
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from fraudstream.alerts.store import Added, AlertFilter, StoredAlert
-from fraudstream.dashboard.asked import instant_of, whole
-from fraudstream.dashboard.export import FILE_NAME, export_csv
-from fraudstream.dashboard.exports import record_export
+from fraudstream.alerts.store import Added, StoredAlert
+from fraudstream.dashboard.asked import whole
+from fraudstream.dashboard.asked_filter import outcome_asked
 from fraudstream.dashboard.ledger_report import ledger_report
 from fraudstream.dashboard.parts import Parts, parts
 from fraudstream.dashboard.stream import frames
 from fraudstream.errors import StoreError
-from fraudstream.transactions.wire import Outcome
 
 MAX_RECORDS: Final = 10_000
 """Records in one post; the size of the body is limited by `app.MAX_BODY_BYTES`."""
 
 PAGE: Final = 100
 LARGEST_PAGE: Final = 1000
-EVERY_OUTCOME: Final = "all"
 
 blueprint = Blueprint("api", __name__)
 
@@ -67,15 +62,6 @@ def post_dead_letters() -> Response:
     return _receive(using, using.store.add_dead_letters)
 
 
-@blueprint.get("/api/alerts")
-def list_alerts() -> Response:
-    """The newest alerts first; `next_cursor` leads to the ones before."""
-    limit = _limit()
-    found = parts().reasons.attached(parts().store.alerts(_filter(), before=_cursor(), limit=limit))
-    cursor = orjson.dumps(str(found[-1].seq)) if len(found) == limit else b"null"
-    return _json(b'{"alerts":[%s],"next_cursor":%s}' % (b",".join(alert.body for alert in found), cursor))
-
-
 @blueprint.get("/api/alerts/<path:alert_id>")
 def one_alert(alert_id: str) -> Response:
     """One alert by its id."""
@@ -83,15 +69,6 @@ def one_alert(alert_id: str) -> Response:
     if found is None:
         abort(404, "there is no alert with this id")
     return _json(parts().reasons.attached([found])[0].body)
-
-
-@blueprint.get("/api/alerts.csv")
-def alerts_csv() -> Response:
-    """The alerts as a CSV file."""
-    store, wanted = parts().store, _filter()
-    record_export(FILE_NAME, lambda: store.count(wanted))
-    rows = export_csv(store, wanted)
-    return Response(rows, mimetype="text/csv", headers={"Content-Disposition": f'attachment; filename="{FILE_NAME}"'})
 
 
 @blueprint.get("/api/stream")
@@ -105,7 +82,7 @@ def stream() -> Response:
         using.hub,
         using.store,
         after=None if resume is None else int(resume),
-        outcome=_outcome(),
+        outcome=outcome_asked(request.args),
         stats=using.statistics.current_json,
         on_written=using.statistics.written,
     )
@@ -198,34 +175,6 @@ def _parse(body: bytes) -> Any:
 def _rows(name: str, found: list[Any], limit: int) -> Response:
     cursor = str(found[-1].seq) if len(found) == limit else None
     return _json(orjson.dumps({name: [{"seq": row.seq} | row.document for row in found], "next_cursor": cursor}))
-
-
-def _filter() -> AlertFilter:
-    return AlertFilter(
-        outcome=_outcome(),
-        since_us=instant_of("since"),
-        until_us=instant_of("until"),
-        min_score=_score(),
-        model_id=request.args.get("model_id"),
-        source=request.args.get("source"),
-    )
-
-
-def _outcome() -> Outcome | None:
-    asked = request.args.get("outcome", Outcome.ALERT)
-    if asked not in (Outcome.ALERT, Outcome.UNSCORABLE, EVERY_OUTCOME):
-        abort(400, f"outcome must be {Outcome.ALERT}, {Outcome.UNSCORABLE} or {EVERY_OUTCOME}")
-    return None if asked == EVERY_OUTCOME else Outcome(asked)
-
-
-def _score() -> float | None:
-    given = request.args.get("min_score")
-    if given is None:
-        return None
-    with contextlib.suppress(ValueError):
-        if math.isfinite(score := float(given)):
-            return score
-    abort(400, "min_score must be a number")
 
 
 def _cursor() -> int | None:

@@ -14,19 +14,23 @@ from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import HTTPException
 
 from fraudstream.alerts.changes import ChangeLog
+from fraudstream.alerts.finding.indexer import AlertIndexer
 from fraudstream.alerts.reasons import ReasonStore
 from fraudstream.alerts.store import AlertStore
 from fraudstream.alerts.work import WorkDesk
 from fraudstream.config import Settings
 from fraudstream.dashboard import (
     actor,
+    alerts_api,
     api,
     audit_api,
     charts_api,
     dead_letters_api,
     pages,
     replays_api,
+    rescore_api,
     schema_api,
+    what_if_api,
     work_api,
 )
 from fraudstream.dashboard.charts import Charts
@@ -84,7 +88,8 @@ def create_app(
     hub = hub or Hub(store.latest_seq())
     health = Health(store, clock)
     statistics = Statistics(store, hub, in_force=in_force, problems=health.reasons, clock=clock)
-    reasons = ReasonWork(ReasonStore(store), hub, ExplainerLibrary(settings.model), clock=clock)
+    explainers = ExplainerLibrary(settings.model)
+    reasons = ReasonWork(ReasonStore(store), hub, explainers, clock=clock)
     charts = Charts(store, statistics.minutes, label=statistics.label, threshold=statistics.threshold, clock=clock)
     work = WorkDesk(store, told=lambda done: work_api.tell_work(hub, done))
     changes = ChangeLog(store)
@@ -95,6 +100,8 @@ def create_app(
         statistics=statistics,
         health=health,
         reasons=reasons,
+        indexer=AlertIndexer(store),
+        explainers=explainers,
         charts=charts,
         work=work,
         changes=changes,
@@ -103,7 +110,12 @@ def create_app(
         notice=notice,
     )
     guard(app, settings, clock)
+    app.register_blueprint(alerts_api.blueprint)
+    # The name by which a user's own dashboard.html links to the file, from when `api.py` had the route.
+    app.add_url_rule("/api/alerts.csv", "api.alerts_csv", alerts_api.alerts_csv)
     app.register_blueprint(api.blueprint)
+    app.register_blueprint(rescore_api.blueprint)
+    app.register_blueprint(what_if_api.blueprint)
     app.register_blueprint(schema_api.blueprint)
     app.register_blueprint(dead_letters_api.blueprint)
     app.register_blueprint(replays_api.blueprint)

@@ -1,4 +1,4 @@
-"""The CSV of the alerts: streamed, exact, and safe to open in a spreadsheet; which alerts it holds is the API's."""
+"""Alerts as files: streamed, exact, and safe to open in a spreadsheet; which alerts they hold is the API's."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from typing import Any, Final
 import orjson
 
 from fraudstream.alerts.store import AlertFilter, AlertStore
+from fraudstream.dashboard.reasons import ReasonWork
 from fraudstream.transactions.wire import AlertField
 
-FILE_NAME: Final = "fraudulent_transactions.csv"
 OWN_COLUMNS: Final = (
     AlertField.ALERT_ID.value,
     AlertField.OUTCOME.value,
@@ -22,35 +22,55 @@ OWN_COLUMNS: Final = (
     AlertField.PRODUCED_AT.value,
     AlertField.DETECTED_AT.value,
 )
+WORK_COLUMNS: Final = ("status", "assignee", "decided_at")
 COLLISION_PREFIX: Final = "transaction_"
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
 
-def export_csv(store: AlertStore, wanted: AlertFilter) -> Iterator[str]:
-    """The alerts as CSV, a page of them at a time, up to the newest at the time of asking."""
+def export_csv(store: AlertStore, wanted: AlertFilter, *, with_work: bool = False) -> Iterator[str]:
+    """The alerts as CSV, some hundred at a time, in order of commit up to the newest at the time of asking.
+
+    Args:
+        store: Where they are.
+        wanted: Which ones.
+        with_work: Whether to add what people made of them, in the last columns.
+    """
     up_to = store.latest_seq()
-    names = store.transaction_columns(wanted, up_to=up_to)
+    names = store.search.transaction_columns(wanted, up_to=up_to)
+    work = WORK_COLUMNS if with_work else ()
     buffer = io.StringIO(newline="")
     writer = csv.writer(buffer)
-    writer.writerow([safe(name) for name in (*OWN_COLUMNS, *_headings(names))])
-    for page in store.all_alerts(wanted, up_to=up_to):
-        for alert in page:
+    writer.writerow([safe(name) for name in (*OWN_COLUMNS, *_headings(names, {*OWN_COLUMNS, *work}), *work)])
+    for found in store.search.walk(wanted, up_to=up_to):
+        states = store.work_of([alert.seq for alert in found.alerts]) if with_work else {}
+        for alert in found.alerts:
             document = alert.document()
             transaction = document[AlertField.TRANSACTION]
             cells = [document.get(name) for name in OWN_COLUMNS] + [transaction.get(name) for name in names]
-            writer.writerow([cell(value) for value in cells])
-        yield taken(buffer)
+            writer.writerow([cell(value) for value in (*cells, *states.get(alert.seq, ()))])
+        if found.alerts:
+            yield taken(buffer)
     yield taken(buffer)
 
 
-def _headings(names: list[str]) -> list[str]:
-    taken = {*OWN_COLUMNS, *names}
+def export_json(store: AlertStore, reasons: ReasonWork, wanted: AlertFilter) -> Iterator[bytes]:
+    """The alerts as one JSON array, an alert a line, as the list gives each of them."""
+    before = b"[\n"
+    for found in store.search.walk(wanted):
+        if found.alerts:
+            yield before + b",\n".join(alert.body for alert in reasons.attached(found.alerts))
+            before = b",\n"
+    yield b"\n]\n" if before == b",\n" else b"[]\n"
+
+
+def _headings(names: list[str], own: set[str]) -> list[str]:
+    taken = {*own, *names}
     headings = []
     for name in names:
         heading = name
-        if name in OWN_COLUMNS:
+        if name in own:
             heading = COLLISION_PREFIX + name
             while heading in taken:
                 heading = COLLISION_PREFIX + heading

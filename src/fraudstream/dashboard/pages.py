@@ -9,6 +9,7 @@ from werkzeug.wrappers import Response as BaseResponse
 
 from fraudstream.alerts.store import AlertFilter
 from fraudstream.dashboard import presentation
+from fraudstream.dashboard.alert_page import alert_page
 from fraudstream.dashboard.audit_page import audit_page
 from fraudstream.dashboard.charts_api import SPANS, minutes_asked
 from fraudstream.dashboard.drift_words import iso, percent
@@ -16,12 +17,15 @@ from fraudstream.dashboard.ledger_report import ledger_report
 from fraudstream.dashboard.ledger_words import loss_sentence, verdict
 from fraudstream.dashboard.letters_page import letters_page
 from fraudstream.dashboard.parts import parts
+from fraudstream.dashboard.queue_page import queue_page
 from fraudstream.dashboard.schema_api import schema_report
 from fraudstream.dashboard.security import COOKIE, SESSION_HOURS, sign_in
 from fraudstream.dashboard.templating import OWN_PAGE, PAGE
+from fraudstream.dashboard.what_if_page import what_if_page
 from fraudstream.transactions.wire import EventType, Outcome
 
-INITIAL_ROWS: Final = 100
+LIVE_ROWS: Final = 50
+"""On the live pages: each row costs the browser at every arrival; the queue has all of them."""
 ACTIVITY_ROWS: Final = 50
 TIMELINE_ROWS: Final = 50
 LEDGER_ROWS: Final = 25
@@ -41,6 +45,24 @@ def alerts() -> str:
 def unscorable() -> str:
     """The payments that no model may judge."""
     return _table(Outcome.UNSCORABLE)
+
+
+@blueprint.get("/alerts/<path:alert_id>")
+def alert(alert_id: str) -> str:
+    """One alert: why, its values, where it came from, what was done with it."""
+    return alert_page(alert_id)
+
+
+@blueprint.get("/what-if")
+def what_if() -> str:
+    """What another threshold would do, and putting it in force."""
+    return what_if_page()
+
+
+@blueprint.get("/queue")
+def queue() -> str | BaseResponse:
+    """The alerts that people work on: found, claimed, decided."""
+    return queue_page()
 
 
 @blueprint.get("/activity")
@@ -147,7 +169,7 @@ def _table(outcome: Outcome) -> str:
     using = parts()
     # The rows up to a `seq`, and the stream from there on: nothing is shown twice, nothing is left out.
     latest = using.store.latest_seq()
-    newest = using.store.alerts(AlertFilter(outcome=outcome), before=latest + 1, limit=INITIAL_ROWS)
+    newest = using.store.alerts(AlertFilter(outcome=outcome), before=latest + 1, limit=LIVE_ROWS)
     found = using.reasons.attached(newest)
     stats = using.statistics.current()
     return render_template(
@@ -158,5 +180,6 @@ def _table(outcome: Outcome) -> str:
         stats=stats,
         tiles=presentation.tiles(stats),
         rows=[presentation.row(alert.document(), stats) for alert in found],
+        most_rows=LIVE_ROWS,
         blank=presentation.BLANK_ROW,
     )

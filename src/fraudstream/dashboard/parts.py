@@ -10,6 +10,7 @@ from typing import Final, cast
 from flask import current_app
 
 from fraudstream.alerts.changes import ChangeLog
+from fraudstream.alerts.finding.indexer import AlertIndexer
 from fraudstream.alerts.store import AlertStore
 from fraudstream.alerts.work import WorkDesk
 from fraudstream.config import Settings
@@ -19,6 +20,7 @@ from fraudstream.dashboard.reasons import ReasonWork
 from fraudstream.dashboard.revisions import RevisionWatch
 from fraudstream.dashboard.stats import Statistics
 from fraudstream.dashboard.stream import Hub
+from fraudstream.model.explanation.library import ExplainerLibrary
 
 EXTENSION: Final = "fraudstream"
 
@@ -33,10 +35,12 @@ class Parts:
     statistics: Statistics
     health: Health
     reasons: ReasonWork
+    explainers: ExplainerLibrary
     charts: Charts
     work: WorkDesk
     changes: ChangeLog
     revisions: RevisionWatch
+    indexer: AlertIndexer
     clock: Callable[[], datetime]
     notice: str | None
 

@@ -8,9 +8,11 @@ import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
+from urllib.parse import quote
 
 import orjson
 
+from fraudstream.alerts.status import AlertStatus
 from fraudstream.transactions.amounts import amount_of
 from fraudstream.transactions.wire import AlertField, DeadLetterField
 
@@ -44,6 +46,16 @@ class ShownReason(NamedTuple):
     is_for: bool
 
 
+class ShownWork(NamedTuple):
+    """What people made of an alert."""
+
+    status: str
+    assignee: str
+    version: int | None
+    text: str
+    by: str
+
+
 class ShownRow(NamedTuple):
     """A row of the table of alerts."""
 
@@ -62,6 +74,8 @@ class ShownRow(NamedTuple):
     model: str
     model_id: str
     reasons: list[ShownReason]
+    work: ShownWork
+    page: str
 
 
 class Tile(NamedTuple):
@@ -74,7 +88,9 @@ class Tile(NamedTuple):
     help: str
 
 
-BLANK_ROW: Final = ShownRow(None, "", "", "", None, "", "0", "", [], "", "", "", "", "", [])
+BLANK_ROW: Final = ShownRow(
+    None, "", "", "", None, "", "0", "", [], "", "", "", "", "", [], ShownWork("", "", None, "", ""), ""
+)
 """What the template for rows that JavaScript adds is made of."""
 
 
@@ -101,7 +117,25 @@ def row(alert: Mapping[str, Any], stats: Mapping[str, Any]) -> ShownRow:
         model=short_id(model_id),
         model_id=model_id,
         reasons=shown_reasons(alert.get("reasons") or ()),
+        work=shown_work(alert.get("work") or {}),
+        page=f"/alerts/{quote(alert[AlertField.ALERT_ID], safe='/')}",
     )
+
+
+def expected_loss(alert: Mapping[str, Any]) -> str:
+    """Score times amount: what the queue goes by first."""
+    amount, score = amount_of(alert[AlertField.TRANSACTION]), alert.get(AlertField.SCORE)
+    return NOTHING if amount is None or score is None else f"{score * amount:,.2f}"
+
+
+def shown_work(work: Mapping[str, Any]) -> ShownWork:
+    """What people made of an alert, in words: nothing yet, where none is told."""
+    status = AlertStatus(work.get("status", AlertStatus.NEW))
+    assignee = work.get("assignee") or ""
+    is_claimed = status is AlertStatus.CLAIMED
+    text = f"claimed by {assignee or 'somebody'}" if is_claimed else status.value.replace("_", " ")
+    by = "" if not assignee else text if is_claimed else f"{text} by {assignee}"
+    return ShownWork(status.value, assignee, work.get("version", 0), text, by)
 
 
 def shown_reasons(reasons: Sequence[Mapping[str, Any]]) -> list[ShownReason]:

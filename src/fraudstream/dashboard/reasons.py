@@ -23,6 +23,7 @@ from fraudstream.alerts.store import StoredAlert
 from fraudstream.dashboard.stream import Hub
 from fraudstream.errors import ModelError, StoreError
 from fraudstream.model.explanation.document import cause_form, short_form
+from fraudstream.model.explanation.explainer import Explanation
 from fraudstream.model.explanation.library import ExplainerLibrary
 from fraudstream.transactions.wire import AlertField, Outcome
 
@@ -47,6 +48,8 @@ LONGEST_REST_SECONDS: Final = 0.5
 
 SCORE_TOLERANCE: Final = 1e-9
 RETRY_SECONDS: Final = 5.0
+DEFECT: Final = "they could not be worked out"
+"""How the cause begins where this very payment made the explainer fail."""
 
 
 class ReasonWork:
@@ -111,6 +114,10 @@ class ReasonWork:
         """The same alerts with their reasons, as far as there are any."""
         return self._store.attached(alerts)
 
+    def worked_us(self, seq: int) -> int | None:
+        """When the reasons of an alert were worked out, in microseconds since 1970; None while they are not."""
+        return self._store.worked_us(seq)
+
     def _run(self) -> None:
         while self._running:
             began = time.perf_counter()
@@ -169,7 +176,7 @@ class ReasonWork:
         except Exception as e:
             # One payment of a kind that nobody thought of must not keep the others from their reasons.
             log.exception("an alert could not be explained", alert_id=alert.get(AlertField.ALERT_ID))
-            return cause_form(f"they could not be worked out ({type(e).__name__}); the dashboard's log says why")
+            return cause_form(f"{DEFECT} ({type(e).__name__}); the dashboard's log says why")
 
     def _tell(self, found: Mapping[int, Mapping[str, Any]], told: Sequence[Mapping[str, Any]]) -> None:
         if found:
@@ -180,17 +187,23 @@ class ReasonWork:
 
 def explain_alert(library: ExplainerLibrary, alert: Mapping[str, Any]) -> dict[str, Any]:
     """The reasons of a stored alert; none, with the cause, where they cannot be had or are not those of its score."""
+    found = explanation_of(library, alert)
+    return cause_form(found) if isinstance(found, str) else short_form(found)
+
+
+def explanation_of(library: ExplainerLibrary, alert: Mapping[str, Any]) -> Explanation | str:
+    """Every step to a stored alert's score; the cause where it cannot be had or leads to another score."""
     model_id, score = alert.get(AlertField.MODEL_ID), alert.get(AlertField.SCORE)
     if not isinstance(model_id, str) or score is None:
-        return cause_form("the alert names no model or no score")
+        return "the alert names no model or no score"
     try:
         explainer, aliases = library.of(model_id, alert.get(AlertField.REVISION))
     except ModelError as e:
-        return cause_form(f"{e.what}: {model_id}")
+        return f"{e.what}: {model_id}"
     explanation = explainer.explain(alert[AlertField.TRANSACTION], aliases)
     if abs(explanation.score - score) > SCORE_TOLERANCE:
-        return cause_form(
+        return (
             f"the model gives the payment the score {explanation.score:.9g}, the alert has {score:.9g}: "
             "what judged it then cannot be reproduced"
         )
-    return short_form(explanation)
+    return explanation

@@ -25,6 +25,7 @@ from fraudstream.dashboard.columns import ColumnWatch
 from fraudstream.dashboard.drift_words import first_sight
 from fraudstream.dashboard.gauges import Gauges
 from fraudstream.dashboard.ledger_report import LedgerState
+from fraudstream.dashboard.live_scores import LiveScores
 from fraudstream.dashboard.minutes import MinuteTally
 from fraudstream.dashboard.schema_report import summary
 from fraudstream.dashboard.storm import StormWatch
@@ -81,6 +82,7 @@ class Statistics:
         self._judged_by: tuple[str | None, float | None] | None = None
         self._cached: tuple[datetime, bytes] | None = None
         self.columns = ColumnWatch(store.schema)
+        self.scores = LiveScores(store.path.with_name(f"{store.path.name}-scores.json"), clock)
         self._storm = StormWatch()
         self.minutes = MinuteTally()
         self._histogram = Histogram(
@@ -101,6 +103,7 @@ class Statistics:
         """Take from posted events what lives in memory only; malformed ones are the store's to reject."""
         events = list(events)
         self.columns.observe(events, self.contract())
+        self.scores.observe(events)
         for event in events:
             with contextlib.suppress(Unfit):
                 checked = check_object(event, "an event")

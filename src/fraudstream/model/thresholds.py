@@ -10,7 +10,7 @@ from typing import Final
 
 import numpy as np
 
-from fraudstream.errors import ModelError, SettingsError
+from fraudstream.errors import ChangedMeanwhile, ModelError, SettingsError
 from fraudstream.model.costs import cheapest
 from fraudstream.model.current import InForce, change_threshold, changeable_models_dir, resolve
 from fraudstream.model.evaluation_record import Evaluation, ThresholdRow, read_evaluation
@@ -66,6 +66,7 @@ def set_threshold(
     value: float | None = None,
     review_cost: float | None = None,
     max_alerts_per_day: float | None = None,
+    revision: int | None = None,
     who: str,
     why: str,
     now: datetime,
@@ -77,11 +78,13 @@ def set_threshold(
         value: The threshold; with it nothing else may be given.
         review_cost: Cost of a false alarm; None takes the model's own.
         max_alerts_per_day: The most alerts a day, expected on the average.
+        revision: The revision that it is changed for; None for whatever is in force.
         who: Who changes it.
         why: Why.
         now: The time, with its zone.
 
     Raises:
+        ChangedMeanwhile: Another revision is in force.
         SettingsError: Too much or too little is given, or no threshold keeps the limit.
         ModelNamedDirectly: `model` names an artifact.
         ModelError: What is in force cannot be read or written.
@@ -96,6 +99,14 @@ def set_threshold(
     models_dir = changeable_models_dir(model)
 
     def change(in_force: InForce) -> float:
+        if revision is not None and in_force.revision != revision:
+            raise ChangedMeanwhile(
+                f"what is in force was changed meanwhile: {in_force.model_id} at {in_force.threshold:.6g}, revision "
+                f"{in_force.revision}, by {in_force.who or 'somebody'}"
+                + (f" ({in_force.why})" if in_force.why else ""),
+                where=f"asked for revision {revision}",
+                remedy="look at what is in force now, and decide again",
+            )
         if value is not None:
             return value
         evaluation = _evaluation(models_dir / in_force.model_id)

@@ -1,14 +1,15 @@
 // The page of live alerts: joins the stream, the rows and the counters.
 
 import { Connection } from "./connection.js";
+import { showState } from "./connection_state.js";
 import { Drift } from "./drift.js";
 import { count } from "./format.js";
+import { Holding } from "./holding.js";
 import { Rows, wholeOrNull } from "./rows.js";
 import { Storm } from "./storm.js";
 import { Tiles } from "./tiles.js";
 import { Trouble } from "./trouble.js";
 
-const STATES = { connecting: "Connecting", live: "Live", waiting: "Reconnecting" };
 const ANNOUNCE_MS = 5000;
 
 const table = document.getElementById("alerts");
@@ -17,18 +18,20 @@ const foot = document.getElementById("foot");
 const connection = document.getElementById("connection");
 const announce = document.getElementById("announce");
 const title = document.title;
-const rows = new Rows(table);
+const rows = new Rows(table, { holds: () => holding.holds(), waiting: (number) => holding.tell(number) });
+const holding = new Holding(table, document.getElementById("live-controls"), { flush: () => rows.flush(), paused: () => show() });
 const tiles = new Tiles(document.getElementById("tiles"));
 const drift = new Drift(document.getElementById("drift"), document.getElementById("announce-drift"));
 const storm = new Storm(document.getElementById("storm"), document.getElementById("announce-storm"));
 const trouble = new Trouble(document.getElementById("trouble"));
 let unannounced = 0;
 let unread = 0;
+let stands = ["connecting", new Date()];
 
 function arrived(alert) {
   rows.add(alert);
   table.hidden = false;
-  foot.hidden &&= table.tBodies.length < 100;
+  foot.hidden &&= table.tBodies.length < rows.most;
   empty.hidden = true;
   unannounced += 1;
   if (document.hidden) document.title = `(${count(++unread)}) ${title}`;
@@ -51,10 +54,15 @@ function stats(current) {
   }
 }
 
-function state(name) {
-  if (connection.dataset.state === name) return;
-  connection.dataset.state = name;
-  connection.querySelector("[data-text]").textContent = STATES[name];
+function state(name, heardAt) {
+  stands = [name, heardAt];
+  show();
+}
+
+// A pause is worth saying only while rows could arrive: "Reconnecting" matters more.
+function show() {
+  const [name, heardAt] = stands;
+  showState(connection, holding.paused && (name === "live" || name === "polling") ? "paused" : name, heardAt);
 }
 
 document.addEventListener("visibilitychange", () => {
@@ -71,4 +79,11 @@ window.setInterval(() => {
   unannounced = 0;
 }, ANNOUNCE_MS);
 
-new Connection(table.dataset.outcome, Number(table.dataset.latest), { alert: arrived, reasons: (told) => rows.reasons(told), stats, state });
+new Connection(table.dataset.outcome, Number(table.dataset.latest), {
+  alert: arrived,
+  reasons: (told) => rows.reasons(told),
+  work: (told) => rows.work(told.changes),
+  missed: () => rows.refresh(),
+  stats,
+  state,
+});

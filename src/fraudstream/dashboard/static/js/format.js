@@ -5,7 +5,11 @@ const SHOWN_VALUES = 3;
 const TEXT_CHARS = 40;
 const ID_CHARS = 14;
 const MODEL_ID = /^([a-z]+(?:-[a-z]+)*)-([0-9a-f]{12})$/;
-const AMOUNT = /(^|_)(amount|amt)$/i;
+// As transactions/amounts.py has it.
+const AMOUNT_WORDS = new Set(["amount", "amt", "value", "sum", "price"]);
+const NO_AMOUNT_WORDS = new Set(
+  ["mean", "avg", "average", "max", "min", "count", "limit", "balance", "total", "std", "median", "id", "ratio"],
+);
 const NOT_TELLING = /^(time|class|label|fraud|is_?fraud|.*_?id|.*amount|.*amt)$/i;
 
 const whole = new Intl.NumberFormat("en-US", { maximumFractionDigits: 0 });
@@ -46,11 +50,31 @@ export function time(iso) {
   return today ? clock.format(at) : `${day.format(at)} ${clock.format(at)}`;
 }
 
-export function amount(transaction) {
+function isAmount(name) {
+  const words = (name.match(/[A-Z]+(?![a-z])|[A-Z]?[a-z]+/g) ?? []).map((word) => word.toLowerCase());
+  return words.some((word) => AMOUNT_WORDS.has(word)) && !words.some((word) => NO_AMOUNT_WORDS.has(word));
+}
+
+export function amountOf(transaction) {
   for (const [name, value] of Object.entries(transaction)) {
-    if (AMOUNT.test(name) && typeof value === "number") return hundredths.format(value);
+    if (typeof value === "number" && isAmount(name)) return Math.abs(value);
   }
-  return NOTHING;
+  return null;
+}
+
+export function amount(transaction) {
+  const found = amountOf(transaction);
+  return found === null ? NOTHING : hundredths.format(found);
+}
+
+export function loss({ score, transaction }) {
+  const found = amountOf(transaction);
+  return found === null || typeof score !== "number" ? null : score * found;
+}
+
+export function expectedLoss(alert) {
+  const found = loss(alert);
+  return found === null ? NOTHING : hundredths.format(found);
 }
 
 export function tellingValues(transaction) {

@@ -4,20 +4,29 @@
 import * as format from "./format.js";
 import { fillDetails } from "./details.js";
 import { showInRow } from "./reasons.js";
+import { filledRow } from "./row.js";
+import { showWork } from "./work.js";
 
-const MOST_ROWS = 100; // as many as the page begins with; each costs at every arrival
+const EARLY = 100; // reasons that came before their row
 const CROWD = 50; // rows in one frame: a page of them, more than anybody reads in a second
 const CROWD_MS = 1000;
+const REST = 2; // so many times as long as rows took to enter, no others do: a crowd leaves the page free for its reader
 const ARRIVED_MS = 2600; // so long a row stands out as new
 const REASONS_LATE_MS = 4000; // told while the stream was away, or before the row was drawn
 const REASONS_AGAIN_MS = 15_000;
 
 export class Rows {
-  constructor(table) {
+  // `holds` tells whether new rows must wait, `waiting` is told how many do.
+  constructor(table, { holds = () => false, waiting = () => {} } = {}) {
     this.table = table;
+    this.holds = holds;
+    this.waiting = waiting;
     this.template = document.getElementById("row-template");
+    this.most = Number(table.dataset.mostRows) || 50; // as many as the page begins with; each costs at every arrival
     this.pending = [];
-    this.crowdedAt = -Infinity;
+    this.count = 0;
+    this.scheduled = false;
+    this.notBefore = -Infinity;
     this.early = new Map();
     this.judging = { model: table.dataset.model || null, unseenFrom: wholeOrNull(table.dataset.unseenFrom) };
     table.addEventListener("click", (event) => this.clicked(event));
@@ -32,7 +41,7 @@ export class Rows {
       if (body) this.explain(body, reasons);
       else this.early.set(seq, reasons);
     }
-    while (this.early.size > MOST_ROWS) this.early.delete(this.early.keys().next().value);
+    while (this.early.size > EARLY) this.early.delete(this.early.keys().next().value);
   }
 
   explain(body, reasons) {
@@ -40,69 +49,89 @@ export class Rows {
     body.dataset.reasons ??= ""; // none, for good: the details say why
   }
 
+  // What people made of alerts, of those in the table and those that wait.
+  work(changes) {
+    for (const change of changes) {
+      const body = this.table.querySelector(`tbody[data-seq="${Number(change.seq)}"]`);
+      if (body) showWork(body, change);
+      const waits = this.pending.find((alert) => alert.seq === change.seq);
+      if (waits) waits.work = change;
+    }
+  }
+
   // The stream tells reasons once; a row that missed its own asks the store.
   async askForReasons() {
     const lacking = () => [...this.table.tBodies].filter((body) => !("reasons" in body.dataset));
-    if (!document.hidden && lacking().length > 0) {
-      const answer = await fetch(`/api/alerts?limit=${MOST_ROWS}`).catch(() => null);
-      const { alerts } = answer?.ok ? await answer.json() : { alerts: [] };
-      this.reasons(alerts.filter((alert) => alert.reasons));
-    }
+    if (!document.hidden && lacking().length > 0) await this.refresh();
     window.setTimeout(() => this.askForReasons(), lacking().length > 0 ? REASONS_AGAIN_MS : REASONS_LATE_MS);
+  }
+
+  // What the newest rows have come to in the store: the stream tells neither reasons nor work a second time.
+  async refresh() {
+    const asked = new URLSearchParams({ limit: this.most, outcome: this.table.dataset.outcome });
+    const answer = await fetch(`/api/alerts?${asked}`).catch(() => null);
+    const { alerts } = answer?.ok ? await answer.json() : { alerts: [] };
+    this.reasons(alerts.filter((alert) => alert.reasons));
+    this.work(alerts.filter((alert) => alert.work).map((alert) => ({ seq: alert.seq, ...alert.work })));
   }
 
   add(alert) {
     this.pending.push(alert);
-    if (this.pending.length > MOST_ROWS) this.pending.shift();
-    if (this.pending.length === 1) this.schedule();
+    this.count += 1;
+    if (this.pending.length > this.most) this.pending.shift();
+    this.schedule();
   }
 
   // A hidden page draws no frames; the rows are there all the same when one comes back. In a storm the table is drawn
   // anew once a second, so that the page stays free for whoever clicks, and a row stands still for as long.
   schedule() {
-    const rest = this.crowdedAt + CROWD_MS - performance.now();
-    if (rest > 0) window.setTimeout(() => this.flush(), rest);
-    else if (document.hidden) window.setTimeout(() => this.flush(), 250);
-    else window.requestAnimationFrame(() => this.flush());
+    if (this.scheduled || this.notBefore === Infinity) return; // `rest` schedules what came meanwhile
+    this.scheduled = true;
+    const rest = this.notBefore - performance.now();
+    const enter = () => {
+      this.scheduled = false;
+      if (this.holds()) this.waiting(this.count);
+      else this.flush();
+    };
+    if (rest > 0) window.setTimeout(enter, rest);
+    else if (document.hidden) window.setTimeout(enter, 250);
+    else window.requestAnimationFrame(enter);
   }
 
   flush() {
-    if (this.pending.length >= CROWD) this.crowdedAt = performance.now();
+    if (this.pending.length === 0) return;
+    this.rest(this.count >= CROWD ? CROWD_MS : 0);
     const rows = this.pending.map((alert) => this.row(alert)).reverse();
     this.pending = [];
+    this.count = 0;
+    this.waiting(0);
     this.table.tHead.after(...rows);
     window.setTimeout(() => rows.forEach((row) => row.classList.remove("arrived")), ARRIVED_MS);
     const bodies = [...this.table.tBodies];
-    for (const old of bodies.slice(MOST_ROWS)) {
+    for (const old of bodies.slice(this.most)) {
       if (old.querySelector(".details").hidden && !old.contains(document.activeElement)) old.remove();
     }
   }
 
-  row(alert) {
-    const body = this.template.content.cloneNode(true).querySelector("tbody");
-    const set = (name, text) => {
-      const element = body.querySelector(`[data-f=${name}]`);
-      if (element) element.textContent = text;
-      return element;
+  // The message is handled once the frame is drawn.
+  rest(least) {
+    const began = performance.now();
+    this.notBefore = Infinity;
+    const { port1, port2 } = new MessageChannel();
+    port1.onmessage = () => {
+      const drawn = performance.now();
+      this.notBefore = Math.max(began + least, drawn + REST * (drawn - began));
+      port1.close();
+      if (this.pending.length > 0) this.schedule();
     };
-    const at = alert.produced_at ?? alert.received_at ?? "";
-    body.dataset.seq = alert.seq;
-    body.dataset.id = alert.alert_id;
+    port2.postMessage(null);
+  }
+
+  row(alert) {
+    const body = filledRow(this.template, alert);
     body.classList.add("arrived");
-    const time = set("at", format.time(at));
-    time.setAttribute("datetime", at);
-    time.title = at;
-    set("score", alert.score === null || alert.score === undefined ? format.NOTHING : alert.score.toFixed(4));
-    body.querySelector("[data-f=bar]")?.setAttribute("width", share(alert.score));
-    for (const end of ["x1", "x2"]) body.querySelector("[data-f=tick]")?.setAttribute(end, share(alert.threshold));
-    set("reason", alert.reason ?? format.NOTHING);
-    set("amount", format.amount(alert.transaction));
-    set("source_row", isMissing(alert.source_row) ? format.NOTHING : format.count(alert.source_row));
-    set("model", format.shortId(alert.model_id ?? "")).title = alert.model_id ?? "";
-    body.querySelector("[data-f=values]").replaceChildren(...format.tellingValues(alert.transaction).map(shownValue));
     this.mark(body, alert);
     if (this.early.has(alert.seq)) this.explain(body, this.early.get(alert.seq));
-    body.querySelector(".toggle").setAttribute("aria-label", `Details of the payment ${format.time(at)}`);
     return body;
   }
 
@@ -129,20 +158,6 @@ export class Rows {
   }
 }
 
-function shownValue([name, text]) {
-  const value = document.createElement("span");
-  value.className = "value";
-  const label = document.createElement("span");
-  label.className = "name";
-  label.textContent = name;
-  const number = document.createElement("span");
-  number.className = "number";
-  number.textContent = text;
-  value.append(label, " ", number);
-  return value;
-}
-
-const share = (value) => `${(Math.min(Math.max(value ?? 0, 0), 1) * 100).toFixed(2)}%`;
 const isMissing = (value) => value === null || value === undefined;
 const wholeOrNull = (text) => (text === "" || text === undefined ? null : Number(text));
 export { wholeOrNull };

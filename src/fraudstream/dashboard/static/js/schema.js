@@ -1,9 +1,9 @@
 // The page of the columns: the server renders it, this keeps it as the stream moves and sends what a person decides.
 
 import { Connection } from "./connection.js";
+import { showState } from "./connection_state.js";
 import { localTimes } from "./format.js";
 
-const STATES = { connecting: "Connecting", live: "Live", waiting: "Reconnecting" };
 const REFRESH_MS = 2000;
 const ROUTES = {
   accept: "/api/schema/aliases",
@@ -97,8 +97,5 @@ localTimes(document);
 new Connection("alert", Number(document.getElementById("live-state").dataset.latest), {
   alert() {},
   stats,
-  state(name) {
-    connection.dataset.state = name;
-    connection.querySelector("[data-text]").textContent = STATES[name];
-  },
+  state: (name, heardAt) => showState(connection, name, heardAt),
 });

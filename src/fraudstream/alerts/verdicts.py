@@ -1,0 +1,67 @@
+"""The verdicts so far as rows of score, amount and verdict: what a threshold can be held against; bounded in number."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import select
+
+from fraudstream.alerts import tables
+from fraudstream.alerts.reading import AlertReader
+from fraudstream.alerts.status import VERDICTS, AlertStatus
+from fraudstream.transactions.wire import Outcome
+
+MOST: Final = 5_000
+"""Of each verdict, the newest alerts that are read: what a threshold would change is told by them as well as by all."""
+
+
+@dataclass(frozen=True)
+class Verdicts:
+    """Decided alerts of one model.
+
+    Attributes:
+        score: By alert.
+        amount: By alert; 0 where its payment has none.
+        is_fraud: By alert, whether it was confirmed.
+        is_false: By alert, whether it was a false alarm; neither where the person was unsure.
+        days: From the first payment among them to the last; None where that is not known.
+        is_cut: Whether there are more than were read.
+    """
+
+    score: NDArray[np.float64]
+    amount: NDArray[np.float64]
+    is_fraud: NDArray[np.bool_]
+    is_false: NDArray[np.bool_]
+    days: float | None
+    is_cut: bool
+
+
+def read_verdicts(store: AlertReader, model_id: str) -> Verdicts:
+    """The newest verdicts on alerts of a model."""
+    column = tables.alerts.c
+    rows = []
+    is_cut = False
+    with store.reading() as connection:
+        for status in VERDICTS:
+            query = (
+                select(column.status, column.score, column.amount, column.produced_us, column.model_id)
+                .where(column.outcome == Outcome.ALERT.value, column.status == status.value)
+                .order_by(column.seq.desc())
+                .limit(MOST)
+            )
+            found = connection.execute(query).all()
+            is_cut = is_cut or len(found) == MOST
+            rows += [row for row in found if row.model_id == model_id and row.score is not None]
+    times = [row.produced_us for row in rows if row.produced_us is not None]
+    status_of = np.array([row.status for row in rows], dtype=str)
+    return Verdicts(
+        score=np.array([row.score for row in rows], dtype=np.float64),
+        amount=np.array([row.amount or 0.0 for row in rows], dtype=np.float64),
+        is_fraud=status_of == AlertStatus.CONFIRMED_FRAUD.value,
+        is_false=status_of == AlertStatus.FALSE_ALARM.value,
+        days=(max(times) - min(times)) / 86_400e6 if len(times) > 1 else None,
+        is_cut=is_cut,
+    )

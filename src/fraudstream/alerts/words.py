@@ -1,0 +1,154 @@
+"""The words of an alert and what is searched among them: the rules of the full text, which `finding/` looks up.
+
+A word is a run of letters and digits, folded to small letters without accents; a number with a point or an exponent is
+one word, as written and without its sign; any other sign beyond ASCII (an emoji) is a word of its own. Several words
+that are typed without a blank between them ("id-17", "TX_AMOUNT") are looked for one after the other.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Final, NamedTuple
+
+import orjson
+
+from fraudstream.transactions.wire import AlertField
+
+BREAK: Final = ""
+"""Stands between the words of one field and those of the next: a phrase does not reach across it."""
+
+_WORD: Final = re.compile(r"\d+(?:\.\d+)*(?:e[+-]?\d+)?(?![^\W_])|[^\W_]+|[^\s\x00-\x7f]")
+_FRACTION: Final = re.compile(r"\d+(?:\.\d+(?:e[+-]?\d+)?|e[+-]?\d+)")
+_TYPED: Final = re.compile(r'"([^"]*)"?|([^\s"]+)')
+LONG_NUMBER_CHARS: Final = 8
+"""A JSON number with a fraction and more characters than this (the 28 of a row of creditcard.csv have twice as many) is
+no entry of the index; it is looked for among the numbers of the columns."""
+
+_FIELDS: Final = (
+    (AlertField.ALERT_ID, AlertField.OUTCOME),
+    (AlertField.MODEL_ID,),
+    (AlertField.TOPIC,),
+    (AlertField.SCHEMA_ID,),
+    (AlertField.REASON,),
+)
+
+
+def fold(text: str) -> str:
+    """The text in small letters and without accents."""
+    if text.isascii():
+        return text.lower()
+    return "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c)).casefold()
+
+
+def words(text: str) -> list[str]:
+    """The words of a text, folded."""
+    return _WORD.findall(fold(text))
+
+
+words_of_name: Final = lru_cache(maxsize=8192)(words)
+"""The words of a column's name; there are few names, and each is in every alert."""
+
+
+def is_long_number(word: str) -> bool:
+    """Whether a word is a number of so many digits that the index does not hold it where it came as a JSON number."""
+    return len(word) > LONG_NUMBER_CHARS and _FRACTION.fullmatch(word) is not None
+
+
+def is_number(word: str) -> bool:
+    """Whether a word is a number, which is looked for as written and never as the beginning of another."""
+    return word.isdecimal() or _FRACTION.fullmatch(word) is not None
+
+
+def columns_of(transaction: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """The columns and values of a transaction; what a nested object holds comes under dotted names."""
+    for name, value in transaction.items():
+        if isinstance(value, dict):
+            for inner, found in columns_of(value):
+                dotted = f"{name}.{inner}"
+                if dotted not in transaction:
+                    yield dotted, found
+        else:
+            yield name, value
+
+
+def words_of_fields(document: Mapping[str, Any]) -> Iterator[str]:
+    """The words of an alert's own fields, with `BREAK` after each of them."""
+    for fields in _FIELDS:
+        for field in fields:
+            value = document.get(field)
+            if isinstance(value, str):
+                yield from words(value)
+        yield BREAK
+
+
+def words_of_value(value: Any) -> list[str]:
+    """The words of one value of a transaction."""
+    if value is None:
+        return []
+    return words(value if isinstance(value, str) else orjson.dumps(value).decode())
+
+
+def words_of_alert(document: Mapping[str, Any]) -> list[str]:
+    """All words of an alert, in order: its fields, then each column's name followed by its value."""
+    found = list(words_of_fields(document))
+    for name, value in columns_of(document[AlertField.TRANSACTION]):
+        found += words_of_name(name)
+        found += words_of_value(value)
+        found.append(BREAK)
+    return found
+
+
+class Term(NamedTuple):
+    """One or more words that have to stand one after the other; of the last one perhaps only the beginning is given."""
+
+    words: tuple[str, ...]
+    prefix: bool
+
+    def fits(self, word: str) -> bool:
+        """Whether a word is the last one of the term, or begins with it."""
+        whole = word == self.words[-1]
+        return whole or (self.prefix and word.startswith(self.words[-1]) and not is_long_number(word))
+
+    def among(self, found: Sequence[str]) -> bool:
+        """Whether the term stands somewhere in a list of words."""
+        *before, _ = self.words
+        length = len(before)
+        return any(
+            self.fits(word) and at >= length and list(found[at - length : at]) == before
+            for at, word in enumerate(found)
+            if word
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """What was typed, as terms that all have to be found."""
+
+    terms: tuple[Term, ...]
+
+    @classmethod
+    def typed(cls, text: str) -> Text:
+        """Read what a person typed; nothing of it is an error.
+
+        Words in double quotes are looked for one after the other. The last word is also found as the beginning of a
+        longer one, and so is any that ends in an asterisk; a number is not, unless an asterisk says so.
+        """
+        typed = list(_TYPED.finditer(text))
+        terms = []
+        for number, found in enumerate(typed, 1):
+            quoted, bare = found.groups()
+            term = tuple(words(bare if quoted is None else quoted))
+            if term:
+                starred = bare is not None and bare.endswith("*") and not is_long_number(term[-1])
+                last = bare is not None and number == len(typed) and not text[-1].isspace() and not is_number(term[-1])
+                terms.append(Term(term, starred or last))
+        return cls(tuple(dict.fromkeys(terms)))
+
+    def matches(self, document: Mapping[str, Any]) -> bool:
+        """Whether an alert has all of it."""
+        found = words_of_alert(document)
+        return all(term.among(found) for term in self.terms)

@@ -1,0 +1,203 @@
+"""What the page of one alert draws: a bar for each reason, a strip for each value; `alert_page.py` puts them together.
+
+Numbers here are shares of a drawing's width; what a figure means stands beside it in words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+import orjson
+
+from fraudstream.model.explanation.cells import plain
+from fraudstream.model.explanation.explainer import Explanation, Step
+from fraudstream.model.explanation.reasons import WEEKDAYS, number_text
+from fraudstream.model.feature import Feature, FeatureType
+
+LOW_AT: Final = 20.0
+HIGH_AT: Final = 80.0
+"""Where 1 % and 99 % of the training values lie on every strip, so that strips are read one below the other."""
+
+_EDGE: Final = 2.0
+_VALUE_CHARS: Final = 60
+_UNITS: Final = {"log_odds": "log odds", "probability": "of probability"}
+
+
+class Bar(NamedTuple):
+    """What one column had to do with the score.
+
+    Attributes:
+        name: The column.
+        value: As it came, shortened.
+        contribution: With its sign.
+        side: "for", "against" or "neither".
+        x: Where the bar begins, in percent of the drawing; 50 is the middle.
+        width: Its length.
+        text: All of it as a sentence.
+    """
+
+    name: str
+    value: str
+    contribution: str
+    side: str
+    x: float
+    width: float
+    text: str
+
+
+class Strip(NamedTuple):
+    """One value against the training's.
+
+    Attributes:
+        name: The feature.
+        column: The column that it was read from.
+        value: As it came.
+        stands_in: What stands in for it; empty where it was read.
+        at: Where it lies on the strip, 0 to 100; None where there is no strip.
+        beyond: "low" or "high" where it lies beyond the end of the strip; else empty.
+        middle: Where half of the training values lie.
+        low_text: The value below which 1 % of the training values lie.
+        middle_text: The median.
+        high_text: The value below which 99 % lie.
+        place: Where it lies, in words.
+        is_unusual: Whether it lies outside of 98 % of the training values.
+    """
+
+    name: str
+    column: str
+    value: str
+    stands_in: str
+    at: float | None
+    beyond: str
+    middle: float
+    low_text: str
+    middle_text: str
+    high_text: str
+    place: str
+    is_unusual: bool
+
+
+def bars(explanation: Explanation) -> list[Bar]:
+    """A bar for each column that had a say, the longest first."""
+    steps = sorted(explanation.steps, key=lambda step: -abs(step.reason.contribution))
+    most = max((abs(step.reason.contribution) for step in steps), default=0.0) or 1.0
+    return [_bar(step, most) for step in steps if step.reason.contribution != 0.0]
+
+
+def strips(steps: Sequence[Step]) -> list[Strip]:
+    """A strip for each feature, in the order of the steps."""
+    return [_strip(step) for step in steps]
+
+
+def sum_sentence(explanation: Explanation) -> str:
+    """What the bars are parts of."""
+    margin = f"{signed(explanation.margin)} {_UNITS[explanation.scale.value]}"
+    return (
+        f"From {signed(explanation.base)} ({explanation.background}) all columns together lead to "
+        f"{margin}, a probability of {explanation.probability:.4g}; "
+        f"after the model's calibration the score is {explanation.score:.6g}."
+    )
+
+
+def signed(value: float) -> str:
+    """A contribution with its sign."""
+    return f"{'−' if value < 0 else '+'}{abs(value):.2f}"
+
+
+def value_text(value: object) -> str:
+    """A value as it came, in at most 60 characters."""
+    if value is None or value == "":
+        return "missing"
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return number_text(value)
+    text = value if isinstance(value, str) else orjson.dumps(value).decode()
+    return text if len(text) <= _VALUE_CHARS else f"{text[: _VALUE_CHARS - 1]}…"
+
+
+def _bar(step: Step, most: float) -> Bar:
+    reason = step.reason
+    half = min(abs(reason.contribution) / most, 1.0) * 50
+    is_for = reason.contribution > 0
+    return Bar(
+        reason.feature,
+        value_text(reason.value),
+        signed(reason.contribution),
+        "for" if is_for else "against",
+        round(50 if is_for else 50 - half, 2),
+        round(max(half, 0.4), 2),
+        reason.text,
+    )
+
+
+def _strip(step: Step) -> Strip:
+    feature, cell = step.cell.feature, step.cell
+    stands_in = _stand_in_text(feature) if cell.is_imputed else ""
+    known = _range(feature)
+    value = value_text(plain(cell.came))
+    if known is None:
+        place = "the typical value stands in" if cell.is_imputed else _category_place(feature, cell.slots)
+        is_rare = not cell.is_imputed and feature.type is FeatureType.CATEGORY and cell.slots[-1] == 1.0
+        return Strip(feature.name, cell.column, value, stands_in, None, "", 50.0, "", "", "", place, is_rare)
+    low, middle, high = known
+    if feature.type is FeatureType.TIME and not cell.is_imputed:
+        value = f"{value} ({cell.slots[0]:.1f} h on a {WEEKDAYS[int(cell.slots[1])]})"
+    elif feature.type is FeatureType.ELAPSED and not cell.is_imputed:
+        value = f"{value} ({cell.slots[0]:,.0f} days before)"
+    at = _at(cell.slots[0], low, high)
+    beyond = "low" if at < 0 else "high" if at > 100 else ""
+    return Strip(
+        feature.name,
+        cell.column,
+        value,
+        stands_in,
+        round(min(max(at, _EDGE), 100 - _EDGE), 2),
+        beyond,
+        round(min(max(_at(middle, low, high), LOW_AT), HIGH_AT), 2),
+        number_text(low),
+        number_text(middle),
+        number_text(high),
+        "the typical value stands in" if cell.is_imputed else _place(step),
+        not cell.is_imputed and not low <= cell.slots[0] <= high,
+    )
+
+
+def _range(feature: Feature) -> tuple[float, float, float] | None:
+    """The values at 1 %, 50 % and 99 % of training; the ends where a manifest has no more; None for a category."""
+    low = feature.p01 if feature.p01 is not None else feature.minimum
+    high = feature.p99 if feature.p99 is not None else feature.maximum
+    if feature.type is FeatureType.CATEGORY or low is None or high is None or feature.median is None:
+        return None
+    return low, feature.median, high
+
+
+def _at(value: float, low: float, high: float) -> float:
+    if high <= low:  # all training values are the same
+        return 50.0 if value == low else -1.0 if value < low else 101.0
+    return LOW_AT + (value - low) / (high - low) * (HIGH_AT - LOW_AT)
+
+
+def _place(step: Step) -> str:
+    quantile, feature, value = step.reason.quantile, step.cell.feature, step.cell.slots[0]
+    if feature.minimum is not None and value < feature.minimum:
+        return "lower than ever in training"
+    if feature.maximum is not None and value > feature.maximum:
+        return "higher than ever in training"
+    if quantile is None:
+        return "–"
+    return f"above {quantile * 100:.0f} % of the training values"
+
+
+def _category_place(feature: Feature, slots: Sequence[float]) -> str:
+    if feature.type is not FeatureType.CATEGORY or 1.0 not in slots:
+        return "–"
+    place = list(slots).index(1.0)
+    if place == len(feature.values):
+        return "rare or never seen in training"
+    return f"number {place + 1} of {len(feature.values)} by frequency in training"
+
+
+def _stand_in_text(feature: Feature) -> str:
+    if feature.type is FeatureType.CATEGORY:
+        return feature.values[0] if feature.values else ""
+    return "" if feature.median is None else number_text(feature.median)

@@ -1,0 +1,206 @@
+"""How the scores of live traffic lie, from samples: a histogram an hour for a day; `what_if.py` asks it.
+
+A sample stands for the rows since the one before it on its partition, so what comes out is an estimate and says how
+many samples it rests on. It is kept in a small file beside the store, so that a restart forgets half a minute at most.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import orjson
+import structlog
+from numpy.typing import NDArray
+
+from fraudstream.alerts.positions import Place
+from fraudstream.alerts.sight import OffsetGaps
+from fraudstream.alerts.validation import Unfit, check_object, instant, integer, microseconds, number, text
+from fraudstream.runtime.files import replace_json
+from fraudstream.transactions.wire import EventField, EventType, Outcome
+
+log = structlog.get_logger(__name__)
+
+LOGIT_END: Final = 16.0
+BINS: Final = 320
+"""Even steps of a tenth in the log odds of the score: as fine at 0.0001 as at 0.5 and at 0.9999."""
+
+HOURS: Final = 24
+SAVE_SECONDS: Final = 30.0
+FORMAT: Final = 1
+EDGES: Final = 1.0 / (1.0 + np.exp(-np.linspace(-LOGIT_END, LOGIT_END, BINS + 1)))
+
+Floats = NDArray[np.float64]
+
+
+@dataclass
+class _Hour:
+    """The rows of one hour, by bin of their score: how many, their squares (for the error), their scores together."""
+
+    rows: Floats = field(default_factory=lambda: np.zeros(BINS))
+    squares: Floats = field(default_factory=lambda: np.zeros(BINS))
+    scores: Floats = field(default_factory=lambda: np.zeros(BINS))
+    samples: int = 0
+    first_us: int = 0
+    last_us: int = 0
+
+
+class Above(NamedTuple):
+    """What live traffic holds at or above a threshold, as far as samples tell.
+
+    Attributes:
+        rows: Scored rows, all of them.
+        samples: What they are estimated from.
+        days: The time that they took.
+        alerts: Rows at or above the threshold.
+        error: Half the width of the 95 % interval of `alerts`.
+        frauds: Frauds among all rows, if the scores are the probabilities that they should be.
+        frauds_caught: Of these, at or above the threshold.
+    """
+
+    rows: float
+    samples: int
+    days: float
+    alerts: float
+    error: float
+    frauds: float
+    frauds_caught: float
+
+
+class LiveScores:
+    """Keeps the histograms of one model, the one that judges now; every method may be called from any thread."""
+
+    def __init__(self, file: Path | None, clock: Callable[[], datetime]) -> None:
+        """Go on with what a file holds.
+
+        Args:
+            file: Where it is kept; None to keep it in memory only.
+            clock: The time.
+        """
+        self._file = file
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._gaps = OffsetGaps()
+        self._model_id: str | None = None
+        self._hours: dict[int, _Hour] = {}
+        self._saved_at: datetime | None = None
+        if file is not None:
+            self._load(file)
+
+    def observe(self, events: Iterable[object]) -> None:
+        """Take posted samples; malformed ones are the store's to reject, a row read again says nothing new."""
+        with self._lock:
+            took = False
+            for raw in events:
+                with contextlib.suppress(Unfit):
+                    event = check_object(raw, "an event")
+                    if event.get(EventField.TYPE) == EventType.SAMPLE:
+                        took = self._take(event) or took
+            if took:
+                self._save()
+
+    def above(self, model_id: str, threshold: float) -> Above | None:
+        """What a threshold would catch of the traffic of the last day; None where no sample of this model came."""
+        with self._lock:
+            if model_id != self._model_id or not self._hours:
+                return None
+            hours = list(self._hours.values())
+            rows, squares, scores = (
+                sum((getattr(hour, name) for hour in hours), np.zeros(BINS)) for name in ("rows", "squares", "scores")
+            )
+            samples = sum(hour.samples for hour in hours)
+            seconds = sum(max(hour.last_us - hour.first_us, 0) for hour in hours) / 1e6
+        shares = _shares_above(threshold)
+        return Above(
+            rows=float(rows.sum()),
+            samples=samples,
+            days=seconds / 86_400,
+            alerts=float(rows @ shares),
+            error=float(1.96 * np.sqrt(squares @ shares)),
+            frauds=float(scores.sum()),
+            frauds_caught=float(scores @ shares),
+        )
+
+    def _take(self, event: dict[str, Any]) -> bool:
+        topic, partition = text(event, EventField.TOPIC), integer(event, EventField.PARTITION)
+        place = None if topic is None or partition is None else Place(topic, partition)
+        produced_us = instant(event, EventField.PRODUCED_AT)
+        stands_for = self._gaps.weigh(place, integer(event, EventField.OFFSET), produced_us)
+        score, model_id = number(event, EventField.SCORE), text(event, EventField.MODEL_ID)
+        judged = event.get(EventField.OUTCOME) in (Outcome.CLEAR, Outcome.ALERT)
+        if not stands_for or not judged or score is None or model_id is None or produced_us is None:
+            return False
+        if model_id != self._model_id:  # scores of two models are not to be compared
+            self._model_id, self._hours = model_id, {}
+        number_of_hour = produced_us // 3_600_000_000
+        hour = self._hours.setdefault(number_of_hour, _Hour(first_us=produced_us, last_us=produced_us))
+        at = _bin(score)
+        hour.rows[at] += stands_for
+        hour.squares[at] += stands_for**2
+        hour.scores[at] += stands_for * score
+        hour.samples += 1
+        hour.first_us, hour.last_us = min(hour.first_us, produced_us), max(hour.last_us, produced_us)
+        newest = max(self._hours)
+        for old in [each for each in self._hours if each <= newest - HOURS]:
+            del self._hours[old]
+        return True
+
+    def _save(self) -> None:
+        now = self._clock()
+        if self._file is None or (
+            self._saved_at is not None and 0 <= (now - self._saved_at).total_seconds() < SAVE_SECONDS
+        ):
+            return
+        self._saved_at = now
+        hours = {str(each): _hour_as_json(hour) for each, hour in self._hours.items()}
+        try:
+            replace_json(self._file, {"format": FORMAT, "model_id": self._model_id, "hours": hours})
+        except OSError as e:
+            log.warning("the score distribution was not kept", file=str(self._file), reason=e.strerror)
+
+    def _load(self, file: Path) -> None:
+        oldest = microseconds(self._clock().astimezone(UTC)) // 3_600_000_000 - HOURS
+        try:
+            kept = orjson.loads(file.read_bytes())
+            if kept["format"] == FORMAT:
+                self._hours = {int(at): _hour_from(told) for at, told in kept["hours"].items() if int(at) > oldest}
+                self._model_id = kept["model_id"]
+        except FileNotFoundError:
+            return
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as e:
+            log.warning("the kept score distribution cannot be read: it begins anew", file=str(file), reason=str(e))
+
+
+def _bin(score: float) -> int:
+    return min(max(int(np.searchsorted(EDGES, score, side="right")) - 1, 0), BINS - 1)
+
+
+def _shares_above(threshold: float) -> Floats:
+    """By bin, the share of its rows at or above a threshold: the bin that it falls into is taken as even."""
+    low, high = EDGES[:-1], EDGES[1:]
+    if threshold >= 1.0:  # a score of 1 is in the last bin, with what is just below it
+        return np.zeros(BINS)
+    shares: Floats = np.clip((high - threshold) / (high - low), 0.0, 1.0)
+    if threshold <= EDGES[0]:
+        shares[:] = 1.0
+    return shares
+
+
+def _hour_as_json(hour: _Hour) -> dict[str, Any]:
+    """The filled bins alone: most are empty."""
+    filled = np.flatnonzero(hour.rows)
+    bins = [[int(at), float(hour.rows[at]), float(hour.squares[at]), float(hour.scores[at])] for at in filled]
+    return {"samples": hour.samples, "first_us": hour.first_us, "last_us": hour.last_us, "bins": bins}
+
+
+def _hour_from(told: dict[str, Any]) -> _Hour:
+    hour = _Hour(samples=int(told["samples"]), first_us=int(told["first_us"]), last_us=int(told["last_us"]))
+    for at, rows, squares, scores in told["bins"]:
+        hour.rows[at], hour.squares[at], hour.scores[at] = rows, squares, scores
+    return hour

@@ -1,0 +1,85 @@
+"""The page Queue as it is served: alerts to be worked on; `queue_query.py` reads its address, `queue.js` decides."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+from urllib.parse import urlencode
+
+from flask import abort, redirect, render_template, request
+from werkzeug.wrappers import Response
+
+from fraudstream.alerts.changes import NOBODY
+from fraudstream.alerts.finding.cursor import write_cursor
+from fraudstream.alerts.finding.search import Page
+from fraudstream.alerts.status import AlertStatus
+from fraudstream.dashboard import presentation
+from fraudstream.dashboard.actor import actor_or_nobody
+from fraudstream.dashboard.asked_filter import cursor_asked, filter_asked, sort_asked
+from fraudstream.dashboard.parts import parts
+from fraudstream.dashboard.queue_query import OPERATORS, ORDERS, OUTCOMES, QueueQuery
+from fraudstream.transactions.wire import AlertField
+
+ROWS: Final = 50
+ID_CHARS: Final = 240
+EMPTY: Final = Page([], None, True, 0, 0)
+"""What is with somebody whose name is not known."""
+
+
+def queue_page() -> str | Response:
+    """The alerts that the address asks for, a page of them; an untidy address leads to the tidy one."""
+    using = parts()
+    query = QueueQuery(request.args)
+    if not query.is_tidy:
+        return redirect(query.address(), code=303)
+    # Before the rows, so that the page's stream begins no later than what the page shows.
+    latest = using.store.latest_seq()
+    who = actor_or_nobody()
+    name = "" if who == NOBODY else who.name
+    asked = query.asked(name)
+    sort = sort_asked(asked)
+    page = EMPTY
+    if not (query.is_mine and not name):
+        after = cursor_asked(request.args, sort)
+        page = using.store.search.page(filter_asked(asked), sort=sort, after=after, limit=ROWS)
+    documents = [alert.document() for alert in using.reasons.attached(page.alerts)]
+    in_hand = request.args.get("alert", "")[:ID_CHARS]
+    if in_hand in {document[AlertField.ALERT_ID] for document in documents}:
+        in_hand = ""
+    stats = using.statistics.current()
+    cursor = None if page.following is None else write_cursor(sort, page.following)
+    return render_template(
+        "queue.html",
+        notice=using.notice,
+        latest=latest,
+        stats=stats,
+        query=query,
+        name=name,
+        rows=[_row(document, stats) for document in documents],
+        blank=_row(None, stats),
+        in_hand=_one(in_hand, stats) if in_hand else None,
+        columns=sorted({column for document in documents for column in document[AlertField.TRANSACTION]}),
+        orders=ORDERS,
+        operators=OPERATORS,
+        outcomes=OUTCOMES,
+        statuses={each.value: each.value.replace("_", " ") for each in AlertStatus},
+        asked=urlencode(list(asked.items(multi=True))),
+        page=page,
+        cursor=cursor,
+        older=None if cursor is None else query.address(("cursor", cursor)),
+        is_first="cursor" not in request.args,
+    )
+
+
+def _one(alert_id: str, stats: Mapping[str, Any]) -> dict[str, Any]:
+    using = parts()
+    found = using.store.alert(alert_id)
+    if found is None:
+        abort(404, "there is no alert with this id")
+    return _row(using.reasons.attached([found])[0].document(), stats)
+
+
+def _row(document: Mapping[str, Any] | None, stats: Mapping[str, Any]) -> dict[str, Any]:
+    if document is None:
+        return {"row": presentation.BLANK_ROW, "loss": ""}
+    return {"row": presentation.row(document, stats), "loss": presentation.expected_loss(document)}

@@ -1,0 +1,34 @@
+"""The route that scores one alert again; reading alerts is `api.py`'s, what people make of them `work_api.py`'s."""
+
+from __future__ import annotations
+
+import orjson
+from flask import Blueprint, Response, abort
+
+from fraudstream.dashboard.parts import parts
+from fraudstream.dashboard.rescoring import rescored
+from fraudstream.errors import ModelError
+
+blueprint = Blueprint("rescore", __name__)
+
+
+@blueprint.get("/api/alerts/<path:alert_id>/rescore")
+def rescore(alert_id: str) -> Response:
+    """An alert scored again with the model in force, and what differs from the stored score."""
+    using = parts()
+    found = using.store.alert(alert_id)
+    if found is None:
+        # An id may hold slashes, and end so.
+        found = using.store.alert(f"{alert_id}/rescore")
+        if found is None:
+            abort(404, "there is no alert with this id")
+        return _json(using.reasons.attached([found])[0].body)
+    try:
+        told = rescored(using.explainers, using.settings.model, found.record())
+    except ModelError as e:
+        abort(409, f"{e.what}: {e.where}; {e.remedy}".removesuffix("; "))
+    return _json(orjson.dumps(told))
+
+
+def _json(body: bytes) -> Response:
+    return Response(body, mimetype="application/json")

@@ -1,0 +1,133 @@
+"""Scores a stored alert again with the model in force, outside Spark, and tells what differs and why.
+
+The scores are those of `model/explanation/`, as of `fraudstream explain`; a test holds them to Spark's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from fraudstream.dashboard.reasons import explanation_of
+from fraudstream.errors import ModelError
+from fraudstream.model.aliases import read_manifest
+from fraudstream.model.current import InForce, current_file, read_current
+from fraudstream.model.explanation.explainer import Explanation
+from fraudstream.model.explanation.library import ExplainerLibrary
+from fraudstream.model.explanation.reasons import Reason
+from fraudstream.transactions.wire import AlertField, Outcome
+
+SAME: Final = 1e-9
+"""Scores that differ by less are the same."""
+
+
+def rescored(library: ExplainerLibrary, model: Path, alert: Mapping[str, Any]) -> dict[str, Any]:
+    """An alert as it was judged, as the model in force judges it, and the difference by feature.
+
+    Args:
+        library: The explainers beside `model`.
+        model: A model path: what is in force.
+        alert: The stored alert.
+
+    Returns:
+        A JSON object, as docs/http.md describes it.
+
+    Raises:
+        ModelError: No model is in force, or it cannot be read.
+    """
+    in_force = in_force_at(model)
+    explainer, _ = library.of(in_force.model_id, None)
+    now = explainer.explain(alert[AlertField.TRANSACTION], in_force.aliases)
+    then = explanation_of(library, alert)
+    stored = alert.get(AlertField.SCORE)
+    new_score = now.score if now.is_judgeable else None
+    return {
+        "alert_id": alert[AlertField.ALERT_ID],
+        "stored": {
+            "score": stored,
+            "threshold": alert.get(AlertField.THRESHOLD),
+            "outcome": alert.get(AlertField.OUTCOME),
+            "model_id": alert.get(AlertField.MODEL_ID),
+            "revision": alert.get(AlertField.REVISION),
+        },
+        "now": {
+            "score": new_score,
+            "threshold": in_force.threshold,
+            "outcome": outcome_of(now, in_force.threshold).value,
+            "model_id": in_force.model_id,
+            "revision": in_force.revision,
+            "missing": now.missing,
+        },
+        "difference": None if stored is None or new_score is None else new_score - stored,
+        "same_model": alert.get(AlertField.MODEL_ID) == in_force.model_id,
+        "scale": now.scale.value,
+        "comparable": isinstance(then, Explanation) and then.scale is now.scale,
+        "stored_cause": then if isinstance(then, str) else None,
+        "features": _by_feature(None if isinstance(then, str) else then, now),
+        "sentence": _sentence(alert, now, in_force),
+    }
+
+
+def outcome_of(explanation: Explanation, threshold: float) -> Outcome:
+    """What the stream would make of it."""
+    if not explanation.is_judgeable:
+        return Outcome.UNSCORABLE
+    return Outcome.ALERT if explanation.score >= threshold else Outcome.CLEAR
+
+
+def in_force_at(model: Path) -> InForce:
+    """What is in force at a model path, an artifact or a `current` file.
+
+    Raises:
+        ModelError: It cannot be read.
+    """
+    current = current_file(model)
+    if current is not None:
+        return read_current(current)
+    try:
+        manifest = read_manifest(model)
+    except OSError as e:
+        raise ModelError(f"the model cannot be read: {e.strerror}", where=str(model)) from e
+    return InForce(manifest.model_id, manifest.threshold)
+
+
+def _by_feature(then: Explanation | None, now: Explanation) -> list[dict[str, Any]]:
+    """What each feature contributed then and contributes now, the largest difference first."""
+    before: dict[str, Reason] = {} if then is None else {step.reason.feature: step.reason for step in then.steps}
+    after = {step.reason.feature: step.reason for step in now.steps}
+    told = []
+    for name in [*after, *(name for name in before if name not in after)]:
+        was, is_ = before.get(name), after.get(name)
+        old, new = (None if each is None else each.contribution for each in (was, is_))
+        told.append(
+            {
+                "feature": name,
+                "value": (is_ or was).value,  # type: ignore[union-attr]
+                "imputed": (is_ or was).imputed,  # type: ignore[union-attr]
+                "then": old,
+                "now": new,
+                "difference": None if then is None else (new or 0.0) - (old or 0.0),
+            }
+        )
+    key = "now" if then is None else "difference"
+    return sorted(told, key=lambda each: -abs(each[key] or 0.0))
+
+
+def _sentence(alert: Mapping[str, Any], now: Explanation, in_force: InForce) -> str:
+    stored, outcome = alert.get(AlertField.SCORE), outcome_of(now, in_force.threshold)
+    verdict = {
+        Outcome.ALERT: f"an alert again: {now.score:.4f} reaches the threshold {in_force.threshold:.4g}",
+        Outcome.CLEAR: f"no alert any more: {now.score:.4f} stays below the threshold {in_force.threshold:.4g}",
+        Outcome.UNSCORABLE: f"not judged: {now.missing} of {len(now.steps)} features are missing",
+    }[outcome]
+    if stored is None:
+        verdict = verdict.replace(" again", "").replace(" any more", "")
+        return f"It was not judged when it came. Now it is {verdict}."
+    if not now.is_judgeable:
+        return f"Now it is {verdict}."
+    if abs(now.score - stored) <= SAME:
+        return f"The same score. Now it is {verdict}."
+    return (
+        f"The score {'rises' if now.score > stored else 'falls'} by {abs(now.score - stored):.4g}. Now it is {verdict}."
+    )

@@ -1,0 +1,57 @@
+// One row of a table of alerts, made from the page's template. Everything that came with a payment is set as text, never
+// as HTML; presentation.py makes the same of the rows that the server renders.
+
+import * as format from "./format.js";
+import { showInRow } from "./reasons.js";
+import { NEW, showWork } from "./work.js";
+
+export function filledRow(template, alert) {
+  const body = template.content.cloneNode(true).querySelector("tbody");
+  const field = (name) => body.querySelector(`[data-f=${name}]`);
+  const set = (name, text) => {
+    const element = field(name);
+    if (element) element.textContent = text;
+    return element;
+  };
+  const at = alert.produced_at ?? alert.received_at ?? "";
+  const when = format.time(at);
+  body.dataset.seq = alert.seq;
+  body.dataset.id = alert.alert_id;
+  const time = set("at", when);
+  time.setAttribute("datetime", at);
+  time.title = at;
+  set("score", isMissing(alert.score) ? format.NOTHING : alert.score.toFixed(4));
+  field("bar")?.setAttribute("width", share(alert.score));
+  for (const end of ["x1", "x2"]) field("tick")?.setAttribute(end, share(alert.threshold));
+  set("reason", alert.reason ?? format.NOTHING);
+  set("amount", format.amount(alert.transaction));
+  set("loss", format.expectedLoss(alert));
+  set("source_row", isMissing(alert.source_row) ? format.NOTHING : format.count(alert.source_row));
+  const model = set("model", format.shortId(alert.model_id ?? ""));
+  if (model) model.title = alert.model_id ?? "";
+  field("values").replaceChildren(...format.tellingValues(alert.transaction).map(shownValue));
+  if (alert.reasons) showInRow(body, alert.reasons);
+  showWork(body, alert.work ?? NEW);
+  const page = field("page");
+  if (page) page.href = alertPage(alert.alert_id);
+  body.querySelector(".toggle").setAttribute("aria-label", `Details of the payment ${when}`);
+  return body;
+}
+
+function shownValue([name, text]) {
+  const value = document.createElement("span");
+  value.className = "value";
+  const label = document.createElement("span");
+  label.className = "name";
+  label.textContent = name;
+  const number = document.createElement("span");
+  number.className = "number";
+  number.textContent = text;
+  value.append(label, " ", number);
+  return value;
+}
+
+// A slash within an id stays one: the path of the page takes it as it is.
+const alertPage = (id) => `/alerts/${encodeURIComponent(id).replaceAll("%2F", "/")}`;
+const share = (value) => `${(Math.min(Math.max(value ?? 0, 0), 1) * 100).toFixed(2)}%`;
+const isMissing = (value) => value === null || value === undefined;

@@ -1,0 +1,294 @@
+"""Another threshold: what three sources say of it, and putting it in force; on a real store and a real `current`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+from sqlalchemy import update
+from werkzeug.test import TestResponse
+
+from columns import NOW, row, sample
+from dashboards import Clock, alert, told
+from evaluations import small_evaluation
+from fraudstream.alerts import tables
+from fraudstream.alerts.store import AlertStore
+from fraudstream.config import Settings
+from fraudstream.dashboard.app import create_app
+from fraudstream.dashboard.in_force import model_in_force
+from fraudstream.dashboard.live_scores import EDGES, LiveScores
+from fraudstream.model.artifact import write_artifact
+from fraudstream.model.current import put_in_force, read_current
+from fraudstream.model.evaluation_record import Evaluation, evaluation_to_json
+from fraudstream.model.rollback import history
+from fraudstream.model.thresholds import row_at
+
+SCRIPT = "<script>alert(1)</script>"
+ANN = {"X-Fraudstream-Actor": "Ann%20M%C3%BCller"}
+
+
+@pytest.fixture
+def evaluation() -> Evaluation:
+    return small_evaluation()[0]
+
+
+@pytest.fixture
+def current(tmp_path: Path, evaluation: Evaluation) -> Path:
+    models, told_of = tmp_path / "models", small_evaluation()[1]
+    beside = {"evaluation.json": evaluation_to_json(evaluation)}
+    write_artifact(models, told_of, lambda scaler, classifier: None, beside)
+    put_in_force(models, told_of.model_id, 0.5, who="test", why="first", now=NOW)
+    return models / "current"
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[AlertStore]:
+    opened = AlertStore.open(f"sqlite:///{tmp_path / 'alerts.db'}", clock=Clock(NOW))
+    yield opened
+    opened.close()
+
+
+def asking(store: AlertStore, model: Path, **settings: Any) -> FlaskClient:
+    app = create_app(Settings(model=model, **settings), store, clock=Clock(NOW), in_force=model_in_force(model))
+    return app.test_client()
+
+
+@pytest.fixture
+def client(store: AlertStore, current: Path) -> FlaskClient:
+    return asking(store, current)
+
+
+def sources(answer: TestResponse) -> dict[str, dict[str, Any]]:
+    return {each["key"]: each for each in told(answer)["sources"]}
+
+
+def scored(offset: int, score: float, **changes: Any) -> Any:
+    """The sample of a row with a score, ten rows after the one before it."""
+    return sample(offset * 10, row(offset), second=offset, score=score, outcome="clear", **changes)
+
+
+def put(client: FlaskClient, threshold: float, revision: int, why: str = "fewer", **headers: str) -> TestResponse:
+    posted = {"threshold": threshold, "why": why, "revision": revision}
+    return client.post("/api/threshold", json=posted, headers=ANN | headers)
+
+
+def test_the_test_period_is_told_by_the_model_s_own_table(client: FlaskClient, evaluation: Evaluation) -> None:
+    found = sources(client.get("/api/what-if?threshold=0.2&review_cost=3"))["test"]
+    expected = row_at(evaluation.thresholds, 0.2).test
+    assert expected is not None
+    assert found["kind"] == "measured"
+    assert found["then"]["frauds_caught"] == expected.frauds_caught
+    assert found["then"]["frauds_missed"] == expected.frauds - expected.frauds_caught
+    assert found["then"]["alerts_per_day"] == pytest.approx(expected.alerts / 2.0)
+    assert found["then"]["saved"] == pytest.approx(expected.amount_caught - 3 * expected.false_alarms)
+    now = row_at(evaluation.thresholds, 0.5).test
+    assert now is not None
+    assert found["now"]["false_alarms"] == pytest.approx(now.false_alarms)
+
+
+def test_live_traffic_is_estimated_from_samples_that_stand_for_the_rows_between(client: FlaskClient) -> None:
+    assert "No sample" in sources(client.get("/api/what-if"))["live"]["lacking"]
+    events = [scored(n, 0.01 if n % 10 else 0.8) for n in range(1, 721)]
+    client.post("/api/events", json=events)
+    found = sources(client.get("/api/what-if?threshold=0.9"))["live"]
+    # The first sample stands for itself, 719 for ten rows each; every tenth has 0.8.
+    assert found["kind"] == "estimate"
+    assert found["now"]["alerts"] == pytest.approx(720, rel=0.001)
+    assert found["now"]["alerts_per_day"] == pytest.approx(720 * 86_400 / 719, rel=0.01)
+    assert found["now"]["error"] > 0
+    assert found["now"]["frauds_caught"] == pytest.approx(720 * 0.8, rel=0.001)
+    assert found["now"]["frauds_missed"] == pytest.approx(6471 * 0.01, rel=0.001)
+    assert found["then"]["alerts"] == 0
+    assert "720 samples" in found["period"]
+
+
+def test_samples_of_another_model_or_read_again_or_unscored_count_nothing(client: FlaskClient) -> None:
+    client.post("/api/events", json=[scored(n, 0.9) for n in range(100)])
+    client.post("/api/events", json=[scored(n, 0.9) for n in range(100)])
+    client.post("/api/events", json=[scored(100, 0.9) | {"outcome": "unscorable", "score": None}])
+    assert sources(client.get("/api/what-if"))["live"]["now"]["alerts"] == pytest.approx(991)
+    client.post("/api/events", json=[scored(200 + n, 0.9, model_id="m-2") for n in range(5)])
+    assert sources(client.get("/api/what-if"))["live"]["lacking"]
+
+
+def test_the_distribution_survives_a_restart_and_a_broken_file(tmp_path: Path) -> None:
+    clock, file = Clock(NOW), tmp_path / "scores.json"
+    kept = LiveScores(file, clock)
+    kept.observe([scored(n, 0.7) for n in range(50)])
+    clock.forward(31)
+    kept.observe([scored(50, 0.7)])
+    again = LiveScores(file, clock).above("gbt-0123456789ab", 0.5)
+    assert again == kept.above("gbt-0123456789ab", 0.5)
+    assert again is not None
+    assert again.alerts == pytest.approx(501)
+    clock.forward(25 * 3600)
+    assert LiveScores(file, clock).above("gbt-0123456789ab", 0.5) is None
+    for odd in (b"{", b"[]", b'{"format": 1, "model_id": "m", "hours": {"9999999": {}}}'):
+        file.write_bytes(odd)
+        assert LiveScores(file, clock).above("m", 0.5) is None
+
+
+def test_an_estimate_is_right_to_a_bin_at_both_ends_of_the_scores() -> None:
+    live = LiveScores(None, Clock(NOW))
+    scores = [0.0, 1e-9, 1e-5, 0.0005, 0.5, 0.9, 0.9995, 1.0]
+    live.observe([scored(n, score) for n, score in enumerate(scores)])
+    found = [live.above("gbt-0123456789ab", at) for at in (0.0, 5e-6, 0.001, 0.7, 0.999, 1.0)]
+    assert [round(each.alerts) for each in found if each is not None] == [71, 60, 40, 30, 20, 0]
+    assert len(EDGES) == 321
+
+
+def decide(store: AlertStore, decided: dict[str, str]) -> None:
+    with store.writing() as connection:
+        for alert_id, status in decided.items():
+            connection.execute(update(tables.alerts).where(tables.alerts.c.alert_id == alert_id).values(status=status))
+
+
+def test_verdicts_tell_what_a_higher_threshold_would_have_cost_and_nothing_of_a_lower_one(
+    client: FlaskClient, store: AlertStore
+) -> None:
+    assert "Nobody has decided" in sources(client.get("/api/what-if"))["verdicts"]["lacking"]
+    scores = [0.55, 0.65, 0.75, 0.85, 0.95, 0.99]
+    model_id = told(client.get("/api/what-if"))["in_force"]["model_id"]
+    store.add_alerts([alert(n, score=score, model_id=model_id) for n, score in enumerate(scores)])
+    store.add_alerts([alert(9, score=0.9, model_id="m-2")])
+    decide(
+        store,
+        {"id-0": "false_alarm", "id-1": "confirmed_fraud", "id-2": "false_alarm", "id-3": "confirmed_fraud",
+         "id-4": "unsure", "id-9": "confirmed_fraud"},
+    )  # fmt: skip
+    found = sources(client.get("/api/what-if?threshold=0.7&review_cost=2"))["verdicts"]
+    now, then = found["now"], found["then"]
+    assert (now["alerts"], now["frauds_caught"], now["frauds_missed"], now["false_alarms"]) == (5, 2, 0, 2)
+    assert (then["alerts"], then["frauds_caught"], then["frauds_missed"], then["false_alarms"]) == (3, 1, 1, 1)
+    assert (now["saved"], then["saved"]) == (25 - 4, 12.5 - 2)
+    assert found["known_from"] == 0.5
+    curve = told(client.get("/api/what-if?curve=1"))["curve"]
+    assert all(("verdicts" in each) == (each["threshold"] >= 0.5) for each in curve)
+    assert "Below 0.5 nothing was an alert" in client.get("/what-if?threshold=0.3").text
+
+
+def test_a_threshold_is_put_in_force_with_a_reason_and_undone(client: FlaskClient, current: Path) -> None:
+    answer = told(put(client, 0.7, 1, "  too many false alarms "))
+    assert (answer["threshold"], answer["former_threshold"], answer["revision"]) == (0.7, 0.5, 2)
+    found = read_current(current)
+    assert (found.threshold, found.who, found.why) == (0.7, "Ann Müller", "too many false alarms")
+    assert "data-undo=" in client.get("/what-if").text
+    (recorded,) = told(client.get("/api/audit?action=threshold"))["changes"]
+    assert (recorded["change_id"], recorded["actor"]) == (answer["change_id"], "Ann Müller")
+    assert (recorded["before"]["threshold"], recorded["after"]["threshold"]) == (0.5, 0.7)
+    undone = told(put(client, answer["former_threshold"], 2, "undo of revision 2"))
+    assert (undone["threshold"], undone["revision"]) == (0.5, 3)
+    assert [each.why for each in history(current.parent)] == ["first", "too many false alarms", "undo of revision 2"]
+
+
+def test_a_change_made_meanwhile_is_refused_and_told(client: FlaskClient, current: Path) -> None:
+    put(client, 0.7, 1, "by another")
+    answer = put(client, 0.6, 1)
+    assert answer.status_code == 409
+    for shown in ("changed meanwhile", "revision 2", "by Ann Müller (by another)", "decide again"):
+        assert shown in told(answer)["error"]
+    assert read_current(current).threshold == 0.7
+
+
+@pytest.mark.parametrize(
+    ("posted", "status"),
+    [
+        ({"threshold": 1.5, "why": "x", "revision": 1}, 422),
+        ({"threshold": -0.1, "why": "x", "revision": 1}, 422),
+        ({"threshold": "0.5", "why": "x", "revision": 1}, 400),
+        ({"threshold": True, "why": "x", "revision": 1}, 400),
+        ({"threshold": 0.4, "why": " ", "revision": 1}, 400),
+        ({"threshold": 0.4, "revision": 1}, 400),
+        ({"threshold": 0.4, "why": "x"}, 400),
+        ({"threshold": 0.4, "why": "x", "revision": 1.5}, 400),
+        ({"threshold": 0.4, "why": "x" * 1001, "revision": 1}, 400),
+        ([], 400),
+    ],
+)
+def test_what_makes_no_sense_changes_nothing(client: FlaskClient, current: Path, posted: Any, status: int) -> None:
+    assert client.post("/api/threshold", json=posted, headers=ANN).status_code == status
+    assert read_current(current).revision == 1
+
+
+def test_nobody_changes_it_without_a_name(client: FlaskClient, current: Path) -> None:
+    answer = client.post("/api/threshold", json={"threshold": 0.4, "why": "x", "revision": 1})
+    assert answer.status_code == 400
+    assert "say who you are" in told(answer)["error"]
+    assert read_current(current).revision == 1
+
+
+def test_a_model_named_directly_is_shown_and_not_changed(store: AlertStore, current: Path) -> None:
+    client = asking(store, current.parent / "gbt-0123456789ab")
+    found = told(client.get("/api/what-if"))
+    assert not found["changeable"]
+    assert "named directly" in found["why_not"]
+    assert "named directly" in client.get("/what-if").text
+    assert "named directly" in told(put(client, 0.4, 0))["error"]
+
+
+def test_where_current_cannot_be_written_it_says_so(client: FlaskClient, current: Path) -> None:
+    (current.parent / ".current.lock").unlink()
+    (current.parent / ".current.lock").mkdir()  # not even root writes there
+    answer = put(client, 0.4, 1)
+    assert answer.status_code == 409
+    assert "cannot be written" in told(answer)["error"]
+    assert read_current(current).threshold == 0.5
+
+
+@pytest.mark.parametrize("asked", ["threshold=x", "threshold=2", "threshold=-1", "threshold=nan", "review_cost=-1"])
+def test_a_question_that_makes_no_sense_is_refused(client: FlaskClient, asked: str) -> None:
+    assert client.get(f"/api/what-if?{asked}").status_code == 400
+    assert client.get(f"/what-if?{asked}").status_code == 400
+
+
+def test_without_a_model_the_page_says_what_to_do(store: AlertStore, tmp_path: Path) -> None:
+    client = asking(store, tmp_path / "nowhere" / "current")
+    assert client.get("/api/what-if").status_code == 409
+    page = client.get("/what-if")
+    assert page.status_code == 200
+    assert "fraudstream train" in page.text
+
+
+def test_a_model_without_a_table_leaves_the_other_sources(
+    store: AlertStore, current: Path, evaluation: Evaluation
+) -> None:
+    other = "gbt-ba9876543210"
+    write_artifact(current.parent, replace(small_evaluation()[1], model_id=other), lambda scaler, classifier: None)
+    put_in_force(current.parent, other, 0.5, who="test", why="", now=NOW)
+    client = asking(store, current)
+    found = told(client.get("/api/what-if"))
+    assert "trained by an earlier version" in {each["key"]: each for each in found["sources"]}["test"]["lacking"]
+    assert found["recommended"] is None
+    assert client.get("/what-if").status_code == 200
+
+
+def test_the_page_shows_each_source_for_what_it_is_with_charts_and_tables(client: FlaskClient) -> None:
+    client.post("/api/events", json=[scored(n, 0.3) for n in range(700)])
+    page = client.get("/what-if?threshold=0.25&review_cost=4").text
+    for shown in (">measured</span>", "≈ an estimate</span>", "a part only</span>", 'aria-valuetext="0.25"'):
+        assert shown in page
+    assert page.count("<figure>") == 3
+    assert page.count("As a table") == 3
+    assert 'value="4.0"' in page
+    assert "<script>" not in page
+
+
+def test_a_script_in_a_reason_or_a_name_is_text(client: FlaskClient) -> None:
+    put(client, 0.6, 1, SCRIPT, **{"X-Fraudstream-Actor": "%3Cscript%3Ealert(1)%3C/script%3E"})
+    page = client.get("/what-if").text
+    assert SCRIPT not in page
+    assert "&lt;script&gt;" in page
+
+
+def test_every_threshold_of_the_address_renders(client: FlaskClient) -> None:
+    for threshold in ("0", "1", "1e-12", "0.99999999", "0.5"):
+        assert client.get(f"/what-if?threshold={threshold}").status_code == 200
+
+
+def test_the_file_of_the_distribution_is_where_the_store_is(client: FlaskClient, store: AlertStore) -> None:
+    client.post("/api/events", json=[scored(1, 0.3)])
+    assert store.path.with_name("alerts.db-scores.json").is_file()
