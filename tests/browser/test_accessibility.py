@@ -16,7 +16,20 @@ from letters import letter
 
 pytestmark = pytest.mark.browser
 
-PATHS = ("/", "/queue", "/what-if", "/alerts/id-1", "/charts", "/unscorable", "/dead-letters", "/schema", "/ledger", "/activity", "/audit", "/login")
+PATHS = (
+    "/",
+    "/queue",
+    "/what-if",
+    "/alerts/id-1",
+    "/charts",
+    "/unscorable",
+    "/dead-letters",
+    "/schema",
+    "/ledger",
+    "/activity",
+    "/audit",
+    "/login",
+)
 """Whoever adds a page adds its path."""
 
 AXE = files("axe_playwright_python").joinpath("axe.min.js").read_text(encoding="utf-8")

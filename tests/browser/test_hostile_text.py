@@ -14,7 +14,19 @@ from letters import letter
 
 pytestmark = pytest.mark.browser
 
-PATHS = ("/", "/queue", "/what-if", "/alerts/id-2", "/charts", "/unscorable", "/dead-letters", "/schema", "/ledger", "/activity", "/audit")
+PATHS = (
+    "/",
+    "/queue",
+    "/what-if",
+    "/alerts/id-2",
+    "/charts",
+    "/unscorable",
+    "/dead-letters",
+    "/schema",
+    "/ledger",
+    "/activity",
+    "/audit",
+)
 """Whoever adds a page adds its path."""
 
 SCRIPT = '"\'><img src=x onerror="window.pwned=1"><script>window.pwned=1</script>{{7*7}}'
