@@ -130,7 +130,8 @@ def use(page: Page, session: CDPSession, seconds: float) -> dict[str, Any]:
         if turn % 3 == 1:
             click(page, page.locator("#alerts tbody.alert .toggle").nth(2))
             page.wait_for_timeout(chance.uniform(400, 900))
-            click(page, page.locator(".toggle[aria-expanded=true]").first)
+            for opened in page.locator(".toggle[aria-expanded=true]").all()[:1]:
+                click(page, opened)
         elif turn % 3 == 2:
             click(page, page.locator("[data-pause]"))
             page.wait_for_timeout(chance.uniform(400, 900))

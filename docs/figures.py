@@ -69,6 +69,14 @@ of {list} as the relay does, with the live page open in Chromium. Of {posted:,} 
 Without a pace the API takes {peak:,} alerts a second."""
 
 
+PAGE_STORM = """\
+## The live page while alerts arrive
+
+`benchmarks/page_storm.py`: {rate:,.0f} alerts a second for {seconds:,.0f} s into a store that held {stored:,}, read in
+Chromium: rows opened and closed, the page paused and resumed. An interaction is timed by the browser, from the input to
+the next paint (those below 16 ms are not reported and not among them); {over} took longer than 100 ms."""
+
+
 REASONS = """\
 ## Reasons of alerts
 
@@ -93,7 +101,18 @@ def figures() -> str:
     """The whole page."""
     return (
         "\n\n".join(
-            [HEAD, *_demo(), *_catch_up(), *_startup(), *_odd_rows(), *_delay(), *_interval(), *_storm(), *_reasons()]
+            [
+                HEAD,
+                *_demo(),
+                *_catch_up(),
+                *_startup(),
+                *_odd_rows(),
+                *_delay(),
+                *_interval(),
+                *_storm(),
+                *_page_storm(),
+                *_reasons(),
+            ]
         )
         + "\n"
     )
@@ -244,6 +263,34 @@ def _storm() -> Iterator[str]:
             ["the page's JavaScript heap", f"{start['heap_mib']:g} MiB", f"{end['heap_mib']:g} MiB"],
             ["the page's DOM nodes", f"{start['dom_nodes']:,}", f"{end['dom_nodes']:,}"],
             ["the dashboard's process", f"{start['dashboard_mib']:g} MiB", f"{end['dashboard_mib']:g} MiB"],
+        ],
+    )
+
+
+def _page_storm() -> Iterator[str]:
+    storm = result("page_storm")
+    page = storm["page"]
+    used, first, last = page["interactions"], page["memory"][0], page["memory"][-1]
+    most = {name: max(held[name] for held in page["memory"]) for name in ("heap_mib", "dom_nodes")}
+    yield PAGE_STORM.format(**storm, over=used["over_100_ms"])
+    yield table(
+        ["", "p50", "p99", "max", "of"],
+        [
+            [name, *(f"{measured[each]:g} ms" for each in ("p50", "p99", "max")), f"{measured['count']:,}"]
+            for name, measured in (
+                ("a click, to the next paint", used["click_to_paint_ms"]),
+                ("any event of an interaction, to the next paint", used["any_event_to_paint_ms"]),
+                (f"between two frames ({page['frames_per_second']:g} a second)", page["between_frames_ms"]),
+            )
+        ],
+    )
+    server = storm["dashboard_mib"]
+    yield table(
+        ["memory", "at the start", "at the most", "at the end"],
+        [
+            ["the page's JavaScript heap", *(f"{held['heap_mib']:g} MiB" for held in (first, most, last))],
+            ["the page's DOM nodes", *(f"{held['dom_nodes']:,}" for held in (first, most, last))],
+            ["the dashboard's process", f"{server['start']:g} MiB", "", f"{server['end']:g} MiB"],
         ],
     )
 

@@ -1,4 +1,4 @@
-"""Writes the generated pages: `reference.md` from the commands' own help, others from what benchmarks wrote.
+"""Writes the generated pages and pictures: `reference.md` from the commands' help, others from what benchmarks wrote.
 
 `--check` fails where one is out of date.
 """
@@ -13,6 +13,7 @@ import click
 from figures import figures, result
 from models_page import models
 from performance_page import performance
+from performance_pictures import PICTURES
 from reliability import reliability
 
 from fraudstream.cli.entry import cli
@@ -141,6 +142,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "models.md": models,
     "performance.md": performance,
     "reliability.md": reliability,
+    **{f"images/{name}": picture for name, picture in PICTURES.items()},
 }
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
+    NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     TomlConfigSettingsSource,
@@ -46,6 +47,11 @@ class Settings(BaseSettings):
     )
     ingest_token: SecretStr | None = Field(None, description="Token that a relay must present to post.")
     read_token: SecretStr | None = Field(None, description="Token that a reader of the dashboard must present.")
+    card_columns: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Columns whose values are masked where payments are shown, beside what looks like a card number or "
+        "is named as one (commas between them; the store keeps what came).",
+    )
     explain_alerts: bool = Field(True, description="Whether the dashboard works out the reasons of alerts.")
     partitions: int = Field(2, ge=1, description="Partitions of the input topic when it is created.")
     max_record_bytes: int = Field(
@@ -62,6 +68,12 @@ class Settings(BaseSettings):
     )
     log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="Least level that is logged.")
     ready_file: Path | None = Field(None, description="File that a service writes once it is ready (used by demo).")
+
+    @field_validator("card_columns", mode="before")
+    @classmethod
+    def split_at_commas(cls, given: object) -> object:
+        """Names with commas between them, as the environment gives them; a list as the file may have it."""
+        return [name.strip() for name in given.split(",") if name.strip()] if isinstance(given, str) else given
 
     @classmethod
     def settings_customise_sources(

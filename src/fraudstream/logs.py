@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TextIO
 
 import structlog
 
+from fraudstream.transactions.masking import CardMask, log_processor
 
-def set_up(level: str = "INFO", stream: TextIO | None = None) -> None:
-    """Configure structlog and the standard library's logging to write to `stream` (default: standard error)."""
+
+def set_up(level: str = "INFO", stream: TextIO | None = None, card_columns: Iterable[str] = ()) -> None:
+    """Configure structlog and the standard library's logging to write to `stream` (default: standard error).
+
+    Args:
+        level: The least level that is written.
+        stream: Where to write.
+        card_columns: Names whose values are masked, beside what looks like a card number or is named as one.
+    """
     out = stream if stream is not None else sys.stderr
     on_terminal = out.isatty()
     renderer: structlog.types.Processor = (
@@ -22,6 +31,7 @@ def set_up(level: str = "INFO", stream: TextIO | None = None) -> None:
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,
+        log_processor(CardMask(card_columns)),
     ]
     structlog.configure(
         processors=[*shared, renderer],

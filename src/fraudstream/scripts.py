@@ -114,7 +114,8 @@ def _run(program: Callable[[], None]) -> None:
         if is_submitted():
             # What stops the JVM of spark-submit would leave its Python behind.
             die_with_parent(by=signal.SIGTERM)
-        logs.set_up(Settings.load().log_level)
+        settings = Settings.load()
+        logs.set_up(settings.log_level, card_columns=settings.card_columns)
         program()
 
     run_to_exit(set_up_and_run)

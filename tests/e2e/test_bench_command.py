@@ -3,9 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 from commands import Command
+from fraudstream.bench.archives import archives, see_archives_made
+from fraudstream.bench.material import prepare
+from fraudstream.bench.resources import family
+from fraudstream.cli.engines import jars_for, java_for
+from fraudstream.config import Settings
+from fraudstream.runtime.processes import wait_until
 
 SHORT = ("--repeats", 1, "--algorithm", "logistic-regression")
 
@@ -26,6 +37,26 @@ def test_latency_writes_every_stage_and_loses_no_alert(run: Command, tmp_path: P
     assert {"broker", "detector", "relay", "dashboard", "all"} <= found["memory"]["resident_mib"].keys()
 
 
+def test_the_first_run_of_an_installation_makes_the_archives_before_it_measures(tmp_path: Path) -> None:
+    settings, cache = Settings.load(), tmp_path / "cache"
+    cache.mkdir()
+    for part in ("jars", "ivy", "java"):
+        if (settings.cache / part).exists():
+            (cache / part).symlink_to((settings.cache / part).absolute())
+    own = Settings.load(cache=cache)
+    wanted = archives(own, java_for(own), jars_for(own))
+    assert [archive.is_made for archive in wanted] == [False, False]
+    said: list[str] = []
+    environment = os.environ | {"FRAUDSTREAM_CACHE": str(cache)}
+    model = prepare(tmp_path, None, "logistic-regression", environment, said.append).model
+    see_archives_made(wanted, model, environment, said.append)
+    assert [archive.is_made for archive in wanted] == [True, True]
+    assert "the first run of this installation" in said[-1]
+    told = len(said)
+    see_archives_made(wanted, model, environment, said.append)
+    assert len(said) == told
+
+
 def test_throughput_writes_a_rate(run: Command, tmp_path: Path) -> None:
     output = tmp_path / "throughput.json"
     done = run("bench", "throughput", "--rows", 20_000, "--no-peers", "--json", output, *SHORT)
@@ -34,3 +65,31 @@ def test_throughput_writes_a_rate(run: Command, tmp_path: Path) -> None:
     assert found["rows_per_second"] > 0
     assert found["peers"] == {}
     assert found["by_algorithm"].keys() == {"logistic-regression"}
+
+
+def test_ctrl_c_twice_leaves_no_process_and_no_folder(tmp_path: Path) -> None:
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    command = [
+        sys.executable, "-m", "fraudstream", "bench", "latency", "--rate", "20", "--duration", "300", "--no-page",
+        "--json", str(tmp_path / "latency.json"), "--workdir", str(tmp_path / "work"), *map(str, SHORT),
+    ]  # fmt: skip
+    log = tmp_path / "bench.log"
+    with log.open("wb") as written:
+        bench = subprocess.Popen(
+            command, stdout=written, stderr=written, env=os.environ | {"TMPDIR": str(folder)}, start_new_session=True
+        )
+    try:
+        assert wait_until(lambda: b"warming up" in log.read_bytes(), 240), log.read_text()
+        started = set(family(bench.pid)) - {bench.pid}
+        assert started
+        for _ in range(2):
+            bench.send_signal(signal.SIGINT)
+            time.sleep(0.3)
+        assert bench.wait(60) == 128 + signal.SIGINT
+    finally:
+        bench.kill()
+        bench.wait()
+    assert wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in started), 10)
+    assert not any(folder.glob("fraudstream-bench-*"))
+    assert "Traceback" not in log.read_text()

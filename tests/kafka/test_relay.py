@@ -39,7 +39,11 @@ class Api:
         return [str(item.get("alert_id")) for route, item in self.taken if route is Route.ALERTS]
 
 
-def relay_until(bootstrap: str, api: Api, enough: str, *, from_beginning: bool = False) -> None:
+def relay_until(
+    bootstrap: str, api: Api, enough: str, *, from_beginning: bool = False, first: dict[str, Any] | None = None
+) -> None:
+    if first is not None:
+        send(bootstrap, first)
     consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "fraudstream-relay", "enable.auto.commit": False})
     relay = Relay(consumer, api, dict.fromkeys(RELAYED_TOPICS, 1))
     stop = threading.Event()
@@ -69,6 +73,43 @@ def test_a_record_that_the_api_refuses_is_kept_there_and_holds_up_none_that_foll
     (kept,) = [item for _, item in api.taken if REFUSED_RECORD in item]
     assert '"alert_id":"a2"' in kept[REFUSED_RECORD]
     assert kept["refused_because"] == "413 too much for me"
+
+
+def test_an_alert_does_not_wait_for_an_event_and_none_is_lost_at_the_end(broker: RunningBroker) -> None:
+    consumer = Consumer(
+        {"bootstrap.servers": broker.bootstrap_servers, "group.id": "fraudstream-relay", "enable.auto.commit": False}
+    )
+    api = Api()
+    relay = Relay(consumer, api, dict.fromkeys(RELAYED_TOPICS, 1))
+    stop = threading.Event()
+    assert relay.assign(stop)
+    running = threading.Thread(target=relay.run, args=(stop,))
+    running.start()
+    producer = Producer({"bootstrap.servers": broker.bootstrap_servers})
+    try:
+        for number in range(20):
+            producer.produce(Topic.EVENTS.value, orjson.dumps({"type": "sample", "event_id": f"e{number}"}))
+        assert producer.flush(30) == 0
+        send(broker.bootstrap_servers, {"alert_id": "behind-events"})
+        assert wait_until(lambda: "behind-events" in api.ids(), 30)
+        assert wait_until(lambda: len(events_of(api)) == 20, 30)
+        producer.produce(Topic.EVENTS.value, orjson.dumps({"type": "sample", "event_id": "last"}))
+        send(broker.bootstrap_servers, {"alert_id": "after-the-last"})
+        assert producer.flush(30) == 0
+        assert wait_until(lambda: "after-the-last" in api.ids(), 30)
+    finally:
+        stop.set()
+        running.join()
+        consumer.close()
+    later = Api()
+    relay_until(broker.bootstrap_servers, later, "new-one", first={"alert_id": "new-one"})
+    told = events_of(api) + events_of(later)
+    assert told.count("last") == 1
+    assert sorted(told) == sorted([*(f"e{number}" for number in range(20)), "last"])
+
+
+def events_of(api: Api) -> list[str]:
+    return [str(item["event_id"]) for route, item in api.taken if route is Route.EVENTS]
 
 
 def test_it_goes_on_behind_what_was_taken_and_from_the_beginning_when_told(broker: RunningBroker) -> None:

@@ -25,10 +25,10 @@ def client(tmp_path: Path) -> Iterator[FlaskClient]:
     store.close()
 
 
-def test_the_page_shows_the_newest_hundred_and_where_the_stream_goes_on(client: FlaskClient) -> None:
+def test_the_page_shows_the_newest_fifty_and_where_the_stream_goes_on(client: FlaskClient) -> None:
     client.post("/api/alerts", json=[alert(number) for number in range(150)])
     page = client.get("/").text
-    assert page.count('data-id="id-') == 100
+    assert page.count('data-id="id-') == 50
     assert 'data-id="id-149"' in page
     assert 'data-latest="150"' in page
 

@@ -14,6 +14,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import create_engine
 
 from dashboards import Clock, alert
+from fraudstream.alerts.finding.tables import WORDS
 from fraudstream.alerts.positions import Place
 from fraudstream.alerts.store import AlertFilter, AlertStore, StoredAlert, Total
 from fraudstream.alerts.tables import metadata
@@ -203,14 +204,19 @@ def test_a_huge_payload_is_cut_and_says_so(store: AlertStore) -> None:
 def test_the_columns_of_an_export_are_the_union_in_the_order_first_seen(store: AlertStore) -> None:
     store.add_alerts([alert(1, transaction={"b": 1, "a": 2}), alert(2, transaction={"a": 1, "c": 2})])
     store.add_alerts([alert(3, outcome="unscorable", transaction={"x": 1})])
-    assert store.transaction_columns(AlertFilter(), up_to=store.latest_seq()) == ["b", "a", "c"]
-    assert store.transaction_columns(AlertFilter(), up_to=1) == ["b", "a"]
+    assert store.search.transaction_columns(AlertFilter(), up_to=store.latest_seq()) == ["b", "a", "c"]
+    assert store.search.transaction_columns(AlertFilter(), up_to=1) == ["b", "a"]
 
 
 def test_the_migrations_make_the_tables_that_the_code_uses(store: AlertStore, url: str) -> None:
+    def of_ours(name: str | None, kind: str, _parents: object) -> bool:
+        # SQLite keeps a full-text table in several, which are its own.
+        return kind != "table" or not str(name).startswith(WORDS)
+
     engine = create_engine(url)
     with engine.connect() as connection:
-        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+        context = MigrationContext.configure(connection, opts={"include_name": of_ours})
+        assert compare_metadata(context, metadata) == []
     engine.dispose()
 
 

@@ -12,7 +12,7 @@ import pytest
 from dashboards import Clock, alert
 from fraudstream.alerts.change_reading import ChangeFilter, ChangeReader
 from fraudstream.alerts.changes import Actor
-from fraudstream.alerts.reading import AlertFilter
+from fraudstream.alerts.filters import AlertFilter, Op, Where
 from fraudstream.alerts.status import AlertStatus
 from fraudstream.alerts.store import AlertStore
 from fraudstream.alerts.work import WorkDesk
@@ -292,6 +292,28 @@ def test_next_keeps_to_the_filter_passes_over_what_is_not_wanted_and_ends(store:
     every = AlertFilter(model_id="m-2", outcome=None)
     assert [desk.next(ANN, every).done[0].alert_id for _ in range(2)] == ["id-11", "id-13"]
     assert desk.next(ANN, AlertFilter(outcome=Outcome.UNSCORABLE)).done == []
+
+
+@pytest.mark.parametrize("order", list(Order))
+def test_next_finds_what_is_not_among_the_first_and_looks_inside(
+    store: AlertStore, desk: WorkDesk, order: Order
+) -> None:
+    many = [alert(n, score=0.95, transaction={"Amount": 100.0, "Shop": "north"}) for n in range(100, 700)]
+    needles = [alert(n, score=0.9, transaction={"Amount": 7.0, "Shop": "south"}) for n in (50, 51)]
+    store.add_alerts([*many[:300], *needles, *many[300:]])
+    inside = AlertFilter(where=(Where("Shop", Op.EQ, "south"),))
+    last = "id-50" if order is Order.OLDEST else "id-51"
+    other = "id-51" if order is Order.OLDEST else "id-50"
+    assert [each.alert_id for each in desk.next(ANN, inside, order).done] == [last]
+    assert [each.alert_id for each in desk.next(BEN, AlertFilter(max_amount=8.0), order).done] == [other]
+    assert desk.next(ANN, inside, order).done == []
+    assert desk.next(ANN, AlertFilter(statuses=("claimed",)), order).done == []
+
+
+def test_next_passes_over_more_than_the_first(store: AlertStore, desk: WorkDesk) -> None:
+    store.add_alerts([alert(n) for n in range(100, 700)])
+    skip = [f"id-{n}" for n in range(10, 700)]
+    assert desk.next(ANN, AlertFilter(), Order.NEWEST, skip).done[0].alert_id == "id-5"
 
 
 def test_the_database_refuses_to_alter_or_delete_a_change(desk: WorkDesk, store: AlertStore) -> None:

@@ -91,7 +91,7 @@ class StoredChange:
 
 
 class ChangeReader:
-    """Reads the changes in an alert store."""
+    """Reads the changes in an alert store, as they are shown: card numbers in what people wrote are masked."""
 
     def __init__(self, store: AlertReader) -> None:
         """Take the open store."""
@@ -108,7 +108,7 @@ class ChangeReader:
             return [
                 StoredChange(
                     row.seq,
-                    _document(row),
+                    self._store.cards.document(_document(row)),
                     numbers.get(row.seq, 0),
                     _touched(connection, row.seq, wanted) if row.seq in numbers else (),
                 )
@@ -126,7 +126,8 @@ class ChangeReader:
         )
         with self._store.reading() as connection:
             return [
-                _document(row) | {"before": _loaded(row.item_before), "after": _loaded(row.item_after)}
+                self._store.cards.document(_document(row))
+                | {"before": _loaded(row.item_before), "after": _loaded(row.item_after)}
                 for row in connection.execute(query)
             ]
 
@@ -164,7 +165,7 @@ class ChangeReader:
             if not rows:
                 return
             last = (rows[-1].seq, rows[-1].a)
-            yield [_of_alert(row) for row in rows]
+            yield [self._store.cards.document(_of_alert(row)) for row in rows]
 
 
 def _changes(*more: ColumnElement[Any]) -> Select[Any]:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any, Final
 
 import orjson
@@ -73,8 +74,7 @@ class Where:
     @property
     def number(self) -> float | None:
         """The value as a number, an integer exactly; None where it is none."""
-        text = self.value.strip()
-        return int(text) if re.fullmatch(r"[+-]?[0-9]{1,300}", text) else parse_number(text)
+        return _number(self.value.strip())
 
     def holds(self, value: object) -> bool:
         """Whether a value of the column meets it."""
@@ -90,6 +90,11 @@ class Where:
         if asked is not None:
             return number is not None and bool(COMPARE[self.op](number, asked))
         return text is not None and bool(COMPARE[self.op](text, self.value))
+
+
+@lru_cache(maxsize=1024)
+def _number(text: str) -> float | None:
+    return int(text) if re.fullmatch(r"[+-]?[0-9]{1,300}", text) else parse_number(text)
 
 
 def as_number(value: object) -> float | None:
@@ -150,8 +155,8 @@ class AlertFilter:
             ("schema_id", self.schema_id),
             ("topic", self.source),
         ]
-        one = [(name, (str(value),)) for name, value in found if value is not None]
-        return [*one, ("status", self.statuses)] if self.statuses else one
+        asked: list[tuple[str, tuple[str, ...]]] = [(name, (str(value),)) for name, value in found if value is not None]
+        return [*asked, ("status", self.statuses)] if self.statuses else asked
 
     @property
     def looks_inside(self) -> bool:

@@ -32,6 +32,8 @@ MOST_RECORDS: Final = 500
 MOST_BYTES: Final = 4 * 1024 * 1024
 POLL_SECONDS: Final = 0.25
 COMMIT_SECONDS: Final = 0.5
+HOLD_SECONDS: Final = 0.2
+"""Events wait so long for company: nobody waits for a sample, and while one is posted an alert would wait."""
 POSITION_SECONDS: Final = 1.0
 FIRST_BACKOFF_SECONDS: Final = 0.1
 LONGEST_BACKOFF_SECONDS: Final = 5.0
@@ -71,6 +73,8 @@ class Relay:
         self._partitions = partitions
         self._uncommitted: dict[tuple[str, int], int] = {}
         self._committed_at = 0.0
+        self._held: list[Message] = []
+        self._held_since = 0.0
 
     def assign(self, stop: threading.Event, *, from_beginning: bool = False) -> bool:
         """Go on after the last committed offset of each partition; at the beginning where there is none.
@@ -123,20 +127,45 @@ class Relay:
     def run(self, stop: threading.Event) -> None:
         """Relay until `stop` is set."""
         while not stop.is_set():
-            messages = self._poll()
-            for batch in _batches(messages):
-                if not self._deliver(batch, stop):
+            for batch in _batches(self._due(self._poll())):
+                if not self._relay(batch, stop):
                     return
-                for message in batch:
-                    self._uncommitted[_place(message)] = _offset(message) + 1
             self._commit(at_once=False)
+        for batch in _batches(self._held):
+            if not self._relay(batch, stop):
+                return  # not committed: it is read again
         self._commit(at_once=True)
 
+    def _relay(self, batch: Sequence[Message], stop: threading.Event) -> bool:
+        """Post, then remember what may be committed; false when told to stop before that."""
+        if not self._deliver(batch, stop):
+            return False
+        for message in batch:
+            self._uncommitted[_place(message)] = _offset(message) + 1
+        return True
+
     def _poll(self) -> list[Message]:
-        first = self._consumer.poll(POLL_SECONDS)
+        first = self._consumer.poll(min(POLL_SECONDS, self._hold_left()))
         if first is None:
             return []
         return [m for m in (first, *self._consumer.consume(MOST_RECORDS - 1, timeout=0)) if _is_record(m)]
+
+    def _due(self, messages: Sequence[Message]) -> list[Message]:
+        """What is to be posted now: everything, but for events that came a moment ago and no others with them."""
+        due = [message for message in messages if message.topic() != Topic.EVENTS.value]
+        events = [message for message in messages if message.topic() == Topic.EVENTS.value]
+        if events and not self._held:
+            self._held_since = time.monotonic()
+        self._held += events
+        if self._held and (self._hold_left() <= 0 or len(self._held) >= MOST_RECORDS):
+            due += self._held
+            self._held = []
+        return due
+
+    def _hold_left(self) -> float:
+        if not self._held:
+            return POLL_SECONDS
+        return max(0.0, self._held_since + HOLD_SECONDS - time.monotonic())
 
     def _deliver(self, batch: Sequence[Message], stop: threading.Event) -> bool:
         """Post until the API has it; false when told to stop before that."""

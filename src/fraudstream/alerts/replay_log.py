@@ -81,7 +81,7 @@ class ReplayLog:
         """
         letters: dict[str, dict[str, str]] = {}
         without_place = 0
-        for letter in LetterReader(self._store).every(asked.wanted):
+        for letter in LetterReader(self._store, as_they_came=True).every(asked.wanted):
             if letter.origin is None:
                 without_place += 1
             else:

@@ -37,6 +37,7 @@ def run_relay(settings: Settings, stop: threading.Event, *, from_beginning: bool
             "enable.auto.commit": False,
             "auto.offset.reset": "earliest",
             "fetch.wait.max.ms": 100,
+            "socket.nagle.disable": True,
             "fetch.message.max.bytes": output_limit(settings.max_record_bytes),
             "queued.max.messages.kbytes": 65_536,
             "log_level": 0,

@@ -64,18 +64,17 @@ def record(
             count["estimated"] += stands_for
         else:
             count["alerts" if sight.outcome is Outcome.ALERT else "unscorable"] += 1
-    if not by_schema:
-        return
-    known = set(
-        connection.execute(select(_SCHEMAS.c.schema_id).where(_SCHEMAS.c.schema_id.in_(by_schema))).scalars().all()
-    )
+    first_sights = 0
     for schema, seen in by_schema.items():
-        if schema not in known:
+        more = {f"more_{name}": number for name, number in counts[schema].items()}
+        change = {"of": schema, "now_us": microseconds(now)} | more
+        # Tried first and asked never: nearly every alert is of a set of columns that is known.
+        if connection.execute(_UPDATE, change).rowcount == 0:
             _insert(connection, seen[0], now)
             _tell(connection, seen[0], now, describe)
-        more = {f"more_{name}": number for name, number in counts[schema].items()}
-        connection.execute(_UPDATE, {"of": schema, "now_us": microseconds(now)} | more)
-    if len(by_schema) > len(known):
+            connection.execute(_UPDATE, change)
+            first_sights += 1
+    if first_sights:
         _make_room(connection)
 
 

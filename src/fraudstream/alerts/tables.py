@@ -55,9 +55,9 @@ alerts = Table(
     Column("since_us", BigInteger),
     Index("alerts_by_outcome", "outcome", "seq"),
     Index("alerts_by_time", "produced_us"),
-    Index("alerts_by_columns", "column_set", "outcome", "seq"),
     Index("alerts_by_status", "outcome", "status", "seq"),
     Index("alerts_by_loss", "outcome", "status", "expected_loss", "seq"),
+    Index("alerts_by_decision", "decided_us", sqlite_where=text("decided_us IS NOT NULL")),
     Index("alerts_in_conflict", "seq", sqlite_where=text("conflict_of IS NOT NULL")),
     sqlite_autoincrement=True,
 )
@@ -280,3 +280,22 @@ reasons = Table(
     Column("body", Text, nullable=False),
 )
 """What speaks for and against an alert, by its `seq`, as the members of a JSON object; worked out after its commit."""
+
+minutes = Table(
+    "minutes",
+    metadata,
+    Column("minute", BigInteger, primary_key=True, autoincrement=False),
+    Column("payments", BigInteger),
+    Column("alerts", BigInteger, nullable=False),
+    Column("at_risk", Float(53), nullable=False),
+    Column("labelled", BigInteger, nullable=False),
+    Column("label_frauds", BigInteger, nullable=False),
+    Column("scores", Text, nullable=False),
+    Column("latencies", BigInteger, nullable=False),
+    Column("latency_to", String(8)),
+    Column("p50_ms", Float(53)),
+    Column("p99_ms", Float(53)),
+    Column("last_seq", BigInteger, nullable=False),
+)
+"""What each minute (since 1970) of the last day came to. `payments` is null where nobody saw their end, `scores` counts
+samples in each twentieth of 0 to 1, `latencies` is how many were measured, `last_seq` the newest alert counted."""

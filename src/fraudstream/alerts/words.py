@@ -110,9 +110,8 @@ class Term(NamedTuple):
 
     def fits(self, word: str) -> bool:
         """Whether a word is the last one of the term, or begins with it."""
-        if self.prefix and word.startswith(self.words[-1]):
-            return word == self.words[-1] or not is_long_number(word)
-        return word == self.words[-1]
+        whole = word == self.words[-1]
+        return whole or (self.prefix and word.startswith(self.words[-1]) and not is_long_number(word))
 
     def among(self, found: Sequence[str]) -> bool:
         """Whether the term stands somewhere in a list of words."""
@@ -144,7 +143,7 @@ class Text:
             quoted, bare = found.groups()
             term = tuple(words(bare if quoted is None else quoted))
             if term:
-                starred = bare is not None and bare.endswith("*")
+                starred = bare is not None and bare.endswith("*") and not is_long_number(term[-1])
                 last = bare is not None and number == len(typed) and not text[-1].isspace() and not is_number(term[-1])
                 terms.append(Term(term, starred or last))
         return cls(tuple(dict.fromkeys(terms)))

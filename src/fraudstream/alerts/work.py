@@ -6,20 +6,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any, Final
 
 from fraudstream.alerts import work_rules
 from fraudstream.alerts.change_reading import ChangeReader
 from fraudstream.alerts.changes import Action, Actor
-from fraudstream.alerts.filters import AlertFilter, Sort
+from fraudstream.alerts.filters import AlertFilter
 from fraudstream.alerts.status import AlertStatus, Work
 from fraudstream.alerts.store import AlertStore
 from fraudstream.alerts.validation import microseconds
-from fraudstream.alerts.work_queue import TOGETHER, Order, candidates
+from fraudstream.alerts.work_queue import Order, candidates
 from fraudstream.alerts.work_rules import Rule
 from fraudstream.alerts.work_writing import Ask, Done, carry_out, carry_out_undo, standing
-from fraudstream.transactions.wire import AlertField
 
 _ROUNDS: Final = 20
 """How often `next` looks again where others were quicker with all that it found."""
@@ -122,7 +120,8 @@ class WorkDesk:
             return work_rules.claim_new(actor.name, now_us)
 
         for _ in range(_ROUNDS):
-            found = self._candidates(wanted, order, skip)
+            with self._store.reading() as connection:
+                found = candidates(connection, self._store.search, wanted, order, skip)
             for alert_id in found:
                 done = self._do(actor, Action.CLAIM, [alert_id], rule)
                 if done.done:
@@ -136,15 +135,6 @@ class WorkDesk:
         with self._store.reading() as connection:
             found = standing(connection, [alert_id]).get(alert_id)
         return None if found is None else (found.work, self._changes.history(found.seq))
-
-    def _candidates(self, wanted: AlertFilter, order: Order, skip: Sequence[str]) -> list[str]:
-        if not wanted.looks_inside:
-            with self._store.reading() as connection:
-                return candidates(connection, wanted, order, skip)
-        new = replace(wanted, statuses=(AlertStatus.NEW.value,))
-        page = self._store.search.page(new, sort=Sort(order.value), limit=TOGETHER + len(skip))
-        found = [str(alert.document()[AlertField.ALERT_ID]) for alert in page.alerts]
-        return [alert_id for alert_id in found if alert_id not in skip]
 
     def _do(
         self,

@@ -27,6 +27,8 @@ PEERS: Final = Path("benchmarks") / "peers" / "run.py"
 
 NO_PEERS: Final = "the peers are only in a checkout of the project (benchmarks/peers), and run from there"
 
+TOLD_ROWS: Final = 250_000
+
 Say = Callable[[str], None]
 
 
@@ -121,8 +123,20 @@ def _backlog(
             system.start_broker()
             say(f"filling the topic with {request.rows:,} rows ...")
             source = list(material.source.json_rows())
-            fill(system.bootstrap, request.partitions, repeated(source, request.rows), lambda rows: None)
+            fill(
+                system.bootstrap, request.partitions, repeated(source, request.rows), _told_at_times(request.rows, say)
+            )
             yield system
+
+
+def _told_at_times(rows: int, say: Say) -> Callable[[int], None]:
+    """Takes how many rows the topic has, and says so now and then."""
+
+    def report(done: int) -> None:
+        if done % TOLD_ROWS == 0:
+            say(f"{done:,} of {rows:,} rows")
+
+    return report
 
 
 def _peers(

@@ -87,7 +87,14 @@ class TopicWatcher(Watcher):
 
     def watch(self) -> None:
         """Read the topic from its beginning."""
-        consumer = Consumer({"bootstrap.servers": self._servers, "group.id": "fraudstream-bench", "log_level": 0})
+        consumer = Consumer(
+            {
+                "bootstrap.servers": self._servers,
+                "group.id": "fraudstream-bench",
+                "socket.nagle.disable": True,
+                "log_level": 0,
+            }
+        )
         try:
             consumer.assign([TopicPartition(Topic.ALERTS.value, each, 0) for each in range(self._partitions)])
             self.watching.set()

@@ -63,7 +63,7 @@ NOT_HELD: Final = (
 @click.option(
     "--linger-ms",
     type=click.FloatRange(0),
-    default=1.0,
+    default=0.0,
     show_default=True,
     help="How long the load generator's Kafka client lets a row wait for company.",
 )
@@ -102,6 +102,7 @@ def bench(
     from rich.console import Console
 
     from fraudstream.bench import tables
+    from fraudstream.bench.archives import archives, see_archives_made
     from fraudstream.bench.latency import LatencyRequest, measure_latency
     from fraudstream.bench.machine import check_writable, circumstances, load, write_result
     from fraudstream.bench.material import prepare, split_by_outcome
@@ -110,7 +111,7 @@ def bench(
 
     check_writable(output)
     settings = Settings.load()
-    jars_for(settings)
+    java, jars = java_for(settings), jars_for(settings)
     console = Console()
     environment = dict(os.environ)
 
@@ -121,10 +122,11 @@ def bench(
     wanted = algorithms or (COMPARED if kind == "throughput" else COMPARED[:1])
     if kind != "throughput" and len(wanted) > 1:
         raise click.UsageError(f"bench {kind} takes one --algorithm")
-    result: dict[str, Any] = {"kind": kind, **circumstances(java_for(settings))}
-    with _ended_by_sigterm(), _folder(workdir) as folder:
+    result: dict[str, Any] = {"kind": kind, **circumstances(java)}
+    with _ended_by_signals(), _folder(workdir) as folder:
         materials = [prepare(folder, data, algorithm, environment, say) for algorithm in dict.fromkeys(wanted)]
         result |= materials[0].told
+        see_archives_made(archives(settings, java, jars), materials[0].model, environment, say)
         if on_backlog:
             backlog = ThroughputRequest(rows, repeats or (3 if kind == "throughput" else 1), partitions or 4, peers)
             result |= (
@@ -180,18 +182,25 @@ def _folder(workdir: Path | None) -> Iterator[Path]:
 
 
 @contextmanager
-def _ended_by_sigterm() -> Iterator[None]:
-    """SIGTERM as an exit, so that the processes are stopped in their order and the folders go away."""
+def _ended_by_signals() -> Iterator[None]:
+    """SIGTERM and Ctrl-C as an exit, so that the processes are stopped in their order and the folders go away.
 
-    def end(*_: object) -> NoReturn:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        sys.exit(128 + signal.SIGTERM)
+    A second one is not heard: it would leave behind what the first one is ending.
+    """
+    signals = (signal.SIGTERM, signal.SIGINT)
 
-    before = signal.signal(signal.SIGTERM, end)
+    def end(number: int, _: object) -> NoReturn:
+        for each in signals:
+            signal.signal(each, signal.SIG_IGN)
+        click.echo("stopping what was started ...", err=True)
+        sys.exit(128 + number)
+
+    before = [signal.signal(each, end) for each in signals]
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for each, former in zip(signals, before, strict=True):
+            signal.signal(each, former)
 
 
 COMMANDS = (bench,)

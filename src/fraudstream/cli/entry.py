@@ -28,7 +28,8 @@ from fraudstream.config import Settings
 @click.version_option(version("fraudstream"), prog_name="fraudstream")
 def cli() -> None:
     """Real-time credit card fraud detection on Kafka, Spark and Flask."""
-    logs.set_up(Settings.load().log_level)
+    settings = Settings.load()
+    logs.set_up(settings.log_level, card_columns=settings.card_columns)
 
 
 for module in (audit, bench, checkpoint, dead_letters, explain, machine, models, registry, schema, stream, threshold):

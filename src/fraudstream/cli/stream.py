@@ -36,9 +36,8 @@ TRIGGERS = ("realtime", "micro-batch")
 @setting("java_home")
 def broker(port: int, data_dir: Path, listeners: tuple[tuple[int, int], ...], **flags: object) -> None:
     """Run a real Kafka (KRaft) on loopback, with the topics, until Ctrl-C."""
-    from fraudstream.kafka.broker import BrokerPlan, run_broker
+    from fraudstream.kafka.broker import BrokerPlan, broker_archive, run_broker
     from fraudstream.kafka.broker_settings import Listener
-    from fraudstream.runtime.archive import ClassArchive
 
     settings = Settings.load(**flags)
     java, jars = java_for(settings), jars_for(settings).broker
@@ -50,7 +49,7 @@ def broker(port: int, data_dir: Path, listeners: tuple[tuple[int, int], ...], **
         partitions=settings.partitions,
         max_record_bytes=settings.max_record_bytes,
         listeners=tuple(Listener(*listener) for listener in listeners),
-        archive=ClassArchive(settings.cache.absolute() / "archives", "broker", java, jars),
+        archive=broker_archive(settings.cache, java, jars),
     )
     run_broker(plan, click.echo, settings.ready_file)
 

@@ -54,7 +54,7 @@ def scan_alerts() -> Response:
 def alerts_csv() -> Response:
     """The alerts that match as a CSV file."""
     store, wanted = parts().store, filter_asked(request.args)
-    record_export(f"{FILE_NAME}.csv", lambda: store.count(wanted))
+    record_export(f"{FILE_NAME}.csv", lambda: store.count(wanted), at_most=wanted.looks_inside)
     rows = export_csv(store, wanted, with_work=request.args.get("work") == "1")
     return _file(rows, "text/csv", "csv")
 
@@ -63,7 +63,7 @@ def alerts_csv() -> Response:
 def alerts_json() -> Response:
     """The alerts that match as one JSON array."""
     using, wanted = parts(), filter_asked(request.args)
-    record_export(f"{FILE_NAME}.json", lambda: using.store.count(wanted))
+    record_export(f"{FILE_NAME}.json", lambda: using.store.count(wanted), at_most=wanted.looks_inside)
     return _file(export_json(using.store, using.reasons, wanted), "application/json", "json")
 
 

@@ -14,6 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import HTTPException
 
 from fraudstream.alerts.changes import ChangeLog
+from fraudstream.alerts.finding.indexer import AlertIndexer
 from fraudstream.alerts.reasons import ReasonStore
 from fraudstream.alerts.store import AlertStore
 from fraudstream.alerts.work import WorkDesk
@@ -23,6 +24,7 @@ from fraudstream.dashboard import (
     alerts_api,
     api,
     audit_api,
+    charts_api,
     dead_letters_api,
     pages,
     replays_api,
@@ -31,6 +33,7 @@ from fraudstream.dashboard import (
     what_if_api,
     work_api,
 )
+from fraudstream.dashboard.charts import Charts
 from fraudstream.dashboard.health import Health
 from fraudstream.dashboard.parts import EXTENSION, Parts
 from fraudstream.dashboard.reasons import ReasonWork
@@ -41,6 +44,7 @@ from fraudstream.dashboard.stream import Hub
 from fraudstream.dashboard.templating import use_templates
 from fraudstream.errors import StoreError
 from fraudstream.model.explanation.library import ExplainerLibrary
+from fraudstream.transactions.masking import CardMask
 
 MAX_BODY_BYTES: Final = 16 * 1024 * 1024
 """The largest body that is read: room for the largest alert (4 MiB) and then some, and no more."""
@@ -73,6 +77,7 @@ def create_app(
         SettingsError: The settings would show payments to a network without a token, or the templates cannot be used.
     """
     validate_binding(settings)
+    store.cards = CardMask(settings.card_columns)
     app = Flask("fraudstream.dashboard")
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
@@ -85,6 +90,7 @@ def create_app(
     statistics = Statistics(store, hub, in_force=in_force, problems=health.reasons, clock=clock)
     explainers = ExplainerLibrary(settings.model)
     reasons = ReasonWork(ReasonStore(store), hub, explainers, clock=clock)
+    charts = Charts(store, statistics.minutes, label=statistics.label, threshold=statistics.threshold, clock=clock)
     work = WorkDesk(store, told=lambda done: work_api.tell_work(hub, done))
     changes = ChangeLog(store)
     app.extensions[EXTENSION] = Parts(
@@ -94,7 +100,9 @@ def create_app(
         statistics=statistics,
         health=health,
         reasons=reasons,
+        indexer=AlertIndexer(store),
         explainers=explainers,
+        charts=charts,
         work=work,
         changes=changes,
         revisions=RevisionWatch(changes, in_force),
@@ -114,6 +122,7 @@ def create_app(
     app.register_blueprint(actor.blueprint)
     app.register_blueprint(work_api.blueprint)
     app.register_blueprint(audit_api.blueprint)
+    app.register_blueprint(charts_api.blueprint)
     app.register_blueprint(pages.blueprint)
     _answer_errors(app)
     return app

@@ -63,7 +63,7 @@ def audit_page() -> str:
 def shown(change: StoredChange) -> dict[str, Any]:
     """A change as the page has it: each alert, or the one subject, with what was and what is in words."""
     document = change.document
-    lines = [
+    lines: list[dict[str, str | None]] = [
         {"alert_id": each.alert_id, "before": words(each.before), "after": words(each.after)} for each in change.touched
     ]
     if not lines:
@@ -87,9 +87,11 @@ def words(state: Mapping[str, Any] | None) -> str:
         aliases = ", ".join(f"{new} as {old}" for new, old in (state.get("aliases") or {}).items())
         told = f"{state['model_id']}, threshold {state['threshold']}, revision {state['revision']}"
         return f"{told}, {aliases}" if aliases else told
-    if "rows" in state and "filter" in state:
-        asked = ", ".join(f"{name}={value}" for name, value in state["filter"].items())
-        return f"{state['rows']:,} rows, {asked or 'no filter'}"
+    if "filter" in state:
+        asked = ", ".join(f"{name}={value}" for name, value in state["filter"].items()) or "no filter"
+        if "rows_at_most" in state:
+            return f"at most {state['rows_at_most']:,} rows, {asked}"
+        return f"{state['rows']:,} rows, {asked}"
     if "refused" in state:
         return "suggestion refused"
     return orjson.dumps(state).decode()

@@ -38,7 +38,7 @@ def export_csv(store: AlertStore, wanted: AlertFilter, *, with_work: bool = Fals
         with_work: Whether to add what people made of them, in the last columns.
     """
     up_to = store.latest_seq()
-    names = store.transaction_columns(wanted, up_to=up_to)
+    names = store.search.transaction_columns(wanted, up_to=up_to)
     work = WORK_COLUMNS if with_work else ()
     buffer = io.StringIO(newline="")
     writer = csv.writer(buffer)

@@ -11,12 +11,13 @@ from fraudstream.dashboard.actor import actor_or_nobody
 from fraudstream.dashboard.parts import parts
 
 
-def record_export(file: str, rows: Callable[[], int]) -> None:
+def record_export(file: str, rows: Callable[[], int], *, at_most: bool = False) -> None:
     """Record that this request takes data out; a request for the headers alone takes none.
 
     Args:
         file: The name of the file.
         rows: Counts what it will hold.
+        at_most: Whether that is only the most that it can hold: counting exactly would take as long as the file.
 
     Raises:
         StoreError: It cannot be recorded; then nothing is to leave.
@@ -24,4 +25,6 @@ def record_export(file: str, rows: Callable[[], int]) -> None:
     if request.method != "GET":
         return
     asked = {name: values[0] if len(values) == 1 else values for name, values in request.args.lists()}
-    parts().changes.record(actor_or_nobody(), Action.EXPORT, file, None, {"filter": asked, "rows": rows()})
+    parts().changes.record(
+        actor_or_nobody(), Action.EXPORT, file, None, {"filter": asked, "rows_at_most" if at_most else "rows": rows()}
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from fraudstream.alerts.minutes import Label
 from fraudstream.dashboard.stats import ModelInForce
 from fraudstream.errors import ModelError
 from fraudstream.model.aliases import contract_of, read_manifest
@@ -48,6 +49,7 @@ def model_in_force(path: Path) -> Callable[[], ModelInForce | None]:
             contract_of(manifest, in_force),
             None if current is None else current.parent,
             None if current is None else in_force,
+            Label(manifest.label, manifest.label_values.fraud),
         )
 
     return read

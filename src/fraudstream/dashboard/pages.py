@@ -11,6 +11,7 @@ from fraudstream.alerts.store import AlertFilter
 from fraudstream.dashboard import presentation
 from fraudstream.dashboard.alert_page import alert_page
 from fraudstream.dashboard.audit_page import audit_page
+from fraudstream.dashboard.charts_api import SPANS, minutes_asked
 from fraudstream.dashboard.drift_words import iso, percent
 from fraudstream.dashboard.ledger_report import ledger_report
 from fraudstream.dashboard.ledger_words import loss_sentence, verdict
@@ -23,7 +24,8 @@ from fraudstream.dashboard.templating import OWN_PAGE, PAGE
 from fraudstream.dashboard.what_if_page import what_if_page
 from fraudstream.transactions.wire import EventType, Outcome
 
-INITIAL_ROWS: Final = 100
+LIVE_ROWS: Final = 50
+"""On the live pages: each row costs the browser at every arrival; the queue has all of them."""
 ACTIVITY_ROWS: Final = 50
 TIMELINE_ROWS: Final = 50
 LEDGER_ROWS: Final = 25
@@ -76,6 +78,14 @@ def activity() -> str:
         rejected=using.store.rejected(limit=ACTIVITY_ROWS),
         preview=presentation.payload_preview,
     )
+
+
+@blueprint.get("/charts")
+def charts() -> str:
+    """Payments, alerts, scores, amounts, latency and precision, by minute."""
+    using = parts()
+    asked = minutes_asked()
+    return render_template("charts.html", notice=using.notice, spans=SPANS, asked=asked)
 
 
 @blueprint.get("/dead-letters")
@@ -159,7 +169,7 @@ def _table(outcome: Outcome) -> str:
     using = parts()
     # The rows up to a `seq`, and the stream from there on: nothing is shown twice, nothing is left out.
     latest = using.store.latest_seq()
-    newest = using.store.alerts(AlertFilter(outcome=outcome), before=latest + 1, limit=INITIAL_ROWS)
+    newest = using.store.alerts(AlertFilter(outcome=outcome), before=latest + 1, limit=LIVE_ROWS)
     found = using.reasons.attached(newest)
     stats = using.statistics.current()
     return render_template(
@@ -170,5 +180,6 @@ def _table(outcome: Outcome) -> str:
         stats=stats,
         tiles=presentation.tiles(stats),
         rows=[presentation.row(alert.document(), stats) for alert in found],
+        most_rows=LIVE_ROWS,
         blank=presentation.BLANK_ROW,
     )

@@ -10,9 +10,11 @@ from typing import Final, cast
 from flask import current_app
 
 from fraudstream.alerts.changes import ChangeLog
+from fraudstream.alerts.finding.indexer import AlertIndexer
 from fraudstream.alerts.store import AlertStore
 from fraudstream.alerts.work import WorkDesk
 from fraudstream.config import Settings
+from fraudstream.dashboard.charts import Charts
 from fraudstream.dashboard.health import Health
 from fraudstream.dashboard.reasons import ReasonWork
 from fraudstream.dashboard.revisions import RevisionWatch
@@ -34,9 +36,11 @@ class Parts:
     health: Health
     reasons: ReasonWork
     explainers: ExplainerLibrary
+    charts: Charts
     work: WorkDesk
     changes: ChangeLog
     revisions: RevisionWatch
+    indexer: AlertIndexer
     clock: Callable[[], datetime]
     notice: str | None
 

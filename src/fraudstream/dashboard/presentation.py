@@ -134,7 +134,7 @@ def shown_work(work: Mapping[str, Any]) -> ShownWork:
     assignee = work.get("assignee") or ""
     is_claimed = status is AlertStatus.CLAIMED
     text = f"claimed by {assignee or 'somebody'}" if is_claimed else status.value.replace("_", " ")
-    by = f"by {assignee}" if assignee and not is_claimed else ""
+    by = "" if not assignee else text if is_claimed else f"{text} by {assignee}"
     return ShownWork(status.value, assignee, work.get("version", 0), text, by)
 
 

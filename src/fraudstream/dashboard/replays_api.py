@@ -77,7 +77,7 @@ def list_replays() -> Response:
         limit=limit,
     )
     cursor = str(found[-1]["seq"]) if len(found) == limit else None
-    return _json({"replays": found, "counts": log.counts(batch), "next_cursor": cursor})
+    return _json({"replays": parts().store.cards.shown(found), "counts": log.counts(batch), "next_cursor": cursor})
 
 
 @blueprint.post("/api/replays/claim")

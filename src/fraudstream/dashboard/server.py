@@ -35,6 +35,8 @@ DEAD_PEER_MS: Final = 30_000
 """A viewer that has taken nothing for so long is cut off, so that it does not hold a thread for ever."""
 
 KEEPALIVE_SECONDS: Final = 30
+SWITCH_SECONDS: Final = 0.0005
+"""How long a thread may keep Python for itself (its own default is 5 ms): reasons are worked out beside the alerts."""
 
 log = structlog.get_logger(__name__)
 
@@ -129,12 +131,17 @@ class _Application:
     def _end(self) -> None:
         self._hub().close()
         self._parts().reasons.close()
+        self._parts().charts.close()
         self._parts().revisions.close()
+        self._parts().indexer.close()
 
     def _worker_is_ready(self, worker: Any) -> None:
+        sys.setswitchinterval(SWITCH_SECONDS)
+        self._parts().charts.start()
         if self._settings.explain_alerts:
             self._parts().reasons.start()
         self._parts().revisions.start()
+        self._parts().indexer.start()
         stop = worker.handle_exit
 
         def end_streams_and_stop(signum: int, frame: Any) -> None:

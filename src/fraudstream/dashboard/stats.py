@@ -16,6 +16,7 @@ import structlog
 from prometheus_client import CollectorRegistry, Histogram
 
 from fraudstream import metrics
+from fraudstream.alerts.minutes import Label
 from fraudstream.alerts.positions import Place, Position, reports
 from fraudstream.alerts.sight import Sight
 from fraudstream.alerts.store import AlertFilter, AlertStore, StoredAlert, Total
@@ -25,6 +26,7 @@ from fraudstream.dashboard.drift_words import first_sight
 from fraudstream.dashboard.gauges import Gauges
 from fraudstream.dashboard.ledger_report import LedgerState
 from fraudstream.dashboard.live_scores import LiveScores
+from fraudstream.dashboard.minutes import MinuteTally
 from fraudstream.dashboard.schema_report import summary
 from fraudstream.dashboard.storm import StormWatch
 from fraudstream.dashboard.stream import Hub, Published
@@ -51,6 +53,7 @@ class ModelInForce(NamedTuple):
     contract: Contract | None = None
     models_dir: Path | None = None
     state: InForce | None = None
+    label: Label | None = None
 
 
 class Statistics:
@@ -81,6 +84,7 @@ class Statistics:
         self.columns = ColumnWatch(store.schema)
         self.scores = LiveScores(store.path.with_name(f"{store.path.name}-scores.json"), clock)
         self._storm = StormWatch()
+        self.minutes = MinuteTally()
         self._histogram = Histogram(
             *metrics.ALERT_LATENCY, ["to"], buckets=metrics.LATENCY_BUCKETS, registry=self.registry
         )
@@ -105,6 +109,8 @@ class Statistics:
                 checked = check_object(event, "an event")
                 if checked.get(EventField.TYPE) == EventType.SAMPLE:
                     self._judged_by = text(checked, EventField.MODEL_ID), number(checked, EventField.THRESHOLD)
+                    if (score := number(checked, EventField.SCORE)) is not None:
+                        self.minutes.score(self._clock(), score)
                 elif checked.get(EventField.TYPE) == EventType.POSITION:
                     self._observe_end(checked)
                     self._storm.scored(_progress(self._store.positions())[1], self._clock())
@@ -113,6 +119,15 @@ class Statistics:
         """What the model in force expects of a row; None where it cannot be read."""
         in_force = self._read_in_force()
         return in_force.contract if in_force is not None else None
+
+    def label(self) -> Label | None:
+        """The label column of the data that the model in force was trained from, which a replayed file carries."""
+        in_force = self._read_in_force()
+        return in_force.label if in_force is not None else None
+
+    def threshold(self) -> float | None:
+        """The threshold in force, or of the newest sample."""
+        return self._model()[1]
 
     def describe(self, sight: Sight) -> dict[str, Any]:
         """What the event of a set of columns that was never seen before says."""
@@ -127,7 +142,7 @@ class Statistics:
         p50, p99, latency_to = self._latency()
         model_id, threshold, in_force = self._model()
         storm = self._storm.current(scored, now)
-        return {
+        current = {
             "at": now.isoformat(),
             "payments_seen": seen,
             "scored": scored,
@@ -153,6 +168,8 @@ class Statistics:
             "storm": storm.told() if storm is not None else None,
             "sampled": ["scored", "lag", "columns", "storm.share_of_payments"],
         }
+        # A column may be called by a card's number, and stand in the banner's sentence.
+        return self._store.cards.document(current)
 
     def current_json(self) -> bytes:
         """The counters as JSON, at most a second old: many streams share one reading."""
@@ -163,14 +180,16 @@ class Statistics:
         return cached[1]
 
     def _observe(self, kept: deque[float], to: str, produced: Iterable[int | None]) -> None:
-        now_us = microseconds(self._clock())
+        now = self._clock()
+        now_us = microseconds(now)
+        # Clocks of two machines may disagree by more than a payment takes.
+        took = [max(0.0, (now_us - produced_us) / 1e6) for produced_us in produced if produced_us is not None]
         with self._lock:
-            for produced_us in produced:
-                if produced_us is not None:
-                    # Clocks of two machines may disagree by more than a payment takes.
-                    seconds = max(0.0, (now_us - produced_us) / 1e6)
-                    kept.append(seconds)
-                    self._histogram.labels(to).observe(seconds)
+            for seconds in took:
+                kept.append(seconds)
+                self._histogram.labels(to).observe(seconds)
+        if took:
+            self.minutes.latencies(now, to, took)
 
     def _observe_end(self, event: dict[str, Any]) -> None:
         found = reports(event)
@@ -185,6 +204,7 @@ class Statistics:
             if self._ends and end < self._ends[-1][1]:
                 self._ends.clear()  # the topic was made anew
             self._ends.append((at, end))
+            self.minutes.end(at, end)
             # One before the window is kept: the rate is taken over the whole of it.
             while len(self._ends) > 2 and (at - self._ends[1][0]).total_seconds() >= RATE_SECONDS:
                 self._ends.popleft()

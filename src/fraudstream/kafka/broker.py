@@ -118,6 +118,11 @@ def run_broker(plan: BrokerPlan, report: Report, ready_file: Path | None = None)
     report("stopped")
 
 
+def broker_archive(cache: Path, java: Java, jars: tuple[Path, ...]) -> ClassArchive:
+    """The archive of the broker's classes, in the cache."""
+    return ClassArchive(cache.absolute() / "archives", "broker", java, jars)
+
+
 @contextmanager
 def start_broker(
     plan: BrokerPlan, report: Report, stopped: threading.Event | None = None

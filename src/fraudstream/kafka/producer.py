@@ -24,6 +24,8 @@ _Headers = list[tuple[str, str | bytes | None]]
 
 REPORT_SECONDS: Final = 0.25
 FLUSH_SECONDS: Final = 15.0
+LEAST_APART_SECONDS: Final = 0.001
+"""Rows that are so far apart, or farther, do not wait for company."""
 
 _EVENT_ID: Final = Header.EVENT_ID.value
 _SOURCE_ROW: Final = Header.SOURCE_ROW.value
@@ -221,11 +223,14 @@ class _Session:
 
 
 def _linger(interval: float | None) -> float:
-    """Milliseconds that a row waits for company: some 4 rows a request, between 1 ms (latency) and 5 ms (load).
+    """Milliseconds that a row waits for company: none up to 1,000 rows/s (latency), then up to 5 ms (load).
 
-    At 2,000 rows/s our broker spends 55 % of a core on requests with 1 ms, 33 % with 4 ms.
+    At 1,000 rows/s our broker spends 0.34 s of a core on 1,000 rows without a wait and 0.30 with 1 ms, and a row is
+    acknowledged after 0.3 ms instead of 1.4. At 2,000 rows/s it spends 55 % of a core with 1 ms, 33 % with 4 ms.
     """
-    return 20 if interval is None else min(5.0, max(1.0, 0.002 / interval))
+    if interval is None:
+        return 20
+    return 0 if interval >= LEAST_APART_SECONDS else min(5.0, 0.002 / interval)
 
 
 def _failure(error: KafkaError, plan: ProducePlan) -> KafkaFailure:

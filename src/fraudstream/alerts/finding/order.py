@@ -26,6 +26,7 @@ class Asked:
         after: The last one that was given; only what follows it is wanted.
         before: The last one of a page that is full already; only what comes before it is wanted.
         most: How many are wanted; None for all.
+        up_to: The last `seq` that is wanted; None for all.
     """
 
     wanted: AlertFilter
@@ -33,6 +34,7 @@ class Asked:
     after: Position | None = None
     before: Position | None = None
     most: int | None = None
+    up_to: int | None = None
 
 
 class Hits(NamedTuple):
@@ -52,6 +54,9 @@ class Piece(Protocol):
     def hits(self, connection: Connection, asked: Asked) -> Hits:
         """What it has of what is asked."""
 
+    def column_sets(self, connection: Connection, asked: Asked) -> set[int]:
+        """The column sets of what it may have of it."""
+
     def highest(self, sort: Sort) -> float:
         """No alert of it has a larger value there."""
 
@@ -65,6 +70,9 @@ def ordered(seqs: NDArray[np.int64], values: NDArray[np.float64] | None, asked: 
         asked: What is asked.
         sure: Whether they are known to be wanted: then no more of them are given than are asked for.
     """
+    if asked.up_to is not None and len(seqs) and seqs[-1] > asked.up_to:
+        end = int(np.searchsorted(seqs, asked.up_to, side="right"))
+        seqs, values = seqs[:end], None if values is None else values[:end]
     if values is None:
         if asked.after is not None:
             seqs = seqs[seqs > asked.after.seq] if asked.sort is Sort.OLDEST else seqs[seqs < asked.after.seq]

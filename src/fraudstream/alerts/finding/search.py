@@ -10,13 +10,20 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
-from sqlalchemy import Connection
+import orjson
+from sqlalchemy import Connection, select
 
+from fraudstream.alerts import tables
 from fraudstream.alerts.filters import AlertFilter, Sort
+from fraudstream.alerts.finding.columns import GrowingColumns
 from fraudstream.alerts.finding.cursor import Position
 from fraudstream.alerts.finding.order import NOTHING, Asked, Hits, Piece, position
+from fraudstream.alerts.finding.segment import Segment, Shared, names_asked
+from fraudstream.alerts.finding.stored import restated_work, stored_columns
+from fraudstream.alerts.finding.text import Lookup
 from fraudstream.alerts.finding.window import newest, windows
 from fraudstream.alerts.reading import AlertReader, StoredAlert
+from fraudstream.transactions.cards import masked_text
 
 PAGE_SECONDS: Final = 1.5
 """A page that takes longer is given as far as it was found."""
@@ -58,6 +65,8 @@ class AlertSearch:
         """Take what reads the store, and the clock of a page's time."""
         self._reader = reader
         self._monotonic = monotonic
+        self.growing: GrowingColumns | None = None
+        """What the indexer of this process has in memory, where there is one."""
 
     def page(
         self,
@@ -78,8 +87,8 @@ class AlertSearch:
             seconds: How long it may take; at least one piece is looked through.
         """
         asked = Asked(wanted, sort, after, None, limit)
+        pieces = self._pieces(asked)
         with self._reader.reading() as connection:
-            pieces = self._pieces(connection, asked)
             run = self._by_commit if sort.column is None else self._by_value
             return run(connection, asked, pieces, limit, self._monotonic() + seconds)
 
@@ -96,9 +105,8 @@ class AlertSearch:
 
         No transaction is open while the caller works with what it was given, however slow it is.
         """
-        asked = Asked(wanted, sort, after)
-        with self._reader.reading() as connection:
-            pieces = self._pieces(connection, asked, up_to)
+        asked = Asked(wanted, sort, after, up_to=up_to)
+        pieces = self._pieces(asked)
         scanned, of = 0, sum(map(_size, pieces))
         for piece in pieces:
             with self._reader.reading() as connection:
@@ -111,18 +119,40 @@ class AlertSearch:
             scanned += _size(piece)
             yield Found([], scanned, of)
 
-    def _pieces(self, connection: Connection, asked: Asked, up_to: int | None = None) -> list[Piece]:
+    def transaction_columns(self, wanted: AlertFilter, *, up_to: int) -> list[str]:
+        """The columns of all transactions that match, in the order in which they were first seen."""
+        asked = Asked(wanted, Sort.OLDEST, up_to=up_to)
+        pieces = self._pieces(asked)
+        column = tables.column_sets.c
+        with self._reader.reading() as connection:
+            found = set[int]().union(*(piece.column_sets(connection, asked) for piece in pieces))
+            query = select(column.names).where(column.id.in_(found)).order_by(column.id)
+            names = connection.execute(query).scalars().all()
+        return list(dict.fromkeys(masked_text(name) for some in names for name in orjson.loads(some)))
+
+    def _pieces(self, asked: Asked) -> list[Piece]:
         """What has to be looked through, in order."""
-        first, last = 1, newest(connection) if up_to is None else up_to
-        if asked.after is not None and asked.sort is Sort.NEWEST:
-            last = min(last, asked.after.seq - 1)
-        elif asked.after is not None and asked.sort is Sort.OLDEST:
-            first = asked.after.seq + 1
-        pieces: list[Piece] = list(windows(first, last))
+        # Before the transaction that reads what is stored: what is stored in between is then in both, not in neither.
+        view = None if self.growing is None else self.growing.view()
+        wanted = asked.wanted
+        with self._reader.reading() as connection:
+            stored = stored_columns(connection, names_asked(wanted, asked.sort))
+            text = Lookup(connection, wanted.text) if wanted.text and wanted.text.terms else None
+            shared = Shared(text, restated_work(connection) if wanted.statuses or wanted.assignee else {})
+            last = newest(connection) if asked.up_to is None else asked.up_to
+        pieces: list[Piece] = [Segment(columns, columns.first, columns.last, shared) for columns in stored]
+        reached = stored[-1].last if stored else 0
+        if view is not None and len(view.seqs) and view.seqs[0] > reached:
+            pieces += windows(reached + 1, int(view.seqs[0]) - 1)
+            reached = int(view.seqs[-1])
+            pieces.append(Segment(view, int(view.seqs[0]), reached, shared))
+        pieces += windows(reached + 1, last)
+        if asked.sort.column is not None:
+            return sorted(pieces, key=lambda piece: (-piece.highest(asked.sort), -piece.last))
+        after = None if asked.after is None else asked.after.seq
         if asked.sort is Sort.OLDEST:
-            return pieces
-        pieces.reverse()
-        return pieces if asked.sort is Sort.NEWEST else sorted(pieces, key=lambda piece: -piece.highest(asked.sort))
+            return [piece for piece in pieces if piece.first <= last and (after is None or piece.last > after)]
+        return [piece for piece in reversed(pieces) if after is None or piece.first < after]
 
     def _by_commit(self, connection: Connection, asked: Asked, pieces: list[Piece], limit: int, until: float) -> Page:
         found: list[StoredAlert] = []
@@ -180,7 +210,7 @@ class AlertSearch:
     def _alerts(self, connection: Connection, hits: Hits, start: int, wanted: AlertFilter) -> list[StoredAlert]:
         """Those of some hits that are wanted."""
         some = self._reader.numbered(connection, hits.seqs[start : start + LOOKED_AT].tolist(), wanted)
-        return some if hits.sure else [alert for alert in some if wanted.matches(alert.document())]
+        return some if hits.sure else [alert for alert in some if wanted.matches(alert.record())]
 
 
 def _size(piece: Piece) -> int:

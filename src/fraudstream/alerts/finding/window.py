@@ -44,6 +44,12 @@ class Window:
         values = None if by is None else np.array([row.value for row in rows], np.float64)
         return ordered(seqs, values, asked, sure=True)
 
+    def column_sets(self, connection: Connection, asked: Asked) -> set[int]:
+        """The column sets of what it has of it."""
+        alert = tables.alerts.c
+        seqs = self.hits(connection, asked).seqs.tolist()
+        return set(connection.execute(select(alert.column_set).where(alert.seq.in_(seqs)).distinct()).scalars())
+
     def highest(self, sort: Sort) -> float:
         """Nothing is known of it."""
         return np.inf

@@ -31,7 +31,7 @@ let stands = ["connecting", new Date()];
 function arrived(alert) {
   rows.add(alert);
   table.hidden = false;
-  foot.hidden &&= table.tBodies.length < 100;
+  foot.hidden &&= table.tBodies.length < rows.most;
   empty.hidden = true;
   unannounced += 1;
   if (document.hidden) document.title = `(${count(++unread)}) ${title}`;

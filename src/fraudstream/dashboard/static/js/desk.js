@@ -37,7 +37,7 @@ export class Desk {
     if (told.change_id) {
       this.toast.keep(done, told.change_id);
       this.offerUndo(done, told.change_id);
-    } else this.toast.show(`${done}: it was so already.`);
+    } else this.toast.show(`${done} already: nothing has changed.`);
     return true;
   }
 

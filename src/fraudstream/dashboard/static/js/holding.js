@@ -15,6 +15,10 @@ export class Holding {
     this.readAt = -Infinity;
     this.pause.addEventListener("click", () => this.setPaused(!this.paused));
     this.fresh.addEventListener("click", (event) => this.show(event.detail === 0));
+    // A row must not move away between the press of a button and its release.
+    for (const name of ["pointermove", "pointerdown"]) {
+      table.addEventListener(name, () => (this.readAt = performance.now()), { passive: true });
+    }
     window.setInterval(() => this.look(), 250);
     // The button must be seen from wherever one has scrolled to.
     new IntersectionObserver(([seen]) => this.fresh.classList.toggle("floating", !seen.isIntersecting)).observe(controls);

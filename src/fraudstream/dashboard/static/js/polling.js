@@ -11,7 +11,6 @@ export class Polling {
     this.latest = latest;
     this.listener = listener;
     this.count = 0;
-    this.alerts = -1;
     this.wasAnswered = false;
     this.turn();
   }
@@ -39,13 +38,11 @@ export class Polling {
     if (stats.status === 401) window.location.reload();
     if (!stats.ok || !alerts.ok) return false;
     const counters = await stats.json();
-    const found = (await alerts.json()).alerts;
+    const found = await alerts.json();
     if (this.stopped) return true;
-    const all = counters.alerts + counters.unscorable;
-    if (all < this.alerts) window.location.reload(); // another store: what the page shows is of the old one
-    this.alerts = all;
+    if (found.reset) window.location.reload(); // another store: what the page shows is of the old one
     this.listener.stats(counters);
-    for (const alert of found.sort((one, other) => one.seq - other.seq)) this.listener.alert(alert);
+    for (const alert of found.alerts) this.listener.alert(alert);
     return true;
   }
 }

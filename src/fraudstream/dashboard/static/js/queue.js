@@ -8,7 +8,7 @@ import { Keys } from "./keys.js";
 import { News } from "./news.js";
 import { zonedFields } from "./queue_form.js";
 import { fetchPage, renew, standing } from "./queue_list.js";
-import { QueueRows } from "./queue_rows.js";
+import { nameControls, QueueRows } from "./queue_rows.js";
 import { QueueScan } from "./queue_scan.js";
 import { Toast } from "./toast.js";
 import { Who } from "./who.js";
@@ -68,6 +68,7 @@ async function next() {
       return;
     }
     localTimes(fetched);
+    nameControls(fetched);
     hand.querySelector("table").tBodies[0]?.remove();
     hand.querySelector("table").append(fetched);
     hand.hidden = false;
@@ -119,6 +120,7 @@ new Keys(sheet, {
 });
 
 localTimes(main);
+rows.every().forEach(nameControls);
 zonedFields(document.getElementById("filter"));
 rows.showSelected();
 new QueueScan(document.getElementById("searching"), table, rows);

@@ -5,6 +5,7 @@ export function zonedFields(form) {
   for (const field of fields) {
     const at = new Date(field.value);
     const given = field.value !== "" && !Number.isNaN(at.getTime());
+    field.value = "";
     field.type = "datetime-local";
     field.step = 1;
     field.value = given ? new Date(at.getTime() - at.getTimezoneOffset() * 60_000).toISOString().slice(0, 19) : "";

@@ -2,6 +2,7 @@
 // that what is open, selected or focused stays so.
 
 import { localTimes } from "./format.js";
+import { nameControls } from "./queue_rows.js";
 
 export async function fetchPage(address) {
   const reply = await fetch(address, { headers: { Accept: "text/html" } }).catch(() => null);
@@ -13,6 +14,7 @@ export function renew(page, rows) {
   const table = document.getElementById("list");
   const fetched = page.getElementById("list");
   localTimes(fetched);
+  [...fetched.tBodies].forEach(nameControls);
   const there = new Map(rows.listed().map((body) => [body.dataset.id, body]));
   const bodies = [...fetched.tBodies].map((body) => there.get(body.dataset.id) ?? document.adoptNode(body));
   rows.work([...fetched.tBodies].map(standing));

@@ -155,4 +155,12 @@ export class QueueRows {
   }
 }
 
+// The controls of a row are named by what is seen in it, its time in the viewer's zone.
+export function nameControls(body) {
+  const of = `the alert of ${body.querySelector("time").textContent}`;
+  box(body).setAttribute("aria-label", `Select ${of}`);
+  const loss = body.querySelector("[data-f=loss]").textContent;
+  body.querySelector(".toggle").setAttribute("aria-label", `Open ${of}, expected loss ${loss}`);
+}
+
 const box = (body) => body.querySelector(".select");

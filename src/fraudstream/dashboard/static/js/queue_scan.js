@@ -2,6 +2,7 @@
 // far it has come, until it is done or cancelled.
 
 import { amountOf, count, loss } from "./format.js";
+import { nameControls } from "./queue_rows.js";
 import { filledRow } from "./row.js";
 
 const MOST = 200; // rows that one search brings into the page
@@ -26,6 +27,7 @@ export class QueueScan {
     this.stop = new AbortController();
     this.cancel.hidden = false;
     this.on.hidden = true;
+    this.box.querySelector("progress").hidden = false;
     this.found = this.rows.listed().length;
     const asked = new URLSearchParams(this.asked);
     // By value all have to be looked at; in the order of commit it goes on where the page ended.
@@ -92,6 +94,7 @@ export class QueueScan {
     this.found += 1;
     this.table.hidden = false;
     const body = filledRow(this.template, alert);
+    nameControls(body);
     if (!this.key) {
       this.table.append(body);
       return;

@@ -35,7 +35,6 @@ export function filledRow(template, alert) {
   const page = field("page");
   if (page) page.href = alertPage(alert.alert_id);
   body.querySelector(".toggle").setAttribute("aria-label", `Details of the payment ${when}`);
-  body.querySelector(".select")?.setAttribute("aria-label", `Select the alert of ${when}`);
   return body;
 }
 

@@ -7,10 +7,10 @@ import { showInRow } from "./reasons.js";
 import { filledRow } from "./row.js";
 import { showWork } from "./work.js";
 
-const MOST_ROWS = 100; // as many as the page begins with; each costs at every arrival
+const EARLY = 100; // reasons that came before their row
 const CROWD = 50; // rows in one frame: a page of them, more than anybody reads in a second
 const CROWD_MS = 1000;
-const APART_MS = 200; // between two times that rows enter: each lays the table out anew
+const REST = 2; // so many times as long as rows took to enter, no others do: a crowd leaves the page free for its reader
 const ARRIVED_MS = 2600; // so long a row stands out as new
 const REASONS_LATE_MS = 4000; // told while the stream was away, or before the row was drawn
 const REASONS_AGAIN_MS = 15_000;
@@ -22,6 +22,7 @@ export class Rows {
     this.holds = holds;
     this.waiting = waiting;
     this.template = document.getElementById("row-template");
+    this.most = Number(table.dataset.mostRows) || 50; // as many as the page begins with; each costs at every arrival
     this.pending = [];
     this.count = 0;
     this.scheduled = false;
@@ -40,7 +41,7 @@ export class Rows {
       if (body) this.explain(body, reasons);
       else this.early.set(seq, reasons);
     }
-    while (this.early.size > MOST_ROWS) this.early.delete(this.early.keys().next().value);
+    while (this.early.size > EARLY) this.early.delete(this.early.keys().next().value);
   }
 
   explain(body, reasons) {
@@ -67,7 +68,7 @@ export class Rows {
 
   // What the newest rows have come to in the store: the stream tells neither reasons nor work a second time.
   async refresh() {
-    const asked = new URLSearchParams({ limit: MOST_ROWS, outcome: this.table.dataset.outcome });
+    const asked = new URLSearchParams({ limit: this.most, outcome: this.table.dataset.outcome });
     const answer = await fetch(`/api/alerts?${asked}`).catch(() => null);
     const { alerts } = answer?.ok ? await answer.json() : { alerts: [] };
     this.reasons(alerts.filter((alert) => alert.reasons));
@@ -77,14 +78,14 @@ export class Rows {
   add(alert) {
     this.pending.push(alert);
     this.count += 1;
-    if (this.pending.length > MOST_ROWS) this.pending.shift();
+    if (this.pending.length > this.most) this.pending.shift();
     this.schedule();
   }
 
   // A hidden page draws no frames; the rows are there all the same when one comes back. In a storm the table is drawn
   // anew once a second, so that the page stays free for whoever clicks, and a row stands still for as long.
   schedule() {
-    if (this.scheduled) return;
+    if (this.scheduled || this.notBefore === Infinity) return; // `rest` schedules what came meanwhile
     this.scheduled = true;
     const rest = this.notBefore - performance.now();
     const enter = () => {
@@ -99,7 +100,7 @@ export class Rows {
 
   flush() {
     if (this.pending.length === 0) return;
-    this.notBefore = performance.now() + (this.pending.length >= CROWD ? CROWD_MS : APART_MS);
+    this.rest(this.count >= CROWD ? CROWD_MS : 0);
     const rows = this.pending.map((alert) => this.row(alert)).reverse();
     this.pending = [];
     this.count = 0;
@@ -107,9 +108,23 @@ export class Rows {
     this.table.tHead.after(...rows);
     window.setTimeout(() => rows.forEach((row) => row.classList.remove("arrived")), ARRIVED_MS);
     const bodies = [...this.table.tBodies];
-    for (const old of bodies.slice(MOST_ROWS)) {
+    for (const old of bodies.slice(this.most)) {
       if (old.querySelector(".details").hidden && !old.contains(document.activeElement)) old.remove();
     }
+  }
+
+  // The message is handled once the frame is drawn.
+  rest(least) {
+    const began = performance.now();
+    this.notBefore = Infinity;
+    const { port1, port2 } = new MessageChannel();
+    port1.onmessage = () => {
+      const drawn = performance.now();
+      this.notBefore = Math.max(began + least, drawn + REST * (drawn - began));
+      port1.close();
+      if (this.pending.length > 0) this.schedule();
+    };
+    port2.postMessage(null);
   }
 
   row(alert) {

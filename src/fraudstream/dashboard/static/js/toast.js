@@ -23,6 +23,8 @@ export class Toast {
     this.box.classList.toggle("failed", failed);
     for (const act of ["undo", "take-over"]) this.box.querySelector(`[data-act=${act}]`).hidden = !(act in acts);
     this.box.hidden = false;
+    const announce = document.getElementById("announce");
+    if (announce) announce.textContent = text;
   }
 
   close() {

@@ -16,6 +16,9 @@ export function words({ status, assignee }) {
   return STATUSES[status] ?? status;
 }
 
+// Who it is with or was decided by, in full: a long name is cut in the row.
+const title = (work) => (work.assignee ? `${words(work)}${work.status === "claimed" ? "" : ` by ${work.assignee}`}` : "");
+
 // Sets the status of a row; an older word that comes late changes nothing.
 export function showWork(body, work) {
   const place = body.querySelector("[data-f=work]");
@@ -24,7 +27,7 @@ export function showWork(body, work) {
   body.dataset.status = work.status;
   body.dataset.assignee = work.assignee ?? "";
   place.textContent = words(work);
-  place.title = work.assignee && work.status !== "claimed" ? `by ${work.assignee}` : "";
+  place.title = title(work);
   place.className = `status ${work.status}`;
   return true;
 }

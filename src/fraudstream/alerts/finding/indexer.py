@@ -1,0 +1,139 @@
+"""Keeps the index of alerts up to date behind the commits, in a thread of its own; `search.py` asks it.
+
+An alert's own transaction knows nothing of it: what is not indexed yet is looked through as it stands, so that a search
+misses nothing. Beside alerts that keep coming it rests as long as it works.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Final, NamedTuple
+
+import orjson
+import structlog
+from sqlalchemy import delete, select
+from sqlalchemy.exc import SQLAlchemyError
+
+from fraudstream.alerts import tables
+from fraudstream.alerts.finding.columns import OWN_NUMBERS, OWN_TEXTS, ROWS, GrowingColumns
+from fraudstream.alerts.finding.stored import last_stored, restate, restated_work, write_segment
+from fraudstream.alerts.finding.tables import restated_alerts
+from fraudstream.alerts.finding.text import add_words, words_until
+from fraudstream.alerts.store import AlertStore
+from fraudstream.errors import StoreError
+from fraudstream.transactions.wire import AlertField
+
+log = structlog.get_logger(__name__)
+
+TOGETHER: Final = 128
+"""Alerts that are indexed at once: 10 ms of work, 3 of which hold the store's writer."""
+
+LOOK_SECONDS: Final = 0.25
+RETRY_SECONDS: Final = 5.0
+REST: Final = 1.0
+"""Seconds of rest for each second of work."""
+
+_ALERT: Final = tables.alerts.c
+_OWN: Final = [_ALERT[name] for name in (*OWN_NUMBERS, *OWN_TEXTS)]
+
+
+class Progress(NamedTuple):
+    """How far the index has come: the last `seq` that it holds, and that of the newest alert."""
+
+    indexed: int
+    newest: int
+
+
+class AlertIndexer:
+    """Indexes a store's alerts, in its own thread from `start` to `close`; or at once, by `catch_up`."""
+
+    def __init__(self, store: AlertStore, *, segment: int = ROWS) -> None:
+        """Take the open store, and how many alerts a segment has; nothing happens before `start`."""
+        self._store = store
+        self._segment = segment
+        self._columns: GrowingColumns | None = None
+        self._until = 0
+        self._words_until = 0
+        self._ending = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Begin, where an earlier process has stopped."""
+        self._thread = threading.Thread(target=self._run, name="index", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """End; what is behind is left to the next process."""
+        self._ending.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    def progress(self) -> Progress:
+        """How far it has come."""
+        return Progress(self._until, self._store.latest_seq())
+
+    def catch_up(self) -> None:
+        """Index all that there is now, without rest."""
+        while self._step():
+            pass
+
+    def _run(self) -> None:
+        while not self._ending.is_set():
+            began = time.perf_counter()
+            try:
+                more = self._step()
+            except (StoreError, SQLAlchemyError) as e:
+                log.warning("alerts could not be indexed", reason=e.what if isinstance(e, StoreError) else str(e))
+                self._columns = None
+                self._ending.wait(RETRY_SECONDS)
+                continue
+            self._ending.wait((time.perf_counter() - began) * REST if more else LOOK_SECONDS)
+
+    def _step(self) -> bool:
+        """One bounded piece of work; whether there may be more."""
+        columns = self._columns or self._begin()
+        restated = self._restate(columns)
+        with self._store.reading() as connection:
+            query = select(_ALERT.seq, _ALERT.body, *_OWN).where(_ALERT.seq > self._until).order_by(_ALERT.seq)
+            found = connection.execute(query.limit(min(TOGETHER, columns.room - columns.rows))).mappings().all()
+        if not found:
+            return restated
+        documents = [(row["seq"], orjson.loads(row["body"])) for row in found]
+        new = [(seq, document) for seq, document in documents if seq > self._words_until]
+        if new:
+            with self._store.writing(relaxed=True) as connection:
+                add_words(connection, new)
+            self._words_until = new[-1][0]
+        for row, (seq, document) in zip(found, documents, strict=True):
+            columns.add(seq, dict(row), document[AlertField.TRANSACTION])
+            self._until = seq
+        if columns.rows == columns.room:
+            with self._store.writing(relaxed=True) as connection:
+                write_segment(connection, columns)
+            self._publish(GrowingColumns(self._segment))
+        return True
+
+    def _begin(self) -> GrowingColumns:
+        """Begin behind the last stored segment; what is only in memory is read again."""
+        with self._store.reading() as connection:
+            self._until, self._words_until = last_stored(connection), words_until(connection)
+        return self._publish(GrowingColumns(self._segment))
+
+    def _publish(self, columns: GrowingColumns) -> GrowingColumns:
+        self._columns = self._store.search.growing = columns
+        return columns
+
+    def _restate(self, columns: GrowingColumns) -> bool:
+        """Take over what people made of alerts that are indexed; whether there was any."""
+        with self._store.reading() as connection:
+            if connection.execute(select(restated_alerts.c.seq).limit(1)).first() is None:
+                return False
+        with self._store.writing(relaxed=True) as connection:
+            now = restated_work(connection, TOGETHER)
+            # In memory first: a search that begins after this commit finds nothing restated, and has to find it there.
+            stored = {seq: work for seq, work in now.items() if not columns.restate(seq, work)}
+            if stored:
+                restate(connection, stored)
+            connection.execute(delete(restated_alerts).where(restated_alerts.c.seq.in_(list(now))))
+        return True

@@ -1,0 +1,213 @@
+"""The series of the page Charts: minutes from the store, what they lack so far, verdicts; `minutes.py` counts them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import orjson
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+
+from fraudstream.alerts.minutes import BINS, KEPT_MINUTES, Label, Minute, MinuteStore
+from fraudstream.alerts.status import AlertStatus
+from fraudstream.alerts.store import AlertStore
+from fraudstream.dashboard.minutes import MinuteTally, minute_of
+from fraudstream.errors import FraudstreamError, StoreError
+
+log = structlog.get_logger(__name__)
+
+AFTER_THE_MINUTE_SECONDS: Final = 2.0
+CACHE_SECONDS: Final = 2.0
+"""The answer is worked out once for all who look."""
+
+SAMPLED: Final = ("scores",)
+
+
+class Charts:
+    """Joins what is counted in memory with what the store keeps, and moves it there once a minute."""
+
+    def __init__(
+        self,
+        store: AlertStore,
+        tally: MinuteTally,
+        *,
+        label: Callable[[], Label | None],
+        threshold: Callable[[], float | None],
+        clock: Callable[[], datetime],
+    ) -> None:
+        """Take what it works with; nothing is written before `start` or `flush`.
+
+        Args:
+            store: The open alert store.
+            tally: What is counted in this process.
+            label: The label column of the model in force.
+            threshold: The threshold in force.
+            clock: The time.
+        """
+        self._store = store
+        self._minutes = MinuteStore(store)
+        self._tally = tally
+        self._label = label
+        self._threshold = threshold
+        self._clock = clock
+        self._ending = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._lock = threading.Lock()
+        self._cached: dict[int, tuple[datetime, bytes]] = {}
+
+    def start(self) -> None:
+        """Begin to write each minute once it is over, in a thread of its own."""
+        self._thread = threading.Thread(target=self._run, name="minutes", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """End; the minute that is not over is written as far as it has come."""
+        self._ending.set()
+        if self._thread is not None:
+            self._thread.join()
+            self._write(minute_of(self._clock()) + 1)
+
+    def flush(self) -> None:
+        """Write the minutes that are over.
+
+        Raises:
+            StoreError: The database did not take them; they are kept for the next time.
+        """
+        with self._lock:
+            now = minute_of(self._clock())
+            self._move(now)
+
+    def report_json(self, minutes: int) -> bytes:
+        """`report` as JSON, at most two seconds old."""
+        now = self._clock()
+        cached = self._cached.get(minutes)
+        if cached is None or not 0 <= (now - cached[0]).total_seconds() < CACHE_SECONDS:
+            cached = (now, orjson.dumps(self.report(minutes)))
+            self._cached[minutes] = cached
+        return cached[1]
+
+    def report(self, minutes: int) -> dict[str, Any]:
+        """The series of the last so many minutes, the running one included, and what stands beside them."""
+        now = self._clock()
+        last = minute_of(now)
+        first = last - minutes + 1
+        with self._lock:
+            joined = _joined(self._minutes.since(first), self._tally.seen(), self._unwritten(first))
+        series = [joined.get(number, Minute(number)) for number in range(first, last + 1)]
+        caught = self._minutes.caught(self._minutes.before(first))
+        label = self._read_label()
+        scores = [sum(each) for each in zip(*(minute.scores for minute in series), strict=True)]
+        return {
+            "at": now.isoformat(),
+            "minutes": {
+                "at": [datetime.fromtimestamp(minute.minute * 60, UTC).isoformat() for minute in series],
+                "payments": [minute.payments for minute in series],
+                "alerts": [minute.alerts for minute in series],
+                "at_risk": [round(minute.at_risk, 2) for minute in series],
+                "caught": [round(caught.get(minute.minute, 0.0), 2) for minute in series],
+                "p50_ms": [minute.p50_ms for minute in series],
+                "p99_ms": [minute.p99_ms for minute in series],
+                "latency_to": [minute.latency_to for minute in series],
+            },
+            "scores": {
+                "edges": [edge / BINS for edge in range(BINS + 1)],
+                "samples": scores,
+                "threshold": self._threshold(),
+            },
+            "amounts": {
+                "at_risk": round(sum(minute.at_risk for minute in series), 2),
+                "caught": round(sum(caught.values()), 2),
+            },
+            "precision": self._verdicts(first, last)
+            | {
+                "label": None
+                if label is None
+                else _of_labels(label, [(minute.labelled, minute.label_frauds) for minute in series])
+            },
+            "sampled": list(SAMPLED),
+        }
+
+    def _verdicts(self, first: int, last: int) -> dict[str, Any]:
+        """How the verdicts stand now, and how the share of confirmed ones came about in the minutes asked for."""
+        standing = self._minutes.verdicts()
+        confirmed = standing[AlertStatus.CONFIRMED_FRAUD]
+        false_alarms = standing[AlertStatus.FALSE_ALARM]
+        decided = {each.minute: each for each in self._minutes.decided_since(first)}
+        yes = confirmed - sum(each.confirmed for each in decided.values())
+        no = false_alarms - sum(each.false_alarms for each in decided.values())
+        share: list[float | None] = []
+        given: list[int] = []
+        for number in range(first, last + 1):
+            each = decided.get(number)
+            yes, no = yes + (each.confirmed if each else 0), no + (each.false_alarms if each else 0)
+            share.append(_share(yes, yes + no))
+            given.append(each.confirmed + each.false_alarms if each else 0)
+        return {
+            "verdicts": {
+                "confirmed_fraud": confirmed,
+                "false_alarm": false_alarms,
+                "unsure": standing[AlertStatus.UNSURE],
+                "undecided": standing[AlertStatus.NEW] + standing[AlertStatus.CLAIMED],
+                "share": _share(confirmed, confirmed + false_alarms),
+                "share_by_minute": share,
+                "given_by_minute": given,
+            }
+        }
+
+    def _unwritten(self, first: int) -> list[Minute]:
+        """What the alerts add that no minute of the store counts yet."""
+        counted = self._minutes.counted_until()
+        after = self._minutes.before(first) if counted is None else max(counted, self._minutes.before(first))
+        return self._minutes.of_alerts(after, self._store.latest_seq(), self._read_label())
+
+    def _move(self, before: int) -> None:
+        parts = self._tally.take(before)
+        try:
+            alerts = [part for part in self._unwritten(before - KEPT_MINUTES) if part.minute < before]
+            self._minutes.add(_joined(parts, alerts).values())
+        except (StoreError, SQLAlchemyError):
+            self._tally.give_back(parts)
+            raise
+
+    def _write(self, before: int) -> None:
+        try:
+            with self._lock:
+                self._move(before)
+        except (StoreError, SQLAlchemyError) as e:
+            reason = e.what if isinstance(e, StoreError) else str(e)
+            log.warning("the minutes could not be kept: tried again in a minute", reason=reason)
+
+    def _run(self) -> None:
+        while not self._ending.wait(self._until_next()):
+            self._write(minute_of(self._clock()))
+
+    def _until_next(self) -> float:
+        return 60 - self._clock().timestamp() % 60 + AFTER_THE_MINUTE_SECONDS
+
+    def _read_label(self) -> Label | None:
+        try:
+            return self._label()
+        except FraudstreamError:
+            return None
+
+
+def _joined(*parts: Iterable[Minute]) -> dict[int, Minute]:
+    whole: dict[int, Minute] = {}
+    for minute in (each for part in parts for each in part):
+        whole[minute.minute] = whole[minute.minute].plus(minute) if minute.minute in whole else minute
+    return whole
+
+
+def _of_labels(label: Label, counts: Sequence[tuple[int, int]]) -> dict[str, Any] | None:
+    """What the labels of a replayed file say of its alerts; None where no alert carries one."""
+    alerts, frauds = (sum(each) for each in zip(*counts, strict=True))
+    return (
+        {"column": label.name, "alerts": alerts, "frauds": frauds, "share": _share(frauds, alerts)} if alerts else None
+    )
+
+
+def _share(part: int, whole: int) -> float | None:
+    return round(part / whole, 6) if whole else None

@@ -1,0 +1,128 @@
+"""The rules of the full text and of conditions on columns, one by one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dashboards import alert
+from fraudstream.alerts.filters import Op, Sort, Where
+from fraudstream.alerts.finding.cursor import Position, read_cursor, write_cursor
+from fraudstream.alerts.words import Text, columns_of, words
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Coffee House", ["coffee", "house"]),
+        ("Café ZOË Straße", ["cafe", "zoe", "strasse"]),
+        ("TX_AMOUNT isFraud", ["tx", "amount", "isfraud"]),
+        ("12.50 -1.5 00123", ["12.50", "1.5", "00123"]),
+        ("1e-05 1.5E+7", ["1e-05", "1.5e+7"]),
+        ("12e5ab 3f", ["12e5ab", "3f"]),
+        ("192.168.0.1", ["192.168.0.1"]),
+        ("end. Next", ["end", "next"]),
+        ("😀party", ["😀", "party"]),
+        ("'; DROP TABLE alerts; --", ["drop", "table", "alerts"]),
+        ("\x00 \t", []),
+    ],
+)
+def test_words_are_folded_and_numbers_stay_whole(text: str, expected: list[str]) -> None:
+    assert words(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("typed", "found"),
+    [
+        ("", True),
+        ('"', True),
+        ("coffee", True),
+        ("cof", True),
+        ("cof house", False),
+        ("cof* house", True),
+        ("cof ", False),
+        ("house coffee", True),
+        ('"house coffee"', False),
+        ('"coffee house', True),
+        ('"cof', False),
+        ("id-17", True),
+        ("17-id", False),
+        ("merchant coffee", True),
+        ('"merchant coffee"', True),
+        ('"house amount"', False),
+        ("12.5", True),
+        ("12", False),
+        ("12*", True),
+        ("AND OR NOT NEAR", False),
+        ("*", True),
+        ("shop.city", True),
+        ("ulm", True),
+    ],
+)
+def test_what_is_typed_is_found_or_not(typed: str, found: bool) -> None:
+    row = {"merchant": "Coffee House", "Amount": 12.5, "shop": {"city": "Ulm"}}
+    assert Text.typed(typed).matches(alert(17, transaction=row)) == found
+
+
+@given(st.text(max_size=60))
+def test_nothing_that_is_typed_is_an_error(typed: str) -> None:
+    Text.typed(typed).matches(alert(1))
+    assert all(word and " " not in word and '"' not in word for term in Text.typed(typed).terms for word in term.words)
+
+
+@pytest.mark.parametrize(
+    ("condition", "value", "holds"),
+    [
+        ("a:eq:12.5", 12.5, True),
+        ("a:eq:12.5", "12.50", True),
+        ("a:eq:12.50", "12.50", True),
+        ("a:eq:12.5", True, False),
+        ("a:eq:true", True, True),
+        ("a:ne:12.5", "x", True),
+        ("a:ne:12.5", None, False),
+        ("a:lt:-1", -1.5, True),
+        ("a:lt:-1", "abc", False),
+        ("a:lt:b", "abc", True),
+        ("a:ge:9007199254740993", 9007199254740992, False),
+        ("a:ge:9007199254740993", 9007199254740993, True),
+        ("a:has:OFF", "Coffee", True),
+        ("a:has:.25", 2.25, True),
+        ("a:has:two", [1, "two"], True),
+        ("a:eq:", "", True),
+        ("a:eq:x:y", "x:y", True),
+    ],
+)
+def test_a_condition_holds_or_not(condition: str, value: Any, holds: bool) -> None:
+    where = Where.parse(condition)
+    assert where is not None
+    assert where.holds(value) == holds
+
+
+def test_a_column_may_have_a_colon_in_its_name() -> None:
+    assert Where.parse("card: number:has:4:5") == Where("card: number", Op.HAS, "4:5")
+
+
+@pytest.mark.parametrize("text", ["", "a", "a:eq", ":eq:1", "a:is:1", "a:EQ:1"])
+def test_what_is_no_condition_is_none(text: str) -> None:
+    assert Where.parse(text) is None
+
+
+def test_nested_values_come_under_dotted_names_unless_the_row_has_such_a_column() -> None:
+    row = {"shop": {"city": "Ulm", "at": {"x": 1}}, "shop.city": "Bonn", "list": [1]}
+    assert dict(columns_of(row)) == {"shop.at.x": 1, "shop.city": "Bonn", "list": [1]}
+
+
+@given(st.sampled_from(list(Sort)), st.none() | st.floats(allow_nan=False, allow_infinity=False), st.integers(0, 2**53))
+def test_a_cursor_leads_back_to_its_position_in_its_own_order_alone(sort: Sort, value: float | None, seq: int) -> None:
+    written = write_cursor(sort, Position(value, seq))
+    assert written.isascii()
+    assert read_cursor(written, sort) == Position(value, seq)
+    assert all(read_cursor(written, other) is None for other in Sort if other is not sort)
+
+
+@given(st.text(max_size=40))
+def test_a_cursor_that_is_none_is_no_error(text: str) -> None:
+    read_cursor(text, Sort.NEWEST)

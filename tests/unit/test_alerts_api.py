@@ -1,0 +1,208 @@
+"""The routes that find alerts and hand them on, asked as a script and the page ask them."""
+
+from __future__ import annotations
+
+import csv
+import io
+import sqlite3
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from flask.testing import FlaskClient
+
+from dashboards import Clock, RunningDashboard, alert, running_dashboard, told
+from fraudstream.alerts.filters import AlertFilter, Op, Where
+from fraudstream.alerts.store import AlertStore
+from fraudstream.config import Settings
+from fraudstream.dashboard.app import create_app
+from fraudstream.dashboard.asked_filter import filter_asked
+from fraudstream.runtime.processes import wait_until
+from fraudstream.transactions.wire import Outcome
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[AlertStore]:
+    store = AlertStore.open(f"sqlite:///{tmp_path / 'alerts.db'}", clock=Clock())
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def client(store: AlertStore) -> FlaskClient:
+    return create_app(Settings(), store).test_client()
+
+
+def row(number: int, **changes: Any) -> dict[str, Any]:
+    transaction = {"Time": number, "V1": number / 8, "Amount": number, "shop": f"Shop {number}"}
+    return alert(number, transaction=transaction | changes)
+
+
+def listed(client: FlaskClient, query: str = "") -> list[str]:
+    return [found["alert_id"] for found in told(client.get(f"/api/alerts{query}"))["alerts"]]
+
+
+def decided(tmp_path: Path, number: int, status: str, assignee: str) -> None:
+    with sqlite3.connect(tmp_path / "alerts.db") as connection:
+        connection.execute(
+            "UPDATE alerts SET status = ?, assignee = ?, decided_us = ? WHERE alert_id = ?",
+            (status, assignee, 1_767_323_045_000_000, f"id-{number}"),
+        )
+    connection.close()
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("?max_score=0.5", [1]),
+        ("?min_amount=3&max_amount=4", [4, 3]),
+        ("?status=claimed", [3]),
+        ("?status=claimed&status=false_alarm", [4, 3]),
+        ("?assignee=Ana", [4]),
+        ("?schema_id=s-2", [2]),
+        ("?where=V1:ge:0.5", [4]),
+        ("?where=V1:ge:0.25&where=shop:has:SHOP%203", [3]),
+        ("?q=shop", [4, 3, 2, 1]),
+        ("?q=%22shop+2%22", [2]),
+        ("?sort=oldest", [1, 2, 3, 4]),
+        ("?sort=amount&q=shop", [4, 3, 2, 1]),
+        ("?sort=score&limit=2", [4, 3]),
+        ("?sort=loss&min_amount=2", [4, 3, 2]),
+        ("?min_amount=&status=&q=&where=&cursor=&sort=&assignee=", [4, 3, 2, 1]),
+    ],
+)
+def test_a_query_narrows_and_orders_the_list(
+    client: FlaskClient, tmp_path: Path, query: str, expected: list[int]
+) -> None:
+    client.post("/api/alerts", json=[row(1) | {"score": 0.5}, row(2) | {"schema_id": "s-2"}, row(3), row(4)])
+    decided(tmp_path, 3, "claimed", "Bo")
+    decided(tmp_path, 4, "false_alarm", "Ana")
+    assert listed(client, query) == [f"id-{number}" for number in expected]
+
+
+SENSELESS = [
+    *("max_score=x", "min_amount=inf", "status=done", "where=V1", "where=V1:is:3", "sort=best", "cursor=12"),
+    "q=" + "x" * 1001,
+]
+
+
+@pytest.mark.parametrize("query", SENSELESS)
+def test_a_query_that_means_nothing_is_refused_by_name(client: FlaskClient, query: str) -> None:
+    answer = client.get(f"/api/alerts?{query}")
+    assert answer.status_code == 400
+    assert query.partition("=")[0] in told(answer)["error"]
+
+
+@pytest.mark.parametrize("typed", ['"', "NEAR(a b)", "a AND", "* OR '1'='1", "words:x", "-", "^a", "(", "😀", "\x00"])
+def test_nothing_that_is_typed_is_an_error(client: FlaskClient, typed: str) -> None:
+    client.post("/api/alerts", json=[row(1)])
+    assert client.get("/api/alerts", query_string={"q": typed}).status_code == 200
+
+
+@pytest.mark.parametrize("sort", ["newest", "oldest", "score", "amount", "loss"])
+def test_the_cursor_leads_through_every_order_whatever_arrives(client: FlaskClient, sort: str) -> None:
+    client.post("/api/alerts", json=[row(number) | {"score": number % 5 / 5} for number in range(20)])
+    whole = listed(client, f"?sort={sort}")
+    found, cursor = [], ""
+    while cursor is not None:
+        page = told(client.get(f"/api/alerts?sort={sort}&limit=3&cursor={cursor}"))
+        found += [each["alert_id"] for each in page["alerts"]]
+        cursor = page["next_cursor"]
+        if sort != "oldest":
+            client.post("/api/alerts", json=[row(1000 + len(found)) | {"score": 1.0}])
+    assert found == whole
+
+
+def test_who_polls_gets_what_followed_an_event_and_what_to_ask_next(client: FlaskClient) -> None:
+    client.post("/api/alerts", json=[row(1), row(2), row(3) | {"outcome": "unscorable", "score": None}, row(4)])
+    first = told(client.get("/api/alerts?since=1&limit=1"))
+    assert ([each["alert_id"] for each in first["alerts"]], first["latest"], first["more"]) == (["id-2"], 2, True)
+    then = told(client.get(f"/api/alerts?since={first['latest']}"))
+    assert ([each["alert_id"] for each in then["alerts"]], then["latest"], then["more"]) == (["id-4"], 4, False)
+    last = told(client.get("/api/alerts?since=4"))
+    assert (last["alerts"], last["latest"], last["reset"]) == ([], 4, False)
+    assert told(client.get("/api/alerts?since=99"))["reset"] is True
+
+
+def test_the_scan_gives_matches_line_by_line_and_how_far_it_is(client: FlaskClient) -> None:
+    client.post("/api/alerts", json=[row(number) for number in range(50)])
+    lines = [orjson.loads(line) for line in client.get("/api/alerts/scan?where=V1:has:.125").data.splitlines()]
+    found = [line["transaction"]["Time"] for line in lines if "transaction" in line]
+    assert found == [49, 41, 33, 25, 17, 9, 1]
+    assert lines[-1] == {"scanned": 50, "of": 50, "matches": 7, "done": True}
+    some = [orjson.loads(line) for line in client.get("/api/alerts/scan?sort=amount&limit=2").data.splitlines()]
+    assert [line.get("alert_id") for line in some] == ["id-49", "id-48", None]
+
+
+def test_a_scan_ends_with_its_reader(dashboard: RunningDashboard) -> None:
+    for start in range(0, 20_000, 5_000):
+        dashboard.post("/api/alerts", [row(number) for number in range(start, start + 5_000)])
+    answer = dashboard.pool.request("GET", f"{dashboard.url}/api/alerts/scan?q=shop", preload_content=False)
+    assert b"alert_id" in answer.read(4096)
+    answer.close()
+    # More than ten megabytes were to be written: a worker that went on would be busy for a second.
+    assert wait_until(lambda: _is_idle(dashboard.worker), 2, every=0)
+
+
+def _is_idle(pid: int) -> bool:
+    before = _cpu_ticks(pid)
+    time.sleep(0.2)
+    return _cpu_ticks(pid) - before <= 2
+
+
+def _cpu_ticks(pid: int) -> int:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return int(fields[11]) + int(fields[12])
+
+
+@pytest.fixture
+def dashboard(tmp_path: Path) -> Iterator[RunningDashboard]:
+    with running_dashboard(tmp_path) as running:
+        yield running
+
+
+def test_the_files_hold_what_the_list_holds(client: FlaskClient) -> None:
+    numbers = [0.1 + 0.2, -5e-324, 1.7976931348623157e308, 9007199254740993, -0.0]
+    client.post("/api/alerts", json=[row(at, V1=numbers[at % len(numbers)]) for at in range(700)])
+    query = "?min_amount=100&where=V1:ne:0.3"
+    pages, cursor = [], ""
+    while cursor is not None:
+        page = told(client.get(f"/api/alerts{query}&sort=oldest&limit=250&cursor={cursor}"))
+        pages += page["alerts"]
+        cursor = page["next_cursor"]
+    assert len(pages) == 600
+    assert orjson.loads(client.get(f"/api/alerts.json{query}").data) == pages
+    lines = list(csv.DictReader(io.StringIO(client.get(f"/api/alerts.csv{query}").text, newline="")))
+    assert [line["alert_id"] for line in lines] == [each["alert_id"] for each in pages]
+    assert [line["V1"] for line in lines] == [repr(each["transaction"]["V1"]) for each in pages]
+
+
+def test_the_json_file_of_nothing_is_an_empty_list(client: FlaskClient) -> None:
+    answer = client.get("/api/alerts.json")
+    assert orjson.loads(answer.data) == []
+    assert answer.headers["Content-Disposition"] == 'attachment; filename="fraudulent_transactions.json"'
+
+
+def test_the_csv_has_what_people_made_of_alerts_where_it_is_asked_for(client: FlaskClient, tmp_path: Path) -> None:
+    posted = orjson.dumps([row(1, status="paid"), row(2)])  # not with json=, which would sort the columns
+    client.post("/api/alerts", data=posted, content_type="application/json")
+    decided(tmp_path, 2, "unsure", "=Ana")
+    lines = client.get("/api/alerts.csv?work=1").text.splitlines()
+    assert lines[0] == (
+        "alert_id,outcome,score,threshold,produced_at,detected_at,Time,V1,Amount,shop,transaction_status,"
+        "status,assignee,decided_at"
+    )
+    assert lines[1].endswith("Shop 1,paid,new,,")
+    assert lines[2].endswith("Shop 2,,unsure,'=Ana,2026-01-02T03:04:05+00:00")
+    assert "assignee" not in client.get("/api/alerts.csv").text
+
+
+def test_a_filter_may_come_as_json() -> None:
+    asked = {"status": ["new", "claimed"], "min_amount": 12.5, "where": ["V1:gt:2"], "outcome": "all", "q": ""}
+    assert filter_asked(asked) == AlertFilter(
+        outcome=None, statuses=("new", "claimed"), min_amount=12.5, where=(Where("V1", Op.GT, "2"),)
+    )
+    assert filter_asked({}).outcome is Outcome.ALERT

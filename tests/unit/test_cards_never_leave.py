@@ -1,0 +1,149 @@
+"""No card number that comes in leaves by any page, answer, export, stream or log of a real dashboard."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import io
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from werkzeug.routing import Rule
+
+from dashboards import EventReader, RunningDashboard, alert, running_dashboard
+from fraudstream.alerts.store import AlertFilter, AlertStore
+from fraudstream.config import Settings
+from fraudstream.dashboard.app import create_app
+from letters import letter
+
+CARDS = (
+    "4111111111111111",
+    "4012888888881881",
+    "5555555555554444",
+    "5105105105105100",
+    "378282246310005",
+    "6011000990139424",
+    "3530111333300000",
+    "30569309025904",
+    "2223003122003222",
+    "4000056655665556",
+    "4917484589897107",
+    "6304000000000000",
+    "4222222222222",
+)
+DECLARED = "tok0123456789secret"
+SHORT = "60416207185"
+"""A number of eleven digits, in a column that is named as one of cards."""
+
+SECRETS = (*CARDS, DECLARED, SHORT)
+QUERIES = (
+    "",
+    "?outcome=all",
+    "?outcome=unscorable",
+    "?kind=all",
+    "?kind=unscorable",
+    "?type=schema",
+    "?type=query",
+    "?limit=1",
+)
+ENDLESS = ("/api/stream",)
+
+
+def hostile(number: int, **changes: object) -> dict[str, object]:
+    """An alert with a card in every place that a payment has."""
+    visa, other = CARDS[0], CARDS[1]
+    transaction = {
+        "text": f"paid with {visa[:4]} {visa[4:8]} {visa[8:12]} {visa[12:]} today",
+        "dashes": f"{other[:4]}-{other[4:8]}-{other[8:12]}-{other[12:]}",
+        "number": int(CARDS[2]),
+        "float": float(CARDS[3]),
+        "nested": {"deeper": [{"card": CARDS[4]}, CARDS[5]], "payer.pan": SHORT},
+        CARDS[6]: 1,
+        f"column {CARDS[7]}": {CARDS[8]: "x"},
+        "cc_num": int(SHORT),
+        "Token": DECLARED,
+        "Amount": 12.5,
+    }
+    return alert(number, transaction=transaction, reason=f"because of {CARDS[9]}", imputed=[CARDS[10]]) | changes
+
+
+@pytest.fixture
+def dashboard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RunningDashboard]:
+    monkeypatch.setenv("FRAUDSTREAM_CARD_COLUMNS", "token")
+    with running_dashboard(tmp_path) as running:
+        yield running
+
+
+def routes(tmp_path: Path) -> list[Rule]:
+    store = AlertStore.open(f"sqlite:///{tmp_path / 'routes.db'}")
+    try:
+        return [
+            rule for rule in create_app(Settings.load(), store).url_map.iter_rules() if "GET" in (rule.methods or ())
+        ]
+    finally:
+        store.close()
+
+
+def leaks(body: bytes) -> list[str]:
+    """What of the secrets a body holds, with whatever separators, and also in base64."""
+    inner = b" ".join(decoded(piece) for piece in re.findall(rb"[A-Za-z0-9+/]{12,}={0,2}", body))
+    plain = [re.sub(rb"[\s-]|&#x?[0-9a-f]+;|&nbsp;", b"", each).decode("latin-1") for each in (body, inner)]
+    return [secret for secret in SECRETS if any(secret in each for each in plain)]
+
+
+def decoded(piece: bytes) -> bytes:
+    try:
+        return base64.b64decode(piece, validate=True)
+    except ValueError:
+        return b""
+
+
+def test_no_card_leaves_by_any_route_stream_or_log(dashboard: RunningDashboard, tmp_path: Path) -> None:
+    stream = EventReader(f"{dashboard.url}/api/stream?outcome=all")
+    assert stream.wait_for("stats")
+    dashboard.post("/api/alerts", [hostile(1), hostile(2, outcome="unscorable", score=None), hostile(3)])
+    dashboard.post("/api/alerts", [hostile(1, transaction={"other": CARDS[0]}), hostile(4, score=CARDS[11])])
+    event = {"type": "query", "message": f"card {CARDS[0]}", "detail": {"n": int(CARDS[1])}, "event_id": "e-1"}
+    sample = {"type": "sample", "topic": "t", "partition": 0, "offset": 1, "columns": {CARDS[12]: "text"}}
+    dashboard.post("/api/events", [event, event | {"event_id": "e-2", CARDS[2]: 1}, sample, {"message": CARDS[0]}])
+    payloads = [f"[{CARDS[0]}]".encode(), b"\xff" + CARDS[1].encode(), f'{{"cc_num": "{SHORT}", "t'.encode()]
+    posted = [letter(number, payload) for number, payload in enumerate(payloads)]
+    more = {"key": CARDS[3], "headers": {"h": CARDS[4], "event_id": "id-9"}, "reason": f"no payment: {CARDS[5]}"}
+    dashboard.post("/api/dead-letters", [*posted, letter(9, CARDS[2].encode(), **more), {"topic": CARDS[6]}])
+    place = "credit_card_transactions/0/9"
+    dashboard.post("/api/replays", {"places": [place], "who": CARDS[0], "why": f"for {CARDS[1]}"})
+    assert stream.wait_for("alert", 3)
+
+    asked = 0
+    for rule in routes(tmp_path):
+        for path in {rule.rule.replace("<path:alert_id>", f"id-{number}") for number in (1, 2)}:
+            if rule.rule in ENDLESS or "<" in path:
+                assert rule.rule in ENDLESS or rule.endpoint == "static", f"{rule.rule}: say how to ask it"
+                continue
+            for query in QUERIES:
+                answer = dashboard.pool.request("GET", f"{dashboard.url}{path}{query}", redirect=False)
+                assert leaks(answer.data) == [], f"{path}{query}"
+                asked += answer.status == 200
+    assert asked > 40
+
+    assert stream.wait_for("stats", len(stream.of("stats")) + 1)
+    stream.close()
+    for told in stream.events:
+        assert leaks(str(told).encode()) == [], told
+    dashboard.end()
+    assert leaks((dashboard.directory / "dashboard.log").read_bytes()) == []
+    store = AlertStore.open(f"sqlite:///{dashboard.directory / 'alerts.db'}")
+    kept = b"".join(each.raw for each in store.alerts(AlertFilter(outcome=None)))
+    store.close()
+    assert all(card.encode() in kept for card in (CARDS[2], CARDS[4], DECLARED)), "the store keeps what came"
+
+
+def test_masked_columns_are_found_again_in_the_export(dashboard: RunningDashboard) -> None:
+    dashboard.post("/api/alerts", [hostile(1)])
+    text = dashboard.pool.request("GET", f"{dashboard.url}/api/alerts.csv").data.decode()
+    (row,) = csv.DictReader(io.StringIO(text))
+    assert row["353011******0000"] == "1"
+    assert row["column 305693****5904"] == '{"222300******3222":"x"}'
+    assert row["Token"] == "tok012*********cret"

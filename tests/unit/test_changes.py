@@ -1,0 +1,291 @@
+"""The record of changes by API, page and file: what each kind leaves, that it is found again, and only once."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from flask.testing import FlaskClient
+
+from columns import NOW, model_with_contract
+from dashboards import Clock, alert, running_dashboard, told
+from fraudstream.alerts.changes import Action, Actor, ChangeLog
+from fraudstream.alerts.store import AlertStore
+from fraudstream.config import Settings
+from fraudstream.dashboard.app import create_app
+from fraudstream.dashboard.in_force import model_in_force
+from fraudstream.dashboard.parts import EXTENSION, Parts
+from fraudstream.model.current import change_threshold
+from fraudstream.runtime.processes import wait_until
+
+SCRIPT = "<script>alert(1)</script>"
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def store(tmp_path: Path, clock: Clock) -> Iterator[AlertStore]:
+    store = AlertStore.open(f"sqlite:///{tmp_path / 'alerts.db'}", clock=clock)
+    store.add_alerts([alert(number) for number in range(1, 8)])
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def client(store: AlertStore, clock: Clock) -> FlaskClient:
+    client = create_app(Settings(), store, clock=clock).test_client()
+    client.post("/api/actor", json={"name": "Ann"})
+    return client
+
+
+def decide(client: FlaskClient, *numbers: int, note: str = "") -> str:
+    posted = {"alert_ids": [f"id-{n}" for n in numbers], "status": "false_alarm", "note": note}
+    change_id: str = told(client.post("/api/work/verdict", json=posted))["change_id"]
+    return change_id
+
+
+def changes(client: FlaskClient, query: str = "") -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = told(client.get(f"/api/audit{query}"))["changes"]
+    return found
+
+
+def lines(client: FlaskClient, query: str = "") -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(client.get(f"/api/audit.csv{query}").text, newline="")))
+
+
+def models_of(client: FlaskClient) -> Parts:
+    parts: Parts = client.application.extensions[EXTENSION]
+    return parts
+
+
+def with_model(store: AlertStore, current: Path) -> FlaskClient:
+    app = create_app(Settings(model=current), store, clock=Clock(), in_force=model_in_force(current))
+    return app.test_client()
+
+
+def test_a_change_is_found_with_who_when_before_and_after(client: FlaskClient) -> None:
+    change_id = decide(client, 1, note="a refund")
+    (found,) = changes(client)
+    seq = told(client.get("/api/alerts/id-1"))["seq"]
+    untouched = {"status": "new", "assignee": None, "version": 0, "decided_at": None, "since": None}
+    at = "2026-01-02T03:04:05+00:00"
+    decided = {"status": "false_alarm", "assignee": "Ann", "version": 1, "decided_at": at, "since": at}
+    assert found == {
+        "seq": 1,
+        "change_id": change_id,
+        "at": at,
+        "actor": "Ann",
+        "verified": False,
+        "action": "verdict",
+        "subject": "id-1",
+        "before": untouched,
+        "after": decided,
+        "why": "a refund",
+        "undoes": None,
+        "undone_by": None,
+        "alerts": 1,
+        "touched": [{"seq": seq, "alert_id": "id-1", "before": untouched, "after": decided}],
+    }
+
+
+def test_changes_are_filtered_and_paged(client: FlaskClient, clock: Clock) -> None:
+    decide(client, 1)
+    clock.forward(3600)
+    client.post("/api/work/claim", json={"alert_ids": ["id-2"]}, headers={"X-Fraudstream-Actor": "Ben"})
+    decide(client, 1, 3, 4, 5, 6, 7, note="all of one merchant")
+    assert [each["action"] for each in changes(client)] == ["verdict", "claim", "verdict"]
+    assert [each["actor"] for each in changes(client, "?action=claim")] == ["Ben"]
+    assert len(changes(client, "?actor=Ann")) == 2
+    assert changes(client, "?actor=ann") == []
+    assert [each["seq"] for each in changes(client, "?since=2026-01-02T04:00:00Z")] == [3, 2]
+    assert [each["seq"] for each in changes(client, "?until=2026-01-02T04:00:00Z&action=&actor=")] == [1]
+    of_one = changes(client, "?alert_id=id-7")
+    assert [(each["alerts"], [one["alert_id"] for one in each["touched"]]) for each in of_one] == [(6, ["id-7"])]
+    assert changes(client, "?alert_id=gone") == []
+    assert len(changes(client, "?alert_id=id-3")[0]["touched"]) == 1
+    first = told(client.get("/api/audit?limit=2"))
+    rest = told(client.get(f"/api/audit?limit=2&cursor={first['next_cursor']}"))
+    assert [each["seq"] for each in first["changes"] + rest["changes"]] == [3, 2, 1]
+    assert rest["next_cursor"] is None
+    assert len(changes(client)[0]["touched"]) == 5
+
+
+@pytest.mark.parametrize("query", ["action=delete", "since=yesterday", "cursor=x", "limit=0", "limit=1001"])
+def test_a_question_that_makes_no_sense_is_answered_with_400(client: FlaskClient, query: str) -> None:
+    assert client.get(f"/api/audit?{query}").status_code == 400
+    assert client.get("/audit?action=delete").status_code == 400
+
+
+def test_the_file_has_a_line_for_each_alert_and_its_export_is_recorded_before_it(client: FlaskClient) -> None:
+    decide(client, 1, 2, note="=cmd()")
+    client.post("/api/work/note", json={"alert_ids": ["id-3"], "text": "seen"})
+    found = lines(client, "?actor=Ann")
+    assert [(line["action"], line["alert_id"], line["why"]) for line in found] == [
+        ("verdict", "id-1", "'=cmd()"),
+        ("verdict", "id-2", "'=cmd()"),
+        ("note", "id-3", "seen"),
+    ]
+    assert orjson.loads(found[0]["after"])["status"] == "false_alarm"
+    assert (found[2]["before"], found[2]["after"]) == ("", "")
+    (export,) = changes(client, "?action=export")
+    assert (export["subject"], export["after"]) == ("changes.csv", {"filter": {"actor": "Ann"}, "rows": 2})
+    assert [line["alert_id"] for line in lines(client, "?alert_id=id-2")] == ["id-2"]
+
+
+def test_a_long_file_is_whole_and_in_order(client: FlaskClient, store: AlertStore) -> None:
+    log = ChangeLog(store)
+    for number in range(3):
+        log.record(Actor("Ben"), Action.EXPORT, f"file {number}", None, None)
+        store.add_alerts([alert(n) for n in range(number * 800 + 1000, number * 800 + 1800)])
+        ids = [f"id-{n}" for n in range(number * 800 + 1000, number * 800 + 1800)]
+        client.post("/api/work/claim", json={"alert_ids": ids})
+    found = [line["alert_id"] or line["subject"] for line in lines(client)]
+    assert len(found) == 3 * 801
+    assert [name for name in found if name.startswith("file")] == ["file 0", "file 1", "file 2"]
+    assert [name for name in found if name.startswith("id")] == [f"id-{n}" for n in range(1000, 3400)]
+
+
+@pytest.mark.parametrize(
+    ("route", "subject", "rows"),
+    [
+        ("/api/alerts.csv?min_score=0.5&model_id=m-1", "fraudulent_transactions.csv", 7),
+        ("/api/alerts.csv?min_score=0.5&model_id=m-2", "fraudulent_transactions.csv", 0),
+        ("/api/dead-letters.csv?kind=all", "dead_letters.csv", 0),
+        ("/api/dead-letters.jsonl", "dead_letters.jsonl", 0),
+    ],
+)
+def test_what_leaves_as_a_file_is_recorded_with_its_filter_and_rows(
+    client: FlaskClient, store: AlertStore, route: str, subject: str, rows: int
+) -> None:
+    client.get(route)
+    nameless = client.application.test_client()
+    nameless.head(route)
+    nameless.get(route)
+    unnamed, named = changes(client)
+    assert (named["actor"], unnamed["actor"]) == ("Ann", None)
+    assert (named["action"], named["subject"], named["after"]["rows"]) == ("export", subject, rows)
+    assert named["after"]["filter"] == dict(part.split("=") for part in route.partition("?")[2].split("&") if part)
+    assert changes(client, "?actor=-") == [unnamed]
+
+
+def test_of_a_filter_on_what_is_inside_the_most_rows_are_recorded(client: FlaskClient) -> None:
+    client.get("/api/alerts.csv?where=Amount:gt:100")
+    (found,) = changes(client)
+    assert found["after"] == {"filter": {"where": "Amount:gt:100"}, "rows_at_most": 7}
+    assert "at most 7 rows, where=Amount:gt:100" in client.get("/audit").text
+
+
+def test_what_cannot_be_recorded_does_not_leave(client: FlaskClient, store: AlertStore) -> None:
+    with store.writing() as connection:
+        connection.exec_driver_sql("CREATE TRIGGER b BEFORE INSERT ON changes BEGIN SELECT RAISE(ABORT, 'full'); END")
+    assert client.get("/api/alerts.csv").status_code == 503
+
+
+def test_each_revision_is_recorded_once_by_who_made_it_and_by_what_differs(store: AlertStore, tmp_path: Path) -> None:
+    current = model_with_contract(tmp_path / "models")
+    client = with_model(store, current)
+    models_of(client).revisions.look()
+    change_threshold(current.parent, lambda _: 0.75, who="Zoë", why=f"fewer alarms {SCRIPT}", now=NOW)
+    change_threshold(current.parent, lambda _: 0.8, who="Ben", why="fewer still", now=NOW)
+    for _ in range(3):
+        models_of(client).revisions.look()
+    models_of(with_model(store, current)).revisions.look()  # a restart
+    found = changes(client)
+    assert [(each["action"], each["actor"], each["why"]) for each in found] == [
+        ("threshold", "Ben", "fewer still"),
+        ("threshold", "Zoë", f"fewer alarms {SCRIPT}"),
+        ("model", "test", ""),
+    ]
+    second = found[0]
+    assert (second["before"]["threshold"], second["after"]["threshold"]) == (0.75, 0.8)
+    assert (second["before"]["revision"], second["after"]["revision"]) == (2, 3)
+    assert found[2]["before"] is None
+    assert second["at"].startswith(NOW.date().isoformat())
+
+
+def test_what_came_while_the_dashboard_was_away_is_recorded_when_it_is_back(store: AlertStore, tmp_path: Path) -> None:
+    current = model_with_contract(tmp_path / "models")
+    change_threshold(current.parent, lambda _: 0.6, who="Ann", why="", now=NOW)
+    change_threshold(current.parent, lambda _: 0.7, who="Ann", why="", now=NOW)
+    client = with_model(store, current)
+    models_of(client).revisions.look()
+    assert [each["after"]["threshold"] for each in changes(client)] == [0.7, 0.6, 0.5]
+
+
+def test_aliases_are_recorded_with_the_name_of_who_declared_or_refused_them(store: AlertStore, tmp_path: Path) -> None:
+    client = with_model(store, model_with_contract(tmp_path / "models"))
+    client.post("/api/actor", json={"name": "Zoë"})
+    client.post("/api/schema/aliases", json={"new": "third", "old": "V3", "why": "renamed"})
+    client.post("/api/schema/aliases/remove", json={"new": "third", "who": "a script"})
+    for _ in range(2):
+        client.post("/api/schema/suggestions/refuse", json={"new": SCRIPT, "old": "V3", "why": "no"})
+    found = changes(client, "?action=alias")
+    assert [(each["actor"], each["why"]) for each in found] == [
+        ("Zoë", "no"),
+        ("a script", "taken back on the dashboard"),
+        ("Zoë", "renamed"),
+    ]
+    assert [each["after"].get("aliases") for each in found] == [None, {}, {"third": "V3"}]
+    page = client.get("/audit").text
+    assert "third as V3" in page
+    assert SCRIPT not in page
+
+
+def test_a_revision_that_cannot_be_recorded_is_recorded_later(store: AlertStore, tmp_path: Path) -> None:
+    client = with_model(store, model_with_contract(tmp_path / "models"))
+    with store.writing() as connection:
+        connection.exec_driver_sql("CREATE TRIGGER b BEFORE INSERT ON changes BEGIN SELECT RAISE(ABORT, 'full'); END")
+    assert not models_of(client).revisions.look()
+    with store.writing() as connection:
+        connection.exec_driver_sql("DROP TRIGGER b")
+    assert models_of(client).revisions.look()
+    assert len(changes(client)) == 1
+
+
+def test_a_running_dashboard_sees_a_revision_by_itself(tmp_path: Path) -> None:
+    current = model_with_contract(tmp_path / "models")
+    with running_dashboard(tmp_path, current) as dashboard:
+        assert wait_until(lambda: len(dashboard.get("/api/audit")["changes"]) == 1, 15)
+        change_threshold(current.parent, lambda _: 0.25, who="Ben", why="more alerts", now=NOW)
+        assert wait_until(lambda: len(dashboard.get("/api/audit")["changes"]) == 2, 15)
+        dashboard.restart()
+        found = dashboard.get("/api/audit")["changes"]
+        assert [(each["action"], each["actor"]) for each in found] == [("threshold", "Ben"), ("model", "test")]
+
+
+def test_the_page_shows_each_kind_of_change_and_leads_to_its_alert(client: FlaskClient) -> None:
+    assert "Nobody has changed anything yet" in client.get("/audit").text
+    name = f"Ann {SCRIPT}"
+    client.post("/api/actor", json={"name": name})
+    change_id = decide(client, 1, 2, 3, 4, 5, 6, note=SCRIPT)
+    client.post("/api/work/undo", json={"change_id": change_id})
+    client.get("/api/alerts.csv?min_score=0.25")
+    page = client.get("/audit").text
+    assert SCRIPT not in page
+    assert '<a href="/alerts/id-1">' in page
+    assert "false alarm, Ann &lt;script&gt;" in page
+    assert "and 1 more; the CSV names all" in page
+    assert "undone later" in page
+    assert "7 rows, min_score=0.25" in page
+    assert "None matches" in client.get("/audit?actor=Ben").text
+    assert "/api/audit.csv?action=verdict" in client.get("/audit?action=verdict&actor=").text
+
+
+def test_the_page_has_pages(client: FlaskClient) -> None:
+    for _ in range(26):
+        client.post("/api/work/claim", json={"alert_ids": ["id-1"]})
+        client.post("/api/work/release", json={"alert_ids": ["id-1"]})
+    page = client.get("/audit?alert_id=id-1").text
+    assert page.count("data-change=") == 50
+    assert "/audit?alert_id=id-1&amp;cursor=3" in page
+    older = client.get("/audit?alert_id=id-1&cursor=3").text
+    assert older.count("data-change=") == 2
+    assert 'rel="next"' not in older

@@ -1,0 +1,416 @@
+"""Finding alerts: every filter, order and cursor against a plain reading of the same alerts."""
+
+from __future__ import annotations
+
+import math
+import random
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import update
+
+from dashboards import Clock
+from fraudstream.alerts import tables
+from fraudstream.alerts.filters import AlertFilter, Op, Sort, Where
+from fraudstream.alerts.finding import segment, text, window
+from fraudstream.alerts.finding.cursor import Position
+from fraudstream.alerts.finding.indexer import AlertIndexer
+from fraudstream.alerts.finding.search import AlertSearch
+from fraudstream.alerts.store import AlertStore
+from fraudstream.alerts.words import Text
+from fraudstream.runtime.processes import wait_until
+from fraudstream.transactions.wire import Outcome
+
+SEGMENT = 256
+COUNT = 1500
+STATUSES = ("new", "claimed", "confirmed_fraud", "false_alarm", "unsure")
+HOUR = 3_600_000_000
+WORDS = ("Coffee House", "café", "HOUSE coffee", "Grocery", "fuel 17", "=1+1", "a\"b'c", "😀 party", "zoë", "x" * 300)
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bounds so small that some hundred alerts go beyond each of them."""
+    monkeypatch.setattr(text, "FEW", 40)
+    monkeypatch.setattr(text, "FEW_WORDS", 3)
+    monkeypatch.setattr(segment, "FEW", 8)
+    monkeypatch.setattr(window, "WINDOW", 100)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[AlertStore]:
+    store = AlertStore.open(f"sqlite:///{tmp_path / 'alerts.db'}", clock=Clock())
+    yield store
+    store.close()
+
+
+def some_alert(number: int, chance: random.Random) -> dict[str, Any]:
+    transaction: dict[str, Any] = {"Time": number // 3, "V1": chance.gauss(0, 3), "V2": round(chance.gauss(0, 3), 2)}
+    if chance.random() < 0.9:
+        transaction["Amount"] = chance.choice([0, 12.5, 100, round(chance.random() * 900, 2), 9007199254740993])
+    if chance.random() < 0.7:
+        transaction["merchant"] = chance.choice(WORDS)
+    if chance.random() < 0.3:
+        transaction["code"] = chance.choice(["00123", "12.50", 7, "7", True, None, [1, "two"], 2**53 + 1, 2**53])
+    if chance.random() < 0.2:
+        transaction["shop"] = {"city": chance.choice(["Ulm", "ULM", "Bonn"]), "floor": chance.randrange(3)}
+    unscorable = chance.random() < 0.2
+    return {
+        "alert_id": f"{chance.getrandbits(64):016x}-{number}",
+        "outcome": "unscorable" if unscorable else "alert",
+        "score": None if unscorable else round(chance.random(), 2),
+        "threshold": 0.5,
+        "model_id": chance.choice(["m-1", "m-2", None]),
+        "schema_id": chance.choice(["s-1", "s-2"]),
+        "topic": chance.choice(["credit_card_transactions", "elsewhere"]),
+        "reason": "too much is missing: V3" if unscorable else None,
+        "produced_at": f"2026-01-{1 + number * 20 // COUNT:02d}T{chance.randrange(24):02d}:00:00Z",
+        "transaction": transaction,
+    }
+
+
+class Reference:
+    """The same alerts as a list, filtered and sorted by Python."""
+
+    def __init__(self, store: AlertStore) -> None:
+        self.documents = [
+            found.document() for page in store.all_alerts(AlertFilter(outcome=None), up_to=10**9) for found in page
+        ]
+        with store.reading() as connection:
+            self.rows = {row.seq: row for row in connection.execute(tables.alerts.select())}
+
+    def of(self, wanted: AlertFilter, sort: Sort) -> list[int]:
+        found = [document["seq"] for document in self.documents if self._fits(document, wanted)]
+        if sort is Sort.OLDEST:
+            return found
+        found.reverse()
+        if sort is Sort.NEWEST:
+            return found
+        name = "expected_loss" if sort is Sort.LOSS else sort.value
+        values = {seq: getattr(self.rows[seq], name) for seq in found}
+        return sorted(found, key=lambda seq: math.inf if values[seq] is None else -values[seq])
+
+    def _fits(self, document: dict[str, Any], wanted: AlertFilter) -> bool:
+        row = self.rows[document["seq"]]
+        return (
+            (wanted.outcome is None or row.outcome == wanted.outcome)
+            and (wanted.since_us is None or row.produced_us >= wanted.since_us)
+            and (wanted.until_us is None or row.produced_us < wanted.until_us)
+            and _within(row.score, wanted.min_score, wanted.max_score)
+            and _within(row.amount, wanted.min_amount, wanted.max_amount)
+            and (not wanted.statuses or row.status in wanted.statuses)
+            and wanted.assignee in (None, row.assignee)
+            and wanted.model_id in (None, row.model_id)
+            and wanted.schema_id in (None, row.schema_id)
+            and wanted.source in (None, row.topic)
+            and wanted.matches(document)
+        )
+
+
+def _within(value: float | None, low: float | None, high: float | None) -> bool:
+    return (low is None or (value is not None and value >= low)) and (
+        high is None or (value is not None and value <= high)
+    )
+
+
+def some_filter(chance: random.Random) -> AlertFilter:
+    def now_and_then(make: Callable[[], Any], share: float = 0.15) -> Any:
+        return make() if chance.random() < share else None
+
+    start = 1_767_225_600_000_000
+    names = ("V1", "V2", "Amount", "merchant", "code", "shop.city", "shop.floor", "Time", "nothing")
+    values = (
+        "0",
+        "0.5",
+        "12.5",
+        "12.50",
+        "7",
+        "00123",
+        "Coffee House",
+        "coffee",
+        "ULM",
+        "9007199254740993",
+        "true",
+        "two",
+        "x",
+    )
+    where = tuple(
+        Where(chance.choice(names), chance.choice(list(Op)), chance.choice(values))
+        for _ in range(chance.choice([0, 0, 1, 1, 2]))
+    )
+    return AlertFilter(
+        outcome=chance.choice([Outcome.ALERT, Outcome.UNSCORABLE, None, None]),
+        since_us=now_and_then(lambda: start + chance.randrange(20 * 24) * HOUR),
+        until_us=now_and_then(lambda: start + chance.randrange(20 * 24) * HOUR),
+        min_score=now_and_then(lambda: round(chance.random(), 1)),
+        max_score=now_and_then(lambda: round(chance.random(), 1)),
+        min_amount=now_and_then(lambda: chance.choice([0, 12.5, 300])),
+        max_amount=now_and_then(lambda: chance.choice([0, 12.5, 300])),
+        statuses=tuple(chance.sample(STATUSES, chance.choice([1, 2]))) if chance.random() < 0.25 else (),
+        assignee=now_and_then(lambda: chance.choice(["Ana", "Bo", "nobody"])),
+        model_id=now_and_then(lambda: chance.choice(["m-1", "m-2", "m-3"])),
+        schema_id=now_and_then(lambda: chance.choice(["s-1", "s-2"])),
+        source=now_and_then(lambda: "elsewhere"),
+        text=now_and_then(lambda: Text.typed(chance.choice(TYPED)), 0.4),
+        where=where,
+    )
+
+
+TYPED = (
+    "coffee", "coff", '"coffee house"', "house coffee", "CAFE", "credit_card_transactions", "12.5", "12.50", "00123",
+    "Amount 12.5", '"amount 12.5"', "m-1", "NEAR(coffee house)", "* OR 1=1; --", '"', "😀", "zoe", "17", "fuel 17",
+    "too much is missing", "elsewh cof", "V3", "unscorable", "ul", "nothing at all", "x" * 300, "0.12345678901",
+    "100*", "a\"b'c",
+)  # fmt: skip
+
+
+def fill(store: AlertStore, chance: random.Random, numbers: range) -> None:
+    alerts = [some_alert(number, chance) for number in numbers]
+    assert store.add_alerts(alerts).accepted == len(alerts)
+
+
+def decide(store: AlertStore, chance: random.Random, times: int) -> None:
+    newest = store.latest_seq()
+    with store.writing() as connection:
+        for _ in range(times):
+            assignee = chance.choice([None, "Ana", "Bo"])
+            connection.execute(
+                update(tables.alerts)
+                .where(tables.alerts.c.seq == chance.randrange(1, newest + 1))
+                .values(status=chance.choice(STATUSES), assignee=assignee)
+            )
+
+
+def paged(store: AlertStore, wanted: AlertFilter, sort: Sort, limit: int) -> list[int]:
+    found: list[int] = []
+    after: Position | None = None
+    while True:
+        page = store.search.page(wanted, sort=sort, after=after, limit=limit, seconds=600)
+        assert page.complete
+        found += [alert.seq for alert in page.alerts]
+        after = page.following
+        if after is None:
+            return found
+
+
+@pytest.mark.parametrize("indexed", ["nothing", "a part", "all but the newest changes", "all"])
+def test_every_filter_in_every_order_finds_what_a_plain_reading_finds(store: AlertStore, indexed: str) -> None:
+    chance = random.Random(indexed)
+    indexer = AlertIndexer(store, segment=SEGMENT)
+    fill(store, chance, range(COUNT // 2))
+    decide(store, chance, 200)
+    if indexed != "nothing":
+        indexer.catch_up()
+    decide(store, chance, 100)
+    fill(store, chance, range(COUNT // 2, COUNT))
+    if indexed.startswith("all"):
+        indexer.catch_up()
+    decide(store, chance, 100)
+    if indexed == "all":
+        indexer.catch_up()
+    reference = Reference(store)
+    several = 0
+    for _ in range(250):
+        wanted, sort, limit = some_filter(chance), chance.choice(list(Sort)), chance.choice([7, 100, 1000])
+        expected = reference.of(wanted, sort)
+        several += len(expected) > 1
+        assert paged(store, wanted, sort, limit) == expected, (wanted, sort)
+    assert several > 50
+
+
+@pytest.mark.parametrize("typed", TYPED)
+@pytest.mark.parametrize("sort", list(Sort))
+def test_what_is_typed_finds_the_alerts_that_have_it(store: AlertStore, typed: str, sort: Sort) -> None:
+    chance = random.Random(1)
+    fill(store, chance, range(600))
+    AlertIndexer(store, segment=SEGMENT).catch_up()
+    fill(store, chance, range(600, 650))
+    wanted = AlertFilter(outcome=None, text=Text.typed(typed))
+    assert paged(store, wanted, sort, 50) == Reference(store).of(wanted, sort)
+
+
+def test_pages_are_stable_while_alerts_arrive_and_are_indexed(store: AlertStore) -> None:
+    chance = random.Random(2)
+    fill(store, chance, range(500))
+    indexer = AlertIndexer(store, segment=SEGMENT)
+    indexer.start()
+    wanted = AlertFilter(outcome=None, min_amount=1)
+    before = {sort: Reference(store).of(wanted, sort) for sort in Sort}
+    newest = store.latest_seq()
+    done = threading.Event()
+
+    def keep_adding() -> None:
+        number = 500
+        while not done.is_set():
+            fill(store, chance, range(number, number + 20))
+            number += 20
+
+    adding = threading.Thread(target=keep_adding)
+    adding.start()
+    try:
+        for sort in Sort:
+            found: list[int] = []
+            after = None
+            while not found or after is not None:
+                page = store.search.page(wanted, sort=sort, after=after, limit=30)
+                found += [alert.seq for alert in page.alerts]
+                after = page.following
+                if sort is Sort.OLDEST and found[-1] > newest:
+                    break
+            assert len(found) == len(set(found))
+            assert [seq for seq in found if seq <= newest] == before[sort]
+    finally:
+        done.set()
+        adding.join()
+        indexer.close()
+
+
+def test_an_alert_is_found_from_its_commit_on_and_indexed_within_a_second(store: AlertStore) -> None:
+    indexer = AlertIndexer(store)
+    indexer.start()
+    try:
+        for number in range(5):
+            fill(store, random.Random(number), range(number, number + 1))
+            wanted = AlertFilter(outcome=None, text=Text.typed(f'"-{number}"'), where=(Where("Time", Op.GE, "0"),))
+            assert number + 1 in paged(store, wanted, Sort.NEWEST, 10)
+            assert wait_until(lambda: indexer.progress() == (store.latest_seq(), store.latest_seq()), 1)
+    finally:
+        indexer.close()
+
+
+def test_the_next_process_goes_on_where_the_last_one_stopped(store: AlertStore) -> None:
+    chance = random.Random(3)
+    fill(store, chance, range(SEGMENT + 50))
+    AlertIndexer(store, segment=SEGMENT).catch_up()
+    fill(store, chance, range(SEGMENT + 50, 2 * SEGMENT + 20))
+    following = AlertIndexer(store, segment=SEGMENT)
+    following.catch_up()
+    assert following.progress() == (2 * SEGMENT + 20, 2 * SEGMENT + 20)
+    for typed in ("coffee", "V1"):
+        wanted = AlertFilter(outcome=None, text=Text.typed(typed))
+        assert paged(store, wanted, Sort.AMOUNT, 100) == Reference(store).of(wanted, Sort.AMOUNT)
+
+
+def test_a_verdict_is_found_at_once_whether_it_is_indexed_or_not(store: AlertStore) -> None:
+    fill(store, random.Random(4), range(SEGMENT + 20))
+    indexer = AlertIndexer(store, segment=SEGMENT)
+    indexer.catch_up()
+    wanted = AlertFilter(outcome=None, statuses=("unsure",), assignee="Zoë")
+    for seqs in ([5], [5, SEGMENT + 7]):
+        with store.writing() as connection:
+            connection.execute(
+                update(tables.alerts).where(tables.alerts.c.seq.in_(seqs)).values(status="unsure", assignee="Zoë")
+            )
+        assert paged(store, wanted, Sort.OLDEST, 10) == seqs
+        indexer.catch_up()
+        assert paged(store, wanted, Sort.OLDEST, 10) == seqs
+    with store.writing() as connection:
+        connection.execute(update(tables.alerts).values(status="new", assignee=None))
+    indexer.catch_up()
+    assert paged(store, wanted, Sort.OLDEST, 10) == []
+
+
+@pytest.mark.parametrize("sort", [Sort.NEWEST, Sort.OLDEST])
+@pytest.mark.parametrize("indexed", [False, True])
+def test_a_page_whose_time_is_over_goes_on_from_its_cursor(store: AlertStore, sort: Sort, indexed: bool) -> None:
+    chance = random.Random(5)
+    fill(store, chance, range(1000))
+    if indexed:
+        AlertIndexer(store, segment=SEGMENT).catch_up()
+    ticks = iter(range(10**9))
+    slow = AlertSearch(store, lambda: next(ticks))
+    slow.growing = store.search.growing
+    wanted = AlertFilter(outcome=None, where=(Where("V1", Op.HAS, ".12"),))
+    found: list[int] = []
+    after, pages = None, 0
+    while pages == 0 or after is not None:
+        page = slow.page(wanted, sort=sort, after=after, limit=1000, seconds=1.5)
+        assert page.complete == (page.following is None)
+        assert page.scanned <= page.of
+        found += [alert.seq for alert in page.alerts]
+        after, pages = page.following, pages + 1
+    assert found == Reference(store).of(wanted, sort)
+    assert pages > 1
+
+
+def test_a_page_in_an_order_of_values_whose_time_is_over_says_so(store: AlertStore) -> None:
+    fill(store, random.Random(6), range(1000))
+    ticks = iter(range(10**9))
+    page = AlertSearch(store, lambda: next(ticks)).page(AlertFilter(outcome=None), sort=Sort.AMOUNT, seconds=0.5)
+    assert (page.complete, page.following) == (False, None)
+    assert page.scanned < page.of
+
+
+def test_the_columns_of_what_matches_are_known_without_reading_it(store: AlertStore) -> None:
+    chance = random.Random(10)
+    fill(store, chance, range(SEGMENT + 300))
+    reference = Reference(store)
+    for indexed in (False, True):
+        if indexed:
+            AlertIndexer(store, segment=SEGMENT).catch_up()
+        for wanted in (AlertFilter(), AlertFilter(where=(Where("code", Op.EQ, "7"),)), AlertFilter(model_id="m-3")):
+            found = store.search.transaction_columns(wanted, up_to=SEGMENT + 200)
+            seqs = [seq for seq in reference.of(wanted, Sort.OLDEST) if seq <= SEGMENT + 200]
+            expected = {name for seq in seqs for name in reference.documents[seq - 1]["transaction"]}
+            assert set(found) == expected
+
+
+def test_a_walk_holds_no_transaction_while_its_reader_is_slow(store: AlertStore) -> None:
+    fill(store, random.Random(7), range(1000))
+    walk = store.search.walk(AlertFilter(outcome=None))
+    first = next(walk)
+    assert 0 < first.scanned < first.of == 1000
+    fill(store, random.Random(8), range(1000, 1001))
+    with sqlite3.connect(store.path) as connection:
+        # Busy is what it says where somebody still reads what the log had before.
+        assert connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] == 0
+    connection.close()
+    found = first.alerts + [alert for some in walk for alert in some.alerts]
+    assert [alert.seq for alert in found] == list(range(1, 1001 + 1))[: len(found)]
+    assert len(found) >= 1000
+
+
+def test_rows_with_more_columns_than_are_kept_are_found_all_the_same(store: AlertStore) -> None:
+    chance = random.Random(9)
+    wide = [some_alert(number, chance) for number in range(SEGMENT)]
+    for at, alert in enumerate(wide):
+        alert["transaction"] |= {f"more {at} {column}": column for column in range(4)}
+    store.add_alerts(wide)
+    AlertIndexer(store, segment=SEGMENT).catch_up()
+    for name in ("more 3 2", "more 200 2"):
+        wanted = AlertFilter(outcome=None, where=(Where(name, Op.EQ, "2"),))
+        assert len(paged(store, wanted, Sort.NEWEST, 10)) == 1
+    typed = AlertFilter(outcome=None, text=Text.typed("0.123456789"))
+    assert paged(store, typed, Sort.NEWEST, 10) == []
+
+
+def test_numbers_with_many_digits_are_found_as_they_are_written(store: AlertStore) -> None:
+    numbers = [-1.3598071336738, 1.3598071336738, 1.35980713367380001, 123456789012345, 1.5e-12, 9007199254740993]
+    alerts = [some_alert(number, random.Random(number)) for number in range(100)]
+    for alert, number in zip(alerts, numbers, strict=False):
+        alert["transaction"]["V9"] = number
+    alerts[50]["transaction"]["note"] = "paid 123456.789012 EUR"
+    alerts[51]["transaction"]["note"] = "123456.789"
+    store.add_alerts(alerts)
+    for _ in range(2):
+        for typed, expected in (
+            ("1.3598071336738", [1, 2, 3]),
+            ("V9 1.3598071336738", [1, 2, 3]),
+            ('"V9 1.3598071336738"', [1, 2, 3]),
+            ('"V8 1.3598071336738"', []),
+            ("123456789012345", [4]),
+            ("1.5e-12", [5]),
+            ("9007199254740993", [alert.seq for alert in store.alerts_after(0) if b"9007199254740993" in alert.body]),
+            ("123456.789012", [51]),
+            ("paid 123456.789012 eu", [51]),
+            ("123456.7*", []),
+            ("123456.789012*", [51]),
+            ("123456.789", [52]),
+        ):
+            wanted = AlertFilter(outcome=None, text=Text.typed(typed))
+            assert paged(store, wanted, Sort.OLDEST, 5) == expected, typed
+        AlertIndexer(store, segment=SEGMENT).catch_up()

@@ -1,0 +1,318 @@
+"""The routes by which people work alerts: who they are, what they may do, and what everybody else is told of it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import orjson
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from pydantic import SecretStr
+from werkzeug.test import TestResponse
+
+from dashboards import Clock, EventReader, RunningDashboard, alert, running_dashboard, told
+from fraudstream.alerts.store import AlertStore
+from fraudstream.config import Settings
+from fraudstream.dashboard.app import create_app
+
+STRANGE = ["Zoë 张伟 🦊", "<script>alert(1)</script>", 'O\'Neill; "x" = 1, %41', "x" * 80]
+UNFIT = ["", "   ", "x" * 81, "a\nb", "a\x00b", "Ann\u200b", "\u202eAnn", 7, None, ["Ann"]]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[AlertStore]:
+    store = AlertStore.open(f"sqlite:///{tmp_path / 'alerts.db'}", clock=Clock())
+    store.add_alerts([alert(number) for number in range(1, 5)])
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def app(store: AlertStore) -> Flask:
+    return create_app(Settings(), store, clock=Clock())
+
+
+@pytest.fixture
+def ann(app: Flask) -> FlaskClient:
+    return named(app, "Ann")
+
+
+@pytest.fixture
+def ben(app: Flask) -> FlaskClient:
+    return named(app, "Ben")
+
+
+def named(app: Flask, name: str) -> FlaskClient:
+    """A browser that has said who it is."""
+    client = app.test_client()
+    assert client.post("/api/actor", json={"name": name}).status_code == 200
+    return client
+
+
+def test_a_browser_says_once_who_it_is_and_may_take_it_back(app: Flask) -> None:
+    client = app.test_client()
+    assert told(client.get("/api/actor")) == {"actor": None}
+    answer = client.post("/api/actor", json={"name": " Ann "})
+    assert told(answer) == {"actor": {"name": "Ann", "verified": False}}
+    cookie = answer.headers["Set-Cookie"]
+    assert cookie.startswith("fraudstream_actor=Ann;")
+    assert "SameSite=Strict" in cookie
+    assert "Max-Age=31536000" in cookie
+    assert told(client.get("/api/actor")) == told(answer)
+    assert told(client.delete("/api/actor")) == {"actor": None}
+    assert told(client.get("/api/actor")) == {"actor": None}
+
+
+@pytest.mark.parametrize("name", STRANGE)
+def test_a_strange_name_is_kept_to_the_letter(app: Flask, name: str) -> None:
+    client = named(app, name)
+    assert told(client.get("/api/actor"))["actor"]["name"] == name
+    done = told(client.post("/api/work/claim", json={"alert_ids": ["id-1"]}))
+    assert done["done"][0]["assignee"] == name
+    assert told(client.get("/api/alerts/id-1"))["work"]["assignee"] == name
+
+
+@pytest.mark.parametrize("name", UNFIT)
+def test_what_is_no_name_is_refused(app: Flask, name: object) -> None:
+    answer = app.test_client().post("/api/actor", json={"name": name})
+    assert answer.status_code == 400
+    assert "printable" in told(answer)["error"]
+
+
+def test_one_name_typed_in_two_ways_is_one_person(app: Flask) -> None:
+    named(app, "Zoe\u0308").post("/api/work/claim", json={"alert_ids": ["id-1"]})
+    assert named(app, "Zo\u00eb").post("/api/work/release", json={"alert_ids": ["id-1"]}).status_code == 200
+
+
+def test_a_script_says_who_it_is_in_a_header(app: Flask, ann: FlaskClient) -> None:
+    header = {"X-Fraudstream-Actor": quote("Zoë the 2nd")}
+    done = told(ann.post("/api/work/claim", json={"alert_ids": ["id-1"]}, headers=header))
+    assert done["done"][0]["assignee"] == "Zoë the 2nd"
+
+
+@pytest.mark.parametrize("header", ["", "%ff%fe", "%0A", "x" * 81])
+@pytest.mark.parametrize("route", ["claim", "release", "verdict", "note", "undo", "next"])
+def test_a_change_of_alerts_needs_a_name(app: Flask, store: AlertStore, route: str, header: str) -> None:
+    posted = {"alert_ids": ["id-1"], "status": "unsure", "text": "x", "change_id": "x"}
+    answer = app.test_client().post(f"/api/work/{route}", json=posted, headers={"X-Fraudstream-Actor": header})
+    assert answer.status_code == 400
+    assert told(answer)["error"].startswith("say who you are")
+    assert store.alerts()[0].document()["work"]["version"] == 0
+
+
+def test_a_claim_is_answered_with_how_the_alert_stands_and_a_second_one_with_409(
+    ann: FlaskClient, ben: FlaskClient, store: AlertStore
+) -> None:
+    done = told(ann.post("/api/work/claim", json={"alert_ids": ["id-1"]}))
+    seq = told(ann.get("/api/alerts/id-1"))["seq"]
+    expected = {"alert_id": "id-1", "seq": seq, "status": "claimed", "assignee": "Ann", "version": 1}
+    assert done["done"] == [expected]
+    assert (done["refused"], len(done["change_id"])) == ([], 32)
+    answer = ben.post("/api/work/claim", json={"alert_ids": ["id-1"]})
+    assert answer.status_code == 409
+    refused = told(answer)
+    assert refused["refused"][0]["work"] == {
+        "status": "claimed",
+        "assignee": "Ann",
+        "version": 1,
+        "decided_at": None,
+        "since": "2026-01-02T03:04:05+00:00",
+    }
+    assert refused["error"] == refused["refused"][0]["reason"]
+    assert ben.post("/api/work/claim", json={"alert_ids": ["id-1", "id-2"]}).status_code == 200
+    assert ben.post("/api/work/claim", json={"alert_ids": ["id-1"], "take_over": True}).status_code == 200
+
+
+def test_a_verdict_a_note_and_their_undoing_stand_in_the_history(ann: FlaskClient) -> None:
+    posted = {"alert_ids": ["id-1", "id-1"], "status": "false_alarm", "note": "a refund"}
+    done = told(ann.post("/api/work/verdict", json=posted))
+    ann.post("/api/work/note", json={"alert_ids": ["id-1"], "text": "<b>checked</b>"})
+    told(ann.post("/api/work/undo", json={"change_id": done["change_id"]}))
+    found = told(ann.get("/api/work/id-1"))
+    assert found["work"]["status"] == "new"
+    assert [(each["action"], each["why"]) for each in found["history"]] == [
+        ("undo", ""),
+        ("note", "<b>checked</b>"),
+        ("verdict", "a refund"),
+    ]
+    verdict = found["history"][2]
+    assert (verdict["actor"], verdict["verified"], verdict["undone_by"]) == (
+        "Ann",
+        False,
+        found["history"][0]["change_id"],
+    )
+    assert (verdict["before"]["status"], verdict["after"]["status"]) == ("new", "false_alarm")
+    assert ann.post("/api/work/undo", json={"change_id": done["change_id"]}).status_code == 409
+    assert ann.post("/api/work/undo", json={"change_id": "none"}).status_code == 404
+    assert ann.get("/api/work/gone").status_code == 404
+
+
+def test_a_release_gives_the_alert_back(ann: FlaskClient, ben: FlaskClient) -> None:
+    ann.post("/api/work/claim", json={"alert_ids": ["id-1"]})
+    assert ben.post("/api/work/release", json={"alert_ids": ["id-1"]}).status_code == 409
+    assert told(ann.post("/api/work/release", json={"alert_ids": ["id-1"]}))["done"][0]["status"] == "new"
+
+
+def test_a_stale_version_is_refused_with_what_it_is_now(ann: FlaskClient, ben: FlaskClient) -> None:
+    ann.post("/api/work/verdict", json={"alert_ids": ["id-1"], "status": "unsure"})
+    posted = {"alert_ids": ["id-1"], "status": "confirmed_fraud", "take_over": True}
+    assert ben.post("/api/work/verdict", json=posted | {"versions": {"id-1": 0}}).status_code == 409
+    assert ben.post("/api/work/verdict", json=posted | {"versions": {"id-1": 1}}).status_code == 200
+
+
+def test_next_gives_the_alert_whole_and_claimed(ann: FlaskClient, ben: FlaskClient, store: AlertStore) -> None:
+    store.add_alerts([alert(9, score=0.99, transaction={"Amount": 5000.0}), alert(10, score=0.98)])
+    found = told(ann.post("/api/work/next", json={"min_score": 0.95}))
+    assert (found["alert"]["alert_id"], found["alert"]["work"]["assignee"]) == ("id-9", "Ann")
+    assert found["alert"]["reasons"] is None
+    assert found["change_id"] == told(ann.get("/api/work/id-9"))["history"][0]["change_id"]
+    assert told(ben.post("/api/work/next", json={"min_score": 0.95, "skip": ["id-10"]})) == {
+        "alert": None,
+        "change_id": None,
+    }
+    assert told(ben.post("/api/work/next", json={"order": "oldest"}))["alert"]["alert_id"] == "id-1"
+
+
+@pytest.mark.parametrize(
+    ("route", "posted"),
+    [
+        ("claim", {}),
+        ("claim", {"alert_ids": []}),
+        ("claim", {"alert_ids": "id-1"}),
+        ("claim", {"alert_ids": ["id-1", 2]}),
+        ("claim", {"alert_ids": ["x" * 241]}),
+        ("claim", {"alert_ids": [f"id-{n}" for n in range(1001)]}),
+        ("claim", {"alert_ids": ["id-1"], "take_over": "yes"}),
+        ("claim", ["id-1"]),
+        ("verdict", {"alert_ids": ["id-1"]}),
+        ("verdict", {"alert_ids": ["id-1"], "status": "claimed"}),
+        ("verdict", {"alert_ids": ["id-1"], "status": ["unsure"]}),
+        ("verdict", {"alert_ids": ["id-1"], "status": "unsure", "note": 7}),
+        ("verdict", {"alert_ids": ["id-1"], "status": "unsure", "note": "x" * 4001}),
+        ("verdict", {"alert_ids": ["id-1"], "status": "unsure", "versions": {"id-1": "0"}}),
+        ("verdict", {"alert_ids": ["id-1"], "status": "unsure", "versions": {"id-1": True}}),
+        ("note", {"alert_ids": ["id-1"]}),
+        ("note", {"alert_ids": ["id-1", "id-2"], "text": "x"}),
+        ("undo", {}),
+        ("undo", {"change_id": 7}),
+        ("next", {"order": "best"}),
+        ("next", {"order": ["loss"]}),
+        ("next", {"skip": "id-1"}),
+        ("next", {"min_score": "high"}),
+        ("next", {"model_id": {"a": 1}}),
+    ],
+)
+def test_what_makes_no_sense_is_answered_with_400_and_changes_nothing(
+    ann: FlaskClient, store: AlertStore, route: str, posted: Any
+) -> None:
+    assert ann.post(f"/api/work/{route}", json=posted).status_code == 400
+    assert told(ann.get("/api/audit"))["changes"] == []
+
+
+def test_who_may_read_may_work_and_nobody_else(store: AlertStore) -> None:
+    settings = Settings(read_token=SecretStr("read"), ingest_token=SecretStr("write"))
+    app = create_app(settings, store, clock=Clock())
+    posted = {"alert_ids": ["id-1"]}
+    who = {"X-Fraudstream-Actor": "Ann"}
+    stranger, reader = app.test_client(), app.test_client()
+    assert stranger.post("/api/work/claim", json=posted, headers=who).status_code == 401
+    assert stranger.post("/api/actor", json={"name": "Ann"}).status_code == 401
+    assert reader.post("/login", data={"token": "read"}).status_code == 303
+    assert reader.post("/api/actor", json={"name": "Ben"}).status_code == 200
+    assert reader.post("/api/work/claim", json={"alert_ids": ["id-2"]}).status_code == 200
+    bearer = who | {"Authorization": "Bearer read"}
+    assert stranger.post("/api/work/claim", json=posted, headers=bearer).status_code == 200
+    assert stranger.post("/api/alerts", json=[], headers=bearer).status_code == 401
+    foreign = bearer | {"Origin": "https://elsewhere.example"}
+    assert stranger.post("/api/work/claim", json=posted, headers=foreign).status_code == 403
+
+
+def test_work_posted_as_a_form_is_refused(ann: FlaskClient) -> None:
+    answer: TestResponse = ann.post("/api/work/claim", data='{"alert_ids":["id-1"]}', content_type="text/plain")
+    assert answer.status_code == 415
+
+
+@pytest.fixture(scope="module")
+def dashboard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningDashboard]:
+    with running_dashboard(tmp_path_factory.mktemp("work")) as running:
+        yield running
+
+
+def as_(dashboard: RunningDashboard, name: str, route: str, posted: object) -> tuple[int, dict[str, Any]]:
+    headers = {"Content-Type": "application/json", "X-Fraudstream-Actor": quote(name)}
+    answer = dashboard.pool.request("POST", dashboard.url + route, body=orjson.dumps(posted), headers=headers)
+    return answer.status, orjson.loads(answer.data)
+
+
+def test_every_viewer_is_told_and_a_stream_that_resumes_has_the_alert_as_it_stands(dashboard: RunningDashboard) -> None:
+    readers = [EventReader(dashboard.url + "/api/stream") for _ in range(2)]
+    assert all(reader.wait_for("stats") for reader in readers)
+    dashboard.post("/api/alerts", [alert(50), alert(51)])
+    assert all(reader.wait_for("alert", 2) for reader in readers)
+    first = orjson.loads(readers[0].of("alert")[0]["data"])
+    assert (first["work"]["status"], first["work"]["version"]) == ("new", 0)
+    _, done = as_(dashboard, 'Zoë {"}', "/api/work/claim", {"alert_ids": ["id-50"]})
+    _, done = as_(dashboard, 'Zoë {"}', "/api/work/verdict", {"alert_ids": ["id-50"], "status": "unsure"})
+    for reader in readers:
+        assert reader.wait_for("work", 2)
+        news = orjson.loads(reader.of("work")[1]["data"])
+        assert news == {"changes": done["done"], "actor": 'Zoë {"}'}
+        reader.close()
+    # From the ring first, and after a restart from the store.
+    for _ in range(2):
+        resumed = EventReader(dashboard.url + "/api/stream?last_event_id=" + str(first["seq"] - 1))
+        assert resumed.wait_for("alert", 2)
+        stands = [orjson.loads(each["data"])["work"] for each in resumed.of("alert")]
+        assert [(work["status"], work["version"]) for work in stands] == [("unsure", 2), ("new", 0)]
+        resumed.close()
+        dashboard.restart()
+
+
+def test_two_hundred_requests_at_once_for_twenty_alerts_give_each_to_one(dashboard: RunningDashboard) -> None:
+    ids = [f"id-{n}" for n in range(100, 120)]
+    dashboard.post("/api/alerts", [alert(n, model_id="m-race") for n in range(100, 120)])
+    won: dict[str, list[str]] = {each: [] for each in ids}
+    statuses: list[int] = []
+    barrier = threading.Barrier(10)
+
+    def work(name: str) -> None:
+        barrier.wait()
+        for each in ids:
+            status, done = as_(dashboard, name, "/api/work/claim", {"alert_ids": [each]})
+            statuses.append(status)
+            for stands in done["done"]:
+                won[stands["alert_id"]].append(name)
+
+    threads = [threading.Thread(target=work, args=(f"analyst {n}",)) for n in range(10)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [len(names) for names in won.values()] == [1] * 20
+    assert sorted(statuses) == [200] * 20 + [409] * 180
+    for each, (name,) in won.items():
+        assert dashboard.get(f"/api/alerts/{each}")["work"]["assignee"] == name
+
+
+def test_next_never_gives_two_people_the_same_alert(dashboard: RunningDashboard) -> None:
+    dashboard.post("/api/alerts", [alert(n, model_id="m-next") for n in range(200, 240)])
+    given: list[str] = []
+
+    def work(name: str) -> None:
+        while True:
+            _, found = as_(dashboard, name, "/api/work/next", {"model_id": "m-next"})
+            if found["alert"] is None:
+                return
+            given.append(found["alert"]["alert_id"])
+
+    threads = [threading.Thread(target=work, args=(f"analyst {n}",)) for n in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(given) == sorted(f"id-{n}" for n in range(200, 240))
