@@ -102,7 +102,8 @@ def sum_sentence(explanation: Explanation) -> str:
 
 def signed(value: float) -> str:
     """A contribution with its sign."""
-    return f"{'−' if value < 0 else '+'}{abs(value):.2f}"
+    size = abs(value)
+    return f"{'−' if value < 0 else '+'}{f'{size:.2f}' if size < 1e5 else f'{size:.3g}'}"
 
 
 def value_text(value: object) -> str:

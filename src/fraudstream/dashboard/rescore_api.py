@@ -27,7 +27,7 @@ def rescore(alert_id: str) -> Response:
         told = rescored(using.explainers, using.settings.model, found.record())
     except ModelError as e:
         abort(409, f"{e.what}: {e.where}; {e.remedy}".removesuffix("; "))
-    return _json(orjson.dumps(told))
+    return _json(found.cards.json(orjson.dumps(told)))
 
 
 def _json(body: bytes) -> Response:

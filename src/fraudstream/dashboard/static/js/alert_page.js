@@ -23,6 +23,7 @@ const connection = document.getElementById("connection");
 const sheet = document.getElementById("keys");
 const who = new Who(document.getElementById("who"), document.getElementById("who-dialog"));
 const desk = new Desk(who, new Toast(document.getElementById("toast")), stands);
+let turn = Promise.resolve();
 let version = Number(article.dataset.version);
 
 // How alerts stand now; an older word that comes late changes nothing.
@@ -38,9 +39,16 @@ function stands(changes) {
 
 const history = () => showHistory(document.getElementById("history"), id);
 
-async function act(what) {
-  if (await desk.act(what, [{ id, version }])) await history();
+// One after the other: the stream may tell of a change before its answer is there, and undo needs that answer.
+function inTurn(does) {
+  turn = turn.then(does, does);
+  return turn;
 }
+
+const act = (what) =>
+  inTurn(async () => {
+    if (await desk.act(what, [{ id, version }])) await history();
+  });
 
 async function next() {
   const alert = await desk.next({ order: "loss" });
@@ -123,10 +131,11 @@ new Keys(sheet, {
   r: () => act("release"),
   n: next,
   e: () => note.focus(),
-  z: async () => {
-    await desk.undo();
-    await history();
-  },
+  z: () =>
+    inTurn(async () => {
+      await desk.undo();
+      await history();
+    }),
 });
 
 localTimes(document);

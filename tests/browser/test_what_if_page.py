@@ -1,0 +1,131 @@
+"""The page What if in a real Chromium: the slider by keyboard, a threshold applied and undone, two people at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from columns import NOW
+from dashboards import RunningDashboard, running_dashboard
+from evaluated import THRESHOLD, evaluated_model_in_force, scored_samples
+from fraudstream.model.current import put_in_force, read_current
+from pages import WORST_CONTRAST
+from saved_models import LINEAR_ID
+
+pytestmark = pytest.mark.browser
+
+SCRIPT = "<img src=x onerror=\"document.title='pwned'\">"
+
+
+@pytest.fixture
+def dashboard(tmp_path: Path) -> Iterator[RunningDashboard]:
+    with running_dashboard(tmp_path, evaluated_model_in_force(tmp_path / "models")) as running:
+        running.post("/api/events", scored_samples(200))
+        yield running
+
+
+def alerts_of_test_period(page: Page) -> str:
+    return page.locator("#live-sources .measured tbody tr").first.locator("td").nth(1).inner_text()
+
+
+def test_the_slider_moves_by_keys_and_every_figure_follows(
+    page: Page, dashboard: RunningDashboard, said: list[str]
+) -> None:
+    page.goto(f"{dashboard.url}/what-if")
+    page.evaluate("window.notReloaded = true")
+    before = alerts_of_test_period(page)
+    expect(page.get_by_role("button", name="This threshold is in force")).to_be_disabled()
+    slider = page.get_by_role("slider")
+    slider.focus()
+    for _ in range(30):
+        page.keyboard.press("ArrowLeft")
+    expect(page.locator("#threshold")).to_have_value("0.0474")
+    expect(slider).to_have_attribute("aria-valuetext", "0.0474")
+    expect(page.locator("#live-sources .measured thead")).to_contain_text("0.0474")
+    assert float(alerts_of_test_period(page).replace(",", "")) > float(before.replace(",", ""))
+    expect(page.locator("#live-charts")).to_contain_text("threshold 0.0474")
+    expect(page.locator("#summary")).to_contain_text("At 0.0474 instead of 0.5.")
+    expect(slider).to_be_focused()
+    assert "threshold=0.0474" in page.url
+    page.locator("#threshold").fill("0.3")
+    expect(page.locator("#live-sources .measured thead")).to_contain_text("0.3")
+    page.locator("#review-cost").fill("100")
+    page.wait_for_url("**review_cost=100")
+    page.reload()
+    expect(page.locator("#threshold")).to_have_value("0.3")
+    expect(page.locator("#review-cost")).to_have_value("100.0")
+    assert said == []
+
+
+def test_a_threshold_is_applied_with_a_reason_and_undone(
+    page: Page, dashboard: RunningDashboard, said: list[str]
+) -> None:
+    current = dashboard.directory / "models" / "current"
+    page.goto(f"{dashboard.url}/what-if?threshold=0.25")
+    page.get_by_label("Why").fill(SCRIPT)
+    page.get_by_label("Why").press("Enter")
+    page.get_by_label("Your name").fill("Ann Müller")
+    page.get_by_label("Your name").press("Enter")
+    answer = page.locator("#answer")
+    expect(answer).to_contain_text("0.25 is in force as revision 2")
+    found = read_current(current)
+    assert (found.threshold, found.who, found.why) == (0.25, "Ann Müller", SCRIPT)
+    expect(page.locator("#live-in-force")).to_contain_text("0.25")
+    expect(page.locator("#live-changes tbody tr").first).to_contain_text(SCRIPT)
+    answer.get_by_role("button", name="Undo").press("Enter")
+    expect(answer).to_contain_text("0.5 is in force again, as revision 3")
+    assert read_current(current).threshold == THRESHOLD
+    assert read_current(current).why == f"undo of revision 2: {SCRIPT}"
+    # The undo itself is a change, and can be taken back from the list.
+    page.get_by_role("button", name="Undo revision 3").click()
+    expect(answer).to_contain_text("0.25 is in force again, as revision 4")
+    changes = dashboard.get("/api/audit?action=threshold")["changes"]
+    assert [each["after"]["threshold"] for each in changes] == [0.25, 0.5, 0.25]
+    assert page.locator("main img").count() == 0
+    assert "pwned" not in page.title()
+    assert said == []
+
+
+def test_what_another_changed_meanwhile_is_told_and_not_written_over(page: Page, dashboard: RunningDashboard) -> None:
+    models = dashboard.directory / "models"
+    page.goto(f"{dashboard.url}/what-if?threshold=0.25")
+    put_in_force(models, LINEAR_ID, 0.75, who="ben", why="a storm", now=NOW)
+    page.get_by_label("Why").fill("fewer")
+    page.get_by_role("button", name="Apply 0.25").click()
+    page.get_by_label("Your name").fill("Ann")
+    page.get_by_label("Your name").press("Enter")
+    answer = page.locator("#answer")
+    expect(answer).to_contain_text("changed meanwhile")
+    expect(answer).to_contain_text("by ben (a storm)")
+    expect(page.locator("#live-in-force")).to_contain_text("0.75")
+    assert read_current(models / "current").threshold == 0.75
+    page.get_by_role("button", name="Apply 0.25").click()
+    expect(answer).to_contain_text("0.25 is in force as revision 3")
+
+
+def test_a_threshold_is_looked_at_without_javascript(dashboard: RunningDashboard, browser: Browser) -> None:
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(f"{dashboard.url}/what-if")
+    page.locator("#threshold").fill("0.125")
+    page.get_by_role("button", name="Show").click()
+    expect(page.locator("#live-sources .measured thead")).to_contain_text("0.125")
+    context.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_page_fits_any_width_and_its_text_stands_out(
+    dashboard: RunningDashboard, browser: Browser, scheme: Any
+) -> None:
+    for width in (360, 900, 1360):
+        context = browser.new_context(color_scheme=scheme, viewport={"width": width, "height": 800})
+        page = context.new_page()
+        page.goto(f"{dashboard.url}/what-if?threshold=0.0001")
+        page.locator("#table-1 summary").click()
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        assert page.evaluate(WORST_CONTRAST) >= 4.5
+        context.close()

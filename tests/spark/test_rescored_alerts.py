@@ -1,0 +1,71 @@
+"""An alert scored again by the dashboard, which knows no Spark, has Spark's own score by the model in force."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from contextlib import nullcontext
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from pyspark.sql import SparkSession
+
+from dashboards import alert, told
+from fraudstream.alerts.store import AlertStore
+from fraudstream.config import Settings
+from fraudstream.dashboard.app import create_app
+from fraudstream.model.current import InForce, put_in_force
+from fraudstream.model.plan import TrainingSettings
+from fraudstream.model.training import train
+from fraudstream.scoring.load import load_judge
+from fraudstream.transactions.csv_source import open_csv
+from public_sets import write_sparkov
+
+pytestmark = pytest.mark.spark
+
+NOW = datetime(2026, 1, 2, tzinfo=UTC)
+
+
+def test_a_score_worked_out_again_is_spark_s_within_1e_9(spark: SparkSession, tmp_path: Path) -> None:
+    source = open_csv(write_sparkov(tmp_path / "a.csv"))
+    models = tmp_path / "models"
+    ids = []
+    for algorithm in ("logistic-regression", "gbt"):
+        ids.append(
+            train(
+                lambda: nullcontext(spark),
+                source,
+                TrainingSettings(algorithm=algorithm, seed=1),
+                models_dir=models,
+                report=lambda line: None,
+                now=lambda: NOW,
+            ).artifact
+        )
+    former, now = ids
+    texts = [row.decode() for row in itertools.islice(source.json_rows(), 0, 60)]
+    frame = spark.createDataFrame(list(enumerate(texts)), "row int, text string")
+    judges = [load_judge(each, InForce(each.manifest.model_id, 0.5)) for each in ids]
+    scores = {judge.model_id: [row.score for row in judge.verdicts(frame).orderBy("row").collect()] for judge in judges}
+    put_in_force(models, now.manifest.model_id, 0.5, who="test", why="", now=NOW)
+    store = AlertStore.open(f"sqlite:///{tmp_path / 'alerts.db'}")
+    try:
+        judged = [
+            alert(
+                number,
+                transaction=json.loads(text),
+                score=scores[former.manifest.model_id][number],
+                model_id=former.manifest.model_id,
+                revision=0,
+            )
+            for number, text in enumerate(texts)
+        ]
+        assert store.add_alerts(judged).accepted == len(texts)
+        client = create_app(Settings(model=models / "current"), store).test_client()
+        for number, expected in enumerate(scores[now.manifest.model_id]):
+            found = told(client.get(f"/api/alerts/id-{number}/rescore"))
+            assert found["now"]["score"] == pytest.approx(expected, abs=1e-9)
+            assert found["difference"] == pytest.approx(expected - scores[former.manifest.model_id][number], abs=1e-9)
+            assert found["stored_cause"] is None
+    finally:
+        store.close()
