@@ -399,6 +399,7 @@ def test_an_empty_list_tells_what_to_do_next(dashboard: RunningDashboard, page: 
     page.get_by_label("Your name").fill("Mia")
     page.get_by_role("button", name="Go on").click()
     expect(empty).to_contain_text("Nothing is with you")
+    live(page)
     empty.get_by_role("button", name="Take the next").click()
     expect(status(page, 1)).to_have_text("claimed by Mia")
     expect(row(page, 1).locator(".origin")).to_be_visible()
