@@ -18,6 +18,7 @@ from reliability import reliability
 
 from fraudstream.cli.entry import cli
 from fraudstream.config import ENVIRONMENT_PREFIX, SETTINGS_FILE, Settings
+from fraudstream.dashboard.openapi.document import written
 from fraudstream.transactions.wire import Topic
 
 DOCS = Path(__file__).parent
@@ -142,6 +143,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "models.md": models,
     "performance.md": performance,
     "reliability.md": reliability,
+    "openapi.json": lambda: written().decode(),
     **{f"images/{name}": picture for name, picture in PICTURES.items()},
 }
 

@@ -35,6 +35,7 @@ from fraudstream.dashboard import (
 )
 from fraudstream.dashboard.charts import Charts
 from fraudstream.dashboard.health import Health
+from fraudstream.dashboard.openapi import document
 from fraudstream.dashboard.parts import EXTENSION, Parts
 from fraudstream.dashboard.reasons import ReasonWork
 from fraudstream.dashboard.revisions import RevisionWatch
@@ -123,6 +124,7 @@ def create_app(
     app.register_blueprint(work_api.blueprint)
     app.register_blueprint(audit_api.blueprint)
     app.register_blueprint(charts_api.blueprint)
+    app.register_blueprint(document.blueprint)
     app.register_blueprint(pages.blueprint)
     _answer_errors(app)
     return app

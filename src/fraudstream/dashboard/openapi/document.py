@@ -1,0 +1,83 @@
+"""The OpenAPI 3.1 document, made of `routes.py`; served at `/api/openapi.json` and kept in docs/openapi.json."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.metadata import version
+from typing import Any, Final
+
+import orjson
+from flask import Blueprint, Response
+
+from fraudstream.dashboard.openapi.routes import JSON, Route, routes
+from fraudstream.dashboard.openapi.schemas import COMPONENTS, ref
+
+MEANINGS: Final = {
+    200: "done",
+    400: "the request cannot be read, or lacks something; `error` says what",
+    404: "it is not there",
+    409: "it is not as the request says it is",
+    413: "too much at once",
+    415: "post JSON, with Content-Type: application/json",
+    422: "it does not fit",
+    503: "not now: the store does not take it, or something is not well",
+}
+
+blueprint = Blueprint("openapi", __name__)
+
+
+@blueprint.get("/api/openapi.json")
+def openapi() -> Response:
+    """The description of the HTTP interface."""
+    return Response(written(), mimetype="application/json")
+
+
+@cache
+def written() -> bytes:
+    """The document as it is served."""
+    return orjson.dumps(document(), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+
+
+def document() -> dict[str, Any]:
+    """The whole description."""
+    paths: dict[str, dict[str, Any]] = {}
+    for route in routes():
+        paths.setdefault(route.path, {})[route.method] = _operation(route)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "fraudstream",
+            "version": version("fraudstream"),
+            "summary": "The dashboard's HTTP interface",
+            "description": "What each member means: docs/http.md. An object may gain members in a later release.",
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "servers": [{"url": "/"}],
+        "security": [{}, {"token": []}],
+        "paths": paths,
+        "components": {
+            "schemas": dict(COMPONENTS),
+            "securitySchemes": {
+                "token": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "description": "the read token to read and to work alerts, the ingest token to post; where set",
+                }
+            },
+        },
+    }
+
+
+def _operation(route: Route) -> dict[str, Any]:
+    content = {route.kind: {"schema": route.answer}}
+    answers: dict[str, Any] = {"200": {"description": MEANINGS[200], "content": content}}
+    for status in route.same_body:
+        answers[str(status)] = {"description": MEANINGS[status], "content": content}
+    for status in route.errors:
+        answers[str(status)] = {"description": MEANINGS[status], "content": {JSON: {"schema": ref("Error")}}}
+    operation: dict[str, Any] = {"summary": route.about, "responses": answers}
+    if route.takes:
+        operation["parameters"] = list(route.takes)
+    if route.body is not None:
+        operation["requestBody"] = {"required": True, "content": {JSON: {"schema": route.body}}}
+    return operation
