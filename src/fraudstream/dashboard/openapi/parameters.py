@@ -1,4 +1,4 @@
-"""The parameters of the routes' queries, each with a value for whoever tries it; `routes.py` says where each goes."""
+"""The parameters of the routes' queries, each with a value to try it with; where each goes, the routes say."""
 
 from __future__ import annotations
 

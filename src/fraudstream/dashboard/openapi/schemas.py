@@ -1,4 +1,4 @@
-"""The shapes of what is posted and answered, as JSON Schema; `routes.py` says where each goes."""
+"""The shapes of what is posted and answered, as JSON Schema; where each goes, the routes say."""
 
 from __future__ import annotations
 
