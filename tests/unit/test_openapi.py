@@ -35,7 +35,7 @@ def client(tmp_path: Path) -> Iterator[FlaskClient]:
     store.close()
 
 
-def check(path: str, method: str, status: int, kind: str, body: Any) -> None:
+def check(path: str, method: str, status: int, kind: str | None, body: Any) -> None:
     """Hold an answer to what the description says of its status and media type."""
     responses = DOCUMENT["paths"][path][method]["responses"]
     assert str(status) in responses, f"{method} {path} answered {status}"
