@@ -51,7 +51,7 @@ def alerts() -> Iterator[Route]:
         "The alerts that match as they are found, and how far the scan is.",
         TEXT,
         LINES,
-        takes=(*p.FILTERS, p.SORT, p.LIMIT),
+        takes=(*p.FILTERS, p.SORT, p.LIMIT, p.CURSOR),
         errors=(400,),
     )
     yield Route("get", "/api/alerts.csv", "The alerts that match as a file.", TEXT, CSV, takes=files, errors=(400,))
@@ -108,7 +108,7 @@ def work() -> Iterator[Route]:
         "/api/work/next",
         "Claim the first new alert in an order, of those that match.",
         members({"alert": maybe(ref("Alert")), "change_id": maybe(TEXT)}),
-        body=members({}, {"order": {"enum": ["loss", "score", "newest", "oldest"]}, "skip": IDS}),
+        body=members({}, {"order": {"enum": ["loss", "score", "newest", "oldest"]}, "skip": listed(TEXT)}),
         errors=(400, 415),
     )
     yield Route(

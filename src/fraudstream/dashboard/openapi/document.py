@@ -16,13 +16,19 @@ from fraudstream.dashboard.openapi.schemas import COMPONENTS, ref
 MEANINGS: Final = {
     200: "done",
     400: "the request cannot be read, or lacks something; `error` says what",
+    401: "a token is set, and this request does not have it",
+    403: "a page of another origin may not post here",
     404: "it is not there",
     409: "it is not as the request says it is",
     413: "too much at once",
     415: "post JSON, with Content-Type: application/json",
+    421: "this host name is not one of the dashboard's",
     422: "it does not fit",
     503: "not now: the store does not take it, or something is not well",
 }
+
+EVERYWHERE: Final = (401, 403, 421, 503)
+"""Answers that any route may give."""
 
 blueprint = Blueprint("openapi", __name__)
 
@@ -78,7 +84,7 @@ def _operation(route: Route) -> dict[str, Any]:
     answers: dict[str, Any] = {"200": {"description": MEANINGS[200], "content": content}}
     for status in route.same_body:
         answers[str(status)] = {"description": MEANINGS[status], "content": content}
-    for status in route.errors:
+    for status in sorted({*route.errors, *EVERYWHERE} - set(route.same_body)):
         answers[str(status)] = {"description": MEANINGS[status], "content": {JSON: {"schema": ref("Error")}}}
     operation: dict[str, Any] = {"summary": route.about, "responses": answers}
     if route.takes:

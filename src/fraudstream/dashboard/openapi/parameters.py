@@ -58,6 +58,14 @@ LETTERS: Final[Parameters] = (
     asked("since", TEXT, "2026-01-02T03:04:05Z", "from this time of the record on"),
     asked("until", TEXT, "2036-01-02T03:04:05Z", "before this time of the record"),
     asked("topic", TEXT, "credit_card_transactions", "the input topic"),
+    asked("partition", WHOLE, 0, "its partition"),
+    asked("offset", WHOLE, 7, "its offset"),
+    asked("replayed", {"type": "string", "enum": ["yes", "no"]}, "no", "whether it was sent again"),
+)
+REPLAYS: Final[Parameters] = (
+    asked("state", {"type": "string", "enum": ["requested", "sending", "sent", "failed"]}, "sent", "their state"),
+    asked("batch", TEXT, "b-1", "those asked for together"),
+    _repeated("place", TEXT, "t/0/7", "of these records"),
 )
 CHANGES: Final[Parameters] = (
     asked("action", TEXT, "verdict", "what was done"),

@@ -81,7 +81,7 @@ def letters() -> Iterator[Route]:
         "/api/dead-letters",
         "Dead letters and unscorable rows, the newest first.",
         page,
-        takes=(*p.LETTERS, p.LIMIT),
+        takes=(*p.LETTERS, p.LIMIT, p.CURSOR),
         errors=(400,),
     )
     yield Route(
@@ -96,22 +96,25 @@ def letters() -> Iterator[Route]:
         takes=p.LETTERS,
         errors=(400,),
     )
-    states = p.asked(
-        "state", {"type": "string", "enum": ["requested", "sending", "sent", "failed"]}, "sent", "their state"
-    )
     yield Route(
         "get",
         "/api/replays",
         "Records that were asked to be sent again, and how many are in each state.",
         paged("replays", {"type": "object"}, {"counts": {"type": "object"}}),
-        takes=(states, p.LIMIT, p.CURSOR),
+        takes=(*p.REPLAYS, p.LIMIT, p.CURSOR),
         errors=(400,),
     )
     asked = members(
-        {"who": TEXT, "why": TEXT}, {"places": listed(TEXT), "filter": TEXT, "again": FLAG, "dry_run": FLAG}
+        {"who": TEXT, "why": TEXT},
+        {"places": listed(TEXT), "filter": TEXT, "again": FLAG, "dry_run": FLAG, "payload_base64": TEXT},
     )
     yield Route(
-        "post", "/api/replays", "Ask for records to be sent again.", ANYTHING, body=asked, errors=(400, 409, 415, 422)
+        "post",
+        "/api/replays",
+        "Ask for records to be sent again.",
+        ANYTHING,
+        body=asked,
+        errors=(400, 404, 409, 415, 422),
     )
     yield Route(
         "post",
