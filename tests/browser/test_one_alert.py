@@ -43,6 +43,8 @@ def introduced(page: Page, name: str) -> None:
     """Answer the question who one is, which the first decision asks."""
     page.get_by_label("Your name").fill(name)
     page.get_by_label("Your name").press("Enter")
+    # What is typed beside an open dialog is lost.
+    expect(page.locator("#who-dialog")).to_be_hidden()
 
 
 def test_an_alert_is_claimed_decided_noted_on_and_undone_by_keys(

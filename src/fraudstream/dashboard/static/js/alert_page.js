@@ -24,6 +24,7 @@ const sheet = document.getElementById("keys");
 const who = new Who(document.getElementById("who"), document.getElementById("who-dialog"));
 const desk = new Desk(who, new Toast(document.getElementById("toast")), stands);
 let turn = Promise.resolve();
+let told = Promise.resolve();
 let version = Number(article.dataset.version);
 
 // How alerts stand now; an older word that comes late changes nothing.
@@ -37,7 +38,11 @@ function stands(changes) {
   history();
 }
 
-const history = () => showHistory(document.getElementById("history"), id);
+// One after the other, so that an older answer never covers a newer one.
+function history() {
+  told = told.then(() => showHistory(document.getElementById("history"), id));
+  return told;
+}
 
 // One after the other: the stream may tell of a change before its answer is there, and undo needs that answer.
 function inTurn(does) {
@@ -112,13 +117,16 @@ article.addEventListener("click", ({ target }) => {
   else if (button?.id === "copy") copy();
   else if (button?.id === "show-keys") sheet.showModal();
 });
-document.getElementById("note-form").addEventListener("submit", async (event) => {
+document.getElementById("note-form").addEventListener("submit", (event) => {
   event.preventDefault();
-  if (note.value.trim() === "") note.focus();
-  else if (await desk.note(id, note.value.trim())) {
-    note.value = "";
-    await history();
-  }
+  const text = note.value.trim();
+  if (text === "") note.focus();
+  else
+    inTurn(async () => {
+      if (!(await desk.note(id, text))) return;
+      note.value = "";
+      await history();
+    });
 });
 note.addEventListener("keydown", (event) => {
   if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) note.form.requestSubmit();
