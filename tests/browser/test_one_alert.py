@@ -133,8 +133,9 @@ def test_it_is_scored_again_with_another_model_and_the_difference_shown(
     put_in_force(models, OTHER_ID, 0.999, who="ann", why="stricter", now=NOW)
     try:
         page.get_by_role("button", name="Score again").press("Enter")
-        expect(page.locator("#rescored")).to_contain_text("another")
-        expect(page.locator("#rescored table").first.locator("tr").nth(2)).to_contain_text("0.999")
+        rows = page.locator("#rescored table").first.locator("tbody tr")
+        expect(rows.filter(has_text="Threshold")).to_contain_text("0.999")
+        expect(rows.filter(has_text="Model")).to_contain_text("lr-ba987654")
     finally:
         put_in_force(models, LINEAR_ID, 0.5, who="ann", why="back", now=NOW)
     assert said == []

@@ -79,7 +79,7 @@ def _alerts(found: WhatIf, points: _Points) -> Figure:
         return Logarithmic(1.0, top, area.bottom, area.top, 5)
 
     return _figure(
-        found, points, of, scale, count, "alerts a day (1 or fewer at the bottom)", "Alerts a day by threshold"
+        found, points, of, scale, _short, "alerts a day (1 or fewer at the bottom)", "Alerts a day by threshold"
     )
 
 
@@ -173,6 +173,11 @@ def _figure(
         ],
         [Key(f"{source.title} ({source.kind})", _CLASSES[source.key]) for source in sources],
     )
+
+
+def _short(value: float) -> str:
+    """A number of alerts in so few characters that it fits beside an axis."""
+    return count(value) if value < 1e6 else f"{value / 1e6:,.3g} M"
 
 
 def _cell(figures: Figures, key: str, of: _Of, words: Callable[[float], str]) -> str:

@@ -7,10 +7,12 @@ const SHOWN = 12;
 export function showRescored(place, told) {
   const sentence = made("p", told.sentence);
   sentence.className = "sentence";
+  const names = ["Score", "Threshold", "Outcome", "Model", "Revision"];
+  const [then, now] = [told.stored, told.now].map(shownJudgement);
   const scores = table(
-    ["", "Score", "Threshold", "Outcome", "Model", "Revision"],
-    [row("When it came", told.stored), row("Now", told.now), ["Difference", signed(told.difference, 6), "", "", told.same_model ? "the same" : "another", ""]],
-    "The stored score and the score of the model in force",
+    ["", "When it came", "Now"],
+    [...names.map((name, at) => [name, then[at], now[at]]), ["Difference", "", signed(told.difference, 6)]],
+    "The stored score and the new one",
   );
   const parts = [sentence, scores];
   if (told.stored_cause) parts.push(made("p", `What each column contributed then is not known: ${told.stored_cause}.`));
@@ -26,8 +28,9 @@ export function showRescored(place, told) {
   place.replaceChildren(...parts);
 }
 
-function row(name, { score, threshold, outcome, model_id: model, revision }) {
-  return [name, score === null ? NOTHING : score.toPrecision(6), threshold === null || threshold === undefined ? NOTHING : String(Number(threshold.toPrecision(4))), outcome ?? NOTHING, model ? shortId(model) : NOTHING, revision ?? NOTHING];
+function shownJudgement({ score, threshold, outcome, model_id: model, revision }) {
+  const share = (value, digits) => (value === null || value === undefined ? NOTHING : String(Number(value.toPrecision(digits))));
+  return [share(score, 6), share(threshold, 4), outcome ?? NOTHING, model ? shortId(model) : NOTHING, revision ?? NOTHING];
 }
 
 function table(headings, rows, caption) {
