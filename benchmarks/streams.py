@@ -25,7 +25,7 @@ from urllib.parse import urlsplit
 import orjson
 import urllib3
 
-from alert_storm import alert, dashboard
+from alert_storm import alert, dashboard  # type: ignore[import-not-found]  # the benchmark beside it
 from fraudstream.bench.machine import circumstances, load
 from fraudstream.bench.percentiles import summary
 from fraudstream.bench.resources import Usage
