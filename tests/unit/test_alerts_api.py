@@ -140,11 +140,13 @@ def test_the_scan_gives_matches_line_by_line_and_how_far_it_is(client: FlaskClie
 def test_a_scan_ends_with_its_reader(dashboard: RunningDashboard) -> None:
     for start in range(0, 20_000, 5_000):
         dashboard.post("/api/alerts", [row(number) for number in range(start, start + 5_000)])
+    # The index is filled behind the posts, and takes its time on a busy machine.
+    assert wait_until(lambda: _is_idle(dashboard.worker), 90, every=0)
     answer = dashboard.pool.request("GET", f"{dashboard.url}/api/alerts/scan?q=shop", preload_content=False)
     assert b"alert_id" in answer.read(4096)
     answer.close()
     # More than ten megabytes were to be written: a worker that went on would be busy for a second.
-    assert wait_until(lambda: _is_idle(dashboard.worker), 2, every=0)
+    assert wait_until(lambda: _is_idle(dashboard.worker), 5, every=0)
 
 
 def _is_idle(pid: int) -> bool:
