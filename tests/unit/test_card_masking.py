@@ -183,3 +183,14 @@ def test_columns_are_declared_with_commas_or_as_a_list(monkeypatch: pytest.Monke
     monkeypatch.setenv("FRAUDSTREAM_CARD_COLUMNS", "token, payer.account ,")
     assert Settings.load().card_columns == ("token", "payer.account")
     assert Settings.load(card_columns=["a,b"]).card_columns == ("a,b",)
+
+
+def test_a_hash_hides_no_card_and_digits_alone_are_no_hash() -> None:
+    assert masked_text("a4111111111111111bcdef0123") == "a4111111111111111bcdef0123"
+    assert "4111111111111111" not in masked_text("4111 1111 1111 1111 " + "7" * 40)
+
+
+def test_a_long_run_of_digits_is_looked_through_once() -> None:
+    # With a look ahead from each digit this took most of a minute.
+    text = "4" * 100_000
+    assert len(masked_text(text)) == len(text)

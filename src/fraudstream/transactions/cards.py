@@ -30,7 +30,8 @@ _BEFORE_POINT: Final = re.compile(r"(?<![0-9.])[0-9]{1,7}\.$")
 are the name of a nested column, whose parts are joined by a point."""
 
 _DIGITS: Final = re.compile("[0-9]+")
-_HASH: Final = re.compile(r"(?=[0-9]*[a-f])[0-9a-f]{20,}", re.IGNORECASE)
+_HASH: Final = re.compile(r"(?<![0-9a-f])[0-9a-f]{20,}", re.IGNORECASE)
+"""Digits alone match too and are told apart afterwards: looking ahead for a letter is quadratic."""
 _UUID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
 # Visa, Mastercard, American Express, Diners, JCB, Discover, UnionPay, Maestro and its like, Mir, RuPay, Troy.
@@ -123,6 +124,7 @@ def _is_identifier(run: re.Match[str], text: str) -> bool:
         found.start() < begin + len(run.group()) and begin < found.end()
         for pattern in (_HASH, _UUID)
         for found in pattern.finditer(around)
+        if not found.group().isdecimal()
     )
 
 

@@ -24,8 +24,9 @@ export class Desk {
     const isVerdict = VERDICTS.includes(what);
     if (what !== "release") body.take_over = takeOver;
     if (isVerdict) body.status = what;
-    // Somebody was quicker, and the page has not heard of it: refused rather than written over.
-    if (!takeOver) body.versions = Object.fromEntries(alerts.map(({ id, version }) => [id, version]));
+    // Somebody was quicker, and the page has not heard of it: refused rather than written over, a take-over too.
+    const seen = alerts.filter(({ version }) => version !== undefined);
+    body.versions = Object.fromEntries(seen.map(({ id, version }) => [id, version]));
     const told = await this.send(isVerdict ? "verdict" : what, body);
     if (told === null) return false;
     this.changed(told.done);
