@@ -202,9 +202,28 @@ def test_the_csv_has_what_people_made_of_alerts_where_it_is_asked_for(client: Fl
     assert "assignee" not in client.get("/api/alerts.csv").text
 
 
-def test_a_filter_may_come_as_json() -> None:
+def test_a_filter_may_come_as_json(client: FlaskClient) -> None:
     asked = {"status": ["new", "claimed"], "min_amount": 12.5, "where": ["V1:gt:2"], "outcome": "all", "q": ""}
-    assert filter_asked(asked) == AlertFilter(
-        outcome=None, statuses=("new", "claimed"), min_amount=12.5, where=(Where("V1", Op.GT, "2"),)
-    )
-    assert filter_asked({}).outcome is Outcome.ALERT
+    with client.application.app_context():
+        assert filter_asked(asked) == AlertFilter(
+            outcome=None, statuses=("new", "claimed"), min_amount=12.5, where=(Where("V1", Op.GT, "2"),)
+        )
+        assert filter_asked({}).outcome is Outcome.ALERT
+
+
+def test_a_masked_number_cannot_be_told_by_comparing(client: FlaskClient) -> None:
+    client.post("/api/alerts", json=[row(1, card_number="4111111111111111")])
+    assert listed(client, "?where=card_number:eq:4111111111111111") == ["id-1"]
+    for condition in ("ge:4000000000000000", "has:411111", "ne:1", "lt:5"):
+        answer = client.get(f"/api/alerts?where=card_number:{condition}")
+        assert answer.status_code == 400
+        assert "found whole" in told(answer)["error"]
+
+
+def test_the_page_of_another_site_neither_takes_a_file_nor_writes_the_record(client: FlaskClient) -> None:
+    client.post("/api/alerts", json=[row(1)])
+    for file in ("/api/alerts.csv", "/api/alerts.json", "/api/audit.csv"):
+        assert client.get(file, headers={"Sec-Fetch-Site": "cross-site"}).status_code == 403
+    assert told(client.get("/api/audit"))["changes"] == []
+    assert client.get("/api/alerts.csv", headers={"Sec-Fetch-Site": "same-origin"}).status_code == 200
+    assert [change["action"] for change in told(client.get("/api/audit"))["changes"]] == ["export"]

@@ -151,3 +151,15 @@ def test_closing_the_hub_ends_every_stream_at_once(store: AlertStore) -> None:
     hub.close()
     assert ended.wait(5)
     assert hub.viewers == 0
+
+
+@pytest.mark.parametrize("outcome", [Outcome.ALERT, Outcome.UNSCORABLE, None])
+def test_what_people_do_is_told_to_every_viewer(store: AlertStore, outcome: Outcome | None) -> None:
+    hub = Hub()
+    post(store, hub, 1, outcome="unscorable", score=None)
+    stream = frames(hub, store, after=1, outcome=outcome, stats=lambda: b"{}", on_written=lambda _: None)
+    assert next(stream).startswith(b"retry")
+    assert b"stats" in next(stream)
+    hub.tell(b"event: work\ndata: {}\n\n")
+    assert b"event: work" in next(stream)
+    hub.close()

@@ -15,7 +15,7 @@ from werkzeug.test import TestResponse
 from columns import NOW, row, sample
 from dashboards import Clock, alert, told
 from evaluations import small_evaluation
-from fraudstream.alerts import tables
+from fraudstream.alerts import tables, verdicts
 from fraudstream.alerts.store import AlertStore
 from fraudstream.config import Settings
 from fraudstream.dashboard.app import create_app
@@ -143,8 +143,12 @@ def test_an_estimate_is_right_to_a_bin_at_both_ends_of_the_scores() -> None:
 
 def decide(store: AlertStore, decided: dict[str, str]) -> None:
     with store.writing() as connection:
-        for alert_id, status in decided.items():
-            connection.execute(update(tables.alerts).where(tables.alerts.c.alert_id == alert_id).values(status=status))
+        for n, (alert_id, status) in enumerate(decided.items()):
+            connection.execute(
+                update(tables.alerts)
+                .where(tables.alerts.c.alert_id == alert_id)
+                .values(status=status, decided_us=1_767_323_045_000_000 + n)
+            )
 
 
 def test_verdicts_tell_what_a_higher_threshold_would_have_cost_and_nothing_of_a_lower_one(
@@ -169,6 +173,17 @@ def test_verdicts_tell_what_a_higher_threshold_would_have_cost_and_nothing_of_a_
     curve = told(client.get("/api/what-if?curve=1"))["curve"]
     assert all(("verdicts" in each) == (each["threshold"] >= 0.5) for each in curve)
     assert "Below 0.5 nothing was an alert" in client.get("/what-if?threshold=0.3").text
+
+
+def test_of_many_verdicts_the_newest_count_in_their_own_shares(
+    client: FlaskClient, store: AlertStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(verdicts, "MOST", 4)
+    model_id = told(client.get("/api/what-if"))["in_force"]["model_id"]
+    store.add_alerts([alert(n, score=0.9, model_id=model_id) for n in range(7)])
+    decide(store, {f"id-{n}": "confirmed_fraud" if n in (0, 1, 2, 6) else "false_alarm" for n in range(7)})
+    now = sources(client.get("/api/what-if"))["verdicts"]["now"]
+    assert (now["frauds_caught"], now["false_alarms"]) == (1, 3)
 
 
 def test_a_threshold_is_put_in_force_with_a_reason_and_undone(client: FlaskClient, current: Path) -> None:

@@ -72,8 +72,9 @@ def _after(event: int, wanted: AlertFilter, limit: int) -> Response:
     using = parts()
     latest = using.store.latest_seq()
     page = using.store.search.page(wanted, sort=Sort.OLDEST, after=Position(None, min(event, latest)), limit=limit)
-    found = using.reasons.attached(page.alerts)
-    reached = latest if page.following is None else page.following.seq
+    # What was committed since `latest` was read is told the next time.
+    found = using.reasons.attached([alert for alert in page.alerts if alert.seq <= latest])
+    reached = latest if page.following is None else min(latest, page.following.seq)
     rest = {"latest": reached, "more": page.following is not None, "reset": event > latest, "complete": page.complete}
     return _json(b'{"alerts":[%s],%s' % (b",".join(alert.body for alert in found), orjson.dumps(rest)[1:]))
 

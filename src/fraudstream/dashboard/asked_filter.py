@@ -18,6 +18,7 @@ from fraudstream.alerts.finding.cursor import Position, read_cursor
 from fraudstream.alerts.status import AlertStatus
 from fraudstream.alerts.words import Text
 from fraudstream.dashboard.asked import instant_of
+from fraudstream.dashboard.parts import parts
 from fraudstream.transactions.wire import Outcome
 
 EVERY_OUTCOME: Final = "all"
@@ -119,6 +120,12 @@ def _where(asked: Asked) -> tuple[Where, ...]:
     given = _values(asked, "where")
     if len(given) > MOST_CONDITIONS:
         abort(400, f"where may be given {MOST_CONDITIONS} times at most")
-    return tuple(
-        Where.parse(text) or abort(400, f"where must be NAME:OP:VALUE, OP one of {', '.join(Op)}") for text in given
-    )
+    return tuple(map(_condition, given))
+
+
+def _condition(text: str) -> Where:
+    where = Where.parse(text) or abort(400, f"where must be NAME:OP:VALUE, OP one of {', '.join(Op)}")
+    if where.op is not Op.EQ and parts().store.cards.names(where.name):
+        # Larger or smaller, asked often enough, would tell the number that is masked.
+        abort(400, f"{where.name} holds card numbers: they are found whole ({where.name}:eq:NUMBER) or not at all")
+    return where

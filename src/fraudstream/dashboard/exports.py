@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from flask import request
+from flask import abort, request
 
 from fraudstream.alerts.changes import Action
 from fraudstream.dashboard.actor import actor_or_nobody
 from fraudstream.dashboard.parts import parts
+from fraudstream.dashboard.security import same_origin
 
 
 def record_export(file: str, rows: Callable[[], int], *, at_most: bool = False) -> None:
@@ -24,6 +25,9 @@ def record_export(file: str, rows: Callable[[], int], *, at_most: bool = False) 
     """
     if request.method != "GET":
         return
+    if not same_origin(request, parts().settings):
+        # Each file is a row in the record for good: not for another site's page to write.
+        abort(403, "a file is asked for from the dashboard's own pages; open its address by itself")
     asked = {name: values[0] if len(values) == 1 else values for name, values in request.args.lists()}
     parts().changes.record(
         actor_or_nobody(), Action.EXPORT, file, None, {"filter": asked, "rows_at_most" if at_most else "rows": rows()}

@@ -74,7 +74,7 @@ def guard(app: Flask, settings: Settings, clock: Callable[[], datetime]) -> None
     def check() -> BaseResponse | None:
         if not host_is_own(request, settings):
             abort(421, "this host name is not one of the dashboard's (setting public_hosts)")
-        if request.method not in SAFE_METHODS and not _same_origin(request, settings):
+        if request.method not in SAFE_METHODS and not same_origin(request, settings):
             abort(403, "a page of another origin may not post here")
         if request.endpoint in OPEN_ENDPOINTS:
             return None
@@ -125,7 +125,8 @@ def host_is_own(asked: Request, settings: Settings) -> bool:
     return name in own or name in {host.lower() for host in settings.public_hosts}
 
 
-def _same_origin(asked: Request, settings: Settings) -> bool:
+def same_origin(asked: Request, settings: Settings) -> bool:
+    """Whether a request comes from a page of this dashboard, or from no page at all."""
     origin = asked.headers.get("Origin")
     if origin is None:
         return asked.headers.get("Sec-Fetch-Site", "same-origin") in ("same-origin", "none")

@@ -225,5 +225,5 @@ def frames(
                     yield b"".join(alert.frame for alert in wanted)
                     on_written([alert for alert in wanted if alert.seq > joined and alert.first_time()])
             told, frames_told = hub.told_after(told)
-            if frames_told and outcome in (None, Outcome.ALERT):
+            if frames_told:
                 yield frames_told
