@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 import logging
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -17,6 +19,7 @@ from fraudstream import logs
 from fraudstream.config import Settings
 from fraudstream.transactions.cards import is_card_column, is_card_number, masked_text
 from fraudstream.transactions.masking import CardMask
+from fraudstream.transactions.wire import Outcome
 
 VISA = "4111111111111111"
 
@@ -194,3 +197,21 @@ def test_a_long_run_of_digits_is_looked_through_once() -> None:
     # With a look ahead from each digit this took most of a minute.
     text = "4" * 100_000
     assert len(masked_text(text)) == len(text)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {0: 12, 1: 7},
+        {"until": {0: 5}, "places": [{0: 1}, (1, 2)]},
+        [Path("a"), Outcome.ALERT, None, float("nan"), float("inf"), b"bytes", {1, 2}],
+        ("t", 0, {None: 1.5, 2.5: "x"}),
+    ],
+)
+def test_whatever_is_logged_is_told_and_nothing_fails(value: object) -> None:
+    written = io.StringIO()
+    logs.set_up(stream=written)
+    structlog.get_logger("odd").warning("told", value=value, card_number={0: "4111111111111111"})
+    line = json.loads(written.getvalue())
+    assert line["event"] == "told"
+    assert VISA not in written.getvalue()

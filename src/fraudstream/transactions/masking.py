@@ -72,7 +72,7 @@ class CardMask:
         What is named as a card's number is masked in a payment, a payload and a reason; elsewhere a column's name may
         stand for its type or its share.
         """
-        shown = {masked_text(name): self._member(name, value) for name, value in document.items()}
+        shown = {masked_text(str(name)): self._member(str(name), value) for name, value in document.items()}
         feature = document.get("feature")
         if isinstance(feature, str) and self.names(feature):
             shown |= self._reason(document)
@@ -102,11 +102,13 @@ class CardMask:
     def payment(self, value: Any, within: str = "") -> Any:
         """A payment, or the part of one that is under the dotted name `within`: nothing in it is an id of ours."""
         if isinstance(value, Mapping):
+            # A log may tell of partitions by their numbers.
+            named = ((str(name), each) for name, each in value.items())
             return {
                 masked_text(name): _hidden(each)
                 if self.names(name, within)
                 else self.payment(each, f"{within}.{name}" if within else name)
-                for name, each in value.items()
+                for name, each in named
             }
         if isinstance(value, list | tuple):
             return [self.payment(each, within) for each in value]
@@ -172,7 +174,7 @@ def _scalar(value: Any) -> Any:
 def _hidden(value: Any) -> Any:
     """What a declared column holds, of whatever kind."""
     if isinstance(value, Mapping):
-        return {masked_text(name): _hidden(each) for name, each in value.items()}
+        return {masked_text(str(name)): _hidden(each) for name, each in value.items()}
     if isinstance(value, list):
         return [_hidden(each) for each in value]
     if value is None or isinstance(value, bool):
