@@ -216,6 +216,7 @@ def test_the_next_is_the_largest_expected_loss_that_nobody_has(
     for _ in range(2):
         page.keyboard.press("n")
         expect(page.locator("#toast")).to_contain_text("Claimed the next")
+        expect(hand).to_contain_text("claimed by Mia")
         page.keyboard.press("u")
         expect(page.locator("#toast")).to_contain_text("Unsure")
     page.keyboard.press("n")
