@@ -182,7 +182,9 @@ class ReasonWork:
         if found:
             self._store.add(found, self._clock())
             # Without an id: a stream resumes after the last alert, whatever was told of it since.
-            self._hub.tell(b"event: reasons\ndata: %s\n\n" % self._store.cards.json(orjson.dumps(told)))
+            self._hub.tell(
+                b"event: reasons\ndata: %s\n\n" % self._store.cards.json(orjson.dumps(told)), about=Outcome.ALERT
+            )
 
 
 def explain_alert(library: ExplainerLibrary, alert: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import islice
 from typing import Final
 
 from fraudstream.alerts.status import UNTOUCHED, Work
@@ -21,6 +22,7 @@ STORE_PAGE: Final = 200
 RING_TOLD: Final = 256
 """What was told of alerts that are out already, kept for viewers that are busy writing; others read the store."""
 
+MISSED: Final = b"event: missed\ndata: {}\n\n"
 HEARTBEAT_SECONDS: Final = 15.0
 STATS_SECONDS: Final = 1.0
 RETRY_MS: Final = 1000
@@ -73,7 +75,7 @@ class Hub:
         self._ring_bytes = 0
         self._floor = latest
         self._latest = latest
-        self._told: deque[bytes] = deque(maxlen=RING_TOLD)
+        self._told: deque[tuple[bytes, Outcome | None]] = deque(maxlen=RING_TOLD)
         self._times_told = 0
         self._viewers = 0
         self._closed = False
@@ -107,10 +109,15 @@ class Hub:
                 self._floor = oldest.seq
             self._changed.notify_all()
 
-    def tell(self, frame: bytes) -> None:
-        """Hand a frame that is no alert to every viewer that is there; it has no place in the order of commit."""
+    def tell(self, frame: bytes, *, about: Outcome | None = None) -> None:
+        """Hand a frame that is no alert to who is there; it has no place in the order of commit.
+
+        Args:
+            frame: The event, whole.
+            about: Which alerts it concerns: viewers of others alone do not get it. None for every viewer.
+        """
         with self._changed:
-            self._told.append(frame)
+            self._told.append((frame, about))
             self._times_told += 1
             self._changed.notify_all()
 
@@ -124,11 +131,19 @@ class Hub:
                     self._ring_bytes += len(alert.frame) - before
             self.tell(frame)
 
-    def told_after(self, number: int | None) -> tuple[int, bytes]:
-        """How many frames were told so far, and those after `number` together; None for none."""
+    def told_after(self, number: int | None, outcome: Outcome | None = None) -> tuple[int, bytes]:
+        """How many frames were told so far, and those after `number` for who looks at `outcome`, together.
+
+        A viewer so far behind that frames are gone gets `missed` instead of them: it asks the store how alerts stand.
+        """
         with self._changed:
-            news = 0 if number is None else min(self._times_told - number, len(self._told))
-            return self._times_told, b"".join(list(self._told)[len(self._told) - news :])
+            news = 0 if number is None else self._times_told - number
+            if news > len(self._told):
+                return self._times_told, MISSED
+            late = islice(self._told, len(self._told) - news, None)
+            return self._times_told, b"".join(
+                frame for frame, about in late if None in (outcome, about) or about == outcome
+            )
 
     def after(self, seq: int, timeout: float, *, told: int | None = None) -> list[Published] | None:
         """What was committed after `seq`; waits for it, and is empty after `timeout` seconds or at the end.
@@ -224,6 +239,6 @@ def frames(
                 if wanted:
                     yield b"".join(alert.frame for alert in wanted)
                     on_written([alert for alert in wanted if alert.seq > joined and alert.first_time()])
-            told, frames_told = hub.told_after(told)
+            told, frames_told = hub.told_after(told, outcome)
             if frames_told:
                 yield frames_told

@@ -17,7 +17,7 @@ export class Connection {
     this.heardAt = performance.now();
     this.heardDate = new Date();
     this.failures = 0;
-    this.broken = false;
+    this.broken = true; // until it is heard: what happened since the page was written is asked for too
     this.source = null;
     this.polling = null;
     window.setInterval(() => this.checkSilence(), 1000);
@@ -54,6 +54,7 @@ export class Connection {
         this.listener[name]?.(JSON.parse(event.data));
       });
     }
+    on("missed", () => this.listener.missed?.());
     on("reset", () => window.location.reload());
     on("error", () => this.failed(source));
   }
