@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from pyspark.ml.classification import GBTClassificationModel, LogisticRegressionModel, RandomForestClassificationModel
 from pyspark.ml.feature import StandardScalerModel
+from pyspark.ml.linalg import Vectors
 from pyspark.ml.util import JavaMLReadable
 from pyspark.sql import SparkSession
 from rich.console import Console
@@ -21,7 +22,7 @@ from fraudstream.model.artifact import load_artifact
 from fraudstream.model.current import put_in_force, read_current, resolve
 from fraudstream.model.evaluation_record import read_evaluation
 from fraudstream.model.plan import TrainingSettings
-from fraudstream.model.recipe import TrainingColumn
+from fraudstream.model.recipe import FittedModel, TrainingColumn
 from fraudstream.model.report.page import REPORT_FILE, report_html
 from fraudstream.model.saved import load_fitted
 from fraudstream.model.training import TrainingResult, train
@@ -128,6 +129,14 @@ def test_a_directory_of_models_may_have_any_name(spark: SparkSession, tmp_path: 
     assert load_fitted(load_artifact(result.artifact.path)).classifier.numFeatures == 2
 
 
+def assert_same(ours: Any, spark_s: Any) -> None:
+    """The same model with the same parameters."""
+    assert (type(ours), ours.uid) == (type(spark_s), spark_s.uid)
+    assert {param.name: value for param, value in ours.extractParamMap().items()} == {
+        param.name: value for param, value in spark_s.extractParamMap().items()
+    }
+
+
 @pytest.mark.parametrize(
     ("algorithm", "model"),
     [
@@ -145,6 +154,21 @@ def test_each_algorithm_is_saved_as_spark_reads_it(
     scaler = StandardScalerModel.load(str(artifact.scaler_path))
     classifier = model.load(str(artifact.classifier_path))
     assert scaler.getOutputCol() == classifier.getFeaturesCol() == TrainingColumn.SCALED
+    ours = load_fitted(artifact)
+    assert_same(ours.scaler, scaler)
+    assert_same(ours.classifier, classifier)
+    vectors = spark.createDataFrame([(Vectors.dense([a, b]),) for a in (-3, 0, 2.5) for b in (-1, 0, 4)], ["features"])
+    told = [
+        each.classifier.transform(each.scaler.transform(vectors)).select("probability", "rawPrediction").collect()
+        for each in (ours, FittedModel(scaler, classifier))
+    ]
+    assert told[0] == told[1]
+    if isinstance(classifier, GBTClassificationModel | RandomForestClassificationModel):
+        assert ours.classifier.toDebugString == classifier.toDebugString
+        assert ours.classifier.treeWeights == classifier.treeWeights
+        assert ours.classifier.featureImportances == classifier.featureImportances
+        again = model.load(str(artifact.classifier_path))
+        assert again.toDebugString == classifier.toDebugString  # Spark's own way of loading is as it was
 
 
 def test_missing_values_are_learned_from_as_the_stream_would_fill_them(spark: SparkSession, tmp_path: Path) -> None:

@@ -13,9 +13,8 @@ from pyspark.sql import SparkSession
 
 from fraudstream.errors import ModelCorrupt
 from fraudstream.model.artifact import ModelArtifact
-from fraudstream.model.assembled import assemble_linear, assemble_scaler
+from fraudstream.model.assembled import assemble_linear, assemble_scaler, assemble_trees
 from fraudstream.model.recipe import FittedModel
-from fraudstream.runtime.files import hadoop_path
 
 CLASSIFIERS: Final[dict[str, Any]] = {
     "logistic-regression": LogisticRegressionModel,
@@ -41,5 +40,4 @@ def load_fitted(artifact: ModelArtifact) -> FittedModel:
     scaler = assemble_scaler(spark, artifact.scaler_path)
     if algorithm == "logistic-regression":
         return FittedModel(scaler, assemble_linear(spark, artifact.classifier_path))
-    # A tree's nodes one by one would take longer than Spark's loader: 60 trees are 4,000 nodes, of four objects each.
-    return FittedModel(scaler, CLASSIFIERS[algorithm].load(hadoop_path(artifact.classifier_path)))
+    return FittedModel(scaler, assemble_trees(spark, CLASSIFIERS[algorithm], artifact.classifier_path))

@@ -91,7 +91,7 @@ def read_moments(path: Path) -> tuple[Floats, Floats]:
     Raises:
         ModelCorrupt: It is not what Spark saves.
     """
-    (row,) = _rows(path / "data")
+    (row,) = read_rows(path / "data")
     return _vector(row["mean"]), _vector(row["std"])
 
 
@@ -101,7 +101,7 @@ def read_linear(path: Path) -> tuple[Floats, float]:
     Raises:
         ModelCorrupt: It is not what Spark saves, or not binary.
     """
-    (row,) = _rows(path / "data")
+    (row,) = read_rows(path / "data")
     matrix = row["coefficientMatrix"]
     if row["isMultinomial"] or matrix["numRows"] != 1:
         raise _unknown(path, "a logistic regression of more than two classes")
@@ -126,13 +126,28 @@ def read_trees(path: Path) -> tuple[Tree, ...]:
         ModelCorrupt: It is not what Spark saves, or splits categories.
     """
     # The columns of the trees' own metadata have had several names; their order has been one: id, text, weight.
-    weights = {int(tree): float(weight) for tree, _, weight in map(dict.values, _rows(path / "treesMetadata"))}
+    weights = {int(tree): float(weight) for tree, _, weight in map(dict.values, read_rows(path / "treesMetadata"))}
     nodes: dict[int, dict[int, Mapping[str, Any]]] = {}
-    for row in _rows(path / "data"):
+    for row in read_rows(path / "data"):
         nodes.setdefault(int(row["treeID"]), {})[int(row["nodeData"]["id"])] = row["nodeData"]
     if not nodes or nodes.keys() != weights.keys():
         raise _unknown(path, "trees without their weights")
     return tuple(Tree(_tree(path, nodes[tree]), weights[tree]) for tree in sorted(nodes))
+
+
+def read_rows(folder: Path) -> list[dict[str, Any]]:
+    """The rows of the Parquet files that Spark wrote to `folder`.
+
+    Raises:
+        ModelCorrupt: There are none, or they cannot be read.
+    """
+    try:
+        found: list[dict[str, Any]] = pq.read_table(folder).to_pylist()
+    except (OSError, pa.ArrowException) as e:
+        raise _unknown(folder, f"something that cannot be read ({e})") from e
+    if not found:
+        raise _unknown(folder, "nothing")
+    return found
 
 
 def _tree(path: Path, nodes: Mapping[int, Mapping[str, Any]]) -> tuple[Node, ...]:
@@ -158,16 +173,6 @@ def _node(path: Path, node: Mapping[str, Any]) -> Node:
         prediction=float(node["prediction"]),
         fraud_share=float(stats[1]) / cover if is_classifier and cover else float("nan"),
     )
-
-
-def _rows(folder: Path) -> list[dict[str, Any]]:
-    try:
-        found: list[dict[str, Any]] = pq.read_table(folder).to_pylist()
-    except (OSError, pa.ArrowException) as e:
-        raise _unknown(folder, f"something that cannot be read ({e})") from e
-    if not found:
-        raise _unknown(folder, "nothing")
-    return found
 
 
 def _vector(saved: Mapping[str, Any]) -> Floats:
