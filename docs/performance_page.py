@@ -7,6 +7,7 @@ from typing import Any
 
 from figures import RESULTS, result, table
 from performance_growth import growth_section, model_in_words
+from performance_peers import latency_beside, peers_section
 from performance_pictures import AIMS, STAGES
 
 HEAD = """\
@@ -61,17 +62,6 @@ REACH = """\
 
 {cores} cores for everything, the whole contract, the ledger on, the default model of `train` where none is named."""
 
-PEERS = """\
-## Beside the peers
-
-One run for each model, the same topic on {partitions} partitions, one after the other. What each is, why that is its
-best, and what it does not do: [decision 20](decisions/0020-peers.md) and the READMEs in `benchmarks/peers/`. Plain
-consumers read a backlog faster than Spark does. As they stand here the peers keep no ledger, swap no model while they
-run, and nobody starts them again."""
-
-PEERS_OF = """\
-{rows:,} rows, {model}:"""
-
 
 def performance() -> str:
     """The whole page."""
@@ -82,7 +72,8 @@ def performance() -> str:
     parts += [WITH_PAGE, *_latency(result("bench_page"))]
     sections = (
         ("bench_throughput", _catch_up),
-        ("bench_throughput", _peers),
+        ("bench_throughput", peers_section),
+        ("peers_latency", latency_beside),
         ("growth", growth_section),
         ("bench_recovery", _recovery),
     )
@@ -195,30 +186,6 @@ def _catch_up(found: Mapping[str, Any]) -> Iterator[str]:
     ]
     yield table(["system", "rows a second", "steady"], rows)
     yield "![Rows a second, ours and the peers'](images/throughput.svg)"
-
-
-def _peers(found: Mapping[str, Any]) -> Iterator[str]:
-    yield PEERS.format(partitions=found["partitions"])
-    for run in (found, result("bench_peers")):
-        own = run["by_algorithm"][run["algorithm"]]
-        yield PEERS_OF.format(rows=run["rows"], model=model_in_words(own["model"]))
-        yield table(
-            ["system", "rows a second, steady", "the whole, with its start", "CPU seconds", "the same alerts"],
-            list(_rows_of_peers(run, own["runs"][0])),
-        )
-
-
-def _rows_of_peers(run: Mapping[str, Any], own: Mapping[str, Any]) -> Iterator[list[str]]:
-    cpu = own["cpu_seconds_per_1000_rows"]["all"] * run["rows"] / 1000
-    yield ["fraudstream", f"{own['rows_per_second']:,.0f}", f"{own['whole_seconds']:.1f} s", f"{cpu:.1f}", ""]
-    for name, peer in run["peers_in_full"].items():
-        yield [
-            name.replace("_", " "),
-            f"{peer['rows_per_second']:,.0f}",
-            f"{peer['whole_seconds']:.1f} s",
-            f"{peer['cpu_seconds']:.1f}",
-            "yes" if peer["same_alerts"] else "no",
-        ]
 
 
 def _recovery(found: Mapping[str, Any]) -> Iterator[str]:

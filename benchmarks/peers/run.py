@@ -121,6 +121,7 @@ def run(filled: Filled, chosen: Sequence[Contender], arguments: argparse.Namespa
                 (own[0] if contender is ours else measured[contender.name]).update(found)
     result = {
         "rows": rows,
+        "seconds": arguments.seconds,
         "odd_rows": expected.odd,
         "model": filled.shown or filled.model.resolve().name,
         "machine": {"cpu": platform.machine(), "cores": os.cpu_count()},

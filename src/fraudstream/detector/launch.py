@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
@@ -28,6 +29,24 @@ FOR_FEW_CORES: Final = (
     "-XX:Tier4BackEdgeThreshold=200000",
 )
 
+_NO_HISTORY: Final = {
+    # Of what is kept for Spark's own page, which is off: the words of each batch's plan, 140 KB, a thousand times.
+    "spark.sql.ui.retainedExecutions": "10",
+    "spark.ui.retainedJobs": "10",
+    "spark.ui.retainedStages": "10",
+    "spark.ui.retainedTasks": "100",
+}
+
+HEAP: Final = ("-Xms320m", "-Xmn128m")
+"""Where Java would begin with a part of the machine's memory, and keep what each batch's plan leaves behind, 9 MB,
+until that is full. This is the same on every machine, and what is left is collected after some ten batches."""
+
+LEAST_FOR_HEAP: Final = 512
+"""MiB of heap below which Java chooses how it begins."""
+
+_SIZE: Final = re.compile(r"(\d+)([kmgt]?)b?", re.IGNORECASE)
+_MIB: Final = {"": 2**-20, "k": 2**-10, "m": 1, "g": 2**10, "t": 2**20}
+
 
 def detector_plan(settings: Settings, java: Java, jars: Jars, partitions: int = 1) -> SparkPlan:
     """What the detector's session is made of.
@@ -38,7 +57,7 @@ def detector_plan(settings: Settings, java: Java, jars: Jars, partitions: int = 
         jars: Spark's Kafka connector; none where `spark-submit` was told of it.
         partitions: Of the input topic; the session is told, the JVM need not know yet.
     """
-    own = settings.spark_master is None
+    own, own_jars = settings.spark_master is None, ",".join(map(str, jars.connector))
     return SparkPlan(
         app="fraudstream detector",
         java_home=java.home,
@@ -46,10 +65,15 @@ def detector_plan(settings: Settings, java: Java, jars: Jars, partitions: int = 
         master=settings.spark_master or f"local[{max(LEAST_TASK_SLOTS, partitions + 2)}]",
         memory=settings.driver_memory,
         jars=jars.connector,
-        java_options=FOR_FEW_CORES if (os.cpu_count() or 1) <= FEW_CORES else (),
-        conf={"spark.jars": ",".join(map(str, jars.connector))} if settings.spark_master and jars.connector else {},
+        java_options=(*_heap(settings.driver_memory), *(FOR_FEW_CORES if (os.cpu_count() or 1) <= FEW_CORES else ())),
+        conf=_NO_HISTORY | ({"spark.jars": own_jars} if settings.spark_master and own_jars else {}),
         archive=spark_archive(settings.cache, "detector", java, jars.connector) if own else None,
     )
+
+
+def _heap(memory: str) -> tuple[str, ...]:
+    size = _SIZE.fullmatch(memory.strip())
+    return HEAP if size and int(size[1]) * _MIB[size[2].lower()] >= LEAST_FOR_HEAP else ()
 
 
 @contextmanager

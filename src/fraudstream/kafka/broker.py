@@ -198,6 +198,8 @@ def _java(plan: BrokerPlan, program: str, *arguments: str) -> list[str]:
     return [
         str(plan.java.executable),
         f"-Xmx{plan.heap}",
+        # In place of a part of the machine's memory: 40 MB live, and what is left of a minute is collected in time.
+        *(("-Xms128m", "-Xmn48m") if is_broker else ()),
         "-XX:+UseSerialGC",
         # The quick compiler alone: 4.6 s of processor time until ready in place of 8.8 (with two cores, 5 s for 12).
         "-XX:TieredStopAtLevel=1",
