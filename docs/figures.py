@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 import statistics
 from collections.abc import Iterator, Sequence
-from pathlib import Path
-from typing import Any
 
-RESULTS = Path(__file__).parent.parent / "benchmarks" / "results"
+from figures_dashboard import dashboard_figures
+
+from results import result, table
 
 HEAD = """\
 # Figures
@@ -59,42 +58,12 @@ INTERVAL = """\
 kill -9 of the detector just before the next. The time is that from production to `fraud_alerts`."""
 
 
-STORM = """\
-## An alert storm
-
-`benchmarks/alert_storm.py`: {rate:,.0f} alerts a second of {alert_bytes:,} bytes for {seconds:,.0f} s, posted in lists
-of {list} as the relay does, with the live page open in Chromium. Of {posted:,} alerts posted in all, the store lacks
-{missing}, and has {doubled} more than once. The banner came after {banner} s: "{sentence}\"
-
-Without a pace the API takes {peak:,} alerts a second."""
-
-
-PAGE_STORM = """\
-## The live page while alerts arrive
-
-`benchmarks/page_storm.py`: {rate:,.0f} alerts a second for {seconds:,.0f} s into a store that held {stored:,}, read in
-Chromium: rows opened and closed, the page paused and resumed. An interaction is timed by the browser, from the input to
-the next paint (those below 16 ms are not reported and not among them); {over} took longer than 100 ms."""
-
-
 REASONS = """\
 ## Reasons of alerts
 
 `benchmarks/reasons.py` on {data}: alerts posted to a dashboard with reasons and to one without, in turns on the
 same busy machine; median and 99th percentile of an alert's post, which is answered after the commit, and of the time
 until a live stream has the reasons. In the storm, posts of {together} alerts; the rest is caught up on afterwards."""
-
-
-def result(name: str) -> dict[str, Any]:
-    """What a benchmark wrote."""
-    found: dict[str, Any] = json.loads((RESULTS / f"{name}.json").read_text())
-    return found
-
-
-def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """A table in Markdown."""
-    lines = [head, ["---"] * len(head), *([str(cell) for cell in row] for row in rows)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def figures() -> str:
@@ -109,8 +78,7 @@ def figures() -> str:
                 *_odd_rows(),
                 *_delay(),
                 *_interval(),
-                *_storm(),
-                *_page_storm(),
+                *dashboard_figures(),
                 *_reasons(),
             ]
         )
@@ -230,67 +198,6 @@ def _interval() -> Iterator[str]:
                 f"{run['seconds_until_live_again_after_kill']:g} s",
             ]
             for run in runs
-        ],
-    )
-
-
-def _storm() -> Iterator[str]:
-    storm = result("alert_storm")
-    page, start, end = storm["page"], storm["start"], storm["end"]
-    yield STORM.format(
-        **storm | storm["store"],
-        banner=page["banner_after_seconds"],
-        sentence=page["banner"],
-        peak=storm["no_pace"]["alerts_per_second"],
-    )
-    clicks = page["click_to_frame_ms"]
-    yield table(
-        ["", "p50", "p99", "max"],
-        [
-            [name, *(f"{measured[quantile]:g} ms" for quantile in ("p50", "p99", "max"))]
-            for name, measured in (
-                ("a click beside the table, to the next frame", clicks["control"]),
-                ("opening or closing a row, to the next frame", clicks["row"]),
-                (f"between two frames ({page['frames_per_second']:g} a second)", page["between_frames_ms"]),
-                (f"a post of {storm['list']} alerts", storm["post_ms"]),
-            )
-            if measured["count"]
-        ],
-    )
-    yield table(
-        ["memory", "at the start", "at the end"],
-        [
-            ["the page's JavaScript heap", f"{start['heap_mib']:g} MiB", f"{end['heap_mib']:g} MiB"],
-            ["the page's DOM nodes", f"{start['dom_nodes']:,}", f"{end['dom_nodes']:,}"],
-            ["the dashboard's process", f"{start['dashboard_mib']:g} MiB", f"{end['dashboard_mib']:g} MiB"],
-        ],
-    )
-
-
-def _page_storm() -> Iterator[str]:
-    storm = result("page_storm")
-    page = storm["page"]
-    used, first, last = page["interactions"], page["memory"][0], page["memory"][-1]
-    most = {name: max(held[name] for held in page["memory"]) for name in ("heap_mib", "dom_nodes")}
-    yield PAGE_STORM.format(**storm, over=used["over_100_ms"])
-    yield table(
-        ["", "p50", "p99", "max", "of"],
-        [
-            [name, *(f"{measured[each]:g} ms" for each in ("p50", "p99", "max")), f"{measured['count']:,}"]
-            for name, measured in (
-                ("a click, to the next paint", used["click_to_paint_ms"]),
-                ("any event of an interaction, to the next paint", used["any_event_to_paint_ms"]),
-                (f"between two frames ({page['frames_per_second']:g} a second)", page["between_frames_ms"]),
-            )
-        ],
-    )
-    server = storm["dashboard_mib"]
-    yield table(
-        ["memory", "at the start", "at the most", "at the end"],
-        [
-            ["the page's JavaScript heap", *(f"{held['heap_mib']:g} MiB" for held in (first, most, last))],
-            ["the page's DOM nodes", *(f"{held['dom_nodes']:,}" for held in (first, most, last))],
-            ["the dashboard's process", f"{server['start']:g} MiB", "", f"{server['end']:g} MiB"],
         ],
     )
 

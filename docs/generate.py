@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import click
-from figures import figures, result
+from figures import figures
 from models_page import models
 from performance_page import performance
 from performance_pictures import PICTURES
@@ -20,6 +20,7 @@ from fraudstream.cli.entry import cli
 from fraudstream.config import ENVIRONMENT_PREFIX, SETTINGS_FILE, Settings
 from fraudstream.dashboard.openapi.document import written
 from fraudstream.transactions.wire import Topic
+from results import result
 
 DOCS = Path(__file__).parent
 WIDTH = 110

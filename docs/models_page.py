@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from figures import result, table
+from results import result, table
 
 HEAD = """\
 # Models

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from figures import table
+from results import table
 
 GROWTH = """\
 ## How cost grows

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from figures import RESULTS, result, table
 from performance_growth import growth_section, model_in_words
 from performance_peers import latency_beside, peers_section
 from performance_pictures import AIMS, STAGES
+
+from results import RESULTS, result, table
 
 HEAD = """\
 # Performance

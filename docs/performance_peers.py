@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from figures import result, table
 from performance_growth import model_in_words
+
+from results import result, table
 
 PEERS = """\
 ## Beside the peers

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from figures import result
 from pictures import Bar, Spread, bars, curves, spreads
+
+from results import result
 
 STAGES = ("acknowledged", "alert_topic", "posted", "store", "sse", "page")
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from figures import result, table
+from results import result, table
 
 FOUND = Path(__file__).parent.parent / "chaos" / "FOUND.md"
 
