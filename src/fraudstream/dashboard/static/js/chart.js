@@ -3,6 +3,7 @@
 
 const SVG = "http://www.w3.org/2000/svg";
 const LEFT = 46;
+const CHAR = 6.8;
 const RIGHT = 8;
 const TOP = 8;
 const BOTTOM = 22;
@@ -58,11 +59,14 @@ export class Plot {
     this.shown = shown;
     const width = this.svg.clientWidth || 320;
     const height = this.svg.clientHeight || 190;
-    const inner = { x: LEFT, y: TOP, width: width - LEFT - RIGHT, height: height - TOP - BOTTOM };
-    const size = Math.max(1, Math.ceil(shown.count / Math.floor(inner.width / LEAST_BAR)));
+    const room = Math.floor((width - LEFT - RIGHT) / LEAST_BAR);
+    const size = Math.max(1, Math.ceil(shown.count / room));
     const series = shown.series.map((each) => ({ ...each, values: thinned(each.values, size, each.how) }));
     const largest = Math.max(0, ...series.flatMap(({ values }) => values.filter((value) => value !== null)));
     const top = shown.top ?? (shown.log ? 10 ** Math.ceil(Math.log10(Math.max(largest, 10))) : roundedUp(largest));
+    const steps = shown.log ? powers(top) : [0, top / 2, top];
+    const left = Math.max(LEFT, 10 + CHAR * Math.max(...steps.map((value) => shown.yLabel(value).length)));
+    const inner = { x: left, y: TOP, width: width - left - RIGHT, height: height - TOP - BOTTOM };
     const scale = shown.log ? (value) => Math.log10(Math.max(value, 0.8)) / Math.log10(top) : (value) => value / top;
     const y = (value) => inner.y + inner.height * (1 - Math.min(Math.max(scale(value), 0), 1));
     const share = this.marked === null ? null : (this.marked + 0.5) / this.geometry.points;
@@ -70,7 +74,7 @@ export class Plot {
     this.svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
     this.pointer = make("line", { class: "pointer", y1: inner.y, y2: inner.y + inner.height, visibility: "hidden" });
     this.svg.replaceChildren(
-      ...this.yAxis(shown, inner, top, y),
+      ...this.yAxis(shown, inner, steps, y),
       ...this.xAxis(shown, inner),
       ...series.flatMap((each) => (each.kind === "bars" ? bars(each, inner, y, shown.running) : [line(each, inner, y)])),
       ...threshold(shown.threshold, inner),
@@ -81,8 +85,7 @@ export class Plot {
     else this.say(this.geometry.points - 1, this.onPoint(null, null));
   }
 
-  yAxis({ yLabel, log }, inner, top, y) {
-    const steps = log ? powers(top) : [0, top / 2, top];
+  yAxis({ yLabel }, inner, steps, y) {
     return steps.flatMap((value) => [
       make("line", { class: value === steps[0] ? "base" : "grid", x1: inner.x, x2: inner.x + inner.width, y1: y(value), y2: y(value) }),
       make("text", { x: inner.x - 7, y: y(value) + 4, "text-anchor": "end" }, yLabel(value)),
@@ -90,7 +93,9 @@ export class Plot {
   }
 
   xAxis({ count, xLabel, edges }, inner) {
-    const labels = Math.max(2, Math.min(edges ?? 6, Math.floor(inner.width / 74)));
+    const room = Math.max(2, Math.min(edges ?? 6, Math.floor(inner.width / 74)));
+    // Of scores six or three places, which one digit behind the point says exactly.
+    const labels = edges && room < edges ? 3 : room;
     return Array.from({ length: labels }, (_, number) => {
       const share = number / (labels - 1);
       const anchor = ["start", "middle", "end"][number === 0 ? 0 : number === labels - 1 ? 2 : 1];
