@@ -11,37 +11,37 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import random
-import shutil
 import sqlite3
-import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
 import orjson
 import urllib3
 from playwright.sync_api import CDPSession, Page, sync_playwright
 
-from fraudstream.runtime.processes import free_port, spawn, stop, wait_until
+from storm_parts import (  # type: ignore[import-not-found]  # beside it
+    COUNT_FRAMES,
+    alert,
+    click,
+    dashboard,
+    measured_on,
+    open_browser,
+    position,
+    quantiles,
+    resident_mib,
+)
 
 RESULT = Path(__file__).parent / "results" / "alert_storm.json"
-TOPIC: Final = "credit_card_transactions"
 LIST: Final = 500
-BODY_BYTES: Final = 1500
 ROW_EVERY: Final = 8
 """One click in so many opens a row of the table and closes it again; the others are on controls beside the table."""
 
-WATCH = """() => {
+WATCH = (
+    """() => {
   const seen = (window.seen = { clicks: [], gaps: [] });
   const drawn = (then) => requestAnimationFrame(() => {
     const channel = new MessageChannel();
@@ -52,14 +52,10 @@ WATCH = """() => {
     const kind = event.target.closest("#alerts") ? "row" : "control";
     drawn(() => seen.clicks.push([kind, performance.now() - event.timeStamp]));
   }, true);
-  let last = performance.now();
-  const frame = (now) => {
-    seen.gaps.push(now - last);
-    last = now;
-    requestAnimationFrame(frame);
-  };
-  requestAnimationFrame(frame);
-}"""
+"""
+    + COUNT_FRAMES
+    + "}"
+)
 """Counts frames, and times each click; the list of gaps grows by 0.5 KiB a second and is taken away every second."""
 
 TAKE = """() => {
@@ -119,77 +115,11 @@ class Poster(threading.Thread):
         return told
 
 
-def alert(number: int) -> dict[str, Any]:
-    """An alert of about 1.5 KB, as the relay posts it."""
-    now = datetime.now(UTC).isoformat()
-    row = {"Time": number, **{f"V{column}": VALUES[(number + column) % len(VALUES)] for column in range(1, 29)}}
-    return {
-        "alert_id": f"storm-{number}",
-        "topic": TOPIC,
-        "partition": 0,
-        "offset": number,
-        "source_row": number,
-        "produced_at": now,
-        "detected_at": now,
-        "outcome": "alert",
-        "score": 0.9,
-        "threshold": 0.0,
-        "model_id": "logistic-regression-0123456789ab",
-        "revision": 2,
-        "schema_id": "0123456789abcdef",
-        "imputed": [],
-        "transaction": row | {"Amount": 12.5, "Merchant": "m" * FILL},
-    }
-
-
-def position(end: int) -> dict[str, Any]:
-    """The relay's position, once a second."""
-    partitions = {"0": {"begin": 0, "end": end, "position": end}}
-    return {"type": "position", "at": datetime.now(UTC).isoformat(), "positions": {TOPIC: partitions}}
-
-
-VALUES: Final = [round(random.Random(7).gauss(0, 3), 15) for _ in range(1009)]
-FILL = 0
-FILL = BODY_BYTES - len(orjson.dumps(alert(100_000)))
-
-
-@contextmanager
-def dashboard(folder: Path) -> Iterator[tuple[str, int]]:
-    """The command, and the pid of the process that answers."""
-    port = free_port()
-    ready = folder / "ready"
-    command = [
-        sys.executable, "-m", "fraudstream", "dashboard", "--port", str(port),
-        "--database", f"sqlite:///{folder / 'alerts.db'}",
-    ]  # fmt: skip
-    environment = {**os.environ, "FRAUDSTREAM_READY_FILE": str(ready)}
-    process = spawn(command, log=folder / "dashboard.log", env=environment)
-    try:
-        assert wait_until(ready.exists, 60), (folder / "dashboard.log").read_text()
-        yield f"http://127.0.0.1:{port}", orjson.loads(ready.read_bytes())["pid"]
-    finally:
-        stop(process, 5)
-
-
-def resident_mib(pid: int) -> float:
-    """Resident memory of a process."""
-    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-    return round(pages * os.sysconf("SC_PAGE_SIZE") / 2**20, 1)
-
-
 def heap(session: CDPSession) -> dict[str, Any]:
     """What the page holds after a collection of garbage."""
     session.send("HeapProfiler.collectGarbage")
     used = session.send("Runtime.getHeapUsage")["usedSize"]
     return {"heap_mib": round(used / 2**20, 2), "dom_nodes": session.send("Memory.getDOMCounters")["nodes"]}
-
-
-def quantiles(values: Sequence[float]) -> dict[str, float]:
-    """Median, 99th percentile and worst, of so many; only how many where there are none."""
-    if not values:
-        return {"count": 0}
-    figures = {f"p{p}": round(float(np.percentile(values, p)), 1) for p in (50, 99)}
-    return figures | {"max": round(float(max(values)), 1), "count": len(values)}
 
 
 def use(page: Page, poster: Poster) -> dict[str, Any]:
@@ -231,19 +161,10 @@ def use(page: Page, poster: Poster) -> dict[str, Any]:
     }
 
 
-def click(page: Page, box: Any) -> None:
-    """A click where something is, without waiting for it to stand still; none where it has just gone."""
-    if box is None:
-        return
-    page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
-
-
 def run(folder: Path, rate: float, seconds: float, peak_seconds: float) -> dict[str, Any]:
     """The storm with a page, then no pace without one, then the count."""
     with dashboard(folder) as (url, worker), sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu", "--no-first-run"]
-        )
+        browser = open_browser(playwright)
         warm = Poster(url, 0, rate, 5)
         page = browser.new_page(viewport={"width": 1360, "height": 900})
         page.goto(url)
@@ -316,9 +237,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         measured = run(Path(name), arguments.rate, arguments.seconds, arguments.peak_seconds)
     result = {
-        "machine": {"cpu": platform.machine(), "cores": os.cpu_count(), "system": platform.system()},
-        "versions": {name: version(name) for name in ("fraudstream", "flask", "gunicorn", "sqlalchemy", "playwright")}
-        | {"python": platform.python_version(), "sqlite": sqlite3.sqlite_version, "chromium": measured.pop("chromium")},
+        **measured_on(measured.pop("chromium")),
         "rate": arguments.rate,
         "seconds": arguments.seconds,
         "list": LIST,

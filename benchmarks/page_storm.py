@@ -12,22 +12,28 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import random
-import shutil
-import sqlite3
 import tempfile
 import threading
 import time
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
 import orjson
 import urllib3
-from benchmarks.alert_storm import alert, dashboard, position, quantiles, resident_mib
 from playwright.sync_api import CDPSession, Page, sync_playwright
+
+from storm_parts import (  # type: ignore[import-not-found]  # beside it
+    COUNT_FRAMES,
+    alert,
+    click,
+    dashboard,
+    measured_on,
+    open_browser,
+    position,
+    quantiles,
+    resident_mib,
+)
 
 RESULT = Path(__file__).parent / "results" / "page_storm.json"
 STORED_AT_ONCE: Final = 5_000
@@ -36,21 +42,18 @@ MEMORY_EVERY: Final = 15.0
 BOUND_MS: Final = 100.0
 """An interaction that is answered within this time feels immediate (RAIL); the issue's bound."""
 
-WATCH = """() => {
+WATCH = (
+    """() => {
   const seen = (window.seen = { events: [], gaps: [] });
   new PerformanceObserver((list) => {
     for (const entry of list.getEntries()) {
       if (entry.interactionId) seen.events.push([entry.name, entry.duration, entry.processingStart - entry.startTime]);
     }
   }).observe({ type: "event", durationThreshold: 16, buffered: false });
-  let last = performance.now();
-  const frame = (now) => {
-    seen.gaps.push(now - last);
-    last = now;
-    requestAnimationFrame(frame);
-  };
-  requestAnimationFrame(frame);
-}"""
+"""
+    + COUNT_FRAMES
+    + "}"
+)
 
 TAKE = """() => {
   const { events, gaps } = window.seen;
@@ -128,15 +131,15 @@ def use(page: Page, session: CDPSession, seconds: float) -> dict[str, Any]:
             held.append({"at_seconds": round(now, 1)} | memory(session))
         turn += 1
         if turn % 3 == 1:
-            click(page, page.locator("#alerts tbody.alert .toggle").nth(2))
+            press(page, page.locator("#alerts tbody.alert .toggle").nth(2))
             page.wait_for_timeout(chance.uniform(400, 900))
             for opened in page.locator(".toggle[aria-expanded=true]").all()[:1]:
-                click(page, opened)
+                press(page, opened)
         elif turn % 3 == 2:
-            click(page, page.locator("[data-pause]"))
+            press(page, page.locator("[data-pause]"))
             page.wait_for_timeout(chance.uniform(400, 900))
-            click(page, page.locator("[data-fresh]"))
-            click(page, page.locator("[data-pause]"))
+            press(page, page.locator("[data-fresh]"))
+            press(page, page.locator("[data-pause]"))
         page.wait_for_timeout(chance.uniform(300, 900))
         taken = page.evaluate(TAKE)
         events += taken[0]
@@ -160,11 +163,9 @@ def use(page: Page, session: CDPSession, seconds: float) -> dict[str, Any]:
     }
 
 
-def click(page: Page, target: Any) -> None:
-    """A click where something is, without waiting for it to stand still."""
-    box = target.bounding_box(timeout=5000)
-    if box is not None:
-        page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+def press(page: Page, target: Any) -> None:
+    """A click on something that may move."""
+    click(page, target.bounding_box(timeout=5000))
 
 
 def run(folder: Path, stored: int, rate: float, seconds: float) -> dict[str, Any]:
@@ -173,9 +174,7 @@ def run(folder: Path, stored: int, rate: float, seconds: float) -> dict[str, Any
         with urllib3.PoolManager(retries=False, timeout=60) as pool:
             for first in range(0, stored, STORED_AT_ONCE):
                 post(pool, url, range(first, min(first + STORED_AT_ONCE, stored)))
-        browser = playwright.chromium.launch(
-            executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu", "--no-first-run"]
-        )
+        browser = open_browser(playwright)
         page = browser.new_page(viewport={"width": 1360, "height": 900})
         session = page.context.new_cdp_session(page)
         session.send("Performance.enable")
@@ -211,9 +210,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         measured = run(Path(name), arguments.stored, arguments.rate, arguments.seconds)
     result = {
-        "machine": {"cpu": platform.machine(), "cores": os.cpu_count(), "system": platform.system()},
-        "versions": {name: version(name) for name in ("fraudstream", "flask", "gunicorn", "sqlalchemy", "playwright")}
-        | {"python": platform.python_version(), "sqlite": sqlite3.sqlite_version, "chromium": measured.pop("chromium")},
+        **measured_on(measured.pop("chromium")),
         "stored": arguments.stored,
         "rate": arguments.rate,
         "seconds": arguments.seconds,

@@ -25,13 +25,13 @@ from urllib.parse import urlsplit
 import orjson
 import urllib3
 
-from alert_storm import alert, dashboard  # type: ignore[import-not-found]  # the benchmark beside it
 from fraudstream.bench.machine import circumstances, load
 from fraudstream.bench.percentiles import summary
 from fraudstream.bench.resources import Usage
 from fraudstream.cli.engines import java_for
 from fraudstream.config import Settings
 from fraudstream.runtime.files import replace_json
+from storm_parts import alert, dashboard  # type: ignore[import-not-found]  # the benchmark beside it
 
 RESULT: Final = Path(__file__).parent / "results" / "streams.json"
 ALERT: Final = re.compile(rb'"alert_id":"storm-(\d+)"')

@@ -16,6 +16,7 @@ import orjson
 import urllib3
 from werkzeug.test import TestResponse
 
+from fraudstream.alerts.store import AlertStore
 from fraudstream.runtime.processes import free_port, spawn, stop, wait_until
 
 SERVE = """
@@ -72,6 +73,18 @@ def alert(number: int, **changes: Any) -> dict[str, Any]:
         "imputed": [],
         "transaction": {"Time": number, "V1": -1.5, "V2": 2.25, "Amount": 12.5},
     } | changes
+
+
+@contextmanager
+def open_store(directory: Path, clock: Clock | None = None, alerts: int = 0) -> Iterator[AlertStore]:
+    """A real store with the alerts `id-1` to `id-<alerts>`, at a clock that stands unless another is passed."""
+    store = AlertStore.open(f"sqlite:///{directory / 'alerts.db'}", clock=clock or Clock())
+    try:
+        if alerts:
+            store.add_alerts([alert(number) for number in range(1, alerts + 1)])
+        yield store
+    finally:
+        store.close()
 
 
 def told(answer: TestResponse) -> dict[str, Any]:

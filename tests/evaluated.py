@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +19,12 @@ from saved_models import COEFFICIENTS, LINEAR_ID, linear_manifest, save_linear
 THRESHOLD = 0.5
 
 
-def evaluated_model_in_force(models: Path) -> Path:
+def evaluated_model_in_force(models: Path, coefficients: Sequence[float] = COEFFICIENTS) -> Path:
     """The model of `saved_models`, with an evaluation beside it; returns its `current` file."""
     told = linear_manifest()
 
     def save(scaler: Path, classifier: Path) -> None:
-        save_linear(told.features, COEFFICIENTS, scaler, classifier)
+        save_linear(told.features, coefficients, scaler, classifier)
 
     write_artifact(models, told, save, {"evaluation.json": evaluation_to_json(small_evaluation()[0])})
     put_in_force(models, LINEAR_ID, THRESHOLD, who="test", why="the first", now=NOW)

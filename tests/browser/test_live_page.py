@@ -170,6 +170,28 @@ def test_rows_of_the_training_data_are_marked_from_those_new_to_the_model(
     expect(page.locator("#unseen")).to_contain_text("From row 1,000 of the file on")
 
 
+def test_the_head_of_the_table_is_one_line_of_buttons_at_a_usual_width(
+    dashboard: RunningDashboard, browser: Browser
+) -> None:
+    dashboard.post("/api/alerts", [alert(1)])
+    for width in (1100, 1280):
+        page = browser.new_page(viewport={"width": width, "height": 800})
+        page.goto(dashboard.url)
+        live(page)
+        pause = page.get_by_role("button", name="Pause").bounding_box()
+        download = page.get_by_role("button", name="Download Fraudulent Transactions CSV").bounding_box()
+        head = page.locator("header.top").bounding_box()
+        brand = page.locator("header .brand").bounding_box()
+        assert pause is not None
+        assert download is not None
+        assert head is not None
+        assert brand is not None
+        assert brand["y"] >= head["y"] + 6
+        assert pause["y"] < download["y"] + download["height"]
+        assert download["y"] < pause["y"] + pause["height"]
+        page.close()
+
+
 @pytest.mark.parametrize("width", [360, 768, 1000, 1360])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_page_fits_any_width_and_its_text_stands_out(

@@ -8,12 +8,17 @@ import io
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from werkzeug.routing import Rule
 
 from dashboards import EventReader, RunningDashboard, alert, running_dashboard
+from evaluated import evaluated_model_in_force
+from fraudstream.alerts.changes import Action, Actor, ChangeLog
+from fraudstream.alerts.status import AlertStatus
 from fraudstream.alerts.store import AlertFilter, AlertStore
+from fraudstream.alerts.work import WorkDesk
 from fraudstream.config import Settings
 from fraudstream.dashboard.app import create_app
 from letters import letter
@@ -49,6 +54,7 @@ QUERIES = (
     "?limit=1",
 )
 ENDLESS = ("/api/stream",)
+WHO = {"X-Fraudstream-Actor": "Mia"}
 
 
 def hostile(number: int, **changes: object) -> dict[str, object]:
@@ -147,3 +153,99 @@ def test_masked_columns_are_found_again_in_the_export(dashboard: RunningDashboar
     assert row["353011******0000"] == "1"
     assert row["column 305693****5904"] == '{"222300******3222":"x"}'
     assert row["Token"] == "tok012*********cret"
+
+
+def test_no_card_leaves_by_an_answer_to_what_is_posted(dashboard: RunningDashboard) -> None:
+    dashboard.post("/api/alerts", [hostile(1), hostile(2)])
+    visa = CARDS[0]
+    for path, posted in (
+        ("/api/alerts", [hostile(3, outcome=visa), visa, {"alert_id": "x", visa: 1}]),
+        ("/api/events", [{"type": visa * 9}, visa, {"type": "position", "positions": {visa: {visa: 1}}}]),
+        ("/api/dead-letters", [{"topic": visa}, visa]),
+        ("/api/ledger", [{"type": visa}, visa]),
+        ("/api/threshold", {"threshold": 0.5, "why": visa, "revision": 7}),
+        ("/api/schema/aliases", {"new": visa, "old": f"old {visa}", "why": visa}),
+        ("/api/schema/aliases/remove", {"new": visa, "who": visa}),
+        ("/api/schema/suggestions/refuse", {"new": visa, "old": CARDS[1], "why": CARDS[2]}),
+        ("/api/work/claim", {"alert_ids": ["id-1"]}),
+        ("/api/work/verdict", {"alert_ids": ["id-1"], "status": visa}),
+        ("/api/work/verdict", {"alert_ids": ["id-1"], "status": "unsure", "note": f"call {visa}"}),
+        ("/api/work/note", {"alert_ids": ["id-2"], "text": visa}),
+        ("/api/work/undo", {"change_id": visa}),
+        ("/api/work/next", {"order": visa}),
+        ("/api/work/next", {"order": "loss", "where": [f"{visa}:no:1"], visa: 1}),
+        ("/api/work/next", {"order": "loss", "min_score": visa}),
+        ("/api/actor", {"name": visa}),
+        ("/api/actor", {"name": f"Ann {visa}"}),
+        ("/api/replays", {"places": [visa], "who": visa, "why": visa}),
+        ("/api/replays", {"filter": f"kind={visa}", "who": visa, "why": visa}),
+        ("/api/replays/claim", {"sender": visa, "limit": 0}),
+        ("/api/replays/results", {"sender": "s", "results": [{"replay_id": visa, "reason": visa}]}),
+    ):
+        answer = dashboard.pool.request("POST", dashboard.url + path, json=posted, headers=WHO)
+        assert leaks(answer.data) == [], path
+        assert answer.status < 500, answer.data
+    for query in ("where=4111111111111111:no:1", "sort=4111111111111111", "min_score=x4111111111111111", "q=no AND"):
+        for path in ("/api/alerts", "/queue"):
+            answer = dashboard.pool.request("GET", f"{dashboard.url}{path}?{query}")
+            assert leaks(answer.data) == [] or path == "/queue", query
+    dashboard.end()
+    assert leaks((dashboard.directory / "dashboard.log").read_bytes()) == []
+
+
+def test_a_card_number_is_no_name(dashboard: RunningDashboard) -> None:
+    headers = {"X-Fraudstream-Actor": quote(f"Ann {CARDS[0]}")}
+    claim = {"alert_ids": ["id-1"]}
+    answer = dashboard.pool.request("POST", f"{dashboard.url}/api/work/claim", json=claim, headers=headers)
+    assert answer.status == 400
+    assert "no card number" in answer.json()["error"]
+
+
+def test_a_name_that_is_a_card_number_and_was_recorded_once_is_masked_everywhere(dashboard: RunningDashboard) -> None:
+    dashboard.post("/api/alerts", [hostile(1), hostile(2)])
+    store = AlertStore.open(f"sqlite:///{dashboard.directory / 'alerts.db'}")
+    card = Actor(CARDS[0])
+    desk = WorkDesk(store)
+    assert desk.claim(card, ["id-1", "id-2"]).done
+    assert desk.verdict(card, ["id-2"], AlertStatus.UNSURE, note=f"of {CARDS[1]}").done
+    ChangeLog(store).record(card, Action.EXPORT, CARDS[2], None, {"filter": {"q": CARDS[4]}, "rows": 1}, CARDS[5])
+    store.close()
+    stream = EventReader(f"{dashboard.url}/api/stream?last_event_id=0")
+    assert stream.wait_for("alert", 2)
+    for path in (
+        "/", "/queue?status=claimed", "/queue?status=unsure", "/alerts/id-1", "/alerts/id-2", "/audit", "/api/audit",
+        "/api/audit?alert_id=id-1", "/api/audit.csv", "/api/work/id-1", "/api/work/id-2", "/api/alerts/id-1",
+        "/api/alerts", "/api/alerts?since=0", "/api/alerts.json", "/api/alerts.csv?work=1", "/api/alerts/scan",
+    ):  # fmt: skip
+        answer = dashboard.pool.request("GET", dashboard.url + path)
+        assert answer.status == 200, path
+        assert leaks(answer.data) == [], path
+    assert b"411111******1111" in dashboard.pool.request("GET", f"{dashboard.url}/api/alerts.csv?work=1").data
+    refused = dashboard.pool.request(
+        "POST", f"{dashboard.url}/api/work/verdict", json={"alert_ids": ["id-1"], "status": "unsure"}, headers=WHO
+    )
+    assert refused.status == 409
+    assert refused.json()["refused"][0]["work"]["assignee"] == "411111******1111"
+    assert leaks(refused.data) == []
+    taken = {"alert_ids": ["id-1"], "take_over": True}
+    dashboard.pool.request("POST", f"{dashboard.url}/api/work/claim", json=taken, headers=WHO)
+    assert stream.wait_for("work")
+    stream.close()
+    assert leaks(str(stream.events).encode()) == []
+
+
+def test_no_card_leaves_by_what_is_in_force_and_why(tmp_path: Path) -> None:
+    models = evaluated_model_in_force(tmp_path / "models").parent
+    with running_dashboard(tmp_path, models / "current") as dashboard:
+        visa = CARDS[0]
+        for path, posted in (
+            ("/api/threshold", {"threshold": 0.25, "why": f"because of {visa}", "revision": 1}),
+            ("/api/threshold", {"threshold": 0.25, "why": f"because of {visa}", "revision": 1}),
+            ("/api/schema/aliases", {"new": visa, "old": "V1", "why": CARDS[1], "who": CARDS[2]}),
+            ("/api/schema/aliases/remove", {"new": visa, "why": CARDS[1], "who": CARDS[2]}),
+        ):
+            answer = dashboard.pool.request("POST", dashboard.url + path, json=posted, headers=WHO)
+            assert answer.status in (200, 409)
+            assert leaks(answer.data) == [], path
+            for page in ("/what-if", "/schema", "/audit", "/api/what-if", "/api/schemas", "/api/audit", "/activity"):
+                assert leaks(dashboard.pool.request("GET", dashboard.url + page).data) == [], page

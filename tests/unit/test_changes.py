@@ -13,7 +13,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from columns import NOW, model_with_contract
-from dashboards import Clock, alert, running_dashboard, told
+from dashboards import Clock, alert, open_store, running_dashboard, told
 from fraudstream.alerts.changes import Action, Actor, ChangeLog
 from fraudstream.alerts.store import AlertStore
 from fraudstream.config import Settings
@@ -33,10 +33,8 @@ def clock() -> Clock:
 
 @pytest.fixture
 def store(tmp_path: Path, clock: Clock) -> Iterator[AlertStore]:
-    store = AlertStore.open(f"sqlite:///{tmp_path / 'alerts.db'}", clock=clock)
-    store.add_alerts([alert(number) for number in range(1, 8)])
-    yield store
-    store.close()
+    with open_store(tmp_path, clock, 7) as store:
+        yield store
 
 
 @pytest.fixture

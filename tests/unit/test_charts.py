@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from dashboards import Clock, alert, told
+from dashboards import Clock, alert, open_store, told
 from fraudstream.alerts.minutes import BINS, Label
 from fraudstream.alerts.store import AlertStore
 from fraudstream.config import Settings
@@ -24,9 +24,8 @@ def clock() -> Clock:
 
 @pytest.fixture
 def store(tmp_path: Path, clock: Clock) -> Iterator[AlertStore]:
-    store = AlertStore.open(f"sqlite:///{tmp_path / 'alerts.db'}", clock=clock)
-    yield store
-    store.close()
+    with open_store(tmp_path, clock) as store:
+        yield store
 
 
 def charts(store: AlertStore, tally: MinuteTally, clock: Clock) -> Charts:

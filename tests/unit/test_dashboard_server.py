@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -77,6 +78,22 @@ def test_ctrl_c_ends_it_with_open_streams_and_without_a_trace(dashboard: Running
     assert reader.ended.wait(2)
     assert dashboard.process.wait(3) == 0
     reader.close()
+    assert "Traceback" not in (dashboard.directory / "dashboard.log").read_text()
+
+
+@pytest.mark.parametrize(
+    ("signum", "to_all"),
+    [(signal.SIGINT, True), (signal.SIGINT, False), (signal.SIGQUIT, False), (signal.SIGTERM, False)],
+)
+def test_however_it_is_told_to_stop_the_running_minute_is_kept(
+    dashboard: RunningDashboard, signum: signal.Signals, to_all: bool
+) -> None:
+    dashboard.post("/api/alerts", [alert(1, produced_at=datetime.now(UTC).isoformat())])
+    (os.killpg if to_all else os.kill)(dashboard.process.pid, signum)
+    assert dashboard.process.wait(3) == 0
+    dashboard.restart()
+    measured = dashboard.get("/api/charts")["minutes"]["p50_ms"]
+    assert [each for each in measured if each is not None]
     assert "Traceback" not in (dashboard.directory / "dashboard.log").read_text()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,11 @@ from jsonschema import Draft202012Validator
 from openapi_spec_validator import validate
 
 from dashboards import alert
+from evaluated import evaluated_model_in_force, judged, scored_samples
 from fraudstream.alerts.store import AlertStore
 from fraudstream.config import Settings
 from fraudstream.dashboard.app import create_app
+from fraudstream.dashboard.in_force import model_in_force
 from fraudstream.dashboard.openapi.document import document
 
 DOCUMENT = document()
@@ -125,6 +128,98 @@ def test_what_is_posted_is_answered_as_described(client: FlaskClient, path: str,
     answer = client.post(path, json=body, headers=WHO)
     assert answer.status_code == status, answer.get_json()
     check(path, "post", status, answer.mimetype, answer.get_json())
+
+
+@pytest.fixture
+def judging(tmp_path: Path) -> Iterator[FlaskClient]:
+    """With a model in force, alerts of its own, samples and a verdict."""
+    current = evaluated_model_in_force(tmp_path / "models")
+    store = AlertStore.open(f"sqlite:///{tmp_path / 'judged.db'}")
+    client = create_app(Settings(model=current), store, in_force=model_in_force(current)).test_client()
+    client.post("/api/alerts", json=[judged(current.parent, number) for number in range(2)])
+    client.post("/api/alerts", json=[alert(7, outcome="unscorable", score=None, transaction={"Time": 1})])
+    client.post("/api/events", json=scored_samples(50))
+    client.post("/api/work/verdict", json={"alert_ids": ["id-1"], "status": "confirmed_fraud"}, headers=WHO)
+    yield client
+    store.close()
+
+
+def asked(client: FlaskClient, method: str, path: str, status: int, body: Any = None, described: str = "") -> Any:
+    """What is answered, held to the description, as what is posted is."""
+    described = described or path.partition("?")[0]
+    if body is not None and status == 200:
+        schema = DOCUMENT["paths"][described][method]["requestBody"]["content"]["application/json"]["schema"]
+        Draft202012Validator(dict(schema) | {"components": DOCUMENT["components"]}).validate(body)
+    answer = client.open(path, method=method.upper(), json=body, headers=WHO)
+    assert answer.status_code == status, answer.get_json()
+    found = answer.get_json()
+    check(described, method, status, answer.mimetype, found)
+    return found
+
+
+def test_what_if_and_a_threshold_put_and_undone_are_as_described(judging: FlaskClient) -> None:
+    found = asked(judging, "get", "/api/what-if?threshold=0.25&review_cost=3&curve=1", 200)
+    assert [each["key"] for each in found["sources"]] == ["test", "live", "verdicts"]
+    assert all(each["then"] is not None for each in found["sources"][:2])
+    assert found["curve"]
+    was = found["in_force"]
+    wish = {"threshold": 0.25, "why": "fewer", "revision": was["revision"]}
+    put = asked(judging, "post", "/api/threshold", 200, wish)
+    assert (put["threshold"], put["former_threshold"]) == (0.25, was["threshold"])
+    asked(judging, "post", "/api/threshold", 409, wish)
+    asked(judging, "post", "/api/threshold", 422, wish | {"threshold": 7, "revision": put["revision"]})
+    back = {"threshold": put["former_threshold"], "why": "undo", "revision": put["revision"]}
+    assert asked(judging, "post", "/api/threshold", 200, back)["threshold"] == was["threshold"]
+    changes = asked(judging, "get", "/api/audit?action=threshold", 200)["changes"]
+    assert [each["change_id"] for each in changes][1] == put["change_id"]
+
+
+def test_a_score_again_is_as_described(judging: FlaskClient) -> None:
+    described = "/api/alerts/{alert_id}/rescore"
+    found = asked(judging, "get", "/api/alerts/id-1/rescore", 200, described=described)
+    assert found["same_model"]
+    assert len(found["features"]) == 5
+    unscorable = asked(judging, "get", "/api/alerts/id-7/rescore", 200, described=described)
+    assert (unscorable["now"]["score"], unscorable["now"]["outcome"]) == (None, "unscorable")
+    asked(judging, "get", "/api/alerts/no/rescore", 404, described=described)
+
+
+def test_aliases_and_a_refused_suggestion_are_as_described(judging: FlaskClient) -> None:
+    found = asked(judging, "post", "/api/schema/aliases", 200, {"new": "third", "old": "V3", "why": "renamed"})
+    assert found["aliases"] == {"third": "V3"}
+    asked(judging, "post", "/api/schema/aliases", 422, {"new": "x", "old": "V9"})
+    asked(judging, "post", "/api/schema/aliases/remove", 200, {"new": "third"})
+    asked(judging, "post", "/api/schema/suggestions/refuse", 200, {"new": "third", "old": "V3"})
+    asked(judging, "get", "/api/schemas", 200)
+
+
+def test_a_replay_is_as_described_from_the_wish_to_the_result(client: FlaskClient) -> None:
+    wish = {"places": ["t/0/7"], "who": "Mia", "why": "mended upstream"}
+    counted = asked(client, "post", "/api/replays", 200, wish | {"dry_run": True})
+    assert (counted["batch"], counted["letters"]) == (None, 1)
+    corrected = base64.b64encode(b'{"Time": 1}').decode()
+    batch = asked(client, "post", "/api/replays", 200, wish | {"payload_base64": corrected})["batch"]
+    asked(client, "post", "/api/replays", 409, wish)
+    asked(client, "post", "/api/replays", 404, wish | {"places": ["t/0/8"]})
+    claim = {"sender": "s", "limit": 0, "batch": batch}
+    assert asked(client, "post", "/api/replays/claim", 200, claim) == {"waiting": 1}
+    (claimed,) = asked(client, "post", "/api/replays/claim", 200, claim | {"limit": 5, "ends": {"0": 9}})["replays"]
+    assert (claimed["origin"], claimed["payload_base64"]) == ("t/0/7", corrected)
+    told = {"sender": "s", "results": [{"replay_id": claimed["replay_id"], "place": "t/0/9"}]}
+    assert asked(client, "post", "/api/replays/results", 200, told) == {"recorded": 1}
+    listed = asked(client, "get", "/api/replays?state=sent", 200)
+    assert [(each["place"], each["corrected"]) for each in listed["replays"]] == [("t/0/9", True)]
+    again = asked(
+        client, "post", "/api/replays", 200, {"filter": "kind=dead_letter", "who": "M", "why": "y", "again": True}
+    )
+    assert again["replayed"] == 1
+
+
+def test_every_answer_that_is_json_says_what_it_holds() -> None:
+    for path, methods in DOCUMENT["paths"].items():
+        for method, operation in methods.items():
+            for kind, content in operation["responses"]["200"]["content"].items():
+                assert content["schema"], f"{method} {path} {kind}"
 
 
 def test_it_is_served(client: FlaskClient) -> None:

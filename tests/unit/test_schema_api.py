@@ -11,7 +11,7 @@ from flask.testing import FlaskClient
 from pydantic import SecretStr
 
 from columns import MODEL_ID, TOPIC, model_with_contract, row, samples
-from dashboards import Clock, told
+from dashboards import Clock, open_store, told
 from fraudstream.alerts.store import AlertStore
 from fraudstream.config import Settings
 from fraudstream.dashboard.app import create_app
@@ -29,9 +29,8 @@ def current(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[AlertStore]:
-    store = AlertStore.open(f"sqlite:///{tmp_path / 'alerts.db'}", clock=Clock())
-    yield store
-    store.close()
+    with open_store(tmp_path) as store:
+        yield store
 
 
 def asking(store: AlertStore, model: Path, **settings: Any) -> FlaskClient:

@@ -13,7 +13,7 @@ from sqlalchemy import update
 from werkzeug.test import TestResponse
 
 from columns import NOW, row, sample
-from dashboards import Clock, alert, told
+from dashboards import Clock, alert, open_store, told
 from evaluations import small_evaluation
 from fraudstream.alerts import tables, verdicts
 from fraudstream.alerts.store import AlertStore
@@ -47,9 +47,8 @@ def current(tmp_path: Path, evaluation: Evaluation) -> Path:
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[AlertStore]:
-    opened = AlertStore.open(f"sqlite:///{tmp_path / 'alerts.db'}", clock=Clock(NOW))
-    yield opened
-    opened.close()
+    with open_store(tmp_path, Clock(NOW)) as store:
+        yield store
 
 
 def asking(store: AlertStore, model: Path, **settings: Any) -> FlaskClient:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from dashboards import Clock, alert
+from dashboards import Clock, alert, open_store
 from fraudstream.alerts.change_reading import ChangeFilter, ChangeReader
 from fraudstream.alerts.changes import Actor
 from fraudstream.alerts.filters import AlertFilter, Op, Where
@@ -31,10 +31,8 @@ def clock() -> Clock:
 
 @pytest.fixture
 def store(tmp_path: Path, clock: Clock) -> Iterator[AlertStore]:
-    store = AlertStore.open(f"sqlite:///{tmp_path / 'alerts.db'}", clock=clock)
-    store.add_alerts([alert(number) for number in range(1, 6)])
-    yield store
-    store.close()
+    with open_store(tmp_path, clock, 5) as store:
+        yield store
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from flask.testing import FlaskClient
 from pydantic import SecretStr
 from werkzeug.test import TestResponse
 
-from dashboards import Clock, EventReader, RunningDashboard, alert, running_dashboard, told
+from dashboards import Clock, EventReader, RunningDashboard, alert, open_store, running_dashboard, told
 from fraudstream.alerts.store import AlertStore
 from fraudstream.config import Settings
 from fraudstream.dashboard.app import create_app
@@ -26,10 +26,8 @@ UNFIT = ["", "   ", "x" * 81, "a\nb", "a\x00b", "Ann\u200b", "\u202eAnn", 7, Non
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[AlertStore]:
-    store = AlertStore.open(f"sqlite:///{tmp_path / 'alerts.db'}", clock=Clock())
-    store.add_alerts([alert(number) for number in range(1, 5)])
-    yield store
-    store.close()
+    with open_store(tmp_path, alerts=4) as store:
+        yield store
 
 
 @pytest.fixture

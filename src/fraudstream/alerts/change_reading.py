@@ -110,7 +110,7 @@ class ChangeReader:
                     row.seq,
                     self._store.cards.document(_document(row)),
                     numbers.get(row.seq, 0),
-                    _touched(connection, row.seq, wanted) if row.seq in numbers else (),
+                    self._touched(connection, row.seq, wanted) if row.seq in numbers else (),
                 )
                 for row in rows
             ]
@@ -127,7 +127,7 @@ class ChangeReader:
         with self._store.reading() as connection:
             return [
                 self._store.cards.document(_document(row))
-                | {"before": _loaded(row.item_before), "after": _loaded(row.item_after)}
+                | {"before": self._shown(row.item_before), "after": self._shown(row.item_after)}
                 for row in connection.execute(query)
             ]
 
@@ -167,6 +167,25 @@ class ChangeReader:
             last = (rows[-1].seq, rows[-1].a)
             yield [self._store.cards.document(_of_alert(row)) for row in rows]
 
+    def _touched(self, connection: Connection, change: int, wanted: ChangeFilter) -> list[Touched]:
+        query = (
+            select(_ITEM.alert, _ALERT.alert_id, _ITEM.before, _ITEM.after)
+            .join_from(tables.change_items, tables.alerts, _ALERT.seq == _ITEM.alert)
+            .where(_ITEM.change == change)
+            .order_by(_ITEM.alert)
+            .limit(SHOWN_ITEMS)
+        )
+        if wanted.alert_id is not None:
+            query = query.where(wanted.of_alert())
+        return [
+            Touched(seq, alert_id, self._shown(before), self._shown(after))
+            for seq, alert_id, before, after in connection.execute(query)
+        ]
+
+    def _shown(self, text: str | None) -> Any:
+        """What is kept of before or after, with its card numbers masked: a name may be one."""
+        return self._store.cards.shown(_loaded(text))
+
 
 def _changes(*more: ColumnElement[Any]) -> Select[Any]:
     undo = tables.changes.alias("undo")
@@ -202,22 +221,6 @@ def _of_alert(row: Any) -> dict[str, Any]:
 def _numbers(connection: Connection, changes: Sequence[int]) -> dict[int, int]:
     query = select(_ITEM.change, func.count()).where(_ITEM.change.in_(changes)).group_by(_ITEM.change)
     return {change: number for change, number in connection.execute(query)}
-
-
-def _touched(connection: Connection, change: int, wanted: ChangeFilter) -> list[Touched]:
-    query = (
-        select(_ITEM.alert, _ALERT.alert_id, _ITEM.before, _ITEM.after)
-        .join_from(tables.change_items, tables.alerts, _ALERT.seq == _ITEM.alert)
-        .where(_ITEM.change == change)
-        .order_by(_ITEM.alert)
-        .limit(SHOWN_ITEMS)
-    )
-    if wanted.alert_id is not None:
-        query = query.where(wanted.of_alert())
-    return [
-        Touched(seq, alert_id, _loaded(before), _loaded(after))
-        for seq, alert_id, before, after in connection.execute(query)
-    ]
 
 
 def _loaded(text: str | None) -> Any:

@@ -194,12 +194,12 @@ class AlertReader:
         return [found[seq] for seq in seqs if seq in found]
 
     def work_of(self, seqs: Sequence[int]) -> dict[int, tuple[str, str | None, str | None]]:
-        """Status, assignee and time of the verdict of some alerts, by their `seq`."""
+        """Status, assignee and time of the verdict of some alerts, by their `seq`; a name may be a card's number."""
         column = tables.alerts.c
         query = select(column.seq, column.status, column.assignee, column.decided_us).where(column.seq.in_(seqs))
         with self._engine.connect() as connection:
             return {
-                row.seq: (row.status, row.assignee, None if row.decided_us is None else _iso(row.decided_us))
+                row.seq: (row.status, self.cards.shown(row.assignee), _time(row.decided_us))
                 for row in connection.execute(query)
             }
 
@@ -290,6 +290,10 @@ class AlertReader:
         query = select(*STORED_COLUMNS).where(*conditions).order_by(order).limit(limit)
         with self._engine.connect() as connection:
             return [stored_alert(row, self.cards) for row in connection.execute(query)]
+
+
+def _time(at_us: int | None) -> str | None:
+    return None if at_us is None else _iso(at_us)
 
 
 def _iso(at_us: int) -> str:

@@ -14,6 +14,7 @@ from flask import Blueprint, Response, abort, request
 
 from fraudstream.alerts.changes import NOBODY, Actor
 from fraudstream.dashboard.asked import posted_object
+from fraudstream.transactions.cards import masked_text
 
 COOKIE: Final = "fraudstream_actor"
 HEADER: Final = "X-Fraudstream-Actor"
@@ -21,8 +22,8 @@ LONGEST_NAME: Final = 80
 COOKIE_SECONDS: Final = 365 * 24 * 3600
 
 WHO: Final = (
-    f"say who you are: a name of 1 to {LONGEST_NAME} printable characters, by POST /api/actor or in the header "
-    f"{HEADER} (percent-encoded UTF-8)"
+    f"say who you are: a name of 1 to {LONGEST_NAME} printable characters that hold no card number, "
+    f"by POST /api/actor or in the header {HEADER} (percent-encoded UTF-8)"
 )
 
 blueprint = Blueprint("actor", __name__)
@@ -41,10 +42,11 @@ def actor_or_nobody() -> Actor:
 def name_of(text: str) -> str | None:
     """A name as it is recorded: in Unicode's composed form, without blanks around it; None where it is none.
 
-    What cannot be seen is no part of a name, so that no two people look the same by it.
+    What cannot be seen is no part of a name, so that no two people look the same by it. A card's number is no name:
+    masked, two of them would look the same, and the record keeps what it was told for good.
     """
     name = unicodedata.normalize("NFC", text).strip()
-    return name if 0 < len(name) <= LONGEST_NAME and name.isprintable() else None
+    return name if 0 < len(name) <= LONGEST_NAME and name.isprintable() and masked_text(name) == name else None
 
 
 @blueprint.get("/api/actor")
@@ -59,7 +61,7 @@ def introduce() -> Response:
     given = posted_object().get("name")
     name = name_of(given) if isinstance(given, str) else None
     if name is None:
-        abort(400, f"name must be text of 1 to {LONGEST_NAME} printable characters")
+        abort(400, f"name must be text of 1 to {LONGEST_NAME} printable characters that hold no card number")
     answer = _told(Actor(name))
     answer.set_cookie(COOKIE, quote(name, safe=""), max_age=COOKIE_SECONDS, samesite="Strict", secure=request.is_secure)
     return answer

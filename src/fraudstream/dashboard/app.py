@@ -35,6 +35,7 @@ from fraudstream.dashboard import (
 )
 from fraudstream.dashboard.charts import Charts
 from fraudstream.dashboard.health import Health
+from fraudstream.dashboard.masked_answers import mask_answers
 from fraudstream.dashboard.openapi import document
 from fraudstream.dashboard.parts import EXTENSION, Parts
 from fraudstream.dashboard.reasons import ReasonWork
@@ -92,7 +93,7 @@ def create_app(
     explainers = ExplainerLibrary(settings.model)
     reasons = ReasonWork(ReasonStore(store), hub, explainers, clock=clock)
     charts = Charts(store, statistics.minutes, label=statistics.label, threshold=statistics.threshold, clock=clock)
-    work = WorkDesk(store, told=lambda done: work_api.tell_work(hub, done))
+    work = WorkDesk(store, told=lambda done: work_api.tell_work(hub, store.cards, done))
     changes = ChangeLog(store)
     app.extensions[EXTENSION] = Parts(
         settings=settings,
@@ -111,6 +112,7 @@ def create_app(
         notice=notice,
     )
     guard(app, settings, clock)
+    mask_answers(app, lambda: store.cards)
     app.register_blueprint(alerts_api.blueprint)
     # The name by which a user's own dashboard.html links to the file, from when `api.py` had the route.
     app.add_url_rule("/api/alerts.csv", "api.alerts_csv", alerts_api.alerts_csv)
@@ -126,14 +128,15 @@ def create_app(
     app.register_blueprint(charts_api.blueprint)
     app.register_blueprint(document.blueprint)
     app.register_blueprint(pages.blueprint)
-    _answer_errors(app)
+    _answer_errors(app, lambda: store.cards)
     return app
 
 
-def _answer_errors(app: Flask) -> None:
+def _answer_errors(app: Flask, cards: Callable[[], CardMask]) -> None:
     @app.errorhandler(HTTPException)
     def refused(error: HTTPException) -> Response:
-        return _error(error.code or 500, error.description or error.name)
+        # It may repeat what was asked.
+        return _error(error.code or 500, cards().text(error.description or error.name))
 
     @app.errorhandler(StoreError)
     def store_failed(error: StoreError) -> Response:

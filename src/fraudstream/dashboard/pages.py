@@ -8,7 +8,7 @@ from flask import Blueprint, Response, redirect, render_template, request, url_f
 from werkzeug.wrappers import Response as BaseResponse
 
 from fraudstream.alerts.store import AlertFilter
-from fraudstream.dashboard import presentation
+from fraudstream.dashboard import presentation, readable
 from fraudstream.dashboard.alert_page import alert_page
 from fraudstream.dashboard.audit_page import audit_page
 from fraudstream.dashboard.charts_api import SPANS, minutes_asked
@@ -21,6 +21,7 @@ from fraudstream.dashboard.queue_page import queue_page
 from fraudstream.dashboard.schema_api import schema_report
 from fraudstream.dashboard.security import COOKIE, SESSION_HOURS, sign_in
 from fraudstream.dashboard.templating import OWN_PAGE, PAGE
+from fraudstream.dashboard.tiles import tiles
 from fraudstream.dashboard.what_if_page import what_if_page
 from fraudstream.transactions.wire import EventType, Outcome
 
@@ -76,7 +77,7 @@ def activity() -> str:
         events=using.store.events(limit=ACTIVITY_ROWS),
         dead_letters=using.store.dead_letters(limit=ACTIVITY_ROWS),
         rejected=using.store.rejected(limit=ACTIVITY_ROWS),
-        preview=presentation.payload_preview,
+        preview=readable.payload_preview,
     )
 
 
@@ -110,7 +111,7 @@ def schema() -> str:
         columns=presentation.columns(report["current"]["columns"]),
         unscorable=percent(report["current"]["unscorable_share"]),
         timeline=sorted(events, key=lambda event: -event.seq)[:TIMELINE_ROWS],
-        short_id=presentation.short_id,
+        short_id=readable.short_id,
         needs_token=using.settings.ingest_token is not None,
     )
 
@@ -129,7 +130,7 @@ def ledger() -> str:
         losses=[loss_sentence(loss) for loss in report["losses"]],
         conflicts=using.store.ledger.conflicts(limit=LEDGER_ROWS),
         rejected=using.store.rejected(limit=LEDGER_ROWS),
-        short_id=presentation.short_id,
+        short_id=readable.short_id,
         iso=iso,
     )
 
@@ -178,7 +179,7 @@ def _table(outcome: Outcome) -> str:
         outcome=outcome.value,
         latest=latest,
         stats=stats,
-        tiles=presentation.tiles(stats),
+        tiles=tiles(stats),
         rows=[presentation.row(alert.document(), stats) for alert in found],
         most_rows=LIVE_ROWS,
         blank=presentation.BLANK_ROW,

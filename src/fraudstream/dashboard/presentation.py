@@ -1,32 +1,25 @@
-"""How an alert and the counters read on a page as first served; `static/js/format.js` does the same for later ones."""
+"""How an alert and a column read on a page as first served; one value is `readable.py`'s, the counters `tiles.py`'s."""
 
 from __future__ import annotations
 
-import base64
-import binascii
 import re
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 from urllib.parse import quote
 
 import orjson
 
 from fraudstream.alerts.status import AlertStatus
+from fraudstream.dashboard.readable import NOTHING, clock_time, number, short_id, shortened
 from fraudstream.transactions.amounts import amount_of
-from fraudstream.transactions.wire import AlertField, DeadLetterField
+from fraudstream.transactions.wire import AlertField
 
-NOTHING: Final = "–"
 SHOWN_VALUES: Final = 3
 TEXT_CHARS: Final = 40
-ID_CHARS: Final = 14
-PREVIEW_CHARS: Final = 160
 REASON_CHARS: Final = 18
 
 _NOT_TELLING = re.compile(r"^(time|class|label|fraud|is_?fraud|.*_?id|.*amount|.*amt)$", re.IGNORECASE)
 """Columns that tell nothing by their size: the clock, the label, identifiers, and the amount (shown elsewhere)."""
-
-_MODEL_ID = re.compile(r"(?P<algorithm>[a-z]+(-[a-z]+)*)-(?P<digits>[0-9a-f]{12})")
 
 
 class ShownValue(NamedTuple):
@@ -78,16 +71,6 @@ class ShownRow(NamedTuple):
     page: str
 
 
-class Tile(NamedTuple):
-    """One counter: its figure, and the line under it."""
-
-    key: str
-    label: str
-    figure: str
-    line: str
-    help: str
-
-
 BLANK_ROW: Final = ShownRow(
     None, "", "", "", None, "", "0", "", [], "", "", "", "", "", [], ShownWork("", "", None, "", ""), ""
 )
@@ -105,7 +88,7 @@ def row(alert: Mapping[str, Any], stats: Mapping[str, Any]) -> ShownRow:
         seq=alert["seq"],
         alert_id=alert[AlertField.ALERT_ID],
         at=at,
-        at_text=_clock_time(at),
+        at_text=clock_time(at),
         score=score,
         score_text=NOTHING if score is None else f"{score:.4f}",
         tick=_tick(alert.get(AlertField.THRESHOLD)),
@@ -161,92 +144,13 @@ def telling_values(transaction: Mapping[str, Any]) -> list[ShownValue]:
         numbers.sort(key=lambda pair: -abs(pair[1]))
         return [ShownValue(name, number(value)) for name, value in numbers[:SHOWN_VALUES]]
     texts = [(name, value) for name, value in candidates if isinstance(value, str)]
-    return [ShownValue(name, _shortened(value, TEXT_CHARS)) for name, value in texts[:SHOWN_VALUES]]
-
-
-def number(value: float) -> str:
-    """A raw value in few characters: 1,234 or -6.77 or 1.23e-5; the whole of it is in the row's details."""
-    if float(value).is_integer() and abs(value) < 1e9:
-        return f"{value:,.0f}"
-    if 0.01 <= abs(value) < 1e6:
-        return f"{value:,.2f}"
-    mantissa, _, exponent = f"{value:.2e}".partition("e")
-    return f"{mantissa}e{int(exponent):+d}"
-
-
-def tiles(stats: Mapping[str, Any]) -> list[Tile]:
-    """The counters."""
-    scored, alerts = stats["scored"], stats["alerts"]
-    share = f"{alerts / scored * 100:.2f} % of payments" if scored else "none scored yet"
-    to = "Payment to page" if stats["latency_to"] != "store" else "Payment to store"
-    return [
-        Tile(
-            "payments",
-            "Payments seen",
-            f"{stats['payments_seen']:,}",
-            f"≈ {scored:,} scored",
-            "Payments that Kafka has acknowledged. How many of them are scored is known from samples (≈).",
-        ),
-        Tile("alerts", "Fraud alerts", f"{alerts:,}", share, "Payments whose score reaches the model's threshold."),
-        Tile(
-            "rate",
-            "Payments a second",
-            _rate(stats["rate"]),
-            f"≈ {stats['lag']:,} waiting",
-            "Over the last ten seconds. Waiting: acknowledged, and not yet known to be scored (from samples, ≈).",
-        ),
-        Tile(
-            "latency",
-            to,
-            _milliseconds(stats["p50_ms"]),
-            f"99 % within {_milliseconds(stats['p99_ms'])}" if stats["p99_ms"] is not None else "none measured yet",
-            "The median from a payment's production until its alert is written to a page (to the store while no page "
-            "is open), over the last 1,000 alerts.",
-        ),
-        Tile(
-            "unjudged",
-            "Not judged",
-            f"{stats['unscorable']:,}",
-            "1 dead letter" if stats["dead_letters"] == 1 else f"{stats['dead_letters']:,} dead letters",
-            "Payments with too much missing to be scored; they are never called legitimate. Dead letters are records "
-            "that were no payments at all.",
-        ),
-        Tile(
-            "model",
-            "Model in force",
-            short_id(stats["model_id"] or "") or NOTHING,
-            NOTHING if stats["threshold"] is None else f"threshold {stats['threshold']:.4g}",
-            stats["model_id"] or "No model has judged a payment yet.",
-        ),
-    ]
+    return [ShownValue(name, shortened(value, TEXT_CHARS)) for name, value in texts[:SHOWN_VALUES]]
 
 
 def columns(table: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """The columns of the page Schema, those that differ from training first, else in their order."""
     marked = [dict(column) | {"differs": _differs(column)} for column in table]
     return sorted(marked, key=lambda column: not column["differs"])
-
-
-def short_id(identifier: str) -> str:
-    """A long id in 14 characters; a model's as the initials of its algorithm and the beginning of its digits."""
-    found = _MODEL_ID.fullmatch(identifier)
-    if found is None or len(identifier) <= ID_CHARS:
-        return _shortened(identifier, ID_CHARS)
-    words = found["algorithm"].split("-")
-    algorithm = words[0] if len(words) == 1 else "".join(word[0] for word in words)
-    return f"{algorithm}-{found['digits'][:8]}"
-
-
-def payload_preview(letter: Mapping[str, Any]) -> str:
-    """The beginning of a dead letter's bytes, as text where they are text."""
-    payload = letter.get(DeadLetterField.PAYLOAD)
-    if not isinstance(payload, str):
-        return "no payload"
-    try:
-        raw = base64.b64decode(payload, validate=True)
-    except (binascii.Error, ValueError):
-        return "not base64"
-    return _shortened(raw[: PREVIEW_CHARS * 4].decode("utf-8", "backslashreplace"), PREVIEW_CHARS) or "empty"
 
 
 def _differs(column: Mapping[str, Any]) -> bool:
@@ -271,38 +175,13 @@ def _tick(threshold: float | None) -> str:
     return f"{min(max(threshold or 0.0, 0.0), 1.0) * 100:.2f}%"
 
 
-def _clock_time(at: str) -> str:
-    try:
-        parsed = datetime.fromisoformat(at)
-    except ValueError:
-        return at or NOTHING
-    parsed = parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
-    return f"{parsed.astimezone(UTC):%H:%M:%S} UTC"
-
-
-def _rate(value: float) -> str:
-    return f"{value:,.0f}" if value >= 100 else f"{value:,.1f}"
-
-
-def _milliseconds(value: float | None) -> str:
-    if value is None:
-        return NOTHING
-    if value >= 10_000:
-        return f"{value / 1000:,.1f} s"
-    return f"{value:,.0f} ms" if value >= 100 else f"{value:.1f} ms"
-
-
 def _reason_value(value: object) -> str:
     if value is None or value == "":
         return "missing"
     if isinstance(value, int | float) and not isinstance(value, bool):
         return number(value)
-    return _shortened(value if isinstance(value, str) else orjson.dumps(value).decode(), REASON_CHARS)
+    return shortened(value if isinstance(value, str) else orjson.dumps(value).decode(), REASON_CHARS)
 
 
 def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _shortened(text: str, chars: int) -> str:
-    return text if len(text) <= chars else f"{text[: chars - 1]}…"

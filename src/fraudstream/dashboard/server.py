@@ -8,6 +8,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
@@ -16,6 +17,7 @@ import structlog
 from flask import Flask
 from gunicorn.arbiter import Arbiter
 from gunicorn.config import Config
+from sqlalchemy.exc import SQLAlchemyError
 
 from fraudstream.alerts.store import AlertStore
 from fraudstream.config import Settings
@@ -23,14 +25,20 @@ from fraudstream.dashboard.app import create_app
 from fraudstream.dashboard.parts import EXTENSION, Parts
 from fraudstream.dashboard.security import validate_binding
 from fraudstream.dashboard.stats import ModelInForce
-from fraudstream.dashboard.stream import Hub
 from fraudstream.dashboard.templating import validate_templates
+from fraudstream.errors import FraudstreamError
 from fraudstream.runtime.processes import check_port_free, die_with_parent, write_ready
 
+POLL_SECONDS: Final = 0.02
 THREADS: Final = 288
 """An open live stream holds a thread: 256 of them, and some more for those who ask for anything else."""
 
 GRACE_SECONDS: Final = 1
+"""Between being told to stop and being killed."""
+
+END_SECONDS: Final = 0.7
+"""Of that, what SIGINT and SIGQUIT leave to write the running minute and to end what runs beside the requests."""
+
 DEAD_PEER_MS: Final = 30_000
 """A viewer that has taken nothing for so long is cut off, so that it does not hold a thread for ever."""
 
@@ -81,6 +89,7 @@ class _Application:
         self._notice = notice
         self._templates = templates
         self._app: Flask | None = None
+        self._is_ending = self._is_closed = False
         self.cfg = self._configuration()
 
     def wsgi(self) -> Flask:
@@ -116,7 +125,7 @@ class _Application:
             "when_ready": _cut_dead_peers,
             "post_fork": lambda _arbiter, _worker: die_with_parent(master),
             "post_worker_init": self._worker_is_ready,
-            "worker_int": lambda _worker: self._hub().close(),
+            "worker_int": lambda _worker: self._end_soon(),
         }.items():
             config.set(name, value)
         return config
@@ -125,15 +134,32 @@ class _Application:
         parts: Parts = self.wsgi().extensions[EXTENSION]
         return parts
 
-    def _hub(self) -> Hub:
-        return self._parts().hub
-
     def _end(self) -> None:
-        self._hub().close()
-        self._parts().reasons.close()
-        self._parts().charts.close()
-        self._parts().revisions.close()
-        self._parts().indexer.close()
+        """End what runs in the worker, once, however many signals come."""
+        if not self._is_ending:
+            self._is_ending = True
+            # In a thread: the signal may have come while this one held the hub's lock.
+            threading.Thread(target=self._close, name="end", daemon=True).start()
+
+    def _end_soon(self) -> None:
+        """The same for a signal after which gunicorn exits at once."""
+        self._end()
+        until = time.monotonic() + END_SECONDS
+        # Not a lock to wait for: Ctrl+C comes here twice, from the terminal and within that from the master.
+        while not self._is_closed and time.monotonic() < until:
+            time.sleep(POLL_SECONDS)
+
+    def _close(self) -> None:
+        parts = self._parts()
+        # The streams first, for who waits; then the minute, which is lost where the time does not suffice.
+        for close in (parts.hub.close, parts.charts.close, parts.revisions.close, parts.indexer.close):
+            try:
+                close()
+            except (FraudstreamError, SQLAlchemyError) as e:
+                log.warning("the dashboard did not end cleanly", reason=str(e))
+        self._is_closed = True
+        # What it is at is done by the next process; it may take a while to stand still.
+        parts.reasons.close()
 
     def _worker_is_ready(self, worker: Any) -> None:
         sys.setswitchinterval(SWITCH_SECONDS)
@@ -145,8 +171,7 @@ class _Application:
         stop = worker.handle_exit
 
         def end_streams_and_stop(signum: int, frame: Any) -> None:
-            # In a thread: the signal may have come while this one held the hub's lock.
-            threading.Thread(target=self._end, daemon=True).start()
+            self._end()
             stop(signum, frame)
 
         signal.signal(signal.SIGTERM, end_streams_and_stop)

@@ -95,10 +95,9 @@ def former_changes(using: Parts) -> list[FormerChange]:
         what = _other(before, after)
         was = before.get("threshold")
         is_threshold = was is not None and was != after["threshold"] and not what
+        who, why, what = (using.store.cards.shown(text) for text in (each.who, each.why, what))
         told.append(
-            FormerChange(
-                each.revision, each.when, each.who, each.why, was, after["threshold"], what, place == 0 and is_threshold
-            )
+            FormerChange(each.revision, each.when, who, why, was, after["threshold"], what, place == 0 and is_threshold)
         )
     return told
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -107,8 +107,10 @@ def what_if(using: Parts, threshold: float | None, review_cost: float | None) ->
     cost = review_cost if review_cost is not None else own.review_cost if own is not None else DEFAULT_REVIEW_COST
     rows = () if evaluation is None else evaluation.thresholds
     scores = using.statistics.scores
+    shown = using.store.cards.shown
     return WhatIf(
-        in_force=in_force,
+        # People wrote who and why.
+        in_force=replace(in_force, who=shown(in_force.who), why=shown(in_force.why)),
         threshold=in_force.threshold if threshold is None else threshold,
         review_cost=cost,
         recommended=None if own is None else own.threshold,

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 from flask import render_template
 
-from fraudstream.dashboard import presentation
+from fraudstream.dashboard import readable
 from fraudstream.dashboard.actor import actor_or_nobody
 from fraudstream.dashboard.parts import parts
 from fraudstream.dashboard.threshold_change import former_changes
@@ -78,7 +78,7 @@ def what_if_page() -> str:
         changes=former_changes(using),
         needs_token=using.settings.ingest_token is not None,
         score=score,
-        short_id=presentation.short_id,
+        short_id=readable.short_id,
         summary=_summary(cards, found.threshold, found.in_force.threshold),
     )
 

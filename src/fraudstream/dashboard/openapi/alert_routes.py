@@ -66,14 +66,6 @@ def alerts() -> Iterator[Route]:
     yield Route("get", "/api/alerts/{alert_id}", "One alert.", ref("Alert"), takes=(p.ID,), errors=(404,))
     yield Route(
         "get",
-        "/api/alerts/{alert_id}/rescore",
-        "An alert scored again with the model in force.",
-        members({"stored": {"type": "object"}, "now": {"type": "object"}, "sentence": TEXT}),
-        takes=(p.ID,),
-        errors=(404, 409),
-    )
-    yield Route(
-        "get",
         "/api/stream",
         "Alerts, reasons, work and counters as server-sent events.",
         TEXT,

@@ -9,7 +9,7 @@ from typing import Any, Final
 import orjson
 from flask import Blueprint, Response
 
-from fraudstream.dashboard.openapi import alert_routes, system_routes
+from fraudstream.dashboard.openapi import alert_routes, model_routes, replay_routes, system_routes
 from fraudstream.dashboard.openapi.route import JSON, Route
 from fraudstream.dashboard.openapi.schemas import COMPONENTS, ref
 
@@ -50,7 +50,7 @@ def document() -> dict[str, Any]:
     paths: dict[str, dict[str, Any]] = {}
     parts = (
         alert_routes.ingest, alert_routes.alerts, alert_routes.work,
-        system_routes.model, system_routes.letters, system_routes.state,
+        model_routes.model, system_routes.letters, replay_routes.replays, system_routes.state,
     )  # fmt: skip
     for route in (route for part in parts for route in part()):
         paths.setdefault(route.path, {})[route.method] = _operation(route)

@@ -1,4 +1,4 @@
-"""What the description says of one route; the routes themselves are `alert_routes.py` and `system_routes.py`."""
+"""What the description says of one route; the routes themselves are beside it, in `…_routes.py`."""
 
 from __future__ import annotations
 

@@ -33,6 +33,11 @@ def maybe(schema: Schema) -> Schema:
     return {"anyOf": [schema, {"type": "null"}]}
 
 
+def one_of(*values: str) -> Schema:
+    """One of these texts."""
+    return {"type": "string", "enum": list(values)}
+
+
 def members(required: Mapping[str, Schema], optional: Mapping[str, Schema] | None = None) -> Schema:
     """An object that has these members, may have those, and may gain others in a later release."""
     return {"type": "object", "required": list(required), "properties": {**required, **(optional or {})}}

@@ -1,7 +1,9 @@
-// Draws one plot into an SVG: bars and lines over time or over scores. What is drawn is charts.js's.
+// Draws one plot into an SVG: bars and lines over time or over scores, each place of it read by pointer, touch or keys.
+// What is drawn, and how it reads, is charts.js's.
 
 const SVG = "http://www.w3.org/2000/svg";
 const LEFT = 46;
+const CHAR = 6.8;
 const RIGHT = 8;
 const TOP = 8;
 const BOTTOM = 22;
@@ -35,12 +37,19 @@ export function thinned(values, size, how = "mean") {
 }
 
 export class Plot {
+  // onPoint(from, to): the values under the pointer or the keys, nulls where there are none; returns how they read.
   constructor(svg, onPoint) {
     this.svg = svg;
     this.onPoint = onPoint;
     this.shown = null;
+    this.marked = null;
     svg.addEventListener("pointermove", (event) => this.point(event));
-    svg.addEventListener("pointerleave", () => this.leave());
+    svg.addEventListener("pointerdown", (event) => this.point(event));
+    // A finger that is lifted leaves the plot; what it touched stays to be read.
+    svg.addEventListener("pointerleave", (event) => event.pointerType === "mouse" && this.leave());
+    svg.addEventListener("keydown", (event) => this.key(event));
+    svg.addEventListener("focus", () => this.marked === null && svg.matches(":focus-visible") && this.mark(this.geometry.points - 1));
+    svg.addEventListener("blur", () => this.leave());
     new ResizeObserver(() => this.shown && this.draw(this.shown)).observe(svg);
   }
 
@@ -50,27 +59,33 @@ export class Plot {
     this.shown = shown;
     const width = this.svg.clientWidth || 320;
     const height = this.svg.clientHeight || 190;
-    const inner = { x: LEFT, y: TOP, width: width - LEFT - RIGHT, height: height - TOP - BOTTOM };
-    const size = Math.max(1, Math.ceil(shown.count / Math.floor(inner.width / LEAST_BAR)));
+    const room = Math.floor((width - LEFT - RIGHT) / LEAST_BAR);
+    const size = Math.max(1, Math.ceil(shown.count / room));
     const series = shown.series.map((each) => ({ ...each, values: thinned(each.values, size, each.how) }));
     const largest = Math.max(0, ...series.flatMap(({ values }) => values.filter((value) => value !== null)));
     const top = shown.top ?? (shown.log ? 10 ** Math.ceil(Math.log10(Math.max(largest, 10))) : roundedUp(largest));
+    const steps = shown.log ? powers(top) : [0, top / 2, top];
+    const left = Math.max(LEFT, 10 + CHAR * Math.max(...steps.map((value) => shown.yLabel(value).length)));
+    const inner = { x: left, y: TOP, width: width - left - RIGHT, height: height - TOP - BOTTOM };
     const scale = shown.log ? (value) => Math.log10(Math.max(value, 0.8)) / Math.log10(top) : (value) => value / top;
     const y = (value) => inner.y + inner.height * (1 - Math.min(Math.max(scale(value), 0), 1));
+    const share = this.marked === null ? null : (this.marked + 0.5) / this.geometry.points;
     this.geometry = { inner, size, points: series[0].values.length };
     this.svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
     this.pointer = make("line", { class: "pointer", y1: inner.y, y2: inner.y + inner.height, visibility: "hidden" });
     this.svg.replaceChildren(
-      ...this.yAxis(shown, inner, top, y),
+      ...this.yAxis(shown, inner, steps, y),
       ...this.xAxis(shown, inner),
       ...series.flatMap((each) => (each.kind === "bars" ? bars(each, inner, y, shown.running) : [line(each, inner, y)])),
       ...threshold(shown.threshold, inner),
       this.pointer,
     );
+    // What is being read goes on being read, with the figures of now.
+    if (share !== null) this.mark(Math.floor(share * this.geometry.points), document.activeElement !== this.svg);
+    else this.say(this.geometry.points - 1, this.onPoint(null, null));
   }
 
-  yAxis({ yLabel, log }, inner, top, y) {
-    const steps = log ? powers(top) : [0, top / 2, top];
+  yAxis({ yLabel }, inner, steps, y) {
     return steps.flatMap((value) => [
       make("line", { class: value === steps[0] ? "base" : "grid", x1: inner.x, x2: inner.x + inner.width, y1: y(value), y2: y(value) }),
       make("text", { x: inner.x - 7, y: y(value) + 4, "text-anchor": "end" }, yLabel(value)),
@@ -78,7 +93,9 @@ export class Plot {
   }
 
   xAxis({ count, xLabel, edges }, inner) {
-    const labels = Math.max(2, Math.min(edges ?? 6, Math.floor(inner.width / 74)));
+    const room = Math.max(2, Math.min(edges ?? 6, Math.floor(inner.width / 74)));
+    // Of scores six or three places, which one digit behind the point says exactly.
+    const labels = edges && room < edges ? 3 : room;
     return Array.from({ length: labels }, (_, number) => {
       const share = number / (labels - 1);
       const anchor = ["start", "middle", "end"][number === 0 ? 0 : number === labels - 1 ? 2 : 1];
@@ -89,20 +106,46 @@ export class Plot {
 
   point(event) {
     if (!this.shown) return;
-    const { inner, size, points } = this.geometry;
+    const { inner, points } = this.geometry;
     const at = (event.clientX - this.svg.getBoundingClientRect().left - inner.x) / inner.width;
     if (at < 0 || at > 1) return this.leave();
-    const index = Math.min(Math.floor(at * points), points - 1);
+    this.mark(Math.min(Math.floor(at * points), points - 1));
+  }
+
+  key(event) {
+    if (!this.shown || event.altKey || event.ctrlKey || event.metaKey) return;
+    const last = this.geometry.points - 1;
+    const from = this.marked ?? last + 1;
+    const to = { ArrowLeft: from - 1, ArrowDown: from - 1, ArrowRight: from + 1, ArrowUp: from + 1, PageDown: from - 10, PageUp: from + 10, Home: 0, End: last }[event.key];
+    if (event.key === "Escape") this.leave();
+    if (to === undefined) return;
+    event.preventDefault();
+    this.mark(Math.min(Math.max(to, 0), last));
+  }
+
+  mark(index, isTold = true) {
+    const { inner, size, points } = this.geometry;
+    this.marked = index;
     const x = inner.x + ((index + 0.5) / points) * inner.width;
     this.pointer.setAttribute("x1", x);
     this.pointer.setAttribute("x2", x);
     this.pointer.setAttribute("visibility", "visible");
     const last = this.shown.count - 1 - (points - 1 - index) * size;
-    this.onPoint(Math.max(0, last - size + 1), last);
+    const text = this.onPoint(Math.max(0, last - size + 1), last);
+    if (isTold) this.say(index, text);
+  }
+
+  // For who hears the page: said when they move, not each time that the figures come.
+  say(index, text) {
+    this.svg.setAttribute("aria-valuemax", this.geometry.points - 1);
+    this.svg.setAttribute("aria-valuenow", index);
+    this.svg.setAttribute("aria-valuetext", text);
   }
 
   leave() {
-    this.pointer?.setAttribute("visibility", "hidden");
+    if (!this.shown || this.marked === null) return;
+    this.marked = null;
+    this.pointer.setAttribute("visibility", "hidden");
     this.onPoint(null, null);
   }
 }

@@ -4,6 +4,7 @@ import { Plot, make } from "./chart.js";
 import { count, milliseconds, number, time } from "./format.js";
 
 const EVERY_MS = 5000;
+const PATIENCE_MS = 15_000;
 const MOST_FAILURES = 2;
 const root = document.getElementById("charts");
 const connection = document.getElementById("connection");
@@ -91,9 +92,10 @@ class Chart {
     this.details.addEventListener("toggle", () => this.details.open && this.fillTable());
   }
 
-  show(told, at) {
+  show(told, at, asAt) {
     this.told = told;
     this.at = at;
+    this.asAt = asAt;
     const [figure, line] = told.isEmpty ? ["", ""] : told.now;
     const strong = document.createElement("strong");
     strong.textContent = figure;
@@ -107,22 +109,32 @@ class Chart {
     this.plot.draw({ yLabel: (value) => compact.format(value), count: told.series[0].values.length, ...labels, ...told });
   }
 
-  // In words what is under the pointer; the table has it for whoever has none.
+  // In words what is under the pointer or the keys; the table has all of it.
   read(from, to) {
+    if (from === null) {
+      this.part("readout").textContent = "\u00a0";
+      return "the arrow keys read it";
+    }
+    const text = this.words(from, to);
+    this.part("readout").textContent = text;
+    return text;
+  }
+
+  words(from, to) {
     const { told, at } = this;
-    if (from === null) return void (this.part("readout").textContent = "\u00a0");
     const where = told.rows ? `score ${told.rows[to]}` : from === to ? clock.format(new Date(at[to])) : `${clock.format(new Date(at[from]))} to ${clock.format(new Date(at[to]))}, a minute`;
     const what = told.series.map(({ name, values, format, how }) => {
       const some = values.slice(from, to + 1).filter((value) => value !== null);
       const value = some.length === 0 ? null : how === "largest" ? largest(some) : sum(some) / some.length;
       return `${name.toLowerCase()} ${shown(value, format)}`;
     });
-    this.part("readout").textContent = `${where}: ${what.join(", ")}`;
+    return `${where}: ${what.join(", ")}`;
   }
 
   // Filled when it is opened and left so: nothing moves under whoever reads it.
   fillTable() {
     const { told, at } = this;
+    this.part("as-at").textContent = `As at ${time(this.asAt)}. Closed and opened again, it has the newest.`;
     const columns = [...told.series, ...(told.more ?? [])];
     const heads = [told.head ?? "Minute", ...columns.map(({ name }) => name)].map((name) => {
       const cell = document.createElement("th");
@@ -188,11 +200,11 @@ function state(name, text) {
 
 async function refresh() {
   try {
-    const answer = await fetch(`/api/charts?minutes=${root.dataset.minutes}`);
+    const answer = await fetch(`/api/charts?minutes=${root.dataset.minutes}`, { signal: AbortSignal.timeout(PATIENCE_MS) });
     if (answer.status === 401) return window.location.reload();
     if (!answer.ok) throw new Error(`the server answered ${answer.status}`);
     const told = await answer.json();
-    for (const [key, chart] of charts) chart.show(CHARTS[key].of(told), told.minutes.at);
+    for (const [key, chart] of charts) chart.show(CHARTS[key].of(told), told.minutes.at, told.at);
     showLabels(told.precision.label);
     failures = 0;
     failed.hidden = true;
