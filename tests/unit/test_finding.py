@@ -7,21 +7,25 @@ import random
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import Connection, func, select, update
+from sqlalchemy import text as sql
 
 from dashboards import Clock
 from fraudstream.alerts import tables
 from fraudstream.alerts.filters import AlertFilter, Op, Sort, Where
-from fraudstream.alerts.finding import segment, text, window
+from fraudstream.alerts.finding import indexer, segment, stored, text, window
 from fraudstream.alerts.finding.cursor import Position
 from fraudstream.alerts.finding.indexer import AlertIndexer
 from fraudstream.alerts.finding.search import AlertSearch
+from fraudstream.alerts.finding.tables import segment_columns, segments
 from fraudstream.alerts.store import AlertStore
 from fraudstream.alerts.words import Text
+from fraudstream.errors import StoreError
 from fraudstream.runtime.processes import wait_until
 from fraudstream.transactions.wire import Outcome
 
@@ -39,6 +43,9 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(text, "FEW_WORDS", 3)
     monkeypatch.setattr(segment, "FEW", 8)
     monkeypatch.setattr(window, "WINDOW", 100)
+    monkeypatch.setattr(indexer, "BODY_CHARS", 20_000)
+    monkeypatch.setattr(indexer, "WORD_CHARS", 2_000)
+    monkeypatch.setattr(stored, "PIECE_BYTES", 3_000)
 
 
 @pytest.fixture
@@ -200,18 +207,18 @@ def paged(store: AlertStore, wanted: AlertFilter, sort: Sort, limit: int) -> lis
 @pytest.mark.parametrize("indexed", ["nothing", "a part", "all but the newest changes", "all"])
 def test_every_filter_in_every_order_finds_what_a_plain_reading_finds(store: AlertStore, indexed: str) -> None:
     chance = random.Random(indexed)
-    indexer = AlertIndexer(store, segment=SEGMENT)
+    follower = AlertIndexer(store, segment=SEGMENT)
     fill(store, chance, range(COUNT // 2))
     decide(store, chance, 200)
     if indexed != "nothing":
-        indexer.catch_up()
+        follower.catch_up()
     decide(store, chance, 100)
     fill(store, chance, range(COUNT // 2, COUNT))
     if indexed.startswith("all"):
-        indexer.catch_up()
+        follower.catch_up()
     decide(store, chance, 100)
     if indexed == "all":
-        indexer.catch_up()
+        follower.catch_up()
     reference = Reference(store)
     several = 0
     for _ in range(250):
@@ -236,8 +243,8 @@ def test_what_is_typed_finds_the_alerts_that_have_it(store: AlertStore, typed: s
 def test_pages_are_stable_while_alerts_arrive_and_are_indexed(store: AlertStore) -> None:
     chance = random.Random(2)
     fill(store, chance, range(500))
-    indexer = AlertIndexer(store, segment=SEGMENT)
-    indexer.start()
+    follower = AlertIndexer(store, segment=SEGMENT)
+    follower.start()
     wanted = AlertFilter(outcome=None, min_amount=1)
     before = {sort: Reference(store).of(wanted, sort) for sort in Sort}
     newest = store.latest_seq()
@@ -266,20 +273,20 @@ def test_pages_are_stable_while_alerts_arrive_and_are_indexed(store: AlertStore)
     finally:
         done.set()
         adding.join()
-        indexer.close()
+        follower.close()
 
 
 def test_an_alert_is_found_from_its_commit_on_and_indexed_within_a_second(store: AlertStore) -> None:
-    indexer = AlertIndexer(store)
-    indexer.start()
+    follower = AlertIndexer(store)
+    follower.start()
     try:
         for number in range(5):
             fill(store, random.Random(number), range(number, number + 1))
             wanted = AlertFilter(outcome=None, text=Text.typed(f'"-{number}"'), where=(Where("Time", Op.GE, "0"),))
             assert number + 1 in paged(store, wanted, Sort.NEWEST, 10)
-            assert wait_until(lambda: indexer.progress() == (store.latest_seq(), store.latest_seq()), 1)
+            assert wait_until(lambda: follower.progress() == (store.latest_seq(), store.latest_seq()), 1)
     finally:
-        indexer.close()
+        follower.close()
 
 
 def test_the_next_process_goes_on_where_the_last_one_stopped(store: AlertStore) -> None:
@@ -297,8 +304,8 @@ def test_the_next_process_goes_on_where_the_last_one_stopped(store: AlertStore) 
 
 def test_a_verdict_is_found_at_once_whether_it_is_indexed_or_not(store: AlertStore) -> None:
     fill(store, random.Random(4), range(SEGMENT + 20))
-    indexer = AlertIndexer(store, segment=SEGMENT)
-    indexer.catch_up()
+    follower = AlertIndexer(store, segment=SEGMENT)
+    follower.catch_up()
     wanted = AlertFilter(outcome=None, statuses=("unsure",), assignee="Zoë")
     for seqs in ([5], [5, SEGMENT + 7]):
         with store.writing() as connection:
@@ -306,12 +313,58 @@ def test_a_verdict_is_found_at_once_whether_it_is_indexed_or_not(store: AlertSto
                 update(tables.alerts).where(tables.alerts.c.seq.in_(seqs)).values(status="unsure", assignee="Zoë")
             )
         assert paged(store, wanted, Sort.OLDEST, 10) == seqs
-        indexer.catch_up()
+        follower.catch_up()
         assert paged(store, wanted, Sort.OLDEST, 10) == seqs
     with store.writing() as connection:
         connection.execute(update(tables.alerts).values(status="new", assignee=None))
-    indexer.catch_up()
+    follower.catch_up()
     assert paged(store, wanted, Sort.OLDEST, 10) == []
+
+
+@pytest.mark.parametrize("indexed", [SEGMENT, SEGMENT // 2])
+def test_a_verdict_that_is_changed_while_the_index_takes_it_over_is_not_forgotten(
+    store: AlertStore, monkeypatch: pytest.MonkeyPatch, indexed: int
+) -> None:
+    fill(store, random.Random(4), range(indexed))
+    follower = AlertIndexer(store, segment=SEGMENT)
+    follower.catch_up()
+    one = update(tables.alerts).where(tables.alerts.c.seq == 5)
+    with store.writing() as connection:
+        connection.execute(one.values(status="claimed"))
+    writing = store.writing
+
+    @contextmanager
+    def after_a_change(*, relaxed: bool = False) -> Iterator[Connection]:
+        monkeypatch.setattr(store, "writing", writing)
+        with store.writing() as connection:
+            connection.execute(one.values(status="unsure"))
+        with store.writing(relaxed=relaxed) as connection:
+            yield connection
+
+    monkeypatch.setattr(store, "writing", after_a_change)
+    follower.catch_up()
+    wanted = AlertFilter(outcome=None, statuses=("unsure",))
+    assert paged(store, wanted, Sort.OLDEST, 10) == [5]
+    assert paged(store, AlertFilter(outcome=None, statuses=("claimed",)), Sort.OLDEST, 10) == []
+
+
+def test_a_segment_that_could_not_be_stored_is_stored_anew(store: AlertStore) -> None:
+    fill(store, random.Random(4), range(SEGMENT + 20))
+    with store.writing() as connection:
+        refused = "CREATE TRIGGER full BEFORE INSERT ON segments BEGIN SELECT RAISE(ABORT, 'no room'); END"
+        connection.execute(sql(refused))
+    with pytest.raises(StoreError, match="no room"):
+        AlertIndexer(store, segment=SEGMENT).catch_up()
+    wanted = AlertFilter(outcome=None, where=(Where("V1", Op.GT, "0"),))
+    assert paged(store, wanted, Sort.SCORE, 100) == Reference(store).of(wanted, Sort.SCORE)
+    with store.writing() as connection:
+        connection.execute(sql("DROP TRIGGER full"))
+    AlertIndexer(store, segment=SEGMENT).catch_up()
+    assert paged(store, wanted, Sort.SCORE, 100) == Reference(store).of(wanted, Sort.SCORE)
+    with store.reading() as connection:
+        assert connection.execute(select(func.count()).select_from(segments)).scalar_one() == 1
+        twice = select(segment_columns.c.kind, segment_columns.c.name).group_by("kind", "name").having(func.count() > 1)
+        assert connection.execute(twice).all() == []
 
 
 @pytest.mark.parametrize("sort", [Sort.NEWEST, Sort.OLDEST])

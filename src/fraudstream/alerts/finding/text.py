@@ -44,11 +44,9 @@ _BETWEEN: Final = text(f"{_MATCH} AND rowid BETWEEN :first AND :last")
 _KNOWN: Final = text("SELECT term FROM alert_words_known WHERE term >= :first AND term < :beyond LIMIT :most")
 
 
-def add_words(connection: Connection, alerts: Sequence[tuple[int, Mapping[str, Any]]]) -> None:
-    """Take in the words of alerts, by their `seq` and in order, and note how far they have come."""
-    if not alerts:
-        return
-    connection.execute(_INSERT, [{"seq": seq, "words": indexed_words(document)} for seq, document in alerts])
+def add_words(connection: Connection, alerts: Sequence[tuple[int, str]]) -> None:
+    """Take in the `indexed_words` of alerts, by their `seq` and in order, and note how far they have come."""
+    connection.execute(_INSERT, [{"seq": seq, "words": words} for seq, words in alerts])
     reached = {"name": WORDS, "seq": alerts[-1][0]}
     connection.execute(insert(indexed).values(reached).on_conflict_do_update(index_elements=["name"], set_=reached))
 
