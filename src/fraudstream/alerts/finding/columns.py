@@ -156,7 +156,11 @@ class ColumnsInMemory:
     def texts(self, connection: Connection, key: Key, equal: str | None = None) -> Coded | None:
         """A column of texts by row; None where no row has one, or surely none that is equal to one that is passed."""
         found = self._growing.text_columns.get(key)
-        return None if found is None else Coded(found.codes[: self._rows], list(found.texts))
+        if found is None:
+            return None
+        # The codes first: a text that is first met in between is then in neither, and not a code without its text.
+        codes = found.codes[: self._rows].copy()
+        return Coded(codes, list(found.texts))
 
     def bounds(self, key: Key) -> tuple[float, float] | None:
         """Nothing is known of what is still growing."""
