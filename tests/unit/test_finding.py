@@ -442,6 +442,34 @@ def test_a_walk_holds_no_transaction_while_its_reader_is_slow(store: AlertStore)
     assert len(found) >= 1000
 
 
+@pytest.mark.parametrize("sort", [Sort.SCORE, Sort.AMOUNT, Sort.LOSS])
+@pytest.mark.parametrize("indexed", [False, True])
+def test_a_walk_in_an_order_of_values_tells_how_far_it_is_and_gives_the_first_in_order(
+    store: AlertStore, sort: Sort, indexed: bool
+) -> None:
+    fill(store, random.Random(11), range(1000))
+    if indexed:
+        AlertIndexer(store, segment=SEGMENT).catch_up()
+    conditions = ((), (Where("V1", Op.HAS, ".1"),), (Where("merchant", Op.EQ, "Grocery"),))
+    for wanted in (AlertFilter(outcome=None, where=where) for where in conditions):
+        expected = Reference(store).of(wanted, sort)
+        for most in (7, 1000):
+            steps = list(store.search.walk(wanted, sort=sort, most=most))
+            assert [alert.seq for step in steps for alert in step.alerts] == expected[:most]
+            far = [step.scanned for step in steps if not step.alerts]
+            assert far == sorted(far)
+            assert 0 < far[0] < far[-1] == 1000
+        first = store.search.page(wanted, sort=sort, limit=10)
+        following = [a.seq for step in store.search.walk(wanted, sort=sort, after=first.following) for a in step.alerts]
+        assert following == expected[10:]
+    walk = store.search.walk(AlertFilter(outcome=None), sort=sort)
+    assert next(walk).alerts == []
+    with sqlite3.connect(store.path) as connection:
+        # Nothing reads between two steps; who goes away then leaves nothing behind.
+        assert connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] == 0
+    connection.close()
+
+
 def test_rows_with_more_columns_than_are_kept_are_found_all_the_same(store: AlertStore) -> None:
     chance = random.Random(9)
     wide = [some_alert(number, chance) for number in range(SEGMENT)]
