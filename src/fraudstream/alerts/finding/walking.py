@@ -40,7 +40,9 @@ def wanted_of(
 ) -> list[StoredAlert]:
     """Those of the next hits that are wanted."""
     some = reader.numbered(connection, hits.seqs[start : start + LOOKED_AT].tolist(), wanted)
-    return some if hits.sure else [alert for alert in some if wanted.matches(alert.record())]
+    if hits.sure:
+        return some
+    return [alert for alert in some if not wanted.rules_out(alert.raw) and wanted.matches(alert.record())]
 
 
 def by_commit(reader: AlertReader, pieces: Sequence[Piece], asked: Asked) -> Iterator[Found]:
