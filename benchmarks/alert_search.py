@@ -316,7 +316,7 @@ def exported(asking: Asking, pid: int, ending: str) -> dict[str, Any]:
 
 
 def scanned(asking: Asking, pid: int) -> dict[str, Any]:
-    """A scan for digits of a number: first line, first match, the whole, and a cancelled one that gives out all alerts."""
+    """A scan for digits of a number: first line, first match, the whole, and a cancelled one that all match."""
     route = f"{asking.url}/api/alerts/scan?" + urlencode([("where", "V7:has:.12345"), ("outcome", "all")])
     began = time.perf_counter()
     answer = asking.pool.request("GET", route, preload_content=False)

@@ -19,8 +19,8 @@ AT_ONCE = 5_000
 MARKED = {500: 10.0, 60_000: 900.0, 109_000: 300.0}
 """The alerts that match, with their amounts: one near each end, one between."""
 
-# Of a number with sixteen digits the index does not tell them; what is looked for stands elsewhere in each alert, so that
-# each has to be read.
+# Of a number with sixteen digits the index does not tell them; what is looked for stands elsewhere in each alert, so
+# that each has to be read.
 CONDITIONS = [("where", f"V{column}:has:.") for column in range(2, 20)] + [("where", "Code:has:23454321")]
 
 
