@@ -125,6 +125,16 @@ def test_nothing_that_is_typed_is_an_error(typed: str) -> None:
         ("a:has:two", [1, "two"], True),
         ("a:eq:", "", True),
         ("a:eq:x:y", "x:y", True),
+        ("a:eq:4111111111111111", "4111111111111111", True),
+        ("a:eq:4111111111111111", 4111111111111111, True),
+        ("a:ge:4111111000000000", 4111111111111111, False),
+        ("a:ge:4111111000000000", "4111111111111111", False),
+        ("a:lt:5", "card 4111 1111 1111 1111", False),
+        ("a:has:411111", 4111111111111111, True),
+        ("a:has:4111111", 4111111111111111, False),
+        ("a:has:11 1111", "card 4111 1111 1111 1111", False),
+        ("a:has:card 4111 11", "card 4111 1111 1111 1111", True),
+        ("a:has:** 1111", "card 4111 1111 1111 1111", True),
     ],
 )
 def test_a_condition_holds_or_not(condition: str, value: Any, holds: bool) -> None:

@@ -473,7 +473,27 @@ def test_a_walk_in_an_order_of_values_tells_how_far_it_is_and_gives_the_first_in
 @pytest.mark.parametrize("indexed", [False, True])
 def test_digits_of_numbers_are_found_as_json_writes_them(store: AlertStore, indexed: bool) -> None:
     chance = random.Random(12)
-    special = [7, 7.0, -7, "7.50", 1e15, 10**15, 10**17 + 1, 1e22, 5e-324, 1e-5, -0.0, 2**63, True, None, "1e5", [7, 8]]
+    special = [
+        7,
+        7.0,
+        -7,
+        4111111111111111,
+        "4111111111111111",
+        "4111 1111 1111 1111",
+        "7.50",
+        1e15,
+        10**15,
+        10**17 + 1,
+        1e22,
+        5e-324,
+        1e-5,
+        -0.0,
+        2**63,
+        True,
+        None,
+        "1e5",
+        [7, 8],
+    ]
     values = special + [chance.choice([chance.gauss(0, 3), chance.randrange(10**6)]) for _ in range(SEGMENT)]
     alerts = [some_alert(number, chance) for number in range(len(values))]
     for alert, value in zip(alerts, values, strict=True):
@@ -483,11 +503,35 @@ def test_digits_of_numbers_are_found_as_json_writes_them(store: AlertStore, inde
     if indexed:
         AlertIndexer(store, segment=SEGMENT).catch_up()
     reference = Reference(store)
-    parts = ["7", "-7", "7.5", ".0", "e", "E", "e-", "000", "0001", "-", ".", "5e-324", "rue", "[7", "1e22", "é"]
+    parts = [
+        "7",
+        "-7",
+        "7.5",
+        ".0",
+        "e",
+        "E",
+        "e-",
+        "000",
+        "0001",
+        "-",
+        ".",
+        "5e-324",
+        "rue",
+        "[7",
+        "1e22",
+        "é",
+        "411111",
+        "4111111",
+        "**1",
+        "* 1",
+    ]
     for part in parts + [f"{chance.randrange(100)}" for _ in range(20)]:
         for name in ("n", "merchant"):
             wanted = AlertFilter(outcome=None, where=(Where(name, Op.HAS, part),))
             assert paged(store, wanted, Sort.NEWEST, 50) == reference.of(wanted, Sort.NEWEST), (name, part)
+    for op in Op:
+        wanted = AlertFilter(outcome=None, where=(Where("n", op, "4111111111111111"),))
+        assert paged(store, wanted, Sort.NEWEST, 50) == reference.of(wanted, Sort.NEWEST), op
 
 
 def test_rows_with_more_columns_than_are_kept_are_found_all_the_same(store: AlertStore) -> None:

@@ -15,6 +15,7 @@ from sqlalchemy import Column, ColumnElement
 
 from fraudstream.alerts import tables
 from fraudstream.alerts.words import Text, columns_of, fold
+from fraudstream.transactions.cards import is_card_number, masked_text
 from fraudstream.transactions.numbers import parse_number
 from fraudstream.transactions.wire import AlertField, Outcome
 
@@ -56,12 +57,16 @@ COMPARE: Final[Mapping[Op, Callable[[Any, Any], Any]]] = {
 
 _WHERE: Final = re.compile(rf"(.+?):({'|'.join(Op)}):(.*)", re.DOTALL)
 
-_PLAIN: Final = re.compile(r"[ !#-\[\]-~]+")
+_PLAIN: Final = re.compile(r"[ !#-)+-\[\]-~]+")
+"""Neither what JSON escapes nor the sign that masks."""
 
 
 @dataclass(frozen=True, slots=True)
 class Where:
-    """A condition on a column of the transaction; a row that has no value there never meets it."""
+    """A condition on a column of the transaction; a row that has no value there never meets it.
+
+    A card number is found by all of it; it is neither larger nor smaller than anything, and has what is shown of it.
+    """
 
     name: str
     op: Op
@@ -85,7 +90,10 @@ class Where:
             return False
         asked = self.number
         if self.op is Op.HAS:
-            return fold(self.value) in fold(orjson.dumps(number).decode() if text is None else text)
+            told = orjson.dumps(number).decode() if text is None else text
+            return fold(self.value) in fold(told if isinstance(value, float) else masked_text(told))
+        if self.op in COMPARE and has_card(value):
+            return False
         if self.op in (Op.EQ, Op.NE):
             same = (asked is not None and number is not None and number == asked) or text == self.value
             return same == (self.op is Op.EQ)
@@ -113,6 +121,14 @@ def as_text(value: object) -> str | None:
     if value is None or (isinstance(value, int | float) and not isinstance(value, bool)):
         return None
     return orjson.dumps(value).decode()
+
+
+def has_card(value: object) -> bool:
+    """Whether a value is or has a card number, which is masked wherever it is shown."""
+    if isinstance(value, int):
+        return is_card_number(str(value))
+    text = as_text(value)
+    return text is not None and masked_text(text) is not text
 
 
 @dataclass(frozen=True, slots=True)

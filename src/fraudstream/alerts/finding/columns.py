@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection
 
-from fraudstream.alerts.filters import as_number, as_text
+from fraudstream.alerts.filters import as_number, as_text, has_card
 from fraudstream.alerts.finding.tables import Kind
 from fraudstream.alerts.words import columns_of
 
@@ -20,7 +20,7 @@ MOST_COLUMNS: Final = 256
 """Columns of transactions that are kept of a segment; what is asked of another one, the alerts themselves tell."""
 
 LONGEST_TEXT: Final = 200
-"""A longer text is only marked as one; what is asked of it, the alert itself tells."""
+"""A longer text is only marked as one, as a card number is; what is asked of it, the alert itself tells."""
 
 OWN_NUMBERS: Final = ("produced_us", "score", "amount", "expected_loss", "column_set")
 WORK: Final = ("status", "assignee")
@@ -87,6 +87,9 @@ class GrowingColumns:
                 self._set_text((Kind.OWN_TEXTS, name), at, text)
         for name, value in columns_of(transaction):
             if value is None or not self._has_room(name):
+                continue
+            if has_card(value):
+                self._set_text((Kind.TEXTS, name), at, None)
                 continue
             found, words = as_number(value), as_text(value)
             if found is not None:
