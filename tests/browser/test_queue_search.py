@@ -19,7 +19,8 @@ AT_ONCE = 5_000
 MARKED = {500: 10.0, 60_000: 900.0, 109_000: 300.0}
 """The alerts that match, with their amounts: one near each end, one between."""
 
-# The digits of numbers are in no index, so that each alert has to be read.
+# Of a number with sixteen digits the index does not tell them; what is looked for stands elsewhere in each alert, so
+# that each has to be read.
 CONDITIONS = [("where", f"V{column}:has:.") for column in range(2, 20)] + [("where", "Code:has:23454321")]
 
 
@@ -33,8 +34,9 @@ def dashboard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningDashb
 
 def payment(number: int) -> dict[str, object]:
     columns = {f"V{column}": number + column / 7 for column in range(40)}
-    code = 0.123454321 if number in MARKED else number + 0.5
-    return alert(number, transaction=columns | {"Code": code, "Amount": MARKED.get(number, 1.0)})
+    code = 1_234_543_210_000_001 if number in MARKED else 5_000_000_000_000_000 + number
+    other = {"Code": code, "Batch": "23454321", "Amount": MARKED.get(number, 1.0)}
+    return alert(number, transaction=columns | other)
 
 
 def listed(page: Page) -> list[str]:

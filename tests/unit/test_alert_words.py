@@ -55,7 +55,11 @@ def test_words_are_folded_and_numbers_stay_whole(text: str, expected: list[str])
         ('"house amount"', False),
         ("12.5", True),
         ("12", False),
-        ("12*", True),
+        ("12*", False),
+        ("12.5*", True),
+        ("co", False),
+        ("co*", False),
+        ("c* house", False),
         ("AND OR NOT NEAR", False),
         ("*", True),
         ("shop.city", True),
@@ -65,6 +69,34 @@ def test_words_are_folded_and_numbers_stay_whole(text: str, expected: list[str])
 def test_what_is_typed_is_found_or_not(typed: str, found: bool) -> None:
     row = {"merchant": "Coffee House", "Amount": 12.5, "shop": {"city": "Ulm"}}
     assert Text.typed(typed).matches(alert(17, transaction=row)) == found
+
+
+@pytest.mark.parametrize("number", ["4111111111111111", "4111 1111 1111 1111", "4111-1111-1111-1111", 4111111111111111])
+@pytest.mark.parametrize("column", ["note", "card_number"])
+def test_a_masked_number_is_found_whole_and_never_by_its_beginning(number: str | int, column: str) -> None:
+    # Six digits of it are shown; none of what follows may be found out one digit after the other.
+    row = {column: number}
+    shown = ("4111111111111111", "4111111111111111*", "411111*")
+    hidden = ("4111111*", "41111111*", "4111-1111*", "4111-1111-1*", "4111 1111", '"4111 1111"', "1111", "4111-1111")
+    assert all(Text.typed(typed).matches(alert(1, transaction=row)) for typed in shown)
+    assert not any(Text.typed(typed).matches(alert(1, transaction=row)) for typed in hidden)
+
+
+@pytest.mark.parametrize("typed", ["4111 1111 1111 1111", '"4111 1111 1111 1111"', "4111-1111-1111-1111 shop"])
+def test_a_card_number_is_found_as_it_is_typed(typed: str) -> None:
+    row = {"note": "by 4111111111111111", "merchant": "shop"}
+    assert Text.typed(typed).matches(alert(1, transaction=row))
+
+
+def test_a_number_that_is_long_but_no_card_is_found_whole_or_by_six_digits() -> None:
+    row = {"account": "acc1234567890"}
+    found = {typed: Text.typed(typed).matches(alert(1, transaction=row)) for typed in ("acc123456", "acc1234567")}
+    assert found == {"acc123456": True, "acc1234567": False}
+
+
+def test_one_sign_is_a_beginning_in_scripts_without_small_letters() -> None:
+    assert Text.typed("東").matches(alert(1, transaction={"city": "東京"}))
+    assert not Text.typed("ка").matches(alert(1, transaction={"city": "казань"}))
 
 
 @given(st.text(max_size=60))
@@ -93,6 +125,16 @@ def test_nothing_that_is_typed_is_an_error(typed: str) -> None:
         ("a:has:two", [1, "two"], True),
         ("a:eq:", "", True),
         ("a:eq:x:y", "x:y", True),
+        ("a:eq:4111111111111111", "4111111111111111", True),
+        ("a:eq:4111111111111111", 4111111111111111, True),
+        ("a:ge:4111111000000000", 4111111111111111, False),
+        ("a:ge:4111111000000000", "4111111111111111", False),
+        ("a:lt:5", "card 4111 1111 1111 1111", False),
+        ("a:has:411111", 4111111111111111, True),
+        ("a:has:4111111", 4111111111111111, False),
+        ("a:has:11 1111", "card 4111 1111 1111 1111", False),
+        ("a:has:card 4111 11", "card 4111 1111 1111 1111", True),
+        ("a:has:** 1111", "card 4111 1111 1111 1111", True),
     ],
 )
 def test_a_condition_holds_or_not(condition: str, value: Any, holds: bool) -> None:

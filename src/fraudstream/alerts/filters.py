@@ -15,6 +15,7 @@ from sqlalchemy import Column, ColumnElement
 
 from fraudstream.alerts import tables
 from fraudstream.alerts.words import Text, columns_of, fold
+from fraudstream.transactions.cards import is_card_number, masked_text
 from fraudstream.transactions.numbers import parse_number
 from fraudstream.transactions.wire import AlertField, Outcome
 
@@ -56,10 +57,16 @@ COMPARE: Final[Mapping[Op, Callable[[Any, Any], Any]]] = {
 
 _WHERE: Final = re.compile(rf"(.+?):({'|'.join(Op)}):(.*)", re.DOTALL)
 
+_PLAIN: Final = re.compile(r"[ !#-)+-\[\]-~]+")
+"""Neither what JSON escapes nor the sign that masks."""
+
 
 @dataclass(frozen=True, slots=True)
 class Where:
-    """A condition on a column of the transaction; a row that has no value there never meets it."""
+    """A condition on a column of the transaction; a row that has no value there never meets it.
+
+    A card number is found by all of it; it is neither larger nor smaller than anything, and has what is shown of it.
+    """
 
     name: str
     op: Op
@@ -83,7 +90,10 @@ class Where:
             return False
         asked = self.number
         if self.op is Op.HAS:
-            return fold(self.value) in fold(orjson.dumps(number).decode() if text is None else text)
+            told = orjson.dumps(number).decode() if text is None else text
+            return fold(self.value) in fold(told if isinstance(value, float) else masked_text(told))
+        if self.op in COMPARE and has_card(value):
+            return False
         if self.op in (Op.EQ, Op.NE):
             same = (asked is not None and number is not None and number == asked) or text == self.value
             return same == (self.op is Op.EQ)
@@ -111,6 +121,14 @@ def as_text(value: object) -> str | None:
     if value is None or (isinstance(value, int | float) and not isinstance(value, bool)):
         return None
     return orjson.dumps(value).decode()
+
+
+def has_card(value: object) -> bool:
+    """Whether a value is or has a card number, which is masked wherever it is shown."""
+    if isinstance(value, int):
+        return is_card_number(str(value))
+    text = as_text(value)
+    return text is not None and masked_text(text) is not text
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +188,17 @@ class AlertFilter:
         return ranges + [
             column[name] == values[0] if len(values) == 1 else column[name].in_(values) for name, values in self.choices
         ]
+
+    def rules_out(self, raw: bytes) -> bool:
+        """Whether the bytes of an alert tell that it does not match, which is ten times as fast as to read them.
+
+        Only where nothing is written otherwise than it is compared: no accents, no signs that JSON escapes.
+        """
+        parts = [where.value for where in self.where if where.op is Op.HAS and _PLAIN.fullmatch(where.value)]
+        if not parts or not raw.isascii():
+            return False
+        small = raw.lower()
+        return any(part.lower().encode() not in small for part in parts)
 
     def matches(self, document: Mapping[str, Any]) -> bool:
         """Whether an alert has the text and meets the conditions on columns of its transaction."""

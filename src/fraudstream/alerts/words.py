@@ -2,7 +2,8 @@
 
 A word is a run of letters and digits, folded to small letters without accents; a number with a point or an exponent is
 one word, as written and without its sign; any other sign beyond ASCII (an emoji) is a word of its own. Several words
-that are typed without a blank between them ("id-17", "TX_AMOUNT") are looked for one after the other.
+that are typed without a blank between them ("id-17", "TX_AMOUNT") are looked for one after the other. A card number is
+one word, however it is grouped, and found by all of it alone: what is masked must not be told digit by digit.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Any, Final, NamedTuple
 
 import orjson
 
+from fraudstream.transactions.cards import SHOWN_FIRST, is_card_column, joined_cards
 from fraudstream.transactions.wire import AlertField
 
 BREAK: Final = ""
@@ -27,6 +29,13 @@ _TYPED: Final = re.compile(r'"([^"]*)"?|([^\s"]+)')
 LONG_NUMBER_CHARS: Final = 8
 """A JSON number with a fraction and more characters than this (the 28 of a row of creditcard.csv have twice as many) is
 no entry of the index; it is looked for among the numbers of the columns."""
+
+SHORTEST_BEGINNING: Final = 3
+"""Shorter beginnings of words are in every alert (V1 to V28), and would be collected from all of them."""
+
+_LAST_DIGITS: Final = re.compile(r"\d*$")
+_BETWEEN_DIGITS: Final = re.compile(r"(?<=\d)[\W_]+(?=\d)")
+_LONGEST_NAME: Final = 200
 
 _FIELDS: Final = (
     (AlertField.ALERT_ID, AlertField.OUTCOME),
@@ -49,8 +58,14 @@ def words(text: str) -> list[str]:
     return _WORD.findall(fold(text))
 
 
-words_of_name: Final = lru_cache(maxsize=8192)(words)
-"""The words of a column's name; there are few names, and each is in every alert."""
+def words_of_name(name: str) -> Sequence[str]:
+    """The words of a column's name; there are few names, and each is in every alert: those of usual length are kept."""
+    return _words_of_name(name) if len(name) <= _LONGEST_NAME else words(name)
+
+
+@lru_cache(maxsize=8192)
+def _words_of_name(name: str) -> Sequence[str]:
+    return words(name)
 
 
 def is_long_number(word: str) -> bool:
@@ -61,6 +76,18 @@ def is_long_number(word: str) -> bool:
 def is_number(word: str) -> bool:
     """Whether a word is a number, which is looked for as written and never as the beginning of another."""
     return word.isdecimal() or _FRACTION.fullmatch(word) is not None
+
+
+def may_begin(term: Sequence[str]) -> bool:
+    """Whether the last of some words may be the beginning of a longer one: not where it is so short, or so many digits.
+
+    Of a card number the first six digits are shown; more of them, asked for one by one, would tell the others. Words of
+    one or two signs are long enough in scripts without small letters, such as Chinese.
+    """
+    word = term[-1]
+    long_enough = len(word) >= SHORTEST_BEGINNING or all(unicodedata.category(sign) == "Lo" for sign in word)
+    digits = _LAST_DIGITS.search("".join(term))
+    return long_enough and (digits is None or len(digits.group()) <= SHOWN_FIRST)
 
 
 def columns_of(transaction: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
@@ -85,11 +112,13 @@ def words_of_fields(document: Mapping[str, Any]) -> Iterator[str]:
         yield BREAK
 
 
-def words_of_value(value: Any) -> list[str]:
-    """The words of one value of a transaction."""
+def words_of_value(name: str, value: Any) -> list[str]:
+    """The words of the value of a column of a transaction."""
     if value is None:
         return []
-    return words(value if isinstance(value, str) else orjson.dumps(value).decode())
+    if not isinstance(value, str):
+        return words(orjson.dumps(value).decode())
+    return words(_BETWEEN_DIGITS.sub("", value) if is_card_column(name) else joined_cards(value))
 
 
 def words_of_alert(document: Mapping[str, Any]) -> list[str]:
@@ -97,7 +126,7 @@ def words_of_alert(document: Mapping[str, Any]) -> list[str]:
     found = list(words_of_fields(document))
     for name, value in columns_of(document[AlertField.TRANSACTION]):
         found += words_of_name(name)
-        found += words_of_value(value)
+        found += words_of_value(name, value)
         found.append(BREAK)
     return found
 
@@ -135,8 +164,10 @@ class Text:
         """Read what a person typed; nothing of it is an error.
 
         Words in double quotes are looked for one after the other. The last word is also found as the beginning of a
-        longer one, and so is any that ends in an asterisk; a number is not, unless an asterisk says so.
+        longer one, and so is any that ends in an asterisk, where it `may_begin` one; a number is not, unless an
+        asterisk says so.
         """
+        text = joined_cards(text)
         typed = list(_TYPED.finditer(text))
         terms = []
         for number, found in enumerate(typed, 1):
@@ -145,7 +176,7 @@ class Text:
             if term:
                 starred = bare is not None and bare.endswith("*") and not is_long_number(term[-1])
                 last = bare is not None and number == len(typed) and not text[-1].isspace() and not is_number(term[-1])
-                terms.append(Term(term, starred or last))
+                terms.append(Term(term, (starred or last) and may_begin(term)))
         return cls(tuple(dict.fromkeys(terms)))
 
     def matches(self, document: Mapping[str, Any]) -> bool:

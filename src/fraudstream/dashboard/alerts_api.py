@@ -80,14 +80,12 @@ def _after(event: int, wanted: AlertFilter, limit: int) -> Response:
 
 
 def _scanned(using: Parts, wanted: AlertFilter, sort: Sort, after: Position | None, most: int) -> Iterator[bytes]:
-    """Matches and progress, a line each; ends with the scan, at the limit, or when the reader goes away."""
-    if sort.column is not None:
-        page = using.store.search.page(wanted, sort=sort, after=after, limit=min(most, LARGEST_PAGE), seconds=3600)
-        yield from (alert.body + b"\n" for alert in using.reasons.attached(page.alerts))
-        yield _progress(page.scanned, page.of, len(page.alerts), done=True)
-        return
+    """Matches and progress, a line each; ends with the scan, at the limit, or when the reader goes away.
+
+    In an order of values the matches come last.
+    """
     told, matches, scanned, of = 0.0, 0, 0, 0
-    for some, scanned, of in using.store.search.walk(wanted, sort=sort, after=after):
+    for some, scanned, of in using.store.search.walk(wanted, sort=sort, after=after, most=most):
         found = using.reasons.attached(some[: most - matches])
         matches += len(found)
         yield from (alert.body + b"\n" for alert in found)

@@ -15,9 +15,16 @@ _NO_AMOUNT_WORDS: Final = frozenset(
 )
 
 
-@lru_cache(maxsize=4096)
+_LONGEST_NAME: Final = 200
+
+
 def is_amount(name: str) -> bool:
-    """Whether a column is named as the amount of a payment is."""
+    """Whether a column is named as the amount of a payment is; a very long name is none."""
+    return len(name) <= _LONGEST_NAME and _is_amount(name)
+
+
+@lru_cache(maxsize=4096)
+def _is_amount(name: str) -> bool:
     words = set(words_of(name))
     return bool(words & _AMOUNT_WORDS) and not words & _NO_AMOUNT_WORDS
 

@@ -7,6 +7,7 @@ annex B) and begin as an issuer's do. First six and last four stay, as PCI DSS 4
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Final
 
@@ -15,7 +16,9 @@ MASK: Final = "*"
 
 SHORTEST: Final = 13
 LONGEST: Final = 19
-_FIRST: Final = 6
+SHOWN_FIRST: Final = 6
+"""So many digits of a card number stay readable at its beginning."""
+
 _LAST: Final = 4
 
 SEPARATORS: Final = " \\-\u00a0\u202f\u2010-\u2015\\x00"
@@ -25,6 +28,7 @@ _OF_BYTES: Final = "\u00c2\u00e2\x80\x90-\x95\u00af"
 """The same blanks and dashes in UTF-8 that was read as Latin-1, byte for byte."""
 
 _RUN: Final = re.compile(rf"(?<![0-9])[0-9](?:[{SEPARATORS}{_OF_BYTES}]{{0,3}}[0-9]){{{SHORTEST - 1},}}")
+_GROUPED: Final = re.compile(rf"[0-9][{SEPARATORS}{_OF_BYTES}]{{1,3}}[0-9]")
 _BEFORE_POINT: Final = re.compile(r"(?<![0-9.])[0-9]{1,7}\.$")
 """What stands before the digits of a fraction: seven digits at most, for a double has seventeen in all. More of them
 are the name of a nested column, whose parts are joined by a point."""
@@ -53,11 +57,13 @@ _NAMES: Final = frozenset(
 _LONGEST_NAME: Final = 200
 
 
-@lru_cache(maxsize=4096)
 def is_card_column(name: str) -> bool:
     """Whether a column is named as card numbers are: `card_number`, `cc_num`, `customer.PAN`, `billingCardNo`."""
-    if len(name) > _LONGEST_NAME:
-        return False
+    return len(name) <= _LONGEST_NAME and _is_card_column(name)
+
+
+@lru_cache(maxsize=4096)
+def _is_card_column(name: str) -> bool:
     words = [word.lower() for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", name)]
     return any("".join(words[-count:]) in _NAMES for count in range(1, min(len(words), 4) + 1))
 
@@ -69,22 +75,35 @@ def is_card_number(digits: str) -> bool:
 
 def masked_text(text: str) -> str:
     """A text with the card numbers in it masked; the same object where it has none."""
-    pieces: list[str] = []
-    done = 0
-    for run in _RUN.finditer(text):
-        for begin, end in _cards(run, text):
-            pieces += text[done:begin], mask_digits(text[begin:end])
-            done = end
-    return "".join((*pieces, text[done:])) if pieces else text
+    return _with_cards(text, mask_digits)
+
+
+def joined_cards(text: str) -> str:
+    """A text with the digits of each card number in it next to one another; the same object where there is none."""
+    return _with_cards(text, _joined) if _GROUPED.search(text) else text
 
 
 def mask_digits(text: str) -> str:
     """All of a card number but its first six and last four; of a shorter one but the last four, of a short one all."""
     told = [index for index, char in enumerate(text) if char.isalnum()]
-    first = _FIRST if len(told) >= SHORTEST else 0
+    first = SHOWN_FIRST if len(told) >= SHORTEST else 0
     last = _LAST if len(told) > 2 * _LAST else 0
     hidden = set(told[first : len(told) - last])
     return "".join(MASK if index in hidden else char for index, char in enumerate(text))
+
+
+def _with_cards(text: str, written: Callable[[str], str]) -> str:
+    pieces: list[str] = []
+    done = 0
+    for run in _RUN.finditer(text):
+        for begin, end in _cards(run, text):
+            pieces += text[done:begin], written(text[begin:end])
+            done = end
+    return "".join((*pieces, text[done:])) if pieces else text
+
+
+def _joined(number: str) -> str:
+    return "".join(_DIGITS.findall(number))
 
 
 def _cards(run: re.Match[str], text: str) -> list[tuple[int, int]]:

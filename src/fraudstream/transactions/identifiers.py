@@ -30,9 +30,13 @@ class Identifier(NamedTuple):
     value: str | int
 
 
-@lru_cache(maxsize=4096)
 def identifier_kind(column: str) -> str | None:
-    """What a column of this name identifies; None where it is no identifier."""
+    """What a column of this name identifies; None where it is no identifier, as a very long name is none."""
+    return _identifier_kind(column) if len(column) <= LONGEST else None
+
+
+@lru_cache(maxsize=4096)
+def _identifier_kind(column: str) -> str | None:
     if any(letter.isdigit() for letter in column):  # card1 to card6 are traits of a card
         return None
     words = set(words_of(column))

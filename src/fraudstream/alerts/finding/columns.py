@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection
 
-from fraudstream.alerts.filters import as_number, as_text
+from fraudstream.alerts.filters import as_number, as_text, has_card
 from fraudstream.alerts.finding.tables import Kind
 from fraudstream.alerts.words import columns_of
 
@@ -20,7 +20,7 @@ MOST_COLUMNS: Final = 256
 """Columns of transactions that are kept of a segment; what is asked of another one, the alerts themselves tell."""
 
 LONGEST_TEXT: Final = 200
-"""A longer text is only marked as one; what is asked of it, the alert itself tells."""
+"""A longer text is only marked as one, as a card number is; what is asked of it, the alert itself tells."""
 
 OWN_NUMBERS: Final = ("produced_us", "score", "amount", "expected_loss", "column_set")
 WORK: Final = ("status", "assignee")
@@ -87,6 +87,9 @@ class GrowingColumns:
                 self._set_text((Kind.OWN_TEXTS, name), at, text)
         for name, value in columns_of(transaction):
             if value is None or not self._has_room(name):
+                continue
+            if has_card(value):
+                self._set_text((Kind.TEXTS, name), at, None)
                 continue
             found, words = as_number(value), as_text(value)
             if found is not None:
@@ -156,7 +159,11 @@ class ColumnsInMemory:
     def texts(self, connection: Connection, key: Key, equal: str | None = None) -> Coded | None:
         """A column of texts by row; None where no row has one, or surely none that is equal to one that is passed."""
         found = self._growing.text_columns.get(key)
-        return None if found is None else Coded(found.codes[: self._rows], list(found.texts))
+        if found is None:
+            return None
+        # The codes first: a text that is first met in between is then in neither, and not a code without its text.
+        codes = found.codes[: self._rows].copy()
+        return Coded(codes, list(found.texts))
 
     def bounds(self, key: Key) -> tuple[float, float] | None:
         """Nothing is known of what is still growing."""

@@ -8,18 +8,29 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import orjson
 import structlog
-from sqlalchemy import delete, select
+from sqlalchemy import RowMapping, delete, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from fraudstream.alerts import tables
 from fraudstream.alerts.finding.columns import OWN_NUMBERS, OWN_TEXTS, ROWS, GrowingColumns
-from fraudstream.alerts.finding.stored import last_stored, restate, restated_work, write_segment
+from fraudstream.alerts.finding.stored import (
+    Rewritten,
+    last_stored,
+    next_segment,
+    packed_columns,
+    restated_work,
+    rewritten,
+    unfinished,
+    write_columns,
+    write_segment,
+)
 from fraudstream.alerts.finding.tables import restated_alerts
-from fraudstream.alerts.finding.text import add_words, words_until
+from fraudstream.alerts.finding.text import add_words, indexed_words, words_until
 from fraudstream.alerts.store import AlertStore
 from fraudstream.errors import StoreError
 from fraudstream.transactions.wire import AlertField
@@ -27,7 +38,13 @@ from fraudstream.transactions.wire import AlertField
 log = structlog.get_logger(__name__)
 
 TOGETHER: Final = 128
-"""Alerts that are indexed at once: 10 ms of work, 3 of which hold the store's writer."""
+"""Alerts that are indexed at once: 10 ms of work, all of it but SQLite's own before the store's writer is held."""
+
+BODY_CHARS: Final = 1 << 18
+"""So much JSON is read at once, however few alerts that are."""
+
+WORD_CHARS: Final = 1 << 16
+"""So much text is entered at once: FTS5 takes about 5 ms for it."""
 
 LOOK_SECONDS: Final = 0.25
 RETRY_SECONDS: Final = 5.0
@@ -94,23 +111,22 @@ class AlertIndexer:
         """One bounded piece of work; whether there may be more."""
         columns = self._columns or self._begin()
         restated = self._restate(columns)
-        with self._store.reading() as connection:
-            query = select(_ALERT.seq, _ALERT.body, *_OWN).where(_ALERT.seq > self._until).order_by(_ALERT.seq)
-            found = connection.execute(query.limit(min(TOGETHER, columns.room - columns.rows))).mappings().all()
+        found = self._following(columns.room - columns.rows)
         if not found:
             return restated
-        documents = [(row["seq"], orjson.loads(row["body"])) for row in found]
-        new = [(seq, document) for seq, document in documents if seq > self._words_until]
-        if new:
-            with self._store.writing(relaxed=True) as connection:
-                add_words(connection, new)
-            self._words_until = new[-1][0]
-        for row, (seq, document) in zip(found, documents, strict=True):
-            columns.add(seq, dict(row), document[AlertField.TRANSACTION])
-            self._until = seq
+        documents = [orjson.loads(row["body"]) for row in found]
+        self._add_words(
+            [
+                (row["seq"], indexed_words(document))
+                for row, document in zip(found, documents, strict=True)
+                if row["seq"] > self._words_until
+            ]
+        )
+        for row, document in zip(found, documents, strict=True):
+            columns.add(row["seq"], dict(row), document[AlertField.TRANSACTION])
+            self._until = row["seq"]
         if columns.rows == columns.room:
-            with self._store.writing(relaxed=True) as connection:
-                write_segment(connection, columns)
+            self._write(columns)
             self._publish(GrowingColumns(self._segment))
         return True
 
@@ -118,22 +134,64 @@ class AlertIndexer:
         """Begin behind the last stored segment; what is only in memory is read again."""
         with self._store.reading() as connection:
             self._until, self._words_until = last_stored(connection), words_until(connection)
+            left_over = unfinished(connection)
+        if left_over is not None:
+            with self._store.writing(relaxed=True) as connection:
+                connection.execute(left_over)
         return self._publish(GrowingColumns(self._segment))
 
     def _publish(self, columns: GrowingColumns) -> GrowingColumns:
         self._columns = self._store.search.growing = columns
         return columns
 
-    def _restate(self, columns: GrowingColumns) -> bool:
-        """Take over what people made of alerts that are indexed; whether there was any."""
+    def _following(self, most: int) -> list[RowMapping]:
+        """The next alerts, as many as are indexed at once."""
+        found: list[RowMapping] = []
+        size = 0
         with self._store.reading() as connection:
-            if connection.execute(select(restated_alerts.c.seq).limit(1)).first() is None:
-                return False
+            query = select(_ALERT.seq, _ALERT.body, *_OWN).where(_ALERT.seq > self._until).order_by(_ALERT.seq)
+            for row in connection.execute(query.limit(min(TOGETHER, most))).mappings():
+                found.append(row)
+                size += len(row["body"])
+                if size >= BODY_CHARS:
+                    break
+        return found
+
+    def _add_words(self, alerts: Sequence[tuple[int, str]]) -> None:
+        """Store words that were made before, so many in one transaction that it is short."""
+        start, size = 0, 0
+        for at, (_, words) in enumerate(alerts, 1):
+            size += len(words)
+            if size >= WORD_CHARS or at == len(alerts):
+                with self._store.writing(relaxed=True) as connection:
+                    add_words(connection, alerts[start:at])
+                self._words_until = alerts[at - 1][0]
+                start, size = at, 0
+
+    def _write(self, columns: GrowingColumns) -> None:
+        """Store a full segment: its columns a few at a time, and then, that it is there."""
+        with self._store.reading() as connection:
+            segment = next_segment(connection)
+        for packed in packed_columns(columns, segment):
+            with self._store.writing(relaxed=True) as connection:
+                write_columns(connection, packed)
         with self._store.writing(relaxed=True) as connection:
+            write_segment(connection, columns, segment)
+
+    def _restate(self, columns: GrowingColumns) -> bool:
+        """Take over what people made of alerts that are indexed, of one segment; whether there was any."""
+        with self._store.reading() as connection:
             now = restated_work(connection, TOGETHER)
+            if not now:
+                return False
             # In memory first: a search that begins after this commit finds nothing restated, and has to find it there.
             stored = {seq: work for seq, work in now.items() if not columns.restate(seq, work)}
-            if stored:
-                restate(connection, stored)
-            connection.execute(delete(restated_alerts).where(restated_alerts.c.seq.in_(list(now))))
+            taken = rewritten(connection, stored) if stored else Rewritten({}, [])
+        done = {seq: work for seq, work in now.items() if seq not in stored} | taken.done
+        with self._store.writing(relaxed=True) as connection:
+            for statement in taken.statements:
+                connection.execute(statement)
+            # What somebody has changed again meanwhile stays noted.
+            same = [seq for seq, work in restated_work(connection, of=list(done)).items() if work == done[seq]]
+            connection.execute(delete(restated_alerts).where(restated_alerts.c.seq.in_(same)))
         return True

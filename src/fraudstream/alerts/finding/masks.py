@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
 import numpy as np
+import orjson
 from numpy.typing import NDArray
 from sqlalchemy import Connection
 
@@ -18,6 +19,9 @@ Mask = NDArray[np.bool_]
 
 EXACT: Final = 2**53
 """Up to here a double holds every integer: beyond it, a comparison of doubles only says which rows to look at."""
+
+LONG: Final = 1e15
+"""From here on an integer is not written as the double that it becomes."""
 
 _BETWEEN: Final = "\x00"
 _LOOSER: Final[Mapping[Op, Op]] = {Op.LT: Op.LE, Op.GT: Op.GE}
@@ -71,7 +75,8 @@ def where_mask(connection: Connection, columns: Columns, where: Where) -> tuple[
         return by_text, sure
     has_number = ~np.isnan(numbers)
     if where.op is Op.HAS:
-        return has_number | by_text, sure and not has_number.any()
+        by_number = _with_digits(numbers, has_number, where.value)
+        return by_number | by_text, sure and not by_number.any()
     by_number = none
     if where.op is Op.EQ and asked is not None:
         by_number = numbers == float(asked)
@@ -93,6 +98,19 @@ def equal_mask(connection: Connection, columns: Columns, number: float) -> Mask:
 def _beyond(bounds: tuple[float, float] | None, op: Op, value: float) -> bool:
     """Whether no number within these bounds compares so."""
     return bounds is not None and not COMPARE[op](bounds[1] if op in (Op.GT, Op.GE) else bounds[0], value)
+
+
+def _with_digits(numbers: NDArray[np.float64], has_number: Mask, part: str) -> Mask:
+    """Rows whose number may have a part in its JSON: as a double (`7.0` has all of the integer `7`), or a large one.
+
+    A quarter of a microsecond a row, where reading the alert takes fifteen.
+    """
+    at = np.flatnonzero(has_number)
+    written = orjson.dumps(np.ascontiguousarray(numbers[at]), option=orjson.OPT_SERIALIZE_NUMPY)[1:-1].split(b",")
+    looked_for = fold(part).encode()
+    found = np.abs(numbers) >= LONG
+    found[at] |= np.array([looked_for in number for number in written[: len(at)]], np.bool_)
+    return found
 
 
 def _among(coded: Coded, values: Collection[str | None]) -> Mask:

@@ -21,15 +21,14 @@ from fraudstream.alerts.finding.order import NOTHING, Asked, Hits, Piece, positi
 from fraudstream.alerts.finding.segment import Segment, Shared, names_asked
 from fraudstream.alerts.finding.stored import restated_work, stored_columns
 from fraudstream.alerts.finding.text import Lookup
+from fraudstream.alerts.finding.walking import LOOKED_AT, Found, by_commit, by_value, size, wanted_of
 from fraudstream.alerts.finding.window import newest, windows
 from fraudstream.alerts.reading import AlertReader, StoredAlert
 from fraudstream.transactions.cards import masked_text
 
+MOST_RANKED: Final = 1_000_000
 PAGE_SECONDS: Final = 1.5
 """A page that takes longer is given as far as it was found."""
-
-LOOKED_AT: Final = 256
-"""Alerts that are read at once, to see whether they are wanted or to give them out."""
 
 
 class Page(NamedTuple):
@@ -46,14 +45,6 @@ class Page(NamedTuple):
     alerts: list[StoredAlert]
     following: Position | None
     complete: bool
-    scanned: int
-    of: int
-
-
-class Found(NamedTuple):
-    """What a walk has found since the last time, perhaps nothing, and how far it has come."""
-
-    alerts: list[StoredAlert]
     scanned: int
     of: int
 
@@ -93,31 +84,28 @@ class AlertSearch:
             return run(connection, asked, pieces, limit, self._monotonic() + seconds)
 
     def walk(
-        self, wanted: AlertFilter, *, sort: Sort = Sort.OLDEST, after: Position | None = None, up_to: int | None = None
+        self,
+        wanted: AlertFilter,
+        *,
+        sort: Sort = Sort.OLDEST,
+        after: Position | None = None,
+        up_to: int | None = None,
+        most: int = MOST_RANKED,
     ) -> Iterator[Found]:
-        """All alerts in order of commit, forwards or backwards, as they are found; the memory that it takes is bounded.
+        """All alerts that match: in an order of commit as they are found, else once all were looked through.
 
         Args:
             wanted: Which ones.
-            sort: `oldest` or `newest`.
+            sort: In which order.
             after: Where to begin.
             up_to: The last `seq`; that of the newest alert where none is passed.
-
-        No transaction is open while the caller works with what it was given, however slow it is.
+            most: How many are kept for an order of values.
         """
         asked = Asked(wanted, sort, after, up_to=up_to)
         pieces = self._pieces(asked)
-        scanned, of = 0, sum(map(_size, pieces))
-        for piece in pieces:
-            with self._reader.reading() as connection:
-                hits = piece.hits(connection, asked)
-            for start in range(0, len(hits.seqs), LOOKED_AT):
-                with self._reader.reading() as connection:
-                    some = self._alerts(connection, hits, start, wanted)
-                share = min(start + LOOKED_AT, len(hits.seqs)) / len(hits.seqs)
-                yield Found(some, scanned + int(_size(piece) * share), of)
-            scanned += _size(piece)
-            yield Found([], scanned, of)
+        if sort.column is None:
+            return by_commit(self._reader, pieces, asked)
+        return by_value(self._reader, pieces, asked, most)
 
     def transaction_columns(self, wanted: AlertFilter, *, up_to: int) -> list[str]:
         """The columns of all transactions that match, in the order in which they were first seen."""
@@ -156,17 +144,17 @@ class AlertSearch:
 
     def _by_commit(self, connection: Connection, asked: Asked, pieces: list[Piece], limit: int, until: float) -> Page:
         found: list[StoredAlert] = []
-        scanned, of = 0, sum(map(_size, pieces))
+        scanned, of = 0, sum(map(size, pieces))
         for piece in pieces:
             hits = piece.hits(connection, asked)
             for start in range(0, len(hits.seqs), LOOKED_AT):
-                found += self._alerts(connection, hits, start, asked.wanted)
+                found += wanted_of(self._reader, connection, hits, start, asked.wanted)
                 if len(found) >= limit:
                     return Page(found[:limit], Position(None, found[limit - 1].seq), True, scanned, of)
                 if self._monotonic() > until:
                     looked = min(start + LOOKED_AT, len(hits.seqs)) - 1
                     return Page(found, position(hits, looked), False, scanned, of)
-            scanned += _size(piece)
+            scanned += size(piece)
             if self._monotonic() > until and scanned < of:
                 edge = piece.last if asked.sort is Sort.OLDEST else piece.first
                 return Page(found, Position(None, edge), False, scanned, of)
@@ -174,7 +162,7 @@ class AlertSearch:
 
     def _by_value(self, connection: Connection, asked: Asked, pieces: list[Piece], limit: int, until: float) -> Page:
         best: list[tuple[float, int]] = []
-        complete, scanned, of = True, 0, sum(map(_size, pieces))
+        complete, scanned, of = True, 0, sum(map(size, pieces))
         for piece in pieces:
             full = len(best) == limit
             if not full or piece.highest(asked.sort) >= best[-1][0]:
@@ -182,7 +170,7 @@ class AlertSearch:
                 hits = piece.hits(connection, Asked(asked.wanted, asked.sort, asked.after, before, limit))
                 best += self._first(connection, hits, asked.wanted, limit, until)
                 best = sorted(best, key=lambda hit: (-hit[0], -hit[1]))[:limit]
-            scanned += _size(piece)
+            scanned += size(piece)
             if self._monotonic() > until and scanned < of:
                 complete = False
                 break
@@ -202,16 +190,9 @@ class AlertSearch:
             return [(key, seq) for seq, key in keys.items()]
         found: list[tuple[float, int]] = []
         for start in range(0, len(hits.seqs), LOOKED_AT):
-            found += [(keys[alert.seq], alert.seq) for alert in self._alerts(connection, hits, start, wanted)]
+            found += [
+                (keys[alert.seq], alert.seq) for alert in wanted_of(self._reader, connection, hits, start, wanted)
+            ]
             if len(found) >= limit or self._monotonic() > until:
                 break
         return found
-
-    def _alerts(self, connection: Connection, hits: Hits, start: int, wanted: AlertFilter) -> list[StoredAlert]:
-        """Those of some hits that are wanted."""
-        some = self._reader.numbered(connection, hits.seqs[start : start + LOOKED_AT].tolist(), wanted)
-        return some if hits.sure else [alert for alert in some if wanted.matches(alert.record())]
-
-
-def _size(piece: Piece) -> int:
-    return piece.last - piece.first + 1

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import orjson
 from numpy.typing import NDArray
-from sqlalchemy import Connection, bindparam, func, insert, select, update
+from sqlalchemy import Connection, Delete, Insert, Update, bindparam, delete, func, insert, select, update
 
 from fraudstream.alerts import tables
 from fraudstream.alerts.finding.columns import WORK, Coded, GrowingColumns, Key
@@ -17,6 +17,12 @@ from fraudstream.alerts.finding.tables import Kind, restated_alerts, segment_col
 _Code = np.dtype[np.uint8 | np.uint16 | np.uint32]
 _CODE_TYPES: Final[dict[int, _Code]] = {1: np.dtype("<u1"), 2: np.dtype("<u2"), 4: np.dtype("<u4")}
 """By the bytes that a code takes."""
+
+PIECE_BYTES: Final = 1 << 20
+"""So much of a segment is written at once: some milliseconds of the store's writer."""
+
+Work = Mapping[str, str | None]
+"""Status and assignee of an alert, by the names of their columns."""
 
 _COLUMN: Final = segment_columns.c
 _READ: Final = select(_COLUMN.texts, _COLUMN.data).where(_COLUMN.id == bindparam("wanted"))
@@ -62,6 +68,13 @@ class StoredColumns:
         return [np.frombuffer(data, "<f8") for data in connection.execute(query).scalars()]
 
 
+class Rewritten(NamedTuple):
+    """What people made of some alerts, and the statements that write it into the segment that has them."""
+
+    done: dict[int, Work]
+    statements: list[Insert | Update]
+
+
 def stored_columns(connection: Connection, names: Iterable[str]) -> list[StoredColumns]:
     """Every segment, in order, ready to be asked for columns of these names."""
     found = {row.id: StoredColumns(*row) for row in connection.execute(select(segments).order_by(segments.c.id))}
@@ -72,26 +85,53 @@ def stored_columns(connection: Connection, names: Iterable[str]) -> list[StoredC
     return list(found.values())
 
 
-def write_segment(connection: Connection, growing: GrowingColumns) -> None:
-    """Store columns as the next segment."""
+def next_segment(connection: Connection) -> int:
+    """The number that the segment after the last whole one gets."""
+    found: int | None = connection.execute(select(func.max(segments.c.id))).scalar()
+    return (found or 0) + 1
+
+
+def packed_columns(growing: GrowingColumns, segment: int) -> Iterator[list[dict[str, Any]]]:
+    """The columns of a segment as rows for `write_columns`, so many at a time as one transaction is to take."""
+    rows = growing.rows
+    some: list[dict[str, Any]] = []
+    size = 0
+    for row in _packed_rows(growing, segment, rows):
+        some.append(row)
+        size += len(row["data"]) + len(row["texts"] or "")
+        if size >= PIECE_BYTES:
+            yield some
+            some, size = [], 0
+    if some:
+        yield some
+
+
+def write_columns(connection: Connection, packed: list[dict[str, Any]]) -> None:
+    """Store columns of a segment that nobody looks at before `write_segment`."""
+    connection.execute(insert(segment_columns), packed)
+
+
+def write_segment(connection: Connection, growing: GrowingColumns, segment: int) -> None:
+    """Store a segment whose columns are stored already: from here on it is looked at."""
     seqs = growing.seqs
     first, last = int(seqs[0]), int(seqs[-1])
     row = {
+        "id": segment,
         "first_seq": first,
         "last_seq": last,
         "rows": len(seqs),
         "crowded": int(growing.crowded),
         "seqs": None if last - first + 1 == len(seqs) else seqs.astype("<i8").tobytes(),
     }
-    segment = connection.execute(insert(segments).returning(segments.c.id), row).scalar_one()
-    written: list[dict[str, Any]] = []
-    for (kind, name), numbers in growing.number_columns.items():
-        low, high = float(np.nanmin(numbers)), float(np.nanmax(numbers))
-        data = numbers[: len(seqs)].astype("<f8").tobytes()
-        written.append(_row(segment, (kind, name), data, low=low, high=high))
-    for key, coded in growing.text_columns.items():
-        written.append(_row(segment, key, _packed(coded, len(seqs)), texts=orjson.dumps(coded.texts).decode()))
-    connection.execute(insert(segment_columns), written)
+    connection.execute(insert(segments), row)
+
+
+def unfinished(connection: Connection) -> Delete | None:
+    """What takes out columns that were stored for a segment that never was; None where there are none."""
+    beyond = _COLUMN.segment >= next_segment(connection)
+    if connection.execute(select(_COLUMN.id).where(beyond).limit(1)).first() is None:
+        return None
+    return delete(segment_columns).where(beyond)
 
 
 def last_stored(connection: Connection) -> int:
@@ -100,8 +140,10 @@ def last_stored(connection: Connection) -> int:
     return found or 0
 
 
-def restated_work(connection: Connection, most: int | None = None) -> dict[int, dict[str, str | None]]:
-    """Status and assignee as they are now, of alerts of which the index may not have them so."""
+def restated_work(
+    connection: Connection, most: int | None = None, *, of: Collection[int] | None = None
+) -> dict[int, Work]:
+    """Status and assignee as they are now, of alerts of which the index may not have them so; of some of them alone."""
     alert = tables.alerts.c
     query = (
         select(restated_alerts.c.seq, *(alert[name] for name in WORK))
@@ -109,29 +151,35 @@ def restated_work(connection: Connection, most: int | None = None) -> dict[int, 
         .order_by(restated_alerts.c.seq)
         .limit(most)
     )
+    if of is not None:
+        query = query.where(restated_alerts.c.seq.in_(of))
     rows = connection.execute(query).mappings()
     return {row["seq"]: {name: row[name] for name in WORK} for row in rows}
 
 
-def restate(connection: Connection, work: Mapping[int, Mapping[str, str | None]]) -> None:
-    """Write status and assignee as they are now into the segments that have these alerts."""
+def rewritten(connection: Connection, work: Mapping[int, Work]) -> Rewritten:
+    """What writes status and assignee as they are now into the first segment that has some of these alerts.
+
+    Alerts before that segment are in none; they are among what is done.
+    """
     first, last = min(work), max(work)
-    query = select(segments).where(segments.c.first_seq <= last, segments.c.last_seq >= first)
-    for row in connection.execute(query).all():
+    query = select(segments).where(segments.c.first_seq <= last, segments.c.last_seq >= first).order_by(segments.c.id)
+    for row in connection.execute(query):
         columns = StoredColumns(*row)
         here = {seq: now for seq, now in work.items() if columns.first <= seq <= columns.last}
         if here:
-            _restate_segment(connection, columns, here)
+            done = {seq: now for seq, now in work.items() if seq <= columns.last}
+            return Rewritten(done, _rewriting(connection, columns, here))
+    return Rewritten(dict(work), [])
 
 
-def _restate_segment(
-    connection: Connection, columns: StoredColumns, work: Mapping[int, Mapping[str, str | None]]
-) -> None:
+def _rewriting(connection: Connection, columns: StoredColumns, work: Mapping[int, Work]) -> list[Insert | Update]:
     ids = select(_COLUMN.id, _COLUMN.name).where(
         _COLUMN.segment == columns.segment, _COLUMN.kind == Kind.OWN_TEXTS.value, _COLUMN.name.in_(WORK)
     )
     columns.found = {(Kind.OWN_TEXTS, row.name): (row.id, None, None) for row in connection.execute(ids).all()}
     at = np.searchsorted(columns.seqs, np.array(list(work), np.int64))
+    statements: list[Insert | Update] = []
     for name in WORK:
         key = (Kind.OWN_TEXTS, name)
         coded = columns.texts(connection, key)
@@ -141,18 +189,20 @@ def _restate_segment(
             text = now[name]
             codes[place] = 0 if text is None else texts.setdefault(text, len(texts) + 1)
         listed = list(texts)
-        data = _packed(Coded(codes, listed), len(codes))
-        if coded is None:
-            if listed:
-                connection.execute(
-                    insert(segment_columns), _row(columns.segment, key, data, texts=orjson.dumps(listed).decode())
-                )
-        else:
-            connection.execute(
-                update(segment_columns)
-                .where(_COLUMN.id == columns.found[key][0])
-                .values(texts=orjson.dumps(listed).decode(), data=data)
-            )
+        row = _row(columns.segment, key, _packed(Coded(codes, listed), len(codes)), texts=listed)
+        if coded is not None:
+            statements.append(update(segment_columns).where(_COLUMN.id == columns.found[key][0]).values(row))
+        elif listed:
+            statements.append(insert(segment_columns).values(row))
+    return statements
+
+
+def _packed_rows(growing: GrowingColumns, segment: int, rows: int) -> Iterator[dict[str, Any]]:
+    for key, numbers in growing.number_columns.items():
+        low, high = float(np.nanmin(numbers)), float(np.nanmax(numbers))
+        yield _row(segment, key, numbers[:rows].astype("<f8").tobytes(), low=low, high=high)
+    for key, coded in growing.text_columns.items():
+        yield _row(segment, key, _packed(coded, rows), texts=coded.texts)
 
 
 def _row(
@@ -162,11 +212,12 @@ def _row(
     *,
     low: float | None = None,
     high: float | None = None,
-    texts: str | None = None,
+    texts: list[str | None] | None = None,
 ) -> dict[str, Any]:
     kind, name = key
     own = {"segment": segment, "kind": kind.value, "name": name}
-    return own | {"low": low, "high": high, "texts": texts, "data": data}
+    told = None if texts is None else orjson.dumps(texts).decode()
+    return own | {"low": low, "high": high, "texts": told, "data": data}
 
 
 def _packed(coded: Coded, rows: int) -> bytes:

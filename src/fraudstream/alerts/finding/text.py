@@ -44,11 +44,9 @@ _BETWEEN: Final = text(f"{_MATCH} AND rowid BETWEEN :first AND :last")
 _KNOWN: Final = text("SELECT term FROM alert_words_known WHERE term >= :first AND term < :beyond LIMIT :most")
 
 
-def add_words(connection: Connection, alerts: Sequence[tuple[int, Mapping[str, Any]]]) -> None:
-    """Take in the words of alerts, by their `seq` and in order, and note how far they have come."""
-    if not alerts:
-        return
-    connection.execute(_INSERT, [{"seq": seq, "words": indexed_words(document)} for seq, document in alerts])
+def add_words(connection: Connection, alerts: Sequence[tuple[int, str]]) -> None:
+    """Take in the `indexed_words` of alerts, by their `seq` and in order, and note how far they have come."""
+    connection.execute(_INSERT, [{"seq": seq, "words": words} for seq, words in alerts])
     reached = {"name": WORDS, "seq": alerts[-1][0]}
     connection.execute(insert(indexed).values(reached).on_conflict_do_update(index_elements=["name"], set_=reached))
 
@@ -63,7 +61,7 @@ def indexed_words(document: Mapping[str, Any]) -> str:
     found = [_marked(word) if word else _BREAK_WORD for word in words_of_fields(document)]
     for name, value in columns_of(document[AlertField.TRANSACTION]):
         found += words_of_name(name)
-        words = words_of_value(value)
+        words = words_of_value(name, value)
         if not (isinstance(value, float) and is_long_number(words[0])):
             found += map(_marked, words)
         found.append(_BREAK_WORD)
@@ -74,17 +72,14 @@ class Words:
     """A query of the full-text table in the course of one search."""
 
     def __init__(self, connection: Connection, terms: Sequence[Term]) -> None:
-        """Look it up in all of the table where few alerts have it; else see what its beginnings of words stand for."""
-        self._query = _all(map(_query, terms))
+        """See what its beginnings of words stand for, and look it up in all of the table where few alerts have it."""
+        whole = [_whole(connection, term) for term in terms]
+        self._query = _all(query or _query(term) for term, query in zip(terms, whole, strict=True))
         self._tries: int | None = None
         self._known: NDArray[np.int64] | None = self._first(connection, FEW)
         if len(self._known) == FEW:
             self._known = None
-            whole = [_whole(connection, term) for term in terms]
-            if None in whole:
-                self._tries = FEW_TRIES
-            else:
-                self._query = _all(query for query in whole if query)
+            self._tries = FEW_TRIES if None in whole else None
 
     def between(self, connection: Connection, first: int, last: int) -> NDArray[np.int64]:
         """The alerts from `first` to `last` that have it, in order."""
@@ -147,12 +142,12 @@ def _query(term: Term) -> str:
 
 
 def _whole(connection: Connection, term: Term) -> str | None:
-    """A term with whole words for the beginning of one; None where too many begin so."""
+    """A term with whole words for the beginning of one; None where too many begin so, or none."""
     if not term.prefix:
         return _query(term)
     *before, last = term.words
     asked = {"first": last, "beyond": f"{last}\U0010ffff", "most": FEW_WORDS + 1}
     found = connection.execute(_KNOWN, asked).scalars().all()
-    if len(found) > FEW_WORDS:
+    if not 0 < len(found) <= FEW_WORDS:
         return None
     return f"({' OR '.join(_query(Term((*before, word), False)) for word in found)})"

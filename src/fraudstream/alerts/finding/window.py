@@ -38,7 +38,8 @@ class Window:
         rows = [
             row
             for row in connection.execute(query)
-            if not wanted.looks_inside or wanted.matches(orjson.loads(row.body))
+            if not wanted.looks_inside
+            or (not wanted.rules_out(row.body.encode()) and wanted.matches(orjson.loads(row.body)))
         ]
         seqs = np.array([row.seq for row in rows], np.int64)
         values = None if by is None else np.array([row.value for row in rows], np.float64)

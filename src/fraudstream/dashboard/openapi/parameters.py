@@ -48,7 +48,7 @@ FILTERS: Final[Parameters] = (
     asked("model_id", TEXT, "m-1", "the model that judged it"),
     asked("schema_id", TEXT, "s-1", "its set of columns"),
     asked("source", TEXT, "credit_card_transactions", "the input topic"),
-    asked("q", TEXT, "jew*", 'words, `"a phrase"`, the beginning of the last word'),
+    asked("q", TEXT, "jew*", 'words, `"a phrase"`, the beginning of the last word from three letters on'),
     _repeated("where", TEXT, "V1:ge:-3", "`NAME:OP:VALUE` of a column; OP is eq, ne, lt, le, gt, ge or has"),
 )
 SORT: Final = asked("sort", {"type": "string", "enum": [sort.value for sort in Sort]}, "newest", "the order")

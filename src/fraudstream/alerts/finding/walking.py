@@ -1,0 +1,97 @@
+"""Goes through all alerts that match, piece by piece, telling how far it is; `search.py` has the pieces, and the pages.
+
+No transaction is open while the caller works with what it was given, however slow it is; who asks for no more ends it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import Connection
+
+from fraudstream.alerts.filters import AlertFilter
+from fraudstream.alerts.finding.cursor import Position
+from fraudstream.alerts.finding.order import Asked, Hits, Piece
+from fraudstream.alerts.reading import AlertReader, StoredAlert
+
+LOOKED_AT: Final = 256
+"""Alerts that are read at once, to see whether they are wanted or to give them out."""
+
+
+class Found(NamedTuple):
+    """What a walk has found since the last time, perhaps nothing, and how far it has come."""
+
+    alerts: list[StoredAlert]
+    scanned: int
+    of: int
+
+
+def size(piece: Piece) -> int:
+    """How many alerts a piece may have."""
+    return piece.last - piece.first + 1
+
+
+def wanted_of(
+    reader: AlertReader, connection: Connection, hits: Hits, start: int, wanted: AlertFilter
+) -> list[StoredAlert]:
+    """Those of the next hits that are wanted."""
+    some = reader.numbered(connection, hits.seqs[start : start + LOOKED_AT].tolist(), wanted)
+    if hits.sure:
+        return some
+    return [alert for alert in some if not wanted.rules_out(alert.raw) and wanted.matches(alert.record())]
+
+
+def by_commit(reader: AlertReader, pieces: Sequence[Piece], asked: Asked) -> Iterator[Found]:
+    """The alerts as they are found, in the order of the pieces; the memory that it takes is bounded."""
+    scanned, of = 0, sum(map(size, pieces))
+    for piece in pieces:
+        with reader.reading() as connection:
+            hits = piece.hits(connection, asked)
+        for start in range(0, len(hits.seqs), LOOKED_AT):
+            with reader.reading() as connection:
+                some = wanted_of(reader, connection, hits, start, asked.wanted)
+            yield Found(some, scanned + _reached(piece, hits, start), of)
+        scanned += size(piece)
+        yield Found([], scanned, of)
+
+
+def by_value(reader: AlertReader, pieces: Sequence[Piece], asked: Asked, most: int) -> Iterator[Found]:
+    """The first alerts in an order of values, given out once all were looked through; 16 bytes for each until then."""
+    keys, seqs = np.zeros(0), np.zeros(0, np.int64)
+    scanned, of = 0, sum(map(size, pieces))
+    for piece in pieces:
+        full = len(seqs) == most
+        if not full or piece.highest(asked.sort) >= keys[-1]:
+            before = Position(float(keys[-1]), int(seqs[-1])) if full else None
+            with reader.reading() as connection:
+                hits = piece.hits(connection, replace(asked, before=before, most=most))
+            found: list[NDArray[np.bool_]] = []
+            for start in range(0, 0 if hits.sure else len(hits.seqs), LOOKED_AT):
+                with reader.reading() as connection:
+                    some = {alert.seq for alert in wanted_of(reader, connection, hits, start, asked.wanted)}
+                found.append(np.array([seq in some for seq in hits.seqs[start : start + LOOKED_AT].tolist()], np.bool_))
+                yield Found([], scanned + _reached(piece, hits, start), of)
+            kept = np.concatenate(found) if found else np.ones(len(hits.seqs), np.bool_)
+            seqs = np.concatenate((seqs, hits.seqs[kept]))
+            keys = np.concatenate((keys, _keys(hits)[kept]))
+            order = np.lexsort((-seqs, -keys))[:most]
+            keys, seqs = keys[order], seqs[order]
+        scanned += size(piece)
+        yield Found([], scanned, of)
+    for start in range(0, len(seqs), LOOKED_AT):
+        with reader.reading() as connection:
+            given = wanted_of(reader, connection, Hits(seqs, keys, True), start, asked.wanted)
+        yield Found(given, of, of)
+
+
+def _keys(hits: Hits) -> NDArray[np.float64]:
+    return np.zeros(0) if hits.keys is None else hits.keys
+
+
+def _reached(piece: Piece, hits: Hits, start: int) -> int:
+    """How far into a piece one is when the hits from `start` on were read."""
+    return int(size(piece) * min(start + LOOKED_AT, len(hits.seqs)) / len(hits.seqs))
