@@ -60,7 +60,11 @@ class Settings(BaseSettings):
     sample_every: int = Field(256, ge=1, description="One row in so many leaves as a sample (and one a second).")
     batch_interval: str = Field("2 minutes", description="Checkpoint interval of Real-time Mode.")
     micro_batch_interval: str = Field("200 milliseconds", description="Trigger interval of micro-batch mode.")
-    driver_memory: str = Field("2g", description="Heap of Spark's JVM.")
+    driver_memory: str = Field(
+        "2g",
+        pattern="^[1-9][0-9]{0,9}[kmgtKMGT]$",
+        description='Heap of Spark\'s JVM, as Java writes it: "2g", "512m".',
+    )
     spark_master: str | None = Field(None, description="Spark master; local with enough slots when not set.")
     java_home: Path | None = Field(None, description="A Java 17+ to use in place of the one that is found.")
     cache: Path = Field(

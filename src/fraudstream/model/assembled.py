@@ -7,6 +7,7 @@ constructors that its loader calls, or, trees, to its loader for local files.
 
 from __future__ import annotations
 
+import os
 import tempfile
 from pathlib import Path
 from typing import Any, cast
@@ -21,6 +22,7 @@ from fraudstream.errors import ModelCorrupt
 from fraudstream.model.artifact import TRAIN_REMEDY
 from fraudstream.model.explanation.spark_files import read_linear, read_moments
 from fraudstream.model.local_form import write_local_form
+from fraudstream.runtime.files import hadoop_path
 
 
 def assemble_scaler(spark: SparkSession, path: Path) -> StandardScalerModel:
@@ -61,6 +63,8 @@ def assemble_trees(spark: SparkSession, kind: Any, path: Path) -> Any:
     Raises:
         ModelCorrupt: It is not what Spark saves.
     """
+    if os.environ.get("PYSPARK_PIN_THREAD", "true").lower() != "true":
+        return kind.load(hadoop_path(path))  # what is said to one thread of the JVM, the next call may not hear
     is_local = getattr(_ml(spark).util, "ReadWriteUtils$").__getattr__("MODULE$").localSavingModeState()
     with tempfile.TemporaryDirectory(prefix="fraudstream-trees-") as folder:
         write_local_form(path, _metadata_text(path), Path(folder))

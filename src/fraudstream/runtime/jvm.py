@@ -154,7 +154,7 @@ def start_jvm(plan: SparkPlan, settings: Mapping[str, str]) -> Jvm:
         "SPARK_CONNECT_MODE": "0",
         "_PYSPARK_DRIVER_CONN_INFO_PATH": str(folder / "connection"),
     }
-    command = _own_command(plan) if _is_plain(plan) else _submit_command(plan, settings)
+    command = _own_command(plan) if _is_plain(plan) else submit_command(plan, settings)
     output = plan.log.open("ab") if plan.log is not None else subprocess.DEVNULL
     try:
         # stdin stays open: the gateway in the JVM ends when it is closed. Spark's scripts `exec` into java, so the
@@ -197,11 +197,14 @@ def _own_command(plan: SparkPlan) -> list[str]:
     ]
 
 
-def _submit_command(plan: SparkPlan, settings: Mapping[str, str]) -> list[str]:
+def submit_command(plan: SparkPlan, settings: Mapping[str, str]) -> list[str]:
+    """Spark's own way of starting it, for who has settings that only its scripts read."""
     conf = dict(settings)
     if plan.jars:
         conf["spark.driver.extraClassPath"] = os.pathsep.join(map(str, plan.jars))
+    conf.setdefault("spark.driver.memory", plan.memory)
     if plan.java_options:
-        conf["spark.driver.extraJavaOptions"] = shlex.join(plan.java_options)
+        # Put before what the user has for `extraJavaOptions`, which stays.
+        conf["spark.driver.defaultJavaOptions"] = shlex.join(plan.java_options)
     flags = [part for key, value in conf.items() for part in ("--conf", f"{key}={value}")]
     return [str(spark_home() / "bin" / "spark-submit"), *flags, "pyspark-shell"]
