@@ -8,6 +8,7 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -380,6 +381,88 @@ def test_a_segment_that_could_not_be_stored_is_stored_anew(store: AlertStore) ->
         assert connection.execute(select(func.count()).select_from(segments)).scalar_one() == 1
         twice = select(segment_columns.c.kind, segment_columns.c.name).group_by("kind", "name").having(func.count() > 1)
         assert connection.execute(twice).all() == []
+
+
+def is_indexed_once(store: AlertStore) -> None:
+    """Each alert is in one segment, each segment is whole, and both are found as a plain reading finds them."""
+    with store.reading() as connection:
+        stretches = connection.execute(select(segments.c.first_seq, segments.c.last_seq).order_by(segments.c.id)).all()
+        twice = select(segment_columns.c.name).group_by("segment", "kind", "name").having(func.count() > 1)
+        assert connection.execute(twice).all() == []
+    assert all(before.last_seq < after.first_seq for before, after in pairwise(stretches))
+    for wanted in (
+        AlertFilter(outcome=None, where=(Where("V1", Op.GT, "0"),)),
+        AlertFilter(outcome=None, text=Text.typed("coffee"), min_score=0.1),
+    ):
+        for sort in (Sort.SCORE, Sort.OLDEST):
+            assert paged(store, wanted, sort, 100) == Reference(store).of(wanted, sort)
+
+
+@pytest.fixture
+def second(store: AlertStore) -> Iterator[AlertStore]:
+    """The same database as another process opens it."""
+    second = AlertStore.open(f"sqlite:///{store.path}", clock=Clock())
+    yield second
+    second.close()
+
+
+def test_of_two_processes_one_indexes_and_the_other_takes_over(store: AlertStore, second: AlertStore) -> None:
+    chance = random.Random(13)
+    fill(store, chance, range(SEGMENT + 20))
+    one, other = AlertIndexer(store, segment=SEGMENT), AlertIndexer(second, segment=SEGMENT)
+    one.start()
+    try:
+        assert wait_until(lambda: one.progress().indexed == SEGMENT + 20, 10)
+        other.start()
+        assert not wait_until(lambda: other.progress().indexed > 0, 1)
+        is_indexed_once(second)
+        one.close()
+        assert store.search.growing is None
+        fill(store, chance, range(SEGMENT + 20, 2 * SEGMENT + 20))
+        assert wait_until(lambda: other.progress().indexed == 2 * SEGMENT + 20, 10)
+    finally:
+        one.close()
+        other.close()
+    is_indexed_once(store)
+
+
+def test_two_that_index_the_same_alerts_all_the_same_harm_nothing(store: AlertStore, second: AlertStore) -> None:
+    chance = random.Random(14)
+    one, other = AlertIndexer(store, segment=SEGMENT), AlertIndexer(second, segment=SEGMENT)
+    fill(store, chance, range(SEGMENT - 20))
+    one.catch_up()
+    other.catch_up()
+    fill(store, chance, range(SEGMENT - 20, SEGMENT + 20))
+    other.catch_up()
+    with pytest.raises(StoreError, match="another process"):
+        one.catch_up()
+    is_indexed_once(store)
+
+
+@pytest.mark.parametrize("meanwhile", ["begins", "indexes all"])
+def test_a_segment_that_another_process_takes_for_left_over_is_not_stored_in_part(
+    store: AlertStore, second: AlertStore, monkeypatch: pytest.MonkeyPatch, meanwhile: str
+) -> None:
+    fill(store, random.Random(15), range(SEGMENT + 20))
+    pack = stored.packed_columns
+
+    def interrupted(columns: GrowingColumns, number: int) -> Iterator[list[dict[str, Any]]]:
+        monkeypatch.setattr(indexer, "packed_columns", pack)
+        for at, packed in enumerate(pack(columns, number)):
+            if at == 1 and meanwhile == "indexes all":
+                AlertIndexer(second, segment=SEGMENT).catch_up()
+            elif at == 1:
+                with second.writing() as connection:
+                    left_over = stored.unfinished(connection)
+                    assert left_over is not None
+                    connection.execute(left_over)
+            yield packed
+
+    monkeypatch.setattr(indexer, "packed_columns", interrupted)
+    with pytest.raises(StoreError, match="another process"):
+        AlertIndexer(store, segment=SEGMENT).catch_up()
+    AlertIndexer(store, segment=SEGMENT).catch_up()
+    is_indexed_once(store)
 
 
 @pytest.mark.parametrize("sort", [Sort.NEWEST, Sort.OLDEST])
