@@ -71,9 +71,18 @@ def test_what_is_typed_is_found_or_not(typed: str, found: bool) -> None:
     assert Text.typed(typed).matches(alert(17, transaction=row)) == found
 
 
-@pytest.mark.parametrize("number", ["4111111111111111", "4111 1111 1111 1111", "4111-1111-1111-1111", 4111111111111111])
+@pytest.mark.parametrize(
+    "number",
+    [
+        "4111111111111111",
+        "4111 1111 1111 1111",
+        "4111-1111-1111-1111",
+        4111111111111111,
+        4111111111111111.0,
+    ],
+)
 @pytest.mark.parametrize("column", ["note", "card_number"])
-def test_a_masked_number_is_found_whole_and_never_by_its_beginning(number: str | int, column: str) -> None:
+def test_a_masked_number_is_found_whole_and_never_by_its_beginning(number: object, column: str) -> None:
     # Six digits of it are shown; none of what follows may be found out one digit after the other.
     row = {column: number}
     shown = ("4111111111111111", "4111111111111111*", "411111*")
@@ -135,6 +144,12 @@ def test_nothing_that_is_typed_is_an_error(typed: str) -> None:
         ("a:has:11 1111", "card 4111 1111 1111 1111", False),
         ("a:has:card 4111 11", "card 4111 1111 1111 1111", True),
         ("a:has:** 1111", "card 4111 1111 1111 1111", True),
+        ("a:eq:4111111111111111", 4111111111111111.0, True),
+        ("a:lt:4111111111111112", 4111111111111111.0, False),
+        ("a:has:11111111111", 4111111111111111.0, False),
+        ("a:has:411111***", 4111111111111111.0, True),
+        ("a:has:.0", 4111111111111111.0, False),
+        ("a:has:.0", 7.0, True),
     ],
 )
 def test_a_condition_holds_or_not(condition: str, value: Any, holds: bool) -> None:

@@ -561,6 +561,8 @@ def test_digits_of_numbers_are_found_as_json_writes_them(store: AlertStore, inde
         7.0,
         -7,
         4111111111111111,
+        4111111111111111.0,
+        378282246310005.0,
         "4111111111111111",
         "4111 1111 1111 1111",
         "7.50",
@@ -615,6 +617,9 @@ def test_digits_of_numbers_are_found_as_json_writes_them(store: AlertStore, inde
     for op in Op:
         wanted = AlertFilter(outcome=None, where=(Where("n", op, "4111111111111111"),))
         assert paged(store, wanted, Sort.NEWEST, 50) == reference.of(wanted, Sort.NEWEST), op
+    for typed in ("4111111111111111", "4111111111111111.0", "378282246310005", "378282*", "3782822*"):
+        wanted = AlertFilter(outcome=None, text=Text.typed(typed))
+        assert paged(store, wanted, Sort.NEWEST, 50) == reference.of(wanted, Sort.NEWEST), typed
 
 
 def test_rows_with_more_columns_than_are_kept_are_found_all_the_same(store: AlertStore) -> None:

@@ -17,7 +17,7 @@ from typing import Any, Final, NamedTuple
 
 import orjson
 
-from fraudstream.transactions.cards import SHOWN_FIRST, is_card_column, joined_cards
+from fraudstream.transactions.cards import SHOWN_FIRST, is_card_column, is_card_number, joined_cards, whole_digits
 from fraudstream.transactions.wire import AlertField
 
 BREAK: Final = ""
@@ -116,6 +116,9 @@ def words_of_value(name: str, value: Any) -> list[str]:
     """The words of the value of a column of a transaction."""
     if value is None:
         return []
+    digits = whole_digits(value)
+    if digits is not None and (is_card_column(name) or is_card_number(digits)):
+        return [digits]
     if not isinstance(value, str):
         return words(orjson.dumps(value).decode())
     return words(_BETWEEN_DIGITS.sub("", value) if is_card_column(name) else joined_cards(value))
