@@ -565,6 +565,7 @@ def test_digits_of_numbers_are_found_as_json_writes_them(store: AlertStore, inde
         378282246310005.0,
         "4111111111111111",
         "4111 1111 1111 1111",
+        ["4111 1111 1111 1111", 1.23456789012],
         "7.50",
         1e15,
         10**15,
@@ -617,7 +618,15 @@ def test_digits_of_numbers_are_found_as_json_writes_them(store: AlertStore, inde
     for op in Op:
         wanted = AlertFilter(outcome=None, where=(Where("n", op, "4111111111111111"),))
         assert paged(store, wanted, Sort.NEWEST, 50) == reference.of(wanted, Sort.NEWEST), op
-    for typed in ("4111111111111111", "4111111111111111.0", "378282246310005", "378282*", "3782822*"):
+    for typed in (
+        "4111111111111111",
+        "4111 1111 1111 1111",
+        "4111111111111111.0",
+        "1.23456789012",
+        "378282246310005",
+        "378282*",
+        "3782822*",
+    ):
         wanted = AlertFilter(outcome=None, text=Text.typed(typed))
         assert paged(store, wanted, Sort.NEWEST, 50) == reference.of(wanted, Sort.NEWEST), typed
 
