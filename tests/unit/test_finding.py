@@ -12,6 +12,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from sqlalchemy import Connection, func, select, update
 from sqlalchemy import text as sql
@@ -536,7 +537,7 @@ def test_a_walk_in_an_order_of_values_tells_how_far_it_is_and_gives_the_first_in
     conditions = ((), (Where("V1", Op.HAS, ".1"),), (Where("merchant", Op.EQ, "Grocery"),))
     for wanted in (AlertFilter(outcome=None, where=where) for where in conditions):
         expected = Reference(store).of(wanted, sort)
-        for most in (7, 1000):
+        for most in (7, 100, 300, 1000):
             steps = list(store.search.walk(wanted, sort=sort, most=most))
             assert [alert.seq for step in steps for alert in step.alerts] == expected[:most]
             far = [step.scanned for step in steps if not step.alerts]
@@ -551,6 +552,23 @@ def test_a_walk_in_an_order_of_values_tells_how_far_it_is_and_gives_the_first_in
         # Nothing reads between two steps; who goes away then leaves nothing behind.
         assert connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] == 0
     connection.close()
+
+
+@pytest.mark.parametrize("most", [1000, 1_000_000])
+def test_a_walk_in_an_order_of_values_sorts_all_that_it_found_once(
+    store: AlertStore, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    fill(store, random.Random(16), range(1000))
+    sort, lengths = np.lexsort, []
+
+    def counted(keys: Any) -> Any:
+        lengths.append(len(keys[0]))
+        return sort(keys)
+
+    monkeypatch.setattr(np, "lexsort", counted)
+    found = [alert for step in store.search.walk(AlertFilter(None), sort=Sort.LOSS, most=most) for alert in step.alerts]
+    assert len(found) == 1000
+    assert sum(lengths) <= 1000 + 2 * 1000  # each piece of its own, and all of them when it is full and at the end
 
 
 @pytest.mark.parametrize("indexed", [False, True])
