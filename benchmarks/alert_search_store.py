@@ -27,6 +27,8 @@ def alert(number: int, total: int, chance: random.Random) -> dict[str, Any]:
     """An alert in the columns of creditcard.csv and six more, as the relay posts it."""
     at = (BEGIN + timedelta(days=DAYS) * (number / total)).isoformat()
     row: dict[str, Any] = {"Time": number, **{f"V{column}": chance.gauss(0, 3) for column in range(1, 29)}}
+    if total >= 16 and number % (total // 8) == total // 16:
+        row["Time"] = float(number)  # the matches of the scan that no index narrows
     row["Amount"] = round(chance.lognormvariate(3.5, 1.5), 2)
     row["category"] = chance.choice(CATEGORIES)
     row["country"] = chance.choices(COUNTRIES, range(len(COUNTRIES), 0, -1))[0]

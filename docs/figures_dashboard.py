@@ -39,8 +39,8 @@ HTTP, one after the other, 20 to 120 of a kind, with values drawn anew for each.
 kind is shown which is slowest at p99 with the most alerts."""
 
 SCAN = """\
-A filter that no index helps, of {alerts:,} alerts: told how far it is after {line:,.0f} ms, the first match after
-{match}, the whole after {whole:,.1f} s; cancelled, the server is idle after {idle:g} s. An export of all:
+A filter that no index helps, of {alerts:,} alerts: told how far it is after {line:,.0f} ms, {match},
+the whole after {whole:,.1f} s; cancelled, the server is idle after {idle:g} s. An export of all:
 {exports}."""
 
 NEXT = """\
@@ -151,7 +151,7 @@ def _search(found: Mapping[str, Any]) -> Iterator[str]:
     yield SCAN.format(
         alerts=scan["scanned"],
         line=scan["first_line_ms"],
-        match="none" if match is None else f"{match / 1000:,.1f} s",
+        match="no match" if match is None else f"the first match after {match / 1000:,.1f} s",
         whole=scan["seconds"],
         idle=scan["idle_seconds_after_cancel"],
         exports=", ".join(

@@ -8,9 +8,11 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from sqlalchemy import Connection, func, select, update
 from sqlalchemy import text as sql
@@ -382,6 +384,88 @@ def test_a_segment_that_could_not_be_stored_is_stored_anew(store: AlertStore) ->
         assert connection.execute(twice).all() == []
 
 
+def is_indexed_once(store: AlertStore) -> None:
+    """Each alert is in one segment, each segment is whole, and both are found as a plain reading finds them."""
+    with store.reading() as connection:
+        stretches = connection.execute(select(segments.c.first_seq, segments.c.last_seq).order_by(segments.c.id)).all()
+        twice = select(segment_columns.c.name).group_by("segment", "kind", "name").having(func.count() > 1)
+        assert connection.execute(twice).all() == []
+    assert all(before.last_seq < after.first_seq for before, after in pairwise(stretches))
+    for wanted in (
+        AlertFilter(outcome=None, where=(Where("V1", Op.GT, "0"),)),
+        AlertFilter(outcome=None, text=Text.typed("coffee"), min_score=0.1),
+    ):
+        for sort in (Sort.SCORE, Sort.OLDEST):
+            assert paged(store, wanted, sort, 100) == Reference(store).of(wanted, sort)
+
+
+@pytest.fixture
+def second(store: AlertStore) -> Iterator[AlertStore]:
+    """The same database as another process opens it."""
+    second = AlertStore.open(f"sqlite:///{store.path}", clock=Clock())
+    yield second
+    second.close()
+
+
+def test_of_two_processes_one_indexes_and_the_other_takes_over(store: AlertStore, second: AlertStore) -> None:
+    chance = random.Random(13)
+    fill(store, chance, range(SEGMENT + 20))
+    one, other = AlertIndexer(store, segment=SEGMENT), AlertIndexer(second, segment=SEGMENT)
+    one.start()
+    try:
+        assert wait_until(lambda: one.progress().indexed == SEGMENT + 20, 10)
+        other.start()
+        assert not wait_until(lambda: other.progress().indexed > 0, 1)
+        is_indexed_once(second)
+        one.close()
+        assert store.search.growing is None
+        fill(store, chance, range(SEGMENT + 20, 2 * SEGMENT + 20))
+        assert wait_until(lambda: other.progress().indexed == 2 * SEGMENT + 20, 10)
+    finally:
+        one.close()
+        other.close()
+    is_indexed_once(store)
+
+
+def test_two_that_index_the_same_alerts_all_the_same_harm_nothing(store: AlertStore, second: AlertStore) -> None:
+    chance = random.Random(14)
+    one, other = AlertIndexer(store, segment=SEGMENT), AlertIndexer(second, segment=SEGMENT)
+    fill(store, chance, range(SEGMENT - 20))
+    one.catch_up()
+    other.catch_up()
+    fill(store, chance, range(SEGMENT - 20, SEGMENT + 20))
+    other.catch_up()
+    with pytest.raises(StoreError, match="another process"):
+        one.catch_up()
+    is_indexed_once(store)
+
+
+@pytest.mark.parametrize("meanwhile", ["begins", "indexes all"])
+def test_a_segment_that_another_process_takes_for_left_over_is_not_stored_in_part(
+    store: AlertStore, second: AlertStore, monkeypatch: pytest.MonkeyPatch, meanwhile: str
+) -> None:
+    fill(store, random.Random(15), range(SEGMENT + 20))
+    pack = stored.packed_columns
+
+    def interrupted(columns: GrowingColumns, number: int) -> Iterator[list[dict[str, Any]]]:
+        monkeypatch.setattr(indexer, "packed_columns", pack)
+        for at, packed in enumerate(pack(columns, number)):
+            if at == 1 and meanwhile == "indexes all":
+                AlertIndexer(second, segment=SEGMENT).catch_up()
+            elif at == 1:
+                with second.writing() as connection:
+                    left_over = stored.unfinished(connection)
+                    assert left_over is not None
+                    connection.execute(left_over)
+            yield packed
+
+    monkeypatch.setattr(indexer, "packed_columns", interrupted)
+    with pytest.raises(StoreError, match="another process"):
+        AlertIndexer(store, segment=SEGMENT).catch_up()
+    AlertIndexer(store, segment=SEGMENT).catch_up()
+    is_indexed_once(store)
+
+
 @pytest.mark.parametrize("sort", [Sort.NEWEST, Sort.OLDEST])
 @pytest.mark.parametrize("indexed", [False, True])
 def test_a_page_whose_time_is_over_goes_on_from_its_cursor(store: AlertStore, sort: Sort, indexed: bool) -> None:
@@ -453,7 +537,7 @@ def test_a_walk_in_an_order_of_values_tells_how_far_it_is_and_gives_the_first_in
     conditions = ((), (Where("V1", Op.HAS, ".1"),), (Where("merchant", Op.EQ, "Grocery"),))
     for wanted in (AlertFilter(outcome=None, where=where) for where in conditions):
         expected = Reference(store).of(wanted, sort)
-        for most in (7, 1000):
+        for most in (7, 100, 300, 1000):
             steps = list(store.search.walk(wanted, sort=sort, most=most))
             assert [alert.seq for step in steps for alert in step.alerts] == expected[:most]
             far = [step.scanned for step in steps if not step.alerts]
@@ -470,6 +554,23 @@ def test_a_walk_in_an_order_of_values_tells_how_far_it_is_and_gives_the_first_in
     connection.close()
 
 
+@pytest.mark.parametrize("most", [1000, 1_000_000])
+def test_a_walk_in_an_order_of_values_sorts_all_that_it_found_once(
+    store: AlertStore, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    fill(store, random.Random(16), range(1000))
+    sort, lengths = np.lexsort, []
+
+    def counted(keys: Any) -> Any:
+        lengths.append(len(keys[0]))
+        return sort(keys)
+
+    monkeypatch.setattr(np, "lexsort", counted)
+    found = [alert for step in store.search.walk(AlertFilter(None), sort=Sort.LOSS, most=most) for alert in step.alerts]
+    assert len(found) == 1000
+    assert sum(lengths) <= 1000 + 2 * 1000  # each piece of its own, and all of them when it is full and at the end
+
+
 @pytest.mark.parametrize("indexed", [False, True])
 def test_digits_of_numbers_are_found_as_json_writes_them(store: AlertStore, indexed: bool) -> None:
     chance = random.Random(12)
@@ -478,8 +579,11 @@ def test_digits_of_numbers_are_found_as_json_writes_them(store: AlertStore, inde
         7.0,
         -7,
         4111111111111111,
+        4111111111111111.0,
+        378282246310005.0,
         "4111111111111111",
         "4111 1111 1111 1111",
+        ["4111 1111 1111 1111", 1.23456789012],
         "7.50",
         1e15,
         10**15,
@@ -532,6 +636,17 @@ def test_digits_of_numbers_are_found_as_json_writes_them(store: AlertStore, inde
     for op in Op:
         wanted = AlertFilter(outcome=None, where=(Where("n", op, "4111111111111111"),))
         assert paged(store, wanted, Sort.NEWEST, 50) == reference.of(wanted, Sort.NEWEST), op
+    for typed in (
+        "4111111111111111",
+        "4111 1111 1111 1111",
+        "4111111111111111.0",
+        "1.23456789012",
+        "378282246310005",
+        "378282*",
+        "3782822*",
+    ):
+        wanted = AlertFilter(outcome=None, text=Text.typed(typed))
+        assert paged(store, wanted, Sort.NEWEST, 50) == reference.of(wanted, Sort.NEWEST), typed
 
 
 def test_rows_with_more_columns_than_are_kept_are_found_all_the_same(store: AlertStore) -> None:

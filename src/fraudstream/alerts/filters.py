@@ -15,7 +15,7 @@ from sqlalchemy import Column, ColumnElement
 
 from fraudstream.alerts import tables
 from fraudstream.alerts.words import Text, columns_of, fold
-from fraudstream.transactions.cards import is_card_number, masked_text
+from fraudstream.transactions.cards import is_card_number, mask_digits, masked_text, whole_digits
 from fraudstream.transactions.numbers import parse_number
 from fraudstream.transactions.wire import AlertField, Outcome
 
@@ -90,8 +90,7 @@ class Where:
             return False
         asked = self.number
         if self.op is Op.HAS:
-            told = orjson.dumps(number).decode() if text is None else text
-            return fold(self.value) in fold(told if isinstance(value, float) else masked_text(told))
+            return fold(self.value) in fold(_told(value) if text is None else masked_text(text))
         if self.op in COMPARE and has_card(value):
             return False
         if self.op in (Op.EQ, Op.NE):
@@ -125,10 +124,17 @@ def as_text(value: object) -> str | None:
 
 def has_card(value: object) -> bool:
     """Whether a value is or has a card number, which is masked wherever it is shown."""
-    if isinstance(value, int):
-        return is_card_number(str(value))
+    if isinstance(value, int | float):
+        digits = whole_digits(value)
+        return digits is not None and is_card_number(digits)
     text = as_text(value)
     return text is not None and masked_text(text) is not text
+
+
+def _told(number: object) -> str:
+    """A number as it is shown."""
+    digits = whole_digits(number)
+    return orjson.dumps(number).decode() if digits is None or not is_card_number(digits) else mask_digits(digits)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from typing import Any, Final, NamedTuple
 
 import orjson
 
-from fraudstream.transactions.cards import SHOWN_FIRST, is_card_column, joined_cards
+from fraudstream.transactions.cards import SHOWN_FIRST, is_card_column, is_card_number, joined_cards, whole_digits
 from fraudstream.transactions.wire import AlertField
 
 BREAK: Final = ""
@@ -60,12 +60,12 @@ def words(text: str) -> list[str]:
 
 def words_of_name(name: str) -> Sequence[str]:
     """The words of a column's name; there are few names, and each is in every alert: those of usual length are kept."""
-    return _words_of_name(name) if len(name) <= _LONGEST_NAME else words(name)
+    return _words_of_name(name) if len(name) <= _LONGEST_NAME else words(joined_cards(name))
 
 
 @lru_cache(maxsize=8192)
 def _words_of_name(name: str) -> Sequence[str]:
-    return words(name)
+    return words(joined_cards(name))
 
 
 def is_long_number(word: str) -> bool:
@@ -108,14 +108,22 @@ def words_of_fields(document: Mapping[str, Any]) -> Iterator[str]:
         for field in fields:
             value = document.get(field)
             if isinstance(value, str):
-                yield from words(value)
+                yield from words(joined_cards(value))
         yield BREAK
 
 
 def words_of_value(name: str, value: Any) -> list[str]:
-    """The words of the value of a column of a transaction."""
+    """The words of the value of a column of a transaction: of a list, those of what is in it."""
     if value is None:
         return []
+    if isinstance(value, list):
+        return [word for each in value for word in words_of_value(name, each)]
+    if isinstance(value, dict):
+        inner = ((str(key), each) for key, each in value.items())
+        return [word for key, each in inner for word in (*words_of_name(key), *words_of_value(f"{name}.{key}", each))]
+    digits = whole_digits(value)
+    if digits is not None and (is_card_column(name) or is_card_number(digits)):
+        return [digits]
     if not isinstance(value, str):
         return words(orjson.dumps(value).decode())
     return words(_BETWEEN_DIGITS.sub("", value) if is_card_column(name) else joined_cards(value))

@@ -73,6 +73,13 @@ def is_card_number(digits: str) -> bool:
     return _ISSUED.fullmatch(digits) is not None and _passes_luhn(digits)
 
 
+def whole_digits(value: object) -> str | None:
+    """The digits of a whole number of a card's length, also of one that a table made a float of; else None."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 10 ** (SHORTEST - 1) <= value < 10**LONGEST:
+        return None
+    return str(int(value)) if isinstance(value, int) or value.is_integer() else None
+
+
 def masked_text(text: str) -> str:
     """A text with the card numbers in it masked; the same object where it has none."""
     return _with_cards(text, mask_digits)

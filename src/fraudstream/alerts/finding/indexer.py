@@ -1,7 +1,8 @@
 """Keeps the index of alerts up to date behind the commits, in a thread of its own; `search.py` asks it.
 
 An alert's own transaction knows nothing of it: what is not indexed yet is looked through as it stands, so that a search
-misses nothing. Beside alerts that keep coming it rests as long as it works.
+misses nothing. Beside alerts that keep coming it rests as long as it works. Of several processes on one database (two
+dashboards, or the old and the new worker of a restart) one indexes, which holds a lock; the next takes over from it.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from fraudstream.alerts.finding.tables import restated_alerts
 from fraudstream.alerts.finding.text import add_words, indexed_words, words_until
 from fraudstream.alerts.store import AlertStore
 from fraudstream.errors import StoreError
+from fraudstream.runtime.files import exclusive_lock
 from fraudstream.transactions.wire import AlertField
 
 log = structlog.get_logger(__name__)
@@ -45,6 +47,9 @@ BODY_CHARS: Final = 1 << 18
 
 WORD_CHARS: Final = 1 << 16
 """So much text is entered at once: FTS5 takes about 5 ms for it."""
+
+LOCK: Final = ".index.lock"
+"""The lock is a file beside the database, of its name and this."""
 
 LOOK_SECONDS: Final = 0.25
 RETRY_SECONDS: Final = 5.0
@@ -91,11 +96,28 @@ class AlertIndexer:
         return Progress(self._until, self._store.latest_seq())
 
     def catch_up(self) -> None:
-        """Index all that there is now, without rest."""
+        """Index all that there is now, without rest and without the lock: for who has the database alone.
+
+        Raises:
+            StoreError: The database did not take it, or somebody else indexes too.
+        """
         while self._step():
             pass
 
     def _run(self) -> None:
+        path = self._store.path
+        while not self._ending.is_set():
+            try:
+                with exclusive_lock(path.with_name(path.name + LOCK), wait=False) as ours:
+                    if ours:
+                        self._follow()
+            except OSError as e:
+                log.warning("alerts are not indexed: the lock cannot be had", reason=str(e), database=str(path))
+                self._ending.wait(RETRY_SECONDS)
+            self._ending.wait(LOOK_SECONDS)
+
+    def _follow(self) -> None:
+        """Index what comes until the end, as the one that does."""
         while not self._ending.is_set():
             began = time.perf_counter()
             try:
@@ -106,6 +128,8 @@ class AlertIndexer:
                 self._ending.wait(RETRY_SECONDS)
                 continue
             self._ending.wait((time.perf_counter() - began) * REST if more else LOOK_SECONDS)
+        # Whoever indexes next no longer notes here what people make of these alerts.
+        self._columns = self._store.search.growing = None
 
     def _step(self) -> bool:
         """One bounded piece of work; whether there may be more."""
@@ -172,11 +196,13 @@ class AlertIndexer:
         """Store a full segment: its columns a few at a time, and then, that it is there."""
         with self._store.reading() as connection:
             segment = next_segment(connection)
+        written = 0
         for packed in packed_columns(columns, segment):
             with self._store.writing(relaxed=True) as connection:
-                write_columns(connection, packed)
+                write_columns(connection, packed, segment)
+            written += len(packed)
         with self._store.writing(relaxed=True) as connection:
-            write_segment(connection, columns, segment)
+            write_segment(connection, columns, segment, written)
 
     def _restate(self, columns: GrowingColumns) -> bool:
         """Take over what people made of alerts that are indexed, of one segment; whether there was any."""

@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Delete, Insert, Update, bindparam, delete, fu
 from fraudstream.alerts import tables
 from fraudstream.alerts.finding.columns import WORK, Coded, GrowingColumns, Key
 from fraudstream.alerts.finding.tables import Kind, restated_alerts, segment_columns, segments
+from fraudstream.errors import StoreError
 
 _Code = np.dtype[np.uint8 | np.uint16 | np.uint32]
 _CODE_TYPES: Final[dict[int, _Code]] = {1: np.dtype("<u1"), 2: np.dtype("<u2"), 4: np.dtype("<u4")}
@@ -106,15 +107,28 @@ def packed_columns(growing: GrowingColumns, segment: int) -> Iterator[list[dict[
         yield some
 
 
-def write_columns(connection: Connection, packed: list[dict[str, Any]]) -> None:
-    """Store columns of a segment that nobody looks at before `write_segment`."""
+def write_columns(connection: Connection, packed: list[dict[str, Any]], segment: int) -> None:
+    """Store columns of a segment that nobody looks at before `write_segment`.
+
+    Raises:
+        StoreError: Somebody else has stored that segment.
+    """
+    if next_segment(connection) != segment:
+        raise indexed_twice()
     connection.execute(insert(segment_columns), packed)
 
 
-def write_segment(connection: Connection, growing: GrowingColumns, segment: int) -> None:
-    """Store a segment whose columns are stored already: from here on it is looked at."""
+def write_segment(connection: Connection, growing: GrowingColumns, segment: int, columns: int) -> None:
+    """Store a segment whose columns are stored already, so many of them: from here on it is looked at.
+
+    Raises:
+        StoreError: Somebody else has stored these alerts, or has changed the columns.
+    """
     seqs = growing.seqs
     first, last = int(seqs[0]), int(seqs[-1])
+    there = connection.execute(select(func.count()).where(_COLUMN.segment == segment)).scalar_one()
+    if last_stored(connection) >= first or there != columns:
+        raise indexed_twice()
     row = {
         "id": segment,
         "first_seq": first,
@@ -124,6 +138,14 @@ def write_segment(connection: Connection, growing: GrowingColumns, segment: int)
         "seqs": None if last - first + 1 == len(seqs) else seqs.astype("<i8").tobytes(),
     }
     connection.execute(insert(segments), row)
+
+
+def indexed_twice() -> StoreError:
+    """What is raised where two index one database, before either harms it."""
+    return StoreError(
+        "another process has indexed the same alerts",
+        remedy="nothing is lost: it is begun anew behind what is stored; end one of the two if it comes again",
+    )
 
 
 def unfinished(connection: Connection) -> Delete | None:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from sqlalchemy import Connection, select, text
 from sqlalchemy.dialects.sqlite import insert
 
+from fraudstream.alerts.finding.stored import indexed_twice
 from fraudstream.alerts.finding.tables import WORDS, indexed
 from fraudstream.alerts.words import (
     Term,
@@ -45,7 +46,13 @@ _KNOWN: Final = text("SELECT term FROM alert_words_known WHERE term >= :first AN
 
 
 def add_words(connection: Connection, alerts: Sequence[tuple[int, str]]) -> None:
-    """Take in the `indexed_words` of alerts, by their `seq` and in order, and note how far they have come."""
+    """Take in the `indexed_words` of alerts, by their `seq` and in order, and note how far they have come.
+
+    Raises:
+        StoreError: Words of these alerts are there.
+    """
+    if words_until(connection) >= alerts[0][0]:
+        raise indexed_twice()
     connection.execute(_INSERT, [{"seq": seq, "words": words} for seq, words in alerts])
     reached = {"name": WORDS, "seq": alerts[-1][0]}
     connection.execute(insert(indexed).values(reached).on_conflict_do_update(index_elements=["name"], set_=reached))

@@ -60,13 +60,12 @@ def by_commit(reader: AlertReader, pieces: Sequence[Piece], asked: Asked) -> Ite
 
 
 def by_value(reader: AlertReader, pieces: Sequence[Piece], asked: Asked, most: int) -> Iterator[Found]:
-    """The first alerts in an order of values, given out once all were looked through; 16 bytes for each until then."""
-    keys, seqs = np.zeros(0), np.zeros(0, np.int64)
+    """The first alerts in an order of values, given out once all were looked through; 18 bytes for each until then."""
+    best = _Best(most)
     scanned, of = 0, sum(map(size, pieces))
     for piece in pieces:
-        full = len(seqs) == most
-        if not full or piece.highest(asked.sort) >= keys[-1]:
-            before = Position(float(keys[-1]), int(seqs[-1])) if full else None
+        before = best.last
+        if before is None or before.value is None or piece.highest(asked.sort) >= before.value:
             with reader.reading() as connection:
                 hits = piece.hits(connection, replace(asked, before=before, most=most))
             found: list[NDArray[np.bool_]] = []
@@ -76,16 +75,44 @@ def by_value(reader: AlertReader, pieces: Sequence[Piece], asked: Asked, most: i
                 found.append(np.array([seq in some for seq in hits.seqs[start : start + LOOKED_AT].tolist()], np.bool_))
                 yield Found([], scanned + _reached(piece, hits, start), of)
             kept = np.concatenate(found) if found else np.ones(len(hits.seqs), np.bool_)
-            seqs = np.concatenate((seqs, hits.seqs[kept]))
-            keys = np.concatenate((keys, _keys(hits)[kept]))
-            order = np.lexsort((-seqs, -keys))[:most]
-            keys, seqs = keys[order], seqs[order]
+            best.add(_keys(hits)[kept], hits.seqs[kept])
         scanned += size(piece)
         yield Found([], scanned, of)
+    keys, seqs = best.in_order()
     for start in range(0, len(seqs), LOOKED_AT):
         with reader.reading() as connection:
             given = wanted_of(reader, connection, Hits(seqs, keys, True), start, asked.wanted)
         yield Found(given, of, of)
+
+
+class _Best:
+    """The first so many of all that is added; sorted when it is full, and then now and again."""
+
+    def __init__(self, most: int) -> None:
+        self.last: Position | None = None
+        """Nothing behind it is wanted any more; None before it is full."""
+        self._most = most
+        self._rows = 0
+        self._keys: list[NDArray[np.float64]] = [np.zeros(0)]
+        self._seqs: list[NDArray[np.int64]] = [np.zeros(0, np.int64)]
+
+    def add(self, keys: NDArray[np.float64], seqs: NDArray[np.int64]) -> None:
+        """Take some more, in any order."""
+        self._keys.append(keys)
+        self._seqs.append(seqs)
+        self._rows += len(seqs)
+        # Half a second for a million: not once for each piece.
+        if self._rows >= self._most + (0 if self.last is None else self._most // 8):
+            keys, seqs = self.in_order()
+            self.last = Position(float(keys[-1]), int(seqs[-1]))
+
+    def in_order(self) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        """What they are ordered by, and their `seq`."""
+        keys, seqs = np.concatenate(self._keys), np.concatenate(self._seqs)
+        order = np.lexsort((-seqs, -keys))[: self._most]
+        keys, seqs = keys[order], seqs[order]
+        self._keys, self._seqs, self._rows = [keys], [seqs], len(seqs)
+        return keys, seqs
 
 
 def _keys(hits: Hits) -> NDArray[np.float64]:
