@@ -12,7 +12,7 @@ from flask import Flask, Response, request
 
 from fraudstream.transactions.masking import CardMask
 
-MASKED_WHERE_READ: Final = frozenset({"alerts.list_alerts", "alerts.one_alert"})
+MASKED_WHERE_READ: Final = frozenset({"alerts.list_alerts", "api.one_alert"})
 """Many alerts, of which each is masked already, by its own bytes."""
 
 AS_THEY_CAME: Final = frozenset({"replays.claim_replays"})

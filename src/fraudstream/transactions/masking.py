@@ -28,7 +28,7 @@ from fraudstream.transactions.wire import AlertField, DeadLetterField, EventFiel
 _SUSPECT: Final = re.compile(rb"[2-689][0-9 \-\x80-\xff]{12}(?<![0-9].{13})(?<![0-9]\..{13})", re.DOTALL)
 _NAMED: Final = (b'number"', b'num"', b'no"', b'nr"', b'pan"', b'creditcard"')
 
-_FIELD: Final = re.compile(r'"((?:[^"\\]|\\.){1,200})"(\s*:\s*)("(?:[^"\\]|\\.)*"?|-?[0-9][0-9.eE+-]*)')
+_FIELD: Final = re.compile(r'"((?:[^"\\]|\\.){1,200})"(\s*:\s*)("(?:[^"\\]|\\.)*"?|-?[0-9*][0-9.eE+*-]*)')
 
 KEPT: Final = frozenset(
     {
@@ -128,7 +128,7 @@ class CardMask:
         """The members of a reason that tell the value of a column of cards."""
         told = {name: _hidden(reason[name]) for name in ("value", "typical") if name in reason}
         if isinstance(text := reason.get("text"), str):
-            told["text"] = re.sub("[0-9][0-9.]{3,}", lambda found: mask_digits(found[0]), masked_text(text))
+            told["text"] = re.sub("[0-9*][0-9.*]{3,}", lambda found: mask_digits(found[0]), masked_text(text))
         return told
 
     def _field(self, found: re.Match[str]) -> str:
