@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import orjson
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
@@ -13,6 +14,7 @@ from dashboards import Clock, alert, open_store, told
 from fraudstream.config import Settings
 from fraudstream.dashboard.app import create_app
 from fraudstream.dashboard.masked_answers import AS_THEY_CAME, MASKED_WHERE_READ
+from fraudstream.transactions.masking import CardMask
 
 GROUPED = "4111 1111 1111 1111"
 SHOWN = "4111 11** **** 1111"
@@ -41,3 +43,26 @@ def test_a_card_reads_alike_in_the_list_in_one_alert_and_in_the_next(client: Fla
     one = told(client.get("/api/alerts/id-1"))
     following = told(client.post("/api/work/next", json={"order": "loss"}))["alert"]
     assert [each["transaction"]["token"] for each in (listed, one, following)] == [SHOWN] * 3
+
+
+def test_a_sum_that_looks_like_a_card_stays_a_number(client: FlaskClient) -> None:
+    now = Clock().at.isoformat()
+    client.post("/api/alerts", json=[alert(2, produced_at=now, transaction={"Amount": 4000000000005.0})])
+    report = told(client.get("/api/charts"))
+    assert report["amounts"]["at_risk"] == max(report["minutes"]["at_risk"]) == 4000000000006.0
+
+
+def test_beside_figures_cards_are_masked_still() -> None:
+    mask = CardMask(["token"]).keeping_figures()
+    body = {
+        "sum": 4111111111111111.0,
+        "sums": [4111111111111111, GROUPED],
+        "transaction": {"n": 4111111111111111, "token": 123456789},
+        GROUPED: {"of": f"card {GROUPED}"},
+    }
+    assert orjson.loads(mask.json(orjson.dumps(body))) == {
+        "sum": 4111111111111111.0,
+        "sums": [4111111111111111, SHOWN],
+        "transaction": {"n": "411111******1111", "token": "*****6789"},
+        SHOWN: {"of": f"card {SHOWN}"},
+    }

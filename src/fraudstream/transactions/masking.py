@@ -54,6 +54,13 @@ class CardMask:
         self._declared = frozenset(column.strip().lower() for column in columns if column.strip())
         last = {name.rpartition(".")[2] for name in self._declared}
         self._needles = (*_NAMED, *(orjson.dumps(name)[1:].lower() for name in last))
+        self._keeps_figures = False
+
+    def keeping_figures(self) -> CardMask:
+        """The same, but for numbers outside of payments: for documents whose numbers are sums and counts of our own."""
+        mask = CardMask(self._declared)
+        mask._keeps_figures = True
+        return mask
 
     def names(self, name: str, within: str = "") -> bool:
         """Whether a member is declared, by its own name or by its dotted path, or is named as card numbers are."""
@@ -84,7 +91,7 @@ class CardMask:
             return self.document(value)
         if isinstance(value, list | tuple):
             return [self.shown(each) for each in value]
-        return _scalar(value)
+        return value if self._keeps_figures and not isinstance(value, str) else _scalar(value)
 
     def text(self, text: str) -> str:
         """A payload or a line of a log: numbers in it, and what stands behind a member of JSON that is named so."""
@@ -119,10 +126,8 @@ class CardMask:
             return self._encoded(value) if name == DeadLetterField.PAYLOAD else self.text(value)
         if name == AlertField.TRANSACTION:
             return self.payment(value)
-        if isinstance(value, Mapping | list | tuple):
-            return self.shown(value)
         kept = name in KEPT or (isinstance(value, int) and name.endswith(_NUMBERS_ONLY))
-        return value if kept else _scalar(value)
+        return value if kept and not isinstance(value, Mapping | list | tuple) else self.shown(value)
 
     def _reason(self, reason: Mapping[str, Any]) -> dict[str, Any]:
         """The members of a reason that tell the value of a column of cards."""
