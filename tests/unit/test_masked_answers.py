@@ -66,3 +66,22 @@ def test_beside_figures_cards_are_masked_still() -> None:
         "transaction": {"n": "411111******1111", "token": "*****6789"},
         SHOWN: {"of": f"card {SHOWN}"},
     }
+
+
+def test_an_alert_nested_as_deep_as_may_be_is_claimed_and_answered(client: FlaskClient) -> None:
+    posted = []
+    for depth in range(190, 256):
+        nested: object = {"pan": GROUPED}
+        for _ in range(depth):
+            nested = {"x": nested}
+        posted.append(alert(depth, score=0.99, transaction={"Amount": 9.0 * depth, "nested": nested}))
+    told(client.post("/api/alerts", json=posted))
+    for _ in range(len(posted) + 2):
+        answer = client.post("/api/work/next", json={"order": "loss"})
+        assert answer.status_code == 200
+        if told(answer)["alert"] is None:
+            break
+        assert SHOWN in answer.text
+        assert SHOWN in client.get("/api/alerts?limit=1").text
+    else:
+        raise AssertionError("the queue does not end")
