@@ -102,6 +102,7 @@ class RunningDashboard:
     process: Popen[bytes]
     pool: urllib3.PoolManager
     model: Path | None = None
+    first: str = ""
 
     @property
     def url(self) -> str:
@@ -130,20 +131,20 @@ class RunningDashboard:
     def restart(self) -> None:
         """Stop it, and start it again on the same database and port."""
         self.end()
-        self.process = start(self.directory, self.port, self.model)
+        self.process = start(self.directory, self.port, self.model, self.first)
 
     def end(self) -> None:
         stop(self.process, grace=5)
 
 
-def start(directory: Path, port: int, model: Path | None = None) -> Popen[bytes]:
-    """Start the server and wait until it is ready."""
+def start(directory: Path, port: int, model: Path | None = None, first: str = "") -> Popen[bytes]:
+    """Start the server, in a process that runs the statements of `first` before, and wait until it is ready."""
     ready = directory / "ready"
     ready.unlink(missing_ok=True)
     log = directory / "dashboard.log"
     database = f"sqlite:///{directory / 'alerts.db'}"
     named = [] if model is None else [str(model)]
-    process = spawn([sys.executable, "-c", SERVE, database, str(port), str(ready), *named], log=log)
+    process = spawn([sys.executable, "-c", first + SERVE, database, str(port), str(ready), *named], log=log)
     if not wait_until(lambda: ready.exists() or process.poll() is not None, 60) or process.poll() is not None:
         stop(process, grace=1)
         raise AssertionError(log.read_text())
@@ -151,11 +152,11 @@ def start(directory: Path, port: int, model: Path | None = None) -> Popen[bytes]
 
 
 @contextmanager
-def running_dashboard(directory: Path, model: Path | None = None) -> Iterator[RunningDashboard]:
+def running_dashboard(directory: Path, model: Path | None = None, first: str = "") -> Iterator[RunningDashboard]:
     """A real dashboard on a free port, ended with the test."""
     port = free_port()
     with urllib3.PoolManager(retries=False, timeout=30) as pool:
-        running = RunningDashboard(directory, port, start(directory, port, model), pool, model)
+        running = RunningDashboard(directory, port, start(directory, port, model, first), pool, model, first)
         try:
             yield running
         finally:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Browser, Locator, Page, Route, expect
 
 from dashboards import RunningDashboard, alert, running_dashboard
 from pages import WORST_CONTRAST, live
@@ -109,6 +109,28 @@ def test_who_acts_is_asked_once_and_a_verdict_takes_one_key(
     page.get_by_label("Your name").fill("Ben")
     page.get_by_role("button", name="Go on").click()
     expect(page.locator("#who")).to_contain_text("Ben")
+    assert said == []
+
+
+def test_an_opened_queue_searches_once_and_shows_what_was_done_before_its_stream_was_there(
+    dashboard: RunningDashboard, page: Page, said: list[str]
+) -> None:
+    post(dashboard, 1, 2)
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    opened(page, dashboard)
+    page.wait_for_timeout(1000)
+    assert asked.count(f"{dashboard.url}/queue") == 1
+
+    def claimed_meanwhile(route: Route) -> None:
+        headers = {"X-Fraudstream-Actor": "Ben"}
+        claim = {"alert_ids": ["id-2"], "take_over": True}
+        dashboard.pool.request("POST", f"{dashboard.url}/api/work/claim", json=claim, headers=headers)
+        route.continue_()
+
+    page.route("**/api/stream*", claimed_meanwhile, times=1)
+    opened(page, dashboard)
+    expect(status(page, 2)).to_have_text("claimed by Ben")
     assert said == []
 
 

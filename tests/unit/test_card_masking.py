@@ -215,3 +215,28 @@ def test_whatever_is_logged_is_told_and_nothing_fails(value: object) -> None:
     line = json.loads(written.getvalue())
     assert line["event"] == "told"
     assert VISA not in written.getvalue()
+
+
+def test_what_is_masked_already_stays_as_it_is() -> None:
+    mask = CardMask(["token"])
+    grouped = "4111 1111 1111 1111"
+    document = {
+        "transaction": {"a": grouped, "token": grouped, "pan": VISA, "cc_num": "60416207185", "x": {"token": ["1"]}},
+        "reasons": [
+            {"feature": "cc_num", "value": float(VISA), "text": f"cc_num is {VISA} here"},
+            {"feature": "token", "value": "604162071850", "text": "token is 604162071850 here"},
+        ],
+        "payload_text": f'{{"pan": {VISA}, "cc_num": 60416207185, "token": "{grouped}", "x',
+        "payload_base64": base64.b64encode(f'{{"pan": {VISA}, "cc_num": 6041620'.encode()).decode(),
+    }  # fmt: skip
+    once = mask.document(document)
+    assert once["transaction"]["a"] == once["transaction"]["token"] == "4111 11** **** 1111"
+    assert once["reasons"][0]["text"] == "cc_num is 411111******1111 here"
+    assert mask.document(once) == once
+    assert mask.document(mask.document(once)) == once
+
+
+def test_a_value_with_a_mask_of_its_own_is_masked_still() -> None:
+    assert CardMask(["token"]).document({"transaction": {"token": "tok*0123456789secret"}}) == {
+        "transaction": {"token": "tok*01**********cret"}
+    }

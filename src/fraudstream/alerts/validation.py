@@ -16,6 +16,9 @@ from fraudstream.transactions.amounts import amount_of
 from fraudstream.transactions.wire import AlertField, Outcome
 
 MAX_ID_CHARS: Final = 200
+MAX_DEPTH: Final = 200
+"""Objects and lists within one another. orjson writes 254: the rest is for what an answer puts around an alert."""
+
 MAX_REJECTED_CHARS: Final = 256 * 1024
 """A rejected payload is kept up to this length: enough to see what it was."""
 
@@ -114,7 +117,7 @@ def check_object(raw: object, what: str) -> dict[str, Any]:
         orjson.dumps(raw)
     except TypeError as e:  # orjson's JSONEncodeError is a TypeError: bad Unicode, 65-bit integers, depth
         raise Unfit(f"{what} cannot be written as JSON: {e}") from e
-    _refuse_non_finite(raw, "")
+    _refuse_unwritable(raw, "")
     return raw
 
 
@@ -130,17 +133,19 @@ def check_record_id(record: Mapping[str, Any], key: str) -> str | None:
     return value
 
 
-def _refuse_non_finite(value: object, path: str) -> None:
+def _refuse_unwritable(value: object, path: str, depth: int = 1) -> None:
     # orjson writes NaN and infinities as null: they would vanish in silence.
-    if isinstance(value, float):
-        if not math.isfinite(value):
-            raise Unfit(f"{path} is not a finite number")
-    elif isinstance(value, dict):
-        for key, inner in value.items():
-            _refuse_non_finite(inner, f"{path}.{key}" if path else str(key))
-    elif isinstance(value, list | tuple):
-        for index, inner in enumerate(value):
-            _refuse_non_finite(inner, f"{path}[{index}]")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise Unfit(f"{path} is not a finite number")
+    if isinstance(value, dict | list | tuple):
+        if depth > MAX_DEPTH:
+            raise Unfit(f"{path[:MAX_ID_CHARS]}… is nested more than {MAX_DEPTH} deep: no answer could hold it")
+        if isinstance(value, dict):
+            for key, inner in value.items():
+                _refuse_unwritable(inner, f"{path}.{key}" if path else str(key), depth + 1)
+        else:
+            for index, inner in enumerate(value):
+                _refuse_unwritable(inner, f"{path}[{index}]", depth + 1)
 
 
 def number(record: Mapping[str, Any], key: str) -> float | None:

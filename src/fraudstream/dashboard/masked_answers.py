@@ -12,7 +12,7 @@ from flask import Flask, Response, request
 
 from fraudstream.transactions.masking import CardMask
 
-MASKED_WHERE_READ: Final = frozenset({"alerts.list_alerts", "alerts.one_alert"})
+MASKED_WHERE_READ: Final = frozenset({"alerts.list_alerts", "api.one_alert"})
 """Many alerts, of which each is masked already, by its own bytes."""
 
 AS_THEY_CAME: Final = frozenset({"replays.claim_replays"})
@@ -32,7 +32,8 @@ def mask_answers(app: Flask, cards: Callable[[], CardMask]) -> None:
         passes = request.endpoint in MASKED_WHERE_READ or request.endpoint in AS_THEY_CAME
         if response.mimetype == "application/json" and not response.is_streamed and not passes:
             body = response.get_data()
-            shown = cards().json(body)
+            # What a payment tells was masked where it was read; the numbers that are left are sums and counts.
+            shown = cards().keeping_figures().json(body)
             if shown is not body:
                 response.set_data(shown)
         return response

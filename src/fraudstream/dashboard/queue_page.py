@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 from flask import abort, redirect, render_template, request
 from werkzeug.wrappers import Response
 
+from fraudstream.alerts.change_reading import ChangeReader
 from fraudstream.alerts.changes import NOBODY
 from fraudstream.alerts.finding.cursor import write_cursor
 from fraudstream.alerts.finding.search import Page
@@ -32,8 +33,9 @@ def queue_page() -> str | Response:
     query = QueueQuery(request.args)
     if not query.is_tidy:
         return redirect(query.address(), code=303)
-    # Before the rows, so that the page's stream begins no later than what the page shows.
+    # Before the rows, so that the page's stream and its look at the changes begin no later than what the page shows.
     latest = using.store.latest_seq()
+    changed = ChangeReader(using.store).latest_seq()
     who = actor_or_nobody()
     name = "" if who == NOBODY else who.name
     asked = query.asked(name)
@@ -52,6 +54,7 @@ def queue_page() -> str | Response:
         "queue.html",
         notice=using.notice,
         latest=latest,
+        changed=changed,
         stats=stats,
         query=query,
         name=name,

@@ -17,7 +17,6 @@ import structlog
 from flask import Flask
 from gunicorn.arbiter import Arbiter
 from gunicorn.config import Config
-from sqlalchemy.exc import SQLAlchemyError
 
 from fraudstream.alerts.store import AlertStore
 from fraudstream.config import Settings
@@ -26,7 +25,6 @@ from fraudstream.dashboard.parts import EXTENSION, Parts
 from fraudstream.dashboard.security import validate_binding
 from fraudstream.dashboard.stats import ModelInForce
 from fraudstream.dashboard.templating import validate_templates
-from fraudstream.errors import FraudstreamError
 from fraudstream.runtime.processes import check_port_free, die_with_parent, write_ready
 
 POLL_SECONDS: Final = 0.02
@@ -37,7 +35,7 @@ GRACE_SECONDS: Final = 1
 """Between being told to stop and being killed."""
 
 END_SECONDS: Final = 0.7
-"""Of that, what SIGINT and SIGQUIT leave to write the running minute and to end what runs beside the requests."""
+"""Of that, what is left to write the running minute and to end what runs beside the requests."""
 
 DEAD_PEER_MS: Final = 30_000
 """A viewer that has taken nothing for so long is cut off, so that it does not hold a thread for ever."""
@@ -89,7 +87,8 @@ class _Application:
         self._notice = notice
         self._templates = templates
         self._app: Flask | None = None
-        self._is_ending = self._is_closed = False
+        self._ends_by: float | None = None
+        self._is_closed = False
         self.cfg = self._configuration()
 
     def wsgi(self) -> Flask:
@@ -126,6 +125,7 @@ class _Application:
             "post_fork": lambda _arbiter, _worker: die_with_parent(master),
             "post_worker_init": self._worker_is_ready,
             "worker_int": lambda _worker: self._end_soon(),
+            "worker_exit": lambda _arbiter, _worker: self._wait_for_end(),
         }.items():
             config.set(name, value)
         return config
@@ -136,17 +136,20 @@ class _Application:
 
     def _end(self) -> None:
         """End what runs in the worker, once, however many signals come."""
-        if not self._is_ending:
-            self._is_ending = True
+        if self._ends_by is None:
+            self._ends_by = time.monotonic() + END_SECONDS
             # In a thread: the signal may have come while this one held the hub's lock.
             threading.Thread(target=self._close, name="end", daemon=True).start()
 
     def _end_soon(self) -> None:
         """The same for a signal after which gunicorn exits at once."""
         self._end()
-        until = time.monotonic() + END_SECONDS
+        self._wait_for_end()
+
+    def _wait_for_end(self) -> None:
+        """Give what is ending its time before the process goes; with no open connection gunicorn does not wait."""
         # Not a lock to wait for: Ctrl+C comes here twice, from the terminal and within that from the master.
-        while not self._is_closed and time.monotonic() < until:
+        while self._ends_by is not None and not self._is_closed and time.monotonic() < self._ends_by:
             time.sleep(POLL_SECONDS)
 
     def _close(self) -> None:
@@ -155,8 +158,8 @@ class _Application:
         for close in (parts.hub.close, parts.charts.close, parts.revisions.close, parts.indexer.close):
             try:
                 close()
-            except (FraudstreamError, SQLAlchemyError) as e:
-                log.warning("the dashboard did not end cleanly", reason=str(e))
+            except Exception as e:  # whatever it was, what comes after it ends too
+                log.warning("the dashboard did not end cleanly", reason=str(e), exc_info=True)
         self._is_closed = True
         # What it is at is done by the next process; it may take a while to stand still.
         parts.reasons.close()

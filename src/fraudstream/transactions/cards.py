@@ -91,8 +91,11 @@ def joined_cards(text: str) -> str:
 
 
 def mask_digits(text: str) -> str:
-    """All of a card number but its first six and last four; of a shorter one but the last four, of a short one all."""
-    told = [index for index, char in enumerate(text) if char.isalnum()]
+    """All of a card number but its first six and last four; of a shorter one but the last four, of a short one all.
+
+    What is masked already stays as it is: a mask counts as the digit that it stands for.
+    """
+    told = [index for index, char in enumerate(text) if char.isalnum() or char == MASK]
     first = SHOWN_FIRST if len(told) >= SHORTEST else 0
     last = _LAST if len(told) > 2 * _LAST else 0
     hidden = set(told[first : len(told) - last])

@@ -28,7 +28,7 @@ from fraudstream.transactions.wire import AlertField, DeadLetterField, EventFiel
 _SUSPECT: Final = re.compile(rb"[2-689][0-9 \-\x80-\xff]{12}(?<![0-9].{13})(?<![0-9]\..{13})", re.DOTALL)
 _NAMED: Final = (b'number"', b'num"', b'no"', b'nr"', b'pan"', b'creditcard"')
 
-_FIELD: Final = re.compile(r'"((?:[^"\\]|\\.){1,200})"(\s*:\s*)("(?:[^"\\]|\\.)*"?|-?[0-9][0-9.eE+-]*)')
+_FIELD: Final = re.compile(r'"((?:[^"\\]|\\.){1,200})"(\s*:\s*)("(?:[^"\\]|\\.)*"?|-?[0-9*][0-9.eE+*-]*)')
 
 KEPT: Final = frozenset(
     {
@@ -54,6 +54,13 @@ class CardMask:
         self._declared = frozenset(column.strip().lower() for column in columns if column.strip())
         last = {name.rpartition(".")[2] for name in self._declared}
         self._needles = (*_NAMED, *(orjson.dumps(name)[1:].lower() for name in last))
+        self._keeps_figures = False
+
+    def keeping_figures(self) -> CardMask:
+        """The same, but for numbers outside of payments: for documents whose numbers are sums and counts of our own."""
+        mask = CardMask(self._declared)
+        mask._keeps_figures = True
+        return mask
 
     def names(self, name: str, within: str = "") -> bool:
         """Whether a member is declared, by its own name or by its dotted path, or is named as card numbers are."""
@@ -84,7 +91,7 @@ class CardMask:
             return self.document(value)
         if isinstance(value, list | tuple):
             return [self.shown(each) for each in value]
-        return _scalar(value)
+        return value if self._keeps_figures and not isinstance(value, str) else _scalar(value)
 
     def text(self, text: str) -> str:
         """A payload or a line of a log: numbers in it, and what stands behind a member of JSON that is named so."""
@@ -119,16 +126,14 @@ class CardMask:
             return self._encoded(value) if name == DeadLetterField.PAYLOAD else self.text(value)
         if name == AlertField.TRANSACTION:
             return self.payment(value)
-        if isinstance(value, Mapping | list | tuple):
-            return self.shown(value)
         kept = name in KEPT or (isinstance(value, int) and name.endswith(_NUMBERS_ONLY))
-        return value if kept else _scalar(value)
+        return value if kept and not isinstance(value, Mapping | list | tuple) else self.shown(value)
 
     def _reason(self, reason: Mapping[str, Any]) -> dict[str, Any]:
         """The members of a reason that tell the value of a column of cards."""
         told = {name: _hidden(reason[name]) for name in ("value", "typical") if name in reason}
         if isinstance(text := reason.get("text"), str):
-            told["text"] = re.sub("[0-9][0-9.]{3,}", lambda found: mask_digits(found[0]), masked_text(text))
+            told["text"] = re.sub("[0-9*][0-9.*]{3,}", lambda found: mask_digits(found[0]), masked_text(text))
         return told
 
     def _field(self, found: re.Match[str]) -> str:

@@ -7,7 +7,7 @@ import { localTimes } from "./format.js";
 import { Keys } from "./keys.js";
 import { News } from "./news.js";
 import { zonedFields } from "./queue_form.js";
-import { fetchPage, renew, standing } from "./queue_list.js";
+import { fetchPage, renew, standAgain } from "./queue_list.js";
 import { nameControls, QueueRows } from "./queue_rows.js";
 import { QueueScan } from "./queue_scan.js";
 import { Toast } from "./toast.js";
@@ -130,9 +130,6 @@ new Connection(asked.get("outcome") ?? "alert", Number(table.dataset.latest), {
   alert: () => news.arrived(),
   reasons: (told) => rows.reasons(told),
   work: (told) => rows.work(told.changes),
-  missed: async () => {
-    const page = await fetchPage(window.location.href);
-    if (page) rows.work([...page.querySelectorAll("#list tbody.alert")].map(standing));
-  },
+  missed: () => standAgain(rows),
   state: (name, heardAt) => showState(connection, name, heardAt),
 });
