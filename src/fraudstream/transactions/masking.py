@@ -14,12 +14,12 @@ from typing import Any, Final
 import orjson
 
 from fraudstream.transactions.cards import (
-    LONGEST,
     SHORTEST,
     is_card_column,
     is_card_number,
     mask_digits,
     masked_text,
+    whole_digits,
 )
 from fraudstream.transactions.wire import AlertField, DeadLetterField, EventField
 
@@ -172,7 +172,7 @@ def log_processor(mask: CardMask) -> Callable[[Any, str, MutableMapping[str, Any
 def _scalar(value: Any) -> Any:
     if isinstance(value, str):
         return masked_text(value) if len(value) >= SHORTEST else value
-    digits = _whole(value)
+    digits = whole_digits(value)
     return value if digits is None or not is_card_number(digits) else mask_digits(digits)
 
 
@@ -184,13 +184,4 @@ def _hidden(value: Any) -> Any:
         return [_hidden(each) for each in value]
     if value is None or isinstance(value, bool):
         return value
-    return mask_digits(value if isinstance(value, str) else _whole(value) or str(value))
-
-
-def _whole(value: object) -> str | None:
-    """The digits of a whole number of a card's length, also of one that a table made a float of."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    if isinstance(value, float) and not value.is_integer():
-        return None
-    return str(int(value)) if 10 ** (SHORTEST - 1) <= value < 10**LONGEST else None
+    return mask_digits(value if isinstance(value, str) else whole_digits(value) or str(value))
