@@ -172,6 +172,6 @@ def _next(found: Mapping[str, Any]) -> Iterator[str]:
     yield NEXT.format(alerts=found["alerts"])
     rows = []
     for order, filters in found["next"].items():
-        name, told = max(filters.items(), key=lambda each: float(each[1]["p50"]))
-        rows.append([order, name, *(f"{told[figure]:,.1f} ms" for figure in ("p50", "p99"))])
+        name, told = max(filters.items(), key=lambda each: float(each[1]["p50_ms"]))
+        rows.append([order, name, *(f"{told[figure]:,.1f} ms" for figure in ("p50_ms", "p99_ms"))])
     yield table(["order", "filter", "p50", "p99"], rows)
