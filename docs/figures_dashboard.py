@@ -35,7 +35,7 @@ SEARCH = """\
 ## Finding among many alerts
 
 `benchmarks/alert_search.py`: a dashboard on SQLite with generated alerts, each figure the time of whole requests over
-HTTP, one after the other, 20 to 120 of a kind, with values drawn anew for each. Of the filters and the orders, that
+HTTP, one after the other, 50 to 300 of a kind, with values drawn anew for each. Of the filters and the orders, that
 kind is shown which is slowest at p99 with the most alerts."""
 
 SCAN = """\
