@@ -23,7 +23,8 @@ PEERS_OF = """\
 LATENCY = """\
 From when a row was due until its alert is out, {rate:,.0f} rows/s for {seconds:,.0f} s each, {model},
 all in one run. What is not out when the watch ends counts with the time that it had been due by then. Alerts are out
-when a consumer of Kafka has them, those of the four scripts when their API was called."""
+when a consumer of Kafka has them, those of the four scripts when their API was called. Each was warm for 10 s only, in
+which a JVM is not: after 150 s fraudstream's are those of the first table."""
 
 
 def peers_section(found: Mapping[str, Any]) -> Iterator[str]:

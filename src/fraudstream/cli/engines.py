@@ -35,7 +35,7 @@ def jars_for(settings: Settings) -> Jars:
 @contextmanager
 def batch_spark(settings: Settings, app: str, jars: Sequence[Path] = ()) -> Iterator[SparkSession]:
     """A Spark session for training or batch scoring, with further jars; its JVM's own words in a log of the cache."""
-    from fraudstream.runtime.jvm import SparkPlan
+    from fraudstream.runtime.jvm import BATCH_MASTER, SparkPlan
     from fraudstream.runtime.spark import spark_session
 
     log = settings.cache / "logs" / f"{app}.log"
@@ -43,7 +43,7 @@ def batch_spark(settings: Settings, app: str, jars: Sequence[Path] = ()) -> Iter
     plan = SparkPlan(
         app=f"fraudstream {app}",
         java_home=java_for(settings).home,
-        master=settings.spark_master or "local[2]",
+        master=settings.spark_master or BATCH_MASTER,
         memory=settings.driver_memory,
         jars=jars,
         log=log,

@@ -56,6 +56,10 @@ _OWN_SCRIPTS: Final = (
 )
 """Who sets one of these has settings of Spark's that only its own scripts read."""
 
+BATCH_MASTER: Final = "local[2, 2]"
+"""Two threads, and a task that failed is tried once more, as on a cluster: under load Spark's reader of a topic has
+failed on its own ("KafkaConsumer is not safe for multi-threaded access")."""
+
 
 @dataclass(frozen=True)
 class SparkPlan:
@@ -75,7 +79,7 @@ class SparkPlan:
 
     app: str
     java_home: Path
-    master: str = "local[2]"
+    master: str = BATCH_MASTER
     memory: str = "2g"
     jars: Sequence[Path] = ()
     log: Path | None = None
