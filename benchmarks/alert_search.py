@@ -18,6 +18,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
@@ -26,9 +27,10 @@ from urllib.parse import urlencode
 import orjson
 import urllib3
 
-from alert_search_questions import SORTS, Asking, Questions  # type: ignore[import-not-found]  # the modules beside it
-from alert_search_store import build  # type: ignore[import-not-found]
+from alert_search_questions import SORTS, Asking, Questions
+from alert_search_store import build
 from fraudstream.runtime.processes import free_port, spawn, stop, wait_until
+from storm_parts import resident_mib
 
 RESULT = Path(__file__).parent / "results" / "alert_search.json"
 SIZES: Final = (1_000, 10_000, 100_000, 1_000_000)
@@ -52,12 +54,6 @@ def dashboard(database: Path, log: Path) -> Iterator[tuple[str, int]]:
         yield f"http://127.0.0.1:{port}", orjson.loads(ready.read_bytes())["pid"]
     finally:
         stop(process, 5)
-
-
-def resident_mib(pid: int) -> float:
-    """Resident memory of a process."""
-    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-    return round(pages * os.sysconf("SC_PAGE_SIZE") / 2**20, 1)
 
 
 def cpu_seconds(pid: int) -> float:
@@ -170,7 +166,7 @@ def measure(folder: Path, size: int, count: int) -> dict[str, Any]:
             "list": asking.times(list, count),
             "next_page": asking.next_pages(questions.several, count),
             "filter": {name: asking.times(make, count // 2) for name, make in every.items()},
-            "sort": {sort: asking.times(lambda sort=sort: [("sort", sort)], count // 2) for sort in SORTS},
+            "sort": {sort: asking.times(partial(_in_order, sort), count // 2) for sort in SORTS},
             "several_filters_and_a_sort": asking.times(questions.several, 3 * count),
             "text": asking.times(questions.text, count),
             "text_filters_and_a_sort": asking.times(lambda: questions.several() + questions.text(), 2 * count),
@@ -178,6 +174,10 @@ def measure(folder: Path, size: int, count: int) -> dict[str, Any]:
         }
         result["export"] = {ending: exported(asking, pid, ending) for ending in ("csv", "json")}
         return result
+
+
+def _in_order(sort: str) -> list[tuple[str, str]]:
+    return [("sort", sort)]
 
 
 def main() -> None:

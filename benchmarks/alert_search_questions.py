@@ -13,7 +13,7 @@ import numpy as np
 import orjson
 import urllib3
 
-from alert_search_store import (  # type: ignore[import-not-found]  # the module beside it
+from alert_search_store import (
     ANALYSTS,
     BEGIN,
     CATEGORIES,

@@ -23,7 +23,7 @@ import orjson
 import urllib3
 from playwright.sync_api import CDPSession, Page, sync_playwright
 
-from storm_parts import (  # type: ignore[import-not-found]  # beside it
+from storm_parts import (
     COUNT_FRAMES,
     alert,
     click,

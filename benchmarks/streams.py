@@ -31,7 +31,7 @@ from fraudstream.bench.resources import Usage
 from fraudstream.cli.engines import java_for
 from fraudstream.config import Settings
 from fraudstream.runtime.files import replace_json
-from storm_parts import alert, dashboard  # type: ignore[import-not-found]  # the benchmark beside it
+from storm_parts import alert, dashboard
 
 RESULT: Final = Path(__file__).parent / "results" / "streams.json"
 ALERT: Final = re.compile(rb'"alert_id":"storm-(\d+)"')
