@@ -37,6 +37,7 @@ class Draws:
     Attributes:
         caught: By round and level, the weight of the frauds at or above the level.
         alarms: By round and level, the weight of the legitimate rows at or above the level.
+        tied: By round and level, the weight of the legitimate rows exactly at the level.
         frauds: By round, the weight of all frauds.
         legitimate: By round, the weight of all legitimate rows.
         levels: The scores.
@@ -44,6 +45,7 @@ class Draws:
 
     caught: Floats
     alarms: Floats
+    tied: Floats
     frauds: Floats
     legitimate: Floats
     levels: Floats
@@ -67,12 +69,13 @@ class Draws:
 
     @property
     def roc_auc(self) -> Floats:
-        """By round, with a legitimate row below every fraud as a pair in the right order."""
+        """By round, the share of pairs of a fraud and a legitimate row in the right order, ties half."""
         alarms = np.diff(self.alarms, axis=1, prepend=0.0)
-        above = self.caught - np.diff(self.caught, axis=1, prepend=0.0)
-        # A row at a level is below the frauds of higher levels; ties within a level are few and count as lost.
+        frauds = np.diff(self.caught, axis=1, prepend=0.0)
+        # An alarm of a level is below the frauds of all higher levels, and may be tied with those of its own.
+        ranked = (alarms * (self.caught - frauds) + self.tied * frauds / 2).sum(axis=1)
         lowest = self.legitimate - self.alarms[:, -1]
-        return np.asarray(((alarms * above).sum(axis=1) + lowest * self.frauds) / (self.frauds * self.legitimate))
+        return np.asarray((ranked + lowest * self.frauds) / (self.frauds * self.legitimate))
 
 
 def draw(scored: Scored, seed: int, rounds: int = ROUNDS) -> Draws:
@@ -88,16 +91,22 @@ def draw_paired(models: Sequence[Scored], seed: int, rounds: int = ROUNDS) -> li
     rng = np.random.default_rng(seed)
     levels = [np.unique(scored.score[scored.is_fraud])[::-1] for scored in models]
     # A legitimate row is an alarm from the first level on that its score reaches; below the lowest it never is.
+    # Every level has two places: between it and the next higher one, then exactly at it.
     places = np.stack(
-        [np.searchsorted(-level, -scored.score, side="left") for level, scored in zip(levels, models, strict=True)]
+        [
+            np.searchsorted(-level, -scored.score, side="left") + np.searchsorted(-level, -scored.score, side="right")
+            for level, scored in zip(levels, models, strict=True)
+        ]
     )
     is_fraud, weight = models[0].is_fraud, models[0].weight
-    caught = _drawn(places[:, is_fraud], weight[is_fraud], [len(level) for level in levels], rng, rounds)
-    alarms = _drawn(places[:, ~is_fraud], weight[~is_fraud], [len(level) for level in levels], rng, rounds)
+    counts = [2 * len(level) for level in levels]
+    caught = _drawn(places[:, is_fraud], weight[is_fraud], counts, rng, rounds)
+    alarms = _drawn(places[:, ~is_fraud], weight[~is_fraud], counts, rng, rounds)
     return [
         Draws(
-            caught=np.cumsum(frauds[:, :-1], axis=1),
-            alarms=np.cumsum(legitimate[:, :-1], axis=1),
+            caught=np.cumsum(frauds[:, 1::2], axis=1),
+            alarms=np.cumsum(legitimate[:, :-1], axis=1)[:, 1::2],
+            tied=legitimate[:, 1::2],
             frauds=frauds.sum(axis=1),
             legitimate=legitimate.sum(axis=1),
             levels=level,
@@ -118,15 +127,15 @@ def average_precision_interval(scored: Scored, seed: int, rounds: int = ROUNDS) 
 
 
 def _drawn(
-    places: NDArray[np.intp], weight: Floats, levels: Sequence[int], rng: np.random.Generator, rounds: int
+    places: NDArray[np.intp], weight: Floats, counts_of_places: Sequence[int], rng: np.random.Generator, rounds: int
 ) -> list[Floats]:
-    """By model, the weight drawn at each level and below all of them, round by round.
+    """By model, the weight drawn at each place and below all of them, round by round.
 
     As many rows as there are are drawn with replacement, the same ones for every model.
     """
     groups, counts = np.unique(np.vstack([places, weight]), axis=1, return_counts=True)
     share, weights = counts / len(weight), groups[-1]
-    found = [np.zeros((rounds, count + 1)) for count in levels]
+    found = [np.zeros((rounds, count + 1)) for count in counts_of_places]
     sorted_places = []
     for place in groups[:-1].astype(np.intp):
         order = np.argsort(place, kind="stable")
