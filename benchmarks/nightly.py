@@ -1,4 +1,4 @@
-"""Runs the tests marked `nightly`, then the long chaos run, and writes what passed, what failed and how long it took."""
+"""Runs the tests marked `nightly`, then the long chaos run, and writes what passed, what failed and the seconds."""
 
 from __future__ import annotations
 
@@ -64,9 +64,8 @@ def read_junit(report: Path) -> dict[str, Any]:
             outcome = next((child.tag for child in case if child.tag in ("failure", "error", "skipped")), "passed")
             name = f"{case.get('classname', '')}::{case.get('name', '')}"
             cases.append({"name": name, "outcome": outcome, "seconds": round(float(case.get("time", 0)), 1)})
-    counts = {
-        kind: sum(case["outcome"] == kind for case in cases) for kind in ("passed", "failure", "error", "skipped")
-    }
+    outcomes = [case["outcome"] for case in cases]
+    counts = {kind: outcomes.count(kind) for kind in ("passed", "failure", "error", "skipped")}
     return {**counts, "cases": cases}
 
 
