@@ -13,7 +13,7 @@ from chaos.disks import FillDisk
 from chaos.faults import Disturb, Fault, Kill, Pause
 from chaos.mixer import Mixture
 from chaos.proxy import Line
-from chaos.system import DASHBOARD, LINES, PRODUCER, PROCESSES, VOLUMES
+from chaos.system import DASHBOARD, LINES, PROCESSES, PRODUCER, VOLUMES
 
 REALTIME: Final = "realtime"
 MICRO_BATCH: Final = "micro-batch"

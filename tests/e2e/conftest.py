@@ -32,7 +32,7 @@ def run() -> Command:
             text=True,
             check=False,
             cwd=cwd,
-            timeout=300,
+            timeout=600,
             env={**os.environ, **(env or {})},
         )
 
