@@ -19,7 +19,7 @@ SEED ?=
 FAULTS ?=
 JSON ?=
 
-.PHONY: help setup setup-dev demo test unit chaos bench lint format lock docs clean
+.PHONY: help setup setup-dev demo test unit nightly chaos bench lint format lock docs clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,13 +34,16 @@ demo: setup  ## Broker, training, stream and live page on http://localhost:5000;
 		$(if $(PORT),--port $(PORT)) $(if $(DURATION),--duration $(DURATION)) \
 		$(if $(WORKDIR),--workdir $(WORKDIR)) $(DEMO_FLAGS)
 
-test: setup-dev  ## Run the whole suite
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+test: setup-dev  ## Run the suite but for what `make nightly` runs
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
 
-unit: setup-dev  ## Run the tests that need neither Spark, Kafka nor a browser (seconds)
-	$(BIN)/python -m pytest tests/unit
+unit: setup-dev  ## Run the tests that need no JVM, server or browser (under a minute)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder tests/unit
 
-chaos: setup-dev  ## Try to break the guarantee (45 minutes; SHORT=1: 4); SEED=, FAULTS='kill-*', JSON=file
+nightly: setup-dev  ## Run the longest tests and the long chaos (1 to 2 hours); writes benchmarks/results/nightly.json
+	$(BIN)/python benchmarks/nightly.py $(if $(SEED),--seed $(SEED)) $(if $(JSON),--json $(JSON))
+
+chaos: setup-dev  ## Try to break the guarantee (45 minutes; SHORT=1: 2); SEED=, FAULTS='kill-*', JSON=file
 	$(BIN)/python -m chaos $(if $(SHORT),--short) $(if $(SEED),--seed $(SEED)) $(if $(FAULTS),--faults '$(FAULTS)') \
 		$(if $(JSON),--json $(JSON))
 

@@ -18,7 +18,7 @@ promises, and what it does not: [decision 13](decisions/0013-chaos.md).
 
 `make chaos` starts the five processes by their public commands, lets faults happen to them at moments drawn from a
 seed, and then compares the alert store with `fraudstream score` over the same rows, the topic with the producer's
-acknowledgements, and the ledger with both. `make chaos SHORT=1` takes four minutes and runs in CI.
+acknowledgements, and the ledger with both. `make chaos SHORT=1` takes two to four minutes and runs in CI.
 `make chaos JSON=benchmarks/results/reliability.json`, then `make docs`, writes this page anew."""
 
 RUN = """\

@@ -78,6 +78,25 @@ def new_topic(broker: RunningBroker) -> Callable[..., str]:
     return create
 
 
+FOLDERS = ("e2e", "spark", "kafka", "browser", "integration", "unit")
+"""Of the tests, the dearest first: what is begun last must be short, or one worker ends long before the other."""
+ON_ONE_WORKER = ("spark", "kafka")
+"""Folders whose tests share a Spark session or a broker, which then is started by one worker alone."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Order the tests by folder, and name what one worker runs together, for `--dist loadgroup`."""
+
+    def folder(item: pytest.Item) -> str:
+        return item.path.relative_to(Path(__file__).parent).parts[0]
+
+    items.sort(key=lambda item: FOLDERS.index(folder(item)) if folder(item) in FOLDERS else len(FOLDERS))
+    for item in items:
+        group = folder(item) if folder(item) in ON_ONE_WORKER else f"{folder(item)}/{item.path.stem}"
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
 REFUSE_SKIPS = "FRAUDSTREAM_TESTS_REFUSE_SKIPS"
 MAY_SKIP = "needs ../shared"
 _skipped: list[str] = []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,35 +9,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from subprocess import Popen
-from typing import Any
+from typing import Any, cast
 
 import orjson
 import urllib3
 from werkzeug.test import TestResponse
 
 from fraudstream.alerts.store import AlertStore
-from fraudstream.runtime.processes import free_port, spawn, stop, wait_until
-
-SERVE = """
-import sys
-from pathlib import Path
-from fraudstream import logs
-from fraudstream.config import Settings
-from fraudstream.dashboard.server import serve
-from fraudstream.dashboard.stats import ModelInForce
-
-logs.set_up()
-if len(sys.argv) > 4:
-    from fraudstream.dashboard.in_force import model_in_force
-
-    model = Path(sys.argv[4])
-    in_force = model_in_force(model)
-else:
-    model = Path("models/current")
-    in_force = lambda: ModelInForce("m-1", 0.5, 1000)
-settings = Settings(database=sys.argv[1], port=int(sys.argv[2]), ready_file=Path(sys.argv[3]), model=model)
-serve(settings, in_force=in_force, notice="Simulated data")
-"""
+from fraudstream.runtime.processes import free_port, stop, wait_until
+from serving import ServingProcess
 
 
 class Clock:
@@ -99,7 +78,7 @@ class RunningDashboard:
 
     directory: Path
     port: int
-    process: Popen[bytes]
+    process: ServingProcess
     pool: urllib3.PoolManager
     model: Path | None = None
     first: str = ""
@@ -134,21 +113,25 @@ class RunningDashboard:
         self.process = start(self.directory, self.port, self.model, self.first)
 
     def end(self) -> None:
-        stop(self.process, grace=5)
+        self.pool.clear()  # a connection that is kept alive would be waited for
+        _stop(self.process, grace=5)
 
 
-def start(directory: Path, port: int, model: Path | None = None, first: str = "") -> Popen[bytes]:
+def start(directory: Path, port: int, model: Path | None = None, first: str = "") -> ServingProcess:
     """Start the server, in a process that runs the statements of `first` before, and wait until it is ready."""
     ready = directory / "ready"
     ready.unlink(missing_ok=True)
     log = directory / "dashboard.log"
     database = f"sqlite:///{directory / 'alerts.db'}"
-    named = [] if model is None else [str(model)]
-    process = spawn([sys.executable, "-c", first + SERVE, database, str(port), str(ready), *named], log=log)
+    process = ServingProcess(first, {"database": database, "port": port, "ready": ready, "model": model}, log)
     if not wait_until(lambda: ready.exists() or process.poll() is not None, 60) or process.poll() is not None:
-        stop(process, grace=1)
+        _stop(process, grace=1)
         raise AssertionError(log.read_text())
     return process
+
+
+def _stop(process: ServingProcess, grace: float) -> None:
+    stop(cast(Popen[bytes], process), grace)
 
 
 @contextmanager

@@ -2,7 +2,22 @@
 
 from __future__ import annotations
 
+from itertools import product
+from typing import Final
+
+import pytest
 from playwright.sync_api import Page, expect
+
+SCHEMES: Final = (pytest.param("light", marks=pytest.mark.nightly), "dark")
+SIZES_AND_SCHEMES: Final = (
+    (360, "dark"),
+    *(
+        pytest.param(*each, marks=pytest.mark.nightly)
+        for each in product((360, 768, 1000, 1360), ("light", "dark"))
+        if each != (360, "dark")
+    ),
+)
+"""A narrow dark page stands for the sweep over all; the others run each night."""
 
 
 def live(page: Page) -> None:

@@ -38,11 +38,12 @@ RUN = """async (tags) => {
   const found = await window.axe.run(document, { runOnly: { type: 'tag', values: tags } });
   return found.violations.map(({ id, nodes }) => [id, nodes.map((node) => `${node.target}: ${node.failureSummary}`)]);
 }"""
+SETTLED = "() => (document.querySelector('#connection')?.dataset.state ?? 'live') === 'live'"
 SCHEMES = ("light", "dark")
 WIDTHS = (1280, 360)
 
 
-@pytest.fixture(scope="module", params=["empty", "full"])
+@pytest.fixture(scope="module", params=[pytest.param("empty", marks=pytest.mark.nightly), "full"])
 def dashboard(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningDashboard]:
     directory: Path = tmp_path_factory.mktemp("dashboard")
     with running_dashboard(directory) as running:
@@ -56,10 +57,18 @@ def dashboard(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
         yield running
 
 
+LOOKS = list(product(SCHEMES, WIDTHS))
+
+
+@pytest.mark.parametrize(
+    "looks", [LOOKS[::3], pytest.param(LOOKS[1:3], marks=pytest.mark.nightly)], ids=["some", "rest"]
+)
 @pytest.mark.parametrize("path", PATHS)
-def test_axe_finds_no_violation(dashboard: RunningDashboard, browser: Browser, path: str) -> None:
+def test_axe_finds_no_violation(
+    dashboard: RunningDashboard, browser: Browser, path: str, looks: list[tuple[str, int]]
+) -> None:
     found: dict[str, Any] = {}
-    for scheme, width in product(SCHEMES, WIDTHS):
+    for scheme, width in looks:
         context = browser.new_context(
             color_scheme="dark" if scheme == "dark" else "light",
             viewport={"width": width, "height": 800},
@@ -67,7 +76,8 @@ def test_axe_finds_no_violation(dashboard: RunningDashboard, browser: Browser, p
         )
         page = context.new_page()
         page.goto(dashboard.url + path)
-        page.wait_for_timeout(600)
+        page.wait_for_load_state("load")
+        page.wait_for_function(SETTLED)
         page.evaluate(AXE)
         violations = page.evaluate(RUN, TAGS)
         if violations:

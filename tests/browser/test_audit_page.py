@@ -13,7 +13,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from dashboards import RunningDashboard, alert, running_dashboard
-from pages import WORST_CONTRAST
+from pages import SCHEMES, WORST_CONTRAST
 
 pytestmark = pytest.mark.browser
 
@@ -75,7 +75,7 @@ def test_a_person_finds_a_change_and_follows_it_to_its_alert_and_its_file(
     assert said == []
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", SCHEMES)
 def test_the_page_fits_any_width_and_its_text_stands_out(
     dashboard: RunningDashboard, browser: Browser, scheme: Any
 ) -> None:

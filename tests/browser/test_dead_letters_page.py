@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from dashboards import RunningDashboard, alert, running_dashboard
 from letters import INPUT, letter
-from pages import WORST_CONTRAST
+from pages import SCHEMES, WORST_CONTRAST
 
 pytestmark = pytest.mark.browser
 
@@ -113,7 +113,7 @@ def test_a_script_in_a_letter_never_runs(dashboard: RunningDashboard, page: Page
     assert said == []
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", SCHEMES)
 def test_the_page_fits_any_width_and_its_text_stands_out(
     dashboard: RunningDashboard, browser: Browser, scheme: Any
 ) -> None:

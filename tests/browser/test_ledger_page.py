@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from dashboards import RunningDashboard, alert, running_dashboard
 from ledgers import batch, ends, loss
-from pages import WORST_CONTRAST
+from pages import SCHEMES, WORST_CONTRAST
 
 pytestmark = pytest.mark.browser
 
@@ -41,7 +41,7 @@ def test_a_conflict_leads_to_its_alert_and_the_page_makes_no_error(
     expect(page.locator("body")).to_contain_text('"alert_id":"id-1"')
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", SCHEMES)
 def test_the_page_fits_any_width_and_its_text_stands_out(
     dashboard: RunningDashboard, browser: Browser, scheme: Any
 ) -> None:

@@ -12,7 +12,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from dashboards import RunningDashboard, alert, running_dashboard
-from pages import WORST_CONTRAST, live
+from pages import SIZES_AND_SCHEMES, WORST_CONTRAST, live
 
 pytestmark = pytest.mark.browser
 
@@ -192,8 +192,7 @@ def test_the_head_of_the_table_is_one_line_of_buttons_at_a_usual_width(
         page.close()
 
 
-@pytest.mark.parametrize("width", [360, 768, 1000, 1360])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(("width", "scheme"), SIZES_AND_SCHEMES)
 def test_the_page_fits_any_width_and_its_text_stands_out(
     dashboard: RunningDashboard, browser: Browser, width: int, scheme: Any
 ) -> None:

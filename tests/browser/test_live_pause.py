@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from dashboards import RunningDashboard, alert, running_dashboard
-from pages import WORST_CONTRAST, live
+from pages import SCHEMES, WORST_CONTRAST, live
 
 pytestmark = pytest.mark.browser
 
@@ -199,7 +199,7 @@ def test_each_row_tells_what_people_made_of_its_alert_also_what_happened_while_i
     assert [text for text in said if not STREAM_GONE.search(text)] == []
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", SCHEMES)
 def test_what_waits_fits_a_phone_and_stands_out(dashboard: RunningDashboard, browser: Browser, scheme: object) -> None:
     post(dashboard, *range(30))
     context = browser.new_context(color_scheme=scheme, viewport={"width": 360, "height": 700})  # type: ignore[arg-type]

@@ -12,7 +12,7 @@ from columns import NOW
 from dashboards import RunningDashboard, running_dashboard
 from evaluated import evaluated_model_in_force, judged
 from fraudstream.model.current import put_in_force
-from pages import WORST_CONTRAST, live
+from pages import SCHEMES, WORST_CONTRAST, live
 from saved_models import LINEAR_ID, linear_model
 
 pytestmark = pytest.mark.browser
@@ -171,7 +171,7 @@ def test_a_script_in_any_field_column_note_or_name_never_runs(
     assert said == []
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", SCHEMES)
 def test_the_page_fits_any_width_and_its_text_stands_out(
     dashboard: RunningDashboard, browser: Browser, scheme: Any
 ) -> None:

@@ -12,7 +12,7 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, Route, expect
 
 from dashboards import RunningDashboard, alert, running_dashboard
-from pages import WORST_CONTRAST, live
+from pages import SIZES_AND_SCHEMES, WORST_CONTRAST, live
 
 pytestmark = pytest.mark.browser
 
@@ -479,8 +479,7 @@ def test_a_script_in_any_name_value_note_or_filter_never_runs(
     assert said == []
 
 
-@pytest.mark.parametrize("width", [360, 768, 1000, 1360])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(("width", "scheme"), SIZES_AND_SCHEMES)
 def test_the_page_fits_any_width_and_its_text_stands_out(
     dashboard: RunningDashboard, browser: Browser, width: int, scheme: Any
 ) -> None:

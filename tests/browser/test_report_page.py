@@ -9,7 +9,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from evaluations import HOSTILE, small_evaluation
 from fraudstream.model.report.page import REPORT_FILE, report_html
-from pages import WORST_CONTRAST
+from pages import SIZES_AND_SCHEMES, WORST_CONTRAST
 
 pytestmark = pytest.mark.browser
 
@@ -71,8 +71,7 @@ def test_the_report_opens_from_disk_without_a_request_or_an_error(page: Page, re
     assert said == []
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [360, 420, 800, 1280])
+@pytest.mark.parametrize(("width", "scheme"), SIZES_AND_SCHEMES)
 def test_the_report_is_readable(browser: Browser, report: Path, width: int, scheme: str) -> None:
     dark = scheme == "dark"
     page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme="dark" if dark else "light")

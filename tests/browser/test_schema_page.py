@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, Page, expect
 from columns import model_with_contract, row, samples
 from dashboards import RunningDashboard, running_dashboard
 from fraudstream.model.current import read_current
-from pages import WORST_CONTRAST, live
+from pages import SCHEMES, WORST_CONTRAST, live
 
 pytestmark = pytest.mark.browser
 
@@ -76,7 +76,7 @@ def test_a_refused_suggestion_leaves_the_page_for_good(dashboard: RunningDashboa
     expect(page.locator("#live-suggestions")).to_be_hidden()
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", SCHEMES)
 def test_the_page_fits_any_width_and_its_text_stands_out(
     dashboard: RunningDashboard, browser: Browser, scheme: Any
 ) -> None:

@@ -13,7 +13,7 @@ from columns import NOW
 from dashboards import RunningDashboard, running_dashboard
 from evaluated import THRESHOLD, evaluated_model_in_force, scored_samples
 from fraudstream.model.current import put_in_force, read_current
-from pages import WORST_CONTRAST
+from pages import SCHEMES, WORST_CONTRAST
 from saved_models import LINEAR_ID
 
 pytestmark = pytest.mark.browser
@@ -117,7 +117,7 @@ def test_a_threshold_is_looked_at_without_javascript(dashboard: RunningDashboard
     context.close()
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", SCHEMES)
 def test_the_page_fits_any_width_and_its_text_stands_out(
     dashboard: RunningDashboard, browser: Browser, scheme: Any
 ) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from commands import FRAUDS, ROWS, Command, command_line, read_scores
 from fraudstream.kafka.broker import BrokerPlan, RunningBroker, start_broker
+from fraudstream.runtime.files import exclusive_lock
 from fraudstream.runtime.jars import Jars
 from fraudstream.runtime.java import Java
 from fraudstream.runtime.processes import free_port
@@ -31,7 +32,7 @@ def run() -> Command:
             text=True,
             check=False,
             cwd=cwd,
-            timeout=300,
+            timeout=600,
             env={**os.environ, **(env or {})},
         )
 
@@ -57,11 +58,22 @@ def payments(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def models(payments: Path, run: Command, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def shared(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """A folder that all workers of this run of the tests share; what is in it is made under a lock by the first."""
+    folder = tmp_path_factory.getbasetemp()
+    folder = (folder if worker_id == "master" else folder.parent) / "shared-by-workers"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def models(payments: Path, run: Command, shared: Path) -> Path:
     """The folder of a model trained on the payments, by the command."""
-    models = tmp_path_factory.mktemp("trained") / "models"
-    done = run("train", "--data", payments, "--models", models, "--algorithm", "logistic-regression")
-    assert done.returncode == 0, done.stderr
+    models = shared / "models"
+    with exclusive_lock(shared / "models.lock", wait=True):
+        if not (models / "current").exists():
+            done = run("train", "--data", payments, "--models", models, "--algorithm", "logistic-regression")
+            assert done.returncode == 0, done.stderr
     return models
 
 
@@ -69,8 +81,10 @@ def models(payments: Path, run: Command, tmp_path_factory: pytest.TempPathFactor
 def scores(payments: Path, models: Path, run: Command) -> dict[int, tuple[str, float | None]]:
     """Outcome and score of each row, by `fraudstream score`."""
     output = models.parent / "scores.csv"
-    done = run("score", "--data", payments, "--model", models / "current", "--output", output)
-    assert done.returncode == 0, done.stderr
+    with exclusive_lock(models.parent / "scores.lock", wait=True):
+        if not output.exists():
+            done = run("score", "--data", payments, "--model", models / "current", "--output", output)
+            assert done.returncode == 0, done.stderr
     return read_scores(output)
 
 

@@ -96,6 +96,7 @@ def test_a_stopped_demo_is_scored_again_and_each_offset_that_differs_is_named(
     assert (told["missing"], told["doubled"], told["different"]) == (1, 1, 1)
 
 
+@pytest.mark.nightly
 def test_what_is_as_the_model_says_is_well_and_a_model_that_is_gone_is_not(
     workdir: Path, java: Java, jars: Jars, payments: Path, scores: Scores, run: Command
 ) -> None:

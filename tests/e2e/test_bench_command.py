@@ -10,6 +10,8 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from commands import Command
 from fraudstream.bench.archives import archives, see_archives_made
 from fraudstream.bench.material import prepare
@@ -17,6 +19,8 @@ from fraudstream.bench.resources import family
 from fraudstream.cli.engines import jars_for, java_for
 from fraudstream.config import Settings
 from fraudstream.runtime.processes import wait_until
+
+pytestmark = [pytest.mark.e2e, pytest.mark.kafka, pytest.mark.spark, pytest.mark.nightly]
 
 SHORT = ("--repeats", 1, "--algorithm", "logistic-regression")
 

@@ -70,7 +70,7 @@ CHANGED: dict[str, tuple[str, list[str]]] = {
 ALERTS |= {name: text.encode() for name, (text, _) in CHANGED.items()}
 
 
-@pytest.fixture(params=["realtime", "micro-batch"])
+@pytest.fixture(params=["realtime", pytest.param("micro-batch", marks=pytest.mark.nightly)])
 def trigger(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 

@@ -215,6 +215,7 @@ def test_all_that_was_written_lies_beside_the_scripts(running: Running) -> None:
     assert written >= {"models", "scaler_model", "fraud_detection_model", "checkpoint", "alerts.db", ".produce"}
 
 
+@pytest.mark.nightly
 def test_sigterm_ends_each_script_with_all_that_it_started_and_without_a_trace(
     running: Running, payments: Path, tmp_path: Path
 ) -> None:
@@ -259,10 +260,10 @@ def test_without_a_creditcard_csv_the_place_and_a_remedy_are_told(script: str, p
 
 @pytest.mark.parametrize("script", ["kafka_producer.py", "spark_consumer.py"])
 def test_without_a_broker_its_address_and_a_remedy_are_told(
-    script: str, running: Running, payments: Path, tmp_path: Path
+    script: str, models: Path, payments: Path, tmp_path: Path
 ) -> None:
     folder = copied_project(tmp_path, payments)
-    copytree(running.project.folder / "models", folder / "models")
+    copytree(models, folder / "models")
     nobody = f"127.0.0.1:{free_port()}"
     error = refused([sys.executable, folder / script], FRAUDSTREAM_BOOTSTRAP_SERVERS=nobody)
     assert nobody in error

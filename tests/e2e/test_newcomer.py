@@ -23,7 +23,7 @@ from commands import alive, descendants
 from fraudstream.demo.run import SIMULATED_CHANGE, SIMULATED_ROWS
 from fraudstream.runtime.processes import free_port, wait_until
 
-pytestmark = [pytest.mark.e2e, pytest.mark.kafka, pytest.mark.spark]
+pytestmark = [pytest.mark.e2e, pytest.mark.kafka, pytest.mark.spark, pytest.mark.nightly]
 
 ROOT = Path(__file__).parents[2]
 

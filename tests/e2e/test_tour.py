@@ -24,7 +24,7 @@ import pytest
 from commands import alive, descendants, read_scores
 from fraudstream.runtime.processes import free_port, stop, wait_until
 
-pytestmark = [pytest.mark.e2e, pytest.mark.kafka, pytest.mark.spark]
+pytestmark = [pytest.mark.e2e, pytest.mark.kafka, pytest.mark.spark, pytest.mark.nightly]
 
 PAGE = Path(__file__).parents[2] / "docs" / "tour.md"
 BLOCK_SECONDS = 120

@@ -217,6 +217,7 @@ def test_refused_rows_are_spooled_once_with_the_reason_and_a_resumed_run_adds_no
         assert line["event_id"] == event_id(produced.run.run_id, FINGERPRINT, 0, line["row"])
 
 
+@pytest.mark.nightly
 def test_killed_again_and_again_at_any_moment_no_row_is_missing_and_none_has_two_ids(
     broker: RunningBroker, tmp_path: Path
 ) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import sqlite3
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,13 +13,12 @@ import orjson
 import pytest
 from flask.testing import FlaskClient
 
-from dashboards import Clock, RunningDashboard, alert, running_dashboard, told
+from dashboards import Clock, alert, told
 from fraudstream.alerts.filters import AlertFilter, Op, Where
 from fraudstream.alerts.store import AlertStore
 from fraudstream.config import Settings
 from fraudstream.dashboard.app import create_app
 from fraudstream.dashboard.asked_filter import filter_asked
-from fraudstream.runtime.processes import wait_until
 from fraudstream.transactions.wire import Outcome
 
 
@@ -136,35 +134,6 @@ def test_the_scan_gives_matches_line_by_line_and_how_far_it_is(client: FlaskClie
     some = [orjson.loads(line) for line in client.get("/api/alerts/scan?sort=amount&limit=2").data.splitlines()]
     assert [line["alert_id"] for line in some if "alert_id" in line] == ["id-49", "id-48"]
     assert some[-1] == {"scanned": 50, "of": 50, "matches": 2, "done": True}
-
-
-def test_a_scan_ends_with_its_reader(dashboard: RunningDashboard) -> None:
-    for start in range(0, 20_000, 5_000):
-        dashboard.post("/api/alerts", [row(number) for number in range(start, start + 5_000)])
-    # The index is filled behind the posts, and takes its time on a busy machine.
-    assert wait_until(lambda: _is_idle(dashboard.worker), 90, every=0)
-    answer = dashboard.pool.request("GET", f"{dashboard.url}/api/alerts/scan?q=shop", preload_content=False)
-    assert b"alert_id" in answer.read(4096)
-    answer.close()
-    # More than ten megabytes were to be written: a worker that went on would be busy for a second.
-    assert wait_until(lambda: _is_idle(dashboard.worker), 5, every=0)
-
-
-def _is_idle(pid: int) -> bool:
-    before = _cpu_ticks(pid)
-    time.sleep(0.2)
-    return _cpu_ticks(pid) - before <= 2
-
-
-def _cpu_ticks(pid: int) -> int:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return int(fields[11]) + int(fields[12])
-
-
-@pytest.fixture
-def dashboard(tmp_path: Path) -> Iterator[RunningDashboard]:
-    with running_dashboard(tmp_path) as running:
-        yield running
 
 
 def test_the_files_hold_what_the_list_holds(client: FlaskClient) -> None:

@@ -13,7 +13,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from columns import NOW, model_with_contract
-from dashboards import Clock, alert, open_store, running_dashboard, told
+from dashboards import Clock, alert, open_store, told
 from fraudstream.alerts.changes import Action, Actor, ChangeLog
 from fraudstream.alerts.store import AlertStore
 from fraudstream.config import Settings
@@ -21,7 +21,6 @@ from fraudstream.dashboard.app import create_app
 from fraudstream.dashboard.in_force import model_in_force
 from fraudstream.dashboard.parts import EXTENSION, Parts
 from fraudstream.model.current import change_threshold
-from fraudstream.runtime.processes import wait_until
 
 SCRIPT = "<script>alert(1)</script>"
 
@@ -246,17 +245,6 @@ def test_a_revision_that_cannot_be_recorded_is_recorded_later(store: AlertStore,
         connection.exec_driver_sql("DROP TRIGGER b")
     assert models_of(client).revisions.look()
     assert len(changes(client)) == 1
-
-
-def test_a_running_dashboard_sees_a_revision_by_itself(tmp_path: Path) -> None:
-    current = model_with_contract(tmp_path / "models")
-    with running_dashboard(tmp_path, current) as dashboard:
-        assert wait_until(lambda: len(dashboard.get("/api/audit")["changes"]) == 1, 15)
-        change_threshold(current.parent, lambda _: 0.25, who="Ben", why="more alerts", now=NOW)
-        assert wait_until(lambda: len(dashboard.get("/api/audit")["changes"]) == 2, 15)
-        dashboard.restart()
-        found = dashboard.get("/api/audit")["changes"]
-        assert [(each["action"], each["actor"]) for each in found] == [("threshold", "Ben"), ("model", "test")]
 
 
 def test_the_page_shows_each_kind_of_change_and_leads_to_its_alert(client: FlaskClient) -> None:

@@ -10,11 +10,10 @@ import pytest
 from click.testing import CliRunner
 
 from columns import row
-from dashboards import alert, running_dashboard
 from fraudstream.cli.entry import cli
 from fraudstream.errors import DashboardFailed, DataError, SettingsError
 from fraudstream.interface import load
-from saved_models import LINEAR_ID, linear_model_in_force
+from saved_models import linear_model_in_force
 
 
 @pytest.fixture
@@ -67,12 +66,3 @@ def test_what_to_explain_has_to_be_clear_and_there(current: Path, data: Path) ->
         assert isinstance(run(*arguments, "--model", current).exception, SettingsError)
     assert isinstance(run("--data", data, "--row", 99, "--model", current).exception, DataError)
     assert isinstance(run("--alert", "x", "--api", "http://127.0.0.1:1").exception, DashboardFailed)
-
-
-def test_a_stored_alert_is_explained_through_the_dashboard(current: Path, tmp_path: Path) -> None:
-    with running_dashboard(tmp_path, current) as dashboard:
-        dashboard.post("/api/alerts", [alert(1, alert_id="a/b c", transaction=row(1), model_id=LINEAR_ID, score=0.125)])
-        answer = run("--alert", "a/b c", "--api", dashboard.url, "--model", current)
-        told = orjson.loads(run("--alert", "a/b c", "--api", dashboard.url, "--model", current, "--json").stdout)
-    assert "the alert was stored with the score 0.125" in answer.stderr
-    assert (told["stored_score"], told["about"], told["model_id"]) == (0.125, "alert a/b c", LINEAR_ID)

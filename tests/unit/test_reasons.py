@@ -7,11 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import orjson
 import pytest
 
 from columns import row
-from dashboards import Clock, EventReader, alert, running_dashboard
+from dashboards import Clock, alert
 from fraudstream.alerts.reasons import ReasonStore
 from fraudstream.alerts.store import AlertStore, StoredAlert
 from fraudstream.dashboard.reasons import MOST_WAITING, ReasonWork, explain_alert
@@ -122,31 +121,3 @@ def test_a_missing_model_or_another_score_gives_no_reasons_but_the_cause(explain
     assert other["reasons"] == []
     assert "the alert has 0.123" in other["explanation"]["cause"]
     assert explain_alert(library, judged(explainer, 1))["reasons"]
-
-
-def test_a_real_dashboard_tells_the_reasons_of_a_new_alert_and_a_stream_resumes_all_the_same(
-    tmp_path: Path, explainer: Explainer
-) -> None:
-    with running_dashboard(tmp_path, linear_model_in_force(tmp_path / "models")) as dashboard:
-        reader = EventReader(f"{dashboard.url}/api/stream")
-        unscorable = EventReader(f"{dashboard.url}/api/stream?outcome=unscorable")
-        assert reader.wait_for("stats")
-        assert unscorable.wait_for("stats")
-        dashboard.post("/api/alerts", [judged(explainer, 1), judged(explainer, 2)])
-        assert reader.wait_for("reasons")
-        assert wait_until(lambda: sum(len(orjson.loads(e["data"])) for e in reader.of("reasons")) == 2, 10)
-        told = [each for event in reader.of("reasons") for each in orjson.loads(event["data"])]
-        assert {each["alert_id"] for each in told} == {"id-1", "id-2"}
-        assert all("id" not in event for event in reader.of("reasons"))
-        one = dashboard.get("/api/alerts/id-1")
-        assert one["reasons"] == next(each["reasons"] for each in told if each["alert_id"] == "id-1")
-        assert [each["reasons"] is not None for each in dashboard.get("/api/alerts")["alerts"]] == [True, True]
-        assert unscorable.of("reasons") == []
-        last = reader.of("alert")[-1]["id"]
-        reader.close()
-        unscorable.close()
-        dashboard.post("/api/alerts", [judged(explainer, 3)])
-        again = EventReader(f"{dashboard.url}/api/stream", {"Last-Event-ID": last})
-        assert again.wait_for("alert")
-        assert again.alerts() == ["id-3"]
-        again.close()

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-import orjson
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from pydantic import SecretStr
 from werkzeug.test import TestResponse
 
-from dashboards import Clock, EventReader, RunningDashboard, alert, open_store, running_dashboard, told
+from dashboards import Clock, alert, open_store, told
 from fraudstream.alerts.store import AlertStore
 from fraudstream.config import Settings
 from fraudstream.dashboard.app import create_app
@@ -233,84 +231,3 @@ def test_who_may_read_may_work_and_nobody_else(store: AlertStore) -> None:
 def test_work_posted_as_a_form_is_refused(ann: FlaskClient) -> None:
     answer: TestResponse = ann.post("/api/work/claim", data='{"alert_ids":["id-1"]}', content_type="text/plain")
     assert answer.status_code == 415
-
-
-@pytest.fixture(scope="module")
-def dashboard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningDashboard]:
-    with running_dashboard(tmp_path_factory.mktemp("work")) as running:
-        yield running
-
-
-def as_(dashboard: RunningDashboard, name: str, route: str, posted: object) -> tuple[int, dict[str, Any]]:
-    headers = {"Content-Type": "application/json", "X-Fraudstream-Actor": quote(name)}
-    answer = dashboard.pool.request("POST", dashboard.url + route, body=orjson.dumps(posted), headers=headers)
-    return answer.status, orjson.loads(answer.data)
-
-
-def test_every_viewer_is_told_and_a_stream_that_resumes_has_the_alert_as_it_stands(dashboard: RunningDashboard) -> None:
-    readers = [EventReader(dashboard.url + "/api/stream") for _ in range(2)]
-    assert all(reader.wait_for("stats") for reader in readers)
-    dashboard.post("/api/alerts", [alert(50), alert(51)])
-    assert all(reader.wait_for("alert", 2) for reader in readers)
-    first = orjson.loads(readers[0].of("alert")[0]["data"])
-    assert (first["work"]["status"], first["work"]["version"]) == ("new", 0)
-    _, done = as_(dashboard, 'Zoë {"}', "/api/work/claim", {"alert_ids": ["id-50"]})
-    _, done = as_(dashboard, 'Zoë {"}', "/api/work/verdict", {"alert_ids": ["id-50"], "status": "unsure"})
-    for reader in readers:
-        assert reader.wait_for("work", 2)
-        news = orjson.loads(reader.of("work")[1]["data"])
-        assert news == {"changes": done["done"], "actor": 'Zoë {"}'}
-        reader.close()
-    # From the ring first, and after a restart from the store.
-    for _ in range(2):
-        resumed = EventReader(dashboard.url + "/api/stream?last_event_id=" + str(first["seq"] - 1))
-        assert resumed.wait_for("alert", 2)
-        stands = [orjson.loads(each["data"])["work"] for each in resumed.of("alert")]
-        assert [(work["status"], work["version"]) for work in stands] == [("unsure", 2), ("new", 0)]
-        resumed.close()
-        dashboard.restart()
-
-
-def test_two_hundred_requests_at_once_for_twenty_alerts_give_each_to_one(dashboard: RunningDashboard) -> None:
-    ids = [f"id-{n}" for n in range(100, 120)]
-    dashboard.post("/api/alerts", [alert(n, model_id="m-race") for n in range(100, 120)])
-    won: dict[str, list[str]] = {each: [] for each in ids}
-    statuses: list[int] = []
-    barrier = threading.Barrier(10)
-
-    def work(name: str) -> None:
-        barrier.wait()
-        for each in ids:
-            status, done = as_(dashboard, name, "/api/work/claim", {"alert_ids": [each]})
-            statuses.append(status)
-            for stands in done["done"]:
-                won[stands["alert_id"]].append(name)
-
-    threads = [threading.Thread(target=work, args=(f"analyst {n}",)) for n in range(10)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert [len(names) for names in won.values()] == [1] * 20
-    assert sorted(statuses) == [200] * 20 + [409] * 180
-    for each, (name,) in won.items():
-        assert dashboard.get(f"/api/alerts/{each}")["work"]["assignee"] == name
-
-
-def test_next_never_gives_two_people_the_same_alert(dashboard: RunningDashboard) -> None:
-    dashboard.post("/api/alerts", [alert(n, model_id="m-next") for n in range(200, 240)])
-    given: list[str] = []
-
-    def work(name: str) -> None:
-        while True:
-            _, found = as_(dashboard, name, "/api/work/next", {"model_id": "m-next"})
-            if found["alert"] is None:
-                return
-            given.append(found["alert"]["alert_id"])
-
-    threads = [threading.Thread(target=work, args=(f"analyst {n}",)) for n in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert sorted(given) == sorted(f"id-{n}" for n in range(200, 240))

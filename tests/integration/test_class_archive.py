@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from shutil import copytree
 
 import pytest
 
@@ -20,10 +21,29 @@ PROGRAM = ("kafka.tools.StorageTool", "random-uuid")
 ID = 22
 
 
-@pytest.fixture(params=["the system's", "the wheel's"])
-def archive(request: pytest.FixtureRequest, tmp_path: Path, java: Java, jars: Jars) -> ClassArchive:
-    chosen = java if request.param == "the system's" else find_java(None, tmp_path, {"PATH": ""})
-    return ClassArchive(tmp_path / "archives", "kafka", chosen, jars.broker)
+@pytest.fixture(scope="module", params=["the system's", pytest.param("the wheel's", marks=pytest.mark.nightly)])
+def chosen_java(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, java: Java) -> Java:
+    nothing = tmp_path_factory.mktemp("no-cache")
+    return java if request.param == "the system's" else find_java(None, nothing, {"PATH": ""})
+
+
+@pytest.fixture(scope="module")
+def made_once(chosen_java: Java, jars: Jars, tmp_path_factory: pytest.TempPathFactory) -> ClassArchive:
+    """An archive as it is made, to be copied: making one takes ten seconds."""
+    return made(ClassArchive(tmp_path_factory.mktemp("made") / "archives", "kafka", chosen_java, jars.broker))
+
+
+@pytest.fixture
+def archive(tmp_path: Path, chosen_java: Java, jars: Jars) -> ClassArchive:
+    """One that is not made yet."""
+    return ClassArchive(tmp_path / "archives", "kafka", chosen_java, jars.broker)
+
+
+@pytest.fixture
+def made_archive(made_once: ClassArchive, archive: ClassArchive) -> ClassArchive:
+    """One that is made."""
+    copytree(made_once.folder, archive.folder)
+    return archive
 
 
 def run(archive: ClassArchive, *options: str) -> str:
@@ -42,17 +62,16 @@ def made(archive: ClassArchive) -> ClassArchive:
     return archive
 
 
-def test_the_second_start_takes_its_classes_from_the_archive(archive: ClassArchive) -> None:
+def test_the_second_start_takes_its_classes_from_the_archive(archive: ClassArchive, made_once: ClassArchive) -> None:
     assert not archive.is_made
-    made(archive)
-    assert archive.is_made
-    classes = run(archive, "-Xlog:class+load=info:stdout")
+    assert made_once.is_made
+    classes = run(made_once, "-Xlog:class+load=info:stdout")
     assert "kafka.tools.StorageTool source: shared objects file" in classes
-    assert len(run(archive).strip()) == ID
+    assert len(run(made_once).strip()) == ID
 
 
-def test_a_damaged_archive_is_passed_over_and_made_again(archive: ClassArchive) -> None:
-    made(archive)
+def test_a_damaged_archive_is_passed_over_and_made_again(made_archive: ClassArchive) -> None:
+    archive = made_archive
     with archive.path.open("r+b") as file:
         file.truncate(archive.path.stat().st_size // 2)
     assert not archive.is_made
@@ -71,9 +90,9 @@ def something_else(size: int, content: bytes) -> bytes:
 
 @pytest.mark.parametrize("damage", [zeros_in_the_middle, something_else])
 def test_an_archive_of_which_a_part_was_changed_does_not_keep_a_jvm_from_starting(
-    archive: ClassArchive, damage: Callable[[int, bytes], bytes]
+    made_archive: ClassArchive, damage: Callable[[int, bytes], bytes]
 ) -> None:
-    made(archive)
+    archive = made_archive
     size = archive.path.stat().st_size
     changed = damage(size, archive.path.read_bytes())
     archive.path.unlink()
@@ -84,10 +103,10 @@ def test_an_archive_of_which_a_part_was_changed_does_not_keep_a_jvm_from_startin
 
 
 def test_another_java_has_an_archive_of_its_own_and_passes_over_this_one(
-    tmp_path: Path, java: Java, jars: Jars
+    tmp_path: Path, java: Java, made_archive: ClassArchive
 ) -> None:
     wheel = find_java(None, tmp_path, {"PATH": ""})
-    own = made(ClassArchive(tmp_path / "archives", "kafka", java, jars.broker))
+    own = made_archive
     other = replace(own, java=wheel)
     assert other.path != own.path
     assert not other.is_made

@@ -150,6 +150,7 @@ def test_a_killed_worker_is_replaced_and_no_answered_alert_is_lost(dashboard: Ru
     assert dashboard.get("/api/stats")["alerts"] == 50
 
 
+@pytest.mark.nightly
 def test_two_hundred_and_fifty_streams_of_which_many_never_read_delay_no_post(dashboard: RunningDashboard) -> None:
     with ExitStack() as open_sockets:
         for _ in range(250):
