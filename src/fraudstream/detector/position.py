@@ -26,9 +26,9 @@ class ConsumerLag:
         self._interface = jvm.java.lang.Class.forName("javax.management.MBeanServer")
         self._pattern = jvm.javax.management.ObjectName(_BEAN.format(topic=topic))
 
-    def partitions(self) -> int:
-        """How many partitions have a consumer in this JVM."""
-        return len(self._names())
+    def partitions(self) -> frozenset[int]:
+        """The partitions that have a consumer in this JVM."""
+        return frozenset(int(name.getKeyProperty("partition")) for name in self._names())
 
     def positions(self, ends: Mapping[int, int]) -> dict[int, int]:
         """The next offset that each partition's consumer will read: the end less the lag that it reports.

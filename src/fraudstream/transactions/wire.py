@@ -127,6 +127,7 @@ class EventType(StrEnum):
     """The kinds of record on `detector_events`, plus `position` (the relay's own) and `schema` (the dashboard's).
 
     `status` comes every few seconds for as long as the detector lives, and says in `state` and `message` how it is.
+    `partitions` says that the input topic has grown, or that a partition is read again; `starved` that one is not read.
     """
 
     SAMPLE = "sample"
@@ -135,6 +136,8 @@ class EventType(StrEnum):
     PROGRESS = "progress"
     STATUS = "status"
     LOSS = "loss"
+    PARTITIONS = "partitions"
+    STARVED = "starved"
     POSITION = "position"
     SCHEMA = "schema"
 
@@ -165,6 +168,9 @@ class EventField(StrEnum):
     RUN_ID = "run_id"
     STATE = "state"
     TROUBLE = "trouble"
+    TASK_SLOTS = "task_slots"
+    READING = "reading"
+    PROBLEMS = "problems"
 
 
 class DetectorState(StrEnum):
@@ -173,6 +179,18 @@ class DetectorState(StrEnum):
     STARTING = "starting"
     RUNNING = "running"
     FAILING = "failing"
+
+
+class ProblemKind(StrEnum):
+    """What can be wrong with the system, as `/api/system` lists it."""
+
+    DATABASE = "database"
+    RELAY = "relay"
+    KAFKA = "kafka"
+    DETECTOR = "detector"
+    SLOTS = "slots"
+    STARVED = "starved"
+    LOSS = "loss"
 
 
 def event_id(run_id: str, fingerprint: str, pass_number: int, row: int) -> str:
