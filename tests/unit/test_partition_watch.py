@@ -69,7 +69,7 @@ class World:
         self.now += timedelta(seconds=after)
         return self.watch.look(self.query)  # type: ignore[arg-type]  # the one member that is used
 
-    def problems(self) -> list[tuple[str, int]]:
+    def problems(self) -> list[tuple[str, int | None]]:
         return [(each["kind"], each["partition"]) for each in self.events.status["problems"]]
 
 
@@ -134,7 +134,7 @@ def test_too_few_slots_are_reported_once_they_last_and_when_they_are_back() -> N
     assert world.events.written == []
     world.look(10)
     world.look(10)
-    assert world.problems() == [("slots", -1)]
+    assert world.problems() == [("slots", None)]
     ((kind, message),) = world.events.written
     assert kind == "starved"
     assert message.startswith(f"Spark has 1 task slot for 2 partitions of {TOPIC}")
@@ -172,7 +172,7 @@ def test_a_cluster_that_cannot_be_given_slots_goes_on_and_is_reported() -> None:
     assert world.look()
     assert not world.watch.needs_session
     world.look(20)
-    assert world.problems() == [("slots", -1)]
+    assert world.problems() == [("slots", None)]
 
 
 def test_kafka_away_is_no_fault_of_a_partition() -> None:

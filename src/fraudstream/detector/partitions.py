@@ -20,7 +20,8 @@ from pyspark.sql.streaming.query import StreamingQuery
 from fraudstream.detector.events import EventWriter
 from fraudstream.detector.position import committed_positions
 from fraudstream.errors import KafkaFailure
-from fraudstream.transactions.wire import EventField, EventType, ProblemKind
+from fraudstream.transactions.problems import PartitionReport, Problem, ProblemKind
+from fraudstream.transactions.wire import EventField, EventType
 
 log = structlog.get_logger(__name__)
 
@@ -110,7 +111,7 @@ class PartitionWatch:
     _marks: Marks = field(default_factory=dict, init=False)
     _slots: int | None = field(default=None, init=False)
     _short_since: datetime | None = field(default=None, init=False)
-    _reported: dict[tuple[ProblemKind, int], str] = field(default_factory=dict, init=False)
+    _reported: dict[int | None, Problem] = field(default_factory=dict, init=False)
 
     @property
     def ends(self) -> dict[int, int]:
@@ -160,39 +161,44 @@ class PartitionWatch:
         self.partitions = partitions
 
     def _report(self, now: datetime) -> None:
-        problems: dict[tuple[ProblemKind, int], tuple[str, datetime]] = {}
+        problems = self._problems(now)
+        for key, problem in problems.items():
+            if self._reported.get(key) != problem:
+                self.events.write(EventType.STARVED, problem.message, **self._place(problem))
+        for key in self._reported.keys() - problems.keys():
+            problem = self._reported[key]
+            over = f"{self.topic}[{problem.partition}] is read again"
+            if problem.partition is None:
+                over = f"Spark has a task slot for each partition of {self.topic} again"
+            self.events.write(EventType.PARTITIONS, over, **self._place(problem))
+        self._reported = problems
+        reading = self.reading()
+        report = PartitionReport(
+            task_slots=self._slots,
+            reading=None if reading is None else sorted(reading),
+            problems=list(problems.values()),
+        )
+        self.events.describe(report.model_dump(mode="json"))
+
+    def _problems(self, now: datetime) -> dict[int | None, Problem]:
+        """By partition, and under None what is of no single one."""
+        problems: dict[int | None, Problem] = {}
         if self._short_since is not None and now - self._short_since >= SHORT_OF_SLOTS:
             message = (
                 f"Spark has {_count(self._slots or 0, 'task slot')} for {_count(len(self._marks), 'partition')} of "
                 f"{self.topic}: a partition without a slot is not read. Give it more cores or executors"
             )
-            problems[ProblemKind.SLOTS, -1] = message, self._short_since
+            problems[None] = Problem(kind=ProblemKind.SLOTS, message=message, since=_text(self._short_since))
         for partition, since in self._rule.starved().items():
             message = f"{self.topic}[{partition}] is not read: records wait there, and two batches have read none"
-            problems[ProblemKind.STARVED, partition] = message, since
-        for key, (message, _) in problems.items():
-            if self._reported.get(key) != message:
-                self.events.write(EventType.STARVED, message, **self._place(key[1]))
-        for kind, partition in self._reported.keys() - problems.keys():
-            over = f"{self.topic}[{partition}] is read again"
-            if kind is ProblemKind.SLOTS:
-                over = f"Spark has a task slot for each partition of {self.topic} again"
-            self.events.write(EventType.PARTITIONS, over, **self._place(partition))
-        self._reported = {key: message for key, (message, _) in problems.items()}
-        reading = self.reading()
-        self.events.describe(
-            {
-                EventField.TASK_SLOTS: self._slots,
-                EventField.READING: None if reading is None else sorted(reading),
-                EventField.PROBLEMS: [
-                    {"kind": kind.value, "message": message, "since": _text(since), "partition": partition}
-                    for (kind, partition), (message, since) in problems.items()
-                ],
-            }
-        )
+            problems[partition] = Problem(
+                kind=ProblemKind.STARVED, message=message, since=_text(since), partition=partition
+            )
+        return problems
 
-    def _place(self, partition: int) -> dict[str, Any]:
-        return {EventField.TOPIC: self.topic} | ({} if partition < 0 else {EventField.PARTITION: partition})
+    def _place(self, problem: Problem) -> dict[str, Any]:
+        place = {} if problem.partition is None else {EventField.PARTITION: problem.partition}
+        return {EventField.TOPIC: self.topic, **place}
 
 
 def task_slots(spark: SparkSession) -> int:

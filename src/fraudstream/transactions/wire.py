@@ -168,9 +168,6 @@ class EventField(StrEnum):
     RUN_ID = "run_id"
     STATE = "state"
     TROUBLE = "trouble"
-    TASK_SLOTS = "task_slots"
-    READING = "reading"
-    PROBLEMS = "problems"
 
 
 class DetectorState(StrEnum):
@@ -179,18 +176,6 @@ class DetectorState(StrEnum):
     STARTING = "starting"
     RUNNING = "running"
     FAILING = "failing"
-
-
-class ProblemKind(StrEnum):
-    """What can be wrong with the system, as `/api/system` lists it."""
-
-    DATABASE = "database"
-    RELAY = "relay"
-    KAFKA = "kafka"
-    DETECTOR = "detector"
-    SLOTS = "slots"
-    STARVED = "starved"
-    LOSS = "loss"
 
 
 def event_id(run_id: str, fingerprint: str, pass_number: int, row: int) -> str:
