@@ -175,7 +175,9 @@ def test_a_report_that_is_none_breaks_nothing(client: FlaskClient, odd: dict[str
     assert messages(client) == []
 
 
-def test_a_loss_is_an_alarm_until_a_person_acknowledges_it(client: FlaskClient, clock: Clock) -> None:
+def test_a_loss_is_an_alarm_until_a_person_acknowledges_it(
+    client: FlaskClient, store: AlertStore, clock: Clock
+) -> None:
     client.post("/api/ledger", json=[batch(0, 0, 10), loss(10, 25), batch(1, 25, 30)])
     sentence = "15 records are lost: Kafka deleted them before they were read. Look at them on the page Ledger"
     assert messages(client) == [sentence]
@@ -200,10 +202,8 @@ def test_a_loss_is_an_alarm_until_a_person_acknowledges_it(client: FlaskClient, 
     assert messages(client) == []
     client.post("/api/ledger", json=[loss(31, 33)])
     assert len(messages(client)) == 1
-    again = create_app(
-        Settings(), AlertStore.open(f"sqlite:///{client.application.extensions['fraudstream'].store.path}")
-    )
-    assert len(messages(again.test_client())) == 1
+    again = create_app(Settings(), store, clock=clock).test_client()
+    assert len(messages(again)) == 1
 
 
 def test_the_state_is_read_and_acknowledged_with_the_read_token_alone(store: AlertStore) -> None:

@@ -40,14 +40,15 @@ class ConsumerLag:
             Positions of the partitions that have a consumer in this JVM; none on a cluster.
         """
         positions: dict[int, int] = {}
-        for name in self._names():
+        # The newest consumer of a partition last: one of a query before stays for minutes, with the lag it had then.
+        for name in sorted(self._names(), key=_number):
             try:
                 lag = float(self._call("getAttribute", ("javax.management.ObjectName", name), _TEXT_LAG))
                 partition = int(name.getKeyProperty("partition"))
             except (Py4JError, ValueError):
                 continue  # a consumer that is being closed takes its bean away between the two calls
             if partition in ends and lag >= 0:
-                positions[partition] = max(positions.get(partition, 0), ends[partition] - int(lag))
+                positions[partition] = ends[partition] - int(lag)
         return positions
 
     def _names(self) -> list[Any]:
@@ -62,6 +63,12 @@ class ConsumerLag:
             types[index] = jvm.java.lang.Class.forName(kind)
             values[index] = value
         return self._interface.getMethod(method, types).invoke(self._server, values)
+
+
+def _number(name: Any) -> int:
+    """Kafka numbers the consumers of a JVM at the end of their client ids."""
+    number = str(name.getKeyProperty("client-id")).strip('"').rpartition("-")[2]
+    return int(number) if number.isdecimal() else 0
 
 
 _NO_QUERY = ("javax.management.QueryExp", None)

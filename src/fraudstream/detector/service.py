@@ -34,7 +34,7 @@ from fraudstream.runtime.jars import CONNECTOR, SCALA, SPARK_VERSION, Jars
 from fraudstream.runtime.java import Java
 from fraudstream.runtime.jvm import Jvm, SparkPlan, local_slots
 from fraudstream.runtime.processes import write_ready
-from fraudstream.runtime.spark import spark_session
+from fraudstream.runtime.spark import session_with_master, spark_session
 from fraudstream.runtime.submitted import is_submitted
 from fraudstream.scoring.load import load_judge
 from fraudstream.transactions.wire import DetectorState, EventType, Topic
@@ -72,43 +72,32 @@ def run_detector(
         topics = ensure_topics(settings.bootstrap_servers, settings.partitions, settings.max_record_bytes)
         partitions = topics.partitions[Topic.TRANSACTIONS.value]
         events = EventWriter(_producer(settings.bootstrap_servers), lambda: datetime.now(UTC))
-        with _telling(events):
-            while not stop.is_set():
-                plan = detector_plan(settings, java, jars, partitions)
-                _report_master(settings, plan, partitions, events)
-                log.info("starting Spark", bootstrap_servers=settings.bootstrap_servers, partitions=partitions)
-                partitions = _run_session(plan, jvm, settings, chosen, events, partitions, stop)
-                jvm = None  # it ended with its session
-                if not stop.is_set():
-                    events.tell(DetectorState.STARTING, "Spark is starting with more task slots", None)
+        plan = detector_plan(settings, java, jars, partitions)
+        log.info("starting Spark", bootstrap_servers=settings.bootstrap_servers, partitions=partitions)
+        ready = threading.Event()
+        with _telling(events), _archiving(plan, ready), spark_session(plan, jvm) as spark:
+            require_connector(_gateway(spark))
+            log.info("Spark is there", master=spark.sparkContext.master)
+            if settings.spark_master not in (None, plan.master):
+                _report_master(settings, plan.master, partitions, events)
+            while True:
+                supervisor = _supervisor(spark, settings, chosen, events, partitions, ready)
+                supervisor.run(stop)
+                if stop.is_set():
+                    return
+                partitions = supervisor.partitions.partitions
+                master = detector_plan(settings, java, jars, partitions).master
+                log.info("starting another Spark session", master=master, partitions=partitions)
+                events.tell(DetectorState.STARTING, "Spark is starting with more task slots", None)
+                spark = session_with_master(spark, master)
 
 
-def _report_master(settings: Settings, plan: SparkPlan, partitions: int, events: EventWriter) -> None:
-    if settings.spark_master is not None and plan.master != settings.spark_master:
-        events.write(
-            EventType.PARTITIONS,
-            f"{settings.spark_master} has too few task slots for {partitions} partitions of "
-            f"{Topic.TRANSACTIONS.value}: {plan.master} is used",
-        )
-
-
-def _run_session(
-    plan: SparkPlan,
-    jvm: Jvm | None,
-    settings: Settings,
-    trigger: Trigger,
-    events: EventWriter,
-    partitions: int,
-    stop: threading.Event,
-) -> int:
-    """Detect on one Spark session; how many partitions the next one has to read."""
-    ready = threading.Event()
-    with _archiving(plan, ready), spark_session(plan, jvm) as spark:
-        require_connector(_gateway(spark))
-        log.info("Spark is there")
-        supervisor = _supervisor(spark, settings, trigger, events, partitions, ready)
-        supervisor.run(stop)
-    return supervisor.partitions.partitions
+def _report_master(settings: Settings, master: str, partitions: int, events: EventWriter) -> None:
+    events.write(
+        EventType.PARTITIONS,
+        f"{settings.spark_master} has too few task slots for {partitions} partitions of {Topic.TRANSACTIONS.value}: "
+        f"{master} is used",
+    )
 
 
 @contextmanager

@@ -36,6 +36,10 @@ _FIXED = {
 }
 
 
+_OF_ONE_CONTEXT = frozenset({"spark.app.id", "spark.app.startTime", "spark.app.submitTime", "spark.driver.port"})
+"""Settings that a context writes into its own configuration."""
+
+
 @contextmanager
 def spark_session(plan: SparkPlan, jvm: Jvm | None = None) -> Iterator[SparkSession]:
     """A session for the length of a `with` block; the JVM is stopped at its end, if it was started for it.
@@ -88,9 +92,26 @@ def _connect(plan: SparkPlan, jvm: Jvm) -> SparkSession:
     return SparkSession(context)
 
 
+def session_with_master(session: SparkSession, master: str) -> SparkSession:
+    """Stop a session and make another with its settings and another master, on the same JVM, which is warm."""
+    old = session.sparkContext
+    settings = [(key, value) for key, value in old.getConf().getAll() if key not in _OF_ONE_CONTEXT]
+    gateway = old._gateway  # noqa: SLF001  pyspark has no other way to make a context on a JVM that is there
+    session.stop()
+    conf = SparkConf(_jvm=gateway.jvm).setAll(settings).setMaster(master)
+    with interrupt_handler_kept():
+        context = SparkContext(conf=conf, gateway=gateway)
+    context.setLogLevel("WARN")
+    return SparkSession(context)
+
+
 def _disconnect(session: SparkSession) -> None:
     with suppress(Exception):  # a JVM that is already gone cannot be told to stop
         session.stop()
+    active = SparkContext._active_spark_context  # noqa: SLF001  another one, from `session_with_master`
+    if active is not None:
+        with suppress(Exception):
+            active.stop()
     _forget_gateway()
 
 
