@@ -71,7 +71,8 @@ class SystemState:
         self._clock = clock
         self._began = clock()
         self._is_known_stream = bool(store.positions())
-        self._dashboard, self._relay, self._detector = Process("dashboard"), Process("relay"), Process("detector")
+        self._dashboard = Process("dashboard", RUNNING, since=self._began)
+        self._relay, self._detector = Process("relay"), Process("detector")
         self._first_posted_at: datetime | None = None
         self._kafka_problem = ""
         self._report = PartitionReport()
@@ -169,6 +170,7 @@ class SystemState:
     def _processes(self, now: datetime, problems: list[Problem]) -> list[dict[str, Any]]:
         sentences = {problem.kind: problem.message for problem in reversed(problems)}
         database = sentences.get(ProblemKind.DATABASE, "")
+        self._dashboard.seen = now  # it asks itself, whenever it is asked
         self._dashboard.report(FAILING if database else RUNNING, database, now)
         relay = sentences.get(ProblemKind.RELAY) or sentences.get(ProblemKind.KAFKA, "")
         detector = sentences.get(ProblemKind.DETECTOR, "") or self._detector.message
