@@ -65,13 +65,13 @@ def test_every_partition_is_read_when_a_topic_outgrows_the_task_slots(
         detector = subprocess.Popen(arguments, stdout=output, stderr=output, env={**os.environ, **settings})
     alerts, events = read(bootstrap, Topic.ALERTS), read(bootstrap, Topic.EVENTS)
     try:
-        assert wait_until(ready.exists, 120), log.read_text()[-3000:]
+        assert wait_until(ready.exists, 240), log.read_text()[-3000:]
         sent = send(bootstrap, range(2), "before")
         admin = open_admin(bootstrap)
         grown = admin.create_partitions([NewPartitions(Topic.TRANSACTIONS.value, PARTITIONS)])
         grown[Topic.TRANSACTIONS.value].result(timeout=30)
         sent |= send(bootstrap, range(PARTITIONS), "after")
-        found = records(alerts, 120, lambda seen: sent <= {alert["alert_id"] for alert in seen})
+        found = records(alerts, 240, lambda seen: sent <= {alert["alert_id"] for alert in seen})
         assert {alert["alert_id"] for alert in found} == sent
 
         messages = [

@@ -18,7 +18,7 @@ from ledgers import batch, ends, loss
 
 TOPIC = "credit_card_transactions"
 WHO = {"X-Fraudstream-Actor": "Mia"}
-STARVED = {
+STARVED: dict[str, Any] = {
     "kind": "starved",
     "message": f"{TOPIC}[1] is not read: records wait there, and two batches have read none",
     "since": "2026-01-02T03:00:00.000+00:00",
@@ -143,7 +143,7 @@ def test_each_process_says_how_it_is_and_since_when(client: FlaskClient, clock: 
 
 def test_a_starved_partition_is_told_by_route_page_and_metric(client: FlaskClient) -> None:
     client.post("/api/events", json=[ends(10), ends(30, partition=1)])
-    report = {"task_slots": 2, "reading": [0], "problems": [STARVED]}
+    report: dict[str, Any] = {"task_slots": 2, "reading": [0], "problems": [STARVED]}
     client.post("/api/events", json=[status("running", **report)])
     assert messages(client) == [STARVED["message"]]
     found = system(client)

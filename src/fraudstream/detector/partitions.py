@@ -197,8 +197,8 @@ class PartitionWatch:
         return problems
 
     def _place(self, problem: Problem) -> dict[str, Any]:
-        place = {} if problem.partition is None else {EventField.PARTITION: problem.partition}
-        return {EventField.TOPIC: self.topic, **place}
+        place: dict[str, Any] = {EventField.TOPIC: self.topic}
+        return place if problem.partition is None else place | {EventField.PARTITION: problem.partition}
 
 
 def task_slots(spark: SparkSession) -> int:

@@ -144,7 +144,7 @@ def _supervisor(
     )
     watermarks = Watermarks(settings.bootstrap_servers, Topic.TRANSACTIONS.value)
     consumers = ConsumerLag(_gateway(spark), Topic.TRANSACTIONS.value)
-    is_local = local_slots(spark.sparkContext.master, 1) is not None
+    is_local = local_slots(spark.sparkContext.master or "", 1) is not None
     watch = PartitionWatch(
         topic=Topic.TRANSACTIONS.value,
         partitions=partitions,

@@ -8,7 +8,9 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from typing import cast
 
+from py4j.java_gateway import JavaGateway
 from pyspark import SparkConf, SparkContext
 from pyspark.java_gateway import launch_gateway
 from pyspark.sql import SparkSession
@@ -96,7 +98,8 @@ def session_with_master(session: SparkSession, master: str) -> SparkSession:
     """Stop a session and make another with its settings and another master, on the same JVM, which is warm."""
     old = session.sparkContext
     settings = [(key, value) for key, value in old.getConf().getAll() if key not in _OF_ONE_CONTEXT]
-    gateway = old._gateway  # noqa: SLF001  pyspark has no other way to make a context on a JVM that is there
+    # pyspark has no other way to make a context on a JVM that is there.
+    gateway = cast(JavaGateway, old._gateway)  # noqa: SLF001
     session.stop()
     conf = SparkConf(_jvm=gateway.jvm).setAll(settings).setMaster(master)
     with interrupt_handler_kept():
