@@ -23,6 +23,14 @@ REJECTED: Final = Metric("fraudstream_rejected", "Records posted to the API that
 CONFLICTS: Final = Metric("fraudstream_conflicts", "Alerts that share an id with another payment.")
 DUPLICATES: Final = Metric("fraudstream_duplicates", "Alerts posted again and suppressed: the store has each once.")
 VIEWERS: Final = Metric("fraudstream_stream_viewers", "Live streams that are open now.")
+PROBLEMS: Final = Metric("fraudstream_problems", "What is wrong now, by kind, as /api/system lists it.")
+PROCESS_RUNNING: Final = Metric("fraudstream_process_running", "1 while a process says that it runs, by process.")
+TASK_SLOTS: Final = Metric("fraudstream_task_slots", "Task slots of the detector's Spark, in Real-time Mode.")
+PARTITION_LAG: Final = Metric("fraudstream_partition_lag", "Payments acknowledged and not yet scored, by partition.")
+PARTITION_STARVED: Final = Metric("fraudstream_partition_starved", "1 while a partition is not read.")
+LOST_UNACKNOWLEDGED: Final = Metric(
+    "fraudstream_lost_unacknowledged", "Records that were lost and that nobody has acknowledged."
+)
 ALERT_LATENCY: Final = Metric(
     "fraudstream_alert_latency_seconds", "From a payment's production to the commit of its alert or its way to a page."
 )

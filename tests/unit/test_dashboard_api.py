@@ -215,18 +215,6 @@ def test_it_is_healthy_while_the_database_answers(client: FlaskClient) -> None:
     assert client.get("/health").status_code == 200
 
 
-def test_it_is_not_ready_once_a_relay_fell_silent(client: FlaskClient, clock: Clock) -> None:
-    clock.forward(3600)
-    assert told(client.get("/ready")) == {"ready": True, "reasons": []}
-    client.post("/api/events", json=[])
-    clock.forward(15)
-    assert client.get("/ready").status_code == 200
-    clock.forward(1)
-    answer = client.get("/ready")
-    assert answer.status_code == 503
-    assert "relay" in told(answer)["reasons"][0]
-
-
 def test_the_metrics_show_the_counters(client: FlaskClient) -> None:
     client.post("/api/alerts", json=[alert(1)])
     shown = client.get("/metrics").text

@@ -1,4 +1,4 @@
-"""Readiness with a real SQLite: locked, full, removed; a relay and a detector that are silent or ill."""
+"""Readiness with a real SQLite: locked, full, removed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import time
 from collections.abc import Iterator
 from io import StringIO
 from pathlib import Path
-from typing import Any
 
 import pytest
 import structlog
@@ -20,8 +19,6 @@ from fraudstream.alerts.store import AlertStore
 from fraudstream.config import Settings
 from fraudstream.dashboard import health
 from fraudstream.dashboard.app import create_app
-
-TOPIC = "credit_card_transactions"
 
 FULL = """
 import resource, signal, sys
@@ -83,10 +80,6 @@ def reasons(client: FlaskClient) -> list[str]:
     return found
 
 
-def status(state: str, message: str = "") -> dict[str, Any]:
-    return {"type": "status", "state": state, "message": message, "at": "2026-01-02T03:04:05+00:00"}
-
-
 def test_a_database_that_another_process_holds_is_told_within_ten_seconds_and_well_again_by_itself(
     client: FlaskClient, store: AlertStore, clock: Clock
 ) -> None:
@@ -139,47 +132,3 @@ def test_a_file_that_was_removed_takes_no_alert_and_is_told(client: FlaskClient,
     assert client.post("/api/alerts", json=[alert(1)]).status_code == 503
     (reason,) = reasons(client)
     assert "removed or replaced" in reason
-
-
-def test_a_detector_that_is_ill_is_told_with_its_own_words_until_it_runs(client: FlaskClient, clock: Clock) -> None:
-    client.post("/api/events", json=[status("failing", "a task failed")])
-    assert reasons(client) == ["the detector is failing: a task failed"]
-    client.post("/api/events", json=[status("running")])
-    assert reasons(client) == []
-    clock.forward(16)
-    client.post("/api/events", json=[])
-    assert reasons(client) == ["the detector has said nothing for 16 s"]
-
-
-def test_kafka_away_is_told_as_the_relay_says_it(client: FlaskClient, clock: Clock) -> None:
-    trouble = {"type": "position", "at": clock().isoformat(), "positions": {}, "trouble": "Local: Timed out"}
-    assert told(client.post("/api/events", json=[trouble]))["rejected"] == []
-    assert reasons(client) == ["Kafka does not answer the relay: Local: Timed out"]
-    position = {"type": "position", "at": clock().isoformat(), "positions": {TOPIC: {"0": {"begin": 0, "end": 5}}}}
-    client.post("/api/events", json=[position])
-    assert reasons(client) == []
-
-
-def test_a_relay_that_posts_while_no_detector_has_ever_spoken_is_told(client: FlaskClient, clock: Clock) -> None:
-    client.post("/api/events", json=[])
-    clock.forward(31)
-    client.post("/api/events", json=[])
-    assert reasons(client) == ["no detector has said anything for 31 s"]
-
-
-def test_a_dashboard_that_starts_on_a_stream_it_knows_waits_for_its_relay(
-    client: FlaskClient, store: AlertStore, clock: Clock
-) -> None:
-    position = {"type": "position", "at": clock().isoformat(), "positions": {TOPIC: {"0": {"begin": 0, "end": 5}}}}
-    client.post("/api/events", json=[position])
-    again = create_app(Settings(), store, clock=clock).test_client()
-    assert reasons(again) == []
-    clock.forward(31)
-    assert reasons(again) == ["no relay has posted anything for 31 s, since this dashboard began"]
-
-
-def test_the_page_says_what_keeps_alerts_from_arriving(client: FlaskClient) -> None:
-    client.post("/api/events", json=[status("failing", "no room <b>left</b>")])
-    page = client.get("/").text
-    assert "the detector is failing: no room &lt;b&gt;left&lt;/b&gt;" in page
-    assert told(client.get("/api/stats"))["problems"] == ["the detector is failing: no room <b>left</b>"]

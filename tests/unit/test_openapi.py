@@ -19,6 +19,7 @@ from fraudstream.config import Settings
 from fraudstream.dashboard.app import create_app
 from fraudstream.dashboard.in_force import model_in_force
 from fraudstream.dashboard.openapi.document import document
+from ledgers import loss
 
 DOCUMENT = document()
 WHO = {"X-Fraudstream-Actor": "Mia"}
@@ -33,6 +34,7 @@ def client(tmp_path: Path) -> Iterator[FlaskClient]:
     client.post("/api/alerts", json=[alert(number) for number in range(3)])
     client.post("/api/events", json=[{"type": "schema", "event_id": "e-1", "at": "2026-01-02T03:04:05Z"}])
     client.post("/api/dead-letters", json=[{"topic": "t", "partition": 0, "offset": 7, "reason": "no JSON"}])
+    client.post("/api/ledger", json=[loss(0, 3)])
     client.post("/api/work/verdict", json={"alert_ids": ["id-1"], "status": "false_alarm"}, headers=WHO)
     yield client
     store.close()
@@ -117,6 +119,9 @@ def test_each_parameter_is_taken_and_an_unknown_choice_refused(
         ("/api/work/next", {"order": "loss"}, 200),
         ("/api/actor", {"name": "Mia"}, 200),
         ("/api/actor", {"name": ""}, 400),
+        ("/api/system/acknowledge", {"until_seq": 10, "why": "seen"}, 200),
+        ("/api/system/acknowledge", {"until_seq": 0}, 409),
+        ("/api/system/acknowledge", {}, 400),
         ("/api/replays/claim", {"sender": "s", "limit": 0}, 200),
     ],
 )

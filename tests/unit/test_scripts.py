@@ -13,7 +13,7 @@ from fraudstream.errors import ModelError, SettingsError
 from fraudstream.kafka.tools import TOOLS, tool_class, tool_command
 from fraudstream.model.artifact import ModelArtifact, copy_spark_models
 from fraudstream.runtime.java import Java
-from fraudstream.runtime.submitted import with_enough_slots
+from fraudstream.runtime.jvm import with_enough_slots
 from fraudstream.scripts import beside
 
 PROJECT = Path(__file__).parents[2] / "fraud_detection_project"

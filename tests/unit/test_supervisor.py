@@ -71,6 +71,18 @@ class Accounts:
         return False
 
 
+class Partitions:
+    """Wants what it is set to."""
+
+    partitions = 2
+    needs_session = False
+    needs_query = False
+
+    def look(self, query: Any) -> bool:
+        wanted, self.needs_query = self.needs_query, False
+        return wanted
+
+
 class World:
     """A model in force and the queries that were started with it."""
 
@@ -81,6 +93,7 @@ class World:
         self.started: list[InForce] = []
         self.events = Events()
         self.accounts = Accounts()
+        self.partitions = Partitions()
         self.kafka = threading.Event()
         self.kafka.set()
         self.states: list[tuple[str, str]] = []
@@ -111,6 +124,7 @@ class World:
             is_reading=lambda query: self.reading.is_set(),
             positions=lambda query: {},
             accounts=self.accounts,
+            partitions=self.partitions,
             kafka_answers=self.kafka.is_set,
             on_state=lambda state, why, in_force: self.states.append((state.value, why)),
             events=self.events,  # type: ignore[arg-type]  # the one method that is used
@@ -257,3 +271,30 @@ def test_the_last_batches_are_accounted_for_when_the_query_has_stopped() -> None
     world.stop.set()
     thread.join()
     assert world.accounts.looked_last == 1
+
+
+def test_a_query_that_must_read_more_partitions_is_started_again() -> None:
+    first = Query()
+    world = World(first, Query())
+    thread = world.run()
+    assert world.ready.wait(10)
+    world.ready.clear()
+    world.partitions.needs_query = True
+    assert world.ready.wait(10)
+    world.stop.set()
+    thread.join()
+    assert first.stopped
+    assert len(world.started) == 2
+
+
+def test_a_query_that_needs_another_session_is_stopped_and_accounted_for() -> None:
+    query = Query()
+    world = World(query)
+    thread = world.run()
+    assert world.ready.wait(10)
+    world.partitions.needs_session = world.partitions.needs_query = True
+    thread.join(10)
+    assert not thread.is_alive()
+    assert not world.stop.is_set()
+    assert query.stopped
+    assert (len(world.started), world.accounts.looked_last) == (1, 1)

@@ -53,6 +53,7 @@ class Action(StrEnum):
     ALIAS = "alias"
     MODEL = "model"
     EXPORT = "export"
+    ACKNOWLEDGE = "acknowledge"
 
 
 WORK_ACTIONS: Final = (Action.CLAIM, Action.RELEASE, Action.VERDICT, Action.NOTE, Action.UNDO)

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import orjson
 from sqlalchemy import Engine, func, select
 
 from fraudstream.alerts import tables
+from fraudstream.alerts.changes import Action
 from fraudstream.alerts.ledger import LedgerPlace
 from fraudstream.alerts.positions import Place
+from fraudstream.alerts.status import iso_time
 from fraudstream.transactions.ledger import EntryKind
 
 _PLACES: Final = select(tables.ledger_places)
+
+
+class UnacknowledgedLosses(NamedTuple):
+    """How many lost records nobody has acknowledged, up to which entry (0: none), and since when (ISO 8601)."""
+
+    records: int
+    until_seq: int
+    since: str | None
 
 
 class LedgerReader:
@@ -45,6 +55,21 @@ class LedgerReader:
         query = query.order_by(column.topic, column.partition, column.until_offset).limit(limit)
         with self._engine.connect() as connection:
             return [dict(row) for row in connection.execute(query).mappings()]
+
+    def unacknowledged_losses(self, *, until: int | None = None) -> UnacknowledgedLosses:
+        """The losses, up to an entry, behind the last one that a person acknowledged: `changes` keeps which it was."""
+        change, entry = tables.changes.c, tables.ledger.c
+        newest = select(change.after).where(change.action == Action.ACKNOWLEDGE.value).order_by(change.seq.desc())
+        with self._engine.connect() as connection:
+            known = connection.execute(newest.limit(1)).scalar_one_or_none()
+            after = 0 if known is None else int(orjson.loads(known)["until_seq"])
+            query = select(func.sum(entry.counted), func.max(entry.seq), func.min(entry.committed_us)).where(
+                entry.kind == EntryKind.LOSS.value, entry.counted > 0, entry.seq > after
+            )
+            if until is not None:
+                query = query.where(entry.seq <= until)
+            records, last, since_us = connection.execute(query).one()
+        return UnacknowledgedLosses(records or 0, last or 0, None if since_us is None else iso_time(since_us))
 
     def entries(
         self, *, kind: EntryKind | None = None, before: int | None = None, limit: int = 100

@@ -126,7 +126,7 @@ def health() -> Response:
 
 @blueprint.get("/ready")
 def ready() -> Response:
-    """200 while alerts can arrive and are found; 503 with the reasons while they cannot or are not."""
+    """200 while this process can serve; 503 with the reasons while it cannot. The whole system is `system_api.py`'s."""
     reasons = parts().health.reasons()
     return _json(orjson.dumps({"ready": not reasons, "reasons": reasons}), 503 if reasons else 200)
 
@@ -151,7 +151,8 @@ def _receive(using: Parts, add: Callable[[list[object]], Added]) -> Response:
     except StoreError as e:
         using.health.write_failed(e)
         abort(503, e.what)
-    using.health.posted(posted)
+    using.health.written()
+    using.system.posted(posted)
     answer = {
         "accepted": added.accepted,
         "duplicates": added.duplicates,

@@ -30,10 +30,12 @@ from fraudstream.dashboard import (
     replays_api,
     rescore_api,
     schema_api,
+    system_api,
     what_if_api,
     work_api,
 )
 from fraudstream.dashboard.charts import Charts
+from fraudstream.dashboard.gauges import SystemGauges
 from fraudstream.dashboard.health import Health
 from fraudstream.dashboard.masked_answers import mask_answers
 from fraudstream.dashboard.openapi import document
@@ -43,6 +45,7 @@ from fraudstream.dashboard.revisions import RevisionWatch
 from fraudstream.dashboard.security import guard, validate_binding
 from fraudstream.dashboard.stats import ModelInForce, Statistics
 from fraudstream.dashboard.stream import Hub
+from fraudstream.dashboard.system_state import SystemState
 from fraudstream.dashboard.templating import use_templates
 from fraudstream.errors import StoreError
 from fraudstream.model.explanation.library import ExplainerLibrary
@@ -89,7 +92,9 @@ def create_app(
     app.url_map.merge_slashes = False
     hub = hub or Hub(store.latest_seq())
     health = Health(store, clock)
-    statistics = Statistics(store, hub, in_force=in_force, problems=health.reasons, clock=clock)
+    system = SystemState(store, health.reasons, clock)
+    statistics = Statistics(store, hub, in_force=in_force, problems=system.messages, clock=clock)
+    statistics.registry.register(SystemGauges(system.document))
     explainers = ExplainerLibrary(settings.model)
     reasons = ReasonWork(ReasonStore(store), hub, explainers, clock=clock)
     charts = Charts(store, statistics.minutes, label=statistics.label, threshold=statistics.threshold, clock=clock)
@@ -101,6 +106,7 @@ def create_app(
         hub=hub,
         statistics=statistics,
         health=health,
+        system=system,
         reasons=reasons,
         indexer=AlertIndexer(store),
         explainers=explainers,
@@ -117,6 +123,7 @@ def create_app(
     # The name by which a user's own dashboard.html links to the file, from when `api.py` had the route.
     app.add_url_rule("/api/alerts.csv", "api.alerts_csv", alerts_api.alerts_csv)
     app.register_blueprint(api.blueprint)
+    app.register_blueprint(system_api.blueprint)
     app.register_blueprint(rescore_api.blueprint)
     app.register_blueprint(what_if_api.blueprint)
     app.register_blueprint(schema_api.blueprint)
@@ -128,6 +135,7 @@ def create_app(
     app.register_blueprint(charts_api.blueprint)
     app.register_blueprint(document.blueprint)
     app.register_blueprint(pages.blueprint)
+    app.jinja_env.globals["problems"] = system.messages
     _answer_errors(app, lambda: store.cards)
     return app
 

@@ -28,6 +28,7 @@ ACTION_WORDS: Final[dict[str, str]] = {
     Action.ALIAS: "alias",
     Action.MODEL: "model",
     Action.EXPORT: "exported",
+    Action.ACKNOWLEDGE: "acknowledged",
 }
 STATUS_WORDS: Final[dict[str, str]] = {
     AlertStatus.NEW: "new",

@@ -9,6 +9,8 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from fraudstream import metrics
+from fraudstream.transactions.problems import ProblemKind
+from fraudstream.transactions.wire import DetectorState
 
 
 class Gauges(Collector):
@@ -42,3 +44,37 @@ class Gauges(Collector):
         current = self._current()
         for key, metric in self._SHOWN:
             yield GaugeMetricFamily(*metric, value=current[key])
+
+
+class SystemGauges(Collector):
+    """The state of the whole system, as `/api/system` tells it."""
+
+    def __init__(self, document: Callable[[], Mapping[str, Any]]) -> None:
+        """Take what tells the state: `SystemState.document`."""
+        self._document = document
+
+    def describe(self) -> Iterator[GaugeMetricFamily]:
+        """The names alone, so that registering asks the store nothing."""
+        for metric in (metrics.PROBLEMS, metrics.PROCESS_RUNNING, metrics.TASK_SLOTS, metrics.PARTITION_LAG,
+                       metrics.PARTITION_STARVED, metrics.LOST_UNACKNOWLEDGED):  # fmt: skip
+            yield GaugeMetricFamily(*metric)
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """The state now."""
+        document = self._document()
+        problems = GaugeMetricFamily(*metrics.PROBLEMS, labels=["kind"])
+        for kind in ProblemKind:
+            problems.add_metric([kind.value], sum(each["kind"] == kind for each in document["problems"]))
+        running = GaugeMetricFamily(*metrics.PROCESS_RUNNING, labels=["process"])
+        for process in document["processes"]:
+            running.add_metric([process["process"]], process["state"] == DetectorState.RUNNING)
+        lag = GaugeMetricFamily(*metrics.PARTITION_LAG, labels=["topic", "partition"])
+        starved = GaugeMetricFamily(*metrics.PARTITION_STARVED, labels=["topic", "partition"])
+        for each in document["partitions"]:
+            place = [each["topic"], str(each["partition"])]
+            lag.add_metric(place, each["lag"])
+            starved.add_metric(place, each["starved_since"] is not None)
+        yield from (problems, running, lag, starved)
+        if document["task_slots"] is not None:
+            yield GaugeMetricFamily(*metrics.TASK_SLOTS, value=document["task_slots"])
+        yield GaugeMetricFamily(*metrics.LOST_UNACKNOWLEDGED, value=document["losses"]["records"])

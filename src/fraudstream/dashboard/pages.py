@@ -9,6 +9,7 @@ from werkzeug.wrappers import Response as BaseResponse
 
 from fraudstream.alerts.store import AlertFilter
 from fraudstream.dashboard import presentation, readable
+from fraudstream.dashboard.actor import actor_or_nobody
 from fraudstream.dashboard.alert_page import alert_page
 from fraudstream.dashboard.audit_page import audit_page
 from fraudstream.dashboard.charts_api import SPANS, minutes_asked
@@ -128,6 +129,8 @@ def ledger() -> str:
         report=report,
         verdict=verdict(report),
         losses=[loss_sentence(loss) for loss in report["losses"]],
+        unacknowledged=using.system.unacknowledged_losses(),
+        name=actor_or_nobody().name,
         conflicts=using.store.ledger.conflicts(limit=LEDGER_ROWS),
         rejected=using.store.rejected(limit=LEDGER_ROWS),
         short_id=readable.short_id,

@@ -20,6 +20,7 @@ from fraudstream.dashboard.reasons import ReasonWork
 from fraudstream.dashboard.revisions import RevisionWatch
 from fraudstream.dashboard.stats import Statistics
 from fraudstream.dashboard.stream import Hub
+from fraudstream.dashboard.system_state import SystemState
 from fraudstream.model.explanation.library import ExplainerLibrary
 
 EXTENSION: Final = "fraudstream"
@@ -34,6 +35,7 @@ class Parts:
     hub: Hub
     statistics: Statistics
     health: Health
+    system: SystemState
     reasons: ReasonWork
     explainers: ExplainerLibrary
     charts: Charts

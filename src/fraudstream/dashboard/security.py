@@ -22,8 +22,9 @@ SESSION_HOURS: Final = 12
 OPEN_ENDPOINTS: Final = frozenset({"pages.login", "pages.sign_in_with_token", "api.health", "api.ready", "static"})
 """Asked without a token: the way in, its style, and whether the service lives (they tell nothing about payments)."""
 
-READERS_BLUEPRINTS: Final = frozenset({"actor", "work"})
-"""Who may read alerts may work them: a person posts there with the session of the read token, not a machine's token."""
+READERS_BLUEPRINTS: Final = frozenset({"actor", "system", "work"})
+"""Who may read alerts may work them, and acknowledge losses: a person posts there with the session of the read token,
+not a machine's token."""
 
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 HEADERS: Final = {

@@ -17,6 +17,8 @@ from fraudstream.transactions.wire import DetectorState, EventField, EventType, 
 log = structlog.get_logger(__name__)
 
 STATUS_SECONDS: Final = 2.0
+ALARMS: Final = frozenset({EventType.LOSS, EventType.STARVED})
+"""Logged as errors."""
 
 
 class EventWriter:
@@ -26,11 +28,12 @@ class EventWriter:
         self._producer = producer
         self._now = now
         self._state: tuple[DetectorState, str, InForce | None] = (DetectorState.STARTING, "Spark is starting", None)
+        self._details: Mapping[str, Any] = {}
 
     def write(self, kind: EventType, message: str, **details: Any) -> None:
         """Send one event and log it; `details` are further keys of its JSON."""
         if message:
-            log.info(message, event_type=kind.value, **_loggable(details))
+            (log.error if kind in ALARMS else log.info)(message, event_type=kind.value, **_loggable(details))
         self._send(kind, message, details)
 
     def _send(self, kind: EventType, message: str, details: Mapping[str, Any]) -> None:
@@ -49,6 +52,12 @@ class EventWriter:
     def tell(self, state: DetectorState, why: str, in_force: InForce | None) -> None:
         """Keep how the detector is, for `repeat_state` to tell."""
         self._state = (state, why, in_force or self._state[2])
+        if state is not DetectorState.RUNNING:
+            self._details = {}
+
+    def describe(self, details: Mapping[str, Any]) -> None:
+        """Keep what else a status says while the query runs, as further keys of its JSON."""
+        self._details = details
 
     def repeat_state(self, stop: threading.Event) -> None:
         """Tell how the detector is every two seconds until `stop`: its silence is then a sign too."""
@@ -59,7 +68,7 @@ class EventWriter:
                 if in_force is None
                 else {EventField.MODEL_ID.value: in_force.model_id, EventField.REVISION.value: in_force.revision}
             )
-            self._send(EventType.STATUS, why, {EventField.STATE.value: state.value} | known)
+            self._send(EventType.STATUS, why, {EventField.STATE.value: state.value, **known, **self._details})
             if stop.wait(STATUS_SECONDS):
                 return
 

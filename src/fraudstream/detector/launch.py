@@ -10,7 +10,7 @@ from typing import Final
 from fraudstream.config import Settings
 from fraudstream.runtime.jars import Jars
 from fraudstream.runtime.java import Java
-from fraudstream.runtime.jvm import Jvm, SparkPlan, spark_archive, start_jvm
+from fraudstream.runtime.jvm import Jvm, SparkPlan, spark_archive, start_jvm, with_enough_slots
 
 LEAST_TASK_SLOTS: Final = 4
 
@@ -56,12 +56,13 @@ def detector_plan(settings: Settings, java: Java, jars: Jars, partitions: int = 
         jars: Spark's Kafka connector; none where `spark-submit` was told of it.
         partitions: Of the input topic; the session is told, the JVM need not know yet.
     """
+    # Real-time Mode holds one task slot per partition for as long as the query runs; the others count records again.
+    needed = f"local[{max(LEAST_TASK_SLOTS, partitions + 2)}]"
     own, own_jars = settings.spark_master is None, ",".join(map(str, jars.connector))
     return SparkPlan(
         app="fraudstream detector",
         java_home=java.home,
-        # Real-time Mode holds one task slot per partition for as long as the query runs.
-        master=settings.spark_master or f"local[{max(LEAST_TASK_SLOTS, partitions + 2)}]",
+        master=with_enough_slots(settings.spark_master or needed, needed, os.cpu_count() or 1),
         memory=settings.driver_memory,
         jars=jars.connector,
         java_options=_java_options(settings.driver_memory),

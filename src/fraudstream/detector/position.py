@@ -26,9 +26,9 @@ class ConsumerLag:
         self._interface = jvm.java.lang.Class.forName("javax.management.MBeanServer")
         self._pattern = jvm.javax.management.ObjectName(_BEAN.format(topic=topic))
 
-    def partitions(self) -> int:
-        """How many partitions have a consumer in this JVM."""
-        return len(self._names())
+    def partitions(self) -> frozenset[int]:
+        """The partitions that have a consumer in this JVM."""
+        return frozenset(int(name.getKeyProperty("partition")) for name in self._names())
 
     def positions(self, ends: Mapping[int, int]) -> dict[int, int]:
         """The next offset that each partition's consumer will read: the end less the lag that it reports.
@@ -40,14 +40,15 @@ class ConsumerLag:
             Positions of the partitions that have a consumer in this JVM; none on a cluster.
         """
         positions: dict[int, int] = {}
-        for name in self._names():
+        # The newest consumer of a partition last: one of a query before stays for minutes, with the lag it had then.
+        for name in sorted(self._names(), key=_number):
             try:
                 lag = float(self._call("getAttribute", ("javax.management.ObjectName", name), _TEXT_LAG))
                 partition = int(name.getKeyProperty("partition"))
             except (Py4JError, ValueError):
                 continue  # a consumer that is being closed takes its bean away between the two calls
             if partition in ends and lag >= 0:
-                positions[partition] = max(positions.get(partition, 0), ends[partition] - int(lag))
+                positions[partition] = ends[partition] - int(lag)
         return positions
 
     def _names(self) -> list[Any]:
@@ -62,6 +63,12 @@ class ConsumerLag:
             types[index] = jvm.java.lang.Class.forName(kind)
             values[index] = value
         return self._interface.getMethod(method, types).invoke(self._server, values)
+
+
+def _number(name: Any) -> int:
+    """Kafka numbers the consumers of a JVM at the end of their client ids."""
+    number = str(name.getKeyProperty("client-id")).strip('"').rpartition("-")[2]
+    return int(number) if number.isdecimal() else 0
 
 
 _NO_QUERY = ("javax.management.QueryExp", None)

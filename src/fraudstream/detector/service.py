@@ -21,6 +21,7 @@ from fraudstream.detector.accounts import keep_accounts
 from fraudstream.detector.checkpoint import offsets_text, own_checkpoint
 from fraudstream.detector.events import EventWriter
 from fraudstream.detector.launch import detector_plan
+from fraudstream.detector.partitions import PartitionWatch, task_slots
 from fraudstream.detector.position import ConsumerLag, committed_positions
 from fraudstream.detector.query import QuerySettings, Trigger, check_interval, start_query
 from fraudstream.detector.supervisor import Supervisor
@@ -31,12 +32,12 @@ from fraudstream.model.artifact import ModelArtifact
 from fraudstream.model.current import InForce, current_file, read_current, resolve
 from fraudstream.runtime.jars import CONNECTOR, SCALA, SPARK_VERSION, Jars
 from fraudstream.runtime.java import Java
-from fraudstream.runtime.jvm import Jvm, SparkPlan
+from fraudstream.runtime.jvm import Jvm, SparkPlan, local_slots
 from fraudstream.runtime.processes import write_ready
-from fraudstream.runtime.spark import spark_session
+from fraudstream.runtime.spark import session_with_master, spark_session
 from fraudstream.runtime.submitted import is_submitted
 from fraudstream.scoring.load import load_judge
-from fraudstream.transactions.wire import Topic
+from fraudstream.transactions.wire import DetectorState, EventType, Topic
 
 log = structlog.get_logger(__name__)
 
@@ -70,14 +71,33 @@ def run_detector(
         resolve(settings.model)  # before Spark is started, so that a missing model is told at once
         topics = ensure_topics(settings.bootstrap_servers, settings.partitions, settings.max_record_bytes)
         partitions = topics.partitions[Topic.TRANSACTIONS.value]
-        plan = detector_plan(settings, java, jars, partitions)
         events = EventWriter(_producer(settings.bootstrap_servers), lambda: datetime.now(UTC))
+        plan = detector_plan(settings, java, jars, partitions)
         log.info("starting Spark", bootstrap_servers=settings.bootstrap_servers, partitions=partitions)
         ready = threading.Event()
         with _telling(events), _archiving(plan, ready), spark_session(plan, jvm) as spark:
             require_connector(_gateway(spark))
-            log.info("Spark is there")
-            _supervisor(spark, settings, chosen, events, partitions, ready).run(stop)
+            log.info("Spark is there", master=spark.sparkContext.master)
+            if settings.spark_master not in (None, plan.master):
+                _report_master(settings, plan.master, partitions, events)
+            while True:
+                supervisor = _supervisor(spark, settings, chosen, events, partitions, ready)
+                supervisor.run(stop)
+                if stop.is_set():
+                    return
+                partitions = supervisor.partitions.partitions
+                master = detector_plan(settings, java, jars, partitions).master
+                log.info("starting another Spark session", master=master, partitions=partitions)
+                events.tell(DetectorState.STARTING, "Spark is starting with more task slots", None)
+                spark = session_with_master(spark, master)
+
+
+def _report_master(settings: Settings, master: str, partitions: int, events: EventWriter) -> None:
+    events.write(
+        EventType.PARTITIONS,
+        f"{settings.spark_master} has too few task slots for {partitions} partitions of {Topic.TRANSACTIONS.value}: "
+        f"{master} is used",
+    )
 
 
 @contextmanager
@@ -124,14 +144,24 @@ def _supervisor(
     )
     watermarks = Watermarks(settings.bootstrap_servers, Topic.TRANSACTIONS.value)
     consumers = ConsumerLag(_gateway(spark), Topic.TRANSACTIONS.value)
+    is_local = local_slots(spark.sparkContext.master or "", 1) is not None
+    watch = PartitionWatch(
+        topic=Topic.TRANSACTIONS.value,
+        partitions=partitions,
+        marks=watermarks.read,
+        slots=(lambda: task_slots(spark)) if realtime else (lambda: None),
+        reading=consumers.partitions if realtime and is_local else (lambda: None),
+        can_restart=is_local,
+        events=events,
+    )
     accounts = keep_accounts(spark, settings, watermarks, events)
 
     def start(artifact: ModelArtifact, in_force: InForce) -> StreamingQuery:
         begin = accounts.start
-        where = "earliest" if begin is None else offsets_text(Topic.TRANSACTIONS.value, begin, partitions)
+        where = "earliest" if begin is None else offsets_text(Topic.TRANSACTIONS.value, begin, watch.partitions)
         judge = load_judge(artifact, in_force)
         log.info("the model is loaded", model_id=in_force.model_id)
-        return start_query(spark, judge, replace(query_settings, start=where))
+        return start_query(spark, judge, replace(query_settings, start=where, partitions=watch.partitions))
 
     def say_ready() -> None:
         write_ready(settings.ready_file)
@@ -146,11 +176,10 @@ def _supervisor(
     def positions(query: StreamingQuery) -> dict[int, int]:
         progress = query.lastProgress
         known = committed_positions(progress, Topic.TRANSACTIONS.value) if progress else {}
-        if realtime:
+        if realtime and not watch.is_short:  # a consumer that waits for its task to run repeats an old lag
             try:
-                ends = {partition: end for partition, (_, end) in watermarks.read().items()}
-                live = consumers.positions(ends)
-            except (KafkaException, KafkaFailure, Py4JError) as e:
+                live = consumers.positions(watch.ends)
+            except Py4JError as e:
                 log.debug("no live position this second", reason=str(e).splitlines()[0])
                 return known
             for partition, at in live.items():
@@ -161,7 +190,7 @@ def _supervisor(
         if not realtime or settings.spark_master is not None:
             return bool(query.lastProgress) or query.status["isTriggerActive"]
         try:
-            return consumers.partitions() >= len(watermarks.read())
+            return consumers.partitions() >= set(watermarks.read())
         except (KafkaException, KafkaFailure, Py4JError):
             return False
 
@@ -173,6 +202,7 @@ def _supervisor(
         revision=None if current is None else (lambda: read_current(current)),
         positions=positions,
         accounts=accounts,
+        partitions=watch,
         kafka_answers=kafka_answers,
         events=events,
         on_state=events.tell,

@@ -46,6 +46,18 @@ class Accounts(Protocol):
         """Account for what was committed; `last` for a query that has ended. Whether it has to be started anew."""
 
 
+class Partitions(Protocol):
+    """What watches that every partition is read; `partitions.py` does."""
+
+    partitions: int
+    """How many the query has to read."""
+    needs_session: bool
+    """Set once the query can only go on in another Spark session, with more task slots."""
+
+    def look(self, query: StreamingQuery) -> bool:
+        """Report what is wrong; whether the query has to be started again."""
+
+
 class Starter(Protocol):
     """Starts the query with a model."""
 
@@ -64,6 +76,7 @@ class Supervisor:
         is_reading: Whether a started query has come so far that it reads.
         positions: How far the running query has read, by partition.
         accounts: Keeps account of the batches.
+        partitions: Watches that every partition is read.
         kafka_answers: Whether Kafka answers now.
         events: Where starts, failures and changes are told.
         on_state: Told how it is, with the reason where it does not run.
@@ -77,6 +90,7 @@ class Supervisor:
     is_reading: Callable[[StreamingQuery], bool]
     positions: Callable[[StreamingQuery], dict[int, int]]
     accounts: Accounts
+    partitions: Partitions
     kafka_answers: Callable[[], bool]
     events: EventWriter
     on_ready: Callable[[], None]
@@ -87,14 +101,14 @@ class Supervisor:
     _told: str = field(default="", init=False)
 
     def run(self, stop: threading.Event) -> None:
-        """Run until `stop` is set.
+        """Run until `stop` is set, or until another Spark session is needed (`partitions.needs_session`).
 
         Raises:
             DetectorError: The query failed five times in a row, soon after each start, though Kafka answers.
             CheckpointDamaged: The checkpoint cannot be gone on from.
             ModelError: There is no usable model at the first start.
         """
-        while not stop.is_set() and self._await_kafka(stop):
+        while not self.partitions.needs_session and self._await_kafka(stop):
             started = time.monotonic()
             try:
                 artifact, in_force = self.resolve()
@@ -112,7 +126,7 @@ class Supervisor:
             except (PySparkException, QueryEnded) as e:
                 self._failed(e, started, stop)
             finally:
-                if stop.is_set():
+                if stop.is_set() or self.partitions.needs_session:
                     self.on_stop()
                 _stop(query)
                 self._account(query, last=True)
@@ -157,7 +171,7 @@ class Supervisor:
             if self._account(query, last=False):
                 log.warning("Kafka has deleted what the query waits for; it is started again past it")
                 return
-            if self._has_changed(in_force):
+            if self._has_changed(in_force) or self.partitions.look(query):
                 return
             positions = self.positions(query)
             if positions and positions != last:

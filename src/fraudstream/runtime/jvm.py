@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 import shlex
 import shutil
 import struct
@@ -55,6 +56,8 @@ _OWN_SCRIPTS: Final = (
     "YARN_CONF_DIR",
 )
 """Who sets one of these has settings of Spark's that only its own scripts read."""
+
+_LOCAL: Final = re.compile(r"local(?:\[(?P<slots>\*|\d+)(?:\s*,[^\]]*)?\])?")
 
 BATCH_MASTER: Final = "local[2, 2]"
 """Two threads, and a task that failed is tried once more, as on a cluster: under load Spark's reader of a topic has
@@ -130,6 +133,24 @@ class Jvm:
             self.process.kill()
             self.process.wait()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def with_enough_slots(given: str, needed: str, cores: int) -> str:
+    """The master to take: the one given, or the needed one where both are local and the given one has fewer slots.
+
+    Real-time Mode holds a task slot for each partition of its topic; slots may exceed the cores.
+    """
+    slots, least = local_slots(given, cores), local_slots(needed, cores)
+    return needed if slots is not None and least is not None and slots < least else given
+
+
+def local_slots(master: str, cores: int) -> int | None:
+    """The task slots of a local master; None for one that is not local."""
+    match = _LOCAL.fullmatch(master.strip())
+    if match is None:
+        return None
+    slots = match["slots"]
+    return cores if slots == "*" else int(slots or 1)
 
 
 def spark_archive(cache: Path, name: str, java: Java, jars: Sequence[Path]) -> ClassArchive:

@@ -8,7 +8,9 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from typing import cast
 
+from py4j.java_gateway import JavaGateway
 from pyspark import SparkConf, SparkContext
 from pyspark.java_gateway import launch_gateway
 from pyspark.sql import SparkSession
@@ -34,6 +36,10 @@ _FIXED = {
     "spark.python.sql.dataFrameDebugging.enabled": "false",
     "spark.sql.dataFrameQueryContext.enabled": "false",
 }
+
+
+_OF_ONE_CONTEXT = frozenset({"spark.app.id", "spark.app.startTime", "spark.app.submitTime", "spark.driver.port"})
+"""Settings that a context writes into its own configuration."""
 
 
 @contextmanager
@@ -88,9 +94,27 @@ def _connect(plan: SparkPlan, jvm: Jvm) -> SparkSession:
     return SparkSession(context)
 
 
+def session_with_master(session: SparkSession, master: str) -> SparkSession:
+    """Stop a session and make another with its settings and another master, on the same JVM, which is warm."""
+    old = session.sparkContext
+    settings = [(key, value) for key, value in old.getConf().getAll() if key not in _OF_ONE_CONTEXT]
+    # pyspark has no other way to make a context on a JVM that is there.
+    gateway = cast(JavaGateway, old._gateway)  # noqa: SLF001
+    session.stop()
+    conf = SparkConf(_jvm=gateway.jvm).setAll(settings).setMaster(master)
+    with interrupt_handler_kept():
+        context = SparkContext(conf=conf, gateway=gateway)
+    context.setLogLevel("WARN")
+    return SparkSession(context)
+
+
 def _disconnect(session: SparkSession) -> None:
     with suppress(Exception):  # a JVM that is already gone cannot be told to stop
         session.stop()
+    active = SparkContext._active_spark_context  # noqa: SLF001  another one, from `session_with_master`
+    if active is not None:
+        with suppress(Exception):
+            active.stop()
     _forget_gateway()
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import signal
 import threading
 from collections.abc import Iterator, Mapping
@@ -16,7 +15,8 @@ from pyspark import SparkConf, SparkContext
 from pyspark.java_gateway import launch_gateway
 from pyspark.sql import SparkSession
 
-_LOCAL: Final = re.compile(r"local(?:\[(?P<slots>\*|\d+)(?:\s*,[^\]]*)?\])?")
+from fraudstream.runtime.jvm import with_enough_slots
+
 # These bear on what is computed; the rest is comfort, where the user's word counts.
 _BEARS_ON_RESULTS: Final = "spark.sql."
 
@@ -65,24 +65,6 @@ def _leave_interrupts_to_python(gateway: JavaGateway) -> None:
     signals = gateway.jvm.sun.misc
     with suppress(Py4JError):  # a Java without the module jdk.unsupported
         signals.Signal.handle(signals.Signal("INT"), signals.SignalHandler.SIG_IGN)
-
-
-def with_enough_slots(given: str, needed: str, cores: int) -> str:
-    """The master to take: the one given, or the needed one where both are local and the given one has fewer slots.
-
-    Real-time Mode holds a task slot for each partition of its topic; slots may exceed the cores.
-    """
-    slots, least = _slots(given, cores), _slots(needed, cores)
-    return needed if slots is not None and least is not None and slots < least else given
-
-
-def _slots(master: str, cores: int) -> int | None:
-    """The task slots of a local master; None for one that is not local."""
-    match = _LOCAL.fullmatch(master.strip())
-    if match is None:
-        return None
-    slots = match["slots"]
-    return cores if slots == "*" else int(slots or 1)
 
 
 @contextmanager

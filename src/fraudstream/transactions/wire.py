@@ -127,6 +127,7 @@ class EventType(StrEnum):
     """The kinds of record on `detector_events`, plus `position` (the relay's own) and `schema` (the dashboard's).
 
     `status` comes every few seconds for as long as the detector lives, and says in `state` and `message` how it is.
+    `partitions` says that the input topic has grown, or that a partition is read again; `starved` that one is not read.
     """
 
     SAMPLE = "sample"
@@ -135,6 +136,8 @@ class EventType(StrEnum):
     PROGRESS = "progress"
     STATUS = "status"
     LOSS = "loss"
+    PARTITIONS = "partitions"
+    STARVED = "starved"
     POSITION = "position"
     SCHEMA = "schema"
 

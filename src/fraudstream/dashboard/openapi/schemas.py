@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from fraudstream.alerts.status import VERDICTS, AlertStatus
+from fraudstream.transactions.problems import ProblemKind
 from fraudstream.transactions.wire import Outcome
 
 Schema = Mapping[str, Any]
@@ -134,6 +135,38 @@ STATS: Final = members(
         "sampled": listed(TEXT),
     }
 )
+SYSTEM: Final = members(
+    {
+        "at": INSTANT,
+        "problems": listed(
+            members(
+                {
+                    "kind": {"enum": [kind.value for kind in ProblemKind]},
+                    "message": TEXT,
+                    "since": maybe(TEXT),
+                    "partition": maybe(WHOLE),
+                }
+            )
+        ),
+        "processes": listed(
+            members(
+                {"process": TEXT, "state": TEXT, "since": maybe(INSTANT), "last_seen": maybe(INSTANT), "message": TEXT}
+            )
+        ),
+        "task_slots": maybe(WHOLE),
+        "partitions": listed(
+            members(
+                {
+                    **{name: WHOLE for name in ("partition", "begin", "end", "position", "lag")},
+                    "topic": TEXT,
+                    "starved_since": maybe(TEXT),
+                    "reading": maybe(FLAG),
+                }
+            )
+        ),
+        "losses": members({"records": WHOLE, "until_seq": WHOLE, "since": maybe(INSTANT)}),
+    }
+)
 IDS: Final[Schema] = {"type": "array", "items": TEXT, "minItems": 1, "maxItems": 1000}
 VERDICT: Final[Schema] = {"enum": [status.value for status in VERDICTS]}
 
@@ -145,5 +178,6 @@ COMPONENTS: Final[Mapping[str, Schema]] = {
     "Done": DONE,
     "Change": CHANGE,
     "Stats": STATS,
+    "System": SYSTEM,
     "Error": members({"error": TEXT, "status": WHOLE}),
 }

@@ -10,6 +10,7 @@ from fraudstream.dashboard.openapi.schemas import (
     ANYTHING,
     FLAG,
     TEXT,
+    WHOLE,
     listed,
     maybe,
     members,
@@ -46,6 +47,15 @@ def letters() -> Iterator[Route]:
 def state() -> Iterator[Route]:
     """Figures and health."""
     yield Route("get", "/api/stats", "The counters.", ref("Stats"))
+    yield Route("get", "/api/system", "Processes, partitions, losses, and what is wrong.", ref("System"))
+    yield Route(
+        "post",
+        "/api/system/acknowledge",
+        "Have the losses up to an entry of the ledger no longer reported.",
+        members({"acknowledged": WHOLE, "change_id": TEXT}),
+        body=members({"until_seq": WHOLE}, {"why": TEXT}),
+        errors=(400, 409, 415),
+    )
     yield Route(
         "get",
         "/api/charts",
@@ -90,7 +100,7 @@ def state() -> Iterator[Route]:
     yield Route(
         "get",
         "/ready",
-        "Whether alerts can arrive and are found, else why not.",
+        "Whether this process can serve, else why not.",
         members({"ready": FLAG, "reasons": listed(TEXT)}),
         same_body=(503,),
     )

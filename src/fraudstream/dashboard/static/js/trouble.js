@@ -1,4 +1,4 @@
-// The banner that says what keeps alerts from arriving; health.py finds and words it.
+// The banner of what is wrong with the system; system_state.py finds and words it.
 
 export class Trouble {
   constructor(box) {

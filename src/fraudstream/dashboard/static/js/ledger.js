@@ -1,0 +1,31 @@
+// The page of the ledger: times in the viewer's zone, and acknowledging losses.
+
+import { localTimes } from "./format.js";
+import { Who } from "./who.js";
+
+const form = document.getElementById("acknowledge");
+
+async function acknowledge() {
+  const body = JSON.stringify({ until_seq: Number(form.dataset.until) });
+  const headers = { "Content-Type": "application/json" };
+  const answer = await fetch("/api/system/acknowledge", { method: "POST", headers, body });
+  // 409: somebody else was quicker, which the page then shows.
+  if (!answer.ok && answer.status !== 409) throw new Error((await answer.json()).error);
+  location.reload();
+}
+
+if (form) {
+  const who = new Who(document.getElementById("who"), document.getElementById("who-dialog"));
+  const failed = form.querySelector(".failed");
+  form.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    if (!(await who.known())) return;
+    try {
+      await acknowledge();
+    } catch (error) {
+      failed.hidden = false;
+      failed.textContent = `${error.message}.`;
+    }
+  });
+}
+localTimes(document);

@@ -1,0 +1,182 @@
+"""The watch over partitions: too few task slots, positions that stand still, a topic that grows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from confluent_kafka import KafkaException
+
+from fraudstream.detector.partitions import PartitionWatch, StarvationRule
+
+TOPIC = "credit_card_transactions"
+START = datetime(2026, 1, 2, tzinfo=UTC)
+
+
+class Events:
+    """Keeps what is reported."""
+
+    def __init__(self) -> None:
+        self.written: list[tuple[str, str]] = []
+        self.status: dict[str, Any] = {}
+
+    def write(self, kind: str, message: str, **details: Any) -> None:
+        self.written.append((kind, message))
+
+    def describe(self, details: Mapping[str, Any]) -> None:
+        self.status = dict(details)
+
+
+class Query:
+    """A query of which only the last finished batch is known."""
+
+    def __init__(self) -> None:
+        self.lastProgress: dict[str, Any] | None = None
+
+    def finish(self, batch: int, **positions: int) -> None:
+        ends = {name.removeprefix("p"): offset for name, offset in positions.items()}
+        self.lastProgress = {"batchId": batch, "sources": [{"endOffset": {TOPIC: ends}}]}
+
+
+class World:
+    """A topic of two partitions, its query, and four task slots."""
+
+    def __init__(self, *, can_restart: bool = False) -> None:
+        self.marks: dict[int, tuple[int, int]] = {0: (0, 100), 1: (0, 100)}
+        self.slots: int | None = 4
+        self.now = START
+        self.kafka_fails = False
+        self.events, self.query = Events(), Query()
+        self.watch = PartitionWatch(
+            topic=TOPIC,
+            partitions=2,
+            marks=self.read_marks,
+            slots=lambda: self.slots,
+            reading=lambda: frozenset({0, 1}),
+            can_restart=can_restart,
+            events=self.events,  # type: ignore[arg-type]  # the two methods that are used
+            now=lambda: self.now,
+        )
+
+    def read_marks(self) -> dict[int, tuple[int, int]]:
+        if self.kafka_fails:
+            raise KafkaException("away")
+        return self.marks
+
+    def look(self, after: float = 1) -> bool:
+        self.now += timedelta(seconds=after)
+        return self.watch.look(self.query)  # type: ignore[arg-type]  # the one member that is used
+
+    def problems(self) -> list[tuple[str, int | None]]:
+        return [(each["kind"], each["partition"]) for each in self.events.status["problems"]]
+
+
+def starved(*batches: tuple[dict[int, int], dict[int, tuple[int, int]]]) -> dict[int, datetime]:
+    """What is starved after batches that ended at such positions, a minute apart."""
+    rule = StarvationRule()
+    for number, (positions, marks) in enumerate(batches):
+        rule.finished(number, positions, marks, START + timedelta(minutes=number))
+    return rule.starved()
+
+
+def test_a_position_that_stands_still_for_two_batches_is_starved_since_records_wait() -> None:
+    ended = ({0: 10, 1: 5}, {0: (0, 10), 1: (0, 9)})
+    assert starved(ended, ended) == {}
+    assert starved(({0: 10, 1: 5}, {0: (0, 10), 1: (0, 5)}), ended, ended) == {}
+    assert starved(ended, ended, ended) == {1: START}
+
+
+def test_a_partition_that_moves_or_has_nothing_new_is_not_starved() -> None:
+    slow = [({0: at}, {0: (0, 1_000_000)}) for at in range(1, 6)]
+    assert starved(*slow) == {}
+    assert starved(*[({0: 7}, {0: (0, 7)})] * 5) == {}
+    assert starved(*[({}, {0: (7, 7)})] * 5) == {}
+
+
+def test_a_new_partition_without_any_position_is_starved_too() -> None:
+    assert starved(*[({0: 5}, {0: (0, 5), 1: (0, 3)})] * 3) == {1: START}
+
+
+def test_one_batch_counts_once_and_another_checkpoint_begins_anew() -> None:
+    rule = StarvationRule()
+    for batch in (7, 7, 7, 7, 8):
+        rule.finished(batch, {0: 1}, {0: (0, 9)}, START)
+    assert rule.starved() == {}
+    rule.finished(0, {0: 1}, {0: (0, 9)}, START)
+    rule.finished(1, {0: 1}, {0: (0, 9)}, START)
+    assert rule.starved() == {}
+    rule.finished(2, {0: 1}, {0: (0, 9)}, START)
+    assert rule.starved() == {0: START}
+
+
+def test_a_starved_partition_is_reported_once_and_again_when_it_is_read() -> None:
+    world = World()
+    for batch in range(4):
+        world.query.finish(batch, p0=100, p1=40)
+        assert not world.look()
+    assert world.problems() == [("starved", 1)]
+    assert [kind for kind, _ in world.events.written] == ["starved"]
+    assert world.events.written[0][1].startswith(f"{TOPIC}[1] is not read")
+    world.query.finish(4, p0=100, p1=100)
+    world.look()
+    assert world.problems() == []
+    assert world.events.written[1:] == [("partitions", f"{TOPIC}[1] is read again")]
+
+
+def test_too_few_slots_are_reported_once_they_last_and_when_they_are_back() -> None:
+    world = World()
+    world.look()
+    world.slots = 1
+    world.look()
+    assert world.watch.is_short
+    assert world.events.written == []
+    world.look(10)
+    world.look(10)
+    assert world.problems() == [("slots", None)]
+    ((kind, message),) = world.events.written
+    assert kind == "starved"
+    assert message.startswith(f"Spark has 1 task slot for 2 partitions of {TOPIC}")
+    world.slots = 2
+    world.look()
+    assert not world.watch.is_short
+    assert world.problems() == []
+    assert world.events.written[1:] == [("partitions", f"Spark has a task slot for each partition of {TOPIC} again")]
+
+
+def test_micro_batches_may_have_fewer_slots_than_partitions() -> None:
+    world = World(can_restart=True)
+    world.slots = None
+    world.look(60)
+    assert not world.watch.is_short
+    world.marks = {partition: (0, 9) for partition in range(17)}
+    assert world.look()
+    assert not world.watch.needs_session
+
+
+@pytest.mark.parametrize(("partitions", "needs_session"), [(3, False), (4, True), (17, True)])
+def test_a_grown_topic_needs_another_session_where_slots_are_too_few(partitions: int, needs_session: bool) -> None:
+    world = World(can_restart=True)
+    world.marks = {partition: (0, 9) for partition in range(partitions)}
+    assert world.look()
+    assert world.watch.needs_session == needs_session
+    assert world.watch.partitions == partitions
+    assert f"has grown from 2 to {partitions} partitions" in world.events.written[0][1]
+    assert not world.look()
+
+
+def test_a_cluster_that_cannot_be_given_slots_goes_on_and_is_reported() -> None:
+    world = World()
+    world.marks = {partition: (0, 9) for partition in range(17)}
+    assert world.look()
+    assert not world.watch.needs_session
+    world.look(20)
+    assert world.problems() == [("slots", None)]
+
+
+def test_kafka_away_is_no_fault_of_a_partition() -> None:
+    world = World()
+    world.kafka_fails = True
+    assert not world.look()
+    assert world.events.written == []

@@ -1,0 +1,224 @@
+"""The state of the whole system: processes that are silent or ill, partitions that are not read, losses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+from pydantic import SecretStr
+
+from dashboards import Clock, told
+from fraudstream.alerts.store import AlertStore
+from fraudstream.config import Settings
+from fraudstream.dashboard.app import create_app
+from ledgers import batch, ends, loss
+
+TOPIC = "credit_card_transactions"
+WHO = {"X-Fraudstream-Actor": "Mia"}
+STARVED: dict[str, Any] = {
+    "kind": "starved",
+    "message": f"{TOPIC}[1] is not read: records wait there, and two batches have read none",
+    "since": "2026-01-02T03:00:00.000+00:00",
+    "partition": 1,
+}
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def store(tmp_path: Path, clock: Clock) -> Iterator[AlertStore]:
+    store = AlertStore.open(f"sqlite:///{tmp_path / 'alerts.db'}", clock=clock)
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def client(store: AlertStore, clock: Clock) -> FlaskClient:
+    return create_app(Settings(), store, clock=clock).test_client()
+
+
+def status(state: str, message: str = "", **more: Any) -> dict[str, Any]:
+    return {"type": "status", "state": state, "message": message, "at": "2026-01-02T03:04:05+00:00"} | more
+
+
+def system(client: FlaskClient) -> dict[str, Any]:
+    answer = client.get("/api/system")
+    assert answer.status_code == 200
+    return told(answer)
+
+
+def messages(client: FlaskClient) -> list[str]:
+    """What is wrong; this process can serve all the same."""
+    assert told(client.get("/ready")) == {"ready": True, "reasons": []}
+    return [problem["message"] for problem in system(client)["problems"]]
+
+
+def processes(client: FlaskClient) -> dict[str, Any]:
+    return {each["process"]: each for each in system(client)["processes"]}
+
+
+def test_a_silent_relay_is_told(client: FlaskClient, clock: Clock) -> None:
+    clock.forward(3600)
+    assert messages(client) == []
+    client.post("/api/events", json=[])
+    clock.forward(15)
+    assert messages(client) == []
+    clock.forward(1)
+    assert messages(client) == ["the relay has posted nothing for 16 s"]
+
+
+def test_a_detector_that_is_ill_is_told_with_its_own_words_until_it_runs(client: FlaskClient, clock: Clock) -> None:
+    client.post("/api/events", json=[status("failing", "a task failed")])
+    assert messages(client) == ["the detector is failing: a task failed"]
+    client.post("/api/events", json=[status("running")])
+    assert messages(client) == []
+    clock.forward(16)
+    client.post("/api/events", json=[])
+    assert messages(client) == ["the detector has said nothing for 16 s"]
+
+
+def test_kafka_away_is_told_as_the_relay_says_it(client: FlaskClient, clock: Clock) -> None:
+    trouble = {"type": "position", "at": clock().isoformat(), "positions": {}, "trouble": "Local: Timed out"}
+    assert told(client.post("/api/events", json=[trouble]))["rejected"] == []
+    assert messages(client) == ["Kafka does not answer the relay: Local: Timed out"]
+    position = {"type": "position", "at": clock().isoformat(), "positions": {TOPIC: {"0": {"begin": 0, "end": 5}}}}
+    client.post("/api/events", json=[position])
+    assert messages(client) == []
+
+
+def test_a_relay_that_posts_while_no_detector_has_ever_spoken_is_told(client: FlaskClient, clock: Clock) -> None:
+    client.post("/api/events", json=[])
+    clock.forward(31)
+    client.post("/api/events", json=[])
+    assert messages(client) == ["no detector has said anything for 31 s"]
+
+
+def test_a_dashboard_that_starts_on_a_stream_it_knows_waits_for_its_relay(
+    client: FlaskClient, store: AlertStore, clock: Clock
+) -> None:
+    position = {"type": "position", "at": clock().isoformat(), "positions": {TOPIC: {"0": {"begin": 0, "end": 5}}}}
+    client.post("/api/events", json=[position])
+    again = create_app(Settings(), store, clock=clock).test_client()
+    assert messages(again) == []
+    clock.forward(31)
+    assert messages(again) == ["no relay has posted anything for 31 s, since this dashboard began"]
+
+
+def test_the_page_says_what_keeps_alerts_from_arriving(client: FlaskClient) -> None:
+    client.post("/api/events", json=[status("failing", "no room <b>left</b>")])
+    page = client.get("/").text
+    assert "the detector is failing: no room &lt;b&gt;left&lt;/b&gt;" in page
+    assert told(client.get("/api/stats"))["problems"] == ["the detector is failing: no room <b>left</b>"]
+
+
+def test_each_process_says_how_it_is_and_since_when(client: FlaskClient, clock: Clock) -> None:
+    assert {name: each["state"] for name, each in processes(client).items()} == {
+        "dashboard": "running",
+        "relay": "unknown",
+        "detector": "unknown",
+    }
+    client.post("/api/events", json=[status("starting", "Spark is starting")])
+    began = clock().isoformat(timespec="milliseconds")
+    clock.forward(5)
+    client.post("/api/events", json=[status("running")])
+    clock.forward(2)
+    client.post("/api/events", json=[status("running")])
+    found = processes(client)
+    now = clock().isoformat(timespec="milliseconds")
+    assert (found["relay"]["state"], found["relay"]["since"], found["relay"]["last_seen"]) == ("running", began, now)
+    assert (found["detector"]["state"], found["detector"]["since"]) == ("running", "2026-01-02T03:04:10.000+00:00")
+    clock.forward(16)
+    assert processes(client)["detector"] == found["detector"] | {
+        "state": "silent",
+        "since": now,
+        "message": "the detector has said nothing for 16 s",
+    }
+
+
+def test_a_starved_partition_is_told_by_route_page_and_metric(client: FlaskClient) -> None:
+    client.post("/api/events", json=[ends(10), ends(30, partition=1)])
+    report: dict[str, Any] = {"task_slots": 2, "reading": [0], "problems": [STARVED]}
+    client.post("/api/events", json=[status("running", **report)])
+    assert messages(client) == [STARVED["message"]]
+    found = system(client)
+    assert found["task_slots"] == 2
+    assert [(p["partition"], p["lag"], p["starved_since"], p["reading"]) for p in found["partitions"]] == [
+        (0, 10, None, True),
+        (1, 30, STARVED["since"], False),
+    ]
+    assert STARVED["message"] in client.get("/charts").text
+    metrics = client.get("/metrics").text
+    assert f'fraudstream_partition_starved{{partition="1",topic="{TOPIC}"}} 1.0' in metrics
+    assert f'fraudstream_partition_lag{{partition="1",topic="{TOPIC}"}} 30.0' in metrics
+    assert 'fraudstream_problems{kind="starved"} 1.0' in metrics
+    assert 'fraudstream_process_running{process="detector"} 1.0' in metrics
+    assert "fraudstream_task_slots 2.0" in metrics
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"problems": "none"},
+        {"problems": [{"kind": "weather", "message": "rain"}]},
+        {"problems": [STARVED | {"message": "x" * 501}]},
+        {"reading": ["a"], "task_slots": -1},
+    ],
+)
+def test_a_report_that_is_none_breaks_nothing(client: FlaskClient, odd: dict[str, Any]) -> None:
+    client.post("/api/events", json=[status("running", **odd)])
+    assert messages(client) == []
+
+
+def test_a_loss_is_an_alarm_until_a_person_acknowledges_it(
+    client: FlaskClient, store: AlertStore, clock: Clock
+) -> None:
+    client.post("/api/ledger", json=[batch(0, 0, 10), loss(10, 25), batch(1, 25, 30)])
+    sentence = "15 records are lost: Kafka deleted them before they were read. Look at them on the page Ledger"
+    assert messages(client) == [sentence]
+    assert "fraudstream_lost_unacknowledged 15.0" in client.get("/metrics").text
+    losses = system(client)["losses"]
+    client.post("/api/ledger", json=[loss(30, 31)])  # a moment later: nobody has seen this one
+
+    given = {"until_seq": losses["until_seq"], "why": "retention was an hour"}
+    assert client.post("/api/system/acknowledge", json=given).status_code == 400
+    assert client.post("/api/system/acknowledge", json=given | {"until_seq": "1"}, headers=WHO).status_code == 400
+    answer = client.post("/api/system/acknowledge", json=given, headers=WHO)
+    assert (answer.status_code, told(answer)["acknowledged"]) == (200, 15)
+    assert client.post("/api/system/acknowledge", json=given, headers=WHO).status_code == 409
+    assert messages(client) == [sentence.replace("15 records are", "1 record is")]
+
+    (change,) = told(client.get("/api/audit"))["changes"]
+    assert (change["actor"], change["action"], change["why"]) == ("Mia", "acknowledge", "retention was an hour")
+    assert change["after"] == {"until_seq": losses["until_seq"], "records": 15}
+    assert told(client.get("/api/ledger"))["totals"]["lost"] == 16
+
+    client.post("/api/system/acknowledge", json={"until_seq": 10**15}, headers=WHO)
+    assert messages(client) == []
+    client.post("/api/ledger", json=[loss(31, 33)])
+    assert len(messages(client)) == 1
+    again = create_app(Settings(), store, clock=clock).test_client()
+    assert len(messages(again)) == 1
+
+
+def test_the_state_is_read_and_acknowledged_with_the_read_token_alone(store: AlertStore) -> None:
+    tokens = Settings(ingest_token=SecretStr("ingest-secret"), read_token=SecretStr("read-secret"))
+    client = create_app(tokens, store).test_client()
+    assert client.get("/api/system").status_code == 401
+    reader = {"Authorization": "Bearer read-secret"}
+    assert client.get("/api/system", headers=reader).status_code == 200
+
+
+def test_pages_that_anybody_may_open_tell_no_problem(store: AlertStore) -> None:
+    tokens = Settings(ingest_token=SecretStr("ingest-secret"), read_token=SecretStr("read-secret"))
+    client = create_app(tokens, store).test_client()
+    ingest = {"Authorization": "Bearer ingest-secret"}
+    client.post("/api/events", json=[status("failing", "a secret host name")], headers=ingest)
+    for path in ("/login", "/no-such-page"):
+        assert "a secret host name" not in client.get(path).text
+    assert "a secret host name" in client.get("/", headers={"Authorization": "Bearer read-secret"}).text
