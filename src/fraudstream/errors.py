@@ -22,6 +22,7 @@ FraudstreamError
 │   ├── BrokerUnreachable      nobody answers at the bootstrap servers
 │   ├── BrokerFailed           our own broker ended or never became ready
 │   └── TopicMissing           a topic that should be read does not exist
+├── SparkFailed                Spark could not start or do what was asked
 ├── DetectorError              the streaming query cannot run
 │   ├── CheckpointInUse        another detector holds the checkpoint
 │   └── CheckpointDamaged      the checkpoint is broken, of another topic or of another release
@@ -168,6 +169,12 @@ class BrokerFailed(KafkaFailure):
 
 class TopicMissing(KafkaFailure):
     """Raised when a topic that should be read does not exist."""
+
+
+class SparkFailed(FraudstreamError):
+    """Raised when Spark could not start, or not do what was asked of it."""
+
+    may_be_the_machine = True
 
 
 class DetectorError(FraudstreamError):
