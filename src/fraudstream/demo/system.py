@@ -167,7 +167,7 @@ class DemoSystem:
                     f"the training was ended at its limit of {TRAINING_SECONDS / 60:.0f} minutes",
                     where=f"log: {training.log}",
                     remedy=f"train without a limit: fraudstream train --data {plan.source.path} --models {models} "
-                    f"--algorithm {plan.algorithm}; the demo then takes that model. Or give a smaller --legitimate-share",
+                    f"--algorithm {plan.algorithm} (the demo takes that model), or name a smaller --legitimate-share",
                 )
             if training.has_failed:
                 raise ProcessFailed(

@@ -137,7 +137,7 @@ def topic_id(bootstrap_servers: str, topic: str) -> str:
 
 
 def is_compacted(bootstrap_servers: str, topic: str) -> bool:
-    """Whether Kafka removes records of a topic that a later one of the same key replaces; false where it does not say."""
+    """Whether Kafka removes records that a later one of the same key replaces; false where it does not say."""
     return "compact" in _configs(open_admin(bootstrap_servers), [topic], _CLEANUP).get(topic, "")
 
 
