@@ -86,9 +86,7 @@ def test_a_checkpoint_that_lay_open_is_tightened(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("command", "rights"), [("threshold", 0o600), ("simulate", 0o644)])
-def test_a_command_writes_for_its_user_alone_but_what_the_user_names(
-    tmp_path: Path, command: str, rights: int
-) -> None:
+def test_a_command_writes_for_its_user_alone_but_what_the_user_names(tmp_path: Path, command: str, rights: int) -> None:
     # The group's callback, then what the command itself would do.
     program = (
         "import os, click\n"
@@ -104,9 +102,9 @@ def test_a_command_writes_for_its_user_alone_but_what_the_user_names(
 
 
 def test_a_checkpoint_that_may_not_be_written_is_said_with_a_remedy(forbidden: Path) -> None:
-    with pytest.raises(DetectorError, match="cannot be written: Permission denied") as refused:
-        with own_checkpoint(forbidden / "checkpoint"):
-            pass
+    named = pytest.raises(DetectorError, match="cannot be written: Permission denied")
+    with named as refused, own_checkpoint(forbidden / "checkpoint"):
+        pass
     assert str(forbidden) in refused.value.where
     assert "--checkpoint" in refused.value.remedy
 

@@ -260,7 +260,7 @@ class LedgerKeeper:
 
 
 def _counted(told: Mapping[str, Any]) -> bool:
-    return {OUTCOMES_OBSERVED, RECORDS_OBSERVED} <= told.get("observedMetrics", {}).keys()
+    return all(name in told.get("observedMetrics", {}) for name in (OUTCOMES_OBSERVED, RECORDS_OBSERVED))
 
 
 def _observed(told: Mapping[str, Any], spans: Mapping[int, Span]) -> Counts | None:

@@ -17,7 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 from fraudstream.errors import ModelCorrupt, ModelError, ModelNamedDirectly, ModelNotFound, SettingsError
 from fraudstream.model.artifact import TRAIN_REMEDY, ModelArtifact, is_artifact, load_artifact
 from fraudstream.model.history import HISTORY_FILE, State, append_changes, change_between, missing_changes, read_changes
-from fraudstream.runtime.files import exclusive_lock, read_regular, replace_json
+from fraudstream.runtime.files import exclusive_lock, read_regular, replace_json, tighten
 
 CURRENT_FILE: Final = "current"
 MOST_CURRENT_BYTES: Final = 1024 * 1024
@@ -175,6 +175,12 @@ def current_file(model: Path) -> Path | None:
     if is_artifact(model):
         return None
     return model / CURRENT_FILE if model.is_dir() else model
+
+
+def tighten_models(model: Path) -> None:
+    """Take the models that a model path names from everybody but their owner."""
+    current = current_file(model)
+    tighten(model if current is None else current.parent)
 
 
 def changeable_models_dir(model: Path) -> Path:

@@ -6,8 +6,10 @@ Under `spark-submit`, which started this Python from a JVM, the session is on th
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from typing import Final
 
 from py4j.protocol import Py4JError
 from pyspark import SparkConf, SparkContext
@@ -15,9 +17,11 @@ from pyspark.errors import PySparkException
 from pyspark.java_gateway import launch_gateway
 from pyspark.sql import SparkSession
 
-from fraudstream.errors import SparkFailed
+from fraudstream.errors import SetupError, SparkFailed
 from fraudstream.runtime.jvm import Jvm, SparkPlan, start_jvm
 from fraudstream.runtime.submitted import interrupt_handler_kept, is_submitted, submitted_session
+
+MASTER_SECONDS: Final = 5.0
 
 _FIXED = {
     "spark.ui.enabled": "false",
@@ -61,6 +65,7 @@ def spark_session(plan: SparkPlan, jvm: Jvm | None = None) -> Iterator[SparkSess
         with submitted_session(plan.app, plan.master, _FIXED) as session, _errors_told(plan):
             yield session
         return
+    _require_master(plan.master)
     jvm = jvm or start_jvm(plan, jvm_settings(plan))
     try:
         with _errors_told(plan):
@@ -72,6 +77,25 @@ def spark_session(plan: SparkPlan, jvm: Jvm | None = None) -> Iterator[SparkSess
                 _disconnect(session)
     finally:
         jvm.stop()
+
+
+def _require_master(master: str) -> None:
+    """See that a standalone master answers: Spark itself gives up after a minute, and its JVM with it."""
+    if not master.startswith("spark://"):
+        return
+    reason = "it names no host and port"
+    for address in master.removeprefix("spark://").split(","):
+        host, _, port = address.rpartition(":")
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), MASTER_SECONDS).close()
+            return
+        except (OSError, ValueError, OverflowError) as e:
+            reason = str(getattr(e, "strerror", None) or e)
+    raise SetupError(
+        f"no Spark master answers: {reason}",
+        where=master,
+        remedy="start it, or name yours with --spark-master or FRAUDSTREAM_SPARK_MASTER; without one, Spark runs here",
+    )
 
 
 @contextmanager
