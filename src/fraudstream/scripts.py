@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import threading
@@ -21,6 +22,7 @@ from fraudstream.errors import DataNotFound, FraudstreamError, ModelNotFound
 from fraudstream.kafka.progress import progress_path
 from fraudstream.model.artifact import copy_spark_models
 from fraudstream.model.current import CURRENT_FILE, resolve
+from fraudstream.runtime.files import PRIVATE_UMASK
 from fraudstream.runtime.jars import Jars
 from fraudstream.runtime.processes import LOOPBACK, die_with_parent, stop_signals
 from fraudstream.transactions.csv_source import open_csv
@@ -111,6 +113,7 @@ def _run(program: Callable[[], None]) -> None:
         from fraudstream.runtime.submitted import is_submitted
 
         signal.signal(signal.SIGTERM, _exit)
+        os.umask(PRIVATE_UMASK)
         if is_submitted():
             # What stops the JVM of spark-submit would leave its Python behind.
             die_with_parent(by=signal.SIGTERM)

@@ -133,6 +133,13 @@ def test_an_alert_is_whole(demo: Demo) -> None:
     assert isinstance(alert["transaction"]["V1"], float)
 
 
+def test_all_that_a_demo_writes_is_for_its_user_alone(demo: Demo) -> None:
+    written = {path.relative_to(demo.workdir).as_posix(): path.lstat().st_mode for path in demo.workdir.rglob("*")}
+    assert {name: oct(mode) for name, mode in written.items() if mode & 0o077} == {}
+    parts = ("models/current", "kafka/log", "checkpoint/offsets", "logs/detector.log", "alerts.db", "alerts.db-wal")
+    assert {*parts, "pids.json", "produced.json"} <= written.keys()
+
+
 def test_pids_json_names_each_process(demo: Demo) -> None:
     assert set(demo.pids()) == PARTS
     assert alive([pid for name, pid in demo.pids().items() if name != "producer"]) == [

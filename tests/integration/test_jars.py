@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
+import json
+import os
 import shutil
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
@@ -12,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from fraudstream.errors import JarsMissing
-from fraudstream.runtime.jars import BROKER, CONNECTOR, SPARK_VERSION, damaged_jars, fetch_jars, find_jars
+from fraudstream.errors import JarsChanged, JarsMissing
+from fraudstream.runtime.jars import BROKER, CONNECTOR, PINS, SPARK_VERSION, damaged_jars, fetch_jars, find_jars
 from fraudstream.runtime.java import Java
 
 POM = """<project><modelVersion>4.0.0</modelVersion>
@@ -36,10 +38,21 @@ def publish(repository: Path, coordinate: str) -> None:
 
 
 def publish_all(repository: Path) -> str:
-    """A repository with all that is asked for; returns its address."""
-    for coordinate in (*CONNECTOR.coordinates, *BROKER.coordinates):
-        publish(repository, coordinate)
+    """A repository with all that is asked for, and its pins beside it; returns its address."""
+    pins = []
+    for wanted in (CONNECTOR, BROKER):
+        for coordinate in wanted.coordinates:
+            publish(repository, coordinate)
+            group, artifact, version = coordinate.split(":")
+            (jar,) = (repository.joinpath(*group.split(".")) / artifact / version).glob("*.jar")
+            sha256 = hashlib.sha256(jar.read_bytes()).hexdigest()
+            pins.append(f"{sha256}  {wanted.name}/{group}_{artifact}-{version}.jar\n")
+    pins_of(repository).write_text("".join(pins))
     return repository.as_uri() + "/"
+
+
+def pins_of(repository: Path) -> Path:
+    return repository.with_name("pins.sha256")
 
 
 @dataclass(frozen=True)
@@ -48,16 +61,17 @@ class Fetch:
 
     cache: Path
     lines: list[str]
+    pins: Path
 
 
 @pytest.fixture(scope="session")
 def fetch(tmp_path_factory: pytest.TempPathFactory, java: Java) -> Fetch:
     folder = tmp_path_factory.mktemp("jars")
-    done = Fetch(folder / "cache", [])
+    done = Fetch(folder / "cache", [], pins_of(folder / "repository"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DEFAULT_ARTIFACT_REPOSITORY", publish_all(folder / "repository"))
         with ThreadPoolExecutor(2) as pool:
-            both = [pool.submit(fetch_jars, done.cache, java, done.lines.append) for _ in range(2)]
+            both = [pool.submit(fetch_jars, done.cache, java, done.lines.append, done.pins) for _ in range(2)]
             assert both[0].result() == both[1].result()
     shutil.rmtree(folder / "repository")
     return done
@@ -81,7 +95,7 @@ def test_an_empty_cache_is_said_with_its_remedy(tmp_path: Path) -> None:
 
 @pytest.mark.spark
 def test_both_sets_are_fetched_apart_and_named_as_they_come(fetch: Fetch) -> None:
-    jars = find_jars(fetch.cache)
+    jars = find_jars(fetch.cache, fetch.pins)
     assert [jar.name for jar in jars.connector] == [f"org.apache.spark_spark-sql-kafka-0-10_2.13-{SPARK_VERSION}.jar"]
     assert [jar.name.partition("-")[0] for jar in jars.broker] == [
         "org.apache.kafka_kafka",
@@ -100,28 +114,75 @@ def test_two_that_fetch_at_once_do_the_work_once(fetch: Fetch) -> None:
 
 
 @pytest.mark.spark
-def test_a_full_cache_serves_without_repository_or_java(fetched: Path) -> None:
+def test_a_full_cache_serves_without_repository_or_java(fetched: Path, fetch: Fetch) -> None:
     def unexpected(line: str) -> None:
         pytest.fail(f"it fetched again: {line}")
 
-    jars = fetch_jars(fetched, Java(Path("/nowhere"), 17, "PATH"), unexpected)
-    assert jars == find_jars(fetched)
-    assert damaged_jars(fetched) == []
+    jars = fetch_jars(fetched, Java(Path("/nowhere"), 17, "PATH"), unexpected, fetch.pins)
+    assert jars == find_jars(fetched, fetch.pins)
+    assert damaged_jars(fetched, fetch.pins) == []
 
 
 @pytest.mark.spark
-def test_a_jar_that_was_cut_short_is_missing(fetched: Path) -> None:
-    jar = find_jars(fetched).broker[0]
+def test_a_jar_that_was_cut_short_is_missing(fetched: Path, fetch: Fetch) -> None:
+    jar = find_jars(fetched, fetch.pins).broker[0]
     jar.write_bytes(jar.read_bytes()[:-1])
     with pytest.raises(JarsMissing, match="broker"):
-        find_jars(fetched)
+        find_jars(fetched, fetch.pins)
 
 
 @pytest.mark.spark
-def test_a_jar_whose_content_was_changed_is_known_by_its_sum(fetched: Path) -> None:
-    jar = find_jars(fetched).connector[0]
+def test_a_jar_whose_content_was_changed_is_refused_and_named(fetched: Path, fetch: Fetch) -> None:
+    jar = find_jars(fetched, fetch.pins).connector[0]
     jar.write_bytes(bytes(jar.stat().st_size))
-    assert damaged_jars(fetched) == [jar]
+    with pytest.raises(JarsChanged, match="sha256") as refused:
+        find_jars(fetched, fetch.pins)
+    assert refused.value.where == str(jar)
+    assert "fraudstream setup" in refused.value.remedy
+    assert damaged_jars(fetched, fetch.pins) == [jar]
+
+
+@pytest.mark.spark
+def test_jars_are_read_again_only_where_size_or_time_has_changed(fetched: Path, fetch: Fetch) -> None:
+    (jar,) = find_jars(fetched, fetch.pins).connector
+    was = jar.stat()
+    jar.write_bytes(bytes(was.st_size))
+    # As if nobody had touched it: what has size and time as noted is not read at each start.
+    os.utime(jar, ns=(was.st_atime_ns, was.st_mtime_ns))
+    assert find_jars(fetched, fetch.pins).connector == (jar,)
+    assert damaged_jars(fetched, fetch.pins) == [jar]
+
+
+@pytest.mark.spark
+def test_a_list_that_agrees_with_a_changed_jar_does_not_make_it_good(fetched: Path, fetch: Fetch) -> None:
+    (jar,) = find_jars(fetched, fetch.pins).connector
+    jar.write_bytes(bytes(jar.stat().st_size))
+    noted = json.loads((jar.parent / "jars.json").read_text())
+    noted["jars"][0] |= {"mtime_ns": jar.stat().st_mtime_ns, "sha256": hashlib.sha256(jar.read_bytes()).hexdigest()}
+    (jar.parent / "jars.json").write_text(json.dumps(noted))
+    with pytest.raises(JarsChanged):
+        find_jars(fetched, fetch.pins)
+
+
+@pytest.mark.spark
+def test_a_repository_that_serves_another_jar_is_refused(
+    tmp_path: Path, java: Java, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DEFAULT_ARTIFACT_REPOSITORY", publish_all(tmp_path / "repository"))
+    # The pins of the release, and a repository with empty jars under the same names.
+    with pytest.raises(JarsChanged, match="what was fetched") as refused:
+        fetch_jars(tmp_path / "cache", java, lambda line: None)
+    assert "fraudstream setup" in refused.value.remedy
+    with pytest.raises(JarsMissing):
+        find_jars(tmp_path / "cache")
+
+
+def test_the_pins_are_of_the_releases_that_are_asked_for() -> None:
+    names = [line.split()[1] for line in PINS.read_text().splitlines()]
+    for wanted in (CONNECTOR, BROKER):
+        for coordinate in wanted.coordinates:
+            group, artifact, version = coordinate.split(":")
+            assert f"{wanted.name}/{group}_{artifact}-{version}.jar" in names
 
 
 @pytest.mark.spark
@@ -137,7 +198,8 @@ def test_what_an_interrupted_fetch_left_behind_does_not_hinder_the_next(
     unfinished = CONNECTOR.directory(tmp_path / "cache")
     unfinished.mkdir(parents=True)
     (unfinished / "some.jar").write_bytes(b"half")
-    assert len(fetch_jars(tmp_path / "cache", java, lambda line: None).connector) == 1
+    pins = pins_of(tmp_path / "repository")
+    assert len(fetch_jars(tmp_path / "cache", java, lambda line: None, pins).connector) == 1
 
 
 @pytest.mark.spark

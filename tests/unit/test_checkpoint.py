@@ -146,3 +146,24 @@ def test_what_a_full_disk_left_of_a_write_is_swept_and_nothing_else(checkpoint: 
     assert sorted(sweep(checkpoint)) == sorted(left)
     assert {file: file.read_bytes() for file in checkpoint.rglob("*") if file.is_file()} == before
     assert sweep(checkpoint.with_name("none")) == []
+
+
+@pytest.mark.parametrize("name", ["offsets/5", "commits/5", "offsets/1"])
+def test_a_hole_between_batches_is_named_with_the_command_that_mends_it(checkpoint: Path, name: str) -> None:
+    for batch in range(2, 9):
+        write(checkpoint / "offsets" / str(batch), "v1", "{}", offsets(50 + batch, 60))
+        write(checkpoint / "commits" / str(batch), "v1", "{}")
+    assert max(inspect(checkpoint, TOPIC, ID).ends) == 8
+    (checkpoint / name).unlink()
+    with pytest.raises(CheckpointDamaged, match=f"{name}: it is missing") as refused:
+        inspect(checkpoint, TOPIC, ID)
+    assert refused.value.where == str(checkpoint / name)
+    assert refused.value.remedy == f"fraudstream checkpoint rebuild --checkpoint {checkpoint}"
+
+
+def test_a_hole_among_batches_that_spark_was_removing_is_none(checkpoint: Path) -> None:
+    for batch in range(2, 150):
+        write(checkpoint / "offsets" / str(batch), "v1", "{}", offsets(50 + batch, 60))
+        write(checkpoint / "commits" / str(batch), "v1", "{}")
+    (checkpoint / "offsets" / "20").unlink()
+    assert inspect(checkpoint, TOPIC, ID).committed == {0: 199, 1: 60}

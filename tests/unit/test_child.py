@@ -7,6 +7,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -40,7 +41,7 @@ def made() -> Iterator[list[Child]]:
         child.stop()
 
 
-def make(made: list[Child], tmp_path: Path, clock: Clock, code: str, **options: bool) -> Child:
+def make(made: list[Child], tmp_path: Path, clock: Clock, code: str, **options: Any) -> Child:
     child = Child(
         name="part",
         command=lambda starts: [sys.executable, "-c", code],
@@ -131,3 +132,14 @@ def test_stopping_leaves_no_process(made: list[Child], tmp_path: Path, clock: Cl
     assert child.pid is not None
     with pytest.raises(ProcessLookupError):
         os.kill(child.pid, 0)
+
+
+def test_one_that_is_ended_at_its_limit_is_known_by_it(made: list[Child], tmp_path: Path, clock: Clock) -> None:
+    child = make(made, tmp_path, clock, "import time; time.sleep(60)", ends=True, limit=3600.0)
+    clock.now = 3599.0
+    child.look()
+    assert not child.was_too_slow
+    clock.now = 3601.0
+    child.look()
+    assert child.was_too_slow
+    assert child.has_failed

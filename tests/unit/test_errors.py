@@ -43,7 +43,7 @@ def test_an_error_that_cannot_be_put_into_words_is_no_stack_trace(capsys: pytest
         run_to_exit(program)
     assert ended.value.code == 1
     said = capsys.readouterr().err
-    assert said.startswith("fraudstream: unexpected error: WithoutItsSession: its words are lost")
+    assert said.startswith("fraudstream: unexpected error: WithoutItsSession: Spark ended before")
     assert "remedy:" in said
     assert "Traceback" not in said
 

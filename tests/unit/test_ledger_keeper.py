@@ -45,6 +45,7 @@ class World:
         self.path = path
         self.ledger = Ledger()
         self.begins = {0: 0, 1: 0}
+        self.next_records: dict[int, int] = {}
         self.counted: list[tuple[int, Mapping[int, tuple[int, int]]]] = []
         self.losses: list[LedgerEntry] = []
         self.write("metadata", '{"id":"query-1"}')
@@ -58,6 +59,7 @@ class World:
             topic_id="id",
             ledger=self.ledger,
             begins=lambda: self.begins,
+            next_records=lambda offsets: {p: self.next_records.get(p, offset) for p, offset in offsets.items()},
             count_again=self.count_again,
             tell_loss=self.losses.append,
             now=lambda: datetime(2026, 1, 1, tzinfo=UTC),
@@ -89,9 +91,12 @@ class World:
         return [(e.partition, e.from_offset, e.until_offset) for e in self.ledger.read() if e.kind is kind]
 
 
-def told(batch: int, rows: int, **counts: int) -> dict[str, Any]:
+def told(batch: int, *records: int, rows: int | None = None, **counts: int) -> dict[str, Any]:
+    """What the query tells of a batch: the records of each partition, and how many of them were not clear."""
     metrics = {f"{outcome}_{p}": 0 for outcome in ("alert", "unscorable", "dead_letter") for p in (0, 1)}
-    return {"batchId": batch, "numInputRows": rows, "observedMetrics": {"outcomes": metrics | counts}}
+    read = {f"records_{p}": number for p, number in enumerate(records)}
+    observed = {"outcomes": metrics | counts, "records": read}
+    return {"batchId": batch, "numInputRows": sum(records) if rows is None else rows, "observedMetrics": observed}
 
 
 @pytest.fixture
@@ -103,7 +108,7 @@ def world(tmp_path: Path) -> World:
 
 def test_a_batch_is_entered_as_the_query_tells_it(world: World) -> None:
     world.commit(0, 10, 0)
-    world.look(told(0, 10, alert_0=2, dead_letter_0=1))
+    world.look(told(0, 10, 0, alert_0=2, dead_letter_0=1))
     (entry,) = world.ledger.read()
     assert (entry.clear, entry.alert, entry.dead_letter, entry.records) == (7, 2, 1, 10)
     assert entry.source is Source.OBSERVED
@@ -124,7 +129,7 @@ def test_a_batch_that_is_not_told_is_waited_for_and_then_counted_again(world: Wo
 
 def test_what_was_committed_before_a_crash_is_counted_by_what_was_in_force_then(world: World) -> None:
     world.commit(0, 10, 20)
-    world.look(told(0, 30))
+    world.look(told(0, 10, 20))
     world.commit(1, 15, 20)
     world.keeper = world.new_keeper()
     world.begin(2)
@@ -135,18 +140,18 @@ def test_what_was_committed_before_a_crash_is_counted_by_what_was_in_force_then(
 def test_entries_wait_while_kafka_is_away_and_none_is_left_out(world: World) -> None:
     world.ledger.answers = False
     world.commit(0, 10, 20)
-    world.look(told(0, 30))
+    world.look(told(0, 10, 20))
     world.commit(1, 30, 40)
-    world.look(told(0, 30), told(1, 40))
+    world.look(told(0, 10, 20), told(1, 20, 20))
     assert world.ledger.read() == []
     world.ledger.answers = True
-    world.look(told(0, 30), told(1, 40))
+    world.look(told(0, 10, 20), told(1, 20, 20))
     assert world.spans() == [(0, 0, 10), (1, 0, 20), (0, 10, 30), (1, 20, 40)]
 
 
 def test_a_lost_note_is_read_from_the_ledger(world: World) -> None:
     world.commit(0, 10, 20)
-    world.look(told(0, 30))
+    world.look(told(0, 10, 20))
     world.commit(1, 12, 22)
     (world.path / "ledger.json").unlink()
     world.keeper = world.new_keeper()
@@ -156,7 +161,7 @@ def test_a_lost_note_is_read_from_the_ledger(world: World) -> None:
 
 def test_what_retention_deleted_while_nobody_read_is_entered_as_lost_once(world: World) -> None:
     world.commit(0, 10, 20)
-    world.look(told(0, 30))
+    world.look(told(0, 10, 20))
     world.begins = {0: 25, 1: 20}
     assert world.begin(1) == {0: 25, 1: 20}
     assert world.begin(1) == {0: 25, 1: 20}
@@ -166,7 +171,7 @@ def test_what_retention_deleted_while_nobody_read_is_entered_as_lost_once(world:
 
 def test_nothing_goes_on_past_a_loss_that_could_not_be_entered(world: World) -> None:
     world.commit(0, 10, 20)
-    world.look(told(0, 30))
+    world.look(told(0, 10, 20))
     world.begins = {0: 25, 1: 20}
     world.ledger.answers = False
     with pytest.raises(KafkaFailure, match="entry of a loss"):
@@ -175,30 +180,48 @@ def test_nothing_goes_on_past_a_loss_that_could_not_be_entered(world: World) -> 
 
 def test_a_query_that_waits_for_what_is_no_more_is_to_be_started_anew(world: World) -> None:
     world.commit(0, 0, 20)
-    assert not world.look(told(0, 20))
+    assert not world.look(told(0, 0, 20))
     world.begins = {0: 5, 1: 0}
     world.commit(1, 0, 30)
-    assert world.look(told(1, 10))
+    assert world.look(told(1, 0, 10))
     assert not world.look()
 
 
 def test_offsets_that_the_query_passed_because_they_were_deleted_are_lost(world: World) -> None:
     world.begins = {0: 6, 1: 0}
     world.commit(0, 10, 20)
-    world.look(told(0, 27))
+    world.look(told(0, 7, 20))
     assert world.spans(EntryKind.LOSS) == [(0, 3, 6)]
     assert [loss.partition for loss in world.losses] == [0]
 
 
-def test_offsets_without_a_record_that_kafka_did_not_delete_are_no_loss(world: World) -> None:
+def test_offsets_without_a_record_are_no_loss_and_cost_no_second_count(world: World) -> None:
     world.commit(0, 10, 20)
-    world.look(told(0, 29))
+    world.look(told(0, 9, 15, alert_1=1))
     assert world.spans(EntryKind.LOSS) == []
-    assert world.counted == [(1, {0: (0, 10), 1: (0, 20)})]
+    assert [(e.records, e.clear, e.alert, e.source) for e in world.ledger.read()] == [
+        (9, 9, 0, Source.OBSERVED),
+        (15, 14, 1, Source.OBSERVED),
+    ]
+    assert world.counted == []
+
+
+def test_a_marker_behind_the_last_record_is_covered_and_no_loss_once_deleted(world: World) -> None:
+    world.next_records = {0: 12}
+    world.commit(0, 10, 20)
+    world.look(told(0, 10, 20))
+    assert world.spans() == [(0, 0, 12), (1, 0, 20)]
+    # The next batch of the query begins at its own end, where nothing is.
+    world.commit(1, 10, 25)
+    world.look(told(1, 0, 5))
+    assert world.spans() == [(0, 0, 12), (1, 0, 20), (1, 20, 25)]
+    world.begins = {0: 12, 1: 0}
+    assert world.begin(1) == {0: 12, 1: 25}
+    assert world.losses == []
 
 
 def test_a_partition_that_came_later_is_counted_again(world: World) -> None:
     world.begins = {0: 0, 1: 0, 2: 0}
     world.commit(0, 10, 20, 5)
-    world.look(told(0, 35))
+    world.look(told(0, 10, 20, rows=35))
     assert world.counted == [(1, {0: (0, 10), 1: (0, 20), 2: (0, 5)})]

@@ -16,6 +16,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.pool import QueuePool
 
 from fraudstream.errors import StoreError
+from fraudstream.runtime.files import tighten
 
 WRITE: Final = "fraudstream_write"
 """The execution option that makes a transaction take SQLite's write lock at its beginning.
@@ -50,6 +51,8 @@ def open_engine(url: str) -> Engine:
             where=str(Path(place).absolute().parent),
             remedy="make it, or name another database (setting `database`)",
         )
+    for suffix in ("", "-wal", "-shm"):
+        tighten(Path(place + suffix))
     engine = create_engine(parsed, poolclass=QueuePool, pool_size=8, max_overflow=56, pool_timeout=5)
     event.listen(engine, "connect", _set_up_connection)
     event.listen(engine, "begin", _begin)

@@ -35,6 +35,7 @@ def run_relay(settings: Settings, stop: threading.Event, *, from_beginning: bool
             "bootstrap.servers": settings.bootstrap_servers,
             "group.id": GROUP,
             "enable.auto.commit": False,
+            "isolation.level": "read_committed",
             "auto.offset.reset": "earliest",
             "fetch.wait.max.ms": 100,
             "socket.nagle.disable": True,

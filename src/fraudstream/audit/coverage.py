@@ -18,6 +18,7 @@ def check_coverage(facts: Facts, report: AuditReport) -> None:
     for partition in sorted(facts.marks):
         _check_partition(facts, partition, report)
     report.add(_inconsistent(facts))
+    report.add(_former_losses(facts))
 
 
 def _check_partition(facts: Facts, partition: int, report: AuditReport) -> None:
@@ -39,7 +40,9 @@ def _check_partition(facts: Facts, partition: int, report: AuditReport) -> None:
     gaps = subtract([(first, until)], union([*covered, *losses]))
     shortfall = _shortfall(batches)
     lost_within = length(lost) - length(subtract(lost, covered))
-    without_record = max(0, shortfall - lost_within)
+    # Behind the last entry there may be nothing but a transaction's marker.
+    waiting = min(max(end, until), max(until, facts.next_records.get(partition, until)))
+    without_record = max(0, shortfall - lost_within) + waiting - until
     report.partitions.append(
         PartitionAccount(
             partition,
@@ -48,7 +51,7 @@ def _check_partition(facts: Facts, partition: int, report: AuditReport) -> None:
             until,
             acknowledged=max(end, until) - first - without_record,
             accounted=length(covered) - shortfall,
-            open=max(0, end - until),
+            open=max(0, end - waiting),
             lost=length(lost),
             without_record=without_record,
         )
@@ -93,6 +96,13 @@ def _outcomes(facts: Facts, partition: int) -> Counter[str]:
             counts.update(dict(zip(map(str, Outcome), found, strict=True)))
         reached = max(reached, until)
     return counts
+
+
+def _former_losses(facts: Facts) -> Iterator[Finding]:
+    """Losses of a topic of the same name that was deleted since: making it anew gives nothing back."""
+    for loss in facts.former_losses.values():
+        what = f"gone before they were read, of the former topic with the id {loss.topic_id}"
+        yield Finding(Kind.LOST, what, facts.topic, loss.partition, loss.from_offset, loss.until_offset, loss.offsets)
 
 
 def _inconsistent(facts: Facts) -> Iterator[Finding]:

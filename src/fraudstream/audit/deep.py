@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -127,24 +127,38 @@ def _score_again(
     facts: Facts, rescoring: Rescoring, spark: SparkSession, run: _Run, artifact: ModelArtifact
 ) -> Iterator[Finding]:
     from fraudstream.scoring.load import load_judge
-    from fraudstream.scoring.topic import Range, count_outcomes, remarkable
+    from fraudstream.scoring.topic import Range, count_records, merge_ranges, remarkable
 
     judge = load_judge(artifact, run.in_force)
     where, limit = (rescoring.bootstrap_servers, facts.topic), rescoring.max_record_bytes
+    entries: list[tuple[Range, str, int, list[int]]] = []
+    for entry_id, partition, start, until, records, *counted in facts.db.execute(_ENTRIES, (run.number,)).fetchall():
+        begin, end = facts.marks.get(partition, (0, 0))
+        if begin <= start and until <= end:
+            entries.append((Range(partition, start, until), entry_id, records, counted))
+    held = count_records(
+        spark,
+        *where,
+        [
+            each
+            for each, _, records, _ in entries
+            if facts.is_compacted or records < each.until_offset - each.from_offset
+        ],
+    )
+    if facts.is_compacted:
+        before = len(entries)
+        entries = [entry for entry in entries if held[entry[0]] >= entry[2]]
+        facts.compacted_entries += before - len(entries)
+        run = replace(run, ranges=merge_ranges(each for each, *_ in entries))
     found = remarkable(spark, judge, *where, run.ranges, limit)
     facts.score_again((run.number, each.partition, each.offset, each.outcome.value, each.score) for each in found)
     yield from _compare_offsets(facts, run)
-    for entry_id, partition, start, until, records, *counted in facts.db.execute(_ENTRIES, (run.number,)).fetchall():
-        begin, end = facts.marks.get(partition, (0, 0))
-        if start < begin or until > end:
-            continue
-        each = Range(partition, start, until)
+    for each, entry_id, records, counted in entries:
         yield from _compare_counts(facts, run, each, counted)
-        if records < until - start:
-            total = count_outcomes(spark, judge, *where, [each], limit)[partition].total()
-            if total != records:
-                what = f"the ledger accounts for {records:,} records, the topic holds {total:,}"
-                yield _finding(facts, Kind.UNACCOUNTED, what, each, abs(total - records))
+        total = held.get(each, records)
+        if total != records:
+            what = f"the ledger accounts for {records:,} records, the topic holds {total:,}"
+            yield _finding(facts, Kind.UNACCOUNTED, what, each, abs(total - records))
         facts.db.execute("UPDATE entries SET verified = 1 WHERE entry_id = ?", (entry_id,))
 
 

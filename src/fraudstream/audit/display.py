@@ -38,7 +38,9 @@ def render(report: AuditReport) -> RenderableType:
     if report.total("accounted"):
         pieces.append(f"outcomes in the ledger: {counts}")
     if report.total("without_record"):
-        pieces.append(f"{report.total('without_record'):,} offsets hold no record (markers of Kafka's own)")
+        pieces.append(
+            f"{report.total('without_record'):,} offsets hold no record (markers, aborted or compacted records)"
+        )
     for kind in sorted(Kind, key=lambda kind: kind not in WRONG):
         found = [finding for finding in report.findings if finding.kind is kind]
         if found:

@@ -95,16 +95,24 @@ class Facts:
         topic: The input topic.
         topic_id: Kafka's id of it.
         marks: First and end offset of each of its partitions.
+        next_records: By partition, the first record that no entry of the ledger covers; where there is none, the end.
         db: Everything else; `matched` has each output place beside each entry that covers it.
-        former: Entries of another topic of this name, which was deleted.
+        former: Entries of other topics of this name, which were deleted.
+        former_losses: Those of them that account for a loss, by their ids.
+        is_compacted: Whether Kafka removes records of the topic that a later one of the same key replaces.
+        compacted_entries: Entries of which it has removed records, so that they cannot be scored again.
         forgotten: Output topics whose first records are gone.
     """
 
     topic: str
     topic_id: str
     marks: Mapping[int, tuple[int, int]] = field(default_factory=dict)
+    next_records: Mapping[int, int] = field(default_factory=dict)
     db: sqlite3.Connection = field(default_factory=lambda: _scratch())
     former: int = 0
+    former_losses: dict[str, LedgerEntry] = field(default_factory=dict)
+    is_compacted: bool = False
+    compacted_entries: int = 0
     forgotten: list[str] = field(default_factory=list)
 
     def close(self) -> None:
@@ -123,6 +131,10 @@ class Facts:
                 entry.source.value, entry.reason,
             ),
         )  # fmt: skip
+
+    def covered_until(self) -> dict[int, int]:
+        """By partition, where the last entry of the ledger ends."""
+        return dict(self.db.execute("SELECT partition, max(until_offset) FROM entries GROUP BY 1"))
 
     def withdraw(self, entry_id: str) -> None:
         """Take an entry back: the topic holds a tombstone for it."""

@@ -19,10 +19,10 @@ from fraudstream.audit.facts import Facts, Said
 from fraudstream.audit.report import AuditReport, Finding, Kind
 from fraudstream.audit.store_rows import StoreSnapshot
 from fraudstream.errors import DataError, KafkaFailure
-from fraudstream.kafka.topics import require_topic, topic_id
+from fraudstream.kafka.topics import is_compacted, require_topic, topic_id
 from fraudstream.kafka.watermarks import Watermarks
 from fraudstream.runtime.processes import wait_until
-from fraudstream.transactions.ledger import parse_entry
+from fraudstream.transactions.ledger import EntryKind, parse_entry
 from fraudstream.transactions.wire import DeadLetterField, Outcome, Topic, output_limit
 
 OUTCOME_TOPICS: Final = (Topic.ALERTS, Topic.UNSCORABLE, Topic.DEAD_LETTERS)
@@ -44,6 +44,7 @@ def gather(bootstrap_servers: str, database: str, max_record_bytes: int, report:
     topic = Topic.TRANSACTIONS.value
     require_topic(bootstrap_servers, topic)
     facts = Facts(topic, topic_id(bootstrap_servers, topic))
+    facts.is_compacted = is_compacted(bootstrap_servers, topic)
     report.topic_id = facts.topic_id
     consumer = _consumer(bootstrap_servers, max_record_bytes)
     try:
@@ -59,7 +60,10 @@ def gather(bootstrap_servers: str, database: str, max_record_bytes: int, report:
             report.add(store.rejected())
         facts.say(_said(consumer, places, committed, report))
         facts.forgotten = [name for name, p in places if _watermarks(consumer, name, p)[0] > 0]
-        facts.marks = Watermarks(bootstrap_servers, topic).read()
+        watermarks = Watermarks(bootstrap_servers, topic)
+        facts.marks = watermarks.read()
+        behind = {p: until for p, until in facts.covered_until().items() if until < facts.marks.get(p, (0, 0))[1]}
+        facts.next_records = watermarks.next_records(behind)
     except KafkaException as e:
         error: KafkaError = e.args[0]
         raise KafkaFailure(
@@ -80,6 +84,7 @@ def _consumer(bootstrap_servers: str, max_record_bytes: int) -> Consumer:
             "bootstrap.servers": bootstrap_servers,
             "group.id": GROUP,
             "enable.auto.commit": False,
+            "isolation.level": "read_committed",
             "enable.auto.offset.store": False,
             "enable.partition.eof": True,
             "fetch.message.max.bytes": output_limit(max_record_bytes),
@@ -146,6 +151,7 @@ def _enter_ledger(facts: Facts, consumer: Consumer, places: Sequence[Place], rep
                 entry_id = key.decode(errors="replace") if isinstance(key, bytes) else key
                 facts.withdraw(entry_id)
                 former.discard(entry_id)
+                facts.former_losses.pop(entry_id, None)
                 continue
             try:
                 entry = parse_entry(value)
@@ -158,6 +164,8 @@ def _enter_ledger(facts: Facts, consumer: Consumer, places: Sequence[Place], rep
                 facts.enter(entry)
             else:
                 former.add(entry.entry_id)
+                if entry.kind is EntryKind.LOSS:
+                    facts.former_losses[entry.entry_id] = entry
     facts.former = len(former)
 
 

@@ -52,5 +52,10 @@ def compare(facts: Facts, report: AuditReport, rescoring: Rescoring | None = Non
             f"{facts.former:,} entries of the ledger are of another topic {facts.topic}, which was deleted: what is on"
             " the output topics beyond the ledger's counts is taken for its"
         )
+    if facts.compacted_entries:
+        report.notes.append(
+            f"{facts.compacted_entries:,} entries of the ledger were not scored again: {facts.topic} is compacted, and"
+            " records of theirs are gone"
+        )
     for name in facts.forgotten:
         report.notes.append(f"{name} has lost its first records to retention: the store stands for them")

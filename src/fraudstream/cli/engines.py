@@ -12,6 +12,7 @@ import click
 
 from fraudstream.config import Settings
 from fraudstream.errors import JarsMissing
+from fraudstream.runtime.files import tighten
 from fraudstream.runtime.jars import Jars, fetch_jars, find_jars
 from fraudstream.runtime.java import Java, find_java
 
@@ -39,7 +40,8 @@ def batch_spark(settings: Settings, app: str, jars: Sequence[Path] = ()) -> Iter
     from fraudstream.runtime.spark import spark_session
 
     log = settings.cache / "logs" / f"{app}.log"
-    log.parent.mkdir(parents=True, exist_ok=True)
+    log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    tighten(log.parent)
     plan = SparkPlan(
         app=f"fraudstream {app}",
         java_home=java_for(settings).home,

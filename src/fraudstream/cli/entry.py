@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from importlib.metadata import version
+from typing import Final
 
 import click
 
@@ -22,12 +24,20 @@ from fraudstream.cli import (
 )
 from fraudstream.cli.failures import run_to_exit
 from fraudstream.config import Settings
+from fraudstream.runtime.files import PRIVATE_UMASK
+
+USERS_UMASK: Final = frozenset({"setup", "doctor", "kafka", "score", "simulate", "dead-letters", "bench"})
+"""Commands that write nothing but public jars, or files that the user names: those have the rights of the user's umask.
+"""
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(version("fraudstream"), prog_name="fraudstream")
-def cli() -> None:
+@click.pass_context
+def cli(context: click.Context) -> None:
     """Real-time credit card fraud detection on Kafka, Spark and Flask."""
+    if context.invoked_subcommand not in USERS_UMASK:
+        os.umask(PRIVATE_UMASK)
     settings = Settings.load()
     logs.set_up(settings.log_level, card_columns=settings.card_columns)
 

@@ -49,7 +49,7 @@ def _text(e: Exception) -> str:
     try:
         return str(e)
     except Exception:
-        return "its words are lost with Spark's session"
+        return "Spark ended before the reason could be read"
 
 
 def _say(message: str) -> None:

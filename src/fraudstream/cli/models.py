@@ -87,9 +87,11 @@ def train(
     from fraudstream.model.training import train
     from fraudstream.model.training_report import as_json as result_as_json
     from fraudstream.model.training_report import render
+    from fraudstream.runtime.files import tighten
     from fraudstream.transactions.csv_source import open_csv
 
     settings = Settings.load(**flags)
+    tighten(settings.models)
     source = open_csv(data)
     result = train(
         lambda: batch_spark(settings, "train"),

@@ -185,8 +185,10 @@ def dashboard(notice: str | None, templates: Path | None, **flags: object) -> No
     """Serve the live page and the API, until Ctrl-C."""
     from fraudstream.dashboard.in_force import model_in_force
     from fraudstream.dashboard.server import serve
+    from fraudstream.model.current import tighten_models
 
     settings = Settings.load(**flags)
+    tighten_models(settings.model)
     serve(settings, in_force=model_in_force(settings.model), notice=notice, templates=templates)
 
 

@@ -48,6 +48,7 @@ class Child:
         ready_file: File that the process writes once it is ready.
         environment: Its environment.
         grace: Seconds that it has to end after SIGTERM.
+        limit: Seconds that it has to become ready, or to end where it `ends`.
         ends: Whether exit code 0 means that its work is done.
         clock: Monotonic seconds.
     """
@@ -58,9 +59,11 @@ class Child:
     ready_file: Path
     environment: Mapping[str, str]
     grace: float = 10.0
+    limit: float = READY_TIMEOUT_SECONDS
     ends: bool = False
     clock: Callable[[], float] = time.monotonic
     state: State = field(default=State.WAITING, init=False)
+    was_too_slow: bool = field(default=False, init=False)
     starts: int = field(default=0, init=False)
     _process: subprocess.Popen[bytes] | None = field(default=None, init=False)
     _started_at: float = field(default=0.0, init=False)
@@ -86,6 +89,7 @@ class Child:
     def start(self) -> None:
         """Start the process."""
         self.ready_file.unlink(missing_ok=True)
+        self.was_too_slow = False
         self._process = spawn(
             self.command(self.starts),
             log=self.log,
@@ -131,8 +135,9 @@ class Child:
             self.state = State.RUNNING
             self._was_ready = True
             self._never_ready = 0
-        elif self.clock() - self._started_at > READY_TIMEOUT_SECONDS and self._process is not None:
-            log.warning("a process did not become ready in time and is ended", process=self.name)
+        elif self.clock() - self._started_at > self.limit and self._process is not None:
+            self.was_too_slow = True
+            log.warning("a process did not become ready in time and is ended", process=self.name, seconds=self.limit)
             stop(self._process, 1.0)
 
     def _plan_restart(self, code: int) -> None:
@@ -141,7 +146,8 @@ class Child:
         # One that worked once can work again: what it waits for (a broker that is frozen) may take its time.
         if not self._was_ready and self._never_ready >= MOST_STARTS_NEVER_READY:
             raise ProcessFailed(
-                f"{self.name} ended {self._never_ready} times in a row before it was ready (exit code {code}): "
+                f"{self.name} ended {self._never_ready} times in a row before it was ready "
+                f"({f'at its limit of {self.limit:.0f} s' if self.was_too_slow else f'exit code {code}'}): "
                 f"{last_words(self.log)}",
                 where=f"log: {self.log}",
                 remedy="mend what the log says, or run `fraudstream doctor`",

@@ -15,7 +15,7 @@ from fraudstream.demo.child import Child, State, last_words
 from fraudstream.errors import ModelError, ProcessFailed, SettingsError
 from fraudstream.model.artifact import load_artifact
 from fraudstream.model.current import read_current
-from fraudstream.runtime.files import exclusive_lock, replace_json
+from fraudstream.runtime.files import exclusive_lock, replace_json, tighten
 from fraudstream.runtime.processes import LOOPBACK, check_port_free, free_port
 from fraudstream.transactions.column_spans import ColumnSpans
 from fraudstream.transactions.csv_source import CsvSource
@@ -29,6 +29,8 @@ RELAY: Final = "relay"
 DASHBOARD: Final = "dashboard"
 PRODUCER: Final = "producer"
 TRAINING: Final = "training"
+TRAINING_SECONDS: Final = 3600.0
+"""On a slow and busy machine the simulated payments took more than three minutes; Ctrl-C ends it sooner."""
 
 
 @dataclass(frozen=True)
@@ -154,11 +156,19 @@ class DemoSystem:
             "train", "--data", plan.source.path, "--models", plan.workdir / "models", "--algorithm", plan.algorithm,
             "--legitimate-share", plan.legitimate_share,
         )  # fmt: skip
-        self._begin(TRAINING, lambda _: command, ends=True)
+        self._begin(TRAINING, lambda _: command, ends=True, limit=TRAINING_SECONDS)
         training = self.children[TRAINING]
         while training.state is not State.DONE:
             if stop.wait(LOOK_SECONDS):
                 return False
+            if training.was_too_slow:
+                models = plan.workdir / "models"
+                raise ProcessFailed(
+                    f"the training was ended at its limit of {TRAINING_SECONDS / 60:.0f} minutes",
+                    where=f"log: {training.log}",
+                    remedy=f"train without a limit: fraudstream train --data {plan.source.path} --models {models} "
+                    f"--algorithm {plan.algorithm} (the demo takes that model), or name a smaller --legitimate-share",
+                )
             if training.has_failed:
                 raise ProcessFailed(
                     f"the training failed: {last_words(training.log, 4)}",
@@ -235,6 +245,7 @@ def own_workdir(workdir: Path) -> Iterator[None]:
                     where=str(workdir),
                     remedy="stop it, or name another with --workdir",
                 )
+            tighten(workdir)
             yield
     except OSError as e:
         raise SettingsError(

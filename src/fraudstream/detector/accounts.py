@@ -132,6 +132,7 @@ def keep_accounts(
         topic_id="",
         ledger=KafkaLedger(settings.bootstrap_servers),
         begins=begins,
+        next_records=watermarks.next_records,
         count_again=count_again,
         tell_loss=tell_loss,
         now=lambda: datetime.now(UTC),

@@ -5,9 +5,11 @@ Spark writes each file whole, under another name first: what is broken here was 
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,13 +18,16 @@ from typing import Any, Final
 import orjson
 
 from fraudstream.detector.spark_log import LogReader, Offsets
-from fraudstream.errors import CheckpointDamaged, CheckpointInUse
-from fraudstream.runtime.files import exclusive_lock, replace_json
+from fraudstream.errors import CheckpointDamaged, CheckpointInUse, DetectorError
+from fraudstream.runtime.files import exclusive_lock, replace_json, tighten
 
 MARKER: Final = "fraudstream.json"
 LOCK: Final = ".detector.lock"
 FORMAT: Final = 1
 """Grows when a release can no longer go on from the checkpoints of the one before."""
+
+RETAINED_BATCHES: Final = 100
+"""So many batches Spark keeps of its logs; a kill while it removes older ones leaves holes among those."""
 
 _FIRST_OFFSETS: Final = Path("sources") / "0" / "0"
 
@@ -99,8 +104,10 @@ def inspect(path: Path, topic: str, topic_id: str) -> CheckpointState:
     written = max(logs["offsets"], default=-1)
     if committed >= 0 and committed not in logs["offsets"]:
         raise reader.damaged(f"offsets/{committed}", "it is missing, though the batch was committed")
-    if written > committed + 1:
-        raise reader.damaged(f"commits/{written - 1}", "it is missing, though a later batch was begun")
+    for batch in range(max(min(logs["offsets"] | logs["commits"], default=0), written - RETAINED_BATCHES + 1), written):
+        for name, batches in logs.items():
+            if batch not in batches:
+                raise reader.damaged(f"{name}/{batch}", "it is missing, though a later batch was begun")
     if committed < 0 and first is None and written >= 0:
         raise reader.damaged(str(_FIRST_OFFSETS), "it is missing")
     for batch in logs["commits"]:
@@ -216,13 +223,26 @@ def own_checkpoint(checkpoint: Path) -> Iterator[None]:
 
     Raises:
         CheckpointInUse: Another detector holds it.
+        DetectorError: It cannot be written.
     """
-    checkpoint.mkdir(parents=True, exist_ok=True)
-    with exclusive_lock(checkpoint / LOCK, wait=False) as had:
+    with ExitStack() as stack:
+        try:
+            checkpoint.mkdir(parents=True, exist_ok=True)
+            had = stack.enter_context(exclusive_lock(checkpoint / LOCK, wait=False))
+            for folder in filter(Path.is_dir, (checkpoint, *checkpoint.iterdir())):
+                if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
+                    raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
+        except OSError as e:
+            raise DetectorError(
+                f"the checkpoint cannot be written: {e.strerror}",
+                where=str(e.filename or checkpoint),
+                remedy="give this user the right to write there, or name another folder with --checkpoint",
+            ) from e
         if not had:
             raise CheckpointInUse(
                 "another detector runs on this checkpoint",
                 where=str(checkpoint),
                 remedy="stop it first, or give this one a checkpoint of its own with --checkpoint",
             )
+        tighten(checkpoint)
         yield

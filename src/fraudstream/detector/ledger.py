@@ -16,7 +16,7 @@ import structlog
 
 from fraudstream.detector.checkpoint import CheckpointState, ends_after, first_offsets
 from fraudstream.detector.ledger_note import Note, read_note, write_note
-from fraudstream.detector.plan import OUTCOMES_OBSERVED, REMARKABLE, observed_name
+from fraudstream.detector.plan import OUTCOMES_OBSERVED, RECORDS_OBSERVED, REMARKABLE, observed_name, records_name
 from fraudstream.detector.spark_log import Offsets
 from fraudstream.errors import KafkaFailure
 from fraudstream.model.current import InForce
@@ -59,6 +59,7 @@ class LedgerKeeper:
         topic_id: Kafka's id of it.
         ledger: Where entries go.
         begins: The first offset that Kafka still has, by partition; may raise.
+        next_records: The offset of the first record at or after each of the given offsets; may raise.
         count_again: Counts what the query did not tell.
         tell_loss: Told of each loss, once.
         now: The clock.
@@ -69,6 +70,7 @@ class LedgerKeeper:
     topic_id: str
     ledger: LedgerTopic
     begins: Callable[[], Offsets]
+    next_records: Callable[[Offsets], Offsets]
     count_again: CountAgain
     tell_loss: Callable[[LedgerEntry], None]
     now: Callable[[], datetime]
@@ -145,7 +147,11 @@ class LedgerKeeper:
                 self._waited += 1
                 return
             self._waited = 0
-            spans = self._spans(note.until, ends[batch])
+            reached = {p: max(note.until.get(p, 0), end) for p, end in ends[batch].items()}
+            if batch == max(ends):
+                # A batch ends at its last record: a transaction's marker behind it would stay open for ever.
+                reached |= self.next_records(reached)
+            spans = self._spans(note.until, reached)
             entries = self._entries(note, batch, spans, told.get(batch)) if spans else []
             if entries and not self.ledger.send(entries):
                 log.warning("the ledger cannot be written; it will be", topic=self.topic, batch=batch)
@@ -153,7 +159,7 @@ class LedgerKeeper:
             for entry in entries:
                 if entry.kind is EntryKind.LOSS:
                     self.tell_loss(entry)
-            self._save(replace(note, batch=batch, until={**note.until, **ends[batch]}))
+            self._save(replace(note, batch=batch, until={**note.until, **reached}))
 
     def _spans(self, before: Offsets, after: Offsets) -> dict[int, Span]:
         unknown = [p for p in after if p not in before]
@@ -164,9 +170,8 @@ class LedgerKeeper:
     def _entries(
         self, note: Note, batch: int, spans: Mapping[int, Span], told: Mapping[str, Any] | None
     ) -> list[LedgerEntry]:
-        offsets = sum(end - start for start, end in spans.values())
-        observed = _observed(told, spans) if told is not None and told["numInputRows"] == offsets else None
-        counts = observed or self._counted_again(note.in_force, spans)
+        observed = _observed(told, spans) if told is not None else None
+        counts = observed if observed is not None else self._counted_again(note.in_force, spans)
         source = Source.OBSERVED if observed is not None else Source.SCORED_AGAIN
         entries = []
         for partition, (start, end) in sorted(spans.items()):
@@ -195,8 +200,8 @@ class LedgerKeeper:
                     source=source,
                 )
             )
-        if told is not None and told["numInputRows"] < offsets:
-            entries += self._losses_within(spans, offsets - int(told["numInputRows"]))
+        if told is not None:
+            entries += self._losses_within(spans, _without_record(told, spans))
         return entries
 
     def _counted_again(self, in_force: InForce, spans: Mapping[int, Span]) -> Counts:
@@ -204,32 +209,34 @@ class LedgerKeeper:
         there = {p: (max(start, begins.get(p, 0)), end) for p, (start, end) in spans.items() if end > begins.get(p, 0)}
         return self.count_again(in_force, there) if there else {}
 
-    def _losses_within(self, spans: Mapping[int, Span], missing: int) -> list[LedgerEntry]:
+    def _losses_within(self, spans: Mapping[int, Span], missing: Mapping[int, int]) -> list[LedgerEntry]:
         """Offsets that the query passed without a record and that Kafka has deleted; markers of its own stay there."""
+        if max(missing.values()) <= 0:
+            return []
         begins = self.begins()
         losses = []
         for partition, (start, end) in sorted(spans.items()):
             deleted = min(begins.get(partition, 0), end)
-            lost = min(missing, deleted - start)
+            lost = min(missing[partition], deleted - start)
             if lost > 0:
-                missing -= lost
                 losses.append(self._loss(partition, deleted - lost, deleted, "before the query had read them"))
         return losses
 
     def _enter_losses(self, committed: Offsets) -> Offsets | None:
         begins = self.begins()
+        passed = {p: begins[p] for p, offset in committed.items() if begins.get(p, 0) > offset}
+        # What the ledger covers behind the checkpoint's end held no record.
+        known = {**committed, **(self._note.until if self._note is not None else {})}
         losses = [
-            self._loss(partition, offset, begins[partition], "before a batch that holds them was committed")
-            for partition, offset in sorted(committed.items())
-            if begins.get(partition, 0) > offset
+            self._loss(partition, known[partition], begin, "before a batch that holds them was committed")
+            for partition, begin in sorted(passed.items())
+            if begin > known[partition]
         ]
-        if not losses:
-            return None
-        if not self.ledger.send(losses):
+        if losses and not self.ledger.send(losses):
             raise KafkaFailure("Kafka does not take the ledger's entry of a loss", where=f"topic {self.topic}")
         for loss in losses:
             self.tell_loss(loss)
-        return {**committed, **{loss.partition: loss.until_offset for loss in losses}}
+        return {**committed, **passed} if passed else None
 
     def _loss(self, partition: int, start: int, end: int, when: str) -> LedgerEntry:
         return LedgerEntry(
@@ -253,17 +260,27 @@ class LedgerKeeper:
 
 
 def _counted(told: Mapping[str, Any]) -> bool:
-    return OUTCOMES_OBSERVED in told.get("observedMetrics", {})
+    return all(name in told.get("observedMetrics", {}) for name in (OUTCOMES_OBSERVED, RECORDS_OBSERVED))
 
 
 def _observed(told: Mapping[str, Any], spans: Mapping[int, Span]) -> Counts | None:
-    """The counts that a batch's progress carries; None where a partition is new and was not counted."""
+    """The counts that a batch's progress carries; None where a partition is new and was not counted, or they differ."""
     metrics: Mapping[str, int] = told["observedMetrics"][OUTCOMES_OBSERVED]
+    records: Mapping[str, int] = told["observedMetrics"][RECORDS_OBSERVED]
     counts: dict[int, Counter[Outcome]] = {}
-    for partition, (start, end) in spans.items():
-        if any(observed_name(outcome, partition) not in metrics for outcome in REMARKABLE):
+    if sum(records.values()) != told["numInputRows"]:
+        return None
+    for partition in spans:
+        if records_name(partition) not in records:
             return None
         found = Counter({outcome: metrics[observed_name(outcome, partition)] for outcome in REMARKABLE})
-        found[Outcome.CLEAR] = end - start - found.total()
+        found[Outcome.CLEAR] = records[records_name(partition)] - found.total()
         counts[partition] = found
     return counts
+
+
+def _without_record(told: Mapping[str, Any], spans: Mapping[int, Span]) -> dict[int, int]:
+    """By partition, how many offsets a batch passed without a record; the most it can be where that was not counted."""
+    records: Mapping[str, int] = told["observedMetrics"][RECORDS_OBSERVED]
+    in_all = sum(end - start for start, end in spans.values()) - int(told["numInputRows"])
+    return {p: min(in_all, end - start - records.get(records_name(p), 0)) for p, (start, end) in spans.items()}

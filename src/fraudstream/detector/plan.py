@@ -16,6 +16,9 @@ SAMPLE_PROPERTY = "fraudstream.sampled."
 OUTCOMES_OBSERVED = "outcomes"
 """Under this name a batch's progress carries how many rows were not clear, by outcome and partition."""
 
+RECORDS_OBSERVED = "records"
+"""Under this name a batch's progress carries how many records were read, by partition: offsets may be without one."""
+
 REMARKABLE = (Outcome.ALERT, Outcome.UNSCORABLE, Outcome.DEAD_LETTER)
 """The outcomes that are counted; the rest of a batch's rows is clear, which costs a clear row nothing."""
 
@@ -33,16 +36,20 @@ def detect(records: DataFrame, judge: Judge, *, partitions: int, sample_every: i
         sample_every: One row in so many leaves as a sample.
         max_record_bytes: Largest transaction; a larger one is a dead letter.
     """
-    texts = records.select(
-        Source.KEY,
-        Source.VALUE,
-        Source.TOPIC,
-        Source.PARTITION,
-        Source.OFFSET,
-        Source.TIMESTAMP,
-        Source.HEADERS,
-        record_text(max_record_bytes).alias(Projected.TEXT),
-    ).withColumn(Source.SAMPLED, is_sampled(sample_every))
+    texts = (
+        records.observe(RECORDS_OBSERVED, *_records(partitions))
+        .select(
+            Source.KEY,
+            Source.VALUE,
+            Source.TOPIC,
+            Source.PARTITION,
+            Source.OFFSET,
+            Source.TIMESTAMP,
+            Source.HEADERS,
+            record_text(max_record_bytes).alias(Projected.TEXT),
+        )
+        .withColumn(Source.SAMPLED, is_sampled(sample_every))
+    )
     screened = judge.screen(texts)
     remaining = screened.where(F.col(Judged.SUSPECT) | ~F.col(Projected.IS_SCREENED) | F.col(Source.SAMPLED))
     judged = judge.verdicts(remaining.drop(Projected.IS_SCREENED, Judged.SUSPECT))
@@ -52,6 +59,15 @@ def detect(records: DataFrame, judge: Judge, *, partitions: int, sample_every: i
 def observed_name(outcome: Outcome, partition: int) -> str:
     """Under which name a batch's progress carries a count."""
     return f"{outcome.value}_{partition}"
+
+
+def records_name(partition: int) -> str:
+    """Under which name a batch's progress carries how many records of a partition were read."""
+    return f"records_{partition}"
+
+
+def _records(partitions: int) -> list[Column]:
+    return [F.count_if(F.col(Source.PARTITION) == each).alias(records_name(each)) for each in range(partitions)]
 
 
 def _counts(partitions: int) -> list[Column]:

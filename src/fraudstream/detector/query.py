@@ -96,6 +96,8 @@ def start_query(spark: SparkSession, judge: Judge, settings: QuerySettings) -> S
     source = (
         spark.readStream.format("kafka")
         .option("kafka.bootstrap.servers", settings.bootstrap_servers)
+        # What a producer aborts never happened.
+        .option("kafka.isolation.level", "read_committed")
         .option("subscribe", Topic.TRANSACTIONS.value)
         .option("startingOffsets", settings.start)
         .option("includeHeaders", "true")

@@ -29,7 +29,7 @@ from fraudstream.errors import KafkaFailure, SetupError
 from fraudstream.kafka.topics import ensure_topics
 from fraudstream.kafka.watermarks import Watermarks
 from fraudstream.model.artifact import ModelArtifact
-from fraudstream.model.current import InForce, current_file, read_current, resolve
+from fraudstream.model.current import InForce, current_file, read_current, resolve, tighten_models
 from fraudstream.runtime.jars import CONNECTOR, SCALA, SPARK_VERSION, Jars
 from fraudstream.runtime.java import Java
 from fraudstream.runtime.jvm import Jvm, SparkPlan, local_slots
@@ -68,6 +68,7 @@ def run_detector(
     chosen = Trigger(trigger)
     check_interval(_interval(settings, chosen), chosen)
     with own_checkpoint(settings.checkpoint):
+        tighten_models(settings.model)
         resolve(settings.model)  # before Spark is started, so that a missing model is told at once
         topics = ensure_topics(settings.bootstrap_servers, settings.partitions, settings.max_record_bytes)
         partitions = topics.partitions[Topic.TRANSACTIONS.value]

@@ -18,7 +18,7 @@ from fraudstream.errors import BrokerFailed
 from fraudstream.kafka.broker_settings import LOG, LOGGING, PROPERTIES, STORAGE, Listener, write_settings
 from fraudstream.kafka.topics import TopicReport, ensure_topics
 from fraudstream.runtime.archive import ClassArchive
-from fraudstream.runtime.files import exclusive_lock
+from fraudstream.runtime.files import exclusive_lock, tighten
 from fraudstream.runtime.java import Java
 from fraudstream.runtime.processes import (
     LOOPBACK,
@@ -138,6 +138,7 @@ def start_broker(
             raise BrokerFailed(
                 "another broker uses this data directory", where=str(data), remedy="stop it, or give another --data-dir"
             )
+        tighten(data)
         if (data / STORAGE).exists():
             # A JVM whose Python was killed -9 a moment ago dies with it, yet not in the same instant.
             wait_until(lambda: port_owner(plan.port) is None, VACATE_SECONDS)

@@ -81,6 +81,7 @@ class KafkaLedger:
                 "bootstrap.servers": self._bootstrap_servers,
                 "group.id": "fraudstream-ledger",
                 "enable.auto.commit": False,
+                "isolation.level": "read_committed",
                 "enable.partition.eof": True,
                 # The end is told by a fetch that has waited this long for more (librdkafka's default: 0.5 s).
                 "fetch.wait.max.ms": 10,

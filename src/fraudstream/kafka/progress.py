@@ -12,7 +12,8 @@ from pathlib import Path
 import orjson
 
 from fraudstream.errors import KafkaFailure, ProgressFailed, SettingsError
-from fraudstream.runtime.files import exclusive_lock, replace_json
+from fraudstream.kafka.spool import spool_path
+from fraudstream.runtime.files import exclusive_lock, replace_json, tighten
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,8 @@ def own_progress(path: Path) -> Iterator[None]:
     try:
         lock.parent.mkdir(parents=True, exist_ok=True)
         lock.touch()
+        for file in (lock, path, spool_path(path)):
+            tighten(file)
     except OSError as e:
         raise _unwritable(e, path) from e
     with exclusive_lock(lock, wait=False) as ours:

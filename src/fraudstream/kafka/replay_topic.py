@@ -258,7 +258,7 @@ def open_replay_topic(
             "enable.auto.commit": False,
             "auto.offset.reset": "error",
             # As the detector reads them.
-            "isolation.level": "read_uncommitted",
+            "isolation.level": "read_committed",
             # Each reading begins with an assignment, and waits for the fetch of the one before.
             "fetch.wait.max.ms": 5,
             # Of single records; a larger one comes whole all the same.

@@ -18,6 +18,7 @@ from fraudstream.runtime.processes import wait_until
 from fraudstream.transactions.wire import DEFAULT_MAX_RECORD_BYTES, RELAYED_TOPICS, Topic, output_limit
 
 _LIMIT: Final = "max.message.bytes"
+_CLEANUP: Final = "cleanup.policy"
 _SEE_LOG: Final = "see the broker's log"
 _REQUEST_SECONDS: Final = 30.0
 
@@ -135,6 +136,11 @@ def topic_id(bootstrap_servers: str, topic: str) -> str:
         raise _failure(f"the topic {topic} could not be described", e, bootstrap_servers) from e
 
 
+def is_compacted(bootstrap_servers: str, topic: str) -> bool:
+    """Whether Kafka removes records that a later one of the same key replaces; false where it does not say."""
+    return "compact" in _configs(open_admin(bootstrap_servers), [topic], _CLEANUP).get(topic, "")
+
+
 def end_offsets(bootstrap_servers: str, topic: str, timeout: float = 10.0) -> dict[int, int]:
     """The offset after the last acknowledged record of each partition of a topic.
 
@@ -144,7 +150,15 @@ def end_offsets(bootstrap_servers: str, topic: str, timeout: float = 10.0) -> di
     """
     partitions = require_topic(bootstrap_servers, topic)
     # It joins no group: a consumer is what librdkafka asks offsets with.
-    consumer = Consumer({**_client(bootstrap_servers), "group.id": "fraudstream-offsets", "enable.auto.commit": False})
+    # With read_committed, Kafka gives the last stable offset: what an open transaction holds is not acknowledged yet.
+    consumer = Consumer(
+        {
+            **_client(bootstrap_servers),
+            "group.id": "fraudstream-offsets",
+            "enable.auto.commit": False,
+            "isolation.level": "read_committed",
+        }
+    )
     try:
         return {
             partition: consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=timeout)[1]
@@ -202,13 +216,17 @@ def _await_visible(admin: AdminClient, names: set[str]) -> None:
 
 
 def _limits(admin: AdminClient, topics: list[str]) -> dict[str, int]:
+    return {name: int(value) for name, value in _configs(admin, topics, _LIMIT).items()}
+
+
+def _configs(admin: AdminClient, topics: list[str], key: str) -> dict[str, str]:
     if not topics:
         return {}
     asked = admin.describe_configs(
         [ConfigResource(ResourceType.TOPIC, str(name)) for name in topics], request_timeout=_REQUEST_SECONDS
     )
     try:
-        return {resource.name: int(answer.result()[_LIMIT].value) for resource, answer in asked.items()}
+        return {resource.name: str(answer.result()[key].value) for resource, answer in asked.items()}
     except KafkaException:
         # A cluster may forbid the question; then it is not for us to judge.
         return {}

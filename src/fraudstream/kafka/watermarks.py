@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from confluent_kafka import Consumer, TopicPartition
+import time
+from collections.abc import Mapping
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from fraudstream.errors import TopicMissing
 
@@ -13,7 +16,19 @@ class Watermarks:
     """Asks the broker for the watermarks of one topic; connects at the first question."""
 
     def __init__(self, bootstrap_servers: str, topic: str) -> None:
-        self._config = {"bootstrap.servers": bootstrap_servers, "group.id": "fraudstream-watermarks", "log_level": 0}
+        self._config = {
+            "bootstrap.servers": bootstrap_servers,
+            "group.id": "fraudstream-watermarks",
+            "enable.auto.commit": False,
+            # The end is then the last stable offset: what an open transaction holds is not acknowledged yet.
+            "isolation.level": "read_committed",
+            # For `next_records`: a deleted offset must not be mistaken for one without a record.
+            "auto.offset.reset": "error",
+            "enable.partition.eof": True,
+            "fetch.wait.max.ms": 10,
+            "fetch.message.max.bytes": 65_536,
+            "log_level": 0,
+        }
         self._topic = topic
         self._consumer: Consumer | None = None
 
@@ -24,14 +39,46 @@ class Watermarks:
             KafkaException: The broker did not answer.
             TopicMissing: There is no such topic.
         """
-        if self._consumer is None:
-            # It joins no group: a consumer is what librdkafka asks offsets with.
-            self._consumer = Consumer(self._config)
-        found = self._consumer.list_topics(self._topic, timeout=_SECONDS).topics[self._topic]
+        consumer = self._connected()
+        found = consumer.list_topics(self._topic, timeout=_SECONDS).topics[self._topic]
         if found.error is not None:
             raise TopicMissing(f"there is no topic {self._topic}", remedy="`fraudstream broker` creates the topics")
         marks: dict[int, tuple[int, int]] = {}
         for partition in found.partitions:
-            begin, end = self._consumer.get_watermark_offsets(TopicPartition(self._topic, partition), timeout=_SECONDS)
+            begin, end = consumer.get_watermark_offsets(TopicPartition(self._topic, partition), timeout=_SECONDS)
             marks[partition] = (begin, end)
         return marks
+
+    def next_records(self, offsets: Mapping[int, int]) -> dict[int, int]:
+        """By partition, the offset of the first record at or after the given one; the end where there is none yet.
+
+        What lies between holds no record: transaction markers, aborted records, records that compaction removed.
+
+        Args:
+            offsets: By partition. One whose offset was deleted, or that does not answer in time, is left out.
+
+        Raises:
+            KafkaException: The broker did not answer.
+        """
+        consumer, found = self._connected(), dict[int, int]()
+        consumer.assign([TopicPartition(self._topic, partition, offset) for partition, offset in offsets.items()])
+        deadline, pending = time.monotonic() + _SECONDS, set(offsets)
+        try:
+            while pending and (message := consumer.poll(max(0.0, deadline - time.monotonic()))) is not None:
+                partition, offset, error = message.partition(), message.offset(), message.error()
+                if partition not in pending:
+                    continue
+                if error is None or error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - the client's name
+                    found[partition] = offset if offset is not None else offsets[partition]
+                elif error.code() != KafkaError._AUTO_OFFSET_RESET:  # noqa: SLF001
+                    raise KafkaException(error)
+                pending.discard(partition)
+        finally:
+            consumer.unassign()
+        return found
+
+    def _connected(self) -> Consumer:
+        if self._consumer is None:
+            # It joins no group: a consumer is what librdkafka asks offsets with.
+            self._consumer = Consumer(self._config)
+        return self._consumer

@@ -7,9 +7,10 @@ from datetime import datetime
 from pathlib import Path
 
 from fraudstream.errors import AliasRefused
-from fraudstream.model.artifact import MANIFEST_FILE
+from fraudstream.model.artifact import MANIFEST_FILE, MOST_MANIFEST_BYTES
 from fraudstream.model.current import InForce, change_aliases, changeable_models_dir, current_file, read_current
 from fraudstream.model.manifest import Manifest, manifest_from_json
+from fraudstream.runtime.files import read_regular
 from fraudstream.transactions.drift import Contract
 
 
@@ -21,7 +22,7 @@ def read_manifest(artifact: Path) -> Manifest:
         OSError: It is not there.
     """
     file = artifact / MANIFEST_FILE
-    return manifest_from_json(file.read_bytes(), file)
+    return manifest_from_json(read_regular(file, MOST_MANIFEST_BYTES), file)
 
 
 def contract_of(manifest: Manifest, in_force: InForce) -> Contract:

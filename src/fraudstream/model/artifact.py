@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import os
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
@@ -13,10 +15,14 @@ from typing import Final
 
 from fraudstream.errors import ModelCorrupt, ModelError, ModelNotFound
 from fraudstream.model.manifest import Manifest, manifest_from_json, manifest_to_json
+from fraudstream.runtime.files import open_regular, read_regular
 
 MANIFEST_FILE: Final = "manifest.json"
 SCALER_DIRECTORY: Final = "scaler_model"
 CLASSIFIER_DIRECTORY: Final = "fraud_detection_model"
+MOST_MANIFEST_BYTES: Final = 64 * 1024 * 1024
+MOST_FILE_BYTES: Final = 4 * 1024 * 1024 * 1024
+"""A model of a thousand deep trees takes some hundred MB."""
 TRAIN_REMEDY: Final = "train one: fraudstream train --data CSV"
 
 
@@ -45,7 +51,10 @@ class ModelArtifact:
 
 def is_artifact(path: Path) -> bool:
     """Whether `path` looks like an artifact's directory; says nothing of its health."""
-    return (path / MANIFEST_FILE).is_file()
+    try:
+        return (path / MANIFEST_FILE).is_file()
+    except PermissionError as e:
+        raise unreadable(path, e) from e
 
 
 def load_artifact(path: Path) -> ModelArtifact:
@@ -57,14 +66,25 @@ def load_artifact(path: Path) -> ModelArtifact:
     """
     manifest_path = path / MANIFEST_FILE
     try:
-        text = manifest_path.read_bytes()
+        text = read_regular(manifest_path, MOST_MANIFEST_BYTES)
     except (FileNotFoundError, NotADirectoryError) as e:
         raise ModelNotFound("there is no model artifact", where=str(path), remedy=TRAIN_REMEDY) from e
     except OSError as e:
-        raise ModelError(f"the model's manifest cannot be read: {e.strerror}", where=str(manifest_path)) from e
+        raise ModelError(
+            f"the model's manifest cannot be read: {e.strerror}",
+            where=str(manifest_path),
+            remedy="give this user the right to read it, or train again: fraudstream train --data CSV",
+        ) from e
     manifest = manifest_from_json(text, manifest_path)
     _verify(path, manifest.files)
     return ModelArtifact(path, manifest)
+
+
+def unreadable(path: Path, error: OSError) -> ModelError:
+    """The error about a folder of models that this user may not look into."""
+    return ModelError(
+        f"the model cannot be read: {error.strerror}", where=str(path), remedy="give this user the right to read it"
+    )
 
 
 def write_artifact(
@@ -129,15 +149,22 @@ def copy_spark_models(artifact: ModelArtifact, folder: Path) -> None:
 
 
 def sums(path: Path) -> Mapping[str, str]:
-    """The sha256 of every file below `path` but the manifest, by relative path with forward slashes, in order."""
-    files = sorted(entry for entry in path.rglob("*") if not entry.is_dir())
+    """The sha256 of every file below `path` but the manifest, by relative path with forward slashes, in order.
+
+    Raises:
+        OSError: A file cannot be read, is larger than any model's, or is no regular file: a link would lead to what can
+            be changed unseen.
+    """
+    files = sorted(entry for entry in path.rglob("*") if entry.is_symlink() or not entry.is_dir())
     return {entry.relative_to(path).as_posix(): _sum(entry) for entry in files if entry != path / MANIFEST_FILE}
 
 
 def _sum(path: Path) -> str:
-    if not path.is_file():  # a pipe or a socket would be waited on for ever
-        return "not a regular file"
-    with path.open("rb") as file:
+    if path.is_symlink():
+        raise OSError(errno.EINVAL, "it is a link", str(path))
+    with open_regular(path) as file:
+        if os.fstat(file.fileno()).st_size > MOST_FILE_BYTES:
+            raise OSError(errno.EFBIG, f"it is larger than {MOST_FILE_BYTES:,} bytes", str(path))
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

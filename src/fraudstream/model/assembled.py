@@ -19,10 +19,10 @@ from pyspark.ml.linalg import DenseMatrix, Vectors
 from pyspark.sql import SparkSession
 
 from fraudstream.errors import ModelCorrupt
-from fraudstream.model.artifact import TRAIN_REMEDY
+from fraudstream.model.artifact import MOST_MANIFEST_BYTES, TRAIN_REMEDY
 from fraudstream.model.explanation.spark_files import read_linear, read_moments
 from fraudstream.model.local_form import write_local_form
-from fraudstream.runtime.files import hadoop_path
+from fraudstream.runtime.files import hadoop_path, read_regular
 
 
 def assemble_scaler(spark: SparkSession, path: Path) -> StandardScalerModel:
@@ -90,7 +90,7 @@ def _metadata(spark: SparkSession, path: Path) -> Any:
 def _metadata_text(path: Path) -> str:
     try:
         (file,) = (path / "metadata").glob("part-*")
-        return file.read_text()
+        return read_regular(file, MOST_MANIFEST_BYTES).decode()
     except (OSError, ValueError) as e:
         raise ModelCorrupt("the saved model has no metadata", where=str(path), remedy=TRAIN_REMEDY) from e
 

@@ -17,9 +17,10 @@ from pydantic import TypeAdapter, ValidationError
 from fraudstream.errors import ModelCorrupt, ModelError, ModelNamedDirectly, ModelNotFound, SettingsError
 from fraudstream.model.artifact import TRAIN_REMEDY, ModelArtifact, is_artifact, load_artifact
 from fraudstream.model.history import HISTORY_FILE, State, append_changes, change_between, missing_changes, read_changes
-from fraudstream.runtime.files import exclusive_lock, replace_json
+from fraudstream.runtime.files import exclusive_lock, read_regular, replace_json, tighten
 
 CURRENT_FILE: Final = "current"
+MOST_CURRENT_BYTES: Final = 1024 * 1024
 _LOCK_FILE: Final = ".current.lock"
 
 
@@ -57,11 +58,15 @@ def read_current(path: Path) -> InForce:
         ModelCorrupt: It is not what `put_in_force` writes.
     """
     try:
-        in_force = _ADAPTER.validate_json(path.read_bytes())
+        in_force = _ADAPTER.validate_json(read_regular(path, MOST_CURRENT_BYTES))
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as e:
         raise ModelNotFound("no model is in force", where=str(path), remedy=TRAIN_REMEDY) from e
     except OSError as e:
-        raise ModelError(f"what is in force cannot be read: {e.strerror}", where=str(path)) from e
+        raise ModelError(
+            f"what is in force cannot be read: {e.strerror}",
+            where=str(path),
+            remedy="give this user the right to read it; where it is no file, remove it and put a model in force again",
+        ) from e
     except ValidationError as e:
         raise _broken(path) from e
     if Path(in_force.model_id).name != in_force.model_id or not _is_threshold(in_force.threshold):
@@ -170,6 +175,12 @@ def current_file(model: Path) -> Path | None:
     if is_artifact(model):
         return None
     return model / CURRENT_FILE if model.is_dir() else model
+
+
+def tighten_models(model: Path) -> None:
+    """Take the models that a model path names from everybody but their owner."""
+    current = current_file(model)
+    tighten(model if current is None else current.parent)
 
 
 def changeable_models_dir(model: Path) -> Path:

@@ -15,9 +15,11 @@ import orjson
 from pydantic import TypeAdapter, ValidationError
 
 from fraudstream.errors import ModelCorrupt
+from fraudstream.runtime.files import read_regular
 
 EVALUATION_FILE: Final = "evaluation.json"
 EVALUATION_FORMAT: Final = 1
+MOST_BYTES: Final = 64 * 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -444,7 +446,7 @@ def read_evaluation(artifact: Path) -> Evaluation | None:
     """
     path = artifact / EVALUATION_FILE
     try:
-        return _ADAPTER.validate_json(path.read_bytes())
+        return _ADAPTER.validate_json(read_regular(path, MOST_BYTES))
     except FileNotFoundError:
         return None
     except (OSError, ValidationError) as e:

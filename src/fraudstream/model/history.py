@@ -10,7 +10,10 @@ from typing import Any, Final
 
 import orjson
 
+from fraudstream.runtime.files import read_regular
+
 HISTORY_FILE: Final = "history.jsonl"
+MOST_BYTES: Final = 256 * 1024 * 1024
 
 State = Mapping[str, Any]
 """What is in force as it stands in `current`: the fields of `current.InForce`."""
@@ -87,7 +90,7 @@ def missing_changes(written: Sequence[Change], in_force: State | None) -> list[C
 def _written(models_dir: Path) -> list[Change]:
     """A line that is no change (a crash cut it off) is passed over."""
     try:
-        lines = (models_dir / HISTORY_FILE).read_bytes().splitlines()
+        lines = read_regular(models_dir / HISTORY_FILE, MOST_BYTES).splitlines()
     except FileNotFoundError:
         return []
     return [change for change in map(_read, lines) if change is not None]

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from fraudstream.errors import ModelCorrupt, ModelError, ModelNotFound
-from fraudstream.model.artifact import MANIFEST_FILE, TRAIN_REMEDY, is_artifact, load_artifact
+from fraudstream.model.artifact import MANIFEST_FILE, MOST_MANIFEST_BYTES, TRAIN_REMEDY, is_artifact, load_artifact
 from fraudstream.model.current import CURRENT_FILE, InForce, read_current
 from fraudstream.model.manifest import Manifest, manifest_from_json
+from fraudstream.runtime.files import read_regular
 
 
 @dataclass(frozen=True)
@@ -167,7 +168,7 @@ def _known(path: Path, current: str | None) -> KnownModel:
     file = path / MANIFEST_FILE
     manifest, trouble = None, ""
     try:
-        manifest = manifest_from_json(file.read_bytes(), file)
+        manifest = manifest_from_json(read_regular(file, MOST_MANIFEST_BYTES), file)
     except ModelCorrupt as e:
         trouble = e.what
     except OSError as e:

@@ -13,7 +13,7 @@ from typing import Final
 from rich.markup import escape
 from rich.table import Table
 
-from fraudstream.errors import FraudstreamError, JarsMissing
+from fraudstream.errors import FraudstreamError, JarsChanged, JarsMissing
 from fraudstream.runtime.jars import damaged_jars, find_jars
 from fraudstream.runtime.java import search_java
 from fraudstream.runtime.processes import LOOPBACK, check_port_free
@@ -122,9 +122,12 @@ def _jars(cache: Path) -> Finding:
         jars = find_jars(cache)
     except JarsMissing as e:
         return Finding("Kafka and its Spark connector", False, f"{e.what}, {cache}", fetch)
+    except JarsChanged as e:
+        return Finding("Kafka and its Spark connector", False, f"changed: {e.where}", e.remedy)
     damaged = damaged_jars(cache)
     if damaged:
-        return Finding("Kafka and its Spark connector", False, f"changed: {damaged[0]}", f"remove it, then {fetch}")
+        remedy = f"remove {damaged[0].parent}, then {fetch}"
+        return Finding("Kafka and its Spark connector", False, f"changed: {damaged[0]}", remedy)
     return Finding("Kafka and its Spark connector", True, f"{len(jars.broker) + len(jars.connector)} jars in {cache}")
 
 

@@ -3,14 +3,64 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
+import stat
 import tempfile
 from collections.abc import Iterator, Mapping
+from io import BufferedReader
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import orjson
+
+PRIVATE_UMASK: Final = 0o077
+"""Of every process that writes payments, models or what came of them: its files are for its user alone."""
+
+
+def tighten(path: Path) -> None:
+    """Take a file, or a folder with all that is in it, from everybody but its owner; links in it are not followed.
+
+    What another user owns stays as it is, and so does a folder that this process or the user's home lies in: who names
+    such a folder does not mean all of it.
+    """
+    root = path.resolve()
+    if root.is_dir() and any(place.is_relative_to(root) for place in (Path.cwd(), Path.home())):
+        return
+    with contextlib.suppress(OSError):  # a file that is deleted meanwhile
+        for each in (root, *root.rglob("*")):
+            with contextlib.suppress(OSError):
+                mode = each.lstat().st_mode
+                if mode & PRIVATE_UMASK and (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+                    each.chmod(stat.S_IMODE(mode) & ~PRIVATE_UMASK)
+
+
+def read_regular(path: Path, most_bytes: int) -> bytes:
+    """The content of a regular file of bounded size: a pipe or a device would be waited on or read for ever.
+
+    Raises:
+        OSError: It cannot be read, is no regular file, or is larger.
+    """
+    with open_regular(path) as file:
+        content = file.read(most_bytes + 1)
+    if len(content) > most_bytes:
+        raise OSError(errno.EFBIG, f"it is larger than {most_bytes:,} bytes", str(path))
+    return content
+
+
+def open_regular(path: Path) -> BufferedReader:
+    """Open a regular file for reading.
+
+    Raises:
+        OSError: It cannot be opened, or is no regular file.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    mode = os.fstat(descriptor).st_mode
+    if stat.S_ISREG(mode):
+        return os.fdopen(descriptor, "rb")
+    os.close(descriptor)
+    raise OSError(errno.EISDIR if stat.S_ISDIR(mode) else errno.EINVAL, "it is not a regular file", str(path))
 
 
 def replace_json(path: Path, value: Mapping[str, Any]) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.util
 import re
 import shutil
 import subprocess
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Any, Final
 
 import orjson
 
-from fraudstream.errors import JarsMissing
+from fraudstream.errors import JarsChanged, JarsMissing
 from fraudstream.runtime.files import exclusive_lock, replace_json
 from fraudstream.runtime.java import Java
 from fraudstream.runtime.processes import die_with_parent
@@ -26,6 +27,9 @@ KAFKA_VERSION: Final = "4.2.0"
 SCALA: Final = "2.13"
 
 Report = Callable[[str], None]
+
+PINS: Final = Path(__file__).with_name("jars.sha256")
+"""The sha256 of every jar, as `sha256sum` writes it: what differs is not run, whoever it came from."""
 
 _LIST: Final = "jars.json"
 _FETCH: Final = "run `fraudstream setup` (in a clone: `make setup`)"
@@ -90,13 +94,14 @@ class Jars:
     broker: tuple[Path, ...]
 
 
-def find_jars(cache: Path) -> Jars:
-    """The jars in the cache; compares names and sizes, which takes a millisecond.
+def find_jars(cache: Path, pins: Path = PINS) -> Jars:
+    """The jars in the cache; a file that has changed since it was last read is held against its pinned sum.
 
     Raises:
         JarsMissing: A set was never fetched whole, or a file of it has gone or has another size.
+        JarsChanged: A file is not the one that this release is made for.
     """
-    found = {wanted.name: _present(wanted, cache) for wanted in (CONNECTOR, BROKER)}
+    found = {wanted.name: _present(wanted, cache, pins) for wanted in (CONNECTOR, BROKER)}
     connector, broker = found[CONNECTOR.name], found[BROKER.name]
     if connector is None or broker is None:
         missing = ", ".join(name for name, jars in found.items() if jars is None)
@@ -105,49 +110,52 @@ def find_jars(cache: Path) -> Jars:
     return Jars(connector, (*broker, *sorted((spark_home() / "jars").glob(f"scala-library-{SCALA}.*.jar"))))
 
 
-def damaged_jars(cache: Path) -> list[Path]:
-    """The fetched jars whose sha256 is no longer the one written down (reads 60 MB; for `fraudstream doctor`)."""
+def damaged_jars(cache: Path, pins: Path = PINS) -> list[Path]:
+    """The jars whose sha256 is not the pinned one (reads 50 MB; for `fraudstream doctor`)."""
     return [
-        wanted.directory(cache) / entry["name"]
+        wanted.directory(cache) / name
         for wanted in (CONNECTOR, BROKER)
-        for entry in _entries(wanted, cache)
-        if _sha256(wanted.directory(cache) / entry["name"]) != entry["sha256"]
+        for name, pinned in _pinned(wanted, pins).items()
+        if _sha256(wanted.directory(cache) / name) != pinned
     ]
 
 
-def fetch_jars(cache: Path, java: Java, report: Report) -> Jars:
+def fetch_jars(cache: Path, java: Java, report: Report, pins: Path = PINS) -> Jars:
     """Fetch what is not in the cache yet, both sets at a time; safe when several processes do so at once.
 
     Args:
         cache: The project's cache folder.
         java: What the resolver runs on.
         report: Told of the progress, a short line at a time, from more than one thread.
+        pins: The file of the pinned sums.
 
     Raises:
         JarsMissing: A set could not be fetched; says why. What has come so far is kept for the next try.
+        JarsChanged: What was fetched is not what this release is made for.
     """
     cache = cache.absolute()
-    missing = [wanted for wanted in (CONNECTOR, BROKER) if _present(wanted, cache) is None]
+    missing = [wanted for wanted in (CONNECTOR, BROKER) if _present(wanted, cache, pins) is None]
     if missing:
         lock = cache / "jars.lock"
         with exclusive_lock(lock, wait=False) as had:
             if had:
-                _fetch_all(missing, cache, java, report)
+                _fetch_all(missing, cache, java, report, pins)
         if not had:
             report("another process is fetching the jars; waiting for it")
             with exclusive_lock(lock):
-                _fetch_all([wanted for wanted in missing if _present(wanted, cache) is None], cache, java, report)
-    return find_jars(cache)
+                still = [wanted for wanted in missing if _present(wanted, cache, pins) is None]
+                _fetch_all(still, cache, java, report, pins)
+    return find_jars(cache, pins)
 
 
-def _fetch_all(missing: Iterable[JarSet], cache: Path, java: Java, report: Report) -> None:
+def _fetch_all(missing: Iterable[JarSet], cache: Path, java: Java, report: Report, pins: Path) -> None:
     with ThreadPoolExecutor(max_workers=2) as pool:
         # One JVM each: what a resolver knows of one set must not lead to versions in the other.
-        for done in [pool.submit(_fetch, wanted, cache, java, report) for wanted in missing]:
+        for done in [pool.submit(_fetch, wanted, cache, java, report, pins) for wanted in missing]:
             done.result()
 
 
-def _fetch(wanted: JarSet, cache: Path, java: Java, report: Report) -> None:
+def _fetch(wanted: JarSet, cache: Path, java: Java, report: Report, pins: Path) -> None:
     ivy = cache / "ivy" / wanted.name
     resumed = ivy.exists()
     log, failed = _resolve(wanted, ivy, java, report)
@@ -167,14 +175,22 @@ def _fetch(wanted: JarSet, cache: Path, java: Java, report: Report) -> None:
             remedy="check the network (behind a proxy: JAVA_TOOL_OPTIONS=-Dhttps.proxyHost=… -Dhttps.proxyPort=…; "
             "for a mirror of Maven Central: DEFAULT_ARTIFACT_REPOSITORY=URL), then " + _FETCH,
         )
+    came = {jar.name: _sha256(jar) for jar in (ivy / "jars").glob("*.jar")}
+    pinned = _pinned(wanted, pins)
+    for name in sorted(came.keys() | pinned.keys()):
+        if came.get(name) != pinned.get(name):
+            raise JarsChanged(
+                f"what was fetched is not what this release is made for: {name}",
+                where=str(ivy / "jars"),
+                remedy=f"see which repository serves it (log: {log}), remove that folder, then {_FETCH}",
+            )
     target = wanted.directory(cache)
     shutil.rmtree(target, ignore_errors=True)
     target.parent.mkdir(parents=True, exist_ok=True)
     (ivy / "jars").replace(target)
     jars = sorted(target.glob("*.jar"))
-    entries = [{"name": jar.name, "bytes": jar.stat().st_size, "sha256": _sha256(jar)} for jar in jars]
     # Written last: without the list the folder counts as not fetched.
-    replace_json(target / _LIST, {"coordinates": wanted.coordinates, "jars": entries})
+    _write_list(wanted, target, came)
     shutil.rmtree(ivy, ignore_errors=True)
     report(f"{wanted.name}: {len(jars)} jars, {sum(jar.stat().st_size for jar in jars) / 1e6:.0f} MB")
 
@@ -248,15 +264,46 @@ def _entries(wanted: JarSet, cache: Path) -> list[dict[str, Any]]:
     return entries
 
 
-def _present(wanted: JarSet, cache: Path) -> tuple[Path, ...] | None:
-    directory = wanted.directory(cache.absolute())
-    entries = _entries(wanted, cache)
-    jars = tuple(directory / entry["name"] for entry in entries)
+def _write_list(wanted: JarSet, directory: Path, sums: Mapping[str, str]) -> None:
+    """Note the jars with their size and time: as long as those stay, they need not be read again."""
+    found = {name: (directory / name).stat() for name in sorted(sums)}
+    entries = [
+        {"name": name, "bytes": each.st_size, "mtime_ns": each.st_mtime_ns, "sha256": sums[name]}
+        for name, each in found.items()
+    ]
+    replace_json(directory / _LIST, {"coordinates": wanted.coordinates, "jars": entries})
+
+
+def _present(wanted: JarSet, cache: Path, pins: Path) -> tuple[Path, ...] | None:
+    directory, pinned = wanted.directory(cache.absolute()), _pinned(wanted, pins)
+    entries = {entry["name"]: entry for entry in _entries(wanted, cache)}
+    jars = tuple(directory / name for name in sorted(pinned))
     try:
-        whole = all(jar.stat().st_size == entry["bytes"] for jar, entry in zip(jars, entries, strict=True))
+        found = {jar.name: jar.stat() for jar in jars}
     except OSError:
         return None
-    return jars if jars and whole else None
+    if not jars or any(name in entries and entries[name]["bytes"] != each.st_size for name, each in found.items()):
+        return None
+    noted = {name: (entry.get("mtime_ns"), entry["sha256"]) for name, entry in entries.items()}
+    if noted == {name: (each.st_mtime_ns, pinned[name]) for name, each in found.items()}:
+        return jars
+    for jar in jars:
+        if _sha256(jar) != pinned[jar.name]:
+            raise JarsChanged(
+                "a jar is not the one that this release is made for (its sha256 is another)",
+                where=str(jar),
+                remedy=f"remove {directory}, then {_FETCH}",
+            )
+    if entries:
+        with contextlib.suppress(OSError):  # a cache that this user may only read
+            _write_list(wanted, directory, pinned)
+    return jars if entries else None
+
+
+def _pinned(wanted: JarSet, pins: Path) -> dict[str, str]:
+    """By file name, the pinned sha256 of each jar of a set."""
+    lines = (line.split() for line in pins.read_text().splitlines())
+    return {name.partition("/")[2]: pinned for pinned, name in lines if name.startswith(f"{wanted.name}/")}
 
 
 def _sha256(path: Path) -> str:

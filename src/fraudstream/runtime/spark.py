@@ -6,17 +6,23 @@ Under `spark-submit`, which started this Python from a JVM, the session is on th
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from typing import cast
+from typing import Final, cast
 
 from py4j.java_gateway import JavaGateway
+from py4j.protocol import Py4JError
 from pyspark import SparkConf, SparkContext
+from pyspark.errors import PySparkException
 from pyspark.java_gateway import launch_gateway
 from pyspark.sql import SparkSession
 
+from fraudstream.errors import SetupError, SparkFailed
 from fraudstream.runtime.jvm import Jvm, SparkPlan, start_jvm
 from fraudstream.runtime.submitted import interrupt_handler_kept, is_submitted, submitted_session
+
+MASTER_SECONDS: Final = 5.0
 
 _FIXED = {
     "spark.ui.enabled": "false",
@@ -54,24 +60,70 @@ def spark_session(plan: SparkPlan, jvm: Jvm | None = None) -> Iterator[SparkSess
 
     Raises:
         SetupError: The JVM ended or did not answer in time; names its log.
+        SparkFailed: Spark refused what was asked of it, there or in the block.
     """
     active = SparkContext._active_spark_context  # noqa: SLF001  pyspark has no public way to ask without making one
     if active is not None:
         yield _session_beside(active)
         return
     if is_submitted():
-        with submitted_session(plan.app, plan.master, _FIXED) as session:
+        with submitted_session(plan.app, plan.master, _FIXED) as session, _errors_told(plan):
             yield session
         return
+    _require_master(plan.master)
     jvm = jvm or start_jvm(plan, jvm_settings(plan))
     try:
-        session = _connect(plan, jvm)
-        try:
-            yield session
-        finally:
-            _disconnect(session)
+        with _errors_told(plan):
+            session = _connect(plan, jvm)
+            try:
+                with _errors_told(plan):
+                    yield session
+            finally:
+                _disconnect(session)
     finally:
         jvm.stop()
+
+
+def _require_master(master: str) -> None:
+    """See that a standalone master answers: Spark itself gives up after a minute, and its JVM with it."""
+    if not master.startswith("spark://"):
+        return
+    reason = "it names no host and port"
+    for address in master.removeprefix("spark://").split(","):
+        host, _, port = address.rpartition(":")
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), MASTER_SECONDS).close()
+            return
+        except (OSError, ValueError, OverflowError) as e:
+            reason = str(getattr(e, "strerror", None) or e)
+    raise SetupError(
+        f"no Spark master answers: {reason}",
+        where=master,
+        remedy="start it, or name yours with --spark-master or FRAUDSTREAM_SPARK_MASTER; without one, Spark runs here",
+    )
+
+
+@contextmanager
+def _errors_told(plan: SparkPlan) -> Iterator[None]:
+    """Turn an error of Spark's into one of ours while its JVM is there, which alone knows the error's text."""
+    try:
+        yield
+    except (Py4JError, PySparkException) as e:
+        raise SparkFailed(
+            f"Spark failed: {first_line(e)}",
+            where=f"log: {plan.log}" if plan.log else f"Spark master {plan.master}",
+            remedy="see to what it names: a folder's rights, a full disk, a Spark master that does not run",
+        ) from e
+
+
+def first_line(error: Exception) -> str:
+    """What an error of Spark's says, in one line; the cause at its root where that is told."""
+    try:
+        lines = str(error).strip().splitlines()
+    except Exception:  # it asks the JVM, which may be gone
+        return "its JVM ended, and the reason with it"
+    causes = [line.strip() for line in lines if line.startswith(("Caused by: ", ": "))]
+    return (causes[-1].removeprefix("Caused by: ").removeprefix(": ") if causes else lines[0]) if lines else ""
 
 
 def _session_beside(context: SparkContext) -> SparkSession:

@@ -99,6 +99,22 @@ def merge_ranges(ranges: Iterable[Range]) -> list[Range]:
     return merged
 
 
+def count_records(spark: SparkSession, bootstrap_servers: str, topic: str, ranges: Iterable[Range]) -> dict[Range, int]:
+    """How many records each of the ranges holds, which may overlap; nothing is scored."""
+    counts = {each: 0 for each in ranges}
+    reads = _reads(each for each in counts if each.from_offset < each.until_offset)
+    for start in range(0, len(reads), _MOST_READS_IN_A_PLAN):
+        together = reads[start : start + _MOST_READS_IN_A_PLAN]
+        frames = [
+            _read_once(spark, bootstrap_servers, topic, read).select(Source.PARTITION, F.lit(number).alias("read"))
+            for number, read in enumerate(together)
+        ]
+        for row in reduce(DataFrame.union, frames).groupBy("read", Source.PARTITION).count().collect():
+            (found,) = (each for each in together[row["read"]] if each.partition == row[Source.PARTITION])
+            counts[found] = row["count"]
+    return counts
+
+
 def _judged(records: DataFrame, judge: Judge, max_record_bytes: int) -> DataFrame:
     return judge.verdicts(records.withColumn(Projected.TEXT, record_text(max_record_bytes)))
 
@@ -107,16 +123,18 @@ _MOST_READS_IN_A_PLAN = 16
 
 
 def _read(spark: SparkSession, bootstrap_servers: str, topic: str, ranges: list[Range]) -> Iterator[DataFrame]:
-    """Frames of the ranges' records: a read takes one range of each partition, and a frame some reads at most."""
-    by_partition: defaultdict[int, list[Range]] = defaultdict(list)
-    for each in merge_ranges(ranges):
-        by_partition[each.partition].append(each)
-    reads = [
-        _read_once(spark, bootstrap_servers, topic, [each for each in together if each is not None])
-        for together in zip_longest(*by_partition.values())
-    ]
+    """Frames of the ranges' records, some reads in each."""
+    reads = [_read_once(spark, bootstrap_servers, topic, together) for together in _reads(merge_ranges(ranges))]
     for start in range(0, len(reads), _MOST_READS_IN_A_PLAN):
         yield reduce(DataFrame.union, reads[start : start + _MOST_READS_IN_A_PLAN])
+
+
+def _reads(ranges: Iterable[Range]) -> list[list[Range]]:
+    """The ranges in as few groups as can be: a read takes one range of each partition."""
+    by_partition: defaultdict[int, list[Range]] = defaultdict(list)
+    for each in ranges:
+        by_partition[each.partition].append(each)
+    return [[each for each in together if each is not None] for together in zip_longest(*by_partition.values())]
 
 
 def _read_once(spark: SparkSession, bootstrap_servers: str, topic: str, ranges: list[Range]) -> DataFrame:
@@ -126,6 +144,7 @@ def _read_once(spark: SparkSession, bootstrap_servers: str, topic: str, ranges: 
     return (
         spark.read.format("kafka")
         .option("kafka.bootstrap.servers", bootstrap_servers)
+        .option("kafka.isolation.level", "read_committed")
         .option("assign", orjson.dumps({topic: [each.partition for each in ranges]}).decode())
         .option("startingOffsets", offsets({str(each.partition): each.from_offset for each in ranges}))
         .option("endingOffsets", offsets({str(each.partition): each.until_offset for each in ranges}))

@@ -21,6 +21,11 @@ from fraudstream.model.artifact import TRAIN_REMEDY
 Floats = NDArray[np.float64]
 
 _SPARSE: Final = 0
+MOST_ROWS: Final = 20_000_000
+MOST_BYTES: Final = 4 * 1024**3
+MOST_COMPONENTS: Final = 1_000_000
+"""A file that says of itself that it holds more is no model, and reading it would take all memory."""
+
 _CONTINUOUS: Final = -1
 """What a split says of its number of categories where it splits a number: all of ours do."""
 
@@ -92,7 +97,7 @@ def read_moments(path: Path) -> tuple[Floats, Floats]:
         ModelCorrupt: It is not what Spark saves.
     """
     (row,) = read_rows(path / "data")
-    return _vector(row["mean"]), _vector(row["std"])
+    return _vector(path, row["mean"]), _vector(path, row["std"])
 
 
 def read_linear(path: Path) -> tuple[Floats, float]:
@@ -105,7 +110,7 @@ def read_linear(path: Path) -> tuple[Floats, float]:
     matrix = row["coefficientMatrix"]
     if row["isMultinomial"] or matrix["numRows"] != 1:
         raise _unknown(path, "a logistic regression of more than two classes")
-    width = int(matrix["numCols"])
+    width = _width(path, matrix["numCols"])
     coefficients = np.zeros(width)
     values = np.asarray(matrix["values"], dtype=np.float64)
     if matrix["type"] == _SPARSE:
@@ -116,7 +121,7 @@ def read_linear(path: Path) -> tuple[Floats, float]:
             coefficients[np.repeat(np.arange(width), np.diff(matrix["colPtrs"]))] = values
     else:
         coefficients[:] = values
-    return coefficients, float(_vector(row["interceptVector"])[0])
+    return coefficients, float(_vector(path, row["interceptVector"])[0])
 
 
 def read_trees(path: Path) -> tuple[Tree, ...]:
@@ -142,6 +147,10 @@ def read_rows(folder: Path) -> list[dict[str, Any]]:
         ModelCorrupt: There are none, or they cannot be read.
     """
     try:
+        files = [pq.read_metadata(file) for file in folder.glob("*.parquet")]
+        sizes = [file.row_group(group).total_byte_size for file in files for group in range(file.num_row_groups)]
+        if sum(file.num_rows for file in files) > MOST_ROWS or sum(sizes) > MOST_BYTES:
+            raise _unknown(folder, "more than any model")
         found: list[dict[str, Any]] = pq.read_table(folder).to_pylist()
     except (OSError, pa.ArrowException) as e:
         raise _unknown(folder, f"something that cannot be read ({e})") from e
@@ -175,13 +184,19 @@ def _node(path: Path, node: Mapping[str, Any]) -> Node:
     )
 
 
-def _vector(saved: Mapping[str, Any]) -> Floats:
+def _vector(path: Path, saved: Mapping[str, Any]) -> Floats:
     values = np.asarray(saved["values"], dtype=np.float64)
     if saved["type"] != _SPARSE:
         return values
-    vector = np.zeros(int(saved["size"]))
+    vector = np.zeros(_width(path, saved["size"]))
     vector[np.asarray(saved["indices"], dtype=np.int64)] = values
     return vector
+
+
+def _width(path: Path, saved: Any) -> int:
+    if not 0 <= int(saved) <= MOST_COMPONENTS:
+        raise _unknown(path, f"a vector of {saved} components")
+    return int(saved)
 
 
 def _unknown(path: Path, what: str) -> ModelCorrupt:
