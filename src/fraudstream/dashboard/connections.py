@@ -25,8 +25,10 @@ from gunicorn.workers.gthread import ThreadWorker
 from werkzeug.exceptions import HTTPException
 from werkzeug.http import HTTP_STATUS_CODES
 
-THREADS: Final = {"ingest": 8, "health": 2, "page": 32}
-"""A thread for each live stream comes on top: what holds threads of one pool delays nobody in another."""
+THREADS: Final = {"ingest": 8, "health": 2, "page": 8, "download": 16}
+"""A thread for each live stream comes on top. What holds the threads of one pool delays nobody in another; more threads
+for pages would take turns of Python from ingest.
+"""
 
 QUEUE: Final = 512
 """Requests that may wait for a thread of a pool; at most an eighth of the connections."""
@@ -35,6 +37,7 @@ INGEST: Final = frozenset(
     f"/api/{name}" for name in ("alerts", "events", "dead-letters", "ledger", "replays/claim", "replays/results")
 )
 HEALTH: Final = frozenset({"/health", "/ready", "/metrics"})
+DOWNLOADS: Final = (".csv", ".json", ".jsonl", "/scan")
 
 TICK_SECONDS: Final = 0.1
 LINGER_SECONDS: Final = 2.0
@@ -50,7 +53,7 @@ UNSENT_BYTES: Final = 65_536
 """What is kept of an answer for a slow reader; a thread that has more to write waits for it."""
 
 STALLED_SECONDS: Final = 30
-RECEIVE_BYTES: Final = 262_144
+RECEIVE_BYTES: Final = 131_072
 OTHER_FILES: Final = 256
 """Descriptors that connections leave to the database, logs and models."""
 
@@ -238,11 +241,14 @@ class RequestWorker(ThreadWorker):  # type: ignore[misc]
             connection.received += data
             self._hold(connection, connection.held + len(data))
             self._advance(connection)
-            while self._held_bytes > self._limits.body_bytes:
-                oldest = next((each for each in self._waiting if each.held), None)
-                if oldest is None:
-                    break
-                self._evict(oldest)
+            self._shed()
+
+    def _shed(self) -> None:
+        while self._held_bytes > self._limits.body_bytes:
+            oldest = next((each for each in self._waiting if each.held), None)
+            if oldest is None:
+                break
+            self._evict(oldest)
 
     def _write(self, connection: Connection) -> None:
         connection.flush()
@@ -357,6 +363,7 @@ class RequestWorker(ThreadWorker):  # type: ignore[misc]
         if admitted:
             connection.is_admitted = True
             self._wait(connection, self._limits.body_seconds, self._read)
+            self._shed()
         else:
             connection.request.must_close = True
             self._submit(connection, 0)
@@ -404,4 +411,6 @@ def _pool(method: str, path: str) -> str:
         return "stream"
     if path in HEALTH:
         return "health"
-    return "ingest" if method == "POST" and path in INGEST else "page"
+    if method == "POST" and path in INGEST:
+        return "ingest"
+    return "download" if path.endswith(DOWNLOADS) else "page"
