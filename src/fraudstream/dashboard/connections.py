@@ -6,6 +6,7 @@ import errno
 import resource
 import select
 import socket
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -39,6 +40,7 @@ INGEST: Final = frozenset(
 HEALTH: Final = frozenset({"/health", "/ready", "/metrics"})
 DOWNLOADS: Final = (".csv", ".json", ".jsonl", "/scan")
 
+ACCEPT_AT_ONCE: Final = 256
 TICK_SECONDS: Final = 0.1
 LINGER_SECONDS: Final = 2.0
 """After the last answer: closing with unread bytes would reset the connection before the client has read it."""
@@ -56,6 +58,10 @@ STALLED_SECONDS: Final = 30
 RECEIVE_BYTES: Final = 131_072
 OTHER_FILES: Final = 256
 """Descriptors that connections leave to the database, logs and models."""
+
+URGENT: Final = ("ingest", "health")
+YIELD_SECONDS: Final = 0.2
+"""How long a page waits for what is urgent, where more pages were asked for than there are threads."""
 
 RETRY_SECONDS: Final = 5
 LOG_SECONDS: Final = 10.0
@@ -97,6 +103,7 @@ class Connection(socket.socket):
         self.unsent = bytearray()
         self.searched = 0
         self.held = 0
+        self.watched_for = 0
         self.parser: Any = None
         self.request: Any = None
         self.pool = ""
@@ -150,6 +157,7 @@ class RequestWorker(ThreadWorker):  # type: ignore[misc]
         self._in_pool: Counter[str] = Counter()
         self._turned_away: Counter[str] = Counter()
         self._next_tick = self._next_log = 0.0
+        self._nothing_urgent = threading.Event()
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         wanted = limits.connections + OTHER_FILES
         if soft < wanted:
@@ -167,17 +175,23 @@ class RequestWorker(ThreadWorker):  # type: ignore[misc]
         return self._pools["page"]
 
     def accept(self, listener: Any) -> None:
-        """Take a connection; where there are too many, close the one that has waited longest."""
-        try:
-            accepted, client = listener.accept()
-        except OSError as e:
-            if e.errno in (errno.EMFILE, errno.ENFILE) and self._waiting:
+        """Take the connections that are there; where there are too many, close those that have waited longest."""
+        for _ in range(ACCEPT_AT_ONCE):
+            try:
+                accepted, client = listener.accept()
+            except OSError as e:
+                if e.errno in (errno.EMFILE, errno.ENFILE) and self._waiting:
+                    self._evict(next(iter(self._waiting)))
+                return
+            self.nr_conns += 1
+            self._wait(Connection(accepted, client, listener.getsockname()), self._limits.idle_seconds)
+            if self.nr_conns > self._most_connections:
                 self._evict(next(iter(self._waiting)))
-            return
-        self.nr_conns += 1
-        self._wait(Connection(accepted, client, listener.getsockname()), self._limits.idle_seconds, self._read)
-        if self.nr_conns > self._most_connections:
-            self._evict(next(iter(self._waiting)))
+
+    def notify(self) -> None:
+        """Tell gunicorn's master that the loop runs, but not with a system call a round."""
+        if time.monotonic() >= self._next_tick:
+            super().notify()
 
     def wait_for_and_dispatch_events(self, timeout: float) -> None:
         """One round of the loop."""
@@ -193,16 +207,18 @@ class RequestWorker(ThreadWorker):  # type: ignore[misc]
             self._turned_away.clear()
             self._next_log = now + LOG_SECONDS
 
-    def _wait(
-        self, connection: Connection, seconds: float, then: Callable[[Connection], None], event: int = EVENT_READ
-    ) -> None:
+    def _wait(self, connection: Connection, seconds: float, event: int = EVENT_READ) -> None:
         connection.deadline = time.monotonic() + seconds
-        self.poller.register(connection, event, partial(self._step, then))
+        if connection.watched_for != event:
+            self._unwatch(connection)
+            step = self._read if event == EVENT_READ else self._write
+            self.poller.register(connection, event, partial(self._step, step))
+            connection.watched_for = event
         self._waiting[connection] = None
 
-    def _leave(self, connection: Connection) -> None:
-        if connection in self._waiting:
-            del self._waiting[connection]
+    def _unwatch(self, connection: Connection) -> None:
+        if connection.watched_for:
+            connection.watched_for = 0
             self.poller.unregister(connection)
 
     def _step(self, step: Callable[..., None], connection: Connection, *details: object) -> None:
@@ -218,7 +234,9 @@ class RequestWorker(ThreadWorker):  # type: ignore[misc]
             self._drop(connection)
 
     def _drop(self, connection: Connection) -> None:
-        self._leave(connection)
+        self._waiting.pop(connection, None)
+        with suppress(OSError, KeyError, ValueError):  # a thread may have closed it
+            self._unwatch(connection)
         self._hold(connection, 0)
         self.nr_conns -= 1
         connection.is_dropped = True
@@ -229,6 +247,9 @@ class RequestWorker(ThreadWorker):  # type: ignore[misc]
         connection.held = size
 
     def _read(self, connection: Connection) -> None:
+        if connection not in self._waiting:  # while a thread serves it; unless more comes it stays watched
+            self._unwatch(connection)
+            return
         try:
             data = connection.recv(RECEIVE_BYTES)
         except BlockingIOError:
@@ -253,7 +274,7 @@ class RequestWorker(ThreadWorker):  # type: ignore[misc]
     def _write(self, connection: Connection) -> None:
         connection.flush()
         if not connection.unsent:
-            self._leave(connection)
+            self._waiting.pop(connection, None)
             self._answered(connection)
 
     def _expire(self, connection: Connection) -> None:
@@ -274,7 +295,7 @@ class RequestWorker(ThreadWorker):  # type: ignore[misc]
 
     def _refuse(self, connection: Connection, status: int, message: str) -> None:
         """Answer without the app, and close."""
-        self._leave(connection)
+        self._waiting.pop(connection, None)
         self._turned_away[message] += 1
         body = orjson.dumps({"error": message, "status": status})
         connection.sendall(
@@ -310,7 +331,7 @@ class RequestWorker(ThreadWorker):  # type: ignore[misc]
         try:
             request = next(connection.parser)
         except Exception as e:  # gunicorn knows what to answer to which
-            self._leave(connection)
+            self._waiting.pop(connection, None)
             self.handle_error(None, connection, connection.client, e)
             self._finish(connection, False)
             return False
@@ -325,10 +346,12 @@ class RequestWorker(ThreadWorker):  # type: ignore[misc]
         self._run_in_pool(connection, self._serve)
 
     def _run_in_pool(self, connection: Connection, work: Callable[[Connection], None]) -> None:
-        self._leave(connection)
+        self._waiting.pop(connection, None)
         pool = connection.pool
         if self._in_pool[pool] < self._capacity[pool]:
             self._in_pool[pool] += 1
+            if pool in URGENT:
+                self._nothing_urgent.clear()
             self._pools[pool].submit(work, connection)
         else:
             self._refuse(connection, 503, f"too many requests of this kind are open: {pool}")
@@ -336,6 +359,8 @@ class RequestWorker(ThreadWorker):  # type: ignore[misc]
     def _serve(self, connection: Connection) -> None:
         """Run the app; in a thread of a pool."""
         keeps_alive = False
+        if connection.pool == "page" and self._in_pool["page"] > THREADS["page"]:
+            self._nothing_urgent.wait(YIELD_SECONDS)
         try:
             keeps_alive = self.handle_request(connection.request, connection) and not connection.request.body.failed
         except (OSError, StopIteration) as e:
@@ -357,12 +382,14 @@ class RequestWorker(ThreadWorker):  # type: ignore[misc]
 
     def _return_from_pool(self, step: Callable[..., None], connection: Connection, outcome: bool) -> None:
         self._in_pool[connection.pool] -= 1
+        if not any(self._in_pool[pool] for pool in URGENT):
+            self._nothing_urgent.set()
         self._step(step, connection, outcome)
 
     def _asked(self, connection: Connection, admitted: bool) -> None:
         if admitted:
             connection.is_admitted = True
-            self._wait(connection, self._limits.body_seconds, self._read)
+            self._wait(connection, self._limits.body_seconds)
             self._shed()
         else:
             connection.request.must_close = True
@@ -390,20 +417,20 @@ class RequestWorker(ThreadWorker):  # type: ignore[misc]
             connection.received.clear()
         self._hold(connection, len(connection.received))
         if connection.unsent:
-            self._wait(connection, STALLED_SECONDS, self._write, EVENT_WRITE)
+            self._wait(connection, STALLED_SECONDS, EVENT_WRITE)
         else:
             self._answered(connection)
 
     def _answered(self, connection: Connection) -> None:
         if connection.keeps_alive:
-            self._wait(connection, self._limits.idle_seconds, self._read)
+            self._wait(connection, self._limits.idle_seconds)
             if connection.received:
                 connection.deadline = time.monotonic() + self._limits.head_seconds
                 self._advance(connection)
         else:
             connection.is_ending = True
             connection.shutdown(socket.SHUT_WR)
-            self._wait(connection, LINGER_SECONDS, self._read)
+            self._wait(connection, LINGER_SECONDS)
 
 
 def _pool(method: str, path: str) -> str:
