@@ -6,7 +6,6 @@ import errno
 import resource
 import select
 import socket
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -58,10 +57,6 @@ STALLED_SECONDS: Final = 30
 RECEIVE_BYTES: Final = 131_072
 OTHER_FILES: Final = 256
 """Descriptors that connections leave to the database, logs and models."""
-
-URGENT: Final = ("ingest", "health")
-YIELD_SECONDS: Final = 0.2
-"""How long a page waits for what is urgent, where more pages were asked for than there are threads."""
 
 RETRY_SECONDS: Final = 5
 LOG_SECONDS: Final = 10.0
@@ -132,6 +127,14 @@ class Connection(socket.socket):
             while self.unsent:
                 del self.unsent[: self.send(self.unsent)]
 
+    def close(self) -> None:
+        """What gunicorn calls in a thread after a failed answer; the loop, which watches the socket, closes it."""
+        self.setblocking(False)
+
+    def discard(self) -> None:
+        """Close it."""
+        super().close()
+
     @property
     def is_busy(self) -> bool:
         """Whether some of a request has come, or some of an answer has not gone."""
@@ -141,7 +144,8 @@ class Connection(socket.socket):
         """Where the body ends in what was received; None while some of it is missing."""
         length = getattr(self.request.body.reader, "length", None)
         if length is None:  # chunked; the parser finds out when what looks like its end is not
-            return len(self.received) if self.received[-7:] in (b"\r\n0\r\n\r\n", b"0\r\n\r\n") else None
+            end = bytes(self.received[-7:])
+            return len(self.received) if end in (b"\r\n0\r\n\r\n", b"0\r\n\r\n") else None
         return length if len(self.received) >= length else None
 
 
@@ -157,7 +161,6 @@ class RequestWorker(ThreadWorker):  # type: ignore[misc]
         self._in_pool: Counter[str] = Counter()
         self._turned_away: Counter[str] = Counter()
         self._next_tick = self._next_log = 0.0
-        self._nothing_urgent = threading.Event()
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         wanted = limits.connections + OTHER_FILES
         if soft < wanted:
@@ -235,12 +238,11 @@ class RequestWorker(ThreadWorker):  # type: ignore[misc]
 
     def _drop(self, connection: Connection) -> None:
         self._waiting.pop(connection, None)
-        with suppress(OSError, KeyError, ValueError):  # a thread may have closed it
-            self._unwatch(connection)
+        self._unwatch(connection)
         self._hold(connection, 0)
         self.nr_conns -= 1
         connection.is_dropped = True
-        connection.close()
+        connection.discard()
 
     def _hold(self, connection: Connection, size: int) -> None:
         self._held_bytes += size - connection.held
@@ -350,8 +352,6 @@ class RequestWorker(ThreadWorker):  # type: ignore[misc]
         pool = connection.pool
         if self._in_pool[pool] < self._capacity[pool]:
             self._in_pool[pool] += 1
-            if pool in URGENT:
-                self._nothing_urgent.clear()
             self._pools[pool].submit(work, connection)
         else:
             self._refuse(connection, 503, f"too many requests of this kind are open: {pool}")
@@ -359,8 +359,6 @@ class RequestWorker(ThreadWorker):  # type: ignore[misc]
     def _serve(self, connection: Connection) -> None:
         """Run the app; in a thread of a pool."""
         keeps_alive = False
-        if connection.pool == "page" and self._in_pool["page"] > THREADS["page"]:
-            self._nothing_urgent.wait(YIELD_SECONDS)
         try:
             keeps_alive = self.handle_request(connection.request, connection) and not connection.request.body.failed
         except (OSError, StopIteration) as e:
@@ -382,8 +380,6 @@ class RequestWorker(ThreadWorker):  # type: ignore[misc]
 
     def _return_from_pool(self, step: Callable[..., None], connection: Connection, outcome: bool) -> None:
         self._in_pool[connection.pool] -= 1
-        if not any(self._in_pool[pool] for pool in URGENT):
-            self._nothing_urgent.set()
         self._step(step, connection, outcome)
 
     def _asked(self, connection: Connection, admitted: bool) -> None:
