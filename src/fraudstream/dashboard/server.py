@@ -1,4 +1,4 @@
-"""Runs the dashboard's app under gunicorn: one worker with many threads, which ends at once when told to."""
+"""Runs the dashboard's app under gunicorn: one worker process, which ends at once when told to."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from gunicorn.config import Config
 from fraudstream.alerts.store import AlertStore
 from fraudstream.config import Settings
 from fraudstream.dashboard.app import create_app
+from fraudstream.dashboard.connections import LIMITS, Limits, RequestWorker
 from fraudstream.dashboard.parts import EXTENSION, Parts
 from fraudstream.dashboard.security import validate_binding
 from fraudstream.dashboard.stats import ModelInForce
@@ -28,9 +29,6 @@ from fraudstream.dashboard.templating import validate_templates
 from fraudstream.runtime.processes import check_port_free, die_with_parent, write_ready
 
 POLL_SECONDS: Final = 0.02
-THREADS: Final = 288
-"""An open live stream holds a thread: 256 of them, and some more for those who ask for anything else."""
-
 GRACE_SECONDS: Final = 1
 """Between being told to stop and being killed."""
 
@@ -40,7 +38,6 @@ END_SECONDS: Final = 0.7
 DEAD_PEER_MS: Final = 30_000
 """A viewer that has taken nothing for so long is cut off, so that it does not hold a thread for ever."""
 
-KEEPALIVE_SECONDS: Final = 30
 SWITCH_SECONDS: Final = 0.0005
 """How long a thread may keep Python for itself (its own default is 5 ms): reasons are worked out beside the alerts."""
 
@@ -53,6 +50,7 @@ def serve(
     in_force: Callable[[], ModelInForce | None] = lambda: None,
     notice: str | None = None,
     templates: Path | None = None,
+    limits: Limits = LIMITS,
 ) -> None:
     """Serve the dashboard until SIGTERM or SIGINT; ends the process as gunicorn does, by SystemExit.
 
@@ -69,7 +67,7 @@ def serve(
     )
     # Opened and closed here, before any fork: what is wrong with it is told once, and the tables are up to date.
     AlertStore.open(settings.database).close()
-    Arbiter(_Application(settings, in_force, notice, templates)).run()
+    Arbiter(_Application(settings, in_force, notice, templates, limits)).run()
 
 
 class _Application:
@@ -81,11 +79,13 @@ class _Application:
         in_force: Callable[[], ModelInForce | None],
         notice: str | None,
         templates: Path | None,
+        limits: Limits,
     ) -> None:
         self._settings = settings
         self._in_force = in_force
         self._notice = notice
         self._templates = templates
+        self.limits = limits
         self._app: Flask | None = None
         self._ends_by: float | None = None
         self._is_closed = False
@@ -111,10 +111,9 @@ class _Application:
             "bind": f"{host}:{self._settings.port}",
             "proc_name": "fraudstream dashboard",
             "workers": 1,
-            "worker_class": "gthread",
-            "threads": THREADS,
-            "worker_connections": 2 * THREADS,
-            "keepalive": KEEPALIVE_SECONDS,
+            "worker_class": RequestWorker,
+            "worker_connections": sys.maxsize,  # RequestWorker has a limit of its own, and never stops accepting
+            "sendfile": False,
             "graceful_timeout": GRACE_SECONDS,
             "accesslog": None,
             "errorlog": None,

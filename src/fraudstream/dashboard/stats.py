@@ -80,6 +80,7 @@ class Statistics:
         self._to_page: deque[float] = deque(maxlen=LATENCIES_KEPT)
         self._ends: deque[tuple[datetime, int]] = deque()
         self._judged_by: tuple[str | None, float | None] | None = None
+        self._reading = threading.Lock()
         self._cached: tuple[datetime, bytes] | None = None
         self.columns = ColumnWatch(store.schema)
         self.scores = LiveScores(store.path.with_name(f"{store.path.name}-scores.json"), clock)
@@ -173,11 +174,12 @@ class Statistics:
 
     def current_json(self) -> bytes:
         """The counters as JSON, at most a second old: many streams share one reading."""
-        now = self._clock()
-        cached = self._cached
-        if cached is None or not 0 <= (now - cached[0]).total_seconds() < CACHE_SECONDS:
-            cached = self._cached = (now, orjson.dumps(self.current()))
-        return cached[1]
+        with self._reading:  # one reads for all; hundreds at once would take every connection to the database
+            now = self._clock()
+            cached = self._cached
+            if cached is None or not 0 <= (now - cached[0]).total_seconds() < CACHE_SECONDS:
+                cached = self._cached = (now, orjson.dumps(self.current()))
+            return cached[1]
 
     def _observe(self, kept: deque[float], to: str, produced: Iterable[int | None]) -> None:
         now = self._clock()

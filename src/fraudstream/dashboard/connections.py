@@ -1,0 +1,439 @@
+"""A gunicorn worker that gives threads only to requests that have arrived, some of them to ingest and health alone."""
+
+from __future__ import annotations
+
+import errno
+import resource
+import select
+import socket
+import time
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from selectors import EVENT_READ, EVENT_WRITE
+from typing import Any, Final
+
+import flask
+import orjson
+import structlog
+from gunicorn.http import RequestParser, wsgi
+from gunicorn.util import unquote_to_wsgi_str
+from gunicorn.workers.gthread import ThreadWorker
+from werkzeug.exceptions import HTTPException
+from werkzeug.http import HTTP_STATUS_CODES
+
+THREADS: Final = {"ingest": 8, "health": 2, "page": 8, "download": 16}
+"""A thread for each live stream comes on top. What holds the threads of one pool delays nobody in another; more threads
+for pages would take turns of Python from ingest.
+"""
+
+QUEUE: Final = 512
+"""Requests that may wait for a thread of a pool; at most an eighth of the connections."""
+
+INGEST: Final = frozenset(
+    f"/api/{name}" for name in ("alerts", "events", "dead-letters", "ledger", "replays/claim", "replays/results")
+)
+HEALTH: Final = frozenset({"/health", "/ready", "/metrics"})
+DOWNLOADS: Final = (".csv", ".json", ".jsonl", "/scan")
+
+ACCEPT_AT_ONCE: Final = 256
+TICK_SECONDS: Final = 0.1
+LINGER_SECONDS: Final = 2.0
+"""After the last answer: closing with unread bytes would reset the connection before the client has read it."""
+
+UNASKED_SECONDS: Final = 0.25
+UNASKED_BYTES: Final = 65_536
+"""What of a body is taken, for how long, before the app is asked whether it would take it at all."""
+
+HEAD_BYTES: Final = 65_536
+HEAD_END: Final = b"\r\n\r\n"
+UNSENT_BYTES: Final = 65_536
+"""What is kept of an answer for a slow reader; a thread that has more to write waits for it."""
+
+STALLED_SECONDS: Final = 30
+RECEIVE_BYTES: Final = 131_072
+OTHER_FILES: Final = 256
+"""Descriptors that connections leave to the database, logs and models."""
+
+RETRY_SECONDS: Final = 5
+LOG_SECONDS: Final = 10.0
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What clients may hold of the dashboard, and for how long."""
+
+    connections: int = 4096
+    """Beyond these, the one that has kept the server waiting longest is closed."""
+
+    streams: int = 256
+    body_bytes: int = 128 * 1024 * 1024
+    """Of all requests in memory; beyond it the oldest that is not complete is refused."""
+
+    idle_seconds: float = 30.0
+    head_seconds: float = 10.0
+    body_seconds: float = 30.0
+
+
+LIMITS: Final = Limits()
+
+
+class Connection(socket.socket):
+    """A client's connection with what it has sent of a request, and what it has not yet taken of an answer."""
+
+    def __init__(self, accepted: socket.socket, client: Any, server: Any) -> None:
+        super().__init__(accepted.family, accepted.type, accepted.proto, accepted.detach())
+        self.setblocking(False)
+        self.sock = self
+        """gunicorn's name for it."""
+        self.client = client
+        self.server = server
+        self.deadline = 0.0
+        self.received = bytearray()
+        self.unsent = bytearray()
+        self.searched = 0
+        self.held = 0
+        self.watched_for = 0
+        self.parser: Any = None
+        self.request: Any = None
+        self.pool = ""
+        self.is_admitted = False
+        self.keeps_alive = False
+        self.is_ending = self.is_dropped = False
+
+    def sendall(self, data: Any, _flags: int = 0, /) -> None:
+        """Send what fits at once and keep the rest for later; waits only for a reader that is far behind.
+
+        Raises:
+            TimeoutError: The client has taken nothing for `STALLED_SECONDS`.
+        """
+        self.unsent += data
+        self.flush()
+        while len(self.unsent) > UNSENT_BYTES:
+            writable = select.poll()
+            writable.register(self, select.POLLOUT)
+            if not writable.poll(STALLED_SECONDS * 1000):
+                raise TimeoutError("the client does not read its answer")
+            self.flush()
+
+    def flush(self) -> None:
+        """Send what the client takes without waiting."""
+        with suppress(BlockingIOError):
+            while self.unsent:
+                del self.unsent[: self.send(self.unsent)]
+
+    def close(self) -> None:
+        """What gunicorn calls in a thread after a failed answer; the loop, which watches the socket, closes it."""
+        self.setblocking(False)
+
+    def discard(self) -> None:
+        """Close it."""
+        super().close()
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether some of a request has come, or some of an answer has not gone."""
+        return bool(self.received or self.unsent) or self.request is not None
+
+    def body_end(self) -> int | None:
+        """Where the body ends in what was received; None while some of it is missing."""
+        length = getattr(self.request.body.reader, "length", None)
+        if length is None:  # chunked; the parser finds out when what looks like its end is not
+            end = bytes(self.received[-7:])
+            return len(self.received) if end in (b"\r\n0\r\n\r\n", b"0\r\n\r\n") else None
+        return length if len(self.received) >= length else None
+
+
+class RequestWorker(ThreadWorker):  # type: ignore[misc]
+    """Reads requests and sends what is left of answers in one loop, with deadlines; threads run the app."""
+
+    def init_process(self) -> None:
+        """Prepare the limits, then serve until told to stop."""
+        limits: Limits = self.app.limits
+        self._limits = limits
+        self._waiting: dict[Connection, None] = {}  # in order of arrival
+        self._held_bytes = 0
+        self._in_pool: Counter[str] = Counter()
+        self._turned_away: Counter[str] = Counter()
+        self._next_tick = self._next_log = 0.0
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        wanted = limits.connections + OTHER_FILES
+        if soft < wanted:
+            soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        self._most_connections = min(limits.connections, soft - OTHER_FILES)
+        super().init_process()
+
+    def get_thread_pool(self) -> ThreadPoolExecutor:
+        """The pools by what they serve; gunicorn ends the one for pages, Python the others at exit."""
+        threads = {**THREADS, "stream": self._limits.streams}
+        self._pools = {name: ThreadPoolExecutor(count, name) for name, count in threads.items()}
+        queue = min(QUEUE, self._most_connections // 8)
+        self._capacity = {name: count + (0 if name == "stream" else queue) for name, count in threads.items()}
+        return self._pools["page"]
+
+    def accept(self, listener: Any) -> None:
+        """Take the connections that are there; where there are too many, close those that have waited longest."""
+        for _ in range(ACCEPT_AT_ONCE):
+            try:
+                accepted, client = listener.accept()
+            except OSError as e:
+                if e.errno in (errno.EMFILE, errno.ENFILE) and self._waiting:
+                    self._evict(next(iter(self._waiting)))
+                return
+            self.nr_conns += 1
+            self._wait(Connection(accepted, client, listener.getsockname()), self._limits.idle_seconds)
+            if self.nr_conns > self._most_connections:
+                self._evict(next(iter(self._waiting)))
+
+    def notify(self) -> None:
+        """Tell gunicorn's master that the loop runs, but not with a system call a round."""
+        if time.monotonic() >= self._next_tick:
+            super().notify()
+
+    def wait_for_and_dispatch_events(self, timeout: float) -> None:
+        """One round of the loop."""
+        super().wait_for_and_dispatch_events(min(timeout, TICK_SECONDS))
+        now = time.monotonic()
+        if now < self._next_tick:
+            return
+        self._next_tick = now + TICK_SECONDS
+        for connection in [each for each in self._waiting if each.deadline <= now or not (self.alive or each.is_busy)]:
+            self._step(self._expire, connection)
+        if self._turned_away and now >= self._next_log:
+            log.warning("clients were turned away", reasons=dict(self._turned_away))
+            self._turned_away.clear()
+            self._next_log = now + LOG_SECONDS
+
+    def _wait(self, connection: Connection, seconds: float, event: int = EVENT_READ) -> None:
+        connection.deadline = time.monotonic() + seconds
+        if connection.watched_for != event:
+            self._unwatch(connection)
+            step = self._read if event == EVENT_READ else self._write
+            self.poller.register(connection, event, partial(self._step, step))
+            connection.watched_for = event
+        self._waiting[connection] = None
+
+    def _unwatch(self, connection: Connection) -> None:
+        if connection.watched_for:
+            connection.watched_for = 0
+            self.poller.unregister(connection)
+
+    def _step(self, step: Callable[..., None], connection: Connection, *details: object) -> None:
+        """What one client does must not end the loop."""
+        if connection.is_dropped:  # for another's sake, in the same round
+            return
+        try:
+            step(connection, *details)
+        except OSError:
+            self._drop(connection)
+        except Exception:
+            log.exception("a connection failed")
+            self._drop(connection)
+
+    def _drop(self, connection: Connection) -> None:
+        self._waiting.pop(connection, None)
+        self._unwatch(connection)
+        self._hold(connection, 0)
+        self.nr_conns -= 1
+        connection.is_dropped = True
+        connection.discard()
+
+    def _hold(self, connection: Connection, size: int) -> None:
+        self._held_bytes += size - connection.held
+        connection.held = size
+
+    def _read(self, connection: Connection) -> None:
+        if connection not in self._waiting:  # while a thread serves it; unless more comes it stays watched
+            self._unwatch(connection)
+            return
+        try:
+            data = connection.recv(RECEIVE_BYTES)
+        except BlockingIOError:
+            return
+        if not data:
+            self._drop(connection)
+        elif not connection.is_ending:
+            if connection.request is None and not connection.received:
+                connection.deadline = time.monotonic() + self._limits.head_seconds
+            connection.received += data
+            self._hold(connection, connection.held + len(data))
+            self._advance(connection)
+            self._shed()
+
+    def _shed(self) -> None:
+        while self._held_bytes > self._limits.body_bytes:
+            oldest = next((each for each in self._waiting if each.held), None)
+            if oldest is None:
+                break
+            self._evict(oldest)
+
+    def _write(self, connection: Connection) -> None:
+        connection.flush()
+        if not connection.unsent:
+            self._waiting.pop(connection, None)
+            self._answered(connection)
+
+    def _expire(self, connection: Connection) -> None:
+        if connection.request is not None and not connection.is_admitted:
+            self._run_in_pool(connection, self._ask_app)
+        elif connection.received or connection.request is not None:
+            self._refuse(connection, 408, "the request did not arrive in time")
+        else:
+            self._drop(connection)
+
+    def _evict(self, connection: Connection) -> None:
+        if connection.received or connection.request is not None:
+            self._step(self._refuse, connection, 503, "too many requests are open")
+        else:
+            self._turned_away["idle"] += 1
+        if not connection.is_dropped:
+            self._drop(connection)
+
+    def _refuse(self, connection: Connection, status: int, message: str) -> None:
+        """Answer without the app, and close."""
+        self._waiting.pop(connection, None)
+        self._turned_away[message] += 1
+        body = orjson.dumps({"error": message, "status": status})
+        connection.sendall(
+            b"HTTP/1.1 %d %s\r\nConnection: close\r\nRetry-After: %d\r\nContent-Type: application/json\r\n"
+            b"Content-Length: %d\r\n\r\n%s"
+            % (status, HTTP_STATUS_CODES[status].encode(), RETRY_SECONDS, len(body), body)
+        )
+        self._finish(connection, False)
+
+    def _advance(self, connection: Connection) -> None:
+        """Serve what was received as soon as it is a request."""
+        if connection.request is None and not self._parse_head(connection):
+            return
+        end = connection.body_end()
+        if end is not None:
+            self._submit(connection, end)
+        elif not connection.is_admitted and (
+            len(connection.received) > UNASKED_BYTES or connection.request._expected_100_continue  # noqa: SLF001
+        ):
+            self._run_in_pool(connection, self._ask_app)
+
+    def _parse_head(self, connection: Connection) -> bool:
+        end = connection.received.find(HEAD_END, max(0, connection.searched - len(HEAD_END) + 1))
+        if end < 0:
+            connection.searched = len(connection.received)
+            if connection.searched > HEAD_BYTES:
+                self._refuse(connection, 431, "the headers are too long")
+            return False
+        head = bytes(connection.received[: end + len(HEAD_END)])
+        del connection.received[: len(head)]
+        connection.parser = RequestParser(self.cfg, [head], connection.client)
+        connection.searched = 0
+        try:
+            request = next(connection.parser)
+        except Exception as e:  # gunicorn knows what to answer to which
+            self._waiting.pop(connection, None)
+            self.handle_error(None, connection, connection.client, e)
+            self._finish(connection, False)
+            return False
+        connection.request = request
+        connection.pool = _pool(request.method, unquote_to_wsgi_str(request.path))
+        connection.deadline = time.monotonic() + UNASKED_SECONDS
+        return True
+
+    def _submit(self, connection: Connection, body_end: int) -> None:
+        connection.parser.unreader.unread(bytes(connection.received[:body_end]))
+        del connection.received[:body_end]
+        self._run_in_pool(connection, self._serve)
+
+    def _run_in_pool(self, connection: Connection, work: Callable[[Connection], None]) -> None:
+        self._waiting.pop(connection, None)
+        pool = connection.pool
+        if self._in_pool[pool] < self._capacity[pool]:
+            self._in_pool[pool] += 1
+            self._pools[pool].submit(work, connection)
+        else:
+            self._refuse(connection, 503, f"too many requests of this kind are open: {pool}")
+
+    def _serve(self, connection: Connection) -> None:
+        """Run the app; in a thread of a pool."""
+        keeps_alive = False
+        try:
+            keeps_alive = self.handle_request(connection.request, connection) and not connection.request.body.failed
+        except (OSError, StopIteration) as e:
+            log.debug("a client went away", reason=str(e))
+        except Exception as e:
+            self.handle_error(connection.request, connection, connection.client, e)
+        finally:
+            self.method_queue.defer(self._return_from_pool, self._finish, connection, keeps_alive)
+
+    def _ask_app(self, connection: Connection) -> None:
+        """Have a body read only where the app would; in a thread of a pool."""
+        admitted = False
+        try:
+            admitted = self._admits(connection)
+        except Exception as e:  # it fails again while it is served, and is answered then
+            log.debug("a request cannot be checked before its body", reason=str(e))
+        finally:
+            self.method_queue.defer(self._return_from_pool, self._asked, connection, admitted)
+
+    def _return_from_pool(self, step: Callable[..., None], connection: Connection, outcome: bool) -> None:
+        self._in_pool[connection.pool] -= 1
+        self._step(step, connection, outcome)
+
+    def _asked(self, connection: Connection, admitted: bool) -> None:
+        if admitted:
+            connection.is_admitted = True
+            self._wait(connection, self._limits.body_seconds)
+            self._shed()
+        else:
+            connection.request.must_close = True
+            self._submit(connection, 0)
+
+    def _admits(self, connection: Connection) -> bool:
+        request = connection.request
+        expects, request._expected_100_continue = request._expected_100_continue, False  # noqa: SLF001
+        _, environ = wsgi.create(request, connection, connection.client, connection.server, self.cfg)
+        with self.wsgi.request_context(environ):
+            try:
+                refused = flask.request.routing_exception or self.wsgi.preprocess_request()
+            except HTTPException:
+                return False
+            most = flask.request.max_content_length
+            if refused or (most is not None and (flask.request.content_length or 0) > most):
+                return False
+        if expects:
+            connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+        return True
+
+    def _finish(self, connection: Connection, keeps_alive: bool) -> None:
+        connection.request, connection.is_admitted, connection.keeps_alive = None, False, keeps_alive
+        if not keeps_alive:
+            connection.received.clear()
+        self._hold(connection, len(connection.received))
+        if connection.unsent:
+            self._wait(connection, STALLED_SECONDS, EVENT_WRITE)
+        else:
+            self._answered(connection)
+
+    def _answered(self, connection: Connection) -> None:
+        if connection.keeps_alive:
+            self._wait(connection, self._limits.idle_seconds)
+            if connection.received:
+                connection.deadline = time.monotonic() + self._limits.head_seconds
+                self._advance(connection)
+        else:
+            connection.is_ending = True
+            connection.shutdown(socket.SHUT_WR)
+            self._wait(connection, LINGER_SECONDS)
+
+
+def _pool(method: str, path: str) -> str:
+    if path == "/api/stream":
+        return "stream"
+    if path in HEALTH:
+        return "health"
+    if method == "POST" and path in INGEST:
+        return "ingest"
+    return "download" if path.endswith(DOWNLOADS) else "page"
