@@ -20,7 +20,7 @@ from fraudstream.dashboard.parts import parts
 FILE_NAME: Final = "changes.csv"
 COLUMNS: Final = (
     "at", "actor", "verified", "action", "subject", "alert_id", "before", "after", "why",
-    "change_id", "undoes", "undone_by",
+    "change_id", "undoes", "undone_by", "session", "hash",
 )  # fmt: skip
 PAGE: Final = 100
 LARGEST_PAGE: Final = 1_000

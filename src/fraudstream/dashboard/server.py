@@ -115,6 +115,8 @@ class _Application:
             "threads": THREADS,
             "worker_connections": 2 * THREADS,
             "keepalive": KEEPALIVE_SECONDS,
+            # gunicorn would believe whoever asks from loopback; `behind_proxies` decides.
+            "forwarded_allow_ips": "",
             "graceful_timeout": GRACE_SECONDS,
             "accesslog": None,
             "errorlog": None,
