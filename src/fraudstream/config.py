@@ -47,17 +47,14 @@ class Settings(BaseSettings):
     )
     trusted_proxies: Annotated[tuple[IPvAnyNetwork, ...], NoDecode] = Field(
         (),
-        description="Addresses or networks of the proxies whose X-Forwarded-For, -Proto, -Host and -Prefix are believed "
-        "(commas between them); nobody's else.",
+        description="Addresses or networks of the proxies whose X-Forwarded-For, -Proto, -Host and -Prefix are trusted "
+        "(commas between them); no one else's are.",
     )
     ingest_token: SecretStr | None = Field(
-        None,
-        description="Token that a relay must present to post, of at least 16 characters; with read_token or not at all.",
+        None, description="Token that a relay must present to post: 16 characters or more; needs read_token beside it."
     )
     read_token: SecretStr | None = Field(
-        None,
-        description="Token that a reader of the dashboard must present, of at least 16 characters; with ingest_token or not "
-        "at all.",
+        None, description="Token that a reader must present: 16 characters or more; needs ingest_token beside it."
     )
     card_columns: Annotated[tuple[str, ...], NoDecode] = Field(
         (),

@@ -11,6 +11,7 @@ import orjson
 from sqlalchemy import Connection, func, select
 
 from fraudstream.alerts import tables
+from fraudstream.transactions.wire import EventField, EventType
 
 MEMBERS: Final = (
     "change_id", "at_us", "actor", "verified", "session", "action", "subject", "before", "after", "why", "undoes",
@@ -33,6 +34,23 @@ class Head(NamedTuple):
     seq: int
     hash: str
     entries: int
+
+
+class PublishedHead(NamedTuple):
+    """A head as an event tells it."""
+
+    seq: int
+    hash: str
+    at: str
+
+    @classmethod
+    def of(cls, event: object) -> PublishedHead | None:
+        """The head that an event of the type `audit_head` tells; None where it tells none."""
+        if not isinstance(event, dict):
+            return None
+        seq, digest, at = event.get("seq"), event.get("hash"), event.get(EventField.AT)
+        is_head = type(seq) is int and 0 <= seq < 2**53 and isinstance(digest, str) and len(digest) <= 64
+        return cls(seq, digest, str(at)) if is_head else None
 
 
 class BrokenLink(NamedTuple):
@@ -73,6 +91,14 @@ def holds(connection: Connection, seq: int, published: str) -> bool:
         return published == ""
     found = connection.execute(select(_CHANGE.hash).where(_CHANGE.seq == seq)).scalar_one_or_none()
     return found == published
+
+
+def stored_heads(connection: Connection, *, limit: int | None = None) -> list[PublishedHead]:
+    """The published heads that came back as events, the newest first."""
+    c = tables.events.c
+    query = select(c.body).where(c.type == EventType.AUDIT_HEAD.value).order_by(c.seq.desc()).limit(limit)
+    heads = (PublishedHead.of(orjson.loads(body)) for body in connection.execute(query).scalars())
+    return [head for head in heads if head is not None]
 
 
 def broken_links(connection: Connection, *, newest: int | None = None) -> Iterator[BrokenLink]:

@@ -201,12 +201,8 @@ def _is_own(change: Row[Any], actor: Actor) -> bool:
 
 def _not_to_be_undone(connection: Connection, change: Row[Any], actor: Actor, *, take_over: bool) -> str | None:
     if not take_over and not _is_own(change, actor):
-        whose = (
-            f"{change.actor}'s, from another session"
-            if is_same_person(change.actor, actor.name)
-            else f"{change.actor}'s"
-        )
-        return f"this change is {whose}, and only who made it undoes it; take the alert over instead"
+        same = ", made in another session" if is_same_person(change.actor, actor.name) else ""
+        return f"this change is {change.actor}'s{same}, and only who made it undoes it; take the alert over instead"
     column = tables.changes.c
     undo = connection.execute(select(column.at_us).where(column.undoes == change.change_id)).first()
     return None if undo is None else f"this change was undone already, at {str(iso_time(undo.at_us))[:19]} UTC"

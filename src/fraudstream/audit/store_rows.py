@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,10 +16,11 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from fraudstream.alerts import tables
+from fraudstream.alerts.chain import PublishedHead, broken_links, holds
 from fraudstream.audit.facts import Kept
 from fraudstream.audit.report import Finding, Kind
 from fraudstream.errors import StoreError
-from fraudstream.transactions.wire import AlertField, Outcome
+from fraudstream.transactions.wire import AlertField, EventType, Outcome
 
 SUPERSEDED_SUFFIX: Final = "~unscorable"
 """What the store puts behind the id of an unscorable row when an alert takes it."""
@@ -94,6 +95,22 @@ class StoreSnapshot:
                 row.digest,
             )
 
+    def trail(self, published: Iterable[PublishedHead]) -> Iterator[Finding]:
+        """The first entry of the audit trail that does not fit its hash, and heads published that the trail lacks."""
+        broken = list(broken_links(self.connection))
+        if broken:
+            what = (
+                f"entry {broken[0].seq} ({broken[0].change_id}) does not fit its hash: it or the one before was altered"
+            )
+            yield Finding(Kind.ALTERED, what + " or removed", count=len(broken))
+        c = tables.events.c
+        stored = self.connection.execute(select(c.body).where(c.type == EventType.AUDIT_HEAD)).scalars()
+        heads = {(head.seq, head.hash): head for head in (*published, *map(_head, stored)) if head is not None}
+        for head in sorted(heads.values()):
+            if not holds(self.connection, head.seq, head.hash):
+                what = f"the head published at {head.at} (entry {head.seq}, hash {head.hash[:12]}…) is not in the trail"
+                yield Finding(Kind.ALTERED, what)
+
     def rejected(self) -> Iterator[Finding]:
         """What was posted as an outcome or as an entry of the ledger and could not be stored."""
         c = tables.rejected.c
@@ -101,6 +118,10 @@ class StoreSnapshot:
         for seq, kind, reason, payload in self.connection.execute(chosen).yield_per(ROWS_AT_ONCE):
             head = payload if len(payload) <= SHOWN_CHARS else payload[:SHOWN_CHARS] + "…"
             yield Finding(Kind.REJECTED, f"{kind} {seq} was not stored: {reason}: {head}")
+
+
+def _head(body: str) -> PublishedHead | None:
+    return PublishedHead.of(orjson.loads(body))
 
 
 def _path(url: str) -> Path:

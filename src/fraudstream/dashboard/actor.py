@@ -1,8 +1,7 @@
 """Decides who acts: the session's name where there is a session, else the name that the request itself gives.
 
-The name is a person's own word; real accounts would take its place here. A session keeps the first name that it is given,
-so that what it did is undone by itself alone. Without a session the header counts before the cookie, and the cookie
-before `who` in the body. Who may ask at all is `security.py`'s.
+The name is a person's own word; real accounts would take its place here. A session keeps the first name that it is
+given. Without a session the header counts before the cookie, and the cookie before `who` in the body.
 """
 
 from __future__ import annotations

@@ -34,9 +34,9 @@ def limit_attempts(
 ) -> Callable[[], Attempt | None]:
     """Answer 429 to an address that has presented too many wrong tokens within a minute, until that is over.
 
-    A right token is let through all the same where this address has presented it before, and on loopback, where everybody
-    has the same address: nobody's guesses lock out a relay. From elsewhere nothing tells a guess from a right token
-    while the limit is exceeded.
+    A right token is let through all the same where this address has presented it before, and on loopback, where
+    everybody has the same address: nobody's guesses lock out a relay. From elsewhere the answer to a guess is 429 while
+    the limit is exceeded, whether it is right or not.
 
     Args:
         app: The app; this has to be called before any other check of its requests is registered.

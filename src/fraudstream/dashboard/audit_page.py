@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import urlencode
 
 import orjson
 from flask import render_template, request
+from sqlalchemy import Connection
 
+from fraudstream.alerts import chain
+from fraudstream.alerts.chain import PublishedHead
 from fraudstream.alerts.change_reading import ChangeReader, StoredChange
 from fraudstream.alerts.changes import Action
 from fraudstream.alerts.status import AlertStatus
 from fraudstream.dashboard.audit_api import NO_NAME, change_filter, cursor
 from fraudstream.dashboard.parts import parts
+from fraudstream.transactions.wire import EventType
 
 ROWS: Final = 50
+CHECKED: Final = 1_000
+"""Entries whose hashes the page checks; `fraudstream audit` checks all of them."""
+
 FILTERS: Final = ("action", "actor", "alert_id", "since", "until")
 
 ACTION_WORDS: Final[dict[str, str]] = {
@@ -46,8 +53,11 @@ def audit_page() -> str:
     # One more than is shown tells whether there is another page.
     found = reader.page(wanted, before=cursor(), limit=ROWS + 1)
     changes, more = found[:ROWS], found[ROWS:]
+    with using.store.reading() as connection:
+        trail = _trail(connection, [row.document for row in using.store.events(kind=EventType.AUDIT_HEAD, limit=1)])
     return render_template(
         "audit.html",
+        trail=trail,
         notice=using.notice,
         changes=[shown(each) for each in changes],
         matching=reader.count(wanted),
@@ -58,6 +68,18 @@ def audit_page() -> str:
         actions=ACTION_WORDS,
         no_name=NO_NAME,
     )
+
+
+def _trail(connection: Connection, events: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """How the chain of hashes stands, as far as can be told while a page waits."""
+    published = PublishedHead.of(events[0]) if events else None
+    return {
+        "head": chain.head(connection),
+        "checked": CHECKED,
+        "broken": next(chain.broken_links(connection, newest=CHECKED), None),
+        "published": published,
+        "holds": published is not None and chain.holds(connection, published.seq, published.hash),
+    }
 
 
 def shown(change: StoredChange) -> dict[str, Any]:
