@@ -1,7 +1,8 @@
 """Brings the facts of Kafka and of the store together, in an order that a running system cannot make inconsistent.
 
-First the published heads of the audit trail: whatever they stand for is in the store. Then the ledger: whatever it counts is on the output topics already. Then the relay's offsets and the store: whatever
-is committed is in the store, and whatever is in the store is on a topic. Then the output topics and the input's end.
+First the published heads of the audit trail: whatever they stand for is in the store. Then the ledger: whatever it
+counts is on the output topics already. Then the relay's offsets and the store: whatever is committed is in the store,
+and whatever is in the store is on a topic. Then the output topics and the input's end.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
+import orjson
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from fraudstream.alerts.chain import PublishedHead

@@ -16,11 +16,11 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from fraudstream.alerts import tables
-from fraudstream.alerts.chain import PublishedHead, broken_links, holds
+from fraudstream.alerts.chain import PublishedHead, broken_links, holds, stored_heads
 from fraudstream.audit.facts import Kept
 from fraudstream.audit.report import Finding, Kind
 from fraudstream.errors import StoreError
-from fraudstream.transactions.wire import AlertField, EventType, Outcome
+from fraudstream.transactions.wire import AlertField, Outcome
 
 SUPERSEDED_SUFFIX: Final = "~unscorable"
 """What the store puts behind the id of an unscorable row when an alert takes it."""
@@ -99,13 +99,10 @@ class StoreSnapshot:
         """The first entry of the audit trail that does not fit its hash, and heads published that the trail lacks."""
         broken = list(broken_links(self.connection))
         if broken:
-            what = (
-                f"entry {broken[0].seq} ({broken[0].change_id}) does not fit its hash: it or the one before was altered"
-            )
-            yield Finding(Kind.ALTERED, what + " or removed", count=len(broken))
-        c = tables.events.c
-        stored = self.connection.execute(select(c.body).where(c.type == EventType.AUDIT_HEAD)).scalars()
-        heads = {(head.seq, head.hash): head for head in (*published, *map(_head, stored)) if head is not None}
+            place = f"entry {broken[0].seq} ({broken[0].change_id})"
+            what = f"{place} does not fit its hash: it or the one before was altered or removed"
+            yield Finding(Kind.ALTERED, what, count=len(broken))
+        heads = {(head.seq, head.hash): head for head in (*published, *stored_heads(self.connection))}
         for head in sorted(heads.values()):
             if not holds(self.connection, head.seq, head.hash):
                 what = f"the head published at {head.at} (entry {head.seq}, hash {head.hash[:12]}…) is not in the trail"
@@ -118,10 +115,6 @@ class StoreSnapshot:
         for seq, kind, reason, payload in self.connection.execute(chosen).yield_per(ROWS_AT_ONCE):
             head = payload if len(payload) <= SHOWN_CHARS else payload[:SHOWN_CHARS] + "…"
             yield Finding(Kind.REJECTED, f"{kind} {seq} was not stored: {reason}: {head}")
-
-
-def _head(body: str) -> PublishedHead | None:
-    return PublishedHead.of(orjson.loads(body))
 
 
 def _path(url: str) -> Path:

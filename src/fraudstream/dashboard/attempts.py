@@ -50,6 +50,7 @@ def limit_attempts(
 
     def attempt() -> Attempt | None:
         if "attempt" not in g:
+            g.attempt = None  # where the body cannot be read, which is answered by itself
             g.attempt = presented()
         found: Attempt | None = g.attempt
         return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import urlencode
 
@@ -11,13 +11,11 @@ from flask import render_template, request
 from sqlalchemy import Connection
 
 from fraudstream.alerts import chain
-from fraudstream.alerts.chain import PublishedHead
 from fraudstream.alerts.change_reading import ChangeReader, StoredChange
 from fraudstream.alerts.changes import Action
 from fraudstream.alerts.status import AlertStatus
 from fraudstream.dashboard.audit_api import NO_NAME, change_filter, cursor
 from fraudstream.dashboard.parts import parts
-from fraudstream.transactions.wire import EventType
 
 ROWS: Final = 50
 CHECKED: Final = 1_000
@@ -54,7 +52,7 @@ def audit_page() -> str:
     found = reader.page(wanted, before=cursor(), limit=ROWS + 1)
     changes, more = found[:ROWS], found[ROWS:]
     with using.store.reading() as connection:
-        trail = _trail(connection, [row.document for row in using.store.events(kind=EventType.AUDIT_HEAD, limit=1)])
+        trail = _trail(connection)
     return render_template(
         "audit.html",
         trail=trail,
@@ -70,9 +68,9 @@ def audit_page() -> str:
     )
 
 
-def _trail(connection: Connection, events: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _trail(connection: Connection) -> dict[str, Any]:
     """How the chain of hashes stands, as far as can be told while a page waits."""
-    published = PublishedHead.of(events[0]) if events else None
+    published = next(iter(chain.stored_heads(connection, limit=1)), None)
     return {
         "head": chain.head(connection),
         "checked": CHECKED,
