@@ -120,7 +120,7 @@ def test_a_head_that_came_back_as_an_event_is_compared_and_shown(store: AlertSto
         client.post("/api/events", json=[event])
     assert len(store.events(kind="audit_head")) == 1
     page = client.get("/audit").text
-    assert "All 5 entries fit their hashes" in page
+    assert "All entries (5) fit their hashes" in page
     assert "at entry 5, which is unchanged" in page
     tamper(store, "UPDATE changes SET actor = 'Ben' WHERE seq = 2", "DELETE FROM changes WHERE seq = 5")
     page = client.get("/audit").text

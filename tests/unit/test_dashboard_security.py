@@ -164,7 +164,7 @@ def test_every_answer_is_fenced_in(client_of: ClientOf, route: str) -> None:
         assert "frame-ancestors 'none'" in policy
         assert "unsafe" not in policy
         assert answer.headers["X-Content-Type-Options"] == "nosniff"
-        assert answer.headers["Referrer-Policy"] == "no-referrer"
+        assert answer.headers["Referrer-Policy"] == "same-origin"
 
 
 @pytest.mark.parametrize("route", ["/", "/unscorable", "/activity", "/login"])

@@ -73,9 +73,9 @@ def head_event(head: Mapping[str, Any], at: datetime) -> dict[str, Any]:
     """The event that carries a head; one a day for each."""
     at = at.astimezone(UTC)
     return {
-        EventField.EVENT_ID: f"audit_head/{at:%Y-%m-%d}/{head['seq']}/{head['hash'][:16]}",
-        EventField.TYPE: EventType.AUDIT_HEAD,
-        EventField.AT: at.isoformat(timespec="milliseconds"),
-        EventField.MESSAGE: f"The audit trail has {head['entries']:,} entries",
+        EventField.EVENT_ID.value: f"audit_head/{at:%Y-%m-%d}/{head['seq']}/{head['hash'][:16]}",
+        EventField.TYPE.value: EventType.AUDIT_HEAD.value,
+        EventField.AT.value: at.isoformat(timespec="milliseconds"),
+        EventField.MESSAGE.value: f"The audit trail has {head['entries']:,} entries",
         **{name: head[name] for name in ("seq", "hash", "entries")},
     }
