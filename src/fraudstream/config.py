@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, IPvAnyNetwork, SecretStr, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -45,8 +45,17 @@ class Settings(BaseSettings):
     public_hosts: tuple[str, ...] = Field(
         (), description="Host names, beside its own address, under which the dashboard may be asked (JSON list)."
     )
-    ingest_token: SecretStr | None = Field(None, description="Token that a relay must present to post.")
-    read_token: SecretStr | None = Field(None, description="Token that a reader of the dashboard must present.")
+    trusted_proxies: Annotated[tuple[IPvAnyNetwork, ...], NoDecode] = Field(
+        (),
+        description="Addresses or networks of the proxies whose X-Forwarded-For, -Proto, -Host and -Prefix are trusted "
+        "(commas between them); no one else's are.",
+    )
+    ingest_token: SecretStr | None = Field(
+        None, description="Token that a relay must present to post: 16 characters or more; needs read_token beside it."
+    )
+    read_token: SecretStr | None = Field(
+        None, description="Token that a reader must present: 16 characters or more; needs ingest_token beside it."
+    )
     card_columns: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
         description="Columns whose values are masked where payments are shown, beside what looks like a card number or "
@@ -73,7 +82,7 @@ class Settings(BaseSettings):
     log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="Least level that is logged.")
     ready_file: Path | None = Field(None, description="File that a service writes once it is ready (used by demo).")
 
-    @field_validator("card_columns", mode="before")
+    @field_validator("card_columns", "trusted_proxies", mode="before")
     @classmethod
     def split_at_commas(cls, given: object) -> object:
         """Names with commas between them, as the environment gives them; a list as the file may have it."""

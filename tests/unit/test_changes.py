@@ -71,6 +71,7 @@ def with_model(store: AlertStore, current: Path) -> FlaskClient:
 def test_a_change_is_found_with_who_when_before_and_after(client: FlaskClient) -> None:
     change_id = decide(client, 1, note="a refund")
     (found,) = changes(client)
+    assert len(found.pop("hash")) == 64
     seq = told(client.get("/api/alerts/id-1"))["seq"]
     untouched = {"status": "new", "assignee": None, "version": 0, "decided_at": None, "since": None}
     at = "2026-01-02T03:04:05+00:00"
@@ -88,6 +89,7 @@ def test_a_change_is_found_with_who_when_before_and_after(client: FlaskClient) -
         "why": "a refund",
         "undoes": None,
         "undone_by": None,
+        "session": None,
         "alerts": 1,
         "touched": [{"seq": seq, "alert_id": "id-1", "before": untouched, "after": decided}],
     }

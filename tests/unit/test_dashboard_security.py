@@ -17,7 +17,7 @@ from fraudstream.dashboard.app import create_app
 from fraudstream.dashboard.security import validate_binding
 from fraudstream.errors import SettingsError
 
-INGEST, READ = "ingest-secret", "read-secret"
+INGEST, READ = "ingest-secret-of-tests", "read-secret-of-tests"
 TOKENS: dict[str, Any] = {"ingest_token": SecretStr(INGEST), "read_token": SecretStr(READ)}
 ClientOf = Callable[..., FlaskClient]
 
@@ -47,7 +47,7 @@ def test_a_network_address_needs_both_tokens(missing: tuple[str, ...]) -> None:
 
 def test_an_empty_token_is_none() -> None:
     with pytest.raises(SettingsError):
-        validate_binding(Settings(host="::", ingest_token=SecretStr(""), read_token=SecretStr("x")))
+        validate_binding(Settings(host="::", ingest_token=SecretStr(""), read_token=SecretStr("x" * 16)))
 
 
 @pytest.mark.parametrize(
@@ -136,9 +136,8 @@ def test_a_session_ends_by_itself_and_cannot_be_forged(client_of: ClientOf, cloc
     client.post("/login", data={"token": READ})
     value = client.get_cookie("fraudstream_session")
     assert value is not None
-    expires, _, signature = value.value.partition(".")
     assert client.get("/api/stats").status_code == 200
-    for forged in (f"{int(expires) + 9}.{signature}", f"{expires}.", "x.y", signature, "."):
+    for forged in (value.value[:-1], value.value + "x", "x.y", "", "\xff"):
         client.set_cookie("fraudstream_session", forged)
         assert client.get("/api/stats").status_code == 401
     client.set_cookie("fraudstream_session", value.value)
@@ -165,7 +164,7 @@ def test_every_answer_is_fenced_in(client_of: ClientOf, route: str) -> None:
         assert "frame-ancestors 'none'" in policy
         assert "unsafe" not in policy
         assert answer.headers["X-Content-Type-Options"] == "nosniff"
-        assert answer.headers["Referrer-Policy"] == "no-referrer"
+        assert answer.headers["Referrer-Policy"] == "same-origin"
 
 
 @pytest.mark.parametrize("route", ["/", "/unscorable", "/activity", "/login"])

@@ -156,15 +156,15 @@ def test_a_spell_that_began_before_a_restart_keeps_its_beginning(store: AlertSto
 def test_a_page_of_another_origin_and_a_reader_without_the_ingest_token_change_nothing(
     store: AlertStore, current: Path
 ) -> None:
-    client = asking(store, current, read_token=SecretStr("r"), ingest_token=SecretStr("i"))
+    client = asking(store, current, read_token=SecretStr("r" * 16), ingest_token=SecretStr("i" * 16))
     alias = {"new": "third", "old": "V3"}
     for headers, status in (
-        ({"Authorization": "Bearer r"}, 401),
-        ({"Authorization": "Bearer i", "Origin": "http://evil.example"}, 403),
-        ({"Authorization": "Bearer i"}, 200),
+        ({"Authorization": f"Bearer {'r' * 16}"}, 401),
+        ({"Authorization": f"Bearer {'i' * 16}", "Origin": "http://evil.example"}, 403),
+        ({"Authorization": f"Bearer {'i' * 16}"}, 200),
     ):
         assert client.post("/api/schema/aliases", json=alias, headers=headers).status_code == status
-    page = client.get("/schema", headers={"Authorization": "Bearer r"}).text
+    page = client.get("/schema", headers={"Authorization": f"Bearer {'r' * 16}"}).text
     assert "Ingest token, to change aliases" in page
 
 

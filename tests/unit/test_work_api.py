@@ -18,6 +18,7 @@ from fraudstream.alerts.store import AlertStore
 from fraudstream.config import Settings
 from fraudstream.dashboard.app import create_app
 
+READ = "read-token-of-tests"
 STRANGE = ["Zoë 张伟 🦊", "<script>alert(1)</script>", 'O\'Neill; "x" = 1, %41', "x" * 80]
 UNFIT = ["", "   ", "x" * 81, "a\nb", "a\x00b", "Ann\u200b", "\u202eAnn", 7, None, ["Ann"]]
 
@@ -211,17 +212,17 @@ def test_what_makes_no_sense_is_answered_with_400_and_changes_nothing(
 
 
 def test_who_may_read_may_work_and_nobody_else(store: AlertStore) -> None:
-    settings = Settings(read_token=SecretStr("read"), ingest_token=SecretStr("write"))
+    settings = Settings(read_token=SecretStr(READ), ingest_token=SecretStr("ingest-token-of-tests"))
     app = create_app(settings, store, clock=Clock())
     posted = {"alert_ids": ["id-1"]}
     who = {"X-Fraudstream-Actor": "Ann"}
     stranger, reader = app.test_client(), app.test_client()
     assert stranger.post("/api/work/claim", json=posted, headers=who).status_code == 401
     assert stranger.post("/api/actor", json={"name": "Ann"}).status_code == 401
-    assert reader.post("/login", data={"token": "read"}).status_code == 303
+    assert reader.post("/login", data={"token": READ}).status_code == 303
     assert reader.post("/api/actor", json={"name": "Ben"}).status_code == 200
     assert reader.post("/api/work/claim", json={"alert_ids": ["id-2"]}).status_code == 200
-    bearer = who | {"Authorization": "Bearer read"}
+    bearer = who | {"Authorization": f"Bearer {READ}"}
     assert stranger.post("/api/work/claim", json=posted, headers=bearer).status_code == 200
     assert stranger.post("/api/alerts", json=[], headers=bearer).status_code == 401
     foreign = bearer | {"Origin": "https://elsewhere.example"}

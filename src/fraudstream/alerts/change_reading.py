@@ -208,6 +208,8 @@ def _document(row: Any) -> dict[str, Any]:
         "why": row.why,
         "undoes": row.undoes,
         "undone_by": row.undone_by,
+        "session": row.session or None,
+        "hash": row.hash,
     }
 
 

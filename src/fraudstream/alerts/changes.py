@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import orjson
@@ -17,6 +18,7 @@ from sqlalchemy import Connection
 from sqlalchemy.dialects.sqlite import insert
 
 from fraudstream.alerts import tables
+from fraudstream.alerts.chain import entry_hash, last_hash
 from fraudstream.alerts.status import Work
 from fraudstream.alerts.validation import microseconds
 
@@ -31,10 +33,12 @@ class Actor:
     Attributes:
         name: As it was given; empty for somebody who gave none.
         verified: Whether anything but the person's own word stands for it.
+        session: The short id of the session that acts; empty where there is none.
     """
 
     name: str
     verified: bool = False
+    session: str = ""
 
 
 NOBODY: Final = Actor("")
@@ -104,7 +108,7 @@ def insert_change(connection: Connection, change: Change, at: datetime) -> str |
         at: When it was made.
     """
     change_id = change.change_id or uuid.uuid4().hex
-    row = {
+    row: dict[str, Any] = {
         "change_id": change_id,
         "at_us": microseconds(at),
         "actor": change.actor.name,
@@ -115,18 +119,18 @@ def insert_change(connection: Connection, change: Change, at: datetime) -> str |
         "after": _json(change.after),
         "why": change.why,
         "undoes": change.undoes,
+        "session": change.actor.session,
     }
+    items = [(item.alert, _work(item.before), _work(item.after)) for item in change.items]
+    row["hash"] = entry_hash(last_hash(connection), row, sorted(items, key=itemgetter(0)))
     once = insert(tables.changes).on_conflict_do_nothing(index_elements=["change_id"]).returning(tables.changes.c.seq)
     seq: int | None = connection.execute(once, row).scalar_one_or_none()
     if seq is None:
         return None
-    if change.items:
+    if items:
         connection.execute(
             insert(tables.change_items),
-            [
-                {"change": seq, "alert": item.alert, "before": _work(item.before), "after": _work(item.after)}
-                for item in change.items
-            ],
+            [{"change": seq, "alert": alert, "before": before, "after": after} for alert, before, after in items],
         )
     return change_id
 

@@ -10,6 +10,7 @@ from confluent_kafka import Consumer
 
 from fraudstream.alerts.api_client import HttpApi
 from fraudstream.alerts.dashboard_client import DashboardClient
+from fraudstream.alerts.head_publishing import publish_heads
 from fraudstream.alerts.relay import GROUP, Relay, post_positions
 from fraudstream.alerts.replay_state import SEND_SECONDS
 from fraudstream.alerts.replaying import ReplaySender, send_replays
@@ -51,16 +52,24 @@ def run_relay(settings: Settings, stop: threading.Event, *, from_beginning: bool
         target=post_positions, args=(api, watermarks.read, lambda: datetime.now(UTC), stop), name="positions"
     )
     replaying = threading.Thread(target=send_replays, args=(replay_sender(settings), stop), name="replays")
+    # The ingest token, which every relay has.
+    dashboard = DashboardClient(urllib3.PoolManager(), settings.api, settings.ingest_token, settings.ingest_token)
+    sealing = threading.Thread(
+        target=publish_heads,
+        args=(dashboard, settings.bootstrap_servers, lambda: datetime.now(UTC), stop),
+        name="audit heads",
+    )
     try:
         if not relay.assign(stop, from_beginning=from_beginning):
             return
         write_ready(settings.ready_file)
         counting.start()
         replaying.start()
+        sealing.start()
         relay.run(stop)
     finally:
         stop.set()
-        for thread in (counting, replaying):
+        for thread in (counting, replaying, sealing):
             if thread.ident is not None:
                 thread.join()
         consumer.close()

@@ -167,7 +167,7 @@ class AlertStore(AlertReader):
             self._gaps = gaps
         return added
 
-    def refuse_alias(self, new: str, old: str, *, who: str, why: str) -> None:
+    def refuse_alias(self, new: str, old: str, *, who: str, why: str, session: str = "") -> None:
         """Remember that a suggested alias was refused, and record it as a change; again is no error, and no change.
 
         Raises:
@@ -180,7 +180,8 @@ class AlertStore(AlertReader):
             row = {"new": new, "old": old, "at_us": microseconds(now), "who": who, "why": why}
             if connection.execute(once, row).one_or_none() is not None:
                 after = {"refused": {new: old}}
-                insert_change(connection, Change(Actor(who), Action.ALIAS, f"{new} as {old}", None, after, why), now)
+                actor = Actor(who, session=session)
+                insert_change(connection, Change(actor, Action.ALIAS, f"{new} as {old}", None, after, why), now)
 
     def add_dead_letters(self, posted: Sequence[object]) -> Added:
         """Store dead letters, each once by `topic/partition/offset`; the payloads of the newest 10,000 are kept.

@@ -80,12 +80,16 @@ changes = Table(
     Column("after", Text),
     Column("why", Text, nullable=False),
     Column("undoes", String(32)),
+    Column("session", String(16), nullable=False, server_default=""),
+    Column("hash", String(64), nullable=False, server_default=""),
     Index("changes_by_action", "action", "seq"),
     Index("changes_by_actor", "actor", "seq"),
     Index("changes_undone", "undoes", sqlite_where=text("undoes IS NOT NULL")),
     sqlite_autoincrement=True,
 )
-"""Every change that a person made, with who, when, before and after (JSON); triggers refuse to alter or delete one."""
+"""Every change that a person made, with who, when, before and after (JSON); triggers refuse to alter or delete one.
+
+`session` is the short id of the session that made it, empty for one without; `hash` is `chain.py`'s."""
 
 change_items = Table(
     "change_items",
@@ -97,6 +101,15 @@ change_items = Table(
     Index("changes_of_alert", "alert", "change"),
 )
 """What a change did to each alert it touched, by `seq` of both; append-only as `changes`."""
+
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("digest", String(64), primary_key=True),
+    Column("expires_us", BigInteger, nullable=False),
+    Column("name", Text, nullable=False),
+)
+"""The sessions of people who signed in, by the digest of the id that their browser keeps (`sessions.py`)."""
 
 rejected = Table(
     "rejected",

@@ -79,6 +79,8 @@ def check_alert(raw: object) -> CheckedAlert:
     score = number(alert, AlertField.SCORE)
     if score is None and outcome == Outcome.ALERT:
         raise Unfit("score must be a number for an alert")
+    if score is not None and not 0.0 <= score <= 1.0:
+        raise Unfit("score must be a number from 0 to 1")
     number(alert, AlertField.THRESHOLD)
     for key in (AlertField.SOURCE_ROW, AlertField.REVISION):
         integer(alert, key)
@@ -136,16 +138,21 @@ def check_record_id(record: Mapping[str, Any], key: str) -> str | None:
 def _refuse_unwritable(value: object, path: str, depth: int = 1) -> None:
     # orjson writes NaN and infinities as null: they would vanish in silence.
     if isinstance(value, float) and not math.isfinite(value):
-        raise Unfit(f"{path} is not a finite number")
+        raise Unfit(f"{shortened(path)} is not a finite number")
     if isinstance(value, dict | list | tuple):
         if depth > MAX_DEPTH:
-            raise Unfit(f"{path[:MAX_ID_CHARS]}… is nested more than {MAX_DEPTH} deep: no answer could hold it")
+            raise Unfit(f"{shortened(path)} is nested more than {MAX_DEPTH} deep: no answer could hold it")
         if isinstance(value, dict):
             for key, inner in value.items():
                 _refuse_unwritable(inner, f"{path}.{key}" if path else str(key), depth + 1)
         else:
             for index, inner in enumerate(value):
                 _refuse_unwritable(inner, f"{path}[{index}]", depth + 1)
+
+
+def shortened(name: str) -> str:
+    """A name as a message has it: a column's may be a megabyte long."""
+    return name if len(name) <= MAX_ID_CHARS else f"{name[:MAX_ID_CHARS]}…"
 
 
 def number(record: Mapping[str, Any], key: str) -> float | None:
@@ -172,7 +179,9 @@ def integer(record: Mapping[str, Any], key: str) -> int | None:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int) or value not in _INTEGERS:
-        raise Unfit(f"{key} must be an integer")
+        # A longer one may have come as a float.
+        is_long = isinstance(value, int | float) and abs(value) > _INTEGERS[-1]
+        raise Unfit(f"{key} must be an integer" + (" of at most 53 bits" if is_long else ""))
     return value
 
 

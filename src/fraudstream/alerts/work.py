@@ -94,14 +94,16 @@ class WorkDesk:
         """Write a note on an alert, whoever has it; it stands as it stood."""
         return self._do(actor, Action.NOTE, [alert_id], lambda _: work_rules.keep, why=text)
 
-    def undo(self, actor: Actor, change_id: str) -> Done:
+    def undo(self, actor: Actor, change_id: str, *, take_over: bool = False) -> Done:
         """Take one's own change of alerts back, where they still stand as it left them; that is a change itself.
+
+        Another's is taken back only with `take_over`, and recorded as such.
 
         Raises:
             UnknownChange: There is no such change of alerts.
         """
         with self._store.writing() as connection:
-            done = carry_out_undo(connection, actor, change_id, self._store.now())
+            done = carry_out_undo(connection, actor, change_id, self._store.now(), take_over=take_over)
         return self._tell(done)
 
     def next(self, actor: Actor, wanted: AlertFilter, order: Order = Order.LOSS, skip: Sequence[str] = ()) -> Done:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from fraudstream.alerts.names import is_same_person
 from fraudstream.alerts.status import AlertStatus, Work
 
 Rule = Callable[[Work], Work]
@@ -26,7 +27,7 @@ def claim(actor: str, now_us: int, *, take_over: bool) -> Rule:
     """To work on an alert alone; what another has, or what is decided, only with `take_over`."""
 
     def rule(work: Work) -> Work:
-        if work.status == AlertStatus.CLAIMED and work.assignee == actor:
+        if work.status == AlertStatus.CLAIMED and is_same_person(work.assignee, actor):
             return work
         if work.status != AlertStatus.NEW and not take_over:
             raise Refused(f"{_held(work)}; take it over to work on it")
@@ -54,7 +55,7 @@ def release(actor: str, now_us: int) -> Rule:
             return work
         if work.is_decided:
             raise Refused(f"{_held(work)}; undo the verdict, or take the alert over")
-        if work.assignee != actor:
+        if not is_same_person(work.assignee, actor):
             raise Refused(f"{_held(work)}; only who has claimed an alert releases it")
         return _next(work, AlertStatus.NEW, None, now_us)
 
@@ -73,9 +74,9 @@ def decide(actor: str, status: AlertStatus, now_us: int, *, take_over: bool, rep
     """
 
     def rule(work: Work) -> Work:
-        if work.status != AlertStatus.NEW and work.assignee != actor and not take_over:
+        if work.status != AlertStatus.NEW and not is_same_person(work.assignee, actor) and not take_over:
             raise Refused(f"{_held(work)}; take it over to decide it")
-        if work.status == status and work.assignee == actor and not repeat:
+        if work.status == status and is_same_person(work.assignee, actor) and not repeat:
             return work
         return _next(work, status, actor, now_us)
 

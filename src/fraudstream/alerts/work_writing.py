@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Row, bindparam, select, update
 
 from fraudstream.alerts import tables, work_rules
 from fraudstream.alerts.changes import WORK_ACTIONS, Action, Actor, Change, Item, insert_change, work_of
+from fraudstream.alerts.names import is_same_person
 from fraudstream.alerts.reading import WORK_COLUMNS
 from fraudstream.alerts.status import Work, iso_time
 from fraudstream.alerts.validation import microseconds
@@ -72,6 +73,7 @@ class Ask:
         rules: What is to become of each alert, by its id.
         why: The actor's words.
         undoes: The change that is taken back.
+        of_another: Whether that change is another's.
     """
 
     actor: Actor
@@ -79,6 +81,7 @@ class Ask:
     rules: Mapping[str, Rule]
     why: str = ""
     undoes: str | None = None
+    of_another: bool = False
 
 
 class UnknownChange(LookupError):
@@ -120,8 +123,10 @@ def standing(connection: Connection, alert_ids: Sequence[str]) -> dict[str, Stan
     return {row[0]: Stands(row[0], row[1], Work(*row[2:])) for row in connection.execute(query)}
 
 
-def carry_out_undo(connection: Connection, actor: Actor, change_id: str, now: datetime) -> Done:
-    """Take a change back, and record that as a change.
+def carry_out_undo(
+    connection: Connection, actor: Actor, change_id: str, now: datetime, *, take_over: bool = False
+) -> Done:
+    """Take a change back, and record that as a change; another's only with `take_over`, and recorded as such.
 
     Raises:
         UnknownChange: There is no such change of alerts.
@@ -130,12 +135,13 @@ def carry_out_undo(connection: Connection, actor: Actor, change_id: str, now: da
     if change is None or change.action not in WORK_ACTIONS:
         raise UnknownChange(change_id)
     items = _items(connection, change.seq)
-    reason = _not_to_be_undone(connection, change, actor)
+    reason = _not_to_be_undone(connection, change, actor, take_over=take_over)
     if reason is not None:
         found = standing(connection, list(items))
         return Done(actor, refused=[Refusal(each, reason, found[each].work) for each in items])
     rules = {alert_id: _undoing(item, microseconds(now)) for alert_id, item in items.items()}
-    return carry_out(connection, Ask(actor, Action.UNDO, rules, undoes=change_id), now)
+    ask = Ask(actor, Action.UNDO, rules, undoes=change_id, of_another=not _is_own(change, actor))
+    return carry_out(connection, ask, now)
 
 
 def _write(connection: Connection, ask: Ask, changed: Sequence[Stands], items: Sequence[Item], now: datetime) -> str:
@@ -163,8 +169,10 @@ def _summary(was: Sequence[Work], becomes: Sequence[Work], ask: Ask) -> tuple[An
         before, after = was[0].document(), becomes[0].document()
     else:
         before, after = _counts(was), _counts(becomes)
-    taken = sum(work.assignee not in (None, ask.actor.name) for work in was)
-    if taken and ask.action is not Action.UNDO:
+    taken = sum(work.assignee is not None and not is_same_person(work.assignee, ask.actor.name) for work in was)
+    if ask.action is Action.UNDO:
+        taken = len(was) if ask.of_another else 0
+    if taken:
         after["taken_over"] = taken
     return before, after
 
@@ -186,9 +194,15 @@ def _items(connection: Connection, change: int) -> dict[str, Item]:
     }
 
 
-def _not_to_be_undone(connection: Connection, change: Row[Any], actor: Actor) -> str | None:
-    if change.actor != actor.name:
-        return f"this change is {change.actor}'s, and only who made it undoes it; take the alert over instead"
+def _is_own(change: Row[Any], actor: Actor) -> bool:
+    """Whether a change is the actor's: a session's own, or, without a session, one under the same name without one."""
+    return bool(change.session == actor.session and (actor.session or is_same_person(change.actor, actor.name)))
+
+
+def _not_to_be_undone(connection: Connection, change: Row[Any], actor: Actor, *, take_over: bool) -> str | None:
+    if not take_over and not _is_own(change, actor):
+        same = ", made in another session" if is_same_person(change.actor, actor.name) else ""
+        return f"this change is {change.actor}'s{same}, and only who made it undoes it; take the alert over instead"
     column = tables.changes.c
     undo = connection.execute(select(column.at_us).where(column.undoes == change.change_id)).first()
     return None if undo is None else f"this change was undone already, at {str(iso_time(undo.at_us))[:19]} UTC"

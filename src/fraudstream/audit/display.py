@@ -25,6 +25,7 @@ _HEADINGS: Final = {
     Kind.REJECTED: "rejected by the API",
     Kind.UNVERIFIED: "not verified",
     Kind.BEYOND: "beyond the topic's end",
+    Kind.ALTERED: "altered in the audit trail",
     Kind.SUPERSEDED: "superseded",
     Kind.CONFLICT: "conflicts",
     Kind.EXTRA: "in the store alone",

@@ -1,16 +1,20 @@
 """Brings the facts of Kafka and of the store together, in an order that a running system cannot make inconsistent.
 
-First the ledger: whatever it counts is on the output topics already. Then the relay's offsets and the store: whatever
-is committed is in the store, and whatever is in the store is on a topic. Then the output topics and the input's end.
+First the published heads of the audit trail: whatever they stand for is in the store. Then the ledger: whatever it
+counts is on the output topics already. Then the relay's offsets and the store: whatever is committed is in the store,
+and whatever is in the store is on a topic. Then the output topics and the input's end.
 """
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
+import orjson
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
+from fraudstream.alerts.chain import PublishedHead
 from fraudstream.alerts.records import Record, to_payload
 from fraudstream.alerts.relay import GROUP
 from fraudstream.alerts.rows import check_dead_letter
@@ -23,7 +27,7 @@ from fraudstream.kafka.topics import is_compacted, require_topic, topic_id
 from fraudstream.kafka.watermarks import Watermarks
 from fraudstream.runtime.processes import wait_until
 from fraudstream.transactions.ledger import EntryKind, parse_entry
-from fraudstream.transactions.wire import DeadLetterField, Outcome, Topic, output_limit
+from fraudstream.transactions.wire import DeadLetterField, EventType, Outcome, Topic, output_limit
 
 OUTCOME_TOPICS: Final = (Topic.ALERTS, Topic.UNSCORABLE, Topic.DEAD_LETTERS)
 READ_SECONDS: Final = 30.0
@@ -50,14 +54,18 @@ def gather(bootstrap_servers: str, database: str, max_record_bytes: int, report:
     try:
         existing = consumer.list_topics(timeout=READ_SECONDS).topics
         partitions = {
-            name: sorted(existing[name].partitions) for name in (*OUTCOME_TOPICS, Topic.LEDGER) if name in existing
+            name: sorted(existing[name].partitions)
+            for name in (*OUTCOME_TOPICS, Topic.LEDGER, Topic.EVENTS)
+            if name in existing
         }
         places = [(name, p) for name in OUTCOME_TOPICS for p in partitions.get(name, [])]
+        heads = [h for p in partitions.get(Topic.EVENTS, []) for h in _heads(consumer, (Topic.EVENTS.value, p))]
         _enter_ledger(facts, consumer, [(Topic.LEDGER.value, p) for p in partitions.get(Topic.LEDGER, [])], report)
         committed = _committed(consumer, places)
         with StoreSnapshot.open(database) as store:
             facts.keep(store.rows())
             report.add(store.rejected())
+            report.add(store.trail(heads))
         facts.say(_said(consumer, places, committed, report))
         facts.forgotten = [name for name, p in places if _watermarks(consumer, name, p)[0] > 0]
         watermarks = Watermarks(bootstrap_servers, topic)
@@ -140,6 +148,16 @@ def _read(consumer: Consumer, place: Place) -> Iterator[Message]:
                 return
     finally:
         consumer.unassign()
+
+
+def _heads(consumer: Consumer, place: Place) -> Iterator[PublishedHead]:
+    """The heads of the audit trail that were published, and that retention has left."""
+    for message in _read(consumer, place):
+        if message.key() == EventType.AUDIT_HEAD.encode():
+            with contextlib.suppress(orjson.JSONDecodeError):
+                head = PublishedHead.of(orjson.loads(message.value() or b""))
+                if head is not None:
+                    yield head
 
 
 def _enter_ledger(facts: Facts, consumer: Consumer, places: Sequence[Place], report: AuditReport) -> None:

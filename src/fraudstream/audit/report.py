@@ -30,6 +30,8 @@ class Kind(StrEnum):
     """What could not be scored again."""
     BEYOND = "beyond"
     """A row of the store from an offset that the topic never reached, or has lost."""
+    ALTERED = "altered"
+    """An entry of the audit trail that does not fit its hash, or a published head that the trail does not hold."""
     SUPERSEDED = "superseded"
     """An outcome of another revision than the one that counts: judged again after a change."""
     CONFLICT = "conflicts"
@@ -49,6 +51,7 @@ WRONG: Final = frozenset(
         Kind.REJECTED,
         Kind.UNVERIFIED,
         Kind.BEYOND,
+        Kind.ALTERED,
     }
 )
 """What makes an audit fail; the rest is told."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +16,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from fraudstream.alerts import tables
+from fraudstream.alerts.chain import PublishedHead, broken_links, holds, stored_heads
 from fraudstream.audit.facts import Kept
 from fraudstream.audit.report import Finding, Kind
 from fraudstream.errors import StoreError
@@ -93,6 +94,19 @@ class StoreSnapshot:
                 _whole(body.get(AlertField.REVISION)),
                 row.digest,
             )
+
+    def trail(self, published: Iterable[PublishedHead]) -> Iterator[Finding]:
+        """The first entry of the audit trail that does not fit its hash, and heads published that the trail lacks."""
+        broken = list(broken_links(self.connection))
+        if broken:
+            place = f"entry {broken[0].seq} ({broken[0].change_id})"
+            what = f"{place} does not fit its hash: it or the one before was altered or removed"
+            yield Finding(Kind.ALTERED, what, count=len(broken))
+        heads = {(head.seq, head.hash): head for head in (*published, *stored_heads(self.connection))}
+        for head in sorted(heads.values()):
+            if not holds(self.connection, head.seq, head.hash):
+                what = f"the head published at {head.at} (entry {head.seq}, hash {head.hash[:12]}…) is not in the trail"
+                yield Finding(Kind.ALTERED, what)
 
     def rejected(self) -> Iterator[Finding]:
         """What was posted as an outcome or as an entry of the ledger and could not be stored."""

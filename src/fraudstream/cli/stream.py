@@ -181,7 +181,8 @@ def relay(from_beginning: bool, **flags: object) -> None:
     default=None,
     help="A folder with a dashboard.html of your own; it may extend alerts.html.",
 )
-def dashboard(notice: str | None, templates: Path | None, **flags: object) -> None:
+@click.option("--revoke-sessions", is_flag=True, help="End every session of people who signed in, and serve nothing.")
+def dashboard(notice: str | None, templates: Path | None, revoke_sessions: bool, **flags: object) -> None:
     """Serve the live page and the API, until Ctrl-C."""
     from fraudstream.dashboard.in_force import model_in_force
     from fraudstream.dashboard.server import serve
@@ -189,6 +190,13 @@ def dashboard(notice: str | None, templates: Path | None, **flags: object) -> No
 
     settings = Settings.load(**flags)
     tighten_models(settings.model)
+    if revoke_sessions:
+        from fraudstream.alerts import sessions, store
+
+        opened = store.AlertStore.open(settings.database)
+        click.echo(f"{sessions.revoke_sessions(opened):,} sessions ended; everybody signs in again")
+        opened.close()
+        return
     serve(settings, in_force=model_in_force(settings.model), notice=notice, templates=templates)
 
 

@@ -1,91 +1,112 @@
-"""Who asks: the one source of the actor's name, a person's own word; real accounts would take its place here.
+"""Decides who acts: the session's name where there is a session, else the name that the request itself gives.
 
-Who may ask at all is `security.py`'s. A browser keeps the name in a cookie, a script sends it in a header.
+The name is a person's own word; real accounts would take its place here. A session keeps the first name that it is
+given. Without a session the header counts before the cookie, and the cookie before `who` in the body.
 """
 
 from __future__ import annotations
 
-import unicodedata
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 from urllib.parse import quote, unquote
 
 import orjson
 from flask import Blueprint, Response, abort, request
 
 from fraudstream.alerts.changes import NOBODY, Actor
+from fraudstream.alerts.names import LONGEST_NAME, is_same_person, name_of
 from fraudstream.dashboard.asked import posted_object
-from fraudstream.transactions.cards import masked_text
+from fraudstream.dashboard.parts import parts
+from fraudstream.dashboard.security import acting_session
 
 COOKIE: Final = "fraudstream_actor"
 HEADER: Final = "X-Fraudstream-Actor"
-LONGEST_NAME: Final = 80
 COOKIE_SECONDS: Final = 365 * 24 * 3600
 
-WHO: Final = (
-    f"say who you are: a name of 1 to {LONGEST_NAME} printable characters that hold no card number, "
-    f"by POST /api/actor or in the header {HEADER} (percent-encoded UTF-8)"
-)
+A_NAME: Final = f"a name of 1 to {LONGEST_NAME} printable characters of one script that hold no card number"
+WHO: Final = f"say who you are: {A_NAME}, by POST /api/actor or in the header {HEADER} (percent-encoded UTF-8)"
 
 blueprint = Blueprint("actor", __name__)
 
 
-def actor() -> Actor:
-    """Who makes this request; answers it with 400 where nobody says so."""
-    return _given() or abort(400, WHO)
+def actor(posted: Mapping[str, Any] | None = None) -> Actor:
+    """Who makes this request; answers it with 400 where nobody says so.
 
-
-def actor_or_nobody() -> Actor:
-    """Who makes this request, `NOBODY` where nobody says so: for what may be done without a name."""
-    return _given() or NOBODY
-
-
-def name_of(text: str) -> str | None:
-    """A name as it is recorded: in Unicode's composed form, without blanks around it; None where it is none.
-
-    What cannot be seen is no part of a name, so that no two people look the same by it. A card's number is no name:
-    masked, two of them would look the same, and the record keeps what it was told for good.
+    Args:
+        posted: The body, where it may hold `who`: it has to name the same person as session, header or cookie.
     """
-    name = unicodedata.normalize("NFC", text).strip()
-    return name if 0 < len(name) <= LONGEST_NAME and name.isprintable() and masked_text(name) == name else None
+    return _acting(posted) or abort(400, WHO)
+
+
+def actor_or_nobody(posted: Mapping[str, Any] | None = None) -> Actor:
+    """Who makes this request, `NOBODY` where nobody says so: for what may be done without a name."""
+    return _acting(posted) or NOBODY
+
+
+def remembered_name() -> str:
+    """The name that the browser's cookie keeps, for a session to begin with; empty where there is none."""
+    return _declared(request.cookies.get(COOKIE)) or ""
 
 
 @blueprint.get("/api/actor")
 def who() -> Response:
     """Who this browser says it is."""
-    return _told(_given())
+    return _answer(_acting())
 
 
 @blueprint.post("/api/actor")
 def introduce() -> Response:
-    """Keep a name in this browser."""
+    """Keep a name in this browser, and in its session where it has one."""
     given = posted_object().get("name")
     name = name_of(given) if isinstance(given, str) else None
     if name is None:
-        abort(400, f"name must be text of 1 to {LONGEST_NAME} printable characters that hold no card number")
-    answer = _told(Actor(name))
+        abort(400, f"name must be {A_NAME}")
+    session = acting_session()
+    if session is not None:
+        if session.name and not is_same_person(session.name, name):
+            abort(409, f"this session acts as {session.name}: sign out to act under another name")
+        name = session.name or name
+        parts().sessions.name(session, name)
+    answer = _answer(Actor(name))
     answer.set_cookie(COOKIE, quote(name, safe=""), max_age=COOKIE_SECONDS, samesite="Strict", secure=request.is_secure)
     return answer
 
 
 @blueprint.delete("/api/actor")
 def forget() -> Response:
-    """Forget the name that this browser keeps."""
-    answer = _told(None)
+    """Forget the name that this browser keeps; a session keeps its own until it ends."""
+    session = acting_session()
+    if session is not None and session.name:
+        abort(409, f"this session acts as {session.name}: sign out to act under another name")
+    answer = _answer(None)
     answer.delete_cookie(COOKIE, samesite="Strict", secure=request.is_secure)
     return answer
 
 
-def _given() -> Actor | None:
-    given = request.headers.get(HEADER) or request.cookies.get(COOKIE)
-    if not given:
-        return None
+def _acting(posted: Mapping[str, Any] | None = None) -> Actor | None:
+    in_body = (posted or {}).get("who") or None
+    declared = None if in_body is None else name_of(in_body) if isinstance(in_body, str) else ""
+    if in_body is not None and not declared:
+        abort(400, f"who must be {A_NAME}")
+    session = acting_session()
+    if session is None:
+        name = _declared(request.headers.get(HEADER)) or remembered_name() or declared
+    else:
+        name = session.name or _declared(request.headers.get(HEADER)) or declared
+        if name and not session.name:
+            parts().sessions.name(session, name)
+    if declared and name and not is_same_person(name, declared):
+        abort(400, f"who names {declared}, and this request is made by {name}: leave who out")
+    return Actor(name, session=session.short_id if session else "") if name else None
+
+
+def _declared(given: str | None) -> str | None:
     try:
-        name = name_of(unquote(given, errors="strict"))
+        return name_of(unquote(given, errors="strict")) if given else None
     except UnicodeDecodeError:
-        name = None
-    return None if name is None else Actor(name)
+        return None
 
 
-def _told(who: Actor | None) -> Response:
-    told = None if who is None else {"name": who.name, "verified": who.verified}
-    return Response(orjson.dumps({"actor": told}), mimetype="application/json")
+def _answer(who: Actor | None) -> Response:
+    document = None if who is None else {"name": who.name, "verified": who.verified}
+    return Response(orjson.dumps({"actor": document}), mimetype="application/json")

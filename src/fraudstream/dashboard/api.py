@@ -15,11 +15,15 @@ from fraudstream.dashboard.asked import whole
 from fraudstream.dashboard.asked_filter import outcome_asked
 from fraudstream.dashboard.ledger_report import ledger_report
 from fraudstream.dashboard.parts import Parts, parts
+from fraudstream.dashboard.security import while_signed_in
 from fraudstream.dashboard.stream import frames
 from fraudstream.errors import StoreError
 
 MAX_RECORDS: Final = 10_000
 """Records in one post; the size of the body is limited by `app.MAX_BODY_BYTES`."""
+
+MOST_DIGITS: Final = 4_000
+"""Python converts no longer ones to an integer; as a float they are infinite, which is then what is said of them."""
 
 PAGE: Final = 100
 LARGEST_PAGE: Final = 1000
@@ -86,6 +90,7 @@ def stream() -> Response:
         stats=using.statistics.current_json,
         on_written=using.statistics.written,
     )
+    pieces = while_signed_in(pieces, using.sessions)
     return Response(pieces, mimetype="text/event-stream", headers={"X-Accel-Buffering": "no"})
 
 
@@ -166,11 +171,15 @@ def _parse(body: bytes) -> Any:
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError:
-        # One NaN or half a surrogate pair, which Python's own reader takes, must not cost the rest of the list.
+        # One NaN, half a surrogate pair or number beyond a double, which Python's reader takes, must not cost the rest.
         try:
-            return json.loads(body)
+            return json.loads(body, parse_int=_integer)
         except (ValueError, RecursionError):
             abort(400, "the body is not JSON")
+
+
+def _integer(digits: str) -> int | float:
+    return int(digits) if len(digits) < MOST_DIGITS else float(digits)
 
 
 def _rows(name: str, found: list[Any], limit: int) -> Response:

@@ -16,6 +16,7 @@ from werkzeug.exceptions import HTTPException
 from fraudstream.alerts.changes import ChangeLog
 from fraudstream.alerts.finding.indexer import AlertIndexer
 from fraudstream.alerts.reasons import ReasonStore
+from fraudstream.alerts.sessions import Sessions
 from fraudstream.alerts.store import AlertStore
 from fraudstream.alerts.work import WorkDesk
 from fraudstream.config import Settings
@@ -42,7 +43,7 @@ from fraudstream.dashboard.openapi import document
 from fraudstream.dashboard.parts import EXTENSION, Parts
 from fraudstream.dashboard.reasons import ReasonWork
 from fraudstream.dashboard.revisions import RevisionWatch
-from fraudstream.dashboard.security import guard, validate_binding
+from fraudstream.dashboard.security import acting_session, behind_proxies, guard, validate_binding
 from fraudstream.dashboard.stats import ModelInForce, Statistics
 from fraudstream.dashboard.stream import Hub
 from fraudstream.dashboard.system_state import SystemState
@@ -100,6 +101,8 @@ def create_app(
     charts = Charts(store, statistics.minutes, label=statistics.label, threshold=statistics.threshold, clock=clock)
     work = WorkDesk(store, told=lambda done: work_api.tell_work(hub, store.cards, done))
     changes = ChangeLog(store)
+    read_token = settings.read_token.get_secret_value() if settings.read_token else ""
+    sessions = Sessions(store, read_token, clock)
     app.extensions[EXTENSION] = Parts(
         settings=settings,
         store=store,
@@ -113,11 +116,14 @@ def create_app(
         charts=charts,
         work=work,
         changes=changes,
+        sessions=sessions,
         revisions=RevisionWatch(changes, in_force),
         clock=clock,
         notice=notice,
     )
-    guard(app, settings, clock)
+    guard(app, settings, sessions)
+    app.wsgi_app = behind_proxies(app.wsgi_app, settings.trusted_proxies)  # type: ignore[method-assign]
+    app.context_processor(lambda: {"signed_in": acting_session() is not None})
     mask_answers(app, lambda: store.cards)
     app.register_blueprint(alerts_api.blueprint)
     # The name by which a user's own dashboard.html links to the file, from when `api.py` had the route.

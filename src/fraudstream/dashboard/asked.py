@@ -32,7 +32,8 @@ def instant_of(name: str, query: Mapping[str, str] | None = None) -> int | None:
 def whole(name: str, default: str, largest: int, *, least: int = 1, query: Mapping[str, str] | None = None) -> int:
     """The whole number under a name of the query (the request's where none is passed)."""
     given = (request.args if query is None else query).get(name, default)
-    if not (given.isascii() and given.isdecimal() and len(given) < 20 and least <= int(given) <= largest):
+    is_number = given.isascii() and given.isdecimal() and len(given.lstrip("0")) < 20
+    if not is_number or not least <= int(given.lstrip("0") or "0") <= largest:
         abort(400, f"{name} must be a whole number of {least} to {largest}")
     return int(given)
 
@@ -43,8 +44,9 @@ def posted_object() -> dict[str, Any]:
         abort(415, "post JSON, with Content-Type: application/json")
     try:
         posted = orjson.loads(request.get_data(cache=False))
-    except orjson.JSONDecodeError:
-        abort(400, "the body is not JSON")
+    except orjson.JSONDecodeError as e:
+        # It says where, and repeats nothing: a number that no double holds is JSON, and no body of ours.
+        abort(400, f"the body cannot be read as JSON: {e}")
     if not isinstance(posted, dict):
         abort(400, "post an object")
     return posted
@@ -56,5 +58,5 @@ def posted_text(posted: dict[str, Any], name: str, longest: int, *, needed: bool
     if value is None and not needed:
         return None
     if not isinstance(value, str) or not value.strip() or len(value) > longest:
-        abort(400, f"{name} must be text of 1 to {longest:,} characters")
+        abort(400, f"{name} must be text of 1 to {longest:,} characters, not only blanks")
     return value

@@ -106,7 +106,7 @@ def _number(name: str, asked: Mapping[str, str]) -> float | None:
     with contextlib.suppress(ValueError):
         if math.isfinite(number := float(given)):
             return number
-    abort(400, f"{name} must be a number")
+    abort(400, f"{name} must be a finite number")
 
 
 def _statuses(asked: Asked) -> tuple[str, ...]:

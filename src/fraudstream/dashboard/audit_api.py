@@ -10,6 +10,7 @@ from typing import Any, Final
 import orjson
 from flask import Blueprint, Response, abort, request
 
+from fraudstream.alerts import chain
 from fraudstream.alerts.change_reading import ChangeFilter, ChangeReader, StoredChange
 from fraudstream.alerts.changes import Action
 from fraudstream.dashboard.asked import instant_of, whole
@@ -20,7 +21,7 @@ from fraudstream.dashboard.parts import parts
 FILE_NAME: Final = "changes.csv"
 COLUMNS: Final = (
     "at", "actor", "verified", "action", "subject", "alert_id", "before", "after", "why",
-    "change_id", "undoes", "undone_by",
+    "change_id", "undoes", "undone_by", "session", "hash",
 )  # fmt: skip
 PAGE: Final = 100
 LARGEST_PAGE: Final = 1_000
@@ -38,6 +39,14 @@ def list_changes() -> Response:
     following = str(found[-1].seq) if len(found) == limit else None
     body = {"changes": [change_document(each) for each in found], "next_cursor": following}
     return Response(orjson.dumps(body), mimetype="application/json")
+
+
+@blueprint.get("/api/audit/head")
+def chain_head() -> Response:
+    """The newest entry's hash, which stands for all entries before it."""
+    with parts().store.reading() as connection:
+        found = chain.head(connection)
+    return Response(orjson.dumps(found._asdict()), mimetype="application/json")
 
 
 @blueprint.get("/api/audit.csv")

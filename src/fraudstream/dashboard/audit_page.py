@@ -8,7 +8,9 @@ from urllib.parse import urlencode
 
 import orjson
 from flask import render_template, request
+from sqlalchemy import Connection
 
+from fraudstream.alerts import chain
 from fraudstream.alerts.change_reading import ChangeReader, StoredChange
 from fraudstream.alerts.changes import Action
 from fraudstream.alerts.status import AlertStatus
@@ -16,6 +18,9 @@ from fraudstream.dashboard.audit_api import NO_NAME, change_filter, cursor
 from fraudstream.dashboard.parts import parts
 
 ROWS: Final = 50
+CHECKED: Final = 1_000
+"""Entries whose hashes the page checks; `fraudstream audit` checks all of them."""
+
 FILTERS: Final = ("action", "actor", "alert_id", "since", "until")
 
 ACTION_WORDS: Final[dict[str, str]] = {
@@ -47,8 +52,11 @@ def audit_page() -> str:
     # One more than is shown tells whether there is another page.
     found = reader.page(wanted, before=cursor(), limit=ROWS + 1)
     changes, more = found[:ROWS], found[ROWS:]
+    with using.store.reading() as connection:
+        trail = _trail(connection)
     return render_template(
         "audit.html",
+        trail=trail,
         notice=using.notice,
         changes=[shown(each) for each in changes],
         matching=reader.count(wanted),
@@ -59,6 +67,18 @@ def audit_page() -> str:
         actions=ACTION_WORDS,
         no_name=NO_NAME,
     )
+
+
+def _trail(connection: Connection) -> dict[str, Any]:
+    """How the chain of hashes stands, as far as can be told while a page waits."""
+    published = next(iter(chain.stored_heads(connection, limit=1)), None)
+    return {
+        "head": chain.head(connection),
+        "checked": CHECKED,
+        "broken": next(chain.broken_links(connection, newest=CHECKED), None),
+        "published": published,
+        "holds": published is not None and chain.holds(connection, published.seq, published.hash),
+    }
 
 
 def shown(change: StoredChange) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from flask import render_template, request
 
 from fraudstream.alerts.letters import LetterReader
 from fraudstream.alerts.replay_log import ReplayLog
+from fraudstream.dashboard.actor import actor_or_nobody
 from fraudstream.dashboard.dead_letters_api import cursor, letter_filter, replays_of
 from fraudstream.dashboard.letters import shown
 from fraudstream.dashboard.parts import parts
@@ -38,5 +39,6 @@ def letters_page() -> str:
         is_first=cursor() is None,
         replays=using.store.cards.shown(log.replays(limit=REPLAYS)),
         counts=log.counts(),
+        name=actor_or_nobody().name,
         needs_token=using.settings.ingest_token is not None,
     )

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Final
 
-from flask import Blueprint, Response, redirect, render_template, request, url_for
+from flask import Blueprint, Response, g, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as BaseResponse
 
+from fraudstream.alerts.sessions import SESSION_HOURS
 from fraudstream.alerts.store import AlertFilter
 from fraudstream.dashboard import presentation, readable
-from fraudstream.dashboard.actor import actor_or_nobody
+from fraudstream.dashboard.actor import COOKIE as NAME_COOKIE
+from fraudstream.dashboard.actor import actor_or_nobody, remembered_name
 from fraudstream.dashboard.alert_page import alert_page
 from fraudstream.dashboard.audit_page import audit_page
 from fraudstream.dashboard.charts_api import SPANS, minutes_asked
@@ -20,7 +22,7 @@ from fraudstream.dashboard.letters_page import letters_page
 from fraudstream.dashboard.parts import parts
 from fraudstream.dashboard.queue_page import queue_page
 from fraudstream.dashboard.schema_api import schema_report
-from fraudstream.dashboard.security import COOKIE, SESSION_HOURS, sign_in
+from fraudstream.dashboard.security import COOKIE, acting_session
 from fraudstream.dashboard.templating import OWN_PAGE, PAGE
 from fraudstream.dashboard.tiles import tiles
 from fraudstream.dashboard.what_if_page import what_if_page
@@ -154,18 +156,29 @@ def login() -> str:
 def sign_in_with_token() -> BaseResponse:
     """Start a session for who knows the read token."""
     using = parts()
-    cookie = sign_in(request.form.get("token", ""), using.settings, using.clock())
-    if cookie is None:
+    if not g.attempt or not g.attempt.right:
         return Response(render_template("login.html", notice=None, failed=True), 401)
     answer = redirect(url_for("pages.alerts"), code=303)
     answer.set_cookie(
         COOKIE,
-        cookie,
+        using.sessions.open(remembered_name()),
         max_age=SESSION_HOURS * 3600,
         httponly=True,
         samesite="Strict",
         secure=request.is_secure,
     )
+    return answer
+
+
+@blueprint.post("/logout")
+def sign_out() -> BaseResponse:
+    """End this browser's session, and forget its name: another person may sit there next."""
+    session = acting_session()
+    if session is not None:
+        parts().sessions.end(session)
+    answer = redirect(url_for("pages.login"), code=303)
+    for cookie in (COOKIE, NAME_COOKIE):
+        answer.delete_cookie(cookie, samesite="Strict", secure=request.is_secure)
     return answer
 
 

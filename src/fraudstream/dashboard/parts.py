@@ -11,6 +11,7 @@ from flask import current_app
 
 from fraudstream.alerts.changes import ChangeLog
 from fraudstream.alerts.finding.indexer import AlertIndexer
+from fraudstream.alerts.sessions import Sessions
 from fraudstream.alerts.store import AlertStore
 from fraudstream.alerts.work import WorkDesk
 from fraudstream.config import Settings
@@ -41,6 +42,7 @@ class Parts:
     charts: Charts
     work: WorkDesk
     changes: ChangeLog
+    sessions: Sessions
     revisions: RevisionWatch
     indexer: AlertIndexer
     clock: Callable[[], datetime]

@@ -13,6 +13,7 @@ from flask import Blueprint, Response, abort, request
 from fraudstream.alerts.letters import LetterFilter, parse_origin
 from fraudstream.alerts.replay_log import MOST_AT_ONCE, ReplayLog, Request
 from fraudstream.alerts.replay_state import ReplayState, Result, TooMany
+from fraudstream.dashboard.actor import actor
 from fraudstream.dashboard.asked import posted_object, posted_text, whole
 from fraudstream.dashboard.dead_letters_api import letter_filter
 from fraudstream.dashboard.parts import parts
@@ -34,7 +35,7 @@ def request_replays() -> Response:
     payload = posted_text(posted, "payload_base64", 16 * 1024 * 1024, needed=False)
     asked = Request(
         wanted=_wanted(posted),
-        who=posted_text(posted, "who", LONGEST_TEXT) or "",
+        who=actor(posted).name,
         why=posted_text(posted, "why", LONGEST_TEXT) or "",
         again=posted.get("again") is True,
         payload=payload,

@@ -6,10 +6,12 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import orjson
-from flask import Blueprint, Response, abort, request
+from flask import Blueprint, Response, abort
 
+from fraudstream.alerts.changes import Actor
 from fraudstream.alerts.sights import MOST_SCHEMAS
 from fraudstream.dashboard.actor import actor_or_nobody
+from fraudstream.dashboard.asked import posted_object, whole
 from fraudstream.dashboard.parts import Parts, parts
 from fraudstream.dashboard.schema_report import LISTED_SCHEMAS, report
 from fraudstream.errors import AliasRefused, ModelError, ModelNamedDirectly
@@ -24,18 +26,14 @@ blueprint = Blueprint("schema", __name__)
 @blueprint.get("/api/schemas")
 def schemas() -> Response:
     """The contract, the sets of columns, how the last rows stand to it, and the suggestions."""
-    given = request.args.get("limit", str(LISTED_SCHEMAS))
-    if not (given.isascii() and given.isdecimal() and len(given) < 6 and 1 <= int(given) <= MOST_SCHEMAS):
-        abort(400, f"limit must be a whole number of 1 to {MOST_SCHEMAS}")
-    using = parts()
-    return _json(schema_report(using, limit=int(given)))
+    return _json(schema_report(parts(), limit=whole("limit", str(LISTED_SCHEMAS), MOST_SCHEMAS)))
 
 
 @blueprint.post("/api/schema/aliases")
 def declare() -> Response:
     """Have a column read as a feature from the next revision on."""
     asked = _asked("new", "old")
-    who, why = _who(asked), asked.get("why") or "declared on the dashboard"
+    who, why = _who(asked).name, asked.get("why") or "declared on the dashboard"
 
     def change(using: Parts) -> InForce:
         return declare_alias(using.settings.model, asked["new"], asked["old"], who=who, why=why, now=using.clock())
@@ -47,7 +45,7 @@ def declare() -> Response:
 def remove() -> Response:
     """Take an alias back."""
     asked = _asked("new")
-    who, why = _who(asked), asked.get("why") or "taken back on the dashboard"
+    who, why = _who(asked).name, asked.get("why") or "taken back on the dashboard"
     return _change(lambda using: remove_alias(using.settings.model, asked["new"], who=who, why=why, now=using.clock()))
 
 
@@ -55,7 +53,8 @@ def remove() -> Response:
 def refuse() -> Response:
     """Never suggest this alias again."""
     asked = _asked("new", "old")
-    parts().store.refuse_alias(asked["new"], asked["old"], who=_who(asked), why=asked.get("why") or "")
+    who, why = _who(asked), asked.get("why") or ""
+    parts().store.refuse_alias(asked["new"], asked["old"], who=who.name, why=why, session=who.session)
     return _json({"new": asked["new"], "old": asked["old"], "refused": True})
 
 
@@ -70,8 +69,9 @@ def schema_report(using: Parts, *, limit: int = LISTED_SCHEMAS) -> dict[str, Any
     return report(using.store, statistics.columns, statistics.contract(), changeable=changeable, limit=limit)
 
 
-def _who(asked: dict[str, str]) -> str:
-    return asked.get("who") or actor_or_nobody().name or "dashboard"
+def _who(asked: dict[str, str]) -> Actor:
+    found = actor_or_nobody(asked)
+    return found if found.name else Actor("dashboard", session=found.session)
 
 
 def _change(change: Callable[[Parts], InForce]) -> Response:
@@ -87,15 +87,8 @@ def _change(change: Callable[[Parts], InForce]) -> Response:
 
 
 def _asked(*names: str) -> dict[str, str]:
-    if request.mimetype != "application/json":
-        abort(415, "post JSON, with Content-Type: application/json")
-    try:
-        asked = orjson.loads(request.get_data(cache=False))
-    except orjson.JSONDecodeError:
-        abort(400, "the body is not JSON")
-    if not isinstance(asked, dict):
-        abort(400, "post an object")
-    for name in ("new", "old", "who", "why"):
+    asked = posted_object()
+    for name in ("new", "old", "why"):
         value = asked.get(name)
         if name in names and not value:
             abort(400, f"{name} must be given: {' and '.join(names)} are column names")

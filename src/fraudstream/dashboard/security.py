@@ -2,25 +2,37 @@
 
 from __future__ import annotations
 
-import hashlib
+import contextlib
 import hmac
 import ipaddress
-from collections.abc import Callable
-from datetime import datetime, timedelta
-from typing import Final
+import time
+from collections.abc import Callable, Iterator, Sequence
+from ipaddress import IPv4Network, IPv6Network
+from typing import Any, Final
 from urllib.parse import urlsplit
 
-from flask import Flask, Request, Response, abort, redirect, request, url_for
+from flask import Flask, Request, Response, abort, g, redirect, request, url_for
 from pydantic import SecretStr
+from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.wrappers import Response as BaseResponse
 
-from fraudstream.config import Settings
+from fraudstream.alerts.sessions import Session, Sessions
+from fraudstream.config import SETTINGS_FILE, Settings
+from fraudstream.dashboard.attempts import Attempt, limit_attempts
 from fraudstream.errors import SettingsError
 
 COOKIE: Final = "fraudstream_session"
-SESSION_HOURS: Final = 12
-OPEN_ENDPOINTS: Final = frozenset({"pages.login", "pages.sign_in_with_token", "api.health", "api.ready", "static"})
-"""Asked without a token: the way in, its style, and whether the service lives (they tell nothing about payments)."""
+SIGN_IN: Final = "pages.sign_in_with_token"
+OPEN_ENDPOINTS: Final = frozenset({"pages.login", SIGN_IN, "pages.sign_out", "api.health", "api.ready", "static"})
+"""Asked without a token: the way in and out, its style, and whether the service lives (nothing about payments)."""
+
+LEAST_TOKEN_CHARS: Final = 16
+LARGEST_SIGN_IN: Final = 4 * 1024
+LOOK_SECONDS: Final = 5.0
+"""So often a live stream looks whether its session was ended or revoked."""
+
+AUDIT_HEAD: Final = "audit.chain_head"
+"""Read with the ingest token as well: the relay publishes it, and it tells nothing about payments."""
 
 READERS_BLUEPRINTS: Final = frozenset({"actor", "system", "work"})
 """Who may read alerts may work them, and acknowledge losses: a person posts there with the session of the read token,
@@ -34,7 +46,7 @@ HEADERS: Final = {
     ),
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",
+    "Referrer-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
@@ -50,16 +62,29 @@ def is_loopback(host: str) -> bool:
 
 
 def validate_binding(settings: Settings) -> None:
-    """See that payments are not shown to a network without a token.
+    """See that payments are neither shown to a network nor taken from anybody without a token.
 
     Raises:
-        SettingsError: The host is not loopback, and one of the tokens is missing or empty.
+        SettingsError: One token is set without the other, a token is short, or the host is not loopback and there are
+            none.
     """
-    if is_loopback(settings.host):
-        return
-    tokens = {"ingest_token": settings.ingest_token, "read_token": settings.read_token}
-    missing = [name for name, token in tokens.items() if not _secret(token)]
-    if missing:
+    tokens = {"ingest_token": _secret(settings.ingest_token), "read_token": _secret(settings.read_token)}
+    missing = [name for name, token in tokens.items() if not token]
+    if len(missing) == 1:
+        (is_set,) = tokens.keys() - set(missing)
+        raise SettingsError(
+            f"{is_set} is set and {missing[0]} is not: what it should guard would be open to everybody",
+            where=f"FRAUDSTREAM_{missing[0].upper()}, or {missing[0]} in {SETTINGS_FILE}",
+            remedy="set both tokens; or neither, on loopback",
+        )
+    short = [name for name, token in tokens.items() if token and len(token) < LEAST_TOKEN_CHARS]
+    if short:
+        raise SettingsError(
+            f"{' and '.join(short)} must have at least {LEAST_TOKEN_CHARS} characters",
+            where=", ".join(f"FRAUDSTREAM_{name.upper()}" for name in short) + f", or {SETTINGS_FILE}",
+            remedy="make one with `openssl rand -hex 24`",
+        )
+    if missing and not is_loopback(settings.host):
         raise SettingsError(
             f"the dashboard does not listen on {settings.host} without {' and '.join(missing)}",
             where="settings of the dashboard",
@@ -67,9 +92,26 @@ def validate_binding(settings: Settings) -> None:
         )
 
 
-def guard(app: Flask, settings: Settings, clock: Callable[[], datetime]) -> None:
+def guard(app: Flask, settings: Settings, sessions: Sessions) -> None:
     """Have every request checked before it is served, and every answer fenced in."""
     reading, ingest = _secret(settings.read_token), _secret(settings.ingest_token)
+    tokens = {name: token for name, token in (("read", reading), ("ingest", ingest)) if token}
+
+    def presented() -> Attempt | None:
+        if request.endpoint == SIGN_IN:
+            request.max_content_length = LARGEST_SIGN_IN
+            if request.method == "POST":
+                return Attempt("sign-in", "read" if _is(request.form.get("token", ""), reading) else "")
+        given = _bearer(request)
+        if given is None or not tokens or request.endpoint in OPEN_ENDPOINTS:
+            return None
+        return Attempt("bearer token", next((name for name, token in tokens.items() if _is(given, token)), ""))
+
+    attempt = limit_attempts(app, presented, is_loopback)
+
+    def brings(name: str) -> bool:
+        found = attempt()
+        return found is not None and found.right == name
 
     @app.before_request
     def check() -> BaseResponse | None:
@@ -77,13 +119,16 @@ def guard(app: Flask, settings: Settings, clock: Callable[[], datetime]) -> None
             abort(421, "this host name is not one of the dashboard's (setting public_hosts)")
         if request.method not in SAFE_METHODS and not same_origin(request, settings):
             abort(403, "a page of another origin may not post here")
+        g.session = sessions.find(request.cookies.get(COOKIE, "")) if request.endpoint != "static" else None
         if request.endpoint in OPEN_ENDPOINTS:
             return None
         if request.method not in SAFE_METHODS and request.blueprint not in READERS_BLUEPRINTS:
-            if ingest and not _bears(request, ingest):
+            if ingest and not brings("ingest"):
                 abort(401, "post with the header Authorization: Bearer and the ingest token")
             return None
-        if not reading or _bears(request, reading) or _session_holds(request, reading, clock()):
+        if not reading or brings("read") or g.session is not None:
+            return None
+        if request.endpoint == AUDIT_HEAD and brings("ingest"):
             return None
         if request.path.startswith("/api/") or request.path == "/metrics":
             abort(401, "read with the header Authorization: Bearer and the read token")
@@ -100,13 +145,44 @@ def guard(app: Flask, settings: Settings, clock: Callable[[], datetime]) -> None
         return response
 
 
-def sign_in(given: str, settings: Settings, now: datetime) -> str | None:
-    """The value of a session's cookie for who knows the read token, None for who does not."""
-    reading = _secret(settings.read_token)
-    if not reading or not hmac.compare_digest(given.encode(), reading.encode()):
-        return None
-    expires = str(int((now + timedelta(hours=SESSION_HOURS)).timestamp()))
-    return f"{expires}.{_sign(reading, expires)}"
+def acting_session() -> Session | None:
+    """The session that makes this request; None for a request with a token, and where there are no tokens."""
+    found: Session | None = g.get("session")
+    return found
+
+
+def while_signed_in(pieces: Iterator[bytes], sessions: Sessions) -> Iterator[bytes]:
+    """What a stream tells, for as long as the session that reads it lasts."""
+    session_id = request.cookies.get(COOKIE, "") if acting_session() is not None else None
+
+    def told() -> Iterator[bytes]:
+        looked = time.monotonic()
+        with contextlib.closing(pieces):  # type: ignore[type-var]
+            for piece in pieces:
+                if session_id is not None and time.monotonic() - looked > LOOK_SECONDS:
+                    if sessions.find(session_id) is None:
+                        return
+                    looked = time.monotonic()
+                yield piece
+
+    return told()
+
+
+def behind_proxies(app: Callable[..., Any], trusted: Sequence[IPv4Network | IPv6Network]) -> Callable[..., Any]:
+    """The WSGI app that believes X-Forwarded-For, -Proto, -Host and -Prefix where a declared proxy sends them.
+
+    Nobody else's are looked at. Each such proxy has to set all four, or to remove what a client sends of them.
+    """
+    proxied = ProxyFix(app, x_for=1, x_proto=1, x_host=1, x_prefix=1)
+
+    def serve(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
+        with contextlib.suppress(ValueError):
+            peer = ipaddress.ip_address(environ.get("REMOTE_ADDR", ""))
+            if any(peer in network for network in trusted):
+                return proxied(environ, start_response)
+        return app(environ, start_response)
+
+    return serve
 
 
 def host_is_own(asked: Request, settings: Settings) -> bool:
@@ -142,20 +218,13 @@ def _hostname(url: str) -> str | None:
         return None
 
 
-def _bears(asked: Request, token: str) -> bool:
+def _bearer(asked: Request) -> str | None:
     scheme, _, given = asked.headers.get("Authorization", "").partition(" ")
-    return scheme.lower() == "bearer" and hmac.compare_digest(given.strip().encode(), token.encode())
+    return given.strip() if scheme.lower() == "bearer" else None
 
 
-def _session_holds(asked: Request, token: str, now: datetime) -> bool:
-    expires, _, signature = asked.cookies.get(COOKIE, "").partition(".")
-    if not hmac.compare_digest(signature.encode(), _sign(token, expires).encode()):
-        return False
-    return int(expires) > now.timestamp()
-
-
-def _sign(token: str, expires: str) -> str:
-    return hmac.new(token.encode(), f"fraudstream session until {expires}".encode(), hashlib.sha256).hexdigest()
+def _is(given: str, token: str) -> bool:
+    return bool(token) and hmac.compare_digest(given.encode(errors="replace"), token.encode())
 
 
 def _secret(token: SecretStr | None) -> str:

@@ -114,6 +114,8 @@ class _Application:
             "worker_class": RequestWorker,
             "worker_connections": sys.maxsize,  # RequestWorker has a limit of its own, and never stops accepting
             "sendfile": False,
+            # gunicorn would believe whoever asks from loopback; `behind_proxies` decides.
+            "forwarded_allow_ips": "",
             "graceful_timeout": GRACE_SECONDS,
             "accesslog": None,
             "errorlog": None,

@@ -33,8 +33,8 @@ def show() -> Response:
 @blueprint.post("/api/threshold")
 def apply() -> Response:
     """Put a threshold in force, if what is in force is still what the person saw."""
-    who = actor()
     posted = posted_object()
+    who = actor(posted)
     threshold, revision = posted.get("threshold"), posted.get("revision")
     if isinstance(threshold, bool) or not isinstance(threshold, int | float):
         abort(400, "threshold must be a number from 0 to 1")

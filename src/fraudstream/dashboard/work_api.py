@@ -9,6 +9,7 @@ import orjson
 from flask import Blueprint, Response, abort
 from werkzeug.datastructures import MultiDict
 
+from fraudstream.alerts.changes import Actor
 from fraudstream.alerts.status import VERDICTS, AlertStatus, Work
 from fraudstream.alerts.work_queue import Order
 from fraudstream.alerts.work_writing import Done, UnknownChange
@@ -25,7 +26,7 @@ MOST_ALERTS: Final = 1_000
 
 LONGEST_ID: Final = 240
 LONGEST_NOTE: Final = 4_000
-OWN_MEMBERS: Final = frozenset({"order", "skip"})
+OWN_MEMBERS: Final = frozenset({"order", "skip", "who"})
 """What `next` is asked beside the filters of the list."""
 
 blueprint = Blueprint("work", __name__)
@@ -34,7 +35,7 @@ blueprint = Blueprint("work", __name__)
 @blueprint.post("/api/work/claim")
 def claim() -> Response:
     """Have alerts for oneself."""
-    who, posted = actor(), posted_object()
+    who, posted = _actor_and_body()
     ids, take_over = _ids(posted), _flag(posted, "take_over")
     return _answer(parts().work.claim(who, ids, take_over=take_over, versions=_versions(posted)))
 
@@ -42,14 +43,14 @@ def claim() -> Response:
 @blueprint.post("/api/work/release")
 def release() -> Response:
     """Leave alerts to others."""
-    who, posted = actor(), posted_object()
+    who, posted = _actor_and_body()
     return _answer(parts().work.release(who, _ids(posted), versions=_versions(posted)))
 
 
 @blueprint.post("/api/work/verdict")
 def verdict() -> Response:
     """Decide alerts."""
-    who, posted = actor(), posted_object()
+    who, posted = _actor_and_body()
     status = posted.get("status")
     if status not in list(VERDICTS):
         abort(400, f"status must be {', '.join(VERDICTS[:-1])} or {VERDICTS[-1]}")
@@ -69,7 +70,7 @@ def verdict() -> Response:
 @blueprint.post("/api/work/note")
 def note() -> Response:
     """Write a note on an alert."""
-    who, posted = actor(), posted_object()
+    who, posted = _actor_and_body()
     ids = _ids(posted)
     if len(ids) != 1:
         abort(400, "a note is on one alert: name one in alert_ids")
@@ -78,11 +79,11 @@ def note() -> Response:
 
 @blueprint.post("/api/work/undo")
 def undo() -> Response:
-    """Take one's own change back."""
-    who, posted = actor(), posted_object()
+    """Take one's own change back; another's only where that is said (`take_over`)."""
+    who, posted = _actor_and_body()
     change_id = posted_text(posted, "change_id", LONGEST_ID) or ""
     try:
-        return _answer(parts().work.undo(who, change_id))
+        return _answer(parts().work.undo(who, change_id, take_over=_flag(posted, "take_over")))
     except UnknownChange:
         abort(404, "there is no change of alerts with this change_id")
 
@@ -90,7 +91,7 @@ def undo() -> Response:
 @blueprint.post("/api/work/next")
 def next_alert() -> Response:
     """Claim the next alert and give it."""
-    who, posted = actor(), posted_object()
+    who, posted = _actor_and_body()
     using = parts()
     order = posted.get("order", Order.LOSS)
     if order not in list(Order):
@@ -117,6 +118,11 @@ def tell_work(hub: Hub, cards: CardMask, done: Done) -> None:
     shown = [(alert_id, seq, _shown(work)) for alert_id, seq, work in done.changed]
     told = cards.json(orjson.dumps({"changes": [_stands(*each) for each in shown], "actor": done.actor.name}))
     hub.tell_work(b"event: work\ndata: %s\n\n" % told, {seq: work for _, seq, work in shown})
+
+
+def _actor_and_body() -> tuple[Actor, dict[str, Any]]:
+    posted = posted_object()
+    return actor(posted), posted
 
 
 def _shown(work: Work) -> Work:

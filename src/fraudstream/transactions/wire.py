@@ -126,6 +126,8 @@ class DeadLetterField(StrEnum):
 class EventType(StrEnum):
     """The kinds of record on `detector_events`, plus `position` (the relay's own) and `schema` (the dashboard's).
 
+    `audit_head`, which the relay writes, is also the key of its record, by which the audit finds it.
+
     `status` comes every few seconds for as long as the detector lives, and says in `state` and `message` how it is.
     `partitions` says that the input topic has grown, or that a partition is read again; `starved` that one is not read.
     """
@@ -140,6 +142,7 @@ class EventType(StrEnum):
     STARVED = "starved"
     POSITION = "position"
     SCHEMA = "schema"
+    AUDIT_HEAD = "audit_head"
 
 
 class EventField(StrEnum):

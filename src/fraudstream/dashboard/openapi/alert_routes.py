@@ -84,7 +84,7 @@ def work() -> Iterator[Route]:
         ("release", "Leave one's own alerts to others.", members({"alert_ids": IDS}, {"versions": seen["versions"]})),
         ("verdict", "Decide alerts.", members({"alert_ids": IDS, "status": VERDICT}, {"note": TEXT, **seen})),
         ("note", "Write a note on one alert.", members({"alert_ids": IDS, "text": TEXT})),
-        ("undo", "Take one's own change back.", members({"change_id": TEXT})),
+        ("undo", "Take one's own change back.", members({"change_id": TEXT}, {"take_over": FLAG})),
     ):
         yield Route(
             "post",
@@ -113,9 +113,9 @@ def work() -> Iterator[Route]:
     )
     yield Route("get", "/api/actor", "Who this browser says it is.", who)
     yield Route(
-        "post", "/api/actor", "Keep a name in this browser.", who, body=members({"name": TEXT}), errors=(400, 415)
+        "post", "/api/actor", "Keep a name in this browser.", who, body=members({"name": TEXT}), errors=(400, 409, 415)
     )
-    yield Route("delete", "/api/actor", "Forget the name.", who)
+    yield Route("delete", "/api/actor", "Forget the name.", who, errors=(409,))
     yield Route(
         "get",
         "/api/audit",
@@ -123,5 +123,11 @@ def work() -> Iterator[Route]:
         paged("changes", ref("Change")),
         takes=(*p.CHANGES, p.LIMIT, p.CURSOR),
         errors=(400,),
+    )
+    yield Route(
+        "get",
+        "/api/audit/head",
+        "The newest change's hash, which stands for all before.",
+        members({"seq": WHOLE, "hash": TEXT, "entries": WHOLE}),
     )
     yield Route("get", "/api/audit.csv", "The changes as a file.", TEXT, CSV, takes=p.CHANGES, errors=(400, 503))

@@ -24,10 +24,11 @@ MEANINGS: Final = {
     415: "post JSON, with Content-Type: application/json",
     421: "this host name is not one of the dashboard's",
     422: "it does not fit",
+    429: "this address has presented too many wrong tokens; `Retry-After` says when it may try again",
     503: "not now: the store does not take it, or something is not well",
 }
 
-EVERYWHERE: Final = (401, 403, 421, 503)
+EVERYWHERE: Final = (401, 403, 421, 429, 503)
 """Answers that any route may give."""
 
 blueprint = Blueprint("openapi", __name__)

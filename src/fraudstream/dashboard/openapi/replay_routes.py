@@ -66,8 +66,9 @@ def replays() -> Iterator[Route]:
         errors=(400,),
     )
     asked = members(
-        {"who": TEXT, "why": TEXT},
+        {"why": TEXT},
         {
+            "who": TEXT,
             "places": {"type": "array", "items": TEXT, "minItems": 1, "maxItems": 10_000},
             "filter": TEXT,
             "again": FLAG,

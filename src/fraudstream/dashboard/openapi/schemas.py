@@ -108,6 +108,8 @@ CHANGE: Final = members(
         "why": TEXT,
         "undoes": maybe(TEXT),
         "undone_by": maybe(TEXT),
+        "session": maybe(TEXT),
+        "hash": TEXT,
     }
 )
 STATS: Final = members(

@@ -1,0 +1,81 @@
+"""The head of the audit trail on a real topic: published as soon as there is one, and checked by the audit."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+import urllib3
+from flask import Flask
+
+from dashboards import open_store, told
+from fraudstream.alerts import head_publishing
+from fraudstream.alerts.changes import Action, Actor, ChangeLog
+from fraudstream.alerts.dashboard_client import DashboardClient
+from fraudstream.alerts.head_publishing import publish_heads
+from fraudstream.audit.report import Kind
+from fraudstream.audit.run import audit
+from fraudstream.config import Settings
+from fraudstream.dashboard.app import create_app
+from fraudstream.errors import DashboardFailed
+from fraudstream.kafka.broker import RunningBroker
+from fraudstream.kafka.topics import end_offsets
+from fraudstream.runtime.processes import wait_until
+from fraudstream.transactions.wire import DEFAULT_MAX_RECORD_BYTES, Topic
+
+pytestmark = pytest.mark.kafka
+
+
+class Dashboard(DashboardClient):
+    """Asks an app in this process, which is away the first time."""
+
+    def __init__(self, app: Flask) -> None:
+        super().__init__(urllib3.PoolManager(), "http://127.0.0.1:1", None, None)
+        self._client = app.test_client()
+        self.asked = 0
+
+    def get(self, route: str) -> dict[str, Any]:
+        self.asked += 1
+        if self.asked == 1:
+            raise DashboardFailed("the dashboard does not answer")
+        return told(self._client.get(route))
+
+
+def altered(broker: RunningBroker, database: Path) -> list[str]:
+    report = audit(broker.bootstrap_servers, f"sqlite:///{database}", DEFAULT_MAX_RECORD_BYTES)
+    return [finding.what for finding in report.findings if finding.kind is Kind.ALTERED]
+
+
+def test_a_head_is_published_and_tells_of_a_trail_that_was_chained_anew(
+    broker: RunningBroker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(head_publishing, "RETRY_SECONDS", 0.01)
+    before = end_offsets(broker.bootstrap_servers, Topic.EVENTS)[0]
+    stop = threading.Event()
+    with open_store(tmp_path) as store:
+        dashboard = Dashboard(create_app(Settings(), store))
+        arguments = (dashboard, broker.bootstrap_servers, lambda: datetime.now(UTC), stop)
+        publishing = threading.Thread(target=publish_heads, args=arguments)
+        publishing.start()
+        try:
+            assert wait_until(lambda: dashboard.asked > 2, 30), "an empty trail is asked for again"
+            for name in ("Ann", "Ben"):
+                ChangeLog(store).record(Actor(name), Action.EXPORT, "alerts.csv", None, None)
+            assert wait_until(lambda: end_offsets(broker.bootstrap_servers, Topic.EVENTS)[0] > before, 30)
+        finally:
+            stop.set()
+            publishing.join(30)
+        assert not publishing.is_alive()
+        assert altered(broker, store.path) == []
+        with sqlite3.connect(store.path) as database:
+            database.execute("DROP TRIGGER changes_no_delete")
+            database.execute("DELETE FROM changes")
+        for name in ("Mallory", "Ben"):
+            ChangeLog(store).record(Actor(name), Action.EXPORT, "alerts.csv", None, None)
+        (found,) = altered(broker, store.path)
+        assert found.startswith("the head published at ")
+        assert found.endswith("is not in the trail")
