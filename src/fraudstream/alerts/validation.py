@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,12 +12,10 @@ from typing import Any, Final
 import orjson
 
 from fraudstream.transactions.amounts import amount_of
+from fraudstream.transactions.presentable import MAX_DEPTH, MAX_PATHS, json_text, present
 from fraudstream.transactions.wire import AlertField, Outcome
 
 MAX_ID_CHARS: Final = 200
-MAX_DEPTH: Final = 200
-"""Objects and lists within one another. orjson writes 254: the rest is for what an answer puts around an alert."""
-
 MAX_REJECTED_CHARS: Final = 256 * 1024
 """A rejected payload is kept up to this length: enough to see what it was."""
 
@@ -61,12 +58,17 @@ class CheckedAlert:
 
 
 def check_alert(raw: object) -> CheckedAlert:
-    """Check one posted alert.
+    """Check one posted alert, of which what cannot be stored and shown as it came is replaced, in place, by its text.
 
     Raises:
         Unfit: It cannot be stored; the reason names the key and what it should be.
     """
-    alert = check_object(raw, "an alert")
+    if not isinstance(raw, dict):
+        raise Unfit("an alert must be a JSON object")
+    alert: dict[str, Any] = raw
+    as_text = [*names_in(alert, AlertField.AS_TEXT), *present(alert)]
+    if as_text:
+        alert[AlertField.AS_TEXT.value] = as_text[:MAX_PATHS]
     alert_id = check_record_id(alert, AlertField.ALERT_ID)
     if alert_id is None:
         raise Unfit(f"alert_id must be text of 1 to {MAX_ID_CHARS} characters")
@@ -84,9 +86,7 @@ def check_alert(raw: object) -> CheckedAlert:
         integer(alert, key)
     text(alert, AlertField.REASON)
     instant(alert, AlertField.DETECTED_AT)
-    imputed = alert.get(AlertField.IMPUTED)
-    if imputed is not None and not (isinstance(imputed, list) and all(isinstance(name, str) for name in imputed)):
-        raise Unfit("imputed must be a list of column names")
+    names_in(alert, AlertField.IMPUTED)
     kept = {key: value for key, value in alert.items() if key not in RESERVED_KEYS}
     return CheckedAlert(
         document={AlertField.ALERT_ID.value: alert_id, AlertField.OUTCOME.value: str(outcome)} | kept,
@@ -146,6 +146,18 @@ def _refuse_unwritable(value: object, path: str, depth: int = 1) -> None:
         else:
             for index, inner in enumerate(value):
                 _refuse_unwritable(inner, f"{path}[{index}]", depth + 1)
+
+
+def names_in(record: Mapping[str, Any], key: str) -> list[str]:
+    """The list of names under a key, empty where there is none.
+
+    Raises:
+        Unfit: It is something else.
+    """
+    names = record.get(key)
+    if names is not None and not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
+        raise Unfit(f"{key} must be a list of column names")
+    return names or []
 
 
 def number(record: Mapping[str, Any], key: str) -> float | None:
@@ -216,11 +228,5 @@ def digest(value: object) -> str:
 
 def as_readable(raw: object) -> str:
     """Anything at all as text that can be stored and shown: a message as it is, anything else as JSON if it can be."""
-    if isinstance(raw, str | Unfit):
-        shown = str(raw)
-    else:
-        try:
-            shown = json.dumps(raw, default=str)
-        except (TypeError, ValueError, RecursionError):
-            shown = f"a {type(raw).__name__} that cannot be shown"
+    shown = str(raw) if isinstance(raw, str | Unfit) else json_text(raw)
     return shown[:MAX_REJECTED_CHARS].encode("utf-8", "backslashreplace").decode()
