@@ -62,7 +62,7 @@ def hostile_records(count: int, fraud: bytes, seed: int) -> Iterator[Hostile]:
         seed: Of all chance.
     """
     chance = Random(seed)
-    kinds, large = list(_KINDS.items()), list(_LARGE.items())
+    kinds, large = list(KINDS.items()), list(_LARGE.items())
     for number in range(count):
         at, is_large = divmod(number, ONE_IS_LARGE_IN)
         kind, make = large[at % len(large)] if is_large == ONE_IS_LARGE_IN // 2 else kinds[number % len(kinds)]
@@ -73,8 +73,8 @@ def hostile_records(count: int, fraud: bytes, seed: int) -> Iterator[Hostile]:
         yield Hostile(f"{kind}, {name}", value, is_alert, key, headers, timestamp)
 
 
-_Made = tuple[bytes | None, bool]
-_Maker = Callable[[bytes, Random], _Made]
+Made = tuple[bytes | None, bool]
+Maker = Callable[[bytes, Random], Made]
 _Around = tuple[str, bytes | None, RawHeaders, int]
 
 
@@ -87,16 +87,16 @@ def _with(row: bytes, text: bytes) -> bytes:
     return row[:-1] + b"," + text + b"}"
 
 
-def _member(text: bytes, *, is_alert: bool = True) -> _Maker:
+def _member(text: bytes, *, is_alert: bool = True) -> Maker:
     return lambda row, chance: (_with(row, text), is_alert)
 
 
-def _alone(value: bytes | None) -> _Maker:
+def _alone(value: bytes | None) -> Maker:
     return lambda row, chance: (value, False)
 
 
-def _deep(opening: bytes, closing: bytes, more: bytes = b"") -> _Maker:
-    def make(row: bytes, chance: Random) -> _Made:
+def _deep(opening: bytes, closing: bytes, more: bytes = b"") -> Maker:
+    def make(row: bytes, chance: Random) -> Made:
         depth = chance.choice((chance.randint(0, 260), chance.randint(190, 1_010), chance.randint(0, DEEPEST)))
         return _with(row, more + b'"deep":' + nested(depth, opening, closing)), depth * opening.count(b"[") < 900 and (
             depth * (opening.count(b"{") + opening.count(b"[")) < SCORED_DEPTH
@@ -105,12 +105,12 @@ def _deep(opening: bytes, closing: bytes, more: bytes = b"") -> _Maker:
     return make
 
 
-def _changed(row: bytes, chance: Random) -> _Made:
+def _changed(row: bytes, chance: Random) -> Made:
     at = chance.randrange(len(row))
     return row[:at] + bytes([chance.randrange(256)]) + row[at + 1 :], False
 
 
-_KINDS: Final[Mapping[str, _Maker]] = {
+KINDS: Final[Mapping[str, Maker]] = {
     "deep objects": _deep(b'{"x":', b"}"),
     "deep lists": _deep(b"[", b"]"),
     "deep, full of quotes": _deep(b'{"\\"}{\\\\":', b"}"),
@@ -155,15 +155,15 @@ def _columns(count: int) -> bytes:
     return b"{" + b",".join(b'"c%d":%d' % (number, number) for number in range(count)) + b"}"
 
 
-def _filled(before: bytes, unit: bytes, after: bytes, *, is_alert: bool) -> _Maker:
-    def make(row: bytes, chance: Random) -> _Made:
+def _filled(before: bytes, unit: bytes, after: bytes, *, is_alert: bool) -> Maker:
+    def make(row: bytes, chance: Random) -> Made:
         room = LARGEST - len(row) - len(before) - len(after) - 8
         return _with(row, before + unit * (room // len(unit)) + after), is_alert
 
     return make
 
 
-_LARGE: Final[Mapping[str, _Maker]] = {
+_LARGE: Final[Mapping[str, Maker]] = {
     "a name of 1 MB": _filled(b'"', b"k", b'":1', is_alert=False),
     "a text of 1 MB, full of quotes": _filled(b'"x":"', b'\\"', b'"', is_alert=True),
     "1 MB of lone surrogates beside NaN": _filled(b'"n":NaN,"x":"', b"\\ud800", b'"', is_alert=True),

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, Final
 
+import orjson
 from confluent_kafka import Message
 
 from fraudstream.alerts.samples import describe_columns
@@ -97,6 +98,15 @@ def to_payload(record: Record) -> dict[str, Any]:
     if record.topic is Topic.LEDGER:
         return content
     return _event(record, content) if record.topic is Topic.EVENTS else _alert(record, content)
+
+
+def encode(payload: Mapping[str, Any]) -> bytes:
+    """What is posted as JSON.
+
+    Raises:
+        TypeError: It cannot be written: nested too deeply, half a surrogate pair.
+    """
+    return orjson.dumps(payload, option=orjson.OPT_NON_STR_KEYS)
 
 
 def rejected(place: str, value: bytes | str | None, reason: str) -> dict[str, Any]:

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, Protocol
 
-import orjson
 import structlog
 from confluent_kafka import (
     OFFSET_BEGINNING,
@@ -21,7 +20,7 @@ from confluent_kafka import (
     TopicPartition,
 )
 
-from fraudstream.alerts.records import ROUTE_OF, Record, Route, rejected, to_payload
+from fraudstream.alerts.records import ROUTE_OF, Record, Route, encode, rejected, to_payload
 from fraudstream.errors import KafkaFailure
 from fraudstream.transactions.wire import REJECTED_BECAUSE, RELAYED_TOPICS, EventField, EventType, Topic
 
@@ -236,9 +235,11 @@ def post_positions(
             **told,
         }
         try:
-            api.post(Route.EVENTS, [orjson.dumps(event)])
+            api.post(Route.EVENTS, [encode(event)])
         except (ApiUnavailable, ApiRefused) as e:
             log.debug("no position this second", reason=str(e))
+        except Exception as e:  # a thread that ended would leave the counters where they are, and say nothing
+            log.error("no position could be posted", reason=f"{type(e).__name__}: {e}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,11 +271,11 @@ def _item(message: Message) -> _Item:
     """What is posted for a record; whatever goes wrong with it is its own, and it is kept as a rejected one."""
     topic, partition, offset = str(message.topic()), message.partition() or 0, message.offset() or 0
     try:
-        body = orjson.dumps(to_payload(Record.of(message)), option=orjson.OPT_NON_STR_KEYS)
+        body = encode(to_payload(Record.of(message)))
     except Exception as e:
         reason = f"{type(e).__name__}: {e}"
         log.error("a record cannot be posted", record=f"{topic}[{partition}] {offset}", reason=reason)
-        body = orjson.dumps(rejected(f"{topic}/{partition}/{offset}", message.value(), _readable(reason)))
+        body = encode(rejected(f"{topic}/{partition}/{offset}", message.value(), _readable(reason)))
     return _Item((topic, partition), offset, ROUTE_OF[Topic(topic)], body)
 
 
@@ -287,7 +288,7 @@ def _is_record(message: Message) -> bool:
 
 def _as_refused(item: bytes, reason: str) -> bytes:
     """What the API keeps among the rejected records whatever it is: it lacks all that a record must have."""
-    return orjson.dumps({REFUSED_RECORD: _head(item), REJECTED_BECAUSE: reason})
+    return encode({REFUSED_RECORD: _head(item), REJECTED_BECAUSE: reason})
 
 
 def _head(item: bytes) -> str:
