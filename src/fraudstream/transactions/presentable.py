@@ -69,7 +69,7 @@ def present(document: dict[str, Any]) -> list[str]:
     That is: what is nested too deeply, numbers that are not finite or beyond 64 bits, half surrogate pairs.
     """
     marked: list[str] = []
-    pending: list[tuple[dict[str, Any] | list[Any], str, int]] = [(document, "", 1)]
+    pending: list[tuple[Any, str, int]] = [(document, "", 1)]
     while pending:
         container, path, depth = pending.pop()
         if isinstance(container, dict) and not all(map(_is_writable, container)):
