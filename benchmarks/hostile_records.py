@@ -52,6 +52,8 @@ def main() -> None:
     running = Path(tempfile.mkdtemp(prefix="system-", dir=folder))
     with stopped_at_the_end(BenchSystem(running, material.model, 2, environment, extra=BATCH)) as system:
         system.start_all()
+        # The first rows wait for the query's code to be generated and compiled.
+        run_through(system, clean_records(200, clear), fraud, rate=arguments.rate, name="warm-up")
         _say("the clean run ...")
         records = clean_records(arguments.records, clear)
         clean = run_through(system, records, fraud, rate=arguments.rate, name="clean")
@@ -61,6 +63,7 @@ def main() -> None:
         result = {
             "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
             "machine": {"cores": os.cpu_count(), "platform": platform.platform(), "python": platform.python_version()},
+            "load_average": round(os.getloadavg()[0], 1),
             "rate": arguments.rate,
             "seed": arguments.seed,
             "clean": clean,

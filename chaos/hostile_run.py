@@ -14,7 +14,8 @@ from fraudstream.bench.material import FRAUDSTREAM
 from fraudstream.bench.system import BenchSystem
 
 FRAUD_EVERY: Final = 20
-ARRIVE_SECONDS: Final = 300.0
+ARRIVE_SECONDS: Final = 1_800.0
+"""A machine that others use too can be twenty times slower than by itself."""
 BATCH: Final = ("--batch-interval", "10 seconds")
 """For the detector: the ledger has an entry for each batch."""
 
@@ -71,5 +72,5 @@ def audited(system: BenchSystem) -> dict[str, Any]:
         "totals": totals,
         "audit_exit_code": done.returncode,
         "rejected": http.request("GET", f"{system.url}/api/stats").json()["rejected"],
-        "audit": (done.stdout + done.stderr).strip().splitlines()[-12:],
+        "audit": (done.stdout + done.stderr).strip().splitlines()[-1:],
     }

@@ -21,7 +21,7 @@ from fraudstream.transactions.wire import RELAYED_TOPICS, Topic
 pytestmark = [pytest.mark.e2e, pytest.mark.kafka, pytest.mark.spark]
 
 FRAUD = b'{"Time":1,"V1":9,"V2":-6,"V3":0,"V4":5,"V5":0,"Amount":1}'
-BAD_NAME = [(b"\xff\xc0", b"1")]
+BAD_NAME: list[tuple[bytes, bytes | None]] = [(b"\xff\xc0", b"1")]
 
 
 @pytest.fixture
@@ -92,6 +92,7 @@ def a_record_that_cannot_be_sent_again_does_not_hold_up_the_next(system: BenchSy
     http.request("POST", f"{system.url}/api/replays", json=asked)
 
     def more(state: str) -> int:
-        return http.request("GET", f"{system.url}/api/replays").json()["counts"].get(state, 0) - before.get(state, 0)
+        counts = http.request("GET", f"{system.url}/api/replays").json()["counts"]
+        return int(counts.get(state, 0) - before.get(state, 0))
 
     assert system.wait(60, lambda: more("sent") == 1 and more("failed") == 1)

@@ -17,4 +17,4 @@ def headers_of(message: Message) -> list[tuple[str, bytes | None]]:
         headers = message.headers() or []
     except UnicodeDecodeError as e:
         raise ValueError("the name of a header is not UTF-8") from e
-    return [(name, value.encode() if isinstance(value, str) else value) for name, value in list(headers)]
+    return [(str(name), value.encode() if isinstance(value, str) else value) for name, value in list(headers)]
