@@ -101,22 +101,12 @@ def to_payload(record: Record) -> dict[str, Any]:
 
 
 def encode(payload: Mapping[str, Any]) -> bytes:
-    """What is posted as JSON.
-
-    Raises:
-        TypeError: It cannot be written: nested too deeply, half a surrogate pair.
-    """
+    """What is posted, as JSON; raises `TypeError` where it is nested too deeply or holds half a surrogate pair."""
     return orjson.dumps(payload, option=orjson.OPT_NON_STR_KEYS)
 
 
 def rejected(place: str, value: bytes | str | None, reason: str) -> dict[str, Any]:
-    """What the API keeps among the rejected records: it lacks all that a record must have.
-
-    Args:
-        place: `topic/partition/offset`.
-        value: The record's bytes.
-        reason: Why nothing else can be made of it.
-    """
+    """What the API keeps of the record at a place among the rejected: it lacks all that a record must have."""
     content = value.encode(errors="replace") if isinstance(value, str) else value or b""
     return {
         "unreadable_record": place,

@@ -273,9 +273,9 @@ def _item(message: Message) -> _Item:
     try:
         body = encode(to_payload(Record.of(message)))
     except Exception as e:
-        reason = f"{type(e).__name__}: {e}"
+        reason = f"{type(e).__name__}: {e}"[:REFUSED_BYTES].encode(errors="backslashreplace").decode()
         log.error("a record cannot be posted", record=f"{topic}[{partition}] {offset}", reason=reason)
-        body = encode(rejected(f"{topic}/{partition}/{offset}", message.value(), _readable(reason)))
+        body = encode(rejected(f"{topic}/{partition}/{offset}", message.value(), reason))
     return _Item((topic, partition), offset, ROUTE_OF[Topic(topic)], body)
 
 
@@ -293,7 +293,3 @@ def _as_refused(item: bytes, reason: str) -> bytes:
 
 def _head(item: bytes) -> str:
     return item[:REFUSED_BYTES].decode(errors="replace")
-
-
-def _readable(text: str) -> str:
-    return text[:REFUSED_BYTES].encode(errors="backslashreplace").decode()
