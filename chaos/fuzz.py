@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Final
 
+from chaos import hostile
 from chaos.data import Verdict
 from fraudstream.transactions.wire import Header, Outcome
 
 Headers = list[tuple[str, str | bytes | None]]
 
 NEAR_THE_LIMIT: Final = 900_000
-DEEP: Final = 3_000
 
 DEAD_LETTER: Final = Verdict(Outcome.DEAD_LETTER, None)
 UNSCORABLE: Final = Verdict(Outcome.UNSCORABLE, None)
@@ -68,6 +68,14 @@ def _beside(key: bytes | None, headers: Headers) -> _Maker:
     return lambda row, verdict, chance: (row, verdict, key, headers)
 
 
+def _hostile(make: hostile.Maker) -> _Maker:
+    def made(row: bytes, verdict: Verdict, chance: Random) -> _Made:
+        value, is_alert = make(row, chance)
+        return value, verdict if is_alert else None, None, []
+
+    return made
+
+
 def _more(row: bytes, text: bytes) -> bytes:
     return row[:-1] + b"," + text + b"}"
 
@@ -87,9 +95,7 @@ _KINDS: Final[Mapping[str, _Maker]] = {
     "single quotes": _dead(lambda row, chance: row.replace(b'"', b"'")),
     "not UTF-8": _dead(lambda row, chance: _more(row, b'"note":"\xff\xfe"')),
     "UTF-16": _dead(lambda row, chance: row.decode().encode("utf-16")),
-    "deep and never closed": _dead(lambda row, chance: b'{"x":' * DEEP),
     "a byte changed": _object(lambda row, chance: _with_byte(row, chance)),
-    "deep": _object(lambda row, chance: _more(row, b'"x":' + b'{"x":' * DEEP + b"1" + b"}" * DEEP)),
     "no columns": lambda row, verdict, chance: (b"{}", UNSCORABLE, None, []),
     "columns that nobody knows": lambda row, verdict, chance: (b'{"a":1,"b":"two"}', UNSCORABLE, None, []),
     "equal names": _object(lambda row, chance: _more(row, b'"V1":0,"V1":[1],"V1":{"V1":2}')),
@@ -111,6 +117,7 @@ _KINDS: Final[Mapping[str, _Maker]] = {
     "many headers": _beside(None, [(f"h{i}", b"\x00" * 16) for i in range(200)]),
     "a header without a name": _beside(None, [("", b"\x00")]),
     "a large key": _beside(b"\xff" * 100_000, []),
+    **{f"hostile: {kind}": _hostile(make) for kind, make in hostile.KINDS.items()},
 }
 
 

@@ -27,13 +27,14 @@ class Api:
         self.away = away
         self.taken: list[tuple[Route, dict[str, Any]]] = []
 
-    def post(self, route: Route, items: Sequence[Mapping[str, Any]]) -> None:
+    def post(self, route: Route, items: Sequence[bytes]) -> None:
+        posted = [orjson.loads(item) for item in items]
         if self.away:
             self.away -= 1
             raise ApiUnavailable("nobody answers")
-        if any("refuse_me" in item for item in items):
+        if any("refuse_me" in item for item in posted):
             raise ApiRefused("413 too much for me")
-        self.taken += [(route, dict(item)) for item in items]
+        self.taken += [(route, item) for item in posted]
 
     def ids(self) -> list[str]:
         return [str(item.get("alert_id")) for route, item in self.taken if route is Route.ALERTS]

@@ -110,7 +110,7 @@ def test_a_topic_that_was_made_anew_begins_anew(store: AlertStore) -> None:
         ({"until_offset": 2**63}, "until_offset must be an integer"),
         ({"partition": 2**40}, "larger than any partition"),
         ({"committed_at": "yesterday"}, "committed_at must be a time"),
-        ({"threshold": float("nan")}, "not a finite number"),
+        ({"threshold": float("nan")}, "threshold cannot be written as JSON"),
         ({"topic": "\ud800"}, "cannot be written as JSON"),
     ],
 )

@@ -84,7 +84,7 @@ def test_one_bad_alert_blocks_no_other_and_is_kept_with_its_reason_once(store: A
         assert [rejection.index for rejection in added.rejected] == [1, 2]
     assert ids(store) == ["id-3", "id-1"]
     kept = [row.document for row in store.rejected()]
-    assert [row["reason"] for row in kept] == ["an alert must be a JSON object", "score is not a finite number"]
+    assert [row["reason"] for row in kept] == ["an alert must be a JSON object", "score must be a number"]
     assert '"id-2"' in kept[1]["payload"]
     assert store.totals()[Total.REJECTED] == 2
 

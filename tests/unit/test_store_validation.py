@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dashboards import alert
-from fraudstream.alerts.validation import Unfit, as_readable, check_alert, digest, microseconds
+from fraudstream.alerts.validation import Unfit, check_alert, digest, microseconds
 
 
 @pytest.mark.parametrize(
@@ -25,13 +25,11 @@ from fraudstream.alerts.validation import Unfit, as_readable, check_alert, diges
         ({"outcome": []}, "outcome"),
         ({"transaction": "text"}, "transaction"),
         ({"transaction": None}, "transaction"),
-        ({"transaction": {"V1": math.inf}}, "transaction.V1"),
-        ({"transaction": {"V1": [1, {"x": math.nan}]}}, r"transaction.V1\[1\].x"),
-        ({"transaction": {"V1": 2**70}}, "64"),
-        ({"transaction": {"V1": "\ud800"}}, "JSON"),
         ({"score": None}, "score"),
         ({"score": True}, "score"),
         ({"score": "0.9"}, "score"),
+        ({"score": math.nan}, "score"),
+        ({"as_text": "V1"}, "as_text"),
         ({"threshold": "high"}, "threshold"),
         ({"produced_at": "yesterday"}, "produced_at"),
         ({"produced_at": 1767323046}, "produced_at"),
@@ -59,15 +57,6 @@ def test_an_alert_needs_no_more_than_an_id_a_score_and_a_transaction() -> None:
 
 def test_an_unscorable_transaction_needs_no_score() -> None:
     assert check_alert(alert(1, outcome="unscorable", score=None)).score is None
-
-
-def test_nesting_without_end_is_refused() -> None:
-    nested: Any = 1
-    for _ in range(5000):
-        nested = [nested]
-    with pytest.raises(Unfit, match="JSON"):
-        check_alert(alert(1, transaction={"V1": nested}))
-    assert as_readable({"V1": nested})
 
 
 def test_a_time_without_a_zone_is_read_as_utc() -> None:

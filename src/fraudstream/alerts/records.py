@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import base64
-import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 import orjson
+from confluent_kafka import Message
 
 from fraudstream.alerts.samples import describe_columns
+from fraudstream.kafka.headers import headers_of
+from fraudstream.transactions.presentable import present, read_json
 from fraudstream.transactions.schema import schema_id
-from fraudstream.transactions.wire import AlertField, DeadLetterField, EventField, EventType, Header, Topic
+from fraudstream.transactions.wire import (
+    REJECTED_BECAUSE,
+    AlertField,
+    DeadLetterField,
+    EventField,
+    EventType,
+    Header,
+    Topic,
+)
 
 
 class Route(StrEnum):
@@ -27,7 +36,12 @@ class Route(StrEnum):
     LEDGER = "/api/ledger"
 
 
-_DIGITS_OF_64_BITS = 19
+REJECTED_BYTES: Final = 48 * 1024
+"""So much of a record that cannot be converted is posted; the topic holds the whole of it."""
+
+_OFFSET_DIGITS: Final = 19
+MAX_HEADERS: Final = 200
+MAX_HEADER_CHARS: Final = 4_096
 
 ROUTE_OF = {
     Topic.ALERTS: Route.ALERTS,
@@ -50,6 +64,24 @@ class Record:
     value: bytes | None
     headers: Sequence[tuple[str, bytes | None]]
 
+    @classmethod
+    def of(cls, message: Message) -> Record:
+        """The record that a consumer of an output topic has read.
+
+        Raises:
+            ValueError: A header's name is not UTF-8.
+        """
+        key, value = message.key(), message.value()
+        return cls(
+            topic=Topic(str(message.topic())),
+            partition=message.partition() or 0,
+            offset=message.offset() or 0,
+            timestamp_ms=message.timestamp()[1],
+            key=key.encode() if isinstance(key, str) else key,
+            value=value.encode() if isinstance(value, str) else value,
+            headers=headers_of(message),
+        )
+
     @property
     def place(self) -> str:
         """Where it stands, as an id."""
@@ -57,15 +89,31 @@ class Record:
 
 
 def to_payload(record: Record) -> dict[str, Any]:
-    """What is posted for a record; a record that cannot be read is posted as it is, for the API to keep and show."""
+    """What is posted for a record; one that holds no JSON object is posted as rejected, for the API to keep."""
     if record.topic is Topic.DEAD_LETTERS:
         return _dead_letter(record)
     content = _read(record.value)
     if not isinstance(content, dict):
-        return {"unreadable_record": record.place, "payload_base64": _base64(record.value)}
+        return rejected(record.place, record.value, "the record is not a JSON object")
     if record.topic is Topic.LEDGER:
         return content
     return _event(record, content) if record.topic is Topic.EVENTS else _alert(record, content)
+
+
+def encode(payload: Mapping[str, Any]) -> bytes:
+    """What is posted, as JSON; raises `TypeError` where it is nested too deeply or holds half a surrogate pair."""
+    return orjson.dumps(payload, option=orjson.OPT_NON_STR_KEYS)
+
+
+def rejected(place: str, value: bytes | str | None, reason: str) -> dict[str, Any]:
+    """What the API keeps of the record at a place among the rejected: it lacks all that a record must have."""
+    content = value.encode(errors="replace") if isinstance(value, str) else value or b""
+    return {
+        "unreadable_record": place,
+        REJECTED_BECAUSE: reason,
+        "bytes": len(content),
+        "payload_base64": base64.b64encode(content[:REJECTED_BYTES]).decode(),
+    }
 
 
 def _alert(record: Record, alert: dict[str, Any]) -> dict[str, Any]:
@@ -73,10 +121,12 @@ def _alert(record: Record, alert: dict[str, Any]) -> dict[str, Any]:
     if isinstance(text, str):
         # Only leniently JSON: what Spark could carry was all text; here NaN and Infinity become text, and the rest
         # keeps its type.
-        came = _read(text.encode())
+        came = _read(text.encode(errors="replace"))
         if isinstance(came, dict):
             alert[AlertField.TRANSACTION.value] = came
     alert[AlertField.DETECTED_AT.value] = _iso(record.timestamp_ms)
+    if as_text := present(alert):
+        alert[AlertField.AS_TEXT.value] = as_text
     transaction = alert.get(AlertField.TRANSACTION)
     if isinstance(transaction, dict):
         alert[AlertField.SCHEMA_ID.value] = schema_id(transaction)
@@ -86,23 +136,31 @@ def _alert(record: Record, alert: dict[str, Any]) -> dict[str, Any]:
 def _event(record: Record, event: dict[str, Any]) -> dict[str, Any]:
     if event.get(EventField.TYPE) == EventType.SAMPLE:
         text = event.pop(EventField.TRANSACTION_TEXT, None)
-        event |= describe_columns(event, _read(text.encode()) if isinstance(text, str) else None)
+        row = _read(text.encode(errors="replace")) if isinstance(text, str) else None
+        if isinstance(row, dict):
+            present(row)
+        event |= describe_columns(event, row)
     return {EventField.EVENT_ID.value: record.place, EventField.AT.value: _iso(record.timestamp_ms), **event}
 
 
 def _dead_letter(record: Record) -> dict[str, Any]:
+    # The detector's own come last, whatever came with the record; of an `event_id` the first counts, as there.
     headers: Mapping[str, bytes | None] = dict(record.headers)
+    event_id = next((value for name, value in record.headers if name == Header.EVENT_ID), None)
     return {
         DeadLetterField.TOPIC.value: _text(headers.get(Header.ERROR_TOPIC)) or record.topic.value,
         DeadLetterField.PARTITION.value: _whole(headers.get(Header.ERROR_PARTITION), record.partition),
         DeadLetterField.OFFSET.value: _whole(headers.get(Header.ERROR_OFFSET), record.offset),
-        DeadLetterField.EVENT_ID.value: _text(headers.get(Header.EVENT_ID)),
+        DeadLetterField.EVENT_ID.value: _text(event_id),
         DeadLetterField.PRODUCED_AT.value: _text(headers.get(Header.PRODUCED_AT)) or _iso(record.timestamp_ms),
         DeadLetterField.DETECTED_AT.value: _iso(record.timestamp_ms),
         DeadLetterField.REASON.value: _text(headers.get(Header.ERROR_MESSAGE)) or "no reason came with it",
         DeadLetterField.KEY.value: None if record.key is None else _text(record.key),
         DeadLetterField.PAYLOAD.value: None if record.value is None else _base64(record.value),
-        DeadLetterField.HEADERS.value: {name: _text(value) for name, value in record.headers},
+        DeadLetterField.HEADERS.value: {
+            name[:MAX_HEADER_CHARS]: (_text(value) or "")[:MAX_HEADER_CHARS] if value is not None else None
+            for name, value in record.headers[-MAX_HEADERS:]
+        },
         DeadLetterField.ORIGINAL_BYTES.value: _whole(
             headers.get(Header.ERROR_ORIGINAL_BYTES), len(record.value or b"")
         ),
@@ -111,34 +169,19 @@ def _dead_letter(record: Record) -> dict[str, Any]:
 
 
 def _read(value: bytes | None) -> Any:
-    if value is None:
-        return None
     try:
-        return orjson.loads(value)
-    except orjson.JSONDecodeError:
-        pass
-    try:
-        lenient = json.loads(
-            value.decode(errors="replace"), parse_constant=str, parse_int=_integer, parse_float=_finite
-        )
-        # Half a surrogate pair cannot be written as UTF-8: it would end the relay at every attempt to post it.
-        return orjson.loads(json.dumps(lenient, ensure_ascii=False, allow_nan=False).encode(errors="replace"))
-    except (ValueError, RecursionError):
+        return None if value is None else read_json(value)
+    except ValueError:
         return None
 
 
-def _integer(digits: str) -> Any:
-    return int(digits) if len(digits) < _DIGITS_OF_64_BITS else _finite(digits)
-
-
-def _finite(digits: str) -> Any:
-    """The number, or its text where it is beyond a double: JSON cannot carry an infinity."""
-    number = float(digits)
-    return number if math.isfinite(number) else digits
-
-
-def _iso(timestamp_ms: int) -> str:
-    return datetime.fromtimestamp(timestamp_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+def _iso(timestamp_ms: int) -> str | None:
+    """The time; None where it is of no year that a calendar here knows (1 to 9999)."""
+    try:
+        at = datetime.fromtimestamp(timestamp_ms / 1000, UTC)
+    except (ValueError, OverflowError, OSError):
+        return None
+    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _text(value: bytes | None) -> str | None:
@@ -146,7 +189,7 @@ def _text(value: bytes | None) -> str | None:
 
 
 def _whole(value: bytes | None, otherwise: int) -> int:
-    return int(value) if value is not None and value.isdigit() else otherwise
+    return int(value) if value is not None and value.isdigit() and len(value) <= _OFFSET_DIGITS else otherwise
 
 
 def _base64(value: bytes | None) -> str:

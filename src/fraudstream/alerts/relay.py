@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, Protocol
 
-import orjson
 import structlog
 from confluent_kafka import (
     OFFSET_BEGINNING,
@@ -21,9 +20,9 @@ from confluent_kafka import (
     TopicPartition,
 )
 
-from fraudstream.alerts.records import ROUTE_OF, Record, Route, to_payload
+from fraudstream.alerts.records import ROUTE_OF, Record, Route, encode, rejected, to_payload
 from fraudstream.errors import KafkaFailure
-from fraudstream.transactions.wire import RELAYED_TOPICS, EventField, EventType, Topic
+from fraudstream.transactions.wire import REJECTED_BECAUSE, RELAYED_TOPICS, EventField, EventType, Topic
 
 log = structlog.get_logger(__name__)
 
@@ -39,15 +38,16 @@ FIRST_BACKOFF_SECONDS: Final = 0.1
 LONGEST_BACKOFF_SECONDS: Final = 5.0
 ASSIGN_SECONDS: Final = 30.0
 REFUSED_RECORD: Final = "refused_record"
-REFUSED_CHARS: Final = 4_000
+_REFUSED: Final = b'{"%s"' % REFUSED_RECORD.encode()
+REFUSED_BYTES: Final = 4_000
 """So much of a record that the API refuses is kept there; the topic holds the whole of it."""
 
 
 class Api(Protocol):
     """The dashboard's API, as the relay uses it."""
 
-    def post(self, route: Route, items: Sequence[Mapping[str, Any]]) -> None:
-        """Post a list and return once it is committed; raise `ApiUnavailable` or `ApiRefused` otherwise."""
+    def post(self, route: Route, items: Sequence[bytes]) -> None:
+        """Post JSON objects; return once they are committed, raise `ApiUnavailable` or `ApiRefused` otherwise."""
 
 
 class ApiUnavailable(Exception):
@@ -127,21 +127,22 @@ class Relay:
     def run(self, stop: threading.Event) -> None:
         """Relay until `stop` is set."""
         while not stop.is_set():
-            for batch in _batches(self._due(self._poll())):
-                if not self._relay(batch, stop):
-                    return
+            if not self._relay(self._due(self._poll()), stop):
+                return
             self._commit(at_once=False)
-        for batch in _batches(self._held):
-            if not self._relay(batch, stop):
-                return  # not committed: it is read again
+        if not self._relay(self._held, stop):
+            return  # not committed: it is read again
         self._commit(at_once=True)
 
-    def _relay(self, batch: Sequence[Message], stop: threading.Event) -> bool:
+    def _relay(self, messages: Sequence[Message], stop: threading.Event) -> bool:
         """Post, then remember what may be committed; false when told to stop before that."""
-        if not self._deliver(batch, stop):
-            return False
-        for message in batch:
-            self._uncommitted[_place(message)] = _offset(message) + 1
+        for batch in _batches(messages):
+            # Events last: who is told that all is scored finds what was found there.
+            for route in sorted({item.route for item in batch}, key=lambda each: each in (Route.EVENTS, Route.LEDGER)):
+                if not self._post(route, [item.body for item in batch if item.route is route], stop):
+                    return False
+            for item in batch:
+                self._uncommitted[item.place] = item.offset + 1
         return True
 
     def _poll(self) -> list[Message]:
@@ -167,17 +168,7 @@ class Relay:
             return POLL_SECONDS
         return max(0.0, self._held_since + HOLD_SECONDS - time.monotonic())
 
-    def _deliver(self, batch: Sequence[Message], stop: threading.Event) -> bool:
-        """Post until the API has it; false when told to stop before that."""
-        by_route: dict[Route, list[dict[str, Any]]] = defaultdict(list)
-        for message in batch:
-            record = _record(message)
-            by_route[ROUTE_OF[record.topic]].append(to_payload(record))
-        # Events last: who is told that all is scored finds what was found there.
-        last_events = sorted(by_route, key=lambda route: route in (Route.EVENTS, Route.LEDGER))
-        return all(self._post(route, by_route[route], stop) for route in last_events)
-
-    def _post(self, route: Route, items: Sequence[Mapping[str, Any]], stop: threading.Event) -> bool:
+    def _post(self, route: Route, items: Sequence[bytes], stop: threading.Event) -> bool:
         backoff = FIRST_BACKOFF_SECONDS
         while True:
             try:
@@ -190,7 +181,7 @@ class Relay:
                     return all(self._post(route, [item], stop) for item in items)
                 # One record that the API will not even read as a request: it must not hold up all that follow.
                 log.error("the dashboard refused a record", route=route.value, reason=str(e), record=_head(items[0]))
-                return REFUSED_RECORD in items[0] or self._post(route, [_as_refused(items[0], str(e))], stop)
+                return items[0].startswith(_REFUSED) or self._post(route, [_as_refused(items[0], str(e))], stop)
             if stop.wait(backoff):
                 return False
             backoff = min(backoff * 2, LONGEST_BACKOFF_SECONDS)
@@ -244,23 +235,48 @@ def post_positions(
             **told,
         }
         try:
-            api.post(Route.EVENTS, [event])
+            api.post(Route.EVENTS, [encode(event)])
         except (ApiUnavailable, ApiRefused) as e:
             log.debug("no position this second", reason=str(e))
+        except Exception as e:  # a thread that ended would leave the counters where they are, and say nothing
+            log.error("no position could be posted", reason=f"{type(e).__name__}: {e}")
 
 
-def _batches(messages: Sequence[Message]) -> Iterator[list[Message]]:
-    batch: list[Message] = []
+@dataclass(frozen=True, slots=True)
+class _Item:
+    """A record as it is posted, and where it stands."""
+
+    place: tuple[str, int]
+    offset: int
+    route: Route
+    body: bytes
+
+
+def _batches(messages: Iterable[Message]) -> Iterator[list[_Item]]:
+    """The records as they are posted, a few at a time; converted one by one, so that no more of them are in memory."""
+    batch: list[_Item] = []
     size = 0
     for message in messages:
-        length = len(message.value() or b"")
-        if batch and size + length > MOST_BYTES:
+        item = _item(message)
+        if batch and size + len(item.body) > MOST_BYTES:
             yield batch
             batch, size = [], 0
-        batch.append(message)
-        size += length
+        batch.append(item)
+        size += len(item.body)
     if batch:
         yield batch
+
+
+def _item(message: Message) -> _Item:
+    """What is posted for a record; whatever goes wrong with it is its own, and it is kept as a rejected one."""
+    topic, partition, offset = str(message.topic()), message.partition() or 0, message.offset() or 0
+    try:
+        body = encode(to_payload(Record.of(message)))
+    except Exception as e:
+        reason = f"{type(e).__name__}: {e}"[:REFUSED_BYTES].encode(errors="backslashreplace").decode()
+        log.error("a record cannot be posted", record=f"{topic}[{partition}] {offset}", reason=reason)
+        body = encode(rejected(f"{topic}/{partition}/{offset}", message.value(), reason))
+    return _Item((topic, partition), offset, ROUTE_OF[Topic(topic)], body)
 
 
 def _is_record(message: Message) -> bool:
@@ -270,37 +286,10 @@ def _is_record(message: Message) -> bool:
     return error is None
 
 
-def _record(message: Message) -> Record:
-    topic, partition = _place(message)
-    return Record(
-        topic=Topic(topic),
-        partition=partition,
-        offset=_offset(message),
-        timestamp_ms=message.timestamp()[1],
-        key=message.key(),
-        value=message.value(),
-        headers=[(name, v.encode() if isinstance(v, str) else v) for name, v in dict(message.headers() or ()).items()],
-    )
-
-
-def _place(message: Message) -> tuple[str, int]:
-    topic, partition = message.topic(), message.partition()
-    if topic is None or partition is None:
-        raise ValueError("a record without a place")
-    return topic, partition
-
-
-def _offset(message: Message) -> int:
-    offset = message.offset()
-    if offset is None:
-        raise ValueError("a record without an offset")
-    return offset
-
-
-def _as_refused(item: Mapping[str, Any], reason: str) -> dict[str, Any]:
+def _as_refused(item: bytes, reason: str) -> bytes:
     """What the API keeps among the rejected records whatever it is: it lacks all that a record must have."""
-    return {REFUSED_RECORD: _head(item), "refused_because": reason}
+    return encode({REFUSED_RECORD: _head(item), REJECTED_BECAUSE: reason})
 
 
-def _head(item: Mapping[str, Any]) -> str:
-    return orjson.dumps(item, option=orjson.OPT_NON_STR_KEYS).decode()[:REFUSED_CHARS]
+def _head(item: bytes) -> str:
+    return item[:REFUSED_BYTES].decode(errors="replace")

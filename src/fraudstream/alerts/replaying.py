@@ -112,15 +112,18 @@ class ReplaySender:
                 continue
             if time.monotonic() > deadline:
                 break
-            origin = Place.parse(each["origin"])
-            payload = each["payload_base64"]
-            value = None if payload is None else base64.b64decode(payload)
             try:
+                origin, payload = Place.parse(each["origin"]), each["payload_base64"]
+                value = None if payload is None else base64.b64decode(payload)
                 original = topic.original(origin, _facts(each["letter"]), corrected=value is not None)
+                records[replay_id] = (origin, repeated(original, origin, replay_id, value))
             except ReplayRefused as e:
                 results[replay_id] = e
-            else:
-                records[replay_id] = (origin, repeated(original, origin, replay_id, value))
+            except (KafkaException, KafkaFailure):
+                raise
+            except Exception as e:  # whatever it is, it is this record's
+                log.error("a record cannot be sent again", record=each["origin"], reason=f"{type(e).__name__}: {e}")
+                results[replay_id] = ReplayRefused(f"it cannot be converted: {e}")
         return results if time.monotonic() > deadline else results | topic.send(records)
 
     def _sent_before(self, topic: ReplayTopic, claimed: Sequence[Mapping[str, Any]]) -> dict[str, _Result]:
@@ -156,6 +159,9 @@ def send_replays(sender: ReplaySender, stop: threading.Event) -> None:
                 log.info("records were sent again", replays=number)
         except (DashboardFailed, KafkaException, KafkaFailure) as e:
             log.debug("no replays this second", reason=str(e))
+            sender.reconnect()
+        except Exception as e:  # a thread that ended would leave every later replay unsent, and say nothing
+            log.error("replays could not be sent", reason=f"{type(e).__name__}: {e}")
             sender.reconnect()
     sender.reconnect()
 

@@ -12,7 +12,7 @@ from typing import Any, Final, Self, TypeVar
 
 from sqlalchemy import Connection, Engine
 from sqlalchemy.dialects.sqlite import insert
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, InterfaceError
 
 from fraudstream.alerts import ledger, positions, rows, sights, tables
 from fraudstream.alerts.changes import Action, Actor, Change, insert_change
@@ -27,7 +27,7 @@ from fraudstream.alerts.sight import OffsetGaps, Sight, sight_of_alert, sight_of
 from fraudstream.alerts.sights import Describe
 from fraudstream.alerts.validation import CheckedAlert, Unfit, as_readable, check_alert, microseconds
 from fraudstream.errors import StoreError
-from fraudstream.transactions.wire import EventField, EventType
+from fraudstream.transactions.wire import REJECTED_BECAUSE, EventField, EventType
 
 __all__ = ["Added", "AlertFilter", "AlertStore", "Rejection", "Row", "StoredAlert", "Total"]
 
@@ -59,6 +59,14 @@ class Added:
         """Count a record as accepted, or as one that was there."""
         self.accepted += new
         self.duplicates += not new
+
+    def merge(self, one: Added, index: int) -> None:
+        """Add what became of a single record, the one at an index."""
+        self.accepted += one.accepted
+        self.duplicates += one.duplicates
+        self.conflicts += one.conflicts
+        self.rejected += [Rejection(index, rejection.reason) for rejection in one.rejected]
+        self.stored += one.stored
 
 
 class AlertStore(AlertReader):
@@ -213,6 +221,17 @@ class AlertStore(AlertReader):
             positions.record(connection, ledger.record(connection, fit, added.tally, now))
         return added
 
+    def reject(self, kind: str, raw: object, reason: str) -> Added:
+        """Keep a record that could not be stored for a reason that no check had foreseen.
+
+        Raises:
+            StoreError: The database did not take it.
+        """
+        with self._writing, self._transaction() as connection:
+            kept = rows.keep_rejected(connection, kind, raw, as_readable(reason), self._clock())
+            rows.count(connection, Total.REJECTED, kept)
+        return Added(rejected=[Rejection(0, reason)])
+
     @contextmanager
     def writing(self, *, relaxed: bool = False) -> Iterator[Connection]:
         """A write transaction for what has a module of its own (`replay_log.py`), in turn with the store's others.
@@ -232,6 +251,8 @@ class AlertStore(AlertReader):
         try:
             with self._engine.connect().execution_options(**options) as connection, connection.begin():
                 yield connection
+        except (DataError, IntegrityError, InterfaceError):
+            raise  # about what was to be written, and not about the database
         except DBAPIError as e:
             raise StoreError(
                 f"the alert store did not take a write: {e.orig}",
@@ -254,7 +275,9 @@ def _sift(
         try:
             fit.append(check(raw))
         except Unfit as e:
-            reason = as_readable(e)
+            # Who could not convert a record knows better why than a check that finds nothing of it.
+            told = raw.get(REJECTED_BECAUSE) if isinstance(raw, dict) else None
+            reason = as_readable(told if isinstance(told, str) else e)
             added.rejected.append(Rejection(index, reason))
             kept += rows.keep_rejected(connection, kind, raw, reason, now)
     rows.count(connection, Total.REJECTED, kept)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,12 +11,10 @@ from typing import Any, Final
 import orjson
 
 from fraudstream.transactions.amounts import amount_of
+from fraudstream.transactions.presentable import MAX_PATHS, json_text, present
 from fraudstream.transactions.wire import AlertField, Outcome
 
 MAX_ID_CHARS: Final = 200
-MAX_DEPTH: Final = 200
-"""Objects and lists within one another. orjson writes 254: the rest is for what an answer puts around an alert."""
-
 MAX_REJECTED_CHARS: Final = 256 * 1024
 """A rejected payload is kept up to this length: enough to see what it was."""
 
@@ -61,12 +57,17 @@ class CheckedAlert:
 
 
 def check_alert(raw: object) -> CheckedAlert:
-    """Check one posted alert.
+    """Check one posted alert, of which what cannot be stored and shown as it came is replaced, in place, by its text.
 
     Raises:
         Unfit: It cannot be stored; the reason names the key and what it should be.
     """
-    alert = check_object(raw, "an alert")
+    if not isinstance(raw, dict):
+        raise Unfit("an alert must be a JSON object")
+    alert: dict[str, Any] = raw
+    as_text = [*names_in(alert, AlertField.AS_TEXT), *present(alert)]
+    if as_text:
+        alert[AlertField.AS_TEXT.value] = as_text[:MAX_PATHS]
     alert_id = check_record_id(alert, AlertField.ALERT_ID)
     if alert_id is None:
         raise Unfit(f"alert_id must be text of 1 to {MAX_ID_CHARS} characters")
@@ -86,9 +87,7 @@ def check_alert(raw: object) -> CheckedAlert:
         integer(alert, key)
     text(alert, AlertField.REASON)
     instant(alert, AlertField.DETECTED_AT)
-    imputed = alert.get(AlertField.IMPUTED)
-    if imputed is not None and not (isinstance(imputed, list) and all(isinstance(name, str) for name in imputed)):
-        raise Unfit("imputed must be a list of column names")
+    names_in(alert, AlertField.IMPUTED)
     kept = {key: value for key, value in alert.items() if key not in RESERVED_KEYS}
     return CheckedAlert(
         document={AlertField.ALERT_ID.value: alert_id, AlertField.OUTCOME.value: str(outcome)} | kept,
@@ -111,15 +110,12 @@ def check_object(raw: object, what: str) -> dict[str, Any]:
     """The posted thing as a JSON object that can be written as JSON again, down to its last number.
 
     Raises:
-        Unfit: It is something else, is nested too deeply, or holds a number that JSON cannot carry.
+        Unfit: It is something else, is nested too deeply, or holds a number or text that JSON cannot carry.
     """
     if not isinstance(raw, dict):
         raise Unfit(f"{what} must be a JSON object")
-    try:
-        orjson.dumps(raw)
-    except TypeError as e:  # orjson's JSONEncodeError is a TypeError: bad Unicode, 65-bit integers, depth
-        raise Unfit(f"{what} cannot be written as JSON: {e}") from e
-    _refuse_unwritable(raw, "")
+    if paths := present(raw):
+        raise Unfit(f"{paths[0]} cannot be written as JSON")
     return raw
 
 
@@ -135,24 +131,16 @@ def check_record_id(record: Mapping[str, Any], key: str) -> str | None:
     return value
 
 
-def _refuse_unwritable(value: object, path: str, depth: int = 1) -> None:
-    # orjson writes NaN and infinities as null: they would vanish in silence.
-    if isinstance(value, float) and not math.isfinite(value):
-        raise Unfit(f"{shortened(path)} is not a finite number")
-    if isinstance(value, dict | list | tuple):
-        if depth > MAX_DEPTH:
-            raise Unfit(f"{shortened(path)} is nested more than {MAX_DEPTH} deep: no answer could hold it")
-        if isinstance(value, dict):
-            for key, inner in value.items():
-                _refuse_unwritable(inner, f"{path}.{key}" if path else str(key), depth + 1)
-        else:
-            for index, inner in enumerate(value):
-                _refuse_unwritable(inner, f"{path}[{index}]", depth + 1)
+def names_in(record: Mapping[str, Any], key: str) -> list[str]:
+    """The list of names under a key, empty where there is none.
 
-
-def shortened(name: str) -> str:
-    """A name as a message has it: a column's may be a megabyte long."""
-    return name if len(name) <= MAX_ID_CHARS else f"{name[:MAX_ID_CHARS]}…"
+    Raises:
+        Unfit: It is something else.
+    """
+    names = record.get(key)
+    if names is not None and not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
+        raise Unfit(f"{key} must be a list of column names")
+    return names or []
 
 
 def number(record: Mapping[str, Any], key: str) -> float | None:
@@ -225,11 +213,5 @@ def digest(value: object) -> str:
 
 def as_readable(raw: object) -> str:
     """Anything at all as text that can be stored and shown: a message as it is, anything else as JSON if it can be."""
-    if isinstance(raw, str | Unfit):
-        shown = str(raw)
-    else:
-        try:
-            shown = json.dumps(raw, default=str)
-        except (TypeError, ValueError, RecursionError):
-            shown = f"a {type(raw).__name__} that cannot be shown"
+    shown = str(raw) if isinstance(raw, str | Unfit) else json_text(raw)
     return shown[:MAX_REJECTED_CHARS].encode("utf-8", "backslashreplace").decode()

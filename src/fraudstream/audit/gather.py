@@ -18,7 +18,7 @@ from fraudstream.alerts.chain import PublishedHead
 from fraudstream.alerts.records import Record, to_payload
 from fraudstream.alerts.relay import GROUP
 from fraudstream.alerts.rows import check_dead_letter
-from fraudstream.alerts.validation import Unfit, check_alert
+from fraudstream.alerts.validation import check_alert
 from fraudstream.audit.facts import Facts, Said
 from fraudstream.audit.report import AuditReport, Finding, Kind
 from fraudstream.audit.store_rows import StoreSnapshot
@@ -173,8 +173,8 @@ def _enter_ledger(facts: Facts, consumer: Consumer, places: Sequence[Place], rep
                 continue
             try:
                 entry = parse_entry(value)
-            except DataError as e:
-                report.add([_unreadable(place, message.offset() or 0, e.what)])
+            except Exception as e:  # whatever it is, it is this record's
+                report.add([_unreadable(place, message.offset() or 0, e)])
                 continue
             if entry.topic != facts.topic:
                 continue
@@ -192,27 +192,15 @@ def _said(
 ) -> Iterator[Said]:
     for place in places:
         for message in _read(consumer, place):
-            record = _record(place, message)
             try:
-                yield (
+                record = Record.of(message)
+                said = (
                     _dead_letter(record, committed) if record.topic is Topic.DEAD_LETTERS else _alert(record, committed)
                 )
-            except Unfit as e:
-                report.add([_unreadable(place, record.offset, str(e))])
-
-
-def _record(place: Place, message: Message) -> Record:
-    key = message.key()
-    headers = {name: v.encode() if isinstance(v, str) else v for name, v in dict(message.headers() or ()).items()}
-    return Record(
-        topic=Topic(place[0]),
-        partition=place[1],
-        offset=message.offset() or 0,
-        timestamp_ms=message.timestamp()[1],
-        key=key.encode() if isinstance(key, str) else key,
-        value=message.value(),
-        headers=list(headers.items()),
-    )
+            except Exception as e:  # whatever it is, it is this record's
+                report.add([_unreadable(place, message.offset() or 0, e)])
+            else:
+                yield said
 
 
 def _alert(record: Record, committed: Mapping[Place, int]) -> Said:
@@ -244,5 +232,6 @@ def _standing(record: Record, committed: Mapping[Place, int]) -> tuple[str, int,
     return (*place, record.offset, record.offset < committed.get(place, 0))
 
 
-def _unreadable(place: Place, offset: int, reason: str) -> Finding:
+def _unreadable(place: Place, offset: int, error: Exception) -> Finding:
+    reason = error.what if isinstance(error, DataError) else str(error)
     return Finding(Kind.UNREADABLE, reason, place[0], place[1], offset, offset + 1)

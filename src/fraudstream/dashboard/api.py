@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from typing import Any, Final
 
 import orjson
+import structlog
 from flask import Blueprint, Response, abort, request
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
@@ -18,12 +18,12 @@ from fraudstream.dashboard.parts import Parts, parts
 from fraudstream.dashboard.security import while_signed_in
 from fraudstream.dashboard.stream import frames
 from fraudstream.errors import StoreError
+from fraudstream.transactions.presentable import read_json
+
+log = structlog.get_logger(__name__)
 
 MAX_RECORDS: Final = 10_000
 """Records in one post; the size of the body is limited by `app.MAX_BODY_BYTES`."""
-
-MOST_DIGITS: Final = 4_000
-"""Python converts no longer ones to an integer; as a float they are infinite, which is then what is said of them."""
 
 PAGE: Final = 100
 LARGEST_PAGE: Final = 1000
@@ -42,7 +42,9 @@ def post_alerts() -> Response:
         using.reasons.offer(alerts)
 
     return _receive(
-        using, lambda posted: using.store.add_alerts(posted, on_commit=publish, describe=using.statistics.describe)
+        using,
+        "alert",
+        lambda posted: using.store.add_alerts(posted, on_commit=publish, describe=using.statistics.describe),
     )
 
 
@@ -56,14 +58,14 @@ def post_events() -> Response:
         using.statistics.observe_events(posted)
         return added
 
-    return _receive(using, add)
+    return _receive(using, "event", add)
 
 
 @blueprint.post("/api/dead-letters")
 def post_dead_letters() -> Response:
     """Store the records that were no payments."""
     using = parts()
-    return _receive(using, using.store.add_dead_letters)
+    return _receive(using, "dead letter", using.store.add_dead_letters)
 
 
 @blueprint.get("/api/alerts/<path:alert_id>")
@@ -112,7 +114,7 @@ def list_events() -> Response:
 def post_ledger() -> Response:
     """Store what became of the batches that the detector has committed."""
     using = parts()
-    return _receive(using, using.store.add_ledger)
+    return _receive(using, "ledger entry", using.store.add_ledger)
 
 
 @blueprint.get("/api/ledger")
@@ -142,7 +144,7 @@ def metrics() -> Response:
     return Response(generate_latest(parts().statistics.registry), content_type=CONTENT_TYPE_LATEST)
 
 
-def _receive(using: Parts, add: Callable[[list[object]], Added]) -> Response:
+def _receive(using: Parts, kind: str, add: Callable[[list[object]], Added]) -> Response:
     if request.mimetype != "application/json":
         abort(415, "post JSON, with Content-Type: application/json")
     posted = _parse(request.get_data(cache=False))
@@ -152,7 +154,7 @@ def _receive(using: Parts, add: Callable[[list[object]], Added]) -> Response:
         abort(413, f"post at most {MAX_RECORDS} records at once")
     try:
         using.health.check_file()
-        added = add(posted)
+        added = _add(using, kind, posted, add)
     except StoreError as e:
         using.health.write_failed(e)
         abort(503, e.what)
@@ -167,19 +169,31 @@ def _receive(using: Parts, add: Callable[[list[object]], Added]) -> Response:
     return _json(orjson.dumps(answer))
 
 
-def _parse(body: bytes) -> Any:
+def _add(using: Parts, kind: str, posted: list[object], add: Callable[[list[object]], Added]) -> Added:
+    """Store records; where one of them brings on an error that nobody foresaw, each by itself, and that one is kept.
+
+    The relay would send it again for ever, and nothing behind it.
+    """
     try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError:
-        # One NaN, half a surrogate pair or number beyond a double, which Python's reader takes, must not cost the rest.
-        try:
-            return json.loads(body, parse_int=_integer)
-        except (ValueError, RecursionError):
-            abort(400, "the body is not JSON")
+        return add(posted)
+    except StoreError:
+        raise
+    except Exception as e:
+        log.exception("posted records could not be stored", kind=kind, records=len(posted))
+        if len(posted) == 1:
+            return using.store.reject(kind, posted[0], f"{type(e).__name__}: {e}")
+    added = Added()
+    for index, record in enumerate(posted):
+        added.merge(_add(using, kind, [record], add), index)
+    return added
 
 
-def _integer(digits: str) -> int | float:
-    return int(digits) if len(digits) < MOST_DIGITS else float(digits)
+def _parse(body: bytes) -> Any:
+    # One NaN, half a surrogate pair or a subtree without end must not cost the rest of the list.
+    try:
+        return read_json(body)
+    except ValueError:
+        abort(400, "the body is not JSON")
 
 
 def _rows(name: str, found: list[Any], limit: int) -> Response:

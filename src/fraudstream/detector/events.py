@@ -46,7 +46,7 @@ class EventWriter:
         try:
             self._producer.produce(Topic.EVENTS.value, orjson.dumps(event, option=orjson.OPT_NON_STR_KEYS))
             self._producer.poll(0)
-        except (BufferError, KafkaException) as e:
+        except (BufferError, KafkaException, TypeError) as e:  # the last: half a surrogate pair in a message
             log.warning("an event could not be sent", topic=Topic.EVENTS.value, error=str(e))
 
     def tell(self, state: DetectorState, why: str, in_force: InForce | None) -> None:

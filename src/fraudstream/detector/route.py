@@ -81,8 +81,8 @@ def _record(topic: Topic | Column, value: Column, headers: Column) -> Column:
 
 
 def time_text(timestamp: Column) -> Column:
-    """A timestamp as ISO 8601 with milliseconds and zone."""
-    return F.date_format(timestamp, TIME_FORMAT)
+    """A timestamp as ISO 8601 with milliseconds and zone; null for a year that its readers refuse (not 1 to 9999)."""
+    return F.when(F.year(timestamp).between(1, 9999), F.date_format(timestamp, TIME_FORMAT))
 
 
 def _alert_json(judge: Judge) -> Column:

@@ -41,8 +41,10 @@ log.retention.ms=-1
 log.retention.bytes=-1
 offsets.retention.minutes=525600
 message.max.bytes={max_record_bytes}
-# A producer whose clock is a day ahead is a producer all the same (Kafka's default refuses more than an hour).
-log.message.timestamp.after.max.ms=9223372036854775807
+# A producer whose clock is a day ahead is a producer all the same (Kafka's default refuses more than an hour). A clock
+# is not a hundred years off, and at a time beyond microseconds in 64 bits Spark's source ends, at each start again.
+log.message.timestamp.after.max.ms=3155760000000
+log.message.timestamp.before.max.ms=3155760000000
 # After a kill -9 the controller takes its broker for alive until the session ends (Kafka's default: 9 s).
 broker.session.timeout.ms=3000
 broker.heartbeat.interval.ms=500

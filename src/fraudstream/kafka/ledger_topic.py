@@ -63,14 +63,15 @@ class KafkaLedger:
         found: dict[str, LedgerEntry] = {}
         for message in self._messages():
             key = (message.key() or b"").decode(errors="replace")
-            value = message.value()
+            value, place = message.value(), f"{message.topic()}[{message.partition()}]"
             if value is None:
                 found.pop(key, None)
                 continue
             try:
                 entry = parse_entry(value)
-            except DataError as e:
-                log.warning("a record of the ledger cannot be read", offset=message.offset(), reason=e.what)
+            except Exception as e:  # whatever it is, it is this record's
+                reason = e.what if isinstance(e, DataError) else f"{type(e).__name__}: {e}"
+                log.error("a record of the ledger cannot be read", record=f"{place} {message.offset()}", reason=reason)
                 continue
             found[entry.entry_id] = entry
         return list(found.values())

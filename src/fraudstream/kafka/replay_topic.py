@@ -14,6 +14,7 @@ from typing import Final
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 
 from fraudstream.errors import KafkaFailure
+from fraudstream.kafka.headers import headers_of
 from fraudstream.kafka.replay import (
     LetterFacts,
     Original,
@@ -126,7 +127,7 @@ class ReplayTopic:
         names: set[str] = set(wanted)
         found: dict[str, Place] = {}
         for message in self._messages(TopicPartition(self._topic, partition, begin), end):
-            replay_id = text_of(header_of(_headers(message), Header.REPLAY_ID))
+            replay_id = _replay_id(message)
             if replay_id is not None and replay_id in names:
                 found[replay_id] = _place(message)
                 if len(found) == len(names):
@@ -161,6 +162,10 @@ class ReplayTopic:
                 )
             except KafkaException as e:
                 results[replay_id] = ReplayRefused(f"Kafka refused it: {e.args[0].str()}")
+            except BufferError as e:
+                results[replay_id] = ReplayUncertain(str(e))
+            except (TypeError, ValueError) as e:
+                results[replay_id] = ReplayRefused(f"the client cannot send it: {e}")
         # Every record ends within the producer's `message.timeout.ms`.
         self._producer.flush()
         return results
@@ -282,14 +287,17 @@ def open_replay_topic(
 
 def _as_it_came(message: Message) -> Original:
     kind, at = message.timestamp()
-    return Original(message.key(), message.value(), _headers(message), at if kind else None)
+    try:
+        return Original(message.key(), message.value(), headers_of(message), at if kind else None)
+    except ValueError as e:
+        raise ReplayRefused(f"the record cannot be sent as it came: {e}") from e
 
 
-def _headers(message: Message) -> list[tuple[str, bytes | None]]:
-    return [
-        (str(name), value.encode() if isinstance(value, str) else value)
-        for name, value in list(message.headers() or ())
-    ]
+def _replay_id(message: Message) -> str | None:
+    try:
+        return text_of(header_of(headers_of(message), Header.REPLAY_ID))
+    except ValueError:
+        return None  # not ours: none is sent with such a name
 
 
 def _place(message: Message) -> Place:

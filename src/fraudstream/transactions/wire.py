@@ -101,8 +101,14 @@ class AlertField(StrEnum):
     SCHEMA_ID = "schema_id"
     IMPUTED = "imputed"
     REPLAY_OF = "replay_of"
+    AS_TEXT = "as_text"
+    """Paths of what is kept as text: it could not be carried as it came (`presentable.py`)."""
     TRANSACTION = "transaction"
     TRANSACTION_TEXT = "transaction_text"
+
+
+REJECTED_BECAUSE: Final = "refused_because"
+"""The key under which a record that could not be converted is posted with the reason, for the API to keep it."""
 
 
 class DeadLetterField(StrEnum):

@@ -71,13 +71,18 @@ ALERT: Final = members(
         "score": maybe(NUMBER),
         "threshold": maybe(NUMBER),
         "model_id": maybe(TEXT),
+        "as_text": listed(TEXT),
         "reasons": maybe(listed({"type": "object"})),
         "explanation": maybe({"type": "object"}),
     },
 )
 POSTED_ALERT: Final = members(
     {"alert_id": {"type": "string", "minLength": 1, "maxLength": 200}, "transaction": {"type": "object"}},
-    {"outcome": {"enum": [Outcome.ALERT.value, Outcome.UNSCORABLE.value]}, "score": maybe(NUMBER)},
+    {
+        "outcome": {"enum": [Outcome.ALERT.value, Outcome.UNSCORABLE.value]},
+        "score": maybe(NUMBER),
+        "as_text": listed(TEXT),
+    },
 )
 RECEIVED: Final = members(
     {

@@ -1,0 +1,76 @@
+"""Hostile records through running processes, between frauds: what arrived, how late, and what an audit says of it."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from typing import Any, Final
+
+import numpy as np
+import urllib3
+
+from chaos.hostile import Hostile, Sent, send_between_frauds, stored_alerts
+from fraudstream.bench.material import FRAUDSTREAM
+from fraudstream.bench.system import BenchSystem
+
+FRAUD_EVERY: Final = 20
+ARRIVE_SECONDS: Final = 1_800.0
+"""A machine that others use too can be twenty times slower than by itself."""
+BATCH: Final = ("--batch-interval", "10 seconds")
+"""For the detector: the ledger has an entry for each batch."""
+
+
+def run_through(
+    system: BenchSystem, records: Iterator[Hostile], fraud: bytes, *, rate: float, name: str
+) -> dict[str, Any]:
+    """Send records between frauds, wait for what must arrive, and tell what did."""
+    sent = send_between_frauds(system.bootstrap, records, fraud, every=FRAUD_EVERY, rate=rate, name=name)
+    wanted = {*sent.frauds, *sent.alerts}
+    arrived = system.wait(ARRIVE_SECONDS, lambda: wanted <= stored_alerts(system.database).keys())
+    found = stored_alerts(system.database)
+    delays = [found[identity] for identity in sent.frauds if identity in found]
+    return {
+        "records": sent.hostile,
+        "megabytes": round(sent.size / 1e6, 1),
+        "refused_by_kafka": len(sent.refused),
+        "frauds_between": len(sent.frauds),
+        "frauds_arrived": len(delays),
+        "hostile_frauds": len(sent.alerts),
+        "hostile_frauds_arrived": len(sent.alerts.keys() & found.keys()),
+        "all_arrived": arrived,
+        "missing": _missing(sent, set(found)),
+        "delay_of_the_frauds_between_ms": _percentiles(delays),
+    }
+
+
+def _missing(sent: Sent, found: set[str]) -> list[str]:
+    return sorted({sent.alerts.get(each, "a fraud between") for each in {*sent.frauds, *sent.alerts} - found})
+
+
+def _percentiles(delays: list[float]) -> dict[str, float]:
+    return {f"p{p}": round(float(np.percentile(delays, p)), 1) for p in (50, 90, 99, 100)}
+
+
+def audited(system: BenchSystem) -> dict[str, Any]:
+    """What `fraudstream audit` says once the last batch is accounted for: its exit code and its last line."""
+    http = urllib3.PoolManager()
+
+    def accounted() -> bool:
+        ledger = http.request("GET", f"{system.url}/api/ledger").json()
+        stats = http.request("GET", f"{system.url}/api/stats").json()
+        return bool(ledger["complete"] and ledger["totals"]["records"] == stats["payments_seen"])
+
+    complete = system.wait(ARRIVE_SECONDS, accounted)
+    totals = http.request("GET", f"{system.url}/api/ledger").json()["totals"]
+    command = [
+        *FRAUDSTREAM, "audit", "--bootstrap-servers", system.bootstrap,
+        "--database", f"sqlite:///{system.database.absolute()}",
+    ]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=dict(system.environment))
+    return {
+        "ledger_complete": complete,
+        "totals": totals,
+        "audit_exit_code": done.returncode,
+        "rejected": http.request("GET", f"{system.url}/api/stats").json()["rejected"],
+        "audit": (done.stdout + done.stderr).strip().splitlines()[-1:],
+    }

@@ -1,0 +1,177 @@
+"""Reads JSON of any depth and content, and keeps as text what the store, its answers and JavaScript cannot carry."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import secrets
+from typing import Any, Final
+
+import orjson
+
+MAX_DEPTH: Final = 200
+"""Objects and lists within one another. orjson writes 254: the rest is for what an answer puts around an alert."""
+
+MAX_TEXT_CHARS: Final = 64 * 1024
+"""What is kept as text is kept up to this length; the topic holds the whole of it."""
+
+MAX_PATHS: Final = 100
+MAX_PATH_CHARS: Final = 200
+
+_READ_DEPTH: Final = 400
+"""Python's own reader is recursive and shares its limit of 1,000 with whoever called it."""
+
+_INTEGERS: Final = range(-(2**63), 2**64)
+_INTEGER_CHARS: Final = 20
+
+# A string (one that is never closed reaches to the end) or a bracket; possessive, so that nothing is read twice.
+_TOKEN: Final = re.compile(r'"(?:[^"\\]++|\\.)*+"?|[\[{\]}]', re.DOTALL)
+
+_CUT: Final = f"0.{secrets.randbelow(10**30):030}e"
+"""A number that nobody can guess stands for a subtree that was cut out before the text is read."""
+
+
+class JsonText(str):
+    """The JSON text of a value that is not carried as it is."""
+
+    __slots__ = ()
+
+
+def read_json(text: bytes) -> Any:
+    """Read JSON, leniently where it is only leniently JSON: NaN, 1e400, half a surrogate pair, deeper than any reader.
+
+    What no reader carries on is a `JsonText` then, which `present` takes for what it is.
+
+    Raises:
+        ValueError: It is no JSON.
+    """
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        cut: list[str] = []
+        shallow = _without_deep(text.decode(errors="replace"), cut)
+
+    def number(digits: str) -> float | JsonText:
+        if digits.startswith(_CUT):
+            return JsonText(cut[int(digits[len(_CUT) :])])
+        return value if math.isfinite(value := float(digits)) else JsonText(digits)
+
+    try:
+        return json.loads(shallow, parse_constant=JsonText, parse_int=_integer, parse_float=number)
+    except RecursionError as e:
+        raise ValueError("brackets that are never closed") from e
+
+
+def present(document: dict[str, Any]) -> list[str]:
+    """Replace, in place, what cannot be stored and shown by its text; the paths of what was, dotted and shortened.
+
+    That is: what is nested too deeply, numbers that are not finite or beyond 64 bits, half surrogate pairs.
+    """
+    marked: list[str] = []
+    pending: list[tuple[Any, str, int]] = [(document, "", 1)]
+    while pending:
+        container, path, depth = pending.pop()
+        if isinstance(container, dict) and not all(map(_is_writable, container)):
+            content = {_writable(name): value for name, value in container.items()}
+            container.clear()
+            container.update(content)
+            marked.append(path or "the names")
+        for name, value in container.items() if isinstance(container, dict) else enumerate(container):
+            kind = type(value)
+            if kind is dict or kind is list:
+                if depth < MAX_DEPTH:
+                    pending.append((value, _path(path, name), depth + 1))
+                    continue
+                text: str | None = json_text(value)
+            else:
+                text = _text_instead(value)
+            if text is not None:
+                container[name] = text if kind is str else _bounded(text)
+                marked.append(_path(path, name))
+    return marked[:MAX_PATHS]
+
+
+def json_text(value: object) -> str:
+    """Any value as JSON text, however deep it is nested; what JSON has no form for is written as its text."""
+    pieces: list[str] = []
+    pending: list[Any] = [value]
+    while pending:
+        each = pending.pop()
+        if isinstance(each, JsonText):
+            pieces.append(each)
+        elif isinstance(each, dict | list | tuple):
+            names = [f"{_scalar(str(name))}:" for name in each] if isinstance(each, dict) else [""] * len(each)
+            opening, closing = "{}" if isinstance(each, dict) else "[]"
+            parts: list[Any] = [JsonText(opening)]
+            for name, inner in zip(names, each.values() if isinstance(each, dict) else each, strict=True):
+                parts += [JsonText(f",{name}" if len(parts) > 1 else name), inner]
+            pending += reversed([*parts, JsonText(closing)])
+        else:
+            pieces.append(_scalar(each))
+    return _writable("".join(pieces))
+
+
+def _without_deep(text: str, cut: list[str]) -> str:
+    """The text with what is nested deeper than can be read cut out; a number stands in place of each."""
+    if text.count("[") + text.count("{") <= _READ_DEPTH:
+        return text
+    pieces: list[str] = []
+    depth = copied = begin = 0
+    for token in _TOKEN.finditer(text):
+        mark = token[0]
+        if mark in ("[", "{"):
+            if depth == _READ_DEPTH:
+                begin = token.start()
+            depth += 1
+        elif mark in ("]", "}"):
+            depth -= 1
+            if depth == _READ_DEPTH:
+                pieces += [text[copied:begin], f"{_CUT}{len(cut)}"]
+                cut.append(text[begin : token.end()])
+                copied = token.end()
+    return "".join([*pieces, text[copied:]])
+
+
+def _integer(digits: str) -> int | JsonText:
+    return value if len(digits) <= _INTEGER_CHARS and (value := int(digits)) in _INTEGERS else JsonText(digits)
+
+
+def _text_instead(value: object) -> str | None:
+    """The text that stands for a value; None where the value can be carried."""
+    if isinstance(value, JsonText):
+        return _writable(str(value))
+    if isinstance(value, str):
+        return None if _is_writable(value) else _writable(value)
+    if isinstance(value, float):
+        return None if math.isfinite(value) else _scalar(value)
+    return str(value) if isinstance(value, int) and value not in _INTEGERS else None
+
+
+def _is_writable(text: str) -> bool:
+    if text.isascii():
+        return True
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _writable(text: str) -> str:
+    return text if text.isascii() else text.encode(errors="backslashreplace").decode()
+
+
+def _scalar(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, default=str)
+
+
+def _bounded(text: str) -> str:
+    return text if len(text) <= MAX_TEXT_CHARS else f"{text[: MAX_TEXT_CHARS - 1]}…"
+
+
+def _path(path: str, name: str | int) -> str:
+    if len(path) > MAX_PATH_CHARS:
+        return path
+    inner = f"{path}[{name}]" if isinstance(name, int) else f"{path}.{name}" if path else name
+    return inner if len(inner) <= MAX_PATH_CHARS else f"{inner[:MAX_PATH_CHARS]}…"
