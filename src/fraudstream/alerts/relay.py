@@ -23,6 +23,7 @@ from confluent_kafka import (
 
 from fraudstream.alerts.records import ROUTE_OF, Record, Route, to_payload
 from fraudstream.errors import KafkaFailure
+from fraudstream.transactions.masking import DataMask
 from fraudstream.transactions.wire import RELAYED_TOPICS, EventField, EventType, Topic
 
 log = structlog.get_logger(__name__)
@@ -65,12 +66,16 @@ class Relay:
         consumer: Of the group `fraudstream-relay`, without automatic commits.
         api: The dashboard's.
         partitions: Of each output topic, how many.
+        mask: Masks what is posted.
     """
 
-    def __init__(self, consumer: Consumer, api: Api, partitions: Mapping[Topic, int]) -> None:
+    def __init__(
+        self, consumer: Consumer, api: Api, partitions: Mapping[Topic, int], mask: DataMask | None = None
+    ) -> None:
         self._consumer = consumer
         self._api = api
         self._partitions = partitions
+        self._mask = mask or DataMask()
         self._uncommitted: dict[tuple[str, int], int] = {}
         self._committed_at = 0.0
         self._held: list[Message] = []
@@ -172,7 +177,7 @@ class Relay:
         by_route: dict[Route, list[dict[str, Any]]] = defaultdict(list)
         for message in batch:
             record = _record(message)
-            by_route[ROUTE_OF[record.topic]].append(to_payload(record))
+            by_route[ROUTE_OF[record.topic]].append(self._mask.record(to_payload(record)))
         # Events last: who is told that all is scored finds what was found there.
         last_events = sorted(by_route, key=lambda route: route in (Route.EVENTS, Route.LEDGER))
         return all(self._post(route, by_route[route], stop) for route in last_events)

@@ -135,7 +135,7 @@ class AlertStore(AlertReader):
                 positions.record(connection, positions.of_alerts(fit))
                 rows.count_alerts(connection, added.stored, added.conflicts, added.duplicates)
             if on_commit is not None and added.stored:
-                on_commit([alert._replace(cards=self.cards) for alert in added.stored])
+                on_commit(added.stored)
         return added
 
     def add_events(self, posted: Sequence[object], *, describe: Describe | None = None) -> Added:

@@ -21,6 +21,7 @@ from fraudstream.dashboard.revisions import RevisionWatch
 from fraudstream.dashboard.stats import Statistics
 from fraudstream.dashboard.stream import Hub
 from fraudstream.model.explanation.library import ExplainerLibrary
+from fraudstream.transactions.masking import DataMask
 
 EXTENSION: Final = "fraudstream"
 
@@ -31,6 +32,7 @@ class Parts:
 
     settings: Settings
     store: AlertStore
+    mask: DataMask
     hub: Hub
     statistics: Statistics
     health: Health
