@@ -17,7 +17,8 @@ from typing import Any, Final
 import orjson
 
 from fraudstream.transactions.cards import MASK, CardScan, fold, hide, mask_digits, masked_text
-from fraudstream.transactions.sensitive_names import FIRST_WORDS, LONGEST_NAME, Sensitivity, sensitivity
+from fraudstream.transactions.sensitive_names import LONGEST_NAME, MENTION, Sensitivity, sensitivity
+from fraudstream.transactions.times import words_of
 from fraudstream.transactions.wire import AlertField, DeadLetterField, EventField
 
 REMOVED: Final = "removed"
@@ -45,7 +46,6 @@ _OWN_NUMBERS: Final = frozenset(
 _NUMBERS_ONLY: Final = ("_us", "_ms", "_at", "offset")
 """Members outside of a transaction whose numbers are places, times and counts; their texts are masked as all are."""
 
-_MENTION: Final = re.compile("|".join(sorted(map(re.escape, FIRST_WORDS), key=len, reverse=True)))
 _SEPARATOR: Final = re.compile(r"[\w.\- ]{0,40}+(?:\\{0,8}[\"'])?\s{0,3}[:=>]{1,2}\s{0,3}")
 _NAME: Final = re.compile(r"[\w.\- ]*+")
 _VALUE: Final = re.compile(
@@ -72,7 +72,7 @@ class DataMask:
         """Declare columns that hold card numbers beside those that are known by their name, in upper or lower case."""
         self._declared = frozenset(fold(column.strip()) for column in columns if column.strip())
         words = (re.escape(name.rpartition(".")[2]) for name in self._declared)
-        self._mention = re.compile("|".join((_MENTION.pattern, *words))) if self._declared else _MENTION
+        self._mention = re.compile("|".join((MENTION.pattern, *words))) if self._declared else MENTION
 
     def record(self, record: Any) -> Any:
         """What is posted of an alert, an event, a dead letter or an entry of the ledger, as it may be stored."""
@@ -218,7 +218,11 @@ class _Walk:
         if not isinstance(value, int | float):
             return value
         if kind is not None:
-            return _hidden(str(int(value)) if _is_whole(value) else str(value), kind)
+            return (
+                _hidden(str(int(value)) if _is_whole(value) else repr(float(value)), kind)
+                if abs(value) < 1e300
+                else MASK
+            )
         if not numbers or not 10**12 <= abs(value) < _LARGEST_WHOLE or not _is_whole(value) or _is_amount(path):
             return value
         digits = str(int(abs(value)))
@@ -337,7 +341,7 @@ def _is_whole(value: int | float) -> bool:
 
 def _is_amount(path: str) -> bool:
     """Whether a number is a sum of money, which is as long as a card number now and then."""
-    return bool(path) and not _AMOUNTS.isdisjoint(re.split(r"[^a-z]+", fold(path.rpartition(".")[2])))
+    return bool(path) and not _AMOUNTS.isdisjoint(words_of(path.rpartition(".")[2]))
 
 
 def _digest(value: Any) -> str:

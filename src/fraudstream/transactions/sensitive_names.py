@@ -59,8 +59,8 @@ months, years, hours, to, until, since
 # At the end of a name.
 _CARDS: Final = """
 pan, fpan, dpan, primary account number, credit card, kartennummer, kreditkartennummer, número de tarjeta
-número tarjeta, numéro de carte, numéro carte, numero di carta, numero carta, número do cartão, número cartão, kaartnummer, numer karty
-kortnummer, номер карты, 卡号, カード番号
+número tarjeta, numéro de carte, numéro carte, numero di carta, numero carta, número do cartão, número cartão
+kaartnummer, numer karty, kortnummer, номер карты, 卡号, カード番号
 """
 _HOLDERS: Final = ("card", "cc", "credit card", "debit card", "payment card", "card account")
 _NUMBERS: Final = ("number", "num", "no", "nr", "pan")
@@ -107,7 +107,8 @@ _PIN_NAMES: Final = _joined(_terms(_PINS))
 _CARD_NAMES: Final = _joined(_CARD_TERMS)
 _PERSONAL_NAMES: Final = _joined(_terms(_PERSONAL))
 
-FIRST_WORDS: Final = tuple(sorted({term.split()[0][:5] for term in _EVERY_TERM}))
+_FIRST_WORDS: Final = {term.split()[0][:5] for term in _EVERY_TERM}
+MENTION: Final = re.compile("|".join(sorted(map(re.escape, _FIRST_WORDS), key=len, reverse=True)))
 """How each such name begins, folded: a text without any of them names nothing."""
 
 
@@ -128,6 +129,8 @@ def sensitivity(path: str, *, beside_a_card: bool = False) -> Sensitivity | None
 
 @lru_cache(maxsize=8192)
 def _sensitivity(path: str) -> Sensitivity | None:
+    if MENTION.search(fold(path)) is None:
+        return None
     around, _, own = path.rpartition(".")
     last = _words(own)
     words = (_words(around) + last)[-_MOST_WORDS * 2 :]
