@@ -215,13 +215,17 @@ def _longest(groups: list[Span], at: int, before: int, sums: _Sums, text: str) -
 def _is_plausible(groups: list[Span], text: str) -> bool:
     """Whether the groups are no fraction, list of numbers, hash or UUID that fits by chance."""
     (begin, first_end), end = groups[0], groups[-1][1]
-    if first_end - begin >= 8 and _BEFORE_POINT.search(text[max(0, begin - 10) : begin]):
+    if first_end - begin >= 8 and _is_fraction(text, begin):
         return False
     if any(char in text[begin:end] for char in _STRICT):
         sizes = [after - first for first, after in groups]
         if len(sizes) < 3 or not all(4 <= size <= 6 for size in sizes[:-1]):
             return False
     return _TRACK_2.match(text, end) is not None or not _is_identifier(text, begin, end)
+
+
+def _is_fraction(text: str, begin: int) -> bool:
+    return _BEFORE_POINT.search(text[max(0, begin - 10) : begin]) is not None
 
 
 def _is_identifier(text: str, begin: int, end: int) -> bool:
@@ -238,14 +242,14 @@ def _within(text: str, begin: int, end: int) -> list[Span]:
     """Where card numbers stand in digits without separators, which are more than one number or are padded."""
     digits = text[begin:end]
     size = len(digits)
-    if _is_identifier(text, begin, end) and _TRACK_2.match(text, end) is None:
+    if _is_fraction(text, begin) or (_is_identifier(text, begin, end) and _TRACK_2.match(text, end) is None):
         return []
     if digits[0] == "0" and is_card_number(padded := digits.lstrip("0")):
         return [(size - len(padded), size)]
     # ISO 8583 has the length before the number, or before all of track 2.
     if is_card_number(digits[2:]) and (digits[:2] == str(size - 2) or _TRACK_2.match(text, end)):
         return [(2, size)]
-    if size % 16 == 0 and size <= 64 * 16:
+    if size % 16 == 0 and 16 < size <= 64 * 16:
         cards = [(at, at + 16) for at in range(0, size, 16)]
         if all(is_card_number(digits[first:after]) for first, after in cards):
             return cards

@@ -85,7 +85,7 @@ def _mask(connection: sa.Connection, table: sa.TableClause, masked: Callable[[An
     return changed
 
 
-def _rows(connection: sa.Connection, table: sa.Table) -> Iterator[Any]:
+def _rows(connection: sa.Connection, table: sa.TableClause) -> Iterator[Any]:
     last = 0
     query = sa.select(table).order_by(table.c.seq).limit(_ROWS)
     while rows := connection.execute(query.where(table.c.seq > last)).all():
