@@ -88,6 +88,7 @@ class DataMask:
         former = record.get(REMOVED)
         names = [*(walk.value(former) if isinstance(former, list | tuple) else ()), *walk.removed]
         if names or isinstance(former, list | tuple):
+            shown.pop(REMOVED, None)
             shown[REMOVED] = list(dict.fromkeys(name for name in names if isinstance(name, str)))
         for key in (AlertField.ALERT_ID.value, EventField.EVENT_ID.value):
             if key in shown and shown[key] != record.get(key) and DeadLetterField.PAYLOAD not in record:
