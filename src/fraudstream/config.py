@@ -58,8 +58,8 @@ class Settings(BaseSettings):
     )
     card_columns: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
-        description="Columns whose values are masked where payments are shown, beside what looks like a card number or "
-        "is named as one (commas between them; the store keeps what came).",
+        description="Columns that hold card numbers, beside what looks like one or is named as one: relay and "
+        "dashboard mask them before anything is stored (commas between them; give both the same).",
     )
     explain_alerts: bool = Field(True, description="Whether the dashboard works out the reasons of alerts.")
     partitions: int = Field(2, ge=1, description="Partitions of the input topic when it is created.")

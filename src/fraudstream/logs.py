@@ -10,7 +10,7 @@ from typing import TextIO
 
 import structlog
 
-from fraudstream.transactions.masking import CardMask, log_processor
+from fraudstream.transactions.masking import DataMask, log_processor
 
 
 def set_up(level: str = "INFO", stream: TextIO | None = None, card_columns: Iterable[str] = ()) -> None:
@@ -31,7 +31,7 @@ def set_up(level: str = "INFO", stream: TextIO | None = None, card_columns: Iter
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,
-        log_processor(CardMask(card_columns)),
+        log_processor(DataMask(card_columns)),
     ]
     structlog.configure(
         processors=[*shared, renderer],

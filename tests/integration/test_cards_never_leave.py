@@ -1,4 +1,4 @@
-"""No card number that comes in leaves by any page, answer, export, stream or log of a real dashboard."""
+"""No card number or secret that comes in is stored or leaves by any page, answer, export, stream or log."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from dashboards import EventReader, RunningDashboard, alert, running_dashboard
 from evaluated import evaluated_model_in_force
 from fraudstream.alerts.changes import Action, Actor, ChangeLog
 from fraudstream.alerts.status import AlertStatus
-from fraudstream.alerts.store import AlertFilter, AlertStore
+from fraudstream.alerts.store import AlertStore
 from fraudstream.alerts.work import WorkDesk
 from fraudstream.config import Settings
 from fraudstream.dashboard.app import create_app
@@ -42,7 +42,13 @@ DECLARED = "tok0123456789secret"
 SHORT = "60416207185"
 """A number of eleven digits, in a column that is named as one of cards."""
 
-SECRETS = (*CARDS, DECLARED, SHORT)
+CODE = "zq7391"
+TRACK = "29112010000012300077"
+PIN_BLOCK = "0412ACFFFFFFEEDD"
+SSN = "078-05-1120"
+EXPIRY = "11/2931"
+
+SECRETS = (*CARDS, DECLARED, SHORT, CODE, TRACK, PIN_BLOCK, SSN.replace("-", ""), EXPIRY)
 QUERIES = (
     "",
     "?outcome=all",
@@ -70,6 +76,13 @@ def hostile(number: int, **changes: object) -> dict[str, object]:
         f"column {CARDS[7]}": {CARDS[8]: "x"},
         "cc_num": int(SHORT),
         "Token": DECLARED,
+        "cvv": CODE,
+        "Prüfziffer": CODE,
+        "pinBlock": PIN_BLOCK,
+        "track2": f"{visa}={TRACK}",
+        "swiped": f"{visa}D{TRACK}",
+        "customer": {"ssn": SSN, "card": {"expiry": EXPIRY, "securityCode": CODE}},
+        "said": f"cvv: {CODE}, ssn {SSN}",
         "Amount": 12.5,
     }
     return alert(number, transaction=transaction, reason=f"because of {CARDS[9]}", imputed=[CARDS[10]]) | changes
@@ -99,6 +112,13 @@ def leaks(body: bytes) -> list[str]:
     return [secret for secret in SECRETS if any(secret in each for each in plain)]
 
 
+def stored_leaks(directory: Path) -> list[str]:
+    """What of the secrets stands in the files of the database."""
+    files = sorted(directory.glob("alerts.db*"))
+    assert files
+    return [secret for path in files for secret in leaks(path.read_bytes())]
+
+
 def decoded(piece: bytes) -> bytes:
     try:
         return base64.b64decode(piece, validate=True)
@@ -114,9 +134,17 @@ def test_no_card_leaves_by_any_route_stream_or_log(dashboard: RunningDashboard, 
     event = {"type": "query", "message": f"card {CARDS[0]}", "detail": {"n": int(CARDS[1])}, "event_id": "e-1"}
     sample = {"type": "sample", "topic": "t", "partition": 0, "offset": 1, "columns": {CARDS[12]: "text"}}
     dashboard.post("/api/events", [event, event | {"event_id": "e-2", CARDS[2]: 1}, sample, {"message": CARDS[0]}])
-    payloads = [f"[{CARDS[0]}]".encode(), b"\xff" + CARDS[1].encode(), f'{{"cc_num": "{SHORT}", "t'.encode()]
+    payloads = [
+        f"[{CARDS[0]}]".encode(),
+        b"\xff" + CARDS[1].encode(),
+        f'{{"cc_num": "{SHORT}", "cvv":"{CODE}", "t'.encode(),
+    ]
     posted = [letter(number, payload) for number, payload in enumerate(payloads)]
-    more = {"key": CARDS[3], "headers": {"h": CARDS[4], "event_id": "id-9"}, "reason": f"no payment: {CARDS[5]}"}
+    more = {
+        "key": CARDS[3],
+        "headers": {"h": CARDS[4], "event_id": "id-9", "pin": CODE},
+        "reason": f"no payment: {CARDS[5]}",
+    }
     dashboard.post("/api/dead-letters", [*posted, letter(9, CARDS[2].encode(), **more), {"topic": CARDS[6]}])
     place = "credit_card_transactions/0/9"
     dashboard.post("/api/replays", {"places": [place], "who": CARDS[0], "why": f"for {CARDS[1]}"})
@@ -140,10 +168,7 @@ def test_no_card_leaves_by_any_route_stream_or_log(dashboard: RunningDashboard, 
         assert leaks(str(told).encode()) == [], told
     dashboard.end()
     assert leaks((dashboard.directory / "dashboard.log").read_bytes()) == []
-    store = AlertStore.open(f"sqlite:///{dashboard.directory / 'alerts.db'}")
-    kept = b"".join(each.raw for each in store.alerts(AlertFilter(outcome=None)))
-    store.close()
-    assert all(card.encode() in kept for card in (CARDS[2], CARDS[4], DECLARED)), "the store keeps what came"
+    assert stored_leaks(dashboard.directory) == []
 
 
 def test_masked_columns_are_found_again_in_the_export(dashboard: RunningDashboard) -> None:
@@ -201,37 +226,26 @@ def test_a_card_number_is_no_name(dashboard: RunningDashboard) -> None:
     assert "no card number" in answer.json()["error"]
 
 
-def test_a_name_that_is_a_card_number_and_was_recorded_once_is_masked_everywhere(dashboard: RunningDashboard) -> None:
+def test_a_card_number_that_was_recorded_once_is_masked_in_the_record_of_changes(dashboard: RunningDashboard) -> None:
     dashboard.post("/api/alerts", [hostile(1), hostile(2)])
     store = AlertStore.open(f"sqlite:///{dashboard.directory / 'alerts.db'}")
-    card = Actor(CARDS[0])
-    desk = WorkDesk(store)
-    assert desk.claim(card, ["id-1", "id-2"]).done
-    assert desk.verdict(card, ["id-2"], AlertStatus.UNSURE, note=f"of {CARDS[1]}").done
-    ChangeLog(store).record(card, Action.EXPORT, CARDS[2], None, {"filter": {"q": CARDS[4]}, "rows": 1}, CARDS[5])
+    note = f"of {CARDS[1]}"
+    assert WorkDesk(store).verdict(Actor("Ann"), ["id-2"], AlertStatus.UNSURE, note=note).done
+    ChangeLog(store).record(
+        Actor(CARDS[0]), Action.EXPORT, CARDS[2], None, {"filter": {"q": CARDS[4]}, "rows": 1}, CARDS[5]
+    )
     store.close()
-    stream = EventReader(f"{dashboard.url}/api/stream?last_event_id=0")
-    assert stream.wait_for("alert", 2)
     for path in (
-        "/", "/queue?status=claimed", "/queue?status=unsure", "/alerts/id-1", "/alerts/id-2", "/audit", "/api/audit",
-        "/api/audit?alert_id=id-1", "/api/audit.csv", "/api/work/id-1", "/api/work/id-2", "/api/alerts/id-1",
-        "/api/alerts", "/api/alerts?since=0", "/api/alerts.json", "/api/alerts.csv?work=1", "/api/alerts/scan",
-    ):  # fmt: skip
+        "/audit",
+        "/api/audit",
+        "/api/audit?alert_id=id-2",
+        "/api/audit.csv",
+        "/alerts/id-2",
+        "/api/work/id-2",
+    ):
         answer = dashboard.pool.request("GET", dashboard.url + path)
         assert answer.status == 200, path
         assert leaks(answer.data) == [], path
-    assert b"411111******1111" in dashboard.pool.request("GET", f"{dashboard.url}/api/alerts.csv?work=1").data
-    refused = dashboard.pool.request(
-        "POST", f"{dashboard.url}/api/work/verdict", json={"alert_ids": ["id-1"], "status": "unsure"}, headers=WHO
-    )
-    assert refused.status == 409
-    assert refused.json()["refused"][0]["work"]["assignee"] == "411111******1111"
-    assert leaks(refused.data) == []
-    taken = {"alert_ids": ["id-1"], "take_over": True}
-    dashboard.pool.request("POST", f"{dashboard.url}/api/work/claim", json=taken, headers=WHO)
-    assert stream.wait_for("work")
-    stream.close()
-    assert leaks(str(stream.events).encode()) == []
 
 
 def test_no_card_leaves_by_what_is_in_force_and_why(tmp_path: Path) -> None:

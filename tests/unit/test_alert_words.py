@@ -12,6 +12,7 @@ from dashboards import alert
 from fraudstream.alerts.filters import Op, Sort, Where
 from fraudstream.alerts.finding.cursor import Position, read_cursor, write_cursor
 from fraudstream.alerts.words import Text, columns_of, words
+from fraudstream.transactions.masking import DataMask
 
 
 @pytest.mark.parametrize(
@@ -84,36 +85,21 @@ def test_what_is_typed_is_found_or_not(typed: str, found: bool) -> None:
     ],
 )
 @pytest.mark.parametrize("column", ["note", "card_number"])
-def test_a_masked_number_is_found_whole_and_never_by_its_beginning(number: object, column: str) -> None:
-    # Six digits of it are shown; none of what follows may be found out one digit after the other.
-    row = {column: number}
-    shown = ("4111111111111111", "4111111111111111*", "411111*")
-    hidden = ("4111111*", "41111111*", "4111-1111*", "4111-1111-1*", "4111 1111", '"4111 1111"', "1111", "4111-1111")
-    assert all(Text.typed(typed).matches(alert(1, transaction=row)) for typed in shown)
-    assert not any(Text.typed(typed).matches(alert(1, transaction=row)) for typed in hidden)
-
-
-@pytest.mark.parametrize("typed", ["4111 1111 1111 1111", '"4111 1111 1111 1111"', "4111-1111-1111-1111 shop"])
-def test_a_card_number_is_found_as_it_is_typed(typed: str) -> None:
-    row = {"note": "by 4111111111111111", "merchant": "shop"}
-    assert Text.typed(typed).matches(alert(1, transaction=row))
+def test_a_card_number_is_found_by_what_is_stored_of_it(number: object, column: str) -> None:
+    document = DataMask().record(alert(1, transaction={column: number, "merchant": "shop"}))
+    for typed in ("4111111111111111", "4111 1111 1111 1111", "4111-1111-1111-1111 shop", "411111*", "1111"):
+        assert Text.typed(typed).matches(document), typed
+    for typed in ("4111111*", "41111111*", "4111-1111*", "4111-1111-1*", "4111 1111", '"4111 1111"', "4111-1111"):
+        assert not Text.typed(typed).matches(document), typed
 
 
 @pytest.mark.parametrize("typed", ["4111 1111 1111 1111", "4111111111111111", "4111-1111-1111-1111 missing"])
-def test_a_card_number_in_the_reason_or_in_a_column_s_name_is_found_whole_alone(typed: str) -> None:
+def test_a_card_number_in_the_reason_or_in_a_column_s_name_is_found(typed: str) -> None:
     reason = alert(1) | {"reason": "missing for 4111 1111 1111 1111"}
     named = alert(1, transaction={"paid by 4111-1111-1111-1111": "missing"})
-    for document in (reason, named):
+    for document in map(DataMask().record, (reason, named)):
         assert Text.typed(typed).matches(document)
-        assert not Text.typed("1111").matches(document)
         assert not Text.typed('"4111 1111"').matches(document)
-
-
-@pytest.mark.parametrize("value", ["9999-1234-5678-9012", ["9999 1234 5678 9012"], 9999123456789012.0])
-def test_a_number_in_a_column_of_cards_is_found_by_its_digits_alone(value: object) -> None:
-    document = alert(1, transaction={"card_number": value})
-    assert Text.typed("9999123456789012").matches(document)
-    assert not any(Text.typed(typed).matches(document) for typed in ("1234", "9999-1234", "99991234*"))
 
 
 def test_a_list_is_found_by_the_words_of_what_is_in_it() -> None:
@@ -159,22 +145,11 @@ def test_nothing_that_is_typed_is_an_error(typed: str) -> None:
         ("a:has:two", [1, "two"], True),
         ("a:eq:", "", True),
         ("a:eq:x:y", "x:y", True),
-        ("a:eq:4111111111111111", "4111111111111111", True),
-        ("a:eq:4111111111111111", 4111111111111111, True),
-        ("a:ge:4111111000000000", 4111111111111111, False),
-        ("a:ge:4111111000000000", "4111111111111111", False),
-        ("a:lt:5", "card 4111 1111 1111 1111", False),
-        ("a:has:411111", 4111111111111111, True),
-        ("a:has:4111111", 4111111111111111, False),
-        ("a:has:11 1111", "card 4111 1111 1111 1111", False),
-        ("a:has:card 4111 11", "card 4111 1111 1111 1111", True),
-        ("a:has:** 1111", "card 4111 1111 1111 1111", True),
-        ("a:eq:4111111111111111", 4111111111111111.0, True),
-        ("a:lt:4111111111111112", 4111111111111111.0, False),
-        ("a:has:11111111111", 4111111111111111.0, False),
-        ("a:has:411111***", 4111111111111111.0, True),
-        ("a:has:.0", 4111111111111111.0, False),
         ("a:has:.0", 7.0, True),
+        ("a:eq:4111111111111111", "411111******1111", True),
+        ("a:eq:4111 1111 1111 1111", "4111 11** **** 1111", True),
+        ("a:eq:4111111111111112", "411111******1111", False),
+        ("a:has:411111***", "411111******1111", True),
     ],
 )
 def test_a_condition_holds_or_not(condition: str, value: Any, holds: bool) -> None:

@@ -181,15 +181,6 @@ def test_a_filter_may_come_as_json(client: FlaskClient) -> None:
         assert filter_asked({}).outcome is Outcome.ALERT
 
 
-def test_a_masked_number_cannot_be_told_by_comparing(client: FlaskClient) -> None:
-    client.post("/api/alerts", json=[row(1, card_number="4111111111111111")])
-    assert listed(client, "?where=card_number:eq:4111111111111111") == ["id-1"]
-    for condition in ("ge:4000000000000000", "has:411111", "ne:1", "lt:5"):
-        answer = client.get(f"/api/alerts?where=card_number:{condition}")
-        assert answer.status_code == 400
-        assert "found whole" in told(answer)["error"]
-
-
 def test_the_page_of_another_site_neither_takes_a_file_nor_writes_the_record(client: FlaskClient) -> None:
     client.post("/api/alerts", json=[row(1)])
     for file in ("/api/alerts.csv", "/api/alerts.json", "/api/audit.csv"):

@@ -22,6 +22,8 @@ from fraudstream.transactions.profile import profile
 ROWS = 400
 HANDBOOK = Path(__file__).resolve().parents[3] / "shared" / "data" / "handbook_2018-04_to_08.csv.gz"
 
+CARDS = ("4111111111111111", "5555555555554444", "4012888888881881")
+
 Cells = Callable[[int], object]
 
 
@@ -107,12 +109,26 @@ def test_another_date_gives_the_days_to_the_payment(tmp_path: Path) -> None:
     assert "no column says at which date" in alone.excluded["birth_date"]
 
 
+@pytest.mark.parametrize("name", ["cvv", "pin", "expiry", "account"])
+def test_what_is_masked_is_no_feature_even_where_it_is_named(tmp_path: Path, name: str) -> None:
+    columns: dict[str, Cells] = {"x": lambda row: row % 5, name: lambda row: CARDS[row % 3]}
+    with pytest.raises(DataError, match=r"no model may learn from it"):
+        chosen(tmp_path / "a.csv", columns, Selection(features=("x", name)))
+
+
 @pytest.mark.parametrize(
     ("name", "cells", "reason"),
     [
         ("TERMINAL_ID", lambda row: row * 7 % 50, "identifier"),
         ("customerId", lambda row: f"c{row % 9}", "identifier"),
-        ("cc_num", lambda row: 4_000_000_000_000_000 + row * 7 % 50, "identifier"),
+        ("cc_num", lambda row: 4_000_000_000_000_000 + row * 7 % 50, "holds a card number, by its name"),
+        ("x9", lambda row: CARDS[row % 3], "holds card numbers, by the check of Luhn"),
+        ("x9", lambda row: f"card {CARDS[row % 3]}", "holds card numbers, by the check of Luhn"),
+        ("cvv", lambda row: 100 + row * 7 % 50, "holds a verification code, PIN or track data, by its name"),
+        ("Prüfziffer", lambda row: 100 + row * 7 % 50, "holds a verification code"),
+        ("track_2", lambda row: f"t{row % 5}", "holds a verification code"),
+        ("expiry", lambda row: f"{1 + row % 9:02}/29", "holds a national id or expiry date, by its name"),
+        ("ssn", lambda row: 10_000 + row * 7 % 50, "holds a national id or expiry date, by its name"),
         ("nameDest", lambda row: f"M{row % 9}", "identifier"),
         ("zip", lambda row: 10_000 + row * 7 % 50, "postal code"),
         ("first", lambda row: f"Ann{row % 9}", "names a person"),

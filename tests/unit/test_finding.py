@@ -101,7 +101,7 @@ class Reference:
 
     def __init__(self, store: AlertStore) -> None:
         self.documents = [
-            found.record() for page in store.all_alerts(AlertFilter(outcome=None), up_to=10**9) for found in page
+            found.document() for page in store.all_alerts(AlertFilter(outcome=None), up_to=10**9) for found in page
         ]
         with store.reading() as connection:
             self.rows = {row.seq: row for row in connection.execute(tables.alerts.select())}

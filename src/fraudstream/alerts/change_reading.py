@@ -12,6 +12,7 @@ from sqlalchemy import ColumnElement, Connection, FromClause, Select, and_, func
 from fraudstream.alerts import tables
 from fraudstream.alerts.reading import AlertReader
 from fraudstream.alerts.status import iso_time
+from fraudstream.transactions.masking import typed
 
 SHOWN_ITEMS: Final = 5
 """Alerts that a list names of a change to many; an export names all."""
@@ -108,7 +109,7 @@ class ChangeReader:
             return [
                 StoredChange(
                     row.seq,
-                    self._store.cards.document(_document(row)),
+                    typed(_document(row)),
                     numbers.get(row.seq, 0),
                     self._touched(connection, row.seq, wanted) if row.seq in numbers else (),
                 )
@@ -126,8 +127,7 @@ class ChangeReader:
         )
         with self._store.reading() as connection:
             return [
-                self._store.cards.document(_document(row))
-                | {"before": self._shown(row.item_before), "after": self._shown(row.item_after)}
+                typed(_document(row)) | {"before": self._shown(row.item_before), "after": self._shown(row.item_after)}
                 for row in connection.execute(query)
             ]
 
@@ -165,7 +165,7 @@ class ChangeReader:
             if not rows:
                 return
             last = (rows[-1].seq, rows[-1].a)
-            yield [self._store.cards.document(_of_alert(row)) for row in rows]
+            yield [typed(_of_alert(row)) for row in rows]
 
     def _touched(self, connection: Connection, change: int, wanted: ChangeFilter) -> list[Touched]:
         query = (
@@ -184,7 +184,7 @@ class ChangeReader:
 
     def _shown(self, text: str | None) -> Any:
         """What is kept of before or after, with its card numbers masked: a name may be one."""
-        return self._store.cards.shown(_loaded(text))
+        return typed(_loaded(text))
 
 
 def _changes(*more: ColumnElement[Any]) -> Select[Any]:

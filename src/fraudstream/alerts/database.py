@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sqlite3
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,6 +18,7 @@ from sqlalchemy.pool import QueuePool
 
 from fraudstream.errors import StoreError
 from fraudstream.runtime.files import tighten
+from fraudstream.transactions.masking import DataMask
 
 WRITE: Final = "fraudstream_write"
 """The execution option that makes a transaction take SQLite's write lock at its beginning.
@@ -37,8 +39,12 @@ BUSY_TIMEOUT_MS: Final = 5_000
 _MIGRATIONS = Path(__file__).parent / "migrations"
 
 
-def open_engine(url: str) -> Engine:
+def open_engine(url: str, card_columns: Iterable[str] = ()) -> Engine:
     """An engine on a database with the present tables, made or brought up to date where needed.
+
+    Args:
+        url: SQLAlchemy's URL.
+        card_columns: The setting, for what an earlier release has stored unmasked.
 
     Raises:
         StoreError: The URL is not one of SQLite, or the file cannot be opened, written or brought up to date.
@@ -58,7 +64,7 @@ def open_engine(url: str) -> Engine:
     event.listen(engine, "begin", _begin)
     try:
         with engine.connect().execution_options(**{WRITE: True}) as connection, connection.begin():
-            _migrate(connection)
+            _migrate(connection, card_columns)
     except DBAPIError as e:
         engine.dispose()
         raise StoreError(
@@ -110,10 +116,11 @@ def _begin(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE" if options.get(WRITE) else "BEGIN")
 
 
-def _migrate(connection: Connection) -> None:
+def _migrate(connection: Connection, card_columns: Iterable[str]) -> None:
     # Says on every opening that it uses SQLite.
     logging.getLogger("alembic.runtime.migration").setLevel(logging.WARNING)
     config = Config()
     config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
     config.attributes["connection"] = connection
+    config.attributes["mask"] = DataMask(card_columns)
     command.upgrade(config, "head")

@@ -15,7 +15,7 @@ from sqlalchemy import Column, ColumnElement
 
 from fraudstream.alerts import tables
 from fraudstream.alerts.words import Text, columns_of, fold
-from fraudstream.transactions.cards import is_card_number, mask_digits, masked_text, whole_digits
+from fraudstream.transactions.cards import masked_text
 from fraudstream.transactions.numbers import parse_number
 from fraudstream.transactions.wire import AlertField, Outcome
 
@@ -58,14 +58,14 @@ COMPARE: Final[Mapping[Op, Callable[[Any, Any], Any]]] = {
 _WHERE: Final = re.compile(rf"(.+?):({'|'.join(Op)}):(.*)", re.DOTALL)
 
 _PLAIN: Final = re.compile(r"[ !#-)+-\[\]-~]+")
-"""Neither what JSON escapes nor the sign that masks."""
+"""Not what JSON escapes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Where:
     """A condition on a column of the transaction; a row that has no value there never meets it.
 
-    A card number is found by all of it; it is neither larger nor smaller than anything, and has what is shown of it.
+    A card number is looked for as it was stored: masked.
     """
 
     name: str
@@ -76,7 +76,7 @@ class Where:
     def parse(cls, text: str) -> Where | None:
         """Read `NAME:OP:VALUE`; None where it is something else."""
         found = _WHERE.fullmatch(text)
-        return None if found is None else cls(found[1], Op(found[2]), found[3])
+        return None if found is None else cls(found[1], Op(found[2]), masked_text(found[3]))
 
     @property
     def number(self) -> float | None:
@@ -90,9 +90,7 @@ class Where:
             return False
         asked = self.number
         if self.op is Op.HAS:
-            return fold(self.value) in fold(_told(value) if text is None else masked_text(text))
-        if self.op in COMPARE and has_card(value):
-            return False
+            return fold(self.value) in fold(orjson.dumps(value).decode() if text is None else text)
         if self.op in (Op.EQ, Op.NE):
             same = (asked is not None and number is not None and number == asked) or text == self.value
             return same == (self.op is Op.EQ)
@@ -120,21 +118,6 @@ def as_text(value: object) -> str | None:
     if value is None or (isinstance(value, int | float) and not isinstance(value, bool)):
         return None
     return orjson.dumps(value).decode()
-
-
-def has_card(value: object) -> bool:
-    """Whether a value is or has a card number, which is masked wherever it is shown."""
-    if isinstance(value, int | float):
-        digits = whole_digits(value)
-        return digits is not None and is_card_number(digits)
-    text = as_text(value)
-    return text is not None and masked_text(text) is not text
-
-
-def _told(number: object) -> str:
-    """A number as it is shown."""
-    digits = whole_digits(number)
-    return orjson.dumps(number).decode() if digits is None or not is_card_number(digits) else mask_digits(digits)
 
 
 @dataclass(frozen=True, slots=True)

@@ -140,15 +140,9 @@ class Letter:
 class LetterReader:
     """Reads letters out of the alert store, newest first."""
 
-    def __init__(self, store: AlertReader, *, as_they_came: bool = False) -> None:
-        """Take the open store.
-
-        Args:
-            store: The open store.
-            as_they_came: Whether card numbers stay as they are, for what repeats a record; nothing else may ask so.
-        """
+    def __init__(self, store: AlertReader) -> None:
+        """Take the open store."""
         self._store = store
-        self._shown = dict if as_they_came else store.cards.document
 
     def page(self, wanted: LetterFilter, *, after: Cursor | None, limit: int) -> tuple[list[Letter], Cursor | None]:
         """The letters that follow a cursor, and the cursor of those that follow them; None where these are the last."""
@@ -156,7 +150,7 @@ class LetterReader:
         with self._store.reading() as connection:
             found = [
                 [
-                    Letter(row.seq, kind, row.received_us, self._shown(orjson.loads(row.body)))
+                    Letter(row.seq, kind, row.received_us, orjson.loads(row.body))
                     for row in connection.execute(query.where(seq < before).order_by(seq.desc()).limit(limit))
                 ]
                 for (kind, query, seq), before in zip(_tables(wanted), start, strict=True)

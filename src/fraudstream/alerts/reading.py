@@ -16,13 +16,9 @@ from fraudstream.alerts import positions, tables
 from fraudstream.alerts.filters import AlertFilter as AlertFilter
 from fraudstream.alerts.positions import Place, Position
 from fraudstream.alerts.status import UNTOUCHED, Work
-from fraudstream.transactions.masking import CardMask
 from fraudstream.transactions.wire import Outcome
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-KNOWN_CARDS: Final = CardMask()
-"""Masks what is known for a card by its digits or its name, where nobody has declared more."""
-
 EXPORT_PAGE: Final = 500
 """Alerts held at once while all of them are walked through."""
 
@@ -41,31 +37,23 @@ class Total:
 
 
 class StoredAlert(NamedTuple):
-    """An alert as the store gives it back; `seq` is the order of its commit.
+    """An alert as the store gives it back, masked as it was stored.
 
-    What is shown of it is `body` or `document`, card numbers masked; `raw` and `record` hold the payment as it came,
-    for what judges it again or explains its score.
+    Attributes:
+        seq: The order of its commit.
+        outcome: Alert or unscorable.
+        produced_us: When it was produced.
+        body: The alert as a JSON object.
     """
 
     seq: int
     outcome: str
     produced_us: int | None
-    raw: bytes
-    cards: CardMask = KNOWN_CARDS
-
-    @property
-    def body(self) -> bytes:
-        """The alert as a JSON object, to be shown."""
-        return self.cards.json(self.raw)
+    body: bytes
 
     def document(self) -> dict[str, Any]:
-        """The alert as a dict, to be shown."""
+        """The alert as a dict."""
         loaded: dict[str, Any] = orjson.loads(self.body)
-        return loaded
-
-    def record(self) -> dict[str, Any]:
-        """The alert as it came; nothing of it leaves the process."""
-        loaded: dict[str, Any] = orjson.loads(self.raw)
         return loaded
 
 
@@ -98,7 +86,7 @@ class Refusal(NamedTuple):
 
 
 class Row(NamedTuple):
-    """An event, a dead letter or a rejected record as it is shown, with card numbers masked."""
+    """An event, a dead letter or a rejected record."""
 
     seq: int
     document: dict[str, Any]
@@ -128,10 +116,10 @@ def alert_json(seq: int, body: str, work: bytes = UNTOUCHED) -> bytes:
     return b'{"seq":%d,"work":%s,%s' % (seq, work, body[1:].encode())
 
 
-def stored_alert(row: DatabaseRow[Any], cards: CardMask = KNOWN_CARDS) -> StoredAlert:
-    """The alert of a row of `STORED_COLUMNS`, card numbers masked so where it is shown."""
+def stored_alert(row: DatabaseRow[Any]) -> StoredAlert:
+    """The alert of a row of `STORED_COLUMNS`."""
     work = Work(*(getattr(row, name) for name in Work._fields))
-    return StoredAlert(row.seq, row.outcome, row.produced_us, alert_json(row.seq, row.body, work.json()), cards)
+    return StoredAlert(row.seq, row.outcome, row.produced_us, alert_json(row.seq, row.body, work.json()))
 
 
 class AlertReader:
@@ -140,8 +128,6 @@ class AlertReader:
     def __init__(self, engine: Engine) -> None:
         """Take an engine that `database.open_engine` made."""
         self._engine = engine
-        self.cards = KNOWN_CARDS
-        """How card numbers are masked in what is read to be shown."""
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -190,18 +176,15 @@ class AlertReader:
     def numbered(self, connection: Connection, seqs: Sequence[int], wanted: AlertFilter) -> list[StoredAlert]:
         """The alerts with these `seq`, in their order, as far as what has columns of its own is as wanted."""
         query = select(*STORED_COLUMNS).where(tables.alerts.c.seq.in_(seqs), *wanted.conditions())
-        found = {row.seq: stored_alert(row, self.cards) for row in connection.execute(query)}
+        found = {row.seq: stored_alert(row) for row in connection.execute(query)}
         return [found[seq] for seq in seqs if seq in found]
 
     def work_of(self, seqs: Sequence[int]) -> dict[int, tuple[str, str | None, str | None]]:
-        """Status, assignee and time of the verdict of some alerts, by their `seq`; a name may be a card's number."""
+        """Status, assignee and time of the verdict of some alerts, by their `seq`."""
         column = tables.alerts.c
         query = select(column.seq, column.status, column.assignee, column.decided_us).where(column.seq.in_(seqs))
         with self._engine.connect() as connection:
-            return {
-                row.seq: (row.status, self.cards.shown(row.assignee), _time(row.decided_us))
-                for row in connection.execute(query)
-            }
+            return {row.seq: (row.status, row.assignee, _time(row.decided_us)) for row in connection.execute(query)}
 
     def count(self, wanted: AlertFilter) -> int:
         """How many alerts match."""
@@ -234,7 +217,7 @@ class AlertReader:
         if before is not None:
             query = query.where(column.seq < before)
         with self._engine.connect() as connection:
-            return [Row(row.seq, self.cards.document(orjson.loads(row.body))) for row in connection.execute(query)]
+            return [Row(row.seq, orjson.loads(row.body)) for row in connection.execute(query)]
 
     def dead_letters(self, *, before: int | None = None, limit: int = 100) -> list[Row]:
         """The newest dead letters first, as far as they are still kept."""
@@ -243,7 +226,7 @@ class AlertReader:
         if before is not None:
             query = query.where(column.seq < before)
         with self._engine.connect() as connection:
-            return [Row(row.seq, self.cards.document(orjson.loads(row.body))) for row in connection.execute(query)]
+            return [Row(row.seq, orjson.loads(row.body)) for row in connection.execute(query)]
 
     def rejected(self, *, before: int | None = None, limit: int = 100) -> list[Row]:
         """The newest rejected records first."""
@@ -254,7 +237,7 @@ class AlertReader:
             query = query.where(column.seq < before)
         with self._engine.connect() as connection:
             return [
-                Row(row.seq, self.cards.document({"kind": row.kind, "reason": row.reason, "payload": row.payload}))
+                Row(row.seq, {"kind": row.kind, "reason": row.reason, "payload": row.payload})
                 for row in connection.execute(query)
             ]
 
@@ -289,7 +272,7 @@ class AlertReader:
     def _page(self, conditions: list[ColumnElement[bool]], order: ColumnElement[Any], limit: int) -> list[StoredAlert]:
         query = select(*STORED_COLUMNS).where(*conditions).order_by(order).limit(limit)
         with self._engine.connect() as connection:
-            return [stored_alert(row, self.cards) for row in connection.execute(query)]
+            return [stored_alert(row) for row in connection.execute(query)]
 
 
 def _time(at_us: int | None) -> str | None:

@@ -17,7 +17,6 @@ from fraudstream.alerts import tables
 from fraudstream.alerts.reading import STORED_COLUMNS, StoredAlert, stored_alert
 from fraudstream.alerts.store import AlertStore
 from fraudstream.alerts.validation import microseconds
-from fraudstream.transactions.masking import CardMask
 from fraudstream.transactions.wire import Outcome
 
 NOT_YET: Final = b'"reasons":null,"explanation":null'
@@ -32,11 +31,6 @@ class ReasonStore:
     def __init__(self, store: AlertStore) -> None:
         """Take the open store."""
         self._store = store
-
-    @property
-    def cards(self) -> CardMask:
-        """How card numbers are masked in what is told of reasons."""
-        return self._store.cards
 
     def add(self, found: Mapping[int, Mapping[str, Any]], now: datetime) -> None:
         """Store what was found of alerts, by their `seq`; of one that has reasons already the first ones stay.
@@ -63,7 +57,7 @@ class ReasonStore:
             .limit(limit)
         )
         with self._store.reading() as connection:
-            return [stored_alert(row, self._store.cards) for row in connection.execute(query)]
+            return [stored_alert(row) for row in connection.execute(query)]
 
     def worked_us(self, seq: int) -> int | None:
         """When the reasons of an alert were worked out, in microseconds since 1970; None while they are not."""
@@ -82,7 +76,7 @@ class ReasonStore:
             rows = connection.execute(select(column.seq, column.body).where(column.seq.in_(wanted)))
             bodies = {row.seq: row.body.encode() for row in rows}
         return [
-            alert._replace(raw=b"%s,%s}" % (alert.raw[:-1], bodies.get(alert.seq, NOT_YET)))
+            alert._replace(body=b"%s,%s}" % (alert.body[:-1], bodies.get(alert.seq, NOT_YET)))
             if alert.outcome == Outcome.ALERT
             else alert
             for alert in alerts

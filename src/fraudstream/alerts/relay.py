@@ -22,6 +22,7 @@ from confluent_kafka import (
 
 from fraudstream.alerts.records import ROUTE_OF, Record, Route, encode, rejected, to_payload
 from fraudstream.errors import KafkaFailure
+from fraudstream.transactions.masking import DataMask
 from fraudstream.transactions.wire import REJECTED_BECAUSE, RELAYED_TOPICS, EventField, EventType, Topic
 
 log = structlog.get_logger(__name__)
@@ -65,12 +66,16 @@ class Relay:
         consumer: Of the group `fraudstream-relay`, without automatic commits.
         api: The dashboard's.
         partitions: Of each output topic, how many.
+        mask: Masks what is posted.
     """
 
-    def __init__(self, consumer: Consumer, api: Api, partitions: Mapping[Topic, int]) -> None:
+    def __init__(
+        self, consumer: Consumer, api: Api, partitions: Mapping[Topic, int], mask: DataMask | None = None
+    ) -> None:
         self._consumer = consumer
         self._api = api
         self._partitions = partitions
+        self._mask = mask or DataMask()
         self._uncommitted: dict[tuple[str, int], int] = {}
         self._committed_at = 0.0
         self._held: list[Message] = []
@@ -136,7 +141,7 @@ class Relay:
 
     def _relay(self, messages: Sequence[Message], stop: threading.Event) -> bool:
         """Post, then remember what may be committed; false when told to stop before that."""
-        for batch in _batches(messages):
+        for batch in _batches(messages, self._mask):
             # Events last: who is told that all is scored finds what was found there.
             for route in sorted({item.route for item in batch}, key=lambda each: each in (Route.EVENTS, Route.LEDGER)):
                 if not self._post(route, [item.body for item in batch if item.route is route], stop):
@@ -252,12 +257,12 @@ class _Item:
     body: bytes
 
 
-def _batches(messages: Iterable[Message]) -> Iterator[list[_Item]]:
+def _batches(messages: Iterable[Message], mask: DataMask) -> Iterator[list[_Item]]:
     """The records as they are posted, a few at a time; converted one by one, so that no more of them are in memory."""
     batch: list[_Item] = []
     size = 0
     for message in messages:
-        item = _item(message)
+        item = _item(message, mask)
         if batch and size + len(item.body) > MOST_BYTES:
             yield batch
             batch, size = [], 0
@@ -267,15 +272,15 @@ def _batches(messages: Iterable[Message]) -> Iterator[list[_Item]]:
         yield batch
 
 
-def _item(message: Message) -> _Item:
+def _item(message: Message, mask: DataMask) -> _Item:
     """What is posted for a record; whatever goes wrong with it is its own, and it is kept as a rejected one."""
     topic, partition, offset = str(message.topic()), message.partition() or 0, message.offset() or 0
     try:
-        body = encode(to_payload(Record.of(message)))
+        body = encode(mask.record(to_payload(Record.of(message))))
     except Exception as e:
         reason = f"{type(e).__name__}: {e}"[:REFUSED_BYTES].encode(errors="backslashreplace").decode()
         log.error("a record cannot be posted", record=f"{topic}[{partition}] {offset}", reason=reason)
-        body = encode(rejected(f"{topic}/{partition}/{offset}", message.value(), reason))
+        body = encode(mask.record(rejected(f"{topic}/{partition}/{offset}", message.value(), reason)))
     return _Item((topic, partition), offset, ROUTE_OF[Topic(topic)], body)
 
 

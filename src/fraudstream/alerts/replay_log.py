@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 import orjson
-from sqlalchemy import ColumnElement, and_, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, and_, case, func, insert, or_, select, update
 
 from fraudstream.alerts import tables
 from fraudstream.alerts.letters import Letter, LetterFilter, LetterReader
@@ -81,7 +81,7 @@ class ReplayLog:
         """
         letters: dict[str, dict[str, str]] = {}
         without_place = 0
-        for letter in LetterReader(self._store, as_they_came=True).every(asked.wanted):
+        for letter in LetterReader(self._store).every(asked.wanted):
             if letter.origin is None:
                 without_place += 1
             else:
@@ -168,6 +168,8 @@ class ReplayLog:
                     "place": each.place,
                     "reason": each.reason,
                     "changed_us": microseconds(now),
+                    # A corrected payload is kept, as a person typed it, only until it is sent.
+                    "payload": case((column.payload.is_not(None), "")),
                 }
                 news += connection.execute(update(tables.replays).where(*conditions).values(values)).rowcount
         return news

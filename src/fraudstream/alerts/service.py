@@ -19,6 +19,7 @@ from fraudstream.kafka.replay_topic import ReplayTopic, open_replay_topic
 from fraudstream.kafka.topics import ensure_topics
 from fraudstream.kafka.watermarks import Watermarks
 from fraudstream.runtime.processes import write_ready
+from fraudstream.transactions.masking import DataMask
 from fraudstream.transactions.wire import RELAYED_TOPICS, Topic, output_limit
 
 
@@ -45,7 +46,8 @@ def run_relay(settings: Settings, stop: threading.Event, *, from_beginning: bool
             "log_level": 0,
         }
     )
-    relay = Relay(consumer, api, {topic: topics.partitions[topic.value] for topic in RELAYED_TOPICS})
+    partitions = {topic: topics.partitions[topic.value] for topic in RELAYED_TOPICS}
+    relay = Relay(consumer, api, partitions, DataMask(settings.card_columns))
     watermarks = Watermarks(settings.bootstrap_servers, Topic.TRANSACTIONS.value)
     # Beside the relay, so that no alert waits while the broker is asked for its offsets.
     counting = threading.Thread(

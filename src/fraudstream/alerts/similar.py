@@ -86,7 +86,7 @@ def similar_alerts(store: AlertReader, alert: StoredAlert, values: Mapping[str, 
         alert: The one.
         values: Columns of its payment to compare by, with the values there: those of its reasons.
     """
-    document = alert.record()
+    document = alert.document()
     identifiers = identifiers_of(document[AlertField.TRANSACTION])
     with store.reading() as connection:
         around = _Around(connection, alert.seq)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -82,17 +82,20 @@ class AlertStore(AlertReader):
         self._gaps = OffsetGaps()
 
     @classmethod
-    def open(cls, url: str, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> Self:
+    def open(
+        cls, url: str, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC), card_columns: Iterable[str] = ()
+    ) -> Self:
         """Open the database, made or brought up to date where needed.
 
         Args:
             url: SQLAlchemy's URL, such as `sqlite:///alerts.db`.
             clock: Tells the time of commit, which is kept as `received_at`.
+            card_columns: The setting, for what an earlier release has stored unmasked.
 
         Raises:
             StoreError: It cannot be opened or written.
         """
-        return cls(open_engine(url), clock)
+        return cls(open_engine(url, card_columns), clock)
 
     def close(self) -> None:
         """Close every connection; the store is not to be used any more."""
@@ -143,7 +146,7 @@ class AlertStore(AlertReader):
                 positions.record(connection, positions.of_alerts(fit))
                 rows.count_alerts(connection, added.stored, added.conflicts, added.duplicates)
             if on_commit is not None and added.stored:
-                on_commit([alert._replace(cards=self.cards) for alert in added.stored])
+                on_commit(added.stored)
         return added
 
     def add_events(self, posted: Sequence[object], *, describe: Describe | None = None) -> Added:

@@ -3,7 +3,7 @@
 A word is a run of letters and digits, folded to small letters without accents; a number with a point or an exponent is
 one word, as written and without its sign; any other sign beyond ASCII (an emoji) is a word of its own. Several words
 that are typed without a blank between them ("id-17", "TX_AMOUNT") are looked for one after the other. A card number is
-one word, however it is grouped, and found by all of it alone: what is masked must not be told digit by digit.
+stored masked, and looked for so: its first six digits and its last four, however it is grouped.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any, Final, NamedTuple
 
 import orjson
 
-from fraudstream.transactions.cards import SHOWN_FIRST, is_card_column, is_card_number, joined_cards, whole_digits
+from fraudstream.transactions.cards import SHOWN_FIRST, masked_text
 from fraudstream.transactions.wire import AlertField
 
 BREAK: Final = ""
@@ -34,7 +34,7 @@ SHORTEST_BEGINNING: Final = 3
 """Shorter beginnings of words are in every alert (V1 to V28), and would be collected from all of them."""
 
 _LAST_DIGITS: Final = re.compile(r"\d*$")
-_BETWEEN_DIGITS: Final = re.compile(r"(?<=\d)[\W_]+(?=\d)")
+_MASKED_CARD: Final = re.compile(r"(\d{4})[^\w*]{0,3}_?(\d\d)\*[*\W_]{2,24}(\d{4})(?!\d)")
 _LONGEST_NAME: Final = 200
 
 _FIELDS: Final = (
@@ -54,18 +54,20 @@ def fold(text: str) -> str:
 
 
 def words(text: str) -> list[str]:
-    """The words of a text, folded."""
+    """The words of a text, folded; a masked card number has two, however it is grouped."""
+    if "*" in text:
+        text = _MASKED_CARD.sub(r"\1\2 \3", text)
     return _WORD.findall(fold(text))
 
 
 def words_of_name(name: str) -> Sequence[str]:
     """The words of a column's name; there are few names, and each is in every alert: those of usual length are kept."""
-    return _words_of_name(name) if len(name) <= _LONGEST_NAME else words(joined_cards(name))
+    return _words_of_name(name) if len(name) <= _LONGEST_NAME else words(name)
 
 
 @lru_cache(maxsize=8192)
 def _words_of_name(name: str) -> Sequence[str]:
-    return words(joined_cards(name))
+    return words(name)
 
 
 def is_long_number(word: str) -> bool:
@@ -108,7 +110,7 @@ def words_of_fields(document: Mapping[str, Any]) -> Iterator[str]:
         for field in fields:
             value = document.get(field)
             if isinstance(value, str):
-                yield from words(joined_cards(value))
+                yield from words(value)
         yield BREAK
 
 
@@ -121,12 +123,7 @@ def words_of_value(name: str, value: Any) -> list[str]:
     if isinstance(value, dict):
         inner = ((str(key), each) for key, each in value.items())
         return [word for key, each in inner for word in (*words_of_name(key), *words_of_value(f"{name}.{key}", each))]
-    digits = whole_digits(value)
-    if digits is not None and (is_card_column(name) or is_card_number(digits)):
-        return [digits]
-    if not isinstance(value, str):
-        return words(orjson.dumps(value).decode())
-    return words(_BETWEEN_DIGITS.sub("", value) if is_card_column(name) else joined_cards(value))
+    return words(value if isinstance(value, str) else orjson.dumps(value).decode())
 
 
 def words_of_alert(document: Mapping[str, Any]) -> list[str]:
@@ -175,7 +172,9 @@ class Text:
         longer one, and so is any that ends in an asterisk, where it `may_begin` one; a number is not, unless an
         asterisk says so.
         """
-        text = joined_cards(text)
+        text = masked_text(text)
+        if "*" in text:
+            text = _MASKED_CARD.sub(r'"\1\2 \3" ', text)
         typed = list(_TYPED.finditer(text))
         terms = []
         for number, found in enumerate(typed, 1):

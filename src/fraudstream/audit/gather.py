@@ -27,6 +27,7 @@ from fraudstream.kafka.topics import is_compacted, require_topic, topic_id
 from fraudstream.kafka.watermarks import Watermarks
 from fraudstream.runtime.processes import wait_until
 from fraudstream.transactions.ledger import EntryKind, parse_entry
+from fraudstream.transactions.masking import DataMask
 from fraudstream.transactions.wire import DeadLetterField, EventType, Outcome, Topic, output_limit
 
 OUTCOME_TOPICS: Final = (Topic.ALERTS, Topic.UNSCORABLE, Topic.DEAD_LETTERS)
@@ -36,7 +37,9 @@ COORDINATOR_SECONDS: Final = 30.0
 Place = tuple[str, int]
 
 
-def gather(bootstrap_servers: str, database: str, max_record_bytes: int, report: AuditReport) -> Facts:
+def gather(
+    bootstrap_servers: str, database: str, max_record_bytes: int, report: AuditReport, mask: DataMask | None = None
+) -> Facts:
     """Read everything once; what cannot be read as what it should be becomes a finding of the report.
 
     Raises:
@@ -66,7 +69,7 @@ def gather(bootstrap_servers: str, database: str, max_record_bytes: int, report:
             facts.keep(store.rows())
             report.add(store.rejected())
             report.add(store.trail(heads))
-        facts.say(_said(consumer, places, committed, report))
+        facts.say(_said(consumer, places, committed, report, mask or DataMask()))
         facts.forgotten = [name for name, p in places if _watermarks(consumer, name, p)[0] > 0]
         watermarks = Watermarks(bootstrap_servers, topic)
         facts.marks = watermarks.read()
@@ -188,24 +191,28 @@ def _enter_ledger(facts: Facts, consumer: Consumer, places: Sequence[Place], rep
 
 
 def _said(
-    consumer: Consumer, places: Sequence[Place], committed: Mapping[Place, int], report: AuditReport
+    consumer: Consumer,
+    places: Sequence[Place],
+    committed: Mapping[Place, int],
+    report: AuditReport,
+    mask: DataMask,
 ) -> Iterator[Said]:
     for place in places:
         for message in _read(consumer, place):
             try:
                 record = Record.of(message)
-                said = (
-                    _dead_letter(record, committed) if record.topic is Topic.DEAD_LETTERS else _alert(record, committed)
-                )
+                posted = mask.record(to_payload(record))
+                is_dead = record.topic is Topic.DEAD_LETTERS
+                said = (_dead_letter if is_dead else _alert)(record, posted, committed)
             except Exception as e:  # whatever it is, it is this record's
                 report.add([_unreadable(place, message.offset() or 0, e)])
             else:
                 yield said
 
 
-def _alert(record: Record, committed: Mapping[Place, int]) -> Said:
+def _alert(record: Record, posted: object, committed: Mapping[Place, int]) -> Said:
     """What the relay posts of a record and the store makes of it, by their own code."""
-    alert = check_alert(to_payload(record))
+    alert = check_alert(posted)
     revision = alert.document.get("revision")
     return Said(
         *_standing(record, committed),
@@ -221,8 +228,8 @@ def _alert(record: Record, committed: Mapping[Place, int]) -> Said:
     )
 
 
-def _dead_letter(record: Record, committed: Mapping[Place, int]) -> Said:
-    letter = check_dead_letter(to_payload(record))
+def _dead_letter(record: Record, posted: object, committed: Mapping[Place, int]) -> Said:
+    letter = check_dead_letter(posted)
     place = (letter[DeadLetterField.TOPIC], letter[DeadLetterField.PARTITION], letter[DeadLetterField.OFFSET])
     return Said(*_standing(record, committed), "/".join(map(str, place)), Outcome.DEAD_LETTER.value, *place)
 

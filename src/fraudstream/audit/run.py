@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from fraudstream.audit.coverage import check_coverage
 from fraudstream.audit.deep import Rescoring, check_deeply
 from fraudstream.audit.facts import Facts
@@ -9,11 +11,17 @@ from fraudstream.audit.gather import gather
 from fraudstream.audit.outputs import check_outputs, list_superseded
 from fraudstream.audit.report import AuditReport
 from fraudstream.audit.stored import check_store
+from fraudstream.transactions.masking import DataMask
 from fraudstream.transactions.wire import Topic
 
 
 def audit(
-    bootstrap_servers: str, database: str, max_record_bytes: int, *, rescoring: Rescoring | None = None
+    bootstrap_servers: str,
+    database: str,
+    max_record_bytes: int,
+    *,
+    rescoring: Rescoring | None = None,
+    card_columns: Iterable[str] = (),
 ) -> AuditReport:
     """Compare ledger, topics and store, without changing any of them.
 
@@ -22,6 +30,7 @@ def audit(
         database: SQLAlchemy's URL of the store; it may be in use.
         max_record_bytes: Largest transaction.
         rescoring: What to score the topic again with; None leaves that out.
+        card_columns: The setting, as the relay has it: the store holds what is masked.
 
     Raises:
         BrokerUnreachable: Nobody answers at the bootstrap servers.
@@ -30,7 +39,7 @@ def audit(
         StoreError: The store cannot be read.
     """
     report = AuditReport(Topic.TRANSACTIONS.value, "")
-    facts = gather(bootstrap_servers, database, max_record_bytes, report)
+    facts = gather(bootstrap_servers, database, max_record_bytes, report, DataMask(card_columns))
     try:
         compare(facts, report, rescoring)
     finally:

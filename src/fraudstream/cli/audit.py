@@ -53,7 +53,11 @@ def audit(workdir: Path | None, deep: bool, as_json: bool, **flags: object) -> N
             lambda: batch_spark(settings, "audit", jars_for(settings).connector),
         )
         report = audit(
-            bootstrap_servers, settings.database, settings.max_record_bytes, rescoring=rescoring if deep else None
+            bootstrap_servers,
+            settings.database,
+            settings.max_record_bytes,
+            rescoring=rescoring if deep else None,
+            card_columns=settings.card_columns,
         )
     if as_json:
         click.echo(orjson.dumps(report.document(), option=orjson.OPT_INDENT_2))

@@ -25,7 +25,6 @@ from fraudstream.model.explanation.cells import plain
 from fraudstream.model.explanation.explainer import TOP_REASONS, Explanation, Step
 from fraudstream.model.manifest import Manifest
 from fraudstream.transactions.amounts import amount_of
-from fraudstream.transactions.masking import CardMask
 from fraudstream.transactions.wire import AlertField, Outcome
 
 SHOWN_COLUMNS: Final = 1_000
@@ -77,17 +76,12 @@ def alert_page(alert_id: str) -> str:
         abort(404, "there is no alert with this id; its link may be of another store")
     stored = using.reasons.attached([found])[0]
     document = stored.document()
-    # Judged again as it came; what is shown of it is masked.
-    record = stored.record()
-    explanation, cause = _explained(using, record)
+    explanation, cause = _explained(using, document)
     if explanation is not None:
         steps = explanation.steps
     else:
-        steps = () if (cause or "").startswith(DEFECT) else _steps(using, record)
+        steps = () if (cause or "").startswith(DEFECT) else _steps(using, document)
     values = _values(steps)
-    steps = tuple(_masked(step, stored.cards) for step in steps)
-    if explanation is not None:
-        explanation = replace(explanation, steps=steps)
     steps = tuple(sorted(steps, key=lambda step: -abs(step.reason.contribution)))
     manifest, aliases = _judged_by(using, document)
     transaction = document[AlertField.TRANSACTION]
@@ -150,17 +144,6 @@ def _judged_by(using: Parts, document: Mapping[str, Any]) -> tuple[Manifest | No
     except ModelError:
         return None, {}
     return explainer.manifest, aliases
-
-
-def _masked(step: Step, cards: CardMask) -> Step:
-    """A step whose value may be shown."""
-    came = plain(step.cell.came)
-    shown = cards.payment({step.cell.column: came})[step.cell.column]
-    if shown == came:
-        return step
-    named = {"feature": step.cell.column, "value": came, "text": step.reason.text}
-    text = cards.document(named)["text"] if cards.names(step.cell.column) else cards.text(step.reason.text)
-    return replace(step, cell=replace(step.cell, came=shown), reason=replace(step.reason, value=shown, text=text))
 
 
 def _values(steps: tuple[Step, ...]) -> dict[str, float]:

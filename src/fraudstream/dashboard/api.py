@@ -152,6 +152,8 @@ def _receive(using: Parts, kind: str, add: Callable[[list[object]], Added]) -> R
         abort(400, "post a list of objects")
     if len(posted) > MAX_RECORDS:
         abort(413, f"post at most {MAX_RECORDS} records at once")
+    # Once, and before the writer's lock is taken; what the relay has masked stays as it is.
+    posted = [using.mask.record(each) for each in posted]
     try:
         using.health.check_file()
         added = _add(using, kind, posted, add)

@@ -38,7 +38,6 @@ from fraudstream.dashboard import (
 from fraudstream.dashboard.charts import Charts
 from fraudstream.dashboard.gauges import SystemGauges
 from fraudstream.dashboard.health import Health
-from fraudstream.dashboard.masked_answers import mask_answers
 from fraudstream.dashboard.openapi import document
 from fraudstream.dashboard.parts import EXTENSION, Parts
 from fraudstream.dashboard.reasons import ReasonWork
@@ -50,7 +49,8 @@ from fraudstream.dashboard.system_state import SystemState
 from fraudstream.dashboard.templating import use_templates
 from fraudstream.errors import StoreError
 from fraudstream.model.explanation.library import ExplainerLibrary
-from fraudstream.transactions.masking import CardMask
+from fraudstream.transactions.cards import masked_text
+from fraudstream.transactions.masking import DataMask
 
 MAX_BODY_BYTES: Final = 16 * 1024 * 1024
 """The largest body that is read: room for the largest alert (4 MiB) and then some, and no more."""
@@ -83,7 +83,6 @@ def create_app(
         SettingsError: The settings would show payments to a network without a token, or the templates cannot be used.
     """
     validate_binding(settings)
-    store.cards = CardMask(settings.card_columns)
     app = Flask("fraudstream.dashboard")
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
@@ -99,13 +98,14 @@ def create_app(
     explainers = ExplainerLibrary(settings.model)
     reasons = ReasonWork(ReasonStore(store), hub, explainers, clock=clock)
     charts = Charts(store, statistics.minutes, label=statistics.label, threshold=statistics.threshold, clock=clock)
-    work = WorkDesk(store, told=lambda done: work_api.tell_work(hub, store.cards, done))
+    work = WorkDesk(store, told=lambda done: work_api.tell_work(hub, done))
     changes = ChangeLog(store)
     read_token = settings.read_token.get_secret_value() if settings.read_token else ""
     sessions = Sessions(store, read_token, clock)
     app.extensions[EXTENSION] = Parts(
         settings=settings,
         store=store,
+        mask=DataMask(settings.card_columns),
         hub=hub,
         statistics=statistics,
         health=health,
@@ -124,7 +124,6 @@ def create_app(
     guard(app, settings, sessions)
     app.wsgi_app = behind_proxies(app.wsgi_app, settings.trusted_proxies)  # type: ignore[method-assign]
     app.context_processor(lambda: {"signed_in": acting_session() is not None})
-    mask_answers(app, lambda: store.cards)
     app.register_blueprint(alerts_api.blueprint)
     # The name by which a user's own dashboard.html links to the file, from when `api.py` had the route.
     app.add_url_rule("/api/alerts.csv", "api.alerts_csv", alerts_api.alerts_csv)
@@ -142,15 +141,15 @@ def create_app(
     app.register_blueprint(document.blueprint)
     app.register_blueprint(pages.blueprint)
     app.jinja_env.globals["problems"] = system.messages
-    _answer_errors(app, lambda: store.cards)
+    _answer_errors(app)
     return app
 
 
-def _answer_errors(app: Flask, cards: Callable[[], CardMask]) -> None:
+def _answer_errors(app: Flask) -> None:
     @app.errorhandler(HTTPException)
     def refused(error: HTTPException) -> Response:
         # It may repeat what was asked.
-        return _error(error.code or 500, cards().text(error.description or error.name))
+        return _error(error.code or 500, masked_text(error.description or error.name))
 
     @app.errorhandler(StoreError)
     def store_failed(error: StoreError) -> Response:

@@ -10,6 +10,7 @@ import orjson
 from flask import abort, request
 
 from fraudstream.alerts.validation import Unfit, instant
+from fraudstream.transactions.cards import masked_text
 
 
 def instant_of(name: str, query: Mapping[str, str] | None = None) -> int | None:
@@ -52,11 +53,21 @@ def posted_object() -> dict[str, Any]:
     return posted
 
 
-def posted_text(posted: dict[str, Any], name: str, longest: int, *, needed: bool = True) -> str | None:
-    """The text under a name of a posted object; None where it is absent and not needed."""
+def posted_text(
+    posted: dict[str, Any], name: str, longest: int, *, needed: bool = True, as_it_came: bool = False
+) -> str | None:
+    """The text under a name of a posted object, its card numbers masked; None where it is absent and not needed.
+
+    Args:
+        posted: The object.
+        name: The member.
+        longest: So many characters at most.
+        needed: Whether it has to be there.
+        as_it_came: Whether it is no text of a person's but bytes, of which nothing may be changed.
+    """
     value = posted.get(name)
     if value is None and not needed:
         return None
     if not isinstance(value, str) or not value.strip() or len(value) > longest:
         abort(400, f"{name} must be text of 1 to {longest:,} characters, not only blanks")
-    return value
+    return value if as_it_came else masked_text(value)

@@ -83,8 +83,7 @@ def replays_of(letters: Iterable[Letter]) -> dict[str, list[dict[str, Any]]]:
     """The replays of each letter, newest first, by its origin."""
     origins = [str(letter.origin) for letter in letters if letter.origin is not None]
     found: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    store = parts().store
-    for replay in store.cards.shown(ReplayLog(store).replays(origins=origins, limit=REPLAYS_SHOWN)):
+    for replay in ReplayLog(parts().store).replays(origins=origins, limit=REPLAYS_SHOWN):
         found[replay["origin"]].append(replay)
     return found
 

@@ -25,8 +25,12 @@ OWN_COLUMNS: Final = (
 WORK_COLUMNS: Final = ("status", "assignee", "decided_at")
 COLLISION_PREFIX: Final = "transaction_"
 
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_SIGNS = "=+\\-@\uff1d\uff0b\uff0d\uff20"
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+# At the beginning, in full width and behind blanks as well; and where a spreadsheet divides cells at semicolons.
+_FORMULA = re.compile(
+    rf"^[\s\u200b\ufeff]*(?=[{_SIGNS}])|^(?=[\t\r\n])|(?<=;)[\s\u200b\ufeff]*(?=[{_SIGNS}])(?!{_NUMBER.pattern}\s*(?:;|$))"
+)
 
 
 def export_csv(store: AlertStore, wanted: AlertFilter, *, with_work: bool = False) -> Iterator[str]:
@@ -93,7 +97,7 @@ def cell(value: Any) -> str:
 def safe(text: str) -> str:
     """Text that a spreadsheet takes for text."""
     # OWASP, "CSV Injection": a leading apostrophe makes a spreadsheet take the cell for text.
-    return f"'{text}" if text.startswith(_FORMULA) and not _NUMBER.fullmatch(text) else text
+    return text if _NUMBER.fullmatch(text) else _FORMULA.sub(r"'\g<0>", text)
 
 
 def taken(buffer: io.StringIO) -> str:

@@ -10,6 +10,7 @@ from fraudstream.alerts.changes import Action
 from fraudstream.dashboard.actor import actor_or_nobody
 from fraudstream.dashboard.parts import parts
 from fraudstream.dashboard.security import same_origin
+from fraudstream.transactions.masking import typed
 
 
 def record_export(file: str, rows: Callable[[], int], *, at_most: bool = False) -> None:
@@ -30,5 +31,9 @@ def record_export(file: str, rows: Callable[[], int], *, at_most: bool = False) 
         abort(403, "a file is asked for from the dashboard's own pages; open its address by itself")
     asked = {name: values[0] if len(values) == 1 else values for name, values in request.args.lists()}
     parts().changes.record(
-        actor_or_nobody(), Action.EXPORT, file, None, {"filter": asked, "rows_at_most" if at_most else "rows": rows()}
+        actor_or_nobody(),
+        Action.EXPORT,
+        file,
+        None,
+        {"filter": typed(asked), "rows_at_most" if at_most else "rows": rows()},
     )

@@ -37,7 +37,7 @@ def letters_page() -> str:
         download=urlencode({"kind": "all"} | given),
         older=None if following is None else urlencode(given | {"cursor": str(following)}),
         is_first=cursor() is None,
-        replays=using.store.cards.shown(log.replays(limit=REPLAYS)),
+        replays=log.replays(limit=REPLAYS),
         counts=log.counts(),
         name=actor_or_nobody().name,
         needs_token=using.settings.ingest_token is not None,

@@ -23,6 +23,7 @@ from fraudstream.dashboard.stats import Statistics
 from fraudstream.dashboard.stream import Hub
 from fraudstream.dashboard.system_state import SystemState
 from fraudstream.model.explanation.library import ExplainerLibrary
+from fraudstream.transactions.masking import DataMask
 
 EXTENSION: Final = "fraudstream"
 
@@ -33,6 +34,7 @@ class Parts:
 
     settings: Settings
     store: AlertStore
+    mask: DataMask
     hub: Hub
     statistics: Statistics
     health: Health

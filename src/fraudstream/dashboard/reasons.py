@@ -104,9 +104,9 @@ class ReasonWork:
             for alert in alerts:
                 if alert.outcome == Outcome.ALERT:
                     self._waiting.append(alert)
-                    self._waiting_bytes += len(alert.raw)
+                    self._waiting_bytes += len(alert.body)
             while len(self._waiting) > MOST_WAITING or self._waiting_bytes > MOST_WAITING_BYTES:
-                self._waiting_bytes -= len(self._waiting.popleft().raw)
+                self._waiting_bytes -= len(self._waiting.popleft().body)
                 self._behind, self._below = True, None
             self._changed.notify_all()
 
@@ -143,7 +143,7 @@ class ReasonWork:
         with self._changed:
             while self._waiting and len(taken) < TOGETHER:
                 taken.append(self._waiting.pop())
-                self._waiting_bytes -= len(taken[-1].raw)
+                self._waiting_bytes -= len(taken[-1].body)
         return taken
 
     def _from_the_store(self) -> list[StoredAlert]:
@@ -160,7 +160,7 @@ class ReasonWork:
         found: dict[int, Mapping[str, Any]] = {}
         told: list[Mapping[str, Any]] = []
         for alert in batch:
-            document = alert.record()
+            document = alert.document()
             found[alert.seq] = explained = self._explained(document)
             told.append({"seq": alert.seq, AlertField.ALERT_ID.value: document[AlertField.ALERT_ID], **explained})
             if time.perf_counter() - started > LONGEST_BATCH_SECONDS:
@@ -182,9 +182,7 @@ class ReasonWork:
         if found:
             self._store.add(found, self._clock())
             # Without an id: a stream resumes after the last alert, whatever was told of it since.
-            self._hub.tell(
-                b"event: reasons\ndata: %s\n\n" % self._store.cards.json(orjson.dumps(told)), about=Outcome.ALERT
-            )
+            self._hub.tell(b"event: reasons\ndata: %s\n\n" % orjson.dumps(told), about=Outcome.ALERT)
 
 
 def explain_alert(library: ExplainerLibrary, alert: Mapping[str, Any]) -> dict[str, Any]:

@@ -32,7 +32,7 @@ blueprint = Blueprint("replays", __name__)
 def request_replays() -> Response:
     """Record what is to be sent again; a sender does it."""
     posted = posted_object()
-    payload = posted_text(posted, "payload_base64", 16 * 1024 * 1024, needed=False)
+    payload = posted_text(posted, "payload_base64", 16 * 1024 * 1024, needed=False, as_it_came=True)
     asked = Request(
         wanted=_wanted(posted),
         who=actor(posted).name,
@@ -78,7 +78,7 @@ def list_replays() -> Response:
         limit=limit,
     )
     cursor = str(found[-1]["seq"]) if len(found) == limit else None
-    return _json({"replays": parts().store.cards.shown(found), "counts": log.counts(batch), "next_cursor": cursor})
+    return _json({"replays": found, "counts": log.counts(batch), "next_cursor": cursor})
 
 
 @blueprint.post("/api/replays/claim")

@@ -24,10 +24,10 @@ def rescore(alert_id: str) -> Response:
             abort(404, "there is no alert with this id")
         return _json(using.reasons.attached([found])[0].body)
     try:
-        told = rescored(using.explainers, using.settings.model, found.record())
+        told = rescored(using.explainers, using.settings.model, found.document())
     except ModelError as e:
         abort(409, f"{e.what}: {e.where}; {e.remedy}".removesuffix("; "))
-    return _json(found.cards.json(orjson.dumps(told)))
+    return _json(orjson.dumps(told))
 
 
 def _json(body: bytes) -> Response:

@@ -44,7 +44,7 @@ def report(
     refusals = store.refusals()
     shares = watch.shares()
     suggestions = watch.suggestions(contract, {(refusal.new, refusal.old) for refusal in refusals})
-    told = {
+    return {
         "contract": None if contract is None else _contract(contract, changeable=changeable),
         "current": summary(store, watch, contract) | {"columns": _columns(shares, contract)},
         "schemas": [_schema(stored, contract) for stored in store.schemas(limit=limit)],
@@ -57,7 +57,6 @@ def report(
         ],
         "sampled": ["current", "schemas.estimated_rows", "schemas.first", "suggestions"],
     }
-    return store.cards.document(told)
 
 
 def _contract(contract: Contract, *, changeable: bool) -> dict[str, Any]:

@@ -66,7 +66,7 @@ def serve(
         settings.host, settings.port, remedy="stop that process, or choose another port: --port or FRAUDSTREAM_PORT"
     )
     # Opened and closed here, before any fork: what is wrong with it is told once, and the tables are up to date.
-    AlertStore.open(settings.database).close()
+    AlertStore.open(settings.database, card_columns=settings.card_columns).close()
     Arbiter(_Application(settings, in_force, notice, templates, limits)).run()
 
 

@@ -18,6 +18,7 @@ from fraudstream.model.current import changeable_models_dir
 from fraudstream.model.history import change_between
 from fraudstream.model.rollback import history
 from fraudstream.model.thresholds import set_threshold
+from fraudstream.transactions.cards import masked_text
 
 LONGEST_WHY: Final = 1_000
 SHOWN_CHANGES: Final = 10
@@ -95,7 +96,7 @@ def former_changes(using: Parts) -> list[FormerChange]:
         what = _other(before, after)
         was = before.get("threshold")
         is_threshold = was is not None and was != after["threshold"] and not what
-        who, why, what = (using.store.cards.shown(text) for text in (each.who, each.why, what))
+        who, why, what = (masked_text(text) for text in (each.who, each.why, what))
         told.append(
             FormerChange(each.revision, each.when, who, why, was, after["threshold"], what, place == 0 and is_threshold)
         )

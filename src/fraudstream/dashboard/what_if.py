@@ -28,6 +28,7 @@ from fraudstream.errors import ModelError, ModelNamedDirectly
 from fraudstream.model.costs import DEFAULT_REVIEW_COST, cheapest
 from fraudstream.model.current import InForce, changeable_models_dir
 from fraudstream.model.evaluation_record import Evaluation, read_evaluation
+from fraudstream.transactions.cards import masked_text
 
 CURVE_END: Final = 9.25
 CURVE_POINTS: Final = 75
@@ -107,10 +108,9 @@ def what_if(using: Parts, threshold: float | None, review_cost: float | None) ->
     cost = review_cost if review_cost is not None else own.review_cost if own is not None else DEFAULT_REVIEW_COST
     rows = () if evaluation is None else evaluation.thresholds
     scores = using.statistics.scores
-    shown = using.store.cards.shown
     return WhatIf(
         # People wrote who and why.
-        in_force=replace(in_force, who=shown(in_force.who), why=shown(in_force.why)),
+        in_force=replace(in_force, who=masked_text(in_force.who), why=masked_text(in_force.why)),
         threshold=in_force.threshold if threshold is None else threshold,
         review_cost=cost,
         recommended=None if own is None else own.threshold,

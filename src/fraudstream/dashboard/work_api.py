@@ -10,7 +10,7 @@ from flask import Blueprint, Response, abort
 from werkzeug.datastructures import MultiDict
 
 from fraudstream.alerts.changes import Actor
-from fraudstream.alerts.status import VERDICTS, AlertStatus, Work
+from fraudstream.alerts.status import VERDICTS, AlertStatus
 from fraudstream.alerts.work_queue import Order
 from fraudstream.alerts.work_writing import Done, UnknownChange
 from fraudstream.dashboard.actor import actor
@@ -18,8 +18,6 @@ from fraudstream.dashboard.asked import posted_object, posted_text
 from fraudstream.dashboard.asked_filter import filter_asked
 from fraudstream.dashboard.parts import parts
 from fraudstream.dashboard.stream import Hub
-from fraudstream.transactions.cards import masked_text
-from fraudstream.transactions.masking import CardMask
 
 MOST_ALERTS: Final = 1_000
 """Alerts that one request may change: each viewer is told of all of them."""
@@ -113,21 +111,15 @@ def standing(alert_id: str) -> Response:
     return Response(orjson.dumps({"work": work.document(), "history": history}), mimetype="application/json")
 
 
-def tell_work(hub: Hub, cards: CardMask, done: Done) -> None:
+def tell_work(hub: Hub, done: Done) -> None:
     """Tell every viewer of a change, and have the alerts that a stream resumes with say the same."""
-    shown = [(alert_id, seq, _shown(work)) for alert_id, seq, work in done.changed]
-    told = cards.json(orjson.dumps({"changes": [_stands(*each) for each in shown], "actor": done.actor.name}))
-    hub.tell_work(b"event: work\ndata: %s\n\n" % told, {seq: work for _, seq, work in shown})
+    told = orjson.dumps({"changes": [_stands(*each) for each in done.changed], "actor": done.actor.name})
+    hub.tell_work(b"event: work\ndata: %s\n\n" % told, {seq: work for _, seq, work in done.changed})
 
 
 def _actor_and_body() -> tuple[Actor, dict[str, Any]]:
     posted = posted_object()
     return actor(posted), posted
-
-
-def _shown(work: Work) -> Work:
-    """How an alert stands, as it is shown: a name may be a card's number."""
-    return work if work.assignee is None else work._replace(assignee=masked_text(work.assignee))
 
 
 def _answer(done: Done) -> Response:

@@ -13,7 +13,7 @@ from fraudstream.model.evaluation_record import LeakSuspicion
 from fraudstream.model.feature import Feature, FeatureType, by_slots
 from fraudstream.model.leaks import find_leaks
 from fraudstream.model.manifest import NO_SELECTION, Selection
-from fraudstream.model.suspects import category_leaks, leaks, reason_in_the_name
+from fraudstream.model.suspects import category_leaks, leaks, reason_in_the_name, reason_to_keep_out
 from fraudstream.transactions.column_reader import MOST_VALUES, Categories, least_rows
 from fraudstream.transactions.dates import SECONDS_PER_DAY, hours_and_weekdays
 from fraudstream.transactions.profile import ColumnKind, ColumnProfile, CsvProfile, statistics
@@ -115,6 +115,8 @@ class _Choice:
             raise _NoFeature("not among --features")
         if column.kind is ColumnKind.EMPTY:
             raise _NoFeature("has no value")
+        if reason := reason_to_keep_out(column):
+            raise _NoFeature(reason)
         if not wanted:
             self._check_suspects(column)
         time = self._profile.time

@@ -8,7 +8,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from fraudstream.transactions.column_reader import Categories
+from fraudstream.transactions.cards import is_card_number, masked_text
+from fraudstream.transactions.column_reader import Categories, ColumnProfile
+from fraudstream.transactions.sensitive_names import sensitivity
 from fraudstream.transactions.times import words_of
 
 LEAK_FRAUDS: Final = 5
@@ -27,6 +29,7 @@ _PERSONAL_NAMES: Final = frozenset(
     | {"streetaddress", "address", "email", "emailaddress", "phone", "ssn"}
 )
 _POSTAL_WORDS: Final = frozenset({"zip", "zipcode", "postcode", "postal", "postalcode", "plz"})
+_LOOKED_AT: Final = 1_000
 _UNNAMED: Final = re.compile(r"unnamed: ?[0-9]+|_c0", re.IGNORECASE)
 
 
@@ -45,6 +48,23 @@ def reason_in_the_name(name: str, *, is_text: bool) -> str:
     if is_text and joined in _PERSONAL_NAMES:
         return "names a person or a place, by its name"
     return ""
+
+
+def reason_to_keep_out(column: ColumnProfile) -> str:
+    """Why a column may never be learned from, be it named by the user: what it holds is masked before it is stored.
+
+    Its name decides, and its values: more than half of up to 1,000 of them are card numbers. Empty where it may be.
+    """
+    if (kind := sensitivity(column.name)) is not None:
+        return f"holds a {kind.value}, by its name: no model may learn from it"
+    if column.categories is not None:
+        texts = column.categories.values[:_LOOKED_AT]
+        cards = sum(masked_text(text) is not text for text in texts)
+    else:
+        numbers = column.values[~np.isnan(column.values)][:_LOOKED_AT]
+        texts = tuple(f"{number:.0f}" for number in numbers if 1e12 <= number < 1e19)
+        cards = sum(map(is_card_number, texts)) if len(texts) == len(numbers) else 0
+    return "holds card numbers, by the check of Luhn: no model may learn from it" if 2 * cards > len(texts) else ""
 
 
 def _names_a_thing(name: str, words: list[str]) -> bool:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection
 
-from fraudstream.alerts.filters import as_number, as_text, has_card
+from fraudstream.alerts.filters import as_number, as_text
 from fraudstream.alerts.finding.tables import Kind
 from fraudstream.alerts.words import columns_of
 
@@ -87,9 +87,6 @@ class GrowingColumns:
                 self._set_text((Kind.OWN_TEXTS, name), at, text)
         for name, value in columns_of(transaction):
             if value is None or not self._has_room(name):
-                continue
-            if has_card(value):
-                self._set_text((Kind.TEXTS, name), at, None)
                 continue
             found, words = as_number(value), as_text(value)
             if found is not None:

@@ -24,7 +24,6 @@ from fraudstream.alerts.finding.text import Lookup
 from fraudstream.alerts.finding.walking import LOOKED_AT, Found, by_commit, by_value, size, wanted_of
 from fraudstream.alerts.finding.window import newest, windows
 from fraudstream.alerts.reading import AlertReader, StoredAlert
-from fraudstream.transactions.cards import masked_text
 
 MOST_RANKED: Final = 1_000_000
 PAGE_SECONDS: Final = 1.5
@@ -116,7 +115,7 @@ class AlertSearch:
             found = set[int]().union(*(piece.column_sets(connection, asked) for piece in pieces))
             query = select(column.names).where(column.id.in_(found)).order_by(column.id)
             names = connection.execute(query).scalars().all()
-        return list(dict.fromkeys(masked_text(name) for some in names for name in orjson.loads(some)))
+        return list(dict.fromkeys(name for some in names for name in orjson.loads(some)))
 
     def _pieces(self, asked: Asked) -> list[Piece]:
         """What has to be looked through, in order."""

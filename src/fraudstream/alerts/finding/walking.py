@@ -42,7 +42,7 @@ def wanted_of(
     some = reader.numbered(connection, hits.seqs[start : start + LOOKED_AT].tolist(), wanted)
     if hits.sure:
         return some
-    return [alert for alert in some if not wanted.rules_out(alert.raw) and wanted.matches(alert.record())]
+    return [alert for alert in some if not wanted.rules_out(alert.body) and wanted.matches(alert.document())]
 
 
 def by_commit(reader: AlertReader, pieces: Sequence[Piece], asked: Asked) -> Iterator[Found]:

@@ -1,0 +1,165 @@
+"""Tells by the name of a column or a member what it holds: a secret of a card, a card number, personal data."""
+
+from __future__ import annotations
+
+import re
+from enum import StrEnum
+from functools import lru_cache
+from typing import Final
+
+from fraudstream.transactions.cards import fold
+
+
+class Sensitivity(StrEnum):
+    """What has to be done with a value."""
+
+    SECRET = "verification code, PIN or track data"  # noqa: S105 - it is none
+    """Sensitive authentication data, which PCI DSS 4.0 (3.3) does not allow to be kept: it is removed."""
+    CARD = "card number"
+    """Its first six and last four digits are kept."""
+    PERSONAL = "national id or expiry date"
+    """Nothing of it is kept."""
+
+
+LONGEST_NAME: Final = 200
+_MOST_WORDS: Final = 6
+
+# Anywhere in a name.
+_SECRETS: Final = """
+cvv, cvv 1, cvv 2, icvv, dcvv, cvc, cvc 1, cvc 2, icvc, csc, cvn, cvn 2, cvd, cvd 2, cav 2, cid 2, card cid, cc cid
+amex cid, pvv, card code, security code, verification code, verification value, verification number
+card verification
+prüfziffer, prüfnummer, kartenprüfnummer, kartenprüfziffer, pruefziffer, pruefnummer, kartenpruefnummer, sicherheitscode
+kartensicherheitscode, código de seguridad, código seguridad, código de verificación, código verificación
+código de segurança, código segurança, código de verificação, código verificador, cryptogramme, code de sécurité
+code sécurité, code de vérification, codice di sicurezza, codice sicurezza, codice di verifica, beveiligingscode
+veiligheidscode, controlecode, kod bezpieczeństwa, kod zabezpieczający, bezpečnostní kód, säkerhetskod, sikkerhetskode
+sikkerhedskode, turvakoodi, güvenlik kodu, проверочный код, код безопасности, код проверки, код подлинности
+安全码, 安全碼, 校验码, 验证码, 驗證碼, セキュリティコード, 보안코드
+pin block, pin data, pin offset, pin verification, encrypted pin, bloque pin, bloc pin, пин блок
+track 1, track 2, track 3, track i, track ii, track iii, track one, track two, track data, track equivalent, track value
+magstripe, magstrip, mag stripe, magnetic stripe, magnetstreifen, banda magnética, bande magnétique, piste 1, piste 2
+pista 1, pista 2, магнитная полоса
+"""
+
+# Alone, or behind words that say whose it is.
+_PINS: Final = """
+pin, pin code, pin number, pin value, pincode, geheimzahl, código pin, code pin, codice pin, пин, пин код
+"""
+_WHOSE: Final = "card, cc, user, customer, client, atm, debit, credit, account, payment, old, new, entered, clear, my"
+
+# Words of a name that tells of such a value and does not hold it, as `used_pin_number` and `cvv_result` do.
+_ABOUT: Final = """
+match, matched, matches, mismatch, result, results, response, present, presence, check, checked, status, provided, flag
+verified, is, has, used, length, len, indicator, valid, invalid, error, retries, tries, attempts, attempt, count
+changed, type, mode, method, capability, capable, entry, required, failed, reason, supported, format, fallback, days
+months, years, hours, to, until, since
+"""
+
+# At the end of a name.
+_CARDS: Final = """
+pan, fpan, dpan, primary account number, credit card, kartennummer, kreditkartennummer, número de tarjeta
+número tarjeta, numéro de carte, numéro carte, numero di carta, numero carta, número do cartão, número cartão
+kaartnummer, numer karty, kortnummer, номер карты, 卡号, カード番号
+"""
+_HOLDERS: Final = ("card", "cc", "credit card", "debit card", "payment card", "card account")
+_NUMBERS: Final = ("number", "num", "no", "nr", "pan")
+_PERSONAL: Final = """
+ssn, social security, social security number, social security no, social insurance number, national id
+national id number, national insurance number, nino, national identity number, tax id, tax id number, tin, itin
+tax identification number, taxpayer id, passport, passport number, passport no, drivers license, driver license
+drivers license number, driver license number, driving licence number, id card number, identity card number, cpf, cnpj
+dni, nie, nif, curp, codice fiscale, steuer id, steuernummer, steueridentifikationsnummer, sozialversicherungsnummer
+ausweisnummer, personalausweisnummer, reisepassnummer, personnummer, bsn, burgerservicenummer, pesel, aadhaar, aadhar
+aadhaar number, aadhar number, numéro de sécurité sociale, numéro sécurité sociale, снилс, инн, паспорт, номер паспорта
+身份证, 身份证号, マイナンバー
+expiry, expiry date, expiry month, expiry year, expires, expiration, expiration date, expiration month, expiration year
+exp date, exp month, exp year, exp mm, exp yy, card exp, cc exp, card expires, valid thru, valid through, good thru
+ablaufdatum, gültig bis, gueltig bis, verfallsdatum, verfalldatum, fecha de vencimiento, fecha vencimiento, vencimiento
+fecha de caducidad, fecha caducidad, caducidad, date d expiration, date de expiration, date expiration
+data di scadenza, data scadenza, scadenza, data de validade, data validade, validade, vervaldatum, data ważności
+срок действия, действует до, 有效期, 有効期限
+"""
+
+# Only beside a card's number: elsewhere `cid` is a customer's id and `exp` an experience.
+_BESIDE_A_CARD: Final = {"cid": Sensitivity.SECRET, "exp": Sensitivity.PERSONAL}
+
+_WORD: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+|[^\W\d_A-Za-z]+")
+_BEFORE_A_HUMP: Final = re.compile(r"(?<=[^\W\d_A-Z])(?=[A-Z])")
+
+
+def _terms(listing: str) -> list[str]:
+    return [fold(term.strip()) for line in listing.strip().splitlines() for term in line.split(",")]
+
+
+_CARD_TERMS: Final = _terms(_CARDS) + [f"{holder} {number}" for holder in _HOLDERS for number in _NUMBERS]
+_EVERY_TERM: Final = [*_terms(_SECRETS), *_terms(_PINS), *_CARD_TERMS, *_terms(_PERSONAL)]
+
+
+def _joined(terms: list[str]) -> frozenset[str]:
+    return frozenset("".join(term.split()) for term in terms)
+
+
+_OWNER_WORDS: Final = frozenset(_terms(_WHOSE))
+_ABOUT_WORDS: Final = frozenset(_terms(_ABOUT))
+_SECRET_NAMES: Final = _joined(_terms(_SECRETS))
+_PIN_NAMES: Final = _joined(_terms(_PINS))
+_CARD_NAMES: Final = _joined(_CARD_TERMS)
+_PERSONAL_NAMES: Final = _joined(_terms(_PERSONAL))
+
+_FIRST_WORDS: Final = {term.split()[0][:5] for term in _EVERY_TERM}
+MENTION: Final = re.compile("|".join(sorted(map(re.escape, _FIRST_WORDS), key=len, reverse=True)))
+"""How each such name begins, folded: a text without any of them names nothing."""
+
+
+def sensitivity(path: str, *, beside_a_card: bool = False) -> Sensitivity | None:
+    """What a column or a member of this name holds; None where the name says nothing.
+
+    Args:
+        path: Its name, with those of the objects around it in front and points between: `card.securityCode`.
+        beside_a_card: Whether a card's number stands in the same object.
+    """
+    if len(path) > LONGEST_NAME:
+        path = path[-LONGEST_NAME:]
+    found = _sensitivity(path)
+    if found is None and beside_a_card:
+        return _BESIDE_A_CARD.get(fold(path.rpartition(".")[2]).strip())
+    return found
+
+
+@lru_cache(maxsize=8192)
+def _sensitivity(path: str) -> Sensitivity | None:
+    if MENTION.search(fold(path)) is None:
+        return None
+    around, _, own = path.rpartition(".")
+    last = _words(own)
+    words = (_words(around) + last)[-_MOST_WORDS * 2 :]
+    if not last:
+        return None
+    is_about = not _ABOUT_WORDS.isdisjoint(last)
+    if not is_about:
+        first = len(words) - len(last)
+        # All runs of words that reach into the last part.
+        for begin in range(len(words)):
+            for end in range(max(first, begin) + 1, min(begin + _MOST_WORDS, len(words)) + 1):
+                if "".join(words[begin:end]) in _SECRET_NAMES:
+                    return Sensitivity.SECRET
+        if "".join(last).rstrip("0123456789") in _PIN_NAMES or _is_pin(last):
+            return Sensitivity.SECRET
+    while len(words) > 1 and words[-1].isdecimal():
+        words.pop()
+    endings = {"".join(words[-count:]) for count in range(1, min(len(words), _MOST_WORDS) + 1)}
+    if endings & _CARD_NAMES:
+        return Sensitivity.CARD
+    return Sensitivity.PERSONAL if not is_about and endings & _PERSONAL_NAMES else None
+
+
+def _is_pin(words: list[str]) -> bool:
+    at = next((at for at, word in enumerate(words) if word not in _OWNER_WORDS), len(words))
+    return "".join(words[at:]) in _PIN_NAMES
+
+
+def _words(name: str) -> list[str]:
+    if not name.isascii():
+        name = fold(_BEFORE_A_HUMP.sub(" ", name))
+    return [word.lower() for word in _WORD.findall(name)]
