@@ -123,12 +123,12 @@ def test_expected_calibration_error_is_the_definition_over_the_bins() -> None:
     rows = Scored(score, rng.random(4000) < score**1.3, rng.choice([1.0, 5.378], 4000))
     bins = reliability(rows)
     edges = [(each.low, each.high) for each in bins]
-    total = 0.0
+    distances = []
     for low, high in edges:
         inside = (rows.score >= low) & ((rows.score < high) | (high == 1.0))
         weight = rows.weight[inside]
-        total += abs(weight @ rows.score[inside] - weight @ rows.is_fraud[inside])
-    assert expected_calibration_error(bins) == pytest.approx(total / rows.weight.sum(), rel=1e-9)
+        distances.append(float(abs(weight @ rows.score[inside] - weight @ rows.is_fraud[inside])))
+    assert expected_calibration_error(bins) == pytest.approx(sum(distances) / rows.weight.sum(), rel=1e-9)
 
 
 @pytest.mark.parametrize("frauds", [FEW_FRAUDS, 400])

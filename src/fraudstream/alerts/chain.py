@@ -49,8 +49,9 @@ class PublishedHead(NamedTuple):
         if not isinstance(event, dict):
             return None
         seq, digest, at = event.get("seq"), event.get("hash"), event.get(EventField.AT)
-        is_head = type(seq) is int and 0 <= seq < 2**53 and isinstance(digest, str) and len(digest) <= 64
-        return cls(seq, digest, str(at)) if is_head else None
+        if not (isinstance(seq, int) and 0 <= seq < 2**53 and isinstance(digest, str) and len(digest) <= 64):
+            return None
+        return cls(seq, digest, str(at))
 
 
 class BrokenLink(NamedTuple):
