@@ -25,10 +25,14 @@ def tighten(path: Path) -> None:
     What another user owns stays as it is, and so does a folder that this process or the user's home lies in: who names
     such a folder does not mean all of it.
     """
-    root = path.resolve()
-    if root.is_dir() and any(place.is_relative_to(root) for place in (Path.cwd(), Path.home())):
-        return
-    with contextlib.suppress(OSError):  # a file that is deleted meanwhile
+    places = []
+    for ask in (Path.cwd, Path.home):
+        with contextlib.suppress(OSError, RuntimeError):  # a user without a home
+            places.append(ask())
+    with contextlib.suppress(OSError, RuntimeError):  # a file that is deleted meanwhile, a link that leads to itself
+        root = path.resolve()
+        if root.is_dir() and any(place.is_relative_to(root) for place in places):
+            return
         for each in (root, *root.rglob("*")):
             with contextlib.suppress(OSError):
                 mode = each.lstat().st_mode

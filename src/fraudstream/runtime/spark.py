@@ -19,6 +19,7 @@ from pyspark.java_gateway import launch_gateway
 from pyspark.sql import SparkSession
 
 from fraudstream.errors import SetupError, SparkFailed
+from fraudstream.runtime.files import PRIVATE_UMASK
 from fraudstream.runtime.jvm import Jvm, SparkPlan, start_jvm
 from fraudstream.runtime.submitted import interrupt_handler_kept, is_submitted, submitted_session
 
@@ -36,6 +37,8 @@ _FIXED = {
     "spark.ui.showConsoleProgress": "false",
     "spark.driver.host": "127.0.0.1",
     "spark.driver.bindAddress": "127.0.0.1",
+    # Hadoop gives what it writes (checkpoint, models) rights of its own, whatever the process's umask.
+    "spark.hadoop.fs.permissions.umask-mode": f"{PRIVATE_UMASK:03o}",
     "spark.cleaner.referenceTracking.cleanCheckpoints": "false",
     # Else each call of a function asks the JVM eight times, to note the line of Python that it stands in; and the JVM
     # takes a stack trace of its own: 0.5 s for a plan of some hundred expressions.
