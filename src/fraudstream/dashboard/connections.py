@@ -300,11 +300,12 @@ class RequestWorker(ThreadWorker):  # type: ignore[misc]
         self._waiting.pop(connection, None)
         self._turned_away[message] += 1
         body = orjson.dumps({"error": message, "status": status})
-        connection.sendall(
+        connection.unsent += (
             b"HTTP/1.1 %d %s\r\nConnection: close\r\nRetry-After: %d\r\nContent-Type: application/json\r\n"
             b"Content-Length: %d\r\n\r\n%s"
             % (status, HTTP_STATUS_CODES[status].encode(), RETRY_SECONDS, len(body), body)
         )
+        connection.flush()
         self._finish(connection, False)
 
     def _advance(self, connection: Connection) -> None:
