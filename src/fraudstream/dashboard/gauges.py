@@ -54,20 +54,24 @@ class SystemGauges(Collector):
         state, place = self._document(), ("topic", "partition")
         kinds = Counter(each["kind"] for each in state["problems"])
         yield _labelled(metrics.PROBLEMS, ["kind"], {(kind.value,): kinds[kind.value] for kind in ProblemKind})
-        running = {(each["process"],): each["state"] == DetectorState.RUNNING for each in state["processes"]}
+        running: dict[tuple[str, ...], float] = {
+            (each["process"],): each["state"] == DetectorState.RUNNING for each in state["processes"]
+        }
         yield _labelled(metrics.PROCESS_RUNNING, ["process"], running)
-        partitions = {(each["topic"], str(each["partition"])): each for each in state["partitions"]}
+        partitions: dict[tuple[str, ...], Any] = {
+            (each["topic"], str(each["partition"])): each for each in state["partitions"]
+        }
         yield _labelled(metrics.PARTITION_LAG, place, {at: each["lag"] for at, each in partitions.items()})
-        starved = {at: each["starved_since"] is not None for at, each in partitions.items()}
+        starved: dict[tuple[str, ...], float] = {
+            at: each["starved_since"] is not None for at, each in partitions.items()
+        }
         yield _labelled(metrics.PARTITION_STARVED, place, starved)
         if state["task_slots"] is not None:
             yield GaugeMetricFamily(*metrics.TASK_SLOTS, value=state["task_slots"])
         yield GaugeMetricFamily(*metrics.LOST_UNACKNOWLEDGED, value=state["losses"]["records"])
 
 
-def _labelled(
-    metric: metrics.Metric, labels: Sequence[str], values: Mapping[tuple[str, ...], float]
-) -> GaugeMetricFamily:
+def _labelled(metric: metrics.Metric, labels: Sequence[str], values: dict[tuple[str, ...], float]) -> GaugeMetricFamily:
     family = GaugeMetricFamily(*metric, labels=labels)
     for names, value in values.items():
         family.add_metric(names, value)
