@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from prometheus_client.core import GaugeMetricFamily
@@ -34,11 +35,6 @@ class Gauges(Collector):
         """Take what tells the counters: `Statistics.current`."""
         self._current = current
 
-    def describe(self) -> Iterator[GaugeMetricFamily]:
-        """The names alone, so that registering asks the store nothing."""
-        for _, metric in self._SHOWN:
-            yield GaugeMetricFamily(*metric)
-
     def collect(self) -> Iterator[GaugeMetricFamily]:
         """The counters now."""
         current = self._current()
@@ -53,28 +49,30 @@ class SystemGauges(Collector):
         """Take what tells the state: `SystemState.document`."""
         self._document = document
 
-    def describe(self) -> Iterator[GaugeMetricFamily]:
-        """The names alone, so that registering asks the store nothing."""
-        for metric in (metrics.PROBLEMS, metrics.PROCESS_RUNNING, metrics.TASK_SLOTS, metrics.PARTITION_LAG,
-                       metrics.PARTITION_STARVED, metrics.LOST_UNACKNOWLEDGED):  # fmt: skip
-            yield GaugeMetricFamily(*metric)
-
     def collect(self) -> Iterator[GaugeMetricFamily]:
         """The state now."""
-        document = self._document()
-        problems = GaugeMetricFamily(*metrics.PROBLEMS, labels=["kind"])
-        for kind in ProblemKind:
-            problems.add_metric([kind.value], sum(each["kind"] == kind for each in document["problems"]))
-        running = GaugeMetricFamily(*metrics.PROCESS_RUNNING, labels=["process"])
-        for process in document["processes"]:
-            running.add_metric([process["process"]], process["state"] == DetectorState.RUNNING)
-        lag = GaugeMetricFamily(*metrics.PARTITION_LAG, labels=["topic", "partition"])
-        starved = GaugeMetricFamily(*metrics.PARTITION_STARVED, labels=["topic", "partition"])
-        for each in document["partitions"]:
-            place = [each["topic"], str(each["partition"])]
-            lag.add_metric(place, each["lag"])
-            starved.add_metric(place, each["starved_since"] is not None)
-        yield from (problems, running, lag, starved)
-        if document["task_slots"] is not None:
-            yield GaugeMetricFamily(*metrics.TASK_SLOTS, value=document["task_slots"])
-        yield GaugeMetricFamily(*metrics.LOST_UNACKNOWLEDGED, value=document["losses"]["records"])
+        state, place = self._document(), ("topic", "partition")
+        kinds = Counter(each["kind"] for each in state["problems"])
+        yield _labelled(metrics.PROBLEMS, ["kind"], {(kind.value,): kinds[kind.value] for kind in ProblemKind})
+        running: dict[tuple[str, ...], float] = {
+            (each["process"],): each["state"] == DetectorState.RUNNING for each in state["processes"]
+        }
+        yield _labelled(metrics.PROCESS_RUNNING, ["process"], running)
+        partitions: dict[tuple[str, ...], Any] = {
+            (each["topic"], str(each["partition"])): each for each in state["partitions"]
+        }
+        yield _labelled(metrics.PARTITION_LAG, place, {at: each["lag"] for at, each in partitions.items()})
+        starved: dict[tuple[str, ...], float] = {
+            at: each["starved_since"] is not None for at, each in partitions.items()
+        }
+        yield _labelled(metrics.PARTITION_STARVED, place, starved)
+        if state["task_slots"] is not None:
+            yield GaugeMetricFamily(*metrics.TASK_SLOTS, value=state["task_slots"])
+        yield GaugeMetricFamily(*metrics.LOST_UNACKNOWLEDGED, value=state["losses"]["records"])
+
+
+def _labelled(metric: metrics.Metric, labels: Sequence[str], values: dict[tuple[str, ...], float]) -> GaugeMetricFamily:
+    family = GaugeMetricFamily(*metric, labels=labels)
+    for names, value in values.items():
+        family.add_metric(names, value)
+    return family

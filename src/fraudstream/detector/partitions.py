@@ -21,7 +21,7 @@ from fraudstream.detector.events import EventWriter
 from fraudstream.detector.position import committed_positions
 from fraudstream.errors import KafkaFailure
 from fraudstream.transactions.problems import PartitionReport, Problem, ProblemKind
-from fraudstream.transactions.wire import EventField, EventType
+from fraudstream.transactions.wire import EventType
 
 log = structlog.get_logger(__name__)
 
@@ -132,7 +132,7 @@ class PartitionWatch:
         progress = query.lastProgress
         try:
             self._marks = self.marks()
-            self._slots = self.slots()
+            self._slots, reading = self.slots(), self.reading()
         except (KafkaException, KafkaFailure, Py4JError) as e:
             log.debug("partitions and task slots are not known this second", reason=str(e).strip().splitlines()[0])
             return False
@@ -145,7 +145,7 @@ class PartitionWatch:
         if partitions > self.partitions:
             self._grew(partitions)
             return True
-        self._report(now)
+        self._report(now, reading)
         return False
 
     def _grew(self, partitions: int) -> None:
@@ -160,19 +160,18 @@ class PartitionWatch:
         )
         self.partitions = partitions
 
-    def _report(self, now: datetime) -> None:
+    def _report(self, now: datetime, reading: frozenset[int] | None) -> None:
         problems = self._problems(now)
         for key, problem in problems.items():
             if self._reported.get(key) != problem:
-                self.events.write(EventType.STARVED, problem.message, **self._place(problem))
+                self.events.write(EventType.STARVED, problem.message)
         for key in self._reported.keys() - problems.keys():
             problem = self._reported[key]
             over = f"{self.topic}[{problem.partition}] is read again"
             if problem.partition is None:
                 over = f"Spark has a task slot for each partition of {self.topic} again"
-            self.events.write(EventType.PARTITIONS, over, **self._place(problem))
+            self.events.write(EventType.PARTITIONS, over)
         self._reported = problems
-        reading = self.reading()
         report = PartitionReport(
             task_slots=self._slots,
             reading=None if reading is None else sorted(reading),
@@ -195,10 +194,6 @@ class PartitionWatch:
                 kind=ProblemKind.STARVED, message=message, since=_text(since), partition=partition
             )
         return problems
-
-    def _place(self, problem: Problem) -> dict[str, Any]:
-        place: dict[str, Any] = {EventField.TOPIC: self.topic}
-        return place if problem.partition is None else place | {EventField.PARTITION: problem.partition}
 
 
 def task_slots(spark: SparkSession) -> int:

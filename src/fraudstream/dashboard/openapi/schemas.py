@@ -148,29 +148,15 @@ SYSTEM: Final = members(
         "problems": listed(
             members(
                 {
-                    "kind": {"enum": [kind.value for kind in ProblemKind]},
+                    "kind": one_of(*ProblemKind),
                     "message": TEXT,
                     "since": maybe(TEXT),
                     "partition": maybe(WHOLE),
                 }
             )
         ),
-        "processes": listed(
-            members(
-                {"process": TEXT, "state": TEXT, "since": maybe(INSTANT), "last_seen": maybe(INSTANT), "message": TEXT}
-            )
-        ),
+        **{name: listed({"type": "object"}) for name in ("processes", "partitions")},
         "task_slots": maybe(WHOLE),
-        "partitions": listed(
-            members(
-                {
-                    **{name: WHOLE for name in ("partition", "begin", "end", "position", "lag")},
-                    "topic": TEXT,
-                    "starved_since": maybe(TEXT),
-                    "reading": maybe(FLAG),
-                }
-            )
-        ),
         "losses": members({"records": WHOLE, "until_seq": WHOLE, "since": maybe(INSTANT)}),
     }
 )
