@@ -26,7 +26,6 @@ _OFFSETS: Final = ("from_offset", "until_offset")
 _PLACE: Final = ("topic", "partition")
 _INTEGERS: Final = ("partition", *_OFFSETS, *COUNTS, "batch_id", "revision")
 _COLUMNS: Final = ("entry_id", "topic", "topic_id", "checkpoint_id", "model_id", *_INTEGERS)
-_LARGEST_PARTITION: Final = 2**31 - 1
 
 _LEDGER: Final = tables.ledger
 _PLACES: Final = tables.ledger_places
@@ -94,8 +93,6 @@ def check_entry(raw: object) -> CheckedEntry:
     found = asdict(entry)
     for name in _INTEGERS:
         integer(found, name)
-    if entry.partition > _LARGEST_PARTITION:
-        raise Unfit("partition is larger than any partition of Kafka")
     return CheckedEntry(entry, document | found, instant(found, "committed_at") if entry.committed_at else None)
 
 

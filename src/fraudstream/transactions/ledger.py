@@ -112,11 +112,8 @@ def parse_entry(value: bytes | str | Mapping[str, object]) -> LedgerEntry:
         )
     except ValidationError as e:
         raise DataError(f"not an entry of the ledger: {e.errors()[0]['msg']} at {e.errors()[0]['loc']}") from e
-    if (
-        not entry.entry_id
-        or not 0 <= entry.from_offset <= entry.until_offset < 2**63
-        or not 0 <= entry.partition < 2**31
-    ):
+    is_offset_range = 0 <= entry.from_offset <= entry.until_offset < 2**63
+    if not entry.entry_id or not is_offset_range or not 0 <= entry.partition < 2**31:
         raise DataError("not an entry of the ledger: its id or its offsets make no sense")
     if min(entry.records, entry.clear, entry.alert, entry.unscorable, entry.dead_letter) < 0:
         raise DataError("not an entry of the ledger: a count is below 0")
