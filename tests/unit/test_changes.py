@@ -223,7 +223,8 @@ def test_aliases_are_recorded_with_the_name_of_who_declared_or_refused_them(stor
     client = with_model(store, model_with_contract(tmp_path / "models"))
     client.post("/api/actor", json={"name": "Zoë"})
     client.post("/api/schema/aliases", json={"new": "third", "old": "V3", "why": "renamed"})
-    client.post("/api/schema/aliases/remove", json={"new": "third", "who": "a script"})
+    script = {"X-Fraudstream-Actor": "a script"}
+    client.post("/api/schema/aliases/remove", json={"new": "third", "who": "a script"}, headers=script)
     for _ in range(2):
         client.post("/api/schema/suggestions/refuse", json={"new": SCRIPT, "old": "V3", "why": "no"})
     found = changes(client, "?action=alias")

@@ -215,7 +215,7 @@ def test_a_replay_is_as_described_from_the_wish_to_the_result(client: FlaskClien
     listed = asked(client, "get", "/api/replays?state=sent", 200)
     assert [(each["place"], each["corrected"]) for each in listed["replays"]] == [("t/0/9", True)]
     again = asked(
-        client, "post", "/api/replays", 200, {"filter": "kind=dead_letter", "who": "M", "why": "y", "again": True}
+        client, "post", "/api/replays", 200, {"filter": "kind=dead_letter", "who": "Mia", "why": "y", "again": True}
     )
     assert again["replayed"] == 1
 

@@ -48,10 +48,10 @@ class PublishedHead(NamedTuple):
         """The head that an event of the type `audit_head` tells; None where it tells none."""
         if not isinstance(event, dict):
             return None
-        seq, digest, at = event.get("seq"), event.get("hash"), event.get(EventField.AT)
-        if not (isinstance(seq, int) and 0 <= seq < 2**53 and isinstance(digest, str) and len(digest) <= 64):
+        seq, digest = event.get("seq"), event.get("hash")
+        if not isinstance(seq, int) or not 0 <= seq < 2**53 or not isinstance(digest, str) or len(digest) > 64:
             return None
-        return cls(seq, digest, str(at))
+        return cls(seq, digest, str(event.get(EventField.AT)))
 
 
 class BrokenLink(NamedTuple):
