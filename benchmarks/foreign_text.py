@@ -1,4 +1,4 @@
-"""How long masking takes for the worst texts that are known, at 10 KB, 100 KB and 1 MB: `python -m benchmarks.foreign_text`.
+"""How long masking takes for the worst texts that are known, at 10 KB, 100 KB and 1 MB.
 
 With `--against FOLDER`, the `src` of another checkout, the same texts are masked by that one as well, each for at most
 `--limit` seconds.
@@ -48,7 +48,7 @@ def seconds(source: Path, imported: str, text: str, size: int, limit: float) -> 
     code = _TIMED.format(imported=imported, text=text)
     environment = os.environ | {"PYTHONPATH": str(source)}
     try:
-        done = subprocess.run(  # noqa: S603 - our own code
+        done = subprocess.run(
             [sys.executable, "-c", code, str(size)], env=environment, capture_output=True, check=True, timeout=limit
         )
     except subprocess.TimeoutExpired:
@@ -71,7 +71,7 @@ def main() -> None:
             | ({} if asked.against is None else {"before": seconds(asked.against, _BEFORE, text, size, asked.limit)})
             for size in SIZES
         }
-        print(name, figures[name], flush=True)  # noqa: T201
+        print(name, figures[name], flush=True)
     machine = {"python": platform.python_version(), "machine": platform.machine(), "cpus": os.cpu_count()}
     document = {"machine": machine, "limit_seconds": asked.limit, "cpu_seconds_by_characters": figures}
     asked.output.write_bytes(orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
