@@ -40,7 +40,11 @@ def test_the_relay_posts_no_secret_of_any_topic(broker: RunningBroker) -> None:
     payment = {"card_number": VISA, "cvv": CODE, "note": f"{VISA}", "token": SECRETS[2]}
     alert = {"alert_id": "masked", "transaction_text": orjson.dumps(payment).decode(), "score": 0.9}
     sample = {"type": "sample", "transaction_text": alert["transaction_text"], "imputed": ["V1"], "message": VISA}
-    headers = [("event_id", b"id"), ("pan", VISA.encode()), ("cvv", CODE.encode())]
+    headers: list[tuple[str, str | bytes | None]] = [
+        ("event_id", b"id"),
+        ("pan", VISA.encode()),
+        ("cvv", CODE.encode()),
+    ]
     broken = f'{{"card_number": {VISA}, "cvv": "{CODE}", "x'.encode()
     producer.produce(Topic.DEAD_LETTERS.value, broken, key=VISA, headers=headers)
     producer.produce(Topic.EVENTS.value, orjson.dumps(sample))
