@@ -1,4 +1,4 @@
-"""What the store holds of secrets: nothing, whoever posts them and whichever release stored them; no filter tells any."""
+"""What the store holds of secrets: nothing, whoever posts them, whichever release stored them; no filter tells any."""
 
 from __future__ import annotations
 

@@ -18,12 +18,14 @@ from typing import Any, Final, NamedTuple
 import orjson
 
 from fraudstream.transactions.cards import SHOWN_FIRST, masked_text
+from fraudstream.transactions.schema import bounded_name
 from fraudstream.transactions.wire import AlertField
 
 BREAK: Final = ""
 """Stands between the words of one field and those of the next: a phrase does not reach across it."""
 
-_WORD: Final = re.compile(r"\d+(?:\.\d+)*(?:e[+-]?\d+)?(?![^\W_])|[^\W_]+|[^\s\x00-\x7f]")
+_WORD: Final = re.compile(r"\d+(?:\.\d+){0,16}(?:e[+-]?\d+)?(?![^\W_])|[^\W_]+|[^\s\x00-\x7f]")
+"""So many parts at most has a number, or each of "1.1.1.…a" would be read from each of its parts to the end."""
 _FRACTION: Final = re.compile(r"\d+(?:\.\d+(?:e[+-]?\d+)?|e[+-]?\d+)")
 _TYPED: Final = re.compile(r'"([^"]*)"?|([^\s"]+)')
 LONG_NUMBER_CHARS: Final = 8
@@ -94,14 +96,19 @@ def may_begin(term: Sequence[str]) -> bool:
 
 def columns_of(transaction: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     """The columns and values of a transaction; what a nested object holds comes under dotted names."""
-    for name, value in transaction.items():
-        if isinstance(value, dict):
-            for inner, found in columns_of(value):
-                dotted = f"{name}.{inner}"
-                if dotted not in transaction:
-                    yield dotted, found
+    # A stack: of a generator in each object, each value would pass through as many as it is deep.
+    pending = [("", iter(transaction.items()))]
+    while pending:
+        prefix, members = pending[-1]
+        for name, value in members:
+            dotted = f"{prefix}{name}"
+            if isinstance(value, dict):
+                pending.append((f"{bounded_name(dotted)}.", iter(value.items())))
+                break
+            if not prefix or dotted not in transaction:
+                yield dotted, value
         else:
-            yield name, value
+            pending.pop()
 
 
 def words_of_fields(document: Mapping[str, Any]) -> Iterator[str]:

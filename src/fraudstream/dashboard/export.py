@@ -26,7 +26,7 @@ WORK_COLUMNS: Final = ("status", "assignee", "decided_at")
 COLLISION_PREFIX: Final = "transaction_"
 
 _SIGNS = "=+\\-@\uff1d\uff0b\uff0d\uff20"
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+_NUMBER = re.compile(r"[+-]?(?:\d++(?:\.\d*+)?|\.\d++)(?:[eE][+-]?\d++)?", re.ASCII)
 # At the beginning, in full width and behind blanks as well; and where a spreadsheet divides cells at semicolons.
 _FORMULA = re.compile(
     rf"^[\s\u200b\ufeff]*(?=[{_SIGNS}])|^(?=[\t\r\n])|(?<=;)[\s\u200b\ufeff]*(?=[{_SIGNS}])(?!{_NUMBER.pattern}\s*(?:;|$))"

@@ -17,6 +17,7 @@ from fraudstream.dashboard.schema_report import LISTED_SCHEMAS, report
 from fraudstream.errors import AliasRefused, ModelError, ModelNamedDirectly
 from fraudstream.model.aliases import declare_alias, remove_alias
 from fraudstream.model.current import InForce, changeable_models_dir
+from fraudstream.transactions.masking import typed
 
 LONGEST_TEXT: Final = 1_000
 
@@ -94,7 +95,7 @@ def _asked(*names: str) -> dict[str, str]:
             abort(400, f"{name} must be given: {' and '.join(names)} are column names")
         if value is not None and (not isinstance(value, str) or len(value) > LONGEST_TEXT):
             abort(400, f"{name} must be text of at most {LONGEST_TEXT} characters")
-    return asked
+    return {name: typed(value) for name, value in asked.items()}
 
 
 def _json(body: dict[str, Any]) -> Response:

@@ -17,7 +17,8 @@ from fraudstream.transactions.dates import DATE_PATTERN, MONDAY, SECONDS_PER_DAY
 Cell = Callable[[str], Column]
 """The text that a row holds under a column's name in training; null where it holds none."""
 
-_NUMBER: Final = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
+_NUMBER: Final = r"^[+-]?([0-9]++(\.[0-9]*+)?|\.[0-9]++)([eE][+-]?[0-9]++)?$"
+"""Each digit can be read in one way only: a megabyte of digits and a letter would hold up the stream for minutes."""
 _MICROSECONDS: Final = 1e6
 _LAST_SECOND: Final = 253_402_300_799.0
 """Of the year 9999; a clock beyond it is broken, and far greater numbers would not fit the arithmetic of days."""

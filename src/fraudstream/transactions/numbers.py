@@ -8,7 +8,8 @@ from typing import Final
 
 # Possessive quantifiers: the pattern never needs to step back, and matching is 1.7 times as fast (6 us for 31 cells).
 JSON_NUMBER_PATTERN: Final = r"-?+(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?+(?:[eE][+-]?[0-9]++)?+"
-_LENIENT_NUMBER: Final = re.compile(r" *[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)? *")
+# One way only to read each digit: with [0-9]+\.?[0-9]* a text of digits took time quadratic in its length.
+_LENIENT_NUMBER: Final = re.compile(r" *+[+-]?(?:[0-9]++(?:\.[0-9]*+)?|\.[0-9]++)(?:[eE][+-]?[0-9]++)? *+")
 _NO_VALUE: Final = frozenset({"", "nan", "na", "n/a", "null", "none", "inf", "infinity"})
 
 is_json_number: Final = re.compile(JSON_NUMBER_PATTERN).fullmatch

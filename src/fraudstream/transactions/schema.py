@@ -31,6 +31,7 @@ LARGEST_LISTING: Final = 32_768
 
 _LONGEST_NAME: Final = 200
 _BYTES_BESIDE_NAME: Final = 16
+_LONGEST_PREFIX: Final = 1_000
 
 
 def columns_of(transaction: Mapping[str, Any]) -> dict[str, str]:
@@ -61,14 +62,24 @@ def listed(columns: Mapping[str, str]) -> dict[str, str]:
     return kept
 
 
+def bounded_name(name: str) -> str:
+    """The name of an object as its members' names begin: all members together are then no longer than a multiple of it.
+
+    A long one is cut, with a hash of all of it.
+    """
+    if len(name) <= _LONGEST_PREFIX:
+        return name
+    return f"{name[:_LONGEST_PREFIX]}…{hashlib.blake2b(name.encode(errors='surrogatepass'), digest_size=6).hexdigest()}"
+
+
 def _flattened(transaction: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     # A stack instead of recursion: a row may be nested deeper than Python's own limit.
     pending = list(transaction.items())
     while pending:
         name, value = pending.pop()
-        # Behind a longer name nothing is told apart: a path of 500 KB before each of 80,000 columns is 40 GB.
-        if isinstance(value, dict) and value and len(name) <= _LONGEST_NAME:
-            pending.extend((f"{name}.{inner}", each) for inner, each in value.items())
+        if isinstance(value, dict) and value:
+            within = bounded_name(name)
+            pending.extend((f"{within}.{inner}", each) for inner, each in value.items())
         else:
             is_finite = not isinstance(value, str) or value not in _NOT_FINITE_TEXTS
             yield name, _NAMES[type(value)] if is_finite else NOT_FINITE
