@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import orjson
@@ -31,8 +31,8 @@ class Api:
     def __init__(self) -> None:
         self.taken: list[tuple[Route, dict[str, Any]]] = []
 
-    def post(self, route: Route, items: Sequence[Mapping[str, Any]]) -> None:
-        self.taken += [(route, dict(item)) for item in items]
+    def post(self, route: Route, items: Sequence[bytes]) -> None:
+        self.taken += [(route, orjson.loads(item)) for item in items]
 
 
 def test_the_relay_posts_no_secret_of_any_topic(broker: RunningBroker) -> None:
