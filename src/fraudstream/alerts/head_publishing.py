@@ -76,6 +76,6 @@ def head_event(head: Mapping[str, Any], at: datetime) -> dict[str, Any]:
         EventField.EVENT_ID.value: f"audit_head/{at:%Y-%m-%d}/{head['seq']}/{head['hash'][:16]}",
         EventField.TYPE.value: EventType.AUDIT_HEAD.value,
         EventField.AT.value: at.isoformat(timespec="milliseconds"),
-        EventField.MESSAGE.value: f"The audit trail has {head['entries']:,} entries",
+        EventField.MESSAGE.value: f"Entries in the audit trail: {head['entries']:,}",
         **{name: head[name] for name in ("seq", "hash", "entries")},
     }
