@@ -43,6 +43,8 @@ ROUTES = [
     ("GET", "/api/alerts/<path:alert_id>/rescore", READERS, 404),
     ("GET", "/api/stream", READERS, 200),
     ("GET", "/api/stats", READERS, 200),
+    ("GET", "/api/system", READERS, 200),
+    ("POST", "/api/system/acknowledge", READERS, 400),
     ("GET", "/api/events", READERS, 200),
     ("GET", "/api/ledger", READERS, 200),
     ("GET", "/api/what-if", READERS, 409),
