@@ -130,7 +130,13 @@ def test_what_an_earlier_release_stored_is_masked_when_the_database_is_opened(tm
     assert in_the_files(tmp_path) == list(SECRETS)
     engine = create_engine(url)
     with engine.begin() as connection:
-        connection.execute(text("UPDATE alembic_version SET version_num = '0008'"))
+        for statement in (
+            "DROP TABLE sessions",
+            "ALTER TABLE changes DROP COLUMN hash",
+            "ALTER TABLE changes DROP COLUMN session",
+            "UPDATE alembic_version SET version_num = '0008'",
+        ):
+            connection.execute(text(statement))
     engine.dispose()
 
     store = AlertStore.open(url, clock=Clock(), card_columns=("token",))
