@@ -83,7 +83,9 @@ def _serve(first: str, names: dict[str, object], log: Path, environment: dict[st
     from fraudstream.runtime.processes import die_with_parent
 
     os.setsid()
-    die_with_parent()  # the fork server, which ends with the tests
+    # A copy of the pipe by which the fork server sees that the tests have ended would keep it, and so this, for ever.
+    os.closerange(3, 1024)
+    die_with_parent()
     output = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     for stream in (1, 2):
         os.dup2(output, stream)
