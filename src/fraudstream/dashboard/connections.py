@@ -271,7 +271,7 @@ class RequestWorker(ThreadWorker):  # type: ignore[misc]
             oldest = next((each for each in self._waiting if each.held), None)
             if oldest is None:
                 break
-            self._evict(oldest)
+            self._step(self._refuse, oldest, 503, "too many large requests are open")
 
     def _write(self, connection: Connection) -> None:
         connection.flush()
