@@ -62,7 +62,8 @@ def what_others_write_to_our_topics_is_kept_as_rejected(system: BenchSystem) -> 
         producer.produce(Topic.ALERTS.value, 0, "last", Hostile("last", orjson.dumps(last), True))
     http = urllib3.PoolManager()
     assert system.wait(60, lambda: http.request("GET", f"{system.url}/api/alerts/the%20last").status == 200)
-    assert system.wait(60, lambda: len(rejected(system)) >= 4 * len(foreign))
+    # All 25 but four dead letters and an event of an unknown type; of two alerts the same may be posted twice.
+    assert system.wait(60, lambda: len(rejected(system)) >= 18)
     reasons = {reason for _, reason, _ in rejected(system)}
     assert "ValueError: the name of a header is not UTF-8" in reasons
     assert any("Recursion" in reason for reason in reasons)
