@@ -59,7 +59,7 @@ def test_whoever_posts_a_secret_none_is_stored(client: FlaskClient, tmp_path: Pa
     posted = letter(1, f'["{VISA}", {{"cvv":"{CODE}"'.encode(), key=VISA, headers={"cvv": CODE, "ssn": SSN})
     client.post("/api/dead-letters", json=[posted, {"topic": VISA}])
     client.post("/api/ledger", json=[{"type": VISA, "pin": CODE}])
-    (stored,) = told(client.get("/api/alerts"))["alerts"]
+    stored = told(client.get("/api/alerts/id-1"))
     assert stored["transaction"] == {
         "Amount": 9.0,
         "card_number": "411111******1111",
@@ -70,6 +70,8 @@ def test_whoever_posts_a_secret_none_is_stored(client: FlaskClient, tmp_path: Pa
     }
     assert stored["removed"] == ["cvv"]
     assert told(client.get("/api/stats"))["rejected"] == 5
+    odd = [alert(number, removed=removed, schema_id="s") for number, removed in enumerate((5, "x", {"a": 1}, [7]), 2)]
+    assert told(client.post("/api/alerts", json=odd))["accepted"] == 4
     assert in_the_files(tmp_path) == []
 
 

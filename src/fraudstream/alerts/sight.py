@@ -8,7 +8,8 @@ from typing import Any, Final
 
 from fraudstream.alerts.positions import Place
 from fraudstream.alerts.validation import CheckedAlert, Unfit, instant, integer, text
-from fraudstream.transactions.schema import columns_of, listed
+from fraudstream.transactions.masking import REMOVED
+from fraudstream.transactions.schema import UNKNOWN, columns_of, listed
 from fraudstream.transactions.wire import AlertField, EventField, EventType, Outcome
 
 LONGEST_ID: Final = 32
@@ -105,5 +106,8 @@ def sight_of_alert(alert: CheckedAlert) -> Sight | None:
     if not isinstance(schema, str) or not 1 <= len(schema) <= LONGEST_ID:
         return None
     columns = columns_of(alert.document[AlertField.TRANSACTION])
+    # Its id was worked out before they were removed.
+    removed = alert.document.get(REMOVED)
+    columns |= {name: UNKNOWN for name in removed if isinstance(name, str)} if isinstance(removed, list) else {}
     place = None if alert.topic is None or alert.partition is None else Place(alert.topic, alert.partition)
     return Sight(schema, listed(columns), len(columns), place, alert.offset, alert.produced_us, alert.outcome)
