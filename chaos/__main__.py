@@ -23,7 +23,7 @@ from fraudstream.config import ENVIRONMENT_PREFIX
 ROOT = Path(__file__).parents[1]
 KEPT_VARIABLES = ("CACHE", "JAVA_HOME")
 TIME_FOR_THE_CHECK = 30.0
-GRACE_SECONDS = 420
+GRACE_SECONDS = 1200
 PREPARATION_SECONDS = 900
 """Training and scoring take half a minute, and many times that on a machine that is busy."""
 

@@ -36,7 +36,7 @@ def to_json(results: Sequence[RoundResult], *, seed: int, rows: int, seconds: fl
         "rows_in_file": rows,
         "seconds": round(seconds, 1),
         "kills": dict(sorted(killed.items())),
-        "failures": failures(results),
+        "failures": failures(results, timed=not short),
         "faults": [
             {"fault": name, "rate": rate, "trigger": trigger, **summary(each)}
             for (name, rate, trigger), each in sorted(attempts.items())
@@ -61,19 +61,25 @@ def joined(former: Mapping[str, Any], later: Mapping[str, Any]) -> dict[str, Any
     return {**later, **both, "faults": faults, "kills": dict(sorted(kills.items())), "seconds": seconds}
 
 
-def failures(results: Sequence[RoundResult]) -> list[str]:
-    """In words, everything by which the run has failed; empty when the guarantee held."""
-    return [f"{result.round.name}: {failure}" for result in results for failure in _failures(result)]
+def failures(results: Sequence[RoundResult], *, timed: bool) -> list[str]:
+    """Everything by which the run has failed; empty when the guarantee held.
+
+    Args:
+        results: By round.
+        timed: Whether a recovery that takes too long is a failure. The short run only reports it: machines differ by a
+            factor of four from day to day.
+    """
+    return [f"{result.round.name}: {failure}" for result in results for failure in _failures(result, timed=timed)]
 
 
-def _failures(result: RoundResult) -> list[str]:
+def _failures(result: RoundResult, *, timed: bool) -> list[str]:
     found = [f"{count} {name.replace('_', ' ')}" for name, count in result.findings.counts().items() if count]
     limit = LONGEST_RECOVERY_AT_SPEED if result.round.rate >= AT_SPEED else LONGEST_RECOVERY
     for aftermath in result.aftermaths:
         name, seconds = aftermath.attempt.name, aftermath.recovered
         if seconds is None:
             found.append(f"never well again after {name}")
-        elif seconds > limit:
+        elif timed and seconds > limit:
             found.append(f"{seconds:.0f} s to recover from {name}, at most {limit:.0f}")
         found += [f"{name}: {note}" for note in aftermath.attempt.notes]
     if not result.round.steps:

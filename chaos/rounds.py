@@ -32,9 +32,9 @@ PARTITIONS: Final = 2
 WARM_UP_SECONDS: Final = 3.0
 LEAST_GAP: Final = 0.5
 LONGEST_GAP: Final = 3.0
-RECOVERY_SECONDS: Final = 120.0
+RECOVERY_SECONDS: Final = 300.0
 """How long a step waits for the system to be well before it goes on; what is measured comes from the records."""
-DRAIN_SECONDS: Final = 120.0
+DRAIN_SECONDS: Final = 300.0
 SETTLE_SECONDS: Final = 2.0
 AUDIT_SECONDS: Final = 300.0
 
