@@ -35,10 +35,10 @@ demo: setup  ## Broker, training, stream and live page on http://localhost:5000;
 		$(if $(WORKDIR),--workdir $(WORKDIR)) $(DEMO_FLAGS)
 
 test: setup-dev  ## Run the suite but for what `make nightly` runs
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadscope
 
 unit: setup-dev  ## Run the tests that need no JVM, server or browser (under a minute)
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder tests/unit
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadscope tests/unit
 
 nightly: setup-dev  ## Run the longest tests and the long chaos (1 to 2 hours); writes benchmarks/results/nightly.json
 	$(BIN)/python benchmarks/nightly.py $(if $(SEED),--seed $(SEED)) $(if $(JSON),--json $(JSON))

@@ -13,6 +13,8 @@ from confluent_kafka.cimpl import NewTopic
 from flask import Flask
 from hypothesis import HealthCheck, settings
 from jinja2 import FileSystemBytecodeCache
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 from fraudstream.config import Settings
 from fraudstream.kafka.broker import BrokerPlan, RunningBroker, start_broker
@@ -95,17 +97,33 @@ ON_ONE_WORKER = ("spark", "kafka")
 """Folders whose tests share a Spark session or a broker, which then is started by one worker alone."""
 
 
-@pytest.hookimpl(tryfirst=True)
+def _folder(path: str) -> str:
+    """The folder of a test by its path from the project's root: of `tests/unit/test_x.py`, `unit`."""
+    return path.split("/")[1]
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Order the tests by folder, and name what one worker runs together, for `--dist loadgroup`."""
+    """Order the tests by folder."""
+    known = {folder: order for order, folder in enumerate(FOLDERS)}
+    items.sort(key=lambda item: known.get(_folder(item.nodeid), len(FOLDERS)))
 
-    def folder(item: pytest.Item) -> str:
-        return item.path.relative_to(Path(__file__).parent).parts[0]
 
-    items.sort(key=lambda item: FOLDERS.index(folder(item)) if folder(item) in FOLDERS else len(FOLDERS))
-    for item in items:
-        group = folder(item) if folder(item) in ON_ONE_WORKER else f"{folder(item)}/{item.path.stem}"
-        item.add_marker(pytest.mark.xdist_group(group))
+class OneWorkerPerScope(LoadScopeScheduling):  # type: ignore[misc]
+    """Gives each file, and each of some folders, to one worker, in the order of collection.
+
+    xdist's own `loadgroup` marks the ids of the tests, which pytest 9 computes anew.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        path = str(nodeid.split("::", 1)[0])
+        return folder if (folder := _folder(path)) in ON_ONE_WORKER else path
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> OneWorkerPerScope:
+    """How xdist deals the tests out to its workers."""
+    config.option.loadscopereorder = False
+    return OneWorkerPerScope(config, log)
 
 
 REFUSE_SKIPS = "FRAUDSTREAM_TESTS_REFUSE_SKIPS"

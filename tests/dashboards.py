@@ -176,7 +176,7 @@ class EventReader:
         return [event for event in list(self.events) if event.get("event") == kind]
 
     def wait_for(self, kind: str, count: int = 1) -> bool:
-        return wait_until(lambda: len(self.of(kind)) >= count, 15)
+        return wait_until(lambda: len(self.of(kind)) >= count, 60)
 
     def close(self) -> None:
         if not self.ended.is_set():

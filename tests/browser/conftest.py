@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
 
 FLAGS = [
     "--no-sandbox",
@@ -17,6 +17,10 @@ FLAGS = [
     "--no-first-run",
     "--disable-quic",
 ]
+
+
+# A busy machine is slow and that is no defect.
+expect.set_options(timeout=30_000)
 
 
 @pytest.fixture(scope="session")
@@ -37,7 +41,7 @@ def said() -> list[str]:
 def page(browser: Browser, said: list[str]) -> Iterator[Page]:
     context = browser.new_context(timezone_id="Europe/Zurich", locale="en-GB")
     page = context.new_page()
-    page.set_default_timeout(20_000)
+    page.set_default_timeout(60_000)
 
     def note(message: ConsoleMessage) -> None:
         if message.type in ("error", "warning"):

@@ -195,7 +195,7 @@ def test_each_table_opens_by_key_with_every_value_and_does_not_move_under_the_re
     expect(table).to_be_hidden()
     chart(page, "alerts").locator("summary").press("Enter")
     expect(cells.filter(has_text=re.compile("^[1-5]$")).first).to_be_visible()
-    assert wait_until(lambda: sum(int(text) for text in cells.all_inner_texts()) == 5, 5)
+    assert wait_until(lambda: sum(int(text) for text in cells.all_inner_texts()) == 5, 60)
     assert said == []
 
 

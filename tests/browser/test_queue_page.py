@@ -33,7 +33,7 @@ def another(browser: Browser) -> Iterator[Callable[[], Page]]:
     def made() -> Page:
         contexts.append(browser.new_context(timezone_id="Europe/Zurich", locale="en-GB"))
         page = contexts[-1].new_page()
-        page.set_default_timeout(20_000)
+        page.set_default_timeout(60_000)
         return page
 
     yield made

@@ -10,7 +10,7 @@ import pytest
 from commands import Command
 from public_sets import write_paysim
 
-pytestmark = [pytest.mark.e2e, pytest.mark.spark]
+pytestmark = [pytest.mark.e2e, pytest.mark.spark, pytest.mark.nightly]
 
 LINEAR = "logistic-regression"
 

@@ -25,7 +25,7 @@ from fraudstream.runtime.processes import free_port
 from fraudstream.transactions.csv_source import open_csv
 from fraudstream.transactions.wire import DEFAULT_MAX_RECORD_BYTES, Topic
 
-pytestmark = [pytest.mark.e2e, pytest.mark.kafka, pytest.mark.spark]
+pytestmark = [pytest.mark.e2e, pytest.mark.kafka, pytest.mark.spark, pytest.mark.nightly]
 
 INPUT = Topic.TRANSACTIONS.value
 Scores = Mapping[int, tuple[str, float | None]]
@@ -96,7 +96,6 @@ def test_a_stopped_demo_is_scored_again_and_each_offset_that_differs_is_named(
     assert (told["missing"], told["doubled"], told["different"]) == (1, 1, 1)
 
 
-@pytest.mark.nightly
 def test_what_is_as_the_model_says_is_well_and_a_model_that_is_gone_is_not(
     workdir: Path, java: Java, jars: Jars, payments: Path, scores: Scores, run: Command
 ) -> None:

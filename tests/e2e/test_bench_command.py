@@ -94,6 +94,6 @@ def test_ctrl_c_twice_leaves_no_process_and_no_folder(tmp_path: Path) -> None:
     finally:
         bench.kill()
         bench.wait()
-    assert wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in started), 10)
+    assert wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in started), 60)
     assert not any(folder.glob("fraudstream-bench-*"))
     assert "Traceback" not in log.read_text()

@@ -108,7 +108,7 @@ def expected(demo: Demo, payments: Path, tmp_path_factory: pytest.TempPathFactor
 def test_the_store_holds_exactly_the_frauds_that_score_finds_with_the_same_scores(
     demo: Demo, expected: dict[int, float]
 ) -> None:
-    assert wait_until(lambda: demo.stats().get("alerts") == len(expected), 30), demo.explain()
+    assert wait_until(lambda: demo.stats().get("alerts") == len(expected), 60), demo.explain()
     alerts = demo.alerts()
     assert {alert["source_row"]: alert["score"] for alert in alerts} == expected
     assert len({alert["alert_id"] for alert in alerts}) == len(alerts)
@@ -157,7 +157,7 @@ def test_a_killed_process_takes_what_it_started_along_and_comes_back_without_los
     family = [pid, *descendants(pid)]
     os.kill(pid, signal.SIGKILL)
     assert wait_until(lambda: not alive(family), 1.5), [Path(f"/proc/{p}/cmdline").read_text() for p in alive(family)]
-    assert wait_until(lambda: demo.pids()[part] != pid, 15), demo.explain()
+    assert wait_until(lambda: demo.pids()[part] != pid, 60), demo.explain()
     ready = demo.workdir / ".ready" / part
     assert wait_until(ready.exists, 90), demo.explain()
     assert wait_until(lambda: demo.is_caught_up(2_000), 120, every=0.5), demo.explain()

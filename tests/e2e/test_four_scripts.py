@@ -190,18 +190,22 @@ def test_a_script_has_at_most_fifteen_lines(script: str) -> None:
     assert len((PROJECT / script).read_text().splitlines()) <= 15
 
 
+@pytest.mark.nightly
 def test_the_page_shows_exactly_the_frauds_that_score_finds(running: Running) -> None:
     assert {alert["source_row"]: alert["score"] for alert in running.project.alerts()} == running.scores
 
 
+@pytest.mark.nightly
 def test_the_topic_that_kafkas_own_tool_created_is_respected(running: Running) -> None:
     assert {alert["partition"] for alert in running.project.alerts()} == set(range(PARTITIONS))
 
 
+@pytest.mark.nightly
 def test_both_models_load_with_sparks_own_classes(running: Running) -> None:
     assert "loaded 6 6" in running.loaded
 
 
+@pytest.mark.nightly
 def test_the_page_comes_from_the_template_beside_the_script(running: Running) -> None:
     page = running.project.folder / "templates" / "dashboard.html"
     assert "<title>Fraud Detection Dashboard</title>" in running.project.get("/").decode()
@@ -210,6 +214,7 @@ def test_the_page_comes_from_the_template_beside_the_script(running: Running) ->
     assert "<p>Our own words</p>" in running.project.get("/").decode()
 
 
+@pytest.mark.nightly
 def test_all_that_was_written_lies_beside_the_scripts(running: Running) -> None:
     written = {path.name for path in running.project.folder.iterdir()}
     assert written >= {"models", "scaler_model", "fraud_detection_model", "checkpoint", "alerts.db", ".produce"}
@@ -220,12 +225,12 @@ def test_sigterm_ends_each_script_with_all_that_it_started_and_without_a_trace(
     running: Running, payments: Path, tmp_path: Path
 ) -> None:
     project = running.project
-    assert running.processes["producer"].wait(30) == 0
+    assert running.processes["producer"].wait(60) == 0
     again = project.start("producer again", "python", project.folder / "kafka_producer.py")
     training = Project(copied_project(tmp_path, payments), 0, project.environment)
     model = training.start("model", "spark-submit", training.folder / "model.py")
     try:
-        assert wait_until(lambda: project.stats().get("payments_seen", 0) > ROWS, 30), project.explain()
+        assert wait_until(lambda: project.stats().get("payments_seen", 0) > ROWS, 60), project.explain()
         assert wait_until(lambda: "starting Spark" in training.log("model").read_text(), 60), training.explain()
         assert ends_whole(again) == 0
         assert ends_whole(model) == 128 + signal.SIGTERM
@@ -245,7 +250,7 @@ def ends_whole(process: subprocess.Popen[bytes]) -> int:
     below = descendants(process.pid)
     process.terminate()
     code = process.wait(30)
-    assert wait_until(lambda: not alive(below), 15), alive(below)
+    assert wait_until(lambda: not alive(below), 60), alive(below)
     return code
 
 

@@ -119,7 +119,7 @@ def test_the_shim_becomes_java_so_that_a_signal_to_it_reaches_java(tmp_path: Pat
         stdout=subprocess.DEVNULL,
     )
     try:
-        assert wait_until(lambda: Path(f"/proc/{server.pid}/exe").resolve().name == "java", 20)
+        assert wait_until(lambda: Path(f"/proc/{server.pid}/exe").resolve().name == "java", 60)
     finally:
         server.terminate()
         server.wait(30)

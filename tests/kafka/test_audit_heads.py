@@ -62,10 +62,10 @@ def test_a_head_is_published_and_tells_of_a_trail_that_was_chained_anew(
         publishing = threading.Thread(target=publish_heads, args=arguments)
         publishing.start()
         try:
-            assert wait_until(lambda: dashboard.asked > 2, 30), "an empty trail is asked for again"
+            assert wait_until(lambda: dashboard.asked > 2, 60), "an empty trail is asked for again"
             for name in ("Ann", "Ben"):
                 ChangeLog(store).record(Actor(name), Action.EXPORT, "alerts.csv", None, None)
-            assert wait_until(lambda: end_offsets(broker.bootstrap_servers, Topic.EVENTS)[0] > before, 30)
+            assert wait_until(lambda: end_offsets(broker.bootstrap_servers, Topic.EVENTS)[0] > before, 60)
         finally:
             stop.set()
             publishing.join(30)

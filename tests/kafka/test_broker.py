@@ -77,7 +77,7 @@ def test_its_records_outlive_a_kill_and_its_jvm_does_not(plan: BrokerPlan) -> No
         assert end_offsets(plan.bootstrap_servers, Topic.TRANSACTIONS) == {0: 50, 1: 50}
         send(plan, 10)
         process.send_signal(signal.SIGTERM)
-        assert process.wait(30) == 0
+        assert process.wait(60) == 0
         check_port_free(LOOPBACK, plan.port)
     assert "stopped" in plan.data_dir.with_name("command.log").read_text()
     with start_broker(plan, lambda line: None) as again:

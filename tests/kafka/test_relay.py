@@ -52,7 +52,7 @@ def relay_until(
     running = threading.Thread(target=relay.run, args=(stop,))
     running.start()
     try:
-        assert wait_until(lambda: enough in api.ids(), 30)
+        assert wait_until(lambda: enough in api.ids(), 60)
     finally:
         stop.set()
         running.join()
@@ -92,12 +92,12 @@ def test_an_alert_does_not_wait_for_an_event_and_none_is_lost_at_the_end(broker:
             producer.produce(Topic.EVENTS.value, orjson.dumps({"type": "sample", "event_id": f"e{number}"}))
         assert producer.flush(30) == 0
         send(broker.bootstrap_servers, {"alert_id": "behind-events"})
-        assert wait_until(lambda: "behind-events" in api.ids(), 30)
-        assert wait_until(lambda: len(events_of(api)) == 20, 30)
+        assert wait_until(lambda: "behind-events" in api.ids(), 60)
+        assert wait_until(lambda: len(events_of(api)) == 20, 60)
         producer.produce(Topic.EVENTS.value, orjson.dumps({"type": "sample", "event_id": "last"}))
         send(broker.bootstrap_servers, {"alert_id": "after-the-last"})
         assert producer.flush(30) == 0
-        assert wait_until(lambda: "after-the-last" in api.ids(), 30)
+        assert wait_until(lambda: "after-the-last" in api.ids(), 60)
     finally:
         stop.set()
         running.join()
@@ -134,7 +134,7 @@ def test_while_kafka_does_not_answer_the_relay_says_so_each_second() -> None:
     now = datetime(2026, 1, 1, tzinfo=UTC)
     posting = threading.Thread(target=post_positions, args=(api, ends, lambda: now, stop))
     posting.start()
-    assert wait_until(lambda: len(api.taken) >= 1, 10)
+    assert wait_until(lambda: len(api.taken) >= 1, 60)
     stop.set()
     posting.join()
     route, event = api.taken[0]

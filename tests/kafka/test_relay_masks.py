@@ -61,8 +61,8 @@ def test_the_relay_posts_no_secret_of_any_topic(broker: RunningBroker) -> None:
     running = threading.Thread(target=relay.run, args=(stop,))
     running.start()
     try:
-        assert wait_until(lambda: {Route.ALERTS, Route.EVENTS, Route.DEAD_LETTERS} <= {r for r, _ in api.taken}, 30)
-        assert wait_until(lambda: any(item.get("alert_id") == "masked" for _, item in api.taken), 30)
+        assert wait_until(lambda: {Route.ALERTS, Route.EVENTS, Route.DEAD_LETTERS} <= {r for r, _ in api.taken}, 60)
+        assert wait_until(lambda: any(item.get("alert_id") == "masked" for _, item in api.taken), 60)
     finally:
         stop.set()
         running.join()

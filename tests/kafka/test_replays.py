@@ -157,7 +157,7 @@ def test_a_replay_is_the_original_whole_under_its_id_and_names_it(
     origin = records.produce(value, came, b"\xffkey")
     dead = records.dead_letter(origin, value[:1000], came, len(value), b"\xffkey")
     with relay(settings):
-        assert wait_until(lambda: known(dashboard, origin), 30)
+        assert wait_until(lambda: known(dashboard, origin), 60)
         told = ask(dashboard, places=[origin])
         replay = ended(dashboard, told["batch"])[origin]
     assert (replay["state"], replay["who"], replay["why"], replay["corrected"]) == ("sent", "Ada", "mended", False)
@@ -177,7 +177,7 @@ def test_some_or_all_are_replayed_and_one_without_an_id_is_known_by_its_place(
     for origin in origins:
         records.dead_letter(origin, records.at(origin).value(), [], 3, None)
     with relay(settings):
-        assert wait_until(lambda: all(known(dashboard, origin) for origin in origins), 30)
+        assert wait_until(lambda: all(known(dashboard, origin) for origin in origins), 60)
         some = ended(dashboard, ask(dashboard, places=origins[1:3])["batch"])
         rest = ended(dashboard, ask(dashboard, filter="?reason=BAD&replayed=no")["batch"])
     assert list(some) == [origins[2], origins[1]]
@@ -207,7 +207,7 @@ def test_where_retention_has_removed_the_original_its_dead_letter_is_sent_unless
         [alert(int(row.rsplit("/", 1)[1]), outcome="unscorable", score=None, produced_at=at, reason="missing")],
     )
     with relay(settings):
-        assert wait_until(lambda: all(known(dashboard, origin) for origin in (whole, cut, row)), 30)
+        assert wait_until(lambda: all(known(dashboard, origin) for origin in (whole, cut, row)), 60)
         replays = ended(dashboard, ask(dashboard, places=[whole, cut, row])["batch"])
         corrected = ended(dashboard, ask(dashboard, places=[cut], payload_base64="e30=")["batch"])[cut]
     sent = records.at(replays[whole]["place"])

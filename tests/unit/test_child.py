@@ -62,7 +62,7 @@ def looked(child: Child, state: State) -> bool:
         child.look()
         return child.state is state
 
-    return wait_until(reached, 20)
+    return wait_until(reached, 60)
 
 
 def test_a_child_runs_once_it_says_so(made: list[Child], tmp_path: Path, clock: Clock) -> None:
@@ -115,7 +115,7 @@ def test_a_child_that_was_ready_once_is_never_given_up(made: list[Child], tmp_pa
         child.look()
         return child.starts >= 8
 
-    assert wait_until(started_often, 30)
+    assert wait_until(started_often, 60)
 
 
 def test_a_child_whose_work_is_done_is_not_started_again(made: list[Child], tmp_path: Path, clock: Clock) -> None:

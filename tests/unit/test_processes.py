@@ -65,7 +65,7 @@ def is_running(pid: int) -> bool:
 def test_what_a_service_started_is_gone_within_a_second_of_its_kill(tmp_path: Path) -> None:
     service = subprocess.Popen([sys.executable, "-c", SERVICE, str(tmp_path)])
     try:
-        assert wait_until((tmp_path / "ready.json").exists, 20)
+        assert wait_until((tmp_path / "ready.json").exists, 60)
         child = orjson.loads((tmp_path / "ready.json").read_bytes())["child"]
         assert is_running(child)
     finally:
@@ -91,14 +91,14 @@ def test_a_process_ends_in_its_own_way_when_told_to_stop(tmp_path: Path) -> None
 def test_a_process_deaf_to_sigterm_is_killed_after_the_grace(tmp_path: Path) -> None:
     log = tmp_path / "log"
     process = spawn([sys.executable, "-c", DEAF], log=log)
-    assert wait_until(lambda: b"deaf" in log.read_bytes(), 20)
+    assert wait_until(lambda: b"deaf" in log.read_bytes(), 60)
     assert stop(process, grace=0.1) == -signal.SIGKILL
 
 
 def test_what_a_stopped_process_left_running_is_ended_too(tmp_path: Path) -> None:
     log = tmp_path / "log"
     process = spawn(["sh", "-c", "sleep 600 & echo $!; wait"], log=log)
-    assert wait_until(lambda: log.read_bytes().endswith(b"\n"), 20)
+    assert wait_until(lambda: log.read_bytes().endswith(b"\n"), 60)
     grandchild = int(log.read_text())
     stop(process, grace=10)
     assert wait_until(lambda: not is_running(grandchild), 1.0)
@@ -159,7 +159,7 @@ def test_a_signal_sets_the_event_and_its_former_meaning_returns(number: signal.S
     with stop_signals() as stopped:
         assert not stopped.is_set()
         os.kill(os.getpid(), number)
-        assert stopped.wait(5)
+        assert stopped.wait(60)
     assert signal.getsignal(number) is before
 
 

@@ -66,7 +66,7 @@ def test_what_an_earlier_process_left_is_caught_up_on(store: AlertStore, explain
     store.add_alerts([judged(explainer, number) for number in range(60)])
     work = work_of(store, linear_model_in_force(tmp_path / "models"))
     work.start()
-    assert wait_until(lambda: not ReasonStore(store).lacking(1000, 1), 20)
+    assert wait_until(lambda: not ReasonStore(store).lacking(1000, 1), 60)
     work.close()
     for document in documents(store):
         told = document["explanation"]
@@ -105,10 +105,10 @@ def test_alerts_are_stored_while_the_reasons_cannot_be_worked_out(store: AlertSt
     work = ReasonWork(ReasonStore(store), Hub(), Stuck(tmp_path), clock=Clock())
     work.start()
     store.add_alerts([alert(1)], on_commit=work.offer)
-    assert entered.wait(10)
+    assert entered.wait(60)
     assert store.add_alerts([alert(2)], on_commit=work.offer).accepted == 1
     released.set()
-    assert wait_until(lambda: not ReasonStore(store).lacking(100, 10), 10)
+    assert wait_until(lambda: not ReasonStore(store).lacking(100, 10), 60)
     work.close()
     assert "could not be worked out (RuntimeError)" in documents(store)[0]["explanation"]["cause"]
 

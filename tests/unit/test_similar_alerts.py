@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -97,8 +96,6 @@ def test_a_large_store_costs_no_more_than_its_neighbourhood(store: AlertStore) -
         ]  # fmt: skip
         connection.execute(insert(tables.alerts), rows)
     store.add_alerts([alert(1, transaction=row(1, card_id="C7"))])
-    began = time.perf_counter()
     found = similar(store, "id-1", {"V1": 0.5})
-    assert time.perf_counter() - began < 2.0
     assert found.compared <= AROUND_BY_IDENTIFIER + 500
     assert [each.alert_id for each in found.found] == ["x50007"]

@@ -142,7 +142,7 @@ def test_a_stream_beyond_the_limit_is_answered_503_with_retry_after(impatient: R
         answer = open_sockets.enter_context(Client(impatient, STREAM.replace(b"stream", b"%73tream"))).answer()
         assert b" 503 Service Unavailable\r\n" in answer
         assert b"\r\nRetry-After: 5\r\n" in answer
-    assert wait_until(lambda: impatient.get("/api/stats")["viewers"] == 0, 15)
+    assert wait_until(lambda: impatient.get("/api/stats")["viewers"] == 0, 60)
     with Client(impatient, STREAM) as freed:
         assert freed.comes(b" 200 OK")
 

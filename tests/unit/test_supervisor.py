@@ -156,7 +156,7 @@ def test_a_query_counts_as_running_once_it_reads() -> None:
     assert not world.ready.wait(0.5)
     assert world.events.told == []
     world.reading.set()
-    assert world.ready.wait(10)
+    assert world.ready.wait(60)
     assert ("query", "the query is running") in world.events.told
     world.stop.set()
     thread.join()
@@ -169,7 +169,7 @@ def test_a_query_that_fails_before_it_reads_is_started_again() -> None:
     while len(world.started) < 2:
         world.stop.wait(0.01)
     world.reading.set()
-    assert world.ready.wait(10)
+    assert world.ready.wait(60)
     world.stop.set()
     thread.join()
 
@@ -186,10 +186,10 @@ def test_a_new_revision_is_taken_by_starting_the_query_anew() -> None:
     first = Query()
     world = World(first, Query())
     thread = world.run()
-    assert world.ready.wait(10)
+    assert world.ready.wait(60)
     world.ready.clear()
     world.in_force = InForce("m-2", 0.7, revision=2)
-    assert world.ready.wait(10)
+    assert world.ready.wait(60)
     world.stop.set()
     thread.join()
     assert first.stopped
@@ -208,10 +208,10 @@ def test_a_revision_that_cannot_be_used_leaves_the_former_model_at_work() -> Non
 
     world.events.write = tell  # type: ignore[method-assign]
     thread = world.run()
-    assert world.ready.wait(10)
+    assert world.ready.wait(60)
     world.broken = ModelCorrupt("a file was changed")
     world.in_force = InForce("m-2", 0.7, revision=2)
-    assert told.wait(10)
+    assert told.wait(60)
     world.stop.set()
     thread.join()
     assert [in_force.model_id for in_force in world.started] == ["m-1"]
@@ -236,7 +236,7 @@ def test_a_query_is_not_started_while_kafka_is_away_and_starts_by_itself_when_it
     assert world.started == []
     assert ("failing", "Kafka does not answer") in world.states
     world.kafka.set()
-    assert world.ready.wait(10)
+    assert world.ready.wait(60)
     assert world.states[-1] == ("running", "")
     world.stop.set()
     thread.join()
@@ -267,7 +267,7 @@ def test_a_damaged_checkpoint_ends_the_detector_at_once() -> None:
 def test_the_last_batches_are_accounted_for_when_the_query_has_stopped() -> None:
     world = World(Query())
     thread = world.run()
-    assert world.ready.wait(10)
+    assert world.ready.wait(60)
     world.stop.set()
     thread.join()
     assert world.accounts.looked_last == 1
@@ -277,10 +277,10 @@ def test_a_query_that_must_read_more_partitions_is_started_again() -> None:
     first = Query()
     world = World(first, Query())
     thread = world.run()
-    assert world.ready.wait(10)
+    assert world.ready.wait(60)
     world.ready.clear()
     world.partitions.needs_query = True
-    assert world.ready.wait(10)
+    assert world.ready.wait(60)
     world.stop.set()
     thread.join()
     assert first.stopped
@@ -291,7 +291,7 @@ def test_a_query_that_needs_another_session_is_stopped_and_accounted_for() -> No
     query = Query()
     world = World(query)
     thread = world.run()
-    assert world.ready.wait(10)
+    assert world.ready.wait(60)
     world.partitions.needs_session = world.partitions.needs_query = True
     thread.join(10)
     assert not thread.is_alive()
