@@ -85,7 +85,7 @@ def demo(payments: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[D
         )
     running = Demo(process, f"http://127.0.0.1:{port}", workdir, output)
     try:
-        assert wait_until(lambda: running.is_caught_up(2_000) or process.poll() is not None, 300, every=0.5)
+        assert wait_until(lambda: running.is_caught_up(2_000) or process.poll() is not None, 600, every=0.5)
         assert process.poll() is None, running.explain()
         yield running
     finally:

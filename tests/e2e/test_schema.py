@@ -84,6 +84,17 @@ class System:
         told: dict[str, Any] = urllib3.request("GET", self.url + route).json()
         return told
 
+    def alerts(self) -> list[dict[str, Any]]:
+        """All alerts and unscorable transactions, page by page."""
+        found: list[dict[str, Any]] = []
+        page = self.get("/api/alerts?limit=1000&outcome=all")
+        while page["alerts"]:
+            found += page["alerts"]
+            if page["next_cursor"] is None:
+                break
+            page = self.get(f"/api/alerts?limit=1000&outcome=all&cursor={page['next_cursor']}")
+        return found
+
     def columns(self) -> dict[str, Any]:
         told: dict[str, Any] = self.get("/api/stats")["columns"]
         return told
@@ -187,7 +198,7 @@ def test_a_changed_column_is_reported_and_an_alias_restores_it_without_a_loss(sy
 
     payments.ended.set()
     assert wait_until(lambda: system.get("/api/stats")["scored"] == payments.sent, 60), system.get("/api/stats")
-    found = system.get("/api/alerts?limit=1000&outcome=all")["alerts"]
+    found = system.alerts()
     ids = [alert["alert_id"] for alert in found]
     assert len(ids) == len(set(ids))
     assert set(payments.frauds) <= set(ids)

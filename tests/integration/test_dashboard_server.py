@@ -8,7 +8,7 @@ import socket
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -191,3 +191,18 @@ def test_a_port_in_use_a_missing_directory_and_an_open_binding_are_told_before_a
         serve(Settings(database=f"sqlite:///{tmp_path}/no/where.db", port=free_port()))
     with pytest.raises(SettingsError):
         serve(Settings(database=database, host="0.0.0.0", port=free_port()))
+
+
+def test_the_worker_tells_its_master_that_it_lives_idle_or_busy(dashboard: RunningDashboard) -> None:
+    # gunicorn's own file, by whose time the master knows; without it a worker is ended after 30 s.
+    folder = Path(f"/proc/{dashboard.worker}/fd")
+    (heartbeat,) = [each for each in folder.iterdir() if "wgunicorn-" in os.readlink(each)]
+    for poll in (lambda: None, lambda: dashboard.get("/ready")):
+        for _ in range(3):
+            before = heartbeat.stat().st_mtime
+
+            def has_moved(before: float = before, poll: Callable[[], object] = poll) -> bool:
+                poll()
+                return heartbeat.stat().st_mtime > before
+
+            assert wait_until(has_moved, 10)

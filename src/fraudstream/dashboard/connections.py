@@ -191,11 +191,6 @@ class RequestWorker(ThreadWorker):  # type: ignore[misc]
             if self.nr_conns > self._most_connections:
                 self._evict(next(iter(self._waiting)))
 
-    def notify(self) -> None:
-        """Tell gunicorn's master that the loop runs, but not with a system call a round."""
-        if time.monotonic() >= self._next_tick:
-            super().notify()
-
     def wait_for_and_dispatch_events(self, timeout: float) -> None:
         """One round of the loop."""
         super().wait_for_and_dispatch_events(min(timeout, TICK_SECONDS))
