@@ -6,7 +6,7 @@ import logging
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TextIO
+from typing import TextIO, cast
 
 import structlog
 
@@ -21,7 +21,7 @@ def set_up(level: str = "INFO", stream: TextIO | None = None, card_columns: Iter
         stream: Where to write.
         card_columns: Names whose values are masked, beside what looks like a card number or is named as one.
     """
-    out = stream if stream is not None else sys.stderr
+    out = stream if stream is not None else cast(TextIO, _StandardError())
     on_terminal = out.isatty()
     renderer: structlog.types.Processor = (
         structlog.dev.ConsoleRenderer() if on_terminal else structlog.processors.JSONRenderer(sort_keys=True)
@@ -52,6 +52,19 @@ def set_up(level: str = "INFO", stream: TextIO | None = None, card_columns: Iter
     logging.getLogger("alembic").setLevel(logging.WARNING)
     if level != "DEBUG":
         handler.addFilter(_is_not_of_py4j)
+
+
+class _StandardError:
+    """Standard error as it is when it is written to: a notebook or a test replaces and closes it in between."""
+
+    def write(self, text: str) -> int:
+        return sys.stderr.write(text)
+
+    def flush(self) -> None:
+        sys.stderr.flush()
+
+    def isatty(self) -> bool:
+        return sys.stderr.isatty()
 
 
 def _is_not_of_py4j(record: logging.LogRecord) -> bool:
