@@ -28,7 +28,7 @@ server.serve = functools.partial(server.serve, limits=Limits({limits}))
 TOKENS = """
 import os
 
-os.environ |= {"FRAUDSTREAM_INGEST_TOKEN": "ingest", "FRAUDSTREAM_READ_TOKEN": "read"}
+os.environ |= {"FRAUDSTREAM_INGEST_TOKEN": "ingest-token-of-tests", "FRAUDSTREAM_READ_TOKEN": "read-token-of-tests"}
 """
 HOST = b"Host: localhost\r\n"
 POST = b"POST /api/alerts HTTP/1.1\r\n" + HOST + b"Content-Type: application/json\r\n"
@@ -111,7 +111,7 @@ def test_a_thousand_slow_connections_delay_neither_health_nor_ingest(
     request: pytest.FixtureRequest, many_files: None, name: str
 ) -> None:
     dashboard: RunningDashboard = request.getfixturevalue(name)
-    headers = {"Content-Type": "application/json", "Authorization": "Bearer ingest"}
+    headers = {"Content-Type": "application/json", "Authorization": "Bearer ingest-token-of-tests"}
     with ExitStack() as open_sockets:
         clients = [
             open_sockets.enter_context(Client(dashboard, OPENINGS[number % len(OPENINGS)]))
@@ -203,5 +203,7 @@ def test_a_post_without_the_token_is_answered_401_before_its_body_comes(guarded:
 
 
 def test_a_body_that_is_too_large_is_answered_413_before_it_comes(guarded: RunningDashboard) -> None:
-    with Client(guarded, POST + b"Authorization: Bearer ingest\r\nContent-Length: 99000000\r\n\r\n") as client:
+    with Client(
+        guarded, POST + b"Authorization: Bearer ingest-token-of-tests\r\nContent-Length: 99000000\r\n\r\n"
+    ) as client:
         assert client.answer().startswith(b"HTTP/1.1 413 ")

@@ -245,18 +245,18 @@ class AlertStore(AlertReader):
         Raises:
             StoreError: The database did not take it; nothing was stored.
         """
-        with self._writing, self._transaction(relaxed=relaxed) as connection:
+        with self._writing, self._transaction(relaxed=relaxed, of_records=False) as connection:
             yield connection
 
     @contextmanager
-    def _transaction(self, *, relaxed: bool = False) -> Iterator[Connection]:
+    def _transaction(self, *, relaxed: bool = False, of_records: bool = True) -> Iterator[Connection]:
         options = {WRITE: True, RELAXED: relaxed}
         try:
             with self._engine.connect().execution_options(**options) as connection, connection.begin():
                 yield connection
-        except (DataError, IntegrityError, InterfaceError):
-            raise  # about what was to be written, and not about the database
         except DBAPIError as e:
+            if of_records and isinstance(e, DataError | IntegrityError | InterfaceError):
+                raise  # about what was posted, and not about the database
             raise StoreError(
                 f"the alert store did not take a write: {e.orig}",
                 where=str(self._engine.url.database),
