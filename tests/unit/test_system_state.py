@@ -207,18 +207,18 @@ def test_a_loss_is_an_alarm_until_a_person_acknowledges_it(
 
 
 def test_the_state_is_read_and_acknowledged_with_the_read_token_alone(store: AlertStore) -> None:
-    tokens = Settings(ingest_token=SecretStr("ingest-secret"), read_token=SecretStr("read-secret"))
+    tokens = Settings(ingest_token=SecretStr("ingest-token-of-tests"), read_token=SecretStr("read-token-of-tests"))
     client = create_app(tokens, store).test_client()
     assert client.get("/api/system").status_code == 401
-    reader = {"Authorization": "Bearer read-secret"}
+    reader = {"Authorization": "Bearer read-token-of-tests"}
     assert client.get("/api/system", headers=reader).status_code == 200
 
 
 def test_pages_that_anybody_may_open_tell_no_problem(store: AlertStore) -> None:
-    tokens = Settings(ingest_token=SecretStr("ingest-secret"), read_token=SecretStr("read-secret"))
+    tokens = Settings(ingest_token=SecretStr("ingest-token-of-tests"), read_token=SecretStr("read-token-of-tests"))
     client = create_app(tokens, store).test_client()
-    ingest = {"Authorization": "Bearer ingest-secret"}
+    ingest = {"Authorization": "Bearer ingest-token-of-tests"}
     client.post("/api/events", json=[status("failing", "a secret host name")], headers=ingest)
     for path in ("/login", "/no-such-page"):
         assert "a secret host name" not in client.get(path).text
-    assert "a secret host name" in client.get("/", headers={"Authorization": "Bearer read-secret"}).text
+    assert "a secret host name" in client.get("/", headers={"Authorization": "Bearer read-token-of-tests"}).text
