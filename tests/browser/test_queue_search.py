@@ -12,7 +12,7 @@ from playwright.sync_api import Page, expect
 from dashboards import RunningDashboard, alert, running_dashboard
 from pages import live
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.nightly]
 
 ALERTS = 110_000
 AT_ONCE = 5_000
