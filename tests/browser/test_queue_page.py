@@ -112,6 +112,29 @@ def test_who_acts_is_asked_once_and_a_verdict_takes_one_key(
     assert said == []
 
 
+SLOW_ANSWERS = """
+const fetched = window.fetch;
+window.fetch = async (...asked) => {
+  const reply = await fetched(...asked);
+  if (String(asked[0]).startsWith("/api/work/")) await new Promise((resolve) => setTimeout(resolve, 700));
+  return reply;
+};
+"""
+
+
+def test_keys_that_are_quicker_than_the_answers_act_in_their_order(
+    dashboard: RunningDashboard, page: Page, said: list[str]
+) -> None:
+    post(dashboard, 1, 2, 3)
+    page.add_init_script(SLOW_ANSWERS)
+    opened(page, dashboard, name="Mia")
+    for key in "jfauz":
+        page.keyboard.press(key)
+    expect(page.get_by_role("group", name="What was just done")).to_contain_text("Undone")
+    assert [work(dashboard, number)["status"] for number in (3, 2, 1)] == ["confirmed_fraud", "false_alarm", "new"]
+    assert said == []
+
+
 def test_an_opened_queue_searches_once_and_shows_what_was_done_before_its_stream_was_there(
     dashboard: RunningDashboard, page: Page, said: list[str]
 ) -> None:

@@ -103,7 +103,7 @@ def test_the_ledger_accounts_for_every_record_through_crashes_damage_and_retenti
     first, second, third = range(ROWS // 2), range(ROWS // 2, ROWS * 3 // 4), range(ROWS * 3 // 4, ROWS)
     send(bootstrap, payments, first)
     with detector.running() as process:
-        assert wait_until(lambda: detector.has_entered(len(first)), 120, every=0.5), detector.log.read_text()[-3000:]
+        assert wait_until(lambda: detector.has_entered(len(first)), 300, every=0.5), detector.log.read_text()[-3000:]
         process.send_signal(signal.SIGKILL)
     observed = detector.entries()
     assert {entry.source for entry in observed} == {Source.OBSERVED}
@@ -114,7 +114,7 @@ def test_the_ledger_accounts_for_every_record_through_crashes_damage_and_retenti
     (detector.checkpoint / "ledger.json").write_text(json.dumps(note | {"batch": -1, "until": {"0": 0, "1": 0}}))
     send(bootstrap, payments, second)
     with detector.running() as process:
-        assert wait_until(lambda: detector.has_entered(first.stop + len(second)), 120, every=0.5)
+        assert wait_until(lambda: detector.has_entered(first.stop + len(second)), 300, every=0.5), detector.log.read_text()[-3000:]
         process.send_signal(signal.SIGKILL)
     entries = detector.entries()
     assert outcomes(entries) == expected(scores, range(second.stop))
@@ -127,7 +127,7 @@ def test_the_ledger_accounts_for_every_record_through_crashes_damage_and_retenti
     send(bootstrap, payments, third)
     _delete_records(bootstrap, partition=1, before=ROWS // 2 - 10)
     with detector.running():
-        assert wait_until(lambda: _reaches(detector.entries(), ROWS // 2), 120, every=0.5), detector.entries()
+        assert wait_until(lambda: _reaches(detector.entries(), ROWS // 2), 300, every=0.5), detector.entries()
     entries = detector.entries()
     for partition in (0, 1):
         assert contiguous(entries, partition)[-1][1] == ROWS // 2
@@ -153,7 +153,7 @@ def _is_named_and_rebuilt(detector: Detector, run: Command) -> None:
         assert str(newest) in told.stderr
         assert "fraudstream checkpoint rebuild" in told.stderr
     with detector.running() as process:
-        assert process.wait(120) == 1
+        assert process.wait(300) == 1
     assert f"offsets/{newest.name}" in detector.log.read_text()
     done = run("checkpoint", "rebuild", "--checkpoint", detector.checkpoint, "--bootstrap-servers", detector.bootstrap)
     assert done.returncode == 0, done.stderr

@@ -31,7 +31,7 @@ SETS: dict[str, tuple[Callable[[Path], Path], dict[str, str]]] = {
         {
             "": "left out: has no name",
             "trans_date_trans_time": "time: hour of the day",
-            "cc_num": "left out: an identifier",
+            "cc_num": "left out: holds a card number",
             "merchant": "category: 2 values kept",
             "category": "category: 4 values kept",
             "amt": "number: median",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from pyspark import SparkContext
 
 from fraudstream.errors import SetupError
 from fraudstream.runtime.jvm import SparkPlan
@@ -13,7 +14,8 @@ from fraudstream.runtime.spark import first_line, spark_session
 
 
 @pytest.mark.parametrize("master", ["spark://127.0.0.1:{port}", "spark://127.0.0.1", "spark://127.0.0.1:99999999"])
-def test_a_spark_master_that_is_not_there_is_said_at_once(master: str) -> None:
+def test_a_spark_master_that_is_not_there_is_said_at_once(master: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(SparkContext, "_active_spark_context", None)  # another test of this process may have one
     plan = SparkPlan(app="test", java_home=Path("/nowhere"), master=master.format(port=free_port()))
     with pytest.raises(SetupError, match="no Spark master answers") as refused, spark_session(plan):
         pass

@@ -23,7 +23,6 @@ const connection = document.getElementById("connection");
 const sheet = document.getElementById("keys");
 const who = new Who(document.getElementById("who"), document.getElementById("who-dialog"));
 const desk = new Desk(who, new Toast(document.getElementById("toast")), stands);
-let turn = Promise.resolve();
 let told = Promise.resolve();
 let version = Number(article.dataset.version);
 
@@ -44,19 +43,13 @@ function history() {
   return told;
 }
 
-// One after the other: the stream may tell of a change before its answer is there, and undo needs that answer.
-function inTurn(does) {
-  turn = turn.then(does, does);
-  return turn;
-}
-
 const act = (what) =>
-  inTurn(async () => {
+  desk.inTurn(async () => {
     if (await desk.act(what, [{ id, version }])) await history();
   });
 
 async function next() {
-  const alert = await desk.next({ order: "loss" });
+  const alert = await desk.inTurn(() => desk.next({ order: "loss" }));
   if (alert) window.location.assign(`/alerts/${encodeURIComponent(alert.alert_id).replaceAll("%2F", "/")}`);
 }
 
@@ -122,7 +115,7 @@ document.getElementById("note-form").addEventListener("submit", (event) => {
   const text = note.value.trim();
   if (text === "") note.focus();
   else
-    inTurn(async () => {
+    desk.inTurn(async () => {
       if (!(await desk.note(id, text))) return;
       note.value = "";
       await history();
@@ -140,7 +133,7 @@ new Keys(sheet, {
   n: next,
   e: () => note.focus(),
   z: () =>
-    inTurn(async () => {
+    desk.inTurn(async () => {
       await desk.undo();
       await history();
     }),

@@ -12,8 +12,16 @@ export class Desk {
     this.who = who;
     this.toast = toast;
     this.changed = changed;
+    this.turn = Promise.resolve();
     const kept = toast.kept();
     if (kept) this.offerUndo(kept.text, kept.changeId);
+  }
+
+  // One after the other, in the order of keys and clicks: the stream may tell of a change before its answer is there,
+  // and what comes next (undo, the row that is marked) needs that answer.
+  inTurn(does) {
+    this.turn = this.turn.then(does, does);
+    return this.turn;
   }
 
   // What is done to alerts: "claim", "release" or a verdict. True where something came of it.
@@ -45,9 +53,9 @@ export class Desk {
   refused(what, done, told) {
     const refused = told.refused.map(({ alert_id: id, work }) => ({ id, version: work?.version }));
     this.changed(told.refused.filter(({ work }) => work).map(({ alert_id, work }) => ({ alert_id, ...work })));
-    const acts = told.change_id ? { undo: () => this.undo(told.change_id) } : {};
+    const acts = told.change_id ? { undo: () => this.inTurn(() => this.undo(told.change_id)) } : {};
     const others = told.refused.filter(({ work }) => work && work.status !== "new" && work.assignee !== this.who.name);
-    if (what !== "release" && others.length > 0) acts["take-over"] = () => this.act(what, refused, { takeOver: true });
+    if (what !== "release" && others.length > 0) acts["take-over"] = () => this.inTurn(() => this.act(what, refused, { takeOver: true }));
     const first = others.length > 0 ? `${held(others[0].work)}; take over?` : `${told.refused[0].reason}.`;
     const before = told.done.length > 0 ? `${done}. ${count(refused.length)} left alone: ` : "";
     const after = refused.length > 1 && told.done.length === 0 ? ` (${count(refused.length)} alerts)` : "";
@@ -77,7 +85,7 @@ export class Desk {
 
   offerUndo(text, changeId) {
     this.last = changeId;
-    this.toast.show(`${text}.`, { undo: () => this.undo() });
+    this.toast.show(`${text}.`, { undo: () => this.inTurn(() => this.undo()) });
   }
 
   async undo(changeId = this.last) {

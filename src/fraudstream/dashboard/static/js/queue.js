@@ -22,7 +22,7 @@ const hand = document.getElementById("in-hand");
 const connection = document.getElementById("connection");
 const announce = document.getElementById("announce");
 const who = new Who(document.getElementById("who"), document.getElementById("who-dialog"));
-const rows = new QueueRows(main, act);
+const rows = new QueueRows(main, (...asked) => desk.inTurn(() => act(...asked)));
 const desk = new Desk(who, new Toast(document.getElementById("toast")), (changes) => rows.work(changes));
 const news = new News(document.getElementById("fresh"), table);
 const asked = new URLSearchParams(table.dataset.asked);
@@ -93,22 +93,24 @@ news.look = async () => {
   rows.focus(rows.listed()[0]);
 };
 
-document.getElementById("next").addEventListener("click", next);
-document.querySelector("[data-next]")?.addEventListener("click", next);
+const turn = (does) => () => desk.inTurn(does);
+document.getElementById("next").addEventListener("click", turn(next));
+document.querySelector("[data-next]")?.addEventListener("click", turn(next));
 document.querySelector("[data-ask]")?.addEventListener("click", async () => (await who.ask()) && window.location.reload());
 document.getElementById("bulk").addEventListener("click", ({ target }) => {
   const what = target.closest("[data-do]")?.dataset.do;
-  if (what) act(what, rows.selected());
+  if (what) desk.inTurn(() => act(what, rows.selected()));
 });
 const sheet = document.getElementById("keys");
 document.getElementById("show-keys").addEventListener("click", () => sheet.showModal());
 document.getElementById("f-sort").addEventListener("change", ({ target }) => target.form.requestSubmit());
-new Keys(sheet, {
+const open = () => rows.current && rows.open(rows.current, rows.current.querySelector(".details").hidden);
+const does = {
   j: () => rows.move(1),
   k: () => rows.move(-1),
   x: () => rows.pick(),
-  o: () => rows.current && rows.open(rows.current, rows.current.querySelector(".details").hidden),
-  Enter: () => rows.current && rows.open(rows.current, rows.current.querySelector(".details").hidden),
+  o: open,
+  Enter: open,
   c: () => act("claim", rows.targets()),
   f: () => decide("confirmed_fraud"),
   a: () => decide("false_alarm"),
@@ -116,8 +118,9 @@ new Keys(sheet, {
   n: next,
   e: () => rows.writeNote(),
   z: () => desk.undo(),
-  "/": () => document.getElementById("f-q").focus(),
-});
+};
+const inTurn = Object.fromEntries(Object.entries(does).map(([key, act]) => [key, turn(act)]));
+new Keys(sheet, { ...inTurn, "/": () => document.getElementById("f-q").focus() });
 
 localTimes(main);
 rows.every().forEach(nameControls);
