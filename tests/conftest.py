@@ -37,6 +37,14 @@ SHARED = Path(__file__).parents[2] / "shared" / "data"
 
 
 @pytest.fixture(scope="session", autouse=True)
+def quick_jvms() -> Iterator[None]:
+    """JVMs that live for seconds spend two fifths of their time in the second compiler, which pays after minutes."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("JDK_JAVA_OPTIONS", "-XX:TieredStopAtLevel=1")
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
 def compiled_templates(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Templates are compiled once for the some hundred apps of a run, which spares each the tenth of a second."""
     compiled = FileSystemBytecodeCache(str(tmp_path_factory.mktemp("templates")))

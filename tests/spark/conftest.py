@@ -11,6 +11,7 @@ from pyspark.ml.feature import StandardScaler
 from pyspark.ml.linalg import Vectors
 from pyspark.sql import SparkSession
 
+from fraudstream.model import recipe
 from fraudstream.model.manifest import Feature, FeatureType
 from fraudstream.runtime.jars import Jars
 from fraudstream.runtime.java import Java
@@ -25,6 +26,20 @@ def spark(java: Java, jars: Jars, tmp_path_factory: pytest.TempPathFactory) -> I
     plan = SparkPlan(app="tests", java_home=java.home, memory="1g", jars=jars.connector, log=log)
     with spark_session(plan) as session:
         yield session
+
+
+@pytest.fixture(scope="package", autouse=True)
+def small_trees() -> Iterator[None]:
+    """Few trees: a job of Spark for each level of each of them is most of what these tests take.
+
+    The end-to-end tests train with the recipe's own.
+    """
+    forest, boosted = recipe.random_forest(10, 6), recipe.boosted_trees(8, 5)
+    linear = recipe.ALGORITHMS["logistic-regression"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(recipe, "ALGORITHMS", {each.name: each for each in (linear, forest, boosted)})
+        patch.setattr(recipe, "SEARCH", (linear, recipe.logistic_regression(0.03), forest, boosted))
+        yield
 
 
 def feature(name: str, median: float) -> Feature:
