@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from benchmarks.system.resources import family
+
 from chaos.data import FRAUDSTREAM, Payments
 from chaos.proxy import Proxies, Proxy, running
-from fraudstream.bench.resources import family
 from fraudstream.demo.child import Child, last_words
 from fraudstream.runtime.processes import LOOPBACK, free_port
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from fraudstream.bench.percentiles import slope
+from benchmarks.system.percentiles import slope
 
 MIB: Final = 2**20
 _PAGE: Final = os.sysconf("SC_PAGE_SIZE")
