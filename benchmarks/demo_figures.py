@@ -20,6 +20,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from benchmarks import study
 from benchmarks.system.machine import circumstances, write_result
 from benchmarks.system.material import FRAUDSTREAM
@@ -85,7 +87,7 @@ def run(data: Path, rate: float, rows: int, legitimate_share: float) -> dict[str
             )
             time.sleep(2)  # the last alert is on its way from the topic to the store
             pids = json.loads((workdir / "pids.json").read_text())
-            running = {name: pid for name, pid in pids.items() if Path(f"/proc/{pid}/task").exists()}
+            running = {name: pid for name, pid in pids.items() if psutil.pid_exists(pid)}
             memory = {name: resident_mib(pid) for name, pid in running.items()}
             memory["demo itself"] = round(resident_mib(demo.pid) - sum(memory.values()), 1)
             stored = list(alerts(url))
