@@ -41,7 +41,7 @@ unit: setup-dev  ## Run the tests that need no JVM, server or browser (under a m
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadscope tests/unit
 
 nightly: setup-dev  ## Run the longest tests and the long chaos (1 to 2 hours); writes benchmarks/results/nightly.json
-	$(BIN)/python benchmarks/nightly.py $(if $(SEED),--seed $(SEED)) $(if $(JSON),--json $(JSON))
+	$(BIN)/python -m benchmarks.nightly $(if $(SEED),--seed $(SEED)) $(if $(JSON),--json $(JSON))
 
 chaos: setup-dev  ## Try to break the guarantee (45 minutes; SHORT=1: 2); SEED=, FAULTS='kill-*', JSON=file
 	$(BIN)/python -m chaos $(if $(SHORT),--short) $(if $(SEED),--seed $(SEED)) $(if $(FAULTS),--faults '$(FAULTS)') \
@@ -49,10 +49,10 @@ chaos: setup-dev  ## Try to break the guarantee (45 minutes; SHORT=1: 2); SEED=,
 
 bench: setup-dev  ## Measure the system on this machine, about 10 minutes; results in bench/
 	@mkdir -p bench
-	$(BIN)/fraudstream bench latency --repeats 1 --workdir bench/work --json bench/latency.json
-	$(BIN)/fraudstream bench throughput --rows 500000 --repeats 1 --no-peers --workdir bench/work --json bench/throughput.json
-	$(BIN)/fraudstream bench recovery --repeats 1 --workdir bench/work --json bench/recovery.json
-	$(BIN)/fraudstream bench memory --duration 60 --workdir bench/work --json bench/memory.json
+	$(BIN)/python -m benchmarks latency --repeats 1 --workdir bench/work --json bench/latency.json
+	$(BIN)/python -m benchmarks throughput --rows 500000 --repeats 1 --no-peers --workdir bench/work --json bench/throughput.json
+	$(BIN)/python -m benchmarks recovery --repeats 1 --workdir bench/work --json bench/recovery.json
+	$(BIN)/python -m benchmarks memory --duration 60 --workdir bench/work --json bench/memory.json
 
 lint: setup-dev  ## Lint, format, types, import contracts, generated docs
 	$(BIN)/ruff check .

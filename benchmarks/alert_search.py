@@ -1,7 +1,7 @@
 """Measures finding among many alerts: a real dashboard process on databases of 1,000 to 1,000,000 generated alerts.
 
-    python benchmarks/alert_search.py build --folder DIR      once, by the store's own insert and its own index
-    python benchmarks/alert_search.py measure --folder DIR    writes benchmarks/results/alert_search.json
+    python -m benchmarks.alert_search build --folder DIR      once, by the store's own insert and its own index
+    python -m benchmarks.alert_search measure --folder DIR    writes benchmarks/results/alert_search.json
 
 Each figure is the time of a whole request over HTTP, from asking to the last byte, one request after the other.
 """
@@ -27,10 +27,10 @@ from urllib.parse import urlencode
 import orjson
 import urllib3
 
-from alert_search_questions import SORTS, Asking, Questions
-from alert_search_store import build
+from benchmarks.alert_search_questions import SORTS, Asking, Questions
+from benchmarks.alert_search_store import build
+from benchmarks.system.resources import resident_mib
 from fraudstream.runtime.processes import free_port, spawn, stop, wait_until
-from storm_parts import resident_mib
 
 RESULT = Path(__file__).parent / "results" / "alert_search.json"
 SIZES: Final = (1_000, 10_000, 100_000, 1_000_000)

@@ -13,7 +13,7 @@ import numpy as np
 import orjson
 import urllib3
 
-from alert_search_store import (
+from benchmarks.alert_search_store import (
     ANALYSTS,
     BEGIN,
     CATEGORIES,

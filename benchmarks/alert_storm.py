@@ -1,6 +1,6 @@
 """Measures an alert storm: each row an alert, a real dashboard process, and its page open in a real Chromium.
 
-    python benchmarks/alert_storm.py --rate 1000 --seconds 300
+    python -m benchmarks.alert_storm --rate 1000 --seconds 300
 
 Alerts are posted as the relay posts them, in lists, with a position each second. In the page a control outside of the
 table is clicked over and over, and a row is opened and closed; a click's time is that from the browser's own time stamp
@@ -9,7 +9,6 @@ of the input until the frame after it is drawn. At the end the store is held aga
 
 from __future__ import annotations
 
-import argparse
 import json
 import random
 import sqlite3
@@ -23,19 +22,18 @@ import orjson
 import urllib3
 from playwright.sync_api import CDPSession, Page, sync_playwright
 
-from storm_parts import (
+from benchmarks import study
+from benchmarks.storm_parts import (
     COUNT_FRAMES,
     alert,
     click,
-    dashboard,
-    measured_on,
     open_browser,
     position,
-    quantiles,
-    resident_mib,
 )
+from benchmarks.system.machine import circumstances, write_result
+from benchmarks.system.percentiles import quantiles
+from benchmarks.system.resources import resident_mib
 
-RESULT = Path(__file__).parent / "results" / "alert_storm.json"
 LIST: Final = 500
 ROW_EVERY: Final = 8
 """One click in so many opens a row of the table and closes it again; the others are on controls beside the table."""
@@ -163,7 +161,7 @@ def use(page: Page, poster: Poster) -> dict[str, Any]:
 
 def run(folder: Path, rate: float, seconds: float, peak_seconds: float) -> dict[str, Any]:
     """The storm with a page, then no pace without one, then the count."""
-    with dashboard(folder) as (url, worker), sync_playwright() as playwright:
+    with study.dashboard(folder) as (url, worker), sync_playwright() as playwright:
         browser = open_browser(playwright)
         warm = Poster(url, 0, rate, 5)
         page = browser.new_page(viewport={"width": 1360, "height": 900})
@@ -228,22 +226,21 @@ def held_against(database: Path, posted: int) -> dict[str, int]:
 
 def main() -> None:
     """Run the storm and write the JSON."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = study.parser(__doc__, "alert_storm")
     parser.add_argument("--rate", type=float, default=1000.0)
     parser.add_argument("--seconds", type=float, default=300.0)
     parser.add_argument("--peak-seconds", type=float, default=20.0)
-    parser.add_argument("--output", type=Path, default=RESULT)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         measured = run(Path(name), arguments.rate, arguments.seconds, arguments.peak_seconds)
     result = {
-        **measured_on(measured.pop("chromium")),
+        **circumstances(chromium=measured.pop("chromium"), sqlite=sqlite3.sqlite_version),
         "rate": arguments.rate,
         "seconds": arguments.seconds,
         "list": LIST,
         "alert_bytes": len(orjson.dumps(alert(100_000))),
     } | measured
-    arguments.output.write_text(json.dumps(result, indent=2) + "\n")
+    write_result(arguments.output, result)
 
 
 if __name__ == "__main__":

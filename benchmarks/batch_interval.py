@@ -1,6 +1,6 @@
 """Measures what the batch interval costs: the pause at a batch's end, against what is read again after a kill -9.
 
-    python benchmarks/batch_interval.py --minutes 1 2 5 --rate 500
+    python -m benchmarks.batch_interval --minutes 1 2 5 --rate 500
 
 Every row is an alert (threshold 0), so that every row's way from its production to `fraud_alerts` is seen. For each
 interval a broker and a detector of its own: two ends of a batch, then a kill -9 just before the third.
@@ -8,18 +8,13 @@ interval a broker and a detector of its own: two ends of a batch, then a kill -9
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
-import platform
+import signal
 import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,19 +22,15 @@ import numpy as np
 import orjson
 from confluent_kafka import Consumer, Message, TopicPartition
 
-from fraudstream.config import Settings
-from fraudstream.kafka.broker import BrokerPlan, start_broker
-from fraudstream.model.current import put_in_force, read_current
-from fraudstream.runtime.jars import find_jars
-from fraudstream.runtime.java import find_java
-from fraudstream.runtime.processes import free_port, stop, wait_until
-from fraudstream.transactions.simulator import simulate
-from fraudstream.transactions.wire import DEFAULT_MAX_RECORD_BYTES, Topic
+from benchmarks import study
+from benchmarks.system.machine import circumstances, write_result
+from benchmarks.system.material import FRAUDSTREAM, Material, prepare
+from benchmarks.system.percentiles import quantiles
+from fraudstream.model.current import put_in_force
+from fraudstream.runtime.processes import stop, wait_until
+from fraudstream.transactions.wire import Topic
 
-RESULT = Path(__file__).parent / "results" / "batch_interval.json"
-FRAUDSTREAM = (sys.executable, "-m", "fraudstream")
 ENDS: Final = 2
-ROWS: Final = 20_000
 NEAR_SECONDS: Final = 5.0
 """So long before a batch's end the detector is killed."""
 
@@ -72,63 +63,33 @@ class Alerts:
         return bool(self.produced) and since < self.produced[-1] and time.time() - self.produced[-1] < 1.0
 
 
-@contextmanager
-def detecting(bootstrap: str, folder: Path, minutes: float) -> Iterator[subprocess.Popen[bytes]]:
-    """The command."""
-    with (folder / "detector.log").open("ab") as log:
-        process = subprocess.Popen(
-            [
-                *FRAUDSTREAM, "detect", "--bootstrap-servers", bootstrap, "--model", folder / "models" / "current",
-                "--checkpoint", folder / "checkpoint", "--batch-interval", f"{round(minutes * 60)} seconds",
-            ],
-            stdout=log,
-            stderr=log,
-        )  # fmt: skip
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.wait()
-
-
 def commits(folder: Path) -> int:
     """How many batches are committed."""
     return len(list((folder / "checkpoint" / "commits").glob("[0-9]*")))
 
 
-def measure(minutes: float, rate: float, folder: Path, data: Path) -> dict[str, Any]:
+def measure(minutes: float, rate: float, folder: Path, material: Material) -> dict[str, Any]:
     """One interval."""
-    settings = Settings.load()
-    java = find_java(None, settings.cache, os.environ)
-    plan = BrokerPlan(
-        port=free_port(),
-        data_dir=folder / "kafka",
-        java=java,
-        jars=find_jars(settings.cache).broker,
-        partitions=2,
-        max_record_bytes=DEFAULT_MAX_RECORD_BYTES,
-    )
-    with start_broker(plan, lambda line: None) as broker:
-        assert broker is not None
-        bootstrap = broker.bootstrap_servers
+    with study.broker(folder, 2) as bootstrap:
         alerts = Alerts(bootstrap)
         producer = subprocess.Popen(
             [
-                *FRAUDSTREAM, "produce", "--data", data, "--rate", str(rate), "--loop",
+                *FRAUDSTREAM, "produce", "--data", material.source.path, "--rate", str(rate), "--loop",
                 "--bootstrap-servers", bootstrap, "--progress-file", folder / "produced.json",
             ],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )  # fmt: skip
         try:
-            return {"minutes": minutes} | follow(bootstrap, folder, minutes, alerts)
+            return {"minutes": minutes} | follow(bootstrap, folder, material.model, minutes, alerts)
         finally:
             stop(producer, 20)
 
 
-def follow(bootstrap: str, folder: Path, minutes: float, alerts: Alerts) -> dict[str, Any]:
+def follow(bootstrap: str, folder: Path, model: Path, minutes: float, alerts: Alerts) -> dict[str, Any]:
     """Two ends of a batch, then a kill before the third, and the way back."""
-    with detecting(bootstrap, folder, minutes):
+    interval = ("--batch-interval", f"{round(minutes * 60)} seconds")
+    with study.detector(bootstrap, model, folder, *interval, end=signal.SIGKILL):
         assert wait_until(alerts.is_live, 120)
         wait_until(lambda: alerts.read() or commits(folder) >= 1, 120 + minutes * 60)
         warm = len(alerts.ids)
@@ -141,12 +102,11 @@ def follow(bootstrap: str, folder: Path, minutes: float, alerts: Alerts) -> dict
     wait_until(alerts.read, 2.0)  # what it had sent
     before = set(alerts.ids)
     first_again = len(alerts.ids)
-    with detecting(bootstrap, folder, minutes):
+    with study.detector(bootstrap, model, folder, *interval, end=signal.SIGKILL):
         assert wait_until(lambda: alerts.is_live(killed_at + 2.0), 300, every=0.05)
         back = time.monotonic() - killed
     return {
-        "to_fraud_alerts_ms": {f"p{p:g}": round(float(np.percentile(delay, p)), 1) for p in (50, 90, 99, 99.9)}
-        | {"max": round(float(delay.max()), 1)},
+        "to_fraud_alerts_ms": quantiles(delay.tolist(), (50, 90, 99, 99.9)),
         "rows": len(delay),
         "ends_of_a_batch": ENDS,
         "rows_judged_again": sum(1 for each in alerts.ids[first_again:] if each in before),
@@ -156,40 +116,26 @@ def follow(bootstrap: str, folder: Path, minutes: float, alerts: Alerts) -> dict
 
 def main() -> None:
     """Measure each interval and write the JSON."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = study.parser(__doc__, "batch_interval")
     parser.add_argument("--minutes", type=float, nargs="+", default=[1.0, 2.0, 5.0])
     parser.add_argument("--rate", type=float, default=500.0)
     arguments = parser.parse_args()
     result: dict[str, Any] = {
-        "machine": {"cpu": platform.machine(), "cores": os.cpu_count()},
-        "versions": {name: version(name) for name in ("fraudstream", "pyspark", "confluent-kafka")},
+        **circumstances(),
         "rate": arguments.rate,
         "runs": [],
     }
     with tempfile.TemporaryDirectory() as name:
-        data = Path(name) / "payments.csv"
-        simulate(ROWS, 7, data)
-        models = Path(name) / "models"
-        command: list[str | Path] = [
-            *FRAUDSTREAM,
-            "train",
-            "--data",
-            data,
-            "--models",
-            models,
-            "--algorithm",
-            "logistic-regression",
-        ]
-        subprocess.run(command, check=True, capture_output=True)
+        material = prepare(Path(name), None, "logistic-regression", os.environ, study.say)
+        models = material.model.parent
         now = datetime.now(UTC)
-        put_in_force(models, read_current(models / "current").model_id, 0.0, who="bench", why="all alerts", now=now)
+        put_in_force(models, material.manifest.model_id, 0.0, who="bench", why="all alerts", now=now)
         for minutes in arguments.minutes:
             folder = Path(name) / f"{minutes:g}"
             folder.mkdir()
-            (folder / "models").symlink_to(models)
-            result["runs"].append(measure(minutes, arguments.rate, folder, data))
+            result["runs"].append(measure(minutes, arguments.rate, folder, material))
             print(json.dumps(result["runs"][-1]), flush=True)
-            RESULT.write_text(json.dumps(result, indent=2) + "\n")
+            write_result(arguments.output, result)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Measures `fraudstream demo` from outside: time to the first alert, latency to the store, loss, memory by process.
 
-    python benchmarks/demo_figures.py --data creditcard_subset.csv --legitimate-share 0.18594 --rates 200 2000
+    python -m benchmarks.demo_figures --data creditcard_subset.csv --legitimate-share 0.18594 --rates 200 2000
 
 Each rate is a demo of its own in an empty folder: the model is trained, the whole file is sent, and what the store then
 holds is compared with `fraudstream score` on the same file and model.
@@ -8,30 +8,26 @@ holds is compared with `fraudstream score` on the same file and model.
 
 from __future__ import annotations
 
-import argparse
 import csv
 import json
-import os
-import platform
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
 from datetime import datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+import psutil
 
-from fraudstream.bench.resources import resident_mib
+from benchmarks import study
+from benchmarks.system.machine import circumstances, write_result
+from benchmarks.system.material import FRAUDSTREAM
+from benchmarks.system.percentiles import quantiles
+from benchmarks.system.resources import resident_mib
 from fraudstream.runtime.processes import free_port, wait_until
-
-RESULT = Path(__file__).parent / "results" / "demo.json"
-FRAUDSTREAM = (sys.executable, "-m", "fraudstream")
 
 
 def ask(url: str) -> dict[str, Any]:
@@ -91,13 +87,13 @@ def run(data: Path, rate: float, rows: int, legitimate_share: float) -> dict[str
             )
             time.sleep(2)  # the last alert is on its way from the topic to the store
             pids = json.loads((workdir / "pids.json").read_text())
-            running = {name: pid for name, pid in pids.items() if Path(f"/proc/{pid}/task").exists()}
+            running = {name: pid for name, pid in pids.items() if psutil.pid_exists(pid)}
             memory = {name: resident_mib(pid) for name, pid in running.items()}
             memory["demo itself"] = round(resident_mib(demo.pid) - sum(memory.values()), 1)
             stored = list(alerts(url))
             found = {alert["source_row"]: alert["score"] for alert in stored}
             expected = frauds_of(data, workdir / "models" / "current", Path(folder))
-            latency = np.array([seconds_between(alert["produced_at"], alert["received_at"]) for alert in stored]) * 1000
+            latency = [1000 * seconds_between(alert["produced_at"], alert["received_at"]) for alert in stored]
             stats = ask(f"{url}/api/stats")
         finally:
             demo.send_signal(signal.SIGTERM)
@@ -113,30 +109,28 @@ def run(data: Path, rate: float, rows: int, legitimate_share: float) -> dict[str
         "doubled": len(stored) - len(found),
         "other_score": sum(found[row] != score for row, score in expected.items() if row in found),
         "seconds_to_first_alert_in_the_store": round(first_alert, 1),
-        "produced_to_store_ms": {f"p{p:g}": round(float(np.percentile(latency, p)), 1) for p in (50, 90, 99)},
+        "produced_to_store_ms": quantiles(latency, (50, 90, 99)),
         "resident_mib": memory,
     }
 
 
 def main() -> None:
     """Run a demo at each rate and write the JSON."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = study.parser(__doc__, "demo")
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--legitimate-share", type=float, default=1.0)
     parser.add_argument("--rates", type=float, nargs="+", default=[200.0, 2000.0])
     arguments = parser.parse_args()
     rows = sum(1 for _ in arguments.data.open("rb")) - 1
     result: dict[str, Any] = {
-        "machine": {"cpu": platform.machine(), "cores": os.cpu_count()},
-        "versions": {name: version(name) for name in ("fraudstream", "pyspark", "confluent-kafka")},
+        **circumstances(),
         "data": {"name": arguments.data.name, "rows": rows},
         "runs": [],
     }
     for rate in arguments.rates:
         result["runs"].append(run(arguments.data, rate, rows, arguments.legitimate_share))
         print(json.dumps(result["runs"][-1]), flush=True)
-    RESULT.parent.mkdir(exist_ok=True)
-    RESULT.write_text(json.dumps(result, indent=1) + "\n")
+    write_result(arguments.output, result)
 
 
 if __name__ == "__main__":

@@ -6,15 +6,14 @@ With `--against FOLDER`, the `src` of another checkout, the same texts are maske
 
 from __future__ import annotations
 
-import argparse
 import os
-import platform
 import subprocess
 import sys
 from pathlib import Path
 from typing import Final
 
-import orjson
+from benchmarks import study
+from benchmarks.system.machine import circumstances, write_result
 
 SIZES: Final = (10_000, 100_000, 1_000_000)
 TEXTS: Final = {
@@ -58,10 +57,9 @@ def seconds(source: Path, imported: str, text: str, size: int, limit: float) -> 
 
 def main() -> None:
     """Measure, and write `results/foreign_text.json`."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = study.parser(__doc__, "foreign_text")
     parser.add_argument("--against", type=Path, help="the src folder of a checkout to compare with")
     parser.add_argument("--limit", type=float, default=60.0, help="seconds for one text")
-    parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results" / "foreign_text.json")
     asked = parser.parse_args()
     here = Path(__file__).resolve().parents[1] / "src"
     figures = {}
@@ -72,9 +70,8 @@ def main() -> None:
             for size in SIZES
         }
         print(name, figures[name], flush=True)
-    machine = {"python": platform.python_version(), "machine": platform.machine(), "cpus": os.cpu_count()}
-    document = {"machine": machine, "limit_seconds": asked.limit, "cpu_seconds_by_characters": figures}
-    asked.output.write_bytes(orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+    result = {**circumstances(), "limit_seconds": asked.limit, "cpu_seconds_by_characters": figures}
+    write_result(asked.output, result)
 
 
 if __name__ == "__main__":

@@ -1,16 +1,15 @@
 """Measures how cost grows: real broker, real commands, one study after the other.
 
-    python benchmarks/growth.py partitions columns models drift rates store --workdir FOLDER
+    python -m benchmarks.growth partitions columns models drift rates store --workdir FOLDER
 
 Each study writes its own part of results/growth.json and leaves the others as they are. `partitions`, `columns`,
-`models` and `drift` are rows a second on a backlog in the steady state (`fraudstream bench throughput` tells how),
+`models` and `drift` are rows a second on a backlog in the steady state (as `python -m benchmarks throughput` takes it),
 `rates` is the latency by stage at rising rates, `store` the time that the alert store takes for one alert when it
 holds so many already. Payments and models stay in the work folder for the next time.
 """
 
 from __future__ import annotations
 
-import argparse
 import os
 import tempfile
 import time
@@ -26,13 +25,14 @@ import orjson
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 
+from benchmarks import study
+from benchmarks.system.backlog import catch_up, fill, repeated
+from benchmarks.system.latency import LatencyRequest, measure_latency
+from benchmarks.system.machine import circumstances, load, write_result
+from benchmarks.system.material import Material, prepare, split_by_outcome
+from benchmarks.system.percentiles import summary
+from benchmarks.system.system import BenchSystem, stopped_at_the_end
 from fraudstream.alerts.store import AlertStore
-from fraudstream.bench.backlog import catch_up, fill, repeated
-from fraudstream.bench.latency import LatencyRequest, measure_latency
-from fraudstream.bench.machine import circumstances, load
-from fraudstream.bench.material import Material, prepare, split_by_outcome
-from fraudstream.bench.percentiles import summary
-from fraudstream.bench.system import BenchSystem, stopped_at_the_end
 from fraudstream.cli.engines import batch_spark, java_for
 from fraudstream.config import Settings
 from fraudstream.model import plan, recipe
@@ -40,10 +40,8 @@ from fraudstream.model.current import resolve
 from fraudstream.model.manifest import Manifest
 from fraudstream.model.plan import TrainingSettings
 from fraudstream.model.training import train
-from fraudstream.runtime.files import replace_json
 from fraudstream.transactions.csv_source import open_csv
 
-RESULT: Final = Path(__file__).parent / "results" / "growth.json"
 PARTITIONS: Final = (1, 2, 4, 8)
 COLUMNS: Final = (30, 100, 300)
 SIZES: Final = ((10, 5), (50, 8), (100, 10), (200, 12))
@@ -269,11 +267,10 @@ def _alerts() -> Iterator[dict[str, Any]]:
 
 def main() -> None:
     """Run the studies that are asked for and write their parts of the result."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = study.parser(__doc__, "growth")
     parser.add_argument("studies", nargs="*", choices=[*STUDIES, []], default=list(STUDIES))
     parser.add_argument("--workdir", type=Path, required=True)
     parser.add_argument("--rows", type=int, default=600_000, help="Of a backlog.")
-    parser.add_argument("--output", type=Path, default=RESULT)
     arguments = parser.parse_args()
     arguments.workdir.mkdir(parents=True, exist_ok=True)
     for name in arguments.studies:
@@ -281,7 +278,7 @@ def main() -> None:
         found = STUDIES[name](Study(arguments.workdir, arguments.rows))
         result = orjson.loads(arguments.output.read_bytes()) if arguments.output.exists() else {}
         part = {"rows": arguments.rows, **circumstances(java_for(Settings.load())), "figures": found}
-        replace_json(arguments.output, result | {name: part})
+        write_result(arguments.output, result | {name: part})
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Measures what a single row gives and what the lack of history costs, on the Fraud Detection Handbook's payments.
 
-    python benchmarks/history.py --data handbook_2018-04_to_08.csv.gz
+    python -m benchmarks.history --data handbook_2018-04_to_08.csv.gz
 
 A detector that judges each row by itself knows no customer's habits and no terminal's past. The same five weeks are
 trained on twice with the same command: as the rows are, and with the columns of history that chapter 3 of the Handbook
@@ -10,14 +10,10 @@ of frauds seen with a delay of 7 days). The last week is judged; labels arrive a
 
 from __future__ import annotations
 
-import argparse
 import json
-import os
-import platform
 import subprocess
 import sys
 import tempfile
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,11 +21,12 @@ import pyarrow.csv
 from pyspark.sql import Column, DataFrame, SparkSession, Window, WindowSpec
 from pyspark.sql import functions as F
 
+from benchmarks import study
+from benchmarks.system.machine import circumstances, write_result
 from fraudstream.cli.engines import batch_spark
 from fraudstream.config import Settings
 from fraudstream.runtime.files import hadoop_path
 
-RESULT = Path(__file__).parent / "results" / "history.json"
 FIRST_DAY: Final = "2018-07-11"
 LAST_DAY: Final = "2018-08-14"
 """The last day that the Handbook judges in its chapter on baseline models; its test week is the last of these five."""
@@ -100,17 +97,15 @@ def train(data: Path, models: Path, algorithm: str) -> dict[str, Any]:
 
 def main() -> None:
     """Work out the history, train with and without it, and write the JSON."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = study.parser(__doc__, "history")
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--algorithms", nargs="+", default=["auto", "logistic-regression"])
-    parser.add_argument("--output", type=Path, default=RESULT)
     arguments = parser.parse_args()
     with batch_spark(Settings.load(), "history") as spark:
         history = with_history(spark, arguments.data).toArrow()
     own = [name for name in history.column_names if not name.startswith(HISTORY)]
     result: dict[str, Any] = {
-        "machine": {"cpu": platform.machine(), "cores": os.cpu_count()},
-        "versions": {name: version(name) for name in ("fraudstream", "pyspark")},
+        **circumstances(),
         "data": arguments.data.name,
         "days": [FIRST_DAY, LAST_DAY],
         "rows": history.num_rows,
@@ -124,7 +119,7 @@ def main() -> None:
             for algorithm in arguments.algorithms:
                 result["runs"].append({"columns": name} | train(file, Path(folder) / name, algorithm))
                 print(json.dumps(result["runs"][-1]), flush=True)
-    arguments.output.write_text(json.dumps(result, indent=1) + "\n")
+    write_result(arguments.output, result)
 
 
 if __name__ == "__main__":

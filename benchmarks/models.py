@@ -1,6 +1,6 @@
 """Compares candidates and additions on time-ordered folds of real payments: what earns a place in `train`.
 
-    python benchmarks/models.py --data creditcard_subset.csv --legitimate-share 0.18594
+    python -m benchmarks.models --data creditcard_subset.csv --legitimate-share 0.18594
 
 Four folds, each fitted on all rows before it, all of them before the last fifth of the rows, which nothing here looks
 at. Scores are kept in a folder and not worked out twice.
@@ -8,15 +8,10 @@ at. Scores are kept in a folder and not worked out twice.
 
 from __future__ import annotations
 
-import argparse
 import itertools
-import json
-import os
-import platform
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
@@ -28,6 +23,8 @@ from pyspark.ml.functions import array_to_vector
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from benchmarks import study
+from benchmarks.system.machine import circumstances, write_result
 from fraudstream.cli.engines import batch_spark
 from fraudstream.config import Settings
 from fraudstream.model.bootstrap import Draws, draw_paired, interval
@@ -45,7 +42,6 @@ from fraudstream.model.recipe import (
 from fraudstream.transactions.csv_source import open_csv
 from fraudstream.transactions.profile import CsvProfile, profile
 
-RESULT = Path(__file__).parent / "results" / "models.json"
 EDGES: Final = (0.2, 0.35, 0.5, 0.65, 0.8)
 """Shares of the rows at which the folds begin and end."""
 SEED: Final = 42
@@ -313,11 +309,10 @@ def calibration(folds: list[Scored]) -> list[dict[str, float]]:
 
 def main() -> None:
     """Work out what is not there yet and write the JSON."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = study.parser(__doc__, "models")
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--legitimate-share", type=float, default=1.0)
     parser.add_argument("--keep", type=Path, default=None, help="Folder of the scores; a temporary one if not given.")
-    parser.add_argument("--output", type=Path, default=RESULT)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         keep = arguments.keep or Path(folder) / "scores"
@@ -333,8 +328,7 @@ def main() -> None:
                         frames[each.slots] = folds.frame(spark, each.slots, Path(folder))
                     folds.work_out(spark, each, frames[each.slots])
         result = report(folds, arguments.data)
-    arguments.output.parent.mkdir(exist_ok=True)
-    arguments.output.write_text(json.dumps(result, indent=1) + "\n")
+    write_result(arguments.output, result)
 
 
 def report(folds: Folds, data: Path) -> dict[str, Any]:
@@ -349,8 +343,7 @@ def report(folds: Folds, data: Path) -> dict[str, Any]:
         found = figures(folds.average(mean.of), folds.read(mean.against))
         rows.append({"name": "+".join(mean.of), "shown": f"average: {mean.shown}", "against": mean.against} | found)
     return {
-        "machine": {"cpu": platform.machine(), "cores": os.cpu_count()},
-        "versions": {name: version(name) for name in ("fraudstream", "pyspark", "numpy")},
+        **circumstances(),
         "data": {"name": data.name, "rows": folds.found.rows, "legitimate_share": folds.legitimate_share},
         "folds": [
             {"fitted_on": start, "rows": end - start, "frauds": int(folds.is_fraud[start:end].sum())}

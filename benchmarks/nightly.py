@@ -15,7 +15,7 @@ from xml.etree import ElementTree
 import click
 import orjson
 
-from fraudstream.bench.machine import check_writable, circumstances, write_result
+from benchmarks.system.machine import check_writable, circumstances, write_result
 from fraudstream.config import Settings
 from fraudstream.runtime.java import find_java
 

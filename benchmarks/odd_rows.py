@@ -1,6 +1,6 @@
 """Measures what rows of odd size do to their neighbours: latency and the detector's memory, with and without them.
 
-    python benchmarks/odd_rows.py --rate 500 --seconds 60
+    python -m benchmarks.odd_rows --rate 500 --seconds 60
 
 Rows flow at a rate; in the second half one in so many is odd: 10,000 columns, 900 KB, nested 5,000 deep, or over the
 limit. Latency is that of sampled rows as trained, from production to the sample's record in Kafka.
@@ -8,39 +8,26 @@ limit. Latency is that of sampled rows as trained, from production to the sample
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
-import platform
-import signal
-import subprocess
-import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import datetime
-from importlib.metadata import version
 from itertools import cycle
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
 import orjson
 from confluent_kafka import Consumer, Producer, TopicPartition
 
-from fraudstream.config import Settings
-from fraudstream.kafka.broker import BrokerPlan, start_broker
-from fraudstream.runtime.jars import find_jars
-from fraudstream.runtime.java import find_java
-from fraudstream.runtime.processes import free_port, wait_until
-from fraudstream.transactions.csv_source import open_csv
-from fraudstream.transactions.simulator import simulate
+from benchmarks import study
+from benchmarks.system.machine import circumstances, write_result
+from benchmarks.system.material import prepare
+from benchmarks.system.percentiles import quantiles
+from benchmarks.system.resources import resident_mib
 from fraudstream.transactions.wire import DEFAULT_MAX_RECORD_BYTES, OUTPUT_TOPICS, Topic
 
-RESULT = Path(__file__).parent / "results" / "odd_rows.json"
-FRAUDSTREAM = (sys.executable, "-m", "fraudstream")
 INPUT_LIMIT: Final = 2 * DEFAULT_MAX_RECORD_BYTES
 """Of the topic: the detector's own limit is half of it, so that rows over that limit reach the detector."""
 
@@ -105,79 +92,34 @@ def latencies(samples: list[tuple[int, dict[str, Any]]], since: float, until: fl
         <= (produced := datetime.fromisoformat(content["produced_at"]).timestamp() * 1000)
         < until * 1000
     ]
-    return {f"p{p:g}_ms": round(float(np.percentile(values, p)), 1) for p in (50, 99)} | {"samples": len(values)}
-
-
-def resident_mib(process: subprocess.Popen[bytes]) -> float:
-    """Of a process and its JVM."""
-    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-    threads = [path.read_text().split() for path in Path(f"/proc/{process.pid}/task").glob("*/children")]
-    pids = {str(process.pid), *children, *(child for each in threads for child in each)}
-    pages = sum(int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in pids)
-    return round(pages * os.sysconf("SC_PAGE_SIZE") / 2**20, 1)
-
-
-@contextmanager
-def detector(bootstrap: str, model: Path, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """`fraudstream detect`, ready."""
-    ready = folder / "ready"
-    with (folder / "detector.log").open("wb") as log:
-        process = subprocess.Popen(
-            [
-                *FRAUDSTREAM, "detect", "--model", str(model), "--bootstrap-servers", bootstrap,
-                "--checkpoint", str(folder / "checkpoint"), "--sample-every", "8",
-            ],
-            stdout=log,
-            stderr=log,
-            env={**os.environ, "FRAUDSTREAM_READY_FILE": str(ready)},
-        )  # fmt: skip
-    try:
-        if not wait_until(ready.exists, 120):
-            raise SystemExit((folder / "detector.log").read_text())
-        yield process
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(60)
+    return {f"{name}_ms": value for name, value in quantiles(values).items()} | {"samples": len(values)}
 
 
 def main() -> None:
     """Run both halves and write the JSON."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = study.parser(__doc__, "odd_rows")
     parser.add_argument("--rate", type=float, default=500.0)
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--odd-every", type=int, default=500)
     arguments = parser.parse_args()
-    settings = Settings.load()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        simulate(30_000, 42, folder / "payments.csv")
-        train = [*FRAUDSTREAM, "train", "--data", str(folder / "payments.csv"), "--models", str(folder / "models")]
-        subprocess.run([*train, "--algorithm", "logistic-regression"], check=True, stdout=subprocess.DEVNULL)
-        rows = list(open_csv(folder / "payments.csv").json_rows())
-        plan = BrokerPlan(
-            port=free_port(),
-            data_dir=folder / "kafka",
-            java=find_java(None, settings.cache, os.environ),
-            jars=find_jars(settings.cache).broker,
-            partitions=2,
-            max_record_bytes=INPUT_LIMIT,
-        )
-        with start_broker(plan, lambda line: None) as broker:
-            if broker is None:
-                raise SystemExit("no broker")
-            where = broker.bootstrap_servers
-            with detector(where, folder / "models" / "current", folder) as process:
-                send(where, rows, arguments.rate, WARM_UP_SECONDS, arguments.odd_every)
-                began = time.time()
-                send(where, rows, arguments.rate, arguments.seconds, None)
-                between, before = time.time(), resident_mib(process)
-                sent = send(where, rows, arguments.rate, arguments.seconds, arguments.odd_every)
-                ended, after = time.time(), resident_mib(process)
-                found = output(where)
+        material = prepare(folder, None, "logistic-regression", os.environ, study.say)
+        rows = list(material.source.json_rows())
+        with (
+            study.broker(folder, 2, INPUT_LIMIT) as where,
+            study.detector(where, material.model, folder, "--sample-every", "8") as process,
+        ):
+            send(where, rows, arguments.rate, WARM_UP_SECONDS, arguments.odd_every)
+            began = time.time()
+            send(where, rows, arguments.rate, arguments.seconds, None)
+            between, before = time.time(), resident_mib(process.pid)
+            sent = send(where, rows, arguments.rate, arguments.seconds, arguments.odd_every)
+            ended, after = time.time(), resident_mib(process.pid)
+            found = output(where)
     starts = [content for _, content in found[Topic.EVENTS] if content["type"] == "query"]
     result = {
-        "machine": {"cpu": platform.machine(), "cores": os.cpu_count()},
-        "versions": {package: version(package) for package in ("fraudstream", "pyspark")},
+        **circumstances(),
         "rate": arguments.rate,
         "odd_rows": dict(sent),
         "dead_letters": len(found[Topic.DEAD_LETTERS]),
@@ -185,7 +127,7 @@ def main() -> None:
         "without_odd_rows": latencies(found[Topic.EVENTS], began, between) | {"resident_mib": before},
         "with_odd_rows": latencies(found[Topic.EVENTS], between, ended) | {"resident_mib": after},
     }
-    RESULT.write_text(json.dumps(result, indent=1) + "\n")
+    write_result(arguments.output, result)
     print(json.dumps(result))
 
 

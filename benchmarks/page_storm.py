@@ -1,6 +1,6 @@
 """Measures the live page while alerts arrive: 50 a second into a store of 100,000, read in a real Chromium.
 
-    python benchmarks/page_storm.py --rate 50 --seconds 300
+    python -m benchmarks.page_storm --rate 50 --seconds 300
 
 A click's time is the browser's own, from the input to the next paint (Event Timing, the measure of "Interaction to
 Next Paint"); frame times are those of requestAnimationFrame, memory is the heap after a forced collection of garbage.
@@ -10,9 +10,8 @@ storm beyond what people can look at.
 
 from __future__ import annotations
 
-import argparse
-import json
 import random
+import sqlite3
 import tempfile
 import threading
 import time
@@ -23,19 +22,18 @@ import orjson
 import urllib3
 from playwright.sync_api import CDPSession, Page, sync_playwright
 
-from storm_parts import (
+from benchmarks import study
+from benchmarks.storm_parts import (
     COUNT_FRAMES,
     alert,
     click,
-    dashboard,
-    measured_on,
     open_browser,
     position,
-    quantiles,
-    resident_mib,
 )
+from benchmarks.system.machine import circumstances, write_result
+from benchmarks.system.percentiles import quantiles
+from benchmarks.system.resources import resident_mib
 
-RESULT = Path(__file__).parent / "results" / "page_storm.json"
 STORED_AT_ONCE: Final = 5_000
 LISTS_A_SECOND: Final = 10
 MEMORY_EVERY: Final = 15.0
@@ -170,7 +168,7 @@ def press(page: Page, target: Any) -> None:
 
 def run(folder: Path, stored: int, rate: float, seconds: float) -> dict[str, Any]:
     """Fill the store, open the page, and use it while alerts arrive."""
-    with dashboard(folder) as (url, worker), sync_playwright() as playwright:
+    with study.dashboard(folder) as (url, worker), sync_playwright() as playwright:
         with urllib3.PoolManager(retries=False, timeout=60) as pool:
             for first in range(0, stored, STORED_AT_ONCE):
                 post(pool, url, range(first, min(first + STORED_AT_ONCE, stored)))
@@ -201,21 +199,20 @@ def run(folder: Path, stored: int, rate: float, seconds: float) -> dict[str, Any
 
 def main() -> None:
     """Run it and write the JSON."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = study.parser(__doc__, "page_storm")
     parser.add_argument("--stored", type=int, default=100_000)
     parser.add_argument("--rate", type=float, default=50.0)
     parser.add_argument("--seconds", type=float, default=300.0)
-    parser.add_argument("--output", type=Path, default=RESULT)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         measured = run(Path(name), arguments.stored, arguments.rate, arguments.seconds)
     result = {
-        **measured_on(measured.pop("chromium")),
+        **circumstances(chromium=measured.pop("chromium"), sqlite=sqlite3.sqlite_version),
         "stored": arguments.stored,
         "rate": arguments.rate,
         "seconds": arguments.seconds,
     } | measured
-    arguments.output.write_text(json.dumps(result, indent=2) + "\n")
+    write_result(arguments.output, result)
 
 
 if __name__ == "__main__":

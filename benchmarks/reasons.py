@@ -1,6 +1,6 @@
 """Measures what the reasons of alerts cost the alerts (nothing, it should be), and how soon they are there.
 
-    python benchmarks/reasons.py --data creditcard_subset.csv --models models
+    python -m benchmarks.reasons --data creditcard_subset.csv --models models
 
 Two real dashboards run side by side, one with reasons and one without; the alerts go to the one and to the other in
 turns of some seconds, so that both meet the same machine. An alert's latency is that of its post, which is answered
@@ -9,35 +9,32 @@ after the commit; that of its reasons ends when a live stream has them. Then a s
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import itertools
 import json
 import os
-import platform
-import subprocess
-import sys
 import tempfile
 import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
 import orjson
 import urllib3
 
+from benchmarks import study
+from benchmarks.system.machine import circumstances, write_result
+from benchmarks.system.percentiles import summary
+from benchmarks.system.resources import resident_mib
 from fraudstream.model.artifact import is_artifact, load_artifact
 from fraudstream.model.explanation.cells import parse_transaction, plain
 from fraudstream.model.explanation.explainer import Explainer
-from fraudstream.runtime.processes import free_port, spawn, stop, wait_until
+from fraudstream.runtime.processes import wait_until
 from fraudstream.transactions.csv_source import open_csv
 
-RESULT: Final = Path(__file__).parent / "results" / "reasons.json"
 ROWS: Final = 400
 STORM_PER_POST: Final = 50
 CATCH_UP_SECONDS: Final = 300.0
@@ -91,34 +88,16 @@ class Dashboard:
         self.answered.clear()
         self.explained.clear()
 
-    def megabytes(self) -> float:
-        """Resident memory of the process that answers."""
-        pages = int(Path(f"/proc/{self.worker}/statm").read_text().split()[1])
-        return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
-
 
 @contextmanager
 def running(folder: Path, model: Path, *, explain: bool) -> Iterator[Dashboard]:
-    """A dashboard on a free port."""
+    """A dashboard on a free port, and a live stream on it."""
     folder.mkdir()
-    port, ready = free_port(), folder / "ready"
-    environment = {
-        "FRAUDSTREAM_DATABASE": f"sqlite:///{folder / 'alerts.db'}",
-        "FRAUDSTREAM_MODEL": str(model),
-        "FRAUDSTREAM_READY_FILE": str(ready),
-        "FRAUDSTREAM_EXPLAIN_ALERTS": str(explain).lower(),
-    }
-    command = [sys.executable, "-m", "fraudstream", "dashboard", "--port", str(port)]
-    process = spawn(command, log=folder / "log", env={**os.environ, **environment})
-    try:
-        assert wait_until(ready.exists, 60), (folder / "log").read_text()
-        pool = urllib3.PoolManager(maxsize=8, retries=False, timeout=60)
-        dashboard = Dashboard(f"http://127.0.0.1:{port}", orjson.loads(ready.read_bytes())["pid"], pool)
+    with study.dashboard(folder, model=model, explain_alerts=explain) as (url, worker):
+        dashboard = Dashboard(url, worker, urllib3.PoolManager(maxsize=8, retries=False, timeout=60))
         threading.Thread(target=_watch, args=(dashboard,), daemon=True).start()
         time.sleep(1)
         yield dashboard
-    finally:
-        stop(process, grace=5)
 
 
 def _watch(dashboard: Dashboard) -> None:
@@ -160,15 +139,6 @@ def at_rate(
                 dashboard.post([next(endless)])
 
 
-def percentiles(seconds: Sequence[float]) -> dict[str, float]:
-    """In milliseconds."""
-    values = np.array(seconds) * 1000
-    return {f"p{share}_ms": round(float(np.percentile(values, share)), 2) for share in (50, 90, 99)} | {
-        "max_ms": round(float(values.max()), 2),
-        "count": len(values),
-    }
-
-
 def measure(
     model: Path, data: Path, rate: float, turn: float, turns: int, storm_rate: float, storm: float
 ) -> dict[str, Any]:
@@ -187,14 +157,14 @@ def measure(
         assert wait_until(within.is_explained, 30)
         steady = {
             "alerts_a_second": rate,
-            "without_reasons": percentiles(without.answered),
-            "with_reasons": percentiles(within.answered),
-            "until_reasons": percentiles([within.explained[name] - at for name, at in within.sent.items()]),
+            "without_reasons": summary(without.answered),
+            "with_reasons": summary(within.answered),
+            "until_reasons": summary([within.explained[name] - at for name, at in within.sent.items()]),
             "load_average": os.getloadavg()[0],
         }
         without.forget()
         within.forget()
-        before = within.megabytes()
+        before = resident_mib(within.worker)
         lots = [alerts[at : at + STORM_PER_POST] for at in range(0, len(alerts), STORM_PER_POST)]
         peak = before
         for _ in range(2):
@@ -203,7 +173,7 @@ def measure(
                 for number in range(int(storm_rate * storm / STORM_PER_POST)):
                     time.sleep(max(0.0, began + number * STORM_PER_POST / storm_rate - time.perf_counter()))
                     dashboard.post(lots[number % len(lots)])
-                    peak = max(peak, within.megabytes())
+                    peak = max(peak, resident_mib(within.worker))
         ended = time.perf_counter()
         assert wait_until(within.is_explained, CATCH_UP_SECONDS), len(within.explained)
         return {
@@ -213,9 +183,9 @@ def measure(
                 "alerts_a_second": storm_rate,
                 "alerts": len(within.sent),
                 "alerts_a_post": STORM_PER_POST,
-                "post_without_reasons": percentiles(without.answered),
-                "post_with_reasons": percentiles(within.answered),
-                "until_reasons": percentiles([within.explained[name] - at for name, at in within.sent.items()]),
+                "post_without_reasons": summary(without.answered),
+                "post_with_reasons": summary(within.answered),
+                "until_reasons": summary([within.explained[name] - at for name, at in within.sent.items()]),
                 "caught_up_seconds_after": round(time.perf_counter() - ended, 1),
                 "megabytes_before": round(before),
                 "megabytes_peak": round(peak),
@@ -225,7 +195,7 @@ def measure(
 
 def main() -> None:
     """Measure every model of a directory."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = study.parser(__doc__, "reasons")
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--models", type=Path, required=True)
     parser.add_argument("--rate", type=float, default=50.0)
@@ -233,20 +203,17 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--storm-rate", type=float, default=1000.0)
     parser.add_argument("--storm", type=float, default=5.0)
-    parser.add_argument("--output", type=Path, default=RESULT)
     asked = parser.parse_args()
     runs = []
     for model in sorted(path for path in asked.models.iterdir() if is_artifact(path)):
         runs.append(measure(model, asked.data, asked.rate, asked.turn, asked.turns, asked.storm_rate, asked.storm))
         print(json.dumps(runs[-1], indent=1))
-    cpu = subprocess.run(["uname", "-m"], capture_output=True, text=True, check=True).stdout.strip()
     result = {
-        "machine": {"cpu": platform.processor() or cpu, "cores": os.cpu_count()},
-        "versions": {name: version(name) for name in ("fraudstream", "numpy")},
+        **circumstances(),
         "data": asked.data.name,
         "runs": runs,
     }
-    asked.output.write_text(json.dumps(result, indent=1) + "\n")
+    write_result(asked.output, result)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Measures how soon each kind of change of the columns is told, at a slow and a fast stream, and that nothing is lost.
 
-    python benchmarks/schema_delay.py --rates 1 5000
+    python -m benchmarks.schema_delay --rates 1 5000
 
 The whole system runs; rows as trained flow, then rows of one kind of change, then the next. The delay is from the
 production of the first changed row until `GET /api/events` has the event (asked every 20 ms).
@@ -8,18 +8,13 @@ production of the first changed row until `GET /api/events` has the event (asked
 
 from __future__ import annotations
 
-import argparse
 import json
-import os
-import platform
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 import urllib.request
 from collections.abc import Callable, Mapping
-from importlib.metadata import version
 from itertools import cycle
 from pathlib import Path
 from typing import Any, Final
@@ -27,17 +22,14 @@ from typing import Any, Final
 import orjson
 from confluent_kafka import Producer
 
-from fraudstream.config import Settings
-from fraudstream.kafka.broker import BrokerPlan, start_broker
-from fraudstream.runtime.jars import find_jars
-from fraudstream.runtime.java import find_java
+from benchmarks import study
+from benchmarks.system.machine import circumstances, write_result
+from benchmarks.system.material import FRAUDSTREAM
 from fraudstream.runtime.processes import free_port, wait_until
 from fraudstream.transactions.csv_source import open_csv
 from fraudstream.transactions.simulator import simulate
-from fraudstream.transactions.wire import DEFAULT_MAX_RECORD_BYTES, Topic
+from fraudstream.transactions.wire import Topic
 
-RESULT = Path(__file__).parent / "results" / "schema_delay.json"
-FRAUDSTREAM = (sys.executable, "-m", "fraudstream")
 ROWS: Final = 5_000
 LONGEST_SECONDS: Final = 15.0
 
@@ -124,35 +116,24 @@ def measure(world: World, rate: float, name: str, change: Change, tag: str) -> d
 
 def main() -> None:
     """Run every change at every rate and write the JSON."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = study.parser(__doc__, "schema_delay")
     parser.add_argument("--rates", type=float, nargs="+", default=[1.0, 5000.0])
     arguments = parser.parse_args()
-    settings = Settings.load()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         simulate(ROWS * 6, 42, folder / "payments.csv")
         rows = [orjson.loads(row) for row in open_csv(folder / "payments.csv").json_rows()]
-        plan = BrokerPlan(
-            port=free_port(),
-            data_dir=folder / "kafka",
-            java=find_java(None, settings.cache, os.environ),
-            jars=find_jars(settings.cache).broker,
-            partitions=2,
-            max_record_bytes=DEFAULT_MAX_RECORD_BYTES,
-        )
         port = free_port()
-        with start_broker(plan, lambda line: None) as broker:
-            if broker is None:
-                raise SystemExit("no broker")
+        with study.broker(folder, 2) as bootstrap:
             demo = subprocess.Popen(
                 [
                     *FRAUDSTREAM, "demo", "--data", str(folder / "payments.csv"), "--rate", "0", "--no-browser",
-                    "--bootstrap-servers", broker.bootstrap_servers, "--port", str(port),
+                    "--bootstrap-servers", bootstrap, "--port", str(port),
                     "--workdir", str(folder / "demo"),
                 ],
                 stdout=subprocess.DEVNULL,
             )  # fmt: skip
-            world = World(broker.bootstrap_servers, f"http://127.0.0.1:{port}", rows)
+            world = World(bootstrap, f"http://127.0.0.1:{port}", rows)
             try:
                 if not wait_until(lambda: world.ask("/api/stats").get("scored") == len(rows), 180, every=0.5):
                     raise SystemExit("the demo did not come up")
@@ -169,14 +150,13 @@ def main() -> None:
                 demo.send_signal(signal.SIGTERM)
                 demo.wait(60)
     result = {
-        "machine": {"cpu": platform.machine(), "cores": os.cpu_count()},
-        "versions": {package: version(package) for package in ("fraudstream", "pyspark")},
+        **circumstances(),
         "rows_sent": expected,
         "rows_scored": stats["scored"],
         "query_starts": starts,
         "runs": runs,
     }
-    RESULT.write_text(json.dumps(result, indent=1) + "\n")
+    write_result(arguments.output, result)
     for each in runs:
         print(json.dumps(each))
     print(json.dumps({key: result[key] for key in ("rows_sent", "rows_scored", "query_starts")}))

@@ -1,6 +1,6 @@
 """Measures the simulator against creditcard.csv: precision of models, amounts, hours, speed, memory.
 
-    python benchmarks/simulator_quality.py --real creditcard_subset.csv --uniform-from 10981
+    python -m benchmarks.simulator_quality --real creditcard_subset.csv --uniform-from 10981
 
 The rows of `--real` must be a uniform sample of the legitimate payments from that second on; only shapes are compared.
 The picture is drawn from the JSON by `simulator_picture.py`.
@@ -8,10 +8,7 @@ The picture is drawn from the JSON by `simulator_picture.py`.
 
 from __future__ import annotations
 
-import argparse
 import json
-import os
-import platform
 import subprocess
 import sys
 import tempfile
@@ -26,10 +23,11 @@ from pyspark.ml.functions import vector_to_array
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from benchmarks import study
+from benchmarks.system.machine import circumstances, write_result
 from fraudstream.transactions.simulation.writer import COLUMNS
 from fraudstream.transactions.simulator import simulate
 
-RESULT = Path(__file__).parent / "results" / "simulator.json"
 FEATURES = list(COLUMNS[1:-1])
 QUANTILES = [0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 0.999]
 SPEED = """
@@ -130,14 +128,14 @@ def _amounts(amount: np.ndarray) -> dict[str, float]:
 
 def main() -> None:
     """Measure everything and write the JSON."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = study.parser(__doc__, "simulator")
     parser.add_argument("--real", type=Path, required=True)
     parser.add_argument("--uniform-from", type=float, default=0.0)
     parser.add_argument("--rows", type=int, nargs="+", default=[100_000, 285_000])
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--speed-rows", type=int, nargs="+", default=[285_000, 2_000_000])
     arguments = parser.parse_args()
-    result: dict[str, Any] = {"machine": {"cpu": platform.machine(), "cores": os.cpu_count()}, "precision": []}
+    result: dict[str, Any] = {**circumstances(), "precision": []}
     # Looked at first: a file that cannot be read should be told before the models have taken their minutes.
     result["real"] = shape(arguments.real, arguments.uniform_from)
     spark = SparkSession.builder.master("local[2]").config("spark.driver.memory", "3g").getOrCreate()
@@ -154,8 +152,7 @@ def main() -> None:
         out = str(Path(folder) / "speed.csv")
         runs = [[sys.executable, "-c", SPEED, str(rows), out] for rows in arguments.speed_rows]
         result["speed"] = [json.loads(subprocess.run(run, check=True, capture_output=True).stdout) for run in runs]
-    RESULT.parent.mkdir(exist_ok=True)
-    RESULT.write_text(json.dumps(result, indent=1) + "\n")
+    write_result(arguments.output, result)
     print(json.dumps(result["speed"]))
 
 

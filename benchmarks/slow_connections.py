@@ -1,6 +1,6 @@
 """Measures `/health` and posts of one alert while slow clients hold connections of a real dashboard process.
 
-    python benchmarks/slow_connections.py --connections 0 300 1000 --seconds 10
+    python -m benchmarks.slow_connections --connections 0 300 1000 --seconds 10
 
 The clients are of six kinds in equal shares: silent, headers and bodies that come a byte a second, kept alive and idle,
 asking for pages and never reading them, and live streams that are never read. None has a token. What is measured
@@ -9,7 +9,6 @@ waits `TIMEOUT_SECONDS` at most; what took longer is counted as unanswered. `--s
 
 from __future__ import annotations
 
-import argparse
 import resource
 import selectors
 import socket
@@ -26,16 +25,13 @@ from urllib.parse import urlsplit
 import orjson
 import urllib3
 
-from fraudstream.bench.machine import circumstances, load
-from fraudstream.bench.percentiles import summary
-from fraudstream.bench.resources import Usage
-from fraudstream.cli.engines import java_for
-from fraudstream.config import Settings
-from fraudstream.runtime.files import replace_json
-from storm_parts import alert, dashboard
-from streams import Viewer, streams
+from benchmarks import study
+from benchmarks.storm_parts import alert
+from benchmarks.streams import Viewer, streams
+from benchmarks.system.machine import circumstances, load, write_result
+from benchmarks.system.percentiles import summary
+from benchmarks.system.resources import Usage
 
-RESULT: Final = Path(__file__).parent / "results" / "slow_connections.json"
 TIMEOUT_SECONDS: Final = 10.0
 SETTLE_SECONDS: Final = 3.0
 HOST: Final = b"Host: localhost\r\n"
@@ -132,7 +128,7 @@ def timed(ask: Callable[[], urllib3.BaseHTTPResponse], times: list[float]) -> in
 
 def measure(slow: int, viewers_count: int, seconds: float) -> dict[str, Any]:
     """One run beside so many slow clients."""
-    with tempfile.TemporaryDirectory(prefix="fraudstream-slow-") as folder, dashboard(Path(folder)) as (url, pid):
+    with tempfile.TemporaryDirectory(prefix="fraudstream-slow-") as folder, study.dashboard(Path(folder)) as (url, pid):
         before, usage = load(), Usage()
         times: dict[str, list[float]] = {"health": [], "post": []}
         sent: dict[int, float] = {}
@@ -179,12 +175,11 @@ def measure(slow: int, viewers_count: int, seconds: float) -> dict[str, Any]:
 
 def main() -> None:
     """Measure each number of slow connections and write the JSON."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = study.parser(__doc__, "slow_connections")
     parser.add_argument("--connections", type=int, nargs="+", default=[0, 300, 1000])
     parser.add_argument("--streams", type=int, default=50)
     parser.add_argument("--seconds", type=float, default=15.0)
     parser.add_argument("--label", default="", help="names the server that was measured, such as before or after")
-    parser.add_argument("--output", type=Path, default=RESULT)
     arguments = parser.parse_args()
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(8192, hard) if hard > 0 else 8192, hard))
@@ -193,7 +188,7 @@ def main() -> None:
     for count in arguments.connections:
         runs.append({"label": arguments.label, **measure(count, arguments.streams, arguments.seconds)})
         sys.stdout.write(f"{orjson.dumps(runs[-1]).decode()}\n")
-        replace_json(arguments.output, {**circumstances(java_for(Settings.load())), "runs": runs})
+        write_result(arguments.output, {**circumstances(), "runs": runs})
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Measures how long `fraudstream detect` takes to its first scored row, and until it has caught up after a kill -9.
 
-    python benchmarks/startup.py --repeats 5
-    python benchmarks/startup.py --sources before=../old/src after=src --repeats 5
+    python -m benchmarks.startup --repeats 5
+    python -m benchmarks.startup --sources before=../old/src after=src --repeats 5
 
 Real broker, real command, a topic that holds rows already. Sources, folders with a package `fraudstream`, take turns.
 Starts are those that a user meets from the second one on: before them each source runs until the archive of its classes
@@ -12,11 +12,9 @@ their production, and stay so.
 
 from __future__ import annotations
 
-import argparse
 import itertools
 import json
 import os
-import platform
 import signal
 import subprocess
 import sys
@@ -27,25 +25,22 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
 import orjson
 from confluent_kafka import Consumer, Producer, TopicPartition
 
+from benchmarks import study
+from benchmarks.system.backlog import fill
+from benchmarks.system.machine import circumstances, write_result
+from benchmarks.system.material import prepare
+from fraudstream.cli.engines import java_for
 from fraudstream.config import Settings
 from fraudstream.demo.child import Child
 from fraudstream.demo.system import LOOK_SECONDS
-from fraudstream.kafka.broker import BrokerPlan, start_broker
-from fraudstream.runtime.jars import find_jars
-from fraudstream.runtime.java import find_java
-from fraudstream.runtime.processes import free_port
-from fraudstream.transactions.csv_source import open_csv
-from fraudstream.transactions.simulator import simulate
-from fraudstream.transactions.wire import DEFAULT_MAX_RECORD_BYTES, EventField, EventType, Topic
+from fraudstream.transactions.wire import EventField, EventType, Topic
 
-RESULT = Path(__file__).parent / "results" / "startup.json"
 HERE = Path(__file__).parents[1] / "src"
 PARTITIONS: Final = 2
 ROWS: Final = 2_000
@@ -182,12 +177,10 @@ def load(bootstrap: str, rows: list[bytes], rate: float) -> Iterator[None]:
         producer.flush(30)
 
 
-def recover_once(system: System, broker: BrokerPlan, model: Path, rows: list[bytes], rate: float, behind: float) -> Any:
+def recover_once(system: System, model: Path, rows: list[bytes], rate: float, behind: float) -> Any:
     """Seconds from a kill -9 to the first row judged in time, after which all are; a broker of its own."""
-    with tempfile.TemporaryDirectory() as name, start_broker(broker, lambda line: None) as running:
-        if running is None:
-            raise SystemExit("no broker")
-        folder, bootstrap = Path(name), running.bootstrap_servers
+    with tempfile.TemporaryDirectory() as name, study.broker(Path(name), PARTITIONS) as bootstrap:
+        folder = Path(name)
         command = system.command(bootstrap, model, folder)
         child = Child("detector", lambda _: command, folder / "detector.log", folder / "ready", system.environment())
         with load(bootstrap, rows, rate):
@@ -231,21 +224,18 @@ def watch(child: Child, seconds: float, stop: threading.Event | None = None) -> 
 
 def main() -> None:
     """Measure and write the JSON."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = study.parser(__doc__, "startup")
     parser.add_argument("--sources", nargs="+", default=[f"now={HERE}"], help="NAME=FOLDER of a package each.")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--algorithm", default="logistic-regression")
     parser.add_argument("--rate", type=float, default=1000.0)
     parser.add_argument("--behind", type=float, default=110.0, help="Seconds of rows that are judged again.")
     parser.add_argument("--recoveries", type=int, default=1, help="Of each source.")
-    parser.add_argument("--output", type=Path, default=RESULT)
     arguments = parser.parse_args()
     systems = [System(name, Path(source)) for name, _, source in (each.partition("=") for each in arguments.sources)]
-    cache = Settings.load().cache
-    java = find_java(None, cache, os.environ)
+    settings = Settings.load()
     result: dict[str, Any] = {
-        "machine": {"cpu": platform.machine(), "cores": os.cpu_count()},
-        "versions": {name: version(name) for name in ("fraudstream", "pyspark")} | {"java": java.build},
+        **circumstances(java_for(settings)),
         "algorithm": arguments.algorithm,
         "partitions": PARTITIONS,
         "starts": [],
@@ -258,44 +248,23 @@ def main() -> None:
             result[part] = [] if measured else former[part]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        data, models = folder / "payments.csv", folder / "models"
-        simulate(20_000, 42, data)
-        train = [sys.executable, "-m", "fraudstream", "train", "--data", str(data), "--models", str(models)]
-        subprocess.run([*train, "--algorithm", arguments.algorithm], check=True, capture_output=True)
-        rows = list(open_csv(data).json_rows())
-
-        def plan(place: str) -> BrokerPlan:
-            return BrokerPlan(
-                port=free_port(),
-                data_dir=folder / place,
-                java=java,
-                jars=find_jars(cache).broker,
-                partitions=PARTITIONS,
-                max_record_bytes=DEFAULT_MAX_RECORD_BYTES,
-            )
-
-        with start_broker(plan("kafka"), lambda line: None) as broker:
-            if broker is None:
-                raise SystemExit("no broker")
-            producer = Producer({"bootstrap.servers": broker.bootstrap_servers})
-            for number, row in enumerate(rows[:ROWS]):
-                producer.produce(Topic.TRANSACTIONS.value, row, partition=number % PARTITIONS)
-            producer.flush(30)
+        material = prepare(folder, None, arguments.algorithm, os.environ, study.say)
+        rows = list(material.source.json_rows())
+        with study.broker(folder, PARTITIONS) as bootstrap:
+            fill(bootstrap, PARTITIONS, rows[:ROWS], lambda done: None)
             for system in systems if arguments.repeats else ():
                 has_archives = (system.source / "fraudstream" / "runtime" / "archive.py").exists()
-                has_archives = has_archives and not list((cache / "archives").glob("detector-*.jsa"))
-                start_once(system, broker.bootstrap_servers, models / "current", ARCHIVE_SECONDS * has_archives)
+                has_archives = has_archives and not list((settings.cache / "archives").glob("detector-*.jsa"))
+                start_once(system, bootstrap, material.model, ARCHIVE_SECONDS * has_archives)
             for _, system in itertools.product(range(arguments.repeats), systems):
-                steps = start_once(system, broker.bootstrap_servers, models / "current")
+                steps = start_once(system, bootstrap, material.model)
                 result["starts"].append({"system": system.name, "steps": steps, "load": round(os.getloadavg()[0], 1)})
                 print(json.dumps(result["starts"][-1]), flush=True)
-        for number, system in itertools.product(range(arguments.recoveries), systems):
-            broker_plan = plan(f"{system.name}-{number}")
-            found = recover_once(system, broker_plan, models / "current", rows, arguments.rate, arguments.behind)
+        for _, system in itertools.product(range(arguments.recoveries), systems):
+            found = recover_once(system, material.model, rows, arguments.rate, arguments.behind)
             result["recoveries"].append({"system": system.name, **found})
             print(json.dumps(result["recoveries"][-1]), flush=True)
-    arguments.output.parent.mkdir(exist_ok=True)
-    arguments.output.write_text(json.dumps(result, indent=1) + "\n")
+    write_result(arguments.output, result)
 
 
 if __name__ == "__main__":

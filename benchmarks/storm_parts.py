@@ -5,24 +5,13 @@
 
 from __future__ import annotations
 
-import os
-import platform
 import random
 import shutil
-import sqlite3
-import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from datetime import UTC, datetime
-from importlib.metadata import version
-from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
 import orjson
 from playwright.sync_api import Browser, Page, Playwright
-
-from fraudstream.runtime.processes import free_port, spawn, stop, wait_until
 
 TOPIC: Final = "credit_card_transactions"
 BODY_BYTES: Final = 1500
@@ -72,38 +61,6 @@ FILL = 0
 FILL = BODY_BYTES - len(orjson.dumps(alert(100_000)))
 
 
-@contextmanager
-def dashboard(folder: Path) -> Iterator[tuple[str, int]]:
-    """The command, and the pid of the process that answers."""
-    port = free_port()
-    ready = folder / "ready"
-    command = [
-        sys.executable, "-m", "fraudstream", "dashboard", "--port", str(port),
-        "--database", f"sqlite:///{folder / 'alerts.db'}",
-    ]  # fmt: skip
-    environment = {**os.environ, "FRAUDSTREAM_READY_FILE": str(ready)}
-    process = spawn(command, log=folder / "dashboard.log", env=environment)
-    try:
-        assert wait_until(ready.exists, 60), (folder / "dashboard.log").read_text()
-        yield f"http://127.0.0.1:{port}", orjson.loads(ready.read_bytes())["pid"]
-    finally:
-        stop(process, 5)
-
-
-def resident_mib(pid: int) -> float:
-    """Resident memory of a process."""
-    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-    return round(pages * os.sysconf("SC_PAGE_SIZE") / 2**20, 1)
-
-
-def quantiles(values: Sequence[float]) -> dict[str, float]:
-    """Median, 99th percentile and worst, of so many; only how many where there are none."""
-    if not values:
-        return {"count": 0}
-    figures = {f"p{p}": round(float(np.percentile(values, p)), 1) for p in (50, 99)}
-    return figures | {"max": round(float(max(values)), 1), "count": len(values)}
-
-
 def click(page: Page, box: Any) -> None:
     """A click where something is, without waiting for it to stand still; none where it has just gone."""
     if box is None:
@@ -116,13 +73,3 @@ def open_browser(playwright: Playwright) -> Browser:
     return playwright.chromium.launch(
         executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu", "--no-first-run"]
     )
-
-
-def measured_on(chromium: str) -> dict[str, Any]:
-    """The machine and the versions, as a result names them."""
-    packages = ("fraudstream", "flask", "gunicorn", "sqlalchemy", "playwright")
-    return {
-        "machine": {"cpu": platform.machine(), "cores": os.cpu_count(), "system": platform.system()},
-        "versions": {name: version(name) for name in packages}
-        | {"python": platform.python_version(), "sqlite": sqlite3.sqlite_version, "chromium": chromium},
-    }

@@ -1,6 +1,6 @@
 """Measures many viewers: 200 live streams of a real dashboard process, 20 of which never read, while alerts arrive.
 
-    python benchmarks/streams.py --streams 200 --silent 20 --rate 20 --seconds 60
+    python -m benchmarks.streams --streams 200 --silent 20 --rate 20 --seconds 60
 
 A viewer's time is that from just before the alert is posted until its line of the stream was read: by one thread that
 waits for all the sockets at once, so that 200 readers do not take the machine from what is measured.
@@ -8,7 +8,6 @@ waits for all the sockets at once, so that 200 readers do not take the machine f
 
 from __future__ import annotations
 
-import argparse
 import re
 import selectors
 import socket
@@ -25,15 +24,12 @@ from urllib.parse import urlsplit
 import orjson
 import urllib3
 
-from fraudstream.bench.machine import circumstances, load
-from fraudstream.bench.percentiles import summary
-from fraudstream.bench.resources import Usage
-from fraudstream.cli.engines import java_for
-from fraudstream.config import Settings
-from fraudstream.runtime.files import replace_json
-from storm_parts import alert, dashboard
+from benchmarks import study
+from benchmarks.storm_parts import alert
+from benchmarks.system.machine import circumstances, load, write_result
+from benchmarks.system.percentiles import summary
+from benchmarks.system.resources import Usage
 
-RESULT: Final = Path(__file__).parent / "results" / "streams.json"
 ALERT: Final = re.compile(rb'"alert_id":"storm-(\d+)"')
 CHUNK: Final = 1 << 20
 SETTLE_SECONDS: Final = 3.0
@@ -96,7 +92,10 @@ def watch(viewers: Sequence[Viewer], ended: threading.Event) -> None:
 
 def measure(count: int, silent: int, rate: float, seconds: float) -> dict[str, Any]:
     """One run: times of all who read, and what the server took."""
-    with tempfile.TemporaryDirectory(prefix="fraudstream-streams-") as folder, dashboard(Path(folder)) as (url, pid):
+    with (
+        tempfile.TemporaryDirectory(prefix="fraudstream-streams-") as folder,
+        study.dashboard(Path(folder)) as (url, pid),
+    ):
         before = load()
         with streams(url, count) as opened:
             viewers, ended, usage = [Viewer(each) for each in opened[silent:]], threading.Event(), Usage()
@@ -144,19 +143,18 @@ def post(url: str, rate: float, seconds: float, each_second: Any) -> dict[int, f
 
 def main() -> None:
     """Run it so often and write the JSON."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = study.parser(__doc__, "streams")
     parser.add_argument("--streams", type=int, default=200)
     parser.add_argument("--silent", type=int, default=20)
     parser.add_argument("--rate", type=float, default=20.0)
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--repeats", type=int, default=2)
-    parser.add_argument("--output", type=Path, default=RESULT)
     arguments = parser.parse_args()
     runs = []
     for _ in range(arguments.repeats):
         runs.append(measure(arguments.streams, arguments.silent, arguments.rate, arguments.seconds))
         sys.stdout.write(f"{orjson.dumps(runs[-1]['to_a_viewer']).decode()}\n")
-    replace_json(arguments.output, {**circumstances(java_for(Settings.load())), "runs": runs})
+    write_result(arguments.output, {**circumstances(), "runs": runs})
 
 
 if __name__ == "__main__":

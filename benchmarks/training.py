@@ -1,29 +1,27 @@
 """Measures `fraudstream train` as it is run: what the models are worth on the last fifth, its time and its memory.
 
-    python benchmarks/training.py --data creditcard_subset.csv --legitimate-share 0.18594 --rows 284807
+    python -m benchmarks.training --data creditcard_subset.csv --legitimate-share 0.18594 --rows 284807
 
 Memory is the greatest sum of the resident sets of the command and the JVM that it starts, looked at twice a second.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
-import platform
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
-from fraudstream.bench.resources import resident_mib
+from benchmarks import study
+from benchmarks.system.machine import circumstances, write_result
+from benchmarks.system.resources import resident_mib
 from fraudstream.transactions.simulator import simulate
 
-RESULT = Path(__file__).parent / "results" / "training.json"
 ALGORITHMS: Final = ("auto", "logistic-regression", "random-forest", "gbt")
 
 
@@ -70,25 +68,23 @@ def train(arguments: Sequence[str]) -> dict[str, Any]:
 
 def main() -> None:
     """Run every training and write the JSON after each; what an earlier run of the script wrote of others stays."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = study.parser(__doc__, "training")
     parser.add_argument("--data", type=Path, default=None)
     parser.add_argument("--legitimate-share", type=float, default=1.0)
     parser.add_argument("--rows", type=int, default=284_807, help="Simulated rows; 0 leaves them out.")
     parser.add_argument("--models", type=Path, default=None, help="Keep the models of the real data here.")
     parser.add_argument("--algorithms", nargs="+", default=ALGORITHMS)
-    parser.add_argument("--output", type=Path, default=RESULT)
     arguments = parser.parse_args()
     result: dict[str, Any] = json.loads(arguments.output.read_text()) if arguments.output.exists() else {}
     result |= {
-        "machine": {"cpu": platform.machine(), "cores": os.cpu_count()},
-        "versions": {name: version(name) for name in ("fraudstream", "pyspark")},
+        **circumstances(),
     }
 
     def keep(part: str, data: str, run: dict[str, Any]) -> None:
         others = [each for each in result.get(part, {}).get("runs", []) if each["requested"] != run["requested"]]
         result[part] = {"data": data, "runs": [*others, run]}
         print(json.dumps(run), flush=True)
-        arguments.output.write_text(json.dumps(result, indent=1) + "\n")
+        write_result(arguments.output, result)
 
     with tempfile.TemporaryDirectory() as folder:
         for algorithm in arguments.algorithms if arguments.data else ():

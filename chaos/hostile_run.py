@@ -6,12 +6,12 @@ import subprocess
 from collections.abc import Iterator
 from typing import Any, Final
 
-import numpy as np
 import urllib3
+from benchmarks.system.material import FRAUDSTREAM
+from benchmarks.system.percentiles import quantiles
+from benchmarks.system.system import BenchSystem
 
 from chaos.hostile import Hostile, Sent, send_between_frauds, stored_alerts
-from fraudstream.bench.material import FRAUDSTREAM
-from fraudstream.bench.system import BenchSystem
 
 FRAUD_EVERY: Final = 20
 ARRIVE_SECONDS: Final = 1_800.0
@@ -39,16 +39,12 @@ def run_through(
         "hostile_frauds_arrived": len(sent.alerts.keys() & found.keys()),
         "all_arrived": arrived,
         "missing": _missing(sent, set(found)),
-        "delay_of_the_frauds_between_ms": _percentiles(delays),
+        "delay_of_the_frauds_between_ms": quantiles(delays, (50, 90, 99)),
     }
 
 
 def _missing(sent: Sent, found: set[str]) -> list[str]:
     return sorted({sent.alerts.get(each, "a fraud between") for each in {*sent.frauds, *sent.alerts} - found})
-
-
-def _percentiles(delays: list[float]) -> dict[str, float]:
-    return {f"p{p}": round(float(np.percentile(delays, p)), 1) for p in (50, 90, 99, 100)}
 
 
 def audited(system: BenchSystem) -> dict[str, Any]:

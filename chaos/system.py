@@ -11,9 +11,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+import psutil
+from benchmarks.system.resources import family
+
 from chaos.data import FRAUDSTREAM, Payments
 from chaos.proxy import Proxies, Proxy, running
-from fraudstream.bench.resources import family
 from fraudstream.demo.child import Child, last_words
 from fraudstream.runtime.processes import LOOPBACK, free_port
 
@@ -242,11 +244,11 @@ def descendants(pid: int) -> list[int]:
 
 def still_there(pids: Sequence[int]) -> list[int]:
     """Those of the processes that have not ended."""
-    return [pid for pid in pids if _state(pid) not in ("", "Z", "X")]
+    return [pid for pid in pids if _is_running(pid)]
 
 
-def _state(pid: int) -> str:
+def _is_running(pid: int) -> bool:
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except (OSError, IndexError):
-        return ""
+        return psutil.Process(pid).status() not in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
+    except psutil.NoSuchProcess:
+        return False

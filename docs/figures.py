@@ -7,7 +7,6 @@ import statistics
 from collections.abc import Iterator, Sequence
 
 from figures_dashboard import dashboard_figures
-
 from results import result, table
 
 HEAD = """\

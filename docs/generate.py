@@ -15,12 +15,12 @@ from models_page import models
 from performance_page import performance
 from performance_pictures import PICTURES
 from reliability import reliability
+from results import result
 
 from fraudstream.cli.entry import cli
 from fraudstream.config import ENVIRONMENT_PREFIX, SETTINGS_FILE, Settings
 from fraudstream.dashboard.openapi.document import written
 from fraudstream.transactions.wire import Topic
-from results import result
 
 DOCS = Path(__file__).parent
 WIDTH = 110

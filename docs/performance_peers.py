@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from performance_growth import model_in_words
-
 from results import result, table
 
 PEERS = """\

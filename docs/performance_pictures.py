@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from pictures import Bar, Spread, bars, curves, spreads
-
 from results import result
 
 STAGES = ("acknowledged", "alert_topic", "posted", "store", "sse", "page")

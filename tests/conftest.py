@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import structlog
-from confluent_kafka.cimpl import NewTopic
+from confluent_kafka.admin import NewTopic
 from flask import Flask
 from hypothesis import HealthCheck, settings
 from jinja2 import FileSystemBytecodeCache

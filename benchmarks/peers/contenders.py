@@ -15,23 +15,24 @@ from uuid import uuid4
 
 import orjson
 
-from environments import PEERS, python_of, versions_in
-from exported import ARRAYS, PLAIN
+from benchmarks.peers.environments import python_of, versions_in
+from benchmarks.peers.exported import ARRAYS, PLAIN
+from benchmarks.peers.measuring import Sample, merged
+from benchmarks.peers.stage import AlertTopic, Contender, Running, Stage, own_topics, reader_at_end, started
+from benchmarks.system.material import FRAUDSTREAM
+from benchmarks.system.system import ROOT
 from fraudstream.config import Settings
 from fraudstream.runtime.jars import find_jars
 from fraudstream.runtime.java import find_java
 from fraudstream.runtime.processes import free_port
 from fraudstream.transactions.wire import Topic
-from measuring import Sample, merged
-from stage import AlertTopic, Contender, Running, Stage, own_topics, reader_at_end, started
 
-FRAUDSTREAM: Final = (sys.executable, "-m", "fraudstream")
 OURS: Final = "fraudstream"
 
 
 def _peer_environment() -> dict[str, str]:
-    """Ours, with the peers' folder alone to import from."""
-    return {**os.environ, "PYTHONPATH": str(PEERS)}
+    """Ours, with nothing but this checkout to import from."""
+    return {**os.environ, "PYTHONPATH": str(ROOT)}
 
 
 def plain_consumer(variant: str, processes: int) -> Contender:
@@ -46,8 +47,9 @@ def plain_consumer(variant: str, processes: int) -> Contender:
             alerts = stack.enter_context(reader_at_end(stage.bootstrap_servers, f"{prefix}{Topic.ALERTS.value}"))
             commands: list[list[str | Path]] = [
                 [
-                    python, "-m", "plain_consumer.consumer", "--bootstrap-servers", stage.bootstrap_servers,
-                    "--topic", stage.topic, "--model", stage.folder / ARRAYS, "--variant", variant,
+                    python, "-m", "benchmarks.peers.plain_consumer.consumer",
+                    "--bootstrap-servers", stage.bootstrap_servers, "--topic", stage.topic,
+                    "--model", stage.folder / ARRAYS, "--variant", variant,
                     "--share", f"{number + 1}/{processes}", "--group", prefix, "--prefix", prefix, "--start", offset,
                 ]
                 for number in range(processes)
@@ -72,8 +74,8 @@ def quix_streams() -> Contender:
             prefix = stack.enter_context(own_topics(stage.bootstrap_servers, name))
             alerts = stack.enter_context(reader_at_end(stage.bootstrap_servers, f"{prefix}{Topic.ALERTS.value}"))
             command: list[str | Path] = [
-                python, "-m", "quix_streams.application", "--bootstrap-servers", stage.bootstrap_servers,
-                "--topic", stage.topic, "--model", stage.folder / PLAIN,
+                python, "-m", "benchmarks.peers.quix_streams.application",
+                "--bootstrap-servers", stage.bootstrap_servers, "--topic", stage.topic, "--model", stage.folder / PLAIN,
                 "--group", prefix, "--prefix", prefix, "--start", offset,
             ]  # fmt: skip
             pids, lines, failure = started(stack, name, [command], stage, _peer_environment())
@@ -97,10 +99,11 @@ def four_scripts() -> Contender:
         with ExitStack() as stack:
             checkpoint = stack.enter_context(tempfile.TemporaryDirectory(dir=stage.folder))
             commands: list[list[str | Path]] = [
-                [python, "-m", "four_scripts.api", "--port", str(port)],
+                [python, "-m", "benchmarks.peers.four_scripts.api", "--port", str(port)],
                 [
-                    python, "-m", "four_scripts.detector", "--bootstrap-servers", stage.bootstrap_servers,
-                    "--topic", stage.topic, "--model", stage.folder, "--jars", jars, "--api", api,
+                    python, "-m", "benchmarks.peers.four_scripts.detector",
+                    "--bootstrap-servers", stage.bootstrap_servers, "--topic", stage.topic,
+                    "--model", stage.folder, "--jars", jars, "--api", api,
                     "--checkpoint", checkpoint, "--first-offsets", str(stage.first_offsets), "--start", offset,
                 ],
             ]  # fmt: skip

@@ -13,10 +13,10 @@ from typing import Any, Final, NamedTuple
 
 from confluent_kafka import Consumer, Producer, TopicPartition
 
+from benchmarks.peers.preparation import Expected
+from benchmarks.peers.stage import Contender, Stage
+from benchmarks.system.percentiles import summary
 from fraudstream.kafka.watermarks import Watermarks
-from measuring import quantile
-from preparation import Expected
-from stage import Contender, Stage
 
 START_SECONDS: Final = 120.0
 WARM_UP_SECONDS: Final = 10.0
@@ -124,15 +124,11 @@ def measure_latency(
             time.sleep(0.001 if running.is_watched else 0.2)
         out, now = running.alerts(), time.time()
     wanted = {place: due for place, due in sender.due.items() if begin <= due < end}
-    times = [1000 * (out.get(place, now) - due) for place, due in wanted.items()]
+    times = summary([out.get(place, now) - due for place, due in wanted.items()])
     return {
         "rate": rate,
-        "p50_ms": _rounded(quantile(times, 0.5)),
-        "p99_ms": _rounded(quantile(times, 0.99)),
-        "latency_alerts": len(times),
+        "p50_ms": times["p50_ms"],
+        "p99_ms": times["p99_ms"],
+        "latency_alerts": len(wanted),
         "latency_missing": sum(place not in out for place in wanted),
     }
-
-
-def _rounded(value: float | None) -> float | None:
-    return None if value is None else round(value, 1)

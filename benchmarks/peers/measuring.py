@@ -7,7 +7,6 @@ warming up and the last, half-empty fetch stay out.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -63,33 +62,3 @@ def read_lines(log: Path) -> list[Sample]:
         except (ValueError, TypeError, KeyError):
             continue
     return found
-
-
-def quantile(values: Sequence[float], share: float) -> float | None:
-    """The least of the values that at least this share of them is at or below."""
-    if not values:
-        return None
-    ordered = sorted(values)
-    return ordered[max(0, -int(-share * len(ordered) // 1) - 1)]
-
-
-def cpu_seconds(pids: Iterable[int]) -> float | None:
-    """CPU time of processes and all their descendants so far; None where there is no /proc."""
-    if not Path("/proc/self/stat").exists():
-        return None
-    children: dict[int, list[int]] = {}
-    spent: dict[int, int] = {}
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            fields = (folder / "stat").read_text().rpartition(")")[2].split()
-        except OSError:
-            continue  # it ended in the meantime
-        children.setdefault(int(fields[1]), []).append(int(folder.name))
-        # Its own time and that of its children that have ended.
-        spent[int(folder.name)] = sum(int(field) for field in fields[11:15])
-    pending, total = list(pids), 0
-    while pending:
-        pid = pending.pop()
-        total += spent.get(pid, 0)
-        pending += children.get(pid, [])
-    return total / os.sysconf("SC_CLK_TCK")

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from exported import export_model
+from benchmarks.peers.exported import export_model
 from fraudstream.cli.engines import batch_spark, jars_for
 from fraudstream.config import Settings
 from fraudstream.kafka.watermarks import Watermarks

@@ -1,7 +1,7 @@
 """Runs the peers of `contenders.py` one after the other on a topic, and writes what was measured as JSON.
 
-    python benchmarks/peers/run.py --bootstrap-servers … --topic … --model PATH --rows N --json FILE
-    python benchmarks/peers/run.py --self --rows 2000000 --algorithm gbt --latency-rate 1000 --seconds 60
+    python -m benchmarks.peers.run --bootstrap-servers … --topic … --model PATH --rows N --json FILE
+    python -m benchmarks.peers.run --self --rows 2000000 --algorithm gbt --latency-rate 1000 --seconds 60
 
 The first takes a topic that is filled; the second starts a broker, simulates, trains, fills a topic and runs
 fraudstream first and last beside the peers, so that a machine that drifts shows.
@@ -11,28 +11,28 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
-from contenders import OURS, detector, peers
-from environments import PEERS, python_of
+from benchmarks.peers.contenders import OURS, detector, peers
+from benchmarks.peers.environments import python_of
+from benchmarks.peers.latency import measure_latency, rows_of
+from benchmarks.peers.measuring import finished_at, steady_rate
+from benchmarks.peers.preparation import Expected, read_expected
+from benchmarks.peers.stage import Contender, Stage
+from benchmarks.peers.whole import Filled, filled_topic
+from benchmarks.study import RESULTS, say
+from benchmarks.system.machine import circumstances, load, write_result
+from benchmarks.system.resources import cpu_seconds
 from fraudstream.transactions.wire import Topic
-from latency import measure_latency, rows_of
-from measuring import cpu_seconds, finished_at, steady_rate
-from preparation import Expected, read_expected
-from stage import Contender, Stage
-from whole import Filled, filled_topic
 
-RESULT: Final = PEERS.parent / "results" / "peers.json"
+RESULT: Final = RESULTS / "peers.json"
 SETTLE_SECONDS: Final = 10.0
 
 
@@ -40,12 +40,11 @@ def catch_up(contender: Contender, stage: Stage, expected: Expected, rows: int) 
     """Start a contender at the earliest offset and measure until it has judged all rows."""
     begun, deadline = time.time(), time.monotonic() + 120 + rows / 1000
     with contender.start(stage, "earliest") as running:
-        cpu: float | None = None
         while (done := finished_at(running.samples(), rows)) is None and time.monotonic() < deadline:
             if failure := running.failure():
                 return {"failure": failure}
             time.sleep(0.2)
-        cpu = cpu_seconds(running.pids)
+        cpu = sum(map(cpu_seconds, running.pids))
         settled = time.monotonic() + SETTLE_SECONDS
         while len(running.alerts()) < len(expected.places) and time.monotonic() < settled:
             time.sleep(0.2)
@@ -58,22 +57,17 @@ def catch_up(contender: Contender, stage: Stage, expected: Expected, rows: int) 
         "alerts": len(alerts),
         "alerts_expected": len(expected.places),
         "same_alerts": alerts.keys() == expected.places,
-        "cpu_seconds": None if cpu is None else round(cpu, 1),
+        "cpu_seconds": round(cpu, 1),
     }
 
 
 def measure(contender: Contender, stage: Stage, expected: Expected, rows: int) -> dict[str, Any]:
     """The catch-up of a contender, with what it is made of and the load that it found."""
-    load = round(os.getloadavg()[0], 1)
+    before = load()
     found = catch_up(contender, stage, expected, rows)
-    found |= {"version": dict(contender.version()), "settings": dict(contender.settings), "load_before": load}
+    found |= {"version": dict(contender.version()), "settings": dict(contender.settings), "load_before": before}
     say(f"{contender.name}: {json.dumps(found)}")
     return found
-
-
-def say(line: str) -> None:
-    """A line of progress."""
-    print(line, file=sys.stderr, flush=True)
 
 
 @contextmanager
@@ -81,11 +75,12 @@ def prepared(filled: Filled) -> Iterator[tuple[Stage, Expected]]:
     """A stage for the topic, with the model exported and the alerts that are expected of every contender."""
     with tempfile.TemporaryDirectory(prefix="fraudstream-peers-") as folder:
         say("exporting the model and scoring the topic, for the alerts to expect ...")
-        arguments = [
+        command = [
+            sys.executable, "-m", "benchmarks.peers.preparation",
             "--bootstrap-servers", filled.bootstrap_servers, "--topic", filled.topic,
             "--model", str(filled.model), "--folder", folder,
         ]  # fmt: skip
-        subprocess.run([sys.executable, PEERS / "preparation.py", *arguments], check=True, stdout=sys.stderr)
+        subprocess.run(command, check=True, stdout=sys.stderr)
         expected = read_expected(Path(folder))
         yield (
             Stage(filled.bootstrap_servers, filled.topic, filled.model, Path(folder), expected.first_offsets),
@@ -124,9 +119,7 @@ def run(filled: Filled, chosen: Sequence[Contender], arguments: argparse.Namespa
         "seconds": arguments.seconds,
         "odd_rows": expected.odd,
         "model": filled.shown or filled.model.resolve().name,
-        "machine": {"cpu": platform.machine(), "cores": os.cpu_count()},
-        "versions": {"python": platform.python_version()}
-        | {name: version(name) for name in ("fraudstream", "pyspark")},
+        **circumstances(),
         "peers": measured,
     }
     return result | ({OURS: {"first": own[0], "last": own[-1]}} if own else {})
@@ -159,13 +152,10 @@ def main() -> None:
         result = run(Filled(arguments.bootstrap_servers, arguments.topic, arguments.model), chosen, arguments)
     else:
         parser.error("give --bootstrap-servers and --model, or --self")
-    text = json.dumps(result, indent=1) + "\n"
-    target = arguments.json or (RESULT if arguments.own else None)
-    if target is None:
-        print(text, end="")
+    if target := arguments.json or (RESULT if arguments.own else None):
+        write_result(target, result)
     else:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(text)
+        print(json.dumps(result, indent=1))
 
 
 if __name__ == "__main__":

@@ -12,16 +12,15 @@ from uuid import uuid4
 
 import orjson
 from confluent_kafka import Consumer, KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient
-from confluent_kafka.cimpl import NewTopic
+from confluent_kafka.admin import AdminClient, NewTopic
 
-from environments import PEERS
+from benchmarks.peers.measuring import Sample, read_lines
+from benchmarks.system.system import ROOT
 from fraudstream.config import Settings
 from fraudstream.errors import KafkaFailure, TopicMissing
 from fraudstream.kafka.watermarks import Watermarks
 from fraudstream.runtime.processes import spawn, stop, wait_until
 from fraudstream.transactions.wire import OUTPUT_TOPICS, output_limit
-from measuring import Sample, read_lines
 
 STOP_SECONDS: Final = 30.0
 
@@ -152,7 +151,7 @@ def started(
     logs = [stage.folder / f"{name}-{number}-{uuid4().hex[:4]}.log" for number in range(len(commands))]
     processes = []
     for command, log in zip(commands, logs, strict=True):
-        process = spawn(command, log=log, env=env, cwd=PEERS)
+        process = spawn(command, log=log, env=env, cwd=ROOT)
         stack.callback(stop, process, STOP_SECONDS)
         processes.append(process)
 

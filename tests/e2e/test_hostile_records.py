@@ -11,10 +11,10 @@ from pathlib import Path
 import orjson
 import pytest
 import urllib3
+from benchmarks.system.system import BenchSystem, stopped_at_the_end
 from chaos.hostile import Hostile, RawProducer, hostile_records, nested
 from chaos.hostile_run import BATCH, audited, run_through
 
-from fraudstream.bench.system import BenchSystem, stopped_at_the_end
 from fraudstream.kafka.ledger_topic import KafkaLedger
 from fraudstream.transactions.wire import RELAYED_TOPICS, Topic
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from commands import is_running
 from dashboards import EventReader, RunningDashboard, alert, running_dashboard
 from fraudstream.config import Settings
 from fraudstream.dashboard.server import serve
@@ -35,13 +36,6 @@ Hub.close = fail
 def dashboard(tmp_path: Path) -> Iterator[RunningDashboard]:
     with running_dashboard(tmp_path) as running:
         yield running
-
-
-def alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
 
 
 def minutes_kept(dashboard: RunningDashboard) -> int:
@@ -137,7 +131,7 @@ def test_the_worker_goes_within_a_second_when_the_master_is_killed(dashboard: Ru
     worker = dashboard.worker
     assert worker != dashboard.process.pid
     dashboard.process.kill()
-    assert wait_until(lambda: not alive(worker), 60)
+    assert wait_until(lambda: not is_running(worker), 60)
 
 
 def test_a_killed_worker_is_replaced_and_no_answered_alert_is_lost(dashboard: RunningDashboard) -> None:

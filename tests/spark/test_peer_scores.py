@@ -9,18 +9,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from benchmarks.peers.exported import ARRAYS, PLAIN, export_model
+from benchmarks.peers.plain_consumer.contract import Reader
+from benchmarks.peers.plain_consumer.model import load_model
+from benchmarks.peers.quix_streams.model import compiled
 from pyspark.sql import SparkSession
 
-from exported import ARRAYS, PLAIN, export_model
 from fraudstream.model.current import InForce
 from fraudstream.model.plan import TrainingSettings
 from fraudstream.model.training import train
 from fraudstream.scoring.load import load_judge
 from fraudstream.transactions.csv_source import CsvSource, open_csv
 from fraudstream.transactions.simulator import simulate
-from plain_consumer.contract import Reader
-from plain_consumer.model import load_model
-from quix_streams.model import compiled
 
 pytestmark = pytest.mark.spark
 

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from benchmarks.peers.exported import ARRAYS, PLAIN, export_model, tree_arrays
+from benchmarks.peers.measuring import Sample, finished_at, merged, read_lines, steady_rate
+from benchmarks.peers.plain_consumer.contract import Reader
+from benchmarks.peers.plain_consumer.model import Trees, load_model
+from benchmarks.peers.quix_streams.model import compiled
 
-from exported import ARRAYS, PLAIN, export_model, tree_arrays
 from fraudstream.model.current import InForce
 from fraudstream.model.explanation.spark_files import Node, Tree
-from measuring import Sample, cpu_seconds, finished_at, merged, quantile, read_lines, steady_rate
-from plain_consumer.contract import Reader
-from plain_consumer.model import Trees, load_model
-from quix_streams.model import compiled
 from saved_models import LINEAR_ID, linear_model
 
 
@@ -43,32 +40,10 @@ def test_processes_that_share_the_rows_are_added_up() -> None:
     assert finished_at(together, 71) is None
 
 
-@pytest.mark.parametrize(("share", "found"), [(0.5, 50.0), (0.99, 99.0), (1.0, 100.0), (0.001, 1.0)])
-def test_a_quantile_is_a_value_that_was_measured(share: float, found: float) -> None:
-    assert quantile([float(value) for value in range(100, 0, -1)], share) == found
-
-
-def test_nothing_has_no_quantile() -> None:
-    assert quantile([], 0.5) is None
-
-
 def test_lines_of_progress_are_found_among_others(tmp_path: Path) -> None:
     log = tmp_path / "log"
     log.write_text('WARN starting\n{"at": 1.5, "rows": 7}\n[1]\n{"rows": 8}\n{"at": 2.5, "rows": 9}\n')
     assert read_lines(log) == [Sample(1.5, 7), Sample(2.5, 9)]
-
-
-@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
-def test_cpu_time_includes_that_of_children() -> None:
-    spent = "import time\nwhile time.process_time() < 0.3: pass\nprint(flush=True)\ninput()"
-    with subprocess.Popen([sys.executable, "-c", spent], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
-        assert child.stdout is not None
-        child.stdout.readline()
-        alone, with_us = cpu_seconds([child.pid]), cpu_seconds([os.getpid()])
-        child.communicate(b"\n")
-    assert alone is not None
-    assert with_us is not None
-    assert 0.25 <= alone <= with_us
 
 
 def leaf(prediction: float) -> Node:

@@ -13,6 +13,7 @@ from pathlib import Path
 import orjson
 import pytest
 
+from commands import is_running
 from fraudstream.errors import PortInUse, SettingsError
 from fraudstream.runtime.processes import (
     LOOPBACK,
@@ -52,14 +53,6 @@ write_ready(Path(sys.argv[1]) / "ready.json", child=child.pid)
 time.sleep(600)
 """
 DEAF = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); time.sleep(600)"
-
-
-def is_running(pid: int) -> bool:
-    """Whether there is such a process and it is more than an entry that nobody has collected yet."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] != "Z"
-    except OSError:
-        return False
 
 
 def test_what_a_service_started_is_gone_within_a_second_of_its_kill(tmp_path: Path) -> None:

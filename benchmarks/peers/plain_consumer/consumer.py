@@ -17,9 +17,9 @@ import numpy as np
 import orjson
 from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, Message, Producer, TopicPartition
 
-from plain_consumer.contract import Reader, values_getter
-from plain_consumer.model import Model, load_model
-from reporting import Progress
+from benchmarks.peers.plain_consumer.contract import Reader, values_getter
+from benchmarks.peers.plain_consumer.model import Model, load_model
+from benchmarks.peers.reporting import Progress
 
 MESSAGES_AT_ONCE = 5_000
 MAX_RECORD_BYTES = 1_048_588

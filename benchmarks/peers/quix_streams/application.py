@@ -11,8 +11,8 @@ from typing import Any
 import orjson
 from quixstreams import Application, message_context
 
-from quix_streams.model import compiled
-from reporting import Progress
+from benchmarks.peers.quix_streams.model import compiled
+from benchmarks.peers.reporting import Progress
 
 
 def main() -> None:

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from alembic import command
 from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
 from alembic.util import CommandError
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
@@ -64,7 +65,9 @@ def open_engine(url: str, card_columns: Iterable[str] = ()) -> Engine:
     event.listen(engine, "begin", _begin)
     try:
         with engine.connect().execution_options(**{WRITE: True}) as connection, connection.begin():
-            _migrate(connection, card_columns)
+            is_upgraded = _migrate(connection, card_columns)
+        if is_upgraded:
+            _empty_log(engine)
     except DBAPIError as e:
         engine.dispose()
         raise StoreError(
@@ -116,11 +119,21 @@ def _begin(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE" if options.get(WRITE) else "BEGIN")
 
 
-def _migrate(connection: Connection, card_columns: Iterable[str]) -> None:
+def _migrate(connection: Connection, card_columns: Iterable[str]) -> bool:
+    """Bring the tables up to date; whether there were earlier ones."""
     # Says on every opening that it uses SQLite.
     logging.getLogger("alembic.runtime.migration").setLevel(logging.WARNING)
     config = Config()
     config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
     config.attributes["connection"] = connection
     config.attributes["mask"] = DataMask(card_columns)
+    versions = MigrationContext.configure(connection)
+    before = versions.get_current_revision()
     command.upgrade(config, "head")
+    return before not in (None, versions.get_current_revision())
+
+
+def _empty_log(engine: Engine) -> None:
+    """Move the write-ahead log into the file: until then both keep the pages as they were, unmasked."""
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")

@@ -11,7 +11,6 @@ import click
 from fraudstream import logs
 from fraudstream.cli import (
     audit,
-    bench,
     checkpoint,
     dead_letters,
     explain,
@@ -26,7 +25,7 @@ from fraudstream.cli.failures import run_to_exit
 from fraudstream.config import Settings
 from fraudstream.runtime.files import PRIVATE_UMASK
 
-USERS_UMASK: Final = frozenset({"setup", "doctor", "kafka", "score", "simulate", "dead-letters", "bench"})
+USERS_UMASK: Final = frozenset({"setup", "doctor", "kafka", "score", "simulate", "dead-letters"})
 """Commands that write nothing but public jars, or files that the user names: those have the rights of the user's umask.
 """
 
@@ -42,7 +41,7 @@ def cli(context: click.Context) -> None:
     logs.set_up(settings.log_level, card_columns=settings.card_columns)
 
 
-for module in (audit, bench, checkpoint, dead_letters, explain, machine, models, registry, schema, stream, threshold):
+for module in (audit, checkpoint, dead_letters, explain, machine, models, registry, schema, stream, threshold):
     for command in module.COMMANDS:
         cli.add_command(command)
 

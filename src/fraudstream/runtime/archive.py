@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Final
 
 import orjson
+import psutil
 import structlog
 
 from fraudstream.runtime.files import exclusive_lock, replace_json
@@ -168,7 +169,7 @@ class ClassArchive:
             archive.with_suffix(".json").unlink(missing_ok=True)
             archive.unlink(missing_ok=True)
         for left in (*self.folder.glob(f"{self.name}-*.classes"), *self.folder.glob(f"{self.name}-*.draft")):
-            if not Path(f"/proc/{left.suffixes[-2].removeprefix('.')}").exists():
+            if not psutil.pid_exists(int(left.suffixes[-2].removeprefix("."))):
                 left.unlink(missing_ok=True)
 
     def _note(self) -> Path:

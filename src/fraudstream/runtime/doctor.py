@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import psutil
 from rich.markup import escape
 from rich.table import Table
 
@@ -151,26 +152,20 @@ def _disk(workdir: Path) -> Finding:
 
 def _memory() -> Finding:
     free = _available_memory()
-    if free is None:
-        return Finding("memory", True, "unknown on this system")
     ok = free >= MEMORY_BYTES
     remedy = "" if ok else f"close something: {MEMORY_BYTES / 1e9:.0f} GB are wanted; or give a smaller driver_memory"
     return Finding("memory", ok, f"{free / 1e9:.1f} GB available", remedy)
 
 
-def _available_memory() -> int | None:
-    try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-    except OSError:
-        return None
-    free = next((int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")), None)
+def _available_memory() -> int:
+    free: int = psutil.virtual_memory().available
     try:
         # A container may have less than its machine.
         group = Path("/sys/fs/cgroup")
         limit = int((group / "memory.max").read_text()) - int((group / "memory.current").read_text())
     except (OSError, ValueError):
         return free
-    return limit if free is None else min(free, limit)
+    return min(free, limit)
 
 
 def _browser(environ: Mapping[str, str]) -> Finding:

@@ -17,13 +17,14 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+import psutil
+
 from fraudstream.errors import PortInUse, SettingsError
 from fraudstream.runtime.files import replace_json
 
 LOOPBACK = "127.0.0.1"
 
 _PR_SET_PDEATHSIG = 1
-_LISTENING = "0A"
 # Loaded at import: a dlopen between fork and exec could wait for ever on a lock that another thread held.
 _LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
@@ -162,23 +163,9 @@ def check_port_free(host: str, port: int, *, remedy: str = "stop that process, o
 
 
 def port_owner(port: int) -> str | None:
-    """`name, pid N` of the process that listens on a TCP port, where Linux lets this user know it."""
-    inodes = {f"socket:[{inode}]" for inode in _listening_inodes(port)}
-    if not inodes:
-        return None
-    for directory in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            if any(os.readlink(link) in inodes for link in (directory / "fd").iterdir()):
-                return f"{(directory / 'comm').read_text().strip()}, pid {directory.name}"
+    """`name, pid N` of the process that listens on a TCP port, where the system lets this user know it."""
+    with contextlib.suppress(psutil.Error):
+        for each in psutil.net_connections("tcp"):
+            if each.status == psutil.CONN_LISTEN and each.laddr and each.laddr.port == port and each.pid:
+                return f"{psutil.Process(each.pid).name()}, pid {each.pid}"
     return None
-
-
-def _listening_inodes(port: int) -> set[str]:
-    inodes: set[str] = set()
-    for table in (Path("/proc/net/tcp"), Path("/proc/net/tcp6")):
-        with contextlib.suppress(OSError):
-            for line in table.read_text().splitlines()[1:]:
-                cells = line.split()
-                if cells[3] == _LISTENING and int(cells[1].rpartition(":")[2], 16) == port:
-                    inodes.add(cells[9])
-    return inodes

@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from fraudstream.bench.percentiles import summary
+from benchmarks.system.percentiles import summary
 from fraudstream.errors import SettingsError
 
 PREFIX: Final = "bench-"

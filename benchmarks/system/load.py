@@ -1,6 +1,6 @@
 """The load generator, a process of its own: sends each row when it is due, by `schedule.py`, and notes its fate.
 
-python -m fraudstream.bench.load SPEC.json
+python -m benchmarks.system.load SPEC.json
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 import orjson
 from confluent_kafka import KafkaError, Message, Producer
 
-from fraudstream.bench.schedule import Schedule, Times, event_id_of
+from benchmarks.system.schedule import Schedule, Times, event_id_of
 from fraudstream.runtime.files import replace_json
 from fraudstream.transactions.wire import Header, Topic
 

@@ -9,7 +9,7 @@ import os
 import shutil
 from typing import Final
 
-from fraudstream.bench.watchers import Seen, Watcher
+from benchmarks.system.watchers import Seen, Watcher
 
 BROWSERS: Final = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 FLAGS: Final = ("--disable-gpu", "--disable-background-networking", "--disable-component-update", "--no-first-run")

@@ -1,21 +1,23 @@
-"""What `fraudstream bench` works out: percentiles, schedule and lateness, the steady state, recovery, bad input."""
+"""What `python -m benchmarks` works out: percentiles, schedule and lateness, the steady state, recovery, bad input."""
 
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from benchmarks.__main__ import main
+from benchmarks.system.backlog import steady_rate
+from benchmarks.system.machine import check_writable
+from benchmarks.system.percentiles import of_repeats, quantiles, slope, summary
+from benchmarks.system.recovery import caught_up_at
+from benchmarks.system.resources import Usage, cpu_seconds, family, resident_mib
+from benchmarks.system.schedule import Schedule, event_id_of, row_of
 from click.testing import CliRunner
 
-from fraudstream.bench.backlog import steady_rate
-from fraudstream.bench.machine import check_writable
-from fraudstream.bench.percentiles import of_repeats, slope, summary
-from fraudstream.bench.recovery import caught_up_at
-from fraudstream.bench.resources import Usage, cpu_seconds, family, resident_mib
-from fraudstream.bench.schedule import Schedule, event_id_of, row_of
-from fraudstream.cli.entry import cli
 from fraudstream.errors import SettingsError
 
 
@@ -29,6 +31,11 @@ def test_no_times_give_no_percentiles() -> None:
     assert summary([]) == {
         "p50_ms": None, "p90_ms": None, "p99_ms": None, "p999_ms": None, "max_ms": None, "count": 0,
     }  # fmt: skip
+
+
+def test_quantiles_of_nothing_only_count() -> None:
+    assert quantiles([]) == {"count": 0}
+    assert quantiles([3.0, 1.0, 2.0], (50,)) == {"p50": 2.0, "max": 3.0, "count": 3}
 
 
 def test_a_late_row_delays_none_after_it() -> None:
@@ -103,6 +110,16 @@ def test_memory_and_processor_time_of_a_running_process() -> None:
     assert usage.cpu_per_1000(1000)["all"] >= 0
 
 
+def test_processor_time_includes_that_of_children() -> None:
+    spent = "import time\nwhile time.process_time() < 0.3: pass\nprint(flush=True)\ninput()"
+    with subprocess.Popen([sys.executable, "-c", spent], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        child.stdout.readline()
+        alone, with_us = cpu_seconds(child.pid), cpu_seconds(os.getpid())
+        child.communicate(b"\n")
+    assert 0.25 <= alone <= with_us
+
+
 def test_a_result_that_cannot_be_written_is_told_before_the_measurement(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="--json"):
         check_writable(tmp_path / "none" / "result.json")
@@ -110,6 +127,6 @@ def test_a_result_that_cannot_be_written_is_told_before_the_measurement(tmp_path
 
 @pytest.mark.parametrize("wrong", [["--rate", "0"], ["--duration", "0"], ["--repeats", "0"], ["--rows", "0"]])
 def test_bad_input_is_refused(wrong: list[str], tmp_path: Path) -> None:
-    done = CliRunner().invoke(cli, ["bench", "latency", "--json", str(tmp_path / "r.json"), *wrong])
+    done = CliRunner().invoke(main, ["latency", "--json", str(tmp_path / "r.json"), *wrong])
     assert done.exit_code == 2
     assert wrong[0] in done.output

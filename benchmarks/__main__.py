@@ -1,4 +1,4 @@
-"""The command `bench`: measures the system on this machine; what is measured and how is `fraudstream.bench`'s."""
+"""The command `python -m benchmarks`: measures the whole system on this machine and writes a JSON file."""
 
 from __future__ import annotations
 
@@ -12,12 +12,22 @@ from pathlib import Path
 from typing import Any, Final, NoReturn
 
 import click
+from rich.console import Console
 
+from benchmarks.system import tables
+from benchmarks.system.archives import archives, see_archives_made
+from benchmarks.system.latency import LatencyRequest, measure_latency
+from benchmarks.system.machine import check_writable, circumstances, load, write_result
+from benchmarks.system.material import prepare, split_by_outcome
+from benchmarks.system.recovery import measure_recovery
+from benchmarks.system.throughput import ThroughputRequest, measure_peers, measure_throughput
+from fraudstream import logs
 from fraudstream.cli.engines import jars_for, java_for
+from fraudstream.cli.failures import run_to_exit
 from fraudstream.cli.models import ALGORITHMS
 from fraudstream.config import Settings
 
-KINDS: Final = ("latency", "throughput", "recovery", "memory", "peers")
+KINDS: Final = ("latency", "throughput", "recovery", "memory", "baselines")
 DURATIONS: Final = {"latency": 60.0, "memory": 1800.0, "recovery": 60.0}
 COMPARED: Final = ("auto", "logistic-regression", "gbt")
 NOT_HELD: Final = (
@@ -25,7 +35,7 @@ NOT_HELD: Final = (
 )
 
 
-@click.command()
+@click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.argument("kind", type=click.Choice(KINDS))
 @click.option("--json", "output", type=click.Path(path_type=Path), required=True, help="File of the result.")
 @click.option(
@@ -40,7 +50,7 @@ NOT_HELD: Final = (
 @click.option(
     "--warm-up", type=click.FloatRange(0), default=20.0, show_default=True, help="Seconds before it, told apart."
 )
-@click.option("--repeats", type=click.IntRange(1), default=None, help="How often  [3; memory, peers: 1]")
+@click.option("--repeats", type=click.IntRange(1), default=None, help="How often  [3; memory, baselines: 1]")
 @click.option(
     "--rows", type=click.IntRange(1000), default=2_000_000, show_default=True, help="Of the backlog to catch up on."
 )
@@ -67,16 +77,18 @@ NOT_HELD: Final = (
     show_default=True,
     help="How long the load generator's Kafka client lets a row wait for company.",
 )
-@click.option("--partitions", type=click.IntRange(1), default=None, help="Of the topic  [2; throughput and peers: 4]")
+@click.option(
+    "--partitions", type=click.IntRange(1), default=None, help="Of the topic  [2; throughput and baselines: 4]"
+)
 @click.option("--page/--no-page", default=True, help="Keep the live page open in a browser, where there is one.")
-@click.option("--peers/--no-peers", default=True, help="Measure the peers of a checkout on the same topic.")
+@click.option("--peers/--no-peers", default=True, help="Measure the baselines on the same topic too.")
 @click.option(
     "--workdir",
     type=click.Path(path_type=Path),
     default=None,
     help="Keep payments and models here for the next time; a folder that goes away without it.",
 )
-def bench(
+def main(
     kind: str,
     output: Path,
     rate: float,
@@ -96,21 +108,12 @@ def bench(
     """Measure the whole system on this machine and write a JSON file.
 
     latency: from when a row was due to each stage, at a fixed rate. throughput: rows a second on a backlog, and the
-    peers'. recovery: from a kill -9 of the detector until it has caught up. memory: as latency, for half an hour.
-    peers: only them.
+    baselines'. recovery: from a kill -9 of the detector until it has caught up. memory: as latency, for half an hour.
+    baselines: only them, the systems of benchmarks/peers.
     """
-    from rich.console import Console
-
-    from fraudstream.bench import tables
-    from fraudstream.bench.archives import archives, see_archives_made
-    from fraudstream.bench.latency import LatencyRequest, measure_latency
-    from fraudstream.bench.machine import check_writable, circumstances, load, write_result
-    from fraudstream.bench.material import prepare, split_by_outcome
-    from fraudstream.bench.recovery import measure_recovery
-    from fraudstream.bench.throughput import ThroughputRequest, measure_peers, measure_throughput
-
     check_writable(output)
     settings = Settings.load()
+    logs.set_up(settings.log_level, card_columns=settings.card_columns)
     java, jars = java_for(settings), jars_for(settings)
     console = Console()
     environment = dict(os.environ)
@@ -118,10 +121,10 @@ def bench(
     def say(line: str) -> None:
         click.echo(line, err=True)
 
-    on_backlog = kind in ("throughput", "peers")
+    on_backlog = kind in ("throughput", "baselines")
     wanted = algorithms or (COMPARED if kind == "throughput" else COMPARED[:1])
     if kind != "throughput" and len(wanted) > 1:
-        raise click.UsageError(f"bench {kind} takes one --algorithm")
+        raise click.UsageError(f"{kind} takes one --algorithm")
     result: dict[str, Any] = {"kind": kind, **circumstances(java)}
     with _ended_by_signals(), _folder(workdir) as folder:
         materials = [prepare(folder, data, algorithm, environment, say) for algorithm in dict.fromkeys(wanted)]
@@ -131,7 +134,7 @@ def bench(
             backlog = ThroughputRequest(rows, repeats or (3 if kind == "throughput" else 1), partitions or 4, peers)
             result |= (
                 measure_peers(backlog, materials[0], environment, say)
-                if kind == "peers"
+                if kind == "baselines"
                 else measure_throughput(backlog, materials, environment, say)
             )
         else:
@@ -203,4 +206,5 @@ def _ended_by_signals() -> Iterator[None]:
             signal.signal(each, former)
 
 
-COMMANDS = (bench,)
+if __name__ == "__main__":
+    run_to_exit(lambda: main.main(prog_name="python -m benchmarks", standalone_mode=False))

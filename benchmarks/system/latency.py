@@ -1,4 +1,4 @@
-"""Latency by stage at a fixed rate, with memory and processor time of the same run: `bench latency`, `bench memory`."""
+"""Latency by stage at a fixed rate, memory and processor time of the same run: the kinds `latency` and `memory`."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from typing import Any, Final
 import numpy as np
 import orjson
 
-from fraudstream.bench.load import LoadSpec, Sent
-from fraudstream.bench.machine import load
-from fraudstream.bench.material import Material
-from fraudstream.bench.page import PageWatcher, why_no_page
-from fraudstream.bench.percentiles import summary
-from fraudstream.bench.resources import Usage
-from fraudstream.bench.schedule import Times
-from fraudstream.bench.system import LOAD, BenchSystem, stopped_at_the_end
-from fraudstream.bench.watchers import Seen, StoreWatcher, StreamWatcher, TopicWatcher, Watcher, watching
+from benchmarks.system.load import LoadSpec, Sent
+from benchmarks.system.machine import load
+from benchmarks.system.material import Material
+from benchmarks.system.page import PageWatcher, why_no_page
+from benchmarks.system.percentiles import summary
+from benchmarks.system.resources import Usage
+from benchmarks.system.schedule import Times
+from benchmarks.system.system import LOAD, BenchSystem, stopped_at_the_end
+from benchmarks.system.watchers import Seen, StoreWatcher, StreamWatcher, TopicWatcher, Watcher, watching
 
 STAGES: Final = ("acknowledged", "alert_topic", "posted", "store", "sse", "page")
 """In the order of a payment's way; `acknowledged` is of every row, the others of those that raise an alert."""

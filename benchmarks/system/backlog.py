@@ -12,8 +12,8 @@ from typing import Any, Final
 import orjson
 from confluent_kafka import Consumer, Producer, TopicPartition
 
-from fraudstream.bench.resources import Usage
-from fraudstream.bench.system import BenchSystem
+from benchmarks.system.resources import Usage
+from benchmarks.system.system import BenchSystem
 from fraudstream.demo.system import DETECTOR
 from fraudstream.errors import ProcessFailed
 from fraudstream.transactions.wire import EventField, EventType, Header, Topic

@@ -18,7 +18,7 @@ from typing import Final
 import orjson
 from confluent_kafka import Consumer, TopicPartition
 
-from fraudstream.bench.schedule import row_of
+from benchmarks.system.schedule import row_of
 from fraudstream.runtime.processes import LOOPBACK
 from fraudstream.transactions.wire import AlertField, Topic
 

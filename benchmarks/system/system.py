@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -10,12 +11,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from fraudstream.bench.load import LoadSpec
-from fraudstream.bench.material import FRAUDSTREAM
+from benchmarks.system.load import LoadSpec
+from benchmarks.system.material import FRAUDSTREAM
 from fraudstream.demo.child import Child, State, last_words
 from fraudstream.demo.system import BROKER, DASHBOARD, DETECTOR, RELAY
 from fraudstream.errors import ProcessFailed
 from fraudstream.runtime.processes import LOOPBACK, free_port
+
+ROOT: Final = Path(__file__).parents[2]
+"""From which this package is imported, in the load generator's process too."""
 
 LOAD: Final = "load generator"
 LOOK_SECONDS: Final = 0.05
@@ -88,11 +92,12 @@ class BenchSystem:
 
     def start_load(self, spec: LoadSpec) -> None:
         """Start the load generator and await that it begins."""
-        path = self.folder / "load.json"
-        spec.write(path)
-        command = [sys.executable, "-m", "fraudstream.bench.load", path]
+        written = self.folder / "load.json"
+        spec.write(written)
+        command = [sys.executable, "-m", "benchmarks.system.load", written]
         # The file that it writes is the one it is looked for: one that is never ready would be ended after 3 minutes.
-        self._start(LOAD, [str(part) for part in command], ends=True, ready_file=Path(spec.ready))
+        path = os.pathsep.join(filter(None, (str(ROOT), self.environment.get("PYTHONPATH"))))
+        self._start(LOAD, [str(part) for part in command], ends=True, ready_file=Path(spec.ready), PYTHONPATH=path)
         if not self.wait(30.0, lambda: self.children[LOAD].is_ready):
             raise self._late([LOAD])
 
@@ -158,7 +163,9 @@ class BenchSystem:
     def _begin(self, name: str, *arguments: object) -> None:
         self._start(name, [*FRAUDSTREAM, *map(str, arguments)])
 
-    def _start(self, name: str, command: list[str], *, ends: bool = False, ready_file: Path | None = None) -> None:
+    def _start(
+        self, name: str, command: list[str], *, ends: bool = False, ready_file: Path | None = None, **environment: str
+    ) -> None:
         ready = self.folder / "ready"
         ready.mkdir(parents=True, exist_ok=True)
         child = Child(
@@ -166,7 +173,7 @@ class BenchSystem:
             command=lambda _: command,
             log=self.folder / "logs" / f"{name.replace(' ', '-')}.log",
             ready_file=ready_file or ready / name.replace(" ", "-"),
-            environment=self.environment,
+            environment={**self.environment, **environment},
             grace=20.0,
             ends=ends,
         )

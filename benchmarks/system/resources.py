@@ -1,67 +1,64 @@
-"""Memory and processor time of running processes, as Linux tells them; which processes there are says `system.py`."""
+"""Memory and processor time of running processes."""
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Final
 
-from fraudstream.bench.percentiles import slope
+import psutil
+
+from benchmarks.system.percentiles import slope
 
 MIB: Final = 2**20
-_PAGE: Final = os.sysconf("SC_PAGE_SIZE")
-_TICKS: Final = os.sysconf("SC_CLK_TCK")
+
+
+def _processes(pid: int) -> list[psutil.Process]:
+    """A process and all that it started, theirs included; empty where it has ended."""
+    try:
+        process = psutil.Process(pid)
+        return [process, *process.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return []
 
 
 def family(pid: int) -> list[int]:
-    """A process and all that it started, theirs included; empty where it has ended."""
-    found = [pid] if Path(f"/proc/{pid}").exists() else []
-    pending = list(found)
-    while pending:
-        for task in Path(f"/proc/{pending.pop()}/task").glob("*/children"):
-            with suppress(OSError):
-                children = [int(child) for child in task.read_text().split()]
-                found += children
-                pending += children
-    return found
+    """The pids of a process and of all that it started, theirs included; empty where it has ended."""
+    return [each.pid for each in _processes(pid)]
 
 
 def resident_mib(pid: int) -> float:
     """Resident memory of a process and all that it started; a page that two share counts in each."""
-    pages = 0
-    for each in family(pid):
-        with suppress(OSError):
-            pages += int(Path(f"/proc/{each}/statm").read_text().split()[1])
-    return round(pages * _PAGE / MIB, 1)
+    used = 0
+    for each in _processes(pid):
+        with suppress(psutil.NoSuchProcess):
+            used += each.memory_info().rss
+    return round(used / MIB, 1)
 
 
 def proportional_mib(pid: int) -> float | None:
-    """The same with a shared page divided among those that share it (PSS); None where Linux does not tell."""
-    kib = 0
-    for each in family(pid):
+    """The same with a shared page divided among those that share it (PSS); None where the system does not tell."""
+    used = 0
+    for each in _processes(pid):
         # A process that has just ended has no memory.
-        with suppress(FileNotFoundError, ProcessLookupError):
+        with suppress(psutil.NoSuchProcess):
             try:
-                lines = Path(f"/proc/{each}/smaps_rollup").read_text().splitlines()
-            except PermissionError:
+                used += each.memory_full_info().pss
+            except (psutil.AccessDenied, AttributeError):
                 return None
-            kib += sum(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
-    return round(kib / 1024, 1)
+    return round(used / MIB, 1)
 
 
 def cpu_seconds(pid: int) -> float:
     """Processor time so far of a process and all that it started, of those that ended too."""
-    ticks = 0
-    for each in family(pid):
-        with suppress(OSError):
-            cells = Path(f"/proc/{each}/stat").read_text().rpartition(")")[2].split()
-            # utime, stime, cutime and cstime: fields 14 to 17, of which the first two stand before the name.
-            ticks += sum(map(int, cells[11:15]))
-    return ticks / _TICKS
+    spent = 0.0
+    for each in _processes(pid):
+        with suppress(psutil.NoSuchProcess):
+            times = each.cpu_times()
+            spent += times.user + times.system + times.children_user + times.children_system
+    return spent
 
 
 @dataclass

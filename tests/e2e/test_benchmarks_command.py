@@ -1,4 +1,4 @@
-"""`fraudstream bench` on real parts: what it writes, not how fast this machine is."""
+"""`python -m benchmarks` on real parts: what it writes, not how fast this machine is."""
 
 from __future__ import annotations
 
@@ -11,24 +11,29 @@ import time
 from pathlib import Path
 
 import pytest
+from benchmarks.system.archives import archives, see_archives_made
+from benchmarks.system.material import prepare
+from benchmarks.system.resources import family
 
-from commands import Command
-from fraudstream.bench.archives import archives, see_archives_made
-from fraudstream.bench.material import prepare
-from fraudstream.bench.resources import family
 from fraudstream.cli.engines import jars_for, java_for
 from fraudstream.config import Settings
 from fraudstream.runtime.processes import wait_until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.kafka, pytest.mark.spark, pytest.mark.nightly]
 
+ROOT = Path(__file__).parents[2]
 SHORT = ("--repeats", 1, "--algorithm", "logistic-regression")
 
 
-def test_latency_writes_every_stage_and_loses_no_alert(run: Command, tmp_path: Path) -> None:
+def run_benchmark(*arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "benchmarks", *map(str, arguments)]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+def test_latency_writes_every_stage_and_loses_no_alert(tmp_path: Path) -> None:
     output = tmp_path / "latency.json"
-    run(
-        "bench", "latency", "--rate", 50, "--duration", 5, "--warm-up", 2, "--alert-share", 0.2, "--json", output,
+    run_benchmark(
+        "latency", "--rate", 50, "--duration", 5, "--warm-up", 2, "--alert-share", 0.2, "--json", output,
         *SHORT,
     )  # fmt: skip
     found = json.loads(output.read_text())
@@ -61,9 +66,9 @@ def test_the_first_run_of_an_installation_makes_the_archives_before_it_measures(
     assert len(said) == told
 
 
-def test_throughput_writes_a_rate(run: Command, tmp_path: Path) -> None:
+def test_throughput_writes_a_rate(tmp_path: Path) -> None:
     output = tmp_path / "throughput.json"
-    done = run("bench", "throughput", "--rows", 20_000, "--no-peers", "--json", output, *SHORT)
+    done = run_benchmark("throughput", "--rows", 20_000, "--no-peers", "--json", output, *SHORT)
     assert done.returncode == 0, done.stderr
     found = json.loads(output.read_text())
     assert found["rows_per_second"] > 0
@@ -75,13 +80,18 @@ def test_ctrl_c_twice_leaves_no_process_and_no_folder(tmp_path: Path) -> None:
     folder = tmp_path / "temporary"
     folder.mkdir()
     command = [
-        sys.executable, "-m", "fraudstream", "bench", "latency", "--rate", "20", "--duration", "300", "--no-page",
+        sys.executable, "-m", "benchmarks", "latency", "--rate", "20", "--duration", "300", "--no-page",
         "--json", str(tmp_path / "latency.json"), "--workdir", str(tmp_path / "work"), *map(str, SHORT),
     ]  # fmt: skip
     log = tmp_path / "bench.log"
     with log.open("wb") as written:
         bench = subprocess.Popen(
-            command, stdout=written, stderr=written, env=os.environ | {"TMPDIR": str(folder)}, start_new_session=True
+            command,
+            stdout=written,
+            stderr=written,
+            env=os.environ | {"TMPDIR": str(folder)},
+            cwd=ROOT,
+            start_new_session=True,
         )
     try:
         assert wait_until(lambda: b"warming up" in log.read_bytes(), 240), log.read_text()

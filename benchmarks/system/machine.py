@@ -16,11 +16,18 @@ import orjson
 from fraudstream.errors import SettingsError
 from fraudstream.runtime.java import Java
 
-PACKAGES: Final = ("fraudstream", "pyspark", "confluent-kafka", "orjson", "flask", "gunicorn", "sqlalchemy")
+PACKAGES: Final = (
+    "fraudstream", "pyspark", "confluent-kafka", "orjson", "numpy", "flask", "gunicorn", "sqlalchemy", "playwright",
+)  # fmt: skip
 
 
-def circumstances(java: Java) -> dict[str, Any]:
-    """Machine, versions, time and load, for a result file."""
+def circumstances(java: Java | None = None, **versions: str) -> dict[str, Any]:
+    """Machine, versions, time and load, for a result file.
+
+    Args:
+        java: The Java that is used, if any.
+        versions: Of what else is used.
+    """
     return {
         "machine": {
             "cpu": _cpu(),
@@ -30,8 +37,9 @@ def circumstances(java: Java) -> dict[str, Any]:
         },
         "versions": {
             "python": platform.python_version(),
-            "java": _java_version(java),
+            **({} if java is None else {"java": _java_version(java)}),
             **{name: found for name in PACKAGES if (found := _version(name))},
+            **versions,
         },
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
         "load_before": load(),
@@ -86,7 +94,5 @@ def _version(name: str) -> str | None:
 
 
 def _java_version(java: Java) -> str:
-    told = subprocess.run(  # noqa: S603 - the program is the Java that was found
-        [str(java.home / "bin" / "java"), "-version"], capture_output=True, text=True, check=False
-    )
+    told = subprocess.run([str(java.home / "bin" / "java"), "-version"], capture_output=True, text=True, check=False)
     return (told.stderr or told.stdout).partition("\n")[0].strip()

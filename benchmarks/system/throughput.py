@@ -1,4 +1,4 @@
-"""Rows a second of the detector, and of the peers on the same topic: `bench throughput` and `bench peers`."""
+"""Rows a second of the detector, and of the baselines on the same topic: the kinds `throughput` and `baselines`."""
 
 from __future__ import annotations
 
@@ -12,20 +12,15 @@ from typing import Any, Final
 
 import orjson
 
-from fraudstream.bench.backlog import catch_up, fill, repeated
-from fraudstream.bench.machine import load
-from fraudstream.bench.material import Material
-from fraudstream.bench.percentiles import of_repeats
-from fraudstream.bench.system import BenchSystem, stopped_at_the_end
+from benchmarks.system.backlog import catch_up, fill, repeated
+from benchmarks.system.machine import load
+from benchmarks.system.material import Material
+from benchmarks.system.percentiles import of_repeats
+from benchmarks.system.system import ROOT, BenchSystem, stopped_at_the_end
 from fraudstream.demo.child import last_words
-from fraudstream.errors import ProcessFailed, SettingsError
+from fraudstream.errors import ProcessFailed
 from fraudstream.runtime.processes import spawn, stop
 from fraudstream.transactions.wire import Topic
-
-PEERS: Final = Path("benchmarks") / "peers" / "run.py"
-"""In a checkout of the project, under the working directory."""
-
-NO_PEERS: Final = "the peers are only in a checkout of the project (benchmarks/peers), and run from there"
 
 TOLD_ROWS: Final = 250_000
 
@@ -96,13 +91,7 @@ def measure_throughput(
 def measure_peers(
     request: ThroughputRequest, material: Material, environment: Mapping[str, str], say: Say
 ) -> dict[str, Any]:
-    """Let only the peers read a backlog.
-
-    Raises:
-        SettingsError: They are not here.
-    """
-    if not PEERS.exists():
-        raise SettingsError(NO_PEERS, where=str(PEERS.parent.absolute()), remedy="run it in the project's folder")
+    """Let only the peers read a backlog."""
     with _backlog(request, material, environment, say) as system:
         found, _ = _peers(request, system, material, environment, say)
     return {
@@ -144,16 +133,14 @@ def _peers(
 ) -> tuple[dict[str, dict[str, Any]], str | None]:
     if not request.peers:
         return {}, "--no-peers was given"
-    if not PEERS.exists():
-        say(f"without peers: {NO_PEERS}")
-        return {}, NO_PEERS
     say("the peers, on the same topic ...")
     output, log = system.folder / "peers.json", system.folder / "logs" / "peers.log"
     command = [
-        sys.executable, PEERS, "--bootstrap-servers", system.bootstrap, "--topic", Topic.TRANSACTIONS.value,
+        sys.executable, "-m", "benchmarks.peers.run",
+        "--bootstrap-servers", system.bootstrap, "--topic", Topic.TRANSACTIONS.value,
         "--model", material.model.absolute(), "--rows", str(request.rows), "--json", output,
     ]  # fmt: skip
-    process = spawn([str(part) for part in command], log=log, env=environment)
+    process = spawn([str(part) for part in command], log=log, env=environment, cwd=ROOT)
     try:
         code = process.wait()
     finally:
@@ -161,7 +148,7 @@ def _peers(
     if code:
         raise ProcessFailed(
             f"the peers failed: {last_words(log, 6)}",
-            where=str(PEERS),
+            where=f"log: {log}",
             remedy="mend what it says, or leave them out with --no-peers",
         )
     found: dict[str, dict[str, Any]] = orjson.loads(output.read_bytes())["peers"]

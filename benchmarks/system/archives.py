@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from fraudstream.bench.system import BenchSystem, stopped_at_the_end
+from benchmarks.system.system import BenchSystem, stopped_at_the_end
 from fraudstream.config import Settings
 from fraudstream.demo.system import DETECTOR
 from fraudstream.detector.launch import detector_plan

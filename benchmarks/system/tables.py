@@ -1,4 +1,4 @@
-"""The tables that `fraudstream bench` prints; the pages in `docs/` are made from the same results."""
+"""The tables that `python -m benchmarks` prints; the pages in `docs/` are made from the same results."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 
 from rich.table import Table
 
-from fraudstream.bench.latency import BESIDE, STAGES
-from fraudstream.bench.percentiles import QUANTILES
+from benchmarks.system.latency import BESIDE, STAGES
+from benchmarks.system.percentiles import QUANTILES
 
 
 def latency_table(result: Mapping[str, Any]) -> Table:

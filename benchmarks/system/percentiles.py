@@ -29,6 +29,14 @@ def summary(seconds: ArrayLike) -> dict[str, float | int | None]:
     }
 
 
+def quantiles(values: Sequence[float], shares: Sequence[float] = (50, 99)) -> dict[str, float]:
+    """Percentiles of values as they are, the largest, and how many there are; only how many where there are none."""
+    if not len(values):
+        return {"count": 0}
+    found = {f"p{share:g}": round(float(np.percentile(values, share)), 1) for share in shares}
+    return found | {"max": round(float(max(values)), 1), "count": len(values)}
+
+
 def of_repeats(values: Sequence[float]) -> dict[str, Any]:
     """Median, least and largest of what several repeats measured; null where nothing was."""
     if not values:

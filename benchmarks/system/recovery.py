@@ -1,4 +1,4 @@
-"""How soon a detector that was killed has caught up again, and how soon a new one scores: `bench recovery`."""
+"""How soon a detector that was killed has caught up again, and how soon a new one scores: the kind `recovery`."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ import numpy as np
 import orjson
 from confluent_kafka import Consumer, TopicPartition
 
-from fraudstream.bench.backlog import fill
-from fraudstream.bench.latency import ARRIVAL_SECONDS, LatencyRequest, load_spec, running
-from fraudstream.bench.load import Sent
-from fraudstream.bench.material import Material
-from fraudstream.bench.percentiles import of_repeats
-from fraudstream.bench.system import LOAD, BenchSystem, stopped_at_the_end
-from fraudstream.bench.watchers import TopicWatcher, watching
+from benchmarks.system.backlog import fill
+from benchmarks.system.latency import ARRIVAL_SECONDS, LatencyRequest, load_spec, running
+from benchmarks.system.load import Sent
+from benchmarks.system.material import Material
+from benchmarks.system.percentiles import of_repeats
+from benchmarks.system.system import LOAD, BenchSystem, stopped_at_the_end
+from benchmarks.system.watchers import TopicWatcher, watching
 from fraudstream.demo.system import DETECTOR
 from fraudstream.errors import ProcessFailed
 from fraudstream.transactions.wire import Topic

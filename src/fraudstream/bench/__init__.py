@@ -1,1 +1,0 @@
-"""Measures the whole system on this machine: `fraudstream bench`; developer studies are in `benchmarks/`."""

@@ -1,0 +1,119 @@
+"""What release 112b93f left, opened by this one: alerts and what people did with them, secrets, model, checkpoint."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+
+from dashboards import told
+from fraudstream.alerts.store import AlertStore
+from fraudstream.audit.store_rows import StoreSnapshot
+from fraudstream.config import Settings
+from fraudstream.dashboard.app import create_app
+from fraudstream.detector.checkpoint import inspect
+from fraudstream.model.current import resolve
+from fraudstream.model.explanation.document import short_form
+from fraudstream.model.explanation.explainer import Explainer
+from fraudstream.transactions.wire import Topic
+from releases import SECRETS, unpack_release
+
+SAME = (
+    "seq", "alert_id", "topic", "partition", "offset", "source_row", "produced_at", "detected_at", "received_at",
+    "outcome", "score", "threshold", "model_id", "revision", "schema_id", "imputed", "work",
+)  # fmt: skip
+"""Of an alert, what its transaction has no part in."""
+
+
+@pytest.fixture(scope="module")
+def workdir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return unpack_release("release_112b93f", tmp_path_factory.mktemp("release"))
+
+
+@pytest.fixture(scope="module")
+def expected(workdir: Path) -> dict[str, Any]:
+    """What the release itself answered, before it was stopped."""
+    answers: dict[str, Any] = json.loads((workdir / "expected.json").read_text())
+    return answers
+
+
+@pytest.fixture(scope="module")
+def client(workdir: Path) -> Iterator[FlaskClient]:
+    """The dashboard of this release on that store."""
+    database = f"sqlite:///{workdir / 'alerts.db'}"
+    store = AlertStore.open(database)
+    settings = Settings(database=database, model=workdir / "models" / "current")
+    yield create_app(settings, store).test_client()
+    store.close()
+
+
+def ids(client: FlaskClient, query: str) -> list[str]:
+    return [each["alert_id"] for each in told(client.get(f"/api/alerts?limit=1000&{query}"))["alerts"]]
+
+
+def test_every_alert_is_there_as_it_was(client: FlaskClient, expected: dict[str, Any]) -> None:
+    assert len(expected["alerts"]) > 30
+    for before in expected["alerts"]:
+        now = told(client.get(f"/api/alerts/{before['alert_id']}"))
+        assert {name: now[name] for name in SAME} == {name: before[name] for name in SAME}
+        kept = {name: value for name, value in before["transaction"].items() if name != "cvv"}
+        assert now["transaction"] == kept | {"ssn": "***-**-****"}
+
+
+def test_claims_verdicts_notes_and_undone_ones_are_there(client: FlaskClient, expected: dict[str, Any]) -> None:
+    actions = set()
+    for alert_id, before in expected["work"].items():
+        now = told(client.get(f"/api/work/{alert_id}"))
+        assert now["work"] == before["work"]
+        assert [change | was for change, was in zip(now["history"], before["history"], strict=True)] == now["history"]
+        actions |= {change["action"] for change in now["history"]}
+    assert actions == {"claim", "verdict", "note", "release", "undo"}
+
+
+def test_the_queue_lists_and_finds_them(client: FlaskClient, expected: dict[str, Any]) -> None:
+    all_ids = {each["alert_id"] for each in expected["alerts"]}
+    assert set(ids(client, "")) == all_ids
+    for status in ("new", "claimed", "confirmed_fraud", "false_alarm"):
+        stands = {each for each, work in expected["work"].items() if work["work"]["status"] == status}
+        assert set(ids(client, f"status={status}")) == stands != set()
+    assert ids(client, "q=411111*") == expected["found_by_text"] != []
+
+
+def test_dead_letters_and_the_ledger_are_there(client: FlaskClient, expected: dict[str, Any]) -> None:
+    now = told(client.get("/api/dead-letters?kind=all&limit=100"))["dead_letters"]
+    assert [each["reason"] for each in now] == [each["reason"] for each in expected["dead_letters"]]
+    ledger = told(client.get("/api/ledger"))
+    assert ledger["totals"] == expected["ledger"]["totals"]
+    assert ledger["entries"] == expected["ledger"]["entries"]
+
+
+def test_no_secret_is_left_in_the_store(client: FlaskClient, workdir: Path) -> None:
+    held = b"".join(path.read_bytes() for path in workdir.glob("alerts.db*"))
+    assert [secret for secret in SECRETS if secret.encode() in held] == []
+
+
+def test_the_audit_trail_is_whole(client: FlaskClient, workdir: Path) -> None:
+    with StoreSnapshot.open(f"sqlite:///{workdir / 'alerts.db'}") as snapshot:
+        assert list(snapshot.trail([])) == []
+        assert list(snapshot.rejected()) == []
+    assert told(client.get("/api/audit/head"))["entries"] > 5
+
+
+def test_the_model_explains_every_alert_as_it_did(workdir: Path, expected: dict[str, Any]) -> None:
+    artifact, in_force = resolve(workdir / "models" / "current")
+    explainer = Explainer(artifact)
+    for alert in expected["alerts"]:
+        now = short_form(explainer.explain(alert["transaction"], in_force.aliases))
+        assert now["explanation"]["score"] == pytest.approx(alert["score"], abs=1e-12)
+        before = {reason["feature"]: reason["contribution"] for reason in alert["reasons"]}
+        assert {each["feature"]: each["contribution"] for each in now["reasons"]} == pytest.approx(before, abs=1e-12)
+
+
+def test_the_checkpoint_is_gone_on_from_where_the_release_stopped(workdir: Path, expected: dict[str, Any]) -> None:
+    places = expected["ledger"]["partitions"]
+    state = inspect(workdir / "checkpoint", Topic.TRANSACTIONS.value, places[0]["topic_id"])
+    assert state.committed == {place["partition"]: place["covered_until"] for place in places}
