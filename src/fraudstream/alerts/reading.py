@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from typing import Any, Final, NamedTuple
 
 import orjson
@@ -16,9 +15,9 @@ from fraudstream.alerts import positions, tables
 from fraudstream.alerts.filters import AlertFilter as AlertFilter
 from fraudstream.alerts.positions import Place, Position
 from fraudstream.alerts.status import UNTOUCHED, Work
+from fraudstream.times import from_microseconds
 from fraudstream.transactions.wire import Outcome
 
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 EXPORT_PAGE: Final = 500
 """Alerts held at once while all of them are walked through."""
 
@@ -276,8 +275,4 @@ class AlertReader:
 
 
 def _time(at_us: int | None) -> str | None:
-    return None if at_us is None else _iso(at_us)
-
-
-def _iso(at_us: int) -> str:
-    return (_EPOCH + timedelta(microseconds=at_us)).isoformat()
+    return None if at_us is None else from_microseconds(at_us).isoformat()

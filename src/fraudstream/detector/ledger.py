@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -20,6 +20,7 @@ from fraudstream.detector.plan import OUTCOMES_OBSERVED, RECORDS_OBSERVED, REMAR
 from fraudstream.detector.spark_log import Offsets
 from fraudstream.errors import KafkaFailure
 from fraudstream.model.current import InForce
+from fraudstream.times import iso
 from fraudstream.transactions.ledger import EntryKind, LedgerEntry, Source, batch_entry_id, loss_entry_id
 from fraudstream.transactions.wire import Outcome
 
@@ -196,7 +197,7 @@ class LedgerKeeper:
                     revision=note.in_force.revision,
                     threshold=note.in_force.threshold,
                     aliases=dict(note.in_force.aliases),
-                    committed_at=self._time(),
+                    committed_at=iso(self.now()),
                     source=source,
                 )
             )
@@ -247,16 +248,13 @@ class LedgerKeeper:
             partition=partition,
             from_offset=start,
             until_offset=end,
-            committed_at=self._time(),
+            committed_at=iso(self.now()),
             reason=f"Kafka's retention deleted them {when}",
         )
 
     def _save(self, note: Note) -> None:
         self._note = note
         write_note(self.checkpoint, note)
-
-    def _time(self) -> str:
-        return self.now().astimezone(UTC).isoformat(timespec="milliseconds")
 
 
 def _counted(told: Mapping[str, Any]) -> bool:
