@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import heapq
 import operator
-import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
@@ -15,37 +14,16 @@ from sqlalchemy import ColumnElement, FromClause, Select, func, select, true
 
 from fraudstream.alerts import tables
 from fraudstream.alerts.reading import AlertReader
-from fraudstream.alerts.replay_state import ReplayState
-from fraudstream.transactions.wire import AlertField, DeadLetterField, Outcome
+from fraudstream.transactions.wire import AlertField, DeadLetterField, Outcome, RecordId, ReplayState
 
 WALKED_AT_ONCE: Final = 200
 """Letters held at once while all of them are walked through; a body may hold 64 KiB of base64."""
 
 KINDS: Final = (Outcome.DEAD_LETTER, Outcome.UNSCORABLE)
 
-_PLACE: Final = re.compile(r"(?P<topic>.+)/(?P<partition>\d{1,9})/(?P<offset>\d{1,18})", re.DOTALL)
-
 # Julian days of 1970-01-01, and milliseconds of a day: SQLite counts time in whole milliseconds inside.
 _EPOCH_DAYS: Final = 2_440_587.5
 _DAY_MS: Final = 86_400_000.0
-
-
-class Origin(NamedTuple):
-    """Where a record stands."""
-
-    topic: str
-    partition: int
-    offset: int
-
-    def __str__(self) -> str:
-        """As `topic/partition/offset`."""
-        return f"{self.topic}/{self.partition}/{self.offset}"
-
-
-def parse_origin(text: str) -> Origin | None:
-    """The origin that `topic/partition/offset` names; None where it is none."""
-    found = _PLACE.fullmatch(text)
-    return None if found is None else Origin(found["topic"], int(found["partition"]), int(found["offset"]))
 
 
 class Cursor(NamedTuple):
@@ -114,10 +92,10 @@ class Letter:
     document: dict[str, Any]
 
     @property
-    def origin(self) -> Origin | None:
+    def origin(self) -> RecordId | None:
         """Where the record stands on the input; None for an unscorable row that does not say so."""
         topic, partition, offset = (self.document.get(name) for name in ("topic", "partition", "offset"))
-        return None if topic is None or partition is None or offset is None else Origin(topic, partition, offset)
+        return None if topic is None or partition is None or offset is None else RecordId(topic, partition, offset)
 
     @property
     def payload(self) -> bytes | None:
