@@ -27,10 +27,11 @@ from fraudstream.config import Settings
 from fraudstream.dashboard.app import create_app
 from fraudstream.kafka.broker import RunningBroker
 from fraudstream.kafka.replay import ReplayTopic, open_replay_topic
-from fraudstream.kafka.topics import end_offsets, open_admin
+from fraudstream.kafka.topics import open_admin
 from fraudstream.runtime.processes import free_port, spawn, wait_until
 from fraudstream.transactions.wire import DEAD_LETTER_HEADERS, Header, Topic
 from letters import letter
+from offsets import end_offsets
 
 pytestmark = pytest.mark.kafka
 

@@ -9,9 +9,10 @@ from confluent_kafka import Producer, TopicPartition
 
 from fraudstream.kafka.broker import RunningBroker
 from fraudstream.kafka.replay import open_replay_topic
-from fraudstream.kafka.topics import end_offsets, is_compacted, open_admin
+from fraudstream.kafka.topics import is_compacted, open_admin
 from fraudstream.kafka.watermarks import Watermarks
 from fraudstream.transactions.wire import RecordId
+from offsets import end_offsets
 
 pytestmark = pytest.mark.kafka
 

@@ -7,17 +7,17 @@ letter's own, as far as the detector kept them whole.
 from __future__ import annotations
 
 import functools
-import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
 import structlog
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer
 
 from fraudstream.errors import KafkaFailure
 from fraudstream.kafka.headers import headers_of
+from fraudstream.kafka.reading import READ_SECONDS, open_reader, read_partition
 from fraudstream.kafka.topics import topic_layout
 from fraudstream.transactions.wire import (
     DEAD_LETTER_HEADERS,
@@ -30,8 +30,8 @@ from fraudstream.transactions.wire import (
 
 log = structlog.get_logger(__name__)
 
-READ_SECONDS: Final = 10.0
 READ_AT_ONCE: Final = 500
+"""Records that are no farther apart than this are read in one go."""
 SEND_SECONDS: Final = 10.0
 """A record that Kafka has not acknowledged by then is given up, and later sent again."""
 
@@ -88,7 +88,7 @@ class ReplayTopic:
     """The input topic as a sender of replays uses it.
 
     Args:
-        consumer: Of no group, without automatic commits.
+        consumer: One of `open_reader`.
         producer: Idempotent, with a `message.timeout.ms` (see `open_replay_topic`).
         topic: The input topic.
     """
@@ -158,16 +158,13 @@ class ReplayTopic:
         found: dict[RecordId, Message] = {}
         for (topic, partition), wanted in offsets.items():
             try:
-                first, end = self._consumer.get_watermark_offsets(
-                    TopicPartition(topic, partition), timeout=READ_SECONDS
-                )
+                for run in _runs(sorted(wanted)):
+                    for message in read_partition(self._consumer, topic, partition, run[0], run[-1] + 1):
+                        if message.offset() in run:
+                            found[_record_id(message)] = message
             except KafkaException as e:
-                if e.args[0].name() in _NOT_THERE:
-                    continue
-                raise
-            for run in _runs(sorted(offset for offset in wanted if first <= offset < end)):
-                messages = self._messages(TopicPartition(topic, partition, run[0]), run[-1] + 1)
-                found |= {_record_id(message): message for message in messages if message.offset() in run}
+                if e.args[0].name() not in _NOT_THERE:
+                    raise
         return found
 
     def close(self) -> None:
@@ -198,33 +195,6 @@ class ReplayTopic:
         except KafkaException as e:
             raise ReplayRefused(f"Kafka refused it: {e.args[0].str()}") from e
 
-    def _messages(self, start: TopicPartition, end: int) -> Iterator[Message]:
-        """The records from a place on, before an end offset."""
-        reached = start.offset
-        self._consumer.assign([start])
-        deadline = time.monotonic() + READ_SECONDS
-        try:
-            while time.monotonic() < deadline:
-                # No more than there are: it would wait for the rest.
-                for message in self._consumer.consume(min(READ_AT_ONCE, end - reached), timeout=0.2):
-                    error = message.error()
-                    if error is not None:
-                        raise KafkaException(error)
-                    deadline = time.monotonic() + READ_SECONDS
-                    reached = (message.offset() or 0) + 1
-                    if reached <= end:
-                        yield message
-                    if reached >= end:
-                        return
-                # Offsets may end with markers or with records that compaction took.
-                if self._consumer.position([start])[0].offset >= end:
-                    return
-            raise KafkaFailure(
-                "Kafka does not give the records of a partition", where=f"{start.topic}[{start.partition}]"
-            )
-        finally:
-            self._consumer.unassign()
-
 
 def open_replay_topic(bootstrap_servers: str, topic: str = Topic.TRANSACTIONS.value) -> ReplayTopic:
     """Connect to the input topic.
@@ -234,21 +204,9 @@ def open_replay_topic(bootstrap_servers: str, topic: str = Topic.TRANSACTIONS.va
         TopicMissing: There is no such topic.
     """
     _, limit = topic_layout(bootstrap_servers, topic)
-    consumer = Consumer(
-        {
-            "bootstrap.servers": bootstrap_servers,
-            # It joins no group: records are read by their offsets.
-            "group.id": "fraudstream-replays",
-            "enable.auto.commit": False,
-            "auto.offset.reset": "error",
-            # As the detector reads them.
-            "isolation.level": "read_committed",
-            # Each reading begins with an assignment, and waits for the fetch of the one before.
-            "fetch.wait.max.ms": 5,
-            # Of single records; a larger one comes whole all the same.
-            "fetch.message.max.bytes": 262_144,
-            "log_level": 0,
-        }
+    # Of single records, each reading behind a fetch of the one before; a larger record comes whole all the same.
+    consumer = open_reader(
+        bootstrap_servers, "fraudstream-replays", fetch_wait_max_ms=5, fetch_message_max_bytes=262_144
     )
     producer = Producer(
         {
