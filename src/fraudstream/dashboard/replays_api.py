@@ -7,7 +7,6 @@ import binascii
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
-import orjson
 from flask import Blueprint, Response, abort, request
 
 from fraudstream.alerts.letters import LetterFilter
@@ -15,6 +14,7 @@ from fraudstream.alerts.replay_log import MOST_AT_ONCE, ReplayLog, Request, Resu
 from fraudstream.dashboard.actor import actor
 from fraudstream.dashboard.asked import posted_object, posted_text, whole
 from fraudstream.dashboard.dead_letters_api import letter_filter
+from fraudstream.dashboard.json_response import json_response
 from fraudstream.dashboard.parts import parts
 from fraudstream.transactions.wire import RecordId, ReplayState
 
@@ -56,8 +56,8 @@ def request_replays() -> Response:
     body |= {"without_place": told.without_place}
     if told.batch is None and told.replayed and not asked.dry_run:
         again = f"{told.replayed:,} of {told.letters:,} were replayed before; to send them again, say so (again)"
-        return _json(body | {"error": again, "status": 409}, 409)
-    return _json(body)
+        return json_response(body | {"error": again, "status": 409}, 409)
+    return json_response(body)
 
 
 @blueprint.get("/api/replays")
@@ -77,7 +77,7 @@ def list_replays() -> Response:
         limit=limit,
     )
     cursor = str(found[-1]["seq"]) if len(found) == limit else None
-    return _json({"replays": found, "counts": log.counts(batch), "next_cursor": cursor})
+    return json_response({"replays": found, "counts": log.counts(batch), "next_cursor": cursor})
 
 
 @blueprint.post("/api/replays/claim")
@@ -91,8 +91,8 @@ def claim_replays() -> Response:
     using = parts()
     log = ReplayLog(using.store)
     if limit == 0:
-        return _json({"waiting": log.waiting(using.clock(), batch)})
-    return _json({"replays": log.claim(using.clock(), limit=limit, batch=batch)})
+        return json_response({"waiting": log.waiting(using.clock(), batch)})
+    return json_response({"replays": log.claim(using.clock(), limit=limit, batch=batch)})
 
 
 @blueprint.post("/api/replays/results")
@@ -103,7 +103,7 @@ def conclude_replays() -> Response:
         abort(400, "results must be a list of objects")
     checked = [_result(each) for each in results]
     using = parts()
-    return _json({"recorded": ReplayLog(using.store).conclude(checked, using.clock())})
+    return json_response({"recorded": ReplayLog(using.store).conclude(checked, using.clock())})
 
 
 def _result(told: dict[str, Any]) -> Result:
@@ -135,7 +135,3 @@ def _check_base64(payload: str | None) -> None:
         base64.b64decode(payload or "", validate=True)
     except (binascii.Error, ValueError):
         abort(400, "payload_base64 must be base64")
-
-
-def _json(body: dict[str, Any], status: int = 200) -> Response:
-    return Response(orjson.dumps(body), status, mimetype="application/json")
