@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from datetime import datetime
+from operator import attrgetter
 from pathlib import Path
+from typing import NamedTuple
 
 from fraudstream.detector.checkpoint import Marker, put_aside, write_marker
 from fraudstream.detector.spark_log import Offsets
@@ -14,8 +14,7 @@ from fraudstream.errors import SettingsError
 from fraudstream.transactions.ledger import LedgerEntry
 
 
-@dataclass(frozen=True)
-class Rebuilt:
+class Rebuilt(NamedTuple):
     """What was done.
 
     Attributes:
@@ -35,18 +34,11 @@ def accounted_until(entries: Iterable[LedgerEntry], topic_id: str, begins: Mappi
         topic_id: Entries of another topic of this name count for nothing.
         begins: The first offset that Kafka has, by partition.
     """
-    spans: dict[int, list[tuple[int, int]]] = defaultdict(list)
-    for entry in entries:
-        if entry.topic_id == topic_id:
-            spans[entry.partition].append((entry.from_offset, entry.until_offset))
-    until: dict[int, int] = {}
-    for partition, begin in begins.items():
-        reached = begin
-        for start, end in sorted(spans[partition]):
-            if start > reached:
-                break
-            reached = max(reached, end)
-        until[partition] = reached
+    until = dict(begins)
+    for entry in sorted(entries, key=attrgetter("partition", "from_offset")):
+        reached = until.get(entry.partition)
+        if entry.topic_id == topic_id and reached is not None and entry.from_offset <= reached:
+            until[entry.partition] = max(reached, entry.until_offset)
     return until
 
 
