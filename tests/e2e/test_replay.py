@@ -54,7 +54,7 @@ def test_a_corrected_dead_letter_becomes_the_alert_of_its_event_and_names_its_or
     dead, missing = (f"{Topic.TRANSACTIONS.value}/1/{offset}" for offset in (0, 1))
     try:
         letters = "/api/dead-letters?kind=all"
-        assert wait_until(lambda: len(dashboard.get(letters)["dead_letters"]) == 2, 120)
+        assert wait_until(lambda: len(dashboard.get(letters)["dead_letters"]) == 2, 300)
         corrected = tmp_path / "row.json"
         corrected.write_bytes(FRAUD)
         replay = (
