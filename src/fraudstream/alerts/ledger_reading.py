@@ -14,7 +14,7 @@ from fraudstream.alerts.positions import Place
 from fraudstream.alerts.status import iso_time
 from fraudstream.transactions.ledger import EntryKind
 
-_PLACES: Final = select(tables.ledger_places)
+_PLACES: Final = select(tables.ledger_places).order_by(tables.ledger_places.c.topic, tables.ledger_places.c.partition)
 
 
 class UnacknowledgedLosses(NamedTuple):
@@ -35,11 +35,8 @@ class LedgerReader:
     def places(self) -> dict[Place, LedgerPlace]:
         """What the entries of each partition come to."""
         with self._engine.connect() as connection:
-            found = [
-                LedgerPlace(**dict(row) | {"overlaps": bool(row["overlaps"])})
-                for row in connection.execute(_PLACES).mappings()
-            ]
-        return {Place(place.topic, place.partition): place for place in sorted(found, key=_order)}
+            found = [LedgerPlace.of_row(row) for row in connection.execute(_PLACES).mappings()]
+        return {Place(place.topic, place.partition): place for place in found}
 
     def gap_counts(self) -> dict[Place, int]:
         """How many gaps each partition has, those that have one."""
@@ -95,7 +92,3 @@ class LedgerReader:
         )
         with self._engine.connect() as connection:
             return [dict(row) for row in connection.execute(query).mappings()]
-
-
-def _order(place: LedgerPlace) -> tuple[str, int]:
-    return place.topic, place.partition
