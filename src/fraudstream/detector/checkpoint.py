@@ -9,7 +9,7 @@ import errno
 import os
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -192,17 +192,11 @@ def first_offsets(path: Path, topic: str) -> Offsets:
 
 def ends_after(path: Path, topic: str, batch: int) -> dict[int, Offsets]:
     """Where each batch ended that was committed after `batch`; what cannot be read is left to `inspect` to name."""
-    commits = path / "commits"
-    if not commits.is_dir():
-        return {}
-    committed = [int(file.name) for file in commits.iterdir() if file.name.isdecimal()]
     reader = LogReader(path, topic)
     ends: dict[int, Offsets] = {}
-    for each in sorted(found for found in committed if found > batch):
-        try:
+    with suppress(CheckpointDamaged):
+        for each in sorted(found for found in reader.batches("commits") if found > batch):
             ends[each] = reader.offsets(Path("offsets") / str(each))
-        except CheckpointDamaged:
-            break
     return ends
 
 
