@@ -15,12 +15,7 @@ from fraudstream.transactions.ledger import LedgerEntry
 
 
 class Rebuilt(NamedTuple):
-    """What was done.
-
-    Attributes:
-        offsets: Where the detector goes on, by partition; a partition that is not named begins at its earliest offset.
-        put_aside: Where the former checkpoint is now; None where there was none.
-    """
+    """Where the detector goes on, at the earliest offset of a partition not named; where the former checkpoint is."""
 
     offsets: Offsets
     put_aside: Path | None
@@ -50,12 +45,12 @@ def rebuild(
     begins: Mapping[int, int],
     now: datetime,
 ) -> Rebuilt:
-    """Put the checkpoint aside and make one that goes on where the ledger ends.
+    """Put a checkpoint that no detector uses aside, and make one that goes on where the ledger ends.
 
     What lies behind the ledger's end is judged again, so that nothing is lost; the store knows what it has already.
 
     Args:
-        checkpoint: Its directory, which no detector uses.
+        checkpoint: Its directory.
         topic: The input topic.
         topic_id: Kafka's id of it.
         entries: Of the ledger.
