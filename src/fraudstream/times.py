@@ -18,6 +18,11 @@ def from_microseconds(at_us: int) -> datetime:
     return _EPOCH + timedelta(microseconds=at_us)
 
 
+def iso_time(at_us: int | None) -> str | None:
+    """Microseconds since 1970 as ISO 8601 in UTC, with every digit; None stays None."""
+    return None if at_us is None else from_microseconds(at_us).isoformat()
+
+
 def parse_time(text: str) -> datetime:
     """The time that a text in ISO 8601 names; one without a zone is read as UTC.
 

@@ -11,7 +11,7 @@ from fraudstream.alerts import tables
 from fraudstream.alerts.changes import Action
 from fraudstream.alerts.ledger import LedgerPlace
 from fraudstream.alerts.positions import Place
-from fraudstream.alerts.status import iso_time
+from fraudstream.times import iso_time
 from fraudstream.transactions.ledger import EntryKind
 
 _PLACES: Final = select(tables.ledger_places).order_by(tables.ledger_places.c.topic, tables.ledger_places.c.partition)
@@ -66,7 +66,7 @@ class LedgerReader:
             if until is not None:
                 query = query.where(entry.seq <= until)
             records, last, since_us = connection.execute(query).one()
-        return UnacknowledgedLosses(records or 0, last or 0, None if since_us is None else iso_time(since_us))
+        return UnacknowledgedLosses(records or 0, last or 0, iso_time(since_us))
 
     def entries(
         self, *, kind: EntryKind | None = None, before: int | None = None, limit: int = 100

@@ -7,7 +7,7 @@ from typing import Any, Final, NamedTuple
 
 import orjson
 
-from fraudstream.times import from_microseconds
+from fraudstream.times import iso_time
 
 
 class AlertStatus(StrEnum):
@@ -21,11 +21,6 @@ class AlertStatus(StrEnum):
 
 
 VERDICTS: Final = (AlertStatus.CONFIRMED_FRAUD, AlertStatus.FALSE_ALARM, AlertStatus.UNSURE)
-
-
-def iso_time(at_us: int | None) -> str | None:
-    """Microseconds since 1970 as ISO 8601 in UTC, with every digit; None stays None."""
-    return None if at_us is None else from_microseconds(at_us).isoformat()
 
 
 class Work(NamedTuple):

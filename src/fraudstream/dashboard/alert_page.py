@@ -22,7 +22,7 @@ from fraudstream.errors import ModelError
 from fraudstream.model.explanation.cells import plain
 from fraudstream.model.explanation.explainer import TOP_REASONS, Explanation, Step
 from fraudstream.model.manifest import Manifest
-from fraudstream.times import from_microseconds, microseconds, parse_time
+from fraudstream.times import iso_time, microseconds, parse_time
 from fraudstream.transactions.amounts import amount_of
 from fraudstream.transactions.wire import AlertField, Outcome
 
@@ -187,8 +187,7 @@ def _mark(name: str, imputed: list[str], manifest: Manifest | None, aliases: Map
 
 def _way(using: Parts, document: Mapping[str, Any]) -> list[Moment]:
     """The steps from the payment to its reasons, as far as their times are known."""
-    worked_us = using.reasons.worked_us(document["seq"])
-    worked = None if worked_us is None else from_microseconds(worked_us).isoformat()
+    worked = iso_time(using.reasons.worked_us(document["seq"]))
     steps = (
         ("Payment produced", document.get(AlertField.PRODUCED_AT)),
         ("Detected", document.get(AlertField.DETECTED_AT)),
