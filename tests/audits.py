@@ -80,8 +80,8 @@ def audit(
     facts.next_records = next_records or {}
     for each in entries:
         facts.enter(each)
-    facts.say(said or [])
-    facts.keep({each.id: row(each) for each in said or []}.values() if kept is None else kept)
+    facts.add("said", said or [])
+    facts.add("kept", {each.id: row(each) for each in said or []}.values() if kept is None else kept)
     facts.index()
     report = AuditReport(TOPIC, TOPIC_ID)
     compare(facts, report)

@@ -54,22 +54,29 @@ def test_a_corrected_dead_letter_becomes_the_alert_of_its_event_and_names_its_or
     dead, missing = (f"{Topic.TRANSACTIONS.value}/1/{offset}" for offset in (0, 1))
     try:
         letters = "/api/dead-letters?kind=all"
-        assert wait_until(lambda: len(dashboard.get(letters)["dead_letters"]) == 2, 120)
+        assert wait_until(lambda: len(dashboard.get(letters)["dead_letters"]) == 2, 300)
         corrected = tmp_path / "row.json"
         corrected.write_bytes(FRAUD)
-        done = run(
+        replay = (
             *("dead-letters", "replay", *kafka, "--api", dashboard.url),
             *("--id", dead, "--payload", corrected, "--why", "a brace was missing"),
         )
+        done = run(*replay)
         assert done.returncode == 0, done.stderr
         assert wait_until(lambda: len(dashboard.get("/api/alerts")["alerts"]) == 1, 60)
         (alert,) = dashboard.get("/api/alerts")["alerts"]
         assert (alert["alert_id"], alert["replay_of"], alert["partition"]) == ("the-id", dead, 1)
 
+        # A second copy, as a crash of the sender leaves one, is judged too and stored no second time.
+        again = run(*replay, "--again")
+        assert again.returncode == 0, again.stderr
+        assert wait_until(lambda: dashboard.get("/api/stats")["duplicates"] >= 1, 60)
+        assert dashboard.get("/api/alerts")["alerts"] == [alert]
+
         # What misses as much as before has the id of its origin, and so is not stored a second time.
         dashboard.post("/api/replays", {"places": [missing], "who": "Ada", "why": "mended"})
-        assert wait_until(lambda: dashboard.get("/api/replays")["counts"]["sent"] == 2, 60)
-        assert wait_until(lambda: dashboard.get("/api/stats")["scored"] == 4, 60)
+        assert wait_until(lambda: dashboard.get("/api/replays")["counts"]["sent"] == 3, 60)
+        assert wait_until(lambda: dashboard.get("/api/stats")["scored"] == 5, 60)
         assert [each["alert_id"] for each in dashboard.get("/api/dead-letters?kind=unscorable")["dead_letters"]] == [
             missing
         ]

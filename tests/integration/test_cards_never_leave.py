@@ -204,8 +204,8 @@ def test_no_card_leaves_by_an_answer_to_what_is_posted(dashboard: RunningDashboa
         ("/api/actor", {"name": f"Ann {visa}"}),
         ("/api/replays", {"places": [visa], "who": visa, "why": visa}),
         ("/api/replays", {"filter": f"kind={visa}", "who": visa, "why": visa}),
-        ("/api/replays/claim", {"sender": visa, "limit": 0}),
-        ("/api/replays/results", {"sender": "s", "results": [{"replay_id": visa, "reason": visa}]}),
+        ("/api/replays/claim", {"batch": visa, "limit": 0}),
+        ("/api/replays/results", {"results": [{"replay_id": visa, "reason": visa}]}),
     ):
         answer = dashboard.pool.request("POST", dashboard.url + path, json=posted, headers=WHO)
         assert leaks(answer.data) == [], path

@@ -23,9 +23,9 @@ from fraudstream.config import Settings
 from fraudstream.dashboard.app import create_app
 from fraudstream.errors import DashboardFailed
 from fraudstream.kafka.broker import RunningBroker
-from fraudstream.kafka.topics import end_offsets
 from fraudstream.runtime.processes import wait_until
 from fraudstream.transactions.wire import DEFAULT_MAX_RECORD_BYTES, Topic
+from offsets import end_offsets
 
 pytestmark = pytest.mark.kafka
 

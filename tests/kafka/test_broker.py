@@ -21,12 +21,13 @@ from confluent_kafka import Producer
 from fraudstream.errors import BrokerFailed, PortInUse
 from fraudstream.kafka.broker import BrokerPlan, RunningBroker, start_broker
 from fraudstream.kafka.broker_settings import Listener
-from fraudstream.kafka.topics import end_offsets, open_admin, require_broker
+from fraudstream.kafka.topics import open_admin, require_broker
 from fraudstream.runtime.files import exclusive_lock
 from fraudstream.runtime.jars import Jars
 from fraudstream.runtime.java import Java
 from fraudstream.runtime.processes import LOOPBACK, check_port_free, free_port, port_owner, spawn, stop, wait_until
 from fraudstream.transactions.wire import RELAYED_TOPICS, Topic
+from offsets import end_offsets
 
 pytestmark = pytest.mark.kafka
 

@@ -27,11 +27,11 @@ from fraudstream.kafka.producer import produce
 from fraudstream.kafka.production import Produced
 from fraudstream.kafka.progress import read_progress, write_progress
 from fraudstream.kafka.spool import spool_path
-from fraudstream.kafka.topics import end_offsets
 from fraudstream.runtime.files import exclusive_lock
 from fraudstream.runtime.processes import free_port, spawn, stop, wait_until
 from fraudstream.transactions.csv_source import open_csv
 from fraudstream.transactions.wire import Header, Topic, event_id
+from offsets import end_offsets
 
 pytestmark = pytest.mark.kafka
 

@@ -1,4 +1,4 @@
-"""Records sent again, with a real broker, a real relay and a real dashboard: whole, once, and recorded."""
+"""Records sent again, with a real broker, a real relay and a real dashboard: whole, under their ids, and recorded."""
 
 from __future__ import annotations
 
@@ -20,17 +20,18 @@ from flask.testing import FlaskClient
 
 from commands import command_line
 from dashboards import Clock, RunningDashboard, alert, running_dashboard, told
-from fraudstream.alerts.replaying import ReplaySender
+from fraudstream.alerts.replaying import CLAIMED_AT_ONCE, ReplaySender
 from fraudstream.alerts.service import run_relay
 from fraudstream.alerts.store import AlertStore
 from fraudstream.config import Settings
 from fraudstream.dashboard.app import create_app
 from fraudstream.kafka.broker import RunningBroker
-from fraudstream.kafka.replay_topic import ReplayTopic, open_replay_topic
-from fraudstream.kafka.topics import end_offsets, open_admin
+from fraudstream.kafka.replay import ReplayTopic, open_replay_topic
+from fraudstream.kafka.topics import open_admin
 from fraudstream.runtime.processes import free_port, spawn, wait_until
 from fraudstream.transactions.wire import DEAD_LETTER_HEADERS, Header, Topic
 from letters import letter
+from offsets import end_offsets
 
 pytestmark = pytest.mark.kafka
 
@@ -248,12 +249,12 @@ def app(tmp_path: Path, clock: Clock) -> Iterator[InProcess]:
 
 
 def opened(broker: RunningBroker) -> Callable[[], ReplayTopic]:
-    return lambda: open_replay_topic(broker.bootstrap_servers, 10)
+    return lambda: open_replay_topic(broker.bootstrap_servers)
 
 
-@pytest.mark.parametrize("sent", [True, False], ids=["after sending", "before sending"])
-def test_what_a_sender_left_behind_that_was_killed_is_sent_once(
-    sent: bool, broker: RunningBroker, records: Records, app: InProcess, clock: Clock
+@pytest.mark.parametrize("copies", [2, 1], ids=["after sending", "before sending"])
+def test_what_a_killed_sender_left_behind_is_sent_again_as_the_same_event(
+    copies: int, broker: RunningBroker, records: Records, app: InProcess, clock: Clock
 ) -> None:
     class Killed(Exception):
         pass
@@ -265,7 +266,7 @@ def test_what_a_sender_left_behind_that_was_killed_is_sent_once(
             if route.endswith("/results"):
                 raise Killed
             answer = app.post(route, content)
-            if not sent and content["limit"]:
+            if copies == 1 and content["limit"]:
                 raise Killed
             return answer
 
@@ -282,26 +283,11 @@ def test_what_a_sender_left_behind_that_was_killed_is_sent_once(
     (replay,) = told(app.client.get("/api/replays"))["replays"]
     assert replay["state"] == "sent"
     after = records.since(INPUT, {0: number + 1})
-    copies = [each for each in after if dict(headers_of(each)).get(Header.REPLAY_ID) == replay["replay_id"].encode()]
-    assert [f"{INPUT}/0/{each.offset()}" for each in copies] == [replay["place"]]
-
-
-def test_where_it_cannot_be_known_whether_it_was_sent_nothing_is_sent(
-    broker: RunningBroker, records: Records, app: InProcess, clock: Clock
-) -> None:
-    origin = records.produce(b"[7]")
-    number = int(origin.rsplit("/", 1)[1])
-    app.client.post("/api/dead-letters", json=[letter(number)])
-    app.post("/api/replays", {"places": [origin], "who": "Ada", "why": "mended"})
-    app.post("/api/replays/claim", {"sender": "killed", "limit": 1, "ends": {"0": number + 1}})
-    records.delete_before(records.produce(b"{}"))
-    clock.forward(31)
-    before = end_offsets(broker.bootstrap_servers, INPUT)
-    assert ReplaySender(app, opened(broker)).send_some() == 1
-    (replay,) = told(app.client.get("/api/replays"))["replays"]
-    assert (replay["state"], replay["place"]) == ("failed", None)
-    assert "not known" in replay["reason"]
-    assert end_offsets(broker.bootstrap_servers, INPUT) == before
+    assert len(after) == copies
+    assert replay["place"] == f"{INPUT}/0/{after[-1].offset()}"
+    # By the id the store knows the second copy, by `replay_id` a person does.
+    same = {"event_id": b"x", Header.REPLAY_OF: origin.encode(), Header.REPLAY_ID: replay["replay_id"].encode()}
+    assert [dict(headers_of(each)) for each in after] == [same] * copies
 
 
 def test_another_record_at_the_offset_of_the_original_is_not_sent(
@@ -310,16 +296,18 @@ def test_another_record_at_the_offset_of_the_original_is_not_sent(
     number = int(records.produce(b"of another time").rsplit("/", 1)[1])
     places = [f"{INPUT}/0/{number}", f"{INPUT}/9/1", "another_topic/0/1"]
     letters = [letter(number), letter(1, partition=9), letter(1, topic="another_topic", dead_letter="?")]
-    app.client.post("/api/dead-letters", json=letters)
-    app.post("/api/replays", {"places": places, "who": "Ada", "why": "mended"})
-    assert ReplaySender(app, opened(broker)).send_some() == 3
+    # No partition has such a number: what cannot be asked of Kafka fails alone.
+    app.client.post("/api/dead-letters", json=[*letters, letter(1, partition=10**12)])
+    app.post("/api/replays", {"filter": "", "who": "Ada", "why": "mended"})
+    assert ReplaySender(app, opened(broker)).send_some() == 4
     reasons = {each["origin"]: each["reason"] for each in told(app.client.get("/api/replays"))["replays"]}
     assert reasons[places[0]].startswith("another record stands there now")
     assert "no partition 9" in reasons[places[1]]
     assert "not the input" in reasons[places[2]]
+    assert "cannot be converted" in reasons[f"{INPUT}/{10**12}/1"]
 
 
-def test_a_command_that_is_killed_while_it_sends_leaves_the_rest_to_the_relay_and_nothing_twice(
+def test_a_command_that_is_killed_while_it_sends_leaves_the_rest_to_the_relay(
     broker: RunningBroker, records: Records, dashboard: RunningDashboard, settings: Settings, tmp_path: Path
 ) -> None:
     begins = end_offsets(broker.bootstrap_servers, INPUT)
@@ -345,7 +333,11 @@ def test_a_command_that_is_killed_while_it_sends_leaves_the_rest_to_the_relay_an
     with relay(settings):
         assert wait_until(lambda: dashboard.get("/api/replays")["counts"]["sent"] == 2000, 90)
     arrived = records.since(INPUT, {0: first + 2000})
-    assert Counter(dict(headers_of(each))["event_id"] for each in arrived) == {b"k%d" % n: 1 for n in range(2000)}
+    counts = Counter(dict(headers_of(each))["event_id"] for each in arrived)
+    assert counts.keys() == {b"k%d" % n for n in range(2000)}
+    # At most what the command had claimed, and had not told of, is there twice.
+    assert sum(counts.values()) <= 2000 + CLAIMED_AT_ONCE
+    assert max(counts.values()) <= 2
 
 
 def test_the_command_lists_replays_and_downloads_and_says_what_it_did_not_send(

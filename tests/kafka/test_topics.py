@@ -10,9 +10,10 @@ from confluent_kafka import Producer
 
 from fraudstream.errors import BrokerUnreachable, TopicMissing
 from fraudstream.kafka.broker import RunningBroker
-from fraudstream.kafka.topics import end_offsets, ensure_topics, require_broker, topic_layout
+from fraudstream.kafka.topics import ensure_topics, require_broker, topic_layout
 from fraudstream.runtime.processes import free_port
 from fraudstream.transactions.wire import OUTPUT_LIMIT_FACTOR, RELAYED_TOPICS, Topic, output_limit
+from offsets import end_offsets
 
 pytestmark = pytest.mark.kafka
 

@@ -16,12 +16,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dashboards import Clock, alert, told
-from fraudstream.alerts.letters import Letter, parse_origin
+from fraudstream.alerts.letters import Letter
 from fraudstream.alerts.store import AlertStore
 from fraudstream.config import Settings
 from fraudstream.dashboard.app import create_app
 from fraudstream.dashboard.letters import SHOWN_BYTES, shown
-from fraudstream.transactions.wire import Outcome
+from fraudstream.transactions.wire import Outcome, RecordId
 from letters import INPUT, letter
 
 WHO = {"who": "Ada", "why": "mended"}
@@ -159,36 +159,36 @@ def test_a_replay_that_failed_may_be_asked_for_again(client: FlaskClient) -> Non
     client.post("/api/dead-letters", json=[letter(1)])
     asked = WHO | {"places": [f"{INPUT}/0/1"]}
     client.post("/api/replays", json=asked)
-    claim = {"sender": "s", "limit": 5, "ends": {"0": 9}}
-    (claimed,) = told(client.post("/api/replays/claim", json=claim))["replays"]
-    result = {"replay_id": claimed["replay_id"], "reason": "gone"}
-    other = client.post("/api/replays/results", json={"sender": "other", "results": [result]})
-    assert told(other) == {"recorded": 0}
-    client.post("/api/replays/results", json={"sender": "s", "results": [result]})
+    (claimed,) = told(client.post("/api/replays/claim", json={"limit": 5}))["replays"]
+    results = {"results": [{"replay_id": claimed["replay_id"], "reason": "gone"}]}
+    assert told(client.post("/api/replays/results", json=results)) == {"recorded": 1}
+    assert told(client.post("/api/replays/results", json=results)) == {"recorded": 0}
     assert told(client.get("/api/replays?state=failed"))["replays"][0]["reason"] == "gone"
     assert client.post("/api/replays", json=asked).status_code == 200
 
 
-def test_a_replay_is_claimed_by_one_sender_until_its_lease_is_over(client: FlaskClient, clock: Clock) -> None:
+def test_a_replay_without_a_result_is_given_again_and_one_with_a_result_is_not(
+    client: FlaskClient, clock: Clock
+) -> None:
     client.post("/api/dead-letters", json=[letter(n) for n in range(3)])
-    told_of = told(client.post("/api/replays", json=WHO | {"filter": "", "sender": "command"}))
-    claim = {"limit": 2, "ends": {"0": 9}}
+    assert told(client.post("/api/replays", json=WHO | {"filter": ""}))["letters"] == 3
 
-    def claimed(sender: str) -> list[tuple[str, Any]]:
-        waiting = told(client.post("/api/replays/claim", json={"sender": sender, "limit": 0}))["waiting"]
-        found = told(client.post("/api/replays/claim", json=claim | {"sender": sender}))["replays"]
+    def claimed() -> dict[str, str]:
+        waiting = told(client.post("/api/replays/claim", json={"limit": 0}))["waiting"]
+        found = told(client.post("/api/replays/claim", json={"limit": 2}))["replays"]
         assert len(found) == min(waiting, 2)
-        return [(each["origin"], each["ends"]) for each in found]
+        return {each["origin"]: each["replay_id"] for each in found}
 
-    assert told_of["letters"] == 3
-    assert claimed("relay") == []
-    assert claimed("command") == [(f"{INPUT}/0/0", None), (f"{INPUT}/0/1", None)]
+    first = claimed()
+    assert list(first) == [f"{INPUT}/0/0", f"{INPUT}/0/1"]
+    assert list(claimed()) == [f"{INPUT}/0/2"]
+    assert claimed() == {}
+    sent = [{"replay_id": first[f"{INPUT}/0/0"], "place": f"{INPUT}/0/9"}]
+    assert told(client.post("/api/replays/results", json={"results": sent})) == {"recorded": 1}
     clock.forward(31)
-    claim["ends"] = {"0": 50}
-    # What may have been sent comes with the ends before that; what was not, without.
-    assert claimed("relay") == [(f"{INPUT}/0/0", {"0": 9}), (f"{INPUT}/0/1", {"0": 9})]
-    assert claimed("relay") == [(f"{INPUT}/0/2", None)]
-    assert claimed("command") == []
+    again = claimed()
+    assert list(again) == [f"{INPUT}/0/1", f"{INPUT}/0/2"]
+    assert again[f"{INPUT}/0/1"] == first[f"{INPUT}/0/1"]
 
 
 @pytest.mark.parametrize(
@@ -220,9 +220,10 @@ def test_a_dry_run_only_counts(client: FlaskClient) -> None:
 
 
 def test_an_origin_is_read_as_it_is_written() -> None:
-    origin = parse_origin("a/b/3/45")
-    assert str(origin) == "a/b/3/45"
-    assert parse_origin("a/b") is None
+    assert str(RecordId.parse("a/b/3/45")) == "a/b/3/45"
+    for text in ("a/b", "a/b/-3/45", "a/b/3/" + "9" * 19, "a/b/\N{ARABIC-INDIC DIGIT ONE}/4"):
+        with pytest.raises(ValueError, match="is not topic/partition/offset"):
+            RecordId.parse(text)
 
 
 def test_the_page_says_what_to_do_while_there_is_nothing(client: FlaskClient) -> None:

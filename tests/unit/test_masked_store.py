@@ -106,11 +106,10 @@ def test_a_corrected_payload_is_given_whole_to_its_sender_and_then_forgotten(app
     payload = base64.b64encode(f'{{"card_number": "{VISA}"}}'.encode()).decode()
     asked = {"places": [f"{INPUT}/0/1"], "who": "Ann", "why": f"of {VISA}", "payload_base64": payload}
     assert client.post("/api/replays", json=asked).status_code == 200
-    claim = {"sender": "s", "limit": 10, "ends": {"0": 1}}
-    (claimed,) = told(client.post("/api/replays/claim", json=claim))["replays"]
+    (claimed,) = told(client.post("/api/replays/claim", json={"limit": 10}))["replays"]
     assert claimed["payload_base64"] == payload
     result = {"replay_id": claimed["replay_id"], "place": f"{INPUT}/0/2"}
-    assert told(client.post("/api/replays/results", json={"sender": "s", "results": [result]})) == {"recorded": 1}
+    assert told(client.post("/api/replays/results", json={"results": [result]})) == {"recorded": 1}
     (replay,) = told(client.get("/api/replays"))["replays"]
     assert (replay["corrected"], replay["why"]) == (True, "of 411111******1111")
     store: AlertStore = app.extensions["fraudstream"].store

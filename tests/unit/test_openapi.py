@@ -122,7 +122,7 @@ def test_each_parameter_is_taken_and_an_unknown_choice_refused(
         ("/api/system/acknowledge", {"until_seq": 10, "why": "seen"}, 200),
         ("/api/system/acknowledge", {"until_seq": 0}, 409),
         ("/api/system/acknowledge", {}, 400),
-        ("/api/replays/claim", {"sender": "s", "limit": 0}, 200),
+        ("/api/replays/claim", {"limit": 0}, 200),
     ],
 )
 def test_what_is_posted_is_answered_as_described(client: FlaskClient, path: str, body: Any, status: int) -> None:
@@ -206,11 +206,11 @@ def test_a_replay_is_as_described_from_the_wish_to_the_result(client: FlaskClien
     batch = asked(client, "post", "/api/replays", 200, wish | {"payload_base64": corrected})["batch"]
     asked(client, "post", "/api/replays", 409, wish)
     asked(client, "post", "/api/replays", 404, wish | {"places": ["t/0/8"]})
-    claim = {"sender": "s", "limit": 0, "batch": batch}
+    claim = {"limit": 0, "batch": batch}
     assert asked(client, "post", "/api/replays/claim", 200, claim) == {"waiting": 1}
-    (claimed,) = asked(client, "post", "/api/replays/claim", 200, claim | {"limit": 5, "ends": {"0": 9}})["replays"]
+    (claimed,) = asked(client, "post", "/api/replays/claim", 200, claim | {"limit": 5})["replays"]
     assert (claimed["origin"], claimed["payload_base64"]) == ("t/0/7", corrected)
-    told = {"sender": "s", "results": [{"replay_id": claimed["replay_id"], "place": "t/0/9"}]}
+    told = {"results": [{"replay_id": claimed["replay_id"], "place": "t/0/9"}]}
     assert asked(client, "post", "/api/replays/results", 200, told) == {"recorded": 1}
     listed = asked(client, "get", "/api/replays?state=sent", 200)
     assert [(each["place"], each["corrected"]) for each in listed["replays"]] == [("t/0/9", True)]

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from rich.console import Console
 
+from fraudstream.cli.entry import cli
 from fraudstream.errors import SettingsError
 from fraudstream.kafka.display import describe, expected_rows, show_production, summary
 from fraudstream.kafka.produce_plan import interval_between_rows
@@ -33,10 +35,15 @@ def test_rate_and_delay_are_two_words_for_one_pace(
     assert interval_between_rows(rate, delay) == interval
 
 
-@pytest.mark.parametrize(("rate", "delay"), [(1.0, 1.0), (0.0, None), (-1.0, None), (None, -0.1)])
-def test_a_pace_that_makes_no_sense_is_refused(rate: float | None, delay: float | None) -> None:
-    with pytest.raises(SettingsError, match="--"):
-        interval_between_rows(rate, delay)
+@pytest.mark.parametrize("pace", [("--rate", "0"), ("--rate", "-1"), ("--delay", "-0.1")])
+def test_a_pace_that_makes_no_sense_is_refused(pace: tuple[str, str], tmp_path: Path) -> None:
+    refused = CliRunner().invoke(cli, ["produce", "--data", str(tmp_path), *pace])
+    assert (refused.exit_code, pace[0] in refused.output) == (2, True)
+
+
+def test_two_paces_at_once_are_refused() -> None:
+    with pytest.raises(SettingsError, match="--rate and --delay"):
+        interval_between_rows(1.0, 1.0)
 
 
 def test_progress_comes_back_as_it_was_written(tmp_path: Path) -> None:

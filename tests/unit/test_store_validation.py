@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dashboards import alert
-from fraudstream.alerts.validation import Unfit, check_alert, digest, microseconds
+from fraudstream.alerts.validation import Unfit, check_alert, digest
+from fraudstream.times import microseconds
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, Connection, FromClause, Select, and_, func
 
 from fraudstream.alerts import tables
 from fraudstream.alerts.reading import AlertReader
-from fraudstream.alerts.status import iso_time
+from fraudstream.times import iso_time
 from fraudstream.transactions.masking import typed
 
 SHOWN_ITEMS: Final = 5

@@ -20,7 +20,7 @@ from sqlalchemy.dialects.sqlite import insert
 from fraudstream.alerts import tables
 from fraudstream.alerts.chain import entry_hash, last_hash
 from fraudstream.alerts.status import Work
-from fraudstream.alerts.validation import microseconds
+from fraudstream.times import microseconds, parse_time
 
 if TYPE_CHECKING:
     from fraudstream.alerts.store import AlertStore
@@ -186,7 +186,7 @@ def _work(work: Work | None) -> str | None:
 
 
 def _us(text: str | None) -> int | None:
-    return None if text is None else microseconds(datetime.fromisoformat(text))
+    return None if text is None else microseconds(parse_time(text))
 
 
 def _json(value: Any) -> str | None:

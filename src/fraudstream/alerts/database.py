@@ -50,7 +50,7 @@ def open_engine(url: str, card_columns: Iterable[str] = ()) -> Engine:
     Raises:
         StoreError: The URL is not one of SQLite, or the file cannot be opened, written or brought up to date.
     """
-    parsed = _parse(url)
+    parsed = parse_url(url)
     place = str(parsed.database)
     if not Path(place).absolute().parent.is_dir():
         raise StoreError(
@@ -85,7 +85,12 @@ def open_engine(url: str, card_columns: Iterable[str] = ()) -> Engine:
     return engine
 
 
-def _parse(url: str) -> URL:
+def parse_url(url: str) -> URL:
+    """The URL of a store.
+
+    Raises:
+        StoreError: It is no URL, or not one of a SQLite file.
+    """
     try:
         parsed = make_url(url)
     except ArgumentError as e:

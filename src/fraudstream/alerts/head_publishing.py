@@ -13,6 +13,7 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 
 from fraudstream.alerts.dashboard_client import DashboardClient
 from fraudstream.errors import DashboardFailed
+from fraudstream.times import iso
 from fraudstream.transactions.wire import EventField, EventType, Topic
 
 DAY_SECONDS: Final = 24 * 3600.0
@@ -75,7 +76,7 @@ def head_event(head: Mapping[str, Any], at: datetime) -> dict[str, Any]:
     return {
         EventField.EVENT_ID.value: f"audit_head/{at:%Y-%m-%d}/{head['seq']}/{head['hash'][:16]}",
         EventField.TYPE.value: EventType.AUDIT_HEAD.value,
-        EventField.AT.value: at.isoformat(timespec="milliseconds"),
+        EventField.AT.value: iso(at),
         EventField.MESSAGE.value: f"Entries in the audit trail: {head['entries']:,}",
         **{name: head[name] for name in ("seq", "hash", "entries")},
     }

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Self
 
 import orjson
-from sqlalchemy import Connection, bindparam, delete, select
+from sqlalchemy import Connection, RowMapping, bindparam, delete, select
 from sqlalchemy.dialects.sqlite import insert
 
 from fraudstream.alerts import tables
@@ -77,6 +77,11 @@ class LedgerPlace:
     lost: int = 0
     overlaps: bool = False
 
+    @classmethod
+    def of_row(cls, row: RowMapping) -> Self:
+        """The place that a row of `ledger_places` is."""
+        return cls(**{**row, "overlaps": bool(row["overlaps"])})
+
 
 def check_entry(raw: object) -> CheckedEntry:
     """Check one posted entry.
@@ -119,7 +124,9 @@ def record(
         if not is_new:
             continue
         place = Place(entry.topic, entry.partition)
-        known = places[place] if place in places else _read(connection, place)
+        known = places.get(place)
+        if known is None and (row := connection.execute(_READ_PLACE, place._asdict()).mappings().one_or_none()):
+            known = LedgerPlace.of_row(row)
         if known is None or known.topic_id != entry.topic_id:
             known = _begin(connection, entry)
         places[place], counted = _account(connection, known, entry)
@@ -136,11 +143,6 @@ def _insert(connection: Connection, checked: CheckedEntry, counted: int, now: da
     values |= {"kind": checked.entry.kind.value, "counted": counted, "committed_us": checked.committed_us}
     body = checked.document | {"counted": counted, "received_at": now.isoformat()}
     connection.execute(_INSERT, values | {"body": orjson.dumps(body).decode()})
-
-
-def _read(connection: Connection, place: Place) -> LedgerPlace | None:
-    row = connection.execute(_READ_PLACE, place._asdict()).mappings().one_or_none()
-    return None if row is None else LedgerPlace(**dict(row) | {"overlaps": bool(row["overlaps"])})
 
 
 def _begin(connection: Connection, entry: LedgerEntry) -> LedgerPlace:

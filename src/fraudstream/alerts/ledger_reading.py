@@ -11,10 +11,10 @@ from fraudstream.alerts import tables
 from fraudstream.alerts.changes import Action
 from fraudstream.alerts.ledger import LedgerPlace
 from fraudstream.alerts.positions import Place
-from fraudstream.alerts.status import iso_time
+from fraudstream.times import iso_time
 from fraudstream.transactions.ledger import EntryKind
 
-_PLACES: Final = select(tables.ledger_places)
+_PLACES: Final = select(tables.ledger_places).order_by(tables.ledger_places.c.topic, tables.ledger_places.c.partition)
 
 
 class UnacknowledgedLosses(NamedTuple):
@@ -35,11 +35,8 @@ class LedgerReader:
     def places(self) -> dict[Place, LedgerPlace]:
         """What the entries of each partition come to."""
         with self._engine.connect() as connection:
-            found = [
-                LedgerPlace(**dict(row) | {"overlaps": bool(row["overlaps"])})
-                for row in connection.execute(_PLACES).mappings()
-            ]
-        return {Place(place.topic, place.partition): place for place in sorted(found, key=_order)}
+            found = [LedgerPlace.of_row(row) for row in connection.execute(_PLACES).mappings()]
+        return {Place(place.topic, place.partition): place for place in found}
 
     def gap_counts(self) -> dict[Place, int]:
         """How many gaps each partition has, those that have one."""
@@ -69,7 +66,7 @@ class LedgerReader:
             if until is not None:
                 query = query.where(entry.seq <= until)
             records, last, since_us = connection.execute(query).one()
-        return UnacknowledgedLosses(records or 0, last or 0, None if since_us is None else iso_time(since_us))
+        return UnacknowledgedLosses(records or 0, last or 0, iso_time(since_us))
 
     def entries(
         self, *, kind: EntryKind | None = None, before: int | None = None, limit: int = 100
@@ -95,7 +92,3 @@ class LedgerReader:
         )
         with self._engine.connect() as connection:
             return [dict(row) for row in connection.execute(query).mappings()]
-
-
-def _order(place: LedgerPlace) -> tuple[str, int]:
-    return place.topic, place.partition

@@ -4,48 +4,25 @@ from __future__ import annotations
 
 import base64
 import heapq
-import operator
-import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 import orjson
-from sqlalchemy import ColumnElement, FromClause, Select, func, select, true
+from sqlalchemy import ColumnElement, Select, Table, false, func, select
 
 from fraudstream.alerts import tables
 from fraudstream.alerts.reading import AlertReader
-from fraudstream.alerts.replay_state import ReplayState
-from fraudstream.transactions.wire import AlertField, DeadLetterField, Outcome
+from fraudstream.transactions.wire import AlertField, DeadLetterField, Outcome, RecordId, ReplayState
 
 WALKED_AT_ONCE: Final = 200
 """Letters held at once while all of them are walked through; a body may hold 64 KiB of base64."""
 
 KINDS: Final = (Outcome.DEAD_LETTER, Outcome.UNSCORABLE)
 
-_PLACE: Final = re.compile(r"(?P<topic>.+)/(?P<partition>\d{1,9})/(?P<offset>\d{1,18})", re.DOTALL)
-
 # Julian days of 1970-01-01, and milliseconds of a day: SQLite counts time in whole milliseconds inside.
 _EPOCH_DAYS: Final = 2_440_587.5
 _DAY_MS: Final = 86_400_000.0
-
-
-class Origin(NamedTuple):
-    """Where a record stands."""
-
-    topic: str
-    partition: int
-    offset: int
-
-    def __str__(self) -> str:
-        """As `topic/partition/offset`."""
-        return f"{self.topic}/{self.partition}/{self.offset}"
-
-
-def parse_origin(text: str) -> Origin | None:
-    """The origin that `topic/partition/offset` names; None where it is none."""
-    found = _PLACE.fullmatch(text)
-    return None if found is None else Origin(found["topic"], int(found["partition"]), int(found["offset"]))
 
 
 class Cursor(NamedTuple):
@@ -114,10 +91,10 @@ class Letter:
     document: dict[str, Any]
 
     @property
-    def origin(self) -> Origin | None:
+    def origin(self) -> RecordId | None:
         """Where the record stands on the input; None for an unscorable row that does not say so."""
         topic, partition, offset = (self.document.get(name) for name in ("topic", "partition", "offset"))
-        return None if topic is None or partition is None or offset is None else Origin(topic, partition, offset)
+        return None if topic is None or partition is None or offset is None else RecordId(topic, partition, offset)
 
     @property
     def payload(self) -> bytes | None:
@@ -184,56 +161,40 @@ def _tables(wanted: LetterFilter) -> Sequence[tuple[Outcome, Select[Any], Column
     letters, alerts = tables.dead_letters.c, tables.alerts.c
     at = func.round((func.julianday(_key(letters.body, "produced_at")) - _EPOCH_DAYS) * _DAY_MS) * 1000
     place = _key(alerts.body, "topic") + "/" + _key(alerts.body, "partition") + "/" + _key(alerts.body, "offset")
-    return (
-        (
-            Outcome.DEAD_LETTER,
-            _query(tables.dead_letters, letters.body.is_not(None), wanted, Outcome.DEAD_LETTER, letters.id, at),
-            letters.seq,
-        ),
-        (
-            Outcome.UNSCORABLE,
-            _query(
-                tables.alerts,
-                alerts.outcome == Outcome.UNSCORABLE.value,
-                wanted,
-                Outcome.UNSCORABLE,
-                place,
-                alerts.produced_us,
-            ),
-            alerts.seq,
-        ),
+    unscorable = alerts.outcome == Outcome.UNSCORABLE.value
+    queries = (
+        _query(wanted, Outcome.DEAD_LETTER, tables.dead_letters, letters.body.is_not(None), letters.id, at),
+        _query(wanted, Outcome.UNSCORABLE, tables.alerts, unscorable, place, alerts.produced_us),
     )
+    return tuple(zip(KINDS, queries, (letters.seq, alerts.seq), strict=True))
 
 
 def _query(
-    table: FromClause,
-    kept: ColumnElement[bool],
     wanted: LetterFilter,
     kind: Outcome,
+    table: Table,
+    kept: ColumnElement[bool],
     origin: ColumnElement[str],
     produced_us: ColumnElement[Any],
 ) -> Select[Any]:
-    body = table.c.body
-    replays = tables.replays.c
-    replayed = select(replays.seq).where(replays.origin == origin, replays.state != ReplayState.FAILED.value).exists()
-    reason = func.lower(func.coalesce(_key(body, "reason"), ""))
-    narrowing: list[tuple[Any, Any, Callable[[Any, Any], ColumnElement[bool]]]] = [
-        (
-            None if wanted.reason is None else wanted.reason.lower(),
-            reason,
-            lambda text, part: func.instr(text, part) > 0,
-        ),
-        (wanted.since_us, produced_us, operator.ge),
-        (wanted.until_us, produced_us, operator.lt),
-        (wanted.topic, _key(body, "topic"), operator.eq),
-        (wanted.partition, _key(body, "partition"), operator.eq),
-        (wanted.offset, _key(body, "offset"), operator.eq),
-        (wanted.replayed, replayed, lambda exists, yes: exists if yes else ~exists),
-        (wanted.origins, origin, lambda place, places: place.in_(places)),
-        (None if wanted.kind in (None, kind) else kind, true(), lambda _, __: ~true()),
-    ]
-    conditions = [compare(column, value) for value, column, compare in narrowing if value is not None]
-    return select(table.c.seq, table.c.received_us, body).where(kept, *conditions)
+    body, replays = table.c.body, tables.replays.c
+    conditions: list[ColumnElement[bool]] = [kept if wanted.kind in (None, kind) else false()]
+    for name in ("topic", "partition", "offset"):
+        if (value := getattr(wanted, name)) is not None:
+            conditions.append(_key(body, name) == value)
+    if wanted.reason is not None:
+        reason = func.lower(func.coalesce(_key(body, "reason"), ""))
+        conditions.append(func.instr(reason, wanted.reason.lower()) > 0)
+    if wanted.since_us is not None:
+        conditions.append(produced_us >= wanted.since_us)
+    if wanted.until_us is not None:
+        conditions.append(produced_us < wanted.until_us)
+    if wanted.origins is not None:
+        conditions.append(origin.in_(wanted.origins))
+    if wanted.replayed is not None:
+        replay = select(replays.seq).where(replays.origin == origin, replays.state != ReplayState.FAILED.value)
+        conditions.append(replay.exists() if wanted.replayed else ~replay.exists())
+    return select(table.c.seq, table.c.received_us, body).where(*conditions)
 
 
 def _key(body: ColumnElement[Any], name: str) -> ColumnElement[Any]:

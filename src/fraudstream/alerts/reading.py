@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from typing import Any, Final, NamedTuple
 
 import orjson
@@ -16,9 +15,9 @@ from fraudstream.alerts import positions, tables
 from fraudstream.alerts.filters import AlertFilter as AlertFilter
 from fraudstream.alerts.positions import Place, Position
 from fraudstream.alerts.status import UNTOUCHED, Work
+from fraudstream.times import iso_time
 from fraudstream.transactions.wire import Outcome
 
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 EXPORT_PAGE: Final = 500
 """Alerts held at once while all of them are walked through."""
 
@@ -184,7 +183,7 @@ class AlertReader:
         column = tables.alerts.c
         query = select(column.seq, column.status, column.assignee, column.decided_us).where(column.seq.in_(seqs))
         with self._engine.connect() as connection:
-            return {row.seq: (row.status, row.assignee, _time(row.decided_us)) for row in connection.execute(query)}
+            return {row.seq: (row.status, row.assignee, iso_time(row.decided_us)) for row in connection.execute(query)}
 
     def count(self, wanted: AlertFilter) -> int:
         """How many alerts match."""
@@ -273,11 +272,3 @@ class AlertReader:
         query = select(*STORED_COLUMNS).where(*conditions).order_by(order).limit(limit)
         with self._engine.connect() as connection:
             return [stored_alert(row) for row in connection.execute(query)]
-
-
-def _time(at_us: int | None) -> str | None:
-    return None if at_us is None else _iso(at_us)
-
-
-def _iso(at_us: int) -> str:
-    return (_EPOCH + timedelta(microseconds=at_us)).isoformat()

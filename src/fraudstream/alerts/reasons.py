@@ -16,7 +16,7 @@ from sqlalchemy.dialects.sqlite import insert
 from fraudstream.alerts import tables
 from fraudstream.alerts.reading import STORED_COLUMNS, StoredAlert, stored_alert
 from fraudstream.alerts.store import AlertStore
-from fraudstream.alerts.validation import microseconds
+from fraudstream.times import microseconds
 from fraudstream.transactions.wire import Outcome
 
 NOT_YET: Final = b'"reasons":null,"explanation":null'

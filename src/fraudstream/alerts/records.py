@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, Final
 
@@ -14,6 +13,7 @@ from confluent_kafka import Message
 
 from fraudstream.alerts.samples import describe_columns
 from fraudstream.kafka.headers import headers_of
+from fraudstream.times import from_microseconds, iso_z
 from fraudstream.transactions.presentable import present, read_json
 from fraudstream.transactions.schema import schema_id
 from fraudstream.transactions.wire import (
@@ -178,10 +178,9 @@ def _read(value: bytes | None) -> Any:
 def _iso(timestamp_ms: int) -> str | None:
     """The time; None where it is of no year that a calendar here knows (1 to 9999)."""
     try:
-        at = datetime.fromtimestamp(timestamp_ms / 1000, UTC)
-    except (ValueError, OverflowError, OSError):
+        return iso_z(from_microseconds(timestamp_ms * 1000))
+    except OverflowError:
         return None
-    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _text(value: bytes | None) -> str | None:

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final, Protocol
 
 import structlog
@@ -22,6 +22,7 @@ from confluent_kafka import (
 
 from fraudstream.alerts.records import ROUTE_OF, Record, Route, encode, rejected, to_payload
 from fraudstream.errors import KafkaFailure
+from fraudstream.times import iso
 from fraudstream.transactions.masking import DataMask
 from fraudstream.transactions.wire import REJECTED_BECAUSE, RELAYED_TOPICS, EventField, EventType, Topic
 
@@ -232,7 +233,7 @@ def post_positions(
         except (KafkaException, KafkaFailure) as e:
             reason = e.args[0].str() if isinstance(e, KafkaException) else e.what
             told = {EventField.POSITIONS: {}, EventField.TROUBLE: reason}
-        at = now().astimezone(UTC).isoformat(timespec="milliseconds")
+        at = iso(now())
         event = {
             EventField.EVENT_ID: f"position/{at}",
             EventField.TYPE: EventType.POSITION.value,

@@ -22,9 +22,9 @@ from fraudstream.alerts.validation import (
     check_record_id,
     digest,
     integer,
-    microseconds,
     text,
 )
+from fraudstream.times import microseconds
 from fraudstream.transactions.wire import AlertField, DeadLetterField, EventField
 
 CONFLICT_DIGITS: Final = 12

@@ -12,10 +12,9 @@ from fraudstream.alerts.api_client import HttpApi
 from fraudstream.alerts.dashboard_client import DashboardClient
 from fraudstream.alerts.head_publishing import publish_heads
 from fraudstream.alerts.relay import GROUP, Relay, post_positions
-from fraudstream.alerts.replay_state import SEND_SECONDS
 from fraudstream.alerts.replaying import ReplaySender, send_replays
 from fraudstream.config import Settings
-from fraudstream.kafka.replay_topic import ReplayTopic, open_replay_topic
+from fraudstream.kafka.replay import open_replay_topic
 from fraudstream.kafka.topics import ensure_topics
 from fraudstream.kafka.watermarks import Watermarks
 from fraudstream.runtime.processes import write_ready
@@ -79,9 +78,5 @@ def run_relay(settings: Settings, stop: threading.Event, *, from_beginning: bool
 
 def replay_sender(settings: Settings) -> ReplaySender:
     """What sends replays; it connects when there is one."""
-
-    def connect() -> ReplayTopic:
-        return open_replay_topic(settings.bootstrap_servers, SEND_SECONDS)
-
     dashboard = DashboardClient(urllib3.PoolManager(), settings.api, settings.read_token, settings.ingest_token)
-    return ReplaySender(dashboard, connect)
+    return ReplaySender(dashboard, lambda: open_replay_topic(settings.bootstrap_servers))

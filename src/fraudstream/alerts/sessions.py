@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from sqlalchemy import delete, insert, select, update
 
 from fraudstream.alerts import tables
-from fraudstream.alerts.validation import microseconds
+from fraudstream.times import microseconds
 
 if TYPE_CHECKING:
     from fraudstream.alerts.store import AlertStore

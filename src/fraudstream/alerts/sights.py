@@ -12,7 +12,7 @@ from sqlalchemy import Connection, bindparam, delete, func, select, update
 from fraudstream.alerts import rows, tables
 from fraudstream.alerts.reading import Total
 from fraudstream.alerts.sight import OffsetGaps, Sight
-from fraudstream.alerts.validation import microseconds
+from fraudstream.times import microseconds
 from fraudstream.transactions.wire import EventField, EventType, Outcome
 
 MOST_SCHEMAS: Final = 2_000

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final, NamedTuple
 
 import orjson
+
+from fraudstream.times import iso_time
 
 
 class AlertStatus(StrEnum):
@@ -20,13 +21,6 @@ class AlertStatus(StrEnum):
 
 
 VERDICTS: Final = (AlertStatus.CONFIRMED_FRAUD, AlertStatus.FALSE_ALARM, AlertStatus.UNSURE)
-
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-def iso_time(at_us: int | None) -> str | None:
-    """Microseconds since 1970 as ISO 8601 in UTC, with every digit; None stays None."""
-    return None if at_us is None else (_EPOCH + timedelta(microseconds=at_us)).isoformat()
 
 
 class Work(NamedTuple):

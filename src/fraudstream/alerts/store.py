@@ -25,8 +25,9 @@ from fraudstream.alerts.positions import Report
 from fraudstream.alerts.reading import AlertReader, Row, StoredAlert, Total
 from fraudstream.alerts.sight import OffsetGaps, Sight, sight_of_alert, sight_of_sample
 from fraudstream.alerts.sights import Describe
-from fraudstream.alerts.validation import CheckedAlert, Unfit, as_readable, check_alert, microseconds
+from fraudstream.alerts.validation import CheckedAlert, Unfit, as_readable, check_alert
 from fraudstream.errors import StoreError
+from fraudstream.times import microseconds
 from fraudstream.transactions.wire import REJECTED_BECAUSE, EventField, EventType
 
 __all__ = ["Added", "AlertFilter", "AlertStore", "Rejection", "Row", "StoredAlert", "Total"]

@@ -225,8 +225,8 @@ replays = Table(
     Index("replays_by_batch", "batch", "seq"),
     sqlite_autoincrement=True,
 )
-"""Each record that a person had sent again: `origin` and `place` are `topic/partition/offset`, `ends` the ends of the
-input topic before it was sent, `letter` what its sender must know of the origin, `payload` a corrected one (base64)."""
+"""Each record that a person had sent again: `origin` and `place` are `topic/partition/offset`, `letter` what its sender
+must know of the origin, `payload` a corrected one (base64); `sender`, `claimed_us`, `ends` are of earlier releases."""
 
 ledger = Table(
     "ledger",

@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any, Final
 
 import orjson
 
+from fraudstream.times import microseconds, parse_time
 from fraudstream.transactions.amounts import amount_of
 from fraudstream.transactions.presentable import MAX_PATHS, json_text, present
 from fraudstream.transactions.wire import AlertField, Outcome
@@ -24,8 +24,6 @@ RESERVED_KEYS: Final = frozenset({"seq", "work", "received_at", "conflict_of", "
 
 _INTEGERS = range(-(2**53), 2**53 + 1)
 """Integers that every reader of JSON takes for the same number, a browser's JavaScript too (RFC 8259, section 6)."""
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Unfit(ValueError):
@@ -195,15 +193,9 @@ def instant(record: Mapping[str, Any], key: str) -> int | None:
     if value is None:
         return None
     try:
-        return microseconds(datetime.fromisoformat(value))
+        return microseconds(parse_time(value))
     except (ValueError, OverflowError) as e:
         raise Unfit(f"{key} must be a time in ISO 8601") from e
-
-
-def microseconds(at: datetime) -> int:
-    """Microseconds since 1970; a time without a zone is read as UTC."""
-    since = (at if at.tzinfo is not None else at.replace(tzinfo=UTC)) - _EPOCH
-    return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
 
 
 def digest(value: object) -> str:

@@ -14,10 +14,10 @@ from fraudstream.alerts.changes import Action, Actor
 from fraudstream.alerts.filters import AlertFilter
 from fraudstream.alerts.status import AlertStatus, Work
 from fraudstream.alerts.store import AlertStore
-from fraudstream.alerts.validation import microseconds
 from fraudstream.alerts.work_queue import Order, candidates
 from fraudstream.alerts.work_rules import Rule
 from fraudstream.alerts.work_writing import Ask, Done, carry_out, carry_out_undo, standing
+from fraudstream.times import microseconds
 
 _ROUNDS: Final = 20
 """How often `next` looks again where others were quicker with all that it found."""

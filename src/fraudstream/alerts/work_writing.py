@@ -14,9 +14,9 @@ from fraudstream.alerts import tables, work_rules
 from fraudstream.alerts.changes import WORK_ACTIONS, Action, Actor, Change, Item, insert_change, work_of
 from fraudstream.alerts.names import is_same_person
 from fraudstream.alerts.reading import WORK_COLUMNS
-from fraudstream.alerts.status import Work, iso_time
-from fraudstream.alerts.validation import microseconds
+from fraudstream.alerts.status import Work
 from fraudstream.alerts.work_rules import Refused, Rule
+from fraudstream.times import iso_time, microseconds
 
 NO_SUCH_ALERT: Final = "there is no alert with this id"
 

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator
+from typing import Final
 
 from fraudstream.audit.facts import Facts
 from fraudstream.audit.report import AuditReport, Finding, Kind, PartitionAccount
-from fraudstream.transactions.ledger import EntryKind
 from fraudstream.transactions.wire import Outcome
 
 Span = tuple[int, int]
+
+_LOSSES: Final = "SELECT from_offset, until_offset FROM entries WHERE partition = ? AND kind = 'loss'"
+_BATCHES: Final = """
+SELECT from_offset, until_offset, records, clear, alert, unscorable, dead_letter FROM entries
+WHERE partition = ? AND kind = 'batch' ORDER BY from_offset, until_offset DESC
+"""
+_INCONSISTENT: Final = """
+SELECT partition, from_offset, until_offset, records, clear + alert + unscorable + dead_letter AS total FROM entries
+WHERE kind = 'batch' AND (records <> total OR records > until_offset - from_offset) ORDER BY partition, from_offset
+"""
 
 
 def check_coverage(facts: Facts, report: AuditReport) -> None:
@@ -23,22 +32,16 @@ def check_coverage(facts: Facts, report: AuditReport) -> None:
 
 def _check_partition(facts: Facts, partition: int, report: AuditReport) -> None:
     begin, end = facts.marks[partition]
-    batches = list(_batches(facts, partition))
-    losses = union(
-        (start, until)
-        for start, until in facts.db.execute(
-            "SELECT from_offset, until_offset FROM entries WHERE partition = ? AND kind = ?",
-            (partition, EntryKind.LOSS),
-        )
-    )
-    covered = union((start, until) for start, until, _ in batches)
+    losses = union(facts.db.execute(_LOSSES, (partition,)))
+    batches = facts.db.execute(_BATCHES, (partition,)).fetchall()
+    covered = union((start, until) for start, until, *_ in batches)
     # A batch whose records are fewer than its offsets may have passed over what was lost within it.
-    dense = union((start, until) for start, until, records in batches if records == until - start)
+    dense = union((start, until) for start, until, records, *_ in batches if records == until - start)
     lost = subtract(losses, dense)
     first = min([begin, *(start for start, _ in (*covered[:1], *losses[:1]))])
     until = max([first, *(last for _, last in (*covered[-1:], *losses[-1:]))])
     gaps = subtract([(first, until)], union([*covered, *losses]))
-    shortfall = _shortfall(batches)
+    shortfall = _add_up(batches, report)
     lost_within = length(lost) - length(subtract(lost, covered))
     # Behind the last entry there may be nothing but a transaction's marker.
     waiting = min(max(end, until), max(until, facts.next_records.get(partition, until)))
@@ -56,46 +59,29 @@ def _check_partition(facts: Facts, partition: int, report: AuditReport) -> None:
             without_record=without_record,
         )
     )
-    report.add(_ranges(facts, partition, Kind.LOST, lost, "gone before they were read"))
-    report.add(_ranges(facts, partition, Kind.UNACCOUNTED, gaps, "no entry of the ledger accounts for them"))
-    if until > end:
-        beyond = [(max(end, first), until)]
-        report.add(_ranges(facts, partition, Kind.LOST, beyond, "in the ledger, and no longer in the topic"))
-    for outcome, count in _outcomes(facts, partition).items():
-        report.outcomes[outcome] += count
+    beyond = [(max(end, first), until)] if until > end else []
+    for kind, spans, what in (
+        (Kind.LOST, lost, "gone before they were read"),
+        (Kind.UNACCOUNTED, gaps, "no entry of the ledger accounts for them"),
+        (Kind.LOST, beyond, "in the ledger, and no longer in the topic"),
+    ):
+        report.add(Finding(kind, what, facts.topic, partition, *span, length([span])) for span in spans)
 
 
-def _batches(facts: Facts, partition: int) -> Iterator[tuple[int, int, int]]:
-    yield from facts.db.execute(
-        "SELECT from_offset, until_offset, records FROM entries WHERE partition = ? AND kind = ?"
-        " ORDER BY from_offset, until_offset DESC",
-        (partition, EntryKind.BATCH),
-    )
+def _add_up(batches: Iterable[tuple[int, ...]], report: AuditReport) -> int:
+    """Add the entries' outcomes to the report; returns how many offsets of their union are without a record.
 
-
-def _shortfall(batches: Iterable[tuple[int, int, int]]) -> int:
-    """Offsets without a record in the entries' union; where entries overlap, the first tells of the part it covers."""
+    Where entries overlap, the first tells of the part it covers; of a batch that begins within another one's range
+    nothing is counted twice.
+    """
     reached, missing = 0, 0
-    for start, until, records in batches:
+    for start, until, records, *counts in batches:
+        if start >= reached:
+            report.outcomes.update(dict(zip(map(str, Outcome), counts, strict=True)))
         if until > reached:
             missing += min(until - start - records, until - max(start, reached))
             reached = until
     return missing
-
-
-def _outcomes(facts: Facts, partition: int) -> Counter[str]:
-    """The counts of the entries; of a batch that other entries cover already, nothing is counted twice."""
-    counts: Counter[str] = Counter()
-    reached = 0
-    for start, until, *found in facts.db.execute(
-        "SELECT from_offset, until_offset, clear, alert, unscorable, dead_letter FROM entries"
-        " WHERE partition = ? AND kind = ? ORDER BY from_offset, until_offset DESC",
-        (partition, EntryKind.BATCH),
-    ):
-        if start >= reached:
-            counts.update(dict(zip(map(str, Outcome), found, strict=True)))
-        reached = max(reached, until)
-    return counts
 
 
 def _former_losses(facts: Facts) -> Iterator[Finding]:
@@ -106,20 +92,10 @@ def _former_losses(facts: Facts) -> Iterator[Finding]:
 
 
 def _inconsistent(facts: Facts) -> Iterator[Finding]:
-    for partition, start, until, records, total in facts.db.execute(
-        "SELECT partition, from_offset, until_offset, records, clear + alert + unscorable + dead_letter AS total"
-        " FROM entries WHERE kind = ? AND (records <> total OR records > until_offset - from_offset)"
-        " ORDER BY partition, from_offset",
-        (EntryKind.BATCH,),
-    ):
+    for partition, start, until, records, total in facts.db.execute(_INCONSISTENT):
         what = f"the entry tells of {records:,} records, of {total:,} outcomes and of {until - start:,} offsets"
         count = max(1, abs(records - total), records - (until - start))
         yield Finding(Kind.UNACCOUNTED, what, facts.topic, partition, start, until, count)
-
-
-def _ranges(facts: Facts, partition: int, kind: Kind, spans: Iterable[Span], what: str) -> Iterator[Finding]:
-    for start, until in spans:
-        yield Finding(kind, what, facts.topic, partition, start, until, until - start)
 
 
 def union(spans: Iterable[Span]) -> list[Span]:
@@ -136,15 +112,13 @@ def union(spans: Iterable[Span]) -> list[Span]:
 def subtract(spans: Iterable[Span], others: Iterable[Span]) -> list[Span]:
     """What of `spans` is in none of `others`; both in order and without overlaps."""
     left: list[Span] = []
-    taken = list(others)
-    for begin, until in spans:
-        start = begin
-        for other_start, other_until in taken:
-            if other_until <= start or other_start >= until:
-                continue
-            if other_start > start:
+    others = list(others)
+    for start, until in spans:
+        for other_start, other_until in others:
+            if start < other_start < until:
                 left.append((start, other_start))
-            start = max(start, other_until)
+            if other_start < until and other_until > start:
+                start = other_until
         if start < until:
             left.append((start, until))
     return left

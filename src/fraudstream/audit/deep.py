@@ -91,8 +91,8 @@ class _Run:
 def check_deeply(facts: Facts, rescoring: Rescoring) -> Iterator[Finding]:
     """Score every range of the ledger that Kafka still has, and name each offset that is not as the ledger says.
 
-    Entries whose artifact is gone are unverified; those that were scored again are marked, so that `outputs.py` leaves
-    them alone.
+    Entries whose artifact is gone are unverified; those that were scored again are marked, so that `comparison.py`
+    leaves them alone.
     """
     usable: list[tuple[_Run, ModelArtifact]] = []
     for number, key in enumerate(facts.db.execute(_RUNS).fetchall()):
@@ -151,7 +151,7 @@ def _score_again(
         facts.compacted_entries += before - len(entries)
         run = replace(run, ranges=merge_ranges(each for each, *_ in entries))
     found = remarkable(spark, judge, *where, run.ranges, limit)
-    facts.score_again((run.number, each.partition, each.offset, each.outcome.value, each.score) for each in found)
+    facts.add("again", ((run.number, each.partition, each.offset, each.outcome.value, each.score) for each in found))
     yield from _compare_offsets(facts, run)
     for each, entry_id, records, counted in entries:
         yield from _compare_counts(facts, run, each, counted)
@@ -163,8 +163,6 @@ def _score_again(
 
 
 def _compare_offsets(facts: Facts, run: _Run) -> Iterator[Finding]:
-    from fraudstream.scoring.topic import Range
-
     model_id, revision, _, _, source = run.key
     parameters = {"run": run.number, "model": model_id, "revision": revision}
     # Counted again after a crash: the query may have judged by what was in force before.
@@ -172,17 +170,17 @@ def _compare_offsets(facts: Facts, run: _Run) -> Iterator[Finding]:
     for partition, offset, outcome, score in facts.db.execute(_MISSING, parameters | counted_again):
         scored = "" if score is None else f" with the score {score!r}"
         what = f"is {outcome}{scored} by {model_id}, revision {revision}, and on no topic"
-        yield _finding(facts, Kind.MISSING, what, Range(partition, offset, offset + 1))
+        yield Finding.at(Kind.MISSING, what, facts.topic, partition, offset)
     surplus = Kind.SUPERSEDED if facts.former else Kind.DOUBLED
     for each in run.ranges:
         span = {"partition": each.partition, "start": each.from_offset, "until": each.until_offset}
         for offset, outcome in facts.db.execute(_SURPLUS, parameters | span):
             what = f"is {outcome} on a topic, and not by {model_id}, revision {revision}"
-            yield _finding(facts, surplus, what, Range(each.partition, offset, offset + 1))
+            yield Finding.at(surplus, what, facts.topic, each.partition, offset)
     for partition, offset, score, least, most in facts.db.execute(_SCORES, parameters | {"tolerance": TOLERANCE}):
         told = most if abs(most - score) > TOLERANCE else least
         what = f"the score on the topic is {told!r}, scored again it is {score!r}"
-        yield _finding(facts, Kind.DIFFERENT, what, Range(partition, offset, offset + 1))
+        yield Finding.at(Kind.DIFFERENT, what, facts.topic, partition, offset)
 
 
 def _compare_counts(facts: Facts, run: _Run, each: Range, counted: list[int]) -> Iterator[Finding]:

@@ -9,27 +9,12 @@ from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
 
-from fraudstream.audit.report import WRONG, AuditReport, Finding, Kind
+from fraudstream.audit.report import AuditReport, Finding, Kind
 
 SHOWN: Final = 20
 """Findings of a kind on a terminal; the JSON has every one."""
 
 _COLUMNS: Final = ("acknowledged", "accounted", "open", "lost")
-_HEADINGS: Final = {
-    Kind.LOST: "lost",
-    Kind.UNACCOUNTED: "not accounted for",
-    Kind.MISSING: "missing",
-    Kind.DOUBLED: "more than there should be",
-    Kind.DIFFERENT: "scored otherwise",
-    Kind.UNREADABLE: "not what belongs on its topic",
-    Kind.REJECTED: "rejected by the API",
-    Kind.UNVERIFIED: "not verified",
-    Kind.BEYOND: "beyond the topic's end",
-    Kind.ALTERED: "altered in the audit trail",
-    Kind.SUPERSEDED: "superseded",
-    Kind.CONFLICT: "conflicts",
-    Kind.EXTRA: "in the store alone",
-}
 
 
 def render(report: AuditReport) -> RenderableType:
@@ -42,9 +27,8 @@ def render(report: AuditReport) -> RenderableType:
         pieces.append(
             f"{report.total('without_record'):,} offsets hold no record (markers, aborted or compacted records)"
         )
-    for kind in sorted(Kind, key=lambda kind: kind not in WRONG):
-        found = [finding for finding in report.findings if finding.kind is kind]
-        if found:
+    for kind in Kind:
+        if found := report.of_kind(kind):
             pieces.append(_findings(kind, found))
     pieces += [escape(f"note: {note}") for note in report.notes]
     pieces += ["", escape(conclusion(report))]
@@ -56,9 +40,9 @@ def conclusion(report: AuditReport) -> str:
     acknowledged, lagging = report.total("acknowledged"), _lagging(report)
     if not report.ok:
         wrong = ", ".join(
-            f"{report.count(kind):,} {_HEADINGS[kind]} ({_places(report, kind)})"
+            f"{report.count(kind):,} {kind.heading} ({_places(report.of_kind(kind))})"
             for kind in Kind
-            if _is_wrong(report, kind)
+            if kind.is_wrong and report.of_kind(kind)
         )
         return f"Something is wrong: {wrong}.{lagging}"
     if not acknowledged:
@@ -81,12 +65,8 @@ def _lagging(report: AuditReport) -> str:
     return f" {'; '.join(parts)}." if parts else ""
 
 
-def _is_wrong(report: AuditReport, kind: Kind) -> bool:
-    return kind in WRONG and any(finding.kind is kind for finding in report.findings)
-
-
-def _places(report: AuditReport, kind: Kind) -> str:
-    found = [finding.place or finding.what for finding in report.findings if finding.kind is kind]
+def _places(findings: Sequence[Finding]) -> str:
+    found = [finding.place or finding.what for finding in findings]
     more = f" and {len(found) - 3:,} more places" if len(found) > 3 else ""
     return ", ".join(found[:3]) + more
 
@@ -107,9 +87,9 @@ def _partitions(report: AuditReport) -> Table:
 
 
 def _findings(kind: Kind, found: Sequence[Finding]) -> Table:
-    title = f"{_HEADINGS[kind]}: {sum(each.count for each in found):,}"
+    title = f"{kind.heading}: {sum(each.count for each in found):,}"
     table = Table(
-        title=title, title_justify="left", title_style="bold red" if kind in WRONG else "bold", show_header=False
+        title=title, title_justify="left", title_style="bold red" if kind.is_wrong else "bold", show_header=False
     )
     table.add_column("where", no_wrap=True)
     table.add_column("what")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Final, NamedTuple
 
 import orjson
@@ -32,6 +32,15 @@ CREATE TABLE kept (
 );
 CREATE TABLE again (run INT, partition INT, "offset" INT, outcome TEXT, score REAL);
 """
+_ENTER: Final = """
+INSERT OR REPLACE INTO entries VALUES (:entry_id, :kind, :partition, :from_offset, :until_offset, :records, :clear,
+  :alert, :unscorable, :dead_letter, :model_id, :revision, :threshold, :aliases, :source, :reason, NULL, 0)
+"""
+_ADD: Final = {
+    "said": "INSERT INTO said VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)",
+    "kept": "INSERT INTO kept VALUES (?,?,?,?,?,?,?,?,?,?)",
+    "again": "INSERT INTO again VALUES (?,?,?,?,?)",
+}
 _INDEXES: Final = """
 CREATE INDEX entries_by_place ON entries (partition, from_offset);
 CREATE INDEX again_by_place ON again (run, partition, "offset");
@@ -121,16 +130,9 @@ class Facts:
 
     def enter(self, entry: LedgerEntry) -> None:
         """Take an entry of the ledger; the last one of an id counts."""
-        aliases = orjson.dumps(dict(entry.aliases), option=orjson.OPT_SORT_KEYS).decode()
-        self.db.execute(
-            "INSERT OR REPLACE INTO entries VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,NULL,0)",
-            (
-                entry.entry_id, entry.kind.value, entry.partition, entry.from_offset, entry.until_offset,
-                entry.records, entry.clear, entry.alert, entry.unscorable, entry.dead_letter, entry.model_id,
-                entry.revision, entry.threshold, aliases,
-                entry.source.value, entry.reason,
-            ),
-        )  # fmt: skip
+        row = {each.name: getattr(entry, each.name) for each in fields(entry)}
+        row["aliases"] = orjson.dumps(dict(entry.aliases), option=orjson.OPT_SORT_KEYS).decode()
+        self.db.execute(_ENTER, row)
 
     def covered_until(self) -> dict[int, int]:
         """By partition, where the last entry of the ledger ends."""
@@ -140,23 +142,11 @@ class Facts:
         """Take an entry back: the topic holds a tombstone for it."""
         self.db.execute("DELETE FROM entries WHERE entry_id = ?", (entry_id,))
 
-    def say(self, records: Iterable[Said]) -> None:
-        """Take records of output topics."""
+    def add(self, table: str, rows: Iterable[tuple[object, ...]]) -> None:
+        """Take rows: `said` of output topics, `kept` of the store, `again` of what scoring again gave."""
         with self.db:
             self.db.execute("BEGIN")
-            self.db.executemany("INSERT INTO said VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)", records)
-
-    def keep(self, rows: Iterable[Kept]) -> None:
-        """Take rows of the store."""
-        with self.db:
-            self.db.execute("BEGIN")
-            self.db.executemany("INSERT INTO kept VALUES (?,?,?,?,?,?,?,?,?,?)", rows)
-
-    def score_again(self, rows: Iterable[tuple[int, int, int, str, float | None]]) -> None:
-        """Take what scoring again gave: run, partition, offset, outcome, score."""
-        with self.db:
-            self.db.execute("BEGIN")
-            self.db.executemany("INSERT INTO again VALUES (?,?,?,?,?)", rows)
+            self.db.executemany(_ADD[table], rows)
 
     def index(self) -> None:
         """Make ready for the comparisons, once everything is in.

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 import orjson
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from fraudstream.alerts.chain import PublishedHead
 from fraudstream.alerts.records import Record, to_payload
@@ -23,6 +23,7 @@ from fraudstream.audit.facts import Facts, Said
 from fraudstream.audit.report import AuditReport, Finding, Kind
 from fraudstream.audit.store_rows import StoreSnapshot
 from fraudstream.errors import DataError, KafkaFailure
+from fraudstream.kafka.reading import READ_SECONDS, open_reader, read_partition, watermarks_of
 from fraudstream.kafka.topics import is_compacted, require_topic, topic_id
 from fraudstream.kafka.watermarks import Watermarks
 from fraudstream.runtime.processes import wait_until
@@ -31,7 +32,6 @@ from fraudstream.transactions.masking import DataMask
 from fraudstream.transactions.wire import DeadLetterField, EventType, Outcome, Topic, output_limit
 
 OUTCOME_TOPICS: Final = (Topic.ALERTS, Topic.UNSCORABLE, Topic.DEAD_LETTERS)
-READ_SECONDS: Final = 30.0
 COORDINATOR_SECONDS: Final = 30.0
 
 Place = tuple[str, int]
@@ -53,7 +53,14 @@ def gather(
     facts = Facts(topic, topic_id(bootstrap_servers, topic))
     facts.is_compacted = is_compacted(bootstrap_servers, topic)
     report.topic_id = facts.topic_id
-    consumer = _consumer(bootstrap_servers, max_record_bytes)
+    # The relay's group, to ask how far it has committed.
+    consumer = open_reader(
+        bootstrap_servers,
+        GROUP,
+        enable_auto_offset_store=False,
+        fetch_message_max_bytes=output_limit(max_record_bytes),
+        queued_max_messages_kbytes=65_536,
+    )
     try:
         existing = consumer.list_topics(timeout=READ_SECONDS).topics
         partitions = {
@@ -66,11 +73,11 @@ def gather(
         _enter_ledger(facts, consumer, [(Topic.LEDGER.value, p) for p in partitions.get(Topic.LEDGER, [])], report)
         committed = _committed(consumer, places)
         with StoreSnapshot.open(database) as store:
-            facts.keep(store.rows())
+            facts.add("kept", store.rows())
             report.add(store.rejected())
             report.add(store.trail(heads))
-        facts.say(_said(consumer, places, committed, report, mask or DataMask()))
-        facts.forgotten = [name for name, p in places if _watermarks(consumer, name, p)[0] > 0]
+        facts.add("said", _said(consumer, places, committed, report, mask or DataMask()))
+        facts.forgotten = [name for name, p in places if watermarks_of(consumer, name, p)[0] > 0]
         watermarks = Watermarks(bootstrap_servers, topic)
         facts.marks = watermarks.read()
         behind = {p: until for p, until in facts.covered_until().items() if until < facts.marks.get(p, (0, 0))[1]}
@@ -86,23 +93,6 @@ def gather(
         consumer.close()
     facts.index()
     return facts
-
-
-def _consumer(bootstrap_servers: str, max_record_bytes: int) -> Consumer:
-    # The relay's group, to ask how far it has committed: nothing is subscribed, so that no group is joined.
-    return Consumer(
-        {
-            "bootstrap.servers": bootstrap_servers,
-            "group.id": GROUP,
-            "enable.auto.commit": False,
-            "isolation.level": "read_committed",
-            "enable.auto.offset.store": False,
-            "enable.partition.eof": True,
-            "fetch.message.max.bytes": output_limit(max_record_bytes),
-            "queued.max.messages.kbytes": 65_536,
-            "log_level": 0,
-        }
-    )
 
 
 def _committed(consumer: Consumer, places: Sequence[Place]) -> dict[Place, int]:
@@ -123,39 +113,9 @@ def _committed(consumer: Consumer, places: Sequence[Place]) -> dict[Place, int]:
     return {(each.topic, each.partition): each.offset for each in found if each.offset >= 0}
 
 
-def _watermarks(consumer: Consumer, topic: str, partition: int) -> tuple[int, int]:
-    begin, end = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=READ_SECONDS)
-    return begin, end
-
-
-def _read(consumer: Consumer, place: Place) -> Iterator[Message]:
-    """What a partition holds now, from its first record to its end."""
-    topic, partition = place
-    _, end = _watermarks(consumer, topic, partition)
-    if end == 0:
-        return
-    consumer.assign([TopicPartition(topic, partition, OFFSET_BEGINNING)])
-    try:
-        while True:
-            message = consumer.poll(READ_SECONDS)
-            if message is None:
-                raise KafkaFailure("Kafka does not give a topic", where=f"{topic}[{partition}]", remedy="try again")
-            error, offset = message.error(), message.offset()
-            if error is not None and error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - the client's name
-                return
-            if error is not None:
-                raise KafkaException(error)
-            if offset is not None and offset < end:
-                yield message
-            if offset is not None and offset >= end - 1:
-                return
-    finally:
-        consumer.unassign()
-
-
 def _heads(consumer: Consumer, place: Place) -> Iterator[PublishedHead]:
     """The heads of the audit trail that were published, and that retention has left."""
-    for message in _read(consumer, place):
+    for message in read_partition(consumer, *place):
         if message.key() == EventType.AUDIT_HEAD.encode():
             with contextlib.suppress(orjson.JSONDecodeError):
                 head = PublishedHead.of(orjson.loads(message.value() or b""))
@@ -166,7 +126,7 @@ def _heads(consumer: Consumer, place: Place) -> Iterator[PublishedHead]:
 def _enter_ledger(facts: Facts, consumer: Consumer, places: Sequence[Place], report: AuditReport) -> None:
     former: set[str] = set()
     for place in places:
-        for message in _read(consumer, place):
+        for message in read_partition(consumer, *place):
             key, value = (message.key() or b""), message.value()
             if value is None:
                 entry_id = key.decode(errors="replace") if isinstance(key, bytes) else key
@@ -198,7 +158,7 @@ def _said(
     mask: DataMask,
 ) -> Iterator[Said]:
     for place in places:
-        for message in _read(consumer, place):
+        for message in read_partition(consumer, *place):
             try:
                 record = Record.of(message)
                 posted = mask.record(to_payload(record))
@@ -241,4 +201,4 @@ def _standing(record: Record, committed: Mapping[Place, int]) -> tuple[str, int,
 
 def _unreadable(place: Place, offset: int, error: Exception) -> Finding:
     reason = error.what if isinstance(error, DataError) else str(error)
-    return Finding(Kind.UNREADABLE, reason, place[0], place[1], offset, offset + 1)
+    return Finding.at(Kind.UNREADABLE, reason, *place, offset)

@@ -6,55 +6,43 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any, Self
 
 
 class Kind(StrEnum):
-    """The kinds of finding."""
+    """The kinds of finding, each with its heading and with whether it makes an audit fail; the rest is told."""
 
-    LOST = "lost"
+    heading: str
+    is_wrong: bool
+
+    def __new__(cls, value: str, heading: str, is_wrong: bool = True) -> Self:
+        """Make a member that is its value as text."""
+        member = str.__new__(cls, value)
+        member._value_, member.heading, member.is_wrong = value, heading, is_wrong
+        return member
+
+    LOST = "lost", "lost"
     """Records that were gone before anybody read them."""
-    UNACCOUNTED = "unaccounted"
+    UNACCOUNTED = "unaccounted", "not accounted for"
     """Offsets that no entry of the ledger accounts for, or that an entry accounts for wrongly."""
-    MISSING = "missing"
+    MISSING = "missing", "missing"
     """An outcome that was recorded at one place and is not where it has to be next."""
-    DOUBLED = "doubled"
-    """An outcome more than there should be."""
-    DIFFERENT = "different"
-    """A score that is not what the model gives."""
-    UNREADABLE = "unreadable"
-    """A record on one of our topics that is not what belongs there."""
-    REJECTED = "rejected"
-    """What the API would not store."""
-    UNVERIFIED = "unverified"
+    DOUBLED = "doubled", "more than there should be"
+    DIFFERENT = "different", "scored otherwise"
+    UNREADABLE = "unreadable", "not what belongs on its topic"
+    REJECTED = "rejected", "rejected by the API"
+    UNVERIFIED = "unverified", "not verified"
     """What could not be scored again."""
-    BEYOND = "beyond"
+    BEYOND = "beyond", "beyond the topic's end"
     """A row of the store from an offset that the topic never reached, or has lost."""
-    ALTERED = "altered"
+    ALTERED = "altered", "altered in the audit trail"
     """An entry of the audit trail that does not fit its hash, or a published head that the trail does not hold."""
-    SUPERSEDED = "superseded"
+    SUPERSEDED = "superseded", "superseded", False
     """An outcome of another revision than the one that counts: judged again after a change."""
-    CONFLICT = "conflicts"
+    CONFLICT = "conflicts", "conflicts", False
     """Another payment under the same id, kept beside it."""
-    EXTRA = "extra"
+    EXTRA = "extra", "in the store alone", False
     """A row of the store that no record of a topic explains."""
-
-
-WRONG: Final = frozenset(
-    {
-        Kind.LOST,
-        Kind.UNACCOUNTED,
-        Kind.MISSING,
-        Kind.DOUBLED,
-        Kind.DIFFERENT,
-        Kind.UNREADABLE,
-        Kind.REJECTED,
-        Kind.UNVERIFIED,
-        Kind.BEYOND,
-        Kind.ALTERED,
-    }
-)
-"""What makes an audit fail; the rest is told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +66,11 @@ class Finding:
     from_offset: int | None = None
     until_offset: int | None = None
     count: int = 1
+
+    @classmethod
+    def at(cls, kind: Kind, what: str, topic: str, partition: int | None, offset: int | None, count: int = 1) -> Self:
+        """A finding about a single offset, as far as it is known."""
+        return cls(kind, what, topic, partition, offset, None if offset is None else offset + 1, count)
 
     @property
     def place(self) -> str:
@@ -139,9 +132,13 @@ class AuditReport:
         """Take findings in."""
         self.findings += findings
 
+    def of_kind(self, kind: Kind) -> list[Finding]:
+        """The findings of a kind."""
+        return [finding for finding in self.findings if finding.kind is kind]
+
     def count(self, kind: Kind) -> int:
         """How many records, rows or offsets the findings of a kind stand for."""
-        return sum(finding.count for finding in self.findings if finding.kind is kind)
+        return sum(finding.count for finding in self.of_kind(kind))
 
     def total(self, name: str) -> int:
         """One of the figures of `PartitionAccount` over all partitions."""
@@ -150,7 +147,7 @@ class AuditReport:
     @property
     def wrong(self) -> list[Finding]:
         """The findings that make it fail."""
-        return [finding for finding in self.findings if finding.kind in WRONG]
+        return [finding for finding in self.findings if finding.kind.is_wrong]
 
     @property
     def ok(self) -> bool:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from fraudstream.audit.comparison import check_outputs, check_store, list_superseded
 from fraudstream.audit.coverage import check_coverage
 from fraudstream.audit.deep import Rescoring, check_deeply
 from fraudstream.audit.facts import Facts
 from fraudstream.audit.gather import gather
-from fraudstream.audit.outputs import check_outputs, list_superseded
 from fraudstream.audit.report import AuditReport
-from fraudstream.audit.stored import check_store
 from fraudstream.transactions.masking import DataMask
 from fraudstream.transactions.wire import Topic
 

@@ -12,11 +12,11 @@ from urllib.parse import quote
 
 import orjson
 from sqlalchemy import Connection, create_engine, select
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.exc import DBAPIError
 
 from fraudstream.alerts import tables
 from fraudstream.alerts.chain import PublishedHead, broken_links, holds, stored_heads
+from fraudstream.alerts.database import parse_url
 from fraudstream.audit.facts import Kept
 from fraudstream.audit.report import Finding, Kind
 from fraudstream.errors import StoreError
@@ -44,7 +44,7 @@ class StoreSnapshot:
         Raises:
             StoreError: It is not there, or cannot be read.
         """
-        path = _path(url)
+        path = Path(str(parse_url(url).database))
         if not path.is_file():
             raise StoreError(
                 "there is no alert store", where=str(path), remedy="name it with --database, or a demo with --workdir"
@@ -115,22 +115,6 @@ class StoreSnapshot:
         for seq, kind, reason, payload in self.connection.execute(chosen).yield_per(ROWS_AT_ONCE):
             head = payload if len(payload) <= SHOWN_CHARS else payload[:SHOWN_CHARS] + "…"
             yield Finding(Kind.REJECTED, f"{kind} {seq} was not stored: {reason}: {head}")
-
-
-def _path(url: str) -> Path:
-    try:
-        parsed = make_url(url)
-    except ArgumentError as e:
-        raise StoreError(
-            "the address of the alert store is not a URL", where=url, remedy="write it as sqlite:///alerts.db"
-        ) from e
-    if parsed.get_backend_name() != "sqlite" or not parsed.database:
-        raise StoreError(
-            "the audit reads a store that is a SQLite file",
-            where=parsed.render_as_string(hide_password=True),
-            remedy="write it as sqlite:///alerts.db",
-        )
-    return Path(parsed.database)
 
 
 def _whole(value: object) -> int | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -48,10 +48,9 @@ def broker_of(workdir: Path, plan: Callable[[Path], BrokerPlan], say: Callable[[
 
 
 def _address(data: Path) -> str:
-    try:
+    found = None
+    with suppress(OSError):
         found = _LISTENER.search((data / PROPERTIES).read_text())
-    except OSError:
-        found = None
     if found is None:
         raise BrokerFailed(
             "a broker runs on this data and does not say where it listens",

@@ -6,7 +6,6 @@ import base64
 import getpass
 import time
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlencode
@@ -18,6 +17,7 @@ from fraudstream.cli import options
 from fraudstream.cli.options import setting
 from fraudstream.config import Settings
 from fraudstream.errors import ReplayFailed, SettingsError
+from fraudstream.times import parse_time
 
 if TYPE_CHECKING:
     from fraudstream.alerts.dashboard_client import DashboardClient
@@ -121,7 +121,7 @@ def replay(
 ) -> None:
     """Send records again: the same bytes, key, headers and event id, and a header that names the origin.
 
-    Each is recorded on the dashboard before it is sent, and sent at most once. Exit code 1 where one was not sent.
+    Each is recorded on the dashboard before it is sent, and sent at least once. Exit code 1 where one was not sent.
     """
     from fraudstream.alerts.service import replay_sender
     from fraudstream.kafka.topics import require_broker
@@ -137,7 +137,7 @@ def replay(
         return
     require_broker(settings.bootstrap_servers)
     sender = replay_sender(settings)
-    told = client.post("/api/replays", asked | {"sender": sender.sender})
+    told = client.post("/api/replays", asked)
     if told["batch"] is None:
         click.echo("nothing matches: nothing was sent")
         return
@@ -224,12 +224,11 @@ def _query(filters: Mapping[str, object]) -> str:
 
 def _time(name: str, text: str) -> str:
     try:
-        at = datetime.fromisoformat(text)
+        return parse_time(text).isoformat()
     except ValueError as e:
         raise SettingsError(
             f"--{name} {text!r} is not a time", remedy="write it as 2026-01-31T12:00:00Z (UTC where no zone is named)"
         ) from e
-    return (at if at.tzinfo else at.replace(tzinfo=UTC)).isoformat()
 
 
 def _client(settings: Settings) -> DashboardClient:

@@ -10,12 +10,12 @@ from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import quote, unquote
 
-import orjson
 from flask import Blueprint, Response, abort, request
 
 from fraudstream.alerts.changes import NOBODY, Actor
 from fraudstream.alerts.names import LONGEST_NAME, is_same_person, name_of
 from fraudstream.dashboard.asked import posted_object
+from fraudstream.dashboard.json_response import json_response
 from fraudstream.dashboard.parts import parts
 from fraudstream.dashboard.security import acting_session
 
@@ -109,4 +109,4 @@ def _declared(given: str | None) -> str | None:
 
 def _answer(who: Actor | None) -> Response:
     document = None if who is None else {"name": who.name, "verified": who.verified}
-    return Response(orjson.dumps({"actor": document}), mimetype="application/json")
+    return json_response({"actor": document})

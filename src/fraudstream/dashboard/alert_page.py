@@ -7,14 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
 import orjson
 from flask import abort, render_template
 
 from fraudstream.alerts.similar import similar_alerts
-from fraudstream.alerts.validation import microseconds
 from fraudstream.dashboard import presentation, readable
 from fraudstream.dashboard.actor import actor_or_nobody
 from fraudstream.dashboard.alert_figures import bars, strips, sum_sentence
@@ -24,6 +22,7 @@ from fraudstream.errors import ModelError
 from fraudstream.model.explanation.cells import plain
 from fraudstream.model.explanation.explainer import TOP_REASONS, Explanation, Step
 from fraudstream.model.manifest import Manifest
+from fraudstream.times import iso_time, microseconds, parse_time
 from fraudstream.transactions.amounts import amount_of
 from fraudstream.transactions.wire import AlertField, Outcome
 
@@ -188,8 +187,7 @@ def _mark(name: str, imputed: list[str], manifest: Manifest | None, aliases: Map
 
 def _way(using: Parts, document: Mapping[str, Any]) -> list[Moment]:
     """The steps from the payment to its reasons, as far as their times are known."""
-    worked_us = using.reasons.worked_us(document["seq"])
-    worked = None if worked_us is None else datetime.fromtimestamp(worked_us / 1e6, UTC).isoformat()
+    worked = iso_time(using.reasons.worked_us(document["seq"]))
     steps = (
         ("Payment produced", document.get(AlertField.PRODUCED_AT)),
         ("Detected", document.get(AlertField.DETECTED_AT)),
@@ -201,7 +199,7 @@ def _way(using: Parts, document: Mapping[str, Any]) -> list[Moment]:
     for what, at in steps:
         if not at:
             continue
-        at_us = microseconds(datetime.fromisoformat(at))
+        at_us = microseconds(parse_time(at))
         first_us = at_us if first_us is None else first_us
         after = "" if before_us is None else _apart(at_us - before_us)
         way.append(Moment(what, at, after, "" if before_us is None else _apart(at_us - first_us)))

@@ -15,6 +15,7 @@ from fraudstream.dashboard.asked import whole
 from fraudstream.dashboard.asked_filter import cursor_asked, event_asked, filter_asked, sort_asked
 from fraudstream.dashboard.export import export_csv, export_json
 from fraudstream.dashboard.exports import record_export
+from fraudstream.dashboard.json_response import json_response
 from fraudstream.dashboard.parts import Parts, parts
 
 PAGE: Final = 100
@@ -38,7 +39,7 @@ def list_alerts() -> Response:
     found = parts().reasons.attached(page.alerts)
     cursor = None if page.following is None else write_cursor(sort, page.following)
     rest = {"next_cursor": cursor, "complete": page.complete, "scanned": page.scanned, "of": page.of}
-    return _json(b'{"alerts":[%s],%s' % (b",".join(alert.body for alert in found), orjson.dumps(rest)[1:]))
+    return json_response(b'{"alerts":[%s],%s' % (b",".join(alert.body for alert in found), orjson.dumps(rest)[1:]))
 
 
 @blueprint.get("/api/alerts/scan")
@@ -76,7 +77,7 @@ def _after(event: int, wanted: AlertFilter, limit: int) -> Response:
     found = using.reasons.attached([alert for alert in page.alerts if alert.seq <= latest])
     reached = latest if page.following is None else min(latest, page.following.seq)
     rest = {"latest": reached, "more": page.following is not None, "reset": event > latest, "complete": page.complete}
-    return _json(b'{"alerts":[%s],%s' % (b",".join(alert.body for alert in found), orjson.dumps(rest)[1:]))
+    return json_response(b'{"alerts":[%s],%s' % (b",".join(alert.body for alert in found), orjson.dumps(rest)[1:]))
 
 
 def _scanned(using: Parts, wanted: AlertFilter, sort: Sort, after: Position | None, most: int) -> Iterator[bytes]:
@@ -105,7 +106,3 @@ def _progress(scanned: int, of: int, matches: int, *, done: bool = False) -> byt
 def _file(pieces: Iterator[str] | Iterator[bytes], kind: str, ending: str) -> Response:
     headers = {"Content-Disposition": f'attachment; filename="{FILE_NAME}.{ending}"'}
     return Response(pieces, mimetype=kind, headers=headers)
-
-
-def _json(body: bytes) -> Response:
-    return Response(body, mimetype="application/json")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-import orjson
 import structlog
 from flask import Blueprint, Response, abort, request
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
@@ -13,6 +12,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from fraudstream.alerts.store import Added, StoredAlert
 from fraudstream.dashboard.asked import whole
 from fraudstream.dashboard.asked_filter import outcome_asked
+from fraudstream.dashboard.json_response import json_response
 from fraudstream.dashboard.ledger_report import ledger_report
 from fraudstream.dashboard.parts import Parts, parts
 from fraudstream.dashboard.security import while_signed_in
@@ -74,7 +74,7 @@ def one_alert(alert_id: str) -> Response:
     found = parts().store.alert(alert_id)
     if found is None:
         abort(404, "there is no alert with this id")
-    return _json(parts().reasons.attached([found])[0].body)
+    return json_response(parts().reasons.attached([found])[0].body)
 
 
 @blueprint.get("/api/stream")
@@ -99,7 +99,7 @@ def stream() -> Response:
 @blueprint.get("/api/stats")
 def stats() -> Response:
     """The counters."""
-    return _json(orjson.dumps(parts().statistics.current()))
+    return json_response(parts().statistics.current())
 
 
 @blueprint.get("/api/events")
@@ -120,7 +120,7 @@ def post_ledger() -> Response:
 @blueprint.get("/api/ledger")
 def ledger() -> Response:
     """What every record came to, by partition, and the newest entries."""
-    return _json(orjson.dumps(ledger_report(parts().store, before=_cursor(), limit=_limit())))
+    return json_response(ledger_report(parts().store, before=_cursor(), limit=_limit()))
 
 
 @blueprint.get("/health")
@@ -128,14 +128,14 @@ def health() -> Response:
     """200 while the process lives and its database answers and takes writes; 503 with what is wrong."""
     checks = parts().health.checks()
     well = all(state == "ok" for state in checks.values())
-    return _json(orjson.dumps({"status": "ok" if well else "failing", "checks": checks}), 200 if well else 503)
+    return json_response({"status": "ok" if well else "failing", "checks": checks}, 200 if well else 503)
 
 
 @blueprint.get("/ready")
 def ready() -> Response:
     """200 while this process can serve; 503 with the reasons while it cannot. The whole system is `system_api.py`'s."""
     reasons = parts().health.reasons()
-    return _json(orjson.dumps({"ready": not reasons, "reasons": reasons}), 503 if reasons else 200)
+    return json_response({"ready": not reasons, "reasons": reasons}, 503 if reasons else 200)
 
 
 @blueprint.get("/metrics")
@@ -168,7 +168,7 @@ def _receive(using: Parts, kind: str, add: Callable[[list[object]], Added]) -> R
         "conflicts": added.conflicts,
         "rejected": [{"index": rejection.index, "reason": rejection.reason} for rejection in added.rejected],
     }
-    return _json(orjson.dumps(answer))
+    return json_response(answer)
 
 
 def _add(using: Parts, kind: str, posted: list[object], add: Callable[[list[object]], Added]) -> Added:
@@ -200,7 +200,7 @@ def _parse(body: bytes) -> Any:
 
 def _rows(name: str, found: list[Any], limit: int) -> Response:
     cursor = str(found[-1].seq) if len(found) == limit else None
-    return _json(orjson.dumps({name: [{"seq": row.seq} | row.document for row in found], "next_cursor": cursor}))
+    return json_response({name: [{"seq": row.seq} | row.document for row in found], "next_cursor": cursor})
 
 
 def _cursor() -> int | None:
@@ -209,7 +209,3 @@ def _cursor() -> int | None:
 
 def _limit() -> int:
     return whole("limit", str(PAGE), LARGEST_PAGE)
-
-
-def _json(body: bytes, status: int = 200) -> Response:
-    return Response(body, status, mimetype="application/json")

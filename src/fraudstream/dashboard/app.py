@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-import orjson
 import structlog
 from flask import Flask, Response, render_template, request
 from sqlalchemy.exc import SQLAlchemyError
@@ -38,6 +37,7 @@ from fraudstream.dashboard import (
 from fraudstream.dashboard.charts import Charts
 from fraudstream.dashboard.gauges import SystemGauges
 from fraudstream.dashboard.health import Health
+from fraudstream.dashboard.json_response import json_response
 from fraudstream.dashboard.openapi import document
 from fraudstream.dashboard.parts import EXTENSION, Parts
 from fraudstream.dashboard.reasons import ReasonWork
@@ -170,4 +170,4 @@ def _answer_errors(app: Flask) -> None:
 def _error(status: int, message: str) -> Response:
     if request.endpoint == "static" or (request.endpoint or "").startswith("pages."):
         return Response(render_template("error.html", status=status, message=message), status)
-    return Response(orjson.dumps({"error": message, "status": status}), status, mimetype="application/json")
+    return json_response({"error": message, "status": status}, status)

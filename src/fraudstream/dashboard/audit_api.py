@@ -7,7 +7,6 @@ import io
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-import orjson
 from flask import Blueprint, Response, abort, request
 
 from fraudstream.alerts import chain
@@ -16,6 +15,7 @@ from fraudstream.alerts.changes import Action
 from fraudstream.dashboard.asked import instant_of, whole
 from fraudstream.dashboard.export import cell, safe, taken
 from fraudstream.dashboard.exports import record_export
+from fraudstream.dashboard.json_response import json_response
 from fraudstream.dashboard.parts import parts
 
 FILE_NAME: Final = "changes.csv"
@@ -38,7 +38,7 @@ def list_changes() -> Response:
     found = ChangeReader(parts().store).page(change_filter(request.args), before=cursor(), limit=limit)
     following = str(found[-1].seq) if len(found) == limit else None
     body = {"changes": [change_document(each) for each in found], "next_cursor": following}
-    return Response(orjson.dumps(body), mimetype="application/json")
+    return json_response(body)
 
 
 @blueprint.get("/api/audit/head")
@@ -46,7 +46,7 @@ def chain_head() -> Response:
     """The newest entry's hash, which stands for all entries before it."""
     with parts().store.reading() as connection:
         found = chain.head(connection)
-    return Response(orjson.dumps(found._asdict()), mimetype="application/json")
+    return json_response(found._asdict())
 
 
 @blueprint.get("/api/audit.csv")

@@ -8,6 +8,7 @@ from flask import Blueprint, Response
 
 from fraudstream.alerts.minutes import KEPT_MINUTES
 from fraudstream.dashboard.asked import whole
+from fraudstream.dashboard.json_response import json_response
 from fraudstream.dashboard.parts import parts
 
 SPANS: Final = ((60, "1 hour"), (360, "6 hours"), (KEPT_MINUTES, "24 hours"))
@@ -18,7 +19,7 @@ blueprint = Blueprint("charts", __name__)
 @blueprint.get("/api/charts")
 def charts() -> Response:
     """What each of the last minutes came to."""
-    return Response(parts().charts.report_json(minutes_asked()), mimetype="application/json")
+    return json_response(parts().charts.report_json(minutes_asked()))
 
 
 def minutes_asked() -> int:

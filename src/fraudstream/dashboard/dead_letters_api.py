@@ -6,13 +6,13 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
 
-import orjson
 from flask import Blueprint, Response, abort, request
 
 from fraudstream.alerts.letters import KINDS, Cursor, Letter, LetterFilter, LetterReader, parse_cursor
 from fraudstream.alerts.replay_log import ReplayLog
 from fraudstream.dashboard.asked import instant_of, whole
 from fraudstream.dashboard.exports import record_export
+from fraudstream.dashboard.json_response import json_response
 from fraudstream.dashboard.letters import as_json, csv_rows, jsonl
 from fraudstream.dashboard.parts import parts
 from fraudstream.transactions.wire import Outcome
@@ -36,7 +36,7 @@ def list_dead_letters() -> Response:
     replays = replays_of(letters)
     found = [as_json(letter, replays[str(letter.origin)]) for letter in letters]
     body = {"dead_letters": found, "next_cursor": None if following is None else str(following)}
-    return Response(orjson.dumps(body), mimetype="application/json")
+    return json_response(body)
 
 
 @blueprint.get("/api/dead-letters.csv")

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
 from fraudstream.alerts.sight import Sight
 from fraudstream.dashboard.columns import Shares
+from fraudstream.times import from_microseconds, iso_z, parse_time
 from fraudstream.transactions.drift import MEDIAN, Contract, changes, drift_of, named
 
 MOST_SENTENCES: Final = 5
@@ -22,11 +22,9 @@ class Sentence(NamedTuple):
     after: str
 
 
-def iso(microseconds: int | None) -> str:
+def iso(at_us: int | None) -> str:
     """A time as ISO 8601 in UTC, empty where there is none."""
-    if microseconds is None:
-        return ""
-    return datetime.fromtimestamp(microseconds / 1e6, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return "" if at_us is None else iso_z(from_microseconds(at_us))
 
 
 def percent(share: float) -> str:
@@ -65,7 +63,7 @@ def sentences(shares: Shares, contract: Contract | None) -> list[Sentence]:
 
 def told(sentence: Sentence) -> str:
     """A sentence as plain text, its time in UTC."""
-    at = f"{datetime.fromisoformat(sentence.at):%H:%M} UTC" if sentence.at else ""
+    at = f"{parse_time(sentence.at):%H:%M} UTC" if sentence.at else ""
     return f"{sentence.before}{at}{sentence.after}."
 
 

@@ -1,10 +1,10 @@
-"""What the ledger comes to, for `/api/ledger`, `/api/stats` and the page; `ledger_words.py` says it in sentences."""
+"""What the ledger comes to, in figures for `/api/ledger` and `/api/stats` and in sentences for the page."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Final, Self
+from dataclasses import asdict, dataclass
+from typing import Any, Final, NamedTuple, Self
 
 from fraudstream.alerts.ledger import COUNTS, LedgerPlace
 from fraudstream.alerts.ledger_reading import LedgerReader
@@ -54,23 +54,10 @@ class LedgerState:
         }
 
     def _partition(self, place: Place) -> dict[str, Any]:
-        position = self.positions.get(place)
-        known = self.places.get(place)
-        begin = position.begin if position is not None else 0
-        known = known or LedgerPlace(place.topic, place.partition, "", begin)
-        end = position.end if position is not None else None
-        counts = {name: getattr(known, name) for name in (*COUNTS, "lost")}
-        return {
-            "topic": place.topic,
-            "partition": place.partition,
-            "topic_id": known.topic_id,
-            "covered_until": known.covered_until,
-            "end": end,
-            "open": 0 if end is None else max(0, end - known.covered_until),
-            **counts,
-            "gaps": self.gaps.get(place, 0),
-            "overlaps": known.overlaps,
-        }
+        position = self.positions.get(place, Position(0, None, 0))
+        known = self.places.get(place) or LedgerPlace(place.topic, place.partition, "", position.begin)
+        waiting = 0 if position.end is None else max(0, position.end - known.covered_until)
+        return asdict(known) | {"end": position.end, "open": waiting, "gaps": self.gaps.get(place, 0)}
 
 
 def ledger_report(store: AlertStore, *, before: int | None = None, limit: int = 100) -> dict[str, Any]:
@@ -94,3 +81,43 @@ def ledger_report(store: AlertStore, *, before: int | None = None, limit: int = 
         "entries": entries,
         "next_cursor": str(entries[-1]["seq"]) if len(entries) == limit else None,
     }
+
+
+class Verdict(NamedTuple):
+    """What the page says first; `good` where nothing is wrong, None where there is nothing to judge yet."""
+
+    good: bool | None
+    sentence: str
+
+
+def verdict(report: Mapping[str, Any]) -> Verdict:
+    """Whether each record has an outcome, and how many are on their way to one."""
+    totals = report["totals"]
+    in_progress = f" {_records(report['open'])} in progress." if report["open"] else ""
+    if not report["complete"]:
+        found = []
+        if totals["lost"]:
+            found.append(f"{_records(totals['lost'])} lost: Kafka had deleted them before they were judged.")
+        gaps = sum(partition["gaps"] for partition in report["partitions"])
+        if gaps:
+            found.append(
+                f"{'1 range of offsets has' if gaps == 1 else f'{gaps:,} ranges of offsets have'} no recorded outcome."
+            )
+        return Verdict(False, " ".join(found) + in_progress)
+    if not totals["records"]:
+        return Verdict(None, "No batch is finished yet." + in_progress)
+    return Verdict(True, "Each record up to the last finished batch has its outcome; none is lost." + in_progress)
+
+
+def loss_sentence(loss: Mapping[str, Any]) -> str:
+    """What was lost where, and why."""
+    place = f"{loss['topic']}[{loss['partition']}]"
+    offsets = f"offsets {loss['from_offset']:,} to {loss['until_offset'] - 1:,}"
+    if not loss["counted"]:
+        return f"{place}, {offsets}: gone for a later checkpoint, but judged before by another one."
+    reason = loss["reason"] or "nobody said why"
+    return f"{_records(loss['counted'])} lost from {place}, {offsets}: {reason}."
+
+
+def _records(number: int) -> str:
+    return "1 record is" if number == 1 else f"{number:,} records are"

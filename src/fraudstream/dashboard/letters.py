@@ -12,9 +12,8 @@ from typing import Any, Final, NamedTuple
 import orjson
 
 from fraudstream.alerts.letters import WALKED_AT_ONCE, Letter
-from fraudstream.alerts.replay_state import ReplayState
 from fraudstream.dashboard.export import cell, taken
-from fraudstream.transactions.wire import AlertField, DeadLetterField, Outcome
+from fraudstream.transactions.wire import AlertField, DeadLetterField, Outcome, ReplayState
 
 COLUMNS: Final = (
     "kind",

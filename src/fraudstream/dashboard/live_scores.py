@@ -21,8 +21,9 @@ from numpy.typing import NDArray
 
 from fraudstream.alerts.positions import Place
 from fraudstream.alerts.sight import OffsetGaps
-from fraudstream.alerts.validation import Unfit, check_object, instant, integer, microseconds, number, text
+from fraudstream.alerts.validation import Unfit, check_object, instant, integer, number, text
 from fraudstream.runtime.files import replace_json
+from fraudstream.times import microseconds
 from fraudstream.transactions.wire import EventField, EventType, Outcome
 
 log = structlog.get_logger(__name__)

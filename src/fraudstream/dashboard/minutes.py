@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Final
 
 from fraudstream.alerts.minutes import BINS, KEPT_MINUTES, MINUTE_US, Minute
-from fraudstream.alerts.validation import microseconds
+from fraudstream.times import microseconds
 
 MOST_LATENCIES: Final = 2_000
 """Times that are kept of one minute; of more, every second, fourth, … one."""

@@ -16,8 +16,7 @@ from fraudstream.dashboard.alert_page import alert_page
 from fraudstream.dashboard.audit_page import audit_page
 from fraudstream.dashboard.charts_api import SPANS, minutes_asked
 from fraudstream.dashboard.drift_words import iso, percent
-from fraudstream.dashboard.ledger_report import ledger_report
-from fraudstream.dashboard.ledger_words import loss_sentence, verdict
+from fraudstream.dashboard.ledger_report import ledger_report, loss_sentence, verdict
 from fraudstream.dashboard.letters_page import letters_page
 from fraudstream.dashboard.parts import parts
 from fraudstream.dashboard.queue_page import queue_page

@@ -9,9 +9,10 @@ import base64
 import binascii
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC
 from typing import Any, Final
 
+from fraudstream.times import parse_time
 from fraudstream.transactions.wire import DeadLetterField
 
 NOTHING: Final = "–"
@@ -56,11 +57,9 @@ def payload_preview(letter: Mapping[str, Any]) -> str:
 def clock_time(at: str) -> str:
     """A time of day, as it reads before the page's script puts it into the viewer's zone."""
     try:
-        parsed = datetime.fromisoformat(at)
+        return f"{parse_time(at).astimezone(UTC):%H:%M:%S} UTC"
     except ValueError:
         return at or NOTHING
-    parsed = parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
-    return f"{parsed.astimezone(UTC):%H:%M:%S} UTC"
 
 
 def rate(value: float) -> str:

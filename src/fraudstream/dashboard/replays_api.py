@@ -7,16 +7,16 @@ import binascii
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
-import orjson
 from flask import Blueprint, Response, abort, request
 
-from fraudstream.alerts.letters import LetterFilter, parse_origin
-from fraudstream.alerts.replay_log import MOST_AT_ONCE, ReplayLog, Request
-from fraudstream.alerts.replay_state import ReplayState, Result, TooMany
+from fraudstream.alerts.letters import LetterFilter
+from fraudstream.alerts.replay_log import MOST_AT_ONCE, ReplayLog, Request, Result, TooMany
 from fraudstream.dashboard.actor import actor
 from fraudstream.dashboard.asked import posted_object, posted_text, whole
 from fraudstream.dashboard.dead_letters_api import letter_filter
+from fraudstream.dashboard.json_response import json_response
 from fraudstream.dashboard.parts import parts
+from fraudstream.transactions.wire import RecordId, ReplayState
 
 LONGEST_TEXT: Final = 1_000
 LONGEST_ID: Final = 64
@@ -39,7 +39,6 @@ def request_replays() -> Response:
         why=posted_text(posted, "why", LONGEST_TEXT) or "",
         again=posted.get("again") is True,
         payload=payload,
-        sender=posted_text(posted, "sender", LONGEST_ID, needed=False),
         dry_run=posted.get("dry_run") is True,
     )
     if payload is not None and len(asked.wanted.origins or ()) != 1:
@@ -57,8 +56,8 @@ def request_replays() -> Response:
     body |= {"without_place": told.without_place}
     if told.batch is None and told.replayed and not asked.dry_run:
         again = f"{told.replayed:,} of {told.letters:,} were replayed before; to send them again, say so (again)"
-        return _json(body | {"error": again, "status": 409}, 409)
-    return _json(body)
+        return json_response(body | {"error": again, "status": 409}, 409)
+    return json_response(body)
 
 
 @blueprint.get("/api/replays")
@@ -78,38 +77,33 @@ def list_replays() -> Response:
         limit=limit,
     )
     cursor = str(found[-1]["seq"]) if len(found) == limit else None
-    return _json({"replays": found, "counts": log.counts(batch), "next_cursor": cursor})
+    return json_response({"replays": found, "counts": log.counts(batch), "next_cursor": cursor})
 
 
 @blueprint.post("/api/replays/claim")
 def claim_replays() -> Response:
     """Give replays to a sender; with `limit` 0 only tell how many wait."""
     posted = posted_object()
-    sender = posted_text(posted, "sender", LONGEST_ID) or ""
     batch = posted_text(posted, "batch", LONGEST_ID, needed=False)
-    limit, ends = posted.get("limit"), posted.get("ends")
+    limit = posted.get("limit")
     if not isinstance(limit, int) or not 0 <= limit <= LARGEST_CLAIM:
         abort(400, f"limit must be a whole number of 0 to {LARGEST_CLAIM}")
     using = parts()
     log = ReplayLog(using.store)
     if limit == 0:
-        return _json({"waiting": log.waiting(sender, using.clock(), batch)})
-    if not isinstance(ends, dict) or not all(isinstance(end, int) for end in ends.values()):
-        abort(400, "ends must be an object: for each partition of the input topic its end offset")
-    return _json({"replays": log.claim(sender, ends, using.clock(), limit=limit, batch=batch)})
+        return json_response({"waiting": log.waiting(using.clock(), batch)})
+    return json_response({"replays": log.claim(using.clock(), limit=limit, batch=batch)})
 
 
 @blueprint.post("/api/replays/results")
 def conclude_replays() -> Response:
     """Take down what became of replays: for each its `place`, or the `reason` why it cannot be sent."""
-    posted = posted_object()
-    sender = posted_text(posted, "sender", LONGEST_ID) or ""
-    results = posted.get("results")
+    results = posted_object().get("results")
     if not isinstance(results, list) or not all(isinstance(each, dict) for each in results):
         abort(400, "results must be a list of objects")
     checked = [_result(each) for each in results]
     using = parts()
-    return _json({"recorded": ReplayLog(using.store).conclude(sender, checked, using.clock())})
+    return json_response({"recorded": ReplayLog(using.store).conclude(checked, using.clock())})
 
 
 def _result(told: dict[str, Any]) -> Result:
@@ -129,9 +123,11 @@ def _wanted(posted: dict[str, Any]) -> LetterFilter:
         return letter_filter(dict(parse_qsl(query.removeprefix("?"))))
     if not isinstance(places, list) or not 1 <= len(places) <= MOST_PLACES:
         abort(400, f"places must be a list of 1 to {MOST_PLACES:,} texts")
-    if not all(isinstance(place, str) and parse_origin(place) for place in places):
+    try:
+        origins = [str(RecordId.parse(place)) for place in places]
+    except (TypeError, ValueError):
         abort(400, "each of places must be topic/partition/offset")
-    return LetterFilter(origins=tuple(dict.fromkeys(places)))
+    return LetterFilter(origins=tuple(dict.fromkeys(origins)))
 
 
 def _check_base64(payload: str | None) -> None:
@@ -139,7 +135,3 @@ def _check_base64(payload: str | None) -> None:
         base64.b64decode(payload or "", validate=True)
     except (binascii.Error, ValueError):
         abort(400, "payload_base64 must be base64")
-
-
-def _json(body: dict[str, Any], status: int = 200) -> Response:
-    return Response(orjson.dumps(body), status, mimetype="application/json")

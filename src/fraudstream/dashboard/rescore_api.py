@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import orjson
 from flask import Blueprint, Response, abort
 
+from fraudstream.dashboard.json_response import json_response
 from fraudstream.dashboard.parts import parts
 from fraudstream.dashboard.rescoring import rescored
 from fraudstream.errors import ModelError
@@ -22,13 +22,9 @@ def rescore(alert_id: str) -> Response:
         found = using.store.alert(f"{alert_id}/rescore")
         if found is None:
             abort(404, "there is no alert with this id")
-        return _json(using.reasons.attached([found])[0].body)
+        return json_response(using.reasons.attached([found])[0].body)
     try:
         told = rescored(using.explainers, using.settings.model, found.document())
     except ModelError as e:
         abort(409, f"{e.what}: {e.where}; {e.remedy}".removesuffix("; "))
-    return _json(orjson.dumps(told))
-
-
-def _json(body: bytes) -> Response:
-    return Response(body, mimetype="application/json")
+    return json_response(told)

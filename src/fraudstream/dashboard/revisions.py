@@ -23,6 +23,7 @@ from fraudstream.errors import StoreError
 from fraudstream.model.current import InForce
 from fraudstream.model.history import Change as Revision
 from fraudstream.model.history import read_changes
+from fraudstream.times import parse_time
 
 log = structlog.get_logger(__name__)
 
@@ -105,7 +106,6 @@ def _shown(state: Mapping[str, Any] | None) -> dict[str, Any] | None:
 
 def _instant(when: str) -> datetime:
     try:
-        at = datetime.fromisoformat(when)
+        return parse_time(when)
     except ValueError:
         return datetime.now(UTC)  # written by hand
-    return at if at.tzinfo is not None else at.replace(tzinfo=UTC)

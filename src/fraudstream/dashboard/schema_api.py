@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-import orjson
 from flask import Blueprint, Response, abort
 
 from fraudstream.alerts.changes import Actor
 from fraudstream.alerts.sights import MOST_SCHEMAS
 from fraudstream.dashboard.actor import actor_or_nobody
 from fraudstream.dashboard.asked import posted_object, whole
+from fraudstream.dashboard.json_response import json_response
 from fraudstream.dashboard.parts import Parts, parts
 from fraudstream.dashboard.schema_report import LISTED_SCHEMAS, report
 from fraudstream.errors import AliasRefused, ModelError, ModelNamedDirectly
@@ -27,7 +27,7 @@ blueprint = Blueprint("schema", __name__)
 @blueprint.get("/api/schemas")
 def schemas() -> Response:
     """The contract, the sets of columns, how the last rows stand to it, and the suggestions."""
-    return _json(schema_report(parts(), limit=whole("limit", str(LISTED_SCHEMAS), MOST_SCHEMAS)))
+    return json_response(schema_report(parts(), limit=whole("limit", str(LISTED_SCHEMAS), MOST_SCHEMAS)))
 
 
 @blueprint.post("/api/schema/aliases")
@@ -56,7 +56,7 @@ def refuse() -> Response:
     asked = _asked("new", "old")
     who, why = _who(asked), asked.get("why") or ""
     parts().store.refuse_alias(asked["new"], asked["old"], who=who.name, why=why, session=who.session)
-    return _json({"new": asked["new"], "old": asked["old"], "refused": True})
+    return json_response({"new": asked["new"], "old": asked["old"], "refused": True})
 
 
 def schema_report(using: Parts, *, limit: int = LISTED_SCHEMAS) -> dict[str, Any]:
@@ -84,7 +84,9 @@ def _change(change: Callable[[Parts], InForce]) -> Response:
     except ModelError as e:
         abort(409, f"{e.what}: {e.where}; {e.remedy}")
     using.revisions.look()
-    return _json({"aliases": dict(in_force.aliases), "model_id": in_force.model_id, "revision": in_force.revision})
+    return json_response(
+        {"aliases": dict(in_force.aliases), "model_id": in_force.model_id, "revision": in_force.revision}
+    )
 
 
 def _asked(*names: str) -> dict[str, str]:
@@ -96,7 +98,3 @@ def _asked(*names: str) -> dict[str, str]:
         if value is not None and (not isinstance(value, str) or len(value) > LONGEST_TEXT):
             abort(400, f"{name} must be text of at most {LONGEST_TEXT} characters")
     return {name: typed(value) for name, value in asked.items()}
-
-
-def _json(body: dict[str, Any]) -> Response:
-    return Response(orjson.dumps(body), mimetype="application/json")

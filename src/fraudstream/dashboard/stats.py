@@ -20,7 +20,7 @@ from fraudstream.alerts.minutes import Label
 from fraudstream.alerts.positions import Place, Position, reports
 from fraudstream.alerts.sight import Sight
 from fraudstream.alerts.store import AlertFilter, AlertStore, StoredAlert, Total
-from fraudstream.alerts.validation import Unfit, check_object, microseconds, number, text
+from fraudstream.alerts.validation import Unfit, check_object, number, text
 from fraudstream.dashboard.columns import ColumnWatch
 from fraudstream.dashboard.drift_words import first_sight
 from fraudstream.dashboard.gauges import Gauges
@@ -32,6 +32,7 @@ from fraudstream.dashboard.storm import StormWatch
 from fraudstream.dashboard.stream import Hub, Published
 from fraudstream.errors import FraudstreamError
 from fraudstream.model.current import InForce
+from fraudstream.times import from_microseconds, microseconds
 from fraudstream.transactions.drift import Contract
 from fraudstream.transactions.wire import AlertField, EventField, EventType, Outcome
 
@@ -198,7 +199,7 @@ class Statistics:
             return  # the relay says that Kafka does not answer
         end = sum(report.end for report in found if report.end is not None)
         at_us = found[0].at_us
-        at = self._clock() if at_us is None else datetime.fromtimestamp(at_us / 1e6, UTC)
+        at = self._clock() if at_us is None else from_microseconds(at_us)
         with self._lock:
             if self._ends and at <= self._ends[-1][0]:
                 return  # posted again, or late

@@ -7,8 +7,8 @@ from collections import deque
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
-from fraudstream.alerts.validation import microseconds
 from fraudstream.dashboard.drift_words import Sentence, iso, percent
+from fraudstream.times import microseconds
 
 WINDOW_SECONDS: Final = 60
 STORM_ALERTS: Final = 600

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
-import orjson
 from flask import Blueprint, Response, abort
 
 from fraudstream.alerts.changes import Action
 from fraudstream.dashboard.actor import actor
 from fraudstream.dashboard.asked import posted_object, posted_text
+from fraudstream.dashboard.json_response import json_response
 from fraudstream.dashboard.parts import parts
 
 LONGEST_WHY: Final = 4_000
@@ -20,7 +20,7 @@ blueprint = Blueprint("system", __name__)
 @blueprint.get("/api/system")
 def system() -> Response:
     """Processes, partitions, losses and problems; 200 also where something is wrong."""
-    return _json(parts().system.document())
+    return json_response(parts().system.document())
 
 
 @blueprint.post("/api/system/acknowledge")
@@ -36,8 +36,4 @@ def acknowledge() -> Response:
         abort(409, "there is no loss up to this entry that was not acknowledged before")
     after = {"until_seq": losses.until_seq, "records": losses.records}
     change_id = using.changes.record(who, Action.ACKNOWLEDGE, f"{losses.records:,} lost records", None, after, why)
-    return _json({"acknowledged": losses.records, "change_id": change_id})
-
-
-def _json(document: object) -> Response:
-    return Response(orjson.dumps(document), mimetype="application/json")
+    return json_response({"acknowledged": losses.records, "change_id": change_id})

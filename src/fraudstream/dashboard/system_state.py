@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final
 
 from pydantic import ValidationError
@@ -12,6 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from fraudstream.alerts.ledger_reading import UnacknowledgedLosses
 from fraudstream.alerts.store import AlertStore
+from fraudstream.times import iso
 from fraudstream.transactions.problems import PartitionReport, Problem, ProblemKind
 from fraudstream.transactions.wire import DetectorState, EventField, EventType
 
@@ -197,4 +198,4 @@ class SystemState:
 
 
 def _iso(at: datetime | None) -> str | None:
-    return None if at is None else at.astimezone(UTC).isoformat(timespec="milliseconds")
+    return None if at is None else iso(at)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from typing import Final
 
-import orjson
 from flask import Blueprint, Response, abort, request
 
 from fraudstream.dashboard.actor import actor
 from fraudstream.dashboard.asked import posted_object, posted_text
+from fraudstream.dashboard.json_response import json_response
 from fraudstream.dashboard.parts import parts
 from fraudstream.dashboard.threshold_change import LONGEST_WHY, change
 from fraudstream.dashboard.what_if import what_if
@@ -27,7 +27,7 @@ def show() -> Response:
         found = what_if(parts(), share_asked("threshold"), number_asked("review_cost", MOST_REVIEW_COST))
     except ModelError as e:
         abort(409, words(e))
-    return _json(orjson.dumps(found.document(with_curve=request.args.get("curve") == "1")))
+    return json_response(found.document(with_curve=request.args.get("curve") == "1"))
 
 
 @blueprint.post("/api/threshold")
@@ -47,7 +47,7 @@ def apply() -> Response:
         abort(422, words(e))
     except ModelError as e:
         abort(409, words(e))
-    return _json(orjson.dumps(told))
+    return json_response(told)
 
 
 def share_asked(name: str) -> float | None:
@@ -73,7 +73,3 @@ def words(error: ModelError | SettingsError) -> str:
     """What went wrong, where, and what to do, in one line."""
     where = f" ({error.where})" if error.where else ""
     return f"{error.what}{where}" + (f"; {error.remedy}" if error.remedy else "")
-
-
-def _json(body: bytes) -> Response:
-    return Response(body, mimetype="application/json")

@@ -16,6 +16,7 @@ from fraudstream.alerts.work_writing import Done, UnknownChange
 from fraudstream.dashboard.actor import actor
 from fraudstream.dashboard.asked import posted_object, posted_text
 from fraudstream.dashboard.asked_filter import filter_asked
+from fraudstream.dashboard.json_response import json_response
 from fraudstream.dashboard.parts import parts
 from fraudstream.dashboard.stream import Hub
 
@@ -98,7 +99,7 @@ def next_alert() -> Response:
     done = using.work.next(who, filter_asked(_query(posted)), Order(order), skip)
     found = using.store.alert(done.done[0].alert_id) if done.done else None
     body = b"null" if found is None else using.reasons.attached([found])[0].body
-    return Response(b'{"alert":%s,"change_id":%s}' % (body, orjson.dumps(done.change_id)), mimetype="application/json")
+    return json_response(b'{"alert":%s,"change_id":%s}' % (body, orjson.dumps(done.change_id)))
 
 
 @blueprint.get("/api/work/<path:alert_id>")
@@ -108,7 +109,7 @@ def standing(alert_id: str) -> Response:
     if found is None:
         abort(404, "there is no alert with this id")
     work, history = found
-    return Response(orjson.dumps({"work": work.document(), "history": history}), mimetype="application/json")
+    return json_response({"work": work.document(), "history": history})
 
 
 def tell_work(hub: Hub, done: Done) -> None:
@@ -134,7 +135,7 @@ def _answer(done: Done) -> Response:
     status = 409 if done.refused and not done.done else 200
     if status == 409:
         body |= {"error": done.refused[0].reason, "status": status}
-    return Response(orjson.dumps(body), status, mimetype="application/json")
+    return json_response(body, status)
 
 
 def _stands(alert_id: str, seq: int, work: Any) -> dict[str, Any]:

@@ -9,13 +9,14 @@ import errno
 import os
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
 import orjson
+from pydantic import TypeAdapter, ValidationError
 
 from fraudstream.detector.spark_log import LogReader, Offsets
 from fraudstream.errors import CheckpointDamaged, CheckpointInUse, DetectorError
@@ -47,6 +48,9 @@ class Marker:
     topic_id: str
     start: Offsets | None = None
     format: int = FORMAT
+
+
+_MARKER: Final = TypeAdapter(Marker)
 
 
 @dataclass(frozen=True)
@@ -125,18 +129,14 @@ def _own_note(path: Path, reader: LogReader) -> Marker | None:
     if not (path / MARKER).exists():
         return None
     try:
-        return _parse_marker((path / MARKER).read_bytes())
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as e:
+        return _MARKER.validate_json((path / MARKER).read_bytes())
+    except (OSError, ValidationError) as e:
         raise reader.damaged(MARKER, "it is not what fraudstream writes") from e
 
 
 def write_marker(path: Path, marker: Marker) -> None:
     """Replace our own note."""
-    start = None if marker.start is None else {str(p): offset for p, offset in marker.start.items()}
-    replace_json(
-        path / MARKER,
-        {"format": marker.format, "topic": marker.topic, "topic_id": marker.topic_id, "start": start},
-    )
+    replace_json(path / MARKER, _MARKER.dump_python(marker, mode="json"))
 
 
 def sweep(path: Path) -> list[Path]:
@@ -175,17 +175,6 @@ def put_aside(path: Path, why: str, now: datetime) -> Path | None:
     return aside
 
 
-def _parse_marker(value: bytes) -> Marker:
-    found = orjson.loads(value)
-    start = found["start"]
-    return Marker(
-        topic=found["topic"],
-        topic_id=found["topic_id"],
-        start=None if start is None else {int(p): int(offset) for p, offset in start.items()},
-        format=found["format"],
-    )
-
-
 def offsets_text(topic: str, offsets: Offsets, partitions: int) -> str:
     """Offsets as Spark's option `startingOffsets` takes them; a partition that is not named begins at its earliest."""
     earliest: Any = -2
@@ -203,17 +192,11 @@ def first_offsets(path: Path, topic: str) -> Offsets:
 
 def ends_after(path: Path, topic: str, batch: int) -> dict[int, Offsets]:
     """Where each batch ended that was committed after `batch`; what cannot be read is left to `inspect` to name."""
-    commits = path / "commits"
-    if not commits.is_dir():
-        return {}
-    committed = [int(file.name) for file in commits.iterdir() if file.name.isdecimal()]
     reader = LogReader(path, topic)
     ends: dict[int, Offsets] = {}
-    for each in sorted(found for found in committed if found > batch):
-        try:
+    with suppress(CheckpointDamaged):
+        for each in sorted(found for found in reader.batches("commits") if found > batch):
             ends[each] = reader.offsets(Path("offsets") / str(each))
-        except CheckpointDamaged:
-            break
     return ends
 
 

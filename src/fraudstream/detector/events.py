@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final
 
 import orjson
@@ -12,6 +12,7 @@ import structlog
 from confluent_kafka import KafkaException, Producer
 
 from fraudstream.model.current import InForce
+from fraudstream.times import iso
 from fraudstream.transactions.wire import DetectorState, EventField, EventType, Topic
 
 log = structlog.get_logger(__name__)
@@ -39,7 +40,7 @@ class EventWriter:
     def _send(self, kind: EventType, message: str, details: Mapping[str, Any]) -> None:
         event = {
             EventField.TYPE: kind.value,
-            EventField.AT: self._now().astimezone(UTC).isoformat(timespec="milliseconds"),
+            EventField.AT: iso(self._now()),
             EventField.MESSAGE: message,
             **details,
         }

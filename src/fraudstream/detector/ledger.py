@@ -5,38 +5,59 @@ Spark commits a batch and tells of it afterwards: what a crash takes in between 
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, Protocol
 
 import structlog
+from pydantic import TypeAdapter, ValidationError
 
 from fraudstream.detector.checkpoint import CheckpointState, ends_after, first_offsets
-from fraudstream.detector.ledger_note import Note, read_note, write_note
 from fraudstream.detector.plan import OUTCOMES_OBSERVED, RECORDS_OBSERVED, REMARKABLE, observed_name, records_name
 from fraudstream.detector.spark_log import Offsets
 from fraudstream.errors import KafkaFailure
 from fraudstream.model.current import InForce
+from fraudstream.runtime.files import replace_json
+from fraudstream.times import iso
 from fraudstream.transactions.ledger import EntryKind, LedgerEntry, Source, batch_entry_id, loss_entry_id
 from fraudstream.transactions.wire import Outcome
 
 log = structlog.get_logger(__name__)
+
+NOTE: Final = "ledger.json"
+"""How far the ledger is written, in the checkpoint beside what it accounts for."""
 
 LOOKS_FOR_PROGRESS: Final = 3
 """How often a batch that was just committed is looked at again before its rows are counted another way."""
 
 Span = tuple[int, int]
 Counts = Mapping[int, Mapping[Outcome, int]]
+CountAgain = Callable[[InForce, Mapping[int, Span]], Counts]
+"""Counts the outcomes of ranges of the topic, by partition, by scoring them under what was in force."""
 
 
-class CountAgain(Protocol):
-    """Counts the outcomes of ranges of the topic by scoring them."""
+@dataclass(frozen=True)
+class Note:
+    """How far the ledger is written.
 
-    def __call__(self, in_force: InForce, spans: Mapping[int, Span]) -> Counts:
-        """By partition, how many records ended in which outcome under what was in force."""
+    Attributes:
+        checkpoint_id: The query's id.
+        batch: The last batch whose entries Kafka acknowledged.
+        until: Where it ended.
+        in_force: What the query that runs, or ran last, judges with.
+    """
+
+    checkpoint_id: str
+    batch: int
+    until: Offsets
+    in_force: InForce
+
+
+_NOTE: Final = TypeAdapter(Note)
 
 
 class LedgerTopic(Protocol):
@@ -127,9 +148,11 @@ class LedgerKeeper:
 
     def _read_note(self, state: CheckpointState, in_force: InForce) -> Note:
         query_id = state.query_id or ""
-        note = read_note(self.checkpoint)
-        if note is not None and note.checkpoint_id == query_id:
-            return note
+        # Where there is none or it is broken, the ledger itself tells the same, if more slowly.
+        with contextlib.suppress(OSError, ValidationError):
+            note = _NOTE.validate_json((self.checkpoint / NOTE).read_bytes())
+            if note.checkpoint_id == query_id:
+                return note
         own = [e for e in self.ledger.read() if e.checkpoint_id == query_id and e.topic_id == self.topic_id]
         if not own:
             return Note(query_id, -1, state.first or {}, in_force)
@@ -174,17 +197,11 @@ class LedgerKeeper:
         counts = observed if observed is not None else self._counted_again(note.in_force, spans)
         source = Source.OBSERVED if observed is not None else Source.SCORED_AGAIN
         entries = []
-        for partition, (start, end) in sorted(spans.items()):
+        for partition, span in sorted(spans.items()):
             found = counts.get(partition, {})
             entries.append(
-                LedgerEntry(
-                    entry_id=batch_entry_id(note.checkpoint_id, batch, partition),
-                    kind=EntryKind.BATCH,
-                    topic=self.topic,
-                    topic_id=self.topic_id,
-                    partition=partition,
-                    from_offset=start,
-                    until_offset=end,
+                replace(
+                    self._entry(batch_entry_id(note.checkpoint_id, batch, partition), EntryKind.BATCH, partition, span),
                     records=sum(found.values()),
                     clear=found.get(Outcome.CLEAR, 0),
                     alert=found.get(Outcome.ALERT, 0),
@@ -196,7 +213,6 @@ class LedgerKeeper:
                     revision=note.in_force.revision,
                     threshold=note.in_force.threshold,
                     aliases=dict(note.in_force.aliases),
-                    committed_at=self._time(),
                     source=source,
                 )
             )
@@ -239,24 +255,17 @@ class LedgerKeeper:
         return {**committed, **passed} if passed else None
 
     def _loss(self, partition: int, start: int, end: int, when: str) -> LedgerEntry:
-        return LedgerEntry(
-            entry_id=loss_entry_id(self.topic_id, partition, start, end),
-            kind=EntryKind.LOSS,
-            topic=self.topic,
-            topic_id=self.topic_id,
-            partition=partition,
-            from_offset=start,
-            until_offset=end,
-            committed_at=self._time(),
-            reason=f"Kafka's retention deleted them {when}",
-        )
+        entry_id = loss_entry_id(self.topic_id, partition, start, end)
+        loss = self._entry(entry_id, EntryKind.LOSS, partition, (start, end))
+        return replace(loss, reason=f"Kafka's retention deleted them {when}")
+
+    def _entry(self, entry_id: str, kind: EntryKind, partition: int, span: Span) -> LedgerEntry:
+        at = iso(self.now())
+        return LedgerEntry(entry_id, kind, self.topic, self.topic_id, partition, *span, committed_at=at)
 
     def _save(self, note: Note) -> None:
         self._note = note
-        write_note(self.checkpoint, note)
-
-    def _time(self) -> str:
-        return self.now().astimezone(UTC).isoformat(timespec="milliseconds")
+        replace_json(self.checkpoint / NOTE, _NOTE.dump_python(note, mode="json"))
 
 
 def _counted(told: Mapping[str, Any]) -> bool:

@@ -20,6 +20,7 @@ from pyspark.sql.streaming.query import StreamingQuery
 from fraudstream.detector.events import EventWriter
 from fraudstream.detector.position import committed_positions
 from fraudstream.errors import KafkaFailure
+from fraudstream.times import iso
 from fraudstream.transactions.problems import PartitionReport, Problem, ProblemKind
 from fraudstream.transactions.wire import EventType
 
@@ -187,11 +188,11 @@ class PartitionWatch:
                 f"Spark has {_count(self._slots or 0, 'task slot')} for {_count(len(self._marks), 'partition')} of "
                 f"{self.topic}: a partition without a slot is not read. Give it more cores or executors"
             )
-            problems[None] = Problem(kind=ProblemKind.SLOTS, message=message, since=_text(self._short_since))
+            problems[None] = Problem(kind=ProblemKind.SLOTS, message=message, since=iso(self._short_since))
         for partition, since in self._rule.starved().items():
             message = f"{self.topic}[{partition}] is not read: records wait there, and two batches have read none"
             problems[partition] = Problem(
-                kind=ProblemKind.STARVED, message=message, since=_text(since), partition=partition
+                kind=ProblemKind.STARVED, message=message, since=iso(since), partition=partition
             )
         return problems
 
@@ -209,7 +210,3 @@ def task_slots(spark: SparkSession) -> int:
 
 def _count(number: int, thing: str) -> str:
     return f"1 {thing}" if number == 1 else f"{number} {thing}s"
-
-
-def _text(at: datetime) -> str:
-    return at.astimezone(UTC).isoformat(timespec="milliseconds")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from datetime import datetime
+from operator import attrgetter
 from pathlib import Path
+from typing import NamedTuple
 
 from fraudstream.detector.checkpoint import Marker, put_aside, write_marker
 from fraudstream.detector.spark_log import Offsets
@@ -14,14 +14,8 @@ from fraudstream.errors import SettingsError
 from fraudstream.transactions.ledger import LedgerEntry
 
 
-@dataclass(frozen=True)
-class Rebuilt:
-    """What was done.
-
-    Attributes:
-        offsets: Where the detector goes on, by partition; a partition that is not named begins at its earliest offset.
-        put_aside: Where the former checkpoint is now; None where there was none.
-    """
+class Rebuilt(NamedTuple):
+    """Where the detector goes on, at the earliest offset of a partition not named; where the former checkpoint is."""
 
     offsets: Offsets
     put_aside: Path | None
@@ -35,18 +29,11 @@ def accounted_until(entries: Iterable[LedgerEntry], topic_id: str, begins: Mappi
         topic_id: Entries of another topic of this name count for nothing.
         begins: The first offset that Kafka has, by partition.
     """
-    spans: dict[int, list[tuple[int, int]]] = defaultdict(list)
-    for entry in entries:
-        if entry.topic_id == topic_id:
-            spans[entry.partition].append((entry.from_offset, entry.until_offset))
-    until: dict[int, int] = {}
-    for partition, begin in begins.items():
-        reached = begin
-        for start, end in sorted(spans[partition]):
-            if start > reached:
-                break
-            reached = max(reached, end)
-        until[partition] = reached
+    until = dict(begins)
+    for entry in sorted(entries, key=attrgetter("partition", "from_offset")):
+        reached = until.get(entry.partition)
+        if entry.topic_id == topic_id and reached is not None and entry.from_offset <= reached:
+            until[entry.partition] = max(reached, entry.until_offset)
     return until
 
 
@@ -58,12 +45,12 @@ def rebuild(
     begins: Mapping[int, int],
     now: datetime,
 ) -> Rebuilt:
-    """Put the checkpoint aside and make one that goes on where the ledger ends.
+    """Put a checkpoint that no detector uses aside, and make one that goes on where the ledger ends.
 
     What lies behind the ledger's end is judged again, so that nothing is lost; the store knows what it has already.
 
     Args:
-        checkpoint: Its directory, which no detector uses.
+        checkpoint: Its directory.
         topic: The input topic.
         topic_id: Kafka's id of it.
         entries: Of the ledger.

@@ -58,19 +58,12 @@ class Partitions(Protocol):
         """Report what is wrong; whether the query has to be started again."""
 
 
-class Starter(Protocol):
-    """Starts the query with a model."""
-
-    def __call__(self, artifact: ModelArtifact, in_force: InForce) -> StreamingQuery:
-        """Load the model and start the query from its checkpoint."""
-
-
 @dataclass
 class Supervisor:
     """One query under watch.
 
     Args:
-        start: Starts the query with a model.
+        start: Loads the model and starts the query from its checkpoint.
         resolve: Reads the model in force, with its artifact verified.
         revision: Reads only what is in force, cheaply; None for a model named directly, which never changes.
         is_reading: Whether a started query has come so far that it reads.
@@ -84,7 +77,7 @@ class Supervisor:
         on_stop: Called when told to stop, before the query is.
     """
 
-    start: Starter
+    start: Callable[[ModelArtifact, InForce], StreamingQuery]
     resolve: Callable[[], tuple[ModelArtifact, InForce]]
     revision: Callable[[], InForce] | None
     is_reading: Callable[[StreamingQuery], bool]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -86,13 +85,12 @@ def expected_rows(path: Path, limit: int | None, loop: bool) -> int | None:
 
 
 def _lines(console: Console) -> Callable[[Produced], None]:
-    due = itertools.count(LINE_SECONDS, LINE_SECONDS)
-    following = next(due)
+    lines = 0
 
     def show(produced: Produced) -> None:
-        nonlocal following
-        if produced.seconds >= following:
+        nonlocal lines
+        if (due := produced.seconds // LINE_SECONDS) > lines:
             console.print(describe(produced), highlight=False, soft_wrap=True)
-            following = next(second for second in due if second > produced.seconds)
+            lines = int(due)
 
     return show

@@ -51,12 +51,8 @@ def interval_between_rows(rate: float | None, delay: float | None) -> float | No
     """The seconds between two rows for `--rate` (rows a second) or `--delay` (seconds); None for neither.
 
     Raises:
-        SettingsError: Both are given, or one that makes no sense.
+        SettingsError: Both are given.
     """
     if rate is not None and delay is not None:
         raise SettingsError("--rate and --delay exclude each other", remedy="give one of the two")
-    if rate is not None and rate <= 0:
-        raise SettingsError(f"--rate {rate:g} sends nothing", remedy="give rows a second, above 0")
-    if delay is not None and delay < 0:
-        raise SettingsError(f"--delay {delay:g} is negative", remedy="give seconds between two rows")
     return 1 / rate if rate else delay or None

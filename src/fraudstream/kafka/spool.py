@@ -5,13 +5,11 @@ from __future__ import annotations
 import os
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, Final, Self
+from typing import Any, BinaryIO, Self
 
 import orjson
 
 from fraudstream.errors import ProgressFailed
-
-_CHUNK: Final = 1 << 20
 
 
 def spool_path(progress: Path) -> Path:
@@ -97,13 +95,13 @@ class Spool:
 
 def _mend(file: BinaryIO) -> set[str]:
     """Take away what follows the last whole line; the ids of the rows that are kept."""
-    file.seek(0)
-    whole, tail, kept = 0, b"", set()
-    while chunk := file.read(_CHUNK):
-        *lines, tail = (tail + chunk).split(b"\n")
-        for line in lines:
-            whole += len(line) + 1
-            kept.add(_event_id(line))
+    whole, kept = 0, set()
+    with open(file.fileno(), "rb", closefd=False) as buffered:
+        buffered.seek(0)
+        for line in buffered:
+            if line.endswith(b"\n"):
+                whole += len(line)
+                kept.add(_event_id(line))
     file.truncate(whole)
     return kept
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicCollection, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient, ClusterMetadata, ConfigResource, NewTopic, ResourceType
 
 from fraudstream.errors import BrokerUnreachable, KafkaFailure, TopicMissing
@@ -135,35 +135,6 @@ def topic_id(bootstrap_servers: str, topic: str) -> str:
 def is_compacted(bootstrap_servers: str, topic: str) -> bool:
     """Whether Kafka removes records that a later one of the same key replaces; false where it does not say."""
     return "compact" in _configs(open_admin(bootstrap_servers), [topic], _CLEANUP).get(topic, "")
-
-
-def end_offsets(bootstrap_servers: str, topic: str, timeout: float = 10.0) -> dict[int, int]:
-    """The offset after the last acknowledged record of each partition of a topic.
-
-    Raises:
-        BrokerUnreachable: Nobody answers.
-        TopicMissing: There is no such topic.
-    """
-    partitions = require_topic(bootstrap_servers, topic)
-    # It joins no group: a consumer is what librdkafka asks offsets with.
-    # With read_committed, Kafka gives the last stable offset: what an open transaction holds is not acknowledged yet.
-    consumer = Consumer(
-        {
-            **_client(bootstrap_servers),
-            "group.id": "fraudstream-offsets",
-            "enable.auto.commit": False,
-            "isolation.level": "read_committed",
-        }
-    )
-    try:
-        return {
-            partition: consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=timeout)[1]
-            for partition in partitions
-        }
-    except KafkaException as e:
-        raise _failure(f"the end of {topic} could not be read", e, bootstrap_servers) from e
-    finally:
-        consumer.close()
 
 
 def require_topic(bootstrap_servers: str, topic: str) -> list[int]:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from fraudstream.errors import TopicMissing
+from fraudstream.kafka.reading import open_reader
 
 _SECONDS = 5.0
 
@@ -16,19 +17,7 @@ class Watermarks:
     """Asks the broker for the watermarks of one topic; connects at the first question."""
 
     def __init__(self, bootstrap_servers: str, topic: str) -> None:
-        self._config = {
-            "bootstrap.servers": bootstrap_servers,
-            "group.id": "fraudstream-watermarks",
-            "enable.auto.commit": False,
-            # The end is then the last stable offset: what an open transaction holds is not acknowledged yet.
-            "isolation.level": "read_committed",
-            # For `next_records`: a deleted offset must not be mistaken for one without a record.
-            "auto.offset.reset": "error",
-            "enable.partition.eof": True,
-            "fetch.wait.max.ms": 10,
-            "fetch.message.max.bytes": 65_536,
-            "log_level": 0,
-        }
+        self._bootstrap_servers = bootstrap_servers
         self._topic = topic
         self._consumer: Consumer | None = None
 
@@ -79,6 +68,7 @@ class Watermarks:
 
     def _connected(self) -> Consumer:
         if self._consumer is None:
-            # It joins no group: a consumer is what librdkafka asks offsets with.
-            self._consumer = Consumer(self._config)
+            self._consumer = open_reader(
+                self._bootstrap_servers, "fraudstream-watermarks", fetch_message_max_bytes=65_536
+            )
         return self._consumer

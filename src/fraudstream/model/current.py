@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Final
 
@@ -18,6 +18,7 @@ from fraudstream.errors import ModelCorrupt, ModelError, ModelNamedDirectly, Mod
 from fraudstream.model.artifact import TRAIN_REMEDY, ModelArtifact, is_artifact, load_artifact
 from fraudstream.model.history import HISTORY_FILE, State, append_changes, change_between, missing_changes, read_changes
 from fraudstream.runtime.files import exclusive_lock, read_regular, replace_json, tighten
+from fraudstream.times import iso
 
 CURRENT_FILE: Final = "current"
 MOST_CURRENT_BYTES: Final = 1024 * 1024
@@ -231,7 +232,7 @@ def replace_in_force(
                 made,
                 revision=before.revision + 1 if before else 1,
                 who=who,
-                when=now.astimezone(UTC).isoformat(timespec="milliseconds"),
+                when=iso(now),
                 why=why,
             )
             was, state = None if before is None else asdict(before), asdict(in_force)

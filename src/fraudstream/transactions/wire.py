@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from enum import StrEnum
-from typing import Final
+from typing import Final, NamedTuple
 
 
 class Topic(StrEnum):
@@ -46,6 +47,39 @@ class Outcome(StrEnum):
     DEAD_LETTER = "dead_letter"
 
 
+class RecordId(NamedTuple):
+    """Where a record is."""
+
+    topic: str
+    partition: int
+    offset: int
+
+    @classmethod
+    def parse(cls, text: str) -> RecordId:
+        """The record that `topic/partition/offset` names.
+
+        Raises:
+            ValueError: It names none.
+        """
+        found = re.fullmatch(r"(.+)/([0-9]{1,9})/([0-9]{1,18})", text, re.DOTALL)
+        if found is None:
+            raise ValueError(f"{text!r} is not topic/partition/offset")
+        return cls(found[1], int(found[2]), int(found[3]))
+
+    def __str__(self) -> str:
+        """As `topic/partition/offset`."""
+        return f"{self.topic}/{self.partition}/{self.offset}"
+
+
+class ReplayState(StrEnum):
+    """How far a replay is; one that is `sending` may be on the topic already."""
+
+    REQUESTED = "requested"
+    SENDING = "sending"
+    SENT = "sent"
+    FAILED = "failed"
+
+
 class Header(StrEnum):
     """The Kafka headers that fraudstream sets or reads."""
 
@@ -55,7 +89,7 @@ class Header(StrEnum):
     REPLAY_OF = "replay_of"
     """On a record that was sent again by hand: `topic/partition/offset` of the one that it repeats."""
     REPLAY_ID = "replay_id"
-    """On the same record: the id of the request, by which a sender that was killed is found out to have sent it."""
+    """On the same record: the id of the replay, the same on each copy of a record that a crash had sent twice."""
     ERROR_TOPIC = "__connect.errors.topic"
     ERROR_PARTITION = "__connect.errors.partition"
     ERROR_OFFSET = "__connect.errors.offset"

@@ -9,6 +9,7 @@ from typing import Any, Final
 import orjson
 from flask import Blueprint, Response
 
+from fraudstream.dashboard.json_response import json_response
 from fraudstream.dashboard.openapi import alert_routes, model_routes, replay_routes, system_routes
 from fraudstream.dashboard.openapi.route import JSON, Route
 from fraudstream.dashboard.openapi.schemas import COMPONENTS, ref
@@ -37,7 +38,7 @@ blueprint = Blueprint("openapi", __name__)
 @blueprint.get("/api/openapi.json")
 def openapi() -> Response:
     """The description of the HTTP interface."""
-    return Response(written(), mimetype="application/json")
+    return json_response(written())
 
 
 @cache

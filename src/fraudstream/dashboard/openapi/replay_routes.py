@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from fraudstream.alerts.replay_state import ReplayState
 from fraudstream.dashboard.openapi import parameters as p
 from fraudstream.dashboard.openapi.route import Route
 from fraudstream.dashboard.openapi.schemas import (
@@ -13,13 +12,13 @@ from fraudstream.dashboard.openapi.schemas import (
     INSTANT,
     TEXT,
     WHOLE,
-    Schema,
     listed,
     maybe,
     members,
     one_of,
     paged,
 )
+from fraudstream.transactions.wire import ReplayState
 
 REPLAY: Final = members(
     {
@@ -43,14 +42,12 @@ ASKED: Final = members(
     {"batch": maybe(TEXT), "letters": WHOLE, "replayed": WHOLE, "missing": WHOLE, "without_place": WHOLE},
     {"error": TEXT, "status": WHOLE},
 )
-ENDS: Final[Schema] = {"type": "object", "additionalProperties": WHOLE}
 CLAIMED: Final = members(
     {
         "replay_id": TEXT,
         "origin": TEXT,
         "letter": members({"event_id": maybe(TEXT)}),
         "payload_base64": maybe(TEXT),
-        "ends": maybe(ENDS),
     }
 )
 
@@ -74,7 +71,6 @@ def replays() -> Iterator[Route]:
             "again": FLAG,
             "dry_run": FLAG,
             "payload_base64": TEXT,
-            "sender": TEXT,
         },
     )
     yield Route(
@@ -89,9 +85,9 @@ def replays() -> Iterator[Route]:
     yield Route(
         "post",
         "/api/replays/claim",
-        "Give replays to a sender; with `limit` 0 tell how many wait.",
+        "Give replays to a sender, again after 30 seconds without a result; with `limit` 0 tell how many wait.",
         {"anyOf": [members({"replays": listed(CLAIMED)}), members({"waiting": WHOLE})]},
-        body=members({"sender": TEXT, "limit": WHOLE}, {"ends": ENDS, "batch": TEXT}),
+        body=members({"limit": WHOLE}, {"batch": maybe(TEXT)}),
         errors=(400, 415),
     )
     yield Route(
@@ -99,8 +95,6 @@ def replays() -> Iterator[Route]:
         "/api/replays/results",
         "Take down what became of replays.",
         members({"recorded": WHOLE}),
-        body=members(
-            {"sender": TEXT, "results": listed(members({"replay_id": TEXT}, {"place": TEXT, "reason": TEXT}))}
-        ),
+        body=members({"results": listed(members({"replay_id": TEXT}, {"place": TEXT, "reason": TEXT}))}),
         errors=(400, 415),
     )
