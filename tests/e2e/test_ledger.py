@@ -114,7 +114,9 @@ def test_the_ledger_accounts_for_every_record_through_crashes_damage_and_retenti
     (detector.checkpoint / "ledger.json").write_text(json.dumps(note | {"batch": -1, "until": {"0": 0, "1": 0}}))
     send(bootstrap, payments, second)
     with detector.running() as process:
-        assert wait_until(lambda: detector.has_entered(first.stop + len(second)), 300, every=0.5), detector.log.read_text()[-3000:]
+        assert wait_until(lambda: detector.has_entered(first.stop + len(second)), 300, every=0.5), (
+            detector.log.read_text()[-3000:]
+        )
         process.send_signal(signal.SIGKILL)
     entries = detector.entries()
     assert outcomes(entries) == expected(scores, range(second.stop))

@@ -94,7 +94,9 @@ class Where:
             same = same if number is None else or_(same, column.as_number() == number)
             is_same = func.coalesce(same, false())
             return is_same if self.op is Op.EQ else and_(column.kind.not_in(EMPTY), not_(is_same))
-        return COMPARE[self.op](*((column.as_text(), self.value) if number is None else (column.as_number(), number)))
+        sides = (column.as_text(), self.value) if number is None else (column.as_number(), number)
+        compared: ColumnElement[bool] = COMPARE[self.op](*sides)
+        return compared
 
 
 @dataclass(frozen=True, slots=True)

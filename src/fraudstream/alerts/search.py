@@ -132,7 +132,7 @@ class AlertSearch:
         if place.seq is not None and not by_value:
             low, high = (place.seq + 1, high) if upward else (low, place.seq - 1)
             place = Position(None, None)
-        query = select(_value(sort), _ALERT.seq).where(or_(*(and_(true(), *piece) for piece in _behind(sort, place))))
+        query = select(_value(sort), _ALERT.seq).where(_any(_behind(sort, place)))
         found: list[tuple[Any, int]] = []
         end, reached = (high, low - 1) if upward else (low, high + 1)
         for first, last in _windows(low, high, WINDOW, upward=upward):
@@ -159,33 +159,38 @@ class AlertSearch:
 def _first(connection: Connection, wanted: AlertFilter, sort: Sort, after: Position, limit: int) -> Select[Any]:
     """The query for values and `seq` of the first alerts behind a place.
 
-    Each status of each outcome is in order in the index of that order: the query merges their first alerts.
+    Each status of each outcome is in order in the index of that order, and their first alerts are merged. A few alerts
+    that have some words are looked up and sorted.
     """
-    query = select(_value(sort), _ALERT.seq).order_by(*_order(sort, _ALERT)).limit(limit)
+    query = select(_value(sort), _ALERT.seq).order_by(*_order(sort, sort.column, _ALERT.seq)).limit(limit)
+    query = query.where(*replace(wanted, outcome=None, statuses=()).conditions())
+    outcomes = [str(each) for each in (STORED_OUTCOMES if wanted.outcome is None else (wanted.outcome,))]
+    statuses = [str(each) for each in wanted.statuses or AlertStatus]
     pieces = _behind(sort, after)
     if (words := _words(wanted)) is not None:
-        few = len(connection.execute(words.limit(FEW + 1)).all()) <= FEW
-        if few:
-            pieces_of_all = or_(*(and_(true(), *piece) for piece in pieces))
-            return query.where(_ALERT.seq.in_(words), pieces_of_all, *wanted.conditions())
-        # An expression, or the alerts that have the words would be looked up one by one.
-        query = query.where((_ALERT.seq + 0).in_(words))
-    query = query.where(*replace(wanted, outcome=None, statuses=()).conditions())
-    outcomes = STORED_OUTCOMES if wanted.outcome is None else (wanted.outcome,)
+        if len(connection.execute(words.limit(FEW + 1)).all()) <= FEW:
+            # An expression, which keeps SQLite from following an index instead.
+            among = (_ALERT.outcome + "").in_(outcomes), _ALERT.status.in_(statuses)
+            return query.where(_ALERT.seq.in_(words), *among, _any(pieces))
+        query = query.where((_ALERT.seq + 0).in_(words))  # and here from looking up each that has the words
     branches = [
-        query.where(_ALERT.outcome == str(outcome), _ALERT.status == str(status), *piece)
+        query.where(_ALERT.outcome == outcome, _ALERT.status == status, *piece)
         for outcome in outcomes
-        for status in wanted.statuses or AlertStatus
+        for status in statuses
         for piece in pieces
     ]
     merged = union_all(*(select(branch.subquery()) for branch in branches)).subquery()
-    return select(merged).order_by(*_order(sort, merged.c)).limit(limit)
+    return select(merged).order_by(*_order(sort, merged.c.value, merged.c.seq)).limit(limit)
 
 
-def _order(sort: Sort, column: Any) -> list[ColumnElement[Any]]:
-    if sort.column is None:
-        return [column.seq.asc() if sort is Sort.OLDEST else column.seq.desc()]
-    return [column[_value(sort).name].desc().nulls_last(), column.seq.desc()]
+def _order(sort: Sort, value: ColumnElement[Any] | None, seq: ColumnElement[Any]) -> list[ColumnElement[Any]]:
+    if sort.column is None or value is None:
+        return [seq.asc() if sort is Sort.OLDEST else seq.desc()]
+    return [value.desc().nulls_last(), seq.desc()]
+
+
+def _any(pieces: Sequence[_Conditions]) -> ColumnElement[bool]:
+    return or_(*(and_(true(), *piece) for piece in pieces))
 
 
 def _behind(sort: Sort, place: Position) -> list[_Conditions]:
@@ -219,7 +224,7 @@ def _words(wanted: AlertFilter, first: int | None = None, last: int | None = Non
 
 
 def _value(sort: Sort) -> ColumnElement[Any]:
-    return null().label("value") if sort.column is None else sort.column
+    return (null() if sort.column is None else sort.column).label("value")
 
 
 def _rank(sort: Sort) -> Callable[[tuple[Any, int]], Any]:

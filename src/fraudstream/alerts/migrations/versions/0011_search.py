@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+
 import orjson
 import sqlalchemy as sa
 import structlog
@@ -63,7 +65,12 @@ def _fill() -> None:
 
 
 def downgrade() -> None:
-    """Make the former tables again, empty: what is in them is worked out from the alerts."""
+    """Make the former index again, empty: what it holds is worked out from the alerts."""
     op.execute("DROP TABLE alert_words")
     for name in _ORDERS:
         op.drop_index(name, "alerts")
+    op.create_index("alerts_by_columns", "alerts", ["column_set"])  # it is dropped by what made the former index
+    import_module("fraudstream.alerts.migrations.versions.0007_find").upgrade()
+    op.create_index("alerts_by_time", "alerts", ["produced_us"])
+    op.create_index("alerts_by_status", "alerts", ["outcome", "status", "seq"])
+    op.create_index("alerts_by_loss", "alerts", ["outcome", "status", "expected_loss", "seq"])
