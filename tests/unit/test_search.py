@@ -374,7 +374,8 @@ def test_a_search_by_value_whose_time_is_over_is_in_order_within_what_it_searche
     expected = Reference(store).of(wanted, sort)
     stretches = [[seq for seq in expected if low < seq <= low + 200] for low in (800, 600, 400, 200, 0)]
     found: list[int] = []
-    after, dates = None, []
+    dates: list[int | None] = []
+    after = None
     while not dates or after is not None:
         page = slow.page(wanted, sort=sort, after=after, limit=limit, seconds=1.5)
         found += [alert.seq for alert in page.alerts]
