@@ -1,9 +1,10 @@
-"""Measures finding among many alerts: a real dashboard process on databases of 1,000 to 1,000,000 generated alerts.
+"""Measures the search among generated alerts, on the store that the dashboard uses, and what it costs to post them.
 
-    python -m benchmarks.alert_search build --folder DIR      once, by the store's own insert and its own index
-    python -m benchmarks.alert_search measure --folder DIR    writes benchmarks/results/alert_search.json
+    python benchmarks/alert_search.py --folder DIR --sizes 10000 200000
 
-Each figure is the time of a whole request over HTTP, from asking to the last byte, one request after the other.
+A store of each size is built in DIR unless it is there. Each figure is the time of a whole call of the store, JSON of
+the alerts included, one call after the other; `cpu` is the processor time of the same calls, which a busy machine
+lengthens less.
 """
 
 from __future__ import annotations
@@ -12,193 +13,295 @@ import argparse
 import json
 import os
 import platform
+import random
+import shutil
 import sqlite3
-import sys
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import partial
-from importlib.metadata import version
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlencode
 
-import orjson
-import urllib3
+import numpy as np
+from werkzeug.datastructures import MultiDict
 
-from benchmarks.alert_search_questions import SORTS, Asking, Questions
-from benchmarks.alert_search_store import build
-from benchmarks.system.resources import resident_mib
-from fraudstream.runtime.processes import free_port, spawn, stop, wait_until
+from fraudstream.alerts.changes import Actor
+from fraudstream.alerts.filters import AlertFilter, Sort
+from fraudstream.alerts.search import Page
+from fraudstream.alerts.store import AlertStore
+from fraudstream.alerts.work import WorkDesk
+from fraudstream.alerts.work_queue import Order
+from fraudstream.dashboard.asked_filter import filter_asked
 
 RESULT = Path(__file__).parent / "results" / "alert_search.json"
-SIZES: Final = (1_000, 10_000, 100_000, 1_000_000)
-MANY: Final = 1_000_000
-"""So many alerts are not all read within the time of a page."""
+TOGETHER: Final = 2_000
+BEGIN: Final = datetime(2026, 1, 1, tzinfo=UTC)
+DAYS: Final = 90
+PAGE: Final = 50
+CATEGORIES: Final = ("grocery", "fuel", "travel", "cash machine", "Café & bar", "electronics", "gaming", "jewellery")
+COUNTRIES: Final = ("DE", "FR", "PL", "US", "GB", "NL", "RO", "BR", "CN", "NG")
+MODELS: Final = ("logistic-regression-0123456789ab", "gradient-boosted-trees-ba9876543210")
+SCHEMAS: Final = ("0123456789abcdef", "fedcba9876543210", "00ff00ff00ff00ff")
+ANALYSTS: Final = ("Ana", "Bo", "Chidi", "Dana")
+STATUSES: Final = ("new", "claimed", "confirmed_fraud", "false_alarm", "unsure")
+OPEN: Final = [("status", "new"), ("status", "claimed")]
+
+Query = list[tuple[str, str]]
 
 
-@contextmanager
-def dashboard(database: Path, log: Path) -> Iterator[tuple[str, int]]:
-    """The command, and the pid of the process that answers."""
-    port = free_port()
-    ready = log.with_suffix(".ready")
-    ready.unlink(missing_ok=True)
-    command = [
-        sys.executable, "-m", "fraudstream", "dashboard", "--port", str(port), "--database", f"sqlite:///{database}",
-    ]  # fmt: skip
-    environment = {**os.environ, "FRAUDSTREAM_READY_FILE": str(ready), "FRAUDSTREAM_EXPLAIN_ALERTS": "false"}
-    process = spawn(command, log=log, env=environment)
-    try:
-        assert wait_until(ready.exists, 60), log.read_text()
-        yield f"http://127.0.0.1:{port}", orjson.loads(ready.read_bytes())["pid"]
-    finally:
-        stop(process, 5)
-
-
-def cpu_seconds(pid: int) -> float:
-    """Processor time that a process has taken."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def exported(asking: Asking, pid: int, ending: str) -> dict[str, Any]:
-    """All alerts as a file: rows a second, until the first byte, and the memory that it took."""
-    before = resident_mib(pid)
-    peak = [before]
-    done = threading.Event()
-
-    def watch() -> None:
-        while not done.wait(0.05):
-            peak[0] = max(peak[0], resident_mib(pid))
-
-    watching = threading.Thread(target=watch)
-    watching.start()
-    began = time.perf_counter()
-    answer = asking.pool.request("GET", f"{asking.url}/api/alerts.{ending}?outcome=all", preload_content=False)
-    lines, size, first = 0, 0, None
-    for piece in answer.stream(1 << 16):
-        first = first or time.perf_counter() - began
-        lines += piece.count(b"\n")
-        size += len(piece)
-    took = time.perf_counter() - began
-    answer.release_conn()
-    done.set()
-    watching.join()
-    rows = lines - (1 if ending == "csv" else 2)
+def alert(number: int, total: int, chance: random.Random) -> dict[str, Any]:
+    """An alert in the columns of creditcard.csv and four more, as the relay posts it."""
+    at = (BEGIN + timedelta(days=DAYS) * (number / total)).isoformat()
+    row: dict[str, Any] = {"Time": number, **{f"V{column}": chance.gauss(0, 3) for column in range(1, 29)}}
+    row["Amount"] = round(chance.lognormvariate(3.5, 1.5), 2)
+    row["category"] = chance.choice(CATEGORIES)
+    row["country"] = chance.choices(COUNTRIES, range(len(COUNTRIES), 0, -1))[0]
+    row["customer"] = f"c{chance.randrange(200_000):06d}"
+    row["terminal"] = f"t{chance.randrange(5_000):04d}"
+    unscorable = chance.random() < 0.05
     return {
-        "rows": rows,
-        "seconds": round(took, 1),
-        "rows_per_second": round(rows / took),
-        "bytes": size,
-        "first_byte_ms": round((first or 0) * 1000, 1),
-        "resident_mib_before": before,
-        "resident_mib_peak": peak[0],
+        "alert_id": f"{chance.getrandbits(128):032x}",
+        "topic": "credit_card_transactions",
+        "partition": number % 2,
+        "offset": number // 2,
+        "source_row": number,
+        "produced_at": at,
+        "detected_at": at,
+        "outcome": "unscorable" if unscorable else "alert",
+        "reason": "6 of 30 columns are missing" if unscorable else None,
+        "score": None if unscorable else 1 - chance.random() ** 2 / 2,
+        "threshold": 0.5,
+        "model_id": MODELS[number * 3 // total > 0],
+        "revision": 2,
+        "schema_id": SCHEMAS[number * 5 // total % 3],
+        "imputed": [],
+        "transaction": row,
     }
 
 
-def scanned(asking: Asking, pid: int) -> dict[str, Any]:
-    """A scan that no index narrows: first line, first match, the whole, and a cancelled one that all match.
-
-    Asked is `.0` in the digits of a column of integers: the index has them as doubles, each of which ends so, and every
-    alert has to be read to see how its JSON writes it.
-    """
-    route = f"{asking.url}/api/alerts/scan?" + urlencode([("where", "Time:has:.0"), ("outcome", "all")])
-    began = time.perf_counter()
-    answer = asking.pool.request("GET", route, preload_content=False)
-    first_line = first_match = None
-    last: dict[str, Any] = {}
-    rest = b""
-    for piece in answer.stream(1 << 14):
-        *lines, rest = (rest + piece).split(b"\n")
-        for line in lines:
-            first_line = first_line or time.perf_counter() - began
-            last = orjson.loads(line)
-            if "alert_id" in last:
-                first_match = first_match or time.perf_counter() - began
-    took = time.perf_counter() - began
-    answer.release_conn()
-    found = orjson.loads(asking.pool.request("GET", route.replace("/scan", "")).data)
-    assert not found["complete"] or found["of"] < MANY, "an index has answered: ask something else here"
-    began = time.perf_counter()
-    # One that all alerts match, so that there is a middle.
-    cancelled = asking.pool.request(
-        "GET", f"{asking.url}/api/alerts/scan?where=V7:has:.&outcome=all", preload_content=False
-    )
-    cancelled.read(64)
-    cancelled.close()  # in the middle of it: the connection ends
-    idle = _idle_after(pid)
-    return {
-        "first_line_ms": round((first_line or 0) * 1000, 1),
-        "first_match_ms": None if first_match is None else round(first_match * 1000, 1),
-        "seconds": round(took, 2),
-        "scanned": last["scanned"],
-        "matches": last["matches"],
-        "idle_seconds_after_cancel": idle,
-        "page_within_its_time": {key: found[key] for key in ("complete", "scanned", "of")},
-    }
+def build(path: Path, size: int) -> None:
+    """Fill a store: a third of its older half has a verdict, some of the newest are claimed."""
+    chance = random.Random(size)
+    store = AlertStore.open(f"sqlite:///{path}")
+    began = time.monotonic()
+    for start in range(0, size, TOGETHER):
+        some = range(start, min(start + TOGETHER, size))
+        assert store.add_alerts([alert(number, size, chance) for number in some]).accepted == len(some)
+    took = time.monotonic() - began
+    with store.writing() as connection:
+        for status, low, high, every in (
+            ("false_alarm", 0.0, 0.5, 4), ("confirmed_fraud", 0.0, 0.5, 25), ("unsure", 0.0, 0.5, 100),
+            ("claimed", 0.97, 1.0, 50),
+        ):  # fmt: skip
+            for at, name in enumerate(ANALYSTS):
+                connection.exec_driver_sql(
+                    "UPDATE alerts SET status = ?, assignee = ?, version = version + 1, decided_us = received_us "
+                    "WHERE seq BETWEEN ? AND ? AND (seq * 7919) % ? = ?",
+                    (status, name, int(size * low), int(size * high), every * len(ANALYSTS), at),
+                )
+    store.close()
+    with sqlite3.connect(path) as database:
+        database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    database.close()
+    path.with_suffix(".json").write_text(json.dumps({"build_seconds": round(took, 1), "bytes": path.stat().st_size}))
 
 
-def _idle_after(pid: int) -> float:
-    """Seconds until a process takes no more than a fifth of a core."""
-    began = time.perf_counter()
-    while True:
-        before = cpu_seconds(pid)
-        time.sleep(0.1)
-        if cpu_seconds(pid) - before <= 0.02:
-            return round(time.perf_counter() - began - 0.1, 1)
+class Questions:
+    """Makes queries at random, of each kind."""
+
+    def __init__(self, size: int) -> None:
+        self._chance = random.Random(7)
+        self._size = size
+
+    def filters(self) -> dict[str, Callable[[], Query]]:
+        """A filter of each kind that has a column of its own."""
+        chance = self._chance
+
+        def time_range() -> Query:
+            at = BEGIN + timedelta(days=DAYS * 0.9 * chance.random())
+            until = at + timedelta(hours=chance.choice([1, 24, 24 * 7, 24 * 30]))
+            return [("since", at.isoformat()), ("until", until.isoformat())]
+
+        def amounts() -> Query:
+            low = chance.choice([0, 5, 50, 400, 1500])
+            return [("min_amount", str(low)), ("max_amount", str(low * 1.3 + 1))]
+
+        return {
+            "time": time_range,
+            "amount": amounts,
+            "score": lambda: [("min_score", str(round(chance.uniform(0.5, 1), 4)))],
+            "status": lambda: [("status", chance.choice(STATUSES))],
+            "assignee": lambda: [("assignee", chance.choice(ANALYSTS))],
+            "model": lambda: [("model_id", chance.choice(MODELS))],
+            "schema": lambda: [("schema_id", chance.choice(SCHEMAS))],
+            "outcome": lambda: [("outcome", chance.choice(["alert", "unscorable", "all"]))],
+        }
+
+    def order(self) -> Query:
+        """One of the orders."""
+        return [("sort", self._chance.choice(list(Sort)))]
+
+    def several(self) -> Query:
+        """Two to five filters."""
+        every = self.filters()
+        names = self._chance.sample(sorted(every), self._chance.randrange(2, 6))
+        return [pair for name in names for pair in every[name]()]
+
+    def words(self) -> Query:
+        """Something typed: rare, common, a beginning, a phrase, a number."""
+        chance = self._chance
+        return [("q", chance.choice([
+            f"c{chance.randrange(200_000):06d}",
+            f"t{chance.randrange(5_000):04d}",
+            f"{chance.getrandbits(12):03x}",
+            chance.choice(CATEGORIES).split()[0] + " ",
+            "jew",
+            "missing",
+            '"cash machine"',
+            f"cash machine t{chance.randrange(5_000):04d}",
+            f"{chance.lognormvariate(3.5, 1.5):.2f}",
+            str(chance.randrange(self._size)),
+            "nothing like it",
+        ]))]  # fmt: skip
+
+
+class Asking:
+    """Asks one store, and keeps the times."""
+
+    def __init__(self, store: AlertStore) -> None:
+        self._store = store
+
+    def page(self, query: Query, **more: Any) -> Page:
+        """A page of the queue, as the API reads the query."""
+        asked = MultiDict(query)
+        return self._store.search.page(filter_asked(asked), sort=Sort(asked.get("sort", "loss")), limit=PAGE, **more)
+
+    def times(self, make: Callable[[], Query], count: int) -> dict[str, Any]:
+        """Of so many queries."""
+        return quantiles([timed(lambda: self.page(make())) for _ in range(count)])
+
+    def next_pages(self, make: Callable[[], Query], count: int) -> dict[str, Any]:
+        """Of following pages, from one cursor to the next."""
+        taken: list[tuple[float, float]] = []
+        while len(taken) < count:
+            query = make()
+            page = self.page(query)
+            for _ in range(5):
+                if page.following is None:
+                    break
+                pages: list[Page] = []
+                taken.append(timed(lambda: pages.append(self.page(query, after=page.following))))  # noqa: B023
+                (page,) = pages
+        return quantiles(taken)
+
+    def other_column(self, condition: str) -> dict[str, Any]:
+        """A search by a column without an index, gone on with until its end."""
+        seconds: list[float] = []
+        back: list[float] = []
+        after, matches = None, 0
+        while not seconds or after is not None:
+            began = time.perf_counter()
+            page = self.page([("where", condition), ("sort", "newest"), ("outcome", "all")], after=after)
+            seconds.append(round(time.perf_counter() - began, 2))
+            after, matches = page.following, matches + len(page.alerts)
+            if page.reached_us is not None:
+                end = BEGIN + timedelta(days=DAYS)
+                back.append(round((end.timestamp() - page.reached_us / 1e6) / 86_400 / DAYS, 3))
+        return {
+            "first_seconds": seconds[0],
+            "first_share_searched": back[0] if back else 1.0,
+            "answers": len(seconds),
+            "seconds": round(sum(seconds), 1),
+            "matches": matches,
+        }
+
+
+def timed(call: Callable[[], object]) -> tuple[float, float]:
+    """Milliseconds of a call, and of the processor."""
+    began, cpu = time.perf_counter(), time.process_time()
+    call()
+    return (time.perf_counter() - began) * 1000, (time.process_time() - cpu) * 1000
+
+
+def quantiles(taken: list[tuple[float, float]]) -> dict[str, Any]:
+    """Median, 99th percentile and worst, of so many."""
+    wall, cpu = zip(*taken, strict=True)
+    figures = {f"p{p}": round(float(np.percentile(wall, p)), 1) for p in (50, 99)}
+    figures |= {f"cpu_p{p}": round(float(np.percentile(cpu, p)), 1) for p in (50, 99)}
+    return figures | {"max": round(max(wall), 1), "count": len(wall)}
 
 
 def measure(folder: Path, size: int, count: int) -> dict[str, Any]:
-    """All figures of one database."""
-    made = json.loads((folder / f"{size}.json").read_text())
-    with (
-        dashboard(folder / f"{size}.db", folder / f"{size}.log") as (url, pid),
-        urllib3.PoolManager(retries=False, timeout=120) as pool,
-    ):
-        asking, questions = Asking(url, pool), Questions(size)
-        time.sleep(2)  # the newest segment is read into memory
-        asking.get([])
-        every = questions.filters()
-        result: dict[str, Any] = {
-            "built": made,
-            "resident_mib": resident_mib(pid),
-            "list": asking.times(list, count),
-            "next_page": asking.next_pages(questions.several, count),
-            "filter": {name: asking.times(make, count // 2) for name, make in every.items()},
-            "sort": {sort: asking.times(partial(_in_order, sort), count // 2) for sort in SORTS},
-            "several_filters_and_a_sort": asking.times(questions.several, 3 * count),
-            "text": asking.times(questions.text, count),
-            "text_filters_and_a_sort": asking.times(lambda: questions.several() + questions.text(), 2 * count),
-            "scan": scanned(asking, pid),
-        }
-        result["export"] = {ending: exported(asking, pid, ending) for ending in ("csv", "json")}
-        return result
+    """All figures of one store; what writes works on a copy of it."""
+    path = folder / f"{size}.db"
+    if not path.with_suffix(".json").exists():
+        build(path, size)
+    load = round(os.getloadavg()[0], 1)
+    store = AlertStore.open(f"sqlite:///{path}")
+    asking, some = Asking(store), Questions(size)
+    asking.page([])
+    result: dict[str, Any] = json.loads(path.with_suffix(".json").read_text()) | {
+        "load": load,
+        "list": asking.times(lambda: OPEN, count),
+        "next_page": asking.next_pages(lambda: some.several() + some.order(), count),
+        "filter": {
+            name: asking.times(lambda make=make: make() + some.order(), count)  # type: ignore[misc]
+            for name, make in some.filters().items()
+        },
+        "order": {sort.value: asking.times(lambda sort=sort: [("sort", sort)], count) for sort in Sort},  # type: ignore[misc]
+        "several_filters": asking.times(lambda: some.several() + some.order(), 3 * count),
+        "words": asking.times(lambda: some.words() + some.order(), 2 * count),
+        "words_and_filters": asking.times(lambda: some.words() + some.several() + some.order(), 2 * count),
+        "common_word": asking.times(lambda: [("q", "category "), *some.order()], count),
+        "other_column": {each: asking.other_column(each) for each in ("V1:gt:12", "customer:has:c1234")},
+    }
+    store.close()
+    copy = folder / f"{size}.copy.db"
+    shutil.copyfile(path, copy)
+    store = AlertStore.open(f"sqlite:///{copy}")
+    result |= written(store, size, count)
+    store.close()
+    for file in folder.glob(f"{copy.name}*"):
+        file.unlink()
+    return result
 
 
-def _in_order(sort: str) -> list[tuple[str, str]]:
-    return [("sort", sort)]
+def written(store: AlertStore, size: int, count: int) -> dict[str, Any]:
+    """Taking the next alert, found and claimed, and posts of alerts."""
+    desk, actor, chance = WorkDesk(store), Actor("bench"), random.Random(3)
+    filters = {"none": AlertFilter(), "amount 10 to 20": AlertFilter(min_amount=10, max_amount=20)}
+
+    def post(together: int) -> tuple[float, float]:
+        alerts = [alert(size, size, chance) for _ in range(together)]
+        return timed(lambda: store.add_alerts(alerts))
+
+    return {
+        "take_next": {
+            order.value: {
+                name: quantiles([timed(lambda: desk.next(actor, wanted, order)) for _ in range(count)])  # noqa: B023
+                for name, wanted in filters.items()
+            }
+            for order in Order
+        },
+        "post": {str(together): quantiles([post(together) for _ in range(count // 2)]) for together in (1, 500)},
+    }
 
 
 def main() -> None:
-    """Build the databases, or measure and write the JSON."""
+    """Measure, and write what was measured as JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("action", choices=("build", "measure"))
     parser.add_argument("--folder", type=Path, required=True)
-    parser.add_argument("--sizes", type=int, nargs="+", default=list(SIZES))
+    parser.add_argument("--sizes", type=int, nargs="+", default=[10_000, 200_000])
     parser.add_argument("--count", type=int, default=100)
     parser.add_argument("--output", type=Path, default=RESULT)
-    arguments = parser.parse_args()
-    if arguments.action == "build":
-        build(arguments.folder, arguments.sizes)
-        return
+    given = parser.parse_args()
+    given.folder.mkdir(parents=True, exist_ok=True)
     result = {
         "machine": {"cpu": platform.machine(), "cores": os.cpu_count(), "system": platform.system()},
-        "versions": {name: version(name) for name in ("fraudstream", "flask", "gunicorn", "sqlalchemy", "numpy")}
-        | {"python": platform.python_version(), "sqlite": sqlite3.sqlite_version},
-        "alerts": {str(size): measure(arguments.folder, size, arguments.count) for size in arguments.sizes},
+        "versions": {"python": platform.python_version(), "sqlite": sqlite3.sqlite_version},
+        "alerts": {str(size): measure(given.folder, size, given.count) for size in given.sizes},
     }
-    arguments.output.write_text(json.dumps(result, indent=2) + "\n")
+    given.output.write_text(json.dumps(result, indent=2) + "\n")
 
 
 if __name__ == "__main__":

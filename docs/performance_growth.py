@@ -20,7 +20,7 @@ wait 2 ms for company, and there are 4 partitions instead of 2:"""
 
 STORE = """\
 The alert store when it holds so many alerts: one more alert, committed to the disk, and the newest page of 100. What
-finding an alert among a million takes is in [figures.md](figures.md)."""
+a search among many alerts takes is in [figures.md](figures.md)."""
 
 
 def growth_section(found: Mapping[str, Any]) -> Iterator[str]:

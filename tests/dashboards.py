@@ -13,6 +13,9 @@ from typing import Any, cast
 
 import orjson
 import urllib3
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import create_engine
 from werkzeug.test import TestResponse
 
 from fraudstream.alerts.store import AlertStore
@@ -52,6 +55,16 @@ def alert(number: int, **changes: Any) -> dict[str, Any]:
         "imputed": [],
         "transaction": {"Time": number, "V1": -1.5, "V2": 2.25, "Amount": 12.5},
     } | changes
+
+
+def take_back(url: str, revision: str) -> None:
+    """Give a database that is closed the tables of an earlier revision."""
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        config = Config(attributes={"connection": connection})
+        config.set_main_option("script_location", "fraudstream.alerts:migrations")
+        command.downgrade(config, revision)
+    engine.dispose()
 
 
 @contextmanager

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import csv
+import html
 import io
+import itertools
+import re
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +17,9 @@ import pytest
 from flask.testing import FlaskClient
 
 from dashboards import Clock, alert, told
+from fraudstream.alerts import search
 from fraudstream.alerts.filters import AlertFilter, Op, Where
+from fraudstream.alerts.search import AlertSearch
 from fraudstream.alerts.store import AlertStore
 from fraudstream.config import Settings
 from fraudstream.dashboard.app import create_app
@@ -125,15 +130,25 @@ def test_who_polls_gets_what_followed_an_event_and_what_to_ask_next(client: Flas
     assert told(client.get("/api/alerts?since=99"))["reset"] is True
 
 
-def test_the_scan_gives_matches_line_by_line_and_how_far_it_is(client: FlaskClient) -> None:
-    client.post("/api/alerts", json=[row(number) for number in range(50)])
-    lines = [orjson.loads(line) for line in client.get("/api/alerts/scan?where=V1:has:.125").data.splitlines()]
-    found = [line["transaction"]["Time"] for line in lines if "transaction" in line]
-    assert found == [49, 41, 33, 25, 17, 9, 1]
-    assert lines[-1] == {"scanned": 50, "of": 50, "matches": 7, "done": True}
-    some = [orjson.loads(line) for line in client.get("/api/alerts/scan?sort=amount&limit=2").data.splitlines()]
-    assert [line["alert_id"] for line in some if "alert_id" in line] == ["id-49", "id-48"]
-    assert some[-1] == {"scanned": 50, "of": 50, "matches": 2, "done": True}
+def test_a_search_whose_time_is_over_says_how_far_it_came_and_goes_on(
+    store: AlertStore, client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(search, "WINDOW", 20)
+    store.search = AlertSearch(store, itertools.count(step=10).__next__)
+    at = "2026-01-02T03:{:02d}:00+00:00".format
+    client.post("/api/alerts", json=[row(number) | {"produced_at": at(number)} for number in range(50)])
+    pages: list[dict[str, Any]] = []
+    while not pages or pages[-1]["next_cursor"] is not None:
+        cursor = pages[-1]["next_cursor"] if pages else ""
+        pages.append(told(client.get(f"/api/alerts?where=V1:has:.125&sort=loss&cursor={cursor}")))
+    found = [[each["transaction"]["Time"] for each in page["alerts"]] for page in pages]
+    assert found == [[49, 41, 33], [25, 17], [9, 1]]
+    assert [page["complete"] for page in pages] == [False, False, True]
+    assert [page["back_to"] for page in pages] == [at(30), at(10), None]
+    shown = client.get("/queue?where=V1:has:.125").text
+    assert "Searched back to <time" in shown
+    link = html.unescape(re.search('<a href="([^"]+)" id="continue">', shown)[1])  # type: ignore[index]
+    assert "Searched back to" in client.get(link).text
 
 
 def test_the_files_hold_what_the_list_holds(client: FlaskClient) -> None:

@@ -17,6 +17,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.pool import QueuePool
 
+from fraudstream.alerts.dialect import add_functions
 from fraudstream.errors import StoreError
 from fraudstream.runtime.files import tighten
 from fraudstream.transactions.masking import DataMask
@@ -114,6 +115,7 @@ def _set_up_connection(connection: sqlite3.Connection, _record: Any) -> None:
     # FULL: what was answered with 200 is on the disk, not only in the operating system's cache.
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA foreign_keys = ON")
+    add_functions(connection)
 
 
 def _begin(connection: Connection) -> None:

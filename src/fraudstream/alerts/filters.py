@@ -1,20 +1,19 @@
-"""Which alerts are asked for and in which order; `words.py` has the rules of its text, `finding/` finds them."""
+"""Which alerts are searched for and in which order, as conditions in SQL; `search.py` runs them."""
 
 from __future__ import annotations
 
 import operator
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import lru_cache
 from typing import Any, Final
 
-import orjson
-from sqlalchemy import Column, ColumnElement
+from sqlalchemy import Column, ColumnElement, and_, false, func, not_, or_
 
 from fraudstream.alerts import tables
-from fraudstream.alerts.words import Text, columns_of, fold
+from fraudstream.alerts.dialect import member
+from fraudstream.alerts.words import Text, fold
 from fraudstream.transactions.cards import masked_text
 from fraudstream.transactions.numbers import parse_number
 from fraudstream.transactions.wire import AlertField, Outcome
@@ -48,18 +47,18 @@ class Op(StrEnum):
     HAS = "has"
 
 
-COMPARE: Final[Mapping[Op, Callable[[Any, Any], Any]]] = {
+COMPARE: Final[dict[Op, Callable[[Any, Any], Any]]] = {
     Op.LT: operator.lt,
     Op.LE: operator.le,
     Op.GT: operator.gt,
     Op.GE: operator.ge,
 }
 
+EMPTY: Final = ("null", "object")
+"""What is no value of a column: nothing, and an object, whose members are columns of dotted names."""
+
+_INTEGER: Final = re.compile(r"[+-]?[0-9]{1,18}")
 _WHERE: Final = re.compile(rf"(.+?):({'|'.join(Op)}):(.*)", re.DOTALL)
-
-_PLAIN: Final = re.compile(r"[ !#-)+-\[\]-~]+")
-"""Not what JSON escapes."""
-
 
 @dataclass(frozen=True, slots=True)
 class Where:
@@ -80,44 +79,24 @@ class Where:
 
     @property
     def number(self) -> float | None:
-        """The value as a number, an integer exactly; None where it is none."""
-        return _number(self.value.strip())
+        """The value as a number, an integer exactly where the database can; None where it is none."""
+        text = self.value.strip()
+        return int(text) if _INTEGER.fullmatch(text) else parse_number(text)
 
-    def holds(self, value: object) -> bool:
-        """Whether a value of the column meets it."""
-        number, text = as_number(value), as_text(value)
-        if number is None and text is None:
-            return False
-        asked = self.number
+    def condition(self) -> ColumnElement[bool]:
+        """The same in SQL."""
+        column = member(tables.alerts.c.body, AlertField.TRANSACTION, self.name)
+        number = self.number
         if self.op is Op.HAS:
-            return fold(self.value) in fold(orjson.dumps(value).decode() if text is None else text)
+            return column.folded().contains(fold(self.value), autoescape=True)
         if self.op in (Op.EQ, Op.NE):
-            same = (asked is not None and number is not None and number == asked) or text == self.value
-            return same == (self.op is Op.EQ)
-        if asked is not None:
-            return number is not None and bool(COMPARE[self.op](number, asked))
-        return text is not None and bool(COMPARE[self.op](text, self.value))
-
-
-@lru_cache(maxsize=1024)
-def _number(text: str) -> float | None:
-    return int(text) if re.fullmatch(r"[+-]?[0-9]{1,300}", text) else parse_number(text)
-
-
-def as_number(value: object) -> float | None:
-    """The number that a value is, or that its text holds."""
-    if isinstance(value, str):
-        return parse_number(value)
-    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
-
-
-def as_text(value: object) -> str | None:
-    """The text that a value is: of a list its JSON; None for a number and for nothing."""
-    if isinstance(value, str):
-        return value
-    if value is None or (isinstance(value, int | float) and not isinstance(value, bool)):
-        return None
-    return orjson.dumps(value).decode()
+            same = column.as_text() == self.value
+            same = same if number is None else or_(same, column.as_number() == number)
+            is_same = func.coalesce(same, false())
+            return is_same if self.op is Op.EQ else and_(column.kind.not_in(EMPTY), not_(is_same))
+        sides = (column.as_text(), self.value) if number is None else (column.as_number(), number)
+        compared: ColumnElement[bool] = COMPARE[self.op](*sides)
+        return compared
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,59 +119,25 @@ class AlertFilter:
     where: tuple[Where, ...] = ()
 
     @property
-    def ranges(self) -> list[tuple[str, Op, float]]:
-        """The conditions on numbers that have columns of their own."""
-        found = [
-            ("produced_us", Op.GE, self.since_us),
-            ("produced_us", Op.LT, self.until_us),
-            ("score", Op.GE, self.min_score),
-            ("score", Op.LE, self.max_score),
-            ("amount", Op.GE, self.min_amount),
-            ("amount", Op.LE, self.max_amount),
-        ]
-        return [(name, op, value) for name, op, value in found if value is not None]
-
-    @property
-    def choices(self) -> list[tuple[str, tuple[str, ...]]]:
-        """The conditions on texts that have columns of their own, each with the values that meet it."""
-        found = [
-            ("outcome", self.outcome),
-            ("assignee", self.assignee),
-            ("model_id", self.model_id),
-            ("schema_id", self.schema_id),
-            ("topic", self.source),
-        ]
-        asked: list[tuple[str, tuple[str, ...]]] = [(name, (str(value),)) for name, value in found if value is not None]
-        return [*asked, ("status", self.statuses)] if self.statuses else asked
-
-    @property
     def looks_inside(self) -> bool:
-        """Whether it asks for what only the alert itself tells, which `conditions` leave out."""
+        """Whether it asks for what has no column of its own, which `conditions` leave out."""
         return bool(self.where or (self.text and self.text.terms))
 
     def conditions(self) -> list[ColumnElement[bool]]:
-        """What it asks of the columns of the table `alerts`; `matches` has the rest."""
+        """What it asks of the columns of the table `alerts`."""
         column = tables.alerts.c
-        ranges = [COMPARE[op](column[name], value) for name, op, value in self.ranges]
-        return ranges + [
-            column[name] == values[0] if len(values) == 1 else column[name].in_(values) for name, values in self.choices
+        conditions: list[tuple[Column[Any], Callable[[Any, Any], Any], object]] = [
+            (column.outcome, operator.eq, self.outcome),
+            (column.produced_us, operator.ge, self.since_us),
+            (column.produced_us, operator.lt, self.until_us),
+            (column.score, operator.ge, self.min_score),
+            (column.score, operator.le, self.max_score),
+            (column.amount, operator.ge, self.min_amount),
+            (column.amount, operator.le, self.max_amount),
+            (column.status, Column.in_, self.statuses or None),
+            (column.assignee, operator.eq, self.assignee),
+            (column.model_id, operator.eq, self.model_id),
+            (column.schema_id, operator.eq, self.schema_id),
+            (column.topic, operator.eq, self.source),
         ]
-
-    def rules_out(self, raw: bytes) -> bool:
-        """Whether the bytes of an alert tell that it does not match, which is ten times as fast as to read them.
-
-        Only where nothing is written otherwise than it is compared: no accents, no signs that JSON escapes.
-        """
-        parts = [where.value for where in self.where if where.op is Op.HAS and _PLAIN.fullmatch(where.value)]
-        if not parts or not raw.isascii():
-            return False
-        small = raw.lower()
-        return any(part.lower().encode() not in small for part in parts)
-
-    def matches(self, document: Mapping[str, Any]) -> bool:
-        """Whether an alert has the text and meets the conditions on columns of its transaction."""
-        if self.where:
-            columns = dict(columns_of(document[AlertField.TRANSACTION]))
-            if not all(where.holds(columns.get(where.name)) for where in self.where):
-                return False
-        return self.text is None or self.text.matches(document)
+        return [compare(name, value) for name, compare, value in conditions if value is not None]

@@ -148,7 +148,7 @@ class AlertReader:
     def alerts(
         self, wanted: AlertFilter | None = None, *, before: int | None = None, limit: int = 100
     ) -> list[StoredAlert]:
-        """The newest alerts first, those with a `seq` below `before`; what looks inside of them, `finding/` answers."""
+        """The newest alerts first, those with a `seq` below `before`, by what has a column of its own."""
         column = tables.alerts.c
         conditions = (wanted or AlertFilter()).conditions()
         if before is not None:
@@ -164,19 +164,6 @@ class AlertReader:
         if up_to is not None:
             conditions.append(column.seq <= up_to)
         return self._page(conditions, column.seq.asc(), limit)
-
-    def all_alerts(self, wanted: AlertFilter, *, up_to: int) -> Iterator[list[StoredAlert]]:
-        """Every alert up to a `seq`, in order of commit, a page at a time."""
-        seq = 0
-        while page := self.alerts_after(seq, wanted, up_to=up_to):
-            yield page
-            seq = page[-1].seq
-
-    def numbered(self, connection: Connection, seqs: Sequence[int], wanted: AlertFilter) -> list[StoredAlert]:
-        """The alerts with these `seq`, in their order, as far as what has columns of its own is as wanted."""
-        query = select(*STORED_COLUMNS).where(tables.alerts.c.seq.in_(seqs), *wanted.conditions())
-        found = {row.seq: stored_alert(row) for row in connection.execute(query)}
-        return [found[seq] for seq in seqs if seq in found]
 
     def work_of(self, seqs: Sequence[int]) -> dict[int, tuple[str, str | None, str | None]]:
         """Status, assignee and time of the verdict of some alerts, by their `seq`."""

@@ -17,15 +17,17 @@ from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, InterfaceError
 from fraudstream.alerts import ledger, positions, rows, sights, tables
 from fraudstream.alerts.changes import Action, Actor, Change, insert_change
 from fraudstream.alerts.database import RELAXED, WRITE, open_engine
+from fraudstream.alerts.dialect import add_words
 from fraudstream.alerts.filters import AlertFilter
-from fraudstream.alerts.finding.search import AlertSearch
 from fraudstream.alerts.identity import Fate, store_once
 from fraudstream.alerts.ledger_reading import LedgerReader
 from fraudstream.alerts.positions import Report
 from fraudstream.alerts.reading import AlertReader, Row, StoredAlert, Total
+from fraudstream.alerts.search import AlertSearch
 from fraudstream.alerts.sight import OffsetGaps, Sight, sight_of_alert, sight_of_sample
 from fraudstream.alerts.sights import Describe
 from fraudstream.alerts.validation import CheckedAlert, Unfit, as_readable, check_alert
+from fraudstream.alerts.words import words_of_alert
 from fraudstream.errors import StoreError
 from fraudstream.times import microseconds
 from fraudstream.transactions.wire import REJECTED_BECAUSE, EventField, EventType
@@ -143,6 +145,7 @@ class AlertStore(AlertReader):
                 for alert in fit:
                     if _add_alert(connection, alert, sets, added, now) and (sight := sight_of_alert(alert)):
                         seen.append(sight)
+                add_words(connection, ((stored.seq, words_of_alert(stored.document())) for stored in added.stored))
                 sights.record(connection, seen, self._gaps, now, describe)
                 positions.record(connection, positions.of_alerts(fit))
                 rows.count_alerts(connection, added.stored, added.conflicts, added.duplicates)

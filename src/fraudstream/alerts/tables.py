@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from sqlalchemy import (
     BigInteger,
     Column,
@@ -30,6 +32,14 @@ column_sets = Table(
 )
 """Each list of transaction columns ever stored, once: the header of an export is known without reading every row."""
 
+FILTERED: Final = ("produced_us", "score", "amount", "assignee", "model_id", "schema_id", "topic", "column_set")
+"""What every index of an order holds: a filter on them reads no alert that does not match."""
+
+
+def _in_order(name: str, *columns: str) -> Index:
+    return Index(name, "outcome", "status", *columns, *(each for each in FILTERED if each not in columns))
+
+
 alerts = Table(
     "alerts",
     metadata,
@@ -54,9 +64,10 @@ alerts = Table(
     Column("decided_us", BigInteger),
     Column("since_us", BigInteger),
     Index("alerts_by_outcome", "outcome", "seq"),
-    Index("alerts_by_time", "produced_us"),
-    Index("alerts_by_status", "outcome", "status", "seq"),
-    Index("alerts_by_loss", "outcome", "status", "expected_loss", "seq"),
+    _in_order("alerts_by_commit", "seq"),
+    _in_order("alerts_by_score", "score", "seq"),
+    _in_order("alerts_by_amount", "amount", "seq"),
+    _in_order("alerts_by_loss", "expected_loss", "seq"),
     Index("alerts_by_decision", "decided_us", sqlite_where=text("decided_us IS NOT NULL")),
     Index("alerts_in_conflict", "seq", sqlite_where=text("conflict_of IS NOT NULL")),
     sqlite_autoincrement=True,

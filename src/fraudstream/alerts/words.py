@@ -1,4 +1,4 @@
-"""The words of an alert and what is searched among them: the rules of the full text, which `finding/` looks up.
+"""The words of an alert and what is searched among them: the rules of the full text, which `dialect.py` looks up.
 
 A word is a run of letters and digits, folded to small letters without accents; a number with a point or an exponent is
 one word, as written and without its sign; any other sign beyond ASCII (an emoji) is a word of its own. Several words
@@ -21,16 +21,16 @@ from fraudstream.transactions.cards import SHOWN_FIRST, masked_text
 from fraudstream.transactions.schema import bounded_name
 from fraudstream.transactions.wire import AlertField
 
-BREAK: Final = ""
-"""Stands between the words of one field and those of the next: a phrase does not reach across it."""
+BREAK: Final = "."
+"""Stands between the words of one field and those of the next, and is none: a phrase does not reach across it."""
 
 _WORD: Final = re.compile(r"\d+(?:\.\d+){0,16}(?:e[+-]?\d+)?(?![^\W_])|[^\W_]+|[^\s\x00-\x7f]")
 """So many parts at most has a number, or each of "1.1.1.…a" would be read from each of its parts to the end."""
 _FRACTION: Final = re.compile(r"\d+(?:\.\d+(?:e[+-]?\d+)?|e[+-]?\d+)")
 _TYPED: Final = re.compile(r'"([^"]*)"?|([^\s"]+)')
 LONG_NUMBER_CHARS: Final = 8
-"""A JSON number with a fraction and more characters than this (the 28 of a row of creditcard.csv have twice as many) is
-no entry of the index; it is looked for among the numbers of the columns."""
+"""A JSON number with a fraction and more characters than this is no word: the 28 of a row of creditcard.csv have twice
+as many, each is once in the world, and they would be most of the index."""
 
 SHORTEST_BEGINNING: Final = 3
 """Shorter beginnings of words are in every alert (V1 to V28), and would be collected from all of them."""
@@ -70,11 +70,6 @@ def words_of_name(name: str) -> Sequence[str]:
 @lru_cache(maxsize=8192)
 def _words_of_name(name: str) -> Sequence[str]:
     return words(name)
-
-
-def is_long_number(word: str) -> bool:
-    """Whether a word is a number of so many digits that the index does not hold it where it came as a JSON number."""
-    return len(word) > LONG_NUMBER_CHARS and _FRACTION.fullmatch(word) is not None
 
 
 def is_number(word: str) -> bool:
@@ -130,7 +125,10 @@ def words_of_value(name: str, value: Any) -> list[str]:
     if isinstance(value, dict):
         inner = ((str(key), each) for key, each in value.items())
         return [word for key, each in inner for word in (*words_of_name(key), *words_of_value(f"{name}.{key}", each))]
-    return words(value if isinstance(value, str) else orjson.dumps(value).decode())
+    if isinstance(value, str):
+        return words(value)
+    found = words(orjson.dumps(value).decode())
+    return [word for word in found if len(word) <= LONG_NUMBER_CHARS or word.isdecimal()]
 
 
 def words_of_alert(document: Mapping[str, Any]) -> list[str]:
@@ -148,21 +146,6 @@ class Term(NamedTuple):
 
     words: tuple[str, ...]
     prefix: bool
-
-    def fits(self, word: str) -> bool:
-        """Whether a word is the last one of the term, or begins with it."""
-        whole = word == self.words[-1]
-        return whole or (self.prefix and word.startswith(self.words[-1]) and not is_long_number(word))
-
-    def among(self, found: Sequence[str]) -> bool:
-        """Whether the term stands somewhere in a list of words."""
-        *before, _ = self.words
-        length = len(before)
-        return any(
-            self.fits(word) and at >= length and list(found[at - length : at]) == before
-            for at, word in enumerate(found)
-            if word
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,12 +171,7 @@ class Text:
             quoted, bare = found.groups()
             term = tuple(words(bare if quoted is None else quoted))
             if term:
-                starred = bare is not None and bare.endswith("*") and not is_long_number(term[-1])
+                starred = bare is not None and bare.endswith("*")
                 last = bare is not None and number == len(typed) and not text[-1].isspace() and not is_number(term[-1])
                 terms.append(Term(term, (starred or last) and may_begin(term)))
         return cls(tuple(dict.fromkeys(terms)))
-
-    def matches(self, document: Mapping[str, Any]) -> bool:
-        """Whether an alert has all of it."""
-        found = words_of_alert(document)
-        return all(term.among(found) for term in self.terms)

@@ -122,8 +122,7 @@ class WorkDesk:
             return work_rules.claim_new(actor.name, now_us)
 
         for _ in range(_ROUNDS):
-            with self._store.reading() as connection:
-                found = candidates(connection, self._store.search, wanted, order, skip)
+            found = candidates(self._store.search, wanted, order, skip)
             for alert_id in found:
                 done = self._do(actor, Action.CLAIM, [alert_id], rule)
                 if done.done:

@@ -13,7 +13,6 @@ from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import HTTPException
 
 from fraudstream.alerts.changes import ChangeLog
-from fraudstream.alerts.finding.indexer import AlertIndexer
 from fraudstream.alerts.reasons import ReasonStore
 from fraudstream.alerts.sessions import Sessions
 from fraudstream.alerts.store import AlertStore
@@ -111,7 +110,6 @@ def create_app(
         health=health,
         system=system,
         reasons=reasons,
-        indexer=AlertIndexer(store),
         explainers=explainers,
         charts=charts,
         work=work,

@@ -13,8 +13,8 @@ from typing import Any, Final
 from flask import abort
 from werkzeug.datastructures import MultiDict
 
+from fraudstream.alerts.cursor import Position, read_cursor
 from fraudstream.alerts.filters import AlertFilter, Op, Sort, Where
-from fraudstream.alerts.finding.cursor import Position, read_cursor
 from fraudstream.alerts.status import AlertStatus
 from fraudstream.alerts.words import Text
 from fraudstream.dashboard.asked import instant_of

@@ -48,14 +48,13 @@ def export_csv(store: AlertStore, wanted: AlertFilter, *, with_work: bool = Fals
     writer = csv.writer(buffer)
     writer.writerow([safe(name) for name in (*OWN_COLUMNS, *_headings(names, {*OWN_COLUMNS, *work}), *work)])
     for found in store.search.walk(wanted, up_to=up_to):
-        states = store.work_of([alert.seq for alert in found.alerts]) if with_work else {}
-        for alert in found.alerts:
+        states = store.work_of([alert.seq for alert in found]) if with_work else {}
+        for alert in found:
             document = alert.document()
             transaction = document[AlertField.TRANSACTION]
             cells = [document.get(name) for name in OWN_COLUMNS] + [transaction.get(name) for name in names]
             writer.writerow([cell(value) for value in (*cells, *states.get(alert.seq, ()))])
-        if found.alerts:
-            yield taken(buffer)
+        yield taken(buffer)
     yield taken(buffer)
 
 
@@ -63,9 +62,8 @@ def export_json(store: AlertStore, reasons: ReasonWork, wanted: AlertFilter) -> 
     """The alerts as one JSON array, an alert a line, as the list gives each of them."""
     before = b"[\n"
     for found in store.search.walk(wanted):
-        if found.alerts:
-            yield before + b",\n".join(alert.body for alert in reasons.attached(found.alerts))
-            before = b",\n"
+        yield before + b",\n".join(alert.body for alert in reasons.attached(found))
+        before = b",\n"
     yield b"\n]\n" if before == b",\n" else b"[]\n"
 
 

@@ -10,7 +10,6 @@ from typing import Final, cast
 from flask import current_app
 
 from fraudstream.alerts.changes import ChangeLog
-from fraudstream.alerts.finding.indexer import AlertIndexer
 from fraudstream.alerts.sessions import Sessions
 from fraudstream.alerts.store import AlertStore
 from fraudstream.alerts.work import WorkDesk
@@ -46,7 +45,6 @@ class Parts:
     changes: ChangeLog
     sessions: Sessions
     revisions: RevisionWatch
-    indexer: AlertIndexer
     clock: Callable[[], datetime]
     notice: str | None
 

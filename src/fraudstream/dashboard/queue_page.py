@@ -11,9 +11,9 @@ from werkzeug.wrappers import Response
 
 from fraudstream.alerts.change_reading import ChangeReader
 from fraudstream.alerts.changes import NOBODY
-from fraudstream.alerts.finding.cursor import write_cursor
-from fraudstream.alerts.finding.search import Page
-from fraudstream.alerts.status import AlertStatus
+from fraudstream.alerts.cursor import write_cursor
+from fraudstream.alerts.search import Page
+from fraudstream.alerts.status import AlertStatus, iso_time
 from fraudstream.dashboard import presentation
 from fraudstream.dashboard.actor import actor_or_nobody
 from fraudstream.dashboard.asked_filter import cursor_asked, filter_asked, sort_asked
@@ -23,7 +23,7 @@ from fraudstream.transactions.wire import AlertField
 
 ROWS: Final = 50
 ID_CHARS: Final = 240
-EMPTY: Final = Page([], None, True, 0, 0)
+EMPTY: Final = Page([], None)
 """What is with somebody whose name is not known."""
 
 
@@ -59,7 +59,6 @@ def queue_page() -> str | Response:
         query=query,
         name=name,
         rows=[_row(document, stats) for document in documents],
-        blank=_row(None, stats),
         in_hand=_one(in_hand, stats) if in_hand else None,
         columns=sorted({column for document in documents for column in document[AlertField.TRANSACTION]}),
         orders=ORDERS,
@@ -67,8 +66,7 @@ def queue_page() -> str | Response:
         outcomes=OUTCOMES,
         statuses={each.value: each.value.replace("_", " ") for each in AlertStatus},
         asked=urlencode(list(asked.items(multi=True))),
-        page=page,
-        cursor=cursor,
+        back_to=iso_time(page.reached_us),
         older=None if cursor is None else query.address(("cursor", cursor)),
         is_first="cursor" not in request.args,
     )
@@ -82,7 +80,5 @@ def _one(alert_id: str, stats: Mapping[str, Any]) -> dict[str, Any]:
     return _row(using.reasons.attached([found])[0].document(), stats)
 
 
-def _row(document: Mapping[str, Any] | None, stats: Mapping[str, Any]) -> dict[str, Any]:
-    if document is None:
-        return {"row": presentation.BLANK_ROW, "loss": ""}
+def _row(document: Mapping[str, Any], stats: Mapping[str, Any]) -> dict[str, Any]:
     return {"row": presentation.row(document, stats), "loss": presentation.expected_loss(document)}

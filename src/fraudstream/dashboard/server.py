@@ -156,7 +156,7 @@ class _Application:
     def _close(self) -> None:
         parts = self._parts()
         # The streams first, for who waits; then the minute, which is lost where the time does not suffice.
-        for close in (parts.hub.close, parts.charts.close, parts.revisions.close, parts.indexer.close):
+        for close in (parts.hub.close, parts.charts.close, parts.revisions.close):
             try:
                 close()
             except Exception as e:  # whatever it was, what comes after it ends too
@@ -171,7 +171,6 @@ class _Application:
         if self._settings.explain_alerts:
             self._parts().reasons.start()
         self._parts().revisions.start()
-        self._parts().indexer.start()
         stop = worker.handle_exit
 
         def end_streams_and_stop(signum: int, frame: Any) -> None:

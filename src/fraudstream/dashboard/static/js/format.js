@@ -55,26 +55,9 @@ function isAmount(name) {
   return words.some((word) => AMOUNT_WORDS.has(word)) && !words.some((word) => NO_AMOUNT_WORDS.has(word));
 }
 
-export function amountOf(transaction) {
-  for (const [name, value] of Object.entries(transaction)) {
-    if (typeof value === "number" && isAmount(name)) return Math.abs(value);
-  }
-  return null;
-}
-
 export function amount(transaction) {
-  const found = amountOf(transaction);
-  return found === null ? NOTHING : hundredths.format(found);
-}
-
-export function loss({ score, transaction }) {
-  const found = amountOf(transaction);
-  return found === null || typeof score !== "number" ? null : score * found;
-}
-
-export function expectedLoss(alert) {
-  const found = loss(alert);
-  return found === null ? NOTHING : hundredths.format(found);
+  const found = Object.entries(transaction).find(([name, value]) => typeof value === "number" && isAmount(name));
+  return found === undefined ? NOTHING : hundredths.format(Math.abs(found[1]));
 }
 
 export function tellingValues(transaction) {

@@ -7,9 +7,8 @@ import { localTimes } from "./format.js";
 import { Keys } from "./keys.js";
 import { News } from "./news.js";
 import { zonedFields } from "./queue_form.js";
-import { fetchPage, renew, standAgain } from "./queue_list.js";
+import { fetchPage, goOn, renew, standAgain } from "./queue_list.js";
 import { nameControls, QueueRows } from "./queue_rows.js";
-import { QueueScan } from "./queue_scan.js";
 import { Toast } from "./toast.js";
 import { Who } from "./who.js";
 
@@ -126,7 +125,12 @@ localTimes(main);
 rows.every().forEach(nameControls);
 zonedFields(document.getElementById("filter"));
 rows.showSelected();
-new QueueScan(document.getElementById("searching"), table, rows);
+main.addEventListener("click", (event) => {
+  const link = event.target.closest("#continue");
+  if (!link) return;
+  event.preventDefault();
+  goOn(link, rows);
+});
 const opened = new URLSearchParams(window.location.search).get("alert");
 if (opened && rows.of(opened)) rows.open(rows.of(opened));
 new Connection(asked.get("outcome") ?? "alert", Number(table.dataset.latest), {

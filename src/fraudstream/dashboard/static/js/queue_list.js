@@ -13,17 +13,50 @@ export async function fetchPage(address) {
 export function renew(page, rows) {
   const table = document.getElementById("list");
   const fetched = page.getElementById("list");
-  localTimes(fetched);
-  [...fetched.tBodies].forEach(nameControls);
-  const there = new Map(rows.listed().map((body) => [body.dataset.id, body]));
-  const bodies = [...fetched.tBodies].map((body) => there.get(body.dataset.id) ?? document.adoptNode(body));
-  rows.work([...fetched.tBodies].map(standing));
+  const bodies = entered(page, rows);
   for (const body of rows.listed()) if (!bodies.includes(body)) body.remove();
   table.append(...bodies);
   table.dataset.latest = fetched.dataset.latest;
   table.dataset.changed = fetched.dataset.changed;
-  table.hidden = bodies.length === 0;
-  document.getElementById("empty").hidden = bodies.length > 0;
+  shown(page, rows);
+}
+
+// Goes on with a search whose time was over: what it finds follows what is there.
+export async function goOn(link, rows) {
+  const box = document.getElementById("searching");
+  if (box.getAttribute("aria-busy") === "true") return;
+  box.setAttribute("aria-busy", "true");
+  const page = await fetchPage(link.href);
+  if (page === null) {
+    window.location.assign(link.href);
+    return;
+  }
+  localTimes(page.getElementById("searching"));
+  document.getElementById("list").append(...entered(page, rows));
+  shown(page, rows);
+  box.replaceChildren(...page.getElementById("searching").childNodes);
+  box.removeAttribute("aria-busy");
+  box.hidden = page.getElementById("searching").hidden;
+  document.getElementById("pages").replaceWith(page.getElementById("pages"));
+  document.getElementById("continue")?.focus();
+}
+
+// The rows of a page, those that are here already as they are, with what was done with them since.
+function entered(page, rows) {
+  const fetched = page.getElementById("list");
+  localTimes(fetched);
+  [...fetched.tBodies].forEach(nameControls);
+  const there = new Map(rows.listed().map((body) => [body.dataset.id, body]));
+  const standings = [...fetched.tBodies].map(standing);
+  const bodies = [...fetched.tBodies].map((body) => there.get(body.dataset.id) ?? document.adoptNode(body));
+  rows.work(standings);
+  return bodies;
+}
+
+function shown(page, rows) {
+  const isEmpty = rows.listed().length === 0;
+  document.getElementById("list").hidden = isEmpty;
+  document.getElementById("empty").hidden = !isEmpty || page.getElementById("empty").hidden;
   rows.showSelected();
 }
 

@@ -25,7 +25,6 @@ export function filledRow(template, alert) {
   for (const end of ["x1", "x2"]) field("tick")?.setAttribute(end, share(alert.threshold));
   set("reason", alert.reason ?? format.NOTHING);
   set("amount", format.amount(alert.transaction));
-  set("loss", format.expectedLoss(alert));
   set("source_row", isMissing(alert.source_row) ? format.NOTHING : format.count(alert.source_row));
   const model = set("model", format.shortId(alert.model_id ?? ""));
   if (model) model.title = alert.model_id ?? "";

@@ -14,10 +14,19 @@ MOST_CHARS = 200
 
 
 class Position(NamedTuple):
-    """A place in an order: an alert's value there (None where it has none, or in that of commit) and its seq."""
+    """Where a page ended, and which alerts are left to search.
+
+    Attributes:
+        value: The last alert's value in the order; None where it has none, or in that of commit.
+        seq: The last alert; None where a search goes on with older alerts, of which none was given yet.
+        below: Only alerts before this one, in the order of commit; None for all.
+        floor: Only this alert and those after it; None for all.
+    """
 
     value: float | None
-    seq: int
+    seq: int | None
+    below: int | None = None
+    floor: int | None = None
 
 
 def write_cursor(sort: Sort, position: Position) -> str:
@@ -31,9 +40,9 @@ def read_cursor(text: str, sort: Sort) -> Position | None:
         found = orjson.loads(base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True))
     except (binascii.Error, ValueError):
         return None
-    if len(text) > MOST_CHARS or not isinstance(found, list) or len(found) != 3 or found[0] != sort.value:
+    if len(text) > MOST_CHARS or not isinstance(found, list) or len(found) != 5 or found[0] != sort.value:
         return None
-    _, value, seq = found
-    if not isinstance(seq, int) or isinstance(seq, bool) or not isinstance(value, int | float | None):
+    _, value, *seqs = found
+    if not all(seq is None or (type(seq) is int and abs(seq) < 2**63) for seq in seqs):
         return None
-    return Position(value, seq)
+    return Position(value, *seqs) if isinstance(value, int | float | None) else None

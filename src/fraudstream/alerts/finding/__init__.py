@@ -1,1 +1,0 @@
-"""Finding alerts: an index of columns and words, kept up to date behind the commits, and what asks it."""

@@ -1,0 +1,567 @@
+"""The search: every filter, order and cursor against a plain reading of the same alerts."""
+
+from __future__ import annotations
+
+import math
+import operator
+import random
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from sqlalchemy import event, text, update
+
+from dashboards import Clock
+from fraudstream.alerts import search, tables
+from fraudstream.alerts.cursor import Position
+from fraudstream.alerts.filters import AlertFilter, Op, Sort, Where
+from fraudstream.alerts.search import AlertSearch
+from fraudstream.alerts.store import AlertStore
+from fraudstream.alerts.words import Text, columns_of, fold, words_of_alert
+from fraudstream.transactions.numbers import parse_number
+from fraudstream.transactions.wire import AlertField, Outcome
+
+COUNT = 1500
+STATUSES = ("new", "claimed", "confirmed_fraud", "false_alarm", "unsure")
+HOUR = 3_600_000_000
+WORDS = (
+    "Coffee House",
+    "café",
+    "HOUSE coffee",
+    "Grocery",
+    "fuel 17",
+    "=1+1",
+    "a\"b'c",
+    "4111 1111 1111 1111",
+    "😀 party",
+    "zoë",
+    "x" * 300,
+)
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bounds so small that some hundred alerts go beyond each of them."""
+    monkeypatch.setattr(search, "FEW", 40)
+    monkeypatch.setattr(search, "WINDOW", 100)
+    monkeypatch.setattr(search, "EXPORT_PAGE", 70)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[AlertStore]:
+    store = AlertStore.open(f"sqlite:///{tmp_path / 'alerts.db'}", clock=Clock())
+    yield store
+    store.close()
+
+
+def some_alert(number: int, chance: random.Random) -> dict[str, Any]:
+    transaction: dict[str, Any] = {"Time": number // 3, "V1": chance.gauss(0, 3), "V2": round(chance.gauss(0, 3), 2)}
+    if chance.random() < 0.9:
+        transaction["Amount"] = chance.choice([0, 12.5, 100, round(chance.random() * 900, 2), 9007199254740993])
+    if chance.random() < 0.7:
+        transaction["merchant"] = chance.choice(WORDS)
+    if chance.random() < 0.3:
+        transaction["code"] = chance.choice(["00123", "12.50", 7, "7", True, None, [1, "two"], 2**53 + 1, 2**53])
+    if chance.random() < 0.2:
+        transaction["shop"] = {"city": chance.choice(["Ulm", "ULM", "Bonn"]), "floor": chance.randrange(3)}
+    unscorable = chance.random() < 0.2
+    return {
+        "alert_id": f"{chance.getrandbits(64):016x}-{number}",
+        "outcome": "unscorable" if unscorable else "alert",
+        "score": None if unscorable else round(chance.random(), 2),
+        "threshold": 0.5,
+        "model_id": chance.choice(["m-1", "m-2", None]),
+        "schema_id": chance.choice(["s-1", "s-2"]),
+        "topic": chance.choice(["credit_card_transactions", "elsewhere"]),
+        "reason": "too much is missing: V3" if unscorable else None,
+        "produced_at": f"2026-01-{1 + number * 20 // COUNT:02d}T{chance.randrange(24):02d}:00:00Z",
+        "transaction": transaction,
+    }
+
+
+class Reference:
+    """The same alerts as a list, filtered and sorted by Python."""
+
+    def __init__(self, store: AlertStore) -> None:
+        self.documents = [found.document() for page in store.search.walk(AlertFilter(outcome=None)) for found in page]
+        with store.reading() as connection:
+            self.rows = {row.seq: row for row in connection.execute(tables.alerts.select())}
+
+    def of(self, wanted: AlertFilter, sort: Sort) -> list[int]:
+        found = [document["seq"] for document in self.documents if self._fits(document, wanted)]
+        if sort is Sort.OLDEST:
+            return found
+        found.reverse()
+        if sort is Sort.NEWEST:
+            return found
+        name = "expected_loss" if sort is Sort.LOSS else sort.value
+        values = {seq: getattr(self.rows[seq], name) for seq in found}
+        return sorted(found, key=lambda seq: math.inf if values[seq] is None else -values[seq])
+
+    def _fits(self, document: dict[str, Any], wanted: AlertFilter) -> bool:
+        row = self.rows[document["seq"]]
+        return (
+            (wanted.outcome is None or row.outcome == wanted.outcome)
+            and (wanted.since_us is None or row.produced_us >= wanted.since_us)
+            and (wanted.until_us is None or row.produced_us < wanted.until_us)
+            and _within(row.score, wanted.min_score, wanted.max_score)
+            and _within(row.amount, wanted.min_amount, wanted.max_amount)
+            and (not wanted.statuses or row.status in wanted.statuses)
+            and wanted.assignee in (None, row.assignee)
+            and wanted.model_id in (None, row.model_id)
+            and wanted.schema_id in (None, row.schema_id)
+            and wanted.source in (None, row.topic)
+            and all(_meets(document, where) for where in wanted.where)
+            and (wanted.text is None or _has(document, wanted.text))
+        )
+
+
+def _within(value: float | None, low: float | None, high: float | None) -> bool:
+    return (low is None or (value is not None and value >= low)) and (
+        high is None or (value is not None and value <= high)
+    )
+
+
+COMPARE: dict[Op, Callable[[Any, Any], Any]] = {
+    Op.LT: operator.lt,
+    Op.LE: operator.le,
+    Op.GT: operator.gt,
+    Op.GE: operator.ge,
+}
+
+
+def _meets(document: dict[str, Any], where: Where) -> bool:
+    value = dict(columns_of(document[AlertField.TRANSACTION])).get(where.name)
+    if value is None:
+        return False
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    number = value if is_number else parse_number(value) if isinstance(value, str) else None
+    words = None if is_number else value if isinstance(value, str) else orjson.dumps(value).decode()
+    if where.op is Op.HAS:
+        return fold(where.value) in fold(orjson.dumps(value).decode() if words is None else words)
+    if where.op in (Op.EQ, Op.NE):
+        same = (number is not None and number == where.number) or words == where.value
+        return same == (where.op is Op.EQ)
+    if where.number is not None:
+        return number is not None and bool(COMPARE[where.op](number, where.number))
+    return words is not None and bool(COMPARE[where.op](words, where.value))
+
+
+def _has(document: dict[str, Any], typed: Text) -> bool:
+    found = words_of_alert(document)
+
+    def has(words: tuple[str, ...], prefix: bool) -> bool:
+        *before, last = words
+        return any(
+            (word == last or (prefix and word.startswith(last))) and found[max(at - len(before), 0) : at] == before
+            for at, word in enumerate(found)
+        )
+
+    return all(has(*term) for term in typed.terms)
+
+
+def some_filter(chance: random.Random) -> AlertFilter:
+    def now_and_then(make: Callable[[], Any], share: float = 0.15) -> Any:
+        return make() if chance.random() < share else None
+
+    start = 1_767_225_600_000_000
+    names = ("V1", "V2", "Amount", "merchant", "code", "shop.city", "shop.floor", "Time", "nothing")
+    values = (
+        "0",
+        "0.5",
+        "12.5",
+        "12.50",
+        "7",
+        "00123",
+        "Coffee House",
+        "coffee",
+        "ULM",
+        "9007199254740993",
+        "true",
+        "two",
+        "x",
+    )
+    where = tuple(
+        Where(chance.choice(names), chance.choice(list(Op)), chance.choice(values))
+        for _ in range(chance.choice([0, 0, 1, 1, 2]))
+    )
+    return AlertFilter(
+        outcome=chance.choice([Outcome.ALERT, Outcome.UNSCORABLE, None, None]),
+        since_us=now_and_then(lambda: start + chance.randrange(20 * 24) * HOUR),
+        until_us=now_and_then(lambda: start + chance.randrange(20 * 24) * HOUR),
+        min_score=now_and_then(lambda: round(chance.random(), 1)),
+        max_score=now_and_then(lambda: round(chance.random(), 1)),
+        min_amount=now_and_then(lambda: chance.choice([0, 12.5, 300])),
+        max_amount=now_and_then(lambda: chance.choice([0, 12.5, 300])),
+        statuses=tuple(chance.sample(STATUSES, chance.choice([1, 2]))) if chance.random() < 0.25 else (),
+        assignee=now_and_then(lambda: chance.choice(["Ana", "Bo", "nobody"])),
+        model_id=now_and_then(lambda: chance.choice(["m-1", "m-2", "m-3"])),
+        schema_id=now_and_then(lambda: chance.choice(["s-1", "s-2"])),
+        source=now_and_then(lambda: "elsewhere"),
+        text=now_and_then(lambda: Text.typed(chance.choice(TYPED)), 0.4),
+        where=where,
+    )
+
+
+TYPED = (
+    "coffee", "coff", '"coffee house"', "house coffee", "CAFE", "credit_card_transactions", "12.5", "12.50", "00123",
+    "Amount 12.5", '"amount 12.5"', "m-1", "NEAR(coffee house)", "* OR 1=1; --", '"', "😀", "zoe", "17", "fuel 17",
+    "too much is missing", "elsewh cof", "V3", "unscorable", "ul", "nothing at all", "x" * 300, "0.12345678901",
+    "100*", "a\"b'c", "co", "4111 1111 1111 1111", "411111*", "4111111*", "1111",
+)  # fmt: skip
+
+
+def fill(store: AlertStore, chance: random.Random, numbers: range) -> None:
+    alerts = [some_alert(number, chance) for number in numbers]
+    assert store.add_alerts(alerts).accepted == len(alerts)
+
+
+def decide(store: AlertStore, chance: random.Random, times: int) -> None:
+    newest = store.latest_seq()
+    with store.writing() as connection:
+        for _ in range(times):
+            assignee = chance.choice([None, "Ana", "Bo"])
+            connection.execute(
+                update(tables.alerts)
+                .where(tables.alerts.c.seq == chance.randrange(1, newest + 1))
+                .values(status=chance.choice(STATUSES), assignee=assignee)
+            )
+
+
+def paged(store: AlertStore, wanted: AlertFilter, sort: Sort, limit: int) -> list[int]:
+    found: list[int] = []
+    after: Position | None = None
+    while True:
+        page = store.search.page(wanted, sort=sort, after=after, limit=limit, seconds=600)
+        assert page.complete
+        found += [alert.seq for alert in page.alerts]
+        after = page.following
+        if after is None:
+            return found
+
+
+@pytest.mark.parametrize("questions", [60, pytest.param(600, marks=pytest.mark.nightly)])
+def test_every_filter_in_every_order_finds_what_a_plain_reading_finds(store: AlertStore, questions: int) -> None:
+    chance = random.Random(questions)
+    fill(store, chance, range(COUNT))
+    decide(store, chance, 400)
+    reference = Reference(store)
+    several = 0
+    for _ in range(questions):
+        wanted, sort, limit = some_filter(chance), chance.choice(list(Sort)), chance.choice([7, 100, 1000])
+        expected = reference.of(wanted, sort)
+        several += len(expected) > 1
+        assert paged(store, wanted, sort, limit) == expected, (wanted, sort)
+    assert several > questions // 5
+
+
+@pytest.mark.parametrize("sort", list(Sort))
+def test_what_is_typed_finds_the_alerts_that_have_it(store: AlertStore, sort: Sort) -> None:
+    fill(store, random.Random(1), range(600))
+    reference = Reference(store)
+    for typed in TYPED:
+        for statuses in ((), ("new", "claimed")):
+            wanted = AlertFilter(outcome=None, statuses=statuses, text=Text.typed(typed))
+            assert paged(store, wanted, sort, 50) == reference.of(wanted, sort), typed
+
+
+def test_pages_are_stable_while_alerts_arrive(store: AlertStore) -> None:
+    chance = random.Random(2)
+    fill(store, chance, range(500))
+    wanted = AlertFilter(outcome=None, min_amount=1)
+    before = {sort: Reference(store).of(wanted, sort) for sort in Sort}
+    newest = store.latest_seq()
+    done = threading.Event()
+
+    def keep_adding() -> None:
+        number = 500
+        # No end of them would be no end of pages either, where they arrive faster than they are read.
+        while not done.is_set() and number < 2000:
+            fill(store, chance, range(number, number + 20))
+            number += 20
+
+    adding = threading.Thread(target=keep_adding)
+    adding.start()
+    try:
+        for sort in Sort:
+            found: list[int] = []
+            after = None
+            while not found or after is not None:
+                page = store.search.page(wanted, sort=sort, after=after, limit=30)
+                found += [alert.seq for alert in page.alerts]
+                after = page.following
+                if sort is Sort.OLDEST and found[-1] > newest:
+                    break
+            assert len(found) == len(set(found))
+            assert [seq for seq in found if seq <= newest] == before[sort]
+    finally:
+        done.set()
+        adding.join()
+
+
+def test_a_verdict_is_found_at_once(store: AlertStore) -> None:
+    fill(store, random.Random(4), range(300))
+    wanted = AlertFilter(outcome=None, statuses=("unsure",), assignee="Zoë")
+    for seqs in ([5], [5, 260]):
+        with store.writing() as connection:
+            connection.execute(
+                update(tables.alerts).where(tables.alerts.c.seq.in_(seqs)).values(status="unsure", assignee="Zoë")
+            )
+        assert paged(store, wanted, Sort.OLDEST, 10) == seqs
+    with store.writing() as connection:
+        connection.execute(update(tables.alerts).values(status="new", assignee=None))
+    assert paged(store, wanted, Sort.OLDEST, 10) == []
+
+
+def test_an_alert_that_replaces_an_unscorable_one_has_its_own_words(store: AlertStore) -> None:
+    unscorable = some_alert(1, random.Random(1)) | {"alert_id": "id-1", "outcome": "unscorable", "score": None}
+    store.add_alerts([unscorable])
+    store.add_alerts([unscorable | {"outcome": "alert", "score": 0.75, "reason": None}])
+    for typed, seqs in (("id-1", [3, 1]), ("id-1 unscorable", [1]), ('"id-1 alert"', [3])):
+        assert paged(store, AlertFilter(outcome=None, text=Text.typed(typed)), Sort.NEWEST, 10) == seqs
+
+
+def test_what_is_not_stored_leaves_no_words(store: AlertStore) -> None:
+    with store.writing() as connection:
+        connection.execute(text("DROP TABLE totals"))
+    with pytest.raises(Exception, match="totals"):
+        fill(store, random.Random(1), range(3))
+    with store.reading() as connection:
+        found = connection.execute(text("SELECT count(*) FROM alert_words WHERE alert_words MATCH 'time'"))
+        assert found.scalar_one() == 0
+
+
+class Ticks:
+    """A clock that goes on by a second each time it is looked at."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        self.now += 1
+        return self.now
+
+
+@pytest.mark.parametrize("sort", [Sort.NEWEST, Sort.OLDEST])
+def test_a_search_whose_time_is_over_goes_on_from_its_cursor(store: AlertStore, sort: Sort) -> None:
+    fill(store, random.Random(5), range(1000))
+    slow = AlertSearch(store, Ticks())
+    wanted = AlertFilter(outcome=None, where=(Where("V1", Op.HAS, ".12"),))
+    found: list[int] = []
+    after, pages = None, 0
+    while pages == 0 or after is not None:
+        page = slow.page(wanted, sort=sort, after=after, limit=1000, seconds=1.5)
+        assert page.complete == (page.following is None)
+        assert page.complete == (page.reached_us is None)
+        found += [alert.seq for alert in page.alerts]
+        after, pages = page.following, pages + 1
+    assert found == Reference(store).of(wanted, sort)
+    assert pages == 5
+
+
+@pytest.mark.parametrize("sort", [Sort.SCORE, Sort.AMOUNT, Sort.LOSS])
+@pytest.mark.parametrize("limit", [3, 1000])
+def test_a_search_by_value_whose_time_is_over_is_in_order_within_what_it_searched(
+    store: AlertStore, sort: Sort, limit: int
+) -> None:
+    fill(store, random.Random(6), range(1000))
+    slow = AlertSearch(store, Ticks())
+    wanted = AlertFilter(outcome=None, where=(Where("merchant", Op.HAS, "o"),))
+    expected = Reference(store).of(wanted, sort)
+    stretches = [[seq for seq in expected if low < seq <= low + 200] for low in (800, 600, 400, 200, 0)]
+    found: list[int] = []
+    dates: list[int | None] = []
+    after = None
+    while not dates or after is not None:
+        page = slow.page(wanted, sort=sort, after=after, limit=limit, seconds=1.5)
+        found += [alert.seq for alert in page.alerts]
+        after = page.following
+        dates.append(page.reached_us)
+    assert found == [seq for stretch in stretches for seq in stretch]
+    assert dates[-1] is None
+    assert [at for at in dates if at is not None] == sorted((at for at in dates if at is not None), reverse=True)
+
+
+def test_a_search_that_finds_nothing_in_its_time_says_how_far_it_came(store: AlertStore) -> None:
+    fill(store, random.Random(6), range(1000))
+    page = AlertSearch(store, Ticks()).page(
+        AlertFilter(outcome=None, where=(Where("nothing", Op.EQ, "1"),)), sort=Sort.LOSS, seconds=0.5
+    )
+    assert (page.alerts, page.complete, page.following) == ([], False, Position(None, None, 901))
+    (reached,) = store.alerts_after(900, limit=1)
+    assert page.reached_us == reached.produced_us
+
+
+def test_the_columns_of_what_matches_are_known_without_reading_it(store: AlertStore) -> None:
+    fill(store, random.Random(10), range(556))
+    reference = Reference(store)
+    filters = (AlertFilter(), AlertFilter(model_id="m-3"), AlertFilter(text=Text.typed("ulm")))
+    for wanted in (*filters, AlertFilter(assignee="Ana", text=Text.typed("ulm"))):
+        found = store.search.transaction_columns(wanted, up_to=456)
+        seqs = [seq for seq in reference.of(wanted, Sort.OLDEST) if seq <= 456]
+        assert set(found) == {name for seq in seqs for name in reference.documents[seq - 1]["transaction"]}
+
+
+def test_a_walk_gives_all_in_the_order_of_commit_and_holds_no_transaction(store: AlertStore) -> None:
+    fill(store, random.Random(7), range(1000))
+    for wanted in (AlertFilter(outcome=None), AlertFilter(min_score=0.5, text=Text.typed("coffee"))):
+        expected = Reference(store).of(wanted, Sort.OLDEST)
+        walk = store.search.walk(wanted)
+        first = next(walk)
+        fill(store, random.Random(8), range(store.latest_seq(), store.latest_seq() + 1))
+        with sqlite3.connect(store.path) as connection:
+            # Busy is what it says where somebody still reads what the log had before.
+            assert connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] == 0
+        connection.close()
+        assert [alert.seq for alert in first + [alert for some in walk for alert in some]] == expected
+    limited = [alert.seq for some in store.search.walk(AlertFilter(outcome=None), up_to=150) for alert in some]
+    assert limited == list(range(1, 151))
+
+
+def test_digits_of_numbers_are_found_as_json_writes_them(store: AlertStore) -> None:
+    chance = random.Random(12)
+    special = [
+        7,
+        7.0,
+        -7,
+        4111111111111111,
+        4111111111111111.0,
+        378282246310005.0,
+        "4111111111111111",
+        "4111 1111 1111 1111",
+        ["4111 1111 1111 1111", 1.23456789012],
+        "7.50",
+        1e15,
+        10**15,
+        10**17 + 1,
+        1e22,
+        5e-324,
+        1e-5,
+        -0.0,
+        2**62,
+        True,
+        None,
+        "1e5",
+        [7, 8],
+    ]
+    values = special + [chance.choice([chance.gauss(0, 3), chance.randrange(10**6)]) for _ in range(256)]
+    alerts = [some_alert(number, chance) for number in range(len(values))]
+    for alert, value in zip(alerts, values, strict=True):
+        alert["transaction"]["n"] = value
+    alerts[40]["transaction"]["merchant"] = "Café 7"
+    assert store.add_alerts(alerts).accepted == len(alerts)
+    reference = Reference(store)
+    parts = [
+        "7",
+        "-7",
+        "7.5",
+        ".0",
+        "e",
+        "E",
+        "e-",
+        "000",
+        "0001",
+        "-",
+        ".",
+        "5e-324",
+        "rue",
+        "[7",
+        "1e22",
+        "é",
+        "411111",
+        "4111111",
+        "**1",
+        "* 1",
+    ]
+    for part in parts + [f"{chance.randrange(100)}" for _ in range(20)]:
+        for name in ("n", "merchant"):
+            wanted = AlertFilter(outcome=None, where=(Where(name, Op.HAS, part),))
+            assert paged(store, wanted, Sort.NEWEST, 50) == reference.of(wanted, Sort.NEWEST), (name, part)
+    for op in Op:
+        wanted = AlertFilter(outcome=None, where=(Where("n", op, "4111111111111111"),))
+        assert paged(store, wanted, Sort.NEWEST, 50) == reference.of(wanted, Sort.NEWEST), op
+    for typed in (
+        "4111111111111111",
+        "4111 1111 1111 1111",
+        "4111111111111111.0",
+        "1.23456789012",
+        "378282246310005",
+        "378282*",
+        "3782822*",
+    ):
+        wanted = AlertFilter(outcome=None, text=Text.typed(typed))
+        assert paged(store, wanted, Sort.NEWEST, 50) == reference.of(wanted, Sort.NEWEST), typed
+
+
+@pytest.mark.parametrize(
+    "name", ['say "x"', "back\\slash", "line\nbreak", "a.b", "a.b.c", "$.V1", "'", "é", "%", "[0]"]
+)
+def test_a_column_of_any_name_is_compared(store: AlertStore, name: str) -> None:
+    alerts = [some_alert(number, random.Random(number)) for number in range(3)]
+    alerts[1]["transaction"][name] = "Here"
+    store.add_alerts(alerts)
+    for op, value in ((Op.EQ, "Here"), (Op.HAS, "her"), (Op.GE, "A"), (Op.NE, "there")):
+        wanted = AlertFilter(outcome=None, where=(Where(name, op, value),))
+        assert paged(store, wanted, Sort.LOSS, 10) == [2], op
+
+
+def test_numbers_with_many_digits_are_words_within_texts_alone(store: AlertStore) -> None:
+    alerts = [some_alert(number, random.Random(number)) for number in range(6)]
+    alerts[0]["transaction"]["V9"] = -1.3598071336738
+    alerts[1]["transaction"]["V9"] = 123456789012345
+    alerts[2]["transaction"]["note"] = "paid 123456.789012 EUR"
+    alerts[3]["transaction"]["note"] = "123456.789"
+    store.add_alerts(alerts)
+    for typed, expected in (
+        ("1.3598071336738", []),
+        ("V9 123456789012345", [2]),
+        ("123456.789012", [3]),
+        ("paid 123456.789012 eur", [3]),
+        ("123456.7*", [3, 4]),
+        ("123456.789", [4]),
+    ):
+        assert paged(store, AlertFilter(outcome=None, text=Text.typed(typed)), Sort.OLDEST, 5) == expected, typed
+    found = AlertFilter(outcome=None, where=(Where("V9", Op.EQ, "-1.3598071336738"),))
+    assert paged(store, found, Sort.OLDEST, 5) == [1]
+
+
+class Plans:
+    """What SQLite does for each query of a store's connections that reads `alerts`."""
+
+    def __init__(self, store: AlertStore) -> None:
+        self._store = store
+
+    def of(self, wanted: AlertFilter, sort: Sort, after: Position | None = None) -> list[str]:
+        statements: list[tuple[str, Any]] = []
+        with self._store.reading() as connection:
+            engine = connection.engine
+
+        def kept(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+            statements.append((statement, parameters))
+
+        event.listen(engine, "before_cursor_execute", kept)
+        try:
+            self._store.search.page(wanted, sort=sort, after=after)
+        finally:
+            event.remove(engine, "before_cursor_execute", kept)
+        statement, parameters = next(each for each in statements if each[0].startswith("SELECT"))
+        with self._store.reading() as connection:
+            plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)
+            return [row[3] for row in plan if " alerts" in row[3]]
+
+
+@pytest.mark.parametrize("sort", list(Sort))
+@pytest.mark.parametrize("statuses", [(), ("new", "claimed")])
+def test_every_filter_is_answered_from_an_index_without_reading_alerts(
+    store: AlertStore, sort: Sort, statuses: tuple[str, ...]
+) -> None:
+    several = {"min_score": 0.1, "max_amount": 900.0, "model_id": "m-1", "schema_id": "s-1", "source": "t"}
+    for asked in ({}, {"assignee": "Ana"}, {"since_us": 1, "until_us": 10**18}, {"max_score": 0.9}, several):
+        for after in (None, Position(None if sort.column is None else 0.5, 7)):
+            steps = Plans(store).of(AlertFilter(None, statuses=statuses, **asked), sort, after)
+            assert steps
+            assert all("USING COVERING INDEX alerts_by_" in step for step in steps), steps
