@@ -10,13 +10,13 @@ from flask import Blueprint, Response, request
 
 from fraudstream.alerts.cursor import Position, write_cursor
 from fraudstream.alerts.filters import AlertFilter, Sort
-from fraudstream.alerts.status import iso_time
 from fraudstream.dashboard.asked import whole
 from fraudstream.dashboard.asked_filter import cursor_asked, event_asked, filter_asked, sort_asked
 from fraudstream.dashboard.export import export_csv, export_json
 from fraudstream.dashboard.exports import record_export
 from fraudstream.dashboard.json_response import json_response
 from fraudstream.dashboard.parts import parts
+from fraudstream.times import iso_time
 
 PAGE: Final = 100
 LARGEST_PAGE: Final = 1000

@@ -13,12 +13,13 @@ from fraudstream.alerts.change_reading import ChangeReader
 from fraudstream.alerts.changes import NOBODY
 from fraudstream.alerts.cursor import write_cursor
 from fraudstream.alerts.search import Page
-from fraudstream.alerts.status import AlertStatus, iso_time
+from fraudstream.alerts.status import AlertStatus
 from fraudstream.dashboard import presentation
 from fraudstream.dashboard.actor import actor_or_nobody
 from fraudstream.dashboard.asked_filter import cursor_asked, filter_asked, sort_asked
 from fraudstream.dashboard.parts import parts
 from fraudstream.dashboard.queue_query import OPERATORS, ORDERS, OUTCOMES, QueueQuery
+from fraudstream.times import iso_time
 from fraudstream.transactions.wire import AlertField
 
 ROWS: Final = 50
