@@ -34,13 +34,16 @@ Lines that did not come: {missing}. The dashboard's process went from {start:,.0
 SEARCH = """\
 ## Search among many alerts
 
-`benchmarks/alert_search.py`: generated alerts, each figure the time of whole calls of the store, {least} to {most} of a kind
-one after the other, with values drawn anew for each, on two cores at a load of {loads}. In brackets the processor time of the same
-calls. Of the filters and the orders, that kind is shown which is slowest at p99 with the most alerts."""
+`benchmarks/alert_search.py`: generated alerts, each figure the time of whole calls of the store, {least} to {most} of
+a kind one after the other, with values drawn anew for each, on two cores that other work kept busy (load {loads}). In
+brackets the processor time of the same calls. Of the filters and the orders, that kind is shown which is slowest at
+p99 with the most alerts."""
 
 COLUMN = """\
 A column without an index (`where={condition}`), among {alerts}: the first answer after {first:,.1f} s had searched
-{share:.0%} of the alerts, {answers} answers all of them, in {whole:,.1f} s. An alert takes {bytes:,.0f} bytes of the database."""
+{share:.0%} of the alerts, {answers} answers all of them, in {whole:,.1f} s. An alert takes {bytes:,.0f} bytes of the
+database."""
+
 
 def dashboard_figures() -> Iterator[str]:
     """Its paragraphs and tables."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import operator
 import random
@@ -15,7 +16,7 @@ import orjson
 import pytest
 from sqlalchemy import event, text, update
 
-from dashboards import Clock
+from dashboards import Clock, take_back
 from fraudstream.alerts import search, tables
 from fraudstream.alerts.cursor import Position
 from fraudstream.alerts.filters import AlertFilter, Op, Sort, Where
@@ -244,7 +245,7 @@ def paged(store: AlertStore, wanted: AlertFilter, sort: Sort, limit: int) -> lis
             return found
 
 
-@pytest.mark.parametrize("questions", [60, pytest.param(600, marks=pytest.mark.nightly)])
+@pytest.mark.parametrize("questions", [40, pytest.param(600, marks=pytest.mark.nightly)])
 def test_every_filter_in_every_order_finds_what_a_plain_reading_finds(store: AlertStore, questions: int) -> None:
     chance = random.Random(questions)
     fill(store, chance, range(COUNT))
@@ -323,6 +324,46 @@ def test_an_alert_that_replaces_an_unscorable_one_has_its_own_words(store: Alert
     store.add_alerts([unscorable | {"outcome": "alert", "score": 0.75, "reason": None}])
     for typed, seqs in (("id-1", [3, 1]), ("id-1 unscorable", [1]), ('"id-1 alert"', [3])):
         assert paged(store, AlertFilter(outcome=None, text=Text.typed(typed)), Sort.NEWEST, 10) == seqs
+
+
+def test_a_store_of_an_earlier_release_is_searched_like_any_other(store: AlertStore) -> None:
+    fill(store, random.Random(3), range(600))
+    decide(store, random.Random(3), 50)
+    wanted = AlertFilter(outcome=None, min_amount=1, text=Text.typed("coff"))
+    expected = {sort: paged(store, wanted, sort, 100) for sort in Sort}
+    assert expected[Sort.LOSS]
+    url = f"sqlite:///{store.path}"
+    store.close()
+    take_back(url, "0010")
+    with sqlite3.connect(store.path) as database:
+        database.execute("UPDATE alerts SET status = 'unsure' WHERE seq = 1")
+        assert database.execute("SELECT * FROM restated_alerts").fetchall() == [(1,)]
+    database.close()
+    again = AlertStore.open(url, clock=Clock())
+    try:
+        assert {sort: paged(again, wanted, sort, 100) for sort in Sort} == expected
+        fill(again, random.Random(9), range(600, 601))
+        with again.reading() as connection:
+            names = connection.execute(text("SELECT name FROM sqlite_master")).scalars().all()
+        assert not {"segments", "segment_columns", "restated_alerts", "alerts_restated", "indexed"} & set(names)
+    finally:
+        again.close()
+
+
+@pytest.mark.parametrize("sort", list(Sort))
+def test_a_place_that_no_page_gave_is_no_error_and_no_endless_search(store: AlertStore, sort: Sort) -> None:
+    fill(store, random.Random(3), range(30))
+    far = (None, 1, -(2**62), 2**62)
+    for where in ((), (Where("V1", Op.GT, "0"),)):
+        for seq, below, floor in itertools.product(far, repeat=3):
+            place = Position(0.5, seq, below, floor)
+            store.search.page(AlertFilter(None, where=where), sort=sort, after=place)
+
+
+def test_hundreds_of_words_are_no_error(store: AlertStore) -> None:
+    fill(store, random.Random(3), range(30))
+    for typed in ("time " * 200, " ".join(f"w{number}" for number in range(250)), '"' + "a " * 450 + '"', "a-" * 490):
+        store.search.page(AlertFilter(None, text=Text.typed(typed)))
 
 
 def test_what_is_not_stored_leaves_no_words(store: AlertStore) -> None:
@@ -497,9 +538,10 @@ def test_digits_of_numbers_are_found_as_json_writes_them(store: AlertStore) -> N
         assert paged(store, wanted, Sort.NEWEST, 50) == reference.of(wanted, Sort.NEWEST), typed
 
 
-@pytest.mark.parametrize(
-    "name", ['say "x"', "back\\slash", "line\nbreak", "a.b", "a.b.c", "$.V1", "'", "é", "%", "[0]"]
-)
+NAMES = ('say "x"', "back\\slash", "line\nbreak", "a.b", "a.b.c", "a..b", ".", "$.V1", "'", "é", "%", "[0]")
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_a_column_of_any_name_is_compared(store: AlertStore, name: str) -> None:
     alerts = [some_alert(number, random.Random(number)) for number in range(3)]
     alerts[1]["transaction"][name] = "Here"

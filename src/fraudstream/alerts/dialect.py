@@ -32,18 +32,17 @@ class Member(NamedTuple):
 
     def as_number(self) -> ColumnElement[Any]:
         """The number that it is, or that its text holds."""
-        return case(
-            (self.kind.in_(NUMBERS), self.value), (self.kind == "text", func.number_in(self.value)), else_=None
-        )
+        return case((self.kind.in_(NUMBERS), self.value), (self.kind == "text", func.number_in(self.value)), else_=None)
 
     def as_text(self) -> ColumnElement[Any]:
         """The text that it is: of a list its JSON; null for a number."""
         texts = {"text": self.value, "array": self.value, "true": "true", "false": "false"}
         return type_coerce(case(texts, value=self.kind, else_=None), String)
 
-    def folded(self) -> ColumnElement[Any]:
-        """Its text without case and accents; of a number the digits."""
-        return type_coerce(func.folded(case((self.kind.in_(NUMBERS), self.value), else_=self.as_text())), String)
+    def has(self, part: str) -> ColumnElement[bool]:
+        """Whether its text, or the digits of its number, hold a part, without regard to case and accents."""
+        whole = case((self.kind.in_(NUMBERS), self.value), else_=self.as_text())
+        return func.instr(func.folded(whole), fold(part)) > 0
 
 
 def member(body: KeyedColumnElement[Any], parent: str, name: str) -> Member:
@@ -52,9 +51,11 @@ def member(body: KeyedColumnElement[Any], parent: str, name: str) -> Member:
         each = func.json_each(body, f"$.{parent}").table_valued("key", "type", "value")
         of_name = select(each).where(each.c.key == name).correlate(body.table)
         return Member(*(of_name.with_only_columns(each.c[it]).scalar_subquery() for it in ("type", "value")))
-    paths = {f'$.{parent}."{name}"', f"$.{parent}." + ".".join(f'"{part}"' for part in name.split("."))}
-    found = [[call(body, path) for path in sorted(paths, key=len)] for call in (func.json_type, func.json_extract)]
-    return Member(*(calls[0] if len(calls) == 1 else func.coalesce(*calls) for calls in found))
+    parts = name.split(".")
+    nested = [".".join(f'"{part}"' for part in parts)] if len(parts) > 1 and all(parts) else []
+    paths = [f"$.{parent}.{each}" for each in (f'"{name}"', *nested)]
+    kinds, values = ([call(body, path) for path in paths] for call in (func.json_type, func.json_extract))
+    return Member(func.coalesce(*kinds, None), func.coalesce(*values, None))
 
 
 def add_words(connection: Connection, alerts: Iterable[tuple[int, Sequence[str]]]) -> None:

@@ -13,7 +13,7 @@ from sqlalchemy import Column, ColumnElement, and_, false, func, not_, or_
 
 from fraudstream.alerts import tables
 from fraudstream.alerts.dialect import member
-from fraudstream.alerts.words import Text, fold
+from fraudstream.alerts.words import Text
 from fraudstream.transactions.cards import masked_text
 from fraudstream.transactions.numbers import parse_number
 from fraudstream.transactions.wire import AlertField, Outcome
@@ -60,6 +60,7 @@ EMPTY: Final = ("null", "object")
 _INTEGER: Final = re.compile(r"[+-]?[0-9]{1,18}")
 _WHERE: Final = re.compile(rf"(.+?):({'|'.join(Op)}):(.*)", re.DOTALL)
 
+
 @dataclass(frozen=True, slots=True)
 class Where:
     """A condition on a column of the transaction; a row that has no value there never meets it.
@@ -88,7 +89,7 @@ class Where:
         column = member(tables.alerts.c.body, AlertField.TRANSACTION, self.name)
         number = self.number
         if self.op is Op.HAS:
-            return column.folded().contains(fold(self.value), autoescape=True)
+            return column.has(self.value)
         if self.op in (Op.EQ, Op.NE):
             same = column.as_text() == self.value
             same = same if number is None else or_(same, column.as_number() == number)

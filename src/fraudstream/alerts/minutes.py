@@ -12,6 +12,7 @@ from sqlalchemy import ColumnElement, Connection, cast, delete, func, literal, o
 from sqlalchemy.dialects.sqlite import insert
 
 from fraudstream.alerts import tables
+from fraudstream.alerts.dialect import member
 from fraudstream.alerts.status import AlertStatus
 from fraudstream.alerts.store import AlertStore
 from fraudstream.transactions.wire import AlertField, Outcome
@@ -205,8 +206,7 @@ def _minute(row: Mapping[Any, Any]) -> Minute:
 
 
 def _value(label: Label) -> ColumnElement[Any]:
-    name = label.name.replace('"', '\\"')
-    return func.json_extract(_ALERTS.body, f'$.{AlertField.TRANSACTION.value}."{name}"')
+    return member(_ALERTS.body, AlertField.TRANSACTION, label.name).value
 
 
 def _is(value: ColumnElement[Any], fraud: str) -> ColumnElement[bool]:

@@ -128,10 +128,12 @@ class AlertSearch:
         until = self._monotonic() + seconds
         place = after or Position(None, None)
         upward, by_value = sort is Sort.OLDEST, sort.column is not None
-        low, high = place.floor or 1, _newest(connection) if place.below is None else place.below - 1
+        low, high = 1, _newest(connection)
         if place.seq is not None and not by_value:
-            low, high = (place.seq + 1, high) if upward else (low, place.seq - 1)
+            low, high = (max(low, place.seq + 1), high) if upward else (low, min(high, place.seq - 1))
             place = Position(None, None)
+        low = max(low, place.floor or low)
+        high = high if place.below is None else min(high, place.below - 1)
         query = select(_value(sort), _ALERT.seq).where(_any(_behind(sort, place)))
         found: list[tuple[Any, int]] = []
         end, reached = (high, low - 1) if upward else (low, high + 1)

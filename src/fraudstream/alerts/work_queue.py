@@ -29,9 +29,7 @@ class Order(StrEnum):
     OLDEST = "oldest"
 
 
-def candidates(
-    search: AlertSearch, wanted: AlertFilter, order: Order, skip: Collection[str] = ()
-) -> list[str]:
+def candidates(search: AlertSearch, wanted: AlertFilter, order: Order, skip: Collection[str] = ()) -> list[str]:
     """The ids of the first new alerts in an order.
 
     Args:
