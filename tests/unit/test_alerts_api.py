@@ -151,6 +151,17 @@ def test_a_search_whose_time_is_over_says_how_far_it_came_and_goes_on(
     assert "Searched back to" in client.get(link).text
 
 
+def test_the_scan_gives_matches_line_by_line_and_how_far_it_is(client: FlaskClient) -> None:
+    client.post("/api/alerts", json=[row(number) for number in range(50)])
+    lines = [orjson.loads(line) for line in client.get("/api/alerts/scan?where=V1:has:.125").data.splitlines()]
+    found = [line["transaction"]["Time"] for line in lines if "transaction" in line]
+    assert found == [49, 41, 33, 25, 17, 9, 1]
+    assert lines[-1] == {"scanned": 50, "of": 50, "matches": 7, "done": True}
+    some = [orjson.loads(line) for line in client.get("/api/alerts/scan?sort=amount&limit=2").data.splitlines()]
+    assert [line["alert_id"] for line in some if "alert_id" in line] == ["id-49", "id-48"]
+    assert some[-1] == {"scanned": 50, "of": 50, "matches": 2, "done": True}
+
+
 def test_the_files_hold_what_the_list_holds(client: FlaskClient) -> None:
     numbers = [0.1 + 0.2, -5e-324, 1.7976931348623157e308, 9007199254740993, -0.0]
     client.post("/api/alerts", json=[row(at, V1=numbers[at % len(numbers)]) for at in range(700)])

@@ -36,6 +36,7 @@ ROUTES = [
     ("POST", "/logout", "everybody", 303),
     ("GET", "/static/<path:filename>", "everybody", 404),
     ("GET", "/api/alerts", READERS, 200),
+    ("GET", "/api/alerts/scan", READERS, 200),
     ("GET", "/api/alerts.csv", READERS, 200),
     ("GET", "/api/alerts.json", READERS, 200),
     ("GET", "/api/alerts/<path:alert_id>", READERS, 404),

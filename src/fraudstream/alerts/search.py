@@ -44,12 +44,14 @@ class Page(NamedTuple):
         following: Where the next page begins; None at the end.
         complete: Whether all alerts were searched, or as many as fill the page in the order of commit.
         reached_us: When the last alert that was searched was produced; None where it is complete.
+        reached: Its `seq`; None where it is complete.
     """
 
     alerts: list[StoredAlert]
     following: Position | None
     complete: bool = True
     reached_us: int | None = None
+    reached: int | None = None
 
 
 class AlertSearch:
@@ -155,7 +157,7 @@ class AlertSearch:
         alerts = _alerts(connection, found[:limit])
         if floor is None or (more and not by_value):
             return Page(alerts, following)
-        return Page(alerts, following, False, _produced(connection, floor))
+        return Page(alerts, following, False, _produced(connection, floor), floor)
 
 
 def _first(connection: Connection, wanted: AlertFilter, sort: Sort, after: Position, limit: int) -> Select[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Final
 
@@ -10,16 +11,19 @@ from flask import Blueprint, Response, request
 
 from fraudstream.alerts.cursor import Position, write_cursor
 from fraudstream.alerts.filters import AlertFilter, Sort
+from fraudstream.alerts.search import Page
 from fraudstream.dashboard.asked import whole
 from fraudstream.dashboard.asked_filter import cursor_asked, event_asked, filter_asked, sort_asked
 from fraudstream.dashboard.export import export_csv, export_json
 from fraudstream.dashboard.exports import record_export
 from fraudstream.dashboard.json_response import json_response
-from fraudstream.dashboard.parts import parts
+from fraudstream.dashboard.parts import Parts, parts
 from fraudstream.times import iso_time
 
 PAGE: Final = 100
 LARGEST_PAGE: Final = 1000
+MOST_SCANNED_FOR: Final = 1_000_000
+PROGRESS_SECONDS: Final = 0.5
 FILE_NAME: Final = "fraudulent_transactions"
 
 blueprint = Blueprint("alerts", __name__)
@@ -36,8 +40,19 @@ def list_alerts() -> Response:
     page = parts().store.search.page(wanted, sort=sort, after=cursor_asked(request.args, sort), limit=limit)
     found = parts().reasons.attached(page.alerts)
     cursor = None if page.following is None else write_cursor(sort, page.following)
-    rest = {"next_cursor": cursor, "complete": page.complete, "back_to": iso_time(page.reached_us)}
+    rest = {"next_cursor": cursor, "complete": page.complete, "back_to": iso_time(page.reached_us)} | _searched(
+        page, sort
+    )
     return json_response(b'{"alerts":[%s],%s' % (b",".join(alert.body for alert in found), orjson.dumps(rest)[1:]))
+
+
+@blueprint.get("/api/alerts/scan")
+def scan_alerts() -> Response:
+    """The alerts that match, a JSON object a line, with lines that tell how far the search is."""
+    sort = sort_asked(request.args)
+    most = whole("limit", str(MOST_SCANNED_FOR), MOST_SCANNED_FOR)
+    lines = _scanned(parts(), filter_asked(request.args), sort, cursor_asked(request.args, sort), most)
+    return Response(lines, mimetype="application/x-ndjson", headers={"X-Accel-Buffering": "no"})
 
 
 @blueprint.get("/api/alerts.csv")
@@ -67,6 +82,32 @@ def _after(event: int, wanted: AlertFilter, limit: int) -> Response:
     reached = latest if page.following is None else min(latest, page.following.seq or 0)
     rest = {"latest": reached, "more": page.following is not None, "reset": event > latest, "complete": page.complete}
     return json_response(b'{"alerts":[%s],%s' % (b",".join(alert.body for alert in found), orjson.dumps(rest)[1:]))
+
+
+def _scanned(using: Parts, wanted: AlertFilter, sort: Sort, after: Position | None, most: int) -> Iterator[bytes]:
+    matches = 0
+    # In an order of values the first match may be the last that is found.
+    seconds = PROGRESS_SECONDS if sort.column is None else math.inf
+    while True:
+        page = using.store.search.page(
+            wanted, sort=sort, after=after, limit=min(LARGEST_PAGE, most - matches), seconds=seconds
+        )
+        found, after = using.reasons.attached(page.alerts), page.following
+        matches += len(found)
+        yield from (alert.body + b"\n" for alert in found)
+        is_done = after is None or matches == most
+        progress = _searched(using, page, sort) | {"matches": matches, "done": is_done}
+        yield orjson.dumps(progress, option=orjson.OPT_APPEND_NEWLINE)
+        if is_done:
+            return
+
+
+def _searched(using: Parts, page: Page, sort: Sort) -> dict[str, int]:
+    """How many of the alerts, in the order of commit, were searched for a page."""
+    of = using.store.latest_seq()
+    if page.reached is None:
+        return {"scanned": of, "of": of}
+    return {"scanned": page.reached if sort is Sort.OLDEST else max(of - page.reached + 1, 0), "of": of}
 
 
 def _file(pieces: Iterator[str] | Iterator[bytes], kind: str, ending: str) -> Response:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from fraudstream.dashboard.openapi import parameters as p
-from fraudstream.dashboard.openapi.route import CSV, Route
+from fraudstream.dashboard.openapi.route import CSV, LINES, Route
 from fraudstream.dashboard.openapi.schemas import (
     FLAG,
     IDS,
@@ -34,7 +34,7 @@ def ingest() -> Iterator[Route]:
 
 def alerts() -> Iterator[Route]:
     """Alerts as they are found and read."""
-    found = {"complete": FLAG, "back_to": maybe(TEXT)}
+    found = {"complete": FLAG, "back_to": maybe(TEXT), "scanned": WHOLE, "of": WHOLE}
     page = {"anyOf": [paged("alerts", ref("Alert"), found), members({"alerts": listed(ref("Alert")), "latest": WHOLE})]}
     files = (*p.FILTERS, p.asked("work", WHOLE, 1, "1: what people made of them, in the last columns"))
     yield Route(
@@ -42,6 +42,15 @@ def alerts() -> Iterator[Route]:
         "/api/alerts",
         "The alerts that match, in an order; with a `since` of digits, what followed.",
         page,
+        takes=(*p.FILTERS, p.SORT, p.LIMIT, p.CURSOR),
+        errors=(400,),
+    )
+    yield Route(
+        "get",
+        "/api/alerts/scan",
+        "The alerts that match as they are found, and how far the scan is.",
+        TEXT,
+        LINES,
         takes=(*p.FILTERS, p.SORT, p.LIMIT, p.CURSOR),
         errors=(400,),
     )
