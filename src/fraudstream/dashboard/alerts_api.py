@@ -40,9 +40,8 @@ def list_alerts() -> Response:
     page = parts().store.search.page(wanted, sort=sort, after=cursor_asked(request.args, sort), limit=limit)
     found = parts().reasons.attached(page.alerts)
     cursor = None if page.following is None else write_cursor(sort, page.following)
-    rest = {"next_cursor": cursor, "complete": page.complete, "back_to": iso_time(page.reached_us)} | _searched(
-        page, sort
-    )
+    back = {"complete": page.complete, "back_to": iso_time(page.reached_us)}
+    rest = {"next_cursor": cursor, **back, **_searched(parts(), page, sort)}
     return json_response(b'{"alerts":[%s],%s' % (b",".join(alert.body for alert in found), orjson.dumps(rest)[1:]))
 
 
