@@ -1,6 +1,6 @@
 """Readies what the peers need of a model, in one Spark session before anything is measured.
 
-python preparation.py --bootstrap-servers … --topic … --model PATH --folder DIR
+python -m benchmarks.peers.preparation --bootstrap-servers … --topic … --model PATH --folder DIR
 
 Writes the model as arrays and as JSON (`exported.py`), as a pipeline of Spark ML, and which of the topic's rows our own
 judge gives an alert: what the alerts of every contender are held against.

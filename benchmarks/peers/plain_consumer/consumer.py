@@ -1,6 +1,6 @@
 """Consumes the topic in batches, scores them with numpy and produces what is remarkable; started by the runner.
 
-python -m plain_consumer.consumer --bootstrap-servers … --topic … --model FILE --variant bare|contract --share 1/2
+python -m benchmarks.peers.plain_consumer.consumer --bootstrap-servers … --topic … --model FILE --variant … --share 1/2
 """
 
 from __future__ import annotations
