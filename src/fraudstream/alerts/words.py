@@ -127,8 +127,8 @@ def words_of_value(name: str, value: Any) -> list[str]:
         return [word for key, each in inner for word in (*words_of_name(key), *words_of_value(f"{name}.{key}", each))]
     if isinstance(value, str):
         return words(value)
-    found = words(orjson.dumps(value).decode())
-    return [word for word in found if len(word) <= LONG_NUMBER_CHARS or word.isdecimal()]
+    word = orjson.dumps(value).decode().removeprefix("-")
+    return [] if isinstance(value, float) and len(word) > LONG_NUMBER_CHARS else [word]
 
 
 def words_of_alert(document: Mapping[str, Any]) -> list[str]:

@@ -37,7 +37,7 @@ INGEST: Final = frozenset(
     f"/api/{name}" for name in ("alerts", "events", "dead-letters", "ledger", "replays/claim", "replays/results")
 )
 HEALTH: Final = frozenset({"/health", "/ready", "/metrics"})
-DOWNLOADS: Final = (".csv", ".json", ".jsonl", "/scan")
+DOWNLOADS: Final = (".csv", ".json", ".jsonl")
 
 ACCEPT_AT_ONCE: Final = 256
 TICK_SECONDS: Final = 0.1
