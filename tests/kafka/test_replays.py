@@ -296,15 +296,17 @@ def test_another_record_at_the_offset_of_the_original_is_not_sent(
     number = int(records.produce(b"of another time").rsplit("/", 1)[1])
     places = [f"{INPUT}/0/{number}", f"{INPUT}/9/1", "another_topic/0/1"]
     letters = [letter(number), letter(1, partition=9), letter(1, topic="another_topic", dead_letter="?")]
-    # No partition has such a number: what cannot be asked of Kafka fails alone.
-    app.client.post("/api/dead-letters", json=[*letters, letter(1, partition=10**12)])
+    # No partition has such a number, no topic such a name: what cannot be asked of Kafka fails alone.
+    hostile = [letter(1, partition=10**12), letter(1, topic="t" * 2000)]
+    app.client.post("/api/dead-letters", json=[*letters, *hostile])
     app.post("/api/replays", {"filter": "", "who": "Ada", "why": "mended"})
-    assert ReplaySender(app, opened(broker)).send_some() == 4
+    assert ReplaySender(app, opened(broker)).send_some() == 5
     reasons = {each["origin"]: each["reason"] for each in told(app.client.get("/api/replays"))["replays"]}
     assert reasons[places[0]].startswith("another record stands there now")
     assert "no partition 9" in reasons[places[1]]
     assert "not the input" in reasons[places[2]]
     assert "cannot be converted" in reasons[f"{INPUT}/{10**12}/1"]
+    assert "came from the topic ttt" in reasons[f"{'t' * 2000}/0/1"]
 
 
 def test_a_command_that_is_killed_while_it_sends_leaves_the_rest_to_the_relay(

@@ -26,6 +26,7 @@ CLAIM: Final = "/api/replays/claim"
 RESULTS: Final = "/api/replays/results"
 CLAIMED_AT_ONCE: Final = 100
 LOOK_SECONDS: Final = 1.0
+MOST_CHARS: Final = 500
 
 
 class Dashboard(Protocol):
@@ -73,8 +74,12 @@ class ReplaySender:
                 results[each["replay_id"]] = ReplayRefused(f"it cannot be converted: {e}")
         # What Kafka has not acknowledged has no result, and is claimed again later.
         results |= self._topic.send(replays)
+        # A reason may repeat what was posted, at any length: one that is refused would have all of them sent again.
         concluded = [
-            {"replay_id": replay_id, "reason" if isinstance(result, ReplayRefused) else "place": str(result)}
+            {
+                "replay_id": replay_id,
+                "reason" if isinstance(result, ReplayRefused) else "place": str(result)[:MOST_CHARS],
+            }
             for replay_id, result in results.items()
         ]
         self._dashboard.post(RESULTS, {"results": concluded})
