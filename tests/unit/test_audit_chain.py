@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from dashboards import Clock, open_store, told
+from dashboards import Clock, open_store, take_back, told
 from fraudstream.alerts import chain
 from fraudstream.alerts.changes import Action, Actor, ChangeLog
 from fraudstream.alerts.head_publishing import head_event
@@ -164,6 +164,8 @@ def test_entries_of_several_threads_make_one_chain(store: AlertStore) -> None:
 
 def test_entries_from_before_the_chain_are_chained_at_opening(store: AlertStore) -> None:
     chained = head(store)
+    store.close()
+    take_back(f"sqlite:///{store.path}", "0010")
     tamper(
         store,
         "DROP TABLE sessions",
