@@ -26,6 +26,7 @@ print(json.dumps({"rows": len(scores), "alerts": int(scores.is_alert.sum()), "id
 """
 
 
+@pytest.mark.nightly
 def test_the_page_runs_as_it_stands_and_gives_what_the_commands_give(
     payments: Path, models: Path, scores: dict[int, tuple[str, float | None]], tmp_path: Path
 ) -> None:
