@@ -24,7 +24,7 @@ DISK_BYTES: Final = 2_000_000_000
 MEMORY_BYTES: Final = 3_000_000_000
 """A demo holds a Spark of 2 GB heap at most, a broker of 512 MB, and four Python processes of 50 to 150 MB."""
 
-BROWSERS: Final = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+BROWSERS: Final = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
 @dataclass(frozen=True)
