@@ -1,6 +1,6 @@
 """Measures the search among generated alerts, on the store that the dashboard uses, and what it costs to post them.
 
-    python benchmarks/alert_search.py --folder DIR --sizes 10000 200000
+    python -m benchmarks.alert_search --folder DIR --sizes 10000 200000
 
 A store of each size is built in DIR unless it is there. Each figure is the time of a whole call of the store, JSON of
 the alerts included, one call after the other; `cpu` is the processor time of the same calls, which a busy machine
@@ -9,22 +9,22 @@ lengthens less.
 
 from __future__ import annotations
 
-import argparse
 import json
-import os
-import platform
 import random
 import shutil
 import sqlite3
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 from werkzeug.datastructures import MultiDict
 
+from benchmarks.study import parser
+from benchmarks.system.machine import circumstances, load, write_result
 from fraudstream.alerts.changes import Actor
 from fraudstream.alerts.filters import AlertFilter, Sort
 from fraudstream.alerts.search import Page
@@ -33,7 +33,6 @@ from fraudstream.alerts.work import WorkDesk
 from fraudstream.alerts.work_queue import Order
 from fraudstream.dashboard.asked_filter import filter_asked
 
-RESULT = Path(__file__).parent / "results" / "alert_search.json"
 TOGETHER: Final = 2_000
 BEGIN: Final = datetime(2026, 1, 1, tzinfo=UTC)
 DAYS: Final = 90
@@ -185,13 +184,13 @@ class Asking:
         taken: list[tuple[float, float]] = []
         while len(taken) < count:
             query = make()
-            page = self.page(query)
+            after = self.page(query).following
             for _ in range(5):
-                if page.following is None:
+                if after is None:
                     break
-                pages: list[Page] = []
-                taken.append(timed(lambda: pages.append(self.page(query, after=page.following))))  # noqa: B023
-                (page,) = pages
+                next_page = partial(self.page, query, after=after)
+                taken.append(timed(next_page))
+                after = next_page().following
         return quantiles(taken)
 
     def other_column(self, condition: str) -> dict[str, Any]:
@@ -236,19 +235,20 @@ def measure(folder: Path, size: int, count: int) -> dict[str, Any]:
     path = folder / f"{size}.db"
     if not path.with_suffix(".json").exists():
         build(path, size)
-    load = round(os.getloadavg()[0], 1)
+    load_before = load()
     store = AlertStore.open(f"sqlite:///{path}")
     asking, some = Asking(store), Questions(size)
     asking.page([])
+
+    def ordered(make: Callable[[], Query]) -> Query:
+        return make() + some.order()
+
     result: dict[str, Any] = json.loads(path.with_suffix(".json").read_text()) | {
-        "load": load,
+        "load": load_before,
         "list": asking.times(lambda: OPEN, count),
         "next_page": asking.next_pages(lambda: some.several() + some.order(), count),
-        "filter": {
-            name: asking.times(lambda make=make: make() + some.order(), count)  # type: ignore[misc]
-            for name, make in some.filters().items()
-        },
-        "order": {sort.value: asking.times(lambda sort=sort: [("sort", sort)], count) for sort in Sort},  # type: ignore[misc]
+        "filter": {name: asking.times(partial(ordered, make), count) for name, make in some.filters().items()},
+        "order": {sort.value: asking.times(partial(list, [("sort", sort)]), count) for sort in Sort},
         "several_filters": asking.times(lambda: some.several() + some.order(), 3 * count),
         "words": asking.times(lambda: some.words() + some.order(), 2 * count),
         "words_and_filters": asking.times(lambda: some.words() + some.several() + some.order(), 2 * count),
@@ -278,7 +278,7 @@ def written(store: AlertStore, size: int, count: int) -> dict[str, Any]:
     return {
         "take_next": {
             order.value: {
-                name: quantiles([timed(lambda: desk.next(actor, wanted, order)) for _ in range(count)])  # noqa: B023
+                name: quantiles([timed(partial(desk.next, actor, wanted, order)) for _ in range(count)])
                 for name, wanted in filters.items()
             }
             for order in Order
@@ -289,19 +289,14 @@ def written(store: AlertStore, size: int, count: int) -> dict[str, Any]:
 
 def main() -> None:
     """Measure, and write what was measured as JSON."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--folder", type=Path, required=True)
-    parser.add_argument("--sizes", type=int, nargs="+", default=[10_000, 200_000])
-    parser.add_argument("--count", type=int, default=100)
-    parser.add_argument("--output", type=Path, default=RESULT)
-    given = parser.parse_args()
-    given.folder.mkdir(parents=True, exist_ok=True)
-    result = {
-        "machine": {"cpu": platform.machine(), "cores": os.cpu_count(), "system": platform.system()},
-        "versions": {"python": platform.python_version(), "sqlite": sqlite3.sqlite_version},
-        "alerts": {str(size): measure(given.folder, size, given.count) for size in given.sizes},
-    }
-    given.output.write_text(json.dumps(result, indent=2) + "\n")
+    arguments = parser(__doc__, "alert_search")
+    arguments.add_argument("--folder", type=Path, required=True)
+    arguments.add_argument("--sizes", type=int, nargs="+", default=[10_000, 200_000])
+    arguments.add_argument("--count", type=int, default=100)
+    asked = arguments.parse_args()
+    asked.folder.mkdir(parents=True, exist_ok=True)
+    alerts = {str(size): measure(asked.folder, size, asked.count) for size in asked.sizes}
+    write_result(asked.output, {**circumstances(sqlite=sqlite3.sqlite_version), "alerts": alerts})
 
 
 if __name__ == "__main__":

@@ -152,14 +152,14 @@ def _search(found: Mapping[str, Any]) -> Iterator[str]:
         ["p50 / p99 in ms, among", *(f"{int(size):,}" for size in sizes)],
         [[name, *(_both(each, keys) for each in sizes.values())] for name, keys in rows.items()],
     )
-    condition, told = next(iter(most["other_column"].items()))
+    condition, other = next(iter(most["other_column"].items()))
     yield COLUMN.format(
         condition=condition,
         alerts=f"{int(max(sizes, key=int)):,}",
-        first=told["first_seconds"],
-        share=told["first_share_searched"],
-        answers=told["answers"],
-        whole=told["seconds"],
+        first=other["first_seconds"],
+        share=other["first_share_searched"],
+        answers=other["answers"],
+        whole=other["seconds"],
         bytes=most["bytes"] / int(max(sizes, key=int)),
     )
 

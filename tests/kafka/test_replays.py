@@ -337,7 +337,7 @@ def test_a_command_that_is_killed_while_it_sends_leaves_the_rest_to_the_relay(
     arrived = records.since(INPUT, {0: first + 2000})
     counts = Counter(dict(headers_of(each))["event_id"] for each in arrived)
     assert counts.keys() == {b"k%d" % n for n in range(2000)}
-    # At most what the command had claimed, and had not told of, is there twice.
+    # At most what the command had claimed, and had not concluded, is there twice.
     assert sum(counts.values()) <= 2000 + CLAIMED_AT_ONCE
     assert max(counts.values()) <= 2
 

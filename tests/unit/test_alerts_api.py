@@ -147,8 +147,9 @@ def test_a_search_whose_time_is_over_says_how_far_it_came_and_goes_on(
     assert [page["back_to"] for page in pages] == [at(30), at(10), None]
     shown = client.get("/queue?where=V1:has:.125").text
     assert "Searched back to <time" in shown
-    link = html.unescape(re.search('<a href="([^"]+)" id="continue">', shown)[1])  # type: ignore[index]
-    assert "Searched back to" in client.get(link).text
+    link = re.search('<a href="([^"]+)" id="continue">', shown)
+    assert link is not None
+    assert "Searched back to" in client.get(html.unescape(link[1])).text
 
 
 def test_the_scan_gives_matches_line_by_line_and_how_far_it_is(client: FlaskClient) -> None:

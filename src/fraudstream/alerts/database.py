@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
 
+import structlog
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
@@ -37,6 +38,8 @@ After a crash of the machine it may be gone; it is never half there, and what el
 
 BUSY_TIMEOUT_MS: Final = 5_000
 """How long a writer waits for another process's transaction: the relay has several posts under way and waits 30 s."""
+
+log = structlog.get_logger(__name__)
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
 
@@ -143,4 +146,10 @@ def _migrate(connection: Connection, card_columns: Iterable[str]) -> bool:
 def _empty_log(engine: Engine) -> None:
     """Move the write-ahead log into the file: until then both keep the pages as they were, unmasked."""
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+        is_busy, *_ = connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").one()
+    if is_busy:
+        log.warning(
+            "another process reads the store: until all have closed it, its write-ahead log keeps values as they were "
+            "before they were masked",
+            store=engine.url.database,
+        )

@@ -17,7 +17,7 @@ TOGETHER: Final = 8
 """Candidates that are looked up at once: where several people ask at the same time, each gets one of them."""
 
 SCAN_SECONDS: Final = 10.0
-"""The longest that a column without an index is searched: what was not found by then is not there for who waits."""
+"""The longest that a column without an index is searched: what was not found by then is not waited for."""
 
 
 class Order(StrEnum):

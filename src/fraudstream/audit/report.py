@@ -10,7 +10,7 @@ from typing import Any, Self
 
 
 class Kind(StrEnum):
-    """The kinds of finding, each with its heading and with whether it makes an audit fail; the rest is told."""
+    """The kinds of finding, each with its heading and with whether it makes an audit fail; the others are only shown."""
 
     heading: str
     is_wrong: bool

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
 from fraudstream.errors import KafkaFailure
 
 READ_SECONDS: Final = 30.0
+END_OF_PARTITION: Final = "_PARTITION_EOF"
+"""The name of the client's error that is none: there is no further record yet."""
 
 
 def open_reader(bootstrap_servers: str, group: str, **options: Any) -> Consumer:
@@ -74,7 +76,7 @@ def read_partition(
             if message is None:
                 raise KafkaFailure("Kafka does not give a topic", where=f"{topic}[{partition}]", remedy="try again")
             error, offset = message.error(), message.offset()
-            if error is not None and error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - the client's name
+            if error is not None and error.name() == END_OF_PARTITION:
                 return
             if error is not None:
                 raise KafkaException(error)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from fraudstream.errors import TopicMissing
-from fraudstream.kafka.reading import open_reader
+from fraudstream.kafka.reading import END_OF_PARTITION, open_reader
 
 _SECONDS = 5.0
 
@@ -57,9 +57,9 @@ class Watermarks:
                 partition, offset, error = message.partition(), message.offset(), message.error()
                 if partition not in pending:
                     continue
-                if error is None or error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - the client's name
+                if error is None or error.name() == END_OF_PARTITION:
                     found[partition] = offset if offset is not None else offsets[partition]
-                elif error.code() != KafkaError._AUTO_OFFSET_RESET:  # noqa: SLF001
+                elif error.name() != "_AUTO_OFFSET_RESET":
                     raise KafkaException(error)
                 pending.discard(partition)
         finally:
