@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 from sqlalchemy import text
 
 from dashboards import alert, open_store
+from fraudstream.alerts import words as alert_words
 from fraudstream.alerts.cursor import Position, read_cursor, write_cursor
 from fraudstream.alerts.filters import AlertFilter, Op, Sort, Where
 from fraudstream.alerts.store import AlertStore
-from fraudstream.alerts.words import Text, columns_of, words
+from fraudstream.alerts.words import Text, columns_of, fold, words
 from fraudstream.transactions.masking import DataMask
 
 
@@ -217,3 +218,25 @@ def test_a_cursor_leads_back_to_its_position_in_its_own_order_alone(
 @given(st.text(max_size=40))
 def test_a_cursor_that_is_none_is_no_error(text: str) -> None:
     read_cursor(text, Sort.NEWEST)
+
+
+LONG_NAME = "ünder a löng name " * 40
+
+
+@pytest.mark.parametrize(
+    "large",
+    ["x " * 400_000, {LONG_NAME: {str(number): {LONG_NAME: number} for number in range(2_000)}}, [[]] * 400_000],
+)
+def test_a_large_transaction_is_read_for_words_up_to_a_limit(large: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+
+    def counted(folded: str) -> str:
+        read.append(folded)
+        return fold(folded)
+
+    monkeypatch.setattr(alert_words, "fold", counted)
+    found = alert_words.words_of_alert(alert(1, transaction={"first": "begins", "large": large, "last": "ends"}))
+    assert "begins" in found
+    assert "ends" not in found
+    assert sum(map(len, read)) <= alert_words.MOST_CHARS + 1_000
+    assert len(read) <= alert_words.MOST_CHARS + 10

@@ -10,7 +10,7 @@ from typing import Any, Self
 
 
 class Kind(StrEnum):
-    """The kinds of finding, each with its heading and with whether it makes an audit fail; the others are only shown."""
+    """The kinds of finding: each has a heading, and makes an audit fail or is only shown."""
 
     heading: str
     is_wrong: bool
