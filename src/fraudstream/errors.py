@@ -1,4 +1,4 @@
-"""The errors that a user can meet; `cli.py` turns each into one message and an exit code.
+"""The errors that a user can meet: the command line ends with their message and exit code, the API with their status.
 
 FraudstreamError
 ├── SettingsError              a setting is missing, malformed or contradicts another
@@ -28,6 +28,7 @@ FraudstreamError
 │   ├── CheckpointInUse        another detector holds the checkpoint
 │   └── CheckpointDamaged      the checkpoint is broken, of another topic or of another release
 ├── StoreError                 the alert store cannot be opened or written
+├── RequestError               a request to the API that cannot be answered as it is
 ├── DashboardFailed            the dashboard does not answer, or refuses what was asked
 ├── ReplayFailed               a record that a person had sent again was not sent
 ├── ProgressFailed             the producer cannot write its progress, or what the broker refused
@@ -50,7 +51,8 @@ class FraudstreamError(Exception):
         remedy: What to do now, in one sentence.
     """
 
-    exit_code = 1
+    exit_code: ClassVar[int] = 1
+    http_status: int = 500
     may_be_the_machine: ClassVar[bool] = False
     """Whether the cause may lie with the machine, so that the message should point to the doctor."""
 
@@ -59,6 +61,12 @@ class FraudstreamError(Exception):
         self.where = where
         self.remedy = remedy
         super().__init__(self.message)
+
+    @property
+    def line(self) -> str:
+        """The same in one line: what (where); remedy."""
+        where = f" ({self.where})" if self.where else ""
+        return f"{self.what}{where}" + (f"; {self.remedy}" if self.remedy else "")
 
     @property
     def message(self) -> str:
@@ -73,10 +81,19 @@ class FraudstreamError(Exception):
         return "\n".join(lines)
 
 
+class RequestError(FraudstreamError):
+    """Raised when a request to the API cannot be answered as it is; answered with `status`."""
+
+    def __init__(self, what: str, *, status: int = 400, where: str = "", remedy: str = "") -> None:
+        super().__init__(what, where=where, remedy=remedy)
+        self.http_status = status
+
+
 class SettingsError(FraudstreamError):
     """Raised when a setting is missing, malformed or contradicts another."""
 
     exit_code = 2
+    http_status = 422
 
 
 class SetupError(FraudstreamError):
@@ -131,6 +148,8 @@ class NotANumber(DataError):
 class ModelError(FraudstreamError):
     """Raised when a model artifact cannot be used."""
 
+    http_status = 409
+
 
 class ModelNotFound(ModelError):
     """Raised when there is no artifact, or no `current` file, at the path."""
@@ -148,6 +167,7 @@ class AliasRefused(ModelError):
     """Raised when an alias does not fit the model in force."""
 
     exit_code = 2
+    http_status = 422
 
 
 class ChangedMeanwhile(ModelError):
@@ -196,6 +216,8 @@ class CheckpointDamaged(DetectorError):
 
 class StoreError(FraudstreamError):
     """Raised when the alert store cannot be opened or written."""
+
+    http_status = 503
 
 
 class DashboardFailed(FraudstreamError):

@@ -17,7 +17,8 @@ from fraudstream.alerts.status import AlertStatus
 from fraudstream.alerts.store import AlertStore
 from fraudstream.alerts.work import WorkDesk
 from fraudstream.alerts.work_queue import Order
-from fraudstream.alerts.work_writing import Done, UnknownChange
+from fraudstream.alerts.work_writing import Done
+from fraudstream.errors import RequestError
 from fraudstream.transactions.wire import Outcome
 
 ANN, BEN = Actor("Ann"), Actor("Ben")
@@ -203,12 +204,12 @@ def test_undo_leaves_alone_what_was_changed_since(desk: WorkDesk) -> None:
 def test_only_who_made_a_change_undoes_it_and_only_changes_of_alerts(desk: WorkDesk, store: AlertStore) -> None:
     decided = desk.verdict(ANN, ["id-1"], FRAUD)
     assert "this change is Ann's" in desk.undo(BEN, str(decided.change_id)).refused[0].reason
-    with pytest.raises(UnknownChange):
+    with pytest.raises(RequestError, match="no change of alerts"):
         desk.undo(ANN, "no such change")
     store.refuse_alias("new", "V1", who="Ann", why="")
     refused = ChangeReader(store).page(ChangeFilter(action="alias"))[0].document
     assert (refused["subject"], refused["after"]) == ("new as V1", {"refused": {"new": "V1"}})
-    with pytest.raises(UnknownChange):
+    with pytest.raises(RequestError, match="no change of alerts"):
         desk.undo(ANN, refused["change_id"])
 
 

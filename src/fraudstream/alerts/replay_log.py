@@ -14,6 +14,7 @@ from sqlalchemy import ColumnElement, Row, and_, case, func, insert, or_, select
 from fraudstream.alerts import tables
 from fraudstream.alerts.letters import Letter, LetterFilter, LetterReader
 from fraudstream.alerts.store import AlertStore
+from fraudstream.errors import RequestError
 from fraudstream.times import from_microseconds, iso_z, microseconds
 from fraudstream.transactions.wire import AlertField, DeadLetterField, ReplayState
 
@@ -32,10 +33,6 @@ _OF_THE_LETTER: Final = (
     DeadLetterField.ORIGINAL_BYTES,
     DeadLetterField.PRODUCED_AT,
 )
-
-
-class TooMany(Exception):
-    """Raised when more than `MOST_AT_ONCE` letters match."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +93,7 @@ class ReplayLog:
         Nothing is recorded where one of them was replayed before and that was not asked for (`batch` is None).
 
         Raises:
-            TooMany: There are more than `MOST_AT_ONCE`.
+            RequestError: There are more than `MOST_AT_ONCE`.
             StoreError: The database did not take them.
         """
         letters: dict[str, dict[str, str]] = {}
@@ -107,7 +104,8 @@ class ReplayLog:
             else:
                 letters.setdefault(str(letter.origin), _noted(letter))
             if len(letters) > MOST_AT_ONCE:
-                raise TooMany
+                message = f"more than {MOST_AT_ONCE:,} match: narrow the filter, and replay in several steps"
+                raise RequestError(message, status=422)
         column, origins = tables.replays.c, list(letters)
         before = select(func.count(column.origin.distinct())).where(column.state != ReplayState.FAILED.value)
         with self._store.writing() as connection:

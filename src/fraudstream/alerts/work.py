@@ -100,7 +100,7 @@ class WorkDesk:
         Another's is taken back only with `take_over`, and recorded as such.
 
         Raises:
-            UnknownChange: There is no such change of alerts.
+            RequestError: There is no such change of alerts.
         """
         with self._store.writing() as connection:
             done = carry_out_undo(connection, actor, change_id, self._store.now(), take_over=take_over)

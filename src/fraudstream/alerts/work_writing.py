@@ -16,6 +16,7 @@ from fraudstream.alerts.names import is_same_person
 from fraudstream.alerts.reading import WORK_COLUMNS
 from fraudstream.alerts.status import Work
 from fraudstream.alerts.work_rules import Refused, Rule
+from fraudstream.errors import RequestError
 from fraudstream.times import iso_time, microseconds
 
 NO_SUCH_ALERT: Final = "there is no alert with this id"
@@ -84,10 +85,6 @@ class Ask:
     of_another: bool = False
 
 
-class UnknownChange(LookupError):
-    """Raised when a change that is to be undone is not there, or is none of alerts."""
-
-
 def carry_out(connection: Connection, ask: Ask, now: datetime) -> Done:
     """Apply the rule of each alert, write what changes, and record it as one change."""
     done = Done(ask.actor)
@@ -129,11 +126,11 @@ def carry_out_undo(
     """Take a change back, and record that as a change; another's only with `take_over`, and recorded as such.
 
     Raises:
-        UnknownChange: There is no such change of alerts.
+        RequestError: There is no such change of alerts.
     """
     change = connection.execute(select(tables.changes).where(tables.changes.c.change_id == change_id)).one_or_none()
     if change is None or change.action not in WORK_ACTIONS:
-        raise UnknownChange(change_id)
+        raise RequestError("there is no change of alerts with this change_id", status=404)
     items = _items(connection, change.seq)
     reason = _not_to_be_undone(connection, change, actor, take_over=take_over)
     if reason is not None:

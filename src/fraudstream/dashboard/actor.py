@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import quote, unquote
 
-from flask import Blueprint, Response, abort, request
+from flask import Blueprint, Response, request
 
 from fraudstream.alerts.changes import NOBODY, Actor
 from fraudstream.alerts.names import LONGEST_NAME, is_same_person, name_of
@@ -18,6 +18,7 @@ from fraudstream.dashboard.asked import posted_object
 from fraudstream.dashboard.json_response import json_response
 from fraudstream.dashboard.parts import parts
 from fraudstream.dashboard.security import acting_session
+from fraudstream.errors import RequestError
 
 COOKIE: Final = "fraudstream_actor"
 HEADER: Final = "X-Fraudstream-Actor"
@@ -35,7 +36,10 @@ def actor(posted: Mapping[str, Any] | None = None) -> Actor:
     Args:
         posted: The body, where it may hold `who`: it has to name the same person as session, header or cookie.
     """
-    return _acting(posted) or abort(400, WHO)
+    acting = _acting(posted)
+    if acting is None:
+        raise RequestError(WHO)
+    return acting
 
 
 def actor_or_nobody(posted: Mapping[str, Any] | None = None) -> Actor:
@@ -60,11 +64,11 @@ def introduce() -> Response:
     given = posted_object().get("name")
     name = name_of(given) if isinstance(given, str) else None
     if name is None:
-        abort(400, f"name must be {A_NAME}")
+        raise RequestError(f"name must be {A_NAME}")
     session = acting_session()
     if session is not None:
         if session.name and not is_same_person(session.name, name):
-            abort(409, f"this session acts as {session.name}: sign out to act under another name")
+            raise RequestError(f"this session acts as {session.name}: sign out to act under another name", status=409)
         name = session.name or name
         parts().sessions.name(session, name)
     answer = _answer(Actor(name))
@@ -77,7 +81,7 @@ def forget() -> Response:
     """Forget the name that this browser keeps; a session keeps its own until it ends."""
     session = acting_session()
     if session is not None and session.name:
-        abort(409, f"this session acts as {session.name}: sign out to act under another name")
+        raise RequestError(f"this session acts as {session.name}: sign out to act under another name", status=409)
     answer = _answer(None)
     answer.delete_cookie(COOKIE, samesite="Strict", secure=request.is_secure)
     return answer
@@ -87,7 +91,7 @@ def _acting(posted: Mapping[str, Any] | None = None) -> Actor | None:
     in_body = (posted or {}).get("who") or None
     declared = None if in_body is None else name_of(in_body) if isinstance(in_body, str) else ""
     if in_body is not None and not declared:
-        abort(400, f"who must be {A_NAME}")
+        raise RequestError(f"who must be {A_NAME}")
     session = acting_session()
     if session is None:
         name = _declared(request.headers.get(HEADER)) or remembered_name() or declared
@@ -96,7 +100,7 @@ def _acting(posted: Mapping[str, Any] | None = None) -> Actor | None:
         if name and not session.name:
             parts().sessions.name(session, name)
     if declared and name and not is_same_person(name, declared):
-        abort(400, f"who names {declared}, and this request is made by {name}: leave who out")
+        raise RequestError(f"who names {declared}, and this request is made by {name}: leave who out")
     return Actor(name, session=session.short_id if session else "") if name else None
 
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
 import orjson
-from flask import abort, render_template
+from flask import render_template
 
 from fraudstream.alerts.similar import similar_alerts
 from fraudstream.dashboard import presentation, readable
@@ -18,7 +18,7 @@ from fraudstream.dashboard.actor import actor_or_nobody
 from fraudstream.dashboard.alert_figures import bars, strips, sum_sentence
 from fraudstream.dashboard.parts import Parts, parts
 from fraudstream.dashboard.reasons import DEFECT, explanation_of
-from fraudstream.errors import ModelError
+from fraudstream.errors import ModelError, RequestError
 from fraudstream.model.explanation.cells import plain
 from fraudstream.model.explanation.explainer import TOP_REASONS, Explanation, Step
 from fraudstream.model.manifest import Manifest
@@ -72,7 +72,7 @@ def alert_page(alert_id: str) -> str:
     latest = using.store.latest_seq()
     found = using.store.alert(alert_id)
     if found is None:
-        abort(404, "there is no alert with this id; its link may be of another store")
+        raise RequestError("there is no alert with this id; its link may be of another store", status=404)
     stored = using.reasons.attached([found])[0]
     document = stored.document()
     explanation, cause = _explained(using, document)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import structlog
-from flask import Blueprint, Response, abort, request
+from flask import Blueprint, Response, request
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from fraudstream.alerts.store import Added, StoredAlert
@@ -17,7 +17,7 @@ from fraudstream.dashboard.ledger_report import ledger_report
 from fraudstream.dashboard.parts import Parts, parts
 from fraudstream.dashboard.security import while_signed_in
 from fraudstream.dashboard.stream import frames
-from fraudstream.errors import StoreError
+from fraudstream.errors import RequestError, StoreError
 from fraudstream.transactions.presentable import read_json
 
 log = structlog.get_logger(__name__)
@@ -73,7 +73,7 @@ def one_alert(alert_id: str) -> Response:
     """One alert by its id."""
     found = parts().store.alert(alert_id)
     if found is None:
-        abort(404, "there is no alert with this id")
+        raise RequestError("there is no alert with this id", status=404)
     return json_response(parts().reasons.attached([found])[0].body)
 
 
@@ -83,7 +83,7 @@ def stream() -> Response:
     using = parts()
     resume = request.headers.get("Last-Event-ID") or request.args.get("last_event_id")
     if resume is not None and not (resume.isascii() and resume.isdecimal() and len(resume) <= 18):
-        abort(400, "Last-Event-ID must be the id of an event of this stream")
+        raise RequestError("Last-Event-ID must be the id of an event of this stream")
     pieces = frames(
         using.hub,
         using.store,
@@ -146,12 +146,12 @@ def metrics() -> Response:
 
 def _receive(using: Parts, kind: str, add: Callable[[list[object]], Added]) -> Response:
     if request.mimetype != "application/json":
-        abort(415, "post JSON, with Content-Type: application/json")
+        raise RequestError("post JSON, with Content-Type: application/json", status=415)
     posted = _parse(request.get_data(cache=False))
     if not isinstance(posted, list):
-        abort(400, "post a list of objects")
+        raise RequestError("post a list of objects")
     if len(posted) > MAX_RECORDS:
-        abort(413, f"post at most {MAX_RECORDS} records at once")
+        raise RequestError(f"post at most {MAX_RECORDS} records at once", status=413)
     # Once, and before the writer's lock is taken; what the relay has masked stays as it is.
     posted = [using.mask.record(each) for each in posted]
     try:
@@ -159,7 +159,7 @@ def _receive(using: Parts, kind: str, add: Callable[[list[object]], Added]) -> R
         added = _add(using, kind, posted, add)
     except StoreError as e:
         using.health.write_failed(e)
-        abort(503, e.what)
+        raise
     using.health.written()
     using.system.posted(posted)
     answer = {
@@ -194,8 +194,8 @@ def _parse(body: bytes) -> Any:
     # One NaN, half a surrogate pair or a subtree without end must not cost the rest of the list.
     try:
         return read_json(body)
-    except ValueError:
-        abort(400, "the body is not JSON")
+    except ValueError as e:
+        raise RequestError("the body is not JSON") from e
 
 
 def _rows(name: str, found: list[Any], limit: int) -> Response:

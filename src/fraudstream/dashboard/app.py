@@ -46,7 +46,7 @@ from fraudstream.dashboard.stats import ModelInForce, Statistics
 from fraudstream.dashboard.stream import Hub
 from fraudstream.dashboard.system_state import SystemState
 from fraudstream.dashboard.templating import use_templates
-from fraudstream.errors import StoreError
+from fraudstream.errors import FraudstreamError, StoreError
 from fraudstream.model.explanation.library import ExplainerLibrary
 from fraudstream.transactions.cards import masked_text
 from fraudstream.transactions.masking import DataMask
@@ -144,28 +144,25 @@ def create_app(
 
 
 def _answer_errors(app: Flask) -> None:
-    @app.errorhandler(HTTPException)
-    def refused(error: HTTPException) -> Response:
-        # It may repeat what was asked.
-        return _error(error.code or 500, masked_text(error.description or error.name))
-
-    @app.errorhandler(StoreError)
-    def store_failed(error: StoreError) -> Response:
-        log.error("the alert store failed", path=request.path, reason=error.what, where=error.where)
-        return _error(503, error.what)
-
-    @app.errorhandler(SQLAlchemyError)
-    def database_failed(error: SQLAlchemyError) -> Response:
-        log.error("the alert store does not answer", path=request.path, reason=str(error))
-        return _error(503, "the alert store does not answer")
-
     @app.errorhandler(Exception)
-    def failed(error: Exception) -> Response:
-        log.error("a request failed", path=request.path, exc_info=error)
-        return _error(500, "the dashboard failed on this request; its log says why")
+    def answer(error: Exception) -> Response:
+        if isinstance(error, HTTPException):
+            return _error(error.code or 500, error.description or error.name)
+        if isinstance(error, SQLAlchemyError):
+            error = StoreError("the alert store does not answer", where=str(error))
+        if not isinstance(error, FraudstreamError):
+            log.error("a request failed", path=request.path, exc_info=error)
+            return _error(500, "the dashboard failed on this request; its log says why")
+        if error.http_status < 500:
+            return _error(error.http_status, error.line)
+        # Where it failed is for the log: a file of this machine, or a statement with values.
+        log.error("a request failed", path=request.path, reason=error.what, where=error.where)
+        return _error(error.http_status, error.what)
 
 
 def _error(status: int, message: str) -> Response:
+    # A message may repeat what was in the request.
+    message = masked_text(message)
     if request.endpoint == "static" or (request.endpoint or "").startswith("pages."):
         return Response(render_template("error.html", status=status, message=message), status)
     return json_response({"error": message, "status": status}, status)

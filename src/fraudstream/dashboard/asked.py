@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import orjson
-from flask import abort, request
+from flask import request
 
 from fraudstream.alerts.validation import Unfit, instant
+from fraudstream.errors import RequestError
 from fraudstream.transactions.cards import masked_text
 
 
@@ -27,7 +28,7 @@ def instant_of(name: str, query: Mapping[str, str] | None = None) -> int | None:
     for reading in (given, "+".join(given.rsplit(" ", 1))):
         with contextlib.suppress(Unfit):
             return instant({name: reading}, name)
-    abort(400, f"{name} must be a time in ISO 8601")
+    raise RequestError(f"{name} must be a time in ISO 8601")
 
 
 def whole(name: str, default: str, largest: int, *, least: int = 1, query: Mapping[str, str] | None = None) -> int:
@@ -35,21 +36,21 @@ def whole(name: str, default: str, largest: int, *, least: int = 1, query: Mappi
     given = (request.args if query is None else query).get(name, default)
     is_number = given.isascii() and given.isdecimal() and len(given.lstrip("0")) < 20
     if not is_number or not least <= int(given.lstrip("0") or "0") <= largest:
-        abort(400, f"{name} must be a whole number of {least} to {largest}")
+        raise RequestError(f"{name} must be a whole number of {least} to {largest}")
     return int(given)
 
 
 def posted_object() -> dict[str, Any]:
     """The JSON object of the body."""
     if request.mimetype != "application/json":
-        abort(415, "post JSON, with Content-Type: application/json")
+        raise RequestError("post JSON, with Content-Type: application/json", status=415)
     try:
         posted = orjson.loads(request.get_data(cache=False))
     except orjson.JSONDecodeError as e:
         # It says where, and repeats nothing: a number that no double holds is JSON, and no body of ours.
-        abort(400, f"the body cannot be read as JSON: {e}")
+        raise RequestError(f"the body cannot be read as JSON: {e}") from e
     if not isinstance(posted, dict):
-        abort(400, "post an object")
+        raise RequestError("post an object")
     return posted
 
 
@@ -69,5 +70,5 @@ def posted_text(
     if value is None and not needed:
         return None
     if not isinstance(value, str) or not value.strip() or len(value) > longest:
-        abort(400, f"{name} must be text of 1 to {longest:,} characters, not only blanks")
+        raise RequestError(f"{name} must be text of 1 to {longest:,} characters, not only blanks")
     return value if as_it_came else masked_text(value)

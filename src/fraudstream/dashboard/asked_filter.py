@@ -10,7 +10,6 @@ import math
 from collections.abc import Mapping
 from typing import Any, Final
 
-from flask import abort
 from werkzeug.datastructures import MultiDict
 
 from fraudstream.alerts.cursor import Position, read_cursor
@@ -18,6 +17,7 @@ from fraudstream.alerts.filters import AlertFilter, Op, Sort, Where
 from fraudstream.alerts.status import AlertStatus
 from fraudstream.alerts.words import Text
 from fraudstream.dashboard.asked import instant_of
+from fraudstream.errors import RequestError
 from fraudstream.transactions.wire import Outcome
 
 EVERY_OUTCOME: Final = "all"
@@ -54,7 +54,7 @@ def outcome_asked(asked: Mapping[str, str]) -> Outcome | None:
     """The outcome; frauds where it is not named, None for all."""
     found = asked.get("outcome") or Outcome.ALERT
     if found not in (Outcome.ALERT, Outcome.UNSCORABLE, EVERY_OUTCOME):
-        abort(400, f"outcome must be {Outcome.ALERT}, {Outcome.UNSCORABLE} or {EVERY_OUTCOME}")
+        raise RequestError(f"outcome must be {Outcome.ALERT}, {Outcome.UNSCORABLE} or {EVERY_OUTCOME}")
     return None if found == EVERY_OUTCOME else Outcome(found)
 
 
@@ -62,7 +62,7 @@ def sort_asked(asked: Mapping[str, str]) -> Sort:
     """The order; the newest first where none is named."""
     found = asked.get("sort") or Sort.NEWEST
     if found not in list(Sort):
-        abort(400, f"sort must be one of {', '.join(Sort)}")
+        raise RequestError(f"sort must be one of {', '.join(Sort)}")
     return Sort(found)
 
 
@@ -71,7 +71,10 @@ def cursor_asked(asked: Mapping[str, str], sort: Sort) -> Position | None:
     found = asked.get("cursor")
     if not found:
         return None
-    return read_cursor(found, sort) or abort(400, "cursor must be the next_cursor of a list in the same order")
+    cursor = read_cursor(found, sort)
+    if cursor is None:
+        raise RequestError("cursor must be the next_cursor of a list in the same order")
+    return cursor
 
 
 def event_asked(asked: Mapping[str, str]) -> int | None:
@@ -91,9 +94,9 @@ def _values(asked: Asked, name: str) -> list[str]:
         if value is None or value == "":
             continue
         if isinstance(value, bool) or not isinstance(value, str | int | float):
-            abort(400, f"{name} must be text or a number, or a list of them")
+            raise RequestError(f"{name} must be text or a number, or a list of them")
         if len(text := str(value)) > LONGEST:
-            abort(400, f"{name} must be at most {LONGEST:,} characters long")
+            raise RequestError(f"{name} must be at most {LONGEST:,} characters long")
         texts.append(text)
     return texts
 
@@ -105,22 +108,25 @@ def _number(name: str, asked: Mapping[str, str]) -> float | None:
     with contextlib.suppress(ValueError):
         if math.isfinite(number := float(given)):
             return number
-    abort(400, f"{name} must be a finite number")
+    raise RequestError(f"{name} must be a finite number")
 
 
 def _statuses(asked: Asked) -> tuple[str, ...]:
     found = _values(asked, "status")
     if not set(found) <= set(AlertStatus):
-        abort(400, f"status must be one of {', '.join(AlertStatus)}")
+        raise RequestError(f"status must be one of {', '.join(AlertStatus)}")
     return tuple(dict.fromkeys(found))
 
 
 def _where(asked: Asked) -> tuple[Where, ...]:
     given = _values(asked, "where")
     if len(given) > MOST_CONDITIONS:
-        abort(400, f"where may be given {MOST_CONDITIONS} times at most")
+        raise RequestError(f"where may be given {MOST_CONDITIONS} times at most")
     return tuple(map(_condition, given))
 
 
 def _condition(text: str) -> Where:
-    return Where.parse(text) or abort(400, f"where must be NAME:OP:VALUE, OP one of {', '.join(Op)}")
+    where = Where.parse(text)
+    if where is None:
+        raise RequestError(f"where must be NAME:OP:VALUE, OP one of {', '.join(Op)}")
+    return where

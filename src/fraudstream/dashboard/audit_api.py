@@ -7,7 +7,7 @@ import io
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from flask import Blueprint, Response, abort, request
+from flask import Blueprint, Response, request
 
 from fraudstream.alerts import chain
 from fraudstream.alerts.change_reading import ChangeFilter, ChangeReader, StoredChange
@@ -17,6 +17,7 @@ from fraudstream.dashboard.export import cell, safe, taken
 from fraudstream.dashboard.exports import record_export
 from fraudstream.dashboard.json_response import json_response
 from fraudstream.dashboard.parts import parts
+from fraudstream.errors import RequestError
 
 FILE_NAME: Final = "changes.csv"
 COLUMNS: Final = (
@@ -64,7 +65,7 @@ def change_filter(asked: Mapping[str, str]) -> ChangeFilter:
     given = {name: value for name, value in asked.items() if value}
     action, actor = given.get("action"), given.get("actor")
     if action is not None and action not in list(Action):
-        abort(400, f"action must be one of {', '.join(Action)}")
+        raise RequestError(f"action must be one of {', '.join(Action)}")
     return ChangeFilter(
         action=action,
         actor="" if actor == NO_NAME else actor,

@@ -25,6 +25,8 @@ from gunicorn.workers.gthread import ThreadWorker
 from werkzeug.exceptions import HTTPException
 from werkzeug.http import HTTP_STATUS_CODES
 
+from fraudstream.errors import FraudstreamError
+
 THREADS: Final = {"ingest": 8, "health": 2, "page": 8, "download": 16}
 """A thread for each live stream comes on top. What holds the threads of one pool delays nobody in another; more threads
 for pages would take turns of Python from ingest.
@@ -394,7 +396,7 @@ class RequestWorker(ThreadWorker):  # type: ignore[misc]
         with self.wsgi.request_context(environ):
             try:
                 refused = flask.request.routing_exception or self.wsgi.preprocess_request()
-            except HTTPException:
+            except (HTTPException, FraudstreamError):
                 return False
             most = flask.request.max_content_length
             if refused or (most is not None and (flask.request.content_length or 0) > most):

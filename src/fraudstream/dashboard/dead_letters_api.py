@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
 
-from flask import Blueprint, Response, abort, request
+from flask import Blueprint, Response, request
 
 from fraudstream.alerts.letters import KINDS, Cursor, Letter, LetterFilter, LetterReader, parse_cursor
 from fraudstream.alerts.replay_log import ReplayLog
@@ -15,6 +15,7 @@ from fraudstream.dashboard.exports import record_export
 from fraudstream.dashboard.json_response import json_response
 from fraudstream.dashboard.letters import as_json, csv_rows, jsonl
 from fraudstream.dashboard.parts import parts
+from fraudstream.errors import RequestError
 from fraudstream.transactions.wire import Outcome
 
 PAGE: Final = 100
@@ -56,9 +57,9 @@ def letter_filter(asked: Mapping[str, str], *, default_kind: str = EVERY_KIND) -
     given = {name: value for name, value in asked.items() if value}
     kind, replayed = given.get("kind", default_kind), given.get("replayed")
     if kind not in (*KINDS, EVERY_KIND):
-        abort(400, f"kind must be {', '.join(KINDS)} or {EVERY_KIND}")
+        raise RequestError(f"kind must be {', '.join(KINDS)} or {EVERY_KIND}")
     if replayed not in (None, "yes", "no"):
-        abort(400, "replayed must be yes or no")
+        raise RequestError("replayed must be yes or no")
     return LetterFilter(
         kind=None if kind == EVERY_KIND else Outcome(kind),
         reason=given.get("reason"),
@@ -76,7 +77,10 @@ def cursor() -> Cursor | None:
     given = request.args.get("cursor")
     if not given:
         return None
-    return parse_cursor(given) or abort(400, "cursor must be a next_cursor of this list")
+    cursor = parse_cursor(given)
+    if cursor is None:
+        raise RequestError("cursor must be a next_cursor of this list")
+    return cursor
 
 
 def replays_of(letters: Iterable[Letter]) -> dict[str, list[dict[str, Any]]]:

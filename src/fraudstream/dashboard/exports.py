@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from flask import abort, request
+from flask import request
 
 from fraudstream.alerts.changes import Action
 from fraudstream.dashboard.actor import actor_or_nobody
 from fraudstream.dashboard.parts import parts
 from fraudstream.dashboard.security import same_origin
+from fraudstream.errors import RequestError
 from fraudstream.transactions.masking import typed
 
 
@@ -28,7 +29,7 @@ def record_export(file: str, rows: Callable[[], int], *, at_most: bool = False) 
         return
     if not same_origin(request, parts().settings):
         # Each file is a row in the record for good: not for another site's page to write.
-        abort(403, "a file is asked for from the dashboard's own pages; open its address by itself")
+        raise RequestError("a file is asked for from the dashboard's own pages; open its address by itself", status=403)
     asked = {name: values[0] if len(values) == 1 else values for name, values in request.args.lists()}
     parts().changes.record(
         actor_or_nobody(),

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import urlencode
 
-from flask import abort, redirect, render_template, request
+from flask import redirect, render_template, request
 from werkzeug.wrappers import Response
 
 from fraudstream.alerts.change_reading import ChangeReader
@@ -19,6 +19,7 @@ from fraudstream.dashboard.actor import actor_or_nobody
 from fraudstream.dashboard.asked_filter import cursor_asked, filter_asked, sort_asked
 from fraudstream.dashboard.parts import parts
 from fraudstream.dashboard.queue_query import OPERATORS, ORDERS, OUTCOMES, QueueQuery
+from fraudstream.errors import RequestError
 from fraudstream.times import iso_time
 from fraudstream.transactions.wire import AlertField
 
@@ -77,7 +78,7 @@ def _one(alert_id: str, stats: Mapping[str, Any]) -> dict[str, Any]:
     using = parts()
     found = using.store.alert(alert_id)
     if found is None:
-        abort(404, "there is no alert with this id")
+        raise RequestError("there is no alert with this id", status=404)
     return _row(using.reasons.attached([found])[0].document(), stats)
 
 

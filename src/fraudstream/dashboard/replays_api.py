@@ -7,15 +7,16 @@ import binascii
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
-from flask import Blueprint, Response, abort, request
+from flask import Blueprint, Response, request
 
 from fraudstream.alerts.letters import LetterFilter
-from fraudstream.alerts.replay_log import MOST_AT_ONCE, ReplayLog, Request, Result, TooMany
+from fraudstream.alerts.replay_log import ReplayLog, Request, Result
 from fraudstream.dashboard.actor import actor
 from fraudstream.dashboard.asked import posted_object, posted_text, whole
 from fraudstream.dashboard.dead_letters_api import letter_filter
 from fraudstream.dashboard.json_response import json_response
 from fraudstream.dashboard.parts import parts
+from fraudstream.errors import RequestError
 from fraudstream.transactions.wire import RecordId, ReplayState
 
 LONGEST_TEXT: Final = 1_000
@@ -42,16 +43,16 @@ def request_replays() -> Response:
         dry_run=posted.get("dry_run") is True,
     )
     if payload is not None and len(asked.wanted.origins or ()) != 1:
-        abort(400, "a corrected payload takes the place of one record's: name one in places")
+        raise RequestError("a corrected payload takes the place of one record's: name one in places")
     _check_base64(payload)
     using = parts()
-    try:
-        told = ReplayLog(using.store).request(asked, using.clock())
-    except TooMany:
-        abort(422, f"more than {MOST_AT_ONCE:,} match: narrow the filter, and replay in several steps")
+    told = ReplayLog(using.store).request(asked, using.clock())
     missing = max(0, len(asked.wanted.origins or ()) - told.letters)
     if missing and not asked.dry_run:
-        abort(404, f"{missing:,} of the records named are no dead letter or unscorable row that is kept; none is sent")
+        raise RequestError(
+            f"{missing:,} of the records named are no dead letter or unscorable row that is kept; none is sent",
+            status=404,
+        )
     body = {"batch": told.batch, "letters": told.letters, "replayed": told.replayed, "missing": missing}
     body |= {"without_place": told.without_place}
     if told.batch is None and told.replayed and not asked.dry_run:
@@ -66,7 +67,7 @@ def list_replays() -> Response:
     limit = whole("limit", str(PAGE), LARGEST_PAGE)
     given = request.args.get("state")
     if given is not None and given not in list(ReplayState):
-        abort(400, f"state must be one of {', '.join(ReplayState)}")
+        raise RequestError(f"state must be one of {', '.join(ReplayState)}")
     batch = request.args.get("batch")
     log = ReplayLog(parts().store)
     found = log.replays(
@@ -87,7 +88,7 @@ def claim_replays() -> Response:
     batch = posted_text(posted, "batch", LONGEST_ID, needed=False)
     limit = posted.get("limit")
     if not isinstance(limit, int) or not 0 <= limit <= LARGEST_CLAIM:
-        abort(400, f"limit must be a whole number of 0 to {LARGEST_CLAIM}")
+        raise RequestError(f"limit must be a whole number of 0 to {LARGEST_CLAIM}")
     using = parts()
     log = ReplayLog(using.store)
     if limit == 0:
@@ -100,7 +101,7 @@ def conclude_replays() -> Response:
     """Take down what became of replays: for each its `place`, or the `reason` why it cannot be sent."""
     results = posted_object().get("results")
     if not isinstance(results, list) or not all(isinstance(each, dict) for each in results):
-        abort(400, "results must be a list of objects")
+        raise RequestError("results must be a list of objects")
     checked = [_result(each) for each in results]
     using = parts()
     return json_response({"recorded": ReplayLog(using.store).conclude(checked, using.clock())})
@@ -116,22 +117,22 @@ def _wanted(posted: dict[str, Any]) -> LetterFilter:
     """The letters named under `places`, or those that match the query string under `filter`."""
     places, query = posted.get("places"), posted.get("filter")
     if (places is None) == (query is None):
-        abort(400, "name places (a list of topic/partition/offset) or a filter (a query string as of the list)")
+        raise RequestError("name places (a list of topic/partition/offset) or a filter (a query string as of the list)")
     if query is not None:
         if not isinstance(query, str):
-            abort(400, "filter must be text: a query string")
+            raise RequestError("filter must be text: a query string")
         return letter_filter(dict(parse_qsl(query.removeprefix("?"))))
     if not isinstance(places, list) or not 1 <= len(places) <= MOST_PLACES:
-        abort(400, f"places must be a list of 1 to {MOST_PLACES:,} texts")
+        raise RequestError(f"places must be a list of 1 to {MOST_PLACES:,} texts")
     try:
         origins = [str(RecordId.parse(place)) for place in places]
-    except (TypeError, ValueError):
-        abort(400, "each of places must be topic/partition/offset")
+    except (TypeError, ValueError) as e:
+        raise RequestError("each of places must be topic/partition/offset") from e
     return LetterFilter(origins=tuple(dict.fromkeys(origins)))
 
 
 def _check_base64(payload: str | None) -> None:
     try:
         base64.b64decode(payload or "", validate=True)
-    except (binascii.Error, ValueError):
-        abort(400, "payload_base64 must be base64")
+    except (binascii.Error, ValueError) as e:
+        raise RequestError("payload_base64 must be base64") from e

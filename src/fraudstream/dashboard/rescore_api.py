@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, Response, abort
+from flask import Blueprint, Response
 
 from fraudstream.dashboard.json_response import json_response
 from fraudstream.dashboard.parts import parts
 from fraudstream.dashboard.rescoring import rescored
-from fraudstream.errors import ModelError
+from fraudstream.errors import RequestError
 
 blueprint = Blueprint("rescore", __name__)
 
@@ -21,10 +21,6 @@ def rescore(alert_id: str) -> Response:
         # An id may hold slashes, and end so.
         found = using.store.alert(f"{alert_id}/rescore")
         if found is None:
-            abort(404, "there is no alert with this id")
+            raise RequestError("there is no alert with this id", status=404)
         return json_response(using.reasons.attached([found])[0].body)
-    try:
-        told = rescored(using.explainers, using.settings.model, found.document())
-    except ModelError as e:
-        abort(409, f"{e.what}: {e.where}; {e.remedy}".removesuffix("; "))
-    return json_response(told)
+    return json_response(rescored(using.explainers, using.settings.model, found.document()))

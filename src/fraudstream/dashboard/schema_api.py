@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from flask import Blueprint, Response, abort
+from flask import Blueprint, Response
 
 from fraudstream.alerts.changes import Actor
 from fraudstream.alerts.sights import MOST_SCHEMAS
@@ -14,7 +14,7 @@ from fraudstream.dashboard.asked import posted_object, whole
 from fraudstream.dashboard.json_response import json_response
 from fraudstream.dashboard.parts import Parts, parts
 from fraudstream.dashboard.schema_report import LISTED_SCHEMAS, report
-from fraudstream.errors import AliasRefused, ModelError, ModelNamedDirectly
+from fraudstream.errors import ModelNamedDirectly, RequestError
 from fraudstream.model.aliases import declare_alias, remove_alias
 from fraudstream.model.current import InForce, changeable_models_dir
 from fraudstream.transactions.masking import typed
@@ -77,12 +77,7 @@ def _who(asked: dict[str, str]) -> Actor:
 
 def _change(change: Callable[[Parts], InForce]) -> Response:
     using = parts()
-    try:
-        in_force = change(using)
-    except AliasRefused as e:
-        abort(422, f"{e.what} ({e.where}); {e.remedy}")
-    except ModelError as e:
-        abort(409, f"{e.what}: {e.where}; {e.remedy}")
+    in_force = change(using)
     using.revisions.look()
     return json_response(
         {"aliases": dict(in_force.aliases), "model_id": in_force.model_id, "revision": in_force.revision}
@@ -94,7 +89,7 @@ def _asked(*names: str) -> dict[str, str]:
     for name in ("new", "old", "why"):
         value = asked.get(name)
         if name in names and not value:
-            abort(400, f"{name} must be given: {' and '.join(names)} are column names")
+            raise RequestError(f"{name} must be given: {' and '.join(names)} are column names")
         if value is not None and (not isinstance(value, str) or len(value) > LONGEST_TEXT):
-            abort(400, f"{name} must be text of at most {LONGEST_TEXT} characters")
+            raise RequestError(f"{name} must be text of at most {LONGEST_TEXT} characters")
     return {name: typed(value) for name, value in asked.items()}

@@ -11,7 +11,7 @@ from ipaddress import IPv4Network, IPv6Network
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from flask import Flask, Request, Response, abort, g, redirect, request, url_for
+from flask import Flask, Request, Response, g, redirect, request, url_for
 from pydantic import SecretStr
 from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.wrappers import Response as BaseResponse
@@ -19,7 +19,7 @@ from werkzeug.wrappers import Response as BaseResponse
 from fraudstream.alerts.sessions import Session, Sessions
 from fraudstream.config import SETTINGS_FILE, Settings
 from fraudstream.dashboard.attempts import Attempt, limit_attempts
-from fraudstream.errors import SettingsError
+from fraudstream.errors import RequestError, SettingsError
 
 COOKIE: Final = "fraudstream_session"
 SIGN_IN: Final = "pages.sign_in_with_token"
@@ -116,22 +116,22 @@ def guard(app: Flask, settings: Settings, sessions: Sessions) -> None:
     @app.before_request
     def check() -> BaseResponse | None:
         if not host_is_own(request, settings):
-            abort(421, "this host name is not one of the dashboard's (setting public_hosts)")
+            raise RequestError("this host name is not one of the dashboard's (setting public_hosts)", status=421)
         if request.method not in SAFE_METHODS and not same_origin(request, settings):
-            abort(403, "a page of another origin may not post here")
+            raise RequestError("a page of another origin may not post here", status=403)
         g.session = sessions.find(request.cookies.get(COOKIE, "")) if request.endpoint != "static" else None
         if request.endpoint in OPEN_ENDPOINTS:
             return None
         if request.method not in SAFE_METHODS and request.blueprint not in READERS_BLUEPRINTS:
             if ingest and not brings("ingest"):
-                abort(401, "post with the header Authorization: Bearer and the ingest token")
+                raise RequestError("post with the header Authorization: Bearer and the ingest token", status=401)
             return None
         if not reading or brings("read") or g.session is not None:
             return None
         if request.endpoint == AUDIT_HEAD and brings("ingest"):
             return None
         if request.path.startswith("/api/") or request.path == "/metrics":
-            abort(401, "read with the header Authorization: Bearer and the read token")
+            raise RequestError("read with the header Authorization: Bearer and the read token", status=401)
         return redirect(url_for("pages.login"), code=303)
 
     @app.after_request

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Final
 
-from flask import Blueprint, Response, abort, request
+from flask import Blueprint, Response, request
 
 from fraudstream.dashboard.actor import actor
 from fraudstream.dashboard.asked import posted_object, posted_text
@@ -13,7 +13,7 @@ from fraudstream.dashboard.json_response import json_response
 from fraudstream.dashboard.parts import parts
 from fraudstream.dashboard.threshold_change import LONGEST_WHY, change
 from fraudstream.dashboard.what_if import what_if
-from fraudstream.errors import ModelError, SettingsError
+from fraudstream.errors import RequestError
 
 MOST_REVIEW_COST: Final = 1e9
 
@@ -23,10 +23,7 @@ blueprint = Blueprint("what_if", __name__)
 @blueprint.get("/api/what-if")
 def show() -> Response:
     """What a threshold would do, held against the one in force."""
-    try:
-        found = what_if(parts(), share_asked("threshold"), number_asked("review_cost", MOST_REVIEW_COST))
-    except ModelError as e:
-        abort(409, words(e))
+    found = what_if(parts(), share_asked("threshold"), number_asked("review_cost", MOST_REVIEW_COST))
     return json_response(found.document(with_curve=request.args.get("curve") == "1"))
 
 
@@ -37,17 +34,11 @@ def apply() -> Response:
     who = actor(posted)
     threshold, revision = posted.get("threshold"), posted.get("revision")
     if isinstance(threshold, bool) or not isinstance(threshold, int | float):
-        abort(400, "threshold must be a number from 0 to 1")
+        raise RequestError("threshold must be a number from 0 to 1")
     if isinstance(revision, bool) or not isinstance(revision, int):
-        abort(400, "revision must be the whole number of what is in force, as GET /api/what-if tells it")
+        raise RequestError("revision must be the whole number of what is in force, as GET /api/what-if tells it")
     why = (posted_text(posted, "why", LONGEST_WHY) or "").strip()
-    try:
-        told = change(parts(), who, float(threshold), why, revision)
-    except SettingsError as e:
-        abort(422, words(e))
-    except ModelError as e:
-        abort(409, words(e))
-    return json_response(told)
+    return json_response(change(parts(), who, float(threshold), why, revision))
 
 
 def share_asked(name: str) -> float | None:
@@ -65,11 +56,5 @@ def number_asked(name: str, largest: float) -> float | None:
     except ValueError:
         value = math.nan
     if not 0.0 <= value <= largest:  # NaN too
-        abort(400, f"{name} must be a number from 0 to {largest:,.0f}")
+        raise RequestError(f"{name} must be a number from 0 to {largest:,.0f}")
     return value
-
-
-def words(error: ModelError | SettingsError) -> str:
-    """What went wrong, where, and what to do, in one line."""
-    where = f" ({error.where})" if error.where else ""
-    return f"{error.what}{where}" + (f"; {error.remedy}" if error.remedy else "")

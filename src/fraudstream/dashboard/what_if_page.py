@@ -16,7 +16,7 @@ from fraudstream.dashboard.actor import actor_or_nobody
 from fraudstream.dashboard.parts import parts
 from fraudstream.dashboard.threshold_change import former_changes
 from fraudstream.dashboard.what_if import what_if
-from fraudstream.dashboard.what_if_api import MOST_REVIEW_COST, number_asked, share_asked, words
+from fraudstream.dashboard.what_if_api import MOST_REVIEW_COST, number_asked, share_asked
 from fraudstream.dashboard.what_if_charts import charts
 from fraudstream.dashboard.what_if_sources import Figures, Source
 from fraudstream.errors import ModelError
@@ -64,7 +64,7 @@ def what_if_page() -> str:
     try:
         found = what_if(using, threshold, review_cost)
     except ModelError as e:
-        return render_template("what_if.html", notice=using.notice, found=None, cause=words(e))
+        return render_template("what_if.html", notice=using.notice, found=None, cause=e.line)
     cards = [_card(source, found.in_force.threshold, found.threshold) for source in found.sources]
     return render_template(
         "what_if.html",

@@ -6,19 +6,20 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 import orjson
-from flask import Blueprint, Response, abort
+from flask import Blueprint, Response
 from werkzeug.datastructures import MultiDict
 
 from fraudstream.alerts.changes import Actor
 from fraudstream.alerts.status import VERDICTS, AlertStatus
 from fraudstream.alerts.work_queue import Order
-from fraudstream.alerts.work_writing import Done, UnknownChange
+from fraudstream.alerts.work_writing import Done
 from fraudstream.dashboard.actor import actor
 from fraudstream.dashboard.asked import posted_object, posted_text
 from fraudstream.dashboard.asked_filter import filter_asked
 from fraudstream.dashboard.json_response import json_response
 from fraudstream.dashboard.parts import parts
 from fraudstream.dashboard.stream import Hub
+from fraudstream.errors import RequestError
 
 MOST_ALERTS: Final = 1_000
 """Alerts that one request may change: each viewer is told of all of them."""
@@ -52,7 +53,7 @@ def verdict() -> Response:
     who, posted = _actor_and_body()
     status = posted.get("status")
     if status not in list(VERDICTS):
-        abort(400, f"status must be {', '.join(VERDICTS[:-1])} or {VERDICTS[-1]}")
+        raise RequestError(f"status must be {', '.join(VERDICTS[:-1])} or {VERDICTS[-1]}")
     note = posted.get("note") or ""
     return _answer(
         parts().work.verdict(
@@ -72,7 +73,7 @@ def note() -> Response:
     who, posted = _actor_and_body()
     ids = _ids(posted)
     if len(ids) != 1:
-        abort(400, "a note is on one alert: name one in alert_ids")
+        raise RequestError("a note is on one alert: name one in alert_ids")
     return _answer(parts().work.note(who, ids[0], posted_text(posted, "text", LONGEST_NOTE) or ""))
 
 
@@ -81,10 +82,7 @@ def undo() -> Response:
     """Take one's own change back; another's only where that is said (`take_over`)."""
     who, posted = _actor_and_body()
     change_id = posted_text(posted, "change_id", LONGEST_ID) or ""
-    try:
-        return _answer(parts().work.undo(who, change_id, take_over=_flag(posted, "take_over")))
-    except UnknownChange:
-        abort(404, "there is no change of alerts with this change_id")
+    return _answer(parts().work.undo(who, change_id, take_over=_flag(posted, "take_over")))
 
 
 @blueprint.post("/api/work/next")
@@ -94,7 +92,7 @@ def next_alert() -> Response:
     using = parts()
     order = posted.get("order", Order.LOSS)
     if order not in list(Order):
-        abort(400, f"order must be one of {', '.join(Order)}")
+        raise RequestError(f"order must be one of {', '.join(Order)}")
     skip = _ids(posted, "skip") if posted.get("skip") else []
     done = using.work.next(who, filter_asked(_query(posted)), Order(order), skip)
     found = using.store.alert(done.done[0].alert_id) if done.done else None
@@ -107,7 +105,7 @@ def standing(alert_id: str) -> Response:
     """How an alert stands, and what was done to it."""
     found = parts().work.standing(alert_id)
     if found is None:
-        abort(404, "there is no alert with this id")
+        raise RequestError("there is no alert with this id", status=404)
     work, history = found
     return json_response({"work": work.document(), "history": history})
 
@@ -147,7 +145,7 @@ def _ids(posted: Mapping[str, Any], name: str = "alert_ids") -> list[str]:
     """The ids that a member lists, each once."""
     given = posted.get(name)
     if not isinstance(given, list) or not 1 <= len(given) <= MOST_ALERTS or not all(map(_is_id, given)):
-        abort(400, f"{name} must be a list of 1 to {MOST_ALERTS:,} ids of alerts")
+        raise RequestError(f"{name} must be a list of 1 to {MOST_ALERTS:,} ids of alerts")
     return list(dict.fromkeys(given))
 
 
@@ -158,14 +156,14 @@ def _is_id(given: object) -> bool:
 def _flag(posted: Mapping[str, Any], name: str) -> bool:
     given = posted.get(name, False)
     if not isinstance(given, bool):
-        abort(400, f"{name} must be true or false")
+        raise RequestError(f"{name} must be true or false")
     return given
 
 
 def _versions(posted: Mapping[str, Any]) -> dict[str, int]:
     given = posted.get("versions") or {}
     if not isinstance(given, dict) or not all(type(version) is int for version in given.values()):
-        abort(400, "versions must be an object of the alerts' ids and their versions")
+        raise RequestError("versions must be an object of the alerts' ids and their versions")
     return given
 
 
@@ -177,6 +175,6 @@ def _query(posted: Mapping[str, Any]) -> MultiDict[str, str]:
             continue
         for each in value if isinstance(value, list) else [value]:
             if isinstance(each, bool) or not isinstance(each, str | int | float):
-                abort(400, f"{name} must be text or a number, or a list of them")
+                raise RequestError(f"{name} must be text or a number, or a list of them")
             query.add(name, str(each))
     return query
