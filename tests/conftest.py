@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import logging
 import os
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,6 +20,7 @@ from jinja2 import FileSystemBytecodeCache
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
+from fraudstream.alerts.store import AlertStore
 from fraudstream.config import Settings
 from fraudstream.kafka.broker import BrokerPlan, RunningBroker, start_broker
 from fraudstream.kafka.topics import open_admin
@@ -29,8 +31,14 @@ from fraudstream.runtime.processes import free_port
 # A busy machine is slow and that is no defect. In CI the same examples each time: a new one is found at a desk, where
 # it can be looked at, and not in the run of a change that has nothing to do with it.
 settings.register_profile(
-    "fraudstream", deadline=None, derandomize="CI" in os.environ, suppress_health_check=[HealthCheck.too_slow]
+    "fraudstream",
+    deadline=None,
+    derandomize="CI" in os.environ,
+    max_examples=25,
+    suppress_health_check=[HealthCheck.too_slow],
 )
+# Run by `make nightly`, over and above the tests that are marked so.
+settings.register_profile("nightly", settings.get_profile("fraudstream"), derandomize=False, max_examples=300)
 settings.load_profile("fraudstream")
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
@@ -50,6 +58,24 @@ def compiled_templates(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Non
     compiled = FileSystemBytecodeCache(str(tmp_path_factory.mktemp("templates")))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Flask, "jinja_options", {"bytecode_cache": compiled})
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def prepared_stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A new store begins as a copy of an empty one: its tables are made once for the some thousand stores of a run."""
+    empty = tmp_path_factory.mktemp("store") / "empty.db"
+    opening = AlertStore.open
+    opening(f"sqlite:///{empty}").close()
+
+    def open_copy(url: str, **options: Any) -> AlertStore:
+        file = Path(url.removeprefix("sqlite:///"))
+        if url.startswith("sqlite:///") and file.parent.is_dir() and not file.exists():
+            shutil.copyfile(empty, file)
+        return opening(url, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(AlertStore, "open", open_copy)
         yield
 
 

@@ -11,7 +11,8 @@ import pytest
 
 from dashboards import alert
 from fraudstream.alerts.store import AlertStore
-from fraudstream.dashboard.stream import RING_ALERTS, RING_TOLD, Hub, Published, frames
+from fraudstream.dashboard import stream
+from fraudstream.dashboard.stream import RING_TOLD, Hub, Published, frames
 from fraudstream.transactions.wire import Outcome
 
 
@@ -82,13 +83,16 @@ def test_a_viewer_behind_the_ring_reads_the_store_and_then_goes_on_live(store: A
     assert seqs(text + viewer.read(1)) == list(range(11, 452))
 
 
-def test_the_ring_is_bounded_and_what_falls_out_is_found_in_the_store(store: AlertStore) -> None:
+def test_the_ring_is_bounded_and_what_falls_out_is_found_in_the_store(
+    store: AlertStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stream, "RING_ALERTS", 400)
     hub = Hub()
-    post(store, hub, *range(RING_ALERTS + 300))
+    post(store, hub, *range(700))
     assert hub.after(100, 0) is None
     live = hub.after(300, 0)
     assert live is not None
-    assert [published.seq for published in live] == list(range(301, RING_ALERTS + 301))
+    assert [published.seq for published in live] == list(range(301, 701))
 
 
 def test_a_viewer_sees_the_outcome_it_asked_for(store: AlertStore) -> None:

@@ -13,7 +13,8 @@ from columns import row
 from dashboards import Clock, alert
 from fraudstream.alerts.reasons import ReasonStore
 from fraudstream.alerts.store import AlertStore, StoredAlert
-from fraudstream.dashboard.reasons import MOST_WAITING, ReasonWork, explain_alert
+from fraudstream.dashboard import reasons
+from fraudstream.dashboard.reasons import ReasonWork, explain_alert
 from fraudstream.dashboard.stream import Hub
 from fraudstream.model.explanation.explainer import Explainer
 from fraudstream.model.explanation.library import ExplainerLibrary
@@ -77,8 +78,9 @@ def test_what_an_earlier_process_left_is_caught_up_on(store: AlertStore, explain
 
 
 def test_a_storm_is_noted_in_bounded_memory_and_worked_off_from_the_store(
-    store: AlertStore, explainer: Explainer, tmp_path: Path
+    store: AlertStore, explainer: Explainer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(reasons, "MOST_WAITING", 100)
     hub = Hub()
     work = work_of(store, linear_model_in_force(tmp_path / "models"), hub)
 
@@ -87,7 +89,7 @@ def test_a_storm_is_noted_in_bounded_memory_and_worked_off_from_the_store(
         work.offer(alerts)
 
     work.start()
-    count = MOST_WAITING + 500
+    count = 400
     store.add_alerts([judged(explainer, number) for number in range(count)], on_commit=publish)
     assert wait_until(lambda: len(ReasonStore(store).lacking(10**9, 5000)) == 0, 60)
     work.close()

@@ -10,9 +10,10 @@ import pytest
 
 from columns import TOPIC, row, sample, samples
 from dashboards import Clock, alert
+from fraudstream.alerts import sights
 from fraudstream.alerts.positions import Place
 from fraudstream.alerts.sight import OffsetGaps
-from fraudstream.alerts.sights import MOST_EVENTS, MOST_SCHEMAS
+from fraudstream.alerts.sights import MOST_EVENTS
 from fraudstream.alerts.store import AlertStore, Total
 from fraudstream.transactions.schema import schema_id
 
@@ -89,13 +90,16 @@ def test_a_thousand_alternating_schemas_do_not_flood_the_store(store: AlertStore
     assert len(told(store)) == MOST_EVENTS + 2
 
 
-def test_the_longest_unseen_make_room_beyond_the_bound(store: AlertStore, clock: Clock) -> None:
+def test_the_longest_unseen_make_room_beyond_the_bound(
+    store: AlertStore, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sights, "MOST_SCHEMAS", 200)
     store.add_events([sample(0, row(0))])
-    for first in range(1, MOST_SCHEMAS + 100, 700):
+    for first in range(1, 300, 70):
         clock.forward(1)
-        store.add_events([sample(n, {f"x{n}": 1}) for n in range(first, first + 700)] + [sample(first + 700, row(0))])
-    assert store.schema_count() == MOST_SCHEMAS
-    assert store.totals()[Total.SCHEMAS_FORGOTTEN] == 1 + 3 * 700 - MOST_SCHEMAS
+        store.add_events([sample(n, {f"x{n}": 1}) for n in range(first, first + 70)] + [sample(first + 70, row(0))])
+    assert store.schema_count() == 200
+    assert store.totals()[Total.SCHEMAS_FORGOTTEN] == 1 + 5 * 70 - 200
     assert store.schema(schema_id(row(0))) is not None
 
 

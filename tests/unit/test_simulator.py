@@ -138,6 +138,7 @@ def test_a_burst_gathers_frauds_at_one_terminal_within_the_usual_share() -> None
     assert fraud.sum() == round(0.00173 * 50_000)
 
 
+@pytest.mark.nightly
 def test_memory_does_not_grow_with_the_number_of_rows() -> None:
     def peak(rows: int) -> int:
         tracemalloc.start()

@@ -14,6 +14,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import create_engine
 
 from dashboards import Clock, alert
+from fraudstream.alerts import rows
 from fraudstream.alerts.positions import Place
 from fraudstream.alerts.store import AlertFilter, AlertStore, StoredAlert, Total
 from fraudstream.alerts.tables import metadata
@@ -178,19 +179,22 @@ def test_an_event_is_stored_once_by_its_id_or_by_its_content(store: AlertStore) 
     assert [row.document["event_id"] for row in store.events(kind="model")] == ["e-1"]
 
 
-def test_dead_letters_count_once_and_only_the_newest_keep_their_payload(store: AlertStore) -> None:
+def test_dead_letters_count_once_and_only_the_newest_keep_their_payload(
+    store: AlertStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rows, "KEPT_DEAD_LETTERS", 300)
     letters = [
         {"topic": "t", "partition": 1, "offset": offset, "reason": "empty", "payload_base64": None}
-        for offset in range(10_003)
+        for offset in range(303)
     ]
-    assert store.add_dead_letters(letters[:10_001]).accepted == 10_001
-    assert store.add_dead_letters(letters[9_000:]).accepted == 2
+    assert store.add_dead_letters(letters[:301]).accepted == 301
+    assert store.add_dead_letters(letters[200:]).accepted == 2
     assert store.add_dead_letters(letters[:5]).duplicates == 5
-    assert store.totals()[Total.DEAD_LETTERS] == 10_003
+    assert store.totals()[Total.DEAD_LETTERS] == 303
     newest = store.dead_letters(limit=20_000)
-    assert len(newest) == 10_000
-    assert newest[0].document["id"] == "t/1/10002"
-    assert store.positions()[Place("t", 1)].position == 10_003
+    assert len(newest) == 300
+    assert newest[0].document["id"] == "t/1/302"
+    assert store.positions()[Place("t", 1)].position == 303
 
 
 def test_a_huge_payload_is_cut_and_says_so(store: AlertStore) -> None:

@@ -21,6 +21,7 @@ from fraudstream.errors import (
     ModelCorrupt,
 )
 from fraudstream.model.current import InForce
+from fraudstream.runtime.processes import wait_until
 
 
 class Query:
@@ -250,8 +251,7 @@ def test_failures_while_kafka_is_away_do_not_end_the_detector() -> None:
     world.accounts.error = KafkaFailure("Kafka does not tell its first offsets")
     thread = threading.Thread(target=supervisor.run, args=(world.stop,))
     thread.start()
-    while len([told for told in world.events.told if "started again" in told[1]]) < 6:
-        assert thread.is_alive()
+    assert wait_until(lambda: sum("started again" in told[1] for told in world.events.told) >= 6, 60)
     world.stop.set()
     thread.join()
 
