@@ -1,4 +1,4 @@
-"""Runs the tests marked `nightly`, then the long chaos run, and writes what passed, what failed and the seconds."""
+"""Runs the tests marked `nightly`, those by property and the long chaos run; writes what passed and the seconds."""
 
 from __future__ import annotations
 
@@ -43,9 +43,13 @@ def main(seed: int | None, output: Path, selection: tuple[str, ...]) -> None:
 
 
 def run_tests(report: Path, selection: Sequence[str]) -> dict[str, Any]:
-    """Run the tests marked `nightly` in one process: what they measure and provoke wants the machine to itself."""
+    """Run the tests marked `nightly`, and those by property with more examples.
+
+    In one process: what they measure and provoke wants the machine to itself.
+    """
     began = time.monotonic()
-    code = _run("-m", "pytest", "-m", "nightly", f"--junitxml={report}", *selection)
+    which = ("-m", "nightly or hypothesis", "--hypothesis-profile=nightly")
+    code = _run("-m", "pytest", *which, f"--junitxml={report}", *selection)
     return {"exit_code": code, "seconds": round(time.monotonic() - began, 1), **read_junit(report)}
 
 

@@ -60,6 +60,7 @@ def alerts(bootstrap: str) -> list[str]:
     return [json.loads(message.value() or b"")["alert_id"] for message in found]
 
 
+@pytest.mark.nightly
 def test_aborted_transactions_raise_no_alert_and_audits_are_whole(
     own_broker: RunningBroker, models: Path, run: Command, tmp_path: Path
 ) -> None:

@@ -90,6 +90,7 @@ def contiguous(entries: list[LedgerEntry], partition: int) -> list[tuple[int, in
     return spans
 
 
+@pytest.mark.nightly
 def test_the_ledger_accounts_for_every_record_through_crashes_damage_and_retention(
     own_broker: RunningBroker,
     payments: Path,

@@ -36,6 +36,7 @@ def dashboard(tmp_path: Path) -> Iterator[RunningDashboard]:
         yield running
 
 
+@pytest.mark.nightly
 def test_a_corrected_dead_letter_becomes_the_alert_of_its_event_and_names_its_origin(
     own_broker: RunningBroker, dashboard: RunningDashboard, models: Path, run: Command, tmp_path: Path
 ) -> None:

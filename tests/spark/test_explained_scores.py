@@ -26,7 +26,7 @@ from public_sets import write_sparkov
 pytestmark = pytest.mark.spark
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
-ALGORITHMS = ("logistic-regression", "random-forest", "gbt")
+ALGORITHMS = ("logistic-regression", pytest.param("random-forest", marks=pytest.mark.nightly), "gbt")
 ALIASES = {"amt_eur": "amt", "born": "dob"}
 
 
@@ -101,7 +101,8 @@ def test_a_row_of_every_type_has_spark_s_score_and_reasons_that_add_up_to_it(
 
 
 @pytest.mark.skipif(not (SHARED / "creditcard_subset.csv").exists(), reason="needs ../shared")
-@pytest.mark.parametrize("algorithm", ["logistic-regression", pytest.param("gbt", marks=pytest.mark.nightly)])
+@pytest.mark.nightly
+@pytest.mark.parametrize("algorithm", ["logistic-regression", "gbt"])
 def test_real_payments_have_spark_s_score(spark: SparkSession, tmp_path: Path, algorithm: str) -> None:
     source = open_csv(SHARED / "creditcard_subset.csv")
     artifact = trained(spark, source, algorithm, tmp_path / "models", share=0.18594)
