@@ -13,7 +13,7 @@ import pytest
 from dashboards import Clock, open_store, take_back, told
 from fraudstream.alerts import chain
 from fraudstream.alerts.changes import Action, Actor, ChangeLog
-from fraudstream.alerts.head_publishing import head_event
+from fraudstream.alerts.service import head_event
 from fraudstream.alerts.status import AlertStatus
 from fraudstream.alerts.store import AlertStore
 from fraudstream.alerts.work import WorkDesk

@@ -17,8 +17,7 @@ from fraudstream.config import Settings
 from fraudstream.dashboard.app import create_app
 from fraudstream.detector.checkpoint import inspect
 from fraudstream.model.current import resolve
-from fraudstream.model.explanation.document import short_form
-from fraudstream.model.explanation.explainer import Explainer
+from fraudstream.model.explanation.explainer import Explainer, short_form
 from fraudstream.transactions.wire import Topic
 from releases import SECRETS, unpack_release
 

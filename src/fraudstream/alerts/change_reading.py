@@ -79,9 +79,7 @@ class StoredChange:
     """A change as the store gives it back.
 
     Attributes:
-        seq: The order in which it was recorded.
         document: Its JSON object, without the alerts.
-        alerts: How many alerts it touched.
         touched: The first of them.
     """
 

@@ -52,13 +52,7 @@ class LetterFilter:
     """Which letters are asked for; a field that is None does not narrow. Times are those of production.
 
     Attributes:
-        kind: Dead letters or unscorable rows.
         reason: Text that the reason holds, in upper or lower case.
-        since_us: Produced at this time or later.
-        until_us: Produced before this time.
-        topic: Of the record on the input.
-        partition: Of the record on the input.
-        offset: Of the record on the input.
         replayed: Whether it was sent again, or is about to be.
         origins: Only these, as `topic/partition/offset`.
     """
@@ -81,8 +75,6 @@ class Letter:
     Attributes:
         seq: The order of its commit, among its kind.
         kind: `Outcome.DEAD_LETTER` or `Outcome.UNSCORABLE`.
-        received_us: The time of its commit.
-        document: Its JSON object.
     """
 
     seq: int

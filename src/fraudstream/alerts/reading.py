@@ -40,9 +40,6 @@ class StoredAlert(NamedTuple):
 
     Attributes:
         seq: The order of its commit.
-        outcome: Alert or unscorable.
-        produced_us: When it was produced.
-        body: The alert as a JSON object.
     """
 
     seq: int

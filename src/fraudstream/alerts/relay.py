@@ -65,9 +65,7 @@ class Relay:
 
     Args:
         consumer: Of the group `fraudstream-relay`, without automatic commits.
-        api: The dashboard's.
         partitions: Of each output topic, how many.
-        mask: Masks what is posted.
     """
 
     def __init__(

@@ -40,7 +40,6 @@ class ReplaySender:
     """Claims replays, sends them, and concludes them.
 
     Args:
-        dashboard: Keeps the log.
         connect: Opens the input topic; called when there is something to send, and again after a failure.
     """
 

@@ -40,7 +40,6 @@ class Page(NamedTuple):
     """A page of alerts.
 
     Attributes:
-        alerts: In the order that was asked for.
         following: Where the next page begins; None at the end.
         complete: Whether all alerts were searched, or as many as fill the page in the order of commit.
         reached_us: When the last alert that was searched was produced; None where it is complete.

@@ -20,12 +20,8 @@ class Sight:
     """A row of which the columns are known: a sample, an alert or an unscorable row.
 
     Attributes:
-        schema_id: Of its set of columns.
         columns: Type by name, as far as they are listed.
-        column_count: How many there are.
         place: Topic and partition of the row, where it is told.
-        offset: Of the row.
-        produced_us: Its time of production.
         outcome: None for a sample.
     """
 

@@ -27,7 +27,6 @@ class Work(NamedTuple):
     """What people have made of one alert.
 
     Attributes:
-        status: Of `AlertStatus`.
         assignee: Who has claimed it, or has given the verdict.
         version: Grows by one with each change of the others.
         decided_us: When the verdict was given, in microseconds since 1970.

@@ -19,10 +19,10 @@ from fraudstream.alerts.changes import Action, Actor, Change, insert_change
 from fraudstream.alerts.database import RELAXED, WRITE, open_engine
 from fraudstream.alerts.dialect import add_words
 from fraudstream.alerts.filters import AlertFilter
-from fraudstream.alerts.identity import Fate, store_once
-from fraudstream.alerts.ledger_reading import LedgerReader
+from fraudstream.alerts.ledger import LedgerReader
 from fraudstream.alerts.positions import Report
 from fraudstream.alerts.reading import AlertReader, Row, StoredAlert, Total
+from fraudstream.alerts.rows import Fate, store_once
 from fraudstream.alerts.sampling import Sample, SampleWeights, check_sample
 from fraudstream.alerts.search import AlertSearch
 from fraudstream.alerts.sight import Sight, sight_of_alert
@@ -126,7 +126,7 @@ class AlertStore(AlertReader):
 
         An id that is there already with the same transaction is a duplicate; with another transaction it is a
         conflict, which is kept in a row of its own, with the id `<id>~<first digits of its digest>`. An alert of a
-        transaction that was unscorable is new: the former row goes on as `<id>~unscorable` (`identity.py`).
+        transaction that was unscorable is new: the former row goes on as `<id>~unscorable` (`rows.store_once`).
 
         Args:
             posted: The alerts as they came.

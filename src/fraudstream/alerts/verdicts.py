@@ -23,7 +23,6 @@ class Verdicts:
     """Decided alerts of one model.
 
     Attributes:
-        score: By alert.
         amount: By alert; 0 where its payment has none.
         is_fraud: By alert, whether it was confirmed.
         is_false: By alert, whether it was a false alarm; neither where the person was unsure.

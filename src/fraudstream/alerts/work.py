@@ -1,23 +1,62 @@
 """What people do with alerts: claim, release, decide, note, undo, take the next; each is one write transaction.
 
-`work_rules.py` says what may be done, `work_writing.py` does and records it, `work_queue.py` finds the next alert.
+`work_rules.py` says what may be done, `work_writing.py` does and records it, `candidates` finds the next alert.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
+from enum import StrEnum
 from typing import Any, Final
 
 from fraudstream.alerts import work_rules
 from fraudstream.alerts.change_reading import ChangeReader
 from fraudstream.alerts.changes import Action, Actor
-from fraudstream.alerts.filters import AlertFilter
+from fraudstream.alerts.filters import AlertFilter, Sort
+from fraudstream.alerts.search import AlertSearch
 from fraudstream.alerts.status import AlertStatus, Work
 from fraudstream.alerts.store import AlertStore
-from fraudstream.alerts.work_queue import Order, candidates
+from fraudstream.alerts.validation import STORED_OUTCOMES
 from fraudstream.alerts.work_rules import Rule
 from fraudstream.alerts.work_writing import Ask, Done, carry_out, carry_out_undo, standing
 from fraudstream.times import microseconds
+from fraudstream.transactions.wire import AlertField
+
+TOGETHER: Final = 8
+"""Candidates that are looked up at once: where several people ask at the same time, each gets one of them."""
+
+SCAN_SECONDS: Final = 10.0
+"""The longest that a column without an index is searched: what was not found by then is not waited for."""
+
+
+class Order(StrEnum):
+    """Which alert comes first."""
+
+    LOSS = "loss"
+    SCORE = "score"
+    NEWEST = "newest"
+    OLDEST = "oldest"
+
+
+def candidates(search: AlertSearch, wanted: AlertFilter, order: Order, skip: Collection[str] = ()) -> list[str]:
+    """The ids of the first new alerts in an order.
+
+    Args:
+        search: Finds them.
+        wanted: Which alerts; of those of every outcome, frauds come before what could not be judged.
+        order: Which first.
+        skip: Ids that are not wanted.
+    """
+    if wanted.statuses and AlertStatus.NEW not in wanted.statuses:
+        return []
+    ids: list[str] = []
+    for outcome in STORED_OUTCOMES if wanted.outcome is None else (wanted.outcome,):
+        new = replace(wanted, outcome=outcome, statuses=(AlertStatus.NEW.value,))
+        page = search.page(new, sort=Sort(order), limit=TOGETHER + len(skip), seconds=SCAN_SECONDS)
+        ids += [str(alert.document()[AlertField.ALERT_ID]) for alert in page.alerts]
+    return [each for each in ids if each not in skip][:TOGETHER]
+
 
 _ROUNDS: Final = 20
 """How often `next` looks again where others were quicker with all that it found."""

@@ -101,7 +101,6 @@ class Facts:
     """All that an audit compares.
 
     Attributes:
-        topic: The input topic.
         topic_id: Kafka's id of it.
         marks: First and end offset of each of its partitions.
         next_records: By partition, the first record that no entry of the ledger covers; where there is none, the end.

@@ -50,11 +50,7 @@ class Finding:
     """One thing found.
 
     Attributes:
-        kind: What kind of thing.
         what: In plain words, without the place.
-        topic: Where; empty where it has no place.
-        partition: The partition.
-        from_offset: The first offset.
         until_offset: The offset after the last; of a range whose offsets are not known one by one, the range's.
         count: How many records, rows or offsets it stands for.
     """
@@ -93,7 +89,6 @@ class PartitionAccount:
     """One partition of the input topic, in records.
 
     Attributes:
-        partition: The partition.
         begin: The first offset that Kafka still has.
         end: The offset after the last acknowledged record.
         until: Up to where the ledger has come.

@@ -45,9 +45,7 @@ class Child:
     Args:
         name: Its name in `pids.json`.
         command: What is run; asked anew for each start with how many starts there were.
-        log: File of its output.
         ready_file: File that the process writes once it is ready.
-        environment: Its environment.
         grace: Seconds that it has to end after SIGTERM.
         limit: Seconds that it has to become ready, or to end where it `ends`.
         ends: Whether exit code 0 means that its work is done.

@@ -39,15 +39,9 @@ class DemoPlan:
 
     Args:
         source: The CSV that is streamed, and trained on where there is no model of it yet.
-        workdir: Folder of all that the demo writes.
-        port: Of the dashboard.
         rate: Rows a second; 0 for as fast as it goes.
-        algorithm: As `fraudstream train` takes it.
-        trigger: As `fraudstream detect` takes it.
-        legitimate_share: As `fraudstream train` takes it.
         bootstrap_servers: A Kafka that is there; None for a broker of the demo's own.
         notice: What the page should say above all; None for nothing.
-        environment: That the processes inherit.
         spans: The columns of the source that come or go in the middle of the stream.
     """
 

@@ -17,7 +17,7 @@ import structlog
 from pydantic import TypeAdapter, ValidationError
 
 from fraudstream.detector.checkpoint import CheckpointState, ends_after, first_offsets
-from fraudstream.detector.plan import OUTCOMES_OBSERVED, RECORDS_OBSERVED, REMARKABLE, observed_name, records_name
+from fraudstream.detector.query import OUTCOMES_OBSERVED, RECORDS_OBSERVED, REMARKABLE, observed_name, records_name
 from fraudstream.detector.spark_log import Offsets
 from fraudstream.errors import KafkaFailure
 from fraudstream.model.current import InForce
@@ -45,9 +45,7 @@ class Note:
     """How far the ledger is written.
 
     Attributes:
-        checkpoint_id: The query's id.
         batch: The last batch whose entries Kafka acknowledged.
-        until: Where it ended.
         in_force: What the query that runs, or ran last, judges with.
     """
 
@@ -75,15 +73,10 @@ class LedgerKeeper:
     """The one writer of the ledger of one checkpoint.
 
     Args:
-        checkpoint: Its directory.
-        topic: The input topic.
-        topic_id: Kafka's id of it.
-        ledger: Where entries go.
         begins: The first offset that Kafka still has, by partition; may raise.
         next_records: The offset of the first record at or after each of the given offsets; may raise.
         count_again: Counts what the query did not tell.
         tell_loss: Told of each loss, once.
-        now: The clock.
     """
 
     checkpoint: Path

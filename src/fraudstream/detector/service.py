@@ -21,22 +21,20 @@ from fraudstream.detector.accounts import keep_accounts
 from fraudstream.detector.checkpoint import offsets_text, own_checkpoint
 from fraudstream.detector.events import EventWriter
 from fraudstream.detector.launch import detector_plan
-from fraudstream.detector.partitions import PartitionWatch, task_slots
-from fraudstream.detector.position import ConsumerLag, committed_positions
+from fraudstream.detector.partitions import ConsumerLag, PartitionWatch, committed_positions, task_slots
 from fraudstream.detector.query import QuerySettings, Trigger, check_interval, start_query
 from fraudstream.detector.supervisor import Supervisor
 from fraudstream.errors import KafkaFailure, SetupError
+from fraudstream.kafka.reading import Watermarks
 from fraudstream.kafka.topics import ensure_topics
-from fraudstream.kafka.watermarks import Watermarks
 from fraudstream.model.artifact import ModelArtifact
 from fraudstream.model.current import InForce, current_file, read_current, resolve, tighten_models
 from fraudstream.runtime.jars import CONNECTOR, SCALA, SPARK_VERSION, Jars
 from fraudstream.runtime.java import Java
 from fraudstream.runtime.jvm import Jvm, SparkPlan, local_slots
 from fraudstream.runtime.processes import write_ready
-from fraudstream.runtime.spark import session_with_master, spark_session
-from fraudstream.runtime.submitted import is_submitted
-from fraudstream.scoring.load import load_judge
+from fraudstream.runtime.spark import is_submitted, session_with_master, spark_session
+from fraudstream.scoring.judge import load_judge
 from fraudstream.transactions.wire import DetectorState, EventType, Topic
 
 log = structlog.get_logger(__name__)

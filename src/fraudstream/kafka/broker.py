@@ -54,10 +54,8 @@ class BrokerPlan:
     Attributes:
         port: The loopback port that clients talk to.
         data_dir: Its records, settings and log; kept from one start to the next.
-        java: What it runs on.
         jars: Its class path (`Jars.broker`).
         partitions: Of the input topic, when it is created.
-        max_record_bytes: The largest transaction.
         heap: The JVM's heap, as Java writes it.
         listeners: Further ports, each with the one that its clients are told.
         archive: Of the JVM's classes; None starts without.

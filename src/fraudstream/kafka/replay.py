@@ -50,7 +50,6 @@ class Replay:
     """A record that is to be sent again.
 
     Attributes:
-        replay_id: The id of the replay.
         origin: Where the record was produced to.
         payload: A corrected value, which takes the place of the record's own: that may be cut, or missing.
         dead_letter: The dead letter's own record; None for an unscorable row.
@@ -90,7 +89,6 @@ class ReplayTopic:
     Args:
         consumer: One of `open_reader`.
         producer: Idempotent, with a `message.timeout.ms` (see `open_replay_topic`).
-        topic: The input topic.
     """
 
     def __init__(self, consumer: Consumer, producer: Producer, topic: str = Topic.TRANSACTIONS.value) -> None:

@@ -24,7 +24,6 @@ class TopicReport:
     """What `ensure_topics` found and did.
 
     Attributes:
-        created: The topics that were missing.
         partitions: Every topic's partitions, by name.
         too_small: The topics, by name, whose limit is below what we would have set, with their limit in bytes: an
             output record above an output topic's limit stops the detector's query.

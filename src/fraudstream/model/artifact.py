@@ -28,12 +28,7 @@ TRAIN_REMEDY: Final = "train one: fraudstream train --data CSV"
 
 @dataclass(frozen=True)
 class ModelArtifact:
-    """A verified artifact.
-
-    Attributes:
-        path: Its directory.
-        manifest: What it says of itself.
-    """
+    """A verified artifact."""
 
     path: Path
     manifest: Manifest

@@ -40,7 +40,6 @@ class Draws:
         tied: By round and level, the weight of the legitimate rows exactly at the level.
         frauds: By round, the weight of all frauds.
         legitimate: By round, the weight of all legitimate rows.
-        levels: The scores.
     """
 
     caught: Floats

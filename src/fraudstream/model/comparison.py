@@ -10,6 +10,7 @@ from pyspark.sql import functions as F
 
 from fraudstream.errors import ModelError
 from fraudstream.model.artifact import ModelArtifact
+from fraudstream.model.assembled import load_fitted
 from fraudstream.model.bootstrap import draw_paired, interval
 from fraudstream.model.current import CURRENT_FILE, resolve
 from fraudstream.model.evaluation import Scored, average_precision
@@ -18,7 +19,6 @@ from fraudstream.model.manifest import Manifest
 from fraudstream.model.projection import project
 from fraudstream.model.reading import Projected
 from fraudstream.model.recipe import RowScores, TrainingColumn
-from fraudstream.model.saved import load_fitted
 from fraudstream.model.slots import text_columns
 
 

@@ -34,9 +34,7 @@ class InForce:
         threshold: A score at or above it is an alert.
         aliases: New column name to the feature's name, declared by the user.
         revision: Grows by one with each change; 0 for an artifact that was named directly.
-        who: Who put it in force.
         when: When, ISO 8601 in UTC; empty for an artifact that was named directly.
-        why: Why.
     """
 
     model_id: str

@@ -42,7 +42,6 @@ class AtThreshold:
         recall: Share of the frauds at or above it; 0 where there are none.
         precision: Share of frauds among the alerts, weighted; 0 where there are none.
         f1: Harmonic mean of the two.
-        frauds: Frauds.
         frauds_caught: Of these, at or above it.
         false_alarms: Legitimate rows at or above it, weighted.
         false_alarms_per_1000: Of a thousand legitimate rows.

@@ -28,25 +28,15 @@ from fraudstream.model.evaluation_record import (
 from fraudstream.model.judging import Judged, choose_threshold, measure, metrics_of
 from fraudstream.model.manifest import LabelValues, Manifest, Metrics, TrainingData
 from fraudstream.model.plan import TrainingPlan
-from fraudstream.model.progress import Stopwatch
 from fraudstream.model.recipe import FittedModel, RowScores, TrainingColumn, fit
 from fraudstream.model.report.page import REPORT_FILE, report_html
-from fraudstream.model.search import EARLIER, LAST, Found, Round, importances, search
+from fraudstream.model.search import EARLIER, LAST, Found, Round, Stopwatch, importances, search
 from fraudstream.model.split import Part
 from fraudstream.model.training_rows import RowNotes, read_rows, with_vectors, write_training_rows
 
 
 class Training:
-    """One training.
-
-    Args:
-        spark: The session.
-        plan: What was decided.
-        directory: A temporary one, for the rows.
-        models_dir: Directory of the artifacts and of `current`.
-        report: Takes one line on each step.
-        stopwatch: Tells how long it has been.
-    """
+    """One training."""
 
     def __init__(
         self,

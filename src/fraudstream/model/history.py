@@ -24,9 +24,6 @@ class Change:
     """One change of what is in force.
 
     Attributes:
-        when: When, ISO 8601 in UTC.
-        who: Who made it.
-        why: Why.
         before: What was in force until then; None where nothing was, or where it is not known.
         after: What is in force from then on.
         restores: The revision that this change brings back, of a rollback.

@@ -55,9 +55,6 @@ class Algorithm:
     """A classifier of Spark ML with its parameters.
 
     Attributes:
-        name: As `--algorithm` takes it.
-        estimator: The classifier's class.
-        parameters: Spark's names and our values.
         takes_seed: Whether chance has a part in it.
         fraud_weight: How many times its own weight a fraud counts in the fit; the calibration puts the scores right.
     """

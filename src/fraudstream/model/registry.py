@@ -20,11 +20,7 @@ class KnownModel:
     """An artifact of the directory.
 
     Attributes:
-        model_id: Name of its directory.
-        written_at: When it was written.
         manifest: What it says of itself; None where that cannot be read.
-        trouble: Why it cannot.
-        is_in_force: Whether it is in force.
     """
 
     model_id: str
@@ -39,7 +35,6 @@ class Verified:
     """Whether every file of an artifact is as it was written.
 
     Attributes:
-        model_id: Name of its directory.
         files: How many files were held against their sums.
         trouble: What is wrong; empty where nothing is.
     """

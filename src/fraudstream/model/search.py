@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
 import numpy as np
@@ -14,9 +15,22 @@ from fraudstream.model.bootstrap import draw_paired, interval
 from fraudstream.model.evaluation import Floats, average_precision
 from fraudstream.model.evaluation_record import Candidate, Estimate
 from fraudstream.model.judging import Judged
-from fraudstream.model.progress import Stopwatch
 from fraudstream.model.recipe import Algorithm, RowScores, TrainingColumn, fit_classifier, fit_scaler, scores
 from fraudstream.model.split import Part
+
+
+@dataclass(frozen=True)
+class Stopwatch:
+    """Shows the time since it was started."""
+
+    now: Callable[[], datetime]
+    started: datetime
+
+    def __str__(self) -> str:
+        """Minutes and seconds, as in "1 min 05 s"."""
+        minutes, seconds = divmod(int((self.now() - self.started).total_seconds()), 60)
+        return f"{minutes} min {seconds:02} s" if minutes else f"{seconds} s"
+
 
 WITHIN: Final = 0.005
 """A smaller model of the best one's kind that is behind it by no more than this is preferred: the interval of such a
@@ -32,7 +46,6 @@ class Found:
         validated: The validation rows as the chosen candidate scored them, which had not seen them; None where there is
             no such period.
         candidates: All that were tried, the best first.
-        why: Why the chosen one was, in one sentence.
     """
 
     algorithm: Algorithm
@@ -43,12 +56,7 @@ class Found:
 
 @dataclass(frozen=True)
 class Round:
-    """One comparison: fitted on the rows up to one part, judged on a later one.
-
-    Attributes:
-        fitted_to: The last part that is fitted on.
-        judged_on: The part that is judged on.
-    """
+    """One comparison: fitted on the rows up to one part, judged on a later one."""
 
     fitted_to: Part
     judged_on: Part

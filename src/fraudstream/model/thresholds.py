@@ -24,8 +24,6 @@ class ThresholdTable:
     """What may be expected of each threshold.
 
     Attributes:
-        in_force: What is in force.
-        evaluation: Of its model.
         nearest: The row that tells what the threshold in force does: that of the lowest threshold of the table at or
             above it.
     """

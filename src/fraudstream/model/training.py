@@ -19,8 +19,8 @@ from fraudstream.model.artifact import ModelArtifact, is_artifact, load_artifact
 from fraudstream.model.current import CURRENT_FILE, InForce, put_in_force, read_current
 from fraudstream.model.fitting import Training
 from fraudstream.model.plan import TrainingSettings, plan_training
-from fraudstream.model.progress import Stopwatch
 from fraudstream.model.recipe import ALGORITHMS
+from fraudstream.model.search import Stopwatch
 from fraudstream.transactions.csv_source import CsvSource
 
 
@@ -29,8 +29,6 @@ class TrainingResult:
     """What a training gave; all that there is to say of the model is in its manifest and its evaluation.
 
     Attributes:
-        artifact: The artifact.
-        in_force: What is in force now.
         reused: Whether the artifact was there already, so that nothing was fitted.
     """
 

@@ -28,7 +28,6 @@ class RowNotes:
     """What training knows of each row beside its columns.
 
     Attributes:
-        is_fraud: Its label.
         weight: How many rows of the whole it stands for.
         part: Its `split.Part`.
     """

@@ -44,9 +44,6 @@ class ClassArchive:
     """The archive of one program on one Java and one class path.
 
     Args:
-        folder: Where archives lie.
-        name: Of the program.
-        java: What it runs on.
         class_path: Its jars, in order; a jar that is changed asks for another archive.
         options: Options of the JVM that bear on its modules.
     """

@@ -32,9 +32,7 @@ class Finding:
     """One thing that was looked at.
 
     Attributes:
-        name: The thing.
         ok: Whether fraudstream can run with it as it is.
-        found: What was found.
         remedy: What to do; empty where nothing is to be done. With `ok` it is advice (a taken port, no browser).
     """
 

@@ -36,9 +36,7 @@ class CsvSource:
     """A CSV file whose header has been read; made by `open_csv`.
 
     Attributes:
-        path: The file.
         columns: The column names of the header, in file order.
-        delimiter: What separates the cells.
         numeric: By column, whether every non-empty cell of the first 1000 rows is a JSON number.
     """
 

@@ -27,8 +27,6 @@ class Contract:
     """What the model in force expects of a row.
 
     Attributes:
-        model_id: The model.
-        revision: Of what is in force.
         features: Type by name ("number"), in the model's order.
         aliases: New column name to the feature's name.
         others: Columns of the training data that are no features: the label, the time, what was left out.

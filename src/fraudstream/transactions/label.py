@@ -41,10 +41,8 @@ class Label:
     """The label column, row by row.
 
     Attributes:
-        name: The column.
         legitimate: The value that means legitimate, as it stands in the CSV.
         fraud: The value that means fraud, as it stands in the CSV.
-        is_fraud: By row.
     """
 
     name: str

@@ -37,9 +37,6 @@ class CsvProfile:
     """What is in a CSV.
 
     Attributes:
-        source: The file.
-        rows: Data rows.
-        label: The label, row by row.
         columns: Every column, in file order.
         time: What orders the rows; None where only the file's order does.
     """

@@ -54,7 +54,6 @@ class Simulation:
 
     Args:
         rows: Rows of the whole stream, at least 100.
-        seed: Seed of all chance.
         burst_at: Share of the way (0 to 1) at which one terminal has a burst of frauds, within the usual
             fraud share.
     """

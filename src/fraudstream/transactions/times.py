@@ -31,7 +31,6 @@ class TimeOrder:
     """What orders the rows.
 
     Attributes:
-        column: The time column.
         values: By row: its number, or seconds since 1970 (UTC where no zone is written) for dates in ISO 8601.
         is_date: Whether the column holds dates and no numbers.
         is_file_order: Whether the file is already in that order.

@@ -27,7 +27,6 @@ class Reason:
         quantile: Share of the training values below it, 0 to 1; None for a category and where nothing could be read.
         contribution: What it added to the margin (below 0: what it took from it).
         imputed: Whether nothing could be read, so that the typical value stands in.
-        text: All of it as a sentence.
     """
 
     feature: str
