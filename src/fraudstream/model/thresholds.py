@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Final
@@ -12,7 +12,7 @@ import numpy as np
 
 from fraudstream.errors import ChangedMeanwhile, ModelError, SettingsError
 from fraudstream.model.costs import cheapest
-from fraudstream.model.current import InForce, change_threshold, changeable_models_dir, resolve
+from fraudstream.model.current import InForce, change_deployment, changeable_models_dir, resolve
 from fraudstream.model.evaluation_record import Evaluation, ThresholdRow, read_evaluation
 
 SHOWN: Final = 16
@@ -96,7 +96,7 @@ def set_threshold(
         )
     models_dir = changeable_models_dir(model)
 
-    def change(in_force: InForce) -> float:
+    def change(in_force: InForce) -> InForce:
         if revision is not None and in_force.revision != revision:
             raise ChangedMeanwhile(
                 f"what is in force was changed meanwhile: {in_force.model_id} at {in_force.threshold:.6g}, revision "
@@ -106,12 +106,13 @@ def set_threshold(
                 remedy="look at what is in force now, and decide again",
             )
         if value is not None:
-            return value
+            return replace(in_force, threshold=value)
         evaluation = _evaluation(models_dir / in_force.model_id)
         cost = evaluation.threshold.review_cost if review_cost is None else review_cost
-        return cheapest(evaluation.thresholds, cost, max_alerts_per_day).threshold
+        cheap = cheapest(evaluation.thresholds, cost, max_alerts_per_day)
+        return replace(in_force, threshold=cheap.threshold)
 
-    return change_threshold(models_dir, change, who=who, why=why, now=now)
+    return change_deployment(models_dir, change, who=who, why=why, now=now)
 
 
 def _evaluation(artifact: Path) -> Evaluation:
