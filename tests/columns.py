@@ -16,9 +16,8 @@ from fraudstream.alerts.records import Record, to_payload
 from fraudstream.alerts.sampling import Sample, SampleWeights, check_sample
 from fraudstream.model.artifact import write_artifact
 from fraudstream.model.current import put_in_force
+from fraudstream.model.feature import Feature, FeatureType
 from fraudstream.model.manifest import (
-    Feature,
-    FeatureType,
     LabelValues,
     Manifest,
     Metrics,

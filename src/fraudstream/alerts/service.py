@@ -20,7 +20,7 @@ from fraudstream.alerts.relay import GROUP, ApiRefused, ApiUnavailable, Relay, p
 from fraudstream.alerts.replaying import ReplaySender, send_replays
 from fraudstream.config import Settings
 from fraudstream.errors import DashboardFailed
-from fraudstream.kafka.reading import Watermarks
+from fraudstream.kafka.reading import Watermarks, open_writer
 from fraudstream.kafka.replay import open_replay_topic
 from fraudstream.kafka.topics import ensure_topics
 from fraudstream.runtime.processes import write_ready
@@ -151,16 +151,8 @@ def publish_heads(
             head = dashboard.get("/api/audit/head")
             if head["entries"] == 0:
                 continue
-            event = head_event(head, now())
-            producer = Producer(
-                {
-                    "bootstrap.servers": bootstrap_servers,
-                    "enable.idempotence": True,
-                    "message.timeout.ms": int(SEND_SECONDS * 1000),
-                    "log_level": 0,
-                }
-            )
-            if _send(producer, orjson.dumps(event), stop):
+            producer = open_writer(bootstrap_servers, SEND_SECONDS)
+            if _send(producer, orjson.dumps(head_event(head, now())), stop):
                 wait = DAY_SECONDS
         except (DashboardFailed, KafkaException) as e:
             log.debug("the head of the audit trail is not published yet", reason=str(e))

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from enum import StrEnum
+from functools import partial
 from typing import Any, Final
 
 from fraudstream.alerts import work_rules
@@ -89,19 +90,12 @@ class WorkDesk:
             take_over: Also what another has, or what is decided.
             versions: What the actor has seen of them.
         """
-
-        def rule(now_us: int) -> Rule:
-            return work_rules.claim(actor.name, now_us, take_over=take_over)
-
+        rule = partial(work_rules.claim, actor.name, take_over=take_over)
         return self._do(actor, Action.CLAIM, alert_ids, rule, versions=versions)
 
     def release(self, actor: Actor, alert_ids: Sequence[str], *, versions: Versions | None = None) -> Done:
         """Leave one's claimed alerts to others."""
-
-        def rule(now_us: int) -> Rule:
-            return work_rules.release(actor.name, now_us)
-
-        return self._do(actor, Action.RELEASE, alert_ids, rule, versions=versions)
+        return self._do(actor, Action.RELEASE, alert_ids, partial(work_rules.release, actor.name), versions=versions)
 
     def verdict(
         self,
@@ -123,10 +117,7 @@ class WorkDesk:
             take_over: Also what another has claimed or decided.
             versions: What the actor has seen of them.
         """
-
-        def rule(now_us: int) -> Rule:
-            return work_rules.decide(actor.name, status, now_us, take_over=take_over, repeat=bool(note))
-
+        rule = partial(work_rules.decide, actor.name, status, take_over=take_over, repeat=bool(note))
         return self._do(actor, Action.VERDICT, alert_ids, rule, why=note, versions=versions)
 
     def note(self, actor: Actor, alert_id: str, text: str) -> Done:

@@ -44,7 +44,7 @@ class Child:
 
     Args:
         name: Its name in `pids.json`.
-        command: What is run; asked anew for each start with how many starts there were.
+        command: What is run.
         ready_file: File that the process writes once it is ready.
         grace: Seconds that it has to end after SIGTERM.
         limit: Seconds that it has to become ready, or to end where it `ends`.
@@ -53,7 +53,7 @@ class Child:
     """
 
     name: str
-    command: Callable[[int], Sequence[str]]
+    command: Sequence[str]
     log: Path
     ready_file: Path
     environment: Mapping[str, str]
@@ -90,7 +90,7 @@ class Child:
         self.ready_file.unlink(missing_ok=True)
         self.was_too_slow = False
         self._process = spawn(
-            self.command(self.starts),
+            self.command,
             log=self.log,
             env={**self.environment, READY_VARIABLE: str(self.ready_file)},
         )

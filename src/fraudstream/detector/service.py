@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final, cast
@@ -31,7 +31,7 @@ from fraudstream.model.artifact import ModelArtifact
 from fraudstream.model.current import InForce, current_file, read_current, resolve, tighten_models
 from fraudstream.runtime.jars import CONNECTOR, SCALA, SPARK_VERSION, Jars
 from fraudstream.runtime.java import Java
-from fraudstream.runtime.jvm import Jvm, SparkPlan, local_slots
+from fraudstream.runtime.jvm import Jvm, local_slots
 from fraudstream.runtime.processes import write_ready
 from fraudstream.runtime.spark import is_submitted, session_with_master, spark_session
 from fraudstream.scoring.judge import load_judge
@@ -74,11 +74,18 @@ def run_detector(
         plan = detector_plan(settings, java, jars, partitions)
         log.info("starting Spark", bootstrap_servers=settings.bootstrap_servers, partitions=partitions)
         ready = threading.Event()
-        with _telling(events), _archiving(plan, ready), spark_session(plan, jvm) as spark:
+        # Where the JVM is another's, no archive of its classes is made.
+        archive = None if is_submitted() else plan.archive
+        archiving = nullcontext() if archive is None else archive.made_in_background(ready)
+        with _telling(events), archiving, spark_session(plan, jvm) as spark:
             require_connector(_gateway(spark))
             log.info("Spark is there", master=spark.sparkContext.master)
             if settings.spark_master not in (None, plan.master):
-                _report_master(settings, plan.master, partitions, events)
+                events.write(
+                    EventType.PARTITIONS,
+                    f"{settings.spark_master} has too few task slots for {partitions} partitions of "
+                    f"{Topic.TRANSACTIONS.value}: {plan.master} is used",
+                )
             while True:
                 supervisor = _supervisor(spark, settings, chosen, events, partitions, ready)
                 supervisor.run(stop)
@@ -89,24 +96,6 @@ def run_detector(
                 log.info("starting another Spark session", master=master, partitions=partitions)
                 events.tell(DetectorState.STARTING, "Spark is starting with more task slots", None)
                 spark = session_with_master(spark, master)
-
-
-def _report_master(settings: Settings, master: str, partitions: int, events: EventWriter) -> None:
-    events.write(
-        EventType.PARTITIONS,
-        f"{settings.spark_master} has too few task slots for {partitions} partitions of {Topic.TRANSACTIONS.value}: "
-        f"{master} is used",
-    )
-
-
-@contextmanager
-def _archiving(plan: SparkPlan, ready: threading.Event) -> Iterator[None]:
-    """Have the archive of the classes made where there is none; not where the JVM is another's."""
-    if plan.archive is None or is_submitted():
-        yield
-        return
-    with plan.archive.made_in_background(ready):
-        yield
 
 
 @contextmanager

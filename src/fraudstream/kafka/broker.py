@@ -108,7 +108,9 @@ def run_broker(plan: BrokerPlan, report: Report, ready_file: Path | None = None)
             return
         write_ready(ready_file, port=plan.port)
         report(f"ready on {plan.bootstrap_servers}; log in {plan.log}")
-        with _archiving(plan):
+        ready = threading.Event()
+        ready.set()
+        with contextlib.nullcontext() if plan.archive is None else plan.archive.made_in_background(ready):
             while not stopped.wait(0.2):
                 if broker.process.poll() is not None:
                     raise _failed("the broker ended", plan, broker.process)
@@ -154,18 +156,6 @@ def start_broker(
             yield RunningBroker(plan.bootstrap_servers, process, topics)
         finally:
             stop(process, STOP_SECONDS)
-
-
-@contextmanager
-def _archiving(plan: BrokerPlan) -> Iterator[None]:
-    """Have the archive of the classes made while the block lasts, where there is none."""
-    if plan.archive is None:
-        yield
-        return
-    ready = threading.Event()
-    ready.set()
-    with plan.archive.made_in_background(ready):
-        yield
 
 
 def _format_storage(plan: BrokerPlan, report: Report) -> None:

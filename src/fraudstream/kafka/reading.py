@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaException, Message, Producer, TopicPartition
 
 from fraudstream.errors import KafkaFailure, TopicMissing
 
@@ -34,6 +34,26 @@ def open_reader(bootstrap_servers: str, group: str, **options: Any) -> Consumer:
             "enable.partition.eof": True,
             # The end is told by a fetch that has waited this long for more (librdkafka's default: 0.5 s).
             "fetch.wait.max.ms": 10,
+            "log_level": 0,
+        }
+        | {name.replace("_", "."): value for name, value in options.items()}
+    )
+
+
+def open_writer(bootstrap_servers: str, seconds: float, **options: Any) -> Producer:
+    """An idempotent producer that gives a record up which Kafka has not acknowledged after so many seconds.
+
+    Args:
+        bootstrap_servers: Kafka's address.
+        seconds: The limit.
+        options: Of the client, `_` for `.`.
+    """
+    return Producer(
+        {
+            "bootstrap.servers": bootstrap_servers,
+            "enable.idempotence": True,
+            "acks": "all",
+            "message.timeout.ms": int(seconds * 1000),
             "log_level": 0,
         }
         | {name.replace("_", "."): value for name, value in options.items()}

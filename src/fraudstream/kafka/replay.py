@@ -17,7 +17,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Produ
 
 from fraudstream.errors import KafkaFailure
 from fraudstream.kafka.headers import headers_of
-from fraudstream.kafka.reading import READ_SECONDS, open_reader, read_partition
+from fraudstream.kafka.reading import READ_SECONDS, open_reader, open_writer, read_partition
 from fraudstream.kafka.topics import topic_layout
 from fraudstream.transactions.wire import (
     DEAD_LETTER_HEADERS,
@@ -206,17 +206,7 @@ def open_replay_topic(bootstrap_servers: str, topic: str = Topic.TRANSACTIONS.va
     consumer = open_reader(
         bootstrap_servers, "fraudstream-replays", fetch_wait_max_ms=5, fetch_message_max_bytes=262_144
     )
-    producer = Producer(
-        {
-            "bootstrap.servers": bootstrap_servers,
-            "enable.idempotence": True,
-            "acks": "all",
-            "message.timeout.ms": int(SEND_SECONDS * 1000),
-            "message.max.bytes": limit,
-            "linger.ms": 1,
-            "log_level": 0,
-        }
-    )
+    producer = open_writer(bootstrap_servers, SEND_SECONDS, message_max_bytes=limit, linger_ms=1)
     return ReplayTopic(consumer, producer, topic)
 
 

@@ -13,21 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from fraudstream.errors import ModelCorrupt
 from fraudstream.model.calibration import IDENTITY, Calibration
-from fraudstream.model.feature import Feature, FeatureType
-
-__all__ = [
-    "Feature",
-    "FeatureType",
-    "LabelValues",
-    "Manifest",
-    "Metrics",
-    "Period",
-    "Selection",
-    "SplitRecord",
-    "TrainingData",
-    "manifest_from_json",
-    "manifest_to_json",
-]
+from fraudstream.model.feature import Feature
 
 MANIFEST_FORMAT: Final = 3
 READABLE_FORMATS: Final = (1, 2, 3)

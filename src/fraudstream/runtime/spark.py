@@ -144,10 +144,7 @@ def _connect(plan: SparkPlan, jvm: Jvm) -> SparkSession:
     with _environment({"PYSPARK_GATEWAY_PORT": str(port), "PYSPARK_GATEWAY_SECRET": secret}):
         gateway = launch_gateway()
     conf = SparkConf(_jvm=gateway.jvm).setAll(list(jvm_settings(plan).items()))
-    with interrupt_handler_kept():
-        context = SparkContext(conf=conf, gateway=gateway)
-    context.setLogLevel("WARN")
-    return SparkSession(context)
+    return _session(conf, gateway)
 
 
 def session_with_master(session: SparkSession, master: str) -> SparkSession:
@@ -158,10 +155,7 @@ def session_with_master(session: SparkSession, master: str) -> SparkSession:
     gateway = cast(JavaGateway, old._gateway)  # noqa: SLF001
     session.stop()
     conf = SparkConf(_jvm=gateway.jvm).setAll(settings).setMaster(master)
-    with interrupt_handler_kept():
-        context = SparkContext(conf=conf, gateway=gateway)
-    context.setLogLevel("WARN")
-    return SparkSession(context)
+    return _session(conf, gateway)
 
 
 def _disconnect(session: SparkSession) -> None:
@@ -237,10 +231,7 @@ def submitted_session(app: str, master: str, settings: Mapping[str, str]) -> Ite
             conf.setIfMissing(key, value)
     conf.setAppName(app)
     conf.setMaster(with_enough_slots(conf.get("spark.master", None) or master, master, os.cpu_count() or 1))
-    with interrupt_handler_kept():
-        context = SparkContext(conf=conf, gateway=gateway)
-    context.setLogLevel("WARN")
-    session = SparkSession(context)
+    session = _session(conf, gateway)
     parent = os.getppid()
     try:
         yield session
@@ -258,12 +249,13 @@ def _leave_interrupts_to_python(gateway: JavaGateway) -> None:
         signals.Signal.handle(signals.Signal("INT"), signals.SignalHandler.SIG_IGN)
 
 
-@contextmanager
-def interrupt_handler_kept() -> Iterator[None]:
-    """Put back the handler of SIGINT, which pyspark replaces with each context; does nothing but in the main thread."""
+def _session(conf: SparkConf, gateway: JavaGateway) -> SparkSession:
+    """A session on a new context; the handler of SIGINT, which pyspark replaces with each context, is put back."""
     before = signal.getsignal(signal.SIGINT)
     try:
-        yield
+        context = SparkContext(conf=conf, gateway=gateway)
     finally:
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGINT, before)
+    context.setLogLevel("WARN")
+    return SparkSession(context)
