@@ -17,8 +17,8 @@ from fraudstream.alerts import service
 from fraudstream.alerts.changes import Action, Actor, ChangeLog
 from fraudstream.alerts.dashboard_client import DashboardClient
 from fraudstream.alerts.service import publish_heads
+from fraudstream.audit.comparison import audit
 from fraudstream.audit.report import Kind
-from fraudstream.audit.run import audit
 from fraudstream.config import Settings
 from fraudstream.dashboard.app import create_app
 from fraudstream.errors import DashboardFailed

@@ -165,7 +165,7 @@ def test_entries_of_several_threads_make_one_chain(store: AlertStore) -> None:
 def test_entries_from_before_the_chain_are_chained_at_opening(store: AlertStore) -> None:
     chained = head(store)
     store.close()
-    take_back(f"sqlite:///{store.path}", "0010")
+    take_back(f"sqlite:///{store.path}")
     tamper(
         store,
         "DROP TABLE sessions",

@@ -96,13 +96,7 @@ class Change:
 
 
 def insert_change(connection: Connection, change: Change, at: datetime) -> str | None:
-    """Record a change in the transaction that makes it; None where its `change_id` is there already.
-
-    Args:
-        connection: Within a write transaction.
-        change: The change.
-        at: When it was made.
-    """
+    """Record a change in the transaction that makes it; None where its `change_id` is there already."""
     change_id = change.change_id or uuid.uuid4().hex
     row: dict[str, Any] = {
         "change_id": change_id,

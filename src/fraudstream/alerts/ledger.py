@@ -106,13 +106,7 @@ def check_entry(raw: object) -> CheckedEntry:
 def record(
     connection: Connection, entries: Iterable[CheckedEntry], tally: Callable[[bool], None], now: datetime
 ) -> list[Report]:
-    """Insert entries and count them, within the caller's write transaction.
-
-    Args:
-        connection: Within a write transaction.
-        entries: In the order in which they were written.
-        tally: Told of each whether it is new.
-        now: The time of commit.
+    """Insert entries, in the order in which they were written, and count them, within the caller's write transaction.
 
     Returns:
         How far their partitions are scored.

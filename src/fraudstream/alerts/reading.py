@@ -102,13 +102,7 @@ STORED_COLUMNS: Final = (
 
 
 def alert_json(seq: int, body: str, work: bytes = UNTOUCHED) -> bytes:
-    """The JSON object of a stored alert, with `seq` and `work` in front: spliced, so that nothing is parsed to be read.
-
-    Args:
-        seq: The order of its commit.
-        body: Its JSON object as it is stored.
-        work: What people made of it, as JSON.
-    """
+    """The JSON object of a stored alert, with `seq` and `work` in front: spliced, so that nothing is parsed."""
     return b'{"seq":%d,"work":%s,%s' % (seq, work, body[1:].encode())
 
 

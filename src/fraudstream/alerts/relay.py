@@ -217,12 +217,6 @@ def post_positions(
     """Post begin and end of the input topic each second until `stop`: payments are counted without reading them.
 
     While Kafka does not answer, that is what is posted: the dashboard then knows which of the two is silent.
-
-    Args:
-        api: The dashboard's.
-        ends: First and end offset of each partition of the input topic; may raise KafkaException.
-        now: The clock.
-        stop: Ends it.
     """
     while not stop.wait(POSITION_SECONDS):
         try:

@@ -92,12 +92,7 @@ class ReplaySender:
 
 
 def send_replays(sender: ReplaySender, stop: threading.Event) -> None:
-    """Send what is asked for, a second after it was at the latest, until `stop` is set; whatever fails is tried again.
-
-    Args:
-        sender: With a thread of its own: no alert waits for it.
-        stop: Ends it.
-    """
+    """Send what was requested, a second later at the latest, until `stop` is set; whatever fails is tried again."""
     while not stop.wait(LOOK_SECONDS):
         try:
             while not stop.is_set() and (number := sender.send_some()):

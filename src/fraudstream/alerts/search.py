@@ -70,15 +70,7 @@ class AlertSearch:
         limit: int = 100,
         seconds: float = SCAN_SECONDS,
     ) -> Page:
-        """The first alerts in an order, or those that follow a place in it.
-
-        Args:
-            wanted: Which ones.
-            sort: The order.
-            after: Where the page before it ended.
-            limit: How many at most.
-            seconds: How long columns without an index are searched.
-        """
+        """The first alerts in an order, or those that follow a place in it."""
         with self._reader.reading() as connection:
             if wanted.where:
                 return self._scan(connection, wanted, sort, after, limit, seconds)

@@ -52,7 +52,7 @@ def run_relay(settings: Settings, stop: threading.Event, *, from_beginning: bool
             "log_level": 0,
         }
     )
-    partitions = {topic: topics.partitions[topic.value] for topic in RELAYED_TOPICS}
+    partitions = {topic: topics[topic.value] for topic in RELAYED_TOPICS}
     relay = Relay(consumer, api, partitions, DataMask(settings.card_columns))
     watermarks = Watermarks(settings.bootstrap_servers, Topic.TRANSACTIONS.value)
     # Beside the relay, so that no alert waits while the broker is asked for its offsets.
@@ -136,14 +136,7 @@ log = structlog.get_logger(__name__)
 def publish_heads(
     dashboard: DashboardClient, bootstrap_servers: str, now: Callable[[], datetime], stop: threading.Event
 ) -> None:
-    """Publish until `stop` is set; what fails, and a trail without entries, is tried again.
-
-    Args:
-        dashboard: Asked for the head.
-        bootstrap_servers: Kafka's address.
-        now: The clock.
-        stop: Ends it.
-    """
+    """Publish until `stop` is set; what fails, and a trail without entries, is tried again."""
     wait = 0.0
     while not stop.wait(wait):
         wait = RETRY_SECONDS

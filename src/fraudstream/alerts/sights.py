@@ -44,14 +44,7 @@ Describe = Callable[[Sight], Mapping[str, Any]]
 def record(
     connection: Connection, sights: Iterable[tuple[Sight, int]], now: datetime, describe: Describe | None
 ) -> None:
-    """Take sights into the table within the caller's write transaction, and write the events of first sights.
-
-    Args:
-        connection: Within a write transaction.
-        sights: In the order of their records, those of samples with their weights.
-        now: The time of commit.
-        describe: Words an event; None for the bare fact.
-    """
+    """Take sights, those of samples with their weights, into the table, and write the events of first sights."""
     by_schema: dict[str, list[Sight]] = {}
     counts: dict[str, dict[str, int]] = {}
     for sight, weight in sights:

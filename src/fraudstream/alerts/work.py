@@ -41,14 +41,7 @@ class Order(StrEnum):
 
 
 def candidates(search: AlertSearch, wanted: AlertFilter, order: Order, skip: Collection[str] = ()) -> list[str]:
-    """The ids of the first new alerts in an order.
-
-    Args:
-        search: Finds them.
-        wanted: Which alerts; of those of every outcome, frauds come before what could not be judged.
-        order: Which first.
-        skip: Ids that are not wanted.
-    """
+    """The ids of the first new alerts in an order; of every outcome, frauds before what could not be scored."""
     if wanted.statuses and AlertStatus.NEW not in wanted.statuses:
         return []
     ids: list[str] = []
@@ -82,14 +75,7 @@ class WorkDesk:
     def claim(
         self, actor: Actor, alert_ids: Sequence[str], *, take_over: bool = False, versions: Versions | None = None
     ) -> Done:
-        """Have alerts for oneself until they are released, decided or taken over.
-
-        Args:
-            actor: Who claims them.
-            alert_ids: Which.
-            take_over: Also what another has, or what is decided.
-            versions: What the actor has seen of them.
-        """
+        """Have alerts for oneself until they are released, decided or taken over; another's only with `take_over`."""
         rule = partial(work_rules.claim, actor.name, take_over=take_over)
         return self._do(actor, Action.CLAIM, alert_ids, rule, versions=versions)
 
@@ -107,16 +93,7 @@ class WorkDesk:
         take_over: bool = False,
         versions: Versions | None = None,
     ) -> Done:
-        """Decide alerts.
-
-        Args:
-            actor: Who decides.
-            alert_ids: Which.
-            status: One of `VERDICTS`.
-            note: Why, in the actor's words.
-            take_over: Also what another has claimed or decided.
-            versions: What the actor has seen of them.
-        """
+        """Decide alerts; what another has claimed or decided only with `take_over`."""
         rule = partial(work_rules.decide, actor.name, status, take_over=take_over, repeat=bool(note))
         return self._do(actor, Action.VERDICT, alert_ids, rule, why=note, versions=versions)
 
@@ -140,12 +117,6 @@ class WorkDesk:
         """Claim the first new alert in an order; nothing is done where there is none.
 
         It is looked for before the transaction, so that no alert waits to be stored meanwhile; who is quicker has it.
-
-        Args:
-            actor: Who claims it.
-            wanted: Which alerts.
-            order: Which first.
-            skip: Ids of alerts that are not wanted.
         """
 
         def rule(now_us: int) -> Rule:

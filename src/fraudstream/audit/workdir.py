@@ -20,11 +20,6 @@ _LISTENER: Final = re.compile(r"^advertised\.listeners=\w+://(?P<address>[^,\s]+
 def broker_of(workdir: Path, plan: Callable[[Path], BrokerPlan], say: Callable[[str], None]) -> Iterator[str]:
     """The bootstrap servers of a demo's Kafka, for the length of a `with` block.
 
-    Args:
-        workdir: The demo's folder.
-        plan: How to start a broker on its data directory, asked only where none runs.
-        say: Told in one line each what happens.
-
     Raises:
         SettingsError: It is no demo's folder, or its Kafka is elsewhere.
         BrokerFailed: Its broker does not start, or does not say where it listens.

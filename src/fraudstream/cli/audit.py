@@ -37,9 +37,9 @@ def audit(workdir: Path | None, deep: bool, as_json: bool, **flags: object) -> N
     """
     from rich.console import Console
 
+    from fraudstream.audit.comparison import audit
     from fraudstream.audit.deep import Rescoring
-    from fraudstream.audit.display import render
-    from fraudstream.audit.run import audit
+    from fraudstream.audit.report import render
 
     if workdir is not None:
         flags["database"] = flags["database"] or f"sqlite:///{workdir.absolute() / 'alerts.db'}"

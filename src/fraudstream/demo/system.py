@@ -76,10 +76,6 @@ class DemoSystem:
     def start(self, stop: threading.Event, show: Callable[[], None]) -> bool:
         """Start everything and return once all of it is ready; False when told to stop before that.
 
-        Args:
-            stop: Ends the wait.
-            show: Called while it waits.
-
         Raises:
             PortInUse: Somebody listens on the dashboard's port.
             ProcessFailed: A process never became ready.

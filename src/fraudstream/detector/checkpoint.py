@@ -266,14 +266,6 @@ def rebuild(
 
     What lies behind the ledger's end is judged again, so that nothing is lost; the store knows what it has already.
 
-    Args:
-        checkpoint: Its directory.
-        topic: The input topic.
-        topic_id: Kafka's id of it.
-        entries: Of the ledger.
-        begins: The first offset that Kafka has, by partition.
-        now: The time, for the name of what is put aside.
-
     Raises:
         SettingsError: The directory cannot be written.
     """

@@ -95,10 +95,6 @@ class LedgerKeeper:
     def begin(self, state: CheckpointState, in_force: InForce) -> Offsets | None:
         """Before a query starts: enter what the former one committed, and what Kafka deleted before it was read.
 
-        Args:
-            state: The checkpoint.
-            in_force: What the query will judge with.
-
         Returns:
             Where to go on where records were lost: the checkpoint points to what is no more. None where none were.
 

@@ -55,14 +55,7 @@ class StarvationRule:
     _unread: dict[int, Unread] = field(default_factory=dict, init=False)
 
     def finished(self, batch: int, positions: Mapping[int, int], marks: Marks, now: datetime) -> None:
-        """Take the end of a batch; one that was taken before changes nothing.
-
-        Args:
-            batch: Its id.
-            positions: The offset behind the last record that was committed, by partition.
-            marks: What Kafka holds, read after the batch's end.
-            now: The time.
-        """
+        """Take the end of a batch; one that was taken before changes nothing."""
         if batch == self._batch:
             return
         if batch < self._batch:  # another checkpoint

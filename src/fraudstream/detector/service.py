@@ -69,7 +69,7 @@ def run_detector(
         tighten_models(settings.model)
         resolve(settings.model)  # before Spark is started, so that a missing model is told at once
         topics = ensure_topics(settings.bootstrap_servers, settings.partitions, settings.max_record_bytes)
-        partitions = topics.partitions[Topic.TRANSACTIONS.value]
+        partitions = topics[Topic.TRANSACTIONS.value]
         events = EventWriter(_producer(settings.bootstrap_servers), lambda: datetime.now(UTC))
         plan = detector_plan(settings, java, jars, partitions)
         log.info("starting Spark", bootstrap_servers=settings.bootstrap_servers, partitions=partitions)

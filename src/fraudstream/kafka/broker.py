@@ -8,7 +8,7 @@ import re
 import subprocess
 import threading
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,7 @@ from typing import Final
 
 from fraudstream.errors import BrokerFailed
 from fraudstream.kafka.broker_settings import LOG, LOGGING, PROPERTIES, STORAGE, Listener, write_settings
-from fraudstream.kafka.topics import TopicReport, ensure_topics
+from fraudstream.kafka.topics import ensure_topics
 from fraudstream.runtime.archive import ClassArchive
 from fraudstream.runtime.files import exclusive_lock, tighten
 from fraudstream.runtime.java import Java
@@ -84,20 +84,15 @@ class BrokerPlan:
 
 @dataclass(frozen=True)
 class RunningBroker:
-    """A broker that is ready, with its topics."""
+    """A broker that is ready, with its topics and their partitions."""
 
     bootstrap_servers: str
     process: subprocess.Popen[bytes]
-    topics: TopicReport
+    topics: Mapping[str, int]
 
 
 def run_broker(plan: BrokerPlan, report: Report, ready_file: Path | None = None) -> None:
     """Run a broker in the foreground until SIGINT or SIGTERM; for the main thread.
-
-    Args:
-        plan: What to start.
-        report: Told in one line each what happens.
-        ready_file: Written once clients are served.
 
     Raises:
         PortInUse: Somebody listens on the port.

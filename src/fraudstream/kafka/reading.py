@@ -41,13 +41,7 @@ def open_reader(bootstrap_servers: str, group: str, **options: Any) -> Consumer:
 
 
 def open_writer(bootstrap_servers: str, seconds: float, **options: Any) -> Producer:
-    """An idempotent producer that gives a record up which Kafka has not acknowledged after so many seconds.
-
-    Args:
-        bootstrap_servers: Kafka's address.
-        seconds: The limit.
-        options: Of the client, `_` for `.`.
-    """
+    """An idempotent producer that gives a record up after so many seconds; `options` are the client's, `_` for `.`."""
     return Producer(
         {
             "bootstrap.servers": bootstrap_servers,
@@ -74,13 +68,6 @@ def read_partition(
     consumer: Consumer, topic: str, partition: int, begin: int = 0, end: int | None = None
 ) -> Iterator[Message]:
     """The records that a partition holds now, from `begin` on and before `end`.
-
-    Args:
-        consumer: One of `open_reader`.
-        topic: The topic.
-        partition: The partition.
-        begin: The first offset; the partition's own where that is later.
-        end: The offset after the last one; the partition's own where that is earlier.
 
     Raises:
         KafkaException: Kafka does not answer.

@@ -38,14 +38,7 @@ def tool_class(tool: str) -> str:
 
 
 def tool_command(program: str, arguments: Sequence[str], java: Java, jars: Sequence[Path]) -> list[str]:
-    """The command that runs a tool.
-
-    Args:
-        program: Its class.
-        arguments: Passed on untouched.
-        java: What it runs on.
-        jars: The broker's class path (`Jars.broker`).
-    """
+    """The command that runs a tool."""
     return [
         str(java.executable),
         f"-Xmx{_HEAP}",

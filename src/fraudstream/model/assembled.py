@@ -128,11 +128,6 @@ _DOUBLE: Final = struct.Struct(">d")
 def write_local_form(saved: Path, metadata: str, folder: Path) -> None:
     """Write the trees that Spark saved at `saved` into `folder`, an empty one, as its local loader reads them.
 
-    Args:
-        saved: Folder of a forest or of boosted trees.
-        metadata: The JSON of its own metadata, which is the same in both forms.
-        folder: Where.
-
     Raises:
         ModelCorrupt: It is not what Spark saves.
     """

@@ -120,11 +120,6 @@ def interval(values: Floats) -> Interval:
     return Interval(float(low), float(high))
 
 
-def average_precision_interval(scored: Scored, seed: int, rounds: int = ROUNDS) -> Interval:
-    """95 % percentile bootstrap of the average precision. Needs a fraud and a legitimate row."""
-    return interval(draw(scored, seed, rounds).average_precision)
-
-
 def _drawn(
     places: NDArray[np.intp], weight: Floats, counts_of_places: Sequence[int], rng: np.random.Generator, rounds: int
 ) -> list[Floats]:

@@ -83,16 +83,7 @@ def put_in_force(
     now: datetime,
     aliases: Mapping[str, str] | None = None,
 ) -> InForce:
-    """Replace `models_dir/current`: the next revision, under a lock, so that no reader meets a part of it.
-
-    Args:
-        models_dir: Directory of the artifacts.
-        model_id: The artifact to judge with; must be there.
-        threshold: Between 0 and 1.
-        who: Who puts it in force.
-        why: Why.
-        now: The time, with its zone.
-        aliases: The aliases from now on; None keeps those in force.
+    """Replace `models_dir/current`, under a lock, so that no reader meets a part of it; None keeps the aliases.
 
     Raises:
         ModelNotFound: There is no such artifact.
@@ -114,13 +105,6 @@ def change_deployment(
     models_dir: Path, change: Callable[[InForce], InForce], *, who: str, why: str, now: datetime
 ) -> InForce:
     """Change the threshold or the aliases of the active deployment: the next revision, read and written under one lock.
-
-    Args:
-        models_dir: Directory of the artifacts.
-        change: From the active deployment to the next one; may raise, and then nothing changes.
-        who: Who changes it.
-        why: Why.
-        now: The time, with its zone.
 
     Raises:
         SettingsError: The threshold is not between 0 and 1.

@@ -60,11 +60,6 @@ def find_duplicates(profile: CsvProfile, digests: NDArray[np.int64], part: NDArr
     """The test rows that equal a row of training or of the gap before the test, where chance does not explain it.
 
     In a file of few columns with few values equal rows are no copies but payments alike, and they stay in the test.
-
-    Args:
-        profile: The CSV.
-        digests: Of `RowDigests`.
-        part: By row, a `Part`.
     """
     is_test = part == Part.TEST
     equal = is_test & np.isin(digests, digests[~is_test])

@@ -66,10 +66,6 @@ def append_changes(models_dir: Path, changes: Sequence[Change]) -> None:
 def read_changes(models_dir: Path, in_force: State | None) -> list[Change]:
     """Every change that is known, oldest first: those that are written, and what is in force where they lack it.
 
-    Args:
-        models_dir: Directory of the artifacts.
-        in_force: What is in force now; None where nothing is.
-
     Raises:
         OSError: The file is there and cannot be read.
     """

@@ -220,20 +220,7 @@ def model_digest(
     seed: int,
     pyspark_version: str,
 ) -> str:
-    """12 hex digits, the same for the same data, settings and seed; a model's id is `<algorithm>-<digest>`.
-
-    Args:
-        requested: What `--algorithm` said.
-        searched: What is tried for it.
-        fingerprint: Of the CSV.
-        label: The label column.
-        features: The features.
-        selection: What the user named.
-        legitimate_share: Share of the legitimate rows that the CSV holds.
-        settings: Further settings that a figure or the threshold depends on.
-        seed: Of everything random.
-        pyspark_version: Of Spark.
-    """
+    """12 hex digits, the same for the same data, settings and seed; a model's id is `<algorithm>-<digest>`."""
     identity = {
         "algorithm": requested,
         "searched": [{"name": each.name, **each.described} for each in searched],

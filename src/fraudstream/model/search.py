@@ -93,18 +93,7 @@ def search(
     report: Callable[[str], None],
     stopwatch: Stopwatch,
 ) -> Found:
-    """Fit each on the rows before a period and judge it on that period, for each of the rounds.
-
-    Args:
-        frame: The rows with their `part` and `features`.
-        algorithms: What to try; the first is taken where there is nothing to compare on.
-        rounds: The comparisons, the latest last; none where there is no validation period.
-        judged: Puts labels, weights and losses to rows and their scores.
-        slots: Of the vector.
-        seed: Of everything random.
-        report: Takes one line on each step.
-        stopwatch: Tells how long it has been.
-    """
+    """Fit each on the rows before a period and judge it on that period, for each of the rounds."""
     if not rounds:
         why = "no validation period to compare candidates on: the simplest was taken"
         only = algorithms[0]

@@ -96,13 +96,7 @@ def leaks(values: NDArray[np.float64], is_fraud: NDArray[np.bool_]) -> bool:
 
 
 def category_leaks(categories: Categories, is_train: NDArray[np.bool_], is_fraud: NDArray[np.bool_]) -> bool:
-    """Whether no text of a column with few of them stands both in a fraud and in a legitimate row.
-
-    Args:
-        categories: The column.
-        is_train: By row, whether it is a training row; no other is looked at.
-        is_fraud: By row.
-    """
+    """Whether no text of a column with few of them stands both in a fraud and in a legitimate row."""
     frauds = categories.counts(is_train & is_fraud)
     legitimate = categories.counts(is_train & ~is_fraud)
     if frauds.sum() < LEAK_FRAUDS or not legitimate.sum() or ((frauds + legitimate) > 0).sum() > _FEW_VALUES:
@@ -126,14 +120,7 @@ of the handbook's simulated payments 0.26 and 0.66: a feature beyond these limit
 def find_leaks(
     profile: CsvProfile, features: Sequence[Feature], is_train: NDArray[np.bool_], legitimate_share: float
 ) -> tuple[LeakSuspicion, ...]:
-    """The features of which one alone ranks the frauds of the training rows nearly as well as can be.
-
-    Args:
-        profile: The CSV.
-        features: The model's.
-        is_train: By row, whether it is a training row; no other is looked at.
-        legitimate_share: Share of the legitimate rows that the CSV holds.
-    """
+    """The features of which one alone ranks the frauds of the training rows nearly as well as can be."""
     is_fraud = profile.label.is_fraud[is_train]
     if int(is_fraud.sum()) < LEAK_FRAUDS or is_fraud.all():
         return ()

@@ -69,17 +69,7 @@ def set_threshold(
     why: str,
     now: datetime,
 ) -> InForce:
-    """Change the threshold in force: to a value, or to the cheapest by the model's own table.
-
-    Args:
-        model: A `current` file, or the directory that holds one.
-        value: The threshold; with it nothing else may be given.
-        review_cost: Cost of a false alarm; None takes the model's own.
-        max_alerts_per_day: The most alerts a day, expected on the average.
-        revision: The revision that it is changed for; None for whatever is in force.
-        who: Who changes it.
-        why: Why.
-        now: The time, with its zone.
+    """Change the threshold of a revision (None: of any), to a value or to the cheapest by the model's own table.
 
     Raises:
         ChangedMeanwhile: Another revision is in force.

@@ -51,16 +51,7 @@ def examine(
     broker_port: int = 9092,
     workdir: Path = Path(),
 ) -> list[Finding]:
-    """Look at everything; nothing is changed but that a shim for Java may be written into the cache.
-
-    Args:
-        cache: The project's cache folder.
-        java_home: The setting.
-        environ: The environment, of which JAVA_HOME and PATH are read.
-        port: The dashboard's.
-        broker_port: The broker's.
-        workdir: Where records, checkpoint and alerts would be written.
-    """
+    """Look at everything; nothing is changed but that a shim for Java may be written into the cache."""
     return [
         _python(),
         *_java(java_home, cache, environ),

@@ -121,13 +121,7 @@ def damaged_jars(cache: Path, pins: Path = PINS) -> list[Path]:
 
 
 def fetch_jars(cache: Path, java: Java, report: Report, pins: Path = PINS) -> Jars:
-    """Fetch what is not in the cache yet, both sets at a time; safe when several processes do so at once.
-
-    Args:
-        cache: The project's cache folder.
-        java: What the resolver runs on.
-        report: Told of the progress, a short line at a time, from more than one thread.
-        pins: The file of the pinned sums.
+    """Fetch what is not in the cache yet, both sets at a time and reported from two threads; several processes may.
 
     Raises:
         JarsMissing: A set could not be fetched; says why. What has come so far is kept for the next try.

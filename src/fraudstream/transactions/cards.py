@@ -124,12 +124,7 @@ class CardScan:
         self.looked_into = 0
 
     def masked(self, text: str, folded: str | None = None) -> str:
-        """A text with its card numbers and track data masked; the same object where it has none.
-
-        Args:
-            text: The text.
-            folded: What `fold` makes of it, where that is known.
-        """
+        """A text with its card numbers and track data masked; the same object where it has none."""
         if len(text) < SHORTEST:
             return text
         folded = fold(text) if folded is None else folded

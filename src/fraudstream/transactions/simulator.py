@@ -40,11 +40,8 @@ class Block:
 class SimulationSummary:
     """What a simulation wrote."""
 
-    output: Path
     rows: int
     frauds: int
-    cards: int
-    terminals: int
     by_scenario: dict[str, int]
     """Frauds of each scenario."""
 
@@ -122,7 +119,6 @@ def simulate(
     """
     _check(rows, seed, burst_at)
     simulation = Simulation(rows, seed, burst_at=burst_at)
-    population = simulation.population
     try:
         with CsvWriter(output, with_ids=with_ids) as writer:
             for block in simulation.blocks():
@@ -137,11 +133,8 @@ def simulate(
         ) from e
     counts = np.bincount(simulation.plan.scenario, minlength=len(Scenario))
     return SimulationSummary(
-        output=output,
         rows=writer.rows,
         frauds=len(simulation.plan.payments),
-        cards=len(population.cards),
-        terminals=len(population.terminals),
         by_scenario={which.name.lower(): int(counts[which]) for which in Scenario},
     )
 

@@ -76,12 +76,7 @@ class Explainer:
         self._classifier: Classifier = load_classifier(artifact)
 
     def explain(self, row: Mapping[str, Any], aliases: Mapping[str, str]) -> Explanation:
-        """Explain a payment.
-
-        Args:
-            row: The payment as it came.
-            aliases: New column name to the feature's name, as in force when it was judged.
-        """
+        """Explain a payment."""
         cells = read_cells(row, self.manifest.features, aliases)
         vector = vector_of(cells)
         with np.errstate(over="ignore", invalid="ignore"):

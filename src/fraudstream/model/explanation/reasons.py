@@ -39,13 +39,7 @@ class Reason:
 
 
 def reason_of(cell: ReadCell, came: Any, contribution: float) -> Reason:
-    """The reason that a cell gives.
-
-    Args:
-        cell: How the cell was read.
-        came: Its value as people and JSON know it.
-        contribution: What it added to the margin.
-    """
+    """The reason that a cell gives."""
     feature = cell.feature
     quantile = None if cell.is_imputed or feature.type is FeatureType.CATEGORY else place_in(feature, cell.slots[0])
     typical = _typical(feature)

@@ -7,8 +7,6 @@ from alembic import op
 
 revision = "0001"
 down_revision = None
-branch_labels = None
-depends_on = None
 
 
 def _seq() -> sa.Column[int]:
@@ -84,9 +82,3 @@ def upgrade() -> None:
         sa.Column("name", sa.String(32), primary_key=True),
         sa.Column("value", sa.BigInteger, nullable=False),
     )
-
-
-def downgrade() -> None:
-    """Drop them all, with what they hold."""
-    for table in ("totals", "positions", "dead_letters", "events", "rejected", "alerts", "column_sets"):
-        op.drop_table(table)

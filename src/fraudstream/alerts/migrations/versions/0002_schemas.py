@@ -7,8 +7,6 @@ from alembic import op
 
 revision = "0002"
 down_revision = "0001"
-branch_labels = None
-depends_on = None
 
 
 def upgrade() -> None:
@@ -38,9 +36,3 @@ def upgrade() -> None:
         sa.Column("who", sa.Text, nullable=False),
         sa.Column("why", sa.Text, nullable=False),
     )
-
-
-def downgrade() -> None:
-    """Drop both, with what they hold."""
-    op.drop_table("refused_aliases")
-    op.drop_table("schemas")

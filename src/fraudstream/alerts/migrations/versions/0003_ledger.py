@@ -7,8 +7,6 @@ from alembic import op
 
 revision = "0003"
 down_revision = "0002"
-branch_labels = None
-depends_on = None
 
 
 def upgrade() -> None:
@@ -61,10 +59,3 @@ def upgrade() -> None:
         sa.Column("from_offset", sa.BigInteger, nullable=False),
     )
     op.create_index("alerts_in_conflict", "alerts", ["seq"], sqlite_where=sa.text("conflict_of IS NOT NULL"))
-
-
-def downgrade() -> None:
-    """Drop them, with what they hold."""
-    op.drop_index("alerts_in_conflict", "alerts")
-    for table in ("ledger_gaps", "ledger_places", "ledger"):
-        op.drop_table(table)

@@ -7,8 +7,6 @@ from alembic import op
 
 revision = "0004"
 down_revision = "0003"
-branch_labels = None
-depends_on = None
 
 
 def upgrade() -> None:
@@ -37,8 +35,3 @@ def upgrade() -> None:
     op.create_index("replays_by_origin", "replays", ["origin"])
     op.create_index("replays_by_state", "replays", ["state", "seq"])
     op.create_index("replays_by_batch", "replays", ["batch", "seq"])
-
-
-def downgrade() -> None:
-    """Drop it, with what it holds."""
-    op.drop_table("replays")

@@ -10,8 +10,6 @@ from fraudstream.transactions.amounts import amount_of
 
 revision = "0006"
 down_revision = "0005"
-branch_labels = None
-depends_on = None
 
 _APPEND_ONLY = ("changes", "change_items")
 _ROWS = 5_000
@@ -91,16 +89,3 @@ def _fill() -> None:
             filled,
         )
         last = found[-1].seq
-
-
-def downgrade() -> None:
-    """Drop what people did, and the columns."""
-    for table in _APPEND_ONLY:
-        for verb in ("update", "delete"):
-            op.execute(f"DROP TRIGGER {table}_no_{verb}")
-    op.drop_table("change_items")
-    op.drop_table("changes")
-    op.drop_index("alerts_by_loss", "alerts")
-    op.drop_index("alerts_by_status", "alerts")
-    for column in ("since_us", "decided_us", "version", "assignee", "status", "expected_loss", "amount", "schema_id"):
-        op.drop_column("alerts", column)

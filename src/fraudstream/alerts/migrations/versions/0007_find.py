@@ -7,8 +7,6 @@ from alembic import op
 
 revision = "0007"
 down_revision = "0006"
-branch_labels = None
-depends_on = None
 
 
 def upgrade() -> None:
@@ -53,13 +51,3 @@ def upgrade() -> None:
         "CREATE TRIGGER alerts_restated AFTER UPDATE OF status, assignee ON alerts "
         "BEGIN INSERT OR IGNORE INTO restated_alerts (seq) VALUES (NEW.seq); END"
     )
-
-
-def downgrade() -> None:
-    """Drop the index; nothing of it is not in the alerts."""
-    op.execute("DROP TRIGGER alerts_restated")
-    op.execute("DROP TABLE alert_words_known")
-    op.execute("DROP TABLE alert_words")
-    op.create_index("alerts_by_columns", "alerts", ["column_set", "outcome", "seq"])
-    for table in ("indexed", "restated_alerts", "segment_columns", "segments"):
-        op.drop_table(table)

@@ -7,8 +7,6 @@ from alembic import op
 
 revision = "0008"
 down_revision = "0007"
-branch_labels = None
-depends_on = None
 
 
 def upgrade() -> None:
@@ -29,9 +27,3 @@ def upgrade() -> None:
         sa.Column("last_seq", sa.BigInteger, nullable=False),
     )
     op.create_index("alerts_by_decision", "alerts", ["decided_us"], sqlite_where=sa.text("decided_us IS NOT NULL"))
-
-
-def downgrade() -> None:
-    """Drop both."""
-    op.drop_index("alerts_by_decision", "alerts")
-    op.drop_table("minutes")

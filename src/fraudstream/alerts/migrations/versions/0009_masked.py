@@ -15,8 +15,6 @@ from fraudstream.transactions.masking import DataMask, typed
 
 revision = "0009"
 down_revision = "0008"
-branch_labels = None
-depends_on = None
 
 _ROWS = 1_000
 _PROGRESS_ROWS = 20_000
@@ -66,10 +64,6 @@ def upgrade() -> None:
         for table in ("indexed", "restated_alerts", "segment_columns", "segments"):
             connection.exec_driver_sql(f"DELETE FROM {table}")  # noqa: S608 - names of our own
         connection.exec_driver_sql("INSERT INTO alert_words (alert_words) VALUES ('delete-all')")
-
-
-def downgrade() -> None:
-    """Nothing: what is masked cannot be had back."""
 
 
 def _mask(connection: sa.Connection, table: sa.TableClause, masked: Callable[[Any], dict[str, Any]]) -> int:

@@ -9,8 +9,6 @@ from fraudstream.alerts.chain import entry_hash
 
 revision = "0010"
 down_revision = "0009"
-branch_labels = None
-depends_on = None
 
 _NO_UPDATE = (
     "CREATE TRIGGER changes_no_update BEFORE UPDATE ON changes "
@@ -45,10 +43,3 @@ def _chain() -> None:
                 sa.text("UPDATE changes SET hash = :hash WHERE seq = :seq"), {"hash": before, "seq": row["seq"]}
             )
         last = rows[-1]["seq"]
-
-
-def downgrade() -> None:
-    """Drop them."""
-    op.drop_column("changes", "hash")
-    op.drop_column("changes", "session")
-    op.drop_table("sessions")
