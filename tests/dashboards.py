@@ -7,16 +7,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from importlib import import_module
 from pathlib import Path
 from subprocess import Popen
 from typing import Any, cast
 
 import orjson
 import urllib3
-from alembic import op
-from alembic.operations import Operations
-from alembic.runtime.migration import MigrationContext
 from sqlalchemy import create_engine
 from werkzeug.test import TestResponse
 
@@ -62,16 +58,22 @@ def alert(number: int, **changes: Any) -> dict[str, Any]:
 def take_back(url: str) -> None:
     """Give a database that is closed the tables of revision 0010, its former index empty."""
     engine = create_engine(url)
-    with engine.begin() as connection, Operations.context(MigrationContext.configure(connection)):
-        op.execute("DROP TABLE alert_words")
-        for name in ("alerts_by_commit", "alerts_by_score", "alerts_by_amount", "alerts_by_loss"):
-            op.drop_index(name, "alerts")
-        op.create_index("alerts_by_columns", "alerts", ["column_set"])  # dropped by what made the former index
-        import_module("fraudstream.alerts.migrations.versions.0007_find").upgrade()
-        op.create_index("alerts_by_time", "alerts", ["produced_us"])
-        op.create_index("alerts_by_status", "alerts", ["outcome", "status", "seq"])
-        op.create_index("alerts_by_loss", "alerts", ["outcome", "status", "expected_loss", "seq"])
-        op.execute("UPDATE alembic_version SET version_num = '0010'")
+    with engine.begin() as connection:
+        for statement in (
+            "DROP TABLE alert_words",
+            *(f"DROP INDEX alerts_by_{name}" for name in ("commit", "score", "amount", "loss")),
+            "CREATE INDEX alerts_by_time ON alerts (produced_us)",
+            "CREATE INDEX alerts_by_status ON alerts (outcome, status, seq)",
+            "CREATE INDEX alerts_by_loss ON alerts (outcome, status, expected_loss, seq)",
+            *(f"CREATE TABLE {name} (id INTEGER PRIMARY KEY)" for name in ("segments", "segment_columns", "indexed")),
+            "CREATE TABLE restated_alerts (seq INTEGER PRIMARY KEY)",
+            "CREATE VIRTUAL TABLE alert_words USING fts5(words, content='')",
+            "CREATE VIRTUAL TABLE alert_words_known USING fts5vocab(alert_words, 'row')",
+            "CREATE TRIGGER alerts_restated AFTER UPDATE OF status, assignee ON alerts "
+            "BEGIN INSERT OR IGNORE INTO restated_alerts (seq) VALUES (NEW.seq); END",
+            "UPDATE alembic_version SET version_num = '0010'",
+        ):
+            connection.exec_driver_sql(statement)
     engine.dispose()
 
 
