@@ -1,7 +1,5 @@
 """What the four scripts of `fraud_detection_project/` call: the commands, on the files that lie beside the script."""
 
-from __future__ import annotations
-
 import os
 import signal
 import sys

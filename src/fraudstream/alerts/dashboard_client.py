@@ -1,7 +1,5 @@
 """Questions and decisions that a command takes to the dashboard's API; the relay's posts are `service.py`'s."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from typing import Any
 

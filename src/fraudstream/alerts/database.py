@@ -1,7 +1,5 @@
 """Opening the alert store's database: how SQLite is set up, and the migrations; what is in it is `store.py`'s."""
 
-from __future__ import annotations
-
 import logging
 import sqlite3
 from collections.abc import Iterable

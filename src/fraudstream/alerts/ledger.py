@@ -4,8 +4,6 @@ Another checkpoint may account for offsets once more. So an entry counts only wh
 entry had accounted for: behind `covered_until` of its partition, or within a gap before it.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime

@@ -1,7 +1,5 @@
 """Dead letters and unscorable rows as a person works them: one list, filtered; their replays are `replay_log.py`'s."""
 
-from __future__ import annotations
-
 import base64
 import heapq
 from collections.abc import Iterator, Sequence

@@ -1,7 +1,5 @@
 """Whether the alert store takes a write now, found out by writing; what is written for good is `store.py`'s."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import sqlite3

@@ -1,7 +1,5 @@
 """What can be asked of the alert store, in pages of bounded size; what is written to it is `store.py`'s."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Carries every output topic to the dashboard's API, at least once; what a record becomes is in `records.py`."""
 
-from __future__ import annotations
-
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence

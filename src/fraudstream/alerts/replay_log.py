@@ -1,7 +1,5 @@
 """The log of replays in the alert store: requested by a person, claimed by a sender, concluded with its result."""
 
-from __future__ import annotations
-
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -4,8 +4,6 @@ At least once: a sender that is killed between sending and concluding leaves its
 under the same event id, by which the store knows the second copy of an alert.
 """
 
-from __future__ import annotations
-
 import base64
 import contextlib
 import threading

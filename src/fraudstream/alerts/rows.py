@@ -1,7 +1,5 @@
 """How one checked record becomes one row, at most once; `store.py` decides what is written in which transaction."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Mapping
 from datetime import datetime

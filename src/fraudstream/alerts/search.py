@@ -5,8 +5,6 @@ alert is read that is not shown; words are looked up in the full-text table. Any
 stored alerts, the newest first, for a limited time.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """`fraudstream relay` as a service: its clients, and its threads until it is to stop; it publishes the trail's head."""
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime

@@ -1,7 +1,5 @@
 """The sight of a set of columns, from a sample or an alert; `sights.py` keeps them."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final

@@ -1,7 +1,5 @@
 """Which sets of columns were seen, since when, in how many rows: kept in the store, bounded; one is `sight.py`."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final

@@ -4,8 +4,6 @@ Looked for among the alerts stored around it, in pieces and within a time: a mil
 thousand. What has no bound, a search through all of them, is the filter's (`reading.py`).
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace

@@ -1,7 +1,5 @@
 """What people have made of an alert: its status and who has it; the changes that lead there are `work.py`'s."""
 
-from __future__ import annotations
-
 from enum import StrEnum
 from typing import Any, Final, NamedTuple
 

@@ -1,7 +1,5 @@
 """The tables of the alert store as SQLAlchemy Core makes and sees them; `migrations/` mends earlier ones."""
 
-from __future__ import annotations
-
 from typing import Final
 
 from sqlalchemy import (

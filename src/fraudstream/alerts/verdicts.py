@@ -1,7 +1,5 @@
 """The verdicts so far as rows of score, amount and verdict: what a threshold can be held against; bounded in number."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Final
 

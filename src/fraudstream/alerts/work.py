@@ -3,8 +3,6 @@
 `work_rules.py` says what may be done, `work_writing.py` does and records it, `candidates` finds the next alert.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from enum import StrEnum

@@ -3,8 +3,6 @@
 Each rule takes what an alert is and gives what it becomes, or the same where it is so already, or refuses.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 from fraudstream.alerts.names import is_same_person

@@ -1,7 +1,5 @@
 """Carries out what a person asks of alerts, within one write transaction of `work.py`'s: reads, applies, records."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

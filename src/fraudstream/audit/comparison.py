@@ -3,8 +3,6 @@
 Against the ledger it works on counts and names ranges: which offset it is, only scoring again can tell (`deep.py`).
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 from typing import Final
 

@@ -4,8 +4,6 @@ SQLite keeps it in memory while it is small and on the disk beyond that, and it 
 millions of alerts takes no more memory than one with a few.
 """
 
-from __future__ import annotations
-
 import sqlite3
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields

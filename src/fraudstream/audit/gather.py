@@ -5,8 +5,6 @@ counts is on the output topics already. Then the relay's offsets and the store: 
 and whatever is in the store is on a topic. Then the output topics and the input's end.
 """
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final

@@ -1,7 +1,5 @@
 """What an audit found, as one object: what is wrong, what is open, what is merely shown; and how a person reads it."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field

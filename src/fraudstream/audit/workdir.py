@@ -1,7 +1,5 @@
 """A demo's folder as an audit sees it: its broker where that runs, else one started on its data for a while."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress

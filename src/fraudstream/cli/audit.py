@@ -1,7 +1,5 @@
 """The command `audit`: ledger, topics and store held against each other, for settings or for a demo's folder."""
 
-from __future__ import annotations
-
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Commands of the data scientist: `train`, `score`, `simulate`."""
 
-from __future__ import annotations
-
 import sys
 from datetime import UTC, datetime
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Commands of the engineer: `broker`, `produce`, `detect`, `relay`, `dashboard`, `demo`."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 

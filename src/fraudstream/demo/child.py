@@ -1,7 +1,5 @@
 """One process of the demo: started, watched, started again when it dies; which processes there are says `system.py`."""
 
-from __future__ import annotations
-
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence

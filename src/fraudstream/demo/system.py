@@ -1,7 +1,5 @@
 """The processes of a demo and the order in which they start and stop; one process alone is `child.py`'s."""
 
-from __future__ import annotations
-
 import os
 import sys
 import threading

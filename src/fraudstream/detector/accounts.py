@@ -1,7 +1,5 @@
 """Sees before each start that the checkpoint can be gone on from, and has the ledger kept; `supervisor.py` asks it."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace

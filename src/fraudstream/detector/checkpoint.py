@@ -3,8 +3,6 @@
 Spark writes each file whole, under another name first: what is broken here was broken by a disk or by a person.
 """
 
-from __future__ import annotations
-
 import errno
 import os
 import shutil

@@ -3,8 +3,6 @@
 Spark commits a batch and tells of it afterwards: what a crash takes in between is counted again by scoring the range.
 """
 
-from __future__ import annotations
-
 import contextlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence

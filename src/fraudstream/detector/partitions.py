@@ -4,8 +4,6 @@ A Real-time query holds one task slot per partition for as long as it runs, and 
 that waits for a slot reads nothing until its batch is over.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta

@@ -1,7 +1,5 @@
 """The streaming query: its plan from Kafka's source to Kafka's sink, and its start."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass
 from enum import StrEnum

@@ -1,7 +1,5 @@
 """`fraudstream detect` as a service: makes the session, the clients and the supervisor, and runs until told to stop."""
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress

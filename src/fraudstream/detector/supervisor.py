@@ -1,7 +1,5 @@
 """Keeps one query running: starts it, starts it again after a failure, and changes the model when `current` does."""
 
-from __future__ import annotations
-
 import threading
 import time
 from collections.abc import Callable

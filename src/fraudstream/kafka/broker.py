@@ -1,7 +1,5 @@
 """Our own Kafka: one KRaft node on loopback, started from the fetched jars; its settings are in `broker_settings`."""
 
-from __future__ import annotations
-
 import base64
 import contextlib
 import re

@@ -1,7 +1,5 @@
 """What a person sees of the producer at work: a bar on a terminal, a line every few seconds elsewhere."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The topic of the ledger: entries written so that Kafka has acknowledged them, and read whole."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Final
 

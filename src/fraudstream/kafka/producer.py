@@ -1,7 +1,5 @@
 """The producer: each row of a CSV as one record on Kafka, at a rate; `production` keeps account of the reports."""
 
-from __future__ import annotations
-
 import functools
 import itertools
 import threading

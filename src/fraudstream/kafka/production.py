@@ -1,7 +1,5 @@
 """The accounts of the producer: which rows are settled, how far the run is; `producer` does the sending."""
 
-from __future__ import annotations
-
 import bisect
 import dataclasses
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Partitions read from one offset to another, and first and end offsets, for those who join no group."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Iterator, Mapping
 from typing import Any, Final

@@ -4,8 +4,6 @@ The key, the value and the headers are those of the original. Where retention ha
 letter's own, as far as the detector kept them whole.
 """
 
-from __future__ import annotations
-
 import functools
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence

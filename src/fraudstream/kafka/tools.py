@@ -1,7 +1,5 @@
 """Kafka's own command-line tools, run from the broker's jars for those who have no Kafka distribution."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final

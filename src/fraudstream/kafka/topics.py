@@ -1,7 +1,5 @@
 """The topics of a Kafka, ours or the user's: created where they are missing, asked for their end; `wire` names them."""
 
-from __future__ import annotations
-
 from typing import Any, Final
 
 from confluent_kafka import KafkaError, KafkaException, TopicCollection

@@ -1,7 +1,5 @@
 """Aliases: columns of the stream that are read as a feature of another name; they stand in `current` (`current.py`)."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The artifact: a model's directory, written once, verified at every load; which is in force is `current.py`'s."""
 
-from __future__ import annotations
-
 import errno
 import hashlib
 import os

@@ -6,8 +6,6 @@ constructors that its loader calls. Trees, saved as Parquet and loaded with seve
 Spark Connect (`ReadWriteUtils.localSavingModeState`), plain arrays in big-endian order, loaded in 0.1 s.
 """
 
-from __future__ import annotations
-
 import os
 import struct
 import tempfile

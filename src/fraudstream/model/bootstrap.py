@@ -5,8 +5,6 @@ exchangeable, so how often each such group is drawn is multinomial. That is the 
 and needs no draw per row: 60,000 rows with 74 frauds take a tenth of a second.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final

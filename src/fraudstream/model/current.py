@@ -3,8 +3,6 @@
 Each change is also a line of the history, which is `history.py`'s.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace

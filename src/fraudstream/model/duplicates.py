@@ -1,7 +1,5 @@
 """Copies of training rows in the test period, which would flatter a model; taken out before anything is judged."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final

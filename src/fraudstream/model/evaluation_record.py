@@ -5,8 +5,6 @@ estimates of the whole where the CSV holds a part. Times a day are of the period
 the amount column. Scores and thresholds are calibrated probabilities, from 0 to 1, but where a name says raw.
 """
 
-from __future__ import annotations
-
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final

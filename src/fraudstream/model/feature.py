@@ -1,7 +1,5 @@
 """A feature: a column that the model reads, and the slots of the vector that it takes; `features.py` chooses them."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum

@@ -1,7 +1,5 @@
 """Which columns of a CSV become features, and why the others do not; `projection.py` brings them to the model."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from typing import Final
 

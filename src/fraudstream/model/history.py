@@ -1,7 +1,5 @@
 """The history of what was in force: one line a change, never rewritten; `current.py` writes it under its lock."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass

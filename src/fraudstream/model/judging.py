@@ -1,7 +1,5 @@
 """From scores on the validation and the test period to all that `evaluation.json` holds; fitting is `training.py`'s."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from typing import Final
 

@@ -1,7 +1,5 @@
 """The manifest: all that an artifact says of itself, as types and as JSON; `artifact.py` keeps it with its files."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass

@@ -1,7 +1,5 @@
 """All that is decided of a training before anything is fitted: split, features, candidates, the model's digest."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version

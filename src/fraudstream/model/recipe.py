@@ -3,8 +3,6 @@
 Which of them is taken is `search.py`'s.
 """
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass

@@ -1,7 +1,5 @@
 """The models of a directory: listed, verified, compared; which is in force is `current.py`'s to say and to change."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime

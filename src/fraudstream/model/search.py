@@ -1,7 +1,5 @@
 """The candidates, fitted before the validation period and compared on it; what one is made of is `recipe.py`'s."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime

@@ -1,7 +1,5 @@
 """Columns that no model should learn from: they name a payment or a person, or give the label away."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from typing import Final

@@ -1,7 +1,5 @@
 """The threshold of the model in force, looked at and changed without training; how one is chosen is `costs.py`'s."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime

@@ -3,8 +3,6 @@
 What is decided first is `plan.py`'s, the fit `fitting.py`'s, the search `search.py`'s, the figures `judging.py`'s.
 """
 
-from __future__ import annotations
-
 import tempfile
 from collections.abc import Callable
 from contextlib import AbstractContextManager

@@ -1,7 +1,5 @@
 """What a person, or a script, is told of a training; the figures themselves are the manifest's."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path

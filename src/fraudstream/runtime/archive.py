@@ -4,8 +4,6 @@ It is made in the background of the first run that lasts, from the classes which
 the cache. What it takes off a start: docs/decisions/0021-start-up.md. Who runs on it: `jvm.py` and `kafka/broker.py`.
 """
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 import os

@@ -1,7 +1,5 @@
 """What this machine has of what fraudstream needs, and what to do about each thing missing."""
 
-from __future__ import annotations
-
 import platform
 import shutil
 import sys

@@ -1,7 +1,5 @@
 """The jars of the broker and of Spark's Kafka connector: fetched once into the cache by Spark's own resolver."""
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 import importlib.util

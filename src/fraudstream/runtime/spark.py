@@ -3,8 +3,6 @@
 Under `spark-submit`, which started this Python from a JVM, the session is on that JVM.
 """
 
-from __future__ import annotations
-
 import os
 import signal
 import socket

@@ -1,7 +1,5 @@
 """One model in force as Spark expressions: which rows are suspect (every row, fast), and the verdict on a row."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -4,8 +4,6 @@ A card number is 13 to 19 digits that begin as an issuer's do and pass the check
 one piece or in groups. First six and last four digits stay, as PCI DSS 4.0 (3.4.1) allows them to be shown.
 """
 
-from __future__ import annotations
-
 import re
 import unicodedata
 from typing import Final

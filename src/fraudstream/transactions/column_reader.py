@@ -1,7 +1,5 @@
 """One column of a CSV read block by block: what it holds, and its numbers, moments or categories row by row."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """The CSV source: opens a CSV of any common make and yields its rows as JSON; `profile.py` says what is in it."""
 
-from __future__ import annotations
-
 import csv
 import gzip
 import hashlib

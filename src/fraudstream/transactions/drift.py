@@ -1,7 +1,5 @@
 """How a set of columns differs from the model's contract, and what the detector does about it, in plain words."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final

@@ -1,7 +1,5 @@
 """The label of a CSV: which column it is and which of its two values means fraud; the rest is `profile.py`'s."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass

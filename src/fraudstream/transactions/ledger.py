@@ -1,7 +1,5 @@
 """An entry of the ledger: what became of one partition's share of one committed batch; `wire.py` names its topic."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum

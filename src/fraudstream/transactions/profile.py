@@ -1,7 +1,5 @@
 """The profile of a CSV: its label, its columns with their values, and what orders its rows; read by training."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from itertools import islice

@@ -1,7 +1,5 @@
 """Simulated card payments in the columns of creditcard.csv; its parts are in `simulation/`."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path

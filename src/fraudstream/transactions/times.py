@@ -1,7 +1,5 @@
 """The time column of a CSV: found by its name and its values, for ordering rows; `profile.py` reads the values."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -3,8 +3,6 @@
 A test holds the two to one another.
 """
 
-from __future__ import annotations
-
 import contextlib
 import itertools
 import json

@@ -1,7 +1,5 @@
 """A classifier without Spark: its margin for a vector, and what each column contributed; `trees.py` has the trees."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Explains a payment by a model on disk: cells, vector, margin, contributions, score; in words it is `reasons.py`'s."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final

@@ -1,7 +1,5 @@
 """One reason: a column's value, how unusual it is, what it contributed, and all of that as a sentence."""
 
-from __future__ import annotations
-
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -3,8 +3,6 @@
 What is worked out from them is `classifier.py`'s and `trees.py`'s.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path

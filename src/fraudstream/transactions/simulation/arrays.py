@@ -1,7 +1,5 @@
 """The shapes that the simulator's parts hand each other: array types and a block of payments."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Final, Self, TypeAlias

@@ -1,7 +1,5 @@
 """What a bank can know of a payment when it happens: features from this payment and earlier ones only."""
 
-from __future__ import annotations
-
 from typing import Final
 
 import numpy as np

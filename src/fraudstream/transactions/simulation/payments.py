@@ -1,7 +1,5 @@
 """Legitimate payments: which card pays where, how much and how; with the odd ones of life (frauds: `scenarios.py`)."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Final
 

@@ -1,7 +1,5 @@
 """What thieves do: the manner of each fraud scenario and the payments of one incident; `fraud_plan.py` says when."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final

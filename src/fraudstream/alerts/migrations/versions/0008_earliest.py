@@ -1,7 +1,5 @@
 """The earliest stores that are brought up to date: those of release 112b93f; a new store has its tables at once."""
 
-from __future__ import annotations
-
 revision = "0008"
 down_revision = None
 

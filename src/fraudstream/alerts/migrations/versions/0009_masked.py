@@ -1,7 +1,5 @@
 """Masks what earlier releases stored as it came, and empties the index of words and columns made of it."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from typing import Any
 

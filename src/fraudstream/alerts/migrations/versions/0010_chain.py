@@ -1,7 +1,5 @@
 """Hashes that chain the entries of the audit trail, the session that made each, and a table of sessions."""
 
-from __future__ import annotations
-
 import sqlalchemy as sa
 from alembic import op
 

@@ -1,7 +1,5 @@
 """Replaces the segments by indexes that hold every filter, and enters the words of the alerts that are there."""
 
-from __future__ import annotations
-
 import orjson
 import sqlalchemy as sa
 import structlog
