@@ -29,8 +29,7 @@ from fraudstream.alerts.changes import Actor
 from fraudstream.alerts.filters import AlertFilter, Sort
 from fraudstream.alerts.search import Page
 from fraudstream.alerts.store import AlertStore
-from fraudstream.alerts.work import WorkDesk
-from fraudstream.alerts.work_queue import Order
+from fraudstream.alerts.work import Order, WorkDesk
 from fraudstream.dashboard.asked_filter import filter_asked
 
 TOGETHER: Final = 2_000

@@ -182,7 +182,7 @@ def recover_once(system: System, model: Path, rows: list[bytes], rate: float, be
     with tempfile.TemporaryDirectory() as name, study.broker(Path(name), PARTITIONS) as bootstrap:
         folder = Path(name)
         command = system.command(bootstrap, model, folder)
-        child = Child("detector", lambda _: command, folder / "detector.log", folder / "ready", system.environment())
+        child = Child("detector", command, folder / "detector.log", folder / "ready", system.environment())
         with load(bootstrap, rows, rate):
             child.start()
             try:

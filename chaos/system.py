@@ -215,7 +215,7 @@ class System:
         ready.mkdir(exist_ok=True)
         child = Child(
             name=name,
-            command=lambda _: line,
+            command=line,
             log=self.layout.log(name),
             ready_file=ready / name,
             environment=self.layout.environment,

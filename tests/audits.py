@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from fraudstream.audit.comparison import compare
 from fraudstream.audit.facts import Facts, Kept, Said
 from fraudstream.audit.report import AuditReport
-from fraudstream.audit.run import compare
 from fraudstream.transactions.ledger import EntryKind, LedgerEntry, batch_entry_id
 
 TOPIC = "credit_card_transactions"

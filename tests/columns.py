@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import quantiles
@@ -12,11 +13,11 @@ from typing import Any
 import orjson
 
 from fraudstream.alerts.records import Record, to_payload
+from fraudstream.alerts.sampling import Sample, SampleWeights, check_sample
 from fraudstream.model.artifact import write_artifact
 from fraudstream.model.current import put_in_force
+from fraudstream.model.feature import Feature, FeatureType
 from fraudstream.model.manifest import (
-    Feature,
-    FeatureType,
     LabelValues,
     Manifest,
     Metrics,
@@ -105,3 +106,10 @@ def sample(offset: int, transaction: Mapping[str, Any], *, second: float | None 
 
 def samples(rows: Iterable[Mapping[str, Any]], start: int = 0, **changes: Any) -> list[Any]:
     return [sample(start + number, each, **changes) for number, each in enumerate(rows)]
+
+
+def weighed(events: Iterable[Any], weights: SampleWeights | None = None) -> list[Sample]:
+    """The samples among events with their weights, as the store gives them."""
+    weights = weights or SampleWeights()
+    found = [sample for event in events if (sample := check_sample(event)) is not None]
+    return [replace(each, rows=weights.weigh(each.place, each.offset, each.produced_us)) for each in found]

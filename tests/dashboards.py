@@ -13,8 +13,6 @@ from typing import Any, cast
 
 import orjson
 import urllib3
-from alembic import command
-from alembic.config import Config
 from sqlalchemy import create_engine
 from werkzeug.test import TestResponse
 
@@ -57,13 +55,25 @@ def alert(number: int, **changes: Any) -> dict[str, Any]:
     } | changes
 
 
-def take_back(url: str, revision: str) -> None:
-    """Give a database that is closed the tables of an earlier revision."""
+def take_back(url: str) -> None:
+    """Give a database that is closed the tables of revision 0010, its former index empty."""
     engine = create_engine(url)
     with engine.begin() as connection:
-        config = Config(attributes={"connection": connection})
-        config.set_main_option("script_location", "fraudstream.alerts:migrations")
-        command.downgrade(config, revision)
+        for statement in (
+            "DROP TABLE alert_words",
+            *(f"DROP INDEX alerts_by_{name}" for name in ("commit", "score", "amount", "loss")),
+            "CREATE INDEX alerts_by_time ON alerts (produced_us)",
+            "CREATE INDEX alerts_by_status ON alerts (outcome, status, seq)",
+            "CREATE INDEX alerts_by_loss ON alerts (outcome, status, expected_loss, seq)",
+            *(f"CREATE TABLE {name} (id INTEGER PRIMARY KEY)" for name in ("segments", "segment_columns", "indexed")),
+            "CREATE TABLE restated_alerts (seq INTEGER PRIMARY KEY)",
+            "CREATE VIRTUAL TABLE alert_words USING fts5(words, content='')",
+            "CREATE VIRTUAL TABLE alert_words_known USING fts5vocab(alert_words, 'row')",
+            "CREATE TRIGGER alerts_restated AFTER UPDATE OF status, assignee ON alerts "
+            "BEGIN INSERT OR IGNORE INTO restated_alerts (seq) VALUES (NEW.seq); END",
+            "UPDATE alembic_version SET version_num = '0010'",
+        ):
+            connection.exec_driver_sql(statement)
     engine.dispose()
 
 

@@ -8,7 +8,6 @@ import numpy as np
 
 from columns import manifest
 from fraudstream.model.calibration import fit_calibration
-from fraudstream.model.comparison import compare
 from fraudstream.model.costs import Losses
 from fraudstream.model.evaluation import Scored
 from fraudstream.model.evaluation_record import (
@@ -20,6 +19,7 @@ from fraudstream.model.evaluation_record import (
     Stage,
     Timeline,
 )
+from fraudstream.model.fitting import compare
 from fraudstream.model.judging import NO_WISHES, Judged, choose_threshold, measure
 from fraudstream.model.manifest import Manifest
 

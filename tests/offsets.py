@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fraudstream.kafka.watermarks import Watermarks
+from fraudstream.kafka.reading import Watermarks
 
 
 def end_offsets(bootstrap_servers: str, topic: str) -> dict[int, int]:

@@ -16,7 +16,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from benchmarks.peers.preparation import Expected
 from benchmarks.peers.stage import Contender, Stage
 from benchmarks.system.percentiles import summary
-from fraudstream.kafka.watermarks import Watermarks
+from fraudstream.kafka.reading import Watermarks
 
 START_SECONDS: Final = 120.0
 WARM_UP_SECONDS: Final = 10.0

@@ -18,7 +18,7 @@ from benchmarks.peers.measuring import Sample, read_lines
 from benchmarks.system.system import ROOT
 from fraudstream.config import Settings
 from fraudstream.errors import KafkaFailure, TopicMissing
-from fraudstream.kafka.watermarks import Watermarks
+from fraudstream.kafka.reading import Watermarks
 from fraudstream.runtime.processes import spawn, stop, wait_until
 from fraudstream.transactions.wire import OUTPUT_TOPICS, output_limit
 

@@ -170,7 +170,7 @@ class BenchSystem:
         ready.mkdir(parents=True, exist_ok=True)
         child = Child(
             name=name,
-            command=lambda _: command,
+            command=command,
             log=self.folder / "logs" / f"{name.replace(' ', '-')}.log",
             ready_file=ready_file or ready / name.replace(" ", "-"),
             environment={**self.environment, **environment},

@@ -1,7 +1,5 @@
 """The settings: frozen, typed, read once (flag, then environment, then `fraudstream.toml`, then default)."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 from typing import Annotated, Any, Self

@@ -91,7 +91,7 @@ class Model:
             written = Path(output) if output is not None else Path(folder) / "scores.csv"
             with batch_spark(settings, "score") as spark:
                 from fraudstream.scoring.batch import score_csv
-                from fraudstream.scoring.load import load_judge
+                from fraudstream.scoring.judge import load_judge
 
                 judge = load_judge(self.artifact, self.in_force)
                 score_csv(spark, source, judge, written, max_record_bytes=settings.max_record_bytes)
@@ -108,8 +108,8 @@ class Model:
             DataError: The CSV cannot be used, or has no such row.
             ModelCorrupt: The saved model is of a kind unknown to this version.
         """
+        from fraudstream.model.explanation.cells import row_of
         from fraudstream.model.explanation.explainer import Explainer
-        from fraudstream.model.explanation.rows import row_of
 
         return Explainer(self.artifact).explain(row_of(Path(data), row), self.in_force.aliases)
 

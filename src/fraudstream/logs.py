@@ -1,7 +1,5 @@
 """Logging set-up, once a process: lines for people on a terminal, JSON elsewhere. Loggers come from structlog."""
 
-from __future__ import annotations
-
 import logging
 import sys
 from collections.abc import Iterable

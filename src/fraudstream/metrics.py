@@ -1,7 +1,5 @@
 """Every metric's name, once: what `/metrics` exposes to Prometheus; the values come from the rooms that own them."""
 
-from __future__ import annotations
-
 from typing import Final, NamedTuple
 
 

@@ -1,7 +1,5 @@
 """What the four scripts of `fraud_detection_project/` call: the commands, on the files that lie beside the script."""
 
-from __future__ import annotations
-
 import os
 import signal
 import sys
@@ -65,7 +63,7 @@ def detect_frauds(script: str) -> None:
 
     def run() -> None:
         from fraudstream.detector.service import run_detector
-        from fraudstream.runtime.submitted import is_submitted
+        from fraudstream.runtime.spark import is_submitted
 
         settings = beside(_folder(script))
         submitted = is_submitted()
@@ -110,7 +108,7 @@ def _run(program: Callable[[], None]) -> None:
     """Run a script's program to its end, its messages and its exit code as those of the commands."""
 
     def set_up_and_run() -> None:
-        from fraudstream.runtime.submitted import is_submitted
+        from fraudstream.runtime.spark import is_submitted
 
         signal.signal(signal.SIGTERM, _exit)
         os.umask(PRIVATE_UMASK)

@@ -1,7 +1,5 @@
 """Conversions of times: microseconds since 1970 as the store keeps them, and the two forms of ISO 8601 that leave."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime, timedelta
 from typing import Final
 

@@ -14,7 +14,7 @@ from commands import Command, command_line
 from fraudstream.alerts.store import AlertStore
 from fraudstream.kafka.broker import RunningBroker
 from fraudstream.kafka.ledger_topic import KafkaLedger
-from fraudstream.kafka.watermarks import Watermarks
+from fraudstream.kafka.reading import Watermarks
 from fraudstream.runtime.processes import stop, wait_until
 from fraudstream.transactions.ledger import EntryKind, Source
 from fraudstream.transactions.wire import Topic

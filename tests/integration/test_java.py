@@ -54,19 +54,17 @@ def test_java_home_comes_before_path(tmp_path: Path) -> None:
 def test_an_older_java_is_passed_over_and_remembered(tmp_path: Path, old: str) -> None:
     named = fake_java(tmp_path / "named", old)
     on_path = fake_java(tmp_path / "path", "17")
-    search = search_java(None, tmp_path, {"JAVA_HOME": str(named), "PATH": str(on_path / "bin")})
-    assert search.chosen == Java(on_path, 17, "PATH")
-    assert [(java.source, java.why) for java in search.skipped] == [
-        ("JAVA_HOME", f"it is Java {old.removeprefix('1.')}")
-    ]
+    chosen, skipped = search_java(None, tmp_path, {"JAVA_HOME": str(named), "PATH": str(on_path / "bin")})
+    assert chosen == Java(on_path, 17, "PATH")
+    assert [(java.source, java.why) for java in skipped] == [("JAVA_HOME", f"it is Java {old.removeprefix('1.')}")]
 
 
 def test_a_java_home_without_java_is_passed_over(tmp_path: Path) -> None:
     on_path = fake_java(tmp_path / "path", "17")
-    search = search_java(None, tmp_path, {"JAVA_HOME": "/nowhere", "PATH": str(on_path / "bin")})
-    assert search.chosen is not None
-    assert search.chosen.source == "PATH"
-    assert "No such file" in search.skipped[0].why
+    chosen, skipped = search_java(None, tmp_path, {"JAVA_HOME": "/nowhere", "PATH": str(on_path / "bin")})
+    assert chosen is not None
+    assert chosen.source == "PATH"
+    assert "No such file" in skipped[0].why
 
 
 def test_a_wished_java_that_cannot_be_used_is_an_error_not_a_surprise(tmp_path: Path) -> None:

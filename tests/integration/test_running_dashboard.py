@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -16,7 +17,7 @@ from click.testing import CliRunner
 from columns import NOW, model_with_contract, row
 from dashboards import EventReader, RunningDashboard, alert, running_dashboard
 from fraudstream.cli.entry import cli
-from fraudstream.model.current import change_threshold
+from fraudstream.model.current import change_deployment
 from fraudstream.model.explanation.explainer import Explainer
 from fraudstream.runtime.processes import wait_until
 from saved_models import LINEAR_ID, linear_model, linear_model_in_force
@@ -32,7 +33,9 @@ def test_a_running_dashboard_sees_a_revision_by_itself(tmp_path: Path) -> None:
     current = model_with_contract(tmp_path / "models")
     with running_dashboard(tmp_path, current) as dashboard:
         assert wait_until(lambda: len(dashboard.get("/api/audit")["changes"]) == 1, 60)
-        change_threshold(current.parent, lambda _: 0.25, who="Ben", why="more alerts", now=NOW)
+        change_deployment(
+            current.parent, lambda before: replace(before, threshold=0.25), who="Ben", why="more alerts", now=NOW
+        )
         assert wait_until(lambda: len(dashboard.get("/api/audit")["changes"]) == 2, 60)
         dashboard.restart()
         found = dashboard.get("/api/audit")["changes"]

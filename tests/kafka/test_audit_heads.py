@@ -13,12 +13,12 @@ import urllib3
 from flask import Flask
 
 from dashboards import open_store, told
-from fraudstream.alerts import head_publishing
+from fraudstream.alerts import service
 from fraudstream.alerts.changes import Action, Actor, ChangeLog
 from fraudstream.alerts.dashboard_client import DashboardClient
-from fraudstream.alerts.head_publishing import publish_heads
+from fraudstream.alerts.service import publish_heads
+from fraudstream.audit.comparison import audit
 from fraudstream.audit.report import Kind
-from fraudstream.audit.run import audit
 from fraudstream.config import Settings
 from fraudstream.dashboard.app import create_app
 from fraudstream.errors import DashboardFailed
@@ -53,7 +53,7 @@ def altered(broker: RunningBroker, database: Path) -> list[str]:
 def test_a_head_is_published_and_tells_of_a_trail_that_was_chained_anew(
     broker: RunningBroker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(head_publishing, "RETRY_SECONDS", 0.01)
+    monkeypatch.setattr(service, "RETRY_SECONDS", 0.01)
     before = end_offsets(broker.bootstrap_servers, Topic.EVENTS)[0]
     stop = threading.Event()
     with open_store(tmp_path) as store:

@@ -17,8 +17,8 @@ from dashboards import alert as stored_alert
 from fraudstream.alerts.records import Record, to_payload
 from fraudstream.alerts.relay import GROUP
 from fraudstream.alerts.store import AlertStore
+from fraudstream.audit.comparison import audit
 from fraudstream.audit.report import AuditReport, Kind
-from fraudstream.audit.run import audit
 from fraudstream.audit.workdir import broker_of
 from fraudstream.errors import SettingsError, StoreError
 from fraudstream.kafka.broker import BrokerPlan, RunningBroker, start_broker

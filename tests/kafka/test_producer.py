@@ -22,11 +22,9 @@ from confluent_kafka import Consumer, Message, TopicPartition
 from fraudstream.errors import BrokenRow, BrokerUnreachable, KafkaFailure, TopicMissing
 from fraudstream.kafka.broker import RunningBroker
 from fraudstream.kafka.display import summary
-from fraudstream.kafka.produce_plan import ProducePlan
-from fraudstream.kafka.producer import produce
+from fraudstream.kafka.producer import ProducePlan, produce
 from fraudstream.kafka.production import Produced
-from fraudstream.kafka.progress import read_progress, write_progress
-from fraudstream.kafka.spool import spool_path
+from fraudstream.kafka.progress import read_progress, spool_path, write_progress
 from fraudstream.runtime.files import exclusive_lock
 from fraudstream.runtime.processes import free_port, spawn, stop, wait_until
 from fraudstream.transactions.csv_source import open_csv

@@ -8,9 +8,9 @@ import pytest
 from confluent_kafka import Producer, TopicPartition
 
 from fraudstream.kafka.broker import RunningBroker
+from fraudstream.kafka.reading import Watermarks
 from fraudstream.kafka.replay import open_replay_topic
 from fraudstream.kafka.topics import is_compacted, open_admin
-from fraudstream.kafka.watermarks import Watermarks
 from fraudstream.transactions.wire import RecordId
 from offsets import end_offsets
 

@@ -19,7 +19,7 @@ from fraudstream.model.explanation.cells import parse_transaction
 from fraudstream.model.explanation.explainer import Explainer
 from fraudstream.model.plan import TrainingSettings
 from fraudstream.model.training import train
-from fraudstream.scoring.load import load_judge
+from fraudstream.scoring.judge import load_judge
 from fraudstream.transactions.csv_source import CsvSource, open_csv
 from public_sets import write_sparkov
 

@@ -9,7 +9,7 @@ import pytest
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
-from fraudstream.detector.plan import detect
+from fraudstream.detector.query import detect
 from fraudstream.scoring.judge import Judge
 from fraudstream.transactions.wire import Header
 

@@ -18,7 +18,7 @@ from pyspark.sql import SparkSession
 from fraudstream.model.current import InForce
 from fraudstream.model.plan import TrainingSettings
 from fraudstream.model.training import train
-from fraudstream.scoring.load import load_judge
+from fraudstream.scoring.judge import load_judge
 from fraudstream.transactions.csv_source import CsvSource, open_csv
 from fraudstream.transactions.simulator import simulate
 

@@ -29,7 +29,7 @@ def settings(broker: RunningBroker, tmp_path: Path) -> QuerySettings:
         interval="1 second",
         sample_every=1000,
         max_record_bytes=DEFAULT_MAX_RECORD_BYTES,
-        partitions=topics.partitions[Topic.TRANSACTIONS.value],
+        partitions=topics[Topic.TRANSACTIONS.value],
     )
 
 

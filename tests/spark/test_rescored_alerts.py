@@ -18,7 +18,7 @@ from fraudstream.dashboard.app import create_app
 from fraudstream.model.current import InForce, put_in_force
 from fraudstream.model.plan import TrainingSettings
 from fraudstream.model.training import train
-from fraudstream.scoring.load import load_judge
+from fraudstream.scoring.judge import load_judge
 from fraudstream.transactions.csv_source import open_csv
 from public_sets import write_sparkov
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from pyspark.sql import DataFrame, Row, SparkSession
 
-from fraudstream.detector.plan import detect
+from fraudstream.detector.query import detect
 from fraudstream.scoring.judge import Judge
 from fraudstream.transactions.wire import DEAD_LETTER_HEADERS, output_limit
 

@@ -19,7 +19,7 @@ from fraudstream.model.feature import Feature, FeatureType, by_slots
 from fraudstream.model.plan import TrainingSettings
 from fraudstream.model.projection import project
 from fraudstream.model.training import TrainingResult, train
-from fraudstream.scoring.load import load_judge
+from fraudstream.scoring.judge import load_judge
 from fraudstream.transactions.csv_source import open_csv
 from fraudstream.transactions.dates import hours_and_weekdays, seconds_of_dates
 from public_sets import write_sparkov

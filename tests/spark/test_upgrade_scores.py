@@ -9,7 +9,7 @@ import pytest
 from pyspark.sql import SparkSession
 
 from fraudstream.model.current import resolve
-from fraudstream.scoring.load import load_judge
+from fraudstream.scoring.judge import load_judge
 from releases import unpack_release
 
 pytestmark = pytest.mark.spark

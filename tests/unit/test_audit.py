@@ -11,8 +11,7 @@ from rich.console import Console
 
 from audits import TOPIC, alert, audit, entry, letter, loss, row
 from fraudstream.audit.coverage import subtract, union
-from fraudstream.audit.display import conclusion, render
-from fraudstream.audit.report import AuditReport, Kind
+from fraudstream.audit.report import AuditReport, Kind, conclusion, render
 from fraudstream.cli.failures import run_to_exit
 from fraudstream.transactions.ledger import Source
 

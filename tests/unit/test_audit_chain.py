@@ -13,7 +13,7 @@ import pytest
 from dashboards import Clock, open_store, take_back, told
 from fraudstream.alerts import chain
 from fraudstream.alerts.changes import Action, Actor, ChangeLog
-from fraudstream.alerts.head_publishing import head_event
+from fraudstream.alerts.service import head_event
 from fraudstream.alerts.status import AlertStatus
 from fraudstream.alerts.store import AlertStore
 from fraudstream.alerts.work import WorkDesk
@@ -165,7 +165,7 @@ def test_entries_of_several_threads_make_one_chain(store: AlertStore) -> None:
 def test_entries_from_before_the_chain_are_chained_at_opening(store: AlertStore) -> None:
     chained = head(store)
     store.close()
-    take_back(f"sqlite:///{store.path}", "0010")
+    take_back(f"sqlite:///{store.path}")
     tamper(
         store,
         "DROP TABLE sessions",

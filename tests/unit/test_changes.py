@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from fraudstream.config import Settings
 from fraudstream.dashboard.app import create_app
 from fraudstream.dashboard.in_force import model_in_force
 from fraudstream.dashboard.parts import EXTENSION, Parts
-from fraudstream.model.current import change_threshold
+from fraudstream.model.current import change_deployment
 
 SCRIPT = "<script>alert(1)</script>"
 
@@ -192,8 +193,12 @@ def test_each_revision_is_recorded_once_by_who_made_it_and_by_what_differs(store
     current = model_with_contract(tmp_path / "models")
     client = with_model(store, current)
     models_of(client).revisions.look()
-    change_threshold(current.parent, lambda _: 0.75, who="Zoë", why=f"fewer alarms {SCRIPT}", now=NOW)
-    change_threshold(current.parent, lambda _: 0.8, who="Ben", why="fewer still", now=NOW)
+    change_deployment(
+        current.parent, lambda before: replace(before, threshold=0.75), who="Zoë", why=f"fewer alarms {SCRIPT}", now=NOW
+    )
+    change_deployment(
+        current.parent, lambda before: replace(before, threshold=0.8), who="Ben", why="fewer still", now=NOW
+    )
     for _ in range(3):
         models_of(client).revisions.look()
     models_of(with_model(store, current)).revisions.look()  # a restart
@@ -212,8 +217,8 @@ def test_each_revision_is_recorded_once_by_who_made_it_and_by_what_differs(store
 
 def test_what_came_while_the_dashboard_was_away_is_recorded_when_it_is_back(store: AlertStore, tmp_path: Path) -> None:
     current = model_with_contract(tmp_path / "models")
-    change_threshold(current.parent, lambda _: 0.6, who="Ann", why="", now=NOW)
-    change_threshold(current.parent, lambda _: 0.7, who="Ann", why="", now=NOW)
+    change_deployment(current.parent, lambda before: replace(before, threshold=0.6), who="Ann", why="", now=NOW)
+    change_deployment(current.parent, lambda before: replace(before, threshold=0.7), who="Ann", why="", now=NOW)
     client = with_model(store, current)
     models_of(client).revisions.look()
     assert [each["after"]["threshold"] for each in changes(client)] == [0.7, 0.6, 0.5]

@@ -10,8 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from fraudstream.detector.checkpoint import Marker, inspect, own_checkpoint, sweep, write_marker
-from fraudstream.detector.rebuild import accounted_until, rebuild
+from fraudstream.detector.checkpoint import (
+    Marker,
+    accounted_until,
+    inspect,
+    own_checkpoint,
+    rebuild,
+    sweep,
+    write_marker,
+)
 from fraudstream.errors import CheckpointDamaged
 from fraudstream.transactions.ledger import EntryKind, LedgerEntry
 

@@ -44,7 +44,7 @@ def made() -> Iterator[list[Child]]:
 def make(made: list[Child], tmp_path: Path, clock: Clock, code: str, **options: Any) -> Child:
     child = Child(
         name="part",
-        command=lambda starts: [sys.executable, "-c", code],
+        command=[sys.executable, "-c", code],
         log=tmp_path / "part.log",
         ready_file=tmp_path / "ready",
         environment=dict(os.environ),

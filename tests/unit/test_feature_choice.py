@@ -15,7 +15,7 @@ from fraudstream.errors import DataError, NotANumber, SettingsError
 from fraudstream.model.feature import Feature, FeatureType, by_slots
 from fraudstream.model.features import FeatureChoice, choose_features
 from fraudstream.model.manifest import NO_SELECTION, Selection
-from fraudstream.model.selection import select
+from fraudstream.model.plan import select
 from fraudstream.transactions.csv_source import open_csv
 from fraudstream.transactions.profile import profile
 

@@ -127,7 +127,7 @@ def test_what_an_earlier_release_stored_is_masked_when_the_database_is_opened(tm
         store.add_dead_letters(dead)
         store.add_events([{"type": "query", "event_id": "e", "message": f"of {VISA}", "pin": CODE}])
     assert in_the_files(tmp_path) == list(SECRETS)
-    take_back(url, "0010")
+    take_back(url)
     engine = create_engine(url)
     with engine.begin() as connection:
         for statement in (

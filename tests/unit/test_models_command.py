@@ -6,6 +6,7 @@ import itertools
 import os
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from click.testing import CliRunner
 from columns import NOW
 from fraudstream.cli.entry import cli
 from fraudstream.errors import ModelCorrupt, ModelNotFound
-from fraudstream.model.current import InForce, change_aliases, put_in_force, read_current
+from fraudstream.model.current import InForce, change_deployment, put_in_force, read_current
 from fraudstream.model.history import HISTORY_FILE
 from fraudstream.model.rollback import aliases_at, history, roll_back
 from saved_models import linear_manifest, linear_model
@@ -89,7 +90,7 @@ def test_after_going_back_a_new_change_is_what_is_undone_next(models: Path) -> N
 
 def test_an_alias_is_a_change_that_can_be_gone_back_on(models: Path) -> None:
     use(models, ONE)
-    change_aliases(models, lambda before: {"v": "V1"}, who="ann", why="renamed", now=NOW)
+    change_deployment(models, lambda before: replace(before, aliases={"v": "V1"}), who="ann", why="renamed", now=NOW)
     assert back(models) == ONE
     assert dict(read_current(models / "current").aliases) == {}
     assert [aliases_at(models, revision) for revision in (1, 2, 3)] == [{}, {"v": "V1"}, {}]

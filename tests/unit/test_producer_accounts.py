@@ -13,8 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fraudstream.kafka.production import REFUSALS_KEPT, Accounts
-from fraudstream.kafka.progress import RunProgress
-from fraudstream.kafka.spool import Spool
+from fraudstream.kafka.progress import RunProgress, Spool
 
 TOO_LARGE = KafkaError(KafkaError.MSG_SIZE_TOO_LARGE)
 NO_TOPIC = KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART)

@@ -15,7 +15,7 @@ from rich.console import Console
 from fraudstream.cli.entry import cli
 from fraudstream.errors import SettingsError
 from fraudstream.kafka.display import describe, expected_rows, show_production, summary
-from fraudstream.kafka.produce_plan import interval_between_rows
+from fraudstream.kafka.producer import interval_between_rows
 from fraudstream.kafka.production import Produced, Refusal
 from fraudstream.kafka.progress import RunProgress, progress_path, read_progress, write_progress
 

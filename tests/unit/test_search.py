@@ -334,7 +334,7 @@ def test_a_store_of_an_earlier_release_is_searched_like_any_other(store: AlertSt
     assert expected[Sort.LOSS]
     url = f"sqlite:///{store.path}"
     store.close()
-    take_back(url, "0010")
+    take_back(url)
     with sqlite3.connect(store.path) as database:
         database.execute("UPDATE alerts SET status = 'unsure' WHERE seq = 1")
         assert database.execute("SELECT * FROM restated_alerts").fetchall() == [(1,)]

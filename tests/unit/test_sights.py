@@ -12,7 +12,7 @@ from columns import TOPIC, row, sample, samples
 from dashboards import Clock, alert
 from fraudstream.alerts import sights
 from fraudstream.alerts.positions import Place
-from fraudstream.alerts.sight import OffsetGaps
+from fraudstream.alerts.sampling import SampleWeights
 from fraudstream.alerts.sights import MOST_EVENTS
 from fraudstream.alerts.store import AlertStore, Total
 from fraudstream.transactions.schema import schema_id
@@ -56,9 +56,9 @@ def test_rows_are_estimated_from_the_gaps_between_samples_and_a_replay_adds_none
 
 
 def test_a_topic_that_was_made_anew_counts_again() -> None:
-    gaps = OffsetGaps()
+    weights = SampleWeights()
     place = Place(TOPIC, 0)
-    assert [gaps.weigh(place, offset, at) for offset, at in ((10, 1), (20, 2), (15, 3), (0, 9_000_000))] == [
+    assert [weights.weigh(place, offset, at) for offset, at in ((10, 1), (20, 2), (15, 3), (0, 9_000_000))] == [
         1, 10, 0, 1,
     ]  # fmt: skip
 

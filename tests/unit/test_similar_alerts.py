@@ -12,9 +12,8 @@ from sqlalchemy import insert
 from columns import row
 from dashboards import Clock, alert
 from fraudstream.alerts import tables
-from fraudstream.alerts.similar import AROUND_BY_IDENTIFIER, similar_alerts
+from fraudstream.alerts.similar import AROUND_BY_IDENTIFIER, identifier_kind, identifiers_of, similar_alerts
 from fraudstream.alerts.store import AlertStore
-from fraudstream.transactions.identifiers import identifier_kind, identifiers_of
 
 
 @pytest.fixture

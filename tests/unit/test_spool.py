@@ -11,7 +11,7 @@ from pathlib import Path
 import orjson
 import pytest
 
-from fraudstream.kafka.spool import Spool, spool_path
+from fraudstream.kafka.progress import Spool, spool_path
 
 
 def lines(path: Path) -> list[dict[str, object]]:
@@ -54,7 +54,7 @@ FULL = """
 import resource, signal, sys
 from pathlib import Path
 from fraudstream.errors import ProgressFailed
-from fraudstream.kafka.spool import Spool
+from fraudstream.kafka.progress import Spool
 
 # A limit on the size of files: like a full disk it takes the beginning of a line.
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)

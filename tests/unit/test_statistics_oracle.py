@@ -11,7 +11,7 @@ from scipy.optimize import minimize
 from scipy.stats import bootstrap
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from fraudstream.model.bootstrap import Interval, average_precision_interval, draw, interval
+from fraudstream.model.bootstrap import Interval, draw, interval
 from fraudstream.model.calibration import FEW_FRAUDS, fit_calibration
 from fraudstream.model.curves import expected_calibration_error, reliability
 from fraudstream.model.evaluation import Scored, average_precision, roc_auc
@@ -109,7 +109,7 @@ def test_the_interval_of_tied_scores_holds_the_figure() -> None:
 def test_one_fraud_among_few_rows_is_drawn_every_time() -> None:
     rows = scored([(0.9, True, 1.0), (0.9, False, 1.0), (0.1, False, 1.0)])
     assert interval(draw(rows, 1).roc_auc) == Interval(0.5, 1.0)
-    assert average_precision_interval(rows, seed=1).high == 1.0
+    assert interval(draw(rows, seed=1).average_precision).high == 1.0
 
 
 def test_one_class_leaves_no_figure() -> None:

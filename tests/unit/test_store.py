@@ -9,15 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from alembic.autogenerate import compare_metadata
-from alembic.migration import MigrationContext
-from sqlalchemy import create_engine
 
 from dashboards import Clock, alert
 from fraudstream.alerts import rows
 from fraudstream.alerts.positions import Place
 from fraudstream.alerts.store import AlertFilter, AlertStore, StoredAlert, Total
-from fraudstream.alerts.tables import metadata
 from fraudstream.errors import StoreError
 from fraudstream.transactions.wire import Outcome
 
@@ -209,18 +205,6 @@ def test_the_columns_of_an_export_are_the_union_in_the_order_first_seen(store: A
     store.add_alerts([alert(3, outcome="unscorable", transaction={"x": 1})])
     assert store.search.transaction_columns(AlertFilter(), up_to=store.latest_seq()) == ["b", "a", "c"]
     assert store.search.transaction_columns(AlertFilter(), up_to=1) == ["b", "a"]
-
-
-def test_the_migrations_make_the_tables_that_the_code_uses(store: AlertStore, url: str) -> None:
-    def of_ours(name: str | None, kind: str, _parents: object) -> bool:
-        # SQLite keeps a full-text table in several, which are its own.
-        return kind != "table" or not str(name).startswith("alert_words")
-
-    engine = create_engine(url)
-    with engine.connect() as connection:
-        context = MigrationContext.configure(connection, opts={"include_name": of_ours})
-        assert compare_metadata(context, metadata) == []
-    engine.dispose()
 
 
 def test_what_was_answered_is_on_the_disk_and_readers_do_not_wait_for_writers(

@@ -8,17 +8,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
 from flask.testing import FlaskClient
 
 from dashboards import told
 from fraudstream.alerts.store import AlertStore
+from fraudstream.alerts.tables import metadata
 from fraudstream.audit.store_rows import StoreSnapshot
 from fraudstream.config import Settings
 from fraudstream.dashboard.app import create_app
 from fraudstream.detector.checkpoint import inspect
 from fraudstream.model.current import resolve
-from fraudstream.model.explanation.document import short_form
-from fraudstream.model.explanation.explainer import Explainer
+from fraudstream.model.explanation.explainer import Explainer, short_form
 from fraudstream.transactions.wire import Topic
 from releases import SECRETS, unpack_release
 
@@ -94,6 +96,32 @@ def test_dead_letters_and_the_ledger_are_there(client: FlaskClient, expected: di
 def test_no_secret_is_left_in_the_store(client: FlaskClient, workdir: Path) -> None:
     held = b"".join(path.read_bytes() for path in workdir.glob("alerts.db*"))
     assert [secret for secret in SECRETS if secret.encode() in held] == []
+
+
+def test_its_store_has_the_tables_of_a_new_one(client: FlaskClient, workdir: Path, tmp_path: Path) -> None:
+    def of_ours(name: str | None, kind: str, _parents: object) -> bool:
+        # SQLite keeps a full-text table in several, which are its own.
+        return kind != "table" or not str(name).startswith("alert_words")
+
+    def beside_tables(store: AlertStore) -> list[Any]:
+        with store.reading() as connection:
+            query = (
+                "SELECT type, name, sql FROM sqlite_master WHERE type IN ('trigger', 'view') OR sql LIKE '%VIRTUAL%'"
+            )
+            return sorted(map(tuple, connection.exec_driver_sql(query)))
+
+    upgraded = AlertStore.open(f"sqlite:///{workdir / 'alerts.db'}")
+    new = AlertStore.open(f"sqlite:///{tmp_path / 'new.db'}")
+    try:
+        for store in (upgraded, new):
+            with store.reading() as connection:
+                context = MigrationContext.configure(connection, opts={"include_name": of_ours})
+                assert compare_metadata(context, metadata) == []
+        assert beside_tables(upgraded) == beside_tables(new)
+        assert len(beside_tables(new)) == 5
+    finally:
+        upgraded.close()
+        new.close()
 
 
 def test_the_audit_trail_is_whole(client: FlaskClient, workdir: Path) -> None:

@@ -15,8 +15,7 @@ from fraudstream.alerts.changes import Actor
 from fraudstream.alerts.filters import AlertFilter, Op, Where
 from fraudstream.alerts.status import AlertStatus
 from fraudstream.alerts.store import AlertStore
-from fraudstream.alerts.work import WorkDesk
-from fraudstream.alerts.work_queue import Order
+from fraudstream.alerts.work import Order, WorkDesk
 from fraudstream.alerts.work_writing import Done
 from fraudstream.errors import RequestError
 from fraudstream.transactions.wire import Outcome

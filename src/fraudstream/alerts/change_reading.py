@@ -1,7 +1,5 @@
 """Reads the record of changes: a page of it, the history of an alert, all of it for a file; `changes.py` writes it."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
@@ -79,9 +77,7 @@ class StoredChange:
     """A change as the store gives it back.
 
     Attributes:
-        seq: The order in which it was recorded.
         document: Its JSON object, without the alerts.
-        alerts: How many alerts it touched.
         touched: The first of them.
     """
 

@@ -77,14 +77,10 @@ class Change:
     """A change that is about to be recorded.
 
     Attributes:
-        actor: Who makes it.
-        action: What it is.
         subject: What it is made to, in a few words: an alert's id, a model's, a file's name.
         before: What was, as JSON takes it.
-        after: What is from then on.
         why: The person's own words; empty where there are none.
         undoes: The `change_id` of the change that this one takes back.
-        items: What it does to each alert.
         change_id: Its name; a fresh one where none is given.
     """
 
@@ -100,13 +96,7 @@ class Change:
 
 
 def insert_change(connection: Connection, change: Change, at: datetime) -> str | None:
-    """Record a change in the transaction that makes it; None where its `change_id` is there already.
-
-    Args:
-        connection: Within a write transaction.
-        change: The change.
-        at: When it was made.
-    """
+    """Record a change in the transaction that makes it; None where its `change_id` is there already."""
     change_id = change.change_id or uuid.uuid4().hex
     row: dict[str, Any] = {
         "change_id": change_id,

@@ -1,7 +1,5 @@
 """Where a page of alerts ended, as an opaque text: the next page begins behind it, whatever arrived meanwhile."""
 
-from __future__ import annotations
-
 import base64
 import binascii
 from typing import NamedTuple

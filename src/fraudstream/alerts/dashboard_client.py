@@ -1,6 +1,4 @@
-"""Questions and decisions that a command takes to the dashboard's API; the relay's posts are `api_client.py`'s."""
-
-from __future__ import annotations
+"""Questions and decisions that a command takes to the dashboard's API; the relay's posts are `service.py`'s."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -17,14 +15,7 @@ PIECE_BYTES = 65_536
 
 
 class DashboardClient:
-    """Asks one dashboard.
-
-    Args:
-        pool: Connections.
-        url: Its address.
-        read_token: To read, where it asks for one.
-        ingest_token: To change something, where it asks for one.
-    """
+    """Asks one dashboard."""
 
     def __init__(
         self, pool: urllib3.PoolManager, url: str, read_token: SecretStr | None, ingest_token: SecretStr | None

@@ -1,7 +1,5 @@
 """Opening the alert store's database: how SQLite is set up, and the migrations; what is in it is `store.py`'s."""
 
-from __future__ import annotations
-
 import logging
 import sqlite3
 from collections.abc import Iterable
@@ -19,6 +17,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.pool import QueuePool
 
 from fraudstream.alerts.dialect import add_functions
+from fraudstream.alerts.tables import BESIDE_TABLES, metadata
 from fraudstream.errors import StoreError
 from fraudstream.runtime.files import tighten
 from fraudstream.transactions.masking import DataMask
@@ -130,7 +129,7 @@ def _begin(connection: Connection) -> None:
 
 
 def _migrate(connection: Connection, card_columns: Iterable[str]) -> bool:
-    """Bring the tables up to date; whether there were earlier ones."""
+    """Make the tables, or bring earlier ones up to date; whether there were such."""
     # Says on every opening that it uses SQLite.
     logging.getLogger("alembic.runtime.migration").setLevel(logging.WARNING)
     config = Config()
@@ -139,8 +138,14 @@ def _migrate(connection: Connection, card_columns: Iterable[str]) -> bool:
     config.attributes["mask"] = DataMask(card_columns)
     versions = MigrationContext.configure(connection)
     before = versions.get_current_revision()
+    if before is None:
+        metadata.create_all(connection, checkfirst=False)
+        for statement in BESIDE_TABLES:
+            connection.exec_driver_sql(statement)
+        command.stamp(config, "head")
+        return False
     command.upgrade(config, "head")
-    return before not in (None, versions.get_current_revision())
+    return before != versions.get_current_revision()
 
 
 def _empty_log(engine: Engine) -> None:

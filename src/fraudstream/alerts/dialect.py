@@ -1,7 +1,5 @@
 """The SQL that differs between databases: members of a JSON text, words, and two functions that SQLite lacks."""
 
-from __future__ import annotations
-
 import re
 import sqlite3
 from collections.abc import Iterable, Sequence

@@ -1,7 +1,5 @@
 """Dead letters and unscorable rows as a person works them: one list, filtered; their replays are `replay_log.py`'s."""
 
-from __future__ import annotations
-
 import base64
 import heapq
 from collections.abc import Iterator, Sequence
@@ -52,13 +50,7 @@ class LetterFilter:
     """Which letters are asked for; a field that is None does not narrow. Times are those of production.
 
     Attributes:
-        kind: Dead letters or unscorable rows.
         reason: Text that the reason holds, in upper or lower case.
-        since_us: Produced at this time or later.
-        until_us: Produced before this time.
-        topic: Of the record on the input.
-        partition: Of the record on the input.
-        offset: Of the record on the input.
         replayed: Whether it was sent again, or is about to be.
         origins: Only these, as `topic/partition/offset`.
     """
@@ -81,8 +73,6 @@ class Letter:
     Attributes:
         seq: The order of its commit, among its kind.
         kind: `Outcome.DEAD_LETTER` or `Outcome.UNSCORABLE`.
-        received_us: The time of its commit.
-        document: Its JSON object.
     """
 
     seq: int

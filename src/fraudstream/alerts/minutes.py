@@ -42,8 +42,6 @@ class Minute:
         scores: Sampled payments by score, in `BINS`.
         latencies: How many times from payment to page (or to store) were measured.
         latency_to: `page` or `store`.
-        p50_ms: Of those times.
-        p99_ms: Of those times.
         last_seq: The newest alert that is counted.
     """
 

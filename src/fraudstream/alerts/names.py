@@ -1,7 +1,5 @@
 """Normalises people's names, so that no two people look the same."""
 
-from __future__ import annotations
-
 import re
 import unicodedata
 from typing import Final

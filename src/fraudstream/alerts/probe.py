@@ -1,7 +1,5 @@
 """Whether the alert store takes a write now, found out by writing; what is written for good is `store.py`'s."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import sqlite3
@@ -24,11 +22,7 @@ _REMEDY: Final = "it is well again by itself once that is mended; what could not
 
 @dataclass
 class StoreProbe:
-    """Writes to the database on a connection of its own, beside the store's writer and without waiting for it.
-
-    Args:
-        path: The SQLite file, as it was opened.
-    """
+    """Writes to the database on a connection of its own, beside the store's writer and without waiting for it."""
 
     path: Path
     _identity: tuple[int, int] | None = field(default=None, init=False)

@@ -1,14 +1,12 @@
 """What can be asked of the alert store, in pages of bounded size; what is written to it is `store.py`'s."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 import orjson
-from sqlalchemy import ColumnElement, Connection, Engine, Select, func, select, text
+from sqlalchemy import ColumnElement, Connection, Engine, Select, Table, func, select, text
 from sqlalchemy import Row as DatabaseRow
 
 from fraudstream.alerts import positions, tables
@@ -40,9 +38,6 @@ class StoredAlert(NamedTuple):
 
     Attributes:
         seq: The order of its commit.
-        outcome: Alert or unscorable.
-        produced_us: When it was produced.
-        body: The alert as a JSON object.
     """
 
     seq: int
@@ -105,13 +100,7 @@ STORED_COLUMNS: Final = (
 
 
 def alert_json(seq: int, body: str, work: bytes = UNTOUCHED) -> bytes:
-    """The JSON object of a stored alert, with `seq` and `work` in front: spliced, so that nothing is parsed to be read.
-
-    Args:
-        seq: The order of its commit.
-        body: Its JSON object as it is stored.
-        work: What people made of it, as JSON.
-    """
+    """The JSON object of a stored alert, with `seq` and `work` in front: spliced, so that nothing is parsed."""
     return b'{"seq":%d,"work":%s,%s' % (seq, work, body[1:].encode())
 
 
@@ -196,36 +185,23 @@ class AlertReader:
 
     def events(self, *, kind: str | None = None, before: int | None = None, limit: int = 100) -> list[Row]:
         """The newest events first."""
-        column = tables.events.c
-        query = select(column.seq, column.body).order_by(column.seq.desc()).limit(limit)
-        if kind is not None:
-            query = query.where(column.type == kind)
-        if before is not None:
-            query = query.where(column.seq < before)
-        with self._engine.connect() as connection:
-            return [Row(row.seq, orjson.loads(row.body)) for row in connection.execute(query)]
+        conditions = [] if kind is None else [tables.events.c.type == kind]
+        return [Row(row.seq, orjson.loads(row.body)) for row in self._newest(tables.events, before, limit, *conditions)]
 
     def dead_letters(self, *, before: int | None = None, limit: int = 100) -> list[Row]:
         """The newest dead letters first, as far as they are still kept."""
-        column = tables.dead_letters.c
-        query = select(column.seq, column.body).where(column.body.is_not(None)).order_by(column.seq.desc()).limit(limit)
-        if before is not None:
-            query = query.where(column.seq < before)
-        with self._engine.connect() as connection:
-            return [Row(row.seq, orjson.loads(row.body)) for row in connection.execute(query)]
+        table = tables.dead_letters
+        return [
+            Row(row.seq, orjson.loads(row.body))
+            for row in self._newest(table, before, limit, table.c.body.is_not(None))
+        ]
 
     def rejected(self, *, before: int | None = None, limit: int = 100) -> list[Row]:
         """The newest rejected records first."""
-        column = tables.rejected.c
-        query = select(column.seq, column.kind, column.reason, column.payload, column.received_us)
-        query = query.order_by(column.seq.desc()).limit(limit)
-        if before is not None:
-            query = query.where(column.seq < before)
-        with self._engine.connect() as connection:
-            return [
-                Row(row.seq, {"kind": row.kind, "reason": row.reason, "payload": row.payload})
-                for row in connection.execute(query)
-            ]
+        return [
+            Row(row.seq, {"kind": row.kind, "reason": row.reason, "payload": row.payload})
+            for row in self._newest(tables.rejected, before, limit)
+        ]
 
     def schemas(self, *, limit: int = 100) -> list[StoredSchema]:
         """The sets of columns, the one last met for the first time first."""
@@ -248,6 +224,14 @@ class AlertReader:
         with self._engine.connect() as connection:
             found = connection.execute(select(tables.refused_aliases).order_by(tables.refused_aliases.c.at_us.desc()))
             return [Refusal(*row) for row in found]
+
+    def _newest(
+        self, table: Table, before: int | None, limit: int, *conditions: ColumnElement[bool]
+    ) -> Sequence[DatabaseRow[Any]]:
+        seq = table.c.seq
+        query = select(table).where(*conditions, *([] if before is None else [seq < before]))
+        with self._engine.connect() as connection:
+            return connection.execute(query.order_by(seq.desc()).limit(limit)).all()
 
     def _schemas(self, query: Select[Any]) -> list[StoredSchema]:
         with self._engine.connect() as connection:

@@ -3,8 +3,6 @@
 They are never part of an alert's own transaction: an alert is stored first, and its reasons when they are worked out.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final

@@ -1,7 +1,5 @@
 """Carries every output topic to the dashboard's API, at least once; what a record becomes is in `records.py`."""
 
-from __future__ import annotations
-
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -65,9 +63,7 @@ class Relay:
 
     Args:
         consumer: Of the group `fraudstream-relay`, without automatic commits.
-        api: The dashboard's.
         partitions: Of each output topic, how many.
-        mask: Masks what is posted.
     """
 
     def __init__(
@@ -219,12 +215,6 @@ def post_positions(
     """Post begin and end of the input topic each second until `stop`: payments are counted without reading them.
 
     While Kafka does not answer, that is what is posted: the dashboard then knows which of the two is silent.
-
-    Args:
-        api: The dashboard's.
-        ends: First and end offset of each partition of the input topic; may raise KafkaException.
-        now: The clock.
-        stop: Ends it.
     """
     while not stop.wait(POSITION_SECONDS):
         try:

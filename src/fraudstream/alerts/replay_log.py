@@ -1,7 +1,5 @@
 """The log of replays in the alert store: requested by a person, claimed by a sender, concluded with its result."""
 
-from __future__ import annotations
-
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -40,12 +38,10 @@ class Request:
     """Who wants what sent again, and why.
 
     Attributes:
-        wanted: Which letters.
         who: As the person says; nobody verifies it.
         why: What was mended.
         again: Letters that were replayed before too.
         payload: A corrected value in base64, for a single letter.
-        dry_run: Only count.
     """
 
     wanted: LetterFilter
@@ -61,7 +57,6 @@ class Requested(NamedTuple):
 
     Attributes:
         batch: The id of the request; None where nothing was recorded.
-        letters: How many letters it names.
         replayed: How many of them were replayed before, or are about to be.
         without_place: How many do not say where they came from, and so cannot be sent.
     """

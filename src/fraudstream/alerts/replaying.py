@@ -4,8 +4,6 @@ At least once: a sender that is killed between sending and concluding leaves its
 under the same event id, by which the store knows the second copy of an alert.
 """
 
-from __future__ import annotations
-
 import base64
 import contextlib
 import threading
@@ -40,7 +38,6 @@ class ReplaySender:
     """Claims replays, sends them, and concludes them.
 
     Args:
-        dashboard: Keeps the log.
         connect: Opens the input topic; called when there is something to send, and again after a failure.
     """
 
@@ -93,12 +90,7 @@ class ReplaySender:
 
 
 def send_replays(sender: ReplaySender, stop: threading.Event) -> None:
-    """Send what is asked for, a second after it was at the latest, until `stop` is set; whatever fails is tried again.
-
-    Args:
-        sender: With a thread of its own: no alert waits for it.
-        stop: Ends it.
-    """
+    """Send what was requested, a second later at the latest, until `stop` is set; whatever fails is tried again."""
     while not stop.wait(LOOK_SECONDS):
         try:
             while not stop.is_set() and (number := sender.send_some()):

@@ -1,7 +1,5 @@
 """What is posted of a sampled row: its set of columns and some values, never the row; `records.py` reads the record."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from typing import Any, Final

@@ -5,8 +5,6 @@ alert is read that is not shown; words are looked up in the full-text table. Any
 stored alerts, the newest first, for a limited time.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -40,7 +38,6 @@ class Page(NamedTuple):
     """A page of alerts.
 
     Attributes:
-        alerts: In the order that was asked for.
         following: Where the next page begins; None at the end.
         complete: Whether all alerts were searched, or as many as fill the page in the order of commit.
         reached_us: When the last alert that was searched was produced; None where it is complete.
@@ -71,15 +68,7 @@ class AlertSearch:
         limit: int = 100,
         seconds: float = SCAN_SECONDS,
     ) -> Page:
-        """The first alerts in an order, or those that follow a place in it.
-
-        Args:
-            wanted: Which ones.
-            sort: The order.
-            after: Where the page before it ended.
-            limit: How many at most.
-            seconds: How long columns without an index are searched.
-        """
+        """The first alerts in an order, or those that follow a place in it."""
         with self._reader.reading() as connection:
             if wanted.where:
                 return self._scan(connection, wanted, sort, after, limit, seconds)

@@ -42,9 +42,7 @@ class Sessions:
     none of them, and another token ends all of them.
 
     Args:
-        store: The open store.
         token: The read token; where it is empty, there are no sessions.
-        clock: The time.
     """
 
     def __init__(self, store: AlertStore, token: str, clock: Callable[[], datetime]) -> None:

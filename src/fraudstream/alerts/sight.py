@@ -1,6 +1,4 @@
-"""The sight of a set of columns, from a sample or an alert, and the rows it stands for; `sights.py` keeps them."""
-
-from __future__ import annotations
+"""The sight of a set of columns, from a sample or an alert; `sights.py` keeps them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,12 +18,8 @@ class Sight:
     """A row of which the columns are known: a sample, an alert or an unscorable row.
 
     Attributes:
-        schema_id: Of its set of columns.
         columns: Type by name, as far as they are listed.
-        column_count: How many there are.
         place: Topic and partition of the row, where it is told.
-        offset: Of the row.
-        produced_us: Its time of production.
         outcome: None for a sample.
     """
 
@@ -46,32 +40,6 @@ class Sight:
     def where(self) -> str:
         """topic[partition] offset, empty where it is not told."""
         return "" if self.place is None else f"{self.place.topic}[{self.place.partition}] {self.offset}"
-
-
-class OffsetGaps:
-    """How many rows a sample stands for: those since the sample before it on its partition."""
-
-    REPLAY_US: Final = 5_000_000
-    """A smaller offset of a row produced so much later is no replay: the topic was made anew."""
-
-    def __init__(self, last: Mapping[Place, tuple[int, int]] | None = None) -> None:
-        """Start from the last offset and time of each partition."""
-        self._last = dict(last or {})
-
-    def copy(self) -> OffsetGaps:
-        """Another one that stands where this one stands."""
-        return OffsetGaps(self._last)
-
-    def weigh(self, place: Place | None, offset: int | None, produced_us: int | None) -> int:
-        """The rows that a sample stands for: 1 for the first of its partition, 0 for a row that was read again."""
-        if place is None or offset is None:
-            return 0
-        at_us = produced_us or 0
-        known = self._last.get(place)
-        if known is not None and offset <= known[0] and at_us <= known[1] + self.REPLAY_US:
-            return 0
-        self._last[place] = (offset, at_us)
-        return 1 if known is None or offset <= known[0] else offset - known[0]
 
 
 def sight_of_sample(event: Mapping[str, Any]) -> Sight | None:

@@ -1,7 +1,5 @@
 """Which sets of columns were seen, since when, in how many rows: kept in the store, bounded; one is `sight.py`."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -11,7 +9,7 @@ from sqlalchemy import Connection, bindparam, delete, func, select, update
 
 from fraudstream.alerts import rows, tables
 from fraudstream.alerts.reading import Total
-from fraudstream.alerts.sight import OffsetGaps, Sight
+from fraudstream.alerts.sight import Sight
 from fraudstream.times import microseconds
 from fraudstream.transactions.wire import EventField, EventType, Outcome
 
@@ -42,26 +40,17 @@ Describe = Callable[[Sight], Mapping[str, Any]]
 
 
 def record(
-    connection: Connection, sights: Iterable[Sight], gaps: OffsetGaps, now: datetime, describe: Describe | None
+    connection: Connection, sights: Iterable[tuple[Sight, int]], now: datetime, describe: Describe | None
 ) -> None:
-    """Take sights into the table within the caller's write transaction, and write the events of first sights.
-
-    Args:
-        connection: Within a write transaction.
-        sights: In the order of their records.
-        gaps: Where the samples of each partition stand; moves.
-        now: The time of commit.
-        describe: Words an event; None for the bare fact.
-    """
+    """Take sights, those of samples with their weights, into the table, and write the events of first sights."""
     by_schema: dict[str, list[Sight]] = {}
     counts: dict[str, dict[str, int]] = {}
-    for sight in sights:
+    for sight, weight in sights:
         by_schema.setdefault(sight.schema_id, []).append(sight)
         count = counts.setdefault(sight.schema_id, dict.fromkeys(("sampled", "estimated", "alerts", "unscorable"), 0))
         if sight.outcome is None:
-            stands_for = gaps.weigh(sight.place, sight.offset, sight.produced_us)
-            count["sampled"] += stands_for > 0
-            count["estimated"] += stands_for
+            count["sampled"] += weight > 0
+            count["estimated"] += weight
         else:
             count["alerts" if sight.outcome is Outcome.ALERT else "unscorable"] += 1
     first_sights = 0

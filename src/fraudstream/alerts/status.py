@@ -1,7 +1,5 @@
 """What people have made of an alert: its status and who has it; the changes that lead there are `work.py`'s."""
 
-from __future__ import annotations
-
 from enum import StrEnum
 from typing import Any, Final, NamedTuple
 
@@ -27,7 +25,6 @@ class Work(NamedTuple):
     """What people have made of one alert.
 
     Attributes:
-        status: Of `AlertStatus`.
         assignee: Who has claimed it, or has given the verdict.
         version: Grows by one with each change of the others.
         decided_us: When the verdict was given, in microseconds since 1970.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, Self, TypeVar
@@ -19,12 +19,13 @@ from fraudstream.alerts.changes import Action, Actor, Change, insert_change
 from fraudstream.alerts.database import RELAXED, WRITE, open_engine
 from fraudstream.alerts.dialect import add_words
 from fraudstream.alerts.filters import AlertFilter
-from fraudstream.alerts.identity import Fate, store_once
-from fraudstream.alerts.ledger_reading import LedgerReader
+from fraudstream.alerts.ledger import LedgerReader
 from fraudstream.alerts.positions import Report
 from fraudstream.alerts.reading import AlertReader, Row, StoredAlert, Total
+from fraudstream.alerts.rows import Fate, store_once
+from fraudstream.alerts.sampling import Sample, SampleWeights, check_sample
 from fraudstream.alerts.search import AlertSearch
-from fraudstream.alerts.sight import OffsetGaps, Sight, sight_of_alert, sight_of_sample
+from fraudstream.alerts.sight import Sight, sight_of_alert
 from fraudstream.alerts.sights import Describe
 from fraudstream.alerts.validation import CheckedAlert, Unfit, as_readable, check_alert
 from fraudstream.alerts.words import words_of_alert
@@ -50,13 +51,14 @@ class Rejection:
 
 @dataclass(slots=True)
 class Added:
-    """What became of the posted records; `stored` holds the new alerts in order of commit."""
+    """What became of the posted records: new alerts in order of commit, and the samples with their weights."""
 
     accepted: int = 0
     duplicates: int = 0
     conflicts: int = 0
     rejected: list[Rejection] = field(default_factory=list)
     stored: list[StoredAlert] = field(default_factory=list)
+    samples: list[Sample] = field(default_factory=list)
 
     def tally(self, new: bool) -> None:
         """Count a record as accepted, or as one that was there."""
@@ -82,7 +84,7 @@ class AlertStore(AlertReader):
         self.search = AlertSearch(self)
         self._clock = clock
         self._writing = threading.Lock()
-        self._gaps = OffsetGaps()
+        self._weights = SampleWeights()
 
     @classmethod
     def open(
@@ -124,7 +126,7 @@ class AlertStore(AlertReader):
 
         An id that is there already with the same transaction is a duplicate; with another transaction it is a
         conflict, which is kept in a row of its own, with the id `<id>~<first digits of its digest>`. An alert of a
-        transaction that was unscorable is new: the former row goes on as `<id>~unscorable` (`identity.py`).
+        transaction that was unscorable is new: the former row goes on as `<id>~unscorable` (`rows.store_once`).
 
         Args:
             posted: The alerts as they came.
@@ -141,12 +143,12 @@ class AlertStore(AlertReader):
                 now = self._clock()
                 fit = _sift(connection, "alert", posted, check_alert, added, now)
                 sets: dict[tuple[str, ...], int] = {}
-                seen: list[Sight] = []
+                seen: list[tuple[Sight, int]] = []
                 for alert in fit:
                     if _add_alert(connection, alert, sets, added, now) and (sight := sight_of_alert(alert)):
-                        seen.append(sight)
+                        seen.append((sight, 0))
                 add_words(connection, ((stored.seq, words_of_alert(stored.document())) for stored in added.stored))
-                sights.record(connection, seen, self._gaps, now, describe)
+                sights.record(connection, seen, now, describe)
                 positions.record(connection, positions.of_alerts(fit))
                 rows.count_alerts(connection, added.stored, added.conflicts, added.duplicates)
             if on_commit is not None and added.stored:
@@ -167,19 +169,20 @@ class AlertStore(AlertReader):
         """
         added = Added()
         with self._writing:
-            gaps = self._gaps.copy()
+            weights = self._weights.copy()
             with self._transaction() as connection:
                 now = self._clock()
                 news: list[Report] = []
-                seen: list[Sight] = []
-                for event, found, sight in _sift(connection, "event", posted, _check_event, added, now):
+                for event, found, sample in _sift(connection, "event", posted, _check_event, added, now):
                     news.extend(found)
-                    if sight is not None:
-                        seen.append(sight)
+                    if sample is not None:
+                        rows_of = weights.weigh(sample.place, sample.offset, sample.produced_us)
+                        added.samples.append(replace(sample, rows=rows_of))
                     added.tally(event[EventField.TYPE] in UNSTORED_EVENTS or rows.insert_event(connection, event, now))
-                sights.record(connection, seen, gaps, now, describe)
+                seen_in_samples = [(each.sight, each.rows) for each in added.samples if each.sight is not None]
+                sights.record(connection, seen_in_samples, now, describe)
                 positions.record(connection, news)
-            self._gaps = gaps
+            self._weights = weights
         return added
 
     def refuse_alias(self, new: str, old: str, *, who: str, why: str, session: str = "") -> None:
@@ -291,9 +294,9 @@ def _sift(
     return fit
 
 
-def _check_event(raw: object) -> tuple[dict[str, Any], list[Report], Sight | None]:
+def _check_event(raw: object) -> tuple[dict[str, Any], list[Report], Sample | None]:
     event = rows.check_event(raw)
-    return event, positions.reports(event), sight_of_sample(event)
+    return event, positions.reports(event), check_sample(event)
 
 
 def _add_alert(

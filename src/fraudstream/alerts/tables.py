@@ -1,6 +1,4 @@
-"""The tables of the alert store as SQLAlchemy Core sees them; `migrations/` makes them, `store.py` writes them."""
-
-from __future__ import annotations
+"""The tables of the alert store as SQLAlchemy Core makes and sees them; `migrations/` mends earlier ones."""
 
 from typing import Final
 
@@ -323,3 +321,16 @@ minutes = Table(
 )
 """What each minute (since 1970) of the last day came to. `payments` is null where nobody saw their end, `scores` counts
 samples in each twentieth of 0 to 1, `latencies` is how many were measured, `last_seq` the newest alert counted."""
+
+BESIDE_TABLES: Final = (
+    # What is a word is decided before (`words.py`): they come folded, with blanks between them, and stay whole here.
+    "CREATE VIRTUAL TABLE alert_words USING fts5(words, content='', "
+    "tokenize=\"unicode61 remove_diacritics 0 categories 'L* N* M* P* S* Co'\")",
+    *(
+        f"CREATE TRIGGER {table}_no_{verb.lower()} BEFORE {verb} ON {table} "
+        "BEGIN SELECT RAISE(ABORT, 'the record of changes is append-only'); END"
+        for table in ("changes", "change_items")
+        for verb in ("UPDATE", "DELETE")
+    ),
+)
+"""What SQLAlchemy has no words for: the full text of the alerts, and that changes are append-only."""

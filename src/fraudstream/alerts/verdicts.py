@@ -1,7 +1,5 @@
 """The verdicts so far as rows of score, amount and verdict: what a threshold can be held against; bounded in number."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Final
 
@@ -23,7 +21,6 @@ class Verdicts:
     """Decided alerts of one model.
 
     Attributes:
-        score: By alert.
         amount: By alert; 0 where its payment has none.
         is_fraud: By alert, whether it was confirmed.
         is_false: By alert, whether it was a false alarm; neither where the person was unsure.

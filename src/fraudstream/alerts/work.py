@@ -1,23 +1,54 @@
 """What people do with alerts: claim, release, decide, note, undo, take the next; each is one write transaction.
 
-`work_rules.py` says what may be done, `work_writing.py` does and records it, `work_queue.py` finds the next alert.
+`work_rules.py` says what may be done, `work_writing.py` does and records it, `candidates` finds the next alert.
 """
 
-from __future__ import annotations
-
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
+from enum import StrEnum
+from functools import partial
 from typing import Any, Final
 
 from fraudstream.alerts import work_rules
 from fraudstream.alerts.change_reading import ChangeReader
 from fraudstream.alerts.changes import Action, Actor
-from fraudstream.alerts.filters import AlertFilter
+from fraudstream.alerts.filters import AlertFilter, Sort
+from fraudstream.alerts.search import AlertSearch
 from fraudstream.alerts.status import AlertStatus, Work
 from fraudstream.alerts.store import AlertStore
-from fraudstream.alerts.work_queue import Order, candidates
+from fraudstream.alerts.validation import STORED_OUTCOMES
 from fraudstream.alerts.work_rules import Rule
 from fraudstream.alerts.work_writing import Ask, Done, carry_out, carry_out_undo, standing
 from fraudstream.times import microseconds
+from fraudstream.transactions.wire import AlertField
+
+TOGETHER: Final = 8
+"""Candidates that are looked up at once: where several people ask at the same time, each gets one of them."""
+
+SCAN_SECONDS: Final = 10.0
+"""The longest that a column without an index is searched: what was not found by then is not waited for."""
+
+
+class Order(StrEnum):
+    """Which alert comes first."""
+
+    LOSS = "loss"
+    SCORE = "score"
+    NEWEST = "newest"
+    OLDEST = "oldest"
+
+
+def candidates(search: AlertSearch, wanted: AlertFilter, order: Order, skip: Collection[str] = ()) -> list[str]:
+    """The ids of the first new alerts in an order; of every outcome, frauds before what could not be scored."""
+    if wanted.statuses and AlertStatus.NEW not in wanted.statuses:
+        return []
+    ids: list[str] = []
+    for outcome in STORED_OUTCOMES if wanted.outcome is None else (wanted.outcome,):
+        new = replace(wanted, outcome=outcome, statuses=(AlertStatus.NEW.value,))
+        page = search.page(new, sort=Sort(order), limit=TOGETHER + len(skip), seconds=SCAN_SECONDS)
+        ids += [str(alert.document()[AlertField.ALERT_ID]) for alert in page.alerts]
+    return [each for each in ids if each not in skip][:TOGETHER]
+
 
 _ROUNDS: Final = 20
 """How often `next` looks again where others were quicker with all that it found."""
@@ -42,27 +73,13 @@ class WorkDesk:
     def claim(
         self, actor: Actor, alert_ids: Sequence[str], *, take_over: bool = False, versions: Versions | None = None
     ) -> Done:
-        """Have alerts for oneself until they are released, decided or taken over.
-
-        Args:
-            actor: Who claims them.
-            alert_ids: Which.
-            take_over: Also what another has, or what is decided.
-            versions: What the actor has seen of them.
-        """
-
-        def rule(now_us: int) -> Rule:
-            return work_rules.claim(actor.name, now_us, take_over=take_over)
-
+        """Have alerts for oneself until they are released, decided or taken over; another's only with `take_over`."""
+        rule = partial(work_rules.claim, actor.name, take_over=take_over)
         return self._do(actor, Action.CLAIM, alert_ids, rule, versions=versions)
 
     def release(self, actor: Actor, alert_ids: Sequence[str], *, versions: Versions | None = None) -> Done:
         """Leave one's claimed alerts to others."""
-
-        def rule(now_us: int) -> Rule:
-            return work_rules.release(actor.name, now_us)
-
-        return self._do(actor, Action.RELEASE, alert_ids, rule, versions=versions)
+        return self._do(actor, Action.RELEASE, alert_ids, partial(work_rules.release, actor.name), versions=versions)
 
     def verdict(
         self,
@@ -74,20 +91,8 @@ class WorkDesk:
         take_over: bool = False,
         versions: Versions | None = None,
     ) -> Done:
-        """Decide alerts.
-
-        Args:
-            actor: Who decides.
-            alert_ids: Which.
-            status: One of `VERDICTS`.
-            note: Why, in the actor's words.
-            take_over: Also what another has claimed or decided.
-            versions: What the actor has seen of them.
-        """
-
-        def rule(now_us: int) -> Rule:
-            return work_rules.decide(actor.name, status, now_us, take_over=take_over, repeat=bool(note))
-
+        """Decide alerts; what another has claimed or decided only with `take_over`."""
+        rule = partial(work_rules.decide, actor.name, status, take_over=take_over, repeat=bool(note))
         return self._do(actor, Action.VERDICT, alert_ids, rule, why=note, versions=versions)
 
     def note(self, actor: Actor, alert_id: str, text: str) -> Done:
@@ -110,12 +115,6 @@ class WorkDesk:
         """Claim the first new alert in an order; nothing is done where there is none.
 
         It is looked for before the transaction, so that no alert waits to be stored meanwhile; who is quicker has it.
-
-        Args:
-            actor: Who claims it.
-            wanted: Which alerts.
-            order: Which first.
-            skip: Ids of alerts that are not wanted.
         """
 
         def rule(now_us: int) -> Rule:

@@ -3,8 +3,6 @@
 Each rule takes what an alert is and gives what it becomes, or the same where it is so already, or refuses.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 from fraudstream.alerts.names import is_same_person
@@ -63,15 +61,7 @@ def release(actor: str, now_us: int) -> Rule:
 
 
 def decide(actor: str, status: AlertStatus, now_us: int, *, take_over: bool, repeat: bool) -> Rule:
-    """To give a verdict; on what another has, or has decided, only with `take_over`.
-
-    Args:
-        actor: Who gives it.
-        status: One of `VERDICTS`.
-        now_us: The time.
-        take_over: Whether it may be another's.
-        repeat: Whether the same verdict once more is a change: it comes with a note.
-    """
+    """To give a verdict; on what another has only with `take_over`, the same once more only with `repeat` (a note)."""
 
     def rule(work: Work) -> Work:
         if work.status != AlertStatus.NEW and not is_same_person(work.assignee, actor) and not take_over:

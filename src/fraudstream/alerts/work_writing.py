@@ -1,7 +1,5 @@
 """Carries out what a person asks of alerts, within one write transaction of `work.py`'s: reads, applies, records."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -50,11 +48,9 @@ class Done:
     """What became of a request.
 
     Attributes:
-        actor: Who made it.
         change_id: The change that was recorded; None where nothing changed.
         done: The alerts that stand as asked, changed or so already.
         changed: Those of them that were changed.
-        refused: The others.
     """
 
     actor: Actor
@@ -69,12 +65,8 @@ class Ask:
     """A request as it is carried out.
 
     Attributes:
-        actor: Who asks.
-        action: For what.
         rules: What is to become of each alert, by its id.
-        why: The actor's words.
         undoes: The change that is taken back.
-        of_another: Whether that change is another's.
     """
 
     actor: Actor

@@ -1,7 +1,5 @@
 """The ledger against the input topic: whether its entries cover every offset, and what they add up to."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 from typing import Final
 

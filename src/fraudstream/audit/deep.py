@@ -62,10 +62,7 @@ class Rescoring:
     """What it takes to score again.
 
     Attributes:
-        bootstrap_servers: Kafka's address.
         model: A `current` file or an artifact; other artifacts are looked for beside it.
-        max_record_bytes: Largest transaction, as the detector has it.
-        open_spark: Opens a session with the Kafka connector.
     """
 
     bootstrap_servers: str
@@ -126,7 +123,7 @@ def _run(facts: Facts, number: int, key: tuple[str, int, float, str, str]) -> _R
 def _score_again(
     facts: Facts, rescoring: Rescoring, spark: SparkSession, run: _Run, artifact: ModelArtifact
 ) -> Iterator[Finding]:
-    from fraudstream.scoring.load import load_judge
+    from fraudstream.scoring.judge import load_judge
     from fraudstream.scoring.topic import Range, count_records, merge_ranges, remarkable
 
     judge = load_judge(artifact, run.in_force)

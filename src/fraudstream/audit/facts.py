@@ -4,8 +4,6 @@ SQLite keeps it in memory while it is small and on the disk beyond that, and it 
 millions of alerts takes no more memory than one with a few.
 """
 
-from __future__ import annotations
-
 import sqlite3
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
@@ -101,7 +99,6 @@ class Facts:
     """All that an audit compares.
 
     Attributes:
-        topic: The input topic.
         topic_id: Kafka's id of it.
         marks: First and end offset of each of its partitions.
         next_records: By partition, the first record that no entry of the ledger covers; where there is none, the end.

@@ -5,8 +5,6 @@ counts is on the output topics already. Then the relay's offsets and the store: 
 and whatever is in the store is on a topic. Then the output topics and the input's end.
 """
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
@@ -23,9 +21,8 @@ from fraudstream.audit.facts import Facts, Said
 from fraudstream.audit.report import AuditReport, Finding, Kind
 from fraudstream.audit.store_rows import StoreSnapshot
 from fraudstream.errors import DataError, KafkaFailure
-from fraudstream.kafka.reading import READ_SECONDS, open_reader, read_partition, watermarks_of
+from fraudstream.kafka.reading import READ_SECONDS, Watermarks, open_reader, read_partition, watermarks_of
 from fraudstream.kafka.topics import is_compacted, require_topic, topic_id
-from fraudstream.kafka.watermarks import Watermarks
 from fraudstream.runtime.processes import wait_until
 from fraudstream.transactions.ledger import EntryKind, parse_entry
 from fraudstream.transactions.masking import DataMask

@@ -1,7 +1,5 @@
 """A demo's folder as an audit sees it: its broker where that runs, else one started on its data for a while."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -19,11 +17,6 @@ _LISTENER: Final = re.compile(r"^advertised\.listeners=\w+://(?P<address>[^,\s]+
 @contextmanager
 def broker_of(workdir: Path, plan: Callable[[Path], BrokerPlan], say: Callable[[str], None]) -> Iterator[str]:
     """The bootstrap servers of a demo's Kafka, for the length of a `with` block.
-
-    Args:
-        workdir: The demo's folder.
-        plan: How to start a broker on its data directory, asked only where none runs.
-        say: Told in one line each what happens.
 
     Raises:
         SettingsError: It is no demo's folder, or its Kafka is elsewhere.

@@ -1,7 +1,5 @@
 """The command `audit`: ledger, topics and store held against each other, for settings or for a demo's folder."""
 
-from __future__ import annotations
-
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
@@ -37,9 +35,9 @@ def audit(workdir: Path | None, deep: bool, as_json: bool, **flags: object) -> N
     """
     from rich.console import Console
 
+    from fraudstream.audit.comparison import audit
     from fraudstream.audit.deep import Rescoring
-    from fraudstream.audit.display import render
-    from fraudstream.audit.run import audit
+    from fraudstream.audit.report import render
 
     if workdir is not None:
         flags["database"] = flags["database"] or f"sqlite:///{workdir.absolute() / 'alerts.db'}"

@@ -51,11 +51,10 @@ def rebuild(**flags: object) -> None:
 
     Nothing is lost or doubled: what the ledger does not account for is judged again. Stop the detector first.
     """
-    from fraudstream.detector.checkpoint import own_checkpoint
-    from fraudstream.detector.rebuild import rebuild
+    from fraudstream.detector.checkpoint import own_checkpoint, rebuild
     from fraudstream.kafka.ledger_topic import KafkaLedger
+    from fraudstream.kafka.reading import Watermarks
     from fraudstream.kafka.topics import require_topic, topic_id
-    from fraudstream.kafka.watermarks import Watermarks
 
     settings = Settings.load(**flags)
     topic = Topic.TRANSACTIONS.value

@@ -60,14 +60,24 @@ def dead_letters() -> None:
 def list_letters(limit: int, as_json: bool, api: str | None, **filters: object) -> None:
     """List them, newest first."""
     from rich.console import Console
-
-    from fraudstream.cli.letter_tables import render_letters
+    from rich.markup import escape
+    from rich.table import Table
 
     found = _client(Settings.load(api=api)).get(f"/api/dead-letters?{_query(filters)}&limit={limit}")
     if as_json:
         click.echo(orjson.dumps(found["dead_letters"], option=orjson.OPT_INDENT_2))
-    else:
-        Console().print(render_letters(found["dead_letters"], more=found["next_cursor"] is not None))
+        return
+    table = Table()
+    for heading in ("id", "kind", "produced", "bytes", "reason", "replays"):
+        table.add_column(heading, overflow="fold")
+    for each in found["dead_letters"]:
+        place = "/".join(str(each.get(name)) for name in ("topic", "partition", "offset"))
+        replays = ", ".join(replay["state"] for replay in each["replays"]) or "none"
+        produced, reason = each.get("produced_at") or "", each.get("reason") or ""
+        table.add_row(*map(escape, (place, each["kind"], produced, f"{each['bytes']:,}", reason, replays)))
+    Console().print(table if found["dead_letters"] else "none")
+    if found["next_cursor"] is not None:
+        Console().print("there are more: narrow the filter, or raise --limit")
 
 
 @dead_letters.command()

@@ -1,7 +1,5 @@
 """The group of all commands, which are beside this file; what becomes of an error is in `failures.py`."""
 
-from __future__ import annotations
-
 import os
 from importlib.metadata import version
 from typing import Final

@@ -79,8 +79,8 @@ def outcome(explanation: Explanation, threshold: float) -> Outcome:
 
 def _row(settings: Settings, data: Path, row: int) -> _Asked:
     from fraudstream.model.current import resolve
+    from fraudstream.model.explanation.cells import row_of
     from fraudstream.model.explanation.explainer import Explainer
-    from fraudstream.model.explanation.rows import row_of
 
     artifact, in_force = resolve(settings.model)
     explanation = Explainer(artifact).explain(row_of(data, row), in_force.aliases)
@@ -107,7 +107,7 @@ def _alert(settings: Settings, alert_id: str) -> _Asked:
 
 
 def _as_json(asked: _Asked) -> dict[str, Any]:
-    from fraudstream.model.explanation.document import long_form
+    from fraudstream.model.explanation.explainer import long_form
 
     told = long_form(asked.explanation)
     judged = {"threshold": asked.threshold, "outcome": outcome(asked.explanation, asked.threshold).value}

@@ -1,7 +1,5 @@
 """How `fraudstream explain` reads on a terminal."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Final
 

@@ -1,7 +1,5 @@
 """What happens to an error that a user can meet: one message on standard error and an exit code that is not 0."""
 
-from __future__ import annotations
-
 import logging
 import sys
 from collections.abc import Callable

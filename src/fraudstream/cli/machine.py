@@ -1,7 +1,5 @@
 """Commands about the machine and its parts: `setup`, `doctor`, `kafka`."""
 
-from __future__ import annotations
-
 import os
 
 import click

@@ -1,7 +1,6 @@
 """Commands of the data scientist: `train`, `score`, `simulate`."""
 
-from __future__ import annotations
-
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -132,7 +131,7 @@ def score(data: Path, output: Path, **flags: object) -> None:
     source = open_csv(data)
     with batch_spark(settings, "score") as spark:
         from fraudstream.scoring.batch import score_csv
-        from fraudstream.scoring.load import load_judge
+        from fraudstream.scoring.judge import load_judge
 
         judge = load_judge(artifact, in_force)
         scored = score_csv(spark, source, judge, output, max_record_bytes=settings.max_record_bytes)
@@ -147,11 +146,15 @@ def score(data: Path, output: Path, **flags: object) -> None:
 @click.option("--output", type=click.Path(path_type=Path), required=True, help="The CSV to write.")
 def simulate(rows: int, seed: int, with_ids: bool, output: Path) -> None:
     """Write simulated payments in the columns of creditcard.csv, with frauds of several kinds."""
-    from fraudstream.cli.progress import row_progress
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
     from fraudstream.transactions.simulator import simulate
 
-    with row_progress("simulating", rows) as report:
-        summary = simulate(rows, seed, output, with_ids=with_ids, report=report)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty()) as bar:
+        task = bar.add_task("simulating", total=rows)
+        summary = simulate(rows, seed, output, with_ids=with_ids, report=lambda done: bar.update(task, completed=done))
     click.echo(f"{summary.rows:,} payments, {summary.frauds:,} of them frauds, in {output}")
 
 

@@ -1,7 +1,5 @@
 """Options that commands share, each made from its setting, so that its help and default stand in one place."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from pathlib import Path

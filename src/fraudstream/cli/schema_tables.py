@@ -1,7 +1,5 @@
 """How `fraudstream schema` reads on a terminal: the contract, the sets of columns, what is suggested."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Commands of the engineer: `broker`, `produce`, `detect`, `relay`, `dashboard`, `demo`."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 
@@ -94,8 +92,7 @@ def produce(
     from rich.console import Console
 
     from fraudstream.kafka.display import expected_rows, show_production, summary
-    from fraudstream.kafka.produce_plan import ProducePlan, interval_between_rows
-    from fraudstream.kafka.producer import produce
+    from fraudstream.kafka.producer import ProducePlan, interval_between_rows, produce
     from fraudstream.kafka.progress import progress_path
     from fraudstream.kafka.topics import ensure_topics
     from fraudstream.runtime.processes import stop_signals

@@ -55,7 +55,7 @@ def post_events() -> Response:
 
     def add(posted: list[object]) -> Added:
         added = using.store.add_events(posted, describe=using.statistics.describe)
-        using.statistics.observe_events(posted)
+        using.statistics.observe_events(posted, added.samples)
         return added
 
     return _receive(using, "event", add)

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import threading
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
+from fraudstream.alerts import sampling
 from fraudstream.alerts.positions import Place
 from fraudstream.alerts.reading import StoredSchema
-from fraudstream.alerts.sight import OffsetGaps, Sight, sight_of_sample
-from fraudstream.alerts.validation import Unfit, check_object
+from fraudstream.alerts.sight import Sight
 from fraudstream.dashboard.suggestions import Candidate, Suggestion, suggest
 from fraudstream.transactions.drift import NUMBER_TYPE, Contract, Drift, drift_of
 from fraudstream.transactions.wire import EventField, Outcome
@@ -78,23 +77,19 @@ class ColumnWatch:
         """
         self._first_sight = first_sight
         self._lock = threading.Lock()
-        self._gaps = OffsetGaps()
         self._samples: deque[Sample] = deque(maxlen=MOST_SAMPLES)
         self._since: dict[str, Sight] = {}
         self._unknown: OrderedDict[str, _Unknown] = OrderedDict()
         self._met: set[Place | None] = set()
 
-    def observe(self, events: Iterable[object], contract: Contract | None) -> None:
-        """Take posted samples; a row that was read again says nothing new, malformed ones are the store's to reject."""
+    def observe(self, samples: Iterable[sampling.Sample], contract: Contract | None) -> None:
+        """Take samples; a row that was read again says nothing new."""
         if contract is None:
             return
-        for raw in events:
-            with contextlib.suppress(Unfit):
-                event = check_object(raw, "an event")
-                sight = sight_of_sample(event)
-                if sight is not None:
-                    with self._lock:
-                        self._take(event, sight, contract)
+        for sample in samples:
+            if sample.sight is not None and sample.rows:
+                with self._lock:
+                    self._take(sample.event, sample.sight, sample.rows, contract)
 
     def shares(self) -> Shares:
         """How the last rows were judged."""
@@ -127,10 +122,7 @@ class ColumnWatch:
             }
         return suggest(candidates, contract.quantiles, missing, refused)
 
-    def _take(self, event: Mapping[str, Any], sight: Sight, contract: Contract) -> None:
-        rows = self._gaps.weigh(sight.place, sight.offset, sight.produced_us)
-        if not rows:
-            return
+    def _take(self, event: Mapping[str, Any], sight: Sight, rows: int, contract: Contract) -> None:
         drift = drift_of(sight.columns, contract, is_whole=sight.is_whole)
         names = event.get(EventField.IMPUTED)
         if isinstance(names, list):

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Final, NamedTuple, Self
 
-from fraudstream.alerts.ledger import COUNTS, LedgerPlace
-from fraudstream.alerts.ledger_reading import LedgerReader
+from fraudstream.alerts.ledger import COUNTS, LedgerPlace, LedgerReader
 from fraudstream.alerts.positions import Place, Position
 from fraudstream.alerts.store import AlertStore
 from fraudstream.transactions.ledger import EntryKind

@@ -19,12 +19,11 @@ import orjson
 import structlog
 from numpy.typing import NDArray
 
-from fraudstream.alerts.positions import Place
-from fraudstream.alerts.sight import OffsetGaps
-from fraudstream.alerts.validation import Unfit, check_object, instant, integer, number, text
+from fraudstream.alerts.sampling import Sample
+from fraudstream.alerts.validation import Unfit, number, text
 from fraudstream.runtime.files import replace_json
 from fraudstream.times import microseconds
-from fraudstream.transactions.wire import EventField, EventType, Outcome
+from fraudstream.transactions.wire import EventField, Outcome
 
 log = structlog.get_logger(__name__)
 
@@ -87,22 +86,19 @@ class LiveScores:
         self._file = file
         self._clock = clock
         self._lock = threading.Lock()
-        self._gaps = OffsetGaps()
         self._model_id: str | None = None
         self._hours: dict[int, _Hour] = {}
         self._saved_at: datetime | None = None
         if file is not None:
             self._load(file)
 
-    def observe(self, events: Iterable[object]) -> None:
-        """Take posted samples; malformed ones are the store's to reject, a row read again says nothing new."""
+    def observe(self, samples: Iterable[Sample]) -> None:
+        """Take samples; a row read again says nothing new."""
         with self._lock:
             took = False
-            for raw in events:
+            for sample in samples:
                 with contextlib.suppress(Unfit):
-                    event = check_object(raw, "an event")
-                    if event.get(EventField.TYPE) == EventType.SAMPLE:
-                        took = self._take(event) or took
+                    took = self._take(sample) or took
             if took:
                 self._save()
 
@@ -128,23 +124,20 @@ class LiveScores:
             frauds_caught=float(scores @ shares),
         )
 
-    def _take(self, event: dict[str, Any]) -> bool:
-        topic, partition = text(event, EventField.TOPIC), integer(event, EventField.PARTITION)
-        place = None if topic is None or partition is None else Place(topic, partition)
-        produced_us = instant(event, EventField.PRODUCED_AT)
-        stands_for = self._gaps.weigh(place, integer(event, EventField.OFFSET), produced_us)
+    def _take(self, sample: Sample) -> bool:
+        event, produced_us, rows = sample.event, sample.produced_us, sample.rows
         score, model_id = number(event, EventField.SCORE), text(event, EventField.MODEL_ID)
         judged = event.get(EventField.OUTCOME) in (Outcome.CLEAR, Outcome.ALERT)
-        if not stands_for or not judged or score is None or model_id is None or produced_us is None:
+        if not rows or not judged or score is None or model_id is None or produced_us is None:
             return False
         if model_id != self._model_id:  # scores of two models are not to be compared
             self._model_id, self._hours = model_id, {}
         number_of_hour = produced_us // 3_600_000_000
         hour = self._hours.setdefault(number_of_hour, _Hour(first_us=produced_us, last_us=produced_us))
         at = _bin(score)
-        hour.rows[at] += stands_for
-        hour.squares[at] += stands_for**2
-        hour.scores[at] += stands_for * score
+        hour.rows[at] += rows
+        hour.squares[at] += rows**2
+        hour.scores[at] += rows * score
         hour.samples += 1
         hour.first_us, hour.last_us = min(hour.first_us, produced_us), max(hour.last_us, produced_us)
         newest = max(self._hours)

@@ -18,6 +18,7 @@ from prometheus_client import CollectorRegistry, Histogram
 from fraudstream import metrics
 from fraudstream.alerts.minutes import Label
 from fraudstream.alerts.positions import Place, Position, reports
+from fraudstream.alerts.sampling import Sample
 from fraudstream.alerts.sight import Sight
 from fraudstream.alerts.store import AlertFilter, AlertStore, StoredAlert, Total
 from fraudstream.alerts.validation import Unfit, check_object, number, text
@@ -101,19 +102,19 @@ class Statistics:
         """New alerts were written to a live stream for the first time."""
         self._observe(self._to_page, "page", [alert.produced_us for alert in alerts])
 
-    def observe_events(self, events: Iterable[object]) -> None:
-        """Take from posted events what lives in memory only; malformed ones are the store's to reject."""
-        events = list(events)
-        self.columns.observe(events, self.contract())
-        self.scores.observe(events)
-        for event in events:
+    def observe_events(self, events: Iterable[object], samples: Sequence[Sample]) -> None:
+        """Take from posted events, and the samples among them, what lives in memory only."""
+        self.columns.observe(samples, self.contract())
+        self.scores.observe(samples)
+        for sample in samples:
             with contextlib.suppress(Unfit):
+                self._judged_by = text(sample.event, EventField.MODEL_ID), number(sample.event, EventField.THRESHOLD)
+                if (score := number(sample.event, EventField.SCORE)) is not None:
+                    self.minutes.score(self._clock(), score)
+        for event in events:
+            with contextlib.suppress(Unfit):  # malformed ones are the store's to reject
                 checked = check_object(event, "an event")
-                if checked.get(EventField.TYPE) == EventType.SAMPLE:
-                    self._judged_by = text(checked, EventField.MODEL_ID), number(checked, EventField.THRESHOLD)
-                    if (score := number(checked, EventField.SCORE)) is not None:
-                        self.minutes.score(self._clock(), score)
-                elif checked.get(EventField.TYPE) == EventType.POSITION:
+                if checked.get(EventField.TYPE) == EventType.POSITION:
                     self._observe_end(checked)
                     self._storm.scored(_progress(self._store.positions())[1], self._clock())
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 from pydantic import ValidationError
 from sqlalchemy.exc import SQLAlchemyError
 
-from fraudstream.alerts.ledger_reading import UnacknowledgedLosses
+from fraudstream.alerts.ledger import UnacknowledgedLosses
 from fraudstream.alerts.store import AlertStore
 from fraudstream.times import iso
 from fraudstream.transactions.problems import PartitionReport, Problem, ProblemKind

@@ -11,7 +11,7 @@ from werkzeug.datastructures import MultiDict
 
 from fraudstream.alerts.changes import Actor
 from fraudstream.alerts.status import VERDICTS, AlertStatus
-from fraudstream.alerts.work_queue import Order
+from fraudstream.alerts.work import Order
 from fraudstream.alerts.work_writing import Done
 from fraudstream.dashboard.actor import actor
 from fraudstream.dashboard.asked import posted_object, posted_text

@@ -1,7 +1,5 @@
 """One process of the demo: started, watched, started again when it dies; which processes there are says `system.py`."""
 
-from __future__ import annotations
-
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -44,10 +42,8 @@ class Child:
 
     Args:
         name: Its name in `pids.json`.
-        command: What is run; asked anew for each start with how many starts there were.
-        log: File of its output.
+        command: What is run.
         ready_file: File that the process writes once it is ready.
-        environment: Its environment.
         grace: Seconds that it has to end after SIGTERM.
         limit: Seconds that it has to become ready, or to end where it `ends`.
         ends: Whether exit code 0 means that its work is done.
@@ -55,7 +51,7 @@ class Child:
     """
 
     name: str
-    command: Callable[[int], Sequence[str]]
+    command: Sequence[str]
     log: Path
     ready_file: Path
     environment: Mapping[str, str]
@@ -92,7 +88,7 @@ class Child:
         self.ready_file.unlink(missing_ok=True)
         self.was_too_slow = False
         self._process = spawn(
-            self.command(self.starts),
+            self.command,
             log=self.log,
             env={**self.environment, READY_VARIABLE: str(self.ready_file)},
         )

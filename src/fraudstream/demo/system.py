@@ -1,7 +1,5 @@
 """The processes of a demo and the order in which they start and stop; one process alone is `child.py`'s."""
 
-from __future__ import annotations
-
 import os
 import sys
 import threading
@@ -39,15 +37,9 @@ class DemoPlan:
 
     Args:
         source: The CSV that is streamed, and trained on where there is no model of it yet.
-        workdir: Folder of all that the demo writes.
-        port: Of the dashboard.
         rate: Rows a second; 0 for as fast as it goes.
-        algorithm: As `fraudstream train` takes it.
-        trigger: As `fraudstream detect` takes it.
-        legitimate_share: As `fraudstream train` takes it.
         bootstrap_servers: A Kafka that is there; None for a broker of the demo's own.
         notice: What the page should say above all; None for nothing.
-        environment: That the processes inherit.
         spans: The columns of the source that come or go in the middle of the stream.
     """
 
@@ -81,10 +73,6 @@ class DemoSystem:
 
     def start(self, stop: threading.Event, show: Callable[[], None]) -> bool:
         """Start everything and return once all of it is ready; False when told to stop before that.
-
-        Args:
-            stop: Ends the wait.
-            show: Called while it waits.
 
         Raises:
             PortInUse: Somebody listens on the dashboard's port.
@@ -121,7 +109,7 @@ class DemoSystem:
             if name in self.children:
                 self.children[name].stop()
 
-    def _begin(self, name: str, command: Callable[[int], Sequence[str]], **options: float | bool) -> None:
+    def _begin(self, name: str, command: Sequence[str], **options: float | bool) -> None:
         child = Child(
             name=name,
             command=command,
@@ -156,7 +144,7 @@ class DemoSystem:
             "train", "--data", plan.source.path, "--models", plan.workdir / "models", "--algorithm", plan.algorithm,
             "--legitimate-share", plan.legitimate_share,
         )  # fmt: skip
-        self._begin(TRAINING, lambda _: command, ends=True, limit=TRAINING_SECONDS)
+        self._begin(TRAINING, command, ends=True, limit=TRAINING_SECONDS)
         training = self.children[TRAINING]
         while training.state is not State.DONE:
             if stop.wait(LOOK_SECONDS):
@@ -179,42 +167,37 @@ class DemoSystem:
             self._show()
         return True
 
-    def _broker_command(self) -> Callable[[int], Sequence[str]]:
+    def _broker_command(self) -> list[str]:
         port = self.bootstrap.rpartition(":")[2]
-        command = _fraudstream("broker", "--port", port, "--data-dir", self.plan.workdir / "kafka")
-        return lambda _: command
+        return _fraudstream("broker", "--port", port, "--data-dir", self.plan.workdir / "kafka")
 
-    def _dashboard_command(self) -> Callable[[int], Sequence[str]]:
+    def _dashboard_command(self) -> list[str]:
         plan = self.plan
         notice = ("--notice", plan.notice) if plan.notice else ()
-        command = _fraudstream(
+        return _fraudstream(
             "dashboard", "--port", plan.port, "--database", f"sqlite:///{plan.workdir.absolute() / 'alerts.db'}",
             "--model", plan.workdir / "models" / "current", *notice,
         )  # fmt: skip
-        return lambda _: command
 
-    def _relay_command(self) -> Callable[[int], Sequence[str]]:
+    def _relay_command(self) -> list[str]:
         api = f"http://{LOOPBACK}:{self.plan.port}"
-        command = _fraudstream("relay", "--api", api, "--bootstrap-servers", self.bootstrap)
-        return lambda _: command
+        return _fraudstream("relay", "--api", api, "--bootstrap-servers", self.bootstrap)
 
-    def _detector_command(self) -> Callable[[int], Sequence[str]]:
-        command = _fraudstream(
+    def _detector_command(self) -> list[str]:
+        return _fraudstream(
             "detect", "--model", self.plan.workdir / "models" / "current", "--trigger", self.plan.trigger,
             "--checkpoint", self.plan.workdir / "checkpoint", "--bootstrap-servers", self.bootstrap,
         )  # fmt: skip
-        return lambda _: command
 
-    def _producer_command(self) -> Callable[[int], Sequence[str]]:
+    def _producer_command(self) -> list[str]:
         plan = self.plan
         rate = ("--rate", plan.rate) if plan.rate else ()
         comes = [part for name, row in plan.spans.begins.items() for part in ("--column-from", f"{name}={row}")]
         goes = [part for name, row in plan.spans.ends.items() for part in ("--column-until", f"{name}={row}")]
-        command = _fraudstream(
+        return _fraudstream(
             "produce", "--data", plan.source.path, "--bootstrap-servers", self.bootstrap,
             "--progress-file", plan.workdir / "produced.json", "--resume", *rate, *comes, *goes,
         )  # fmt: skip
-        return lambda _: command
 
 
 def has_model_of(models: Path, source: CsvSource, algorithm: str) -> bool:

@@ -1,7 +1,5 @@
 """Sees before each start that the checkpoint can be gone on from, and has the ledger kept; `supervisor.py` asks it."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -19,10 +17,10 @@ from fraudstream.detector.events import EventWriter
 from fraudstream.detector.ledger import LedgerKeeper
 from fraudstream.detector.spark_log import Offsets
 from fraudstream.kafka.ledger_topic import KafkaLedger
+from fraudstream.kafka.reading import Watermarks
 from fraudstream.kafka.topics import topic_id
-from fraudstream.kafka.watermarks import Watermarks
 from fraudstream.model.current import InForce, artifact_beside
-from fraudstream.scoring.load import load_judge
+from fraudstream.scoring.judge import load_judge
 from fraudstream.scoring.topic import Range, count_outcomes
 from fraudstream.transactions.ledger import LedgerEntry
 from fraudstream.transactions.wire import EventField, EventType, Outcome, Topic
@@ -35,10 +33,6 @@ class BatchAccounts:
     """Checkpoint and ledger of one detector.
 
     Args:
-        checkpoint: The checkpoint's directory.
-        topic: The input topic.
-        topic_id: Tells Kafka's id of it.
-        keeper: The ledger's.
         events: Where a new checkpoint beside an old ledger is told.
     """
 

@@ -1,26 +1,26 @@
-"""Reads Spark's checkpoint of the query and says whether it can be gone on from; what is judged is in `ledger.py`.
+"""Reads Spark's checkpoint of the query, says whether it can be gone on from, and makes it anew from the ledger.
 
 Spark writes each file whole, under another name first: what is broken here was broken by a disk or by a person.
 """
 
-from __future__ import annotations
-
 import errno
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from operator import attrgetter
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import orjson
 from pydantic import TypeAdapter, ValidationError
 
 from fraudstream.detector.spark_log import LogReader, Offsets
-from fraudstream.errors import CheckpointDamaged, CheckpointInUse, DetectorError
+from fraudstream.errors import CheckpointDamaged, CheckpointInUse, DetectorError, SettingsError
 from fraudstream.runtime.files import exclusive_lock, replace_json, tighten
+from fraudstream.transactions.ledger import LedgerEntry
 
 MARKER: Final = "fraudstream.json"
 LOCK: Final = ".detector.lock"
@@ -38,10 +38,8 @@ class Marker:
     """What fraudstream itself notes in a checkpoint.
 
     Attributes:
-        topic: The input topic.
         topic_id: Kafka's id of it; a topic that was deleted and made anew has another.
         start: Where a query begins that has committed nothing yet; None for the earliest offset.
-        format: Of the checkpoint.
     """
 
     topic: str
@@ -229,3 +227,53 @@ def own_checkpoint(checkpoint: Path) -> Iterator[None]:
             )
         tighten(checkpoint)
         yield
+
+
+class Rebuilt(NamedTuple):
+    """Where the detector goes on, at the earliest offset of a partition not named; where the former checkpoint is."""
+
+    offsets: Offsets
+    put_aside: Path | None
+
+
+def accounted_until(entries: Iterable[LedgerEntry], topic_id: str, begins: Mapping[int, int]) -> dict[int, int]:
+    """By partition, up to where every offset that Kafka still has is accounted for, without a gap.
+
+    Args:
+        entries: Of the ledger, in any order, of several checkpoints.
+        topic_id: Entries of another topic of this name count for nothing.
+        begins: The first offset that Kafka has, by partition.
+    """
+    until = dict(begins)
+    for entry in sorted(entries, key=attrgetter("partition", "from_offset")):
+        reached = until.get(entry.partition)
+        if entry.topic_id == topic_id and reached is not None and entry.from_offset <= reached:
+            until[entry.partition] = max(reached, entry.until_offset)
+    return until
+
+
+def rebuild(
+    checkpoint: Path,
+    topic: str,
+    topic_id: str,
+    entries: Iterable[LedgerEntry],
+    begins: Mapping[int, int],
+    now: datetime,
+) -> Rebuilt:
+    """Put a checkpoint that no detector uses aside, and make one that goes on where the ledger ends.
+
+    What lies behind the ledger's end is judged again, so that nothing is lost; the store knows what it has already.
+
+    Raises:
+        SettingsError: The directory cannot be written.
+    """
+    offsets = accounted_until(entries, topic_id, begins)
+    try:
+        checkpoint.mkdir(parents=True, exist_ok=True)
+        aside = put_aside(checkpoint, "damaged", now)
+        write_marker(checkpoint, Marker(topic, topic_id, start=offsets))
+    except OSError as e:
+        raise SettingsError(
+            f"the checkpoint cannot be made anew: {e.strerror}", where=str(checkpoint), remedy="check folder and disk"
+        ) from e
+    return Rebuilt(offsets, aside)

@@ -1,7 +1,5 @@
 """What the detector says of itself, on the topic `detector_events`; samples leave by the plan (`route.py`)."""
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Callable, Mapping
 from datetime import datetime

@@ -1,7 +1,5 @@
 """The detector's JVM, started before anything else: it starts while Python imports; what runs on it is `service.py`."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager

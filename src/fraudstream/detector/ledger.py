@@ -3,8 +3,6 @@
 Spark commits a batch and tells of it afterwards: what a crash takes in between is counted again by scoring the range.
 """
 
-from __future__ import annotations
-
 import contextlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -17,7 +15,7 @@ import structlog
 from pydantic import TypeAdapter, ValidationError
 
 from fraudstream.detector.checkpoint import CheckpointState, ends_after, first_offsets
-from fraudstream.detector.plan import OUTCOMES_OBSERVED, RECORDS_OBSERVED, REMARKABLE, observed_name, records_name
+from fraudstream.detector.query import OUTCOMES_OBSERVED, RECORDS_OBSERVED, REMARKABLE, observed_name, records_name
 from fraudstream.detector.spark_log import Offsets
 from fraudstream.errors import KafkaFailure
 from fraudstream.model.current import InForce
@@ -45,9 +43,7 @@ class Note:
     """How far the ledger is written.
 
     Attributes:
-        checkpoint_id: The query's id.
         batch: The last batch whose entries Kafka acknowledged.
-        until: Where it ended.
         in_force: What the query that runs, or ran last, judges with.
     """
 
@@ -75,15 +71,10 @@ class LedgerKeeper:
     """The one writer of the ledger of one checkpoint.
 
     Args:
-        checkpoint: Its directory.
-        topic: The input topic.
-        topic_id: Kafka's id of it.
-        ledger: Where entries go.
         begins: The first offset that Kafka still has, by partition; may raise.
         next_records: The offset of the first record at or after each of the given offsets; may raise.
         count_again: Counts what the query did not tell.
         tell_loss: Told of each loss, once.
-        now: The clock.
     """
 
     checkpoint: Path
@@ -101,10 +92,6 @@ class LedgerKeeper:
 
     def begin(self, state: CheckpointState, in_force: InForce) -> Offsets | None:
         """Before a query starts: enter what the former one committed, and what Kafka deleted before it was read.
-
-        Args:
-            state: The checkpoint.
-            in_force: What the query will judge with.
 
         Returns:
             Where to go on where records were lost: the checkpoint points to what is no more. None where none were.

@@ -1,7 +1,5 @@
 """Where a judged row goes: its topic, key, headers and JSON; what the outcome is was decided in `scoring/`."""
 
-from __future__ import annotations
-
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql import types as T

@@ -1,10 +1,8 @@
 """`fraudstream detect` as a service: makes the session, the clients and the supervisor, and runs until told to stop."""
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final, cast
@@ -21,22 +19,20 @@ from fraudstream.detector.accounts import keep_accounts
 from fraudstream.detector.checkpoint import offsets_text, own_checkpoint
 from fraudstream.detector.events import EventWriter
 from fraudstream.detector.launch import detector_plan
-from fraudstream.detector.partitions import PartitionWatch, task_slots
-from fraudstream.detector.position import ConsumerLag, committed_positions
+from fraudstream.detector.partitions import ConsumerLag, PartitionWatch, committed_positions, task_slots
 from fraudstream.detector.query import QuerySettings, Trigger, check_interval, start_query
 from fraudstream.detector.supervisor import Supervisor
 from fraudstream.errors import KafkaFailure, SetupError
+from fraudstream.kafka.reading import Watermarks
 from fraudstream.kafka.topics import ensure_topics
-from fraudstream.kafka.watermarks import Watermarks
 from fraudstream.model.artifact import ModelArtifact
 from fraudstream.model.current import InForce, current_file, read_current, resolve, tighten_models
 from fraudstream.runtime.jars import CONNECTOR, SCALA, SPARK_VERSION, Jars
 from fraudstream.runtime.java import Java
-from fraudstream.runtime.jvm import Jvm, SparkPlan, local_slots
+from fraudstream.runtime.jvm import Jvm, local_slots
 from fraudstream.runtime.processes import write_ready
-from fraudstream.runtime.spark import session_with_master, spark_session
-from fraudstream.runtime.submitted import is_submitted
-from fraudstream.scoring.load import load_judge
+from fraudstream.runtime.spark import is_submitted, session_with_master, spark_session
+from fraudstream.scoring.judge import load_judge
 from fraudstream.transactions.wire import DetectorState, EventType, Topic
 
 log = structlog.get_logger(__name__)
@@ -71,16 +67,23 @@ def run_detector(
         tighten_models(settings.model)
         resolve(settings.model)  # before Spark is started, so that a missing model is told at once
         topics = ensure_topics(settings.bootstrap_servers, settings.partitions, settings.max_record_bytes)
-        partitions = topics.partitions[Topic.TRANSACTIONS.value]
+        partitions = topics[Topic.TRANSACTIONS.value]
         events = EventWriter(_producer(settings.bootstrap_servers), lambda: datetime.now(UTC))
         plan = detector_plan(settings, java, jars, partitions)
         log.info("starting Spark", bootstrap_servers=settings.bootstrap_servers, partitions=partitions)
         ready = threading.Event()
-        with _telling(events), _archiving(plan, ready), spark_session(plan, jvm) as spark:
+        # Where the JVM is another's, no archive of its classes is made.
+        archive = None if is_submitted() else plan.archive
+        archiving = nullcontext() if archive is None else archive.made_in_background(ready)
+        with _telling(events), archiving, spark_session(plan, jvm) as spark:
             require_connector(_gateway(spark))
             log.info("Spark is there", master=spark.sparkContext.master)
             if settings.spark_master not in (None, plan.master):
-                _report_master(settings, plan.master, partitions, events)
+                events.write(
+                    EventType.PARTITIONS,
+                    f"{settings.spark_master} has too few task slots for {partitions} partitions of "
+                    f"{Topic.TRANSACTIONS.value}: {plan.master} is used",
+                )
             while True:
                 supervisor = _supervisor(spark, settings, chosen, events, partitions, ready)
                 supervisor.run(stop)
@@ -91,24 +94,6 @@ def run_detector(
                 log.info("starting another Spark session", master=master, partitions=partitions)
                 events.tell(DetectorState.STARTING, "Spark is starting with more task slots", None)
                 spark = session_with_master(spark, master)
-
-
-def _report_master(settings: Settings, master: str, partitions: int, events: EventWriter) -> None:
-    events.write(
-        EventType.PARTITIONS,
-        f"{settings.spark_master} has too few task slots for {partitions} partitions of {Topic.TRANSACTIONS.value}: "
-        f"{master} is used",
-    )
-
-
-@contextmanager
-def _archiving(plan: SparkPlan, ready: threading.Event) -> Iterator[None]:
-    """Have the archive of the classes made where there is none; not where the JVM is another's."""
-    if plan.archive is None or is_submitted():
-        yield
-        return
-    with plan.archive.made_in_background(ready):
-        yield
 
 
 @contextmanager

@@ -1,7 +1,5 @@
 """Reads the files of a checkpoint one by one and words what is wrong with them; `checkpoint.py` reads the whole."""
 
-from __future__ import annotations
-
 import struct
 import zlib
 from collections.abc import Mapping

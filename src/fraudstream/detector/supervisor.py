@@ -1,7 +1,5 @@
 """Keeps one query running: starts it, starts it again after a failure, and changes the model when `current` does."""
 
-from __future__ import annotations
-
 import threading
 import time
 from collections.abc import Callable
@@ -68,9 +66,6 @@ class Supervisor:
         revision: Reads only what is in force, cheaply; None for a model named directly, which never changes.
         is_reading: Whether a started query has come so far that it reads.
         positions: How far the running query has read, by partition.
-        accounts: Keeps account of the batches.
-        partitions: Watches that every partition is read.
-        kafka_answers: Whether Kafka answers now.
         events: Where starts, failures and changes are told.
         on_state: Told how it is, with the reason where it does not run.
         on_ready: Called after each start, once the query reads.

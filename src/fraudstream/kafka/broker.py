@@ -1,14 +1,12 @@
 """Our own Kafka: one KRaft node on loopback, started from the fetched jars; its settings are in `broker_settings`."""
 
-from __future__ import annotations
-
 import base64
 import contextlib
 import re
 import subprocess
 import threading
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +14,7 @@ from typing import Final
 
 from fraudstream.errors import BrokerFailed
 from fraudstream.kafka.broker_settings import LOG, LOGGING, PROPERTIES, STORAGE, Listener, write_settings
-from fraudstream.kafka.topics import TopicReport, ensure_topics
+from fraudstream.kafka.topics import ensure_topics
 from fraudstream.runtime.archive import ClassArchive
 from fraudstream.runtime.files import exclusive_lock, tighten
 from fraudstream.runtime.java import Java
@@ -54,10 +52,8 @@ class BrokerPlan:
     Attributes:
         port: The loopback port that clients talk to.
         data_dir: Its records, settings and log; kept from one start to the next.
-        java: What it runs on.
         jars: Its class path (`Jars.broker`).
         partitions: Of the input topic, when it is created.
-        max_record_bytes: The largest transaction.
         heap: The JVM's heap, as Java writes it.
         listeners: Further ports, each with the one that its clients are told.
         archive: Of the JVM's classes; None starts without.
@@ -86,20 +82,15 @@ class BrokerPlan:
 
 @dataclass(frozen=True)
 class RunningBroker:
-    """A broker that is ready, with its topics."""
+    """A broker that is ready, with its topics and their partitions."""
 
     bootstrap_servers: str
     process: subprocess.Popen[bytes]
-    topics: TopicReport
+    topics: Mapping[str, int]
 
 
 def run_broker(plan: BrokerPlan, report: Report, ready_file: Path | None = None) -> None:
     """Run a broker in the foreground until SIGINT or SIGTERM; for the main thread.
-
-    Args:
-        plan: What to start.
-        report: Told in one line each what happens.
-        ready_file: Written once clients are served.
 
     Raises:
         PortInUse: Somebody listens on the port.
@@ -110,7 +101,9 @@ def run_broker(plan: BrokerPlan, report: Report, ready_file: Path | None = None)
             return
         write_ready(ready_file, port=plan.port)
         report(f"ready on {plan.bootstrap_servers}; log in {plan.log}")
-        with _archiving(plan):
+        ready = threading.Event()
+        ready.set()
+        with contextlib.nullcontext() if plan.archive is None else plan.archive.made_in_background(ready):
             while not stopped.wait(0.2):
                 if broker.process.poll() is not None:
                     raise _failed("the broker ended", plan, broker.process)
@@ -156,18 +149,6 @@ def start_broker(
             yield RunningBroker(plan.bootstrap_servers, process, topics)
         finally:
             stop(process, STOP_SECONDS)
-
-
-@contextmanager
-def _archiving(plan: BrokerPlan) -> Iterator[None]:
-    """Have the archive of the classes made while the block lasts, where there is none."""
-    if plan.archive is None:
-        yield
-        return
-    ready = threading.Event()
-    ready.set()
-    with plan.archive.made_in_background(ready):
-        yield
 
 
 def _format_storage(plan: BrokerPlan, report: Report) -> None:

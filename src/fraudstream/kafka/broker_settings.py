@@ -1,7 +1,5 @@
 """The files that our Kafka reads at its start: its settings, with the reasons for them, and how it logs."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, NamedTuple

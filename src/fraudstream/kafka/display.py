@@ -1,7 +1,5 @@
 """What a person sees of the producer at work: a bar on a terminal, a line every few seconds elsewhere."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,12 +18,7 @@ _GZIP_MAGIC: Final = b"\x1f\x8b"
 
 @contextmanager
 def show_production(console: Console, expected: int | None) -> Iterator[Callable[[Produced], None]]:
-    """Yield the function that `produce` tells how far it is.
-
-    Args:
-        console: Where to; a bar when it is a terminal.
-        expected: The rows of the whole run as far as they are known (see `expected_rows`).
-    """
+    """Yield the function that `produce` tells how far it is."""
     if not console.is_terminal:
         yield _lines(console)
         return

@@ -1,7 +1,5 @@
 """The headers of a Kafka record, read so that a hostile name cannot end the process."""
 
-from __future__ import annotations
-
 import gc
 from operator import methodcaller
 from typing import Final

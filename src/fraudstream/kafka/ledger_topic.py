@@ -1,7 +1,5 @@
 """The topic of the ledger: entries written so that Kafka has acknowledged them, and read whole."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Final
 
@@ -9,7 +7,7 @@ import structlog
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from fraudstream.errors import DataError, KafkaFailure
-from fraudstream.kafka.reading import open_reader, read_partition
+from fraudstream.kafka.reading import open_reader, open_writer, read_partition
 from fraudstream.transactions.ledger import LedgerEntry, parse_entry
 from fraudstream.transactions.wire import Topic
 
@@ -28,15 +26,7 @@ class KafkaLedger:
     def send(self, entries: Sequence[LedgerEntry]) -> bool:
         """Write entries, each under its id; whether Kafka acknowledged them all within ten seconds."""
         if self._producer is None:
-            self._producer = Producer(
-                {
-                    "bootstrap.servers": self._bootstrap_servers,
-                    "acks": "all",
-                    "enable.idempotence": True,
-                    "message.timeout.ms": int(SEND_SECONDS * 1000),
-                    "log_level": 0,
-                }
-            )
+            self._producer = open_writer(self._bootstrap_servers, SEND_SECONDS)
         failed: list[KafkaError] = []
 
         def delivered(error: KafkaError | None, message: Message) -> None:

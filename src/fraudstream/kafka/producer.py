@@ -1,24 +1,67 @@
 """The producer: each row of a CSV as one record on Kafka, at a rate; `production` keeps account of the reports."""
 
-from __future__ import annotations
-
 import functools
 import itertools
 import threading
 import time
-from collections.abc import Callable
-from typing import Any, Final
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Protocol
 
 from confluent_kafka import KafkaError, KafkaException, Producer
 
-from fraudstream.errors import KafkaFailure
-from fraudstream.kafka.produce_plan import ProducePlan, Source
+from fraudstream.errors import KafkaFailure, SettingsError
 from fraudstream.kafka.production import Accounts, Produced
-from fraudstream.kafka.progress import RunProgress, own_progress, read_progress, write_progress
-from fraudstream.kafka.spool import Spool, spool_path
+from fraudstream.kafka.progress import RunProgress, Spool, own_progress, read_progress, spool_path, write_progress
 from fraudstream.kafka.topics import topic_layout
 from fraudstream.runtime.processes import write_ready
-from fraudstream.transactions.wire import Header, event_id
+from fraudstream.transactions.wire import Header, Topic, event_id
+
+
+class Source(Protocol):
+    """What is sent; `transactions.csv_source.CsvSource` is one."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the file's content."""
+
+    def json_rows(self, start: int = 0) -> Iterator[bytes]:
+        """The rows from a number on, each as one JSON object."""
+
+
+@dataclass(frozen=True)
+class ProducePlan:
+    """How to send.
+
+    Attributes:
+        progress: The file that keeps the progress (see `progress_path`).
+        interval: Seconds between two rows (see `interval_between_rows`); None sends as fast as Kafka takes it.
+        limit: End after so many rows of the run, those of earlier sessions included.
+        resume: Go on with the run in the progress file, where there is one.
+        ready_file: Written when the first row is about to leave.
+    """
+
+    bootstrap_servers: str
+    progress: Path
+    interval: float | None = None
+    limit: int | None = None
+    loop: bool = False
+    resume: bool = False
+    topic: str = Topic.TRANSACTIONS.value
+    ready_file: Path | None = None
+
+
+def interval_between_rows(rate: float | None, delay: float | None) -> float | None:
+    """The seconds between two rows for `--rate` (rows a second) or `--delay` (seconds); None for neither.
+
+    Raises:
+        SettingsError: Both are given.
+    """
+    if rate is not None and delay is not None:
+        raise SettingsError("--rate and --delay exclude each other", remedy="give one of the two")
+    return 1 / rate if rate else delay or None
+
 
 _Headers = list[tuple[str, str | bytes | None]]
 

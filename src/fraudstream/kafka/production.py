@@ -1,7 +1,5 @@
 """The accounts of the producer: which rows are settled, how far the run is; `producer` does the sending."""
 
-from __future__ import annotations
-
 import bisect
 import dataclasses
 from dataclasses import dataclass
@@ -10,8 +8,7 @@ from typing import Final
 
 from confluent_kafka import KafkaError, Message
 
-from fraudstream.kafka.progress import RunProgress
-from fraudstream.kafka.spool import Spool
+from fraudstream.kafka.progress import RunProgress, Spool
 from fraudstream.transactions.wire import event_id
 
 REFUSALS_KEPT: Final = 20
@@ -38,7 +35,6 @@ class Produced:
         sent: Rows of this session given to Kafka's client.
         acknowledged: Those that Kafka acknowledged.
         failed: Those that Kafka refused for good.
-        seconds: Since the session's start.
         refusals: The first few of the rows that failed.
         spool: The file that keeps all of them.
         trouble: Why Kafka takes nothing at the moment; empty while it does.
@@ -73,10 +69,6 @@ class Produced:
 
 class Accounts:
     """What became of the rows of a session. They are numbered through the whole run, whatever pass they belong to.
-
-    Args:
-        run: Where the run stands.
-        spool: Keeps the rows that Kafka refuses.
 
     Attributes:
         sent: Rows given to Kafka's client.

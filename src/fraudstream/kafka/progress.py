@@ -1,18 +1,20 @@
-"""How far a run of the producer has come, in a file that outlives a kill -9; `producer` fills it."""
+"""What a run of the producer leaves on the disk: how far it has come, and the rows that the broker refused for good."""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
+import os
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO, Self
 
 import orjson
 
 from fraudstream.errors import KafkaFailure, ProgressFailed, SettingsError
-from fraudstream.kafka.spool import spool_path
 from fraudstream.runtime.files import exclusive_lock, replace_json, tighten
 
 
@@ -22,13 +24,10 @@ class RunProgress:
 
     Attributes:
         run_id: In the id of every row; a fresh run has a new one, a resumed run the old one.
-        fingerprint: The file's.
         settled: Rows from the run's first on that are settled without a gap: acknowledged, or refused for good.
         pass_number: The pass over the file (`--loop`), from 0, of the row to be sent next.
         next_row: That row's number in the file, from 0: the row after the last settled one.
         sent: Rows given to Kafka's client. Rows sent again after a kill count again, here and below.
-        acknowledged: Rows that Kafka acknowledged.
-        failed: Rows that Kafka refused for good.
     """
 
     run_id: str
@@ -111,4 +110,122 @@ def _unwritable(error: OSError, path: Path) -> ProgressFailed:
         f"the producer's progress cannot be written: {error.strerror}",
         where=str(path),
         remedy="make room, or name another place with --progress-file; then go on with --resume",
+    )
+
+
+def spool_path(progress: Path) -> Path:
+    """The spool that belongs to a progress file."""
+    return progress.with_suffix(".spool.jsonl")
+
+
+class Spool:
+    """JSON Lines, only ever added to: `pass`, `row`, `event_id`, `reason`, `bytes`, `payload`.
+
+    A row stands in it before the mark of the progress file moves past it, and once: what a resumed run meets again is
+    known by its `event_id`. A line that a kill cut off is taken away when the file is opened; its row comes again.
+    The file is made with its first row.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._file: BinaryIO | None = None
+        self._kept: set[str] | None = None
+        self._unsynced = False
+
+    def __enter__(self) -> Self:
+        """Nothing is opened yet."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the file."""
+        if self._file is not None:
+            self._file.close()
+
+    def add(self, pass_number: int, row: int, event_id: str, reason: str, payload: bytes) -> None:
+        """Keep a row, unless it is kept already.
+
+        Raises:
+            ProgressFailed: The file cannot be written; no part of the row is in it.
+        """
+        try:
+            file, kept = self._opened()
+            if event_id in kept:
+                return
+            whole = file.seek(0, os.SEEK_END)
+            try:
+                left = memoryview(_line(pass_number, row, event_id, reason, payload))
+                while left:
+                    # A disk that is nearly full takes a part without an error, which the next attempt then meets.
+                    left = left[file.write(left) :]
+            except OSError:
+                # A full disk takes the beginning of a line.
+                file.truncate(whole)
+                raise
+        except OSError as e:
+            raise _failed(e, self.path) from e
+        kept.add(event_id)
+        self._unsynced = True
+
+    def sync(self) -> None:
+        """Have what was added on the disk itself.
+
+        Raises:
+            ProgressFailed: The disk did not take it.
+        """
+        if self._file is None or not self._unsynced:
+            return
+        try:
+            os.fsync(self._file.fileno())
+        except OSError as e:
+            raise _failed(e, self.path) from e
+        self._unsynced = False
+
+    def _opened(self) -> tuple[BinaryIO, set[str]]:
+        if self._file is None or self._kept is None:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            # Unbuffered: what is written outlives a kill of this process.
+            self._file = self.path.open("a+b", buffering=0)
+            self._kept = _mend(self._file)
+        return self._file, self._kept
+
+
+def _mend(file: BinaryIO) -> set[str]:
+    """Take away what follows the last whole line; the ids of the rows that are kept."""
+    whole, kept = 0, set()
+    with open(file.fileno(), "rb", closefd=False) as buffered:
+        buffered.seek(0)
+        for line in buffered:
+            if line.endswith(b"\n"):
+                whole += len(line)
+                kept.add(_event_id(line))
+    file.truncate(whole)
+    return kept
+
+
+def _event_id(line: bytes) -> str:
+    try:
+        return str(orjson.loads(line)["event_id"])
+    except (orjson.JSONDecodeError, KeyError, TypeError):
+        return ""
+
+
+def _line(pass_number: int, row: int, event_id: str, reason: str, payload: bytes) -> bytes:
+    kept: dict[str, Any] = {
+        "pass": pass_number,
+        "row": row,
+        "event_id": event_id,
+        "reason": reason,
+        "bytes": len(payload),
+        "payload": payload.decode(),
+    }
+    return orjson.dumps(kept, option=orjson.OPT_APPEND_NEWLINE)
+
+
+def _failed(error: OSError, path: Path) -> ProgressFailed:
+    return ProgressFailed(
+        f"a row that the broker refused cannot be kept: {error.strerror}",
+        where=str(path),
+        remedy="make room, or see that it may be written; then go on with --resume",
     )

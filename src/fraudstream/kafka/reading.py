@@ -1,13 +1,12 @@
-"""A partition read from one offset to another, for those who join no group: audit, ledger, replays."""
+"""Partitions read from one offset to another, and first and end offsets, for those who join no group."""
 
-from __future__ import annotations
-
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaException, Message, Producer, TopicPartition
 
-from fraudstream.errors import KafkaFailure
+from fraudstream.errors import KafkaFailure, TopicMissing
 
 READ_SECONDS: Final = 30.0
 END_OF_PARTITION: Final = "_PARTITION_EOF"
@@ -39,6 +38,20 @@ def open_reader(bootstrap_servers: str, group: str, **options: Any) -> Consumer:
     )
 
 
+def open_writer(bootstrap_servers: str, seconds: float, **options: Any) -> Producer:
+    """An idempotent producer that gives a record up after so many seconds; `options` are the client's, `_` for `.`."""
+    return Producer(
+        {
+            "bootstrap.servers": bootstrap_servers,
+            "enable.idempotence": True,
+            "acks": "all",
+            "message.timeout.ms": int(seconds * 1000),
+            "log_level": 0,
+        }
+        | {name.replace("_", "."): value for name, value in options.items()}
+    )
+
+
 def watermarks_of(consumer: Consumer, topic: str, partition: int) -> tuple[int, int]:
     """The first offset of a partition, and the offset after its last acknowledged record.
 
@@ -53,13 +66,6 @@ def read_partition(
     consumer: Consumer, topic: str, partition: int, begin: int = 0, end: int | None = None
 ) -> Iterator[Message]:
     """The records that a partition holds now, from `begin` on and before `end`.
-
-    Args:
-        consumer: One of `open_reader`.
-        topic: The topic.
-        partition: The partition.
-        begin: The first offset; the partition's own where that is later.
-        end: The offset after the last one; the partition's own where that is earlier.
 
     Raises:
         KafkaException: Kafka does not answer.
@@ -87,3 +93,67 @@ def read_partition(
                 return
     finally:
         consumer.unassign()
+
+
+_SECONDS = 5.0
+
+
+class Watermarks:
+    """Asks the broker for the watermarks of one topic; connects at the first question."""
+
+    def __init__(self, bootstrap_servers: str, topic: str) -> None:
+        self._bootstrap_servers = bootstrap_servers
+        self._topic = topic
+        self._consumer: Consumer | None = None
+
+    def read(self) -> dict[int, tuple[int, int]]:
+        """The first offset and the end offset (after the last acknowledged record) of each partition.
+
+        Raises:
+            KafkaException: The broker did not answer.
+            TopicMissing: There is no such topic.
+        """
+        consumer = self._connected()
+        found = consumer.list_topics(self._topic, timeout=_SECONDS).topics[self._topic]
+        if found.error is not None:
+            raise TopicMissing(f"there is no topic {self._topic}", remedy="`fraudstream broker` creates the topics")
+        marks: dict[int, tuple[int, int]] = {}
+        for partition in found.partitions:
+            begin, end = consumer.get_watermark_offsets(TopicPartition(self._topic, partition), timeout=_SECONDS)
+            marks[partition] = (begin, end)
+        return marks
+
+    def next_records(self, offsets: Mapping[int, int]) -> dict[int, int]:
+        """By partition, the offset of the first record at or after the given one; the end where there is none yet.
+
+        What lies between holds no record: transaction markers, aborted records, records that compaction removed.
+
+        Args:
+            offsets: By partition. One whose offset was deleted, or that does not answer in time, is left out.
+
+        Raises:
+            KafkaException: The broker did not answer.
+        """
+        consumer, found = self._connected(), dict[int, int]()
+        consumer.assign([TopicPartition(self._topic, partition, offset) for partition, offset in offsets.items()])
+        deadline, pending = time.monotonic() + _SECONDS, set(offsets)
+        try:
+            while pending and (message := consumer.poll(max(0.0, deadline - time.monotonic()))) is not None:
+                partition, offset, error = message.partition(), message.offset(), message.error()
+                if partition not in pending:
+                    continue
+                if error is None or error.name() == END_OF_PARTITION:
+                    found[partition] = offset if offset is not None else offsets[partition]
+                elif error.name() != "_AUTO_OFFSET_RESET":
+                    raise KafkaException(error)
+                pending.discard(partition)
+        finally:
+            consumer.unassign()
+        return found
+
+    def _connected(self) -> Consumer:
+        if self._consumer is None:
+            self._consumer = open_reader(
+                self._bootstrap_servers, "fraudstream-watermarks", fetch_message_max_bytes=65_536
+            )
+        return self._consumer

@@ -4,8 +4,6 @@ The key, the value and the headers are those of the original. Where retention ha
 letter's own, as far as the detector kept them whole.
 """
 
-from __future__ import annotations
-
 import functools
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
@@ -17,7 +15,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Produ
 
 from fraudstream.errors import KafkaFailure
 from fraudstream.kafka.headers import headers_of
-from fraudstream.kafka.reading import READ_SECONDS, open_reader, read_partition
+from fraudstream.kafka.reading import READ_SECONDS, open_reader, open_writer, read_partition
 from fraudstream.kafka.topics import topic_layout
 from fraudstream.transactions.wire import (
     DEAD_LETTER_HEADERS,
@@ -50,7 +48,6 @@ class Replay:
     """A record that is to be sent again.
 
     Attributes:
-        replay_id: The id of the replay.
         origin: Where the record was produced to.
         payload: A corrected value, which takes the place of the record's own: that may be cut, or missing.
         dead_letter: The dead letter's own record; None for an unscorable row.
@@ -90,7 +87,6 @@ class ReplayTopic:
     Args:
         consumer: One of `open_reader`.
         producer: Idempotent, with a `message.timeout.ms` (see `open_replay_topic`).
-        topic: The input topic.
     """
 
     def __init__(self, consumer: Consumer, producer: Producer, topic: str = Topic.TRANSACTIONS.value) -> None:
@@ -208,17 +204,7 @@ def open_replay_topic(bootstrap_servers: str, topic: str = Topic.TRANSACTIONS.va
     consumer = open_reader(
         bootstrap_servers, "fraudstream-replays", fetch_wait_max_ms=5, fetch_message_max_bytes=262_144
     )
-    producer = Producer(
-        {
-            "bootstrap.servers": bootstrap_servers,
-            "enable.idempotence": True,
-            "acks": "all",
-            "message.timeout.ms": int(SEND_SECONDS * 1000),
-            "message.max.bytes": limit,
-            "linger.ms": 1,
-            "log_level": 0,
-        }
-    )
+    producer = open_writer(bootstrap_servers, SEND_SECONDS, message_max_bytes=limit, linger_ms=1)
     return ReplayTopic(consumer, producer, topic)
 
 

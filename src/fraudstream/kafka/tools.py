@@ -1,7 +1,5 @@
 """Kafka's own command-line tools, run from the broker's jars for those who have no Kafka distribution."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -38,14 +36,7 @@ def tool_class(tool: str) -> str:
 
 
 def tool_command(program: str, arguments: Sequence[str], java: Java, jars: Sequence[Path]) -> list[str]:
-    """The command that runs a tool.
-
-    Args:
-        program: Its class.
-        arguments: Passed on untouched.
-        java: What it runs on.
-        jars: The broker's class path (`Jars.broker`).
-    """
+    """The command that runs a tool."""
     return [
         str(java.executable),
         f"-Xmx{_HEAP}",

@@ -1,9 +1,5 @@
 """The topics of a Kafka, ours or the user's: created where they are missing, asked for their end; `wire` names them."""
 
-from __future__ import annotations
-
-from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
@@ -17,22 +13,6 @@ _LIMIT: Final = "max.message.bytes"
 _CLEANUP: Final = "cleanup.policy"
 _SEE_LOG: Final = "see the broker's log"
 _REQUEST_SECONDS: Final = 30.0
-
-
-@dataclass(frozen=True)
-class TopicReport:
-    """What `ensure_topics` found and did.
-
-    Attributes:
-        created: The topics that were missing.
-        partitions: Every topic's partitions, by name.
-        too_small: The topics, by name, whose limit is below what we would have set, with their limit in bytes: an
-            output record above an output topic's limit stops the detector's query.
-    """
-
-    created: tuple[str, ...]
-    partitions: Mapping[str, int]
-    too_small: Mapping[str, int]
 
 
 def open_admin(bootstrap_servers: str) -> AdminClient:
@@ -68,7 +48,7 @@ def _short(reason: str) -> str:
     return reason.rpartition("failed: ")[2].rpartition("/bootstrap: ")[2].partition(" (after")[0]
 
 
-def ensure_topics(bootstrap_servers: str, partitions: int, max_record_bytes: int) -> TopicReport:
+def ensure_topics(bootstrap_servers: str, partitions: int, max_record_bytes: int) -> dict[str, int]:
     """Create those of our six topics that are missing; one that exists is left as it is.
 
     Args:
@@ -83,22 +63,19 @@ def ensure_topics(bootstrap_servers: str, partitions: int, max_record_bytes: int
     """
     existing = require_broker(bootstrap_servers).topics
     admin = open_admin(bootstrap_servers)
-    limits = {topic.value: output_limit(max_record_bytes) for topic in RELAYED_TOPICS}
-    wanted = [
+    limit = output_limit(max_record_bytes)
+    topics = [
         NewTopic(Topic.TRANSACTIONS.value, num_partitions=partitions, config={_LIMIT: str(max_record_bytes)}),
-        *(NewTopic(name, num_partitions=1, config=_output_config(name, limit)) for name, limit in limits.items()),
+        *(NewTopic(each.value, num_partitions=1, config=_output_config(each, limit)) for each in RELAYED_TOPICS),
     ]
-    limits[Topic.TRANSACTIONS.value] = max_record_bytes
-    found = {topic.topic: len(existing[topic.topic].partitions) for topic in wanted if topic.topic in existing}
-    missing = [topic for topic in wanted if topic.topic not in found]
-    created = [topic.topic for topic in missing if _create(admin, topic)]
+    missing = [topic for topic in topics if topic.topic not in existing]
+    for topic in missing:
+        _create(admin, topic)
     if missing:
         _await_visible(admin, {topic.topic for topic in missing})
-    return TopicReport(
-        created=tuple(created),
-        partitions={**found, **{topic.topic: topic.num_partitions for topic in missing}},
-        too_small={name: size for name, size in _limits(admin, list(found)).items() if size < limits[name]},
-    )
+    return {
+        each.topic: each.num_partitions if each in missing else len(existing[each.topic].partitions) for each in topics
+    }
 
 
 def _output_config(name: str, limit: int) -> dict[str, str]:
@@ -159,16 +136,13 @@ def _client(bootstrap_servers: str) -> dict[str, Any]:
     return {"bootstrap.servers": bootstrap_servers, "log_level": 0, "reconnect.backoff.max.ms": 250}
 
 
-def _create(admin: AdminClient, topic: NewTopic) -> bool:
+def _create(admin: AdminClient, topic: NewTopic) -> None:
     try:
         admin.create_topics([topic], request_timeout=_REQUEST_SECONDS)[topic.topic].result()
     except KafkaException as e:
         error: KafkaError = e.args[0]
-        if error.code() == KafkaError.TOPIC_ALREADY_EXISTS:
-            # Another of our processes was quicker.
-            return False
-        raise _failure(f"the topic {topic.topic} could not be created", e, topic.topic) from e
-    return True
+        if error.code() != KafkaError.TOPIC_ALREADY_EXISTS:  # else another of our processes was quicker
+            raise _failure(f"the topic {topic.topic} could not be created", e, topic.topic) from e
 
 
 def _await_visible(admin: AdminClient, names: set[str]) -> None:

@@ -1,14 +1,12 @@
 """Aliases: columns of the stream that are read as a feature of another name; they stand in `current` (`current.py`)."""
 
-from __future__ import annotations
-
-from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
 from fraudstream.errors import AliasRefused
 from fraudstream.model.artifact import MANIFEST_FILE, MOST_MANIFEST_BYTES
-from fraudstream.model.current import InForce, change_aliases, changeable_models_dir, current_file, read_current
+from fraudstream.model.current import InForce, change_deployment, changeable_models_dir, current_file, read_current
 from fraudstream.model.manifest import Manifest, manifest_from_json
 from fraudstream.runtime.files import read_regular
 from fraudstream.transactions.drift import Contract
@@ -37,7 +35,7 @@ def contract_of(manifest: Manifest, in_force: InForce) -> Contract:
         aliases=dict(in_force.aliases),
         others=frozenset(others),
         missing_limit=manifest.missing_limit,
-        quantiles={name: values for name, values in _quantiles(manifest) if values},
+        quantiles={feature.name: feature.quantiles for feature in manifest.features if feature.quantiles},
     )
 
 
@@ -51,12 +49,12 @@ def declare_alias(model: Path, new: str, old: str, *, who: str, why: str, now: d
     """
     models_dir = changeable_models_dir(model)
 
-    def change(in_force: InForce) -> Mapping[str, str]:
-        features = _feature_names(models_dir / in_force.model_id)
+    def change(in_force: InForce) -> InForce:
+        features = [feature.name for feature in _manifest(models_dir / in_force.model_id).features]
         _check(new, old, in_force, features)
-        return {**in_force.aliases, new: old}
+        return replace(in_force, aliases={**in_force.aliases, new: old})
 
-    return change_aliases(models_dir, change, who=who, why=why, now=now)
+    return change_deployment(models_dir, change, who=who, why=why, now=now)
 
 
 def remove_alias(model: Path, new: str, *, who: str, why: str, now: datetime) -> InForce:
@@ -68,16 +66,16 @@ def remove_alias(model: Path, new: str, *, who: str, why: str, now: datetime) ->
         ModelError: What is in force cannot be read or written.
     """
 
-    def change(in_force: InForce) -> Mapping[str, str]:
+    def change(in_force: InForce) -> InForce:
         if new not in in_force.aliases:
             raise AliasRefused(
                 f"{new!r} is no alias",
                 where=in_force.model_id,
                 remedy=f"name one of: {', '.join(in_force.aliases) or 'there are none'}",
             )
-        return {name: old for name, old in in_force.aliases.items() if name != new}
+        return replace(in_force, aliases={name: old for name, old in in_force.aliases.items() if name != new})
 
-    return change_aliases(changeable_models_dir(model), change, who=who, why=why, now=now)
+    return change_deployment(changeable_models_dir(model), change, who=who, why=why, now=now)
 
 
 def contract_in_force(model: Path) -> Contract:
@@ -115,10 +113,6 @@ def _check(new: str, old: str, in_force: InForce, features: list[str]) -> None:
         )
 
 
-def _feature_names(artifact: Path) -> list[str]:
-    return [feature.name for feature in _manifest(artifact).features]
-
-
 def _manifest(artifact: Path) -> Manifest:
     try:
         return read_manifest(artifact)
@@ -126,8 +120,3 @@ def _manifest(artifact: Path) -> Manifest:
         raise AliasRefused(
             "the artifact of the model in force is not there", where=str(artifact), remedy="train a model again"
         ) from e
-
-
-def _quantiles(manifest: Manifest) -> list[tuple[str, tuple[float, ...]]]:
-    """Where the training quantiles of a feature stand, in one place."""
-    return [(feature.name, feature.quantiles) for feature in manifest.features]

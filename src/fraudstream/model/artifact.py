@@ -1,7 +1,5 @@
 """The artifact: a model's directory, written once, verified at every load; which is in force is `current.py`'s."""
 
-from __future__ import annotations
-
 import errno
 import hashlib
 import os
@@ -28,12 +26,7 @@ TRAIN_REMEDY: Final = "train one: fraudstream train --data CSV"
 
 @dataclass(frozen=True)
 class ModelArtifact:
-    """A verified artifact.
-
-    Attributes:
-        path: Its directory.
-        manifest: What it says of itself.
-    """
+    """A verified artifact."""
 
     path: Path
     manifest: Manifest

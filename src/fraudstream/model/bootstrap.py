@@ -5,8 +5,6 @@ exchangeable, so how often each such group is drawn is multinomial. That is the 
 and needs no draw per row: 60,000 rows with 74 frauds take a tenth of a second.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -40,7 +38,6 @@ class Draws:
         tied: By round and level, the weight of the legitimate rows exactly at the level.
         frauds: By round, the weight of all frauds.
         legitimate: By round, the weight of all legitimate rows.
-        levels: The scores.
     """
 
     caught: Floats
@@ -119,11 +116,6 @@ def interval(values: Floats) -> Interval:
     """The 95 % percentile interval of a figure by round."""
     low, high = np.quantile(values, ((1 - INTERVAL) / 2, (1 + INTERVAL) / 2))
     return Interval(float(low), float(high))
-
-
-def average_precision_interval(scored: Scored, seed: int, rounds: int = ROUNDS) -> Interval:
-    """95 % percentile bootstrap of the average precision. Needs a fraud and a legitimate row."""
-    return interval(draw(scored, seed, rounds).average_precision)
 
 
 def _drawn(

@@ -3,8 +3,6 @@
 Beta calibration (Kull, Silva Filho and Flach 2017): odds(q) = e^c p^a / (1 - p)^b with a and b above 0.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from typing import Final

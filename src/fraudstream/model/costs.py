@@ -1,7 +1,5 @@
 """What a threshold costs in money, and the one that costs least; the scores come from `judging.py`."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final

@@ -3,8 +3,6 @@
 Each change is also a line of the history, which is `history.py`'s.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -34,9 +32,7 @@ class InForce:
         threshold: A score at or above it is an alert.
         aliases: New column name to the feature's name, declared by the user.
         revision: Grows by one with each change; 0 for an artifact that was named directly.
-        who: Who put it in force.
         when: When, ISO 8601 in UTC; empty for an artifact that was named directly.
-        why: Why.
     """
 
     model_id: str
@@ -85,16 +81,7 @@ def put_in_force(
     now: datetime,
     aliases: Mapping[str, str] | None = None,
 ) -> InForce:
-    """Replace `models_dir/current`: the next revision, under a lock, so that no reader meets a part of it.
-
-    Args:
-        models_dir: Directory of the artifacts.
-        model_id: The artifact to judge with; must be there.
-        threshold: Between 0 and 1.
-        who: Who puts it in force.
-        why: Why.
-        now: The time, with its zone.
-        aliases: The aliases from now on; None keeps those in force.
+    """Replace `models_dir/current`, under a lock, so that no reader meets a part of it; None keeps the aliases.
 
     Raises:
         ModelNotFound: There is no such artifact.
@@ -102,7 +89,6 @@ def put_in_force(
         ModelCorrupt: The `current` that is there cannot be read.
         ModelError: The file cannot be written.
     """
-    _checked(threshold)
     if not is_artifact(models_dir / model_id):
         raise ModelNotFound("there is no such model", where=str(models_dir / model_id), remedy=TRAIN_REMEDY)
 
@@ -113,62 +99,24 @@ def put_in_force(
     return replace_in_force(models_dir, next_in_force, who=who, why=why, now=now)
 
 
-def change_aliases(
-    models_dir: Path,
-    change: Callable[[InForce], Mapping[str, str]],
-    *,
-    who: str,
-    why: str,
-    now: datetime,
+def change_deployment(
+    models_dir: Path, change: Callable[[InForce], InForce], *, who: str, why: str, now: datetime
 ) -> InForce:
-    """Put the same model in force with other aliases: the next revision, read and written under one lock.
-
-    Args:
-        models_dir: Directory of the artifacts.
-        change: From what is in force to the aliases from now on; may raise, and then nothing changes.
-        who: Who changes them.
-        why: Why.
-        now: The time, with its zone.
-
-    Raises:
-        ModelNotFound: No model is in force.
-        ModelCorrupt: The `current` that is there cannot be read.
-        ModelError: The file cannot be written.
-    """
-
-    def next_in_force(before: InForce | None) -> InForce:
-        if before is None:
-            raise ModelNotFound("no model is in force", where=str(models_dir / CURRENT_FILE), remedy=TRAIN_REMEDY)
-        return replace(before, aliases=dict(change(before)))
-
-    return replace_in_force(models_dir, next_in_force, who=who, why=why, now=now)
-
-
-def change_threshold(
-    models_dir: Path, change: Callable[[InForce], float], *, who: str, why: str, now: datetime
-) -> InForce:
-    """Put the same model in force with another threshold: the next revision, read and written under one lock.
-
-    Args:
-        models_dir: Directory of the artifacts.
-        change: From what is in force to the threshold from now on; may raise, and then nothing changes.
-        who: Who changes it.
-        why: Why.
-        now: The time, with its zone.
+    """Change the threshold or the aliases of the active deployment: the next revision, read and written under one lock.
 
     Raises:
         SettingsError: The threshold is not between 0 and 1.
-        ModelNotFound: No model is in force.
+        ModelNotFound: No model is active.
         ModelCorrupt: The `current` that is there cannot be read.
         ModelError: The file cannot be written.
     """
 
-    def next_in_force(before: InForce | None) -> InForce:
+    def changed(before: InForce | None) -> InForce:
         if before is None:
             raise ModelNotFound("no model is in force", where=str(models_dir / CURRENT_FILE), remedy=TRAIN_REMEDY)
-        return replace(before, threshold=_checked(change(before)))
+        return change(before)
 
-    return replace_in_force(models_dir, next_in_force, who=who, why=why, now=now)
+    return replace_in_force(models_dir, changed, who=who, why=why, now=now)
 
 
 def current_file(model: Path) -> Path | None:
@@ -220,6 +168,7 @@ def replace_in_force(
         is_rollback: Whether what `make` gives was in force before, under the revision that it carries.
 
     Raises:
+        SettingsError: The threshold is not between 0 and 1.
         ModelCorrupt: The `current` that is there cannot be read.
         ModelError: The file cannot be written.
     """
@@ -228,13 +177,11 @@ def replace_in_force(
         with exclusive_lock(models_dir / _LOCK_FILE):
             before = read_current(path) if path.exists() else None
             made = make(before)
-            in_force = replace(
-                made,
-                revision=before.revision + 1 if before else 1,
-                who=who,
-                when=iso(now),
-                why=why,
-            )
+            if not _is_threshold(made.threshold):
+                raise SettingsError(
+                    f"the threshold {made.threshold!r} is not between 0 and 1", remedy="give a score from 0 to 1"
+                )
+            in_force = replace(made, revision=before.revision + 1 if before else 1, who=who, when=iso(now), why=why)
             was, state = None if before is None else asdict(before), asdict(in_force)
             lacking = missing_changes(read_changes(models_dir, None), was)
             # `current` counts, the history follows: what a crash keeps out of it, the next change enters.
@@ -299,12 +246,6 @@ def artifact_beside(path: Path, model_id: str) -> ModelArtifact:
 
 def _is_threshold(value: float) -> bool:
     return math.isfinite(value) and 0.0 <= value <= 1.0
-
-
-def _checked(threshold: float) -> float:
-    if not _is_threshold(threshold):
-        raise SettingsError(f"the threshold {threshold!r} is not between 0 and 1", remedy="give a score from 0 to 1")
-    return threshold
 
 
 def _broken(path: Path) -> ModelCorrupt:

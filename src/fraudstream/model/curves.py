@@ -1,7 +1,5 @@
 """The curves and tables of the test period, thinned to what a picture needs; single figures are `evaluation.py`'s."""
 
-from __future__ import annotations
-
 import math
 from typing import Final
 

@@ -1,7 +1,5 @@
 """Copies of training rows in the test period, which would flatter a model; taken out before anything is judged."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
@@ -60,11 +58,6 @@ def find_duplicates(profile: CsvProfile, digests: NDArray[np.int64], part: NDArr
     """The test rows that equal a row of training or of the gap before the test, where chance does not explain it.
 
     In a file of few columns with few values equal rows are no copies but payments alike, and they stay in the test.
-
-    Args:
-        profile: The CSV.
-        digests: Of `RowDigests`.
-        part: By row, a `Part`.
     """
     is_test = part == Part.TEST
     equal = is_test & np.isin(digests, digests[~is_test])

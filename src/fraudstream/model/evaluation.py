@@ -41,8 +41,6 @@ class AtThreshold:
     Attributes:
         recall: Share of the frauds at or above it; 0 where there are none.
         precision: Share of frauds among the alerts, weighted; 0 where there are none.
-        f1: Harmonic mean of the two.
-        frauds: Frauds.
         frauds_caught: Of these, at or above it.
         false_alarms: Legitimate rows at or above it, weighted.
         false_alarms_per_1000: Of a thousand legitimate rows.
@@ -50,7 +48,6 @@ class AtThreshold:
 
     recall: float
     precision: float
-    f1: float
     frauds: int
     frauds_caught: int
     false_alarms: float
@@ -88,7 +85,6 @@ def at_threshold(scored: Scored, threshold: float) -> AtThreshold:
     return AtThreshold(
         recall=recall,
         precision=precision,
-        f1=2 * precision * recall / (precision + recall) if caught else 0.0,
         frauds=int(scored.is_fraud.sum()),
         frauds_caught=int(is_caught.sum()),
         false_alarms=alarms,

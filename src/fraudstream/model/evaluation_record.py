@@ -5,8 +5,6 @@ estimates of the whole where the CSV holds a part. Times a day are of the period
 the amount column. Scores and thresholds are calibrated probabilities, from 0 to 1, but where a name says raw.
 """
 
-from __future__ import annotations
-
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
@@ -40,10 +38,7 @@ class Stage:
             "validation" (they are compared on it, the chosen one is calibrated and given a threshold on it; then it is
             fitted on too), "gap" (left out of the fit before it: its labels had not arrived), "test" (every figure is
             measured on it).
-        rows: Rows of the CSV in it.
-        frauds: Frauds in it.
         start: Its first time or row, as the time column writes it.
-        end: Its last.
         days: Its span in days; None where no column tells the time.
     """
 
@@ -61,7 +56,6 @@ class Timeline:
 
     Attributes:
         ordered_by: "time column 'Time'" or "file order".
-        stages: The parts, none empty.
         label_delay_seconds: How long after the payment its label arrives, `--label-delay`; 0 where not given.
         duplicates_removed: Rows taken out of the test, each a copy of an earlier row in every column but the time.
         duplicates_note: Why copies were left in, or empty.
@@ -112,7 +106,6 @@ class AtAlertsPerDay:
         threshold: The lowest that keeps it.
         precision: Share of frauds among the alerts, 0 to 1.
         recall: Share of the frauds caught, 0 to 1.
-        frauds_caught: Their number in the test period.
     """
 
     alerts_per_day: float
@@ -124,18 +117,7 @@ class AtAlertsPerDay:
 
 @dataclass(frozen=True)
 class ReliabilityBin:
-    """Rows of like score: what the scores promise and what happened.
-
-    Attributes:
-        low: Least score of the bin.
-        high: Greatest score of it.
-        mean_score: Mean score, weighted.
-        fraud_share: Share of frauds, weighted.
-        share_low: Lower end of the 95 % interval (Wilson) of that share.
-        share_high: Upper end of it.
-        rows: Weight of the rows in it.
-        frauds: Frauds in it.
-    """
+    """Rows of like score: what they promise and what happened, weighted; the share with its 95 % interval (Wilson)."""
 
     low: float
     high: float
@@ -155,9 +137,6 @@ class CalibrationReport:
         method: In words, what turns a raw score into a calibrated one and which rows it was fitted on.
         error_before: Expected calibration error of the raw scores (mean over `bins_before` of |score - share|, by
             weight; 0 to 1).
-        error_after: The same after the calibration.
-        bins_before: Reliability of the raw scores.
-        bins_after: Reliability of the calibrated scores.
     """
 
     method: str
@@ -187,11 +166,7 @@ class Operating:
     """What a threshold catches and costs over one period.
 
     Attributes:
-        frauds: Frauds in the period.
-        frauds_caught: Of these, at or above the threshold.
         false_alarms: Legitimate rows at or above it, weighted.
-        amount_caught: Sum of the amounts of the frauds caught.
-        amount_missed: Sum of the amounts of the others.
         days: Span of the period; None where no column tells the time.
     """
 
@@ -236,7 +211,6 @@ class ThresholdRow:
     """A threshold with what may be expected of it.
 
     Attributes:
-        threshold: A score at or above it is an alert.
         expected: On the validation period, by models that had not seen it: what a threshold is chosen by.
         test: On the test period, by the model itself; None where there is none. Nothing is chosen by it.
     """
@@ -251,10 +225,7 @@ class ThresholdChoice:
     """The recommended threshold and why.
 
     Attributes:
-        threshold: A score at or above it is an alert.
-        rule: In words.
         review_cost: Cost of a false alarm, in the unit of the amounts.
-        review_cost_note: Where that figure is from.
         max_alerts_per_day: The limit that was given, or None.
         amount_column: The column that says what a missed fraud loses, or None.
         amount_note: What stands for it where it is not there; empty where it is.
@@ -277,14 +248,10 @@ class Candidate:
 
     Attributes:
         name: As shown, "gbt 40 x 4".
-        algorithm: As `--algorithm` takes it.
-        parameters: Spark's names and the values.
         average_precision: The mean over the periods, weighted; None where there is none.
         by_period: On each period, the earliest first.
         difference: Its mean less that of the best (paired bootstrap); None for the best.
         predictions: Comparisons or multiplications that a score takes, as a measure of its speed.
-        chosen: Whether it is the one.
-        why: Why it is, or why not.
     """
 
     name: str
@@ -317,10 +284,7 @@ class LeakSuspicion:
     """A feature that alone gives the label away in the training rows.
 
     Attributes:
-        feature: Its name.
         roc_auc: Of the feature's value alone, in the better direction.
-        average_precision: The same, weighted.
-        message: In words.
     """
 
     feature: str
@@ -334,7 +298,6 @@ class Comparison:
     """The new model against the one that was in force before, on the same test rows.
 
     Attributes:
-        model_id: The former model.
         average_precision: Of the former model; None where it could not judge these rows.
         difference: The new model's less the former's, paired bootstrap; None as above.
         rows: Test rows that both could judge.
@@ -354,8 +317,6 @@ class TestFigures:
 
     Attributes:
         rows: Rows of the CSV in it, duplicates removed.
-        frauds: Frauds among them.
-        weighted_rows: The rows that they stand for.
         fraud_share: Share of frauds in these: the average precision of a model that knows nothing.
         days: Its span; None where no column tells the time.
         reliable: False where there are so few frauds that the figures say little.
@@ -364,9 +325,6 @@ class TestFigures:
         recall_at_rates: At 0.1 % and at 1 % of false positives.
         at_alerts_per_day: At some numbers of alerts a day; empty where no column tells the time.
         precision_recall: The curve at recalls from 0.01 to 1.
-        roc: The curve, thinned.
-        calibration: Reliability before and after.
-        histogram: The scores by class.
     """
 
     rows: int
@@ -392,23 +350,15 @@ class Evaluation:
     """All that was measured of a model; a report or a page is made from this alone.
 
     Attributes:
-        model_id: The artifact's id.
-        algorithm: As `--algorithm` takes it.
-        data: Name of the CSV.
         legitimate_share: Share of the legitimate rows that the CSV holds; each weighs 1 / share.
         seed: Of the bootstrap too.
         measured_on: What `test` was measured on, or why there is none.
-        timeline: The split.
         candidates: What was tried, the best first.
-        choice: Why the chosen one was, in one sentence.
         test: The figures; None where there is no test period of both classes.
-        threshold: The recommended one.
         thresholds: The table by threshold, the highest first.
         importances: By slot, the greatest first.
         importance_note: What an importance is, for this algorithm.
-        leaks: Features that alone give the label away.
         previous: Against the model in force before; None where there was none.
-        format: Of this file.
     """
 
     model_id: str

@@ -1,7 +1,5 @@
 """A feature: a column that the model reads, and the slots of the vector that it takes; `features.py` chooses them."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -28,13 +26,7 @@ class Feature:
     none.
 
     Attributes:
-        name: The column's name in the training data.
-        type: What it is.
         median: The training median; stands in for a missing value.
-        minimum: Least training value.
-        maximum: Greatest training value.
-        p01: First percentile of the training values.
-        p99: Ninety-ninth percentile of the training values.
         quantiles: Of a number, the training values at 0, 5 %, ..., 100 %; empty for the other types.
         values: Of a category, the kept values, most frequent first; the first stands in for a missing one.
         weekday: Of a time, the most frequent weekday; stands in for a missing one.

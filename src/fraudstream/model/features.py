@@ -1,7 +1,5 @@
 """Which columns of a CSV become features, and why the others do not; `projection.py` brings them to the model."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -11,9 +9,8 @@ from numpy.typing import NDArray
 from fraudstream.errors import DataError
 from fraudstream.model.evaluation_record import LeakSuspicion
 from fraudstream.model.feature import Feature, FeatureType, by_slots
-from fraudstream.model.leaks import find_leaks
 from fraudstream.model.manifest import NO_SELECTION, Selection
-from fraudstream.model.suspects import category_leaks, leaks, reason_in_the_name, reason_to_keep_out
+from fraudstream.model.suspects import category_leaks, find_leaks, leaks, reason_in_the_name, reason_to_keep_out
 from fraudstream.transactions.column_reader import MOST_VALUES, Categories, least_rows
 from fraudstream.transactions.dates import SECONDS_PER_DAY, hours_and_weekdays
 from fraudstream.transactions.profile import ColumnKind, ColumnProfile, CsvProfile, statistics
@@ -33,7 +30,6 @@ class FeatureChoice:
     Attributes:
         features: In the order of the vector, with their distribution over the training rows.
         excluded: The other columns but the label, with the reason.
-        leaks: Features that look too good to be true.
     """
 
     features: tuple[Feature, ...]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -12,14 +12,18 @@ from numpy.typing import NDArray
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from fraudstream.errors import ModelError
 from fraudstream.model.artifact import ModelArtifact, write_artifact
+from fraudstream.model.assembled import load_fitted
+from fraudstream.model.bootstrap import draw_paired, interval
 from fraudstream.model.calibration import FEW_FRAUDS, IDENTITY, Calibration, fit_calibration
-from fraudstream.model.comparison import compare, model_before, scores_of, why_not_comparable
+from fraudstream.model.current import CURRENT_FILE, resolve
 from fraudstream.model.duplicates import Duplicates, RowDigests, find_duplicates
-from fraudstream.model.evaluation import Scored
+from fraudstream.model.evaluation import Scored, average_precision
 from fraudstream.model.evaluation_record import (
     EVALUATION_FILE,
     Comparison,
+    Estimate,
     Evaluation,
     Importance,
     Timeline,
@@ -28,25 +32,18 @@ from fraudstream.model.evaluation_record import (
 from fraudstream.model.judging import Judged, choose_threshold, measure, metrics_of
 from fraudstream.model.manifest import LabelValues, Manifest, Metrics, TrainingData
 from fraudstream.model.plan import TrainingPlan
-from fraudstream.model.progress import Stopwatch
+from fraudstream.model.projection import project
+from fraudstream.model.reading import Projected
 from fraudstream.model.recipe import FittedModel, RowScores, TrainingColumn, fit
 from fraudstream.model.report.page import REPORT_FILE, report_html
-from fraudstream.model.search import EARLIER, LAST, Found, Round, importances, search
+from fraudstream.model.search import EARLIER, LAST, Found, Round, Stopwatch, importances, search
+from fraudstream.model.slots import text_columns
 from fraudstream.model.split import Part
 from fraudstream.model.training_rows import RowNotes, read_rows, with_vectors, write_training_rows
 
 
 class Training:
-    """One training.
-
-    Args:
-        spark: The session.
-        plan: What was decided.
-        directory: A temporary one, for the rows.
-        models_dir: Directory of the artifacts and of `current`.
-        report: Takes one line on each step.
-        stopwatch: Tells how long it has been.
-    """
+    """One training."""
 
     def __init__(
         self,
@@ -244,3 +241,48 @@ def _calibration(validated: Judged | None) -> tuple[Calibration, str]:
     how = "beta calibration" if frauds >= FEW_FRAUDS else "a shift of the log odds (few frauds)"
     where = f"the validation period's {len(raw.score):,} rows, {frauds:,} frauds, scored by a model fitted before them"
     return fit_calibration(raw.score, raw.is_fraud, raw.weight), f"{how}, strictly increasing, fitted on {where}"
+
+
+def model_before(models_dir: Path) -> tuple[ModelArtifact, Mapping[str, str]] | None:
+    """The artifact in force and its aliases; None where there is none that can be read."""
+    try:
+        artifact, in_force = resolve(models_dir / CURRENT_FILE)
+    except ModelError:
+        return None
+    return artifact, in_force.aliases
+
+
+def scores_of(spark: SparkSession, artifact: ModelArtifact, aliases: Mapping[str, str], texts: DataFrame) -> RowScores:
+    """The rows that a model could judge, in rising order, and its calibrated scores of them."""
+    manifest, fitted = artifact.manifest, load_fitted(artifact)
+    vectors = project(texts, manifest.features, aliases=aliases)
+    judgeable = vectors.where(
+        F.col(Projected.IS_OBJECT) & (F.size(Projected.IMPUTED) <= F.lit(manifest.missing_limit))
+    ).select(TrainingColumn.ROW, Projected.FEATURES)
+    rows, raw = fitted.scores(judgeable)
+    return rows, manifest.calibration.of(raw)
+
+
+def why_not_comparable(before: Manifest, columns: tuple[str, ...], aliases: Mapping[str, str]) -> str:
+    """Why a model cannot judge the rows of a CSV with these columns; empty where it can."""
+    renamed = set(aliases.values())
+    missing = [
+        name for feature in before.features for name in text_columns([feature]) if name not in {*columns, *renamed}
+    ]
+    if len(missing) > before.missing_limit:
+        shown = ", ".join(map(repr, missing[:5]))
+        return f"it cannot judge these rows: the CSV lacks its columns {shown}{' and others' if missing[5:] else ''}"
+    return ""
+
+
+def compare(new: Scored, former: Scored, model_id: str, note: str, seed: int) -> Comparison:
+    """The difference of average precision with its paired bootstrap interval. Needs both classes."""
+    mine, theirs = (draws.average_precision for draws in draw_paired([new, former], seed))
+    value, own, gap = average_precision(former), interval(theirs), interval(mine - theirs)
+    return Comparison(
+        model_id=model_id,
+        average_precision=Estimate(value, own.low, own.high),
+        difference=Estimate(average_precision(new) - value, gap.low, gap.high),
+        rows=len(new.score),
+        note=note,
+    )

@@ -1,7 +1,5 @@
 """The history of what was in force: one line a change, never rewritten; `current.py` writes it under its lock."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -24,9 +22,6 @@ class Change:
     """One change of what is in force.
 
     Attributes:
-        when: When, ISO 8601 in UTC.
-        who: Who made it.
-        why: Why.
         before: What was in force until then; None where nothing was, or where it is not known.
         after: What is in force from then on.
         restores: The revision that this change brings back, of a rollback.
@@ -68,10 +63,6 @@ def append_changes(models_dir: Path, changes: Sequence[Change]) -> None:
 
 def read_changes(models_dir: Path, in_force: State | None) -> list[Change]:
     """Every change that is known, oldest first: those that are written, and what is in force where they lack it.
-
-    Args:
-        models_dir: Directory of the artifacts.
-        in_force: What is in force now; None where nothing is.
 
     Raises:
         OSError: The file is there and cannot be read.

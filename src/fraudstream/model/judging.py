@@ -1,7 +1,5 @@
 """From scores on the validation and the test period to all that `evaluation.json` holds; fitting is `training.py`'s."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -139,14 +137,7 @@ def _rule(review_cost: float, limit: float | None, rows: Scored, *, is_validated
 
 
 def measure(test: Judged, calibration: Calibration, method: str, seed: int) -> TestFigures:
-    """Every figure on the test period. Needs a fraud and a legitimate row.
-
-    Args:
-        test: The test period, by the final model.
-        calibration: Of its scores.
-        method: The calibration in words.
-        seed: Of the bootstrap.
-    """
+    """Every figure on the test period. Needs a fraud and a legitimate row."""
     scored = test.calibrated(calibration)
     draws = draw(scored, seed)
     precision_ends, auc_ends = interval(draws.average_precision), interval(draws.roc_auc)
@@ -177,14 +168,7 @@ def measure(test: Judged, calibration: Calibration, method: str, seed: int) -> T
 
 
 def metrics_of(scored: Scored | None, figures: TestFigures | None, threshold: float, measured_on: str) -> Metrics:
-    """The manifest's short list of figures.
-
-    Args:
-        scored: The test period with calibrated scores; None where there is no such period.
-        figures: Its figures; None where they cannot be had.
-        threshold: The recommended one.
-        measured_on: What they were measured on, or why there are none.
-    """
+    """The manifest's short list of figures."""
     if scored is None:
         return Metrics(measured_on, reliable=False)
     at = at_threshold(scored, threshold)

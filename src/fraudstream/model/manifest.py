@@ -1,7 +1,5 @@
 """The manifest: all that an artifact says of itself, as types and as JSON; `artifact.py` keeps it with its files."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -13,21 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from fraudstream.errors import ModelCorrupt
 from fraudstream.model.calibration import IDENTITY, Calibration
-from fraudstream.model.feature import Feature, FeatureType
-
-__all__ = [
-    "Feature",
-    "FeatureType",
-    "LabelValues",
-    "Manifest",
-    "Metrics",
-    "Period",
-    "Selection",
-    "SplitRecord",
-    "TrainingData",
-    "manifest_from_json",
-    "manifest_to_json",
-]
+from fraudstream.model.feature import Feature
 
 MANIFEST_FORMAT: Final = 3
 READABLE_FORMATS: Final = (1, 2, 3)
@@ -59,8 +43,6 @@ class Period:
     """One part of the split.
 
     Attributes:
-        rows: Rows in it.
-        frauds: Frauds in it.
         start: Its first time (the time column's value), or its first row where the file's order is the time.
         end: Its last time, or its last row.
     """
@@ -96,15 +78,7 @@ class Metrics:
         measured_on: What they were measured on, or why there are none.
         reliable: False where so few frauds were in the test period that the figures say little.
         average_precision: Step-wise, as scikit-learn defines it.
-        average_precision_low: Lower end of its 95 % bootstrap interval.
-        average_precision_high: Upper end of it.
-        roc_auc: Area under the ROC curve.
-        recall: Share of the frauds caught at the threshold.
-        precision: Share of frauds among the alerts.
-        frauds: Frauds in the test period.
-        frauds_caught: Of these, at or above the threshold.
         false_alarms: Legitimate rows at or above the threshold (an estimate where the legitimate share is below 1).
-        false_alarms_per_1000: Of a thousand legitimate rows.
         calibration_error: Expected calibration error of the scores, 0 to 1.
     """
 
@@ -125,12 +99,7 @@ class Metrics:
 
 @dataclass(frozen=True)
 class Selection:
-    """The columns that a user named; where `features` names none, what becomes of a column is found out.
-
-    Attributes:
-        features: The only columns that become features, `--features`.
-        exclude: Columns left out, `--exclude`.
-    """
+    """The columns that a user named; where `features` names none, what becomes of a column is found out."""
 
     features: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
@@ -145,27 +114,16 @@ class Manifest:
 
     Attributes:
         model_id: `<algorithm>-<12 hex>`, the same for the same data, settings and seed.
-        algorithm: The classifier's name, as `--algorithm` takes it.
         features: In the order of the vector: numbers first, then the others, each in file order.
         missing_limit: A row with more features missing than this is unscorable.
-        label: The label column.
-        label_values: Its two values.
         time_column: The column that the rows were ordered by; None for the file's order.
         unseen_from_row: First row of the file that the model had not seen, where all rows after it are unseen too.
         unseen_from_time: First time of the test period, where the file is not in the order of time.
         threshold: The recommended threshold; a score at or above it is an alert.
         threshold_rule: How it was chosen, in words.
-        metrics: What the model is worth.
-        split: How the rows were divided.
-        training_data: The CSV.
         legitimate_share: Share of the legitimate rows that the CSV holds; each weighs 1 / share.
-        seed: Of everything random.
-        parameters: The algorithm's.
         excluded: Columns that are no features, and why.
-        warnings: What the table warned of.
-        versions: Of the libraries.
         files: sha256 by relative path.
-        format: Of this manifest.
         columns: Every column of the CSV, in file order.
         selection: What the user named with `--features` and `--exclude`.
         calibration: What turns the classifier's raw score into the score that everybody sees.

@@ -1,7 +1,5 @@
 """All that is decided of a training before anything is fitted: split, features, candidates, the model's digest."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -16,7 +14,6 @@ from fraudstream.model.features import FeatureChoice, choose_features
 from fraudstream.model.judging import NO_WISHES, Wishes, span_in_days
 from fraudstream.model.manifest import Selection
 from fraudstream.model.recipe import Algorithm, algorithms_for, model_digest
-from fraudstream.model.selection import select
 from fraudstream.model.split import Part, Split, split_in_time
 from fraudstream.transactions.csv_source import CsvSource
 from fraudstream.transactions.label import find_label
@@ -40,12 +37,9 @@ class TrainingSettings:
     Attributes:
         label: The label column; None looks for one of the usual names.
         features: Columns to learn from and no others; none lets the values decide.
-        exclude: Columns to leave out.
         algorithm: `recipe.AUTO` or one of `recipe.ALGORITHMS`.
         legitimate_share: Share of the legitimate rows that the CSV holds; each weighs 1 / share.
         label_delay_seconds: How long after the payment its label arrives.
-        wishes: Of the threshold.
-        seed: Of everything random.
     """
 
     label: str | None = None
@@ -63,14 +57,7 @@ class TrainingPlan:
     """All that is decided before anything is fitted.
 
     Attributes:
-        source: The CSV.
-        profile: What is in it.
-        split: Which rows are learned from, tuned on and judged on.
-        choice: The features.
-        selection: What the user named of them.
-        algorithms: What is tried.
         losses: What each row loses if it is a fraud that is missed.
-        settings: What the user asked for.
         digest: The end of the model's id.
     """
 
@@ -155,3 +142,51 @@ def plan_training(source: CsvSource, settings: TrainingSettings) -> TrainingPlan
         pyspark_version=version("pyspark"),
     )
     return TrainingPlan(source, found, split, choice, selection, algorithms, losses(found), settings, digest)
+
+
+def select(columns: Sequence[str], *, features: Sequence[str], exclude: Sequence[str], label: str) -> Selection:
+    """Each text is the name of a column, or several names with commas between them.
+
+    Args:
+        columns: The columns of the CSV.
+        features: The texts given with `--features`; none leaves the choice to the values.
+        exclude: The texts given with `--exclude`.
+        label: The label column, which can be neither.
+
+    Raises:
+        SettingsError: A name is no column, is the label, or is given to both.
+    """
+    wanted = _named(features, columns, "--features")
+    unwanted = _named(exclude, columns, "--exclude")
+    for flag, names in (("--features", wanted), ("--exclude", unwanted)):
+        if label in names:
+            raise SettingsError(
+                f"the column {label!r} is the label and never a feature",
+                where=flag,
+                remedy=f"leave it out of {flag}, or name another column with --label",
+            )
+    for name in wanted:
+        if name in unwanted:
+            raise SettingsError(
+                f"the column {name!r} is both wanted and left out",
+                where="--features, --exclude",
+                remedy="name it with one of the two",
+            )
+    return Selection(wanted, unwanted)
+
+
+def _named(texts: Sequence[str], columns: Sequence[str], flag: str) -> tuple[str, ...]:
+    names = [name for text in texts for name in ([text] if text in columns else _parts(text))]
+    for name in names:
+        if name not in columns:
+            raise SettingsError(
+                f"there is no column {name!r}; the columns are {', '.join(columns)}"[:2000],
+                where=flag,
+                remedy=f"name columns as the header does, with commas between them or {flag} once for each",
+            )
+    # In file order, so that the order on the command line makes no other model.
+    return tuple(column for column in columns if column in names)
+
+
+def _parts(text: str) -> list[str]:
+    return [part for part in (part.strip() for part in text.split(",")) if part]

@@ -138,8 +138,6 @@ class _Wanted:
     Attributes:
         names: The columns of the numbers in the stream, in the order of their slots.
         own_names: Their names in training.
-        medians: What stands in for each.
-        others: The features that are no numbers.
         texts: The columns in the stream that those are made from.
         aliases: New column name to the feature's name.
     """

@@ -3,8 +3,6 @@
 What becomes of the cells on the way to the model's vector is `projection.py`'s.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Final

@@ -3,8 +3,6 @@
 Which of them is taken is `search.py`'s.
 """
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -55,9 +53,6 @@ class Algorithm:
     """A classifier of Spark ML with its parameters.
 
     Attributes:
-        name: As `--algorithm` takes it.
-        estimator: The classifier's class.
-        parameters: Spark's names and our values.
         takes_seed: Whether chance has a part in it.
         fraud_weight: How many times its own weight a fraud counts in the fit; the calibration puts the scores right.
     """
@@ -223,20 +218,7 @@ def model_digest(
     seed: int,
     pyspark_version: str,
 ) -> str:
-    """12 hex digits, the same for the same data, settings and seed; a model's id is `<algorithm>-<digest>`.
-
-    Args:
-        requested: What `--algorithm` said.
-        searched: What is tried for it.
-        fingerprint: Of the CSV.
-        label: The label column.
-        features: The features.
-        selection: What the user named.
-        legitimate_share: Share of the legitimate rows that the CSV holds.
-        settings: Further settings that a figure or the threshold depends on.
-        seed: Of everything random.
-        pyspark_version: Of Spark.
-    """
+    """12 hex digits, the same for the same data, settings and seed; a model's id is `<algorithm>-<digest>`."""
     identity = {
         "algorithm": requested,
         "searched": [{"name": each.name, **each.described} for each in searched],

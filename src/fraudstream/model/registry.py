@@ -1,7 +1,5 @@
 """The models of a directory: listed, verified, compared; which is in force is `current.py`'s to say and to change."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,11 +18,7 @@ class KnownModel:
     """An artifact of the directory.
 
     Attributes:
-        model_id: Name of its directory.
-        written_at: When it was written.
         manifest: What it says of itself; None where that cannot be read.
-        trouble: Why it cannot.
-        is_in_force: Whether it is in force.
     """
 
     model_id: str
@@ -39,7 +33,6 @@ class Verified:
     """Whether every file of an artifact is as it was written.
 
     Attributes:
-        model_id: Name of its directory.
         files: How many files were held against their sums.
         trouble: What is wrong; empty where nothing is.
     """

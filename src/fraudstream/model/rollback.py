@@ -1,7 +1,5 @@
 """Going back: what was in force before, put in force again; the history it goes by is `history.py`'s."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime

@@ -1,9 +1,8 @@
 """The candidates, fitted before the validation period and compared on it; what one is made of is `recipe.py`'s."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
 import numpy as np
@@ -14,9 +13,22 @@ from fraudstream.model.bootstrap import draw_paired, interval
 from fraudstream.model.evaluation import Floats, average_precision
 from fraudstream.model.evaluation_record import Candidate, Estimate
 from fraudstream.model.judging import Judged
-from fraudstream.model.progress import Stopwatch
 from fraudstream.model.recipe import Algorithm, RowScores, TrainingColumn, fit_classifier, fit_scaler, scores
 from fraudstream.model.split import Part
+
+
+@dataclass(frozen=True)
+class Stopwatch:
+    """Shows the time since it was started."""
+
+    now: Callable[[], datetime]
+    started: datetime
+
+    def __str__(self) -> str:
+        """Minutes and seconds, as in "1 min 05 s"."""
+        minutes, seconds = divmod(int((self.now() - self.started).total_seconds()), 60)
+        return f"{minutes} min {seconds:02} s" if minutes else f"{seconds} s"
+
 
 WITHIN: Final = 0.005
 """A smaller model of the best one's kind that is behind it by no more than this is preferred: the interval of such a
@@ -32,7 +44,6 @@ class Found:
         validated: The validation rows as the chosen candidate scored them, which had not seen them; None where there is
             no such period.
         candidates: All that were tried, the best first.
-        why: Why the chosen one was, in one sentence.
     """
 
     algorithm: Algorithm
@@ -43,12 +54,7 @@ class Found:
 
 @dataclass(frozen=True)
 class Round:
-    """One comparison: fitted on the rows up to one part, judged on a later one.
-
-    Attributes:
-        fitted_to: The last part that is fitted on.
-        judged_on: The part that is judged on.
-    """
+    """One comparison: fitted on the rows up to one part, judged on a later one."""
 
     fitted_to: Part
     judged_on: Part
@@ -85,18 +91,7 @@ def search(
     report: Callable[[str], None],
     stopwatch: Stopwatch,
 ) -> Found:
-    """Fit each on the rows before a period and judge it on that period, for each of the rounds.
-
-    Args:
-        frame: The rows with their `part` and `features`.
-        algorithms: What to try; the first is taken where there is nothing to compare on.
-        rounds: The comparisons, the latest last; none where there is no validation period.
-        judged: Puts labels, weights and losses to rows and their scores.
-        slots: Of the vector.
-        seed: Of everything random.
-        report: Takes one line on each step.
-        stopwatch: Tells how long it has been.
-    """
+    """Fit each on the rows before a period and judge it on that period, for each of the rounds."""
     if not rounds:
         why = "no validation period to compare candidates on: the simplest was taken"
         only = algorithms[0]

@@ -3,8 +3,6 @@
 The numbers, the parse and the two paths are `projection.py`'s.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from typing import Final
 

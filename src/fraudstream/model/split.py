@@ -1,7 +1,5 @@
 """The split in time: which rows are learned from, tuned on and judged on; what the figures say is `evaluation.py`'s."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final

@@ -1,9 +1,7 @@
 """The threshold of the model in force, looked at and changed without training; how one is chosen is `costs.py`'s."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Final
@@ -12,7 +10,7 @@ import numpy as np
 
 from fraudstream.errors import ChangedMeanwhile, ModelError, SettingsError
 from fraudstream.model.costs import cheapest
-from fraudstream.model.current import InForce, change_threshold, changeable_models_dir, resolve
+from fraudstream.model.current import InForce, change_deployment, changeable_models_dir, resolve
 from fraudstream.model.evaluation_record import Evaluation, ThresholdRow, read_evaluation
 
 SHOWN: Final = 16
@@ -24,8 +22,6 @@ class ThresholdTable:
     """What may be expected of each threshold.
 
     Attributes:
-        in_force: What is in force.
-        evaluation: Of its model.
         nearest: The row that tells what the threshold in force does: that of the lowest threshold of the table at or
             above it.
     """
@@ -71,17 +67,7 @@ def set_threshold(
     why: str,
     now: datetime,
 ) -> InForce:
-    """Change the threshold in force: to a value, or to the cheapest by the model's own table.
-
-    Args:
-        model: A `current` file, or the directory that holds one.
-        value: The threshold; with it nothing else may be given.
-        review_cost: Cost of a false alarm; None takes the model's own.
-        max_alerts_per_day: The most alerts a day, expected on the average.
-        revision: The revision that it is changed for; None for whatever is in force.
-        who: Who changes it.
-        why: Why.
-        now: The time, with its zone.
+    """Change the threshold of a revision (None: of any), to a value or to the cheapest by the model's own table.
 
     Raises:
         ChangedMeanwhile: Another revision is in force.
@@ -98,7 +84,7 @@ def set_threshold(
         )
     models_dir = changeable_models_dir(model)
 
-    def change(in_force: InForce) -> float:
+    def change(in_force: InForce) -> InForce:
         if revision is not None and in_force.revision != revision:
             raise ChangedMeanwhile(
                 f"what is in force was changed meanwhile: {in_force.model_id} at {in_force.threshold:.6g}, revision "
@@ -108,12 +94,13 @@ def set_threshold(
                 remedy="look at what is in force now, and decide again",
             )
         if value is not None:
-            return value
+            return replace(in_force, threshold=value)
         evaluation = _evaluation(models_dir / in_force.model_id)
         cost = evaluation.threshold.review_cost if review_cost is None else review_cost
-        return cheapest(evaluation.thresholds, cost, max_alerts_per_day).threshold
+        cheap = cheapest(evaluation.thresholds, cost, max_alerts_per_day)
+        return replace(in_force, threshold=cheap.threshold)
 
-    return change_threshold(models_dir, change, who=who, why=why, now=now)
+    return change_deployment(models_dir, change, who=who, why=why, now=now)
 
 
 def _evaluation(artifact: Path) -> Evaluation:

@@ -3,8 +3,6 @@
 What is decided first is `plan.py`'s, the fit `fitting.py`'s, the search `search.py`'s, the figures `judging.py`'s.
 """
 
-from __future__ import annotations
-
 import tempfile
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -19,8 +17,8 @@ from fraudstream.model.artifact import ModelArtifact, is_artifact, load_artifact
 from fraudstream.model.current import CURRENT_FILE, InForce, put_in_force, read_current
 from fraudstream.model.fitting import Training
 from fraudstream.model.plan import TrainingSettings, plan_training
-from fraudstream.model.progress import Stopwatch
 from fraudstream.model.recipe import ALGORITHMS
+from fraudstream.model.search import Stopwatch
 from fraudstream.transactions.csv_source import CsvSource
 
 
@@ -29,8 +27,6 @@ class TrainingResult:
     """What a training gave; all that there is to say of the model is in its manifest and its evaluation.
 
     Attributes:
-        artifact: The artifact.
-        in_force: What is in force now.
         reused: Whether the artifact was there already, so that nothing was fitted.
     """
 

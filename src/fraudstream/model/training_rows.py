@@ -1,7 +1,5 @@
 """The rows of a CSV as Spark fits on them: the stream's own JSON and projection, with label, weight and part beside."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -28,7 +26,6 @@ class RowNotes:
     """What training knows of each row beside its columns.
 
     Attributes:
-        is_fraud: Its label.
         weight: How many rows of the whole it stands for.
         part: Its `split.Part`.
     """

@@ -4,8 +4,6 @@ It is made in the background of the first run that lasts, from the classes which
 the cache. What it takes off a start: docs/decisions/0021-start-up.md. Who runs on it: `jvm.py` and `kafka/broker.py`.
 """
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 import os
@@ -44,9 +42,6 @@ class ClassArchive:
     """The archive of one program on one Java and one class path.
 
     Args:
-        folder: Where archives lie.
-        name: Of the program.
-        java: What it runs on.
         class_path: Its jars, in order; a jar that is changed asks for another archive.
         options: Options of the JVM that bear on its modules.
     """

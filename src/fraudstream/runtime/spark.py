@@ -1,12 +1,12 @@
 """The Spark session, made in one place for training, batch and stream; the JVM below it starts `jvm.py`.
 
-Under `spark-submit`, which started this Python from a JVM, the session is on that JVM; see `submitted.py`.
+Under `spark-submit`, which started this Python from a JVM, the session is on that JVM.
 """
 
-from __future__ import annotations
-
 import os
+import signal
 import socket
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Final, cast
@@ -20,8 +20,7 @@ from pyspark.sql import SparkSession
 
 from fraudstream.errors import SetupError, SparkFailed
 from fraudstream.runtime.files import PRIVATE_UMASK
-from fraudstream.runtime.jvm import Jvm, SparkPlan, start_jvm
-from fraudstream.runtime.submitted import interrupt_handler_kept, is_submitted, submitted_session
+from fraudstream.runtime.jvm import Jvm, SparkPlan, start_jvm, with_enough_slots
 
 MASTER_SECONDS: Final = 5.0
 
@@ -143,10 +142,7 @@ def _connect(plan: SparkPlan, jvm: Jvm) -> SparkSession:
     with _environment({"PYSPARK_GATEWAY_PORT": str(port), "PYSPARK_GATEWAY_SECRET": secret}):
         gateway = launch_gateway()
     conf = SparkConf(_jvm=gateway.jvm).setAll(list(jvm_settings(plan).items()))
-    with interrupt_handler_kept():
-        context = SparkContext(conf=conf, gateway=gateway)
-    context.setLogLevel("WARN")
-    return SparkSession(context)
+    return _session(conf, gateway)
 
 
 def session_with_master(session: SparkSession, master: str) -> SparkSession:
@@ -157,10 +153,7 @@ def session_with_master(session: SparkSession, master: str) -> SparkSession:
     gateway = cast(JavaGateway, old._gateway)  # noqa: SLF001
     session.stop()
     conf = SparkConf(_jvm=gateway.jvm).setAll(settings).setMaster(master)
-    with interrupt_handler_kept():
-        context = SparkContext(conf=conf, gateway=gateway)
-    context.setLogLevel("WARN")
-    return SparkSession(context)
+    return _session(conf, gateway)
 
 
 def _disconnect(session: SparkSession) -> None:
@@ -205,3 +198,62 @@ def _environment(values: Mapping[str, str]) -> Iterator[None]:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
+
+
+# These bear on what is computed; the rest is comfort, where the user's word counts.
+_BEARS_ON_RESULTS: Final = "spark.sql."
+
+
+def is_submitted() -> bool:
+    """Whether `spark-submit` started this process, from a JVM that waits for it."""
+    return "PYSPARK_GATEWAY_PORT" in os.environ
+
+
+@contextmanager
+def submitted_session(app: str, master: str, settings: Mapping[str, str]) -> Iterator[SparkSession]:
+    """A session on the JVM of `spark-submit` for the length of a `with` block; the JVM stays for who started it.
+
+    Args:
+        app: Name shown in Spark's logs.
+        master: The master that would be taken without `spark-submit`; its task slots are the least that is needed.
+        settings: Spark settings; those that bear on no result give way to the ones given to `spark-submit`.
+    """
+    # With a gateway in the environment this launches nothing: it connects.
+    gateway = launch_gateway()
+    _leave_interrupts_to_python(gateway)
+    conf = SparkConf(_jvm=gateway.jvm)
+    for key, value in settings.items():
+        if key.startswith(_BEARS_ON_RESULTS):
+            conf.set(key, value)
+        else:
+            conf.setIfMissing(key, value)
+    conf.setAppName(app)
+    conf.setMaster(with_enough_slots(conf.get("spark.master", None) or master, master, os.cpu_count() or 1))
+    session = _session(conf, gateway)
+    parent = os.getppid()
+    try:
+        yield session
+    finally:
+        # A JVM that has ended took the session along, and pyspark would complain at length.
+        if os.getppid() == parent:
+            with suppress(Exception):
+                session.stop()
+
+
+def _leave_interrupts_to_python(gateway: JavaGateway) -> None:
+    """Have the JVM ignore SIGINT, as pyspark's own does: Ctrl-C reaches this process too, which then ends both."""
+    signals = gateway.jvm.sun.misc
+    with suppress(Py4JError):  # a Java without the module jdk.unsupported
+        signals.Signal.handle(signals.Signal("INT"), signals.SignalHandler.SIG_IGN)
+
+
+def _session(conf: SparkConf, gateway: JavaGateway) -> SparkSession:
+    """A session on a new context; the handler of SIGINT, which pyspark replaces with each context, is put back."""
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        context = SparkContext(conf=conf, gateway=gateway)
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, before)
+    context.setLogLevel("WARN")
+    return SparkSession(context)

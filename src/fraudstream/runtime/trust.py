@@ -1,7 +1,5 @@
 """The certificate authorities that this machine trusts, written as Java reads them; `jars` uses it when Java's fail."""
 
-from __future__ import annotations
-
 import hashlib
 import ssl
 import struct

@@ -1,7 +1,5 @@
 """`fraudstream score`: the verdicts of the stream over a CSV, in input order, one line per row."""
 
-from __future__ import annotations
-
 import csv
 import tempfile
 from collections import Counter

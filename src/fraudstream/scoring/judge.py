@@ -1,7 +1,5 @@
 """One model in force as Spark expressions: which rows are suspect (every row, fast), and the verdict on a row."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +10,10 @@ from pyspark.ml.functions import vector_to_array
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from fraudstream.model.artifact import ModelArtifact
+from fraudstream.model.assembled import load_fitted
 from fraudstream.model.calibration import IDENTITY, Calibration
+from fraudstream.model.current import InForce
 from fraudstream.model.feature import Feature
 from fraudstream.model.projection import project, screened_vector
 from fraudstream.model.reading import Projected
@@ -39,7 +40,6 @@ class Judge:
     """A model in force.
 
     Args:
-        model_id: The artifact's id.
         revision: The revision of `models/current` that put it in force; 0 for an artifact named directly.
         threshold: A score at or above it is an alert.
         missing_limit: A row with more features missing is unscorable.
@@ -115,3 +115,36 @@ def calibrated(raw: Column, calibration: Calibration) -> Column:
     for_fraud = F.pow(raw, F.lit(calibration.a))
     against = F.pow(F.lit(1.0) - raw, F.lit(calibration.b)) * F.lit(math.exp(-calibration.c))
     return for_fraud / (for_fraud + against)
+
+
+def load_judge(artifact: ModelArtifact, in_force: InForce) -> Judge:
+    """Load a verified artifact into the running Spark session.
+
+    Raises:
+        ModelCorrupt: The manifest names an algorithm that this version does not know.
+    """
+    manifest, fitted = artifact.manifest, load_fitted(artifact)
+    _set(fitted.scaler, inputCol=Projected.FEATURES, outputCol=Judged.SCALED)
+    _set(
+        fitted.classifier,
+        featuresCol=Judged.SCALED,
+        rawPredictionCol=Judged.RAW,
+        probabilityCol=Judged.PROBABILITY,
+        predictionCol=Judged.PREDICTION,
+    )
+    return Judge(
+        model_id=in_force.model_id,
+        revision=in_force.revision,
+        threshold=in_force.threshold,
+        missing_limit=manifest.missing_limit,
+        features=manifest.features,
+        aliases=in_force.aliases,
+        scaler=fitted.scaler,
+        classifier=fitted.classifier,
+        calibration=manifest.calibration,
+    )
+
+
+def _set(model: Model, **columns: str) -> None:
+    for name, column in columns.items():
+        model.set(model.getParam(name), column)

@@ -3,8 +3,6 @@
 Stream (`detector/`) and batch (`topic.py`) read a record by these same expressions, so that they cannot differ.
 """
 
-from __future__ import annotations
-
 from typing import Final
 
 from pyspark.sql import Column

@@ -1,7 +1,5 @@
 """Scores ranges of the input topic again, in batch, with the stream's own judge; a CSV is `batch.py`'s."""
 
-from __future__ import annotations
-
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass

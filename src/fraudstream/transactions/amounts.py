@@ -1,7 +1,5 @@
 """Which column of a payment is its amount: for the costs of a threshold, an alert's expected loss and the pages."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from functools import lru_cache

@@ -4,8 +4,6 @@ A card number is 13 to 19 digits that begin as an issuer's do and pass the check
 one piece or in groups. First six and last four digits stay, as PCI DSS 4.0 (3.4.1) allows them to be shown.
 """
 
-from __future__ import annotations
-
 import re
 import unicodedata
 from typing import Final
@@ -124,12 +122,7 @@ class CardScan:
         self.looked_into = 0
 
     def masked(self, text: str, folded: str | None = None) -> str:
-        """A text with its card numbers and track data masked; the same object where it has none.
-
-        Args:
-            text: The text.
-            folded: What `fold` makes of it, where that is known.
-        """
+        """A text with its card numbers and track data masked; the same object where it has none."""
         if len(text) < SHORTEST:
             return text
         folded = fold(text) if folded is None else folded

@@ -1,7 +1,5 @@
 """One column of a CSV read block by block: what it holds, and its numbers, moments or categories row by row."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -66,8 +64,6 @@ class ColumnProfile:
     """One column.
 
     Attributes:
-        name: Its name.
-        kind: What it holds.
         missing: Rows without a value (empty; of numbers also NaN, null, not finite).
         values: By row, NaN where missing: the numbers, or a date's seconds since 1970; empty for the other kinds.
         is_non_decreasing: Whether its numbers never fall from one row of the file to the next.

@@ -1,7 +1,5 @@
 """Columns that begin or end in the middle of a stream, for showing how it changes; the rows are `csv_source.py`'s."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """The CSV source: opens a CSV of any common make and yields its rows as JSON; `profile.py` says what is in it."""
 
-from __future__ import annotations
-
 import csv
 import gzip
 import hashlib
@@ -36,9 +34,7 @@ class CsvSource:
     """A CSV file whose header has been read; made by `open_csv`.
 
     Attributes:
-        path: The file.
         columns: The column names of the header, in file order.
-        delimiter: What separates the cells.
         numeric: By column, whether every non-empty cell of the first 1000 rows is a JSON number.
     """
 

@@ -1,7 +1,5 @@
 """What counts as a moment in a cell: a date in ISO 8601, or a clock that counts from 1970; `numbers.py` has numbers."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime

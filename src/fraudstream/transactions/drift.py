@@ -1,7 +1,5 @@
 """How a set of columns differs from the model's contract, and what the detector does about it, in plain words."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
@@ -27,8 +25,6 @@ class Contract:
     """What the model in force expects of a row.
 
     Attributes:
-        model_id: The model.
-        revision: Of what is in force.
         features: Type by name ("number"), in the model's order.
         aliases: New column name to the feature's name.
         others: Columns of the training data that are no features: the label, the time, what was left out.

@@ -1,7 +1,5 @@
 """The label of a CSV: which column it is and which of its two values means fraud; the rest is `profile.py`'s."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -41,10 +39,8 @@ class Label:
     """The label column, row by row.
 
     Attributes:
-        name: The column.
         legitimate: The value that means legitimate, as it stands in the CSV.
         fraud: The value that means fraud, as it stands in the CSV.
-        is_fraud: By row.
     """
 
     name: str

@@ -1,7 +1,5 @@
 """An entry of the ledger: what became of one partition's share of one committed batch; `wire.py` names its topic."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
@@ -33,25 +31,10 @@ class LedgerEntry:
 
     Attributes:
         entry_id: The same for the same batch and partition, whenever it is written: a replay counts once.
-        kind: Judged, or lost.
-        topic: The input topic.
         topic_id: Kafka's id of it: a topic that was deleted and made anew has another.
-        partition: The partition.
-        from_offset: The first offset.
-        until_offset: The offset after the last.
         records: Records found there; fewer than the offsets where Kafka keeps markers of its own, or lost some.
-        clear: Judged legitimate.
-        alert: Judged fraud.
-        unscorable: No model may judge them.
-        dead_letter: No transactions.
-        checkpoint_id: Of the checkpoint that the batch belongs to.
         batch_id: The batch's number in that checkpoint.
-        model_id: What judged.
-        revision: Of `models/current`.
-        threshold: In force.
-        aliases: In force.
         committed_at: ISO 8601 in UTC.
-        source: Where the counts come from.
         reason: Why records were lost; empty for a batch.
     """
 

@@ -5,8 +5,6 @@ where the API takes it in: nothing behind it has to mask. It is idempotent, neve
 linear in the size of the record, however deep that is nested.
 """
 
-from __future__ import annotations
-
 import base64
 import binascii
 import hashlib

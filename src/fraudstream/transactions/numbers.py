@@ -1,7 +1,5 @@
 """What counts as a number in a cell of a CSV: JSON's grammar for what flows, a little more for what is profiled."""
 
-from __future__ import annotations
-
 import math
 import re
 from typing import Final

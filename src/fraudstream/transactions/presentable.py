@@ -1,7 +1,5 @@
 """Reads JSON of any depth and content, and keeps as text what the store, its answers and JavaScript cannot carry."""
 
-from __future__ import annotations
-
 import json
 import math
 import re

@@ -1,7 +1,5 @@
 """What is wrong with the running system, as the detector reports it and `/api/system` lists it."""
 
-from __future__ import annotations
-
 from enum import StrEnum
 
 from pydantic import BaseModel, Field, NonNegativeInt

@@ -1,7 +1,5 @@
 """The profile of a CSV: its label, its columns with their values, and what orders its rows; read by training."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -37,9 +35,6 @@ class CsvProfile:
     """What is in a CSV.
 
     Attributes:
-        source: The file.
-        rows: Data rows.
-        label: The label, row by row.
         columns: Every column, in file order.
         time: What orders the rows; None where only the file's order does.
     """

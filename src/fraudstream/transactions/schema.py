@@ -1,7 +1,5 @@
 """The schema of one transaction as it came: its columns and types, and the id of that set; `drift.py` judges it."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Iterator, Mapping
 from typing import Any, Final

@@ -1,7 +1,5 @@
 """Tells by the name of a column or a member what it holds: a secret of a card, a card number, personal data."""
 
-from __future__ import annotations
-
 import re
 from enum import StrEnum
 from functools import lru_cache

@@ -1,7 +1,5 @@
 """Simulated card payments in the columns of creditcard.csv; its parts are in `simulation/`."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,11 +38,8 @@ class Block:
 class SimulationSummary:
     """What a simulation wrote."""
 
-    output: Path
     rows: int
     frauds: int
-    cards: int
-    terminals: int
     by_scenario: dict[str, int]
     """Frauds of each scenario."""
 
@@ -54,7 +49,6 @@ class Simulation:
 
     Args:
         rows: Rows of the whole stream, at least 100.
-        seed: Seed of all chance.
         burst_at: Share of the way (0 to 1) at which one terminal has a burst of frauds, within the usual
             fraud share.
     """
@@ -123,7 +117,6 @@ def simulate(
     """
     _check(rows, seed, burst_at)
     simulation = Simulation(rows, seed, burst_at=burst_at)
-    population = simulation.population
     try:
         with CsvWriter(output, with_ids=with_ids) as writer:
             for block in simulation.blocks():
@@ -138,11 +131,8 @@ def simulate(
         ) from e
     counts = np.bincount(simulation.plan.scenario, minlength=len(Scenario))
     return SimulationSummary(
-        output=output,
         rows=writer.rows,
         frauds=len(simulation.plan.payments),
-        cards=len(population.cards),
-        terminals=len(population.terminals),
         by_scenario={which.name.lower(): int(counts[which]) for which in Scenario},
     )
 

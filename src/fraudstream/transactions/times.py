@@ -1,7 +1,5 @@
 """The time column of a CSV: found by its name and its values, for ordering rows; `profile.py` reads the values."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -31,7 +29,6 @@ class TimeOrder:
     """What orders the rows.
 
     Attributes:
-        column: The time column.
         values: By row: its number, or seconds since 1970 (UTC where no zone is written) for dates in ISO 8601.
         is_date: Whether the column holds dates and no numbers.
         is_file_order: Whether the file is already in that order.

@@ -1,7 +1,5 @@
 """What alembic runs: the scripts in `versions/`, on the connection that `database.py` holds open for it."""
 
-from __future__ import annotations
-
 from alembic import context
 
 from fraudstream.alerts.tables import metadata

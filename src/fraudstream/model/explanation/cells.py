@@ -3,20 +3,22 @@
 A test holds the two to one another.
 """
 
-from __future__ import annotations
-
 import contextlib
+import itertools
 import json
 import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import orjson
 
+from fraudstream.errors import DataError
 from fraudstream.model.feature import Feature, FeatureType, by_slots
+from fraudstream.transactions.csv_source import open_csv
 from fraudstream.transactions.dates import SECONDS_PER_DAY, hours_and_weekdays, seconds_of_dates
 
 # The last: what Java's `$` lets stand behind the end, in `slots.number_from_text`.
@@ -43,12 +45,9 @@ class ReadCell:
     """A feature of one row.
 
     Attributes:
-        feature: The feature.
         column: The column of the row that it was read from; the feature's own name where none was there.
         came: The value as it came; None where none did.
         slots: What the vector holds; what stands in where nothing could be read.
-        is_imputed: Whether something stands in.
-        how: How it was read, in words.
     """
 
     feature: Feature
@@ -210,3 +209,15 @@ def _one_hot(text: str | None, feature: Feature) -> tuple[float, ...] | None:
 
 def _number_words(value: Any) -> str:
     return "number sent as text" if isinstance(value, str) and not isinstance(value, NumberText) else "number"
+
+
+def row_of(data: Path, row: int) -> dict[str, Any]:
+    """The row of that number, from 0.
+
+    Raises:
+        DataError: The CSV cannot be used, or has no such row.
+    """
+    text = next(itertools.islice(open_csv(data).json_rows(row), 1), None)
+    if text is None:
+        raise DataError("the CSV has no such row", where=f"{data}, row {row}", remedy="rows are counted from 0")
+    return parse_transaction(text)

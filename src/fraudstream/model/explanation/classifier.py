@@ -1,12 +1,10 @@
 """A classifier without Spark: its margin for a vector, and what each column contributed; `trees.py` has the trees."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -40,24 +38,6 @@ class Parts(NamedTuple):
     contributions: Floats
 
 
-class Classifier(Protocol):
-    """A fitted classifier that tells where its margin comes from."""
-
-    @property
-    def scale(self) -> Scale:
-        """What its margin is measured in."""
-
-    @property
-    def background(self) -> str:
-        """What `base` is the margin of, in words."""
-
-    def parts(self, vector: Floats) -> Parts:
-        """The margin of a vector (before scaling), taken apart."""
-
-    def scaled(self, vector: Floats) -> Floats:
-        """The vector as the classifier's own parameters see it."""
-
-
 @dataclass(frozen=True)
 class Linear:
     """A scaler and a logistic regression as one linear function, against the payment that is typical throughout.
@@ -87,6 +67,30 @@ class Linear:
         """The vector as the coefficients see it."""
         return (vector - self.mean) * self.factor
 
+
+@dataclass(frozen=True)
+class TreeEnsemble:
+    """A scaler and trees; a boosted margin is in log odds, a forest's in votes (a probability)."""
+
+    trees: TreeShap
+    mean: Floats
+    factor: Floats
+    scale: Scale
+
+    background = "the average over the training rows"
+
+    def parts(self, vector: Floats) -> Parts:
+        """The margin of a vector, taken apart."""
+        margin, contributions = self.trees.explain(self.scaled(vector))
+        return Parts(margin, self.trees.base, contributions)
+
+    def scaled(self, vector: Floats) -> Floats:
+        """The vector as the splits see it."""
+        return (vector - self.mean) * self.factor
+
+
+Classifier = Linear | TreeEnsemble
+"""A fitted classifier that tells where its margin comes from."""
 
 _LOG_ODDS_OF_A_MARGIN: Final = 2.0
 """Spark's boosted trees fit half the log odds: probability = 1 / (1 + exp(-2 margin))."""
@@ -120,24 +124,3 @@ def load_classifier(artifact: ModelArtifact) -> Classifier:
         where=str(artifact.path),
         remedy=TRAIN_REMEDY,
     )
-
-
-@dataclass(frozen=True)
-class TreeEnsemble:
-    """A scaler and trees; a boosted margin is in log odds, a forest's in votes (a probability)."""
-
-    trees: TreeShap
-    mean: Floats
-    factor: Floats
-    scale: Scale
-
-    background = "the average over the training rows"
-
-    def parts(self, vector: Floats) -> Parts:
-        """The margin of a vector, taken apart."""
-        margin, contributions = self.trees.explain(self.scaled(vector))
-        return Parts(margin, self.trees.base, contributions)
-
-    def scaled(self, vector: Floats) -> Floats:
-        """The vector as the splits see it."""
-        return (vector - self.mean) * self.factor

@@ -1,9 +1,7 @@
 """Explains a payment by a model on disk: cells, vector, margin, contributions, score; in words it is `reasons.py`'s."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -19,13 +17,7 @@ TOP_REASONS: Final = 5
 
 @dataclass(frozen=True)
 class Step:
-    """What became of one column on the way to the score.
-
-    Attributes:
-        cell: What came, and how it was read.
-        scaled: Its slots as the classifier sees them.
-        reason: What it contributed.
-    """
+    """What became of one column on the way to the score."""
 
     cell: ReadCell
     scaled: tuple[float, ...]
@@ -37,7 +29,6 @@ class Explanation:
     """From raw values to a score.
 
     Attributes:
-        model_id: The model that judged.
         scale: The unit of `base`, `margin` and every contribution.
         background: What `base` is the margin of, in words.
         base: The margin without anything known of the payment.
@@ -83,12 +74,7 @@ class Explainer:
         self._classifier: Classifier = load_classifier(artifact)
 
     def explain(self, row: Mapping[str, Any], aliases: Mapping[str, str]) -> Explanation:
-        """Explain a payment.
-
-        Args:
-            row: The payment as it came.
-            aliases: New column name to the feature's name, as in force when it was judged.
-        """
+        """Explain a payment."""
         cells = read_cells(row, self.manifest.features, aliases)
         vector = vector_of(cells)
         with np.errstate(over="ignore", invalid="ignore"):
@@ -122,3 +108,58 @@ class Explainer:
 def score_of(probability: float, manifest: Manifest) -> float:
     """The last step: from the classifier's own probability to the score of the stream."""
     return float(manifest.calibration.of(np.array([probability]))[0])
+
+
+REASONS: Final = "reasons"
+EXPLANATION: Final = "explanation"
+
+
+def short_form(explanation: Explanation, number: int = TOP_REASONS) -> dict[str, Any]:
+    """What goes with an alert: `reasons`, and in `explanation` what they are parts of."""
+    reasons = explanation.top(number)
+    return {REASONS: _reasons(reasons), EXPLANATION: _sum(explanation) | {"rest": explanation.rest(reasons)}}
+
+
+def cause_form(cause: str) -> dict[str, Any]:
+    """What goes with an alert that cannot be explained: no reasons, and why."""
+    return {REASONS: [], EXPLANATION: {"cause": cause}}
+
+
+def long_form(explanation: Explanation) -> dict[str, Any]:
+    """Every step from raw value to score."""
+    steps = [
+        {
+            "feature": step.cell.feature.name,
+            "type": step.cell.feature.type.value,
+            "column": step.cell.column,
+            "came": plain(step.cell.came),
+            "read_as": step.cell.how,
+            "slots": dict(zip(step.cell.feature.slots, step.cell.slots, strict=True)),
+            "scaled": list(step.scaled),
+            **{name: value for name, value in asdict(step.reason).items() if name not in ("feature", "value")},
+        }
+        for step in explanation.steps
+    ]
+    return {
+        **_sum(explanation),
+        "steps": steps,
+        "missing": explanation.missing,
+        "judgeable": explanation.is_judgeable,
+        REASONS: _reasons(explanation.top()),
+    }
+
+
+def _reasons(reasons: Sequence[Reason]) -> list[dict[str, Any]]:
+    return [asdict(reason) for reason in reasons]
+
+
+def _sum(explanation: Explanation) -> dict[str, Any]:
+    return {
+        "model_id": explanation.model_id,
+        "scale": explanation.scale.value,
+        "base": explanation.base,
+        "base_is": explanation.background,
+        "margin": explanation.margin,
+        "probability": explanation.probability,
+        "score": explanation.score,
+    }

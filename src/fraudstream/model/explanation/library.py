@@ -1,7 +1,5 @@
 """The explainers of a directory of models, by the id that an alert carries: loaded when first asked for, few kept."""
 
-from __future__ import annotations
-
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping

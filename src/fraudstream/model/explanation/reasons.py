@@ -1,7 +1,5 @@
 """One reason: a column's value, how unusual it is, what it contributed, and all of that as a sentence."""
 
-from __future__ import annotations
-
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,7 +25,6 @@ class Reason:
         quantile: Share of the training values below it, 0 to 1; None for a category and where nothing could be read.
         contribution: What it added to the margin (below 0: what it took from it).
         imputed: Whether nothing could be read, so that the typical value stands in.
-        text: All of it as a sentence.
     """
 
     feature: str
@@ -40,13 +37,7 @@ class Reason:
 
 
 def reason_of(cell: ReadCell, came: Any, contribution: float) -> Reason:
-    """The reason that a cell gives.
-
-    Args:
-        cell: How the cell was read.
-        came: Its value as people and JSON know it.
-        contribution: What it added to the margin.
-    """
+    """The reason that a cell gives."""
     feature = cell.feature
     quantile = None if cell.is_imputed or feature.type is FeatureType.CATEGORY else place_in(feature, cell.slots[0])
     typical = _typical(feature)

@@ -3,8 +3,6 @@
 What is worked out from them is `classifier.py`'s and `trees.py`'s.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,9 +46,7 @@ class Node:
 
     Attributes:
         left: Place of the child for values at or below the threshold; -1 in a leaf.
-        right: Place of the other child.
         slot: The slot of the vector that is split; -1 in a leaf.
-        threshold: Where.
         cover: Weight of the training rows that came here.
         prediction: What a regression tree predicts here.
         fraud_share: Of a classification tree, the share of fraud here; NaN in a regression tree.

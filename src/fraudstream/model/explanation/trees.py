@@ -34,7 +34,6 @@ class TreeShap:
     """Trees laid out by their leaves; L leaves, at most D columns on a path, Q points of the quadrature.
 
     Attributes:
-        base: The expected prediction over the training rows.
         value: Of each leaf (L).
         slot: By condition, the slot of the vector.
         low: By condition, the bound that the value must be above.
@@ -43,7 +42,6 @@ class TreeShap:
         pair: The pairs as places in a flat L x D.
         share: By leaf and column, the share of training rows that stay on the path (L x D); 1 where there is none.
         column: By leaf and column, which one (L x D); `columns` where there is none.
-        columns: How many columns there are.
         unknown: By leaf, column and point, the factor of a column that leaves the path (L x D x Q).
         known: The factor of one that stays on it (L x D x Q).
         weight: Of the points (Q).

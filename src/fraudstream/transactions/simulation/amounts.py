@@ -1,7 +1,5 @@
 """Amounts of money: how a payment's size (a standard normal) becomes an amount with a shop's price on it."""
 
-from __future__ import annotations
-
 from typing import Final
 
 import numpy as np

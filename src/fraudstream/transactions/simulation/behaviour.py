@@ -1,17 +1,14 @@
 """What a bank can know of a payment when it happens: features from this payment and earlier ones only."""
 
-from __future__ import annotations
-
 from typing import Final
 
 import numpy as np
 
 from fraudstream.transactions.simulation.amounts import log_size
-from fraudstream.transactions.simulation.arrays import Floats, Ints, Payments
+from fraudstream.transactions.simulation.arrays import ONLINE, TILL, Floats, Ints, Payments
 from fraudstream.transactions.simulation.clock import hour_of_day
 from fraudstream.transactions.simulation.payments import hour_habit
 from fraudstream.transactions.simulation.population import KINDS, Population
-from fraudstream.transactions.simulation.signals import ONLINE, TILL
 
 _MINUTES_S: Final = 900.0
 _DAY_S: Final = 43_200.0

@@ -1,7 +1,5 @@
 """The clock of the simulated two days: when payments happen, from the share of the stream to the second and back."""
 
-from __future__ import annotations
-
 from typing import Final
 
 import numpy as np

@@ -1,7 +1,5 @@
 """From behaviour to V1..V28: standardised features on their principal components, widest first."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Final, Self
 

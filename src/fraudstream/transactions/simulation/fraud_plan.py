@@ -1,7 +1,5 @@
 """When frauds happen: dealt so that every part of a stream has its share; `scenarios.py` says how they look."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from typing import Final
 

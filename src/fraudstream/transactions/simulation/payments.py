@@ -1,17 +1,14 @@
 """Legitimate payments: which card pays where, how much and how; with the odd ones of life (frauds: `scenarios.py`)."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
 from fraudstream.transactions.simulation.amounts import money
-from fraudstream.transactions.simulation.arrays import Flags, Floats, Ints, Payments
+from fraudstream.transactions.simulation.arrays import Flags, Floats, Ints, Payments, signals
 from fraudstream.transactions.simulation.clock import DURATION_S, hour_of_day, hours_apart
 from fraudstream.transactions.simulation.population import KINDS, Population
-from fraudstream.transactions.simulation.signals import signals
 
 _CARD_PART: Final = 0.55
 _NOISE_PART: Final = 0.85

@@ -1,7 +1,5 @@
 """Who pays and where: card holders with their habits, terminals with their kind; `payments.py` lets them meet."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Final
 

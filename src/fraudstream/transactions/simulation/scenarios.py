@@ -1,7 +1,5 @@
 """What thieves do: the manner of each fraud scenario and the payments of one incident; `fraud_plan.py` says when."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
@@ -9,11 +7,10 @@ from typing import Final
 import numpy as np
 
 from fraudstream.transactions.simulation.amounts import money
-from fraudstream.transactions.simulation.arrays import Floats, Ints, Payments
+from fraudstream.transactions.simulation.arrays import Floats, Ints, Payments, signals
 from fraudstream.transactions.simulation.clock import DURATION_S
 from fraudstream.transactions.simulation.payments import away, draw_cards, draw_terminals
 from fraudstream.transactions.simulation.population import KINDS, Population
-from fraudstream.transactions.simulation.signals import signals
 
 _LARGEST_SIZE: Final = 2.7
 """Thieves stay below the limits of cards: the largest fraud of creditcard.csv is 2,126."""

@@ -1,7 +1,5 @@
 """Writes simulated payments as a CSV with the columns and the quoting of creditcard.csv: names and `Class` quoted."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 from types import TracebackType

@@ -1,7 +1,5 @@
 """Masks what earlier releases stored as it came, and empties the index of words and columns made of it."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -15,8 +13,6 @@ from fraudstream.transactions.masking import DataMask, typed
 
 revision = "0009"
 down_revision = "0008"
-branch_labels = None
-depends_on = None
 
 _ROWS = 1_000
 _PROGRESS_ROWS = 20_000
@@ -66,10 +62,6 @@ def upgrade() -> None:
         for table in ("indexed", "restated_alerts", "segment_columns", "segments"):
             connection.exec_driver_sql(f"DELETE FROM {table}")  # noqa: S608 - names of our own
         connection.exec_driver_sql("INSERT INTO alert_words (alert_words) VALUES ('delete-all')")
-
-
-def downgrade() -> None:
-    """Nothing: what is masked cannot be had back."""
 
 
 def _mask(connection: sa.Connection, table: sa.TableClause, masked: Callable[[Any], dict[str, Any]]) -> int:

@@ -1,7 +1,5 @@
 """Hashes that chain the entries of the audit trail, the session that made each, and a table of sessions."""
 
-from __future__ import annotations
-
 import sqlalchemy as sa
 from alembic import op
 
@@ -9,8 +7,6 @@ from fraudstream.alerts.chain import entry_hash
 
 revision = "0010"
 down_revision = "0009"
-branch_labels = None
-depends_on = None
 
 _NO_UPDATE = (
     "CREATE TRIGGER changes_no_update BEFORE UPDATE ON changes "
@@ -45,10 +41,3 @@ def _chain() -> None:
                 sa.text("UPDATE changes SET hash = :hash WHERE seq = :seq"), {"hash": before, "seq": row["seq"]}
             )
         last = rows[-1]["seq"]
-
-
-def downgrade() -> None:
-    """Drop them."""
-    op.drop_column("changes", "hash")
-    op.drop_column("changes", "session")
-    op.drop_table("sessions")

@@ -1,9 +1,5 @@
 """Replaces the segments by indexes that hold every filter, and enters the words of the alerts that are there."""
 
-from __future__ import annotations
-
-from importlib import import_module
-
 import orjson
 import sqlalchemy as sa
 import structlog
@@ -13,8 +9,6 @@ from fraudstream.alerts.words import words_of_alert
 
 revision = "0011"
 down_revision = "0010"
-branch_labels = None
-depends_on = None
 
 _ROWS = 500
 _PROGRESS_ROWS = 20_000
@@ -62,15 +56,3 @@ def _fill() -> None:
         entered += len(rows)
         if entered % _PROGRESS_ROWS == 0:
             log.info("entering the words of stored alerts", alerts=entered)
-
-
-def downgrade() -> None:
-    """Make the former index again, empty: what it holds is worked out from the alerts."""
-    op.execute("DROP TABLE alert_words")
-    for name in _ORDERS:
-        op.drop_index(name, "alerts")
-    op.create_index("alerts_by_columns", "alerts", ["column_set"])  # it is dropped by what made the former index
-    import_module("fraudstream.alerts.migrations.versions.0007_find").upgrade()
-    op.create_index("alerts_by_time", "alerts", ["produced_us"])
-    op.create_index("alerts_by_status", "alerts", ["outcome", "status", "seq"])
-    op.create_index("alerts_by_loss", "alerts", ["outcome", "status", "expected_loss", "seq"])
