@@ -62,7 +62,6 @@ def take_back(url: str) -> None:
         for statement in (
             "DROP TABLE alert_words",
             *(f"DROP INDEX alerts_by_{name}" for name in ("commit", "score", "amount", "loss")),
-            "CREATE INDEX alerts_by_time ON alerts (produced_us)",
             "CREATE INDEX alerts_by_status ON alerts (outcome, status, seq)",
             "CREATE INDEX alerts_by_loss ON alerts (outcome, status, expected_loss, seq)",
             *(f"CREATE TABLE {name} (id INTEGER PRIMARY KEY)" for name in ("segments", "segment_columns", "indexed")),

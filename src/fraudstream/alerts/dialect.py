@@ -6,7 +6,21 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final, NamedTuple
 
 import orjson
-from sqlalchemy import Column, ColumnElement, Connection, Select, String, case, func, select, text, type_coerce
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Connection,
+    Integer,
+    Select,
+    String,
+    case,
+    func,
+    insert,
+    select,
+    table,
+    text,
+    type_coerce,
+)
 from sqlalchemy.sql.elements import KeyedColumnElement
 
 from fraudstream.alerts.words import Text, fold
@@ -20,6 +34,7 @@ _PLAIN_NAME: Final = re.compile(r'[^"\\\x00-\x1f]+')
 _ADD_WORDS: Final = text("INSERT INTO alert_words (rowid, words) VALUES (:seq, :words)")
 _MATCH: Final = text("alert_words MATCH :typed")
 _SEQ: Final[Column[int]] = Column("rowid")
+_KEPT: Final = table("found_words", Column("seq", Integer), schema="temp")
 
 
 class Member(NamedTuple):
@@ -72,6 +87,14 @@ def with_words(typed: Text, first: int | None = None, last: int | None = None) -
     terms = (f'"{" ".join(term.words)}"{" *" if term.prefix else ""}' for term in typed.terms)
     found = select(_SEQ).select_from(text("alert_words")).where(_MATCH.bindparams(typed=" AND ".join(terms)))
     return found if first is None else found.where(_SEQ.between(first, last))
+
+
+def kept_words(connection: Connection, typed: Text) -> Select[Any]:
+    """The same for many alerts, looked up once and kept for the rest of the transaction."""
+    connection.execute(text("CREATE TEMP TABLE IF NOT EXISTS found_words (seq INTEGER PRIMARY KEY)"))
+    connection.execute(text("DELETE FROM found_words"))
+    connection.execute(insert(_KEPT).from_select(["seq"], with_words(typed)))
+    return select(_KEPT.c.seq)
 
 
 def add_functions(connection: sqlite3.Connection) -> None:

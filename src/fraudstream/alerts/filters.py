@@ -34,6 +34,14 @@ class Sort(StrEnum):
         found = {Sort.SCORE: "score", Sort.AMOUNT: "amount", Sort.LOSS: "expected_loss"}.get(self)
         return None if found is None else tables.alerts.c[found]
 
+    @property
+    def computed(self) -> ColumnElement[Any] | None:
+        """The same values as an expression of what every index holds, which keeps SQLite from following that order."""
+        column = tables.alerts.c
+        if self is Sort.LOSS:
+            return column.score * column.amount
+        return None if self.column is None else self.column + 0
+
 
 class Op(StrEnum):
     """What a value of a column is held against: as a number where both are numbers, else as text."""

@@ -15,7 +15,7 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, func, null, or_,
 
 from fraudstream.alerts import tables
 from fraudstream.alerts.cursor import Position
-from fraudstream.alerts.dialect import with_words
+from fraudstream.alerts.dialect import kept_words, with_words
 from fraudstream.alerts.filters import AlertFilter, Sort
 from fraudstream.alerts.reading import EXPORT_PAGE, STORED_COLUMNS, AlertReader, StoredAlert, stored_alert
 from fraudstream.alerts.status import AlertStatus
@@ -28,7 +28,12 @@ WINDOW: Final = 2_000
 """Alerts that are searched at a time, before the clock is looked at."""
 
 FEW: Final = 2_000
-"""The alerts that have some words are looked up one by one where they are so few; else the order is followed."""
+"""The alerts that have some words or are of some time are looked up one by one where they are so few; else the order
+is followed."""
+
+NARROW: Final = 20_000
+"""The alerts within a range of scores or amounts are sorted where they are so few, or, in an order of values, half of
+all: the largest losses may all be above the range."""
 
 _ALERT: Final = tables.alerts.c
 _Conditions = Sequence[ColumnElement[bool]]
@@ -125,7 +130,7 @@ class AlertSearch:
             place = Position(None, None)
         low = max(low, place.floor or low)
         high = high if place.below is None else min(high, place.below - 1)
-        query = select(_value(sort), _ALERT.seq).where(_any(_behind(sort, place)))
+        query = select(_value(sort.column), _ALERT.seq).where(_any(_behind(sort, sort.column, place)))
         found: list[tuple[Any, int]] = []
         end, reached = (high, low - 1) if upward else (low, high + 1)
         for first, last in _windows(low, high, WINDOW, upward=upward):
@@ -153,27 +158,65 @@ def _first(connection: Connection, wanted: AlertFilter, sort: Sort, after: Posit
     """The query for values and `seq` of the first alerts behind a place.
 
     Each status of each outcome is in order in the index of that order, and their first alerts are merged. A few alerts
-    that have some words are looked up and sorted.
+    that have some words, or are of some time, are looked up and sorted.
     """
-    query = select(_value(sort), _ALERT.seq).order_by(*_order(sort, sort.column, _ALERT.seq)).limit(limit)
-    query = query.where(*replace(wanted, outcome=None, statuses=()).conditions())
     outcomes = [str(each) for each in (STORED_OUTCOMES if wanted.outcome is None else (wanted.outcome,))]
     statuses = [str(each) for each in wanted.statuses or AlertStatus]
-    pieces = _behind(sort, after)
-    if (words := _words(wanted)) is not None:
-        if len(connection.execute(words.limit(FEW + 1)).all()) <= FEW:
+    conditions = replace(wanted, outcome=None, statuses=()).conditions()
+    words, of_time = _words(wanted), _of_time(wanted)
+    for found in (words, of_time):
+        if found is not None and _count(connection, found, FEW) <= FEW:
             # An expression, which keeps SQLite from following an index instead.
-            among = (_ALERT.outcome + "").in_(outcomes), _ALERT.status.in_(statuses)
-            return query.where(_ALERT.seq.in_(words), *among, _any(pieces))
-        query = query.where((_ALERT.seq + 0).in_(words))  # and here from looking up each that has the words
+            conditions += [_ALERT.seq.in_(found), (_ALERT.outcome + "").in_(outcomes), _ALERT.status.in_(statuses)]
+            if words is not None:
+                conditions.append((_ALERT.seq + 0).in_(words))
+            query = select(_value(sort.column), _ALERT.seq).where(*conditions, _any(_behind(sort, sort.column, after)))
+            return query.order_by(*_order(sort, sort.column, _ALERT.seq)).limit(limit)
+    if wanted.text is not None and words is not None:
+        conditions.append((_ALERT.seq + 0).in_(kept_words(connection, wanted.text)))
+    if of_time is not None and sort.column is None:
+        ends = of_time.with_only_columns(func.min(_ALERT.seq), func.max(_ALERT.seq))
+        conditions.append(_ALERT.seq.between(*connection.execute(ends).one()))
+    is_narrow = _is_narrow(connection, wanted, sort, outcomes, statuses)
+    by, seq = (sort.computed, _ALERT.seq + 0) if is_narrow else (sort.column, _ALERT.seq)
+    query = select(_value(by), _ALERT.seq).where(*conditions).order_by(*_order(sort, by, seq)).limit(limit)
     branches = [
         query.where(_ALERT.outcome == outcome, _ALERT.status == status, *piece)
         for outcome in outcomes
         for status in statuses
-        for piece in pieces
+        for piece in _behind(sort, by, after)
     ]
     merged = union_all(*(select(branch.subquery()) for branch in branches)).subquery()
     return select(merged).order_by(*_order(sort, merged.c.value, merged.c.seq)).limit(limit)
+
+
+def _count(connection: Connection, found: Select[Any], most: int) -> int:
+    """How many are found, of which no more are counted than one above the most."""
+    return connection.execute(select(func.count()).select_from(found.limit(most + 1).subquery())).scalar_one()
+
+
+def _of_time(wanted: AlertFilter) -> Select[Any] | None:
+    """The `seq` of all alerts of the time that is asked for."""
+    conditions = AlertFilter(outcome=None, since_us=wanted.since_us, until_us=wanted.until_us).conditions()
+    return select(_ALERT.seq).where(*conditions) if conditions else None
+
+
+def _is_narrow(
+    connection: Connection, wanted: AlertFilter, sort: Sort, outcomes: Sequence[str], statuses: Sequence[str]
+) -> bool:
+    """Whether the alerts within a range of scores or amounts are so few that sorting them beats following the order."""
+    nothing = AlertFilter(outcome=None)
+    ranges = {
+        Sort.SCORE: replace(nothing, min_score=wanted.min_score, max_score=wanted.max_score),
+        Sort.AMOUNT: replace(nothing, min_amount=wanted.min_amount, max_amount=wanted.max_amount),
+    }
+    most = NARROW if sort.column is None else max(NARROW, _newest(connection) // 2)
+    within = select(_ALERT.seq).where(_ALERT.outcome.in_(outcomes), _ALERT.status.in_(statuses))
+    return any(
+        _count(connection, within.where(*each.conditions()), most) <= most
+        for order, each in ranges.items()
+        if each != nothing and order is not sort
+    )
 
 
 def _order(sort: Sort, value: ColumnElement[Any] | None, seq: ColumnElement[Any]) -> list[ColumnElement[Any]]:
@@ -186,9 +229,8 @@ def _any(pieces: Sequence[_Conditions]) -> ColumnElement[bool]:
     return or_(*(and_(true(), *piece) for piece in pieces))
 
 
-def _behind(sort: Sort, place: Position) -> list[_Conditions]:
+def _behind(sort: Sort, by: ColumnElement[Any] | None, place: Position) -> list[_Conditions]:
     """What follows a place in an order, in pieces that an index has in order each."""
-    by = sort.column
     if place.seq is None:
         return [()]
     if sort is Sort.OLDEST:
@@ -216,8 +258,8 @@ def _words(wanted: AlertFilter, first: int | None = None, last: int | None = Non
     return with_words(wanted.text, first, last) if wanted.text and wanted.text.terms else None
 
 
-def _value(sort: Sort) -> ColumnElement[Any]:
-    return (null() if sort.column is None else sort.column).label("value")
+def _value(by: ColumnElement[Any] | None) -> ColumnElement[Any]:
+    return (null() if by is None else by).label("value")
 
 
 def _rank(sort: Sort) -> Callable[[tuple[Any, int]], Any]:

@@ -62,6 +62,7 @@ alerts = Table(
     Column("decided_us", BigInteger),
     Column("since_us", BigInteger),
     Index("alerts_by_outcome", "outcome", "seq"),
+    Index("alerts_by_time", "produced_us"),
     _in_order("alerts_by_commit", "seq"),
     _in_order("alerts_by_score", "score", "seq"),
     _in_order("alerts_by_amount", "amount", "seq"),

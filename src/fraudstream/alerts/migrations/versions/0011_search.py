@@ -35,7 +35,7 @@ def upgrade() -> None:
     op.execute("DROP TABLE alert_words")
     for table in ("indexed", "restated_alerts", "segment_columns", "segments"):
         op.drop_table(table)
-    for index in ("alerts_by_time", "alerts_by_status", "alerts_by_loss"):
+    for index in ("alerts_by_status", "alerts_by_loss"):
         op.drop_index(index, "alerts")
     for name, columns in _ORDERS.items():
         rest = (each for each in _FILTERED if each not in columns)
