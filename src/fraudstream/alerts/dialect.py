@@ -6,7 +6,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final, NamedTuple
 
 import orjson
-from sqlalchemy import Column, ColumnElement, Connection, Select, String, case, func, select, text, type_coerce
+from sqlalchemy import Column, ColumnElement, Connection, Select, String, Table, case, func, select, text, type_coerce
+from sqlalchemy.dialects.sqlite import Insert, insert
 from sqlalchemy.sql.elements import KeyedColumnElement
 
 from fraudstream.alerts.words import Text, fold
@@ -54,6 +55,13 @@ def member(body: KeyedColumnElement[Any], parent: str, name: str) -> Member:
     paths = [f"$.{parent}.{each}" for each in (f'"{name}"', *nested)]
     kinds, values = ([call(body, path) for path in paths] for call in (func.json_type, func.json_extract))
     return Member(func.coalesce(*kinds, None), func.coalesce(*values, None))
+
+
+def upsert(table: Table) -> Insert:
+    """Insert a row, or replace the one of the same primary key."""
+    query = insert(table)
+    others = {column.name: query.excluded[column.name] for column in table.c if not column.primary_key}
+    return query.on_conflict_do_update(index_elements=list(table.primary_key), set_=others)
 
 
 def add_words(connection: Connection, alerts: Iterable[tuple[int, Sequence[str]]]) -> None:

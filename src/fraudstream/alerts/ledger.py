@@ -15,6 +15,7 @@ from sqlalchemy.dialects.sqlite import insert
 
 from fraudstream.alerts import tables
 from fraudstream.alerts.changes import Action
+from fraudstream.alerts.dialect import upsert
 from fraudstream.alerts.positions import Place, Report
 from fraudstream.alerts.validation import Unfit, check_object, check_record_id, instant, integer
 from fraudstream.errors import DataError
@@ -23,7 +24,6 @@ from fraudstream.transactions.ledger import EntryKind, LedgerEntry, parse_entry
 
 COUNTS: Final = ("records", "clear", "alert", "unscorable", "dead_letter")
 _OFFSETS: Final = ("from_offset", "until_offset")
-_PLACE: Final = ("topic", "partition")
 _INTEGERS: Final = ("partition", *_OFFSETS, *COUNTS, "batch_id", "revision")
 _COLUMNS: Final = ("entry_id", "topic", "topic_id", "checkpoint_id", "model_id", *_INTEGERS)
 
@@ -37,11 +37,7 @@ _INSERT: Final = insert(_LEDGER)
 _READ_PLACE: Final = select(_PLACES).where(
     _PLACES.c.topic == bindparam("topic"), _PLACES.c.partition == bindparam("partition")
 )
-_INSERT_PLACE: Final = insert(_PLACES)
-_WRITE_PLACE: Final = _INSERT_PLACE.on_conflict_do_update(
-    index_elements=_PLACE,
-    set_={column.name: _INSERT_PLACE.excluded[column.name] for column in _PLACES.c if not column.primary_key},
-)
+_WRITE_PLACE: Final = upsert(_PLACES)
 _FIRST_OFFSET: Final = select(tables.positions.c.begin_offset).where(
     tables.positions.c.topic == bindparam("topic"),
     tables.positions.c.partition == bindparam("partition"),

@@ -9,10 +9,9 @@ from typing import Any, Final, NamedTuple
 
 import orjson
 from sqlalchemy import ColumnElement, Connection, cast, delete, func, literal, or_, select, types
-from sqlalchemy.dialects.sqlite import insert
 
 from fraudstream.alerts import tables
-from fraudstream.alerts.dialect import member
+from fraudstream.alerts.dialect import member, upsert
 from fraudstream.alerts.status import AlertStatus
 from fraudstream.alerts.store import AlertStore
 from fraudstream.transactions.wire import AlertField, Outcome
@@ -138,7 +137,7 @@ class MinuteStore:
 
     def of_alerts(self, after: int, until: int, label: Label | None) -> list[Minute]:
         """What the alerts between two `seq` (the second included) add to their minutes."""
-        value = literal(None) if label is None else _value(label)
+        value = literal(None) if label is None else member(_ALERTS.body, AlertField.TRANSACTION, label.name).value
         fraud = literal(0) if label is None else cast(_is(value, label.fraud), types.Integer)
         query = (
             select(
@@ -195,16 +194,11 @@ def _add(connection: Connection, part: Minute) -> None:
     kept = connection.execute(select(tables.minutes).where(_MINUTES.minute == part.minute)).mappings().one_or_none()
     whole = part if kept is None else _minute(kept).plus(part)
     row = {name: getattr(whole, name) for name in Minute.__slots__} | {"scores": orjson.dumps(whole.scores).decode()}
-    statement = insert(tables.minutes).values(row)
-    connection.execute(statement.on_conflict_do_update(index_elements=["minute"], set_=row))
+    connection.execute(upsert(tables.minutes), row)
 
 
 def _minute(row: Mapping[Any, Any]) -> Minute:
     return Minute(**(dict(row) | {"scores": tuple(orjson.loads(row["scores"]))}))
-
-
-def _value(label: Label) -> ColumnElement[Any]:
-    return member(_ALERTS.body, AlertField.TRANSACTION, label.name).value
 
 
 def _is(value: ColumnElement[Any], fraud: str) -> ColumnElement[bool]:

@@ -119,7 +119,7 @@ class AlertSearch:
         until = self._monotonic() + seconds
         place = after or Position(None, None)
         upward, by_value = sort is Sort.OLDEST, sort.column is not None
-        low, high = 1, _newest(connection)
+        low, high = 1, connection.execute(select(func.max(_ALERT.seq))).scalar() or 0
         if place.seq is not None and not by_value:
             low, high = (max(low, place.seq + 1), high) if upward else (low, min(high, place.seq - 1))
             place = Position(None, None)
@@ -240,10 +240,6 @@ def _alerts(connection: Connection, found: Sequence[Any]) -> list[StoredAlert]:
     rows = connection.execute(select(*STORED_COLUMNS).where(_ALERT.seq.in_(seqs)))
     alerts = {row.seq: stored_alert(row) for row in rows}
     return [alerts[seq] for seq in seqs]
-
-
-def _newest(connection: Connection) -> int:
-    return connection.execute(select(func.max(_ALERT.seq))).scalar() or 0
 
 
 def _produced(connection: Connection, seq: int) -> int | None:

@@ -23,9 +23,8 @@ from fraudstream.alerts.ledger import LedgerReader
 from fraudstream.alerts.positions import Report
 from fraudstream.alerts.reading import AlertReader, Row, StoredAlert, Total
 from fraudstream.alerts.rows import Fate, store_once
-from fraudstream.alerts.sampling import Sample, SampleWeights, check_sample
+from fraudstream.alerts.sampling import Sample, SampleWeights, Sight, check_sample, sight_of_alert
 from fraudstream.alerts.search import AlertSearch
-from fraudstream.alerts.sight import Sight, sight_of_alert
 from fraudstream.alerts.sights import Describe
 from fraudstream.alerts.validation import CheckedAlert, Unfit, as_readable, check_alert
 from fraudstream.alerts.words import words_of_alert

@@ -143,7 +143,8 @@ def replay(
     asked |= {"who": who or getpass.getuser(), "why": why or "dry run", "again": again, "dry_run": dry_run}
     client = _client(settings)
     if dry_run:
-        click.echo(_counted(client.post("/api/replays", asked)))
+        told = client.post("/api/replays", asked)
+        click.echo(f"{told['letters']:,} would be sent, {told['replayed']:,} of them again" + _left_out(told))
         return
     require_broker(settings.bootstrap_servers)
     sender = replay_sender(settings)
@@ -208,10 +209,6 @@ def _base64(payload: Path) -> str:
     if not content:
         raise SettingsError("the payload is empty", where=str(payload), remedy="name a file with one JSON object")
     return base64.b64encode(content).decode()
-
-
-def _counted(told: Mapping[str, Any]) -> str:
-    return f"{told['letters']:,} would be sent, {told['replayed']:,} of them again" + _left_out(told)
 
 
 def _left_out(told: Mapping[str, Any]) -> str:

@@ -41,12 +41,8 @@ class BatchAccounts:
     topic_id: Callable[[], str]
     keeper: LedgerKeeper
     events: EventWriter
-    _start: Offsets | None = field(default=None, init=False)
-
-    @property
-    def start(self) -> Offsets | None:
-        """Where a query begins whose checkpoint was rebuilt; None for the earliest offset."""
-        return self._start
+    start: Offsets | None = field(default=None, init=False)
+    """Where a query begins whose checkpoint was rebuilt; None for the earliest offset."""
 
     def begin(self, in_force: InForce) -> None:
         """See to the checkpoint, and enter into the ledger what happened without us.
@@ -71,7 +67,7 @@ class BatchAccounts:
             marker = replace(marker, start=passed)
             put_aside(self.checkpoint, "passed", self.keeper.now())
             write_marker(self.checkpoint, marker)
-        self._start = marker.start
+        self.start = marker.start
 
     def look(self, query: StreamingQuery, *, last: bool) -> bool:
         """Enter what was committed; whether the query has to be started anew, past what Kafka deleted."""

@@ -43,7 +43,10 @@ def detect(records: DataFrame, judge: Judge, *, partitions: int, sample_every: i
         max_record_bytes: Largest transaction; a larger one is a dead letter.
     """
     texts = (
-        records.observe(RECORDS_OBSERVED, *_records(partitions))
+        records.observe(
+            RECORDS_OBSERVED,
+            *(F.count_if(F.col(Source.PARTITION) == each).alias(records_name(each)) for each in range(partitions)),
+        )
         .select(
             Source.KEY,
             Source.VALUE,
@@ -70,10 +73,6 @@ def observed_name(outcome: Outcome, partition: int) -> str:
 def records_name(partition: int) -> str:
     """Under which name a batch's progress carries how many records of a partition were read."""
     return f"records_{partition}"
-
-
-def _records(partitions: int) -> list[Column]:
-    return [F.count_if(F.col(Source.PARTITION) == each).alias(records_name(each)) for each in range(partitions)]
 
 
 def _counts(partitions: int) -> list[Column]:
