@@ -1,4 +1,4 @@
-"""The set of columns in a sample or an alert, and how many transactions a sample stands for: the one estimator."""
+"""The set of columns in a sample or an alert, and how many transactions a sample represents: the one estimator."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def sight_of_alert(alert: CheckedAlert) -> Sight | None:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """A sampled transaction; `event` is the whole record, `rows` how many transactions it stands for."""
+    """A sampled transaction; `event` is the whole record, `rows` how many transactions it represents."""
 
     event: Mapping[str, Any]
     place: Place
@@ -92,7 +92,7 @@ def check_sample(event: Mapping[str, Any]) -> Sample | None:
 
 
 class SampleWeights:
-    """How many transactions a sample stands for: those since the sample before it on its partition."""
+    """How many transactions a sample represents: those since the sample before it on its partition."""
 
     REPLAY_US: Final = 5_000_000
     """A smaller offset of a transaction produced so much later is no replay: the topic was made anew."""

@@ -315,4 +315,4 @@ BESIDE_TABLES: Final = (
         for verb in ("UPDATE", "DELETE")
     ),
 )
-"""What SQLAlchemy has no words for: the full text of the alerts, and that changes are append-only."""
+"""What SQLAlchemy cannot express: the full text of the alerts, and that changes are append-only."""

@@ -143,8 +143,8 @@ def replay(
     asked |= {"who": who or getpass.getuser(), "why": why or "dry run", "again": again, "dry_run": dry_run}
     client = _client(settings)
     if dry_run:
-        told = client.post("/api/replays", asked)
-        click.echo(f"{told['letters']:,} would be sent, {told['replayed']:,} of them again" + _left_out(told))
+        answer = client.post("/api/replays", asked)
+        click.echo(f"{answer['letters']:,} would be sent, {answer['replayed']:,} of them again" + _left_out(answer))
         return
     require_broker(settings.bootstrap_servers)
     sender = replay_sender(settings)

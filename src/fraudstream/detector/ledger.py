@@ -129,10 +129,10 @@ class LedgerKeeper:
         ends = ends_after(self.checkpoint, self.topic, self._note.batch)
         if ends:
             counted = {OUTCOMES_OBSERVED, RECORDS_OBSERVED}
-            told = {
+            by_batch = {
                 int(each["batchId"]): each for each in progress() if counted <= each.get("observedMetrics", {}).keys()
             }
-            self._enter(ends, told, patient=patient)
+            self._enter(ends, by_batch, patient=patient)
             begins = self.begins()
             return any(begins.get(partition, 0) > end for partition, end in ends[max(ends)].items())
         return False
