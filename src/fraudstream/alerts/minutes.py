@@ -118,9 +118,7 @@ class MinuteStore:
 
     def counted_until(self) -> int | None:
         """The newest alert that the minutes count; None where there are none."""
-        with self._store.reading() as connection:
-            newest: int | None = connection.execute(select(func.max(_MINUTES.last_seq))).scalar()
-            return newest
+        return self._store.scalar(select(func.max(_MINUTES.last_seq)))
 
     def before(self, minute: int) -> int:
         """The `seq` of the last alert committed before a minute began: found by halving, `seq` being that order."""
@@ -168,14 +166,12 @@ class MinuteStore:
             )
             .group_by(_RECEIVED)
         )
-        with self._store.reading() as connection:
-            return {int(minute): amount for minute, amount in connection.execute(query)}
+        return {int(minute): amount for minute, amount in self._store.rows(query)}
 
     def verdicts(self) -> dict[str, int]:
         """How many alerts stand in each status."""
         query = select(_ALERTS.status, func.count()).where(_ALERTS.outcome == Outcome.ALERT.value)
-        with self._store.reading() as connection:
-            found = {status: number for status, number in connection.execute(query.group_by(_ALERTS.status))}
+        found = {status: number for status, number in self._store.rows(query.group_by(_ALERTS.status))}
         return {status.value: found.get(status.value, 0) for status in AlertStatus}
 
     def decided_since(self, minute: int) -> list[Decided]:
@@ -186,8 +182,7 @@ class MinuteStore:
             for status in (AlertStatus.CONFIRMED_FRAUD, AlertStatus.FALSE_ALARM)
         ]
         query = select(decided, *counts).where(_ALERTS.decided_us >= minute * MINUTE_US).group_by(decided)
-        with self._store.reading() as connection:
-            return [Decided(int(row[0]), row[1], row[2]) for row in connection.execute(query.order_by(decided))]
+        return [Decided(int(row[0]), row[1], row[2]) for row in self._store.rows(query.order_by(decided))]
 
 
 def _add(connection: Connection, part: Minute) -> None:

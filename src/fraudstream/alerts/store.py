@@ -79,7 +79,7 @@ class AlertStore(AlertReader):
     def __init__(self, engine: Engine, clock: Callable[[], datetime]) -> None:
         """Take an engine that `database.open_engine` made, and the clock of commits."""
         super().__init__(engine)
-        self.ledger = LedgerReader(engine)
+        self.ledger = LedgerReader(self)
         self.search = AlertSearch(self)
         self._clock = clock
         self._writing = threading.Lock()
