@@ -244,6 +244,3 @@ def _client(settings: Settings) -> DashboardClient:
     from fraudstream.alerts.dashboard_client import DashboardClient
 
     return DashboardClient(urllib3.PoolManager(), settings.api, settings.read_token, settings.ingest_token)
-
-
-COMMANDS = (dead_letters,)

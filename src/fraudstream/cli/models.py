@@ -156,6 +156,3 @@ def simulate(rows: int, seed: int, with_ids: bool, output: Path) -> None:
         task = bar.add_task("simulating", total=rows)
         summary = simulate(rows, seed, output, with_ids=with_ids, report=lambda done: bar.update(task, completed=done))
     click.echo(f"{summary.rows:,} payments, {summary.frauds:,} of them frauds, in {output}")
-
-
-COMMANDS = (train, score, simulate)

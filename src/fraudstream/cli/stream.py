@@ -262,6 +262,3 @@ def demo(
     )
     with stop_signals() as stop:
         run_demo(request, stop)
-
-
-COMMANDS = (broker, produce, detect, relay, dashboard, demo)
