@@ -27,6 +27,12 @@ TOGETHER: Final = 8
 SCAN_SECONDS: Final = 10.0
 """The longest that a column without an index is searched: what was not found by then is not waited for."""
 
+_ROUNDS: Final = 20
+"""How often `next` looks again where others were quicker with all that it found."""
+
+Versions = Mapping[str, int]
+"""The version of an alert that somebody has seen, by its id; where it is another by now, the request is refused."""
+
 
 class Order(StrEnum):
     """Which alert comes first."""
@@ -47,13 +53,6 @@ def candidates(search: AlertSearch, wanted: AlertFilter, order: Order, skip: Col
         page = search.page(new, sort=Sort(order), limit=TOGETHER + len(skip), seconds=SCAN_SECONDS)
         ids += [str(alert.document()[AlertField.ALERT_ID]) for alert in page.alerts]
     return [each for each in ids if each not in skip][:TOGETHER]
-
-
-_ROUNDS: Final = 20
-"""How often `next` looks again where others were quicker with all that it found."""
-
-Versions = Mapping[str, int]
-"""The version of an alert that somebody has seen, by its id; where it is another by now, the request is refused."""
 
 
 class WorkDesk:

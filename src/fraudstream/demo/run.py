@@ -33,6 +33,23 @@ REFRESH_SECONDS: Final = 1.0
 
 _COLOURS: Final = {State.RUNNING: "green", State.DONE: "green", State.RESTARTING: "yellow", State.STARTING: "cyan"}
 
+STREAMED: Final = ("kafka", "checkpoint", "logs", ".ready")
+STREAMED_FILES: Final = ("alerts.db", "alerts.db-wal", "alerts.db-shm", "produced.json", "pids.json")
+
+SIMULATED_ROWS: Final = 60_000
+SIMULATED_SEED: Final = 42
+SIMULATED_NOTICE: Final = (
+    "Simulated payments: made up by fraudstream, no card of anybody. Halfway the stream changes: a column comes, a "
+    "column goes, and at one terminal card after card is emptied."
+)
+
+SIMULATED_CHANGE: Final = SIMULATED_ROWS // 2
+SIMULATED_SPANS: Final = ColumnSpans(
+    # The terminal's name arrives just in time to tell that the burst is at one of them.
+    begins={TERMINAL_COLUMN: SIMULATED_CHANGE},
+    ends={"V26": SIMULATED_CHANGE},
+)
+
 
 def fetch_stats(pool: urllib3.PoolManager, url: str) -> Mapping[str, Any]:
     """The dashboard's figures; empty while it does not answer."""
@@ -111,23 +128,6 @@ def _panel(url: str, children: Mapping[str, Child], stats: Mapping[str, Any]) ->
         expand=False,
         padding=(1, 2),
     )
-
-
-STREAMED: Final = ("kafka", "checkpoint", "logs", ".ready")
-STREAMED_FILES: Final = ("alerts.db", "alerts.db-wal", "alerts.db-shm", "produced.json", "pids.json")
-
-SIMULATED_ROWS: Final = 60_000
-SIMULATED_SEED: Final = 42
-SIMULATED_NOTICE: Final = (
-    "Simulated payments: made up by fraudstream, no card of anybody. Halfway the stream changes: a column comes, a "
-    "column goes, and at one terminal card after card is emptied."
-)
-SIMULATED_CHANGE: Final = SIMULATED_ROWS // 2
-SIMULATED_SPANS: Final = ColumnSpans(
-    # The terminal's name arrives just in time to tell that the burst is at one of them.
-    begins={TERMINAL_COLUMN: SIMULATED_CHANGE},
-    ends={"V26": SIMULATED_CHANGE},
-)
 
 
 def run_demo(request: DemoRequest, stop: threading.Event) -> None:

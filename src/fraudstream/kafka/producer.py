@@ -18,6 +18,34 @@ from fraudstream.kafka.topics import topic_layout
 from fraudstream.runtime.processes import write_ready
 from fraudstream.transactions.wire import Header, Topic, event_id
 
+_Headers = list[tuple[str, str | bytes | None]]
+
+REPORT_SECONDS: Final = 0.25
+FLUSH_SECONDS: Final = 15.0
+LEAST_APART_SECONDS: Final = 0.001
+"""Rows that are so far apart, or farther, do not wait for company."""
+
+_EVENT_ID: Final = Header.EVENT_ID.value
+_SOURCE_ROW: Final = Header.SOURCE_ROW.value
+
+# Reports are served and the clock is read once in so many rows where there is no pace to keep.
+_STRIDE: Final = 64
+_TICK_SECONDS: Final = 0.001
+
+_CLIENT: Final[dict[str, Any]] = {
+    "enable.idempotence": True,
+    "acks": "all",
+    # A row is given up only by Kafka's word: it waits for as long as the broker is away.
+    "message.timeout.ms": 0,
+    "queue.buffering.max.messages": 100_000,
+    "queue.buffering.max.kbytes": 65_536,
+    # Far below the topic's limit: a row near it travels alone, so that its refusal takes no other row along.
+    "batch.size": 131_072,
+    "socket.nagle.disable": True,
+    "reconnect.backoff.max.ms": 1000,
+    "log_level": 0,
+}
+
 
 class Source(Protocol):
     """What is sent; `transactions.csv_source.CsvSource` is one."""
@@ -61,34 +89,6 @@ def interval_between_rows(rate: float | None, delay: float | None) -> float | No
     if rate is not None and delay is not None:
         raise SettingsError("--rate and --delay exclude each other", remedy="give one of the two")
     return 1 / rate if rate else delay or None
-
-
-_Headers = list[tuple[str, str | bytes | None]]
-
-REPORT_SECONDS: Final = 0.25
-FLUSH_SECONDS: Final = 15.0
-LEAST_APART_SECONDS: Final = 0.001
-"""Rows that are so far apart, or farther, do not wait for company."""
-
-_EVENT_ID: Final = Header.EVENT_ID.value
-_SOURCE_ROW: Final = Header.SOURCE_ROW.value
-# Reports are served and the clock is read once in so many rows where there is no pace to keep.
-_STRIDE: Final = 64
-_TICK_SECONDS: Final = 0.001
-
-_CLIENT: Final[dict[str, Any]] = {
-    "enable.idempotence": True,
-    "acks": "all",
-    # A row is given up only by Kafka's word: it waits for as long as the broker is away.
-    "message.timeout.ms": 0,
-    "queue.buffering.max.messages": 100_000,
-    "queue.buffering.max.kbytes": 65_536,
-    # Far below the topic's limit: a row near it travels alone, so that its refusal takes no other row along.
-    "batch.size": 131_072,
-    "socket.nagle.disable": True,
-    "reconnect.backoff.max.ms": 1000,
-    "log_level": 0,
-}
 
 
 def produce(
