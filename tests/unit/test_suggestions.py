@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from columns import MODEL_ID, SPREADS, manifest, row, samples, weighed
-from fraudstream.alerts.sight import Sight
+from fraudstream.alerts.sampling import Sight
 from fraudstream.dashboard.columns import MOST_CANDIDATES, ColumnWatch
 from fraudstream.dashboard.drift_words import percent, sentences, told
 from fraudstream.dashboard.suggestions import Candidate, distance, suggest

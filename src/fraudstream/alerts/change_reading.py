@@ -121,22 +121,19 @@ class ChangeReader:
             .order_by(_CHANGE.seq.desc())
             .limit(HISTORY)
         )
-        with self._store.reading() as connection:
-            return [
-                typed(_document(row)) | {"before": self._shown(row.item_before), "after": self._shown(row.item_after)}
-                for row in connection.execute(query)
-            ]
+        return [
+            typed(_document(row)) | {"before": self._shown(row.item_before), "after": self._shown(row.item_after)}
+            for row in self._store.rows(query)
+        ]
 
     def count(self, wanted: ChangeFilter) -> int:
         """How many changes match."""
         query = select(func.count()).select_from(tables.changes).where(*wanted.conditions())
-        with self._store.reading() as connection:
-            return int(connection.execute(query).scalar_one())
+        return self._store.scalar(query) or 0
 
     def latest_seq(self) -> int:
         """The `seq` of the newest change, 0 where there is none."""
-        with self._store.reading() as connection:
-            return connection.execute(select(func.max(_CHANGE.seq))).scalar() or 0
+        return self._store.scalar(select(func.max(_CHANGE.seq))) or 0
 
     def every(self, wanted: ChangeFilter, *, up_to: int) -> Iterator[list[dict[str, Any]]]:
         """Every change up to a `seq`, oldest first, one object for each alert that it touched, many at a time."""
@@ -156,8 +153,7 @@ class ChangeReader:
             query = query.where(wanted.of_alert())
         while True:
             after_last = or_(_CHANGE.seq > last[0], and_(_CHANGE.seq == last[0], alert > last[1]))
-            with self._store.reading() as connection:
-                rows = connection.execute(query.where(_CHANGE.seq >= last[0], after_last)).all()
+            rows = self._store.rows(query.where(_CHANGE.seq >= last[0], after_last))
             if not rows:
                 return
             last = (rows[-1].seq, rows[-1].a)

@@ -13,14 +13,15 @@ from sqlalchemy import (
     Integer,
     Select,
     String,
+    Table,
     case,
     func,
-    insert,
     select,
     table,
     text,
     type_coerce,
 )
+from sqlalchemy.dialects.sqlite import Insert, insert
 from sqlalchemy.sql.elements import KeyedColumnElement
 
 from fraudstream.alerts.words import Text, fold
@@ -69,6 +70,13 @@ def member(body: KeyedColumnElement[Any], parent: str, name: str) -> Member:
     paths = [f"$.{parent}.{each}" for each in (f'"{name}"', *nested)]
     kinds, values = ([call(body, path) for path in paths] for call in (func.json_type, func.json_extract))
     return Member(func.coalesce(*kinds, None), func.coalesce(*values, None))
+
+
+def upsert(table: Table) -> Insert:
+    """Insert a row, or replace the one of the same primary key."""
+    query = insert(table)
+    others = {column.name: query.excluded[column.name] for column in table.c if not column.primary_key}
+    return query.on_conflict_do_update(index_elements=list(table.primary_key), set_=others)
 
 
 def add_words(connection: Connection, alerts: Iterable[tuple[int, Sequence[str]]]) -> None:

@@ -10,12 +10,14 @@ from datetime import datetime
 from typing import Any, Final, NamedTuple, Self
 
 import orjson
-from sqlalchemy import Connection, Engine, RowMapping, bindparam, delete, func, select
+from sqlalchemy import Connection, RowMapping, bindparam, delete, func, select
 from sqlalchemy.dialects.sqlite import insert
 
 from fraudstream.alerts import tables
 from fraudstream.alerts.changes import Action
+from fraudstream.alerts.dialect import upsert
 from fraudstream.alerts.positions import Place, Report
+from fraudstream.alerts.reading import AlertReader
 from fraudstream.alerts.validation import Unfit, check_object, check_record_id, instant, integer
 from fraudstream.errors import DataError
 from fraudstream.times import iso_time
@@ -23,7 +25,6 @@ from fraudstream.transactions.ledger import EntryKind, LedgerEntry, parse_entry
 
 COUNTS: Final = ("records", "clear", "alert", "unscorable", "dead_letter")
 _OFFSETS: Final = ("from_offset", "until_offset")
-_PLACE: Final = ("topic", "partition")
 _INTEGERS: Final = ("partition", *_OFFSETS, *COUNTS, "batch_id", "revision")
 _COLUMNS: Final = ("entry_id", "topic", "topic_id", "checkpoint_id", "model_id", *_INTEGERS)
 
@@ -37,11 +38,7 @@ _INSERT: Final = insert(_LEDGER)
 _READ_PLACE: Final = select(_PLACES).where(
     _PLACES.c.topic == bindparam("topic"), _PLACES.c.partition == bindparam("partition")
 )
-_INSERT_PLACE: Final = insert(_PLACES)
-_WRITE_PLACE: Final = _INSERT_PLACE.on_conflict_do_update(
-    index_elements=_PLACE,
-    set_={column.name: _INSERT_PLACE.excluded[column.name] for column in _PLACES.c if not column.primary_key},
-)
+_WRITE_PLACE: Final = upsert(_PLACES)
 _FIRST_OFFSET: Final = select(tables.positions.c.begin_offset).where(
     tables.positions.c.topic == bindparam("topic"),
     tables.positions.c.partition == bindparam("partition"),
@@ -229,13 +226,13 @@ class UnacknowledgedLosses(NamedTuple):
 class LedgerReader:
     """Reads the ledger; many threads may do so at once."""
 
-    def __init__(self, engine: Engine) -> None:
-        """Take an engine that `database.open_engine` made."""
-        self._engine = engine
+    def __init__(self, store: AlertReader) -> None:
+        """Take the open store."""
+        self._store = store
 
     def places(self) -> dict[Place, LedgerPlace]:
         """What the entries of each partition come to."""
-        with self._engine.connect() as connection:
+        with self._store.reading() as connection:
             found = [
                 LedgerPlace.of_row(row)
                 for row in connection.execute(select(_PLACES).order_by(_PLACES.c.topic, _PLACES.c.partition)).mappings()
@@ -246,22 +243,21 @@ class LedgerReader:
         """How many gaps each partition has, those that have one."""
         column = tables.ledger_gaps.c
         query = select(column.topic, column.partition, func.count()).group_by(column.topic, column.partition)
-        with self._engine.connect() as connection:
-            return {Place(topic, partition): number for topic, partition, number in connection.execute(query)}
+        return {Place(topic, partition): number for topic, partition, number in self._store.rows(query)}
 
     def gaps(self, *, limit: int = 100) -> list[dict[str, Any]]:
         """Ranges that no entry accounts for although later ones are, in the order of their offsets."""
         column = tables.ledger_gaps.c
         query = select(column.topic, column.partition, column.from_offset, column.until_offset)
         query = query.order_by(column.topic, column.partition, column.until_offset).limit(limit)
-        with self._engine.connect() as connection:
+        with self._store.reading() as connection:
             return [dict(row) for row in connection.execute(query).mappings()]
 
     def unacknowledged_losses(self, *, until: int | None = None) -> UnacknowledgedLosses:
         """The losses, up to an entry, behind the last one that a person acknowledged: `changes` keeps which it was."""
         change, entry = tables.changes.c, tables.ledger.c
         newest = select(change.after).where(change.action == Action.ACKNOWLEDGE.value).order_by(change.seq.desc())
-        with self._engine.connect() as connection:
+        with self._store.reading() as connection:
             known = connection.execute(newest.limit(1)).scalar_one_or_none()
             after = 0 if known is None else int(orjson.loads(known)["until_seq"])
             query = select(func.sum(entry.counted), func.max(entry.seq), func.min(entry.committed_us)).where(
@@ -282,8 +278,7 @@ class LedgerReader:
             query = query.where(column.kind == kind.value)
         if before is not None:
             query = query.where(column.seq < before)
-        with self._engine.connect() as connection:
-            return [{"seq": row.seq} | orjson.loads(row.body) for row in connection.execute(query)]
+        return [{"seq": row.seq} | orjson.loads(row.body) for row in self._store.rows(query)]
 
     def conflicts(self, *, limit: int = 100) -> list[dict[str, Any]]:
         """The newest alerts that share an id with another transaction, first."""
@@ -294,5 +289,5 @@ class LedgerReader:
             .order_by(column.seq.desc())
             .limit(limit)
         )
-        with self._engine.connect() as connection:
+        with self._store.reading() as connection:
             return [dict(row) for row in connection.execute(query).mappings()]

@@ -9,10 +9,9 @@ from typing import Any, Final, NamedTuple
 
 import orjson
 from sqlalchemy import ColumnElement, Connection, cast, delete, func, literal, or_, select, types
-from sqlalchemy.dialects.sqlite import insert
 
 from fraudstream.alerts import tables
-from fraudstream.alerts.dialect import member
+from fraudstream.alerts.dialect import member, upsert
 from fraudstream.alerts.status import AlertStatus
 from fraudstream.alerts.store import AlertStore
 from fraudstream.transactions.wire import AlertField, Outcome
@@ -119,9 +118,7 @@ class MinuteStore:
 
     def counted_until(self) -> int | None:
         """The newest alert that the minutes count; None where there are none."""
-        with self._store.reading() as connection:
-            newest: int | None = connection.execute(select(func.max(_MINUTES.last_seq))).scalar()
-            return newest
+        return self._store.scalar(select(func.max(_MINUTES.last_seq)))
 
     def before(self, minute: int) -> int:
         """The `seq` of the last alert committed before a minute began: found by halving, `seq` being that order."""
@@ -138,7 +135,7 @@ class MinuteStore:
 
     def of_alerts(self, after: int, until: int, label: Label | None) -> list[Minute]:
         """What the alerts between two `seq` (the second included) add to their minutes."""
-        value = literal(None) if label is None else _value(label)
+        value = literal(None) if label is None else member(_ALERTS.body, AlertField.TRANSACTION, label.name).value
         fraud = literal(0) if label is None else cast(_is(value, label.fraud), types.Integer)
         query = (
             select(
@@ -169,14 +166,12 @@ class MinuteStore:
             )
             .group_by(_RECEIVED)
         )
-        with self._store.reading() as connection:
-            return {int(minute): amount for minute, amount in connection.execute(query)}
+        return {int(minute): amount for minute, amount in self._store.rows(query)}
 
     def verdicts(self) -> dict[str, int]:
         """How many alerts stand in each status."""
         query = select(_ALERTS.status, func.count()).where(_ALERTS.outcome == Outcome.ALERT.value)
-        with self._store.reading() as connection:
-            found = {status: number for status, number in connection.execute(query.group_by(_ALERTS.status))}
+        found = {status: number for status, number in self._store.rows(query.group_by(_ALERTS.status))}
         return {status.value: found.get(status.value, 0) for status in AlertStatus}
 
     def decided_since(self, minute: int) -> list[Decided]:
@@ -187,24 +182,18 @@ class MinuteStore:
             for status in (AlertStatus.CONFIRMED_FRAUD, AlertStatus.FALSE_ALARM)
         ]
         query = select(decided, *counts).where(_ALERTS.decided_us >= minute * MINUTE_US).group_by(decided)
-        with self._store.reading() as connection:
-            return [Decided(int(row[0]), row[1], row[2]) for row in connection.execute(query.order_by(decided))]
+        return [Decided(int(row[0]), row[1], row[2]) for row in self._store.rows(query.order_by(decided))]
 
 
 def _add(connection: Connection, part: Minute) -> None:
     kept = connection.execute(select(tables.minutes).where(_MINUTES.minute == part.minute)).mappings().one_or_none()
     whole = part if kept is None else _minute(kept).plus(part)
     row = {name: getattr(whole, name) for name in Minute.__slots__} | {"scores": orjson.dumps(whole.scores).decode()}
-    statement = insert(tables.minutes).values(row)
-    connection.execute(statement.on_conflict_do_update(index_elements=["minute"], set_=row))
+    connection.execute(upsert(tables.minutes), row)
 
 
 def _minute(row: Mapping[Any, Any]) -> Minute:
     return Minute(**(dict(row) | {"scores": tuple(orjson.loads(row["scores"]))}))
-
-
-def _value(label: Label) -> ColumnElement[Any]:
-    return member(_ALERTS.body, AlertField.TRANSACTION, label.name).value
 
 
 def _is(value: ColumnElement[Any], fraud: str) -> ColumnElement[bool]:

@@ -5,19 +5,14 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection, select
-from sqlalchemy.dialects.sqlite import insert
 
 from fraudstream.alerts import tables
+from fraudstream.alerts.dialect import upsert
 from fraudstream.alerts.validation import CheckedAlert, Unfit, check_object, instant, integer
 from fraudstream.transactions.wire import EventField, EventType
 
-_MEASURES: Final = ("begin_offset", "end_offset", "position", "at_us")
-
 _READ: Final = select(tables.positions).order_by(tables.positions.c.topic, tables.positions.c.partition)
-_INSERT: Final = insert(tables.positions)
-_WRITE: Final = _INSERT.on_conflict_do_update(
-    index_elements=["topic", "partition"], set_={name: _INSERT.excluded[name] for name in _MEASURES}
-)
+_WRITE: Final = upsert(tables.positions)
 
 
 class Place(NamedTuple):

@@ -3,10 +3,10 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 
 import orjson
-from sqlalchemy import ColumnElement, Connection, Engine, Select, Table, func, select, text
+from sqlalchemy import ColumnElement, Connection, Engine, Executable, Select, Table, func, literal, select
 from sqlalchemy import Row as DatabaseRow
 
 from fraudstream.alerts import positions, tables
@@ -15,6 +15,8 @@ from fraudstream.alerts.positions import Place, Position
 from fraudstream.alerts.status import UNTOUCHED, Work
 from fraudstream.times import iso_time
 from fraudstream.transactions.wire import Outcome
+
+_Value = TypeVar("_Value")
 
 EXPORT_PAGE: Final = 500
 """Alerts held at once while all of them are walked through."""
@@ -123,16 +125,23 @@ class AlertReader:
         with self._engine.connect() as connection:
             yield connection
 
+    def rows(self, query: Executable) -> Sequence[Any]:
+        """Every row of a query."""
+        with self._engine.connect() as connection:
+            return connection.execute(query).all()
+
+    def scalar(self, query: Select[_Value]) -> _Value | None:
+        """The first value of a query; None where there is none."""
+        with self._engine.connect() as connection:
+            return connection.execute(query).scalar()
+
     def answers(self) -> None:
         """Ask the database for nothing, to see that it answers."""
-        with self._engine.connect() as connection:
-            connection.execute(text("SELECT 1"))
+        self.scalar(select(literal(1)))
 
     def latest_seq(self) -> int:
         """The `seq` of the newest alert, 0 where there is none."""
-        with self._engine.connect() as connection:
-            newest: int | None = connection.execute(select(func.max(tables.alerts.c.seq))).scalar()
-            return newest or 0
+        return self.scalar(select(func.max(tables.alerts.c.seq))) or 0
 
     def alerts(
         self, wanted: AlertFilter | None = None, *, before: int | None = None, limit: int = 100
@@ -158,14 +167,12 @@ class AlertReader:
         """Status, assignee and time of the verdict of some alerts, by their `seq`."""
         column = tables.alerts.c
         query = select(column.seq, column.status, column.assignee, column.decided_us).where(column.seq.in_(seqs))
-        with self._engine.connect() as connection:
-            return {row.seq: (row.status, row.assignee, iso_time(row.decided_us)) for row in connection.execute(query)}
+        return {row.seq: (row.status, row.assignee, iso_time(row.decided_us)) for row in self.rows(query)}
 
     def count(self, wanted: AlertFilter) -> int:
         """How many alerts match."""
         query = select(func.count()).select_from(tables.alerts).where(*wanted.conditions())
-        with self._engine.connect() as connection:
-            return int(connection.execute(query).scalar_one())
+        return self.scalar(query) or 0
 
     def alert(self, alert_id: str) -> StoredAlert | None:
         """One alert by its id."""
@@ -174,8 +181,7 @@ class AlertReader:
 
     def totals(self) -> dict[str, int]:
         """The counts of `Total`, zero where nothing was counted."""
-        with self._engine.connect() as connection:
-            rows = connection.execute(select(tables.totals.c.name, tables.totals.c.value)).all()
+        rows = self.rows(select(tables.totals.c.name, tables.totals.c.value))
         return dict.fromkeys(Total.EVERY, 0) | {row.name: row.value for row in rows}
 
     def positions(self) -> dict[Place, Position]:
@@ -215,31 +221,23 @@ class AlertReader:
 
     def schema_count(self) -> int:
         """How many sets of columns are kept."""
-        with self._engine.connect() as connection:
-            number: int = connection.execute(select(func.count()).select_from(tables.schemas)).scalar_one()
-            return number
+        return self.scalar(select(func.count()).select_from(tables.schemas)) or 0
 
     def refusals(self) -> list[Refusal]:
         """The aliases that were refused, newest first."""
-        with self._engine.connect() as connection:
-            found = connection.execute(select(tables.refused_aliases).order_by(tables.refused_aliases.c.at_us.desc()))
-            return [Refusal(*row) for row in found]
+        found = self.rows(select(tables.refused_aliases).order_by(tables.refused_aliases.c.at_us.desc()))
+        return [Refusal(*row) for row in found]
 
     def _newest(
         self, table: Table, before: int | None, limit: int, *conditions: ColumnElement[bool]
     ) -> Sequence[DatabaseRow[Any]]:
         seq = table.c.seq
         query = select(table).where(*conditions, *([] if before is None else [seq < before]))
-        with self._engine.connect() as connection:
-            return connection.execute(query.order_by(seq.desc()).limit(limit)).all()
+        return self.rows(query.order_by(seq.desc()).limit(limit))
 
     def _schemas(self, query: Select[Any]) -> list[StoredSchema]:
-        with self._engine.connect() as connection:
-            return [
-                StoredSchema(row.schema_id, orjson.loads(row.columns), *row[2:]) for row in connection.execute(query)
-            ]
+        return [StoredSchema(row.schema_id, orjson.loads(row.columns), *row[2:]) for row in self.rows(query)]
 
     def _page(self, conditions: list[ColumnElement[bool]], order: ColumnElement[Any], limit: int) -> list[StoredAlert]:
         query = select(*STORED_COLUMNS).where(*conditions).order_by(order).limit(limit)
-        with self._engine.connect() as connection:
-            return [stored_alert(row) for row in connection.execute(query)]
+        return [stored_alert(row) for row in self.rows(query)]

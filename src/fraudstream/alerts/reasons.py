@@ -54,15 +54,12 @@ class ReasonStore:
             .order_by(alert.seq.desc())
             .limit(limit)
         )
-        with self._store.reading() as connection:
-            return [stored_alert(row) for row in connection.execute(query)]
+        return [stored_alert(row) for row in self._store.rows(query)]
 
     def worked_us(self, seq: int) -> int | None:
         """When the reasons of an alert were worked out, in microseconds since 1970; None while they are not."""
         column = tables.reasons.c
-        with self._store.reading() as connection:
-            at: int | None = connection.execute(select(column.worked_us).where(column.seq == seq)).scalar_one_or_none()
-            return at
+        return self._store.scalar(select(column.worked_us).where(column.seq == seq))
 
     def attached(self, alerts: Sequence[StoredAlert]) -> list[StoredAlert]:
         """The same alerts, each fraud with `reasons` and `explanation`, which are null as long as there are none."""
@@ -70,9 +67,8 @@ class ReasonStore:
         if not wanted:
             return list(alerts)
         column = tables.reasons.c
-        with self._store.reading() as connection:
-            rows = connection.execute(select(column.seq, column.body).where(column.seq.in_(wanted)))
-            bodies = {row.seq: row.body.encode() for row in rows}
+        rows = self._store.rows(select(column.seq, column.body).where(column.seq.in_(wanted)))
+        bodies = {row.seq: row.body.encode() for row in rows}
         return [
             alert._replace(body=b"%s,%s}" % (alert.body[:-1], bodies.get(alert.seq, NOT_YET)))
             if alert.outcome == Outcome.ALERT

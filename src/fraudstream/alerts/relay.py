@@ -105,7 +105,8 @@ class Relay:
             if from_beginning or place.offset == OFFSET_INVALID:
                 place.offset = OFFSET_BEGINNING
         self._consumer.assign(places)
-        log.info("relaying", places=[f"{p.topic}[{p.partition}] {_from(p.offset)}" for p in places])
+        offsets = ("from the beginning" if p.offset == OFFSET_BEGINNING else p.offset for p in places)
+        log.info("relaying", places=[f"{p.topic}[{p.partition}] {at}" for p, at in zip(places, offsets, strict=True)])
         return True
 
     def _committed(self, wanted: list[TopicPartition], stop: threading.Event) -> list[TopicPartition] | None:
@@ -203,10 +204,6 @@ class Relay:
             return
         self._uncommitted.clear()
         self._committed_at = time.monotonic()
-
-
-def _from(offset: int) -> str:
-    return "from the beginning" if offset == OFFSET_BEGINNING else str(offset)
 
 
 def post_positions(

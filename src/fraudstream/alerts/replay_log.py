@@ -119,10 +119,8 @@ class ReplayLog:
 
     def waiting(self, now: datetime, batch: str | None = None) -> int:
         """How many replays a sender may claim."""
-        with self._store.reading() as connection:
-            query = select(func.count()).select_from(tables.replays).where(*_claimable(now, batch))
-            found: int = connection.execute(query).scalar_one()
-            return found
+        query = select(func.count()).select_from(tables.replays).where(*_claimable(now, batch))
+        return self._store.scalar(query) or 0
 
     def claim(self, now: datetime, *, limit: int, batch: str | None = None) -> list[dict[str, Any]]:
         """Give replays to a sender, oldest first; one without a result is given again after `RESULT_SECONDS`.
@@ -186,15 +184,13 @@ class ReplayLog:
             query = query.where(column.origin.in_(origins))
         if before is not None:
             query = query.where(column.seq < before)
-        with self._store.reading() as connection:
-            return [_document(row) for row in connection.execute(query)]
+        return [_document(row) for row in self._store.rows(query)]
 
     def counts(self, batch: str | None = None) -> dict[str, int]:
         """How many replays there are in each state."""
         column = tables.replays.c
         query = select(column.state, func.count()).where(*_of(batch)).group_by(column.state)
-        with self._store.reading() as connection:
-            found = {state: number for state, number in connection.execute(query)}
+        found = {state: number for state, number in self._store.rows(query)}
         return {state.value: found.get(state.value, 0) for state in ReplayState}
 
 

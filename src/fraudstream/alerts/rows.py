@@ -43,6 +43,14 @@ _COUNT: Final = _ADD.on_conflict_do_update(
     index_elements=["name"], set_={"value": tables.totals.c.value + _ADD.excluded.value}
 )
 
+SUPERSEDED: Final = "superseded"
+
+_COLUMN: Final = tables.alerts.c
+
+_STORED: Final = select(_COLUMN.seq, _COLUMN.alert_id, _COLUMN.outcome, _COLUMN.digest, _COLUMN.body).where(
+    _COLUMN.alert_id == bindparam("alert_id")
+)
+
 
 def insert_alert(
     connection: Connection,
@@ -216,14 +224,6 @@ def count_alerts(connection: Connection, stored: list[StoredAlert], conflicts: i
 def _insert_once(connection: Connection, table: Table, key: str, values: dict[str, Any]) -> bool:
     statement = insert(table).values(values).on_conflict_do_nothing(index_elements=[key]).returning(table.c.seq)
     return connection.execute(statement).scalar_one_or_none() is not None
-
-
-SUPERSEDED: Final = "superseded"
-
-_COLUMN: Final = tables.alerts.c
-_STORED: Final = select(_COLUMN.seq, _COLUMN.alert_id, _COLUMN.outcome, _COLUMN.digest, _COLUMN.body).where(
-    _COLUMN.alert_id == bindparam("alert_id")
-)
 
 
 class Fate(Enum):

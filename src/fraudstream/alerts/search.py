@@ -258,6 +258,10 @@ def _words(wanted: AlertFilter, first: int | None = None, last: int | None = Non
     return with_words(wanted.text, first, last) if wanted.text and wanted.text.terms else None
 
 
+def _newest(connection: Connection) -> int:
+    return connection.execute(select(func.max(_ALERT.seq))).scalar() or 0
+
+
 def _value(by: ColumnElement[Any] | None) -> ColumnElement[Any]:
     return (null() if by is None else by).label("value")
 
@@ -282,10 +286,6 @@ def _alerts(connection: Connection, found: Sequence[Any]) -> list[StoredAlert]:
     rows = connection.execute(select(*STORED_COLUMNS).where(_ALERT.seq.in_(seqs)))
     alerts = {row.seq: stored_alert(row) for row in rows}
     return [alerts[seq] for seq in seqs]
-
-
-def _newest(connection: Connection) -> int:
-    return connection.execute(select(func.max(_ALERT.seq))).scalar() or 0
 
 
 def _produced(connection: Connection, seq: int) -> int | None:

@@ -26,6 +26,17 @@ from fraudstream.times import iso
 from fraudstream.transactions.masking import DataMask
 from fraudstream.transactions.wire import RELAYED_TOPICS, EventField, EventType, Topic, output_limit
 
+TIMEOUT: Final = urllib3.Timeout(connect=2.0, read=30.0)
+
+# A request that is at fault itself; all other answers (401 while a token is changed, 429, 5xx) may change.
+_REFUSALS: Final = frozenset({400, 404, 405, 413, 415, 422})
+DAY_SECONDS: Final = 24 * 3600.0
+RETRY_SECONDS: Final = 10.0
+SEND_SECONDS: Final = 30.0
+POLL_SECONDS: Final = 0.5
+
+log = structlog.get_logger(__name__)
+
 
 def run_relay(settings: Settings, stop: threading.Event, *, from_beginning: bool = False) -> None:
     """Relay until `stop` is set; all that Kafka has, once more, where it is to begin at the beginning.
@@ -87,12 +98,6 @@ def replay_sender(settings: Settings) -> ReplaySender:
     return ReplaySender(dashboard, lambda: open_replay_topic(settings.bootstrap_servers))
 
 
-TIMEOUT: Final = urllib3.Timeout(connect=2.0, read=30.0)
-
-# A request that is at fault itself; all other answers (401 while a token is changed, 429, 5xx) may change.
-_REFUSALS: Final = frozenset({400, 404, 405, 413, 415, 422})
-
-
 class HttpApi:
     """Posts lists to the dashboard."""
 
@@ -121,14 +126,6 @@ class HttpApi:
             return
         reason = f"{answer.status} {answer.data[:200].decode(errors='replace')}"
         raise ApiRefused(reason) if answer.status in _REFUSALS else ApiUnavailable(reason)
-
-
-DAY_SECONDS: Final = 24 * 3600.0
-RETRY_SECONDS: Final = 10.0
-SEND_SECONDS: Final = 30.0
-POLL_SECONDS: Final = 0.5
-
-log = structlog.get_logger(__name__)
 
 
 def publish_heads(

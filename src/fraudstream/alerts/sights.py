@@ -1,4 +1,4 @@
-"""Which sets of columns were seen, since when, in how many rows: kept in the store, bounded; one is `sight.py`."""
+"""Which sets of columns were seen, since when, in how many rows: kept in the store, bounded (`sampling.Sight`)."""
 
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
@@ -9,7 +9,7 @@ from sqlalchemy import Connection, bindparam, delete, func, select, update
 
 from fraudstream.alerts import rows, tables
 from fraudstream.alerts.reading import Total
-from fraudstream.alerts.sight import Sight
+from fraudstream.alerts.sampling import Sight
 from fraudstream.times import microseconds
 from fraudstream.transactions.wire import EventField, EventType, Outcome
 

@@ -31,6 +31,17 @@ _BESIDE: Final = frozenset(
 """Words that may stand beside: `merchant_category` and `customer_age` say nothing of who it is."""
 
 LONGEST: Final = 200
+SHOWN: Final = 8
+AROUND_BY_IDENTIFIER: Final = 20_000
+"""Alerts looked through for one with the same identifier: half of them stored before this one, half after, or more of
+one side where the other has fewer."""
+
+AROUND_BY_VALUES: Final = 5_000
+PIECE: Final = 500
+SECONDS: Final = 0.12
+"""The longest that it looks, so that the page is there within 200 ms whatever the alerts' size."""
+
+_COLUMNS: Final = tuple(tables.alerts.c[name] for name in ("seq", "alert_id", "score", "amount", "status", "body"))
 
 
 class Identifier(NamedTuple):
@@ -67,17 +78,6 @@ def identifiers_of(transaction: Mapping[str, object]) -> list[Identifier]:
         if is_name and (kind := identifier_kind(column)) is not None:
             found.append(Identifier(kind, column, value))  # type: ignore[arg-type]
     return found
-
-
-SHOWN: Final = 8
-AROUND_BY_IDENTIFIER: Final = 20_000
-"""Alerts looked through for one with the same identifier: half of them stored before this one, half after, or more of
-one side where the other has fewer."""
-
-AROUND_BY_VALUES: Final = 5_000
-PIECE: Final = 500
-SECONDS: Final = 0.12
-"""The longest that it looks, so that the page is there within 200 ms whatever the alerts' size."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,6 +224,3 @@ def _similar(row: Any, document: Mapping[str, Any], shared: tuple[str, ...]) -> 
 
 def _number(value: object) -> float:
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else float("nan")
-
-
-_COLUMNS: Final = tuple(tables.alerts.c[name] for name in ("seq", "alert_id", "score", "amount", "status", "body"))

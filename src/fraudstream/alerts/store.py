@@ -23,9 +23,8 @@ from fraudstream.alerts.ledger import LedgerReader
 from fraudstream.alerts.positions import Report
 from fraudstream.alerts.reading import AlertReader, Row, StoredAlert, Total
 from fraudstream.alerts.rows import Fate, store_once
-from fraudstream.alerts.sampling import Sample, SampleWeights, check_sample
+from fraudstream.alerts.sampling import Sample, SampleWeights, Sight, check_sample, sight_of_alert
 from fraudstream.alerts.search import AlertSearch
-from fraudstream.alerts.sight import Sight, sight_of_alert
 from fraudstream.alerts.sights import Describe
 from fraudstream.alerts.validation import CheckedAlert, Unfit, as_readable, check_alert
 from fraudstream.alerts.words import words_of_alert
@@ -80,7 +79,7 @@ class AlertStore(AlertReader):
     def __init__(self, engine: Engine, clock: Callable[[], datetime]) -> None:
         """Take an engine that `database.open_engine` made, and the clock of commits."""
         super().__init__(engine)
-        self.ledger = LedgerReader(engine)
+        self.ledger = LedgerReader(self)
         self.search = AlertSearch(self)
         self._clock = clock
         self._writing = threading.Lock()

@@ -1,6 +1,6 @@
 """The tables of the alert store as SQLAlchemy Core makes and sees them; `migrations/` mends earlier ones."""
 
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import (
     BigInteger,
@@ -20,6 +20,16 @@ metadata = MetaData()
 
 # SQLite numbers rows by itself only in a column typed INTEGER; elsewhere the order of commit needs 64 bits.
 _SEQ = BigInteger().with_variant(Integer(), "sqlite")
+
+
+def _columns(kind: Any, *names: str) -> list[Column[Any]]:
+    return [Column(name, kind) for name in names]
+
+
+def _filled(kind: Any, *names: str) -> list[Column[Any]]:
+    """Columns that are never null."""
+    return [Column(name, kind, nullable=False) for name in names]
+
 
 column_sets = Table(
     "column_sets",
@@ -46,21 +56,18 @@ alerts = Table(
     Column("conflict_of", String(200)),
     Column("outcome", String(16), nullable=False),
     Column("score", Float(53)),
-    Column("model_id", Text),
-    Column("topic", Text),
+    *_columns(Text, "model_id", "topic"),
     Column("produced_us", BigInteger),
     Column("received_us", BigInteger, nullable=False),
     Column("column_set", Integer, ForeignKey("column_sets.id"), nullable=False),
     Column("digest", String(64), nullable=False),
     Column("body", Text, nullable=False),
     Column("schema_id", String(32)),
-    Column("amount", Float(53)),
-    Column("expected_loss", Float(53)),
+    *_columns(Float(53), "amount", "expected_loss"),
     Column("status", String(16), nullable=False, server_default="new"),
     Column("assignee", Text),
     Column("version", Integer, nullable=False, server_default="0"),
-    Column("decided_us", BigInteger),
-    Column("since_us", BigInteger),
+    *_columns(BigInteger, "decided_us", "since_us"),
     Index("alerts_by_outcome", "outcome", "seq"),
     Index("alerts_by_time", "produced_us"),
     _in_order("alerts_by_commit", "seq"),
@@ -86,8 +93,7 @@ changes = Table(
     Column("verified", Integer, nullable=False),
     Column("action", String(32), nullable=False),
     Column("subject", Text, nullable=False),
-    Column("before", Text),
-    Column("after", Text),
+    *_columns(Text, "before", "after"),
     Column("why", Text, nullable=False),
     Column("undoes", String(32)),
     Column("session", String(16), nullable=False, server_default=""),
@@ -106,8 +112,7 @@ change_items = Table(
     metadata,
     Column("change", _SEQ, ForeignKey("changes.seq"), primary_key=True, autoincrement=False),
     Column("alert", _SEQ, ForeignKey("alerts.seq"), primary_key=True, autoincrement=False),
-    Column("before", Text),
-    Column("after", Text),
+    *_columns(Text, "before", "after"),
     Index("changes_of_alert", "alert", "change"),
 )
 """What a change did to each alert it touched, by `seq` of both; append-only as `changes`."""
@@ -127,8 +132,7 @@ rejected = Table(
     Column("seq", _SEQ, primary_key=True),
     Column("digest", String(64), nullable=False, unique=True),
     Column("kind", String(16), nullable=False),
-    Column("reason", Text, nullable=False),
-    Column("payload", Text, nullable=False),
+    *_filled(Text, "reason", "payload"),
     Column("received_us", BigInteger, nullable=False),
     sqlite_autoincrement=True,
 )
@@ -188,11 +192,7 @@ schemas = Table(
     Column("first_topic", Text),
     Column("first_partition", Integer),
     Column("first_offset", BigInteger),
-    Column("last_us", BigInteger, nullable=False),
-    Column("sampled", BigInteger, nullable=False),
-    Column("estimated", BigInteger, nullable=False),
-    Column("alerts", BigInteger, nullable=False),
-    Column("unscorable", BigInteger, nullable=False),
+    *_filled(BigInteger, "last_us", "sampled", "estimated", "alerts", "unscorable"),
     Index("schemas_by_first_sight", "first_us"),
     Index("schemas_by_last_sight", "last_us"),
 )
@@ -205,8 +205,7 @@ refused_aliases = Table(
     Column("new", Text, primary_key=True),
     Column("old", Text, primary_key=True),
     Column("at_us", BigInteger, nullable=False),
-    Column("who", Text, nullable=False),
-    Column("why", Text, nullable=False),
+    *_filled(Text, "who", "why"),
 )
 """Suggested aliases that a person refused: they are not suggested again."""
 
@@ -219,12 +218,9 @@ replays = Table(
     Column("kind", String(16), nullable=False),
     Column("origin", Text, nullable=False),
     Column("state", String(16), nullable=False),
-    Column("place", Text),
-    Column("reason", Text),
-    Column("who", Text, nullable=False),
-    Column("why", Text, nullable=False),
-    Column("requested_us", BigInteger, nullable=False),
-    Column("changed_us", BigInteger, nullable=False),
+    *_columns(Text, "place", "reason"),
+    *_filled(Text, "who", "why"),
+    *_filled(BigInteger, "requested_us", "changed_us"),
     Column("sender", String(64)),
     Column("claimed_us", BigInteger),
     Column("ends", Text),
@@ -244,17 +240,11 @@ ledger = Table(
     Column("seq", _SEQ, primary_key=True),
     Column("entry_id", String(240), nullable=False, unique=True),
     Column("kind", String(16), nullable=False),
-    Column("topic", Text, nullable=False),
-    Column("topic_id", Text, nullable=False),
+    *_filled(Text, "topic", "topic_id"),
     Column("partition", Integer, nullable=False),
-    Column("from_offset", BigInteger, nullable=False),
-    Column("until_offset", BigInteger, nullable=False),
-    Column("records", BigInteger, nullable=False),
-    Column("clear", BigInteger, nullable=False),
-    Column("alert", BigInteger, nullable=False),
-    Column("unscorable", BigInteger, nullable=False),
-    Column("dead_letter", BigInteger, nullable=False),
-    Column("counted", BigInteger, nullable=False),
+    *_filled(
+        BigInteger, "from_offset", "until_offset", "records", "clear", "alert", "unscorable", "dead_letter", "counted"
+    ),
     Column("checkpoint_id", Text, nullable=False),
     Column("batch_id", BigInteger, nullable=False),
     Column("model_id", Text, nullable=False),
@@ -274,13 +264,7 @@ ledger_places = Table(
     Column("topic", Text, primary_key=True),
     Column("partition", Integer, primary_key=True, autoincrement=False),
     Column("topic_id", Text, nullable=False),
-    Column("covered_until", BigInteger, nullable=False),
-    Column("records", BigInteger, nullable=False),
-    Column("clear", BigInteger, nullable=False),
-    Column("alert", BigInteger, nullable=False),
-    Column("unscorable", BigInteger, nullable=False),
-    Column("dead_letter", BigInteger, nullable=False),
-    Column("lost", BigInteger, nullable=False),
+    *_filled(BigInteger, "covered_until", "records", "clear", "alert", "unscorable", "dead_letter", "lost"),
     Column("overlaps", Integer, nullable=False),
 )
 """What the entries of each partition come to, kept in the transaction that inserts them."""
@@ -311,13 +295,11 @@ minutes = Table(
     Column("payments", BigInteger),
     Column("alerts", BigInteger, nullable=False),
     Column("at_risk", Float(53), nullable=False),
-    Column("labelled", BigInteger, nullable=False),
-    Column("label_frauds", BigInteger, nullable=False),
+    *_filled(BigInteger, "labelled", "label_frauds"),
     Column("scores", Text, nullable=False),
     Column("latencies", BigInteger, nullable=False),
     Column("latency_to", String(8)),
-    Column("p50_ms", Float(53)),
-    Column("p99_ms", Float(53)),
+    *_columns(Float(53), "p50_ms", "p99_ms"),
     Column("last_seq", BigInteger, nullable=False),
 )
 """What each minute (since 1970) of the last day came to. `payments` is null where nobody saw their end, `scores` counts
@@ -334,4 +316,4 @@ BESIDE_TABLES: Final = (
         for verb in ("UPDATE", "DELETE")
     ),
 )
-"""What SQLAlchemy has no words for: the full text of the alerts, and that changes are append-only."""
+"""What SQLAlchemy cannot express: the full text of the alerts, and that changes are append-only."""

@@ -49,8 +49,7 @@ def read_verdicts(store: AlertReader, model_id: str) -> Verdicts:
         .order_by(column.decided_us.desc())
         .limit(MOST)
     )
-    with store.reading() as connection:
-        found = connection.execute(query).all()
+    found = store.rows(query)
     is_cut = len(found) == MOST
     rows = [row for row in found if row.model_id == model_id and row.score is not None]
     times = [row.produced_us for row in rows if row.produced_us is not None]

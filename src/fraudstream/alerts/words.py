@@ -150,17 +150,9 @@ def _texts(value: Any) -> Iterator[tuple[str, Callable[[str], Sequence[str]]]]:
             elif each is not None:
                 number = orjson.dumps(each).decode().removeprefix("-")
                 is_word = not isinstance(each, float) or len(number) <= LONG_NUMBER_CHARS
-                yield number, _one_word if is_word else _no_word
+                yield number, (lambda text: [text]) if is_word else (lambda _: [])
         else:
             pending.pop()
-
-
-def _one_word(text: str) -> Sequence[str]:
-    return [text]
-
-
-def _no_word(text: str) -> Sequence[str]:
-    return []
 
 
 class Term(NamedTuple):

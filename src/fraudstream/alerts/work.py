@@ -17,7 +17,6 @@ from fraudstream.alerts.search import AlertSearch
 from fraudstream.alerts.status import AlertStatus, Work
 from fraudstream.alerts.store import AlertStore
 from fraudstream.alerts.validation import STORED_OUTCOMES
-from fraudstream.alerts.work_rules import Rule
 from fraudstream.alerts.work_writing import Ask, Done, carry_out, carry_out_undo, standing
 from fraudstream.times import microseconds
 from fraudstream.transactions.wire import AlertField
@@ -27,6 +26,12 @@ TOGETHER: Final = 8
 
 SCAN_SECONDS: Final = 10.0
 """The longest that a column without an index is searched: what was not found by then is not waited for."""
+
+_ROUNDS: Final = 20
+"""How often `next` looks again where others were quicker with all that it found."""
+
+Versions = Mapping[str, int]
+"""The version of an alert that somebody has seen, by its id; where it is another by now, the request is refused."""
 
 
 class Order(StrEnum):
@@ -50,13 +55,6 @@ def candidates(search: AlertSearch, wanted: AlertFilter, order: Order, skip: Col
     return [each for each in ids if each not in skip][:TOGETHER]
 
 
-_ROUNDS: Final = 20
-"""How often `next` looks again where others were quicker with all that it found."""
-
-Versions = Mapping[str, int]
-"""The version of an alert that somebody has seen, by its id; where it is another by now, the request is refused."""
-
-
 class WorkDesk:
     """Does what people ask with the alerts of a store; two of them never have the same alert without knowing it.
 
@@ -74,12 +72,14 @@ class WorkDesk:
         self, actor: Actor, alert_ids: Sequence[str], *, take_over: bool = False, versions: Versions | None = None
     ) -> Done:
         """Have alerts for oneself until they are released, decided or taken over; another's only with `take_over`."""
-        rule = partial(work_rules.claim, actor.name, take_over=take_over)
+        rule = partial(work_rules.claim, actor=actor.name, take_over=take_over)
         return self._do(actor, Action.CLAIM, alert_ids, rule, versions=versions)
 
     def release(self, actor: Actor, alert_ids: Sequence[str], *, versions: Versions | None = None) -> Done:
         """Leave one's claimed alerts to others."""
-        return self._do(actor, Action.RELEASE, alert_ids, partial(work_rules.release, actor.name), versions=versions)
+        return self._do(
+            actor, Action.RELEASE, alert_ids, partial(work_rules.release, actor=actor.name), versions=versions
+        )
 
     def verdict(
         self,
@@ -92,12 +92,12 @@ class WorkDesk:
         versions: Versions | None = None,
     ) -> Done:
         """Decide alerts; what another has claimed or decided only with `take_over`."""
-        rule = partial(work_rules.decide, actor.name, status, take_over=take_over, repeat=bool(note))
+        rule = partial(work_rules.decide, actor=actor.name, status=status, take_over=take_over, repeat=bool(note))
         return self._do(actor, Action.VERDICT, alert_ids, rule, why=note, versions=versions)
 
     def note(self, actor: Actor, alert_id: str, text: str) -> Done:
         """Write a note on an alert, whoever has it; it stands as it stood."""
-        return self._do(actor, Action.NOTE, [alert_id], lambda _: work_rules.keep, why=text)
+        return self._do(actor, Action.NOTE, [alert_id], lambda work, now_us: work, why=text)
 
     def undo(self, actor: Actor, change_id: str, *, take_over: bool = False) -> Done:
         """Take one's own change of alerts back, where they still stand as it left them; that is a change itself.
@@ -116,10 +116,7 @@ class WorkDesk:
 
         It is looked for before the transaction, so that no alert waits to be stored meanwhile; who is quicker has it.
         """
-
-        def rule(now_us: int) -> Rule:
-            return work_rules.claim_new(actor.name, now_us)
-
+        rule = partial(work_rules.claim_new, actor=actor.name)
         for _ in range(_ROUNDS):
             found = candidates(self._store.search, wanted, order, skip)
             for alert_id in found:
@@ -141,7 +138,7 @@ class WorkDesk:
         actor: Actor,
         action: Action,
         alert_ids: Sequence[str],
-        rule: Callable[[int], Rule],
+        rule: Callable[..., Work],
         *,
         why: str = "",
         versions: Versions | None = None,
@@ -149,8 +146,11 @@ class WorkDesk:
         seen = versions or {}
         with self._store.writing() as connection:
             now = self._store.now()
-            made = rule(microseconds(now))
-            rules = {each: work_rules.seen(made, seen[each]) if each in seen else made for each in alert_ids}
+            made = partial(rule, now_us=microseconds(now))
+            rules: dict[str, work_rules.Rule] = {
+                each: partial(work_rules.seen, rule=made, version=seen[each]) if each in seen else made
+                for each in alert_ids
+            }
             done = carry_out(connection, Ask(actor, action, rules, why), now)
         return self._tell(done)
 

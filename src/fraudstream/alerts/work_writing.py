@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection, Row, bindparam, select, update
@@ -200,4 +201,4 @@ def _not_to_be_undone(connection: Connection, change: Row[Any], actor: Actor, *,
 def _undoing(item: Item, now_us: int) -> Rule:
     if item.before is None or item.after is None:
         return work_rules.keep
-    return work_rules.restore(item.before, item.after, now_us)
+    return partial(work_rules.restore, before=item.before, after=item.after, now_us=now_us)

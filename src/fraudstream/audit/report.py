@@ -10,6 +10,11 @@ from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
 
+SHOWN: Final = 20
+"""Findings of a kind on a terminal; the JSON has every one."""
+
+_COLUMNS: Final = ("acknowledged", "accounted", "open", "lost")
+
 
 class Kind(StrEnum):
     """The kinds of finding: each has a heading, and makes an audit fail or is only shown."""
@@ -177,12 +182,6 @@ class AuditReport:
             "findings": [finding.document() for finding in self.findings],
             "notes": self.notes,
         }
-
-
-SHOWN: Final = 20
-"""Findings of a kind on a terminal; the JSON has every one."""
-
-_COLUMNS: Final = ("acknowledged", "accounted", "open", "lost")
 
 
 def render(report: AuditReport) -> RenderableType:

@@ -83,6 +83,3 @@ def _kafka(settings: Settings, workdir: Path | None) -> AbstractContextManager[s
         )
 
     return broker_of(workdir, plan, lambda line: click.echo(line, err=True))
-
-
-COMMANDS = (audit,)

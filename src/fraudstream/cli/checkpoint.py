@@ -76,6 +76,3 @@ def rebuild(**flags: object) -> None:
 
 def _places(topic: str, offsets: Offsets) -> str:
     return ", ".join(f"{topic}[{p}] {offset}" for p, offset in sorted(offsets.items())) or "the earliest offset"
-
-
-COMMANDS = (checkpoint,)

@@ -143,7 +143,8 @@ def replay(
     asked |= {"who": who or getpass.getuser(), "why": why or "dry run", "again": again, "dry_run": dry_run}
     client = _client(settings)
     if dry_run:
-        click.echo(_counted(client.post("/api/replays", asked)))
+        answer = client.post("/api/replays", asked)
+        click.echo(f"{answer['letters']:,} would be sent, {answer['replayed']:,} of them again" + _left_out(answer))
         return
     require_broker(settings.bootstrap_servers)
     sender = replay_sender(settings)
@@ -210,10 +211,6 @@ def _base64(payload: Path) -> str:
     return base64.b64encode(content).decode()
 
 
-def _counted(told: Mapping[str, Any]) -> str:
-    return f"{told['letters']:,} would be sent, {told['replayed']:,} of them again" + _left_out(told)
-
-
 def _left_out(told: Mapping[str, Any]) -> str:
     lines = [
         (told["missing"], "are no dead letter or unscorable row that is kept"),
@@ -247,6 +244,3 @@ def _client(settings: Settings) -> DashboardClient:
     from fraudstream.alerts.dashboard_client import DashboardClient
 
     return DashboardClient(urllib3.PoolManager(), settings.api, settings.read_token, settings.ingest_token)
-
-
-COMMANDS = (dead_letters,)

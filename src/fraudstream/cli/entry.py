@@ -7,19 +7,17 @@ from typing import Final
 import click
 
 from fraudstream import logs
-from fraudstream.cli import (
-    audit,
-    checkpoint,
-    dead_letters,
-    explain,
-    machine,
-    models,
-    registry,
-    schema,
-    stream,
-    threshold,
-)
+from fraudstream.cli.audit import audit
+from fraudstream.cli.checkpoint import checkpoint
+from fraudstream.cli.dead_letters import dead_letters
+from fraudstream.cli.explain import explain
 from fraudstream.cli.failures import run_to_exit
+from fraudstream.cli.machine import doctor, kafka, setup
+from fraudstream.cli.models import score, simulate, train
+from fraudstream.cli.registry import models
+from fraudstream.cli.schema import schema
+from fraudstream.cli.stream import broker, dashboard, demo, detect, produce, relay
+from fraudstream.cli.threshold import threshold
 from fraudstream.config import Settings
 from fraudstream.runtime.files import PRIVATE_UMASK
 
@@ -39,9 +37,28 @@ def cli(context: click.Context) -> None:
     logs.set_up(settings.log_level, card_columns=settings.card_columns)
 
 
-for module in (audit, checkpoint, dead_letters, explain, machine, models, registry, schema, stream, threshold):
-    for command in module.COMMANDS:
-        cli.add_command(command)
+for command in (
+    audit,
+    checkpoint,
+    dead_letters,
+    explain,
+    setup,
+    doctor,
+    kafka,
+    train,
+    score,
+    simulate,
+    models,
+    schema,
+    broker,
+    produce,
+    detect,
+    relay,
+    dashboard,
+    demo,
+    threshold,
+):
+    cli.add_command(command)
 
 
 def main() -> None:

@@ -113,6 +113,3 @@ def _as_json(asked: _Asked) -> dict[str, Any]:
     judged = {"threshold": asked.threshold, "outcome": outcome(asked.explanation, asked.threshold).value}
     stored = {} if asked.stored_score is None else {"stored_score": asked.stored_score}
     return {"about": asked.about, **told, **judged, **stored}
-
-
-COMMANDS = (explain,)

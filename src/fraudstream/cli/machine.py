@@ -54,6 +54,3 @@ def kafka(tool: str, arguments: tuple[str, ...]) -> None:
     command = tool_command(program, arguments, java_for(settings), jars_for(settings).broker)
     # In this process's place: terminal, signals and exit code are the tool's own.
     os.execv(command[0], command)  # noqa: S606 - the program is the Java that was found
-
-
-COMMANDS = (setup, doctor, kafka)

@@ -135,8 +135,8 @@ def score(data: Path, output: Path, **flags: object) -> None:
 
         judge = load_judge(artifact, in_force)
         scored = score_csv(spark, source, judge, output, max_record_bytes=settings.max_record_bytes)
-    outcomes = ", ".join(f"{count:,} {outcome.value}" for outcome, count in scored.outcomes.most_common())
-    click.echo(f"{scored.rows:,} rows scored by {judge.model_id} at threshold {judge.threshold:.6g}: {outcomes}")
+    outcomes = ", ".join(f"{count:,} {outcome.value}" for outcome, count in scored.most_common())
+    click.echo(f"{scored.total():,} rows scored by {judge.model_id} at threshold {judge.threshold:.6g}: {outcomes}")
 
 
 @click.command()
@@ -156,6 +156,3 @@ def simulate(rows: int, seed: int, with_ids: bool, output: Path) -> None:
         task = bar.add_task("simulating", total=rows)
         summary = simulate(rows, seed, output, with_ids=with_ids, report=lambda done: bar.update(task, completed=done))
     click.echo(f"{summary.rows:,} payments, {summary.frauds:,} of them frauds, in {output}")
-
-
-COMMANDS = (train, score, simulate)

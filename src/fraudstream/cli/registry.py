@@ -225,9 +225,6 @@ def _tell(in_force: InForce) -> None:
     )
 
 
-COMMANDS = (models,)
-
-
 if TYPE_CHECKING:
     from fraudstream.model.registry import KnownModel
 

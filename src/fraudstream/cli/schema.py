@@ -161,6 +161,3 @@ def _split(alias: str, features: set[str]) -> tuple[str, str]:
     if not cuts:
         raise SettingsError(f"{alias!r} is not NEW=OLD", remedy="write it as amount_eur=Amount")
     return next((cut for cut in cuts if cut[1] in features), cuts[-1])
-
-
-COMMANDS = (schema,)

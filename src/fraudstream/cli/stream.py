@@ -239,7 +239,8 @@ def demo(
     **flags: object,
 ) -> None:
     """Start all of it on a CSV: broker, model, dashboard, relay, detector, producer; Ctrl-C stops all of it."""
-    from fraudstream.demo.run import DemoRequest, run_demo
+    from fraudstream.demo.run import run_demo
+    from fraudstream.demo.system import DemoRequest
     from fraudstream.runtime.processes import stop_signals
 
     settings = Settings.load(**flags)
@@ -261,6 +262,3 @@ def demo(
     )
     with stop_signals() as stop:
         run_demo(request, stop)
-
-
-COMMANDS = (broker, produce, detect, relay, dashboard, demo)

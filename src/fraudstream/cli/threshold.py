@@ -140,6 +140,3 @@ def _print(table: ThresholdTable) -> None:
         "Of the validation period, but for the last column: frauds caught, false alarms, amounts of the frauds "
         f"missed, reviews of false alarms at {choice.review_cost:g} each, and the cost as the sum of both."
     )
-
-
-COMMANDS = (threshold,)

@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 from fraudstream.alerts import sampling
 from fraudstream.alerts.positions import Place
 from fraudstream.alerts.reading import StoredSchema
-from fraudstream.alerts.sight import Sight
+from fraudstream.alerts.sampling import Sight
 from fraudstream.dashboard.suggestions import Candidate, Suggestion, suggest
 from fraudstream.transactions.drift import NUMBER_TYPE, Contract, Drift, drift_of
 from fraudstream.transactions.wire import EventField, Outcome

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
-from fraudstream.alerts.sight import Sight
+from fraudstream.alerts.sampling import Sight
 from fraudstream.dashboard.columns import Shares
 from fraudstream.times import from_microseconds, iso_z, parse_time
 from fraudstream.transactions.drift import MEDIAN, Contract, changes, drift_of, named

@@ -18,8 +18,7 @@ from prometheus_client import CollectorRegistry, Histogram
 from fraudstream import metrics
 from fraudstream.alerts.minutes import Label
 from fraudstream.alerts.positions import Place, Position, reports
-from fraudstream.alerts.sampling import Sample
-from fraudstream.alerts.sight import Sight
+from fraudstream.alerts.sampling import Sample, Sight
 from fraudstream.alerts.store import AlertFilter, AlertStore, StoredAlert, Total
 from fraudstream.alerts.validation import Unfit, check_object, number, text
 from fraudstream.dashboard.columns import ColumnWatch

@@ -8,7 +8,7 @@ from typing import Final
 
 import numpy as np
 
-from fraudstream.alerts.sight import Sight
+from fraudstream.alerts.sampling import Sight
 
 LEAST_VALUES: Final = 30
 LARGEST_DISTANCE: Final = 0.2

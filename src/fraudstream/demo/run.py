@@ -8,7 +8,6 @@ import threading
 import time
 import webbrowser
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,7 +21,7 @@ from rich.text import Text
 from urllib3.exceptions import HTTPError
 
 from fraudstream.demo.child import Child, State
-from fraudstream.demo.system import LOOK_SECONDS, DemoPlan, DemoSystem, own_workdir
+from fraudstream.demo.system import LOOK_SECONDS, DemoRequest, DemoSystem, own_workdir
 from fraudstream.runtime.processes import LOOPBACK
 from fraudstream.transactions.column_spans import ColumnSpans
 from fraudstream.transactions.csv_source import open_csv
@@ -33,6 +32,23 @@ LINE_SECONDS: Final = 10.0
 REFRESH_SECONDS: Final = 1.0
 
 _COLOURS: Final = {State.RUNNING: "green", State.DONE: "green", State.RESTARTING: "yellow", State.STARTING: "cyan"}
+
+STREAMED: Final = ("kafka", "checkpoint", "logs", ".ready")
+STREAMED_FILES: Final = ("alerts.db", "alerts.db-wal", "alerts.db-shm", "produced.json", "pids.json")
+
+SIMULATED_ROWS: Final = 60_000
+SIMULATED_SEED: Final = 42
+SIMULATED_NOTICE: Final = (
+    "Simulated payments: made up by fraudstream, no card of anybody. Halfway the stream changes: a column comes, a "
+    "column goes, and at one terminal card after card is emptied."
+)
+
+SIMULATED_CHANGE: Final = SIMULATED_ROWS // 2
+SIMULATED_SPANS: Final = ColumnSpans(
+    # The terminal's name arrives just in time to tell that the burst is at one of them.
+    begins={TERMINAL_COLUMN: SIMULATED_CHANGE},
+    ends={"V26": SIMULATED_CHANGE},
+)
 
 
 def fetch_stats(pool: urllib3.PoolManager, url: str) -> Mapping[str, Any]:
@@ -114,41 +130,6 @@ def _panel(url: str, children: Mapping[str, Child], stats: Mapping[str, Any]) ->
     )
 
 
-STREAMED: Final = ("kafka", "checkpoint", "logs", ".ready")
-STREAMED_FILES: Final = ("alerts.db", "alerts.db-wal", "alerts.db-shm", "produced.json", "pids.json")
-
-SIMULATED_ROWS: Final = 60_000
-SIMULATED_SEED: Final = 42
-SIMULATED_NOTICE: Final = (
-    "Simulated payments: made up by fraudstream, no card of anybody. Halfway the stream changes: a column comes, a "
-    "column goes, and at one terminal card after card is emptied."
-)
-SIMULATED_CHANGE: Final = SIMULATED_ROWS // 2
-SIMULATED_SPANS: Final = ColumnSpans(
-    # The terminal's name arrives just in time to tell that the burst is at one of them.
-    begins={TERMINAL_COLUMN: SIMULATED_CHANGE},
-    ends={"V26": SIMULATED_CHANGE},
-)
-
-
-@dataclass(frozen=True)
-class DemoRequest:
-    """What the user asked for; see `fraudstream demo --help`."""
-
-    data: Path | None
-    rate: float
-    duration: float | None
-    port: int
-    workdir: Path
-    algorithm: str
-    legitimate_share: float
-    trigger: str
-    fresh: bool
-    browser: bool
-    bootstrap_servers: str | None
-    environment: Mapping[str, str]
-
-
 def run_demo(request: DemoRequest, stop: threading.Event) -> None:
     """Run until `stop` is set, or `duration` seconds after the first row was sent.
 
@@ -159,22 +140,11 @@ def run_demo(request: DemoRequest, stop: threading.Event) -> None:
     with own_workdir(request.workdir):
         if request.fresh:
             forget_stream(request.workdir)
-        plan = DemoPlan(
-            source=open_csv(_data(request, console)),
-            workdir=request.workdir,
-            port=request.port,
-            rate=request.rate,
-            algorithm=request.algorithm,
-            trigger=request.trigger,
-            legitimate_share=request.legitimate_share,
-            bootstrap_servers=request.bootstrap_servers,
-            notice=None if request.data is not None else SIMULATED_NOTICE,
-            environment=request.environment,
-            spans=ColumnSpans() if request.data is not None else SIMULATED_SPANS,
-        )
         pool = urllib3.PoolManager()
-        with Screen(console, plan.url, lambda: fetch_stats(pool, f"http://{LOOPBACK}:{plan.port}")) as screen:
-            _run(DemoSystem(plan, screen.say), screen, request, stop)
+        source, is_simulated = open_csv(_data(request, console)), request.data is None
+        notice, spans = (SIMULATED_NOTICE, SIMULATED_SPANS) if is_simulated else (None, ColumnSpans())
+        with Screen(console, request.url, lambda: fetch_stats(pool, f"http://{LOOPBACK}:{request.port}")) as screen:
+            _run(DemoSystem(request, source, notice, spans, screen.say), screen, stop)
 
 
 def forget_stream(workdir: Path) -> None:
@@ -185,14 +155,14 @@ def forget_stream(workdir: Path) -> None:
         (workdir / name).unlink(missing_ok=True)
 
 
-def _run(system: DemoSystem, screen: Screen, request: DemoRequest, stop: threading.Event) -> None:
-    began = time.monotonic()
+def _run(system: DemoSystem, screen: Screen, stop: threading.Event) -> None:
+    began, request = time.monotonic(), system.request
     try:
         if not system.start(stop, lambda: screen.show(system.children)):
             return
-        screen.say(f"ready after {time.monotonic() - began:.0f} s: {system.plan.url}")
+        screen.say(f"ready after {time.monotonic() - began:.0f} s: {request.url}")
         if request.browser:
-            open_page(system.plan.url, request.environment)
+            open_page(request.url, request.environment)
         end = None if request.duration is None else time.monotonic() + request.duration
         while not stop.wait(LOOK_SECONDS) and (end is None or time.monotonic() < end):
             system.look()

@@ -32,28 +32,21 @@ TRAINING_SECONDS: Final = 3600.0
 
 
 @dataclass(frozen=True)
-class DemoPlan:
-    """What a demo is made of.
+class DemoRequest:
+    """What the user asked for; see `fraudstream demo --help`."""
 
-    Args:
-        source: The CSV that is streamed, and trained on where there is no model of it yet.
-        rate: Rows a second; 0 for as fast as it goes.
-        bootstrap_servers: A Kafka that is there; None for a broker of the demo's own.
-        notice: What the page should say above all; None for nothing.
-        spans: The columns of the source that come or go in the middle of the stream.
-    """
-
-    source: CsvSource
-    workdir: Path
-    port: int
+    data: Path | None
     rate: float
+    duration: float | None
+    port: int
+    workdir: Path
     algorithm: str
-    trigger: str
     legitimate_share: float
+    trigger: str
+    fresh: bool
+    browser: bool
     bootstrap_servers: str | None
-    notice: str | None
     environment: Mapping[str, str]
-    spans: ColumnSpans = field(default_factory=ColumnSpans)
 
     @property
     def url(self) -> str:
@@ -63,9 +56,20 @@ class DemoPlan:
 
 @dataclass
 class DemoSystem:
-    """The running processes of a plan."""
+    """The running processes of a demo.
 
-    plan: DemoPlan
+    Args:
+        request: Of the command line.
+        source: The CSV that is streamed, and trained on where there is no model of it yet.
+        notice: What the page should say above all; None for nothing.
+        spans: The columns of the source that come or go in the middle of the stream.
+        say: Shows a line.
+    """
+
+    request: DemoRequest
+    source: CsvSource
+    notice: str | None
+    spans: ColumnSpans
     say: Callable[[str], None]
     bootstrap: str = field(default="", init=False)
     children: dict[str, Child] = field(default_factory=dict, init=False)
@@ -78,18 +82,18 @@ class DemoSystem:
             PortInUse: Somebody listens on the dashboard's port.
             ProcessFailed: A process never became ready.
         """
-        plan = self.plan
+        request = self.request
         self._show = show
-        check_port_free(LOOPBACK, plan.port, remedy="stop that process, or choose another port with --port")
-        ready = plan.workdir / ".ready"
+        check_port_free(LOOPBACK, request.port, remedy="stop that process, or choose another port with --port")
+        ready = request.workdir / ".ready"
         ready.mkdir(parents=True, exist_ok=True)
-        self.bootstrap = plan.bootstrap_servers or f"{LOOPBACK}:{_broker_port()}"
-        if plan.bootstrap_servers is None:
+        self.bootstrap = request.bootstrap_servers or f"{LOOPBACK}:{_broker_port()}"
+        if request.bootstrap_servers is None:
             self._begin(BROKER, self._broker_command())
         self._begin(DASHBOARD, self._dashboard_command())
         if not self._train(stop):
             return False
-        if plan.bootstrap_servers is None and not self._await([BROKER], stop):
+        if request.bootstrap_servers is None and not self._await([BROKER], stop):
             return False
         self._begin(DETECTOR, self._detector_command(), grace=20.0)
         self._begin(RELAY, self._relay_command())
@@ -113,9 +117,9 @@ class DemoSystem:
         child = Child(
             name=name,
             command=command,
-            log=self.plan.workdir / "logs" / f"{name}.log",
-            ready_file=self.plan.workdir / ".ready" / name,
-            environment=self.plan.environment,
+            log=self.request.workdir / "logs" / f"{name}.log",
+            ready_file=self.request.workdir / ".ready" / name,
+            environment=self.request.environment,
             **options,  # type: ignore[arg-type]
         )
         self.children[name] = child
@@ -132,17 +136,17 @@ class DemoSystem:
 
     def _write_pids(self) -> None:
         pids = {name: c.pid for name, c in self.children.items() if c.pid is not None and name != TRAINING}
-        replace_json(self.plan.workdir / "pids.json", pids)
+        replace_json(self.request.workdir / "pids.json", pids)
 
     def _train(self, stop: threading.Event) -> bool:
-        plan = self.plan
-        if has_model_of(plan.workdir / "models", plan.source, plan.algorithm):
+        request = self.request
+        if has_model_of(request.workdir / "models", self.source, request.algorithm):
             self.say("the model of this data is there already")
             return True
-        self.say(f"training ({plan.algorithm}) on {plan.source.path.name} ...")
+        self.say(f"training ({request.algorithm}) on {self.source.path.name} ...")
         command = _fraudstream(
-            "train", "--data", plan.source.path, "--models", plan.workdir / "models", "--algorithm", plan.algorithm,
-            "--legitimate-share", plan.legitimate_share,
+            "train", "--data", self.source.path, "--models", request.workdir / "models",
+            "--algorithm", request.algorithm, "--legitimate-share", request.legitimate_share,
         )  # fmt: skip
         self._begin(TRAINING, command, ends=True, limit=TRAINING_SECONDS)
         training = self.children[TRAINING]
@@ -150,12 +154,13 @@ class DemoSystem:
             if stop.wait(LOOK_SECONDS):
                 return False
             if training.was_too_slow:
-                models = plan.workdir / "models"
+                models = request.workdir / "models"
                 raise ProcessFailed(
                     f"the training was ended at its limit of {TRAINING_SECONDS / 60:.0f} minutes",
                     where=f"log: {training.log}",
-                    remedy=f"train without a limit: fraudstream train --data {plan.source.path} --models {models} "
-                    f"--algorithm {plan.algorithm} (the demo takes that model), or name a smaller --legitimate-share",
+                    remedy=f"train without a limit: fraudstream train --data {self.source.path} --models {models} "
+                    f"--algorithm {request.algorithm} (the demo takes that model), or name a smaller "
+                    "--legitimate-share",
                 )
             if training.has_failed:
                 raise ProcessFailed(
@@ -169,34 +174,34 @@ class DemoSystem:
 
     def _broker_command(self) -> list[str]:
         port = self.bootstrap.rpartition(":")[2]
-        return _fraudstream("broker", "--port", port, "--data-dir", self.plan.workdir / "kafka")
+        return _fraudstream("broker", "--port", port, "--data-dir", self.request.workdir / "kafka")
 
     def _dashboard_command(self) -> list[str]:
-        plan = self.plan
-        notice = ("--notice", plan.notice) if plan.notice else ()
+        request = self.request
+        notice = ("--notice", self.notice) if self.notice else ()
         return _fraudstream(
-            "dashboard", "--port", plan.port, "--database", f"sqlite:///{plan.workdir.absolute() / 'alerts.db'}",
-            "--model", plan.workdir / "models" / "current", *notice,
+            "dashboard", "--port", request.port, "--database", f"sqlite:///{request.workdir.absolute() / 'alerts.db'}",
+            "--model", request.workdir / "models" / "current", *notice,
         )  # fmt: skip
 
     def _relay_command(self) -> list[str]:
-        api = f"http://{LOOPBACK}:{self.plan.port}"
+        api = f"http://{LOOPBACK}:{self.request.port}"
         return _fraudstream("relay", "--api", api, "--bootstrap-servers", self.bootstrap)
 
     def _detector_command(self) -> list[str]:
         return _fraudstream(
-            "detect", "--model", self.plan.workdir / "models" / "current", "--trigger", self.plan.trigger,
-            "--checkpoint", self.plan.workdir / "checkpoint", "--bootstrap-servers", self.bootstrap,
+            "detect", "--model", self.request.workdir / "models" / "current", "--trigger", self.request.trigger,
+            "--checkpoint", self.request.workdir / "checkpoint", "--bootstrap-servers", self.bootstrap,
         )  # fmt: skip
 
     def _producer_command(self) -> list[str]:
-        plan = self.plan
-        rate = ("--rate", plan.rate) if plan.rate else ()
-        comes = [part for name, row in plan.spans.begins.items() for part in ("--column-from", f"{name}={row}")]
-        goes = [part for name, row in plan.spans.ends.items() for part in ("--column-until", f"{name}={row}")]
+        request = self.request
+        rate = ("--rate", request.rate) if request.rate else ()
+        comes = [part for name, row in self.spans.begins.items() for part in ("--column-from", f"{name}={row}")]
+        goes = [part for name, row in self.spans.ends.items() for part in ("--column-until", f"{name}={row}")]
         return _fraudstream(
-            "produce", "--data", plan.source.path, "--bootstrap-servers", self.bootstrap,
-            "--progress-file", plan.workdir / "produced.json", "--resume", *rate, *comes, *goes,
+            "produce", "--data", self.source.path, "--bootstrap-servers", self.bootstrap,
+            "--progress-file", request.workdir / "produced.json", "--resume", *rate, *comes, *goes,
         )  # fmt: skip
 
 

@@ -4,7 +4,6 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from pathlib import Path
 
 import orjson
 import structlog
@@ -36,17 +35,11 @@ class BatchAccounts:
         events: Where a new checkpoint beside an old ledger is told.
     """
 
-    checkpoint: Path
-    topic: str
     topic_id: Callable[[], str]
     keeper: LedgerKeeper
     events: EventWriter
-    _start: Offsets | None = field(default=None, init=False)
-
-    @property
-    def start(self) -> Offsets | None:
-        """Where a query begins whose checkpoint was rebuilt; None for the earliest offset."""
-        return self._start
+    start: Offsets | None = field(default=None, init=False)
+    """Where a query begins whose checkpoint was rebuilt; None for the earliest offset."""
 
     def begin(self, in_force: InForce) -> None:
         """See to the checkpoint, and enter into the ledger what happened without us.
@@ -56,22 +49,22 @@ class BatchAccounts:
             KafkaException: Kafka does not answer.
             KafkaFailure: The same.
         """
-        topic_id = self.topic_id()
-        if swept := sweep(self.checkpoint):
+        topic_id, checkpoint, topic = self.topic_id(), self.keeper.checkpoint, self.keeper.topic
+        if swept := sweep(checkpoint):
             log.warning("removed what a failed write has left", files=[str(file) for file in swept])
-        state = inspect(self.checkpoint, self.topic, topic_id)
+        state = inspect(checkpoint, topic, topic_id)
         self.keeper.topic_id = topic_id
-        marker = state.marker or Marker(self.topic, topic_id)
+        marker = state.marker or Marker(topic, topic_id)
         if state.marker is None:
             if state.is_new:
                 self._tell_of_former(topic_id)
-            write_marker(self.checkpoint, marker)
+            write_marker(checkpoint, marker)
         passed = self.keeper.begin(state, in_force)
         if passed is not None:
             marker = replace(marker, start=passed)
-            put_aside(self.checkpoint, "passed", self.keeper.now())
-            write_marker(self.checkpoint, marker)
-        self._start = marker.start
+            put_aside(checkpoint, "passed", self.keeper.now())
+            write_marker(checkpoint, marker)
+        self.start = marker.start
 
     def look(self, query: StreamingQuery, *, last: bool) -> bool:
         """Enter what was committed; whether the query has to be started anew, past what Kafka deleted."""
@@ -80,13 +73,14 @@ class BatchAccounts:
         )
 
     def _tell_of_former(self, topic_id: str) -> None:
+        checkpoint = self.keeper.checkpoint
         judged = sum(entry.records for entry in self.keeper.ledger.read() if entry.topic_id == topic_id)
         if judged:
             self.events.write(
                 EventType.QUERY,
-                f"the checkpoint {self.checkpoint} is new, though the ledger accounts for {judged} records: all that "
+                f"the checkpoint {checkpoint} is new, though the ledger accounts for {judged} records: all that "
                 "Kafka holds is judged again, and the store keeps each alert once; to go on after the ledger instead: "
-                f"fraudstream checkpoint rebuild --checkpoint {self.checkpoint}",
+                f"fraudstream checkpoint rebuild --checkpoint {checkpoint}",
             )
 
 
@@ -131,10 +125,4 @@ def keep_accounts(
         tell_loss=tell_loss,
         now=lambda: datetime.now(UTC),
     )
-    return BatchAccounts(
-        checkpoint=settings.checkpoint,
-        topic=topic,
-        topic_id=lambda: topic_id(settings.bootstrap_servers, topic),
-        keeper=keeper,
-        events=events,
-    )
+    return BatchAccounts(lambda: topic_id(settings.bootstrap_servers, topic), keeper, events)

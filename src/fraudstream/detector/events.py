@@ -32,7 +32,8 @@ class EventWriter:
     def write(self, kind: EventType, message: str, **details: Any) -> None:
         """Send one event and log it; `details` are further keys of its JSON."""
         if message:
-            (log.error if kind in ALARMS else log.info)(message, event_type=kind.value, **_loggable(details))
+            loggable = {key: value for key, value in details.items() if not isinstance(value, dict)}
+            (log.error if kind in ALARMS else log.info)(message, event_type=kind.value, **loggable)
         self._send(kind, message, details)
 
     def _send(self, kind: EventType, message: str, details: Mapping[str, Any]) -> None:
@@ -74,7 +75,3 @@ class EventWriter:
     def flush(self, timeout: float = 5.0) -> None:
         """Wait until what was written is acknowledged, or `timeout` seconds."""
         self._producer.flush(timeout)
-
-
-def _loggable(details: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in details.items() if not isinstance(value, dict)}

@@ -128,7 +128,11 @@ class LedgerKeeper:
             self._note = Note(query_id, -1, first_offsets(self.checkpoint, self.topic), self._in_force)
         ends = ends_after(self.checkpoint, self.topic, self._note.batch)
         if ends:
-            self._enter(ends, {int(told["batchId"]): told for told in progress() if _counted(told)}, patient=patient)
+            counted = {OUTCOMES_OBSERVED, RECORDS_OBSERVED}
+            by_batch = {
+                int(each["batchId"]): each for each in progress() if counted <= each.get("observedMetrics", {}).keys()
+            }
+            self._enter(ends, by_batch, patient=patient)
             begins = self.begins()
             return any(begins.get(partition, 0) > end for partition, end in ends[max(ends)].items())
         return False
@@ -253,10 +257,6 @@ class LedgerKeeper:
     def _save(self, note: Note) -> None:
         self._note = note
         replace_json(self.checkpoint / NOTE, _NOTE.dump_python(note, mode="json"))
-
-
-def _counted(told: Mapping[str, Any]) -> bool:
-    return all(name in told.get("observedMetrics", {}) for name in (OUTCOMES_OBSERVED, RECORDS_OBSERVED))
 
 
 def _observed(told: Mapping[str, Any], spans: Mapping[int, Span]) -> Counts | None:

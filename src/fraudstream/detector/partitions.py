@@ -32,6 +32,11 @@ SHORT_OF_SLOTS: Final = timedelta(seconds=10)
 Marks = Mapping[int, tuple[int, int]]
 """First and end offset by partition."""
 
+_BEAN = "kafka.consumer:type=consumer-fetch-manager-metrics,client-id=*,topic={topic},partition=*"
+_LAG = "records-lag"
+_NO_QUERY = ("javax.management.QueryExp", None)
+_TEXT_LAG = ("java.lang.String", _LAG)
+
 
 class Unread(NamedTuple):
     """A partition that has records behind its position."""
@@ -201,10 +206,6 @@ def _count(number: int, thing: str) -> str:
     return f"1 {thing}" if number == 1 else f"{number} {thing}s"
 
 
-_BEAN = "kafka.consumer:type=consumer-fetch-manager-metrics,client-id=*,topic={topic},partition=*"
-_LAG = "records-lag"
-
-
 class ConsumerLag:
     """Asks the Kafka consumers in the driver's JVM (where they are on one machine) for their lag, through JMX.
 
@@ -261,10 +262,6 @@ def _number(name: Any) -> int:
     """Kafka numbers the consumers of a JVM at the end of their client ids."""
     number = str(name.getKeyProperty("client-id")).strip('"').rpartition("-")[2]
     return int(number) if number.isdecimal() else 0
-
-
-_NO_QUERY = ("javax.management.QueryExp", None)
-_TEXT_LAG = ("java.lang.String", _LAG)
 
 
 def committed_positions(progress: Mapping[str, Any], topic: str) -> dict[int, int]:

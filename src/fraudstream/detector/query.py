@@ -28,6 +28,25 @@ RECORDS_OBSERVED = "records"
 REMARKABLE = (Outcome.ALERT, Outcome.UNSCORABLE, Outcome.DEAD_LETTER)
 """The outcomes that are counted; the rest of a batch's rows is clear, which costs a clear row nothing."""
 
+MAX_OFFSETS_PER_MICRO_BATCH: Final = 200_000
+"""Bounds one micro-batch on catch-up, so that its alerts do not wait for the whole backlog."""
+
+LEAST_BATCH_SECONDS: Final = 5.0
+"""Spark's own limit for Real-time Mode (`spark.sql.streaming.realTimeMode.minBatchDuration`)."""
+
+_SETTINGS: Final = {
+    # Spark's own choice goes through Hadoop's FileContext, which starts `chmod` for each file and each checksum where
+    # Hadoop's native library is not: 43 to 84 ms of each pause at a batch's end. This one writes the same files, with
+    # checksums, and renames them too. Its one weakness, two queries on one checkpoint, is not ours:
+    # `checkpoint.own_checkpoint` holds it for one process. See docs/decisions/0022-latency.md.
+    "spark.sql.streaming.checkpointFileManagerClass": (
+        "org.apache.spark.sql.execution.streaming.checkpointing.FileSystemBasedCheckpointFileManager"
+    ),
+}
+
+_UNITS: Final = {"millisecond": 0.001, "second": 1.0, "minute": 60.0, "hour": 3600.0}
+_INTERVAL: Final = re.compile(rf"\s*(\d+)\s*({'|'.join(_UNITS)})s?\s*", re.IGNORECASE)
+
 
 def detect(records: DataFrame, judge: Judge, *, partitions: int, sample_every: int, max_record_bytes: int) -> DataFrame:
     """From records of Kafka's source to records for Kafka's sink, in two stages.
@@ -43,7 +62,10 @@ def detect(records: DataFrame, judge: Judge, *, partitions: int, sample_every: i
         max_record_bytes: Largest transaction; a larger one is a dead letter.
     """
     texts = (
-        records.observe(RECORDS_OBSERVED, *_records(partitions))
+        records.observe(
+            RECORDS_OBSERVED,
+            *(F.count_if(F.col(Source.PARTITION) == each).alias(records_name(each)) for each in range(partitions)),
+        )
         .select(
             Source.KEY,
             Source.VALUE,
@@ -72,10 +94,6 @@ def records_name(partition: int) -> str:
     return f"records_{partition}"
 
 
-def _records(partitions: int) -> list[Column]:
-    return [F.count_if(F.col(Source.PARTITION) == each).alias(records_name(each)) for each in range(partitions)]
-
-
 def _counts(partitions: int) -> list[Column]:
     return [
         F.count_if((F.col(Judged.OUTCOME) == outcome.value) & (F.col(Source.PARTITION) == partition)).alias(
@@ -102,27 +120,6 @@ def is_sampled(sample_every: int) -> Column:
         second,
     )
     return (F.col(Source.OFFSET) % sample_every == 0) | (last != second)
-
-
-MAX_OFFSETS_PER_MICRO_BATCH: Final = 200_000
-"""Bounds one micro-batch on catch-up, so that its alerts do not wait for the whole backlog."""
-
-
-LEAST_BATCH_SECONDS: Final = 5.0
-"""Spark's own limit for Real-time Mode (`spark.sql.streaming.realTimeMode.minBatchDuration`)."""
-
-_SETTINGS: Final = {
-    # Spark's own choice goes through Hadoop's FileContext, which starts `chmod` for each file and each checksum where
-    # Hadoop's native library is not: 43 to 84 ms of each pause at a batch's end. This one writes the same files, with
-    # checksums, and renames them too. Its one weakness, two queries on one checkpoint, is not ours:
-    # `checkpoint.own_checkpoint` holds it for one process. See docs/decisions/0022-latency.md.
-    "spark.sql.streaming.checkpointFileManagerClass": (
-        "org.apache.spark.sql.execution.streaming.checkpointing.FileSystemBasedCheckpointFileManager"
-    ),
-}
-
-_UNITS: Final = {"millisecond": 0.001, "second": 1.0, "minute": 60.0, "hour": 3600.0}
-_INTERVAL: Final = re.compile(rf"\s*(\d+)\s*({'|'.join(_UNITS)})s?\s*", re.IGNORECASE)
 
 
 class Trigger(StrEnum):

@@ -51,7 +51,7 @@ def route(judged: DataFrame, judge: Judge, max_record_bytes: int) -> DataFrame:
     alert = _record(
         F.when(outcome == Outcome.ALERT.value, F.lit(Topic.ALERTS.value)).otherwise(F.lit(Topic.UNSCORABLE.value)),
         _alert_json(judge).cast("binary"),
-        _event_id_header(),
+        F.array(_header(Header.EVENT_ID, alert_id())),
     )
     sample = _record(Topic.EVENTS, _sample_json(judge).cast("binary"), F.array().cast(_HEADERS))
     records = F.array_compact(
@@ -161,10 +161,6 @@ def _sample_json(judge: Judge) -> Column:
             F.lit(judge.threshold).alias(EventField.THRESHOLD),
         )
     )
-
-
-def _event_id_header() -> Column:
-    return F.array(_header(Header.EVENT_ID, alert_id()))
 
 
 def _header(name: Header, text: Column) -> Column:

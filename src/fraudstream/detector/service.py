@@ -68,7 +68,9 @@ def run_detector(
         resolve(settings.model)  # before Spark is started, so that a missing model is told at once
         topics = ensure_topics(settings.bootstrap_servers, settings.partitions, settings.max_record_bytes)
         partitions = topics[Topic.TRANSACTIONS.value]
-        events = EventWriter(_producer(settings.bootstrap_servers), lambda: datetime.now(UTC))
+        client = {"bootstrap.servers": settings.bootstrap_servers, "log_level": 0, "acks": "all"}
+        producer = Producer(client | {"linger.ms": 5, "message.timeout.ms": 0})
+        events = EventWriter(producer, lambda: datetime.now(UTC))
         plan = detector_plan(settings, java, jars, partitions)
         log.info("starting Spark", bootstrap_servers=settings.bootstrap_servers, partitions=partitions)
         ready = threading.Event()
@@ -219,12 +221,6 @@ def require_connector(gateway: JavaGateway) -> None:
             where=found or "the class path of Spark's JVM",
             remedy=f"spark-submit --packages {CONNECTOR.coordinates[0]} ...",
         )
-
-
-def _producer(bootstrap_servers: str) -> Producer:
-    return Producer(
-        {"bootstrap.servers": bootstrap_servers, "log_level": 0, "acks": "all", "linger.ms": 5, "message.timeout.ms": 0}
-    )
 
 
 def _hush(spark: SparkSession) -> None:

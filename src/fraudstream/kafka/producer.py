@@ -18,6 +18,34 @@ from fraudstream.kafka.topics import topic_layout
 from fraudstream.runtime.processes import write_ready
 from fraudstream.transactions.wire import Header, Topic, event_id
 
+_Headers = list[tuple[str, str | bytes | None]]
+
+REPORT_SECONDS: Final = 0.25
+FLUSH_SECONDS: Final = 15.0
+LEAST_APART_SECONDS: Final = 0.001
+"""Rows that are so far apart, or farther, do not wait for company."""
+
+_EVENT_ID: Final = Header.EVENT_ID.value
+_SOURCE_ROW: Final = Header.SOURCE_ROW.value
+
+# Reports are served and the clock is read once in so many rows where there is no pace to keep.
+_STRIDE: Final = 64
+_TICK_SECONDS: Final = 0.001
+
+_CLIENT: Final[dict[str, Any]] = {
+    "enable.idempotence": True,
+    "acks": "all",
+    # A row is given up only by Kafka's word: it waits for as long as the broker is away.
+    "message.timeout.ms": 0,
+    "queue.buffering.max.messages": 100_000,
+    "queue.buffering.max.kbytes": 65_536,
+    # Far below the topic's limit: a row near it travels alone, so that its refusal takes no other row along.
+    "batch.size": 131_072,
+    "socket.nagle.disable": True,
+    "reconnect.backoff.max.ms": 1000,
+    "log_level": 0,
+}
+
 
 class Source(Protocol):
     """What is sent; `transactions.csv_source.CsvSource` is one."""
@@ -61,34 +89,6 @@ def interval_between_rows(rate: float | None, delay: float | None) -> float | No
     if rate is not None and delay is not None:
         raise SettingsError("--rate and --delay exclude each other", remedy="give one of the two")
     return 1 / rate if rate else delay or None
-
-
-_Headers = list[tuple[str, str | bytes | None]]
-
-REPORT_SECONDS: Final = 0.25
-FLUSH_SECONDS: Final = 15.0
-LEAST_APART_SECONDS: Final = 0.001
-"""Rows that are so far apart, or farther, do not wait for company."""
-
-_EVENT_ID: Final = Header.EVENT_ID.value
-_SOURCE_ROW: Final = Header.SOURCE_ROW.value
-# Reports are served and the clock is read once in so many rows where there is no pace to keep.
-_STRIDE: Final = 64
-_TICK_SECONDS: Final = 0.001
-
-_CLIENT: Final[dict[str, Any]] = {
-    "enable.idempotence": True,
-    "acks": "all",
-    # A row is given up only by Kafka's word: it waits for as long as the broker is away.
-    "message.timeout.ms": 0,
-    "queue.buffering.max.messages": 100_000,
-    "queue.buffering.max.kbytes": 65_536,
-    # Far below the topic's limit: a row near it travels alone, so that its refusal takes no other row along.
-    "batch.size": 131_072,
-    "socket.nagle.disable": True,
-    "reconnect.backoff.max.ms": 1000,
-    "log_level": 0,
-}
 
 
 def produce(
@@ -145,32 +145,24 @@ def produce(
         return session.produced()
 
 
+@dataclass
 class _Session:
     """The sending of a run from where it stands to its end, the limit or a signal."""
 
-    def __init__(
-        self,
-        plan: ProducePlan,
-        partitions: int,
-        client: Producer,
-        accounts: Accounts,
-        spool: Spool,
-        show: Callable[[Produced], None],
-        clock: Callable[[], float],
-    ) -> None:
-        self._plan = plan
-        self._partitions = partitions
-        self._client = client
-        self._accounts = accounts
-        self._spool = spool
-        self._show = show
-        self._clock = clock
-        self._started = clock()
-        self._next_report = self._started
+    plan: ProducePlan
+    partitions: int
+    client: Producer
+    accounts: Accounts
+    spool: Spool
+    show: Callable[[Produced], None]
+    clock: Callable[[], float]
+
+    def __post_init__(self) -> None:
+        self._started = self._next_report = self.clock()
 
     def send(self, source: Source, run: RunProgress, stopped: threading.Event) -> None:
         """Give every row to the client, each at its time; returns early when the run cannot go on."""
-        plan, accounts = self._plan, self._accounts
+        plan, accounts = self.plan, self.accounts
         interval, last = plan.interval, plan.limit
         run_id, fingerprint = run.run_id, run.fingerprint
         stride = _STRIDE if interval is None else 1
@@ -201,23 +193,23 @@ class _Session:
 
     def finish(self) -> None:
         """Await the open reports, for as long as any come, and leave the progress behind."""
-        left, deadline = len(self._client), self._clock() + FLUSH_SECONDS
-        while left and self._accounts.fatal is None and self._clock() < deadline:
-            still = self._client.flush(REPORT_SECONDS)
+        left, deadline = len(self.client), self.clock() + FLUSH_SECONDS
+        while left and self.accounts.fatal is None and self.clock() < deadline:
+            still = self.client.flush(REPORT_SECONDS)
             if still < left:
-                deadline = self._clock() + FLUSH_SECONDS
+                deadline = self.clock() + FLUSH_SECONDS
             left = still
             self._report()
         self._report()
 
     def produced(self) -> Produced:
         """How far it is."""
-        return self._accounts.produced(self._clock() - self._started)
+        return self.accounts.produced(self.clock() - self._started)
 
     def _await_turn(self, due: float, stopped: threading.Event) -> None:
         # `due` counts from the start, so a row that was late delays none after it. Above 1,000 rows/s the rows of a
         # millisecond leave together: a wake-up for each would cost more than its sending.
-        while (left := due - self._clock()) > _TICK_SECONDS and not stopped.is_set():
+        while (left := due - self.clock()) > _TICK_SECONDS and not stopped.is_set():
             # The client waits in whole milliseconds; the rest is slept.
             if left > 2 * _TICK_SECONDS:
                 self._serve(min(left - _TICK_SECONDS, 0.1))
@@ -226,19 +218,19 @@ class _Session:
 
     def _serve(self, seconds: float) -> None:
         """Let the client report for up to so many seconds, and report ourselves when it is time."""
-        self._client.poll(seconds)
-        if self._clock() >= self._next_report:
+        self.client.poll(seconds)
+        if self.clock() >= self._next_report:
             self._report()
 
     def _give(self, number: int, row: int, payload: bytes, headers: _Headers, stopped: threading.Event) -> bool:
         """Put a row into the client's queue, waiting for room there; False where that will not be."""
-        accounts = self._accounts
+        accounts = self.accounts
         while True:
             try:
-                self._client.produce(
-                    self._plan.topic,
+                self.client.produce(
+                    self.plan.topic,
                     payload,
-                    partition=row % self._partitions,
+                    partition=row % self.partitions,
                     headers=headers,
                     on_delivery=functools.partial(accounts.delivered, number),
                 )
@@ -258,11 +250,11 @@ class _Session:
 
     def _report(self) -> None:
         """Write the progress file, once the rows that it counts as refused are on the disk; then tell."""
-        self._next_report = self._clock() + REPORT_SECONDS
+        self._next_report = self.clock() + REPORT_SECONDS
         produced = self.produced()
-        self._spool.sync()
-        write_progress(self._plan.progress, produced.run)
-        self._show(produced)
+        self.spool.sync()
+        write_progress(self.plan.progress, produced.run)
+        self.show(produced)
 
 
 def _linger(interval: float | None) -> float:

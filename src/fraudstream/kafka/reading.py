@@ -12,6 +12,8 @@ READ_SECONDS: Final = 30.0
 END_OF_PARTITION: Final = "_PARTITION_EOF"
 """The name of the client's error that is none: there is no further record yet."""
 
+_SECONDS = 5.0
+
 
 def open_reader(bootstrap_servers: str, group: str, **options: Any) -> Consumer:
     """A consumer that commits nothing and is assigned partitions by hand.
@@ -93,9 +95,6 @@ def read_partition(
                 return
     finally:
         consumer.unassign()
-
-
-_SECONDS = 5.0
 
 
 class Watermarks:

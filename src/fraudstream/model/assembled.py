@@ -29,6 +29,23 @@ from fraudstream.model.explanation.spark_files import read_linear, read_moments,
 from fraudstream.model.recipe import FittedModel
 from fraudstream.runtime.files import hadoop_path, read_regular
 
+METADATA: Final = "metadata"
+TREES: Final = "treesMetadata"
+NODES: Final = "data"
+
+_NODE: Final = struct.Struct(">iidd")  # tree, node, prediction, impurity
+
+_BRANCH: Final = struct.Struct(">qdiii")  # rows, gain, left, right, slot
+
+_SHORT: Final = struct.Struct(">H")
+_INT: Final = struct.Struct(">i")
+_DOUBLE: Final = struct.Struct(">d")
+CLASSIFIERS: Final[dict[str, Any]] = {
+    "logistic-regression": LogisticRegressionModel,
+    "random-forest": RandomForestClassificationModel,
+    "gbt": GBTClassificationModel,
+}
+
 
 def assemble_scaler(spark: SparkSession, path: Path) -> StandardScalerModel:
     """The StandardScalerModel saved at `path`.
@@ -112,17 +129,6 @@ def _ml(spark: SparkSession) -> Any:
     return cast(Any, spark.sparkContext._jvm).org.apache.spark.ml  # noqa: SLF001  the only way to the JVM there is
 
 
-METADATA: Final = "metadata"
-TREES: Final = "treesMetadata"
-NODES: Final = "data"
-
-_NODE: Final = struct.Struct(">iidd")  # tree, node, prediction, impurity
-_BRANCH: Final = struct.Struct(">qdiii")  # rows, gain, left, right, slot
-_SHORT: Final = struct.Struct(">H")
-_INT: Final = struct.Struct(">i")
-_DOUBLE: Final = struct.Struct(">d")
-
-
 def write_local_form(saved: Path, metadata: str, folder: Path) -> None:
     """Write the trees that Spark saved at `saved` into `folder`, an empty one, as its local loader reads them.
 
@@ -161,13 +167,6 @@ def _node(tree: int, node: Mapping[str, Any]) -> bytes:
 
 def _doubles(values: Sequence[float]) -> bytes:
     return struct.pack(f">i{len(values)}d", len(values), *values)
-
-
-CLASSIFIERS: Final[dict[str, Any]] = {
-    "logistic-regression": LogisticRegressionModel,
-    "random-forest": RandomForestClassificationModel,
-    "gbt": GBTClassificationModel,
-}
 
 
 def load_fitted(artifact: ModelArtifact) -> FittedModel:

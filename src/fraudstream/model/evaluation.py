@@ -34,26 +34,6 @@ class Scored:
         return Scored(self.score[rows], self.is_fraud[rows], self.weight[rows])
 
 
-@dataclass(frozen=True)
-class AtThreshold:
-    """What a threshold catches and costs.
-
-    Attributes:
-        recall: Share of the frauds at or above it; 0 where there are none.
-        precision: Share of frauds among the alerts, weighted; 0 where there are none.
-        frauds_caught: Of these, at or above it.
-        false_alarms: Legitimate rows at or above it, weighted.
-        false_alarms_per_1000: Of a thousand legitimate rows.
-    """
-
-    recall: float
-    precision: float
-    frauds: int
-    frauds_caught: int
-    false_alarms: float
-    false_alarms_per_1000: float
-
-
 def average_precision(scored: Scored) -> float:
     """Average precision, step-wise and weighted: the sum of (R_n - R_(n-1)) P_n over the distinct scores.
 
@@ -70,26 +50,6 @@ def roc_auc(scored: Scored) -> float:
     caught = np.cumsum(frauds)
     above = caught - frauds / 2
     return float(np.sum(legitimate * above) / (caught[-1] * legitimate.sum()))
-
-
-def at_threshold(scored: Scored, threshold: float) -> AtThreshold:
-    """What the threshold catches and costs; a score at or above it is an alert."""
-    is_alert = scored.score >= threshold
-    is_caught = is_alert & scored.is_fraud
-    caught = float(scored.weight[is_caught].sum())
-    alarms = float(scored.weight[is_alert & ~scored.is_fraud].sum())
-    frauds = float(scored.weight[scored.is_fraud].sum())
-    legitimate = float(scored.weight[~scored.is_fraud].sum())
-    recall = caught / frauds if frauds else 0.0
-    precision = caught / (caught + alarms) if caught else 0.0
-    return AtThreshold(
-        recall=recall,
-        precision=precision,
-        frauds=int(scored.is_fraud.sum()),
-        frauds_caught=int(is_caught.sum()),
-        false_alarms=alarms,
-        false_alarms_per_1000=1000 * alarms / legitimate if legitimate else 0.0,
-    )
 
 
 def weights_by_score(scored: Scored) -> tuple[Floats, Floats]:

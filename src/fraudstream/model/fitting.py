@@ -42,33 +42,25 @@ from fraudstream.model.split import Part
 from fraudstream.model.training_rows import RowNotes, read_rows, with_vectors, write_training_rows
 
 
+@dataclass(frozen=True)
 class Training:
     """One training."""
 
-    def __init__(
-        self,
-        spark: SparkSession,
-        plan: TrainingPlan,
-        directory: Path,
-        models_dir: Path,
-        report: Callable[[str], None],
-        stopwatch: Stopwatch,
-    ) -> None:
-        self._spark = spark
-        self._plan = plan
-        self._directory = directory
-        self._models_dir = models_dir
-        self._report = report
-        self._stopwatch = stopwatch
+    spark: SparkSession
+    plan: TrainingPlan
+    directory: Path
+    models_dir: Path
+    report: Callable[[str], None]
+    stopwatch: Stopwatch
 
     def run(self) -> ModelArtifact:
         """Search, fit, judge and write."""
-        plan, seed = self._plan, self._plan.settings.seed
+        plan, seed = self.plan, self.plan.settings.seed
         notes = RowNotes(plan.profile.label.is_fraud, plan.weight, plan.split.part)
         digests = RowDigests(plan.profile.time.column if plan.profile.time is not None else None)
-        write_training_rows(digests.passing(plan.source.json_rows()), notes, self._directory)
+        write_training_rows(digests.passing(plan.source.json_rows()), notes, self.directory)
         duplicates = find_duplicates(plan.profile, digests.digests, plan.split.part)
-        texts = read_rows(self._spark, self._directory)
+        texts = read_rows(self.spark, self.directory)
         frame = with_vectors(texts, plan.choice.features).cache()
         try:
             found = search(
@@ -78,30 +70,30 @@ class Training:
                 judged=self._scored,
                 slots=len(plan.slots),
                 seed=seed,
-                report=self._report,
-                stopwatch=self._stopwatch,
+                report=self.report,
+                stopwatch=self.stopwatch,
             )
             learned = frame.filter(F.col(TrainingColumn.PART) <= int(Part.VALIDATION))
             rows = int(plan.split.is_train.sum())
-            self._report(f"fitting {found.algorithm.shown} on {rows:,} rows ({self._stopwatch})")
+            self.report(f"fitting {found.algorithm.shown} on {rows:,} rows ({self.stopwatch})")
             model = fit(learned, found.algorithm, seed)
-            self._report(f"judging it on later rows ({self._stopwatch})")
+            self.report(f"judging it on later rows ({self.stopwatch})")
             is_test = F.col(TrainingColumn.PART) == int(Part.TEST)
             data = _Data(learned, frame.filter(is_test), texts.filter(is_test), duplicates)
             evaluation, metrics, calibration = self._judged(found, model, data)
         finally:
             frame.unpersist()
-        self._report(f"writing the model ({self._stopwatch})")
+        self.report(f"writing the model ({self.stopwatch})")
         manifest = self._manifest(found, evaluation, metrics, calibration)
         beside = {
             EVALUATION_FILE: evaluation_to_json(evaluation),
             REPORT_FILE: report_html(evaluation, manifest),
         }
-        return write_artifact(self._models_dir, manifest, model.save, beside)
+        return write_artifact(self.models_dir, manifest, model.save, beside)
 
     def _rounds(self) -> list[Round]:
         """Where the candidates are compared; one candidate is only calibrated."""
-        split, plan = self._plan.split, self._plan
+        split, plan = self.plan.split, self.plan
         if split.record.validation is None:
             return []
         return [EARLIER, LAST] if len(plan.algorithms) > 1 and len(split.rows_of(Part.COMPARISON)) else [LAST]
@@ -112,13 +104,13 @@ class Training:
         if leaving_out is not None:
             kept = ~leaving_out[rows]
             rows, score = rows[kept], score[kept]
-        plan = self._plan
+        plan = self.plan
         scored = Scored(score, plan.profile.label.is_fraud[rows], plan.weight[rows])
         return Judged(rows, scored, plan.losses.by_row[rows], plan.days(rows))
 
     def _judged(self, found: Found, model: FittedModel, data: _Data) -> tuple[Evaluation, Metrics, Calibration]:
         """The evaluation, on rows that nothing was fitted, tuned or calibrated on."""
-        plan, seed = self._plan, self._plan.settings.seed
+        plan, seed = self.plan, self.plan.settings.seed
         chosen_on = found.validated or self._scored(model.scores(data.learned))
         calibration, method = _calibration(found.validated)
         has_test = plan.split.record.test is not None
@@ -154,44 +146,44 @@ class Training:
             leaks=plan.choice.leaks,
             previous=self._compared(test, calibration, data.texts) if figures is not None else None,
         )
-        scored = test.calibrated(calibration) if test is not None else None
-        return evaluation, metrics_of(scored, figures, choice.threshold, measured_on), calibration
+        metrics = metrics_of(test, calibration, figures, choice.threshold, measured_on)
+        return evaluation, metrics, calibration
 
     def _measured_on(self, test: Judged | None) -> str:
         if test is None:
             return "n/a: the model was fitted on every row"
         if not test.raw.has_both_classes:
             return "n/a: the test period holds one class only"
-        ordered_by = self._plan.split.record.ordered_by
+        ordered_by = self.plan.split.record.ordered_by
         return f"the test period: the last {len(test.rows):,} rows by {ordered_by}, not seen in training"
 
     def _compared(self, test: Judged | None, calibration: Calibration, texts: DataFrame) -> Comparison | None:
         """Against the model in force, where there is another one."""
-        before = model_before(self._models_dir)
+        before = model_before(self.models_dir)
         if before is None or test is None:
             return None
         artifact, aliases = before
         former = artifact.manifest
-        why_not = why_not_comparable(former, self._plan.source.columns, aliases)
+        why_not = why_not_comparable(former, self.plan.source.columns, aliases)
         if why_not:
             return Comparison(former.model_id, None, None, 0, why_not)
-        self._report(f"comparing it with {former.model_id}, in force now ({self._stopwatch})")
-        rows, score = scores_of(self._spark, artifact, aliases, texts)
+        self.report(f"comparing it with {former.model_id}, in force now ({self.stopwatch})")
+        rows, score = scores_of(self.spark, artifact, aliases, texts)
         _, mine, theirs = np.intersect1d(test.rows, rows, return_indices=True)
         new = test.calibrated(calibration).of(mine)
         if not new.has_both_classes:
             return Comparison(
                 former.model_id, None, None, len(mine), "the rows that both can judge hold one class only"
             )
-        same = former.training_data.fingerprint == self._plan.source.fingerprint
+        same = former.training_data.fingerprint == self.plan.source.fingerprint
         if same and former.split.test is not None:
             note = "trained on the same file, and not on these rows"
         else:
             note = f"trained on {former.training_data.name}: it may have seen some of these rows"
-        return compare(new, replace(new, score=score[theirs]), former.model_id, note, self._plan.settings.seed)
+        return compare(new, replace(new, score=score[theirs]), former.model_id, note, self.plan.settings.seed)
 
     def _manifest(self, found: Found, evaluation: Evaluation, metrics: Metrics, calibration: Calibration) -> Manifest:
-        plan = self._plan
+        plan = self.plan
         profile, split, choice = plan.profile, plan.split, plan.choice
         return Manifest(
             model_id=evaluation.model_id,

@@ -25,7 +25,7 @@ from fraudstream.model.curves import (
     reliability,
     roc_curve,
 )
-from fraudstream.model.evaluation import Scored, at_threshold, average_precision, roc_auc
+from fraudstream.model.evaluation import Scored, average_precision, roc_auc
 from fraudstream.model.evaluation_record import (
     CalibrationReport,
     Estimate,
@@ -167,18 +167,21 @@ def measure(test: Judged, calibration: Calibration, method: str, seed: int) -> T
     )
 
 
-def metrics_of(scored: Scored | None, figures: TestFigures | None, threshold: float, measured_on: str) -> Metrics:
+def metrics_of(
+    test: Judged | None, calibration: Calibration, figures: TestFigures | None, threshold: float, measured_on: str
+) -> Metrics:
     """The manifest's short list of figures."""
-    if scored is None:
+    if test is None:
         return Metrics(measured_on, reliable=False)
-    at = at_threshold(scored, threshold)
+    scored = test.calibrated(calibration)
+    at, legitimate = operating(scored, test.loss, threshold, test.days), float(scored.weight[~scored.is_fraud].sum())
     found = Metrics(
         measured_on,
         reliable=False,
         frauds=at.frauds,
         frauds_caught=at.frauds_caught,
         false_alarms=at.false_alarms,
-        false_alarms_per_1000=at.false_alarms_per_1000,
+        false_alarms_per_1000=1000 * at.false_alarms / legitimate if legitimate else 0.0,
     )
     if figures is None:
         return found

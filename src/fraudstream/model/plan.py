@@ -1,7 +1,7 @@
 """All that is decided of a training before anything is fitted: split, features, candidates, the model's digest."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 
 import numpy as np
@@ -126,12 +126,12 @@ def plan_training(source: CsvSource, settings: TrainingSettings) -> TrainingPlan
     split = split_in_time(found.label.is_fraud, found.time, settings.label_delay_seconds)
     choice = choose_features(found, split.is_train, selection, share)
     digest = model_digest(
-        settings.algorithm,
         algorithms,
+        algorithm=settings.algorithm,
         fingerprint=source.fingerprint,
         label=found.label.name,
         features=[feature.name for feature in choice.features],
-        selection=selection,
+        selection=asdict(selection),
         legitimate_share=share,
         settings={
             "label_delay_seconds": settings.label_delay_seconds,
@@ -139,7 +139,7 @@ def plan_training(source: CsvSource, settings: TrainingSettings) -> TrainingPlan
             "max_alerts_per_day": settings.wishes.max_alerts_per_day,
         },
         seed=settings.seed,
-        pyspark_version=version("pyspark"),
+        pyspark=version("pyspark"),
     )
     return TrainingPlan(source, found, split, choice, selection, algorithms, losses(found), settings, digest)
 
@@ -176,7 +176,8 @@ def select(columns: Sequence[str], *, features: Sequence[str], exclude: Sequence
 
 
 def _named(texts: Sequence[str], columns: Sequence[str], flag: str) -> tuple[str, ...]:
-    names = [name for text in texts for name in ([text] if text in columns else _parts(text))]
+    split = (([text] if text in columns else filter(None, map(str.strip, text.split(",")))) for text in texts)
+    names = [name for some in split for name in some]
     for name in names:
         if name not in columns:
             raise SettingsError(
@@ -186,7 +187,3 @@ def _named(texts: Sequence[str], columns: Sequence[str], flag: str) -> tuple[str
             )
     # In file order, so that the order on the command line makes no other model.
     return tuple(column for column in columns if column in names)
-
-
-def _parts(text: str) -> list[str]:
-    return [part for part in (part.strip() for part in text.split(",")) if part]

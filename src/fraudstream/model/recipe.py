@@ -5,7 +5,7 @@ Which of them is taken is `search.py`'s.
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,7 +25,6 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from fraudstream.errors import SettingsError
-from fraudstream.model.manifest import Selection
 from fraudstream.model.reading import Projected
 from fraudstream.runtime.files import hadoop_path
 
@@ -205,31 +204,8 @@ def fit_classifier(scaled: DataFrame, algorithm: Algorithm, seed: int) -> Any:
     ).fit(scaled.withColumn(TrainingColumn.WEIGHT, weight))
 
 
-def model_digest(
-    requested: str,
-    searched: Sequence[Algorithm],
-    *,
-    fingerprint: str,
-    label: str,
-    features: Sequence[str],
-    selection: Selection,
-    legitimate_share: float,
-    settings: Mapping[str, float | None],
-    seed: int,
-    pyspark_version: str,
-) -> str:
+def model_digest(searched: Sequence[Algorithm], **identity: object) -> str:
     """12 hex digits, the same for the same data, settings and seed; a model's id is `<algorithm>-<digest>`."""
-    identity = {
-        "algorithm": requested,
-        "searched": [{"name": each.name, **each.described} for each in searched],
-        "fingerprint": fingerprint,
-        "label": label,
-        "features": list(features),
-        "selection": asdict(selection),
-        "legitimate_share": legitimate_share,
-        "settings": dict(settings),
-        "seed": seed,
-        "recipe": RECIPE_VERSION,
-        "pyspark": pyspark_version,
-    }
-    return hashlib.sha256(orjson.dumps(identity, option=orjson.OPT_SORT_KEYS)).hexdigest()[:12]
+    algorithms = [{"name": each.name, **each.described} for each in searched]
+    content = identity | {"searched": algorithms, "recipe": RECIPE_VERSION}
+    return hashlib.sha256(orjson.dumps(content, option=orjson.OPT_SORT_KEYS)).hexdigest()[:12]

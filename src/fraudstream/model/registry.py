@@ -62,7 +62,9 @@ def list_models(models_dir: Path) -> list[KnownModel]:
     except ModelError:  # the list is what one looks at when something is wrong
         in_force = None
     current = None if in_force is None else in_force.model_id
-    return sorted((_known(path, current) for path in _artifacts(models_dir)), key=lambda model: -_age_key(model))
+    return sorted(
+        (_known(path, current) for path in _artifacts(models_dir)), key=lambda model: -model.written_at.timestamp()
+    )
 
 
 def show_model(models_dir: Path, model_id: str) -> KnownModel:
@@ -168,10 +170,6 @@ def _known(path: Path, current: str | None) -> KnownModel:
         trouble = f"the manifest cannot be read: {e.strerror}"
     written_at = datetime.fromtimestamp(file.stat().st_mtime, UTC)
     return KnownModel(path.name, written_at, manifest, trouble, path.name == current)
-
-
-def _age_key(model: KnownModel) -> float:
-    return model.written_at.timestamp()
 
 
 def _only(one: Manifest, other: Manifest) -> list[str]:

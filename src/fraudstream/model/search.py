@@ -16,6 +16,10 @@ from fraudstream.model.judging import Judged
 from fraudstream.model.recipe import Algorithm, RowScores, TrainingColumn, fit_classifier, fit_scaler, scores
 from fraudstream.model.split import Part
 
+WITHIN: Final = 0.005
+"""A smaller model of the best one's kind that is behind it by no more than this is preferred: the interval of such a
+difference was wider on the folds of real payments, and a smaller one is scored sooner."""
+
 
 @dataclass(frozen=True)
 class Stopwatch:
@@ -28,11 +32,6 @@ class Stopwatch:
         """Minutes and seconds, as in "1 min 05 s"."""
         minutes, seconds = divmod(int((self.now() - self.started).total_seconds()), 60)
         return f"{minutes} min {seconds:02} s" if minutes else f"{seconds} s"
-
-
-WITHIN: Final = 0.005
-"""A smaller model of the best one's kind that is behind it by no more than this is preferred: the interval of such a
-difference was wider on the folds of real payments, and a smaller one is scored sooner."""
 
 
 @dataclass(frozen=True)

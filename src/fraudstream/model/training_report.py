@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -26,11 +25,11 @@ from fraudstream.model.training import TrainingResult
 
 def as_json(result: TrainingResult) -> dict[str, Any]:
     """The result as one JSON object: the manifest's figures, where the artifact is, what is in force."""
-    manifest = result.artifact.manifest
+    manifest, report = result.artifact.manifest, report_of(result.artifact.path)
     return {
         "model_id": manifest.model_id,
         "path": str(result.artifact.path),
-        "report": _text(report_of(result.artifact.path)),
+        "report": None if report is None else str(report),
         "reused": result.reused,
         "algorithm": manifest.algorithm,
         "rows": manifest.training_data.rows,
@@ -54,10 +53,6 @@ def as_json(result: TrainingResult) -> dict[str, Any]:
         "warnings": list(manifest.warnings),
         "in_force": {"model_id": result.in_force.model_id, "revision": result.in_force.revision},
     }
-
-
-def _text(path: Path | None) -> str | None:
-    return None if path is None else str(path)
 
 
 def _evaluated(evaluation: Evaluation | None) -> dict[str, Any]:

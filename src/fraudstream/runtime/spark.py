@@ -49,6 +49,9 @@ _FIXED = {
 _OF_ONE_CONTEXT = frozenset({"spark.app.id", "spark.app.startTime", "spark.app.submitTime", "spark.driver.port"})
 """Settings that a context writes into its own configuration."""
 
+# These bear on what is computed; the rest is comfort, where the user's word counts.
+_BEARS_ON_RESULTS: Final = "spark.sql."
+
 
 @contextmanager
 def spark_session(plan: SparkPlan, jvm: Jvm | None = None) -> Iterator[SparkSession]:
@@ -198,10 +201,6 @@ def _environment(values: Mapping[str, str]) -> Iterator[None]:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
-
-
-# These bear on what is computed; the rest is comfort, where the user's word counts.
-_BEARS_ON_RESULTS: Final = "spark.sql."
 
 
 def is_submitted() -> bool:

@@ -3,11 +3,10 @@
 import csv
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable
 from itertools import islice
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -17,16 +16,10 @@ from pyspark.sql import functions as F
 from fraudstream.errors import DataError
 from fraudstream.model.reading import Projected
 from fraudstream.scoring.judge import Judge, Judged
+from fraudstream.transactions.csv_source import CsvSource
 from fraudstream.transactions.wire import Outcome
 
 ROWS_PER_GROUP: Final = 20_000
-
-
-class RowSource(Protocol):
-    """A CSV as the stream would carry it."""
-
-    def json_rows(self, start: int = 0) -> Iterator[bytes]:
-        """Each data row as one JSON object."""
 
 
 class ScoreColumn:
@@ -40,16 +33,10 @@ class ScoreColumn:
     ALL: Final = (ROW, OUTCOME, SCORE, THRESHOLD)
 
 
-@dataclass(frozen=True)
-class Scored:
-    """What `score_csv` wrote."""
-
-    rows: int
-    outcomes: Counter[Outcome]
-
-
-def score_csv(spark: SparkSession, source: RowSource, judge: Judge, output: Path, *, max_record_bytes: int) -> Scored:
-    """Write `row,outcome,score,threshold` for each row of the source, the row number from 0.
+def score_csv(
+    spark: SparkSession, source: CsvSource, judge: Judge, output: Path, *, max_record_bytes: int
+) -> Counter[Outcome]:
+    """Write `row,outcome,score,threshold` for each row of the source, from 0; returns how many ended in which outcome.
 
     The rows take the stream's way: CSV to JSON text, then the same projection and model, so that batch and stream
     cannot differ. A score is written with all its digits and is empty where no model may judge.
@@ -58,16 +45,15 @@ def score_csv(spark: SparkSession, source: RowSource, judge: Judge, output: Path
         DataError: The output cannot be written.
     """
     with tempfile.TemporaryDirectory(prefix="fraudstream-score-") as folder:
-        rows = write_rows(source.json_rows(), Path(folder) / "rows.parquet")
+        _write_rows(source.json_rows(), Path(folder) / "rows.parquet")
         frame = spark.read.parquet(str(Path(folder) / "rows.parquet"))
         fits = F.octet_length(Projected.TEXT) <= F.lit(max_record_bytes)
         verdicts = judge.verdicts(frame.withColumn(Projected.TEXT, F.when(fits, F.col(Projected.TEXT))))
-        outcomes = _write(verdicts, judge.threshold, output)
-    return Scored(rows=rows, outcomes=outcomes)
+        return _write(verdicts, judge.threshold, output)
 
 
-def write_rows(rows: Iterable[bytes], path: Path) -> int:
-    """Write JSON rows with their numbers as Parquet, in groups small enough for flat memory; returns how many."""
+def _write_rows(rows: Iterable[bytes], path: Path) -> None:
+    """Write JSON rows with their numbers as Parquet, in groups small enough for flat memory."""
     schema = pa.schema([(ScoreColumn.ROW, pa.int64()), (Projected.TEXT, pa.string())])
     remaining, written = iter(rows), 0
     with pq.ParquetWriter(path, schema) as writer:
@@ -76,7 +62,6 @@ def write_rows(rows: Iterable[bytes], path: Path) -> int:
             texts = pa.array([row.decode() for row in group], pa.string())
             writer.write_table(pa.table([numbers, texts], schema=schema))
             written += len(group)
-    return written
 
 
 def _write(verdicts: DataFrame, threshold: float, output: Path) -> Counter[Outcome]:

@@ -102,13 +102,7 @@ def words_of(name: str) -> list[str]:
 def find_time(
     numbers: Mapping[str, NDArray[np.float64]], dates: Mapping[str, NDArray[np.float64]], columns: Sequence[str]
 ) -> TimeOrder | None:
-    """The column that orders the rows: one with a clear name first, then one that the file is already sorted by.
-
-    Args:
-        numbers: Values of the columns of numbers.
-        dates: Seconds of the columns of dates.
-        columns: The names in file order.
-    """
+    """The column that orders the rows: one with a clear name first, then one that the file is already sorted by."""
     candidates = []
     for name in columns:
         values = dates[name] if name in dates else numbers.get(name)

@@ -99,7 +99,9 @@ def _read(row: Mapping[str, Any], feature: Feature, new_names: Mapping[str, str]
     names = [name for name in (new_names.get(feature.name), feature.name) if name is not None]
     if feature.type is FeatureType.NUMBER:
         column, value, number = _first_number(row, names)
-        return _cell(feature, column, value, None if number is None else (number,), _number_words(value))
+        is_text = isinstance(value, str) and not isinstance(value, NumberText)
+        how = "number sent as text" if is_text else "number"
+        return _cell(feature, column, value, None if number is None else (number,), how)
     column, value = _first(row, names)
     text = _text(value)
     match feature.type:
@@ -205,10 +207,6 @@ def _one_hot(text: str | None, feature: Feature) -> tuple[float, ...] | None:
         return None
     place = feature.values.index(text) if text in feature.values else len(feature.values)
     return tuple(float(place == each) for each in range(len(feature.values) + 1))
-
-
-def _number_words(value: Any) -> str:
-    return "number sent as text" if isinstance(value, str) and not isinstance(value, NumberText) else "number"
 
 
 def row_of(data: Path, row: int) -> dict[str, Any]:

@@ -13,6 +13,8 @@ from fraudstream.model.explanation.reasons import Reason, reason_of
 from fraudstream.model.manifest import Manifest
 
 TOP_REASONS: Final = 5
+REASONS: Final = "reasons"
+EXPLANATION: Final = "explanation"
 
 
 @dataclass(frozen=True)
@@ -108,10 +110,6 @@ class Explainer:
 def score_of(probability: float, manifest: Manifest) -> float:
     """The last step: from the classifier's own probability to the score of the stream."""
     return float(manifest.calibration.of(np.array([probability]))[0])
-
-
-REASONS: Final = "reasons"
-EXPLANATION: Final = "explanation"
 
 
 def short_form(explanation: Explanation, number: int = TOP_REASONS) -> dict[str, Any]:

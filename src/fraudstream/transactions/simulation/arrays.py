@@ -11,6 +11,18 @@ Floats: TypeAlias = NDArray[np.float64]
 Ints: TypeAlias = NDArray[np.int64]
 Flags: TypeAlias = NDArray[np.bool_]
 
+TILL: Final = slice(0, 4)
+"""Failed secrets, a chip that is not read, another way of entry, haste."""
+
+ONLINE: Final = slice(4, 8)
+"""Another device, another address, another network, an unusual session."""
+
+SIGNALS: Final = 8
+
+_WEIGHT: Final = np.array([1.0, 0.9, 0.8, 0.7, 1.0, 0.9, 0.8, 0.7])
+
+_NOISE: Final = np.array([0.5, 0.6, 0.7, 0.8, 0.5, 0.6, 0.7, 0.8])
+
 
 @dataclass(frozen=True)
 class Payments:
@@ -40,18 +52,6 @@ class Payments:
         """All parts, in order of time; at the same time an earlier part comes before a later one."""
         whole = cls(**{f.name: np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(cls)})
         return whole.at(np.argsort(whole.time, kind="stable"))
-
-
-TILL: Final = slice(0, 4)
-"""Failed secrets, a chip that is not read, another way of entry, haste."""
-
-ONLINE: Final = slice(4, 8)
-"""Another device, another address, another network, an unusual session."""
-
-SIGNALS: Final = 8
-
-_WEIGHT: Final = np.array([1.0, 0.9, 0.8, 0.7, 1.0, 0.9, 0.8, 0.7])
-_NOISE: Final = np.array([0.5, 0.6, 0.7, 0.8, 0.5, 0.6, 0.7, 0.8])
 
 
 def signals(till: Floats, online: Floats, rng: np.random.Generator) -> Floats:

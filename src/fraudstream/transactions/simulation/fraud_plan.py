@@ -36,14 +36,7 @@ class Plan:
 
 
 def plan(population: Population, rows: int, burst_at: float | None, rng: np.random.Generator) -> Plan:
-    """Plan all frauds of a stream of so many rows.
-
-    Args:
-        population: The cards and terminals.
-        rows: Rows of the whole stream, legitimate ones too.
-        burst_at: Share of the way (0 to 1) at which one terminal has a burst of frauds; none when None.
-        rng: The source of chance.
-    """
+    """Plan all frauds of a stream of so many rows."""
     wanted = max(1, round(FRAUD_SHARE * rows))
     fewest, most = _BURST_FEWEST_MOST
     burst = 0 if burst_at is None else min(wanted, max(fewest, min(most, round(_BURST_SHARE * wanted))))
