@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 from markupsafe import Markup
 
-from fraudstream.model.report import svg
-from fraudstream.model.report.plot import Area, Size, x_axis, y_axis
-from fraudstream.model.report.scales import Linear, Logarithmic
+from fraudstream.charts import svg
+from fraudstream.charts.plot import Area, Size, x_axis, y_axis
+from fraudstream.charts.scales import Linear, Logarithmic
 
 STYLE = """
 text { font: 13px system-ui, sans-serif; fill: #57606a; }

@@ -6,11 +6,11 @@ from collections.abc import Iterable, Iterator
 
 from markupsafe import Markup
 
+from fraudstream.charts import svg
+from fraudstream.charts.plot import Area, Figure, Key, Size, in_both_sizes, threshold_mark, tips, x_axis, y_axis
+from fraudstream.charts.scales import Linear, Logarithmic, decade_below
 from fraudstream.model.evaluation_record import Evaluation, ReliabilityBin, TestFigures
-from fraudstream.model.report import svg
 from fraudstream.model.report.formats import count, percent, percent_tick, plain, score, small_percent
-from fraudstream.model.report.plot import Area, Figure, Key, Size, in_both_sizes, threshold_mark, tips, x_axis, y_axis
-from fraudstream.model.report.scales import Linear, Logarithmic, decade_below
 
 _LEAST_SHARE = 1e-6
 """Where an axis of scores begins at the latest: nothing is told apart below it."""
@@ -35,7 +35,7 @@ def precision_recall(evaluation: Evaluation, test: TestFigures) -> Figure:
             svg.polygon([*above, *below[::-1]], "band"),
             svg.line((area.left, up.at(test.fraud_share)), (area.right, up.at(test.fraud_share)), "other dashed"),
             svg.polyline(curve, "curve"),
-            *tips(area, zip((x for x, _ in curve), (_words(point) for point in shown), strict=True)),
+            *tips(area, [(x, _words(point)) for (x, _), point in zip(curve, shown, strict=True)]),
         ]
         if at is not None and at.alerts:
             place = (across.at(at.recall), up.at(at.precision))
@@ -153,7 +153,7 @@ def score_distribution(evaluation: Evaluation, test: TestFigures) -> Figure:
             parts.append(svg.rectangle((left, up.at(fraud)), width, middle - up.at(fraud), "fraud-bar"))
             parts.append(svg.rectangle((left, middle), width, down.at(other) - middle, "legitimate-bar"))
         parts.append(svg.line((area.left, middle), (area.right, middle), "axis"))
-        parts += tips(area, [(across.at((low * high) ** 0.5), _bin_words(low, high, f, o)) for low, high, f, o in bins])
+        parts += tips(area, [(across.at((b[0] * b[1]) ** 0.5), _bin_words(*b)) for b in bins])
         parts += threshold_mark(area, across.at(chosen), "threshold", score(chosen))
         return size.height, parts
 
