@@ -82,7 +82,7 @@ def test_a_curve_is_read_by_keys_and_mouse_while_the_threshold_moves(page: Page,
     expect(page.locator("#charts")).to_contain_text("threshold 0.269")
     expect(page.locator("#charts tbody").first.locator("tr")).to_have_count(75)
     expect(page.locator("#charts table").first).to_be_visible()
-    box = curve.locator("svg:visible").bounding_box()
+    box = curve.locator(".drawing > svg:visible").bounding_box()
     assert box is not None
     page.mouse.move(box["x"] + box["width"] - 20, box["y"] + 60)
     expect(readout).to_contain_text("threshold 0.9999")

@@ -24,17 +24,15 @@ class Size:
         width: In units of the drawing, about a CSS pixel each.
         height: As above.
         is_narrow: Whether labels stand above what they name, and ticks are few.
-        class_: Which the style sheet shows or hides.
     """
 
     width: float
     height: float
-    is_narrow: bool
-    class_: str
+    is_narrow: bool = False
 
 
-WIDE = Size(840, 330, is_narrow=False, class_="wide")
-NARROW = Size(350, 290, is_narrow=True, class_="narrow")
+WIDE = Size(840, 330)
+NARROW = Size(350, 290, is_narrow=True)
 
 
 @dataclass(frozen=True)
@@ -90,21 +88,11 @@ def in_both_sizes(
     keys: Sequence[Key] = (),
     sizes: tuple[Size, Size] = (WIDE, NARROW),
 ) -> Figure:
-    """Draw a chart twice and put its figures to it.
-
-    Args:
-        draw: Gives the height and the parts for a size.
-        about: What the chart shows, in a sentence.
-        caption: Of the table.
-        headings: Of the table.
-        rows: Of the table.
-        keys: The legend.
-        sizes: The wide one and the narrow one.
-    """
+    """Draw a chart twice and put its table and legend to it; `draw` gives the height and the parts for a size."""
     drawn = []
     for size in sizes:
         height, parts = draw(size)
-        drawn.append(svg.drawing(size.width, height, about, parts, size.class_))
+        drawn.append(svg.drawing(size.width, height, about, parts, "narrow" if size.is_narrow else "wide"))
     return Figure(drawn[0], drawn[1], caption, headings, rows, keys)
 
 
@@ -185,12 +173,7 @@ def threshold_mark(area: Area, at: float, name: str, value: str) -> Iterator[Mar
 
 
 def tips(area: Area, points: Sequence[tuple[float, str]]) -> Iterator[Markup]:
-    """Unseen strips with a tooltip each, from half way to the last point to half way to the next.
-
-    Args:
-        area: Where they are.
-        points: Place on the x axis and text, in rising order of the place.
-    """
+    """Unseen strips with a tooltip each, from half way to the last point to half way to the next."""
     middles = [(one[0] + other[0]) / 2 for one, other in pairwise(points)]
     for (_, text), (start, end) in zip(points, pairwise([area.left, *middles, area.right]), strict=False):
         if end > start:

@@ -76,21 +76,9 @@ def series_chart(
     sizes: tuple[Size, Size] = (WIDE, NARROW),
     has_tips: bool = False,
 ) -> Figure:
-    """Draw series on two axes, the first above the others.
+    """Draw series with a value for each of the rising `at`, the first above the others; `marks` draws what else there is.
 
-    Args:
-        x: The axis below.
-        y: The axis at the left.
-        at: The values along the x axis, in rising order.
-        series: With a value for each of them.
-        about: What the chart shows, in a sentence.
-        caption: Of the table.
-        headings: Of the table.
-        rows: Of the table.
-        marks: What else is drawn, of the area and both scales.
-        left: Room for the labels of the y axis.
-        sizes: The wide one and the narrow one.
-        has_tips: Whether values read as tooltips; else by the script of the page.
+    Values read as tooltips (`has_tips`), else by the script of the page.
     """
     parts = groups(len(at)) if x.time else [slice(number, number + 1) for number in range(len(at))]
     middles = [(at[part][0] + at[part][-1]) / 2 for part in parts]

@@ -80,13 +80,7 @@ class Charts:
             self._move(now)
 
     def rendered(self, kind: str, minutes: int, render: Callable[[dict[str, Any]], bytes]) -> bytes:
-        """What `render` makes of `report`, at most two seconds old and made once for all viewers.
-
-        Args:
-            kind: What is made of it.
-            minutes: Of the report.
-            render: Makes it.
-        """
+        """What `render` makes of `report`, at most two seconds old and made once for all viewers."""
         with self._rendering:
             now = self._clock()
             ages = {key: (now - at).total_seconds() for key, (at, _) in self._rendered.items()}

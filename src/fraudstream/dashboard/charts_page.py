@@ -23,7 +23,7 @@ from fraudstream.dashboard.readable import compact, milliseconds, number
 from fraudstream.model.report.formats import count, percent, score
 
 SPANS: Final = ((60, "1 hour"), (360, "6 hours"), (KEPT_MINUTES, "24 hours"))
-_SIZES: Final = (Size(560, 210, is_narrow=False, class_="wide"), Size(350, 190, is_narrow=True, class_="narrow"))
+_SIZES: Final = (Size(560, 210), Size(350, 190, is_narrow=True))
 
 blueprint = Blueprint("charts", __name__)
 

@@ -82,7 +82,13 @@ async function load(address) {
 async function refresh(failures) {
   const connection = document.getElementById("connection");
   const failed = document.getElementById("failed");
-  const [failure, at] = await load(charts.dataset.fragment).then((page) => [null, page.getElementById("charts").dataset.asAt], (error) => [error.message]);
+  let failure = null;
+  let at = null;
+  try {
+    at = (await load(charts.dataset.fragment)).getElementById("charts").dataset.asAt;
+  } catch (error) {
+    failure = error.message;
+  }
   connection.dataset.state = failure ? "waiting" : "live";
   connection.querySelector("[data-text]").textContent = failure ? "Trying again" : `As at ${time(at)}`;
   failed.hidden = !failure || failures + 1 < MOST_FAILURES;
