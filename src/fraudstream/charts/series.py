@@ -76,7 +76,7 @@ def series_chart(
     sizes: tuple[Size, Size] = (WIDE, NARROW),
     has_tips: bool = False,
 ) -> Figure:
-    """Draw series with a value for each of the rising `at`, the first above the others; `marks` draws what else there is.
+    """Draw series with a value for each of the rising `at`, the first above the others, and `marks`.
 
     Values read as tooltips (`has_tips`), else by the script of the page.
     """
