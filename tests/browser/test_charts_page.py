@@ -272,7 +272,7 @@ def test_the_page_fits_any_width_and_its_text_stands_out(dashboard: RunningDashb
     for scheme, width in product(schemes, (360, 900, 1360)):
         context = browser.new_context(color_scheme=scheme, viewport={"width": width, "height": 800})
         page = context.new_page()
-        page.goto(f"{dashboard.url}/charts?minutes=360")
+        page.goto(f"{dashboard.url}/charts?minutes=1440")
         live(page)
         for key in CHARTS:
             chart(page, key).locator("summary").click()
