@@ -41,7 +41,7 @@ OPENINGS: Final = (
     b"GET /health HTTP/1.1\r\n" + HOST + b"X-Slow: ",
     b"POST /api/alerts HTTP/1.1\r\n" + HOST + b"Content-Type: application/json\r\nContent-Length: 100000\r\n\r\n",
     b"GET /health HTTP/1.1\r\n" + HOST + b"\r\n",
-    (b"GET /static/js/charts.js HTTP/1.1\r\n" + HOST + b"\r\n") * 5,
+    (b"GET /static/js/format.js HTTP/1.1\r\n" + HOST + b"\r\n") * 5,
     b"GET /api/stream HTTP/1.1\r\n" + HOST + b"\r\n",
 )
 DRIPPING: Final = (1, 2)

@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 from markupsafe import Markup
 
-from fraudstream.model.report import svg
-from fraudstream.model.report.plot import Area, Size, x_axis, y_axis
-from fraudstream.model.report.scales import Linear, Logarithmic
+from fraudstream.charts import svg
+from fraudstream.charts.plot import Area, Size, x_axis, y_axis
+from fraudstream.charts.scales import Linear, Logarithmic
 
 STYLE = """
 text { font: 13px system-ui, sans-serif; fill: #57606a; }
@@ -88,7 +88,7 @@ def curves(
 ) -> str:
     """Lines through points; across is logarithmic."""
     points = [point for _, line in series for point in line]
-    area = Area.of(Size(WIDTH, 330, is_narrow=False, class_=""), left=74, top=76)
+    area = Area.of(Size(WIDTH, 330), left=74, top=76)
     xs, ys = [x for x, _ in points], [y for _, y in points]
     x = Logarithmic(min(xs) * 0.9, max(xs) * 1.1, area.left, area.right)
     y = (

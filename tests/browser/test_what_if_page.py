@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,7 @@ def test_the_slider_moves_by_keys_and_every_figure_follows(
     page.evaluate("window.notReloaded = true")
     before = alerts_of_test_period(page)
     expect(page.get_by_role("button", name="This threshold is in force")).to_be_disabled()
-    slider = page.get_by_role("slider")
+    slider = page.locator("#slider")
     slider.focus()
     for _ in range(30):
         page.keyboard.press("ArrowLeft")
@@ -47,7 +48,7 @@ def test_the_slider_moves_by_keys_and_every_figure_follows(
     expect(slider).to_have_attribute("aria-valuetext", "0.0474")
     expect(page.locator("#live-sources .measured thead")).to_contain_text("0.0474")
     assert float(alerts_of_test_period(page).replace(",", "")) > float(before.replace(",", ""))
-    expect(page.locator("#live-charts")).to_contain_text("threshold 0.0474")
+    expect(page.locator("#charts")).to_contain_text("threshold 0.0474")
     expect(page.locator("#summary")).to_contain_text("At 0.0474 instead of 0.5.")
     expect(slider).to_be_focused()
     assert "threshold=0.0474" in page.url
@@ -59,6 +60,34 @@ def test_the_slider_moves_by_keys_and_every_figure_follows(
     expect(page.locator("#threshold")).to_have_value("0.3")
     expect(page.locator("#review-cost")).to_have_value("100.0")
     assert said == []
+
+
+def test_a_curve_is_read_by_keys_and_mouse_while_the_threshold_moves(page: Page, dashboard: RunningDashboard) -> None:
+    page.goto(f"{dashboard.url}/what-if?threshold=0.35")
+    curve = page.get_by_role("slider", name="Share of the frauds caught")
+    readout = curve.locator(".readout")
+    curve.press("Home")
+    expect(readout).to_contain_text(
+        re.compile(r"^threshold 0\.0000961: the model's test period \(measured\) 100\.0\s%")
+    )
+    expect(curve).to_have_attribute("aria-valuemax", "74")
+    curve.press("PageUp")
+    curve.press("ArrowRight")
+    expect(curve).to_have_attribute("aria-valuenow", "11")
+    text = readout.inner_text()
+    expect(curve).to_have_attribute("aria-valuetext", text)
+    page.locator("#charts summary").first.click()
+    page.locator("#slider").evaluate("slider => { slider.value = 90; slider.dispatchEvent(new Event('input')); }")
+    page.wait_for_url("**threshold=0.269*")
+    expect(page.locator("#charts")).to_contain_text("threshold 0.269")
+    expect(page.locator("#charts tbody").first.locator("tr")).to_have_count(75)
+    expect(page.locator("#charts table").first).to_be_visible()
+    box = curve.locator(".drawing > svg:visible").bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + box["width"] - 20, box["y"] + 60)
+    expect(readout).to_contain_text("threshold 0.999")
+    page.mouse.move(1, 1)
+    expect(readout).to_have_text("\u00a0")
 
 
 def test_a_threshold_is_applied_with_a_reason_and_undone(
@@ -125,7 +154,7 @@ def test_the_page_fits_any_width_and_its_text_stands_out(
         context = browser.new_context(color_scheme=scheme, viewport={"width": width, "height": 800})
         page = context.new_page()
         page.goto(f"{dashboard.url}/what-if?threshold=0.0001")
-        page.locator("#table-1 summary").click()
+        page.locator("#charts summary").first.click()
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         assert page.evaluate(WORST_CONTRAST) >= 4.5
         context.close()

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
+from flask.testing import FlaskClient
 
 from dashboards import Clock, alert, open_store, told
 from fraudstream.alerts.minutes import BINS, Label
@@ -14,6 +17,7 @@ from fraudstream.alerts.store import AlertStore
 from fraudstream.config import Settings
 from fraudstream.dashboard.app import create_app
 from fraudstream.dashboard.charts import Charts
+from fraudstream.dashboard.charts_page import live_charts
 from fraudstream.dashboard.minutes import MinuteTally
 
 
@@ -77,9 +81,97 @@ def test_minutes_older_than_a_day_are_forgotten(store: AlertStore, clock: Clock)
     assert sum(kept.report(1440)["scores"]["samples"]) == 1
 
 
-def test_the_api_gives_the_minutes_asked_for(store: AlertStore) -> None:
-    client = create_app(Settings.load(), store, clock=lambda: datetime.now(UTC)).test_client()
+@pytest.fixture
+def client(store: AlertStore) -> FlaskClient:
+    return create_app(Settings.load(), store, clock=lambda: datetime.now(UTC)).test_client()
+
+
+def test_the_api_gives_the_minutes_asked_for(client: FlaskClient) -> None:
     assert len(told(client.get("/api/charts"))["minutes"]["at"]) == 60
     assert len(told(client.get("/api/charts?minutes=1440"))["minutes"]["alerts"]) == 1440
     assert client.get("/api/charts?minutes=1441").status_code == 400
     assert client.get("/charts").status_code == 200
+
+
+def test_the_fragment_is_the_charts_of_the_page_without_their_tables(client: FlaskClient) -> None:
+    fragment = client.get("/charts/fragment?minutes=360").text
+    assert fragment.count("<h2 ") == 6
+    assert "<tbody" not in fragment
+    assert fragment.partition("data-as-at=")[0] in client.get("/charts?minutes=360").text
+    assert client.get("/charts/fragment?minutes=0").status_code == 400
+
+
+def test_a_table_has_every_minute_the_newest_first(client: FlaskClient) -> None:
+    table = client.get("/charts/fragment?minutes=1440&table=latency").text
+    times = [datetime.fromisoformat(time) for time in re.findall(r'datetime="([^"]+)" title', table)][1:]
+    assert len(times) == 1440
+    assert times == sorted(times, reverse=True)
+    assert re.findall(r"<th scope=.col.>([^<]+)", table) == ["Minute", "99 % within", "Median", "To"]
+    assert client.get("/charts/fragment?table=nothing").status_code == 404
+
+
+def test_a_drawing_is_made_once_for_all_viewers_and_anew_after_two_seconds(store: AlertStore, clock: Clock) -> None:
+    charts_of_all = charts(store, MinuteTally(), clock)
+    made: list[str] = []
+
+    def render(report: dict[str, Any]) -> bytes:
+        made.append(report["at"])
+        return b"drawn"
+
+    for seconds in (0.0, 1.0, 0.5, 1.0, 0.5):
+        clock.forward(seconds)
+        assert charts_of_all.rendered("charts", 60, render) == b"drawn"
+    assert len(made) == 2
+    charts_of_all.rendered("charts", 360, render)
+    assert len(made) == 3
+
+
+def report(minutes: int, **changes: list[float | None]) -> dict[str, Any]:
+    """A report of as many minutes, in which nothing happened but what is passed."""
+    at = [f"2026-11-29T{minute // 60:02}:{minute % 60:02}:00+00:00" for minute in range(minutes)]
+    nothing: dict[str, list[Any]] = {"payments": [None], "alerts": [0], "at_risk": [0.0], "caught": [0.0]}
+    unmeasured = {"p50_ms": [None], "p99_ms": [None], "latency_to": [None]}
+    verdicts = dict.fromkeys(("confirmed_fraud", "false_alarm", "unsure", "undecided"), 0)
+    return {
+        "minutes": {name: each * minutes for name, each in (nothing | unmeasured).items()} | {"at": at} | changes,
+        "scores": {"edges": [edge / BINS for edge in range(BINS + 1)], "samples": [0] * BINS, "threshold": None},
+        "amounts": {"at_risk": 0.0, "caught": 0.0},
+        "precision": {
+            "verdicts": verdicts
+            | {"share": None, "share_by_minute": [None] * minutes, "given_by_minute": [0] * minutes}
+        },
+    }
+
+
+def test_where_nothing_happened_there_is_no_headline() -> None:
+    assert {chart.headline for chart in live_charts(report(60)).values()} == {""}
+
+
+def test_each_minute_of_an_hour_is_a_place_to_read() -> None:
+    alerts = live_charts(report(60, alerts=[*[0] * 58, 3, 4]))["alerts"]
+    assert alerts.headline == "7"
+    points = alerts.figure.points.splitlines()
+    assert len(points) == 60
+    assert points[0] == "0.0083|00:00 UTC: alerts 0|2026-11-29T00:00Z"
+    assert points[-1] == "0.9917|00:59 UTC: alerts 4|2026-11-29T00:59Z"
+
+
+def test_minutes_of_a_day_are_drawn_as_means_and_slow_ones_by_the_slowest() -> None:
+    p99: list[float | None] = [*[None] * 1420, *[10.0] * 19, 500.0]
+    charts = live_charts(report(1440, alerts=[*[0] * 1422, *[9] * 18], p50_ms=p99, p99_ms=p99))
+    points = charts["alerts"].figure.points.splitlines()
+    assert len(points) == 80
+    assert points[-1].endswith("|23:42 UTC to 23:59 UTC, a minute: alerts 9|2026-11-29T23:42Z 2026-11-29T23:59Z")
+    assert "a minute: alerts 0|" in points[-2]
+    latency = charts["latency"].figure.points.splitlines()
+    assert "99 % within 500 ms, median 37.2 ms" in latency[-1]
+    assert "99 % within –, median –" in latency[0]
+
+
+def test_a_line_breaks_where_a_value_is_missing_and_a_lone_value_is_a_stroke() -> None:
+    p50: list[float | None] = [1.0, 2.0, None, None, 5.0]
+    figure = live_charts(report(5, p50_ms=p50, p99_ms=[None] * 5))["latency"].figure
+    lines = [line.split() for line in re.findall(r'<polyline points="([^"]+)"', figure.wide)]
+    assert [len(line) for line in lines] == [2, 2]
+    (left, _), (right, _) = (place.split(",") for place in lines[1])
+    assert float(right) - float(left) == pytest.approx(3.0)

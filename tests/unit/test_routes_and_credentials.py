@@ -87,6 +87,7 @@ ROUTES = [
     ("GET", "/queue", PAGES, 200),
     ("GET", "/activity", PAGES, 200),
     ("GET", "/charts", PAGES, 200),
+    ("GET", "/charts/fragment", PAGES, 200),
     ("GET", "/dead-letters", PAGES, 200),
     ("GET", "/schema", PAGES, 200),
     ("GET", "/ledger", PAGES, 200),

@@ -286,7 +286,7 @@ def test_the_page_shows_each_source_for_what_it_is_with_charts_and_tables(client
     page = client.get("/what-if?threshold=0.25&review_cost=4").text
     for shown in (">measured</span>", "≈ an estimate</span>", "a part only</span>", 'aria-valuetext="0.25"'):
         assert shown in page
-    assert page.count("<figure>") == 3
+    assert page.count('data-points="0.0000|threshold 0.0000961: ') == 3
     assert page.count("As a table") == 3
     assert 'value="4.0"' in page
     assert "<script>" not in page

@@ -23,7 +23,7 @@ from fraudstream.dashboard import (
     alerts_api,
     api,
     audit_api,
-    charts_api,
+    charts_page,
     dead_letters_api,
     pages,
     replays_api,
@@ -135,7 +135,7 @@ def create_app(
     app.register_blueprint(actor.blueprint)
     app.register_blueprint(work_api.blueprint)
     app.register_blueprint(audit_api.blueprint)
-    app.register_blueprint(charts_api.blueprint)
+    app.register_blueprint(charts_page.blueprint)
     app.register_blueprint(document.blueprint)
     app.register_blueprint(pages.blueprint)
     app.jinja_env.globals["problems"] = system.messages

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
-import orjson
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -21,7 +20,6 @@ log = structlog.get_logger(__name__)
 
 AFTER_THE_MINUTE_SECONDS: Final = 2.0
 CACHE_SECONDS: Final = 2.0
-"""The answer is worked out once for all who look."""
 
 SAMPLED: Final = ("scores",)
 
@@ -56,7 +54,8 @@ class Charts:
         self._ending = threading.Event()
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
-        self._cached: dict[int, tuple[datetime, bytes]] = {}
+        self._rendered: dict[tuple[str, int], tuple[datetime, bytes]] = {}
+        self._rendering = threading.Lock()
 
     def start(self) -> None:
         """Begin to write each minute once it is over, in a thread of its own."""
@@ -80,14 +79,15 @@ class Charts:
             now = minute_of(self._clock())
             self._move(now)
 
-    def report_json(self, minutes: int) -> bytes:
-        """`report` as JSON, at most two seconds old."""
-        now = self._clock()
-        cached = self._cached.get(minutes)
-        if cached is None or not 0 <= (now - cached[0]).total_seconds() < CACHE_SECONDS:
-            cached = (now, orjson.dumps(self.report(minutes)))
-            self._cached[minutes] = cached
-        return cached[1]
+    def rendered(self, kind: str, minutes: int, render: Callable[[dict[str, Any]], bytes]) -> bytes:
+        """What `render` makes of `report`, at most two seconds old and made once for all viewers."""
+        with self._rendering:
+            now = self._clock()
+            ages = {key: (now - at).total_seconds() for key, (at, _) in self._rendered.items()}
+            self._rendered = {key: self._rendered[key] for key, age in ages.items() if 0 <= age < CACHE_SECONDS}
+            if (kind, minutes) not in self._rendered:
+                self._rendered[kind, minutes] = (now, render(self.report(minutes)))
+            return self._rendered[kind, minutes][1]
 
     def report(self, minutes: int) -> dict[str, Any]:
         """The series of the last so many minutes, the running one included, and what stands beside them."""

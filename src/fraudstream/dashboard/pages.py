@@ -14,7 +14,7 @@ from fraudstream.dashboard.actor import COOKIE as NAME_COOKIE
 from fraudstream.dashboard.actor import actor_or_nobody, remembered_name
 from fraudstream.dashboard.alert_page import alert_page
 from fraudstream.dashboard.audit_page import audit_page
-from fraudstream.dashboard.charts_api import SPANS, minutes_asked
+from fraudstream.dashboard.charts_page import SPANS, charts_html, minutes_asked, table_html
 from fraudstream.dashboard.drift_words import iso, percent
 from fraudstream.dashboard.ledger_report import ledger_report, loss_sentence, verdict
 from fraudstream.dashboard.letters_page import letters_page
@@ -86,9 +86,16 @@ def activity() -> str:
 @blueprint.get("/charts")
 def charts() -> str:
     """Payments, alerts, scores, amounts, latency and precision, by minute."""
-    using = parts()
-    asked = minutes_asked()
-    return render_template("charts.html", notice=using.notice, spans=SPANS, asked=asked)
+    minutes = minutes_asked()
+    charts = charts_html(minutes).decode()
+    return render_template("charts.html", notice=parts().notice, spans=SPANS, minutes=minutes, charts=charts)
+
+
+@blueprint.get("/charts/fragment")
+def charts_fragment() -> Response:
+    """The charts alone, or the table of one of them (`table`): what the page fetches as time goes on."""
+    table = request.args.get("table")
+    return Response(charts_html(minutes_asked()) if table is None else table_html(minutes_asked(), table))
 
 
 @blueprint.get("/dead-letters")

@@ -62,6 +62,13 @@ def clock_time(at: str) -> str:
         return at or NOTHING
 
 
+def compact(value: float) -> str:
+    """A number of things in so few characters that it fits beside an axis."""
+    if abs(value) >= 1e6:
+        return f"{value / 1e6:,.3g} M"
+    return f"{value:,.0f}" if abs(value) >= 100 or float(value).is_integer() else f"{value:.3g}"
+
+
 def rate(value: float) -> str:
     """So many a second."""
     return f"{value:,.0f}" if value >= 100 else f"{value:,.1f}"

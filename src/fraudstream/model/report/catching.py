@@ -6,11 +6,11 @@ from collections.abc import Iterable, Iterator
 
 from markupsafe import Markup
 
-from fraudstream.model.evaluation_record import Evaluation, ReliabilityBin, TestFigures
-from fraudstream.model.report import svg
+from fraudstream.charts import svg
+from fraudstream.charts.plot import Area, Figure, Key, Size, in_both_sizes, threshold_mark, tips, x_axis, y_axis
+from fraudstream.charts.scales import Linear, Logarithmic, decade_below
+from fraudstream.model.evaluation_record import Evaluation, PrecisionRecallPoint, ReliabilityBin, TestFigures
 from fraudstream.model.report.formats import count, percent, percent_tick, plain, score, small_percent
-from fraudstream.model.report.plot import Area, Figure, Key, Size, in_both_sizes, threshold_mark, tips, x_axis, y_axis
-from fraudstream.model.report.scales import Linear, Logarithmic, decade_below
 
 _LEAST_SHARE = 1e-6
 """Where an axis of scores begins at the latest: nothing is told apart below it."""
@@ -20,12 +20,12 @@ def precision_recall(evaluation: Evaluation, test: TestFigures) -> Figure:
     """The curve with the band of its interval, and what the recommended threshold did."""
     row = evaluation.threshold.row
     at = row.test if row is not None else None
+    points = test.precision_recall
 
     def draw(size: Size) -> tuple[float, Iterable[Markup]]:
         area = Area.of(size)
         across = Linear(0, 1, area.left, area.right, 4 if size.is_narrow else 5)
         up = Linear(0, 1, area.bottom, area.top)
-        points = test.precision_recall
         curve = [(across.at(point.recall), up.at(point.precision)) for point in points]
         above = [(across.at(point.recall), up.at(point.high)) for point in points]
         below = [(across.at(point.recall), up.at(point.low)) for point in points]
@@ -35,7 +35,7 @@ def precision_recall(evaluation: Evaluation, test: TestFigures) -> Figure:
             svg.polygon([*above, *below[::-1]], "band"),
             svg.line((area.left, up.at(test.fraud_share)), (area.right, up.at(test.fraud_share)), "other dashed"),
             svg.polyline(curve, "curve"),
-            *tips(area, zip((x for x, _ in curve), (_words(point) for point in shown), strict=True)),
+            *tips(area, [(across.at(point.recall), _point_tip(point)) for point in points]),
         ]
         if at is not None and at.alerts:
             place = (across.at(at.recall), up.at(at.precision))
@@ -46,19 +46,12 @@ def precision_recall(evaluation: Evaluation, test: TestFigures) -> Figure:
             ]
         return size.height, parts
 
-    shown = [(point.recall, point.precision, point.low, point.high) for point in test.precision_recall]
-
-    def _words(point: tuple[float, float, float, float]) -> str:
-        recall, precision, low, high = point
-        band = f"{percent(low)} to {percent(high)}"
-        return f"{percent(recall, 0)} of the frauds caught: {percent(precision)} precision ({band})"
-
     return in_both_sizes(
         draw,
         f"Precision by recall with its 95 % interval; average precision {test.average_precision.value:.3f}",
         "Best precision with at least this share of the frauds caught, on the test period",
         ("recall", "precision", "interval from", "to"),
-        [(percent(r, 0), *(percent(value) for value in values)) for r, *values in shown],
+        [(percent(p.recall, 0), *map(percent, (p.precision, p.low, p.high))) for p in points],
         (
             Key("this model", "curve"),
             Key("95 % bootstrap interval", "band", is_area=True),
@@ -66,6 +59,11 @@ def precision_recall(evaluation: Evaluation, test: TestFigures) -> Figure:
             *((Key("the recommended threshold", "chosen-dot", is_area=True),) if at is not None else ()),
         ),
     )
+
+
+def _point_tip(point: PrecisionRecallPoint) -> str:
+    band = f"{percent(point.low)} to {percent(point.high)}"
+    return f"{percent(point.recall, 0)} of the frauds caught: {percent(point.precision)} precision ({band})"
 
 
 def reliability(test: TestFigures) -> Figure:
@@ -153,7 +151,7 @@ def score_distribution(evaluation: Evaluation, test: TestFigures) -> Figure:
             parts.append(svg.rectangle((left, up.at(fraud)), width, middle - up.at(fraud), "fraud-bar"))
             parts.append(svg.rectangle((left, middle), width, down.at(other) - middle, "legitimate-bar"))
         parts.append(svg.line((area.left, middle), (area.right, middle), "axis"))
-        parts += tips(area, [(across.at((low * high) ** 0.5), _bin_words(low, high, f, o)) for low, high, f, o in bins])
+        parts += tips(area, [(across.at((b[0] * b[1]) ** 0.5), _bin_words(*b)) for b in bins])
         parts += threshold_mark(area, across.at(chosen), "threshold", score(chosen))
         return size.height, parts
 

@@ -16,6 +16,7 @@ const whole = new Intl.NumberFormat("en-US", { maximumFractionDigits: 0 });
 const tenths = new Intl.NumberFormat("en-US", { minimumFractionDigits: 1, maximumFractionDigits: 1 });
 const hundredths = new Intl.NumberFormat("en-US", { minimumFractionDigits: 2, maximumFractionDigits: 2 });
 const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false });
+const minute = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", hour12: false });
 const day = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short" });
 
 export const count = (value) => whole.format(value);
@@ -71,8 +72,17 @@ export function tellingValues(transaction) {
   return texts.slice(0, SHOWN_VALUES).map(([name, value]) => [name, shortened(value, TEXT_CHARS)]);
 }
 
+// A text of the server with its times, which come beside it, in the viewer's zone.
+export function inZone(text, times) {
+  const each = times.split(" ");
+  return text.replace(/\d\d:\d\d UTC/g, () => minute.format(new Date(each.shift())));
+}
+
 export function localTimes(root) {
   for (const element of root.querySelectorAll("time[datetime]")) {
     element.textContent = time(element.getAttribute("datetime"));
+  }
+  for (const element of root.querySelectorAll("[data-at]")) {
+    element.textContent = inZone(element.textContent, element.dataset.at);
   }
 }

@@ -1,7 +1,7 @@
 // The page of another threshold: the server renders it at any threshold; this asks for it anew as the slider moves, and
 // sends what a person applies.
 
-import { localTimes } from "./format.js";
+import { swap } from "./live_charts.js";
 import { Who } from "./who.js";
 
 const STEPS = 200; // what_if_page.py: even steps of the log odds, from -10 to 10
@@ -62,15 +62,7 @@ async function refresh() {
   try {
     const reply = await fetch(address, { headers: { Accept: "text/html" } });
     if (reply.ok && !reply.redirected) {
-      const page = new DOMParser().parseFromString(await reply.text(), "text/html");
-      const focused = document.activeElement?.id;
-      const open = [...document.querySelectorAll("[data-live] details[open]")].map((each) => each.id);
-      for (const section of page.querySelectorAll("[data-live]")) {
-        for (const id of open) section.querySelector(`#${CSS.escape(id)}`)?.setAttribute("open", "");
-        localTimes(section);
-        document.getElementById(section.id)?.replaceWith(section);
-      }
-      if (focused && document.activeElement === document.body) document.getElementById(focused)?.focus();
+      swap(await reply.text());
       document.getElementById("summary").textContent = document.getElementById("live-sources").dataset.summary;
       window.history.replaceState(null, "", address);
       showButton();
@@ -147,5 +139,4 @@ apply?.addEventListener("submit", (event) => {
   });
 });
 
-localTimes(document);
 showButton();

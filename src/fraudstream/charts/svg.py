@@ -1,4 +1,4 @@
-"""Elements of SVG as escaped markup; colours and fonts are the classes of `templates/report.css`.
+"""Elements of SVG as escaped markup; colours and fonts are classes of the page's style sheet.
 
 No element has an id, so that a page can hold many drawings. A `title` inside an element is its tooltip.
 """
@@ -13,15 +13,16 @@ Point = tuple[float, float]
 
 
 def element(name: str, *inside: Markup | str, **attributes: str | float) -> Markup:
-    """An element; texts inside and values of attributes are escaped, a trailing `_` of a name is left out."""
-    told = Markup("").join(
+    """An element; text and attributes are escaped, empty attributes and a trailing `_` of a name are left out."""
+    pairs = Markup("").join(
         Markup(' {}="{}"').format(key.rstrip("_").replace("_", "-"), value if isinstance(value, str) else number(value))
         for key, value in attributes.items()
+        if value != ""
     )
     content = Markup("").join(inside)
     if content:
-        return Markup("<{0}{1}>{2}</{0}>").format(name, told, content)
-    return Markup("<{0}{1}/>").format(name, told)
+        return Markup("<{0}{1}>{2}</{0}>").format(name, pairs, content)
+    return Markup("<{0}{1}/>").format(name, pairs)
 
 
 def drawing(width: float, height: float, about: str, parts: Iterable[Markup], class_: str) -> Markup:
@@ -31,9 +32,9 @@ def drawing(width: float, height: float, about: str, parts: Iterable[Markup], cl
     )
 
 
-def text(x: float, y: float, words: str, class_: str = "label", anchor: str = "start") -> Markup:
-    """Words with their base line at a point."""
-    return element("text", words, x=x, y=y, class_=class_, text_anchor=anchor)
+def text(x: float, y: float, label: str, class_: str = "label", anchor: str = "start", times: str = "") -> Markup:
+    """A label with its base line at a point; `times`: those in it, in ISO 8601, for the page to localize."""
+    return element("text", label, x=x, y=y, class_=class_, text_anchor=anchor, data_at=times)
 
 
 def line(start: Point, end: Point, class_: str) -> Markup:
@@ -56,6 +57,15 @@ def rectangle(corner: Point, width: float, height: float, class_: str, tip: str 
     x, y = corner
     size = {"width": max(width, 0.0), "height": max(height, 0.0)}
     return element("rect", *_tip(tip), x=x, y=y, class_=class_, **size)
+
+
+def columns(places: Sequence[Point], bottom: float, width: float, class_: str) -> Markup:
+    """Bars from a bottom up to points, as one element."""
+    bars = (
+        f"M{number(x - width / 2)} {number(bottom)}V{number(top)}h{number(width)}V{number(bottom)}z"
+        for x, top in places
+    )
+    return element("path", d="".join(bars), class_=class_)
 
 
 def circle(centre: Point, radius: float, class_: str, tip: str = "") -> Markup:

@@ -1,14 +1,15 @@
-"""The frame of a chart: size, axes, grid, legend, the mark of the threshold, tooltips; the charts are beside it."""
+"""The frame of a chart: size, axes, grid, legend, the mark of the threshold, tooltips."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from markupsafe import Markup
 
-from fraudstream.model.report import svg
-from fraudstream.model.report.scales import Scale
+from fraudstream.charts import svg
+from fraudstream.charts.scales import Scale
 
 _LETTER = 7.4
 _BOLD_LETTER = 8.4
@@ -23,17 +24,15 @@ class Size:
         width: In units of the drawing, about a CSS pixel each.
         height: As above.
         is_narrow: Whether labels stand above what they name, and ticks are few.
-        class_: Which the style sheet shows or hides.
     """
 
     width: float
     height: float
-    is_narrow: bool
-    class_: str
+    is_narrow: bool = False
 
 
-WIDE = Size(840, 330, is_narrow=False, class_="wide")
-NARROW = Size(350, 290, is_narrow=True, class_="narrow")
+WIDE = Size(840, 330)
+NARROW = Size(350, 290, is_narrow=True)
 
 
 @dataclass(frozen=True)
@@ -41,12 +40,12 @@ class Key:
     """An entry of a legend.
 
     Attributes:
-        words: What it says.
+        label: What it says.
         class_: Of the mark.
-        is_area: Whether the mark is a square instead of a line.
+        is_area: Whether the mark is a square or a dot instead of a line.
     """
 
-    words: str
+    label: str
     class_: str
     is_area: bool = False
 
@@ -62,6 +61,7 @@ class Figure:
         headings: Of the table's columns.
         rows: Of the table, the first cell the row's name.
         keys: The legend.
+        points: What reads at each place along the x axis, a line each: share of the axis' length, text, times in it.
     """
 
     wide: Markup
@@ -70,6 +70,13 @@ class Figure:
     headings: Sequence[str]
     rows: Sequence[Sequence[str]]
     keys: Sequence[Key] = field(default=())
+    points: str = ""
+
+    @property
+    def legend(self) -> Markup:
+        """The legend as a list; empty where there is none."""
+        entries = (svg.element("li", _mark(key), key.label) for key in self.keys)
+        return svg.element("ul", *entries, class_="keys") if self.keys else Markup("")
 
 
 def in_both_sizes(
@@ -79,21 +86,13 @@ def in_both_sizes(
     headings: Sequence[str],
     rows: Sequence[Sequence[str]],
     keys: Sequence[Key] = (),
+    sizes: tuple[Size, Size] = (WIDE, NARROW),
 ) -> Figure:
-    """Draw a chart twice and put its figures to it.
-
-    Args:
-        draw: Gives the height and the parts for a size.
-        about: What the chart shows, in a sentence.
-        caption: Of the table.
-        headings: Of the table.
-        rows: Of the table.
-        keys: The legend.
-    """
+    """Draw a chart twice and put its table and legend to it; `draw` gives the height and the parts for a size."""
     drawn = []
-    for size in (WIDE, NARROW):
+    for size in sizes:
         height, parts = draw(size)
-        drawn.append(svg.drawing(size.width, height, about, parts, size.class_))
+        drawn.append(svg.drawing(size.width, height, about, parts, "narrow" if size.is_narrow else "wide"))
     return Figure(drawn[0], drawn[1], caption, headings, rows, keys)
 
 
@@ -134,27 +133,29 @@ class Area:
         return svg.cut((self.left, self.top), self.width, self.height, parts)
 
 
-def x_axis(area: Area, scale: Scale, words: Callable[[float], str], name: str) -> Iterator[Markup]:
-    """Grid lines, ticks and the axis' name below the area."""
-    ticks = scale.ticks()
-    for tick in ticks:
-        at = scale.at(tick)
+def x_axis(
+    area: Area, scale: Scale, label: Callable[[float], str], name: str, time: Callable[[float], str] | None = None
+) -> Iterator[Markup]:
+    """Grid lines, ticks and the axis' name below the area; `time` is that of a value, in ISO 8601."""
+    for tick in scale.ticks():
+        at, text = scale.at(tick), label(tick)
         yield svg.line((at, area.top), (at, area.bottom), "grid")
-        label = words(tick)
-        reaches_out = at + _LETTER / 2 * len(label) > area.right + 12
+        reaches_out = at + _LETTER / 2 * len(text) > area.right + 12
         place, anchor = (area.right + 10, "end") if reaches_out else (at, "middle")
-        yield svg.text(place, area.bottom + 19, label, "tick", anchor)
+        yield svg.text(place, area.bottom + 19, text, "tick", anchor, time(tick) if time is not None else "")
     yield svg.line((area.left, area.bottom), (area.right, area.bottom), "axis")
-    yield svg.text((area.left + area.right) / 2, area.bottom + 39, name, "axis-name", "middle")
+    if name:
+        yield svg.text((area.left + area.right) / 2, area.bottom + 39, name, "axis-name", "middle")
 
 
-def y_axis(area: Area, scale: Scale, words: Callable[[float], str], name: str) -> Iterator[Markup]:
+def y_axis(area: Area, scale: Scale, label: Callable[[float], str], name: str) -> Iterator[Markup]:
     """Grid lines, ticks, and the axis' name above the area, where nobody has to turn the head."""
     for tick in scale.ticks():
         at = scale.at(tick)
         yield svg.line((area.left, at), (area.right, at), "grid")
-        yield svg.text(area.left - 7, at + 4, words(tick), "tick", "end")
-    yield svg.text(2, area.top - 12, name, "axis-name")
+        yield svg.text(area.left - 7, at + 4, label(tick), "tick", "end")
+    if name:
+        yield svg.text(2, area.top - 12, name, "axis-name")
 
 
 def threshold_mark(area: Area, at: float, name: str, value: str) -> Iterator[Markup]:
@@ -171,18 +172,19 @@ def threshold_mark(area: Area, at: float, name: str, value: str) -> Iterator[Mar
     yield svg.text(at + 6 if is_right else at - 6, area.top + 14, words, "chosen-word", "start" if is_right else "end")
 
 
-def tips(area: Area, points: Iterable[tuple[float, str]]) -> Iterator[Markup]:
-    """Unseen strips with a tooltip each, from half way to the last point to half way to the next.
-
-    Args:
-        area: Where they are.
-        points: Place on the x axis and words, in rising order of the place.
-    """
-    found = list(points)
-    for number, (at, words) in enumerate(found):
-        before = found[number - 1][0] if number else area.left
-        after = found[number + 1][0] if number + 1 < len(found) else area.right
-        start = (before + at) / 2 if number else area.left
-        end = (at + after) / 2 if number + 1 < len(found) else area.right
+def tips(area: Area, points: Sequence[tuple[float, str]]) -> Iterator[Markup]:
+    """Unseen strips with a tooltip each, from half way to the last point to half way to the next."""
+    middles = [(one[0] + other[0]) / 2 for one, other in pairwise(points)]
+    for (_, text), (start, end) in zip(points, pairwise([area.left, *middles, area.right]), strict=False):
         if end > start:
-            yield svg.rectangle((start, area.top), end - start, area.height, "tip", words)
+            yield svg.rectangle((start, area.top), end - start, area.height, "tip", text)
+
+
+def _mark(key: Key) -> Markup:
+    if not key.is_area:
+        mark = svg.line((0, 6), (22, 6), key.class_)
+    elif "dot" in key.class_ or key.class_ in ("best", "period"):
+        mark = svg.circle((11, 6), 3 if key.class_ == "period" else 5, key.class_)
+    else:
+        mark = svg.rectangle((2, 1), 18, 10, key.class_)
+    return svg.element("svg", mark, viewBox="0 0 22 12", aria_hidden="true")
