@@ -19,7 +19,8 @@ from results import result
 
 from fraudstream.cli.entry import cli
 from fraudstream.config import ENVIRONMENT_PREFIX, SETTINGS_FILE, Settings
-from fraudstream.dashboard.openapi.document import written
+from fraudstream.dashboard.app import APIS
+from fraudstream.dashboard.openapi import written
 from fraudstream.transactions.wire import Topic
 
 DOCS = Path(__file__).parent
@@ -144,7 +145,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "models.md": models,
     "performance.md": performance,
     "reliability.md": reliability,
-    "openapi.json": lambda: written().decode(),
+    "openapi.json": lambda: written(APIS).decode(),
     **{f"images/{name}": picture for name, picture in PICTURES.items()},
 }
 

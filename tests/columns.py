@@ -12,6 +12,7 @@ from typing import Any
 import orjson
 
 from fraudstream.alerts.records import Record, to_payload
+from fraudstream.messages.posted import Sample, check_event
 from fraudstream.model.artifact import write_artifact
 from fraudstream.model.current import put_in_force
 from fraudstream.model.manifest import (
@@ -30,6 +31,11 @@ TOPIC = "credit_card_transactions"
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 SPREADS = {"V1": 1.0, "V2": 2.5, "V3": 6.0, "V4": 15.0, "Amount": 40.0}
 MODEL_ID = "gbt-0123456789ab"
+
+
+def checked(events: Iterable[object]) -> list[Sample]:
+    """Samples as the store has checked them."""
+    return [event for event in map(check_event, events) if isinstance(event, Sample)]
 
 
 def feature(name: str, spread: float) -> Feature:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from columns import MODEL_ID, SPREADS, manifest, row, samples
+from columns import MODEL_ID, SPREADS, checked, manifest, row, samples
 from fraudstream.alerts.sight import Sight
 from fraudstream.dashboard.columns import MOST_CANDIDATES, ColumnWatch
 from fraudstream.dashboard.drift_words import percent, sentences, told
@@ -25,7 +25,7 @@ NOWHERE = Sight("s", {}, 0, None, None, None)
 
 def watch(*rows: Any, **changes: Any) -> ColumnWatch:
     watch = ColumnWatch(lambda schema: None)
-    watch.observe(samples(rows, **changes), CONTRACT)
+    watch.observe(checked(samples(rows, **changes)), CONTRACT)
     return watch
 
 
@@ -128,13 +128,14 @@ def test_text_in_place_of_a_number_is_no_gap_while_it_spells_one() -> None:
 
 def test_what_another_revision_judged_says_nothing_of_now() -> None:
     watched = watch(*(renamed(n) for n in range(30)))
-    watched.observe(samples((renamed(n) for n in range(30, 33)), start=30, revision=2, imputed=[]), CONTRACT)
+    newer = samples((renamed(n) for n in range(30, 33)), start=30, revision=2, imputed=[])
+    watched.observe(checked(newer), CONTRACT)
     assert watched.shares().imputed == {}
 
 
 def test_a_replay_says_nothing_of_the_last_rows() -> None:
     watched = watch(*(row(n) for n in range(60)))
-    watched.observe(samples(row(n, V3=None) for n in range(20)), CONTRACT)
+    watched.observe(checked(samples(row(n, V3=None) for n in range(20))), CONTRACT)
     assert watched.shares().imputed == {}
 
 

@@ -12,7 +12,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import update
 from werkzeug.test import TestResponse
 
-from columns import NOW, row, sample
+from columns import NOW, checked, row, sample
 from dashboards import Clock, alert, open_store, told
 from evaluations import small_evaluation
 from fraudstream.alerts import tables, verdicts
@@ -117,9 +117,9 @@ def test_samples_of_another_model_or_read_again_or_unscored_count_nothing(client
 def test_the_distribution_survives_a_restart_and_a_broken_file(tmp_path: Path) -> None:
     clock, file = Clock(NOW), tmp_path / "scores.json"
     kept = LiveScores(file, clock)
-    kept.observe([scored(n, 0.7) for n in range(50)])
+    kept.observe(checked(scored(n, 0.7) for n in range(50)))
     clock.forward(31)
-    kept.observe([scored(50, 0.7)])
+    kept.observe(checked([scored(50, 0.7)]))
     again = LiveScores(file, clock).above("gbt-0123456789ab", 0.5)
     assert again == kept.above("gbt-0123456789ab", 0.5)
     assert again is not None
@@ -134,7 +134,7 @@ def test_the_distribution_survives_a_restart_and_a_broken_file(tmp_path: Path) -
 def test_an_estimate_is_right_to_a_bin_at_both_ends_of_the_scores() -> None:
     live = LiveScores(None, Clock(NOW))
     scores = [0.0, 1e-9, 1e-5, 0.0005, 0.5, 0.9, 0.9995, 1.0]
-    live.observe([scored(n, score) for n, score in enumerate(scores)])
+    live.observe(checked(scored(n, score) for n, score in enumerate(scores)))
     found = [live.above("gbt-0123456789ab", at) for at in (0.0, 5e-6, 0.001, 0.7, 0.999, 1.0)]
     assert [round(each.alerts) for each in found if each is not None] == [71, 60, 40, 30, 20, 0]
     assert len(EDGES) == 321

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, bindparam, select, update
 
 from fraudstream.alerts import rows, tables
 from fraudstream.alerts.reading import StoredAlert
-from fraudstream.alerts.validation import CheckedAlert
+from fraudstream.messages.posted import PostedAlert
 from fraudstream.transactions.wire import AlertField, Outcome
 
 SUPERSEDED: Final = "superseded"
@@ -31,7 +31,7 @@ class Fate(Enum):
 
 
 def store_once(
-    connection: Connection, alert: CheckedAlert, sets: dict[tuple[str, ...], int], now: datetime
+    connection: Connection, alert: PostedAlert, sets: dict[tuple[str, ...], int], now: datetime
 ) -> tuple[Fate, StoredAlert | None]:
     """Insert an alert unless its transaction is there under its id with the same outcome.
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from fraudstream.alerts.positions import Place
-from fraudstream.alerts.validation import CheckedAlert, Unfit, instant, integer, text
+from fraudstream.messages.posted import PostedAlert, Sample
 from fraudstream.transactions.masking import REMOVED
 from fraudstream.transactions.schema import UNKNOWN, columns_of, listed
-from fraudstream.transactions.wire import AlertField, EventField, EventType, Outcome
+from fraudstream.transactions.wire import Outcome
 
 LONGEST_ID: Final = 32
 
@@ -74,38 +74,20 @@ class OffsetGaps:
         return 1 if known is None or offset <= known[0] else offset - known[0]
 
 
-def sight_of_sample(event: Mapping[str, Any]) -> Sight | None:
-    """The sight in a sample; None where it tells no `schema_id`.
-
-    Raises:
-        Unfit: It tells one that cannot be used.
-    """
-    schema = text(event, EventField.SCHEMA_ID)
-    if event.get(EventField.TYPE) != EventType.SAMPLE or schema is None:
+def sight_of_sample(sample: Sample) -> Sight | None:
+    """The sight in a sample; None where it has no `schema_id`."""
+    if sample.schema_id is None or sample.columns is None:
         return None
-    columns, count = event.get(EventField.COLUMNS), integer(event, EventField.COLUMN_COUNT)
-    if not isinstance(columns, dict) or not all(isinstance(kind, str) for kind in columns.values()):
-        raise Unfit("columns must be an object of types by name")
-    if not 1 <= len(schema) <= LONGEST_ID:
-        raise Unfit(f"schema_id must be text of 1 to {LONGEST_ID} characters")
-    topic, partition = text(event, EventField.TOPIC), integer(event, EventField.PARTITION)
-    place = None if topic is None or partition is None else Place(topic, partition)
-    return Sight(
-        schema,
-        listed(columns),
-        max(count or 0, len(columns)),
-        place,
-        integer(event, EventField.OFFSET),
-        instant(event, EventField.PRODUCED_AT),
-    )
+    count, place = max(sample.column_count or 0, len(sample.columns)), Place(sample.topic, sample.partition)
+    return Sight(sample.schema_id, listed(sample.columns), count, place, sample.offset, sample.produced_us)
 
 
-def sight_of_alert(alert: CheckedAlert) -> Sight | None:
+def sight_of_alert(alert: PostedAlert) -> Sight | None:
     """The sight in an alert or unscorable row; None where it tells no usable `schema_id`."""
-    schema = alert.document.get(AlertField.SCHEMA_ID)
-    if not isinstance(schema, str) or not 1 <= len(schema) <= LONGEST_ID:
+    schema = alert.schema_id
+    if not schema or len(schema) > LONGEST_ID:
         return None
-    columns = columns_of(alert.document[AlertField.TRANSACTION])
+    columns = columns_of(alert.transaction)
     # Its id was worked out before they were removed.
     removed = alert.document.get(REMOVED)
     columns |= {name: UNKNOWN for name in removed if isinstance(name, str)} if isinstance(removed, list) else {}

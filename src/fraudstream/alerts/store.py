@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final, Self, TypeVar
+from typing import Final, Self, TypeVar
 
 from sqlalchemy import Connection, Engine
 from sqlalchemy.dialects.sqlite import insert
@@ -26,11 +26,11 @@ from fraudstream.alerts.reading import AlertReader, Row, StoredAlert, Total
 from fraudstream.alerts.search import AlertSearch
 from fraudstream.alerts.sight import OffsetGaps, Sight, sight_of_alert, sight_of_sample
 from fraudstream.alerts.sights import Describe
-from fraudstream.alerts.validation import CheckedAlert, Unfit, as_readable, check_alert
 from fraudstream.alerts.words import words_of_alert
-from fraudstream.errors import StoreError
+from fraudstream.errors import RecordError, StoreError
+from fraudstream.messages.posted import Event, PostedAlert, Sample, check_alert, check_dead_letter, check_event
 from fraudstream.times import microseconds
-from fraudstream.transactions.wire import REJECTED_BECAUSE, EventField, EventType
+from fraudstream.transactions.wire import REJECTED_BECAUSE, EventType
 
 __all__ = ["Added", "AlertFilter", "AlertStore", "Rejection", "Row", "StoredAlert", "Total"]
 
@@ -50,13 +50,14 @@ class Rejection:
 
 @dataclass(slots=True)
 class Added:
-    """What became of the posted records; `stored` holds the new alerts in order of commit."""
+    """What became of posted records: counts, the new alerts (`stored`, in order of commit) and the valid events."""
 
     accepted: int = 0
     duplicates: int = 0
     conflicts: int = 0
     rejected: list[Rejection] = field(default_factory=list)
     stored: list[StoredAlert] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
 
     def tally(self, new: bool) -> None:
         """Count a record as accepted, or as one that was there."""
@@ -70,6 +71,7 @@ class Added:
         self.conflicts += one.conflicts
         self.rejected += [Rejection(index, rejection.reason) for rejection in one.rejected]
         self.stored += one.stored
+        self.events += one.events
 
 
 class AlertStore(AlertReader):
@@ -147,7 +149,7 @@ class AlertStore(AlertReader):
                         seen.append(sight)
                 add_words(connection, ((stored.seq, words_of_alert(stored.document())) for stored in added.stored))
                 sights.record(connection, seen, self._gaps, now, describe)
-                positions.record(connection, positions.of_alerts(fit))
+                positions.record(connection, positions.of_records(fit))
                 rows.count_alerts(connection, added.stored, added.conflicts, added.duplicates)
             if on_commit is not None and added.stored:
                 on_commit(added.stored)
@@ -172,11 +174,12 @@ class AlertStore(AlertReader):
                 now = self._clock()
                 news: list[Report] = []
                 seen: list[Sight] = []
-                for event, found, sight in _sift(connection, "event", posted, _check_event, added, now):
-                    news.extend(found)
-                    if sight is not None:
+                added.events = _sift(connection, "event", posted, check_event, added, now)
+                for event in added.events:
+                    news.extend(positions.reports(event))
+                    if isinstance(event, Sample) and (sight := sight_of_sample(event)):
                         seen.append(sight)
-                    added.tally(event[EventField.TYPE] in UNSTORED_EVENTS or rows.insert_event(connection, event, now))
+                    added.tally(event.type in UNSTORED_EVENTS or rows.insert_event(connection, event.document, now))
                 sights.record(connection, seen, gaps, now, describe)
                 positions.record(connection, news)
             self._gaps = gaps
@@ -207,10 +210,10 @@ class AlertStore(AlertReader):
         added = Added()
         with self._writing, self._transaction() as connection:
             now = self._clock()
-            fit = _sift(connection, "dead letter", posted, rows.check_dead_letter, added, now)
+            fit = _sift(connection, "dead letter", posted, check_dead_letter, added, now)
             for letter in fit:
                 added.tally(rows.insert_dead_letter(connection, letter, now))
-            positions.record(connection, [rows.place_of(letter) for letter in fit])
+            positions.record(connection, positions.of_records(fit))
             rows.forget_old_payloads(connection, added.accepted)
             rows.count(connection, Total.DEAD_LETTERS, added.accepted)
         return added
@@ -235,7 +238,7 @@ class AlertStore(AlertReader):
             StoreError: The database did not take it.
         """
         with self._writing, self._transaction() as connection:
-            kept = rows.keep_rejected(connection, kind, raw, as_readable(reason), self._clock())
+            kept = rows.keep_rejected(connection, kind, raw, rows.as_readable(reason), self._clock())
             rows.count(connection, Total.REJECTED, kept)
         return Added(rejected=[Rejection(0, reason)])
 
@@ -281,23 +284,18 @@ def _sift(
     for index, raw in enumerate(posted):
         try:
             fit.append(check(raw))
-        except Unfit as e:
+        except RecordError as e:
             # Who could not convert a record knows better why than a check that finds nothing of it.
             told = raw.get(REJECTED_BECAUSE) if isinstance(raw, dict) else None
-            reason = as_readable(told if isinstance(told, str) else e)
+            reason = rows.as_readable(told if isinstance(told, str) else e.what)
             added.rejected.append(Rejection(index, reason))
             kept += rows.keep_rejected(connection, kind, raw, reason, now)
     rows.count(connection, Total.REJECTED, kept)
     return fit
 
 
-def _check_event(raw: object) -> tuple[dict[str, Any], list[Report], Sight | None]:
-    event = rows.check_event(raw)
-    return event, positions.reports(event), sight_of_sample(event)
-
-
 def _add_alert(
-    connection: Connection, alert: CheckedAlert, sets: dict[tuple[str, ...], int], added: Added, now: datetime
+    connection: Connection, alert: PostedAlert, sets: dict[tuple[str, ...], int], added: Added, now: datetime
 ) -> bool:
     """Insert an alert and tally it; whether it is new."""
     fate, stored = store_once(connection, alert, sets, now)

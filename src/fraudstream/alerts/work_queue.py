@@ -10,7 +10,7 @@ from typing import Final
 from fraudstream.alerts.filters import AlertFilter, Sort
 from fraudstream.alerts.search import AlertSearch
 from fraudstream.alerts.status import AlertStatus
-from fraudstream.alerts.validation import STORED_OUTCOMES
+from fraudstream.messages.posted import STORED_OUTCOMES
 from fraudstream.transactions.wire import AlertField
 
 TOGETHER: Final = 8

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import threading
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Mapping
@@ -12,10 +11,10 @@ from typing import Any, Final, NamedTuple
 from fraudstream.alerts.positions import Place
 from fraudstream.alerts.reading import StoredSchema
 from fraudstream.alerts.sight import OffsetGaps, Sight, sight_of_sample
-from fraudstream.alerts.validation import Unfit, check_object
 from fraudstream.dashboard.suggestions import Candidate, Suggestion, suggest
+from fraudstream.messages import posted as messages
 from fraudstream.transactions.drift import NUMBER_TYPE, Contract, Drift, drift_of
-from fraudstream.transactions.wire import EventField, Outcome
+from fraudstream.transactions.wire import Outcome
 
 WINDOW_US: Final = 20_000_000
 """The last rows: those produced in the twenty seconds before the newest sample, and no more than the next figure."""
@@ -84,17 +83,12 @@ class ColumnWatch:
         self._unknown: OrderedDict[str, _Unknown] = OrderedDict()
         self._met: set[Place | None] = set()
 
-    def observe(self, events: Iterable[object], contract: Contract | None) -> None:
-        """Take posted samples; a row that was read again says nothing new, malformed ones are the store's to reject."""
-        if contract is None:
-            return
-        for raw in events:
-            with contextlib.suppress(Unfit):
-                event = check_object(raw, "an event")
-                sight = sight_of_sample(event)
-                if sight is not None:
-                    with self._lock:
-                        self._take(event, sight, contract)
+    def observe(self, samples: Iterable[messages.Sample], contract: Contract | None) -> None:
+        """Take posted samples; a transaction that was read again says nothing new."""
+        for sample in samples if contract is not None else ():
+            if contract is not None and (sight := sight_of_sample(sample)) is not None:
+                with self._lock:
+                    self._take(sample, sight, contract)
 
     def shares(self) -> Shares:
         """How the last rows were judged."""
@@ -127,22 +121,18 @@ class ColumnWatch:
             }
         return suggest(candidates, contract.quantiles, missing, refused)
 
-    def _take(self, event: Mapping[str, Any], sight: Sight, contract: Contract) -> None:
+    def _take(self, posted: messages.Sample, sight: Sight, contract: Contract) -> None:
         rows = self._gaps.weigh(sight.place, sight.offset, sight.produced_us)
         if not rows:
             return
         drift = drift_of(sight.columns, contract, is_whole=sight.is_whole)
-        names = event.get(EventField.IMPUTED)
-        if isinstance(names, list):
-            imputed = frozenset(name for name in names if isinstance(name, str) and name in contract.features)
-        else:
-            imputed = frozenset(drift.missing)
+        imputed = frozenset(drift.missing if posted.imputed is None else contract.features.keys() & posted.imputed)
         sample = Sample(
             sight=sight,
             drift=drift,
             imputed=imputed,
-            judged_by=(event.get(EventField.MODEL_ID), event.get(EventField.REVISION)),
-            unscorable=event.get(EventField.OUTCOME) == Outcome.UNSCORABLE.value,
+            judged_by=(posted.model_id, posted.revision),
+            unscorable=posted.outcome == Outcome.UNSCORABLE,
             rows=rows,
         )
         if self._samples and self._samples[-1].judged_by != sample.judged_by:
@@ -150,7 +140,7 @@ class ColumnWatch:
         began = self._began(sight)
         for name in sample.imputed - self._since.keys():
             self._since[name] = began if name in drift.missing else sight
-        self._note_unknown(event, sight, drift, began)
+        self._note_unknown(posted.values or {}, sight, drift, began)
         self._samples.append(sample)
         self._forget_old()
         self._met.add(sight.place)
@@ -165,8 +155,7 @@ class ColumnWatch:
         place = Place(stored.first_topic, stored.first_partition)
         return Sight(sight.schema_id, {}, 0, place, stored.first_offset, stored.first_us)
 
-    def _note_unknown(self, event: Mapping[str, Any], sight: Sight, drift: Drift, began: Sight) -> None:
-        values = event.get(EventField.VALUES)
+    def _note_unknown(self, values: Mapping[str, Any], sight: Sight, drift: Drift, began: Sight) -> None:
         for name in drift.added:
             if sight.columns[name] != NUMBER_TYPE:
                 continue
@@ -175,7 +164,7 @@ class ColumnWatch:
                 unknown = self._unknown[name] = _Unknown(began, 0, set(drift.missing))
             unknown.never_beside &= set(drift.missing)
             unknown.last_us = sight.produced_us or 0
-            if isinstance(values, dict) and isinstance(value := values.get(name), int | float):
+            if isinstance(value := values.get(name), int | float):
                 unknown.values.append(float(value))
             self._unknown.move_to_end(name)
         while len(self._unknown) > MOST_CANDIDATES:

@@ -6,7 +6,6 @@ many samples it rests on. It is kept in a small file beside the store, so that a
 
 from __future__ import annotations
 
-import contextlib
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -21,10 +20,10 @@ from numpy.typing import NDArray
 
 from fraudstream.alerts.positions import Place
 from fraudstream.alerts.sight import OffsetGaps
-from fraudstream.alerts.validation import Unfit, check_object, instant, integer, number, text
+from fraudstream.messages.posted import Sample
 from fraudstream.runtime.files import replace_json
 from fraudstream.times import microseconds
-from fraudstream.transactions.wire import EventField, EventType, Outcome
+from fraudstream.transactions.wire import Outcome
 
 log = structlog.get_logger(__name__)
 
@@ -94,16 +93,10 @@ class LiveScores:
         if file is not None:
             self._load(file)
 
-    def observe(self, events: Iterable[object]) -> None:
-        """Take posted samples; malformed ones are the store's to reject, a row read again says nothing new."""
+    def observe(self, samples: Iterable[Sample]) -> None:
+        """Take samples; a transaction that was read again says nothing new."""
         with self._lock:
-            took = False
-            for raw in events:
-                with contextlib.suppress(Unfit):
-                    event = check_object(raw, "an event")
-                    if event.get(EventField.TYPE) == EventType.SAMPLE:
-                        took = self._take(event) or took
-            if took:
+            if any([self._take(sample) for sample in samples]):
                 self._save()
 
     def above(self, model_id: str, threshold: float) -> Above | None:
@@ -128,14 +121,11 @@ class LiveScores:
             frauds_caught=float(scores @ shares),
         )
 
-    def _take(self, event: dict[str, Any]) -> bool:
-        topic, partition = text(event, EventField.TOPIC), integer(event, EventField.PARTITION)
-        place = None if topic is None or partition is None else Place(topic, partition)
-        produced_us = instant(event, EventField.PRODUCED_AT)
-        stands_for = self._gaps.weigh(place, integer(event, EventField.OFFSET), produced_us)
-        score, model_id = number(event, EventField.SCORE), text(event, EventField.MODEL_ID)
-        judged = event.get(EventField.OUTCOME) in (Outcome.CLEAR, Outcome.ALERT)
-        if not stands_for or not judged or score is None or model_id is None or produced_us is None:
+    def _take(self, sample: Sample) -> bool:
+        produced_us, score, model_id = sample.produced_us, sample.score, sample.model_id
+        stands_for = self._gaps.weigh(Place(sample.topic, sample.partition), sample.offset, produced_us)
+        scored = sample.outcome in (Outcome.CLEAR, Outcome.ALERT)
+        if not stands_for or not scored or score is None or model_id is None or produced_us is None:
             return False
         if model_id != self._model_id:  # scores of two models are not to be compared
             self._model_id, self._hours = model_id, {}

@@ -7,6 +7,7 @@ from typing import Final
 from flask import Blueprint, Response, g, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as BaseResponse
 
+from fraudstream.alerts.minutes import KEPT_MINUTES
 from fraudstream.alerts.sessions import SESSION_HOURS
 from fraudstream.alerts.store import AlertFilter
 from fraudstream.dashboard import presentation, readable
@@ -14,13 +15,13 @@ from fraudstream.dashboard.actor import COOKIE as NAME_COOKIE
 from fraudstream.dashboard.actor import actor_or_nobody, remembered_name
 from fraudstream.dashboard.alert_page import alert_page
 from fraudstream.dashboard.audit_page import audit_page
-from fraudstream.dashboard.charts_api import SPANS, minutes_asked
 from fraudstream.dashboard.drift_words import iso, percent
 from fraudstream.dashboard.ledger_report import ledger_report, loss_sentence, verdict
 from fraudstream.dashboard.letters_page import letters_page
+from fraudstream.dashboard.model_api import schema_report
 from fraudstream.dashboard.parts import parts
+from fraudstream.dashboard.queries import ChartQuery
 from fraudstream.dashboard.queue_page import queue_page
-from fraudstream.dashboard.schema_api import schema_report
 from fraudstream.dashboard.security import COOKIE, acting_session
 from fraudstream.dashboard.templating import OWN_PAGE, PAGE
 from fraudstream.dashboard.tiles import tiles
@@ -29,6 +30,7 @@ from fraudstream.transactions.wire import EventType, Outcome
 
 LIVE_ROWS: Final = 50
 """On the live pages: each row costs the browser at every arrival; the queue has all of them."""
+SPANS: Final = ((60, "1 hour"), (360, "6 hours"), (KEPT_MINUTES, "24 hours"))
 ACTIVITY_ROWS: Final = 50
 TIMELINE_ROWS: Final = 50
 LEDGER_ROWS: Final = 25
@@ -87,8 +89,8 @@ def activity() -> str:
 def charts() -> str:
     """Payments, alerts, scores, amounts, latency and precision, by minute."""
     using = parts()
-    asked = minutes_asked()
-    return render_template("charts.html", notice=using.notice, spans=SPANS, asked=asked)
+    minutes = ChartQuery.read(request.args).minutes
+    return render_template("charts.html", notice=using.notice, spans=SPANS, asked=minutes)
 
 
 @blueprint.get("/dead-letters")
