@@ -12,13 +12,14 @@ from datetime import datetime
 from typing import Any, Final, NamedTuple, Self
 
 import orjson
+from pydantic import ValidationError
 from sqlalchemy import Connection, RowMapping, bindparam, delete, select
 from sqlalchemy.dialects.sqlite import insert
 
 from fraudstream.alerts import tables
 from fraudstream.alerts.positions import Place, Report
 from fraudstream.errors import DataError, RecordError
-from fraudstream.messages.base import instant
+from fraudstream.messages.base import instant, reason
 from fraudstream.messages.posted import check_object
 from fraudstream.transactions.ledger import EntryKind, LedgerEntry, parse_entry
 
@@ -95,7 +96,7 @@ def check_entry(raw: object) -> CheckedEntry:
         entry = parse_entry(document)
         committed_us = instant(entry.committed_at) if entry.committed_at else None
     except DataError as e:
-        raise RecordError(e.what) from e
+        raise RecordError(reason(e.__cause__) if isinstance(e.__cause__, ValidationError) else e.what) from e
     except ValueError as e:
         raise RecordError(f"committed_at {e}") from e
     return CheckedEntry(entry, document | asdict(entry), committed_us)

@@ -77,8 +77,8 @@ def schema_report(using: Parts, *, limit: int = LISTED_SCHEMAS) -> dict[str, Any
 
 
 def _who(body: Command) -> Actor:
-    found = actor_or_nobody(body.who)
-    return found if found.name else Actor("dashboard", session=found.session)
+    acting = actor_or_nobody(body.who)
+    return acting if acting.name else Actor("dashboard", session=acting.session)
 
 
 def _realias(apply: Callable[[Parts], InForce]) -> dict[str, Any]:

@@ -47,7 +47,7 @@ Condition = Annotated[str, AfterValidator(_condition)]
 class OutcomeQuery(Query):
     """An outcome, or all."""
 
-    outcome: Literal["alert", "unscorable", "all"] = parameter("alert", "alert", "`alert` unless another is given")
+    outcome: Literal["alert", "unscorable", "all"] = parameter("alert", "alert", "`alert` by default")
 
     @property
     def only(self) -> Outcome | None:
@@ -120,7 +120,7 @@ class AlertList(AlertQuery):
 
 
 class AlertScan(AlertList):
-    """Alerts in an order, as they are found."""
+    """Alerts in an order, line by line."""
 
     limit: Whole = parameter(1_000_000, 10, "how many", ge=1, le=1_000_000)
 
@@ -146,7 +146,7 @@ class EventList(Page):
 
 
 class DeadLetterQuery(LetterQuery):
-    """Which of them, dead letters unless another kind is given."""
+    """Which of them, by default dead letters."""
 
     kind: LetterKind = parameter("dead_letter", "all", "which of the two")
 

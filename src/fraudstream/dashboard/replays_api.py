@@ -26,11 +26,11 @@ api = Api("replays")
 def request_replays(body: ReplayRequest) -> Response:
     """Have records sent again, those at `places` or those that a `filter` matches."""
     if body.places is None:
-        wanted = LetterQuery.read(MultiDict(parse_qsl((body.filter or "").removeprefix("?"))))
+        which = LetterQuery.read(MultiDict(parse_qsl((body.filter or "").removeprefix("?"))))
     else:
-        wanted = LetterQuery(place=list(dict.fromkeys(body.places)))
+        which = LetterQuery(place=list(dict.fromkeys(body.places)))
     using = parts()
-    requested = ReplayLog(using.store).request(body, wanted, actor(body.who).name, using.clock())
+    requested = ReplayLog(using.store).request(body, which, actor(body.who).name, using.clock())
     missing = max(0, len(set(body.places or ())) - requested["letters"])
     if missing and not body.dry_run:
         raise RequestError(

@@ -50,14 +50,8 @@ class Api(Blueprint):
     ) -> Callable[[Callable[..., Any]], Callable[..., Response]]:  # fmt: skip
         """Have a view answer a method of a path; what it returns is JSON unless it is a response.
 
-        Args:
-            method: In capitals.
-            path: As Flask writes it.
-            answer: The type of the answer.
-            *errors: Statuses beside those of an invalid query or body and those of any route.
-            media_type: Of the answer.
-            body: The type of what is posted, where the view reads it itself.
-            same: Other statuses with the answer of 200.
+        `errors` are statuses beside those of an invalid query or body and of any route, `same` those with the answer of
+        200; `body` is the type of what the view reads itself.
         """
 
         def declare(view: Callable[..., Any]) -> Callable[..., Response]:
@@ -70,13 +64,11 @@ class Api(Blueprint):
                     values["query"] = query.read(request.args)
                 if posted is not None:
                     values["body"] = read_body(posted)
-                found = view(**values)
-                return found if isinstance(found, Response) else json_response(found)
+                result = view(**values)
+                return result if isinstance(result, Response) else json_response(result)
 
-            own = {400} if query or posted or body else set()
-            own |= {415} if posted or body else set()
             about, kind = inspect.getdoc(view) or "", posted or body
-            statuses = {*errors, *own} - set(same)
+            statuses = {*errors, *((400, 415) if kind else (400,) if query else ())}
             self.operations.append(Operation(method, path, about, answer, media_type, query, kind, statuses, same))
             self.add_url_rule(path, view.__name__, respond, methods=[method])
             return respond

@@ -19,7 +19,6 @@ _PLAIN: Final = {
     "a valid integer": "an integer",
     "a valid number": "a number",
     "a valid list": "a list",
-    "a valid tuple": "a list",
     "less than or equal to": "at most",
     "greater than or equal to": "at least",
 }
@@ -41,7 +40,7 @@ def reason(error: ValidationError) -> str:
         message = "is missing"
     for term, plain in _PLAIN.items():
         message = message.replace(term, plain)
-    message = re.sub("^(Input|String|List|Tuple|Dictionary) should ", "must ", message)
+    message = re.sub("^(Input|String|List|Dictionary) should ", "must ", message)
     return f"{member} {message}" if member else message
 
 

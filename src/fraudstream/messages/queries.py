@@ -66,8 +66,8 @@ class Query(BaseModel):
         """
         values: dict[str, Any] = {}
         for name, field in cls.model_fields.items():
-            if given := [value for value in args.getlist(name) if value]:
-                values[name] = given if get_origin(field.annotation) is list else given[0]
+            if texts := [value for value in args.getlist(name) if value]:
+                values[name] = texts if get_origin(field.annotation) is list else texts[0]
         try:
             return cls.model_validate(values)
         except ValidationError as e:
