@@ -30,7 +30,7 @@ from fraudstream.alerts.filters import AlertFilter, Sort
 from fraudstream.alerts.search import Page
 from fraudstream.alerts.store import AlertStore
 from fraudstream.alerts.work import Order, WorkDesk
-from fraudstream.dashboard.asked_filter import filter_asked
+from fraudstream.dashboard.queries import AlertList
 
 TOGETHER: Final = 2_000
 BEGIN: Final = datetime(2026, 1, 1, tzinfo=UTC)
@@ -171,8 +171,8 @@ class Asking:
 
     def page(self, query: Query, **more: Any) -> Page:
         """A page of the queue, as the API reads the query."""
-        asked = MultiDict(query)
-        return self._store.search.page(filter_asked(asked), sort=Sort(asked.get("sort", "loss")), limit=PAGE, **more)
+        asked = AlertList.read(MultiDict({"sort": "loss"} | dict(query)))
+        return self._store.search.page(asked.filter(), sort=asked.sort, limit=PAGE, **more)
 
     def times(self, make: Callable[[], Query], count: int) -> dict[str, Any]:
         """Of so many queries."""

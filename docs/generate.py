@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 from figures import figures
@@ -19,11 +20,14 @@ from results import result
 
 from fraudstream.cli.entry import cli
 from fraudstream.config import ENVIRONMENT_PREFIX, SETTINGS_FILE, Settings
-from fraudstream.dashboard.openapi.document import written
+from fraudstream.dashboard.app import APIS
+from fraudstream.dashboard.openapi import document, written
 from fraudstream.transactions.wire import Topic
 
 DOCS = Path(__file__).parent
 WIDTH = 110
+BEGIN, END = "<!-- routes -->", "<!-- end of routes -->"
+"""Between them is the generated table of http.md."""
 
 ABOUT_SIMULATION = """\
 `fraudstream simulate --rows N --seed S --output CSV` writes payments of simulated card holders at simulated terminals:
@@ -137,6 +141,33 @@ def simulator() -> str:
     )
 
 
+def http() -> str:
+    """The page of the HTTP interface, with its table of routes made anew."""
+    before, _, rest = (DOCS / "http.md").read_text().partition(BEGIN)
+    described = document(APIS)
+    rows = [
+        f"| `{method.upper()} {path.replace('{', '<').replace('}', '>')}` |"
+        f" {_takes(operation, described['components']['schemas'])} | {operation['summary']} |"
+        for path, methods in described["paths"].items()
+        for method, operation in methods.items()
+    ]
+    table = "\n".join(["| route | query or body | what it does |", "|---|---|---|", *rows])
+    return f"{before}{BEGIN}\n{table}\n{END}{rest.partition(END)[2]}"
+
+
+def _takes(operation: Mapping[str, Any], schemas: Mapping[str, Any]) -> str:
+    """The parameters of a route's query, or the members of its body."""
+    if "requestBody" not in operation:
+        query = [each for each in operation.get("parameters", ()) if each["in"] == "query"]
+        return ", ".join(f"`{each['name']}{'[]' * (each['schema'].get('type') == 'array')}`" for each in query)
+    schema = operation["requestBody"]["content"]["application/json"]["schema"]
+    if "items" in schema:
+        return "a list of records"
+    model = schemas[schema["$ref"].rpartition("/")[2]]
+    required = model.get("required", ())
+    return ", ".join(f"`{name}`" if name in required else f"[`{name}`]" for name in model["properties"])
+
+
 PAGES: Mapping[str, Callable[[], str]] = {
     "reference.md": reference,
     "simulator.md": simulator,
@@ -144,7 +175,8 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "models.md": models,
     "performance.md": performance,
     "reliability.md": reliability,
-    "openapi.json": lambda: written().decode(),
+    "http.md": http,
+    "openapi.json": lambda: written(APIS).decode(),
     **{f"images/{name}": picture for name, picture in PICTURES.items()},
 }
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import quantiles
@@ -12,8 +11,10 @@ from typing import Any
 
 import orjson
 
+from fraudstream.alerts.positions import Place
 from fraudstream.alerts.records import Record, to_payload
-from fraudstream.alerts.sampling import Sample, SampleWeights, check_sample
+from fraudstream.alerts.sampling import SampleWeights
+from fraudstream.messages.posted import Sample, check_event
 from fraudstream.model.artifact import write_artifact
 from fraudstream.model.current import put_in_force
 from fraudstream.model.feature import Feature, FeatureType
@@ -31,6 +32,11 @@ TOPIC = "credit_card_transactions"
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 SPREADS = {"V1": 1.0, "V2": 2.5, "V3": 6.0, "V4": 15.0, "Amount": 40.0}
 MODEL_ID = "gbt-0123456789ab"
+
+
+def checked(events: Iterable[object]) -> list[Sample]:
+    """Samples as the store has checked them."""
+    return [event for event in map(check_event, events) if isinstance(event, Sample)]
 
 
 def feature(name: str, spread: float) -> Feature:
@@ -108,8 +114,8 @@ def samples(rows: Iterable[Mapping[str, Any]], start: int = 0, **changes: Any) -
     return [sample(start + number, each, **changes) for number, each in enumerate(rows)]
 
 
-def weighed(events: Iterable[Any], weights: SampleWeights | None = None) -> list[Sample]:
+def weighed(events: Iterable[Any], weights: SampleWeights | None = None) -> list[tuple[Sample, int]]:
     """The samples among events with their weights, as the store gives them."""
     weights = weights or SampleWeights()
-    found = [sample for event in events if (sample := check_sample(event)) is not None]
-    return [replace(each, rows=weights.weigh(each.place, each.offset, each.produced_us)) for each in found]
+    found = [event for event in map(check_event, events) if isinstance(event, Sample)]
+    return [(each, weights.weigh(Place(each.topic, each.partition), each.offset, each.produced_us)) for each in found]

@@ -29,6 +29,7 @@ FraudstreamError
 │   └── CheckpointDamaged      the checkpoint is broken, of another topic or of another release
 ├── StoreError                 the alert store cannot be opened or written
 ├── RequestError               a request to the API that cannot be answered as it is
+├── RecordError                a posted record that cannot be stored
 ├── DashboardFailed            the dashboard does not answer, or refuses what was asked
 ├── ReplayFailed               a record that a person had sent again was not sent
 ├── ProgressFailed             the producer cannot write its progress, or what the broker refused
@@ -87,6 +88,12 @@ class RequestError(FraudstreamError):
     def __init__(self, what: str, *, status: int = 400, where: str = "", remedy: str = "") -> None:
         super().__init__(what, where=where, remedy=remedy)
         self.http_status = status
+
+
+class RecordError(FraudstreamError):
+    """Raised when a posted record cannot be stored; the reason names the member and what it should be."""
+
+    http_status = 400
 
 
 class SettingsError(FraudstreamError):

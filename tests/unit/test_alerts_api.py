@@ -23,7 +23,7 @@ from fraudstream.alerts.search import AlertSearch
 from fraudstream.alerts.store import AlertStore
 from fraudstream.config import Settings
 from fraudstream.dashboard.app import create_app
-from fraudstream.dashboard.asked_filter import filter_asked
+from fraudstream.dashboard.queries import AlertQuery
 from fraudstream.transactions.wire import Outcome
 
 
@@ -199,13 +199,12 @@ def test_the_csv_has_what_people_made_of_alerts_where_it_is_asked_for(client: Fl
     assert "assignee" not in client.get("/api/alerts.csv").text
 
 
-def test_a_filter_may_come_as_json(client: FlaskClient) -> None:
+def test_a_filter_may_come_as_json() -> None:
     asked = {"status": ["new", "claimed"], "min_amount": 12.5, "where": ["V1:gt:2"], "outcome": "all", "q": ""}
-    with client.application.app_context():
-        assert filter_asked(asked) == AlertFilter(
-            outcome=None, statuses=("new", "claimed"), min_amount=12.5, where=(Where("V1", Op.GT, "2"),)
-        )
-        assert filter_asked({}).outcome is Outcome.ALERT
+    assert AlertQuery.model_validate(asked).filter() == AlertFilter(
+        outcome=None, statuses=("new", "claimed"), min_amount=12.5, where=(Where("V1", Op.GT, "2"),)
+    )
+    assert AlertQuery.model_validate({}).filter().outcome is Outcome.ALERT
 
 
 def test_the_page_of_another_site_neither_takes_a_file_nor_writes_the_record(client: FlaskClient) -> None:

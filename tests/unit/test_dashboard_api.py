@@ -66,7 +66,7 @@ def test_posting_alerts_tells_what_became_of_each(client: FlaskClient) -> None:
         "accepted": 1,
         "duplicates": 1,
         "conflicts": 1,
-        "rejected": [{"index": 3, "reason": "transaction must be a JSON object"}],
+        "rejected": [{"index": 3, "reason": "transaction is missing"}],
     }
 
 

@@ -66,7 +66,7 @@ def test_activity_shows_events_dead_letters_and_rejected_posts(client: FlaskClie
     client.post("/api/dead-letters", json=[letter])
     client.post("/api/alerts", json=[{"alert_id": "odd"}])
     page = client.get("/activity").text
-    for shown in ("started from its checkpoint", "t[1] 41", "not JSON", "{&#34;Time&#34;: 0", "transaction must be"):
+    for shown in ("started from its checkpoint", "t[1] 41", "not JSON", "{&#34;Time&#34;: 0", "transaction is missing"):
         assert shown in page
 
 

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dashboards import alert
-from fraudstream.alerts.validation import as_readable, check_alert
+from fraudstream.alerts.rows import as_readable
+from fraudstream.messages.posted import check_alert
 from fraudstream.transactions.presentable import MAX_DEPTH, MAX_TEXT_CHARS, json_text, present, read_json
 
 

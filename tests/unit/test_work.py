@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from dashboards import Clock, alert, open_store
-from fraudstream.alerts.change_reading import ChangeFilter, ChangeReader
+from fraudstream.alerts.change_reading import ChangeQuery, ChangeReader
 from fraudstream.alerts.changes import Actor
 from fraudstream.alerts.filters import AlertFilter, Op, Where
 from fraudstream.alerts.status import AlertStatus
@@ -53,7 +53,7 @@ def stands(desk: WorkDesk, alert_id: str) -> tuple[str, str | None, int]:
 
 def recorded(store: AlertStore) -> list[tuple[str, str, str]]:
     """Actor, action and subject of every change, oldest first."""
-    found = ChangeReader(store).page(ChangeFilter())
+    found = ChangeReader(store).page(ChangeQuery())
     documents = [each.document for each in reversed(found)]
     return [(each["actor"], each["action"], each["subject"]) for each in documents]
 
@@ -80,7 +80,7 @@ def test_a_takeover_is_recorded_as_one(desk: WorkDesk, store: AlertStore) -> Non
     desk.claim(ANN, ["id-1"])
     assert desk.claim(BEN, ["id-1"], take_over=True).change_id
     assert stands(desk, "id-1") == ("claimed", "Ben", 2)
-    taken = ChangeReader(store).page(ChangeFilter(actor="Ben"))[0].document
+    taken = ChangeReader(store).page(ChangeQuery(actor="Ben"))[0].document
     assert (taken["before"]["assignee"], taken["after"]["assignee"], taken["after"]["taken_over"]) == ("Ann", "Ben", 1)
 
 
@@ -137,7 +137,7 @@ def test_bulk_verdicts_succeed_where_they_can_and_say_what_was_refused(
     done = desk.verdict(ANN, ["id-1", "id-2", "id-3", "gone"], FALSE_ALARM, note="one merchant")
     assert [each.alert_id for each in done.done] == ["id-1", "id-3"]
     assert [(each.alert_id, each.work is None) for each in done.refused] == [("id-2", False), ("gone", True)]
-    (change, _) = ChangeReader(store).page(ChangeFilter())
+    (change, _) = ChangeReader(store).page(ChangeQuery())
     assert (change.alerts, [each.alert_id for each in change.touched]) == (2, ["id-1", "id-3"])
     assert change.document["subject"] == "2 alerts"
     assert (change.document["before"], change.document["after"]) == ({"new": 2}, {"false_alarm": 2})
@@ -206,7 +206,7 @@ def test_only_who_made_a_change_undoes_it_and_only_changes_of_alerts(desk: WorkD
     with pytest.raises(RequestError, match="no change of alerts"):
         desk.undo(ANN, "no such change")
     store.refuse_alias("new", "V1", who="Ann", why="")
-    refused = ChangeReader(store).page(ChangeFilter(action="alias"))[0].document
+    refused = ChangeReader(store).page(ChangeQuery(action="alias"))[0].document
     assert (refused["subject"], refused["after"]) == ("new as V1", {"refused": {"new": "V1"}})
     with pytest.raises(RequestError, match="no change of alerts"):
         desk.undo(ANN, refused["change_id"])

@@ -78,7 +78,7 @@ def test_a_strange_name_is_kept_to_the_letter(app: Flask, name: str) -> None:
 def test_what_is_no_name_is_refused(app: Flask, name: object) -> None:
     answer = app.test_client().post("/api/actor", json={"name": name})
     assert answer.status_code == 400
-    assert "printable" in told(answer)["error"]
+    assert told(answer)["error"].startswith("name must be")
 
 
 def test_one_name_typed_in_two_ways_is_one_person(app: Flask) -> None:

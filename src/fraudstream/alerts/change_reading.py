@@ -2,13 +2,16 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from typing import Annotated, Any, Final, NamedTuple
 
 import orjson
+from pydantic import AfterValidator
 from sqlalchemy import ColumnElement, Connection, FromClause, Select, and_, func, or_, select
 
 from fraudstream.alerts import tables
+from fraudstream.alerts.changes import Action
 from fraudstream.alerts.reading import AlertReader
+from fraudstream.messages.queries import LATER, TIME, Query, Time, parameter
 from fraudstream.times import iso_time
 from fraudstream.transactions.masking import typed
 
@@ -24,24 +27,20 @@ _CHANGE: Final = tables.changes.c
 _ITEM: Final = tables.change_items.c
 _ALERT: Final = tables.alerts.c
 
+NO_NAME: Final = "-"
+"""As the actor of a query: changes by somebody who gave no name."""
 
-@dataclass(frozen=True, slots=True)
-class ChangeFilter:
-    """Which changes are asked for; a field that is None does not narrow.
 
-    Attributes:
-        action: Of `changes.Action`.
-        actor: Who made it, exactly; empty for those that gave no name.
-        alert_id: To this alert, among others.
-        since_us: Made at this time or later.
-        until_us: Made before this time.
-    """
+class ChangeQuery(Query):
+    """Which changes that people made."""
 
-    action: str | None = None
-    actor: str | None = None
-    alert_id: str | None = None
-    since_us: int | None = None
-    until_us: int | None = None
+    action: Action | None = parameter(None, "verdict", "what was done")
+    actor: Annotated[str, AfterValidator(lambda name: "" if name == NO_NAME else name)] | None = parameter(
+        None, "Mia", f"who did it; `{NO_NAME}`: no name was given"
+    )
+    alert_id: str | None = parameter(None, "id-1", "the alert it touched, among others")
+    since: Time | None = parameter(None, TIME, "from this time on")
+    until: Time | None = parameter(None, LATER, "before this time")
 
     def conditions(self) -> list[ColumnElement[bool]]:
         """The filter as conditions on the table `changes`."""
@@ -50,10 +49,10 @@ class ChangeFilter:
             found.append(_CHANGE.action == self.action)
         if self.actor is not None:
             found.append(_CHANGE.actor == self.actor)
-        if self.since_us is not None:
-            found.append(_CHANGE.at_us >= self.since_us)
-        if self.until_us is not None:
-            found.append(_CHANGE.at_us < self.until_us)
+        if self.since is not None:
+            found.append(_CHANGE.at_us >= self.since)
+        if self.until is not None:
+            found.append(_CHANGE.at_us < self.until)
         if self.alert_id is not None:
             found.append(_CHANGE.seq.in_(select(_ITEM.change).where(self.of_alert())))
         return found
@@ -94,7 +93,7 @@ class ChangeReader:
         """Take the open store."""
         self._store = store
 
-    def page(self, wanted: ChangeFilter, *, before: int | None = None, limit: int = 100) -> list[StoredChange]:
+    def page(self, wanted: ChangeQuery, *, before: int | None = None, limit: int = 100) -> list[StoredChange]:
         """The newest changes first, those with a `seq` below `before`."""
         query = _changes().where(*wanted.conditions()).order_by(_CHANGE.seq.desc()).limit(limit)
         if before is not None:
@@ -126,7 +125,7 @@ class ChangeReader:
             for row in self._store.rows(query)
         ]
 
-    def count(self, wanted: ChangeFilter) -> int:
+    def count(self, wanted: ChangeQuery) -> int:
         """How many changes match."""
         query = select(func.count()).select_from(tables.changes).where(*wanted.conditions())
         return self._store.scalar(query) or 0
@@ -135,7 +134,7 @@ class ChangeReader:
         """The `seq` of the newest change, 0 where there is none."""
         return self._store.scalar(select(func.max(_CHANGE.seq))) or 0
 
-    def every(self, wanted: ChangeFilter, *, up_to: int) -> Iterator[list[dict[str, Any]]]:
+    def every(self, wanted: ChangeQuery, *, up_to: int) -> Iterator[list[dict[str, Any]]]:
         """Every change up to a `seq`, oldest first, one object for each alert that it touched, many at a time."""
         last = (0, 0)
         alert = func.coalesce(_ITEM.alert, 0)
@@ -159,7 +158,7 @@ class ChangeReader:
             last = (rows[-1].seq, rows[-1].a)
             yield [typed(_of_alert(row)) for row in rows]
 
-    def _touched(self, connection: Connection, change: int, wanted: ChangeFilter) -> list[Touched]:
+    def _touched(self, connection: Connection, change: int, wanted: ChangeQuery) -> list[Touched]:
         query = (
             select(_ITEM.alert, _ALERT.alert_id, _ITEM.before, _ITEM.after)
             .join_from(tables.change_items, tables.alerts, _ALERT.seq == _ITEM.alert)

@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any, Final, NamedTuple, Self
 
 import orjson
+from pydantic import ValidationError
 from sqlalchemy import Connection, RowMapping, bindparam, delete, func, select
 from sqlalchemy.dialects.sqlite import insert
 
@@ -18,15 +19,17 @@ from fraudstream.alerts.changes import Action
 from fraudstream.alerts.dialect import upsert
 from fraudstream.alerts.positions import Place, Report
 from fraudstream.alerts.reading import AlertReader
-from fraudstream.alerts.validation import Unfit, check_object, check_record_id, instant, integer
-from fraudstream.errors import DataError
+from fraudstream.errors import DataError, RecordError
+from fraudstream.messages.base import instant, reason
+from fraudstream.messages.posted import check_object
 from fraudstream.times import iso_time
 from fraudstream.transactions.ledger import EntryKind, LedgerEntry, parse_entry
 
 COUNTS: Final = ("records", "clear", "alert", "unscorable", "dead_letter")
 _OFFSETS: Final = ("from_offset", "until_offset")
-_INTEGERS: Final = ("partition", *_OFFSETS, *COUNTS, "batch_id", "revision")
-_COLUMNS: Final = ("entry_id", "topic", "topic_id", "checkpoint_id", "model_id", *_INTEGERS)
+_PLACE: Final = ("topic", "partition")
+_COUNTED: Final = ("partition", *_OFFSETS, *COUNTS, "batch_id", "revision")
+_COLUMNS: Final = ("entry_id", "topic", "topic_id", "checkpoint_id", "model_id", *_COUNTED)
 
 _LEDGER: Final = tables.ledger
 _PLACES: Final = tables.ledger_places
@@ -84,18 +87,17 @@ def check_entry(raw: object) -> CheckedEntry:
     """Check one posted entry.
 
     Raises:
-        Unfit: It is not what the detector writes, or cannot be stored.
+        RecordError: It is not what the detector writes, or cannot be stored.
     """
     document = check_object(raw, "an entry of the ledger")
-    check_record_id(document, "entry_id")
     try:
         entry = parse_entry(document)
+        committed_us = instant(entry.committed_at) if entry.committed_at else None
     except DataError as e:
-        raise Unfit(e.what) from e
-    found = asdict(entry)
-    for name in _INTEGERS:
-        integer(found, name)
-    return CheckedEntry(entry, document | found, instant(found, "committed_at") if entry.committed_at else None)
+        raise RecordError(reason(e.__cause__) if isinstance(e.__cause__, ValidationError) else e.what) from e
+    except ValueError as e:
+        raise RecordError(f"committed_at {e}") from e
+    return CheckedEntry(entry, document | asdict(entry), committed_us)
 
 
 def record(

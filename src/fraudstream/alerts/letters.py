@@ -4,13 +4,14 @@ import base64
 import heapq
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from typing import Annotated, Any, Final, Literal, NamedTuple
 
 import orjson
 from sqlalchemy import ColumnElement, Select, Table, false, func, select
 
 from fraudstream.alerts import tables
 from fraudstream.alerts.reading import AlertReader
+from fraudstream.messages.queries import LATER, TIME, Query, Repeated, Time, Whole, parameter
 from fraudstream.transactions.wire import AlertField, DeadLetterField, Outcome, RecordId, ReplayState
 
 WALKED_AT_ONCE: Final = 200
@@ -37,33 +38,34 @@ class Cursor(NamedTuple):
 _START: Final = Cursor(2**62, 2**62)
 
 
-def parse_cursor(text: str) -> Cursor | None:
-    """The cursor that a text is; None where it is none."""
+def parse_cursor(text: str) -> Cursor:
+    """The cursor that a text is.
+
+    Raises:
+        ValueError: It is none.
+    """
     first, _, second = text.partition(".")
     if not all(part.isascii() and part.isdecimal() and len(part) <= 19 for part in (first, second)):
-        return None
+        raise ValueError("must be a next_cursor of this list")
     return Cursor(int(first), int(second))
 
 
-@dataclass(frozen=True, slots=True)
-class LetterFilter:
-    """Which letters are asked for; a field that is None does not narrow. Times are those of production.
+EVERY: Final = "all"
+LetterKind = Literal["dead_letter", "unscorable", "all"]
 
-    Attributes:
-        reason: Text that the reason holds, in upper or lower case.
-        replayed: Whether it was sent again, or is about to be.
-        origins: Only these, as `topic/partition/offset`.
-    """
 
-    kind: Outcome | None = None
-    reason: str | None = None
-    since_us: int | None = None
-    until_us: int | None = None
-    topic: str | None = None
-    partition: int | None = None
-    offset: int | None = None
-    replayed: bool | None = None
-    origins: tuple[str, ...] | None = None
+class LetterQuery(Query):
+    """Which dead letters and unscorable transactions; times are those of production."""
+
+    kind: LetterKind = parameter("all", "all", "which of the two")
+    reason: str | None = parameter(None, "JSON", "text that the reason holds")
+    since: Time | None = parameter(None, TIME, "from this time of the record on")
+    until: Time | None = parameter(None, LATER, "before this time of the record")
+    topic: str | None = parameter(None, "credit_card_transactions", "the input topic")
+    partition: Whole | None = parameter(None, 0, "its partition", le=10**9)
+    offset: Whole | None = parameter(None, 7, "its offset", le=10**18)
+    replayed: Literal["yes", "no"] | None = parameter(None, "no", "whether it was sent again, or is about to be")
+    place: Annotated[list[str], Repeated] = parameter([], ["t/0/7"], "only these records, as topic/partition/offset")
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +113,7 @@ class LetterReader:
         """Take the open store."""
         self._store = store
 
-    def page(self, wanted: LetterFilter, *, after: Cursor | None, limit: int) -> tuple[list[Letter], Cursor | None]:
+    def page(self, wanted: LetterQuery, *, after: Cursor | None, limit: int) -> tuple[list[Letter], Cursor | None]:
         """The letters that follow a cursor, and the cursor of those that follow them; None where these are the last."""
         start = after or _START
         with self._store.reading() as connection:
@@ -128,7 +130,7 @@ class LetterReader:
         last = {letter.kind: letter.seq for letter in letters}
         return letters, Cursor(*(last.get(kind, before) for kind, before in zip(KINDS, start, strict=True)))
 
-    def every(self, wanted: LetterFilter) -> Iterator[Letter]:
+    def every(self, wanted: LetterQuery) -> Iterator[Letter]:
         """All letters, a page of them in memory at a time."""
         after: Cursor | None = None
         while True:
@@ -137,7 +139,7 @@ class LetterReader:
             if after is None:
                 return
 
-    def count(self, wanted: LetterFilter) -> int:
+    def count(self, wanted: LetterQuery) -> int:
         """How many there are."""
         with self._store.reading() as connection:
             return sum(
@@ -146,7 +148,7 @@ class LetterReader:
             )
 
 
-def _tables(wanted: LetterFilter) -> Sequence[tuple[Outcome, Select[Any], ColumnElement[int]]]:
+def _tables(wanted: LetterQuery) -> Sequence[tuple[Outcome, Select[Any], ColumnElement[int]]]:
     """For each kind of letter its query, and the column that puts it in order."""
     letters, alerts = tables.dead_letters.c, tables.alerts.c
     at = func.round((func.julianday(_key(letters.body, "produced_at")) - _EPOCH_DAYS) * _DAY_MS) * 1000
@@ -160,7 +162,7 @@ def _tables(wanted: LetterFilter) -> Sequence[tuple[Outcome, Select[Any], Column
 
 
 def _query(
-    wanted: LetterFilter,
+    wanted: LetterQuery,
     kind: Outcome,
     table: Table,
     kept: ColumnElement[bool],
@@ -168,22 +170,22 @@ def _query(
     produced_us: ColumnElement[Any],
 ) -> Select[Any]:
     body, replays = table.c.body, tables.replays.c
-    conditions: list[ColumnElement[bool]] = [kept if wanted.kind in (None, kind) else false()]
+    conditions: list[ColumnElement[bool]] = [kept if wanted.kind in (kind, EVERY) else false()]
     for name in ("topic", "partition", "offset"):
         if (value := getattr(wanted, name)) is not None:
             conditions.append(_key(body, name) == value)
     if wanted.reason is not None:
         reason = func.lower(func.coalesce(_key(body, "reason"), ""))
         conditions.append(func.instr(reason, wanted.reason.lower()) > 0)
-    if wanted.since_us is not None:
-        conditions.append(produced_us >= wanted.since_us)
-    if wanted.until_us is not None:
-        conditions.append(produced_us < wanted.until_us)
-    if wanted.origins is not None:
-        conditions.append(origin.in_(wanted.origins))
+    if wanted.since is not None:
+        conditions.append(produced_us >= wanted.since)
+    if wanted.until is not None:
+        conditions.append(produced_us < wanted.until)
+    if wanted.place:
+        conditions.append(origin.in_(wanted.place))
     if wanted.replayed is not None:
         replay = select(replays.seq).where(replays.origin == origin, replays.state != ReplayState.FAILED.value)
-        conditions.append(replay.exists() if wanted.replayed else ~replay.exists())
+        conditions.append(replay.exists() if wanted.replayed == "yes" else ~replay.exists())
     return select(table.c.seq, table.c.received_us, body).where(*conditions)
 
 

@@ -1,15 +1,16 @@
 """How far each partition is filled and scored, as the store keeps it; what is shown of it is `dashboard/stats.py`'s."""
 
-from collections.abc import Iterable, Mapping
+from __future__ import annotations
+
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from sqlalchemy import Connection, select
 
 from fraudstream.alerts import tables
 from fraudstream.alerts.dialect import upsert
-from fraudstream.alerts.validation import CheckedAlert, Unfit, check_object, instant, integer
-from fraudstream.transactions.wire import EventField, EventType
+from fraudstream.messages.posted import DeadLetter, EndsEvent, Event, PostedAlert, Progress, Sample
 
 _READ: Final = select(tables.positions).order_by(tables.positions.c.topic, tables.positions.c.partition)
 _WRITE: Final = upsert(tables.positions)
@@ -61,52 +62,31 @@ def advance(known: Position | None, report: Report) -> Position:
     return Position(begin, report.end, begin if made_anew else max(known.position, begin), report.at_us)
 
 
-def reports(event: Mapping[str, Any]) -> list[Report]:
-    """What a `position`, `progress` or `sample` event says of its partitions; nothing for any other event.
-
-    Raises:
-        Unfit: The event does not look as its type says.
-    """
-    kind = event.get(EventField.TYPE)
-    if kind == EventType.SAMPLE:
-        partition, offset = integer(event, EventField.PARTITION), integer(event, EventField.OFFSET)
-        topic = event.get(EventField.TOPIC)
-        if not isinstance(topic, str) or partition is None or offset is None:
-            raise Unfit("a sample needs topic, partition and offset")
-        return [Report(Place(topic, partition), position=offset + 1)]
-    if kind not in (EventType.POSITION, EventType.PROGRESS):
-        return []
-    at_us = instant(event, EventField.AT)
-    found = []
-    for topic, partitions in check_object(event.get(EventField.POSITIONS), "positions").items():
-        for number, values in check_object(partitions, f"positions.{topic}").items():
-            entry = check_object(values, f"positions.{topic}.{number}")
-            if not number.isdecimal() or len(number) > 9:
-                raise Unfit(f"positions.{topic}: {number!r} is not a partition")
-            found.append(_report(Place(topic, int(number)), entry, at_us, ends=kind == EventType.POSITION))
-    return found
+def reports(event: Event) -> list[Report]:
+    """What a `position`, `progress` or `sample` event says of its partitions; nothing for any other event."""
+    if isinstance(event, Sample):
+        return of_records([event])
+    if isinstance(event, EndsEvent):
+        return [
+            Report(Place(topic, partition), begin=at.begin or 0, end=at.end, at_us=event.at_us)
+            for topic, partitions in event.positions.items()
+            for partition, at in partitions.items()
+        ]
+    return [
+        Report(Place(topic, partition), position=at.position)
+        for topic, partitions in (event.positions.items() if isinstance(event, Progress) else ())
+        for partition, at in partitions.items()
+    ]
 
 
-def of_alerts(alerts: Iterable[CheckedAlert]) -> list[Report]:
-    """How far alerts say that their partitions are scored."""
+def of_records(records: Iterable[PostedAlert | Sample | DeadLetter]) -> list[Report]:
+    """How far records say that their partitions are scored."""
     furthest: dict[Place, int] = {}
-    for alert in alerts:
-        if alert.topic is not None and alert.partition is not None and alert.offset is not None:
-            place = Place(alert.topic, alert.partition)
-            furthest[place] = max(furthest.get(place, 0), alert.offset + 1)
+    for record in records:
+        if record.topic is not None and record.partition is not None and record.offset is not None:
+            place = Place(record.topic, record.partition)
+            furthest[place] = max(furthest.get(place, 0), record.offset + 1)
     return [Report(place, position=position) for place, position in furthest.items()]
-
-
-def _report(place: Place, entry: Mapping[str, Any], at_us: int | None, *, ends: bool) -> Report:
-    if ends:
-        begin, end = integer(entry, "begin"), integer(entry, "end")
-        if end is None:
-            raise Unfit(f"positions.{place.topic}.{place.partition}: end must be an integer")
-        return Report(place, begin=begin or 0, end=end, at_us=at_us)
-    position = integer(entry, "position")
-    if position is None:
-        raise Unfit(f"positions.{place.topic}.{place.partition}: position must be an integer")
-    return Report(place, position=position)
 
 
 def read(connection: Connection) -> dict[Place, Position]:

@@ -2,17 +2,17 @@
 
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import orjson
 from sqlalchemy import ColumnElement, Row, and_, case, func, insert, or_, select, update
 
 from fraudstream.alerts import tables
-from fraudstream.alerts.letters import Letter, LetterFilter, LetterReader
+from fraudstream.alerts.letters import Letter, LetterQuery, LetterReader
 from fraudstream.alerts.store import AlertStore
 from fraudstream.errors import RequestError
+from fraudstream.messages.requests import ReplayRequest, ReplayResult
 from fraudstream.times import from_microseconds, iso_z, microseconds
 from fraudstream.transactions.wire import AlertField, DeadLetterField, ReplayState
 
@@ -33,48 +33,6 @@ _OF_THE_LETTER: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
-    """Who wants what sent again, and why.
-
-    Attributes:
-        who: As the person says; nobody verifies it.
-        why: What was mended.
-        again: Letters that were replayed before too.
-        payload: A corrected value in base64, for a single letter.
-    """
-
-    wanted: LetterFilter
-    who: str
-    why: str
-    again: bool = False
-    payload: str | None = None
-    dry_run: bool = False
-
-
-class Requested(NamedTuple):
-    """What became of a request.
-
-    Attributes:
-        batch: The id of the request; None where nothing was recorded.
-        replayed: How many of them were replayed before, or are about to be.
-        without_place: How many do not say where they came from, and so cannot be sent.
-    """
-
-    batch: str | None
-    letters: int
-    replayed: int
-    without_place: int
-
-
-class Result(NamedTuple):
-    """What became of a replay: the `place` of the new record, or the `reason` why there is none."""
-
-    replay_id: str
-    place: str | None
-    reason: str | None
-
-
 class ReplayLog:
     """Reads and moves the replays of one store."""
 
@@ -82,10 +40,13 @@ class ReplayLog:
         """Take the open store."""
         self._store = store
 
-    def request(self, asked: Request, now: datetime) -> Requested:
+    def request(self, request: ReplayRequest, which: LetterQuery, who: str, now: datetime) -> dict[str, Any]:
         """Record replays of all letters that match, oldest first.
 
-        Nothing is recorded where one of them was replayed before and that was not asked for (`batch` is None).
+        Nothing is recorded where one of them was replayed before, without `again` (`batch` is None).
+
+        Returns:
+            The `batch`, and how many letters match, were replayed before, and do not say where they came from.
 
         Raises:
             RequestError: There are more than `MOST_AT_ONCE`.
@@ -93,7 +54,7 @@ class ReplayLog:
         """
         letters: dict[str, dict[str, str]] = {}
         without_place = 0
-        for letter in LetterReader(self._store).every(asked.wanted):
+        for letter in LetterReader(self._store).every(which):
             if letter.origin is None:
                 without_place += 1
             else:
@@ -108,14 +69,15 @@ class ReplayLog:
                 connection.execute(before.where(column.origin.in_(origins[at : at + _LOOKED_UP_AT_ONCE]))).scalar_one()
                 for at in range(0, len(origins), _LOOKED_UP_AT_ONCE)
             )
-            if asked.dry_run or not letters or (replayed and not asked.again):
-                return Requested(None, len(letters), replayed, without_place)
+            counted = {"letters": len(letters), "replayed": replayed, "without_place": without_place}
+            if request.dry_run or not letters or (replayed and not request.again):
+                return {"batch": None} | counted
             at_us, batch = microseconds(now), uuid.uuid4().hex
             common = {"batch": batch, "state": ReplayState.REQUESTED.value, "requested_us": at_us, "changed_us": at_us}
-            common |= {"who": asked.who, "why": asked.why, "payload": asked.payload}
+            common |= {"who": who, "why": request.why, "payload": request.payload_base64}
             rows = [common | noted | {"replay_id": uuid.uuid4().hex} for noted in reversed(letters.values())]
             connection.execute(insert(tables.replays), rows)
-        return Requested(batch, len(letters), replayed, without_place)
+        return {"batch": batch} | counted
 
     def waiting(self, now: datetime, batch: str | None = None) -> int:
         """How many replays a sender may claim."""
@@ -144,7 +106,7 @@ class ReplayLog:
             for row in rows
         ]
 
-    def conclude(self, results: Sequence[Result], now: datetime) -> int:
+    def conclude(self, results: Sequence[ReplayResult], now: datetime) -> int:
         """Record what became of replays, all in one transaction; returns of how many that was news.
 
         Raises:

@@ -13,9 +13,9 @@ from typing import Any, Final, Protocol
 import structlog
 from confluent_kafka import KafkaException
 
-from fraudstream.alerts.validation import Unfit, instant
 from fraudstream.errors import DashboardFailed, KafkaFailure
 from fraudstream.kafka.replay import Replay, ReplayRefused, ReplayTopic
+from fraudstream.messages.base import instant
 from fraudstream.transactions.wire import DeadLetterField, RecordId
 
 log = structlog.get_logger(__name__)
@@ -108,8 +108,8 @@ def _replay(claimed: Mapping[str, Any]) -> Replay:
     letter, payload = claimed["letter"], claimed["payload_base64"]
     produced_us = dead_letter = None
     # A letter holds what was posted: nobody else has looked at these.
-    with contextlib.suppress(Unfit):
-        produced_us = instant(letter, DeadLetterField.PRODUCED_AT)
+    with contextlib.suppress(ValueError):
+        produced_us = instant(letter.get(DeadLetterField.PRODUCED_AT))
     with contextlib.suppress(ValueError):
         dead_letter = RecordId.parse(str(letter.get(DeadLetterField.DEAD_LETTER)))
     return Replay(

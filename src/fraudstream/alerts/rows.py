@@ -11,25 +11,18 @@ from sqlalchemy import Connection, Table, bindparam, func, select, update
 from sqlalchemy.dialects.sqlite import insert
 
 from fraudstream.alerts import tables
-from fraudstream.alerts.positions import Place, Report
 from fraudstream.alerts.reading import StoredAlert, Total, alert_json
-from fraudstream.alerts.validation import (
-    CheckedAlert,
-    Unfit,
-    as_readable,
-    check_object,
-    check_record_id,
-    digest,
-    integer,
-    text,
-)
+from fraudstream.messages.posted import DeadLetter, PostedAlert, digest
 from fraudstream.times import microseconds
+from fraudstream.transactions.presentable import json_text
 from fraudstream.transactions.wire import AlertField, DeadLetterField, EventField, Outcome
 
 CONFLICT_DIGITS: Final = 12
 KEPT_DEAD_LETTERS: Final = 10_000
 MAX_PAYLOAD_CHARS: Final = 64 * 1024
 """A dead letter's payload is kept up to this length here; the topic holds the whole of it."""
+MAX_REJECTED_CHARS: Final = 256 * 1024
+"""A rejected payload is kept up to this length: enough to see what it was."""
 
 # Built once: building the statements anew for each alert took longer than SQLite took for all of them.
 _INSERT_ALERT: Final = (
@@ -54,7 +47,7 @@ _STORED: Final = select(_COLUMN.seq, _COLUMN.alert_id, _COLUMN.outcome, _COLUMN.
 
 def insert_alert(
     connection: Connection,
-    alert: CheckedAlert,
+    alert: PostedAlert,
     conflict_of: str | None,
     sets: dict[tuple[str, ...], int],
     now: datetime,
@@ -73,9 +66,9 @@ def insert_alert(
     if conflict_of is not None:
         own["conflict_of"] = conflict_of
     body = orjson.dumps(alert.document | own).decode()
-    columns = tuple(alert.columns)
+    columns = tuple(alert.transaction)
     if columns not in sets:
-        sets[columns] = _column_set(connection, alert.columns)
+        sets[columns] = _column_set(connection, columns)
     row = {
         "alert_id": alert_id,
         "conflict_of": conflict_of,
@@ -98,12 +91,12 @@ def insert_alert(
     return StoredAlert(seq, alert.outcome.value, alert.produced_us, alert_json(seq, body))
 
 
-def conflict_id(alert: CheckedAlert) -> str:
+def conflict_id(alert: PostedAlert) -> str:
     """The id of an alert whose own is that of another transaction."""
     return f"{alert.alert_id}~{alert.digest[:CONFLICT_DIGITS]}"
 
 
-def _column_set(connection: Connection, names: list[str]) -> int:
+def _column_set(connection: Connection, names: tuple[str, ...]) -> int:
     # In the order of the row, unlike a digest of the row: an export shows the columns in that order.
     text_of_names = orjson.dumps(names)
     key = {"digest": hashlib.sha256(text_of_names).hexdigest()}
@@ -111,20 +104,6 @@ def _column_set(connection: Connection, names: list[str]) -> int:
     if found is None:
         found = connection.execute(_INSERT_COLUMN_SET, key | {"names": text_of_names.decode()}).scalar_one()
     return found
-
-
-def check_event(raw: object) -> dict[str, Any]:
-    """Check a posted event.
-
-    Raises:
-        Unfit: It has no type, or cannot be written as JSON.
-    """
-    event = check_object(raw, "an event")
-    kind = text(event, EventField.TYPE)
-    if not kind or len(kind) > 64:
-        raise Unfit("type must be text of 1 to 64 characters")
-    check_record_id(event, EventField.EVENT_ID)
-    return event
 
 
 def insert_event(connection: Connection, event: Mapping[str, Any], now: datetime) -> bool:
@@ -144,40 +123,13 @@ def insert_event(connection: Connection, event: Mapping[str, Any], now: datetime
     )
 
 
-def check_dead_letter(raw: object) -> dict[str, Any]:
-    """Check a posted dead letter.
-
-    Raises:
-        Unfit: It does not say which record it is, or cannot be written as JSON.
-    """
-    letter = check_object(raw, "a dead letter")
-    topic = text(letter, DeadLetterField.TOPIC)
-    if (
-        not topic
-        or integer(letter, DeadLetterField.PARTITION) is None
-        or integer(letter, DeadLetterField.OFFSET) is None
-    ):
-        raise Unfit("a dead letter needs topic, partition and offset")
-    text(letter, DeadLetterField.PAYLOAD)
-    text(letter, DeadLetterField.REASON)
-    return letter
-
-
-def place_of(letter: Mapping[str, Any]) -> Report:
-    """A dead letter's outcome is known: its partition is scored up to it."""
-    place = Place(letter[DeadLetterField.TOPIC], letter[DeadLetterField.PARTITION])
-    return Report(place, position=letter[DeadLetterField.OFFSET] + 1)
-
-
-def insert_dead_letter(connection: Connection, letter: Mapping[str, Any], now: datetime) -> bool:
+def insert_dead_letter(connection: Connection, letter: DeadLetter, now: datetime) -> bool:
     """Insert a dead letter; False where its record is there already."""
-    place = place_of(letter).place
-    letter_id = f"{place.topic}/{place.partition}/{letter[DeadLetterField.OFFSET]}"
-    body = dict(letter) | {"id": letter_id, "received_at": now.isoformat()}
-    payload = letter.get(DeadLetterField.PAYLOAD)
-    if payload is not None and len(payload) > MAX_PAYLOAD_CHARS:
+    letter_id = f"{letter.topic}/{letter.partition}/{letter.offset}"
+    body = letter.document | {"id": letter_id, "received_at": now.isoformat()}
+    if letter.payload_base64 is not None and len(letter.payload_base64) > MAX_PAYLOAD_CHARS:
         # A multiple of four characters is still base64.
-        body |= {DeadLetterField.PAYLOAD.value: payload[:MAX_PAYLOAD_CHARS], "payload_truncated": True}
+        body |= {DeadLetterField.PAYLOAD.value: letter.payload_base64[:MAX_PAYLOAD_CHARS], "payload_truncated": True}
     row = {"id": letter_id, "received_us": microseconds(now), "body": orjson.dumps(body).decode()}
     return _insert_once(connection, tables.dead_letters, "id", row)
 
@@ -191,6 +143,12 @@ def forget_old_payloads(connection: Connection, added: int) -> None:
     last = newest - KEPT_DEAD_LETTERS
     if last > 0:
         connection.execute(update(table).where(table.c.seq <= last, table.c.seq > last - added).values(body=None))
+
+
+def as_readable(raw: object) -> str:
+    """Anything at all as text that can be stored and shown: a message as it is, anything else as JSON if it can be."""
+    text = raw if isinstance(raw, str) else json_text(raw)
+    return text[:MAX_REJECTED_CHARS].encode("utf-8", "backslashreplace").decode()
 
 
 def keep_rejected(connection: Connection, kind: str, raw: object, reason: str, now: datetime) -> bool:
@@ -235,7 +193,7 @@ class Fate(Enum):
 
 
 def store_once(
-    connection: Connection, alert: CheckedAlert, sets: dict[tuple[str, ...], int], now: datetime
+    connection: Connection, alert: PostedAlert, sets: dict[tuple[str, ...], int], now: datetime
 ) -> tuple[Fate, StoredAlert | None]:
     """Insert an alert unless its transaction is there under its id with the same outcome.
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
-from fraudstream.alerts.positions import Place, reports
-from fraudstream.alerts.validation import CheckedAlert, Unfit, instant, integer, text
+from fraudstream.alerts.positions import Place
+from fraudstream.messages.posted import PostedAlert, Sample
 from fraudstream.transactions.masking import REMOVED
 from fraudstream.transactions.schema import UNKNOWN, columns_of, listed
-from fraudstream.transactions.wire import AlertField, EventField, EventType, Outcome
+from fraudstream.transactions.wire import Outcome
 
 LONGEST_ID: Final = 32
 
@@ -44,51 +44,25 @@ class Sight:
         return "" if self.place is None else f"{self.place.topic}[{self.place.partition}] {self.offset}"
 
 
-def sight_of_alert(alert: CheckedAlert) -> Sight | None:
-    """The sight in an alert or unscorable row; None where it tells no usable `schema_id`."""
-    schema = alert.document.get(AlertField.SCHEMA_ID)
-    if not isinstance(schema, str) or not 1 <= len(schema) <= LONGEST_ID:
+def sight_of_sample(sample: Sample) -> Sight | None:
+    """The sight in a sample; None where it has no `schema_id`."""
+    if sample.schema_id is None or sample.columns is None:
         return None
-    columns = columns_of(alert.document[AlertField.TRANSACTION])
+    count, place = max(sample.column_count or 0, len(sample.columns)), Place(sample.topic, sample.partition)
+    return Sight(sample.schema_id, listed(sample.columns), count, place, sample.offset, sample.produced_us)
+
+
+def sight_of_alert(alert: PostedAlert) -> Sight | None:
+    """The sight in an alert or unscorable row; None where it tells no usable `schema_id`."""
+    schema = alert.schema_id
+    if not schema or len(schema) > LONGEST_ID:
+        return None
+    columns = columns_of(alert.transaction)
     # Its id was worked out before they were removed.
     removed = alert.document.get(REMOVED)
     columns |= {name: UNKNOWN for name in removed if isinstance(name, str)} if isinstance(removed, list) else {}
     place = None if alert.topic is None or alert.partition is None else Place(alert.topic, alert.partition)
     return Sight(schema, listed(columns), len(columns), place, alert.offset, alert.produced_us, alert.outcome)
-
-
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """A sampled transaction; `event` is the whole record, `rows` how many transactions it represents."""
-
-    event: Mapping[str, Any]
-    place: Place
-    offset: int
-    produced_us: int | None
-    sight: Sight | None
-    rows: int = 0
-
-
-def check_sample(event: Mapping[str, Any]) -> Sample | None:
-    """The sample in an event, its weight not known yet; None for any other event.
-
-    Raises:
-        Unfit: A value in it cannot be used.
-    """
-    if event.get(EventField.TYPE) != EventType.SAMPLE:
-        return None
-    (report,) = reports(event)
-    place, offset, produced_us = report.place, (report.position or 0) - 1, instant(event, EventField.PRODUCED_AT)
-    schema = text(event, EventField.SCHEMA_ID)
-    if schema is None:
-        return Sample(event, place, offset, produced_us, None)
-    columns, count = event.get(EventField.COLUMNS), integer(event, EventField.COLUMN_COUNT)
-    if not isinstance(columns, dict) or not all(isinstance(kind, str) for kind in columns.values()):
-        raise Unfit("columns must be an object of types by name")
-    if not 1 <= len(schema) <= LONGEST_ID:
-        raise Unfit(f"schema_id must be text of 1 to {LONGEST_ID} characters")
-    sight = Sight(schema, listed(columns), max(count or 0, len(columns)), place, offset, produced_us)
-    return Sample(event, place, offset, produced_us, sight)
 
 
 class SampleWeights:

@@ -19,7 +19,7 @@ from fraudstream.alerts.dialect import kept_words, with_words
 from fraudstream.alerts.filters import AlertFilter, Sort
 from fraudstream.alerts.reading import EXPORT_PAGE, STORED_COLUMNS, AlertReader, StoredAlert, stored_alert
 from fraudstream.alerts.status import AlertStatus
-from fraudstream.alerts.validation import STORED_OUTCOMES
+from fraudstream.messages.posted import STORED_OUTCOMES
 
 SCAN_SECONDS: Final = 2.0
 """So long the stored alerts are searched for a column that has no index."""

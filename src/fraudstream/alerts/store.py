@@ -5,10 +5,10 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final, Self, TypeVar
+from typing import Final, Self, TypeVar
 
 from sqlalchemy import Connection, Engine
 from sqlalchemy.dialects.sqlite import insert
@@ -20,17 +20,17 @@ from fraudstream.alerts.database import RELAXED, WRITE, open_engine
 from fraudstream.alerts.dialect import add_words
 from fraudstream.alerts.filters import AlertFilter
 from fraudstream.alerts.ledger import LedgerReader
-from fraudstream.alerts.positions import Report
+from fraudstream.alerts.positions import Place, Report
 from fraudstream.alerts.reading import AlertReader, Row, StoredAlert, Total
 from fraudstream.alerts.rows import Fate, store_once
-from fraudstream.alerts.sampling import Sample, SampleWeights, Sight, check_sample, sight_of_alert
+from fraudstream.alerts.sampling import SampleWeights, Sight, sight_of_alert, sight_of_sample
 from fraudstream.alerts.search import AlertSearch
 from fraudstream.alerts.sights import Describe
-from fraudstream.alerts.validation import CheckedAlert, Unfit, as_readable, check_alert
 from fraudstream.alerts.words import words_of_alert
-from fraudstream.errors import StoreError
+from fraudstream.errors import RecordError, StoreError
+from fraudstream.messages.posted import Event, PostedAlert, Sample, check_alert, check_dead_letter, check_event
 from fraudstream.times import microseconds
-from fraudstream.transactions.wire import REJECTED_BECAUSE, EventField, EventType
+from fraudstream.transactions.wire import REJECTED_BECAUSE, EventType
 
 __all__ = ["Added", "AlertFilter", "AlertStore", "Rejection", "Row", "StoredAlert", "Total"]
 
@@ -50,14 +50,17 @@ class Rejection:
 
 @dataclass(slots=True)
 class Added:
-    """What became of the posted records: new alerts in order of commit, and the samples with their weights."""
+    """What became of posted records: counts, the new alerts (`stored`, in order of commit), the valid events, and the
+    samples among them with how many transactions each represents.
+    """
 
     accepted: int = 0
     duplicates: int = 0
     conflicts: int = 0
     rejected: list[Rejection] = field(default_factory=list)
     stored: list[StoredAlert] = field(default_factory=list)
-    samples: list[Sample] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
+    samples: list[tuple[Sample, int]] = field(default_factory=list)
 
     def tally(self, new: bool) -> None:
         """Count a record as accepted, or as one that was there."""
@@ -71,6 +74,7 @@ class Added:
         self.conflicts += one.conflicts
         self.rejected += [Rejection(index, rejection.reason) for rejection in one.rejected]
         self.stored += one.stored
+        self.events += one.events
 
 
 class AlertStore(AlertReader):
@@ -148,7 +152,7 @@ class AlertStore(AlertReader):
                         seen.append((sight, 0))
                 add_words(connection, ((stored.seq, words_of_alert(stored.document())) for stored in added.stored))
                 sights.record(connection, seen, now, describe)
-                positions.record(connection, positions.of_alerts(fit))
+                positions.record(connection, positions.of_records(fit))
                 rows.count_alerts(connection, added.stored, added.conflicts, added.duplicates)
             if on_commit is not None and added.stored:
                 on_commit(added.stored)
@@ -172,14 +176,18 @@ class AlertStore(AlertReader):
             with self._transaction() as connection:
                 now = self._clock()
                 news: list[Report] = []
-                for event, found, sample in _sift(connection, "event", posted, _check_event, added, now):
-                    news.extend(found)
-                    if sample is not None:
-                        rows_of = weights.weigh(sample.place, sample.offset, sample.produced_us)
-                        added.samples.append(replace(sample, rows=rows_of))
-                    added.tally(event[EventField.TYPE] in UNSTORED_EVENTS or rows.insert_event(connection, event, now))
-                seen_in_samples = [(each.sight, each.rows) for each in added.samples if each.sight is not None]
-                sights.record(connection, seen_in_samples, now, describe)
+                seen: list[tuple[Sight, int]] = []
+                added.events = _sift(connection, "event", posted, check_event, added, now)
+                for event in added.events:
+                    news.extend(positions.reports(event))
+                    if isinstance(event, Sample):
+                        place = Place(event.topic, event.partition)
+                        weight = weights.weigh(place, event.offset, event.produced_us)
+                        added.samples.append((event, weight))
+                        if sight := sight_of_sample(event):
+                            seen.append((sight, weight))
+                    added.tally(event.type in UNSTORED_EVENTS or rows.insert_event(connection, event.document, now))
+                sights.record(connection, seen, now, describe)
                 positions.record(connection, news)
             self._weights = weights
         return added
@@ -209,10 +217,10 @@ class AlertStore(AlertReader):
         added = Added()
         with self._writing, self._transaction() as connection:
             now = self._clock()
-            fit = _sift(connection, "dead letter", posted, rows.check_dead_letter, added, now)
+            fit = _sift(connection, "dead letter", posted, check_dead_letter, added, now)
             for letter in fit:
                 added.tally(rows.insert_dead_letter(connection, letter, now))
-            positions.record(connection, [rows.place_of(letter) for letter in fit])
+            positions.record(connection, positions.of_records(fit))
             rows.forget_old_payloads(connection, added.accepted)
             rows.count(connection, Total.DEAD_LETTERS, added.accepted)
         return added
@@ -237,7 +245,7 @@ class AlertStore(AlertReader):
             StoreError: The database did not take it.
         """
         with self._writing, self._transaction() as connection:
-            kept = rows.keep_rejected(connection, kind, raw, as_readable(reason), self._clock())
+            kept = rows.keep_rejected(connection, kind, raw, rows.as_readable(reason), self._clock())
             rows.count(connection, Total.REJECTED, kept)
         return Added(rejected=[Rejection(0, reason)])
 
@@ -283,23 +291,18 @@ def _sift(
     for index, raw in enumerate(posted):
         try:
             fit.append(check(raw))
-        except Unfit as e:
+        except RecordError as e:
             # Who could not convert a record knows better why than a check that finds nothing of it.
             told = raw.get(REJECTED_BECAUSE) if isinstance(raw, dict) else None
-            reason = as_readable(told if isinstance(told, str) else e)
+            reason = rows.as_readable(told if isinstance(told, str) else e.what)
             added.rejected.append(Rejection(index, reason))
             kept += rows.keep_rejected(connection, kind, raw, reason, now)
     rows.count(connection, Total.REJECTED, kept)
     return fit
 
 
-def _check_event(raw: object) -> tuple[dict[str, Any], list[Report], Sample | None]:
-    event = rows.check_event(raw)
-    return event, positions.reports(event), check_sample(event)
-
-
 def _add_alert(
-    connection: Connection, alert: CheckedAlert, sets: dict[tuple[str, ...], int], added: Added, now: datetime
+    connection: Connection, alert: PostedAlert, sets: dict[tuple[str, ...], int], added: Added, now: datetime
 ) -> bool:
     """Insert an alert and tally it; whether it is new."""
     fate, stored = store_once(connection, alert, sets, now)

@@ -16,8 +16,8 @@ from fraudstream.alerts.filters import AlertFilter, Sort
 from fraudstream.alerts.search import AlertSearch
 from fraudstream.alerts.status import AlertStatus, Work
 from fraudstream.alerts.store import AlertStore
-from fraudstream.alerts.validation import STORED_OUTCOMES
 from fraudstream.alerts.work_writing import Ask, Done, carry_out, carry_out_undo, standing
+from fraudstream.messages.posted import STORED_OUTCOMES
 from fraudstream.times import microseconds
 from fraudstream.transactions.wire import AlertField
 

@@ -15,18 +15,17 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from fraudstream.alerts.chain import PublishedHead
 from fraudstream.alerts.records import Record, to_payload
 from fraudstream.alerts.relay import GROUP
-from fraudstream.alerts.rows import check_dead_letter
-from fraudstream.alerts.validation import check_alert
 from fraudstream.audit.facts import Facts, Said
 from fraudstream.audit.report import AuditReport, Finding, Kind
 from fraudstream.audit.store_rows import StoreSnapshot
-from fraudstream.errors import DataError, KafkaFailure
+from fraudstream.errors import FraudstreamError, KafkaFailure
 from fraudstream.kafka.reading import READ_SECONDS, Watermarks, open_reader, read_partition, watermarks_of
 from fraudstream.kafka.topics import is_compacted, require_topic, topic_id
+from fraudstream.messages.posted import check_alert, check_dead_letter
 from fraudstream.runtime.processes import wait_until
 from fraudstream.transactions.ledger import EntryKind, parse_entry
 from fraudstream.transactions.masking import DataMask
-from fraudstream.transactions.wire import DeadLetterField, EventType, Outcome, Topic, output_limit
+from fraudstream.transactions.wire import EventType, Outcome, Topic, output_limit
 
 OUTCOME_TOPICS: Final = (Topic.ALERTS, Topic.UNSCORABLE, Topic.DEAD_LETTERS)
 COORDINATOR_SECONDS: Final = 30.0
@@ -170,7 +169,6 @@ def _said(
 def _alert(record: Record, posted: object, committed: Mapping[Place, int]) -> Said:
     """What the relay posts of a record and the store makes of it, by their own code."""
     alert = check_alert(posted)
-    revision = alert.document.get("revision")
     return Said(
         *_standing(record, committed),
         id=alert.alert_id,
@@ -179,7 +177,7 @@ def _alert(record: Record, posted: object, committed: Mapping[Place, int]) -> Sa
         partition=alert.partition,
         offset=alert.offset,
         model_id=alert.model_id,
-        revision=revision if isinstance(revision, int) else None,
+        revision=alert.revision,
         score=alert.score,
         digest=alert.digest,
     )
@@ -187,7 +185,7 @@ def _alert(record: Record, posted: object, committed: Mapping[Place, int]) -> Sa
 
 def _dead_letter(record: Record, posted: object, committed: Mapping[Place, int]) -> Said:
     letter = check_dead_letter(posted)
-    place = (letter[DeadLetterField.TOPIC], letter[DeadLetterField.PARTITION], letter[DeadLetterField.OFFSET])
+    place = (letter.topic, letter.partition, letter.offset)
     return Said(*_standing(record, committed), "/".join(map(str, place)), Outcome.DEAD_LETTER.value, *place)
 
 
@@ -197,5 +195,5 @@ def _standing(record: Record, committed: Mapping[Place, int]) -> tuple[str, int,
 
 
 def _unreadable(place: Place, offset: int, error: Exception) -> Finding:
-    reason = error.what if isinstance(error, DataError) else str(error)
+    reason = error.what if isinstance(error, FraudstreamError) else str(error)
     return Finding.at(Kind.UNREADABLE, reason, *place, offset)

@@ -6,19 +6,19 @@ given. Without a session the header counts before the cookie, and the cookie bef
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 from urllib.parse import quote, unquote
 
-from flask import Blueprint, Response, request
+from flask import Response, request
 
 from fraudstream.alerts.changes import NOBODY, Actor
 from fraudstream.alerts.names import LONGEST_NAME, is_same_person, name_of
-from fraudstream.dashboard.asked import posted_object
-from fraudstream.dashboard.json_response import json_response
 from fraudstream.dashboard.parts import parts
+from fraudstream.dashboard.routing import Api, json_response
 from fraudstream.dashboard.security import acting_session
 from fraudstream.errors import RequestError
+from fraudstream.messages.answers import Introduced
+from fraudstream.messages.requests import Introduction
 
 COOKIE: Final = "fraudstream_actor"
 HEADER: Final = "X-Fraudstream-Actor"
@@ -27,24 +27,24 @@ COOKIE_SECONDS: Final = 365 * 24 * 3600
 A_NAME: Final = f"a name of 1 to {LONGEST_NAME} printable characters of one script that hold no card number"
 WHO: Final = f"say who you are: {A_NAME}, by POST /api/actor or in the header {HEADER} (percent-encoded UTF-8)"
 
-blueprint = Blueprint("actor", __name__)
+api = Api("actor")
 
 
-def actor(posted: Mapping[str, Any] | None = None) -> Actor:
+def actor(who: str | None = None) -> Actor:
     """Who makes this request; answers it with 400 where nobody says so.
 
     Args:
-        posted: The body, where it may hold `who`: it has to name the same person as session, header or cookie.
+        who: The name in the body: it has to be the same person as that of session, header or cookie.
     """
-    acting = _acting(posted)
+    acting = _acting(who)
     if acting is None:
         raise RequestError(WHO)
     return acting
 
 
-def actor_or_nobody(posted: Mapping[str, Any] | None = None) -> Actor:
+def actor_or_nobody(who: str | None = None) -> Actor:
     """Who makes this request, `NOBODY` where nobody says so: for what may be done without a name."""
-    return _acting(posted) or NOBODY
+    return _acting(who) or NOBODY
 
 
 def remembered_name() -> str:
@@ -52,17 +52,16 @@ def remembered_name() -> str:
     return _declared(request.cookies.get(COOKIE)) or ""
 
 
-@blueprint.get("/api/actor")
+@api.operation("GET", "/api/actor", Introduced)
 def who() -> Response:
     """Who this browser says it is."""
     return _answer(_acting())
 
 
-@blueprint.post("/api/actor")
-def introduce() -> Response:
+@api.operation("POST", "/api/actor", Introduced, 409)
+def introduce(body: Introduction) -> Response:
     """Keep a name in this browser, and in its session where it has one."""
-    given = posted_object().get("name")
-    name = name_of(given) if isinstance(given, str) else None
+    name = name_of(body.name)
     if name is None:
         raise RequestError(f"name must be {A_NAME}")
     session = acting_session()
@@ -76,7 +75,7 @@ def introduce() -> Response:
     return answer
 
 
-@blueprint.delete("/api/actor")
+@api.operation("DELETE", "/api/actor", Introduced, 409)
 def forget() -> Response:
     """Forget the name that this browser keeps; a session keeps its own until it ends."""
     session = acting_session()
@@ -87,10 +86,9 @@ def forget() -> Response:
     return answer
 
 
-def _acting(posted: Mapping[str, Any] | None = None) -> Actor | None:
-    in_body = (posted or {}).get("who") or None
-    declared = None if in_body is None else name_of(in_body) if isinstance(in_body, str) else ""
-    if in_body is not None and not declared:
+def _acting(who: str | None = None) -> Actor | None:
+    declared = name_of(who) if who else None
+    if who and not declared:
         raise RequestError(f"who must be {A_NAME}")
     session = acting_session()
     if session is None:

@@ -1,4 +1,4 @@
-"""The routes that find alerts and hand them on: lists, polling and the files; one alert is `api.py`'s."""
+"""The routes of alerts: lists, polling, files, the stream, one alert and its score by the active model."""
 
 from __future__ import annotations
 
@@ -7,68 +7,107 @@ from collections.abc import Iterator
 from typing import Final
 
 import orjson
-from flask import Blueprint, Response, request
+from flask import Response, request
 
 from fraudstream.alerts.cursor import Position, write_cursor
 from fraudstream.alerts.filters import AlertFilter, Sort
 from fraudstream.alerts.search import Page
-from fraudstream.dashboard.asked import whole
-from fraudstream.dashboard.asked_filter import cursor_asked, event_asked, filter_asked, sort_asked
+from fraudstream.alerts.store import StoredAlert
 from fraudstream.dashboard.export import export_csv, export_json
 from fraudstream.dashboard.exports import record_export
-from fraudstream.dashboard.json_response import json_response
 from fraudstream.dashboard.parts import Parts, parts
+from fraudstream.dashboard.queries import AlertFileQuery, AlertList, AlertQuery, AlertScan, StreamQuery
+from fraudstream.dashboard.rescoring import rescored
+from fraudstream.dashboard.routing import Api, json_response
+from fraudstream.dashboard.security import while_signed_in
+from fraudstream.dashboard.stream import frames
+from fraudstream.errors import RequestError
+from fraudstream.messages.answers import Alert, AlertPage, FollowingAlerts, Rescored, many
 from fraudstream.times import iso_time
 
-PAGE: Final = 100
-LARGEST_PAGE: Final = 1000
-MOST_SCANNED_FOR: Final = 1_000_000
+SCANNED_AT_ONCE: Final = 1_000
 PROGRESS_SECONDS: Final = 0.5
 FILE_NAME: Final = "fraudulent_transactions"
 
-blueprint = Blueprint("alerts", __name__)
+api = Api("api")
 
 
-@blueprint.get("/api/alerts")
-def list_alerts() -> Response:
-    """The alerts that match, in the order that is asked for; `next_cursor` leads on."""
-    wanted, limit = filter_asked(request.args), whole("limit", str(PAGE), LARGEST_PAGE)
-    event = event_asked(request.args)
-    if event is not None:
-        return _after(event, wanted, limit)
-    sort = sort_asked(request.args)
-    page = parts().store.search.page(wanted, sort=sort, after=cursor_asked(request.args, sort), limit=limit)
+@api.operation("GET", "/api/alerts", AlertPage | FollowingAlerts)
+def list_alerts(query: AlertList) -> Response:
+    """The alerts that match, in an order; with a `since` of digits, what followed that event."""
+    if query.event is not None:
+        return _after(query.event, query.filter(), query.limit)
+    page = parts().store.search.page(query.filter(), sort=query.sort, after=query.position(), limit=query.limit)
     found = parts().reasons.attached(page.alerts)
-    cursor = None if page.following is None else write_cursor(sort, page.following)
+    cursor = None if page.following is None else write_cursor(query.sort, page.following)
     back = {"complete": page.complete, "back_to": iso_time(page.reached_us)}
-    rest = {"next_cursor": cursor, **back, **_searched(parts(), page, sort)}
+    rest = {"next_cursor": cursor, **back, **_searched(parts(), page, query.sort)}
     return json_response(b'{"alerts":[%s],%s' % (b",".join(alert.body for alert in found), orjson.dumps(rest)[1:]))
 
 
-@blueprint.get("/api/alerts/scan")
-def scan_alerts() -> Response:
-    """The alerts that match, a JSON object a line, with lines that tell how far the search is."""
-    sort = sort_asked(request.args)
-    most = whole("limit", str(MOST_SCANNED_FOR), MOST_SCANNED_FOR)
-    lines = _scanned(parts(), filter_asked(request.args), sort, cursor_asked(request.args, sort), most)
+@api.operation("GET", "/api/alerts/scan", str, media_type="application/x-ndjson")
+def scan_alerts(query: AlertScan) -> Response:
+    """The alerts that match as they are found, a JSON object a line, with lines of how far the search is."""
+    lines = _scanned(parts(), query.filter(), query.sort, query.position(), query.limit)
     return Response(lines, mimetype="application/x-ndjson", headers={"X-Accel-Buffering": "no"})
 
 
-@blueprint.get("/api/alerts.csv")
-def alerts_csv() -> Response:
+@api.operation("GET", "/api/alerts.csv", str, media_type="text/csv")
+def alerts_csv(query: AlertFileQuery) -> Response:
     """The alerts that match as a CSV file."""
-    store, wanted = parts().store, filter_asked(request.args)
+    store, wanted = parts().store, query.filter()
     record_export(f"{FILE_NAME}.csv", lambda: store.count(wanted), at_most=wanted.looks_inside)
-    rows = export_csv(store, wanted, with_work=request.args.get("work") == "1")
-    return _file(rows, "text/csv", "csv")
+    return _file(export_csv(store, wanted, with_work=query.work == 1), "text/csv", "csv")
 
 
-@blueprint.get("/api/alerts.json")
-def alerts_json() -> Response:
-    """The alerts that match as one JSON array."""
-    using, wanted = parts(), filter_asked(request.args)
+@api.operation("GET", "/api/alerts.json", many(Alert))
+def alerts_json(query: AlertQuery) -> Response:
+    """The alerts that match as one array, an alert a line."""
+    using, wanted = parts(), query.filter()
     record_export(f"{FILE_NAME}.json", lambda: using.store.count(wanted), at_most=wanted.looks_inside)
     return _file(export_json(using.store, using.reasons, wanted), "application/json", "json")
+
+
+@api.operation("GET", "/api/alerts/<path:alert_id>", Alert, 404)
+def one_alert(alert_id: str) -> Response:
+    """One alert."""
+    return json_response(parts().reasons.attached([_stored(alert_id)])[0].body)
+
+
+@api.operation("GET", "/api/alerts/<path:alert_id>/rescore", Rescored, 404, 409)
+def rescore(alert_id: str) -> Response:
+    """An alert scored again with the active model, and what differs from the stored score."""
+    using = parts()
+    found = using.store.alert(alert_id)
+    if found is None:  # an id may hold slashes, and end so
+        return json_response(using.reasons.attached([_stored(f"{alert_id}/rescore")])[0].body)
+    return json_response(rescored(using.explainers, using.settings.model, found.document()))
+
+
+@api.operation("GET", "/api/stream", str, media_type="text/event-stream")
+def stream(query: StreamQuery) -> Response:
+    """Alerts, reasons, triage and counters as server-sent events; resumes after the header `Last-Event-ID`."""
+    using = parts()
+    resume = request.headers.get("Last-Event-ID")
+    if resume is not None and not (resume.isascii() and resume.isdecimal() and len(resume) <= 18):
+        raise RequestError("Last-Event-ID must be the id of an event of this stream")
+    pieces = frames(
+        using.hub,
+        using.store,
+        after=query.last_event_id if resume is None else int(resume),
+        outcome=query.only,
+        stats=using.statistics.current_json,
+        on_written=using.statistics.written,
+    )
+    pieces = while_signed_in(pieces, using.sessions)
+    return Response(pieces, mimetype="text/event-stream", headers={"X-Accel-Buffering": "no"})
+
+
+def _stored(alert_id: str) -> StoredAlert:
+    found = parts().store.alert(alert_id)
+    if found is None:
+        raise RequestError("there is no alert with this id", status=404)
+    return found
 
 
 def _after(event: int, wanted: AlertFilter, limit: int) -> Response:
@@ -89,7 +128,7 @@ def _scanned(using: Parts, wanted: AlertFilter, sort: Sort, after: Position | No
     seconds = PROGRESS_SECONDS if sort.column is None else math.inf
     while True:
         page = using.store.search.page(
-            wanted, sort=sort, after=after, limit=min(LARGEST_PAGE, most - matches), seconds=seconds
+            wanted, sort=sort, after=after, limit=min(SCANNED_AT_ONCE, most - matches), seconds=seconds
         )
         found, after = using.reasons.attached(page.alerts), page.following
         matches += len(found)

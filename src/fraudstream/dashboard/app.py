@@ -1,4 +1,4 @@
-"""Makes the dashboard's Flask app of its parts; `server.py` runs it, `api.py` and `pages.py` hold its routes."""
+"""Makes the dashboard's Flask app of its parts; `server.py` runs it, `…_api.py` and `pages.py` hold its routes."""
 
 from __future__ import annotations
 
@@ -21,26 +21,23 @@ from fraudstream.config import Settings
 from fraudstream.dashboard import (
     actor,
     alerts_api,
-    api,
     audit_api,
-    charts_page,
     dead_letters_api,
+    model_api,
+    openapi,
     pages,
+    records_api,
     replays_api,
-    rescore_api,
-    schema_api,
     system_api,
-    what_if_api,
     work_api,
 )
 from fraudstream.dashboard.charts import Charts
 from fraudstream.dashboard.gauges import SystemGauges
 from fraudstream.dashboard.health import Health
-from fraudstream.dashboard.json_response import json_response
-from fraudstream.dashboard.openapi import document
 from fraudstream.dashboard.parts import EXTENSION, Parts
 from fraudstream.dashboard.reasons import ReasonWork
 from fraudstream.dashboard.revisions import RevisionWatch
+from fraudstream.dashboard.routing import json_response
 from fraudstream.dashboard.security import acting_session, behind_proxies, guard, validate_binding
 from fraudstream.dashboard.stats import ModelInForce, Statistics
 from fraudstream.dashboard.stream import Hub
@@ -50,6 +47,15 @@ from fraudstream.errors import FraudstreamError, StoreError
 from fraudstream.model.explanation.library import ExplainerLibrary
 from fraudstream.transactions.cards import masked_text
 from fraudstream.transactions.masking import DataMask
+
+APIS: Final = tuple(
+    module.api
+    for module in (
+        records_api, alerts_api, work_api, actor, audit_api, dead_letters_api, replays_api, model_api,
+        system_api, openapi,
+    )
+)  # fmt: skip
+"""What the OpenAPI document describes, in its order."""
 
 MAX_BODY_BYTES: Final = 16 * 1024 * 1024
 """The largest body that is read: room for the largest alert (4 MiB) and then some, and no more."""
@@ -122,22 +128,8 @@ def create_app(
     guard(app, settings, sessions)
     app.wsgi_app = behind_proxies(app.wsgi_app, settings.trusted_proxies)  # type: ignore[method-assign]
     app.context_processor(lambda: {"signed_in": acting_session() is not None})
-    app.register_blueprint(alerts_api.blueprint)
-    # The name by which a user's own dashboard.html links to the file, from when `api.py` had the route.
-    app.add_url_rule("/api/alerts.csv", "api.alerts_csv", alerts_api.alerts_csv)
-    app.register_blueprint(api.blueprint)
-    app.register_blueprint(system_api.blueprint)
-    app.register_blueprint(rescore_api.blueprint)
-    app.register_blueprint(what_if_api.blueprint)
-    app.register_blueprint(schema_api.blueprint)
-    app.register_blueprint(dead_letters_api.blueprint)
-    app.register_blueprint(replays_api.blueprint)
-    app.register_blueprint(actor.blueprint)
-    app.register_blueprint(work_api.blueprint)
-    app.register_blueprint(audit_api.blueprint)
-    app.register_blueprint(charts_page.blueprint)
-    app.register_blueprint(document.blueprint)
-    app.register_blueprint(pages.blueprint)
+    for blueprint in (*APIS, pages.blueprint):
+        app.register_blueprint(blueprint)
     app.jinja_env.globals["problems"] = system.messages
     _answer_errors(app)
     return app

@@ -11,17 +11,15 @@ from flask import render_template, request
 from sqlalchemy import Connection
 
 from fraudstream.alerts import chain
-from fraudstream.alerts.change_reading import ChangeReader, StoredChange
+from fraudstream.alerts.change_reading import NO_NAME, ChangeQuery, ChangeReader, StoredChange
 from fraudstream.alerts.changes import Action
 from fraudstream.alerts.status import AlertStatus
-from fraudstream.dashboard.audit_api import NO_NAME, change_filter, cursor
 from fraudstream.dashboard.parts import parts
+from fraudstream.dashboard.queries import ChangeList
 
 ROWS: Final = 50
 CHECKED: Final = 1_000
 """Entries whose hashes the page checks; `fraudstream audit` checks all of them."""
-
-FILTERS: Final = ("action", "actor", "alert_id", "since", "until")
 
 ACTION_WORDS: Final[dict[str, str]] = {
     Action.CLAIM: "claimed",
@@ -47,10 +45,11 @@ STATUS_WORDS: Final[dict[str, str]] = {
 def audit_page() -> str:
     """The changes that match the query, a page of them."""
     using = parts()
-    given = {name: request.args[name] for name in FILTERS if request.args.get(name)}
-    reader, wanted = ChangeReader(using.store), change_filter(given)
+    given = {name: request.args[name] for name in ChangeQuery.model_fields if request.args.get(name)}
+    query = ChangeList.read(request.args)
+    reader = ChangeReader(using.store)
     # One more than is shown tells whether there is another page.
-    found = reader.page(wanted, before=cursor(), limit=ROWS + 1)
+    found = reader.page(query, before=query.cursor, limit=ROWS + 1)
     changes, more = found[:ROWS], found[ROWS:]
     with using.store.reading() as connection:
         trail = _trail(connection)
@@ -59,11 +58,11 @@ def audit_page() -> str:
         trail=trail,
         notice=using.notice,
         changes=[shown(each) for each in changes],
-        matching=reader.count(wanted),
+        matching=reader.count(query),
         given=given,
         query=urlencode(given),
         older=urlencode(given | {"cursor": str(changes[-1].seq)}) if more else None,
-        is_first=cursor() is None,
+        is_first=query.cursor is None,
         actions=ACTION_WORDS,
         no_name=NO_NAME,
     )

@@ -8,35 +8,20 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final
 
-import orjson
-from flask import Blueprint, Response, abort, render_template
+from flask import render_template
 from markupsafe import Markup
 
 from fraudstream.alerts.minutes import KEPT_MINUTES
 from fraudstream.charts.plot import Area, Figure, Size, threshold_mark
 from fraudstream.charts.scales import Linear, Logarithmic, Minutes, Scale, decade_above, round_above
 from fraudstream.charts.series import NOTHING, Axis, Series, combined, groups, series_chart, table_rows
-from fraudstream.dashboard.asked import whole
-from fraudstream.dashboard.json_response import json_response
 from fraudstream.dashboard.parts import parts
 from fraudstream.dashboard.readable import compact, milliseconds, number
+from fraudstream.errors import RequestError
 from fraudstream.model.report.formats import count, percent, score
 
 SPANS: Final = ((60, "1 hour"), (360, "6 hours"), (KEPT_MINUTES, "24 hours"))
 _SIZES: Final = (Size(560, 210), Size(350, 190, is_narrow=True))
-
-blueprint = Blueprint("charts", __name__)
-
-
-@blueprint.get("/api/charts")
-def charts() -> Response:
-    """What each of the last minutes came to."""
-    return json_response(parts().charts.rendered("json", minutes_asked(), orjson.dumps))
-
-
-def minutes_asked() -> int:
-    """How many minutes the query asks for: an hour unless it says otherwise."""
-    return whole("minutes", str(SPANS[0][0]), KEPT_MINUTES)
 
 
 def charts_html(minutes: int) -> bytes:
@@ -54,7 +39,9 @@ def table_html(minutes: int, key: str) -> bytes:
     """The table of one chart as HTML."""
 
     def render(report: dict[str, Any]) -> bytes:
-        chart = live_charts(report).get(key) or abort(404, "there is no such chart")
+        chart = live_charts(report).get(key)
+        if chart is None:
+            raise RequestError("there is no such chart", status=404)
         return render_template("_chart_table.html", report=report, key=key, chart=chart).encode()
 
     return parts().charts.rendered(f"table {key}", minutes, render)

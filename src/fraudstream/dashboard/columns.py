@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
-from fraudstream.alerts import sampling
 from fraudstream.alerts.positions import Place
 from fraudstream.alerts.reading import StoredSchema
-from fraudstream.alerts.sampling import Sight
+from fraudstream.alerts.sampling import Sight, sight_of_sample
 from fraudstream.dashboard.suggestions import Candidate, Suggestion, suggest
+from fraudstream.messages import posted as messages
 from fraudstream.transactions.drift import NUMBER_TYPE, Contract, Drift, drift_of
-from fraudstream.transactions.wire import EventField, Outcome
+from fraudstream.transactions.wire import Outcome
 
 WINDOW_US: Final = 20_000_000
 """The last rows: those produced in the twenty seconds before the newest sample, and no more than the next figure."""
@@ -82,14 +82,12 @@ class ColumnWatch:
         self._unknown: OrderedDict[str, _Unknown] = OrderedDict()
         self._met: set[Place | None] = set()
 
-    def observe(self, samples: Iterable[sampling.Sample], contract: Contract | None) -> None:
-        """Take samples; a row that was read again says nothing new."""
-        if contract is None:
-            return
-        for sample in samples:
-            if sample.sight is not None and sample.rows:
+    def observe(self, samples: Iterable[tuple[messages.Sample, int]], contract: Contract | None) -> None:
+        """Take posted samples with their weights; a transaction that was read again says nothing new."""
+        for sample, weight in samples:
+            if contract is not None and weight and (sight := sight_of_sample(sample)) is not None:
                 with self._lock:
-                    self._take(sample.event, sample.sight, sample.rows, contract)
+                    self._take(sample, sight, weight, contract)
 
     def shares(self) -> Shares:
         """How the last rows were judged."""
@@ -122,19 +120,15 @@ class ColumnWatch:
             }
         return suggest(candidates, contract.quantiles, missing, refused)
 
-    def _take(self, event: Mapping[str, Any], sight: Sight, rows: int, contract: Contract) -> None:
+    def _take(self, posted: messages.Sample, sight: Sight, rows: int, contract: Contract) -> None:
         drift = drift_of(sight.columns, contract, is_whole=sight.is_whole)
-        names = event.get(EventField.IMPUTED)
-        if isinstance(names, list):
-            imputed = frozenset(name for name in names if isinstance(name, str) and name in contract.features)
-        else:
-            imputed = frozenset(drift.missing)
+        imputed = frozenset(drift.missing if posted.imputed is None else contract.features.keys() & posted.imputed)
         sample = Sample(
             sight=sight,
             drift=drift,
             imputed=imputed,
-            judged_by=(event.get(EventField.MODEL_ID), event.get(EventField.REVISION)),
-            unscorable=event.get(EventField.OUTCOME) == Outcome.UNSCORABLE.value,
+            judged_by=(posted.model_id, posted.revision),
+            unscorable=posted.outcome == Outcome.UNSCORABLE,
             rows=rows,
         )
         if self._samples and self._samples[-1].judged_by != sample.judged_by:
@@ -142,7 +136,7 @@ class ColumnWatch:
         began = self._began(sight)
         for name in sample.imputed - self._since.keys():
             self._since[name] = began if name in drift.missing else sight
-        self._note_unknown(event, sight, drift, began)
+        self._note_unknown(posted.values or {}, sight, drift, began)
         self._samples.append(sample)
         self._forget_old()
         self._met.add(sight.place)
@@ -157,8 +151,7 @@ class ColumnWatch:
         place = Place(stored.first_topic, stored.first_partition)
         return Sight(sight.schema_id, {}, 0, place, stored.first_offset, stored.first_us)
 
-    def _note_unknown(self, event: Mapping[str, Any], sight: Sight, drift: Drift, began: Sight) -> None:
-        values = event.get(EventField.VALUES)
+    def _note_unknown(self, values: Mapping[str, Any], sight: Sight, drift: Drift, began: Sight) -> None:
         for name in drift.added:
             if sight.columns[name] != NUMBER_TYPE:
                 continue
@@ -167,7 +160,7 @@ class ColumnWatch:
                 unknown = self._unknown[name] = _Unknown(began, 0, set(drift.missing))
             unknown.never_beside &= set(drift.missing)
             unknown.last_us = sight.produced_us or 0
-            if isinstance(values, dict) and isinstance(value := values.get(name), int | float):
+            if isinstance(value := values.get(name), int | float):
                 unknown.values.append(float(value))
             self._unknown.move_to_end(name)
         while len(self._unknown) > MOST_CANDIDATES:

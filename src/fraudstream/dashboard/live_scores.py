@@ -6,7 +6,6 @@ many samples it rests on. It is kept in a small file beside the store, so that a
 
 from __future__ import annotations
 
-import contextlib
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -19,11 +18,10 @@ import orjson
 import structlog
 from numpy.typing import NDArray
 
-from fraudstream.alerts.sampling import Sample
-from fraudstream.alerts.validation import Unfit, number, text
+from fraudstream.messages.posted import Sample
 from fraudstream.runtime.files import replace_json
 from fraudstream.times import microseconds
-from fraudstream.transactions.wire import EventField, Outcome
+from fraudstream.transactions.wire import Outcome
 
 log = structlog.get_logger(__name__)
 
@@ -92,14 +90,10 @@ class LiveScores:
         if file is not None:
             self._load(file)
 
-    def observe(self, samples: Iterable[Sample]) -> None:
-        """Take samples; a row read again says nothing new."""
+    def observe(self, samples: Iterable[tuple[Sample, int]]) -> None:
+        """Take samples with their weights; a transaction that was read again says nothing new."""
         with self._lock:
-            took = False
-            for sample in samples:
-                with contextlib.suppress(Unfit):
-                    took = self._take(sample) or took
-            if took:
+            if any([self._take(sample, weight) for sample, weight in samples]):
                 self._save()
 
     def above(self, model_id: str, threshold: float) -> Above | None:
@@ -124,11 +118,10 @@ class LiveScores:
             frauds_caught=float(scores @ shares),
         )
 
-    def _take(self, sample: Sample) -> bool:
-        event, produced_us, rows = sample.event, sample.produced_us, sample.rows
-        score, model_id = number(event, EventField.SCORE), text(event, EventField.MODEL_ID)
-        judged = event.get(EventField.OUTCOME) in (Outcome.CLEAR, Outcome.ALERT)
-        if not rows or not judged or score is None or model_id is None or produced_us is None:
+    def _take(self, sample: Sample, rows: int) -> bool:
+        produced_us, score, model_id = sample.produced_us, sample.score, sample.model_id
+        scored = sample.outcome in (Outcome.CLEAR, Outcome.ALERT)
+        if not rows or not scored or score is None or model_id is None or produced_us is None:
             return False
         if model_id != self._model_id:  # scores of two models are not to be compared
             self._model_id, self._hours = model_id, {}

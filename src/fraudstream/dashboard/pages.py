@@ -14,13 +14,14 @@ from fraudstream.dashboard.actor import COOKIE as NAME_COOKIE
 from fraudstream.dashboard.actor import actor_or_nobody, remembered_name
 from fraudstream.dashboard.alert_page import alert_page
 from fraudstream.dashboard.audit_page import audit_page
-from fraudstream.dashboard.charts_page import SPANS, charts_html, minutes_asked, table_html
+from fraudstream.dashboard.charts_page import SPANS, charts_html, table_html
 from fraudstream.dashboard.drift_words import iso, percent
 from fraudstream.dashboard.ledger_report import ledger_report, loss_sentence, verdict
 from fraudstream.dashboard.letters_page import letters_page
+from fraudstream.dashboard.model_api import schema_report
 from fraudstream.dashboard.parts import parts
+from fraudstream.dashboard.queries import ChartQuery
 from fraudstream.dashboard.queue_page import queue_page
-from fraudstream.dashboard.schema_api import schema_report
 from fraudstream.dashboard.security import COOKIE, acting_session
 from fraudstream.dashboard.templating import OWN_PAGE, PAGE
 from fraudstream.dashboard.tiles import tiles
@@ -86,7 +87,7 @@ def activity() -> str:
 @blueprint.get("/charts")
 def charts() -> str:
     """Payments, alerts, scores, amounts, latency and precision, by minute."""
-    minutes = minutes_asked()
+    minutes = ChartQuery.read(request.args).minutes
     charts = charts_html(minutes).decode()
     return render_template("charts.html", notice=parts().notice, spans=SPANS, minutes=minutes, charts=charts)
 
@@ -94,8 +95,8 @@ def charts() -> str:
 @blueprint.get("/charts/fragment")
 def charts_fragment() -> Response:
     """The charts alone, or the table of one of them (`table`): what the page fetches as time goes on."""
-    table = request.args.get("table")
-    return Response(charts_html(minutes_asked()) if table is None else table_html(minutes_asked(), table))
+    minutes, table = ChartQuery.read(request.args).minutes, request.args.get("table")
+    return Response(charts_html(minutes) if table is None else table_html(minutes, table))
 
 
 @blueprint.get("/dead-letters")

@@ -16,8 +16,8 @@ from fraudstream.alerts.search import Page
 from fraudstream.alerts.status import AlertStatus
 from fraudstream.dashboard import presentation
 from fraudstream.dashboard.actor import actor_or_nobody
-from fraudstream.dashboard.asked_filter import cursor_asked, filter_asked, sort_asked
 from fraudstream.dashboard.parts import parts
+from fraudstream.dashboard.queries import AlertList
 from fraudstream.dashboard.queue_query import OPERATORS, ORDERS, OUTCOMES, QueueQuery
 from fraudstream.errors import RequestError
 from fraudstream.times import iso_time
@@ -41,17 +41,16 @@ def queue_page() -> str | Response:
     who = actor_or_nobody()
     name = "" if who == NOBODY else who.name
     asked = query.asked(name)
-    sort = sort_asked(asked)
+    wanted = AlertList.read(asked)
     page = EMPTY
     if not (query.is_mine and not name):
-        after = cursor_asked(request.args, sort)
-        page = using.store.search.page(filter_asked(asked), sort=sort, after=after, limit=ROWS)
+        page = using.store.search.page(wanted.filter(), sort=wanted.sort, after=wanted.position(), limit=ROWS)
     documents = [alert.document() for alert in using.reasons.attached(page.alerts)]
     in_hand = request.args.get("alert", "")[:ID_CHARS]
     if in_hand in {document[AlertField.ALERT_ID] for document in documents}:
         in_hand = ""
     stats = using.statistics.current()
-    cursor = None if page.following is None else write_cursor(sort, page.following)
+    cursor = None if page.following is None else write_cursor(wanted.sort, page.following)
     return render_template(
         "queue.html",
         notice=using.notice,

@@ -23,7 +23,7 @@ from fraudstream.errors import RequestError, SettingsError
 
 COOKIE: Final = "fraudstream_session"
 SIGN_IN: Final = "pages.sign_in_with_token"
-OPEN_ENDPOINTS: Final = frozenset({"pages.login", SIGN_IN, "pages.sign_out", "api.health", "api.ready", "static"})
+OPEN_ENDPOINTS: Final = frozenset({"pages.login", SIGN_IN, "pages.sign_out", "system.health", "system.ready", "static"})
 """Asked without a token: the way in and out, its style, and whether the service lives (nothing about payments)."""
 
 LEAST_TOKEN_CHARS: Final = 16

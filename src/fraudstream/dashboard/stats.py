@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 import threading
 from collections import deque
@@ -18,9 +17,8 @@ from prometheus_client import CollectorRegistry, Histogram
 from fraudstream import metrics
 from fraudstream.alerts.minutes import Label
 from fraudstream.alerts.positions import Place, Position, reports
-from fraudstream.alerts.sampling import Sample, Sight
+from fraudstream.alerts.sampling import Sight
 from fraudstream.alerts.store import AlertFilter, AlertStore, StoredAlert, Total
-from fraudstream.alerts.validation import Unfit, check_object, number, text
 from fraudstream.dashboard.columns import ColumnWatch
 from fraudstream.dashboard.drift_words import first_sight
 from fraudstream.dashboard.gauges import Gauges
@@ -31,10 +29,11 @@ from fraudstream.dashboard.schema_report import summary
 from fraudstream.dashboard.storm import StormWatch
 from fraudstream.dashboard.stream import Hub, Published
 from fraudstream.errors import FraudstreamError
+from fraudstream.messages.posted import EndsEvent, Event, Sample
 from fraudstream.model.current import InForce
 from fraudstream.times import from_microseconds, microseconds
 from fraudstream.transactions.drift import Contract
-from fraudstream.transactions.wire import AlertField, EventField, EventType, Outcome
+from fraudstream.transactions.wire import AlertField, Outcome
 
 log = structlog.get_logger(__name__)
 
@@ -101,21 +100,18 @@ class Statistics:
         """New alerts were written to a live stream for the first time."""
         self._observe(self._to_page, "page", [alert.produced_us for alert in alerts])
 
-    def observe_events(self, events: Iterable[object], samples: Sequence[Sample]) -> None:
-        """Take from posted events, and the samples among them, what lives in memory only."""
+    def observe_events(self, events: Sequence[Event], samples: Sequence[tuple[Sample, int]]) -> None:
+        """Take from events, and from the samples among them with their weights, what lives in memory only."""
         self.columns.observe(samples, self.contract())
         self.scores.observe(samples)
-        for sample in samples:
-            with contextlib.suppress(Unfit):
-                self._judged_by = text(sample.event, EventField.MODEL_ID), number(sample.event, EventField.THRESHOLD)
-                if (score := number(sample.event, EventField.SCORE)) is not None:
-                    self.minutes.score(self._clock(), score)
         for event in events:
-            with contextlib.suppress(Unfit):  # malformed ones are the store's to reject
-                checked = check_object(event, "an event")
-                if checked.get(EventField.TYPE) == EventType.POSITION:
-                    self._observe_end(checked)
-                    self._storm.scored(_progress(self._store.positions())[1], self._clock())
+            if isinstance(event, Sample):
+                self._judged_by = event.model_id, event.threshold
+                if event.score is not None:
+                    self.minutes.score(self._clock(), event.score)
+            elif isinstance(event, EndsEvent):
+                self._observe_end(event)
+                self._storm.scored(_progress(self._store.positions())[1], self._clock())
 
     def contract(self) -> Contract | None:
         """What the model in force expects of a row; None where it cannot be read."""
@@ -193,7 +189,7 @@ class Statistics:
         if took:
             self.minutes.latencies(now, to, took)
 
-    def _observe_end(self, event: dict[str, Any]) -> None:
+    def _observe_end(self, event: EndsEvent) -> None:
         found = reports(event)
         if not found:
             return  # the relay says that Kafka does not answer

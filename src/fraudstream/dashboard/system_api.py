@@ -1,40 +1,73 @@
-"""The routes of the whole system's state: what is wrong with it, and acknowledging losses."""
+"""The routes of the whole system's state: its problems, acknowledging losses, the charts, health."""
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any
 
-from flask import Blueprint, Response
+import orjson
+from flask import Response
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from fraudstream.alerts.changes import Action
 from fraudstream.dashboard.actor import actor
-from fraudstream.dashboard.asked import posted_object, posted_text
-from fraudstream.dashboard.json_response import json_response
 from fraudstream.dashboard.parts import parts
+from fraudstream.dashboard.queries import ChartQuery
+from fraudstream.dashboard.routing import Api, json_response
 from fraudstream.errors import RequestError
+from fraudstream.messages.answers import Stats, System, answer
+from fraudstream.messages.base import Object
+from fraudstream.messages.requests import Acknowledgement
 
-LONGEST_WHY: Final = 4_000
-
-blueprint = Blueprint("system", __name__)
+api = Api("system")
 
 
-@blueprint.get("/api/system")
-def system() -> Response:
+@api.operation("GET", "/api/stats", Stats)
+def stats() -> dict[str, Any]:
+    """The counters."""
+    return parts().statistics.current()
+
+
+@api.operation("GET", "/api/system", System)
+def system() -> dict[str, Any]:
     """Processes, partitions, losses and problems; 200 also where something is wrong."""
-    return json_response(parts().system.document())
+    return parts().system.document()
 
 
-@blueprint.post("/api/system/acknowledge")
-def acknowledge() -> Response:
+@api.operation("POST", "/api/system/acknowledge", answer("Acknowledged", acknowledged=int, change_id=str), 409)
+def acknowledge(body: Acknowledgement) -> dict[str, Any]:
     """Have the losses up to an entry of the ledger no longer reported; they stay in the ledger."""
-    who, posted = actor(), posted_object()
-    until, why = posted.get("until_seq"), (posted_text(posted, "why", LONGEST_WHY, needed=False) or "").strip()
-    if isinstance(until, bool) or not isinstance(until, int):
-        raise RequestError("until_seq must be the whole number that GET /api/system tells in losses")
-    using = parts()
-    losses = using.store.ledger.unacknowledged_losses(until=until)
+    using, who = parts(), actor(body.who)
+    losses = using.store.ledger.unacknowledged_losses(until=body.until_seq)
     if not losses.records:
         raise RequestError("there is no loss up to this entry that was not acknowledged before", status=409)
     after = {"until_seq": losses.until_seq, "records": losses.records}
-    change_id = using.changes.record(who, Action.ACKNOWLEDGE, f"{losses.records:,} lost records", None, after, why)
-    return json_response({"acknowledged": losses.records, "change_id": change_id})
+    what, why = f"{losses.records:,} lost records", (body.why or "").strip()
+    change_id = using.changes.record(who, Action.ACKNOWLEDGE, what, None, after, why)
+    return {"acknowledged": losses.records, "change_id": change_id}
+
+
+@api.operation("GET", "/api/charts", answer("Charts", minutes=Object, scores=object, precision=object))
+def charts(query: ChartQuery) -> Response:
+    """Payments, alerts, scores, amounts, latency and precision of each of the last minutes."""
+    return json_response(parts().charts.rendered("json", query.minutes, orjson.dumps))
+
+
+@api.operation("GET", "/health", answer("Health", status=str, checks=dict[str, str]), same=(503,))
+def health() -> Response:
+    """200 while the process lives and its database answers and takes writes; 503 with what is wrong."""
+    checks = parts().health.checks()
+    well = all(state == "ok" for state in checks.values())
+    return json_response({"status": "ok" if well else "failing", "checks": checks}, 200 if well else 503)
+
+
+@api.operation("GET", "/ready", answer("Ready", ready=bool, reasons=list[str]), same=(503,))
+def ready() -> Response:
+    """200 while this process can serve; 503 with the reasons while it cannot."""
+    reasons = parts().health.reasons()
+    return json_response({"ready": not reasons, "reasons": reasons}, 503 if reasons else 200)
+
+
+@api.operation("GET", "/metrics", str, media_type="text/plain")
+def metrics() -> Response:
+    """The counters for Prometheus."""
+    return Response(generate_latest(parts().statistics.registry), content_type=CONTENT_TYPE_LATEST)

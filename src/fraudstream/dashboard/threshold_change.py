@@ -20,7 +20,6 @@ from fraudstream.model.rollback import history
 from fraudstream.model.thresholds import set_threshold
 from fraudstream.transactions.cards import masked_text
 
-LONGEST_WHY: Final = 1_000
 SHOWN_CHANGES: Final = 10
 
 

@@ -9,14 +9,14 @@ from __future__ import annotations
 import math
 from typing import Final, NamedTuple
 
-from flask import render_template
+from flask import render_template, request
 
 from fraudstream.dashboard import readable
 from fraudstream.dashboard.actor import actor_or_nobody
 from fraudstream.dashboard.parts import parts
+from fraudstream.dashboard.queries import WhatIfQuery
 from fraudstream.dashboard.threshold_change import former_changes
 from fraudstream.dashboard.what_if import what_if
-from fraudstream.dashboard.what_if_api import MOST_REVIEW_COST, number_asked, share_asked
 from fraudstream.dashboard.what_if_charts import charts
 from fraudstream.dashboard.what_if_sources import Figures, Source
 from fraudstream.errors import ModelError
@@ -60,9 +60,9 @@ class Card(NamedTuple):
 def what_if_page() -> str:
     """The page at the threshold of its address."""
     using = parts()
-    threshold, review_cost = share_asked("threshold"), number_asked("review_cost", MOST_REVIEW_COST)
+    query = WhatIfQuery.read(request.args)
     try:
-        found = what_if(using, threshold, review_cost)
+        found = what_if(using, query.threshold, query.review_cost)
     except ModelError as e:
         return render_template("what_if.html", notice=using.notice, found=None, cause=e.line)
     cards = [_card(source, found.in_force.threshold, found.threshold) for source in found.sources]

@@ -1,130 +1,96 @@
-"""The routes by which people work alerts; what may be done is `alerts/work.py`'s, who does it `actor.py`'s."""
+"""The routes of alert triage; what may be done is `alerts/work.py`'s, who does it `actor.py`'s."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 import orjson
-from flask import Blueprint, Response
-from werkzeug.datastructures import MultiDict
+from flask import Response
 
-from fraudstream.alerts.changes import Actor
-from fraudstream.alerts.status import VERDICTS, AlertStatus
-from fraudstream.alerts.work import Order
+from fraudstream.alerts.status import AlertStatus
 from fraudstream.alerts.work_writing import Done
 from fraudstream.dashboard.actor import actor
-from fraudstream.dashboard.asked import posted_object, posted_text
-from fraudstream.dashboard.asked_filter import filter_asked
-from fraudstream.dashboard.json_response import json_response
 from fraudstream.dashboard.parts import parts
+from fraudstream.dashboard.queries import NextAlert
+from fraudstream.dashboard.routing import Api, json_response
 from fraudstream.dashboard.stream import Hub
 from fraudstream.errors import RequestError
+from fraudstream.messages.answers import Alert, Text, Triage, Triaged, answer
+from fraudstream.messages.requests import AddNote, Claim, Decide, Release, Undo
 
-MOST_ALERTS: Final = 1_000
-"""Alerts that one request may change: each viewer is told of all of them."""
-
-LONGEST_ID: Final = 240
-LONGEST_NOTE: Final = 4_000
-OWN_MEMBERS: Final = frozenset({"order", "skip", "who"})
-"""What `next` is asked beside the filters of the list."""
-
-blueprint = Blueprint("work", __name__)
+api = Api("work")
 
 
-@blueprint.post("/api/work/claim")
-def claim() -> Response:
-    """Have alerts for oneself."""
-    who, posted = _actor_and_body()
-    ids, take_over = _ids(posted), _flag(posted, "take_over")
-    return _answer(parts().work.claim(who, ids, take_over=take_over, versions=_versions(posted)))
+@api.operation("POST", "/api/work/claim", Triaged, same=(409,))
+def claim(body: Claim) -> Response:
+    """Claim alerts."""
+    versions = body.versions or {}
+    return _answer(parts().work.claim(actor(body.who), body.alert_ids, take_over=body.take_over, versions=versions))
 
 
-@blueprint.post("/api/work/release")
-def release() -> Response:
-    """Leave alerts to others."""
-    who, posted = _actor_and_body()
-    return _answer(parts().work.release(who, _ids(posted), versions=_versions(posted)))
+@api.operation("POST", "/api/work/release", Triaged, same=(409,))
+def release(body: Release) -> Response:
+    """Leave one's own alerts to others."""
+    return _answer(parts().work.release(actor(body.who), body.alert_ids, versions=body.versions or {}))
 
 
-@blueprint.post("/api/work/verdict")
-def verdict() -> Response:
+@api.operation("POST", "/api/work/verdict", Triaged, same=(409,))
+def verdict(body: Decide) -> Response:
     """Decide alerts."""
-    who, posted = _actor_and_body()
-    status = posted.get("status")
-    if status not in list(VERDICTS):
-        raise RequestError(f"status must be {', '.join(VERDICTS[:-1])} or {VERDICTS[-1]}")
-    note = posted.get("note") or ""
     return _answer(
         parts().work.verdict(
-            who,
-            _ids(posted),
-            AlertStatus(status),
-            note=(posted_text(posted, "note", LONGEST_NOTE) or "") if note else "",
-            take_over=_flag(posted, "take_over"),
-            versions=_versions(posted),
+            actor(body.who),
+            body.alert_ids,
+            AlertStatus(body.status),
+            note=body.note or "",
+            take_over=body.take_over,
+            versions=body.versions or {},
         )
     )
 
 
-@blueprint.post("/api/work/note")
-def note() -> Response:
-    """Write a note on an alert."""
-    who, posted = _actor_and_body()
-    ids = _ids(posted)
-    if len(ids) != 1:
-        raise RequestError("a note is on one alert: name one in alert_ids")
-    return _answer(parts().work.note(who, ids[0], posted_text(posted, "text", LONGEST_NOTE) or ""))
+@api.operation("POST", "/api/work/note", Triaged, same=(409,))
+def note(body: AddNote) -> Response:
+    """Write a note on one alert."""
+    return _answer(parts().work.note(actor(body.who), body.alert_ids[0], body.text))
 
 
-@blueprint.post("/api/work/undo")
-def undo() -> Response:
-    """Take one's own change back; another's only where that is said (`take_over`)."""
-    who, posted = _actor_and_body()
-    change_id = posted_text(posted, "change_id", LONGEST_ID) or ""
-    return _answer(parts().work.undo(who, change_id, take_over=_flag(posted, "take_over")))
+@api.operation("POST", "/api/work/undo", Triaged, 404, same=(409,))
+def undo(body: Undo) -> Response:
+    """Take one's own change back; another's only with `take_over`."""
+    return _answer(parts().work.undo(actor(body.who), body.change_id, take_over=body.take_over))
 
 
-@blueprint.post("/api/work/next")
-def next_alert() -> Response:
-    """Claim the next alert and give it."""
-    who, posted = _actor_and_body()
+@api.operation("POST", "/api/work/next", answer("ClaimedAlert", alert=Alert | None, change_id=Text))
+def next_alert(body: NextAlert) -> Response:
+    """Claim the first new alert in an order, of those that match."""
     using = parts()
-    order = posted.get("order", Order.LOSS)
-    if order not in list(Order):
-        raise RequestError(f"order must be one of {', '.join(Order)}")
-    skip = _ids(posted, "skip") if posted.get("skip") else []
-    done = using.work.next(who, filter_asked(_query(posted)), Order(order), skip)
+    done = using.work.next(actor(body.who), body.filter(), body.order, body.skip)
     found = using.store.alert(done.done[0].alert_id) if done.done else None
-    body = b"null" if found is None else using.reasons.attached([found])[0].body
-    return json_response(b'{"alert":%s,"change_id":%s}' % (body, orjson.dumps(done.change_id)))
+    alert = b"null" if found is None else using.reasons.attached([found])[0].body
+    return json_response(b'{"alert":%s,"change_id":%s}' % (alert, orjson.dumps(done.change_id)))
 
 
-@blueprint.get("/api/work/<path:alert_id>")
-def standing(alert_id: str) -> Response:
-    """How an alert stands, and what was done to it."""
+@api.operation("GET", "/api/work/<path:alert_id>", Triage, 404)
+def triage(alert_id: str) -> dict[str, Any]:
+    """An alert's triage state, and its changes."""
     found = parts().work.standing(alert_id)
     if found is None:
         raise RequestError("there is no alert with this id", status=404)
     work, history = found
-    return json_response({"work": work.document(), "history": history})
+    return {"work": work.document(), "history": history}
 
 
 def tell_work(hub: Hub, done: Done) -> None:
-    """Tell every viewer of a change, and have the alerts that a stream resumes with say the same."""
-    told = orjson.dumps({"changes": [_stands(*each) for each in done.changed], "actor": done.actor.name})
-    hub.tell_work(b"event: work\ndata: %s\n\n" % told, {seq: work for _, seq, work in done.changed})
-
-
-def _actor_and_body() -> tuple[Actor, dict[str, Any]]:
-    posted = posted_object()
-    return actor(posted), posted
+    """Send every viewer a change, and have the alerts that a stream resumes with be as it left them."""
+    changes = orjson.dumps({"changes": [_changed(*each) for each in done.changed], "actor": done.actor.name})
+    hub.tell_work(b"event: work\ndata: %s\n\n" % changes, {seq: work for _, seq, work in done.changed})
 
 
 def _answer(done: Done) -> Response:
     body: dict[str, Any] = {
         "change_id": done.change_id,
-        "done": [_stands(*each) for each in done.done],
+        "done": [_changed(*each) for each in done.done],
         "refused": [
             {"alert_id": alert_id, "reason": reason, "work": None if work is None else work.document()}
             for alert_id, reason, work in done.refused
@@ -136,45 +102,6 @@ def _answer(done: Done) -> Response:
     return json_response(body, status)
 
 
-def _stands(alert_id: str, seq: int, work: Any) -> dict[str, Any]:
-    stands = {"status": work.status, "assignee": work.assignee, "version": work.version}
-    return {"alert_id": alert_id, "seq": seq, **stands}
-
-
-def _ids(posted: Mapping[str, Any], name: str = "alert_ids") -> list[str]:
-    """The ids that a member lists, each once."""
-    given = posted.get(name)
-    if not isinstance(given, list) or not 1 <= len(given) <= MOST_ALERTS or not all(map(_is_id, given)):
-        raise RequestError(f"{name} must be a list of 1 to {MOST_ALERTS:,} ids of alerts")
-    return list(dict.fromkeys(given))
-
-
-def _is_id(given: object) -> bool:
-    return isinstance(given, str) and 0 < len(given) <= LONGEST_ID
-
-
-def _flag(posted: Mapping[str, Any], name: str) -> bool:
-    given = posted.get(name, False)
-    if not isinstance(given, bool):
-        raise RequestError(f"{name} must be true or false")
-    return given
-
-
-def _versions(posted: Mapping[str, Any]) -> dict[str, int]:
-    given = posted.get("versions") or {}
-    if not isinstance(given, dict) or not all(type(version) is int for version in given.values()):
-        raise RequestError("versions must be an object of the alerts' ids and their versions")
-    return given
-
-
-def _query(posted: Mapping[str, Any]) -> MultiDict[str, str]:
-    """The filters of a posted object as the query of the list would have them."""
-    query: MultiDict[str, str] = MultiDict()
-    for name, value in posted.items():
-        if name in OWN_MEMBERS or value is None:
-            continue
-        for each in value if isinstance(value, list) else [value]:
-            if isinstance(each, bool) or not isinstance(each, str | int | float):
-                raise RequestError(f"{name} must be text or a number, or a list of them")
-            query.add(name, str(each))
-    return query
+def _changed(alert_id: str, seq: int, work: Any) -> dict[str, Any]:
+    state = {"status": work.status, "assignee": work.assignee, "version": work.version}
+    return {"alert_id": alert_id, "seq": seq, **state}

@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
-from typing import Final
+from typing import Annotated, Final
 
 import orjson
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
 from fraudstream.errors import DataError
 
@@ -25,6 +25,10 @@ class Source(StrEnum):
     SCORED_AGAIN = "scored_again"
 
 
+Count = Annotated[int, Field(ge=0, le=2**53)]
+"""Up to what every reader of JSON takes for the same number, a browser's JavaScript too (RFC 8259, section 6)."""
+
+
 @dataclass(frozen=True, slots=True)
 class LedgerEntry:
     """The offsets `from_offset` to `until_offset` (exclusive) of a partition, and how many ended in which outcome.
@@ -38,18 +42,18 @@ class LedgerEntry:
         reason: Why records were lost; empty for a batch.
     """
 
-    entry_id: str
+    entry_id: Annotated[str, Field(min_length=1, max_length=200)]
     kind: EntryKind
     topic: str
     topic_id: str
-    partition: int
-    from_offset: int
-    until_offset: int
-    records: int = 0
-    clear: int = 0
-    alert: int = 0
-    unscorable: int = 0
-    dead_letter: int = 0
+    partition: Annotated[int, Field(ge=0, lt=2**31)]
+    from_offset: Count
+    until_offset: Count
+    records: Count = 0
+    clear: Count = 0
+    alert: Count = 0
+    unscorable: Count = 0
+    dead_letter: Count = 0
     checkpoint_id: str = ""
     batch_id: int = -1
     model_id: str = ""
@@ -94,10 +98,8 @@ def parse_entry(value: bytes | str | Mapping[str, object]) -> LedgerEntry:
             _ADAPTER.validate_json(value) if isinstance(value, bytes | str) else _ADAPTER.validate_python(dict(value))
         )
     except ValidationError as e:
-        raise DataError(f"not an entry of the ledger: {e.errors()[0]['msg']} at {e.errors()[0]['loc']}") from e
-    is_offset_range = 0 <= entry.from_offset <= entry.until_offset < 2**63
-    if not entry.entry_id or not is_offset_range or not 0 <= entry.partition < 2**31:
-        raise DataError("not an entry of the ledger: its id or its offsets make no sense")
-    if min(entry.records, entry.clear, entry.alert, entry.unscorable, entry.dead_letter) < 0:
-        raise DataError("not an entry of the ledger: a count is below 0")
+        member = ".".join(map(str, e.errors()[0]["loc"]))
+        raise DataError(f"not an entry of the ledger: {e.errors()[0]['msg']} at {member}") from e
+    if entry.from_offset > entry.until_offset:
+        raise DataError("not an entry of the ledger: its offsets make no sense")
     return entry

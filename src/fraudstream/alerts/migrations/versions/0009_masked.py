@@ -8,7 +8,7 @@ import sqlalchemy as sa
 import structlog
 from alembic import context, op
 
-from fraudstream.alerts.validation import digest
+from fraudstream.messages.posted import digest
 from fraudstream.transactions.masking import DataMask, typed
 
 revision = "0009"

@@ -1,1 +1,0 @@
-"""The description of the HTTP interface as OpenAPI 3.1; the interface itself is the blueprints'."""

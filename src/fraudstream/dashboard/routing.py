@@ -1,0 +1,107 @@
+"""Routes that declare themselves: a view's annotations are its query and body, from which OpenAPI is made as well."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar, get_type_hints
+
+import orjson
+from flask import Blueprint, Response, request
+from pydantic import BaseModel, ValidationError
+
+from fraudstream.errors import RequestError
+from fraudstream.messages.base import reason
+from fraudstream.messages.queries import Query
+
+JSON: Final = "application/json"
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+@dataclass(frozen=True)
+class Operation:
+    """A method of a path as the OpenAPI document describes it; `same` are statuses with the answer of 200."""
+
+    method: str
+    path: str
+    about: str
+    answer: Any
+    media_type: str
+    query: type[Query] | None
+    body: Any
+    errors: set[int]
+    same: tuple[int, ...]
+
+
+class Api(Blueprint):
+    """A blueprint whose views take the `query` and the `body` by which they are annotated."""
+
+    def __init__(self, name: str) -> None:
+        """Begin without operations."""
+        super().__init__(name, __name__)
+        self.operations: Final[list[Operation]] = []
+
+    def operation(
+        self, method: str, path: str, answer: Any, *errors: int,
+        media_type: str = JSON, body: Any = None, same: tuple[int, ...] = (),
+    ) -> Callable[[Callable[..., Any]], Callable[..., Response]]:  # fmt: skip
+        """Have a view answer a method of a path; what it returns is JSON unless it is a response.
+
+        `errors` are statuses beside those of an invalid query or body and of any route, `same` those with the answer of
+        200; `body` is the type of what the view reads itself.
+        """
+
+        def declare(view: Callable[..., Any]) -> Callable[..., Response]:
+            takes = get_type_hints(view)
+            query, posted = takes.get("query"), takes.get("body")
+
+            @functools.wraps(view)
+            def respond(**values: Any) -> Response:
+                if query is not None:
+                    values["query"] = query.read(request.args)
+                if posted is not None:
+                    values["body"] = read_body(posted)
+                result = view(**values)
+                return result if isinstance(result, Response) else json_response(result)
+
+            about, kind = inspect.getdoc(view) or "", posted or body
+            statuses = {*errors, *((400, 415) if kind else (400,) if query else ())}
+            self.operations.append(Operation(method, path, about, answer, media_type, query, kind, statuses, same))
+            self.add_url_rule(path, view.__name__, respond, methods=[method])
+            return respond
+
+        return declare
+
+
+def json_response(document: object, status: int = 200) -> Response:
+    """An answer that is a document, or bytes that are JSON already."""
+    return Response(document if isinstance(document, bytes) else orjson.dumps(document), status, mimetype=JSON)
+
+
+def read_json_body() -> bytes:
+    """The body of the request.
+
+    Raises:
+        RequestError: It is not declared as JSON.
+    """
+    if request.mimetype != JSON:
+        raise RequestError(f"post JSON, with Content-Type: {JSON}", status=415)
+    return request.get_data(cache=False)
+
+
+def read_body(model: type[Model]) -> Model:
+    """The body of the request.
+
+    Raises:
+        RequestError: It is not the JSON that it should be.
+    """
+    try:
+        return model.model_validate(orjson.loads(read_json_body()))
+    except orjson.JSONDecodeError as e:
+        # It says where, and repeats nothing: a number that no double holds is JSON, and no body of ours.
+        raise RequestError(f"the body cannot be read as JSON: {e}") from e
+    except ValidationError as e:
+        raise RequestError(reason(e)) from e

@@ -1,0 +1,135 @@
+"""What the API answers, as models of which the OpenAPI document is made; a default says that a member may be absent.
+
+Tests hold real answers to them; no request is checked, as an alert is stored as the JSON that is sent.
+"""
+
+from __future__ import annotations
+
+from types import GenericAlias
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import Field, create_model
+
+from fraudstream.messages.base import Message, Object
+from fraudstream.messages.requests import Verdict
+from fraudstream.transactions.problems import Problem
+from fraudstream.transactions.wire import Outcome, ReplayState
+
+Time = Annotated[str, Field(description="ISO 8601 with an offset")]
+Text, Number, Whole, Moment = str | None, float | None, int | None, Time | None
+Kind = Literal["alert", "unscorable"]
+
+
+def answer(name: str, about: str = "", /, **members: Any) -> Any:
+    """A model of an answer: its members by name, each a type, or a type and the default of one that may be absent."""
+    return create_model(name, __base__=Message, __doc__=about or None, **members)
+
+
+def many(item: Any) -> Any:
+    """A list of such items."""
+    return GenericAlias(list, (item,))
+
+
+def page(name: str, item: Any, **more: Any) -> Any:
+    """A page of a list, and where the next one begins."""
+    return answer(f"PageOf{name.title().replace('_', '')}", **{name: many(item)}, next_cursor=Text, **more)
+
+
+Error = answer("Error", "Why a request was not answered.", error=str, status=int)
+FAILED: Final[Any] = {"error": (str, ""), "status": (int, 409)}
+
+Rejection = answer("Rejection", "Why one of the posted records was not stored.", index=int, reason=str)
+Received = answer("Received", accepted=int, duplicates=int, conflicts=int, rejected=many(Rejection))
+
+Status = Literal["new", "claimed"] | Verdict
+TriageState = answer(
+    "TriageState", "What people have made of an alert; `version` grows with each change of it.",
+    status=Status, assignee=Text, version=int, decided_at=Moment, since=(Moment, None),
+)  # fmt: skip
+Alert = answer(
+    "Alert", "A stored alert or unscorable transaction.",
+    seq=int, alert_id=str, outcome=Kind, transaction=Object, received_at=Time, work=TriageState,
+    score=(Number, None), threshold=(Number, None), model_id=(Text, None), as_text=(list[str], []),
+    reasons=(list[Object] | None, None), explanation=(Object | None, None),
+)  # fmt: skip
+AlertPage = page("alerts", Alert, complete=bool, back_to=Text, scanned=int, of=int)
+FollowingAlerts = answer(
+    "FollowingAlerts", "What followed an event of the stream, the oldest first.",
+    alerts=many(Alert), latest=int, more=bool, reset=bool, complete=bool,
+)  # fmt: skip
+
+Changed = answer("Changed", alert_id=str, seq=int, status=Status, assignee=Text, version=int)
+Refused = answer("Refused", alert_id=str, reason=str, work=TriageState | None)
+Triaged = answer(
+    "Triaged", "What became of each alert; `error` where none was changed.",
+    change_id=Text, done=many(Changed), refused=many(Refused), **FAILED,
+)  # fmt: skip
+Change = answer(
+    "Change", "A change that a person made.",
+    change_id=str, at=Time, actor=Text, verified=bool, action=str, before=object, after=object, why=str,
+    undoes=Text, undone_by=Text, session=Text, hash=str,
+)  # fmt: skip
+Triage = answer("Triage", "An alert's triage state and its changes.", work=TriageState, history=many(Change))
+Person = answer("Person", "Who acts; a name is the person's own word.", name=str, verified=bool)
+Introduced = answer("Introduced", actor=Person | None)
+
+Stats = answer(
+    "Stats", "The counters; those in `sampled` come from samples.",
+    at=Time, payments_seen=int, scored=int, alerts=int, unscorable=int, dead_letters=int, rejected=int, conflicts=int,
+    duplicates=int, lag=int, viewers=int, rate=float, p50_ms=Number, p99_ms=Number, latency_to=Text, model_id=Text,
+    threshold=Number, unseen_from_row=Whole, data_fingerprint=Text, problems=list[str], columns=Object, ledger=Object,
+    storm=Object | None, sampled=list[str],
+)  # fmt: skip
+Losses = answer("Losses", "Lost records that nobody acknowledged.", records=int, until_seq=int, since=Moment)
+System = answer(
+    "System", "The state of the whole system.",
+    at=Time, problems=list[Problem], processes=list[Object], task_slots=Whole, partitions=list[Object], losses=Losses,
+)  # fmt: skip
+LedgerReport = page(
+    "entries", Object, totals=dict[str, int], open=int, complete=bool, partitions=list[Object],
+    gaps=list[Object], losses=list[Object],
+)  # fmt: skip
+
+_ACTIVE: Final[Any] = {"model_id": str, "threshold": float, "revision": int, "who": str, "when": str, "why": str}
+Deployment = answer("Deployment", "The active model.", **_ACTIVE)
+NewDeployment = answer("NewDeployment", **_ACTIVE, former_threshold=float, change_id=Text)
+Figures = answer(
+    "Figures", "What a threshold does over a source's period; null where the source does not know.",
+    alerts=float, alerts_per_day=Number, error=Number, frauds_caught=float, frauds_missed=float, false_alarms=float,
+    saved=Number,
+)  # fmt: skip
+Source = answer(
+    "Source", "Where figures come from, `now` at the active threshold and `then` at the other.",
+    key=Literal["test", "live", "verdicts"], title=str, kind=Literal["measured", "estimate", "partial"], about=str,
+    period=str, known_from=float, lacking=Text, now=Figures | None, then=Figures | None,
+)  # fmt: skip
+CurvePoint = answer("CurvePoint", threshold=float, **dict.fromkeys(("test", "live", "verdicts"), (Figures, None)))
+WhatIf = answer(
+    "WhatIf", "What another threshold would do.",
+    in_force=Deployment, threshold=float, review_cost=float, recommended=Number, cheapest=Number, changeable=bool,
+    why_not=Text, sources=many(Source), curve=(many(CurvePoint), []),
+)  # fmt: skip
+StoredScore = answer("StoredScore", score=Number, threshold=Number, outcome=Outcome, model_id=Text, revision=Whole)
+NewScore = answer("NewScore", score=Number, threshold=float, outcome=Outcome, model_id=str, revision=int, missing=int)
+Contribution = answer(
+    "Contribution", feature=str, value=object, imputed=bool, then=Number, now=Number, difference=Number
+)
+Rescored = answer(
+    "Rescored", "An alert scored again, and what differs from the stored score.",
+    alert_id=str, stored=StoredScore, now=NewScore, difference=Number, same_model=bool, scale=str, comparable=bool,
+    stored_cause=Text, features=many(Contribution), sentence=str,
+)  # fmt: skip
+Aliases = answer("Aliases", aliases=dict[str, str], model_id=str, revision=int)
+
+ReplayRequested = answer(
+    "ReplayRequested", "The records of a request; `error` where none is sent again.",
+    batch=Text, letters=int, replayed=int, missing=int, without_place=int, **FAILED,
+)  # fmt: skip
+Replay = answer(
+    "Replay", "A record that is to be sent again.",
+    seq=int, replay_id=str, batch=str, kind=Literal["dead_letter", "unscorable"], origin=str, state=ReplayState,
+    place=Text, reason=Text, who=str, why=str, requested_at=Time, changed_at=Time, corrected=bool,
+)  # fmt: skip
+Claimed = answer("Claimed", replay_id=str, origin=str, letter=Object, payload_base64=Text)
+ClaimedReplays = answer("ClaimedReplays", replays=many(Claimed))
+WaitingReplays = answer("WaitingReplays", waiting=int)

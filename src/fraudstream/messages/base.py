@@ -1,0 +1,77 @@
+"""What all messages share: strict types, and an invalid message's reason in one line for people."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Final
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
+
+from fraudstream.times import microseconds, parse_time
+from fraudstream.transactions.cards import masked_text
+
+MAX_ID_CHARS: Final = 200
+
+_PLAIN: Final = {
+    "a valid string": "text",
+    "a valid dictionary": "a JSON object",
+    "a valid boolean": "true or false",
+    "a valid integer": "an integer",
+    "a valid number": "a number",
+    "a valid list": "a list",
+    "less than or equal to": "at most",
+    "greater than or equal to": "at least",
+}
+"""Pydantic's terms, and those of people who do not write Python."""
+
+
+class Message(BaseModel):
+    """A message: its types are strict, its members may not be set, and members of a later release are ignored."""
+
+    model_config = ConfigDict(strict=True, frozen=True)
+
+
+def reason(error: ValidationError) -> str:
+    """Why a message is invalid, in one line that begins with the member's name."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    member = ".".join(str(part) for part in first["loc"])
+    message = first["msg"].removeprefix("Value error, ")
+    if first["type"] == "missing":
+        message = "is missing"
+    for term, plain in _PLAIN.items():
+        message = message.replace(term, plain)
+    message = re.sub("^(Input|String|List|Dictionary) should ", "must ", message)
+    return f"{member} {message}" if member else message
+
+
+def instant(value: Any) -> int:
+    """A time in ISO 8601, as microseconds since 1970 (UTC).
+
+    Raises:
+        ValueError: It is none.
+    """
+    try:
+        return microseconds(parse_time(value))
+    except (TypeError, ValueError, OverflowError) as e:
+        raise ValueError("must be a time in ISO 8601") from e
+
+
+def _written(text: str) -> str:
+    if not text.strip():
+        raise ValueError("must not be blank")
+    return masked_text(text)
+
+
+Instant = Annotated[int, BeforeValidator(instant), WithJsonSchema({"type": "string"})]
+"""A time in ISO 8601, as microseconds since 1970 (UTC)."""
+
+Integer = Annotated[int, Field(ge=-(2**53), le=2**53)]
+"""An integer that every reader of JSON takes for the same number, a browser's JavaScript too (RFC 8259, section 6)."""
+
+Id = Annotated[str, Field(min_length=1, max_length=MAX_ID_CHARS)]
+
+Written = Annotated[str, AfterValidator(_written)]
+"""Text that a person has written: not only blanks, its card numbers masked."""
+
+Object = dict[str, Any]
+"""A JSON object of which no more is known."""
