@@ -55,9 +55,9 @@ class Posted(Message):
 
 
 class PostedAlert(Posted):
-    """An alert or an unscorable transaction; the `digest` and the `amount` are of the transaction."""
+    """An alert or an unscorable transaction."""
 
-    if TYPE_CHECKING:
+    if TYPE_CHECKING:  # made of the transaction by `model_post_init`, and no members
         digest: str
         amount: float | None
 
