@@ -28,7 +28,7 @@ api = Api("audit")
 
 
 @api.operation("GET", "/api/audit", page("changes", Change))
-def list_changes(query: ChangeList) -> dict[str, Any]:
+def list_changes(query: ChangeList) -> object:
     """The changes that people made, the newest first."""
     found = ChangeReader(parts().store).page(query, before=query.cursor, limit=query.limit)
     following = query.following([each.seq for each in found])
@@ -36,7 +36,7 @@ def list_changes(query: ChangeList) -> dict[str, Any]:
 
 
 @api.operation("GET", "/api/audit/head", answer("ChainHead", seq=int, hash=str, entries=int))
-def chain_head() -> dict[str, Any]:
+def chain_head() -> object:
     """The newest change's hash, which covers all before it."""
     with parts().store.reading() as connection:
         return chain.head(connection)._asdict()

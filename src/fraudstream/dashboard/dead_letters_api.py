@@ -25,7 +25,7 @@ api = Api("dead_letters")
 
 
 @api.operation("GET", "/api/dead-letters", page("dead_letters", Object))
-def list_dead_letters(query: LetterList) -> dict[str, Any]:
+def list_dead_letters(query: LetterList) -> object:
     """Dead letters and unscorable transactions, the newest first, with their replays."""
     letters, following = LetterReader(parts().store).page(query, after=query.cursor, limit=query.limit)
     replays = replays_of(letters)

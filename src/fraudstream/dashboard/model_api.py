@@ -24,32 +24,32 @@ api = Api("model")
 
 
 @api.operation("GET", "/api/what-if", WhatIf, 409)
-def show_what_if(query: WhatIfQuery) -> dict[str, Any]:
+def show_what_if(query: WhatIfQuery) -> object:
     """What another threshold would do, from three sources."""
     return what_if(parts(), query.threshold, query.review_cost).document(with_curve=query.curve == 1)
 
 
 @api.operation("POST", "/api/threshold", NewDeployment, 409, 422)
-def set_threshold(body: NewThreshold) -> dict[str, Any]:
+def set_threshold(body: NewThreshold) -> object:
     """Deploy a threshold, if the active revision is the one that the person saw."""
     return change(parts(), actor(body.who), body.threshold, body.why.strip(), body.revision)
 
 
 @api.operation("GET", "/api/schemas", answer("Schemas", contract=Object | None, current=Object, schemas=list[Object]))
-def schemas(query: SchemaList) -> dict[str, Any]:
+def schemas(query: SchemaList) -> object:
     """The stream's schemas against the model's contract, and suggested aliases."""
     return schema_report(parts(), limit=query.limit)
 
 
 @api.operation("POST", "/api/schema/aliases", Aliases, 409, 422)
-def declare(body: Alias) -> dict[str, Any]:
+def declare(body: Alias) -> object:
     """Have a column read as a feature from the next revision on."""
     who, why = _who(body).name, body.why or "declared on the dashboard"
     return _realias(lambda of: declare_alias(of.settings.model, body.new, body.old, who=who, why=why, now=of.clock()))
 
 
 @api.operation("POST", "/api/schema/aliases/remove", Aliases, 409, 422)
-def remove(body: RemovedAlias) -> dict[str, Any]:
+def remove(body: RemovedAlias) -> object:
     """Take an alias back."""
     who, why = _who(body).name, body.why or "taken back on the dashboard"
     return _realias(lambda of: remove_alias(of.settings.model, body.new, who=who, why=why, now=of.clock()))
@@ -58,7 +58,7 @@ def remove(body: RemovedAlias) -> dict[str, Any]:
 @api.operation(
     "POST", "/api/schema/suggestions/refuse", answer("RefusedAlias", new=str, old=str, refused=Literal[True]), 422
 )
-def refuse(body: Alias) -> dict[str, Any]:
+def refuse(body: Alias) -> object:
     """Never suggest this alias again."""
     who = _who(body)
     parts().store.refuse_alias(body.new, body.old, who=who.name, why=body.why or "", session=who.session)

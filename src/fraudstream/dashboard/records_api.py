@@ -27,7 +27,7 @@ api = Api("records")
 
 
 @api.operation("POST", "/api/alerts", Received, 413, body=list[PostedAlert])
-def post_alerts() -> dict[str, Any]:
+def post_alerts() -> object:
     """Store alerts and unscorable transactions; answered after the commit, so that the relay may commit its offset."""
     using = parts()
 
@@ -44,7 +44,7 @@ def post_alerts() -> dict[str, Any]:
 
 
 @api.operation("POST", "/api/events", Received, 413, body=list[Sample | EndsEvent | Progress | Event])
-def post_events() -> dict[str, Any]:
+def post_events() -> object:
     """Store events of the detector and positions of the relay, and take the counters from them."""
     using = parts()
 
@@ -57,21 +57,21 @@ def post_events() -> dict[str, Any]:
 
 
 @api.operation("POST", "/api/dead-letters", Received, 413, body=list[DeadLetter])
-def post_dead_letters() -> dict[str, Any]:
+def post_dead_letters() -> object:
     """Store dead letters; counts are kept for good, bodies of the newest 10,000."""
     using = parts()
     return _receive(using, "dead letter", using.store.add_dead_letters)
 
 
 @api.operation("POST", "/api/ledger", Received, 413, body=list[LedgerEntry])
-def post_ledger() -> dict[str, Any]:
+def post_ledger() -> object:
     """Store entries of the detector's ledger, as they are on the topic `detector_ledger`."""
     using = parts()
     return _receive(using, "ledger entry", using.store.add_ledger)
 
 
 @api.operation("GET", "/api/events", page("events", Object))
-def list_events(query: EventList) -> dict[str, Any]:
+def list_events(query: EventList) -> object:
     """Events, the newest first."""
     rows = parts().store.events(kind=query.type, before=query.cursor, limit=query.limit)
     events = [{"seq": row.seq} | row.document for row in rows]
@@ -79,7 +79,7 @@ def list_events(query: EventList) -> dict[str, Any]:
 
 
 @api.operation("GET", "/api/ledger", LedgerReport)
-def ledger(query: Page) -> dict[str, Any]:
+def ledger(query: Page) -> object:
     """The outcomes of all records, by partition, and the newest entries."""
     return ledger_report(parts().store, before=query.cursor, limit=query.limit)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
 from urllib.parse import parse_qsl
 
 from flask import Response
@@ -46,7 +45,7 @@ def request_replays(body: ReplayRequest) -> Response:
 
 
 @api.operation("GET", "/api/replays", page("replays", Replay, counts=dict[ReplayState, int]))
-def list_replays(query: ReplayList) -> dict[str, Any]:
+def list_replays(query: ReplayList) -> object:
     """Records that are sent again, the newest first, and how many are in each state."""
     log = ReplayLog(parts().store)
     found = log.replays(
@@ -60,7 +59,7 @@ def list_replays(query: ReplayList) -> dict[str, Any]:
 
 
 @api.operation("POST", "/api/replays/claim", ClaimedReplays | WaitingReplays)
-def claim_replays(body: ReplayClaim) -> dict[str, Any]:
+def claim_replays(body: ReplayClaim) -> object:
     """Give replays to a sender, again after 30 seconds without a result; with `limit` 0 only count those that wait."""
     using = parts()
     log = ReplayLog(using.store)
@@ -70,7 +69,7 @@ def claim_replays(body: ReplayClaim) -> dict[str, Any]:
 
 
 @api.operation("POST", "/api/replays/results", answer("Recorded", recorded=int))
-def conclude_replays(body: ReplayResults) -> dict[str, int]:
+def conclude_replays(body: ReplayResults) -> object:
     """Record what became of replays: for each its `place`, or the `reason` why it cannot be sent."""
     using = parts()
     return {"recorded": ReplayLog(using.store).conclude(body.results, using.clock())}

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import orjson
 from flask import Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
@@ -22,19 +20,19 @@ api = Api("system")
 
 
 @api.operation("GET", "/api/stats", Stats)
-def stats() -> dict[str, Any]:
+def stats() -> object:
     """The counters."""
     return parts().statistics.current()
 
 
 @api.operation("GET", "/api/system", System)
-def system() -> dict[str, Any]:
+def system() -> object:
     """Processes, partitions, losses and problems; 200 also where something is wrong."""
     return parts().system.document()
 
 
 @api.operation("POST", "/api/system/acknowledge", answer("Acknowledged", acknowledged=int, change_id=str), 409)
-def acknowledge(body: Acknowledgement) -> dict[str, Any]:
+def acknowledge(body: Acknowledgement) -> object:
     """Have the losses up to an entry of the ledger no longer reported; they stay in the ledger."""
     using, who = parts(), actor(body.who)
     losses = using.store.ledger.unacknowledged_losses(until=body.until_seq)

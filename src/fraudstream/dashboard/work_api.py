@@ -72,7 +72,7 @@ def next_alert(body: NextAlert) -> Response:
 
 
 @api.operation("GET", "/api/work/<path:alert_id>", Triage, 404)
-def triage(alert_id: str) -> dict[str, Any]:
+def triage(alert_id: str) -> object:
     """An alert's triage state, and its changes."""
     found = parts().work.standing(alert_id)
     if found is None:

@@ -98,8 +98,8 @@ Figures = answer(
     alerts=float, alerts_per_day=Number, error=Number, frauds_caught=float, frauds_missed=float, false_alarms=float,
     saved=Number,
 )  # fmt: skip
-Source = answer(
-    "Source", "Where figures come from, `now` at the active threshold and `then` at the other.",
+FigureSource = answer(
+    "FigureSource", "Where figures come from, `now` at the active threshold and `then` at the other.",
     key=Literal["test", "live", "verdicts"], title=str, kind=Literal["measured", "estimate", "partial"], about=str,
     period=str, known_from=float, lacking=Text, now=Figures | None, then=Figures | None,
 )  # fmt: skip
@@ -107,7 +107,7 @@ CurvePoint = answer("CurvePoint", threshold=float, **dict.fromkeys(("test", "liv
 WhatIf = answer(
     "WhatIf", "What another threshold would do.",
     in_force=Deployment, threshold=float, review_cost=float, recommended=Number, cheapest=Number, changeable=bool,
-    why_not=Text, sources=many(Source), curve=(many(CurvePoint), []),
+    why_not=Text, sources=many(FigureSource), curve=(many(CurvePoint), []),
 )  # fmt: skip
 StoredScore = answer("StoredScore", score=Number, threshold=Number, outcome=Outcome, model_id=Text, revision=Whole)
 NewScore = answer("NewScore", score=Number, threshold=float, outcome=Outcome, model_id=str, revision=int, missing=int)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from functools import cached_property
-from typing import Annotated, Any, Final, Self, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Final, Self, TypeVar
 
 import orjson
 from pydantic import BeforeValidator, Field, PlainValidator, ValidationError, WithJsonSchema, model_validator
@@ -45,12 +44,10 @@ Transaction = Annotated[Object, PlainValidator(_as_it_is), WithJsonSchema({"type
 
 
 class Posted(Message):
-    """A posted record: the members that are known, and the whole JSON object as `document`."""
+    """A posted record: the members that are known, and the whole JSON object as `document`, which is no member."""
 
-    @cached_property
-    def document(self) -> dict[str, Any]:
-        """The whole JSON object, kept by `model_post_init`."""
-        return {}
+    if TYPE_CHECKING:
+        document: Object
 
     def model_post_init(self, document: Any) -> None:
         """Keep the JSON object that was checked."""
@@ -60,10 +57,12 @@ class Posted(Message):
 class PostedAlert(Posted):
     """An alert or an unscorable transaction."""
 
+    if TYPE_CHECKING:  # made of the transaction by `model_post_init`, and no members
+        digest: str
+        amount: float | None
+
     alert_id: Id
-    outcome: Annotated[Outcome, BeforeValidator(_stored), WithJsonSchema({"enum": list(STORED_OUTCOMES)})] = (
-        Outcome.ALERT
-    )
+    outcome: StoredOutcome = Outcome.ALERT
     transaction: Transaction
     score: Annotated[float, Field(ge=0, le=1)] | None = None
     threshold: float | None = None
@@ -80,26 +79,11 @@ class PostedAlert(Posted):
     imputed: list[str] | None = None
     as_text: list[str] | None = None
 
-    @model_validator(mode="after")
-    def _has_a_score(self) -> Self:
-        if self.score is None and self.outcome is Outcome.ALERT:
-            raise ValueError("score must be a number for an alert")
-        return self
-
     def model_post_init(self, document: Any) -> None:
-        """Keep the JSON object without the keys that are the store's."""
+        """Keep the JSON object without the keys that are the store's, and what is made of the transaction."""
         kept = {key: value for key, value in document.items() if key not in RESERVED_KEYS}
-        super().model_post_init({AlertField.OUTCOME.value: self.outcome.value} | kept)
-
-    @cached_property
-    def digest(self) -> str:
-        """The fingerprint of the transaction."""
-        return digest(self.transaction)
-
-    @cached_property
-    def amount(self) -> float | None:
-        """The amount of the payment; None where no column has one."""
-        return amount_of(self.transaction)
+        own = {"document": {AlertField.OUTCOME.value: self.outcome.value} | kept}
+        self.__dict__.update(own | {"digest": digest(self.transaction), "amount": amount_of(self.transaction)})
 
     @property
     def expected_loss(self) -> float | None:
@@ -195,7 +179,10 @@ def check_alert(raw: object) -> PostedAlert:
     if as_text := present(alert):
         earlier = alert.get(AlertField.AS_TEXT) or []
         alert[AlertField.AS_TEXT.value] = [*earlier, *as_text][:MAX_PATHS] if isinstance(earlier, list) else earlier
-    return _checked(PostedAlert, alert)
+    checked = _checked(PostedAlert, alert)
+    if checked.score is None and checked.outcome is Outcome.ALERT:
+        raise RecordError("score must be a number for an alert")
+    return checked
 
 
 def check_event(raw: object) -> Event:

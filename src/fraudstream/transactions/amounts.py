@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Final
+from typing import Any, Final
 
 from fraudstream.transactions.times import words_of
 
@@ -27,10 +27,10 @@ def _is_amount(name: str) -> bool:
     return bool(words & _AMOUNT_WORDS) and not words & _NO_AMOUNT_WORDS
 
 
-def amount_of(transaction: Mapping[str, object]) -> float | None:
+def amount_of(transaction: Mapping[str, Any]) -> float | None:
     """The amount of a payment, in its own unit and without its sign; None where no column of it has one."""
     for name, value in transaction.items():
-        if isinstance(value, int | float) and not isinstance(value, bool) and is_amount(name):
+        if type(value) in (float, int) and is_amount(name):
             amount = abs(float(value))
             return amount if math.isfinite(amount) else None
     return None
