@@ -199,6 +199,17 @@ def test_the_csv_has_what_people_made_of_alerts_where_it_is_asked_for(client: Fl
     assert "assignee" not in client.get("/api/alerts.csv").text
 
 
+def test_the_next_page_of_the_queue_goes_on_where_the_first_ended(client: FlaskClient) -> None:
+    client.post("/api/alerts", json=[row(number) for number in range(60)])
+    first = client.get("/queue").text
+    link = re.search('href="([^"]*cursor=[^"]+)"', first)
+    assert link is not None
+    second = client.get(html.unescape(link[1])).text
+    shown = [set(re.findall(r'data-id="(id-[0-9]+)"', page)) for page in (first, second)]
+    assert (len(shown[0]), len(shown[1]), shown[0] & shown[1]) == (50, 10, set())
+    assert client.get("/queue?cursor=12").status_code == 400
+
+
 def test_a_filter_may_come_as_json() -> None:
     asked = {"status": ["new", "claimed"], "min_amount": 12.5, "where": ["V1:gt:2"], "outcome": "all", "q": ""}
     assert AlertQuery.model_validate(asked).filter() == AlertFilter(

@@ -7,6 +7,7 @@ from typing import Any, Final
 from urllib.parse import urlencode
 
 from flask import redirect, render_template, request
+from werkzeug.datastructures import MultiDict
 from werkzeug.wrappers import Response
 
 from fraudstream.alerts.change_reading import ChangeReader
@@ -41,7 +42,8 @@ def queue_page() -> str | Response:
     who = actor_or_nobody()
     name = "" if who == NOBODY else who.name
     asked = query.asked(name)
-    wanted = AlertList.read(asked)
+    before = ("cursor", request.args.get("cursor", ""))
+    wanted = AlertList.read(MultiDict([*asked.items(multi=True), before]))
     page = EMPTY
     if not (query.is_mine and not name):
         page = using.store.search.page(wanted.filter(), sort=wanted.sort, after=wanted.position(), limit=ROWS)
