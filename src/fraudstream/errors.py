@@ -36,8 +36,6 @@ FraudstreamError
 └── ProcessFailed              a process of the demo never became ready
 """
 
-from __future__ import annotations
-
 from typing import ClassVar
 
 DOCTOR = "`fraudstream doctor` says what this machine lacks"

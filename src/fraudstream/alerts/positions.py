@@ -1,7 +1,5 @@
 """How far each partition is filled and scored, as the store keeps it; what is shown of it is `dashboard/stats.py`'s."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Final, NamedTuple

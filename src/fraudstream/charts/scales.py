@@ -1,7 +1,5 @@
 """From a value to a place on an axis, and where the axis has its ticks; what is drawn there is `plot.py`'s."""
 
-from __future__ import annotations
-
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence

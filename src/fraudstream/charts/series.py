@@ -1,7 +1,5 @@
 """Curves and bars on two axes, with a tip at each value: the charts of the report and of the dashboard's pages."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace

@@ -3,8 +3,6 @@
 No element has an id, so that a page can hold many drawings. A `title` inside an element is its tooltip.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 
 from markupsafe import Markup

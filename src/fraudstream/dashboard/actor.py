@@ -4,8 +4,6 @@ The name is a person's own word; real accounts would take its place here. A sess
 given. Without a session the header counts before the cookie, and the cookie before `who` in the body.
 """
 
-from __future__ import annotations
-
 from typing import Final
 from urllib.parse import quote, unquote
 

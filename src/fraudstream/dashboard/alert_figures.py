@@ -3,8 +3,6 @@
 Numbers here are shares of a drawing's width; what a figure means stands beside it in words.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 

@@ -3,8 +3,6 @@
 What people did with it is asked for by the page (`static/js/alert_page.js`), so that it is never older than it looks.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final, NamedTuple

@@ -1,7 +1,5 @@
 """The routes of alerts: lists, polling, files, the stream, one alert and its score by the active model."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator
 from typing import Final

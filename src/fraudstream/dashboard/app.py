@@ -1,7 +1,5 @@
 """Makes the dashboard's Flask app of its parts; `server.py` runs it, `…_api.py` and `pages.py` hold its routes."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Limits how often an address may present a wrong token, without locking out who presents the right one."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Final, NamedTuple
 

@@ -1,7 +1,5 @@
 """The record of changes as a list and as a file; `audit_page.py` shows it to people, `alerts/changes.py` keeps it."""
 
-from __future__ import annotations
-
 import csv
 import io
 from collections.abc import Iterator

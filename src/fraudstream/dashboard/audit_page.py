@@ -1,7 +1,5 @@
 """The page of changes as it is served: who did what, when, and what was before; `audit_api.py` gives it as JSON."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import urlencode

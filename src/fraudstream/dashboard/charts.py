@@ -1,7 +1,5 @@
 """The series of the page Charts: minutes from the store, what they lack so far, verdicts; `minutes.py` counts them."""
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime

@@ -1,7 +1,5 @@
 """The page Charts and its API: what each of the last minutes came to, as JSON, as drawings and as tables."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime

@@ -1,7 +1,5 @@
 """How the newest rows stand to the model's contract, from samples, in memory; what lasts is in the store (`sights`)."""
 
-from __future__ import annotations
-
 import threading
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Mapping

@@ -1,7 +1,5 @@
 """A gunicorn worker that gives threads only to requests that have arrived, some of them to ingest and health alone."""
 
-from __future__ import annotations
-
 import errno
 import resource
 import select

@@ -1,7 +1,5 @@
 """The routes that show dead letters and unscorable rows, and give them as files; replays are `replays_api.py`'s."""
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final

@@ -1,7 +1,5 @@
 """What a person reads of the columns: the sentences of the banner, the event of a first sight, a column's treatment."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, NamedTuple
 

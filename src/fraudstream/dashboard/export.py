@@ -1,7 +1,5 @@
 """Alerts as files: streamed, exact, and safe to open in a spreadsheet; which alerts they hold is the API's."""
 
-from __future__ import annotations
-
 import csv
 import io
 import re

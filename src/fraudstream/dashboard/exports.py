@@ -1,7 +1,5 @@
 """Records that data leave as a file, before the first row does; what the file holds is `export.py`'s and others'."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 from flask import request

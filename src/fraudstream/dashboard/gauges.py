@@ -1,7 +1,5 @@
 """The dashboard's counters as Prometheus reads them; `stats.py` counts, `metrics.py` names."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final

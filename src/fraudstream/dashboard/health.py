@@ -1,7 +1,5 @@
 """Whether this process can serve, which is whether its database takes writes, as `/ready` and `/health` answer it."""
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Callable
 from datetime import datetime

@@ -1,7 +1,5 @@
 """What the pages show of the model in force, read from `models/current`; what it means is `model/`'s."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 

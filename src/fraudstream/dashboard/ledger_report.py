@@ -1,7 +1,5 @@
 """What the ledger comes to, in figures for `/api/ledger` and `/api/stats` and in sentences for the page."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Final, NamedTuple, Self

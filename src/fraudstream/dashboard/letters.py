@@ -1,7 +1,5 @@
 """A dead letter or an unscorable row as it leaves the dashboard: as JSON, as a line of a download, and on the page."""
 
-from __future__ import annotations
-
 import base64
 import csv
 import io

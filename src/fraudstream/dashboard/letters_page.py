@@ -1,7 +1,5 @@
 """The page of dead letters and unscorable rows, as it is served; `static/js/letters.js` sends what a person decides."""
 
-from __future__ import annotations
-
 from typing import Final
 from urllib.parse import urlencode
 

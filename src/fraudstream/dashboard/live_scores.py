@@ -4,8 +4,6 @@ A sample stands for the rows since the one before it on its partition, so what c
 many samples it rests on. It is kept in a small file beside the store, so that a restart forgets half a minute at most.
 """
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """Counts what happens in each minute, in memory, until `charts.py` puts the finished ones into the store."""
 
-from __future__ import annotations
-
 import math
 import threading
 from collections.abc import Iterable

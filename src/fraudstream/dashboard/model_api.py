@@ -1,7 +1,5 @@
 """The routes of the active model: another threshold, the stream's schemas against its contract, aliases."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any, Literal
 

@@ -1,7 +1,5 @@
 """The OpenAPI 3.1 document, made of the routes' own declarations and pydantic's schemas; kept in docs/openapi.json."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Mapping
 from functools import cache

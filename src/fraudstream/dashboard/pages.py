@@ -1,7 +1,5 @@
 """The pages a person opens: live alerts, what was not judged, activity, sign-in; `static/` keeps them moving."""
 
-from __future__ import annotations
-
 from typing import Final
 
 from flask import Blueprint, Response, g, redirect, render_template, request, url_for

@@ -1,7 +1,5 @@
 """What the routes work with: the dashboard's parts, kept in the Flask app that `app.py` makes of them."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime

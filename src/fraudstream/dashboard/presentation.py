@@ -1,7 +1,5 @@
 """How an alert and a column read on a page as first served; one value is `readable.py`'s, the counters `tiles.py`'s."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple

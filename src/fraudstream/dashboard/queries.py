@@ -1,7 +1,5 @@
 """The queries of the routes and pages as pydantic models; an empty value counts as absent, as a form sends it."""
 
-from __future__ import annotations
-
 from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, Field, FiniteFloat, PlainValidator, WithJsonSchema

@@ -1,7 +1,5 @@
 """The page Queue as it is served: alerts to be worked on; `queue_query.py` reads its address, `queue.js` decides."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import urlencode

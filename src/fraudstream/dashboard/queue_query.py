@@ -1,7 +1,5 @@
 """What the address of the page Queue asks for: its filters, tidied, as links and in words; `queue_page.py` shows it."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 from urllib.parse import urlencode

@@ -3,8 +3,6 @@
 `static/js/format.js` does the same for what comes later.
 """
 
-from __future__ import annotations
-
 import base64
 import binascii
 import re

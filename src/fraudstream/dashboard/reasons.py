@@ -5,8 +5,6 @@ to the store, and is caught up on when it is quiet again, as is what an earlier 
 how a score is explained, `alerts/reasons.py` keeps it.
 """
 
-from __future__ import annotations
-
 import threading
 import time
 from collections import deque

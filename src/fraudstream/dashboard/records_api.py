@@ -1,7 +1,5 @@
 """The routes by which the relay posts records, and those that list events and the ledger."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The routes of replays: requested by a person, claimed by a sender; the dead letters are `dead_letters_api.py`'s."""
 
-from __future__ import annotations
-
 from urllib.parse import parse_qsl
 
 from flask import Response

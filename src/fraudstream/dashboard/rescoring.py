@@ -3,8 +3,6 @@
 The scores are those of `model/explanation/`, as of `fraudstream explain`; a test holds them to Spark's own.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final

@@ -4,8 +4,6 @@ The history that the models' directory keeps says what came between two looks, s
 dashboard is away; the name of each change is made of the revision, so that nothing is recorded twice.
 """
 
-from __future__ import annotations
-
 import hashlib
 import threading
 from collections.abc import Callable, Mapping

@@ -1,7 +1,5 @@
 """Routes that declare themselves: a view's annotations are its query and body, from which OpenAPI is made as well."""
 
-from __future__ import annotations
-
 import functools
 import inspect
 from collections.abc import Callable

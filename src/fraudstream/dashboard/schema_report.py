@@ -1,7 +1,5 @@
 """All that is known of the stream's columns, as the API tells it and the page Schema shows it."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any, Final
 

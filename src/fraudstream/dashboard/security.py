@@ -1,7 +1,5 @@
 """Who may ask the dashboard what: binding, tokens, Host and Origin, and the headers that fence the pages in."""
 
-from __future__ import annotations
-
 import contextlib
 import hmac
 import ipaddress

@@ -1,7 +1,5 @@
 """Runs the dashboard's app under gunicorn: one worker process, which ends at once when told to."""
 
-from __future__ import annotations
-
 import logging
 import os
 import signal

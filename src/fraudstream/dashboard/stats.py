@@ -1,7 +1,5 @@
 """The counters of the dashboard: what was seen, scored and found, how far behind, how fast; pages and API show them."""
 
-from __future__ import annotations
-
 import math
 import threading
 from collections import deque

@@ -1,7 +1,5 @@
 """Tells an alert storm: more alerts within a minute than people can look at; `stats.py` feeds it, the page shows it."""
 
-from __future__ import annotations
-
 import threading
 from collections import deque
 from datetime import UTC, datetime

@@ -1,7 +1,5 @@
 """The live stream: one hub hands each committed alert to every open page; what a page shows is `static/`'s."""
 
-from __future__ import annotations
-
 import threading
 import time
 from collections import deque

@@ -1,7 +1,5 @@
 """Which new column may be a missing feature under another name: judged by the distributions, decided by a person."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Final

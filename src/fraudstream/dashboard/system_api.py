@@ -1,7 +1,5 @@
 """The routes of the whole system's state: its problems, acknowledging losses, the charts, health."""
 
-from __future__ import annotations
-
 import orjson
 from flask import Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest

@@ -1,7 +1,5 @@
 """The state of the whole system: its processes, its partitions, and what is wrong, as `/api/system` tells it."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime

@@ -1,7 +1,5 @@
 """A user's own `dashboard.html`: found in a folder beside the package's templates, and checked before serving."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Final
 

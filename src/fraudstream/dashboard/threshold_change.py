@@ -3,8 +3,6 @@
 It is written by `model/`, as by `fraudstream threshold`; `revisions.py` records it like every other revision.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any, Final, NamedTuple

@@ -1,7 +1,5 @@
 """The counters on top of the live pages, as first served; the figures are `stats.py`'s, `tiles.js` keeps them."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 

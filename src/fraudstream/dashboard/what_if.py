@@ -3,8 +3,6 @@
 The page and the API show the same; a change of the threshold is `threshold_change.py`'s.
 """
 
-from __future__ import annotations
-
 import os
 import threading
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """The charts of the page What if: a figure by threshold, a line for each source; figures are `what_if.py`'s."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Final

@@ -4,8 +4,6 @@ The server renders it at any threshold, which stands in its address; `static/js/
 slider moves.
 """
 
-from __future__ import annotations
-
 import math
 from typing import Final, NamedTuple
 

@@ -3,8 +3,6 @@
 Each says what it is: measured, an estimate, or a part. `what_if.py` puts them side by side.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, NamedTuple

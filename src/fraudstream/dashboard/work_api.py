@@ -1,7 +1,5 @@
 """The routes of alert triage; what may be done is `alerts/work.py`'s, who does it `actor.py`'s."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import orjson

@@ -3,8 +3,6 @@
 Tests hold real answers to them; no request is checked, as an alert is stored as the JSON that is sent.
 """
 
-from __future__ import annotations
-
 from types import GenericAlias
 from typing import Annotated, Any, Final, Literal
 

@@ -1,7 +1,5 @@
 """What all messages share: strict types, and an invalid message's reason in one line for people."""
 
-from __future__ import annotations
-
 import re
 from typing import Annotated, Any, Final
 

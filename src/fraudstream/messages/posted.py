@@ -1,7 +1,5 @@
 """Posted records: what the relay posts to the API, checked once, when the store takes it."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Final, Self, TypeVar

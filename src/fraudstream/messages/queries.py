@@ -1,7 +1,5 @@
 """What the queries of the routes and pages share, as pydantic models; an empty value counts as absent, as in a form."""
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Sequence
 from typing import Annotated, Any, Protocol, Self, get_origin

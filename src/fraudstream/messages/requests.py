@@ -1,7 +1,5 @@
 """The bodies of requests, but for posted records: triage, deployment, aliases, replays."""
 
-from __future__ import annotations
-
 import base64
 import binascii
 from typing import Annotated, Final, Literal, Self

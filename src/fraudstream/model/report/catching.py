@@ -1,7 +1,5 @@
 """The charts of how well scores part frauds from the rest: precision and recall, calibration, scores by class."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 
 from markupsafe import Markup

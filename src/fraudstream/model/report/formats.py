@@ -1,7 +1,5 @@
 """How figures read in the report: one form for each kind, in tables, on axes and in sentences alike."""
 
-from __future__ import annotations
-
 import math
 from decimal import Decimal
 from typing import Final

@@ -1,7 +1,5 @@
 """The charts of how the model was made: the split, the candidates, the features, the model before."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """What the figures of the report mean and what they do not, in plain words; the figures' own words are `words.py`'s."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 from fraudstream.model.evaluation_record import Evaluation

@@ -4,8 +4,6 @@ The same evaluation and manifest give the same bytes. All that comes from a CSV 
 are escaped by `svg.py`. Nothing is fetched: a policy in the page forbids it.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final

@@ -1,7 +1,5 @@
 """What stands in each section of the report; the page around them is `page.py`'s, the charts have their own modules."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """The charts of what a threshold costs and how many alerts it gives; the figures are `costs.py`'s."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from functools import partial
 

@@ -1,7 +1,5 @@
 """The report's figures in sentences; what they mean and what they do not is `meanings.py`'s."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 from fraudstream.model.evaluation_record import Comparison, Evaluation, Operating, TestFigures
