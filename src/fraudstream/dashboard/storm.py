@@ -84,12 +84,7 @@ class StormWatch:
                 self._scored.popleft()
 
     def current(self, payments: int, at: datetime) -> Storm | None:
-        """The storm, None in calm.
-
-        Args:
-            payments: Scored until now.
-            at: Now.
-        """
+        """The storm, None in calm; `payments` are those scored until now."""
         self.scored(payments, at)
         with self._lock:
             self._forget(_second(at))
