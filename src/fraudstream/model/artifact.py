@@ -88,14 +88,9 @@ def write_artifact(
 ) -> ModelArtifact:
     """Write a new artifact at `models_dir/<model_id>`: in a temporary directory first, then renamed.
 
-    Args:
-        models_dir: Directory of the artifacts; made where it is not there.
-        manifest: Of the new model; its `files` are filled in here.
-        save: Saves the scaler at the first path and the classifier at the second.
-        beside: Further files by name, with their content.
-
-    Returns:
-        The artifact; where another process has finished the same one meanwhile, that one.
+    `save` saves the scaler at the first path and the classifier at the second; `beside` are further files by name. The
+    manifest's `files` are filled in here. Where another process has finished the same artifact meanwhile, returns that
+    one.
 
     Raises:
         ModelError: The directory cannot be written.
@@ -124,10 +119,8 @@ def write_artifact(
 def copy_spark_models(artifact: ModelArtifact, folder: Path) -> None:
     """Put copies of the scaler and the classifier into `folder`, under their own names, for who loads them with Spark.
 
-    Nothing here reads the copies: what is judged with is the artifact, whose sums are verified.
-
-    Raises:
-        ModelError: They cannot be written.
+    Nothing here reads the copies: scoring uses the artifact, whose sums are verified. Raises ModelError where they
+    cannot be written.
     """
     try:
         for saved in (artifact.scaler_path, artifact.classifier_path):

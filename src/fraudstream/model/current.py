@@ -25,14 +25,13 @@ _LOCK_FILE: Final = ".current.lock"
 
 @dataclass(frozen=True)
 class InForce:
-    """What the detector has to judge with.
+    """What the detector has to score with; a score at or above the threshold is an alert.
 
     Attributes:
         model_id: Name of the artifact's directory, beside the file.
-        threshold: A score at or above it is an alert.
         aliases: New column name to the feature's name, declared by the user.
         revision: Grows by one with each change; 0 for an artifact that was named directly.
-        when: When, ISO 8601 in UTC; empty for an artifact that was named directly.
+        when: ISO 8601 in UTC; empty for an artifact that was named directly.
     """
 
     model_id: str
@@ -133,11 +132,7 @@ def tighten_models(model: Path) -> None:
 
 
 def changeable_models_dir(model: Path) -> Path:
-    """The directory of the models whose `current` a model path names.
-
-    Raises:
-        ModelNamedDirectly: It names an artifact, or a file of another name.
-    """
+    """The directory of the models whose `current` a path names; raises ModelNamedDirectly where it names another."""
     current = current_file(model)
     if current is None or current.name != CURRENT_FILE:
         raise ModelNamedDirectly(
@@ -157,15 +152,10 @@ def replace_in_force(
     now: datetime,
     is_rollback: bool = False,
 ) -> InForce:
-    """Make the next revision of what is in force under the lock, stamped with who, when and why, and write it down.
+    """Make the next revision of the deployment under the lock, stamped with who, when and why, and write it down.
 
-    Args:
-        models_dir: Directory of the artifacts.
-        make: From what is in force to what will be; may raise, and then nothing changes.
-        who: Who changes it.
-        why: Why.
-        now: The time, with its zone.
-        is_rollback: Whether what `make` gives was in force before, under the revision that it carries.
+    What `make` raises leaves everything as it is. `is_rollback`: what it gives was active before, under the revision
+    that it carries.
 
     Raises:
         SettingsError: The threshold is not between 0 and 1.
@@ -196,11 +186,7 @@ def replace_in_force(
 
 
 def in_force_from(state: State, models_dir: Path) -> InForce:
-    """A state of the history as what was in force.
-
-    Raises:
-        ModelCorrupt: It is not what `replace_in_force` writes.
-    """
+    """A state of the history as an `InForce`; raises ModelCorrupt where it is not what `replace_in_force` writes."""
     try:
         return _ADAPTER.validate_python(state)
     except ValidationError as e:
@@ -208,10 +194,9 @@ def in_force_from(state: State, models_dir: Path) -> InForce:
 
 
 def resolve(path: Path) -> tuple[ModelArtifact, InForce]:
-    """The verified artifact that `path` names, with what is in force.
+    """The verified artifact that `path` names, with the deployment.
 
-    Args:
-        path: An artifact's directory (its own threshold, revision 0), a `current` file, or a directory with one.
+    `path` is an artifact's directory (its own threshold, revision 0), a `current` file, or a directory with one.
 
     Raises:
         ModelNotFound: Nothing is there, or `current` names an artifact that is not.

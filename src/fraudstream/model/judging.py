@@ -60,12 +60,7 @@ class Judged:
 
 @dataclass(frozen=True)
 class Wishes:
-    """What the user wants of the threshold.
-
-    Attributes:
-        review_cost: Cost of a false alarm; None takes the default.
-        max_alerts_per_day: The most alerts a day, or None.
-    """
+    """What the user wants of the threshold; `review_cost` is that of a false alarm, None for the default."""
 
     review_cost: float | None = None
     max_alerts_per_day: float | None = None
@@ -85,13 +80,8 @@ def choose_threshold(
 ) -> tuple[ThresholdChoice, tuple[ThresholdRow, ...]]:
     """The cheapest threshold and the table that it is from, the highest first.
 
-    Args:
-        chosen_on: The validation period, by a model that had not seen it; the training rows where there is none.
-        test: The test period, by the final model; shown beside and never chosen by.
-        calibration: Of the scores.
-        losses: What a missed fraud loses.
-        wishes: What the user wants.
-        is_validated: Whether `chosen_on` is a validation period.
+    `chosen_on` is the validation period (`is_validated`), by a model that had not seen it, else the training rows.
+    `test`, scored by the final model, is shown beside and never chosen by.
 
     Raises:
         SettingsError: No threshold keeps the limit.

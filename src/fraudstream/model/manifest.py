@@ -42,9 +42,7 @@ class TrainingData:
 class Period:
     """One part of the split.
 
-    Attributes:
-        start: Its first time (the time column's value), or its first row where the file's order is the time.
-        end: Its last time, or its last row.
+    `start` and `end` are its first and last time (the time column's value), or row where the file's order is the time.
     """
 
     rows: int

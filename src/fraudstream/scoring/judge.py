@@ -37,10 +37,10 @@ class Judged:
 
 @dataclass(frozen=True)
 class Judge:
-    """A model in force.
+    """An active model, fitted.
 
     Args:
-        revision: The revision of `models/current` that put it in force; 0 for an artifact named directly.
+        revision: The revision of `models/current` that it was deployed by; 0 for an artifact named directly.
         threshold: A score at or above it is an alert.
         missing_limit: A row with more features missing is unscorable.
         features: The features in the manifest's order.
