@@ -73,12 +73,7 @@ class Touched(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class StoredChange:
-    """A change as the store gives it back.
-
-    Attributes:
-        document: Its JSON object, without the alerts.
-        touched: The first of them.
-    """
+    """A change as the store gives it back: its JSON object, without the alerts, and the first alerts it touched."""
 
     seq: int
     document: dict[str, Any]

@@ -36,11 +36,7 @@ class Total:
 
 
 class StoredAlert(NamedTuple):
-    """An alert as the store gives it back, masked as it was stored.
-
-    Attributes:
-        seq: The order of its commit.
-    """
+    """An alert as the store gives it back, masked as it was stored; `seq` is the order of its commit."""
 
     seq: int
     outcome: str

@@ -18,12 +18,10 @@ MOST: Final = 15_000
 
 @dataclass(frozen=True)
 class Verdicts:
-    """Decided alerts of one model.
+    """Decided alerts of one model; neither `is_fraud` nor `is_false` where the person was unsure.
 
     Attributes:
         amount: By alert; 0 where its payment has none.
-        is_fraud: By alert, whether it was confirmed.
-        is_false: By alert, whether it was a false alarm; neither where the person was unsure.
         days: From the first payment among them to the last; None where that is not known.
         is_cut: Whether there are more than were read.
     """
