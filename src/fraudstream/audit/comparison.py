@@ -124,14 +124,10 @@ def audit(
     rescoring: Rescoring | None = None,
     card_columns: Iterable[str] = (),
 ) -> AuditReport:
-    """Compare ledger, topics and store, without changing any of them.
+    """Compare ledger, topics and store, without changing any of them; the store may be in use.
 
-    Args:
-        bootstrap_servers: Kafka's address.
-        database: SQLAlchemy's URL of the store; it may be in use.
-        max_record_bytes: Largest transaction.
-        rescoring: What to score the topic again with; None leaves that out.
-        card_columns: The setting, as the relay has it: the store holds what is masked.
+    `rescoring` is what to score the topic again with; None leaves that out. `card_columns` is the setting, as the relay
+    has it: the store holds what is masked.
 
     Raises:
         BrokerUnreachable: Nobody answers at the bootstrap servers.

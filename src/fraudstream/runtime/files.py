@@ -52,11 +52,7 @@ def read_regular(path: Path, most_bytes: int) -> bytes:
 
 
 def open_regular(path: Path) -> BufferedReader:
-    """Open a regular file for reading.
-
-    Raises:
-        OSError: It cannot be opened, or is no regular file.
-    """
+    """Open a regular file for reading; raises OSError where it cannot be opened, or is none."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     mode = os.fstat(descriptor).st_mode
     if stat.S_ISREG(mode):
