@@ -48,12 +48,7 @@ class ReplaySender:
     def send_some(self, batch: str | None = None) -> int:
         """Send the next replays that wait, of one request or of all; returns how many were claimed, 0 where none waits.
 
-        What was claimed is claimed again later where one of these is raised:
-
-        Raises:
-            DashboardFailed: The dashboard does not answer.
-            KafkaException: Kafka does not.
-            KafkaFailure: Kafka does not, or has no such topic.
+        Raises DashboardFailed, KafkaException or KafkaFailure; what was claimed is claimed again later.
         """
         if not self._dashboard.post(CLAIM, {"batch": batch, "limit": 0})["waiting"]:
             return 0

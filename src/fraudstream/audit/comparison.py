@@ -127,13 +127,8 @@ def audit(
     """Compare ledger, topics and store, without changing any of them; the store may be in use.
 
     `rescoring` is what to score the topic again with; None leaves that out. `card_columns` is the setting, as the relay
-    has it: the store holds what is masked.
-
-    Raises:
-        BrokerUnreachable: Nobody answers at the bootstrap servers.
-        TopicMissing: There is no input topic.
-        KafkaFailure: Kafka does not give a topic.
-        StoreError: The store cannot be read.
+    has it: the store holds what is masked. Raises BrokerUnreachable, TopicMissing, KafkaFailure or StoreError where
+    something cannot be read.
     """
     report = AuditReport(Topic.TRANSACTIONS.value, "")
     facts = gather(bootstrap_servers, database, max_record_bytes, report, DataMask(card_columns))

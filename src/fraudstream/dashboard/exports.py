@@ -16,10 +16,7 @@ def record_export(file: str, rows: Callable[[], int], *, at_most: bool = False) 
     """Record that this request takes data out; a request for the headers alone takes none.
 
     `rows` counts what the file will hold, or (`at_most`) the most that it can, where counting exactly would take as
-    long as the file.
-
-    Raises:
-        StoreError: It cannot be recorded; then nothing is to leave.
+    long as the file. Raises StoreError where it cannot be recorded; then nothing is to leave.
     """
     if request.method != "GET":
         return

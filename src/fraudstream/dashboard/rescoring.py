@@ -23,10 +23,7 @@ SAME: Final = 1e-9
 def rescored(library: ExplainerLibrary, model: Path, alert: Mapping[str, Any]) -> dict[str, Any]:
     """An alert as it was scored, as what is active at the path `model` scores it, and the difference by feature.
 
-    A JSON object, as docs/http.md describes it.
-
-    Raises:
-        ModelError: No model is active, or it cannot be read.
+    A JSON object, as docs/http.md describes it. Raises ModelError where no model is active, or it cannot be read.
     """
     in_force = in_force_at(model)
     explainer, _ = library.of(in_force.model_id, None)

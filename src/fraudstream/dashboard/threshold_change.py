@@ -42,13 +42,9 @@ class FormerChange(NamedTuple):
 
 
 def change(using: Parts, who: Actor, threshold: float, why: str, revision: int) -> dict[str, Any]:
-    """Deploy a threshold, where `revision` is still what the person saw; returns the deployment and the threshold
-    before.
+    """Deploy a threshold while `revision`, which the person saw, is active; returns the deployment and the one before.
 
-    Raises:
-        SettingsError: It is no score.
-        ChangedMeanwhile: Another revision is active.
-        ModelError: The deployment cannot be read or written.
+    Raises SettingsError where it is no score, ChangedMeanwhile for another revision, or ModelError.
     """
     before = in_force_at(using.settings.model)
     after = set_threshold(

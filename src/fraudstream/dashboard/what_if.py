@@ -89,8 +89,7 @@ class WhatIf:
 def what_if(using: Parts, threshold: float | None, review_cost: float | None) -> WhatIf:
     """Compare a threshold with the active one (None: that one), at a cost of a false alarm (None: the model's own).
 
-    Raises:
-        ModelError: No model is active, or it cannot be read.
+    Raises ModelError where no model is active, or it cannot be read.
     """
     in_force = in_force_at(using.settings.model)
     evaluation = _evaluation(using, in_force.model_id)

@@ -71,8 +71,8 @@ class LedgerKeeper:
     Args:
         begins: The first offset that Kafka still has, by partition; may raise.
         next_records: The offset of the first record at or after each of the given offsets; may raise.
-        count_again: Counts what the query did not tell.
-        tell_loss: Told of each loss, once.
+        count_again: Counts what the query did not report.
+        tell_loss: Called with each loss, once.
     """
 
     checkpoint: Path
@@ -91,11 +91,8 @@ class LedgerKeeper:
     def begin(self, state: CheckpointState, in_force: InForce) -> Offsets | None:
         """Before a query starts: enter what the former one committed, and what Kafka deleted before it was read.
 
-        Returns where to go on where records were lost (the checkpoint points to what is no more), else None.
-
-        Raises:
-            KafkaException: Kafka does not give its first offsets.
-            KafkaFailure: Kafka does not take the losses: nothing may go on past them unseen.
+        Returns where to go on where records were lost (the checkpoint points to what is no more), else None. Raises
+        KafkaFailure where Kafka does not take the losses (nothing may go on past them unseen), or KafkaException.
         """
         self._in_force = in_force
         self._note = None if state.query_id is None else self._read_note(state, in_force)

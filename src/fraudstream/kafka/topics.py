@@ -48,11 +48,8 @@ def ensure_topics(bootstrap_servers: str, partitions: int, max_record_bytes: int
     """Create those of our six topics that are missing; one that exists is left as it is.
 
     `partitions` are those of the input topic. The output topics have one each: their rows are few, and one partition
-    keeps them in one order.
-
-    Raises:
-        BrokerUnreachable: Nobody answers.
-        KafkaFailure: The cluster refused to create a topic, or did not show it in time.
+    keeps them in one order. Raises BrokerUnreachable, or KafkaFailure where the cluster refused to create a topic, or
+    did not show it in time.
     """
     existing = require_broker(bootstrap_servers).topics
     admin = open_admin(bootstrap_servers)

@@ -90,10 +90,7 @@ def write_artifact(
 
     `save` saves the scaler at the first path and the classifier at the second; `beside` are further files by name. The
     manifest's `files` are filled in here. Where another process has finished the same artifact meanwhile, returns that
-    one.
-
-    Raises:
-        ModelError: The directory cannot be written.
+    one. Raises ModelError where the directory cannot be written.
     """
     target = models_dir / manifest.model_id
     try:
@@ -137,9 +134,8 @@ def copy_spark_models(artifact: ModelArtifact, folder: Path) -> None:
 def sums(path: Path) -> Mapping[str, str]:
     """The sha256 of every file below `path` but the manifest, by relative path with forward slashes, in order.
 
-    Raises:
-        OSError: A file cannot be read, is larger than any model's, or is no regular file: a link would lead to what can
-            be changed unseen.
+    Raises OSError where a file cannot be read, is larger than any model's, or is no regular file: a link would lead to
+    what can be changed unseen.
     """
     files = sorted(entry for entry in path.rglob("*") if entry.is_symlink() or not entry.is_dir())
     return {entry.relative_to(path).as_posix(): _sum(entry) for entry in files if entry != path / MANIFEST_FILE}

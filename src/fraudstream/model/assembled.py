@@ -151,11 +151,7 @@ def _doubles(values: Sequence[float]) -> bytes:
 
 
 def load_fitted(artifact: ModelArtifact) -> FittedModel:
-    """The scaler and the classifier of a verified artifact, in the running Spark session.
-
-    Raises:
-        ModelCorrupt: The manifest names an algorithm that this version does not know.
-    """
+    """The scaler and the classifier of a verified artifact, in the running session; ModelCorrupt for any other kind."""
     algorithm = artifact.manifest.algorithm
     if algorithm not in CLASSIFIERS:
         raise ModelCorrupt(

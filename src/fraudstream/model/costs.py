@@ -78,10 +78,8 @@ def worth_considering(scored: Scored) -> Floats:
 def cheapest(rows: Sequence[ThresholdRow], review_cost: float, max_alerts_per_day: float | None = None) -> ThresholdRow:
     """The threshold of least expected cost among those that keep the limit; of several the highest.
 
-    `rows` has the highest threshold first; `review_cost` is that of a false alarm, in the unit of the amounts.
-
-    Raises:
-        SettingsError: The limit cannot be kept, or no column tells how long a day is.
+    `rows` has the highest threshold first; `review_cost` is that of a false alarm, in the unit of the amounts. Raises
+    SettingsError where the limit cannot be kept, or no column says how long a day is.
     """
     allowed = list(rows)
     if max_alerts_per_day is not None:

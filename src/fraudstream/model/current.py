@@ -49,9 +49,7 @@ _ADAPTER: Final = TypeAdapter(InForce)
 def read_current(path: Path) -> InForce:
     """Read a `current` file; cheap enough for once a second.
 
-    Raises:
-        ModelNotFound: There is none.
-        ModelCorrupt: It is not what `put_in_force` writes.
+    Raises ModelNotFound where there is none, ModelCorrupt where it is not what `put_in_force` writes.
     """
     try:
         in_force = _ADAPTER.validate_json(read_regular(path, MOST_CURRENT_BYTES))
@@ -82,11 +80,7 @@ def put_in_force(
 ) -> InForce:
     """Replace `models_dir/current`, under a lock, so that no reader meets a part of it; None keeps the aliases.
 
-    Raises:
-        ModelNotFound: There is no such artifact.
-        SettingsError: The threshold is not between 0 and 1.
-        ModelCorrupt: The `current` that is there cannot be read.
-        ModelError: The file cannot be written.
+    Raises ModelNotFound where there is no such artifact, else as `replace_in_force`.
     """
     if not is_artifact(models_dir / model_id):
         raise ModelNotFound("there is no such model", where=str(models_dir / model_id), remedy=TRAIN_REMEDY)
@@ -103,11 +97,7 @@ def change_deployment(
 ) -> InForce:
     """Change the threshold or the aliases of the active deployment: the next revision, read and written under one lock.
 
-    Raises:
-        SettingsError: The threshold is not between 0 and 1.
-        ModelNotFound: No model is active.
-        ModelCorrupt: The `current` that is there cannot be read.
-        ModelError: The file cannot be written.
+    Raises ModelNotFound where no model is active, else as `replace_in_force`.
     """
 
     def changed(before: InForce | None) -> InForce:
@@ -219,11 +209,9 @@ def resolve(path: Path) -> tuple[ModelArtifact, InForce]:
 
 
 def artifact_beside(path: Path, model_id: str) -> ModelArtifact:
-    """The artifact of this id beside what `path` names: of a model that judged before the one in force.
+    """The artifact of this id beside what `path` names: of a model that was active earlier.
 
-    Raises:
-        ModelNotFound: It is not there any more.
-        ModelCorrupt: As `load_artifact`.
+    Raises ModelNotFound where it is gone, ModelCorrupt as `load_artifact`.
     """
     models_dir = path.parent if is_artifact(path) or not path.is_dir() else path
     return load_artifact(models_dir / model_id)

@@ -198,9 +198,8 @@ class Operating:
 class ThresholdRow:
     """A threshold with what may be expected of it.
 
-    Attributes:
-        expected: On the validation period, by models that had not seen it: what a threshold is chosen by.
-        test: On the test period, by the model itself; None where there is none. Nothing is chosen by it.
+    `expected` is on the validation period, by models that had not seen it: what a threshold is chosen by; `test` on the
+    test period, by the model itself, None where there is none: nothing is chosen by it.
     """
 
     threshold: float

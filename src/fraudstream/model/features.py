@@ -53,10 +53,8 @@ def choose_features(
     """Every column that can say something of a payment yet to come, or those that the user names.
 
     Only the training rows of the profile are looked at. A column that the user names is taken where it can be, however
-    suspect it looks. `legitimate_share` is the share of the legitimate rows that the CSV holds.
-
-    Raises:
-        DataError: No column is left, or one that the user named holds nothing to learn from.
+    suspect it looks. `legitimate_share` is the share of the legitimate rows that the CSV holds. Raises DataError where
+    no column is left, or one that the user named holds nothing to learn from.
     """
     choice = _Choice(profile, is_train, selection)
     features: list[Feature] = []

@@ -39,13 +39,10 @@ from fraudstream.model.split import FEW_FRAUDS
 
 @dataclass(frozen=True)
 class Judged:
-    """Rows of one period as a model scored them.
+    """Rows of one period as a model scored them, by their numbers in the file, in rising order.
 
-    Attributes:
-        rows: Their numbers in the file, in rising order.
-        raw: With the classifier's own scores.
-        loss: By row, what it loses if it is a fraud that is missed.
-        days: Span of the period; None where no column tells the time.
+    `raw` has the classifier's own scores; `loss` is what a row loses if it is a fraud that is missed; `days` is the
+    span of the period, None where no column tells the time.
     """
 
     rows: NDArray[np.int64]
@@ -78,13 +75,10 @@ def choose_threshold(
     *,
     is_validated: bool,
 ) -> tuple[ThresholdChoice, tuple[ThresholdRow, ...]]:
-    """The cheapest threshold and the table that it is from, the highest first.
+    """The cheapest threshold and the table that it is from, the highest first; SettingsError if none keeps the limit.
 
     `chosen_on` is the validation period (`is_validated`), by a model that had not seen it, else the training rows.
     `test`, scored by the final model, is shown beside and never chosen by.
-
-    Raises:
-        SettingsError: No threshold keeps the limit.
     """
     expected = chosen_on.calibrated(calibration)
     tested = test.calibrated(calibration) if test is not None else None

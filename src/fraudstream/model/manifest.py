@@ -168,8 +168,7 @@ def manifest_to_json(manifest: Manifest) -> bytes:
 def manifest_from_json(text: bytes, where: Path) -> Manifest:
     """Read what `manifest_to_json` wrote.
 
-    Raises:
-        ModelCorrupt: It is no manifest, is of another format, or was changed after it was written.
+    Raises ModelCorrupt where it is no manifest, is of another format, or was changed after it was written.
     """
     remedy = "train the model again: fraudstream train --data CSV"
     try:

@@ -145,10 +145,8 @@ def plan_training(source: CsvSource, settings: TrainingSettings) -> TrainingPlan
 def select(columns: Sequence[str], *, features: Sequence[str], exclude: Sequence[str], label: str) -> Selection:
     """Each text is the name of a column, or several names with commas between them.
 
-    No `features` leave the choice to the values; the label column can be neither feature nor excluded.
-
-    Raises:
-        SettingsError: A name is no column, is the label, or is given to both.
+    No `features` leave the choice to the values; the label column can be neither feature nor excluded. Raises
+    SettingsError where a name is no column, is the label, or is given to both.
     """
     wanted = _named(features, columns, "--features")
     unwanted = _named(exclude, columns, "--exclude")

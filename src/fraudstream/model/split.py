@@ -73,10 +73,7 @@ def split_in_time(is_fraud: NDArray[np.bool_], time: TimeOrder | None, label_del
     learn from is given up, with a warning: the validation where it or the rows before it hold one class only, the test
     period where the rows before it do. The earlier comparison is given up without a word. Rows whose labels would not
     have arrived, `label_delay_seconds` after the payment, at the beginning of the next period are left out of what is
-    fitted before it. `time` None takes the file's order.
-
-    Raises:
-        SettingsError: A delay, and no column tells the time.
+    fitted before it. `time` None takes the file's order, and SettingsError is raised for a delay then.
     """
     if label_delay_seconds and time is None:
         raise SettingsError(

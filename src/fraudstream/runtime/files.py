@@ -41,8 +41,7 @@ def tighten(path: Path) -> None:
 def read_regular(path: Path, most_bytes: int) -> bytes:
     """The content of a regular file of bounded size: a pipe or a device would be waited on or read for ever.
 
-    Raises:
-        OSError: It cannot be read, is no regular file, or is larger.
+    Raises OSError where it cannot be read, is no regular file, or is larger.
     """
     with open_regular(path) as file:
         content = file.read(most_bytes + 1)

@@ -50,10 +50,8 @@ class CsvSource:
     def rows(self, start: int = 0) -> Iterator[list[str]]:
         """The data rows from number `start` (from 0) on, each a list of as many cells as there are columns.
 
-        Blank lines are no rows and have no number.
-
-        Raises:
-            BrokenRow: A row has another number of cells than the header, is not UTF-8, or breaks the quoting.
+        Blank lines are no rows and have no number. Raises BrokenRow where a row has another number of cells than the
+        header, is not UTF-8, or breaks the quoting.
         """
         rows = _parsed(self.path, self.delimiter)
         next(rows, None)

@@ -103,10 +103,8 @@ def simulate(
 
     They are of two days, however many; the same seed gives the same bytes. The directory of `output` must exist; a file
     there is replaced once the new one is whole. `with_ids` adds `CardId` and `TerminalId` at the end; `burst_at` is as
-    in `Simulation`; `report` is called with the number of rows written so far, after each block.
-
-    Raises:
-        SettingsError: `rows`, `seed` or `burst_at` is out of range, or the output cannot be written.
+    in `Simulation`; `report` is called with the number of rows written so far, after each block. Raises SettingsError
+    where `rows`, `seed` or `burst_at` is out of range, or the output cannot be written.
     """
     _check(rows, seed, burst_at)
     simulation = Simulation(rows, seed, burst_at=burst_at)

@@ -61,8 +61,7 @@ class ReadCell:
 def parse_transaction(text: bytes | str) -> dict[str, Any]:
     """A row's JSON with its numbers as they are written; NaN and infinities become text, as the relay makes them.
 
-    Raises:
-        ValueError: It is not one JSON object.
+    Raises ValueError where it is not one JSON object.
     """
     row = json.loads(text, parse_int=NumberText, parse_float=NumberText, parse_constant=str)
     if not isinstance(row, dict):
