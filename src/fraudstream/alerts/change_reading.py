@@ -85,7 +85,6 @@ class ChangeReader:
     """Reads the changes in an alert store, as they are shown: card numbers in what people wrote are masked."""
 
     def __init__(self, store: AlertReader) -> None:
-        """Take the open store."""
         self._store = store
 
     def page(self, wanted: ChangeQuery, *, before: int | None = None, limit: int = 100) -> list[StoredChange]:

@@ -128,7 +128,6 @@ class ChangeLog:
     """Records changes that have no transaction of their own in the store: of thresholds, aliases, models, exports."""
 
     def __init__(self, store: AlertStore) -> None:
-        """Take the open store."""
         self._store = store
 
     def record(

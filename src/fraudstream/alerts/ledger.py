@@ -224,7 +224,6 @@ class LedgerReader:
     """Reads the ledger; many threads may do so at once."""
 
     def __init__(self, store: AlertReader) -> None:
-        """Take the open store."""
         self._store = store
 
     def places(self) -> dict[Place, LedgerPlace]:

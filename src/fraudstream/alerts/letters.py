@@ -101,7 +101,6 @@ class LetterReader:
     """Reads letters out of the alert store, newest first."""
 
     def __init__(self, store: AlertReader) -> None:
-        """Take the open store."""
         self._store = store
 
     def page(self, wanted: LetterQuery, *, after: Cursor | None, limit: int) -> tuple[list[Letter], Cursor | None]:

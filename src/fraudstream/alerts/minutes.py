@@ -91,7 +91,6 @@ class MinuteStore:
     """Reads and writes the minutes of one store."""
 
     def __init__(self, store: AlertStore) -> None:
-        """Take the open store."""
         self._store = store
 
     def since(self, minute: int) -> list[Minute]:

@@ -112,7 +112,6 @@ class AlertReader:
     """Reads the alert store; many threads may do so at once, also while one writes."""
 
     def __init__(self, engine: Engine) -> None:
-        """Take an engine that `database.open_engine` made."""
         self._engine = engine
 
     @contextmanager

@@ -27,7 +27,6 @@ class ReasonStore:
     """Reads and writes the reasons in an alert store."""
 
     def __init__(self, store: AlertStore) -> None:
-        """Take the open store."""
         self._store = store
 
     def add(self, found: Mapping[int, Mapping[str, Any]], now: datetime) -> None:

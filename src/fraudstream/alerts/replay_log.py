@@ -37,7 +37,6 @@ class ReplayLog:
     """Reads and moves the replays of one store."""
 
     def __init__(self, store: AlertStore) -> None:
-        """Take the open store."""
         self._store = store
 
     def request(self, request: ReplayRequest, which: LetterQuery, who: str, now: datetime) -> dict[str, Any]:

@@ -60,7 +60,6 @@ class AlertSearch:
     """Searches an alert store."""
 
     def __init__(self, reader: AlertReader, monotonic: Callable[[], float] = time.monotonic) -> None:
-        """Take what reads the store, and the clock of a search's time."""
         self._reader = reader
         self._monotonic = monotonic
 

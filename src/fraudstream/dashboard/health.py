@@ -22,7 +22,6 @@ class Health:
     """Probes the database, and keeps whether a write failed."""
 
     def __init__(self, store: AlertStore, clock: Callable[[], datetime]) -> None:
-        """Watch over the database of one store."""
         self._store = store
         self._probe = StoreProbe(store.path)
         self._clock = clock

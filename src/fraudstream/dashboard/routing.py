@@ -38,7 +38,6 @@ class Api(Blueprint):
     """A blueprint whose views take the `query` and the `body` by which they are annotated."""
 
     def __init__(self, name: str) -> None:
-        """Begin without operations."""
         super().__init__(name, __name__)
         self.operations: Final[list[Operation]] = []
 

@@ -47,7 +47,6 @@ class StormWatch:
     """
 
     def __init__(self) -> None:
-        """Begin in calm."""
         self._lock = threading.Lock()
         self._bins: deque[tuple[int, int]] = deque()
         self._total = 0
