@@ -100,11 +100,7 @@ class Settings(BaseSettings):
 
     @classmethod
     def load(cls, **flags: Any) -> Self:
-        """Read the settings once; a flag that is None was not given.
-
-        Raises:
-            SettingsError: A value is malformed; names the setting and what it should be.
-        """
+        """Read the settings once; a flag that is None was not given. SettingsError names what is malformed, and how."""
         given = {name: value for name, value in flags.items() if value is not None}
         try:
             return cls(**given)

@@ -14,10 +14,7 @@ from fraudstream.transactions.masking import DataMask, log_processor
 def set_up(level: str = "INFO", stream: TextIO | None = None, card_columns: Iterable[str] = ()) -> None:
     """Configure structlog and the standard library's logging to write to `stream` (default: standard error).
 
-    Args:
-        level: The least level that is written.
-        stream: Where to write.
-        card_columns: Names whose values are masked, beside what looks like a card number or is named as one.
+    `card_columns` are names whose values are masked, beside what looks like a card number or is named as one.
     """
     out = stream if stream is not None else cast(TextIO, _StandardError())
     on_terminal = out.isatty()

@@ -22,11 +22,7 @@ def iso_time(at_us: int | None) -> str | None:
 
 
 def parse_time(text: str) -> datetime:
-    """The time that a text in ISO 8601 names; one without a zone is read as UTC.
-
-    Raises:
-        ValueError: It names none.
-    """
+    """The time that a text in ISO 8601 names; one without a zone is read as UTC, and ValueError where it names none."""
     at = datetime.fromisoformat(text)
     return at if at.tzinfo is not None else at.replace(tzinfo=UTC)
 

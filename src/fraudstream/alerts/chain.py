@@ -62,12 +62,9 @@ class BrokenLink(NamedTuple):
 
 
 def entry_hash(before: str, entry: Mapping[str, Any], items: Iterable[Sequence[Any]]) -> str:
-    """The hash of an entry, in hexadecimal digits.
+    """The hash of an entry, in hexadecimal digits; `before` is that of the entry before, empty for the first.
 
-    Args:
-        before: The hash of the entry before; empty for the first.
-        entry: The row of `changes`.
-        items: Its rows of `change_items`, in order of the alert: (alert, before, after).
+    `items` are its rows of `change_items`, in order of the alert: (alert, before, after).
     """
     content = [before, [entry[name] for name in MEMBERS], [list(item) for item in items]]
     return hashlib.sha256(orjson.dumps(content)).hexdigest()

@@ -73,12 +73,7 @@ class Touched(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class StoredChange:
-    """A change as the store gives it back.
-
-    Attributes:
-        document: Its JSON object, without the alerts.
-        touched: The first of them.
-    """
+    """A change as the store gives it back: its JSON object, without the alerts, and the first alerts it touched."""
 
     seq: int
     document: dict[str, Any]
@@ -90,7 +85,6 @@ class ChangeReader:
     """Reads the changes in an alert store, as they are shown: card numbers in what people wrote are masked."""
 
     def __init__(self, store: AlertReader) -> None:
-        """Take the open store."""
         self._store = store
 
     def page(self, wanted: ChangeQuery, *, before: int | None = None, limit: int = 100) -> list[StoredChange]:

@@ -31,7 +31,7 @@ class Actor:
     """Who does something.
 
     Attributes:
-        name: As it was given; empty for somebody who gave none.
+        name: Empty for somebody who gave none.
         verified: Whether anything but the person's own word stands for it.
         session: The short id of the session that acts; empty where there is none.
     """
@@ -77,11 +77,10 @@ class Change:
     """A change that is about to be recorded.
 
     Attributes:
-        subject: What it is made to, in a few words: an alert's id, a model's, a file's name.
+        subject: What it is made to, briefly: an alert's id, a model's, a file's name.
         before: What was, as JSON takes it.
-        why: The person's own words; empty where there are none.
         undoes: The `change_id` of the change that this one takes back.
-        change_id: Its name; a fresh one where none is given.
+        change_id: A fresh one where none is given.
     """
 
     actor: Actor
@@ -129,7 +128,6 @@ class ChangeLog:
     """Records changes that have no transaction of their own in the store: of thresholds, aliases, models, exports."""
 
     def __init__(self, store: AlertStore) -> None:
-        """Take the open store."""
         self._store = store
 
     def record(
@@ -141,11 +139,7 @@ class ChangeLog:
         after: Mapping[str, Any] | None,
         why: str = "",
     ) -> str:
-        """Record one change, made now; returns its `change_id`.
-
-        Raises:
-            StoreError: The database did not take it.
-        """
+        """Record one change, made now, or raise StoreError; returns its `change_id`."""
         change = Change(actor, action, subject, before, after, why, change_id=uuid.uuid4().hex)
         self.record_once([(change, self._store.now())])
         return str(change.change_id)
@@ -153,11 +147,7 @@ class ChangeLog:
     def record_once(self, changes: Sequence[tuple[Change, datetime]]) -> int:
         """Record changes with the times at which they were made, without those whose `change_id` is there.
 
-        Returns:
-            How many were new.
-
-        Raises:
-            StoreError: The database did not take them; none was recorded.
+        Returns how many were new. Raises StoreError where the database does not take them; none is recorded then.
         """
         with self._store.writing() as connection:
             return sum(insert_change(connection, change, at) is not None for change, at in changes)

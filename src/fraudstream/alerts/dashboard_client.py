@@ -15,7 +15,7 @@ PIECE_BYTES = 65_536
 
 
 class DashboardClient:
-    """Asks one dashboard."""
+    """Sends requests to one dashboard; DashboardFailed where nobody answers, or not with 2xx."""
 
     def __init__(
         self, pool: urllib3.PoolManager, url: str, read_token: SecretStr | None, ingest_token: SecretStr | None
@@ -26,27 +26,15 @@ class DashboardClient:
         self._ingest_token = ingest_token
 
     def get(self, route: str) -> dict[str, Any]:
-        """The JSON object of a route.
-
-        Raises:
-            DashboardFailed: Nobody answered, or not with 2xx.
-        """
+        """The JSON object of a route."""
         return self._ask("GET", route, None, self._read_token, "FRAUDSTREAM_READ_TOKEN")
 
     def post(self, route: str, content: Mapping[str, Any]) -> dict[str, Any]:
-        """Post an object, and return the one that is answered.
-
-        Raises:
-            DashboardFailed: Nobody answered, or not with 2xx.
-        """
+        """Post an object, and return the one that is answered."""
         return self._ask("POST", route, orjson.dumps(content), self._ingest_token, "FRAUDSTREAM_INGEST_TOKEN")
 
     def stream(self, route: str) -> Iterator[bytes]:
-        """The body of a route, in pieces as it comes.
-
-        Raises:
-            DashboardFailed: Nobody answered, not with 2xx, or not to the end.
-        """
+        """The body of a route, in pieces as it comes; raises DashboardFailed also where it does not come to the end."""
         where = self._url + route
         headers = _headers(self._read_token)
         try:

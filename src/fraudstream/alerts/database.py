@@ -46,12 +46,8 @@ _MIGRATIONS = Path(__file__).parent / "migrations"
 def open_engine(url: str, card_columns: Iterable[str] = ()) -> Engine:
     """An engine on a database with the present tables, made or brought up to date where needed.
 
-    Args:
-        url: SQLAlchemy's URL.
-        card_columns: The setting, for what an earlier release has stored unmasked.
-
-    Raises:
-        StoreError: The URL is not one of SQLite, or the file cannot be opened, written or brought up to date.
+    `card_columns` is the setting, for what an earlier release has stored unmasked. Raises StoreError where the URL is
+    not one of SQLite, or the file cannot be opened, written or brought up to date.
     """
     parsed = parse_url(url)
     place = str(parsed.database)
@@ -89,11 +85,7 @@ def open_engine(url: str, card_columns: Iterable[str] = ()) -> Engine:
 
 
 def parse_url(url: str) -> URL:
-    """The URL of a store.
-
-    Raises:
-        StoreError: It is no URL, or not one of a SQLite file.
-    """
+    """The URL of a store; raises StoreError where it is no URL, or not one of a SQLite file."""
     try:
         parsed = make_url(url)
     except ArgumentError as e:

@@ -84,11 +84,7 @@ class LedgerPlace:
 
 
 def check_entry(raw: object) -> CheckedEntry:
-    """Check one posted entry.
-
-    Raises:
-        RecordError: It is not what the detector writes, or cannot be stored.
-    """
+    """Check one posted entry; raises RecordError where it is not what the detector writes, or cannot be stored."""
     document = check_object(raw, "an entry of the ledger")
     try:
         entry = parse_entry(document)
@@ -105,8 +101,7 @@ def record(
 ) -> list[Report]:
     """Insert entries, in the order in which they were written, and count them, within the caller's write transaction.
 
-    Returns:
-        How far their partitions are scored.
+    Returns how far their partitions are scored.
     """
     places: dict[Place, LedgerPlace] = {}
     reports = []
@@ -229,7 +224,6 @@ class LedgerReader:
     """Reads the ledger; many threads may do so at once."""
 
     def __init__(self, store: AlertReader) -> None:
-        """Take the open store."""
         self._store = store
 
     def places(self) -> dict[Place, LedgerPlace]:

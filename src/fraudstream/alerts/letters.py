@@ -39,11 +39,7 @@ _START: Final = Cursor(2**62, 2**62)
 
 
 def parse_cursor(text: str) -> Cursor:
-    """The cursor that a text is.
-
-    Raises:
-        ValueError: It is none.
-    """
+    """The cursor that a text is; raises ValueError where it is none."""
     first, _, second = text.partition(".")
     if not all(part.isascii() and part.isdecimal() and len(part) <= 19 for part in (first, second)):
         raise ValueError("must be a next_cursor of this list")
@@ -70,12 +66,7 @@ class LetterQuery(Query):
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """A dead letter or an unscorable row as the store keeps it.
-
-    Attributes:
-        seq: The order of its commit, among its kind.
-        kind: `Outcome.DEAD_LETTER` or `Outcome.UNSCORABLE`.
-    """
+    """A dead letter or an unscorable row as the store keeps it; `seq` is the order of commit among its kind."""
 
     seq: int
     kind: Outcome
@@ -110,7 +101,6 @@ class LetterReader:
     """Reads letters out of the alert store, newest first."""
 
     def __init__(self, store: AlertReader) -> None:
-        """Take the open store."""
         self._store = store
 
     def page(self, wanted: LetterQuery, *, after: Cursor | None, limit: int) -> tuple[list[Letter], Cursor | None]:

@@ -34,8 +34,7 @@ class Minute:
     Attributes:
         minute: Minutes since 1970.
         payments: That Kafka acknowledged in it; None where nobody saw.
-        alerts: Committed in it.
-        at_risk: The sum of their amounts, as far as they have one.
+        at_risk: The sum of the amounts of its alerts, as far as they have one.
         labelled: How many of them carry the training data's label.
         label_frauds: How many of those it calls fraud.
         scores: Sampled payments by score, in `BINS`.
@@ -92,7 +91,6 @@ class MinuteStore:
     """Reads and writes the minutes of one store."""
 
     def __init__(self, store: AlertStore) -> None:
-        """Take the open store."""
         self._store = store
 
     def since(self, minute: int) -> list[Minute]:
@@ -104,8 +102,7 @@ class MinuteStore:
     def add(self, parts: Iterable[Minute]) -> None:
         """Add parts of minutes to what is kept of them, and forget what is older than a day.
 
-        Raises:
-            StoreError: The database did not take them; nothing was stored.
+        Raises StoreError where the database does not take them; nothing is stored then.
         """
         parts = list(parts)
         if not parts:

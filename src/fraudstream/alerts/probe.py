@@ -34,8 +34,7 @@ class StoreProbe:
     def check_file(self) -> None:
         """See that the file is the one that was opened: what is written to one that was removed is lost at our end.
 
-        Raises:
-            StoreError: It was removed or replaced.
+        Raises StoreError where it was removed or replaced.
         """
         if _identity(self.path) != self._identity:
             raise StoreError(
@@ -46,11 +45,7 @@ class StoreProbe:
             )
 
     def check(self) -> None:
-        """Write, as a post would.
-
-        Raises:
-            StoreError: It cannot be written: locked, full, read-only, removed, broken.
-        """
+        """Write, as a post would; raises StoreError where it cannot (locked, full, read-only, removed, broken)."""
         self.check_file()
         if (free := shutil.disk_usage(self.path.parent).free) < LEAST_FREE_BYTES:
             raise StoreError(

@@ -36,11 +36,7 @@ class Total:
 
 
 class StoredAlert(NamedTuple):
-    """An alert as the store gives it back, masked as it was stored.
-
-    Attributes:
-        seq: The order of its commit.
-    """
+    """An alert as the store gives it back, masked as it was stored; `seq` is the order of its commit."""
 
     seq: int
     outcome: str
@@ -116,7 +112,6 @@ class AlertReader:
     """Reads the alert store; many threads may do so at once, also while one writes."""
 
     def __init__(self, engine: Engine) -> None:
-        """Take an engine that `database.open_engine` made."""
         self._engine = engine
 
     @contextmanager

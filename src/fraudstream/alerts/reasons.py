@@ -27,14 +27,12 @@ class ReasonStore:
     """Reads and writes the reasons in an alert store."""
 
     def __init__(self, store: AlertStore) -> None:
-        """Take the open store."""
         self._store = store
 
     def add(self, found: Mapping[int, Mapping[str, Any]], now: datetime) -> None:
-        """Store what was found of alerts, by their `seq`; of one that has reasons already the first ones stay.
+        """Store the reasons of alerts, by their `seq`; of one that has reasons already the first ones stay.
 
-        Raises:
-            StoreError: The database did not take them; nothing was stored.
+        Raises StoreError where the database does not take them; nothing is stored then.
         """
         at_us = microseconds(now)
         rows = [

@@ -66,11 +66,7 @@ class Record:
 
     @classmethod
     def of(cls, message: Message) -> Record:
-        """The record that a consumer of an output topic has read.
-
-        Raises:
-            ValueError: A header's name is not UTF-8.
-        """
+        """The record that a consumer of an output topic has read; ValueError where a header's name is not UTF-8."""
         key, value = message.key(), message.value()
         return cls(
             topic=Topic(str(message.topic())),

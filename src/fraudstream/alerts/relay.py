@@ -61,9 +61,7 @@ class ApiRefused(Exception):
 class Relay:
     """Reads the output topics, posts what they hold and commits offsets only after the API has answered 2xx.
 
-    Args:
-        consumer: Of the group `fraudstream-relay`, without automatic commits.
-        partitions: Of each output topic, how many.
+    The consumer is of the group `fraudstream-relay`, without automatic commits; `partitions` counts each topic's.
     """
 
     def __init__(
@@ -81,17 +79,10 @@ class Relay:
     def assign(self, stop: threading.Event, *, from_beginning: bool = False) -> bool:
         """Go on after the last committed offset of each partition; at the beginning where there is none.
 
-        Partitions are assigned by hand: a group would make a relay that was killed wait for its own ghost.
+        Partitions are assigned by hand: a group would make a relay that was killed wait for its own ghost. With
+        `from_beginning` all that Kafka has is relayed once more: the store knows what it has already.
 
-        Args:
-            stop: Ends the wait for Kafka.
-            from_beginning: Relay all that Kafka has once more: the store knows what it has already.
-
-        Returns:
-            False where `stop` was set before Kafka told the offsets.
-
-        Raises:
-            KafkaFailure: Kafka does not tell them.
+        Returns False where `stop` was set before Kafka gave the offsets; raises KafkaFailure where it gives none.
         """
         wanted = [
             TopicPartition(topic.value, partition)

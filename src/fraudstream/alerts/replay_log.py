@@ -37,16 +37,13 @@ class ReplayLog:
     """Reads and moves the replays of one store."""
 
     def __init__(self, store: AlertStore) -> None:
-        """Take the open store."""
         self._store = store
 
     def request(self, request: ReplayRequest, which: LetterQuery, who: str, now: datetime) -> dict[str, Any]:
         """Record replays of all letters that match, oldest first.
 
-        Nothing is recorded where one of them was replayed before, without `again` (`batch` is None).
-
-        Returns:
-            The `batch`, and how many letters match, were replayed before, and do not say where they came from.
+        Nothing is recorded where one of them was replayed before, without `again` (`batch` is None). Returns the
+        `batch`, and how many letters match, were replayed before, and do not say where they came from.
 
         Raises:
             RequestError: There are more than `MOST_AT_ONCE`.
@@ -87,8 +84,7 @@ class ReplayLog:
     def claim(self, now: datetime, *, limit: int, batch: str | None = None) -> list[dict[str, Any]]:
         """Give replays to a sender, oldest first; one without a result is given again after `RESULT_SECONDS`.
 
-        Raises:
-            StoreError: The database did not take the claim.
+        Raises StoreError where the database does not take the claim.
         """
         column = tables.replays.c
         with self._store.writing() as connection:
@@ -109,8 +105,7 @@ class ReplayLog:
     def conclude(self, results: Sequence[ReplayResult], now: datetime) -> int:
         """Record what became of replays, all in one transaction; returns of how many that was news.
 
-        Raises:
-            StoreError: The database did not take it.
+        Raises StoreError where the database does not take it.
         """
         column = tables.replays.c
         news = 0

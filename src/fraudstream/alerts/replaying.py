@@ -37,8 +37,7 @@ class Dashboard(Protocol):
 class ReplaySender:
     """Claims replays, sends them, and concludes them.
 
-    Args:
-        connect: Opens the input topic; called when there is something to send, and again after a failure.
+    `connect` opens the input topic; called when there is something to send, and again after a failure.
     """
 
     def __init__(self, dashboard: Dashboard, connect: Callable[[], ReplayTopic]) -> None:
@@ -47,15 +46,9 @@ class ReplaySender:
         self._topic: ReplayTopic | None = None
 
     def send_some(self, batch: str | None = None) -> int:
-        """Send the next replays that wait, of one request or of all.
+        """Send the next replays that wait, of one request or of all; returns how many were claimed, 0 where none waits.
 
-        Returns:
-            How many were claimed; 0 where none waits.
-
-        Raises:
-            DashboardFailed: The dashboard does not answer; what was claimed is claimed again later.
-            KafkaException: Kafka does not; likewise.
-            KafkaFailure: Kafka does not, or has no such topic; likewise.
+        Raises DashboardFailed, KafkaException or KafkaFailure; what was claimed is claimed again later.
         """
         if not self._dashboard.post(CLAIM, {"batch": batch, "limit": 0})["waiting"]:
             return 0

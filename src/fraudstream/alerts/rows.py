@@ -52,14 +52,10 @@ def insert_alert(
     sets: dict[tuple[str, ...], int],
     now: datetime,
 ) -> StoredAlert | None:
-    """Insert an alert; None where its id is there already.
+    """Insert an alert, within a write transaction committed at `now`; None where its id is there already.
 
-    Args:
-        connection: Within a write transaction.
-        alert: The alert.
-        conflict_of: The id that it shares with another transaction, where it does.
-        sets: Ids of column sets that this transaction has met; grows.
-        now: The time of commit.
+    `conflict_of` is the id that it shares with another transaction, where it does. `sets` are the ids of column sets
+    that this transaction has met; it grows.
     """
     alert_id = alert.alert_id if conflict_of is None else conflict_id(alert)
     own = {AlertField.ALERT_ID.value: alert_id, "received_at": now.isoformat()}
@@ -197,17 +193,9 @@ def store_once(
 ) -> tuple[Fate, StoredAlert | None]:
     """Insert an alert unless its transaction is there under its id with the same outcome.
 
-    The same transaction with the other outcome: judged before with too much missing, and judged again after a repair (a
-    new model or alias, a replay), an alert is news and takes the id; an alert that is there stands.
-
-    Args:
-        connection: Within a write transaction.
-        alert: The alert.
-        sets: Ids of column sets that this transaction has met; g
-        now: The time of commit.
-
-    Returns:
-        Its fate, and the new row, None for a duplicate.
+    The same transaction with the other outcome: once unscorable with too much missing, and scored again after a repair
+    (a new model or alias, a replay), an alert is news and takes the id; an alert that is there stays. The arguments are
+    those of `insert_alert`. Returns what became of it, and the new row, None for a duplicate.
     """
     stored = insert_alert(connection, alert, None, sets, now)
     if stored is not None:

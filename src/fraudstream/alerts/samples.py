@@ -14,9 +14,7 @@ MOST_VALUES: Final = 256
 def describe_columns(sample: Mapping[str, Any], row: object) -> dict[str, Any]:
     """The keys that a sample gains from its row, or from its columns' names where the row was too long to travel.
 
-    Args:
-        sample: The sample as the detector sent it.
-        row: The row that it carried, parsed; anything but an object where it carried none.
+    `row` is what the sample carried, parsed; anything but an object where it carried none.
     """
     if isinstance(row, dict):
         columns = columns_of(row)

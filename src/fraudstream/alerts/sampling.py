@@ -17,12 +17,9 @@ LONGEST_ID: Final = 32
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """A row of which the columns are known: a sample, an alert or an unscorable row.
+    """A row of which the columns are known: a sample (`outcome` is None), an alert or an unscorable row.
 
-    Attributes:
-        columns: Type by name, as far as they are listed.
-        place: Topic and partition of the row, where it is told.
-        outcome: None for a sample.
+    `columns` has the type by name, as far as they are listed; `place` is None where the row does not say its own.
     """
 
     schema_id: str

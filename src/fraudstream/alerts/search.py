@@ -60,7 +60,6 @@ class AlertSearch:
     """Searches an alert store."""
 
     def __init__(self, reader: AlertReader, monotonic: Callable[[], float] = time.monotonic) -> None:
-        """Take what reads the store, and the clock of a search's time."""
         self._reader = reader
         self._monotonic = monotonic
 
@@ -85,9 +84,7 @@ class AlertSearch:
     def walk(self, wanted: AlertFilter, *, up_to: int | None = None) -> Iterator[list[StoredAlert]]:
         """All alerts that match, in the order of commit, some at a time; nothing is read while the caller works.
 
-        Args:
-            wanted: Which ones.
-            up_to: The last `seq`; that of the newest alert where none is passed.
+        `up_to` is the last `seq`; that of the newest alert where none is passed.
         """
         last = self._reader.latest_seq() if up_to is None else up_to
         for window in _windows(1, last, EXPORT_PAGE, upward=True):

@@ -41,9 +41,7 @@ log = structlog.get_logger(__name__)
 def run_relay(settings: Settings, stop: threading.Event, *, from_beginning: bool = False) -> None:
     """Relay until `stop` is set; all that Kafka has, once more, where it is to begin at the beginning.
 
-    Raises:
-        BrokerUnreachable: Nobody answers at the bootstrap servers.
-        KafkaFailure: Kafka does not tell how far the alerts were relayed.
+    Raises BrokerUnreachable, or KafkaFailure where Kafka does not say how far the alerts were relayed.
     """
     topics = ensure_topics(settings.bootstrap_servers, settings.partitions, settings.max_record_bytes)
     api = HttpApi(urllib3.PoolManager(maxsize=2), settings.api, settings.ingest_token)

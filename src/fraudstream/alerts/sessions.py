@@ -39,10 +39,7 @@ class Sessions:
     """The sessions in a store.
 
     The database holds an HMAC of each session's random id, keyed with the read token: who reads the database can open
-    none of them, and another token ends all of them.
-
-    Args:
-        token: The read token; where it is empty, there are no sessions.
+    none of them, and another token ends all of them. An empty `token` means that there are no sessions.
     """
 
     def __init__(self, store: AlertStore, token: str, clock: Callable[[], datetime]) -> None:

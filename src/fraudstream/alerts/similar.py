@@ -84,9 +84,8 @@ def identifiers_of(transaction: Mapping[str, object]) -> list[Identifier]:
 class SimilarAlert:
     """An alert like another one.
 
-    Attributes:
-        shared: The columns whose value it shares; empty where it is near by its values.
-        distance: How far its values are, in standard deviations of the alerts compared; None where it shares a column.
+    `shared` are the columns whose value it shares; where there are none, `distance` says how far its values are, in
+    standard deviations of the alerts compared.
     """
 
     alert_id: str
@@ -101,11 +100,7 @@ class SimilarAlert:
 
 @dataclass(frozen=True, slots=True)
 class Similarity:
-    """What was found, and by what.
-
-    Attributes:
-        by: "identifiers", "values" or "nothing".
-    """
+    """The similar alerts, and by what they are: "identifiers", "values" or "nothing"."""
 
     by: str
     columns: tuple[str, ...]
@@ -121,10 +116,7 @@ class _Piece(NamedTuple):
 def similar_alerts(store: AlertReader, alert: StoredAlert, values: Mapping[str, float]) -> Similarity:
     """The alerts like one: those that share an identifier; where there are none, the nearest by values.
 
-    Args:
-        store: Where they are.
-        alert: The one.
-        values: Columns of its payment to compare by, with the values there: those of its reasons.
+    `values` are columns of its payment to compare by, with the values there: those of its reasons.
     """
     document = alert.document()
     identifiers = identifiers_of(document[AlertField.TRANSACTION])

@@ -28,7 +28,7 @@ class Work(NamedTuple):
         assignee: Who has claimed it, or has given the verdict.
         version: Grows by one with each change of the others.
         decided_us: When the verdict was given, in microseconds since 1970.
-        since_us: Since when it stands as it does.
+        since_us: Since when its status is what it is, likewise.
     """
 
     status: str = AlertStatus.NEW.value

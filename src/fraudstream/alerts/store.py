@@ -78,7 +78,10 @@ class Added:
 
 
 class AlertStore(AlertReader):
-    """The one writer of its database within a process; another process's transactions are waited for."""
+    """The one writer of its database within a process; another process's transactions are waited for.
+
+    What writes raises StoreError where the database does not take it; nothing is stored then.
+    """
 
     def __init__(self, engine: Engine, clock: Callable[[], datetime]) -> None:
         """Take an engine that `database.open_engine` made, and the clock of commits."""
@@ -95,13 +98,10 @@ class AlertStore(AlertReader):
     ) -> Self:
         """Open the database, made or brought up to date where needed.
 
-        Args:
-            url: SQLAlchemy's URL, such as `sqlite:///alerts.db`.
-            clock: Tells the time of commit, which is kept as `received_at`.
-            card_columns: The setting, for what an earlier release has stored unmasked.
+        `url` is SQLAlchemy's, such as `sqlite:///alerts.db`; `clock` gives the time of commit, which is kept as
+        `received_at`; `card_columns` is the setting, for what an earlier release has stored unmasked.
 
-        Raises:
-            StoreError: It cannot be opened or written.
+        Raises StoreError where it cannot be opened or written.
         """
         return cls(open_engine(url, card_columns), clock)
 
@@ -127,18 +127,12 @@ class AlertStore(AlertReader):
     ) -> Added:
         """Store alerts and unscorable transactions, all in one transaction; what cannot be stored is kept apart.
 
-        An id that is there already with the same transaction is a duplicate; with another transaction it is a
-        conflict, which is kept in a row of its own, with the id `<id>~<first digits of its digest>`. An alert of a
-        transaction that was unscorable is new: the former row goes on as `<id>~unscorable` (`rows.store_once`).
+        An id that is there already with the same transaction is a duplicate; with another transaction it is a conflict,
+        which is kept in a row of its own, with the id `<id>~<first digits of its digest>`. An alert of a transaction
+        that was unscorable is new: the former row goes on as `<id>~unscorable` (`rows.store_once`).
 
-        Args:
-            posted: The alerts as they came.
-            on_commit: Called with the new ones once they are committed and before the next writer commits: what it
-                does happens in the order of `seq`.
-            describe: Words the event of a set of columns that was never seen before.
-
-        Raises:
-            StoreError: The database did not take them; nothing was stored.
+        `on_commit` is called with the new ones once they are committed and before the next writer commits: what it does
+        happens in the order of `seq`. `describe` gives the text of the event of a new schema.
         """
         added = Added()
         with self._writing:
@@ -161,14 +155,7 @@ class AlertStore(AlertReader):
     def add_events(self, posted: Sequence[object], *, describe: Describe | None = None) -> Added:
         """Store events, each once by its `event_id`; samples, progress and positions only move the positions.
 
-        A sample also is the sight of a set of columns; the first sight of one is an event.
-
-        Args:
-            posted: The events as they came.
-            describe: Words the event of a set of columns that was never seen before.
-
-        Raises:
-            StoreError: The database did not take them; nothing was stored.
+        A sample also is an observation of a schema; the first one of each is an event, whose text `describe` gives.
         """
         added = Added()
         with self._writing:
@@ -193,11 +180,7 @@ class AlertStore(AlertReader):
         return added
 
     def refuse_alias(self, new: str, old: str, *, who: str, why: str, session: str = "") -> None:
-        """Remember that a suggested alias was refused, and record it as a change; again is no error, and no change.
-
-        Raises:
-            StoreError: The database did not take it.
-        """
+        """Remember that a suggested alias was refused, and record it as a change; again is no error, and no change."""
         refused = tables.refused_aliases
         once = insert(refused).on_conflict_do_nothing().returning(refused.c.new)
         with self._writing, self._transaction() as connection:
@@ -209,11 +192,7 @@ class AlertStore(AlertReader):
                 insert_change(connection, Change(actor, Action.ALIAS, f"{new} as {old}", None, after, why), now)
 
     def add_dead_letters(self, posted: Sequence[object]) -> Added:
-        """Store dead letters, each once by `topic/partition/offset`; the payloads of the newest 10,000 are kept.
-
-        Raises:
-            StoreError: The database did not take them; nothing was stored.
-        """
+        """Store dead letters, each once by `topic/partition/offset`; the payloads of the newest 10,000 are kept."""
         added = Added()
         with self._writing, self._transaction() as connection:
             now = self._clock()
@@ -226,11 +205,7 @@ class AlertStore(AlertReader):
         return added
 
     def add_ledger(self, posted: Sequence[object]) -> Added:
-        """Store entries of the ledger, each once by its `entry_id`, and count what is new of them.
-
-        Raises:
-            StoreError: The database did not take them; nothing was stored.
-        """
+        """Store entries of the ledger, each once by its `entry_id`, and count what is new of them."""
         added = Added()
         with self._writing, self._transaction() as connection:
             now = self._clock()
@@ -239,11 +214,7 @@ class AlertStore(AlertReader):
         return added
 
     def reject(self, kind: str, raw: object, reason: str) -> Added:
-        """Keep a record that could not be stored for a reason that no check had foreseen.
-
-        Raises:
-            StoreError: The database did not take it.
-        """
+        """Keep a record that could not be stored for a reason that no check had foreseen."""
         with self._writing, self._transaction() as connection:
             kept = rows.keep_rejected(connection, kind, raw, rows.as_readable(reason), self._clock())
             rows.count(connection, Total.REJECTED, kept)
@@ -253,11 +224,7 @@ class AlertStore(AlertReader):
     def writing(self, *, relaxed: bool = False) -> Iterator[Connection]:
         """A write transaction for what has a module of its own (`replay_log.py`), in turn with the store's others.
 
-        Args:
-            relaxed: It does not wait for the disk: for what can be worked out again (`reasons.py`).
-
-        Raises:
-            StoreError: The database did not take it; nothing was stored.
+        A `relaxed` one does not wait for the disk: for what can be worked out again (`reasons.py`).
         """
         with self._writing, self._transaction(relaxed=relaxed, of_records=False) as connection:
             yield connection

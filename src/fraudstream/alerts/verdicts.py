@@ -18,14 +18,10 @@ MOST: Final = 15_000
 
 @dataclass(frozen=True)
 class Verdicts:
-    """Decided alerts of one model.
+    """Decided alerts of one model, and whether there are more than were read (`is_cut`).
 
-    Attributes:
-        amount: By alert; 0 where its payment has none.
-        is_fraud: By alert, whether it was confirmed.
-        is_false: By alert, whether it was a false alarm; neither where the person was unsure.
-        days: From the first payment among them to the last; None where that is not known.
-        is_cut: Whether there are more than were read.
+    Of an alert whose person was unsure neither `is_fraud` nor `is_false` holds; `amount` is 0 where its payment has
+    none. `days` are from the first payment to the last; None where that is not known.
     """
 
     score: NDArray[np.float64]

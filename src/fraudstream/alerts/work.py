@@ -102,10 +102,7 @@ class WorkDesk:
     def undo(self, actor: Actor, change_id: str, *, take_over: bool = False) -> Done:
         """Take one's own change of alerts back, where they still stand as it left them; that is a change itself.
 
-        Another's is taken back only with `take_over`, and recorded as such.
-
-        Raises:
-            RequestError: There is no such change of alerts.
+        Another's is taken back only with `take_over`, and recorded as such. RequestError where there is no such change.
         """
         with self._store.writing() as connection:
             done = carry_out_undo(connection, actor, change_id, self._store.now(), take_over=take_over)

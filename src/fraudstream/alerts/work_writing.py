@@ -46,12 +46,9 @@ class Refusal(NamedTuple):
 
 @dataclass(slots=True)
 class Done:
-    """What became of a request.
+    """What became of a request; `done` are the alerts that are as requested, `changed` those of them that changed.
 
-    Attributes:
-        change_id: The change that was recorded; None where nothing changed.
-        done: The alerts that stand as asked, changed or so already.
-        changed: Those of them that were changed.
+    `change_id` is the change that was recorded; None where nothing changed.
     """
 
     actor: Actor
@@ -65,9 +62,7 @@ class Done:
 class Ask:
     """A request as it is carried out.
 
-    Attributes:
-        rules: What is to become of each alert, by its id.
-        undoes: The change that is taken back.
+    `rules` is what is to become of each alert, by its id; `undoes` is the change that is taken back.
     """
 
     actor: Actor
@@ -118,8 +113,7 @@ def carry_out_undo(
 ) -> Done:
     """Take a change back, and record that as a change; another's only with `take_over`, and recorded as such.
 
-    Raises:
-        RequestError: There is no such change of alerts.
+    Raises RequestError where there is no such change of alerts.
     """
     change = connection.execute(select(tables.changes).where(tables.changes.c.change_id == change_id)).one_or_none()
     if change is None or change.action not in WORK_ACTIONS:

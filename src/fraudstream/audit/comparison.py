@@ -124,20 +124,11 @@ def audit(
     rescoring: Rescoring | None = None,
     card_columns: Iterable[str] = (),
 ) -> AuditReport:
-    """Compare ledger, topics and store, without changing any of them.
+    """Compare ledger, topics and store, without changing any of them; the store may be in use.
 
-    Args:
-        bootstrap_servers: Kafka's address.
-        database: SQLAlchemy's URL of the store; it may be in use.
-        max_record_bytes: Largest transaction.
-        rescoring: What to score the topic again with; None leaves that out.
-        card_columns: The setting, as the relay has it: the store holds what is masked.
-
-    Raises:
-        BrokerUnreachable: Nobody answers at the bootstrap servers.
-        TopicMissing: There is no input topic.
-        KafkaFailure: Kafka does not give a topic.
-        StoreError: The store cannot be read.
+    `rescoring` is what to score the topic again with; None leaves that out. `card_columns` is the setting, as the relay
+    has it: the store holds what is masked. Raises BrokerUnreachable, TopicMissing, KafkaFailure or StoreError where
+    something cannot be read.
     """
     report = AuditReport(Topic.TRANSACTIONS.value, "")
     facts = gather(bootstrap_servers, database, max_record_bytes, report, DataMask(card_columns))

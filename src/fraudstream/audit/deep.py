@@ -59,11 +59,7 @@ SELECT outcome, count(*) FROM again WHERE run = ? AND partition = ? AND "offset"
 
 @dataclass(frozen=True)
 class Rescoring:
-    """What it takes to score again.
-
-    Attributes:
-        model: A `current` file or an artifact; other artifacts are looked for beside it.
-    """
+    """What it takes to score again: `model` is a `current` file or an artifact, beside which others are looked for."""
 
     bootstrap_servers: str
     model: Path

@@ -99,7 +99,6 @@ class Facts:
     """All that an audit compares.
 
     Attributes:
-        topic_id: Kafka's id of it.
         marks: First and end offset of each of its partitions.
         next_records: By partition, the first record that no entry of the ledger covers; where there is none, the end.
         db: Everything else; `matched` has each output place beside each entry that covers it.

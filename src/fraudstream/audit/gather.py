@@ -36,14 +36,7 @@ Place = tuple[str, int]
 def gather(
     bootstrap_servers: str, database: str, max_record_bytes: int, report: AuditReport, mask: DataMask | None = None
 ) -> Facts:
-    """Read everything once; what cannot be read as what it should be becomes a finding of the report.
-
-    Raises:
-        BrokerUnreachable: Nobody answers at the bootstrap servers.
-        TopicMissing: There is no input topic.
-        KafkaFailure: Kafka does not give a topic.
-        StoreError: The store cannot be read.
-    """
+    """Read everything once; what cannot be read as it should becomes a finding of the report. Raises as `audit`."""
     topic = Topic.TRANSACTIONS.value
     require_topic(bootstrap_servers, topic)
     facts = Facts(topic, topic_id(bootstrap_servers, topic))

@@ -54,12 +54,9 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing found.
+    """One deviation, described without its position; `count` is of the records, rows or offsets that it is about.
 
-    Attributes:
-        what: In plain words, without the place.
-        until_offset: The offset after the last; of a range whose offsets are not known one by one, the range's.
-        count: How many records, rows or offsets it stands for.
+    `until_offset` is the offset after the last; of a range whose offsets are not known one by one, the range's.
     """
 
     kind: Kind
@@ -101,7 +98,7 @@ class PartitionAccount:
         until: Up to where the ledger has come.
         acknowledged: Records that Kafka acknowledged, as far back as topic or ledger reach.
         accounted: Of those, how many the ledger gives an outcome.
-        open: How many lie after its last entry: being judged, or waiting.
+        open: How many lie after its last entry: being scored, or waiting.
         lost: How many were gone before anybody read them.
         without_record: Offsets that hold no record, such as Kafka's transaction markers.
     """

@@ -39,11 +39,7 @@ class StoreSnapshot:
     @classmethod
     @contextmanager
     def open(cls, url: str) -> Iterator[StoreSnapshot]:
-        """Open the database read-only, for one transaction.
-
-        Raises:
-            StoreError: It is not there, or cannot be read.
-        """
+        """Open the database read-only, for one transaction; StoreError where it is not there, or cannot be read."""
         path = Path(str(parse_url(url).database))
         if not path.is_file():
             raise StoreError(

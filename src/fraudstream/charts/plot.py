@@ -20,10 +20,7 @@ _BOLD_LETTER = 8.4
 class Size:
     """How large a chart is drawn: once for a screen, once for a telephone, so that its text is never scaled down.
 
-    Attributes:
-        width: In units of the drawing, about a CSS pixel each.
-        height: As above.
-        is_narrow: Whether labels stand above what they name, and ticks are few.
+    In units of the drawing, about a CSS pixel each. `is_narrow`: labels are above what they name, and ticks are few.
     """
 
     width: float
@@ -37,13 +34,7 @@ NARROW = Size(350, 290, is_narrow=True)
 
 @dataclass(frozen=True)
 class Key:
-    """An entry of a legend.
-
-    Attributes:
-        label: What it says.
-        class_: Of the mark.
-        is_area: Whether the mark is a square or a dot instead of a line.
-    """
+    """An entry of a legend; `is_area` says that the mark is a square or a dot instead of a line."""
 
     label: str
     class_: str
@@ -52,16 +43,10 @@ class Key:
 
 @dataclass(frozen=True)
 class Figure:
-    """A chart in both sizes with its figures.
+    """A chart in both sizes, for a screen and paper and for a telephone, with its figures.
 
-    Attributes:
-        wide: For a screen and for paper.
-        narrow: For a telephone.
-        caption: What its table is called.
-        headings: Of the table's columns.
-        rows: Of the table, the first cell the row's name.
-        keys: The legend.
-        points: What reads at each place along the x axis, a line each: share of the axis' length, text, times in it.
+    The caption, headings and rows (the first cell the row's name) are those of its table. `points` is what reads at
+    each place along the x axis, a line each: share of the axis' length, text, times in it.
     """
 
     wide: Markup
@@ -98,14 +83,7 @@ def in_both_sizes(
 
 @dataclass(frozen=True)
 class Area:
-    """Where the curves are; the axes' words stand outside.
-
-    Attributes:
-        left: Its left edge.
-        top: Its upper edge.
-        right: Its right edge.
-        bottom: Its lower edge.
-    """
+    """Where the curves are, by its four edges; the axes' labels are outside."""
 
     left: float
     top: float

@@ -14,15 +14,7 @@ _FEW_ODDS_TICKS: Final = (0.001, 0.1, 0.5, 0.9, 0.999)
 
 @dataclass(frozen=True)
 class Scale(ABC):
-    """An axis.
-
-    Attributes:
-        low: The value at the start.
-        high: The value at the end, another one.
-        start: The place of `low`, in the units of the drawing.
-        end: The place of `high`.
-        most: About how many ticks.
-    """
+    """An axis from the value `low` to another, `high`, at `start` and `end` in the drawing, with about `most` ticks."""
 
     low: float
     high: float

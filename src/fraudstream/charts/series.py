@@ -26,7 +26,7 @@ class Axis:
     """How values lie along an axis and read there.
 
     Attributes:
-        name: What it shows; empty where the chart's heading says so.
+        name: Empty where the chart's heading says so.
         scale: Of its two ends in the drawing and about how many ticks.
         tick: How a value reads at a tick.
         label: How a value reads in a tip or a table.
@@ -42,14 +42,9 @@ class Axis:
 
 @dataclass(frozen=True)
 class Series:
-    """A value for each place along the x axis.
+    """A value for each place along the x axis, None where there is none: a line breaks there.
 
-    Attributes:
-        name: In the legend, in tips and tables.
-        class_: Of its line or its bars.
-        values: None where there is none: a line breaks there.
-        is_bars: Whether each value is a bar.
-        combine: Makes one value of neighbours where there is no room for all.
+    `combine` makes one value of neighbours where there is no room for all.
     """
 
     name: str

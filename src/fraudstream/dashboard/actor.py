@@ -29,11 +29,7 @@ api = Api("actor")
 
 
 def actor(who: str | None = None) -> Actor:
-    """Who makes this request; answers it with 400 where nobody says so.
-
-    Args:
-        who: The name in the body: it has to be the same person as that of session, header or cookie.
-    """
+    """Who makes this request; answers it with 400 where nobody says so, or where `who` in the body is somebody else."""
     acting = _acting(who)
     if acting is None:
         raise RequestError(WHO)

@@ -1,7 +1,4 @@
-"""What the page of one alert draws: a bar for each reason, a strip for each value; `alert_page.py` puts them together.
-
-Numbers here are shares of a drawing's width; what a figure means stands beside it in words.
-"""
+"""The drawings on an alert's page: a bar for each reason, a strip for each value; numbers are shares of their width."""
 
 from collections.abc import Sequence
 from typing import Final, NamedTuple
@@ -23,15 +20,11 @@ _UNITS: Final = {"log_odds": "log odds", "probability": "of probability"}
 
 
 class Bar(NamedTuple):
-    """What one column had to do with the score.
+    """What one column had to do with the score; `x` and `width` in percent of the drawing, of which 50 is the middle.
 
     Attributes:
-        name: The column.
-        value: As it came, shortened.
         contribution: With its sign.
         side: "for", "against" or "neither".
-        x: Where the bar begins, in percent of the drawing; 50 is the middle.
-        width: Its length.
         text: All of it as a sentence.
     """
 
@@ -45,20 +38,17 @@ class Bar(NamedTuple):
 
 
 class Strip(NamedTuple):
-    """One value against the training's.
+    """One value against the training's; places on the strip are from 0 to 100.
 
     Attributes:
-        name: The feature.
-        column: The column that it was read from.
-        value: As it came.
         stands_in: What stands in for it; empty where it was read.
-        at: Where it lies on the strip, 0 to 100; None where there is no strip.
+        at: Where it lies; None where there is no strip.
         beyond: "low" or "high" where it lies beyond the end of the strip; else empty.
         middle: Where half of the training values lie.
         low_text: The value below which 1 % of the training values lie.
         middle_text: The median.
         high_text: The value below which 99 % lie.
-        place: Where it lies, in words.
+        place: Where it lies, as text.
         is_unusual: Whether it lies outside of 98 % of the training values.
     """
 

@@ -33,13 +33,9 @@ IN_SHORT: Final = 3
 
 
 class Seen(NamedTuple):
-    """A column of the payment: its value exactly as it came, and what the model makes of it.
+    """A column of the payment: its value exactly as it came (JSON, texts without quotes), and the model's use of it.
 
-    Attributes:
-        name: The column.
-        value: As JSON, texts without their quotes.
-        mark: A word or two; empty for a feature of the model.
-        note: What it means.
+    `mark` is short, and empty for a feature of the model; `note` says what it means.
     """
 
     name: str
@@ -49,14 +45,7 @@ class Seen(NamedTuple):
 
 
 class Moment(NamedTuple):
-    """A step of the payment's way.
-
-    Attributes:
-        what: The step.
-        at: When, ISO 8601.
-        after: Since the step before.
-        since: Since the payment was produced.
-    """
+    """A step of the payment's way: when (ISO 8601), how long after the step before, and since it was produced."""
 
     what: str
     at: str

@@ -73,14 +73,9 @@ def create_app(
 ) -> Flask:
     """The WSGI app of the dashboard.
 
-    Args:
-        settings: The binding, tokens and host names.
-        store: The open alert store.
-        hub: The live stream's hub; a new one where none is passed.
-        in_force: Tells which model judges now; asked about once a second.
-        notice: A sentence for the top of every page, such as that the data are simulated.
-        templates: A folder with a `dashboard.html` of the user's own, which stands in for the page of alerts.
-        clock: The time.
+    `hub` is a new one where none is passed; `in_force` is asked about once a second; `notice` is a sentence for the top
+    of every page, such as that the data are simulated; `templates` is a folder with a `dashboard.html` of the user's
+    own, which stands in for the page of alerts.
 
     Raises:
         SettingsError: The settings would show payments to a network without a token, or the templates cannot be used.

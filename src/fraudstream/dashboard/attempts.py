@@ -16,12 +16,7 @@ log = structlog.get_logger(__name__)
 
 
 class Attempt(NamedTuple):
-    """A token that a request presents.
-
-    Attributes:
-        how: As what, for the log.
-        right: The name of the token that it is; empty where it is none.
-    """
+    """A token that a request presents: as what, for the log, and the name of the token that it is (empty for none)."""
 
     how: str
     right: str
@@ -34,15 +29,8 @@ def limit_attempts(
 
     A right token is let through all the same where this address has presented it before, and on loopback, where
     everybody has the same address: nobody's guesses lock out a relay. From elsewhere the answer to a guess is 429 while
-    the limit is exceeded, whether it is right or not.
-
-    Args:
-        app: The app; this has to be called before any other check of its requests is registered.
-        presented: The token that the present request presents; None where it presents none.
-        is_loopback: Whether an address is this machine's own.
-
-    Returns:
-        `presented`, worked out once for each request.
+    the limit is exceeded, whether it is right or not. To be called before any other check of the app's requests is
+    registered; returns `presented`, worked out once for each request.
     """
     known: set[tuple[str, str]] = set()
 

@@ -34,15 +34,7 @@ class Charts:
         threshold: Callable[[], float | None],
         clock: Callable[[], datetime],
     ) -> None:
-        """Take what it works with; nothing is written before `start` or `flush`.
-
-        Args:
-            store: The open alert store.
-            tally: What is counted in this process.
-            label: The label column of the model in force.
-            threshold: The threshold in force.
-            clock: The time.
-        """
+        """Nothing is written before `start` or `flush`; `label` is the active model's label column."""
         self._store = store
         self._minutes = MinuteStore(store)
         self._tally = tally
@@ -68,11 +60,7 @@ class Charts:
             self._write(minute_of(self._clock()) + 1)
 
     def flush(self) -> None:
-        """Write the minutes that are over.
-
-        Raises:
-            StoreError: The database did not take them; they are kept for the next time.
-        """
+        """Write the minutes that are over; raises StoreError where the database does not take them, and keeps them."""
         with self._lock:
             now = minute_of(self._clock())
             self._move(now)

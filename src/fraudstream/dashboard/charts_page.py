@@ -52,10 +52,7 @@ class LiveChart:
     Attributes:
         headline: Its most important figure; empty where there is nothing to draw.
         about: What that is.
-        x: The axis below.
-        y: The axis at the left.
-        at: The values along `x`.
-        series: With a value for each of them.
+        at: The values along `x`, for each of which a series has a value.
         threshold: Marked on `x`.
         columns: Further columns of the table.
     """

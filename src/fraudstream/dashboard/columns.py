@@ -35,16 +35,14 @@ class Sample:
 
 
 class Shares(NamedTuple):
-    """What share of the last rows was not judged as trained, as far as samples tell.
+    """What share of the last rows was not scored as trained, as far as samples tell.
 
     Attributes:
         rows: Rows that the samples stand for.
-        imputed: By feature, the share of rows in which the median was used (or that were not judged for it).
+        imputed: By feature, the share of rows in which the median was used (or that were unscorable for it).
         absent: By feature, the share of rows without such a column.
         retyped: By feature, the type that came in its place, from the newest row with one.
-        unscorable: The share of rows that were not judged.
         since: By imputed feature, the first row of this spell.
-        newest: The newest sample.
     """
 
     rows: int
@@ -68,11 +66,7 @@ class ColumnWatch:
     """Watches the samples of one stream; every method may be called from any thread."""
 
     def __init__(self, first_sight: Callable[[str], StoredSchema | None]) -> None:
-        """Begin with no samples.
-
-        Args:
-            first_sight: Tells where a set of columns was first seen, for what began before this process did.
-        """
+        """Begin without samples; `first_sight` gives a schema's first observation, maybe by an earlier process."""
         self._first_sight = first_sight
         self._lock = threading.Lock()
         self._samples: deque[Sample] = deque(maxlen=MOST_SAMPLES)

@@ -109,8 +109,7 @@ class Connection(socket.socket):
     def sendall(self, data: Any, _flags: int = 0, /) -> None:
         """Send what fits at once and keep the rest for later; waits only for a reader that is far behind.
 
-        Raises:
-            TimeoutError: The client has taken nothing for `STALLED_SECONDS`.
+        Raises TimeoutError where the client has taken nothing for `STALLED_SECONDS`.
         """
         self.unsent += data
         self.flush()

@@ -32,12 +32,9 @@ _FORMULA = re.compile(
 
 
 def export_csv(store: AlertStore, wanted: AlertFilter, *, with_work: bool = False) -> Iterator[str]:
-    """The alerts as CSV, some hundred at a time, in order of commit up to the newest at the time of asking.
+    """The alerts as CSV, some hundred at a time, in order of commit up to the newest at the time of the call.
 
-    Args:
-        store: Where they are.
-        wanted: Which ones.
-        with_work: Whether to add what people made of them, in the last columns.
+    `with_work` adds what people made of them, in the last columns.
     """
     up_to = store.latest_seq()
     names = store.search.transaction_columns(wanted, up_to=up_to)

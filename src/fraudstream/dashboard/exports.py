@@ -15,13 +15,8 @@ from fraudstream.transactions.masking import typed
 def record_export(file: str, rows: Callable[[], int], *, at_most: bool = False) -> None:
     """Record that this request takes data out; a request for the headers alone takes none.
 
-    Args:
-        file: The name of the file.
-        rows: Counts what it will hold.
-        at_most: Whether that is only the most that it can hold: counting exactly would take as long as the file.
-
-    Raises:
-        StoreError: It cannot be recorded; then nothing is to leave.
+    `rows` counts what the file will hold, or (`at_most`) the most that it can, where counting exactly would take as
+    long as the file. Raises StoreError where it cannot be recorded; then nothing is to leave.
     """
     if request.method != "GET":
         return

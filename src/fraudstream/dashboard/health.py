@@ -22,7 +22,6 @@ class Health:
     """Probes the database, and keeps whether a write failed."""
 
     def __init__(self, store: AlertStore, clock: Callable[[], datetime]) -> None:
-        """Watch over the database of one store."""
         self._store = store
         self._probe = StoreProbe(store.path)
         self._clock = clock
@@ -32,11 +31,7 @@ class Health:
         self._probed: tuple[datetime, str] | None = None
 
     def check_file(self) -> None:
-        """See that what is written is kept; before each write.
-
-        Raises:
-            StoreError: The file is not the one that was opened.
-        """
+        """See that what is written is kept, before each write; StoreError where the file is not the opened one."""
         self._probe.check_file()
 
     def written(self) -> None:
@@ -61,11 +56,7 @@ class Health:
         return [reason] if reason else []
 
     def checks(self) -> dict[str, str]:
-        """By part of this process, "ok" or what is wrong with it.
-
-        Raises:
-            SQLAlchemyError: The database does not answer at all.
-        """
+        """By part of this process, "ok" or what is wrong with it; SQLAlchemyError where the database is silent."""
         self._store.answers()
         return {"database": self._database(self._clock()) or "ok"}
 

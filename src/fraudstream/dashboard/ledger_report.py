@@ -58,13 +58,7 @@ class LedgerState:
 
 
 def ledger_report(store: AlertStore, *, before: int | None = None, limit: int = 100) -> dict[str, Any]:
-    """All of it, with a page of the newest entries.
-
-    Args:
-        store: The alert store.
-        before: Entries with a `seq` below this one; the newest where it is None.
-        limit: How many.
-    """
+    """All of it, with a page of the newest entries, or of those with a `seq` below `before`."""
     state = LedgerState.read(store.ledger, store.positions())
     partitions = state.partitions()
     entries = store.ledger.entries(before=before, limit=limit)

@@ -53,7 +53,6 @@ class Above(NamedTuple):
     Attributes:
         rows: Scored rows, all of them.
         samples: What they are estimated from.
-        days: The time that they took.
         alerts: Rows at or above the threshold.
         error: Half the width of the 95 % interval of `alerts`.
         frauds: Frauds among all rows, if the scores are the probabilities that they should be.
@@ -73,12 +72,7 @@ class LiveScores:
     """Keeps the histograms of one model, the one that judges now; every method may be called from any thread."""
 
     def __init__(self, file: Path | None, clock: Callable[[], datetime]) -> None:
-        """Go on with what a file holds.
-
-        Args:
-            file: Where it is kept; None to keep it in memory only.
-            clock: The time.
-        """
+        """Go on with what a file holds; None keeps it in memory only."""
         self._file = file
         self._clock = clock
         self._lock = threading.Lock()

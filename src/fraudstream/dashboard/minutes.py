@@ -65,7 +65,6 @@ class MinuteTally:
     """Counts; every method may be called from any thread and takes microseconds."""
 
     def __init__(self) -> None:
-        """Begin with nothing counted."""
         self._lock = threading.Lock()
         self._counts: dict[int, _Count] = {}
         self._end: int | None = None

@@ -1,7 +1,4 @@
-"""How one value reads on a page: numbers, times, long ids, bytes; whole rows are `presentation.py`'s.
-
-`static/js/format.js` does the same for what comes later.
-"""
+"""How one value reads on a page: numbers, times, long ids, bytes; `static/js/format.js` does the same in browsers."""
 
 import base64
 import binascii

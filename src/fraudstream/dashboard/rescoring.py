@@ -21,18 +21,9 @@ SAME: Final = 1e-9
 
 
 def rescored(library: ExplainerLibrary, model: Path, alert: Mapping[str, Any]) -> dict[str, Any]:
-    """An alert as it was judged, as the model in force judges it, and the difference by feature.
+    """An alert as it was scored, as what is active at the path `model` scores it, and the difference by feature.
 
-    Args:
-        library: The explainers beside `model`.
-        model: A model path: what is in force.
-        alert: The stored alert.
-
-    Returns:
-        A JSON object, as docs/http.md describes it.
-
-    Raises:
-        ModelError: No model is in force, or it cannot be read.
+    A JSON object, as docs/http.md describes it. Raises ModelError where no model is active, or it cannot be read.
     """
     in_force = in_force_at(model)
     explainer, _ = library.of(in_force.model_id, None)
@@ -75,11 +66,7 @@ def outcome_of(explanation: Explanation, threshold: float) -> Outcome:
 
 
 def in_force_at(model: Path) -> InForce:
-    """What is in force at a model path, an artifact or a `current` file.
-
-    Raises:
-        ModelError: It cannot be read.
-    """
+    """What is active at a model path, an artifact or a `current` file; raises ModelError where it cannot be read."""
     current = current_file(model)
     if current is not None:
         return read_current(current)

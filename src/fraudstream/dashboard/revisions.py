@@ -35,7 +35,6 @@ class RevisionWatch:
     """Looks at what is in force once a second, in its own thread from `start` to `close`."""
 
     def __init__(self, changes: ChangeLog, in_force: Callable[[], ModelInForce | None]) -> None:
-        """Take where to record, and what tells the model in force."""
         self._changes = changes
         self._in_force = in_force
         self._recorded: InForce | None = None

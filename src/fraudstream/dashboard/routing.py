@@ -38,7 +38,6 @@ class Api(Blueprint):
     """A blueprint whose views take the `query` and the `body` by which they are annotated."""
 
     def __init__(self, name: str) -> None:
-        """Begin without operations."""
         super().__init__(name, __name__)
         self.operations: Final[list[Operation]] = []
 
@@ -80,22 +79,14 @@ def json_response(document: object, status: int = 200) -> Response:
 
 
 def read_json_body() -> bytes:
-    """The body of the request.
-
-    Raises:
-        RequestError: It is not declared as JSON.
-    """
+    """The body of the request; raises RequestError where it is not declared as JSON."""
     if request.mimetype != JSON:
         raise RequestError(f"post JSON, with Content-Type: {JSON}", status=415)
     return request.get_data(cache=False)
 
 
 def read_body(model: type[Model]) -> Model:
-    """The body of the request.
-
-    Raises:
-        RequestError: It is not the JSON that it should be.
-    """
+    """The body of the request; raises RequestError where it is not the JSON that it should be."""
     try:
         return model.model_validate(orjson.loads(read_json_body()))
     except orjson.JSONDecodeError as e:

@@ -62,9 +62,7 @@ def is_loopback(host: str) -> bool:
 def validate_binding(settings: Settings) -> None:
     """See that payments are neither shown to a network nor taken from anybody without a token.
 
-    Raises:
-        SettingsError: One token is set without the other, a token is short, or the host is not loopback and there are
-            none.
+    Raises SettingsError where one token is set without the other or short, or the host is not loopback without any.
     """
     tokens = {"ingest_token": _secret(settings.ingest_token), "read_token": _secret(settings.read_token)}
     missing = [name for name, token in tokens.items() if not token]

@@ -66,7 +66,6 @@ class Statistics:
         problems: Callable[[], list[str]] = list,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        """Keep the counters of one store and one hub."""
         self.registry = CollectorRegistry()
         self._store = store
         self._hub = hub

@@ -47,7 +47,6 @@ class StormWatch:
     """
 
     def __init__(self) -> None:
-        """Begin in calm."""
         self._lock = threading.Lock()
         self._bins: deque[tuple[int, int]] = deque()
         self._total = 0
@@ -84,12 +83,7 @@ class StormWatch:
                 self._scored.popleft()
 
     def current(self, payments: int, at: datetime) -> Storm | None:
-        """The storm, None in calm.
-
-        Args:
-            payments: Scored until now.
-            at: Now.
-        """
+        """The storm, None in calm; `payments` are those scored until now."""
         self.scored(payments, at)
         with self._lock:
             self._forget(_second(at))

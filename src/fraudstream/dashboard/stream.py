@@ -108,11 +108,9 @@ class Hub:
             self._changed.notify_all()
 
     def tell(self, frame: bytes, *, about: Outcome | None = None) -> None:
-        """Hand a frame that is no alert to who is there; it has no place in the order of commit.
+        """Hand a frame that is no alert to who is there; it has no position in the order of commit.
 
-        Args:
-            frame: The event, whole.
-            about: Which alerts it concerns: viewers of others alone do not get it. None for every viewer.
+        Viewers of other alerts than those it is `about` do not get it; None is for every viewer.
         """
         with self._changed:
             self._told.append((frame, about))
@@ -146,13 +144,8 @@ class Hub:
     def after(self, seq: int, timeout: float, *, told: int | None = None) -> list[Published] | None:
         """What was committed after `seq`; waits for it, and is empty after `timeout` seconds or at the end.
 
-        Args:
-            seq: The last that is known.
-            timeout: The longest wait, in seconds.
-            told: How many frames `told_after` has given; it does not wait where there are more.
-
-        Returns:
-            None where the ring does not reach back that far: the store does.
+        It does not wait where there are more frames than `told`, the number that `told_after` has given. None where the
+        ring does not reach back that far: the store does.
         """
         with self._changed:
             if self._latest <= seq and not self._closed and told in (None, self._times_told):
@@ -195,7 +188,7 @@ def frames(
     on_written: Callable[[list[Published]], None],
     monotonic: Callable[[], float] = time.monotonic,
 ) -> Iterator[bytes]:
-    """The stream of one viewer; each piece is written before the next one is asked for.
+    """The stream of one viewer, of one outcome or all; each piece is written before the next one is made.
 
     Args:
         hub: Where the alerts come from.

@@ -16,12 +16,9 @@ LEAST_LEAD: Final = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A column of numbers that the contract does not know.
+    """A column of numbers that the contract does not know: the newest sampled `values`, and where it was `first` seen.
 
-    Attributes:
-        values: The newest sampled ones.
-        first: Where it was first seen.
-        never_beside: The features that were missing in every row that had it.
+    `never_beside` are the features that were missing in every row that had it.
     """
 
     values: Sequence[float]
@@ -31,11 +28,9 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Suggestion:
-    """An alias that the data speak for, with the evidence.
+    """An alias of the missing feature `old` that the data speak for, with the evidence.
 
     Attributes:
-        new: The column in the stream.
-        old: The missing feature.
         distance: Kolmogorov-Smirnov distance of the sampled values from the training quantiles, 0 to 1.
         values: How many sampled values it rests on.
         runner_up: Distance of the next best pair of either; None where there is none.
@@ -82,11 +77,7 @@ def suggest(
 ) -> list[Suggestion]:
     """The best pairs of a new column and a missing feature, the closest first; each is in one pair at most.
 
-    Args:
-        candidates: The new columns of numbers, by name.
-        quantiles: Training quantiles by feature.
-        missing: The features that are missing now.
-        refused: Pairs (new, old) that a person has refused.
+    `refused` are the pairs (new, old) that a person has refused.
     """
     distances = {
         (new, old): distance(candidate.values, quantiles[old])

@@ -14,12 +14,9 @@ OWN_PAGE: Final = "dashboard.html"
 
 
 def use_templates(app: Flask, folder: Path) -> None:
-    """Have an app find the templates of a folder, and see a change to one at the next request.
+    """Have an app find the templates of a folder, and see a change to one at the next request; validates them first.
 
     The package's come first: `{% extends "alerts.html" %}` means the package's page, whatever the folder holds.
-
-    Raises:
-        SettingsError: As `validate_templates`.
     """
     validate_templates(folder)
     loaders: list[BaseLoader] = [] if app.jinja_loader is None else [app.jinja_loader]
@@ -30,8 +27,7 @@ def use_templates(app: Flask, folder: Path) -> None:
 def validate_templates(folder: Path) -> None:
     """See that a folder's templates can be read, before a server is started that would answer each page with an error.
 
-    Raises:
-        SettingsError: The folder is not there, or a template is not UTF-8 or not Jinja; names file and line.
+    Raises SettingsError, with file and line, where one is not UTF-8 or not Jinja, or the folder is not there.
     """
     if not folder.is_dir():
         raise SettingsError(

@@ -22,16 +22,12 @@ SHOWN_CHANGES: Final = 10
 
 
 class FormerChange(NamedTuple):
-    """A change of what is in force, as the page lists it.
+    """A change of the deployment, made by `revision`, as the page lists it.
 
     Attributes:
-        revision: The one that it made.
         when: ISO 8601.
-        who: Who made it.
-        why: Why.
-        before: The threshold before; None where nothing was in force.
-        after: The threshold from then on.
-        what: What changed beside it, in words; empty where nothing did.
+        before: The threshold before; None where no model was active.
+        what: What changed beside it; empty where nothing did.
         can_undo: Whether it is the newest one, of the threshold alone.
     """
 
@@ -46,22 +42,9 @@ class FormerChange(NamedTuple):
 
 
 def change(using: Parts, who: Actor, threshold: float, why: str, revision: int) -> dict[str, Any]:
-    """Put a threshold in force.
+    """Deploy a threshold while `revision`, which the person saw, is active; returns the deployment and the one before.
 
-    Args:
-        using: The dashboard's parts.
-        who: Who changes it.
-        threshold: From now on.
-        why: Why.
-        revision: What the person saw in force.
-
-    Returns:
-        What is in force from now on, and the threshold before.
-
-    Raises:
-        SettingsError: It is no score.
-        ChangedMeanwhile: Another revision is in force.
-        ModelError: What is in force cannot be read or written.
+    Raises SettingsError where it is no score, ChangedMeanwhile for another revision, or ModelError.
     """
     before = in_force_at(using.settings.model)
     after = set_threshold(

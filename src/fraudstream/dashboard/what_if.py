@@ -41,12 +41,9 @@ class WhatIf:
     """What another threshold would do.
 
     Attributes:
-        in_force: What judges now.
-        threshold: The one asked about.
         review_cost: Cost of a false alarm.
         recommended: By the training; None where it is not known.
         cheapest: Of least cost by the model's own table at this review cost; None where there is no table.
-        sources: The three.
         why_not: Why it cannot be applied here; empty where it can.
     """
 
@@ -90,15 +87,9 @@ class WhatIf:
 
 
 def what_if(using: Parts, threshold: float | None, review_cost: float | None) -> WhatIf:
-    """Hold a threshold against the one in force.
+    """Compare a threshold with the active one (None: that one), at a cost of a false alarm (None: the model's own).
 
-    Args:
-        using: The dashboard's parts.
-        threshold: The one asked about; None for the one in force.
-        review_cost: Cost of a false alarm; None for the model's own.
-
-    Raises:
-        ModelError: No model is in force, or it cannot be read.
+    Raises ModelError where no model is active, or it cannot be read.
     """
     in_force = in_force_at(using.settings.model)
     evaluation = _evaluation(using, in_force.model_id)

@@ -28,15 +28,9 @@ MINUS: Final = "\N{MINUS SIGN}"
 
 
 class Line(NamedTuple):
-    """A figure of a source at the threshold in force and at the one looked at.
+    """A figure of a source at the active threshold (`now`) and at the one looked at (`then`), with the signed change.
 
-    Attributes:
-        name: What it is.
-        now: In force.
-        then: Looked at.
-        change: The difference, with its sign.
-        sense: "better", "worse" or empty.
-        help: What it means.
+    `sense` is "better", "worse" or empty; `help` says what the figure means.
     """
 
     name: str

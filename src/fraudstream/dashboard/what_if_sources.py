@@ -20,11 +20,8 @@ class Figures(NamedTuple):
     """What a threshold does over a source's period; None where the source cannot tell.
 
     Attributes:
-        alerts: Alerts.
-        alerts_per_day: The same a day.
         error: Half the width of the 95 % interval of `alerts_per_day`, of an estimate.
         frauds_caught: Frauds at or above the threshold.
-        frauds_missed: Frauds below it.
         false_alarms: Legitimate payments at or above it.
         saved: Amounts of the frauds caught less the reviews of the false alarms.
     """
@@ -44,7 +41,6 @@ class Source:
 
     Attributes:
         key: "test", "live" or "verdicts".
-        title: Its name.
         kind: What its figures are: "measured", "estimate" or "partial".
         about: What it is, in a sentence or two.
         lacking: Why there are no figures; empty where there are.

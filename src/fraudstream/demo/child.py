@@ -41,8 +41,6 @@ class Child:
     """A process that is kept running.
 
     Args:
-        name: Its name in `pids.json`.
-        command: What is run.
         ready_file: File that the process writes once it is ready.
         grace: Seconds that it has to end after SIGTERM.
         limit: Seconds that it has to become ready, or to end where it `ends`.
@@ -99,8 +97,7 @@ class Child:
     def look(self) -> bool:
         """See what became of it and start it again when that is due; returns whether a new process was started.
 
-        Raises:
-            ProcessFailed: It was never ready, and ended five times before it was.
+        Raises ProcessFailed where it ended five times before it was ever ready.
         """
         if self._process is None or self.state in (State.DONE, State.STOPPED):
             return False

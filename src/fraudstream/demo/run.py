@@ -133,8 +133,7 @@ def _panel(url: str, children: Mapping[str, Child], stats: Mapping[str, Any]) ->
 def run_demo(request: DemoRequest, stop: threading.Event) -> None:
     """Run until `stop` is set, or `duration` seconds after the first row was sent.
 
-    Raises:
-        FraudstreamError: The data cannot be used, a port is in use, or a process never became ready.
+    Raises FraudstreamError where the data cannot be used, a port is in use, or a process never became ready.
     """
     console = Console()
     with own_workdir(request.workdir):

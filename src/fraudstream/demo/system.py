@@ -59,9 +59,8 @@ class DemoSystem:
     """The running processes of a demo.
 
     Args:
-        request: Of the command line.
         source: The CSV that is streamed, and trained on where there is no model of it yet.
-        notice: What the page should say above all; None for nothing.
+        notice: What the page should show above all; None for nothing.
         spans: The columns of the source that come or go in the middle of the stream.
         say: Shows a line.
     """
@@ -76,11 +75,9 @@ class DemoSystem:
     _show: Callable[[], None] = field(default=lambda: None, init=False)
 
     def start(self, stop: threading.Event, show: Callable[[], None]) -> bool:
-        """Start everything and return once all of it is ready; False when told to stop before that.
+        """Start everything and return once all of it is ready; False where `stop` is set before that.
 
-        Raises:
-            PortInUse: Somebody listens on the dashboard's port.
-            ProcessFailed: A process never became ready.
+        Raises PortInUse for the dashboard's port, ProcessFailed where a process never became ready.
         """
         request = self.request
         self._show = show
@@ -219,11 +216,7 @@ def has_model_of(models: Path, source: CsvSource, algorithm: str) -> bool:
 
 @contextmanager
 def own_workdir(workdir: Path) -> Iterator[None]:
-    """Hold a workdir for one demo.
-
-    Raises:
-        SettingsError: Another demo runs in it, or it cannot be written.
-    """
+    """Hold a workdir for one demo; raises SettingsError where another runs in it, or it cannot be written."""
     try:
         workdir.mkdir(parents=True, exist_ok=True)
         with exclusive_lock(workdir / ".demo.lock", wait=False) as had:

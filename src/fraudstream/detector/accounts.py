@@ -29,11 +29,7 @@ log = structlog.get_logger(__name__)
 
 @dataclass
 class BatchAccounts:
-    """Checkpoint and ledger of one detector.
-
-    Args:
-        events: Where a new checkpoint beside an old ledger is told.
-    """
+    """Checkpoint and ledger of one detector; `events` takes the event of a new checkpoint beside an old ledger."""
 
     topic_id: Callable[[], str]
     keeper: LedgerKeeper
@@ -44,10 +40,7 @@ class BatchAccounts:
     def begin(self, in_force: InForce) -> None:
         """See to the checkpoint, and enter into the ledger what happened without us.
 
-        Raises:
-            CheckpointDamaged: It cannot be gone on from.
-            KafkaException: Kafka does not answer.
-            KafkaFailure: The same.
+        Raises CheckpointDamaged where it cannot be gone on from, KafkaException or KafkaFailure where Kafka is away.
         """
         topic_id, checkpoint, topic = self.topic_id(), self.keeper.checkpoint, self.keeper.topic
         if swept := sweep(checkpoint):

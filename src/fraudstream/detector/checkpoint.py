@@ -37,9 +37,8 @@ _FIRST_OFFSETS: Final = Path("sources") / "0" / "0"
 class Marker:
     """What fraudstream itself notes in a checkpoint.
 
-    Attributes:
-        topic_id: Kafka's id of it; a topic that was deleted and made anew has another.
-        start: Where a query begins that has committed nothing yet; None for the earliest offset.
+    `topic_id` is Kafka's: a topic that was deleted and made anew has another. `start` is where a query begins that has
+    committed nothing yet; None for the earliest offset.
     """
 
     topic: str
@@ -138,13 +137,10 @@ def write_marker(path: Path, marker: Marker) -> None:
 
 
 def sweep(path: Path) -> list[Path]:
-    """Remove what a write that failed has left in the logs; while no query runs on the checkpoint.
+    """Remove what a write that failed has left in the logs, and return it; while no query runs on the checkpoint.
 
     Spark writes under another name first. A disk that was full leaves that file behind, and Spark then refuses to begin
     a first batch ("should be empty on batch 0"), for ever.
-
-    Returns:
-        What was removed.
     """
     swept = []
     for folder in [path / "offsets", path / "commits", *(path / "sources").glob("*")]:
@@ -160,8 +156,7 @@ def sweep(path: Path) -> list[Path]:
 def put_aside(path: Path, why: str, now: datetime) -> Path | None:
     """Move what is in a checkpoint into a folder beside it; the lock on the checkpoint stays.
 
-    Returns:
-        The folder, `<checkpoint>.<why>-<time>`; None where there was nothing.
+    Returns the folder, `<checkpoint>.<why>-<time>`; None where there was nothing.
     """
     files = [file for file in path.iterdir() if file.name != LOCK] if path.is_dir() else []
     if not files:
@@ -200,12 +195,7 @@ def ends_after(path: Path, topic: str, batch: int) -> dict[int, Offsets]:
 
 @contextmanager
 def own_checkpoint(checkpoint: Path) -> Iterator[None]:
-    """Hold a checkpoint for this process alone.
-
-    Raises:
-        CheckpointInUse: Another detector holds it.
-        DetectorError: It cannot be written.
-    """
+    """Hold a checkpoint for this process alone; raises CheckpointInUse, or DetectorError if it cannot be written."""
     with ExitStack() as stack:
         try:
             checkpoint.mkdir(parents=True, exist_ok=True)
@@ -239,10 +229,8 @@ class Rebuilt(NamedTuple):
 def accounted_until(entries: Iterable[LedgerEntry], topic_id: str, begins: Mapping[int, int]) -> dict[int, int]:
     """By partition, up to where every offset that Kafka still has is accounted for, without a gap.
 
-    Args:
-        entries: Of the ledger, in any order, of several checkpoints.
-        topic_id: Entries of another topic of this name count for nothing.
-        begins: The first offset that Kafka has, by partition.
+    The entries may be in any order, and of several checkpoints; those of another topic of this name (`topic_id`) count
+    for nothing. `begins` are the first offsets that Kafka has.
     """
     until = dict(begins)
     for entry in sorted(entries, key=attrgetter("partition", "from_offset")):
@@ -262,10 +250,8 @@ def rebuild(
 ) -> Rebuilt:
     """Put a checkpoint that no detector uses aside, and make one that goes on where the ledger ends.
 
-    What lies behind the ledger's end is judged again, so that nothing is lost; the store knows what it has already.
-
-    Raises:
-        SettingsError: The directory cannot be written.
+    What lies behind the ledger's end is scored again, so that nothing is lost; the store knows what it has already.
+    Raises SettingsError where the directory cannot be written.
     """
     offsets = accounted_until(entries, topic_id, begins)
     try:

@@ -46,13 +46,9 @@ _MIB: Final = {"k": 2**-10, "m": 1, "g": 2**10, "t": 2**20}
 
 
 def detector_plan(settings: Settings, java: Java, jars: Jars, partitions: int = 1) -> SparkPlan:
-    """What the detector's session is made of.
+    """What the detector's session is made of; there are no `jars` where `spark-submit` has Spark's Kafka connector.
 
-    Args:
-        settings: The settings.
-        java: What Spark runs on.
-        jars: Spark's Kafka connector; none where `spark-submit` was told of it.
-        partitions: Of the input topic; the session is told, the JVM need not know yet.
+    `partitions` are those of the input topic; only the session needs them, the JVM may start without.
     """
     # Real-time Mode holds one task slot per partition for as long as the query runs; the others count records again.
     needed = f"local[{max(LEAST_TASK_SLOTS, partitions + 2)}]"

@@ -42,9 +42,7 @@ CountAgain = Callable[[InForce, Mapping[int, Span]], Counts]
 class Note:
     """How far the ledger is written.
 
-    Attributes:
-        batch: The last batch whose entries Kafka acknowledged.
-        in_force: What the query that runs, or ran last, judges with.
+    `batch` is the last one whose entries Kafka acknowledged; `in_force` is that of the query that runs, or ran last.
     """
 
     checkpoint_id: str
@@ -73,8 +71,8 @@ class LedgerKeeper:
     Args:
         begins: The first offset that Kafka still has, by partition; may raise.
         next_records: The offset of the first record at or after each of the given offsets; may raise.
-        count_again: Counts what the query did not tell.
-        tell_loss: Told of each loss, once.
+        count_again: Counts what the query did not report.
+        tell_loss: Called with each loss, once.
     """
 
     checkpoint: Path
@@ -93,12 +91,8 @@ class LedgerKeeper:
     def begin(self, state: CheckpointState, in_force: InForce) -> Offsets | None:
         """Before a query starts: enter what the former one committed, and what Kafka deleted before it was read.
 
-        Returns:
-            Where to go on where records were lost: the checkpoint points to what is no more. None where none were.
-
-        Raises:
-            KafkaException: Kafka does not tell its first offsets.
-            KafkaFailure: Kafka does not take the losses: nothing may go on past them unseen.
+        Returns where to go on where records were lost (the checkpoint points to what is no more), else None. Raises
+        KafkaFailure where Kafka does not take the losses (nothing may go on past them unseen), or KafkaException.
         """
         self._in_force = in_force
         self._note = None if state.query_id is None else self._read_note(state, in_force)
@@ -114,13 +108,10 @@ class LedgerKeeper:
     def look(self, query_id: str, progress: Callable[[], Iterable[Mapping[str, Any]]], *, patient: bool = True) -> bool:
         """Enter the batches that were committed since the last look.
 
-        Args:
-            query_id: Of the query that runs.
-            progress: What the query tells of its batches; asked only where there is a new one.
-            patient: Leave a batch that the query has not told of yet to the next look.
+        `progress` gives the query's reports on its batches; called only where there is a new one. `patient` leaves a
+        batch without a report yet to the next look.
 
-        Returns:
-            Whether a batch ended before what Kafka still has: Real-time Mode then waits for ever for what is no more.
+        Returns whether a batch ended before what Kafka still has: Real-time Mode then waits for ever for what is gone.
         """
         if self._note is None:
             if self._in_force is None:

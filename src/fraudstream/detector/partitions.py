@@ -121,8 +121,7 @@ class PartitionWatch:
     def look(self, query: StreamingQuery) -> bool:
         """Compare what is, and report what changed.
 
-        Returns:
-            Whether the query has to be started again; `needs_session` says whether on another session.
+        Returns whether the query has to be started again; `needs_session` says whether on another session.
         """
         progress = query.lastProgress
         try:
@@ -192,11 +191,7 @@ class PartitionWatch:
 
 
 def task_slots(spark: SparkSession) -> int:
-    """How many tasks the session can run at once, on the executors that it has now.
-
-    Raises:
-        Py4JError: The JVM does not answer.
-    """
+    """How many tasks the session can run at once, on the executors that it has now; Py4JError if the JVM is silent."""
     context = cast(Any, spark.sparkContext)._jsc.sc()  # noqa: SLF001  pyspark offers no other way to ask
     # What Spark holds a barrier stage against; `defaultParallelism` is at least 2 and may be a setting.
     return int(context.maxNumConcurrentTasks(context.resourceProfileManager().defaultResourceProfile()))
@@ -226,11 +221,7 @@ class ConsumerLag:
     def positions(self, ends: Mapping[int, int]) -> dict[int, int]:
         """The next offset that each partition's consumer will read: the end less the lag that it reports.
 
-        Args:
-            ends: End offsets by partition, read just before.
-
-        Returns:
-            Positions of the partitions that have a consumer in this JVM; none on a cluster.
+        `ends` are end offsets read just before. Only of partitions that have a consumer in this JVM; none on a cluster.
         """
         positions: dict[int, int] = {}
         # The newest consumer of a partition last: one of a query before stays for minutes, with the lag it had then.

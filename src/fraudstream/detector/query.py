@@ -49,17 +49,12 @@ _INTERVAL: Final = re.compile(rf"\s*(\d+)\s*({'|'.join(_UNITS)})s?\s*", re.IGNOR
 
 
 def detect(records: DataFrame, judge: Judge, *, partitions: int, sample_every: int, max_record_bytes: int) -> DataFrame:
-    """From records of Kafka's source to records for Kafka's sink, in two stages.
+    """From records of Kafka's source, with headers, to records for Kafka's sink, in two stages.
 
     Every row is parsed once and predicted once; only what is suspect, not screened or sampled goes on to the full
-    verdict. One stage that does everything for every row was measured at half the rate.
-
-    Args:
-        records: Rows of Kafka's source, with headers.
-        judge: The model in force.
-        partitions: Of the input topic; outcomes are counted for the partitions from 0 to below it.
-        sample_every: One row in so many leaves as a sample.
-        max_record_bytes: Largest transaction; a larger one is a dead letter.
+    verdict. One stage that does everything for every row was measured at half the rate. Outcomes are counted for the
+    partitions from 0 to below `partitions`; one row in `sample_every` leaves as a sample; a transaction of more than
+    `max_record_bytes` is a dead letter.
     """
     texts = (
         records.observe(
@@ -131,13 +126,10 @@ class Trigger(StrEnum):
 
 @dataclass(frozen=True)
 class QuerySettings:
-    """What a query needs beside its model.
+    """What a query needs beside its model; the limits are those of `detect`.
 
-    Args:
-        interval: Checkpoint interval of Real-time Mode, trigger interval of micro-batches ("2 minutes").
-        sample_every: One row in so many leaves as a sample.
-        max_record_bytes: Largest transaction; a larger one is a dead letter.
-        start: Where a query begins that has committed nothing yet, as Spark's `startingOffsets` takes it.
+    `interval` is the checkpoint interval of Real-time Mode, the trigger interval of micro-batches ("2 minutes");
+    `start` where a query begins that has committed nothing yet, as Spark's `startingOffsets` takes it.
     """
 
     bootstrap_servers: str
@@ -153,8 +145,7 @@ class QuerySettings:
 def check_interval(interval: str, trigger: Trigger) -> None:
     """See that an interval is one before Spark is started for it.
 
-    Raises:
-        SettingsError: It is no number with a unit, or shorter than Real-time Mode allows.
+    Raises SettingsError where it is no number with a unit, or shorter than Real-time Mode allows.
     """
     found = _INTERVAL.fullmatch(interval)
     if found is None:

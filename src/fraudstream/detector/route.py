@@ -31,17 +31,11 @@ _HEADERS = T.ArrayType(
 
 
 def route(judged: DataFrame, judge: Judge, max_record_bytes: int) -> DataFrame:
-    """Turn judged rows into records for Kafka's sink, each with its own topic.
+    """Turn scored rows into records for Kafka's sink (`topic`, `key`, `value`, `headers`), each with its own topic.
 
-    A sampled row leaves twice: once by its outcome (nothing for a clear one) and once as a sample.
-
-    Args:
-        judged: Rows of the source with `sampled`, `as_expected`, `is_object`, `imputed`, `score`, `outcome`.
-        judge: The model that judged, named in each alert.
-        max_record_bytes: The input's limit; what is larger leaves cut, with its true size in a header.
-
-    Returns:
-        Columns `topic`, `key`, `value`, `headers`.
+    A sampled row leaves twice: once by its outcome (nothing for a clear one) and once as a sample. `judged` has
+    `sampled`, `as_expected`, `is_object`, `imputed`, `score`, `outcome`. What is larger than `max_record_bytes`, the
+    input's limit, leaves cut, with its true size in a header.
     """
     outcome = F.col(Judged.OUTCOME)
     is_alert = outcome.isin(Outcome.ALERT.value, Outcome.UNSCORABLE.value)

@@ -45,13 +45,8 @@ def run_detector(
 ) -> None:
     """Detect until `stop` is set.
 
-    Args:
-        settings: The settings.
-        trigger: `realtime` or `micro-batch`.
-        java: What Spark runs on.
-        jars: Spark's Kafka connector; none where `spark-submit` was told of it.
-        stop: Ends it.
-        jvm: One that was started for it already (`launch.py`); None starts one where there is none.
+    `trigger` is `realtime` or `micro-batch`; there are no `jars` where `spark-submit` has Spark's Kafka connector;
+    `jvm` is one that was started for it already (`launch.py`), None starts one where there is none.
 
     Raises:
         SettingsError: The batch interval cannot be used.
@@ -204,10 +199,9 @@ def _interval(settings: Settings, trigger: Trigger) -> str:
 
 
 def require_connector(gateway: JavaGateway) -> None:
-    """See that this Spark has its own Kafka connector: `spark-submit` takes whatever it is told of, or nothing.
+    """See that this Spark has its own Kafka connector: `spark-submit` takes whatever it is given, or nothing.
 
-    Raises:
-        SetupError: There is none, or it is made for another Spark or Scala.
+    Raises SetupError where there is none, or it is made for another Spark or Scala.
     """
     fits = f"_{SCALA}-{SPARK_VERSION}.jar"
     try:

@@ -62,14 +62,13 @@ class Supervisor:
 
     Args:
         start: Loads the model and starts the query from its checkpoint.
-        resolve: Reads the model in force, with its artifact verified.
-        revision: Reads only what is in force, cheaply; None for a model named directly, which never changes.
+        resolve: Reads the deployment, with its artifact verified.
+        revision: Reads only the deployment, cheaply; None for a model named directly, which never changes.
         is_reading: Whether a started query has come so far that it reads.
         positions: How far the running query has read, by partition.
-        events: Where starts, failures and changes are told.
-        on_state: Told how it is, with the reason where it does not run.
+        on_state: Called with its state, and the reason where it does not run.
         on_ready: Called after each start, once the query reads.
-        on_stop: Called when told to stop, before the query is.
+        on_stop: Called when it is to stop, before the query is stopped.
     """
 
     start: Callable[[ModelArtifact, InForce], StreamingQuery]
@@ -120,10 +119,9 @@ class Supervisor:
                 self._account(query, last=True)
 
     def _await_kafka(self, stop: threading.Event) -> bool:
-        """Wait for as long as Kafka is away: a query that is started without it fails, and that is no fault of its own.
+        """Wait while Kafka is away: a query that is started without it fails, through no fault of its own.
 
-        Returns:
-            False where `stop` was set before it answered.
+        Returns False where `stop` was set before it answered.
         """
         told = False
         while not stop.is_set():

@@ -55,7 +55,7 @@ class BrokerPlan:
         jars: Its class path (`Jars.broker`).
         partitions: Of the input topic, when it is created.
         heap: The JVM's heap, as Java writes it.
-        listeners: Further ports, each with the one that its clients are told.
+        listeners: Further ports, each with its advertised one.
         archive: Of the JVM's classes; None starts without.
     """
 

@@ -15,11 +15,7 @@ process where it is touched.
 
 
 def headers_of(message: Message) -> list[tuple[str, bytes | None]]:
-    """The headers, in order.
-
-    Raises:
-        ValueError: A name is not UTF-8.
-    """
+    """The headers, in order; raises ValueError where a name is not UTF-8."""
     try:
         headers = _READ(message) or []
     except (UnicodeDecodeError, SystemError) as e:

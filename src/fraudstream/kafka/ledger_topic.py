@@ -45,11 +45,7 @@ class KafkaLedger:
         return not left and not failed
 
     def read(self) -> list[LedgerEntry]:
-        """Every entry that is there now, the newest of each id, in the order of their first writing.
-
-        Raises:
-            KafkaFailure: Kafka does not give them.
-        """
+        """Every entry there is now, the newest of each id, in order of their first writing; raises KafkaFailure."""
         found: dict[str, LedgerEntry] = {}
         consumer = open_reader(self._bootstrap_servers, "fraudstream-ledger")
         try:

@@ -81,10 +81,9 @@ class ProducePlan:
 
 
 def interval_between_rows(rate: float | None, delay: float | None) -> float | None:
-    """The seconds between two rows for `--rate` (rows a second) or `--delay` (seconds); None for neither.
+    """The seconds between two rows for `--rate` (rows a second) or `--delay` (seconds), None for neither.
 
-    Raises:
-        SettingsError: Both are given.
+    Raises SettingsError where both are given.
     """
     if rate is not None and delay is not None:
         raise SettingsError("--rate and --delay exclude each other", remedy="give one of the two")
@@ -101,22 +100,16 @@ def produce(
 ) -> Produced:
     """Send the rows of a source until its end, the limit, or `stopped`; then await the reports that are open.
 
-    A row goes to the partition `row number % partitions`: by turns, so that each of the detector's tasks has its
-    share at any rate (librdkafka would stay with one partition for a while), and to the same one when sent again.
-
-    Args:
-        source: The rows.
-        plan: How to send them.
-        stopped: Set from outside to end early.
-        show: Told how far it is, every quarter of a second and at the end.
-        clock: Monotonic seconds.
+    A row goes to the partition `row number % partitions`: by turns, so that each of the detector's tasks has its share
+    at any rate (librdkafka would stay with one partition for a while), and to the same one when sent again. `show` is
+    called every quarter of a second and at the end; `clock` gives monotonic seconds.
 
     Raises:
         BrokerUnreachable: Nobody answers at the start. Later on the producer waits for Kafka to come back.
         TopicMissing: There is no such topic.
         KafkaFailure: Kafka will take nothing more, or another producer works on the same progress file.
         ProgressFailed: The progress, or a row that Kafka refused, cannot be written.
-        BrokenRow: The source met one; what stands before it has been sent.
+        BrokenRow: The source met one; what is before it has been sent.
     """
     partitions, limit_bytes = topic_layout(plan.bootstrap_servers, plan.topic)
     with own_progress(plan.progress), Spool(spool_path(plan.progress)) as spool:

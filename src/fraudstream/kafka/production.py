@@ -33,10 +33,8 @@ class Produced:
     Attributes:
         run: The whole run, the sessions before this one included.
         sent: Rows of this session given to Kafka's client.
-        acknowledged: Those that Kafka acknowledged.
         failed: Those that Kafka refused for good.
-        refusals: The first few of the rows that failed.
-        spool: The file that keeps all of them.
+        refusals: The first few of them; `spool` is the file that keeps all.
         trouble: Why Kafka takes nothing at the moment; empty while it does.
         interrupted: A signal ended the session before its last row.
     """
@@ -70,10 +68,7 @@ class Produced:
 class Accounts:
     """What became of the rows of a session. They are numbered through the whole run, whatever pass they belong to.
 
-    Attributes:
-        sent: Rows given to Kafka's client.
-        interrupted: A signal ended the session.
-        fatal: The error that ends the run, once there is one.
+    `sent` are rows given to Kafka's client; `fatal` is the error that ends the run, once there is one.
     """
 
     def __init__(self, run: RunProgress, spool: Spool) -> None:
@@ -99,8 +94,7 @@ class Accounts:
     def delivered(self, number: int, error: KafkaError | None, message: Message | None = None) -> None:
         """Account for the report on a row: the mark moves on over every row that is settled without a gap.
 
-        Raises:
-            ProgressFailed: Kafka refused the row, and the spool cannot keep it: it is not settled.
+        Raises ProgressFailed where Kafka refused the row, and the spool cannot keep it: it is not settled.
         """
         if error is None:
             self._acknowledged += 1
@@ -115,11 +109,7 @@ class Accounts:
         self._settle(number)
 
     def refused(self, number: int, error: KafkaError, payload: bytes) -> None:
-        """Account for a row that Kafka refused for good, once the spool has it.
-
-        Raises:
-            ProgressFailed: The spool cannot keep it: it is not settled.
-        """
+        """Account for a row that Kafka refused for good, once the spool has it; ProgressFailed where it cannot."""
         pass_number, row = self._place(number)
         name = event_id(self._run.run_id, self._run.fingerprint, pass_number, row)
         self._spool.add(pass_number, row, name, error.str(), payload)

@@ -54,9 +54,7 @@ def progress_path(directory: Path, topic: str, fingerprint: str) -> Path:
 def own_progress(path: Path) -> Iterator[None]:
     """Be the only producer on a progress file for the body.
 
-    Raises:
-        KafkaFailure: Another producer works on it.
-        ProgressFailed: The disk is full, or the file may not be written.
+    Raises KafkaFailure where another producer works on it, ProgressFailed where it cannot be written.
     """
     lock = path.with_suffix(".lock")
     try:
@@ -77,8 +75,7 @@ def own_progress(path: Path) -> Iterator[None]:
 def read_progress(path: Path, fingerprint: str) -> RunProgress | None:
     """The progress in a file; None where there is none, or where it is of another CSV.
 
-    Raises:
-        SettingsError: The file is not what `write_progress` writes.
+    Raises SettingsError where the file is not what `write_progress` writes.
     """
     try:
         progress = RunProgress(**orjson.loads(path.read_bytes()))
@@ -94,11 +91,7 @@ def read_progress(path: Path, fingerprint: str) -> RunProgress | None:
 
 
 def write_progress(path: Path, progress: RunProgress) -> None:
-    """Replace the file.
-
-    Raises:
-        ProgressFailed: The disk is full, or the file may not be written.
-    """
+    """Replace the file; raises ProgressFailed where it cannot be written."""
     try:
         replace_json(path, dataclasses.asdict(progress))
     except OSError as e:
@@ -144,11 +137,7 @@ class Spool:
             self._file.close()
 
     def add(self, pass_number: int, row: int, event_id: str, reason: str, payload: bytes) -> None:
-        """Keep a row, unless it is kept already.
-
-        Raises:
-            ProgressFailed: The file cannot be written; no part of the row is in it.
-        """
+        """Keep a row, unless it is kept already; ProgressFailed where it cannot be written, not even in part."""
         try:
             file, kept = self._opened()
             if event_id in kept:
@@ -169,11 +158,7 @@ class Spool:
         self._unsynced = True
 
     def sync(self) -> None:
-        """Have what was added on the disk itself.
-
-        Raises:
-            ProgressFailed: The disk did not take it.
-        """
+        """Have what was added on the disk itself; raises ProgressFailed where the disk does not take it."""
         if self._file is None or not self._unsynced:
             return
         try:

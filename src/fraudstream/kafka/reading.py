@@ -18,10 +18,7 @@ _SECONDS = 5.0
 def open_reader(bootstrap_servers: str, group: str, **options: Any) -> Consumer:
     """A consumer that commits nothing and is assigned partitions by hand.
 
-    Args:
-        bootstrap_servers: Kafka's address.
-        group: The client has to name one; it is not joined.
-        options: Of the client, `_` for `.`.
+    The client has to name a `group`; it is not joined. `options` are the client's, with `_` for `.`.
     """
     return Consumer(
         {
@@ -55,11 +52,7 @@ def open_writer(bootstrap_servers: str, seconds: float, **options: Any) -> Produ
 
 
 def watermarks_of(consumer: Consumer, topic: str, partition: int) -> tuple[int, int]:
-    """The first offset of a partition, and the offset after its last acknowledged record.
-
-    Raises:
-        KafkaException: Kafka does not answer.
-    """
+    """The first offset of a partition, and that after its last acknowledged record; raises KafkaException."""
     begin, end = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=READ_SECONDS)
     return begin, end
 
@@ -69,9 +62,7 @@ def read_partition(
 ) -> Iterator[Message]:
     """The records that a partition holds now, from `begin` on and before `end`.
 
-    Raises:
-        KafkaException: Kafka does not answer.
-        KafkaFailure: It answers, and gives no records.
+    Raises KafkaException where Kafka does not answer, KafkaFailure where it answers, and gives no records.
     """
     first, last = watermarks_of(consumer, topic, partition)
     begin, end = max(begin, first), last if end is None else min(end, last)
@@ -108,9 +99,7 @@ class Watermarks:
     def read(self) -> dict[int, tuple[int, int]]:
         """The first offset and the end offset (after the last acknowledged record) of each partition.
 
-        Raises:
-            KafkaException: The broker did not answer.
-            TopicMissing: There is no such topic.
+        Raises KafkaException where the broker does not answer, or TopicMissing.
         """
         consumer = self._connected()
         found = consumer.list_topics(self._topic, timeout=_SECONDS).topics[self._topic]
@@ -125,13 +114,10 @@ class Watermarks:
     def next_records(self, offsets: Mapping[int, int]) -> dict[int, int]:
         """By partition, the offset of the first record at or after the given one; the end where there is none yet.
 
-        What lies between holds no record: transaction markers, aborted records, records that compaction removed.
+        What lies between holds no record: transaction markers, aborted records, records that compaction removed. A
+        partition whose offset was deleted, or that does not answer in time, is left out.
 
-        Args:
-            offsets: By partition. One whose offset was deleted, or that does not answer in time, is left out.
-
-        Raises:
-            KafkaException: The broker did not answer.
+        Raises KafkaException where the broker does not answer.
         """
         consumer, found = self._connected(), dict[int, int]()
         consumer.assign([TopicPartition(self._topic, partition, offset) for partition, offset in offsets.items()])

@@ -84,9 +84,8 @@ class Record:
 class ReplayTopic:
     """The input topic as a sender of replays uses it.
 
-    Args:
-        consumer: One of `open_reader`.
-        producer: Idempotent, with a `message.timeout.ms` (see `open_replay_topic`).
+    Where Kafka does not answer, KafkaException; where it gives no records, KafkaFailure. The consumer is one of
+    `open_reader`, the producer idempotent with a `message.timeout.ms` (see `open_replay_topic`).
     """
 
     def __init__(self, consumer: Consumer, producer: Producer, topic: str = Topic.TRANSACTIONS.value) -> None:
@@ -97,13 +96,8 @@ class ReplayTopic:
     def send(self, replays: Sequence[Replay]) -> dict[str, RecordId | ReplayRefused]:
         """Send records to the partitions that they came from.
 
-        Returns:
-            By the id of the replay where the new record is, or why there is none; without those that Kafka has not
-            acknowledged in time, which it may have taken.
-
-        Raises:
-            KafkaException: Kafka does not answer.
-            KafkaFailure: It answers, and gives no records.
+        Returns by the id of the replay where the new record is, or why there is none; without those that Kafka has not
+        acknowledged in time, which it may have taken.
         """
         results: dict[str, RecordId | ReplayRefused] = {}
 
@@ -142,12 +136,7 @@ class ReplayTopic:
         return results
 
     def read(self, places: Iterable[RecordId]) -> dict[RecordId, Message]:
-        """The records at some places, without those that are not there.
-
-        Raises:
-            KafkaException: Kafka does not answer.
-            KafkaFailure: It answers, and gives no records.
-        """
+        """The records at some places, without those that are not there."""
         offsets: dict[tuple[str, int], set[int]] = defaultdict(set)
         for place in places:
             offsets[place.topic, place.partition].add(place.offset)
@@ -193,12 +182,7 @@ class ReplayTopic:
 
 
 def open_replay_topic(bootstrap_servers: str, topic: str = Topic.TRANSACTIONS.value) -> ReplayTopic:
-    """Connect to the input topic.
-
-    Raises:
-        BrokerUnreachable: Nobody answers.
-        TopicMissing: There is no such topic.
-    """
+    """Connect to the input topic; raises BrokerUnreachable or TopicMissing."""
     _, limit = topic_layout(bootstrap_servers, topic)
     # Of single records, each reading behind a fetch of the one before; a larger record comes whole all the same.
     consumer = open_reader(

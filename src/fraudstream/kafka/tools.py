@@ -24,8 +24,7 @@ _LOGGING: Final = Path(__file__).with_name("tools_log4j2.properties")
 def tool_class(tool: str) -> str:
     """The class of a tool by its name in `TOOLS`, or by that of the script in Kafka's distribution ("kafka-topics.sh").
 
-    Raises:
-        SettingsError: No tool has that name; lists those that there are.
+    Raises SettingsError, with the names there are, for any other.
     """
     found = TOOLS.get(tool.removeprefix("kafka-").removesuffix(".sh"))
     if found is None:

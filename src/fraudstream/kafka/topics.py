@@ -21,11 +21,7 @@ def open_admin(bootstrap_servers: str) -> AdminClient:
 
 
 def require_broker(bootstrap_servers: str, timeout: float = 5.0) -> ClusterMetadata:
-    """Ask the cluster who it is, for up to `timeout` seconds.
-
-    Raises:
-        BrokerUnreachable: Nobody answered; says why as far as it is known.
-    """
+    """Ask the cluster who it is, for up to `timeout` seconds; BrokerUnreachable says why nobody answers, if known."""
     reasons: list[str] = []
     config: dict[str, Any] = {**_client(bootstrap_servers), "error_cb": lambda error: reasons.append(error.str())}
     admin = AdminClient(config)
@@ -51,15 +47,9 @@ def _short(reason: str) -> str:
 def ensure_topics(bootstrap_servers: str, partitions: int, max_record_bytes: int) -> dict[str, int]:
     """Create those of our six topics that are missing; one that exists is left as it is.
 
-    Args:
-        bootstrap_servers: Kafka's address.
-        partitions: Of the input topic. The output topics have one each: their rows are few, and one partition keeps
-            them in one order.
-        max_record_bytes: The largest transaction.
-
-    Raises:
-        BrokerUnreachable: Nobody answers.
-        KafkaFailure: The cluster refused to create a topic, or did not show it in time.
+    `partitions` are those of the input topic. The output topics have one each: their rows are few, and one partition
+    keeps them in one order. Raises BrokerUnreachable, or KafkaFailure where the cluster refused to create a topic, or
+    did not show it in time.
     """
     existing = require_broker(bootstrap_servers).topics
     admin = open_admin(bootstrap_servers)
@@ -86,9 +76,7 @@ def _output_config(name: str, limit: int) -> dict[str, str]:
 def topic_layout(bootstrap_servers: str, topic: str) -> tuple[int, int]:
     """The number of partitions of a topic and the largest record that it takes, in bytes.
 
-    Raises:
-        BrokerUnreachable: Nobody answers.
-        TopicMissing: There is no such topic.
+    Raises BrokerUnreachable or TopicMissing.
     """
     partitions = require_topic(bootstrap_servers, topic)
     limits = _limits(open_admin(bootstrap_servers), [topic])
@@ -96,11 +84,7 @@ def topic_layout(bootstrap_servers: str, topic: str) -> tuple[int, int]:
 
 
 def topic_id(bootstrap_servers: str, topic: str) -> str:
-    """Kafka's own id of a topic: one that was deleted and made anew has another.
-
-    Raises:
-        KafkaFailure: Kafka does not tell.
-    """
+    """Kafka's own id of a topic (one that was deleted and made anew has another); raises KafkaFailure."""
     admin = open_admin(bootstrap_servers)
     try:
         asked = admin.describe_topics(TopicCollection([topic]), request_timeout=_REQUEST_SECONDS)
@@ -115,12 +99,7 @@ def is_compacted(bootstrap_servers: str, topic: str) -> bool:
 
 
 def require_topic(bootstrap_servers: str, topic: str) -> list[int]:
-    """The partitions of a topic.
-
-    Raises:
-        BrokerUnreachable: Nobody answers.
-        TopicMissing: There is no such topic.
-    """
+    """The partitions of a topic; raises BrokerUnreachable or TopicMissing."""
     metadata = require_broker(bootstrap_servers).topics.get(topic)
     if metadata is None:
         raise TopicMissing(

@@ -43,11 +43,7 @@ def reason(error: ValidationError) -> str:
 
 
 def instant(value: Any) -> int:
-    """A time in ISO 8601, as microseconds since 1970 (UTC).
-
-    Raises:
-        ValueError: It is none.
-    """
+    """A time in ISO 8601, as microseconds since 1970 (UTC); raises ValueError where it is none."""
     try:
         return microseconds(parse_time(value))
     except (TypeError, ValueError, OverflowError) as e:

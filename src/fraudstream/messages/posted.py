@@ -170,8 +170,7 @@ _Posted = TypeVar("_Posted", bound=Posted)
 def check_alert(raw: object) -> PostedAlert:
     """Check a posted alert, of which what cannot be stored and shown as it came is replaced, in place, by its text.
 
-    Raises:
-        RecordError: It cannot be stored; the reason names the key and what it should be.
+    Raises RecordError where it cannot be stored; the reason names the key and what it should be.
     """
     alert = _object(raw, "an alert")
     if as_text := present(alert):
@@ -197,8 +196,7 @@ def check_dead_letter(raw: object) -> DeadLetter:
 def check_object(raw: object, what: str) -> dict[str, Any]:
     """The posted record as a JSON object that can be written as JSON again, down to its last number.
 
-    Raises:
-        RecordError: It is something else, is nested too deeply, or holds a number or text that JSON cannot carry.
+    Raises RecordError where it is something else, nested too deeply, or holds a number or text that JSON cannot carry.
     """
     record = _object(raw, what)
     if paths := present(record):

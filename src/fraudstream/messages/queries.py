@@ -57,11 +57,7 @@ class Query(BaseModel):
 
     @classmethod
     def read(cls, args: Arguments) -> Self:
-        """The query in the arguments of a request or an address.
-
-        Raises:
-            RequestError: A value makes no sense.
-        """
+        """The query in the arguments of a request or an address; raises RequestError where a value makes no sense."""
         values: dict[str, Any] = {}
         for name, field in cls.model_fields.items():
             if texts := [value for value in args.getlist(name) if value]:

@@ -79,11 +79,7 @@ def remove_alias(model: Path, new: str, *, who: str, why: str, now: datetime) ->
 
 
 def contract_in_force(model: Path) -> Contract:
-    """The contract of what a model path names, an artifact or a `current` file.
-
-    Raises:
-        ModelError: It cannot be read.
-    """
+    """The contract of what a path names, an artifact or a `current` file; raises ModelError where it cannot be read."""
     current = current_file(model)
     if current is None:
         manifest = _manifest(model)

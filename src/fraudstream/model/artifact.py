@@ -88,17 +88,9 @@ def write_artifact(
 ) -> ModelArtifact:
     """Write a new artifact at `models_dir/<model_id>`: in a temporary directory first, then renamed.
 
-    Args:
-        models_dir: Directory of the artifacts; made where it is not there.
-        manifest: Of the new model; its `files` are filled in here.
-        save: Saves the scaler at the first path and the classifier at the second.
-        beside: Further files by name, with their content.
-
-    Returns:
-        The artifact; where another process has finished the same one meanwhile, that one.
-
-    Raises:
-        ModelError: The directory cannot be written.
+    `save` saves the scaler at the first path and the classifier at the second; `beside` are further files by name. The
+    manifest's `files` are filled in here. Where another process has finished the same artifact meanwhile, returns that
+    one. Raises ModelError where the directory cannot be written.
     """
     target = models_dir / manifest.model_id
     try:
@@ -124,10 +116,8 @@ def write_artifact(
 def copy_spark_models(artifact: ModelArtifact, folder: Path) -> None:
     """Put copies of the scaler and the classifier into `folder`, under their own names, for who loads them with Spark.
 
-    Nothing here reads the copies: what is judged with is the artifact, whose sums are verified.
-
-    Raises:
-        ModelError: They cannot be written.
+    Nothing here reads the copies: scoring uses the artifact, whose sums are verified. Raises ModelError where they
+    cannot be written.
     """
     try:
         for saved in (artifact.scaler_path, artifact.classifier_path):
@@ -144,9 +134,8 @@ def copy_spark_models(artifact: ModelArtifact, folder: Path) -> None:
 def sums(path: Path) -> Mapping[str, str]:
     """The sha256 of every file below `path` but the manifest, by relative path with forward slashes, in order.
 
-    Raises:
-        OSError: A file cannot be read, is larger than any model's, or is no regular file: a link would lead to what can
-            be changed unseen.
+    Raises OSError where a file cannot be read, is larger than any model's, or is no regular file: a link would lead to
+    what can be changed unseen.
     """
     files = sorted(entry for entry in path.rglob("*") if entry.is_symlink() or not entry.is_dir())
     return {entry.relative_to(path).as_posix(): _sum(entry) for entry in files if entry != path / MANIFEST_FILE}

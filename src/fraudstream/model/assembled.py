@@ -4,6 +4,8 @@ Spark loads a scaler or a linear model with four jobs over files of a few hundre
 started, of the 11 to the first scored row; trees take 3. Here the numbers are read without it, and handed to the
 constructors that its loader calls. Trees, saved as Parquet and loaded with several jobs, are rewritten in the form of
 Spark Connect (`ReadWriteUtils.localSavingModeState`), plain arrays in big-endian order, loaded in 0.1 s.
+
+Every function that reads raises ModelCorrupt where the file is not what Spark saves.
 """
 
 import os
@@ -48,11 +50,7 @@ CLASSIFIERS: Final[dict[str, Any]] = {
 
 
 def assemble_scaler(spark: SparkSession, path: Path) -> StandardScalerModel:
-    """The StandardScalerModel saved at `path`.
-
-    Raises:
-        ModelCorrupt: It is not what Spark saves.
-    """
+    """The StandardScalerModel saved at `path`."""
     mean, std = read_moments(path)
     java = _ml(spark).feature.StandardScalerModel(
         _uid(spark, path), _to_java(spark, Vectors.dense(std)), _to_java(spark, Vectors.dense(mean))
@@ -61,11 +59,7 @@ def assemble_scaler(spark: SparkSession, path: Path) -> StandardScalerModel:
 
 
 def assemble_linear(spark: SparkSession, path: Path) -> LogisticRegressionModel:
-    """The binary LogisticRegressionModel saved at `path`.
-
-    Raises:
-        ModelCorrupt: It is not what Spark saves, or not binary.
-    """
+    """The LogisticRegressionModel saved at `path`; raises ModelCorrupt where it is not binary."""
     coefficients, intercept = read_linear(path)
     matrix = DenseMatrix(1, len(coefficients), coefficients.tolist(), isTransposed=True)
     java = _ml(spark).classification.LogisticRegressionModel(
@@ -75,16 +69,7 @@ def assemble_linear(spark: SparkSession, path: Path) -> LogisticRegressionModel:
 
 
 def assemble_trees(spark: SparkSession, kind: Any, path: Path) -> Any:
-    """The forest or the boosted trees saved at `path`.
-
-    Args:
-        spark: The session.
-        kind: The class of pyspark's to load.
-        path: Where it was saved.
-
-    Raises:
-        ModelCorrupt: It is not what Spark saves.
-    """
+    """The forest or the boosted trees saved at `path`; `kind` is the class of pyspark's to load."""
     if os.environ.get("PYSPARK_PIN_THREAD", "true").lower() != "true":
         return kind.load(hadoop_path(path))  # what is said to one thread of the JVM, the next call may not hear
     is_local = getattr(_ml(spark).util, "ReadWriteUtils$").__getattr__("MODULE$").localSavingModeState()
@@ -130,11 +115,7 @@ def _ml(spark: SparkSession) -> Any:
 
 
 def write_local_form(saved: Path, metadata: str, folder: Path) -> None:
-    """Write the trees that Spark saved at `saved` into `folder`, an empty one, as its local loader reads them.
-
-    Raises:
-        ModelCorrupt: It is not what Spark saves.
-    """
+    """Write the trees that Spark saved at `saved` into `folder`, an empty one, as its local loader reads them."""
     # The columns of the trees' own metadata have had several names; their order has been one: id, text, weight.
     trees = [tuple(row.values()) for row in read_rows(saved / TREES)]
     (folder / METADATA).write_text(metadata)
@@ -170,11 +151,7 @@ def _doubles(values: Sequence[float]) -> bytes:
 
 
 def load_fitted(artifact: ModelArtifact) -> FittedModel:
-    """The scaler and the classifier of a verified artifact, in the running Spark session.
-
-    Raises:
-        ModelCorrupt: The manifest names an algorithm that this version does not know.
-    """
+    """The scaler and the classifier of a verified artifact, in the running session; ModelCorrupt for any other kind."""
     algorithm = artifact.manifest.algorithm
     if algorithm not in CLASSIFIERS:
         raise ModelCorrupt(

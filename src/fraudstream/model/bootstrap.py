@@ -30,14 +30,14 @@ class Interval:
 
 @dataclass(frozen=True)
 class Draws:
-    """Bootstrap samples of scored rows, by distinct score of the frauds, the highest first.
+    """Bootstrap samples of scored rows: weights by round and level, the frauds' distinct scores from the highest down.
 
     Attributes:
-        caught: By round and level, the weight of the frauds at or above the level.
-        alarms: By round and level, the weight of the legitimate rows at or above the level.
-        tied: By round and level, the weight of the legitimate rows exactly at the level.
-        frauds: By round, the weight of all frauds.
-        legitimate: By round, the weight of all legitimate rows.
+        caught: Of the frauds at or above the level.
+        alarms: Of the legitimate rows at or above the level.
+        tied: Of the legitimate rows exactly at the level.
+        frauds: By round, of all frauds.
+        legitimate: By round, of all legitimate rows.
     """
 
     caught: Floats

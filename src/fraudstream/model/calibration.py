@@ -69,10 +69,7 @@ IDENTITY: Final = Calibration()
 def fit_calibration(raw: Floats, is_fraud: NDArray[np.bool_], weight: Floats) -> Calibration:
     """The calibration of greatest weighted likelihood, with both slopes at `LEAST_SLOPE` at the least.
 
-    Args:
-        raw: Scores by a model that had not seen the rows.
-        is_fraud: By row.
-        weight: By row, how many rows of the whole it stands for.
+    `raw` are scores by a model that had not seen the rows; `weight` is how many rows of the whole each stands for.
     """
     if not is_fraud.any() or is_fraud.all():
         return IDENTITY

@@ -23,12 +23,9 @@ MOST_THRESHOLDS: Final = 400
 
 @dataclass(frozen=True)
 class Losses:
-    """What each row loses if it is a fraud that is missed.
+    """What each row loses if it is a fraud that is missed, in the unit of the amounts.
 
-    Attributes:
-        by_row: In the unit of the amounts.
-        column: The column of amounts, or None.
-        note: What stands for the amounts where they are not there; empty where they are.
+    `column` is that of the amounts; where there is none, `note` says what stands for them.
     """
 
     by_row: Floats
@@ -81,13 +78,8 @@ def worth_considering(scored: Scored) -> Floats:
 def cheapest(rows: Sequence[ThresholdRow], review_cost: float, max_alerts_per_day: float | None = None) -> ThresholdRow:
     """The threshold of least expected cost among those that keep the limit; of several the highest.
 
-    Args:
-        rows: The table of a model, the highest threshold first.
-        review_cost: Cost of a false alarm, in the unit of the amounts.
-        max_alerts_per_day: The most alerts a day, expected on the average.
-
-    Raises:
-        SettingsError: The limit cannot be kept, or no column tells how long a day is.
+    `rows` has the highest threshold first; `review_cost` is that of a false alarm, in the unit of the amounts. Raises
+    SettingsError where the limit cannot be kept, or no column says how long a day is.
     """
     allowed = list(rows)
     if max_alerts_per_day is not None:

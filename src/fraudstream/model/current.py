@@ -25,14 +25,13 @@ _LOCK_FILE: Final = ".current.lock"
 
 @dataclass(frozen=True)
 class InForce:
-    """What the detector has to judge with.
+    """What the detector has to score with; a score at or above the threshold is an alert.
 
     Attributes:
         model_id: Name of the artifact's directory, beside the file.
-        threshold: A score at or above it is an alert.
         aliases: New column name to the feature's name, declared by the user.
         revision: Grows by one with each change; 0 for an artifact that was named directly.
-        when: When, ISO 8601 in UTC; empty for an artifact that was named directly.
+        when: ISO 8601 in UTC; empty for an artifact that was named directly.
     """
 
     model_id: str
@@ -50,9 +49,7 @@ _ADAPTER: Final = TypeAdapter(InForce)
 def read_current(path: Path) -> InForce:
     """Read a `current` file; cheap enough for once a second.
 
-    Raises:
-        ModelNotFound: There is none.
-        ModelCorrupt: It is not what `put_in_force` writes.
+    Raises ModelNotFound where there is none, ModelCorrupt where it is not what `put_in_force` writes.
     """
     try:
         in_force = _ADAPTER.validate_json(read_regular(path, MOST_CURRENT_BYTES))
@@ -83,11 +80,7 @@ def put_in_force(
 ) -> InForce:
     """Replace `models_dir/current`, under a lock, so that no reader meets a part of it; None keeps the aliases.
 
-    Raises:
-        ModelNotFound: There is no such artifact.
-        SettingsError: The threshold is not between 0 and 1.
-        ModelCorrupt: The `current` that is there cannot be read.
-        ModelError: The file cannot be written.
+    Raises ModelNotFound where there is no such artifact, else as `replace_in_force`.
     """
     if not is_artifact(models_dir / model_id):
         raise ModelNotFound("there is no such model", where=str(models_dir / model_id), remedy=TRAIN_REMEDY)
@@ -104,11 +97,7 @@ def change_deployment(
 ) -> InForce:
     """Change the threshold or the aliases of the active deployment: the next revision, read and written under one lock.
 
-    Raises:
-        SettingsError: The threshold is not between 0 and 1.
-        ModelNotFound: No model is active.
-        ModelCorrupt: The `current` that is there cannot be read.
-        ModelError: The file cannot be written.
+    Raises ModelNotFound where no model is active, else as `replace_in_force`.
     """
 
     def changed(before: InForce | None) -> InForce:
@@ -133,11 +122,7 @@ def tighten_models(model: Path) -> None:
 
 
 def changeable_models_dir(model: Path) -> Path:
-    """The directory of the models whose `current` a model path names.
-
-    Raises:
-        ModelNamedDirectly: It names an artifact, or a file of another name.
-    """
+    """The directory of the models whose `current` a path names; raises ModelNamedDirectly where it names another."""
     current = current_file(model)
     if current is None or current.name != CURRENT_FILE:
         raise ModelNamedDirectly(
@@ -157,15 +142,10 @@ def replace_in_force(
     now: datetime,
     is_rollback: bool = False,
 ) -> InForce:
-    """Make the next revision of what is in force under the lock, stamped with who, when and why, and write it down.
+    """Make the next revision of the deployment under the lock, stamped with who, when and why, and write it down.
 
-    Args:
-        models_dir: Directory of the artifacts.
-        make: From what is in force to what will be; may raise, and then nothing changes.
-        who: Who changes it.
-        why: Why.
-        now: The time, with its zone.
-        is_rollback: Whether what `make` gives was in force before, under the revision that it carries.
+    What `make` raises leaves everything as it is. `is_rollback`: what it gives was active before, under the revision
+    that it carries.
 
     Raises:
         SettingsError: The threshold is not between 0 and 1.
@@ -196,11 +176,7 @@ def replace_in_force(
 
 
 def in_force_from(state: State, models_dir: Path) -> InForce:
-    """A state of the history as what was in force.
-
-    Raises:
-        ModelCorrupt: It is not what `replace_in_force` writes.
-    """
+    """A state of the history as an `InForce`; raises ModelCorrupt where it is not what `replace_in_force` writes."""
     try:
         return _ADAPTER.validate_python(state)
     except ValidationError as e:
@@ -208,10 +184,9 @@ def in_force_from(state: State, models_dir: Path) -> InForce:
 
 
 def resolve(path: Path) -> tuple[ModelArtifact, InForce]:
-    """The verified artifact that `path` names, with what is in force.
+    """The verified artifact that `path` names, with the deployment.
 
-    Args:
-        path: An artifact's directory (its own threshold, revision 0), a `current` file, or a directory with one.
+    `path` is an artifact's directory (its own threshold, revision 0), a `current` file, or a directory with one.
 
     Raises:
         ModelNotFound: Nothing is there, or `current` names an artifact that is not.
@@ -234,11 +209,9 @@ def resolve(path: Path) -> tuple[ModelArtifact, InForce]:
 
 
 def artifact_beside(path: Path, model_id: str) -> ModelArtifact:
-    """The artifact of this id beside what `path` names: of a model that judged before the one in force.
+    """The artifact of this id beside what `path` names: of a model that was active earlier.
 
-    Raises:
-        ModelNotFound: It is not there any more.
-        ModelCorrupt: As `load_artifact`.
+    Raises ModelNotFound where it is gone, ModelCorrupt as `load_artifact`.
     """
     models_dir = path.parent if is_artifact(path) or not path.is_dir() else path
     return load_artifact(models_dir / model_id)

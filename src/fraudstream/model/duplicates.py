@@ -17,12 +17,7 @@ MOST_BY_CHANCE: Final = 0.001
 
 @dataclass(frozen=True)
 class Duplicates:
-    """The test rows that are copies.
-
-    Attributes:
-        rows: By row, whether it is taken out of the test.
-        note: Why copies were left in; empty where they were not.
-    """
+    """By row, whether it is a copy to take out of the test; `note` says why copies were left in, where they were."""
 
     rows: NDArray[np.bool_]
     note: str = ""

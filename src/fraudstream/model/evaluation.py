@@ -12,13 +12,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Scored:
-    """Rows with their verdicts.
-
-    Attributes:
-        score: By row, the probability of fraud.
-        is_fraud: By row, what it was.
-        weight: By row, how many rows of the whole it stands for.
-    """
+    """Rows with their verdicts: the probability of fraud, and how many rows of the whole each stands for (`weight`)."""
 
     score: Floats
     is_fraud: NDArray[np.bool_]

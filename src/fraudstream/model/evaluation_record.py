@@ -39,7 +39,7 @@ class Stage:
             fitted on too), "gap" (left out of the fit before it: its labels had not arrived), "test" (every figure is
             measured on it).
         start: Its first time or row, as the time column writes it.
-        days: Its span in days; None where no column tells the time.
+        days: Its span; None where no column tells the time.
     """
 
     role: str
@@ -99,13 +99,9 @@ class RecallAtRate:
 
 @dataclass(frozen=True)
 class AtAlertsPerDay:
-    """What a threshold catches that gives at most so many alerts a day, on the average over the test period.
+    """What the lowest threshold catches that gives at most so many alerts a day, on the average over the test period.
 
-    Attributes:
-        alerts_per_day: The limit.
-        threshold: The lowest that keeps it.
-        precision: Share of frauds among the alerts, 0 to 1.
-        recall: Share of the frauds caught, 0 to 1.
+    `precision` is the share of frauds among the alerts, `recall` the share of the frauds caught; both 0 to 1.
     """
 
     alerts_per_day: float
@@ -150,10 +146,7 @@ class CalibrationReport:
 class ScoreHistogram:
     """How the calibrated scores of each class lie, over bins of even width in log10 of the score.
 
-    Attributes:
-        edges: The bins' edges as scores, one more than there are bins; lower scores are in the first bin.
-        frauds: By bin, the share of the frauds (adds up to 1).
-        legitimate: By bin, the share of the legitimate rows (adds up to 1).
+    `edges` are one more than there are bins; lower scores are in the first bin. The shares of each class add up to 1.
     """
 
     edges: tuple[float, ...]
@@ -163,12 +156,7 @@ class ScoreHistogram:
 
 @dataclass(frozen=True)
 class Operating:
-    """What a threshold catches and costs over one period.
-
-    Attributes:
-        false_alarms: Legitimate rows at or above it, weighted.
-        days: Span of the period; None where no column tells the time.
-    """
+    """What a threshold catches and costs over one period; `days` is its span, None where no column tells the time."""
 
     frauds: int
     frauds_caught: int
@@ -210,9 +198,8 @@ class Operating:
 class ThresholdRow:
     """A threshold with what may be expected of it.
 
-    Attributes:
-        expected: On the validation period, by models that had not seen it: what a threshold is chosen by.
-        test: On the test period, by the model itself; None where there is none. Nothing is chosen by it.
+    `expected` is on the validation period, by models that had not seen it: what a threshold is chosen by; `test` on the
+    test period, by the model itself, None where there is none: nothing is chosen by it.
     """
 
     threshold: float
@@ -226,7 +213,6 @@ class ThresholdChoice:
 
     Attributes:
         review_cost: Cost of a false alarm, in the unit of the amounts.
-        max_alerts_per_day: The limit that was given, or None.
         amount_column: The column that says what a missed fraud loses, or None.
         amount_note: What stands for it where it is not there; empty where it is.
         row: The figures at this threshold; None where the threshold could not be chosen on a validation period.
@@ -267,12 +253,9 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Importance:
-    """How much a slot of the model's vector matters to the model.
+    """How much a slot of the model's vector (a feature, or a feature and its value) matters to the model.
 
-    Attributes:
-        slot: The feature's name, or the feature and its value.
-        share: Share of the whole, all slots add up to 1: of the trees' gain in purity, or of the sum of the absolute
-            coefficients of the standardised slots.
+    All add up to 1: the trees' gain in purity, or the absolute coefficients of the standardised slots.
     """
 
     slot: str
@@ -281,11 +264,7 @@ class Importance:
 
 @dataclass(frozen=True)
 class LeakSuspicion:
-    """A feature that alone gives the label away in the training rows.
-
-    Attributes:
-        roc_auc: Of the feature's value alone, in the better direction.
-    """
+    """A feature whose value alone gives the label away in the training rows; `roc_auc` is in the better direction."""
 
     feature: str
     roc_auc: float
@@ -295,12 +274,11 @@ class LeakSuspicion:
 
 @dataclass(frozen=True)
 class Comparison:
-    """The new model against the one that was in force before, on the same test rows.
+    """The new model against the one that was active before, on the test rows that both could score.
 
     Attributes:
-        average_precision: Of the former model; None where it could not judge these rows.
+        average_precision: Of the former model; None where it could not score these rows.
         difference: The new model's less the former's, paired bootstrap; None as above.
-        rows: Test rows that both could judge.
         note: What limits it (the former model may have been trained on some of these rows), or why there is none.
     """
 
@@ -321,7 +299,6 @@ class TestFigures:
         days: Its span; None where no column tells the time.
         reliable: False where there are so few frauds that the figures say little.
         average_precision: Step-wise, as scikit-learn defines it, weighted.
-        roc_auc: Area under the ROC curve, weighted.
         recall_at_rates: At 0.1 % and at 1 % of false positives.
         at_alerts_per_day: At some numbers of alerts a day; empty where no column tells the time.
         precision_recall: The curve at recalls from 0.01 to 1.
@@ -353,12 +330,12 @@ class Evaluation:
         legitimate_share: Share of the legitimate rows that the CSV holds; each weighs 1 / share.
         seed: Of the bootstrap too.
         measured_on: What `test` was measured on, or why there is none.
-        candidates: What was tried, the best first.
-        test: The figures; None where there is no test period of both classes.
-        thresholds: The table by threshold, the highest first.
-        importances: By slot, the greatest first.
+        candidates: The best first.
+        test: None where there is no test period of both classes.
+        thresholds: The highest first.
+        importances: The greatest first.
         importance_note: What an importance is, for this algorithm.
-        previous: Against the model in force before; None where there was none.
+        previous: Against the model that was active before; None where there was none.
     """
 
     model_id: str
@@ -391,8 +368,7 @@ def evaluation_to_json(evaluation: Evaluation) -> bytes:
 def read_evaluation(artifact: Path) -> Evaluation | None:
     """The evaluation in an artifact's directory; None where it was trained by a version that wrote none.
 
-    Raises:
-        ModelCorrupt: It is there and cannot be read.
+    Raises ModelCorrupt where it cannot be read.
     """
     path = artifact / EVALUATION_FILE
     try:

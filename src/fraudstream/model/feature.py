@@ -61,11 +61,7 @@ class Feature:
 
     @property
     def stand_in(self) -> tuple[float, ...]:
-        """What the slots hold where the column has no value.
-
-        Raises:
-            ValueError: The feature was made without what its type needs.
-        """
+        """What the slots hold where the column has no value; ValueError where the feature lacks what its type needs."""
         match self.type:
             case FeatureType.CATEGORY if self.values:
                 return (1.0, *(0.0 for _ in self.values))

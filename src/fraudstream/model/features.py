@@ -25,11 +25,9 @@ _LEAK: Final = "alone tells every fraud from every legitimate row, as what is wr
 
 @dataclass(frozen=True)
 class FeatureChoice:
-    """What the model reads.
+    """What the model reads: the features in the order of the vector, with their distribution over the training rows.
 
-    Attributes:
-        features: In the order of the vector, with their distribution over the training rows.
-        excluded: The other columns but the label, with the reason.
+    `excluded` are the other columns but the label, with the reason.
     """
 
     features: tuple[Feature, ...]
@@ -54,14 +52,9 @@ def choose_features(
 ) -> FeatureChoice:
     """Every column that can say something of a payment yet to come, or those that the user names.
 
-    Args:
-        profile: The CSV.
-        is_train: By row, whether it is a training row; no other row is looked at.
-        selection: What the user named. A column that is named is taken where it can be, however suspect it looks.
-        legitimate_share: Share of the legitimate rows that the CSV holds.
-
-    Raises:
-        DataError: No column is left, or one that the user named holds nothing to learn from.
+    Only the training rows of the profile are looked at. A column that the user names is taken where it can be, however
+    suspect it looks. `legitimate_share` is the share of the legitimate rows that the CSV holds. Raises DataError where
+    no column is left, or one that the user named holds nothing to learn from.
     """
     choice = _Choice(profile, is_train, selection)
     features: list[Feature] = []
@@ -99,11 +92,7 @@ class _Choice:
         self._selection = selection
 
     def feature(self, column: ColumnProfile) -> Feature:
-        """The feature that the column becomes.
-
-        Raises:
-            _NoFeature: It becomes none.
-        """
+        """The feature that the column becomes; raises _NoFeature where it becomes none."""
         name, wanted = column.name, self._selection.features
         if name in self._selection.exclude:
             raise _NoFeature("left out by --exclude")

@@ -19,12 +19,9 @@ State = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Change:
-    """One change of what is in force.
+    """One change of the deployment; `restores` is the revision that a rollback brings back.
 
-    Attributes:
-        before: What was in force until then; None where nothing was, or where it is not known.
-        after: What is in force from then on.
-        restores: The revision that this change brings back, of a rollback.
+    `before` is None where no model was active, or where it is not known.
     """
 
     when: str
@@ -48,8 +45,7 @@ def change_between(before: State | None, after: State, restores: int | None = No
 def append_changes(models_dir: Path, changes: Sequence[Change]) -> None:
     """Write changes behind those that are there, on the disk when this returns; under the lock of `current`.
 
-    Raises:
-        OSError: The file cannot be written.
+    Raises OSError where the file cannot be written.
     """
     path = models_dir / HISTORY_FILE
     with path.open("ab") as file:
@@ -62,10 +58,9 @@ def append_changes(models_dir: Path, changes: Sequence[Change]) -> None:
 
 
 def read_changes(models_dir: Path, in_force: State | None) -> list[Change]:
-    """Every change that is known, oldest first: those that are written, and what is in force where they lack it.
+    """Every change that is known, oldest first: those that are written, and the present state where they lack it.
 
-    Raises:
-        OSError: The file is there and cannot be read.
+    Raises OSError where the file is there and cannot be read.
     """
     written = _written(models_dir)
     return written + missing_changes(written, in_force)

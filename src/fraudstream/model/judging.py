@@ -39,13 +39,10 @@ from fraudstream.model.split import FEW_FRAUDS
 
 @dataclass(frozen=True)
 class Judged:
-    """Rows of one period as a model scored them.
+    """Rows of one period as a model scored them, by their numbers in the file, in rising order.
 
-    Attributes:
-        rows: Their numbers in the file, in rising order.
-        raw: With the classifier's own scores.
-        loss: By row, what it loses if it is a fraud that is missed.
-        days: Span of the period; None where no column tells the time.
+    `raw` has the classifier's own scores; `loss` is what a row loses if it is a fraud that is missed; `days` is the
+    span of the period, None where no column tells the time.
     """
 
     rows: NDArray[np.int64]
@@ -60,12 +57,7 @@ class Judged:
 
 @dataclass(frozen=True)
 class Wishes:
-    """What the user wants of the threshold.
-
-    Attributes:
-        review_cost: Cost of a false alarm; None takes the default.
-        max_alerts_per_day: The most alerts a day, or None.
-    """
+    """What the user wants of the threshold; `review_cost` is that of a false alarm, None for the default."""
 
     review_cost: float | None = None
     max_alerts_per_day: float | None = None
@@ -83,18 +75,10 @@ def choose_threshold(
     *,
     is_validated: bool,
 ) -> tuple[ThresholdChoice, tuple[ThresholdRow, ...]]:
-    """The cheapest threshold and the table that it is from, the highest first.
+    """The cheapest threshold and the table that it is from, the highest first; SettingsError if none keeps the limit.
 
-    Args:
-        chosen_on: The validation period, by a model that had not seen it; the training rows where there is none.
-        test: The test period, by the final model; shown beside and never chosen by.
-        calibration: Of the scores.
-        losses: What a missed fraud loses.
-        wishes: What the user wants.
-        is_validated: Whether `chosen_on` is a validation period.
-
-    Raises:
-        SettingsError: No threshold keeps the limit.
+    `chosen_on` is the validation period (`is_validated`), by a model that had not seen it, else the training rows.
+    `test`, scored by the final model, is shown beside and never chosen by.
     """
     expected = chosen_on.calibrated(calibration)
     tested = test.calibrated(calibration) if test is not None else None

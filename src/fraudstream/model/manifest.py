@@ -42,9 +42,7 @@ class TrainingData:
 class Period:
     """One part of the split.
 
-    Attributes:
-        start: Its first time (the time column's value), or its first row where the file's order is the time.
-        end: Its last time, or its last row.
+    `start` and `end` are its first and last time (the time column's value), or row where the file's order is the time.
     """
 
     rows: int
@@ -170,8 +168,7 @@ def manifest_to_json(manifest: Manifest) -> bytes:
 def manifest_from_json(text: bytes, where: Path) -> Manifest:
     """Read what `manifest_to_json` wrote.
 
-    Raises:
-        ModelCorrupt: It is no manifest, is of another format, or was changed after it was written.
+    Raises ModelCorrupt where it is no manifest, is of another format, or was changed after it was written.
     """
     remedy = "train the model again: fraudstream train --data CSV"
     try:

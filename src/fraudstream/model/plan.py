@@ -56,9 +56,7 @@ class TrainingSettings:
 class TrainingPlan:
     """All that is decided before anything is fitted.
 
-    Attributes:
-        losses: What each row loses if it is a fraud that is missed.
-        digest: The end of the model's id.
+    `losses` is what each row loses if it is a fraud that is missed; `digest` is the end of the model's id.
     """
 
     source: CsvSource
@@ -147,14 +145,8 @@ def plan_training(source: CsvSource, settings: TrainingSettings) -> TrainingPlan
 def select(columns: Sequence[str], *, features: Sequence[str], exclude: Sequence[str], label: str) -> Selection:
     """Each text is the name of a column, or several names with commas between them.
 
-    Args:
-        columns: The columns of the CSV.
-        features: The texts given with `--features`; none leaves the choice to the values.
-        exclude: The texts given with `--exclude`.
-        label: The label column, which can be neither.
-
-    Raises:
-        SettingsError: A name is no column, is the label, or is given to both.
+    No `features` leave the choice to the values; the label column can be neither feature nor excluded. Raises
+    SettingsError where a name is no column, is the label, or is given to both.
     """
     wanted = _named(features, columns, "--features")
     unwanted = _named(exclude, columns, "--exclude")

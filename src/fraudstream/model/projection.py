@@ -30,16 +30,11 @@ from fraudstream.model.slots import Cell, moments, number_from_text, slots, stan
 
 
 def project(frame: DataFrame, features: Sequence[Feature], *, aliases: Mapping[str, str] = NO_ALIASES) -> DataFrame:
-    """Add the model's vector to rows that carry their JSON in the string column `text`.
+    """Add the model's vector to rows that carry their JSON in the string column `text`; other columns pass.
 
-    Args:
-        frame: Rows with the column `text`; other columns pass.
-        features: The model's features in the manifest's order.
-        aliases: New column name to the feature's name, for columns renamed in the stream.
-
-    Returns:
-        `frame` with `as_expected`, `only_missing`, `is_object`, `imputed` (names of the columns for which something
-        stands in, in order) and `features` (dense vector of the slots of `by_slots(features)`).
+    `features` are in the manifest's order; `aliases` go from new column name to the feature's name. Adds `as_expected`,
+    `only_missing`, `is_object`, `imputed` (names of the columns for which something stands in, in order) and `features`
+    (dense vector of the slots of `by_slots(features)`).
     """
     wanted = _Wanted.of(features, aliases)
     numbers, as_expected = F.col(Projected.NUMBERS), F.col(Projected.AS_EXPECTED)
@@ -90,15 +85,8 @@ def screened_vector(
 ) -> DataFrame:
     """Add the vector of a row straight from its one parse, with `is_screened`: whether that vector is the row's own.
 
-    Args:
-        frame: Rows with the column `text`; other columns pass.
-        features: The model's features in the manifest's order.
-        missing_limit: A row with more features missing is not screened.
-        aliases: As for `project`.
-
-    Returns:
-        `frame` with `is_screened` and `features`: what stands in for missing values in all places where the row is not
-        screened.
+    The arguments are those of `project`; a row with more features missing than `missing_limit` is not screened. Adds
+    `is_screened` and `features`: what stands in for missing values in all places where the row is not screened.
     """
     wanted = _Wanted.of(features, aliases)
     numbers, as_expected = F.col(Projected.NUMBERS), F.col(Projected.AS_EXPECTED)
@@ -138,7 +126,7 @@ class _Wanted:
     Attributes:
         names: The columns of the numbers in the stream, in the order of their slots.
         own_names: Their names in training.
-        texts: The columns in the stream that those are made from.
+        texts: The columns in the stream that `others` are made from.
         aliases: New column name to the feature's name.
     """
 

@@ -81,12 +81,8 @@ def lacks_only_values(text: Column, names: Sequence[str], own_names: Sequence[st
     """True where `parsed` is all that there is to know: a number that is null there is absent from the text, or null.
 
     Such a row needs no second parse. A stream that has lost a column for good is scored at the rate of one that has
-    not. What is not sure by a look at the text (a name that stands in it twice, an escape) is false.
-
-    Args:
-        text: The row.
-        names: The columns of the numbers in the stream.
-        own_names: Their names in training: under an alias the old name is looked for too.
+    not. What is not sure by a look at the text (a name that stands in it twice, an escape) is false. `own_names` are
+    the names in training: under an alias the old name is looked for too.
     """
     if not names:
         return F.lit(False)
@@ -118,12 +114,7 @@ def parse_strings(text: Column, options: Mapping[str, str] = LENIENT_JSON) -> Co
 
 
 def with_dotted_names(strings: Column, names: Sequence[str]) -> Column:
-    """The map of a row with what nested objects hold under the dotted names that are asked for.
-
-    Args:
-        strings: The row as a map of strings.
-        names: The columns that are looked for; those without a dot are left alone.
-    """
+    """The map of strings of a row, with what nested objects hold under the dotted ones among `names`."""
     dotted = [name for name in dict.fromkeys(names) if "." in name and not set("'\\") & set(name)]
     if not dotted:
         return strings

@@ -49,11 +49,9 @@ class TrainingColumn:
 
 @dataclass(frozen=True)
 class Algorithm:
-    """A classifier of Spark ML with its parameters.
+    """A classifier of Spark ML with its parameters; `takes_seed` says whether chance has a part in it.
 
-    Attributes:
-        takes_seed: Whether chance has a part in it.
-        fraud_weight: How many times its own weight a fraud counts in the fit; the calibration puts the scores right.
+    A fraud counts `fraud_weight` times its own weight in the fit; the calibration puts the scores right.
     """
 
     name: str
@@ -161,11 +159,7 @@ def scores(classifier: Any, scaled: DataFrame) -> RowScores:
 
 
 def algorithms_for(name: str) -> tuple[Algorithm, ...]:
-    """What is tried where `--algorithm` says so.
-
-    Raises:
-        SettingsError: There is no such algorithm; names those there are.
-    """
+    """What is tried where `--algorithm` says so; raises SettingsError, with the names there are, for any other."""
     if name == AUTO:
         return SEARCH
     if name not in ALGORITHMS:

@@ -15,11 +15,7 @@ from fraudstream.runtime.files import read_regular
 
 @dataclass(frozen=True)
 class KnownModel:
-    """An artifact of the directory.
-
-    Attributes:
-        manifest: What it says of itself; None where that cannot be read.
-    """
+    """An artifact of the directory; its manifest is None where that cannot be read."""
 
     model_id: str
     written_at: datetime
@@ -30,12 +26,7 @@ class KnownModel:
 
 @dataclass(frozen=True)
 class Verified:
-    """Whether every file of an artifact is as it was written.
-
-    Attributes:
-        files: How many files were held against their sums.
-        trouble: What is wrong; empty where nothing is.
-    """
+    """Whether every file of an artifact matches its sum; `trouble` is empty where all do."""
 
     model_id: str
     files: int
@@ -43,19 +34,14 @@ class Verified:
 
 
 def in_force_or_none(models_dir: Path) -> InForce | None:
-    """What is in force in a directory; None where nothing is.
-
-    Raises:
-        ModelCorrupt: The `current` that is there cannot be read.
-    """
+    """What is active in a directory, or None; raises ModelCorrupt where `current` cannot be read."""
     return read_current(models_dir / CURRENT_FILE) if (models_dir / CURRENT_FILE).is_file() else None
 
 
 def list_models(models_dir: Path) -> list[KnownModel]:
-    """Every artifact of a directory, the newest first; their files are not held against their sums.
+    """Every artifact of a directory, the newest first; their files are not verified.
 
-    Raises:
-        ModelNotFound: There is no such directory.
+    Raises ModelNotFound where there is no such directory.
     """
     try:
         in_force = in_force_or_none(models_dir)
@@ -68,21 +54,13 @@ def list_models(models_dir: Path) -> list[KnownModel]:
 
 
 def show_model(models_dir: Path, model_id: str) -> KnownModel:
-    """One artifact by its id, or by the beginning of it where that is of one only.
-
-    Raises:
-        ModelNotFound: There is none, or several begin so.
-    """
+    """One artifact by its id or a unique beginning of it; raises ModelNotFound where there is none, or several."""
     in_force = in_force_or_none(models_dir)
     return _known(models_dir / find_id(models_dir, model_id), None if in_force is None else in_force.model_id)
 
 
 def find_id(models_dir: Path, given: str) -> str:
-    """The id that `given` is, or is the beginning of.
-
-    Raises:
-        ModelNotFound: No artifact has it, or several begin so.
-    """
+    """The id that `given` is or begins; raises ModelNotFound where no artifact has it, or several begin so."""
     names = [path.name for path in _artifacts(models_dir)]
     found = [given] if given in names else [name for name in names if given and name.startswith(given)]
     if len(found) != 1:
@@ -97,8 +75,7 @@ def find_id(models_dir: Path, given: str) -> str:
 def verify_models(models_dir: Path, model_id: str | None = None) -> Iterator[Verified]:
     """Hold every file of an artifact, or of all of them, against the sum in its manifest.
 
-    Raises:
-        ModelNotFound: There is no such directory, or no such model.
+    Raises ModelNotFound where there is no such directory, or no such model.
     """
     paths = _artifacts(models_dir) if model_id is None else [models_dir / find_id(models_dir, model_id)]
     for path in paths:

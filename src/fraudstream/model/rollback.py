@@ -43,11 +43,9 @@ def roll_back(models_dir: Path, *, who: str, why: str, now: datetime) -> InForce
 
 
 def history(models_dir: Path) -> list[Change]:
-    """Every change of what is in force that is known, oldest first.
+    """Every change of the deployment that is known, oldest first.
 
-    Raises:
-        ModelCorrupt: The `current` that is there cannot be read.
-        ModelError: The history cannot be read.
+    Raises ModelCorrupt or ModelError where `current` or the history cannot be read.
     """
     path = models_dir / CURRENT_FILE
     try:
@@ -57,11 +55,7 @@ def history(models_dir: Path) -> list[Change]:
 
 
 def aliases_at(models_dir: Path, revision: int) -> Mapping[str, str] | None:
-    """The aliases of a revision; None where it is not known.
-
-    Raises:
-        ModelError: What is in force, or the history, cannot be read.
-    """
+    """The aliases of a revision; None where it is not known, and ModelError where the history cannot be read."""
     state = next((change.after for change in reversed(history(models_dir)) if change.revision == revision), None)
     return None if state is None else in_force_from(state, models_dir).aliases
 

@@ -36,13 +36,10 @@ class Stopwatch:
 
 @dataclass(frozen=True)
 class Found:
-    """What the search found.
+    """What the search gave: the algorithm to fit on all rows but the test's, and all candidates, the best first.
 
-    Attributes:
-        algorithm: The one to fit on all rows but the test's.
-        validated: The validation rows as the chosen candidate scored them, which had not seen them; None where there is
-            no such period.
-        candidates: All that were tried, the best first.
+    `validated` are the validation rows as the chosen candidate scored them, which had not seen them; None where there
+    is no such period.
     """
 
     algorithm: Algorithm

@@ -40,12 +40,9 @@ def moments(features: Sequence[Feature], cell: Cell) -> Column:
 
 
 def slots(features: Sequence[Feature], cell: Cell, moments: Column) -> list[Column]:
-    """By feature, its slots as an array of doubles; null where the row has no value for it.
+    """By feature (any but numbers), its slots as an array of doubles; null where the row has no value for it.
 
-    Args:
-        features: Any but numbers.
-        cell: Gives the row's texts.
-        moments: What `moments` made of the same features and cells.
+    `cell` gives the row's texts; `moments` is what the function of that name made of the same features and cells.
     """
     places = {clock: place for place, clock in enumerate(_clocks(features))}
 

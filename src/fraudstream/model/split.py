@@ -43,7 +43,6 @@ class Split:
 
     Attributes:
         part: By row of the file, a `Part`.
-        record: The same in words and counts, for the manifest.
         unseen_from_row: First row of the test period, where the file's order is the time's.
         unseen_from_time: First time of the test period, where it is not.
         warnings: What had to be given up, and why.
@@ -68,20 +67,13 @@ class Split:
 
 
 def split_in_time(is_fraud: NDArray[np.bool_], time: TimeOrder | None, label_delay_seconds: float = 0.0) -> Split:
-    """First 60 % of the rows to fit on, to 80 % to choose the threshold on, the last 20 % to judge on.
+    """First 60 % of the rows to fit on, to 80 % to choose the threshold on, the last 20 % to test on.
 
     Candidates are also compared on the rows from 40 to 60 %, fitted on those before. A part that would leave nothing to
     learn from is given up, with a warning: the validation where it or the rows before it hold one class only, the test
-    period where the rows before it do. The earlier comparison is given up without a word.
-
-    Args:
-        is_fraud: By row of the file.
-        time: What orders the rows; None for the file's order.
-        label_delay_seconds: How long after the payment its label arrives. Rows whose labels would not have arrived at
-            the beginning of the next period are left out of what is fitted before it.
-
-    Raises:
-        SettingsError: A delay, and no column tells the time.
+    period where the rows before it do. The earlier comparison is given up without a word. Rows whose labels would not
+    have arrived, `label_delay_seconds` after the payment, at the beginning of the next period are left out of what is
+    fitted before it. `time` None takes the file's order, and SettingsError is raised for a delay then.
     """
     if label_delay_seconds and time is None:
         raise SettingsError(

@@ -83,11 +83,7 @@ def leaks(values: NDArray[np.float64], is_fraud: NDArray[np.bool_]) -> bool:
     """Whether a number alone tells every fraud, and does so as a code or an entry made afterwards does.
 
     That is, a threshold divides the classes and one of the two has at most ten distinct values. Two clouds of many
-    values with a gap between them are left to `is_strong`: see docs/decisions/0009-any-csv.md.
-
-    Args:
-        values: By training row, NaN where missing.
-        is_fraud: By training row.
+    values with a gap between them are left to `is_strong` (docs/decisions/0009-any-csv.md). NaN is a missing value.
     """
     frauds, legitimate = _by_class(values, is_fraud)
     if len(frauds) < LEAK_FRAUDS or not len(legitimate):

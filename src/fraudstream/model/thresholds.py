@@ -19,11 +19,9 @@ SHOWN: Final = 16
 
 @dataclass(frozen=True)
 class ThresholdTable:
-    """What may be expected of each threshold.
+    """What may be expected of each threshold; `nearest` is the row for the active one.
 
-    Attributes:
-        nearest: The row that tells what the threshold in force does: that of the lowest threshold of the table at or
-            above it.
+    That is the row of the lowest threshold of the table at or above it.
     """
 
     in_force: InForce
@@ -41,11 +39,7 @@ class ThresholdTable:
 
 
 def threshold_table(model: Path) -> ThresholdTable:
-    """The table of the model in force.
-
-    Raises:
-        ModelError: There is no usable model, or it was trained by a version that wrote no table.
-    """
+    """The table of the active model; raises ModelError where none is usable, or it has none (an earlier version's)."""
     artifact, in_force = resolve(model)
     evaluation = _evaluation(artifact.path)
     return ThresholdTable(in_force, evaluation, row_at(evaluation.thresholds, in_force.threshold))

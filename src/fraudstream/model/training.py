@@ -24,11 +24,7 @@ from fraudstream.transactions.csv_source import CsvSource
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """What a training gave; all that there is to say of the model is in its manifest and its evaluation.
-
-    Attributes:
-        reused: Whether the artifact was there already, so that nothing was fitted.
-    """
+    """What a training gave; `reused` says that the artifact was there already, so that nothing was fitted."""
 
     artifact: ModelArtifact
     in_force: InForce
@@ -45,19 +41,11 @@ def train(
     now: Callable[[], datetime],
     who: str = "fraudstream train",
 ) -> TrainingResult:
-    """Fit a model on the first 80 % of the time, judge it on the last 20 %, write the artifact, put it in force.
+    """Fit a model on the first 80 % of the time, test it on the last 20 %, write the artifact, deploy it.
 
-    Where the same data, settings and seed were trained before, that artifact is taken. Where it already is in force,
-    what is in force stays as it is, with a threshold that somebody may have set since.
-
-    Args:
-        open_spark: Gives the session to fit in; asked only once the data is known to serve.
-        source: The CSV.
-        settings: What the user asks for.
-        models_dir: Directory of the artifacts and of `current`.
-        report: Takes one line on each step.
-        now: The clock.
-        who: Who puts the model in force.
+    Where the same data, settings and seed were trained before, that artifact is taken. Where it already is active, the
+    deployment stays as it is, with a threshold that somebody may have set since. `open_spark` is called only once the
+    data are known to serve; `report` takes one line on each step.
 
     Raises:
         SettingsError: An unknown algorithm, an impossible share, a limit that cannot be kept, or a column that is not

@@ -23,12 +23,7 @@ _ROWS_PER_FILE: Final = 16_384
 
 @dataclass(frozen=True)
 class RowNotes:
-    """What training knows of each row beside its columns.
-
-    Attributes:
-        weight: How many rows of the whole it stands for.
-        part: Its `split.Part`.
-    """
+    """What training knows of each row beside its columns; `weight` is how many rows of the whole it stands for."""
 
     is_fraud: NDArray[np.bool_]
     weight: NDArray[np.float64]

@@ -41,9 +41,8 @@ _SILENT: Final = ("-Xlog:disable", "-Xlog:all=error:stderr")
 class ClassArchive:
     """The archive of one program on one Java and one class path.
 
-    Args:
-        class_path: Its jars, in order; a jar that is changed asks for another archive.
-        options: Options of the JVM that bear on its modules.
+    `class_path` are its jars, in order; a jar that is changed makes for another archive. `options` are those of the JVM
+    that bear on its modules.
     """
 
     folder: Path

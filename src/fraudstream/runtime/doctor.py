@@ -27,11 +27,9 @@ BROWSERS: Final = ("chromium-headless-shell", "chromium", "chromium-browser", "g
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at.
+    """One thing that was looked at; `ok` says whether fraudstream can run with it as it is.
 
-    Attributes:
-        ok: Whether fraudstream can run with it as it is.
-        remedy: What to do; empty where nothing is to be done. With `ok` it is advice (a taken port, no browser).
+    `remedy` says what to do, empty for nothing; with `ok` it is advice (a taken port, no browser).
     """
 
     name: str

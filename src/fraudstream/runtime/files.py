@@ -41,8 +41,7 @@ def tighten(path: Path) -> None:
 def read_regular(path: Path, most_bytes: int) -> bytes:
     """The content of a regular file of bounded size: a pipe or a device would be waited on or read for ever.
 
-    Raises:
-        OSError: It cannot be read, is no regular file, or is larger.
+    Raises OSError where it cannot be read, is no regular file, or is larger.
     """
     with open_regular(path) as file:
         content = file.read(most_bytes + 1)
@@ -52,11 +51,7 @@ def read_regular(path: Path, most_bytes: int) -> bytes:
 
 
 def open_regular(path: Path) -> BufferedReader:
-    """Open a regular file for reading.
-
-    Raises:
-        OSError: It cannot be opened, or is no regular file.
-    """
+    """Open a regular file for reading; raises OSError where it cannot be opened, or is none."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     mode = os.fstat(descriptor).st_mode
     if stat.S_ISREG(mode):

@@ -227,11 +227,7 @@ def _resolve(wanted: JarSet, ivy: Path, java: Java, report: Report, *options: st
 
 
 def spark_home() -> Path:
-    """Where pyspark lies, found without importing it, which takes half a second.
-
-    Raises:
-        JarsMissing: It is not installed.
-    """
+    """Where pyspark lies, without importing it, which takes half a second; JarsMissing where it is not installed."""
     spark = importlib.util.find_spec("pyspark")
     if spark is None or spark.origin is None:
         raise JarsMissing("pyspark is not installed", remedy="install fraudstream as its README says")

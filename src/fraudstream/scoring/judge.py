@@ -37,13 +37,12 @@ class Judged:
 
 @dataclass(frozen=True)
 class Judge:
-    """A model in force.
+    """An active model, fitted; a row with more features missing than `missing_limit` is unscorable.
 
     Args:
-        revision: The revision of `models/current` that put it in force; 0 for an artifact named directly.
+        revision: The revision of `models/current` that it was deployed by; 0 for an artifact named directly.
         threshold: A score at or above it is an alert.
-        missing_limit: A row with more features missing is unscorable.
-        features: The features in the manifest's order.
+        features: In the manifest's order.
         aliases: New column name to the feature's name.
         scaler: The fitted StandardScalerModel, from `features` to `scaled`.
         classifier: The fitted classification model on `scaled`.
@@ -118,11 +117,7 @@ def calibrated(raw: Column, calibration: Calibration) -> Column:
 
 
 def load_judge(artifact: ModelArtifact, in_force: InForce) -> Judge:
-    """Load a verified artifact into the running Spark session.
-
-    Raises:
-        ModelCorrupt: The manifest names an algorithm that this version does not know.
-    """
+    """Load a verified artifact into the running Spark session; ModelCorrupt where its algorithm is unknown here."""
     manifest, fitted = artifact.manifest, load_fitted(artifact)
     _set(fitted.scaler, inputCol=Projected.FEATURES, outputCol=Judged.SCALED)
     _set(

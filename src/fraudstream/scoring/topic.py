@@ -44,19 +44,11 @@ def count_outcomes(
     ranges: Iterable[Range],
     max_record_bytes: int,
 ) -> dict[int, Counter[Outcome]]:
-    """How many records of the ranges end in which outcome, by partition; clear ones too.
+    """How many records of the ranges end in which outcome, clear ones too, by each partition that a range names.
 
-    Args:
-        spark: A session with the Kafka connector.
-        judge: What judges, as the stream has it.
-        bootstrap_servers: Kafka's address.
-        topic: The input topic.
-        ranges: What of it; ranges that overlap or touch are read once. Offsets that are gone are passed over, so that
-            the counts' sum says how many records were found.
-        max_record_bytes: Largest transaction; a larger one is a dead letter.
-
-    Returns:
-        A count for each partition that is named in a range, also where nothing was found.
+    `spark` is a session with the Kafka connector. Ranges that overlap or touch are read once; offsets that are gone are
+    passed over, so that the counts' sum is the number of records that were there. A transaction of more than
+    `max_record_bytes` is a dead letter.
     """
     ranges = list(ranges)
     counts: dict[int, Counter[Outcome]] = {each.partition: Counter() for each in ranges}

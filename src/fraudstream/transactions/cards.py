@@ -118,7 +118,6 @@ class CardScan:
     """Masks the texts of one record, for all of which together it looks into `MOST_DIGITS` of long runs of digits."""
 
     def __init__(self) -> None:
-        """Start with nothing looked into."""
         self.looked_into = 0
 
     def masked(self, text: str, folded: str | None = None) -> str:

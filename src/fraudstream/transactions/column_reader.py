@@ -43,11 +43,9 @@ class ColumnKind(StrEnum):
 
 @dataclass(frozen=True)
 class Categories:
-    """The texts of a column.
+    """The distinct texts of a column, as they are in the CSV, by first appearance.
 
-    Attributes:
-        values: The distinct texts as they stand in the CSV, by first appearance.
-        codes: By row, the text's position in `values`; -1 for an empty cell.
+    `codes` are by row the text's position in `values`; -1 for an empty cell.
     """
 
     values: tuple[str, ...]
@@ -84,10 +82,8 @@ class ColumnReader:
     def __init__(self, name: str, *, is_wanted: bool = False, is_unread: bool = False) -> None:
         """Start a column.
 
-        Args:
-            name: Its name.
-            is_wanted: Whether a user named it as a feature: its texts are then kept however many they are.
-            is_unread: Whether a user left it out: a text among its numbers is then no error.
+        Of one that a user named as a feature (`is_wanted`) the texts are kept however many they are; in one that a user
+        left out (`is_unread`) a text among its numbers is no error.
         """
         self.name = name
         self._most_values = None if is_wanted else MOST_VALUES
@@ -123,8 +119,7 @@ class ColumnReader:
     def column(self, source: CsvSource) -> ColumnProfile:
         """The column, once every cell was read.
 
-        Raises:
-            NotANumber: A few texts stand in a column of numbers, and nobody left it out.
+        Raises NotANumber where a few texts are in a column of numbers, and nobody left it out.
         """
         if not self._texts and not self._numbers:
             return ColumnProfile(self.name, ColumnKind.EMPTY, self._rows, _NOTHING, is_non_decreasing=False)

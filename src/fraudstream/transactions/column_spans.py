@@ -17,9 +17,7 @@ from fraudstream.transactions.csv_source import CsvSource, encoder
 class ColumnSpans:
     """In which rows of a file a column is sent; one that is not named is in all of them.
 
-    Attributes:
-        begins: By column, the first row (from 0) that has it.
-        ends: By column, the first row that has it no longer.
+    By column, the first row (from 0) that has it, and the first that has it no longer.
     """
 
     begins: Mapping[str, int] = field(default_factory=dict)
@@ -56,11 +54,7 @@ class ChangingSource:
         return hashlib.sha256(self.source.fingerprint.encode() + spans).hexdigest()
 
     def json_rows(self, start: int = 0) -> Iterator[bytes]:
-        """The data rows from number `start` on, each as one JSON object with the columns that it has.
-
-        Raises:
-            BrokenRow: As `CsvSource.rows`.
-        """
+        """The data rows from number `start` on, each as a JSON object with its columns; raises as `CsvSource.rows`."""
         rows = self.source.rows(start)
         for change in self.spans.changes_after(start):
             yield from self._encoded(islice(rows, change - start), start)
@@ -79,8 +73,7 @@ class ChangingSource:
 def with_spans(source: CsvSource, spans: ColumnSpans) -> ChangingSource | CsvSource:
     """The source with columns that come and go; the source itself where none does.
 
-    Raises:
-        SettingsError: A column is not in the file, or it ends before it begins.
+    Raises SettingsError where a column is not in the file, or ends before it begins.
     """
     for name in (*spans.begins, *spans.ends):
         if name not in source.columns:

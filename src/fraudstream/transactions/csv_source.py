@@ -33,9 +33,7 @@ Encoder = Callable[[list[str]], bytes]
 class CsvSource:
     """A CSV file whose header has been read; made by `open_csv`.
 
-    Attributes:
-        columns: The column names of the header, in file order.
-        numeric: By column, whether every non-empty cell of the first 1000 rows is a JSON number.
+    `numeric` says by column whether every non-empty cell of the first 1000 rows is a JSON number.
     """
 
     path: Path
@@ -52,10 +50,8 @@ class CsvSource:
     def rows(self, start: int = 0) -> Iterator[list[str]]:
         """The data rows from number `start` (from 0) on, each a list of as many cells as there are columns.
 
-        Blank lines are no rows and have no number.
-
-        Raises:
-            BrokenRow: A row has another number of cells than the header, is not UTF-8, or breaks the quoting.
+        Blank lines are no rows and have no number. Raises BrokenRow where a row has another number of cells than the
+        header, is not UTF-8, or breaks the quoting.
         """
         rows = _parsed(self.path, self.delimiter)
         next(rows, None)
@@ -65,13 +61,10 @@ class CsvSource:
         return (row for _, row in numbered)
 
     def json_rows(self, start: int = 0) -> Iterator[bytes]:
-        """The data rows from number `start` on, each as one JSON object in UTF-8, its keys in file order.
+        """The data rows from number `start` on, each as one JSON object in UTF-8, keys in file order; raises as `rows`.
 
-        A cell of a numeric column that is a JSON number is written as it stands, so that 149.62 stays 149.62; any
-        other as a string; an empty cell as null.
-
-        Raises:
-            BrokenRow: As `rows`.
+        A cell of a numeric column that is a JSON number is written as it is, so that 149.62 stays 149.62; any other as
+        a string; an empty cell as null.
         """
         return map(encoder(self.columns, self.numeric), self.rows(start))
 
@@ -124,11 +117,7 @@ def _width(path: Path, delimiter: str) -> int:
 def encoder(columns: Sequence[str], numeric: Sequence[bool]) -> Encoder:
     """A function from the cells of a row to its JSON, put together once a file: 40,000 rows/s of 31 columns.
 
-    It writes into the list that it is given.
-
-    Args:
-        columns: The names, in the order of the cells.
-        numeric: By column, as in `CsvSource`.
+    It writes into the list that it is given, in the order of `columns`; `numeric` is as in `CsvSource`.
     """
     template = "{" + ",".join(encode_basestring(name).replace("%", "%%") + ":%s" for name in columns) + "}"
     texts = [index for index, is_numeric in enumerate(numeric) if not is_numeric]

@@ -76,12 +76,9 @@ class Change:
 
 
 def drift_of(columns: Mapping[str, str], contract: Contract, *, is_whole: bool = True) -> Drift:
-    """Hold columns and types against a contract.
+    """Hold columns and types, as `schema.columns_of` gives them, against a contract.
 
-    Args:
-        columns: Type by name, as `schema.columns_of` tells them.
-        contract: The model's.
-        is_whole: False where `columns` is a list that was cut: then nothing can be called missing.
+    In a list that was cut (not `is_whole`) nothing can be called missing.
     """
     carriers: dict[str, list[str]] = {name: [name] for name in contract.features}
     for new, old in contract.aliases.items():

@@ -36,12 +36,7 @@ _SHOWN: Final = 40
 
 @dataclass(frozen=True)
 class Label:
-    """The label column, row by row.
-
-    Attributes:
-        legitimate: The value that means legitimate, as it stands in the CSV.
-        fraud: The value that means fraud, as it stands in the CSV.
-    """
+    """The label column, row by row, with the values that mean legitimate and fraud as they are in the CSV."""
 
     name: str
     legitimate: str
@@ -52,8 +47,7 @@ class Label:
 def find_label(source: CsvSource, wanted: str | None) -> int:
     """The position of the label column: the one that is wanted, or the one with a usual name.
 
-    Raises:
-        LabelError: There is none; lists the columns.
+    Raises LabelError, with the columns, where there is none.
     """
     columns = source.columns
     if wanted in columns:
@@ -83,11 +77,7 @@ class LabelReader:
         self._rows = 0
 
     def read(self, cells: Sequence[str]) -> None:
-        """Take the next cells of the column.
-
-        Raises:
-            LabelError: A cell is empty or holds a third value.
-        """
+        """Take the next cells of the column; raises LabelError where one is empty or holds a third value."""
         codes = self._code_by_cell
         for cell in dict.fromkeys(cells):
             if cell not in codes:
@@ -98,8 +88,7 @@ class LabelReader:
     def label(self) -> Label:
         """The label, once every cell was read.
 
-        Raises:
-            LabelError: There is one class only, or it cannot be told which of the two values means fraud.
+        Raises LabelError where there is one class only, or it is not clear which of the two values means fraud.
         """
         values = list(self._first_cells)
         cells = list(self._first_cells.values())

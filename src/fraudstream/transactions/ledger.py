@@ -36,7 +36,7 @@ class LedgerEntry:
     Attributes:
         entry_id: The same for the same batch and partition, whenever it is written: a replay counts once.
         topic_id: Kafka's id of it: a topic that was deleted and made anew has another.
-        records: Records found there; fewer than the offsets where Kafka keeps markers of its own, or lost some.
+        records: Records there; fewer than the offsets where Kafka keeps markers of its own, or lost some.
         batch_id: The batch's number in that checkpoint.
         committed_at: ISO 8601 in UTC.
         reason: Why records were lost; empty for a batch.
@@ -90,8 +90,7 @@ def loss_entry_id(topic_id: str, partition: int, from_offset: int, until_offset:
 def parse_entry(value: bytes | str | Mapping[str, object]) -> LedgerEntry:
     """Read an entry, from JSON text or from an object that was read already; keys of later releases are ignored.
 
-    Raises:
-        DataError: It is not what `LedgerEntry.to_json` writes.
+    Raises DataError where it is not what `LedgerEntry.to_json` writes.
     """
     try:
         entry = (

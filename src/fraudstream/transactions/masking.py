@@ -181,11 +181,8 @@ class _Walk:
     def value(self, root: Any, path: str = "", kind: Sensitivity | None = None, *, numbers: bool = True) -> Any:
         """A value with all that is in it, copied; a stack in place of recursion, for it may be nested thousands deep.
 
-        Args:
-            root: The value.
-            path: Its dotted name; empty for a transaction.
-            kind: What all of it holds, where its name says so.
-            numbers: Whether numbers in it may be a card's.
+        `path` is its dotted name, empty for a transaction; `kind` what all of it holds, where its name says so;
+        `numbers` whether numbers in it may be a card's.
         """
         if not isinstance(root, Mapping | list | tuple):
             return self.scalar(root, kind, path, numbers=numbers)

@@ -39,10 +39,7 @@ class JsonText(str):
 def read_json(text: bytes) -> Any:
     """Read JSON, leniently where it is only leniently JSON: NaN, 1e400, half a surrogate pair, deeper than any reader.
 
-    What no reader carries on is a `JsonText` then, which `present` takes for what it is.
-
-    Raises:
-        ValueError: It is no JSON.
+    What no reader carries on is a `JsonText` then, which `present` takes for what it is. ValueError for other texts.
     """
     try:
         return orjson.loads(text)

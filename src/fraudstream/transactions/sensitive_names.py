@@ -113,9 +113,8 @@ MENTION: Final = re.compile("|".join(sorted(map(re.escape, _FIRST_WORDS), key=le
 def sensitivity(path: str, *, beside_a_card: bool = False) -> Sensitivity | None:
     """What a column or a member of this name holds; None where the name says nothing.
 
-    Args:
-        path: Its name, with those of the objects around it in front and points between: `card.securityCode`.
-        beside_a_card: Whether a card's number stands in the same object.
+    `path` has the names of the objects around it in front and points between: `card.securityCode`. `beside_a_card` says
+    that a card's number is in the same object.
     """
     if len(path) > LONGEST_NAME:
         path = path[-LONGEST_NAME:]

@@ -45,12 +45,9 @@ class SimulationSummary:
 
 
 class Simulation:
-    """One stream of simulated payments: the same rows and seed give the same blocks.
+    """One stream of at least 100 simulated payments: the same rows and seed give the same blocks.
 
-    Args:
-        rows: Rows of the whole stream, at least 100.
-        burst_at: Share of the way (0 to 1) at which one terminal has a burst of frauds, within the usual
-            fraud share.
+    At `burst_at`, a share of the way (0 to 1), one terminal has a burst of frauds, within the usual fraud share.
     """
 
     def __init__(self, rows: int, seed: int, *, burst_at: float | None = None) -> None:
@@ -104,16 +101,10 @@ def simulate(
 ) -> SimulationSummary:
     """Write a CSV of simulated payments: `Time`, `V1` to `V28`, `Amount`, `Class`, quoted as creditcard.csv is.
 
-    Args:
-        rows: Rows to write, at least 100; two days of payments, however many.
-        seed: The same seed gives the same bytes.
-        output: The CSV; its directory must exist, a file there is replaced once the new one is whole.
-        with_ids: Add `CardId` and `TerminalId` after the columns of creditcard.csv.
-        burst_at: Share of the way (0 to 1) at which one terminal has a burst of frauds, within the usual fraud share.
-        report: Called with the number of rows written so far, after each block.
-
-    Raises:
-        SettingsError: `rows`, `seed` or `burst_at` is out of range, or the output cannot be written.
+    They are of two days, however many; the same seed gives the same bytes. The directory of `output` must exist; a file
+    there is replaced once the new one is whole. `with_ids` adds `CardId` and `TerminalId` at the end; `burst_at` is as
+    in `Simulation`; `report` is called with the number of rows written so far, after each block. Raises SettingsError
+    where `rows`, `seed` or `burst_at` is out of range, or the output cannot be written.
     """
     _check(rows, seed, burst_at)
     simulation = Simulation(rows, seed, burst_at=burst_at)

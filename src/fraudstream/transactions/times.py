@@ -26,12 +26,9 @@ _OTHER_WORDS: Final = frozenset(
 
 @dataclass(frozen=True)
 class TimeOrder:
-    """What orders the rows.
+    """What orders the rows, and whether it is dates and whether the file is already in that order.
 
-    Attributes:
-        values: By row: its number, or seconds since 1970 (UTC where no zone is written) for dates in ISO 8601.
-        is_date: Whether the column holds dates and no numbers.
-        is_file_order: Whether the file is already in that order.
+    `values` are by row its number, or seconds since 1970 (UTC where no zone is written) for dates in ISO 8601.
     """
 
     column: str

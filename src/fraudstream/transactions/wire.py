@@ -56,11 +56,7 @@ class RecordId(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> RecordId:
-        """The record that `topic/partition/offset` names.
-
-        Raises:
-            ValueError: It names none.
-        """
+        """The record that `topic/partition/offset` names; raises ValueError where it names none."""
         found = re.fullmatch(r"(.+)/([0-9]{1,9})/([0-9]{1,18})", text, re.DOTALL)
         if found is None:
             raise ValueError(f"{text!r} is not topic/partition/offset")

@@ -61,8 +61,7 @@ class ReadCell:
 def parse_transaction(text: bytes | str) -> dict[str, Any]:
     """A row's JSON with its numbers as they are written; NaN and infinities become text, as the relay makes them.
 
-    Raises:
-        ValueError: It is not one JSON object.
+    Raises ValueError where it is not one JSON object.
     """
     row = json.loads(text, parse_int=NumberText, parse_float=NumberText, parse_constant=str)
     if not isinstance(row, dict):
@@ -210,11 +209,7 @@ def _one_hot(text: str | None, feature: Feature) -> tuple[float, ...] | None:
 
 
 def row_of(data: Path, row: int) -> dict[str, Any]:
-    """The row of that number, from 0.
-
-    Raises:
-        DataError: The CSV cannot be used, or has no such row.
-    """
+    """The row of that number, from 0; raises DataError where the CSV cannot be used, or has no such row."""
     text = next(itertools.islice(open_csv(data).json_rows(row), 1), None)
     if text is None:
         raise DataError("the CSV has no such row", where=f"{data}, row {row}", remedy="rows are counted from 0")

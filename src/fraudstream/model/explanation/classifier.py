@@ -97,11 +97,7 @@ _LOG_ODDS_OF_A_MARGIN: Final = 2.0
 
 
 def load_classifier(artifact: ModelArtifact) -> Classifier:
-    """The scaler and the classifier of a verified artifact.
-
-    Raises:
-        ModelCorrupt: The algorithm, or how it was saved, is unknown to this version.
-    """
+    """The scaler and the classifier of a verified artifact; ModelCorrupt where this version cannot read their kind."""
     features = by_slots(artifact.manifest.features)
     column = [place for place, feature in enumerate(features) for _ in feature.slots]
     scaler = read_scaler(artifact.scaler_path)

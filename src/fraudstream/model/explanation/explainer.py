@@ -32,14 +32,13 @@ class Explanation:
 
     Attributes:
         scale: The unit of `base`, `margin` and every contribution.
-        background: What `base` is the margin of, in words.
+        background: What `base` is the margin of, as text.
         base: The margin without anything known of the payment.
         steps: By column, in the order of the vector.
         margin: `base` and all the contributions together.
-        probability: The classifier's own probability of fraud.
-        score: The probability after the model's calibration: what is held against the threshold.
+        probability: The classifier's own probability of fraud; `score` is that after the model's calibration.
         missing: How many columns something stands in for.
-        is_judgeable: Whether the stream would judge the payment; with too much missing it is unscorable.
+        is_judgeable: Whether the stream would score the payment; with too much missing it is unscorable.
     """
 
     model_id: str
@@ -67,11 +66,7 @@ class Explainer:
     """One model, loaded once; many payments may be explained by it, from several threads too."""
 
     def __init__(self, artifact: ModelArtifact) -> None:
-        """Read what Spark saved.
-
-        Raises:
-            ModelCorrupt: The saved model is of a kind unknown to this version.
-        """
+        """Read what Spark saved; raises ModelCorrupt where it is of a kind unknown to this version."""
         self.manifest: Manifest = artifact.manifest
         self._classifier: Classifier = load_classifier(artifact)
 

@@ -36,10 +36,9 @@ class ExplainerLibrary:
         return self._model if is_directory else self._model.absolute().parent
 
     def of(self, model_id: str, revision: int | None) -> tuple[Explainer, Mapping[str, str]]:
-        """The explainer of a model, and the aliases that were in force with a revision.
+        """The explainer of a model, and the aliases of a revision of the deployment.
 
-        Raises:
-            ModelError: The artifact is not there any more, was changed, or is of a kind unknown to this version.
+        Raises ModelError where the artifact is gone, was changed, or is of a kind unknown to this version.
         """
         with self._lock:
             found = self._explainers.get(model_id)

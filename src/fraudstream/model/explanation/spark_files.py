@@ -1,6 +1,6 @@
 """What Spark ML saved, as arrays: the scaler, a linear model, trees; read from its Parquet files, without a JVM.
 
-What is worked out from them is `classifier.py`'s and `trees.py`'s.
+Every function that reads raises ModelCorrupt where the file is not what Spark saves.
 """
 
 from collections.abc import Mapping, Sequence
@@ -42,11 +42,11 @@ class Scaler:
 
 @dataclass(frozen=True)
 class Node:
-    """A node of a tree.
+    """A node of a tree; in a leaf, `left` and `slot` are -1.
 
     Attributes:
-        left: Place of the child for values at or below the threshold; -1 in a leaf.
-        slot: The slot of the vector that is split; -1 in a leaf.
+        left: Place of the child for values at or below the threshold.
+        slot: The slot of the vector that is split.
         cover: Weight of the training rows that came here.
         prediction: What a regression tree predicts here.
         fraud_share: Of a classification tree, the share of fraud here; NaN in a regression tree.
@@ -75,11 +75,7 @@ class Tree:
 
 
 def read_scaler(path: Path) -> Scaler:
-    """The scaler saved at `path`.
-
-    Raises:
-        ModelCorrupt: It is not what Spark saves.
-    """
+    """The scaler saved at `path`."""
     mean, std = read_moments(path)
     with np.errstate(divide="ignore"):
         # Spark leaves out what did not vary, and multiplies with 1 / std instead of dividing.
@@ -87,21 +83,13 @@ def read_scaler(path: Path) -> Scaler:
 
 
 def read_moments(path: Path) -> tuple[Floats, Floats]:
-    """The means and the standard deviations of the scaler saved at `path`.
-
-    Raises:
-        ModelCorrupt: It is not what Spark saves.
-    """
+    """The means and the standard deviations of the scaler saved at `path`."""
     (row,) = read_rows(path / "data")
     return _vector(path, row["mean"]), _vector(path, row["std"])
 
 
 def read_linear(path: Path) -> tuple[Floats, float]:
-    """The coefficients and the intercept of the binary logistic regression saved at `path`.
-
-    Raises:
-        ModelCorrupt: It is not what Spark saves, or not binary.
-    """
+    """The coefficients and the intercept of the logistic regression at `path`; ModelCorrupt if it is not binary."""
     (row,) = read_rows(path / "data")
     matrix = row["coefficientMatrix"]
     if row["isMultinomial"] or matrix["numRows"] != 1:
@@ -121,11 +109,7 @@ def read_linear(path: Path) -> tuple[Floats, float]:
 
 
 def read_trees(path: Path) -> tuple[Tree, ...]:
-    """The trees of the forest or the boosted trees saved at `path`, in Spark's order.
-
-    Raises:
-        ModelCorrupt: It is not what Spark saves, or splits categories.
-    """
+    """The trees of the forest or boosted trees at `path`, in Spark's order; ModelCorrupt if any splits categories."""
     # The columns of the trees' own metadata have had several names; their order has been one: id, text, weight.
     weights = {int(tree): float(weight) for tree, _, weight in map(dict.values, read_rows(path / "treesMetadata"))}
     nodes: dict[int, dict[int, Mapping[str, Any]]] = {}
@@ -137,11 +121,7 @@ def read_trees(path: Path) -> tuple[Tree, ...]:
 
 
 def read_rows(folder: Path) -> list[dict[str, Any]]:
-    """The rows of the Parquet files that Spark wrote to `folder`.
-
-    Raises:
-        ModelCorrupt: There are none, or they cannot be read.
-    """
+    """The rows of the Parquet files that Spark wrote to `folder`; ModelCorrupt where there are none."""
     try:
         files = [pq.read_metadata(file) for file in folder.glob("*.parquet")]
         sizes = [file.row_group(group).total_byte_size for file in files for group in range(file.num_row_groups)]

@@ -65,11 +65,8 @@ class TreeShap:
     def of(cls, trees: Sequence[Tree], values: Sequence[Sequence[float]], column: Sequence[int]) -> TreeShap:
         """Lay out trees.
 
-        Args:
-            trees: The trees.
-            values: By tree and node, what the prediction gains where a row ends there.
-            column: By slot of the vector, the column that it was made from: the slots of a category, or of a time, are
-                one player of the game.
+        `values` has by tree and node what the prediction gains where a row ends there; `column` by slot of the vector
+        the column that it was made from: the slots of a category, or of a time, are one player of the game.
         """
         leaves = [leaf for tree, value in zip(trees, values, strict=True) for leaf in _leaves(tree, value, column)]
         columns = max(column) + 1

@@ -20,12 +20,7 @@ REPORT_FILE: Final = "report.html"
 
 
 def report_html(evaluation: Evaluation, manifest: Manifest) -> bytes:
-    """The whole page, UTF-8.
-
-    Args:
-        evaluation: What `evaluation.json` holds.
-        manifest: The model's; its sums of files are not read, the report being one of them.
-    """
+    """The whole page, UTF-8; the manifest's sums of files are not read, the report being one of them."""
     environment = Environment(
         loader=PackageLoader("fraudstream.model.report"),
         autoescape=True,

@@ -15,13 +15,7 @@ from fraudstream.model.report.threshold_charts import alerts_by_threshold, cost_
 
 @dataclass(frozen=True)
 class Table:
-    """A table that is always open.
-
-    Attributes:
-        caption: What it is called.
-        headings: Of its columns.
-        rows: The first cell is the row's name.
-    """
+    """A table that is always open; the first cell of a row is its name."""
 
     caption: str
     headings: Sequence[str]
@@ -32,13 +26,7 @@ class Table:
 class Section:
     """A part of the page.
 
-    Attributes:
-        anchor: Its id.
-        title: Its heading.
-        lead: What it shows and how to read it.
-        figures: Its charts.
-        lines: What they say.
-        table: A table that is open, or None.
+    `anchor` is its id, `lead` what it shows and how to read it, `lines` what its charts say.
     """
 
     anchor: str

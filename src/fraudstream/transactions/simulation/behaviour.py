@@ -26,10 +26,7 @@ class Fading:
     def read_and_add(self, owner: Ints, time: Floats, what: Floats) -> tuple[Floats, Floats]:
         """For payments in order of time: the faded sums before each one, and the seconds since the owner's last.
 
-        Args:
-            owner: Card or terminal of each payment.
-            time: Seconds since the start, ascending.
-            what: [payment, window] what each payment adds to each sum.
+        `owner` is the card or terminal; `time` seconds since the start; `what` [payment, window] is added to each sum.
         """
         before = np.empty_like(what)
         since = np.empty(len(owner))
