@@ -8,8 +8,7 @@ from typing import NamedTuple
 from markupsafe import Markup
 
 from fraudstream.charts import svg
-from fraudstream.charts.plot import Area, Size, x_axis, y_axis
-from fraudstream.charts.scales import Linear, Logarithmic
+from fraudstream.charts.plot import Area, Linear, Logarithmic, Size, x_axis, y_axis
 
 STYLE = """
 text { font: 13px system-ui, sans-serif; fill: #57606a; }

@@ -11,9 +11,8 @@ from typing import Any
 
 import orjson
 
-from fraudstream.alerts.positions import Place
+from fraudstream.alerts.positions import Place, SampleWeights
 from fraudstream.alerts.records import Record, to_payload
-from fraudstream.alerts.sampling import SampleWeights
 from fraudstream.messages.posted import Sample, check_event
 from fraudstream.model.artifact import write_artifact
 from fraudstream.model.current import put_in_force

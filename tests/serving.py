@@ -15,7 +15,7 @@ SERVE: Final = """
 from pathlib import Path
 from fraudstream import logs
 from fraudstream.config import Settings
-from fraudstream.dashboard.in_force import model_in_force
+from fraudstream.dashboard.revisions import model_in_force
 from fraudstream.dashboard.server import serve
 from fraudstream.dashboard.stats import ModelInForce
 
@@ -30,7 +30,7 @@ serve(settings, in_force=in_force, notice="Simulated data")
 """
 
 _CONTEXT: Final = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(["fraudstream.dashboard.server", "fraudstream.dashboard.in_force", "alembic.command"])
+_CONTEXT.set_forkserver_preload(["fraudstream.dashboard.server", "fraudstream.dashboard.revisions", "alembic.command"])
 
 
 class ServingProcess:

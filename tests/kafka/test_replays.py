@@ -20,8 +20,7 @@ from flask.testing import FlaskClient
 
 from commands import command_line
 from dashboards import Clock, RunningDashboard, alert, running_dashboard, told
-from fraudstream.alerts.replaying import CLAIMED_AT_ONCE, ReplaySender
-from fraudstream.alerts.service import run_relay
+from fraudstream.alerts.service import CLAIMED_AT_ONCE, ReplaySender, run_relay
 from fraudstream.alerts.store import AlertStore
 from fraudstream.config import Settings
 from fraudstream.dashboard.app import create_app

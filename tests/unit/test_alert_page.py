@@ -12,12 +12,11 @@ from flask.testing import FlaskClient
 
 from columns import NOW, row
 from dashboards import Clock, alert, told
-from fraudstream.alerts.reasons import ReasonStore
 from fraudstream.alerts.store import AlertStore
 from fraudstream.config import Settings
 from fraudstream.dashboard.app import create_app
-from fraudstream.dashboard.in_force import model_in_force
-from fraudstream.dashboard.reasons import explain_alert
+from fraudstream.dashboard.reasons import ReasonStore, explain_alert
+from fraudstream.dashboard.revisions import model_in_force
 from fraudstream.model.aliases import declare_alias
 from fraudstream.model.artifact import load_artifact
 from fraudstream.model.current import put_in_force

@@ -12,8 +12,7 @@ from sqlalchemy import text
 
 from dashboards import alert, open_store
 from fraudstream.alerts import words as alert_words
-from fraudstream.alerts.cursor import Position, read_cursor, write_cursor
-from fraudstream.alerts.filters import AlertFilter, Op, Sort, Where
+from fraudstream.alerts.filters import AlertFilter, Op, Position, Sort, Where, read_cursor, write_cursor
 from fraudstream.alerts.store import AlertStore
 from fraudstream.alerts.words import Text, columns_of, fold, words
 from fraudstream.transactions.masking import DataMask

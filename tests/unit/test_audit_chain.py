@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from dashboards import Clock, open_store, take_back, told
-from fraudstream.alerts import chain
+from fraudstream.alerts import changes
 from fraudstream.alerts.changes import Action, Actor, ChangeLog
 from fraudstream.alerts.service import head_event
 from fraudstream.alerts.status import AlertStatus
@@ -51,21 +51,21 @@ def tamper(store: AlertStore, *statements: str) -> None:
 
 def broken(store: AlertStore) -> list[int]:
     with store.reading() as connection:
-        return [link.seq for link in chain.broken_links(connection)]
+        return [link.seq for link in changes.broken_links(connection)]
 
 
-def findings(store: AlertStore, *published: chain.PublishedHead) -> list[Finding]:
+def findings(store: AlertStore, *published: changes.PublishedHead) -> list[Finding]:
     with StoreSnapshot.open(f"sqlite:///{store.path}") as snapshot:
         return list(snapshot.trail(published))
 
 
-def head(store: AlertStore) -> chain.Head:
+def head(store: AlertStore) -> changes.Head:
     with store.reading() as connection:
-        return chain.head(connection)
+        return changes.head(connection)
 
 
-def published(store: AlertStore) -> chain.PublishedHead:
-    found = chain.PublishedHead.of(head_event(head(store)._asdict(), AT))
+def published(store: AlertStore) -> changes.PublishedHead:
+    found = changes.PublishedHead.of(head_event(head(store)._asdict(), AT))
     assert found is not None
     return found
 
@@ -136,15 +136,15 @@ def finding_id(store: AlertStore) -> str:
 
 @pytest.mark.parametrize("event", [None, [], {}, {"seq": "1", "hash": "x"}, {"seq": 2**70, "hash": ""}, {"seq": 1}])
 def test_an_event_that_is_no_head_is_passed_over(event: object) -> None:
-    assert chain.PublishedHead.of(event) is None
+    assert changes.PublishedHead.of(event) is None
 
 
 def test_only_the_newest_entries_are_checked_where_that_is_asked(store: AlertStore) -> None:
     tamper(store, "UPDATE changes SET actor = 'Ben' WHERE seq = 2")
     with store.reading() as connection:
-        assert list(chain.broken_links(connection, newest=3)) == []
-        assert len(list(chain.broken_links(connection, newest=4))) == 1
-        assert len(list(chain.broken_links(connection, newest=50))) == 1
+        assert list(changes.broken_links(connection, newest=3)) == []
+        assert len(list(changes.broken_links(connection, newest=4))) == 1
+        assert len(list(changes.broken_links(connection, newest=50))) == 1
 
 
 def test_entries_of_several_threads_make_one_chain(store: AlertStore) -> None:

@@ -19,8 +19,8 @@ from fraudstream.alerts.changes import Action, Actor, ChangeLog
 from fraudstream.alerts.store import AlertStore
 from fraudstream.config import Settings
 from fraudstream.dashboard.app import create_app
-from fraudstream.dashboard.in_force import model_in_force
 from fraudstream.dashboard.parts import EXTENSION, Parts
+from fraudstream.dashboard.revisions import model_in_force
 from fraudstream.model.current import change_deployment
 
 SCRIPT = "<script>alert(1)</script>"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from fraudstream.charts.scales import Linear, Logarithmic, LogOdds, Minutes, Scale, round_above
+from fraudstream.charts.plot import Linear, Logarithmic, LogOdds, Minutes, Scale, round_above
 
 SCALES: list[Scale] = [
     Linear(-0.5, 1.0, 10.0, 110.0),

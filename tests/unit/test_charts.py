@@ -16,9 +16,8 @@ from fraudstream.alerts.minutes import BINS, Label
 from fraudstream.alerts.store import AlertStore
 from fraudstream.config import Settings
 from fraudstream.dashboard.app import create_app
-from fraudstream.dashboard.charts import Charts
+from fraudstream.dashboard.charts import Charts, MinuteTally
 from fraudstream.dashboard.charts_page import live_charts
-from fraudstream.dashboard.minutes import MinuteTally
 
 
 @pytest.fixture

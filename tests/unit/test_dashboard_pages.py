@@ -13,8 +13,7 @@ from dashboards import alert
 from fraudstream.alerts.store import AlertStore
 from fraudstream.config import Settings
 from fraudstream.dashboard.app import create_app
-from fraudstream.dashboard.presentation import telling_values
-from fraudstream.dashboard.readable import number, payload_preview, short_id
+from fraudstream.dashboard.presentation import number, payload_preview, short_id, telling_values
 from fraudstream.dashboard.stats import ModelInForce
 
 

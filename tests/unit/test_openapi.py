@@ -17,8 +17,8 @@ from evaluated import evaluated_model_in_force, judged, scored_samples
 from fraudstream.alerts.store import AlertStore
 from fraudstream.config import Settings
 from fraudstream.dashboard.app import APIS, create_app
-from fraudstream.dashboard.in_force import model_in_force
 from fraudstream.dashboard.openapi import document
+from fraudstream.dashboard.revisions import model_in_force
 from ledgers import loss
 
 DOCUMENT = document(APIS)

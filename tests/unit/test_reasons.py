@@ -11,10 +11,9 @@ import pytest
 
 from columns import row
 from dashboards import Clock, alert
-from fraudstream.alerts.reasons import ReasonStore
 from fraudstream.alerts.store import AlertStore, StoredAlert
 from fraudstream.dashboard import reasons
-from fraudstream.dashboard.reasons import ReasonWork, explain_alert
+from fraudstream.dashboard.reasons import ReasonStore, ReasonWork, explain_alert
 from fraudstream.dashboard.stream import Hub
 from fraudstream.model.explanation.explainer import Explainer
 from fraudstream.model.explanation.library import ExplainerLibrary

@@ -15,7 +15,7 @@ from dashboards import Clock, open_store, told
 from fraudstream.alerts.store import AlertStore
 from fraudstream.config import Settings
 from fraudstream.dashboard.app import create_app
-from fraudstream.dashboard.in_force import model_in_force
+from fraudstream.dashboard.revisions import model_in_force
 from fraudstream.model.current import read_current
 from fraudstream.transactions.schema import schema_id
 

@@ -16,7 +16,7 @@ from fraudstream.alerts.store import AlertStore
 from fraudstream.cli.schema import schema
 from fraudstream.config import Settings
 from fraudstream.dashboard.app import create_app
-from fraudstream.dashboard.in_force import model_in_force
+from fraudstream.dashboard.revisions import model_in_force
 from fraudstream.errors import AliasRefused, DashboardFailed, SettingsError
 from fraudstream.model.current import read_current
 

@@ -18,8 +18,7 @@ from sqlalchemy import event, text, update
 
 from dashboards import Clock, take_back
 from fraudstream.alerts import search, tables
-from fraudstream.alerts.cursor import Position
-from fraudstream.alerts.filters import AlertFilter, Op, Sort, Where
+from fraudstream.alerts.filters import AlertFilter, Op, Position, Sort, Where
 from fraudstream.alerts.search import AlertSearch
 from fraudstream.alerts.store import AlertStore
 from fraudstream.alerts.words import Text, columns_of, fold, words_of_alert

@@ -21,8 +21,7 @@ from fraudstream.cli.entry import cli
 from fraudstream.config import Settings
 from fraudstream.dashboard import security
 from fraudstream.dashboard.app import create_app
-from fraudstream.dashboard.attempts import WRONG_TOKENS
-from fraudstream.dashboard.security import validate_binding
+from fraudstream.dashboard.security import WRONG_TOKENS, validate_binding
 from fraudstream.errors import SettingsError
 
 READ, INGEST = "read-token-of-tests", "ingest-token-of-tests"

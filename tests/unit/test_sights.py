@@ -11,8 +11,7 @@ import pytest
 from columns import TOPIC, row, sample, samples
 from dashboards import Clock, alert
 from fraudstream.alerts import sights
-from fraudstream.alerts.positions import Place
-from fraudstream.alerts.sampling import SampleWeights
+from fraudstream.alerts.positions import Place, SampleWeights
 from fraudstream.alerts.sights import MOST_EVENTS
 from fraudstream.alerts.store import AlertStore, Total
 from fraudstream.transactions.schema import schema_id

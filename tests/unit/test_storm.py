@@ -13,7 +13,7 @@ from dashboards import Clock, alert, told
 from fraudstream.alerts.store import AlertStore
 from fraudstream.config import Settings
 from fraudstream.dashboard.app import create_app
-from fraudstream.dashboard.storm import CALM_ALERTS, STORM_ALERTS, WINDOW_SECONDS, StormWatch
+from fraudstream.dashboard.drift_words import CALM_ALERTS, STORM_ALERTS, WINDOW_SECONDS, StormWatch
 
 TOPIC = "credit_card_transactions"
 

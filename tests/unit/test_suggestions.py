@@ -11,10 +11,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from columns import MODEL_ID, SPREADS, manifest, row, samples, weighed
-from fraudstream.alerts.sampling import Sight
-from fraudstream.dashboard.columns import MOST_CANDIDATES, ColumnWatch
+from fraudstream.alerts.positions import Sight
+from fraudstream.dashboard.columns import MOST_CANDIDATES, Candidate, ColumnWatch, distance, suggest
 from fraudstream.dashboard.drift_words import percent, sentences, told
-from fraudstream.dashboard.suggestions import Candidate, distance, suggest
 from fraudstream.model.aliases import contract_of
 from fraudstream.model.current import InForce
 

@@ -15,12 +15,13 @@ from werkzeug.test import TestResponse
 from columns import NOW, row, sample, weighed
 from dashboards import Clock, alert, open_store, told
 from evaluations import small_evaluation
-from fraudstream.alerts import tables, verdicts
+from fraudstream.alerts import tables
 from fraudstream.alerts.store import AlertStore
 from fraudstream.config import Settings
+from fraudstream.dashboard import what_if_sources
 from fraudstream.dashboard.app import create_app
-from fraudstream.dashboard.in_force import model_in_force
 from fraudstream.dashboard.live_scores import EDGES, LiveScores
+from fraudstream.dashboard.revisions import model_in_force
 from fraudstream.model.artifact import write_artifact
 from fraudstream.model.current import put_in_force, read_current
 from fraudstream.model.evaluation_record import Evaluation, evaluation_to_json
@@ -178,7 +179,7 @@ def test_verdicts_tell_what_a_higher_threshold_would_have_cost_and_nothing_of_a_
 def test_of_many_verdicts_the_newest_count_in_their_own_shares(
     client: FlaskClient, store: AlertStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(verdicts, "MOST", 4)
+    monkeypatch.setattr(what_if_sources, "MOST", 4)
     model_id = told(client.get("/api/what-if"))["in_force"]["model_id"]
     store.add_alerts([alert(n, score=0.9, model_id=model_id) for n in range(7)])
     decide(store, {f"id-{n}": "confirmed_fraud" if n in (0, 1, 2, 6) else "false_alarm" for n in range(7)})

@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, Connection, FromClause, Select, and_, func
 from fraudstream.alerts import tables
 from fraudstream.alerts.changes import Action
 from fraudstream.alerts.reading import AlertReader
-from fraudstream.messages.queries import LATER, TIME, Query, Time, parameter
+from fraudstream.messages.requests import LATER, TIME, Query, Time, parameter
 from fraudstream.times import iso_time
 from fraudstream.transactions.masking import typed
 

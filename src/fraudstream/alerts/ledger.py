@@ -16,7 +16,7 @@ from sqlalchemy.dialects.sqlite import insert
 
 from fraudstream.alerts import tables
 from fraudstream.alerts.changes import Action
-from fraudstream.alerts.dialect import upsert
+from fraudstream.alerts.database import upsert
 from fraudstream.alerts.positions import Place, Report
 from fraudstream.alerts.reading import AlertReader
 from fraudstream.errors import DataError, RecordError

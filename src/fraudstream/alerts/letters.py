@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, Select, Table, false, func, select
 
 from fraudstream.alerts import tables
 from fraudstream.alerts.reading import AlertReader
-from fraudstream.messages.queries import LATER, TIME, Query, Repeated, Time, Whole, parameter
+from fraudstream.messages.requests import LATER, TIME, Query, Repeated, Time, Whole, parameter
 from fraudstream.transactions.wire import AlertField, DeadLetterField, Outcome, RecordId, ReplayState
 
 WALKED_AT_ONCE: Final = 200

@@ -11,7 +11,7 @@ import orjson
 from sqlalchemy import ColumnElement, Connection, cast, delete, func, literal, or_, select, types
 
 from fraudstream.alerts import tables
-from fraudstream.alerts.dialect import member, upsert
+from fraudstream.alerts.database import member, upsert
 from fraudstream.alerts.status import AlertStatus
 from fraudstream.alerts.store import AlertStore
 from fraudstream.transactions.wire import AlertField, Outcome

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -11,11 +12,10 @@ from typing import Any, Final
 import orjson
 from confluent_kafka import Message
 
-from fraudstream.alerts.samples import describe_columns
 from fraudstream.kafka.headers import headers_of
 from fraudstream.times import from_microseconds, iso_z
 from fraudstream.transactions.presentable import present, read_json
-from fraudstream.transactions.schema import schema_id
+from fraudstream.transactions.schema import UNKNOWN, columns_of, id_of, listed, schema_id
 from fraudstream.transactions.wire import (
     REJECTED_BECAUSE,
     AlertField,
@@ -25,6 +25,31 @@ from fraudstream.transactions.wire import (
     Header,
     Topic,
 )
+
+MOST_VALUES: Final = 256
+"""Numbers of one row that are posted, so that a column can be known again under another name."""
+
+
+def describe_columns(sample: Mapping[str, Any], row: object) -> dict[str, Any]:
+    """The keys that a sample gains from its row, or from its columns' names where the row was too long to travel.
+
+    `row` is what the sample carried, parsed; anything but an object where it carried none.
+    """
+    if isinstance(row, dict):
+        columns = columns_of(row)
+    elif isinstance(names := sample.get(EventField.COLUMNS), list):
+        columns = {str(name): UNKNOWN for name in names}
+    else:
+        return {}
+    told: dict[str, Any] = {
+        EventField.SCHEMA_ID.value: id_of(columns),
+        EventField.COLUMNS.value: listed(columns),
+        EventField.COLUMN_COUNT.value: len(columns),
+    }
+    # Only a row that misses something can hold a renamed column.
+    if sample.get(EventField.IMPUTED) and isinstance(row, dict):
+        told[EventField.VALUES.value] = _numbers(row)
+    return told
 
 
 class Route(StrEnum):
@@ -189,3 +214,18 @@ def _whole(value: bytes | None, otherwise: int) -> int:
 
 def _base64(value: bytes | None) -> str:
     return base64.b64encode(value or b"").decode()
+
+
+def _numbers(row: Mapping[str, Any]) -> dict[str, float]:
+    numbers: dict[str, float] = {}
+    for name, value in row.items():
+        if len(numbers) == MOST_VALUES:
+            break
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            try:
+                number = float(value)
+            except OverflowError:
+                continue
+            if math.isfinite(number):
+                numbers[name] = number
+    return numbers

@@ -14,9 +14,8 @@ import orjson
 from sqlalchemy import ColumnElement, Connection, Select, and_, func, null, or_, select, true, union_all
 
 from fraudstream.alerts import tables
-from fraudstream.alerts.cursor import Position
-from fraudstream.alerts.dialect import kept_words, with_words
-from fraudstream.alerts.filters import AlertFilter, Sort
+from fraudstream.alerts.database import kept_words, with_words
+from fraudstream.alerts.filters import AlertFilter, Position, Sort
 from fraudstream.alerts.reading import EXPORT_PAGE, STORED_COLUMNS, AlertReader, StoredAlert, stored_alert
 from fraudstream.alerts.status import AlertStatus
 from fraudstream.messages.posted import STORED_OUTCOMES

@@ -8,8 +8,8 @@ import orjson
 from sqlalchemy import Connection, bindparam, delete, func, select, update
 
 from fraudstream.alerts import rows, tables
+from fraudstream.alerts.positions import Sight
 from fraudstream.alerts.reading import Total
-from fraudstream.alerts.sampling import Sight
 from fraudstream.times import microseconds
 from fraudstream.transactions.wire import EventField, EventType, Outcome
 

@@ -16,14 +16,12 @@ from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, InterfaceError
 
 from fraudstream.alerts import ledger, positions, rows, sights, tables
 from fraudstream.alerts.changes import Action, Actor, Change, insert_change
-from fraudstream.alerts.database import RELAXED, WRITE, open_engine
-from fraudstream.alerts.dialect import add_words
+from fraudstream.alerts.database import RELAXED, WRITE, add_words, open_engine
 from fraudstream.alerts.filters import AlertFilter
 from fraudstream.alerts.ledger import LedgerReader
-from fraudstream.alerts.positions import Place, Report
+from fraudstream.alerts.positions import Place, Report, SampleWeights, Sight, sight_of_alert, sight_of_sample
 from fraudstream.alerts.reading import AlertReader, Row, StoredAlert, Total
 from fraudstream.alerts.rows import Fate, store_once
-from fraudstream.alerts.sampling import SampleWeights, Sight, sight_of_alert, sight_of_sample
 from fraudstream.alerts.search import AlertSearch
 from fraudstream.alerts.sights import Describe
 from fraudstream.alerts.words import words_of_alert

@@ -105,7 +105,7 @@ changes = Table(
 )
 """Every change that a person made, with who, when, before and after (JSON); triggers refuse to alter or delete one.
 
-`session` is the short id of the session that made it, empty for one without; `hash` is `chain.py`'s."""
+`session` is the short id of the session that made it, empty for one without; `hash` is `changes.py`'s."""
 
 change_items = Table(
     "change_items",

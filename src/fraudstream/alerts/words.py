@@ -1,4 +1,4 @@
-"""The words of an alert and what is searched among them: the rules of the full text, which `dialect.py` looks up.
+"""The words of an alert and what is searched among them: the rules of the full text, which `database.py` looks up.
 
 A word is a run of letters and digits, folded to small letters without accents; a number with a point or an exponent is
 one word, as written and without its sign; any other sign beyond ASCII (an emoji) is a word of its own. Several words

@@ -1,6 +1,6 @@
 """What people do with alerts: claim, release, decide, note, undo, take the next; each is one write transaction.
 
-`work_rules.py` says what may be done, `work_writing.py` does and records it, `candidates` finds the next alert.
+`work_writing.py` says what may be done, does and records it, `candidates` finds the next alert.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -9,7 +9,7 @@ from enum import StrEnum
 from functools import partial
 from typing import Any, Final
 
-from fraudstream.alerts import work_rules
+from fraudstream.alerts import work_writing
 from fraudstream.alerts.change_reading import ChangeReader
 from fraudstream.alerts.changes import Action, Actor
 from fraudstream.alerts.filters import AlertFilter, Sort
@@ -72,13 +72,13 @@ class WorkDesk:
         self, actor: Actor, alert_ids: Sequence[str], *, take_over: bool = False, versions: Versions | None = None
     ) -> Done:
         """Have alerts for oneself until they are released, decided or taken over; another's only with `take_over`."""
-        rule = partial(work_rules.claim, actor=actor.name, take_over=take_over)
+        rule = partial(work_writing.claim, actor=actor.name, take_over=take_over)
         return self._do(actor, Action.CLAIM, alert_ids, rule, versions=versions)
 
     def release(self, actor: Actor, alert_ids: Sequence[str], *, versions: Versions | None = None) -> Done:
         """Leave one's claimed alerts to others."""
         return self._do(
-            actor, Action.RELEASE, alert_ids, partial(work_rules.release, actor=actor.name), versions=versions
+            actor, Action.RELEASE, alert_ids, partial(work_writing.release, actor=actor.name), versions=versions
         )
 
     def verdict(
@@ -92,7 +92,7 @@ class WorkDesk:
         versions: Versions | None = None,
     ) -> Done:
         """Decide alerts; what another has claimed or decided only with `take_over`."""
-        rule = partial(work_rules.decide, actor=actor.name, status=status, take_over=take_over, repeat=bool(note))
+        rule = partial(work_writing.decide, actor=actor.name, status=status, take_over=take_over, repeat=bool(note))
         return self._do(actor, Action.VERDICT, alert_ids, rule, why=note, versions=versions)
 
     def note(self, actor: Actor, alert_id: str, text: str) -> Done:
@@ -113,7 +113,7 @@ class WorkDesk:
 
         It is looked for before the transaction, so that no alert waits to be stored meanwhile; who is quicker has it.
         """
-        rule = partial(work_rules.claim_new, actor=actor.name)
+        rule = partial(work_writing.claim_new, actor=actor.name)
         for _ in range(_ROUNDS):
             found = candidates(self._store.search, wanted, order, skip)
             for alert_id in found:
@@ -144,8 +144,8 @@ class WorkDesk:
         with self._store.writing() as connection:
             now = self._store.now()
             made = partial(rule, now_us=microseconds(now))
-            rules: dict[str, work_rules.Rule] = {
-                each: partial(work_rules.seen, rule=made, version=seen[each]) if each in seen else made
+            rules: dict[str, work_writing.Rule] = {
+                each: partial(work_writing.seen, rule=made, version=seen[each]) if each in seen else made
                 for each in alert_ids
             }
             done = carry_out(connection, Ask(actor, action, rules, why), now)

@@ -12,7 +12,7 @@ from typing import Final
 import orjson
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
-from fraudstream.alerts.chain import PublishedHead
+from fraudstream.alerts.changes import PublishedHead
 from fraudstream.alerts.records import Record, to_payload
 from fraudstream.alerts.relay import GROUP
 from fraudstream.audit.facts import Facts, Said

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, create_engine, select
 from sqlalchemy.exc import DBAPIError
 
 from fraudstream.alerts import tables
-from fraudstream.alerts.chain import PublishedHead, broken_links, holds, stored_heads
+from fraudstream.alerts.changes import PublishedHead, broken_links, holds, stored_heads
 from fraudstream.alerts.database import parse_url
 from fraudstream.audit.facts import Kept
 from fraudstream.audit.report import Finding, Kind

@@ -10,8 +10,7 @@ from typing import Final
 from markupsafe import Markup
 
 from fraudstream.charts import svg
-from fraudstream.charts.plot import NARROW, WIDE, Area, Figure, Key, Size, in_both_sizes, tips, x_axis, y_axis
-from fraudstream.charts.scales import Scale
+from fraudstream.charts.plot import NARROW, WIDE, Area, Figure, Key, Scale, Size, in_both_sizes, tips, x_axis, y_axis
 
 NOTHING: Final = "–"
 _MOST_PLACES: Final = 80

@@ -181,7 +181,7 @@ def relay(from_beginning: bool, **flags: object) -> None:
 @click.option("--revoke-sessions", is_flag=True, help="End every session of people who signed in, and serve nothing.")
 def dashboard(notice: str | None, templates: Path | None, revoke_sessions: bool, **flags: object) -> None:
     """Serve the live page and the API, until Ctrl-C."""
-    from fraudstream.dashboard.in_force import model_in_force
+    from fraudstream.dashboard.revisions import model_in_force
     from fraudstream.dashboard.server import serve
     from fraudstream.model.current import tighten_models
 

@@ -10,7 +10,7 @@ from urllib.parse import quote, unquote
 from flask import Response, request
 
 from fraudstream.alerts.changes import NOBODY, Actor
-from fraudstream.alerts.names import LONGEST_NAME, is_same_person, name_of
+from fraudstream.alerts.status import LONGEST_NAME, is_same_person, name_of
 from fraudstream.dashboard.parts import parts
 from fraudstream.dashboard.routing import Api, json_response
 from fraudstream.dashboard.security import acting_session

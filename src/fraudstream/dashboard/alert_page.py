@@ -11,7 +11,7 @@ import orjson
 from flask import render_template
 
 from fraudstream.alerts.similar import similar_alerts
-from fraudstream.dashboard import presentation, readable
+from fraudstream.dashboard import presentation
 from fraudstream.dashboard.actor import actor_or_nobody
 from fraudstream.dashboard.alert_figures import bars, strips, sum_sentence
 from fraudstream.dashboard.parts import Parts, parts
@@ -95,8 +95,8 @@ def alert_page(alert_id: str) -> str:
         way=_way(using, document),
         similar=similar_alerts(using.store, stored, values),
         needs_token=using.settings.ingest_token is not None,
-        short_id=readable.short_id,
-        number=readable.number,
+        short_id=presentation.short_id,
+        number=presentation.number,
     )
 
 
@@ -153,7 +153,7 @@ def _columns(
         seen.append(Seen(name, text, *_mark(name, imputed, manifest, aliases)))
     lacking = [name for name in imputed if name not in transaction]
     typical = "The model was given the typical value"
-    return seen + [Seen(name, readable.NOTHING, "not there", typical) for name in lacking]
+    return seen + [Seen(name, presentation.NOTHING, "not there", typical) for name in lacking]
 
 
 def _mark(name: str, imputed: list[str], manifest: Manifest | None, aliases: Mapping[str, str]) -> tuple[str, str]:

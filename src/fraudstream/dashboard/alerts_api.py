@@ -7,12 +7,10 @@ from typing import Final
 import orjson
 from flask import Response, request
 
-from fraudstream.alerts.cursor import Position, write_cursor
-from fraudstream.alerts.filters import AlertFilter, Sort
+from fraudstream.alerts.filters import AlertFilter, Position, Sort, write_cursor
 from fraudstream.alerts.search import Page
 from fraudstream.alerts.store import StoredAlert
-from fraudstream.dashboard.export import export_csv, export_json
-from fraudstream.dashboard.exports import record_export
+from fraudstream.dashboard.export import export_csv, export_json, record_export
 from fraudstream.dashboard.parts import Parts, parts
 from fraudstream.dashboard.queries import AlertFileQuery, AlertList, AlertQuery, AlertScan, StreamQuery
 from fraudstream.dashboard.rescoring import rescored

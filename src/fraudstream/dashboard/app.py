@@ -11,7 +11,6 @@ from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import HTTPException
 
 from fraudstream.alerts.changes import ChangeLog
-from fraudstream.alerts.reasons import ReasonStore
 from fraudstream.alerts.sessions import Sessions
 from fraudstream.alerts.store import AlertStore
 from fraudstream.alerts.work import WorkDesk
@@ -25,21 +24,19 @@ from fraudstream.dashboard import (
     openapi,
     pages,
     records_api,
-    replays_api,
     system_api,
     work_api,
 )
 from fraudstream.dashboard.charts import Charts
-from fraudstream.dashboard.gauges import SystemGauges
 from fraudstream.dashboard.health import Health
 from fraudstream.dashboard.parts import EXTENSION, Parts
-from fraudstream.dashboard.reasons import ReasonWork
+from fraudstream.dashboard.reasons import ReasonStore, ReasonWork
 from fraudstream.dashboard.revisions import RevisionWatch
 from fraudstream.dashboard.routing import json_response
 from fraudstream.dashboard.security import acting_session, behind_proxies, guard, validate_binding
 from fraudstream.dashboard.stats import ModelInForce, Statistics
 from fraudstream.dashboard.stream import Hub
-from fraudstream.dashboard.system_state import SystemState
+from fraudstream.dashboard.system_state import SystemGauges, SystemState
 from fraudstream.dashboard.templating import use_templates
 from fraudstream.errors import FraudstreamError, StoreError
 from fraudstream.model.explanation.library import ExplainerLibrary
@@ -49,7 +46,7 @@ from fraudstream.transactions.masking import DataMask
 APIS: Final = tuple(
     module.api
     for module in (
-        records_api, alerts_api, work_api, actor, audit_api, dead_letters_api, replays_api, model_api,
+        records_api, alerts_api, work_api, actor, audit_api, dead_letters_api, model_api,
         system_api, openapi,
     )
 )  # fmt: skip

@@ -1,20 +1,111 @@
-"""The record of changes as a list and as a file; `audit_page.py` shows it to people, `alerts/changes.py` keeps it."""
+"""The record of changes as a list, a file and a page; `alerts/changes.py` keeps it."""
 
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
+from urllib.parse import urlencode
 
-from flask import Response
+import orjson
+from flask import Response, render_template, request
+from sqlalchemy import Connection
 
-from fraudstream.alerts import chain
-from fraudstream.alerts.change_reading import ChangeQuery, ChangeReader, StoredChange
-from fraudstream.dashboard.export import cell, safe, taken
-from fraudstream.dashboard.exports import record_export
+from fraudstream.alerts.change_reading import NO_NAME, ChangeQuery, ChangeReader, StoredChange
+from fraudstream.alerts.changes import Action, broken_links, head, holds, stored_heads
+from fraudstream.alerts.status import AlertStatus
+from fraudstream.dashboard.export import cell, record_export, safe, taken
 from fraudstream.dashboard.parts import parts
 from fraudstream.dashboard.queries import ChangeList
 from fraudstream.dashboard.routing import Api
 from fraudstream.messages.answers import Change, answer, page
+
+ROWS: Final = 50
+CHECKED: Final = 1_000
+"""Entries whose hashes the page checks; `fraudstream audit` checks all of them."""
+
+ACTION_WORDS: Final[dict[str, str]] = {
+    Action.CLAIM: "claimed",
+    Action.RELEASE: "released",
+    Action.VERDICT: "decided",
+    Action.NOTE: "noted",
+    Action.UNDO: "undone",
+    Action.THRESHOLD: "threshold",
+    Action.ALIAS: "alias",
+    Action.MODEL: "model",
+    Action.EXPORT: "exported",
+    Action.ACKNOWLEDGE: "acknowledged",
+}
+STATUS_WORDS: Final[dict[str, str]] = {
+    AlertStatus.NEW: "new",
+    AlertStatus.CLAIMED: "claimed",
+    AlertStatus.CONFIRMED_FRAUD: "confirmed fraud",
+    AlertStatus.FALSE_ALARM: "false alarm",
+    AlertStatus.UNSURE: "unsure",
+}
+
+
+def audit_page() -> str:
+    """The changes that match the query, a page of them."""
+    using = parts()
+    given = {name: request.args[name] for name in ChangeQuery.model_fields if request.args.get(name)}
+    query = ChangeList.read(request.args)
+    reader = ChangeReader(using.store)
+    # One more than is shown tells whether there is another page.
+    found = reader.page(query, before=query.cursor, limit=ROWS + 1)
+    changes, more = found[:ROWS], found[ROWS:]
+    with using.store.reading() as connection:
+        trail = _trail(connection)
+    return render_template(
+        "audit.html",
+        trail=trail,
+        notice=using.notice,
+        changes=[shown(each) for each in changes],
+        matching=reader.count(query),
+        given=given,
+        query=urlencode(given),
+        older=urlencode(given | {"cursor": str(changes[-1].seq)}) if more else None,
+        is_first=query.cursor is None,
+        actions=ACTION_WORDS,
+        no_name=NO_NAME,
+    )
+
+
+def shown(change: StoredChange) -> dict[str, Any]:
+    """A change as the page has it: each alert, or the one subject, with what was and what is in words."""
+    document = change.document
+    lines: list[dict[str, str | None]] = [
+        {"alert_id": each.alert_id, "before": words(each.before), "after": words(each.after)} for each in change.touched
+    ]
+    if not lines:
+        lines = [{"alert_id": None, "before": words(document["before"]), "after": words(document["after"])}]
+    return document | {
+        "word": ACTION_WORDS.get(document["action"], document["action"]),
+        "lines": lines,
+        "more": max(0, change.alerts - len(lines)),
+        "alerts": change.alerts,
+    }
+
+
+def words(state: Mapping[str, Any] | None) -> str:
+    """What a change keeps of before or after, in a few words; everything is in the file."""
+    if state is None:
+        return ""
+    if "status" in state and "version" in state:
+        status = STATUS_WORDS.get(state["status"], str(state["status"]))
+        return f"{status}, {state['assignee']}" if state["assignee"] else status
+    if "model_id" in state:
+        aliases = ", ".join(f"{new} as {old}" for new, old in (state.get("aliases") or {}).items())
+        told = f"{state['model_id']}, threshold {state['threshold']}, revision {state['revision']}"
+        return f"{told}, {aliases}" if aliases else told
+    if "filter" in state:
+        asked = ", ".join(f"{name}={value}" for name, value in state["filter"].items()) or "no filter"
+        if "rows_at_most" in state:
+            return f"at most {state['rows_at_most']:,} rows, {asked}"
+        return f"{state['rows']:,} rows, {asked}"
+    if "refused" in state:
+        return "suggestion refused"
+    return orjson.dumps(state).decode()
+
 
 FILE_NAME: Final = "changes.csv"
 COLUMNS: Final = (
@@ -37,7 +128,7 @@ def list_changes(query: ChangeList) -> object:
 def chain_head() -> object:
     """The newest change's hash, which covers all before it."""
     with parts().store.reading() as connection:
-        return chain.head(connection)._asdict()
+        return head(connection)._asdict()
 
 
 @api.operation("GET", "/api/audit.csv", str, media_type="text/csv")
@@ -64,3 +155,15 @@ def _csv(pages: Iterator[list[dict[str, Any]]]) -> Iterator[str]:
         writer.writerows([cell(row.get(name)) for name in COLUMNS] for row in rows)
         yield taken(buffer)
     yield taken(buffer)
+
+
+def _trail(connection: Connection) -> dict[str, Any]:
+    """How the chain of hashes stands, as far as can be told while a page waits."""
+    published = next(iter(stored_heads(connection, limit=1)), None)
+    return {
+        "head": head(connection),
+        "checked": CHECKED,
+        "broken": next(broken_links(connection, newest=CHECKED), None),
+        "published": published,
+        "holds": published is not None and holds(connection, published.seq, published.hash),
+    }

@@ -10,11 +10,21 @@ from flask import render_template
 from markupsafe import Markup
 
 from fraudstream.alerts.minutes import KEPT_MINUTES
-from fraudstream.charts.plot import Area, Figure, Size, threshold_mark
-from fraudstream.charts.scales import Linear, Logarithmic, Minutes, Scale, decade_above, round_above
+from fraudstream.charts.plot import (
+    Area,
+    Figure,
+    Linear,
+    Logarithmic,
+    Minutes,
+    Scale,
+    Size,
+    decade_above,
+    round_above,
+    threshold_mark,
+)
 from fraudstream.charts.series import NOTHING, Axis, Series, combined, groups, series_chart, table_rows
 from fraudstream.dashboard.parts import parts
-from fraudstream.dashboard.readable import compact, milliseconds, number
+from fraudstream.dashboard.presentation import compact, milliseconds, number
 from fraudstream.errors import RequestError
 from fraudstream.model.report.formats import count, percent, score
 

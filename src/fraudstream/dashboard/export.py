@@ -1,15 +1,22 @@
-"""Alerts as files: streamed, exact, and safe to open in a spreadsheet; which alerts they hold is the API's."""
+"""Alerts as files: streamed, exact, safe to open in a spreadsheet, and recorded as a change."""
 
 import csv
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 import orjson
+from flask import request
 
+from fraudstream.alerts.changes import Action
 from fraudstream.alerts.store import AlertFilter, AlertStore
+from fraudstream.dashboard.actor import actor_or_nobody
+from fraudstream.dashboard.parts import parts
 from fraudstream.dashboard.reasons import ReasonWork
+from fraudstream.dashboard.security import same_origin
+from fraudstream.errors import RequestError
+from fraudstream.transactions.masking import typed
 from fraudstream.transactions.wire import AlertField
 
 OWN_COLUMNS: Final = (
@@ -62,20 +69,6 @@ def export_json(store: AlertStore, reasons: ReasonWork, wanted: AlertFilter) -> 
     yield b"\n]\n" if before == b",\n" else b"[]\n"
 
 
-def _headings(names: list[str], own: set[str]) -> list[str]:
-    taken = {*own, *names}
-    headings = []
-    for name in names:
-        heading = name
-        if name in own:
-            heading = COLLISION_PREFIX + name
-            while heading in taken:
-                heading = COLLISION_PREFIX + heading
-            taken.add(heading)
-        headings.append(heading)
-    return headings
-
-
 def cell(value: Any) -> str:
     """A value as text: numbers with every digit, text as it is unless a spreadsheet would run it."""
     if value is None:
@@ -99,3 +92,38 @@ def taken(buffer: io.StringIO) -> str:
     buffer.seek(0)
     buffer.truncate()
     return text
+
+
+def record_export(file: str, rows: Callable[[], int], *, at_most: bool = False) -> None:
+    """Record that this request takes data out; a request for the headers alone takes none.
+
+    `rows` counts what the file will hold, or (`at_most`) the most that it can, where counting exactly would take as
+    long as the file. Raises StoreError where it cannot be recorded; then nothing is to leave.
+    """
+    if request.method != "GET":
+        return
+    if not same_origin(request, parts().settings):
+        # Each file is a row in the record for good: not for another site's page to write.
+        raise RequestError("a file is asked for from the dashboard's own pages; open its address by itself", status=403)
+    asked = {name: values[0] if len(values) == 1 else values for name, values in request.args.lists()}
+    parts().changes.record(
+        actor_or_nobody(),
+        Action.EXPORT,
+        file,
+        None,
+        {"filter": typed(asked), "rows_at_most" if at_most else "rows": rows()},
+    )
+
+
+def _headings(names: list[str], own: set[str]) -> list[str]:
+    taken = {*own, *names}
+    headings = []
+    for name in names:
+        heading = name
+        if name in own:
+            heading = COLLISION_PREFIX + name
+            while heading in taken:
+                heading = COLLISION_PREFIX + heading
+            taken.add(heading)
+        headings.append(heading)
+    return headings

@@ -1,22 +1,93 @@
 """The routes of the active model: another threshold, the stream's schemas against its contract, aliases."""
 
-from collections.abc import Callable
-from typing import Any, Literal
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from typing import Any, Final, Literal, NamedTuple
 
 from fraudstream.alerts.changes import Actor
 from fraudstream.dashboard.actor import actor, actor_or_nobody
 from fraudstream.dashboard.parts import Parts, parts
 from fraudstream.dashboard.queries import SchemaList, WhatIfQuery
+from fraudstream.dashboard.rescoring import in_force_at
+from fraudstream.dashboard.revisions import recorded
 from fraudstream.dashboard.routing import Api
 from fraudstream.dashboard.schema_report import LISTED_SCHEMAS, report
-from fraudstream.dashboard.threshold_change import change
 from fraudstream.dashboard.what_if import what_if
-from fraudstream.errors import ModelNamedDirectly
+from fraudstream.errors import ModelError, ModelNamedDirectly
 from fraudstream.messages.answers import Aliases, NewDeployment, WhatIf, answer
 from fraudstream.messages.base import Object
 from fraudstream.messages.requests import Alias, Command, NewThreshold, RemovedAlias
 from fraudstream.model.aliases import declare_alias, remove_alias
 from fraudstream.model.current import InForce, changeable_models_dir
+from fraudstream.model.history import change_between
+from fraudstream.model.rollback import history
+from fraudstream.model.thresholds import set_threshold
+from fraudstream.transactions.cards import masked_text
+
+SHOWN_CHANGES: Final = 10
+
+
+class FormerChange(NamedTuple):
+    """A change of the deployment, made by `revision`, as the page lists it.
+
+    Attributes:
+        when: ISO 8601.
+        before: The threshold before; None where no model was active.
+        what: What changed beside it; empty where nothing did.
+        can_undo: Whether it is the newest one, of the threshold alone.
+    """
+
+    revision: int
+    when: str
+    who: str
+    why: str
+    before: float | None
+    after: float
+    what: str
+    can_undo: bool
+
+
+def change(using: Parts, who: Actor, threshold: float, why: str, revision: int) -> dict[str, Any]:
+    """Deploy a threshold while `revision`, which the person saw, is active; returns the deployment and the one before.
+
+    Raises SettingsError where it is no score, ChangedMeanwhile for another revision, or ModelError.
+    """
+    before = in_force_at(using.settings.model)
+    after = set_threshold(
+        using.settings.model, value=threshold, revision=revision, who=who.name, why=why, now=using.clock()
+    )
+    # Within a second it would be recorded anyhow; so it is there when the page asks.
+    using.revisions.look()
+    return {
+        "model_id": after.model_id,
+        "threshold": after.threshold,
+        "former_threshold": before.threshold,
+        "revision": after.revision,
+        "who": after.who,
+        "when": after.when,
+        "why": after.why,
+        "change_id": recorded(change_between(asdict(before), asdict(after)))[0].change_id,
+    }
+
+
+def former_changes(using: Parts) -> list[FormerChange]:
+    """The newest changes of what is in force, the newest first; none where they cannot be read."""
+    try:
+        found = history(changeable_models_dir(using.settings.model))[: -SHOWN_CHANGES - 1 : -1]
+    except (ModelNamedDirectly, ModelError):
+        return []
+    told = []
+    for place, each in enumerate(found):
+        before, after = each.before or {}, each.after
+        what = _other(before, after)
+        was = before.get("threshold")
+        is_threshold = was is not None and was != after["threshold"] and not what
+        who, why, what = (masked_text(text) for text in (each.who, each.why, what))
+        told.append(
+            FormerChange(each.revision, each.when, who, why, was, after["threshold"], what, place == 0 and is_threshold)
+        )
+    return told
+
 
 api = Api("model")
 
@@ -28,7 +99,7 @@ def show_what_if(query: WhatIfQuery) -> object:
 
 
 @api.operation("POST", "/api/threshold", NewDeployment, 409, 422)
-def set_threshold(body: NewThreshold) -> object:
+def deploy_threshold(body: NewThreshold) -> object:
     """Deploy a threshold, if the active revision is the one that the person saw."""
     return change(parts(), actor(body.who), body.threshold, body.why.strip(), body.revision)
 
@@ -84,3 +155,15 @@ def _realias(apply: Callable[[Parts], InForce]) -> dict[str, Any]:
     active = apply(using)
     using.revisions.look()
     return {"aliases": dict(active.aliases), "model_id": active.model_id, "revision": active.revision}
+
+
+def _other(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
+    """What else changed."""
+    if not before:
+        return f"first in force: {after['model_id']}"
+    changes = []
+    if before.get("model_id") != after["model_id"]:
+        changes.append(f"model {after['model_id']}")
+    if before.get("aliases", {}) != after.get("aliases", {}):
+        changes.append("aliases")
+    return " and ".join(changes)

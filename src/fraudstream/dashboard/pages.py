@@ -1,30 +1,89 @@
 """The pages a person opens: live alerts, what was not judged, activity, sign-in; `static/` keeps them moving."""
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
 
 from flask import Blueprint, Response, g, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as BaseResponse
 
 from fraudstream.alerts.sessions import SESSION_HOURS
 from fraudstream.alerts.store import AlertFilter
-from fraudstream.dashboard import presentation, readable
+from fraudstream.dashboard import presentation
 from fraudstream.dashboard.actor import COOKIE as NAME_COOKIE
 from fraudstream.dashboard.actor import actor_or_nobody, remembered_name
 from fraudstream.dashboard.alert_page import alert_page
-from fraudstream.dashboard.audit_page import audit_page
+from fraudstream.dashboard.audit_api import audit_page
 from fraudstream.dashboard.charts_page import SPANS, charts_html, table_html
+from fraudstream.dashboard.dead_letters_api import letters_page
 from fraudstream.dashboard.drift_words import iso, percent
 from fraudstream.dashboard.ledger_report import ledger_report, loss_sentence, verdict
-from fraudstream.dashboard.letters_page import letters_page
 from fraudstream.dashboard.model_api import schema_report
 from fraudstream.dashboard.parts import parts
+from fraudstream.dashboard.presentation import NOTHING, milliseconds, rate, short_id
 from fraudstream.dashboard.queries import ChartQuery
 from fraudstream.dashboard.queue_page import queue_page
 from fraudstream.dashboard.security import COOKIE, acting_session
 from fraudstream.dashboard.templating import OWN_PAGE, PAGE
-from fraudstream.dashboard.tiles import tiles
 from fraudstream.dashboard.what_if_page import what_if_page
 from fraudstream.transactions.wire import EventType, Outcome
+
+
+class Tile(NamedTuple):
+    """One counter: its figure, and the line under it."""
+
+    key: str
+    label: str
+    figure: str
+    line: str
+    help: str
+
+
+def tiles(stats: Mapping[str, Any]) -> list[Tile]:
+    """The counters."""
+    scored, alerts = stats["scored"], stats["alerts"]
+    share = f"{alerts / scored * 100:.2f} % of payments" if scored else "none scored yet"
+    to = "Payment to page" if stats["latency_to"] != "store" else "Payment to store"
+    return [
+        Tile(
+            "payments",
+            "Payments seen",
+            f"{stats['payments_seen']:,}",
+            f"≈ {scored:,} scored",
+            "Payments that Kafka has acknowledged. How many of them are scored is known from samples (≈).",
+        ),
+        Tile("alerts", "Fraud alerts", f"{alerts:,}", share, "Payments whose score reaches the model's threshold."),
+        Tile(
+            "rate",
+            "Payments a second",
+            rate(stats["rate"]),
+            f"≈ {stats['lag']:,} waiting",
+            "Over the last ten seconds. Waiting: acknowledged, and not yet known to be scored (from samples, ≈).",
+        ),
+        Tile(
+            "latency",
+            to,
+            milliseconds(stats["p50_ms"]),
+            f"99 % within {milliseconds(stats['p99_ms'])}" if stats["p99_ms"] is not None else "none measured yet",
+            "The median from a payment's production until its alert is written to a page (to the store while no page "
+            "is open), over the last 1,000 alerts.",
+        ),
+        Tile(
+            "unjudged",
+            "Not judged",
+            f"{stats['unscorable']:,}",
+            "1 dead letter" if stats["dead_letters"] == 1 else f"{stats['dead_letters']:,} dead letters",
+            "Payments with too much missing to be scored; they are never called legitimate. Dead letters are records "
+            "that were no payments at all.",
+        ),
+        Tile(
+            "model",
+            "Model in force",
+            short_id(stats["model_id"] or "") or NOTHING,
+            NOTHING if stats["threshold"] is None else f"threshold {stats['threshold']:.4g}",
+            stats["model_id"] or "No model has judged a payment yet.",
+        ),
+    ]
+
 
 LIVE_ROWS: Final = 50
 """On the live pages: each row costs the browser at every arrival; the queue has all of them."""
@@ -78,7 +137,7 @@ def activity() -> str:
         events=using.store.events(limit=ACTIVITY_ROWS),
         dead_letters=using.store.dead_letters(limit=ACTIVITY_ROWS),
         rejected=using.store.rejected(limit=ACTIVITY_ROWS),
-        preview=readable.payload_preview,
+        preview=presentation.payload_preview,
     )
 
 
@@ -119,7 +178,7 @@ def schema() -> str:
         columns=presentation.columns(report["current"]["columns"]),
         unscorable=percent(report["current"]["unscorable_share"]),
         timeline=sorted(events, key=lambda event: -event.seq)[:TIMELINE_ROWS],
-        short_id=readable.short_id,
+        short_id=presentation.short_id,
         needs_token=using.settings.ingest_token is not None,
     )
 
@@ -140,7 +199,7 @@ def ledger() -> str:
         name=actor_or_nobody().name,
         conflicts=using.store.ledger.conflicts(limit=LEDGER_ROWS),
         rejected=using.store.rejected(limit=LEDGER_ROWS),
-        short_id=readable.short_id,
+        short_id=presentation.short_id,
         iso=iso,
     )
 

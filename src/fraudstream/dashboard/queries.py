@@ -5,8 +5,7 @@ from typing import Annotated, Final, Literal
 from pydantic import AfterValidator, Field, FiniteFloat, PlainValidator, WithJsonSchema
 
 from fraudstream.alerts.change_reading import ChangeQuery
-from fraudstream.alerts.cursor import Position, read_cursor
-from fraudstream.alerts.filters import AlertFilter, Op, Sort, Where
+from fraudstream.alerts.filters import AlertFilter, Op, Position, Sort, Where, read_cursor
 from fraudstream.alerts.letters import Cursor, LetterKind, LetterQuery, parse_cursor
 from fraudstream.alerts.minutes import KEPT_MINUTES
 from fraudstream.alerts.sights import MOST_SCHEMAS
@@ -14,8 +13,19 @@ from fraudstream.alerts.status import AlertStatus
 from fraudstream.alerts.words import Text
 from fraudstream.alerts.work import Order
 from fraudstream.errors import RequestError
-from fraudstream.messages.queries import LATER, TIME, Page, Query, Repeated, Time, Whole, parameter, time_of
-from fraudstream.messages.requests import MOST_ALERTS, ChangeId
+from fraudstream.messages.requests import (
+    LATER,
+    MOST_ALERTS,
+    TIME,
+    ChangeId,
+    Page,
+    Query,
+    Repeated,
+    Time,
+    Whole,
+    parameter,
+    time_of,
+)
 from fraudstream.transactions.wire import Outcome, ReplayState
 
 EVERY: Final = "all"

@@ -2,7 +2,7 @@
 
 An alert never waits for it: `offer` notes it and returns. In a storm the newest come first, what does not fit is left
 to the store, and is caught up on when it is quiet again, as is what an earlier process left. `model/explanation/` knows
-how a score is explained, `alerts/reasons.py` keeps it.
+how a score is explained, `dashboard/reasons.py` keeps it.
 """
 
 import threading
@@ -14,15 +14,77 @@ from typing import Any, Final
 
 import orjson
 import structlog
+from sqlalchemy import select
+from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.exc import SQLAlchemyError
 
-from fraudstream.alerts.reasons import ReasonStore
-from fraudstream.alerts.store import StoredAlert
+from fraudstream.alerts import tables
+from fraudstream.alerts.reading import STORED_COLUMNS, StoredAlert, stored_alert
+from fraudstream.alerts.store import AlertStore
 from fraudstream.dashboard.stream import Hub
 from fraudstream.errors import ModelError, StoreError
 from fraudstream.model.explanation.explainer import Explanation, cause_form, short_form
 from fraudstream.model.explanation.library import ExplainerLibrary
+from fraudstream.times import microseconds
 from fraudstream.transactions.wire import AlertField, Outcome
+
+NOT_YET: Final = b'"reasons":null,"explanation":null'
+"""The members of an alert whose reasons are not worked out."""
+
+_INSERT: Final = insert(tables.reasons).on_conflict_do_nothing(index_elements=["seq"])
+
+
+class ReasonStore:
+    """Reads and writes the reasons in an alert store."""
+
+    def __init__(self, store: AlertStore) -> None:
+        self._store = store
+
+    def add(self, found: Mapping[int, Mapping[str, Any]], now: datetime) -> None:
+        """Store the reasons of alerts, by their `seq`; of one that has reasons already the first ones stay.
+
+        Raises StoreError where the database does not take them; nothing is stored then.
+        """
+        at_us = microseconds(now)
+        rows = [
+            {"seq": seq, "worked_us": at_us, "body": orjson.dumps(each).decode()[1:-1]} for seq, each in found.items()
+        ]
+        if rows:
+            with self._store.writing(relaxed=True) as connection:
+                connection.execute(_INSERT, rows)
+
+    def lacking(self, before: int, limit: int) -> list[StoredAlert]:
+        """The newest alerts below a `seq` that have no reasons yet, the newest first."""
+        alert, column = tables.alerts.c, tables.reasons.c
+        query = (
+            select(*STORED_COLUMNS)
+            .join_from(tables.alerts, tables.reasons, alert.seq == column.seq, isouter=True)
+            .where(alert.outcome == Outcome.ALERT.value, alert.seq < before, column.seq.is_(None))
+            .order_by(alert.seq.desc())
+            .limit(limit)
+        )
+        return [stored_alert(row) for row in self._store.rows(query)]
+
+    def worked_us(self, seq: int) -> int | None:
+        """When the reasons of an alert were worked out, in microseconds since 1970; None while they are not."""
+        column = tables.reasons.c
+        return self._store.scalar(select(column.worked_us).where(column.seq == seq))
+
+    def attached(self, alerts: Sequence[StoredAlert]) -> list[StoredAlert]:
+        """The same alerts, each fraud with `reasons` and `explanation`, which are null as long as there are none."""
+        wanted = [alert.seq for alert in alerts if alert.outcome == Outcome.ALERT]
+        if not wanted:
+            return list(alerts)
+        column = tables.reasons.c
+        rows = self._store.rows(select(column.seq, column.body).where(column.seq.in_(wanted)))
+        bodies = {row.seq: row.body.encode() for row in rows}
+        return [
+            alert._replace(body=b"%s,%s}" % (alert.body[:-1], bodies.get(alert.seq, NOT_YET)))
+            if alert.outcome == Outcome.ALERT
+            else alert
+            for alert in alerts
+        ]
+
 
 log = structlog.get_logger(__name__)
 

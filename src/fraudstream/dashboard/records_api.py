@@ -14,8 +14,7 @@ from fraudstream.errors import RequestError, StoreError
 from fraudstream.messages.answers import LedgerReport, Received, page
 from fraudstream.messages.base import Object
 from fraudstream.messages.posted import DeadLetter, EndsEvent, Event, PostedAlert, Progress, Sample
-from fraudstream.messages.queries import Page
-from fraudstream.messages.requests import MOST_RECORDS
+from fraudstream.messages.requests import MOST_RECORDS, Page
 from fraudstream.transactions.ledger import LedgerEntry
 from fraudstream.transactions.presentable import read_json
 

@@ -1,4 +1,4 @@
-"""Records each revision of `models/current` once, as it comes into force; what is in force is read by `in_force.py`.
+"""Records each revision of `models/current` once, as it comes into force, and reads it.
 
 The history that the models' directory keeps says what came between two looks, so that nothing is missed while the
 dashboard is away; the name of each change is made of the revision, so that nothing is recorded twice.
@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Final
 
 import orjson
@@ -16,12 +17,58 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from fraudstream.alerts.changes import Action, Actor, Change, ChangeLog
+from fraudstream.alerts.minutes import Label
 from fraudstream.dashboard.stats import ModelInForce
-from fraudstream.errors import StoreError
-from fraudstream.model.current import InForce
+from fraudstream.errors import ModelError, StoreError
+from fraudstream.model.aliases import contract_of, read_manifest
+from fraudstream.model.artifact import is_artifact
+from fraudstream.model.current import CURRENT_FILE, InForce, read_current
 from fraudstream.model.history import Change as Revision
 from fraudstream.model.history import read_changes
+from fraudstream.model.manifest import Manifest
 from fraudstream.times import parse_time
+
+
+def model_in_force(path: Path) -> Callable[[], ModelInForce | None]:
+    """A function that tells the model in force at `path` now; None while there is none that can be read.
+
+    It is called once a second: `current` is read each time, a manifest once.
+    """
+    manifests: dict[Path, Manifest] = {}
+
+    def manifest_of(artifact: Path) -> Manifest:
+        found = manifests.get(artifact)
+        if found is None:
+            found = read_manifest(artifact)
+            manifests.clear()  # another thread may be here too: it has its own `found`
+            manifests[artifact] = found
+        return found
+
+    def read() -> ModelInForce | None:
+        try:
+            current = None
+            if is_artifact(path):
+                manifest = manifest_of(path)
+                in_force = InForce(manifest.model_id, manifest.threshold)
+            else:
+                current = path / CURRENT_FILE if path.is_dir() else path
+                in_force = read_current(current)
+                manifest = manifest_of(current.parent / in_force.model_id)
+        except (ModelError, OSError):
+            return None
+        return ModelInForce(
+            manifest.model_id,
+            in_force.threshold,
+            manifest.unseen_from_row,
+            manifest.training_data.fingerprint,
+            contract_of(manifest, in_force),
+            None if current is None else current.parent,
+            None if current is None else in_force,
+            Label(manifest.label, manifest.label_values.fraud),
+        )
+
+    return read
+
 
 log = structlog.get_logger(__name__)
 

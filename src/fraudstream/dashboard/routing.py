@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from fraudstream.errors import RequestError
 from fraudstream.messages.base import reason
-from fraudstream.messages.queries import Query
+from fraudstream.messages.requests import Query
 
 JSON: Final = "application/json"
 

@@ -5,9 +5,8 @@ from typing import Any, Final
 
 from fraudstream.alerts.reading import StoredSchema, Total
 from fraudstream.alerts.store import AlertStore
-from fraudstream.dashboard.columns import ColumnWatch, Shares
+from fraudstream.dashboard.columns import ColumnWatch, Shares, Suggestion
 from fraudstream.dashboard.drift_words import UNJUDGED, iso, percent, sentences
-from fraudstream.dashboard.suggestions import Suggestion
 from fraudstream.transactions.drift import KEPT, MEDIAN, READ_AS_NUMBER, Contract, changes, drift_of
 
 LISTED_SCHEMAS: Final = 50

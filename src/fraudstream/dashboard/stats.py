@@ -14,18 +14,16 @@ from prometheus_client import CollectorRegistry, Histogram
 
 from fraudstream import metrics
 from fraudstream.alerts.minutes import Label
-from fraudstream.alerts.positions import Place, Position, reports
-from fraudstream.alerts.sampling import Sight
+from fraudstream.alerts.positions import Place, Position, Sight, reports
 from fraudstream.alerts.store import AlertFilter, AlertStore, StoredAlert, Total
+from fraudstream.dashboard.charts import MinuteTally
 from fraudstream.dashboard.columns import ColumnWatch
-from fraudstream.dashboard.drift_words import first_sight
-from fraudstream.dashboard.gauges import Gauges
+from fraudstream.dashboard.drift_words import StormWatch, first_sight
 from fraudstream.dashboard.ledger_report import LedgerState
 from fraudstream.dashboard.live_scores import LiveScores
-from fraudstream.dashboard.minutes import MinuteTally
 from fraudstream.dashboard.schema_report import summary
-from fraudstream.dashboard.storm import StormWatch
 from fraudstream.dashboard.stream import Hub, Published
+from fraudstream.dashboard.system_state import Gauges
 from fraudstream.errors import FraudstreamError
 from fraudstream.messages.posted import EndsEvent, Event, Sample
 from fraudstream.model.current import InForce

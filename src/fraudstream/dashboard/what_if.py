@@ -1,6 +1,6 @@
 """Thresholds held against one another: the three sources at one threshold and along all of them, as one document.
 
-The page and the API show the same; a change of the threshold is `threshold_change.py`'s.
+The page and the API show the same; a change of the threshold is `model_api.py`'s.
 """
 
 import os
@@ -11,7 +11,6 @@ from typing import Any, Final
 
 import numpy as np
 
-from fraudstream.alerts.verdicts import read_verdicts
 from fraudstream.dashboard.parts import Parts
 from fraudstream.dashboard.rescoring import in_force_at
 from fraudstream.dashboard.what_if_sources import (
@@ -19,6 +18,7 @@ from fraudstream.dashboard.what_if_sources import (
     Source,
     live_source,
     mean_fraud,
+    read_verdicts,
     test_source,
     verdict_source,
 )

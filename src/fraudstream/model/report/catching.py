@@ -5,8 +5,20 @@ from collections.abc import Iterable, Iterator
 from markupsafe import Markup
 
 from fraudstream.charts import svg
-from fraudstream.charts.plot import Area, Figure, Key, Size, in_both_sizes, threshold_mark, tips, x_axis, y_axis
-from fraudstream.charts.scales import Linear, Logarithmic, decade_below
+from fraudstream.charts.plot import (
+    Area,
+    Figure,
+    Key,
+    Linear,
+    Logarithmic,
+    Size,
+    decade_below,
+    in_both_sizes,
+    threshold_mark,
+    tips,
+    x_axis,
+    y_axis,
+)
 from fraudstream.model.evaluation_record import Evaluation, PrecisionRecallPoint, ReliabilityBin, TestFigures
 from fraudstream.model.report.formats import count, percent, percent_tick, plain, score, small_percent
 

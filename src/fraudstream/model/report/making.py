@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from fraudstream.charts import svg
-from fraudstream.charts.plot import Area, Figure, Key, Size, in_both_sizes, x_axis
-from fraudstream.charts.scales import Linear
+from fraudstream.charts.plot import Area, Figure, Key, Linear, Size, in_both_sizes, x_axis
 from fraudstream.model.evaluation_record import Comparison, Estimate, Evaluation, Stage, TestFigures
 from fraudstream.model.report.formats import NONE, count, estimate, percent, signed
 

@@ -6,8 +6,7 @@ from functools import partial
 from markupsafe import Markup
 
 from fraudstream.charts import svg
-from fraudstream.charts.plot import Area, Figure, threshold_mark
-from fraudstream.charts.scales import Linear, Logarithmic, Scale, decade_below
+from fraudstream.charts.plot import Area, Figure, Linear, Logarithmic, Scale, decade_below, threshold_mark
 from fraudstream.charts.series import Axis, Series, series_chart
 from fraudstream.model.evaluation_record import Evaluation, Operating
 from fraudstream.model.report.formats import NONE, count, money, percent, plain, score

@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from fraudstream.alerts.chain import entry_hash
+from fraudstream.alerts.changes import entry_hash
 
 revision = "0010"
 down_revision = "0009"

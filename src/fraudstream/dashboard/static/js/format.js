@@ -1,4 +1,4 @@
-// How values read on the page; presentation.py and readable.py say the same for the rows that the server renders.
+// How values read on the page; presentation.py says the same for the rows that the server renders.
 
 export const NOTHING = "–";
 const SHOWN_VALUES = 3;

@@ -1,4 +1,4 @@
-// The banner of an alert storm; storm.py words its sentence.
+// The banner of an alert storm; drift_words.py words its sentence.
 
 import { worded } from "./drift.js";
 import { localTimes } from "./format.js";

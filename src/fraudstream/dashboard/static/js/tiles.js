@@ -1,4 +1,4 @@
-// The counters, kept as they come; tiles.py words them the same.
+// The counters, kept as they come; pages.py words them the same.
 
 import * as format from "./format.js";
 
