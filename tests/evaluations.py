@@ -7,9 +7,9 @@ from dataclasses import replace
 import numpy as np
 
 from columns import manifest
+from fraudstream.model.bootstrap import Scored
 from fraudstream.model.calibration import fit_calibration
 from fraudstream.model.costs import Losses
-from fraudstream.model.evaluation import Scored
 from fraudstream.model.evaluation_record import (
     Candidate,
     Estimate,

@@ -21,7 +21,7 @@ from fraudstream.model.projection import project
 from fraudstream.model.training import TrainingResult, train
 from fraudstream.scoring.judge import load_judge
 from fraudstream.transactions.csv_source import open_csv
-from fraudstream.transactions.dates import hours_and_weekdays, seconds_of_dates
+from fraudstream.transactions.times import hours_and_weekdays, seconds_of_dates
 from public_sets import write_sparkov
 
 pytestmark = pytest.mark.spark

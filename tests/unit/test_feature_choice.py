@@ -17,7 +17,7 @@ from fraudstream.model.features import FeatureChoice, choose_features
 from fraudstream.model.manifest import NO_SELECTION, Selection
 from fraudstream.model.plan import select
 from fraudstream.transactions.csv_source import open_csv
-from fraudstream.transactions.profile import profile
+from fraudstream.transactions.label import profile
 
 ROWS = 400
 HANDBOOK = Path(__file__).resolve().parents[3] / "shared" / "data" / "handbook_2018-04_to_08.csv.gz"

@@ -16,8 +16,7 @@ from fraudstream.alerts.store import AlertStore, StoredAlert
 from fraudstream.dashboard import reasons
 from fraudstream.dashboard.reasons import ReasonWork, explain_alert
 from fraudstream.dashboard.stream import Hub
-from fraudstream.model.explanation.explainer import Explainer
-from fraudstream.model.explanation.library import ExplainerLibrary
+from fraudstream.model.explanation.explainer import Explainer, ExplainerLibrary
 from fraudstream.runtime.processes import wait_until
 from saved_models import LINEAR_ID, linear_model, linear_model_in_force
 

@@ -15,7 +15,7 @@ from fraudstream.alerts.positions import Place
 from fraudstream.alerts.sampling import SampleWeights
 from fraudstream.alerts.sights import MOST_EVENTS
 from fraudstream.alerts.store import AlertStore, Total
-from fraudstream.transactions.schema import schema_id
+from fraudstream.transactions.drift import schema_id
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ from sqlalchemy.dialects.sqlite import Insert, insert
 from sqlalchemy.sql.elements import KeyedColumnElement
 
 from fraudstream.alerts.words import Text, fold
-from fraudstream.transactions.numbers import parse_number
+from fraudstream.transactions.amounts import parse_number
 
 NUMBERS: Final = ("integer", "real")
 

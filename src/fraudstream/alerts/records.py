@@ -14,8 +14,8 @@ from confluent_kafka import Message
 from fraudstream.alerts.samples import describe_columns
 from fraudstream.kafka.headers import headers_of
 from fraudstream.times import from_microseconds, iso_z
+from fraudstream.transactions.drift import schema_id
 from fraudstream.transactions.presentable import present, read_json
-from fraudstream.transactions.schema import schema_id
 from fraudstream.transactions.wire import (
     REJECTED_BECAUSE,
     AlertField,

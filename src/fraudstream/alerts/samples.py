@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from typing import Any, Final
 
-from fraudstream.transactions.schema import UNKNOWN, columns_of, id_of, listed
+from fraudstream.transactions.drift import UNKNOWN, columns_of, id_of, listed
 from fraudstream.transactions.wire import EventField
 
 MOST_VALUES: Final = 256

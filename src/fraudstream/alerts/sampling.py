@@ -8,8 +8,8 @@ from typing import Final
 
 from fraudstream.alerts.positions import Place
 from fraudstream.messages.posted import PostedAlert, Sample
+from fraudstream.transactions.drift import UNKNOWN, columns_of, listed
 from fraudstream.transactions.masking import REMOVED
-from fraudstream.transactions.schema import UNKNOWN, columns_of, listed
 from fraudstream.transactions.wire import Outcome
 
 LONGEST_ID: Final = 32

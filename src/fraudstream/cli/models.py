@@ -130,8 +130,7 @@ def score(data: Path, output: Path, **flags: object) -> None:
     artifact, in_force = resolve(settings.model)
     source = open_csv(data)
     with batch_spark(settings, "score") as spark:
-        from fraudstream.scoring.batch import score_csv
-        from fraudstream.scoring.judge import load_judge
+        from fraudstream.scoring.judge import load_judge, score_csv
 
         judge = load_judge(artifact, in_force)
         scored = score_csv(spark, source, judge, output, max_record_bytes=settings.max_record_bytes)

@@ -8,7 +8,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from fraudstream import metrics
-from fraudstream.transactions.problems import ProblemKind
+from fraudstream.transactions.ledger import ProblemKind
 from fraudstream.transactions.wire import DetectorState
 
 

@@ -20,8 +20,7 @@ from fraudstream.alerts.reasons import ReasonStore
 from fraudstream.alerts.store import StoredAlert
 from fraudstream.dashboard.stream import Hub
 from fraudstream.errors import ModelError, StoreError
-from fraudstream.model.explanation.explainer import Explanation, cause_form, short_form
-from fraudstream.model.explanation.library import ExplainerLibrary
+from fraudstream.model.explanation.explainer import ExplainerLibrary, Explanation, cause_form, short_form
 from fraudstream.transactions.wire import AlertField, Outcome
 
 log = structlog.get_logger(__name__)

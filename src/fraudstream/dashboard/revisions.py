@@ -18,9 +18,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from fraudstream.alerts.changes import Action, Actor, Change, ChangeLog
 from fraudstream.dashboard.stats import ModelInForce
 from fraudstream.errors import StoreError
-from fraudstream.model.current import InForce
-from fraudstream.model.history import Change as Revision
-from fraudstream.model.history import read_changes
+from fraudstream.model.current import Change as Revision
+from fraudstream.model.current import InForce, read_changes
 from fraudstream.times import parse_time
 
 log = structlog.get_logger(__name__)

@@ -12,9 +12,8 @@ from fraudstream.dashboard.parts import Parts
 from fraudstream.dashboard.rescoring import in_force_at
 from fraudstream.dashboard.revisions import recorded
 from fraudstream.errors import ModelError, ModelNamedDirectly
-from fraudstream.model.current import changeable_models_dir
-from fraudstream.model.history import change_between
-from fraudstream.model.rollback import history
+from fraudstream.model.current import change_between, changeable_models_dir
+from fraudstream.model.registry import history
 from fraudstream.model.thresholds import set_threshold
 from fraudstream.transactions.cards import masked_text
 

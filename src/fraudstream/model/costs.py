@@ -7,10 +7,10 @@ from typing import Final
 import numpy as np
 
 from fraudstream.errors import SettingsError
-from fraudstream.model.evaluation import Floats, Scored
+from fraudstream.model.bootstrap import Floats, Scored
 from fraudstream.model.evaluation_record import Operating, ThresholdRow
 from fraudstream.transactions.amounts import is_amount
-from fraudstream.transactions.profile import CsvProfile
+from fraudstream.transactions.label import CsvProfile
 
 DEFAULT_REVIEW_COST: Final = 2.5
 REVIEW_COST_NOTE: Final = (

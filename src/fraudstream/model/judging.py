@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from fraudstream.model.bootstrap import draw, interval
+from fraudstream.model.bootstrap import Scored, average_precision, draw, interval, roc_auc
 from fraudstream.model.calibration import Calibration
 from fraudstream.model.costs import (
     DEFAULT_REVIEW_COST,
@@ -25,7 +25,6 @@ from fraudstream.model.curves import (
     reliability,
     roc_curve,
 )
-from fraudstream.model.evaluation import Scored, average_precision, roc_auc
 from fraudstream.model.evaluation_record import (
     CalibrationReport,
     Estimate,

@@ -16,8 +16,7 @@ from fraudstream.model.manifest import Selection
 from fraudstream.model.recipe import Algorithm, algorithms_for, model_digest
 from fraudstream.model.split import Part, Split, split_in_time
 from fraudstream.transactions.csv_source import CsvSource
-from fraudstream.transactions.label import find_label
-from fraudstream.transactions.profile import CsvProfile, profile
+from fraudstream.transactions.label import CsvProfile, find_label, profile
 
 _ROLES = {
     Part.FIT: "fit",

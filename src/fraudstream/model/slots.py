@@ -10,7 +10,7 @@ from pyspark.sql import Column
 from pyspark.sql import functions as F
 
 from fraudstream.model.feature import Feature, FeatureType
-from fraudstream.transactions.dates import DATE_PATTERN, MONDAY, SECONDS_PER_DAY
+from fraudstream.transactions.times import DATE_PATTERN, MONDAY, SECONDS_PER_DAY
 
 Cell = Callable[[str], Column]
 """The text that a row holds under a column's name in training; null where it holds none."""

@@ -8,15 +8,12 @@ from typing import Final
 import numpy as np
 
 from fraudstream.errors import SettingsError
-from fraudstream.transactions.simulation.arrays import Floats, Ints, Payments
+from fraudstream.transactions.simulation.arrays import DURATION_S, Floats, Ints, Payments, share_at, time_at
 from fraudstream.transactions.simulation.behaviour import Behaviour
-from fraudstream.transactions.simulation.clock import DURATION_S, share_at, time_at
-from fraudstream.transactions.simulation.components import Components
-from fraudstream.transactions.simulation.fraud_plan import Plan, plan
 from fraudstream.transactions.simulation.payments import SizeScale, legitimate, rushes, size_scale
 from fraudstream.transactions.simulation.population import Population, populate
-from fraudstream.transactions.simulation.scenarios import Scenario
-from fraudstream.transactions.simulation.writer import CsvWriter
+from fraudstream.transactions.simulation.scenarios import Plan, Scenario, plan
+from fraudstream.transactions.simulation.writer import Components, CsvWriter
 
 FEWEST_ROWS: Final = 100
 _BLOCK_ROWS: Final = 8_192

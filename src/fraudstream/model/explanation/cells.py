@@ -19,7 +19,7 @@ import orjson
 from fraudstream.errors import DataError
 from fraudstream.model.feature import Feature, FeatureType, by_slots
 from fraudstream.transactions.csv_source import open_csv
-from fraudstream.transactions.dates import SECONDS_PER_DAY, hours_and_weekdays, seconds_of_dates
+from fraudstream.transactions.times import SECONDS_PER_DAY, hours_and_weekdays, seconds_of_dates
 
 # The last: what Java's `$` lets stand behind the end, in `slots.number_from_text`.
 _number: Final = re.compile(r"[+-]?(?:[0-9]++(?:\.[0-9]*+)?|\.[0-9]++)(?:[eE][+-]?[0-9]++)?(?:\r\n|[\r\n])?").fullmatch

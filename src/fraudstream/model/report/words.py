@@ -1,4 +1,4 @@
-"""The report's figures in sentences; what they mean and what they do not is `meanings.py`'s."""
+"""The report's figures in sentences; what they mean and what they do not is `page.py`'s."""
 
 from collections.abc import Iterator
 
