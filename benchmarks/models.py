@@ -25,7 +25,7 @@ from pyspark.sql import functions as F
 
 from benchmarks import study
 from benchmarks.system.machine import circumstances, write_result
-from fraudstream.cli.engines import batch_spark
+from fraudstream.cli.options import batch_spark
 from fraudstream.config import Settings
 from fraudstream.model.bootstrap import Draws, Scored, average_precision, draw_paired, interval
 from fraudstream.model.calibration import fit_calibration

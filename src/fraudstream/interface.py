@@ -81,7 +81,7 @@ class Model:
         Raises:
             DataError: The CSV cannot be used, or the output cannot be written.
         """
-        from fraudstream.cli.engines import batch_spark
+        from fraudstream.cli.options import batch_spark
         from fraudstream.config import Settings
         from fraudstream.transactions.csv_source import open_csv
 
@@ -151,7 +151,7 @@ def train(
         ModelError: The artifact cannot be written.
         SetupError: There is no Java that serves.
     """
-    from fraudstream.cli.engines import batch_spark
+    from fraudstream.cli.options import batch_spark
     from fraudstream.config import Settings
     from fraudstream.model.judging import Wishes
     from fraudstream.model.plan import TrainingSettings

@@ -19,7 +19,7 @@ from fraudstream.alerts.relay import GROUP
 from fraudstream.alerts.store import AlertStore
 from fraudstream.audit.comparison import audit
 from fraudstream.audit.report import AuditReport, Kind
-from fraudstream.cli.audit import broker_of
+from fraudstream.audit.workdir import broker_of
 from fraudstream.errors import SettingsError, StoreError
 from fraudstream.kafka.broker import BrokerPlan, RunningBroker, start_broker
 from fraudstream.kafka.topics import topic_id

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyspark.sql import DataFrame, Row, SparkSession
 
-from fraudstream.model.feature import Feature, FeatureType, by_slots
+from fraudstream.model.manifest import Feature, FeatureType, by_slots
 from fraudstream.model.plan import TrainingSettings
 from fraudstream.model.projection import project
 from fraudstream.model.training import TrainingResult, train

@@ -12,7 +12,7 @@ import orjson
 from confluent_kafka import Message
 
 from fraudstream.alerts.samples import describe_columns
-from fraudstream.kafka.headers import headers_of
+from fraudstream.kafka.reading import headers_of
 from fraudstream.times import from_microseconds, iso_z
 from fraudstream.transactions.drift import schema_id
 from fraudstream.transactions.presentable import present, read_json

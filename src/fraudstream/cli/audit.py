@@ -1,62 +1,14 @@
 """The command `audit`: ledger, topics and store held against each other, for settings or for a demo's folder."""
 
-import re
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Final
 
 import click
 import orjson
 
 from fraudstream.cli import options
-from fraudstream.cli.engines import batch_spark, jars_for, java_for
-from fraudstream.cli.options import setting
+from fraudstream.cli.options import batch_spark, jars_for, java_for, setting
 from fraudstream.config import Settings
-from fraudstream.errors import BrokerFailed, SettingsError
-from fraudstream.kafka.broker import LOCK, PROPERTIES, STORAGE, BrokerPlan, start_broker
-from fraudstream.runtime.files import exclusive_lock
-
-_LISTENER: Final = re.compile(r"^advertised\.listeners=\w+://(?P<address>[^,\s]+)", re.MULTILINE)
-
-
-@contextmanager
-def broker_of(workdir: Path, plan: Callable[[Path], BrokerPlan], say: Callable[[str], None]) -> Iterator[str]:
-    """The bootstrap servers of a demo's Kafka, for the length of a `with` block.
-
-    Raises:
-        SettingsError: It is no demo's folder, or its Kafka is elsewhere.
-        BrokerFailed: Its broker does not start, or does not say where it listens.
-    """
-    data = workdir / "kafka"
-    if not (data / STORAGE).is_dir():
-        raise SettingsError(
-            "this folder holds no Kafka of a demo",
-            where=str(data),
-            remedy="name the folder of a demo; where its Kafka is elsewhere, add --bootstrap-servers",
-        )
-    with exclusive_lock(data / LOCK, wait=False) as ours:
-        running = not ours
-    if running:
-        yield _address(data)
-        return
-    with start_broker(plan(data), say) as broker:
-        if broker is None:
-            raise BrokerFailed("the broker did not start", where=str(data), remedy="read its log there")
-        yield broker.bootstrap_servers
-
-
-def _address(data: Path) -> str:
-    found = None
-    with suppress(OSError):
-        found = _LISTENER.search((data / PROPERTIES).read_text())
-    if found is None:
-        raise BrokerFailed(
-            "a broker runs on this data and does not say where it listens",
-            where=str(data / PROPERTIES),
-            remedy="name it with --bootstrap-servers",
-        )
-    return found["address"]
 
 
 @click.command()
@@ -115,7 +67,7 @@ def audit(workdir: Path | None, deep: bool, as_json: bool, **flags: object) -> N
 def _kafka(settings: Settings, workdir: Path | None) -> AbstractContextManager[str]:
     if workdir is None:
         return nullcontext(settings.bootstrap_servers)
-    from fraudstream.cli.audit import broker_of
+    from fraudstream.audit.workdir import broker_of
     from fraudstream.kafka.broker import BrokerPlan
     from fraudstream.runtime.processes import free_port
 

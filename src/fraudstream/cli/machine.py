@@ -7,8 +7,7 @@ from typing import Final
 
 import click
 
-from fraudstream.cli.engines import jars_for, java_for
-from fraudstream.cli.options import setting
+from fraudstream.cli.options import jars_for, java_for, setting
 from fraudstream.config import Settings
 from fraudstream.errors import SettingsError
 from fraudstream.runtime.java import Java
@@ -94,8 +93,6 @@ def kafka(tool: str, arguments: tuple[str, ...]) -> None:
     TOOL is topics, configs, consumer-groups, console-consumer, console-producer or get-offsets: what Kafka's
     distribution has as kafka-topics.sh and so on. `fraudstream kafka topics --help` shows the arguments of one.
     """
-    from fraudstream.cli.machine import tool_class, tool_command
-
     program = tool_class(tool)
     settings = Settings.load()
     command = tool_command(program, arguments, java_for(settings), jars_for(settings).broker)

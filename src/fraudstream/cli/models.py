@@ -8,8 +8,7 @@ import click
 import orjson
 
 from fraudstream.cli import options
-from fraudstream.cli.engines import batch_spark
-from fraudstream.cli.options import setting
+from fraudstream.cli.options import batch_spark, setting
 from fraudstream.config import Settings
 
 ALGORITHMS = ("auto", "logistic-regression", "random-forest", "gbt")

@@ -6,9 +6,8 @@ from pathlib import Path
 import click
 
 from fraudstream.cli import options
-from fraudstream.cli.engines import jars_for, java_for
 from fraudstream.cli.models import ALGORITHMS
-from fraudstream.cli.options import setting
+from fraudstream.cli.options import jars_for, java_for, setting
 from fraudstream.config import Settings
 from fraudstream.transactions.wire import Topic
 
@@ -138,7 +137,7 @@ def detect(trigger: str, **flags: object) -> None:
 
     A new checkpoint starts at the earliest offset.
     """
-    from fraudstream.detector.launch import detector_jvm
+    from fraudstream.detector.service import detector_jvm
     from fraudstream.runtime.processes import stop_signals
 
     settings = Settings.load(**flags)

@@ -13,7 +13,7 @@ from fraudstream.charts.series import Axis, Series, series_chart, table_rows
 from fraudstream.dashboard.readable import compact
 from fraudstream.dashboard.what_if import WhatIf, curve
 from fraudstream.dashboard.what_if_sources import Figures
-from fraudstream.model.report.formats import percent, plain, score
+from fraudstream.model.report.words import percent, plain, score
 
 _CLASSES: Final = {"test": "curve", "live": "second dashed", "verdicts": "other dotted"}
 

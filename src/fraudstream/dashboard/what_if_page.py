@@ -18,7 +18,7 @@ from fraudstream.dashboard.what_if import what_if
 from fraudstream.dashboard.what_if_charts import charts
 from fraudstream.dashboard.what_if_sources import Figures, Source
 from fraudstream.errors import ModelError
-from fraudstream.model.report.formats import score
+from fraudstream.model.report.words import score
 
 SLIDER_STEPS: Final = 200
 SLIDER_END: Final = 10.0

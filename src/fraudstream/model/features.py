@@ -8,8 +8,7 @@ from numpy.typing import NDArray
 
 from fraudstream.errors import DataError
 from fraudstream.model.evaluation_record import LeakSuspicion
-from fraudstream.model.feature import Feature, FeatureType, by_slots
-from fraudstream.model.manifest import NO_SELECTION, Selection
+from fraudstream.model.manifest import NO_SELECTION, Feature, FeatureType, Selection, by_slots
 from fraudstream.model.suspects import category_leaks, find_leaks, leaks, reason_in_the_name, reason_to_keep_out
 from fraudstream.transactions.column_reader import MOST_VALUES, Categories, least_rows
 from fraudstream.transactions.label import ColumnKind, ColumnProfile, CsvProfile, statistics

@@ -31,11 +31,10 @@ from fraudstream.model.judging import Judged, choose_threshold, measure, metrics
 from fraudstream.model.manifest import LabelValues, Manifest, Metrics, TrainingData
 from fraudstream.model.plan import TrainingPlan
 from fraudstream.model.projection import RowNotes, project, read_rows, with_vectors, write_training_rows
-from fraudstream.model.reading import Projected
+from fraudstream.model.reading import Projected, text_columns
 from fraudstream.model.recipe import FittedModel, RowScores, TrainingColumn, fit
 from fraudstream.model.report.page import REPORT_FILE, report_html
 from fraudstream.model.search import EARLIER, LAST, Found, Round, Stopwatch, importances, search
-from fraudstream.model.slots import text_columns
 from fraudstream.model.split import Duplicates, Part, RowDigests, find_duplicates
 
 

@@ -8,14 +8,6 @@ from numpy.typing import NDArray
 
 from fraudstream.model.bootstrap import Scored, average_precision, draw, interval, roc_auc
 from fraudstream.model.calibration import Calibration
-from fraudstream.model.costs import (
-    DEFAULT_REVIEW_COST,
-    REVIEW_COST_NOTE,
-    Losses,
-    cheapest,
-    operating,
-    worth_considering,
-)
 from fraudstream.model.curves import (
     at_alerts_per_day,
     expected_calibration_error,
@@ -34,6 +26,14 @@ from fraudstream.model.evaluation_record import (
 )
 from fraudstream.model.manifest import Metrics
 from fraudstream.model.split import FEW_FRAUDS
+from fraudstream.model.thresholds import (
+    DEFAULT_REVIEW_COST,
+    REVIEW_COST_NOTE,
+    Losses,
+    cheapest,
+    operating,
+    worth_considering,
+)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """From a row's JSON text to the model's vector, by name, alike in training, batch and stream.
 
-How the text is read is `reading.py`'s, what a category or a time becomes is `slots.py`'s.
+How the text is read, and what a category or a time becomes, is `reading.py`'s.
 """
 
 from __future__ import annotations
@@ -19,22 +19,27 @@ from pyspark.ml.functions import array_to_vector
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from fraudstream.model.feature import Feature, FeatureType, by_slots
+from fraudstream.model.manifest import Feature, FeatureType, by_slots
 from fraudstream.model.reading import (
     NO_ALIASES,
+    Cell,
     Projected,
     doubles,
     is_as_expected,
     lacks_only_values,
+    moments,
+    number_from_text,
     parse_row,
     parse_strings,
     parsed_fields,
     parsed_numbers,
+    slots,
+    stand_ins,
     strings_of,
+    text_columns,
     with_dotted_names,
 )
 from fraudstream.model.recipe import TrainingColumn
-from fraudstream.model.slots import Cell, moments, number_from_text, slots, stand_ins, text_columns
 from fraudstream.runtime.files import hadoop_path
 
 

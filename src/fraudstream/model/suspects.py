@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from fraudstream.model.bootstrap import Floats, Scored, average_precision, roc_auc
 from fraudstream.model.evaluation_record import LeakSuspicion
-from fraudstream.model.feature import Feature, FeatureType
+from fraudstream.model.manifest import Feature, FeatureType
 from fraudstream.transactions.cards import is_card_number, masked_text
 from fraudstream.transactions.column_reader import Categories, ColumnProfile
 from fraudstream.transactions.label import CsvProfile

@@ -22,7 +22,7 @@ from fraudstream.model.artifact import ModelArtifact
 from fraudstream.model.assembled import load_fitted
 from fraudstream.model.calibration import IDENTITY, Calibration
 from fraudstream.model.current import InForce
-from fraudstream.model.feature import Feature
+from fraudstream.model.manifest import Feature
 from fraudstream.model.projection import project, screened_vector
 from fraudstream.model.reading import Projected
 from fraudstream.transactions.csv_source import CsvSource

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from fraudstream.errors import ModelCorrupt
 from fraudstream.model.artifact import TRAIN_REMEDY, ModelArtifact
 from fraudstream.model.explanation.spark_files import Floats, Tree, read_linear, read_scaler, read_trees
-from fraudstream.model.feature import by_slots
+from fraudstream.model.manifest import by_slots
 
 Integers = NDArray[np.int64]
 

@@ -13,8 +13,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from fraudstream.model.evaluation_record import Evaluation
 from fraudstream.model.manifest import Manifest
 from fraudstream.model.report import words
-from fraudstream.model.report.formats import count, percent, plain
 from fraudstream.model.report.sections import sections
+from fraudstream.model.report.words import count, percent, plain
 
 
 def meaning(evaluation: Evaluation) -> Iterator[tuple[str, str]]:
