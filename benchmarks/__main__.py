@@ -22,9 +22,9 @@ from benchmarks.system.material import prepare, split_by_outcome
 from benchmarks.system.recovery import measure_recovery
 from benchmarks.system.throughput import ThroughputRequest, measure_peers, measure_throughput
 from fraudstream import logs
-from fraudstream.cli.engines import jars_for, java_for
-from fraudstream.cli.failures import run_to_exit
+from fraudstream.cli.entry import run_to_exit
 from fraudstream.cli.models import ALGORITHMS
+from fraudstream.cli.options import jars_for, java_for
 from fraudstream.config import Settings
 
 KINDS: Final = ("latency", "throughput", "recovery", "memory", "baselines")

@@ -33,7 +33,7 @@ from benchmarks.system.material import Material, prepare, split_by_outcome
 from benchmarks.system.percentiles import summary
 from benchmarks.system.system import BenchSystem, stopped_at_the_end
 from fraudstream.alerts.store import AlertStore
-from fraudstream.cli.engines import batch_spark, java_for
+from fraudstream.cli.options import batch_spark, java_for
 from fraudstream.config import Settings
 from fraudstream.model import plan, recipe
 from fraudstream.model.current import resolve

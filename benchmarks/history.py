@@ -23,7 +23,7 @@ from pyspark.sql import functions as F
 
 from benchmarks import study
 from benchmarks.system.machine import circumstances, write_result
-from fraudstream.cli.engines import batch_spark
+from fraudstream.cli.options import batch_spark
 from fraudstream.config import Settings
 from fraudstream.runtime.files import hadoop_path
 

@@ -25,12 +25,11 @@ from pyspark.sql import functions as F
 
 from benchmarks import study
 from benchmarks.system.machine import circumstances, write_result
-from fraudstream.cli.engines import batch_spark
+from fraudstream.cli.options import batch_spark
 from fraudstream.config import Settings
-from fraudstream.model.bootstrap import Draws, draw_paired, interval
+from fraudstream.model.bootstrap import Draws, Scored, average_precision, draw_paired, interval
 from fraudstream.model.calibration import fit_calibration
 from fraudstream.model.curves import expected_calibration_error, reliability
-from fraudstream.model.evaluation import Scored, average_precision
 from fraudstream.model.recipe import (
     Algorithm,
     TrainingColumn,
@@ -40,7 +39,7 @@ from fraudstream.model.recipe import (
     random_forest,
 )
 from fraudstream.transactions.csv_source import open_csv
-from fraudstream.transactions.profile import CsvProfile, profile
+from fraudstream.transactions.label import CsvProfile, profile
 
 EDGES: Final = (0.2, 0.35, 0.5, 0.65, 0.8)
 """Shares of the rows at which the folds begin and end."""

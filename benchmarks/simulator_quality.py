@@ -25,8 +25,7 @@ from pyspark.sql import functions as F
 
 from benchmarks import study
 from benchmarks.system.machine import circumstances, write_result
-from fraudstream.transactions.simulation.writer import COLUMNS
-from fraudstream.transactions.simulator import simulate
+from fraudstream.transactions.simulator import COLUMNS, simulate
 
 FEATURES = list(COLUMNS[1:-1])
 QUANTILES = [0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 0.999]

@@ -35,7 +35,7 @@ from benchmarks import study
 from benchmarks.system.backlog import fill
 from benchmarks.system.machine import circumstances, write_result
 from benchmarks.system.material import prepare
-from fraudstream.cli.engines import java_for
+from fraudstream.cli.options import java_for
 from fraudstream.config import Settings
 from fraudstream.demo.child import Child
 from fraudstream.demo.system import LOOK_SECONDS

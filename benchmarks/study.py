@@ -15,7 +15,7 @@ from typing import Final
 import orjson
 
 from benchmarks.system.material import FRAUDSTREAM
-from fraudstream.cli.engines import jars_for, java_for
+from fraudstream.cli.options import jars_for, java_for
 from fraudstream.config import Settings
 from fraudstream.errors import BrokerFailed
 from fraudstream.kafka.broker import BrokerPlan, start_broker

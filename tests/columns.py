@@ -16,8 +16,9 @@ from fraudstream.alerts.records import Record, to_payload
 from fraudstream.messages.posted import Sample, check_event
 from fraudstream.model.artifact import write_artifact
 from fraudstream.model.current import put_in_force
-from fraudstream.model.feature import Feature, FeatureType
 from fraudstream.model.manifest import (
+    Feature,
+    FeatureType,
     LabelValues,
     Manifest,
     Metrics,

@@ -7,9 +7,8 @@ from dataclasses import replace
 import numpy as np
 
 from columns import manifest
+from fraudstream.model.bootstrap import Scored
 from fraudstream.model.calibration import fit_calibration
-from fraudstream.model.costs import Losses
-from fraudstream.model.evaluation import Scored
 from fraudstream.model.evaluation_record import (
     Candidate,
     Estimate,
@@ -22,6 +21,7 @@ from fraudstream.model.evaluation_record import (
 from fraudstream.model.fitting import compare
 from fraudstream.model.judging import NO_WISHES, Judged, choose_threshold, measure
 from fraudstream.model.manifest import Manifest
+from fraudstream.model.thresholds import Losses
 
 WEIGHT = 4.0
 HOSTILE = "<script>alert('x')</script>\"&"

@@ -13,8 +13,7 @@ import pyarrow.parquet as pq
 from columns import NOW, manifest
 from fraudstream.model.artifact import ModelArtifact, write_artifact
 from fraudstream.model.current import put_in_force
-from fraudstream.model.feature import Feature
-from fraudstream.model.manifest import Manifest
+from fraudstream.model.manifest import Feature, Manifest
 
 LINEAR_ID = "logistic-regression-0123456789ab"
 COEFFICIENTS = (2.0, -1.0, 0.5, 0.0, 1.5)

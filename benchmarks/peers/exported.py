@@ -14,7 +14,7 @@ from fraudstream.errors import SettingsError
 from fraudstream.model.artifact import ModelArtifact
 from fraudstream.model.current import InForce
 from fraudstream.model.explanation.spark_files import Tree, read_linear, read_scaler, read_trees
-from fraudstream.model.feature import FeatureType, by_slots
+from fraudstream.model.manifest import FeatureType, by_slots
 
 ARRAYS: Final = "model.npz"
 PLAIN: Final = "model.json"

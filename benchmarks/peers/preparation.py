@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks.peers.exported import export_model
-from fraudstream.cli.engines import batch_spark, jars_for
+from fraudstream.cli.options import batch_spark, jars_for
 from fraudstream.config import Settings
 from fraudstream.kafka.reading import Watermarks
 from fraudstream.model.current import resolve
-from fraudstream.model.feature import by_slots
+from fraudstream.model.manifest import by_slots
 from fraudstream.transactions.wire import Outcome
 
 EXPECTED: Final = "expected.json"

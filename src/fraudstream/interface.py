@@ -81,7 +81,7 @@ class Model:
         Raises:
             DataError: The CSV cannot be used, or the output cannot be written.
         """
-        from fraudstream.cli.engines import batch_spark
+        from fraudstream.cli.options import batch_spark
         from fraudstream.config import Settings
         from fraudstream.transactions.csv_source import open_csv
 
@@ -90,8 +90,7 @@ class Model:
         with tempfile.TemporaryDirectory(prefix="fraudstream-scores-") as folder:
             written = Path(output) if output is not None else Path(folder) / "scores.csv"
             with batch_spark(settings, "score") as spark:
-                from fraudstream.scoring.batch import score_csv
-                from fraudstream.scoring.judge import load_judge
+                from fraudstream.scoring.judge import load_judge, score_csv
 
                 judge = load_judge(self.artifact, self.in_force)
                 score_csv(spark, source, judge, written, max_record_bytes=settings.max_record_bytes)
@@ -152,7 +151,7 @@ def train(
         ModelError: The artifact cannot be written.
         SetupError: There is no Java that serves.
     """
-    from fraudstream.cli.engines import batch_spark
+    from fraudstream.cli.options import batch_spark
     from fraudstream.config import Settings
     from fraudstream.model.judging import Wishes
     from fraudstream.model.plan import TrainingSettings
@@ -216,7 +215,7 @@ def explain(data: AnyPath, row: int, *, model: AnyPath = "models/current") -> Ex
 def _read_scores(path: Path, threshold: float) -> Scores:
     import numpy as np
 
-    from fraudstream.scoring.batch import ScoreColumn
+    from fraudstream.scoring.judge import ScoreColumn
 
     with path.open(newline="", encoding="utf-8") as file:
         lines = [(line[ScoreColumn.OUTCOME], line[ScoreColumn.SCORE]) for line in csv.DictReader(file)]

@@ -12,9 +12,8 @@ from typing import Final
 import click
 
 from fraudstream import logs
-from fraudstream.cli.engines import jars_for, java_for
-from fraudstream.cli.entry import cli
-from fraudstream.cli.failures import run_to_exit
+from fraudstream.cli.entry import cli, run_to_exit
+from fraudstream.cli.options import jars_for, java_for
 from fraudstream.config import Settings
 from fraudstream.errors import DataNotFound, FraudstreamError, ModelNotFound
 from fraudstream.kafka.progress import progress_path

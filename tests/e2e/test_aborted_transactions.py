@@ -13,8 +13,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from commands import Command, command_line
 from fraudstream.alerts.store import AlertStore
 from fraudstream.kafka.broker import RunningBroker
-from fraudstream.kafka.ledger_topic import KafkaLedger
-from fraudstream.kafka.reading import Watermarks
+from fraudstream.kafka.reading import KafkaLedger, Watermarks
 from fraudstream.runtime.processes import stop, wait_until
 from fraudstream.transactions.ledger import EntryKind, Source
 from fraudstream.transactions.wire import Topic

@@ -15,7 +15,7 @@ from benchmarks.system.archives import archives, see_archives_made
 from benchmarks.system.material import prepare
 from benchmarks.system.resources import family
 
-from fraudstream.cli.engines import jars_for, java_for
+from fraudstream.cli.options import jars_for, java_for
 from fraudstream.config import Settings
 from fraudstream.runtime.processes import wait_until
 

@@ -15,7 +15,7 @@ from benchmarks.system.system import BenchSystem, stopped_at_the_end
 from chaos.hostile import Hostile, RawProducer, hostile_records, nested
 from chaos.hostile_run import BATCH, audited, run_through
 
-from fraudstream.kafka.ledger_topic import KafkaLedger
+from fraudstream.kafka.reading import KafkaLedger
 from fraudstream.transactions.wire import RELAYED_TOPICS, Topic
 
 pytestmark = [pytest.mark.e2e, pytest.mark.kafka, pytest.mark.spark]

@@ -17,7 +17,7 @@ from confluent_kafka import Producer, TopicPartition
 
 from commands import ROWS, Command, command_line
 from fraudstream.kafka.broker import RunningBroker
-from fraudstream.kafka.ledger_topic import KafkaLedger
+from fraudstream.kafka.reading import KafkaLedger
 from fraudstream.kafka.topics import open_admin
 from fraudstream.runtime.processes import stop, wait_until
 from fraudstream.transactions.csv_source import open_csv

@@ -19,8 +19,7 @@ from chaos.proxy import running
 from confluent_kafka import Producer
 
 from fraudstream.errors import BrokerFailed, PortInUse
-from fraudstream.kafka.broker import BrokerPlan, RunningBroker, start_broker
-from fraudstream.kafka.broker_settings import Listener
+from fraudstream.kafka.broker import BrokerPlan, Listener, RunningBroker, start_broker
 from fraudstream.kafka.topics import open_admin, require_broker
 from fraudstream.runtime.files import exclusive_lock
 from fraudstream.runtime.jars import Jars

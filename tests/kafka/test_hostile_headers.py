@@ -10,7 +10,7 @@ from chaos.hostile import Hostile, RawHeaders, RawProducer
 from confluent_kafka import Consumer, TopicPartition
 
 from fraudstream.kafka.broker import RunningBroker
-from fraudstream.kafka.headers import headers_of
+from fraudstream.kafka.reading import headers_of
 
 pytestmark = pytest.mark.kafka
 

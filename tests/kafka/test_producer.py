@@ -21,9 +21,8 @@ from confluent_kafka import Consumer, Message, TopicPartition
 
 from fraudstream.errors import BrokenRow, BrokerUnreachable, KafkaFailure, TopicMissing
 from fraudstream.kafka.broker import RunningBroker
-from fraudstream.kafka.display import summary
 from fraudstream.kafka.producer import ProducePlan, produce
-from fraudstream.kafka.production import Produced
+from fraudstream.kafka.production import Produced, summary
 from fraudstream.kafka.progress import read_progress, spool_path, write_progress
 from fraudstream.runtime.files import exclusive_lock
 from fraudstream.runtime.processes import free_port, spawn, stop, wait_until

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pyspark.sql import Row, SparkSession
 
-from fraudstream.model.feature import Feature, FeatureType
+from fraudstream.model.manifest import Feature, FeatureType
 from fraudstream.model.projection import project
 
 pytestmark = pytest.mark.spark

@@ -15,8 +15,7 @@ from fraudstream.model.current import resolve
 from fraudstream.model.plan import TrainingSettings
 from fraudstream.model.training import train
 from fraudstream.model.training_report import as_json
-from fraudstream.scoring.batch import score_csv
-from fraudstream.scoring.judge import load_judge
+from fraudstream.scoring.judge import load_judge, score_csv
 from fraudstream.transactions.csv_source import open_csv
 from fraudstream.transactions.wire import DEFAULT_MAX_RECORD_BYTES
 from public_sets import write_banksim, write_paysim, write_sparkov

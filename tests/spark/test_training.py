@@ -27,8 +27,7 @@ from fraudstream.model.recipe import FittedModel, TrainingColumn
 from fraudstream.model.report.page import REPORT_FILE, report_html
 from fraudstream.model.training import TrainingResult, train
 from fraudstream.model.training_report import as_json, render
-from fraudstream.scoring.batch import score_csv
-from fraudstream.scoring.judge import load_judge
+from fraudstream.scoring.judge import load_judge, score_csv
 from fraudstream.transactions.csv_source import open_csv
 
 pytestmark = pytest.mark.spark

@@ -20,8 +20,7 @@ from fraudstream.dashboard.revisions import model_in_force
 from fraudstream.model.aliases import declare_alias
 from fraudstream.model.artifact import load_artifact
 from fraudstream.model.current import put_in_force
-from fraudstream.model.explanation.explainer import Explainer
-from fraudstream.model.explanation.library import ExplainerLibrary
+from fraudstream.model.explanation.explainer import Explainer, ExplainerLibrary
 from saved_models import LINEAR_ID, linear_model, linear_model_in_force
 
 SCRIPT = "<script>alert(1)</script>"

@@ -14,8 +14,9 @@ import pytest
 from fraudstream.errors import ModelCorrupt, ModelNotFound
 from fraudstream.model.artifact import ModelArtifact, load_artifact, write_artifact
 from fraudstream.model.calibration import IDENTITY, Calibration
-from fraudstream.model.feature import Feature, FeatureType
 from fraudstream.model.manifest import (
+    Feature,
+    FeatureType,
     LabelValues,
     Manifest,
     Metrics,

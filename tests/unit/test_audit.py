@@ -10,9 +10,9 @@ import pytest
 from rich.console import Console
 
 from audits import TOPIC, alert, audit, entry, letter, loss, row
-from fraudstream.audit.coverage import subtract, union
+from fraudstream.audit.comparison import subtract, union
 from fraudstream.audit.report import AuditReport, Kind, conclusion, render
-from fraudstream.cli.failures import run_to_exit
+from fraudstream.cli.entry import run_to_exit
 from fraudstream.transactions.ledger import Source
 
 

@@ -17,8 +17,8 @@ from fraudstream.alerts.service import head_event
 from fraudstream.alerts.status import AlertStatus
 from fraudstream.alerts.store import AlertStore
 from fraudstream.alerts.work import WorkDesk
+from fraudstream.audit.gather import StoreSnapshot
 from fraudstream.audit.report import Finding, Kind
-from fraudstream.audit.store_rows import StoreSnapshot
 from fraudstream.config import Settings
 from fraudstream.dashboard.app import create_app
 

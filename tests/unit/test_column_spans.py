@@ -10,8 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fraudstream.errors import SettingsError
-from fraudstream.transactions.column_spans import ColumnSpans, with_spans
-from fraudstream.transactions.csv_source import CsvSource, open_csv
+from fraudstream.transactions.csv_source import ColumnSpans, CsvSource, open_csv, with_spans
 
 COLUMNS = ("a", "b", "c")
 ROWS = 12

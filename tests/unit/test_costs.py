@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fraudstream.errors import SettingsError
-from fraudstream.model.costs import UNKNOWN_LOSS, cheapest, losses, operating, worth_considering
-from fraudstream.model.evaluation import Scored
+from fraudstream.model.bootstrap import Scored
 from fraudstream.model.evaluation_record import ThresholdRow
+from fraudstream.model.thresholds import UNKNOWN_LOSS, cheapest, losses, operating, worth_considering
 from fraudstream.transactions.csv_source import open_csv
-from fraudstream.transactions.profile import profile
+from fraudstream.transactions.label import profile
 
 ROWS = st.lists(
     st.tuples(st.sampled_from([0.1, 0.2, 0.5, 0.7, 0.9]), st.booleans(), st.integers(1, 300)), min_size=2, max_size=25

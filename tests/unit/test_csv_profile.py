@@ -9,8 +9,9 @@ import pytest
 
 from fraudstream.errors import DataError, LabelError, NotANumber
 from fraudstream.model.features import choose_features
+from fraudstream.transactions.column_reader import ColumnKind
 from fraudstream.transactions.csv_source import open_csv
-from fraudstream.transactions.profile import ColumnKind, CsvProfile, profile, statistics
+from fraudstream.transactions.label import CsvProfile, profile, statistics
 
 
 def profile_of(path: Path, text: str, label: str | None = None) -> CsvProfile:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fraudstream.model.bootstrap import draw, draw_paired, interval
+from fraudstream.model.bootstrap import Scored, average_precision, draw, draw_paired, interval, roc_auc
 from fraudstream.model.curves import (
     at_alerts_per_day,
     expected_calibration_error,
@@ -17,7 +17,6 @@ from fraudstream.model.curves import (
     reliability,
     roc_curve,
 )
-from fraudstream.model.evaluation import Scored, average_precision, roc_auc
 
 
 def many(rows: int = 4000, frauds: int = 60, shift: float = 2.5, seed: int = 1) -> Scored:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from fraudstream.config import Settings
-from fraudstream.detector.launch import FOR_FEW_CORES, HEAP, detector_plan
+from fraudstream.detector.service import FOR_FEW_CORES, HEAP, detector_plan
 from fraudstream.errors import SettingsError
 from fraudstream.runtime.jars import Jars
 from fraudstream.runtime.java import Java

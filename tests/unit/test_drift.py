@@ -8,8 +8,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fraudstream.transactions.drift import Contract, Drift, changes, drift_of, named
-from fraudstream.transactions.schema import LARGEST_LISTING, columns_of, id_of, listed, schema_id
+from fraudstream.transactions.drift import (
+    LARGEST_LISTING,
+    Contract,
+    Drift,
+    changes,
+    columns_of,
+    drift_of,
+    id_of,
+    listed,
+    named,
+    schema_id,
+)
 
 NAMES = st.sampled_from([f"V{i}" for i in range(8)] + ["Amount", "note", "place.lat", "Class", "Time"])
 TYPES = st.sampled_from(["number", "not finite", "text", "null", "boolean", "array", "object", "unknown"])

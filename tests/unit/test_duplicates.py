@@ -6,10 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from fraudstream.model.duplicates import Duplicates, RowDigests, find_duplicates
-from fraudstream.model.split import Part, split_in_time
+from fraudstream.model.split import Duplicates, Part, RowDigests, find_duplicates, split_in_time
 from fraudstream.transactions.csv_source import open_csv
-from fraudstream.transactions.profile import profile
+from fraudstream.transactions.label import profile
 
 
 def duplicates_of(path: Path, lines: list[str], header: str = "Time,V1,V2,Class") -> tuple[Duplicates, list[int]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from fraudstream.cli.failures import run_to_exit
+from fraudstream.cli.entry import run_to_exit
 from fraudstream.errors import (
     BrokerFailed,
     BrokerUnreachable,

@@ -7,9 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fraudstream.model.bootstrap import draw, interval
-from fraudstream.model.costs import operating
-from fraudstream.model.evaluation import Scored, average_precision, roc_auc
+from fraudstream.model.bootstrap import Scored, average_precision, draw, interval, roc_auc
+from fraudstream.model.thresholds import operating
 
 
 def scored(scores: list[float], frauds: list[int], weights: list[float] | None = None) -> Scored:

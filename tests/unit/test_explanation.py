@@ -13,10 +13,9 @@ from fraudstream.errors import ModelCorrupt, ModelNotFound
 from fraudstream.model.artifact import load_artifact
 from fraudstream.model.current import change_deployment, put_in_force
 from fraudstream.model.explanation.cells import parse_transaction, plain, read_cells
-from fraudstream.model.explanation.explainer import Explainer
-from fraudstream.model.explanation.library import ExplainerLibrary
+from fraudstream.model.explanation.explainer import Explainer, ExplainerLibrary
 from fraudstream.model.explanation.reasons import number_text, place_in
-from fraudstream.model.feature import Feature, FeatureType
+from fraudstream.model.manifest import Feature, FeatureType
 from saved_models import COEFFICIENTS, INTERCEPT, LINEAR_ID, linear_manifest, linear_model, linear_model_in_force
 
 ROW = {"Time": 1, "V1": 3.5, "V2": -1.0, "V3": 0.25, "V4": 2.0, "Amount": 60.0}

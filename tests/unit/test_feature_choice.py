@@ -12,12 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fraudstream.errors import DataError, NotANumber, SettingsError
-from fraudstream.model.feature import Feature, FeatureType, by_slots
 from fraudstream.model.features import FeatureChoice, choose_features
-from fraudstream.model.manifest import NO_SELECTION, Selection
+from fraudstream.model.manifest import NO_SELECTION, Feature, FeatureType, Selection, by_slots
 from fraudstream.model.plan import select
 from fraudstream.transactions.csv_source import open_csv
-from fraudstream.transactions.profile import profile
+from fraudstream.transactions.label import profile
 
 ROWS = 400
 HANDBOOK = Path(__file__).resolve().parents[3] / "shared" / "data" / "handbook_2018-04_to_08.csv.gz"

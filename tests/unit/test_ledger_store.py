@@ -12,9 +12,11 @@ import pytest
 from sqlalchemy import Pool, event
 
 from dashboards import Clock, alert
+from fraudstream.alerts.filters import AlertFilter
 from fraudstream.alerts.ledger import LedgerPlace
 from fraudstream.alerts.positions import Place
-from fraudstream.alerts.store import AlertFilter, AlertStore, Total
+from fraudstream.alerts.reading import Total
+from fraudstream.alerts.store import AlertStore
 from fraudstream.transactions.ledger import EntryKind
 from ledgers import TOPIC, batch, ends, loss
 

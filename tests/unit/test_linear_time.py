@@ -10,9 +10,9 @@ import pytest
 
 from fraudstream.alerts.words import columns_of, words
 from fraudstream.dashboard.export import safe
-from fraudstream.transactions import schema
+from fraudstream.transactions import drift
+from fraudstream.transactions.amounts import parse_number, says_nothing
 from fraudstream.transactions.masking import DataMask
-from fraudstream.transactions.numbers import parse_number, says_nothing
 
 SIZES = (8_000, 32_000)
 
@@ -67,7 +67,7 @@ def test_names_of_what_is_nested_are_bounded_however_long_those_around_them_are(
     transaction: dict[str, Any] = {f"leaf {number}": number for number in range(1_000)}
     for level in range(100):
         transaction = {f"{level}" + "n" * 5_000: transaction}
-    for names in ([name for name, _ in columns_of(transaction)], list(schema.columns_of(transaction))):
+    for names in ([name for name, _ in columns_of(transaction)], list(drift.columns_of(transaction))):
         assert len(set(names)) == 1_000
         assert max(map(len, names)) < 6_100
 

@@ -14,9 +14,8 @@ from rich.console import Console
 
 from fraudstream.cli.entry import cli
 from fraudstream.errors import SettingsError
-from fraudstream.kafka.display import describe, expected_rows, show_production, summary
 from fraudstream.kafka.producer import interval_between_rows
-from fraudstream.kafka.production import Produced, Refusal
+from fraudstream.kafka.production import Produced, Refusal, describe, expected_rows, show_production, summary
 from fraudstream.kafka.progress import RunProgress, progress_path, read_progress, write_progress
 
 RUN = RunProgress("run", "f" * 64, settled=9, next_row=9, sent=10, acknowledged=8, failed=1)

@@ -11,12 +11,12 @@ import pytest
 
 from columns import row
 from dashboards import Clock, alert
-from fraudstream.alerts.store import AlertStore, StoredAlert
+from fraudstream.alerts.reading import StoredAlert
+from fraudstream.alerts.store import AlertStore
 from fraudstream.dashboard import reasons
 from fraudstream.dashboard.reasons import ReasonStore, ReasonWork, explain_alert
 from fraudstream.dashboard.stream import Hub
-from fraudstream.model.explanation.explainer import Explainer
-from fraudstream.model.explanation.library import ExplainerLibrary
+from fraudstream.model.explanation.explainer import Explainer, ExplainerLibrary
 from fraudstream.runtime.processes import wait_until
 from saved_models import LINEAR_ID, linear_model, linear_model_in_force
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fraudstream.alerts.records import Record, to_payload
-from fraudstream.transactions.schema import schema_id
+from fraudstream.transactions.drift import schema_id
 from fraudstream.transactions.wire import Topic
 
 

@@ -17,7 +17,7 @@ from fraudstream.config import Settings
 from fraudstream.dashboard.app import create_app
 from fraudstream.dashboard.revisions import model_in_force
 from fraudstream.model.current import read_current
-from fraudstream.transactions.schema import schema_id
+from fraudstream.transactions.drift import schema_id
 
 SCRIPT = "<script>alert(1)</script>"
 

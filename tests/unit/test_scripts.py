@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from fraudstream.cli.machine import TOOLS, tool_class, tool_command
 from fraudstream.config import Settings
 from fraudstream.errors import ModelError, SettingsError
-from fraudstream.kafka.tools import TOOLS, tool_class, tool_command
 from fraudstream.model.artifact import ModelArtifact, copy_spark_models
 from fraudstream.runtime.java import Java
 from fraudstream.runtime.jvm import with_enough_slots

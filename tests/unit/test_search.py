@@ -22,7 +22,7 @@ from fraudstream.alerts.filters import AlertFilter, Op, Position, Sort, Where
 from fraudstream.alerts.search import AlertSearch
 from fraudstream.alerts.store import AlertStore
 from fraudstream.alerts.words import Text, columns_of, fold, words_of_alert
-from fraudstream.transactions.numbers import parse_number
+from fraudstream.transactions.amounts import parse_number
 from fraudstream.transactions.wire import AlertField, Outcome
 
 COUNT = 800

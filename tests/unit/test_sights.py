@@ -12,9 +12,10 @@ from columns import TOPIC, row, sample, samples
 from dashboards import Clock, alert
 from fraudstream.alerts import sights
 from fraudstream.alerts.positions import Place, SampleWeights
+from fraudstream.alerts.reading import Total
 from fraudstream.alerts.sights import MOST_EVENTS
-from fraudstream.alerts.store import AlertStore, Total
-from fraudstream.transactions.schema import schema_id
+from fraudstream.alerts.store import AlertStore
+from fraudstream.transactions.drift import schema_id
 
 
 @pytest.fixture

@@ -12,8 +12,10 @@ import pytest
 
 from dashboards import Clock, alert
 from fraudstream.alerts import rows
+from fraudstream.alerts.filters import AlertFilter
 from fraudstream.alerts.positions import Place
-from fraudstream.alerts.store import AlertFilter, AlertStore, StoredAlert, Total
+from fraudstream.alerts.reading import StoredAlert, Total
+from fraudstream.alerts.store import AlertStore
 from fraudstream.errors import StoreError
 from fraudstream.transactions.wire import Outcome
 

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
+from fraudstream.model.explanation.classifier import TreeShap
 from fraudstream.model.explanation.spark_files import Node, Tree
-from fraudstream.model.explanation.trees import TreeShap
 
 SLOTS = 7
 COLUMN = (0, 1, 2, 3, 3, 4, 4)

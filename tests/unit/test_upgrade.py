@@ -15,7 +15,7 @@ from flask.testing import FlaskClient
 from dashboards import told
 from fraudstream.alerts.store import AlertStore
 from fraudstream.alerts.tables import metadata
-from fraudstream.audit.store_rows import StoreSnapshot
+from fraudstream.audit.gather import StoreSnapshot
 from fraudstream.config import Settings
 from fraudstream.dashboard.app import create_app
 from fraudstream.detector.checkpoint import inspect

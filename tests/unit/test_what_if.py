@@ -25,7 +25,7 @@ from fraudstream.dashboard.revisions import model_in_force
 from fraudstream.model.artifact import write_artifact
 from fraudstream.model.current import put_in_force, read_current
 from fraudstream.model.evaluation_record import Evaluation, evaluation_to_json
-from fraudstream.model.rollback import history
+from fraudstream.model.registry import history
 from fraudstream.model.thresholds import row_at
 
 SCRIPT = "<script>alert(1)</script>"

@@ -41,8 +41,8 @@ from fraudstream.alerts.tables import BESIDE_TABLES, metadata
 from fraudstream.alerts.words import Text, fold
 from fraudstream.errors import StoreError
 from fraudstream.runtime.files import tighten
+from fraudstream.transactions.amounts import parse_number
 from fraudstream.transactions.masking import DataMask
-from fraudstream.transactions.numbers import parse_number
 
 NUMBERS: Final = ("integer", "real")
 

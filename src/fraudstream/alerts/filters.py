@@ -17,8 +17,8 @@ from sqlalchemy import Column, ColumnElement, and_, false, func, not_, or_
 from fraudstream.alerts import tables
 from fraudstream.alerts.database import member
 from fraudstream.alerts.words import Text
+from fraudstream.transactions.amounts import parse_number
 from fraudstream.transactions.cards import masked_text
-from fraudstream.transactions.numbers import parse_number
 from fraudstream.transactions.wire import AlertField, Outcome
 
 

@@ -11,8 +11,8 @@ from sqlalchemy import Connection, select
 from fraudstream.alerts import tables
 from fraudstream.alerts.database import upsert
 from fraudstream.messages.posted import DeadLetter, EndsEvent, Event, PostedAlert, Progress, Sample
+from fraudstream.transactions.drift import UNKNOWN, columns_of, listed
 from fraudstream.transactions.masking import REMOVED
-from fraudstream.transactions.schema import UNKNOWN, columns_of, listed
 from fraudstream.transactions.wire import Outcome
 
 _READ: Final = select(tables.positions).order_by(tables.positions.c.topic, tables.positions.c.partition)

@@ -12,10 +12,10 @@ from typing import Any, Final
 import orjson
 from confluent_kafka import Message
 
-from fraudstream.kafka.headers import headers_of
+from fraudstream.kafka.reading import headers_of
 from fraudstream.times import from_microseconds, iso_z
+from fraudstream.transactions.drift import UNKNOWN, columns_of, id_of, listed, schema_id
 from fraudstream.transactions.presentable import present, read_json
-from fraudstream.transactions.schema import UNKNOWN, columns_of, id_of, listed, schema_id
 from fraudstream.transactions.wire import (
     REJECTED_BECAUSE,
     AlertField,

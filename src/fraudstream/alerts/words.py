@@ -19,7 +19,7 @@ from typing import Any, Final, NamedTuple
 import orjson
 
 from fraudstream.transactions.cards import SHOWN_FIRST, masked_text
-from fraudstream.transactions.schema import bounded_name
+from fraudstream.transactions.drift import bounded_name
 from fraudstream.transactions.wire import AlertField
 
 BREAK: Final = "."

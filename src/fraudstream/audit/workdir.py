@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from fraudstream.errors import BrokerFailed, SettingsError
-from fraudstream.kafka.broker import LOCK, BrokerPlan, start_broker
-from fraudstream.kafka.broker_settings import PROPERTIES, STORAGE
+from fraudstream.kafka.broker import LOCK, PROPERTIES, STORAGE, BrokerPlan, start_broker
 from fraudstream.runtime.files import exclusive_lock
 
 _LISTENER: Final = re.compile(r"^advertised\.listeners=\w+://(?P<address>[^,\s]+)", re.MULTILINE)

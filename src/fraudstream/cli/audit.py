@@ -7,8 +7,7 @@ import click
 import orjson
 
 from fraudstream.cli import options
-from fraudstream.cli.engines import batch_spark, jars_for, java_for
-from fraudstream.cli.options import setting
+from fraudstream.cli.options import batch_spark, jars_for, java_for, setting
 from fraudstream.config import Settings
 
 

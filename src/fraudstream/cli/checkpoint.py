@@ -52,8 +52,7 @@ def rebuild(**flags: object) -> None:
     Nothing is lost or doubled: what the ledger does not account for is judged again. Stop the detector first.
     """
     from fraudstream.detector.checkpoint import own_checkpoint, rebuild
-    from fraudstream.kafka.ledger_topic import KafkaLedger
-    from fraudstream.kafka.reading import Watermarks
+    from fraudstream.kafka.reading import KafkaLedger, Watermarks
     from fraudstream.kafka.topics import require_topic, topic_id
 
     settings = Settings.load(**flags)

@@ -91,7 +91,7 @@ def _alert(settings: Settings, alert_id: str) -> _Asked:
     import urllib3
 
     from fraudstream.alerts.dashboard_client import DashboardClient
-    from fraudstream.model.explanation.library import ExplainerLibrary
+    from fraudstream.model.explanation.explainer import ExplainerLibrary
 
     client = DashboardClient(urllib3.PoolManager(), settings.api, settings.read_token, settings.ingest_token)
     alert = client.get(f"/api/alerts/{quote(alert_id)}")

@@ -8,8 +8,7 @@ import click
 import orjson
 
 from fraudstream.cli import options
-from fraudstream.cli.engines import batch_spark
-from fraudstream.cli.options import setting
+from fraudstream.cli.options import batch_spark, setting
 from fraudstream.config import Settings
 
 ALGORITHMS = ("auto", "logistic-regression", "random-forest", "gbt")
@@ -130,8 +129,7 @@ def score(data: Path, output: Path, **flags: object) -> None:
     artifact, in_force = resolve(settings.model)
     source = open_csv(data)
     with batch_spark(settings, "score") as spark:
-        from fraudstream.scoring.batch import score_csv
-        from fraudstream.scoring.judge import load_judge
+        from fraudstream.scoring.judge import load_judge, score_csv
 
         judge = load_judge(artifact, in_force)
         scored = score_csv(spark, source, judge, output, max_record_bytes=settings.max_record_bytes)

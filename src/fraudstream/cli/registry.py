@@ -16,8 +16,7 @@ from fraudstream.config import Settings
 from fraudstream.errors import ModelCorrupt
 
 if TYPE_CHECKING:
-    from fraudstream.model.current import InForce
-    from fraudstream.model.history import Change
+    from fraudstream.model.current import Change, InForce
 
 TAKES_EFFECT = "a running detector judges so within 15 seconds"
 
@@ -178,7 +177,7 @@ def use(model_id: str, threshold: float | None, who: str | None, why: str, **fla
 @setting("models")
 def rollback(who: str | None, why: str, **flags: object) -> None:
     """Put in force again what was so before the last change: model, threshold and aliases."""
-    from fraudstream.model.rollback import roll_back
+    from fraudstream.model.registry import roll_back
 
     settings = Settings.load(**flags)
     _tell(roll_back(settings.models, who=who or getpass.getuser(), why=why, now=datetime.now(UTC)))
@@ -191,7 +190,7 @@ def history(as_json: bool, **flags: object) -> None:
     """Show what was in force since when, by whom and why, newest first."""
     from dataclasses import asdict
 
-    from fraudstream.model.rollback import history
+    from fraudstream.model.registry import history
 
     settings = Settings.load(**flags)
     changes = history(settings.models)[::-1]

@@ -6,9 +6,8 @@ from pathlib import Path
 import click
 
 from fraudstream.cli import options
-from fraudstream.cli.engines import jars_for, java_for
 from fraudstream.cli.models import ALGORITHMS
-from fraudstream.cli.options import setting
+from fraudstream.cli.options import jars_for, java_for, setting
 from fraudstream.config import Settings
 from fraudstream.transactions.wire import Topic
 
@@ -34,8 +33,7 @@ TRIGGERS = ("realtime", "micro-batch")
 @setting("java_home")
 def broker(port: int, data_dir: Path, listeners: tuple[tuple[int, int], ...], **flags: object) -> None:
     """Run a real Kafka (KRaft) on loopback, with the topics, until Ctrl-C."""
-    from fraudstream.kafka.broker import BrokerPlan, broker_archive, run_broker
-    from fraudstream.kafka.broker_settings import Listener
+    from fraudstream.kafka.broker import BrokerPlan, Listener, broker_archive, run_broker
 
     settings = Settings.load(**flags)
     java, jars = java_for(settings), jars_for(settings).broker
@@ -91,13 +89,12 @@ def produce(
     """Stream the rows of a CSV as JSON to the topic credit_card_transactions."""
     from rich.console import Console
 
-    from fraudstream.kafka.display import expected_rows, show_production, summary
     from fraudstream.kafka.producer import ProducePlan, interval_between_rows, produce
+    from fraudstream.kafka.production import expected_rows, show_production, summary
     from fraudstream.kafka.progress import progress_path
     from fraudstream.kafka.topics import ensure_topics
     from fraudstream.runtime.processes import stop_signals
-    from fraudstream.transactions.column_spans import ColumnSpans, with_spans
-    from fraudstream.transactions.csv_source import open_csv
+    from fraudstream.transactions.csv_source import ColumnSpans, open_csv, with_spans
 
     settings = Settings.load(**flags)
     source = with_spans(open_csv(data), ColumnSpans(dict(column_from), dict(column_until)))
@@ -140,7 +137,7 @@ def detect(trigger: str, **flags: object) -> None:
 
     A new checkpoint starts at the earliest offset.
     """
-    from fraudstream.detector.launch import detector_jvm
+    from fraudstream.detector.service import detector_jvm
     from fraudstream.runtime.processes import stop_signals
 
     settings = Settings.load(**flags)

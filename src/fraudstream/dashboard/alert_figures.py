@@ -8,7 +8,7 @@ import orjson
 from fraudstream.model.explanation.cells import plain
 from fraudstream.model.explanation.explainer import Explanation, Step
 from fraudstream.model.explanation.reasons import WEEKDAYS, number_text
-from fraudstream.model.feature import Feature, FeatureType
+from fraudstream.model.manifest import Feature, FeatureType
 
 LOW_AT: Final = 20.0
 HIGH_AT: Final = 80.0

@@ -8,8 +8,8 @@ import orjson
 from flask import Response, request
 
 from fraudstream.alerts.filters import AlertFilter, Position, Sort, write_cursor
+from fraudstream.alerts.reading import StoredAlert
 from fraudstream.alerts.search import Page
-from fraudstream.alerts.store import StoredAlert
 from fraudstream.dashboard.export import export_csv, export_json, record_export
 from fraudstream.dashboard.parts import Parts, parts
 from fraudstream.dashboard.queries import AlertFileQuery, AlertList, AlertQuery, AlertScan, StreamQuery

@@ -39,7 +39,7 @@ from fraudstream.dashboard.stream import Hub
 from fraudstream.dashboard.system_state import SystemGauges, SystemState
 from fraudstream.dashboard.templating import use_templates
 from fraudstream.errors import FraudstreamError, StoreError
-from fraudstream.model.explanation.library import ExplainerLibrary
+from fraudstream.model.explanation.explainer import ExplainerLibrary
 from fraudstream.transactions.cards import masked_text
 from fraudstream.transactions.masking import DataMask
 

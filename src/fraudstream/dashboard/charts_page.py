@@ -26,7 +26,7 @@ from fraudstream.charts.series import NOTHING, Axis, Series, combined, groups, s
 from fraudstream.dashboard.parts import parts
 from fraudstream.dashboard.presentation import compact, milliseconds, number
 from fraudstream.errors import RequestError
-from fraudstream.model.report.formats import count, percent, score
+from fraudstream.model.report.words import count, percent, score
 
 SPANS: Final = ((60, "1 hour"), (360, "6 hours"), (KEPT_MINUTES, "24 hours"))
 _SIZES: Final = (Size(560, 210), Size(350, 190, is_narrow=True))

@@ -10,7 +10,8 @@ import orjson
 from flask import request
 
 from fraudstream.alerts.changes import Action
-from fraudstream.alerts.store import AlertFilter, AlertStore
+from fraudstream.alerts.filters import AlertFilter
+from fraudstream.alerts.store import AlertStore
 from fraudstream.dashboard.actor import actor_or_nobody
 from fraudstream.dashboard.parts import parts
 from fraudstream.dashboard.reasons import ReasonWork

@@ -18,9 +18,8 @@ from fraudstream.messages.answers import Aliases, NewDeployment, WhatIf, answer
 from fraudstream.messages.base import Object
 from fraudstream.messages.requests import Alias, Command, NewThreshold, RemovedAlias
 from fraudstream.model.aliases import declare_alias, remove_alias
-from fraudstream.model.current import InForce, changeable_models_dir
-from fraudstream.model.history import change_between
-from fraudstream.model.rollback import history
+from fraudstream.model.current import InForce, change_between, changeable_models_dir
+from fraudstream.model.registry import history
 from fraudstream.model.thresholds import set_threshold
 from fraudstream.transactions.cards import masked_text
 

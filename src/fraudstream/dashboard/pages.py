@@ -6,8 +6,8 @@ from typing import Any, Final, NamedTuple
 from flask import Blueprint, Response, g, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as BaseResponse
 
+from fraudstream.alerts.filters import AlertFilter
 from fraudstream.alerts.sessions import SESSION_HOURS
-from fraudstream.alerts.store import AlertFilter
 from fraudstream.dashboard import presentation
 from fraudstream.dashboard.actor import COOKIE as NAME_COOKIE
 from fraudstream.dashboard.actor import actor_or_nobody, remembered_name

@@ -19,7 +19,7 @@ from fraudstream.dashboard.revisions import RevisionWatch
 from fraudstream.dashboard.stats import Statistics
 from fraudstream.dashboard.stream import Hub
 from fraudstream.dashboard.system_state import SystemState
-from fraudstream.model.explanation.library import ExplainerLibrary
+from fraudstream.model.explanation.explainer import ExplainerLibrary
 from fraudstream.transactions.masking import DataMask
 
 EXTENSION: Final = "fraudstream"

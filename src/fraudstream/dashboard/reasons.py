@@ -23,8 +23,7 @@ from fraudstream.alerts.reading import STORED_COLUMNS, StoredAlert, stored_alert
 from fraudstream.alerts.store import AlertStore
 from fraudstream.dashboard.stream import Hub
 from fraudstream.errors import ModelError, StoreError
-from fraudstream.model.explanation.explainer import Explanation, cause_form, short_form
-from fraudstream.model.explanation.library import ExplainerLibrary
+from fraudstream.model.explanation.explainer import ExplainerLibrary, Explanation, cause_form, short_form
 from fraudstream.times import microseconds
 from fraudstream.transactions.wire import AlertField, Outcome
 

@@ -5,7 +5,8 @@ from typing import Any
 
 import structlog
 
-from fraudstream.alerts.store import Added, StoredAlert
+from fraudstream.alerts.reading import StoredAlert
+from fraudstream.alerts.store import Added
 from fraudstream.dashboard.ledger_report import ledger_report
 from fraudstream.dashboard.parts import Parts, parts
 from fraudstream.dashboard.queries import EventList

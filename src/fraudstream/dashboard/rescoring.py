@@ -11,8 +11,7 @@ from fraudstream.dashboard.reasons import explanation_of
 from fraudstream.errors import ModelError
 from fraudstream.model.aliases import read_manifest
 from fraudstream.model.current import InForce, current_file, read_current
-from fraudstream.model.explanation.explainer import Explanation
-from fraudstream.model.explanation.library import ExplainerLibrary
+from fraudstream.model.explanation.explainer import ExplainerLibrary, Explanation
 from fraudstream.model.explanation.reasons import Reason
 from fraudstream.transactions.wire import AlertField, Outcome
 

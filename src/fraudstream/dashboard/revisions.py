@@ -22,9 +22,8 @@ from fraudstream.dashboard.stats import ModelInForce
 from fraudstream.errors import ModelError, StoreError
 from fraudstream.model.aliases import contract_of, read_manifest
 from fraudstream.model.artifact import is_artifact
-from fraudstream.model.current import CURRENT_FILE, InForce, read_current
-from fraudstream.model.history import Change as Revision
-from fraudstream.model.history import read_changes
+from fraudstream.model.current import CURRENT_FILE, InForce, read_changes, read_current
+from fraudstream.model.current import Change as Revision
 from fraudstream.model.manifest import Manifest
 from fraudstream.times import parse_time
 

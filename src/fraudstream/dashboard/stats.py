@@ -13,9 +13,11 @@ import structlog
 from prometheus_client import CollectorRegistry, Histogram
 
 from fraudstream import metrics
+from fraudstream.alerts.filters import AlertFilter
 from fraudstream.alerts.minutes import Label
 from fraudstream.alerts.positions import Place, Position, Sight, reports
-from fraudstream.alerts.store import AlertFilter, AlertStore, StoredAlert, Total
+from fraudstream.alerts.reading import StoredAlert, Total
+from fraudstream.alerts.store import AlertStore
 from fraudstream.dashboard.charts import MinuteTally
 from fraudstream.dashboard.columns import ColumnWatch
 from fraudstream.dashboard.drift_words import StormWatch, first_sight

@@ -8,8 +8,9 @@ from contextlib import contextmanager
 from itertools import islice
 from typing import Final
 
+from fraudstream.alerts.reading import StoredAlert
 from fraudstream.alerts.status import UNTOUCHED, Work
-from fraudstream.alerts.store import AlertStore, StoredAlert
+from fraudstream.alerts.store import AlertStore
 from fraudstream.transactions.wire import Outcome
 
 RING_ALERTS: Final = 4096

@@ -15,7 +15,7 @@ from fraudstream import metrics
 from fraudstream.alerts.ledger import UnacknowledgedLosses
 from fraudstream.alerts.store import AlertStore
 from fraudstream.times import iso
-from fraudstream.transactions.problems import PartitionReport, Problem, ProblemKind
+from fraudstream.transactions.ledger import PartitionReport, Problem, ProblemKind
 from fraudstream.transactions.wire import DetectorState, EventField, EventType
 
 

@@ -23,9 +23,9 @@ from fraudstream.dashboard.what_if_sources import (
     verdict_source,
 )
 from fraudstream.errors import ModelError, ModelNamedDirectly
-from fraudstream.model.costs import DEFAULT_REVIEW_COST, cheapest
 from fraudstream.model.current import InForce, changeable_models_dir
 from fraudstream.model.evaluation_record import Evaluation, read_evaluation
+from fraudstream.model.thresholds import DEFAULT_REVIEW_COST, cheapest
 from fraudstream.transactions.cards import masked_text
 
 CURVE_END: Final = 9.25

@@ -24,7 +24,7 @@ from fraudstream.dashboard.queries import WhatIfQuery
 from fraudstream.dashboard.what_if import WhatIf, curve, what_if
 from fraudstream.dashboard.what_if_sources import Figures, Source
 from fraudstream.errors import ModelError
-from fraudstream.model.report.formats import percent, plain, score
+from fraudstream.model.report.words import percent, plain, score
 
 _CLASSES: Final = {"test": "curve", "live": "second dashed", "verdicts": "other dotted"}
 

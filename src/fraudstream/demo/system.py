@@ -15,8 +15,7 @@ from fraudstream.model.artifact import load_artifact
 from fraudstream.model.current import read_current
 from fraudstream.runtime.files import exclusive_lock, replace_json, tighten
 from fraudstream.runtime.processes import LOOPBACK, check_port_free, free_port
-from fraudstream.transactions.column_spans import ColumnSpans
-from fraudstream.transactions.csv_source import CsvSource
+from fraudstream.transactions.csv_source import ColumnSpans, CsvSource
 
 LOOK_SECONDS: Final = 0.1
 USUAL_BROKER_PORT: Final = 9092

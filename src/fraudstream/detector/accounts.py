@@ -15,8 +15,7 @@ from fraudstream.detector.checkpoint import Marker, inspect, put_aside, sweep, w
 from fraudstream.detector.events import EventWriter
 from fraudstream.detector.ledger import LedgerKeeper
 from fraudstream.detector.spark_log import Offsets
-from fraudstream.kafka.ledger_topic import KafkaLedger
-from fraudstream.kafka.reading import Watermarks
+from fraudstream.kafka.reading import KafkaLedger, Watermarks
 from fraudstream.kafka.topics import topic_id
 from fraudstream.model.current import InForce, artifact_beside
 from fraudstream.scoring.judge import load_judge

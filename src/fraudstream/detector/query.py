@@ -14,7 +14,7 @@ from fraudstream.detector.route import route
 from fraudstream.errors import SettingsError
 from fraudstream.model.reading import Projected
 from fraudstream.scoring.judge import Judge, Judged
-from fraudstream.scoring.source import Source, record_text
+from fraudstream.scoring.topic import Source, record_text
 from fraudstream.transactions.wire import Outcome, Topic, output_limit
 
 SAMPLE_PROPERTY = "fraudstream.sampled."

@@ -6,7 +6,7 @@ from pyspark.sql import types as T
 
 from fraudstream.model.reading import STRICT_JSON, Projected, parse_strings
 from fraudstream.scoring.judge import Judge, Judged
-from fraudstream.scoring.source import Source, alert_id, header
+from fraudstream.scoring.topic import Source, alert_id, header
 from fraudstream.transactions.wire import (
     LONGEST_KEY,
     AlertField,

@@ -1,12 +1,17 @@
-"""Partitions read from one offset to another, and first and end offsets, for those who join no group."""
+"""Partitions read from one offset to another without a group, and the ledger's topic as its reader and writer."""
 
+import gc
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from operator import methodcaller
 from typing import Any, Final
 
-from confluent_kafka import Consumer, KafkaException, Message, Producer, TopicPartition
+import structlog
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 
-from fraudstream.errors import KafkaFailure, TopicMissing
+from fraudstream.errors import DataError, KafkaFailure, TopicMissing
+from fraudstream.transactions.ledger import LedgerEntry, parse_entry
+from fraudstream.transactions.wire import Topic
 
 READ_SECONDS: Final = 30.0
 END_OF_PARTITION: Final = "_PARTITION_EOF"
@@ -142,3 +147,85 @@ class Watermarks:
                 self._bootstrap_servers, "fraudstream-watermarks", fetch_message_max_bytes=65_536
             )
         return self._consumer
+
+
+log = structlog.get_logger(__name__)
+
+SEND_SECONDS: Final = 10.0
+
+
+class KafkaLedger:
+    """The ledger on one Kafka; connects when it is first used."""
+
+    def __init__(self, bootstrap_servers: str) -> None:
+        self._bootstrap_servers = bootstrap_servers
+        self._producer: Producer | None = None
+
+    def send(self, entries: Sequence[LedgerEntry]) -> bool:
+        """Write entries, each under its id; whether Kafka acknowledged them all within ten seconds."""
+        if self._producer is None:
+            self._producer = open_writer(self._bootstrap_servers, SEND_SECONDS)
+        failed: list[KafkaError] = []
+
+        def delivered(error: KafkaError | None, message: Message) -> None:
+            if error is not None:
+                failed.append(error)
+
+        try:
+            for entry in entries:
+                self._producer.produce(
+                    Topic.LEDGER.value, entry.to_json(), key=entry.entry_id.encode(), on_delivery=delivered
+                )
+            left = self._producer.flush(SEND_SECONDS + 1)
+        except (BufferError, KafkaException) as e:
+            log.debug("no entry was sent", reason=str(e))
+            return False
+        return not left and not failed
+
+    def read(self) -> list[LedgerEntry]:
+        """Every entry there is now, the newest of each id, in order of their first writing; raises KafkaFailure."""
+        found: dict[str, LedgerEntry] = {}
+        consumer = open_reader(self._bootstrap_servers, "fraudstream-ledger")
+        try:
+            for message in read_partition(consumer, Topic.LEDGER.value, 0):
+                key, value = (message.key() or b"").decode(errors="replace"), message.value()
+                if value is None:
+                    found.pop(key, None)
+                    continue
+                try:
+                    entry = parse_entry(value)
+                except Exception as e:  # whatever it is, it is this record's
+                    place = f"{message.topic()}[{message.partition()}] {message.offset()}"
+                    reason = e.what if isinstance(e, DataError) else f"{type(e).__name__}: {e}"
+                    log.error("a record of the ledger cannot be read", record=place, reason=reason)
+                    continue
+                found[entry.entry_id] = entry
+        except KafkaException as e:
+            raise KafkaFailure(
+                f"the ledger cannot be read: {e.args[0]}",
+                where=f"topic {Topic.LEDGER} at {self._bootstrap_servers}",
+                remedy="see the broker's log, then try again",
+            ) from e
+        finally:
+            consumer.close()
+        return list(found.values())
+
+
+_READ: Final = methodcaller("headers")
+"""Of a name that is not UTF-8 the client makes a null pointer, and leaves its error to be found by the next call.
+
+Python's fast path for a call of a method does not look for such an error, this one does: the null pointer would end the
+process where it is touched.
+"""
+
+
+def headers_of(message: Message) -> list[tuple[str, bytes | None]]:
+    """The headers, in order; raises ValueError where a name is not UTF-8."""
+    try:
+        headers = _READ(message) or []
+    except (UnicodeDecodeError, SystemError) as e:
+        raise ValueError("the name of a header is not UTF-8") from e
+    # The second time the client gives its list without an error: a null pointer is no referent.
+    if any(len(gc.get_referents(pair)) < 2 for pair in headers):
+        raise ValueError("the name of a header is not UTF-8")
+    return [(name, value.encode() if isinstance(value, str) else value) for name, value in headers]

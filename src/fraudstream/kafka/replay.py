@@ -14,8 +14,7 @@ import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer
 
 from fraudstream.errors import KafkaFailure
-from fraudstream.kafka.headers import headers_of
-from fraudstream.kafka.reading import READ_SECONDS, open_reader, open_writer, read_partition
+from fraudstream.kafka.reading import READ_SECONDS, headers_of, open_reader, open_writer, read_partition
 from fraudstream.kafka.topics import topic_layout
 from fraudstream.transactions.wire import (
     DEAD_LETTER_HEADERS,

@@ -1,12 +1,11 @@
-"""The curves and tables of the test period, thinned to what a picture needs; single figures are `evaluation.py`'s."""
+"""The curves and tables of the test period, thinned to what a picture needs; single figures are `bootstrap.py`'s."""
 
 import math
 from typing import Final
 
 import numpy as np
 
-from fraudstream.model.bootstrap import Draws, interval
-from fraudstream.model.evaluation import Floats, Scored, weights_by_score
+from fraudstream.model.bootstrap import Draws, Floats, Scored, interval, weights_by_score
 from fraudstream.model.evaluation_record import (
     AtAlertsPerDay,
     Estimate,

@@ -8,13 +8,17 @@ from numpy.typing import NDArray
 
 from fraudstream.errors import DataError
 from fraudstream.model.evaluation_record import LeakSuspicion
-from fraudstream.model.feature import Feature, FeatureType, by_slots
-from fraudstream.model.manifest import NO_SELECTION, Selection
+from fraudstream.model.manifest import NO_SELECTION, Feature, FeatureType, Selection, by_slots
 from fraudstream.model.suspects import category_leaks, find_leaks, leaks, reason_in_the_name, reason_to_keep_out
-from fraudstream.transactions.column_reader import MOST_VALUES, Categories, least_rows
-from fraudstream.transactions.dates import SECONDS_PER_DAY, hours_and_weekdays
-from fraudstream.transactions.profile import ColumnKind, ColumnProfile, CsvProfile, statistics
-from fraudstream.transactions.times import is_clearly_time, may_be_time, mentions_time
+from fraudstream.transactions.column_reader import MOST_VALUES, Categories, ColumnKind, ColumnProfile, least_rows
+from fraudstream.transactions.label import CsvProfile, statistics
+from fraudstream.transactions.times import (
+    SECONDS_PER_DAY,
+    hours_and_weekdays,
+    is_clearly_time,
+    may_be_time,
+    mentions_time,
+)
 
 MOST_KEPT: Final = 30
 """Values of a category that get a slot of their own; the rest share one."""

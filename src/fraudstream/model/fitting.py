@@ -15,11 +15,9 @@ from pyspark.sql import functions as F
 from fraudstream.errors import ModelError
 from fraudstream.model.artifact import ModelArtifact, write_artifact
 from fraudstream.model.assembled import load_fitted
-from fraudstream.model.bootstrap import draw_paired, interval
+from fraudstream.model.bootstrap import Scored, average_precision, draw_paired, interval
 from fraudstream.model.calibration import FEW_FRAUDS, IDENTITY, Calibration, fit_calibration
 from fraudstream.model.current import CURRENT_FILE, resolve
-from fraudstream.model.duplicates import Duplicates, RowDigests, find_duplicates
-from fraudstream.model.evaluation import Scored, average_precision
 from fraudstream.model.evaluation_record import (
     EVALUATION_FILE,
     Comparison,
@@ -32,14 +30,12 @@ from fraudstream.model.evaluation_record import (
 from fraudstream.model.judging import Judged, choose_threshold, measure, metrics_of
 from fraudstream.model.manifest import LabelValues, Manifest, Metrics, TrainingData
 from fraudstream.model.plan import TrainingPlan
-from fraudstream.model.projection import project
-from fraudstream.model.reading import Projected
+from fraudstream.model.projection import RowNotes, project, read_rows, with_vectors, write_training_rows
+from fraudstream.model.reading import Projected, text_columns
 from fraudstream.model.recipe import FittedModel, RowScores, TrainingColumn, fit
 from fraudstream.model.report.page import REPORT_FILE, report_html
 from fraudstream.model.search import EARLIER, LAST, Found, Round, Stopwatch, importances, search
-from fraudstream.model.slots import text_columns
-from fraudstream.model.split import Part
-from fraudstream.model.training_rows import RowNotes, read_rows, with_vectors, write_training_rows
+from fraudstream.model.split import Duplicates, Part, RowDigests, find_duplicates
 
 
 @dataclass(frozen=True)

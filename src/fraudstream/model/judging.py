@@ -6,16 +6,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from fraudstream.model.bootstrap import draw, interval
+from fraudstream.model.bootstrap import Scored, average_precision, draw, interval, roc_auc
 from fraudstream.model.calibration import Calibration
-from fraudstream.model.costs import (
-    DEFAULT_REVIEW_COST,
-    REVIEW_COST_NOTE,
-    Losses,
-    cheapest,
-    operating,
-    worth_considering,
-)
 from fraudstream.model.curves import (
     at_alerts_per_day,
     expected_calibration_error,
@@ -25,7 +17,6 @@ from fraudstream.model.curves import (
     reliability,
     roc_curve,
 )
-from fraudstream.model.evaluation import Scored, average_precision, roc_auc
 from fraudstream.model.evaluation_record import (
     CalibrationReport,
     Estimate,
@@ -35,6 +26,14 @@ from fraudstream.model.evaluation_record import (
 )
 from fraudstream.model.manifest import Metrics
 from fraudstream.model.split import FEW_FRAUDS
+from fraudstream.model.thresholds import (
+    DEFAULT_REVIEW_COST,
+    REVIEW_COST_NOTE,
+    Losses,
+    cheapest,
+    operating,
+    worth_considering,
+)
 
 
 @dataclass(frozen=True)

@@ -8,16 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fraudstream.errors import SettingsError
-from fraudstream.model.costs import Losses, losses
 from fraudstream.model.evaluation_record import Stage
 from fraudstream.model.features import FeatureChoice, choose_features
 from fraudstream.model.judging import NO_WISHES, Wishes, span_in_days
 from fraudstream.model.manifest import Selection
 from fraudstream.model.recipe import Algorithm, algorithms_for, model_digest
 from fraudstream.model.split import Part, Split, split_in_time
+from fraudstream.model.thresholds import Losses, losses
 from fraudstream.transactions.csv_source import CsvSource
-from fraudstream.transactions.label import find_label
-from fraudstream.transactions.profile import CsvProfile, profile
+from fraudstream.transactions.label import CsvProfile, find_label, profile
 
 _ROLES = {
     Part.FIT: "fit",

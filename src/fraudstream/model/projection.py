@@ -1,32 +1,46 @@
-"""From a row's JSON text to the model's vector, by name, alike in training, batch and stream; `scoring/` scores it.
+"""From a row's JSON text to the model's vector, by name, alike in training, batch and stream.
 
-How the text is read is `reading.py`'s, what a category or a time becomes is `slots.py`'s.
+How the text is read, and what a category or a time becomes, is `reading.py`'s.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Final
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
 from pyspark.ml.functions import array_to_vector
-from pyspark.sql import Column, DataFrame
+from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from fraudstream.model.feature import Feature, FeatureType, by_slots
+from fraudstream.model.manifest import Feature, FeatureType, by_slots
 from fraudstream.model.reading import (
     NO_ALIASES,
+    Cell,
     Projected,
     doubles,
     is_as_expected,
     lacks_only_values,
+    moments,
+    number_from_text,
     parse_row,
     parse_strings,
     parsed_fields,
     parsed_numbers,
+    slots,
+    stand_ins,
     strings_of,
+    text_columns,
     with_dotted_names,
 )
-from fraudstream.model.slots import Cell, moments, number_from_text, slots, stand_ins, text_columns
+from fraudstream.model.recipe import TrainingColumn
+from fraudstream.runtime.files import hadoop_path
 
 
 def project(frame: DataFrame, features: Sequence[Feature], *, aliases: Mapping[str, str] = NO_ALIASES) -> DataFrame:
@@ -214,3 +228,61 @@ def _slow_cell(aliases: Mapping[str, str]) -> Cell:
     return lambda name: F.coalesce(
         F.element_at(strings, F.lit(_name_in_stream(name, aliases))), F.element_at(strings, F.lit(name))
     )
+
+
+_ROWS_PER_FILE: Final = 16_384
+
+
+@dataclass(frozen=True)
+class RowNotes:
+    """What training knows of each row beside its columns; `weight` is how many rows of the whole it stands for."""
+
+    is_fraud: NDArray[np.bool_]
+    weight: NDArray[np.float64]
+    part: NDArray[np.int8]
+
+
+def write_training_rows(rows: Iterable[bytes], notes: RowNotes, directory: Path) -> None:
+    """Write each row's JSON as the stream carries it, with its number and notes, as Parquet files of 16,384 rows."""
+    schema = pa.schema(
+        [
+            (TrainingColumn.ROW, pa.int64()),
+            (Projected.TEXT, pa.string()),
+            (TrainingColumn.LABEL, pa.float64()),
+            (TrainingColumn.WEIGHT, pa.float64()),
+            (TrainingColumn.PART, pa.int8()),
+        ]
+    )
+    for number, texts in enumerate(_batches(iter(rows))):
+        start = number * _ROWS_PER_FILE
+        batch = slice(start, start + len(texts))
+        columns = [
+            np.arange(batch.start, batch.stop),
+            pa.array(texts, pa.binary()).cast(pa.string()),
+            notes.is_fraud[batch].astype(np.float64),
+            notes.weight[batch],
+            notes.part[batch],
+        ]
+        pq.write_table(pa.table(columns, schema=schema), directory / f"rows-{number:06}.parquet", compression="lz4")
+
+
+def read_rows(spark: SparkSession, directory: Path) -> DataFrame:
+    """The written rows, each with its JSON."""
+    # Said and not inferred: that would be one more job for a JVM that is still cold.
+    schema = (
+        f"{TrainingColumn.ROW} BIGINT, {Projected.TEXT} STRING, {TrainingColumn.LABEL} DOUBLE, "
+        f"{TrainingColumn.WEIGHT} DOUBLE, {TrainingColumn.PART} TINYINT"
+    )
+    return spark.read.schema(schema).parquet(hadoop_path(directory))
+
+
+def with_vectors(rows: DataFrame, features: Sequence[Feature]) -> DataFrame:
+    """The rows of `read_rows` with their vectors in place of their JSON."""
+    return project(rows, features).select(
+        TrainingColumn.ROW, TrainingColumn.LABEL, TrainingColumn.WEIGHT, TrainingColumn.PART, Projected.FEATURES
+    )
+
+
+def _batches(rows: Iterator[bytes]) -> Iterator[list[bytes]]:
+    while batch := list(islice(rows, _ROWS_PER_FILE)):
+        yield batch

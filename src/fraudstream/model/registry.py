@@ -1,14 +1,23 @@
-"""The models of a directory: listed, verified, compared; which is in force is `current.py`'s to say and to change."""
+"""The models of a directory: listed, verified, compared; and the roll-back to an earlier revision."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from fraudstream.errors import ModelCorrupt, ModelError, ModelNotFound
 from fraudstream.model.artifact import MANIFEST_FILE, MOST_MANIFEST_BYTES, TRAIN_REMEDY, is_artifact, load_artifact
-from fraudstream.model.current import CURRENT_FILE, InForce, read_current
+from fraudstream.model.current import (
+    CURRENT_FILE,
+    Change,
+    InForce,
+    State,
+    in_force_from,
+    read_changes,
+    read_current,
+    replace_in_force,
+)
 from fraudstream.model.manifest import Manifest, manifest_from_json
 from fraudstream.runtime.files import read_regular
 
@@ -156,3 +165,61 @@ def _only(one: Manifest, other: Manifest) -> list[str]:
 
 def _rounded(value: float | None) -> float | None:
     return None if value is None else round(value, 4)
+
+
+def roll_back(models_dir: Path, *, who: str, why: str, now: datetime) -> InForce:
+    """Put in force again what was so before the last change, as the next revision: model, threshold and aliases.
+
+    A rollback is passed over together with what it undid: going back twice goes back two changes.
+
+    Raises:
+        ModelNotFound: Nothing was in force before, or its artifact is gone.
+        ModelCorrupt: The `current` that is there cannot be read.
+        ModelError: The file cannot be written.
+    """
+
+    def earlier(before: InForce | None) -> InForce:
+        found = _before_the_last(read_changes(models_dir, None if before is None else asdict(before)))
+        if found is None:
+            raise ModelNotFound(
+                "nothing was in force before",
+                where=str(models_dir / CURRENT_FILE),
+                remedy="put a model in force by its id: fraudstream models use ID",
+            )
+        target = in_force_from(found, models_dir)
+        if not is_artifact(models_dir / target.model_id):
+            raise ModelNotFound(
+                "the model that was in force before is gone",
+                where=str(models_dir / target.model_id),
+                remedy="put another in force: fraudstream models list, then fraudstream models use ID",
+            )
+        return target
+
+    return replace_in_force(models_dir, earlier, who=who, why=why, now=now, is_rollback=True)
+
+
+def history(models_dir: Path) -> list[Change]:
+    """Every change of the deployment that is known, oldest first.
+
+    Raises ModelCorrupt or ModelError where `current` or the history cannot be read.
+    """
+    path = models_dir / CURRENT_FILE
+    try:
+        return read_changes(models_dir, asdict(read_current(path)) if path.exists() else None)
+    except OSError as e:
+        raise ModelError(f"the history cannot be read: {e.strerror}", where=str(models_dir)) from e
+
+
+def aliases_at(models_dir: Path, revision: int) -> Mapping[str, str] | None:
+    """The aliases of a revision; None where it is not known, and ModelError where the history cannot be read."""
+    state = next((change.after for change in reversed(history(models_dir)) if change.revision == revision), None)
+    return None if state is None else in_force_from(state, models_dir).aliases
+
+
+def _before_the_last(changes: Sequence[Change]) -> State | None:
+    """What was in force before the last change that no rollback has undone."""
+    made = {change.revision: change for change in changes}
+    last = changes[-1] if changes else None
+    while last is not None and last.restores is not None:
+        last = made.get(last.restores)
+    return None if last is None else last.before

@@ -9,8 +9,7 @@ import numpy as np
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from fraudstream.model.bootstrap import draw_paired, interval
-from fraudstream.model.evaluation import Floats, average_precision
+from fraudstream.model.bootstrap import Floats, average_precision, draw_paired, interval
 from fraudstream.model.evaluation_record import Candidate, Estimate
 from fraudstream.model.judging import Judged
 from fraudstream.model.recipe import Algorithm, RowScores, TrainingColumn, fit_classifier, fit_scaler, scores

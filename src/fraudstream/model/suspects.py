@@ -7,12 +7,12 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from fraudstream.model.evaluation import Floats, Scored, average_precision, roc_auc
+from fraudstream.model.bootstrap import Floats, Scored, average_precision, roc_auc
 from fraudstream.model.evaluation_record import LeakSuspicion
-from fraudstream.model.feature import Feature, FeatureType
+from fraudstream.model.manifest import Feature, FeatureType
 from fraudstream.transactions.cards import is_card_number, masked_text
 from fraudstream.transactions.column_reader import Categories, ColumnProfile
-from fraudstream.transactions.profile import CsvProfile
+from fraudstream.transactions.label import CsvProfile
 from fraudstream.transactions.sensitive_names import sensitivity
 from fraudstream.transactions.times import words_of
 

@@ -17,8 +17,7 @@ from fraudstream.model.evaluation_record import (
     ThresholdChoice,
     read_evaluation,
 )
-from fraudstream.model.feature import Feature, FeatureType
-from fraudstream.model.manifest import Manifest, Metrics, Period
+from fraudstream.model.manifest import Feature, FeatureType, Manifest, Metrics, Period
 from fraudstream.model.report.page import report_of
 from fraudstream.model.training import TrainingResult
 

@@ -1,20 +1,52 @@
-"""Scores ranges of the input topic again, in batch, with the stream's own judge; a CSV is `batch.py`'s."""
+"""Scores ranges of the input topic again, in batch, with the stream's own judge."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import reduce
 from itertools import zip_longest
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import orjson
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from fraudstream.model.reading import Projected
 from fraudstream.scoring.judge import Judge, Judged
-from fraudstream.scoring.source import Source, alert_id, record_text
-from fraudstream.transactions.wire import Outcome
+from fraudstream.transactions.wire import LONGEST_EVENT_ID, Header, Outcome
+
+
+class Source:
+    """Names of the columns of Kafka's source."""
+
+    KEY: Final = "key"
+    VALUE: Final = "value"
+    TOPIC: Final = "topic"
+    PARTITION: Final = "partition"
+    OFFSET: Final = "offset"
+    TIMESTAMP: Final = "timestamp"
+    HEADERS: Final = "headers"
+    SAMPLED: Final = "sampled"
+
+
+def record_text(max_record_bytes: int) -> Column:
+    """The value as text; null where it is larger than the limit, and so no transaction."""
+    fits = F.octet_length(Source.VALUE) <= F.lit(max_record_bytes)
+    return F.when(fits, F.col(Source.VALUE).cast("string"))
+
+
+def header(name: Header) -> Column:
+    """The first value of a header as text, null where it is absent."""
+    found = F.filter(F.col(Source.HEADERS), lambda each: each["key"] == F.lit(name.value))
+    return F.try_element_at(found, F.lit(1))["value"].cast("string")
+
+
+def alert_id() -> Column:
+    """The record's `event_id`; of topic, partition and offset where there is none."""
+    given = header(Header.EVENT_ID)
+    usable = F.is_valid_utf8(given) & F.length(given).between(1, LONGEST_EVENT_ID)
+    place = F.concat_ws("/", Source.TOPIC, F.col(Source.PARTITION), F.col(Source.OFFSET))
+    return F.when(usable, given).otherwise(place)
 
 
 @dataclass(frozen=True, order=True)

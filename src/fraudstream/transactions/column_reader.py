@@ -11,9 +11,9 @@ import orjson
 from numpy.typing import NDArray
 
 from fraudstream.errors import NotANumber
+from fraudstream.transactions.amounts import parse_number, says_nothing
 from fraudstream.transactions.csv_source import CsvSource
-from fraudstream.transactions.dates import seconds_of_dates
-from fraudstream.transactions.numbers import parse_number, says_nothing
+from fraudstream.transactions.times import seconds_of_dates
 
 BLOCK_ROWS: Final = 8192
 MOST_VALUES: Final = 1000

@@ -1,4 +1,4 @@
-"""An entry of the ledger: what became of one partition's share of one committed batch; `wire.py` names its topic."""
+"""An entry of the ledger: the outcome of one partition's share of one committed batch; `wire.py` names its topic."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Annotated, Final
 
 import orjson
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, Field, NonNegativeInt, TypeAdapter, ValidationError
 
 from fraudstream.errors import DataError
 
@@ -102,3 +102,35 @@ def parse_entry(value: bytes | str | Mapping[str, object]) -> LedgerEntry:
     if entry.from_offset > entry.until_offset:
         raise DataError("not an entry of the ledger: its offsets make no sense")
     return entry
+
+
+class ProblemKind(StrEnum):
+    """What can be wrong."""
+
+    DATABASE = "database"
+    RELAY = "relay"
+    KAFKA = "kafka"
+    DETECTOR = "detector"
+    SLOTS = "slots"
+    STARVED = "starved"
+    LOSS = "loss"
+
+
+class Problem(BaseModel, frozen=True):
+    """One thing that is wrong: its sentence for people, since when (ISO 8601), and the partition where it is of one."""
+
+    kind: ProblemKind
+    message: str = Field(max_length=500)
+    since: str | None = Field(None, max_length=40)
+    partition: NonNegativeInt | None = None
+
+
+class PartitionReport(BaseModel, frozen=True):
+    """What the detector's status says of its partitions.
+
+    `task_slots` is null for micro-batches, `reading` (the partitions that a task reads) on a cluster.
+    """
+
+    task_slots: NonNegativeInt | None = None
+    reading: list[NonNegativeInt] | None = None
+    problems: list[Problem] = []

@@ -17,14 +17,14 @@ import numpy as np
 import orjson
 
 from fraudstream.errors import DataError
-from fraudstream.model.feature import Feature, FeatureType, by_slots
+from fraudstream.model.manifest import Feature, FeatureType, by_slots
 from fraudstream.transactions.csv_source import open_csv
-from fraudstream.transactions.dates import SECONDS_PER_DAY, hours_and_weekdays, seconds_of_dates
+from fraudstream.transactions.times import SECONDS_PER_DAY, hours_and_weekdays, seconds_of_dates
 
 # The last: what Java's `$` lets stand behind the end, in `slots.number_from_text`.
 _number: Final = re.compile(r"[+-]?(?:[0-9]++(?:\.[0-9]*+)?|\.[0-9]++)(?:[eE][+-]?[0-9]++)?(?:\r\n|[\r\n])?").fullmatch
 _LAST_SECOND: Final = 253_402_300_799.0
-"""As in `slots.py`: the end of the year 9999."""
+"""As in `reading.py`: the end of the year 9999."""
 
 
 class NumberText(str):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from fraudstream.model.explanation.cells import ReadCell
-from fraudstream.model.feature import Feature, FeatureType
+from fraudstream.model.manifest import Feature, FeatureType
 
 WEEKDAYS: Final = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 _MIDDLE: Final = (0.25, 0.75)

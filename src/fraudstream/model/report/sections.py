@@ -7,10 +7,15 @@ from fraudstream.charts.plot import Figure
 from fraudstream.model.evaluation_record import Evaluation, TestFigures
 from fraudstream.model.manifest import Manifest
 from fraudstream.model.report import words
-from fraudstream.model.report.catching import precision_recall, reliability, score_distribution
-from fraudstream.model.report.formats import count, percent, score
+from fraudstream.model.report.catching import (
+    alerts_by_threshold,
+    cost_by_threshold,
+    precision_recall,
+    reliability,
+    score_distribution,
+)
 from fraudstream.model.report.making import against_previous, candidates, importances, split_in_time
-from fraudstream.model.report.threshold_charts import alerts_by_threshold, cost_by_threshold
+from fraudstream.model.report.words import count, percent, score
 
 
 @dataclass(frozen=True)

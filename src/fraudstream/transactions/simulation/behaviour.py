@@ -4,10 +4,8 @@ from typing import Final
 
 import numpy as np
 
-from fraudstream.transactions.simulation.amounts import log_size
-from fraudstream.transactions.simulation.arrays import ONLINE, TILL, Floats, Ints, Payments
-from fraudstream.transactions.simulation.clock import hour_of_day
-from fraudstream.transactions.simulation.payments import hour_habit
+from fraudstream.transactions.simulation.arrays import ONLINE, TILL, Floats, Ints, Payments, hour_of_day
+from fraudstream.transactions.simulation.payments import hour_habit, log_size
 from fraudstream.transactions.simulation.population import KINDS, Population
 
 _MINUTES_S: Final = 900.0

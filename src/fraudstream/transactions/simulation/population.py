@@ -5,8 +5,7 @@ from typing import Final
 
 import numpy as np
 
-from fraudstream.transactions.simulation.arrays import Floats, Ints
-from fraudstream.transactions.simulation.clock import HOURLY_WEIGHT
+from fraudstream.transactions.simulation.arrays import HOURLY_WEIGHT, Floats, Ints
 
 ROWS_PER_CARD: Final = 6
 FEWEST_CARDS: Final = 300
