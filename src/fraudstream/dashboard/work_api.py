@@ -6,7 +6,6 @@ import orjson
 from flask import Response
 
 from fraudstream.alerts.status import AlertStatus
-from fraudstream.alerts.words import Text
 from fraudstream.alerts.work_writing import Done
 from fraudstream.dashboard.actor import actor
 from fraudstream.dashboard.parts import parts
@@ -14,7 +13,7 @@ from fraudstream.dashboard.queries import NextAlert
 from fraudstream.dashboard.routing import Api, json_response
 from fraudstream.dashboard.stream import Hub
 from fraudstream.errors import RequestError
-from fraudstream.messages.answers import Alert, Triage, Triaged, answer
+from fraudstream.messages.answers import Alert, Text, Triage, Triaged, answer
 from fraudstream.messages.requests import AddNote, Claim, Decide, Release, Undo
 
 api = Api("work")
