@@ -163,13 +163,18 @@ def test_beyond_the_limit_the_oldest_waiting_connections_are_closed(impatient: R
         assert idle[-1].comes(b" 200 OK")
 
 
+def half_sent(client: Client, body: bytes) -> Client:
+    assert client.comes(b" 100 Continue\r\n")  # who is not admitted yet is not looked at
+    client.socket.sendall(body[:120_000])
+    return client
+
+
 def test_bodies_beyond_the_memory_limit_are_refused_oldest_first(small: RunningDashboard) -> None:
     head = POST + b"Expect: 100-continue\r\nContent-Length: 150000\r\n\r\n"
     body = orjson.dumps([alert(7)]).rjust(150_000)
-    with Client(small, head) as first, Client(small, head) as second:
-        for client in (first, second):
-            assert client.comes(b" 100 Continue\r\n")  # who is not admitted yet is not looked at
-            client.socket.sendall(body[:120_000])
+    with ExitStack() as open_sockets:
+        # One after the other: who is admitted first is the older.
+        first, second = (open_sockets.enter_context(half_sent(Client(small, head), body)) for _ in range(2))
         assert first.comes(b" 503 Service Unavailable\r\n")
         second.socket.sendall(body[120_000:])
         assert second.comes(b'"accepted":1')
