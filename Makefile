@@ -37,7 +37,7 @@ demo: setup  ## Broker, training, stream and live page on http://localhost:5000;
 test: setup-dev  ## Run the suite but for what `make nightly` runs
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadscope
 
-unit: setup-dev  ## Run the tests that need no JVM, server or browser (under a minute)
+unit: setup-dev  ## Run the tests that need no JVM, server or browser (two to four minutes)
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadscope tests/unit
 
 nightly: setup-dev  ## Run the longest tests and the long chaos (1 to 2 hours); writes benchmarks/results/nightly.json
