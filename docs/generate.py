@@ -142,7 +142,7 @@ def simulator() -> str:
 
 
 def http() -> str:
-    """The page of the HTTP interface, with its table of routes made anew."""
+    """The page of the HTTP interface, with its generated table of routes."""
     before, _, rest = (DOCS / "http.md").read_text().partition(BEGIN)
     described = document(APIS)
     rows = [

@@ -72,11 +72,11 @@ def identifiers_of(transaction: Mapping[str, object]) -> list[Identifier]:
     """The identifiers in a payment, in the order of its columns; empty values are none."""
     found = []
     for column, value in transaction.items():
-        is_name = (isinstance(value, str) and 0 < len(value) <= LONGEST) or (
-            isinstance(value, int) and not isinstance(value, bool)
-        )
-        if is_name and (kind := identifier_kind(column)) is not None:
-            found.append(Identifier(kind, column, value))  # type: ignore[arg-type]
+        if isinstance(value, bool) or not isinstance(value, str | int):
+            continue
+        is_usable = isinstance(value, int) or 0 < len(value) <= LONGEST
+        if is_usable and (kind := identifier_kind(column)) is not None:
+            found.append(Identifier(kind, column, value))
     return found
 
 

@@ -21,7 +21,7 @@ function mark(plot, index, isSaid = true) {
     pointer.setAttribute("transform", `translate(${(share ?? 0) * pointer.previousElementSibling.width.baseVal.value})`);
   }
   plot.querySelector(".readout").textContent = shown ?? "\u00a0";
-  // For who hears the page: said when they move, not each time that the figures come.
+  // A screen reader hears it when its user moves, not each time that the figures come.
   if (!isSaid) return;
   plot.ariaValueMax = places.length - 1;
   plot.ariaValueNow = index ?? plot.ariaValueMax;
