@@ -47,7 +47,7 @@ class Watcher(threading.Thread):
         self.stopping = threading.Event()
 
     def run(self) -> None:
-        """Watch; a failure is kept for who asks."""
+        """Watch; a failure is kept for whoever asks."""
         try:
             self.watch()
         except Exception as e:  # told in the result, as a stage without times would be taken for a system's fault

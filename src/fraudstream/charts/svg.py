@@ -24,7 +24,7 @@ def element(name: str, *inside: Markup | str, **attributes: str | float) -> Mark
 
 
 def drawing(width: float, height: float, about: str, parts: Iterable[Markup], class_: str) -> Markup:
-    """A whole drawing, with what it shows in words for who does not see it."""
+    """A whole drawing, with what it shows in words for whoever does not see it."""
     return element(
         "svg", *parts, class_=class_, viewBox=f"0 0 {number(width)} {number(height)}", role="img", aria_label=about
     )

@@ -218,7 +218,7 @@ def login() -> str:
 
 @blueprint.post("/login")
 def sign_in_with_token() -> BaseResponse:
-    """Start a session for who knows the read token."""
+    """Start a session for whoever knows the read token."""
     using = parts()
     if not g.attempt or not g.attempt.right:
         return Response(render_template("login.html", notice=None, failed=True), 401)

@@ -153,7 +153,7 @@ class _Application:
 
     def _close(self) -> None:
         parts = self._parts()
-        # The streams first, for who waits; then the minute, which is lost where the time does not suffice.
+        # The streams first, for whoever waits; then the minute, which is lost where the time does not suffice.
         for close in (parts.hub.close, parts.charts.close, parts.revisions.close):
             try:
                 close()

@@ -129,7 +129,7 @@ class Hub:
             self.tell(frame)
 
     def told_after(self, number: int | None, outcome: Outcome | None = None) -> tuple[int, bytes]:
-        """How many frames were told so far, and those after `number` for who looks at `outcome`, together.
+        """How many frames were told so far, and those after `number` for whoever looks at `outcome`, together.
 
         A viewer so far behind that frames are gone gets `missed` instead of them: it asks the store how alerts stand.
         """

@@ -204,7 +204,7 @@ def _shown(value: float) -> str:
 
 
 def _summary(cards: list[Card], threshold: float, in_force: float) -> str:
-    """What the slider has done, in a sentence for who does not see the figures."""
+    """What the slider has done, in a sentence for whoever does not see the figures."""
     if threshold == in_force:
         return f"The threshold in force, {score(in_force)}."
     told = [

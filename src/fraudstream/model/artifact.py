@@ -114,7 +114,7 @@ def write_artifact(
 
 
 def copy_spark_models(artifact: ModelArtifact, folder: Path) -> None:
-    """Put copies of the scaler and the classifier into `folder`, under their own names, for who loads them with Spark.
+    """Put copies of the scaler and the classifier into `folder`, under their own names, to be loaded with Spark.
 
     Nothing here reads the copies: scoring uses the artifact, whose sums are verified. Raises ModelError where they
     cannot be written.

@@ -208,7 +208,7 @@ def _own_command(plan: SparkPlan) -> list[str]:
 
 
 def submit_command(plan: SparkPlan, settings: Mapping[str, str]) -> list[str]:
-    """Spark's own way of starting it, for who has settings that only its scripts read."""
+    """Spark's own way of starting it, for whoever has settings that only its scripts read."""
     conf = dict(settings)
     if plan.jars:
         conf["spark.driver.extraClassPath"] = os.pathsep.join(map(str, plan.jars))

@@ -207,7 +207,7 @@ def is_submitted() -> bool:
 
 @contextmanager
 def submitted_session(app: str, master: str, settings: Mapping[str, str]) -> Iterator[SparkSession]:
-    """A session on the JVM of `spark-submit` for the length of a `with` block; the JVM stays for who started it.
+    """A session on the JVM of `spark-submit` for the length of a `with` block; the JVM stays for whoever started it.
 
     `app` is its name in Spark's logs; `master` the one that would be taken without `spark-submit`, whose task slots are
     the least that is needed. `settings` that bear on no result give way to the ones given to `spark-submit`.

@@ -1,4 +1,4 @@
-// Keys without a modifier, for who works with the keyboard: they can be switched off (WCAG 2.2, 2.1.4), and are off
+// Keys without a modifier, for whoever works with the keyboard: they can be switched off (WCAG 2.2, 2.1.4), and are off
 // while one types.
 
 const OFF = "fraudstream.keys";
