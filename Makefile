@@ -7,6 +7,8 @@ PYTHON := $(shell for p in python3.13 python3.12 python3.11 python3; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
 endif
 WORKERS ?= 2
+# Whatever the environment says: without kept modules pytest rewrites each test file in each worker, every time.
+unexport PYTHONDONTWRITEBYTECODE
 
 DATA ?=
 RATE ?=
@@ -37,7 +39,7 @@ demo: setup  ## Broker, training, stream and live page on http://localhost:5000;
 test: setup-dev  ## Run the suite but for what `make nightly` runs
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadscope
 
-unit: setup-dev  ## Run the tests that need no JVM, server or browser (two to four minutes)
+unit: setup-dev  ## Run the tests that need no process, app or browser (about a minute)
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadscope tests/unit
 
 nightly: setup-dev  ## Run the longest tests and the long chaos (1 to 2 hours); writes benchmarks/results/nightly.json

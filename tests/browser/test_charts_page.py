@@ -5,9 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
@@ -15,7 +14,7 @@ from playwright.sync_api import Browser, Locator, Page, expect
 from dashboards import RunningDashboard, alert, running_dashboard
 from evaluated import evaluated_model_in_force, scored_samples
 from fraudstream.runtime.processes import wait_until
-from pages import WORST_CONTRAST, live
+from pages import SCHEMES, WORST_CONTRAST, live
 
 pytestmark = pytest.mark.browser
 
@@ -266,10 +265,12 @@ def test_a_server_that_is_gone_is_told_and_the_page_goes_on_by_itself(
     assert [text for text in said if not GONE.search(text)] == []
 
 
-def test_the_page_fits_any_width_and_its_text_stands_out(dashboard: RunningDashboard, browser: Browser) -> None:
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_the_page_fits_any_width_and_its_text_stands_out(
+    dashboard: RunningDashboard, browser: Browser, scheme: Literal["light", "dark"]
+) -> None:
     fill(dashboard)
-    schemes: tuple[Any, ...] = ("light", "dark")
-    for scheme, width in product(schemes, (360, 900, 1360)):
+    for width in (360, 900, 1360):
         context = browser.new_context(color_scheme=scheme, viewport={"width": width, "height": 800})
         page = context.new_page()
         page.goto(f"{dashboard.url}/charts?minutes=1440")

@@ -182,6 +182,7 @@ def _refuses_a_second(arguments: list[str]) -> None:
     assert "another detector runs on this checkpoint" in second.stderr
 
 
+@pytest.mark.nightly  # test_schema.py has a new revision taken up in every change
 def test_a_new_threshold_is_taken_up_from_the_checkpoint(
     own_broker: RunningBroker, payments: Path, models: Path, tmp_path: Path
 ) -> None:

@@ -88,7 +88,7 @@ def something_else(size: int, content: bytes) -> bytes:
     return b"not an archive at all".ljust(size)
 
 
-@pytest.mark.parametrize("damage", [zeros_in_the_middle, something_else])
+@pytest.mark.parametrize("damage", [zeros_in_the_middle, pytest.param(something_else, marks=pytest.mark.nightly)])
 def test_an_archive_of_which_a_part_was_changed_does_not_keep_a_jvm_from_starting(
     made_archive: ClassArchive, damage: Callable[[int, bytes], bytes]
 ) -> None:
@@ -102,6 +102,7 @@ def test_an_archive_of_which_a_part_was_changed_does_not_keep_a_jvm_from_startin
     assert "StorageTool source: shared objects file" not in run(archive, "-Xlog:class+load=info:stdout")
 
 
+@pytest.mark.nightly
 def test_another_java_has_an_archive_of_its_own_and_passes_over_this_one(
     tmp_path: Path, java: Java, made_archive: ClassArchive
 ) -> None:
@@ -135,6 +136,7 @@ def test_what_is_not_finished_when_the_program_ends_is_left_to_the_next_run(arch
     assert not list(archive.folder.glob("*.draft"))
 
 
+@pytest.mark.nightly
 def test_it_is_made_in_the_background_of_a_run_that_lasts(archive: ClassArchive) -> None:
     run(archive)
     ready, made_there = threading.Event(), threading.Event()

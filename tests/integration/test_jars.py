@@ -186,6 +186,7 @@ def test_the_pins_are_of_the_releases_that_are_asked_for() -> None:
 
 
 @pytest.mark.spark
+@pytest.mark.nightly
 def test_what_an_interrupted_fetch_left_behind_does_not_hinder_the_next(
     tmp_path: Path, java: Java, monkeypatch: pytest.MonkeyPatch
 ) -> None:

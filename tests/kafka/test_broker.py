@@ -66,6 +66,7 @@ def send(plan: BrokerPlan, count: int) -> None:
     assert client.flush(30) == 0
 
 
+@pytest.mark.nightly  # the short chaos run kills the broker in every change
 def test_its_records_outlive_a_kill_and_its_jvm_does_not(plan: BrokerPlan) -> None:
     with command(plan) as process:
         assert set(require_broker(plan.bootstrap_servers).topics) >= {Topic.TRANSACTIONS, *RELAYED_TOPICS}

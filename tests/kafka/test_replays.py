@@ -308,6 +308,7 @@ def test_another_record_at_the_offset_of_the_original_is_not_sent(
     assert "came from the topic ttt" in reasons[f"{'t' * 2000}/0/1"]
 
 
+@pytest.mark.nightly
 def test_a_command_that_is_killed_while_it_sends_leaves_the_rest_to_the_relay(
     broker: RunningBroker, records: Records, dashboard: RunningDashboard, settings: Settings, tmp_path: Path
 ) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from datetime import UTC, datetime
+from functools import cache
 
 import numpy as np
 import pytest
@@ -12,12 +15,17 @@ from pyspark.ml.linalg import Vectors
 from pyspark.sql import SparkSession
 
 from fraudstream.model import recipe
+from fraudstream.model.artifact import ModelArtifact
 from fraudstream.model.manifest import Feature, FeatureType
+from fraudstream.model.plan import TrainingSettings
+from fraudstream.model.training import train
 from fraudstream.runtime.jars import Jars
 from fraudstream.runtime.java import Java
 from fraudstream.runtime.jvm import SparkPlan
 from fraudstream.runtime.spark import spark_session
 from fraudstream.scoring.judge import Judge, Judged
+from fraudstream.transactions.csv_source import CsvSource, open_csv
+from public_sets import write_sparkov
 
 
 @pytest.fixture(scope="session")
@@ -40,6 +48,33 @@ def small_trees() -> Iterator[None]:
         patch.setattr(recipe, "ALGORITHMS", {each.name: each for each in (linear, forest, boosted)})
         patch.setattr(recipe, "SEARCH", (linear, recipe.logistic_regression(0.03), forest, boosted))
         yield
+
+
+@pytest.fixture(scope="package")
+def sparkov(tmp_path_factory: pytest.TempPathFactory) -> CsvSource:
+    """A public set with every type of column."""
+    return open_csv(write_sparkov(tmp_path_factory.mktemp("sparkov") / "a.csv"))
+
+
+@pytest.fixture(scope="package")
+def sparkov_model(
+    spark: SparkSession, small_trees: None, sparkov: CsvSource, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], ModelArtifact]:
+    """Trains an algorithm on it, each once for all tests; all are in one folder of models."""
+    models = tmp_path_factory.mktemp("sparkov") / "models"
+
+    @cache
+    def trained(algorithm: str) -> ModelArtifact:
+        return train(
+            lambda: nullcontext(spark),
+            sparkov,
+            TrainingSettings(algorithm=algorithm, seed=1),
+            models_dir=models,
+            report=lambda line: None,
+            now=lambda: datetime(2026, 1, 2, tzinfo=UTC),
+        ).artifact
+
+    return trained
 
 
 def feature(name: str, median: float) -> Feature:

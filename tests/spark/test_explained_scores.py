@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,24 +21,12 @@ from fraudstream.model.plan import TrainingSettings
 from fraudstream.model.training import train
 from fraudstream.scoring.judge import load_judge
 from fraudstream.transactions.csv_source import CsvSource, open_csv
-from public_sets import write_sparkov
 
 pytestmark = pytest.mark.spark
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
 ALGORITHMS = ("logistic-regression", pytest.param("random-forest", marks=pytest.mark.nightly), "gbt")
 ALIASES = {"amt_eur": "amt", "born": "dob"}
-
-
-def trained(spark: SparkSession, source: CsvSource, algorithm: str, models: Path, share: float = 1.0) -> ModelArtifact:
-    return train(
-        lambda: nullcontext(spark),
-        source,
-        TrainingSettings(algorithm=algorithm, legitimate_share=share, seed=1),
-        models_dir=models,
-        report=lambda line: None,
-        now=lambda: datetime(2026, 1, 2, tzinfo=UTC),
-    ).artifact
 
 
 def odd_rows(row: Mapping[str, Any]) -> list[str]:
@@ -86,16 +74,11 @@ def held_to_spark(spark: SparkSession, artifact: ModelArtifact, texts: list[str]
     assert scored > len(texts) // 2
 
 
-@pytest.fixture(scope="module")
-def sparkov(tmp_path_factory: pytest.TempPathFactory) -> CsvSource:
-    return open_csv(write_sparkov(tmp_path_factory.mktemp("sparkov") / "a.csv"))
-
-
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_a_row_of_every_type_has_spark_s_score_and_reasons_that_add_up_to_it(
-    spark: SparkSession, sparkov: CsvSource, tmp_path: Path, algorithm: str
+    spark: SparkSession, sparkov: CsvSource, sparkov_model: Callable[[str], ModelArtifact], algorithm: str
 ) -> None:
-    artifact = trained(spark, sparkov, algorithm, tmp_path / "models")
+    artifact = sparkov_model(algorithm)
     whole = [row.decode() for row in itertools.islice(sparkov.json_rows(), 200)]
     held_to_spark(spark, artifact, [*whole, *odd_rows(json.loads(whole[7]))], ALIASES)
 
@@ -105,7 +88,14 @@ def test_a_row_of_every_type_has_spark_s_score_and_reasons_that_add_up_to_it(
 @pytest.mark.parametrize("algorithm", ["logistic-regression", "gbt"])
 def test_real_payments_have_spark_s_score(spark: SparkSession, tmp_path: Path, algorithm: str) -> None:
     source = open_csv(SHARED / "creditcard_subset.csv")
-    artifact = trained(spark, source, algorithm, tmp_path / "models", share=0.18594)
+    artifact = train(
+        lambda: nullcontext(spark),
+        source,
+        TrainingSettings(algorithm=algorithm, legitimate_share=0.18594, seed=1),
+        models_dir=tmp_path / "models",
+        report=lambda line: None,
+        now=lambda: datetime(2026, 1, 2, tzinfo=UTC),
+    ).artifact
     rows = [row.decode() for row in itertools.islice(source.json_rows(), 0, None, 15)]
     lacking = [json.dumps({**json.loads(row), "V14": None, "V3": "-2.5"}) for row in rows[:200]]
     held_to_spark(spark, artifact, rows + lacking, {})

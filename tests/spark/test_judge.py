@@ -36,7 +36,14 @@ def test_values_that_overflow_the_margin_are_never_clear(spark: SparkSession, ju
 
 
 @pytest.mark.parametrize(
-    "calibration", [IDENTITY, Calibration(2.4, 0.05, 1.8), Calibration(0.05, 5.0, -8.0), Calibration(3.6, 1.0, 17.7)]
+    "calibration",
+    [
+        IDENTITY,
+        *(
+            pytest.param(Calibration(*each), marks=pytest.mark.nightly)
+            for each in ((2.4, 0.05, 1.8), (0.05, 5.0, -8.0), (3.6, 1.0, 17.7))
+        ),
+    ],
 )
 def test_the_screen_hides_no_alert_even_when_the_score_equals_the_threshold(
     spark: SparkSession, judge: Judge, calibration: Calibration

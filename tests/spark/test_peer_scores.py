@@ -32,10 +32,8 @@ def payments(tmp_path_factory: pytest.TempPathFactory) -> CsvSource:
     return open_csv(data)
 
 
-@pytest.mark.parametrize(
-    "algorithm",
-    ["logistic-regression", *(pytest.param(name, marks=pytest.mark.nightly) for name in ("gbt", "random-forest"))],
-)
+@pytest.mark.nightly
+@pytest.mark.parametrize("algorithm", ["logistic-regression", "gbt", "random-forest"])
 def test_peers_have_spark_s_scores_and_outcomes(
     spark: SparkSession, payments: CsvSource, tmp_path: Path, algorithm: str
 ) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from contextlib import nullcontext
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,35 +15,22 @@ from dashboards import alert, told
 from fraudstream.alerts.store import AlertStore
 from fraudstream.config import Settings
 from fraudstream.dashboard.app import create_app
+from fraudstream.model.artifact import ModelArtifact
 from fraudstream.model.current import InForce, put_in_force
-from fraudstream.model.plan import TrainingSettings
-from fraudstream.model.training import train
 from fraudstream.scoring.judge import load_judge
-from fraudstream.transactions.csv_source import open_csv
-from public_sets import write_sparkov
+from fraudstream.transactions.csv_source import CsvSource
 
 pytestmark = pytest.mark.spark
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 
 
-def test_a_score_worked_out_again_is_spark_s_within_1e_9(spark: SparkSession, tmp_path: Path) -> None:
-    source = open_csv(write_sparkov(tmp_path / "a.csv"))
-    models = tmp_path / "models"
-    ids = []
-    for algorithm in ("logistic-regression", "gbt"):
-        ids.append(
-            train(
-                lambda: nullcontext(spark),
-                source,
-                TrainingSettings(algorithm=algorithm, seed=1),
-                models_dir=models,
-                report=lambda line: None,
-                now=lambda: NOW,
-            ).artifact
-        )
-    former, now = ids
-    texts = [row.decode() for row in itertools.islice(source.json_rows(), 0, 60)]
+def test_a_score_worked_out_again_is_spark_s_within_1e_9(
+    spark: SparkSession, sparkov: CsvSource, sparkov_model: Callable[[str], ModelArtifact], tmp_path: Path
+) -> None:
+    former, now = ids = [sparkov_model("logistic-regression"), sparkov_model("gbt")]
+    models = now.path.parent
+    texts = [row.decode() for row in itertools.islice(sparkov.json_rows(), 0, 60)]
     frame = spark.createDataFrame(list(enumerate(texts)), "row int, text string")
     judges = [load_judge(each, InForce(each.manifest.model_id, 0.5)) for each in ids]
     scores = {judge.model_id: [row.score for row in judge.verdicts(frame).orderBy("row").collect()] for judge in judges}

@@ -141,7 +141,7 @@ def assert_same(ours: Any, spark_s: Any) -> None:
     [
         ("logistic-regression", LogisticRegressionModel),
         ("random-forest", RandomForestClassificationModel),
-        ("gbt", GBTClassificationModel),
+        pytest.param("gbt", GBTClassificationModel, marks=pytest.mark.nightly),
     ],
 )
 def test_each_algorithm_is_saved_as_spark_reads_it(
@@ -193,7 +193,7 @@ def test_weights_stand_for_the_legitimate_rows_that_are_not_there(spark: SparkSe
     assert (tenth.in_force.revision, read_current(tmp_path / "models" / "current")) == (2, tenth.in_force)
 
 
-@pytest.mark.parametrize("rows", [4, 12, 60])
+@pytest.mark.parametrize("rows", [4, *(pytest.param(rows, marks=pytest.mark.nightly) for rows in (12, 60))])
 def test_too_few_frauds_are_a_warning_and_no_failure(spark: SparkSession, tmp_path: Path, rows: int) -> None:
     path = tmp_path / "a.csv"
     fraud = rows - 1
@@ -224,6 +224,7 @@ def test_settings_that_make_no_sense_are_refused(
 
 
 @pytest.mark.skipif(not SUBSET.exists(), reason="needs ../shared/data/creditcard_subset.csv")
+@pytest.mark.nightly
 def test_the_real_subset_is_judged_as_well_as_published(spark: SparkSession, tmp_path: Path) -> None:
     result = train(
         lambda: nullcontext(spark),

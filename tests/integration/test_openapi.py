@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +28,11 @@ ENDLESS = "/api/stream"
 READ = [path for path, methods in DOCUMENT["paths"].items() if "get" in methods and path != ENDLESS]
 
 
-@pytest.fixture
-def client(tmp_path: Path) -> Iterator[FlaskClient]:
-    store = AlertStore.open(f"sqlite:///{tmp_path / 'alerts.db'}")
-    client = create_app(Settings(model=tmp_path / "models" / "current"), store).test_client()
+@contextmanager
+def open_client(directory: Path) -> Iterator[FlaskClient]:
+    """A dashboard's client whose store has alerts, an event, a dead letter, a loss and a verdict."""
+    store = AlertStore.open(f"sqlite:///{directory / 'alerts.db'}")
+    client = create_app(Settings(model=directory / "models" / "current"), store).test_client()
     client.post("/api/alerts", json=[alert(number) for number in range(3)])
     client.post("/api/events", json=[{"type": "schema", "event_id": "e-1", "at": "2026-01-02T03:04:05Z"}])
     client.post("/api/dead-letters", json=[{"topic": "t", "partition": 0, "offset": 7, "reason": "no JSON"}])
@@ -38,6 +40,19 @@ def client(tmp_path: Path) -> Iterator[FlaskClient]:
     client.post("/api/work/verdict", json={"alert_ids": ["id-1"], "status": "false_alarm"}, headers=WHO)
     yield client
     store.close()
+
+
+@pytest.fixture(scope="module")
+def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FlaskClient]:
+    """For tests that only read."""
+    with open_client(tmp_path_factory.mktemp("read")) as client:
+        yield client
+
+
+@pytest.fixture
+def client(tmp_path: Path) -> Iterator[FlaskClient]:
+    with open_client(tmp_path) as client:
+        yield client
 
 
 def check(path: str, method: str, status: int, kind: str | None, body: Any) -> None:
@@ -55,10 +70,10 @@ def test_the_description_is_valid() -> None:
     validate(DOCUMENT)
 
 
-def test_every_route_is_described_and_no_other(client: FlaskClient) -> None:
+def test_every_route_is_described_and_no_other(reader: FlaskClient) -> None:
     routes = {
         (rule.rule.replace("<path:alert_id>", "{alert_id}"), method.lower())
-        for rule in client.application.url_map.iter_rules()
+        for rule in reader.application.url_map.iter_rules()
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
         if rule.rule.startswith("/api/") or rule.rule in ("/health", "/ready", "/metrics")
     }
@@ -67,8 +82,8 @@ def test_every_route_is_described_and_no_other(client: FlaskClient) -> None:
 
 
 @pytest.mark.parametrize("path", READ)
-def test_what_is_read_is_as_described(client: FlaskClient, path: str) -> None:
-    answer = client.get(path.replace("{alert_id}", "id-1"))
+def test_what_is_read_is_as_described(reader: FlaskClient, path: str) -> None:
+    answer = reader.get(path.replace("{alert_id}", "id-1"))
     check(path, "get", answer.status_code, answer.mimetype, answer.get_json(silent=True))
 
 
@@ -83,19 +98,19 @@ def test_what_is_read_is_as_described(client: FlaskClient, path: str) -> None:
     ids=lambda value: value if isinstance(value, str) else value["name"],
 )
 def test_each_parameter_is_taken_and_an_unknown_choice_refused(
-    client: FlaskClient, path: str, parameter: dict[str, Any]
+    reader: FlaskClient, path: str, parameter: dict[str, Any]
 ) -> None:
     place = path.replace("{alert_id}", "id-1")
     value = parameter["example"]
     if parameter["name"] == "cursor":
-        listed = client.get(place.removesuffix("/scan"), query_string={"limit": 1})
+        listed = reader.get(place.removesuffix("/scan"), query_string={"limit": 1})
         value = listed.get_json()["next_cursor"] or value
-    answer = client.get(place, query_string={parameter["name"]: value})
+    answer = reader.get(place, query_string={parameter["name"]: value})
     assert answer.status_code in (200, 409), answer.get_json(silent=True)
     check(path, "get", answer.status_code, answer.mimetype, answer.get_json(silent=True))
     schema = parameter["schema"].get("items", parameter["schema"])
     if "enum" in schema:
-        refused = client.get(place, query_string={parameter["name"]: "no such choice"})
+        refused = reader.get(place, query_string={parameter["name"]: "no such choice"})
         assert refused.status_code == 400
         check(path, "get", 400, refused.mimetype, refused.get_json())
 
@@ -227,5 +242,5 @@ def test_every_answer_that_is_json_says_what_it_holds() -> None:
                 assert content["schema"], f"{method} {path} {kind}"
 
 
-def test_it_is_served(client: FlaskClient) -> None:
-    assert client.get("/api/openapi.json").get_json() == DOCUMENT
+def test_it_is_served(reader: FlaskClient) -> None:
+    assert reader.get("/api/openapi.json").get_json() == DOCUMENT
