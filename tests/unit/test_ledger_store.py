@@ -17,7 +17,7 @@ from fraudstream.alerts.ledger import LedgerPlace
 from fraudstream.alerts.positions import Place
 from fraudstream.alerts.reading import Total
 from fraudstream.alerts.store import AlertStore
-from fraudstream.transactions.ledger import EntryKind
+from fraudstream.messages.ledger import EntryKind
 from ledgers import TOPIC, batch, ends, loss
 
 
@@ -109,7 +109,7 @@ def test_a_topic_that_was_made_anew_begins_anew(store: AlertStore) -> None:
     [
         ({"kind": "guess"}, "kind"),
         ({"until_offset": -1}, "until_offset must be at"),
-        ({"from_offset": 101}, "offsets make no sense"),
+        ({"from_offset": 101}, "from_offset must be at most until_offset"),
         ({"records": -1}, "records must be at least 0"),
         ({"entry_id": ""}, "entry_id must have at least 1 character"),
         ({"until_offset": 2**63}, "until_offset must be at"),

@@ -19,11 +19,11 @@ from fraudstream.alerts.changes import Action
 from fraudstream.alerts.database import upsert
 from fraudstream.alerts.positions import Place, Report
 from fraudstream.alerts.reading import AlertReader
-from fraudstream.errors import DataError, RecordError
+from fraudstream.errors import RecordError
 from fraudstream.messages.base import instant, reason
+from fraudstream.messages.ledger import EntryKind, LedgerEntry
 from fraudstream.messages.posted import check_object
 from fraudstream.times import iso_time
-from fraudstream.transactions.ledger import EntryKind, LedgerEntry, parse_entry
 
 COUNTS: Final = ("records", "clear", "alert", "unscorable", "dead_letter")
 _OFFSETS: Final = ("from_offset", "until_offset")
@@ -87,13 +87,13 @@ def check_entry(raw: object) -> CheckedEntry:
     """Check one posted entry; raises RecordError where it is not what the detector writes, or cannot be stored."""
     document = check_object(raw, "an entry of the ledger")
     try:
-        entry = parse_entry(document)
+        entry = LedgerEntry.model_validate(document)
         committed_us = instant(entry.committed_at) if entry.committed_at else None
-    except DataError as e:
-        raise RecordError(reason(e.__cause__) if isinstance(e.__cause__, ValidationError) else e.what) from e
+    except ValidationError as e:
+        raise RecordError(reason(e)) from e
     except ValueError as e:
         raise RecordError(f"committed_at {e}") from e
-    return CheckedEntry(entry, document | asdict(entry), committed_us)
+    return CheckedEntry(entry, document | dict(entry), committed_us)
 
 
 def record(

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 import orjson
 
-from fraudstream.transactions.ledger import LedgerEntry
+from fraudstream.messages.ledger import LedgerEntry
 from fraudstream.transactions.wire import Outcome
 
 _TABLES: Final = """

@@ -31,9 +31,9 @@ from fraudstream.audit.report import AuditReport, Finding, Kind
 from fraudstream.errors import FraudstreamError, KafkaFailure, StoreError
 from fraudstream.kafka.reading import READ_SECONDS, Watermarks, open_reader, read_partition, watermarks_of
 from fraudstream.kafka.topics import is_compacted, require_topic, topic_id
+from fraudstream.messages.ledger import EntryKind, parse_entry
 from fraudstream.messages.posted import check_alert, check_dead_letter
 from fraudstream.runtime.processes import wait_until
-from fraudstream.transactions.ledger import EntryKind, parse_entry
 from fraudstream.transactions.masking import DataMask
 from fraudstream.transactions.wire import AlertField, EventType, Outcome, Topic, output_limit
 

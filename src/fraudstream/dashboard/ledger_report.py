@@ -7,7 +7,7 @@ from typing import Any, Final, NamedTuple, Self
 from fraudstream.alerts.ledger import COUNTS, LedgerPlace, LedgerReader
 from fraudstream.alerts.positions import Place, Position
 from fraudstream.alerts.store import AlertStore
-from fraudstream.transactions.ledger import EntryKind
+from fraudstream.messages.ledger import EntryKind
 
 LISTED: Final = 100
 """Losses and gaps that are listed; the totals know of all."""

@@ -14,9 +14,9 @@ from fraudstream.dashboard.routing import Api, read_json_body
 from fraudstream.errors import RequestError, StoreError
 from fraudstream.messages.answers import LedgerReport, Received, page
 from fraudstream.messages.base import Object
+from fraudstream.messages.ledger import LedgerEntry
 from fraudstream.messages.posted import DeadLetter, EndsEvent, Event, PostedAlert, Progress, Sample
 from fraudstream.messages.requests import MOST_RECORDS, Page
-from fraudstream.transactions.ledger import LedgerEntry
 from fraudstream.transactions.presentable import read_json
 
 log = structlog.get_logger(__name__)

@@ -14,8 +14,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from fraudstream import metrics
 from fraudstream.alerts.ledger import UnacknowledgedLosses
 from fraudstream.alerts.store import AlertStore
+from fraudstream.messages.ledger import PartitionReport, Problem, ProblemKind
 from fraudstream.times import iso
-from fraudstream.transactions.ledger import PartitionReport, Problem, ProblemKind
 from fraudstream.transactions.wire import DetectorState, EventField, EventType
 
 

@@ -9,8 +9,8 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import Field, create_model
 
 from fraudstream.messages.base import Message, Object
+from fraudstream.messages.ledger import Problem
 from fraudstream.messages.requests import Verdict
-from fraudstream.transactions.ledger import Problem
 from fraudstream.transactions.wire import Outcome, ReplayState
 
 Time = Annotated[str, Field(description="ISO 8601 with an offset")]
