@@ -4,14 +4,14 @@ Another checkpoint may account for offsets once more. So an entry counts only wh
 entry had accounted for: behind `covered_until` of its partition, or within a gap before it.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
-from typing import Any, Final, NamedTuple, Self
+from typing import Final, NamedTuple, Self
 
 import orjson
 from pydantic import ValidationError
-from sqlalchemy import Connection, RowMapping, bindparam, delete, func, select
+from sqlalchemy import Connection, Row, RowMapping, bindparam, delete, func, select
 from sqlalchemy.dialects.sqlite import insert
 
 from fraudstream.alerts import tables
@@ -20,7 +20,8 @@ from fraudstream.alerts.database import upsert
 from fraudstream.alerts.positions import Place, Report
 from fraudstream.alerts.reading import AlertReader
 from fraudstream.errors import RecordError
-from fraudstream.messages.base import instant, reason
+from fraudstream.messages.answers import Losses
+from fraudstream.messages.base import Object, instant, reason
 from fraudstream.messages.ledger import EntryKind, LedgerEntry
 from fraudstream.messages.posted import check_object
 from fraudstream.times import iso_time
@@ -53,7 +54,7 @@ class CheckedEntry(NamedTuple):
     """An entry that may be stored, and the whole JSON object that it came as."""
 
     entry: LedgerEntry
-    document: dict[str, Any]
+    document: Object
     committed_us: int | None
 
 
@@ -157,7 +158,7 @@ def _account(connection: Connection, known: LedgerPlace, entry: LedgerEntry) -> 
         return replace(known, lost=known.lost + lost), lost
     if not fresh:
         return known, 0
-    more: dict[str, Any] = {name: getattr(known, name) + getattr(entry, name) for name in COUNTS}
+    more: dict[str, int] = {name: getattr(known, name) + getattr(entry, name) for name in COUNTS}
     return replace(known, overlaps=known.overlaps or fresh < entry.offsets, **more), entry.records
 
 
@@ -212,12 +213,14 @@ def _unread(connection: Connection, loss: LedgerEntry) -> int:
     return max(0, min(loss.offsets, without_record))
 
 
-class UnacknowledgedLosses(NamedTuple):
-    """How many lost records nobody has acknowledged, up to which entry (0: none), and since when (ISO 8601)."""
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """A range of offsets that no entry accounts for although later ones are."""
 
-    records: int
-    until_seq: int
-    since: str | None
+    topic: str
+    partition: int
+    from_offset: int
+    until_offset: int
 
 
 class LedgerReader:
@@ -241,15 +244,14 @@ class LedgerReader:
         query = select(column.topic, column.partition, func.count()).group_by(column.topic, column.partition)
         return {Place(topic, partition): number for topic, partition, number in self._store.rows(query)}
 
-    def gaps(self, *, limit: int = 100) -> list[dict[str, Any]]:
-        """Ranges that no entry accounts for although later ones are, in the order of their offsets."""
+    def gaps(self, *, limit: int = 100) -> list[Gap]:
+        """The gaps in the order of their offsets."""
         column = tables.ledger_gaps.c
         query = select(column.topic, column.partition, column.from_offset, column.until_offset)
         query = query.order_by(column.topic, column.partition, column.until_offset).limit(limit)
-        with self._store.reading() as connection:
-            return [dict(row) for row in connection.execute(query).mappings()]
+        return [Gap(*row) for row in self._store.rows(query)]
 
-    def unacknowledged_losses(self, *, until: int | None = None) -> UnacknowledgedLosses:
+    def unacknowledged_losses(self, *, until: int | None = None) -> Losses:
         """The losses, up to an entry, behind the last one that a person acknowledged: `changes` keeps which it was."""
         change, entry = tables.changes.c, tables.ledger.c
         newest = select(change.after).where(change.action == Action.ACKNOWLEDGE.value).order_by(change.seq.desc())
@@ -262,11 +264,9 @@ class LedgerReader:
             if until is not None:
                 query = query.where(entry.seq <= until)
             records, last, since_us = connection.execute(query).one()
-        return UnacknowledgedLosses(records or 0, last or 0, iso_time(since_us))
+        return Losses(records or 0, last or 0, iso_time(since_us))
 
-    def entries(
-        self, *, kind: EntryKind | None = None, before: int | None = None, limit: int = 100
-    ) -> list[dict[str, Any]]:
+    def entries(self, *, kind: EntryKind | None = None, before: int | None = None, limit: int = 100) -> list[Object]:
         """The newest entries first, as they came, each with its `seq` and what of it is `counted`."""
         column = tables.ledger.c
         query = select(column.seq, column.body).order_by(column.seq.desc()).limit(limit)
@@ -276,8 +276,8 @@ class LedgerReader:
             query = query.where(column.seq < before)
         return [{"seq": row.seq} | orjson.loads(row.body) for row in self._store.rows(query)]
 
-    def conflicts(self, *, limit: int = 100) -> list[dict[str, Any]]:
-        """The newest alerts that share an id with another transaction, first."""
+    def conflicts(self, *, limit: int = 100) -> Sequence[Row[tuple[str, str | None, int]]]:
+        """The newest alerts that share an id with another transaction, first: that id, and when they came."""
         column = tables.alerts.c
         query = (
             select(column.alert_id, column.conflict_of, column.received_us)
@@ -285,5 +285,4 @@ class LedgerReader:
             .order_by(column.seq.desc())
             .limit(limit)
         )
-        with self._store.reading() as connection:
-            return [dict(row) for row in connection.execute(query).mappings()]
+        return self._store.rows(query)

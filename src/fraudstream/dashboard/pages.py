@@ -194,7 +194,7 @@ def ledger() -> str:
         stats=using.store.totals(),
         report=report,
         verdict=verdict(report),
-        losses=[loss_sentence(loss) for loss in report["losses"]],
+        losses=[loss_sentence(loss) for loss in report.losses],
         unacknowledged=using.system.unacknowledged_losses(),
         name=actor_or_nobody().name,
         conflicts=using.store.ledger.conflicts(limit=LEDGER_ROWS),

@@ -7,12 +7,12 @@ import structlog
 
 from fraudstream.alerts.reading import StoredAlert
 from fraudstream.alerts.store import Added
-from fraudstream.dashboard.ledger_report import ledger_report
+from fraudstream.dashboard.ledger_report import LedgerReport, ledger_report
 from fraudstream.dashboard.parts import Parts, parts
 from fraudstream.dashboard.queries import EventList
 from fraudstream.dashboard.routing import Api, read_json_body
 from fraudstream.errors import RequestError, StoreError
-from fraudstream.messages.answers import LedgerReport, Received, page
+from fraudstream.messages.answers import Received, page
 from fraudstream.messages.base import Object
 from fraudstream.messages.ledger import LedgerEntry
 from fraudstream.messages.posted import DeadLetter, EndsEvent, Event, PostedAlert, Progress, Sample

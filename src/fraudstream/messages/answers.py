@@ -3,6 +3,7 @@
 Tests hold real answers to them; no request is checked, as an alert is stored as the JSON that is sent.
 """
 
+from dataclasses import dataclass
 from types import GenericAlias
 from typing import Annotated, Any, Final, Literal
 
@@ -78,15 +79,53 @@ Stats = answer(
     threshold=Number, unseen_from_row=Whole, data_fingerprint=Text, problems=list[str], columns=Object, ledger=Object,
     storm=Object | None, sampled=list[str],
 )  # fmt: skip
-Losses = answer("Losses", "Lost records that nobody acknowledged.", records=int, until_seq=int, since=Moment)
-System = answer(
-    "System", "The state of the whole system.",
-    at=Time, problems=list[Problem], processes=list[Object], task_slots=Whole, partitions=list[Object], losses=Losses,
-)  # fmt: skip
-LedgerReport = page(
-    "entries", Object, totals=dict[str, int], open=int, complete=bool, partitions=list[Object],
-    gaps=list[Object], losses=list[Object],
-)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Losses:
+    """Lost records that nobody has acknowledged, up to which entry of the ledger (0: none), and since when."""
+
+    records: int
+    until_seq: int
+    since: Moment
+
+
+@dataclass(frozen=True)
+class ProcessState:
+    """A process by what it said last."""
+
+    process: str
+    state: str
+    since: Moment
+    last_seen: Moment
+    message: str
+
+
+@dataclass(frozen=True)
+class PartitionState:
+    """How far a partition is filled and scored; `reading` is null where the detector does not say."""
+
+    topic: str
+    partition: int
+    begin: int
+    end: int
+    position: int
+    lag: int
+    starved_since: Moment
+    reading: bool | None
+
+
+@dataclass(frozen=True)
+class System:
+    """The state of the whole system."""
+
+    at: Time
+    problems: list[Problem]
+    processes: list[ProcessState]
+    task_slots: Whole
+    partitions: list[PartitionState]
+    losses: Losses
+
 
 _ACTIVE: Final[Any] = {"model_id": str, "threshold": float, "revision": int, "who": str, "when": str, "why": str}
 Deployment = answer("Deployment", "The active model.", **_ACTIVE)
