@@ -214,7 +214,7 @@ class Change:
 def insert_change(connection: Connection, change: Change, at: datetime) -> str | None:
     """Record a change in the transaction that makes it; None where its `change_id` is there already."""
     change_id = change.change_id or uuid.uuid4().hex
-    row: dict[str, Any] = {
+    row: dict[str, object] = {
         "change_id": change_id,
         "at_us": microseconds(at),
         "actor": change.actor.name,

@@ -13,6 +13,7 @@ import orjson
 from confluent_kafka import Message
 
 from fraudstream.kafka.reading import headers_of
+from fraudstream.messages.base import Object
 from fraudstream.times import from_microseconds, iso_z
 from fraudstream.transactions.drift import UNKNOWN, columns_of, id_of, listed, schema_id
 from fraudstream.transactions.presentable import present, read_json
@@ -30,7 +31,7 @@ MOST_VALUES: Final = 256
 """Numbers of one row that are posted, so that a column can be known again under another name."""
 
 
-def describe_columns(sample: Mapping[str, Any], row: object) -> dict[str, Any]:
+def describe_columns(sample: Mapping[str, Any], row: object) -> Object:
     """The keys that a sample gains from its row, or from its columns' names where the row was too long to travel.
 
     `row` is what the sample carried, parsed; anything but an object where it carried none.
@@ -41,7 +42,7 @@ def describe_columns(sample: Mapping[str, Any], row: object) -> dict[str, Any]:
         columns = {str(name): UNKNOWN for name in names}
     else:
         return {}
-    told: dict[str, Any] = {
+    told: Object = {
         EventField.SCHEMA_ID.value: id_of(columns),
         EventField.COLUMNS.value: listed(columns),
         EventField.COLUMN_COUNT.value: len(columns),
@@ -109,7 +110,7 @@ class Record:
         return f"{self.topic.value}/{self.partition}/{self.offset}"
 
 
-def to_payload(record: Record) -> dict[str, Any]:
+def to_payload(record: Record) -> Object:
     """What is posted for a record; one that holds no JSON object is posted as rejected, for the API to keep."""
     if record.topic is Topic.DEAD_LETTERS:
         return _dead_letter(record)
@@ -126,7 +127,7 @@ def encode(payload: Mapping[str, Any]) -> bytes:
     return orjson.dumps(payload, option=orjson.OPT_NON_STR_KEYS)
 
 
-def rejected(place: str, value: bytes | str | None, reason: str) -> dict[str, Any]:
+def rejected(place: str, value: bytes | str | None, reason: str) -> Object:
     """What the API keeps of the record at a place among the rejected: it lacks all that a record must have."""
     content = value.encode(errors="replace") if isinstance(value, str) else value or b""
     return {
@@ -137,7 +138,7 @@ def rejected(place: str, value: bytes | str | None, reason: str) -> dict[str, An
     }
 
 
-def _alert(record: Record, alert: dict[str, Any]) -> dict[str, Any]:
+def _alert(record: Record, alert: Object) -> Object:
     text = alert.pop(AlertField.TRANSACTION_TEXT, None)
     if isinstance(text, str):
         # Only leniently JSON: what Spark could carry was all text; here NaN and Infinity become text, and the rest
@@ -154,7 +155,7 @@ def _alert(record: Record, alert: dict[str, Any]) -> dict[str, Any]:
     return alert
 
 
-def _event(record: Record, event: dict[str, Any]) -> dict[str, Any]:
+def _event(record: Record, event: Object) -> Object:
     if event.get(EventField.TYPE) == EventType.SAMPLE:
         text = event.pop(EventField.TRANSACTION_TEXT, None)
         row = _read(text.encode(errors="replace")) if isinstance(text, str) else None
@@ -164,7 +165,7 @@ def _event(record: Record, event: dict[str, Any]) -> dict[str, Any]:
     return {EventField.EVENT_ID.value: record.place, EventField.AT.value: _iso(record.timestamp_ms), **event}
 
 
-def _dead_letter(record: Record) -> dict[str, Any]:
+def _dead_letter(record: Record) -> Object:
     # The detector's own come last, whatever came with the record; of an `event_id` the first counts, as there.
     headers: Mapping[str, bytes | None] = dict(record.headers)
     event_id = next((value for name, value in record.headers if name == Header.EVENT_ID), None)

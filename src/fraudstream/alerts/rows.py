@@ -175,7 +175,7 @@ def count_alerts(connection: Connection, stored: list[StoredAlert], conflicts: i
     count(connection, Total.DUPLICATES, duplicates)
 
 
-def _insert_once(connection: Connection, table: Table, key: str, values: dict[str, Any]) -> bool:
+def _insert_once(connection: Connection, table: Table, key: str, values: Mapping[str, object]) -> bool:
     statement = insert(table).values(values).on_conflict_do_nothing(index_elements=[key]).returning(table.c.seq)
     return connection.execute(statement).scalar_one_or_none() is not None
 

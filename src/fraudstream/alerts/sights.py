@@ -10,6 +10,7 @@ from sqlalchemy import Connection, bindparam, delete, func, select, update
 from fraudstream.alerts import rows, tables
 from fraudstream.alerts.positions import Sight
 from fraudstream.alerts.reading import Total
+from fraudstream.messages.base import Object
 from fraudstream.times import microseconds
 from fraudstream.transactions.wire import EventField, EventType, Outcome
 
@@ -101,7 +102,7 @@ def _tell(connection: Connection, sight: Sight, now: datetime, describe: Describ
         }
         rows.insert_event(connection, flood, now)
         return
-    event: dict[str, Any] = {
+    event: Object = {
         EventField.EVENT_ID.value: f"schema/{sight.schema_id}",
         EventField.TYPE.value: EventType.SCHEMA.value,
         EventField.AT.value: at,

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Final
+from typing import Final
 from urllib.parse import parse_qsl, urlencode
 
 from flask import Response, render_template, request
@@ -51,12 +51,12 @@ def dead_letters_jsonl(query: DeadLetterQuery) -> Response:
     return _file(query, jsonl, "application/x-ndjson", "dead_letters.jsonl")
 
 
-def replays_of(letters: Iterable[Letter]) -> dict[str, list[dict[str, Any]]]:
+def replays_of(letters: Iterable[Letter]) -> dict[str, list[Replay]]:
     """The replays of each letter, newest first, by its origin."""
     origins = [str(letter.origin) for letter in letters if letter.origin is not None]
-    found: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    found: dict[str, list[Replay]] = defaultdict(list)
     for replay in ReplayLog(parts().store).replays(origins=origins, limit=REPLAYS_SHOWN):
-        found[replay["origin"]].append(replay)
+        found[replay.origin].append(replay)
     return found
 
 
@@ -94,16 +94,17 @@ def request_replays(body: ReplayRequest) -> Response:
         which = LetterQuery(place=list(dict.fromkeys(body.places)))
     using = parts()
     requested = ReplayLog(using.store).request(body, which, actor(body.who).name, using.clock())
-    missing = max(0, len(set(body.places or ())) - requested["letters"])
+    missing = max(0, len(set(body.places or ())) - requested.letters)
     if missing and not body.dry_run:
         raise RequestError(
             f"{missing:,} of the records named are no dead letter or unscorable row that is kept; none is sent",
             status=404,
         )
-    answered = requested | {"missing": missing}
-    replayed, letters = requested["replayed"], requested["letters"]
-    if requested["batch"] is None and replayed and not body.dry_run:
-        again = f"{replayed:,} of {letters:,} were replayed before; to send them again, say so (again)"
+    answered = requested._asdict() | {"missing": missing}
+    if requested.batch is None and requested.replayed and not body.dry_run:
+        again = (
+            f"{requested.replayed:,} of {requested.letters:,} were replayed before; to send them again, say so (again)"
+        )
         return json_response(answered | {"error": again, "status": 409}, 409)
     return json_response(answered)
 
@@ -118,7 +119,7 @@ def list_replays(query: ReplayList) -> object:
     return {
         "replays": found,
         "counts": log.counts(query.batch),
-        "next_cursor": query.following([each["seq"] for each in found]),
+        "next_cursor": query.following([each.seq for each in found]),
     }
 
 

@@ -63,12 +63,54 @@ Triaged = answer(
     "Triaged", "What became of each alert; `error` where none was changed.",
     change_id=Text, done=many(Changed), refused=many(Refused), **FAILED,
 )  # fmt: skip
-Change = answer(
-    "Change", "A change that a person made.",
-    change_id=str, at=Time, actor=Text, verified=bool, action=str, before=object, after=object, why=str,
-    undoes=Text, undone_by=Text, session=Text, hash=str,
-)  # fmt: skip
-Triage = answer("Triage", "An alert's triage state and its changes.", work=TriageState, history=many(Change))
+
+
+@dataclass(frozen=True)
+class Change:
+    """A change that a person made; of an alert's history, `before` and `after` are the alert's own."""
+
+    change_id: str
+    at: Time
+    actor: Text
+    verified: bool
+    action: str
+    subject: str
+    before: Object | None
+    after: Object | None
+    why: str
+    undoes: Text
+    undone_by: Text
+    session: Text
+    hash: str
+
+
+@dataclass(frozen=True)
+class AlertChange(Change):
+    """What a change did to one alert; `alert_id` is null where it was made to something else."""
+
+    alert_id: Text
+
+
+@dataclass(frozen=True)
+class Touched:
+    """What a change did to one of its alerts."""
+
+    seq: int
+    alert_id: str
+    before: Object | None
+    after: Object | None
+
+
+@dataclass(frozen=True)
+class ListedChange(Change):
+    """A change as the list has it, with the number of alerts that it touched and the first of them."""
+
+    seq: int
+    alerts: int
+    touched: list[Touched]
+
+
+Triage = answer("Triage", "An alert's triage state and its changes.", work=TriageState, history=list[Change])
 Person = answer("Person", "Who acts; a name is the person's own word.", name=str, verified=bool)
 Introduced = answer("Introduced", actor=Person | None)
 
@@ -162,11 +204,36 @@ ReplayRequested = answer(
     "ReplayRequested", "The records of a request; `error` where none is sent again.",
     batch=Text, letters=int, replayed=int, missing=int, without_place=int, **FAILED,
 )  # fmt: skip
-Replay = answer(
-    "Replay", "A record that is to be sent again.",
-    seq=int, replay_id=str, batch=str, kind=Literal["dead_letter", "unscorable"], origin=str, state=ReplayState,
-    place=Text, reason=Text, who=str, why=str, requested_at=Time, changed_at=Time, corrected=bool,
-)  # fmt: skip
-Claimed = answer("Claimed", replay_id=str, origin=str, letter=Object, payload_base64=Text)
-ClaimedReplays = answer("ClaimedReplays", replays=many(Claimed))
+
+
+@dataclass(frozen=True)
+class Replay:
+    """A record that is to be sent again."""
+
+    seq: int
+    replay_id: str
+    batch: str
+    kind: Literal["dead_letter", "unscorable"]
+    origin: str
+    state: ReplayState
+    place: Text
+    reason: Text
+    who: str
+    why: str
+    requested_at: Time
+    changed_at: Time
+    corrected: bool
+
+
+@dataclass(frozen=True)
+class Claimed:
+    """A replay that a sender has claimed."""
+
+    replay_id: str
+    origin: str
+    letter: Object
+    payload_base64: Text
+
+
+ClaimedReplays = answer("ClaimedReplays", replays=list[Claimed])
 WaitingReplays = answer("WaitingReplays", waiting=int)
