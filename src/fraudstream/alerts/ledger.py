@@ -28,7 +28,6 @@ from fraudstream.times import iso_time
 
 COUNTS: Final = ("records", "clear", "alert", "unscorable", "dead_letter")
 _OFFSETS: Final = ("from_offset", "until_offset")
-_PLACE: Final = ("topic", "partition")
 _COUNTED: Final = ("partition", *_OFFSETS, *COUNTS, "batch_id", "revision")
 _COLUMNS: Final = ("entry_id", "topic", "topic_id", "checkpoint_id", "model_id", *_COUNTED)
 

@@ -17,6 +17,7 @@ from fraudstream.cli import options
 from fraudstream.cli.options import setting
 from fraudstream.config import Settings
 from fraudstream.errors import ReplayFailed, SettingsError
+from fraudstream.messages.base import Object
 from fraudstream.times import parse_time
 
 if TYPE_CHECKING:
@@ -186,7 +187,7 @@ def _send(client: DashboardClient, sender: Any, batch: str) -> dict[str, int]:
         time.sleep(WAIT_SECONDS)
 
 
-def _asked(places: tuple[str, ...], every: bool, payload: Path | None, filters: Mapping[str, object]) -> dict[str, Any]:
+def _asked(places: tuple[str, ...], every: bool, payload: Path | None, filters: Mapping[str, object]) -> Object:
     narrowed = [name for name, value in filters.items() if value not in (None, "all")]
     if bool(places) == every:
         raise SettingsError("name what to replay", remedy="give --id PLACE (again for more), or --all with filters")

@@ -14,6 +14,7 @@ from fraudstream.cli import options
 from fraudstream.cli.options import setting
 from fraudstream.config import Settings
 from fraudstream.errors import SettingsError
+from fraudstream.messages.base import Object
 from fraudstream.transactions.wire import AlertField, Outcome
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ def _alert(settings: Settings, alert_id: str) -> _Asked:
     )
 
 
-def _as_json(asked: _Asked) -> dict[str, Any]:
+def _as_json(asked: _Asked) -> Object:
     from fraudstream.model.explanation.explainer import long_form
 
     told = long_form(asked.explanation)

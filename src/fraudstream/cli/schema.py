@@ -14,6 +14,7 @@ from fraudstream.cli import options
 from fraudstream.cli.options import setting
 from fraudstream.config import Settings
 from fraudstream.errors import DashboardFailed, SettingsError
+from fraudstream.messages.base import Object
 
 if TYPE_CHECKING:
     from fraudstream.alerts.dashboard_client import DashboardClient
@@ -205,8 +206,8 @@ def _client(settings: Settings) -> DashboardClient:
     return DashboardClient(urllib3.PoolManager(), settings.api, settings.read_token, settings.ingest_token)
 
 
-def _suggested(client: DashboardClient, alias: str) -> dict[str, Any]:
-    found: list[dict[str, Any]] = client.get("/api/schemas")["suggestions"]
+def _suggested(client: DashboardClient, alias: str) -> Object:
+    found: list[Object] = client.get("/api/schemas")["suggestions"]
     for each in found:
         if f"{each['new']}={each['old']}" == alias:
             return each

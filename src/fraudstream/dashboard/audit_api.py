@@ -24,17 +24,10 @@ CHECKED: Final = 1_000
 """Entries whose hashes the page checks; `fraudstream audit` checks all of them."""
 
 ACTION_WORDS: Final[dict[str, str]] = {
-    Action.CLAIM: "claimed",
-    Action.RELEASE: "released",
-    Action.VERDICT: "decided",
-    Action.NOTE: "noted",
-    Action.UNDO: "undone",
-    Action.THRESHOLD: "threshold",
-    Action.ALIAS: "alias",
-    Action.MODEL: "model",
-    Action.EXPORT: "exported",
-    Action.ACKNOWLEDGE: "acknowledged",
-}
+    Action.CLAIM: "claimed", Action.RELEASE: "released", Action.VERDICT: "decided", Action.NOTE: "noted",
+    Action.UNDO: "undone", Action.THRESHOLD: "threshold", Action.ALIAS: "alias", Action.MODEL: "model",
+    Action.EXPORT: "exported", Action.ACKNOWLEDGE: "acknowledged",
+}  # fmt: skip
 
 
 def audit_page() -> str:

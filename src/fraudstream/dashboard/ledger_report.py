@@ -1,8 +1,8 @@
 """What the ledger comes to, in figures for `/api/ledger` and `/api/stats` and in sentences for the page."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Final, NamedTuple, Self
+from typing import Final, NamedTuple
 
 from fraudstream.alerts.ledger import COUNTS, Gap, LedgerPlace, LedgerReader
 from fraudstream.alerts.positions import Place, Position
@@ -25,7 +25,7 @@ class LedgerPartition(LedgerPlace):
 
 @dataclass(frozen=True)
 class LedgerSummary:
-    """The figures of `/api/stats`."""
+    """The figures of `/api/stats`; it is complete while there is no gap and nothing is lost."""
 
     records: int
     open: int
@@ -47,52 +47,35 @@ class LedgerReport:
     next_cursor: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class LedgerState:
-    """The ledger's partitions beside what Kafka holds of them."""
+def ledger_summary(partitions: Sequence[LedgerPartition]) -> LedgerSummary:
+    """The figures of all partitions together."""
+    counts = (sum(getattr(each, name) for each in partitions) for name in ("records", "open", "lost"))
+    records, in_progress, lost = counts
+    return LedgerSummary(records, in_progress, lost, not lost and not any(each.gaps for each in partitions))
 
-    places: Mapping[Place, LedgerPlace]
-    gaps: Mapping[Place, int]
-    positions: Mapping[Place, Position]
 
-    @classmethod
-    def read(cls, ledger: LedgerReader, positions: Mapping[Place, Position]) -> Self:
-        """The state now."""
-        return cls(ledger.places(), ledger.gap_counts(), positions)
-
-    @property
-    def complete(self) -> bool:
-        """Whether each record up to the last finished batch has an outcome: no gap, and nothing lost."""
-        return not self.gaps and not any(place.lost for place in self.places.values())
-
-    def totals(self) -> dict[str, int]:
-        """Records by outcome, and those lost."""
-        return {name: sum(getattr(place, name) for place in self.places.values()) for name in (*COUNTS, "lost")}
-
-    def partitions(self) -> list[LedgerPartition]:
-        """One line for each partition that the ledger knows or that has records."""
-        filled = {place for place, position in self.positions.items() if position.end is not None}
-        return [self._partition(place) for place in sorted(filled | set(self.places))]
-
-    def summary(self) -> LedgerSummary:
-        """The figures of `/api/stats`."""
-        totals, in_progress = self.totals(), sum(each.open for each in self.partitions())
-        return LedgerSummary(totals["records"], in_progress, totals["lost"], self.complete)
-
-    def _partition(self, place: Place) -> LedgerPartition:
-        position = self.positions.get(place, Position(0, None, 0))
-        known = self.places.get(place) or LedgerPlace(place.topic, place.partition, "", position.begin)
+def ledger_partitions(ledger: LedgerReader, positions: Mapping[Place, Position]) -> list[LedgerPartition]:
+    """The partitions that the ledger knows or that have records, beside what Kafka holds of them."""
+    places, gaps, partitions = ledger.places(), ledger.gap_counts(), []
+    for place in sorted({place for place, position in positions.items() if position.end is not None} | set(places)):
+        position = positions.get(place, Position(0, None, 0))
+        known = places.get(place) or LedgerPlace(place.topic, place.partition, "", position.begin)
         waiting = 0 if position.end is None else max(0, position.end - known.covered_until)
-        return LedgerPartition(**asdict(known), end=position.end, open=waiting, gaps=self.gaps.get(place, 0))
+        partition = LedgerPartition(**asdict(known), end=position.end, open=waiting, gaps=gaps.get(place, 0))
+        partitions.append(partition)
+    return partitions
 
 
 def ledger_report(store: AlertStore, *, before: int | None = None, limit: int = 100) -> LedgerReport:
     """All of it, with a page of the newest entries, or of those with a `seq` below `before`."""
-    state = LedgerState.read(store.ledger, store.positions())
-    partitions = state.partitions()
+    partitions = ledger_partitions(store.ledger, store.positions())
+    summary = ledger_summary(partitions)
     entries = store.ledger.entries(before=before, limit=limit)
     return LedgerReport(
-        *(state.totals(), sum(each.open for each in partitions), state.complete, partitions),
+        totals={name: sum(getattr(each, name) for each in partitions) for name in (*COUNTS, "lost")},
+        open=summary.open,
+        complete=summary.complete,
+        partitions=partitions,
         gaps=store.ledger.gaps(limit=LISTED),
         losses=store.ledger.entries(kind=EntryKind.LOSS, limit=LISTED),
         entries=entries,

@@ -82,7 +82,7 @@ def ledger(query: Page) -> object:
     return ledger_report(parts().store, before=query.cursor, limit=query.limit)
 
 
-def _receive(using: Parts, kind: str, add: Callable[[list[object]], Added]) -> dict[str, Any]:
+def _receive(using: Parts, kind: str, add: Callable[[list[object]], Added]) -> Object:
     posted = _parse(read_json_body())
     if not isinstance(posted, list):
         raise RequestError("post a list of objects")

@@ -23,18 +23,11 @@ class Gauges(Collector):
     """The counters as Prometheus reads them, taken when it asks."""
 
     _SHOWN: Final = (
-        ("payments_seen", metrics.PAYMENTS_SEEN),
-        ("scored", metrics.PAYMENTS_SCORED),
-        ("lag", metrics.LAG),
-        ("rate", metrics.RATE),
-        ("alerts", metrics.ALERTS),
-        ("unscorable", metrics.UNSCORABLE),
-        ("dead_letters", metrics.DEAD_LETTERS),
-        ("rejected", metrics.REJECTED),
-        ("conflicts", metrics.CONFLICTS),
-        ("duplicates", metrics.DUPLICATES),
-        ("viewers", metrics.VIEWERS),
-    )
+        ("payments_seen", metrics.PAYMENTS_SEEN), ("scored", metrics.PAYMENTS_SCORED), ("lag", metrics.LAG),
+        ("rate", metrics.RATE), ("alerts", metrics.ALERTS), ("unscorable", metrics.UNSCORABLE),
+        ("dead_letters", metrics.DEAD_LETTERS), ("rejected", metrics.REJECTED), ("conflicts", metrics.CONFLICTS),
+        ("duplicates", metrics.DUPLICATES), ("viewers", metrics.VIEWERS),
+    )  # fmt: skip
 
     def __init__(self, current: Callable[[], Mapping[str, Any]]) -> None:
         """Take what tells the counters: `Statistics.current`."""
