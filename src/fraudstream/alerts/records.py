@@ -178,7 +178,7 @@ def _dead_letter(record: Record) -> Object:
         DeadLetterField.DETECTED_AT.value: _iso(record.timestamp_ms),
         DeadLetterField.REASON.value: _text(headers.get(Header.ERROR_MESSAGE)) or "no reason came with it",
         DeadLetterField.KEY.value: None if record.key is None else _text(record.key),
-        DeadLetterField.PAYLOAD.value: None if record.value is None else _base64(record.value),
+        DeadLetterField.PAYLOAD.value: None if record.value is None else base64.b64encode(record.value).decode(),
         DeadLetterField.HEADERS.value: {
             name[:MAX_HEADER_CHARS]: (_text(value) or "")[:MAX_HEADER_CHARS] if value is not None else None
             for name, value in record.headers[-MAX_HEADERS:]
@@ -211,10 +211,6 @@ def _text(value: bytes | None) -> str | None:
 
 def _whole(value: bytes | None, otherwise: int) -> int:
     return int(value) if value is not None and value.isdigit() and len(value) <= _OFFSET_DIGITS else otherwise
-
-
-def _base64(value: bytes | None) -> str:
-    return base64.b64encode(value or b"").decode()
 
 
 def _numbers(row: Mapping[str, Any]) -> dict[str, float]:

@@ -213,14 +213,9 @@ def post_positions(
             reason = e.args[0].str() if isinstance(e, KafkaException) else e.what
             told = {EventField.POSITIONS: {}, EventField.TROUBLE: reason}
         at = iso(now())
-        event = {
-            EventField.EVENT_ID: f"position/{at}",
-            EventField.TYPE: EventType.POSITION.value,
-            EventField.AT: at,
-            **told,
-        }
+        event = {EventField.EVENT_ID: f"position/{at}", EventField.TYPE: EventType.POSITION.value, EventField.AT: at}
         try:
-            api.post(Route.EVENTS, [encode(event)])
+            api.post(Route.EVENTS, [encode(event | told)])
         except (ApiUnavailable, ApiRefused) as e:
             log.debug("no position this second", reason=str(e))
         except Exception as e:  # a thread that ended would leave the counters where they are, and say nothing

@@ -38,7 +38,7 @@ def rescored(library: ExplainerLibrary, model: Path, alert: Mapping[str, Any]) -
         "now": {
             "score": new_score,
             "threshold": in_force.threshold,
-            "outcome": outcome_of(now, in_force.threshold).value,
+            "outcome": now.outcome(in_force.threshold).value,
             "model_id": in_force.model_id,
             "revision": in_force.revision,
             "missing": now.missing,
@@ -51,13 +51,6 @@ def rescored(library: ExplainerLibrary, model: Path, alert: Mapping[str, Any]) -
         "features": _by_feature(None if isinstance(then, str) else then, now),
         "sentence": _sentence(alert, now, in_force),
     }
-
-
-def outcome_of(explanation: Explanation, threshold: float) -> Outcome:
-    """What the stream would make of it."""
-    if not explanation.is_judgeable:
-        return Outcome.UNSCORABLE
-    return Outcome.ALERT if explanation.score >= threshold else Outcome.CLEAR
 
 
 def in_force_at(model: Path) -> InForce:
@@ -87,7 +80,7 @@ def _by_feature(then: Explanation | None, now: Explanation) -> list[Object]:
 
 
 def _sentence(alert: Mapping[str, Any], now: Explanation, in_force: InForce) -> str:
-    stored, outcome = alert.get(AlertField.SCORE), outcome_of(now, in_force.threshold)
+    stored, outcome = alert.get(AlertField.SCORE), now.outcome(in_force.threshold)
     verdict = {
         Outcome.ALERT: f"an alert again: {now.score:.4g} reaches the threshold {in_force.threshold:.4g}",
         Outcome.CLEAR: f"no alert any more: {now.score:.4g} stays below the threshold {in_force.threshold:.4g}",

@@ -18,6 +18,7 @@ from fraudstream.model.explanation.classifier import Classifier, Scale, load_cla
 from fraudstream.model.explanation.reasons import Reason, reason_of
 from fraudstream.model.manifest import Manifest
 from fraudstream.model.registry import aliases_at
+from fraudstream.transactions.wire import Outcome
 
 TOP_REASONS: Final = 5
 REASONS: Final = "reasons"
@@ -58,6 +59,12 @@ class Explanation:
     score: float
     missing: int
     is_judgeable: bool
+
+    def outcome(self, threshold: float) -> Outcome:
+        """What the stream makes of it at a threshold."""
+        if not self.is_judgeable:
+            return Outcome.UNSCORABLE
+        return Outcome.ALERT if self.score >= threshold else Outcome.CLEAR
 
     def top(self, number: int = TOP_REASONS) -> list[Reason]:
         """The reasons of largest contribution, whichever its sign; columns without one are left out."""
