@@ -111,6 +111,7 @@ def test_a_topic_that_was_made_anew_begins_anew(store: AlertStore) -> None:
         ({"until_offset": -1}, "until_offset must be at"),
         ({"from_offset": 101}, "from_offset must be at most until_offset"),
         ({"records": -1}, "records must be at least 0"),
+        ({"records": "100"}, "records must be an integer"),
         ({"entry_id": ""}, "entry_id must have at least 1 character"),
         ({"until_offset": 2**63}, "until_offset must be at"),
         ({"partition": 2**40}, "partition must be less than"),

@@ -48,7 +48,8 @@ _ITEM: Final = tables.change_items.c
 _LAST: Final = select(_CHANGE.seq, _CHANGE.hash).order_by(_CHANGE.seq.desc()).limit(1)
 
 
-class Head(NamedTuple):
+@dataclass(frozen=True)
+class Head:
     """The newest entry of the chain and its hash, which stands for all before; 0 and empty where there is none."""
 
     seq: int

@@ -11,12 +11,12 @@ from flask import Response, render_template, request
 from sqlalchemy import Connection
 
 from fraudstream.alerts.change_reading import NO_NAME, ChangeQuery, ChangeReader
-from fraudstream.alerts.changes import Action, broken_links, head, holds, stored_heads
+from fraudstream.alerts.changes import Action, Head, broken_links, head, holds, stored_heads
 from fraudstream.dashboard.export import cell, record_export, safe, taken
 from fraudstream.dashboard.parts import parts
 from fraudstream.dashboard.queries import ChangeList
 from fraudstream.dashboard.routing import Api
-from fraudstream.messages.answers import AlertChange, ListedChange, answer, page
+from fraudstream.messages.answers import AlertChange, ListedChange, page
 from fraudstream.messages.base import Object
 
 ROWS: Final = 50
@@ -94,11 +94,11 @@ def list_changes(query: ChangeList) -> object:
     return {"changes": found, "next_cursor": query.following([each.seq for each in found])}
 
 
-@api.operation("GET", "/api/audit/head", answer("ChainHead", seq=int, hash=str, entries=int))
+@api.operation("GET", "/api/audit/head", Head)
 def chain_head() -> object:
     """The newest change's hash, which covers all before it."""
     with parts().store.reading() as connection:
-        return head(connection)._asdict()
+        return head(connection)
 
 
 @api.operation("GET", "/api/audit.csv", str, media_type="text/csv")

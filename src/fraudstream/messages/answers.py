@@ -37,8 +37,16 @@ def page(name: str, item: Any, **more: Any) -> Any:
 Error = answer("Error", "Why a request was not answered.", error=str, status=int)
 FAILED: Final[Any] = {"error": (str, ""), "status": (int, 409)}
 
-Rejection = answer("Rejection", "Why one of the posted records was not stored.", index=int, reason=str)
-Received = answer("Received", accepted=int, duplicates=int, conflicts=int, rejected=many(Rejection))
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """Why one of the posted records was not stored."""
+
+    index: int
+    reason: str
+
+
+Received = answer("Received", accepted=int, duplicates=int, conflicts=int, rejected=list[Rejection])
 
 Status = Literal["new", "claimed"] | Verdict
 TriageState = answer(
