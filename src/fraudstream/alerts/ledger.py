@@ -7,7 +7,7 @@ entry had accounted for: behind `covered_until` of its partition, or within a ga
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
-from typing import Final, NamedTuple, Self
+from typing import Any, Final, NamedTuple, Self
 
 import orjson
 from pydantic import ValidationError
@@ -157,7 +157,7 @@ def _account(connection: Connection, known: LedgerPlace, entry: LedgerEntry) -> 
         return replace(known, lost=known.lost + lost), lost
     if not fresh:
         return known, 0
-    more: dict[str, int] = {name: getattr(known, name) + getattr(entry, name) for name in COUNTS}
+    more: dict[str, Any] = {name: getattr(known, name) + getattr(entry, name) for name in COUNTS}
     return replace(known, overlaps=known.overlaps or fresh < entry.offsets, **more), entry.records
 
 

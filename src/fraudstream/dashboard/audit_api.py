@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 
 from fraudstream.alerts.change_reading import NO_NAME, ChangeQuery, ChangeReader
 from fraudstream.alerts.changes import Action, Head, broken_links, head, holds, stored_heads
-from fraudstream.dashboard.export import cell, record_export, safe, taken
+from fraudstream.dashboard.export import cell, file_response, safe, taken
 from fraudstream.dashboard.parts import parts
 from fraudstream.dashboard.queries import ChangeList
 from fraudstream.dashboard.routing import Api
@@ -106,9 +106,7 @@ def changes_csv(query: ChangeQuery) -> Response:
     """Every change that matches as a CSV file, oldest first, a line for each alert that it touched."""
     reader = ChangeReader(parts().store)
     up_to = reader.latest_seq()
-    record_export(FILE_NAME, lambda: reader.count(query))
-    rows = _csv(reader.every(query, up_to=up_to))
-    return Response(rows, mimetype="text/csv", headers={"Content-Disposition": f'attachment; filename="{FILE_NAME}"'})
+    return file_response(FILE_NAME, _csv(reader.every(query, up_to=up_to)), lambda: reader.count(query))
 
 
 def _csv(pages: Iterator[list[AlertChange]]) -> Iterator[str]:

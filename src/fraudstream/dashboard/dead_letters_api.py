@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
-from typing import Final
+from typing import Any, Final
 from urllib.parse import parse_qsl, urlencode
 
 from flask import Response, render_template, request
@@ -11,7 +11,7 @@ from werkzeug.datastructures import MultiDict
 from fraudstream.alerts.letters import Letter, LetterQuery, LetterReader
 from fraudstream.alerts.replay_log import ReplayLog
 from fraudstream.dashboard.actor import actor, actor_or_nobody
-from fraudstream.dashboard.export import record_export
+from fraudstream.dashboard.export import file_response
 from fraudstream.dashboard.letters import as_json, csv_rows, jsonl, shown
 from fraudstream.dashboard.parts import parts
 from fraudstream.dashboard.queries import DeadLetterQuery, LetterList, ReplayList
@@ -42,13 +42,13 @@ def list_dead_letters(query: LetterList) -> object:
 @api.operation("GET", "/api/dead-letters.csv", str, media_type="text/csv")
 def dead_letters_csv(query: DeadLetterQuery) -> Response:
     """All that match as a CSV file."""
-    return _file(query, csv_rows, "text/csv", "dead_letters.csv")
+    return _file(query, csv_rows, "dead_letters.csv")
 
 
 @api.operation("GET", "/api/dead-letters.jsonl", str, media_type="application/x-ndjson")
 def dead_letters_jsonl(query: DeadLetterQuery) -> Response:
     """All that match as JSON Lines."""
-    return _file(query, jsonl, "application/x-ndjson", "dead_letters.jsonl")
+    return _file(query, jsonl, "dead_letters.jsonl")
 
 
 def replays_of(letters: Iterable[Letter]) -> dict[str, list[Replay]]:
@@ -140,11 +140,6 @@ def conclude_replays(body: ReplayResults) -> object:
     return {"recorded": ReplayLog(using.store).conclude(body.results, using.clock())}
 
 
-def _file(
-    query: DeadLetterQuery, write: Callable[[Iterable[Letter]], Iterator[str] | Iterator[bytes]], kind: str, name: str
-) -> Response:
+def _file(query: DeadLetterQuery, write: Callable[[Iterable[Letter]], Iterator[Any]], name: str) -> Response:
     reader = LetterReader(parts().store)
-    record_export(name, lambda: reader.count(query))
-    return Response(
-        write(reader.every(query)), mimetype=kind, headers={"Content-Disposition": f'attachment; filename="{name}"'}
-    )
+    return file_response(name, write(reader.every(query)), lambda: reader.count(query))

@@ -37,7 +37,7 @@ class Line:
     payload_base64: str | None
 
 
-_TIMES: Final = (DeadLetterField.PRODUCED_AT, DeadLetterField.DETECTED_AT)
+_AS_STORED: Final = ("topic", "partition", "offset", "reason", "produced_at", "detected_at")
 COLUMNS: Final = tuple(column.name for column in fields(Line))
 
 SHOWN_BYTES: Final = 4_096
@@ -118,10 +118,9 @@ def _line(letter: Letter) -> Line:
     is_dead = letter.kind == Outcome.DEAD_LETTER
     headers = document.get(DeadLetterField.HEADERS)
     return Line(
-        letter.kind.value,
-        *(document.get(name) for name in (DeadLetterField.TOPIC, DeadLetterField.PARTITION, DeadLetterField.OFFSET)),
-        document.get(DeadLetterField.EVENT_ID if is_dead else AlertField.ALERT_ID),
-        *(document.get(name) for name in (DeadLetterField.REASON, *_TIMES)),
+        kind=letter.kind.value,
+        **{name: document.get(name) for name in _AS_STORED},
+        event_id=document.get(DeadLetterField.EVENT_ID if is_dead else AlertField.ALERT_ID),
         bytes=letter.size,
         complete=len(payload or b"") >= letter.size,
         key=document.get(DeadLetterField.KEY) if is_dead else None,

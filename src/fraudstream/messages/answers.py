@@ -15,7 +15,10 @@ from fraudstream.messages.requests import Verdict
 from fraudstream.transactions.wire import Outcome, ReplayState
 
 Time = Annotated[str, Field(description="ISO 8601 with an offset")]
-Text, Number, Whole, Moment = str | None, float | None, int | None, Time | None
+Text = str | None
+Number = float | None
+Whole = int | None
+Moment = Time | None
 Kind = Literal["alert", "unscorable"]
 
 

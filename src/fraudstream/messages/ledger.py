@@ -93,8 +93,9 @@ def parse_entry(value: bytes | str | Object) -> LedgerEntry:
     Raises DataError where it is not what `LedgerEntry.to_json` writes.
     """
     try:
-        is_object = isinstance(value, dict)
-        return LedgerEntry.model_validate(value) if is_object else LedgerEntry.model_validate_json(value)
+        if isinstance(value, dict):
+            return LedgerEntry.model_validate(value)
+        return LedgerEntry.model_validate_json(value)
     except ValidationError as e:
         raise DataError(f"not an entry of the ledger: {reason(e)}") from e
 
