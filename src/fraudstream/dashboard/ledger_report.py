@@ -14,7 +14,7 @@ LISTED: Final = 100
 """Losses and gaps that are listed; the totals know of all."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class LedgerPartition(LedgerPlace):
     """What the entries of one partition come to, beside its end, the records in progress and the number of gaps."""
 
