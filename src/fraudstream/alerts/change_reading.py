@@ -159,9 +159,9 @@ def _changes(*more: ColumnElement[Any]) -> Select[Any]:
 def _change(kind: type[_Kind], row: Any, before: str | None, after: str | None, **more: Any) -> _Kind:
     """The change of a row, with the card numbers in what people wrote masked: a name may be one."""
     names = ("change_id", "action", "subject", "why", "undoes", "undone_by", "hash")
-    kept = {name: getattr(row, name) for name in names} | {"at": iso_time(row.at_us), "verified": bool(row.verified)}
-    kept |= {"actor": row.actor or None, "session": row.session or None}
-    return kind(**typed(kept | {"before": _loaded(before), "after": _loaded(after)}), **more)
+    members = {name: getattr(row, name) for name in names} | {"at": iso_time(row.at_us), "verified": bool(row.verified)}
+    members |= {"actor": row.actor or None, "session": row.session or None}
+    return kind(**typed(members | {"before": _loaded(before), "after": _loaded(after)}), **more)
 
 
 def _of_alert(row: Any) -> AlertChange:

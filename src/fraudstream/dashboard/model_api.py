@@ -58,8 +58,8 @@ def change(using: Parts, who: Actor, threshold: float, why: str, revision: int) 
     # Within a second it would be recorded anyhow; so it is there when the page asks.
     using.revisions.look()
     change_id = recorded(change_between(asdict(before), asdict(after)))[0].change_id
-    deployed = {name: getattr(after, name) for name in Deployment.model_fields}
-    return deployed | {"former_threshold": before.threshold, "change_id": change_id}
+    deployment = {name: getattr(after, name) for name in Deployment.model_fields}
+    return deployment | {"former_threshold": before.threshold, "change_id": change_id}
 
 
 def former_changes(using: Parts) -> list[FormerChange]:

@@ -69,14 +69,14 @@ def _by_feature(then: Explanation | None, now: Explanation) -> list[Object]:
     """What each feature contributed then and contributes now, the largest difference first."""
     before: dict[str, Reason] = {} if then is None else {step.reason.feature: step.reason for step in then.steps}
     after = {step.reason.feature: step.reason for step in now.steps}
-    told = []
-    for name, shown in (after | {name: was for name, was in before.items() if name not in after}).items():
+    features = []
+    for name, reason in (after | {name: was for name, was in before.items() if name not in after}).items():
         old, new = (each[name].contribution if name in each else None for each in (before, after))
         difference = None if then is None else (new or 0.0) - (old or 0.0)
-        column = {"feature": name, "value": shown.value, "imputed": shown.imputed}
-        told.append(column | {"then": old, "now": new, "difference": difference})
+        column = {"feature": name, "value": reason.value, "imputed": reason.imputed}
+        features.append(column | {"then": old, "now": new, "difference": difference})
     key = "now" if then is None else "difference"
-    return sorted(told, key=lambda each: -abs(each[key] or 0.0))
+    return sorted(features, key=lambda each: -abs(each[key] or 0.0))
 
 
 def _sentence(alert: Mapping[str, Any], now: Explanation, in_force: InForce) -> str:

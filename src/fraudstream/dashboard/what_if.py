@@ -59,7 +59,7 @@ class WhatIf:
 
     def document(self, *, with_curve: bool) -> Object:
         """As JSON tells it (docs/http.md)."""
-        told: Object = {
+        document: Object = {
             "in_force": {name: getattr(self.in_force, name) for name in Deployment.model_fields},
             **{name: getattr(self, name) for name in ("threshold", "review_cost", "recommended", "cheapest")},
             "changeable": not self.why_not,
@@ -67,17 +67,17 @@ class WhatIf:
             "sources": [self._source(source) for source in self.sources],
         }
         if with_curve:
-            told["curve"] = [
+            document["curve"] = [
                 {"threshold": threshold, **{key: _told(found) for key, found in at.items()}}
                 for threshold, at in curve(self.sources)
             ]
-        return told
+        return document
 
     def _source(self, source: Source) -> Object:
         thresholds = {"now": self.in_force.threshold, "then": self.threshold}
         figures = {name: source.at and _told(source.at(at)) for name, at in thresholds.items()}
-        known = {name: value for name, value in vars(source).items() if name != "at"}
-        return known | {"lacking": source.lacking or None} | figures
+        members = {name: value for name, value in vars(source).items() if name != "at"}
+        return members | {"lacking": source.lacking or None} | figures
 
 
 def what_if(using: Parts, threshold: float | None, review_cost: float | None) -> WhatIf:

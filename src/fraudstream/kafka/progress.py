@@ -197,8 +197,8 @@ def _event_id(line: bytes) -> str:
 
 
 def _line(pass_number: int, row: int, event_id: str, reason: str, payload: bytes) -> bytes:
-    kept = {"pass": pass_number, "row": row, "event_id": event_id, "reason": reason, "bytes": len(payload)}
-    return orjson.dumps(kept | {"payload": payload.decode()}, option=orjson.OPT_APPEND_NEWLINE)
+    line = {"pass": pass_number, "row": row, "event_id": event_id, "reason": reason, "bytes": len(payload)}
+    return orjson.dumps(line | {"payload": payload.decode()}, option=orjson.OPT_APPEND_NEWLINE)
 
 
 def _failed(error: OSError, path: Path) -> ProgressFailed:

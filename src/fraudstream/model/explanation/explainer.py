@@ -124,8 +124,8 @@ def score_of(probability: float, manifest: Manifest) -> float:
 def short_form(explanation: Explanation, number: int = TOP_REASONS) -> Object:
     """What goes with an alert: `reasons`, and in `explanation` what they are parts of."""
     reasons = explanation.top(number)
-    told = _sum(explanation) | {"rest": explanation.rest(reasons)}
-    return {REASONS: [asdict(reason) for reason in reasons], EXPLANATION: told}
+    parts = _sum(explanation) | {"rest": explanation.rest(reasons)}
+    return {REASONS: [asdict(reason) for reason in reasons], EXPLANATION: parts}
 
 
 def cause_form(cause: str) -> Object:
@@ -159,8 +159,8 @@ def long_form(explanation: Explanation) -> Object:
 
 def _sum(explanation: Explanation) -> Object:
     names = ("model_id", "base", "margin", "probability", "score")
-    known = {name: getattr(explanation, name) for name in names}
-    return known | {"scale": explanation.scale.value, "base_is": explanation.background}
+    members = {name: getattr(explanation, name) for name in names}
+    return members | {"scale": explanation.scale.value, "base_is": explanation.background}
 
 
 KEPT: Final = 4
