@@ -17,6 +17,7 @@ from fraudstream.errors import FraudstreamError, StoreError
 from fraudstream.messages.base import Object
 from fraudstream.times import microseconds
 
+_AS_KEPT: Final = ("payments", "alerts", "p50_ms", "p99_ms", "latency_to")
 MOST_LATENCIES: Final = 2_000
 """Times that are kept of one minute; of more, every second, fourth, … one."""
 
@@ -200,13 +201,9 @@ class Charts:
             "at": now.isoformat(),
             "minutes": {
                 "at": [datetime.fromtimestamp(minute.minute * 60, UTC).isoformat() for minute in series],
-                "payments": [minute.payments for minute in series],
-                "alerts": [minute.alerts for minute in series],
+                **{name: [getattr(minute, name) for minute in series] for name in _AS_KEPT},
                 "at_risk": [round(minute.at_risk, 2) for minute in series],
                 "caught": [round(caught.get(minute.minute, 0.0), 2) for minute in series],
-                "p50_ms": [minute.p50_ms for minute in series],
-                "p99_ms": [minute.p99_ms for minute in series],
-                "latency_to": [minute.latency_to for minute in series],
             },
             "scores": {
                 "edges": [edge / BINS for edge in range(BINS + 1)],

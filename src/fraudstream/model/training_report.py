@@ -37,9 +37,7 @@ def as_json(result: TrainingResult) -> Object:
         "frauds": manifest.training_data.frauds,
         "features": [feature.name for feature in manifest.features],
         "excluded": dict(manifest.excluded),
-        "columns": [
-            {"name": name, "becomes": becomes, "detail": detail} for name, becomes, detail in _decisions(manifest)
-        ],
+        "columns": [dict(zip(("name", "becomes", "detail"), each, strict=True)) for each in _decisions(manifest)],
         "split": asdict(manifest.split),
         "metrics": asdict(manifest.metrics),
         **{name: getattr(manifest.metrics, name) for name in ("average_precision", "roc_auc", "calibration_error")},
