@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from fraudstream.dashboard.reasons import explanation_of
 from fraudstream.errors import ModelError
-from fraudstream.messages.answers import StoredScore
+from fraudstream.messages.answers import Contribution, StoredScore
 from fraudstream.messages.base import Object
 from fraudstream.model.aliases import read_manifest
 from fraudstream.model.current import InForce, current_file, read_current
@@ -65,7 +65,7 @@ def in_force_at(model: Path) -> InForce:
     return InForce(manifest.model_id, manifest.threshold)
 
 
-def _by_feature(then: Explanation | None, now: Explanation) -> list[Object]:
+def _by_feature(then: Explanation | None, now: Explanation) -> list[Contribution]:
     """What each feature contributed then and contributes now, the largest difference first."""
     before: dict[str, Reason] = {} if then is None else {step.reason.feature: step.reason for step in then.steps}
     after = {step.reason.feature: step.reason for step in now.steps}
@@ -73,10 +73,8 @@ def _by_feature(then: Explanation | None, now: Explanation) -> list[Object]:
     for name, reason in (after | {name: was for name, was in before.items() if name not in after}).items():
         old, new = (each[name].contribution if name in each else None for each in (before, after))
         difference = None if then is None else (new or 0.0) - (old or 0.0)
-        column = {"feature": name, "value": reason.value, "imputed": reason.imputed}
-        features.append(column | {"then": old, "now": new, "difference": difference})
-    key = "now" if then is None else "difference"
-    return sorted(features, key=lambda each: -abs(each[key] or 0.0))
+        features.append(Contribution(name, reason.value, reason.imputed, old, new, difference))
+    return sorted(features, key=lambda each: -abs((each.now if then is None else each.difference) or 0.0))
 
 
 def _sentence(alert: Mapping[str, Any], now: Explanation, in_force: InForce) -> str:

@@ -201,13 +201,24 @@ WhatIf = answer(
 )  # fmt: skip
 StoredScore = answer("StoredScore", score=Number, threshold=Number, outcome=Outcome, model_id=Text, revision=Whole)
 NewScore = answer("NewScore", score=Number, threshold=float, outcome=Outcome, model_id=str, revision=int, missing=int)
-Contribution = answer(
-    "Contribution", feature=str, value=object, imputed=bool, then=Number, now=Number, difference=Number
-)
+
+
+@dataclass(frozen=True)
+class Contribution:
+    """What a feature contributed when the alert was scored, and contributes now."""
+
+    feature: str
+    value: object
+    imputed: bool
+    then: Number
+    now: Number
+    difference: Number
+
+
 Rescored = answer(
     "Rescored", "An alert scored again, and what differs from the stored score.",
     alert_id=str, stored=StoredScore, now=NewScore, difference=Number, same_model=bool, scale=str, comparable=bool,
-    stored_cause=Text, features=many(Contribution), sentence=str,
+    stored_cause=Text, features=list[Contribution], sentence=str,
 )  # fmt: skip
 Aliases = answer("Aliases", aliases=dict[str, str], model_id=str, revision=int)
 
