@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from fraudstream.transactions.ledger import EntryKind, LedgerEntry
+from fraudstream.messages.ledger import EntryKind, LedgerEntry
 from fraudstream.transactions.wire import Outcome
 
 

@@ -24,7 +24,7 @@ from chaos.system import PRODUCER, Layout, System, running_system
 from fraudstream.cli.entry import cli
 from fraudstream.config import ENVIRONMENT_PREFIX
 from fraudstream.kafka.progress import RunProgress, read_progress
-from fraudstream.transactions.ledger import parse_entry
+from fraudstream.messages.ledger import parse_entry
 from fraudstream.transactions.wire import EventField, EventType, Topic, event_id
 
 BATCH_INTERVAL: Final = f"{ENVIRONMENT_PREFIX}BATCH_INTERVAL"

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from fraudstream.audit.comparison import compare
 from fraudstream.audit.facts import Facts, Kept, Said
 from fraudstream.audit.report import AuditReport
-from fraudstream.transactions.ledger import EntryKind, LedgerEntry, batch_entry_id
+from fraudstream.messages.ledger import EntryKind, LedgerEntry, batch_entry_id
 
 TOPIC = "credit_card_transactions"
 TOPIC_ID = "present"
@@ -32,7 +31,7 @@ def entry(start: int, until: int, *, partition: int = 0, checkpoint: str = "c", 
         revision=1,
         threshold=0.5,
     )
-    return replace(plain, **changes)
+    return plain.model_copy(update=changes)
 
 
 def loss(start: int, until: int, *, partition: int = 0) -> LedgerEntry:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fraudstream.transactions.ledger import EntryKind, batch_entry_id, loss_entry_id
+from fraudstream.messages.ledger import EntryKind, batch_entry_id, loss_entry_id
 from fraudstream.transactions.wire import Topic
 
 TOPIC = Topic.TRANSACTIONS.value

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from pathlib import Path
 from shutil import copytree
 from typing import Any
@@ -49,12 +48,12 @@ def fill(
     plan = BrokerPlan(free_port(), workdir / "kafka", java, jars.broker, 1, DEFAULT_MAX_RECORD_BYTES, "256m")
     with start_broker(plan, lambda line: None) as broker:
         assert broker is not None
-        entry = replace(
-            entry,
-            topic_id=topic_id(broker.bootstrap_servers, INPUT),
-            revision=in_force.revision,
-            threshold=in_force.threshold,
-        )
+        changes = {
+            "topic_id": topic_id(broker.bootstrap_servers, INPUT),
+            "revision": in_force.revision,
+            "threshold": in_force.threshold,
+        }
+        entry = entry.model_copy(update=changes)
         change(alerts)
         producer = Producer({"bootstrap.servers": broker.bootstrap_servers, "log_level": 0})
         for row in open_csv(payments).json_rows():

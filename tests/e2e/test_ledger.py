@@ -19,9 +19,9 @@ from commands import ROWS, Command, command_line
 from fraudstream.kafka.broker import RunningBroker
 from fraudstream.kafka.reading import KafkaLedger
 from fraudstream.kafka.topics import open_admin
+from fraudstream.messages.ledger import EntryKind, LedgerEntry, Source
 from fraudstream.runtime.processes import stop, wait_until
 from fraudstream.transactions.csv_source import open_csv
-from fraudstream.transactions.ledger import EntryKind, LedgerEntry, Source
 from fraudstream.transactions.wire import Topic
 
 pytestmark = [pytest.mark.e2e, pytest.mark.kafka, pytest.mark.spark]

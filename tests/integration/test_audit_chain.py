@@ -65,7 +65,7 @@ def head(store: AlertStore) -> changes.Head:
 
 
 def published(store: AlertStore) -> changes.PublishedHead:
-    found = changes.PublishedHead.of(head_event(head(store)._asdict(), AT))
+    found = changes.PublishedHead.of(head_event(vars(head(store)), AT))
     assert found is not None
     return found
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +22,10 @@ from fraudstream.audit.workdir import broker_of
 from fraudstream.errors import SettingsError, StoreError
 from fraudstream.kafka.broker import BrokerPlan, RunningBroker, start_broker
 from fraudstream.kafka.topics import topic_id
+from fraudstream.messages.ledger import LedgerEntry
 from fraudstream.runtime.jars import Jars
 from fraudstream.runtime.java import Java
 from fraudstream.runtime.processes import free_port
-from fraudstream.transactions.ledger import LedgerEntry
 from fraudstream.transactions.wire import DEFAULT_MAX_RECORD_BYTES, Topic
 
 pytestmark = pytest.mark.kafka
@@ -89,7 +88,7 @@ class Stream:
         return json.dumps(plain | changes).encode()
 
     def entry(self, start: int, until: int, **changes: Any) -> LedgerEntry:
-        return replace(audits.entry(start, until, **changes), topic_id=self.topic_id)
+        return audits.entry(start, until, topic_id=self.topic_id, **changes)
 
     def say(self, topic: Topic, value: bytes, headers: dict[str, str] | None = None) -> None:
         """Write a record of an output topic and relay it."""
@@ -171,7 +170,7 @@ def test_an_entry_that_a_tombstone_takes_away_leaves_a_gap(stream: Stream) -> No
 
 
 def test_an_entry_of_another_topic_counts_for_nothing(stream: Stream) -> None:
-    other = replace(stream.entry(20, 30, checkpoint="old"), topic_id="another")
+    other = audits.entry(20, 30, checkpoint="old", topic_id="another")
     stream.enter(other)
     report = stream.audit()
     assert report.total("accounted") == 20

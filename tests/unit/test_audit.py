@@ -13,7 +13,7 @@ from audits import TOPIC, alert, audit, entry, letter, loss, row
 from fraudstream.audit.comparison import subtract, union
 from fraudstream.audit.report import AuditReport, Kind, conclusion, render
 from fraudstream.cli.entry import run_to_exit
-from fraudstream.transactions.ledger import Source
+from fraudstream.messages.ledger import Source
 
 
 def found(report: AuditReport) -> dict[str, list[tuple[str, int]]]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from audits import TOPIC, alert, audit, entry, loss
 from fraudstream.audit.report import Kind
 
@@ -26,7 +24,7 @@ def test_records_behind_a_gap_are_open() -> None:
 
 
 def test_an_earlier_loss_stays_visible_after_the_topic_was_made_anew() -> None:
-    former = replace(loss(5, 9), topic_id="former-id")
+    former = loss(5, 9).model_copy(update={"topic_id": "former-id"})
     report = audit([entry(0, 10, alert=1)], [alert(3)], marks={0: (0, 10)}, former=3, former_losses=[former])
     (lost,) = report.findings
     assert (lost.kind, lost.place, lost.count) == (Kind.LOST, f"{TOPIC}[0] 5..8", 4)

@@ -12,7 +12,7 @@ from chaos.fuzz import DEAD_LETTER, Oddity
 from chaos.ledger_check import check_ledger
 from chaos.recovery import Attempt, aftermaths
 
-from fraudstream.transactions.ledger import EntryKind, LedgerEntry
+from fraudstream.messages.ledger import EntryKind, LedgerEntry
 from fraudstream.transactions.wire import Outcome
 
 CLEAR = Verdict(Outcome.CLEAR, 0.1)
@@ -130,7 +130,7 @@ def test_a_ledger_that_adds_up_is_well() -> None:
         [FIRST, entry(1, 2, 7, alert=2, clear=1, other=(1, 1))],
         [SECOND],
         [FIRST, entry(1, 3, 7, alert=1, clear=2, other=(0, 1))],
-        [FIRST, replace(SECOND, records=3)],
+        [FIRST, SECOND.model_copy(update={"records": 3})],
     ],
     ids=["a gap", "an overlap", "the beginning missing", "a wrong count", "a wrong sum"],
 )

@@ -20,7 +20,7 @@ from fraudstream.detector.checkpoint import (
     write_marker,
 )
 from fraudstream.errors import CheckpointDamaged
-from fraudstream.transactions.ledger import EntryKind, LedgerEntry
+from fraudstream.messages.ledger import EntryKind, LedgerEntry
 
 TOPIC = "payments"
 ID = "topic-id"
@@ -124,7 +124,10 @@ def test_a_log_of_another_version_is_named(checkpoint: Path) -> None:
 
 
 def entry(partition: int, start: int, end: int, topic_id: str = ID) -> LedgerEntry:
-    return LedgerEntry(f"{topic_id}/{partition}/{start}", EntryKind.BATCH, TOPIC, topic_id, partition, start, end)
+    return LedgerEntry(
+        entry_id=f"{topic_id}/{partition}/{start}", kind=EntryKind.BATCH, topic=TOPIC, topic_id=topic_id,
+        partition=partition, from_offset=start, until_offset=end,
+    )  # fmt: skip
 
 
 def test_a_rebuilt_checkpoint_goes_on_where_the_ledger_has_its_first_gap(checkpoint: Path) -> None:

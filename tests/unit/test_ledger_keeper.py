@@ -15,8 +15,8 @@ from fraudstream.detector.checkpoint import inspect
 from fraudstream.detector.ledger import LOOKS_FOR_PROGRESS, LedgerKeeper
 from fraudstream.detector.spark_log import Offsets
 from fraudstream.errors import KafkaFailure
+from fraudstream.messages.ledger import EntryKind, LedgerEntry, Source
 from fraudstream.model.current import InForce
-from fraudstream.transactions.ledger import EntryKind, LedgerEntry, Source
 from fraudstream.transactions.wire import Outcome
 
 TOPIC = "payments"

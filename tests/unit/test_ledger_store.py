@@ -13,11 +13,11 @@ from sqlalchemy import Pool, event
 
 from dashboards import Clock, alert
 from fraudstream.alerts.filters import AlertFilter
-from fraudstream.alerts.ledger import LedgerPlace
+from fraudstream.alerts.ledger import Gap, LedgerPlace
 from fraudstream.alerts.positions import Place
 from fraudstream.alerts.reading import Total
 from fraudstream.alerts.store import AlertStore
-from fraudstream.transactions.ledger import EntryKind
+from fraudstream.messages.ledger import EntryKind
 from ledgers import TOPIC, batch, ends, loss
 
 
@@ -33,7 +33,7 @@ def place(store: AlertStore, partition: int = 0) -> LedgerPlace:
 
 
 def gaps(store: AlertStore) -> list[tuple[int, int]]:
-    return [(gap["from_offset"], gap["until_offset"]) for gap in store.ledger.gaps()]
+    return [(gap.from_offset, gap.until_offset) for gap in store.ledger.gaps()]
 
 
 def test_entries_that_follow_each_other_add_up_and_say_how_far_all_is_scored(store: AlertStore) -> None:
@@ -79,7 +79,7 @@ def test_what_an_entry_skips_is_a_gap_until_it_is_filled(store: AlertStore) -> N
 def test_what_kafka_holds_before_the_first_entry_is_a_gap_and_what_it_holds_no_more_is_none(store: AlertStore) -> None:
     store.add_events([ends(500, begin=20), ends(500, begin=100, partition=1, at="2026-01-02T03:04:06+00:00")])
     store.add_ledger([batch(0, 50, 100), batch(0, 100, 200, partition=1), batch(0, 70, 200, partition=2)])
-    assert [tuple(gap.values()) for gap in store.ledger.gaps()] == [(TOPIC, 0, 20, 50)]
+    assert store.ledger.gaps() == [Gap(TOPIC, 0, 20, 50)]
     assert store.ledger.gap_counts() == {Place(TOPIC, 0): 1}
 
 
@@ -109,8 +109,9 @@ def test_a_topic_that_was_made_anew_begins_anew(store: AlertStore) -> None:
     [
         ({"kind": "guess"}, "kind"),
         ({"until_offset": -1}, "until_offset must be at"),
-        ({"from_offset": 101}, "offsets make no sense"),
+        ({"from_offset": 101}, "from_offset must be at most until_offset"),
         ({"records": -1}, "records must be at least 0"),
+        ({"records": "100"}, "records must be an integer"),
         ({"entry_id": ""}, "entry_id must have at least 1 character"),
         ({"until_offset": 2**63}, "until_offset must be at"),
         ({"partition": 2**40}, "partition must be less than"),

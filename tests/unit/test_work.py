@@ -51,11 +51,10 @@ def stands(desk: WorkDesk, alert_id: str) -> tuple[str, str | None, int]:
     return found[0].status, found[0].assignee, found[0].version
 
 
-def recorded(store: AlertStore) -> list[tuple[str, str, str]]:
+def recorded(store: AlertStore) -> list[tuple[str | None, str, str]]:
     """Actor, action and subject of every change, oldest first."""
     found = ChangeReader(store).page(ChangeQuery())
-    documents = [each.document for each in reversed(found)]
-    return [(each["actor"], each["action"], each["subject"]) for each in documents]
+    return [(each.actor, each.action, each.subject) for each in reversed(found)]
 
 
 def test_a_claimed_alert_is_refused_to_another_with_who_has_it_and_since_when(desk: WorkDesk) -> None:
@@ -80,8 +79,10 @@ def test_a_takeover_is_recorded_as_one(desk: WorkDesk, store: AlertStore) -> Non
     desk.claim(ANN, ["id-1"])
     assert desk.claim(BEN, ["id-1"], take_over=True).change_id
     assert stands(desk, "id-1") == ("claimed", "Ben", 2)
-    taken = ChangeReader(store).page(ChangeQuery(actor="Ben"))[0].document
-    assert (taken["before"]["assignee"], taken["after"]["assignee"], taken["after"]["taken_over"]) == ("Ann", "Ben", 1)
+    taken = ChangeReader(store).page(ChangeQuery(actor="Ben"))[0]
+    assert taken.before is not None
+    assert taken.after is not None
+    assert (taken.before["assignee"], taken.after["assignee"], taken.after["taken_over"]) == ("Ann", "Ben", 1)
 
 
 def test_a_claim_again_is_no_change(desk: WorkDesk, store: AlertStore, told: list[Done]) -> None:
@@ -126,7 +127,7 @@ def test_one_may_change_ones_own_verdict_and_the_same_again_is_no_change_but_wit
     work, history = found
     assert (work.status, work.version) == ("false_alarm", 2)
     assert work.document()["decided_at"] == "2026-01-02T03:05:05+00:00"
-    assert [(each["action"], each["why"]) for each in history] == [("verdict", "the holder called"), ("verdict", "")]
+    assert [(each.action, each.why) for each in history] == [("verdict", "the holder called"), ("verdict", "")]
     assert desk.verdict(ANN, ["id-1"], FALSE_ALARM, note="and called again").change_id
 
 
@@ -139,8 +140,8 @@ def test_bulk_verdicts_succeed_where_they_can_and_say_what_was_refused(
     assert [(each.alert_id, each.work is None) for each in done.refused] == [("id-2", False), ("gone", True)]
     (change, _) = ChangeReader(store).page(ChangeQuery())
     assert (change.alerts, [each.alert_id for each in change.touched]) == (2, ["id-1", "id-3"])
-    assert change.document["subject"] == "2 alerts"
-    assert (change.document["before"], change.document["after"]) == ({"new": 2}, {"false_alarm": 2})
+    assert change.subject == "2 alerts"
+    assert (change.before, change.after) == ({"new": 2}, {"false_alarm": 2})
     assert [each.alert_id for each in told[-1].changed] == ["id-1", "id-3"]
 
 
@@ -173,10 +174,10 @@ def test_undo_gives_back_what_was_and_is_a_change_itself(desk: WorkDesk, clock: 
     assert found is not None
     work, history = found
     assert work.decided_us is None
-    assert [each["action"] for each in history] == ["undo", "note", "verdict", "claim"]
-    assert history[0]["undoes"] == decided.change_id
-    assert history[2]["undone_by"] == undone.change_id
-    assert (history[0]["before"]["status"], history[0]["after"]["status"]) == ("confirmed_fraud", "claimed")
+    assert [each.action for each in history] == ["undo", "note", "verdict", "claim"]
+    assert history[0].undoes == decided.change_id
+    assert history[2].undone_by == undone.change_id
+    assert ((history[0].before or {})["status"], (history[0].after or {})["status"]) == ("confirmed_fraud", "claimed")
 
 
 def test_nothing_is_undone_twice_but_an_undo_can_be_undone(desk: WorkDesk, store: AlertStore) -> None:
@@ -206,10 +207,10 @@ def test_only_who_made_a_change_undoes_it_and_only_changes_of_alerts(desk: WorkD
     with pytest.raises(RequestError, match="no change of alerts"):
         desk.undo(ANN, "no such change")
     store.refuse_alias("new", "V1", who="Ann", why="")
-    refused = ChangeReader(store).page(ChangeQuery(action="alias"))[0].document
-    assert (refused["subject"], refused["after"]) == ("new as V1", {"refused": {"new": "V1"}})
+    refused = ChangeReader(store).page(ChangeQuery(action="alias"))[0]
+    assert (refused.subject, refused.after) == ("new as V1", {"refused": {"new": "V1"}})
     with pytest.raises(RequestError, match="no change of alerts"):
-        desk.undo(ANN, refused["change_id"])
+        desk.undo(ANN, refused.change_id)
 
 
 def test_a_note_can_be_taken_back(desk: WorkDesk) -> None:
@@ -217,7 +218,7 @@ def test_a_note_can_be_taken_back(desk: WorkDesk) -> None:
     assert desk.undo(ANN, str(note.change_id)).done
     found = desk.standing("id-1")
     assert found is not None
-    assert found[1][1]["undone_by"] == found[1][0]["change_id"]
+    assert found[1][1].undone_by == found[1][0].change_id
     assert found[0].version == 0
 
 

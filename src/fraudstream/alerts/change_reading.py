@@ -1,8 +1,7 @@
 """Reads the record of changes: a page of it, the history of an alert, all of it for a file; `changes.py` writes it."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Annotated, Any, Final, NamedTuple
+from typing import Annotated, Any, Final, TypeVar
 
 import orjson
 from pydantic import AfterValidator
@@ -11,6 +10,7 @@ from sqlalchemy import ColumnElement, Connection, FromClause, Select, and_, func
 from fraudstream.alerts import tables
 from fraudstream.alerts.changes import Action
 from fraudstream.alerts.reading import AlertReader
+from fraudstream.messages.answers import AlertChange, Change, ListedChange, Touched
 from fraudstream.messages.requests import LATER, TIME, Query, Time, parameter
 from fraudstream.times import iso_time
 from fraudstream.transactions.masking import typed
@@ -26,6 +26,8 @@ WALKED_AT_ONCE: Final = 1_000
 _CHANGE: Final = tables.changes.c
 _ITEM: Final = tables.change_items.c
 _ALERT: Final = tables.alerts.c
+
+_Kind = TypeVar("_Kind", bound=Change)
 
 NO_NAME: Final = "-"
 """As the actor of a query: changes by somebody who gave no name."""
@@ -62,32 +64,13 @@ class ChangeQuery(Query):
         return _ITEM.alert == select(_ALERT.seq).where(_ALERT.alert_id == self.alert_id).scalar_subquery()
 
 
-class Touched(NamedTuple):
-    """What a change did to one alert."""
-
-    seq: int
-    alert_id: str
-    before: dict[str, Any] | None
-    after: dict[str, Any] | None
-
-
-@dataclass(frozen=True, slots=True)
-class StoredChange:
-    """A change as the store gives it back: its JSON object, without the alerts, and the first alerts it touched."""
-
-    seq: int
-    document: dict[str, Any]
-    alerts: int
-    touched: Sequence[Touched]
-
-
 class ChangeReader:
     """Reads the changes in an alert store, as they are shown: card numbers in what people wrote are masked."""
 
     def __init__(self, store: AlertReader) -> None:
         self._store = store
 
-    def page(self, wanted: ChangeQuery, *, before: int | None = None, limit: int = 100) -> list[StoredChange]:
+    def page(self, wanted: ChangeQuery, *, before: int | None = None, limit: int = 100) -> list[ListedChange]:
         """The newest changes first, those with a `seq` below `before`."""
         query = _changes().where(*wanted.conditions()).order_by(_CHANGE.seq.desc()).limit(limit)
         if before is not None:
@@ -96,16 +79,16 @@ class ChangeReader:
             rows = connection.execute(query).all()
             numbers = _numbers(connection, [row.seq for row in rows])
             return [
-                StoredChange(
-                    row.seq,
-                    typed(_document(row)),
-                    numbers.get(row.seq, 0),
-                    self._touched(connection, row.seq, wanted) if row.seq in numbers else (),
+                _change(
+                    *(ListedChange, row, row.before, row.after),
+                    seq=row.seq,
+                    alerts=numbers.get(row.seq, 0),
+                    touched=self._touched(connection, row.seq, wanted) if row.seq in numbers else [],
                 )
                 for row in rows
             ]
 
-    def history(self, alert_seq: int) -> list[dict[str, Any]]:
+    def history(self, alert_seq: int) -> list[Change]:
         """What was done to one alert, the newest first; `before` and `after` are the alert's own."""
         query = (
             _changes(_ITEM.before.label("item_before"), _ITEM.after.label("item_after"))
@@ -114,10 +97,7 @@ class ChangeReader:
             .order_by(_CHANGE.seq.desc())
             .limit(HISTORY)
         )
-        return [
-            typed(_document(row)) | {"before": self._shown(row.item_before), "after": self._shown(row.item_after)}
-            for row in self._store.rows(query)
-        ]
+        return [_change(Change, row, row.item_before, row.item_after) for row in self._store.rows(query)]
 
     def count(self, wanted: ChangeQuery) -> int:
         """How many changes match."""
@@ -128,7 +108,7 @@ class ChangeReader:
         """The `seq` of the newest change, 0 where there is none."""
         return self._store.scalar(select(func.max(_CHANGE.seq))) or 0
 
-    def every(self, wanted: ChangeQuery, *, up_to: int) -> Iterator[list[dict[str, Any]]]:
+    def every(self, wanted: ChangeQuery, *, up_to: int) -> Iterator[list[AlertChange]]:
         """Every change up to a `seq`, oldest first, one object for each alert that it touched, many at a time."""
         last = (0, 0)
         alert = func.coalesce(_ITEM.alert, 0)
@@ -150,7 +130,7 @@ class ChangeReader:
             if not rows:
                 return
             last = (rows[-1].seq, rows[-1].a)
-            yield [typed(_of_alert(row)) for row in rows]
+            yield [_of_alert(row) for row in rows]
 
     def _touched(self, connection: Connection, change: int, wanted: ChangeQuery) -> list[Touched]:
         query = (
@@ -163,13 +143,9 @@ class ChangeReader:
         if wanted.alert_id is not None:
             query = query.where(wanted.of_alert())
         return [
-            Touched(seq, alert_id, self._shown(before), self._shown(after))
+            Touched(seq, alert_id, typed(_loaded(before)), typed(_loaded(after)))
             for seq, alert_id, before, after in connection.execute(query)
         ]
-
-    def _shown(self, text: str | None) -> Any:
-        """What is kept of before or after, with its card numbers masked: a name may be one."""
-        return typed(_loaded(text))
 
 
 def _changes(*more: ColumnElement[Any]) -> Select[Any]:
@@ -180,29 +156,17 @@ def _changes(*more: ColumnElement[Any]) -> Select[Any]:
     return select(*columns).select_from(table)
 
 
-def _document(row: Any) -> dict[str, Any]:
-    return {
-        "change_id": row.change_id,
-        "at": iso_time(row.at_us),
-        "actor": row.actor or None,
-        "verified": bool(row.verified),
-        "action": row.action,
-        "subject": row.subject,
-        "before": _loaded(row.before),
-        "after": _loaded(row.after),
-        "why": row.why,
-        "undoes": row.undoes,
-        "undone_by": row.undone_by,
-        "session": row.session or None,
-        "hash": row.hash,
-    }
+def _change(kind: type[_Kind], row: Any, before: str | None, after: str | None, **more: Any) -> _Kind:
+    """The change of a row, with the card numbers in what people wrote masked: a name may be one."""
+    names = ("change_id", "action", "subject", "why", "undoes", "undone_by", "hash")
+    members = {name: getattr(row, name) for name in names} | {"at": iso_time(row.at_us), "verified": bool(row.verified)}
+    members |= {"actor": row.actor or None, "session": row.session or None}
+    return kind(**typed(members | {"before": _loaded(before), "after": _loaded(after)}), **more)
 
 
-def _of_alert(row: Any) -> dict[str, Any]:
-    document = _document(row) | {"alert_id": row.alert_id}
-    if row.alert_id is not None:
-        document |= {"before": _loaded(row.item_before), "after": _loaded(row.item_after)}
-    return document
+def _of_alert(row: Any) -> AlertChange:
+    before, after = (row.before, row.after) if row.alert_id is None else (row.item_before, row.item_after)
+    return _change(AlertChange, row, before, after, alert_id=typed(row.alert_id))
 
 
 def _numbers(connection: Connection, changes: Sequence[int]) -> dict[int, int]:

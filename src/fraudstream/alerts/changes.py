@@ -48,7 +48,8 @@ _ITEM: Final = tables.change_items.c
 _LAST: Final = select(_CHANGE.seq, _CHANGE.hash).order_by(_CHANGE.seq.desc()).limit(1)
 
 
-class Head(NamedTuple):
+@dataclass(frozen=True)
+class Head:
     """The newest entry of the chain and its hash, which stands for all before; 0 and empty where there is none."""
 
     seq: int
@@ -214,7 +215,7 @@ class Change:
 def insert_change(connection: Connection, change: Change, at: datetime) -> str | None:
     """Record a change in the transaction that makes it; None where its `change_id` is there already."""
     change_id = change.change_id or uuid.uuid4().hex
-    row: dict[str, Any] = {
+    row: dict[str, object] = {
         "change_id": change_id,
         "at_us": microseconds(at),
         "actor": change.actor.name,

@@ -9,6 +9,7 @@ from pydantic import SecretStr
 from urllib3.exceptions import HTTPError
 
 from fraudstream.errors import DashboardFailed
+from fraudstream.messages.base import Object
 
 TIMEOUT_SECONDS = 10.0
 PIECE_BYTES = 65_536
@@ -25,11 +26,11 @@ class DashboardClient:
         self._read_token = read_token
         self._ingest_token = ingest_token
 
-    def get(self, route: str) -> dict[str, Any]:
+    def get(self, route: str) -> Object:
         """The JSON object of a route."""
         return self._ask("GET", route, None, self._read_token, "FRAUDSTREAM_READ_TOKEN")
 
-    def post(self, route: str, content: Mapping[str, Any]) -> dict[str, Any]:
+    def post(self, route: str, content: Mapping[str, Any]) -> Object:
         """Post an object, and return the one that is answered."""
         return self._ask("POST", route, orjson.dumps(content), self._ingest_token, "FRAUDSTREAM_INGEST_TOKEN")
 
@@ -47,9 +48,7 @@ class DashboardClient:
         except HTTPError as e:
             raise _silent(self._url) from e
 
-    def _ask(
-        self, method: str, route: str, body: bytes | None, token: SecretStr | None, variable: str
-    ) -> dict[str, Any]:
+    def _ask(self, method: str, route: str, body: bytes | None, token: SecretStr | None, variable: str) -> Object:
         headers = {"Content-Type": "application/json"} | _headers(token)
         where = self._url + route
         try:
@@ -82,7 +81,7 @@ def _refused(status: int, body: bytes, where: str, variable: str) -> DashboardFa
     )
 
 
-def _object(body: bytes) -> dict[str, Any] | None:
+def _object(body: bytes) -> Object | None:
     try:
         told = orjson.loads(body)
     except orjson.JSONDecodeError:

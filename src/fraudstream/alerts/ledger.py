@@ -4,14 +4,14 @@ Another checkpoint may account for offsets once more. So an entry counts only wh
 entry had accounted for: behind `covered_until` of its partition, or within a gap before it.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any, Final, NamedTuple, Self
 
 import orjson
 from pydantic import ValidationError
-from sqlalchemy import Connection, RowMapping, bindparam, delete, func, select
+from sqlalchemy import Connection, Row, RowMapping, bindparam, delete, func, select
 from sqlalchemy.dialects.sqlite import insert
 
 from fraudstream.alerts import tables
@@ -19,15 +19,15 @@ from fraudstream.alerts.changes import Action
 from fraudstream.alerts.database import upsert
 from fraudstream.alerts.positions import Place, Report
 from fraudstream.alerts.reading import AlertReader
-from fraudstream.errors import DataError, RecordError
-from fraudstream.messages.base import instant, reason
+from fraudstream.errors import RecordError
+from fraudstream.messages.answers import Losses
+from fraudstream.messages.base import Object, instant, reason
+from fraudstream.messages.ledger import EntryKind, LedgerEntry
 from fraudstream.messages.posted import check_object
 from fraudstream.times import iso_time
-from fraudstream.transactions.ledger import EntryKind, LedgerEntry, parse_entry
 
 COUNTS: Final = ("records", "clear", "alert", "unscorable", "dead_letter")
 _OFFSETS: Final = ("from_offset", "until_offset")
-_PLACE: Final = ("topic", "partition")
 _COUNTED: Final = ("partition", *_OFFSETS, *COUNTS, "batch_id", "revision")
 _COLUMNS: Final = ("entry_id", "topic", "topic_id", "checkpoint_id", "model_id", *_COUNTED)
 
@@ -53,7 +53,7 @@ class CheckedEntry(NamedTuple):
     """An entry that may be stored, and the whole JSON object that it came as."""
 
     entry: LedgerEntry
-    document: dict[str, Any]
+    document: Object
     committed_us: int | None
 
 
@@ -87,13 +87,13 @@ def check_entry(raw: object) -> CheckedEntry:
     """Check one posted entry; raises RecordError where it is not what the detector writes, or cannot be stored."""
     document = check_object(raw, "an entry of the ledger")
     try:
-        entry = parse_entry(document)
+        entry = LedgerEntry.model_validate(document)
         committed_us = instant(entry.committed_at) if entry.committed_at else None
-    except DataError as e:
-        raise RecordError(reason(e.__cause__) if isinstance(e.__cause__, ValidationError) else e.what) from e
+    except ValidationError as e:
+        raise RecordError(reason(e)) from e
     except ValueError as e:
         raise RecordError(f"committed_at {e}") from e
-    return CheckedEntry(entry, document | asdict(entry), committed_us)
+    return CheckedEntry(entry, document | dict(entry), committed_us)
 
 
 def record(
@@ -212,12 +212,14 @@ def _unread(connection: Connection, loss: LedgerEntry) -> int:
     return max(0, min(loss.offsets, without_record))
 
 
-class UnacknowledgedLosses(NamedTuple):
-    """How many lost records nobody has acknowledged, up to which entry (0: none), and since when (ISO 8601)."""
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """A range of offsets that no entry accounts for although later ones are."""
 
-    records: int
-    until_seq: int
-    since: str | None
+    topic: str
+    partition: int
+    from_offset: int
+    until_offset: int
 
 
 class LedgerReader:
@@ -241,15 +243,14 @@ class LedgerReader:
         query = select(column.topic, column.partition, func.count()).group_by(column.topic, column.partition)
         return {Place(topic, partition): number for topic, partition, number in self._store.rows(query)}
 
-    def gaps(self, *, limit: int = 100) -> list[dict[str, Any]]:
-        """Ranges that no entry accounts for although later ones are, in the order of their offsets."""
+    def gaps(self, *, limit: int = 100) -> list[Gap]:
+        """The gaps in the order of their offsets."""
         column = tables.ledger_gaps.c
         query = select(column.topic, column.partition, column.from_offset, column.until_offset)
         query = query.order_by(column.topic, column.partition, column.until_offset).limit(limit)
-        with self._store.reading() as connection:
-            return [dict(row) for row in connection.execute(query).mappings()]
+        return [Gap(*row) for row in self._store.rows(query)]
 
-    def unacknowledged_losses(self, *, until: int | None = None) -> UnacknowledgedLosses:
+    def unacknowledged_losses(self, *, until: int | None = None) -> Losses:
         """The losses, up to an entry, behind the last one that a person acknowledged: `changes` keeps which it was."""
         change, entry = tables.changes.c, tables.ledger.c
         newest = select(change.after).where(change.action == Action.ACKNOWLEDGE.value).order_by(change.seq.desc())
@@ -262,11 +263,9 @@ class LedgerReader:
             if until is not None:
                 query = query.where(entry.seq <= until)
             records, last, since_us = connection.execute(query).one()
-        return UnacknowledgedLosses(records or 0, last or 0, iso_time(since_us))
+        return Losses(records or 0, last or 0, iso_time(since_us))
 
-    def entries(
-        self, *, kind: EntryKind | None = None, before: int | None = None, limit: int = 100
-    ) -> list[dict[str, Any]]:
+    def entries(self, *, kind: EntryKind | None = None, before: int | None = None, limit: int = 100) -> list[Object]:
         """The newest entries first, as they came, each with its `seq` and what of it is `counted`."""
         column = tables.ledger.c
         query = select(column.seq, column.body).order_by(column.seq.desc()).limit(limit)
@@ -276,8 +275,8 @@ class LedgerReader:
             query = query.where(column.seq < before)
         return [{"seq": row.seq} | orjson.loads(row.body) for row in self._store.rows(query)]
 
-    def conflicts(self, *, limit: int = 100) -> list[dict[str, Any]]:
-        """The newest alerts that share an id with another transaction, first."""
+    def conflicts(self, *, limit: int = 100) -> Sequence[Row[tuple[str, str | None, int]]]:
+        """The newest alerts that share an id with another transaction, first: that id, and when they came."""
         column = tables.alerts.c
         query = (
             select(column.alert_id, column.conflict_of, column.received_us)
@@ -285,5 +284,4 @@ class LedgerReader:
             .order_by(column.seq.desc())
             .limit(limit)
         )
-        with self._store.reading() as connection:
-            return [dict(row) for row in connection.execute(query).mappings()]
+        return self._store.rows(query)

@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement, Select, Table, false, func, select
 
 from fraudstream.alerts import tables
 from fraudstream.alerts.reading import AlertReader
+from fraudstream.messages.base import Object
 from fraudstream.messages.requests import LATER, TIME, Query, Repeated, Time, Whole, parameter
 from fraudstream.transactions.wire import AlertField, DeadLetterField, Outcome, RecordId, ReplayState
 
@@ -71,7 +72,7 @@ class Letter:
     seq: int
     kind: Outcome
     received_us: int
-    document: dict[str, Any]
+    document: Object
 
     @property
     def origin(self) -> RecordId | None:

@@ -112,13 +112,8 @@ def record(connection: Connection, news: Iterable[Report]) -> None:
         changed[report.place] = advance(before, report)
     for place, position in changed.items():
         if known.get(place) != position:
-            row = place._asdict() | {
-                "begin_offset": position.begin,
-                "end_offset": position.end,
-                "position": position.position,
-                "at_us": position.at_us,
-            }
-            connection.execute(_WRITE, row)
+            row = {"begin_offset": position.begin, "end_offset": position.end, "position": position.position}
+            connection.execute(_WRITE, place._asdict() | row | {"at_us": position.at_us})
 
 
 LONGEST_ID: Final = 32

@@ -13,6 +13,7 @@ from fraudstream.alerts import positions, tables
 from fraudstream.alerts.filters import AlertFilter as AlertFilter
 from fraudstream.alerts.positions import Place, Position
 from fraudstream.alerts.status import UNTOUCHED, Work
+from fraudstream.messages.base import Object
 from fraudstream.times import iso_time
 from fraudstream.transactions.wire import Outcome
 
@@ -43,9 +44,9 @@ class StoredAlert(NamedTuple):
     produced_us: int | None
     body: bytes
 
-    def document(self) -> dict[str, Any]:
+    def document(self) -> Object:
         """The alert as a dict."""
-        loaded: dict[str, Any] = orjson.loads(self.body)
+        loaded: Object = orjson.loads(self.body)
         return loaded
 
 
@@ -81,7 +82,7 @@ class Row(NamedTuple):
     """An event, a dead letter or a rejected record."""
 
     seq: int
-    document: dict[str, Any]
+    document: Object
 
 
 WORK_COLUMNS: Final = tuple(tables.alerts.c[name] for name in Work._fields)

@@ -13,6 +13,7 @@ import orjson
 from confluent_kafka import Message
 
 from fraudstream.kafka.reading import headers_of
+from fraudstream.messages.base import Object
 from fraudstream.times import from_microseconds, iso_z
 from fraudstream.transactions.drift import UNKNOWN, columns_of, id_of, listed, schema_id
 from fraudstream.transactions.presentable import present, read_json
@@ -30,7 +31,7 @@ MOST_VALUES: Final = 256
 """Numbers of one row that are posted, so that a column can be known again under another name."""
 
 
-def describe_columns(sample: Mapping[str, Any], row: object) -> dict[str, Any]:
+def describe_columns(sample: Mapping[str, Any], row: object) -> Object:
     """The keys that a sample gains from its row, or from its columns' names where the row was too long to travel.
 
     `row` is what the sample carried, parsed; anything but an object where it carried none.
@@ -41,7 +42,7 @@ def describe_columns(sample: Mapping[str, Any], row: object) -> dict[str, Any]:
         columns = {str(name): UNKNOWN for name in names}
     else:
         return {}
-    told: dict[str, Any] = {
+    told: Object = {
         EventField.SCHEMA_ID.value: id_of(columns),
         EventField.COLUMNS.value: listed(columns),
         EventField.COLUMN_COUNT.value: len(columns),
@@ -109,7 +110,7 @@ class Record:
         return f"{self.topic.value}/{self.partition}/{self.offset}"
 
 
-def to_payload(record: Record) -> dict[str, Any]:
+def to_payload(record: Record) -> Object:
     """What is posted for a record; one that holds no JSON object is posted as rejected, for the API to keep."""
     if record.topic is Topic.DEAD_LETTERS:
         return _dead_letter(record)
@@ -126,7 +127,7 @@ def encode(payload: Mapping[str, Any]) -> bytes:
     return orjson.dumps(payload, option=orjson.OPT_NON_STR_KEYS)
 
 
-def rejected(place: str, value: bytes | str | None, reason: str) -> dict[str, Any]:
+def rejected(place: str, value: bytes | str | None, reason: str) -> Object:
     """What the API keeps of the record at a place among the rejected: it lacks all that a record must have."""
     content = value.encode(errors="replace") if isinstance(value, str) else value or b""
     return {
@@ -137,7 +138,7 @@ def rejected(place: str, value: bytes | str | None, reason: str) -> dict[str, An
     }
 
 
-def _alert(record: Record, alert: dict[str, Any]) -> dict[str, Any]:
+def _alert(record: Record, alert: Object) -> Object:
     text = alert.pop(AlertField.TRANSACTION_TEXT, None)
     if isinstance(text, str):
         # Only leniently JSON: what Spark could carry was all text; here NaN and Infinity become text, and the rest
@@ -154,7 +155,7 @@ def _alert(record: Record, alert: dict[str, Any]) -> dict[str, Any]:
     return alert
 
 
-def _event(record: Record, event: dict[str, Any]) -> dict[str, Any]:
+def _event(record: Record, event: Object) -> Object:
     if event.get(EventField.TYPE) == EventType.SAMPLE:
         text = event.pop(EventField.TRANSACTION_TEXT, None)
         row = _read(text.encode(errors="replace")) if isinstance(text, str) else None
@@ -164,7 +165,7 @@ def _event(record: Record, event: dict[str, Any]) -> dict[str, Any]:
     return {EventField.EVENT_ID.value: record.place, EventField.AT.value: _iso(record.timestamp_ms), **event}
 
 
-def _dead_letter(record: Record) -> dict[str, Any]:
+def _dead_letter(record: Record) -> Object:
     # The detector's own come last, whatever came with the record; of an `event_id` the first counts, as there.
     headers: Mapping[str, bytes | None] = dict(record.headers)
     event_id = next((value for name, value in record.headers if name == Header.EVENT_ID), None)
@@ -177,7 +178,7 @@ def _dead_letter(record: Record) -> dict[str, Any]:
         DeadLetterField.DETECTED_AT.value: _iso(record.timestamp_ms),
         DeadLetterField.REASON.value: _text(headers.get(Header.ERROR_MESSAGE)) or "no reason came with it",
         DeadLetterField.KEY.value: None if record.key is None else _text(record.key),
-        DeadLetterField.PAYLOAD.value: None if record.value is None else _base64(record.value),
+        DeadLetterField.PAYLOAD.value: None if record.value is None else base64.b64encode(record.value).decode(),
         DeadLetterField.HEADERS.value: {
             name[:MAX_HEADER_CHARS]: (_text(value) or "")[:MAX_HEADER_CHARS] if value is not None else None
             for name, value in record.headers[-MAX_HEADERS:]
@@ -210,10 +211,6 @@ def _text(value: bytes | None) -> str | None:
 
 def _whole(value: bytes | None, otherwise: int) -> int:
     return int(value) if value is not None and value.isdigit() and len(value) <= _OFFSET_DIGITS else otherwise
-
-
-def _base64(value: bytes | None) -> str:
-    return base64.b64encode(value or b"").decode()
 
 
 def _numbers(row: Mapping[str, Any]) -> dict[str, float]:

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 import structlog
 from confluent_kafka import (
@@ -20,6 +20,7 @@ from confluent_kafka import (
 
 from fraudstream.alerts.records import ROUTE_OF, Record, Route, encode, rejected, to_payload
 from fraudstream.errors import KafkaFailure
+from fraudstream.messages.base import Object
 from fraudstream.times import iso
 from fraudstream.transactions.masking import DataMask
 from fraudstream.transactions.wire import REJECTED_BECAUSE, RELAYED_TOPICS, EventField, EventType, Topic
@@ -207,19 +208,14 @@ def post_positions(
     while not stop.wait(POSITION_SECONDS):
         try:
             positions = {str(p): {"begin": begin, "end": end} for p, (begin, end) in ends().items()}
-            told: dict[str, Any] = {EventField.POSITIONS: {Topic.TRANSACTIONS.value: positions}}
+            told: Object = {EventField.POSITIONS: {Topic.TRANSACTIONS.value: positions}}
         except (KafkaException, KafkaFailure) as e:
             reason = e.args[0].str() if isinstance(e, KafkaException) else e.what
             told = {EventField.POSITIONS: {}, EventField.TROUBLE: reason}
         at = iso(now())
-        event = {
-            EventField.EVENT_ID: f"position/{at}",
-            EventField.TYPE: EventType.POSITION.value,
-            EventField.AT: at,
-            **told,
-        }
+        event = {EventField.EVENT_ID: f"position/{at}", EventField.TYPE: EventType.POSITION.value, EventField.AT: at}
         try:
-            api.post(Route.EVENTS, [encode(event)])
+            api.post(Route.EVENTS, [encode(event | told)])
         except (ApiUnavailable, ApiRefused) as e:
             log.debug("no position this second", reason=str(e))
         except Exception as e:  # a thread that ended would leave the counters where they are, and say nothing

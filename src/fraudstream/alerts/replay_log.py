@@ -3,7 +3,7 @@
 import uuid
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import orjson
 from sqlalchemy import ColumnElement, Row, and_, case, func, insert, or_, select, update
@@ -12,6 +12,7 @@ from fraudstream.alerts import tables
 from fraudstream.alerts.letters import Letter, LetterQuery, LetterReader
 from fraudstream.alerts.store import AlertStore
 from fraudstream.errors import RequestError
+from fraudstream.messages.answers import Claimed, Replay
 from fraudstream.messages.requests import ReplayRequest, ReplayResult
 from fraudstream.times import from_microseconds, iso_z, microseconds
 from fraudstream.transactions.wire import AlertField, DeadLetterField, ReplayState
@@ -33,17 +34,26 @@ _OF_THE_LETTER: Final = (
 )
 
 
+class Requested(NamedTuple):
+    """A request: its `batch`, and how many letters match, were replayed before, and do not say where they came from.
+
+    `batch` is None where nothing is recorded.
+    """
+
+    batch: str | None
+    letters: int
+    replayed: int
+    without_place: int
+
+
 class ReplayLog:
     """Reads and moves the replays of one store."""
 
     def __init__(self, store: AlertStore) -> None:
         self._store = store
 
-    def request(self, request: ReplayRequest, which: LetterQuery, who: str, now: datetime) -> dict[str, Any]:
-        """Record replays of all letters that match, oldest first.
-
-        Nothing is recorded where one of them was replayed before, without `again` (`batch` is None). Returns the
-        `batch`, and how many letters match, were replayed before, and do not say where they came from.
+    def request(self, request: ReplayRequest, which: LetterQuery, who: str, now: datetime) -> Requested:
+        """Record replays of all letters that match, oldest first; none where one was replayed before, without `again`.
 
         Raises:
             RequestError: There are more than `MOST_AT_ONCE`.
@@ -66,22 +76,21 @@ class ReplayLog:
                 connection.execute(before.where(column.origin.in_(origins[at : at + _LOOKED_UP_AT_ONCE]))).scalar_one()
                 for at in range(0, len(origins), _LOOKED_UP_AT_ONCE)
             )
-            counted = {"letters": len(letters), "replayed": replayed, "without_place": without_place}
             if request.dry_run or not letters or (replayed and not request.again):
-                return {"batch": None} | counted
+                return Requested(None, len(letters), replayed, without_place)
             at_us, batch = microseconds(now), uuid.uuid4().hex
             common = {"batch": batch, "state": ReplayState.REQUESTED.value, "requested_us": at_us, "changed_us": at_us}
             common |= {"who": who, "why": request.why, "payload": request.payload_base64}
             rows = [common | noted | {"replay_id": uuid.uuid4().hex} for noted in reversed(letters.values())]
             connection.execute(insert(tables.replays), rows)
-        return {"batch": batch} | counted
+        return Requested(batch, len(letters), replayed, without_place)
 
     def waiting(self, now: datetime, batch: str | None = None) -> int:
         """How many replays a sender may claim."""
         query = select(func.count()).select_from(tables.replays).where(*_claimable(now, batch))
         return self._store.scalar(query) or 0
 
-    def claim(self, now: datetime, *, limit: int, batch: str | None = None) -> list[dict[str, Any]]:
+    def claim(self, now: datetime, *, limit: int, batch: str | None = None) -> list[Claimed]:
         """Give replays to a sender, oldest first; one without a result is given again after `RESULT_SECONDS`.
 
         Raises StoreError where the database does not take the claim.
@@ -92,15 +101,7 @@ class ReplayLog:
             rows = connection.execute(query).all()
             sending = {"state": ReplayState.SENDING.value, "changed_us": microseconds(now)}
             connection.execute(update(tables.replays).where(column.seq.in_([row.seq for row in rows])).values(sending))
-        return [
-            {
-                "replay_id": row.replay_id,
-                "origin": row.origin,
-                "letter": orjson.loads(row.letter),
-                "payload_base64": row.payload,
-            }
-            for row in rows
-        ]
+        return [Claimed(row.replay_id, row.origin, orjson.loads(row.letter), row.payload) for row in rows]
 
     def conclude(self, results: Sequence[ReplayResult], now: datetime) -> int:
         """Record what became of replays, all in one transaction; returns of how many that was news.
@@ -131,7 +132,7 @@ class ReplayLog:
         origins: Sequence[str] | None = None,
         before: int | None = None,
         limit: int = 100,
-    ) -> list[dict[str, Any]]:
+    ) -> list[Replay]:
         """The newest replays first."""
         column = tables.replays.c
         query = select(tables.replays).order_by(column.seq.desc()).limit(limit).where(*_of(batch))
@@ -141,7 +142,7 @@ class ReplayLog:
             query = query.where(column.origin.in_(origins))
         if before is not None:
             query = query.where(column.seq < before)
-        return [_document(row) for row in self._store.rows(query)]
+        return [_replay(row) for row in self._store.rows(query)]
 
     def counts(self, batch: str | None = None) -> dict[str, int]:
         """How many replays there are in each state."""
@@ -170,10 +171,9 @@ def _of(batch: str | None) -> list[ColumnElement[bool]]:
     return [] if batch is None else [tables.replays.c.batch == batch]
 
 
-def _document(row: Row[Any]) -> dict[str, Any]:
-    names = ("seq", "replay_id", "batch", "kind", "origin", "state", "place", "reason", "who", "why")
-    return {name: getattr(row, name) for name in names} | {
-        "requested_at": iso_z(from_microseconds(row.requested_us)),
-        "changed_at": iso_z(from_microseconds(row.changed_us)),
-        "corrected": row.payload is not None,
-    }
+def _replay(row: Row[Any]) -> Replay:
+    requested_at, changed_at = (iso_z(from_microseconds(at_us)) for at_us in (row.requested_us, row.changed_us))
+    return Replay(
+        *(row.seq, row.replay_id, row.batch, row.kind, row.origin, row.state, row.place, row.reason, row.who, row.why),
+        *(requested_at, changed_at, row.payload is not None),
+    )

@@ -106,17 +106,8 @@ def insert_event(connection: Connection, event: Mapping[str, Any], now: datetime
     """Insert an event; False where its id is there already. One without an id is known by its whole content."""
     event_id = event.get(EventField.EVENT_ID) or digest(event)
     body = dict(event) | {EventField.EVENT_ID.value: event_id, "received_at": now.isoformat()}
-    return _insert_once(
-        connection,
-        tables.events,
-        "event_id",
-        {
-            "event_id": event_id,
-            "type": event[EventField.TYPE],
-            "received_us": microseconds(now),
-            "body": orjson.dumps(body).decode(),
-        },
-    )
+    row = {"event_id": event_id, "type": event[EventField.TYPE], "received_us": microseconds(now)}
+    return _insert_once(connection, tables.events, "event_id", row | {"body": orjson.dumps(body).decode()})
 
 
 def insert_dead_letter(connection: Connection, letter: DeadLetter, now: datetime) -> bool:
@@ -175,7 +166,7 @@ def count_alerts(connection: Connection, stored: list[StoredAlert], conflicts: i
     count(connection, Total.DUPLICATES, duplicates)
 
 
-def _insert_once(connection: Connection, table: Table, key: str, values: dict[str, Any]) -> bool:
+def _insert_once(connection: Connection, table: Table, key: str, values: Mapping[str, object]) -> bool:
     statement = insert(table).values(values).on_conflict_do_nothing(index_elements=[key]).returning(table.c.seq)
     return connection.execute(statement).scalar_one_or_none() is not None
 

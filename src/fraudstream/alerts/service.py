@@ -22,7 +22,7 @@ from fraudstream.errors import DashboardFailed, KafkaFailure
 from fraudstream.kafka.reading import Watermarks, open_writer
 from fraudstream.kafka.replay import Replay, ReplayRefused, ReplayTopic, open_replay_topic
 from fraudstream.kafka.topics import ensure_topics
-from fraudstream.messages.base import instant
+from fraudstream.messages.base import Object, instant
 from fraudstream.runtime.processes import write_ready
 from fraudstream.times import iso
 from fraudstream.transactions.masking import DataMask
@@ -46,7 +46,7 @@ MOST_CHARS: Final = 500
 class Dashboard(Protocol):
     """The dashboard's API, as a sender of replays uses it; `DashboardClient` is one."""
 
-    def post(self, route: str, content: Mapping[str, Any]) -> dict[str, Any]:
+    def post(self, route: str, content: Mapping[str, Any]) -> Object:
         """Post an object, and return the one that is answered; raises `DashboardFailed`."""
 
 
@@ -244,7 +244,7 @@ def _send(producer: Producer, value: bytes, stop: threading.Event) -> bool:
     return bool(errors)
 
 
-def head_event(head: Mapping[str, Any], at: datetime) -> dict[str, Any]:
+def head_event(head: Mapping[str, Any], at: datetime) -> Object:
     """The event that carries a head; one a day for each."""
     at = at.astimezone(UTC)
     return {

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, bindparam, delete, func, select, update
 from fraudstream.alerts import rows, tables
 from fraudstream.alerts.positions import Sight
 from fraudstream.alerts.reading import Total
+from fraudstream.messages.base import Object
 from fraudstream.times import microseconds
 from fraudstream.transactions.wire import EventField, EventType, Outcome
 
@@ -88,33 +89,23 @@ def _insert(connection: Connection, sight: Sight, now: datetime) -> None:
 
 
 def _tell(connection: Connection, sight: Sight, now: datetime, describe: Describe | None) -> None:
-    at = now.isoformat()
+    event: Object = {EventField.TYPE.value: EventType.SCHEMA.value, EventField.AT.value: now.isoformat()}
     if _told_enough(connection, now):
-        flood = {
-            EventField.EVENT_ID.value: f"schema/flood/{now:%Y-%m-%dT%H}",
-            EventField.TYPE.value: EventType.SCHEMA.value,
-            EventField.AT.value: at,
-            EventField.MESSAGE.value: (
-                f"more than {MOST_EVENTS} new sets of columns within an hour: further ones are counted, not told one "
-                "by one; the page Schema lists them"
-            ),
-        }
-        rows.insert_event(connection, flood, now)
+        message = (
+            f"more than {MOST_EVENTS} new sets of columns within an hour: further ones are counted, not told one by "
+            "one; the page Schema lists them"
+        )
+        flood = {EventField.EVENT_ID.value: f"schema/flood/{now:%Y-%m-%dT%H}", EventField.MESSAGE.value: message}
+        rows.insert_event(connection, event | flood, now)
         return
-    event: dict[str, Any] = {
+    event |= {
         EventField.EVENT_ID.value: f"schema/{sight.schema_id}",
-        EventField.TYPE.value: EventType.SCHEMA.value,
-        EventField.AT.value: at,
         EventField.MESSAGE.value: "a new set of columns",
         EventField.SCHEMA_ID.value: sight.schema_id,
         "sampled": True,
     }
     if sight.place is not None:
-        event |= {
-            EventField.TOPIC.value: sight.place.topic,
-            EventField.PARTITION.value: sight.place.partition,
-            EventField.OFFSET.value: sight.offset,
-        }
+        event |= sight.place._asdict() | {EventField.OFFSET.value: sight.offset}
     rows.insert_event(connection, event | dict(describe(sight) if describe is not None else {}), now)
 
 

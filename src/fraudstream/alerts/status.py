@@ -3,10 +3,11 @@
 import re
 import unicodedata
 from enum import StrEnum
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import orjson
 
+from fraudstream.messages.base import Object
 from fraudstream.times import iso_time
 from fraudstream.transactions.cards import masked_text
 
@@ -45,7 +46,7 @@ class Work(NamedTuple):
         """Whether there is a verdict."""
         return self.status in VERDICTS
 
-    def document(self) -> dict[str, Any]:
+    def document(self) -> Object:
         """The member `work` of an alert."""
         return {
             "status": self.status,

@@ -26,24 +26,17 @@ from fraudstream.alerts.search import AlertSearch
 from fraudstream.alerts.sights import Describe
 from fraudstream.alerts.words import words_of_alert
 from fraudstream.errors import RecordError, StoreError
+from fraudstream.messages.answers import Rejection
 from fraudstream.messages.posted import Event, PostedAlert, Sample, check_alert, check_dead_letter, check_event
 from fraudstream.times import microseconds
 from fraudstream.transactions.wire import REJECTED_BECAUSE, EventType
 
-__all__ = ["Added", "AlertFilter", "AlertStore", "Rejection", "Row", "StoredAlert", "Total"]
+__all__ = ["Added", "AlertFilter", "AlertStore", "Row", "StoredAlert", "Total"]
 
 UNSTORED_EVENTS: Final = (EventType.SAMPLE, EventType.PROGRESS, EventType.POSITION, EventType.STATUS)
 """Events that only move counters: several a second, so that a row for each would soon be most of the database."""
 
 _Checked = TypeVar("_Checked")
-
-
-@dataclass(frozen=True, slots=True)
-class Rejection:
-    """Why one of the posted records was not stored."""
-
-    index: int
-    reason: str
 
 
 @dataclass(slots=True)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from enum import StrEnum
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
 from fraudstream.alerts import work_writing
 from fraudstream.alerts.change_reading import ChangeReader
@@ -17,6 +17,7 @@ from fraudstream.alerts.search import AlertSearch
 from fraudstream.alerts.status import AlertStatus, Work
 from fraudstream.alerts.store import AlertStore
 from fraudstream.alerts.work_writing import Ask, Done, carry_out, carry_out_undo, standing
+from fraudstream.messages.answers import Change
 from fraudstream.messages.posted import STORED_OUTCOMES
 from fraudstream.times import microseconds
 from fraudstream.transactions.wire import AlertField
@@ -124,7 +125,7 @@ class WorkDesk:
                 break
         return Done(actor)
 
-    def standing(self, alert_id: str) -> tuple[Work, list[dict[str, Any]]] | None:
+    def standing(self, alert_id: str) -> tuple[Work, list[Change]] | None:
         """How an alert stands and what was done to it, the newest first; None where there is none."""
         with self._store.reading() as connection:
             found = standing(connection, [alert_id]).get(alert_id)

@@ -218,17 +218,13 @@ def _summary(was: Sequence[Work], becomes: Sequence[Work], ask: Ask) -> tuple[An
     if len(was) == 1:
         before, after = was[0].document(), becomes[0].document()
     else:
-        before, after = _counts(was), _counts(becomes)
+        before, after = (dict(Counter(work.status for work in works)) for works in (was, becomes))
     taken = sum(work.assignee is not None and not is_same_person(work.assignee, ask.actor.name) for work in was)
     if ask.action is Action.UNDO:
         taken = len(was) if ask.of_another else 0
     if taken:
         after["taken_over"] = taken
     return before, after
-
-
-def _counts(works: Sequence[Work]) -> dict[str, Any]:
-    return dict(Counter(work.status for work in works))
 
 
 def _items(connection: Connection, change: int) -> dict[str, Item]:

@@ -10,7 +10,7 @@ from fraudstream.audit.deep import Rescoring, check_deeply
 from fraudstream.audit.facts import REMARKABLE, Facts
 from fraudstream.audit.gather import gather
 from fraudstream.audit.report import AuditReport, Finding, Kind, PartitionAccount
-from fraudstream.transactions.ledger import Source
+from fraudstream.messages.ledger import Source
 from fraudstream.transactions.masking import DataMask
 from fraudstream.transactions.wire import Outcome, Topic
 

@@ -13,9 +13,9 @@ import orjson
 from fraudstream.audit.facts import REMARKABLE, Facts
 from fraudstream.audit.report import Finding, Kind
 from fraudstream.errors import ModelError
+from fraudstream.messages.ledger import Source
 from fraudstream.model.artifact import ModelArtifact
 from fraudstream.model.current import InForce, artifact_beside
-from fraudstream.transactions.ledger import Source
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

@@ -6,12 +6,12 @@ millions of alerts takes no more memory than one with a few.
 
 import sqlite3
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 import orjson
 
-from fraudstream.transactions.ledger import LedgerEntry
+from fraudstream.messages.ledger import LedgerEntry
 from fraudstream.transactions.wire import Outcome
 
 _TABLES: Final = """
@@ -126,9 +126,8 @@ class Facts:
 
     def enter(self, entry: LedgerEntry) -> None:
         """Take an entry of the ledger; the last one of an id counts."""
-        row = {each.name: getattr(entry, each.name) for each in fields(entry)}
-        row["aliases"] = orjson.dumps(dict(entry.aliases), option=orjson.OPT_SORT_KEYS).decode()
-        self.db.execute(_ENTER, row)
+        aliases = orjson.dumps(entry.aliases, option=orjson.OPT_SORT_KEYS).decode()
+        self.db.execute(_ENTER, dict(entry) | {"aliases": aliases})
 
     def covered_until(self) -> dict[int, int]:
         """By partition, where the last entry of the ledger ends."""

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 from urllib.parse import quote
 
 import orjson
@@ -31,9 +31,10 @@ from fraudstream.audit.report import AuditReport, Finding, Kind
 from fraudstream.errors import FraudstreamError, KafkaFailure, StoreError
 from fraudstream.kafka.reading import READ_SECONDS, Watermarks, open_reader, read_partition, watermarks_of
 from fraudstream.kafka.topics import is_compacted, require_topic, topic_id
+from fraudstream.messages.base import Object
+from fraudstream.messages.ledger import EntryKind, parse_entry
 from fraudstream.messages.posted import check_alert, check_dead_letter
 from fraudstream.runtime.processes import wait_until
-from fraudstream.transactions.ledger import EntryKind, parse_entry
 from fraudstream.transactions.masking import DataMask
 from fraudstream.transactions.wire import AlertField, EventType, Outcome, Topic, output_limit
 
@@ -90,7 +91,7 @@ class StoreSnapshot:
         c = tables.alerts.c
         chosen = select(c.alert_id, c.conflict_of, c.outcome, c.topic, c.model_id, c.digest, c.body)
         for row in self.connection.execute(chosen).yield_per(ROWS_AT_ONCE):
-            body: dict[str, Any] = orjson.loads(row.body)
+            body: Object = orjson.loads(row.body)
             superseded = row.outcome == Outcome.UNSCORABLE and row.alert_id.endswith(SUPERSEDED_SUFFIX)
             own = row.alert_id.removesuffix(SUPERSEDED_SUFFIX) if superseded else row.alert_id
             yield Kept(

@@ -4,11 +4,13 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
-from typing import Any, Final, Self
+from typing import Final, Self
 
 from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
+
+from fraudstream.messages.base import Object
 
 SHOWN: Final = 20
 """Findings of a kind on a terminal; the JSON has every one."""
@@ -83,7 +85,7 @@ class Finding:
         offsets = str(self.from_offset) if last <= self.from_offset else f"{self.from_offset}..{last}"
         return f"{self.topic}[{self.partition}] {offsets}"
 
-    def document(self) -> dict[str, Any]:
+    def document(self) -> Object:
         """As it stands in the JSON."""
         return {**asdict(self), "kind": self.kind.value, "place": self.place}
 
@@ -158,20 +160,12 @@ class AuditReport:
         """Whether nothing is wrong, nothing open and nothing on its way."""
         return self.ok and not self.total("open") and not self.in_transit
 
-    def document(self) -> dict[str, Any]:
+    def document(self) -> Object:
         """The whole of it as one JSON object."""
         counts = {kind.value: self.count(kind) for kind in Kind if kind is not Kind.UNACCOUNTED}
         return {
-            "ok": self.ok,
-            "complete": self.complete,
-            "deep": self.deep,
-            "topic": self.topic,
-            "topic_id": self.topic_id,
-            "acknowledged": self.total("acknowledged"),
-            "accounted": self.total("accounted"),
-            "open": self.total("open"),
-            "in_transit": self.in_transit,
-            "without_record": self.total("without_record"),
+            **{name: getattr(self, name) for name in ("ok", "complete", "deep", "topic", "topic_id", "in_transit")},
+            **{name: self.total(name) for name in ("acknowledged", "accounted", "open", "without_record")},
             "outcomes": dict(self.outcomes),
             **counts,
             "unaccounted": [finding.document() for finding in self.wrong if finding.topic == self.topic],

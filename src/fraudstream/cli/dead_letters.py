@@ -17,6 +17,7 @@ from fraudstream.cli import options
 from fraudstream.cli.options import setting
 from fraudstream.config import Settings
 from fraudstream.errors import ReplayFailed, SettingsError
+from fraudstream.messages.base import Object
 from fraudstream.times import parse_time
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ def list_letters(limit: int, as_json: bool, api: str | None, **filters: object) 
     from rich.markup import escape
     from rich.table import Table
 
-    found = _client(Settings.load(api=api)).get(f"/api/dead-letters?{_query(filters)}&limit={limit}")
+    found = options.dashboard(Settings.load(api=api)).get(f"/api/dead-letters?{_query(filters)}&limit={limit}")
     if as_json:
         click.echo(orjson.dumps(found["dead_letters"], option=orjson.OPT_INDENT_2))
         return
@@ -89,7 +90,7 @@ def list_letters(limit: int, as_json: bool, api: str | None, **filters: object) 
 @setting("api")
 def download(output: Path, kind_of_file: str, api: str | None, **filters: object) -> None:
     """Write them to a file, with every byte that is kept (base64)."""
-    client = _client(Settings.load(api=api))
+    client = options.dashboard(Settings.load(api=api))
     pieces = client.stream(f"/api/dead-letters.{kind_of_file}?{_query(filters)}")
     try:
         with click.open_file(str(output), "wb") as file:
@@ -141,7 +142,7 @@ def replay(
     if not why and not dry_run:
         raise SettingsError("--why is missing", remedy="say what was mended: it is kept beside each replay")
     asked |= {"who": who or getpass.getuser(), "why": why or "dry run", "again": again, "dry_run": dry_run}
-    client = _client(settings)
+    client = options.dashboard(settings)
     if dry_run:
         answer = client.post("/api/replays", asked)
         click.echo(f"{answer['letters']:,} would be sent, {answer['replayed']:,} of them again" + _left_out(answer))
@@ -186,7 +187,7 @@ def _send(client: DashboardClient, sender: Any, batch: str) -> dict[str, int]:
         time.sleep(WAIT_SECONDS)
 
 
-def _asked(places: tuple[str, ...], every: bool, payload: Path | None, filters: Mapping[str, object]) -> dict[str, Any]:
+def _asked(places: tuple[str, ...], every: bool, payload: Path | None, filters: Mapping[str, object]) -> Object:
     narrowed = [name for name, value in filters.items() if value not in (None, "all")]
     if bool(places) == every:
         raise SettingsError("name what to replay", remedy="give --id PLACE (again for more), or --all with filters")
@@ -236,11 +237,3 @@ def _time(name: str, text: str) -> str:
         raise SettingsError(
             f"--{name} {text!r} is not a time", remedy="write it as 2026-01-31T12:00:00Z (UTC where no zone is named)"
         ) from e
-
-
-def _client(settings: Settings) -> DashboardClient:
-    import urllib3
-
-    from fraudstream.alerts.dashboard_client import DashboardClient
-
-    return DashboardClient(urllib3.PoolManager(), settings.api, settings.read_token, settings.ingest_token)

@@ -14,7 +14,8 @@ from fraudstream.cli import options
 from fraudstream.cli.options import setting
 from fraudstream.config import Settings
 from fraudstream.errors import SettingsError
-from fraudstream.transactions.wire import AlertField, Outcome
+from fraudstream.messages.base import Object
+from fraudstream.transactions.wire import AlertField
 
 if TYPE_CHECKING:
     from fraudstream.model.explanation.explainer import Explanation
@@ -59,22 +60,14 @@ def explain(data: Path | None, row: int | None, alert_id: str | None, as_json: b
 
     from fraudstream.cli.explain_tables import render
 
-    Console().print(
-        render(asked.explanation, asked.threshold, outcome(asked.explanation, asked.threshold), asked.about)
-    )
+    outcome = asked.explanation.outcome(asked.threshold)
+    Console().print(render(asked.explanation, asked.threshold, outcome, asked.about))
     if asked.stored_score is not None and abs(asked.stored_score - asked.explanation.score) > 1e-9:
         click.echo(
             f"the alert was stored with the score {asked.stored_score!r}: the artifact, or what was declared as an "
             "alias, is not what judged it then",
             err=True,
         )
-
-
-def outcome(explanation: Explanation, threshold: float) -> Outcome:
-    """What the stream makes of it."""
-    if not explanation.is_judgeable:
-        return Outcome.UNSCORABLE
-    return Outcome.ALERT if explanation.score >= threshold else Outcome.CLEAR
 
 
 def _row(settings: Settings, data: Path, row: int) -> _Asked:
@@ -88,13 +81,9 @@ def _row(settings: Settings, data: Path, row: int) -> _Asked:
 
 
 def _alert(settings: Settings, alert_id: str) -> _Asked:
-    import urllib3
-
-    from fraudstream.alerts.dashboard_client import DashboardClient
     from fraudstream.model.explanation.explainer import ExplainerLibrary
 
-    client = DashboardClient(urllib3.PoolManager(), settings.api, settings.read_token, settings.ingest_token)
-    alert = client.get(f"/api/alerts/{quote(alert_id)}")
+    alert = options.dashboard(settings).get(f"/api/alerts/{quote(alert_id)}")
     transaction: Mapping[str, Any] = alert[AlertField.TRANSACTION]
     explainer, aliases = ExplainerLibrary(settings.model).of(alert[AlertField.MODEL_ID], alert.get(AlertField.REVISION))
     threshold = alert.get(AlertField.THRESHOLD)
@@ -106,10 +95,10 @@ def _alert(settings: Settings, alert_id: str) -> _Asked:
     )
 
 
-def _as_json(asked: _Asked) -> dict[str, Any]:
+def _as_json(asked: _Asked) -> Object:
     from fraudstream.model.explanation.explainer import long_form
 
     told = long_form(asked.explanation)
-    judged = {"threshold": asked.threshold, "outcome": outcome(asked.explanation, asked.threshold).value}
+    judged = {"threshold": asked.threshold, "outcome": asked.explanation.outcome(asked.threshold).value}
     stored = {} if asked.stored_score is None else {"stored_score": asked.stored_score}
     return {"about": asked.about, **told, **judged, **stored}

@@ -21,6 +21,8 @@ from fraudstream.runtime.java import Java, find_java
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
+    from fraudstream.alerts.dashboard_client import DashboardClient
+
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
@@ -31,6 +33,15 @@ def setting(name: str, flag: str | None = None, kind: Any = None) -> Callable[[F
     shown = "" if default in (None, ()) or (isinstance(default, Path) and default.is_absolute()) else f"  [{default}]"
     flags = (flag or f"--{name.replace('_', '-')}", name)
     return click.option(*flags, type=kind or _kind(default), default=None, help=f"{field.description}{shown}")
+
+
+def dashboard(settings: Settings) -> DashboardClient:
+    """A client of the dashboard that the settings name."""
+    import urllib3
+
+    from fraudstream.alerts.dashboard_client import DashboardClient
+
+    return DashboardClient(urllib3.PoolManager(), settings.api, settings.read_token, settings.ingest_token)
 
 
 def _kind(default: Any) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import getpass
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 import orjson
@@ -14,6 +14,7 @@ from fraudstream.cli import options
 from fraudstream.cli.options import setting
 from fraudstream.config import Settings
 from fraudstream.errors import ModelCorrupt
+from fraudstream.messages.base import Object
 
 if TYPE_CHECKING:
     from fraudstream.model.current import Change, InForce
@@ -228,7 +229,10 @@ if TYPE_CHECKING:
     from fraudstream.model.registry import KnownModel
 
 
-def summary(model: KnownModel) -> dict[str, Any]:
+_PRECISION: Final = ("average_precision", "average_precision_low", "average_precision_high")
+
+
+def summary(model: KnownModel) -> Object:
     """A model of the list as JSON."""
     told = model.manifest
     metrics = told.metrics if told else None
@@ -236,13 +240,10 @@ def summary(model: KnownModel) -> dict[str, Any]:
         "model_id": model.model_id,
         "in_force": model.is_in_force,
         "written_at": model.written_at.isoformat(timespec="seconds"),
-        "algorithm": told.algorithm if told else None,
+        **{name: getattr(told, name, None) for name in ("algorithm", "threshold")},
         "data": told.training_data.name if told else None,
         "rows": told.training_data.rows if told else None,
-        "average_precision": metrics.average_precision if metrics else None,
-        "average_precision_low": metrics.average_precision_low if metrics else None,
-        "average_precision_high": metrics.average_precision_high if metrics else None,
-        "threshold": told.threshold if told else None,
+        **{name: getattr(metrics, name, None) for name in _PRECISION},
         "trouble": model.trouble or None,
     }
 

@@ -14,6 +14,7 @@ from fraudstream.cli import options
 from fraudstream.cli.options import setting
 from fraudstream.config import Settings
 from fraudstream.errors import DashboardFailed, SettingsError
+from fraudstream.messages.base import Object
 
 if TYPE_CHECKING:
     from fraudstream.alerts.dashboard_client import DashboardClient
@@ -108,12 +109,11 @@ def schema(context: click.Context, /, as_json: bool, **flags: object) -> None:
         return
     from rich.console import Console
 
-    from fraudstream.cli.schema import render, render_contract
     from fraudstream.model.aliases import contract_in_force
 
     settings = Settings.load(**flags)
     try:
-        report = _client(settings).get("/api/schemas")
+        report = options.dashboard(settings).get("/api/schemas")
     except DashboardFailed as e:
         contract = contract_in_force(settings.model)
         if as_json:
@@ -161,7 +161,7 @@ def unalias(new: str, why: str, **flags: object) -> None:
 @options.as_json
 def suggestions(as_json: bool, **flags: object) -> None:
     """List the aliases that the stream's values speak for, with the evidence."""
-    found = _client(Settings.load(**flags)).get("/api/schemas")["suggestions"]
+    found = options.dashboard(Settings.load(**flags)).get("/api/schemas")["suggestions"]
     if as_json:
         click.echo(orjson.dumps(found, option=orjson.OPT_INDENT_2))
         return
@@ -177,7 +177,7 @@ def suggestions(as_json: bool, **flags: object) -> None:
 @setting("api")
 def accept(alias: str, **flags: object) -> None:
     """Declare an alias that is suggested, through the dashboard."""
-    client = _client(Settings.load(**flags))
+    client = options.dashboard(Settings.load(**flags))
     each = _suggested(client, alias)
     content = {"new": each["new"], "old": each["old"], "why": f"suggested: {each['evidence']}"}
     told = client.post("/api/schema/aliases", content | {"who": getpass.getuser()})
@@ -190,23 +190,15 @@ def accept(alias: str, **flags: object) -> None:
 @setting("api")
 def refuse(alias: str, why: str, **flags: object) -> None:
     """Refuse an alias that is suggested, for good."""
-    client = _client(Settings.load(**flags))
+    client = options.dashboard(Settings.load(**flags))
     each = _suggested(client, alias)
     content = {"new": each["new"], "old": each["old"], "why": why, "who": getpass.getuser()}
     client.post("/api/schema/suggestions/refuse", content)
     click.echo(f"{each['new']} will not be suggested for {each['old']} again")
 
 
-def _client(settings: Settings) -> DashboardClient:
-    import urllib3
-
-    from fraudstream.alerts.dashboard_client import DashboardClient
-
-    return DashboardClient(urllib3.PoolManager(), settings.api, settings.read_token, settings.ingest_token)
-
-
-def _suggested(client: DashboardClient, alias: str) -> dict[str, Any]:
-    found: list[dict[str, Any]] = client.get("/api/schemas")["suggestions"]
+def _suggested(client: DashboardClient, alias: str) -> Object:
+    found: list[Object] = client.get("/api/schemas")["suggestions"]
     for each in found:
         if f"{each['new']}={each['old']}" == alias:
             return each

@@ -5,7 +5,7 @@ from __future__ import annotations
 import getpass
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 import orjson
@@ -13,9 +13,9 @@ import orjson
 from fraudstream.cli import options
 from fraudstream.cli.options import setting
 from fraudstream.config import Settings
+from fraudstream.messages.base import Object
 
 if TYPE_CHECKING:
-    from fraudstream.model.evaluation_record import ThresholdRow
     from fraudstream.model.thresholds import ThresholdTable
 
 
@@ -78,24 +78,20 @@ def threshold(
         _print(table)
 
 
-def _as_json(table: ThresholdTable) -> dict[str, Any]:
-    choice = table.evaluation.threshold
+def _as_json(table: ThresholdTable) -> Object:
+    from fraudstream.model.training_report import operating_as_json
+
+    choice, rows = table.evaluation.threshold, table.evaluation.thresholds
     return {
         "in_force": asdict(table.in_force),
         "recommended": choice.threshold,
         "rule": choice.rule,
         "review_cost": choice.review_cost,
-        "thresholds": [_row_as_json(row, choice.review_cost) for row in table.evaluation.thresholds],
-    }
-
-
-def _row_as_json(row: ThresholdRow, review_cost: float) -> dict[str, Any]:
-    from fraudstream.model.training_report import operating_as_json
-
-    return {
-        "threshold": row.threshold,
-        "expected": operating_as_json(row.expected, review_cost),
-        "test": operating_as_json(row.test, review_cost),
+        "thresholds": [
+            {"threshold": row.threshold}
+            | {name: operating_as_json(getattr(row, name), choice.review_cost) for name in ("expected", "test")}
+            for row in rows
+        ],
     }
 
 

@@ -10,7 +10,7 @@ from flask import Response, request
 from fraudstream.alerts.filters import AlertFilter, Position, Sort, write_cursor
 from fraudstream.alerts.reading import StoredAlert
 from fraudstream.alerts.search import Page
-from fraudstream.dashboard.export import export_csv, export_json, record_export
+from fraudstream.dashboard.export import export_csv, export_json, file_response
 from fraudstream.dashboard.parts import Parts, parts
 from fraudstream.dashboard.queries import AlertFileQuery, AlertList, AlertQuery, AlertScan, StreamQuery
 from fraudstream.dashboard.rescoring import rescored
@@ -52,16 +52,16 @@ def scan_alerts(query: AlertScan) -> Response:
 def alerts_csv(query: AlertFileQuery) -> Response:
     """The alerts that match as a CSV file."""
     store, wanted = parts().store, query.filter()
-    record_export(f"{FILE_NAME}.csv", lambda: store.count(wanted), at_most=wanted.looks_inside)
-    return _file(export_csv(store, wanted, with_work=query.work == 1), "text/csv", "csv")
+    pieces = export_csv(store, wanted, with_work=query.work == 1)
+    return file_response(f"{FILE_NAME}.csv", pieces, lambda: store.count(wanted), at_most=wanted.looks_inside)
 
 
 @api.operation("GET", "/api/alerts.json", many(Alert))
 def alerts_json(query: AlertQuery) -> Response:
     """The alerts that match as one array, an alert a line."""
     using, wanted = parts(), query.filter()
-    record_export(f"{FILE_NAME}.json", lambda: using.store.count(wanted), at_most=wanted.looks_inside)
-    return _file(export_json(using.store, using.reasons, wanted), "application/json", "json")
+    pieces = export_json(using.store, using.reasons, wanted)
+    return file_response(f"{FILE_NAME}.json", pieces, lambda: using.store.count(wanted), at_most=wanted.looks_inside)
 
 
 @api.operation("GET", "/api/alerts/<path:alert_id>", Alert, 404)
@@ -142,8 +142,3 @@ def _searched(using: Parts, page: Page, sort: Sort) -> dict[str, int]:
     if page.reached is None:
         return {"scanned": of, "of": of}
     return {"scanned": page.reached if sort is Sort.OLDEST else max(of - page.reached + 1, 0), "of": of}
-
-
-def _file(pieces: Iterator[str] | Iterator[bytes], kind: str, ending: str) -> Response:
-    headers = {"Content-Disposition": f'attachment; filename="{FILE_NAME}.{ending}"'}
-    return Response(pieces, mimetype=kind, headers=headers)

@@ -2,46 +2,32 @@
 
 import csv
 import io
-from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from collections.abc import Iterator
+from typing import Final
 from urllib.parse import urlencode
 
 import orjson
 from flask import Response, render_template, request
 from sqlalchemy import Connection
 
-from fraudstream.alerts.change_reading import NO_NAME, ChangeQuery, ChangeReader, StoredChange
-from fraudstream.alerts.changes import Action, broken_links, head, holds, stored_heads
-from fraudstream.alerts.status import AlertStatus
-from fraudstream.dashboard.export import cell, record_export, safe, taken
+from fraudstream.alerts.change_reading import NO_NAME, ChangeQuery, ChangeReader
+from fraudstream.alerts.changes import Action, Head, broken_links, head, holds, stored_heads
+from fraudstream.dashboard.export import cell, file_response, safe, taken
 from fraudstream.dashboard.parts import parts
 from fraudstream.dashboard.queries import ChangeList
 from fraudstream.dashboard.routing import Api
-from fraudstream.messages.answers import Change, answer, page
+from fraudstream.messages.answers import AlertChange, ListedChange, page
+from fraudstream.messages.base import Object
 
 ROWS: Final = 50
 CHECKED: Final = 1_000
 """Entries whose hashes the page checks; `fraudstream audit` checks all of them."""
 
 ACTION_WORDS: Final[dict[str, str]] = {
-    Action.CLAIM: "claimed",
-    Action.RELEASE: "released",
-    Action.VERDICT: "decided",
-    Action.NOTE: "noted",
-    Action.UNDO: "undone",
-    Action.THRESHOLD: "threshold",
-    Action.ALIAS: "alias",
-    Action.MODEL: "model",
-    Action.EXPORT: "exported",
-    Action.ACKNOWLEDGE: "acknowledged",
-}
-STATUS_WORDS: Final[dict[str, str]] = {
-    AlertStatus.NEW: "new",
-    AlertStatus.CLAIMED: "claimed",
-    AlertStatus.CONFIRMED_FRAUD: "confirmed fraud",
-    AlertStatus.FALSE_ALARM: "false alarm",
-    AlertStatus.UNSURE: "unsure",
-}
+    Action.CLAIM: "claimed", Action.RELEASE: "released", Action.VERDICT: "decided", Action.NOTE: "noted",
+    Action.UNDO: "undone", Action.THRESHOLD: "threshold", Action.ALIAS: "alias", Action.MODEL: "model",
+    Action.EXPORT: "exported", Action.ACKNOWLEDGE: "acknowledged",
+}  # fmt: skip
 
 
 def audit_page() -> str:
@@ -59,7 +45,8 @@ def audit_page() -> str:
         "audit.html",
         trail=trail,
         notice=using.notice,
-        changes=[shown(each) for each in changes],
+        changes=changes,
+        words=words,
         matching=reader.count(query),
         given=given,
         query=urlencode(given),
@@ -70,28 +57,12 @@ def audit_page() -> str:
     )
 
 
-def shown(change: StoredChange) -> dict[str, Any]:
-    """A change as the page has it: each alert, or the one subject, with what was and what is in words."""
-    document = change.document
-    lines: list[dict[str, str | None]] = [
-        {"alert_id": each.alert_id, "before": words(each.before), "after": words(each.after)} for each in change.touched
-    ]
-    if not lines:
-        lines = [{"alert_id": None, "before": words(document["before"]), "after": words(document["after"])}]
-    return document | {
-        "word": ACTION_WORDS.get(document["action"], document["action"]),
-        "lines": lines,
-        "more": max(0, change.alerts - len(lines)),
-        "alerts": change.alerts,
-    }
-
-
-def words(state: Mapping[str, Any] | None) -> str:
+def words(state: Object | None) -> str:
     """What a change keeps of before or after, in a few words; everything is in the file."""
     if state is None:
         return ""
     if "status" in state and "version" in state:
-        status = STATUS_WORDS.get(state["status"], str(state["status"]))
+        status = str(state["status"]).replace("_", " ")
         return f"{status}, {state['assignee']}" if state["assignee"] else status
     if "model_id" in state:
         aliases = ", ".join(f"{new} as {old}" for new, old in (state.get("aliases") or {}).items())
@@ -116,19 +87,18 @@ COLUMNS: Final = (
 api = Api("audit")
 
 
-@api.operation("GET", "/api/audit", page("changes", Change))
+@api.operation("GET", "/api/audit", page("changes", ListedChange))
 def list_changes(query: ChangeList) -> object:
     """The changes that people made, the newest first."""
     found = ChangeReader(parts().store).page(query, before=query.cursor, limit=query.limit)
-    following = query.following([each.seq for each in found])
-    return {"changes": [change_document(each) for each in found], "next_cursor": following}
+    return {"changes": found, "next_cursor": query.following([each.seq for each in found])}
 
 
-@api.operation("GET", "/api/audit/head", answer("ChainHead", seq=int, hash=str, entries=int))
+@api.operation("GET", "/api/audit/head", Head)
 def chain_head() -> object:
     """The newest change's hash, which covers all before it."""
     with parts().store.reading() as connection:
-        return head(connection)._asdict()
+        return head(connection)
 
 
 @api.operation("GET", "/api/audit.csv", str, media_type="text/csv")
@@ -136,28 +106,20 @@ def changes_csv(query: ChangeQuery) -> Response:
     """Every change that matches as a CSV file, oldest first, a line for each alert that it touched."""
     reader = ChangeReader(parts().store)
     up_to = reader.latest_seq()
-    record_export(FILE_NAME, lambda: reader.count(query))
-    rows = _csv(reader.every(query, up_to=up_to))
-    return Response(rows, mimetype="text/csv", headers={"Content-Disposition": f'attachment; filename="{FILE_NAME}"'})
+    return file_response(FILE_NAME, _csv(reader.every(query, up_to=up_to)), lambda: reader.count(query))
 
 
-def change_document(change: StoredChange) -> dict[str, Any]:
-    """A change as the API gives it: with how many alerts it touched, and the first of them."""
-    touched = [each._asdict() for each in change.touched]
-    return {"seq": change.seq, **change.document, "alerts": change.alerts, "touched": touched}
-
-
-def _csv(pages: Iterator[list[dict[str, Any]]]) -> Iterator[str]:
+def _csv(pages: Iterator[list[AlertChange]]) -> Iterator[str]:
     buffer = io.StringIO(newline="")
     writer = csv.writer(buffer)
     writer.writerow([safe(name) for name in COLUMNS])
     for rows in pages:
-        writer.writerows([cell(row.get(name)) for name in COLUMNS] for row in rows)
+        writer.writerows([cell(getattr(row, name)) for name in COLUMNS] for row in rows)
         yield taken(buffer)
     yield taken(buffer)
 
 
-def _trail(connection: Connection) -> dict[str, Any]:
+def _trail(connection: Connection) -> Object:
     """How the chain of hashes stands, as far as can be told while a page waits."""
     published = next(iter(stored_heads(connection, limit=1)), None)
     return {

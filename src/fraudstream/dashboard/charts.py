@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Final
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
@@ -14,8 +14,10 @@ from fraudstream.alerts.minutes import BINS, KEPT_MINUTES, MINUTE_US, Label, Min
 from fraudstream.alerts.status import AlertStatus
 from fraudstream.alerts.store import AlertStore
 from fraudstream.errors import FraudstreamError, StoreError
+from fraudstream.messages.base import Object
 from fraudstream.times import microseconds
 
+_AS_KEPT: Final = ("payments", "alerts", "p50_ms", "p99_ms", "latency_to")
 MOST_LATENCIES: Final = 2_000
 """Times that are kept of one minute; of more, every second, fourth, … one."""
 
@@ -174,7 +176,7 @@ class Charts:
             now = minute_of(self._clock())
             self._move(now)
 
-    def rendered(self, kind: str, minutes: int, render: Callable[[dict[str, Any]], bytes]) -> bytes:
+    def rendered(self, kind: str, minutes: int, render: Callable[[Object], bytes]) -> bytes:
         """What `render` makes of `report`, at most two seconds old and made once for all viewers."""
         with self._rendering:
             now = self._clock()
@@ -184,7 +186,7 @@ class Charts:
                 self._rendered[kind, minutes] = (now, render(self.report(minutes)))
             return self._rendered[kind, minutes][1]
 
-    def report(self, minutes: int) -> dict[str, Any]:
+    def report(self, minutes: int) -> Object:
         """The series of the last so many minutes, the running one included, and what stands beside them."""
         now = self._clock()
         last = minute_of(now)
@@ -199,13 +201,9 @@ class Charts:
             "at": now.isoformat(),
             "minutes": {
                 "at": [datetime.fromtimestamp(minute.minute * 60, UTC).isoformat() for minute in series],
-                "payments": [minute.payments for minute in series],
-                "alerts": [minute.alerts for minute in series],
+                **{name: [getattr(minute, name) for minute in series] for name in _AS_KEPT},
                 "at_risk": [round(minute.at_risk, 2) for minute in series],
                 "caught": [round(caught.get(minute.minute, 0.0), 2) for minute in series],
-                "p50_ms": [minute.p50_ms for minute in series],
-                "p99_ms": [minute.p99_ms for minute in series],
-                "latency_to": [minute.latency_to for minute in series],
             },
             "scores": {
                 "edges": [edge / BINS for edge in range(BINS + 1)],
@@ -225,7 +223,7 @@ class Charts:
             "sampled": list(SAMPLED),
         }
 
-    def _verdicts(self, first: int, last: int) -> dict[str, Any]:
+    def _verdicts(self, first: int, last: int) -> Object:
         """How the verdicts stand now, and how the share of confirmed ones came about in the minutes asked for."""
         standing = self._minutes.verdicts()
         confirmed = standing[AlertStatus.CONFIRMED_FRAUD]
@@ -296,7 +294,7 @@ def _joined(*parts: Iterable[Minute]) -> dict[int, Minute]:
     return whole
 
 
-def _of_labels(label: Label, counts: Sequence[tuple[int, int]]) -> dict[str, Any] | None:
+def _of_labels(label: Label, counts: Sequence[tuple[int, int]]) -> Object | None:
     """What the labels of a replayed file say of its alerts; None where no alert carries one."""
     alerts, frauds = (sum(each) for each in zip(*counts, strict=True))
     return (

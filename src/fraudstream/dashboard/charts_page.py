@@ -26,6 +26,7 @@ from fraudstream.charts.series import NOTHING, Axis, Series, combined, groups, s
 from fraudstream.dashboard.parts import parts
 from fraudstream.dashboard.presentation import compact, milliseconds, number
 from fraudstream.errors import RequestError
+from fraudstream.messages.base import Object
 from fraudstream.model.report.words import count, percent, score
 
 SPANS: Final = ((60, "1 hour"), (360, "6 hours"), (KEPT_MINUTES, "24 hours"))
@@ -35,7 +36,7 @@ _SIZES: Final = (Size(560, 210), Size(350, 190, is_narrow=True))
 def charts_html(minutes: int) -> bytes:
     """All charts as HTML."""
 
-    def render(report: dict[str, Any]) -> bytes:
+    def render(report: Object) -> bytes:
         return render_template(
             "_charts.html", report=report, charts=live_charts(report), minutes=minutes, percent=percent
         ).encode()
@@ -46,7 +47,7 @@ def charts_html(minutes: int) -> bytes:
 def table_html(minutes: int, key: str) -> bytes:
     """The table of one chart as HTML."""
 
-    def render(report: dict[str, Any]) -> bytes:
+    def render(report: Object) -> bytes:
         chart = live_charts(report).get(key)
         if chart is None:
             raise RequestError("there is no such chart", status=404)

@@ -11,7 +11,7 @@ from werkzeug.datastructures import MultiDict
 from fraudstream.alerts.letters import Letter, LetterQuery, LetterReader
 from fraudstream.alerts.replay_log import ReplayLog
 from fraudstream.dashboard.actor import actor, actor_or_nobody
-from fraudstream.dashboard.export import record_export
+from fraudstream.dashboard.export import file_response
 from fraudstream.dashboard.letters import as_json, csv_rows, jsonl, shown
 from fraudstream.dashboard.parts import parts
 from fraudstream.dashboard.queries import DeadLetterQuery, LetterList, ReplayList
@@ -42,21 +42,21 @@ def list_dead_letters(query: LetterList) -> object:
 @api.operation("GET", "/api/dead-letters.csv", str, media_type="text/csv")
 def dead_letters_csv(query: DeadLetterQuery) -> Response:
     """All that match as a CSV file."""
-    return _file(query, csv_rows, "text/csv", "dead_letters.csv")
+    return _file(query, csv_rows, "dead_letters.csv")
 
 
 @api.operation("GET", "/api/dead-letters.jsonl", str, media_type="application/x-ndjson")
 def dead_letters_jsonl(query: DeadLetterQuery) -> Response:
     """All that match as JSON Lines."""
-    return _file(query, jsonl, "application/x-ndjson", "dead_letters.jsonl")
+    return _file(query, jsonl, "dead_letters.jsonl")
 
 
-def replays_of(letters: Iterable[Letter]) -> dict[str, list[dict[str, Any]]]:
+def replays_of(letters: Iterable[Letter]) -> dict[str, list[Replay]]:
     """The replays of each letter, newest first, by its origin."""
     origins = [str(letter.origin) for letter in letters if letter.origin is not None]
-    found: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    found: dict[str, list[Replay]] = defaultdict(list)
     for replay in ReplayLog(parts().store).replays(origins=origins, limit=REPLAYS_SHOWN):
-        found[replay["origin"]].append(replay)
+        found[replay.origin].append(replay)
     return found
 
 
@@ -94,16 +94,17 @@ def request_replays(body: ReplayRequest) -> Response:
         which = LetterQuery(place=list(dict.fromkeys(body.places)))
     using = parts()
     requested = ReplayLog(using.store).request(body, which, actor(body.who).name, using.clock())
-    missing = max(0, len(set(body.places or ())) - requested["letters"])
+    missing = max(0, len(set(body.places or ())) - requested.letters)
     if missing and not body.dry_run:
         raise RequestError(
             f"{missing:,} of the records named are no dead letter or unscorable row that is kept; none is sent",
             status=404,
         )
-    answered = requested | {"missing": missing}
-    replayed, letters = requested["replayed"], requested["letters"]
-    if requested["batch"] is None and replayed and not body.dry_run:
-        again = f"{replayed:,} of {letters:,} were replayed before; to send them again, say so (again)"
+    answered = requested._asdict() | {"missing": missing}
+    if requested.batch is None and requested.replayed and not body.dry_run:
+        again = (
+            f"{requested.replayed:,} of {requested.letters:,} were replayed before; to send them again, say so (again)"
+        )
         return json_response(answered | {"error": again, "status": 409}, 409)
     return json_response(answered)
 
@@ -118,7 +119,7 @@ def list_replays(query: ReplayList) -> object:
     return {
         "replays": found,
         "counts": log.counts(query.batch),
-        "next_cursor": query.following([each["seq"] for each in found]),
+        "next_cursor": query.following([each.seq for each in found]),
     }
 
 
@@ -139,11 +140,6 @@ def conclude_replays(body: ReplayResults) -> object:
     return {"recorded": ReplayLog(using.store).conclude(body.results, using.clock())}
 
 
-def _file(
-    query: DeadLetterQuery, write: Callable[[Iterable[Letter]], Iterator[str] | Iterator[bytes]], kind: str, name: str
-) -> Response:
+def _file(query: DeadLetterQuery, write: Callable[[Iterable[Letter]], Iterator[Any]], name: str) -> Response:
     reader = LetterReader(parts().store)
-    record_export(name, lambda: reader.count(query))
-    return Response(
-        write(reader.every(query)), mimetype=kind, headers={"Content-Disposition": f'attachment; filename="{name}"'}
-    )
+    return file_response(name, write(reader.every(query)), lambda: reader.count(query))

@@ -3,11 +3,13 @@
 import threading
 from collections import deque
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final, NamedTuple
+from typing import Final
 
 from fraudstream.alerts.positions import Sight
 from fraudstream.dashboard.columns import Shares
+from fraudstream.messages.base import Object
 from fraudstream.times import from_microseconds, iso_z, microseconds, parse_time
 from fraudstream.transactions.drift import MEDIAN, Contract, changes, drift_of, named
 
@@ -15,7 +17,8 @@ MOST_SENTENCES: Final = 5
 UNJUDGED: Final = "not judged (unscorable): too much is missing"
 
 
-class Sentence(NamedTuple):
+@dataclass(frozen=True)
+class Sentence:
     """A sentence with one time in it, which a page shows in its reader's zone; `at` is empty where there is none."""
 
     before: str
@@ -68,7 +71,7 @@ def told(sentence: Sentence) -> str:
     return f"{sentence.before}{at}{sentence.after}."
 
 
-def first_sight(sight: Sight, contract: Contract | None) -> dict[str, Any]:
+def first_sight(sight: Sight, contract: Contract | None) -> Object:
     """What the event of a new set of columns says of it."""
     where = f" since about {sight.where} (from samples)" if sight.place is not None else ""
     if contract is None:
@@ -92,28 +95,14 @@ CALM_ALERTS: Final = STORM_ALERTS // 2
 """It ends below half of that, so that a stream at the limit does not make the banner come and go."""
 
 
-class Storm(NamedTuple):
-    """A storm as it stands."""
+@dataclass(frozen=True)
+class Storm:
+    """A storm as `/api/stats` has it; `sentence` is that of the banner."""
 
     alerts_per_minute: int
     share_of_payments: float | None
-    since: datetime
-
-    def told(self) -> dict[str, Any]:
-        """What `/api/stats` says of it; `sentence` is that of the banner."""
-        since = iso(microseconds(self.since))
-        share = self.share_of_payments
-        of = "" if share is None else f", {percent(share)} of the payments scored"
-        return {
-            "alerts_per_minute": self.alerts_per_minute,
-            "share_of_payments": None if share is None else round(share, 4),
-            "since": since,
-            "sentence": Sentence(
-                "More alerts than people can look at since ",
-                since,
-                f": {self.alerts_per_minute:,} in the last minute{of}",
-            )._asdict(),
-        }
+    since: str
+    sentence: Sentence
 
 
 class StormWatch:
@@ -168,7 +157,11 @@ class StormWatch:
             scored = payments - self._scored[0][1]
             # The number scored is known from samples: it may stand a little behind the alerts.
             share = min(1.0, self._total / scored) if scored > 0 else None
-            return Storm(self._total, share, self._since)
+            since = iso(microseconds(self._since))
+            of = "" if share is None else f", {percent(share)} of the payments scored"
+            after = f": {self._total:,} in the last minute{of}"
+            sentence = Sentence("More alerts than people can look at since ", since, after)
+            return Storm(self._total, None if share is None else round(share, 4), since, sentence)
 
     def _forget(self, second: int) -> None:
         if self._bins and second < self._bins[-1][0] - WINDOW_SECONDS:

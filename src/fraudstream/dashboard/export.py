@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 import orjson
-from flask import request
+from flask import Response, request
 
 from fraudstream.alerts.changes import Action
 from fraudstream.alerts.filters import AlertFilter
@@ -28,6 +28,7 @@ OWN_COLUMNS: Final = (
     AlertField.PRODUCED_AT.value,
     AlertField.DETECTED_AT.value,
 )
+MIMETYPES: Final = {"csv": "text/csv", "json": "application/json", "jsonl": "application/x-ndjson"}
 WORK_COLUMNS: Final = ("status", "assignee", "decided_at")
 COLLISION_PREFIX: Final = "transaction_"
 
@@ -95,25 +96,27 @@ def taken(buffer: io.StringIO) -> str:
     return text
 
 
-def record_export(file: str, rows: Callable[[], int], *, at_most: bool = False) -> None:
-    """Record that this request takes data out; a request for the headers alone takes none.
+def file_response(
+    file: str, pieces: Iterator[str] | Iterator[bytes], rows: Callable[[], int], *, at_most: bool = False
+) -> Response:
+    """A file for download, recorded as an export; a request for the headers alone takes no data out.
 
     `rows` counts what the file will hold, or (`at_most`) the most that it can, where counting exactly would take as
-    long as the file. Raises StoreError where it cannot be recorded; then nothing is to leave.
+    long as the file. Raises StoreError where it cannot be recorded.
     """
-    if request.method != "GET":
-        return
+    if request.method == "GET":
+        _record_export(file, rows, at_most=at_most)
+    headers = {"Content-Disposition": f'attachment; filename="{file}"'}
+    return Response(pieces, mimetype=MIMETYPES[file.rpartition(".")[2]], headers=headers)
+
+
+def _record_export(file: str, rows: Callable[[], int], *, at_most: bool) -> None:
     if not same_origin(request, parts().settings):
         # Each file is a row in the record for good: not for another site's page to write.
         raise RequestError("a file is asked for from the dashboard's own pages; open its address by itself", status=403)
     asked = {name: values[0] if len(values) == 1 else values for name, values in request.args.lists()}
-    parts().changes.record(
-        actor_or_nobody(),
-        Action.EXPORT,
-        file,
-        None,
-        {"filter": typed(asked), "rows_at_most" if at_most else "rows": rows()},
-    )
+    after = {"filter": typed(asked), "rows_at_most" if at_most else "rows": rows()}
+    parts().changes.record(actor_or_nobody(), Action.EXPORT, file, None, after)
 
 
 def _headings(names: list[str], own: set[str]) -> list[str]:

@@ -1,77 +1,86 @@
 """What the ledger comes to, in figures for `/api/ledger` and `/api/stats` and in sentences for the page."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Final, NamedTuple, Self
+from typing import Final, NamedTuple
 
-from fraudstream.alerts.ledger import COUNTS, LedgerPlace, LedgerReader
+from fraudstream.alerts.ledger import COUNTS, Gap, LedgerPlace, LedgerReader
 from fraudstream.alerts.positions import Place, Position
 from fraudstream.alerts.store import AlertStore
-from fraudstream.transactions.ledger import EntryKind
+from fraudstream.messages.base import Object
+from fraudstream.messages.ledger import EntryKind
 
 LISTED: Final = 100
 """Losses and gaps that are listed; the totals know of all."""
 
 
 @dataclass(frozen=True, slots=True)
-class LedgerState:
-    """The ledger's partitions beside what Kafka holds of them."""
+class LedgerPartition(LedgerPlace):
+    """What the entries of one partition come to, beside its end, the records in progress and the number of gaps."""
 
-    places: Mapping[Place, LedgerPlace]
-    gaps: Mapping[Place, int]
-    positions: Mapping[Place, Position]
+    end: int | None = None
+    open: int = 0
+    gaps: int = 0
 
-    @classmethod
-    def read(cls, ledger: LedgerReader, positions: Mapping[Place, Position]) -> Self:
-        """The state now."""
-        return cls(ledger.places(), ledger.gap_counts(), positions)
 
-    @property
-    def complete(self) -> bool:
-        """Whether each record up to the last finished batch has an outcome: no gap, and nothing lost."""
-        return not self.gaps and not any(place.lost for place in self.places.values())
+@dataclass(frozen=True)
+class LedgerSummary:
+    """The figures of `/api/stats`; it is complete while there is no gap and nothing is lost."""
 
-    def totals(self) -> dict[str, int]:
-        """Records by outcome, and those lost."""
-        return {name: sum(getattr(place, name) for place in self.places.values()) for name in (*COUNTS, "lost")}
+    records: int
+    open: int
+    lost: int
+    complete: bool
 
-    def partitions(self) -> list[dict[str, Any]]:
-        """One line for each partition that the ledger knows or that has records."""
-        filled = {place for place, position in self.positions.items() if position.end is not None}
-        return [self._partition(place) for place in sorted(filled | set(self.places))]
 
-    def summary(self) -> dict[str, Any]:
-        """The figures of `/api/stats`."""
-        totals = self.totals()
-        return {
-            "records": totals["records"],
-            "open": sum(line["open"] for line in self.partitions()),
-            "lost": totals["lost"],
-            "complete": self.complete,
-        }
+@dataclass(frozen=True)
+class LedgerReport:
+    """All that the ledger says, with a page of its entries, the newest first."""
 
-    def _partition(self, place: Place) -> dict[str, Any]:
-        position = self.positions.get(place, Position(0, None, 0))
-        known = self.places.get(place) or LedgerPlace(place.topic, place.partition, "", position.begin)
+    totals: dict[str, int]
+    open: int
+    complete: bool
+    partitions: list[LedgerPartition]
+    gaps: list[Gap]
+    losses: list[Object]
+    entries: list[Object]
+    next_cursor: str | None
+
+
+def ledger_summary(partitions: Sequence[LedgerPartition]) -> LedgerSummary:
+    """The figures of all partitions together."""
+    counts = (sum(getattr(each, name) for each in partitions) for name in ("records", "open", "lost"))
+    records, in_progress, lost = counts
+    return LedgerSummary(records, in_progress, lost, not lost and not any(each.gaps for each in partitions))
+
+
+def ledger_partitions(ledger: LedgerReader, positions: Mapping[Place, Position]) -> list[LedgerPartition]:
+    """The partitions that the ledger knows or that have records, beside what Kafka holds of them."""
+    places, gaps, partitions = ledger.places(), ledger.gap_counts(), []
+    for place in sorted({place for place, position in positions.items() if position.end is not None} | set(places)):
+        position = positions.get(place, Position(0, None, 0))
+        known = places.get(place) or LedgerPlace(place.topic, place.partition, "", position.begin)
         waiting = 0 if position.end is None else max(0, position.end - known.covered_until)
-        return asdict(known) | {"end": position.end, "open": waiting, "gaps": self.gaps.get(place, 0)}
+        partition = LedgerPartition(**asdict(known), end=position.end, open=waiting, gaps=gaps.get(place, 0))
+        partitions.append(partition)
+    return partitions
 
 
-def ledger_report(store: AlertStore, *, before: int | None = None, limit: int = 100) -> dict[str, Any]:
+def ledger_report(store: AlertStore, *, before: int | None = None, limit: int = 100) -> LedgerReport:
     """All of it, with a page of the newest entries, or of those with a `seq` below `before`."""
-    state = LedgerState.read(store.ledger, store.positions())
-    partitions = state.partitions()
+    partitions = ledger_partitions(store.ledger, store.positions())
+    summary = ledger_summary(partitions)
     entries = store.ledger.entries(before=before, limit=limit)
-    return {
-        "totals": state.totals(),
-        "open": sum(line["open"] for line in partitions),
-        "complete": state.complete,
-        "partitions": partitions,
-        "gaps": store.ledger.gaps(limit=LISTED),
-        "losses": store.ledger.entries(kind=EntryKind.LOSS, limit=LISTED),
-        "entries": entries,
-        "next_cursor": str(entries[-1]["seq"]) if len(entries) == limit else None,
-    }
+    return LedgerReport(
+        totals={name: sum(getattr(each, name) for each in partitions) for name in (*COUNTS, "lost")},
+        open=summary.open,
+        complete=summary.complete,
+        partitions=partitions,
+        gaps=store.ledger.gaps(limit=LISTED),
+        losses=store.ledger.entries(kind=EntryKind.LOSS, limit=LISTED),
+        entries=entries,
+        next_cursor=str(entries[-1]["seq"]) if len(entries) == limit else None,
+    )
 
 
 class Verdict(NamedTuple):
@@ -81,15 +90,15 @@ class Verdict(NamedTuple):
     sentence: str
 
 
-def verdict(report: Mapping[str, Any]) -> Verdict:
+def verdict(report: LedgerReport) -> Verdict:
     """Whether each record has an outcome, and how many are on their way to one."""
-    totals = report["totals"]
-    in_progress = f" {_records(report['open'])} in progress." if report["open"] else ""
-    if not report["complete"]:
+    totals = report.totals
+    in_progress = f" {_records(report.open)} in progress." if report.open else ""
+    if not report.complete:
         found = []
         if totals["lost"]:
             found.append(f"{_records(totals['lost'])} lost: Kafka had deleted them before they were judged.")
-        gaps = sum(partition["gaps"] for partition in report["partitions"])
+        gaps = sum(partition.gaps for partition in report.partitions)
         if gaps:
             found.append(
                 f"{'1 range of offsets has' if gaps == 1 else f'{gaps:,} ranges of offsets have'} no recorded outcome."
@@ -100,7 +109,7 @@ def verdict(report: Mapping[str, Any]) -> Verdict:
     return Verdict(True, "Each record up to the last finished batch has its outcome; none is lost." + in_progress)
 
 
-def loss_sentence(loss: Mapping[str, Any]) -> str:
+def loss_sentence(loss: Object) -> str:
     """What was lost where, and why."""
     place = f"{loss['topic']}[{loss['partition']}]"
     offsets = f"offsets {loss['from_offset']:,} to {loss['until_offset'] - 1:,}"

@@ -4,32 +4,41 @@ import base64
 import csv
 import io
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, fields
 from itertools import islice
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import orjson
 
 from fraudstream.alerts.letters import WALKED_AT_ONCE, Letter
 from fraudstream.dashboard.export import cell, taken
+from fraudstream.messages.answers import Replay
+from fraudstream.messages.base import Object
 from fraudstream.transactions.wire import AlertField, DeadLetterField, Outcome, ReplayState
 
-COLUMNS: Final = (
-    "kind",
-    "topic",
-    "partition",
-    "offset",
-    "event_id",
-    "reason",
-    "produced_at",
-    "detected_at",
-    "bytes",
-    "complete",
-    "key",
-    "headers",
-    "payload_text",
-    "payload_base64",
-)
-"""The columns of a download. `complete` says whether the payload is all of the record's value."""
+
+@dataclass(frozen=True)
+class Line:
+    """A letter as a download has it; `complete` says whether the payload is all of the record's value."""
+
+    kind: str
+    topic: str | None
+    partition: int | None
+    offset: int | None
+    event_id: str | None
+    reason: str | None
+    produced_at: str | None
+    detected_at: str | None
+    bytes: int
+    complete: bool
+    key: str | None
+    headers: Object | None
+    payload_text: str | None
+    payload_base64: str | None
+
+
+_AS_STORED: Final = ("topic", "partition", "offset", "reason", "produced_at", "detected_at")
+COLUMNS: Final = tuple(column.name for column in fields(Line))
 
 SHOWN_BYTES: Final = 4_096
 """So much of a payload stands on the page; a download holds all that is kept."""
@@ -42,24 +51,19 @@ class ShownLetter(NamedTuple):
     """A letter on the page."""
 
     number: int
-    kind: str
+    line: Line
     origin: str
     place: str
-    reason: str
-    produced_at: str
     detected_at: str
     size: int
-    event_id: str
-    key: str | None
-    headers: list[tuple[str, str]]
     payload: str
     is_hex: bool
     cut: str
-    replays: list[dict[str, Any]]
+    replays: list[Replay]
     replayed: bool
 
 
-def as_json(letter: Letter, replays: list[dict[str, Any]]) -> dict[str, Any]:
+def as_json(letter: Letter, replays: list[Replay]) -> Object:
     """The letter as the API gives it: what was stored, its kind, its size and its replays."""
     own = {"seq": letter.seq, "kind": letter.kind.value, "bytes": letter.size}
     return own | letter.document | {"replays": replays}
@@ -79,34 +83,27 @@ def csv_rows(letters: Iterable[Letter]) -> Iterator[str]:
     yield taken(buffer)
     for some in _pieces(letters):
         for letter in some:
-            line = _line(letter)
-            writer.writerow([cell(line[name]) for name in COLUMNS])
+            writer.writerow([cell(value) for value in vars(_line(letter)).values()])
         yield taken(buffer)
 
 
-def shown(number: int, letter: Letter, replays: list[dict[str, Any]]) -> ShownLetter:
+def shown(number: int, letter: Letter, replays: list[Replay]) -> ShownLetter:
     """The letter as the page shows it."""
     line = _line(letter)
     payload = letter.payload
     text, is_hex = _readable((payload or b"")[:SHOWN_BYTES])
-    headers = line["headers"] or {}
     return ShownLetter(
         number=number,
-        kind=letter.kind.value,
+        line=line,
         origin="" if letter.origin is None else str(letter.origin),
-        place=f"{line['topic']}[{line['partition']}] {line['offset']}",
-        reason=str(line["reason"] or "no reason is known"),
-        produced_at=str(line["produced_at"] or ""),
-        detected_at=str(line["detected_at"] or letter.document.get("received_at") or ""),
+        place=f"{line.topic}[{line.partition}] {line.offset}",
+        detected_at=str(line.detected_at or letter.document.get("received_at") or ""),
         size=letter.size,
-        event_id=str(line["event_id"] or ""),
-        key=line["key"],
-        headers=[(name, "" if value is None else str(value)) for name, value in headers.items()],
         payload="" if payload is None else text,
         is_hex=is_hex,
         cut=_cut(letter, payload),
         replays=replays,
-        replayed=any(replay["state"] != ReplayState.FAILED for replay in replays),
+        replayed=any(replay.state != ReplayState.FAILED for replay in replays),
     )
 
 
@@ -116,27 +113,21 @@ def _pieces(letters: Iterable[Letter]) -> Iterator[list[Letter]]:
         yield some
 
 
-def _line(letter: Letter) -> dict[str, Any]:
+def _line(letter: Letter) -> Line:
     document, payload = letter.document, letter.payload
     is_dead = letter.kind == Outcome.DEAD_LETTER
-    text = None if payload is None else _text(payload)
     headers = document.get(DeadLetterField.HEADERS)
-    return {
-        "kind": letter.kind.value,
-        "topic": document.get(DeadLetterField.TOPIC),
-        "partition": document.get(DeadLetterField.PARTITION),
-        "offset": document.get(DeadLetterField.OFFSET),
-        "event_id": document.get(DeadLetterField.EVENT_ID if is_dead else AlertField.ALERT_ID),
-        "reason": document.get(DeadLetterField.REASON),
-        "produced_at": document.get(DeadLetterField.PRODUCED_AT),
-        "detected_at": document.get(DeadLetterField.DETECTED_AT),
-        "bytes": letter.size,
-        "complete": len(payload or b"") >= letter.size,
-        "key": document.get(DeadLetterField.KEY) if is_dead else None,
-        "headers": headers if isinstance(headers, dict) else None,
-        "payload_text": text,
-        "payload_base64": None if payload is None else base64.b64encode(payload).decode(),
-    }
+    return Line(
+        kind=letter.kind.value,
+        **{name: document.get(name) for name in _AS_STORED},
+        event_id=document.get(DeadLetterField.EVENT_ID if is_dead else AlertField.ALERT_ID),
+        bytes=letter.size,
+        complete=len(payload or b"") >= letter.size,
+        key=document.get(DeadLetterField.KEY) if is_dead else None,
+        headers=headers if isinstance(headers, dict) else None,
+        payload_text=None if payload is None else _text(payload),
+        payload_base64=None if payload is None else base64.b64encode(payload).decode(),
+    )
 
 
 def _text(payload: bytes) -> str | None:

@@ -9,13 +9,14 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 import orjson
 import structlog
 from numpy.typing import NDArray
 
+from fraudstream.messages.base import Object
 from fraudstream.messages.posted import Sample
 from fraudstream.runtime.files import replace_json
 from fraudstream.times import microseconds
@@ -171,14 +172,14 @@ def _shares_above(threshold: float) -> Floats:
     return shares
 
 
-def _hour_as_json(hour: _Hour) -> dict[str, Any]:
+def _hour_as_json(hour: _Hour) -> Object:
     """The filled bins alone: most are empty."""
     filled = np.flatnonzero(hour.rows)
     bins = [[int(at), float(hour.rows[at]), float(hour.squares[at]), float(hour.scores[at])] for at in filled]
     return {"samples": hour.samples, "first_us": hour.first_us, "last_us": hour.last_us, "bins": bins}
 
 
-def _hour_from(told: dict[str, Any]) -> _Hour:
+def _hour_from(told: Object) -> _Hour:
     hour = _Hour(samples=int(told["samples"]), first_us=int(told["first_us"]), last_us=int(told["last_us"]))
     for at, rows, squares, scores in told["bins"]:
         hour.rows[at], hour.squares[at], hour.scores[at] = rows, squares, scores

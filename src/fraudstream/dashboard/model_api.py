@@ -11,10 +11,10 @@ from fraudstream.dashboard.queries import SchemaList, WhatIfQuery
 from fraudstream.dashboard.rescoring import in_force_at
 from fraudstream.dashboard.revisions import recorded
 from fraudstream.dashboard.routing import Api
-from fraudstream.dashboard.schema_report import LISTED_SCHEMAS, report
+from fraudstream.dashboard.schema_report import LISTED_SCHEMAS, Schemas, report
 from fraudstream.dashboard.what_if import what_if
 from fraudstream.errors import ModelError, ModelNamedDirectly
-from fraudstream.messages.answers import Aliases, NewDeployment, WhatIf, answer
+from fraudstream.messages.answers import Aliases, Deployment, NewDeployment, WhatIf, answer
 from fraudstream.messages.base import Object
 from fraudstream.messages.requests import Alias, Command, NewThreshold, RemovedAlias
 from fraudstream.model.aliases import declare_alias, remove_alias
@@ -46,7 +46,7 @@ class FormerChange(NamedTuple):
     can_undo: bool
 
 
-def change(using: Parts, who: Actor, threshold: float, why: str, revision: int) -> dict[str, Any]:
+def change(using: Parts, who: Actor, threshold: float, why: str, revision: int) -> Object:
     """Deploy a threshold while `revision`, which the person saw, is active; returns the deployment and the one before.
 
     Raises SettingsError where it is no score, ChangedMeanwhile for another revision, or ModelError.
@@ -57,16 +57,9 @@ def change(using: Parts, who: Actor, threshold: float, why: str, revision: int) 
     )
     # Within a second it would be recorded anyhow; so it is there when the page asks.
     using.revisions.look()
-    return {
-        "model_id": after.model_id,
-        "threshold": after.threshold,
-        "former_threshold": before.threshold,
-        "revision": after.revision,
-        "who": after.who,
-        "when": after.when,
-        "why": after.why,
-        "change_id": recorded(change_between(asdict(before), asdict(after)))[0].change_id,
-    }
+    change_id = recorded(change_between(asdict(before), asdict(after)))[0].change_id
+    deployment = {name: getattr(after, name) for name in Deployment.model_fields}
+    return deployment | {"former_threshold": before.threshold, "change_id": change_id}
 
 
 def former_changes(using: Parts) -> list[FormerChange]:
@@ -103,7 +96,7 @@ def deploy_threshold(body: NewThreshold) -> object:
     return change(parts(), actor(body.who), body.threshold, body.why.strip(), body.revision)
 
 
-@api.operation("GET", "/api/schemas", answer("Schemas", contract=Object | None, current=Object, schemas=list[Object]))
+@api.operation("GET", "/api/schemas", Schemas)
 def schemas(query: SchemaList) -> object:
     """The stream's schemas against the model's contract, and suggested aliases."""
     return schema_report(parts(), limit=query.limit)
@@ -133,7 +126,7 @@ def refuse(body: Alias) -> object:
     return {"new": body.new, "old": body.old, "refused": True}
 
 
-def schema_report(using: Parts, *, limit: int = LISTED_SCHEMAS) -> dict[str, Any]:
+def schema_report(using: Parts, *, limit: int = LISTED_SCHEMAS) -> Schemas:
     """The report of this dashboard."""
     try:
         changeable_models_dir(using.settings.model)
@@ -149,7 +142,7 @@ def _who(body: Command) -> Actor:
     return acting if acting.name else Actor("dashboard", session=acting.session)
 
 
-def _realias(apply: Callable[[Parts], InForce]) -> dict[str, Any]:
+def _realias(apply: Callable[[Parts], InForce]) -> Object:
     using = parts()
     active = apply(using)
     using.revisions.look()

@@ -68,7 +68,7 @@ def written(apis: tuple[Api, ...]) -> bytes:
     return orjson.dumps(document(apis), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
 
 
-def document(apis: Iterable[Api]) -> dict[str, Any]:
+def document(apis: Iterable[Api]) -> Object:
     """The whole description."""
     operations = [operation for each in apis for operation in each.operations]
     types = {id(each): each for o in operations for each in (o.answer, o.query, o.body, Error) if each is not None}
@@ -77,8 +77,8 @@ def document(apis: Iterable[Api]) -> dict[str, Any]:
         ref_template=COMPONENT + "{model}",
         schema_generator=_Schemas,
     )
-    components: dict[str, Any] = shared["$defs"]
-    paths: dict[str, dict[str, Any]] = {}
+    components: Object = shared["$defs"]
+    paths: dict[str, Object] = {}
     for each in operations:
         done = {"description": MEANINGS[200], "content": {each.media_type: {"schema": schemas[id(each.answer), MODE]}}}
         error = {"schema": schemas[id(Error), MODE]}
@@ -86,7 +86,7 @@ def document(apis: Iterable[Api]) -> dict[str, Any]:
         for status in sorted(each.errors | EVERYWHERE - set(each.same)):
             answers[status] = {"description": MEANINGS[status], "content": {JSON: error}}
         summary, _, description = each.about.partition("\n\n")
-        operation: dict[str, Any] = {"summary": summary}
+        operation: Object = {"summary": summary}
         if description:
             operation["description"] = description
         parameters = [ALERT_ID] if "alert_id" in each.path else []
@@ -118,7 +118,7 @@ def document(apis: Iterable[Api]) -> dict[str, Any]:
     }
 
 
-def _parameter(name: str, member: Mapping[str, Any], components: Mapping[str, Any]) -> dict[str, Any]:
+def _parameter(name: str, member: Mapping[str, Any], components: Mapping[str, Any]) -> Object:
     """A member of a query as a parameter, its schema without null, which no query can hold."""
     own = dict(member)
     (example,), about = own.pop("examples"), own.pop("description")

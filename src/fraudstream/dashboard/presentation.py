@@ -221,18 +221,6 @@ def telling_values(transaction: Mapping[str, Any]) -> list[ShownValue]:
     return [ShownValue(name, shortened(value, TEXT_CHARS)) for name, value in texts[:SHOWN_VALUES]]
 
 
-def columns(table: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """The columns of the page Schema, those that differ from training first, else in their order."""
-    marked = [dict(column) | {"differs": _differs(column)} for column in table]
-    return sorted(marked, key=lambda column: not column["differs"])
-
-
-def _differs(column: Mapping[str, Any]) -> bool:
-    is_new = column["expected"] is None
-    is_retyped = column["expected"] == "number" and column["came"] not in (None, "number", "unknown")
-    return bool(is_new or is_retyped or column["imputed_share"] or column["alias"])
-
-
 def _amount(transaction: Mapping[str, Any]) -> str:
     amount = amount_of(transaction)
     return NOTHING if amount is None else f"{amount:,.2f}"

@@ -18,6 +18,7 @@ from fraudstream.dashboard.actor import actor_or_nobody
 from fraudstream.dashboard.parts import parts
 from fraudstream.dashboard.queries import AlertList
 from fraudstream.errors import RequestError
+from fraudstream.messages.base import Object
 from fraudstream.times import iso_time
 from fraudstream.transactions.wire import AlertField
 
@@ -212,7 +213,7 @@ def queue_page() -> str | Response:
     )
 
 
-def _one(alert_id: str, stats: Mapping[str, Any]) -> dict[str, Any]:
+def _one(alert_id: str, stats: Mapping[str, Any]) -> Object:
     using = parts()
     found = using.store.alert(alert_id)
     if found is None:
@@ -220,7 +221,7 @@ def _one(alert_id: str, stats: Mapping[str, Any]) -> dict[str, Any]:
     return _row(using.reasons.attached([found])[0].document(), stats)
 
 
-def _row(document: Mapping[str, Any], stats: Mapping[str, Any]) -> dict[str, Any]:
+def _row(document: Mapping[str, Any], stats: Mapping[str, Any]) -> Object:
     return {"row": presentation.row(document, stats), "loss": presentation.expected_loss(document)}
 
 

@@ -23,6 +23,7 @@ from fraudstream.alerts.reading import STORED_COLUMNS, StoredAlert, stored_alert
 from fraudstream.alerts.store import AlertStore
 from fraudstream.dashboard.stream import Hub
 from fraudstream.errors import ModelError, StoreError
+from fraudstream.messages.base import Object
 from fraudstream.model.explanation.explainer import ExplainerLibrary, Explanation, cause_form, short_form
 from fraudstream.times import microseconds
 from fraudstream.transactions.wire import AlertField, Outcome
@@ -243,7 +244,7 @@ class ReasonWork:
             self._hub.tell(b"event: reasons\ndata: %s\n\n" % orjson.dumps(told), about=Outcome.ALERT)
 
 
-def explain_alert(library: ExplainerLibrary, alert: Mapping[str, Any]) -> dict[str, Any]:
+def explain_alert(library: ExplainerLibrary, alert: Mapping[str, Any]) -> Object:
     """The reasons of a stored alert; none, with the cause, where they cannot be had or are not those of its score."""
     found = explanation_of(library, alert)
     return cause_form(found) if isinstance(found, str) else short_form(found)

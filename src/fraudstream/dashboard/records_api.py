@@ -7,16 +7,16 @@ import structlog
 
 from fraudstream.alerts.reading import StoredAlert
 from fraudstream.alerts.store import Added
-from fraudstream.dashboard.ledger_report import ledger_report
+from fraudstream.dashboard.ledger_report import LedgerReport, ledger_report
 from fraudstream.dashboard.parts import Parts, parts
 from fraudstream.dashboard.queries import EventList
 from fraudstream.dashboard.routing import Api, read_json_body
 from fraudstream.errors import RequestError, StoreError
-from fraudstream.messages.answers import LedgerReport, Received, page
+from fraudstream.messages.answers import Received, page
 from fraudstream.messages.base import Object
+from fraudstream.messages.ledger import LedgerEntry
 from fraudstream.messages.posted import DeadLetter, EndsEvent, Event, PostedAlert, Progress, Sample
 from fraudstream.messages.requests import MOST_RECORDS, Page
-from fraudstream.transactions.ledger import LedgerEntry
 from fraudstream.transactions.presentable import read_json
 
 log = structlog.get_logger(__name__)
@@ -82,7 +82,7 @@ def ledger(query: Page) -> object:
     return ledger_report(parts().store, before=query.cursor, limit=query.limit)
 
 
-def _receive(using: Parts, kind: str, add: Callable[[list[object]], Added]) -> dict[str, Any]:
+def _receive(using: Parts, kind: str, add: Callable[[list[object]], Added]) -> Object:
     posted = _parse(read_json_body())
     if not isinstance(posted, list):
         raise RequestError("post a list of objects")

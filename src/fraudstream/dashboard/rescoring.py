@@ -9,6 +9,8 @@ from typing import Any, Final
 
 from fraudstream.dashboard.reasons import explanation_of
 from fraudstream.errors import ModelError
+from fraudstream.messages.answers import Contribution, StoredScore
+from fraudstream.messages.base import Object
 from fraudstream.model.aliases import read_manifest
 from fraudstream.model.current import InForce, current_file, read_current
 from fraudstream.model.explanation.explainer import ExplainerLibrary, Explanation
@@ -19,7 +21,7 @@ SAME: Final = 1e-9
 """Scores that differ by less are the same."""
 
 
-def rescored(library: ExplainerLibrary, model: Path, alert: Mapping[str, Any]) -> dict[str, Any]:
+def rescored(library: ExplainerLibrary, model: Path, alert: Mapping[str, Any]) -> Object:
     """An alert as it was scored, as what is active at the path `model` scores it, and the difference by feature.
 
     A JSON object, as docs/http.md describes it. Raises ModelError where no model is active, or it cannot be read.
@@ -32,17 +34,11 @@ def rescored(library: ExplainerLibrary, model: Path, alert: Mapping[str, Any]) -
     new_score = now.score if now.is_judgeable else None
     return {
         "alert_id": alert[AlertField.ALERT_ID],
-        "stored": {
-            "score": stored,
-            "threshold": alert.get(AlertField.THRESHOLD),
-            "outcome": alert.get(AlertField.OUTCOME),
-            "model_id": alert.get(AlertField.MODEL_ID),
-            "revision": alert.get(AlertField.REVISION),
-        },
+        "stored": {name: alert.get(name) for name in StoredScore.model_fields},
         "now": {
             "score": new_score,
             "threshold": in_force.threshold,
-            "outcome": outcome_of(now, in_force.threshold).value,
+            "outcome": now.outcome(in_force.threshold).value,
             "model_id": in_force.model_id,
             "revision": in_force.revision,
             "missing": now.missing,
@@ -57,13 +53,6 @@ def rescored(library: ExplainerLibrary, model: Path, alert: Mapping[str, Any]) -
     }
 
 
-def outcome_of(explanation: Explanation, threshold: float) -> Outcome:
-    """What the stream would make of it."""
-    if not explanation.is_judgeable:
-        return Outcome.UNSCORABLE
-    return Outcome.ALERT if explanation.score >= threshold else Outcome.CLEAR
-
-
 def in_force_at(model: Path) -> InForce:
     """What is active at a model path, an artifact or a `current` file; raises ModelError where it cannot be read."""
     current = current_file(model)
@@ -76,30 +65,20 @@ def in_force_at(model: Path) -> InForce:
     return InForce(manifest.model_id, manifest.threshold)
 
 
-def _by_feature(then: Explanation | None, now: Explanation) -> list[dict[str, Any]]:
+def _by_feature(then: Explanation | None, now: Explanation) -> list[Contribution]:
     """What each feature contributed then and contributes now, the largest difference first."""
     before: dict[str, Reason] = {} if then is None else {step.reason.feature: step.reason for step in then.steps}
     after = {step.reason.feature: step.reason for step in now.steps}
-    told = []
-    for name in [*after, *(name for name in before if name not in after)]:
-        was, is_ = before.get(name), after.get(name)
-        old, new = (None if each is None else each.contribution for each in (was, is_))
-        told.append(
-            {
-                "feature": name,
-                "value": (is_ or was).value,  # type: ignore[union-attr]
-                "imputed": (is_ or was).imputed,  # type: ignore[union-attr]
-                "then": old,
-                "now": new,
-                "difference": None if then is None else (new or 0.0) - (old or 0.0),
-            }
-        )
-    key = "now" if then is None else "difference"
-    return sorted(told, key=lambda each: -abs(each[key] or 0.0))
+    features = []
+    for name, reason in (after | {name: was for name, was in before.items() if name not in after}).items():
+        old, new = (each[name].contribution if name in each else None for each in (before, after))
+        difference = None if then is None else (new or 0.0) - (old or 0.0)
+        features.append(Contribution(name, reason.value, reason.imputed, old, new, difference))
+    return sorted(features, key=lambda each: -abs((each.now if then is None else each.difference) or 0.0))
 
 
 def _sentence(alert: Mapping[str, Any], now: Explanation, in_force: InForce) -> str:
-    stored, outcome = alert.get(AlertField.SCORE), outcome_of(now, in_force.threshold)
+    stored, outcome = alert.get(AlertField.SCORE), now.outcome(in_force.threshold)
     verdict = {
         Outcome.ALERT: f"an alert again: {now.score:.4g} reaches the threshold {in_force.threshold:.4g}",
         Outcome.CLEAR: f"no alert any more: {now.score:.4g} stays below the threshold {in_force.threshold:.4g}",

@@ -20,6 +20,7 @@ from fraudstream.alerts.changes import Action, Actor, Change, ChangeLog
 from fraudstream.alerts.minutes import Label
 from fraudstream.dashboard.stats import ModelInForce
 from fraudstream.errors import ModelError, StoreError
+from fraudstream.messages.base import Object
 from fraudstream.model.aliases import contract_of, read_manifest
 from fraudstream.model.artifact import is_artifact
 from fraudstream.model.current import CURRENT_FILE, InForce, read_changes, read_current
@@ -143,7 +144,7 @@ def _action(before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> Actio
     return Action.ALIAS if before.get("aliases") != after.get("aliases") else Action.THRESHOLD
 
 
-def _shown(state: Mapping[str, Any] | None) -> dict[str, Any] | None:
+def _shown(state: Mapping[str, Any] | None) -> Object | None:
     return None if state is None else {name: state.get(name) for name in SHOWN}
 
 

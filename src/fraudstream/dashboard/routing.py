@@ -74,8 +74,9 @@ class Api(Blueprint):
 
 
 def json_response(document: object, status: int = 200) -> Response:
-    """An answer that is a document, or bytes that are JSON already."""
-    return Response(document if isinstance(document, bytes) else orjson.dumps(document), status, mimetype=JSON)
+    """An answer that is a document, of messages and dataclasses too, or bytes that are JSON already."""
+    body = document if isinstance(document, bytes) else orjson.dumps(document, default=vars)
+    return Response(body, status, mimetype=JSON)
 
 
 def read_json_body() -> bytes:

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import orjson
 import structlog
@@ -21,12 +21,13 @@ from fraudstream.alerts.store import AlertStore
 from fraudstream.dashboard.charts import MinuteTally
 from fraudstream.dashboard.columns import ColumnWatch
 from fraudstream.dashboard.drift_words import StormWatch, first_sight
-from fraudstream.dashboard.ledger_report import LedgerState
+from fraudstream.dashboard.ledger_report import ledger_partitions, ledger_summary
 from fraudstream.dashboard.live_scores import LiveScores
 from fraudstream.dashboard.schema_report import summary
 from fraudstream.dashboard.stream import Hub, Published
 from fraudstream.dashboard.system_state import Gauges
 from fraudstream.errors import FraudstreamError
+from fraudstream.messages.base import Object
 from fraudstream.messages.posted import EndsEvent, Event, Sample
 from fraudstream.model.current import InForce
 from fraudstream.times import from_microseconds, microseconds
@@ -124,11 +125,11 @@ class Statistics:
         """The threshold in force, or of the newest sample."""
         return self._model()[1]
 
-    def describe(self, sight: Sight) -> dict[str, Any]:
+    def describe(self, sight: Sight) -> Object:
         """What the event of a set of columns that was never seen before says."""
         return first_sight(sight, self.contract())
 
-    def current(self) -> dict[str, Any]:
+    def current(self) -> Object:
         """The counters now; figures that rest on samples are named in `sampled`."""
         now = self._clock()
         totals = self._store.totals()
@@ -136,17 +137,13 @@ class Statistics:
         seen, scored, lag = _progress(positions)
         p50, p99, latency_to = self._latency()
         model_id, threshold, in_force = self._model()
-        storm = self._storm.current(scored, now)
-        current = {
+        return {
             "at": now.isoformat(),
             "payments_seen": seen,
             "scored": scored,
             "alerts": totals[Total.ALERTS],
-            "unscorable": totals[Total.UNSCORABLE],
-            "dead_letters": totals[Total.DEAD_LETTERS],
-            "rejected": totals[Total.REJECTED],
-            "conflicts": totals[Total.CONFLICTS],
-            "duplicates": totals[Total.DUPLICATES],
+            **{name: totals[name] for name in (Total.UNSCORABLE, Total.DEAD_LETTERS, Total.REJECTED)},
+            **{name: totals[name] for name in (Total.CONFLICTS, Total.DUPLICATES)},
             "lag": lag,
             "rate": self._rate(),
             "p50_ms": p50,
@@ -159,11 +156,10 @@ class Statistics:
             "viewers": self._hub.viewers,
             "problems": self._problems(),
             "columns": summary(self._store, self.columns, in_force.contract if in_force else None),
-            "ledger": LedgerState.read(self._store.ledger, positions).summary(),
-            "storm": storm.told() if storm is not None else None,
+            "ledger": ledger_summary(ledger_partitions(self._store.ledger, positions)),
+            "storm": self._storm.current(scored, now),
             "sampled": ["scored", "lag", "columns", "storm.share_of_payments"],
         }
-        return current
 
     def current_json(self) -> bytes:
         """The counters as JSON, at most a second old: many streams share one reading."""

@@ -12,10 +12,10 @@ from pydantic import ValidationError
 from sqlalchemy.exc import SQLAlchemyError
 
 from fraudstream import metrics
-from fraudstream.alerts.ledger import UnacknowledgedLosses
 from fraudstream.alerts.store import AlertStore
+from fraudstream.messages.answers import Losses, PartitionState, ProcessState, System
+from fraudstream.messages.ledger import PartitionReport, Problem, ProblemKind
 from fraudstream.times import iso
-from fraudstream.transactions.ledger import PartitionReport, Problem, ProblemKind
 from fraudstream.transactions.wire import DetectorState, EventField, EventType
 
 
@@ -23,18 +23,11 @@ class Gauges(Collector):
     """The counters as Prometheus reads them, taken when it asks."""
 
     _SHOWN: Final = (
-        ("payments_seen", metrics.PAYMENTS_SEEN),
-        ("scored", metrics.PAYMENTS_SCORED),
-        ("lag", metrics.LAG),
-        ("rate", metrics.RATE),
-        ("alerts", metrics.ALERTS),
-        ("unscorable", metrics.UNSCORABLE),
-        ("dead_letters", metrics.DEAD_LETTERS),
-        ("rejected", metrics.REJECTED),
-        ("conflicts", metrics.CONFLICTS),
-        ("duplicates", metrics.DUPLICATES),
-        ("viewers", metrics.VIEWERS),
-    )
+        ("payments_seen", metrics.PAYMENTS_SEEN), ("scored", metrics.PAYMENTS_SCORED), ("lag", metrics.LAG),
+        ("rate", metrics.RATE), ("alerts", metrics.ALERTS), ("unscorable", metrics.UNSCORABLE),
+        ("dead_letters", metrics.DEAD_LETTERS), ("rejected", metrics.REJECTED), ("conflicts", metrics.CONFLICTS),
+        ("duplicates", metrics.DUPLICATES), ("viewers", metrics.VIEWERS),
+    )  # fmt: skip
 
     def __init__(self, current: Callable[[], Mapping[str, Any]]) -> None:
         """Take what tells the counters: `Statistics.current`."""
@@ -50,30 +43,24 @@ class Gauges(Collector):
 class SystemGauges(Collector):
     """The state of the whole system, as `/api/system` tells it."""
 
-    def __init__(self, document: Callable[[], Mapping[str, Any]]) -> None:
+    def __init__(self, document: Callable[[], System]) -> None:
         """Take what tells the state: `SystemState.document`."""
         self._document = document
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         """The state now."""
         state, place = self._document(), ("topic", "partition")
-        kinds = Counter(each["kind"] for each in state["problems"])
-        yield _labelled(metrics.PROBLEMS, ["kind"], {(kind.value,): kinds[kind.value] for kind in ProblemKind})
-        running: dict[tuple[str, ...], float] = {
-            (each["process"],): each["state"] == DetectorState.RUNNING for each in state["processes"]
-        }
+        kinds = Counter(each.kind for each in state.problems)
+        yield _labelled(metrics.PROBLEMS, ["kind"], (((kind.value,), kinds[kind]) for kind in ProblemKind))
+        running = (((each.process,), each.state == DetectorState.RUNNING) for each in state.processes)
         yield _labelled(metrics.PROCESS_RUNNING, ["process"], running)
-        partitions: dict[tuple[str, ...], Any] = {
-            (each["topic"], str(each["partition"])): each for each in state["partitions"]
-        }
-        yield _labelled(metrics.PARTITION_LAG, place, {at: each["lag"] for at, each in partitions.items()})
-        starved: dict[tuple[str, ...], float] = {
-            at: each["starved_since"] is not None for at, each in partitions.items()
-        }
-        yield _labelled(metrics.PARTITION_STARVED, place, starved)
-        if state["task_slots"] is not None:
-            yield GaugeMetricFamily(*metrics.TASK_SLOTS, value=state["task_slots"])
-        yield GaugeMetricFamily(*metrics.LOST_UNACKNOWLEDGED, value=state["losses"]["records"])
+        at = [(each.topic, str(each.partition)) for each in state.partitions]
+        yield _labelled(metrics.PARTITION_LAG, place, zip(at, (each.lag for each in state.partitions), strict=True))
+        starved = (each.starved_since is not None for each in state.partitions)
+        yield _labelled(metrics.PARTITION_STARVED, place, zip(at, starved, strict=True))
+        if state.task_slots is not None:
+            yield GaugeMetricFamily(*metrics.TASK_SLOTS, value=state.task_slots)
+        yield GaugeMetricFamily(*metrics.LOST_UNACKNOWLEDGED, value=state.losses.records)
 
 
 SILENT_SECONDS: Final = 15.0
@@ -108,16 +95,11 @@ class Process:
         """For how many seconds it has said nothing; 0 for one that never spoke."""
         return 0.0 if self.seen is None else (now - self.seen).total_seconds()
 
-    def document(self, now: datetime, sentence: str) -> dict[str, Any]:
+    def document(self, now: datetime, sentence: str) -> ProcessState:
         """Its entry in `/api/system`."""
         silent = self.silence(now) > SILENT_SECONDS
-        return {
-            "process": self.name,
-            "state": SILENT if silent else self.state,
-            "since": _iso(self.seen if silent else self.since),
-            "last_seen": _iso(self.seen),
-            "message": sentence,
-        }
+        state, since = (SILENT, self.seen) if silent else (self.state, self.since)
+        return ProcessState(self.name, state, _iso(since), _iso(self.seen), sentence)
 
 
 class SystemState:
@@ -161,25 +143,18 @@ class SystemState:
         """The sentences of the problems, as the pages show them."""
         return [problem.message for problem in self.problems()]
 
-    def unacknowledged_losses(self) -> UnacknowledgedLosses:
+    def unacknowledged_losses(self) -> Losses:
         """The losses that nobody has acknowledged; none where the database does not answer, a problem of its own."""
         try:
             return self._store.ledger.unacknowledged_losses()
         except SQLAlchemyError:
-            return UnacknowledgedLosses(0, 0, None)
+            return Losses(0, 0, None)
 
-    def document(self) -> dict[str, Any]:
+    def document(self) -> System:
         """All of it."""
-        now, problems = self._clock(), self.problems()
-        losses = self.unacknowledged_losses()
-        return {
-            "at": _iso(now),
-            "problems": [problem.model_dump(mode="json") for problem in problems],
-            "processes": self._processes(now, problems),
-            "task_slots": self._report.task_slots,
-            "partitions": self._partitions(),
-            "losses": losses._asdict(),
-        }
+        now, problems, losses = self._clock(), self.problems(), self.unacknowledged_losses()
+        processes, slots = self._processes(now, problems), self._report.task_slots
+        return System(iso(now), problems, processes, slots, self._partitions(), losses)
 
     def _observe(self, record: Mapping[str, Any], now: datetime) -> None:
         kind = record.get(EventField.TYPE)
@@ -221,14 +196,14 @@ class SystemState:
         return [Problem(kind=ProblemKind.DETECTOR, message=message[:500], since=_iso(since))] if message else []
 
     def _loss_problems(self) -> list[Problem]:
-        records, _, since = self.unacknowledged_losses()
-        if not records:
+        losses = self.unacknowledged_losses()
+        if not losses.records:
             return []
-        lost = "1 record is" if records == 1 else f"{records:,} records are"
+        lost = "1 record is" if losses.records == 1 else f"{losses.records:,} records are"
         message = f"{lost} lost: Kafka deleted them before they were read. Look at them on the page Ledger"
-        return [Problem(kind=ProblemKind.LOSS, message=message, since=since)]
+        return [Problem(kind=ProblemKind.LOSS, message=message, since=losses.since)]
 
-    def _processes(self, now: datetime, problems: list[Problem]) -> list[dict[str, Any]]:
+    def _processes(self, now: datetime, problems: list[Problem]) -> list[ProcessState]:
         sentences = {problem.kind: problem.message for problem in reversed(problems)}
         database = sentences.get(ProblemKind.DATABASE, "")
         self._dashboard.seen = now  # it asks itself, whenever it is asked
@@ -238,20 +213,16 @@ class SystemState:
         told = ((self._dashboard, database), (self._relay, relay), (self._detector, detector))
         return [process.document(now, sentence) for process, sentence in told]
 
-    def _partitions(self) -> list[dict[str, Any]]:
+    def _partitions(self) -> list[PartitionState]:
         starved = {p.partition: p.since for p in self._report.problems if p.kind is ProblemKind.STARVED}
         reading = self._report.reading
         return [
-            {
-                "topic": place.topic,
-                "partition": place.partition,
-                "begin": at.begin,
-                "end": at.end,
-                "position": at.position,
-                "lag": max(0, at.end - max(at.position, at.begin)),
-                "starved_since": starved.get(place.partition),
-                "reading": None if reading is None else place.partition in reading,
-            }
+            PartitionState(
+                *(*place, at.begin, at.end, at.position),
+                lag=max(0, at.end - max(at.position, at.begin)),
+                starved_since=starved.get(place.partition),
+                reading=None if reading is None else place.partition in reading,
+            )
             for place, at in sorted(self._store.positions().items())
             if at.end is not None
         ]
@@ -261,8 +232,10 @@ def _iso(at: datetime | None) -> str | None:
     return None if at is None else iso(at)
 
 
-def _labelled(metric: metrics.Metric, labels: Sequence[str], values: dict[tuple[str, ...], float]) -> GaugeMetricFamily:
+def _labelled(
+    metric: metrics.Metric, labels: Sequence[str], values: Iterable[tuple[Sequence[str], float]]
+) -> GaugeMetricFamily:
     family = GaugeMetricFamily(*metric, labels=labels)
-    for names, value in values.items():
+    for names, value in values:
         family.add_metric(names, value)
     return family

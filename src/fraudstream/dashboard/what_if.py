@@ -7,7 +7,7 @@ import os
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
@@ -23,6 +23,8 @@ from fraudstream.dashboard.what_if_sources import (
     verdict_source,
 )
 from fraudstream.errors import ModelError, ModelNamedDirectly
+from fraudstream.messages.answers import Deployment
+from fraudstream.messages.base import Object
 from fraudstream.model.current import InForce, changeable_models_dir
 from fraudstream.model.evaluation_record import Evaluation, read_evaluation
 from fraudstream.model.thresholds import DEFAULT_REVIEW_COST, cheapest
@@ -55,35 +57,27 @@ class WhatIf:
     sources: tuple[Source, ...]
     why_not: str
 
-    def document(self, *, with_curve: bool) -> dict[str, Any]:
+    def document(self, *, with_curve: bool) -> Object:
         """As JSON tells it (docs/http.md)."""
-        told: dict[str, Any] = {
-            "in_force": {
-                name: getattr(self.in_force, name)
-                for name in ("model_id", "threshold", "revision", "who", "when", "why")
-            },
-            "threshold": self.threshold,
-            "review_cost": self.review_cost,
-            "recommended": self.recommended,
-            "cheapest": self.cheapest,
+        document: Object = {
+            "in_force": {name: getattr(self.in_force, name) for name in Deployment.model_fields},
+            **{name: getattr(self, name) for name in ("threshold", "review_cost", "recommended", "cheapest")},
             "changeable": not self.why_not,
             "why_not": self.why_not or None,
             "sources": [self._source(source) for source in self.sources],
         }
         if with_curve:
-            told["curve"] = [
+            document["curve"] = [
                 {"threshold": threshold, **{key: _told(found) for key, found in at.items()}}
                 for threshold, at in curve(self.sources)
             ]
-        return told
+        return document
 
-    def _source(self, source: Source) -> dict[str, Any]:
-        asked = {
-            "now": None if source.at is None else _told(source.at(self.in_force.threshold)),
-            "then": None if source.at is None else _told(source.at(self.threshold)),
-        }
-        fields = ("key", "title", "kind", "about", "period", "known_from")
-        return {name: getattr(source, name) for name in fields} | {"lacking": source.lacking or None} | asked
+    def _source(self, source: Source) -> Object:
+        thresholds = {"now": self.in_force.threshold, "then": self.threshold}
+        figures = {name: source.at and _told(source.at(at)) for name, at in thresholds.items()}
+        members = {name: value for name, value in vars(source).items() if name != "at"}
+        return members | {"lacking": source.lacking or None} | figures
 
 
 def what_if(using: Parts, threshold: float | None, review_cost: float | None) -> WhatIf:

@@ -14,6 +14,7 @@ from fraudstream.dashboard.routing import Api, json_response
 from fraudstream.dashboard.stream import Hub
 from fraudstream.errors import RequestError
 from fraudstream.messages.answers import Alert, Text, Triage, Triaged, answer
+from fraudstream.messages.base import Object
 from fraudstream.messages.requests import AddNote, Claim, Decide, Release, Undo
 
 api = Api("work")
@@ -86,7 +87,7 @@ def tell_work(hub: Hub, done: Done) -> None:
 
 
 def _answer(done: Done) -> Response:
-    body: dict[str, Any] = {
+    body: Object = {
         "change_id": done.change_id,
         "done": [_changed(*each) for each in done.done],
         "refused": [
@@ -100,6 +101,6 @@ def _answer(done: Done) -> Response:
     return json_response(body, status)
 
 
-def _changed(alert_id: str, seq: int, work: Any) -> dict[str, Any]:
+def _changed(alert_id: str, seq: int, work: Any) -> Object:
     state = {"status": work.status, "assignee": work.assignee, "version": work.version}
     return {"alert_id": alert_id, "seq": seq, **state}

@@ -17,10 +17,10 @@ from fraudstream.detector.ledger import LedgerKeeper
 from fraudstream.detector.spark_log import Offsets
 from fraudstream.kafka.reading import KafkaLedger, Watermarks
 from fraudstream.kafka.topics import topic_id
+from fraudstream.messages.ledger import LedgerEntry
 from fraudstream.model.current import InForce, artifact_beside
 from fraudstream.scoring.judge import load_judge
 from fraudstream.scoring.topic import Range, count_outcomes
-from fraudstream.transactions.ledger import LedgerEntry
 from fraudstream.transactions.wire import EventField, EventType, Outcome, Topic
 
 log = structlog.get_logger(__name__)

@@ -19,8 +19,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from fraudstream.detector.spark_log import LogReader, Offsets
 from fraudstream.errors import CheckpointDamaged, CheckpointInUse, DetectorError, SettingsError
+from fraudstream.messages.ledger import LedgerEntry
 from fraudstream.runtime.files import exclusive_lock, replace_json, tighten
-from fraudstream.transactions.ledger import LedgerEntry
 
 MARKER: Final = "fraudstream.json"
 LOCK: Final = ".detector.lock"

@@ -1,4 +1,4 @@
-"""Keeps the ledger: an entry for each partition of each committed batch; `transactions/ledger.py` says what one is.
+"""Keeps the ledger: an entry for each partition of each committed batch; `messages/ledger.py` says what one is.
 
 Spark commits a batch and tells of it afterwards: what a crash takes in between is counted again by scoring the range.
 """
@@ -18,10 +18,10 @@ from fraudstream.detector.checkpoint import CheckpointState, ends_after, first_o
 from fraudstream.detector.query import OUTCOMES_OBSERVED, RECORDS_OBSERVED, REMARKABLE, observed_name, records_name
 from fraudstream.detector.spark_log import Offsets
 from fraudstream.errors import KafkaFailure
+from fraudstream.messages.ledger import EntryKind, LedgerEntry, Source, batch_entry_id, loss_entry_id
 from fraudstream.model.current import InForce
 from fraudstream.runtime.files import replace_json
 from fraudstream.times import iso
-from fraudstream.transactions.ledger import EntryKind, LedgerEntry, Source, batch_entry_id, loss_entry_id
 from fraudstream.transactions.wire import Outcome
 
 log = structlog.get_logger(__name__)
@@ -182,8 +182,11 @@ class LedgerKeeper:
         for partition, span in sorted(spans.items()):
             found = counts.get(partition, {})
             entries.append(
-                replace(
-                    self._entry(batch_entry_id(note.checkpoint_id, batch, partition), EntryKind.BATCH, partition, span),
+                self._entry(
+                    batch_entry_id(note.checkpoint_id, batch, partition),
+                    EntryKind.BATCH,
+                    partition,
+                    span,
                     records=sum(found.values()),
                     clear=found.get(Outcome.CLEAR, 0),
                     alert=found.get(Outcome.ALERT, 0),
@@ -238,12 +241,21 @@ class LedgerKeeper:
 
     def _loss(self, partition: int, start: int, end: int, when: str) -> LedgerEntry:
         entry_id = loss_entry_id(self.topic_id, partition, start, end)
-        loss = self._entry(entry_id, EntryKind.LOSS, partition, (start, end))
-        return replace(loss, reason=f"Kafka's retention deleted them {when}")
+        reason = f"Kafka's retention deleted them {when}"
+        return self._entry(entry_id, EntryKind.LOSS, partition, (start, end), reason=reason)
 
-    def _entry(self, entry_id: str, kind: EntryKind, partition: int, span: Span) -> LedgerEntry:
-        at = iso(self.now())
-        return LedgerEntry(entry_id, kind, self.topic, self.topic_id, partition, *span, committed_at=at)
+    def _entry(self, entry_id: str, kind: EntryKind, partition: int, span: Span, **more: Any) -> LedgerEntry:
+        return LedgerEntry(
+            entry_id=entry_id,
+            kind=kind,
+            topic=self.topic,
+            topic_id=self.topic_id,
+            partition=partition,
+            from_offset=span[0],
+            until_offset=span[1],
+            committed_at=iso(self.now()),
+            **more,
+        )
 
     def _save(self, note: Note) -> None:
         self._note = note

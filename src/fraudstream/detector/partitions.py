@@ -19,8 +19,8 @@ from pyspark.sql.streaming.query import StreamingQuery
 
 from fraudstream.detector.events import EventWriter
 from fraudstream.errors import KafkaFailure
+from fraudstream.messages.ledger import PartitionReport, Problem, ProblemKind
 from fraudstream.times import iso
-from fraudstream.transactions.ledger import PartitionReport, Problem, ProblemKind
 from fraudstream.transactions.wire import EventType
 
 log = structlog.get_logger(__name__)

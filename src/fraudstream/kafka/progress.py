@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, Self
+from typing import BinaryIO, Self
 
 import orjson
 
@@ -197,15 +197,8 @@ def _event_id(line: bytes) -> str:
 
 
 def _line(pass_number: int, row: int, event_id: str, reason: str, payload: bytes) -> bytes:
-    kept: dict[str, Any] = {
-        "pass": pass_number,
-        "row": row,
-        "event_id": event_id,
-        "reason": reason,
-        "bytes": len(payload),
-        "payload": payload.decode(),
-    }
-    return orjson.dumps(kept, option=orjson.OPT_APPEND_NEWLINE)
+    line = {"pass": pass_number, "row": row, "event_id": event_id, "reason": reason, "bytes": len(payload)}
+    return orjson.dumps(line | {"payload": payload.decode()}, option=orjson.OPT_APPEND_NEWLINE)
 
 
 def _failed(error: OSError, path: Path) -> ProgressFailed:

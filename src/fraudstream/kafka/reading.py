@@ -10,7 +10,7 @@ import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 
 from fraudstream.errors import DataError, KafkaFailure, TopicMissing
-from fraudstream.transactions.ledger import LedgerEntry, parse_entry
+from fraudstream.messages.ledger import LedgerEntry, parse_entry
 from fraudstream.transactions.wire import Topic
 
 READ_SECONDS: Final = 30.0

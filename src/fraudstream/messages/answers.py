@@ -3,18 +3,22 @@
 Tests hold real answers to them; no request is checked, as an alert is stored as the JSON that is sent.
 """
 
+from dataclasses import dataclass
 from types import GenericAlias
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field, create_model
 
 from fraudstream.messages.base import Message, Object
+from fraudstream.messages.ledger import Problem
 from fraudstream.messages.requests import Verdict
-from fraudstream.transactions.ledger import Problem
 from fraudstream.transactions.wire import Outcome, ReplayState
 
 Time = Annotated[str, Field(description="ISO 8601 with an offset")]
-Text, Number, Whole, Moment = str | None, float | None, int | None, Time | None
+Text = str | None
+Number = float | None
+Whole = int | None
+Moment = Time | None
 Kind = Literal["alert", "unscorable"]
 
 
@@ -36,8 +40,16 @@ def page(name: str, item: Any, **more: Any) -> Any:
 Error = answer("Error", "Why a request was not answered.", error=str, status=int)
 FAILED: Final[Any] = {"error": (str, ""), "status": (int, 409)}
 
-Rejection = answer("Rejection", "Why one of the posted records was not stored.", index=int, reason=str)
-Received = answer("Received", accepted=int, duplicates=int, conflicts=int, rejected=many(Rejection))
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """Why one of the posted records was not stored."""
+
+    index: int
+    reason: str
+
+
+Received = answer("Received", accepted=int, duplicates=int, conflicts=int, rejected=list[Rejection])
 
 Status = Literal["new", "claimed"] | Verdict
 TriageState = answer(
@@ -62,12 +74,54 @@ Triaged = answer(
     "Triaged", "What became of each alert; `error` where none was changed.",
     change_id=Text, done=many(Changed), refused=many(Refused), **FAILED,
 )  # fmt: skip
-Change = answer(
-    "Change", "A change that a person made.",
-    change_id=str, at=Time, actor=Text, verified=bool, action=str, before=object, after=object, why=str,
-    undoes=Text, undone_by=Text, session=Text, hash=str,
-)  # fmt: skip
-Triage = answer("Triage", "An alert's triage state and its changes.", work=TriageState, history=many(Change))
+
+
+@dataclass(frozen=True)
+class Change:
+    """A change that a person made; of an alert's history, `before` and `after` are the alert's own."""
+
+    change_id: str
+    at: Time
+    actor: Text
+    verified: bool
+    action: str
+    subject: str
+    before: Object | None
+    after: Object | None
+    why: str
+    undoes: Text
+    undone_by: Text
+    session: Text
+    hash: str
+
+
+@dataclass(frozen=True)
+class AlertChange(Change):
+    """What a change did to one alert; `alert_id` is null where it was made to something else."""
+
+    alert_id: Text
+
+
+@dataclass(frozen=True)
+class Touched:
+    """What a change did to one of its alerts."""
+
+    seq: int
+    alert_id: str
+    before: Object | None
+    after: Object | None
+
+
+@dataclass(frozen=True)
+class ListedChange(Change):
+    """A change as the list has it, with the number of alerts that it touched and the first of them."""
+
+    seq: int
+    alerts: int
+    touched: list[Touched]
+
+
+Triage = answer("Triage", "An alert's triage state and its changes.", work=TriageState, history=list[Change])
 Person = answer("Person", "Who acts; a name is the person's own word.", name=str, verified=bool)
 Introduced = answer("Introduced", actor=Person | None)
 
@@ -78,15 +132,53 @@ Stats = answer(
     threshold=Number, unseen_from_row=Whole, data_fingerprint=Text, problems=list[str], columns=Object, ledger=Object,
     storm=Object | None, sampled=list[str],
 )  # fmt: skip
-Losses = answer("Losses", "Lost records that nobody acknowledged.", records=int, until_seq=int, since=Moment)
-System = answer(
-    "System", "The state of the whole system.",
-    at=Time, problems=list[Problem], processes=list[Object], task_slots=Whole, partitions=list[Object], losses=Losses,
-)  # fmt: skip
-LedgerReport = page(
-    "entries", Object, totals=dict[str, int], open=int, complete=bool, partitions=list[Object],
-    gaps=list[Object], losses=list[Object],
-)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Losses:
+    """Lost records that nobody has acknowledged, up to which entry of the ledger (0: none), and since when."""
+
+    records: int
+    until_seq: int
+    since: Moment
+
+
+@dataclass(frozen=True)
+class ProcessState:
+    """A process by what it said last."""
+
+    process: str
+    state: str
+    since: Moment
+    last_seen: Moment
+    message: str
+
+
+@dataclass(frozen=True)
+class PartitionState:
+    """How far a partition is filled and scored; `reading` is null where the detector does not say."""
+
+    topic: str
+    partition: int
+    begin: int
+    end: int
+    position: int
+    lag: int
+    starved_since: Moment
+    reading: bool | None
+
+
+@dataclass(frozen=True)
+class System:
+    """The state of the whole system."""
+
+    at: Time
+    problems: list[Problem]
+    processes: list[ProcessState]
+    task_slots: Whole
+    partitions: list[PartitionState]
+    losses: Losses
+
 
 _ACTIVE: Final[Any] = {"model_id": str, "threshold": float, "revision": int, "who": str, "when": str, "why": str}
 Deployment = answer("Deployment", "The active model.", **_ACTIVE)
@@ -109,13 +201,24 @@ WhatIf = answer(
 )  # fmt: skip
 StoredScore = answer("StoredScore", score=Number, threshold=Number, outcome=Outcome, model_id=Text, revision=Whole)
 NewScore = answer("NewScore", score=Number, threshold=float, outcome=Outcome, model_id=str, revision=int, missing=int)
-Contribution = answer(
-    "Contribution", feature=str, value=object, imputed=bool, then=Number, now=Number, difference=Number
-)
+
+
+@dataclass(frozen=True)
+class Contribution:
+    """What a feature contributed when the alert was scored, and contributes now."""
+
+    feature: str
+    value: object
+    imputed: bool
+    then: Number
+    now: Number
+    difference: Number
+
+
 Rescored = answer(
     "Rescored", "An alert scored again, and what differs from the stored score.",
     alert_id=str, stored=StoredScore, now=NewScore, difference=Number, same_model=bool, scale=str, comparable=bool,
-    stored_cause=Text, features=many(Contribution), sentence=str,
+    stored_cause=Text, features=list[Contribution], sentence=str,
 )  # fmt: skip
 Aliases = answer("Aliases", aliases=dict[str, str], model_id=str, revision=int)
 
@@ -123,11 +226,36 @@ ReplayRequested = answer(
     "ReplayRequested", "The records of a request; `error` where none is sent again.",
     batch=Text, letters=int, replayed=int, missing=int, without_place=int, **FAILED,
 )  # fmt: skip
-Replay = answer(
-    "Replay", "A record that is to be sent again.",
-    seq=int, replay_id=str, batch=str, kind=Literal["dead_letter", "unscorable"], origin=str, state=ReplayState,
-    place=Text, reason=Text, who=str, why=str, requested_at=Time, changed_at=Time, corrected=bool,
-)  # fmt: skip
-Claimed = answer("Claimed", replay_id=str, origin=str, letter=Object, payload_base64=Text)
-ClaimedReplays = answer("ClaimedReplays", replays=many(Claimed))
+
+
+@dataclass(frozen=True)
+class Replay:
+    """A record that is to be sent again."""
+
+    seq: int
+    replay_id: str
+    batch: str
+    kind: Literal["dead_letter", "unscorable"]
+    origin: str
+    state: ReplayState
+    place: Text
+    reason: Text
+    who: str
+    why: str
+    requested_at: Time
+    changed_at: Time
+    corrected: bool
+
+
+@dataclass(frozen=True)
+class Claimed:
+    """A replay that a sender has claimed."""
+
+    replay_id: str
+    origin: str
+    letter: Object
+    payload_base64: Text
+
+
+ClaimedReplays = answer("ClaimedReplays", replays=list[Claimed])
 WaitingReplays = answer("WaitingReplays", waiting=int)

@@ -193,7 +193,7 @@ def check_dead_letter(raw: object) -> DeadLetter:
     return _checked(DeadLetter, check_object(raw, "a dead letter"))
 
 
-def check_object(raw: object, what: str) -> dict[str, Any]:
+def check_object(raw: object, what: str) -> Object:
     """The posted record as a JSON object that can be written as JSON again, down to its last number.
 
     Raises RecordError where it is something else, nested too deeply, or holds a number or text that JSON cannot carry.
@@ -209,13 +209,13 @@ def digest(value: object) -> str:
     return hashlib.sha256(orjson.dumps(value, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
-def _object(raw: object, what: str) -> dict[str, Any]:
+def _object(raw: object, what: str) -> Object:
     if not isinstance(raw, dict):
         raise RecordError(f"{what} must be a JSON object")
     return raw
 
 
-def _checked(model: type[_Posted], document: dict[str, Any]) -> _Posted:
+def _checked(model: type[_Posted], document: Object) -> _Posted:
     try:
         return model.model_validate(document, context=document)
     except ValidationError as e:

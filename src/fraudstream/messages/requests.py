@@ -71,7 +71,7 @@ class Query(BaseModel):
     @classmethod
     def read(cls, args: Arguments) -> Self:
         """The query in the arguments of a request or an address; raises RequestError where a value makes no sense."""
-        values: dict[str, Any] = {}
+        values: dict[str, str | list[str]] = {}
         for name, field in cls.model_fields.items():
             if texts := [value for value in args.getlist(name) if value]:
                 values[name] = texts if get_origin(field.annotation) is list else texts[0]

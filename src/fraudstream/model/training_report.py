@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator
 from dataclasses import asdict
-from typing import Any
+from typing import Final
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from fraudstream.messages.base import Object
 from fraudstream.model.evaluation_record import (
     Comparison,
     Estimate,
@@ -21,40 +22,33 @@ from fraudstream.model.manifest import Feature, FeatureType, Manifest, Metrics, 
 from fraudstream.model.report.page import report_of
 from fraudstream.model.training import TrainingResult
 
+_OF_THE_MANIFEST: Final = ("model_id", "algorithm", "label", "threshold", "threshold_rule", "requested")
 
-def as_json(result: TrainingResult) -> dict[str, Any]:
+
+def as_json(result: TrainingResult) -> Object:
     """The result as one JSON object: the manifest's figures, where the artifact is, what is in force."""
     manifest, report = result.artifact.manifest, report_of(result.artifact.path)
     return {
-        "model_id": manifest.model_id,
+        **{name: getattr(manifest, name) for name in _OF_THE_MANIFEST},
         "path": str(result.artifact.path),
         "report": None if report is None else str(report),
         "reused": result.reused,
-        "algorithm": manifest.algorithm,
         "rows": manifest.training_data.rows,
         "frauds": manifest.training_data.frauds,
-        "label": manifest.label,
         "features": [feature.name for feature in manifest.features],
         "excluded": dict(manifest.excluded),
-        "columns": [
-            {"name": name, "becomes": becomes, "detail": detail} for name, becomes, detail in _decisions(manifest)
-        ],
+        "columns": [dict(zip(("name", "becomes", "detail"), each, strict=True)) for each in _decisions(manifest)],
         "split": asdict(manifest.split),
-        "threshold": manifest.threshold,
-        "threshold_rule": manifest.threshold_rule,
         "metrics": asdict(manifest.metrics),
-        "average_precision": manifest.metrics.average_precision,
-        "roc_auc": manifest.metrics.roc_auc,
-        "calibration_error": manifest.metrics.calibration_error,
+        **{name: getattr(manifest.metrics, name) for name in ("average_precision", "roc_auc", "calibration_error")},
         "calibration": asdict(manifest.calibration),
-        "requested": manifest.requested,
         **_evaluated(read_evaluation(result.artifact.path)),
         "warnings": list(manifest.warnings),
         "in_force": {"model_id": result.in_force.model_id, "revision": result.in_force.revision},
     }
 
 
-def _evaluated(evaluation: Evaluation | None) -> dict[str, Any]:
+def _evaluated(evaluation: Evaluation | None) -> Object:
     """What the evaluation adds; the curves stay in its file."""
     if evaluation is None:
         return {}
@@ -71,18 +65,12 @@ def _evaluated(evaluation: Evaluation | None) -> dict[str, Any]:
     }
 
 
-def operating_as_json(found: Operating | None, review_cost: float) -> dict[str, Any] | None:
+def operating_as_json(found: Operating | None, review_cost: float) -> Object | None:
     """What a threshold catches and costs, with what follows from it."""
     if found is None:
         return None
-    return {
-        **asdict(found),
-        "alerts_per_day": found.alerts_per_day,
-        "recall": found.recall,
-        "precision": found.precision,
-        "cost": found.cost(review_cost),
-        "saved": found.saved(review_cost),
-    }
+    rates = {name: getattr(found, name) for name in ("alerts_per_day", "recall", "precision")}
+    return asdict(found) | rates | {"cost": found.cost(review_cost), "saved": found.saved(review_cost)}
 
 
 def render(result: TrainingResult) -> RenderableType:

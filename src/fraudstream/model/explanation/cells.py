@@ -17,6 +17,7 @@ import numpy as np
 import orjson
 
 from fraudstream.errors import DataError
+from fraudstream.messages.base import Object
 from fraudstream.model.manifest import Feature, FeatureType, by_slots
 from fraudstream.transactions.csv_source import open_csv
 from fraudstream.transactions.times import SECONDS_PER_DAY, hours_and_weekdays, seconds_of_dates
@@ -58,7 +59,7 @@ class ReadCell:
     how: str
 
 
-def parse_transaction(text: bytes | str) -> dict[str, Any]:
+def parse_transaction(text: bytes | str) -> Object:
     """A row's JSON with its numbers as they are written; NaN and infinities become text, as the relay makes them.
 
     Raises ValueError where it is not one JSON object.
@@ -208,7 +209,7 @@ def _one_hot(text: str | None, feature: Feature) -> tuple[float, ...] | None:
     return tuple(float(place == each) for each in range(len(feature.values) + 1))
 
 
-def row_of(data: Path, row: int) -> dict[str, Any]:
+def row_of(data: Path, row: int) -> Object:
     """The row of that number, from 0; raises DataError where the CSV cannot be used, or has no such row."""
     text = next(itertools.islice(open_csv(data).json_rows(row), 1), None)
     if text is None:

@@ -10,6 +10,7 @@ from typing import Any, Final
 import numpy as np
 
 from fraudstream.errors import ModelError
+from fraudstream.messages.base import Object
 from fraudstream.model.artifact import ModelArtifact, is_artifact, load_artifact
 from fraudstream.model.current import read_current
 from fraudstream.model.explanation.cells import ReadCell, plain, read_cells, vector_of
@@ -17,6 +18,7 @@ from fraudstream.model.explanation.classifier import Classifier, Scale, load_cla
 from fraudstream.model.explanation.reasons import Reason, reason_of
 from fraudstream.model.manifest import Manifest
 from fraudstream.model.registry import aliases_at
+from fraudstream.transactions.wire import Outcome
 
 TOP_REASONS: Final = 5
 REASONS: Final = "reasons"
@@ -57,6 +59,12 @@ class Explanation:
     score: float
     missing: int
     is_judgeable: bool
+
+    def outcome(self, threshold: float) -> Outcome:
+        """What the stream makes of it at a threshold."""
+        if not self.is_judgeable:
+            return Outcome.UNSCORABLE
+        return Outcome.ALERT if self.score >= threshold else Outcome.CLEAR
 
     def top(self, number: int = TOP_REASONS) -> list[Reason]:
         """The reasons of largest contribution, whichever its sign; columns without one are left out."""
@@ -113,18 +121,19 @@ def score_of(probability: float, manifest: Manifest) -> float:
     return float(manifest.calibration.of(np.array([probability]))[0])
 
 
-def short_form(explanation: Explanation, number: int = TOP_REASONS) -> dict[str, Any]:
+def short_form(explanation: Explanation, number: int = TOP_REASONS) -> Object:
     """What goes with an alert: `reasons`, and in `explanation` what they are parts of."""
     reasons = explanation.top(number)
-    return {REASONS: _reasons(reasons), EXPLANATION: _sum(explanation) | {"rest": explanation.rest(reasons)}}
+    parts = _sum(explanation) | {"rest": explanation.rest(reasons)}
+    return {REASONS: [asdict(reason) for reason in reasons], EXPLANATION: parts}
 
 
-def cause_form(cause: str) -> dict[str, Any]:
+def cause_form(cause: str) -> Object:
     """What goes with an alert that cannot be explained: no reasons, and why."""
     return {REASONS: [], EXPLANATION: {"cause": cause}}
 
 
-def long_form(explanation: Explanation) -> dict[str, Any]:
+def long_form(explanation: Explanation) -> Object:
     """Every step from raw value to score."""
     steps = [
         {
@@ -144,24 +153,14 @@ def long_form(explanation: Explanation) -> dict[str, Any]:
         "steps": steps,
         "missing": explanation.missing,
         "judgeable": explanation.is_judgeable,
-        REASONS: _reasons(explanation.top()),
+        REASONS: [asdict(reason) for reason in explanation.top()],
     }
 
 
-def _reasons(reasons: Sequence[Reason]) -> list[dict[str, Any]]:
-    return [asdict(reason) for reason in reasons]
-
-
-def _sum(explanation: Explanation) -> dict[str, Any]:
-    return {
-        "model_id": explanation.model_id,
-        "scale": explanation.scale.value,
-        "base": explanation.base,
-        "base_is": explanation.background,
-        "margin": explanation.margin,
-        "probability": explanation.probability,
-        "score": explanation.score,
-    }
+def _sum(explanation: Explanation) -> Object:
+    names = ("model_id", "base", "margin", "probability", "score")
+    members = {name: getattr(explanation, name) for name in names}
+    return members | {"scale": explanation.scale.value, "base_is": explanation.background}
 
 
 KEPT: Final = 4

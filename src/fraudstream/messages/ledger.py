@@ -1,14 +1,12 @@
 """An entry of the ledger: the outcome of one partition's share of one committed batch; `wire.py` names its topic."""
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
 from enum import StrEnum
-from typing import Annotated, Final
+from typing import Annotated, Self
 
-import orjson
-from pydantic import BaseModel, Field, NonNegativeInt, TypeAdapter, ValidationError
+from pydantic import BaseModel, Field, NonNegativeInt, ValidationError, model_validator
 
 from fraudstream.errors import DataError
+from fraudstream.messages.base import Id, Message, Object, reason
 
 
 class EntryKind(StrEnum):
@@ -29,8 +27,7 @@ Count = Annotated[int, Field(ge=0, le=2**53)]
 """Up to what every reader of JSON takes for the same number, a browser's JavaScript too (RFC 8259, section 6)."""
 
 
-@dataclass(frozen=True, slots=True)
-class LedgerEntry:
+class LedgerEntry(Message):
     """The offsets `from_offset` to `until_offset` (exclusive) of a partition, and how many ended in which outcome.
 
     Attributes:
@@ -42,8 +39,8 @@ class LedgerEntry:
         reason: Why records were lost; empty for a batch.
     """
 
-    entry_id: Annotated[str, Field(min_length=1, max_length=200)]
-    kind: EntryKind
+    entry_id: Id
+    kind: Annotated[EntryKind, Field(strict=False)]
     topic: str
     topic_id: str
     partition: Annotated[int, Field(ge=0, lt=2**31)]
@@ -59,10 +56,16 @@ class LedgerEntry:
     model_id: str = ""
     revision: int = 0
     threshold: float = 0.0
-    aliases: Mapping[str, str] = field(default_factory=dict)
+    aliases: dict[str, str] = Field(default_factory=dict)
     committed_at: str = ""
-    source: Source = Source.OBSERVED
+    source: Annotated[Source, Field(strict=False)] = Source.OBSERVED
     reason: str = ""
+
+    @model_validator(mode="after")
+    def _is_a_range(self) -> Self:
+        if self.from_offset > self.until_offset:
+            raise ValueError("from_offset must be at most until_offset")
+        return self
 
     @property
     def offsets(self) -> int:
@@ -71,10 +74,7 @@ class LedgerEntry:
 
     def to_json(self) -> bytes:
         """As it stands on the topic and is posted to the API."""
-        return orjson.dumps(asdict(self))
-
-
-_ADAPTER: Final = TypeAdapter(LedgerEntry)
+        return self.model_dump_json().encode()
 
 
 def batch_entry_id(checkpoint_id: str, batch_id: int, partition: int) -> str:
@@ -87,21 +87,17 @@ def loss_entry_id(topic_id: str, partition: int, from_offset: int, until_offset:
     return f"loss/{topic_id}/{partition}/{from_offset}/{until_offset}"
 
 
-def parse_entry(value: bytes | str | Mapping[str, object]) -> LedgerEntry:
-    """Read an entry, from JSON text or from an object that was read already; keys of later releases are ignored.
+def parse_entry(value: bytes | str | Object) -> LedgerEntry:
+    """Read an entry, from JSON text or from a JSON object; keys of later releases are ignored.
 
     Raises DataError where it is not what `LedgerEntry.to_json` writes.
     """
     try:
-        entry = (
-            _ADAPTER.validate_json(value) if isinstance(value, bytes | str) else _ADAPTER.validate_python(dict(value))
-        )
+        if isinstance(value, dict):
+            return LedgerEntry.model_validate(value)
+        return LedgerEntry.model_validate_json(value)
     except ValidationError as e:
-        member = ".".join(map(str, e.errors()[0]["loc"]))
-        raise DataError(f"not an entry of the ledger: {e.errors()[0]['msg']} at {member}") from e
-    if entry.from_offset > entry.until_offset:
-        raise DataError("not an entry of the ledger: its offsets make no sense")
-    return entry
+        raise DataError(f"not an entry of the ledger: {reason(e)}") from e
 
 
 class ProblemKind(StrEnum):
