@@ -25,12 +25,12 @@ from werkzeug.datastructures import MultiDict
 
 from benchmarks.study import parser
 from benchmarks.system.machine import circumstances, load, write_result
-from fraudstream.alerts.changes import Actor
-from fraudstream.alerts.filters import AlertFilter, Sort
-from fraudstream.alerts.search import Page
-from fraudstream.alerts.store import AlertStore
-from fraudstream.alerts.work import Order, WorkDesk
-from fraudstream.dashboard.queries import AlertList
+from fraudstream.dashboard.web.queries import AlertList
+from fraudstream.store.changes import Actor
+from fraudstream.store.filters import AlertFilter, Sort
+from fraudstream.store.search import Page
+from fraudstream.store.store import AlertStore
+from fraudstream.store.triage import Order, WorkDesk
 
 TOGETHER: Final = 2_000
 BEGIN: Final = datetime(2026, 1, 1, tzinfo=UTC)

@@ -26,7 +26,7 @@ from benchmarks import study
 from benchmarks.system.machine import circumstances, write_result
 from benchmarks.system.material import FRAUDSTREAM, Material, prepare
 from benchmarks.system.percentiles import quantiles
-from fraudstream.model.current import put_in_force
+from fraudstream.model.deployment.current import put_in_force
 from fraudstream.runtime.processes import stop, wait_until
 from fraudstream.transactions.wire import Topic
 

@@ -32,14 +32,14 @@ from benchmarks.system.machine import circumstances, load, write_result
 from benchmarks.system.material import Material, prepare, split_by_outcome
 from benchmarks.system.percentiles import summary
 from benchmarks.system.system import BenchSystem, stopped_at_the_end
-from fraudstream.alerts.store import AlertStore
 from fraudstream.cli.options import batch_spark, java_for
 from fraudstream.config import Settings
-from fraudstream.model import plan, recipe
-from fraudstream.model.current import resolve
+from fraudstream.model.deployment.current import resolve
 from fraudstream.model.manifest import Manifest
-from fraudstream.model.plan import TrainingSettings
-from fraudstream.model.training import train
+from fraudstream.model.training import plan, recipe
+from fraudstream.model.training.plan import TrainingSettings
+from fraudstream.model.training.training import train
+from fraudstream.store.store import AlertStore
 from fraudstream.transactions.csv_source import open_csv
 
 PARTITIONS: Final = (1, 2, 4, 8)

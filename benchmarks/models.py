@@ -27,10 +27,10 @@ from benchmarks import study
 from benchmarks.system.machine import circumstances, write_result
 from fraudstream.cli.options import batch_spark
 from fraudstream.config import Settings
-from fraudstream.model.bootstrap import Draws, Scored, average_precision, draw_paired, interval
-from fraudstream.model.calibration import fit_calibration
-from fraudstream.model.curves import expected_calibration_error, reliability
-from fraudstream.model.recipe import (
+from fraudstream.model.evaluation.bootstrap import Draws, Scored, average_precision, draw_paired, interval
+from fraudstream.model.evaluation.calibration import fit_calibration
+from fraudstream.model.evaluation.curves import expected_calibration_error, reliability
+from fraudstream.model.training.recipe import (
     Algorithm,
     TrainingColumn,
     boosted_trees,

@@ -26,8 +26,8 @@ from benchmarks import study
 from benchmarks.system.machine import circumstances, write_result
 from benchmarks.system.material import FRAUDSTREAM
 from fraudstream.runtime.processes import free_port, wait_until
+from fraudstream.simulator.simulate import simulate
 from fraudstream.transactions.csv_source import open_csv
-from fraudstream.transactions.simulator import simulate
 from fraudstream.transactions.wire import Topic
 
 ROWS: Final = 5_000

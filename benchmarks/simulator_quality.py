@@ -25,14 +25,14 @@ from pyspark.sql import functions as F
 
 from benchmarks import study
 from benchmarks.system.machine import circumstances, write_result
-from fraudstream.transactions.simulator import COLUMNS, simulate
+from fraudstream.simulator.simulate import COLUMNS, simulate
 
 FEATURES = list(COLUMNS[1:-1])
 QUANTILES = [0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 0.999]
 SPEED = """
 import json, resource, sys, time
 from pathlib import Path
-from fraudstream.transactions.simulator import simulate
+from fraudstream.simulator.simulate import simulate
 wall, cpu = time.perf_counter(), time.process_time()
 simulate(int(sys.argv[1]), 1, Path(sys.argv[2]))
 print(json.dumps({

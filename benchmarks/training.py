@@ -20,7 +20,7 @@ from typing import Any, Final
 from benchmarks import study
 from benchmarks.system.machine import circumstances, write_result
 from benchmarks.system.resources import resident_mib
-from fraudstream.transactions.simulator import simulate
+from fraudstream.simulator.simulate import simulate
 
 ALGORITHMS: Final = ("auto", "logistic-regression", "random-forest", "gbt")
 

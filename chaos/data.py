@@ -13,8 +13,8 @@ from typing import Final
 
 import numpy as np
 
+from fraudstream.simulator.simulate import simulate
 from fraudstream.transactions.csv_source import CsvSource, open_csv
-from fraudstream.transactions.simulator import simulate
 from fraudstream.transactions.wire import Outcome
 
 FRAUDSTREAM: Final = (sys.executable, "-m", "fraudstream")

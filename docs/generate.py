@@ -21,7 +21,7 @@ from results import result
 from fraudstream.cli.entry import cli
 from fraudstream.config import ENVIRONMENT_PREFIX, SETTINGS_FILE, Settings
 from fraudstream.dashboard.app import APIS
-from fraudstream.dashboard.openapi import document, written
+from fraudstream.dashboard.web.openapi import document, written
 from fraudstream.transactions.wire import Topic
 
 DOCS = Path(__file__).parent

@@ -11,11 +11,9 @@ from typing import Any
 
 import orjson
 
-from fraudstream.alerts.positions import Place, SampleWeights
-from fraudstream.alerts.records import Record, to_payload
 from fraudstream.messages.posted import Sample, check_event
 from fraudstream.model.artifact import write_artifact
-from fraudstream.model.current import put_in_force
+from fraudstream.model.deployment.current import put_in_force
 from fraudstream.model.manifest import (
     Feature,
     FeatureType,
@@ -26,6 +24,8 @@ from fraudstream.model.manifest import (
     SplitRecord,
     TrainingData,
 )
+from fraudstream.relay.records import Record, to_payload
+from fraudstream.store.positions import Place, SampleWeights
 from fraudstream.transactions.wire import Topic
 
 TOPIC = "credit_card_transactions"

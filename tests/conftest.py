@@ -20,13 +20,13 @@ from jinja2 import FileSystemBytecodeCache
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
-from fraudstream.alerts.store import AlertStore
 from fraudstream.config import Settings
 from fraudstream.kafka.broker import BrokerPlan, RunningBroker, start_broker
 from fraudstream.kafka.topics import open_admin
 from fraudstream.runtime.jars import Jars, fetch_jars
 from fraudstream.runtime.java import Java, find_java
 from fraudstream.runtime.processes import free_port
+from fraudstream.store.store import AlertStore
 
 # A busy machine is slow and that is no defect. In CI the same examples each time: a new one is found at a desk, where
 # it can be looked at, and not in the run of a change that has nothing to do with it.

@@ -16,8 +16,8 @@ import urllib3
 from sqlalchemy import create_engine
 from werkzeug.test import TestResponse
 
-from fraudstream.alerts.store import AlertStore
 from fraudstream.runtime.processes import free_port, stop, wait_until
+from fraudstream.store.store import AlertStore
 from serving import ServingProcess
 
 

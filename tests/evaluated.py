@@ -11,8 +11,8 @@ from columns import NOW, row, sample
 from dashboards import alert
 from evaluations import small_evaluation
 from fraudstream.model.artifact import load_artifact, write_artifact
-from fraudstream.model.current import put_in_force
-from fraudstream.model.evaluation_record import evaluation_to_json
+from fraudstream.model.deployment.current import put_in_force
+from fraudstream.model.evaluation.record import evaluation_to_json
 from fraudstream.model.explanation.explainer import Explainer
 from saved_models import COEFFICIENTS, LINEAR_ID, linear_manifest, save_linear
 

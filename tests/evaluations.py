@@ -7,9 +7,10 @@ from dataclasses import replace
 import numpy as np
 
 from columns import manifest
-from fraudstream.model.bootstrap import Scored
-from fraudstream.model.calibration import fit_calibration
-from fraudstream.model.evaluation_record import (
+from fraudstream.model.evaluation.bootstrap import Scored
+from fraudstream.model.evaluation.calibration import fit_calibration
+from fraudstream.model.evaluation.evaluate import NO_WISHES, Judged, choose_threshold, measure
+from fraudstream.model.evaluation.record import (
     Candidate,
     Estimate,
     Evaluation,
@@ -18,10 +19,9 @@ from fraudstream.model.evaluation_record import (
     Stage,
     Timeline,
 )
-from fraudstream.model.fitting import compare
-from fraudstream.model.judging import NO_WISHES, Judged, choose_threshold, measure
+from fraudstream.model.evaluation.thresholds import Losses
 from fraudstream.model.manifest import Manifest
-from fraudstream.model.thresholds import Losses
+from fraudstream.model.training.fitting import compare
 
 WEIGHT = 4.0
 HOSTILE = "<script>alert('x')</script>\"&"

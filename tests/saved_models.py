@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from columns import NOW, manifest
 from fraudstream.model.artifact import ModelArtifact, write_artifact
-from fraudstream.model.current import put_in_force
+from fraudstream.model.deployment.current import put_in_force
 from fraudstream.model.manifest import Feature, Manifest
 
 LINEAR_ID = "logistic-regression-0123456789ab"

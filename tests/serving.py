@@ -15,9 +15,9 @@ SERVE: Final = """
 from pathlib import Path
 from fraudstream import logs
 from fraudstream.config import Settings
-from fraudstream.dashboard.revisions import model_in_force
+from fraudstream.dashboard.services.revisions import model_in_force
 from fraudstream.dashboard.server import serve
-from fraudstream.dashboard.stats import ModelInForce
+from fraudstream.dashboard.services.statistics import ModelInForce
 
 logs.set_up()
 if model is None:
@@ -30,7 +30,9 @@ serve(settings, in_force=in_force, notice="Simulated data")
 """
 
 _CONTEXT: Final = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(["fraudstream.dashboard.server", "fraudstream.dashboard.revisions", "alembic.command"])
+_CONTEXT.set_forkserver_preload(
+    ["fraudstream.dashboard.server", "fraudstream.dashboard.services.revisions", "alembic.command"]
+)
 
 
 class ServingProcess:

@@ -12,7 +12,7 @@ import numpy as np
 
 from fraudstream.errors import SettingsError
 from fraudstream.model.artifact import ModelArtifact
-from fraudstream.model.current import InForce
+from fraudstream.model.deployment.current import InForce
 from fraudstream.model.explanation.spark_files import Tree, read_linear, read_scaler, read_trees
 from fraudstream.model.manifest import FeatureType, by_slots
 

@@ -18,7 +18,7 @@ from benchmarks.peers.exported import export_model
 from fraudstream.cli.options import batch_spark, jars_for
 from fraudstream.config import Settings
 from fraudstream.kafka.reading import Watermarks
-from fraudstream.model.current import resolve
+from fraudstream.model.deployment.current import resolve
 from fraudstream.model.manifest import by_slots
 from fraudstream.transactions.wire import Outcome
 
@@ -55,7 +55,7 @@ def prepare(bootstrap: str, topic: str, model: Path, folder: Path) -> None:
     from pyspark.ml import PipelineModel
     from pyspark.ml.feature import VectorAssembler
 
-    from fraudstream.scoring.judge import load_judge
+    from fraudstream.scoring.scorer import load_judge
     from fraudstream.scoring.topic import Range, remarkable
 
     settings = Settings.load(bootstrap_servers=bootstrap)

@@ -16,7 +16,7 @@ from fraudstream.config import Settings
 from fraudstream.demo.system import DETECTOR
 from fraudstream.detector.service import detector_plan
 from fraudstream.kafka.broker import broker_archive
-from fraudstream.runtime.archive import ClassArchive
+from fraudstream.runtime.class_archive import ClassArchive
 from fraudstream.runtime.jars import Jars
 from fraudstream.runtime.java import Java
 

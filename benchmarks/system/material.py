@@ -13,11 +13,11 @@ from typing import Any, Final
 from fraudstream.demo.child import last_words
 from fraudstream.demo.system import has_model_of
 from fraudstream.errors import ProcessFailed
-from fraudstream.model.current import resolve
+from fraudstream.model.deployment.current import resolve
 from fraudstream.model.manifest import Manifest
 from fraudstream.runtime.processes import spawn, stop
+from fraudstream.simulator.simulate import simulate
 from fraudstream.transactions.csv_source import CsvSource, open_csv
-from fraudstream.transactions.simulator import simulate
 from fraudstream.transactions.wire import Outcome
 
 SIMULATED_ROWS: Final = 60_000

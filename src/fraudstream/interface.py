@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fraudstream.model.artifact import ModelArtifact
-    from fraudstream.model.current import InForce
+    from fraudstream.model.deployment.current import InForce
     from fraudstream.model.explanation.explainer import Explanation
     from fraudstream.model.manifest import Manifest
 
@@ -90,7 +90,7 @@ class Model:
         with tempfile.TemporaryDirectory(prefix="fraudstream-scores-") as folder:
             written = Path(output) if output is not None else Path(folder) / "scores.csv"
             with batch_spark(settings, "score") as spark:
-                from fraudstream.scoring.judge import load_judge, score_csv
+                from fraudstream.scoring.scorer import load_judge, score_csv
 
                 judge = load_judge(self.artifact, self.in_force)
                 score_csv(spark, source, judge, written, max_record_bytes=settings.max_record_bytes)
@@ -153,9 +153,9 @@ def train(
     """
     from fraudstream.cli.options import batch_spark
     from fraudstream.config import Settings
-    from fraudstream.model.judging import Wishes
-    from fraudstream.model.plan import TrainingSettings
-    from fraudstream.model.training import train as train_model
+    from fraudstream.model.evaluation.evaluate import Wishes
+    from fraudstream.model.training.plan import TrainingSettings
+    from fraudstream.model.training.training import train as train_model
     from fraudstream.transactions.csv_source import open_csv
 
     settings = Settings.load()
@@ -187,7 +187,7 @@ def load(path: AnyPath = "models/current") -> Model:
         ModelNotFound: Nothing is there.
         ModelCorrupt: A file is missing, or differs from what the manifest says.
     """
-    from fraudstream.model.current import resolve
+    from fraudstream.model.deployment.current import resolve
 
     return Model(*resolve(Path(path)))
 
@@ -215,7 +215,7 @@ def explain(data: AnyPath, row: int, *, model: AnyPath = "models/current") -> Ex
 def _read_scores(path: Path, threshold: float) -> Scores:
     import numpy as np
 
-    from fraudstream.scoring.judge import ScoreColumn
+    from fraudstream.scoring.scorer import ScoreColumn
 
     with path.open(newline="", encoding="utf-8") as file:
         lines = [(line[ScoreColumn.OUTCOME], line[ScoreColumn.SCORE]) for line in csv.DictReader(file)]

@@ -18,7 +18,7 @@ from fraudstream.config import Settings
 from fraudstream.errors import DataNotFound, FraudstreamError, ModelNotFound
 from fraudstream.kafka.progress import progress_path
 from fraudstream.model.artifact import copy_spark_models
-from fraudstream.model.current import CURRENT_FILE, resolve
+from fraudstream.model.deployment.current import CURRENT_FILE, resolve
 from fraudstream.runtime.files import PRIVATE_UMASK
 from fraudstream.runtime.jars import Jars
 from fraudstream.runtime.processes import LOOPBACK, die_with_parent, stop_signals
@@ -149,7 +149,7 @@ def _data(folder: Path) -> Path:
 @contextmanager
 def _relaying(settings: Settings, stop: threading.Event) -> Iterator[None]:
     """The relay in a thread beside the body; when either ends, so does the other, by `stop`."""
-    from fraudstream.alerts.service import run_relay
+    from fraudstream.relay.service import run_relay
 
     failures: list[Exception] = []
 

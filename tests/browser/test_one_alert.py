@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, Page, expect
 from columns import NOW
 from dashboards import RunningDashboard, running_dashboard
 from evaluated import evaluated_model_in_force, judged
-from fraudstream.model.current import put_in_force
+from fraudstream.model.deployment.current import put_in_force
 from pages import SCHEMES, WORST_CONTRAST, live
 from saved_models import LINEAR_ID, linear_model
 

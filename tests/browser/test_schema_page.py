@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from columns import model_with_contract, row, samples
 from dashboards import RunningDashboard, running_dashboard
-from fraudstream.model.current import read_current
+from fraudstream.model.deployment.current import read_current
 from pages import SCHEMES, WORST_CONTRAST, live
 
 pytestmark = pytest.mark.browser

@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, Page, expect
 from columns import NOW
 from dashboards import RunningDashboard, running_dashboard
 from evaluated import THRESHOLD, evaluated_model_in_force, scored_samples
-from fraudstream.model.current import put_in_force, read_current
+from fraudstream.model.deployment.current import put_in_force, read_current
 from pages import SCHEMES, WORST_CONTRAST
 from saved_models import LINEAR_ID
 

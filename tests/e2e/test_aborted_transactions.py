@@ -11,11 +11,11 @@ import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 
 from commands import Command, command_line
-from fraudstream.alerts.store import AlertStore
 from fraudstream.kafka.broker import RunningBroker
 from fraudstream.kafka.reading import KafkaLedger, Watermarks
 from fraudstream.messages.ledger import EntryKind, Source
 from fraudstream.runtime.processes import stop, wait_until
+from fraudstream.store.store import AlertStore
 from fraudstream.transactions.wire import Topic
 
 pytestmark = [pytest.mark.e2e, pytest.mark.kafka, pytest.mark.spark]

@@ -14,13 +14,13 @@ from confluent_kafka import Producer
 import audits
 from commands import ROWS, Command
 from dashboards import alert as posted_alert
-from fraudstream.alerts.store import AlertStore
 from fraudstream.kafka.broker import BrokerPlan, start_broker
 from fraudstream.kafka.topics import topic_id
-from fraudstream.model.current import read_current
+from fraudstream.model.deployment.current import read_current
 from fraudstream.runtime.jars import Jars
 from fraudstream.runtime.java import Java
 from fraudstream.runtime.processes import free_port
+from fraudstream.store.store import AlertStore
 from fraudstream.transactions.csv_source import open_csv
 from fraudstream.transactions.wire import DEFAULT_MAX_RECORD_BYTES, Topic
 

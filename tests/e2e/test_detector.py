@@ -17,7 +17,7 @@ from confluent_kafka import Consumer, Message, Producer, TopicPartition
 
 from commands import ROWS, command_line
 from fraudstream.kafka.broker import RunningBroker
-from fraudstream.model.current import put_in_force, read_current
+from fraudstream.model.deployment.current import put_in_force, read_current
 from fraudstream.runtime.processes import stop, wait_until
 from fraudstream.transactions.csv_source import open_csv
 from fraudstream.transactions.wire import DEFAULT_MAX_RECORD_BYTES, OUTPUT_TOPICS, Topic

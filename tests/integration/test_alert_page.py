@@ -12,15 +12,15 @@ from flask.testing import FlaskClient
 
 from columns import NOW, row
 from dashboards import Clock, alert, told
-from fraudstream.alerts.store import AlertStore
 from fraudstream.config import Settings
 from fraudstream.dashboard.app import create_app
-from fraudstream.dashboard.reasons import ReasonStore, explain_alert
-from fraudstream.dashboard.revisions import model_in_force
-from fraudstream.model.aliases import declare_alias
+from fraudstream.dashboard.services.reasons import ReasonStore, explain_alert
+from fraudstream.dashboard.services.revisions import model_in_force
 from fraudstream.model.artifact import load_artifact
-from fraudstream.model.current import put_in_force
+from fraudstream.model.deployment.current import put_in_force
 from fraudstream.model.explanation.explainer import Explainer, ExplainerLibrary
+from fraudstream.model.features.aliases import declare_alias
+from fraudstream.store.store import AlertStore
 from saved_models import LINEAR_ID, linear_model, linear_model_in_force
 
 SCRIPT = "<script>alert(1)</script>"

@@ -17,13 +17,13 @@ import pytest
 from flask.testing import FlaskClient
 
 from dashboards import Clock, alert, told
-from fraudstream.alerts import search
-from fraudstream.alerts.filters import AlertFilter, Op, Where
-from fraudstream.alerts.search import AlertSearch
-from fraudstream.alerts.store import AlertStore
 from fraudstream.config import Settings
 from fraudstream.dashboard.app import create_app
-from fraudstream.dashboard.queries import AlertQuery
+from fraudstream.dashboard.web.queries import AlertQuery
+from fraudstream.store import search
+from fraudstream.store.filters import AlertFilter, Op, Where
+from fraudstream.store.search import AlertSearch
+from fraudstream.store.store import AlertStore
 from fraudstream.transactions.wire import Outcome
 
 

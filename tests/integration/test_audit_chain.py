@@ -11,16 +11,16 @@ from pathlib import Path
 import pytest
 
 from dashboards import Clock, open_store, take_back, told
-from fraudstream.alerts import changes
-from fraudstream.alerts.changes import Action, Actor, ChangeLog
-from fraudstream.alerts.service import head_event
-from fraudstream.alerts.status import AlertStatus
-from fraudstream.alerts.store import AlertStore
-from fraudstream.alerts.work import WorkDesk
 from fraudstream.audit.gather import StoreSnapshot
 from fraudstream.audit.report import Finding, Kind
 from fraudstream.config import Settings
 from fraudstream.dashboard.app import create_app
+from fraudstream.relay.service import head_event
+from fraudstream.store import changes
+from fraudstream.store.changes import Action, Actor, ChangeLog
+from fraudstream.store.store import AlertStore
+from fraudstream.store.triage import WorkDesk
+from fraudstream.store.triage_state import AlertStatus
 
 ANN = Actor("Ann", session="s-1")
 AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)

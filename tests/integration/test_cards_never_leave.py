@@ -15,12 +15,12 @@ from werkzeug.routing import Rule
 
 from dashboards import EventReader, RunningDashboard, alert, running_dashboard
 from evaluated import evaluated_model_in_force
-from fraudstream.alerts.changes import Action, Actor, ChangeLog
-from fraudstream.alerts.status import AlertStatus
-from fraudstream.alerts.store import AlertStore
-from fraudstream.alerts.work import WorkDesk
 from fraudstream.config import Settings
 from fraudstream.dashboard.app import create_app
+from fraudstream.store.changes import Action, Actor, ChangeLog
+from fraudstream.store.store import AlertStore
+from fraudstream.store.triage import WorkDesk
+from fraudstream.store.triage_state import AlertStatus
 from letters import letter
 
 CARDS = (

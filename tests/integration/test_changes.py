@@ -15,13 +15,13 @@ from flask.testing import FlaskClient
 
 from columns import NOW, model_with_contract
 from dashboards import Clock, alert, open_store, told
-from fraudstream.alerts.changes import Action, Actor, ChangeLog
-from fraudstream.alerts.store import AlertStore
 from fraudstream.config import Settings
 from fraudstream.dashboard.app import create_app
-from fraudstream.dashboard.parts import EXTENSION, Parts
-from fraudstream.dashboard.revisions import model_in_force
-from fraudstream.model.current import change_deployment
+from fraudstream.dashboard.services.parts import EXTENSION, Parts
+from fraudstream.dashboard.services.revisions import model_in_force
+from fraudstream.model.deployment.current import change_deployment
+from fraudstream.store.changes import Action, Actor, ChangeLog
+from fraudstream.store.store import AlertStore
 
 SCRIPT = "<script>alert(1)</script>"
 

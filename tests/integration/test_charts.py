@@ -12,12 +12,12 @@ import pytest
 from flask.testing import FlaskClient
 
 from dashboards import Clock, alert, open_store, told
-from fraudstream.alerts.minutes import BINS, Label
-from fraudstream.alerts.store import AlertStore
 from fraudstream.config import Settings
 from fraudstream.dashboard.app import create_app
-from fraudstream.dashboard.charts import Charts, MinuteTally
-from fraudstream.dashboard.charts_page import live_charts
+from fraudstream.dashboard.services.charts import Charts, MinuteTally
+from fraudstream.dashboard.views.charts import live_charts
+from fraudstream.store.minutes import BINS, Label
+from fraudstream.store.store import AlertStore
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from shutil import copytree
 
 import pytest
 
-from fraudstream.runtime.archive import ClassArchive
+from fraudstream.runtime.class_archive import ClassArchive
 from fraudstream.runtime.jars import Jars
 from fraudstream.runtime.java import Java, find_java
 

@@ -12,11 +12,11 @@ import pytest
 from flask.testing import FlaskClient
 
 from dashboards import Clock, alert, told
-from fraudstream.alerts.store import AlertStore
 from fraudstream.config import Settings
 from fraudstream.dashboard.app import create_app
-from fraudstream.dashboard.stats import ModelInForce
+from fraudstream.dashboard.services.statistics import ModelInForce
 from fraudstream.errors import ModelCorrupt
+from fraudstream.store.store import AlertStore
 
 TOPIC = "credit_card_transactions"
 

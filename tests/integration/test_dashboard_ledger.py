@@ -9,9 +9,9 @@ import pytest
 from flask.testing import FlaskClient
 
 from dashboards import alert, told
-from fraudstream.alerts.store import AlertStore
 from fraudstream.config import Settings
 from fraudstream.dashboard.app import create_app
+from fraudstream.store.store import AlertStore
 from ledgers import TOPIC, batch, ends, loss
 
 

@@ -10,11 +10,11 @@ import pytest
 from flask.testing import FlaskClient
 
 from dashboards import alert
-from fraudstream.alerts.store import AlertStore
 from fraudstream.config import Settings
 from fraudstream.dashboard.app import create_app
-from fraudstream.dashboard.presentation import number, payload_preview, short_id, telling_values
-from fraudstream.dashboard.stats import ModelInForce
+from fraudstream.dashboard.services.statistics import ModelInForce
+from fraudstream.dashboard.web.presentation import number, payload_preview, short_id, telling_values
+from fraudstream.store.store import AlertStore
 
 
 @pytest.fixture

@@ -11,11 +11,11 @@ from flask.testing import FlaskClient
 from pydantic import SecretStr
 
 from dashboards import Clock, alert, told
-from fraudstream.alerts.store import AlertStore
 from fraudstream.config import Settings
 from fraudstream.dashboard.app import create_app
-from fraudstream.dashboard.security import validate_binding
+from fraudstream.dashboard.web.security import validate_binding
 from fraudstream.errors import SettingsError
+from fraudstream.store.store import AlertStore
 
 INGEST, READ = "ingest-secret-of-tests", "read-secret-of-tests"
 TOKENS: dict[str, Any] = {"ingest_token": SecretStr(INGEST), "read_token": SecretStr(READ)}

@@ -23,7 +23,7 @@ from fraudstream.errors import PortInUse, SettingsError, StoreError
 from fraudstream.runtime.processes import free_port, wait_until
 
 NO_HUB_CLOSES = """
-from fraudstream.dashboard.stream import Hub
+from fraudstream.dashboard.services.live_stream import Hub
 
 def fail(hub):
     raise RuntimeError("the hub does not close")

@@ -10,12 +10,12 @@ import pytest
 from flask.testing import FlaskClient
 
 from dashboards import alert
-from fraudstream.alerts.store import AlertStore
 from fraudstream.config import Settings
 from fraudstream.dashboard.app import create_app
-from fraudstream.dashboard.security import HEADERS
-from fraudstream.dashboard.templating import OWN_PAGE, validate_templates
+from fraudstream.dashboard.web.security import HEADERS
+from fraudstream.dashboard.web.templating import OWN_PAGE, validate_templates
 from fraudstream.errors import SettingsError
+from fraudstream.store.store import AlertStore
 
 EXTENDED = '{% extends "alerts.html" %}{% block above %}<p>{{ stats.alerts }} so far</p>{% endblock %}'
 

@@ -16,11 +16,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dashboards import Clock, alert, told
-from fraudstream.alerts.letters import Letter
-from fraudstream.alerts.store import AlertStore
 from fraudstream.config import Settings
 from fraudstream.dashboard.app import create_app
-from fraudstream.dashboard.letters import SHOWN_BYTES, shown
+from fraudstream.dashboard.views.dead_letter_formats import SHOWN_BYTES, shown
+from fraudstream.store.dead_letters import Letter
+from fraudstream.store.store import AlertStore
 from fraudstream.transactions.wire import Outcome, RecordId
 from letters import INPUT, letter
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from fraudstream import metrics
-from fraudstream.alerts.store import AlertStore
 from fraudstream.cli.entry import cli
 from fraudstream.config import Settings
 from fraudstream.dashboard.app import create_app
+from fraudstream.store.store import AlertStore
 
 ROOT = Path(__file__).parents[2]
 

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from fraudstream.alerts.store import AlertStore
 from fraudstream.detector.checkpoint import own_checkpoint
 from fraudstream.errors import DetectorError, ModelError
-from fraudstream.model.current import resolve
+from fraudstream.model.deployment.current import resolve
 from fraudstream.runtime.files import tighten
+from fraudstream.store.store import AlertStore
 
 NOBODY = 65534
 

@@ -15,17 +15,17 @@ import structlog
 from flask.testing import FlaskClient
 
 from dashboards import Clock, alert, told
-from fraudstream.alerts.store import AlertStore
 from fraudstream.config import Settings
-from fraudstream.dashboard import health
 from fraudstream.dashboard.app import create_app
+from fraudstream.dashboard.services import health
+from fraudstream.store.store import AlertStore
 
 FULL = """
 import resource, signal, sys
 from datetime import UTC, datetime
 from pathlib import Path
 from dashboards import alert
-from fraudstream.alerts.store import AlertStore
+from fraudstream.store.store import AlertStore
 from fraudstream.config import Settings
 from fraudstream.dashboard.app import create_app
 

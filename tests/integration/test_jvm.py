@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from fraudstream.errors import SetupError
-from fraudstream.runtime.archive import ClassArchive
+from fraudstream.runtime.class_archive import ClassArchive
 from fraudstream.runtime.jars import SCALA, spark_home
 from fraudstream.runtime.java import Java
 from fraudstream.runtime.jvm import MODULES, SparkPlan, class_path, spark_archive, start_jvm

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from columns import model_with_contract
 from dashboards import Clock, open_store, told
-from fraudstream.alerts.status import is_same_person, name_of
 from fraudstream.config import Settings
 from fraudstream.dashboard.app import create_app
-from fraudstream.dashboard.revisions import model_in_force
+from fraudstream.dashboard.services.revisions import model_in_force
+from fraudstream.store.triage_state import is_same_person, name_of
 
 ANN = {"X-Fraudstream-Actor": "Ann"}
 

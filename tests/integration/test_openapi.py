@@ -15,11 +15,11 @@ from openapi_spec_validator import validate
 
 from dashboards import alert
 from evaluated import evaluated_model_in_force, judged, scored_samples
-from fraudstream.alerts.store import AlertStore
 from fraudstream.config import Settings
 from fraudstream.dashboard.app import APIS, create_app
-from fraudstream.dashboard.openapi import document
-from fraudstream.dashboard.revisions import model_in_force
+from fraudstream.dashboard.services.revisions import model_in_force
+from fraudstream.dashboard.web.openapi import document
+from fraudstream.store.store import AlertStore
 from ledgers import loss
 
 DOCUMENT = document(APIS)

@@ -10,9 +10,9 @@ from flask import Flask
 from pydantic import SecretStr
 
 from dashboards import Clock, open_store
-from fraudstream.alerts.sessions import revoke_sessions
 from fraudstream.config import Settings
 from fraudstream.dashboard.app import create_app
+from fraudstream.store.sessions import revoke_sessions
 
 READ, INGEST = "read-token-of-tests", "ingest-token-of-tests"
 CREDENTIALS = ("none", "wrong token", "read token", "ingest token", "session", "revoked session")

@@ -17,7 +17,7 @@ from click.testing import CliRunner
 from columns import NOW, model_with_contract, row
 from dashboards import EventReader, RunningDashboard, alert, running_dashboard
 from fraudstream.cli.entry import cli
-from fraudstream.model.current import change_deployment
+from fraudstream.model.deployment.current import change_deployment
 from fraudstream.model.explanation.explainer import Explainer
 from fraudstream.runtime.processes import wait_until
 from saved_models import LINEAR_ID, linear_model, linear_model_in_force

@@ -12,11 +12,11 @@ from pydantic import SecretStr
 
 from columns import MODEL_ID, TOPIC, model_with_contract, row, samples
 from dashboards import Clock, open_store, told
-from fraudstream.alerts.store import AlertStore
 from fraudstream.config import Settings
 from fraudstream.dashboard.app import create_app
-from fraudstream.dashboard.revisions import model_in_force
-from fraudstream.model.current import read_current
+from fraudstream.dashboard.services.revisions import model_in_force
+from fraudstream.model.deployment.current import read_current
+from fraudstream.store.store import AlertStore
 from fraudstream.transactions.drift import schema_id
 
 SCRIPT = "<script>alert(1)</script>"

@@ -12,13 +12,13 @@ from werkzeug.serving import make_server
 
 from columns import model_with_contract, row, samples
 from dashboards import Clock
-from fraudstream.alerts.store import AlertStore
 from fraudstream.cli.schema import schema
 from fraudstream.config import Settings
 from fraudstream.dashboard.app import create_app
-from fraudstream.dashboard.revisions import model_in_force
+from fraudstream.dashboard.services.revisions import model_in_force
 from fraudstream.errors import AliasRefused, DashboardFailed, SettingsError
-from fraudstream.model.current import read_current
+from fraudstream.model.deployment.current import read_current
+from fraudstream.store.store import AlertStore
 
 NOBODY = "http://127.0.0.1:9"
 

@@ -15,14 +15,14 @@ from pydantic import SecretStr
 from structlog.testing import capture_logs
 
 from dashboards import Clock, open_store, told
-from fraudstream.alerts.sessions import Sessions
-from fraudstream.alerts.store import AlertStore
 from fraudstream.cli.entry import cli
 from fraudstream.config import Settings
-from fraudstream.dashboard import security
 from fraudstream.dashboard.app import create_app
-from fraudstream.dashboard.security import WRONG_TOKENS, validate_binding
+from fraudstream.dashboard.web import security
+from fraudstream.dashboard.web.security import WRONG_TOKENS, validate_binding
 from fraudstream.errors import SettingsError
+from fraudstream.store.sessions import Sessions
+from fraudstream.store.store import AlertStore
 
 READ, INGEST = "read-token-of-tests", "ingest-token-of-tests"
 TOKENS: dict[str, Any] = {"read_token": SecretStr(READ), "ingest_token": SecretStr(INGEST)}

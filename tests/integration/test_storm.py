@@ -10,10 +10,10 @@ import pytest
 from flask.testing import FlaskClient
 
 from dashboards import Clock, alert, told
-from fraudstream.alerts.store import AlertStore
 from fraudstream.config import Settings
 from fraudstream.dashboard.app import create_app
-from fraudstream.dashboard.drift_words import CALM_ALERTS, STORM_ALERTS, WINDOW_SECONDS, StormWatch
+from fraudstream.dashboard.services.schema_messages import CALM_ALERTS, STORM_ALERTS, WINDOW_SECONDS, StormWatch
+from fraudstream.store.store import AlertStore
 from fraudstream.times import parse_time
 
 TOPIC = "credit_card_transactions"

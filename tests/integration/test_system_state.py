@@ -11,9 +11,9 @@ from flask.testing import FlaskClient
 from pydantic import SecretStr
 
 from dashboards import Clock, told
-from fraudstream.alerts.store import AlertStore
 from fraudstream.config import Settings
 from fraudstream.dashboard.app import create_app
+from fraudstream.store.store import AlertStore
 from ledgers import batch, ends, loss
 
 TOPIC = "credit_card_transactions"

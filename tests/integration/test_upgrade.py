@@ -13,14 +13,14 @@ from alembic.migration import MigrationContext
 from flask.testing import FlaskClient
 
 from dashboards import told
-from fraudstream.alerts.store import AlertStore
-from fraudstream.alerts.tables import metadata
 from fraudstream.audit.gather import StoreSnapshot
 from fraudstream.config import Settings
 from fraudstream.dashboard.app import create_app
 from fraudstream.detector.checkpoint import inspect
-from fraudstream.model.current import resolve
+from fraudstream.model.deployment.current import resolve
 from fraudstream.model.explanation.explainer import Explainer, short_form
+from fraudstream.store.store import AlertStore
+from fraudstream.store.tables import metadata
 from fraudstream.transactions.wire import Topic
 from releases import SECRETS, unpack_release
 

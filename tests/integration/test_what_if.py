@@ -15,18 +15,18 @@ from werkzeug.test import TestResponse
 from columns import NOW, row, sample, weighed
 from dashboards import Clock, alert, open_store, told
 from evaluations import small_evaluation
-from fraudstream.alerts import tables
-from fraudstream.alerts.store import AlertStore
 from fraudstream.config import Settings
-from fraudstream.dashboard import what_if_sources
 from fraudstream.dashboard.app import create_app
-from fraudstream.dashboard.live_scores import EDGES, LiveScores
-from fraudstream.dashboard.revisions import model_in_force
+from fraudstream.dashboard.services import what_if_sources
+from fraudstream.dashboard.services.live_scores import EDGES, LiveScores
+from fraudstream.dashboard.services.revisions import model_in_force
 from fraudstream.model.artifact import write_artifact
-from fraudstream.model.current import put_in_force, read_current
-from fraudstream.model.evaluation_record import Evaluation, evaluation_to_json
-from fraudstream.model.registry import history
-from fraudstream.model.thresholds import row_at
+from fraudstream.model.deployment.current import put_in_force, read_current
+from fraudstream.model.deployment.registry import history
+from fraudstream.model.evaluation.record import Evaluation, evaluation_to_json
+from fraudstream.model.evaluation.thresholds import row_at
+from fraudstream.store import tables
+from fraudstream.store.store import AlertStore
 
 SCRIPT = "<script>alert(1)</script>"
 ANN = {"X-Fraudstream-Actor": "Ann%20M%C3%BCller"}

@@ -14,9 +14,9 @@ from pydantic import SecretStr
 from werkzeug.test import TestResponse
 
 from dashboards import Clock, alert, open_store, told
-from fraudstream.alerts.store import AlertStore
 from fraudstream.config import Settings
 from fraudstream.dashboard.app import create_app
+from fraudstream.store.store import AlertStore
 
 READ = "read-token-of-tests"
 STRANGE = ["Zoë 张伟 🦊", "<script>alert(1)</script>", 'O\'Neill; "x" = 1, %41', "x" * 80]

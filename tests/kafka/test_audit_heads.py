@@ -13,17 +13,17 @@ import urllib3
 from flask import Flask
 
 from dashboards import open_store, told
-from fraudstream.alerts import service
-from fraudstream.alerts.changes import Action, Actor, ChangeLog
-from fraudstream.alerts.dashboard_client import DashboardClient
-from fraudstream.alerts.service import publish_heads
 from fraudstream.audit.comparison import audit
 from fraudstream.audit.report import Kind
 from fraudstream.config import Settings
 from fraudstream.dashboard.app import create_app
 from fraudstream.errors import DashboardFailed
 from fraudstream.kafka.broker import RunningBroker
+from fraudstream.relay import service
+from fraudstream.relay.api_client import DashboardClient
+from fraudstream.relay.service import publish_heads
 from fraudstream.runtime.processes import wait_until
+from fraudstream.store.changes import Action, Actor, ChangeLog
 from fraudstream.transactions.wire import DEFAULT_MAX_RECORD_BYTES, Topic
 from offsets import end_offsets
 

@@ -13,9 +13,6 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 
 import audits
 from dashboards import alert as stored_alert
-from fraudstream.alerts.records import Record, to_payload
-from fraudstream.alerts.relay import GROUP
-from fraudstream.alerts.store import AlertStore
 from fraudstream.audit.comparison import audit
 from fraudstream.audit.report import AuditReport, Kind
 from fraudstream.audit.workdir import broker_of
@@ -23,9 +20,12 @@ from fraudstream.errors import SettingsError, StoreError
 from fraudstream.kafka.broker import BrokerPlan, RunningBroker, start_broker
 from fraudstream.kafka.topics import topic_id
 from fraudstream.messages.ledger import LedgerEntry
+from fraudstream.relay.carrier import GROUP
+from fraudstream.relay.records import Record, to_payload
 from fraudstream.runtime.jars import Jars
 from fraudstream.runtime.java import Java
 from fraudstream.runtime.processes import free_port
+from fraudstream.store.store import AlertStore
 from fraudstream.transactions.wire import DEFAULT_MAX_RECORD_BYTES, Topic
 
 pytestmark = pytest.mark.kafka

@@ -11,9 +11,9 @@ import orjson
 import pytest
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
 
-from fraudstream.alerts.records import Route
-from fraudstream.alerts.relay import REFUSED_RECORD, ApiRefused, ApiUnavailable, Relay, post_positions
 from fraudstream.kafka.broker import RunningBroker
+from fraudstream.relay.carrier import REFUSED_RECORD, ApiRefused, ApiUnavailable, Relay, post_positions
+from fraudstream.relay.records import Route
 from fraudstream.runtime.processes import wait_until
 from fraudstream.transactions.wire import RELAYED_TOPICS, Topic
 

@@ -11,9 +11,9 @@ import orjson
 import pytest
 from confluent_kafka import Consumer, Producer
 
-from fraudstream.alerts.records import Route
-from fraudstream.alerts.relay import Relay
 from fraudstream.kafka.broker import RunningBroker
+from fraudstream.relay.carrier import Relay
+from fraudstream.relay.records import Route
 from fraudstream.runtime.processes import wait_until
 from fraudstream.transactions.masking import DataMask
 from fraudstream.transactions.wire import RELAYED_TOPICS, Topic

@@ -20,14 +20,14 @@ from flask.testing import FlaskClient
 
 from commands import command_line
 from dashboards import Clock, RunningDashboard, alert, running_dashboard, told
-from fraudstream.alerts.service import CLAIMED_AT_ONCE, ReplaySender, run_relay
-from fraudstream.alerts.store import AlertStore
 from fraudstream.config import Settings
 from fraudstream.dashboard.app import create_app
 from fraudstream.kafka.broker import RunningBroker
 from fraudstream.kafka.replay import ReplayTopic, open_replay_topic
 from fraudstream.kafka.topics import open_admin
+from fraudstream.relay.service import CLAIMED_AT_ONCE, ReplaySender, run_relay
 from fraudstream.runtime.processes import free_port, spawn, wait_until
+from fraudstream.store.store import AlertStore
 from fraudstream.transactions.wire import DEAD_LETTER_HEADERS, Header, Topic
 from letters import letter
 from offsets import end_offsets

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from fraudstream.alerts.store import AlertStore
 from fraudstream.cli.entry import cli
 from fraudstream.kafka.broker import BrokerPlan, start_broker
 from fraudstream.runtime.jars import Jars
 from fraudstream.runtime.java import Java
 from fraudstream.runtime.processes import free_port
+from fraudstream.store.store import AlertStore
 from fraudstream.transactions.wire import DEFAULT_MAX_RECORD_BYTES
 from releases import unpack_release
 

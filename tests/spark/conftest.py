@@ -14,16 +14,16 @@ from pyspark.ml.feature import StandardScaler
 from pyspark.ml.linalg import Vectors
 from pyspark.sql import SparkSession
 
-from fraudstream.model import recipe
 from fraudstream.model.artifact import ModelArtifact
 from fraudstream.model.manifest import Feature, FeatureType
-from fraudstream.model.plan import TrainingSettings
-from fraudstream.model.training import train
+from fraudstream.model.training import recipe
+from fraudstream.model.training.plan import TrainingSettings
+from fraudstream.model.training.training import train
 from fraudstream.runtime.jars import Jars
 from fraudstream.runtime.java import Java
 from fraudstream.runtime.jvm import SparkPlan
 from fraudstream.runtime.spark import spark_session
-from fraudstream.scoring.judge import Judge, Judged
+from fraudstream.scoring.scorer import Judge, Judged
 from fraudstream.transactions.csv_source import CsvSource, open_csv
 from public_sets import write_sparkov
 

@@ -14,12 +14,12 @@ import pytest
 from pyspark.sql import SparkSession
 
 from fraudstream.model.artifact import ModelArtifact
-from fraudstream.model.current import InForce
+from fraudstream.model.deployment.current import InForce
 from fraudstream.model.explanation.cells import parse_transaction
 from fraudstream.model.explanation.explainer import Explainer
-from fraudstream.model.plan import TrainingSettings
-from fraudstream.model.training import train
-from fraudstream.scoring.judge import load_judge
+from fraudstream.model.training.plan import TrainingSettings
+from fraudstream.model.training.training import train
+from fraudstream.scoring.scorer import load_judge
 from fraudstream.transactions.csv_source import CsvSource, open_csv
 
 pytestmark = pytest.mark.spark

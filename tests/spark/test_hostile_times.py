@@ -10,7 +10,7 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from fraudstream.detector.query import detect
-from fraudstream.scoring.judge import Judge
+from fraudstream.scoring.scorer import Judge
 from fraudstream.transactions.wire import Header
 
 pytestmark = pytest.mark.spark

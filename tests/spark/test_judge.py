@@ -10,8 +10,8 @@ import pytest
 from pyspark.sql import Row, SparkSession
 from pyspark.sql import functions as F
 
-from fraudstream.model.calibration import IDENTITY, Calibration
-from fraudstream.scoring.judge import Judge, calibrated
+from fraudstream.model.evaluation.calibration import IDENTITY, Calibration
+from fraudstream.scoring.scorer import Judge, calibrated
 
 pytestmark = pytest.mark.spark
 

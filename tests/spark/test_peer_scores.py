@@ -15,12 +15,12 @@ from benchmarks.peers.plain_consumer.model import load_model
 from benchmarks.peers.quix_streams.model import compiled
 from pyspark.sql import SparkSession
 
-from fraudstream.model.current import InForce
-from fraudstream.model.plan import TrainingSettings
-from fraudstream.model.training import train
-from fraudstream.scoring.judge import load_judge
+from fraudstream.model.deployment.current import InForce
+from fraudstream.model.training.plan import TrainingSettings
+from fraudstream.model.training.training import train
+from fraudstream.scoring.scorer import load_judge
+from fraudstream.simulator.simulate import simulate
 from fraudstream.transactions.csv_source import CsvSource, open_csv
-from fraudstream.transactions.simulator import simulate
 
 pytestmark = pytest.mark.spark
 

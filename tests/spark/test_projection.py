@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from pyspark.sql import Row, SparkSession
 
+from fraudstream.model.features.projection import project
 from fraudstream.model.manifest import Feature, FeatureType
-from fraudstream.model.projection import project
 
 pytestmark = pytest.mark.spark
 

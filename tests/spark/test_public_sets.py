@@ -11,11 +11,11 @@ import pytest
 from pyspark.sql import SparkSession
 
 from commands import read_scores
-from fraudstream.model.current import resolve
-from fraudstream.model.plan import TrainingSettings
-from fraudstream.model.training import train
-from fraudstream.model.training_report import as_json
-from fraudstream.scoring.judge import load_judge, score_csv
+from fraudstream.model.deployment.current import resolve
+from fraudstream.model.training.plan import TrainingSettings
+from fraudstream.model.training.summary import as_json
+from fraudstream.model.training.training import train
+from fraudstream.scoring.scorer import load_judge, score_csv
 from fraudstream.transactions.csv_source import open_csv
 from fraudstream.transactions.wire import DEFAULT_MAX_RECORD_BYTES
 from public_sets import write_banksim, write_paysim, write_sparkov

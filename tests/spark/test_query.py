@@ -13,7 +13,7 @@ from fraudstream.detector.query import QuerySettings, Trigger, start_query
 from fraudstream.kafka.broker import RunningBroker
 from fraudstream.kafka.topics import ensure_topics
 from fraudstream.runtime.processes import wait_until
-from fraudstream.scoring.judge import Judge
+from fraudstream.scoring.scorer import Judge
 from fraudstream.transactions.wire import DEFAULT_MAX_RECORD_BYTES, Topic
 
 pytestmark = [pytest.mark.spark, pytest.mark.kafka]

@@ -12,12 +12,12 @@ import pytest
 from pyspark.sql import SparkSession
 
 from dashboards import alert, told
-from fraudstream.alerts.store import AlertStore
 from fraudstream.config import Settings
 from fraudstream.dashboard.app import create_app
 from fraudstream.model.artifact import ModelArtifact
-from fraudstream.model.current import InForce, put_in_force
-from fraudstream.scoring.judge import load_judge
+from fraudstream.model.deployment.current import InForce, put_in_force
+from fraudstream.scoring.scorer import load_judge
+from fraudstream.store.store import AlertStore
 from fraudstream.transactions.csv_source import CsvSource
 
 pytestmark = pytest.mark.spark

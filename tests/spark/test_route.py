@@ -10,7 +10,7 @@ import pytest
 from pyspark.sql import DataFrame, Row, SparkSession
 
 from fraudstream.detector.query import detect
-from fraudstream.scoring.judge import Judge
+from fraudstream.scoring.scorer import Judge
 from fraudstream.transactions.wire import DEAD_LETTER_HEADERS, output_limit
 
 pytestmark = pytest.mark.spark

@@ -15,11 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyspark.sql import DataFrame, Row, SparkSession
 
+from fraudstream.model.features.projection import project
 from fraudstream.model.manifest import Feature, FeatureType, by_slots
-from fraudstream.model.plan import TrainingSettings
-from fraudstream.model.projection import project
-from fraudstream.model.training import TrainingResult, train
-from fraudstream.scoring.judge import load_judge
+from fraudstream.model.training.plan import TrainingSettings
+from fraudstream.model.training.training import TrainingResult, train
+from fraudstream.scoring.scorer import load_judge
 from fraudstream.transactions.csv_source import open_csv
 from fraudstream.transactions.times import hours_and_weekdays, seconds_of_dates
 from public_sets import write_sparkov

@@ -11,7 +11,7 @@ from pyspark.sql import SparkSession
 
 from fraudstream.kafka.broker import RunningBroker
 from fraudstream.kafka.topics import open_admin
-from fraudstream.scoring.judge import Judge
+from fraudstream.scoring.scorer import Judge
 from fraudstream.scoring.topic import Range, count_outcomes, merge_ranges, remarkable
 from fraudstream.transactions.wire import Outcome
 

@@ -20,14 +20,14 @@ from rich.console import Console
 from fraudstream.errors import SettingsError
 from fraudstream.model.artifact import load_artifact
 from fraudstream.model.assembled import load_fitted
-from fraudstream.model.current import put_in_force, read_current, resolve
-from fraudstream.model.evaluation_record import read_evaluation
-from fraudstream.model.plan import TrainingSettings
-from fraudstream.model.recipe import FittedModel, TrainingColumn
+from fraudstream.model.deployment.current import put_in_force, read_current, resolve
+from fraudstream.model.evaluation.record import read_evaluation
 from fraudstream.model.report.page import REPORT_FILE, report_html
-from fraudstream.model.training import TrainingResult, train
-from fraudstream.model.training_report import as_json, render
-from fraudstream.scoring.judge import load_judge, score_csv
+from fraudstream.model.training.plan import TrainingSettings
+from fraudstream.model.training.recipe import FittedModel, TrainingColumn
+from fraudstream.model.training.summary import as_json, render
+from fraudstream.model.training.training import TrainingResult, train
+from fraudstream.scoring.scorer import load_judge, score_csv
 from fraudstream.transactions.csv_source import open_csv
 
 pytestmark = pytest.mark.spark

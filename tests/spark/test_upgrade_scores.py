@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from pyspark.sql import SparkSession
 
-from fraudstream.model.current import resolve
-from fraudstream.scoring.judge import load_judge
+from fraudstream.model.deployment.current import resolve
+from fraudstream.scoring.scorer import load_judge
 from releases import unpack_release
 
 pytestmark = pytest.mark.spark

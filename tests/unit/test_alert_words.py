@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from sqlalchemy import text
 
 from dashboards import alert, open_store
-from fraudstream.alerts import words as alert_words
-from fraudstream.alerts.filters import AlertFilter, Op, Position, Sort, Where, read_cursor, write_cursor
-from fraudstream.alerts.store import AlertStore
-from fraudstream.alerts.words import Text, columns_of, fold, words
+from fraudstream.store import full_text as alert_words
+from fraudstream.store.filters import AlertFilter, Op, Position, Sort, Where, read_cursor, write_cursor
+from fraudstream.store.full_text import Text, columns_of, fold, words
+from fraudstream.store.store import AlertStore
 from fraudstream.transactions.masking import DataMask
 
 

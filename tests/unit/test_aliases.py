@@ -9,8 +9,8 @@ import pytest
 
 from columns import MODEL_ID, NOW, SPREADS, model_with_contract
 from fraudstream.errors import AliasRefused, ModelNamedDirectly, ModelNotFound
-from fraudstream.model.aliases import contract_in_force, declare_alias, remove_alias
-from fraudstream.model.current import put_in_force, read_current
+from fraudstream.model.deployment.current import put_in_force, read_current
+from fraudstream.model.features.aliases import contract_in_force, declare_alias, remove_alias
 
 
 @pytest.fixture

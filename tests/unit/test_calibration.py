@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fraudstream.model.bootstrap import Scored
-from fraudstream.model.calibration import IDENTITY, LEAST_SLOPE, Calibration, fit_calibration
-from fraudstream.model.curves import expected_calibration_error, reliability
+from fraudstream.model.evaluation.bootstrap import Scored
+from fraudstream.model.evaluation.calibration import IDENTITY, LEAST_SLOPE, Calibration, fit_calibration
+from fraudstream.model.evaluation.curves import expected_calibration_error, reliability
 
 CALIBRATIONS = st.builds(
     Calibration, st.floats(LEAST_SLOPE, 5), st.floats(LEAST_SLOPE, 5), st.floats(-8, 18)

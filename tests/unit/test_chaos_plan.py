@@ -15,7 +15,7 @@ from chaos.fuzz import DEAD_LETTER, oddities
 from chaos.plan import chosen, long_plan, short_plan
 from chaos.system import LINES, PROCESSES, VOLUMES, still_there
 
-from fraudstream.transactions.simulator import simulate
+from fraudstream.simulator.simulate import simulate
 from fraudstream.transactions.wire import Outcome
 
 TEXT = b'{"Time":1,"V1":0.5,"Amount":149.62,"Class":1}'

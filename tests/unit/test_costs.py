@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fraudstream.errors import SettingsError
-from fraudstream.model.bootstrap import Scored
-from fraudstream.model.evaluation_record import ThresholdRow
-from fraudstream.model.thresholds import UNKNOWN_LOSS, cheapest, losses, operating, worth_considering
+from fraudstream.model.evaluation.bootstrap import Scored
+from fraudstream.model.evaluation.record import ThresholdRow
+from fraudstream.model.evaluation.thresholds import UNKNOWN_LOSS, cheapest, losses, operating, worth_considering
 from fraudstream.transactions.csv_source import open_csv
 from fraudstream.transactions.label import profile
 

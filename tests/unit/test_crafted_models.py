@@ -11,9 +11,9 @@ import pytest
 
 from fraudstream.errors import ModelCorrupt, ModelError
 from fraudstream.model.artifact import MANIFEST_FILE, MOST_FILE_BYTES, MOST_MANIFEST_BYTES, load_artifact
-from fraudstream.model.current import CURRENT_FILE, MOST_CURRENT_BYTES, read_current
+from fraudstream.model.deployment.current import CURRENT_FILE, MOST_CURRENT_BYTES, read_current
+from fraudstream.model.deployment.registry import list_models, verify_models
 from fraudstream.model.explanation.spark_files import MOST_COMPONENTS, MOST_ROWS, read_moments, read_rows
-from fraudstream.model.registry import list_models, verify_models
 from saved_models import linear_model
 
 

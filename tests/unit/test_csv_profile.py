@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from fraudstream.errors import DataError, LabelError, NotANumber
-from fraudstream.model.features import choose_features
+from fraudstream.model.features.selection import choose_features
 from fraudstream.transactions.column_reader import ColumnKind
 from fraudstream.transactions.csv_source import open_csv
 from fraudstream.transactions.label import CsvProfile, profile, statistics

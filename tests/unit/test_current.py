@@ -10,7 +10,7 @@ import pytest
 
 from fraudstream.errors import ModelCorrupt, ModelError, ModelNotFound, SettingsError
 from fraudstream.model.artifact import write_artifact
-from fraudstream.model.current import InForce, put_in_force, read_current, resolve
+from fraudstream.model.deployment.current import InForce, put_in_force, read_current, resolve
 from fraudstream.model.manifest import LabelValues, Manifest, Metrics, Period, SplitRecord, TrainingData
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fraudstream.model.bootstrap import Scored, average_precision, draw, draw_paired, interval, roc_auc
-from fraudstream.model.curves import (
+from fraudstream.model.evaluation.bootstrap import Scored, average_precision, draw, draw_paired, interval, roc_auc
+from fraudstream.model.evaluation.curves import (
     at_alerts_per_day,
     expected_calibration_error,
     histogram,

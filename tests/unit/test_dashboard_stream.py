@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from dashboards import alert
-from fraudstream.alerts.store import AlertStore
-from fraudstream.dashboard import stream
-from fraudstream.dashboard.stream import RING_TOLD, Hub, Published, frames
+from fraudstream.dashboard.services import live_stream as stream
+from fraudstream.dashboard.services.live_stream import RING_TOLD, Hub, Published, frames
+from fraudstream.store.store import AlertStore
 from fraudstream.transactions.wire import Outcome
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fraudstream.model.split import Duplicates, Part, RowDigests, find_duplicates, split_in_time
+from fraudstream.model.training.split import Duplicates, Part, RowDigests, find_duplicates, split_in_time
 from fraudstream.transactions.csv_source import open_csv
 from fraudstream.transactions.label import profile
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fraudstream.model.bootstrap import Scored, average_precision, draw, interval, roc_auc
-from fraudstream.model.thresholds import operating
+from fraudstream.model.evaluation.bootstrap import Scored, average_precision, draw, interval, roc_auc
+from fraudstream.model.evaluation.thresholds import operating
 
 
 def scored(scores: list[float], frauds: list[int], weights: list[float] | None = None) -> Scored:

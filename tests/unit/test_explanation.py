@@ -11,7 +11,7 @@ import pytest
 from columns import NOW, SPREADS, feature
 from fraudstream.errors import ModelCorrupt, ModelNotFound
 from fraudstream.model.artifact import load_artifact
-from fraudstream.model.current import change_deployment, put_in_force
+from fraudstream.model.deployment.current import change_deployment, put_in_force
 from fraudstream.model.explanation.cells import parse_transaction, plain, read_cells
 from fraudstream.model.explanation.explainer import Explainer, ExplainerLibrary
 from fraudstream.model.explanation.reasons import number_text, place_in

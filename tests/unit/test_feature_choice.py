@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fraudstream.errors import DataError, NotANumber, SettingsError
-from fraudstream.model.features import FeatureChoice, choose_features
+from fraudstream.model.features.selection import FeatureChoice, choose_features
 from fraudstream.model.manifest import NO_SELECTION, Feature, FeatureType, Selection, by_slots
-from fraudstream.model.plan import select
+from fraudstream.model.training.plan import select
 from fraudstream.transactions.csv_source import open_csv
 from fraudstream.transactions.label import profile
 

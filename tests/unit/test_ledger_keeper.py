@@ -16,7 +16,7 @@ from fraudstream.detector.ledger import LOOKS_FOR_PROGRESS, LedgerKeeper
 from fraudstream.detector.spark_log import Offsets
 from fraudstream.errors import KafkaFailure
 from fraudstream.messages.ledger import EntryKind, LedgerEntry, Source
-from fraudstream.model.current import InForce
+from fraudstream.model.deployment.current import InForce
 from fraudstream.transactions.wire import Outcome
 
 TOPIC = "payments"

@@ -12,12 +12,12 @@ import pytest
 from sqlalchemy import Pool, event
 
 from dashboards import Clock, alert
-from fraudstream.alerts.filters import AlertFilter
-from fraudstream.alerts.ledger import Gap, LedgerPlace
-from fraudstream.alerts.positions import Place
-from fraudstream.alerts.reading import Total
-from fraudstream.alerts.store import AlertStore
 from fraudstream.messages.ledger import EntryKind
+from fraudstream.store.filters import AlertFilter
+from fraudstream.store.ledger import Gap, LedgerPlace
+from fraudstream.store.positions import Place
+from fraudstream.store.reading import Total
+from fraudstream.store.store import AlertStore
 from ledgers import TOPIC, batch, ends, loss
 
 

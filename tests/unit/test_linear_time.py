@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from fraudstream.alerts.words import columns_of, words
-from fraudstream.dashboard.export import safe
+from fraudstream.dashboard.web.export import safe
+from fraudstream.store.full_text import columns_of, words
 from fraudstream.transactions import drift
 from fraudstream.transactions.amounts import parse_number, says_nothing
 from fraudstream.transactions.masking import DataMask

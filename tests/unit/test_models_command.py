@@ -18,8 +18,8 @@ from click.testing import CliRunner
 from columns import NOW
 from fraudstream.cli.entry import cli
 from fraudstream.errors import ModelCorrupt, ModelNotFound
-from fraudstream.model.current import HISTORY_FILE, InForce, change_deployment, put_in_force, read_current
-from fraudstream.model.registry import aliases_at, history, roll_back
+from fraudstream.model.deployment.current import HISTORY_FILE, InForce, change_deployment, put_in_force, read_current
+from fraudstream.model.deployment.registry import aliases_at, history, roll_back
 from saved_models import linear_manifest, linear_model
 
 ONE, TWO, THREE = (f"logistic-regression-{digit * 12}" for digit in "123")

@@ -14,7 +14,7 @@ from benchmarks.peers.plain_consumer.contract import Reader
 from benchmarks.peers.plain_consumer.model import Trees, load_model
 from benchmarks.peers.quix_streams.model import compiled
 
-from fraudstream.model.current import InForce
+from fraudstream.model.deployment.current import InForce
 from fraudstream.model.explanation.spark_files import Node, Tree
 from saved_models import LINEAR_ID, linear_model
 

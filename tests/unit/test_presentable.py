@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dashboards import alert
-from fraudstream.alerts.rows import as_readable
 from fraudstream.messages.posted import check_alert
+from fraudstream.store.rows import as_readable
 from fraudstream.transactions.presentable import MAX_DEPTH, MAX_TEXT_CHARS, json_text, present, read_json
 
 

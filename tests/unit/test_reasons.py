@@ -11,13 +11,13 @@ import pytest
 
 from columns import row
 from dashboards import Clock, alert
-from fraudstream.alerts.reading import StoredAlert
-from fraudstream.alerts.store import AlertStore
-from fraudstream.dashboard import reasons
-from fraudstream.dashboard.reasons import ReasonStore, ReasonWork, explain_alert
-from fraudstream.dashboard.stream import Hub
+from fraudstream.dashboard.services import reasons
+from fraudstream.dashboard.services.live_stream import Hub
+from fraudstream.dashboard.services.reasons import ReasonStore, ReasonWork, explain_alert
 from fraudstream.model.explanation.explainer import Explainer, ExplainerLibrary
 from fraudstream.runtime.processes import wait_until
+from fraudstream.store.reading import StoredAlert
+from fraudstream.store.store import AlertStore
 from saved_models import LINEAR_ID, linear_model, linear_model_in_force
 
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fraudstream.alerts.records import Record, to_payload
+from fraudstream.relay.records import Record, to_payload
 from fraudstream.transactions.drift import schema_id
 from fraudstream.transactions.wire import Topic
 

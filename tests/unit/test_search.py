@@ -17,11 +17,11 @@ import pytest
 from sqlalchemy import event, text, update
 
 from dashboards import Clock, take_back
-from fraudstream.alerts import search, tables
-from fraudstream.alerts.filters import AlertFilter, Op, Position, Sort, Where
-from fraudstream.alerts.search import AlertSearch
-from fraudstream.alerts.store import AlertStore
-from fraudstream.alerts.words import Text, columns_of, fold, words_of_alert
+from fraudstream.store import search, tables
+from fraudstream.store.filters import AlertFilter, Op, Position, Sort, Where
+from fraudstream.store.full_text import Text, columns_of, fold, words_of_alert
+from fraudstream.store.search import AlertSearch
+from fraudstream.store.store import AlertStore
 from fraudstream.transactions.amounts import parse_number
 from fraudstream.transactions.wire import AlertField, Outcome
 

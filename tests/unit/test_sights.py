@@ -10,11 +10,11 @@ import pytest
 
 from columns import TOPIC, row, sample, samples
 from dashboards import Clock, alert
-from fraudstream.alerts import sights
-from fraudstream.alerts.positions import Place, SampleWeights
-from fraudstream.alerts.reading import Total
-from fraudstream.alerts.sights import MOST_EVENTS
-from fraudstream.alerts.store import AlertStore
+from fraudstream.store import schemas as sights
+from fraudstream.store.positions import Place, SampleWeights
+from fraudstream.store.reading import Total
+from fraudstream.store.schemas import MOST_EVENTS
+from fraudstream.store.store import AlertStore
 from fraudstream.transactions.drift import schema_id
 
 

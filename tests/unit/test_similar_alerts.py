@@ -11,9 +11,9 @@ from sqlalchemy import insert
 
 from columns import row
 from dashboards import Clock, alert
-from fraudstream.alerts import tables
-from fraudstream.alerts.similar import AROUND_BY_IDENTIFIER, identifier_kind, identifiers_of, similar_alerts
-from fraudstream.alerts.store import AlertStore
+from fraudstream.store import tables
+from fraudstream.store.similar import AROUND_BY_IDENTIFIER, identifier_kind, identifiers_of, similar_alerts
+from fraudstream.store.store import AlertStore
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from fraudstream.errors import SettingsError
-from fraudstream.transactions.simulation.scenarios import Scenario
-from fraudstream.transactions.simulator import Simulation, simulate
+from fraudstream.simulator.scenarios import Scenario
+from fraudstream.simulator.simulate import Simulation, simulate
 
 ROWS = 20_000
 HEADER = ",".join(f'"{name}"' for name in ["Time", *(f"V{i}" for i in range(1, 29)), "Amount", "Class"])

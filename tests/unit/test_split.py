@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from fraudstream.errors import SettingsError
-from fraudstream.model.split import Part, split_in_time
+from fraudstream.model.training.split import Part, split_in_time
 from fraudstream.transactions.times import TimeOrder
 
 

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 
 from dashboards import Clock, alert
-from fraudstream.alerts import rows
-from fraudstream.alerts.filters import AlertFilter
-from fraudstream.alerts.positions import Place
-from fraudstream.alerts.reading import StoredAlert, Total
-from fraudstream.alerts.store import AlertStore
 from fraudstream.errors import StoreError
+from fraudstream.store import rows
+from fraudstream.store.filters import AlertFilter
+from fraudstream.store.positions import Place
+from fraudstream.store.reading import StoredAlert, Total
+from fraudstream.store.store import AlertStore
 from fraudstream.transactions.wire import Outcome
 
 PARTITION = Place("credit_card_transactions", 0)

@@ -11,11 +11,11 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from columns import MODEL_ID, SPREADS, manifest, row, samples, weighed
-from fraudstream.alerts.positions import Sight
-from fraudstream.dashboard.columns import MOST_CANDIDATES, Candidate, ColumnWatch, distance, suggest
-from fraudstream.dashboard.drift_words import percent, sentences, told
-from fraudstream.model.aliases import contract_of
-from fraudstream.model.current import InForce
+from fraudstream.dashboard.services.columns import MOST_CANDIDATES, Candidate, ColumnWatch, distance, suggest
+from fraudstream.dashboard.services.schema_messages import percent, sentences, told
+from fraudstream.model.deployment.current import InForce
+from fraudstream.model.features.aliases import contract_of
+from fraudstream.store.positions import Sight
 
 CONTRACT = contract_of(manifest(), InForce(MODEL_ID, 0.5, revision=1))
 RNG = random.Random(5)

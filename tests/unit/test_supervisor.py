@@ -20,7 +20,7 @@ from fraudstream.errors import (
     KafkaFailure,
     ModelCorrupt,
 )
-from fraudstream.model.current import InForce
+from fraudstream.model.deployment.current import InForce
 from fraudstream.runtime.processes import wait_until
 
 

@@ -14,8 +14,8 @@ from columns import MODEL_ID, NOW, manifest
 from fraudstream.cli.entry import cli
 from fraudstream.errors import ModelError, ModelNamedDirectly, SettingsError
 from fraudstream.model.artifact import write_artifact
-from fraudstream.model.current import put_in_force, read_current
-from fraudstream.model.evaluation_record import (
+from fraudstream.model.deployment.current import put_in_force, read_current
+from fraudstream.model.evaluation.record import (
     EVALUATION_FILE,
     Evaluation,
     Operating,
@@ -25,7 +25,7 @@ from fraudstream.model.evaluation_record import (
     evaluation_to_json,
     read_evaluation,
 )
-from fraudstream.model.thresholds import set_threshold, threshold_table
+from fraudstream.model.evaluation.thresholds import set_threshold, threshold_table
 
 
 def row(threshold: float, caught: int, alarms: float) -> ThresholdRow:

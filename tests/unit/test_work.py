@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 
 from dashboards import Clock, alert, open_store
-from fraudstream.alerts.change_reading import ChangeQuery, ChangeReader
-from fraudstream.alerts.changes import Actor
-from fraudstream.alerts.filters import AlertFilter, Op, Where
-from fraudstream.alerts.status import AlertStatus
-from fraudstream.alerts.store import AlertStore
-from fraudstream.alerts.work import Order, WorkDesk
-from fraudstream.alerts.work_writing import Done
 from fraudstream.errors import RequestError
+from fraudstream.store.change_reading import ChangeQuery, ChangeReader
+from fraudstream.store.changes import Actor
+from fraudstream.store.filters import AlertFilter, Op, Where
+from fraudstream.store.store import AlertStore
+from fraudstream.store.triage import Order, WorkDesk
+from fraudstream.store.triage_state import AlertStatus
+from fraudstream.store.triage_writing import Done
 from fraudstream.transactions.wire import Outcome
 
 ANN, BEN = Actor("Ann"), Actor("Ben")

@@ -15,7 +15,7 @@ from fraudstream.audit.report import Finding, Kind
 from fraudstream.errors import ModelError
 from fraudstream.messages.ledger import Source
 from fraudstream.model.artifact import ModelArtifact
-from fraudstream.model.current import InForce, artifact_beside
+from fraudstream.model.deployment.current import InForce, artifact_beside
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -119,7 +119,7 @@ def _run(facts: Facts, number: int, key: tuple[str, int, float, str, str]) -> _R
 def _score_again(
     facts: Facts, rescoring: Rescoring, spark: SparkSession, run: _Run, artifact: ModelArtifact
 ) -> Iterator[Finding]:
-    from fraudstream.scoring.judge import load_judge
+    from fraudstream.scoring.scorer import load_judge
     from fraudstream.scoring.topic import Range, count_records, merge_ranges, remarkable
 
     judge = load_judge(artifact, run.in_force)

@@ -21,11 +21,6 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from sqlalchemy import Connection, create_engine, select
 from sqlalchemy.exc import DBAPIError
 
-from fraudstream.alerts import tables
-from fraudstream.alerts.changes import PublishedHead, broken_links, holds, stored_heads
-from fraudstream.alerts.database import parse_url
-from fraudstream.alerts.records import Record, to_payload
-from fraudstream.alerts.relay import GROUP
 from fraudstream.audit.facts import Facts, Kept, Said
 from fraudstream.audit.report import AuditReport, Finding, Kind
 from fraudstream.errors import FraudstreamError, KafkaFailure, StoreError
@@ -34,7 +29,12 @@ from fraudstream.kafka.topics import is_compacted, require_topic, topic_id
 from fraudstream.messages.base import Object
 from fraudstream.messages.ledger import EntryKind, parse_entry
 from fraudstream.messages.posted import check_alert, check_dead_letter
+from fraudstream.relay.carrier import GROUP
+from fraudstream.relay.records import Record, to_payload
 from fraudstream.runtime.processes import wait_until
+from fraudstream.store import tables
+from fraudstream.store.changes import PublishedHead, broken_links, holds, stored_heads
+from fraudstream.store.database import parse_url
 from fraudstream.transactions.masking import DataMask
 from fraudstream.transactions.wire import AlertField, EventType, Outcome, Topic, output_limit
 

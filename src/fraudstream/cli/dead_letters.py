@@ -21,7 +21,7 @@ from fraudstream.messages.base import Object
 from fraudstream.times import parse_time
 
 if TYPE_CHECKING:
-    from fraudstream.alerts.dashboard_client import DashboardClient
+    from fraudstream.relay.api_client import DashboardClient
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -134,8 +134,8 @@ def replay(
 
     Each is recorded on the dashboard before it is sent, and sent at least once. Exit code 1 where one was not sent.
     """
-    from fraudstream.alerts.service import replay_sender
     from fraudstream.kafka.topics import require_broker
+    from fraudstream.relay.service import replay_sender
 
     settings = Settings.load(api=api, bootstrap_servers=bootstrap_servers)
     asked = _asked(places, every, payload, filters)

@@ -71,7 +71,7 @@ def explain(data: Path | None, row: int | None, alert_id: str | None, as_json: b
 
 
 def _row(settings: Settings, data: Path, row: int) -> _Asked:
-    from fraudstream.model.current import resolve
+    from fraudstream.model.deployment.current import resolve
     from fraudstream.model.explanation.cells import row_of
     from fraudstream.model.explanation.explainer import Explainer
 

@@ -80,11 +80,11 @@ def train(
     """Train a model on a CSV, judge it on its last fifth in time, and put it in force."""
     from rich.console import Console
 
-    from fraudstream.model.judging import Wishes
-    from fraudstream.model.plan import TrainingSettings
-    from fraudstream.model.training import train
-    from fraudstream.model.training_report import as_json as result_as_json
-    from fraudstream.model.training_report import render
+    from fraudstream.model.evaluation.evaluate import Wishes
+    from fraudstream.model.training.plan import TrainingSettings
+    from fraudstream.model.training.summary import as_json as result_as_json
+    from fraudstream.model.training.summary import render
+    from fraudstream.model.training.training import train
     from fraudstream.runtime.files import tighten
     from fraudstream.transactions.csv_source import open_csv
 
@@ -122,14 +122,14 @@ def train(
 @setting("java_home")
 def score(data: Path, output: Path, **flags: object) -> None:
     """Score each row of a CSV as the stream would: row,outcome,score,threshold."""
-    from fraudstream.model.current import resolve
+    from fraudstream.model.deployment.current import resolve
     from fraudstream.transactions.csv_source import open_csv
 
     settings = Settings.load(**flags)
     artifact, in_force = resolve(settings.model)
     source = open_csv(data)
     with batch_spark(settings, "score") as spark:
-        from fraudstream.scoring.judge import load_judge, score_csv
+        from fraudstream.scoring.scorer import load_judge, score_csv
 
         judge = load_judge(artifact, in_force)
         scored = score_csv(spark, source, judge, output, max_record_bytes=settings.max_record_bytes)
@@ -147,7 +147,7 @@ def simulate(rows: int, seed: int, with_ids: bool, output: Path) -> None:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from fraudstream.transactions.simulator import simulate
+    from fraudstream.simulator.simulate import simulate
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty()) as bar:

@@ -21,7 +21,7 @@ from fraudstream.runtime.java import Java, find_java
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-    from fraudstream.alerts.dashboard_client import DashboardClient
+    from fraudstream.relay.api_client import DashboardClient
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -39,7 +39,7 @@ def dashboard(settings: Settings) -> DashboardClient:
     """A client of the dashboard that the settings name."""
     import urllib3
 
-    from fraudstream.alerts.dashboard_client import DashboardClient
+    from fraudstream.relay.api_client import DashboardClient
 
     return DashboardClient(urllib3.PoolManager(), settings.api, settings.read_token, settings.ingest_token)
 

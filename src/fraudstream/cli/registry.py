@@ -17,7 +17,7 @@ from fraudstream.errors import ModelCorrupt
 from fraudstream.messages.base import Object
 
 if TYPE_CHECKING:
-    from fraudstream.model.current import Change, InForce
+    from fraudstream.model.deployment.current import Change, InForce
 
 TAKES_EFFECT = "a running detector judges so within 15 seconds"
 
@@ -35,7 +35,7 @@ def models() -> None:
 @options.as_json
 def list_command(as_json: bool, **flags: object) -> None:
     """List the models, newest first."""
-    from fraudstream.model.registry import average_precision_text, list_models
+    from fraudstream.model.deployment.registry import average_precision_text, list_models
 
     settings = Settings.load(**flags)
     found = list_models(settings.models)
@@ -67,7 +67,7 @@ def show(model_id: str, as_json: bool, **flags: object) -> None:
     """Show what a model says of itself; the beginning of its id will do."""
     from dataclasses import asdict
 
-    from fraudstream.model.registry import average_precision_text, show_model
+    from fraudstream.model.deployment.registry import average_precision_text, show_model
     from fraudstream.model.report.page import report_of
 
     settings = Settings.load(**flags)
@@ -103,7 +103,7 @@ def show(model_id: str, as_json: bool, **flags: object) -> None:
 @options.as_json
 def compare(one: str, other: str, as_json: bool, **flags: object) -> None:
     """Compare two models: what they do not have in common."""
-    from fraudstream.model.registry import are_comparable, differences, show_model
+    from fraudstream.model.deployment.registry import are_comparable, differences, show_model
 
     settings = Settings.load(**flags)
     pair = [show_model(settings.models, each) for each in (one, other)]
@@ -128,7 +128,7 @@ def compare(one: str, other: str, as_json: bool, **flags: object) -> None:
 @options.as_json
 def verify(model_id: str | None, as_json: bool, **flags: object) -> None:
     """Hold every file of one model, or of all, against its sha256; fails where one differs."""
-    from fraudstream.model.registry import verify_models
+    from fraudstream.model.deployment.registry import verify_models
 
     settings = Settings.load(**flags)
     found = list(verify_models(settings.models, model_id))
@@ -160,8 +160,8 @@ def verify(model_id: str | None, as_json: bool, **flags: object) -> None:
 def use(model_id: str, threshold: float | None, who: str | None, why: str, **flags: object) -> None:
     """Put a model in force, once its files are verified."""
     from fraudstream.model.artifact import load_artifact
-    from fraudstream.model.current import put_in_force
-    from fraudstream.model.registry import find_id
+    from fraudstream.model.deployment.current import put_in_force
+    from fraudstream.model.deployment.registry import find_id
 
     settings = Settings.load(**flags)
     artifact = load_artifact(settings.models / find_id(settings.models, model_id))
@@ -178,7 +178,7 @@ def use(model_id: str, threshold: float | None, who: str | None, why: str, **fla
 @setting("models")
 def rollback(who: str | None, why: str, **flags: object) -> None:
     """Put in force again what was so before the last change: model, threshold and aliases."""
-    from fraudstream.model.registry import roll_back
+    from fraudstream.model.deployment.registry import roll_back
 
     settings = Settings.load(**flags)
     _tell(roll_back(settings.models, who=who or getpass.getuser(), why=why, now=datetime.now(UTC)))
@@ -191,7 +191,7 @@ def history(as_json: bool, **flags: object) -> None:
     """Show what was in force since when, by whom and why, newest first."""
     from dataclasses import asdict
 
-    from fraudstream.model.registry import history
+    from fraudstream.model.deployment.registry import history
 
     settings = Settings.load(**flags)
     changes = history(settings.models)[::-1]
@@ -226,7 +226,7 @@ def _tell(in_force: InForce) -> None:
 
 
 if TYPE_CHECKING:
-    from fraudstream.model.registry import KnownModel
+    from fraudstream.model.deployment.registry import KnownModel
 
 
 _PRECISION: Final = ("average_precision", "average_precision_low", "average_precision_high")

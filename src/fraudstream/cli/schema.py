@@ -17,7 +17,7 @@ from fraudstream.errors import DashboardFailed, SettingsError
 from fraudstream.messages.base import Object
 
 if TYPE_CHECKING:
-    from fraudstream.alerts.dashboard_client import DashboardClient
+    from fraudstream.relay.api_client import DashboardClient
 from collections.abc import Mapping
 
 from rich.console import Group, RenderableType
@@ -109,7 +109,7 @@ def schema(context: click.Context, /, as_json: bool, **flags: object) -> None:
         return
     from rich.console import Console
 
-    from fraudstream.model.aliases import contract_in_force
+    from fraudstream.model.features.aliases import contract_in_force
 
     settings = Settings.load(**flags)
     try:
@@ -135,7 +135,7 @@ def schema(context: click.Context, /, as_json: bool, **flags: object) -> None:
 @setting("model")
 def alias(alias: str, why: str, **flags: object) -> None:
     """Have the column NEW read as the feature OLD from now on."""
-    from fraudstream.model.aliases import contract_in_force, declare_alias
+    from fraudstream.model.features.aliases import contract_in_force, declare_alias
 
     settings = Settings.load(**flags)
     new, old = _split(alias, set(contract_in_force(settings.model).features))
@@ -149,7 +149,7 @@ def alias(alias: str, why: str, **flags: object) -> None:
 @setting("model")
 def unalias(new: str, why: str, **flags: object) -> None:
     """Take the alias of the column NEW back."""
-    from fraudstream.model.aliases import remove_alias
+    from fraudstream.model.features.aliases import remove_alias
 
     settings = Settings.load(**flags)
     in_force = remove_alias(settings.model, new, who=getpass.getuser(), why=why, now=datetime.now(UTC))

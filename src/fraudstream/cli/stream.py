@@ -155,7 +155,7 @@ def detect(trigger: str, **flags: object) -> None:
 @click.option("--from-beginning", is_flag=True, help="Carry all that Kafka has once more: for a store that was lost.")
 def relay(from_beginning: bool, **flags: object) -> None:
     """Carry alerts, dead letters and events from Kafka to the dashboard, at least once, until Ctrl-C."""
-    from fraudstream.alerts.service import run_relay
+    from fraudstream.relay.service import run_relay
     from fraudstream.runtime.processes import stop_signals
 
     settings = Settings.load(**flags)
@@ -178,14 +178,14 @@ def relay(from_beginning: bool, **flags: object) -> None:
 @click.option("--revoke-sessions", is_flag=True, help="End every session of people who signed in, and serve nothing.")
 def dashboard(notice: str | None, templates: Path | None, revoke_sessions: bool, **flags: object) -> None:
     """Serve the live page and the API, until Ctrl-C."""
-    from fraudstream.dashboard.revisions import model_in_force
     from fraudstream.dashboard.server import serve
-    from fraudstream.model.current import tighten_models
+    from fraudstream.dashboard.services.revisions import model_in_force
+    from fraudstream.model.deployment.current import tighten_models
 
     settings = Settings.load(**flags)
     tighten_models(settings.model)
     if revoke_sessions:
-        from fraudstream.alerts import sessions, store
+        from fraudstream.store import sessions, store
 
         opened = store.AlertStore.open(settings.database)
         click.echo(f"{sessions.revoke_sessions(opened):,} sessions ended; everybody signs in again")

@@ -16,7 +16,7 @@ from fraudstream.config import Settings
 from fraudstream.messages.base import Object
 
 if TYPE_CHECKING:
-    from fraudstream.model.thresholds import ThresholdTable
+    from fraudstream.model.evaluation.thresholds import ThresholdTable
 
 
 @click.command()
@@ -49,7 +49,7 @@ def threshold(
     a running detector reads within 15 seconds. The figures are those of the validation period, and of the test period
     beside them.
     """
-    from fraudstream.model.thresholds import set_threshold, threshold_table
+    from fraudstream.model.evaluation.thresholds import set_threshold, threshold_table
 
     settings = Settings.load(**flags)
     changes = not (value is None and review_cost is None and max_alerts_per_day is None)
@@ -79,7 +79,7 @@ def threshold(
 
 
 def _as_json(table: ThresholdTable) -> Object:
-    from fraudstream.model.training_report import operating_as_json
+    from fraudstream.model.training.summary import operating_as_json
 
     choice, rows = table.evaluation.threshold, table.evaluation.thresholds
     return {

@@ -10,36 +10,33 @@ from flask import Flask, Response, render_template, request
 from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import HTTPException
 
-from fraudstream.alerts.changes import ChangeLog
-from fraudstream.alerts.sessions import Sessions
-from fraudstream.alerts.store import AlertStore
-from fraudstream.alerts.work import WorkDesk
 from fraudstream.config import Settings
-from fraudstream.dashboard import (
-    actor,
-    alerts_api,
-    audit_api,
-    dead_letters_api,
-    model_api,
-    openapi,
-    pages,
-    records_api,
-    system_api,
-    work_api,
-)
-from fraudstream.dashboard.charts import Charts
-from fraudstream.dashboard.health import Health
-from fraudstream.dashboard.parts import EXTENSION, Parts
-from fraudstream.dashboard.reasons import ReasonStore, ReasonWork
-from fraudstream.dashboard.revisions import RevisionWatch
-from fraudstream.dashboard.routing import json_response
-from fraudstream.dashboard.security import acting_session, behind_proxies, guard, validate_binding
-from fraudstream.dashboard.stats import ModelInForce, Statistics
-from fraudstream.dashboard.stream import Hub
-from fraudstream.dashboard.system_state import SystemGauges, SystemState
-from fraudstream.dashboard.templating import use_templates
+from fraudstream.dashboard.services.charts import Charts
+from fraudstream.dashboard.services.health import Health
+from fraudstream.dashboard.services.live_stream import Hub
+from fraudstream.dashboard.services.parts import EXTENSION, Parts
+from fraudstream.dashboard.services.reasons import ReasonStore, ReasonWork
+from fraudstream.dashboard.services.revisions import RevisionWatch
+from fraudstream.dashboard.services.statistics import ModelInForce, Statistics
+from fraudstream.dashboard.services.system_state import SystemGauges, SystemState
+from fraudstream.dashboard.views import alerts as alerts_api
+from fraudstream.dashboard.views import audit as audit_api
+from fraudstream.dashboard.views import dead_letters as dead_letters_api
+from fraudstream.dashboard.views import model as model_api
+from fraudstream.dashboard.views import pages
+from fraudstream.dashboard.views import records as records_api
+from fraudstream.dashboard.views import system as system_api
+from fraudstream.dashboard.views import triage as work_api
+from fraudstream.dashboard.web import actor, openapi
+from fraudstream.dashboard.web.routing import json_response
+from fraudstream.dashboard.web.security import acting_session, behind_proxies, guard, validate_binding
+from fraudstream.dashboard.web.templating import use_templates
 from fraudstream.errors import FraudstreamError, StoreError
 from fraudstream.model.explanation.explainer import ExplainerLibrary
+from fraudstream.store.changes import ChangeLog
+from fraudstream.store.sessions import Sessions
+from fraudstream.store.store import AlertStore
+from fraudstream.store.triage import WorkDesk
 from fraudstream.transactions.cards import masked_text
 from fraudstream.transactions.masking import DataMask
 

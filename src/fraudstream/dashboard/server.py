@@ -16,15 +16,15 @@ from flask import Flask
 from gunicorn.arbiter import Arbiter
 from gunicorn.config import Config
 
-from fraudstream.alerts.store import AlertStore
 from fraudstream.config import Settings
 from fraudstream.dashboard.app import create_app
-from fraudstream.dashboard.connections import LIMITS, Limits, RequestWorker
-from fraudstream.dashboard.parts import EXTENSION, Parts
-from fraudstream.dashboard.security import validate_binding
-from fraudstream.dashboard.stats import ModelInForce
-from fraudstream.dashboard.templating import validate_templates
+from fraudstream.dashboard.services.parts import EXTENSION, Parts
+from fraudstream.dashboard.services.statistics import ModelInForce
+from fraudstream.dashboard.web.connections import LIMITS, Limits, RequestWorker
+from fraudstream.dashboard.web.security import validate_binding
+from fraudstream.dashboard.web.templating import validate_templates
 from fraudstream.runtime.processes import check_port_free, die_with_parent, write_ready
+from fraudstream.store.store import AlertStore
 
 POLL_SECONDS: Final = 0.02
 GRACE_SECONDS: Final = 1

@@ -23,8 +23,8 @@ from urllib3.exceptions import HTTPError
 from fraudstream.demo.child import Child, State
 from fraudstream.demo.system import LOOK_SECONDS, DemoRequest, DemoSystem, own_workdir
 from fraudstream.runtime.processes import LOOPBACK
+from fraudstream.simulator.simulate import TERMINAL_COLUMN, simulate
 from fraudstream.transactions.csv_source import ColumnSpans, open_csv
-from fraudstream.transactions.simulator import TERMINAL_COLUMN, simulate
 
 LINE_SECONDS: Final = 10.0
 REFRESH_SECONDS: Final = 1.0

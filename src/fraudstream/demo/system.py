@@ -12,7 +12,7 @@ from typing import Final
 from fraudstream.demo.child import Child, State, last_words
 from fraudstream.errors import ModelError, ProcessFailed, SettingsError
 from fraudstream.model.artifact import load_artifact
-from fraudstream.model.current import read_current
+from fraudstream.model.deployment.current import read_current
 from fraudstream.runtime.files import exclusive_lock, replace_json, tighten
 from fraudstream.runtime.processes import LOOPBACK, check_port_free, free_port
 from fraudstream.transactions.csv_source import ColumnSpans, CsvSource

@@ -18,8 +18,8 @@ from fraudstream.detector.spark_log import Offsets
 from fraudstream.kafka.reading import KafkaLedger, Watermarks
 from fraudstream.kafka.topics import topic_id
 from fraudstream.messages.ledger import LedgerEntry
-from fraudstream.model.current import InForce, artifact_beside
-from fraudstream.scoring.judge import load_judge
+from fraudstream.model.deployment.current import InForce, artifact_beside
+from fraudstream.scoring.scorer import load_judge
 from fraudstream.scoring.topic import Range, count_outcomes
 from fraudstream.transactions.wire import EventField, EventType, Outcome, Topic
 

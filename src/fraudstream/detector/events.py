@@ -9,7 +9,7 @@ import orjson
 import structlog
 from confluent_kafka import KafkaException, Producer
 
-from fraudstream.model.current import InForce
+from fraudstream.model.deployment.current import InForce
 from fraudstream.times import iso
 from fraudstream.transactions.wire import DetectorState, EventField, EventType, Topic
 

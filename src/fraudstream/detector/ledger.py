@@ -19,7 +19,7 @@ from fraudstream.detector.query import OUTCOMES_OBSERVED, RECORDS_OBSERVED, REMA
 from fraudstream.detector.spark_log import Offsets
 from fraudstream.errors import KafkaFailure
 from fraudstream.messages.ledger import EntryKind, LedgerEntry, Source, batch_entry_id, loss_entry_id
-from fraudstream.model.current import InForce
+from fraudstream.model.deployment.current import InForce
 from fraudstream.runtime.files import replace_json
 from fraudstream.times import iso
 from fraudstream.transactions.wire import Outcome

@@ -12,8 +12,8 @@ from pyspark.sql.streaming.query import StreamingQuery
 
 from fraudstream.detector.route import route
 from fraudstream.errors import SettingsError
-from fraudstream.model.reading import Projected
-from fraudstream.scoring.judge import Judge, Judged
+from fraudstream.model.features.reading import Projected
+from fraudstream.scoring.scorer import Judge, Judged
 from fraudstream.scoring.topic import Source, record_text
 from fraudstream.transactions.wire import Outcome, Topic, output_limit
 

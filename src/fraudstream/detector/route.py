@@ -4,8 +4,8 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
-from fraudstream.model.reading import STRICT_JSON, Projected, parse_strings
-from fraudstream.scoring.judge import Judge, Judged
+from fraudstream.model.features.reading import STRICT_JSON, Projected, parse_strings
+from fraudstream.scoring.scorer import Judge, Judged
 from fraudstream.scoring.topic import Source, alert_id, header
 from fraudstream.transactions.wire import (
     LONGEST_KEY,

@@ -26,13 +26,13 @@ from fraudstream.errors import KafkaFailure, SetupError
 from fraudstream.kafka.reading import Watermarks
 from fraudstream.kafka.topics import ensure_topics
 from fraudstream.model.artifact import ModelArtifact
-from fraudstream.model.current import InForce, current_file, read_current, resolve, tighten_models
+from fraudstream.model.deployment.current import InForce, current_file, read_current, resolve, tighten_models
 from fraudstream.runtime.jars import CONNECTOR, SCALA, SPARK_VERSION, Jars
 from fraudstream.runtime.java import Java
 from fraudstream.runtime.jvm import Jvm, SparkPlan, local_slots, spark_archive, start_jvm, with_enough_slots
 from fraudstream.runtime.processes import write_ready
 from fraudstream.runtime.spark import is_submitted, session_with_master, spark_session
-from fraudstream.scoring.judge import load_judge
+from fraudstream.scoring.scorer import load_judge
 from fraudstream.transactions.wire import DetectorState, EventType, Topic
 
 LEAST_TASK_SLOTS: Final = 4

@@ -14,7 +14,7 @@ from pyspark.sql.streaming.query import StreamingQuery
 from fraudstream.detector.events import EventWriter
 from fraudstream.errors import DetectorError, FraudstreamError, KafkaFailure
 from fraudstream.model.artifact import ModelArtifact
-from fraudstream.model.current import InForce
+from fraudstream.model.deployment.current import InForce
 from fraudstream.transactions.wire import DetectorState, EventField, EventType, Topic
 
 log = structlog.get_logger(__name__)

@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 
 from fraudstream.errors import BrokerFailed
 from fraudstream.kafka.topics import ensure_topics
-from fraudstream.runtime.archive import ClassArchive
+from fraudstream.runtime.class_archive import ClassArchive
 from fraudstream.runtime.files import exclusive_lock, tighten
 from fraudstream.runtime.java import Java
 from fraudstream.runtime.processes import (

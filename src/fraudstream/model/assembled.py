@@ -28,7 +28,7 @@ from pyspark.sql import SparkSession
 from fraudstream.errors import ModelCorrupt
 from fraudstream.model.artifact import MOST_MANIFEST_BYTES, TRAIN_REMEDY, ModelArtifact
 from fraudstream.model.explanation.spark_files import read_linear, read_moments, read_rows
-from fraudstream.model.recipe import FittedModel
+from fraudstream.model.training.recipe import FittedModel
 from fraudstream.runtime.files import hadoop_path, read_regular
 
 METADATA: Final = "metadata"

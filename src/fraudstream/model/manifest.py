@@ -11,7 +11,7 @@ import orjson
 from pydantic import TypeAdapter, ValidationError
 
 from fraudstream.errors import ModelCorrupt
-from fraudstream.model.calibration import IDENTITY, Calibration
+from fraudstream.model.evaluation.calibration import IDENTITY, Calibration
 
 
 class FeatureType(StrEnum):

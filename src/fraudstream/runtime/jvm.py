@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from fraudstream.errors import SetupError
-from fraudstream.runtime.archive import ClassArchive
+from fraudstream.runtime.class_archive import ClassArchive
 from fraudstream.runtime.jars import spark_home
 from fraudstream.runtime.java import Java
 from fraudstream.runtime.processes import die_with_parent

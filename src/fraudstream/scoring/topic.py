@@ -11,8 +11,8 @@ import orjson
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from fraudstream.model.reading import Projected
-from fraudstream.scoring.judge import Judge, Judged
+from fraudstream.model.features.reading import Projected
+from fraudstream.scoring.scorer import Judge, Judged
 from fraudstream.transactions.wire import LONGEST_EVENT_ID, Header, Outcome
 
 

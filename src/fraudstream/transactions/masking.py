@@ -1,6 +1,6 @@
 """Masks what is about to be stored or logged: secrets of cards are removed, card numbers and personal data masked.
 
-`DataMask.record` is applied to each record once before it is posted (`alerts/records.py`) and, for other posters, once
+`DataMask.record` is applied to each record once before it is posted (`relay/records.py`) and, for other posters, once
 where the API takes it in: nothing behind it has to mask. It is idempotent, never raises, and does a number of steps
 linear in the size of the record, however deep that is nested.
 """

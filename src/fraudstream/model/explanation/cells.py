@@ -1,4 +1,4 @@
-"""From a payment as it came to the vector, in Python: cell for cell what `model/projection.py` does in Spark.
+"""From a payment as it came to the vector, in Python: cell for cell what `model/features/projection.py` does in Spark.
 
 A test holds the two to one another.
 """

@@ -12,12 +12,12 @@ import numpy as np
 from fraudstream.errors import ModelError
 from fraudstream.messages.base import Object
 from fraudstream.model.artifact import ModelArtifact, is_artifact, load_artifact
-from fraudstream.model.current import read_current
+from fraudstream.model.deployment.current import read_current
+from fraudstream.model.deployment.registry import aliases_at
 from fraudstream.model.explanation.cells import ReadCell, plain, read_cells, vector_of
 from fraudstream.model.explanation.classifier import Classifier, Scale, load_classifier
 from fraudstream.model.explanation.reasons import Reason, reason_of
 from fraudstream.model.manifest import Manifest
-from fraudstream.model.registry import aliases_at
 from fraudstream.transactions.wire import Outcome
 
 TOP_REASONS: Final = 5

@@ -22,7 +22,7 @@ from fraudstream.charts.plot import (
     y_axis,
 )
 from fraudstream.charts.series import Axis, Series, series_chart
-from fraudstream.model.evaluation_record import Evaluation, Operating, PrecisionRecallPoint, ReliabilityBin, TestFigures
+from fraudstream.model.evaluation.record import Evaluation, Operating, PrecisionRecallPoint, ReliabilityBin, TestFigures
 from fraudstream.model.report.words import NONE, count, money, percent, percent_tick, plain, score, small_percent
 
 _LEAST_SHARE = 1e-6

@@ -10,7 +10,7 @@ from typing import Final
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from fraudstream.model.evaluation_record import Evaluation
+from fraudstream.model.evaluation.record import Evaluation
 from fraudstream.model.manifest import Manifest
 from fraudstream.model.report import words
 from fraudstream.model.report.sections import sections

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from fraudstream.charts.plot import Figure
-from fraudstream.model.evaluation_record import Evaluation, TestFigures
+from fraudstream.model.evaluation.record import Evaluation, TestFigures
 from fraudstream.model.manifest import Manifest
 from fraudstream.model.report import words
 from fraudstream.model.report.catching import (

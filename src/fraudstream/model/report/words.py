@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from decimal import Decimal
 from typing import Final
 
-from fraudstream.model.evaluation_record import Comparison, Estimate, Evaluation, Operating, TestFigures
+from fraudstream.model.evaluation.record import Comparison, Estimate, Evaluation, Operating, TestFigures
 
 NONE: Final = "n/a"
 SPACE: Final = "\N{NO-BREAK SPACE}"

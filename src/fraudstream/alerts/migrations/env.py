@@ -1,8 +1,0 @@
-"""What alembic runs: the scripts in `versions/`, on the connection that `database.py` holds open for it."""
-
-from alembic import context
-
-from fraudstream.alerts.tables import metadata
-
-context.configure(connection=context.config.attributes["connection"], target_metadata=metadata)
-context.run_migrations()

@@ -1,0 +1,306 @@
+"""The series of the page Charts: minutes from the store, what they lack so far, verdicts."""
+
+import math
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Final
+
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+
+from fraudstream.errors import FraudstreamError, StoreError
+from fraudstream.messages.base import Object
+from fraudstream.store.minutes import BINS, KEPT_MINUTES, MINUTE_US, Label, Minute, MinuteStore
+from fraudstream.store.store import AlertStore
+from fraudstream.store.triage_state import AlertStatus
+from fraudstream.times import microseconds
+
+_AS_KEPT: Final = ("payments", "alerts", "p50_ms", "p99_ms", "latency_to")
+MOST_LATENCIES: Final = 2_000
+"""Times that are kept of one minute; of more, every second, fourth, … one."""
+
+
+def minute_of(at: datetime) -> int:
+    """The minute of a time, counted since 1970."""
+    return microseconds(at) // MINUTE_US
+
+
+@dataclass
+class _Times:
+    """The times of one minute, evenly thinned where there are too many."""
+
+    kept: list[float] = field(default_factory=list)
+    measured: int = 0
+    step: int = 1
+
+    def add(self, seconds: float) -> None:
+        if self.measured % self.step == 0:
+            self.kept.append(seconds)
+            if len(self.kept) >= MOST_LATENCIES:
+                del self.kept[1::2]
+                self.step *= 2
+        self.measured += 1
+
+    def percentile(self, share: float) -> float:
+        """Nearest rank, in milliseconds."""
+        values = sorted(self.kept)
+        return round(values[math.ceil(share * len(values)) - 1] * 1000, 3)
+
+
+@dataclass
+class _Count:
+    payments: int | None = None
+    scores: list[int] = field(default_factory=lambda: [0] * BINS)
+    times: dict[str, _Times] = field(default_factory=dict)
+
+    def minute(self, number: int) -> Minute:
+        to = "page" if "page" in self.times else "store" if self.times else None
+        times = self.times[to] if to is not None else None
+        return Minute(
+            number,
+            payments=self.payments,
+            scores=tuple(self.scores),
+            latencies=times.measured if times else 0,
+            latency_to=to,
+            p50_ms=times.percentile(0.50) if times else None,
+            p99_ms=times.percentile(0.99) if times else None,
+        )
+
+
+class MinuteTally:
+    """Counts; every method may be called from any thread and takes microseconds."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._counts: dict[int, _Count] = {}
+        self._end: int | None = None
+        self._returned: list[Minute] = []
+
+    def end(self, at: datetime, end: int) -> None:
+        """The topic ends here: what it grew by since the last time was acknowledged in this minute."""
+        with self._lock:
+            grown = None if self._end is None or end < self._end else end - self._end
+            self._end = end
+            if grown is not None:
+                count = self._count(minute_of(at))
+                count.payments = (count.payments or 0) + grown
+
+    def score(self, at: datetime, score: float) -> None:
+        """A sampled payment was scored."""
+        with self._lock:
+            self._count(minute_of(at)).scores[min(max(int(score * BINS), 0), BINS - 1)] += 1
+
+    def latencies(self, at: datetime, to: str, seconds: Iterable[float]) -> None:
+        """Alerts came to the store or to a page, each so long after its payment."""
+        with self._lock:
+            times = self._count(minute_of(at)).times.setdefault(to, _Times())
+            for each in seconds:
+                times.add(each)
+
+    def seen(self) -> list[Minute]:
+        """All that is counted here."""
+        with self._lock:
+            return [*self._returned, *(count.minute(number) for number, count in sorted(self._counts.items()))]
+
+    def take(self, before: int) -> list[Minute]:
+        """The minutes before one, which are counted here no longer."""
+        with self._lock:
+            numbers = sorted(number for number in self._counts if number < before)
+            taken = [*self._returned, *(self._counts.pop(number).minute(number) for number in numbers)]
+            self._returned = []
+            return taken
+
+    def give_back(self, parts: Iterable[Minute]) -> None:
+        """Count what was taken and could not be kept; as far back as a day."""
+        with self._lock:
+            self._returned = [*self._returned, *parts][-KEPT_MINUTES:]
+
+    def _count(self, number: int) -> _Count:
+        if number not in self._counts:
+            self._counts[number] = _Count()
+            while len(self._counts) > KEPT_MINUTES:
+                del self._counts[min(self._counts)]
+        return self._counts[number]
+
+
+log = structlog.get_logger(__name__)
+
+AFTER_THE_MINUTE_SECONDS: Final = 2.0
+CACHE_SECONDS: Final = 2.0
+
+SAMPLED: Final = ("scores",)
+
+
+class Charts:
+    """Joins what is counted in memory with what the store keeps, and moves it there once a minute."""
+
+    def __init__(
+        self,
+        store: AlertStore,
+        tally: MinuteTally,
+        *,
+        label: Callable[[], Label | None],
+        threshold: Callable[[], float | None],
+        clock: Callable[[], datetime],
+    ) -> None:
+        """Nothing is written before `start` or `flush`; `label` is the active model's label column."""
+        self._store = store
+        self._minutes = MinuteStore(store)
+        self._tally = tally
+        self._label = label
+        self._threshold = threshold
+        self._clock = clock
+        self._ending = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._lock = threading.Lock()
+        self._rendered: dict[tuple[str, int], tuple[datetime, bytes]] = {}
+        self._rendering = threading.Lock()
+
+    def start(self) -> None:
+        """Begin to write each minute once it is over, in a thread of its own."""
+        self._thread = threading.Thread(target=self._run, name="minutes", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """End; the minute that is not over is written as far as it has come."""
+        self._ending.set()
+        if self._thread is not None:
+            self._thread.join()
+            self._write(minute_of(self._clock()) + 1)
+
+    def flush(self) -> None:
+        """Write the minutes that are over; raises StoreError where the database does not take them, and keeps them."""
+        with self._lock:
+            now = minute_of(self._clock())
+            self._move(now)
+
+    def rendered(self, kind: str, minutes: int, render: Callable[[Object], bytes]) -> bytes:
+        """What `render` makes of `report`, at most two seconds old and made once for all viewers."""
+        with self._rendering:
+            now = self._clock()
+            ages = {key: (now - at).total_seconds() for key, (at, _) in self._rendered.items()}
+            self._rendered = {key: self._rendered[key] for key, age in ages.items() if 0 <= age < CACHE_SECONDS}
+            if (kind, minutes) not in self._rendered:
+                self._rendered[kind, minutes] = (now, render(self.report(minutes)))
+            return self._rendered[kind, minutes][1]
+
+    def report(self, minutes: int) -> Object:
+        """The series of the last so many minutes, the running one included, and what stands beside them."""
+        now = self._clock()
+        last = minute_of(now)
+        first = last - minutes + 1
+        with self._lock:
+            joined = _joined(self._minutes.since(first), self._tally.seen(), self._unwritten(first))
+        series = [joined.get(number, Minute(number)) for number in range(first, last + 1)]
+        caught = self._minutes.caught(self._minutes.before(first))
+        label = self._read_label()
+        scores = [sum(each) for each in zip(*(minute.scores for minute in series), strict=True)]
+        return {
+            "at": now.isoformat(),
+            "minutes": {
+                "at": [datetime.fromtimestamp(minute.minute * 60, UTC).isoformat() for minute in series],
+                **{name: [getattr(minute, name) for minute in series] for name in _AS_KEPT},
+                "at_risk": [round(minute.at_risk, 2) for minute in series],
+                "caught": [round(caught.get(minute.minute, 0.0), 2) for minute in series],
+            },
+            "scores": {
+                "edges": [edge / BINS for edge in range(BINS + 1)],
+                "samples": scores,
+                "threshold": self._threshold(),
+            },
+            "amounts": {
+                "at_risk": round(sum(minute.at_risk for minute in series), 2),
+                "caught": round(sum(caught.values()), 2),
+            },
+            "precision": self._verdicts(first, last)
+            | {
+                "label": None
+                if label is None
+                else _of_labels(label, [(minute.labelled, minute.label_frauds) for minute in series])
+            },
+            "sampled": list(SAMPLED),
+        }
+
+    def _verdicts(self, first: int, last: int) -> Object:
+        """How the verdicts stand now, and how the share of confirmed ones came about in the minutes asked for."""
+        standing = self._minutes.verdicts()
+        confirmed = standing[AlertStatus.CONFIRMED_FRAUD]
+        false_alarms = standing[AlertStatus.FALSE_ALARM]
+        decided = {each.minute: each for each in self._minutes.decided_since(first)}
+        yes = confirmed - sum(each.confirmed for each in decided.values())
+        no = false_alarms - sum(each.false_alarms for each in decided.values())
+        share: list[float | None] = []
+        given: list[int] = []
+        for number in range(first, last + 1):
+            each = decided.get(number)
+            yes, no = yes + (each.confirmed if each else 0), no + (each.false_alarms if each else 0)
+            share.append(_share(yes, yes + no))
+            given.append(each.confirmed + each.false_alarms if each else 0)
+        return {
+            "verdicts": {
+                "confirmed_fraud": confirmed,
+                "false_alarm": false_alarms,
+                "unsure": standing[AlertStatus.UNSURE],
+                "undecided": standing[AlertStatus.NEW] + standing[AlertStatus.CLAIMED],
+                "share": _share(confirmed, confirmed + false_alarms),
+                "share_by_minute": share,
+                "given_by_minute": given,
+            }
+        }
+
+    def _unwritten(self, first: int) -> list[Minute]:
+        """What the alerts add that no minute of the store counts yet."""
+        counted = self._minutes.counted_until()
+        after = self._minutes.before(first) if counted is None else max(counted, self._minutes.before(first))
+        return self._minutes.of_alerts(after, self._store.latest_seq(), self._read_label())
+
+    def _move(self, before: int) -> None:
+        parts = self._tally.take(before)
+        try:
+            alerts = [part for part in self._unwritten(before - KEPT_MINUTES) if part.minute < before]
+            self._minutes.add(_joined(parts, alerts).values())
+        except (StoreError, SQLAlchemyError):
+            self._tally.give_back(parts)
+            raise
+
+    def _write(self, before: int) -> None:
+        try:
+            with self._lock:
+                self._move(before)
+        except (StoreError, SQLAlchemyError) as e:
+            reason = e.what if isinstance(e, StoreError) else str(e)
+            log.warning("the minutes could not be kept: tried again in a minute", reason=reason)
+
+    def _run(self) -> None:
+        while not self._ending.wait(self._until_next()):
+            self._write(minute_of(self._clock()))
+
+    def _until_next(self) -> float:
+        return 60 - self._clock().timestamp() % 60 + AFTER_THE_MINUTE_SECONDS
+
+    def _read_label(self) -> Label | None:
+        try:
+            return self._label()
+        except FraudstreamError:
+            return None
+
+
+def _joined(*parts: Iterable[Minute]) -> dict[int, Minute]:
+    whole: dict[int, Minute] = {}
+    for minute in (each for part in parts for each in part):
+        whole[minute.minute] = whole[minute.minute].plus(minute) if minute.minute in whole else minute
+    return whole
+
+
+def _of_labels(label: Label, counts: Sequence[tuple[int, int]]) -> Object | None:
+    """What the labels of a replayed file say of its alerts; None where no alert carries one."""
+    alerts, frauds = (sum(each) for each in zip(*counts, strict=True))
+    return (
+        {"column": label.name, "alerts": alerts, "frauds": frauds, "share": _share(frauds, alerts)} if alerts else None
+    )
+
+
+def _share(part: int, whole: int) -> float | None:
+    return round(part / whole, 6) if whole else None

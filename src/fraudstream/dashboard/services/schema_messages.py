@@ -1,0 +1,210 @@
+"""What a person reads of the columns: sentences of the banners, the event of a first sight, a storm of alerts."""
+
+import threading
+from collections import deque
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+from fraudstream.dashboard.services.columns import Shares
+from fraudstream.messages.base import Object
+from fraudstream.store.positions import Sight
+from fraudstream.times import from_microseconds, iso_z, microseconds, parse_time
+from fraudstream.transactions.drift import MEDIAN, Contract, changes, drift_of, named
+
+MOST_SENTENCES: Final = 5
+UNJUDGED: Final = "not judged (unscorable): too much is missing"
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """A sentence with one time in it, which a page shows in its reader's zone; `at` is empty where there is none."""
+
+    before: str
+    at: str
+    after: str
+
+
+def iso(at_us: int | None) -> str:
+    """A time as ISO 8601 in UTC, empty where there is none."""
+    return "" if at_us is None else iso_z(from_microseconds(at_us))
+
+
+def percent(share: float) -> str:
+    """A share of 0 to 1 in words that never round to nothing or to all."""
+    if share >= 1.0 - 1e-9:
+        return "100 %"
+    if share < 0.001:
+        return "less than 0.1 %"
+    return f"{min(share * 100, 99.9):.1f} %" if share < 0.1 or share > 0.99 else f"{share * 100:.0f} %"
+
+
+def sentences(shares: Shares, contract: Contract | None) -> list[Sentence]:
+    """In which way the last rows were not judged as trained; empty where they were."""
+    if contract is None or shares.newest is None:
+        return []
+    found = []
+    if shares.unscorable > 0:
+        found.append(Sentence(f"{percent(shares.unscorable)} of the last rows are {UNJUDGED}", "", ""))
+    for since, share, kind, names in _groups(shares, contract):
+        many = len(names) > 1
+        subject = named(names)
+        what, treatment = _said(kind, shares.retyped, names, many=many)
+        since_about = " since about " if since else ""
+        found.append(
+            Sentence(
+                f"{subject[0].upper()}{subject[1:]} {what}{since_about}",
+                since,
+                f": {treatment}; {percent(share)} of the last rows",
+            )
+        )
+    left = len(found) - MOST_SENTENCES
+    if left > 0:
+        found[MOST_SENTENCES - 1 :] = [Sentence(f"And {left + 1} more changes, on the page Schema", "", "")]
+    return found
+
+
+def told(sentence: Sentence) -> str:
+    """A sentence as plain text, its time in UTC."""
+    at = f"{parse_time(sentence.at):%H:%M} UTC" if sentence.at else ""
+    return f"{sentence.before}{at}{sentence.after}."
+
+
+def first_sight(sight: Sight, contract: Contract | None) -> Object:
+    """What the event of a new set of columns says of it."""
+    where = f" since about {sight.where} (from samples)" if sight.place is not None else ""
+    if contract is None:
+        return {"message": f"new set of {sight.column_count} columns{where}; no model is in force to compare it with"}
+    drift = drift_of(sight.columns, contract, is_whole=sight.is_whole)
+    lines = "; ".join(map(str, changes(drift))) or "every column that the model reads is there"
+    return {
+        "message": f"new set of columns{where}: {lines}",
+        "model_id": contract.model_id,
+        "added": list(drift.added),
+        "missing": list(drift.missing),
+        "retyped": dict(drift.retyped),
+    }
+
+
+WINDOW_SECONDS: Final = 60
+STORM_ALERTS: Final = 600
+"""A storm begins with more alerts than this within the window: ten a second are more than people can look at."""
+
+CALM_ALERTS: Final = STORM_ALERTS // 2
+"""It ends below half of that, so that a stream at the limit does not make the banner come and go."""
+
+
+@dataclass(frozen=True)
+class Storm:
+    """A storm as `/api/stats` has it; `sentence` is that of the banner."""
+
+    alerts_per_minute: int
+    share_of_payments: float | None
+    since: str
+    sentence: Sentence
+
+
+class StormWatch:
+    """Counts the alerts committed in the last 60 s, in bins of a second: a commit costs the same whatever its size.
+
+    In memory only: after a restart of the dashboard a storm is told anew, with its next 600 alerts.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._bins: deque[tuple[int, int]] = deque()
+        self._total = 0
+        self._scored: deque[tuple[int, int]] = deque()
+        self._since: datetime | None = None
+
+    def committed(self, alerts: int, at: datetime) -> None:
+        """So many new alerts are in the store."""
+        second = _second(at)
+        with self._lock:
+            # What has left the window may have ended a storm that nobody asked about since.
+            self._forget(second)
+            if alerts == 0:
+                return
+            newest, count = self._bins[-1] if self._bins else (second, 0)
+            if self._bins and newest >= second:
+                self._bins[-1] = newest, count + alerts
+            else:
+                self._bins.append((second, alerts))
+            self._total += alerts
+            if self._since is None and self._total > STORM_ALERTS:
+                self._since = at
+
+    def scored(self, payments: int, at: datetime) -> None:
+        """So many payments were scored until now; a reading a second is kept, for the share."""
+        second = _second(at)
+        with self._lock:
+            if self._scored and (payments < self._scored[-1][1] or second < self._scored[-1][0]):
+                self._scored.clear()  # the topic was made anew, or the clock was set back
+            if not self._scored or second > self._scored[-1][0]:
+                self._scored.append((second, payments))
+            # One reading from before the window is kept: the share is taken over the whole of it.
+            while len(self._scored) > 1 and self._scored[1][0] <= second - WINDOW_SECONDS:
+                self._scored.popleft()
+
+    def current(self, payments: int, at: datetime) -> Storm | None:
+        """The storm, None in calm; `payments` are those scored until now."""
+        self.scored(payments, at)
+        with self._lock:
+            self._forget(_second(at))
+            if self._since is None:
+                return None
+            scored = payments - self._scored[0][1]
+            # The number scored is known from samples: it may stand a little behind the alerts.
+            share = min(1.0, self._total / scored) if scored > 0 else None
+            since = iso(microseconds(self._since))
+            of = "" if share is None else f", {percent(share)} of the payments scored"
+            after = f": {self._total:,} in the last minute{of}"
+            sentence = Sentence("More alerts than people can look at since ", since, after)
+            return Storm(self._total, None if share is None else round(share, 4), since, sentence)
+
+    def _forget(self, second: int) -> None:
+        if self._bins and second < self._bins[-1][0] - WINDOW_SECONDS:
+            self._bins.clear()  # the clock was set back
+            self._total = 0
+        while self._bins and self._bins[0][0] <= second - WINDOW_SECONDS:
+            self._total -= self._bins.popleft()[1]
+        if self._total < CALM_ALERTS:
+            self._since = None
+
+
+def _groups(shares: Shares, contract: Contract) -> Iterable[tuple[str, float, str, list[str]]]:
+    """Imputed features that changed alike (kind, share, minute of the beginning), the largest share first."""
+    newest = shares.newest
+    is_old = newest is not None and newest.judged_by[1] != contract.revision
+    aliased = set(contract.aliases.values())
+    grouped: dict[tuple[str, str, str], list[str]] = {}
+    at: dict[tuple[str, str, str], str] = {}
+    for name, share in shares.imputed.items():
+        began = shares.since.get(name)
+        since = iso(began.produced_us) if began is not None else ""
+        if is_old and name in aliased:
+            kind = "aliased"
+        else:
+            kind = "missing" if shares.absent.get(name, 0.0) >= share / 2 else "empty"
+        key = (kind, percent(share), since[:16])
+        grouped.setdefault(key, []).append(name)
+        at.setdefault(key, since)
+    order = {name: position for position, name in enumerate(contract.features)}
+    for key, names in sorted(grouped.items(), key=lambda group: -shares.imputed[group[1][0]]):
+        yield at[key], shares.imputed[names[0]], key[0], sorted(names, key=lambda name: order.get(name, 0))
+
+
+def _said(kind: str, retyped: Mapping[str, str], names: list[str], *, many: bool) -> tuple[str, str]:
+    median = "the training medians are used" if many else MEDIAN
+    if kind == "aliased":
+        return f"{'have' if many else 'has'} an alias that takes effect within 15 s; missing", median
+    if kind == "missing":
+        return f"{'are' if many else 'is'} missing", median
+    types = {retyped[name] for name in names if name in retyped}
+    came = f" ({', '.join(sorted(types))} came)" if types else ""
+    return f"{'hold' if many else 'holds'} no number{came}", median
+
+
+def _second(at: datetime) -> int:
+    return int(at.astimezone(UTC).timestamp())

@@ -1,0 +1,250 @@
+"""The counters of the dashboard: what was seen, scored and found, how far behind, how fast; pages and API show them."""
+
+import math
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import orjson
+import structlog
+from prometheus_client import CollectorRegistry, Histogram
+
+from fraudstream import metrics
+from fraudstream.dashboard.services.charts import MinuteTally
+from fraudstream.dashboard.services.columns import ColumnWatch
+from fraudstream.dashboard.services.ledger_report import ledger_partitions, ledger_summary
+from fraudstream.dashboard.services.live_scores import LiveScores
+from fraudstream.dashboard.services.live_stream import Hub, Published
+from fraudstream.dashboard.services.schema_messages import StormWatch, first_sight
+from fraudstream.dashboard.services.schema_report import summary
+from fraudstream.dashboard.services.system_state import Gauges
+from fraudstream.errors import FraudstreamError
+from fraudstream.messages.base import Object
+from fraudstream.messages.posted import EndsEvent, Event, Sample
+from fraudstream.model.deployment.current import InForce
+from fraudstream.store.filters import AlertFilter
+from fraudstream.store.minutes import Label
+from fraudstream.store.positions import Place, Position, Sight, reports
+from fraudstream.store.reading import StoredAlert, Total
+from fraudstream.store.store import AlertStore
+from fraudstream.times import from_microseconds, microseconds
+from fraudstream.transactions.drift import Contract
+from fraudstream.transactions.wire import AlertField, Outcome
+
+log = structlog.get_logger(__name__)
+
+LATENCIES_KEPT: Final = 1000
+RATE_SECONDS: Final = 10.0
+CACHE_SECONDS: Final = 0.9
+"""The counters that streams send are worked out once for all viewers."""
+
+
+class ModelInForce(NamedTuple):
+    """What `models/current` says, as far as a page shows it; `models_dir` is where it has its history."""
+
+    model_id: str
+    threshold: float | None
+    unseen_from_row: int | None = None
+    data_fingerprint: str | None = None
+    contract: Contract | None = None
+    models_dir: Path | None = None
+    state: InForce | None = None
+    label: Label | None = None
+
+
+class Statistics:
+    """Keeps what the store does not: rates, latencies, and what the newest sample said."""
+
+    def __init__(
+        self,
+        store: AlertStore,
+        hub: Hub,
+        *,
+        in_force: Callable[[], ModelInForce | None],
+        problems: Callable[[], list[str]] = list,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self.registry = CollectorRegistry()
+        self._store = store
+        self._hub = hub
+        self._in_force = in_force
+        self._problems = problems
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._to_store: deque[float] = deque(maxlen=LATENCIES_KEPT)
+        self._to_page: deque[float] = deque(maxlen=LATENCIES_KEPT)
+        self._ends: deque[tuple[datetime, int]] = deque()
+        self._judged_by: tuple[str | None, float | None] | None = None
+        self._reading = threading.Lock()
+        self._cached: tuple[datetime, bytes] | None = None
+        self.columns = ColumnWatch(store.schema)
+        self.scores = LiveScores(store.path.with_name(f"{store.path.name}-scores.json"), clock)
+        self._storm = StormWatch()
+        self.minutes = MinuteTally()
+        self._histogram = Histogram(
+            *metrics.ALERT_LATENCY, ["to"], buckets=metrics.LATENCY_BUCKETS, registry=self.registry
+        )
+        self.registry.register(Gauges(self.current))
+
+    def committed(self, alerts: Sequence[StoredAlert]) -> None:
+        """New alerts are in the store."""
+        self._storm.committed(sum(alert.outcome == Outcome.ALERT for alert in alerts), self._clock())
+        self._observe(self._to_store, "store", [alert.produced_us for alert in alerts])
+
+    def written(self, alerts: Sequence[Published]) -> None:
+        """New alerts were written to a live stream for the first time."""
+        self._observe(self._to_page, "page", [alert.produced_us for alert in alerts])
+
+    def observe_events(self, events: Sequence[Event], samples: Sequence[tuple[Sample, int]]) -> None:
+        """Take from events, and from the samples among them with their weights, what lives in memory only."""
+        self.columns.observe(samples, self.contract())
+        self.scores.observe(samples)
+        for event in events:
+            if isinstance(event, Sample):
+                self._judged_by = event.model_id, event.threshold
+                if event.score is not None:
+                    self.minutes.score(self._clock(), event.score)
+            elif isinstance(event, EndsEvent):
+                self._observe_end(event)
+                self._storm.scored(_progress(self._store.positions())[1], self._clock())
+
+    def contract(self) -> Contract | None:
+        """What the model in force expects of a row; None where it cannot be read."""
+        in_force = self._read_in_force()
+        return in_force.contract if in_force is not None else None
+
+    def label(self) -> Label | None:
+        """The label column of the data that the model in force was trained from, which a replayed file carries."""
+        in_force = self._read_in_force()
+        return in_force.label if in_force is not None else None
+
+    def threshold(self) -> float | None:
+        """The threshold in force, or of the newest sample."""
+        return self._model()[1]
+
+    def describe(self, sight: Sight) -> Object:
+        """What the event of a set of columns that was never seen before says."""
+        return first_sight(sight, self.contract())
+
+    def current(self) -> Object:
+        """The counters now; figures that rest on samples are named in `sampled`."""
+        now = self._clock()
+        totals = self._store.totals()
+        positions = self._store.positions()
+        seen, scored, lag = _progress(positions)
+        p50, p99, latency_to = self._latency()
+        model_id, threshold, in_force = self._model()
+        return {
+            "at": now.isoformat(),
+            "payments_seen": seen,
+            "scored": scored,
+            "alerts": totals[Total.ALERTS],
+            **{name: totals[name] for name in (Total.UNSCORABLE, Total.DEAD_LETTERS, Total.REJECTED)},
+            **{name: totals[name] for name in (Total.CONFLICTS, Total.DUPLICATES)},
+            "lag": lag,
+            "rate": self._rate(),
+            "p50_ms": p50,
+            "p99_ms": p99,
+            "latency_to": latency_to,
+            "model_id": model_id,
+            "threshold": threshold,
+            "unseen_from_row": in_force.unseen_from_row if in_force else None,
+            "data_fingerprint": in_force.data_fingerprint if in_force else None,
+            "viewers": self._hub.viewers,
+            "problems": self._problems(),
+            "columns": summary(self._store, self.columns, in_force.contract if in_force else None),
+            "ledger": ledger_summary(ledger_partitions(self._store.ledger, positions)),
+            "storm": self._storm.current(scored, now),
+            "sampled": ["scored", "lag", "columns", "storm.share_of_payments"],
+        }
+
+    def current_json(self) -> bytes:
+        """The counters as JSON, at most a second old: many streams share one reading."""
+        with self._reading:  # one reads for all; hundreds at once would take every connection to the database
+            now = self._clock()
+            cached = self._cached
+            if cached is None or not 0 <= (now - cached[0]).total_seconds() < CACHE_SECONDS:
+                cached = self._cached = (now, orjson.dumps(self.current()))
+            return cached[1]
+
+    def _observe(self, kept: deque[float], to: str, produced: Iterable[int | None]) -> None:
+        now = self._clock()
+        now_us = microseconds(now)
+        # Clocks of two machines may disagree by more than a payment takes.
+        took = [max(0.0, (now_us - produced_us) / 1e6) for produced_us in produced if produced_us is not None]
+        with self._lock:
+            for seconds in took:
+                kept.append(seconds)
+                self._histogram.labels(to).observe(seconds)
+        if took:
+            self.minutes.latencies(now, to, took)
+
+    def _observe_end(self, event: EndsEvent) -> None:
+        found = reports(event)
+        if not found:
+            return  # the relay says that Kafka does not answer
+        end = sum(report.end for report in found if report.end is not None)
+        at_us = found[0].at_us
+        at = self._clock() if at_us is None else from_microseconds(at_us)
+        with self._lock:
+            if self._ends and at <= self._ends[-1][0]:
+                return  # posted again, or late
+            if self._ends and end < self._ends[-1][1]:
+                self._ends.clear()  # the topic was made anew
+            self._ends.append((at, end))
+            self.minutes.end(at, end)
+            # One before the window is kept: the rate is taken over the whole of it.
+            while len(self._ends) > 2 and (at - self._ends[1][0]).total_seconds() >= RATE_SECONDS:
+                self._ends.popleft()
+
+    def _rate(self) -> float:
+        with self._lock:
+            if len(self._ends) < 2 or (self._clock() - self._ends[-1][0]).total_seconds() > RATE_SECONDS:
+                return 0.0
+            (first_at, first), (last_at, last) = self._ends[0], self._ends[-1]
+            return (last - first) / (last_at - first_at).total_seconds()
+
+    def _latency(self) -> tuple[float | None, float | None, str | None]:
+        with self._lock:
+            watched = self._hub.viewers > 0 and len(self._to_page) > 0
+            values = sorted(self._to_page if watched else self._to_store)
+        if not values:
+            return None, None, None
+        return _percentile(values, 0.50), _percentile(values, 0.99), "page" if watched else "store"
+
+    def _model(self) -> tuple[str | None, float | None, ModelInForce | None]:
+        in_force = self._read_in_force()
+        if in_force is not None:
+            return in_force.model_id, in_force.threshold, in_force
+        if self._judged_by is not None:
+            return *self._judged_by, None
+        newest = self._store.alerts(AlertFilter(outcome=None), limit=1)
+        alert = newest[0].document() if newest else {}
+        return alert.get(AlertField.MODEL_ID), alert.get(AlertField.THRESHOLD), None
+
+    def _read_in_force(self) -> ModelInForce | None:
+        try:
+            return self._in_force()
+        except FraudstreamError as e:
+            # What was judged is to be seen all the same.
+            log.warning("what is in force cannot be read", reason=e.what, where=e.where)
+            return None
+
+
+def _percentile(values: Sequence[float], share: float) -> float:
+    """Nearest rank, in milliseconds: a value that was measured, never one between two."""
+    return round(values[math.ceil(share * len(values)) - 1] * 1000, 3)
+
+
+def _progress(positions: dict[Place, Position]) -> tuple[int, int, int]:
+    seen = scored = lag = 0
+    for position in positions.values():
+        if position.end is not None:
+            done = min(position.position, position.end)
+            seen += position.end
+            scored += max(0, done - position.begin)
+            lag += max(0, position.end - max(done, position.begin))
+    return seen, scored, lag

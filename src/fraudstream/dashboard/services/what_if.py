@@ -1,0 +1,152 @@
+"""Thresholds held against one another: the three sources at one threshold and along all of them, as one document.
+
+The page and the API show the same; a change of the threshold is `model_api.py`'s.
+"""
+
+import os
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+
+from fraudstream.dashboard.services.parts import Parts
+from fraudstream.dashboard.services.rescoring import in_force_at
+from fraudstream.dashboard.services.what_if_sources import (
+    Figures,
+    Source,
+    live_source,
+    mean_fraud,
+    read_verdicts,
+    test_source,
+    verdict_source,
+)
+from fraudstream.errors import ModelError, ModelNamedDirectly
+from fraudstream.messages.answers import Deployment
+from fraudstream.messages.base import Object
+from fraudstream.model.deployment.current import InForce, changeable_models_dir
+from fraudstream.model.evaluation.record import Evaluation, read_evaluation
+from fraudstream.model.evaluation.thresholds import DEFAULT_REVIEW_COST, cheapest
+from fraudstream.transactions.cards import masked_text
+
+CURVE_END: Final = 9.25
+CURVE_POINTS: Final = 75
+"""Thresholds along which the curves are drawn: even steps of a quarter in the log odds, 0.0001 to 0.9999."""
+
+_evaluations: dict[str, Evaluation | None] = {}
+_lock = threading.Lock()
+
+
+@dataclass(frozen=True)
+class WhatIf:
+    """What another threshold would do.
+
+    Attributes:
+        review_cost: Cost of a false alarm.
+        recommended: By the training; None where it is not known.
+        cheapest: Of least cost by the model's own table at this review cost; None where there is no table.
+        why_not: Why it cannot be applied here; empty where it can.
+    """
+
+    in_force: InForce
+    threshold: float
+    review_cost: float
+    recommended: float | None
+    cheapest: float | None
+    sources: tuple[Source, ...]
+    why_not: str
+
+    def document(self, *, with_curve: bool) -> Object:
+        """As JSON tells it (docs/http.md)."""
+        document: Object = {
+            "in_force": {name: getattr(self.in_force, name) for name in Deployment.model_fields},
+            **{name: getattr(self, name) for name in ("threshold", "review_cost", "recommended", "cheapest")},
+            "changeable": not self.why_not,
+            "why_not": self.why_not or None,
+            "sources": [self._source(source) for source in self.sources],
+        }
+        if with_curve:
+            document["curve"] = [
+                {"threshold": threshold, **{key: _told(found) for key, found in at.items()}}
+                for threshold, at in curve(self.sources)
+            ]
+        return document
+
+    def _source(self, source: Source) -> Object:
+        thresholds = {"now": self.in_force.threshold, "then": self.threshold}
+        figures = {name: source.at and _told(source.at(at)) for name, at in thresholds.items()}
+        members = {name: value for name, value in vars(source).items() if name != "at"}
+        return members | {"lacking": source.lacking or None} | figures
+
+
+def what_if(using: Parts, threshold: float | None, review_cost: float | None) -> WhatIf:
+    """Compare a threshold with the active one (None: that one), at a cost of a false alarm (None: the model's own).
+
+    Raises ModelError where no model is active, or it cannot be read.
+    """
+    in_force = in_force_at(using.settings.model)
+    evaluation = _evaluation(using, in_force.model_id)
+    own = None if evaluation is None else evaluation.threshold
+    cost = review_cost if review_cost is not None else own.review_cost if own is not None else DEFAULT_REVIEW_COST
+    rows = () if evaluation is None else evaluation.thresholds
+    scores = using.statistics.scores
+    return WhatIf(
+        # People wrote who and why.
+        in_force=replace(in_force, who=masked_text(in_force.who), why=masked_text(in_force.why)),
+        threshold=in_force.threshold if threshold is None else threshold,
+        review_cost=cost,
+        recommended=None if own is None else own.threshold,
+        cheapest=cheapest(rows, cost).threshold if rows else None,
+        sources=(
+            test_source(evaluation, cost),
+            live_source(lambda at: scores.above(in_force.model_id, at), mean_fraud(evaluation), cost),
+            verdict_source(read_verdicts(using.store, in_force.model_id), in_force.threshold, cost),
+        ),
+        why_not=_why_not(using),
+    )
+
+
+def curve(sources: Sequence[Source]) -> list[tuple[float, dict[str, Figures]]]:
+    """The figures of each source along the thresholds that it knows."""
+    thresholds = 1.0 / (1.0 + np.exp(-np.linspace(-CURVE_END, CURVE_END, CURVE_POINTS)))
+    return [
+        (
+            float(threshold),
+            {
+                source.key: source.at(float(threshold))
+                for source in sources
+                if source.at is not None and threshold >= source.known_from
+            },
+        )
+        for threshold in thresholds
+    ]
+
+
+def _told(figures: Figures) -> dict[str, float | None]:
+    return {name: None if value is None else round(value, 6) for name, value in figures._asdict().items()}
+
+
+def _evaluation(using: Parts, model_id: str) -> Evaluation | None:
+    """The evaluation of a model, read once: an artifact never changes."""
+    place = using.explainers.models_dir / model_id
+    with _lock:
+        if str(place) not in _evaluations:
+            _evaluations.clear()
+            try:
+                _evaluations[str(place)] = read_evaluation(place)
+            except ModelError:
+                _evaluations[str(place)] = None
+        return _evaluations[str(place)]
+
+
+def _why_not(using: Parts) -> str:
+    try:
+        models_dir = changeable_models_dir(using.settings.model)
+    except ModelNamedDirectly:
+        return (
+            "The model was named directly as an artifact, which never changes: start the dashboard with models/current."
+        )
+    if not os.access(models_dir, os.W_OK):
+        return f"The dashboard may not write to {models_dir}: change it with `fraudstream threshold` where one may."
+    return ""

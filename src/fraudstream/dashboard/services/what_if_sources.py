@@ -1,0 +1,232 @@
+"""What another threshold would do, from three sources that are kept apart: test period, live traffic, verdicts.
+
+Each says what it is: measured, an estimate, or a part. `what_if.py` puts them side by side.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import select
+
+from fraudstream.dashboard.services.live_scores import Above
+from fraudstream.model.evaluation.record import Evaluation, Operating
+from fraudstream.model.evaluation.thresholds import row_at
+from fraudstream.store import tables
+from fraudstream.store.reading import AlertReader
+from fraudstream.store.triage_state import VERDICTS, AlertStatus
+from fraudstream.transactions.wire import Outcome
+
+MOST: Final = 15_000
+"""So many of the newest verdicts are read, of all kinds together: their shares are what the money is worked out of."""
+
+
+@dataclass(frozen=True)
+class Verdicts:
+    """Decided alerts of one model, and whether there are more than were read (`is_cut`).
+
+    Of an alert whose person was unsure neither `is_fraud` nor `is_false` holds; `amount` is 0 where its payment has
+    none. `days` are from the first payment to the last; None where that is not known.
+    """
+
+    score: NDArray[np.float64]
+    amount: NDArray[np.float64]
+    is_fraud: NDArray[np.bool_]
+    is_false: NDArray[np.bool_]
+    days: float | None
+    is_cut: bool
+
+
+def read_verdicts(store: AlertReader, model_id: str) -> Verdicts:
+    """The newest verdicts on alerts of a model."""
+    column = tables.alerts.c
+    query = (
+        select(column.status, column.score, column.amount, column.produced_us, column.model_id)
+        .where(
+            column.decided_us.is_not(None),
+            column.outcome == Outcome.ALERT.value,
+            column.status.in_([status.value for status in VERDICTS]),
+        )
+        .order_by(column.decided_us.desc())
+        .limit(MOST)
+    )
+    found = store.rows(query)
+    is_cut = len(found) == MOST
+    rows = [row for row in found if row.model_id == model_id and row.score is not None]
+    times = [row.produced_us for row in rows if row.produced_us is not None]
+    status_of = np.array([row.status for row in rows], dtype=str)
+    return Verdicts(
+        score=np.array([row.score for row in rows], dtype=np.float64),
+        amount=np.array([row.amount or 0.0 for row in rows], dtype=np.float64),
+        is_fraud=status_of == AlertStatus.CONFIRMED_FRAUD.value,
+        is_false=status_of == AlertStatus.FALSE_ALARM.value,
+        days=(max(times) - min(times)) / 86_400e6 if len(times) > 1 else None,
+        is_cut=is_cut,
+    )
+
+
+LEAST_DAYS: Final = 1 / 1440
+"""Less than a minute of traffic says nothing of a day."""
+
+
+class Figures(NamedTuple):
+    """What a threshold does over a source's period; None where the source cannot tell.
+
+    Attributes:
+        error: Half the width of the 95 % interval of `alerts_per_day`, of an estimate.
+        frauds_caught: Frauds at or above the threshold.
+        false_alarms: Legitimate payments at or above it.
+        saved: Amounts of the frauds caught less the reviews of the false alarms.
+    """
+
+    alerts: float
+    alerts_per_day: float | None
+    error: float | None
+    frauds_caught: float
+    frauds_missed: float
+    false_alarms: float
+    saved: float | None
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where figures come from.
+
+    Attributes:
+        key: "test", "live" or "verdicts".
+        kind: What its figures are: "measured", "estimate" or "partial".
+        about: What it is, in a sentence or two.
+        lacking: Why there are no figures; empty where there are.
+        period: What they are of: days, payments, frauds.
+        known_from: The threshold below which it knows nothing; 0 where it knows all.
+        at: The figures at a threshold.
+    """
+
+    key: str
+    title: str
+    kind: str
+    about: str
+    lacking: str = ""
+    period: str = ""
+    known_from: float = 0.0
+    at: Callable[[float], Figures] | None = None
+
+
+def test_source(evaluation: Evaluation | None, review_cost: float) -> Source:
+    """The model's test period; the validation period where there is none."""
+    title = "The model's test period"
+    if evaluation is None or not evaluation.thresholds:
+        return Source(
+            "test", title, "measured", "What the model did on payments that it had never seen.",
+            "The model has no table of thresholds: it was trained by an earlier version. Train again to have one.",
+        )  # fmt: skip
+    rows = evaluation.thresholds
+    is_test = all(row.test is not None for row in rows)
+    if is_test:
+        about = "Measured: what the model did on the last payments of the training file, which it had never seen."
+    else:
+        title = "The model's validation period"
+        about = "Measured on the validation period by models that had not seen it: there is no test period."
+
+    def operating(threshold: float) -> Operating:
+        row = row_at(rows, threshold)
+        return row.test if is_test and row.test is not None else row.expected
+
+    def at(threshold: float) -> Figures:
+        found = operating(threshold)
+        return Figures(
+            found.alerts,
+            found.alerts_per_day,
+            None,
+            found.frauds_caught,
+            found.frauds - found.frauds_caught,
+            found.false_alarms,
+            found.saved(review_cost),
+        )
+
+    found = operating(rows[0].threshold)
+    days = "" if found.days is None else f"{found.days:,.1f} days, "
+    weighted = "" if evaluation.legitimate_share >= 1 else "; false alarms are scaled up, the file holds a part"
+    return Source("test", title, "measured", about, period=f"{days}{found.frauds:,} frauds{weighted}", at=at)
+
+
+def mean_fraud(evaluation: Evaluation | None) -> float | None:
+    """The mean amount of a fraud in the model's own table; None where there is none."""
+    if evaluation is None or not evaluation.thresholds:
+        return None
+    row = evaluation.thresholds[0]
+    found = row.test or row.expected
+    return (found.amount_caught + found.amount_missed) / found.frauds if found.frauds else None
+
+
+def live_source(above: Callable[[float], Above | None], mean_amount: float | None, review_cost: float) -> Source:
+    """Live traffic, from samples of its scores."""
+    title = "Live traffic"
+    about = (
+        "An estimate from samples of the last 24 hours at most. Nobody knows yet which payments were frauds: their "
+        "number is the sum of the scores, right if the scores are the probabilities that the model was calibrated to."
+    )
+    whole = above(0.0)
+    if whole is None:
+        return Source(
+            "live", title, "estimate", about,
+            "No sample of this model has come yet. Figures appear as soon as payments flow.",
+        )  # fmt: skip
+    days = whole.days if whole.days >= LEAST_DAYS else None
+
+    def at(threshold: float) -> Figures:
+        found = above(threshold) or whole
+        false_alarms = max(found.alerts - found.frauds_caught, 0.0)
+        amount = None if mean_amount is None else found.frauds_caught * mean_amount
+        return Figures(
+            found.alerts,
+            None if days is None else found.alerts / days,
+            None if days is None else found.error / days,
+            found.frauds_caught,
+            max(found.frauds - found.frauds_caught, 0.0),
+            false_alarms,
+            None if amount is None else amount - review_cost * false_alarms,
+        )
+
+    span = f"{whole.days * 24:,.1f} hours" if whole.days * 24 >= 1 else f"{whole.days * 1440:,.1f} minutes"
+    money = "" if mean_amount is None else f"; a fraud counted as {mean_amount:,.2f}, the mean of the test period"
+    period = f"{span}, about {whole.rows:,.0f} payments ({whole.samples:,} samples){money}"
+    return Source("live", title, "estimate", about, period=period, at=at)
+
+
+def verdict_source(verdicts: Verdicts, in_force: float, review_cost: float) -> Source:
+    """What people have decided so far."""
+    title = "Verdicts so far"
+    about = (
+        f"A part: only payments that were alerts have a verdict. What lies below today's threshold of {in_force:.4g} "
+        "is not known, so a lower one cannot be judged by them."
+    )
+    decided = len(verdicts.score)
+    if not decided:
+        return Source(
+            "verdicts", title, "partial", about,
+            "Nobody has decided an alert of this model yet. Open an alert and say what it was.",
+        )  # fmt: skip
+
+    def at(threshold: float) -> Figures:
+        is_alert = verdicts.score >= threshold
+        caught, false = is_alert & verdicts.is_fraud, is_alert & verdicts.is_false
+        alerts, false_alarms = int(is_alert.sum()), int(false.sum())
+        return Figures(
+            alerts,
+            alerts / verdicts.days if verdicts.days and verdicts.days >= LEAST_DAYS else None,
+            None,
+            int(caught.sum()),
+            int((verdicts.is_fraud & ~is_alert).sum()),
+            false_alarms,
+            float(verdicts.amount[caught].sum()) - review_cost * false_alarms,
+        )
+
+    frauds, false = int(verdicts.is_fraud.sum()), int(verdicts.is_false.sum())
+    newest = "the newest " if verdicts.is_cut else ""
+    period = (
+        f"{newest}{decided:,} decided: {frauds:,} frauds, {false:,} false alarms, {decided - frauds - false:,} unsure"
+    )
+    return Source("verdicts", title, "partial", about, period=period, known_from=in_force, at=at)

@@ -1,0 +1,203 @@
+"""The page of one alert: what is known of it, put together; its drawings are `alert_figures.py`'s.
+
+What people did with it is asked for by the page (`static/js/alert_page.js`), so that it is never older than it looks.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, Final, NamedTuple
+
+import orjson
+from flask import render_template
+
+from fraudstream.dashboard.services.parts import Parts, parts
+from fraudstream.dashboard.services.reasons import DEFECT, explanation_of
+from fraudstream.dashboard.views.alert_figures import bars, strips, sum_sentence
+from fraudstream.dashboard.web import presentation
+from fraudstream.dashboard.web.actor import actor_or_nobody
+from fraudstream.errors import ModelError, RequestError
+from fraudstream.model.explanation.cells import plain
+from fraudstream.model.explanation.explainer import TOP_REASONS, Explanation, Step
+from fraudstream.model.manifest import Manifest
+from fraudstream.store.similar import similar_alerts
+from fraudstream.times import iso_time, microseconds, parse_time
+from fraudstream.transactions.amounts import amount_of
+from fraudstream.transactions.wire import AlertField, Outcome
+
+SHOWN_COLUMNS: Final = 1_000
+"""Columns of a payment that the page lists; the JSON has all of them."""
+
+
+IN_SHORT: Final = 3
+"""Reasons in words that stand beside the verdict."""
+
+
+class Seen(NamedTuple):
+    """A column of the payment: its value exactly as it came (JSON, texts without quotes), and the model's use of it.
+
+    `mark` is short, and empty for a feature of the model; `note` says what it means.
+    """
+
+    name: str
+    value: str
+    mark: str
+    note: str
+
+
+class Moment(NamedTuple):
+    """A step of the payment's way: when (ISO 8601), how long after the step before, and since it was produced."""
+
+    what: str
+    at: str
+    after: str
+    since: str
+
+
+def alert_page(alert_id: str) -> str:
+    """The page of an alert by its id."""
+    using = parts()
+    latest = using.store.latest_seq()
+    found = using.store.alert(alert_id)
+    if found is None:
+        raise RequestError("there is no alert with this id; its link may be of another store", status=404)
+    stored = using.reasons.attached([found])[0]
+    document = stored.document()
+    explanation, cause = _explained(using, document)
+    if explanation is not None:
+        steps = explanation.steps
+    else:
+        steps = () if (cause or "").startswith(DEFECT) else _steps(using, document)
+    values = _values(steps)
+    steps = tuple(sorted(steps, key=lambda step: -abs(step.reason.contribution)))
+    manifest, aliases = _judged_by(using, document)
+    transaction = document[AlertField.TRANSACTION]
+    score, amount = document.get(AlertField.SCORE), amount_of(transaction)
+    return render_template(
+        "alert.html",
+        notice=using.notice,
+        latest=latest,
+        alert=document,
+        name=actor_or_nobody().name,
+        standing=presentation.shown_work(document["work"]),
+        heading="Unscorable payment" if document[AlertField.OUTCOME] == Outcome.UNSCORABLE else "Fraud alert",
+        score=score,
+        amount=amount,
+        expected_loss=None if score is None or amount is None else score * amount,
+        bars=[] if explanation is None else bars(explanation),
+        top=TOP_REASONS,
+        in_short=IN_SHORT,
+        in_words=None if explanation is None else sum_sentence(explanation),
+        cause=cause,
+        strips=strips(steps),
+        columns=_columns(transaction, document.get(AlertField.IMPUTED) or [], manifest, aliases),
+        more_columns=max(0, len(transaction) - SHOWN_COLUMNS),
+        json=orjson.dumps(transaction, option=orjson.OPT_INDENT_2).decode(),
+        way=_way(using, document),
+        similar=similar_alerts(using.store, stored, values),
+        needs_token=using.settings.ingest_token is not None,
+        short_id=presentation.short_id,
+        number=presentation.number,
+    )
+
+
+def _explained(using: Parts, document: Mapping[str, Any]) -> tuple[Explanation | None, str | None]:
+    cause = (document.get("explanation") or {}).get("cause") or ""
+    if cause.startswith(DEFECT):
+        return None, cause
+    found = explanation_of(using.explainers, document)
+    return (None, found) if isinstance(found, str) else (found, None)
+
+
+def _steps(using: Parts, document: Mapping[str, Any]) -> tuple[Step, ...]:
+    """How the values were read, for an alert whose score cannot be explained; its contributions say nothing."""
+    model_id = document.get(AlertField.MODEL_ID)
+    if not isinstance(model_id, str):
+        return ()
+    try:
+        explainer, aliases = using.explainers.of(model_id, document.get(AlertField.REVISION))
+    except ModelError:
+        return ()
+    read = explainer.explain(document[AlertField.TRANSACTION], aliases).steps
+    return tuple(replace(step, reason=replace(step.reason, contribution=0.0)) for step in read)
+
+
+def _judged_by(using: Parts, document: Mapping[str, Any]) -> tuple[Manifest | None, Mapping[str, str]]:
+    model_id = document.get(AlertField.MODEL_ID)
+    if not isinstance(model_id, str):
+        return None, {}
+    try:
+        explainer, aliases = using.explainers.of(model_id, document.get(AlertField.REVISION))
+    except ModelError:
+        return None, {}
+    return explainer.manifest, aliases
+
+
+def _values(steps: tuple[Step, ...]) -> dict[str, float]:
+    """The numbers of the largest reasons, by the column that they stand in."""
+    largest = sorted(steps, key=lambda step: -abs(step.reason.contribution))
+    told = [step for step in largest if step.reason.contribution != 0.0 and not step.cell.is_imputed]
+    values = {step.cell.column: plain(step.cell.came) for step in told[:TOP_REASONS]}
+    return {
+        name: float(value)
+        for name, value in values.items()
+        if isinstance(value, int | float) and not isinstance(value, bool)
+    }
+
+
+def _columns(
+    transaction: Mapping[str, Any], imputed: list[str], manifest: Manifest | None, aliases: Mapping[str, str]
+) -> list[Seen]:
+    seen = []
+    for name, value in list(transaction.items())[:SHOWN_COLUMNS]:
+        text = value if isinstance(value, str) else orjson.dumps(value).decode()
+        seen.append(Seen(name, text, *_mark(name, imputed, manifest, aliases)))
+    lacking = [name for name in imputed if name not in transaction]
+    typical = "The model was given the typical value"
+    return seen + [Seen(name, presentation.NOTHING, "not there", typical) for name in lacking]
+
+
+def _mark(name: str, imputed: list[str], manifest: Manifest | None, aliases: Mapping[str, str]) -> tuple[str, str]:
+    if name in imputed:
+        return "filled in", "Nothing could be read: the model was given the typical value"
+    if manifest is None or any(feature.name == name for feature in manifest.features):
+        return "", ""
+    if name in aliases:
+        return f"read as {aliases[name]}", "Declared as an alias of this feature"
+    if name == manifest.label:
+        return "label", "No model reads it"
+    if name in manifest.excluded:
+        return "not a feature", f"Left out in training: {manifest.excluded[name]}"
+    if name == manifest.time_column or name in manifest.columns:
+        return "not a feature", "Known from training; the model does not read it"
+    return "unknown", "Not in the training data: kept, and not read by the model"
+
+
+def _way(using: Parts, document: Mapping[str, Any]) -> list[Moment]:
+    """The steps from the payment to its reasons, as far as their times are known."""
+    worked = iso_time(using.reasons.worked_us(document["seq"]))
+    steps = (
+        ("Payment produced", document.get(AlertField.PRODUCED_AT)),
+        ("Detected", document.get(AlertField.DETECTED_AT)),
+        ("Received and stored", document.get("received_at")),
+        ("Reasons worked out", worked),
+    )
+    way: list[Moment] = []
+    first_us = before_us = None
+    for what, at in steps:
+        if not at:
+            continue
+        at_us = microseconds(parse_time(at))
+        first_us = at_us if first_us is None else first_us
+        after = "" if before_us is None else _apart(at_us - before_us)
+        way.append(Moment(what, at, after, "" if before_us is None else _apart(at_us - first_us)))
+        before_us = at_us
+    return way
+
+
+def _apart(between_us: int) -> str:
+    """A time between two steps: in milliseconds up to a minute, beyond that in what people count by."""
+    sign, size = "−" if between_us < 0 else "+", abs(between_us) / 1000
+    if size < 60_000:
+        return f"{sign}{size:,.1f} ms"
+    hours = size / 3_600_000
+    return f"{sign}{hours * 60:,.1f} min" if hours < 1 else f"{sign}{hours:,.1f} h"

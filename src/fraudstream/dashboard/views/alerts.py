@@ -1,0 +1,144 @@
+"""The routes of alerts: lists, polling, files, the stream, one alert and its score by the active model."""
+
+import math
+from collections.abc import Iterator
+from typing import Final
+
+import orjson
+from flask import Response, request
+
+from fraudstream.dashboard.services.live_stream import frames
+from fraudstream.dashboard.services.parts import Parts, parts
+from fraudstream.dashboard.services.rescoring import rescored
+from fraudstream.dashboard.web.export import export_csv, export_json, file_response
+from fraudstream.dashboard.web.queries import AlertFileQuery, AlertList, AlertQuery, AlertScan, StreamQuery
+from fraudstream.dashboard.web.routing import Api, json_response
+from fraudstream.dashboard.web.security import while_signed_in
+from fraudstream.errors import RequestError
+from fraudstream.messages.answers import Alert, AlertPage, FollowingAlerts, Rescored, many
+from fraudstream.store.filters import AlertFilter, Position, Sort, write_cursor
+from fraudstream.store.reading import StoredAlert
+from fraudstream.store.search import Page
+from fraudstream.times import iso_time
+
+SCANNED_AT_ONCE: Final = 1_000
+PROGRESS_SECONDS: Final = 0.5
+FILE_NAME: Final = "fraudulent_transactions"
+
+api = Api("api")
+
+
+@api.operation("GET", "/api/alerts", AlertPage | FollowingAlerts)
+def list_alerts(query: AlertList) -> Response:
+    """The alerts that match, in an order; with a `since` of digits, what followed that event."""
+    if query.event is not None:
+        return _after(query.event, query.filter(), query.limit)
+    page = parts().store.search.page(query.filter(), sort=query.sort, after=query.position(), limit=query.limit)
+    found = parts().reasons.attached(page.alerts)
+    cursor = None if page.following is None else write_cursor(query.sort, page.following)
+    back = {"complete": page.complete, "back_to": iso_time(page.reached_us)}
+    rest = {"next_cursor": cursor, **back, **_searched(parts(), page, query.sort)}
+    return json_response(b'{"alerts":[%s],%s' % (b",".join(alert.body for alert in found), orjson.dumps(rest)[1:]))
+
+
+@api.operation("GET", "/api/alerts/scan", str, media_type="application/x-ndjson")
+def scan_alerts(query: AlertScan) -> Response:
+    """The alerts that match as they are found, a JSON object a line, with lines of how far the search is."""
+    lines = _scanned(parts(), query.filter(), query.sort, query.position(), query.limit)
+    return Response(lines, mimetype="application/x-ndjson", headers={"X-Accel-Buffering": "no"})
+
+
+@api.operation("GET", "/api/alerts.csv", str, media_type="text/csv")
+def alerts_csv(query: AlertFileQuery) -> Response:
+    """The alerts that match as a CSV file."""
+    store, wanted = parts().store, query.filter()
+    pieces = export_csv(store, wanted, with_work=query.work == 1)
+    return file_response(f"{FILE_NAME}.csv", pieces, lambda: store.count(wanted), at_most=wanted.looks_inside)
+
+
+@api.operation("GET", "/api/alerts.json", many(Alert))
+def alerts_json(query: AlertQuery) -> Response:
+    """The alerts that match as one array, an alert a line."""
+    using, wanted = parts(), query.filter()
+    pieces = export_json(using.store, using.reasons, wanted)
+    return file_response(f"{FILE_NAME}.json", pieces, lambda: using.store.count(wanted), at_most=wanted.looks_inside)
+
+
+@api.operation("GET", "/api/alerts/<path:alert_id>", Alert, 404)
+def one_alert(alert_id: str) -> Response:
+    """One alert."""
+    return json_response(parts().reasons.attached([_stored(alert_id)])[0].body)
+
+
+@api.operation("GET", "/api/alerts/<path:alert_id>/rescore", Rescored, 404, 409)
+def rescore(alert_id: str) -> Response:
+    """An alert scored again with the active model, and what differs from the stored score."""
+    using = parts()
+    found = using.store.alert(alert_id)
+    if found is None:  # an id may hold slashes, and end so
+        return json_response(using.reasons.attached([_stored(f"{alert_id}/rescore")])[0].body)
+    return json_response(rescored(using.explainers, using.settings.model, found.document()))
+
+
+@api.operation("GET", "/api/stream", str, media_type="text/event-stream")
+def stream(query: StreamQuery) -> Response:
+    """Alerts, reasons, triage and counters as server-sent events; resumes after the header `Last-Event-ID`."""
+    using = parts()
+    resume = request.headers.get("Last-Event-ID")
+    if resume is not None and not (resume.isascii() and resume.isdecimal() and len(resume) <= 18):
+        raise RequestError("Last-Event-ID must be the id of an event of this stream")
+    pieces = frames(
+        using.hub,
+        using.store,
+        after=query.last_event_id if resume is None else int(resume),
+        outcome=query.only,
+        stats=using.statistics.current_json,
+        on_written=using.statistics.written,
+    )
+    pieces = while_signed_in(pieces, using.sessions)
+    return Response(pieces, mimetype="text/event-stream", headers={"X-Accel-Buffering": "no"})
+
+
+def _stored(alert_id: str) -> StoredAlert:
+    found = parts().store.alert(alert_id)
+    if found is None:
+        raise RequestError("there is no alert with this id", status=404)
+    return found
+
+
+def _after(event: int, wanted: AlertFilter, limit: int) -> Response:
+    """For who polls: what followed an event of the stream, the oldest first; `latest` is what to ask for next."""
+    using = parts()
+    latest = using.store.latest_seq()
+    page = using.store.search.page(wanted, sort=Sort.OLDEST, after=Position(None, min(event, latest)), limit=limit)
+    # What was committed since `latest` was read is told the next time.
+    found = using.reasons.attached([alert for alert in page.alerts if alert.seq <= latest])
+    reached = latest if page.following is None else min(latest, page.following.seq or 0)
+    rest = {"latest": reached, "more": page.following is not None, "reset": event > latest, "complete": page.complete}
+    return json_response(b'{"alerts":[%s],%s' % (b",".join(alert.body for alert in found), orjson.dumps(rest)[1:]))
+
+
+def _scanned(using: Parts, wanted: AlertFilter, sort: Sort, after: Position | None, most: int) -> Iterator[bytes]:
+    matches = 0
+    # In an order of values the first match may be the last that is found.
+    seconds = PROGRESS_SECONDS if sort.column is None else math.inf
+    while True:
+        page = using.store.search.page(
+            wanted, sort=sort, after=after, limit=min(SCANNED_AT_ONCE, most - matches), seconds=seconds
+        )
+        found, after = using.reasons.attached(page.alerts), page.following
+        matches += len(found)
+        yield from (alert.body + b"\n" for alert in found)
+        is_done = after is None or matches == most
+        progress = _searched(using, page, sort) | {"matches": matches, "done": is_done}
+        yield orjson.dumps(progress, option=orjson.OPT_APPEND_NEWLINE)
+        if is_done:
+            return
+
+
+def _searched(using: Parts, page: Page, sort: Sort) -> dict[str, int]:
+    """How many of the alerts, in the order of commit, were searched for a page."""
+    of = using.store.latest_seq()
+    if page.reached is None:
+        return {"scanned": of, "of": of}
+    return {"scanned": page.reached if sort is Sort.OLDEST else max(of - page.reached + 1, 0), "of": of}

@@ -1,0 +1,69 @@
+"""The routes of the whole system's state: its problems, acknowledging losses, the charts, health."""
+
+import orjson
+from flask import Response
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from fraudstream.dashboard.services.parts import parts
+from fraudstream.dashboard.web.actor import actor
+from fraudstream.dashboard.web.queries import ChartQuery
+from fraudstream.dashboard.web.routing import Api, json_response
+from fraudstream.errors import RequestError
+from fraudstream.messages.answers import Stats, System, answer
+from fraudstream.messages.base import Object
+from fraudstream.messages.requests import Acknowledgement
+from fraudstream.store.changes import Action
+
+api = Api("system")
+
+
+@api.operation("GET", "/api/stats", Stats)
+def stats() -> object:
+    """The counters."""
+    return parts().statistics.current()
+
+
+@api.operation("GET", "/api/system", System)
+def system() -> object:
+    """Processes, partitions, losses and problems; 200 also where something is wrong."""
+    return parts().system.document()
+
+
+@api.operation("POST", "/api/system/acknowledge", answer("Acknowledged", acknowledged=int, change_id=str), 409)
+def acknowledge(body: Acknowledgement) -> object:
+    """Have the losses up to an entry of the ledger no longer reported; they stay in the ledger."""
+    using, who = parts(), actor(body.who)
+    losses = using.store.ledger.unacknowledged_losses(until=body.until_seq)
+    if not losses.records:
+        raise RequestError("there is no loss up to this entry that was not acknowledged before", status=409)
+    after = {"until_seq": losses.until_seq, "records": losses.records}
+    what, why = f"{losses.records:,} lost records", (body.why or "").strip()
+    change_id = using.changes.record(who, Action.ACKNOWLEDGE, what, None, after, why)
+    return {"acknowledged": losses.records, "change_id": change_id}
+
+
+@api.operation("GET", "/api/charts", answer("Charts", minutes=Object, scores=object, precision=object))
+def charts(query: ChartQuery) -> Response:
+    """Payments, alerts, scores, amounts, latency and precision of each of the last minutes."""
+    return json_response(parts().charts.rendered("json", query.minutes, orjson.dumps))
+
+
+@api.operation("GET", "/health", answer("Health", status=str, checks=dict[str, str]), same=(503,))
+def health() -> Response:
+    """200 while the process lives and its database answers and takes writes; 503 with what is wrong."""
+    checks = parts().health.checks()
+    well = all(state == "ok" for state in checks.values())
+    return json_response({"status": "ok" if well else "failing", "checks": checks}, 200 if well else 503)
+
+
+@api.operation("GET", "/ready", answer("Ready", ready=bool, reasons=list[str]), same=(503,))
+def ready() -> Response:
+    """200 while this process can serve; 503 with the reasons while it cannot."""
+    reasons = parts().health.reasons()
+    return json_response({"ready": not reasons, "reasons": reasons}, 503 if reasons else 200)
+
+
+@api.operation("GET", "/metrics", str, media_type="text/plain")
+def metrics() -> Response:
+    """The counters for Prometheus."""
+    return Response(generate_latest(parts().statistics.registry), content_type=CONTENT_TYPE_LATEST)

@@ -1,0 +1,223 @@
+"""The page What if: a threshold looked at, from three sources, and applied; figures are `what_if.py`'s.
+
+The server renders it at any threshold, which stands in its address; `static/js/what_if.js` asks for it anew as the
+slider moves.
+"""
+
+import math
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Final, NamedTuple
+
+from flask import render_template, request
+from markupsafe import Markup
+
+from fraudstream.charts import svg
+from fraudstream.charts.plot import Area, Figure, Linear, Logarithmic, LogOdds, Scale, decade_above, threshold_mark
+from fraudstream.charts.series import Axis, Series, series_chart, table_rows
+from fraudstream.dashboard.services.parts import parts
+from fraudstream.dashboard.services.what_if import WhatIf, curve, what_if
+from fraudstream.dashboard.services.what_if_sources import Figures, Source
+from fraudstream.dashboard.views.model import former_changes
+from fraudstream.dashboard.web import presentation
+from fraudstream.dashboard.web.actor import actor_or_nobody
+from fraudstream.dashboard.web.presentation import compact
+from fraudstream.dashboard.web.queries import WhatIfQuery
+from fraudstream.errors import ModelError
+from fraudstream.model.report.words import percent, plain, score
+
+_CLASSES: Final = {"test": "curve", "live": "second dashed", "verdicts": "other dotted"}
+
+
+def charts(found: WhatIf) -> list[tuple[str, Figure]]:
+    """The charts with their headings."""
+    points = curve(found.sources)
+    thresholds = [threshold for threshold, _ in points]
+    across = Axis("threshold", partial(LogOdds, thresholds[0], thresholds[-1]), lambda v: plain(v, 4), score)
+    sources = [source for source in found.sources if source.at is not None]
+
+    def marks(area: Area, across: Scale, _up: Scale) -> Iterator[Markup]:
+        active = across.at(found.in_force.threshold)
+        yield svg.line((active, area.top), (active, area.bottom), "axis in-force")
+        yield from threshold_mark(area, across.at(found.threshold), "threshold", score(found.threshold))
+
+    def chart(up: Axis, about: str, value: Callable[[Figures, str], float | None]) -> Figure:
+        series = [
+            Series(
+                f"{source.title} ({source.kind})",
+                _CLASSES[source.key],
+                [value(at[source.key], source.key) if source.key in at else None for _, at in points],
+            )
+            for source in sources
+        ]
+        return series_chart(
+            across,
+            up,
+            thresholds,
+            series,
+            about=f"{about}, from {len(sources)} sources; the threshold looked at is {score(found.threshold)}",
+            caption=about,
+            headings=("threshold", *(one.name for one in series)),
+            rows=table_rows(across, up, thresholds, series),
+            marks=marks,
+            left=74,
+        )
+
+    most_alerts = max((each.alerts_per_day or 0.0 for _, at in points for each in at.values()), default=0.0)
+    # Sources are of periods and traffic of their own size: what each could save at most is 100 % of it.
+    most_saved = {
+        source.key: max((each.saved for _, at in points if (each := at.get(source.key)) and each.saved), default=0.0)
+        for source in found.sources
+    }
+
+    def caught(figures: Figures, _key: str) -> float | None:
+        frauds = figures.frauds_caught + figures.frauds_missed
+        return figures.frauds_caught / frauds if frauds else None
+
+    def saved(figures: Figures, key: str) -> float | None:
+        return None if figures.saved is None or most_saved[key] <= 0 else figures.saved / most_saved[key]
+
+    alerts_scale = partial(Logarithmic, 1.0, decade_above(max(most_alerts, 10.0)))
+    alerts = Axis("alerts a day (1 or fewer at the bottom)", alerts_scale, compact, compact)
+    return [
+        ("Alerts a day", chart(alerts, "Alerts a day by threshold", lambda figures, _: figures.alerts_per_day)),
+        (
+            "Share of the frauds caught",
+            chart(_share("share of the frauds caught", 0.0), "Frauds caught by threshold", caught),
+        ),
+        (
+            "Money saved",
+            chart(
+                _share("share of the most that the source could save", -0.5),
+                "Money saved by threshold, as a share of the most",
+                saved,
+            ),
+        ),
+    ]
+
+
+SLIDER_STEPS: Final = 200
+SLIDER_END: Final = 10.0
+"""The slider goes in even steps of the log odds, from -10 to 10; static/js/what_if.js does the same."""
+
+MINUS: Final = "\N{MINUS SIGN}"
+
+
+class Line(NamedTuple):
+    """A figure of a source at the active threshold (`now`) and at the one looked at (`then`), with the signed change.
+
+    `sense` is "better", "worse" or empty; `help` says what the figure means.
+    """
+
+    name: str
+    now: str
+    then: str
+    change: str
+    sense: str
+    help: str
+
+
+class Card(NamedTuple):
+    """A source with its lines; none where it has no figures."""
+
+    source: Source
+    lines: list[Line]
+    note: str
+
+
+def what_if_page() -> str:
+    """The page at the threshold of its address."""
+    using = parts()
+    query = WhatIfQuery.read(request.args)
+    try:
+        found = what_if(using, query.threshold, query.review_cost)
+    except ModelError as e:
+        return render_template("what_if.html", notice=using.notice, found=None, cause=e.line)
+    cards = [_card(source, found.in_force.threshold, found.threshold) for source in found.sources]
+    return render_template(
+        "what_if.html",
+        notice=using.notice,
+        found=found,
+        name=actor_or_nobody().name,
+        cards=cards,
+        charts=charts(found),
+        position=position(found.threshold),
+        slider_steps=SLIDER_STEPS,
+        changes=former_changes(using),
+        needs_token=using.settings.ingest_token is not None,
+        score=score,
+        short_id=presentation.short_id,
+        summary=_summary(cards, found.threshold, found.in_force.threshold),
+    )
+
+
+def position(threshold: float) -> int:
+    """Where a threshold stands on the slider."""
+    if threshold <= 0.0:
+        return 0
+    if threshold >= 1.0:
+        return SLIDER_STEPS
+    share = (math.log(threshold / (1 - threshold)) + SLIDER_END) / (2 * SLIDER_END)
+    return round(min(max(share, 0.0), 1.0) * SLIDER_STEPS)
+
+
+def _card(source: Source, in_force: float, threshold: float) -> Card:
+    if source.at is None:
+        return Card(source, [], "")
+    now, then = source.at(in_force), source.at(max(threshold, source.known_from))
+    about = "≈ " if source.kind == "estimate" else ""
+    lines = [
+        _line("Alerts a day", now, then, "alerts_per_day", about, None, "People have to look at each."),
+        _line("Alerts", now, then, "alerts", about, None, "Over the whole of the period."),
+        _line("Frauds caught", now, then, "frauds_caught", about, True, "Frauds at or above the threshold."),
+        _line("Frauds missed", now, then, "frauds_missed", about, False, "Frauds below it."),
+        _line("False alarms", now, then, "false_alarms", about, False, "Legitimate payments at or above it."),
+        _line("Money saved", now, then, "saved", about, True, "Amounts of the frauds caught less the reviews."),
+    ]
+    notes = []
+    if source.kind == "estimate" and then.error is not None:
+        notes.append(f"Alerts a day within ± {_shown(then.error)} (95 %).")
+    if threshold < source.known_from:
+        notes.append(
+            f"Below {source.known_from:.4g} nothing was an alert, so nothing was decided: these are the figures at "
+            f"{source.known_from:.4g}."
+        )
+    return Card(source, lines, " ".join(notes))
+
+
+def _line(
+    name: str, now: Figures, then: Figures, field: str, about: str, more_is_better: bool | None, help_: str
+) -> Line:
+    was, is_ = getattr(now, field), getattr(then, field)
+    if was is None or is_ is None:
+        return Line(name, "n/a", "n/a", "", "", help_)
+    difference = is_ - was
+    is_none = abs(difference) < 0.005
+    sense = "" if more_is_better is None or is_none else "better" if (difference > 0) == more_is_better else "worse"
+    change = "no change" if is_none else f"{MINUS if difference < 0 else '+'}{_shown(abs(difference))}"
+    return Line(name, about + _shown(was), about + _shown(is_), change, sense, help_)
+
+
+def _shown(value: float) -> str:
+    text = f"{value:,.0f}" if abs(value) >= 100 or float(value).is_integer() else f"{value:,.1f}"
+    return text.replace("-", MINUS) if text.strip("-0.,") else "0"
+
+
+def _summary(cards: list[Card], threshold: float, in_force: float) -> str:
+    """What the slider has done, in a sentence for whoever does not see the figures."""
+    if threshold == in_force:
+        return f"The threshold in force, {score(in_force)}."
+    told = [
+        f"{card.source.title}: alerts {_alerts(card)}, money saved {card.lines[5].change or 'not known'}"
+        for card in cards
+        if card.lines
+    ]
+    return f"At {score(threshold)} instead of {score(in_force)}. " + "; ".join(told) + "."
+
+
+def _alerts(card: Card) -> str:
+    return f"{card.lines[0].change} a day" if card.lines[0].change else card.lines[1].change
+
+
+def _share(name: str, low: float) -> Axis:
+    return Axis(name, partial(Linear, low, 1.0), lambda value: percent(value, 0), percent)

@@ -1,0 +1,108 @@
+"""Decides who acts: the session's name where there is a session, else the name that the request itself gives.
+
+The name is a person's own word; real accounts would take its place here. A session keeps the first name that it is
+given. Without a session the header counts before the cookie, and the cookie before `who` in the body.
+"""
+
+from typing import Final
+from urllib.parse import quote, unquote
+
+from flask import Response, request
+
+from fraudstream.dashboard.services.parts import parts
+from fraudstream.dashboard.web.routing import Api, json_response
+from fraudstream.dashboard.web.security import acting_session
+from fraudstream.errors import RequestError
+from fraudstream.messages.answers import Introduced
+from fraudstream.messages.requests import Introduction
+from fraudstream.store.changes import NOBODY, Actor
+from fraudstream.store.triage_state import LONGEST_NAME, is_same_person, name_of
+
+COOKIE: Final = "fraudstream_actor"
+HEADER: Final = "X-Fraudstream-Actor"
+COOKIE_SECONDS: Final = 365 * 24 * 3600
+
+A_NAME: Final = f"a name of 1 to {LONGEST_NAME} printable characters of one script that hold no card number"
+WHO: Final = f"say who you are: {A_NAME}, by POST /api/actor or in the header {HEADER} (percent-encoded UTF-8)"
+
+api = Api("actor")
+
+
+def actor(who: str | None = None) -> Actor:
+    """Who makes this request; answers it with 400 where nobody says so, or where `who` in the body is somebody else."""
+    acting = _acting(who)
+    if acting is None:
+        raise RequestError(WHO)
+    return acting
+
+
+def actor_or_nobody(who: str | None = None) -> Actor:
+    """Who makes this request, `NOBODY` where nobody says so: for what may be done without a name."""
+    return _acting(who) or NOBODY
+
+
+def remembered_name() -> str:
+    """The name that the browser's cookie keeps, for a session to begin with; empty where there is none."""
+    return _declared(request.cookies.get(COOKIE)) or ""
+
+
+@api.operation("GET", "/api/actor", Introduced)
+def who() -> Response:
+    """Who this browser says it is."""
+    return _answer(_acting())
+
+
+@api.operation("POST", "/api/actor", Introduced, 409)
+def introduce(body: Introduction) -> Response:
+    """Keep a name in this browser, and in its session where it has one."""
+    name = name_of(body.name)
+    if name is None:
+        raise RequestError(f"name must be {A_NAME}")
+    session = acting_session()
+    if session is not None:
+        if session.name and not is_same_person(session.name, name):
+            raise RequestError(f"this session acts as {session.name}: sign out to act under another name", status=409)
+        name = session.name or name
+        parts().sessions.name(session, name)
+    answer = _answer(Actor(name))
+    answer.set_cookie(COOKIE, quote(name, safe=""), max_age=COOKIE_SECONDS, samesite="Strict", secure=request.is_secure)
+    return answer
+
+
+@api.operation("DELETE", "/api/actor", Introduced, 409)
+def forget() -> Response:
+    """Forget the name that this browser keeps; a session keeps its own until it ends."""
+    session = acting_session()
+    if session is not None and session.name:
+        raise RequestError(f"this session acts as {session.name}: sign out to act under another name", status=409)
+    answer = _answer(None)
+    answer.delete_cookie(COOKIE, samesite="Strict", secure=request.is_secure)
+    return answer
+
+
+def _acting(who: str | None = None) -> Actor | None:
+    declared = name_of(who) if who else None
+    if who and not declared:
+        raise RequestError(f"who must be {A_NAME}")
+    session = acting_session()
+    if session is None:
+        name = _declared(request.headers.get(HEADER)) or remembered_name() or declared
+    else:
+        name = session.name or _declared(request.headers.get(HEADER)) or declared
+        if name and not session.name:
+            parts().sessions.name(session, name)
+    if declared and name and not is_same_person(name, declared):
+        raise RequestError(f"who names {declared}, and this request is made by {name}: leave who out")
+    return Actor(name, session=session.short_id if session else "") if name else None
+
+
+def _declared(given: str | None) -> str | None:
+    try:
+        return name_of(unquote(given, errors="strict")) if given else None
+    except UnicodeDecodeError:
+        return None
+
+
+def _answer(who: Actor | None) -> Response:
+    document = None if who is None else {"name": who.name, "verified": who.verified}
+    return json_response({"actor": document})

@@ -1,0 +1,127 @@
+"""The OpenAPI 3.1 document, made of the routes' own declarations and pydantic's schemas; kept in docs/openapi.json."""
+
+import re
+from collections.abc import Iterable, Mapping
+from functools import cache
+from importlib.metadata import version
+from typing import Any, Final
+
+import orjson
+from flask import Response, current_app
+from pydantic import TypeAdapter
+from pydantic.json_schema import GenerateJsonSchema
+
+from fraudstream.dashboard.web.routing import JSON, Api, json_response
+from fraudstream.messages.answers import Error, answer
+from fraudstream.messages.base import Object
+
+MEANINGS: Final = {
+    200: "done",
+    400: "the request cannot be read, or lacks something; `error` says what",
+    401: "a token is set, and this request does not have it",
+    403: "a page of another origin may not post here",
+    404: "it is not there",
+    409: "it is not as the request says it is",
+    413: "too much at once",
+    415: "post JSON, with Content-Type: application/json",
+    421: "this host name is not one of the dashboard's",
+    422: "it does not fit",
+    429: "this address has presented too many wrong tokens; `Retry-After` says when it may try again",
+    503: "not now: the store does not take it, or something is not well",
+}
+EVERYWHERE: Final = {401, 403, 421, 429, 503}
+"""Answers that any route may give."""
+
+COMPONENT: Final = "#/components/schemas/"
+MODE: Final = "validation"
+
+ALERT_ID: Final = {
+    "name": "alert_id", "in": "path", "required": True, "schema": {"type": "string"},
+    "description": "the id of an alert; it may hold slashes",
+}  # fmt: skip
+TOKEN: Final = {
+    "type": "http",
+    "scheme": "bearer",
+    "description": "the read token to read and to triage alerts, the ingest token to post; where set",
+}
+
+api = Api("openapi")
+
+
+class _Schemas(GenerateJsonSchema):
+    """Without a title for each member, which only repeats its name."""
+
+    def field_title_should_be_set(self, schema: Any) -> bool:
+        """Never."""
+        return False
+
+
+@api.operation("GET", "/api/openapi.json", answer("Description", openapi=str, paths=Object))
+def openapi() -> Response:
+    """This description."""
+    return json_response(written(tuple(each for each in current_app.blueprints.values() if isinstance(each, Api))))
+
+
+@cache
+def written(apis: tuple[Api, ...]) -> bytes:
+    """The document as it is served."""
+    return orjson.dumps(document(apis), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+
+
+def document(apis: Iterable[Api]) -> Object:
+    """The whole description."""
+    operations = [operation for each in apis for operation in each.operations]
+    types = {id(each): each for o in operations for each in (o.answer, o.query, o.body, Error) if each is not None}
+    schemas, shared = TypeAdapter.json_schemas(
+        [(key, "validation", TypeAdapter(each)) for key, each in types.items()],
+        ref_template=COMPONENT + "{model}",
+        schema_generator=_Schemas,
+    )
+    components: Object = shared["$defs"]
+    paths: dict[str, Object] = {}
+    for each in operations:
+        done = {"description": MEANINGS[200], "content": {each.media_type: {"schema": schemas[id(each.answer), MODE]}}}
+        error = {"schema": schemas[id(Error), MODE]}
+        answers = {status: done | {"description": MEANINGS[status]} for status in (200, *each.same)}
+        for status in sorted(each.errors | EVERYWHERE - set(each.same)):
+            answers[status] = {"description": MEANINGS[status], "content": {JSON: error}}
+        summary, _, description = each.about.partition("\n\n")
+        operation: Object = {"summary": summary}
+        if description:
+            operation["description"] = description
+        parameters = [ALERT_ID] if "alert_id" in each.path else []
+        if each.query is not None:
+            members = components[each.query.__name__]["properties"].items()
+            parameters += [_parameter(name, member, components) for name, member in members]
+        if parameters:
+            operation["parameters"] = parameters
+        if each.body is not None:
+            content = {JSON: {"schema": schemas[id(each.body), MODE]}}
+            operation["requestBody"] = {"required": True, "content": content}
+        operation["responses"] = {str(status): answer for status, answer in answers.items()}
+        paths.setdefault(re.sub("<path:(.*?)>", r"{\1}", each.path), {})[each.method.lower()] = operation
+    text = orjson.dumps([paths, components]).decode()  # a query is written out as parameters, and referred to nowhere
+    components = {name: schema for name, schema in components.items() if f'{COMPONENT}{name}"' in text}
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "fraudstream",
+            "version": version("fraudstream"),
+            "summary": "The dashboard's HTTP interface",
+            "description": "What each member means: docs/http.md. An object may gain members in a later release.",
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "servers": [{"url": "/"}],
+        "security": [{}, {"token": []}],
+        "paths": paths,
+        "components": {"schemas": components, "securitySchemes": {"token": TOKEN}},
+    }
+
+
+def _parameter(name: str, member: Mapping[str, Any], components: Mapping[str, Any]) -> Object:
+    """A member of a query as a parameter, its schema without null, which no query can hold."""
+    own = dict(member)
+    (example,), about = own.pop("examples"), own.pop("description")
+    schema = next((each for each in own.pop("anyOf", ()) if each != {"type": "null"}), own)
+    schema = components[schema["$ref"].removeprefix(COMPONENT)] if "$ref" in schema else schema
+    return {"name": name, "in": "query", "schema": schema, "example": example, "description": about}

@@ -1,0 +1,200 @@
+"""The queries of the routes and pages as pydantic models; an empty value counts as absent, as a form sends it."""
+
+from typing import Annotated, Final, Literal
+
+from pydantic import AfterValidator, Field, FiniteFloat, PlainValidator, WithJsonSchema
+
+from fraudstream.errors import RequestError
+from fraudstream.messages.requests import (
+    LATER,
+    MOST_ALERTS,
+    TIME,
+    ChangeId,
+    Page,
+    Query,
+    Repeated,
+    Time,
+    Whole,
+    parameter,
+    time_of,
+)
+from fraudstream.store.change_reading import ChangeQuery
+from fraudstream.store.dead_letters import Cursor, LetterKind, LetterQuery, parse_cursor
+from fraudstream.store.filters import AlertFilter, Op, Position, Sort, Where, read_cursor
+from fraudstream.store.full_text import Text
+from fraudstream.store.minutes import KEPT_MINUTES
+from fraudstream.store.schemas import MOST_SCHEMAS
+from fraudstream.store.triage import Order
+from fraudstream.store.triage_state import AlertStatus
+from fraudstream.transactions.wire import Outcome, ReplayState
+
+EVERY: Final = "all"
+
+
+def _time_or_event(value: str) -> str:
+    if not _is_event(value):
+        time_of(value)
+    return value
+
+
+def _is_event(value: str) -> bool:
+    return value.isascii() and value.isdecimal() and len(value) <= 18
+
+
+def _condition(text: str) -> str:
+    if Where.parse(text) is None:
+        raise ValueError(f"must be NAME:OP:VALUE, OP one of {', '.join(Op)}")
+    return text
+
+
+Event = Annotated[str, AfterValidator(_time_or_event)]
+LetterCursor = Annotated[Cursor, PlainValidator(parse_cursor), WithJsonSchema({"type": "string"})]
+Condition = Annotated[str, AfterValidator(_condition)]
+
+
+class OutcomeQuery(Query):
+    """An outcome, or all."""
+
+    outcome: Literal["alert", "unscorable", "all"] = parameter("alert", "alert", "`alert` by default")
+
+    @property
+    def only(self) -> Outcome | None:
+        """The outcome; None for all."""
+        return None if self.outcome == EVERY else Outcome(self.outcome)
+
+
+class AlertQuery(OutcomeQuery):
+    """Which alerts."""
+
+    since: Event | None = parameter(None, TIME, "from this time on; digits alone: after this event's id")
+    until: Time | None = parameter(None, LATER, "before this time")
+    min_score: FiniteFloat | None = parameter(None, 0.1, "the score, at the least")
+    max_score: FiniteFloat | None = parameter(None, 1, "the score, at the most")
+    min_amount: FiniteFloat | None = parameter(None, 1, "the amount, at the least")
+    max_amount: FiniteFloat | None = parameter(None, 5000, "the amount, at the most")
+    status: Annotated[list[AlertStatus], Repeated] = parameter([], ["new"], "any of them")
+    assignee: str | None = parameter(None, "Mia", "who has claimed or decided it")
+    model_id: str | None = parameter(None, "m-1", "the model that scored it")
+    schema_id: str | None = parameter(None, "s-1", "its schema")
+    source: str | None = parameter(None, "credit_card_transactions", "the input topic")
+    q: str | None = parameter(None, "jew*", 'text: `"a phrase"`, the beginning of the last word from three letters on')
+    where: Annotated[list[Condition], Repeated] = parameter(
+        [], ["V1:ge:-3"], "`NAME:OP:VALUE` of a column; OP is eq, ne, lt, le, gt, ge or has", max_length=20
+    )
+
+    @property
+    def event(self) -> int | None:
+        """The id of an event of the stream under `since`, which then is no time."""
+        return int(self.since) if self.since is not None and _is_event(self.since) else None
+
+    def filter(self) -> AlertFilter:
+        """The same for the store."""
+        return AlertFilter(
+            outcome=self.only,
+            since_us=None if self.since is None or self.event is not None else time_of(self.since),
+            until_us=self.until,
+            statuses=tuple(dict.fromkeys(self.status)),
+            text=None if self.q is None else Text.typed(self.q),
+            where=tuple(filter(None, map(Where.parse, self.where))),
+            **{name: getattr(self, name) for name in _AS_IN_THE_FILTER},
+        )
+
+
+_AS_IN_THE_FILTER: Final = AlertQuery.model_fields.keys() & AlertFilter.__dataclass_fields__.keys() - {
+    "outcome",
+    "where",
+}
+
+
+class AlertFileQuery(AlertQuery):
+    """Which alerts a file holds."""
+
+    work: Whole = parameter(0, 1, "1: what people made of them, in the last columns")
+
+
+class AlertList(AlertQuery):
+    """Alerts in an order."""
+
+    sort: Sort = parameter(Sort.NEWEST, "newest", "the order")
+    limit: Whole = parameter(100, 10, "how many", ge=1, le=1_000)
+    cursor: str | None = parameter(None, "1", "the `next_cursor` of the page before")
+
+    def position(self) -> Position | None:
+        """Where the page before it ended."""
+        position = read_cursor(self.cursor, self.sort) if self.cursor else None
+        if self.cursor and position is None:
+            raise RequestError("cursor must be the next_cursor of a list in the same order")
+        return position
+
+
+class AlertScan(AlertList):
+    """Alerts in an order, line by line."""
+
+    limit: Whole = parameter(1_000_000, 10, "how many", ge=1, le=1_000_000)
+
+
+class NextAlert(AlertQuery):
+    """Claim the first new alert in an order, of those that match."""
+
+    order: Order = Order.LOSS
+    skip: list[ChangeId] = Field([], max_length=MOST_ALERTS)
+    who: str | None = None
+
+
+class StreamQuery(OutcomeQuery):
+    """Which events of the stream."""
+
+    last_event_id: Whole | None = parameter(None, 0, "go on after this event, as the header Last-Event-ID", le=10**18)
+
+
+class EventList(Page):
+    """Events of a type."""
+
+    type: str | None = parameter(None, "schema", "of this type")
+
+
+class DeadLetterQuery(LetterQuery):
+    """Which of them, by default dead letters."""
+
+    kind: LetterKind = parameter("dead_letter", "all", "which of the two")
+
+
+class LetterList(DeadLetterQuery):
+    """A page of them, the newest first."""
+
+    limit: Whole = parameter(100, 10, "how many", ge=1, le=1_000)
+    cursor: LetterCursor | None = parameter(None, "1.1", "the `next_cursor` of the page before")
+
+
+class ReplayList(Page):
+    """Replays."""
+
+    state: ReplayState | None = parameter(None, "sent", "their state")
+    batch: str | None = parameter(None, "b-1", "those requested together")
+    place: Annotated[list[str], Repeated] = parameter([], ["t/0/7"], "of these records")
+
+
+class ChangeList(Page, ChangeQuery):
+    """A page of changes."""
+
+
+class ChartQuery(Query):
+    """How much the charts show."""
+
+    minutes: Whole = parameter(60, 60, "how many of the last minutes", ge=1, le=KEPT_MINUTES)
+
+
+class WhatIfQuery(Query):
+    """Another threshold."""
+
+    threshold: FiniteFloat | None = parameter(
+        None, 0.5, "the threshold to compare; by default the active one", ge=0, le=1
+    )
+    review_cost: FiniteFloat | None = parameter(None, 2.5, "what reviewing a false alarm costs", ge=0, le=1e9)
+    curve: Whole = parameter(0, 1, "1: the figures along all thresholds too")
+
+
+class SchemaList(Query):
+    """How many schemas."""
+
+    limit: Whole = parameter(50, 10, "how many", ge=1, le=MOST_SCHEMAS)

@@ -1,0 +1,302 @@
+"""Who may ask the dashboard what: binding, tokens and their attempts, Host and Origin, and headers of the pages."""
+
+import contextlib
+import hmac
+import ipaddress
+import time
+from collections.abc import Callable, Iterator, Sequence
+from ipaddress import IPv4Network, IPv6Network
+from typing import Any, Final, NamedTuple
+from urllib.parse import urlsplit
+
+import structlog
+from flask import Flask, Request, Response, g, redirect, request, url_for
+from flask_limiter import Limiter
+from flask_limiter.util import get_remote_address
+from pydantic import SecretStr
+from werkzeug.middleware.proxy_fix import ProxyFix
+from werkzeug.wrappers import Response as BaseResponse
+
+from fraudstream.config import SETTINGS_FILE, Settings
+from fraudstream.errors import RequestError, SettingsError
+from fraudstream.store.sessions import Session, Sessions
+
+WRONG_TOKENS: Final = 20
+WINDOW_SECONDS: Final = 60
+COUNTED_SECONDS: Final = 3_600
+
+log = structlog.get_logger(__name__)
+
+
+class Attempt(NamedTuple):
+    """A token that a request presents: as what, for the log, and the name of the token that it is (empty for none)."""
+
+    how: str
+    right: str
+
+
+def limit_attempts(
+    app: Flask, presented: Callable[[], Attempt | None], is_loopback: Callable[[str], bool]
+) -> Callable[[], Attempt | None]:
+    """Answer 429 to an address that has presented too many wrong tokens within a minute, until that is over.
+
+    A right token is let through all the same where this address has presented it before, and on loopback, where
+    everybody has the same address: nobody's guesses lock out a relay. From elsewhere the answer to a guess is 429 while
+    the limit is exceeded, whether it is right or not. To be called before any other check of the app's requests is
+    registered; returns `presented`, worked out once for each request.
+    """
+    known: set[tuple[str, str]] = set()
+
+    def attempt() -> Attempt | None:
+        if "attempt" not in g:
+            g.attempt = None  # where the body cannot be read, which is answered by itself
+            g.attempt = presented()
+        found: Attempt | None = g.attempt
+        return found
+
+    limiter = Limiter(
+        get_remote_address,
+        app=app,
+        application_limits=[f"{WRONG_TOKENS} per {WINDOW_SECONDS} second"],
+        application_limits_deduct_when=lambda _response: _is_wrong(attempt()),
+        # Not the endpoint: a token can be tried at an address that does not exist as well.
+        request_identifier=lambda: "tokens",
+        storage_uri="memory://",
+        strategy="moving-window",
+    )
+
+    @limiter.request_filter
+    def is_exempt() -> bool:
+        found, address = attempt(), get_remote_address()
+        return found is None or (bool(found.right) and (is_loopback(address) or (address, found.right) in known))
+
+    @app.before_request
+    def remember() -> None:
+        found = attempt()
+        if found is not None and found.right:
+            known.add((get_remote_address(), found.right))
+
+    @app.after_request
+    def tell(response: Response) -> Response:
+        found, address = attempt(), get_remote_address()
+        if found is not None and _is_wrong(found):
+            failures = limiter.storage.incr(f"failures of {address}", COUNTED_SECONDS)
+            if failures & (failures - 1) == 0:  # 1, 2, 4, 8 …: a storm of guesses does not fill the log
+                log.warning("a wrong token was presented", what=found.how, address=address, failures_this_hour=failures)
+        if response.status_code == 429:
+            response.headers["Retry-After"] = str(WINDOW_SECONDS)
+        return response
+
+    return attempt
+
+
+COOKIE: Final = "fraudstream_session"
+SIGN_IN: Final = "pages.sign_in_with_token"
+OPEN_ENDPOINTS: Final = frozenset({"pages.login", SIGN_IN, "pages.sign_out", "system.health", "system.ready", "static"})
+"""Asked without a token: the way in and out, its style, and whether the service lives (nothing about payments)."""
+
+LEAST_TOKEN_CHARS: Final = 16
+LARGEST_SIGN_IN: Final = 4 * 1024
+LOOK_SECONDS: Final = 5.0
+"""So often a live stream looks whether its session was ended or revoked."""
+
+AUDIT_HEAD: Final = "audit.chain_head"
+"""Read with the ingest token as well: the relay publishes it, and it tells nothing about payments."""
+
+READERS_BLUEPRINTS: Final = frozenset({"actor", "system", "work"})
+"""Who may read alerts may work them, and acknowledge losses: a person posts there with the session of the read token,
+not a machine's token."""
+
+SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+HEADERS: Final = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+        "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+}
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address is reached from this machine only."""
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def validate_binding(settings: Settings) -> None:
+    """See that payments are neither shown to a network nor taken from anybody without a token.
+
+    Raises SettingsError where one token is set without the other or short, or the host is not loopback without any.
+    """
+    tokens = {"ingest_token": _secret(settings.ingest_token), "read_token": _secret(settings.read_token)}
+    missing = [name for name, token in tokens.items() if not token]
+    if len(missing) == 1:
+        (is_set,) = tokens.keys() - set(missing)
+        raise SettingsError(
+            f"{is_set} is set and {missing[0]} is not: what it should guard would be open to everybody",
+            where=f"FRAUDSTREAM_{missing[0].upper()}, or {missing[0]} in {SETTINGS_FILE}",
+            remedy="set both tokens; or neither, on loopback",
+        )
+    short = [name for name, token in tokens.items() if token and len(token) < LEAST_TOKEN_CHARS]
+    if short:
+        raise SettingsError(
+            f"{' and '.join(short)} must have at least {LEAST_TOKEN_CHARS} characters",
+            where=", ".join(f"FRAUDSTREAM_{name.upper()}" for name in short) + f", or {SETTINGS_FILE}",
+            remedy="make one with `openssl rand -hex 24`",
+        )
+    if missing and not is_loopback(settings.host):
+        raise SettingsError(
+            f"the dashboard does not listen on {settings.host} without {' and '.join(missing)}",
+            where="settings of the dashboard",
+            remedy="set FRAUDSTREAM_INGEST_TOKEN and FRAUDSTREAM_READ_TOKEN, or keep to --host 127.0.0.1",
+        )
+
+
+def guard(app: Flask, settings: Settings, sessions: Sessions) -> None:
+    """Have every request checked before it is served, and every answer fenced in."""
+    reading, ingest = _secret(settings.read_token), _secret(settings.ingest_token)
+    tokens = {name: token for name, token in (("read", reading), ("ingest", ingest)) if token}
+
+    def presented() -> Attempt | None:
+        if request.endpoint == SIGN_IN:
+            request.max_content_length = LARGEST_SIGN_IN
+            if request.method == "POST":
+                return Attempt("sign-in", "read" if _is(request.form.get("token", ""), reading) else "")
+        given = _bearer(request)
+        if given is None or not tokens or request.endpoint in OPEN_ENDPOINTS:
+            return None
+        return Attempt("bearer token", next((name for name, token in tokens.items() if _is(given, token)), ""))
+
+    attempt = limit_attempts(app, presented, is_loopback)
+
+    def brings(name: str) -> bool:
+        found = attempt()
+        return found is not None and found.right == name
+
+    @app.before_request
+    def check() -> BaseResponse | None:
+        if not host_is_own(request, settings):
+            raise RequestError("this host name is not one of the dashboard's (setting public_hosts)", status=421)
+        if request.method not in SAFE_METHODS and not same_origin(request, settings):
+            raise RequestError("a page of another origin may not post here", status=403)
+        g.session = sessions.find(request.cookies.get(COOKIE, "")) if request.endpoint != "static" else None
+        if request.endpoint in OPEN_ENDPOINTS:
+            return None
+        if request.method not in SAFE_METHODS and request.blueprint not in READERS_BLUEPRINTS:
+            if ingest and not brings("ingest"):
+                raise RequestError("post with the header Authorization: Bearer and the ingest token", status=401)
+            return None
+        if not reading or brings("read") or g.session is not None:
+            return None
+        if request.endpoint == AUDIT_HEAD and brings("ingest"):
+            return None
+        if request.path.startswith("/api/") or request.path == "/metrics":
+            raise RequestError("read with the header Authorization: Bearer and the read token", status=401)
+        return redirect(url_for("pages.login"), code=303)
+
+    @app.after_request
+    def fence(response: Response) -> Response:
+        for name, value in HEADERS.items():
+            response.headers.setdefault(name, value)
+        if request.endpoint != "static":
+            response.headers.setdefault("Cache-Control", "no-store")
+        if response.status_code == 401:
+            response.headers["WWW-Authenticate"] = 'Bearer realm="fraudstream"'
+        return response
+
+
+def acting_session() -> Session | None:
+    """The session that makes this request; None for a request with a token, and where there are no tokens."""
+    found: Session | None = g.get("session")
+    return found
+
+
+def while_signed_in(pieces: Iterator[bytes], sessions: Sessions) -> Iterator[bytes]:
+    """What a stream tells, for as long as the session that reads it lasts."""
+    session_id = request.cookies.get(COOKIE, "") if acting_session() is not None else None
+
+    def told() -> Iterator[bytes]:
+        looked = time.monotonic()
+        with contextlib.closing(pieces):  # type: ignore[type-var]
+            for piece in pieces:
+                if session_id is not None and time.monotonic() - looked > LOOK_SECONDS:
+                    if sessions.find(session_id) is None:
+                        return
+                    looked = time.monotonic()
+                yield piece
+
+    return told()
+
+
+def behind_proxies(app: Callable[..., Any], trusted: Sequence[IPv4Network | IPv6Network]) -> Callable[..., Any]:
+    """The WSGI app that believes X-Forwarded-For, -Proto, -Host and -Prefix where a declared proxy sends them.
+
+    Nobody else's are looked at. Each such proxy has to set all four, or to remove what a client sends of them.
+    """
+    proxied = ProxyFix(app, x_for=1, x_proto=1, x_host=1, x_prefix=1)
+
+    def serve(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
+        with contextlib.suppress(ValueError):
+            peer = ipaddress.ip_address(environ.get("REMOTE_ADDR", ""))
+            if any(peer in network for network in trusted):
+                return proxied(environ, start_response)
+        return app(environ, start_response)
+
+    return serve
+
+
+def host_is_own(asked: Request, settings: Settings) -> bool:
+    """Whether the Host header names this dashboard.
+
+    A page of the internet can have its own name resolve to 127.0.0.1 and so read what listens there; the name that it
+    then sends is not ours (DNS rebinding).
+    """
+    name = _hostname(f"//{asked.host}")
+    if name is None:
+        return False
+    own = {"localhost", "127.0.0.1", "::1"} if is_loopback(settings.host) else {settings.host.strip("[]").lower()}
+    # The address at which this very connection arrived: the only right one when bound to 0.0.0.0.
+    connection = asked.environ.get("gunicorn.socket")
+    if connection is not None:
+        own.add(str(connection.getsockname()[0]))
+    return name in own or name in {host.lower() for host in settings.public_hosts}
+
+
+def same_origin(asked: Request, settings: Settings) -> bool:
+    """Whether a request comes from a page of this dashboard, or from no page at all."""
+    origin = asked.headers.get("Origin")
+    if origin is None:
+        return asked.headers.get("Sec-Fetch-Site", "same-origin") in ("same-origin", "none")
+    own = origin.partition("://")[2].lower() == asked.host.lower()
+    return own or _hostname(origin) in {host.lower() for host in settings.public_hosts}
+
+
+def _hostname(url: str) -> str | None:
+    try:
+        return urlsplit(url).hostname
+    except ValueError:
+        return None
+
+
+def _bearer(asked: Request) -> str | None:
+    scheme, _, given = asked.headers.get("Authorization", "").partition(" ")
+    return given.strip() if scheme.lower() == "bearer" else None
+
+
+def _is(given: str, token: str) -> bool:
+    return bool(token) and hmac.compare_digest(given.encode(errors="replace"), token.encode())
+
+
+def _secret(token: SecretStr | None) -> str:
+    return token.get_secret_value() if token is not None else ""
+
+
+def _is_wrong(attempt: Attempt | None) -> bool:
+    return attempt is not None and not attempt.right

@@ -1,0 +1,1 @@
+"""The active model of a folder, its history, and the models beside it."""

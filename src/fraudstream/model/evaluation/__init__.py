@@ -1,0 +1,1 @@
+"""Evaluates scores: figures with their intervals, calibration, thresholds."""

@@ -1,0 +1,189 @@
+"""From scores on the validation and the test period to all that `evaluation.json` holds; fitting is `training.py`'s."""
+
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fraudstream.model.evaluation.bootstrap import Scored, average_precision, draw, interval, roc_auc
+from fraudstream.model.evaluation.calibration import Calibration
+from fraudstream.model.evaluation.curves import (
+    at_alerts_per_day,
+    expected_calibration_error,
+    histogram,
+    precision_recall_curve,
+    recall_at_rates,
+    reliability,
+    roc_curve,
+)
+from fraudstream.model.evaluation.record import (
+    CalibrationReport,
+    Estimate,
+    TestFigures,
+    ThresholdChoice,
+    ThresholdRow,
+)
+from fraudstream.model.evaluation.thresholds import (
+    DEFAULT_REVIEW_COST,
+    REVIEW_COST_NOTE,
+    Losses,
+    cheapest,
+    operating,
+    worth_considering,
+)
+from fraudstream.model.manifest import Metrics
+from fraudstream.model.training.split import FEW_FRAUDS
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Rows of one period as a model scored them, by their numbers in the file, in rising order.
+
+    `raw` has the classifier's own scores; `loss` is what a row loses if it is a fraud that is missed; `days` is the
+    span of the period, None where no column tells the time.
+    """
+
+    rows: NDArray[np.int64]
+    raw: Scored
+    loss: NDArray[np.float64]
+    days: float | None
+
+    def calibrated(self, calibration: Calibration) -> Scored:
+        """The same rows with calibrated scores."""
+        return replace(self.raw, score=calibration.of(self.raw.score))
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What the user wants of the threshold; `review_cost` is that of a false alarm, None for the default."""
+
+    review_cost: float | None = None
+    max_alerts_per_day: float | None = None
+
+
+NO_WISHES: Final = Wishes()
+
+
+def choose_threshold(
+    chosen_on: Judged,
+    test: Judged | None,
+    calibration: Calibration,
+    losses: Losses,
+    wishes: Wishes,
+    *,
+    is_validated: bool,
+) -> tuple[ThresholdChoice, tuple[ThresholdRow, ...]]:
+    """The cheapest threshold and the table that it is from, the highest first; SettingsError if none keeps the limit.
+
+    `chosen_on` is the validation period (`is_validated`), by a model that had not seen it, else the training rows.
+    `test`, scored by the final model, is shown beside and never chosen by.
+    """
+    expected = chosen_on.calibrated(calibration)
+    tested = test.calibrated(calibration) if test is not None else None
+    rows = tuple(
+        ThresholdRow(
+            threshold=float(threshold),
+            expected=operating(expected, chosen_on.loss, threshold, chosen_on.days),
+            test=operating(tested, test.loss, threshold, test.days)
+            if test is not None and tested is not None
+            else None,
+        )
+        for threshold in worth_considering(expected)
+    )
+    review_cost = DEFAULT_REVIEW_COST if wishes.review_cost is None else wishes.review_cost
+    row = cheapest(rows, review_cost, wishes.max_alerts_per_day)
+    return (
+        ThresholdChoice(
+            threshold=row.threshold,
+            rule=_rule(review_cost, wishes.max_alerts_per_day, expected, is_validated=is_validated),
+            review_cost=review_cost,
+            review_cost_note="given" if wishes.review_cost is not None else REVIEW_COST_NOTE,
+            max_alerts_per_day=wishes.max_alerts_per_day,
+            amount_column=losses.column,
+            amount_note=losses.note,
+            row=row if is_validated else None,
+        ),
+        rows,
+    )
+
+
+def _rule(review_cost: float, limit: float | None, rows: Scored, *, is_validated: bool) -> str:
+    where = (
+        f"the validation period ({len(rows.score):,} rows, {int(rows.is_fraud.sum()):,} frauds) with a model fitted on "
+        "the rows before it"
+        if is_validated
+        else "the training rows themselves (no validation period: likely too high)"
+    )
+    limited = f", at most {limit:g} alerts a day" if limit is not None else ""
+    return f"least cost on {where}: amounts of missed frauds, {review_cost:g} per false alarm{limited}"
+
+
+def measure(test: Judged, calibration: Calibration, method: str, seed: int) -> TestFigures:
+    """Every figure on the test period. Needs a fraud and a legitimate row."""
+    scored = test.calibrated(calibration)
+    draws = draw(scored, seed)
+    precision_ends, auc_ends = interval(draws.average_precision), interval(draws.roc_auc)
+    before, after = reliability(test.raw), reliability(scored)
+    frauds, weight = int(scored.is_fraud.sum()), float(scored.weight.sum())
+    return TestFigures(
+        rows=len(scored.score),
+        frauds=frauds,
+        weighted_rows=weight,
+        fraud_share=float(scored.weight[scored.is_fraud].sum()) / weight,
+        days=test.days,
+        reliable=frauds >= FEW_FRAUDS,
+        average_precision=Estimate(average_precision(scored), precision_ends.low, precision_ends.high),
+        roc_auc=Estimate(roc_auc(scored), auc_ends.low, auc_ends.high),
+        recall_at_rates=recall_at_rates(scored, draws),
+        at_alerts_per_day=at_alerts_per_day(scored, test.days),
+        precision_recall=precision_recall_curve(scored, draws),
+        roc=roc_curve(scored),
+        calibration=CalibrationReport(
+            method=method,
+            error_before=expected_calibration_error(before),
+            error_after=expected_calibration_error(after),
+            bins_before=before,
+            bins_after=after,
+        ),
+        histogram=histogram(scored),
+    )
+
+
+def metrics_of(
+    test: Judged | None, calibration: Calibration, figures: TestFigures | None, threshold: float, measured_on: str
+) -> Metrics:
+    """The manifest's short list of figures."""
+    if test is None:
+        return Metrics(measured_on, reliable=False)
+    scored = test.calibrated(calibration)
+    at, legitimate = operating(scored, test.loss, threshold, test.days), float(scored.weight[~scored.is_fraud].sum())
+    found = Metrics(
+        measured_on,
+        reliable=False,
+        frauds=at.frauds,
+        frauds_caught=at.frauds_caught,
+        false_alarms=at.false_alarms,
+        false_alarms_per_1000=1000 * at.false_alarms / legitimate if legitimate else 0.0,
+    )
+    if figures is None:
+        return found
+    return replace(
+        found,
+        reliable=figures.reliable,
+        average_precision=figures.average_precision.value,
+        average_precision_low=figures.average_precision.low,
+        average_precision_high=figures.average_precision.high,
+        roc_auc=figures.roc_auc.value,
+        recall=at.recall,
+        precision=at.precision,
+        calibration_error=figures.calibration.error_after,
+    )
+
+
+def span_in_days(moments: NDArray[np.float64], units_per_second: float) -> float | None:
+    """The days from the first to the last of some moments; None where there are none, or all are one."""
+    if not len(moments):
+        return None
+    days = float(moments.max() - moments.min()) / units_per_second / 86_400
+    return days or None

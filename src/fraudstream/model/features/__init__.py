@@ -1,0 +1,1 @@
+"""From columns of transactions to a model's vector."""

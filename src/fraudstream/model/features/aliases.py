@@ -1,0 +1,124 @@
+"""Aliases: columns of the stream that are read as a feature of another name; they stand in `current` (`current.py`)."""
+
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+
+from fraudstream.errors import AliasRefused
+from fraudstream.model.artifact import MANIFEST_FILE, MOST_MANIFEST_BYTES
+from fraudstream.model.deployment.current import (
+    InForce,
+    change_deployment,
+    changeable_models_dir,
+    current_file,
+    read_current,
+)
+from fraudstream.model.manifest import Manifest, manifest_from_json
+from fraudstream.runtime.files import read_regular
+from fraudstream.transactions.drift import Contract
+
+
+def read_manifest(artifact: Path) -> Manifest:
+    """The manifest of an artifact, without holding its other files against their sums.
+
+    Raises:
+        ModelCorrupt: It cannot be read, or was changed.
+        OSError: It is not there.
+    """
+    file = artifact / MANIFEST_FILE
+    return manifest_from_json(read_regular(file, MOST_MANIFEST_BYTES), file)
+
+
+def contract_of(manifest: Manifest, in_force: InForce) -> Contract:
+    """What a model in force expects of a row."""
+    others = {manifest.label, *manifest.excluded}
+    if manifest.time_column is not None:
+        others.add(manifest.time_column)
+    return Contract(
+        model_id=manifest.model_id,
+        revision=in_force.revision,
+        features={feature.name: feature.type.value for feature in manifest.features},
+        aliases=dict(in_force.aliases),
+        others=frozenset(others),
+        missing_limit=manifest.missing_limit,
+        quantiles={feature.name: feature.quantiles for feature in manifest.features if feature.quantiles},
+    )
+
+
+def declare_alias(model: Path, new: str, old: str, *, who: str, why: str, now: datetime) -> InForce:
+    """From the next revision on, read the stream's column `new` as the feature `old`.
+
+    Raises:
+        AliasRefused: There is no such feature, `new` is a feature itself, or `old` has an alias already.
+        ModelNamedDirectly: `model` names an artifact.
+        ModelError: What is in force cannot be read or written.
+    """
+    models_dir = changeable_models_dir(model)
+
+    def change(in_force: InForce) -> InForce:
+        features = [feature.name for feature in _manifest(models_dir / in_force.model_id).features]
+        _check(new, old, in_force, features)
+        return replace(in_force, aliases={**in_force.aliases, new: old})
+
+    return change_deployment(models_dir, change, who=who, why=why, now=now)
+
+
+def remove_alias(model: Path, new: str, *, who: str, why: str, now: datetime) -> InForce:
+    """From the next revision on, read the column `new` as nothing but itself.
+
+    Raises:
+        AliasRefused: There is no such alias.
+        ModelNamedDirectly: `model` names an artifact.
+        ModelError: What is in force cannot be read or written.
+    """
+
+    def change(in_force: InForce) -> InForce:
+        if new not in in_force.aliases:
+            raise AliasRefused(
+                f"{new!r} is no alias",
+                where=in_force.model_id,
+                remedy=f"name one of: {', '.join(in_force.aliases) or 'there are none'}",
+            )
+        return replace(in_force, aliases={name: old for name, old in in_force.aliases.items() if name != new})
+
+    return change_deployment(changeable_models_dir(model), change, who=who, why=why, now=now)
+
+
+def contract_in_force(model: Path) -> Contract:
+    """The contract of what a path names, an artifact or a `current` file; raises ModelError where it cannot be read."""
+    current = current_file(model)
+    if current is None:
+        manifest = _manifest(model)
+        return contract_of(manifest, InForce(manifest.model_id, manifest.threshold))
+    in_force = read_current(current)
+    return contract_of(_manifest(current.parent / in_force.model_id), in_force)
+
+
+def _check(new: str, old: str, in_force: InForce, features: list[str]) -> None:
+    where = in_force.model_id
+    if old not in features:
+        raise AliasRefused(
+            f"the model has no feature {old!r}", where=where, remedy=f"name one of: {', '.join(features)}"[:500]
+        )
+    if not new or new in features:
+        raise AliasRefused(
+            f"{new!r} is a feature of the model itself" if new else "the new name is empty",
+            where=where,
+            remedy="write the name in the stream first, then the feature's name: NEW=OLD",
+        )
+    taken = next((name for name, feature in in_force.aliases.items() if feature == old and name != new), None)
+    if taken is not None:
+        raise AliasRefused(
+            f"{old!r} is read from {taken!r} already",
+            where=where,
+            remedy=f"take that alias back first: fraudstream schema unalias {taken}",
+        )
+
+
+def _manifest(artifact: Path) -> Manifest:
+    try:
+        return read_manifest(artifact)
+    except OSError as e:
+        raise AliasRefused(
+            "the artifact of the model in force is not there", where=str(artifact), remedy="train a model again"
+        ) from e

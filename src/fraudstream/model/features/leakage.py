@@ -1,0 +1,154 @@
+"""Columns that no model should learn from: they name a payment or a person, or give the label away."""
+
+import re
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fraudstream.model.evaluation.bootstrap import Floats, Scored, average_precision, roc_auc
+from fraudstream.model.evaluation.record import LeakSuspicion
+from fraudstream.model.manifest import Feature, FeatureType
+from fraudstream.transactions.cards import is_card_number, masked_text
+from fraudstream.transactions.column_reader import Categories, ColumnProfile
+from fraudstream.transactions.label import CsvProfile
+from fraudstream.transactions.sensitive_names import sensitivity
+from fraudstream.transactions.times import words_of
+
+LEAK_FRAUDS: Final = 5
+"""With fewer frauds in the training rows, a column that separates them may do so by chance."""
+_CODE_VALUES: Final = 10
+_FEW_VALUES: Final = 30
+
+_ID_WORDS: Final = frozenset({"id", "ids", "uuid", "guid", "num", "number", "no", "nr", "nbr"})
+_ID_NAMES: Final = frozenset(
+    {"id", "rowid", "index", "customer", "client", "cardholder", "account", "iban", "pan", "ccnum", "transnum"}
+    | {"nameorig", "namedest", "ip", "ipaddress", "deviceid", "txid", "transactionid", "token", "hash"}
+    | {"user", "userid", "accountid", "cardid", "customerid", "clientid", "merchantid", "terminalid"}
+)
+_PERSONAL_NAMES: Final = frozenset(
+    {"first", "last", "firstname", "lastname", "surname", "fullname", "customername", "cardholdername", "street"}
+    | {"streetaddress", "address", "email", "emailaddress", "phone", "ssn"}
+)
+_POSTAL_WORDS: Final = frozenset({"zip", "zipcode", "postcode", "postal", "postalcode", "plz"})
+_LOOKED_AT: Final = 1_000
+_UNNAMED: Final = re.compile(r"unnamed: ?[0-9]+|_c0", re.IGNORECASE)
+STRONG_PRECISION: Final = 0.9
+STRONG_AUC: Final = 0.99
+"""The best single column of creditcard.csv has an average precision of 0.65 (V17) and an area of 0.96 (V14), that
+of the handbook's simulated payments 0.26 and 0.66: a feature beyond these limits would make the model needless."""
+
+
+def reason_in_the_name(name: str, *, is_text: bool) -> str:
+    """Why a column of this name is no feature whatever it holds; empty where the name says nothing against it."""
+    words = words_of(name)
+    joined = re.sub(r"[^a-z0-9]", "", name.lower())
+    if not name.strip() or _UNNAMED.fullmatch(name.strip()):
+        return "has no name, as an index that was written along"
+    if any(word.startswith(("fraud", "chargeback")) for word in words):
+        return "its name says fraud: known only after the payment was judged (a leak)"
+    if joined in _ID_NAMES or _names_a_thing(name, words):
+        return "an identifier, by its name"
+    if _POSTAL_WORDS & set(words) or joined.startswith(("zipcode", "postcode")):
+        return "a postal code: its number measures nothing"
+    if is_text and joined in _PERSONAL_NAMES:
+        return "names a person or a place, by its name"
+    return ""
+
+
+def reason_to_keep_out(column: ColumnProfile) -> str:
+    """Why a column may never be learned from, be it named by the user: what it holds is masked before it is stored.
+
+    Its name decides, and its values: more than half of up to 1,000 of them are card numbers. Empty where it may be.
+    """
+    if (kind := sensitivity(column.name)) is not None:
+        return f"holds a {kind.value}, by its name: no model may learn from it"
+    if column.categories is not None:
+        texts = column.categories.values[:_LOOKED_AT]
+        cards = sum(masked_text(text) is not text for text in texts)
+    else:
+        numbers = column.values[~np.isnan(column.values)][:_LOOKED_AT]
+        texts = tuple(f"{number:.0f}" for number in numbers if 1e12 <= number < 1e19)
+        cards = sum(map(is_card_number, texts)) if len(texts) == len(numbers) else 0
+    return "holds card numbers, by the check of Luhn: no model may learn from it" if 2 * cards > len(texts) else ""
+
+
+def _names_a_thing(name: str, words: list[str]) -> bool:
+    # "card_id" and "trans_num" name something; IEEE-CIS's id_01 to id_38 are measurements.
+    return len(words) > 1 and words[-1] in _ID_WORDS and not name[-1].isdigit()
+
+
+def leaks(values: NDArray[np.float64], is_fraud: NDArray[np.bool_]) -> bool:
+    """Whether a number alone tells every fraud, and does so as a code or an entry made afterwards does.
+
+    That is, a threshold divides the classes and one of the two has at most ten distinct values. Two clouds of many
+    values with a gap between them are left to `is_strong` (docs/decisions/0009-any-csv.md). NaN is a missing value.
+    """
+    frauds, legitimate = _by_class(values, is_fraud)
+    if len(frauds) < LEAK_FRAUDS or not len(legitimate):
+        return False
+    if not (frauds.min() > legitimate.max() or frauds.max() < legitimate.min()):
+        return False
+    return min(len(np.unique(frauds)), len(np.unique(legitimate))) <= _CODE_VALUES
+
+
+def category_leaks(categories: Categories, is_train: NDArray[np.bool_], is_fraud: NDArray[np.bool_]) -> bool:
+    """Whether no text of a column with few of them stands both in a fraud and in a legitimate row."""
+    frauds = categories.counts(is_train & is_fraud)
+    legitimate = categories.counts(is_train & ~is_fraud)
+    if frauds.sum() < LEAK_FRAUDS or not legitimate.sum() or ((frauds + legitimate) > 0).sum() > _FEW_VALUES:
+        return False
+    return not ((frauds > 0) & (legitimate > 0)).any()
+
+
+def _by_class(
+    values: NDArray[np.float64], is_fraud: NDArray[np.bool_]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    present = ~np.isnan(values)
+    return values[is_fraud & present], values[~is_fraud & present]
+
+
+def find_leaks(
+    profile: CsvProfile, features: Sequence[Feature], is_train: NDArray[np.bool_], legitimate_share: float
+) -> tuple[LeakSuspicion, ...]:
+    """The features of which one alone ranks the frauds of the training rows nearly as well as can be."""
+    is_fraud = profile.label.is_fraud[is_train]
+    if int(is_fraud.sum()) < LEAK_FRAUDS or is_fraud.all():
+        return ()
+    weight = np.where(is_fraud, 1.0, 1.0 / legitimate_share)
+    columns = {column.name: column for column in profile.columns}
+    found = []
+    for feature in features:
+        values = _values(columns[feature.name], feature, is_train, is_fraud)
+        if values is not None and (leak := _leak(feature.name, values, is_fraud, weight)) is not None:
+            found.append(leak)
+    return tuple(found)
+
+
+def _values(
+    column: ColumnProfile, feature: Feature, is_train: NDArray[np.bool_], is_fraud: NDArray[np.bool_]
+) -> Floats | None:
+    """By training row, a number to rank by: of a category, the share of frauds of its value."""
+    if feature.type is FeatureType.TIME:
+        return None
+    if column.categories is None:
+        return column.values[is_train]
+    codes = column.categories.codes[is_train] + 1
+    rows = np.bincount(codes, minlength=len(column.categories.values) + 1)
+    frauds = np.bincount(codes[is_fraud], minlength=len(rows))
+    return np.asarray((frauds / np.maximum(rows, 1))[codes])
+
+
+def _leak(name: str, values: Floats, is_fraud: NDArray[np.bool_], weight: Floats) -> LeakSuspicion | None:
+    # A missing value ranks lowest in either direction: what is written down for frauds alone is missing elsewhere.
+    rankings = [np.where(np.isnan(values), -np.inf, sign * values) for sign in (1.0, -1.0)]
+    scored = [Scored(ranking, is_fraud, weight) for ranking in rankings]
+    area, precision = max(map(roc_auc, scored)), max(map(average_precision, scored))
+    if area < STRONG_AUC and precision < STRONG_PRECISION:
+        return None
+    message = (
+        f"column {name!r} alone tells nearly every fraud from the legitimate rows (average precision {precision:.3f}, "
+        f"ROC AUC {area:.4f}): does it leak? --exclude {name} trains without it"
+    )
+    return LeakSuspicion(name, area, precision, message)

@@ -1,0 +1,276 @@
+"""One training, from the plan to the written artifact; `training.py` begins it and puts it in force."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from fraudstream.errors import ModelError
+from fraudstream.model.artifact import ModelArtifact, write_artifact
+from fraudstream.model.assembled import load_fitted
+from fraudstream.model.deployment.current import CURRENT_FILE, resolve
+from fraudstream.model.evaluation.bootstrap import Scored, average_precision, draw_paired, interval
+from fraudstream.model.evaluation.calibration import FEW_FRAUDS, IDENTITY, Calibration, fit_calibration
+from fraudstream.model.evaluation.evaluate import Judged, choose_threshold, measure, metrics_of
+from fraudstream.model.evaluation.record import (
+    EVALUATION_FILE,
+    Comparison,
+    Estimate,
+    Evaluation,
+    Importance,
+    Timeline,
+    evaluation_to_json,
+)
+from fraudstream.model.features.projection import RowNotes, project, read_rows, with_vectors, write_training_rows
+from fraudstream.model.features.reading import Projected, text_columns
+from fraudstream.model.manifest import LabelValues, Manifest, Metrics, TrainingData
+from fraudstream.model.report.page import REPORT_FILE, report_html
+from fraudstream.model.training.plan import TrainingPlan
+from fraudstream.model.training.recipe import FittedModel, RowScores, TrainingColumn, fit
+from fraudstream.model.training.search import EARLIER, LAST, Found, Round, Stopwatch, importances, search
+from fraudstream.model.training.split import Duplicates, Part, RowDigests, find_duplicates
+
+
+@dataclass(frozen=True)
+class Training:
+    """One training."""
+
+    spark: SparkSession
+    plan: TrainingPlan
+    directory: Path
+    models_dir: Path
+    report: Callable[[str], None]
+    stopwatch: Stopwatch
+
+    def run(self) -> ModelArtifact:
+        """Search, fit, judge and write."""
+        plan, seed = self.plan, self.plan.settings.seed
+        notes = RowNotes(plan.profile.label.is_fraud, plan.weight, plan.split.part)
+        digests = RowDigests(plan.profile.time.column if plan.profile.time is not None else None)
+        write_training_rows(digests.passing(plan.source.json_rows()), notes, self.directory)
+        duplicates = find_duplicates(plan.profile, digests.digests, plan.split.part)
+        texts = read_rows(self.spark, self.directory)
+        frame = with_vectors(texts, plan.choice.features).cache()
+        try:
+            found = search(
+                frame,
+                plan.algorithms,
+                self._rounds(),
+                judged=self._scored,
+                slots=len(plan.slots),
+                seed=seed,
+                report=self.report,
+                stopwatch=self.stopwatch,
+            )
+            learned = frame.filter(F.col(TrainingColumn.PART) <= int(Part.VALIDATION))
+            rows = int(plan.split.is_train.sum())
+            self.report(f"fitting {found.algorithm.shown} on {rows:,} rows ({self.stopwatch})")
+            model = fit(learned, found.algorithm, seed)
+            self.report(f"judging it on later rows ({self.stopwatch})")
+            is_test = F.col(TrainingColumn.PART) == int(Part.TEST)
+            data = _Data(learned, frame.filter(is_test), texts.filter(is_test), duplicates)
+            evaluation, metrics, calibration = self._judged(found, model, data)
+        finally:
+            frame.unpersist()
+        self.report(f"writing the model ({self.stopwatch})")
+        manifest = self._manifest(found, evaluation, metrics, calibration)
+        beside = {
+            EVALUATION_FILE: evaluation_to_json(evaluation),
+            REPORT_FILE: report_html(evaluation, manifest),
+        }
+        return write_artifact(self.models_dir, manifest, model.save, beside)
+
+    def _rounds(self) -> list[Round]:
+        """Where the candidates are compared; one candidate is only calibrated."""
+        split, plan = self.plan.split, self.plan
+        if split.record.validation is None:
+            return []
+        return [EARLIER, LAST] if len(plan.algorithms) > 1 and len(split.rows_of(Part.COMPARISON)) else [LAST]
+
+    def _scored(self, scores: RowScores, leaving_out: NDArray[np.bool_] | None = None) -> Judged:
+        """Labels, weights and losses put to rows and their scores, but for the rows that are left out."""
+        rows, score = scores
+        if leaving_out is not None:
+            kept = ~leaving_out[rows]
+            rows, score = rows[kept], score[kept]
+        plan = self.plan
+        scored = Scored(score, plan.profile.label.is_fraud[rows], plan.weight[rows])
+        return Judged(rows, scored, plan.losses.by_row[rows], plan.days(rows))
+
+    def _judged(self, found: Found, model: FittedModel, data: _Data) -> tuple[Evaluation, Metrics, Calibration]:
+        """The evaluation, on rows that nothing was fitted, tuned or calibrated on."""
+        plan, seed = self.plan, self.plan.settings.seed
+        chosen_on = found.validated or self._scored(model.scores(data.learned))
+        calibration, method = _calibration(found.validated)
+        has_test = plan.split.record.test is not None
+        test = self._scored(model.scores(data.test), data.duplicates.rows) if has_test else None
+        choice, rows = choose_threshold(
+            chosen_on, test, calibration, plan.losses, plan.settings.wishes, is_validated=found.validated is not None
+        )
+        measured_on = self._measured_on(test)
+        figures = measure(test, calibration, method, seed) if test is not None and test.raw.has_both_classes else None
+        ranked, note = importances(model.classifier, plan.slots)
+        evaluation = Evaluation(
+            model_id=f"{found.algorithm.name}-{plan.digest}",
+            algorithm=found.algorithm.name,
+            data=plan.source.path.name,
+            legitimate_share=plan.settings.legitimate_share,
+            seed=seed,
+            measured_on=measured_on,
+            timeline=Timeline(
+                ordered_by=plan.split.record.ordered_by,
+                stages=plan.stages(),
+                label_delay_seconds=plan.split.label_delay_seconds,
+                duplicates_removed=data.duplicates.count,
+                duplicates_note=data.duplicates.note,
+                unit_note=plan.profile.time.unit_note if plan.profile.time is not None else "",
+            ),
+            candidates=found.candidates,
+            choice=found.why,
+            test=figures,
+            threshold=choice,
+            thresholds=rows,
+            importances=tuple(Importance(slot, share) for slot, share in ranked),
+            importance_note=note,
+            leaks=plan.choice.leaks,
+            previous=self._compared(test, calibration, data.texts) if figures is not None else None,
+        )
+        metrics = metrics_of(test, calibration, figures, choice.threshold, measured_on)
+        return evaluation, metrics, calibration
+
+    def _measured_on(self, test: Judged | None) -> str:
+        if test is None:
+            return "n/a: the model was fitted on every row"
+        if not test.raw.has_both_classes:
+            return "n/a: the test period holds one class only"
+        ordered_by = self.plan.split.record.ordered_by
+        return f"the test period: the last {len(test.rows):,} rows by {ordered_by}, not seen in training"
+
+    def _compared(self, test: Judged | None, calibration: Calibration, texts: DataFrame) -> Comparison | None:
+        """Against the model in force, where there is another one."""
+        before = model_before(self.models_dir)
+        if before is None or test is None:
+            return None
+        artifact, aliases = before
+        former = artifact.manifest
+        why_not = why_not_comparable(former, self.plan.source.columns, aliases)
+        if why_not:
+            return Comparison(former.model_id, None, None, 0, why_not)
+        self.report(f"comparing it with {former.model_id}, in force now ({self.stopwatch})")
+        rows, score = scores_of(self.spark, artifact, aliases, texts)
+        _, mine, theirs = np.intersect1d(test.rows, rows, return_indices=True)
+        new = test.calibrated(calibration).of(mine)
+        if not new.has_both_classes:
+            return Comparison(
+                former.model_id, None, None, len(mine), "the rows that both can judge hold one class only"
+            )
+        same = former.training_data.fingerprint == self.plan.source.fingerprint
+        if same and former.split.test is not None:
+            note = "trained on the same file, and not on these rows"
+        else:
+            note = f"trained on {former.training_data.name}: it may have seen some of these rows"
+        return compare(new, replace(new, score=score[theirs]), former.model_id, note, self.plan.settings.seed)
+
+    def _manifest(self, found: Found, evaluation: Evaluation, metrics: Metrics, calibration: Calibration) -> Manifest:
+        plan = self.plan
+        profile, split, choice = plan.profile, plan.split, plan.choice
+        return Manifest(
+            model_id=evaluation.model_id,
+            algorithm=evaluation.algorithm,
+            features=choice.features,
+            missing_limit=len(choice.features) // 2,
+            label=profile.label.name,
+            label_values=LabelValues(profile.label.legitimate, profile.label.fraud),
+            time_column=profile.time.column if profile.time is not None else None,
+            unseen_from_row=split.unseen_from_row,
+            unseen_from_time=split.unseen_from_time,
+            threshold=evaluation.threshold.threshold,
+            threshold_rule=evaluation.threshold.rule,
+            metrics=metrics,
+            split=split.record,
+            training_data=TrainingData(plan.source.path.name, plan.source.fingerprint, profile.rows, profile.frauds),
+            legitimate_share=plan.settings.legitimate_share,
+            seed=plan.settings.seed,
+            parameters=found.algorithm.described,
+            excluded=choice.excluded,
+            warnings=(*split.warnings, *choice.warnings),
+            versions={package: version(package) for package in ("fraudstream", "pyspark", "numpy", "pyarrow")},
+            files={},
+            columns=plan.source.columns,
+            selection=plan.selection,
+            calibration=calibration,
+            requested=plan.settings.algorithm,
+        )
+
+
+@dataclass(frozen=True)
+class _Data:
+    """The rows in Spark: with their vectors, the ones to learn from and the test's, and the test's with their JSON."""
+
+    learned: DataFrame
+    test: DataFrame
+    texts: DataFrame
+    duplicates: Duplicates
+
+
+def _calibration(validated: Judged | None) -> tuple[Calibration, str]:
+    """The calibration with its words; none where no period is there that the scored model had not seen."""
+    if validated is None:
+        return IDENTITY, "none: no validation period to fit one on"
+    raw = validated.raw
+    frauds = int(raw.is_fraud.sum())
+    how = "beta calibration" if frauds >= FEW_FRAUDS else "a shift of the log odds (few frauds)"
+    where = f"the validation period's {len(raw.score):,} rows, {frauds:,} frauds, scored by a model fitted before them"
+    return fit_calibration(raw.score, raw.is_fraud, raw.weight), f"{how}, strictly increasing, fitted on {where}"
+
+
+def model_before(models_dir: Path) -> tuple[ModelArtifact, Mapping[str, str]] | None:
+    """The artifact in force and its aliases; None where there is none that can be read."""
+    try:
+        artifact, in_force = resolve(models_dir / CURRENT_FILE)
+    except ModelError:
+        return None
+    return artifact, in_force.aliases
+
+
+def scores_of(spark: SparkSession, artifact: ModelArtifact, aliases: Mapping[str, str], texts: DataFrame) -> RowScores:
+    """The rows that a model could judge, in rising order, and its calibrated scores of them."""
+    manifest, fitted = artifact.manifest, load_fitted(artifact)
+    vectors = project(texts, manifest.features, aliases=aliases)
+    judgeable = vectors.where(
+        F.col(Projected.IS_OBJECT) & (F.size(Projected.IMPUTED) <= F.lit(manifest.missing_limit))
+    ).select(TrainingColumn.ROW, Projected.FEATURES)
+    rows, raw = fitted.scores(judgeable)
+    return rows, manifest.calibration.of(raw)
+
+
+def why_not_comparable(before: Manifest, columns: tuple[str, ...], aliases: Mapping[str, str]) -> str:
+    """Why a model cannot judge the rows of a CSV with these columns; empty where it can."""
+    renamed = set(aliases.values())
+    missing = [
+        name for feature in before.features for name in text_columns([feature]) if name not in {*columns, *renamed}
+    ]
+    if len(missing) > before.missing_limit:
+        shown = ", ".join(map(repr, missing[:5]))
+        return f"it cannot judge these rows: the CSV lacks its columns {shown}{' and others' if missing[5:] else ''}"
+    return ""
+
+
+def compare(new: Scored, former: Scored, model_id: str, note: str, seed: int) -> Comparison:
+    """The difference of average precision with its paired bootstrap interval. Needs both classes."""
+    mine, theirs = (draws.average_precision for draws in draw_paired([new, former], seed))
+    value, own, gap = average_precision(former), interval(theirs), interval(mine - theirs)
+    return Comparison(
+        model_id=model_id,
+        average_precision=Estimate(value, own.low, own.high),
+        difference=Estimate(average_precision(new) - value, gap.low, gap.high),
+        rows=len(new.score),
+        note=note,
+    )

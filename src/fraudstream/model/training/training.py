@@ -1,0 +1,86 @@
+"""`fraudstream train`: from a CSV to an artifact in force, by the stream's own way from row to vector.
+
+What is decided first is `plan.py`'s, the fit `fitting.py`'s, the search `search.py`'s, the figures `judging.py`'s.
+"""
+
+import tempfile
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from pyspark.sql import SparkSession
+
+from fraudstream.errors import ModelNotFound
+from fraudstream.model.artifact import ModelArtifact, is_artifact, load_artifact
+from fraudstream.model.deployment.current import CURRENT_FILE, InForce, put_in_force, read_current
+from fraudstream.model.training.fitting import Training
+from fraudstream.model.training.plan import TrainingSettings, plan_training
+from fraudstream.model.training.recipe import ALGORITHMS
+from fraudstream.model.training.search import Stopwatch
+from fraudstream.transactions.csv_source import CsvSource
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """What a training gave; `reused` says that the artifact was there already, so that nothing was fitted."""
+
+    artifact: ModelArtifact
+    in_force: InForce
+    reused: bool
+
+
+def train(
+    open_spark: Callable[[], AbstractContextManager[SparkSession]],
+    source: CsvSource,
+    settings: TrainingSettings,
+    *,
+    models_dir: Path,
+    report: Callable[[str], None],
+    now: Callable[[], datetime],
+    who: str = "fraudstream train",
+) -> TrainingResult:
+    """Fit a model on the first 80 % of the time, test it on the last 20 %, write the artifact, deploy it.
+
+    Where the same data, settings and seed were trained before, that artifact is taken. Where it already is active, the
+    deployment stays as it is, with a threshold that somebody may have set since. `open_spark` is called only once the
+    data are known to serve; `report` takes one line on each step.
+
+    Raises:
+        SettingsError: An unknown algorithm, an impossible share, a limit that cannot be kept, or a column that is not
+            there.
+        DataError: The CSV cannot be used; see `profile` and `choose_features`.
+        ModelError: The artifact cannot be written, or the one that is there is damaged.
+    """
+    stopwatch = Stopwatch(now, now())
+    report(f"reading {source.path.name}")
+    plan = plan_training(source, settings)
+    known = _known(models_dir, plan.digest)
+    if known is not None:
+        report(f"{known.name} is there already: the same data, settings and seed")
+        artifact = load_artifact(known)
+    else:
+        report(f"starting Spark ({stopwatch})")
+        with open_spark() as spark, tempfile.TemporaryDirectory(prefix="fraudstream-training-") as directory:
+            artifact = Training(spark, plan, Path(directory), models_dir, report, stopwatch).run()
+        report(f"trained in {stopwatch}")
+    return TrainingResult(artifact, _put_in_force(models_dir, artifact, who, now), known is not None)
+
+
+def _known(models_dir: Path, digest: str) -> Path | None:
+    """The artifact of that digest, whichever algorithm was the best."""
+    names = (f"{algorithm}-{digest}" for algorithm in ALGORITHMS)
+    return next((models_dir / name for name in names if is_artifact(models_dir / name)), None)
+
+
+def _put_in_force(models_dir: Path, artifact: ModelArtifact, who: str, now: Callable[[], datetime]) -> InForce:
+    manifest = artifact.manifest
+    try:
+        in_force = read_current(models_dir / CURRENT_FILE)
+    except ModelNotFound:
+        in_force = None
+    if in_force is not None and in_force.model_id == manifest.model_id:
+        return in_force
+    why = f"trained on {manifest.training_data.name}"
+    return put_in_force(models_dir, manifest.model_id, manifest.threshold, who=who, why=why, now=now())

@@ -1,0 +1,1 @@
+"""Carries the records of the output topics from Kafka to the API of the dashboard."""

@@ -1,0 +1,275 @@
+"""Carries every output topic to the dashboard's API, at least once; what a record becomes is in `records.py`."""
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, Protocol
+
+import structlog
+from confluent_kafka import (
+    OFFSET_BEGINNING,
+    OFFSET_INVALID,
+    Consumer,
+    KafkaError,
+    KafkaException,
+    Message,
+    TopicPartition,
+)
+
+from fraudstream.errors import KafkaFailure
+from fraudstream.messages.base import Object
+from fraudstream.relay.records import ROUTE_OF, Record, Route, encode, rejected, to_payload
+from fraudstream.times import iso
+from fraudstream.transactions.masking import DataMask
+from fraudstream.transactions.wire import REJECTED_BECAUSE, RELAYED_TOPICS, EventField, EventType, Topic
+
+log = structlog.get_logger(__name__)
+
+GROUP: Final = "fraudstream-relay"
+MOST_RECORDS: Final = 500
+MOST_BYTES: Final = 4 * 1024 * 1024
+POLL_SECONDS: Final = 0.25
+COMMIT_SECONDS: Final = 0.5
+HOLD_SECONDS: Final = 0.2
+"""Events wait so long for company: nobody waits for a sample, and while one is posted an alert would wait."""
+POSITION_SECONDS: Final = 1.0
+FIRST_BACKOFF_SECONDS: Final = 0.1
+LONGEST_BACKOFF_SECONDS: Final = 5.0
+ASSIGN_SECONDS: Final = 30.0
+REFUSED_RECORD: Final = "refused_record"
+_REFUSED: Final = b'{"%s"' % REFUSED_RECORD.encode()
+REFUSED_BYTES: Final = 4_000
+"""So much of a record that the API refuses is kept there; the topic holds the whole of it."""
+
+
+class Api(Protocol):
+    """The dashboard's API, as the relay uses it."""
+
+    def post(self, route: Route, items: Sequence[bytes]) -> None:
+        """Post JSON objects; return once they are committed, raise `ApiUnavailable` or `ApiRefused` otherwise."""
+
+
+class ApiUnavailable(Exception):
+    """Nobody answered, or the answer says: later."""
+
+
+class ApiRefused(Exception):
+    """The answer says that this request as a whole will never be taken."""
+
+
+class Relay:
+    """Reads the output topics, posts what they hold and commits offsets only after the API has answered 2xx.
+
+    The consumer is of the group `fraudstream-relay`, without automatic commits; `partitions` counts each topic's.
+    """
+
+    def __init__(
+        self, consumer: Consumer, api: Api, partitions: Mapping[Topic, int], mask: DataMask | None = None
+    ) -> None:
+        self._consumer = consumer
+        self._api = api
+        self._partitions = partitions
+        self._mask = mask or DataMask()
+        self._uncommitted: dict[tuple[str, int], int] = {}
+        self._committed_at = 0.0
+        self._held: list[Message] = []
+        self._held_since = 0.0
+
+    def assign(self, stop: threading.Event, *, from_beginning: bool = False) -> bool:
+        """Go on after the last committed offset of each partition; at the beginning where there is none.
+
+        Partitions are assigned by hand: a group would make a relay that was killed wait for its own ghost. With
+        `from_beginning` all that Kafka has is relayed once more: the store knows what it has already.
+
+        Returns False where `stop` was set before Kafka gave the offsets; raises KafkaFailure where it gives none.
+        """
+        wanted = [
+            TopicPartition(topic.value, partition)
+            for topic in RELAYED_TOPICS
+            for partition in range(self._partitions[topic])
+        ]
+        places = self._committed(wanted, stop)
+        if places is None:
+            return False
+        for place in places:
+            if from_beginning or place.offset == OFFSET_INVALID:
+                place.offset = OFFSET_BEGINNING
+        self._consumer.assign(places)
+        offsets = ("from the beginning" if p.offset == OFFSET_BEGINNING else p.offset for p in places)
+        log.info("relaying", places=[f"{p.topic}[{p.partition}] {at}" for p, at in zip(places, offsets, strict=True)])
+        return True
+
+    def _committed(self, wanted: list[TopicPartition], stop: threading.Event) -> list[TopicPartition] | None:
+        """The committed offsets; a broker that has just started has no coordinator for a moment."""
+        deadline = time.monotonic() + ASSIGN_SECONDS
+        while not stop.is_set():
+            try:
+                return self._consumer.committed(wanted, timeout=10)
+            except KafkaException as e:
+                error: KafkaError = e.args[0]
+                if time.monotonic() > deadline:
+                    raise KafkaFailure(
+                        f"Kafka does not tell how far the alerts were relayed: {error.str()}",
+                        where=f"group {GROUP}",
+                        remedy="see the broker's log, then start the relay again",
+                    ) from e
+                log.debug("no committed offsets yet", reason=error.str())
+                stop.wait(FIRST_BACKOFF_SECONDS)
+        return None
+
+    def run(self, stop: threading.Event) -> None:
+        """Relay until `stop` is set."""
+        while not stop.is_set():
+            if not self._relay(self._due(self._poll()), stop):
+                return
+            self._commit(at_once=False)
+        if not self._relay(self._held, stop):
+            return  # not committed: it is read again
+        self._commit(at_once=True)
+
+    def _relay(self, messages: Sequence[Message], stop: threading.Event) -> bool:
+        """Post, then remember what may be committed; false when told to stop before that."""
+        for batch in _batches(messages, self._mask):
+            # Events last: who is told that all is scored finds what was found there.
+            for route in sorted({item.route for item in batch}, key=lambda each: each in (Route.EVENTS, Route.LEDGER)):
+                if not self._post(route, [item.body for item in batch if item.route is route], stop):
+                    return False
+            for item in batch:
+                self._uncommitted[item.place] = item.offset + 1
+        return True
+
+    def _poll(self) -> list[Message]:
+        first = self._consumer.poll(min(POLL_SECONDS, self._hold_left()))
+        if first is None:
+            return []
+        return [m for m in (first, *self._consumer.consume(MOST_RECORDS - 1, timeout=0)) if _is_record(m)]
+
+    def _due(self, messages: Sequence[Message]) -> list[Message]:
+        """What is to be posted now: everything, but for events that came a moment ago and no others with them."""
+        due = [message for message in messages if message.topic() != Topic.EVENTS.value]
+        events = [message for message in messages if message.topic() == Topic.EVENTS.value]
+        if events and not self._held:
+            self._held_since = time.monotonic()
+        self._held += events
+        if self._held and (self._hold_left() <= 0 or len(self._held) >= MOST_RECORDS):
+            due += self._held
+            self._held = []
+        return due
+
+    def _hold_left(self) -> float:
+        if not self._held:
+            return POLL_SECONDS
+        return max(0.0, self._held_since + HOLD_SECONDS - time.monotonic())
+
+    def _post(self, route: Route, items: Sequence[bytes], stop: threading.Event) -> bool:
+        backoff = FIRST_BACKOFF_SECONDS
+        while True:
+            try:
+                self._api.post(route, items)
+                return True
+            except ApiUnavailable as e:
+                log.warning("the dashboard does not take records; they wait", route=route.value, reason=str(e))
+            except ApiRefused as e:
+                if len(items) > 1:
+                    return all(self._post(route, [item], stop) for item in items)
+                # One record that the API will not even read as a request: it must not hold up all that follow.
+                log.error("the dashboard refused a record", route=route.value, reason=str(e), record=_head(items[0]))
+                return items[0].startswith(_REFUSED) or self._post(route, [_as_refused(items[0], str(e))], stop)
+            if stop.wait(backoff):
+                return False
+            backoff = min(backoff * 2, LONGEST_BACKOFF_SECONDS)
+
+    def _commit(self, *, at_once: bool) -> None:
+        if not self._uncommitted or (not at_once and time.monotonic() - self._committed_at < COMMIT_SECONDS):
+            return
+        places = [TopicPartition(topic, partition, offset) for (topic, partition), offset in self._uncommitted.items()]
+        try:
+            if at_once:
+                self._consumer.commit(offsets=places, asynchronous=False)
+            else:
+                self._consumer.commit(offsets=places, asynchronous=True)
+        except KafkaException as e:
+            # Not lost: what is not committed is read and posted again, and the store knows it already.
+            log.warning("offsets could not be committed; they will be", reason=str(e))
+            return
+        self._uncommitted.clear()
+        self._committed_at = time.monotonic()
+
+
+def post_positions(
+    api: Api, ends: Callable[[], Mapping[int, tuple[int, int]]], now: Callable[[], datetime], stop: threading.Event
+) -> None:
+    """Post begin and end of the input topic each second until `stop`: payments are counted without reading them.
+
+    While Kafka does not answer, that is what is posted: the dashboard then knows which of the two is silent.
+    """
+    while not stop.wait(POSITION_SECONDS):
+        try:
+            positions = {str(p): {"begin": begin, "end": end} for p, (begin, end) in ends().items()}
+            told: Object = {EventField.POSITIONS: {Topic.TRANSACTIONS.value: positions}}
+        except (KafkaException, KafkaFailure) as e:
+            reason = e.args[0].str() if isinstance(e, KafkaException) else e.what
+            told = {EventField.POSITIONS: {}, EventField.TROUBLE: reason}
+        at = iso(now())
+        event = {EventField.EVENT_ID: f"position/{at}", EventField.TYPE: EventType.POSITION.value, EventField.AT: at}
+        try:
+            api.post(Route.EVENTS, [encode(event | told)])
+        except (ApiUnavailable, ApiRefused) as e:
+            log.debug("no position this second", reason=str(e))
+        except Exception as e:  # a thread that ended would leave the counters where they are, and say nothing
+            log.error("no position could be posted", reason=f"{type(e).__name__}: {e}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Item:
+    """A record as it is posted, and where it stands."""
+
+    place: tuple[str, int]
+    offset: int
+    route: Route
+    body: bytes
+
+
+def _batches(messages: Iterable[Message], mask: DataMask) -> Iterator[list[_Item]]:
+    """The records as they are posted, a few at a time; converted one by one, so that no more of them are in memory."""
+    batch: list[_Item] = []
+    size = 0
+    for message in messages:
+        item = _item(message, mask)
+        if batch and size + len(item.body) > MOST_BYTES:
+            yield batch
+            batch, size = [], 0
+        batch.append(item)
+        size += len(item.body)
+    if batch:
+        yield batch
+
+
+def _item(message: Message, mask: DataMask) -> _Item:
+    """What is posted for a record; whatever goes wrong with it is its own, and it is kept as a rejected one."""
+    topic, partition, offset = str(message.topic()), message.partition() or 0, message.offset() or 0
+    try:
+        body = encode(mask.record(to_payload(Record.of(message))))
+    except Exception as e:
+        reason = f"{type(e).__name__}: {e}"[:REFUSED_BYTES].encode(errors="backslashreplace").decode()
+        log.error("a record cannot be posted", record=f"{topic}[{partition}] {offset}", reason=reason)
+        body = encode(mask.record(rejected(f"{topic}/{partition}/{offset}", message.value(), reason)))
+    return _Item((topic, partition), offset, ROUTE_OF[Topic(topic)], body)
+
+
+def _is_record(message: Message) -> bool:
+    error = message.error()
+    if error is not None:
+        log.warning("Kafka reports", reason=str(error), place=f"{message.topic()}[{message.partition()}]")
+    return error is None
+
+
+def _as_refused(item: bytes, reason: str) -> bytes:
+    """What the API keeps among the rejected records whatever it is: it lacks all that a record must have."""
+    return encode({REFUSED_RECORD: _head(item), REJECTED_BECAUSE: reason})
+
+
+def _head(item: bytes) -> str:
+    return item[:REFUSED_BYTES].decode(errors="replace")

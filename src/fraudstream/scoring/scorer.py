@@ -1,0 +1,220 @@
+"""One model in force as Spark expressions: which rows are suspect (every row, fast), and the verdict on a row."""
+
+import csv
+import math
+import tempfile
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Final
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pyspark.ml import Model
+from pyspark.ml.functions import vector_to_array
+from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from fraudstream.errors import DataError
+from fraudstream.model.artifact import ModelArtifact
+from fraudstream.model.assembled import load_fitted
+from fraudstream.model.deployment.current import InForce
+from fraudstream.model.evaluation.calibration import IDENTITY, Calibration
+from fraudstream.model.features.projection import project, screened_vector
+from fraudstream.model.features.reading import Projected
+from fraudstream.model.manifest import Feature
+from fraudstream.transactions.csv_source import CsvSource
+from fraudstream.transactions.wire import Outcome
+
+PREFILTER_MARGIN: Final = 1e-9
+"""The screen's threshold is lower by this share, so that rounding hides no row whose score equals the threshold."""
+
+
+class Judged:
+    """Names of the columns that a judge adds, beside those of `Projected`."""
+
+    SCALED: Final = "scaled"
+    SUSPECT: Final = "suspect"
+    RAW: Final = "raw_prediction"
+    PROBABILITY: Final = "probability"
+    PREDICTION: Final = "prediction"
+    SCORE: Final = "score"
+    OUTCOME: Final = "outcome"
+
+
+@dataclass(frozen=True)
+class Judge:
+    """An active model, fitted; a row with more features missing than `missing_limit` is unscorable.
+
+    Args:
+        revision: The revision of `models/current` that it was deployed by; 0 for an artifact named directly.
+        threshold: A score at or above it is an alert.
+        features: In the manifest's order.
+        aliases: New column name to the feature's name.
+        scaler: The fitted StandardScalerModel, from `features` to `scaled`.
+        classifier: The fitted classification model on `scaled`.
+        calibration: From the classifier's raw score to the score.
+    """
+
+    model_id: str
+    revision: int
+    threshold: float
+    missing_limit: int
+    features: Sequence[Feature]
+    aliases: Mapping[str, str]
+    scaler: Model
+    classifier: Model
+    calibration: Calibration = IDENTITY
+
+    def screen(self, frame: DataFrame) -> DataFrame:
+        """Add `is_screened` and `suspect` to rows with a `text`, at the cost of one parse and one prediction a row.
+
+        A row that is not screened is predicted on what stands in for missing values, which says nothing: look at both.
+        """
+        vectors = screened_vector(frame, self.features, self.missing_limit, aliases=self.aliases)
+        predicted = self._screening_classifier().transform(self.scaler.transform(vectors))
+        return predicted.withColumn(Judged.SUSPECT, F.col(Judged.PREDICTION) == F.lit(1.0)).drop(
+            Projected.FEATURES, Judged.SCALED, Judged.PREDICTION
+        )
+
+    def verdicts(self, frame: DataFrame) -> DataFrame:
+        """Add `is_object`, `imputed`, `score` (null where no model may judge) and `outcome` to rows with a `text`."""
+        projected = project(frame, self.features, aliases=self.aliases)
+        scored = self.classifier.transform(self.scaler.transform(projected))
+        probability = calibrated(vector_to_array(F.col(Judged.PROBABILITY))[1], self.calibration)
+        too_much_missing = F.size(Projected.IMPUTED) > F.lit(self.missing_limit)
+        judgeable = F.col(Projected.IS_OBJECT) & ~too_much_missing & ~F.isnan(probability)
+        score = F.when(judgeable, probability)
+        outcome = (
+            F.when(~F.col(Projected.IS_OBJECT), F.lit(Outcome.DEAD_LETTER.value))
+            .when(F.col(Judged.SCORE).isNull(), F.lit(Outcome.UNSCORABLE.value))
+            .when(F.col(Judged.SCORE) >= F.lit(self.threshold), F.lit(Outcome.ALERT.value))
+            .otherwise(F.lit(Outcome.CLEAR.value))
+        )
+        return (
+            scored.withColumn(Judged.SCORE, score)
+            .withColumn(Judged.OUTCOME, outcome)
+            .drop(Projected.FEATURES, Judged.SCALED, Judged.RAW, Judged.PROBABILITY, Judged.PREDICTION)
+        )
+
+    def _screening_classifier(self) -> Model:
+        """The classifier without its probability columns, which cost as much as the rest, and at the threshold.
+
+        It knows raw scores only, so the threshold is the raw score that the calibration brings to the one in force.
+        """
+        screening = self.classifier.copy()
+        screening.set(screening.getParam("rawPredictionCol"), "")
+        screening.set(screening.getParam("probabilityCol"), "")
+        raw = self.calibration.raw_at(self.threshold)
+        threshold = min(max(raw * (1.0 - PREFILTER_MARGIN), 1e-300), 1.0 - 1e-16)
+        if screening.hasParam("threshold"):
+            screening.set(screening.getParam("threshold"), threshold)
+        else:
+            screening.set(screening.getParam("thresholds"), [1.0 - threshold, threshold])
+        return screening
+
+
+def calibrated(raw: Column, calibration: Calibration) -> Column:
+    """A raw score as the probability that it stands for: `Calibration.of` as an expression, 0 and 1 kept."""
+    if calibration.is_identity:
+        return raw
+    for_fraud = F.pow(raw, F.lit(calibration.a))
+    against = F.pow(F.lit(1.0) - raw, F.lit(calibration.b)) * F.lit(math.exp(-calibration.c))
+    return for_fraud / (for_fraud + against)
+
+
+def load_judge(artifact: ModelArtifact, in_force: InForce) -> Judge:
+    """Load a verified artifact into the running Spark session; ModelCorrupt where its algorithm is unknown here."""
+    manifest, fitted = artifact.manifest, load_fitted(artifact)
+    _set(fitted.scaler, inputCol=Projected.FEATURES, outputCol=Judged.SCALED)
+    _set(
+        fitted.classifier,
+        featuresCol=Judged.SCALED,
+        rawPredictionCol=Judged.RAW,
+        probabilityCol=Judged.PROBABILITY,
+        predictionCol=Judged.PREDICTION,
+    )
+    return Judge(
+        model_id=in_force.model_id,
+        revision=in_force.revision,
+        threshold=in_force.threshold,
+        missing_limit=manifest.missing_limit,
+        features=manifest.features,
+        aliases=in_force.aliases,
+        scaler=fitted.scaler,
+        classifier=fitted.classifier,
+        calibration=manifest.calibration,
+    )
+
+
+def _set(model: Model, **columns: str) -> None:
+    for name, column in columns.items():
+        model.set(model.getParam(name), column)
+
+
+ROWS_PER_GROUP: Final = 20_000
+
+
+class ScoreColumn:
+    """The columns of the output; the names are a contract."""
+
+    ROW: Final = "row"
+    OUTCOME: Final = "outcome"
+    SCORE: Final = "score"
+    THRESHOLD: Final = "threshold"
+
+    ALL: Final = (ROW, OUTCOME, SCORE, THRESHOLD)
+
+
+def score_csv(
+    spark: SparkSession, source: CsvSource, judge: Judge, output: Path, *, max_record_bytes: int
+) -> Counter[Outcome]:
+    """Write `row,outcome,score,threshold` for each row of the source, from 0; returns how many ended in which outcome.
+
+    The rows take the stream's way: CSV to JSON text, then the same projection and model, so that batch and stream
+    cannot differ. A score is written with all its digits and is empty where no model may score.
+
+    Raises DataError where the output cannot be written.
+    """
+    with tempfile.TemporaryDirectory(prefix="fraudstream-score-") as folder:
+        _write_rows(source.json_rows(), Path(folder) / "rows.parquet")
+        frame = spark.read.parquet(str(Path(folder) / "rows.parquet"))
+        fits = F.octet_length(Projected.TEXT) <= F.lit(max_record_bytes)
+        verdicts = judge.verdicts(frame.withColumn(Projected.TEXT, F.when(fits, F.col(Projected.TEXT))))
+        return _write(verdicts, judge.threshold, output)
+
+
+def _write_rows(rows: Iterable[bytes], path: Path) -> None:
+    """Write JSON rows with their numbers as Parquet, in groups small enough for flat memory."""
+    schema = pa.schema([(ScoreColumn.ROW, pa.int64()), (Projected.TEXT, pa.string())])
+    remaining, written = iter(rows), 0
+    with pq.ParquetWriter(path, schema) as writer:
+        while group := list(islice(remaining, ROWS_PER_GROUP)):
+            numbers = pa.array(range(written, written + len(group)), pa.int64())
+            texts = pa.array([row.decode() for row in group], pa.string())
+            writer.write_table(pa.table([numbers, texts], schema=schema))
+            written += len(group)
+
+
+def _write(verdicts: DataFrame, threshold: float, output: Path) -> Counter[Outcome]:
+    chosen = verdicts.select(ScoreColumn.ROW, Judged.OUTCOME, F.col(Judged.SCORE)).orderBy(ScoreColumn.ROW)
+    outcomes: Counter[Outcome] = Counter()
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        partial = output.with_name(f".{output.name}.partial")
+        with partial.open("w", newline="", encoding="utf-8") as file:
+            lines = csv.writer(file, lineterminator="\n")
+            lines.writerow(ScoreColumn.ALL)
+            for batch in chosen.toArrow().to_batches():
+                columns = batch.to_pydict()
+                for row, outcome, score in zip(*columns.values(), strict=True):
+                    outcomes[Outcome(outcome)] += 1
+                    lines.writerow((row, outcome, "" if score is None else repr(score), repr(threshold)))
+        partial.replace(output)
+    except OSError as e:
+        raise DataError(
+            f"the scores cannot be written: {e.strerror}", where=str(output), remedy="name a file in a folder you own"
+        ) from e
+    return outcomes

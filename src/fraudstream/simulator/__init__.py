@@ -1,0 +1,1 @@
+"""Simulates card payments with frauds among them."""

@@ -1,0 +1,1 @@
+"""The alert store: its tables, its transactions and its search."""

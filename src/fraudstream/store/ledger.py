@@ -1,0 +1,287 @@
+"""Takes the detector's ledger into the store, each entry once, keeps its totals, and reads it without a scan.
+
+Another checkpoint may account for offsets once more. So an entry counts only where it says something of offsets that no
+entry had accounted for: behind `covered_until` of its partition, or within a gap before it.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime
+from typing import Any, Final, NamedTuple, Self
+
+import orjson
+from pydantic import ValidationError
+from sqlalchemy import Connection, Row, RowMapping, bindparam, delete, func, select
+from sqlalchemy.dialects.sqlite import insert
+
+from fraudstream.errors import RecordError
+from fraudstream.messages.answers import Losses
+from fraudstream.messages.base import Object, instant, reason
+from fraudstream.messages.ledger import EntryKind, LedgerEntry
+from fraudstream.messages.posted import check_object
+from fraudstream.store import tables
+from fraudstream.store.changes import Action
+from fraudstream.store.database import upsert
+from fraudstream.store.positions import Place, Report
+from fraudstream.store.reading import AlertReader
+from fraudstream.times import iso_time
+
+COUNTS: Final = ("records", "clear", "alert", "unscorable", "dead_letter")
+_OFFSETS: Final = ("from_offset", "until_offset")
+_COUNTED: Final = ("partition", *_OFFSETS, *COUNTS, "batch_id", "revision")
+_COLUMNS: Final = ("entry_id", "topic", "topic_id", "checkpoint_id", "model_id", *_COUNTED)
+
+_LEDGER: Final = tables.ledger
+_PLACES: Final = tables.ledger_places
+_GAPS: Final = tables.ledger_gaps
+
+# Built once, as those of `rows.py`.
+_KNOWN: Final = select(_LEDGER.c.seq).where(_LEDGER.c.entry_id == bindparam("entry_id"))
+_INSERT: Final = insert(_LEDGER)
+_READ_PLACE: Final = select(_PLACES).where(
+    _PLACES.c.topic == bindparam("topic"), _PLACES.c.partition == bindparam("partition")
+)
+_WRITE_PLACE: Final = upsert(_PLACES)
+_FIRST_OFFSET: Final = select(tables.positions.c.begin_offset).where(
+    tables.positions.c.topic == bindparam("topic"),
+    tables.positions.c.partition == bindparam("partition"),
+    tables.positions.c.end_offset.is_not(None),
+)
+
+
+class CheckedEntry(NamedTuple):
+    """An entry that may be stored, and the whole JSON object that it came as."""
+
+    entry: LedgerEntry
+    document: Object
+    committed_us: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerPlace:
+    """What the entries of one partition come to; every offset before `covered_until` is accounted for, but for gaps.
+
+    `overlaps` says that an entry accounts for offsets of which some had been accounted for before: it is counted whole,
+    so that the counts may be too high; `fraudstream audit` has the exact ones.
+    """
+
+    topic: str
+    partition: int
+    topic_id: str
+    covered_until: int
+    records: int = 0
+    clear: int = 0
+    alert: int = 0
+    unscorable: int = 0
+    dead_letter: int = 0
+    lost: int = 0
+    overlaps: bool = False
+
+    @classmethod
+    def of_row(cls, row: RowMapping) -> Self:
+        """The place that a row of `ledger_places` is."""
+        return cls(**{**row, "overlaps": bool(row["overlaps"])})
+
+
+def check_entry(raw: object) -> CheckedEntry:
+    """Check one posted entry; raises RecordError where it is not what the detector writes, or cannot be stored."""
+    document = check_object(raw, "an entry of the ledger")
+    try:
+        entry = LedgerEntry.model_validate(document)
+        committed_us = instant(entry.committed_at) if entry.committed_at else None
+    except ValidationError as e:
+        raise RecordError(reason(e)) from e
+    except ValueError as e:
+        raise RecordError(f"committed_at {e}") from e
+    return CheckedEntry(entry, document | dict(entry), committed_us)
+
+
+def record(
+    connection: Connection, entries: Iterable[CheckedEntry], tally: Callable[[bool], None], now: datetime
+) -> list[Report]:
+    """Insert entries, in the order in which they were written, and count them, within the caller's write transaction.
+
+    Returns how far their partitions are scored.
+    """
+    places: dict[Place, LedgerPlace] = {}
+    reports = []
+    for checked in entries:
+        entry = checked.entry
+        is_new = connection.execute(_KNOWN, {"entry_id": entry.entry_id}).scalar_one_or_none() is None
+        tally(is_new)
+        if not is_new:
+            continue
+        place = Place(entry.topic, entry.partition)
+        known = places.get(place)
+        if known is None and (row := connection.execute(_READ_PLACE, place._asdict()).mappings().one_or_none()):
+            known = LedgerPlace.of_row(row)
+        if known is None or known.topic_id != entry.topic_id:
+            known = _begin(connection, entry)
+        places[place], counted = _account(connection, known, entry)
+        _insert(connection, checked, counted, now)
+        if entry.kind is EntryKind.BATCH:
+            reports.append(Report(place, position=entry.until_offset))
+    for known in places.values():
+        connection.execute(_WRITE_PLACE, asdict(known))
+    return reports
+
+
+def _insert(connection: Connection, checked: CheckedEntry, counted: int, now: datetime) -> None:
+    values = {name: checked.document[name] for name in _COLUMNS}
+    values |= {"kind": checked.entry.kind.value, "counted": counted, "committed_us": checked.committed_us}
+    body = checked.document | {"counted": counted, "received_at": now.isoformat()}
+    connection.execute(_INSERT, values | {"body": orjson.dumps(body).decode()})
+
+
+def _begin(connection: Connection, entry: LedgerEntry) -> LedgerPlace:
+    """A partition of which nothing is known yet, or whose topic was made anew.
+
+    What Kafka still has before the first entry is a gap; what it has no more was gone before anybody looked.
+    """
+    of = {"topic": entry.topic, "partition": entry.partition}
+    connection.execute(delete(_GAPS).where(_GAPS.c.topic == entry.topic, _GAPS.c.partition == entry.partition))
+    first: int | None = connection.execute(_FIRST_OFFSET, of).scalar_one_or_none()
+    begins = entry.from_offset if first is None else min(first, entry.from_offset)
+    return LedgerPlace(entry.topic, entry.partition, entry.topic_id, begins)
+
+
+def _account(connection: Connection, known: LedgerPlace, entry: LedgerEntry) -> tuple[LedgerPlace, int]:
+    """The partition with an entry, and how much of the entry counts."""
+    fresh = _fill_gaps(connection, known, entry) if entry.from_offset < known.covered_until else 0
+    fresh += max(0, entry.until_offset - max(entry.from_offset, known.covered_until))
+    if entry.from_offset > known.covered_until:
+        _add_gap(connection, known, known.covered_until, entry.from_offset)
+    known = replace(known, covered_until=max(known.covered_until, entry.until_offset))
+    if entry.kind is EntryKind.LOSS:
+        lost = fresh or _unread(connection, entry)
+        return replace(known, lost=known.lost + lost), lost
+    if not fresh:
+        return known, 0
+    more: dict[str, Any] = {name: getattr(known, name) + getattr(entry, name) for name in COUNTS}
+    return replace(known, overlaps=known.overlaps or fresh < entry.offsets, **more), entry.records
+
+
+def _fill_gaps(connection: Connection, known: LedgerPlace, entry: LedgerEntry) -> int:
+    """Take an entry's offsets out of the gaps; how many of them were in one."""
+    column = _GAPS.c
+    touched = [
+        column.topic == known.topic,
+        column.partition == known.partition,
+        column.until_offset > entry.from_offset,
+        column.from_offset < entry.until_offset,
+    ]
+    gaps = connection.execute(select(column.from_offset, column.until_offset).where(*touched)).all()
+    if not gaps:
+        return 0
+    connection.execute(delete(_GAPS).where(*touched))
+    for start, end in gaps:
+        for left, right in ((start, entry.from_offset), (entry.until_offset, end)):
+            if left < right:
+                _add_gap(connection, known, left, right)
+    return sum(min(end, entry.until_offset) - max(start, entry.from_offset) for start, end in gaps)
+
+
+def _add_gap(connection: Connection, known: LedgerPlace, start: int, end: int) -> None:
+    row = {"topic": known.topic, "partition": known.partition, "from_offset": start, "until_offset": end}
+    connection.execute(insert(_GAPS), row)
+
+
+def _unread(connection: Connection, loss: LedgerEntry) -> int:
+    """How many offsets of a loss within what is covered were lost indeed.
+
+    A batch that passed offsets without finding a record there is followed by a loss within its own range. Any other
+    loss of covered offsets is one of a second checkpoint: the first had judged them.
+    """
+    column = _LEDGER.c
+    over = (
+        select(column.from_offset, column.until_offset, column.records)
+        .where(
+            column.topic_id == loss.topic_id,
+            column.partition == loss.partition,
+            column.until_offset > loss.from_offset,
+            column.kind == EntryKind.BATCH.value,
+            column.counted > 0,
+        )
+        .order_by(column.until_offset)
+        .limit(1)
+    )
+    batch = connection.execute(over).one_or_none()
+    if batch is None or batch.from_offset > loss.from_offset:
+        return 0
+    without_record: int = batch.until_offset - batch.from_offset - batch.records
+    return max(0, min(loss.offsets, without_record))
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """A range of offsets that no entry accounts for although later ones are."""
+
+    topic: str
+    partition: int
+    from_offset: int
+    until_offset: int
+
+
+class LedgerReader:
+    """Reads the ledger; many threads may do so at once."""
+
+    def __init__(self, store: AlertReader) -> None:
+        self._store = store
+
+    def places(self) -> dict[Place, LedgerPlace]:
+        """What the entries of each partition come to."""
+        with self._store.reading() as connection:
+            found = [
+                LedgerPlace.of_row(row)
+                for row in connection.execute(select(_PLACES).order_by(_PLACES.c.topic, _PLACES.c.partition)).mappings()
+            ]
+        return {Place(place.topic, place.partition): place for place in found}
+
+    def gap_counts(self) -> dict[Place, int]:
+        """How many gaps each partition has, those that have one."""
+        column = tables.ledger_gaps.c
+        query = select(column.topic, column.partition, func.count()).group_by(column.topic, column.partition)
+        return {Place(topic, partition): number for topic, partition, number in self._store.rows(query)}
+
+    def gaps(self, *, limit: int = 100) -> list[Gap]:
+        """The gaps in the order of their offsets."""
+        column = tables.ledger_gaps.c
+        query = select(column.topic, column.partition, column.from_offset, column.until_offset)
+        query = query.order_by(column.topic, column.partition, column.until_offset).limit(limit)
+        return [Gap(*row) for row in self._store.rows(query)]
+
+    def unacknowledged_losses(self, *, until: int | None = None) -> Losses:
+        """The losses, up to an entry, behind the last one that a person acknowledged: `changes` keeps which it was."""
+        change, entry = tables.changes.c, tables.ledger.c
+        newest = select(change.after).where(change.action == Action.ACKNOWLEDGE.value).order_by(change.seq.desc())
+        with self._store.reading() as connection:
+            known = connection.execute(newest.limit(1)).scalar_one_or_none()
+            after = 0 if known is None else int(orjson.loads(known)["until_seq"])
+            query = select(func.sum(entry.counted), func.max(entry.seq), func.min(entry.committed_us)).where(
+                entry.kind == EntryKind.LOSS.value, entry.counted > 0, entry.seq > after
+            )
+            if until is not None:
+                query = query.where(entry.seq <= until)
+            records, last, since_us = connection.execute(query).one()
+        return Losses(records or 0, last or 0, iso_time(since_us))
+
+    def entries(self, *, kind: EntryKind | None = None, before: int | None = None, limit: int = 100) -> list[Object]:
+        """The newest entries first, as they came, each with its `seq` and what of it is `counted`."""
+        column = tables.ledger.c
+        query = select(column.seq, column.body).order_by(column.seq.desc()).limit(limit)
+        if kind is not None:
+            query = query.where(column.kind == kind.value)
+        if before is not None:
+            query = query.where(column.seq < before)
+        return [{"seq": row.seq} | orjson.loads(row.body) for row in self._store.rows(query)]
+
+    def conflicts(self, *, limit: int = 100) -> Sequence[Row[tuple[str, str | None, int]]]:
+        """The newest alerts that share an id with another transaction, first: that id, and when they came."""
+        column = tables.alerts.c
+        query = (
+            select(column.alert_id, column.conflict_of, column.received_us)
+            .where(column.conflict_of.is_not(None))
+            .order_by(column.seq.desc())
+            .limit(limit)
+        )
+        return self._store.rows(query)

@@ -1,0 +1,58 @@
+"""Replaces the segments by indexes that hold every filter, and enters the words of the alerts that are there."""
+
+import orjson
+import sqlalchemy as sa
+import structlog
+from alembic import op
+
+from fraudstream.store.full_text import words_of_alert
+
+revision = "0011"
+down_revision = "0010"
+
+_ROWS = 500
+_PROGRESS_ROWS = 20_000
+_FILTERED = ("produced_us", "score", "amount", "assignee", "model_id", "schema_id", "topic", "column_set")
+_ORDERS = {
+    "alerts_by_commit": ("seq",),
+    "alerts_by_score": ("score", "seq"),
+    "alerts_by_amount": ("amount", "seq"),
+    "alerts_by_loss": ("expected_loss", "seq"),
+}
+_WORDS = (
+    # What is a word is decided before (`words.py`): they come folded, with blanks between them, and stay whole here.
+    "CREATE VIRTUAL TABLE alert_words USING fts5(words, content='', "
+    "tokenize=\"unicode61 remove_diacritics 0 categories 'L* N* M* P* S* Co'\")"
+)
+
+log = structlog.get_logger(__name__)
+
+
+def upgrade() -> None:
+    """Drop the former index, make the new ones, and fill them; the alerts are read some hundred at a time."""
+    op.execute("DROP TRIGGER alerts_restated")
+    op.execute("DROP TABLE alert_words_known")
+    op.execute("DROP TABLE alert_words")
+    for table in ("indexed", "restated_alerts", "segment_columns", "segments"):
+        op.drop_table(table)
+    for index in ("alerts_by_status", "alerts_by_loss"):
+        op.drop_index(index, "alerts")
+    for name, columns in _ORDERS.items():
+        rest = (each for each in _FILTERED if each not in columns)
+        op.create_index(name, "alerts", ["outcome", "status", *columns, *rest])
+    op.execute(_WORDS)
+    _fill()
+
+
+def _fill() -> None:
+    connection = op.get_bind()
+    last = entered = 0
+    alerts = sa.text("SELECT seq, body FROM alerts WHERE seq > :last ORDER BY seq LIMIT :rows")
+    enter = sa.text("INSERT INTO alert_words (rowid, words) VALUES (:seq, :words)")
+    while rows := connection.execute(alerts, {"last": last, "rows": _ROWS}).all():
+        words = ((row.seq, " ".join(words_of_alert(orjson.loads(row.body)))) for row in rows)
+        connection.execute(enter, [{"seq": seq, "words": of_alert} for seq, of_alert in words])
+        last = rows[-1].seq
+        entered += len(rows)
+        if entered % _PROGRESS_ROWS == 0:
+            log.info("entering the words of stored alerts", alerts=entered)

@@ -1,0 +1,201 @@
+"""What each minute came to, kept in the store for a day, and what its alerts add; the charts are the dashboard's."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, NamedTuple
+
+import orjson
+from sqlalchemy import ColumnElement, Connection, cast, delete, func, literal, or_, select, types
+
+from fraudstream.store import tables
+from fraudstream.store.database import member, upsert
+from fraudstream.store.store import AlertStore
+from fraudstream.store.triage_state import AlertStatus
+from fraudstream.transactions.wire import AlertField, Outcome
+
+KEPT_MINUTES: Final = 24 * 60
+BINS: Final = 20
+"""Scores are counted in twentieths of 0 to 1; a score of 1 is in the last."""
+
+MINUTE_US: Final = 60_000_000
+
+_ALERTS: Final = tables.alerts.c
+_MINUTES: Final = tables.minutes.c
+_RECEIVED: Final = func.floor(_ALERTS.received_us / MINUTE_US)
+
+
+@dataclass(frozen=True, slots=True)
+class Minute:
+    """What one minute came to, or a part of it.
+
+    Attributes:
+        minute: Minutes since 1970.
+        payments: That Kafka acknowledged in it; None where nobody saw.
+        at_risk: The sum of the amounts of its alerts, as far as they have one.
+        labelled: How many of them carry the training data's label.
+        label_frauds: How many of those it calls fraud.
+        scores: Sampled payments by score, in `BINS`.
+        latencies: How many times from payment to page (or to store) were measured.
+        latency_to: `page` or `store`.
+        last_seq: The newest alert that is counted.
+    """
+
+    minute: int
+    payments: int | None = None
+    alerts: int = 0
+    at_risk: float = 0.0
+    labelled: int = 0
+    label_frauds: int = 0
+    scores: tuple[int, ...] = field(default=(0,) * BINS)
+    latencies: int = 0
+    latency_to: str | None = None
+    p50_ms: float | None = None
+    p99_ms: float | None = None
+    last_seq: int = 0
+
+    def plus(self, other: Minute) -> Minute:
+        """Two parts of one minute as one; of the latencies those of the part that measured more."""
+        counted = [each.payments for each in (self, other) if each.payments is not None]
+        more = max(self, other, key=lambda each: each.latencies)
+        return replace(
+            more,
+            payments=sum(counted) if counted else None,
+            alerts=self.alerts + other.alerts,
+            at_risk=self.at_risk + other.at_risk,
+            labelled=self.labelled + other.labelled,
+            label_frauds=self.label_frauds + other.label_frauds,
+            scores=tuple(a + b for a, b in zip(self.scores, other.scores, strict=True)),
+            last_seq=max(self.last_seq, other.last_seq),
+        )
+
+
+class Label(NamedTuple):
+    """The label column of a replayed file, and the value of it that means fraud."""
+
+    name: str
+    fraud: str
+
+
+class Decided(NamedTuple):
+    """Verdicts of one minute."""
+
+    minute: int
+    confirmed: int
+    false_alarms: int
+
+
+class MinuteStore:
+    """Reads and writes the minutes of one store."""
+
+    def __init__(self, store: AlertStore) -> None:
+        self._store = store
+
+    def since(self, minute: int) -> list[Minute]:
+        """Those from a minute on, in order."""
+        query = select(tables.minutes).where(_MINUTES.minute >= minute).order_by(_MINUTES.minute)
+        with self._store.reading() as connection:
+            return [_minute(row) for row in connection.execute(query).mappings()]
+
+    def add(self, parts: Iterable[Minute]) -> None:
+        """Add parts of minutes to what is kept of them, and forget what is older than a day.
+
+        Raises StoreError where the database does not take them; nothing is stored then.
+        """
+        parts = list(parts)
+        if not parts:
+            return
+        with self._store.writing(relaxed=True) as connection:
+            for part in parts:
+                _add(connection, part)
+            newest = connection.execute(select(func.max(_MINUTES.minute))).scalar_one()
+            connection.execute(delete(tables.minutes).where(_MINUTES.minute <= newest - KEPT_MINUTES))
+
+    def counted_until(self) -> int | None:
+        """The newest alert that the minutes count; None where there are none."""
+        return self._store.scalar(select(func.max(_MINUTES.last_seq)))
+
+    def before(self, minute: int) -> int:
+        """The `seq` of the last alert committed before a minute began: found by halving, `seq` being that order."""
+        with self._store.reading() as connection:
+            low, high = 0, connection.execute(select(func.max(_ALERTS.seq))).scalar() or 0
+            while low < high:
+                middle = (low + high + 1) // 2
+                at = select(_ALERTS.received_us).where(_ALERTS.seq >= middle).order_by(_ALERTS.seq).limit(1)
+                if connection.execute(at).scalar_one() < minute * MINUTE_US:
+                    low = middle
+                else:
+                    high = middle - 1
+            return low
+
+    def of_alerts(self, after: int, until: int, label: Label | None) -> list[Minute]:
+        """What the alerts between two `seq` (the second included) add to their minutes."""
+        value = literal(None) if label is None else member(_ALERTS.body, AlertField.TRANSACTION, label.name).value
+        fraud = literal(0) if label is None else cast(_is(value, label.fraud), types.Integer)
+        query = (
+            select(
+                _RECEIVED.label("minute"),
+                func.count().label("alerts"),
+                func.coalesce(func.sum(_ALERTS.amount), 0.0).label("at_risk"),
+                func.count(value).label("labelled"),
+                func.coalesce(func.sum(fraud), 0).label("label_frauds"),
+                func.max(_ALERTS.seq).label("last_seq"),
+            )
+            .where(_ALERTS.seq > after, _ALERTS.seq <= until, _ALERTS.outcome == Outcome.ALERT.value)
+            .group_by(_RECEIVED)
+        )
+        with self._store.reading() as connection:
+            return [
+                Minute(**(values | {"minute": int(values["minute"])}))
+                for values in map(dict, connection.execute(query).mappings())
+            ]
+
+    def caught(self, after: int) -> dict[int, float]:
+        """The amounts of the alerts after a `seq` that people confirmed, by the minute in which they came."""
+        query = (
+            select(_RECEIVED, func.coalesce(func.sum(_ALERTS.amount), 0.0))
+            .where(
+                _ALERTS.outcome == Outcome.ALERT.value,
+                _ALERTS.status == AlertStatus.CONFIRMED_FRAUD.value,
+                _ALERTS.seq > after,
+            )
+            .group_by(_RECEIVED)
+        )
+        return {int(minute): amount for minute, amount in self._store.rows(query)}
+
+    def verdicts(self) -> dict[str, int]:
+        """How many alerts stand in each status."""
+        query = select(_ALERTS.status, func.count()).where(_ALERTS.outcome == Outcome.ALERT.value)
+        found = {status: number for status, number in self._store.rows(query.group_by(_ALERTS.status))}
+        return {status.value: found.get(status.value, 0) for status in AlertStatus}
+
+    def decided_since(self, minute: int) -> list[Decided]:
+        """The verdicts that stand, by the minute in which they were given."""
+        decided = func.floor(_ALERTS.decided_us / MINUTE_US)
+        counts = [
+            func.sum(cast(_ALERTS.status == status.value, types.Integer))
+            for status in (AlertStatus.CONFIRMED_FRAUD, AlertStatus.FALSE_ALARM)
+        ]
+        query = select(decided, *counts).where(_ALERTS.decided_us >= minute * MINUTE_US).group_by(decided)
+        return [Decided(int(row[0]), row[1], row[2]) for row in self._store.rows(query.order_by(decided))]
+
+
+def _add(connection: Connection, part: Minute) -> None:
+    kept = connection.execute(select(tables.minutes).where(_MINUTES.minute == part.minute)).mappings().one_or_none()
+    whole = part if kept is None else _minute(kept).plus(part)
+    row = {name: getattr(whole, name) for name in Minute.__slots__} | {"scores": orjson.dumps(whole.scores).decode()}
+    connection.execute(upsert(tables.minutes), row)
+
+
+def _minute(row: Mapping[Any, Any]) -> Minute:
+    return Minute(**(dict(row) | {"scores": tuple(orjson.loads(row["scores"]))}))
+
+
+def _is(value: ColumnElement[Any], fraud: str) -> ColumnElement[bool]:
+    """Whether a label says fraud: as text, or as the number that the text is (a CSV's `1` travels as 1 or 1.0)."""
+    same = [cast(value, types.Text) == fraud]
+    with contextlib.suppress(ValueError):
+        same.append(value == float(fraud))
+    return func.coalesce(or_(*same), False)

@@ -1,0 +1,215 @@
+"""How one checked record becomes one row, at most once; `store.py` decides what is written in which transaction."""
+
+import hashlib
+from collections.abc import Mapping
+from datetime import datetime
+from enum import Enum
+from typing import Any, Final
+
+import orjson
+from sqlalchemy import Connection, Table, bindparam, func, select, update
+from sqlalchemy.dialects.sqlite import insert
+
+from fraudstream.messages.posted import DeadLetter, PostedAlert, digest
+from fraudstream.store import tables
+from fraudstream.store.reading import StoredAlert, Total, alert_json
+from fraudstream.times import microseconds
+from fraudstream.transactions.presentable import json_text
+from fraudstream.transactions.wire import AlertField, DeadLetterField, EventField, Outcome
+
+CONFLICT_DIGITS: Final = 12
+KEPT_DEAD_LETTERS: Final = 10_000
+MAX_PAYLOAD_CHARS: Final = 64 * 1024
+"""A dead letter's payload is kept up to this length here; the topic holds the whole of it."""
+MAX_REJECTED_CHARS: Final = 256 * 1024
+"""A rejected payload is kept up to this length: enough to see what it was."""
+
+# Built once: building the statements anew for each alert took longer than SQLite took for all of them.
+_INSERT_ALERT: Final = (
+    insert(tables.alerts).on_conflict_do_nothing(index_elements=["alert_id"]).returning(tables.alerts.c.seq)
+)
+
+_COLUMN_SET_OF: Final = select(tables.column_sets.c.id).where(tables.column_sets.c.digest == bindparam("digest"))
+_INSERT_COLUMN_SET: Final = insert(tables.column_sets).returning(tables.column_sets.c.id)
+_ADD: Final = insert(tables.totals)
+_COUNT: Final = _ADD.on_conflict_do_update(
+    index_elements=["name"], set_={"value": tables.totals.c.value + _ADD.excluded.value}
+)
+
+SUPERSEDED: Final = "superseded"
+
+_COLUMN: Final = tables.alerts.c
+
+_STORED: Final = select(_COLUMN.seq, _COLUMN.alert_id, _COLUMN.outcome, _COLUMN.digest, _COLUMN.body).where(
+    _COLUMN.alert_id == bindparam("alert_id")
+)
+
+
+def insert_alert(
+    connection: Connection,
+    alert: PostedAlert,
+    conflict_of: str | None,
+    sets: dict[tuple[str, ...], int],
+    now: datetime,
+) -> StoredAlert | None:
+    """Insert an alert, within a write transaction committed at `now`; None where its id is there already.
+
+    `conflict_of` is the id that it shares with another transaction, where it does. `sets` are the ids of column sets
+    that this transaction has met; it grows.
+    """
+    alert_id = alert.alert_id if conflict_of is None else conflict_id(alert)
+    own = {AlertField.ALERT_ID.value: alert_id, "received_at": now.isoformat()}
+    if conflict_of is not None:
+        own["conflict_of"] = conflict_of
+    body = orjson.dumps(alert.document | own).decode()
+    columns = tuple(alert.transaction)
+    if columns not in sets:
+        sets[columns] = _column_set(connection, columns)
+    row = {
+        "alert_id": alert_id,
+        "conflict_of": conflict_of,
+        "outcome": alert.outcome.value,
+        "score": alert.score,
+        "model_id": alert.model_id,
+        "topic": alert.topic,
+        "produced_us": alert.produced_us,
+        "received_us": microseconds(now),
+        "column_set": sets[columns],
+        "digest": alert.digest,
+        "body": body,
+        "schema_id": alert.schema_id,
+        "amount": alert.amount,
+        "expected_loss": alert.expected_loss,
+    }
+    seq = connection.execute(_INSERT_ALERT, row).scalar_one_or_none()
+    if seq is None:
+        return None
+    return StoredAlert(seq, alert.outcome.value, alert.produced_us, alert_json(seq, body))
+
+
+def conflict_id(alert: PostedAlert) -> str:
+    """The id of an alert whose own is that of another transaction."""
+    return f"{alert.alert_id}~{alert.digest[:CONFLICT_DIGITS]}"
+
+
+def _column_set(connection: Connection, names: tuple[str, ...]) -> int:
+    # In the order of the row, unlike a digest of the row: an export shows the columns in that order.
+    text_of_names = orjson.dumps(names)
+    key = {"digest": hashlib.sha256(text_of_names).hexdigest()}
+    found: int | None = connection.execute(_COLUMN_SET_OF, key).scalar_one_or_none()
+    if found is None:
+        found = connection.execute(_INSERT_COLUMN_SET, key | {"names": text_of_names.decode()}).scalar_one()
+    return found
+
+
+def insert_event(connection: Connection, event: Mapping[str, Any], now: datetime) -> bool:
+    """Insert an event; False where its id is there already. One without an id is known by its whole content."""
+    event_id = event.get(EventField.EVENT_ID) or digest(event)
+    body = dict(event) | {EventField.EVENT_ID.value: event_id, "received_at": now.isoformat()}
+    row = {"event_id": event_id, "type": event[EventField.TYPE], "received_us": microseconds(now)}
+    return _insert_once(connection, tables.events, "event_id", row | {"body": orjson.dumps(body).decode()})
+
+
+def insert_dead_letter(connection: Connection, letter: DeadLetter, now: datetime) -> bool:
+    """Insert a dead letter; False where its record is there already."""
+    letter_id = f"{letter.topic}/{letter.partition}/{letter.offset}"
+    body = letter.document | {"id": letter_id, "received_at": now.isoformat()}
+    if letter.payload_base64 is not None and len(letter.payload_base64) > MAX_PAYLOAD_CHARS:
+        # A multiple of four characters is still base64.
+        body |= {DeadLetterField.PAYLOAD.value: letter.payload_base64[:MAX_PAYLOAD_CHARS], "payload_truncated": True}
+    row = {"id": letter_id, "received_us": microseconds(now), "body": orjson.dumps(body).decode()}
+    return _insert_once(connection, tables.dead_letters, "id", row)
+
+
+def forget_old_payloads(connection: Connection, added: int) -> None:
+    """Empty the dead letters that `added` new ones have pushed out of the newest 10,000."""
+    table = tables.dead_letters
+    if not added:
+        return
+    newest: int = connection.execute(select(func.max(table.c.seq))).scalar_one()
+    last = newest - KEPT_DEAD_LETTERS
+    if last > 0:
+        connection.execute(update(table).where(table.c.seq <= last, table.c.seq > last - added).values(body=None))
+
+
+def as_readable(raw: object) -> str:
+    """Anything at all as text that can be stored and shown: a message as it is, anything else as JSON if it can be."""
+    text = raw if isinstance(raw, str) else json_text(raw)
+    return text[:MAX_REJECTED_CHARS].encode("utf-8", "backslashreplace").decode()
+
+
+def keep_rejected(connection: Connection, kind: str, raw: object, reason: str, now: datetime) -> bool:
+    """Keep what could not be stored; False where it is kept already."""
+    payload = as_readable(raw)
+    row = {
+        "digest": digest([kind, reason, payload]),
+        "kind": kind,
+        "reason": reason,
+        "payload": payload,
+        "received_us": microseconds(now),
+    }
+    return _insert_once(connection, tables.rejected, "digest", row)
+
+
+def count(connection: Connection, name: str, more: int) -> None:
+    """Add to one of the counts of `Total`."""
+    if not more:
+        return
+    connection.execute(_COUNT, {"name": name, "value": more})
+
+
+def count_alerts(connection: Connection, stored: list[StoredAlert], conflicts: int, duplicates: int) -> None:
+    """Count new alerts by outcome, the conflicts among them, and those that were there."""
+    for outcome in (Total.ALERTS, Total.UNSCORABLE):
+        count(connection, outcome, sum(alert.outcome == outcome for alert in stored))
+    count(connection, Total.CONFLICTS, conflicts)
+    count(connection, Total.DUPLICATES, duplicates)
+
+
+def _insert_once(connection: Connection, table: Table, key: str, values: Mapping[str, object]) -> bool:
+    statement = insert(table).values(values).on_conflict_do_nothing(index_elements=[key]).returning(table.c.seq)
+    return connection.execute(statement).scalar_one_or_none() is not None
+
+
+class Fate(Enum):
+    """What became of a posted alert."""
+
+    NEW = "new"
+    CONFLICT = "conflict"
+    DUPLICATE = "duplicate"
+
+
+def store_once(
+    connection: Connection, alert: PostedAlert, sets: dict[tuple[str, ...], int], now: datetime
+) -> tuple[Fate, StoredAlert | None]:
+    """Insert an alert unless its transaction is there under its id with the same outcome.
+
+    The same transaction with the other outcome: once unscorable with too much missing, and scored again after a repair
+    (a new model or alias, a replay), an alert is news and takes the id; an alert that is there stays. The arguments are
+    those of `insert_alert`. Returns what became of it, and the new row, None for a duplicate.
+    """
+    stored = insert_alert(connection, alert, None, sets, now)
+    if stored is not None:
+        return Fate.NEW, stored
+    former = connection.execute(_STORED, {"alert_id": alert.alert_id}).one()
+    fate, conflict_of = Fate.NEW, None
+    if former.digest != alert.digest:
+        stored = insert_alert(connection, alert, alert.alert_id, sets, now)
+        if stored is not None:
+            return Fate.CONFLICT, stored
+        fate, conflict_of = Fate.CONFLICT, alert.alert_id
+        former = connection.execute(_STORED, {"alert_id": conflict_id(alert)}).one()
+    if former.outcome != Outcome.UNSCORABLE or alert.outcome is not Outcome.ALERT or former.digest != alert.digest:
+        return Fate.DUPLICATE, None
+    _make_way(connection, former.seq, former.alert_id, former.body)
+    return fate, insert_alert(connection, alert, conflict_of, sets, now)
+
+
+def _make_way(connection: Connection, seq: int, alert_id: str, body: str) -> None:
+    """Give a row that an alert supersedes another id; it stays where it was in the order of commit."""
+    new_id = f"{alert_id}~{Outcome.UNSCORABLE.value}"
+    if connection.execute(_STORED, {"alert_id": new_id}).one_or_none() is not None:
+        new_id = f"{new_id}~{seq}"  # somebody posted an alert of that name
+    document = orjson.loads(body) | {AlertField.ALERT_ID.value: new_id, SUPERSEDED: True}
+    row = {"alert_id": new_id, "body": orjson.dumps(document).decode()}
+    connection.execute(update(tables.alerts).where(_COLUMN.seq == seq).values(row))

@@ -1,0 +1,125 @@
+"""Which sets of columns were seen, since when, in how many rows: kept in the store, bounded (`sampling.Sight`)."""
+
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+import orjson
+from sqlalchemy import Connection, bindparam, delete, func, select, update
+
+from fraudstream.messages.base import Object
+from fraudstream.store import rows, tables
+from fraudstream.store.positions import Sight
+from fraudstream.store.reading import Total
+from fraudstream.times import microseconds
+from fraudstream.transactions.wire import EventField, EventType, Outcome
+
+MOST_SCHEMAS: Final = 2_000
+"""Sets of columns that are kept; beyond it the one longest unseen makes room."""
+
+MOST_EVENTS: Final = 100
+"""Events of first sights an hour; a stream of ever new columns gets one more, which says so."""
+
+EVENTS_PERIOD: Final = timedelta(hours=1)
+
+_SCHEMAS: Final = tables.schemas
+_UPDATE: Final = (
+    update(_SCHEMAS)
+    .where(_SCHEMAS.c.schema_id == bindparam("of"))
+    .values(
+        last_us=bindparam("now_us"),
+        sampled=_SCHEMAS.c.sampled + bindparam("more_sampled"),
+        estimated=_SCHEMAS.c.estimated + bindparam("more_estimated"),
+        alerts=_SCHEMAS.c.alerts + bindparam("more_alerts"),
+        unscorable=_SCHEMAS.c.unscorable + bindparam("more_unscorable"),
+    )
+)
+
+
+Describe = Callable[[Sight], Mapping[str, Any]]
+"""What an event says of a first sight beside its place: `message`, and what differs from the model's contract."""
+
+
+def record(
+    connection: Connection, sights: Iterable[tuple[Sight, int]], now: datetime, describe: Describe | None
+) -> None:
+    """Take sights, those of samples with their weights, into the table, and write the events of first sights."""
+    by_schema: dict[str, list[Sight]] = {}
+    counts: dict[str, dict[str, int]] = {}
+    for sight, weight in sights:
+        by_schema.setdefault(sight.schema_id, []).append(sight)
+        count = counts.setdefault(sight.schema_id, dict.fromkeys(("sampled", "estimated", "alerts", "unscorable"), 0))
+        if sight.outcome is None:
+            count["sampled"] += weight > 0
+            count["estimated"] += weight
+        else:
+            count["alerts" if sight.outcome is Outcome.ALERT else "unscorable"] += 1
+    first_sights = 0
+    for schema, seen in by_schema.items():
+        more = {f"more_{name}": number for name, number in counts[schema].items()}
+        change = {"of": schema, "now_us": microseconds(now)} | more
+        # Tried first and asked never: nearly every alert is of a set of columns that is known.
+        if connection.execute(_UPDATE, change).rowcount == 0:
+            _insert(connection, seen[0], now)
+            _tell(connection, seen[0], now, describe)
+            connection.execute(_UPDATE, change)
+            first_sights += 1
+    if first_sights:
+        _make_room(connection)
+
+
+def _insert(connection: Connection, sight: Sight, now: datetime) -> None:
+    connection.execute(
+        _SCHEMAS.insert(),
+        {
+            "schema_id": sight.schema_id,
+            "columns": orjson.dumps(sight.columns).decode(),
+            "column_count": sight.column_count,
+            "first_us": microseconds(now) if sight.produced_us is None else sight.produced_us,
+            "first_topic": None if sight.place is None else sight.place.topic,
+            "first_partition": None if sight.place is None else sight.place.partition,
+            "first_offset": sight.offset,
+            "last_us": microseconds(now),
+            "sampled": 0,
+            "estimated": 0,
+            "alerts": 0,
+            "unscorable": 0,
+        },
+    )
+
+
+def _tell(connection: Connection, sight: Sight, now: datetime, describe: Describe | None) -> None:
+    event: Object = {EventField.TYPE.value: EventType.SCHEMA.value, EventField.AT.value: now.isoformat()}
+    if _told_enough(connection, now):
+        message = (
+            f"more than {MOST_EVENTS} new sets of columns within an hour: further ones are counted, not told one by "
+            "one; the page Schema lists them"
+        )
+        flood = {EventField.EVENT_ID.value: f"schema/flood/{now:%Y-%m-%dT%H}", EventField.MESSAGE.value: message}
+        rows.insert_event(connection, event | flood, now)
+        return
+    event |= {
+        EventField.EVENT_ID.value: f"schema/{sight.schema_id}",
+        EventField.MESSAGE.value: "a new set of columns",
+        EventField.SCHEMA_ID.value: sight.schema_id,
+        "sampled": True,
+    }
+    if sight.place is not None:
+        event |= sight.place._asdict() | {EventField.OFFSET.value: sight.offset}
+    rows.insert_event(connection, event | dict(describe(sight) if describe is not None else {}), now)
+
+
+def _told_enough(connection: Connection, now: datetime) -> bool:
+    column = tables.events.c
+    newest = select(column.received_us).where(column.type == EventType.SCHEMA.value).order_by(column.seq.desc())
+    hundredth = connection.execute(newest.offset(MOST_EVENTS - 1).limit(1)).scalar_one_or_none()
+    return hundredth is not None and hundredth > microseconds(now - EVENTS_PERIOD)
+
+
+def _make_room(connection: Connection) -> None:
+    stored: int = connection.execute(select(func.count()).select_from(_SCHEMAS)).scalar_one()
+    surplus = stored - MOST_SCHEMAS
+    if surplus > 0:
+        oldest = select(_SCHEMAS.c.schema_id).order_by(_SCHEMAS.c.last_us, _SCHEMAS.c.first_us).limit(surplus)
+        connection.execute(delete(_SCHEMAS).where(_SCHEMAS.c.schema_id.in_(oldest)))
+        rows.count(connection, Total.SCHEMAS_FORGOTTEN, surplus)

@@ -1,0 +1,89 @@
+"""Keeps the sessions of people who signed in, so that they can be named, ended one by one, and revoked all at once."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from sqlalchemy import delete, insert, select, update
+
+from fraudstream.store import tables
+from fraudstream.times import microseconds
+
+if TYPE_CHECKING:
+    from fraudstream.store.store import AlertStore
+
+SESSION_HOURS: Final = 12
+SHORT_DIGITS: Final = 12
+
+_COLUMN: Final = tables.sessions.c
+
+
+class Session(NamedTuple):
+    """A session that has not ended; `name` is empty until its person has given one."""
+
+    digest: str
+    name: str
+
+    @property
+    def short_id(self) -> str:
+        """What the audit trail records of it: tells sessions apart, and opens none."""
+        return self.digest[:SHORT_DIGITS]
+
+
+class Sessions:
+    """The sessions in a store.
+
+    The database holds an HMAC of each session's random id, keyed with the read token: who reads the database can open
+    none of them, and another token ends all of them. An empty `token` means that there are no sessions.
+    """
+
+    def __init__(self, store: AlertStore, token: str, clock: Callable[[], datetime]) -> None:
+        self._store = store
+        self._token = token.encode()
+        self._clock = clock
+
+    def open(self, name: str) -> str:
+        """Start a session for 12 hours; returns the id that its browser is to keep."""
+        session_id, now = secrets.token_urlsafe(32), self._clock()
+        expires_us = microseconds(now + timedelta(hours=SESSION_HOURS))
+        with self._store.writing() as connection:
+            connection.execute(delete(tables.sessions).where(_COLUMN.expires_us <= microseconds(now)))
+            row = {"digest": self._digest(session_id), "expires_us": expires_us, "name": name}
+            connection.execute(insert(tables.sessions), row)
+        return session_id
+
+    def find(self, session_id: str) -> Session | None:
+        """The session of an id; None where it has ended, was revoked, or never was."""
+        if not session_id or not self._token:
+            return None
+        query = select(_COLUMN.digest, _COLUMN.name).where(
+            _COLUMN.digest == self._digest(session_id), _COLUMN.expires_us > microseconds(self._clock())
+        )
+        with self._store.reading() as connection:
+            row = connection.execute(query).one_or_none()
+        return None if row is None else Session(*row)
+
+    def name(self, session: Session, name: str) -> None:
+        """Bind a name to a session that has none yet."""
+        with self._store.writing() as connection:
+            chosen = update(tables.sessions).where(_COLUMN.digest == session.digest, _COLUMN.name == "")
+            connection.execute(chosen.values(name=name))
+
+    def end(self, session: Session) -> None:
+        """End one session."""
+        with self._store.writing() as connection:
+            connection.execute(delete(tables.sessions).where(_COLUMN.digest == session.digest))
+
+    def _digest(self, session_id: str) -> str:
+        return hmac.new(self._token, session_id.encode(), hashlib.sha256).hexdigest()
+
+
+def revoke_sessions(store: AlertStore) -> int:
+    """End every session; returns how many there were."""
+    with store.writing() as connection:
+        return connection.execute(delete(tables.sessions)).rowcount

@@ -1,1 +1,0 @@
-"""The parts of the payments simulator; `transactions/simulator.py` puts them together."""
