@@ -81,7 +81,7 @@ NOT_HELD: Final = (
     "--partitions", type=click.IntRange(1), default=None, help="Of the topic  [2; throughput and baselines: 4]"
 )
 @click.option("--page/--no-page", default=True, help="Keep the live page open in a browser, where there is one.")
-@click.option("--peers/--no-peers", default=True, help="Measure the baselines on the same topic too.")
+@click.option("--peers/--no-peers", "baselines", default=True, help="Measure the baselines on the same topic too.")
 @click.option(
     "--workdir",
     type=click.Path(path_type=Path),
@@ -102,14 +102,14 @@ def main(
     linger_ms: float,
     partitions: int | None,
     page: bool,
-    peers: bool,
+    baselines: bool,
     workdir: Path | None,
 ) -> None:
     """Measure the whole system on this machine and write a JSON file.
 
     latency: from when a row was due to each stage, at a fixed rate. throughput: rows a second on a backlog, and the
     baselines'. recovery: from a kill -9 of the detector until it has caught up. memory: as latency, for half an hour.
-    baselines: only them, the systems of benchmarks/peers.
+    baselines: only them, the systems of benchmarks/baselines.
     """
     check_writable(output)
     settings = Settings.load()
@@ -131,7 +131,7 @@ def main(
         result |= materials[0].told
         see_archives_made(archives(settings, java, jars), materials[0].model, environment, say)
         if on_backlog:
-            backlog = ThroughputRequest(rows, repeats or (3 if kind == "throughput" else 1), partitions or 4, peers)
+            backlog = ThroughputRequest(rows, repeats or (3 if kind == "throughput" else 1), partitions or 4, baselines)
             result |= (
                 measure_peers(backlog, materials[0], environment, say)
                 if kind == "baselines"

@@ -30,7 +30,7 @@ from fraudstream.store.changes import Actor
 from fraudstream.store.filters import AlertFilter, Sort
 from fraudstream.store.search import Page
 from fraudstream.store.store import AlertStore
-from fraudstream.store.triage import Order, WorkDesk
+from fraudstream.store.triage import Order, Triage
 
 TOGETHER: Final = 2_000
 BEGIN: Final = datetime(2026, 1, 1, tzinfo=UTC)
@@ -267,7 +267,7 @@ def measure(folder: Path, size: int, count: int) -> dict[str, Any]:
 
 def written(store: AlertStore, size: int, count: int) -> dict[str, Any]:
     """Taking the next alert, found and claimed, and posts of alerts."""
-    desk, actor, chance = WorkDesk(store), Actor("bench"), random.Random(3)
+    desk, actor, chance = Triage(store), Actor("bench"), random.Random(3)
     filters = {"none": AlertFilter(), "amount 10 to 20": AlertFilter(min_amount=10, max_amount=20)}
 
     def post(together: int) -> tuple[float, float]:

@@ -26,7 +26,7 @@ from benchmarks import study
 from benchmarks.system.machine import circumstances, write_result
 from benchmarks.system.material import FRAUDSTREAM, Material, prepare
 from benchmarks.system.percentiles import quantiles
-from fraudstream.model.deployment.current import put_in_force
+from fraudstream.model.deployment.current import deploy
 from fraudstream.runtime.processes import stop, wait_until
 from fraudstream.transactions.wire import Topic
 
@@ -129,7 +129,7 @@ def main() -> None:
         material = prepare(Path(name), None, "logistic-regression", os.environ, study.say)
         models = material.model.parent
         now = datetime.now(UTC)
-        put_in_force(models, material.manifest.model_id, 0.0, who="bench", why="all alerts", now=now)
+        deploy(models, material.manifest.model_id, 0.0, who="bench", why="all alerts", now=now)
         for minutes in arguments.minutes:
             folder = Path(name) / f"{minutes:g}"
             folder.mkdir()

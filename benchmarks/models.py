@@ -27,12 +27,12 @@ from benchmarks import study
 from benchmarks.system.machine import circumstances, write_result
 from fraudstream.cli.options import batch_spark
 from fraudstream.config import Settings
+from fraudstream.model.calibration import fit_calibration
 from fraudstream.model.evaluation.bootstrap import Draws, Scored, average_precision, draw_paired, interval
-from fraudstream.model.evaluation.calibration import fit_calibration
 from fraudstream.model.evaluation.curves import expected_calibration_error, reliability
+from fraudstream.model.features.reading import TrainingColumn
 from fraudstream.model.training.recipe import (
     Algorithm,
-    TrainingColumn,
     boosted_trees,
     fit,
     logistic_regression,

@@ -63,8 +63,8 @@ class Findings:
     unexpected: list[str] = field(default_factory=list)
     not_in_topic: list[str] = field(default_factory=list)
     unknown_in_topic: list[str] = field(default_factory=list)
-    letters_lost: list[str] = field(default_factory=list)
-    letters_unexpected: list[str] = field(default_factory=list)
+    dead_letters_lost: list[str] = field(default_factory=list)
+    dead_letters_unexpected: list[str] = field(default_factory=list)
     rejected: int = 0
 
     @property
@@ -113,8 +113,8 @@ def check(expected: Expected, records: Sequence[Sent], store: Store) -> Findings
         unknown_in_topic=sorted(
             place for place, name in id_at.items() if name not in expected.rows and place not in expected.odd
         ),
-        letters_lost=sorted(letters - with_reason),
-        letters_unexpected=sorted(store.dead_letters.keys() - letters - free),
+        dead_letters_lost=sorted(letters - with_reason),
+        dead_letters_unexpected=sorted(store.dead_letters.keys() - letters - free),
         rejected=store.rejected,
     )
 
@@ -126,7 +126,7 @@ def _owner(kept: Kept, own: Mapping[str, str], shown: set[str]) -> str:
     return own.get(kept.place, kept.alert_id)
 
 
-def fate_of_each_record(expected: Expected, records: Iterable[Sent], store: Store) -> dict[str, Outcome]:
+def outcome_of_each_record(expected: Expected, records: Iterable[Sent], store: Store) -> dict[str, Outcome]:
     """The outcome of every record by its place, repeats included: what a ledger's counts must add up to.
 
     That of an odd record to which anything may happen is what did happen to it.

@@ -12,7 +12,7 @@ from random import Random
 from typing import Final
 
 from chaos import disks
-from chaos.checker import Expected, Findings, check, fate_of_each_record
+from chaos.checker import Expected, Findings, check, outcome_of_each_record
 from chaos.data import FRAUDSTREAM, Payments
 from chaos.evidence import Sent, Store, partitions_since, read_input, read_objects, read_store
 from chaos.faults import Fault, Impossible
@@ -194,7 +194,7 @@ class Player:
     ) -> None:
         entries = [parse_entry(entry) for entry in read_objects(system.bootstrap, Topic.LEDGER)]
         if entries and result.findings.all_well:
-            result.ledger = check_ledger(entries, fate_of_each_record(expected, records, store))
+            result.ledger = check_ledger(entries, outcome_of_each_record(expected, records, store))
 
     def _audit(self, system: System, result: RoundResult) -> None:
         """Have the product's own audits look, both at the same time."""
@@ -241,7 +241,7 @@ def _drained(system: System, expected: Expected, records: list[Sent]) -> Store:
             return False
         found[:] = [store]
         findings = check(expected, records, store)
-        return not findings.lost and not findings.letters_lost
+        return not findings.lost and not findings.dead_letters_lost
 
     system.wait(DRAIN_SECONDS, is_complete, every=1.0)
     # What is there twice, or should not be there, may come a little later.

@@ -1,4 +1,4 @@
-"""The part of the page of performance that sets fraudstream beside its peers, as `benchmarks/peers` measured them."""
+"""The part of the performance page that compares fraudstream with the baselines of `benchmarks/baselines`."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Any
 from performance_growth import model_in_words
 from results import result, table
 
-PEERS = """\
+BASELINES = """\
 ## Beside the peers
 
 One run for each model, the same topic on {partitions} partitions, one after the other. What each is, why that is its
-best, and what it does not do: [decision 20](decisions/0020-peers.md) and the READMEs in `benchmarks/peers/`. Plain
+best, and what it does not do: [decision 20](decisions/0020-peers.md) and the READMEs in `benchmarks/baselines/`. Plain
 consumers read a backlog faster than Spark does. As they stand here the peers keep no ledger, swap no model while they
 run, and nobody starts them again."""
 
@@ -28,7 +28,7 @@ which a JVM is not: after 150 s fraudstream's are those of the first table."""
 
 def peers_section(found: Mapping[str, Any]) -> Iterator[str]:
     """How fast each reads a backlog."""
-    yield PEERS.format(partitions=found["partitions"])
+    yield BASELINES.format(partitions=found["partitions"])
     for run in (found, result("bench_peers")):
         own = run["by_algorithm"][run["algorithm"]]
         yield PEERS_OF.format(rows=run["rows"], model=model_in_words(own["model"]))
@@ -60,11 +60,11 @@ def latency_beside(found: Mapping[str, Any]) -> Iterator[str]:
 def _rows_of_peers(run: Mapping[str, Any], own: Mapping[str, Any]) -> Iterator[list[str]]:
     cpu = own["cpu_seconds_per_1000_rows"]["all"] * run["rows"] / 1000
     yield ["fraudstream", f"{own['rows_per_second']:,.0f}", f"{own['whole_seconds']:.1f} s", f"{cpu:.1f}", ""]
-    for name, peer in run["peers_in_full"].items():
+    for name, baseline in run["peers_in_full"].items():
         yield [
             name.replace("_", " "),
-            f"{peer['rows_per_second']:,.0f}",
-            f"{peer['whole_seconds']:.1f} s",
-            f"{peer['cpu_seconds']:.1f}",
-            "yes" if peer["same_alerts"] else "no",
+            f"{baseline['rows_per_second']:,.0f}",
+            f"{baseline['whole_seconds']:.1f} s",
+            f"{baseline['cpu_seconds']:.1f}",
+            "yes" if baseline["same_alerts"] else "no",
         ]

@@ -13,7 +13,7 @@ import orjson
 
 from fraudstream.messages.posted import Sample, check_event
 from fraudstream.model.artifact import write_artifact
-from fraudstream.model.deployment.current import put_in_force
+from fraudstream.model.deployment.current import deploy
 from fraudstream.model.manifest import (
     Feature,
     FeatureType,
@@ -78,7 +78,7 @@ def manifest(model_id: str = MODEL_ID) -> Manifest:
 def model_with_contract(models: Path) -> Path:
     """A model in force that reads V1 to V4 and Amount; returns its `current` file."""
     write_artifact(models, manifest(), lambda scaler, classifier: None)
-    put_in_force(models, MODEL_ID, 0.5, who="test", why="", now=NOW)
+    deploy(models, MODEL_ID, 0.5, who="test", why="", now=NOW)
     return models / "current"
 
 

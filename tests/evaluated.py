@@ -11,7 +11,7 @@ from columns import NOW, row, sample
 from dashboards import alert
 from evaluations import small_evaluation
 from fraudstream.model.artifact import load_artifact, write_artifact
-from fraudstream.model.deployment.current import put_in_force
+from fraudstream.model.deployment.current import deploy
 from fraudstream.model.evaluation.record import evaluation_to_json
 from fraudstream.model.explanation.explainer import Explainer
 from saved_models import COEFFICIENTS, LINEAR_ID, linear_manifest, save_linear
@@ -19,7 +19,7 @@ from saved_models import COEFFICIENTS, LINEAR_ID, linear_manifest, save_linear
 THRESHOLD = 0.5
 
 
-def evaluated_model_in_force(models: Path, coefficients: Sequence[float] = COEFFICIENTS) -> Path:
+def deployed_evaluated_model(models: Path, coefficients: Sequence[float] = COEFFICIENTS) -> Path:
     """The model of `saved_models`, with an evaluation beside it; returns its `current` file."""
     told = linear_manifest()
 
@@ -27,7 +27,7 @@ def evaluated_model_in_force(models: Path, coefficients: Sequence[float] = COEFF
         save_linear(told.features, coefficients, scaler, classifier)
 
     write_artifact(models, told, save, {"evaluation.json": evaluation_to_json(small_evaluation()[0])})
-    put_in_force(models, LINEAR_ID, THRESHOLD, who="test", why="the first", now=NOW)
+    deploy(models, LINEAR_ID, THRESHOLD, who="test", why="the first", now=NOW)
     return models / "current"
 
 

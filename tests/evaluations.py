@@ -7,9 +7,9 @@ from dataclasses import replace
 import numpy as np
 
 from columns import manifest
+from fraudstream.model.calibration import fit_calibration
 from fraudstream.model.evaluation.bootstrap import Scored
-from fraudstream.model.evaluation.calibration import fit_calibration
-from fraudstream.model.evaluation.evaluate import NO_WISHES, Judged, choose_threshold, measure
+from fraudstream.model.evaluation.evaluate import NO_CONSTRAINTS, ScoredPeriod, choose_threshold, measure
 from fraudstream.model.evaluation.record import (
     Candidate,
     Estimate,
@@ -27,13 +27,13 @@ WEIGHT = 4.0
 HOSTILE = "<script>alert('x')</script>\"&"
 
 
-def judged(seed: int, rows: int = 1200) -> Judged:
+def judged(seed: int, rows: int = 1200) -> ScoredPeriod:
     """Rows of which a twentieth are frauds, with raw scores that are right more often than not."""
     rng = np.random.default_rng(seed)
     is_fraud = rng.random(rows) < 0.05
     score = 1 / (1 + np.exp(-(rng.normal(size=rows) * 1.5 + 4 * is_fraud - 4)))
     weight = np.where(is_fraud, 1.0, WEIGHT)
-    return Judged(np.arange(rows), Scored(score, is_fraud, weight), rng.gamma(2, 60, rows), 2.0)
+    return ScoredPeriod(np.arange(rows), Scored(score, is_fraud, weight), rng.gamma(2, 60, rows), 2.0)
 
 
 def small_evaluation(feature: str = "V14", data: str = "payments.csv") -> tuple[Evaluation, Manifest]:
@@ -42,7 +42,7 @@ def small_evaluation(feature: str = "V14", data: str = "payments.csv") -> tuple[
     raw = validation.raw
     calibration = fit_calibration(raw.score, raw.is_fraud, raw.weight)
     losses = Losses(validation.loss, feature, "")
-    choice, rows = choose_threshold(validation, test, calibration, losses, NO_WISHES, is_validated=True)
+    choice, rows = choose_threshold(validation, test, calibration, losses, NO_CONSTRAINTS, is_validated=True)
     figures = measure(test, calibration, f"beta calibration on {feature}", 1)
     before = replace(test.raw, score=np.minimum(test.raw.score, former.raw.score))
     told = manifest()

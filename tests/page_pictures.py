@@ -18,7 +18,7 @@ from typing import Any, Final, NamedTuple
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from dashboards import RunningDashboard, running_dashboard
-from evaluated import evaluated_model_in_force, judged, scored_samples
+from evaluated import deployed_evaluated_model, judged, scored_samples
 
 IMAGES: Final = Path(__file__).parents[1] / "docs" / "images"
 MERCHANTS: Final = ("Kiosk am See", "Juwelier Roth", "Online-Reisen AG", "Tankstelle Nord", "Elektro Blum")
@@ -109,7 +109,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as directory, sync_playwright() as playwright:
         folder = Path(directory)
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
-        with running_dashboard(folder, evaluated_model_in_force(folder / "models", COEFFICIENTS)) as running:
+        with running_dashboard(folder, deployed_evaluated_model(folder / "models", COEFFICIENTS)) as running:
             fill(running)
             if look is None:
                 for name, picture in PICTURES.items():

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from columns import NOW, manifest
 from fraudstream.model.artifact import ModelArtifact, write_artifact
-from fraudstream.model.deployment.current import put_in_force
+from fraudstream.model.deployment.current import deploy
 from fraudstream.model.manifest import Feature, Manifest
 
 LINEAR_ID = "logistic-regression-0123456789ab"
@@ -58,8 +58,8 @@ def linear_model(models: Path, model_id: str = LINEAR_ID, told: Manifest | None 
     return write_artifact(models, told, save)
 
 
-def linear_model_in_force(models: Path) -> Path:
+def deployed_linear_model(models: Path) -> Path:
     """The same, in force with the first revision; returns its `current` file."""
     linear_model(models)
-    put_in_force(models, LINEAR_ID, 0.5, who="test", why="", now=NOW)
+    deploy(models, LINEAR_ID, 0.5, who="test", why="", now=NOW)
     return models / "current"

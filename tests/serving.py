@@ -15,18 +15,18 @@ SERVE: Final = """
 from pathlib import Path
 from fraudstream import logs
 from fraudstream.config import Settings
-from fraudstream.dashboard.services.revisions import model_in_force
+from fraudstream.dashboard.services.revisions import deployed_model
 from fraudstream.dashboard.server import serve
-from fraudstream.dashboard.services.statistics import ModelInForce
+from fraudstream.dashboard.services.statistics import DeployedModel
 
 logs.set_up()
 if model is None:
     model = Path("models/current")
-    in_force = lambda: ModelInForce("m-1", 0.5, 1000)
+    deployment = lambda: DeployedModel("m-1", 0.5, 1000)
 else:
-    in_force = model_in_force(model)
+    deployment = deployed_model(model)
 settings = Settings(database=database, port=port, ready_file=ready, model=model)
-serve(settings, in_force=in_force, notice="Simulated data")
+serve(settings, deployment=deployment, notice="Simulated data")
 """
 
 _CONTEXT: Final = multiprocessing.get_context("forkserver")

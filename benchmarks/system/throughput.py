@@ -41,7 +41,7 @@ class ThroughputRequest:
     rows: int
     repeats: int
     partitions: int
-    peers: bool
+    baselines: bool
 
 
 def measure_throughput(
@@ -66,14 +66,14 @@ def measure_throughput(
                 told = catch_up(system, f"checkpoint-{name}-{number}", request.rows).told() | {"load_before": before}
                 by_algorithm[name].append(told)
                 say(f"{name}, run {number} of {request.repeats}: {told['rows_per_second']:,.0f} rows/s")
-        peers, why = _peers(request, system, materials[0], environment, say)
+        baselines, why = _peers(request, system, materials[0], environment, say)
     rates = {name: of_repeats([run["rows_per_second"] for run in runs]) for name, runs in by_algorithm.items()}
     first = materials[0].manifest.requested
     return {
         "rows_per_second": rates[first]["median"],
-        "peers": {name: found.get("rows_per_second") for name, found in peers.items()},
+        "peers": {name: found.get("rows_per_second") for name, found in baselines.items()},
         "peers_left_out": why,
-        "peers_in_full": peers,
+        "peers_in_full": baselines,
         "rows": request.rows,
         "partitions": request.partitions,
         "algorithm": first,
@@ -95,7 +95,7 @@ def measure_peers(
     with _backlog(request, material, environment, say) as system:
         found, _ = _peers(request, system, material, environment, say)
     return {
-        "peers": {name: peer.get("rows_per_second") for name, peer in found.items()},
+        "peers": {name: baseline.get("rows_per_second") for name, baseline in found.items()},
         "peers_in_full": found,
         "rows": request.rows,
         "partitions": request.partitions,
@@ -131,12 +131,12 @@ def _told_at_times(rows: int, say: Say) -> Callable[[int], None]:
 def _peers(
     request: ThroughputRequest, system: BenchSystem, material: Material, environment: Mapping[str, str], say: Say
 ) -> tuple[dict[str, dict[str, Any]], str | None]:
-    if not request.peers:
+    if not request.baselines:
         return {}, "--no-peers was given"
     say("the peers, on the same topic ...")
     output, log = system.folder / "peers.json", system.folder / "logs" / "peers.log"
     command = [
-        sys.executable, "-m", "benchmarks.peers.run",
+        sys.executable, "-m", "benchmarks.baselines.run",
         "--bootstrap-servers", system.bootstrap, "--topic", Topic.TRANSACTIONS.value,
         "--model", material.model.absolute(), "--rows", str(request.rows), "--json", output,
     ]  # fmt: skip

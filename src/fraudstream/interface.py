@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fraudstream.model.artifact import ModelArtifact
-    from fraudstream.model.deployment.current import InForce
+    from fraudstream.model.deployment.current import Deployment
     from fraudstream.model.explanation.explainer import Explanation
     from fraudstream.model.manifest import Manifest
 
@@ -64,7 +64,7 @@ class Model:
     """
 
     artifact: ModelArtifact
-    in_force: InForce
+    in_force: Deployment
 
     @property
     def manifest(self) -> Manifest:
@@ -90,9 +90,9 @@ class Model:
         with tempfile.TemporaryDirectory(prefix="fraudstream-scores-") as folder:
             written = Path(output) if output is not None else Path(folder) / "scores.csv"
             with batch_spark(settings, "score") as spark:
-                from fraudstream.scoring.scorer import load_judge, score_csv
+                from fraudstream.scoring.scorer import load_scorer, score_csv
 
-                judge = load_judge(self.artifact, self.in_force)
+                judge = load_scorer(self.artifact, self.in_force)
                 score_csv(spark, source, judge, written, max_record_bytes=settings.max_record_bytes)
             return _read_scores(written, self.in_force.threshold)
 
@@ -153,7 +153,7 @@ def train(
     """
     from fraudstream.cli.options import batch_spark
     from fraudstream.config import Settings
-    from fraudstream.model.evaluation.evaluate import Wishes
+    from fraudstream.model.evaluation.evaluate import ThresholdConstraints
     from fraudstream.model.training.plan import TrainingSettings
     from fraudstream.model.training.training import train as train_model
     from fraudstream.transactions.csv_source import open_csv
@@ -169,7 +169,7 @@ def train(
             algorithm=algorithm,
             legitimate_share=legitimate_share,
             label_delay_seconds=label_delay_seconds,
-            wishes=Wishes(review_cost, max_alerts_per_day),
+            constraints=ThresholdConstraints(review_cost, max_alerts_per_day),
             seed=seed,
         ),
         models_dir=Path(models),
@@ -177,7 +177,7 @@ def train(
         now=lambda: datetime.now(UTC),
         who="fraudstream.train",
     )
-    return Model(result.artifact, result.in_force)
+    return Model(result.artifact, result.deployment)
 
 
 def load(path: AnyPath = "models/current") -> Model:
@@ -215,9 +215,9 @@ def explain(data: AnyPath, row: int, *, model: AnyPath = "models/current") -> Ex
 def _read_scores(path: Path, threshold: float) -> Scores:
     import numpy as np
 
-    from fraudstream.scoring.scorer import ScoreColumn
+    from fraudstream.scoring.scorer import ScoresFileColumn
 
     with path.open(newline="", encoding="utf-8") as file:
-        lines = [(line[ScoreColumn.OUTCOME], line[ScoreColumn.SCORE]) for line in csv.DictReader(file)]
+        lines = [(line[ScoresFileColumn.OUTCOME], line[ScoresFileColumn.SCORE]) for line in csv.DictReader(file)]
     outcomes = np.array([outcome for outcome, _ in lines], dtype=np.str_)
     return Scores(outcomes, np.array([float(cell) if cell else math.nan for _, cell in lines]), threshold)

@@ -12,7 +12,7 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from dashboards import RunningDashboard, alert, running_dashboard
-from evaluated import evaluated_model_in_force, scored_samples
+from evaluated import deployed_evaluated_model, scored_samples
 from fraudstream.runtime.processes import wait_until
 from pages import SCHEMES, WORST_CONTRAST, live
 
@@ -25,7 +25,7 @@ GONE = re.compile("ERR_CONNECTION_REFUSED|ERR_EMPTY_RESPONSE|ERR_SOCKET_NOT_CONN
 
 @pytest.fixture
 def dashboard(tmp_path: Path) -> Iterator[RunningDashboard]:
-    with running_dashboard(tmp_path, evaluated_model_in_force(tmp_path / "models")) as running:
+    with running_dashboard(tmp_path, deployed_evaluated_model(tmp_path / "models")) as running:
         yield running
 
 

@@ -10,8 +10,8 @@ from playwright.sync_api import Browser, Page, expect
 
 from columns import NOW
 from dashboards import RunningDashboard, running_dashboard
-from evaluated import evaluated_model_in_force, judged
-from fraudstream.model.deployment.current import put_in_force
+from evaluated import deployed_evaluated_model, judged
+from fraudstream.model.deployment.current import deploy
 from pages import SCHEMES, WORST_CONTRAST, live
 from saved_models import LINEAR_ID, linear_model
 
@@ -24,7 +24,7 @@ OTHER_ID = "logistic-regression-ba9876543210"
 @pytest.fixture(scope="module")
 def dashboard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningDashboard]:
     folder = tmp_path_factory.mktemp("dashboard")
-    with running_dashboard(folder, evaluated_model_in_force(folder / "models")) as running:
+    with running_dashboard(folder, deployed_evaluated_model(folder / "models")) as running:
         yield running
 
 
@@ -130,14 +130,14 @@ def test_it_is_scored_again_with_another_model_and_the_difference_shown(
     page.get_by_role("button", name="Score again").press("Enter")
     expect(page.locator("#rescored")).to_contain_text("The same score.")
     linear_model(models, OTHER_ID)
-    put_in_force(models, OTHER_ID, 0.999, who="ann", why="stricter", now=NOW)
+    deploy(models, OTHER_ID, 0.999, who="ann", why="stricter", now=NOW)
     try:
         page.get_by_role("button", name="Score again").press("Enter")
         rows = page.locator("#rescored table").first.locator("tbody tr")
         expect(rows.filter(has_text="Threshold")).to_contain_text("0.999")
         expect(rows.filter(has_text="Model")).to_contain_text("lr-ba987654")
     finally:
-        put_in_force(models, LINEAR_ID, 0.5, who="ann", why="back", now=NOW)
+        deploy(models, LINEAR_ID, 0.5, who="ann", why="back", now=NOW)
     assert said == []
 
 

@@ -13,7 +13,7 @@ from dashboards import RunningDashboard, alert, running_dashboard
 from fraudstream.model.artifact import load_artifact
 from fraudstream.model.explanation.explainer import Explainer
 from pages import WORST_CONTRAST, live
-from saved_models import LINEAR_ID, linear_model_in_force
+from saved_models import LINEAR_ID, deployed_linear_model
 
 pytestmark = pytest.mark.browser
 
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.browser
 @pytest.fixture(scope="module")
 def dashboard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningDashboard]:
     folder = tmp_path_factory.mktemp("dashboard")
-    with running_dashboard(folder, linear_model_in_force(folder / "models")) as running:
+    with running_dashboard(folder, deployed_linear_model(folder / "models")) as running:
         yield running
 
 

@@ -12,8 +12,8 @@ from playwright.sync_api import Browser, Page, expect
 
 from columns import NOW
 from dashboards import RunningDashboard, running_dashboard
-from evaluated import THRESHOLD, evaluated_model_in_force, scored_samples
-from fraudstream.model.deployment.current import put_in_force, read_current
+from evaluated import THRESHOLD, deployed_evaluated_model, scored_samples
+from fraudstream.model.deployment.current import deploy, read_current
 from pages import SCHEMES, WORST_CONTRAST
 from saved_models import LINEAR_ID
 
@@ -24,7 +24,7 @@ SCRIPT = "<img src=x onerror=\"document.title='pwned'\">"
 
 @pytest.fixture
 def dashboard(tmp_path: Path) -> Iterator[RunningDashboard]:
-    with running_dashboard(tmp_path, evaluated_model_in_force(tmp_path / "models")) as running:
+    with running_dashboard(tmp_path, deployed_evaluated_model(tmp_path / "models")) as running:
         running.post("/api/events", scored_samples(200))
         yield running
 
@@ -122,7 +122,7 @@ def test_a_threshold_is_applied_with_a_reason_and_undone(
 def test_what_another_changed_meanwhile_is_told_and_not_written_over(page: Page, dashboard: RunningDashboard) -> None:
     models = dashboard.directory / "models"
     page.goto(f"{dashboard.url}/what-if?threshold=0.25")
-    put_in_force(models, LINEAR_ID, 0.75, who="ben", why="a storm", now=NOW)
+    deploy(models, LINEAR_ID, 0.75, who="ben", why="a storm", now=NOW)
     page.get_by_label("Why").fill("fewer")
     page.get_by_role("button", name="Apply 0.25").click()
     page.get_by_label("Your name").fill("Ann")

@@ -42,16 +42,16 @@ def fill(
     workdir: Path, java: Java, jars: Jars, payments: Path, scores: Scores, change: Callable[[dict[int, float]], None]
 ) -> None:
     """Write payments, what the model makes of them, and one entry; `change` is given each alert's score by offset."""
-    in_force = read_current(workdir / "models" / "current")
+    deployment = read_current(workdir / "models" / "current")
     alerts = {row: score for row, (outcome, score) in scores.items() if outcome == "alert" and score is not None}
-    entry = audits.entry(0, ROWS, alert=len(alerts), model_id=in_force.model_id)
+    entry = audits.entry(0, ROWS, alert=len(alerts), model_id=deployment.model_id)
     plan = BrokerPlan(free_port(), workdir / "kafka", java, jars.broker, 1, DEFAULT_MAX_RECORD_BYTES, "256m")
     with start_broker(plan, lambda line: None) as broker:
         assert broker is not None
         changes = {
             "topic_id": topic_id(broker.bootstrap_servers, INPUT),
-            "revision": in_force.revision,
-            "threshold": in_force.threshold,
+            "revision": deployment.revision,
+            "threshold": deployment.threshold,
         }
         entry = entry.model_copy(update=changes)
         change(alerts)
@@ -59,8 +59,8 @@ def fill(
         for row in open_csv(payments).json_rows():
             producer.produce(INPUT, row, partition=0)
         for offset, score in alerts.items():
-            of_model = {"model_id": in_force.model_id, "revision": in_force.revision}
-            alert = posted_alert(offset, topic=INPUT, score=score, threshold=in_force.threshold, **of_model)
+            of_model = {"model_id": deployment.model_id, "revision": deployment.revision}
+            alert = posted_alert(offset, topic=INPUT, score=score, threshold=deployment.threshold, **of_model)
             producer.produce(Topic.ALERTS.value, json.dumps(alert).encode())
         producer.produce(Topic.LEDGER.value, entry.to_json(), key=entry.entry_id.encode())
         assert producer.flush(30) == 0

@@ -17,7 +17,7 @@ from confluent_kafka import Consumer, Message, Producer, TopicPartition
 
 from commands import ROWS, command_line
 from fraudstream.kafka.broker import RunningBroker
-from fraudstream.model.deployment.current import put_in_force, read_current
+from fraudstream.model.deployment.current import deploy, read_current
 from fraudstream.runtime.processes import stop, wait_until
 from fraudstream.transactions.csv_source import open_csv
 from fraudstream.transactions.wire import DEFAULT_MAX_RECORD_BYTES, OUTPUT_TOPICS, Topic
@@ -203,7 +203,7 @@ def test_a_new_threshold_is_taken_up_from_the_checkpoint(
         assert wait_until(ready.exists, 300)
         ready.unlink()
         before = read_current(own / "current")
-        put_in_force(own, before.model_id, 0.0, who="test", why="everything is an alert", now=datetime.now(UTC))
+        deploy(own, before.model_id, 0.0, who="test", why="everything is an alert", now=datetime.now(UTC))
         assert wait_until(ready.exists, 300), (tmp_path / "detector.log").read_text()[-3000:]
         found = read_all(own_broker.bootstrap_servers, ROWS)
         by_revision: dict[int, int] = defaultdict(int)

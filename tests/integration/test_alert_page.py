@@ -15,13 +15,13 @@ from dashboards import Clock, alert, told
 from fraudstream.config import Settings
 from fraudstream.dashboard.app import create_app
 from fraudstream.dashboard.services.reasons import ReasonStore, explain_alert
-from fraudstream.dashboard.services.revisions import model_in_force
+from fraudstream.dashboard.services.revisions import deployed_model
 from fraudstream.model.artifact import load_artifact
-from fraudstream.model.deployment.current import put_in_force
+from fraudstream.model.deployment.aliases import declare_alias
+from fraudstream.model.deployment.current import deploy
 from fraudstream.model.explanation.explainer import Explainer, ExplainerLibrary
-from fraudstream.model.features.aliases import declare_alias
 from fraudstream.store.store import AlertStore
-from saved_models import LINEAR_ID, linear_model, linear_model_in_force
+from saved_models import LINEAR_ID, deployed_linear_model, linear_model
 
 SCRIPT = "<script>alert(1)</script>"
 OTHER_ID = "logistic-regression-ba9876543210"
@@ -29,7 +29,7 @@ OTHER_ID = "logistic-regression-ba9876543210"
 
 @pytest.fixture
 def current(tmp_path: Path) -> Path:
-    return linear_model_in_force(tmp_path / "models")
+    return deployed_linear_model(tmp_path / "models")
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def store(tmp_path: Path) -> Iterator[AlertStore]:
 
 @pytest.fixture
 def client(store: AlertStore, current: Path) -> FlaskClient:
-    app = create_app(Settings(model=current), store, clock=Clock(), in_force=model_in_force(current))
+    app = create_app(Settings(model=current), store, clock=Clock(), deployment=deployed_model(current))
     return app.test_client()
 
 
@@ -168,7 +168,7 @@ def test_another_model_in_force_gives_its_own_score_and_the_difference_by_featur
     transaction = row(1, third=5.0, V3=None)
     store.add_alerts([judged(current, 1, transaction)])
     linear_model(current.parent, OTHER_ID)
-    put_in_force(current.parent, OTHER_ID, 0.3, who="ann", why="newer", now=NOW)
+    deploy(current.parent, OTHER_ID, 0.3, who="ann", why="newer", now=NOW)
     declare_alias(current, "third", "V3", who="ann", why="renamed", now=NOW)
     found = told(client.get("/api/alerts/id-1/rescore"))
     expected = Explainer(load_artifact(current.parent / OTHER_ID)).explain(judged_row(store), {"third": "V3"}).score

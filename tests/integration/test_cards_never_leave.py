@@ -14,12 +14,12 @@ import pytest
 from werkzeug.routing import Rule
 
 from dashboards import EventReader, RunningDashboard, alert, running_dashboard
-from evaluated import evaluated_model_in_force
+from evaluated import deployed_evaluated_model
 from fraudstream.config import Settings
 from fraudstream.dashboard.app import create_app
 from fraudstream.store.changes import Action, Actor, ChangeLog
 from fraudstream.store.store import AlertStore
-from fraudstream.store.triage import WorkDesk
+from fraudstream.store.triage import Triage
 from fraudstream.store.triage_state import AlertStatus
 from letters import letter
 
@@ -230,7 +230,7 @@ def test_a_card_number_that_was_recorded_once_is_masked_in_the_record_of_changes
     dashboard.post("/api/alerts", [hostile(1), hostile(2)])
     store = AlertStore.open(f"sqlite:///{dashboard.directory / 'alerts.db'}")
     note = f"of {CARDS[1]}"
-    assert WorkDesk(store).verdict(Actor("Ann"), ["id-2"], AlertStatus.UNSURE, note=note).done
+    assert Triage(store).verdict(Actor("Ann"), ["id-2"], AlertStatus.UNSURE, note=note).done
     ChangeLog(store).record(
         Actor(CARDS[0]), Action.EXPORT, CARDS[2], None, {"filter": {"q": CARDS[4]}, "rows": 1}, CARDS[5]
     )
@@ -249,7 +249,7 @@ def test_a_card_number_that_was_recorded_once_is_masked_in_the_record_of_changes
 
 
 def test_no_card_leaves_by_what_is_in_force_and_why(tmp_path: Path) -> None:
-    models = evaluated_model_in_force(tmp_path / "models").parent
+    models = deployed_evaluated_model(tmp_path / "models").parent
     with running_dashboard(tmp_path, models / "current") as dashboard:
         visa = CARDS[0]
         for path, posted in (

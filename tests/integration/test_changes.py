@@ -18,7 +18,7 @@ from dashboards import Clock, alert, open_store, told
 from fraudstream.config import Settings
 from fraudstream.dashboard.app import create_app
 from fraudstream.dashboard.services.parts import EXTENSION, Parts
-from fraudstream.dashboard.services.revisions import model_in_force
+from fraudstream.dashboard.services.revisions import deployed_model
 from fraudstream.model.deployment.current import change_deployment
 from fraudstream.store.changes import Action, Actor, ChangeLog
 from fraudstream.store.store import AlertStore
@@ -65,7 +65,7 @@ def models_of(client: FlaskClient) -> Parts:
 
 
 def with_model(store: AlertStore, current: Path) -> FlaskClient:
-    app = create_app(Settings(model=current), store, clock=Clock(), in_force=model_in_force(current))
+    app = create_app(Settings(model=current), store, clock=Clock(), deployment=deployed_model(current))
     return app.test_client()
 
 

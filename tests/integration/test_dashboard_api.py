@@ -14,7 +14,7 @@ from flask.testing import FlaskClient
 from dashboards import Clock, alert, told
 from fraudstream.config import Settings
 from fraudstream.dashboard.app import create_app
-from fraudstream.dashboard.services.statistics import ModelInForce
+from fraudstream.dashboard.services.statistics import DeployedModel
 from fraudstream.errors import ModelCorrupt
 from fraudstream.store.store import AlertStore
 
@@ -36,17 +36,21 @@ def store(tmp_path: Path, clock: Clock) -> Iterator[AlertStore]:
 @pytest.fixture
 def client(store: AlertStore, clock: Clock) -> FlaskClient:
     app = create_app(
-        Settings(), store, clock=clock, in_force=lambda: ModelInForce("m-1", 0.5, 1000, "f-1"), notice="Simulated data"
+        Settings(),
+        store,
+        clock=clock,
+        deployment=lambda: DeployedModel("m-1", 0.5, 1000, "f-1"),
+        notice="Simulated data",
     )
     return app.test_client()
 
 
 @pytest.fixture
 def client_without_model(store: AlertStore, clock: Clock) -> FlaskClient:
-    def unreadable() -> ModelInForce | None:
+    def unreadable() -> DeployedModel | None:
         raise ModelCorrupt("the file is torn", where="models/current")
 
-    return create_app(Settings(), store, clock=clock, in_force=unreadable).test_client()
+    return create_app(Settings(), store, clock=clock, deployment=unreadable).test_client()
 
 
 def position(clock: Clock, *ends: int) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from flask.testing import FlaskClient
 from dashboards import alert
 from fraudstream.config import Settings
 from fraudstream.dashboard.app import create_app
-from fraudstream.dashboard.services.statistics import ModelInForce
+from fraudstream.dashboard.services.statistics import DeployedModel
 from fraudstream.dashboard.web.presentation import number, payload_preview, short_id, telling_values
 from fraudstream.store.store import AlertStore
 
@@ -20,7 +20,7 @@ from fraudstream.store.store import AlertStore
 @pytest.fixture
 def client(tmp_path: Path) -> Iterator[FlaskClient]:
     store = AlertStore.open(f"sqlite:///{tmp_path / 'alerts.db'}")
-    app = create_app(Settings(), store, in_force=lambda: ModelInForce("m-1", 0.5, 1000), notice="Simulated data")
+    app = create_app(Settings(), store, deployment=lambda: DeployedModel("m-1", 0.5, 1000), notice="Simulated data")
     yield app.test_client()
     store.close()
 

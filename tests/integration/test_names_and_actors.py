@@ -15,7 +15,7 @@ from columns import model_with_contract
 from dashboards import Clock, open_store, told
 from fraudstream.config import Settings
 from fraudstream.dashboard.app import create_app
-from fraudstream.dashboard.services.revisions import model_in_force
+from fraudstream.dashboard.services.revisions import deployed_model
 from fraudstream.store.triage_state import is_same_person, name_of
 
 ANN = {"X-Fraudstream-Actor": "Ann"}
@@ -25,7 +25,7 @@ ANN = {"X-Fraudstream-Actor": "Ann"}
 def client(tmp_path: Path) -> Iterator[FlaskClient]:
     current = model_with_contract(tmp_path)
     with open_store(tmp_path, alerts=2) as store:
-        app = create_app(Settings(model=current), store, clock=Clock(), in_force=model_in_force(current))
+        app = create_app(Settings(model=current), store, clock=Clock(), deployment=deployed_model(current))
         yield app.test_client()
 
 

@@ -14,10 +14,10 @@ from jsonschema import Draft202012Validator
 from openapi_spec_validator import validate
 
 from dashboards import alert
-from evaluated import evaluated_model_in_force, judged, scored_samples
+from evaluated import deployed_evaluated_model, judged, scored_samples
 from fraudstream.config import Settings
 from fraudstream.dashboard.app import APIS, create_app
-from fraudstream.dashboard.services.revisions import model_in_force
+from fraudstream.dashboard.services.revisions import deployed_model
 from fraudstream.dashboard.web.openapi import document
 from fraudstream.store.store import AlertStore
 from ledgers import loss
@@ -153,9 +153,9 @@ def test_what_is_posted_is_answered_as_described(client: FlaskClient, path: str,
 @pytest.fixture
 def judging(tmp_path: Path) -> Iterator[FlaskClient]:
     """With a model in force, alerts of its own, samples and a verdict."""
-    current = evaluated_model_in_force(tmp_path / "models")
+    current = deployed_evaluated_model(tmp_path / "models")
     store = AlertStore.open(f"sqlite:///{tmp_path / 'judged.db'}")
-    client = create_app(Settings(model=current), store, in_force=model_in_force(current)).test_client()
+    client = create_app(Settings(model=current), store, deployment=deployed_model(current)).test_client()
     client.post("/api/alerts", json=[judged(current.parent, number) for number in range(2)])
     client.post("/api/alerts", json=[alert(7, outcome="unscorable", score=None, transaction={"Time": 1})])
     client.post("/api/events", json=scored_samples(50))
@@ -183,11 +183,11 @@ def test_what_if_and_a_threshold_put_and_undone_are_as_described(judging: FlaskC
     assert all(each["then"] is not None for each in found["sources"][:2])
     assert found["curve"]
     was = found["in_force"]
-    wish = {"threshold": 0.25, "why": "fewer", "revision": was["revision"]}
-    put = asked(judging, "post", "/api/threshold", 200, wish)
+    constraint = {"threshold": 0.25, "why": "fewer", "revision": was["revision"]}
+    put = asked(judging, "post", "/api/threshold", 200, constraint)
     assert (put["threshold"], put["former_threshold"]) == (0.25, was["threshold"])
-    asked(judging, "post", "/api/threshold", 409, wish)
-    asked(judging, "post", "/api/threshold", 422, wish | {"threshold": 7, "revision": put["revision"]})
+    asked(judging, "post", "/api/threshold", 409, constraint)
+    asked(judging, "post", "/api/threshold", 422, constraint | {"threshold": 7, "revision": put["revision"]})
     back = {"threshold": put["former_threshold"], "why": "undo", "revision": put["revision"]}
     assert asked(judging, "post", "/api/threshold", 200, back)["threshold"] == was["threshold"]
     changes = asked(judging, "get", "/api/audit?action=threshold", 200)["changes"]
@@ -214,13 +214,13 @@ def test_aliases_and_a_refused_suggestion_are_as_described(judging: FlaskClient)
 
 
 def test_a_replay_is_as_described_from_the_wish_to_the_result(client: FlaskClient) -> None:
-    wish = {"places": ["t/0/7"], "who": "Mia", "why": "mended upstream"}
-    counted = asked(client, "post", "/api/replays", 200, wish | {"dry_run": True})
+    constraint = {"places": ["t/0/7"], "who": "Mia", "why": "mended upstream"}
+    counted = asked(client, "post", "/api/replays", 200, constraint | {"dry_run": True})
     assert (counted["batch"], counted["letters"]) == (None, 1)
     corrected = base64.b64encode(b'{"Time": 1}').decode()
-    batch = asked(client, "post", "/api/replays", 200, wish | {"payload_base64": corrected})["batch"]
-    asked(client, "post", "/api/replays", 409, wish)
-    asked(client, "post", "/api/replays", 404, wish | {"places": ["t/0/8"]})
+    batch = asked(client, "post", "/api/replays", 200, constraint | {"payload_base64": corrected})["batch"]
+    asked(client, "post", "/api/replays", 409, constraint)
+    asked(client, "post", "/api/replays", 404, constraint | {"places": ["t/0/8"]})
     claim = {"limit": 0, "batch": batch}
     assert asked(client, "post", "/api/replays/claim", 200, claim) == {"waiting": 1}
     (claimed,) = asked(client, "post", "/api/replays/claim", 200, claim | {"limit": 5})["replays"]

@@ -20,7 +20,7 @@ from fraudstream.cli.entry import cli
 from fraudstream.model.deployment.current import change_deployment
 from fraudstream.model.explanation.explainer import Explainer
 from fraudstream.runtime.processes import wait_until
-from saved_models import LINEAR_ID, linear_model, linear_model_in_force
+from saved_models import LINEAR_ID, deployed_linear_model, linear_model
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def test_a_running_dashboard_sees_a_revision_by_itself(tmp_path: Path) -> None:
 
 
 def test_a_stored_alert_is_explained_through_the_dashboard(tmp_path: Path) -> None:
-    current = linear_model_in_force(tmp_path / "models")
+    current = deployed_linear_model(tmp_path / "models")
     with running_dashboard(tmp_path, current) as dashboard:
         dashboard.post("/api/alerts", [alert(1, alert_id="a/b c", transaction=row(1), model_id=LINEAR_ID, score=0.125)])
         answer = explain("--alert", "a/b c", "--api", dashboard.url, "--model", current)
@@ -55,7 +55,7 @@ def test_a_stored_alert_is_explained_through_the_dashboard(tmp_path: Path) -> No
 def test_a_real_dashboard_tells_the_reasons_of_a_new_alert_and_a_stream_resumes_all_the_same(
     tmp_path: Path, explainer: Explainer
 ) -> None:
-    with running_dashboard(tmp_path, linear_model_in_force(tmp_path / "models")) as dashboard:
+    with running_dashboard(tmp_path, deployed_linear_model(tmp_path / "models")) as dashboard:
         reader = EventReader(f"{dashboard.url}/api/stream")
         unscorable = EventReader(f"{dashboard.url}/api/stream?outcome=unscorable")
         assert reader.wait_for("stats")

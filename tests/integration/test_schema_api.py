@@ -14,7 +14,7 @@ from columns import MODEL_ID, TOPIC, model_with_contract, row, samples
 from dashboards import Clock, open_store, told
 from fraudstream.config import Settings
 from fraudstream.dashboard.app import create_app
-from fraudstream.dashboard.services.revisions import model_in_force
+from fraudstream.dashboard.services.revisions import deployed_model
 from fraudstream.model.deployment.current import read_current
 from fraudstream.store.store import AlertStore
 from fraudstream.transactions.drift import schema_id
@@ -34,7 +34,7 @@ def store(tmp_path: Path) -> Iterator[AlertStore]:
 
 
 def asking(store: AlertStore, model: Path, **settings: Any) -> FlaskClient:
-    app = create_app(Settings(model=model, **settings), store, clock=Clock(), in_force=model_in_force(model))
+    app = create_app(Settings(model=model, **settings), store, clock=Clock(), deployment=deployed_model(model))
     return app.test_client()
 
 

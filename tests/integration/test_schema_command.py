@@ -15,7 +15,7 @@ from dashboards import Clock
 from fraudstream.cli.schema import schema
 from fraudstream.config import Settings
 from fraudstream.dashboard.app import create_app
-from fraudstream.dashboard.services.revisions import model_in_force
+from fraudstream.dashboard.services.revisions import deployed_model
 from fraudstream.errors import AliasRefused, DashboardFailed, SettingsError
 from fraudstream.model.deployment.current import read_current
 from fraudstream.store.store import AlertStore
@@ -32,7 +32,7 @@ def current(tmp_path: Path) -> Path:
 def api(tmp_path: Path, current: Path) -> Iterator[str]:
     """A dashboard that has seen V3 renamed to third."""
     store = AlertStore.open(f"sqlite:///{tmp_path / 'alerts.db'}", clock=Clock())
-    app = create_app(Settings(model=current), store, clock=Clock(), in_force=model_in_force(current))
+    app = create_app(Settings(model=current), store, clock=Clock(), deployment=deployed_model(current))
     app.test_client().post("/api/events", json=samples(row(n, V3=None, third=row(n)["V3"]) for n in range(80)))
     server = make_server("127.0.0.1", 0, app, threaded=True)
     thread = threading.Thread(target=server.serve_forever)

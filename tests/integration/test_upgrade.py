@@ -132,10 +132,10 @@ def test_the_audit_trail_is_whole(client: FlaskClient, workdir: Path) -> None:
 
 
 def test_the_model_explains_every_alert_as_it_did(workdir: Path, expected: dict[str, Any]) -> None:
-    artifact, in_force = resolve(workdir / "models" / "current")
+    artifact, deployment = resolve(workdir / "models" / "current")
     explainer = Explainer(artifact)
     for alert in expected["alerts"]:
-        now = short_form(explainer.explain(alert["transaction"], in_force.aliases))
+        now = short_form(explainer.explain(alert["transaction"], deployment.aliases))
         assert now["explanation"]["score"] == pytest.approx(alert["score"], abs=1e-12)
         before = {reason["feature"]: reason["contribution"] for reason in alert["reasons"]}
         assert {each["feature"]: each["contribution"] for each in now["reasons"]} == pytest.approx(before, abs=1e-12)

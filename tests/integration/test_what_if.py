@@ -19,9 +19,9 @@ from fraudstream.config import Settings
 from fraudstream.dashboard.app import create_app
 from fraudstream.dashboard.services import what_if_sources
 from fraudstream.dashboard.services.live_scores import EDGES, LiveScores
-from fraudstream.dashboard.services.revisions import model_in_force
+from fraudstream.dashboard.services.revisions import deployed_model
 from fraudstream.model.artifact import write_artifact
-from fraudstream.model.deployment.current import put_in_force, read_current
+from fraudstream.model.deployment.current import deploy, read_current
 from fraudstream.model.deployment.registry import history
 from fraudstream.model.evaluation.record import Evaluation, evaluation_to_json
 from fraudstream.model.evaluation.thresholds import row_at
@@ -42,7 +42,7 @@ def current(tmp_path: Path, evaluation: Evaluation) -> Path:
     models, told_of = tmp_path / "models", small_evaluation()[1]
     beside = {"evaluation.json": evaluation_to_json(evaluation)}
     write_artifact(models, told_of, lambda scaler, classifier: None, beside)
-    put_in_force(models, told_of.model_id, 0.5, who="test", why="first", now=NOW)
+    deploy(models, told_of.model_id, 0.5, who="test", why="first", now=NOW)
     return models / "current"
 
 
@@ -53,7 +53,7 @@ def store(tmp_path: Path) -> Iterator[AlertStore]:
 
 
 def asking(store: AlertStore, model: Path, **settings: Any) -> FlaskClient:
-    app = create_app(Settings(model=model, **settings), store, clock=Clock(NOW), in_force=model_in_force(model))
+    app = create_app(Settings(model=model, **settings), store, clock=Clock(NOW), deployment=deployed_model(model))
     return app.test_client()
 
 
@@ -274,7 +274,7 @@ def test_a_model_without_a_table_leaves_the_other_sources(
 ) -> None:
     other = "gbt-ba9876543210"
     write_artifact(current.parent, replace(small_evaluation()[1], model_id=other), lambda scaler, classifier: None)
-    put_in_force(current.parent, other, 0.5, who="test", why="", now=NOW)
+    deploy(current.parent, other, 0.5, who="test", why="", now=NOW)
     client = asking(store, current)
     found = told(client.get("/api/what-if"))
     assert "trained by an earlier version" in {each["key"]: each for each in found["sources"]}["test"]["lacking"]

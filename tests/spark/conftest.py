@@ -23,7 +23,7 @@ from fraudstream.runtime.jars import Jars
 from fraudstream.runtime.java import Java
 from fraudstream.runtime.jvm import SparkPlan
 from fraudstream.runtime.spark import spark_session
-from fraudstream.scoring.scorer import Judge, Judged
+from fraudstream.scoring.scorer import ScoreColumn, Scorer
 from fraudstream.transactions.csv_source import CsvSource, open_csv
 from public_sets import write_sparkov
 
@@ -85,20 +85,20 @@ FEATURES = (feature("a", 1.0), feature("b b", 2.0), feature("c.d", 3.0))
 
 
 @pytest.fixture(scope="session")
-def judge(spark: SparkSession) -> Judge:
+def scorer(spark: SparkSession) -> Scorer:
     """A logistic regression on three features; large values of `a` are fraud."""
     rng = np.random.default_rng(7)
     values = rng.normal(size=(400, 3))
     rows = [(Vectors.dense(v.tolist()), float(v[0] + 0.3 * rng.normal() > 1.0)) for v in values]
     frame = spark.createDataFrame(rows, ["features", "label"])
-    scaler = StandardScaler(inputCol="features", outputCol=Judged.SCALED, withMean=True).fit(frame)
+    scaler = StandardScaler(inputCol="features", outputCol=ScoreColumn.SCALED, withMean=True).fit(frame)
     classifier = LogisticRegression(
-        featuresCol=Judged.SCALED,
-        rawPredictionCol=Judged.RAW,
-        probabilityCol=Judged.PROBABILITY,
-        predictionCol=Judged.PREDICTION,
+        featuresCol=ScoreColumn.SCALED,
+        rawPredictionCol=ScoreColumn.RAW,
+        probabilityCol=ScoreColumn.PROBABILITY,
+        predictionCol=ScoreColumn.PREDICTION,
     ).fit(scaler.transform(frame))
-    return Judge(
+    return Scorer(
         model_id="small-1",
         revision=3,
         threshold=0.5,

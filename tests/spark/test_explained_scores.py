@@ -14,12 +14,12 @@ import pytest
 from pyspark.sql import SparkSession
 
 from fraudstream.model.artifact import ModelArtifact
-from fraudstream.model.deployment.current import InForce
+from fraudstream.model.deployment.current import Deployment
 from fraudstream.model.explanation.cells import parse_transaction
 from fraudstream.model.explanation.explainer import Explainer
 from fraudstream.model.training.plan import TrainingSettings
 from fraudstream.model.training.training import train
-from fraudstream.scoring.scorer import load_judge
+from fraudstream.scoring.scorer import load_scorer
 from fraudstream.transactions.csv_source import CsvSource, open_csv
 
 pytestmark = pytest.mark.spark
@@ -56,9 +56,9 @@ def odd_rows(row: Mapping[str, Any]) -> list[str]:
 
 
 def held_to_spark(spark: SparkSession, artifact: ModelArtifact, texts: list[str], aliases: Mapping[str, str]) -> None:
-    judge = load_judge(artifact, InForce(artifact.manifest.model_id, 0.5, aliases))
+    scorer = load_scorer(artifact, Deployment(artifact.manifest.model_id, 0.5, aliases))
     frame = spark.createDataFrame(list(enumerate(texts)), "row int, text string")
-    verdicts = judge.verdicts(frame).orderBy("row").collect()
+    verdicts = scorer.verdicts(frame).orderBy("row").collect()
     explainer = Explainer(artifact)
     scored = 0
     for text, verdict in zip(texts, verdicts, strict=True):

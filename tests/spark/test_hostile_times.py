@@ -10,7 +10,7 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from fraudstream.detector.query import detect
-from fraudstream.scoring.scorer import Judge
+from fraudstream.scoring.scorer import Scorer
 from fraudstream.transactions.wire import Header
 
 pytestmark = pytest.mark.spark
@@ -23,10 +23,10 @@ MILLIS = {253_402_300_800_000: None, 9_223_372_036_854_775: None, -62_135_596_80
 
 
 @pytest.mark.parametrize("value", [b'{"a":5,"b b":0,"c.d":0}', b"[]"], ids=["alert", "dead letter"])
-def test_a_time_beyond_the_calendar_is_left_out(spark: SparkSession, judge: Judge, value: bytes) -> None:
+def test_a_time_beyond_the_calendar_is_left_out(spark: SparkSession, scorer: Scorer, value: bytes) -> None:
     rows = [(None, value, "credit_card_transactions", 0, number, millis, None) for number, millis in enumerate(MILLIS)]
     frame = spark.createDataFrame(rows, SCHEMA).withColumn("timestamp", F.expr("timestamp_millis(millis)"))
-    found = detect(frame.drop("millis"), judge, partitions=1, sample_every=10_000, max_record_bytes=4_000).collect()
+    found = detect(frame.drop("millis"), scorer, partitions=1, sample_every=10_000, max_record_bytes=4_000).collect()
     produced = []
     for record in (each for each in found if each.topic != "detector_events"):
         header = next((each.value for each in record.headers if each.key == Header.PRODUCED_AT), None)

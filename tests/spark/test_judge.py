@@ -10,8 +10,8 @@ import pytest
 from pyspark.sql import Row, SparkSession
 from pyspark.sql import functions as F
 
-from fraudstream.model.evaluation.calibration import IDENTITY, Calibration
-from fraudstream.scoring.scorer import Judge, calibrated
+from fraudstream.model.calibration import IDENTITY, Calibration
+from fraudstream.scoring.scorer import Scorer, calibrated
 
 pytestmark = pytest.mark.spark
 
@@ -20,18 +20,18 @@ def row(a: object, b: object = 0.0, c: object = 0.0) -> str:
     return json.dumps({"a": a, "b b": b, "c.d": c})
 
 
-def verdicts(spark: SparkSession, judge: Judge, texts: list[str]) -> list[Row]:
-    return judge.verdicts(spark.createDataFrame([(text,) for text in texts], "text string")).collect()
+def verdicts(spark: SparkSession, scorer: Scorer, texts: list[str]) -> list[Row]:
+    return scorer.verdicts(spark.createDataFrame([(text,) for text in texts], "text string")).collect()
 
 
-def test_each_row_ends_in_its_outcome(spark: SparkSession, judge: Judge) -> None:
-    rows = verdicts(spark, judge, [row(5.0), row(-5.0), row(5.0, None), row(None, None), "[]"])
+def test_each_row_ends_in_its_outcome(spark: SparkSession, scorer: Scorer) -> None:
+    rows = verdicts(spark, scorer, [row(5.0), row(-5.0), row(5.0, None), row(None, None), "[]"])
     assert [r.outcome for r in rows] == ["alert", "clear", "alert", "unscorable", "dead_letter"]
     assert [r.score is None for r in rows] == [False, False, False, True, True]
 
 
-def test_values_that_overflow_the_margin_are_never_clear(spark: SparkSession, judge: Judge) -> None:
-    rows = verdicts(spark, judge, [row(1.7e308, -1.7e308, 1.7e308), row(-1.7e308, 1.7e308, 1.7e308)])
+def test_values_that_overflow_the_margin_are_never_clear(spark: SparkSession, scorer: Scorer) -> None:
+    rows = verdicts(spark, scorer, [row(1.7e308, -1.7e308, 1.7e308), row(-1.7e308, 1.7e308, 1.7e308)])
     assert all(r.outcome == "unscorable" or np.isfinite(r.score) for r in rows)
 
 
@@ -46,14 +46,14 @@ def test_values_that_overflow_the_margin_are_never_clear(spark: SparkSession, ju
     ],
 )
 def test_the_screen_hides_no_alert_even_when_the_score_equals_the_threshold(
-    spark: SparkSession, judge: Judge, calibration: Calibration
+    spark: SparkSession, scorer: Scorer, calibration: Calibration
 ) -> None:
-    judge = dataclasses.replace(judge, calibration=calibration)
+    scorer = dataclasses.replace(scorer, calibration=calibration)
     rng = np.random.default_rng(11)
     texts = [row(*values) for values in rng.normal(1.0, 1.0, size=(300, 3)).tolist()]
-    scores = sorted(r.score for r in verdicts(spark, judge, texts))
+    scores = sorted(r.score for r in verdicts(spark, scorer, texts))
     for threshold in (scores[150], scores[290], 0.0, 1.0):
-        strict = dataclasses.replace(judge, threshold=threshold)
+        strict = dataclasses.replace(scorer, threshold=threshold)
         frame = spark.createDataFrame([(text,) for text in texts], "text string")
         screened = strict.screen(frame)
         suspects = {r.text for r in screened.where("suspect").collect()}
@@ -62,11 +62,11 @@ def test_the_screen_hides_no_alert_even_when_the_score_equals_the_threshold(
         assert len(alerts) == sum(score >= threshold for score in scores)
 
 
-def test_a_score_is_the_calibrated_probability(spark: SparkSession, judge: Judge) -> None:
+def test_a_score_is_the_calibrated_probability(spark: SparkSession, scorer: Scorer) -> None:
     calibration = Calibration(2.4, 0.3, 1.8)
     texts = [row(value) for value in np.linspace(-30, 30, 101).tolist()]
-    raw = np.array([r.score for r in verdicts(spark, judge, texts)])
-    scores = np.array([r.score for r in verdicts(spark, dataclasses.replace(judge, calibration=calibration), texts)])
+    raw = np.array([r.score for r in verdicts(spark, scorer, texts)])
+    scores = np.array([r.score for r in verdicts(spark, dataclasses.replace(scorer, calibration=calibration), texts)])
     assert scores == pytest.approx(calibration.of(raw), rel=1e-13)
     assert (np.argsort(scores, kind="stable") == np.argsort(raw, kind="stable")).all()
 
@@ -80,14 +80,14 @@ def test_the_ends_of_the_scores_are_kept_by_the_calibration(spark: SparkSession)
     assert np.isnan(found[3])
 
 
-def test_the_screen_marks_rows_that_need_the_full_verdict(spark: SparkSession, judge: Judge) -> None:
+def test_the_screen_marks_rows_that_need_the_full_verdict(spark: SparkSession, scorer: Scorer) -> None:
     texts = [row(1.0), row("x"), "{", row(1.0, None), '{"a":1.0,"c.d":0}', row(1.0, None, None), "{}"]
     frame = spark.createDataFrame([(text,) for text in texts], "text string")
-    assert [r.is_screened for r in judge.screen(frame).collect()] == [True, False, False, True, True, False, False]
+    assert [r.is_screened for r in scorer.screen(frame).collect()] == [True, False, False, True, True, False, False]
 
 
 def test_a_row_that_lacks_a_value_is_suspect_on_its_own_values_and_the_median(
-    spark: SparkSession, judge: Judge
+    spark: SparkSession, scorer: Scorer
 ) -> None:
     frame = spark.createDataFrame([('{"a":9,"c.d":0}',), ('{"a":-9,"b b":null,"c.d":0}',)], "text string")
-    assert [(r.is_screened, r.suspect) for r in judge.screen(frame).collect()] == [(True, True), (True, False)]
+    assert [(r.is_screened, r.suspect) for r in scorer.screen(frame).collect()] == [(True, True), (True, False)]

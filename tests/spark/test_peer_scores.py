@@ -1,4 +1,4 @@
-"""The scores of the peers of benchmarks/peers, held to Spark's own: on real models, rows as expected and odd ones."""
+"""The scores of benchmarks/baselines are equal to those of Spark, for expected and odd rows."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from benchmarks.peers.exported import ARRAYS, PLAIN, export_model
-from benchmarks.peers.plain_consumer.contract import Reader
-from benchmarks.peers.plain_consumer.model import load_model
-from benchmarks.peers.quix_streams.model import compiled
+from benchmarks.baselines.exported import ARRAYS, PLAIN, export_model
+from benchmarks.baselines.plain_consumer.contract import Reader
+from benchmarks.baselines.plain_consumer.model import load_model
+from benchmarks.baselines.quix_streams.model import compiled
 from pyspark.sql import SparkSession
 
-from fraudstream.model.deployment.current import InForce
+from fraudstream.model.deployment.current import Deployment
 from fraudstream.model.training.plan import TrainingSettings
 from fraudstream.model.training.training import train
-from fraudstream.scoring.scorer import load_judge
+from fraudstream.scoring.scorer import load_scorer
 from fraudstream.simulator.simulate import simulate
 from fraudstream.transactions.csv_source import CsvSource, open_csv
 
@@ -45,13 +45,13 @@ def test_peers_have_spark_s_scores_and_outcomes(
         report=lambda line: None,
         now=lambda: datetime(2026, 1, 2, tzinfo=UTC),
     ).artifact
-    in_force = InForce(artifact.manifest.model_id, 0.5, {})
-    export_model(artifact, in_force, tmp_path)
+    deployment = Deployment(artifact.manifest.model_id, 0.5, {})
+    export_model(artifact, deployment, tmp_path)
     texts = [row.decode() for row in itertools.islice(payments.json_rows(), 0, None, 8)]
     odd = [{**json.loads(texts[5]), "V3": value} for value in (None, "1e1", "x", True, float("nan"), [1], 10**25)]
     texts += [json.dumps(row) for row in (*odd, {}, [1])]
 
-    verdicts = load_judge(artifact, in_force).verdicts(
+    verdicts = load_scorer(artifact, deployment).verdicts(
         spark.createDataFrame(list(enumerate(texts)), "row int, text string")
     )
     judged = verdicts.orderBy("row").collect()

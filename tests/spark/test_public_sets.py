@@ -15,7 +15,7 @@ from fraudstream.model.deployment.current import resolve
 from fraudstream.model.training.plan import TrainingSettings
 from fraudstream.model.training.summary import as_json
 from fraudstream.model.training.training import train
-from fraudstream.scoring.scorer import load_judge, score_csv
+from fraudstream.scoring.scorer import load_scorer, score_csv
 from fraudstream.transactions.csv_source import open_csv
 from fraudstream.transactions.wire import DEFAULT_MAX_RECORD_BYTES
 from public_sets import write_banksim, write_paysim, write_sparkov
@@ -110,8 +110,8 @@ def test_a_public_set_is_trained_on_as_it_is_and_every_row_gets_an_outcome(
     assert report["average_precision"] > 0.5
 
     output = tmp_path / "scores.csv"
-    judge = load_judge(*resolve(tmp_path / "models" / "current"))
-    score_csv(spark, data, judge, output, max_record_bytes=DEFAULT_MAX_RECORD_BYTES)
+    scorer = load_scorer(*resolve(tmp_path / "models" / "current"))
+    score_csv(spark, data, scorer, output, max_record_bytes=DEFAULT_MAX_RECORD_BYTES)
     scores = read_scores(output)
     assert len(scores) == ROWS
     assert {outcome for outcome, _ in scores.values()} == {"clear", "alert"}

@@ -13,7 +13,7 @@ from fraudstream.detector.query import QuerySettings, Trigger, start_query
 from fraudstream.kafka.broker import RunningBroker
 from fraudstream.kafka.topics import ensure_topics
 from fraudstream.runtime.processes import wait_until
-from fraudstream.scoring.scorer import Judge
+from fraudstream.scoring.scorer import Scorer
 from fraudstream.transactions.wire import DEFAULT_MAX_RECORD_BYTES, Topic
 
 pytestmark = [pytest.mark.spark, pytest.mark.kafka]
@@ -34,12 +34,12 @@ def settings(broker: RunningBroker, tmp_path: Path) -> QuerySettings:
 
 
 def test_the_files_of_a_checkpoint_carry_checksums_and_nothing_is_left_of_their_writing(
-    spark: SparkSession, judge: Judge, settings: QuerySettings
+    spark: SparkSession, scorer: Scorer, settings: QuerySettings
 ) -> None:
     producer = Producer({"bootstrap.servers": settings.bootstrap_servers})
     producer.produce(Topic.TRANSACTIONS.value, b'{"a": 1, "b b": 2, "c.d": 3}')
     assert producer.flush(10) == 0
-    query = start_query(spark, judge, settings)
+    query = start_query(spark, scorer, settings)
     try:
         assert wait_until(lambda: (settings.checkpoint / "commits" / "0").exists(), 60)
     finally:

@@ -15,8 +15,8 @@ from dashboards import alert, told
 from fraudstream.config import Settings
 from fraudstream.dashboard.app import create_app
 from fraudstream.model.artifact import ModelArtifact
-from fraudstream.model.deployment.current import InForce, put_in_force
-from fraudstream.scoring.scorer import load_judge
+from fraudstream.model.deployment.current import Deployment, deploy
+from fraudstream.scoring.scorer import load_scorer
 from fraudstream.store.store import AlertStore
 from fraudstream.transactions.csv_source import CsvSource
 
@@ -32,9 +32,11 @@ def test_a_score_worked_out_again_is_spark_s_within_1e_9(
     models = now.path.parent
     texts = [row.decode() for row in itertools.islice(sparkov.json_rows(), 0, 60)]
     frame = spark.createDataFrame(list(enumerate(texts)), "row int, text string")
-    judges = [load_judge(each, InForce(each.manifest.model_id, 0.5)) for each in ids]
-    scores = {judge.model_id: [row.score for row in judge.verdicts(frame).orderBy("row").collect()] for judge in judges}
-    put_in_force(models, now.manifest.model_id, 0.5, who="test", why="", now=NOW)
+    scorers = [load_scorer(each, Deployment(each.manifest.model_id, 0.5)) for each in ids]
+    scores = {
+        scorer.model_id: [row.score for row in scorer.verdicts(frame).orderBy("row").collect()] for scorer in scorers
+    }
+    deploy(models, now.manifest.model_id, 0.5, who="test", why="", now=NOW)
     store = AlertStore.open(f"sqlite:///{tmp_path / 'alerts.db'}")
     try:
         judged = [

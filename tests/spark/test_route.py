@@ -10,7 +10,7 @@ import pytest
 from pyspark.sql import DataFrame, Row, SparkSession
 
 from fraudstream.detector.query import detect
-from fraudstream.scoring.scorer import Judge
+from fraudstream.scoring.scorer import Scorer
 from fraudstream.transactions.wire import DEAD_LETTER_HEADERS, output_limit
 
 pytestmark = pytest.mark.spark
@@ -30,9 +30,9 @@ def source(spark: SparkSession, *values: bytes | None, headers: list[tuple[str, 
     return spark.createDataFrame(rows, SCHEMA)
 
 
-def records(judge: Judge, frame: DataFrame, sample_every: int = 10_000_000) -> list[Row]:
+def records(scorer: Scorer, frame: DataFrame, sample_every: int = 10_000_000) -> list[Row]:
     """What leaves, without the samples unless each row is one."""
-    rows = detect(frame, judge, partitions=2, sample_every=sample_every, max_record_bytes=LIMIT).collect()
+    rows = detect(frame, scorer, partitions=2, sample_every=sample_every, max_record_bytes=LIMIT).collect()
     return [r for r in rows if sample_every == 1 or r.topic != "detector_events"]
 
 
@@ -45,9 +45,9 @@ def header(record: Row, name: str) -> str | None:
     return next((bytes(h.value).decode() for h in record.headers if h.key == name), None)
 
 
-def test_an_alert_carries_the_row_as_it_came_and_all_that_is_known(spark: SparkSession, judge: Judge) -> None:
+def test_an_alert_carries_the_row_as_it_came_and_all_that_is_known(spark: SparkSession, scorer: Scorer) -> None:
     headers = [("event_id", b"abc"), ("source_row", b"17")]
-    (record,) = records(judge, source(spark, FRAUD, headers=headers))
+    (record,) = records(scorer, source(spark, FRAUD, headers=headers))
     alert = content(record)
     assert record.topic == "fraud_alerts"
     assert alert.pop("score") > 0.5
@@ -70,48 +70,48 @@ def test_an_alert_carries_the_row_as_it_came_and_all_that_is_known(spark: SparkS
     assert header(record, "event_id") == "abc"
 
 
-def test_a_row_without_a_usable_event_id_is_known_by_its_place(spark: SparkSession, judge: Judge) -> None:
+def test_a_row_without_a_usable_event_id_is_known_by_its_place(spark: SparkSession, scorer: Scorer) -> None:
     for headers in (None, [("event_id", b"\xff")], [("event_id", b"x" * 201)], [("event_id", b"")]):
-        (record,) = records(judge, source(spark, FRAUD, headers=headers))
+        (record,) = records(scorer, source(spark, FRAUD, headers=headers))
         assert content(record)["alert_id"] == "credit_card_transactions/1/1000"
 
 
-def test_a_record_that_was_sent_again_names_the_one_that_it_repeats(spark: SparkSession, judge: Judge) -> None:
+def test_a_record_that_was_sent_again_names_the_one_that_it_repeats(spark: SparkSession, scorer: Scorer) -> None:
     origin = "credit_card_transactions/1/7"
     lenient = b'{"a":5,"b b":NaN,"c.d":0}'
     replayed = [("event_id", b"abc"), ("replay_of", origin.encode())]
     for value, topic in ((FRAUD, "fraud_alerts"), (b'{"a":5}', "transactions_unscorable"), (lenient, "fraud_alerts")):
-        (usual,) = records(judge, source(spark, value, headers=replayed[:1]))
-        (record,) = records(judge, source(spark, value, headers=replayed))
+        (usual,) = records(scorer, source(spark, value, headers=replayed[:1]))
+        (record,) = records(scorer, source(spark, value, headers=replayed))
         assert record.topic == topic
         assert content(record) == content(usual) | {"replay_of": origin}
         assert "replay_of" not in content(usual)
     for useless in (b"\xff", b"", b"x" * 301):
-        (record,) = records(judge, source(spark, FRAUD, headers=[("replay_of", useless)]))
+        (record,) = records(scorer, source(spark, FRAUD, headers=[("replay_of", useless)]))
         assert "replay_of" not in content(record)
-    (record,) = records(judge, source(spark, FRAUD, headers=[("replay_of", b'}"{\\')]))
+    (record,) = records(scorer, source(spark, FRAUD, headers=[("replay_of", b'}"{\\')]))
     assert content(record)["replay_of"] == '}"{\\'
 
 
-def test_a_dead_letter_that_was_sent_again_keeps_all_its_headers(spark: SparkSession, judge: Judge) -> None:
+def test_a_dead_letter_that_was_sent_again_keeps_all_its_headers(spark: SparkSession, scorer: Scorer) -> None:
     came = [("event_id", b"abc"), ("replay_of", b"t/0/1"), ("replay_id", b"r"), ("own", b"\xff")]
-    (record,) = records(judge, source(spark, b"[1]", headers=came))
+    (record,) = records(scorer, source(spark, b"[1]", headers=came))
     kept = [(each.key, bytes(each.value)) for each in record.headers]
     assert kept[: len(came)] == came
     assert tuple(name for name, _ in kept[len(came) :]) == tuple(name.value for name in DEAD_LETTER_HEADERS)
 
 
-def test_a_row_that_is_json_only_leniently_still_leaves_as_valid_json(spark: SparkSession, judge: Judge) -> None:
-    (record,) = records(judge, source(spark, b'{"a":5,"b b":NaN,"c.d":0,"t":"q\\"}"}'))
+def test_a_row_that_is_json_only_leniently_still_leaves_as_valid_json(spark: SparkSession, scorer: Scorer) -> None:
+    (record,) = records(scorer, source(spark, b'{"a":5,"b b":NaN,"c.d":0,"t":"q\\"}"}'))
     alert = content(record)
     assert alert["imputed"] == ["b b"]
     assert alert["transaction"] == {"a": "5", "b b": '"NaN"', "c.d": "0", "t": 'q"}'}
     assert alert["transaction_text"] == '{"a":5,"b b":NaN,"c.d":0,"t":"q\\"}"}'
 
 
-def test_a_clear_row_leaves_nothing_but_a_sample(spark: SparkSession, judge: Judge) -> None:
-    assert records(judge, source(spark, CLEAR)) == []
-    (sample,) = records(judge, source(spark, CLEAR), sample_every=1)
+def test_a_clear_row_leaves_nothing_but_a_sample(spark: SparkSession, scorer: Scorer) -> None:
+    assert records(scorer, source(spark, CLEAR)) == []
+    (sample,) = records(scorer, source(spark, CLEAR), sample_every=1)
     assert sample.topic == "detector_events"
     assert content(sample) | {"score": 0} == {
         "type": "sample",
@@ -129,15 +129,15 @@ def test_a_clear_row_leaves_nothing_but_a_sample(spark: SparkSession, judge: Jud
     }
 
 
-def test_a_sampled_alert_leaves_twice(spark: SparkSession, judge: Judge) -> None:
-    assert {r.topic for r in records(judge, source(spark, FRAUD), sample_every=1)} == {
+def test_a_sampled_alert_leaves_twice(spark: SparkSession, scorer: Scorer) -> None:
+    assert {r.topic for r in records(scorer, source(spark, FRAUD), sample_every=1)} == {
         "fraud_alerts",
         "detector_events",
     }
 
 
-def test_a_row_that_misses_too_much_is_unscorable_with_the_reason(spark: SparkSession, judge: Judge) -> None:
-    (record,) = records(judge, source(spark, b'{"a":5}'))
+def test_a_row_that_misses_too_much_is_unscorable_with_the_reason(spark: SparkSession, scorer: Scorer) -> None:
+    (record,) = records(scorer, source(spark, b'{"a":5}'))
     assert record.topic == "transactions_unscorable"
     assert content(record)["score"] is None
     assert content(record)["reason"] == "2 of 3 features missing, at most 1 may be"
@@ -155,9 +155,9 @@ DEAD: list[tuple[bytes | None, str]] = [
 
 @pytest.mark.parametrize(("value", "reason"), DEAD, ids=[reason for _, reason in DEAD])
 def test_a_dead_letter_keeps_the_bytes_and_says_why(
-    spark: SparkSession, judge: Judge, value: bytes | None, reason: str
+    spark: SparkSession, scorer: Scorer, value: bytes | None, reason: str
 ) -> None:
-    (record,) = records(judge, source(spark, value, headers=[("event_id", b"abc")]))
+    (record,) = records(scorer, source(spark, value, headers=[("event_id", b"abc")]))
     assert record.topic == "transactions_dead_letter"
     assert (None if record.value is None else bytes(record.value)) == value
     assert header(record, "__connect.errors.exception.message") == reason
@@ -167,17 +167,17 @@ def test_a_dead_letter_keeps_the_bytes_and_says_why(
     assert header(record, "event_id") == "abc"
 
 
-def test_a_record_above_the_limit_is_a_dead_letter_cut_at_the_limit(spark: SparkSession, judge: Judge) -> None:
-    (record,) = records(judge, source(spark, b'{"a":5,"x":"' + b"y" * LIMIT + b'"}'))
+def test_a_record_above_the_limit_is_a_dead_letter_cut_at_the_limit(spark: SparkSession, scorer: Scorer) -> None:
+    (record,) = records(scorer, source(spark, b'{"a":5,"x":"' + b"y" * LIMIT + b'"}'))
     assert record.topic == "transactions_dead_letter"
     assert len(record.value) == LIMIT
     assert header(record, "__connect.errors.original.bytes") == str(LIMIT + 14)
 
 
-def test_no_record_can_outgrow_the_sink(spark: SparkSession, judge: Judge) -> None:
+def test_no_record_can_outgrow_the_sink(spark: SparkSession, scorer: Scorer) -> None:
     quotes = b'{"a":5,"b b":NaN,"c.d":0,"x":"' + b'\\"' * ((LIMIT - 40) // 2) + b'"}'
     control = b'{"a":5,"b b":NaN,"c.d":0,"x":"' + b"\\u0001" * ((LIMIT - 40) // 6) + b'"}'
-    for record in records(judge, source(spark, quotes, control, headers=[("h", b"z" * LIMIT)])):
+    for record in records(scorer, source(spark, quotes, control, headers=[("h", b"z" * LIMIT)])):
         headers = sum(len(h.key) + len(h.value) for h in record.headers)
         assert record.topic == "fraud_alerts"
         assert len(record.value) + headers < output_limit(LIMIT)

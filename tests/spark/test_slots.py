@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 from pyspark.sql import DataFrame, Row, SparkSession
 
 from fraudstream.model.features.projection import project
-from fraudstream.model.manifest import Feature, FeatureType, by_slots
+from fraudstream.model.manifest import Feature, FeatureType, by_component
 from fraudstream.model.training.plan import TrainingSettings
 from fraudstream.model.training.training import TrainingResult, train
-from fraudstream.scoring.scorer import load_judge
+from fraudstream.scoring.scorer import load_scorer
 from fraudstream.transactions.csv_source import open_csv
 from fraudstream.transactions.times import hours_and_weekdays, seconds_of_dates
 from public_sets import write_sparkov
@@ -49,7 +49,7 @@ def meant(row: Mapping[str, object]) -> tuple[list[float], list[str]]:
     """The vector and what was filled in, worked out in Python from what the types say of themselves."""
     vector: list[float] = []
     imputed: list[str] = []
-    for feature in by_slots(FEATURES):
+    for feature in by_component(FEATURES):
         value = row.get(feature.name)
         slots: list[float] | None = None
         if feature.type is FeatureType.NUMBER:
@@ -179,14 +179,14 @@ def sparkov(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Tr
 def test_a_model_of_all_types_parses_a_row_once_and_screens_as_it_judges(
     spark: SparkSession, sparkov: TrainingResult, tmp_path: Path
 ) -> None:
-    judge = load_judge(sparkov.artifact, sparkov.in_force)
+    scorer = load_scorer(sparkov.artifact, sparkov.deployment)
     texts = [row.decode() for row in open_csv(write_sparkov(tmp_path / "b.csv", 300, seed=9)).json_rows()]
     frame = spark.createDataFrame([(text,) for text in texts], "text string")
-    screened = judge.screen(frame)
+    screened = scorer.screen(frame)
     plan = screened._jdf.queryExecution().executedPlan().toString()  # noqa: SLF001  the physical plan has no other door
     assert plan.count("from_json") == 1
     assert all(row.is_screened for row in screened.collect())
     suspects = {row.text for row in screened.where("suspect").collect()}
-    alerts = {row.text for row in judge.verdicts(frame).where("outcome = 'alert'").collect()}
+    alerts = {row.text for row in scorer.verdicts(frame).where("outcome = 'alert'").collect()}
     assert alerts
     assert alerts <= suspects

@@ -11,7 +11,7 @@ from pyspark.sql import SparkSession
 
 from fraudstream.kafka.broker import RunningBroker
 from fraudstream.kafka.topics import open_admin
-from fraudstream.scoring.scorer import Judge
+from fraudstream.scoring.scorer import Scorer
 from fraudstream.scoring.topic import Range, count_outcomes, merge_ranges, remarkable
 from fraudstream.transactions.wire import Outcome
 
@@ -51,26 +51,26 @@ def filled(broker: RunningBroker, new_topic: Callable[..., str]) -> str:
 
 
 def test_outcomes_are_counted_by_partition_and_overlaps_once(
-    spark: SparkSession, judge: Judge, broker: RunningBroker, filled: str
+    spark: SparkSession, scorer: Scorer, broker: RunningBroker, filled: str
 ) -> None:
     ranges = [Range(0, 0, 10), Range(0, 5, 20), Range(0, 60, ROWS), Range(1, 69, ROWS), Range(1, 3, 3)]
-    counts = count_outcomes(spark, judge, broker.bootstrap_servers, filled, ranges, LIMIT)
+    counts = count_outcomes(spark, scorer, broker.bootstrap_servers, filled, ranges, LIMIT)
     expected = Counter(OUTCOMES[offset % 7] for offset in (*range(20), *range(60, ROWS)))
     assert counts == {0: expected, 1: Counter({Outcome.DEAD_LETTER: 1})}
 
 
-def test_nothing_asked_is_nothing_counted(spark: SparkSession, judge: Judge, broker: RunningBroker) -> None:
-    assert count_outcomes(spark, judge, broker.bootstrap_servers, "no-such-topic", [], LIMIT) == {}
-    assert count_outcomes(spark, judge, broker.bootstrap_servers, "no-such-topic", [Range(3, 1, 1)], LIMIT) == {
+def test_nothing_asked_is_nothing_counted(spark: SparkSession, scorer: Scorer, broker: RunningBroker) -> None:
+    assert count_outcomes(spark, scorer, broker.bootstrap_servers, "no-such-topic", [], LIMIT) == {}
+    assert count_outcomes(spark, scorer, broker.bootstrap_servers, "no-such-topic", [Range(3, 1, 1)], LIMIT) == {
         3: Counter()
     }
 
 
 def test_what_is_not_clear_is_named_with_its_score_and_id(
-    spark: SparkSession, judge: Judge, broker: RunningBroker, filled: str
+    spark: SparkSession, scorer: Scorer, broker: RunningBroker, filled: str
 ) -> None:
     ranges = [Range(0, 0, 7), Range(1, 7, 14), Range(1, 21, 28)]
-    found = sorted(remarkable(spark, judge, broker.bootstrap_servers, filled, ranges, LIMIT))
+    found = sorted(remarkable(spark, scorer, broker.bootstrap_servers, filled, ranges, LIMIT))
     places = [(0, offset) for offset in range(7)] + [(1, offset) for offset in (*range(7, 14), *range(21, 28))]
     assert [(each.partition, each.offset, each.outcome) for each in found] == [
         (partition, offset, OUTCOMES[offset % 7])
@@ -80,12 +80,12 @@ def test_what_is_not_clear_is_named_with_its_score_and_id(
     assert all((each.score is None) == (each.outcome is not Outcome.ALERT) for each in found)
     assert found[0].alert_id == "id-0"
     assert found[-1].alert_id == f"{filled}/1/27"
-    (alert,) = judge.verdicts(spark.createDataFrame([(FRAUD.decode(),)], "text string")).collect()
+    (alert,) = scorer.verdicts(spark.createDataFrame([(FRAUD.decode(),)], "text string")).collect()
     assert {each.score for each in found if each.outcome is Outcome.ALERT} == {alert.score}
 
 
 def test_records_that_retention_took_are_passed_over(
-    spark: SparkSession, judge: Judge, broker: RunningBroker, new_topic: Callable[..., str]
+    spark: SparkSession, scorer: Scorer, broker: RunningBroker, new_topic: Callable[..., str]
 ) -> None:
     topic = new_topic()
     producer = Producer({"bootstrap.servers": broker.bootstrap_servers})
@@ -95,5 +95,5 @@ def test_records_that_retention_took_are_passed_over(
     admin = open_admin(broker.bootstrap_servers)
     for deleted in admin.delete_records([TopicPartition(topic, 0, 4)]).values():
         deleted.result(timeout=30)
-    counts = count_outcomes(spark, judge, broker.bootstrap_servers, topic, [Range(0, 0, 10)], LIMIT)
+    counts = count_outcomes(spark, scorer, broker.bootstrap_servers, topic, [Range(0, 0, 10)], LIMIT)
     assert counts == {0: Counter({Outcome.CLEAR: 6})}

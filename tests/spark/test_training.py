@@ -19,15 +19,16 @@ from rich.console import Console
 
 from fraudstream.errors import SettingsError
 from fraudstream.model.artifact import load_artifact
-from fraudstream.model.assembled import load_fitted
-from fraudstream.model.deployment.current import put_in_force, read_current, resolve
+from fraudstream.model.deployment.current import deploy, read_current, resolve
 from fraudstream.model.evaluation.record import read_evaluation
+from fraudstream.model.features.reading import TrainingColumn
 from fraudstream.model.report.page import REPORT_FILE, report_html
+from fraudstream.model.training.assembled import load_fitted
 from fraudstream.model.training.plan import TrainingSettings
-from fraudstream.model.training.recipe import FittedModel, TrainingColumn
+from fraudstream.model.training.recipe import FittedModel
 from fraudstream.model.training.summary import as_json, render
 from fraudstream.model.training.training import TrainingResult, train
-from fraudstream.scoring.scorer import load_judge, score_csv
+from fraudstream.scoring.scorer import load_scorer, score_csv
 from fraudstream.transactions.csv_source import open_csv
 
 pytestmark = pytest.mark.spark
@@ -70,7 +71,7 @@ def test_a_trained_model_is_in_force_and_judged_on_later_rows(spark: SparkSessio
     result = trained(spark, write_csv(tmp_path / "a.csv"), tmp_path / "models")
     manifest = result.artifact.manifest
     assert not result.reused
-    assert resolve(tmp_path / "models" / "current") == (result.artifact, result.in_force)
+    assert resolve(tmp_path / "models" / "current") == (result.artifact, result.deployment)
     assert [feature.name for feature in manifest.features] == ["V1", "V2"]
     assert "Time" in manifest.excluded
     assert (manifest.unseen_from_row, manifest.missing_limit) == (480, 1)
@@ -92,11 +93,11 @@ def test_the_same_data_and_seed_give_the_same_model_and_leave_a_changed_threshol
     models = tmp_path / "models"
     data = write_csv(tmp_path / "a.csv")
     first = trained(spark, data, models)
-    changed = put_in_force(models, first.in_force.model_id, 0.9, who="ann", why="fewer alarms", now=NOW)
+    changed = deploy(models, first.deployment.model_id, 0.9, who="ann", why="fewer alarms", now=NOW)
     again = trained(spark, data, models)
     assert again.reused
     assert again.artifact == first.artifact
-    assert again.in_force == changed
+    assert again.deployment == changed
     elsewhere = trained(spark, data, tmp_path / "elsewhere")
     assert elsewhere.artifact.manifest.model_id == first.artifact.manifest.model_id
     assert elsewhere.artifact.manifest.threshold == pytest.approx(first.artifact.manifest.threshold, rel=1e-6)
@@ -190,7 +191,7 @@ def test_weights_stand_for_the_legitimate_rows_that_are_not_there(spark: SparkSe
     assert whole.artifact.manifest.metrics.average_precision is not None
     assert tenth.artifact.manifest.metrics.average_precision is not None
     assert tenth.artifact.manifest.metrics.average_precision < whole.artifact.manifest.metrics.average_precision
-    assert (tenth.in_force.revision, read_current(tmp_path / "models" / "current")) == (2, tenth.in_force)
+    assert (tenth.deployment.revision, read_current(tmp_path / "models" / "current")) == (2, tenth.deployment)
 
 
 @pytest.mark.parametrize("rows", [4, *(pytest.param(rows, marks=pytest.mark.nightly) for rows in (12, 60))])
@@ -330,7 +331,7 @@ def test_the_threshold_is_the_cheapest_on_the_validation_period(searched: tuple[
     assert choice.row is not None
     costs = [row.expected.cost(2.5) for row in evaluation.thresholds]
     assert choice.row.expected.cost(2.5) == min(costs)
-    assert result.in_force.threshold == choice.threshold == result.artifact.manifest.threshold
+    assert result.deployment.threshold == choice.threshold == result.artifact.manifest.threshold
     assert choice.row.test is not None
 
 
@@ -374,8 +375,8 @@ def test_the_judge_scores_as_the_evaluation_was_scored(
 ) -> None:
     result, _ = searched
     source = open_csv(result.artifact.path.parent.parent / "a.csv")
-    judge = load_judge(result.artifact, result.in_force)
-    score_csv(spark, source, judge, tmp_path / "scores.csv", max_record_bytes=10_000)
+    scorer = load_scorer(result.artifact, result.deployment)
+    score_csv(spark, source, scorer, tmp_path / "scores.csv", max_record_bytes=10_000)
     lines = (tmp_path / "scores.csv").read_text().splitlines()[1:]
     unseen = result.artifact.manifest.unseen_from_row
     assert unseen is not None

@@ -9,8 +9,8 @@ import pytest
 
 from columns import MODEL_ID, NOW, SPREADS, model_with_contract
 from fraudstream.errors import AliasRefused, ModelNamedDirectly, ModelNotFound
-from fraudstream.model.deployment.current import put_in_force, read_current
-from fraudstream.model.features.aliases import contract_in_force, declare_alias, remove_alias
+from fraudstream.model.deployment.aliases import active_contract, declare_alias, remove_alias
+from fraudstream.model.deployment.current import deploy, read_current
 
 
 @pytest.fixture
@@ -71,8 +71,8 @@ def test_writers_at_once_lose_no_alias(current: Path) -> None:
 
 def test_another_model_keeps_the_aliases_and_the_contract_tells_them(current: Path) -> None:
     declare(current, "third", "V3")
-    put_in_force(current.parent, MODEL_ID, 0.7, who="ann", why="", now=NOW)
-    contract = contract_in_force(current)
+    deploy(current.parent, MODEL_ID, 0.7, who="ann", why="", now=NOW)
+    contract = active_contract(current)
     assert (contract.aliases, contract.revision) == ({"third": "V3"}, 3)
     assert contract.others == {"Class", "Time"}
-    assert contract_in_force(current.parent / MODEL_ID).aliases == {}
+    assert active_contract(current.parent / MODEL_ID).aliases == {}

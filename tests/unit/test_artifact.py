@@ -13,7 +13,7 @@ import pytest
 
 from fraudstream.errors import ModelCorrupt, ModelNotFound
 from fraudstream.model.artifact import ModelArtifact, load_artifact, write_artifact
-from fraudstream.model.evaluation.calibration import IDENTITY, Calibration
+from fraudstream.model.calibration import IDENTITY, Calibration
 from fraudstream.model.manifest import (
     Feature,
     FeatureType,

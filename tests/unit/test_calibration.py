@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fraudstream.model.calibration import IDENTITY, LEAST_SLOPE, Calibration, fit_calibration
 from fraudstream.model.evaluation.bootstrap import Scored
-from fraudstream.model.evaluation.calibration import IDENTITY, LEAST_SLOPE, Calibration, fit_calibration
 from fraudstream.model.evaluation.curves import expected_calibration_error, reliability
 
 CALIBRATIONS = st.builds(

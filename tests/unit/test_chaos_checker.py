@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from chaos.checker import Expected, Findings, check, fate_of_each_record
+from chaos.checker import Expected, Findings, check, outcome_of_each_record
 from chaos.data import Verdict
 from chaos.evidence import Kept, Sent, Store
 from chaos.fuzz import DEAD_LETTER, Oddity
@@ -81,12 +81,12 @@ def test_a_record_that_no_producer_sent_is_found() -> None:
 
 @pytest.mark.parametrize("letters", [{}, {"t/0/4": ""}])
 def test_an_odd_record_is_lost_unless_it_is_a_dead_letter_with_a_reason(letters: dict[str, str]) -> None:
-    assert check(EXPECTED, RECORDS, replace(STORE, dead_letters=letters)) == Findings(letters_lost=["t/0/4"])
+    assert check(EXPECTED, RECORDS, replace(STORE, dead_letters=letters)) == Findings(dead_letters_lost=["t/0/4"])
 
 
 def test_a_payment_among_the_dead_letters_is_found() -> None:
     letters = LETTERS | {"t/0/1": "the value is not UTF-8"}
-    assert check(EXPECTED, RECORDS, replace(STORE, dead_letters=letters)) == Findings(letters_unexpected=["t/0/1"])
+    assert check(EXPECTED, RECORDS, replace(STORE, dead_letters=letters)) == Findings(dead_letters_unexpected=["t/0/1"])
 
 
 def test_what_the_api_refused_is_found() -> None:
@@ -118,7 +118,7 @@ SECOND = entry(1, 3, 7, alert=2, clear=1, other=(0, 1))
 
 
 def test_a_ledger_that_adds_up_is_well() -> None:
-    findings = check_ledger([FIRST, SECOND, SECOND], fate_of_each_record(EXPECTED, RECORDS, STORE))
+    findings = check_ledger([FIRST, SECOND, SECOND], outcome_of_each_record(EXPECTED, RECORDS, STORE))
     assert findings.wrong == []
     assert (findings.entries, findings.records) == (2, 7)
 
@@ -135,7 +135,7 @@ def test_a_ledger_that_adds_up_is_well() -> None:
     ids=["a gap", "an overlap", "the beginning missing", "a wrong count", "a wrong sum"],
 )
 def test_a_ledger_that_does_not_add_up_is_found(entries: list[LedgerEntry]) -> None:
-    assert check_ledger(entries, fate_of_each_record(EXPECTED, RECORDS, STORE)).wrong
+    assert check_ledger(entries, outcome_of_each_record(EXPECTED, RECORDS, STORE)).wrong
 
 
 def test_recovery_lasts_until_a_later_alert_and_all_earlier_ones_are_stored() -> None:

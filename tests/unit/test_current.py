@@ -10,7 +10,7 @@ import pytest
 
 from fraudstream.errors import ModelCorrupt, ModelError, ModelNotFound, SettingsError
 from fraudstream.model.artifact import write_artifact
-from fraudstream.model.deployment.current import InForce, put_in_force, read_current, resolve
+from fraudstream.model.deployment.current import Deployment, deploy, read_current, resolve
 from fraudstream.model.manifest import LabelValues, Manifest, Metrics, Period, SplitRecord, TrainingData
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -50,21 +50,21 @@ def models(tmp_path: Path) -> Path:
 
 
 def test_what_was_put_in_force_is_read_again(models: Path) -> None:
-    put = put_in_force(models, "gbt-1", 0.5, who="ann", why="first", now=NOW, aliases={"sum": "Amount"})
-    assert put == InForce("gbt-1", 0.5, {"sum": "Amount"}, 1, "ann", "2026-01-02T03:04:05.000+00:00", "first")
+    put = deploy(models, "gbt-1", 0.5, who="ann", why="first", now=NOW, aliases={"sum": "Amount"})
+    assert put == Deployment("gbt-1", 0.5, {"sum": "Amount"}, 1, "ann", "2026-01-02T03:04:05.000+00:00", "first")
     assert read_current(models / "current") == put
 
 
 def test_each_change_is_the_next_revision_and_keeps_the_aliases(models: Path) -> None:
-    put_in_force(models, "gbt-1", 0.5, who="ann", why="first", now=NOW, aliases={"sum": "Amount"})
-    second = put_in_force(models, "gbt-2", 0.6, who="ben", why="better", now=NOW)
-    third = put_in_force(models, "gbt-2", 0.6, who="ben", why="no aliases", now=NOW, aliases={})
+    deploy(models, "gbt-1", 0.5, who="ann", why="first", now=NOW, aliases={"sum": "Amount"})
+    second = deploy(models, "gbt-2", 0.6, who="ben", why="better", now=NOW)
+    third = deploy(models, "gbt-2", 0.6, who="ben", why="no aliases", now=NOW, aliases={})
     assert (second.revision, dict(second.aliases)) == (2, {"sum": "Amount"})
     assert (third.revision, dict(third.aliases)) == (3, {})
 
 
 def test_writers_at_once_lose_no_revision_and_readers_meet_no_part(models: Path) -> None:
-    put_in_force(models, "gbt-1", 0.5, who="ann", why="first", now=NOW)
+    deploy(models, "gbt-1", 0.5, who="ann", why="first", now=NOW)
     done = threading.Event()
     seen: list[int] = []
 
@@ -74,7 +74,7 @@ def test_writers_at_once_lose_no_revision_and_readers_meet_no_part(models: Path)
 
     def write() -> None:
         for _ in range(20):
-            put_in_force(models, "gbt-1", 0.5, who="ann", why="again", now=NOW)
+            deploy(models, "gbt-1", 0.5, who="ann", why="again", now=NOW)
 
     reader = threading.Thread(target=read)
     writers = [threading.Thread(target=write) for _ in range(4)]
@@ -90,18 +90,18 @@ def test_writers_at_once_lose_no_revision_and_readers_meet_no_part(models: Path)
 
 
 def test_a_current_file_resolves_to_its_artifact(models: Path) -> None:
-    put = put_in_force(models, "gbt-2", 0.7, who="ann", why="", now=NOW)
+    put = deploy(models, "gbt-2", 0.7, who="ann", why="", now=NOW)
     for path in (models / "current", models):
-        artifact, in_force = resolve(path)
+        artifact, deployment = resolve(path)
         assert artifact.path == models / "gbt-2"
-        assert in_force == put
+        assert deployment == put
 
 
 def test_an_artifact_named_directly_brings_its_own_threshold(models: Path) -> None:
-    put_in_force(models, "gbt-2", 0.7, who="ann", why="", now=NOW)
-    artifact, in_force = resolve(models / "gbt-1")
+    deploy(models, "gbt-2", 0.7, who="ann", why="", now=NOW)
+    artifact, deployment = resolve(models / "gbt-1")
     assert artifact.manifest.model_id == "gbt-1"
-    assert (in_force.threshold, in_force.revision) == (0.25, 0)
+    assert (deployment.threshold, deployment.revision) == (0.25, 0)
 
 
 @pytest.mark.parametrize("path", ["none/current", "none", "empty"])
@@ -113,7 +113,7 @@ def test_where_nothing_is_in_force_the_remedy_is_to_train(tmp_path: Path, path: 
 
 
 def test_an_artifact_that_is_gone_is_named(models: Path) -> None:
-    put_in_force(models, "gbt-2", 0.7, who="ann", why="", now=NOW)
+    deploy(models, "gbt-2", 0.7, who="ann", why="", now=NOW)
     (models / "gbt-2").rename(models / "elsewhere")
     with pytest.raises(ModelNotFound) as caught:
         resolve(models / "current")
@@ -130,16 +130,16 @@ def test_a_current_that_is_none_is_refused(models: Path, text: str) -> None:
 @pytest.mark.parametrize("threshold", [float("nan"), float("inf"), -0.1, 1.1])
 def test_a_threshold_that_is_no_probability_is_refused(models: Path, threshold: float) -> None:
     with pytest.raises(SettingsError):
-        put_in_force(models, "gbt-1", threshold, who="", why="", now=NOW)
+        deploy(models, "gbt-1", threshold, who="", why="", now=NOW)
     assert not (models / "current").exists()
 
 
 def test_a_model_that_is_not_there_is_not_put_in_force(models: Path) -> None:
     with pytest.raises(ModelNotFound):
-        put_in_force(models, "gbt-3", 0.5, who="", why="", now=NOW)
+        deploy(models, "gbt-3", 0.5, who="", why="", now=NOW)
 
 
 def test_a_place_that_cannot_be_written_is_an_error_of_ours(models: Path) -> None:
     (models / ".current.lock").mkdir()
     with pytest.raises(ModelError, match="cannot be written"):
-        put_in_force(models, "gbt-1", 0.5, who="", why="", now=NOW)
+        deploy(models, "gbt-1", 0.5, who="", why="", now=NOW)

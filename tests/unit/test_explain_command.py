@@ -13,12 +13,12 @@ from columns import row
 from fraudstream.cli.entry import cli
 from fraudstream.errors import DashboardFailed, DataError, SettingsError
 from fraudstream.interface import load
-from saved_models import linear_model_in_force
+from saved_models import deployed_linear_model
 
 
 @pytest.fixture
 def current(tmp_path: Path) -> Path:
-    return linear_model_in_force(tmp_path / "models")
+    return deployed_linear_model(tmp_path / "models")
 
 
 @pytest.fixture

@@ -11,12 +11,12 @@ import pytest
 from columns import NOW, SPREADS, feature
 from fraudstream.errors import ModelCorrupt, ModelNotFound
 from fraudstream.model.artifact import load_artifact
-from fraudstream.model.deployment.current import change_deployment, put_in_force
+from fraudstream.model.deployment.current import change_deployment, deploy
 from fraudstream.model.explanation.cells import parse_transaction, plain, read_cells
 from fraudstream.model.explanation.explainer import Explainer, ExplainerLibrary
 from fraudstream.model.explanation.reasons import number_text, place_in
 from fraudstream.model.manifest import Feature, FeatureType
-from saved_models import COEFFICIENTS, INTERCEPT, LINEAR_ID, linear_manifest, linear_model, linear_model_in_force
+from saved_models import COEFFICIENTS, INTERCEPT, LINEAR_ID, deployed_linear_model, linear_manifest, linear_model
 
 ROW = {"Time": 1, "V1": 3.5, "V2": -1.0, "V3": 0.25, "V4": 2.0, "Amount": 60.0}
 MEDIAN = feature("V1", SPREADS["V1"]).median or 0.0
@@ -99,11 +99,11 @@ def test_numbers_keep_their_writing_where_they_name_a_category() -> None:
 
 
 def test_an_alert_is_explained_by_its_own_model_and_the_aliases_of_its_revision(tmp_path: Path) -> None:
-    current = linear_model_in_force(tmp_path)
+    current = deployed_linear_model(tmp_path)
     other = "logistic-regression-ba9876543210"
     linear_model(tmp_path, other, linear_manifest(other))
     change_deployment(tmp_path, lambda before: replace(before, aliases={"v1": "V1"}), who="test", why="", now=NOW)
-    put_in_force(tmp_path, other, 0.5, who="test", why="", now=NOW, aliases={})
+    deploy(tmp_path, other, 0.5, who="test", why="", now=NOW, aliases={})
     library = ExplainerLibrary(current)
     assert [dict(library.of(LINEAR_ID, revision)[1]) for revision in (0, 1, 2, 3)] == [{}, {}, {"v1": "V1"}, {}]
     assert library.of(LINEAR_ID, 2)[0].manifest.model_id == LINEAR_ID

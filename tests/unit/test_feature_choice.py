@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from fraudstream.errors import DataError, NotANumber, SettingsError
 from fraudstream.model.features.selection import FeatureChoice, choose_features
-from fraudstream.model.manifest import NO_SELECTION, Feature, FeatureType, Selection, by_slots
+from fraudstream.model.manifest import NO_SELECTION, Feature, FeatureType, Selection, by_component
 from fraudstream.model.training.plan import select
 from fraudstream.transactions.csv_source import open_csv
 from fraudstream.transactions.label import profile
@@ -239,7 +239,7 @@ def test_whatever_texts_there_are_each_has_a_slot_of_its_own(
     choice = chosen(tmp_path_factory.mktemp("texts") / "a.csv", columns, rows=405)
     number, category = choice.features
     assert (number.name, sorted(category.values)) == ("x", sorted(texts))
-    assert by_slots((category, number)) == (number, category)
+    assert by_component((category, number)) == (number, category)
 
 
 @pytest.mark.skipif(not HANDBOOK.exists(), reason=f"needs ../shared/data/{HANDBOOK.name}")

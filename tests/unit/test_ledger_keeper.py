@@ -16,7 +16,7 @@ from fraudstream.detector.ledger import LOOKS_FOR_PROGRESS, LedgerKeeper
 from fraudstream.detector.spark_log import Offsets
 from fraudstream.errors import KafkaFailure
 from fraudstream.messages.ledger import EntryKind, LedgerEntry, Source
-from fraudstream.model.deployment.current import InForce
+from fraudstream.model.deployment.current import Deployment
 from fraudstream.transactions.wire import Outcome
 
 TOPIC = "payments"
@@ -61,12 +61,14 @@ class World:
             begins=lambda: self.begins,
             next_records=lambda offsets: {p: self.next_records.get(p, offset) for p, offset in offsets.items()},
             count_again=self.count_again,
-            tell_loss=self.losses.append,
+            report_loss=self.losses.append,
             now=lambda: datetime(2026, 1, 1, tzinfo=UTC),
         )
 
-    def count_again(self, in_force: InForce, spans: Mapping[int, tuple[int, int]]) -> dict[int, dict[Outcome, int]]:
-        self.counted.append((in_force.revision, spans))
+    def count_again(
+        self, deployment: Deployment, spans: Mapping[int, tuple[int, int]]
+    ) -> dict[int, dict[Outcome, int]]:
+        self.counted.append((deployment.revision, spans))
         found = {p: max(0, end - max(start, self.begins[p])) for p, (start, end) in spans.items()}
         return {p: {Outcome.CLEAR: n} for p, n in found.items()}
 
@@ -82,7 +84,7 @@ class World:
         self.write(f"commits/{batch}", "v1", "{}")
 
     def begin(self, revision: int) -> Offsets | None:
-        return self.keeper.begin(inspect(self.path, TOPIC, "id"), InForce("m", 0.5, revision=revision))
+        return self.keeper.begin(inspect(self.path, TOPIC, "id"), Deployment("m", 0.5, revision=revision))
 
     def look(self, *told: dict[str, Any], patient: bool = True) -> bool:
         return self.keeper.look("query-1", lambda: told, patient=patient)

@@ -18,7 +18,7 @@ from click.testing import CliRunner
 from columns import NOW
 from fraudstream.cli.entry import cli
 from fraudstream.errors import ModelCorrupt, ModelNotFound
-from fraudstream.model.deployment.current import HISTORY_FILE, InForce, change_deployment, put_in_force, read_current
+from fraudstream.model.deployment.current import HISTORY_FILE, Deployment, change_deployment, deploy, read_current
 from fraudstream.model.deployment.registry import aliases_at, history, roll_back
 from saved_models import linear_manifest, linear_model
 
@@ -33,8 +33,8 @@ def models(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def use(models: Path, model_id: str, threshold: float = 0.5, **changes: Any) -> InForce:
-    return put_in_force(models, model_id, threshold, who="ann", why=f"use {model_id[-1]}", now=NOW, **changes)
+def use(models: Path, model_id: str, threshold: float = 0.5, **changes: Any) -> Deployment:
+    return deploy(models, model_id, threshold, who="ann", why=f"use {model_id[-1]}", now=NOW, **changes)
 
 
 def back(models: Path) -> str:

@@ -1,4 +1,4 @@
-"""The arithmetic of the runner of benchmarks/peers, and what its peers make of rows and trees."""
+"""The arithmetic of the runner of benchmarks/baselines, and what its peers make of rows and trees."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from benchmarks.peers.exported import ARRAYS, PLAIN, export_model, tree_arrays
-from benchmarks.peers.measuring import Sample, finished_at, merged, read_lines, steady_rate
-from benchmarks.peers.plain_consumer.contract import Reader
-from benchmarks.peers.plain_consumer.model import Trees, load_model
-from benchmarks.peers.quix_streams.model import compiled
+from benchmarks.baselines.exported import ARRAYS, PLAIN, export_model, tree_arrays
+from benchmarks.baselines.measuring import Sample, finished_at, merged, read_lines, steady_rate
+from benchmarks.baselines.plain_consumer.contract import Reader
+from benchmarks.baselines.plain_consumer.model import Trees, load_model
+from benchmarks.baselines.quix_streams.model import compiled
 
-from fraudstream.model.deployment.current import InForce
+from fraudstream.model.deployment.current import Deployment
 from fraudstream.model.explanation.spark_files import Node, Tree
 from saved_models import LINEAR_ID, linear_model
 
@@ -67,7 +67,7 @@ def test_all_trees_at_once_give_the_sum_of_their_leaves() -> None:
 
 def test_the_plain_consumer_reads_odd_rows_as_the_contract_says(tmp_path: Path) -> None:
     artifact = linear_model(tmp_path)
-    export_model(artifact, InForce(LINEAR_ID, 0.5, {}), tmp_path)
+    export_model(artifact, Deployment(LINEAR_ID, 0.5, {}), tmp_path)
     model = load_model(tmp_path / ARRAYS)
     row = dict.fromkeys(model.names, 1.0)
     name = model.names[0]
@@ -94,7 +94,7 @@ def test_the_plain_consumer_reads_odd_rows_as_the_contract_says(tmp_path: Path) 
 
 
 def test_a_row_has_one_score_whichever_peer_works_it_out(tmp_path: Path) -> None:
-    export_model(linear_model(tmp_path), InForce(LINEAR_ID, 0.5, {}), tmp_path)
+    export_model(linear_model(tmp_path), Deployment(LINEAR_ID, 0.5, {}), tmp_path)
     matrix = np.random.default_rng(1).normal(size=(50, 5))
     one_by_one = compiled(json.loads((tmp_path / PLAIN).read_text()))
     expected = load_model(tmp_path / ARRAYS).scores(matrix)

@@ -18,7 +18,7 @@ from fraudstream.model.explanation.explainer import Explainer, ExplainerLibrary
 from fraudstream.runtime.processes import wait_until
 from fraudstream.store.reading import StoredAlert
 from fraudstream.store.store import AlertStore
-from saved_models import LINEAR_ID, linear_model, linear_model_in_force
+from saved_models import LINEAR_ID, deployed_linear_model, linear_model
 
 
 @pytest.fixture
@@ -64,7 +64,7 @@ def test_an_alert_has_no_reasons_until_they_are_kept_and_the_first_ones_stay(sto
 
 def test_what_an_earlier_process_left_is_caught_up_on(store: AlertStore, explainer: Explainer, tmp_path: Path) -> None:
     store.add_alerts([judged(explainer, number) for number in range(60)])
-    work = work_of(store, linear_model_in_force(tmp_path / "models"))
+    work = work_of(store, deployed_linear_model(tmp_path / "models"))
     work.start()
     assert wait_until(lambda: not ReasonStore(store).lacking(1000, 1), 60)
     work.close()
@@ -81,7 +81,7 @@ def test_a_storm_is_noted_in_bounded_memory_and_worked_off_from_the_store(
 ) -> None:
     monkeypatch.setattr(reasons, "MOST_WAITING", 100)
     hub = Hub()
-    work = work_of(store, linear_model_in_force(tmp_path / "models"), hub)
+    work = work_of(store, deployed_linear_model(tmp_path / "models"), hub)
 
     def publish(alerts: list[StoredAlert]) -> None:
         hub.publish(alerts)
@@ -115,7 +115,7 @@ def test_alerts_are_stored_while_the_reasons_cannot_be_worked_out(store: AlertSt
 
 
 def test_a_missing_model_or_another_score_gives_no_reasons_but_the_cause(explainer: Explainer, tmp_path: Path) -> None:
-    library = ExplainerLibrary(linear_model_in_force(tmp_path / "models"))
+    library = ExplainerLibrary(deployed_linear_model(tmp_path / "models"))
     gone = explain_alert(library, judged(explainer, 1, model_id="gbt-000000000000"))
     assert (gone["reasons"], gone["explanation"]["cause"]) == ([], "there is no model artifact: gbt-000000000000")
     other = explain_alert(library, judged(explainer, 1, score=0.123))

@@ -10,7 +10,7 @@ import pytest
 
 from columns import TOPIC, row, sample, samples
 from dashboards import Clock, alert
-from fraudstream.store import schemas as sights
+from fraudstream.store import schemas as observations
 from fraudstream.store.positions import Place, SampleWeights
 from fraudstream.store.reading import Total
 from fraudstream.store.schemas import MOST_EVENTS
@@ -35,7 +35,9 @@ def told(store: AlertStore) -> list[dict[str, Any]]:
 
 
 def test_the_first_sight_of_a_set_of_columns_is_one_event_with_its_place(store: AlertStore) -> None:
-    store.add_events(samples(row(n) for n in range(3)), describe=lambda sight: {"message": f"seen at {sight.where}"})
+    store.add_events(
+        samples(row(n) for n in range(3)), describe=lambda observation: {"message": f"seen at {observation.where}"}
+    )
     store.add_events([sample(3, row(3, note="x")), sample(4, dict(reversed(row(4).items())))])
     newest, first = told(store)
     assert first["message"] == f"seen at {TOPIC}[0] 0"
@@ -93,7 +95,7 @@ def test_a_thousand_alternating_schemas_do_not_flood_the_store(store: AlertStore
 def test_the_longest_unseen_make_room_beyond_the_bound(
     store: AlertStore, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sights, "MOST_SCHEMAS", 200)
+    monkeypatch.setattr(observations, "MOST_SCHEMAS", 200)
     store.add_events([sample(0, row(0))])
     for first in range(1, 300, 70):
         clock.forward(1)

@@ -11,8 +11,8 @@ from scipy.optimize import minimize
 from scipy.stats import bootstrap
 from sklearn.metrics import average_precision_score, roc_auc_score
 
+from fraudstream.model.calibration import FEW_FRAUDS, fit_calibration
 from fraudstream.model.evaluation.bootstrap import Interval, Scored, average_precision, draw, interval, roc_auc
-from fraudstream.model.evaluation.calibration import FEW_FRAUDS, fit_calibration
 from fraudstream.model.evaluation.curves import expected_calibration_error, reliability
 
 Floats = NDArray[np.float64]

@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 from columns import MODEL_ID, SPREADS, manifest, row, samples, weighed
 from fraudstream.dashboard.services.columns import MOST_CANDIDATES, Candidate, ColumnWatch, distance, suggest
 from fraudstream.dashboard.services.schema_messages import percent, sentences, told
-from fraudstream.model.deployment.current import InForce
-from fraudstream.model.features.aliases import contract_of
-from fraudstream.store.positions import Sight
+from fraudstream.model.deployment.aliases import contract_of
+from fraudstream.model.deployment.current import Deployment
+from fraudstream.store.positions import SchemaObservation
 
-CONTRACT = contract_of(manifest(), InForce(MODEL_ID, 0.5, revision=1))
+CONTRACT = contract_of(manifest(), Deployment(MODEL_ID, 0.5, revision=1))
 RNG = random.Random(5)
-NOWHERE = Sight("s", {}, 0, None, None, None)
+NOWHERE = SchemaObservation("s", {}, 0, None, None, None)
 
 
 def watch(*rows: Any, **changes: Any) -> ColumnWatch:

@@ -20,7 +20,7 @@ from fraudstream.errors import (
     KafkaFailure,
     ModelCorrupt,
 )
-from fraudstream.model.deployment.current import InForce
+from fraudstream.model.deployment.current import Deployment
 from fraudstream.runtime.processes import wait_until
 
 
@@ -62,10 +62,10 @@ class Accounts:
         self.looked_last = 0
         self.error: Exception | None = None
 
-    def begin(self, in_force: InForce) -> None:
+    def begin(self, deployment: Deployment) -> None:
         if self.error is not None:
             raise self.error
-        self.begun.append(in_force.revision)
+        self.begun.append(deployment.revision)
 
     def look(self, query: Any, *, last: bool) -> bool:
         self.looked_last += last
@@ -88,10 +88,10 @@ class World:
     """A model in force and the queries that were started with it."""
 
     def __init__(self, *queries: Query) -> None:
-        self.in_force = InForce("m-1", 0.5, revision=1, when=datetime(2026, 1, 1, tzinfo=UTC).isoformat())
+        self.deployment = Deployment("m-1", 0.5, revision=1, when=datetime(2026, 1, 1, tzinfo=UTC).isoformat())
         self.broken: FraudstreamError | None = None
         self.queries = list(queries)
-        self.started: list[InForce] = []
+        self.started: list[Deployment] = []
         self.events = Events()
         self.accounts = Accounts()
         self.partitions = Partitions()
@@ -104,14 +104,14 @@ class World:
         self.reading = threading.Event()
         self.reading.set()
 
-    def start(self, artifact: Any, in_force: InForce) -> Any:
-        self.started.append(in_force)
+    def start(self, artifact: Any, deployment: Deployment) -> Any:
+        self.started.append(deployment)
         return self.queries[min(len(self.started), len(self.queries)) - 1]
 
     def resolve(self) -> Any:
         if self.broken:
             raise self.broken
-        return None, self.in_force
+        return None, self.deployment
 
     def on_ready(self) -> None:
         self.ready_count += 1
@@ -121,13 +121,13 @@ class World:
         return Supervisor(
             start=self.start,
             resolve=self.resolve,
-            revision=lambda: self.in_force,
+            revision=lambda: self.deployment,
             is_reading=lambda query: self.reading.is_set(),
             positions=lambda query: {},
             accounts=self.accounts,
             partitions=self.partitions,
             kafka_answers=self.kafka.is_set,
-            on_state=lambda state, why, in_force: self.states.append((state.value, why)),
+            on_state=lambda state, why, deployment: self.states.append((state.value, why)),
             events=self.events,  # type: ignore[arg-type]  # the one method that is used
             on_ready=self.on_ready,
         )
@@ -146,7 +146,7 @@ def test_a_failed_query_is_started_again_and_the_failure_is_told() -> None:
         world.ready.clear()
     world.stop.set()
     thread.join()
-    assert [in_force.revision for in_force in world.started] == [1, 1]
+    assert [deployment.revision for deployment in world.started] == [1, 1]
     assert ("query", "the query failed and is started again from its checkpoint: a task failed") in world.events.told
 
 
@@ -189,12 +189,12 @@ def test_a_new_revision_is_taken_by_starting_the_query_anew() -> None:
     thread = world.run()
     assert world.ready.wait(60)
     world.ready.clear()
-    world.in_force = InForce("m-2", 0.7, revision=2)
+    world.deployment = Deployment("m-2", 0.7, revision=2)
     assert world.ready.wait(60)
     world.stop.set()
     thread.join()
     assert first.stopped
-    assert [in_force.model_id for in_force in world.started] == ["m-1", "m-2"]
+    assert [deployment.model_id for deployment in world.started] == ["m-1", "m-2"]
 
 
 def test_a_revision_that_cannot_be_used_leaves_the_former_model_at_work() -> None:
@@ -211,11 +211,11 @@ def test_a_revision_that_cannot_be_used_leaves_the_former_model_at_work() -> Non
     thread = world.run()
     assert world.ready.wait(60)
     world.broken = ModelCorrupt("a file was changed")
-    world.in_force = InForce("m-2", 0.7, revision=2)
+    world.deployment = Deployment("m-2", 0.7, revision=2)
     assert told.wait(60)
     world.stop.set()
     thread.join()
-    assert [in_force.model_id for in_force in world.started] == ["m-1"]
+    assert [deployment.model_id for deployment in world.started] == ["m-1"]
 
 
 def test_a_second_detector_on_a_checkpoint_is_refused(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from columns import MODEL_ID, NOW, manifest
 from fraudstream.cli.entry import cli
 from fraudstream.errors import ModelError, ModelNamedDirectly, SettingsError
 from fraudstream.model.artifact import write_artifact
-from fraudstream.model.deployment.current import put_in_force, read_current
+from fraudstream.model.deployment.current import deploy, read_current
 from fraudstream.model.evaluation.record import (
     EVALUATION_FILE,
     Evaluation,
@@ -58,7 +58,7 @@ EVALUATION = Evaluation(
 def current(tmp_path: Path) -> Path:
     beside = {EVALUATION_FILE: evaluation_to_json(EVALUATION)}
     write_artifact(tmp_path / "models", manifest(), lambda scaler, classifier: None, beside)
-    put_in_force(tmp_path / "models", MODEL_ID, 0.4, who="test", why="", now=NOW, aliases={"new": "V1"})
+    deploy(tmp_path / "models", MODEL_ID, 0.4, who="test", why="", now=NOW, aliases={"new": "V1"})
     return tmp_path / "models" / "current"
 
 
@@ -86,11 +86,11 @@ def test_the_cheapest_by_the_models_own_table_is_taken(
     assert found.threshold == expected
 
 
-@pytest.mark.parametrize("wishes", [{}, {"value": 0.5, "review_cost": 1.0}, {"max_alerts_per_day": -1.0}])
-def test_what_is_not_clear_changes_nothing(current: Path, wishes: dict[str, Any]) -> None:
+@pytest.mark.parametrize("constraints", [{}, {"value": 0.5, "review_cost": 1.0}, {"max_alerts_per_day": -1.0}])
+def test_what_is_not_clear_changes_nothing(current: Path, constraints: dict[str, Any]) -> None:
     before = read_current(current)
     with pytest.raises(SettingsError):
-        set_threshold(current, **wishes, who="ann", why="", now=NOW)
+        set_threshold(current, **constraints, who="ann", why="", now=NOW)
     assert read_current(current) == before
 
 
@@ -115,7 +115,7 @@ def test_the_table_tells_what_the_threshold_in_force_does(current: Path) -> None
 
 def test_a_model_of_an_earlier_version_takes_a_value_and_has_no_table(tmp_path: Path) -> None:
     write_artifact(tmp_path, manifest(), lambda scaler, classifier: None)
-    put_in_force(tmp_path, MODEL_ID, 0.5, who="test", why="", now=NOW)
+    deploy(tmp_path, MODEL_ID, 0.5, who="test", why="", now=NOW)
     with pytest.raises(ModelError, match="no table of thresholds"):
         threshold_table(tmp_path / "current")
     assert set_threshold(tmp_path / "current", value=0.3, who="ann", why="", now=NOW).threshold == 0.3

@@ -15,7 +15,7 @@ from fraudstream.audit.report import Finding, Kind
 from fraudstream.errors import ModelError
 from fraudstream.messages.ledger import Source
 from fraudstream.model.artifact import ModelArtifact
-from fraudstream.model.deployment.current import InForce, artifact_beside
+from fraudstream.model.deployment.current import Deployment, artifact_beside
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -76,9 +76,9 @@ class _Run:
     ranges: list[Range]
 
     @property
-    def in_force(self) -> InForce:
+    def deployment(self) -> Deployment:
         model_id, revision, threshold, aliases, _ = self.key
-        return InForce(model_id, threshold, orjson.loads(aliases), revision)
+        return Deployment(model_id, threshold, orjson.loads(aliases), revision)
 
 
 def check_deeply(facts: Facts, rescoring: Rescoring) -> Iterator[Finding]:
@@ -91,7 +91,7 @@ def check_deeply(facts: Facts, rescoring: Rescoring) -> Iterator[Finding]:
     for number, key in enumerate(facts.db.execute(_RUNS).fetchall()):
         run = _run(facts, number, key)
         try:
-            usable.append((run, artifact_beside(rescoring.model, run.in_force.model_id)))
+            usable.append((run, artifact_beside(rescoring.model, run.deployment.model_id)))
         except ModelError as e:
             what = f"cannot be scored again: {e.what}: {e.where}"
             yield from (_finding(facts, Kind.UNVERIFIED, what, each) for each in run.ranges)
@@ -119,10 +119,10 @@ def _run(facts: Facts, number: int, key: tuple[str, int, float, str, str]) -> _R
 def _score_again(
     facts: Facts, rescoring: Rescoring, spark: SparkSession, run: _Run, artifact: ModelArtifact
 ) -> Iterator[Finding]:
-    from fraudstream.scoring.scorer import load_judge
+    from fraudstream.scoring.scorer import load_scorer
     from fraudstream.scoring.topic import Range, count_records, merge_ranges, remarkable
 
-    judge = load_judge(artifact, run.in_force)
+    scorer = load_scorer(artifact, run.deployment)
     where, limit = (rescoring.bootstrap_servers, facts.topic), rescoring.max_record_bytes
     entries: list[tuple[Range, str, int, list[int]]] = []
     for entry_id, partition, start, until, records, *counted in facts.db.execute(_ENTRIES, (run.number,)).fetchall():
@@ -143,7 +143,7 @@ def _score_again(
         entries = [entry for entry in entries if held[entry[0]] >= entry[2]]
         facts.compacted_entries += before - len(entries)
         run = replace(run, ranges=merge_ranges(each for each, *_ in entries))
-    found = remarkable(spark, judge, *where, run.ranges, limit)
+    found = remarkable(spark, scorer, *where, run.ranges, limit)
     facts.add("again", ((run.number, each.partition, each.offset, each.outcome.value, each.score) for each in found))
     yield from _compare_offsets(facts, run)
     for each, entry_id, records, counted in entries:

@@ -115,7 +115,7 @@ def round_above(value: float) -> float:
 
 
 _LETTER = 7.4
-_BOLD_LETTER = 8.4
+_LETTER = 8.4
 """About the width of a letter of a tick's words, and of the threshold's."""
 
 
@@ -247,9 +247,9 @@ def threshold_mark(area: Area, at: float, name: str, value: str) -> Iterator[Mar
     yield svg.line((at, area.top), (at, area.bottom), "chosen")
     right, left = area.right - at - 8, at - area.left - 8
     words = f"{name} {value}"
-    if right < _BOLD_LETTER * len(words) and (right >= _BOLD_LETTER * len(value) or left < _BOLD_LETTER * len(words)):
+    if right < _LETTER * len(words) and (right >= _LETTER * len(value) or left < _LETTER * len(words)):
         words = value
-    is_right = right >= _BOLD_LETTER * len(words)
+    is_right = right >= _LETTER * len(words)
     yield svg.text(at + 6 if is_right else at - 6, area.top + 14, words, "chosen-word", "start" if is_right else "end")
 
 

@@ -75,9 +75,9 @@ def _row(settings: Settings, data: Path, row: int) -> _Asked:
     from fraudstream.model.explanation.cells import row_of
     from fraudstream.model.explanation.explainer import Explainer
 
-    artifact, in_force = resolve(settings.model)
-    explanation = Explainer(artifact).explain(row_of(data, row), in_force.aliases)
-    return _Asked(explanation, in_force.threshold, f"row {row:,} of {data.name}")
+    artifact, deployment = resolve(settings.model)
+    explanation = Explainer(artifact).explain(row_of(data, row), deployment.aliases)
+    return _Asked(explanation, deployment.threshold, f"row {row:,} of {data.name}")
 
 
 def _alert(settings: Settings, alert_id: str) -> _Asked:

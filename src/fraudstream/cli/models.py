@@ -80,7 +80,7 @@ def train(
     """Train a model on a CSV, judge it on its last fifth in time, and put it in force."""
     from rich.console import Console
 
-    from fraudstream.model.evaluation.evaluate import Wishes
+    from fraudstream.model.evaluation.evaluate import ThresholdConstraints
     from fraudstream.model.training.plan import TrainingSettings
     from fraudstream.model.training.summary import as_json as result_as_json
     from fraudstream.model.training.summary import render
@@ -101,7 +101,7 @@ def train(
             algorithm=algorithm,
             legitimate_share=legitimate_share,
             label_delay_seconds=label_delay,
-            wishes=Wishes(review_cost, max_alerts_per_day),
+            constraints=ThresholdConstraints(review_cost, max_alerts_per_day),
             seed=seed,
         ),
         models_dir=settings.models,
@@ -126,15 +126,15 @@ def score(data: Path, output: Path, **flags: object) -> None:
     from fraudstream.transactions.csv_source import open_csv
 
     settings = Settings.load(**flags)
-    artifact, in_force = resolve(settings.model)
+    artifact, deployment = resolve(settings.model)
     source = open_csv(data)
     with batch_spark(settings, "score") as spark:
-        from fraudstream.scoring.scorer import load_judge, score_csv
+        from fraudstream.scoring.scorer import load_scorer, score_csv
 
-        judge = load_judge(artifact, in_force)
-        scored = score_csv(spark, source, judge, output, max_record_bytes=settings.max_record_bytes)
+        scorer = load_scorer(artifact, deployment)
+        scored = score_csv(spark, source, scorer, output, max_record_bytes=settings.max_record_bytes)
     outcomes = ", ".join(f"{count:,} {outcome.value}" for outcome, count in scored.most_common())
-    click.echo(f"{scored.total():,} rows scored by {judge.model_id} at threshold {judge.threshold:.6g}: {outcomes}")
+    click.echo(f"{scored.total():,} rows scored by {scorer.model_id} at threshold {scorer.threshold:.6g}: {outcomes}")
 
 
 @click.command()

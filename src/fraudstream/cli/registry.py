@@ -17,7 +17,7 @@ from fraudstream.errors import ModelCorrupt
 from fraudstream.messages.base import Object
 
 if TYPE_CHECKING:
-    from fraudstream.model.deployment.current import Change, InForce
+    from fraudstream.model.deployment.current import Change, Deployment
 
 TAKES_EFFECT = "a running detector judges so within 15 seconds"
 
@@ -47,7 +47,7 @@ def list_command(as_json: bool, **flags: object) -> None:
         told = model.manifest
         rows.append(
             (
-                "▶" if model.is_in_force else "",
+                "▶" if model.is_active else "",
                 model.model_id,
                 average_precision_text(told) if told else model.trouble,
                 f"{told.training_data.rows:,}" if told else "",
@@ -80,7 +80,7 @@ def show(model_id: str, as_json: bool, **flags: object) -> None:
         return
     metrics, data = told.metrics, told.training_data
     lines = {
-        "model": model.model_id + ("  (in force)" if model.is_in_force else ""),
+        "model": model.model_id + ("  (in force)" if model.is_active else ""),
         "algorithm": f"{told.algorithm}: {', '.join(f'{name} {value}' for name, value in told.parameters.items())}",
         "data": f"{data.rows:,} rows of {data.name}, {data.frauds:,} of them frauds; split by {told.split.ordered_by}",
         "written": f"{model.written_at:%Y-%m-%d %H:%M:%S} UTC",
@@ -117,7 +117,7 @@ def compare(one: str, other: str, as_json: bool, **flags: object) -> None:
         print_json({"a": pair[0].model_id, "b": pair[1].model_id, "comparable": comparable, "differences": told})
         return
     lines = [(name, shown(first), shown(second)) for name, (first, second) in found.items()]
-    table(("", *(model.model_id + (" ▶" if model.is_in_force else "") for model in pair)), lines)
+    table(("", *(model.model_id + (" ▶" if model.is_active else "") for model in pair)), lines)
     if not comparable:
         click.echo("the figures were measured on different rows: they do not say which model is better")
 
@@ -160,16 +160,16 @@ def verify(model_id: str | None, as_json: bool, **flags: object) -> None:
 def use(model_id: str, threshold: float | None, who: str | None, why: str, **flags: object) -> None:
     """Put a model in force, once its files are verified."""
     from fraudstream.model.artifact import load_artifact
-    from fraudstream.model.deployment.current import put_in_force
+    from fraudstream.model.deployment.current import deploy
     from fraudstream.model.deployment.registry import find_id
 
     settings = Settings.load(**flags)
     artifact = load_artifact(settings.models / find_id(settings.models, model_id))
     chosen = artifact.manifest.threshold if threshold is None else threshold
-    in_force = put_in_force(
+    deployment = deploy(
         settings.models, artifact.path.name, chosen, who=who or getpass.getuser(), why=why, now=datetime.now(UTC)
     )
-    _tell(in_force)
+    _tell(deployment)
 
 
 @models.command()
@@ -218,9 +218,9 @@ def _what(change: Change) -> str:
     return (f"changed {', '.join(changed)}" if changed else "changed nothing") + back
 
 
-def _tell(in_force: InForce) -> None:
+def _tell(deployment: Deployment) -> None:
     click.echo(
-        f"revision {in_force.revision}: {in_force.model_id} at threshold {in_force.threshold:.6g} is in force; "
+        f"revision {deployment.revision}: {deployment.model_id} at threshold {deployment.threshold:.6g} is in force; "
         f"{TAKES_EFFECT}"
     )
 
@@ -238,7 +238,7 @@ def summary(model: KnownModel) -> Object:
     metrics = told.metrics if told else None
     return {
         "model_id": model.model_id,
-        "in_force": model.is_in_force,
+        "in_force": model.is_active,
         "written_at": model.written_at.isoformat(timespec="seconds"),
         **{name: getattr(told, name, None) for name in ("algorithm", "threshold")},
         "data": told.training_data.name if told else None,

@@ -109,13 +109,13 @@ def schema(context: click.Context, /, as_json: bool, **flags: object) -> None:
         return
     from rich.console import Console
 
-    from fraudstream.model.features.aliases import contract_in_force
+    from fraudstream.model.deployment.aliases import active_contract
 
     settings = Settings.load(**flags)
     try:
         report = options.dashboard(settings).get("/api/schemas")
     except DashboardFailed as e:
-        contract = contract_in_force(settings.model)
+        contract = active_contract(settings.model)
         if as_json:
             told = {"model_id": contract.model_id, "features": dict(contract.features), "aliases": contract.aliases}
             click.echo(orjson.dumps({"contract": told, "schemas": None}, option=orjson.OPT_INDENT_2))
@@ -135,12 +135,12 @@ def schema(context: click.Context, /, as_json: bool, **flags: object) -> None:
 @setting("model")
 def alias(alias: str, why: str, **flags: object) -> None:
     """Have the column NEW read as the feature OLD from now on."""
-    from fraudstream.model.features.aliases import contract_in_force, declare_alias
+    from fraudstream.model.deployment.aliases import active_contract, declare_alias
 
     settings = Settings.load(**flags)
-    new, old = _split(alias, set(contract_in_force(settings.model).features))
-    in_force = declare_alias(settings.model, new, old, who=getpass.getuser(), why=why, now=datetime.now(UTC))
-    click.echo(f"revision {in_force.revision}: {new} is read as {old}; {TAKES_EFFECT}")
+    new, old = _split(alias, set(active_contract(settings.model).features))
+    deployment = declare_alias(settings.model, new, old, who=getpass.getuser(), why=why, now=datetime.now(UTC))
+    click.echo(f"revision {deployment.revision}: {new} is read as {old}; {TAKES_EFFECT}")
 
 
 @schema.command()
@@ -149,11 +149,11 @@ def alias(alias: str, why: str, **flags: object) -> None:
 @setting("model")
 def unalias(new: str, why: str, **flags: object) -> None:
     """Take the alias of the column NEW back."""
-    from fraudstream.model.features.aliases import remove_alias
+    from fraudstream.model.deployment.aliases import remove_alias
 
     settings = Settings.load(**flags)
-    in_force = remove_alias(settings.model, new, who=getpass.getuser(), why=why, now=datetime.now(UTC))
-    click.echo(f"revision {in_force.revision}: {new} is an alias no longer; {TAKES_EFFECT}")
+    deployment = remove_alias(settings.model, new, who=getpass.getuser(), why=why, now=datetime.now(UTC))
+    click.echo(f"revision {deployment.revision}: {new} is an alias no longer; {TAKES_EFFECT}")
 
 
 @schema.command()

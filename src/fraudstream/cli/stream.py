@@ -179,7 +179,7 @@ def relay(from_beginning: bool, **flags: object) -> None:
 def dashboard(notice: str | None, templates: Path | None, revoke_sessions: bool, **flags: object) -> None:
     """Serve the live page and the API, until Ctrl-C."""
     from fraudstream.dashboard.server import serve
-    from fraudstream.dashboard.services.revisions import model_in_force
+    from fraudstream.dashboard.services.revisions import deployed_model
     from fraudstream.model.deployment.current import tighten_models
 
     settings = Settings.load(**flags)
@@ -191,7 +191,7 @@ def dashboard(notice: str | None, templates: Path | None, revoke_sessions: bool,
         click.echo(f"{sessions.revoke_sessions(opened):,} sessions ended; everybody signs in again")
         opened.close()
         return
-    serve(settings, in_force=model_in_force(settings.model), notice=notice, templates=templates)
+    serve(settings, deployment=deployed_model(settings.model), notice=notice, templates=templates)
 
 
 @click.command()

@@ -54,7 +54,7 @@ def threshold(
     settings = Settings.load(**flags)
     changes = not (value is None and review_cost is None and max_alerts_per_day is None)
     if changes:
-        in_force = set_threshold(
+        deployment = set_threshold(
             settings.model,
             value=value,
             review_cost=review_cost,
@@ -64,10 +64,10 @@ def threshold(
             now=datetime.now(UTC),
         )
         if as_json:
-            click.echo(orjson.dumps(asdict(in_force), option=orjson.OPT_INDENT_2))
+            click.echo(orjson.dumps(asdict(deployment), option=orjson.OPT_INDENT_2))
         else:
             click.echo(
-                f"revision {in_force.revision}: {in_force.model_id} at threshold {in_force.threshold:.6g}; "
+                f"revision {deployment.revision}: {deployment.model_id} at threshold {deployment.threshold:.6g}; "
                 "a running detector reads it so within 15 seconds"
             )
         return
@@ -83,7 +83,7 @@ def _as_json(table: ThresholdTable) -> Object:
 
     choice, rows = table.evaluation.threshold, table.evaluation.thresholds
     return {
-        "in_force": asdict(table.in_force),
+        "in_force": asdict(table.deployment),
         "recommended": choice.threshold,
         "rule": choice.rule,
         "review_cost": choice.review_cost,
@@ -99,7 +99,7 @@ def _print(table: ThresholdTable) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    choice, in_force = table.evaluation.threshold, table.in_force
+    choice, deployment = table.evaluation.threshold, table.deployment
     shown = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     # In two lines, so that eight figures fit into 80 columns.
     headings = (
@@ -129,7 +129,7 @@ def _print(table: ThresholdTable) -> None:
             "n/a" if row.test is None else f"{row.test.cost(choice.review_cost):,.0f}",
         )
     console = Console()
-    console.print(f"> {in_force.model_id}, revision {in_force.revision}: threshold {in_force.threshold:.6g}")
+    console.print(f"> {deployment.model_id}, revision {deployment.revision}: threshold {deployment.threshold:.6g}")
     console.print(f"* recommended {choice.threshold:.6g}: {choice.rule}")
     console.print(shown)
     console.print(

@@ -17,7 +17,7 @@ from fraudstream.dashboard.services.live_stream import Hub
 from fraudstream.dashboard.services.parts import EXTENSION, Parts
 from fraudstream.dashboard.services.reasons import ReasonStore, ReasonWork
 from fraudstream.dashboard.services.revisions import RevisionWatch
-from fraudstream.dashboard.services.statistics import ModelInForce, Statistics
+from fraudstream.dashboard.services.statistics import DeployedModel, Statistics
 from fraudstream.dashboard.services.system_state import SystemGauges, SystemState
 from fraudstream.dashboard.views import alerts as alerts_api
 from fraudstream.dashboard.views import audit as audit_api
@@ -36,7 +36,7 @@ from fraudstream.model.explanation.explainer import ExplainerLibrary
 from fraudstream.store.changes import ChangeLog
 from fraudstream.store.sessions import Sessions
 from fraudstream.store.store import AlertStore
-from fraudstream.store.triage import WorkDesk
+from fraudstream.store.triage import Triage
 from fraudstream.transactions.cards import masked_text
 from fraudstream.transactions.masking import DataMask
 
@@ -60,7 +60,7 @@ def create_app(
     store: AlertStore,
     *,
     hub: Hub | None = None,
-    in_force: Callable[[], ModelInForce | None] = lambda: None,
+    deployment: Callable[[], DeployedModel | None] = lambda: None,
     notice: str | None = None,
     templates: Path | None = None,
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
@@ -85,12 +85,12 @@ def create_app(
     hub = hub or Hub(store.latest_seq())
     health = Health(store, clock)
     system = SystemState(store, health.reasons, clock)
-    statistics = Statistics(store, hub, in_force=in_force, problems=system.messages, clock=clock)
+    statistics = Statistics(store, hub, deployment=deployment, problems=system.messages, clock=clock)
     statistics.registry.register(SystemGauges(system.document))
     explainers = ExplainerLibrary(settings.model)
     reasons = ReasonWork(ReasonStore(store), hub, explainers, clock=clock)
     charts = Charts(store, statistics.minutes, label=statistics.label, threshold=statistics.threshold, clock=clock)
-    work = WorkDesk(store, told=lambda done: work_api.tell_work(hub, done))
+    work = Triage(store, told=lambda done: work_api.publish_triage(hub, done))
     changes = ChangeLog(store)
     read_token = settings.read_token.get_secret_value() if settings.read_token else ""
     sessions = Sessions(store, read_token, clock)
@@ -108,7 +108,7 @@ def create_app(
         work=work,
         changes=changes,
         sessions=sessions,
-        revisions=RevisionWatch(changes, in_force),
+        revisions=RevisionWatch(changes, deployment),
         clock=clock,
         notice=notice,
     )

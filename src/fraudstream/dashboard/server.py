@@ -19,7 +19,7 @@ from gunicorn.config import Config
 from fraudstream.config import Settings
 from fraudstream.dashboard.app import create_app
 from fraudstream.dashboard.services.parts import EXTENSION, Parts
-from fraudstream.dashboard.services.statistics import ModelInForce
+from fraudstream.dashboard.services.statistics import DeployedModel
 from fraudstream.dashboard.web.connections import LIMITS, Limits, RequestWorker
 from fraudstream.dashboard.web.security import validate_binding
 from fraudstream.dashboard.web.templating import validate_templates
@@ -45,7 +45,7 @@ log = structlog.get_logger(__name__)
 def serve(
     settings: Settings,
     *,
-    in_force: Callable[[], ModelInForce | None] = lambda: None,
+    deployment: Callable[[], DeployedModel | None] = lambda: None,
     notice: str | None = None,
     templates: Path | None = None,
     limits: Limits = LIMITS,
@@ -65,7 +65,7 @@ def serve(
     )
     # Opened and closed here, before any fork: what is wrong with it is told once, and the tables are up to date.
     AlertStore.open(settings.database, card_columns=settings.card_columns).close()
-    Arbiter(_Application(settings, in_force, notice, templates, limits)).run()
+    Arbiter(_Application(settings, deployment, notice, templates, limits)).run()
 
 
 class _Application:
@@ -74,13 +74,13 @@ class _Application:
     def __init__(
         self,
         settings: Settings,
-        in_force: Callable[[], ModelInForce | None],
+        deployment: Callable[[], DeployedModel | None],
         notice: str | None,
         templates: Path | None,
         limits: Limits,
     ) -> None:
         self._settings = settings
-        self._in_force = in_force
+        self._deployment = deployment
         self._notice = notice
         self._templates = templates
         self.limits = limits
@@ -94,7 +94,7 @@ class _Application:
         if self._app is None:
             store = AlertStore.open(self._settings.database)
             self._app = create_app(
-                self._settings, store, in_force=self._in_force, notice=self._notice, templates=self._templates
+                self._settings, store, deployment=self._deployment, notice=self._notice, templates=self._templates
             )
         return self._app
 

@@ -18,8 +18,8 @@ from fraudstream.detector.spark_log import Offsets
 from fraudstream.kafka.reading import KafkaLedger, Watermarks
 from fraudstream.kafka.topics import topic_id
 from fraudstream.messages.ledger import LedgerEntry
-from fraudstream.model.deployment.current import InForce, artifact_beside
-from fraudstream.scoring.scorer import load_judge
+from fraudstream.model.deployment.current import Deployment, artifact_beside
+from fraudstream.scoring.scorer import load_scorer
 from fraudstream.scoring.topic import Range, count_outcomes
 from fraudstream.transactions.wire import EventField, EventType, Outcome, Topic
 
@@ -36,7 +36,7 @@ class BatchAccounts:
     start: Offsets | None = field(default=None, init=False)
     """Where a query begins whose checkpoint was rebuilt; None for the earliest offset."""
 
-    def begin(self, in_force: InForce) -> None:
+    def begin(self, deployment: Deployment) -> None:
         """See to the checkpoint, and enter into the ledger what happened without us.
 
         Raises CheckpointDamaged where it cannot be gone on from, KafkaException or KafkaFailure where Kafka is away.
@@ -51,7 +51,7 @@ class BatchAccounts:
             if state.is_new:
                 self._tell_of_former(topic_id)
             write_marker(checkpoint, marker)
-        passed = self.keeper.begin(state, in_force)
+        passed = self.keeper.begin(state, deployment)
         if passed is not None:
             marker = replace(marker, start=passed)
             put_aside(checkpoint, "passed", self.keeper.now())
@@ -85,15 +85,15 @@ def keep_accounts(
     def begins() -> dict[int, int]:
         return {partition: begin for partition, (begin, _) in watermarks.read().items()}
 
-    def count_again(in_force: InForce, spans: Mapping[int, tuple[int, int]]) -> dict[int, Counter[Outcome]]:
+    def count_again(deployment: Deployment, spans: Mapping[int, tuple[int, int]]) -> dict[int, Counter[Outcome]]:
         log.info("counting again what was not told", spans={p: f"{a} to {b}" for p, (a, b) in spans.items()})
-        judge = load_judge(artifact_beside(settings.model, in_force.model_id), in_force)
+        scorer = load_scorer(artifact_beside(settings.model, deployment.model_id), deployment)
         ranges = [Range(partition, start, end) for partition, (start, end) in spans.items()]
         return count_outcomes(
-            spark, judge, settings.bootstrap_servers, topic, ranges, max_record_bytes=settings.max_record_bytes
+            spark, scorer, settings.bootstrap_servers, topic, ranges, max_record_bytes=settings.max_record_bytes
         )
 
-    def tell_loss(loss: LedgerEntry) -> None:
+    def report_loss(loss: LedgerEntry) -> None:
         place = f"{loss.topic}[{loss.partition}] {loss.from_offset} to {loss.until_offset - 1}"
         events.write(
             EventType.LOSS,
@@ -114,7 +114,7 @@ def keep_accounts(
         begins=begins,
         next_records=watermarks.next_records,
         count_again=count_again,
-        tell_loss=tell_loss,
+        report_loss=report_loss,
         now=lambda: datetime.now(UTC),
     )
     return BatchAccounts(lambda: topic_id(settings.bootstrap_servers, topic), keeper, events)

@@ -9,7 +9,7 @@ import orjson
 import structlog
 from confluent_kafka import KafkaException, Producer
 
-from fraudstream.model.deployment.current import InForce
+from fraudstream.model.deployment.current import Deployment
 from fraudstream.times import iso
 from fraudstream.transactions.wire import DetectorState, EventField, EventType, Topic
 
@@ -26,7 +26,7 @@ class EventWriter:
     def __init__(self, producer: Producer, now: Callable[[], datetime]) -> None:
         self._producer = producer
         self._now = now
-        self._state: tuple[DetectorState, str, InForce | None] = (DetectorState.STARTING, "Spark is starting", None)
+        self._state: tuple[DetectorState, str, Deployment | None] = (DetectorState.STARTING, "Spark is starting", None)
         self._details: Mapping[str, Any] = {}
 
     def write(self, kind: EventType, message: str, **details: Any) -> None:
@@ -49,9 +49,9 @@ class EventWriter:
         except (BufferError, KafkaException, TypeError) as e:  # the last: half a surrogate pair in a message
             log.warning("an event could not be sent", topic=Topic.EVENTS.value, error=str(e))
 
-    def tell(self, state: DetectorState, why: str, in_force: InForce | None) -> None:
+    def tell(self, state: DetectorState, why: str, deployment: Deployment | None) -> None:
         """Keep how the detector is, for `repeat_state` to tell."""
-        self._state = (state, why, in_force or self._state[2])
+        self._state = (state, why, deployment or self._state[2])
         if state is not DetectorState.RUNNING:
             self._details = {}
 
@@ -62,11 +62,11 @@ class EventWriter:
     def repeat_state(self, stop: threading.Event) -> None:
         """Tell how the detector is every two seconds until `stop`: its silence is then a sign too."""
         while True:
-            state, why, in_force = self._state
+            state, why, deployment = self._state
             known = (
                 {}
-                if in_force is None
-                else {EventField.MODEL_ID.value: in_force.model_id, EventField.REVISION.value: in_force.revision}
+                if deployment is None
+                else {EventField.MODEL_ID.value: deployment.model_id, EventField.REVISION.value: deployment.revision}
             )
             self._send(EventType.STATUS, why, {EventField.STATE.value: state.value, **known, **self._details})
             if stop.wait(STATUS_SECONDS):

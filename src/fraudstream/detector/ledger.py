@@ -19,7 +19,7 @@ from fraudstream.detector.query import OUTCOMES_OBSERVED, RECORDS_OBSERVED, REMA
 from fraudstream.detector.spark_log import Offsets
 from fraudstream.errors import KafkaFailure
 from fraudstream.messages.ledger import EntryKind, LedgerEntry, Source, batch_entry_id, loss_entry_id
-from fraudstream.model.deployment.current import InForce
+from fraudstream.model.deployment.current import Deployment
 from fraudstream.runtime.files import replace_json
 from fraudstream.times import iso
 from fraudstream.transactions.wire import Outcome
@@ -34,7 +34,7 @@ LOOKS_FOR_PROGRESS: Final = 3
 
 Span = tuple[int, int]
 Counts = Mapping[int, Mapping[Outcome, int]]
-CountAgain = Callable[[InForce, Mapping[int, Span]], Counts]
+CountAgain = Callable[[Deployment, Mapping[int, Span]], Counts]
 """Counts the outcomes of ranges of the topic, by partition, by scoring them under what was in force."""
 
 
@@ -48,7 +48,7 @@ class Note:
     checkpoint_id: str
     batch: int
     until: Offsets
-    in_force: InForce
+    deployment: Deployment
 
 
 _NOTE: Final = TypeAdapter(Note)
@@ -82,27 +82,27 @@ class LedgerKeeper:
     begins: Callable[[], Offsets]
     next_records: Callable[[Offsets], Offsets]
     count_again: CountAgain
-    tell_loss: Callable[[LedgerEntry], None]
+    report_loss: Callable[[LedgerEntry], None]
     now: Callable[[], datetime]
     _note: Note | None = field(default=None, init=False)
-    _in_force: InForce | None = field(default=None, init=False)
+    _deployment: Deployment | None = field(default=None, init=False)
     _waited: int = field(default=0, init=False)
 
-    def begin(self, state: CheckpointState, in_force: InForce) -> Offsets | None:
+    def begin(self, state: CheckpointState, deployment: Deployment) -> Offsets | None:
         """Before a query starts: enter what the former one committed, and what Kafka deleted before it was read.
 
         Returns where to go on where records were lost (the checkpoint points to what is no more), else None. Raises
         KafkaFailure where Kafka does not take the losses (nothing may go on past them unseen), or KafkaException.
         """
-        self._in_force = in_force
-        self._note = None if state.query_id is None else self._read_note(state, in_force)
+        self._deployment = deployment
+        self._note = None if state.query_id is None else self._read_note(state, deployment)
         if self._note is not None:
             self._enter(state.ends, {}, patient=False)
         passed = self._enter_losses(state.committed)
         if passed is not None:
             self._note = None
         elif self._note is not None:
-            self._save(replace(self._note, in_force=in_force))
+            self._save(replace(self._note, deployment=deployment))
         return passed
 
     def look(self, query_id: str, progress: Callable[[], Iterable[Mapping[str, Any]]], *, patient: bool = True) -> bool:
@@ -114,9 +114,9 @@ class LedgerKeeper:
         Returns whether a batch ended before what Kafka still has: Real-time Mode then waits for ever for what is gone.
         """
         if self._note is None:
-            if self._in_force is None:
+            if self._deployment is None:
                 return False
-            self._note = Note(query_id, -1, first_offsets(self.checkpoint, self.topic), self._in_force)
+            self._note = Note(query_id, -1, first_offsets(self.checkpoint, self.topic), self._deployment)
         ends = ends_after(self.checkpoint, self.topic, self._note.batch)
         if ends:
             counted = {OUTCOMES_OBSERVED, RECORDS_OBSERVED}
@@ -128,7 +128,7 @@ class LedgerKeeper:
             return any(begins.get(partition, 0) > end for partition, end in ends[max(ends)].items())
         return False
 
-    def _read_note(self, state: CheckpointState, in_force: InForce) -> Note:
+    def _read_note(self, state: CheckpointState, deployment: Deployment) -> Note:
         query_id = state.query_id or ""
         # Where there is none or it is broken, the ledger itself tells the same, if more slowly.
         with contextlib.suppress(OSError, ValidationError):
@@ -137,11 +137,11 @@ class LedgerKeeper:
                 return note
         own = [e for e in self.ledger.read() if e.checkpoint_id == query_id and e.topic_id == self.topic_id]
         if not own:
-            return Note(query_id, -1, state.first or {}, in_force)
+            return Note(query_id, -1, state.first or {}, deployment)
         until = dict(state.first or {})
         for entry in own:
             until[entry.partition] = max(until.get(entry.partition, 0), entry.until_offset)
-        return Note(query_id, max(e.batch_id for e in own), until, in_force)
+        return Note(query_id, max(e.batch_id for e in own), until, deployment)
 
     def _enter(self, ends: Mapping[int, Offsets], told: Mapping[int, Mapping[str, Any]], *, patient: bool) -> None:
         for batch in sorted(ends):
@@ -163,7 +163,7 @@ class LedgerKeeper:
                 return
             for entry in entries:
                 if entry.kind is EntryKind.LOSS:
-                    self.tell_loss(entry)
+                    self.report_loss(entry)
             self._save(replace(note, batch=batch, until={**note.until, **reached}))
 
     def _spans(self, before: Offsets, after: Offsets) -> dict[int, Span]:
@@ -176,7 +176,7 @@ class LedgerKeeper:
         self, note: Note, batch: int, spans: Mapping[int, Span], told: Mapping[str, Any] | None
     ) -> list[LedgerEntry]:
         observed = _observed(told, spans) if told is not None else None
-        counts = observed if observed is not None else self._counted_again(note.in_force, spans)
+        counts = observed if observed is not None else self._counted_again(note.deployment, spans)
         source = Source.OBSERVED if observed is not None else Source.SCORED_AGAIN
         entries = []
         for partition, span in sorted(spans.items()):
@@ -194,10 +194,10 @@ class LedgerKeeper:
                     dead_letter=found.get(Outcome.DEAD_LETTER, 0),
                     checkpoint_id=note.checkpoint_id,
                     batch_id=batch,
-                    model_id=note.in_force.model_id,
-                    revision=note.in_force.revision,
-                    threshold=note.in_force.threshold,
-                    aliases=dict(note.in_force.aliases),
+                    model_id=note.deployment.model_id,
+                    revision=note.deployment.revision,
+                    threshold=note.deployment.threshold,
+                    aliases=dict(note.deployment.aliases),
                     source=source,
                 )
             )
@@ -205,10 +205,10 @@ class LedgerKeeper:
             entries += self._losses_within(spans, _without_record(told, spans))
         return entries
 
-    def _counted_again(self, in_force: InForce, spans: Mapping[int, Span]) -> Counts:
+    def _counted_again(self, deployment: Deployment, spans: Mapping[int, Span]) -> Counts:
         begins = self.begins()
         there = {p: (max(start, begins.get(p, 0)), end) for p, (start, end) in spans.items() if end > begins.get(p, 0)}
-        return self.count_again(in_force, there) if there else {}
+        return self.count_again(deployment, there) if there else {}
 
     def _losses_within(self, spans: Mapping[int, Span], missing: Mapping[int, int]) -> list[LedgerEntry]:
         """Offsets that the query passed without a record and that Kafka has deleted; markers of its own stay there."""
@@ -236,7 +236,7 @@ class LedgerKeeper:
         if losses and not self.ledger.send(losses):
             raise KafkaFailure("Kafka does not take the ledger's entry of a loss", where=f"topic {self.topic}")
         for loss in losses:
-            self.tell_loss(loss)
+            self.report_loss(loss)
         return {**committed, **passed} if passed else None
 
     def _loss(self, partition: int, start: int, end: int, when: str) -> LedgerEntry:

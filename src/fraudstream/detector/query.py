@@ -13,7 +13,7 @@ from pyspark.sql.streaming.query import StreamingQuery
 from fraudstream.detector.route import route
 from fraudstream.errors import SettingsError
 from fraudstream.model.features.reading import Projected
-from fraudstream.scoring.scorer import Judge, Judged
+from fraudstream.scoring.scorer import ScoreColumn, Scorer
 from fraudstream.scoring.topic import Source, record_text
 from fraudstream.transactions.wire import Outcome, Topic, output_limit
 
@@ -48,7 +48,9 @@ _UNITS: Final = {"millisecond": 0.001, "second": 1.0, "minute": 60.0, "hour": 36
 _INTERVAL: Final = re.compile(rf"\s*(\d+)\s*({'|'.join(_UNITS)})s?\s*", re.IGNORECASE)
 
 
-def detect(records: DataFrame, judge: Judge, *, partitions: int, sample_every: int, max_record_bytes: int) -> DataFrame:
+def detect(
+    records: DataFrame, scorer: Scorer, *, partitions: int, sample_every: int, max_record_bytes: int
+) -> DataFrame:
     """From records of Kafka's source, with headers, to records for Kafka's sink, in two stages.
 
     Every row is parsed once and predicted once; only what is suspect, not screened or sampled goes on to the full
@@ -73,10 +75,10 @@ def detect(records: DataFrame, judge: Judge, *, partitions: int, sample_every: i
         )
         .withColumn(Source.SAMPLED, is_sampled(sample_every))
     )
-    screened = judge.screen(texts)
-    remaining = screened.where(F.col(Judged.SUSPECT) | ~F.col(Projected.IS_SCREENED) | F.col(Source.SAMPLED))
-    judged = judge.verdicts(remaining.drop(Projected.IS_SCREENED, Judged.SUSPECT))
-    return route(judged.observe(OUTCOMES_OBSERVED, *_counts(partitions)), judge, max_record_bytes)
+    screened = scorer.screen(texts)
+    remaining = screened.where(F.col(ScoreColumn.SUSPECT) | ~F.col(Projected.IS_SCREENED) | F.col(Source.SAMPLED))
+    judged = scorer.verdicts(remaining.drop(Projected.IS_SCREENED, ScoreColumn.SUSPECT))
+    return route(judged.observe(OUTCOMES_OBSERVED, *_counts(partitions)), scorer, max_record_bytes)
 
 
 def observed_name(outcome: Outcome, partition: int) -> str:
@@ -91,7 +93,7 @@ def records_name(partition: int) -> str:
 
 def _counts(partitions: int) -> list[Column]:
     return [
-        F.count_if((F.col(Judged.OUTCOME) == outcome.value) & (F.col(Source.PARTITION) == partition)).alias(
+        F.count_if((F.col(ScoreColumn.OUTCOME) == outcome.value) & (F.col(Source.PARTITION) == partition)).alias(
             observed_name(outcome, partition)
         )
         for partition in range(partitions)
@@ -161,7 +163,7 @@ def check_interval(interval: str, trigger: Trigger) -> None:
         )
 
 
-def start_query(spark: SparkSession, judge: Judge, settings: QuerySettings) -> StreamingQuery:
+def start_query(spark: SparkSession, scorer: Scorer, settings: QuerySettings) -> StreamingQuery:
     """Start the query from its checkpoint; a new checkpoint starts at `settings.start`."""
     for name, value in _SETTINGS.items():
         spark.conf.set(name, value)
@@ -180,7 +182,7 @@ def start_query(spark: SparkSession, judge: Judge, settings: QuerySettings) -> S
         source = source.option("maxOffsetsPerTrigger", MAX_OFFSETS_PER_MICRO_BATCH)
     records = detect(
         source.load(),
-        judge,
+        scorer,
         partitions=settings.partitions,
         sample_every=settings.sample_every,
         max_record_bytes=settings.max_record_bytes,

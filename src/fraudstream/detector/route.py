@@ -5,7 +5,7 @@ from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from fraudstream.model.features.reading import STRICT_JSON, Projected, parse_strings
-from fraudstream.scoring.scorer import Judge, Judged
+from fraudstream.scoring.scorer import ScoreColumn, Scorer
 from fraudstream.scoring.topic import Source, alert_id, header
 from fraudstream.transactions.wire import (
     LONGEST_KEY,
@@ -30,24 +30,24 @@ _HEADERS = T.ArrayType(
 )
 
 
-def route(judged: DataFrame, judge: Judge, max_record_bytes: int) -> DataFrame:
+def route(judged: DataFrame, scorer: Scorer, max_record_bytes: int) -> DataFrame:
     """Turn scored rows into records for Kafka's sink (`topic`, `key`, `value`, `headers`), each with its own topic.
 
     A sampled row leaves twice: once by its outcome (nothing for a clear one) and once as a sample. `judged` has
     `sampled`, `as_expected`, `is_object`, `imputed`, `score`, `outcome`. What is larger than `max_record_bytes`, the
     input's limit, leaves cut, with its true size in a header.
     """
-    outcome = F.col(Judged.OUTCOME)
+    outcome = F.col(ScoreColumn.OUTCOME)
     is_alert = outcome.isin(Outcome.ALERT.value, Outcome.UNSCORABLE.value)
     letter = _record(
         Topic.DEAD_LETTERS, _capped(Source.VALUE, max_record_bytes), _dead_letter_headers(max_record_bytes)
     )
     alert = _record(
         F.when(outcome == Outcome.ALERT.value, F.lit(Topic.ALERTS.value)).otherwise(F.lit(Topic.UNSCORABLE.value)),
-        _alert_json(judge).cast("binary"),
+        _alert_json(scorer).cast("binary"),
         F.array(_header(Header.EVENT_ID, alert_id())),
     )
-    sample = _record(Topic.EVENTS, _sample_json(judge).cast("binary"), F.array().cast(_HEADERS))
+    sample = _record(Topic.EVENTS, _sample_json(scorer).cast("binary"), F.array().cast(_HEADERS))
     records = F.array_compact(
         F.array(
             F.when(outcome == Outcome.DEAD_LETTER.value, letter).when(is_alert, alert),
@@ -77,13 +77,13 @@ def time_text(timestamp: Column) -> Column:
     return F.when(F.year(timestamp).between(1, 9999), F.date_format(timestamp, TIME_FORMAT))
 
 
-def _alert_json(judge: Judge) -> Column:
+def _alert_json(scorer: Scorer) -> Column:
     """The alert as JSON with the row's own text inside, so that what came is what is kept.
 
     Text that is only leniently JSON (NaN, Infinity) would make the alert invalid JSON for others: such a row is
     carried as a map of strings, and as it came in `transaction_text`.
     """
-    outcome = F.col(Judged.OUTCOME)
+    outcome = F.col(ScoreColumn.OUTCOME)
     known = F.to_json(
         F.struct(
             alert_id().alias(AlertField.ALERT_ID),
@@ -93,11 +93,11 @@ def _alert_json(judge: Judge) -> Column:
             header(Header.SOURCE_ROW).try_cast("bigint").alias(AlertField.SOURCE_ROW),
             time_text(F.col(Source.TIMESTAMP)).alias(AlertField.PRODUCED_AT),
             outcome.alias(AlertField.OUTCOME),
-            F.when(outcome == Outcome.UNSCORABLE.value, _unscorable_reason(judge)).alias(AlertField.REASON),
-            F.col(Judged.SCORE).alias(AlertField.SCORE),
-            F.lit(judge.threshold).alias(AlertField.THRESHOLD),
-            F.lit(judge.model_id).alias(AlertField.MODEL_ID),
-            F.lit(judge.revision).alias(AlertField.REVISION),
+            F.when(outcome == Outcome.UNSCORABLE.value, _unscorable_reason(scorer)).alias(AlertField.REASON),
+            F.col(ScoreColumn.SCORE).alias(AlertField.SCORE),
+            F.lit(scorer.threshold).alias(AlertField.THRESHOLD),
+            F.lit(scorer.model_id).alias(AlertField.MODEL_ID),
+            F.lit(scorer.revision).alias(AlertField.REVISION),
             F.col(Projected.IMPUTED).alias(AlertField.IMPUTED),
         ),
         {"ignoreNullFields": "false"},
@@ -125,19 +125,19 @@ def _replay_of() -> Column:
     return F.when(is_usable, F.concat(F.lit(","), F.btrim(key, F.lit("{}")))).otherwise(F.lit(""))
 
 
-def _unscorable_reason(judge: Judge) -> Column:
+def _unscorable_reason(scorer: Scorer) -> Column:
     missing = F.size(Projected.IMPUTED)
     return F.when(
-        missing > F.lit(judge.missing_limit),
-        F.concat(missing, F.lit(f" of {len(judge.features)} features missing, at most {judge.missing_limit} may be")),
+        missing > F.lit(scorer.missing_limit),
+        F.concat(missing, F.lit(f" of {len(scorer.features)} features missing, at most {scorer.missing_limit} may be")),
     ).otherwise(F.lit("the score is not a finite number"))
 
 
-def _sample_json(judge: Judge) -> Column:
+def _sample_json(scorer: Scorer) -> Column:
     """A sample, with the row's own text: its columns, their types and `schema_id` are worked out by the relay."""
     text = F.col(Projected.TEXT)
     is_short = F.octet_length(text) <= LONGEST_SAMPLED_TEXT
-    is_transaction = F.col(Judged.OUTCOME) != Outcome.DEAD_LETTER.value
+    is_transaction = F.col(ScoreColumn.OUTCOME) != Outcome.DEAD_LETTER.value
     return F.to_json(
         F.struct(
             F.lit(EventType.SAMPLE.value).alias(EventField.TYPE),
@@ -145,14 +145,14 @@ def _sample_json(judge: Judge) -> Column:
             F.col(Source.PARTITION).alias(EventField.PARTITION),
             F.col(Source.OFFSET).alias(EventField.OFFSET),
             time_text(F.col(Source.TIMESTAMP)).alias(EventField.PRODUCED_AT),
-            F.col(Judged.SCORE).alias(EventField.SCORE),
-            F.col(Judged.OUTCOME).alias(EventField.OUTCOME),
+            F.col(ScoreColumn.SCORE).alias(EventField.SCORE),
+            F.col(ScoreColumn.OUTCOME).alias(EventField.OUTCOME),
             F.when(is_transaction, F.col(Projected.IMPUTED)).alias(EventField.IMPUTED),
             F.when(is_transaction & is_short, text).alias(EventField.TRANSACTION_TEXT),
             F.when(is_transaction & ~is_short, F.json_object_keys(text)).alias(EventField.COLUMNS),
-            F.lit(judge.model_id).alias(EventField.MODEL_ID),
-            F.lit(judge.revision).alias(EventField.REVISION),
-            F.lit(judge.threshold).alias(EventField.THRESHOLD),
+            F.lit(scorer.model_id).alias(EventField.MODEL_ID),
+            F.lit(scorer.revision).alias(EventField.REVISION),
+            F.lit(scorer.threshold).alias(EventField.THRESHOLD),
         )
     )
 

@@ -26,13 +26,13 @@ from fraudstream.errors import KafkaFailure, SetupError
 from fraudstream.kafka.reading import Watermarks
 from fraudstream.kafka.topics import ensure_topics
 from fraudstream.model.artifact import ModelArtifact
-from fraudstream.model.deployment.current import InForce, current_file, read_current, resolve, tighten_models
+from fraudstream.model.deployment.current import Deployment, current_file, read_current, resolve, tighten_models
 from fraudstream.runtime.jars import CONNECTOR, SCALA, SPARK_VERSION, Jars
 from fraudstream.runtime.java import Java
 from fraudstream.runtime.jvm import Jvm, SparkPlan, local_slots, spark_archive, start_jvm, with_enough_slots
 from fraudstream.runtime.processes import write_ready
 from fraudstream.runtime.spark import is_submitted, session_with_master, spark_session
-from fraudstream.scoring.scorer import load_judge
+from fraudstream.scoring.scorer import load_scorer
 from fraudstream.transactions.wire import DetectorState, EventType, Topic
 
 LEAST_TASK_SLOTS: Final = 4
@@ -212,12 +212,12 @@ def _supervisor(
     )
     accounts = keep_accounts(spark, settings, watermarks, events)
 
-    def start(artifact: ModelArtifact, in_force: InForce) -> StreamingQuery:
+    def start(artifact: ModelArtifact, deployment: Deployment) -> StreamingQuery:
         begin = accounts.start
         where = "earliest" if begin is None else offsets_text(Topic.TRANSACTIONS.value, begin, watch.partitions)
-        judge = load_judge(artifact, in_force)
-        log.info("the model is loaded", model_id=in_force.model_id)
-        return start_query(spark, judge, replace(query_settings, start=where, partitions=watch.partitions))
+        scorer = load_scorer(artifact, deployment)
+        log.info("the model is loaded", model_id=deployment.model_id)
+        return start_query(spark, scorer, replace(query_settings, start=where, partitions=watch.partitions))
 
     def say_ready() -> None:
         write_ready(settings.ready_file)

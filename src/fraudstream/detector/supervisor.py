@@ -14,7 +14,7 @@ from pyspark.sql.streaming.query import StreamingQuery
 from fraudstream.detector.events import EventWriter
 from fraudstream.errors import DetectorError, FraudstreamError, KafkaFailure
 from fraudstream.model.artifact import ModelArtifact
-from fraudstream.model.deployment.current import InForce
+from fraudstream.model.deployment.current import Deployment
 from fraudstream.transactions.wire import DetectorState, EventField, EventType, Topic
 
 log = structlog.get_logger(__name__)
@@ -37,7 +37,7 @@ class QueryEnded(Exception):
 class Accounts(Protocol):
     """What keeps account of the batches; `ledger.py` does, with the checkpoint before it."""
 
-    def begin(self, in_force: InForce) -> None:
+    def begin(self, deployment: Deployment) -> None:
         """Before each start: see that the checkpoint is whole, and account for what happened without us."""
 
     def look(self, query: StreamingQuery, *, last: bool) -> bool:
@@ -71,9 +71,9 @@ class Supervisor:
         on_stop: Called when it is to stop, before the query is stopped.
     """
 
-    start: Callable[[ModelArtifact, InForce], StreamingQuery]
-    resolve: Callable[[], tuple[ModelArtifact, InForce]]
-    revision: Callable[[], InForce] | None
+    start: Callable[[ModelArtifact, Deployment], StreamingQuery]
+    resolve: Callable[[], tuple[ModelArtifact, Deployment]]
+    revision: Callable[[], Deployment] | None
     is_reading: Callable[[StreamingQuery], bool]
     positions: Callable[[StreamingQuery], dict[int, int]]
     accounts: Accounts
@@ -81,10 +81,10 @@ class Supervisor:
     kafka_answers: Callable[[], bool]
     events: EventWriter
     on_ready: Callable[[], None]
-    on_state: Callable[[DetectorState, str, InForce | None], None] = lambda state, why, in_force: None
+    on_state: Callable[[DetectorState, str, Deployment | None], None] = lambda state, why, deployment: None
     on_stop: Callable[[], None] = lambda: None
     _failures: int = field(default=0, init=False)
-    _refused: InForce | None = field(default=None, init=False)
+    _refused: Deployment | None = field(default=None, init=False)
     _told: str = field(default="", init=False)
 
     def run(self, stop: threading.Event) -> None:
@@ -98,17 +98,17 @@ class Supervisor:
         while not self.partitions.needs_session and self._await_kafka(stop):
             started = time.monotonic()
             try:
-                artifact, in_force = self.resolve()
-                self.accounts.begin(in_force)
-                query = self.start(artifact, in_force)
+                artifact, deployment = self.resolve()
+                self.accounts.begin(deployment)
+                query = self.start(artifact, deployment)
             except (PySparkException, KafkaException, KafkaFailure) as e:
                 self._failed(e, started, stop)
                 continue
             try:
                 # A payment that was sent before anybody reads would wait for seconds.
                 self._await_reading(query, stop)
-                self._say_started(query, in_force)
-                self._watch(query, in_force, stop)
+                self._say_started(query, deployment)
+                self._watch(query, deployment, stop)
                 self._failures = 0
             except (PySparkException, QueryEnded) as e:
                 self._failed(e, started, stop)
@@ -148,7 +148,7 @@ class Supervisor:
             if stop.wait(READING_LOOK_SECONDS):
                 return
 
-    def _watch(self, query: StreamingQuery, in_force: InForce, stop: threading.Event) -> None:
+    def _watch(self, query: StreamingQuery, deployment: Deployment, stop: threading.Event) -> None:
         """Return when the query should be started anew or stopped; raise when it failed."""
         last: dict[int, int] = {}
         while not stop.wait(LOOK_SECONDS):
@@ -157,7 +157,7 @@ class Supervisor:
             if self._account(query, last=False):
                 log.warning("Kafka has deleted what the query waits for; it is started again past it")
                 return
-            if self._has_changed(in_force) or self.partitions.look(query):
+            if self._has_changed(deployment) or self.partitions.look(query):
                 return
             positions = self.positions(query)
             if positions and positions != last:
@@ -169,19 +169,19 @@ class Supervisor:
                         EventField.POSITIONS: {
                             Topic.TRANSACTIONS.value: {str(p): {"position": at} for p, at in positions.items()}
                         },
-                        EventField.MODEL_ID: in_force.model_id,
-                        EventField.REVISION: in_force.revision,
-                        EventField.THRESHOLD: in_force.threshold,
+                        EventField.MODEL_ID: deployment.model_id,
+                        EventField.REVISION: deployment.revision,
+                        EventField.THRESHOLD: deployment.threshold,
                     },
                 )
 
-    def _has_changed(self, in_force: InForce) -> bool:
+    def _has_changed(self, deployment: Deployment) -> bool:
         """Whether another revision is in force that can be used; one that cannot is told once and not taken."""
         if self.revision is None:
             return False
         try:
             now = self.revision()
-            if now in (in_force, self._refused):
+            if now in (deployment, self._refused):
                 return False
             self._refused = now
             self.resolve()
@@ -202,18 +202,18 @@ class Supervisor:
         self._told = error.message
         self.events.write(EventType.MODEL, f"what is in force cannot be used, the former model stays: {error.what}")
 
-    def _say_started(self, query: StreamingQuery, in_force: InForce) -> None:
+    def _say_started(self, query: StreamingQuery, deployment: Deployment) -> None:
         self.events.write(
             EventType.QUERY,
             "the query is running",
             **{
-                EventField.MODEL_ID: in_force.model_id,
-                EventField.REVISION: in_force.revision,
-                EventField.THRESHOLD: in_force.threshold,
+                EventField.MODEL_ID: deployment.model_id,
+                EventField.REVISION: deployment.revision,
+                EventField.THRESHOLD: deployment.threshold,
                 EventField.RUN_ID: str(query.runId),
             },
         )
-        self.on_state(DetectorState.RUNNING, "", in_force)
+        self.on_state(DetectorState.RUNNING, "", deployment)
         self.on_ready()
 
     def _failed(self, error: Exception, started: float, stop: threading.Event) -> None:
@@ -233,8 +233,8 @@ class Supervisor:
         stop.wait(min(FIRST_BACKOFF_SECONDS * 2 ** max(self._failures - 1, 0), LONGEST_BACKOFF_SECONDS))
 
 
-def _aliases(in_force: InForce) -> str:
-    pairs = [f"{new} is read as {old}" for new, old in in_force.aliases.items()]
+def _aliases(deployment: Deployment) -> str:
+    pairs = [f"{new} is read as {old}" for new, old in deployment.aliases.items()]
     return f", {', '.join(pairs)}" if pairs else ""
 
 

@@ -181,7 +181,7 @@ class System:
 
 
 _ACTIVE: Final[Any] = {"model_id": str, "threshold": float, "revision": int, "who": str, "when": str, "why": str}
-Deployment = answer("Deployment", "The active model.", **_ACTIVE)
+ActiveModel = answer("Deployment", "The active model.", **_ACTIVE)
 NewDeployment = answer("NewDeployment", **_ACTIVE, former_threshold=float, change_id=Text)
 Figures = answer(
     "Figures", "What a threshold does over a source's period; null where the source does not know.",
@@ -196,7 +196,7 @@ FigureSource = answer(
 CurvePoint = answer("CurvePoint", threshold=float, **dict.fromkeys(("test", "live", "verdicts"), (Figures, None)))
 WhatIf = answer(
     "WhatIf", "What another threshold would do.",
-    in_force=Deployment, threshold=float, review_cost=float, recommended=Number, cheapest=Number, changeable=bool,
+    in_force=ActiveModel, threshold=float, review_cost=float, recommended=Number, cheapest=Number, changeable=bool,
     why_not=Text, sources=many(FigureSource), curve=(many(CurvePoint), []),
 )  # fmt: skip
 StoredScore = answer("StoredScore", score=Number, threshold=Number, outcome=Outcome, model_id=Text, revision=Whole)

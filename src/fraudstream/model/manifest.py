@@ -11,7 +11,7 @@ import orjson
 from pydantic import TypeAdapter, ValidationError
 
 from fraudstream.errors import ModelCorrupt
-from fraudstream.model.evaluation.calibration import IDENTITY, Calibration
+from fraudstream.model.calibration import IDENTITY, Calibration
 
 
 class FeatureType(StrEnum):
@@ -81,7 +81,7 @@ class Feature:
         raise ValueError(f"nothing can stand in for the {self.type.value} {self.name!r}: it has no distribution")
 
 
-def by_slots(features: Sequence[Feature]) -> tuple[Feature, ...]:
+def by_component(features: Sequence[Feature]) -> tuple[Feature, ...]:
     """The features in the order of their slots in the vector: the numbers first, so that they are one block."""
     return tuple(sorted(features, key=lambda feature: feature.type is not FeatureType.NUMBER))
 

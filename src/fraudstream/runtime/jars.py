@@ -86,8 +86,8 @@ class JarSet:
 
     def directory(self, cache: Path) -> Path:
         """Where its jars lie; another wish is another folder, so a new release of fraudstream fetches anew."""
-        wish = " ".join((*self.coordinates, "-", *self.excluded))
-        return cache / "jars" / f"{self.name}-{hashlib.blake2b(wish.encode(), digest_size=4).hexdigest()}"
+        constraint = " ".join((*self.coordinates, "-", *self.excluded))
+        return cache / "jars" / f"{self.name}-{hashlib.blake2b(constraint.encode(), digest_size=4).hexdigest()}"
 
 
 CONNECTOR: Final = JarSet(

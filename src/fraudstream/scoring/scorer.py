@@ -19,12 +19,12 @@ from pyspark.sql import functions as F
 
 from fraudstream.errors import DataError
 from fraudstream.model.artifact import ModelArtifact
-from fraudstream.model.assembled import load_fitted
-from fraudstream.model.deployment.current import InForce
-from fraudstream.model.evaluation.calibration import IDENTITY, Calibration
+from fraudstream.model.calibration import IDENTITY, Calibration
+from fraudstream.model.deployment.current import Deployment
 from fraudstream.model.features.projection import project, screened_vector
 from fraudstream.model.features.reading import Projected
 from fraudstream.model.manifest import Feature
+from fraudstream.model.training.assembled import load_fitted
 from fraudstream.transactions.csv_source import CsvSource
 from fraudstream.transactions.wire import Outcome
 
@@ -32,7 +32,7 @@ PREFILTER_MARGIN: Final = 1e-9
 """The screen's threshold is lower by this share, so that rounding hides no row whose score equals the threshold."""
 
 
-class Judged:
+class ScoreColumn:
     """Names of the columns that a judge adds, beside those of `Projected`."""
 
     SCALED: Final = "scaled"
@@ -45,7 +45,7 @@ class Judged:
 
 
 @dataclass(frozen=True)
-class Judge:
+class Scorer:
     """An active model, fitted; a row with more features missing than `missing_limit` is unscorable.
 
     Args:
@@ -75,28 +75,30 @@ class Judge:
         """
         vectors = screened_vector(frame, self.features, self.missing_limit, aliases=self.aliases)
         predicted = self._screening_classifier().transform(self.scaler.transform(vectors))
-        return predicted.withColumn(Judged.SUSPECT, F.col(Judged.PREDICTION) == F.lit(1.0)).drop(
-            Projected.FEATURES, Judged.SCALED, Judged.PREDICTION
+        return predicted.withColumn(ScoreColumn.SUSPECT, F.col(ScoreColumn.PREDICTION) == F.lit(1.0)).drop(
+            Projected.FEATURES, ScoreColumn.SCALED, ScoreColumn.PREDICTION
         )
 
     def verdicts(self, frame: DataFrame) -> DataFrame:
         """Add `is_object`, `imputed`, `score` (null where no model may judge) and `outcome` to rows with a `text`."""
         projected = project(frame, self.features, aliases=self.aliases)
         scored = self.classifier.transform(self.scaler.transform(projected))
-        probability = calibrated(vector_to_array(F.col(Judged.PROBABILITY))[1], self.calibration)
+        probability = calibrated(vector_to_array(F.col(ScoreColumn.PROBABILITY))[1], self.calibration)
         too_much_missing = F.size(Projected.IMPUTED) > F.lit(self.missing_limit)
         judgeable = F.col(Projected.IS_OBJECT) & ~too_much_missing & ~F.isnan(probability)
         score = F.when(judgeable, probability)
         outcome = (
             F.when(~F.col(Projected.IS_OBJECT), F.lit(Outcome.DEAD_LETTER.value))
-            .when(F.col(Judged.SCORE).isNull(), F.lit(Outcome.UNSCORABLE.value))
-            .when(F.col(Judged.SCORE) >= F.lit(self.threshold), F.lit(Outcome.ALERT.value))
+            .when(F.col(ScoreColumn.SCORE).isNull(), F.lit(Outcome.UNSCORABLE.value))
+            .when(F.col(ScoreColumn.SCORE) >= F.lit(self.threshold), F.lit(Outcome.ALERT.value))
             .otherwise(F.lit(Outcome.CLEAR.value))
         )
         return (
-            scored.withColumn(Judged.SCORE, score)
-            .withColumn(Judged.OUTCOME, outcome)
-            .drop(Projected.FEATURES, Judged.SCALED, Judged.RAW, Judged.PROBABILITY, Judged.PREDICTION)
+            scored.withColumn(ScoreColumn.SCORE, score)
+            .withColumn(ScoreColumn.OUTCOME, outcome)
+            .drop(
+                Projected.FEATURES, ScoreColumn.SCALED, ScoreColumn.RAW, ScoreColumn.PROBABILITY, ScoreColumn.PREDICTION
+            )
         )
 
     def _screening_classifier(self) -> Model:
@@ -125,24 +127,24 @@ def calibrated(raw: Column, calibration: Calibration) -> Column:
     return for_fraud / (for_fraud + against)
 
 
-def load_judge(artifact: ModelArtifact, in_force: InForce) -> Judge:
+def load_scorer(artifact: ModelArtifact, deployment: Deployment) -> Scorer:
     """Load a verified artifact into the running Spark session; ModelCorrupt where its algorithm is unknown here."""
     manifest, fitted = artifact.manifest, load_fitted(artifact)
-    _set(fitted.scaler, inputCol=Projected.FEATURES, outputCol=Judged.SCALED)
+    _set(fitted.scaler, inputCol=Projected.FEATURES, outputCol=ScoreColumn.SCALED)
     _set(
         fitted.classifier,
-        featuresCol=Judged.SCALED,
-        rawPredictionCol=Judged.RAW,
-        probabilityCol=Judged.PROBABILITY,
-        predictionCol=Judged.PREDICTION,
+        featuresCol=ScoreColumn.SCALED,
+        rawPredictionCol=ScoreColumn.RAW,
+        probabilityCol=ScoreColumn.PROBABILITY,
+        predictionCol=ScoreColumn.PREDICTION,
     )
-    return Judge(
-        model_id=in_force.model_id,
-        revision=in_force.revision,
-        threshold=in_force.threshold,
+    return Scorer(
+        model_id=deployment.model_id,
+        revision=deployment.revision,
+        threshold=deployment.threshold,
         missing_limit=manifest.missing_limit,
         features=manifest.features,
-        aliases=in_force.aliases,
+        aliases=deployment.aliases,
         scaler=fitted.scaler,
         classifier=fitted.classifier,
         calibration=manifest.calibration,
@@ -157,7 +159,7 @@ def _set(model: Model, **columns: str) -> None:
 ROWS_PER_GROUP: Final = 20_000
 
 
-class ScoreColumn:
+class ScoresFileColumn:
     """The columns of the output; the names are a contract."""
 
     ROW: Final = "row"
@@ -169,7 +171,7 @@ class ScoreColumn:
 
 
 def score_csv(
-    spark: SparkSession, source: CsvSource, judge: Judge, output: Path, *, max_record_bytes: int
+    spark: SparkSession, source: CsvSource, scorer: Scorer, output: Path, *, max_record_bytes: int
 ) -> Counter[Outcome]:
     """Write `row,outcome,score,threshold` for each row of the source, from 0; returns how many ended in which outcome.
 
@@ -182,13 +184,13 @@ def score_csv(
         _write_rows(source.json_rows(), Path(folder) / "rows.parquet")
         frame = spark.read.parquet(str(Path(folder) / "rows.parquet"))
         fits = F.octet_length(Projected.TEXT) <= F.lit(max_record_bytes)
-        verdicts = judge.verdicts(frame.withColumn(Projected.TEXT, F.when(fits, F.col(Projected.TEXT))))
-        return _write(verdicts, judge.threshold, output)
+        verdicts = scorer.verdicts(frame.withColumn(Projected.TEXT, F.when(fits, F.col(Projected.TEXT))))
+        return _write(verdicts, scorer.threshold, output)
 
 
 def _write_rows(rows: Iterable[bytes], path: Path) -> None:
     """Write JSON rows with their numbers as Parquet, in groups small enough for flat memory."""
-    schema = pa.schema([(ScoreColumn.ROW, pa.int64()), (Projected.TEXT, pa.string())])
+    schema = pa.schema([(ScoresFileColumn.ROW, pa.int64()), (Projected.TEXT, pa.string())])
     remaining, written = iter(rows), 0
     with pq.ParquetWriter(path, schema) as writer:
         while group := list(islice(remaining, ROWS_PER_GROUP)):
@@ -199,14 +201,16 @@ def _write_rows(rows: Iterable[bytes], path: Path) -> None:
 
 
 def _write(verdicts: DataFrame, threshold: float, output: Path) -> Counter[Outcome]:
-    chosen = verdicts.select(ScoreColumn.ROW, Judged.OUTCOME, F.col(Judged.SCORE)).orderBy(ScoreColumn.ROW)
+    chosen = verdicts.select(ScoresFileColumn.ROW, ScoreColumn.OUTCOME, F.col(ScoreColumn.SCORE)).orderBy(
+        ScoresFileColumn.ROW
+    )
     outcomes: Counter[Outcome] = Counter()
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
         partial = output.with_name(f".{output.name}.partial")
         with partial.open("w", newline="", encoding="utf-8") as file:
             lines = csv.writer(file, lineterminator="\n")
-            lines.writerow(ScoreColumn.ALL)
+            lines.writerow(ScoresFileColumn.ALL)
             for batch in chosen.toArrow().to_batches():
                 columns = batch.to_pydict()
                 for row, outcome, score in zip(*columns.values(), strict=True):

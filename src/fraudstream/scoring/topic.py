@@ -12,7 +12,7 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from fraudstream.model.features.reading import Projected
-from fraudstream.scoring.scorer import Judge, Judged
+from fraudstream.scoring.scorer import ScoreColumn, Scorer
 from fraudstream.transactions.wire import LONGEST_EVENT_ID, Header, Outcome
 
 
@@ -70,7 +70,7 @@ class Remarkable(NamedTuple):
 
 def count_outcomes(
     spark: SparkSession,
-    judge: Judge,
+    scorer: Scorer,
     bootstrap_servers: str,
     topic: str,
     ranges: Iterable[Range],
@@ -85,15 +85,15 @@ def count_outcomes(
     ranges = list(ranges)
     counts: dict[int, Counter[Outcome]] = {each.partition: Counter() for each in ranges}
     for records in _read(spark, bootstrap_servers, topic, ranges):
-        judged = _judged(records, judge, max_record_bytes)
-        for row in judged.groupBy(Source.PARTITION, Judged.OUTCOME).count().collect():
-            counts[row[Source.PARTITION]][Outcome(row[Judged.OUTCOME])] += row["count"]
+        judged = _judged(records, scorer, max_record_bytes)
+        for row in judged.groupBy(Source.PARTITION, ScoreColumn.OUTCOME).count().collect():
+            counts[row[Source.PARTITION]][Outcome(row[ScoreColumn.OUTCOME])] += row["count"]
     return counts
 
 
 def remarkable(
     spark: SparkSession,
-    judge: Judge,
+    scorer: Scorer,
     bootstrap_servers: str,
     topic: str,
     ranges: Iterable[Range],
@@ -101,9 +101,9 @@ def remarkable(
 ) -> Iterator[Remarkable]:
     """Every record of the ranges that does not end as clear, in no order; the arguments are `count_outcomes`'s."""
     for records in _read(spark, bootstrap_servers, topic, list(ranges)):
-        judged = _judged(records, judge, max_record_bytes)
-        chosen = judged.where(F.col(Judged.OUTCOME) != Outcome.CLEAR.value).select(
-            Source.PARTITION, Source.OFFSET, Judged.OUTCOME, Judged.SCORE, alert_id()
+        judged = _judged(records, scorer, max_record_bytes)
+        chosen = judged.where(F.col(ScoreColumn.OUTCOME) != Outcome.CLEAR.value).select(
+            Source.PARTITION, Source.OFFSET, ScoreColumn.OUTCOME, ScoreColumn.SCORE, alert_id()
         )
         for partition, offset, outcome, score, identity in chosen.toLocalIterator():
             yield Remarkable(partition, offset, Outcome(outcome), score, identity)
@@ -137,8 +137,8 @@ def count_records(spark: SparkSession, bootstrap_servers: str, topic: str, range
     return counts
 
 
-def _judged(records: DataFrame, judge: Judge, max_record_bytes: int) -> DataFrame:
-    return judge.verdicts(records.withColumn(Projected.TEXT, record_text(max_record_bytes)))
+def _judged(records: DataFrame, scorer: Scorer, max_record_bytes: int) -> DataFrame:
+    return scorer.verdicts(records.withColumn(Projected.TEXT, record_text(max_record_bytes)))
 
 
 _MOST_READS_IN_A_PLAN = 16

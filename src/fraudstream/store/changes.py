@@ -18,7 +18,7 @@ from sqlalchemy import Connection
 from sqlalchemy.dialects.sqlite import insert
 
 from fraudstream.store import tables
-from fraudstream.store.triage_state import Work
+from fraudstream.store.triage_state import TriageState
 from fraudstream.times import microseconds, parse_time
 
 if TYPE_CHECKING:
@@ -186,8 +186,8 @@ class Item(NamedTuple):
     """What a change does to one alert, by its `seq`; None for what stays as it is."""
 
     alert: int
-    before: Work | None
-    after: Work | None
+    before: TriageState | None
+    after: TriageState | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,15 +271,15 @@ class ChangeLog:
             return sum(insert_change(connection, change, at) is not None for change, at in changes)
 
 
-def work_of(text: str | None) -> Work | None:
+def work_of(text: str | None) -> TriageState | None:
     """What an item keeps of an alert, read again."""
     if text is None:
         return None
     kept = orjson.loads(text)
-    return Work(kept["status"], kept["assignee"], kept["version"], _us(kept["decided_at"]), _us(kept["since"]))
+    return TriageState(kept["status"], kept["assignee"], kept["version"], _us(kept["decided_at"]), _us(kept["since"]))
 
 
-def _work(work: Work | None) -> str | None:
+def _work(work: TriageState | None) -> str | None:
     return None if work is None else work.json().decode()
 
 

@@ -48,13 +48,13 @@ def parse_cursor(text: str) -> Cursor:
 
 
 EVERY: Final = "all"
-LetterKind = Literal["dead_letter", "unscorable", "all"]
+DeadLetterKind = Literal["dead_letter", "unscorable", "all"]
 
 
-class LetterQuery(Query):
+class DeadLetterFilter(Query):
     """Which dead letters and unscorable transactions; times are those of production."""
 
-    kind: LetterKind = parameter("all", "all", "which of the two")
+    kind: DeadLetterKind = parameter("all", "all", "which of the two")
     reason: str | None = parameter(None, "JSON", "text that the reason holds")
     since: Time | None = parameter(None, TIME, "from this time of the record on")
     until: Time | None = parameter(None, LATER, "before this time of the record")
@@ -66,7 +66,7 @@ class LetterQuery(Query):
 
 
 @dataclass(frozen=True, slots=True)
-class Letter:
+class StoredDeadLetter:
     """A dead letter or an unscorable row as the store keeps it; `seq` is the order of commit among its kind."""
 
     seq: int
@@ -98,19 +98,21 @@ class Letter:
         return told if isinstance(told, int) else len(self.payload or b"")
 
 
-class LetterReader:
+class DeadLetterReader:
     """Reads letters out of the alert store, newest first."""
 
     def __init__(self, store: AlertReader) -> None:
         self._store = store
 
-    def page(self, wanted: LetterQuery, *, after: Cursor | None, limit: int) -> tuple[list[Letter], Cursor | None]:
+    def page(
+        self, wanted: DeadLetterFilter, *, after: Cursor | None, limit: int
+    ) -> tuple[list[StoredDeadLetter], Cursor | None]:
         """The letters that follow a cursor, and the cursor of those that follow them; None where these are the last."""
         start = after or _START
         with self._store.reading() as connection:
             found = [
                 [
-                    Letter(row.seq, kind, row.received_us, orjson.loads(row.body))
+                    StoredDeadLetter(row.seq, kind, row.received_us, orjson.loads(row.body))
                     for row in connection.execute(query.where(seq < before).order_by(seq.desc()).limit(limit))
                 ]
                 for (kind, query, seq), before in zip(_tables(wanted), start, strict=True)
@@ -121,7 +123,7 @@ class LetterReader:
         last = {letter.kind: letter.seq for letter in letters}
         return letters, Cursor(*(last.get(kind, before) for kind, before in zip(KINDS, start, strict=True)))
 
-    def every(self, wanted: LetterQuery) -> Iterator[Letter]:
+    def every(self, wanted: DeadLetterFilter) -> Iterator[StoredDeadLetter]:
         """All letters, a page of them in memory at a time."""
         after: Cursor | None = None
         while True:
@@ -130,7 +132,7 @@ class LetterReader:
             if after is None:
                 return
 
-    def count(self, wanted: LetterQuery) -> int:
+    def count(self, wanted: DeadLetterFilter) -> int:
         """How many there are."""
         with self._store.reading() as connection:
             return sum(
@@ -139,7 +141,7 @@ class LetterReader:
             )
 
 
-def _tables(wanted: LetterQuery) -> Sequence[tuple[Outcome, Select[Any], ColumnElement[int]]]:
+def _tables(wanted: DeadLetterFilter) -> Sequence[tuple[Outcome, Select[Any], ColumnElement[int]]]:
     """For each kind of letter its query, and the column that puts it in order."""
     letters, alerts = tables.dead_letters.c, tables.alerts.c
     at = func.round((func.julianday(_key(letters.body, "produced_at")) - _EPOCH_DAYS) * _DAY_MS) * 1000
@@ -153,7 +155,7 @@ def _tables(wanted: LetterQuery) -> Sequence[tuple[Outcome, Select[Any], ColumnE
 
 
 def _query(
-    wanted: LetterQuery,
+    wanted: DeadLetterFilter,
     kind: Outcome,
     table: Table,
     kept: ColumnElement[bool],

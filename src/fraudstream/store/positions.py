@@ -120,7 +120,7 @@ LONGEST_ID: Final = 32
 
 
 @dataclass(frozen=True, slots=True)
-class Sight:
+class SchemaObservation:
     """A row of which the columns are known: a sample (`outcome` is None), an alert or an unscorable row.
 
     `columns` has the type by name, as far as they are listed; `place` is None where the row does not say its own.
@@ -145,15 +145,15 @@ class Sight:
         return "" if self.place is None else f"{self.place.topic}[{self.place.partition}] {self.offset}"
 
 
-def sight_of_sample(sample: Sample) -> Sight | None:
+def observation_of_sample(sample: Sample) -> SchemaObservation | None:
     """The sight in a sample; None where it has no `schema_id`."""
     if sample.schema_id is None or sample.columns is None:
         return None
     count, place = max(sample.column_count or 0, len(sample.columns)), Place(sample.topic, sample.partition)
-    return Sight(sample.schema_id, listed(sample.columns), count, place, sample.offset, sample.produced_us)
+    return SchemaObservation(sample.schema_id, listed(sample.columns), count, place, sample.offset, sample.produced_us)
 
 
-def sight_of_alert(alert: PostedAlert) -> Sight | None:
+def observation_of_alert(alert: PostedAlert) -> SchemaObservation | None:
     """The sight in an alert or unscorable row; None where it tells no usable `schema_id`."""
     schema = alert.schema_id
     if not schema or len(schema) > LONGEST_ID:
@@ -163,7 +163,9 @@ def sight_of_alert(alert: PostedAlert) -> Sight | None:
     removed = alert.document.get(REMOVED)
     columns |= {name: UNKNOWN for name in removed if isinstance(name, str)} if isinstance(removed, list) else {}
     place = None if alert.topic is None or alert.partition is None else Place(alert.topic, alert.partition)
-    return Sight(schema, listed(columns), len(columns), place, alert.offset, alert.produced_us, alert.outcome)
+    return SchemaObservation(
+        schema, listed(columns), len(columns), place, alert.offset, alert.produced_us, alert.outcome
+    )
 
 
 class SampleWeights:

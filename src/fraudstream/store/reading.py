@@ -13,7 +13,7 @@ from fraudstream.messages.base import Object
 from fraudstream.store import positions, tables
 from fraudstream.store.filters import AlertFilter as AlertFilter
 from fraudstream.store.positions import Place, Position
-from fraudstream.store.triage_state import UNTOUCHED, Work
+from fraudstream.store.triage_state import UNTOUCHED, TriageState
 from fraudstream.times import iso_time
 from fraudstream.transactions.wire import Outcome
 
@@ -85,7 +85,7 @@ class Row(NamedTuple):
     document: Object
 
 
-WORK_COLUMNS: Final = tuple(tables.alerts.c[name] for name in Work._fields)
+WORK_COLUMNS: Final = tuple(tables.alerts.c[name] for name in TriageState._fields)
 """The columns that make a `Work`, in its order."""
 
 STORED_COLUMNS: Final = (
@@ -105,7 +105,7 @@ def alert_json(seq: int, body: str, work: bytes = UNTOUCHED) -> bytes:
 
 def stored_alert(row: DatabaseRow[Any]) -> StoredAlert:
     """The alert of a row of `STORED_COLUMNS`."""
-    work = Work(*(getattr(row, name) for name in Work._fields))
+    work = TriageState(*(getattr(row, name) for name in TriageState._fields))
     return StoredAlert(row.seq, row.outcome, row.produced_us, alert_json(row.seq, row.body, work.json()))
 
 

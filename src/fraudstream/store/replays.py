@@ -12,7 +12,7 @@ from fraudstream.errors import RequestError
 from fraudstream.messages.answers import Claimed, Replay
 from fraudstream.messages.requests import ReplayRequest, ReplayResult
 from fraudstream.store import tables
-from fraudstream.store.dead_letters import Letter, LetterQuery, LetterReader
+from fraudstream.store.dead_letters import DeadLetterFilter, DeadLetterReader, StoredDeadLetter
 from fraudstream.store.store import AlertStore
 from fraudstream.times import from_microseconds, iso_z, microseconds
 from fraudstream.transactions.wire import AlertField, DeadLetterField, ReplayState
@@ -52,7 +52,7 @@ class ReplayLog:
     def __init__(self, store: AlertStore) -> None:
         self._store = store
 
-    def request(self, request: ReplayRequest, which: LetterQuery, who: str, now: datetime) -> Requested:
+    def request(self, request: ReplayRequest, which: DeadLetterFilter, who: str, now: datetime) -> Requested:
         """Record replays of all letters that match, oldest first; none where one was replayed before, without `again`.
 
         Raises:
@@ -61,7 +61,7 @@ class ReplayLog:
         """
         letters: dict[str, dict[str, str]] = {}
         without_place = 0
-        for letter in LetterReader(self._store).every(which):
+        for letter in DeadLetterReader(self._store).every(which):
             if letter.origin is None:
                 without_place += 1
             else:
@@ -152,7 +152,7 @@ class ReplayLog:
         return {state.value: found.get(state.value, 0) for state in ReplayState}
 
 
-def _noted(letter: Letter) -> dict[str, str]:
+def _noted(letter: StoredDeadLetter) -> dict[str, str]:
     # Not the letter itself: ten thousand of them may hold 64 KiB each.
     known = {name.value: letter.document.get(name) for name in _OF_THE_LETTER}
     if known[DeadLetterField.EVENT_ID.value] is None:

@@ -112,12 +112,12 @@ def insert_event(connection: Connection, event: Mapping[str, Any], now: datetime
 
 def insert_dead_letter(connection: Connection, letter: DeadLetter, now: datetime) -> bool:
     """Insert a dead letter; False where its record is there already."""
-    letter_id = f"{letter.topic}/{letter.partition}/{letter.offset}"
-    body = letter.document | {"id": letter_id, "received_at": now.isoformat()}
+    dead_letter_id = f"{letter.topic}/{letter.partition}/{letter.offset}"
+    body = letter.document | {"id": dead_letter_id, "received_at": now.isoformat()}
     if letter.payload_base64 is not None and len(letter.payload_base64) > MAX_PAYLOAD_CHARS:
         # A multiple of four characters is still base64.
         body |= {DeadLetterField.PAYLOAD.value: letter.payload_base64[:MAX_PAYLOAD_CHARS], "payload_truncated": True}
-    row = {"id": letter_id, "received_us": microseconds(now), "body": orjson.dumps(body).decode()}
+    row = {"id": dead_letter_id, "received_us": microseconds(now), "body": orjson.dumps(body).decode()}
     return _insert_once(connection, tables.dead_letters, "id", row)
 
 
@@ -171,7 +171,7 @@ def _insert_once(connection: Connection, table: Table, key: str, values: Mapping
     return connection.execute(statement).scalar_one_or_none() is not None
 
 
-class Fate(Enum):
+class InsertOutcome(Enum):
     """What became of a posted alert."""
 
     NEW = "new"
@@ -181,7 +181,7 @@ class Fate(Enum):
 
 def store_once(
     connection: Connection, alert: PostedAlert, sets: dict[tuple[str, ...], int], now: datetime
-) -> tuple[Fate, StoredAlert | None]:
+) -> tuple[InsertOutcome, StoredAlert | None]:
     """Insert an alert unless its transaction is there under its id with the same outcome.
 
     The same transaction with the other outcome: once unscorable with too much missing, and scored again after a repair
@@ -190,19 +190,19 @@ def store_once(
     """
     stored = insert_alert(connection, alert, None, sets, now)
     if stored is not None:
-        return Fate.NEW, stored
+        return InsertOutcome.NEW, stored
     former = connection.execute(_STORED, {"alert_id": alert.alert_id}).one()
-    fate, conflict_of = Fate.NEW, None
+    insert_outcome, conflict_of = InsertOutcome.NEW, None
     if former.digest != alert.digest:
         stored = insert_alert(connection, alert, alert.alert_id, sets, now)
         if stored is not None:
-            return Fate.CONFLICT, stored
-        fate, conflict_of = Fate.CONFLICT, alert.alert_id
+            return InsertOutcome.CONFLICT, stored
+        insert_outcome, conflict_of = InsertOutcome.CONFLICT, alert.alert_id
         former = connection.execute(_STORED, {"alert_id": conflict_id(alert)}).one()
     if former.outcome != Outcome.UNSCORABLE or alert.outcome is not Outcome.ALERT or former.digest != alert.digest:
-        return Fate.DUPLICATE, None
+        return InsertOutcome.DUPLICATE, None
     _make_way(connection, former.seq, former.alert_id, former.body)
-    return fate, insert_alert(connection, alert, conflict_of, sets, now)
+    return insert_outcome, insert_alert(connection, alert, conflict_of, sets, now)
 
 
 def _make_way(connection: Connection, seq: int, alert_id: str, body: str) -> None:

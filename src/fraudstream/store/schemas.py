@@ -9,7 +9,7 @@ from sqlalchemy import Connection, bindparam, delete, func, select, update
 
 from fraudstream.messages.base import Object
 from fraudstream.store import rows, tables
-from fraudstream.store.positions import Sight
+from fraudstream.store.positions import SchemaObservation
 from fraudstream.store.reading import Total
 from fraudstream.times import microseconds
 from fraudstream.transactions.wire import EventField, EventType, Outcome
@@ -36,25 +36,30 @@ _UPDATE: Final = (
 )
 
 
-Describe = Callable[[Sight], Mapping[str, Any]]
+Describe = Callable[[SchemaObservation], Mapping[str, Any]]
 """What an event says of a first sight beside its place: `message`, and what differs from the model's contract."""
 
 
 def record(
-    connection: Connection, sights: Iterable[tuple[Sight, int]], now: datetime, describe: Describe | None
+    connection: Connection,
+    observations: Iterable[tuple[SchemaObservation, int]],
+    now: datetime,
+    describe: Describe | None,
 ) -> None:
     """Take sights, those of samples with their weights, into the table, and write the events of first sights."""
-    by_schema: dict[str, list[Sight]] = {}
+    by_schema: dict[str, list[SchemaObservation]] = {}
     counts: dict[str, dict[str, int]] = {}
-    for sight, weight in sights:
-        by_schema.setdefault(sight.schema_id, []).append(sight)
-        count = counts.setdefault(sight.schema_id, dict.fromkeys(("sampled", "estimated", "alerts", "unscorable"), 0))
-        if sight.outcome is None:
+    for observation, weight in observations:
+        by_schema.setdefault(observation.schema_id, []).append(observation)
+        count = counts.setdefault(
+            observation.schema_id, dict.fromkeys(("sampled", "estimated", "alerts", "unscorable"), 0)
+        )
+        if observation.outcome is None:
             count["sampled"] += weight > 0
             count["estimated"] += weight
         else:
-            count["alerts" if sight.outcome is Outcome.ALERT else "unscorable"] += 1
-    first_sights = 0
+            count["alerts" if observation.outcome is Outcome.ALERT else "unscorable"] += 1
+    first_observations = 0
     for schema, seen in by_schema.items():
         more = {f"more_{name}": number for name, number in counts[schema].items()}
         change = {"of": schema, "now_us": microseconds(now)} | more
@@ -63,22 +68,22 @@ def record(
             _insert(connection, seen[0], now)
             _tell(connection, seen[0], now, describe)
             connection.execute(_UPDATE, change)
-            first_sights += 1
-    if first_sights:
+            first_observations += 1
+    if first_observations:
         _make_room(connection)
 
 
-def _insert(connection: Connection, sight: Sight, now: datetime) -> None:
+def _insert(connection: Connection, observation: SchemaObservation, now: datetime) -> None:
     connection.execute(
         _SCHEMAS.insert(),
         {
-            "schema_id": sight.schema_id,
-            "columns": orjson.dumps(sight.columns).decode(),
-            "column_count": sight.column_count,
-            "first_us": microseconds(now) if sight.produced_us is None else sight.produced_us,
-            "first_topic": None if sight.place is None else sight.place.topic,
-            "first_partition": None if sight.place is None else sight.place.partition,
-            "first_offset": sight.offset,
+            "schema_id": observation.schema_id,
+            "columns": orjson.dumps(observation.columns).decode(),
+            "column_count": observation.column_count,
+            "first_us": microseconds(now) if observation.produced_us is None else observation.produced_us,
+            "first_topic": None if observation.place is None else observation.place.topic,
+            "first_partition": None if observation.place is None else observation.place.partition,
+            "first_offset": observation.offset,
             "last_us": microseconds(now),
             "sampled": 0,
             "estimated": 0,
@@ -88,7 +93,7 @@ def _insert(connection: Connection, sight: Sight, now: datetime) -> None:
     )
 
 
-def _tell(connection: Connection, sight: Sight, now: datetime, describe: Describe | None) -> None:
+def _tell(connection: Connection, observation: SchemaObservation, now: datetime, describe: Describe | None) -> None:
     event: Object = {EventField.TYPE.value: EventType.SCHEMA.value, EventField.AT.value: now.isoformat()}
     if _told_enough(connection, now):
         message = (
@@ -99,14 +104,14 @@ def _tell(connection: Connection, sight: Sight, now: datetime, describe: Describ
         rows.insert_event(connection, event | flood, now)
         return
     event |= {
-        EventField.EVENT_ID.value: f"schema/{sight.schema_id}",
+        EventField.EVENT_ID.value: f"schema/{observation.schema_id}",
         EventField.MESSAGE.value: "a new set of columns",
-        EventField.SCHEMA_ID.value: sight.schema_id,
+        EventField.SCHEMA_ID.value: observation.schema_id,
         "sampled": True,
     }
-    if sight.place is not None:
-        event |= sight.place._asdict() | {EventField.OFFSET.value: sight.offset}
-    rows.insert_event(connection, event | dict(describe(sight) if describe is not None else {}), now)
+    if observation.place is not None:
+        event |= observation.place._asdict() | {EventField.OFFSET.value: observation.offset}
+    rows.insert_event(connection, event | dict(describe(observation) if describe is not None else {}), now)
 
 
 def _told_enough(connection: Connection, now: datetime) -> bool:

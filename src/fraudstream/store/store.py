@@ -18,15 +18,22 @@ from fraudstream.errors import RecordError, StoreError
 from fraudstream.messages.answers import Rejection
 from fraudstream.messages.posted import Event, PostedAlert, Sample, check_alert, check_dead_letter, check_event
 from fraudstream.store import ledger, positions, rows, tables
-from fraudstream.store import schemas as sights
+from fraudstream.store import schemas as observations
 from fraudstream.store.changes import Action, Actor, Change, insert_change
 from fraudstream.store.database import RELAXED, WRITE, add_words, open_engine
 from fraudstream.store.filters import AlertFilter
 from fraudstream.store.full_text import words_of_alert
 from fraudstream.store.ledger import LedgerReader
-from fraudstream.store.positions import Place, Report, SampleWeights, Sight, sight_of_alert, sight_of_sample
+from fraudstream.store.positions import (
+    Place,
+    Report,
+    SampleWeights,
+    SchemaObservation,
+    observation_of_alert,
+    observation_of_sample,
+)
 from fraudstream.store.reading import AlertReader, Row, StoredAlert, Total
-from fraudstream.store.rows import Fate, store_once
+from fraudstream.store.rows import InsertOutcome, store_once
 from fraudstream.store.schemas import Describe
 from fraudstream.store.search import AlertSearch
 from fraudstream.times import microseconds
@@ -132,12 +139,12 @@ class AlertStore(AlertReader):
                 now = self._clock()
                 fit = _sift(connection, "alert", posted, check_alert, added, now)
                 sets: dict[tuple[str, ...], int] = {}
-                seen: list[tuple[Sight, int]] = []
+                seen: list[tuple[SchemaObservation, int]] = []
                 for alert in fit:
-                    if _add_alert(connection, alert, sets, added, now) and (sight := sight_of_alert(alert)):
-                        seen.append((sight, 0))
+                    if _add_alert(connection, alert, sets, added, now) and (observation := observation_of_alert(alert)):
+                        seen.append((observation, 0))
                 add_words(connection, ((stored.seq, words_of_alert(stored.document())) for stored in added.stored))
-                sights.record(connection, seen, now, describe)
+                observations.record(connection, seen, now, describe)
                 positions.record(connection, positions.of_records(fit))
                 rows.count_alerts(connection, added.stored, added.conflicts, added.duplicates)
             if on_commit is not None and added.stored:
@@ -155,7 +162,7 @@ class AlertStore(AlertReader):
             with self._transaction() as connection:
                 now = self._clock()
                 news: list[Report] = []
-                seen: list[tuple[Sight, int]] = []
+                seen: list[tuple[SchemaObservation, int]] = []
                 added.events = _sift(connection, "event", posted, check_event, added, now)
                 for event in added.events:
                     news.extend(positions.reports(event))
@@ -163,10 +170,10 @@ class AlertStore(AlertReader):
                         place = Place(event.topic, event.partition)
                         weight = weights.weigh(place, event.offset, event.produced_us)
                         added.samples.append((event, weight))
-                        if sight := sight_of_sample(event):
-                            seen.append((sight, weight))
+                        if observation := observation_of_sample(event):
+                            seen.append((observation, weight))
                     added.tally(event.type in UNSTORED_EVENTS or rows.insert_event(connection, event.document, now))
-                sights.record(connection, seen, now, describe)
+                observations.record(connection, seen, now, describe)
                 positions.record(connection, news)
             self._weights = weights
         return added
@@ -264,10 +271,10 @@ def _add_alert(
     connection: Connection, alert: PostedAlert, sets: dict[tuple[str, ...], int], added: Added, now: datetime
 ) -> bool:
     """Insert an alert and tally it; whether it is new."""
-    fate, stored = store_once(connection, alert, sets, now)
-    added.accepted += fate is Fate.NEW
-    added.conflicts += fate is Fate.CONFLICT
-    added.duplicates += fate is Fate.DUPLICATE
+    insert_outcome, stored = store_once(connection, alert, sets, now)
+    added.accepted += insert_outcome is InsertOutcome.NEW
+    added.conflicts += insert_outcome is InsertOutcome.CONFLICT
+    added.duplicates += insert_outcome is InsertOutcome.DUPLICATE
     if stored is not None:
         added.stored.append(stored)
     return stored is not None

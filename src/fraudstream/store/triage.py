@@ -17,7 +17,7 @@ from fraudstream.store.changes import Action, Actor
 from fraudstream.store.filters import AlertFilter, Sort
 from fraudstream.store.search import AlertSearch
 from fraudstream.store.store import AlertStore
-from fraudstream.store.triage_state import AlertStatus, Work
+from fraudstream.store.triage_state import AlertStatus, TriageState
 from fraudstream.store.triage_writing import Ask, Done, carry_out, carry_out_undo, standing
 from fraudstream.times import microseconds
 from fraudstream.transactions.wire import AlertField
@@ -56,7 +56,7 @@ def candidates(search: AlertSearch, wanted: AlertFilter, order: Order, skip: Col
     return [each for each in ids if each not in skip][:TOGETHER]
 
 
-class WorkDesk:
+class Triage:
     """Does what people ask with the alerts of a store; two of them never have the same alert without knowing it.
 
     What is refused is told in the answer, alert by alert; what is so already is no change and no error. Every method
@@ -125,7 +125,7 @@ class WorkDesk:
                 break
         return Done(actor)
 
-    def standing(self, alert_id: str) -> tuple[Work, list[Change]] | None:
+    def standing(self, alert_id: str) -> tuple[TriageState, list[Change]] | None:
         """How an alert stands and what was done to it, the newest first; None where there is none."""
         with self._store.reading() as connection:
             found = standing(connection, [alert_id]).get(alert_id)
@@ -136,7 +136,7 @@ class WorkDesk:
         actor: Actor,
         action: Action,
         alert_ids: Sequence[str],
-        rule: Callable[..., Work],
+        rule: Callable[..., TriageState],
         *,
         why: str = "",
         versions: Versions | None = None,

@@ -25,7 +25,7 @@ class AlertStatus(StrEnum):
 VERDICTS: Final = (AlertStatus.CONFIRMED_FRAUD, AlertStatus.FALSE_ALARM, AlertStatus.UNSURE)
 
 
-class Work(NamedTuple):
+class TriageState(NamedTuple):
     """What people have made of one alert.
 
     Attributes:
@@ -61,7 +61,7 @@ class Work(NamedTuple):
         return orjson.dumps(self.document()) if self.version else UNTOUCHED
 
 
-UNTOUCHED: Final = orjson.dumps(Work().document())
+UNTOUCHED: Final = orjson.dumps(TriageState().document())
 """The `work` of an alert that nobody has touched: nearly all of them, so it is written once."""
 
 LONGEST_NAME: Final = 80

@@ -13,10 +13,10 @@ from fraudstream.errors import RequestError
 from fraudstream.store import tables
 from fraudstream.store.changes import WORK_ACTIONS, Action, Actor, Change, Item, insert_change, work_of
 from fraudstream.store.reading import WORK_COLUMNS
-from fraudstream.store.triage_state import AlertStatus, Work, is_same_person
+from fraudstream.store.triage_state import AlertStatus, TriageState, is_same_person
 from fraudstream.times import iso_time, microseconds
 
-Rule = Callable[[Work], Work]
+Rule = Callable[[TriageState], TriageState]
 
 VERDICT_WORDS = {
     AlertStatus.CONFIRMED_FRAUD: "confirmed fraud",
@@ -29,7 +29,7 @@ class Refused(Exception):
     """Raised when a rule refuses; its text is the reason shown to a person."""
 
 
-def claim(work: Work, actor: str, now_us: int, *, take_over: bool) -> Work:
+def claim(work: TriageState, actor: str, now_us: int, *, take_over: bool) -> TriageState:
     """To work on an alert alone; what another has, or what is decided, only with `take_over`."""
     if work.status == AlertStatus.CLAIMED and is_same_person(work.assignee, actor):
         return work
@@ -38,14 +38,14 @@ def claim(work: Work, actor: str, now_us: int, *, take_over: bool) -> Work:
     return _next(work, AlertStatus.CLAIMED, actor, now_us)
 
 
-def claim_new(work: Work, actor: str, now_us: int) -> Work:
+def claim_new(work: TriageState, actor: str, now_us: int) -> TriageState:
     """To work on an alert that nobody has touched or has; anything else is refused."""
     if work.status != AlertStatus.NEW:
         raise Refused(_held(work))
     return _next(work, AlertStatus.CLAIMED, actor, now_us)
 
 
-def release(work: Work, actor: str, now_us: int) -> Work:
+def release(work: TriageState, actor: str, now_us: int) -> TriageState:
     """To leave a claimed alert to others."""
     if work.status == AlertStatus.NEW:
         return work
@@ -56,7 +56,9 @@ def release(work: Work, actor: str, now_us: int) -> Work:
     return _next(work, AlertStatus.NEW, None, now_us)
 
 
-def decide(work: Work, actor: str, now_us: int, *, status: AlertStatus, take_over: bool, repeat: bool) -> Work:
+def decide(
+    work: TriageState, actor: str, now_us: int, *, status: AlertStatus, take_over: bool, repeat: bool
+) -> TriageState:
     """To give a verdict; on what another has only with `take_over`, the same once more only with `repeat` (a note)."""
     if work.status != AlertStatus.NEW and not is_same_person(work.assignee, actor) and not take_over:
         raise Refused(f"{_held(work)}; take it over to decide it")
@@ -65,19 +67,19 @@ def decide(work: Work, actor: str, now_us: int, *, status: AlertStatus, take_ove
     return _next(work, status, actor, now_us)
 
 
-def restore(work: Work, before: Work, after: Work, now_us: int) -> Work:
+def restore(work: TriageState, before: TriageState, after: TriageState, now_us: int) -> TriageState:
     """To undo a change: what it made goes back to what it was, unless it has changed since."""
     if work.version != after.version:
         raise Refused(f"it was changed since: {_held(work)}")
     return before._replace(version=work.version + 1, since_us=now_us)
 
 
-def keep(work: Work) -> Work:
+def keep(work: TriageState) -> TriageState:
     """To leave an alert as it is: for a note."""
     return work
 
 
-def seen(work: Work, rule: Rule, version: int) -> Work:
+def seen(work: TriageState, rule: Rule, version: int) -> TriageState:
     """The same rule for somebody who looks at a version of the alert: refused where it is another by now."""
     if work.version != version:
         raise Refused(f"it was changed since you looked: {_held(work)}")
@@ -90,16 +92,16 @@ _COLUMN: Final = tables.alerts.c
 _UPDATE: Final = (
     update(tables.alerts)
     .where(_COLUMN.seq == bindparam("of"))
-    .values({name: bindparam(f"to_{name}") for name in Work._fields})
+    .values({name: bindparam(f"to_{name}") for name in TriageState._fields})
 )
 
 
-class Stands(NamedTuple):
+class TriagedAlert(NamedTuple):
     """How an alert stands; `seq` is its order of commit."""
 
     alert_id: str
     seq: int
-    work: Work
+    work: TriageState
 
 
 class Refusal(NamedTuple):
@@ -107,7 +109,7 @@ class Refusal(NamedTuple):
 
     alert_id: str
     reason: str
-    work: Work | None
+    work: TriageState | None
 
 
 @dataclass(slots=True)
@@ -119,8 +121,8 @@ class Done:
 
     actor: Actor
     change_id: str | None = None
-    done: list[Stands] = field(default_factory=list)
-    changed: list[Stands] = field(default_factory=list)
+    done: list[TriagedAlert] = field(default_factory=list)
+    changed: list[TriagedAlert] = field(default_factory=list)
     refused: list[Refusal] = field(default_factory=list)
 
 
@@ -168,10 +170,10 @@ def carry_out(connection: Connection, ask: Ask, now: datetime) -> Done:
     return done
 
 
-def standing(connection: Connection, alert_ids: Sequence[str]) -> dict[str, Stands]:
+def standing(connection: Connection, alert_ids: Sequence[str]) -> dict[str, TriagedAlert]:
     """How alerts stand, by their ids; those that are not there are left out."""
     query = select(_COLUMN.alert_id, _COLUMN.seq, *WORK_COLUMNS).where(_COLUMN.alert_id.in_(alert_ids))
-    return {row[0]: Stands(row[0], row[1], Work(*row[2:])) for row in connection.execute(query)}
+    return {row[0]: TriagedAlert(row[0], row[1], TriageState(*row[2:])) for row in connection.execute(query)}
 
 
 def carry_out_undo(
@@ -194,7 +196,9 @@ def carry_out_undo(
     return carry_out(connection, ask, now)
 
 
-def _write(connection: Connection, ask: Ask, changed: Sequence[Stands], items: Sequence[Item], now: datetime) -> str:
+def _write(
+    connection: Connection, ask: Ask, changed: Sequence[TriagedAlert], items: Sequence[Item], now: datetime
+) -> str:
     moved = [(item.alert, item.before, item.after) for item in items if item.before and item.after]
     if moved:
         rows = [
@@ -211,7 +215,7 @@ def _write(connection: Connection, ask: Ask, changed: Sequence[Stands], items: S
     )
 
 
-def _summary(was: Sequence[Work], becomes: Sequence[Work], ask: Ask) -> tuple[Any, Any]:
+def _summary(was: Sequence[TriageState], becomes: Sequence[TriageState], ask: Ask) -> tuple[Any, Any]:
     """What was and what is: of one alert all of it, of many how many stand how; their items keep all of it."""
     if not was:
         return None, None
@@ -260,12 +264,12 @@ def _undoing(item: Item, now_us: int) -> Rule:
     return partial(restore, before=item.before, after=item.after, now_us=now_us)
 
 
-def _next(work: Work, status: AlertStatus, assignee: str | None, now_us: int) -> Work:
+def _next(work: TriageState, status: AlertStatus, assignee: str | None, now_us: int) -> TriageState:
     decided_us = None if status in (AlertStatus.NEW, AlertStatus.CLAIMED) else now_us
-    return Work(status.value, assignee, work.version + 1, decided_us, now_us)
+    return TriageState(status.value, assignee, work.version + 1, decided_us, now_us)
 
 
-def _held(work: Work) -> str:
+def _held(work: TriageState) -> str:
     since = str(work.document()["since"])[:19].replace("T", " ")
     if work.status == AlertStatus.NEW:
         return f"it is new again since {since} UTC" if work.since_us is not None else "it is new"

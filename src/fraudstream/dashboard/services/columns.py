@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from fraudstream.messages import posted as messages
-from fraudstream.store.positions import Place, Sight, sight_of_sample
+from fraudstream.store.positions import Place, SchemaObservation, observation_of_sample
 from fraudstream.store.reading import StoredSchema
 from fraudstream.transactions.drift import NUMBER_TYPE, Contract, Drift, drift_of
 from fraudstream.transactions.wire import Outcome
@@ -28,7 +28,7 @@ class Candidate:
     """
 
     values: Sequence[float]
-    first: Sight
+    first: SchemaObservation
     never_beside: Set[str]
 
 
@@ -48,7 +48,7 @@ class Suggestion:
     distance: float
     values: int
     runner_up: float | None
-    first: Sight
+    first: SchemaObservation
 
 
 def distance(values: Sequence[float], quantiles: Sequence[float]) -> float:
@@ -115,10 +115,10 @@ MOST_VALUES: Final = 500
 class Sample:
     """A sampled row as it was judged; `rows` is how many it stands for."""
 
-    sight: Sight
+    observation: SchemaObservation
     drift: Drift
     imputed: frozenset[str]
-    judged_by: tuple[object, object]
+    scored_by: tuple[object, object]
     unscorable: bool
     rows: int
 
@@ -139,13 +139,13 @@ class Shares(NamedTuple):
     absent: dict[str, float]
     retyped: dict[str, str]
     unscorable: float
-    since: dict[str, Sight]
+    since: dict[str, SchemaObservation]
     newest: Sample | None
 
 
 @dataclass
 class _Unknown:
-    first: Sight
+    first: SchemaObservation
     last_us: int
     never_beside: set[str]
     values: deque[float] = field(default_factory=lambda: deque(maxlen=MOST_VALUES))
@@ -154,21 +154,21 @@ class _Unknown:
 class ColumnWatch:
     """Watches the samples of one stream; every method may be called from any thread."""
 
-    def __init__(self, first_sight: Callable[[str], StoredSchema | None]) -> None:
+    def __init__(self, first_observation: Callable[[str], StoredSchema | None]) -> None:
         """Begin without samples; `first_sight` gives a schema's first observation, maybe by an earlier process."""
-        self._first_sight = first_sight
+        self._first_observation = first_observation
         self._lock = threading.Lock()
         self._samples: deque[Sample] = deque(maxlen=MOST_SAMPLES)
-        self._since: dict[str, Sight] = {}
+        self._since: dict[str, SchemaObservation] = {}
         self._unknown: OrderedDict[str, _Unknown] = OrderedDict()
         self._met: set[Place | None] = set()
 
     def observe(self, samples: Iterable[tuple[messages.Sample, int]], contract: Contract | None) -> None:
         """Take posted samples with their weights; a transaction that was read again says nothing new."""
         for sample, weight in samples:
-            if contract is not None and weight and (sight := sight_of_sample(sample)) is not None:
+            if contract is not None and weight and (observation := observation_of_sample(sample)) is not None:
                 with self._lock:
-                    self._take(sample, sight, weight, contract)
+                    self._take(sample, observation, weight, contract)
 
     def shares(self) -> Shares:
         """How the last rows were judged."""
@@ -193,7 +193,7 @@ class ColumnWatch:
             return []
         missing = {name for name, share in self.shares().absent.items() if share > 0.5}
         with self._lock:
-            oldest_us = min((sample.sight.produced_us or 0 for sample in self._samples), default=0)
+            oldest_us = min((sample.observation.produced_us or 0 for sample in self._samples), default=0)
             candidates = {
                 name: Candidate(list(unknown.values), unknown.first, frozenset(unknown.never_beside))
                 for name, unknown in self._unknown.items()
@@ -201,46 +201,48 @@ class ColumnWatch:
             }
         return suggest(candidates, contract.quantiles, missing, refused)
 
-    def _take(self, posted: messages.Sample, sight: Sight, rows: int, contract: Contract) -> None:
-        drift = drift_of(sight.columns, contract, is_whole=sight.is_whole)
+    def _take(self, posted: messages.Sample, observation: SchemaObservation, rows: int, contract: Contract) -> None:
+        drift = drift_of(observation.columns, contract, is_whole=observation.is_whole)
         imputed = frozenset(drift.missing if posted.imputed is None else contract.features.keys() & posted.imputed)
         sample = Sample(
-            sight=sight,
+            observation=observation,
             drift=drift,
             imputed=imputed,
-            judged_by=(posted.model_id, posted.revision),
+            scored_by=(posted.model_id, posted.revision),
             unscorable=posted.outcome == Outcome.UNSCORABLE,
             rows=rows,
         )
-        if self._samples and self._samples[-1].judged_by != sample.judged_by:
+        if self._samples and self._samples[-1].scored_by != sample.scored_by:
             self._samples.clear()  # how a former model, or other aliases, judged says nothing of now
-        began = self._began(sight)
+        began = self._began(observation)
         for name in sample.imputed - self._since.keys():
-            self._since[name] = began if name in drift.missing else sight
-        self._note_unknown(posted.values or {}, sight, drift, began)
+            self._since[name] = began if name in drift.missing else observation
+        self._note_unknown(posted.values or {}, observation, drift, began)
         self._samples.append(sample)
         self._forget_old()
-        self._met.add(sight.place)
+        self._met.add(observation.place)
 
-    def _began(self, sight: Sight) -> Sight:
+    def _began(self, observation: SchemaObservation) -> SchemaObservation:
         """Where the row's set of columns began: before this process did, when it meets it in its first rows."""
-        if sight.place in self._met:
-            return sight
-        stored = self._first_sight(sight.schema_id)
+        if observation.place in self._met:
+            return observation
+        stored = self._first_observation(observation.schema_id)
         if stored is None or stored.first_topic is None or stored.first_partition is None:
-            return sight
+            return observation
         place = Place(stored.first_topic, stored.first_partition)
-        return Sight(sight.schema_id, {}, 0, place, stored.first_offset, stored.first_us)
+        return SchemaObservation(observation.schema_id, {}, 0, place, stored.first_offset, stored.first_us)
 
-    def _note_unknown(self, values: Mapping[str, Any], sight: Sight, drift: Drift, began: Sight) -> None:
+    def _note_unknown(
+        self, values: Mapping[str, Any], observation: SchemaObservation, drift: Drift, began: SchemaObservation
+    ) -> None:
         for name in drift.added:
-            if sight.columns[name] != NUMBER_TYPE:
+            if observation.columns[name] != NUMBER_TYPE:
                 continue
             unknown = self._unknown.get(name)
             if unknown is None:
                 unknown = self._unknown[name] = _Unknown(began, 0, set(drift.missing))
             unknown.never_beside &= set(drift.missing)
-            unknown.last_us = sight.produced_us or 0
+            unknown.last_us = observation.produced_us or 0
             if isinstance(value := values.get(name), int | float):
                 unknown.values.append(float(value))
             self._unknown.move_to_end(name)
@@ -248,9 +250,9 @@ class ColumnWatch:
             self._unknown.popitem(last=False)
 
     def _forget_old(self) -> None:
-        newest_us = self._samples[-1].sight.produced_us or 0
-        while (self._samples[0].sight.produced_us or 0) < newest_us - WINDOW_US:
+        newest_us = self._samples[-1].observation.produced_us or 0
+        while (self._samples[0].observation.produced_us or 0) < newest_us - WINDOW_US:
             self._samples.popleft()
         if self._since:
             still = frozenset[str]().union(*(sample.imputed for sample in self._samples))
-            self._since = {name: sight for name, sight in self._since.items() if name in still}
+            self._since = {name: observation for name, observation in self._since.items() if name in still}

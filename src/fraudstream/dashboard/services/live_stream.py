@@ -10,7 +10,7 @@ from typing import Final
 
 from fraudstream.store.reading import StoredAlert
 from fraudstream.store.store import AlertStore
-from fraudstream.store.triage_state import UNTOUCHED, Work
+from fraudstream.store.triage_state import UNTOUCHED, TriageState
 from fraudstream.transactions.wire import Outcome
 
 RING_ALERTS: Final = 4096
@@ -42,7 +42,7 @@ class Published:
         self._work = b'"work":' + UNTOUCHED
         self._version = 0
 
-    def stands(self, work: Work) -> None:
+    def stands(self, work: TriageState) -> None:
         """People have changed how it stands: who resumes the stream gets it so."""
         if work.version > self._version:
             told = b'"work":' + work.json()
@@ -118,7 +118,7 @@ class Hub:
             self._times_told += 1
             self._changed.notify_all()
 
-    def tell_work(self, frame: bytes, stands: Mapping[int, Work]) -> None:
+    def publish_triage(self, frame: bytes, stands: Mapping[int, TriageState]) -> None:
         """Hand a change of how alerts stand, by their `seq`, to every viewer, and to those that resume later."""
         with self._changed:
             for alert in self._ring:

@@ -19,7 +19,7 @@ from fraudstream.model.explanation.explainer import ExplainerLibrary
 from fraudstream.store.changes import ChangeLog
 from fraudstream.store.sessions import Sessions
 from fraudstream.store.store import AlertStore
-from fraudstream.store.triage import WorkDesk
+from fraudstream.store.triage import Triage
 from fraudstream.transactions.masking import DataMask
 
 EXTENSION: Final = "fraudstream"
@@ -39,7 +39,7 @@ class Parts:
     reasons: ReasonWork
     explainers: ExplainerLibrary
     charts: Charts
-    work: WorkDesk
+    work: Triage
     changes: ChangeLog
     sessions: Sessions
     revisions: RevisionWatch

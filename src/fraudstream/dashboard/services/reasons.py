@@ -65,10 +65,10 @@ class ReasonStore:
         )
         return [stored_alert(row) for row in self._store.rows(query)]
 
-    def worked_us(self, seq: int) -> int | None:
+    def triaged_us(self, seq: int) -> int | None:
         """When the reasons of an alert were worked out, in microseconds since 1970; None while they are not."""
         column = tables.reasons.c
-        return self._store.scalar(select(column.worked_us).where(column.seq == seq))
+        return self._store.scalar(select(column.triaged_us).where(column.seq == seq))
 
     def attached(self, alerts: Sequence[StoredAlert]) -> list[StoredAlert]:
         """The same alerts, each fraud with `reasons` and `explanation`, which are null as long as there are none."""
@@ -173,9 +173,9 @@ class ReasonWork:
         """The same alerts with their reasons, as far as there are any."""
         return self._store.attached(alerts)
 
-    def worked_us(self, seq: int) -> int | None:
+    def triaged_us(self, seq: int) -> int | None:
         """When the reasons of an alert were worked out, in microseconds since 1970; None while they are not."""
-        return self._store.worked_us(seq)
+        return self._store.triaged_us(seq)
 
     def _run(self) -> None:
         while self._running:

@@ -11,10 +11,10 @@ from fraudstream.dashboard.services.reasons import explanation_of
 from fraudstream.errors import ModelError
 from fraudstream.messages.answers import Contribution, StoredScore
 from fraudstream.messages.base import Object
-from fraudstream.model.deployment.current import InForce, current_file, read_current
+from fraudstream.model.deployment.aliases import read_manifest
+from fraudstream.model.deployment.current import Deployment, current_file, read_current
 from fraudstream.model.explanation.explainer import ExplainerLibrary, Explanation
 from fraudstream.model.explanation.reasons import Reason
-from fraudstream.model.features.aliases import read_manifest
 from fraudstream.transactions.wire import AlertField, Outcome
 
 SAME: Final = 1e-9
@@ -26,9 +26,9 @@ def rescored(library: ExplainerLibrary, model: Path, alert: Mapping[str, Any]) -
 
     A JSON object, as docs/http.md describes it. Raises ModelError where no model is active, or it cannot be read.
     """
-    in_force = in_force_at(model)
-    explainer, _ = library.of(in_force.model_id, None)
-    now = explainer.explain(alert[AlertField.TRANSACTION], in_force.aliases)
+    deployment = deployment_at(model)
+    explainer, _ = library.of(deployment.model_id, None)
+    now = explainer.explain(alert[AlertField.TRANSACTION], deployment.aliases)
     then = explanation_of(library, alert)
     stored = alert.get(AlertField.SCORE)
     new_score = now.score if now.is_judgeable else None
@@ -37,23 +37,23 @@ def rescored(library: ExplainerLibrary, model: Path, alert: Mapping[str, Any]) -
         "stored": {name: alert.get(name) for name in StoredScore.model_fields},
         "now": {
             "score": new_score,
-            "threshold": in_force.threshold,
-            "outcome": now.outcome(in_force.threshold).value,
-            "model_id": in_force.model_id,
-            "revision": in_force.revision,
+            "threshold": deployment.threshold,
+            "outcome": now.outcome(deployment.threshold).value,
+            "model_id": deployment.model_id,
+            "revision": deployment.revision,
             "missing": now.missing,
         },
         "difference": None if stored is None or new_score is None else new_score - stored,
-        "same_model": alert.get(AlertField.MODEL_ID) == in_force.model_id,
+        "same_model": alert.get(AlertField.MODEL_ID) == deployment.model_id,
         "scale": now.scale.value,
         "comparable": isinstance(then, Explanation) and then.scale is now.scale,
         "stored_cause": then if isinstance(then, str) else None,
         "features": _by_feature(None if isinstance(then, str) else then, now),
-        "sentence": _sentence(alert, now, in_force),
+        "sentence": _sentence(alert, now, deployment),
     }
 
 
-def in_force_at(model: Path) -> InForce:
+def deployment_at(model: Path) -> Deployment:
     """What is active at a model path, an artifact or a `current` file; raises ModelError where it cannot be read."""
     current = current_file(model)
     if current is not None:
@@ -62,7 +62,7 @@ def in_force_at(model: Path) -> InForce:
         manifest = read_manifest(model)
     except OSError as e:
         raise ModelError(f"the model cannot be read: {e.strerror}", where=str(model)) from e
-    return InForce(manifest.model_id, manifest.threshold)
+    return Deployment(manifest.model_id, manifest.threshold)
 
 
 def _by_feature(then: Explanation | None, now: Explanation) -> list[Contribution]:
@@ -77,11 +77,11 @@ def _by_feature(then: Explanation | None, now: Explanation) -> list[Contribution
     return sorted(features, key=lambda each: -abs((each.now if then is None else each.difference) or 0.0))
 
 
-def _sentence(alert: Mapping[str, Any], now: Explanation, in_force: InForce) -> str:
-    stored, outcome = alert.get(AlertField.SCORE), now.outcome(in_force.threshold)
+def _sentence(alert: Mapping[str, Any], now: Explanation, deployment: Deployment) -> str:
+    stored, outcome = alert.get(AlertField.SCORE), now.outcome(deployment.threshold)
     verdict = {
-        Outcome.ALERT: f"an alert again: {now.score:.4g} reaches the threshold {in_force.threshold:.4g}",
-        Outcome.CLEAR: f"no alert any more: {now.score:.4g} stays below the threshold {in_force.threshold:.4g}",
+        Outcome.ALERT: f"an alert again: {now.score:.4g} reaches the threshold {deployment.threshold:.4g}",
+        Outcome.CLEAR: f"no alert any more: {now.score:.4g} stays below the threshold {deployment.threshold:.4g}",
         Outcome.UNSCORABLE: f"not judged: {now.missing} of {len(now.steps)} features are missing",
     }[outcome]
     if stored is None:

@@ -16,20 +16,20 @@ import orjson
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from fraudstream.dashboard.services.statistics import ModelInForce
+from fraudstream.dashboard.services.statistics import DeployedModel
 from fraudstream.errors import ModelError, StoreError
 from fraudstream.messages.base import Object
 from fraudstream.model.artifact import is_artifact
-from fraudstream.model.deployment.current import CURRENT_FILE, InForce, read_changes, read_current
+from fraudstream.model.deployment.aliases import contract_of, read_manifest
+from fraudstream.model.deployment.current import CURRENT_FILE, Deployment, read_changes, read_current
 from fraudstream.model.deployment.current import Change as Revision
-from fraudstream.model.features.aliases import contract_of, read_manifest
 from fraudstream.model.manifest import Manifest
 from fraudstream.store.changes import Action, Actor, Change, ChangeLog
 from fraudstream.store.minutes import Label
 from fraudstream.times import parse_time
 
 
-def model_in_force(path: Path) -> Callable[[], ModelInForce | None]:
+def deployed_model(path: Path) -> Callable[[], DeployedModel | None]:
     """A function that tells the model in force at `path` now; None while there is none that can be read.
 
     It is called once a second: `current` is read each time, a manifest once.
@@ -44,26 +44,26 @@ def model_in_force(path: Path) -> Callable[[], ModelInForce | None]:
             manifests[artifact] = found
         return found
 
-    def read() -> ModelInForce | None:
+    def read() -> DeployedModel | None:
         try:
             current = None
             if is_artifact(path):
                 manifest = manifest_of(path)
-                in_force = InForce(manifest.model_id, manifest.threshold)
+                deployment = Deployment(manifest.model_id, manifest.threshold)
             else:
                 current = path / CURRENT_FILE if path.is_dir() else path
-                in_force = read_current(current)
-                manifest = manifest_of(current.parent / in_force.model_id)
+                deployment = read_current(current)
+                manifest = manifest_of(current.parent / deployment.model_id)
         except (ModelError, OSError):
             return None
-        return ModelInForce(
+        return DeployedModel(
             manifest.model_id,
-            in_force.threshold,
+            deployment.threshold,
             manifest.unseen_from_row,
             manifest.training_data.fingerprint,
-            contract_of(manifest, in_force),
+            contract_of(manifest, deployment),
             None if current is None else current.parent,
-            None if current is None else in_force,
+            None if current is None else deployment,
             Label(manifest.label, manifest.label_values.fraud),
         )
 
@@ -81,10 +81,10 @@ SHOWN: Final = ("model_id", "threshold", "aliases", "revision")
 class RevisionWatch:
     """Looks at what is in force once a second, in its own thread from `start` to `close`."""
 
-    def __init__(self, changes: ChangeLog, in_force: Callable[[], ModelInForce | None]) -> None:
+    def __init__(self, changes: ChangeLog, deployment: Callable[[], DeployedModel | None]) -> None:
         self._changes = changes
-        self._in_force = in_force
-        self._recorded: InForce | None = None
+        self._deployment = deployment
+        self._recorded: Deployment | None = None
         self._looking = threading.Lock()
         self._ending = threading.Event()
         self._thread: threading.Thread | None = None
@@ -102,7 +102,7 @@ class RevisionWatch:
 
     def look(self) -> bool:
         """Record what has come into force since the last look; False where that failed: the next look does it."""
-        found = self._in_force()
+        found = self._deployment()
         if found is None or found.state is None or found.models_dir is None or found.state == self._recorded:
             return True
         with self._looking:

@@ -9,7 +9,7 @@ from typing import Final
 
 from fraudstream.dashboard.services.columns import Shares
 from fraudstream.messages.base import Object
-from fraudstream.store.positions import Sight
+from fraudstream.store.positions import SchemaObservation
 from fraudstream.times import from_microseconds, iso_z, microseconds, parse_time
 from fraudstream.transactions.drift import MEDIAN, Contract, changes, drift_of, named
 
@@ -71,12 +71,14 @@ def told(sentence: Sentence) -> str:
     return f"{sentence.before}{at}{sentence.after}."
 
 
-def first_sight(sight: Sight, contract: Contract | None) -> Object:
+def first_observation(observation: SchemaObservation, contract: Contract | None) -> Object:
     """What the event of a new set of columns says of it."""
-    where = f" since about {sight.where} (from samples)" if sight.place is not None else ""
+    where = f" since about {observation.where} (from samples)" if observation.place is not None else ""
     if contract is None:
-        return {"message": f"new set of {sight.column_count} columns{where}; no model is in force to compare it with"}
-    drift = drift_of(sight.columns, contract, is_whole=sight.is_whole)
+        return {
+            "message": f"new set of {observation.column_count} columns{where}; no model is in force to compare it with"
+        }
+    drift = drift_of(observation.columns, contract, is_whole=observation.is_whole)
     lines = "; ".join(map(str, changes(drift))) or "every column that the model reads is there"
     return {
         "message": f"new set of columns{where}: {lines}",
@@ -176,7 +178,7 @@ class StormWatch:
 def _groups(shares: Shares, contract: Contract) -> Iterable[tuple[str, float, str, list[str]]]:
     """Imputed features that changed alike (kind, share, minute of the beginning), the largest share first."""
     newest = shares.newest
-    is_old = newest is not None and newest.judged_by[1] != contract.revision
+    is_old = newest is not None and newest.scored_by[1] != contract.revision
     aliased = set(contract.aliases.values())
     grouped: dict[tuple[str, str, str], list[str]] = {}
     at: dict[tuple[str, str, str], str] = {}

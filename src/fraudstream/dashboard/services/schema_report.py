@@ -84,7 +84,7 @@ def summary(store: AlertStore, watch: ColumnWatch, contract: Contract | None) ->
     largest = sorted(shares.imputed.items(), key=lambda pair: -pair[1])[:MOST_SHARES]
     refused = {(refusal.new, refusal.old) for refusal in store.refusals()}
     return ColumnSummary(
-        schema_id=newest.sight.schema_id if newest else None,
+        schema_id=newest.observation.schema_id if newest else None,
         as_trained=not said if newest is not None and contract is not None else None,
         sentences=said,
         imputed={name: round(share, 4) for name, share in largest},
@@ -146,7 +146,7 @@ def _schema(stored: StoredSchema, contract: Contract | None) -> Object:
 def _columns(shares: Shares, contract: Contract | None) -> list[Column]:
     """Each feature, then what came beside them in the newest row, then what of the training data did not come."""
     newest = shares.newest
-    came: Mapping[str, str] = newest.sight.columns if newest else {}
+    came: Mapping[str, str] = newest.observation.columns if newest else {}
     if contract is None:
         return [_column(name, None, kind, 0.0, KEPT) for name, kind in came.items()]
     carrier = {old: new for new, old in contract.aliases.items()}
@@ -170,8 +170,8 @@ def _column(name: str, expected: str | None, came: str | None, share: float, tre
 
 
 def _since(shares: Shares, name: str) -> Object | None:
-    sight = shares.since.get(name)
-    return None if sight is None else {"at": iso(sight.produced_us), "place": sight.where}
+    observation = shares.since.get(name)
+    return None if observation is None else {"at": iso(observation.produced_us), "place": observation.where}
 
 
 def _treatment(shares: Shares, name: str, kind: str | None, share: float) -> str:

@@ -18,16 +18,16 @@ from fraudstream.dashboard.services.columns import ColumnWatch
 from fraudstream.dashboard.services.ledger_report import ledger_partitions, ledger_summary
 from fraudstream.dashboard.services.live_scores import LiveScores
 from fraudstream.dashboard.services.live_stream import Hub, Published
-from fraudstream.dashboard.services.schema_messages import StormWatch, first_sight
+from fraudstream.dashboard.services.schema_messages import StormWatch, first_observation
 from fraudstream.dashboard.services.schema_report import summary
 from fraudstream.dashboard.services.system_state import Gauges
 from fraudstream.errors import FraudstreamError
 from fraudstream.messages.base import Object
 from fraudstream.messages.posted import EndsEvent, Event, Sample
-from fraudstream.model.deployment.current import InForce
+from fraudstream.model.deployment.current import Deployment
 from fraudstream.store.filters import AlertFilter
 from fraudstream.store.minutes import Label
-from fraudstream.store.positions import Place, Position, Sight, reports
+from fraudstream.store.positions import Place, Position, SchemaObservation, reports
 from fraudstream.store.reading import StoredAlert, Total
 from fraudstream.store.store import AlertStore
 from fraudstream.times import from_microseconds, microseconds
@@ -42,7 +42,7 @@ CACHE_SECONDS: Final = 0.9
 """The counters that streams send are worked out once for all viewers."""
 
 
-class ModelInForce(NamedTuple):
+class DeployedModel(NamedTuple):
     """What `models/current` says, as far as a page shows it; `models_dir` is where it has its history."""
 
     model_id: str
@@ -51,7 +51,7 @@ class ModelInForce(NamedTuple):
     data_fingerprint: str | None = None
     contract: Contract | None = None
     models_dir: Path | None = None
-    state: InForce | None = None
+    state: Deployment | None = None
     label: Label | None = None
 
 
@@ -63,21 +63,21 @@ class Statistics:
         store: AlertStore,
         hub: Hub,
         *,
-        in_force: Callable[[], ModelInForce | None],
+        deployment: Callable[[], DeployedModel | None],
         problems: Callable[[], list[str]] = list,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self.registry = CollectorRegistry()
         self._store = store
         self._hub = hub
-        self._in_force = in_force
+        self._deployment = deployment
         self._problems = problems
         self._clock = clock
         self._lock = threading.Lock()
         self._to_store: deque[float] = deque(maxlen=LATENCIES_KEPT)
         self._to_page: deque[float] = deque(maxlen=LATENCIES_KEPT)
         self._ends: deque[tuple[datetime, int]] = deque()
-        self._judged_by: tuple[str | None, float | None] | None = None
+        self._scored_by: tuple[str | None, float | None] | None = None
         self._reading = threading.Lock()
         self._cached: tuple[datetime, bytes] | None = None
         self.columns = ColumnWatch(store.schema)
@@ -104,7 +104,7 @@ class Statistics:
         self.scores.observe(samples)
         for event in events:
             if isinstance(event, Sample):
-                self._judged_by = event.model_id, event.threshold
+                self._scored_by = event.model_id, event.threshold
                 if event.score is not None:
                     self.minutes.score(self._clock(), event.score)
             elif isinstance(event, EndsEvent):
@@ -113,21 +113,21 @@ class Statistics:
 
     def contract(self) -> Contract | None:
         """What the model in force expects of a row; None where it cannot be read."""
-        in_force = self._read_in_force()
-        return in_force.contract if in_force is not None else None
+        deployment = self._read_deployment()
+        return deployment.contract if deployment is not None else None
 
     def label(self) -> Label | None:
         """The label column of the data that the model in force was trained from, which a replayed file carries."""
-        in_force = self._read_in_force()
-        return in_force.label if in_force is not None else None
+        deployment = self._read_deployment()
+        return deployment.label if deployment is not None else None
 
     def threshold(self) -> float | None:
         """The threshold in force, or of the newest sample."""
         return self._model()[1]
 
-    def describe(self, sight: Sight) -> Object:
+    def describe(self, observation: SchemaObservation) -> Object:
         """What the event of a set of columns that was never seen before says."""
-        return first_sight(sight, self.contract())
+        return first_observation(observation, self.contract())
 
     def current(self) -> Object:
         """The counters now; figures that rest on samples are named in `sampled`."""
@@ -136,7 +136,7 @@ class Statistics:
         positions = self._store.positions()
         seen, scored, lag = _progress(positions)
         p50, p99, latency_to = self._latency()
-        model_id, threshold, in_force = self._model()
+        model_id, threshold, deployment = self._model()
         return {
             "at": now.isoformat(),
             "payments_seen": seen,
@@ -151,11 +151,11 @@ class Statistics:
             "latency_to": latency_to,
             "model_id": model_id,
             "threshold": threshold,
-            "unseen_from_row": in_force.unseen_from_row if in_force else None,
-            "data_fingerprint": in_force.data_fingerprint if in_force else None,
+            "unseen_from_row": deployment.unseen_from_row if deployment else None,
+            "data_fingerprint": deployment.data_fingerprint if deployment else None,
             "viewers": self._hub.viewers,
             "problems": self._problems(),
-            "columns": summary(self._store, self.columns, in_force.contract if in_force else None),
+            "columns": summary(self._store, self.columns, deployment.contract if deployment else None),
             "ledger": ledger_summary(ledger_partitions(self._store.ledger, positions)),
             "storm": self._storm.current(scored, now),
             "sampled": ["scored", "lag", "columns", "storm.share_of_payments"],
@@ -215,19 +215,19 @@ class Statistics:
             return None, None, None
         return _percentile(values, 0.50), _percentile(values, 0.99), "page" if watched else "store"
 
-    def _model(self) -> tuple[str | None, float | None, ModelInForce | None]:
-        in_force = self._read_in_force()
-        if in_force is not None:
-            return in_force.model_id, in_force.threshold, in_force
-        if self._judged_by is not None:
-            return *self._judged_by, None
+    def _model(self) -> tuple[str | None, float | None, DeployedModel | None]:
+        deployment = self._read_deployment()
+        if deployment is not None:
+            return deployment.model_id, deployment.threshold, deployment
+        if self._scored_by is not None:
+            return *self._scored_by, None
         newest = self._store.alerts(AlertFilter(outcome=None), limit=1)
         alert = newest[0].document() if newest else {}
         return alert.get(AlertField.MODEL_ID), alert.get(AlertField.THRESHOLD), None
 
-    def _read_in_force(self) -> ModelInForce | None:
+    def _read_deployment(self) -> DeployedModel | None:
         try:
-            return self._in_force()
+            return self._deployment()
         except FraudstreamError as e:
             # What was judged is to be seen all the same.
             log.warning("what is in force cannot be read", reason=e.what, where=e.where)

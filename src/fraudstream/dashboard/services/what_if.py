@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 
 from fraudstream.dashboard.services.parts import Parts
-from fraudstream.dashboard.services.rescoring import in_force_at
+from fraudstream.dashboard.services.rescoring import deployment_at
 from fraudstream.dashboard.services.what_if_sources import (
     Figures,
     Source,
@@ -23,9 +23,9 @@ from fraudstream.dashboard.services.what_if_sources import (
     verdict_source,
 )
 from fraudstream.errors import ModelError, ModelNamedDirectly
-from fraudstream.messages.answers import Deployment
+from fraudstream.messages.answers import ActiveModel
 from fraudstream.messages.base import Object
-from fraudstream.model.deployment.current import InForce, changeable_models_dir
+from fraudstream.model.deployment.current import Deployment, changeable_models_dir
 from fraudstream.model.evaluation.record import Evaluation, read_evaluation
 from fraudstream.model.evaluation.thresholds import DEFAULT_REVIEW_COST, cheapest
 from fraudstream.transactions.cards import masked_text
@@ -49,7 +49,7 @@ class WhatIf:
         why_not: Why it cannot be applied here; empty where it can.
     """
 
-    in_force: InForce
+    deployment: Deployment
     threshold: float
     review_cost: float
     recommended: float | None
@@ -60,7 +60,7 @@ class WhatIf:
     def document(self, *, with_curve: bool) -> Object:
         """As JSON tells it (docs/http.md)."""
         document: Object = {
-            "in_force": {name: getattr(self.in_force, name) for name in Deployment.model_fields},
+            "in_force": {name: getattr(self.deployment, name) for name in ActiveModel.model_fields},
             **{name: getattr(self, name) for name in ("threshold", "review_cost", "recommended", "cheapest")},
             "changeable": not self.why_not,
             "why_not": self.why_not or None,
@@ -74,7 +74,7 @@ class WhatIf:
         return document
 
     def _source(self, source: Source) -> Object:
-        thresholds = {"now": self.in_force.threshold, "then": self.threshold}
+        thresholds = {"now": self.deployment.threshold, "then": self.threshold}
         figures = {name: source.at and _told(source.at(at)) for name, at in thresholds.items()}
         members = {name: value for name, value in vars(source).items() if name != "at"}
         return members | {"lacking": source.lacking or None} | figures
@@ -85,23 +85,23 @@ def what_if(using: Parts, threshold: float | None, review_cost: float | None) ->
 
     Raises ModelError where no model is active, or it cannot be read.
     """
-    in_force = in_force_at(using.settings.model)
-    evaluation = _evaluation(using, in_force.model_id)
+    deployment = deployment_at(using.settings.model)
+    evaluation = _evaluation(using, deployment.model_id)
     own = None if evaluation is None else evaluation.threshold
     cost = review_cost if review_cost is not None else own.review_cost if own is not None else DEFAULT_REVIEW_COST
     rows = () if evaluation is None else evaluation.thresholds
     scores = using.statistics.scores
     return WhatIf(
         # People wrote who and why.
-        in_force=replace(in_force, who=masked_text(in_force.who), why=masked_text(in_force.why)),
-        threshold=in_force.threshold if threshold is None else threshold,
+        deployment=replace(deployment, who=masked_text(deployment.who), why=masked_text(deployment.why)),
+        threshold=deployment.threshold if threshold is None else threshold,
         review_cost=cost,
         recommended=None if own is None else own.threshold,
         cheapest=cheapest(rows, cost).threshold if rows else None,
         sources=(
             test_source(evaluation, cost),
-            live_source(lambda at: scores.above(in_force.model_id, at), mean_fraud(evaluation), cost),
-            verdict_source(read_verdicts(using.store, in_force.model_id), in_force.threshold, cost),
+            live_source(lambda at: scores.above(deployment.model_id, at), mean_fraud(evaluation), cost),
+            verdict_source(read_verdicts(using.store, deployment.model_id), deployment.threshold, cost),
         ),
         why_not=_why_not(using),
     )

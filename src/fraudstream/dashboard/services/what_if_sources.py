@@ -196,11 +196,11 @@ def live_source(above: Callable[[float], Above | None], mean_amount: float | Non
     return Source("live", title, "estimate", about, period=period, at=at)
 
 
-def verdict_source(verdicts: Verdicts, in_force: float, review_cost: float) -> Source:
+def verdict_source(verdicts: Verdicts, deployment: float, review_cost: float) -> Source:
     """What people have decided so far."""
     title = "Verdicts so far"
     about = (
-        f"A part: only payments that were alerts have a verdict. What lies below today's threshold of {in_force:.4g} "
+        f"A part: only payments that were alerts have a verdict. What lies below today's threshold of {deployment:.4g} "
         "is not known, so a lower one cannot be judged by them."
     )
     decided = len(verdicts.score)
@@ -229,4 +229,4 @@ def verdict_source(verdicts: Verdicts, in_force: float, review_cost: float) -> S
     period = (
         f"{newest}{decided:,} decided: {frauds:,} frauds, {false:,} false alarms, {decided - frauds - false:,} unsure"
     )
-    return Source("verdicts", title, "partial", about, period=period, known_from=in_force, at=at)
+    return Source("verdicts", title, "partial", about, period=period, known_from=deployment, at=at)

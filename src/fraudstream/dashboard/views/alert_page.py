@@ -69,7 +69,7 @@ def alert_page(alert_id: str) -> str:
         steps = () if (cause or "").startswith(DEFECT) else _steps(using, document)
     values = _values(steps)
     steps = tuple(sorted(steps, key=lambda step: -abs(step.reason.contribution)))
-    manifest, aliases = _judged_by(using, document)
+    manifest, aliases = _scored_by(using, document)
     transaction = document[AlertField.TRANSACTION]
     score, amount = document.get(AlertField.SCORE), amount_of(transaction)
     return render_template(
@@ -121,7 +121,7 @@ def _steps(using: Parts, document: Mapping[str, Any]) -> tuple[Step, ...]:
     return tuple(replace(step, reason=replace(step.reason, contribution=0.0)) for step in read)
 
 
-def _judged_by(using: Parts, document: Mapping[str, Any]) -> tuple[Manifest | None, Mapping[str, str]]:
+def _scored_by(using: Parts, document: Mapping[str, Any]) -> tuple[Manifest | None, Mapping[str, str]]:
     model_id = document.get(AlertField.MODEL_ID)
     if not isinstance(model_id, str):
         return None, {}
@@ -174,7 +174,7 @@ def _mark(name: str, imputed: list[str], manifest: Manifest | None, aliases: Map
 
 def _way(using: Parts, document: Mapping[str, Any]) -> list[Moment]:
     """The steps from the payment to its reasons, as far as their times are known."""
-    worked = iso_time(using.reasons.worked_us(document["seq"]))
+    worked = iso_time(using.reasons.triaged_us(document["seq"]))
     steps = (
         ("Payment produced", document.get(AlertField.PRODUCED_AT)),
         ("Detected", document.get(AlertField.DETECTED_AT)),

@@ -13,7 +13,7 @@ import orjson
 from fraudstream.dashboard.web.export import cell, taken
 from fraudstream.messages.answers import Replay
 from fraudstream.messages.base import Object
-from fraudstream.store.dead_letters import WALKED_AT_ONCE, Letter
+from fraudstream.store.dead_letters import WALKED_AT_ONCE, StoredDeadLetter
 from fraudstream.transactions.wire import AlertField, DeadLetterField, Outcome, ReplayState
 
 
@@ -47,7 +47,7 @@ _HEX_PIECE: Final = 2
 _HEX_LINE: Final = 16
 
 
-class ShownLetter(NamedTuple):
+class DeadLetterRow(NamedTuple):
     """A letter on the page."""
 
     number: int
@@ -63,19 +63,19 @@ class ShownLetter(NamedTuple):
     replayed: bool
 
 
-def as_json(letter: Letter, replays: list[Replay]) -> Object:
+def as_json(letter: StoredDeadLetter, replays: list[Replay]) -> Object:
     """The letter as the API gives it: what was stored, its kind, its size and its replays."""
     own = {"seq": letter.seq, "kind": letter.kind.value, "bytes": letter.size}
     return own | letter.document | {"replays": replays}
 
 
-def jsonl(letters: Iterable[Letter]) -> Iterator[bytes]:
+def jsonl(letters: Iterable[StoredDeadLetter]) -> Iterator[bytes]:
     """JSON Lines, some hundred letters at a time."""
     for some in _pieces(letters):
         yield b"".join(orjson.dumps(_line(letter), option=orjson.OPT_APPEND_NEWLINE) for letter in some)
 
 
-def csv_rows(letters: Iterable[Letter]) -> Iterator[str]:
+def csv_rows(letters: Iterable[StoredDeadLetter]) -> Iterator[str]:
     """CSV, some hundred letters at a time; no cell of it is run by a spreadsheet."""
     buffer = io.StringIO(newline="")
     writer = csv.writer(buffer)
@@ -87,12 +87,12 @@ def csv_rows(letters: Iterable[Letter]) -> Iterator[str]:
         yield taken(buffer)
 
 
-def shown(number: int, letter: Letter, replays: list[Replay]) -> ShownLetter:
+def shown(number: int, letter: StoredDeadLetter, replays: list[Replay]) -> DeadLetterRow:
     """The letter as the page shows it."""
     line = _line(letter)
     payload = letter.payload
     text, is_hex = _readable((payload or b"")[:SHOWN_BYTES])
-    return ShownLetter(
+    return DeadLetterRow(
         number=number,
         line=line,
         origin="" if letter.origin is None else str(letter.origin),
@@ -107,13 +107,13 @@ def shown(number: int, letter: Letter, replays: list[Replay]) -> ShownLetter:
     )
 
 
-def _pieces(letters: Iterable[Letter]) -> Iterator[list[Letter]]:
+def _pieces(letters: Iterable[StoredDeadLetter]) -> Iterator[list[StoredDeadLetter]]:
     left = iter(letters)
     while some := list(islice(left, WALKED_AT_ONCE)):
         yield some
 
 
-def _line(letter: Letter) -> Line:
+def _line(letter: StoredDeadLetter) -> Line:
     document, payload = letter.document, letter.payload
     is_dead = letter.kind == Outcome.DEAD_LETTER
     headers = document.get(DeadLetterField.HEADERS)
@@ -150,7 +150,7 @@ def _readable(payload: bytes) -> tuple[str, bool]:
     return "\n".join(lines), True
 
 
-def _cut(letter: Letter, payload: bytes | None) -> str:
+def _cut(letter: StoredDeadLetter, payload: bytes | None) -> str:
     if payload is None:
         return "The record has no value (a tombstone)." if letter.kind == Outcome.DEAD_LETTER else ""
     if not payload:

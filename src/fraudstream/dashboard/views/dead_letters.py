@@ -12,13 +12,13 @@ from fraudstream.dashboard.services.parts import parts
 from fraudstream.dashboard.views.dead_letter_formats import as_json, csv_rows, jsonl, shown
 from fraudstream.dashboard.web.actor import actor, actor_or_nobody
 from fraudstream.dashboard.web.export import file_response
-from fraudstream.dashboard.web.queries import DeadLetterQuery, LetterList, ReplayList
+from fraudstream.dashboard.web.queries import DeadLetterListQuery, DeadLetterQuery, ReplayList
 from fraudstream.dashboard.web.routing import Api, json_response
 from fraudstream.errors import RequestError
 from fraudstream.messages.answers import ClaimedReplays, Replay, ReplayRequested, WaitingReplays, answer, page
 from fraudstream.messages.base import Object
 from fraudstream.messages.requests import ReplayClaim, ReplayRequest, ReplayResults
-from fraudstream.store.dead_letters import Letter, LetterQuery, LetterReader
+from fraudstream.store.dead_letters import DeadLetterFilter, DeadLetterReader, StoredDeadLetter
 from fraudstream.store.replays import ReplayLog
 from fraudstream.transactions.wire import ReplayState
 
@@ -31,9 +31,9 @@ api = Api("dead_letters")
 
 
 @api.operation("GET", "/api/dead-letters", page("dead_letters", Object))
-def list_dead_letters(query: LetterList) -> object:
+def list_dead_letters(query: DeadLetterListQuery) -> object:
     """Dead letters and unscorable transactions, the newest first, with their replays."""
-    letters, following = LetterReader(parts().store).page(query, after=query.cursor, limit=query.limit)
+    letters, following = DeadLetterReader(parts().store).page(query, after=query.cursor, limit=query.limit)
     replays = replays_of(letters)
     found = [as_json(letter, replays[str(letter.origin)]) for letter in letters]
     return {"dead_letters": found, "next_cursor": None if following is None else str(following)}
@@ -51,7 +51,7 @@ def dead_letters_jsonl(query: DeadLetterQuery) -> Response:
     return _file(query, jsonl, "dead_letters.jsonl")
 
 
-def replays_of(letters: Iterable[Letter]) -> dict[str, list[Replay]]:
+def replays_of(letters: Iterable[StoredDeadLetter]) -> dict[str, list[Replay]]:
     """The replays of each letter, newest first, by its origin."""
     origins = [str(letter.origin) for letter in letters if letter.origin is not None]
     found: dict[str, list[Replay]] = defaultdict(list)
@@ -60,12 +60,12 @@ def replays_of(letters: Iterable[Letter]) -> dict[str, list[Replay]]:
     return found
 
 
-def letters_page() -> str:
+def dead_letters_page() -> str:
     """The letters that match the query, a page of them, and the newest replays."""
     using = parts()
-    reader, log = LetterReader(using.store), ReplayLog(using.store)
-    given = {name: request.args[name] for name in LetterQuery.model_fields if request.args.get(name)}
-    query, after = LetterQuery.read(request.args), LetterList.read(request.args).cursor
+    reader, log = DeadLetterReader(using.store), ReplayLog(using.store)
+    given = {name: request.args[name] for name in DeadLetterFilter.model_fields if request.args.get(name)}
+    query, after = DeadLetterFilter.read(request.args), DeadLetterListQuery.read(request.args).cursor
     letters, following = reader.page(query, after=after, limit=ROWS)
     replays = replays_of(letters)
     return render_template(
@@ -89,9 +89,9 @@ def letters_page() -> str:
 def request_replays(body: ReplayRequest) -> Response:
     """Have records sent again, those at `places` or those that a `filter` matches."""
     if body.places is None:
-        which = LetterQuery.read(MultiDict(parse_qsl((body.filter or "").removeprefix("?"))))
+        which = DeadLetterFilter.read(MultiDict(parse_qsl((body.filter or "").removeprefix("?"))))
     else:
-        which = LetterQuery(place=list(dict.fromkeys(body.places)))
+        which = DeadLetterFilter(place=list(dict.fromkeys(body.places)))
     using = parts()
     requested = ReplayLog(using.store).request(body, which, actor(body.who).name, using.clock())
     missing = max(0, len(set(body.places or ())) - requested.letters)
@@ -140,6 +140,6 @@ def conclude_replays(body: ReplayResults) -> object:
     return {"recorded": ReplayLog(using.store).conclude(body.results, using.clock())}
 
 
-def _file(query: DeadLetterQuery, write: Callable[[Iterable[Letter]], Iterator[Any]], name: str) -> Response:
-    reader = LetterReader(parts().store)
+def _file(query: DeadLetterQuery, write: Callable[[Iterable[StoredDeadLetter]], Iterator[Any]], name: str) -> Response:
+    reader = DeadLetterReader(parts().store)
     return file_response(name, write(reader.every(query)), lambda: reader.count(query))

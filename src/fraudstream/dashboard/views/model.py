@@ -5,7 +5,7 @@ from dataclasses import asdict
 from typing import Any, Final, Literal, NamedTuple
 
 from fraudstream.dashboard.services.parts import Parts, parts
-from fraudstream.dashboard.services.rescoring import in_force_at
+from fraudstream.dashboard.services.rescoring import deployment_at
 from fraudstream.dashboard.services.revisions import recorded
 from fraudstream.dashboard.services.schema_report import LISTED_SCHEMAS, Schemas, report
 from fraudstream.dashboard.services.what_if import what_if
@@ -13,13 +13,13 @@ from fraudstream.dashboard.web.actor import actor, actor_or_nobody
 from fraudstream.dashboard.web.queries import SchemaList, WhatIfQuery
 from fraudstream.dashboard.web.routing import Api
 from fraudstream.errors import ModelError, ModelNamedDirectly
-from fraudstream.messages.answers import Aliases, Deployment, NewDeployment, WhatIf, answer
+from fraudstream.messages.answers import ActiveModel, Aliases, NewDeployment, WhatIf, answer
 from fraudstream.messages.base import Object
 from fraudstream.messages.requests import Alias, Command, NewThreshold, RemovedAlias
-from fraudstream.model.deployment.current import InForce, change_between, changeable_models_dir
+from fraudstream.model.deployment.aliases import declare_alias, remove_alias
+from fraudstream.model.deployment.current import Deployment, change_between, changeable_models_dir
 from fraudstream.model.deployment.registry import history
 from fraudstream.model.evaluation.thresholds import set_threshold
-from fraudstream.model.features.aliases import declare_alias, remove_alias
 from fraudstream.store.changes import Actor
 from fraudstream.transactions.cards import masked_text
 
@@ -51,14 +51,14 @@ def change(using: Parts, who: Actor, threshold: float, why: str, revision: int) 
 
     Raises SettingsError where it is no score, ChangedMeanwhile for another revision, or ModelError.
     """
-    before = in_force_at(using.settings.model)
+    before = deployment_at(using.settings.model)
     after = set_threshold(
         using.settings.model, value=threshold, revision=revision, who=who.name, why=why, now=using.clock()
     )
     # Within a second it would be recorded anyhow; so it is there when the page asks.
     using.revisions.look()
     change_id = recorded(change_between(asdict(before), asdict(after)))[0].change_id
-    deployment = {name: getattr(after, name) for name in Deployment.model_fields}
+    deployment = {name: getattr(after, name) for name in ActiveModel.model_fields}
     return deployment | {"former_threshold": before.threshold, "change_id": change_id}
 
 
@@ -142,7 +142,7 @@ def _who(body: Command) -> Actor:
     return acting if acting.name else Actor("dashboard", session=acting.session)
 
 
-def _realias(apply: Callable[[Parts], InForce]) -> Object:
+def _realias(apply: Callable[[Parts], Deployment]) -> Object:
     using = parts()
     active = apply(using)
     using.revisions.look()

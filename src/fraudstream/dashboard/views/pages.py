@@ -12,7 +12,7 @@ from fraudstream.dashboard.services.schema_messages import iso, percent
 from fraudstream.dashboard.views.alert_page import alert_page
 from fraudstream.dashboard.views.audit import audit_page
 from fraudstream.dashboard.views.charts import SPANS, charts_html, table_html
-from fraudstream.dashboard.views.dead_letters import letters_page
+from fraudstream.dashboard.views.dead_letters import dead_letters_page
 from fraudstream.dashboard.views.model import schema_report
 from fraudstream.dashboard.views.queue import queue_page
 from fraudstream.dashboard.views.what_if import what_if_page
@@ -159,7 +159,7 @@ def charts_fragment() -> Response:
 @blueprint.get("/dead-letters")
 def dead_letters() -> str:
     """The records that were no payments, and the payments that no model may judge, to be looked at and replayed."""
-    return letters_page()
+    return dead_letters_page()
 
 
 @blueprint.get("/schema")

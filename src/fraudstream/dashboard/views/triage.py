@@ -80,10 +80,10 @@ def triage(alert_id: str) -> object:
     return {"work": work.document(), "history": history}
 
 
-def tell_work(hub: Hub, done: Done) -> None:
+def publish_triage(hub: Hub, done: Done) -> None:
     """Send every viewer a change, and have the alerts that a stream resumes with be as it left them."""
     changes = orjson.dumps({"changes": [_changed(*each) for each in done.changed], "actor": done.actor.name})
-    hub.tell_work(b"event: work\ndata: %s\n\n" % changes, {seq: work for _, seq, work in done.changed})
+    hub.publish_triage(b"event: work\ndata: %s\n\n" % changes, {seq: work for _, seq, work in done.changed})
 
 
 def _answer(done: Done) -> Response:

@@ -37,7 +37,7 @@ def charts(found: WhatIf) -> list[tuple[str, Figure]]:
     sources = [source for source in found.sources if source.at is not None]
 
     def marks(area: Area, across: Scale, _up: Scale) -> Iterator[Markup]:
-        active = across.at(found.in_force.threshold)
+        active = across.at(found.deployment.threshold)
         yield svg.line((active, area.top), (active, area.bottom), "axis in-force")
         yield from threshold_mark(area, across.at(found.threshold), "threshold", score(found.threshold))
 
@@ -133,7 +133,7 @@ def what_if_page() -> str:
         found = what_if(using, query.threshold, query.review_cost)
     except ModelError as e:
         return render_template("what_if.html", notice=using.notice, found=None, cause=e.line)
-    cards = [_card(source, found.in_force.threshold, found.threshold) for source in found.sources]
+    cards = [_card(source, found.deployment.threshold, found.threshold) for source in found.sources]
     return render_template(
         "what_if.html",
         notice=using.notice,
@@ -147,7 +147,7 @@ def what_if_page() -> str:
         needs_token=using.settings.ingest_token is not None,
         score=score,
         short_id=presentation.short_id,
-        summary=_summary(cards, found.threshold, found.in_force.threshold),
+        summary=_summary(cards, found.threshold, found.deployment.threshold),
     )
 
 
@@ -161,10 +161,10 @@ def position(threshold: float) -> int:
     return round(min(max(share, 0.0), 1.0) * SLIDER_STEPS)
 
 
-def _card(source: Source, in_force: float, threshold: float) -> Card:
+def _card(source: Source, deployment: float, threshold: float) -> Card:
     if source.at is None:
         return Card(source, [], "")
-    now, then = source.at(in_force), source.at(max(threshold, source.known_from))
+    now, then = source.at(deployment), source.at(max(threshold, source.known_from))
     about = "≈ " if source.kind == "estimate" else ""
     lines = [
         _line("Alerts a day", now, then, "alerts_per_day", about, None, "People have to look at each."),
@@ -203,16 +203,16 @@ def _shown(value: float) -> str:
     return text.replace("-", MINUS) if text.strip("-0.,") else "0"
 
 
-def _summary(cards: list[Card], threshold: float, in_force: float) -> str:
+def _summary(cards: list[Card], threshold: float, deployment: float) -> str:
     """What the slider has done, in a sentence for whoever does not see the figures."""
-    if threshold == in_force:
-        return f"The threshold in force, {score(in_force)}."
+    if threshold == deployment:
+        return f"The threshold in force, {score(deployment)}."
     told = [
         f"{card.source.title}: alerts {_alerts(card)}, money saved {card.lines[5].change or 'not known'}"
         for card in cards
         if card.lines
     ]
-    return f"At {score(threshold)} instead of {score(in_force)}. " + "; ".join(told) + "."
+    return f"At {score(threshold)} instead of {score(deployment)}. " + "; ".join(told) + "."
 
 
 def _alerts(card: Card) -> str:

@@ -19,7 +19,7 @@ from fraudstream.messages.requests import (
     time_of,
 )
 from fraudstream.store.change_reading import ChangeQuery
-from fraudstream.store.dead_letters import Cursor, LetterKind, LetterQuery, parse_cursor
+from fraudstream.store.dead_letters import Cursor, DeadLetterFilter, DeadLetterKind, parse_cursor
 from fraudstream.store.filters import AlertFilter, Op, Position, Sort, Where, read_cursor
 from fraudstream.store.full_text import Text
 from fraudstream.store.minutes import KEPT_MINUTES
@@ -48,7 +48,7 @@ def _condition(text: str) -> str:
 
 
 Event = Annotated[str, AfterValidator(_time_or_event)]
-LetterCursor = Annotated[Cursor, PlainValidator(parse_cursor), WithJsonSchema({"type": "string"})]
+DeadLetterCursor = Annotated[Cursor, PlainValidator(parse_cursor), WithJsonSchema({"type": "string"})]
 Condition = Annotated[str, AfterValidator(_condition)]
 
 
@@ -153,17 +153,17 @@ class EventList(Page):
     type: str | None = parameter(None, "schema", "of this type")
 
 
-class DeadLetterQuery(LetterQuery):
+class DeadLetterQuery(DeadLetterFilter):
     """Which of them, by default dead letters."""
 
-    kind: LetterKind = parameter("dead_letter", "all", "which of the two")
+    kind: DeadLetterKind = parameter("dead_letter", "all", "which of the two")
 
 
-class LetterList(DeadLetterQuery):
+class DeadLetterListQuery(DeadLetterQuery):
     """A page of them, the newest first."""
 
     limit: Whole = parameter(100, 10, "how many", ge=1, le=1_000)
-    cursor: LetterCursor | None = parameter(None, "1.1", "the `next_cursor` of the page before")
+    cursor: DeadLetterCursor | None = parameter(None, "1.1", "the `next_cursor` of the page before")
 
 
 class ReplayList(Page):

@@ -244,8 +244,8 @@ def behind_proxies(app: Callable[..., Any], trusted: Sequence[IPv4Network | IPv6
 
     def serve(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
         with contextlib.suppress(ValueError):
-            peer = ipaddress.ip_address(environ.get("REMOTE_ADDR", ""))
-            if any(peer in network for network in trusted):
+            baseline = ipaddress.ip_address(environ.get("REMOTE_ADDR", ""))
+            if any(baseline in network for network in trusted):
                 return proxied(environ, start_response)
         return app(environ, start_response)
 

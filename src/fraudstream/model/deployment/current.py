@@ -63,20 +63,20 @@ def append_changes(models_dir: Path, changes: Sequence[Change]) -> None:
         os.fsync(file.fileno())
 
 
-def read_changes(models_dir: Path, in_force: State | None) -> list[Change]:
+def read_changes(models_dir: Path, deployment: State | None) -> list[Change]:
     """Every change that is known, oldest first: those that are written, and the present state where they lack it.
 
     Raises OSError where the file is there and cannot be read.
     """
     written = _written(models_dir)
-    return written + missing_changes(written, in_force)
+    return written + missing_changes(written, deployment)
 
 
-def missing_changes(written: Sequence[Change], in_force: State | None) -> list[Change]:
+def missing_changes(written: Sequence[Change], deployment: State | None) -> list[Change]:
     """What is in force as a change, where the history does not end with it: a crash, or a time without a history."""
-    if in_force is None or (written and written[-1].revision >= in_force["revision"]):
+    if deployment is None or (written and written[-1].revision >= deployment["revision"]):
         return []
-    return [change_between(written[-1].after if written else None, in_force)]
+    return [change_between(written[-1].after if written else None, deployment)]
 
 
 def _written(models_dir: Path) -> list[Change]:
@@ -102,7 +102,7 @@ _LOCK_FILE: Final = ".current.lock"
 
 
 @dataclass(frozen=True)
-class InForce:
+class Deployment:
     """What the detector has to score with; a score at or above the threshold is an alert.
 
     Attributes:
@@ -121,16 +121,16 @@ class InForce:
     why: str = ""
 
 
-_ADAPTER: Final = TypeAdapter(InForce)
+_ADAPTER: Final = TypeAdapter(Deployment)
 
 
-def read_current(path: Path) -> InForce:
+def read_current(path: Path) -> Deployment:
     """Read a `current` file; cheap enough for once a second.
 
     Raises ModelNotFound where there is none, ModelCorrupt where it is not what `put_in_force` writes.
     """
     try:
-        in_force = _ADAPTER.validate_json(read_regular(path, MOST_CURRENT_BYTES))
+        deployment = _ADAPTER.validate_json(read_regular(path, MOST_CURRENT_BYTES))
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as e:
         raise ModelNotFound("no model is in force", where=str(path), remedy=TRAIN_REMEDY) from e
     except OSError as e:
@@ -141,12 +141,12 @@ def read_current(path: Path) -> InForce:
         ) from e
     except ValidationError as e:
         raise _broken(path) from e
-    if Path(in_force.model_id).name != in_force.model_id or not _is_threshold(in_force.threshold):
+    if Path(deployment.model_id).name != deployment.model_id or not _is_threshold(deployment.threshold):
         raise _broken(path)
-    return in_force
+    return deployment
 
 
-def put_in_force(
+def deploy(
     models_dir: Path,
     model_id: str,
     threshold: float,
@@ -155,7 +155,7 @@ def put_in_force(
     why: str,
     now: datetime,
     aliases: Mapping[str, str] | None = None,
-) -> InForce:
+) -> Deployment:
     """Replace `models_dir/current`, under a lock, so that no reader meets a part of it; None keeps the aliases.
 
     Raises ModelNotFound where there is no such artifact, else as `replace_in_force`.
@@ -163,27 +163,27 @@ def put_in_force(
     if not is_artifact(models_dir / model_id):
         raise ModelNotFound("there is no such model", where=str(models_dir / model_id), remedy=TRAIN_REMEDY)
 
-    def next_in_force(before: InForce | None) -> InForce:
+    def next_deployment(before: Deployment | None) -> Deployment:
         kept = before.aliases if before else {}
-        return InForce(model_id, threshold, dict(kept if aliases is None else aliases))
+        return Deployment(model_id, threshold, dict(kept if aliases is None else aliases))
 
-    return replace_in_force(models_dir, next_in_force, who=who, why=why, now=now)
+    return replace_deployment(models_dir, next_deployment, who=who, why=why, now=now)
 
 
 def change_deployment(
-    models_dir: Path, change: Callable[[InForce], InForce], *, who: str, why: str, now: datetime
-) -> InForce:
+    models_dir: Path, change: Callable[[Deployment], Deployment], *, who: str, why: str, now: datetime
+) -> Deployment:
     """Change the threshold or the aliases of the active deployment: the next revision, read and written under one lock.
 
     Raises ModelNotFound where no model is active, else as `replace_in_force`.
     """
 
-    def changed(before: InForce | None) -> InForce:
+    def changed(before: Deployment | None) -> Deployment:
         if before is None:
             raise ModelNotFound("no model is in force", where=str(models_dir / CURRENT_FILE), remedy=TRAIN_REMEDY)
         return change(before)
 
-    return replace_in_force(models_dir, changed, who=who, why=why, now=now)
+    return replace_deployment(models_dir, changed, who=who, why=why, now=now)
 
 
 def current_file(model: Path) -> Path | None:
@@ -211,15 +211,15 @@ def changeable_models_dir(model: Path) -> Path:
     return current.parent
 
 
-def replace_in_force(
+def replace_deployment(
     models_dir: Path,
-    make: Callable[[InForce | None], InForce],
+    make: Callable[[Deployment | None], Deployment],
     *,
     who: str,
     why: str,
     now: datetime,
     is_rollback: bool = False,
-) -> InForce:
+) -> Deployment:
     """Make the next revision of the deployment under the lock, stamped with who, when and why, and write it down.
 
     What `make` raises leaves everything as it is. `is_rollback`: what it gives was active before, under the revision
@@ -239,8 +239,8 @@ def replace_in_force(
                 raise SettingsError(
                     f"the threshold {made.threshold!r} is not between 0 and 1", remedy="give a score from 0 to 1"
                 )
-            in_force = replace(made, revision=before.revision + 1 if before else 1, who=who, when=iso(now), why=why)
-            was, state = None if before is None else asdict(before), asdict(in_force)
+            deployment = replace(made, revision=before.revision + 1 if before else 1, who=who, when=iso(now), why=why)
+            was, state = None if before is None else asdict(before), asdict(deployment)
             lacking = missing_changes(read_changes(models_dir, None), was)
             # `current` counts, the history follows: what a crash keeps out of it, the next change enters.
             replace_json(path, state)
@@ -250,10 +250,10 @@ def replace_in_force(
         raise ModelError(
             f"what is in force cannot be written: {e.strerror}", where=str(path), remedy="check the disk and --models"
         ) from e
-    return in_force
+    return deployment
 
 
-def in_force_from(state: State, models_dir: Path) -> InForce:
+def deployment_from(state: State, models_dir: Path) -> Deployment:
     """A state of the history as an `InForce`; raises ModelCorrupt where it is not what `replace_in_force` writes."""
     try:
         return _ADAPTER.validate_python(state)
@@ -261,7 +261,7 @@ def in_force_from(state: State, models_dir: Path) -> InForce:
         raise _broken(models_dir / HISTORY_FILE) from e
 
 
-def resolve(path: Path) -> tuple[ModelArtifact, InForce]:
+def resolve(path: Path) -> tuple[ModelArtifact, Deployment]:
     """The verified artifact that `path` names, with the deployment.
 
     `path` is an artifact's directory (its own threshold, revision 0), a `current` file, or a directory with one.
@@ -273,17 +273,17 @@ def resolve(path: Path) -> tuple[ModelArtifact, InForce]:
     if is_artifact(path):
         artifact = load_artifact(path)
         manifest = artifact.manifest
-        return artifact, InForce(manifest.model_id, manifest.threshold, why="named directly")
+        return artifact, Deployment(manifest.model_id, manifest.threshold, why="named directly")
     if path.is_dir() and not (path / CURRENT_FILE).is_file():
         raise ModelNotFound("there is no model artifact and no `current`", where=str(path), remedy=TRAIN_REMEDY)
     current = path / CURRENT_FILE if path.is_dir() else path
-    in_force = read_current(current)
-    artifact = load_artifact(current.parent / in_force.model_id)
-    if artifact.manifest.model_id != in_force.model_id:
+    deployment = read_current(current)
+    artifact = load_artifact(current.parent / deployment.model_id)
+    if artifact.manifest.model_id != deployment.model_id:
         raise ModelCorrupt(
             f"the artifact calls itself {artifact.manifest.model_id}", where=str(artifact.path), remedy=TRAIN_REMEDY
         )
-    return artifact, in_force
+    return artifact, deployment
 
 
 def artifact_beside(path: Path, model_id: str) -> ModelArtifact:

@@ -11,12 +11,12 @@ from fraudstream.model.artifact import MANIFEST_FILE, MOST_MANIFEST_BYTES, TRAIN
 from fraudstream.model.deployment.current import (
     CURRENT_FILE,
     Change,
-    InForce,
+    Deployment,
     State,
-    in_force_from,
+    deployment_from,
     read_changes,
     read_current,
-    replace_in_force,
+    replace_deployment,
 )
 from fraudstream.model.manifest import Manifest, manifest_from_json
 from fraudstream.runtime.files import read_regular
@@ -30,7 +30,7 @@ class KnownModel:
     written_at: datetime
     manifest: Manifest | None
     trouble: str
-    is_in_force: bool
+    is_active: bool
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Verified:
     trouble: str
 
 
-def in_force_or_none(models_dir: Path) -> InForce | None:
+def deployment_or_none(models_dir: Path) -> Deployment | None:
     """What is active in a directory, or None; raises ModelCorrupt where `current` cannot be read."""
     return read_current(models_dir / CURRENT_FILE) if (models_dir / CURRENT_FILE).is_file() else None
 
@@ -53,10 +53,10 @@ def list_models(models_dir: Path) -> list[KnownModel]:
     Raises ModelNotFound where there is no such directory.
     """
     try:
-        in_force = in_force_or_none(models_dir)
+        deployment = deployment_or_none(models_dir)
     except ModelError:  # the list is what one looks at when something is wrong
-        in_force = None
-    current = None if in_force is None else in_force.model_id
+        deployment = None
+    current = None if deployment is None else deployment.model_id
     return sorted(
         (_known(path, current) for path in _artifacts(models_dir)), key=lambda model: -model.written_at.timestamp()
     )
@@ -64,8 +64,8 @@ def list_models(models_dir: Path) -> list[KnownModel]:
 
 def show_model(models_dir: Path, model_id: str) -> KnownModel:
     """One artifact by its id or a unique beginning of it; raises ModelNotFound where there is none, or several."""
-    in_force = in_force_or_none(models_dir)
-    return _known(models_dir / find_id(models_dir, model_id), None if in_force is None else in_force.model_id)
+    deployment = deployment_or_none(models_dir)
+    return _known(models_dir / find_id(models_dir, model_id), None if deployment is None else deployment.model_id)
 
 
 def find_id(models_dir: Path, given: str) -> str:
@@ -167,7 +167,7 @@ def _rounded(value: float | None) -> float | None:
     return None if value is None else round(value, 4)
 
 
-def roll_back(models_dir: Path, *, who: str, why: str, now: datetime) -> InForce:
+def roll_back(models_dir: Path, *, who: str, why: str, now: datetime) -> Deployment:
     """Put in force again what was so before the last change, as the next revision: model, threshold and aliases.
 
     A rollback is passed over together with what it undid: going back twice goes back two changes.
@@ -178,7 +178,7 @@ def roll_back(models_dir: Path, *, who: str, why: str, now: datetime) -> InForce
         ModelError: The file cannot be written.
     """
 
-    def earlier(before: InForce | None) -> InForce:
+    def earlier(before: Deployment | None) -> Deployment:
         found = _before_the_last(read_changes(models_dir, None if before is None else asdict(before)))
         if found is None:
             raise ModelNotFound(
@@ -186,7 +186,7 @@ def roll_back(models_dir: Path, *, who: str, why: str, now: datetime) -> InForce
                 where=str(models_dir / CURRENT_FILE),
                 remedy="put a model in force by its id: fraudstream models use ID",
             )
-        target = in_force_from(found, models_dir)
+        target = deployment_from(found, models_dir)
         if not is_artifact(models_dir / target.model_id):
             raise ModelNotFound(
                 "the model that was in force before is gone",
@@ -195,7 +195,7 @@ def roll_back(models_dir: Path, *, who: str, why: str, now: datetime) -> InForce
             )
         return target
 
-    return replace_in_force(models_dir, earlier, who=who, why=why, now=now, is_rollback=True)
+    return replace_deployment(models_dir, earlier, who=who, why=why, now=now, is_rollback=True)
 
 
 def history(models_dir: Path) -> list[Change]:
@@ -213,7 +213,7 @@ def history(models_dir: Path) -> list[Change]:
 def aliases_at(models_dir: Path, revision: int) -> Mapping[str, str] | None:
     """The aliases of a revision; None where it is not known, and ModelError where the history cannot be read."""
     state = next((change.after for change in reversed(history(models_dir)) if change.revision == revision), None)
-    return None if state is None else in_force_from(state, models_dir).aliases
+    return None if state is None else deployment_from(state, models_dir).aliases
 
 
 def _before_the_last(changes: Sequence[Change]) -> State | None:

@@ -6,8 +6,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from fraudstream.model.calibration import Calibration
 from fraudstream.model.evaluation.bootstrap import Scored, average_precision, draw, interval, roc_auc
-from fraudstream.model.evaluation.calibration import Calibration
 from fraudstream.model.evaluation.curves import (
     at_alerts_per_day,
     expected_calibration_error,
@@ -18,6 +18,7 @@ from fraudstream.model.evaluation.curves import (
     roc_curve,
 )
 from fraudstream.model.evaluation.record import (
+    RELIABLE_FRAUDS,
     CalibrationReport,
     Estimate,
     TestFigures,
@@ -33,11 +34,10 @@ from fraudstream.model.evaluation.thresholds import (
     worth_considering,
 )
 from fraudstream.model.manifest import Metrics
-from fraudstream.model.training.split import FEW_FRAUDS
 
 
 @dataclass(frozen=True)
-class Judged:
+class ScoredPeriod:
     """Rows of one period as a model scored them, by their numbers in the file, in rising order.
 
     `raw` has the classifier's own scores; `loss` is what a row loses if it is a fraud that is missed; `days` is the
@@ -55,22 +55,22 @@ class Judged:
 
 
 @dataclass(frozen=True)
-class Wishes:
+class ThresholdConstraints:
     """What the user wants of the threshold; `review_cost` is that of a false alarm, None for the default."""
 
     review_cost: float | None = None
     max_alerts_per_day: float | None = None
 
 
-NO_WISHES: Final = Wishes()
+NO_CONSTRAINTS: Final = ThresholdConstraints()
 
 
 def choose_threshold(
-    chosen_on: Judged,
-    test: Judged | None,
+    chosen_on: ScoredPeriod,
+    test: ScoredPeriod | None,
     calibration: Calibration,
     losses: Losses,
-    wishes: Wishes,
+    constraints: ThresholdConstraints,
     *,
     is_validated: bool,
 ) -> tuple[ThresholdChoice, tuple[ThresholdRow, ...]]:
@@ -91,15 +91,15 @@ def choose_threshold(
         )
         for threshold in worth_considering(expected)
     )
-    review_cost = DEFAULT_REVIEW_COST if wishes.review_cost is None else wishes.review_cost
-    row = cheapest(rows, review_cost, wishes.max_alerts_per_day)
+    review_cost = DEFAULT_REVIEW_COST if constraints.review_cost is None else constraints.review_cost
+    row = cheapest(rows, review_cost, constraints.max_alerts_per_day)
     return (
         ThresholdChoice(
             threshold=row.threshold,
-            rule=_rule(review_cost, wishes.max_alerts_per_day, expected, is_validated=is_validated),
+            rule=_rule(review_cost, constraints.max_alerts_per_day, expected, is_validated=is_validated),
             review_cost=review_cost,
-            review_cost_note="given" if wishes.review_cost is not None else REVIEW_COST_NOTE,
-            max_alerts_per_day=wishes.max_alerts_per_day,
+            review_cost_note="given" if constraints.review_cost is not None else REVIEW_COST_NOTE,
+            max_alerts_per_day=constraints.max_alerts_per_day,
             amount_column=losses.column,
             amount_note=losses.note,
             row=row if is_validated else None,
@@ -119,7 +119,7 @@ def _rule(review_cost: float, limit: float | None, rows: Scored, *, is_validated
     return f"least cost on {where}: amounts of missed frauds, {review_cost:g} per false alarm{limited}"
 
 
-def measure(test: Judged, calibration: Calibration, method: str, seed: int) -> TestFigures:
+def measure(test: ScoredPeriod, calibration: Calibration, method: str, seed: int) -> TestFigures:
     """Every figure on the test period. Needs a fraud and a legitimate row."""
     scored = test.calibrated(calibration)
     draws = draw(scored, seed)
@@ -132,7 +132,7 @@ def measure(test: Judged, calibration: Calibration, method: str, seed: int) -> T
         weighted_rows=weight,
         fraud_share=float(scored.weight[scored.is_fraud].sum()) / weight,
         days=test.days,
-        reliable=frauds >= FEW_FRAUDS,
+        reliable=frauds >= RELIABLE_FRAUDS,
         average_precision=Estimate(average_precision(scored), precision_ends.low, precision_ends.high),
         roc_auc=Estimate(roc_auc(scored), auc_ends.low, auc_ends.high),
         recall_at_rates=recall_at_rates(scored, draws),
@@ -151,7 +151,7 @@ def measure(test: Judged, calibration: Calibration, method: str, seed: int) -> T
 
 
 def metrics_of(
-    test: Judged | None, calibration: Calibration, figures: TestFigures | None, threshold: float, measured_on: str
+    test: ScoredPeriod | None, calibration: Calibration, figures: TestFigures | None, threshold: float, measured_on: str
 ) -> Metrics:
     """The manifest's short list of figures."""
     if test is None:

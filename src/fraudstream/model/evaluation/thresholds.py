@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 
 from fraudstream.errors import ChangedMeanwhile, ModelError, SettingsError
-from fraudstream.model.deployment.current import InForce, change_deployment, changeable_models_dir, resolve
+from fraudstream.model.deployment.current import Deployment, change_deployment, changeable_models_dir, resolve
 from fraudstream.model.evaluation.bootstrap import Floats, Scored
 from fraudstream.model.evaluation.record import Evaluation, Operating, ThresholdRow, read_evaluation
 from fraudstream.transactions.amounts import is_amount
@@ -113,7 +113,7 @@ class ThresholdTable:
     That is the row of the lowest threshold of the table at or above it.
     """
 
-    in_force: InForce
+    deployment: Deployment
     evaluation: Evaluation
     nearest: ThresholdRow
 
@@ -129,9 +129,9 @@ class ThresholdTable:
 
 def threshold_table(model: Path) -> ThresholdTable:
     """The table of the active model; raises ModelError where none is usable, or it has none (an earlier version's)."""
-    artifact, in_force = resolve(model)
+    artifact, deployment = resolve(model)
     evaluation = _evaluation(artifact.path)
-    return ThresholdTable(in_force, evaluation, row_at(evaluation.thresholds, in_force.threshold))
+    return ThresholdTable(deployment, evaluation, row_at(evaluation.thresholds, deployment.threshold))
 
 
 def row_at(rows: Sequence[ThresholdRow], threshold: float) -> ThresholdRow:
@@ -149,7 +149,7 @@ def set_threshold(
     who: str,
     why: str,
     now: datetime,
-) -> InForce:
+) -> Deployment:
     """Change the threshold of a revision (None: of any), to a value or to the cheapest by the model's own table.
 
     Raises:
@@ -167,21 +167,21 @@ def set_threshold(
         )
     models_dir = changeable_models_dir(model)
 
-    def change(in_force: InForce) -> InForce:
-        if revision is not None and in_force.revision != revision:
+    def change(deployment: Deployment) -> Deployment:
+        if revision is not None and deployment.revision != revision:
             raise ChangedMeanwhile(
-                f"what is in force was changed meanwhile: {in_force.model_id} at {in_force.threshold:.6g}, revision "
-                f"{in_force.revision}, by {in_force.who or 'somebody'}"
-                + (f" ({in_force.why})" if in_force.why else ""),
+                f"the deployment was changed meanwhile: {deployment.model_id} at {deployment.threshold:.6g}, "
+                f"revision {deployment.revision}, by {deployment.who or 'somebody'}"
+                + (f" ({deployment.why})" if deployment.why else ""),
                 where=f"asked for revision {revision}",
                 remedy="look at what is in force now, and decide again",
             )
         if value is not None:
-            return replace(in_force, threshold=value)
-        evaluation = _evaluation(models_dir / in_force.model_id)
+            return replace(deployment, threshold=value)
+        evaluation = _evaluation(models_dir / deployment.model_id)
         cost = evaluation.threshold.review_cost if review_cost is None else review_cost
         cheap = cheapest(evaluation.thresholds, cost, max_alerts_per_day)
-        return replace(in_force, threshold=cheap.threshold)
+        return replace(deployment, threshold=cheap.threshold)
 
     return change_deployment(models_dir, change, who=who, why=why, now=now)
 

@@ -18,7 +18,7 @@ import orjson
 
 from fraudstream.errors import DataError
 from fraudstream.messages.base import Object
-from fraudstream.model.manifest import Feature, FeatureType, by_slots
+from fraudstream.model.manifest import Feature, FeatureType, by_component
 from fraudstream.transactions.csv_source import open_csv
 from fraudstream.transactions.times import SECONDS_PER_DAY, hours_and_weekdays, seconds_of_dates
 
@@ -87,7 +87,7 @@ def read_cells(row: Mapping[str, Any], features: Sequence[Feature], aliases: Map
     new_names: dict[str, str] = {}
     for new, old in aliases.items():
         new_names.setdefault(old, new)
-    return [_read(row, feature, new_names) for feature in by_slots(features)]
+    return [_read(row, feature, new_names) for feature in by_component(features)]
 
 
 def vector_of(cells: Sequence[ReadCell]) -> np.ndarray[tuple[int], np.dtype[np.float64]]:

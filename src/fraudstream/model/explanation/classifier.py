@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from fraudstream.errors import ModelCorrupt
 from fraudstream.model.artifact import TRAIN_REMEDY, ModelArtifact
 from fraudstream.model.explanation.spark_files import Floats, Tree, read_linear, read_scaler, read_trees
-from fraudstream.model.manifest import by_slots
+from fraudstream.model.manifest import by_component
 
 Integers = NDArray[np.int64]
 
@@ -220,7 +220,7 @@ _LOG_ODDS_OF_A_MARGIN: Final = 2.0
 
 def load_classifier(artifact: ModelArtifact) -> Classifier:
     """The scaler and the classifier of a verified artifact; ModelCorrupt where this version cannot read their kind."""
-    features = by_slots(artifact.manifest.features)
+    features = by_component(artifact.manifest.features)
     column = [place for place, feature in enumerate(features) for _ in feature.slots]
     scaler = read_scaler(artifact.scaler_path)
     path = artifact.classifier_path

@@ -23,6 +23,7 @@ from fraudstream.model.features.reading import (
     NO_ALIASES,
     Cell,
     Projected,
+    TrainingColumn,
     doubles,
     is_as_expected,
     lacks_only_values,
@@ -38,8 +39,7 @@ from fraudstream.model.features.reading import (
     text_columns,
     with_dotted_names,
 )
-from fraudstream.model.manifest import Feature, FeatureType, by_slots
-from fraudstream.model.training.recipe import TrainingColumn
+from fraudstream.model.manifest import Feature, FeatureType, by_component
 from fraudstream.runtime.files import hadoop_path
 
 
@@ -112,7 +112,7 @@ def screened_vector(
     if wanted.others:
         found = F.concat(found, F.col(Projected.OTHERS))
         completed = F.concat(completed, F.col(Projected.OTHERS))
-    nothing = doubles([value for feature in by_slots(features) for value in feature.stand_in])
+    nothing = doubles([value for feature in by_component(features) for value in feature.stand_in])
     vector = F.when(as_expected, found).when(F.col(Projected.IS_SCREENED), completed).otherwise(nothing)
     return (
         _read(frame, wanted)
@@ -128,7 +128,7 @@ def screened_vector(
 
 def split_by_type(features: Sequence[Feature]) -> tuple[list[Feature], list[Feature]]:
     """The numbers, and the features of the other types, in the order of their slots."""
-    ordered = by_slots(features)
+    ordered = by_component(features)
     numbers = [feature for feature in ordered if feature.type is FeatureType.NUMBER]
     return numbers, list(ordered[len(numbers) :])
 

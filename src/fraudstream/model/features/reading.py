@@ -15,6 +15,17 @@ from fraudstream.model.manifest import Feature, FeatureType
 from fraudstream.transactions.times import DATE_PATTERN, MONDAY, SECONDS_PER_DAY
 
 
+class TrainingColumn:
+    """Names of the columns of the training frame, beside those of the projection."""
+
+    ROW: Final = "row"
+    LABEL: Final = "is_fraud"
+    WEIGHT: Final = "weight"
+    PART: Final = "part"
+    SCALED: Final = "scaled"
+    SCORE: Final = "score"
+
+
 class Projected:
     """Names of the columns that the reading and the projection take and add."""
 

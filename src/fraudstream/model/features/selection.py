@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from fraudstream.errors import DataError
 from fraudstream.model.evaluation.record import LeakSuspicion
 from fraudstream.model.features.leakage import category_leaks, find_leaks, leaks, reason_in_the_name, reason_to_keep_out
-from fraudstream.model.manifest import NO_SELECTION, Feature, FeatureType, Selection, by_slots
+from fraudstream.model.manifest import NO_SELECTION, Feature, FeatureType, Selection, by_component
 from fraudstream.transactions.column_reader import MOST_VALUES, Categories, ColumnKind, ColumnProfile, least_rows
 from fraudstream.transactions.label import CsvProfile, statistics
 from fraudstream.transactions.times import (
@@ -83,7 +83,7 @@ def choose_features(
             remedy="give a CSV with columns of numbers or categories, or name some with --features; left out were: "
             + ("; ".join(f"{name} ({reason})" for name, reason in excluded.items()) or "none"),
         )
-    return FeatureChoice(by_slots(features), excluded, find_leaks(profile, features, is_train, legitimate_share))
+    return FeatureChoice(by_component(features), excluded, find_leaks(profile, features, is_train, legitimate_share))
 
 
 class _Choice:

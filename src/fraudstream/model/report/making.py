@@ -30,8 +30,8 @@ _ROLE_WORDS = {
 }
 """What a stage is for, and the same where there is little room."""
 _LEAST_WIDTH = 3.0
-_STAGE_LETTER = 7.2
-_BOLD_LETTER = 8.6
+_STAGE_DEAD_LETTER = 7.2
+_LETTER = 8.6
 """About the width of a letter of a label."""
 _TOP, _HEIGHT, _DEEP = 8.0, 46.0, 96.0
 _BELOW = _TOP + _HEIGHT + 26
@@ -80,20 +80,20 @@ def _part(stage: Stage, at: float, width: float, most: int) -> Iterator[Markup]:
     middle, names = at + width / 2, _ROLE_WORDS[stage.role]
     tip = f"{names[0]}: {stage.rows:,} rows, {stage.frauds:,} frauds, {stage.start} to {stage.end}"
     yield svg.rectangle((at + 1, _TOP), width - 2, _HEIGHT, f"stage {stage.role}", tip)
-    name = next((each for each in names if width > _BOLD_LETTER * len(each) + 4), None)
+    name = next((each for each in names if width > _LETTER * len(each) + 4), None)
     if name is not None:
         yield svg.text(middle, _TOP + _HEIGHT / 2 + 5, name, f"stage-word {stage.role}", "middle")
-    if width > _STAGE_LETTER * len(stage.start) + 4:
+    if width > _STAGE_DEAD_LETTER * len(stage.start) + 4:
         yield svg.text(at + 2, _TOP + _HEIGHT + 15, stage.start, "tick")
     tall, broad = (_DEEP - 24) * stage.frauds / most, min(width - 2, 64)
     yield svg.rectangle((middle - broad / 2, _BELOW + _DEEP - tall), broad, tall, "fraud-bar", tip)
     told = f"{count(stage.frauds)} frauds"
-    if width > _STAGE_LETTER * len(told) + 4:
+    if width > _STAGE_DEAD_LETTER * len(told) + 4:
         yield svg.text(middle, _BELOW + _DEEP - tall - 6, told, "label", "middle")
     elif width > 22:
         yield svg.text(middle, _BELOW + _DEEP - tall - 6, count(stage.frauds), "label", "middle")
     rows = f"{count(stage.rows)} rows"
-    if width > _STAGE_LETTER * len(rows) + 4:
+    if width > _STAGE_DEAD_LETTER * len(rows) + 4:
         yield svg.text(middle, _BELOW + _DEEP + 17, rows, "tick", "middle")
 
 

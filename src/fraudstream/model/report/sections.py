@@ -117,7 +117,7 @@ def _split(evaluation: Evaluation) -> Section:
         f"In order of {evaluation.timeline.ordered_by}: what is judged on lies after what was learned from. Bars are "
         "the frauds of each part.",
         [split_in_time(evaluation)],
-        [words.not_judged_on(evaluation)],
+        [words.not_evaluated_on(evaluation)],
     )
 
 
@@ -142,7 +142,7 @@ def _previous(evaluation: Evaluation) -> Section:
     return Section(
         "previous",
         "Against the model before",
-        words.previous(found, is_judged=test is not None),
+        words.previous(found, is_scored=test is not None),
         [drawn] if drawn is not None else [],
     )
 

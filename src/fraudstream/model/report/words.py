@@ -160,10 +160,10 @@ def calibration(test: TestFigures) -> list[str]:
     ]
 
 
-def previous(found: Comparison | None, *, is_judged: bool) -> str:
+def previous(found: Comparison | None, *, is_scored: bool) -> str:
     """The new model against the one before."""
     if found is None:
-        return "No other model was in force before." if is_judged else "There are no rows left to compare models on."
+        return "No other model was in force before." if is_scored else "There are no rows left to compare models on."
     if found.difference is None:
         return f"{found.model_id} could not be compared: {found.note}."
     gap = found.difference
@@ -174,7 +174,7 @@ def previous(found: Comparison | None, *, is_judged: bool) -> str:
     )
 
 
-def not_judged_on(evaluation: Evaluation) -> str:
+def not_evaluated_on(evaluation: Evaluation) -> str:
     """What became of copies."""
     line = evaluation.timeline
     if line.duplicates_removed:

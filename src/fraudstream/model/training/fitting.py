@@ -14,11 +14,10 @@ from pyspark.sql import functions as F
 
 from fraudstream.errors import ModelError
 from fraudstream.model.artifact import ModelArtifact, write_artifact
-from fraudstream.model.assembled import load_fitted
+from fraudstream.model.calibration import FEW_FRAUDS, IDENTITY, Calibration, fit_calibration
 from fraudstream.model.deployment.current import CURRENT_FILE, resolve
 from fraudstream.model.evaluation.bootstrap import Scored, average_precision, draw_paired, interval
-from fraudstream.model.evaluation.calibration import FEW_FRAUDS, IDENTITY, Calibration, fit_calibration
-from fraudstream.model.evaluation.evaluate import Judged, choose_threshold, measure, metrics_of
+from fraudstream.model.evaluation.evaluate import ScoredPeriod, choose_threshold, measure, metrics_of
 from fraudstream.model.evaluation.record import (
     EVALUATION_FILE,
     Comparison,
@@ -29,11 +28,12 @@ from fraudstream.model.evaluation.record import (
     evaluation_to_json,
 )
 from fraudstream.model.features.projection import RowNotes, project, read_rows, with_vectors, write_training_rows
-from fraudstream.model.features.reading import Projected, text_columns
+from fraudstream.model.features.reading import Projected, TrainingColumn, text_columns
 from fraudstream.model.manifest import LabelValues, Manifest, Metrics, TrainingData
 from fraudstream.model.report.page import REPORT_FILE, report_html
+from fraudstream.model.training.assembled import load_fitted
 from fraudstream.model.training.plan import TrainingPlan
-from fraudstream.model.training.recipe import FittedModel, RowScores, TrainingColumn, fit
+from fraudstream.model.training.recipe import FittedModel, RowScores, fit
 from fraudstream.model.training.search import EARLIER, LAST, Found, Round, Stopwatch, importances, search
 from fraudstream.model.training.split import Duplicates, Part, RowDigests, find_duplicates
 
@@ -94,7 +94,7 @@ class Training:
             return []
         return [EARLIER, LAST] if len(plan.algorithms) > 1 and len(split.rows_of(Part.COMPARISON)) else [LAST]
 
-    def _scored(self, scores: RowScores, leaving_out: NDArray[np.bool_] | None = None) -> Judged:
+    def _scored(self, scores: RowScores, leaving_out: NDArray[np.bool_] | None = None) -> ScoredPeriod:
         """Labels, weights and losses put to rows and their scores, but for the rows that are left out."""
         rows, score = scores
         if leaving_out is not None:
@@ -102,7 +102,7 @@ class Training:
             rows, score = rows[kept], score[kept]
         plan = self.plan
         scored = Scored(score, plan.profile.label.is_fraud[rows], plan.weight[rows])
-        return Judged(rows, scored, plan.losses.by_row[rows], plan.days(rows))
+        return ScoredPeriod(rows, scored, plan.losses.by_row[rows], plan.days(rows))
 
     def _judged(self, found: Found, model: FittedModel, data: _Data) -> tuple[Evaluation, Metrics, Calibration]:
         """The evaluation, on rows that nothing was fitted, tuned or calibrated on."""
@@ -112,7 +112,12 @@ class Training:
         has_test = plan.split.record.test is not None
         test = self._scored(model.scores(data.test), data.duplicates.rows) if has_test else None
         choice, rows = choose_threshold(
-            chosen_on, test, calibration, plan.losses, plan.settings.wishes, is_validated=found.validated is not None
+            chosen_on,
+            test,
+            calibration,
+            plan.losses,
+            plan.settings.constraints,
+            is_validated=found.validated is not None,
         )
         measured_on = self._measured_on(test)
         figures = measure(test, calibration, method, seed) if test is not None and test.raw.has_both_classes else None
@@ -145,7 +150,7 @@ class Training:
         metrics = metrics_of(test, calibration, figures, choice.threshold, measured_on)
         return evaluation, metrics, calibration
 
-    def _measured_on(self, test: Judged | None) -> str:
+    def _measured_on(self, test: ScoredPeriod | None) -> str:
         if test is None:
             return "n/a: the model was fitted on every row"
         if not test.raw.has_both_classes:
@@ -153,7 +158,7 @@ class Training:
         ordered_by = self.plan.split.record.ordered_by
         return f"the test period: the last {len(test.rows):,} rows by {ordered_by}, not seen in training"
 
-    def _compared(self, test: Judged | None, calibration: Calibration, texts: DataFrame) -> Comparison | None:
+    def _compared(self, test: ScoredPeriod | None, calibration: Calibration, texts: DataFrame) -> Comparison | None:
         """Against the model in force, where there is another one."""
         before = model_before(self.models_dir)
         if before is None or test is None:
@@ -220,7 +225,7 @@ class _Data:
     duplicates: Duplicates
 
 
-def _calibration(validated: Judged | None) -> tuple[Calibration, str]:
+def _calibration(validated: ScoredPeriod | None) -> tuple[Calibration, str]:
     """The calibration with its words; none where no period is there that the scored model had not seen."""
     if validated is None:
         return IDENTITY, "none: no validation period to fit one on"
@@ -234,10 +239,10 @@ def _calibration(validated: Judged | None) -> tuple[Calibration, str]:
 def model_before(models_dir: Path) -> tuple[ModelArtifact, Mapping[str, str]] | None:
     """The artifact in force and its aliases; None where there is none that can be read."""
     try:
-        artifact, in_force = resolve(models_dir / CURRENT_FILE)
+        artifact, deployment = resolve(models_dir / CURRENT_FILE)
     except ModelError:
         return None
-    return artifact, in_force.aliases
+    return artifact, deployment.aliases
 
 
 def scores_of(spark: SparkSession, artifact: ModelArtifact, aliases: Mapping[str, str], texts: DataFrame) -> RowScores:

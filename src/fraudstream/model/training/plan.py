@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fraudstream.errors import SettingsError
-from fraudstream.model.evaluation.evaluate import NO_WISHES, Wishes, span_in_days
+from fraudstream.model.evaluation.evaluate import NO_CONSTRAINTS, ThresholdConstraints, span_in_days
 from fraudstream.model.evaluation.record import Stage
 from fraudstream.model.evaluation.thresholds import Losses, losses
 from fraudstream.model.features.selection import FeatureChoice, choose_features
@@ -47,7 +47,7 @@ class TrainingSettings:
     algorithm: str = "auto"
     legitimate_share: float = 1.0
     label_delay_seconds: float = 0.0
-    wishes: Wishes = NO_WISHES
+    constraints: ThresholdConstraints = NO_CONSTRAINTS
     seed: int = 42
 
 
@@ -132,8 +132,8 @@ def plan_training(source: CsvSource, settings: TrainingSettings) -> TrainingPlan
         legitimate_share=share,
         settings={
             "label_delay_seconds": settings.label_delay_seconds,
-            "review_cost": settings.wishes.review_cost,
-            "max_alerts_per_day": settings.wishes.max_alerts_per_day,
+            "review_cost": settings.constraints.review_cost,
+            "max_alerts_per_day": settings.constraints.max_alerts_per_day,
         },
         seed=settings.seed,
         pyspark=version("pyspark"),

@@ -25,7 +25,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from fraudstream.errors import SettingsError
-from fraudstream.model.features.reading import Projected
+from fraudstream.model.features.reading import Projected, TrainingColumn
 from fraudstream.runtime.files import hadoop_path
 
 RECIPE_VERSION: Final = 3
@@ -34,17 +34,6 @@ RECIPE_VERSION: Final = 3
 Parameter = float | int | str | bool
 RowScores = tuple[NDArray[np.int64], NDArray[np.float64]]
 """Numbers of rows in rising order, and their raw probabilities of fraud."""
-
-
-class TrainingColumn:
-    """Names of the columns of the training frame, beside those of the projection."""
-
-    ROW: Final = "row"
-    LABEL: Final = "is_fraud"
-    WEIGHT: Final = "weight"
-    PART: Final = "part"
-    SCALED: Final = "scaled"
-    SCORE: Final = "score"
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,10 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from fraudstream.model.evaluation.bootstrap import Floats, average_precision, draw_paired, interval
-from fraudstream.model.evaluation.evaluate import Judged
+from fraudstream.model.evaluation.evaluate import ScoredPeriod
 from fraudstream.model.evaluation.record import Candidate, Estimate
-from fraudstream.model.training.recipe import Algorithm, RowScores, TrainingColumn, fit_classifier, fit_scaler, scores
+from fraudstream.model.features.reading import TrainingColumn
+from fraudstream.model.training.recipe import Algorithm, RowScores, fit_classifier, fit_scaler, scores
 from fraudstream.model.training.split import Part
 
 WITHIN: Final = 0.005
@@ -42,7 +43,7 @@ class Found:
     """
 
     algorithm: Algorithm
-    validated: Judged | None
+    validated: ScoredPeriod | None
     candidates: tuple[Candidate, ...]
     why: str
 
@@ -52,7 +53,7 @@ class Round:
     """One comparison: fitted on the rows up to one part, judged on a later one."""
 
     fitted_to: Part
-    judged_on: Part
+    evaluated_on: Part
 
 
 EARLIER: Final = Round(Part.FIT, Part.COMPARISON)
@@ -64,7 +65,7 @@ class _Tried:
     """A candidate with its verdicts on each period, the latest last."""
 
     algorithm: Algorithm
-    judged: tuple[Judged, ...]
+    judged: tuple[ScoredPeriod, ...]
 
     @property
     def by_period(self) -> tuple[float, ...]:
@@ -80,7 +81,7 @@ def search(
     algorithms: Sequence[Algorithm],
     rounds: Sequence[Round],
     *,
-    judged: Callable[[RowScores], Judged],
+    judged: Callable[[RowScores], ScoredPeriod],
     slots: int,
     seed: int,
     report: Callable[[str], None],
@@ -91,23 +92,23 @@ def search(
         why = "no validation period to compare candidates on: the simplest was taken"
         only = algorithms[0]
         return Found(only, None, (_candidate(only, slots, None, (), None, why, chosen=True),), why)
-    verdicts: list[list[Judged]] = [[] for _ in algorithms]
+    verdicts: list[list[ScoredPeriod]] = [[] for _ in algorithms]
     part = F.col(TrainingColumn.PART)
     for number, each in enumerate(rounds, 1):
         early = frame.filter(part <= int(each.fitted_to))
         scaler = fit_scaler(early)
         fitted_on = scaler.transform(early).cache()
-        judged_on = scaler.transform(frame.filter(part == int(each.judged_on))).cache()
+        evaluated_on = scaler.transform(frame.filter(part == int(each.evaluated_on))).cache()
         period = f", period {number} of {len(rounds)}" if len(rounds) > 1 else ""
         try:
             for place, algorithm in enumerate(algorithms, 1):
                 report(f"candidate {place} of {len(algorithms)}{period}: {algorithm.shown} ({stopwatch})")
                 classifier = fit_classifier(fitted_on, algorithm, seed)
-                verdicts[place - 1].append(judged(scores(classifier, judged_on)))
+                verdicts[place - 1].append(judged(scores(classifier, evaluated_on)))
                 report(f"  average precision {average_precision(verdicts[place - 1][-1].raw):.4f} ({stopwatch})")
         finally:
             fitted_on.unpersist()
-            judged_on.unpersist()
+            evaluated_on.unpersist()
     tried = [_Tried(algorithm, tuple(found)) for algorithm, found in zip(algorithms, verdicts, strict=True)]
     return _compared(tried, slots, seed)
 

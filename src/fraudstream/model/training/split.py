@@ -10,6 +10,7 @@ import orjson
 from numpy.typing import NDArray
 
 from fraudstream.errors import SettingsError
+from fraudstream.model.evaluation.record import RELIABLE_FRAUDS
 from fraudstream.model.manifest import Period, SplitRecord
 from fraudstream.transactions.label import CsvProfile
 from fraudstream.transactions.times import TimeOrder
@@ -17,8 +18,6 @@ from fraudstream.transactions.times import TimeOrder
 COMPARISON_FROM: Final = 0.4
 VALIDATION_FROM: Final = 0.6
 TEST_FROM: Final = 0.8
-FEW_FRAUDS: Final = 10
-"""With fewer frauds in the test period its figures are marked unreliable."""
 
 
 class Part(IntEnum):
@@ -124,7 +123,7 @@ def split_in_time(is_fraud: NDArray[np.bool_], time: TimeOrder | None, label_del
     ):
         comparison_from = first_fitted_to = fitted_to
     frauds_in_test = int(fraud_in_order[test_from:].sum())
-    if test_from < rows and frauds_in_test < FEW_FRAUDS:
+    if test_from < rows and frauds_in_test < RELIABLE_FRAUDS:
         warnings.append(f"{frauds_in_test} frauds in the test period are too few: its figures are unreliable")
 
     part = np.full(rows, Part.FIT, np.int8)

@@ -44,7 +44,7 @@ def as_json(result: TrainingResult) -> Object:
         "calibration": asdict(manifest.calibration),
         **_evaluated(read_evaluation(result.artifact.path)),
         "warnings": list(manifest.warnings),
-        "in_force": {"model_id": result.in_force.model_id, "revision": result.in_force.revision},
+        "in_force": {"model_id": result.deployment.model_id, "revision": result.deployment.revision},
     }
 
 
@@ -86,8 +86,10 @@ def render(result: TrainingResult) -> RenderableType:
     report = report_of(result.artifact.path)
     if report is not None:
         table.add_row("report", str(report))
-    in_force = result.in_force
-    table.add_row("in force", f"{in_force.model_id}, threshold {in_force.threshold:.6g}, revision {in_force.revision}")
+    deployment = result.deployment
+    table.add_row(
+        "in force", f"{deployment.model_id}, threshold {deployment.threshold:.6g}, revision {deployment.revision}"
+    )
     columns = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     for heading in ("column", "becomes", ""):
         columns.add_column(heading, overflow="fold")

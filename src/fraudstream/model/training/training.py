@@ -14,7 +14,7 @@ from pyspark.sql import SparkSession
 
 from fraudstream.errors import ModelNotFound
 from fraudstream.model.artifact import ModelArtifact, is_artifact, load_artifact
-from fraudstream.model.deployment.current import CURRENT_FILE, InForce, put_in_force, read_current
+from fraudstream.model.deployment.current import CURRENT_FILE, Deployment, deploy, read_current
 from fraudstream.model.training.fitting import Training
 from fraudstream.model.training.plan import TrainingSettings, plan_training
 from fraudstream.model.training.recipe import ALGORITHMS
@@ -27,7 +27,7 @@ class TrainingResult:
     """What a training gave; `reused` says that the artifact was there already, so that nothing was fitted."""
 
     artifact: ModelArtifact
-    in_force: InForce
+    deployment: Deployment
     reused: bool
 
 
@@ -65,7 +65,7 @@ def train(
         with open_spark() as spark, tempfile.TemporaryDirectory(prefix="fraudstream-training-") as directory:
             artifact = Training(spark, plan, Path(directory), models_dir, report, stopwatch).run()
         report(f"trained in {stopwatch}")
-    return TrainingResult(artifact, _put_in_force(models_dir, artifact, who, now), known is not None)
+    return TrainingResult(artifact, _deploy(models_dir, artifact, who, now), known is not None)
 
 
 def _known(models_dir: Path, digest: str) -> Path | None:
@@ -74,13 +74,13 @@ def _known(models_dir: Path, digest: str) -> Path | None:
     return next((models_dir / name for name in names if is_artifact(models_dir / name)), None)
 
 
-def _put_in_force(models_dir: Path, artifact: ModelArtifact, who: str, now: Callable[[], datetime]) -> InForce:
+def _deploy(models_dir: Path, artifact: ModelArtifact, who: str, now: Callable[[], datetime]) -> Deployment:
     manifest = artifact.manifest
     try:
-        in_force = read_current(models_dir / CURRENT_FILE)
+        deployment = read_current(models_dir / CURRENT_FILE)
     except ModelNotFound:
-        in_force = None
-    if in_force is not None and in_force.model_id == manifest.model_id:
-        return in_force
+        deployment = None
+    if deployment is not None and deployment.model_id == manifest.model_id:
+        return deployment
     why = f"trained on {manifest.training_data.name}"
-    return put_in_force(models_dir, manifest.model_id, manifest.threshold, who=who, why=why, now=now())
+    return deploy(models_dir, manifest.model_id, manifest.threshold, who=who, why=why, now=now())

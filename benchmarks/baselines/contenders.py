@@ -15,10 +15,10 @@ from uuid import uuid4
 
 import orjson
 
-from benchmarks.peers.environments import python_of, versions_in
-from benchmarks.peers.exported import ARRAYS, PLAIN
-from benchmarks.peers.measuring import Sample, merged
-from benchmarks.peers.stage import AlertTopic, Contender, Running, Stage, own_topics, reader_at_end, started
+from benchmarks.baselines.environments import python_of, versions_in
+from benchmarks.baselines.exported import ARRAYS, PLAIN
+from benchmarks.baselines.measuring import Sample, merged
+from benchmarks.baselines.stage import AlertTopic, Contender, Running, Stage, own_topics, reader_at_end, started
 from benchmarks.system.material import FRAUDSTREAM
 from benchmarks.system.system import ROOT
 from fraudstream.config import Settings
@@ -47,7 +47,7 @@ def plain_consumer(variant: str, processes: int) -> Contender:
             alerts = stack.enter_context(reader_at_end(stage.bootstrap_servers, f"{prefix}{Topic.ALERTS.value}"))
             commands: list[list[str | Path]] = [
                 [
-                    python, "-m", "benchmarks.peers.plain_consumer.consumer",
+                    python, "-m", "benchmarks.baselines.plain_consumer.consumer",
                     "--bootstrap-servers", stage.bootstrap_servers, "--topic", stage.topic,
                     "--model", stage.folder / ARRAYS, "--variant", variant,
                     "--share", f"{number + 1}/{processes}", "--group", prefix, "--prefix", prefix, "--start", offset,
@@ -74,7 +74,7 @@ def quix_streams() -> Contender:
             prefix = stack.enter_context(own_topics(stage.bootstrap_servers, name))
             alerts = stack.enter_context(reader_at_end(stage.bootstrap_servers, f"{prefix}{Topic.ALERTS.value}"))
             command: list[str | Path] = [
-                python, "-m", "benchmarks.peers.quix_streams.application",
+                python, "-m", "benchmarks.baselines.quix_streams.application",
                 "--bootstrap-servers", stage.bootstrap_servers, "--topic", stage.topic, "--model", stage.folder / PLAIN,
                 "--group", prefix, "--prefix", prefix, "--start", offset,
             ]  # fmt: skip
@@ -99,9 +99,9 @@ def four_scripts() -> Contender:
         with ExitStack() as stack:
             checkpoint = stack.enter_context(tempfile.TemporaryDirectory(dir=stage.folder))
             commands: list[list[str | Path]] = [
-                [python, "-m", "benchmarks.peers.four_scripts.api", "--port", str(port)],
+                [python, "-m", "benchmarks.baselines.four_scripts.api", "--port", str(port)],
                 [
-                    python, "-m", "benchmarks.peers.four_scripts.detector",
+                    python, "-m", "benchmarks.baselines.four_scripts.detector",
                     "--bootstrap-servers", stage.bootstrap_servers, "--topic", stage.topic,
                     "--model", stage.folder, "--jars", jars, "--api", api,
                     "--checkpoint", checkpoint, "--first-offsets", str(stage.first_offsets), "--start", offset,
@@ -168,7 +168,7 @@ def detector(name: str, trigger: str) -> Contender:
     return Contender(name, start, version, {"trigger": trigger, "command": "fraudstream detect"}, reads_own_topic=True)
 
 
-def peers() -> list[Contender]:
+def baselines() -> list[Contender]:
     """All of them, without ours."""
     return [
         four_scripts(),

@@ -11,8 +11,8 @@ from typing import Any
 import orjson
 from quixstreams import Application, message_context
 
-from benchmarks.peers.quix_streams.model import compiled
-from benchmarks.peers.reporting import Progress
+from benchmarks.baselines.quix_streams.model import compiled
+from benchmarks.baselines.reporting import Progress
 
 
 def main() -> None:
@@ -42,7 +42,7 @@ def main() -> None:
     source = application.topic(arguments.topic, value_deserializer="bytes")
     alerts = application.topic(f"{arguments.prefix}fraud_alerts", value_serializer="bytes")
 
-    def judge(value: bytes, key: Any, timestamp: int, headers: Any) -> bytes | None:
+    def scorer(value: bytes, key: Any, timestamp: int, headers: Any) -> bytes | None:
         progress.judged(1)
         try:
             found = score(values_of(orjson.loads(value)))
@@ -55,7 +55,7 @@ def main() -> None:
         return orjson.dumps(alert | {"transaction": orjson.Fragment(value)})
 
     frame = application.dataframe(source)
-    frame = frame.apply(judge, metadata=True).filter(lambda alert: alert is not None)
+    frame = frame.apply(scorer, metadata=True).filter(lambda alert: alert is not None)
     frame.to_topic(alerts)
     application.run()
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from fraudstream.errors import AliasRefused
 from fraudstream.model.artifact import MANIFEST_FILE, MOST_MANIFEST_BYTES
 from fraudstream.model.deployment.current import (
-    InForce,
+    Deployment,
     change_deployment,
     changeable_models_dir,
     current_file,
@@ -29,23 +29,23 @@ def read_manifest(artifact: Path) -> Manifest:
     return manifest_from_json(read_regular(file, MOST_MANIFEST_BYTES), file)
 
 
-def contract_of(manifest: Manifest, in_force: InForce) -> Contract:
+def contract_of(manifest: Manifest, deployment: Deployment) -> Contract:
     """What a model in force expects of a row."""
     others = {manifest.label, *manifest.excluded}
     if manifest.time_column is not None:
         others.add(manifest.time_column)
     return Contract(
         model_id=manifest.model_id,
-        revision=in_force.revision,
+        revision=deployment.revision,
         features={feature.name: feature.type.value for feature in manifest.features},
-        aliases=dict(in_force.aliases),
+        aliases=dict(deployment.aliases),
         others=frozenset(others),
         missing_limit=manifest.missing_limit,
         quantiles={feature.name: feature.quantiles for feature in manifest.features if feature.quantiles},
     )
 
 
-def declare_alias(model: Path, new: str, old: str, *, who: str, why: str, now: datetime) -> InForce:
+def declare_alias(model: Path, new: str, old: str, *, who: str, why: str, now: datetime) -> Deployment:
     """From the next revision on, read the stream's column `new` as the feature `old`.
 
     Raises:
@@ -55,15 +55,15 @@ def declare_alias(model: Path, new: str, old: str, *, who: str, why: str, now: d
     """
     models_dir = changeable_models_dir(model)
 
-    def change(in_force: InForce) -> InForce:
-        features = [feature.name for feature in _manifest(models_dir / in_force.model_id).features]
-        _check(new, old, in_force, features)
-        return replace(in_force, aliases={**in_force.aliases, new: old})
+    def change(deployment: Deployment) -> Deployment:
+        features = [feature.name for feature in _manifest(models_dir / deployment.model_id).features]
+        _check(new, old, deployment, features)
+        return replace(deployment, aliases={**deployment.aliases, new: old})
 
     return change_deployment(models_dir, change, who=who, why=why, now=now)
 
 
-def remove_alias(model: Path, new: str, *, who: str, why: str, now: datetime) -> InForce:
+def remove_alias(model: Path, new: str, *, who: str, why: str, now: datetime) -> Deployment:
     """From the next revision on, read the column `new` as nothing but itself.
 
     Raises:
@@ -72,30 +72,30 @@ def remove_alias(model: Path, new: str, *, who: str, why: str, now: datetime) ->
         ModelError: What is in force cannot be read or written.
     """
 
-    def change(in_force: InForce) -> InForce:
-        if new not in in_force.aliases:
+    def change(deployment: Deployment) -> Deployment:
+        if new not in deployment.aliases:
             raise AliasRefused(
                 f"{new!r} is no alias",
-                where=in_force.model_id,
-                remedy=f"name one of: {', '.join(in_force.aliases) or 'there are none'}",
+                where=deployment.model_id,
+                remedy=f"name one of: {', '.join(deployment.aliases) or 'there are none'}",
             )
-        return replace(in_force, aliases={name: old for name, old in in_force.aliases.items() if name != new})
+        return replace(deployment, aliases={name: old for name, old in deployment.aliases.items() if name != new})
 
     return change_deployment(changeable_models_dir(model), change, who=who, why=why, now=now)
 
 
-def contract_in_force(model: Path) -> Contract:
+def active_contract(model: Path) -> Contract:
     """The contract of what a path names, an artifact or a `current` file; raises ModelError where it cannot be read."""
     current = current_file(model)
     if current is None:
         manifest = _manifest(model)
-        return contract_of(manifest, InForce(manifest.model_id, manifest.threshold))
-    in_force = read_current(current)
-    return contract_of(_manifest(current.parent / in_force.model_id), in_force)
+        return contract_of(manifest, Deployment(manifest.model_id, manifest.threshold))
+    deployment = read_current(current)
+    return contract_of(_manifest(current.parent / deployment.model_id), deployment)
 
 
-def _check(new: str, old: str, in_force: InForce, features: list[str]) -> None:
-    where = in_force.model_id
+def _check(new: str, old: str, deployment: Deployment, features: list[str]) -> None:
+    where = deployment.model_id
     if old not in features:
         raise AliasRefused(
             f"the model has no feature {old!r}", where=where, remedy=f"name one of: {', '.join(features)}"[:500]
@@ -106,7 +106,7 @@ def _check(new: str, old: str, in_force: InForce, features: list[str]) -> None:
             where=where,
             remedy="write the name in the stream first, then the feature's name: NEW=OLD",
         )
-    taken = next((name for name, feature in in_force.aliases.items() if feature == old and name != new), None)
+    taken = next((name for name, feature in deployment.aliases.items() if feature == old and name != new), None)
     if taken is not None:
         raise AliasRefused(
             f"{old!r} is read from {taken!r} already",

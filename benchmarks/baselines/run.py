@@ -1,7 +1,7 @@
 """Runs the peers of `contenders.py` one after the other on a topic, and writes what was measured as JSON.
 
-    python -m benchmarks.peers.run --bootstrap-servers … --topic … --model PATH --rows N --json FILE
-    python -m benchmarks.peers.run --self --rows 2000000 --algorithm gbt --latency-rate 1000 --seconds 60
+    python -m benchmarks.baselines.run --bootstrap-servers … --topic … --model PATH --rows N --json FILE
+    python -m benchmarks.baselines.run --self --rows 2000000 --algorithm gbt --latency-rate 1000 --seconds 60
 
 The first takes a topic that is filled; the second starts a broker, simulates, trains, fills a topic and runs
 fraudstream first and last beside the peers, so that a machine that drifts shows.
@@ -20,13 +20,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from benchmarks.peers.contenders import OURS, detector, peers
-from benchmarks.peers.environments import python_of
-from benchmarks.peers.latency import measure_latency, rows_of
-from benchmarks.peers.measuring import finished_at, steady_rate
-from benchmarks.peers.preparation import Expected, read_expected
-from benchmarks.peers.stage import Contender, Stage
-from benchmarks.peers.whole import Filled, filled_topic
+from benchmarks.baselines.contenders import OURS, baselines, detector
+from benchmarks.baselines.environments import python_of
+from benchmarks.baselines.latency import measure_latency, rows_of
+from benchmarks.baselines.measuring import finished_at, steady_rate
+from benchmarks.baselines.preparation import Expected, read_expected
+from benchmarks.baselines.stage import Contender, Stage
+from benchmarks.baselines.whole import Filled, filled_topic
 from benchmarks.study import RESULTS, say
 from benchmarks.system.machine import circumstances, load, write_result
 from benchmarks.system.resources import cpu_seconds
@@ -76,7 +76,7 @@ def prepared(filled: Filled) -> Iterator[tuple[Stage, Expected]]:
     with tempfile.TemporaryDirectory(prefix="fraudstream-peers-") as folder:
         say("exporting the model and scoring the topic, for the alerts to expect ...")
         command = [
-            sys.executable, "-m", "benchmarks.peers.preparation",
+            sys.executable, "-m", "benchmarks.baselines.preparation",
             "--bootstrap-servers", filled.bootstrap_servers, "--topic", filled.topic,
             "--model", str(filled.model), "--folder", folder,
         ]  # fmt: skip
@@ -90,7 +90,7 @@ def prepared(filled: Filled) -> Iterator[tuple[Stage, Expected]]:
 
 def run(filled: Filled, chosen: Sequence[Contender], arguments: argparse.Namespace) -> dict[str, Any]:
     """Measure all of them: first how each catches up, then, on the longer topic, the latency of each."""
-    for name in dict.fromkeys(contender.peer for contender in chosen if contender.peer is not None):
+    for name in dict.fromkeys(contender.baseline for contender in chosen if contender.baseline is not None):
         python_of(name)
     if filled.topic != Topic.TRANSACTIONS and any(contender.reads_own_topic for contender in chosen):
         raise SystemExit(f"fraudstream reads {Topic.TRANSACTIONS} only: leave micro_batch out with --only")
@@ -140,7 +140,7 @@ def main() -> None:
     parser.add_argument("--algorithm", default="logistic-regression", help="Of the model that --self trains.")
     parser.add_argument("--partitions", type=int, default=4, help="Of the topic that --self fills.")
     arguments = parser.parse_args()
-    known = {contender.name: contender for contender in peers()}
+    known = {contender.name: contender for contender in baselines()}
     if unknown := set(arguments.only or ()) - known.keys():
         parser.error(f"no peer is called {', '.join(sorted(unknown))}; there are {', '.join(known)}")
     chosen = [known[name] for name in arguments.only or known]

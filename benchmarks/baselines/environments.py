@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 from typing import Final
 
-PEERS: Final = Path(__file__).parent
-CACHE: Final = PEERS / ".environments"
+BASELINES: Final = Path(__file__).parent
+CACHE: Final = BASELINES / ".environments"
 """Git-ignored; may be deleted at any time."""
 
 _VERSIONS: Final = (
@@ -19,15 +19,15 @@ _VERSIONS: Final = (
 )
 
 
-def python_of(peer: str) -> Path:
+def python_of(baseline: str) -> Path:
     """The Python of a peer's environment, which is made first where it is not there or the lock is another one."""
-    lock = PEERS / peer / "requirements.lock"
-    folder, made_from = CACHE / peer, CACHE / peer / "made-from"
+    lock = BASELINES / baseline / "requirements.lock"
+    folder, made_from = CACHE / baseline, CACHE / baseline / "made-from"
     python = folder / "bin" / "python"
     wanted = hashlib.sha256(lock.read_bytes() + sys.version.encode()).hexdigest()
     if made_from.is_file() and made_from.read_text() == wanted:
         return python
-    print(f"{peer}: making its environment from {lock.name} ...", file=sys.stderr, flush=True)
+    print(f"{baseline}: making its environment from {lock.name} ...", file=sys.stderr, flush=True)
     subprocess.run([sys.executable, "-m", "venv", "--clear", folder], check=True)
     install: list[str | Path] = [python, "-m", "pip", "install", "--disable-pip-version-check", "--progress-bar", "on"]
     subprocess.run([*install, "--require-hashes", "-r", lock], check=True, stdout=sys.stderr)

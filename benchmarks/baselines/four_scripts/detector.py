@@ -18,7 +18,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.functions import col, from_json
 from pyspark.sql.types import DoubleType, StructField, StructType
 
-from benchmarks.peers.reporting import tell
+from benchmarks.baselines.reporting import tell
 
 
 def main() -> None:

@@ -13,8 +13,8 @@ from typing import Any, Final, NamedTuple
 
 from confluent_kafka import Consumer, Producer, TopicPartition
 
-from benchmarks.peers.preparation import Expected
-from benchmarks.peers.stage import Contender, Stage
+from benchmarks.baselines.preparation import Expected
+from benchmarks.baselines.stage import Contender, Stage
 from benchmarks.system.percentiles import summary
 from fraudstream.kafka.reading import Watermarks
 

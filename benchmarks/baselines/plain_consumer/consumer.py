@@ -1,6 +1,6 @@
 """Consumes the topic in batches, scores them with numpy and produces what is remarkable; started by the runner.
 
-python -m benchmarks.peers.plain_consumer.consumer --bootstrap-servers … --topic … --model FILE --variant … --share 1/2
+python -m benchmarks.baselines.plain_consumer.consumer --bootstrap-servers … --topic … --model FILE --share 1/2
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ import numpy as np
 import orjson
 from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, Message, Producer, TopicPartition
 
-from benchmarks.peers.plain_consumer.contract import Reader, values_getter
-from benchmarks.peers.plain_consumer.model import Model, load_model
-from benchmarks.peers.reporting import Progress
+from benchmarks.baselines.plain_consumer.contract import Reader, values_getter
+from benchmarks.baselines.plain_consumer.model import Model, load_model
+from benchmarks.baselines.reporting import Progress
 
 MESSAGES_AT_ONCE = 5_000
 MAX_RECORD_BYTES = 1_048_588
@@ -32,7 +32,7 @@ class Bare:
         self._model, self._producer, self._alerts = model, producer, f"{prefix}fraud_alerts"
         self._values = values_getter(model.names)
 
-    def judge(self, messages: Sequence[Message]) -> None:
+    def scorer(self, messages: Sequence[Message]) -> None:
         """Score a batch and produce its alerts."""
         loads, take = orjson.loads, self._values
         rows, kept = [], []
@@ -78,7 +78,7 @@ class Contract:
         self._model, self._producer, self._prefix = model, producer, prefix
         self._reader = Reader(model, MAX_RECORD_BYTES)
 
-    def judge(self, messages: Sequence[Message]) -> None:
+    def scorer(self, messages: Sequence[Message]) -> None:
         """Score a batch and route what is not clear; returns once Kafka has all of it."""
         model = self._model
         read = self._reader.read([message.value() for message in messages])
@@ -190,7 +190,7 @@ def consume(arguments: argparse.Namespace) -> None:
     own = [TopicPartition(arguments.topic, each, start) for each in partitions if each % int(of) == int(number) - 1]
     consumer.assign(own)
     model = load_model(arguments.model)
-    judge = (Bare if arguments.variant == "bare" else Contract)(model, producer, arguments.prefix).judge
+    scorer = (Bare if arguments.variant == "bare" else Contract)(model, producer, arguments.prefix).scorer
     progress = Progress()
     while True:
         # The first that comes is not held back until a batch is full.
@@ -200,7 +200,7 @@ def consume(arguments: argparse.Namespace) -> None:
         came = [first, *consumer.consume(MESSAGES_AT_ONCE - 1, 0)]
         messages = [message for message in came if message.error() is None]
         if messages:
-            judge(messages)
+            scorer(messages)
             if arguments.variant == "contract":
                 consumer.commit(asynchronous=True)
             progress.judged(len(messages))

@@ -1,6 +1,6 @@
 """Readies what the peers need of a model, in one Spark session before anything is measured.
 
-python -m benchmarks.peers.preparation --bootstrap-servers … --topic … --model PATH --folder DIR
+python -m benchmarks.baselines.preparation --bootstrap-servers … --topic … --model PATH --folder DIR
 
 Writes the model as arrays and as JSON (`exported.py`), as a pipeline of Spark ML, and which of the topic's rows our own
 judge gives an alert: what the alerts of every contender are held against.
@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from benchmarks.peers.exported import export_model
+from benchmarks.baselines.exported import export_model
 from fraudstream.cli.options import batch_spark, jars_for
 from fraudstream.config import Settings
 from fraudstream.kafka.reading import Watermarks
 from fraudstream.model.deployment.current import resolve
-from fraudstream.model.manifest import by_slots
+from fraudstream.model.manifest import by_component
 from fraudstream.transactions.wire import Outcome
 
 EXPECTED: Final = "expected.json"
@@ -55,24 +55,24 @@ def prepare(bootstrap: str, topic: str, model: Path, folder: Path) -> None:
     from pyspark.ml import PipelineModel
     from pyspark.ml.feature import VectorAssembler
 
-    from fraudstream.scoring.scorer import load_judge
+    from fraudstream.scoring.scorer import load_scorer
     from fraudstream.scoring.topic import Range, remarkable
 
     settings = Settings.load(bootstrap_servers=bootstrap)
-    artifact, in_force = resolve(model)
-    export_model(artifact, in_force, folder)
+    artifact, deployment = resolve(model)
+    export_model(artifact, deployment, folder)
     marks = Watermarks(bootstrap, topic).read()
     ranges = [Range(partition, first, end) for partition, (first, end) in marks.items()]
     with batch_spark(settings, "peers", jars_for(settings).connector) as spark:
-        judge = load_judge(artifact, in_force)
-        found = list(remarkable(spark, judge, bootstrap, topic, ranges, settings.max_record_bytes))
-        names = [feature.name for feature in by_slots(judge.features)]
+        scorer = load_scorer(artifact, deployment)
+        found = list(remarkable(spark, scorer, bootstrap, topic, ranges, settings.max_record_bytes))
+        names = [feature.name for feature in by_component(scorer.features)]
         # What it lacks is passed over: by default the assembler ends the query at the first null.
-        assembler = VectorAssembler(inputCols=names, outputCol=judge.scaler.getOrDefault("inputCol"))
+        assembler = VectorAssembler(inputCols=names, outputCol=scorer.scaler.getOrDefault("inputCol"))
         assembler.setHandleInvalid("skip")
-        pipeline = PipelineModel([assembler, judge.scaler, judge.classifier])
+        pipeline = PipelineModel([assembler, scorer.scaler, scorer.classifier])
         pipeline.write().overwrite().save(str((folder / PIPELINE).absolute()))
-    threshold = judge.calibration.raw_at(judge.threshold)
+    threshold = scorer.calibration.raw_at(scorer.threshold)
     (folder / f"{PIPELINE}.json").write_text(json.dumps({"names": names, "threshold": threshold}))
     told = {
         "rows": sum(each.until_offset - each.from_offset for each in ranges),

@@ -14,7 +14,7 @@ import orjson
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from benchmarks.peers.measuring import Sample, read_lines
+from benchmarks.baselines.measuring import Sample, read_lines
 from benchmarks.system.system import ROOT
 from fraudstream.config import Settings
 from fraudstream.errors import KafkaFailure, TopicMissing
@@ -83,7 +83,7 @@ class Contender:
     start: Start
     version: Callable[[], Mapping[str, str]]
     settings: Mapping[str, Any] = field(default_factory=dict)
-    peer: str | None = None
+    baseline: str | None = None
     reads_own_topic: bool = False
 
 

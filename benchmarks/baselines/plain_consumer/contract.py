@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import orjson
 
-from benchmarks.peers.plain_consumer.model import Floats, Model
+from benchmarks.baselines.plain_consumer.model import Floats, Model
 
 _is_number = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?").fullmatch
 _NUMBERS = {int, float}

@@ -12,23 +12,23 @@ import numpy as np
 
 from fraudstream.errors import SettingsError
 from fraudstream.model.artifact import ModelArtifact
-from fraudstream.model.deployment.current import InForce
+from fraudstream.model.deployment.current import Deployment
 from fraudstream.model.explanation.spark_files import Tree, read_linear, read_scaler, read_trees
-from fraudstream.model.manifest import FeatureType, by_slots
+from fraudstream.model.manifest import FeatureType, by_component
 
 ARRAYS: Final = "model.npz"
 PLAIN: Final = "model.json"
 
 
-def export_model(artifact: ModelArtifact, in_force: InForce, folder: Path) -> None:
+def export_model(artifact: ModelArtifact, deployment: Deployment, folder: Path) -> None:
     """Write the model into `folder`: as arrays, and the same as JSON for peers without numpy.
 
     Raises:
         SettingsError: It reads categories or times, or is in force with aliases: the peers know numbers by one name.
     """
     manifest = artifact.manifest
-    features = by_slots(manifest.features)
-    if in_force.aliases or any(feature.type is not FeatureType.NUMBER for feature in features):
+    features = by_component(manifest.features)
+    if deployment.aliases or any(feature.type is not FeatureType.NUMBER for feature in features):
         raise SettingsError(
             "the peers judge by columns of numbers under their own names only",
             where=str(artifact.path),
@@ -43,8 +43,8 @@ def export_model(artifact: ModelArtifact, in_force: InForce, folder: Path) -> No
     }
     told = {
         "model_id": manifest.model_id,
-        "revision": in_force.revision,
-        "threshold": in_force.threshold,
+        "revision": deployment.revision,
+        "threshold": deployment.threshold,
         "missing_limit": manifest.missing_limit,
         "names": [feature.name for feature in features],
         "intercept": 0.0,
