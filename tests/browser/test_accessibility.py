@@ -12,7 +12,7 @@ import pytest
 from playwright.sync_api import Browser
 
 from dashboards import RunningDashboard, alert, running_dashboard
-from letters import letter
+from dead_letters import letter
 
 pytestmark = pytest.mark.browser
 

@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from dashboards import RunningDashboard, alert, running_dashboard
-from letters import INPUT, letter
+from dead_letters import INPUT, letter
 from pages import SCHEMES, WORST_CONTRAST
 
 pytestmark = pytest.mark.browser

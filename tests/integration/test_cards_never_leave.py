@@ -14,6 +14,7 @@ import pytest
 from werkzeug.routing import Rule
 
 from dashboards import EventReader, RunningDashboard, alert, running_dashboard
+from dead_letters import letter
 from evaluated import deployed_evaluated_model
 from fraudstream.config import Settings
 from fraudstream.dashboard.app import create_app
@@ -21,7 +22,6 @@ from fraudstream.store.changes import Action, Actor, ChangeLog
 from fraudstream.store.store import AlertStore
 from fraudstream.store.triage import Triage
 from fraudstream.store.triage_state import AlertStatus
-from letters import letter
 
 CARDS = (
     "4111111111111111",

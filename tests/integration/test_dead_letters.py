@@ -16,13 +16,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dashboards import Clock, alert, told
+from dead_letters import INPUT, letter
 from fraudstream.config import Settings
 from fraudstream.dashboard.app import create_app
 from fraudstream.dashboard.views.dead_letter_formats import SHOWN_BYTES, shown
 from fraudstream.store.dead_letters import StoredDeadLetter
 from fraudstream.store.store import AlertStore
 from fraudstream.transactions.wire import Outcome, RecordId
-from letters import INPUT, letter
 
 WHO = {"who": "Ada", "why": "mended"}
 

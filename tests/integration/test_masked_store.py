@@ -13,11 +13,11 @@ from flask.testing import FlaskClient
 from sqlalchemy import create_engine, text
 
 from dashboards import Clock, alert, open_store, take_back, told
+from dead_letters import INPUT, letter
 from fraudstream.config import Settings
 from fraudstream.dashboard.app import create_app
 from fraudstream.store.store import AlertStore
 from fraudstream.transactions.masking import DataMask
-from letters import INPUT, letter
 
 VISA = "4111111111111111"
 CODE = "zq7391"

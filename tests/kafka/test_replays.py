@@ -20,6 +20,7 @@ from flask.testing import FlaskClient
 
 from commands import command_line
 from dashboards import Clock, RunningDashboard, alert, running_dashboard, told
+from dead_letters import letter
 from fraudstream.config import Settings
 from fraudstream.dashboard.app import create_app
 from fraudstream.kafka.broker import RunningBroker
@@ -29,7 +30,6 @@ from fraudstream.relay.service import CLAIMED_AT_ONCE, ReplaySender, run_relay
 from fraudstream.runtime.processes import free_port, spawn, wait_until
 from fraudstream.store.store import AlertStore
 from fraudstream.transactions.wire import DEAD_LETTER_HEADERS, Header, Topic
-from letters import letter
 from offsets import end_offsets
 
 pytestmark = pytest.mark.kafka

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tarfile
 from pathlib import Path
 
-FIXTURES = Path(__file__).parent / "fixtures"
+FIXTURES = Path(__file__).parents[1] / "fixtures"
 SECRETS = ("4111111111111111", "5555555555554444", "zq7391", "078-05-1120")
 """What the payments of each fixture hold and no store may keep."""
 

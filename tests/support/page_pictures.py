@@ -1,4 +1,4 @@
-"""Makes the pictures of pages in docs/images: `python tests/page_pictures.py`; `--look FOLDER` makes those to look at.
+"""Makes the pictures of pages in docs/images: `python tests/support/page_pictures.py`; `--look FOLDER` makes those to look at.
 
 A real dashboard on made-up payments, a real Chromium. To look at: each page in light and dark, wide and on a phone.
 docs/images/alerts.png and queue.png show the demo's stream and are taken by hand.
@@ -20,7 +20,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from dashboards import RunningDashboard, running_dashboard
 from evaluated import deployed_evaluated_model, judged, scored_samples
 
-IMAGES: Final = Path(__file__).parents[1] / "docs" / "images"
+IMAGES: Final = Path(__file__).parents[2] / "docs" / "images"
 MERCHANTS: Final = ("Kiosk am See", "Juwelier Roth", "Online-Reisen AG", "Tankstelle Nord", "Elektro Blum")
 COEFFICIENTS: Final = (1.4, -0.35, 0.12, 0.05, 0.012)
 """No column alone decides."""
