@@ -15,12 +15,15 @@ import pytest
 import structlog
 from confluent_kafka.admin import NewTopic
 from flask import Flask
+from flask.testing import FlaskClient
 from hypothesis import HealthCheck, settings
 from jinja2 import FileSystemBytecodeCache
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
+from dashboards import Clock, RunningDashboard, open_store, running_dashboard
 from fraudstream.config import Settings
+from fraudstream.dashboard.app import create_app
 from fraudstream.kafka.broker import BrokerPlan, RunningBroker, start_broker
 from fraudstream.kafka.topics import open_admin
 from fraudstream.runtime.jars import Jars, fetch_jars
@@ -101,6 +104,32 @@ def logging_is_restored() -> Iterator[None]:
     root.handlers[:] = handlers
     root.setLevel(level)
     structlog.reset_defaults()
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """A clock that stands until a test moves it."""
+    return Clock()
+
+
+@pytest.fixture
+def store(tmp_path: Path, clock: Clock) -> Iterator[AlertStore]:
+    """An empty alert store."""
+    with open_store(tmp_path, clock) as store:
+        yield store
+
+
+@pytest.fixture
+def client(store: AlertStore, clock: Clock) -> FlaskClient:
+    """A client of the dashboard's app on that store."""
+    return create_app(Settings(), store, clock=clock).test_client()
+
+
+@pytest.fixture
+def dashboard(tmp_path: Path) -> Iterator[RunningDashboard]:
+    """A dashboard in a process of its own, its store empty."""
+    with running_dashboard(tmp_path) as running:
+        yield running
 
 
 @pytest.fixture(scope="session")

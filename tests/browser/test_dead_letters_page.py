@@ -3,26 +3,19 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from dashboards import RunningDashboard, alert, running_dashboard
+from dashboards import RunningDashboard, alert
 from dead_letters import INPUT, letter
 from pages import SCHEMES, WORST_CONTRAST
 
 pytestmark = pytest.mark.browser
 
 SCRIPT = "<img src=x onerror=\"document.title='pwned'\"><script>document.title='pwned'</script>"
-
-
-@pytest.fixture
-def dashboard(tmp_path: Path) -> Iterator[RunningDashboard]:
-    with running_dashboard(tmp_path) as running:
-        yield running
 
 
 def conclude(dashboard: RunningDashboard, place: str) -> None:

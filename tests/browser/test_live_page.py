@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from dashboards import RunningDashboard, alert, running_dashboard
+from dashboards import RunningDashboard, alert
 from pages import SIZES_AND_SCHEMES, WORST_CONTRAST, live
 
 pytestmark = pytest.mark.browser
@@ -21,12 +20,6 @@ RESTARTED = re.compile(
     "ERR_CONNECTION_REFUSED|ERR_SOCKET_NOT_CONNECTED|ERR_INCOMPLETE_CHUNKED_ENCODING|ERR_CONNECTION_RESET|"
     "ERR_EMPTY_RESPONSE"
 )
-
-
-@pytest.fixture
-def dashboard(tmp_path: Path) -> Iterator[RunningDashboard]:
-    with running_dashboard(tmp_path) as running:
-        yield running
 
 
 def shown(page: Page) -> list[str]:

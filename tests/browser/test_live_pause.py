@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from pathlib import Path
 
 import orjson
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from dashboards import RunningDashboard, alert, running_dashboard
+from dashboards import RunningDashboard, alert
 from pages import SCHEMES, WORST_CONTRAST, live
 
 pytestmark = pytest.mark.browser
@@ -19,12 +17,6 @@ STREAM_GONE = re.compile(
     "ERR_FAILED|ERR_CONNECTION_REFUSED|ERR_CONNECTION_RESET|ERR_EMPTY_RESPONSE|"
     "ERR_SOCKET_NOT_CONNECTED|ERR_INTERNET_DISCONNECTED|ERR_INCOMPLETE_CHUNKED_ENCODING"
 )
-
-
-@pytest.fixture
-def dashboard(tmp_path: Path) -> Iterator[RunningDashboard]:
-    with running_dashboard(tmp_path) as running:
-        yield running
 
 
 def post(dashboard: RunningDashboard, *numbers: int) -> None:

@@ -11,18 +11,12 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Locator, Page, Route, expect
 
-from dashboards import RunningDashboard, alert, running_dashboard
+from dashboards import RunningDashboard, alert
 from pages import SIZES_AND_SCHEMES, WORST_CONTRAST, live
 
 pytestmark = pytest.mark.browser
 
 SCRIPT = "<img src=x onerror=\"document.title='pwned'\"><script>document.title='pwned'</script>"
-
-
-@pytest.fixture
-def dashboard(tmp_path: Path) -> Iterator[RunningDashboard]:
-    with running_dashboard(tmp_path) as running:
-        yield running
 
 
 @pytest.fixture

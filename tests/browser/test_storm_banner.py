@@ -2,22 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 from playwright.sync_api import Page, expect
 
-from dashboards import RunningDashboard, alert, running_dashboard
+from dashboards import RunningDashboard, alert
 from pages import live
 
 pytestmark = pytest.mark.browser
-
-
-@pytest.fixture
-def dashboard(tmp_path: Path) -> Iterator[RunningDashboard]:
-    with running_dashboard(tmp_path) as running:
-        yield running
 
 
 def test_more_alerts_than_people_can_look_at_are_said_in_words_and_the_table_stays_short(

@@ -10,7 +10,7 @@ import pytest
 from confluent_kafka import Producer
 
 from commands import Command, command_line
-from dashboards import RunningDashboard, running_dashboard
+from dashboards import RunningDashboard
 from fraudstream.kafka.broker import BrokerPlan, RunningBroker, start_broker
 from fraudstream.runtime.jars import Jars
 from fraudstream.runtime.java import Java
@@ -27,12 +27,6 @@ def own_broker(tmp_path: Path, java: Java, jars: Jars) -> Iterator[RunningBroker
     plan = BrokerPlan(free_port(), tmp_path / "kafka", java, jars.broker, 2, DEFAULT_MAX_RECORD_BYTES, heap="256m")
     with start_broker(plan, lambda line: None) as running:
         assert running is not None
-        yield running
-
-
-@pytest.fixture
-def dashboard(tmp_path: Path) -> Iterator[RunningDashboard]:
-    with running_dashboard(tmp_path) as running:
         yield running
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,13 +29,6 @@ OTHER_ID = "logistic-regression-ba9876543210"
 @pytest.fixture
 def current(tmp_path: Path) -> Path:
     return deployed_linear_model(tmp_path / "models")
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[AlertStore]:
-    opened = AlertStore.open(f"sqlite:///{tmp_path / 'alerts.db'}", clock=Clock())
-    yield opened
-    opened.close()
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ import io
 import itertools
 import re
 import sqlite3
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,27 +15,13 @@ import orjson
 import pytest
 from flask.testing import FlaskClient
 
-from dashboards import Clock, alert, told
-from fraudstream.config import Settings
-from fraudstream.dashboard.app import create_app
+from dashboards import alert, told
 from fraudstream.dashboard.web.queries import AlertQuery
 from fraudstream.store import search
 from fraudstream.store.filters import AlertFilter, Op, Where
 from fraudstream.store.search import AlertSearch
 from fraudstream.store.store import AlertStore
 from fraudstream.transactions.wire import Outcome
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[AlertStore]:
-    store = AlertStore.open(f"sqlite:///{tmp_path / 'alerts.db'}", clock=Clock())
-    yield store
-    store.close()
-
-
-@pytest.fixture
-def client(store: AlertStore) -> FlaskClient:
-    return create_app(Settings(), store).test_client()
 
 
 def row(number: int, **changes: Any) -> dict[str, Any]:

@@ -27,11 +27,6 @@ SCRIPT = "<script>alert(1)</script>"
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
 def store(tmp_path: Path, clock: Clock) -> Iterator[AlertStore]:
     with open_store(tmp_path, clock, 7) as store:
         yield store

@@ -3,32 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
 
-from dashboards import Clock, alert, open_store, told
+from dashboards import Clock, alert, told
 from fraudstream.config import Settings
 from fraudstream.dashboard.app import create_app
 from fraudstream.dashboard.services.charts import Charts, MinuteTally
 from fraudstream.dashboard.views.charts import live_charts
 from fraudstream.store.minutes import BINS, Label
 from fraudstream.store.store import AlertStore
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def store(tmp_path: Path, clock: Clock) -> Iterator[AlertStore]:
-    with open_store(tmp_path, clock) as store:
-        yield store
 
 
 def charts(store: AlertStore, tally: MinuteTally, clock: Clock) -> Charts:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import orjson
@@ -13,16 +11,6 @@ import pytest
 from flask.testing import FlaskClient
 
 from dashboards import alert
-from fraudstream.config import Settings
-from fraudstream.dashboard.app import create_app
-from fraudstream.store.store import AlertStore
-
-
-@pytest.fixture
-def client(tmp_path: Path) -> Iterator[FlaskClient]:
-    store = AlertStore.open(f"sqlite:///{tmp_path / 'alerts.db'}")
-    yield create_app(Settings(), store).test_client()
-    store.close()
 
 
 def post(client: FlaskClient, *alerts: dict[str, Any]) -> None:

@@ -2,24 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
-import pytest
 from flask.testing import FlaskClient
 
 from dashboards import alert, told
-from fraudstream.config import Settings
-from fraudstream.dashboard.app import create_app
-from fraudstream.store.store import AlertStore
 from ledgers import TOPIC, batch, ends, loss
-
-
-@pytest.fixture
-def client(tmp_path: Path) -> Iterator[FlaskClient]:
-    store = AlertStore.open(f"sqlite:///{tmp_path / 'alerts.db'}")
-    yield create_app(Settings(), store).test_client()
-    store.close()
 
 
 def test_posted_entries_are_told_by_totals_partition_and_entry(client: FlaskClient) -> None:

@@ -23,11 +23,6 @@ ClientOf = Callable[..., FlaskClient]
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
 def client_of(tmp_path: Path, clock: Clock) -> Iterator[ClientOf]:
     store = AlertStore.open(f"sqlite:///{tmp_path / 'alerts.db'}")
     yield lambda **settings: create_app(Settings(**settings), store, clock=clock).test_client()

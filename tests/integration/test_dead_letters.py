@@ -5,8 +5,6 @@ from __future__ import annotations
 import base64
 import csv
 import io
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import orjson
@@ -17,26 +15,11 @@ from hypothesis import strategies as st
 
 from dashboards import Clock, alert, told
 from dead_letters import INPUT, letter
-from fraudstream.config import Settings
-from fraudstream.dashboard.app import create_app
 from fraudstream.dashboard.views.dead_letter_formats import SHOWN_BYTES, shown
 from fraudstream.store.dead_letters import StoredDeadLetter
-from fraudstream.store.store import AlertStore
 from fraudstream.transactions.wire import Outcome, RecordId
 
 WHO = {"who": "Ada", "why": "mended"}
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def client(tmp_path: Path, clock: Clock) -> Iterator[FlaskClient]:
-    store = AlertStore.open(f"sqlite:///{tmp_path / 'alerts.db'}", clock=clock)
-    yield create_app(Settings(), store, clock=clock).test_client()
-    store.close()
 
 
 def unscorable(number: int, **changes: Any) -> dict[str, Any]:

@@ -6,7 +6,6 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from io import StringIO
 from pathlib import Path
 
@@ -15,8 +14,6 @@ import structlog
 from flask.testing import FlaskClient
 
 from dashboards import Clock, alert, told
-from fraudstream.config import Settings
-from fraudstream.dashboard.app import create_app
 from fraudstream.dashboard.services import health
 from fraudstream.store.store import AlertStore
 
@@ -56,23 +53,6 @@ print(ready.json["reasons"][0])
 """
 
 
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def store(tmp_path: Path, clock: Clock) -> Iterator[AlertStore]:
-    store = AlertStore.open(f"sqlite:///{tmp_path / 'alerts.db'}", clock=clock)
-    yield store
-    store.close()
-
-
-@pytest.fixture
-def client(store: AlertStore, clock: Clock) -> FlaskClient:
-    return create_app(Settings(), store, clock=clock).test_client()
-
-
 def reasons(client: FlaskClient) -> list[str]:
     answer = client.get("/ready")
     found: list[str] = told(answer)["reasons"]
@@ -104,7 +84,7 @@ def test_a_full_disk_is_told_and_what_was_refused_is_taken_once_there_is_room(tm
         text=True,
         check=False,
         timeout=120,
-        cwd=Path(__file__).parents[1],
+        cwd=Path(__file__).parents[1] / "support",
     )
     assert done.returncode == 0, done.stderr[-3000:]
     assert "did not take a write" in done.stdout

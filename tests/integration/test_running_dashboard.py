@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,12 +20,6 @@ from fraudstream.model.deployment.current import change_deployment
 from fraudstream.model.explanation.explainer import Explainer
 from fraudstream.runtime.processes import wait_until
 from saved_models import LINEAR_ID, deployed_linear_model, linear_model
-
-
-@pytest.fixture
-def dashboard(tmp_path: Path) -> Iterator[RunningDashboard]:
-    with running_dashboard(tmp_path) as running:
-        yield running
 
 
 def test_a_running_dashboard_sees_a_revision_by_itself(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ from flask.testing import FlaskClient
 from pydantic import SecretStr
 
 from columns import MODEL_ID, TOPIC, model_with_contract, row, samples
-from dashboards import Clock, open_store, told
+from dashboards import Clock, told
 from fraudstream.config import Settings
 from fraudstream.dashboard.app import create_app
 from fraudstream.dashboard.services.revisions import deployed_model
@@ -25,12 +24,6 @@ SCRIPT = "<script>alert(1)</script>"
 @pytest.fixture
 def current(tmp_path: Path) -> Path:
     return model_with_contract(tmp_path / "models")
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[AlertStore]:
-    with open_store(tmp_path) as store:
-        yield store
 
 
 def asking(store: AlertStore, model: Path, **settings: Any) -> FlaskClient:

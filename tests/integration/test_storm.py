@@ -2,33 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
 
 from dashboards import Clock, alert, told
-from fraudstream.config import Settings
-from fraudstream.dashboard.app import create_app
 from fraudstream.dashboard.services.schema_messages import CALM_ALERTS, STORM_ALERTS, WINDOW_SECONDS, StormWatch
-from fraudstream.store.store import AlertStore
 from fraudstream.times import parse_time
 
 TOPIC = "credit_card_transactions"
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def client(tmp_path: Path, clock: Clock) -> Iterator[FlaskClient]:
-    store = AlertStore.open(f"sqlite:///{tmp_path / 'alerts.db'}", clock=clock)
-    yield create_app(Settings(), store, clock=clock).test_client()
-    store.close()
 
 
 def position(clock: Clock, end: int) -> list[dict[str, Any]]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,23 +22,6 @@ STARVED: dict[str, Any] = {
     "since": "2026-01-02T03:00:00.000+00:00",
     "partition": 1,
 }
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def store(tmp_path: Path, clock: Clock) -> Iterator[AlertStore]:
-    store = AlertStore.open(f"sqlite:///{tmp_path / 'alerts.db'}", clock=clock)
-    yield store
-    store.close()
-
-
-@pytest.fixture
-def client(store: AlertStore, clock: Clock) -> FlaskClient:
-    return create_app(Settings(), store, clock=clock).test_client()
 
 
 def status(state: str, message: str = "", **more: Any) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from confluent_kafka import Consumer, Message, Producer, TopicPartition
 from flask.testing import FlaskClient
 
 from commands import command_line
-from dashboards import Clock, RunningDashboard, alert, running_dashboard, told
+from dashboards import Clock, RunningDashboard, alert, told
 from dead_letters import letter
 from fraudstream.config import Settings
 from fraudstream.dashboard.app import create_app
@@ -101,12 +101,6 @@ def at_iso(at_ms: int) -> str:
 @pytest.fixture
 def records(broker: RunningBroker) -> Records:
     return Records(broker.bootstrap_servers)
-
-
-@pytest.fixture
-def dashboard(tmp_path: Path) -> Iterator[RunningDashboard]:
-    with running_dashboard(tmp_path) as running:
-        yield running
 
 
 @pytest.fixture
@@ -233,11 +227,6 @@ class InProcess:
         answer = self.client.post(route, json=dict(content))
         assert answer.status_code == 200, answer.data
         return told(answer)
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
 
 
 @pytest.fixture

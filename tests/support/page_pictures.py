@@ -1,4 +1,4 @@
-"""Makes the pictures of pages in docs/images: `python tests/support/page_pictures.py`; `--look FOLDER` makes those to look at.
+"""Takes the pictures of pages in docs/images: `python tests/support/page_pictures.py`; `--look FOLDER` takes all pages.
 
 A real dashboard on made-up payments, a real Chromium. To look at: each page in light and dark, wide and on a phone.
 docs/images/alerts.png and queue.png show the demo's stream and are taken by hand.

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import itertools
 import sqlite3
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import Pool, event
 
-from dashboards import Clock, alert
+from dashboards import alert
 from fraudstream.messages.ledger import EntryKind
 from fraudstream.store.filters import AlertFilter
 from fraudstream.store.ledger import Gap, LedgerPlace
@@ -19,13 +17,6 @@ from fraudstream.store.positions import Place
 from fraudstream.store.reading import Total
 from fraudstream.store.store import AlertStore
 from ledgers import TOPIC, batch, ends, loss
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[AlertStore]:
-    store = AlertStore.open(f"sqlite:///{tmp_path / 'alerts.db'}", clock=Clock())
-    yield store
-    store.close()
 
 
 def place(store: AlertStore, partition: int = 0) -> LedgerPlace:

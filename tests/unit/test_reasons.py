@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +18,6 @@ from fraudstream.runtime.processes import wait_until
 from fraudstream.store.reading import StoredAlert
 from fraudstream.store.store import AlertStore
 from saved_models import LINEAR_ID, deployed_linear_model, linear_model
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[AlertStore]:
-    opened = AlertStore.open(f"sqlite:///{tmp_path / 'alerts.db'}", clock=Clock())
-    yield opened
-    opened.close()
 
 
 @pytest.fixture

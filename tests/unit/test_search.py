@@ -9,7 +9,6 @@ import random
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import orjson
@@ -50,13 +49,6 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(search, "NARROW", 60)
     monkeypatch.setattr(search, "WINDOW", 100)
     monkeypatch.setattr(search, "EXPORT_PAGE", 70)
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[AlertStore]:
-    store = AlertStore.open(f"sqlite:///{tmp_path / 'alerts.db'}", clock=Clock())
-    yield store
-    store.close()
 
 
 @pytest.fixture(scope="module")

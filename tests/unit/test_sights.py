@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,18 +14,6 @@ from fraudstream.store.reading import Total
 from fraudstream.store.schemas import MOST_EVENTS
 from fraudstream.store.store import AlertStore
 from fraudstream.transactions.drift import schema_id
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def store(tmp_path: Path, clock: Clock) -> Iterator[AlertStore]:
-    store = AlertStore.open(f"sqlite:///{tmp_path / 'alerts.db'}", clock=clock)
-    yield store
-    store.close()
 
 
 def told(store: AlertStore) -> list[dict[str, Any]]:

@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import insert
 
 from columns import row
-from dashboards import Clock, alert
+from dashboards import alert
 from fraudstream.store import tables
 from fraudstream.store.similar import AROUND_BY_IDENTIFIER, identifier_kind, identifiers_of, similar_alerts
 from fraudstream.store.store import AlertStore
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[AlertStore]:
-    opened = AlertStore.open(f"sqlite:///{tmp_path / 'alerts.db'}", clock=Clock())
-    yield opened
-    opened.close()
 
 
 def similar(store: AlertStore, alert_id: str, values: dict[str, float] | None = None) -> Any:

@@ -25,11 +25,6 @@ FRAUD, FALSE_ALARM = AlertStatus.CONFIRMED_FRAUD, AlertStatus.FALSE_ALARM
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
 def store(tmp_path: Path, clock: Clock) -> Iterator[AlertStore]:
     with open_store(tmp_path, clock, 5) as store:
         yield store
