@@ -61,7 +61,7 @@ def test_a_record_is_looked_at_selected_and_replayed_and_again_only_when_confirm
     assert [text for text in said if "409" not in text] == []
 
 
-def test_the_filter_stands_in_the_address_and_all_that_match_are_downloaded_and_replayed(
+def test_the_filter_is_in_the_url_and_applies_to_download_and_replay(
     dashboard: RunningDashboard, page: Page, tmp_path: Path
 ) -> None:
     dashboard.post("/api/dead-letters", [letter(n, reason="empty" if n % 2 else "array") for n in range(130)])

@@ -70,7 +70,7 @@ def test_rows_wait_while_one_is_open_and_come_by_themselves_once_it_is_closed(
     assert said == []
 
 
-def test_rows_wait_behind_a_button_that_is_always_in_sight_while_the_page_is_scrolled_down(
+def test_new_rows_wait_behind_a_button_while_the_page_is_scrolled_down(
     dashboard: RunningDashboard, page: Page, said: list[str]
 ) -> None:
     post(dashboard, *range(100))
@@ -163,7 +163,7 @@ def act(dashboard: RunningDashboard, route: str, **asked: object) -> None:
     assert answer.status == 200, answer.data
 
 
-def test_each_row_tells_what_people_made_of_its_alert_also_what_happened_while_it_was_away(
+def test_each_row_shows_the_triage_state_after_a_reconnect_too(
     dashboard: RunningDashboard, page: Page, said: list[str]
 ) -> None:
     post(dashboard, 1, 2)

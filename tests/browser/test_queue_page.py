@@ -129,7 +129,7 @@ def test_keys_that_are_quicker_than_the_answers_act_in_their_order(
     assert said == []
 
 
-def test_an_opened_queue_searches_once_and_shows_what_was_done_before_its_stream_was_there(
+def test_an_opened_queue_searches_once_and_shows_earlier_changes(
     dashboard: RunningDashboard, page: Page, said: list[str]
 ) -> None:
     post(dashboard, 1, 2)

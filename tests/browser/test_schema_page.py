@@ -29,7 +29,7 @@ def renamed(number: int) -> dict[str, Any]:
     return row(number, V3=None, third=row(number)["V3"])
 
 
-def test_the_banner_comes_and_goes_with_the_stream_and_a_rename_is_accepted_on_the_page(
+def test_the_banner_follows_the_stream_and_a_rename_is_accepted_on_the_page(
     dashboard: RunningDashboard, page: Page, said: list[str]
 ) -> None:
     dashboard.post("/api/events", samples(row(n) for n in range(10)))

@@ -11,7 +11,7 @@ from pages import live
 pytestmark = pytest.mark.browser
 
 
-def test_more_alerts_than_people_can_look_at_are_said_in_words_and_the_table_stays_short(
+def test_a_storm_of_alerts_shows_a_banner_and_a_short_table(
     dashboard: RunningDashboard, page: Page, said: list[str]
 ) -> None:
     page.goto(dashboard.url)

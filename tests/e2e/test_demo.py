@@ -149,7 +149,7 @@ def test_pids_json_names_each_process(demo: Demo) -> None:
 
 @pytest.mark.nightly  # the short chaos run kills each of them in every change
 @pytest.mark.parametrize("part", ["detector", "relay", "dashboard", "broker"])
-def test_a_killed_process_takes_what_it_started_along_and_comes_back_without_loss_or_doubles(
+def test_a_killed_process_restarts_without_loss_or_duplicates(
     demo: Demo, expected: dict[int, float], part: str
 ) -> None:
     pid = demo.pids()[part]

@@ -131,7 +131,7 @@ def test_the_first_frauds_come_at_once(demo: Demo) -> None:
     assert min(alert["source_row"] for alert in demo.alerts()) < 1_000
 
 
-def test_halfway_a_column_comes_one_goes_and_one_terminal_stands_out_while_the_query_runs_on(demo: Demo) -> None:
+def test_columns_change_halfway_while_the_query_runs_on(demo: Demo) -> None:
     assert wait_until(lambda: demo.get("/api/stats").get("scored") == SIMULATED_ROWS, 120, every=0.5), demo.explain()
     alerts = demo.alerts()
     before = [alert for alert in alerts if alert["source_row"] < SIMULATED_CHANGE]

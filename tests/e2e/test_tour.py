@@ -188,7 +188,7 @@ def test_the_commands_print_what_the_page_shows_but_for_digits(tour: Tour) -> No
     assert sum(bool(block.shown) for block, _ in tour.outputs) >= 8
 
 
-def test_rows_sent_while_detector_and_dashboard_were_dead_are_neither_lost_nor_doubled(tour: Tour) -> None:
+def test_rows_sent_while_processes_were_down_are_stored_once(tour: Tour) -> None:
     seen = tour.after["5. Break something"]
     assert len(frauds(tour)) > 20
     assert sorted((alert["source_row"], alert["score"]) for alert in seen.alerts) == sorted(frauds(tour).items())
@@ -207,7 +207,7 @@ def test_the_broken_record_is_the_one_dead_letter(tour: Tour) -> None:
     assert seen.stats["rejected"] == seen.stats["conflicts"] == seen.stats["unscorable"] == 0
 
 
-def test_after_the_change_alerts_carry_the_new_column_and_name_the_one_that_was_filled_in(tour: Tour) -> None:
+def test_alerts_after_the_change_name_new_and_imputed_columns(tour: Tour) -> None:
     before = {alert["alert_id"] for alert in tour.after["5. Break something"].alerts}
     again = [alert for alert in tour.after["6. Add a column, lose another"].alerts if alert["alert_id"] not in before]
     late = [alert for alert in again if alert["source_row"] >= CHANGE]

@@ -154,7 +154,7 @@ def test_scored_again_by_the_same_model_nothing_differs(client: FlaskClient, sto
     assert found["sentence"].startswith("The same score.")
 
 
-def test_another_model_in_force_gives_its_own_score_and_the_difference_by_feature(
+def test_another_deployed_model_gives_its_score_and_the_difference_by_feature(
     client: FlaskClient, store: AlertStore, current: Path
 ) -> None:
     transaction = row(1, third=5.0, V3=None)
@@ -191,7 +191,7 @@ def test_where_the_model_that_judged_is_gone_the_new_score_is_there_all_the_same
     assert "training ranges went with it" in page
 
 
-def test_without_a_model_in_force_it_says_what_to_do(client: FlaskClient, store: AlertStore, current: Path) -> None:
+def test_without_a_deployed_model_the_remedy_is_shown(client: FlaskClient, store: AlertStore, current: Path) -> None:
     store.add_alerts([judged(current, 1)])
     shutil.rmtree(current.parent)
     answer = client.get("/api/alerts/id-1/rescore")

@@ -248,7 +248,7 @@ def test_a_card_number_that_was_recorded_once_is_masked_in_the_record_of_changes
         assert leaks(answer.data) == [], path
 
 
-def test_no_card_leaves_by_what_is_in_force_and_why(tmp_path: Path) -> None:
+def test_no_card_leaves_by_the_deployment_and_its_reason(tmp_path: Path) -> None:
     models = deployed_evaluated_model(tmp_path / "models").parent
     with running_dashboard(tmp_path, models / "current") as dashboard:
         visa = CARDS[0]

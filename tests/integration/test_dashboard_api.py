@@ -229,7 +229,7 @@ def test_an_odd_sample_does_not_break_the_page(client_without_model: FlaskClient
     assert client_without_model.get("/").status_code == 200
 
 
-def test_without_a_model_in_force_the_newest_sample_or_alert_tells_it(client_without_model: FlaskClient) -> None:
+def test_without_a_deployed_model_the_newest_sample_or_alert_names_it(client_without_model: FlaskClient) -> None:
     client_without_model.post("/api/alerts", json=[alert(1, model_id="m-3", threshold=0.125)])
     stats = told(client_without_model.get("/api/stats"))
     assert (stats["model_id"], stats["threshold"], stats["unseen_from_row"]) == ("m-3", 0.125, None)

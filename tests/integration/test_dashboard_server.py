@@ -54,7 +54,7 @@ def test_an_alert_reaches_every_stream_and_a_stream_resumes_by_header_or_query(d
         assert (stats["latency_to"], stats["viewers"]) == ("page", 3)
 
 
-def test_a_stream_ends_with_the_server_and_resumes_with_the_next_without_gap_or_repeat(
+def test_a_stream_resumes_after_a_restart_without_gap_or_repeat(
     dashboard: RunningDashboard,
 ) -> None:
     dashboard.post("/api/alerts", [alert(1)])
@@ -171,7 +171,7 @@ def test_posts_at_the_same_time_lose_and_double_nothing_on_a_stream(dashboard: R
     assert len(ids) == count == 104
 
 
-def test_a_port_in_use_a_missing_directory_and_an_open_binding_are_told_before_anything_starts(tmp_path: Path) -> None:
+def test_bad_port_directory_or_binding_is_reported_before_the_start(tmp_path: Path) -> None:
     database = f"sqlite:///{tmp_path / 'alerts.db'}"
     with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(PortInUse):
         serve(Settings(database=database, port=taken.getsockname()[1]))

@@ -60,7 +60,7 @@ def reasons(client: FlaskClient) -> list[str]:
     return found
 
 
-def test_a_database_that_another_process_holds_is_told_within_ten_seconds_and_well_again_by_itself(
+def test_a_locked_database_is_reported_and_recovers_by_itself(
     client: FlaskClient, store: AlertStore, clock: Clock
 ) -> None:
     holder = sqlite3.connect(store.path, isolation_level=None)
@@ -77,7 +77,7 @@ def test_a_database_that_another_process_holds_is_told_within_ten_seconds_and_we
     assert told(client.get("/health")) == {"status": "ok", "checks": {"database": "ok"}}
 
 
-def test_a_full_disk_is_told_and_what_was_refused_is_taken_once_there_is_room(tmp_path: Path) -> None:
+def test_a_full_disk_is_reported_and_posts_succeed_once_there_is_room(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", FULL, tmp_path / "alerts.db"],
         capture_output=True,

@@ -45,9 +45,7 @@ def test_a_stored_alert_is_explained_through_the_dashboard(tmp_path: Path) -> No
     assert (told["stored_score"], told["about"], told["model_id"]) == (0.125, "alert a/b c", LINEAR_ID)
 
 
-def test_a_real_dashboard_tells_the_reasons_of_a_new_alert_and_a_stream_resumes_all_the_same(
-    tmp_path: Path, explainer: Explainer
-) -> None:
+def test_reasons_follow_a_new_alert_and_the_stream_resumes(tmp_path: Path, explainer: Explainer) -> None:
     with running_dashboard(tmp_path, deployed_linear_model(tmp_path / "models")) as dashboard:
         reader = EventReader(f"{dashboard.url}/api/stream")
         unscorable = EventReader(f"{dashboard.url}/api/stream?outcome=unscorable")

@@ -82,7 +82,7 @@ def test_the_share_is_that_of_the_payments_scored_in_the_same_minute(clock: Cloc
     assert storm.share_of_payments == pytest.approx(0.25)
 
 
-def test_the_share_is_unknown_where_no_payment_is_known_to_be_scored_and_never_above_one(clock: Clock) -> None:
+def test_the_share_is_at_most_one_and_unknown_without_scored_payments(clock: Clock) -> None:
     watch = StormWatch()
     watch.scored(500, clock())
     clock.forward(1)

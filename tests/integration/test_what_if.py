@@ -152,9 +152,7 @@ def decide(store: AlertStore, decided: dict[str, str]) -> None:
             )
 
 
-def test_verdicts_tell_what_a_higher_threshold_would_have_cost_and_nothing_of_a_lower_one(
-    client: FlaskClient, store: AlertStore
-) -> None:
+def test_verdicts_give_the_cost_of_a_higher_threshold_only(client: FlaskClient, store: AlertStore) -> None:
     assert "Nobody has decided" in sources(client.get("/api/what-if"))["verdicts"]["lacking"]
     scores = [0.55, 0.65, 0.75, 0.85, 0.95, 0.99]
     model_id = told(client.get("/api/what-if"))["in_force"]["model_id"]
@@ -187,7 +185,7 @@ def test_of_many_verdicts_the_newest_count_in_their_own_shares(
     assert (now["frauds_caught"], now["false_alarms"]) == (1, 3)
 
 
-def test_a_threshold_is_put_in_force_with_a_reason_and_undone(client: FlaskClient, current: Path) -> None:
+def test_a_threshold_is_deployed_with_a_reason_and_undone(client: FlaskClient, current: Path) -> None:
     answer = told(put(client, 0.7, 1, "  too many false alarms "))
     assert (answer["threshold"], answer["former_threshold"], answer["revision"]) == (0.7, 0.5, 2)
     found = read_current(current)

@@ -194,7 +194,7 @@ def test_a_broker_that_is_not_there_is_said_so(plan: ProducePlan) -> None:
         run(Rows(1), changed(plan, bootstrap_servers=f"127.0.0.1:{free_port()}"))
 
 
-def test_refused_rows_are_spooled_once_with_the_reason_and_a_resumed_run_adds_none_again(plan: ProducePlan) -> None:
+def test_refused_rows_are_spooled_once_even_after_a_resume(plan: ProducePlan) -> None:
     huge = frozenset({0, 150, 299})
     produced = run(Rows(300, huge=huge), plan)
     assert produced.spool is not None

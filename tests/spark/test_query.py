@@ -33,7 +33,7 @@ def settings(broker: RunningBroker, tmp_path: Path) -> QuerySettings:
     )
 
 
-def test_the_files_of_a_checkpoint_carry_checksums_and_nothing_is_left_of_their_writing(
+def test_checkpoint_files_carry_checksums_and_leave_no_temporary_files(
     spark: SparkSession, scorer: Scorer, settings: QuerySettings
 ) -> None:
     producer = Producer({"bootstrap.servers": settings.bootstrap_servers})

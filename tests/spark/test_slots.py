@@ -124,7 +124,7 @@ def test_a_row_of_all_types_takes_the_fast_path_with_values_never_seen_too(spark
     assert [row.as_expected for row in projected(spark, rows)] == [True, True, True, False]
 
 
-def test_numbers_as_text_and_nested_columns_beside_it_give_the_same_slots_by_the_slow_path(spark: SparkSession) -> None:
+def test_the_slow_path_gives_the_same_vector_for_text_and_nested_columns(spark: SparkSession) -> None:
     slow: list[dict[str, object]] = [
         {**WHOLE, "amount": "12.5"},
         {**WHOLE, "x": {"y": 1}},

@@ -67,7 +67,7 @@ def shown(result: TrainingResult) -> str:
     return text.getvalue()
 
 
-def test_a_trained_model_is_in_force_and_judged_on_later_rows(spark: SparkSession, tmp_path: Path) -> None:
+def test_a_trained_model_is_deployed_and_evaluated_on_later_rows(spark: SparkSession, tmp_path: Path) -> None:
     result = trained(spark, write_csv(tmp_path / "a.csv"), tmp_path / "models")
     manifest = result.artifact.manifest
     assert not result.reused
@@ -335,7 +335,7 @@ def test_the_threshold_is_the_cheapest_on_the_validation_period(searched: tuple[
     assert choice.row.test is not None
 
 
-def test_the_new_model_is_compared_with_the_one_in_force_on_the_same_rows(
+def test_the_new_model_is_compared_with_the_active_one_on_the_same_rows(
     searched: tuple[TrainingResult, list[str]],
 ) -> None:
     result, _ = searched

@@ -230,7 +230,7 @@ def test_a_row_of_the_store_alone_is_told() -> None:
     assert found(report) == {"extra": [(f"{TOPIC}[0] 3", 1)]}
 
 
-def test_a_row_of_the_store_beyond_the_topics_end_is_wrong_unless_the_topic_was_made_anew() -> None:
+def test_a_stored_row_beyond_the_end_is_wrong_unless_the_topic_is_new() -> None:
     report = audit([entry(0, 10)], [], [row(alert(12))], marks={0: (0, 10)})
     assert found(report) == {"beyond": [(f"{TOPIC}[0] 12", 1)]}
     assert audit([entry(0, 10)], [], [row(alert(12))], marks={0: (0, 10)}, former=1).ok

@@ -49,7 +49,7 @@ def models(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_what_was_put_in_force_is_read_again(models: Path) -> None:
+def test_a_deployment_is_read_again(models: Path) -> None:
     put = deploy(models, "gbt-1", 0.5, who="ann", why="first", now=NOW, aliases={"sum": "Amount"})
     assert put == Deployment("gbt-1", 0.5, {"sum": "Amount"}, 1, "ann", "2026-01-02T03:04:05.000+00:00", "first")
     assert read_current(models / "current") == put
@@ -105,7 +105,7 @@ def test_an_artifact_named_directly_brings_its_own_threshold(models: Path) -> No
 
 
 @pytest.mark.parametrize("path", ["none/current", "none", "empty"])
-def test_where_nothing_is_in_force_the_remedy_is_to_train(tmp_path: Path, path: str) -> None:
+def test_without_a_deployment_the_remedy_is_to_train(tmp_path: Path, path: str) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(ModelNotFound) as caught:
         resolve(tmp_path / path)
@@ -134,7 +134,7 @@ def test_a_threshold_that_is_no_probability_is_refused(models: Path, threshold: 
     assert not (models / "current").exists()
 
 
-def test_a_model_that_is_not_there_is_not_put_in_force(models: Path) -> None:
+def test_a_missing_model_is_not_deployed(models: Path) -> None:
     with pytest.raises(ModelNotFound):
         deploy(models, "gbt-3", 0.5, who="", why="", now=NOW)
 

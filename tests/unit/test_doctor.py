@@ -36,7 +36,7 @@ def test_missing_jars_come_with_the_command_that_fetches_them(tmp_path: Path) ->
     assert "fraudstream setup" in jars.remedy
 
 
-def test_with_an_empty_path_bash_and_chromium_are_missed_and_the_wheel_s_java_is_found(tmp_path: Path) -> None:
+def test_an_empty_path_lacks_bash_and_chromium_but_has_the_wheels_java(tmp_path: Path) -> None:
     found = findings(tmp_path, {"PATH": "", "JAVA_HOME": "/nowhere"})
     assert not found["bash"].ok
     assert found["Chromium (for the tests)"].ok

@@ -48,7 +48,7 @@ def test_the_top_reasons_come_by_size_and_with_the_rest_they_make_the_margin(exp
     assert "V4" not in {reason.feature for reason in found.top()}, "its coefficient is 0: it is no reason"
 
 
-def test_a_missing_column_is_filled_in_said_to_be_and_contributes_nothing_to_a_linear_model(
+def test_an_imputed_column_contributes_nothing_to_a_linear_model(
     explainer: Explainer,
 ) -> None:
     step = explainer.explain({**ROW, "V1": None}, {}).steps[0]

@@ -129,7 +129,7 @@ def test_a_batch_that_is_not_told_is_waited_for_and_then_counted_again(world: Wo
     assert {entry.source for entry in world.ledger.read()} == {Source.SCORED_AGAIN}
 
 
-def test_what_was_committed_before_a_crash_is_counted_by_what_was_in_force_then(world: World) -> None:
+def test_batches_before_a_crash_are_counted_by_the_deployment_of_then(world: World) -> None:
     world.commit(0, 10, 20)
     world.look(told(0, 10, 20))
     world.commit(1, 15, 20)

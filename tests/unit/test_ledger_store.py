@@ -67,7 +67,7 @@ def test_what_an_entry_skips_is_a_gap_until_it_is_filled(store: AlertStore) -> N
     assert not place(store).overlaps
 
 
-def test_what_kafka_holds_before_the_first_entry_is_a_gap_and_what_it_holds_no_more_is_none(store: AlertStore) -> None:
+def test_records_before_the_first_entry_are_a_gap_while_kafka_has_them(store: AlertStore) -> None:
     store.add_events([ends(500, begin=20), ends(500, begin=100, partition=1, at="2026-01-02T03:04:06+00:00")])
     store.add_ledger([batch(0, 50, 100), batch(0, 100, 200, partition=1), batch(0, 70, 200, partition=2)])
     assert store.ledger.gaps() == [Gap(TOPIC, 0, 20, 50)]

@@ -104,7 +104,7 @@ def test_a_model_that_is_gone_is_not_gone_back_to(models: Path) -> None:
     assert read_current(models / "current").model_id == TWO
 
 
-def test_what_a_crash_or_an_earlier_version_kept_out_of_the_history_is_entered_with_the_next_change(
+def test_missing_history_is_entered_with_the_next_change(
     models: Path,
 ) -> None:
     use(models, ONE)
@@ -129,7 +129,7 @@ def test_writers_at_once_leave_one_line_each_in_order(models: Path) -> None:
     assert all(change.before == before.after for before, change in itertools.pairwise(changes))
 
 
-def test_the_list_has_the_newest_first_and_marks_what_is_in_force(models: Path) -> None:
+def test_the_list_has_the_newest_first_and_marks_the_active_model(models: Path) -> None:
     use(models, TWO)
     found = told("models", "list", "--models", models)
     assert [(each["model_id"], each["in_force"]) for each in found] == [(THREE, False), (TWO, True), (ONE, False)]
@@ -154,7 +154,7 @@ def test_a_change_without_a_why_or_of_an_unclear_id_is_refused(models: Path) -> 
     assert not (models / "current").exists()
 
 
-def test_a_damaged_model_is_listed_told_by_verify_and_never_put_in_force(models: Path) -> None:
+def test_a_damaged_model_is_listed_reported_by_verify_and_never_deployed(models: Path) -> None:
     use(models, TWO)
     part = next((models / ONE / "scaler_model" / "data").iterdir())
     part.write_bytes(part.read_bytes() + b"x")

@@ -77,7 +77,7 @@ def seen(page: str) -> Seen:
     return Seen(page)
 
 
-def test_every_part_of_the_evaluation_has_its_section_with_a_chart_for_screen_and_telephone(seen: Seen) -> None:
+def test_every_part_of_the_evaluation_has_a_section_with_a_chart(seen: Seen) -> None:
     assert seen.anchors >= set(SECTIONS)
     charts = [found for tag, found in seen.elements if tag == "svg" and found.get("role") == "img"]
     assert len(charts) == 2 * 9

@@ -96,7 +96,7 @@ def test_all_is_there_after_the_store_was_closed_and_opened(store: AlertStore, u
     again.close()
 
 
-def test_threads_that_post_the_same_alerts_store_each_once_and_publish_in_order_of_commit(store: AlertStore) -> None:
+def test_threads_posting_the_same_alerts_store_each_once_in_order(store: AlertStore) -> None:
     published: list[StoredAlert] = []
     posts = [[alert(number) for number in range(first, first + 30)] for first in range(0, 200, 10)]
     threads = [

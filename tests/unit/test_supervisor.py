@@ -229,7 +229,7 @@ def test_a_second_detector_on_a_checkpoint_is_refused(tmp_path: Path) -> None:
         pass
 
 
-def test_a_query_is_not_started_while_kafka_is_away_and_starts_by_itself_when_it_is_back() -> None:
+def test_a_query_waits_for_kafka_and_starts_when_it_is_back() -> None:
     world = World(Query())
     world.kafka.clear()
     thread = world.run()

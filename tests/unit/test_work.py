@@ -110,9 +110,7 @@ def test_a_verdict_on_what_another_has_claimed_or_decided_is_refused(desk: Triag
     assert stands(desk, "id-1") == ("false_alarm", "Ben", 3)
 
 
-def test_one_may_change_ones_own_verdict_and_the_same_again_is_no_change_but_with_a_note(
-    desk: Triage, store: AlertStore, clock: Clock
-) -> None:
+def test_an_own_verdict_may_change_and_a_repeat_needs_a_note(desk: Triage, store: AlertStore, clock: Clock) -> None:
     desk.verdict(ANN, ["id-1"], FRAUD)
     clock.forward(60)
     assert desk.verdict(ANN, ["id-1"], FRAUD).change_id is None
