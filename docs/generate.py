@@ -1,7 +1,4 @@
-"""Writes the generated pages and pictures: `reference.md` from the commands' help, others from what benchmarks wrote.
-
-`--check` fails where one is out of date.
-"""
+"""Generate the reference, the HTTP table and the benchmark pages; `--check` fails if one is out of date."""
 
 from __future__ import annotations
 
@@ -27,24 +24,24 @@ from fraudstream.transactions.wire import Topic
 DOCS = Path(__file__).parent
 WIDTH = 110
 BEGIN, END = "<!-- routes -->", "<!-- end of routes -->"
-"""Between them is the generated table of http.md."""
+"""Delimiters of the generated table in http.md."""
 
 ABOUT_SIMULATION = """\
-`fraudstream simulate --rows N --seed S --output CSV` writes payments of simulated card holders at simulated terminals:
-with habits of spending, hours and distance, and with four kinds of fraud (a stolen card, a compromised terminal, tests
-with small amounts, an account taken over) beside frauds that nobody can see. The columns, the quoting, the two days and
-the share of frauds (0.17 %) are those of Kaggle's creditcard.csv; `V1` to `V28` are principal components of the
-behaviour, fitted on a pilot sample of their own. `--with-ids` adds `CardId` and `TerminalId`. The same seed gives the
-same bytes.
+`fraudstream simulate --rows N --seed S --output CSV` writes payments of simulated card holders at simulated
+terminals: with habits of spending, hours and distance, and with four kinds of fraud (stolen card, compromised
+terminal, card testing with small amounts, account takeover) as well as undetectable frauds. The columns, the quoting,
+the two days and the share of frauds (0.17 %) are those of Kaggle's creditcard.csv; `V1` to `V28` are principal
+components of the behaviour, fitted on a separate pilot sample. `--with-ids` adds `CardId` and `TerminalId`. The same
+seed gives the same bytes.
 
-What it is for: a first try without data, tests, and load. What it is not: a measure of a model. A figure on simulated
-payments says how a model copes with this simulation."""
+Use it to try fraudstream without data, for tests and for load. It does not measure a model's quality: metrics on
+simulated payments only show how a model performs on this simulation."""
 
 QUANTILES = ("p1", "p5", "p25", "p50", "p75", "p95", "p99")
 
 
 def reference() -> str:
-    """The whole page."""
+    """Generate the reference page."""
     return "\n".join(
         [
             "# Reference",
@@ -56,10 +53,9 @@ def reference() -> str:
             *(line for name in sorted(cli.commands) for line in _command(name, cli.commands[name])),
             "## Settings",
             "",
-            f"Read once: a flag first, then the environment, then `{SETTINGS_FILE}` in the working directory, then the"
-            " default.",
+            f"Read once, in this order: option, environment, `{SETTINGS_FILE}` in the working directory, default.",
             "",
-            "| setting | environment | default | what it is |",
+            "| setting | environment | default | meaning |",
             "|---|---|---|---|",
             *(_setting(name) for name in Settings.model_fields),
             "",
@@ -86,22 +82,21 @@ def _setting(name: str) -> str:
 
 
 def simulator() -> str:
-    """The page about simulated payments."""
-    measured = result("simulator")
+    """Generate the page on simulated payments."""
+    data = result("simulator")
     precision = [
         f"| {run['seed']} | {run['rows']:,} | {run['test_frauds']} | {run['logistic_regression']:.3f} |"
         f" {run['random_forest']:.3f} | {run['gbt']:.3f} |"
-        for run in measured["precision"]
+        for run in data["precision"]
     ]
     amounts = [
-        f"| {name} | {' | '.join(f'{measured[which][kind][quantile]:,.2f}' for quantile in QUANTILES)} |"
+        f"| {name} | {' | '.join(f'{data[which][kind][quantile]:,.2f}' for quantile in QUANTILES)} |"
         for kind, name_of in (("amount", "{}"), ("fraud_amount", "{}, frauds"))
         for which, who in (("real", "creditcard.csv"), ("simulated", "simulated"))
         for name in (name_of.format(who),)
     ]
     speed = [
-        f"| {run['rows']:,} | {run['rows_per_second']:,} | {run['peak_resident_mib']:,} MiB |"
-        for run in measured["speed"]
+        f"| {run['rows']:,} | {run['rows_per_second']:,} | {run['peak_resident_mib']:,} MiB |" for run in data["speed"]
     ]
     return "\n".join(
         [
@@ -111,15 +106,15 @@ def simulator() -> str:
             "",
             ABOUT_SIMULATION,
             "",
-            "## How hard it is",
+            "## Difficulty",
             "",
-            "Average precision with Spark ML, trained on the first 80 % in time and judged on the last 20 %:",
+            "Average precision with Spark ML, trained on the first 80 % in time and evaluated on the last 20 %:",
             "",
-            "| seed | rows | frauds judged | logistic regression | random forest | gradient-boosted trees |",
+            "| seed | rows | test frauds | logistic regression | random forest | gradient-boosted trees |",
             "|---|---|---|---|---|---|",
             *precision,
             "",
-            "## How it looks beside the real payments",
+            "## Comparison with real payments",
             "",
             "![Amounts, hours and the spread of V1 to V28, simulated and real](images/simulator.svg)",
             "",
@@ -127,9 +122,9 @@ def simulator() -> str:
             f"|---|{'---|' * len(QUANTILES)}",
             *amounts,
             "",
-            "## How fast it is",
+            "## Speed",
             "",
-            f"On {measured['machine']['cores']} cores ({measured['machine']['cpu']}):",
+            f"On {data['machine']['cores']} cores ({data['machine']['cpu']}):",
             "",
             "| rows | rows a second | peak memory |",
             "|---|---|---|",
@@ -142,13 +137,13 @@ def simulator() -> str:
 
 
 def http() -> str:
-    """The page of the HTTP interface, with its generated table of routes."""
+    """Insert the generated table of routes into the HTTP page."""
     before, _, rest = (DOCS / "http.md").read_text().partition(BEGIN)
-    described = document(APIS)
+    spec = document(APIS)
     rows = [
         f"| `{method.upper()} {path.replace('{', '<').replace('}', '>')}` |"
-        f" {_takes(operation, described['components']['schemas'])} | {operation['summary']} |"
-        for path, methods in described["paths"].items()
+        f" {_takes(operation, spec['components']['schemas'])} | {operation['summary']} |"
+        for path, methods in spec["paths"].items()
         for method, operation in methods.items()
     ]
     table = "\n".join(["| route | query or body | what it does |", "|---|---|---|", *rows])
@@ -156,7 +151,7 @@ def http() -> str:
 
 
 def _takes(operation: Mapping[str, Any], schemas: Mapping[str, Any]) -> str:
-    """The parameters of a route's query, or the members of its body."""
+    """Format the parameters of a route's query, or the members of its body."""
     if "requestBody" not in operation:
         query = [each for each in operation.get("parameters", ()) if each["in"] == "query"]
         return ", ".join(f"`{each['name']}{'[]' * (each['schema'].get('type') == 'array')}`" for each in query)
@@ -182,18 +177,18 @@ PAGES: Mapping[str, Callable[[], str]] = {
 
 
 def main() -> int:
-    """Write the pages, or compare them."""
-    checking = "--check" in sys.argv[1:]
-    stale = []
+    """Write the pages, or check that they are up to date."""
+    is_check = "--check" in sys.argv[1:]
+    outdated = []
     for name, text_of in PAGES.items():
         page, text = DOCS / name, text_of()
-        if not checking:
+        if not is_check:
             page.write_text(text)
         elif not page.exists() or page.read_text() != text:
-            stale.append(name)
-    if stale:
-        sys.stderr.write(f"out of date: {', '.join(f'docs/{name}' for name in stale)}; run `make docs`\n")
-    return int(bool(stale))
+            outdated.append(name)
+    if outdated:
+        sys.stderr.write(f"out of date: {', '.join(f'docs/{name}' for name in outdated)}; run `make docs`\n")
+    return int(bool(outdated))
 
 
 if __name__ == "__main__":

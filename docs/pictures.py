@@ -1,4 +1,4 @@
-"""Draws the pictures of the page of performance: ranges, bars and curves on axes; what they show is their caller's."""
+"""Draw SVG bars, ranges and curves for the documentation."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ MARKS = ("", " second", " third")
 
 
 class Bar(NamedTuple):
-    """A bar: its name, its length, and whether it is of our own system."""
+    """A bar: name, length, and whether it is fraudstream's own."""
 
     name: str
     value: float
@@ -39,7 +39,7 @@ class Bar(NamedTuple):
 
 
 class Spread(NamedTuple):
-    """Figures of one row on one axis, in rising order, and the places that were aimed at."""
+    """Values of one row on an axis, in ascending order, and the target values."""
 
     name: str
     values: Sequence[float]
@@ -47,7 +47,7 @@ class Spread(NamedTuple):
 
 
 def bars(title: str, rows: Sequence[Bar]) -> str:
-    """Lengths from nought, the longest first."""
+    """Draw horizontal bars, the longest first."""
     ranked = sorted(rows, key=lambda row: -row.value)
     scale = Linear(0.0, ranked[0].value * 1.15, NAMES, WIDTH - 20)
     parts = [_title(title)]
@@ -63,7 +63,7 @@ def bars(title: str, rows: Sequence[Bar]) -> str:
 
 
 def spreads(title: str, names: Sequence[str], rows: Sequence[Spread], unit: str) -> str:
-    """Percentiles of each row on one logarithmic axis, with a green stroke where one was aimed at."""
+    """Draw the values of each row on a logarithmic axis, with green marks for targets."""
     area = Area(NAMES, 56, WIDTH - 20, 56.0 + len(rows) * ROW)
     height = area.bottom + 48
     lowest, highest = min(min(row.values) for row in rows), max(max(row.values) for row in rows)
@@ -71,21 +71,21 @@ def spreads(title: str, names: Sequence[str], rows: Sequence[Spread], unit: str)
     parts = [_title(title), *_legend(names, 40), *x_axis(area, scale, lambda value: f"{value:g}", unit)]
     for number, row in enumerate(rows):
         middle = area.top + (number + 0.5) * ROW
-        places = [scale.at(value) for value in row.values]
+        points_on_axis = [scale.at(value) for value in row.values]
         parts += [
             svg.text(NAMES - 10, middle + 4, row.name, "value", "end"),
-            svg.line((places[0], middle), (places[-1], middle), "range"),
+            svg.line((points_on_axis[0], middle), (points_on_axis[-1], middle), "range"),
             *(svg.line((scale.at(aim), middle - 10), (scale.at(aim), middle + 10), "reach") for aim in row.aims),
         ]
-        for place, value, mark in zip(places, row.values, MARKS, strict=False):
-            parts.append(svg.circle((place, middle), 5, f"dot{mark}", f"{row.name}: {value:g} {unit}"))
+        for point, value, mark in zip(points_on_axis, row.values, MARKS, strict=False):
+            parts.append(svg.circle((point, middle), 5, f"dot{mark}", f"{row.name}: {value:g} {unit}"))
     return _picture(height, title, parts)
 
 
 def curves(
     title: str, across: str, up: str, series: Sequence[tuple[str, Sequence[tuple[float, float]]]], *, log_up: bool
 ) -> str:
-    """Lines through points; across is logarithmic."""
+    """Draw lines through points on a logarithmic x axis."""
     points = [point for _, line in series for point in line]
     area = Area.of(Size(WIDTH, 330), left=74, top=76)
     xs, ys = [x for x, _ in points], [y for _, y in points]
@@ -102,17 +102,17 @@ def curves(
         *y_axis(area, y, lambda value: f"{value:,g}", up),
     ]
     for (_, line), mark in zip(series, MARKS, strict=False):
-        places = [(x.at(first), y.at(second)) for first, second in line]
-        parts.append(svg.polyline(places, f"curve{mark}"))
+        points_on_axis = [(x.at(first), y.at(second)) for first, second in line]
+        parts.append(svg.polyline(points_on_axis, f"curve{mark}"))
         parts += [
-            svg.circle(place, 4, f"dot{mark}", f"{first:,g}: {second:,g}")
-            for place, (first, second) in zip(places, line, strict=True)
+            svg.circle(point, 4, f"dot{mark}", f"{first:,g}: {second:,g}")
+            for point, (first, second) in zip(points_on_axis, line, strict=True)
         ]
     return _picture(330, title, parts)
 
 
-def _title(words: str) -> Markup:
-    return svg.text(2, 18, words, "title")
+def _title(title: str) -> Markup:
+    return svg.text(2, 18, title, "title")
 
 
 def _legend(names: Sequence[str], y: float) -> Iterator[Markup]:

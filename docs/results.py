@@ -1,4 +1,4 @@
-"""What benchmarks wrote, and tables in Markdown, for the pages that are made of them."""
+"""Read benchmark results and format Markdown tables for the generated pages."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ RESULTS = Path(__file__).parent.parent / "benchmarks" / "results"
 
 
 def result(name: str) -> dict[str, Any]:
-    """What a benchmark wrote."""
-    found: dict[str, Any] = json.loads((RESULTS / f"{name}.json").read_text())
-    return found
+    """Read the JSON that a benchmark wrote."""
+    data: dict[str, Any] = json.loads((RESULTS / f"{name}.json").read_text())
+    return data
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """A table in Markdown."""
+    """Format a Markdown table."""
     lines = [head, ["---"] * len(head), *([str(cell) for cell in row] for row in rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
