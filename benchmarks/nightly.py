@@ -45,10 +45,10 @@ def main(seed: int | None, output: Path, selection: tuple[str, ...]) -> None:
 def run_tests(report: Path, selection: Sequence[str]) -> dict[str, Any]:
     """Run the tests marked `nightly`, and those by property with more examples.
 
-    In one process: what they measure and provoke wants the machine to itself.
+    By two workers, as `make test` has them; no test asserts a time.
     """
     began = time.monotonic()
-    which = ("-m", "nightly or hypothesis", "--hypothesis-profile=nightly")
+    which = ("-n", "2", "--dist", "loadscope", "-m", "nightly or hypothesis", "--hypothesis-profile=nightly")
     code = _run("-m", "pytest", *which, f"--junitxml={report}", *selection)
     return {"exit_code": code, "seconds": round(time.monotonic() - began, 1), **read_junit(report)}
 
