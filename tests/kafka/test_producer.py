@@ -199,7 +199,7 @@ def test_refused_rows_are_spooled_once_with_the_reason_and_a_resumed_run_adds_no
     produced = run(Rows(300, huge=huge), plan)
     assert produced.spool is not None
     text = summary(produced, "kafka")
-    assert f"3 rows are kept, with the reason, in {produced.spool}" in text
+    assert f"3 rows are stored, with the reason, in {produced.spool}" in text
     # As after a kill at the very beginning: the mark stands before all of them.
     write_progress(plan.progress, dataclasses.replace(produced.run, settled=0, next_row=0))
     run(Rows(300, huge=huge), changed(plan, resume=True))
@@ -276,7 +276,7 @@ main()
 """
 
 
-@pytest.mark.parametrize(("limit", "what"), [(100, "progress cannot be written"), (5_000, "refused cannot be kept")])
+@pytest.mark.parametrize(("limit", "what"), [(100, "cannot write the progress"), (5_000, "cannot store a row")])
 def test_a_disk_that_takes_no_more_ends_in_one_clear_message(
     broker: RunningBroker, tmp_path: Path, limit: int, what: str
 ) -> None:

@@ -92,7 +92,7 @@ def test_an_error_about_the_topic_ends_the_run_and_the_mark_stays(accounts: Book
 
 def test_a_broker_away_is_trouble_until_the_next_acknowledgement(accounts: Books) -> None:
     books = accounts()
-    books.errored(AWAY)
+    books.client_error(AWAY)
     assert books.fatal is None
     assert books.produced(1).trouble
     books.delivered(0, None)
@@ -101,15 +101,15 @@ def test_a_broker_away_is_trouble_until_the_next_acknowledgement(accounts: Books
 
 def test_a_final_error_of_the_client_ends_the_run(accounts: Books) -> None:
     books = accounts()
-    books.errored(KafkaError(KafkaError.OUT_OF_ORDER_SEQUENCE_NUMBER, "gap", fatal=True))
+    books.client_error(KafkaError(KafkaError.OUT_OF_ORDER_SEQUENCE_NUMBER, "gap", fatal=True))
     assert books.fatal is not None
 
 
 def test_passes_are_told_apart_from_where_a_run_was_resumed(accounts: Books) -> None:
     # Passes of 10 rows; resumed in pass 2 at row 7, so at number 27 of the run.
     books = accounts(settled=27, pass_number=2, next_row=7)
-    books.pass_begins(30)
-    books.pass_begins(40)
+    books.start_pass(30)
+    books.start_pass(40)
     numbers = list(range(27, 45))
     random.Random(3).shuffle(numbers)
     for number in numbers:
