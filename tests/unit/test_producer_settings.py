@@ -15,14 +15,14 @@ from rich.console import Console
 from fraudstream.cli.entry import cli
 from fraudstream.errors import SettingsError
 from fraudstream.kafka.producer import interval_between_rows
-from fraudstream.kafka.production import Produced, Refusal, describe, expected_rows, show_production, summary
+from fraudstream.kafka.production import Refusal, SessionProgress, describe, expected_rows, show_production, summary
 from fraudstream.kafka.progress import RunProgress, progress_path, read_progress, write_progress
 
 RUN = RunProgress("run", "f" * 64, settled=9, next_row=9, sent=10, acknowledged=8, failed=1)
 
 
-def produced(**given: Any) -> Produced:
-    return dataclasses.replace(Produced(RUN, sent=10, acknowledged=10, failed=0, seconds=2.0), **given)
+def produced(**given: Any) -> SessionProgress:
+    return dataclasses.replace(SessionProgress(RUN, sent=10, acknowledged=10, failed=0, seconds=2.0), **given)
 
 
 @pytest.mark.parametrize(

@@ -256,15 +256,15 @@ def _format_storage(plan: BrokerPlan, report: Report) -> None:
     identity = "f" + base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")[1:]
     # An interrupted format leaves no meta.properties, and is repeated.
     command = _java(plan, "kafka.tools.StorageTool", "format", "--ignore-formatted", "-t", identity)
-    done = subprocess.run(  # noqa: S603 - the command is the package's own
+    result = subprocess.run(  # noqa: S603 - the command is the package's own
         [*command, "-c", str(data / PROPERTIES)],
         capture_output=True,
         text=True,
         check=False,
         preexec_fn=die_with_parent,
     )
-    if done.returncode:
-        reason = (done.stderr or done.stdout).strip().rpartition("\n")[2]
+    if result.returncode:
+        reason = (result.stderr or result.stdout).strip().rpartition("\n")[2]
         raise BrokerFailed(f"cannot format Kafka's storage: {reason}", where=str(data), remedy="use another --data-dir")
 
 

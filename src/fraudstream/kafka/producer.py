@@ -12,7 +12,7 @@ from typing import Any, Final, Protocol
 from confluent_kafka import KafkaError, KafkaException, Producer
 
 from fraudstream.errors import KafkaFailure, SettingsError
-from fraudstream.kafka.production import Accounts, Produced
+from fraudstream.kafka.production import DeliveryTracker, SessionProgress
 from fraudstream.kafka.progress import RunProgress, Spool, own_progress, read_progress, spool_path, write_progress
 from fraudstream.kafka.topics import topic_layout
 from fraudstream.runtime.processes import write_ready
@@ -95,9 +95,9 @@ def produce(
     plan: ProducePlan,
     *,
     stopped: threading.Event,
-    show: Callable[[Produced], None] = lambda produced: None,
+    show: Callable[[SessionProgress], None] = lambda progress: None,
     clock: Callable[[], float] = time.monotonic,
-) -> Produced:
+) -> SessionProgress:
     """Send the rows of a source until its end, the limit, or `stopped`; then wait for outstanding delivery reports.
 
     A row goes to the partition `row number % partitions`: round robin, so that the detector's tasks share the load at
@@ -117,25 +117,25 @@ def produce(
         run = run or RunProgress.fresh(source.fingerprint)
         # Before the first row is sent: a run that is killed at once is resumed with the same id.
         write_progress(plan.progress, run)
-        accounts = Accounts(run, spool)
+        tracker = DeliveryTracker(run, spool)
         client = Producer(
             {
                 **_CLIENT,
                 "bootstrap.servers": plan.bootstrap_servers,
                 "message.max.bytes": limit_bytes,
                 "linger.ms": _linger(plan.interval),
-                "error_cb": accounts.client_error,
+                "error_cb": tracker.client_error,
             }
         )
-        session = _Session(plan, partitions, client, accounts, spool, show, clock)
+        session = _Session(plan, partitions, client, tracker, spool, show, clock)
         write_ready(plan.ready_file)
         try:
             session.send(source, run, stopped)
         finally:
             session.finish()
-        if accounts.fatal is not None:
-            raise _failure(accounts.fatal, plan)
-        return session.produced()
+        if tracker.fatal is not None:
+            raise _failure(tracker.fatal, plan)
+        return session.progress()
 
 
 @dataclass
@@ -145,9 +145,9 @@ class _Session:
     plan: ProducePlan
     partitions: int
     client: Producer
-    accounts: Accounts
+    tracker: DeliveryTracker
     spool: Spool
-    show: Callable[[Produced], None]
+    show: Callable[[SessionProgress], None]
     clock: Callable[[], float]
 
     def __post_init__(self) -> None:
@@ -155,7 +155,7 @@ class _Session:
 
     def send(self, source: Source, run: RunProgress, stopped: threading.Event) -> None:
         """Enqueue every row at its time; returns early if the run is stopped or fails."""
-        plan, accounts = self.plan, self.accounts
+        plan, tracker = self.plan, self.tracker
         interval, last = plan.interval, plan.limit
         run_id, fingerprint = run.run_id, run.fingerprint
         stride = _STRIDE if interval is None else 1
@@ -166,11 +166,11 @@ class _Session:
                 if last is not None and number >= last:
                     return
                 if interval is not None:
-                    self._wait_until(self._started + accounts.sent * interval, stopped)
+                    self._wait_until(self._started + tracker.sent * interval, stopped)
                 if number % stride == 0:
                     self._poll(0)
-                    accounts.interrupted = stopped.is_set()
-                    if accounts.interrupted or accounts.fatal is not None:
+                    tracker.interrupted = stopped.is_set()
+                    if tracker.interrupted or tracker.fatal is not None:
                         return
                 headers: _Headers = [
                     (_EVENT_ID, event_id(run_id, fingerprint, pass_number, row)),
@@ -182,32 +182,32 @@ class _Session:
             if not plan.loop or (start == 0 and number == first):
                 return
             start = 0
-            accounts.start_pass(number)
+            tracker.start_pass(number)
 
     def finish(self) -> None:
         """Wait for outstanding delivery reports as long as any arrive, and write the progress."""
-        left, deadline = len(self.client), self.clock() + FLUSH_SECONDS
-        while left and self.accounts.fatal is None and self.clock() < deadline:
+        remaining, deadline = len(self.client), self.clock() + FLUSH_SECONDS
+        while remaining and self.tracker.fatal is None and self.clock() < deadline:
             still = self.client.flush(REPORT_SECONDS)
-            if still < left:
+            if still < remaining:
                 deadline = self.clock() + FLUSH_SECONDS
-            left = still
+            remaining = still
             self._report()
         self._report()
 
-    def produced(self) -> Produced:
+    def progress(self) -> SessionProgress:
         """Return the progress of the session."""
-        return self.accounts.produced(self.clock() - self._started)
+        return self.tracker.progress(self.clock() - self._started)
 
     def _wait_until(self, due: float, stopped: threading.Event) -> None:
         # `due` is relative to the start, so a late row does not delay the others. Above 1,000 rows/s the rows of one
         # millisecond are sent together: waking up for each would cost more than sending it.
-        while (left := due - self.clock()) > _TICK_SECONDS and not stopped.is_set():
+        while (remaining := due - self.clock()) > _TICK_SECONDS and not stopped.is_set():
             # The client polls in whole milliseconds; sleep for the rest.
-            if left > 2 * _TICK_SECONDS:
-                self._poll(min(left - _TICK_SECONDS, 0.1))
+            if remaining > 2 * _TICK_SECONDS:
+                self._poll(min(remaining - _TICK_SECONDS, 0.1))
             else:
-                time.sleep(left)
+                time.sleep(remaining)
 
     def _poll(self, seconds: float) -> None:
         """Serve delivery reports for up to this many seconds, and write the progress if it is due."""
@@ -217,7 +217,7 @@ class _Session:
 
     def _enqueue(self, number: int, row: int, payload: bytes, headers: _Headers, stopped: threading.Event) -> bool:
         """Enqueue a row, waiting while the queue is full; False if the run is stopped or fails."""
-        accounts = self.accounts
+        tracker = self.tracker
         while True:
             try:
                 self.client.produce(
@@ -225,29 +225,29 @@ class _Session:
                     payload,
                     partition=row % self.partitions,
                     headers=headers,
-                    on_delivery=functools.partial(accounts.delivered, number),
+                    on_delivery=functools.partial(tracker.delivered, number),
                 )
             except BufferError:
                 self._poll(0.05)
-                accounts.interrupted = stopped.is_set()
-                if accounts.interrupted or accounts.fatal is not None:
+                tracker.interrupted = stopped.is_set()
+                if tracker.interrupted or tracker.fatal is not None:
                     return False
             except KafkaException as e:
                 # Refused by the client: it is larger than the limit of the topic.
-                accounts.sent += 1
-                accounts.add_refusal(number, e.args[0], payload)
+                tracker.sent += 1
+                tracker.add_refusal(number, e.args[0], payload)
                 return True
             else:
-                accounts.sent += 1
+                tracker.sent += 1
                 return True
 
     def _report(self) -> None:
         """Write the progress file, after the refused rows that it counts are on disk, and show the progress."""
         self._next_report = self.clock() + REPORT_SECONDS
-        produced = self.produced()
+        progress = self.progress()
         self.spool.sync()
-        write_progress(self.plan.progress, produced.run)
-        self.show(produced)
+        write_progress(self.plan.progress, progress.run)
+        self.show(progress)
 
 
 def _linger(interval: float | None) -> float:

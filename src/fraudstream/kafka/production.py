@@ -15,7 +15,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn
 from fraudstream.kafka.progress import RunProgress, Spool
 from fraudstream.transactions.wire import event_id
 
-REFUSALS_KEPT: Final = 20
+LISTED_REFUSALS: Final = 20
 
 # Errors about a single record; any other concerns the topic or the cluster and ends the run.
 _REFUSED: Final = frozenset({KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_RECORD, KafkaError.INVALID_MSG})
@@ -31,7 +31,7 @@ class Refusal:
 
 
 @dataclass(frozen=True)
-class Produced:
+class SessionProgress:
     """The progress of a session, and its result at the end.
 
     Attributes:
@@ -69,8 +69,8 @@ class Produced:
         return self.acknowledged == self.sent
 
 
-class Accounts:
-    """Accounts for the rows of a session. Rows are numbered through the whole run, across all passes.
+class DeliveryTracker:
+    """Tracks the delivery of the rows of a session. Rows are numbered through the whole run, across all passes.
 
     `sent` counts rows enqueued in the client; `fatal` is the error that ends the run, if any.
     """
@@ -118,7 +118,7 @@ class Accounts:
         name = event_id(self._run.run_id, self._run.fingerprint, pass_number, row)
         self._spool.add(pass_number, row, name, error.str(), payload)
         self._failed += 1
-        if len(self._refusals) < REFUSALS_KEPT:
+        if len(self._refusals) < LISTED_REFUSALS:
             self._refusals.append(Refusal(pass_number, row, error.str()))
         self._settle(number)
 
@@ -138,7 +138,7 @@ class Accounts:
         else:
             self._trouble = error.str()
 
-    def produced(self, seconds: float) -> Produced:
+    def progress(self, seconds: float) -> SessionProgress:
         """Return the progress, this many seconds after the start."""
         pass_number, next_row = self._row_of(self._settled)
         run = dataclasses.replace(
@@ -150,7 +150,7 @@ class Accounts:
             acknowledged=self._run.acknowledged + self._acknowledged,
             failed=self._run.failed + self._failed,
         )
-        return Produced(
+        return SessionProgress(
             run,
             sent=self.sent,
             acknowledged=self._acknowledged,
@@ -174,7 +174,7 @@ _GZIP_MAGIC: Final = b"\x1f\x8b"
 
 
 @contextmanager
-def show_production(console: Console, expected: int | None) -> Iterator[Callable[[Produced], None]]:
+def show_production(console: Console, expected: int | None) -> Iterator[Callable[[SessionProgress], None]]:
     """Yield a callback for `produce` that displays its progress."""
     if not console.is_terminal:
         yield _lines(console)
@@ -183,39 +183,39 @@ def show_production(console: Console, expected: int | None) -> Iterator[Callable
     with Progress(*columns, TimeRemainingColumn(), console=console) as bar:
         task = bar.add_task("connecting", total=expected)
 
-        def show(produced: Produced) -> None:
-            bar.update(task, completed=produced.run.settled, description=describe(produced))
+        def show(progress: SessionProgress) -> None:
+            bar.update(task, completed=progress.run.settled, description=describe(progress))
 
         yield show
 
 
-def describe(produced: Produced) -> str:
+def describe(progress: SessionProgress) -> str:
     """Describe the progress in one line."""
-    parts = [f"{produced.acknowledged:,} acknowledged", f"{produced.rate:,.0f} rows/s"]
-    if produced.failed:
-        parts.append(f"{produced.failed:,} refused")
-    if produced.trouble:
-        parts.append(f"waiting for Kafka: {produced.trouble.partition(' (after')[0]}")
+    parts = [f"{progress.acknowledged:,} acknowledged", f"{progress.rate:,.0f} rows/s"]
+    if progress.failed:
+        parts.append(f"{progress.failed:,} refused")
+    if progress.trouble:
+        parts.append(f"waiting for Kafka: {progress.trouble.partition(' (after')[0]}")
     return " · ".join(parts)
 
 
-def summary(produced: Produced, where: str) -> str:
+def summary(progress: SessionProgress, where: str) -> str:
     """Summarise a session in a few lines, with the remedy for rows that were not delivered."""
     lines = [
-        f"{produced.acknowledged:,} of {produced.sent:,} rows acknowledged by {where} in {produced.seconds:,.1f} s"
+        f"{progress.acknowledged:,} of {progress.sent:,} rows acknowledged by {where} in {progress.seconds:,.1f} s"
     ]
-    for refusal in produced.refusals:
+    for refusal in progress.refusals:
         in_pass = f" of pass {refusal.pass_number}" if refusal.pass_number else ""
         lines.append(f"  row {refusal.row:,}{in_pass} was refused: {refusal.why}")
-    if produced.failed > len(produced.refusals):
-        lines.append(f"  and {produced.failed - len(produced.refusals):,} more")
-    if produced.failed:
-        rows = "1 row is" if produced.failed == 1 else f"{produced.failed:,} rows are"
-        lines.append(f"  {rows} stored, with the reason, in {produced.spool}")
-    if produced.unacknowledged:
-        lines.append(f"  {produced.unacknowledged:,} rows were not acknowledged; send them again with --resume")
-    elif produced.interrupted:
-        lines.append(f"  interrupted; continue at row {produced.run.next_row:,} with --resume")
+    if progress.failed > len(progress.refusals):
+        lines.append(f"  and {progress.failed - len(progress.refusals):,} more")
+    if progress.failed:
+        rows = "1 row is" if progress.failed == 1 else f"{progress.failed:,} rows are"
+        lines.append(f"  {rows} stored, with the reason, in {progress.spool}")
+    if progress.unacknowledged:
+        lines.append(f"  {progress.unacknowledged:,} rows were not acknowledged; send them again with --resume")
+    elif progress.interrupted:
+        lines.append(f"  interrupted; continue at row {progress.run.next_row:,} with --resume")
     return "\n".join(lines)
 
 
@@ -234,13 +234,13 @@ def expected_rows(path: Path, limit: int | None, loop: bool) -> int | None:
     return rows if limit is None else min(rows, limit)
 
 
-def _lines(console: Console) -> Callable[[Produced], None]:
+def _lines(console: Console) -> Callable[[SessionProgress], None]:
     lines = 0
 
-    def show(produced: Produced) -> None:
+    def show(progress: SessionProgress) -> None:
         nonlocal lines
-        if (due := produced.seconds // LINE_SECONDS) > lines:
-            console.print(describe(produced), highlight=False, soft_wrap=True)
+        if (due := progress.seconds // LINE_SECONDS) > lines:
+            console.print(describe(progress), highlight=False, soft_wrap=True)
             lines = int(due)
 
     return show

@@ -144,10 +144,10 @@ class Spool:
                 return
             end = file.seek(0, os.SEEK_END)
             try:
-                left = memoryview(_line(pass_number, row, event_id, reason, payload))
-                while left:
+                remaining = memoryview(_line(pass_number, row, event_id, reason, payload))
+                while remaining:
                     # A nearly full disk writes a part without an error; the next write then fails.
-                    left = left[file.write(left) :]
+                    remaining = remaining[file.write(remaining) :]
             except OSError:
                 # A full disk may have written the beginning of the line.
                 file.truncate(end)

@@ -176,11 +176,11 @@ class KafkaLedger:
                 self._producer.produce(
                     Topic.LEDGER.value, entry.to_json(), key=entry.entry_id.encode(), on_delivery=delivered
                 )
-            left = self._producer.flush(SEND_SECONDS + 1)
+            remaining = self._producer.flush(SEND_SECONDS + 1)
         except (BufferError, KafkaException) as e:
             log.debug("ledger entries not sent", reason=str(e))
             return False
-        return not left and not failed
+        return not remaining and not failed
 
     def read(self) -> list[LedgerEntry]:
         """Return the newest entry of each id, in the order in which the ids were first written; raises KafkaFailure."""

@@ -74,8 +74,8 @@ class Relay:
         self._mask = mask or DataMask()
         self._uncommitted: dict[tuple[str, int], int] = {}
         self._committed_at = 0.0
-        self._held: list[Message] = []
-        self._held_since = 0.0
+        self._buffered: list[Message] = []
+        self._buffered_since = 0.0
 
     def assign(self, stop: threading.Event, *, from_beginning: bool = False) -> bool:
         """Assign all partitions, from the last committed offset of each, or from the beginning if there is none.
@@ -125,7 +125,7 @@ class Relay:
             if not self._relay(self._due(self._poll()), stop):
                 return
             self._commit(at_once=False)
-        if not self._relay(self._held, stop):
+        if not self._relay(self._buffered, stop):
             return  # not committed, so it is read again
         self._commit(at_once=True)
 
@@ -141,7 +141,7 @@ class Relay:
         return True
 
     def _poll(self) -> list[Message]:
-        first = self._consumer.poll(min(POLL_SECONDS, self._hold_left()))
+        first = self._consumer.poll(min(POLL_SECONDS, self._hold_remaining()))
         if first is None:
             return []
         return [m for m in (first, *self._consumer.consume(MOST_RECORDS - 1, timeout=0)) if _is_record(m)]
@@ -150,18 +150,18 @@ class Relay:
         """Return the messages to post now; events are held for a moment to be batched."""
         due = [message for message in messages if message.topic() != Topic.EVENTS.value]
         events = [message for message in messages if message.topic() == Topic.EVENTS.value]
-        if events and not self._held:
-            self._held_since = time.monotonic()
-        self._held += events
-        if self._held and (self._hold_left() <= 0 or len(self._held) >= MOST_RECORDS):
-            due += self._held
-            self._held = []
+        if events and not self._buffered:
+            self._buffered_since = time.monotonic()
+        self._buffered += events
+        if self._buffered and (self._hold_remaining() <= 0 or len(self._buffered) >= MOST_RECORDS):
+            due += self._buffered
+            self._buffered = []
         return due
 
-    def _hold_left(self) -> float:
-        if not self._held:
+    def _hold_remaining(self) -> float:
+        if not self._buffered:
             return POLL_SECONDS
-        return max(0.0, self._held_since + HOLD_SECONDS - time.monotonic())
+        return max(0.0, self._buffered_since + HOLD_SECONDS - time.monotonic())
 
     def _post(self, route: Route, items: Sequence[bytes], stop: threading.Event) -> bool:
         backoff = FIRST_BACKOFF_SECONDS

@@ -5,33 +5,27 @@ It is append-only: nothing here alters or deletes an entry, and database trigger
 
 from __future__ import annotations
 
+import hashlib
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from itertools import groupby
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import orjson
-from sqlalchemy import Connection
+from sqlalchemy import Connection, func, select
 from sqlalchemy.dialects.sqlite import insert
 
 from fraudstream.store import tables
 from fraudstream.store.triage_state import TriageState
 from fraudstream.times import microseconds, parse_time
+from fraudstream.transactions.wire import EventField, EventType
 
 if TYPE_CHECKING:
     from fraudstream.store.store import AlertStore
-
-
-import hashlib
-from collections.abc import Iterable, Iterator
-from itertools import groupby
-
-from sqlalchemy import func, select
-
-from fraudstream.transactions.wire import EventField, EventType
 
 MEMBERS: Final = (
     "change_id", "at_us", "actor", "verified", "session", "action", "subject", "before", "after", "why", "undoes",

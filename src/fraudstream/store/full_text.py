@@ -124,12 +124,12 @@ def field_tokens(document: Mapping[str, Any]) -> Iterator[str]:
 def alert_tokens(document: Mapping[str, Any]) -> list[str]:
     """Tokenize an alert: its fields, then each column's name and value, up to `MOST_CHARS`."""
     tokens = list(field_tokens(document))
-    left = MOST_CHARS
+    remaining = MOST_CHARS
     for name, value in columns_of(document[AlertField.TRANSACTION]):
         for text, read in chain([(name, name_tokens)], _texts(value)):
-            tokens += read(text[:left])
-            left -= len(text) + 1
-            if left <= 0:
+            tokens += read(text[:remaining])
+            remaining -= len(text) + 1
+            if remaining <= 0:
                 return tokens
         tokens.append(BREAK)
     return tokens

@@ -103,7 +103,7 @@ def record(
 
     Returns the scored positions of their partitions.
     """
-    totals: dict[TopicPartition, LedgerTotals] = {}
+    by_partition: dict[TopicPartition, LedgerTotals] = {}
     reports = []
     for checked in entries:
         entry = checked.entry
@@ -112,17 +112,17 @@ def record(
         if not is_new:
             continue
         partition = TopicPartition(entry.topic, entry.partition)
-        known = totals.get(partition)
-        if known is None and (row := connection.execute(_READ_TOTALS, partition._asdict()).mappings().one_or_none()):
-            known = LedgerTotals.of_row(row)
-        if known is None or known.topic_id != entry.topic_id:
-            known = _begin(connection, entry)
-        totals[partition], counted = _account(connection, known, entry)
+        totals = by_partition.get(partition)
+        if totals is None and (row := connection.execute(_READ_TOTALS, partition._asdict()).mappings().one_or_none()):
+            totals = LedgerTotals.of_row(row)
+        if totals is None or totals.topic_id != entry.topic_id:
+            totals = _begin(connection, entry)
+        by_partition[partition], counted = _account(connection, totals, entry)
         _insert(connection, checked, counted, now)
         if entry.kind is EntryKind.BATCH:
             reports.append(Report(partition, position=entry.until_offset))
-    for known in totals.values():
-        connection.execute(_WRITE_TOTALS, asdict(known))
+    for totals in by_partition.values():
+        connection.execute(_WRITE_TOTALS, asdict(totals))
     return reports
 
 
@@ -145,28 +145,28 @@ def _begin(connection: Connection, entry: LedgerEntry) -> LedgerTotals:
     return LedgerTotals(entry.topic, entry.partition, entry.topic_id, begins)
 
 
-def _account(connection: Connection, known: LedgerTotals, entry: LedgerEntry) -> tuple[LedgerTotals, int]:
+def _account(connection: Connection, totals: LedgerTotals, entry: LedgerEntry) -> tuple[LedgerTotals, int]:
     """Add an entry to the totals; returns them, and how much of the entry counts."""
-    fresh = _fill_gaps(connection, known, entry) if entry.from_offset < known.covered_until else 0
-    fresh += max(0, entry.until_offset - max(entry.from_offset, known.covered_until))
-    if entry.from_offset > known.covered_until:
-        _add_gap(connection, known, known.covered_until, entry.from_offset)
-    known = replace(known, covered_until=max(known.covered_until, entry.until_offset))
+    fresh = _fill_gaps(connection, totals, entry) if entry.from_offset < totals.covered_until else 0
+    fresh += max(0, entry.until_offset - max(entry.from_offset, totals.covered_until))
+    if entry.from_offset > totals.covered_until:
+        _add_gap(connection, totals, totals.covered_until, entry.from_offset)
+    totals = replace(totals, covered_until=max(totals.covered_until, entry.until_offset))
     if entry.kind is EntryKind.LOSS:
         lost = fresh or _unread(connection, entry)
-        return replace(known, lost=known.lost + lost), lost
+        return replace(totals, lost=totals.lost + lost), lost
     if not fresh:
-        return known, 0
-    more: dict[str, Any] = {name: getattr(known, name) + getattr(entry, name) for name in COUNTS}
-    return replace(known, overlaps=known.overlaps or fresh < entry.offsets, **more), entry.records
+        return totals, 0
+    more: dict[str, Any] = {name: getattr(totals, name) + getattr(entry, name) for name in COUNTS}
+    return replace(totals, overlaps=totals.overlaps or fresh < entry.offsets, **more), entry.records
 
 
-def _fill_gaps(connection: Connection, known: LedgerTotals, entry: LedgerEntry) -> int:
+def _fill_gaps(connection: Connection, totals: LedgerTotals, entry: LedgerEntry) -> int:
     """Remove an entry's offsets from the gaps; returns how many of them were in one."""
     column = _GAPS.c
     overlapping = [
-        column.topic == known.topic,
-        column.partition == known.partition,
+        column.topic == totals.topic,
+        column.partition == totals.partition,
         column.until_offset > entry.from_offset,
         column.from_offset < entry.until_offset,
     ]
@@ -175,14 +175,14 @@ def _fill_gaps(connection: Connection, known: LedgerTotals, entry: LedgerEntry) 
         return 0
     connection.execute(delete(_GAPS).where(*overlapping))
     for start, end in gaps:
-        for left, right in ((start, entry.from_offset), (entry.until_offset, end)):
-            if left < right:
-                _add_gap(connection, known, left, right)
+        for start_offset, end_offset in ((start, entry.from_offset), (entry.until_offset, end)):
+            if start_offset < end_offset:
+                _add_gap(connection, totals, start_offset, end_offset)
     return sum(min(end, entry.until_offset) - max(start, entry.from_offset) for start, end in gaps)
 
 
-def _add_gap(connection: Connection, known: LedgerTotals, start: int, end: int) -> None:
-    row = {"topic": known.topic, "partition": known.partition, "from_offset": start, "until_offset": end}
+def _add_gap(connection: Connection, totals: LedgerTotals, start: int, end: int) -> None:
+    row = {"topic": totals.topic, "partition": totals.partition, "from_offset": start, "until_offset": end}
     connection.execute(insert(_GAPS), row)
 
 

@@ -79,7 +79,7 @@ class Label(NamedTuple):
     fraud: str
 
 
-class Decided(NamedTuple):
+class VerdictCounts(NamedTuple):
     """The verdicts of one minute."""
 
     minute: int
@@ -113,7 +113,7 @@ class MinuteStore:
             newest = connection.execute(select(func.max(_MINUTES.minute))).scalar_one()
             connection.execute(delete(tables.minutes).where(_MINUTES.minute <= newest - KEPT_MINUTES))
 
-    def counted_until(self) -> int | None:
+    def last_counted_seq(self) -> int | None:
         """Return the newest alert that the minutes count, or None."""
         return self._store.scalar(select(func.max(_MINUTES.last_seq)))
 
@@ -152,7 +152,7 @@ class MinuteStore:
                 for values in map(dict, connection.execute(query).mappings())
             ]
 
-    def caught(self, after: int) -> dict[int, float]:
+    def confirmed_amounts(self, after: int) -> dict[int, float]:
         """Sum the amounts of confirmed alerts after a `seq`, by the minute in which they were received."""
         query = (
             select(_RECEIVED, func.coalesce(func.sum(_ALERTS.amount), 0.0))
@@ -171,7 +171,7 @@ class MinuteStore:
         counts = {status: number for status, number in self._store.rows(query.group_by(_ALERTS.status))}
         return {status.value: counts.get(status.value, 0) for status in AlertStatus}
 
-    def decided_since(self, minute: int) -> list[Decided]:
+    def verdicts_since(self, minute: int) -> list[VerdictCounts]:
         """Return the current verdicts, by the minute of the decision."""
         decided = func.floor(_ALERTS.decided_us / MINUTE_US)
         counts = [
@@ -179,7 +179,7 @@ class MinuteStore:
             for status in (AlertStatus.CONFIRMED_FRAUD, AlertStatus.FALSE_ALARM)
         ]
         query = select(decided, *counts).where(_ALERTS.decided_us >= minute * MINUTE_US).group_by(decided)
-        return [Decided(int(row[0]), row[1], row[2]) for row in self._store.rows(query.order_by(decided))]
+        return [VerdictCounts(int(row[0]), row[1], row[2]) for row in self._store.rows(query.order_by(decided))]
 
 
 def _add(connection: Connection, part: Minute) -> None:

@@ -47,22 +47,22 @@ class Report:
     at_us: int | None = None
 
 
-def advance(known: Position | None, report: Report) -> Position:
+def advance(current: Position | None, report: Report) -> Position:
     """Return the position after a report; it never moves back unless the topic was recreated.
 
     A newer report with a lower end offset means that the topic was deleted and created again: the scored position of
     the old topic does not apply to the new one.
     """
-    if known is None:
+    if current is None:
         begin = report.begin or 0
         return Position(begin, report.end, max(begin, report.position or 0), report.at_us)
     if report.end is None:
-        return replace(known, position=max(known.position, report.position or 0))
-    if known.at_us is not None and report.at_us is not None and report.at_us < known.at_us:
-        return known
+        return replace(current, position=max(current.position, report.position or 0))
+    if current.at_us is not None and report.at_us is not None and report.at_us < current.at_us:
+        return current
     begin = report.begin or 0
-    is_recreated = known.end is not None and report.end < known.end
-    return Position(begin, report.end, begin if is_recreated else max(known.position, begin), report.at_us)
+    is_recreated = current.end is not None and report.end < current.end
+    return Position(begin, report.end, begin if is_recreated else max(current.position, begin), report.at_us)
 
 
 def reports(event: Event) -> list[Report]:
@@ -105,13 +105,13 @@ def record(connection: Connection, new: Iterable[Report]) -> None:
     new = list(new)
     if not new:
         return
-    known = read(connection)
+    stored = read(connection)
     changed: dict[TopicPartition, Position] = {}
     for report in new:
-        before = changed.get(report.partition, known.get(report.partition))
+        before = changed.get(report.partition, stored.get(report.partition))
         changed[report.partition] = advance(before, report)
     for partition, position in changed.items():
-        if known.get(partition) != position:
+        if stored.get(partition) != position:
             row = {"begin_offset": position.begin, "end_offset": position.end, "position": position.position}
             connection.execute(_WRITE, partition._asdict() | row | {"at_us": position.at_us})
 
@@ -185,8 +185,8 @@ class SampleWeights:
 
     def weigh(self, partition: TopicPartition, offset: int, produced_us: int | None) -> int:
         """Return the weight of a sample: 1 for the first of its partition, 0 for a transaction that is read again."""
-        known, at_us = self._last.get(partition), produced_us or 0
-        if known is not None and offset <= known[0] and at_us <= known[1] + self.REPLAY_US:
+        last, at_us = self._last.get(partition), produced_us or 0
+        if last is not None and offset <= last[0] and at_us <= last[1] + self.REPLAY_US:
             return 0
         self._last[partition] = (offset, at_us)
-        return 1 if known is None or offset <= known[0] else offset - known[0]
+        return 1 if last is None or offset <= last[0] else offset - last[0]

@@ -131,7 +131,7 @@ class AlertReader:
         with self._engine.connect() as connection:
             return connection.execute(query).scalar()
 
-    def answers(self) -> None:
+    def ping(self) -> None:
         """Check that the database answers."""
         self.scalar(select(literal(1)))
 

@@ -121,7 +121,7 @@ def insert_dead_letter(connection: Connection, dead_letter: DeadLetter, now: dat
     return _insert_once(connection, tables.dead_letters, "id", row)
 
 
-def forget_old_payloads(connection: Connection, added: int) -> None:
+def delete_old_bodies(connection: Connection, added: int) -> None:
     """Delete the bodies of the dead letters that `added` new ones have pushed out of the newest 10,000."""
     table = tables.dead_letters
     if not added:

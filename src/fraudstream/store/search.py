@@ -101,7 +101,7 @@ class AlertSearch:
                 sets = sets.where(_ALERT.seq.in_(matches))
             statement = select(column.names).where(column.id.in_(sets)).order_by(column.id)
             names = connection.execute(statement).scalars().all()
-        return list(dict.fromkeys(name for some in names for name in orjson.loads(some)))
+        return list(dict.fromkeys(name for encoded in names for name in orjson.loads(encoded)))
 
     def _scan(
         self,

@@ -104,7 +104,7 @@ class Similarity:
     by: str
     columns: tuple[str, ...]
     compared: int
-    found: tuple[SimilarAlert, ...]
+    alerts: tuple[SimilarAlert, ...]
 
 
 class _Chunk(NamedTuple):

@@ -199,7 +199,7 @@ class AlertStore(AlertReader):
             for dead_letter in valid:
                 added.tally(rows.insert_dead_letter(connection, dead_letter, now))
             positions.record(connection, positions.of_records(valid))
-            rows.forget_old_payloads(connection, added.accepted)
+            rows.delete_old_bodies(connection, added.accepted)
             rows.count(connection, Total.DEAD_LETTERS, added.accepted)
         return added
 

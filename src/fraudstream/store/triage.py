@@ -19,7 +19,7 @@ from fraudstream.store.triage_writing import TriageRequest, TriageResult, apply_
 from fraudstream.times import microseconds
 from fraudstream.transactions.wire import AlertField
 
-TOGETHER: Final = 8
+CANDIDATES: Final = 8
 """Candidates per lookup: if several people request the next alert at the same time, each gets one of them."""
 
 SCAN_SECONDS: Final = 10.0
@@ -48,9 +48,9 @@ def candidates(search: AlertSearch, query: AlertFilter, order: Order, skip: Coll
     ids: list[str] = []
     for outcome in STORED_OUTCOMES if query.outcome is None else (query.outcome,):
         new = replace(query, outcome=outcome, statuses=(AlertStatus.NEW.value,))
-        page = search.page(new, sort=Sort(order), limit=TOGETHER + len(skip), seconds=SCAN_SECONDS)
+        page = search.page(new, sort=Sort(order), limit=CANDIDATES + len(skip), seconds=SCAN_SECONDS)
         ids += [str(alert.document()[AlertField.ALERT_ID]) for alert in page.alerts]
-    return [each for each in ids if each not in skip][:TOGETHER]
+    return [each for each in ids if each not in skip][:CANDIDATES]
 
 
 class Triage:
