@@ -305,7 +305,7 @@ def test_another_record_at_the_offset_of_the_original_is_not_sent(
     assert "no partition 9" in reasons[places[1]]
     assert "not the input" in reasons[places[2]]
     assert "cannot be converted" in reasons[f"{INPUT}/{10**12}/1"]
-    assert "came from the topic ttt" in reasons[f"{'t' * 2000}/0/1"]
+    assert "is from the topic ttt" in reasons[f"{'t' * 2000}/0/1"]
 
 
 @pytest.mark.nightly
