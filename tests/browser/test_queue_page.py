@@ -297,7 +297,7 @@ def test_two_who_want_one_alert_are_told_of_each_other_and_one_may_take_over(
     expect(status(page, 2)).to_have_text("confirmed fraud")
     assert work(dashboard, 2)["assignee"] == "Ben"
     page.keyboard.press("z")
-    expect(page.locator("#toast")).to_contain_text("it was changed since")
+    expect(page.locator("#toast")).to_contain_text("it has changed since")
     assert [text for text in said if "409" not in text] == []
 
 

@@ -87,7 +87,7 @@ def test_a_full_disk_is_reported_and_posts_succeed_once_there_is_room(tmp_path: 
         cwd=Path(__file__).parents[1] / "support",
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    assert "did not take a write" in done.stdout
+    assert "a write to the alert store failed" in done.stdout
 
 
 def test_a_failing_write_is_logged_once_and_not_with_each_retry(

@@ -200,7 +200,7 @@ def test_a_name_declared_in_another_session_does_not_undo(app: Flask) -> None:
         app.test_client().post("/api/work/undo", json=undo, headers=script),
     ]
     assert [answer.status_code for answer in refused] == [409, 409]
-    assert "made in another session" in told(refused[0])["error"]
+    assert "made this change in another session" in told(refused[0])["error"]
     assert other.post("/api/work/undo", json=undo | {"take_over": True}).status_code == 200
     newest = told(ann.get("/api/audit"))["changes"][0]
     assert (newest["undoes"], newest["after"]["taken_over"]) == (decided["change_id"], 1)

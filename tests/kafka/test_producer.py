@@ -22,7 +22,7 @@ from confluent_kafka import Consumer, Message, TopicPartition
 from fraudstream.errors import BrokenRow, BrokerUnreachable, KafkaFailure, TopicMissing
 from fraudstream.kafka.broker import RunningBroker
 from fraudstream.kafka.producer import ProducePlan, produce
-from fraudstream.kafka.production import Produced, summary
+from fraudstream.kafka.production import SessionProgress, summary
 from fraudstream.kafka.progress import read_progress, spool_path, write_progress
 from fraudstream.runtime.files import exclusive_lock
 from fraudstream.runtime.processes import free_port, spawn, stop, wait_until
@@ -89,7 +89,7 @@ def changed(plan: ProducePlan, **changes: object) -> ProducePlan:
     return ProducePlan(**{**vars(plan), **changes})
 
 
-def run(rows: Rows, plan: ProducePlan, stopped: threading.Event | None = None) -> Produced:
+def run(rows: Rows, plan: ProducePlan, stopped: threading.Event | None = None) -> SessionProgress:
     return produce(rows, plan, stopped=stopped or threading.Event())
 
 
@@ -156,7 +156,7 @@ def test_a_rate_is_kept(plan: ProducePlan) -> None:
 def test_stopping_ends_early_and_the_rest_is_sent_on_resume(broker: RunningBroker, plan: ProducePlan) -> None:
     stopped = threading.Event()
 
-    def stop_after_some(produced: Produced) -> None:
+    def stop_after_some(produced: SessionProgress) -> None:
         if produced.acknowledged >= 10:
             stopped.set()
 
@@ -199,7 +199,7 @@ def test_refused_rows_are_spooled_once_even_after_a_resume(plan: ProducePlan) ->
     produced = run(Rows(300, huge=huge), plan)
     assert produced.spool is not None
     text = summary(produced, "kafka")
-    assert f"3 rows are kept, with the reason, in {produced.spool}" in text
+    assert f"3 rows are stored, with the reason, in {produced.spool}" in text
     # As after a kill at the very beginning: the mark stands before all of them.
     write_progress(plan.progress, dataclasses.replace(produced.run, settled=0, next_row=0))
     run(Rows(300, huge=huge), changed(plan, resume=True))
@@ -276,7 +276,7 @@ main()
 """
 
 
-@pytest.mark.parametrize(("limit", "what"), [(100, "progress cannot be written"), (5_000, "refused cannot be kept")])
+@pytest.mark.parametrize(("limit", "what"), [(100, "cannot write the progress"), (5_000, "cannot store a row")])
 def test_a_disk_that_takes_no_more_ends_in_one_clear_message(
     broker: RunningBroker, tmp_path: Path, limit: int, what: str
 ) -> None:

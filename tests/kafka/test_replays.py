@@ -207,8 +207,8 @@ def test_where_retention_has_removed_the_original_its_dead_letter_is_sent_unless
     sent = records.at(replays[whole]["place"])
     assert (sent.value(), sent.key(), headers_of(sent)[:2]) == (b"[1, 2]", b"k", came)
     assert [name for name, _ in headers_of(sent)] == ["event_id", "produced_at", "replay_of", "replay_id"]
-    assert replays[cut]["reason"] == "retention has removed it, and its dead letter was cut"
-    assert replays[row]["reason"] == "retention has removed it, and only dead letters are kept as they came"
+    assert replays[cut]["reason"] == "retention has removed it, and its dead letter is truncated"
+    assert replays[row]["reason"] == "retention has removed it, and only dead letters have a copy"
     assert (corrected["state"], corrected["corrected"]) == ("sent", True)
     assert records.at(corrected["place"]).value() == b"{}"
 
@@ -290,11 +290,11 @@ def test_another_record_at_the_offset_of_the_original_is_not_sent(
     app.post("/api/replays", {"filter": "", "who": "Ada", "why": "mended"})
     assert ReplaySender(app, opened(broker)).send_some() == 5
     reasons = {each["origin"]: each["reason"] for each in told(app.client.get("/api/replays"))["replays"]}
-    assert reasons[places[0]].startswith("another record stands there now")
+    assert reasons[places[0]].startswith("another record is there now")
     assert "no partition 9" in reasons[places[1]]
     assert "not the input" in reasons[places[2]]
     assert "cannot be converted" in reasons[f"{INPUT}/{10**12}/1"]
-    assert "came from the topic ttt" in reasons[f"{'t' * 2000}/0/1"]
+    assert "is from the topic ttt" in reasons[f"{'t' * 2000}/0/1"]
 
 
 @pytest.mark.nightly

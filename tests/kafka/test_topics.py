@@ -46,7 +46,7 @@ def test_the_end_offset_is_the_one_after_the_last_record(broker: RunningBroker, 
 
 
 def test_a_topic_that_is_not_there_is_said_so(broker: RunningBroker) -> None:
-    with pytest.raises(TopicMissing, match="no topic nowhere"):
+    with pytest.raises(TopicMissing, match="the topic nowhere does not exist"):
         end_offsets(broker.bootstrap_servers, "nowhere")
 
 

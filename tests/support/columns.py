@@ -25,7 +25,7 @@ from fraudstream.model.manifest import (
     TrainingData,
 )
 from fraudstream.relay.records import Record, to_payload
-from fraudstream.store.positions import Place, SampleWeights
+from fraudstream.store.positions import SampleWeights, TopicPartition
 from fraudstream.transactions.wire import Topic
 
 TOPIC = "credit_card_transactions"
@@ -118,4 +118,7 @@ def weighed(events: Iterable[Any], weights: SampleWeights | None = None) -> list
     """The samples among events with their weights, as the store gives them."""
     weights = weights or SampleWeights()
     found = [event for event in map(check_event, events) if isinstance(event, Sample)]
-    return [(each, weights.weigh(Place(each.topic, each.partition), each.offset, each.produced_us)) for each in found]
+    return [
+        (each, weights.weigh(TopicPartition(each.topic, each.partition), each.offset, each.produced_us))
+        for each in found
+    ]

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from sqlalchemy import text
 
 from dashboards import alert, open_store
-from fraudstream.store import full_text as alert_words
+from fraudstream.store import full_text
 from fraudstream.store.filters import AlertFilter, Op, Position, Sort, Where, read_cursor, write_cursor
-from fraudstream.store.full_text import Text, columns_of, fold, words
+from fraudstream.store.full_text import Text, columns_of, fold, tokenize
 from fraudstream.store.store import AlertStore
 from fraudstream.transactions.masking import DataMask
 
@@ -35,7 +35,7 @@ class Finds:
             for statement in ("DELETE FROM alerts", "INSERT INTO alert_words (alert_words) VALUES ('delete-all')"):
                 connection.execute(text(statement))
         assert self._store.add_alerts([document]).accepted == 1
-        page = self._store.search.page(AlertFilter(None, text=Text.typed(typed), where=where))
+        page = self._store.search.page(AlertFilter(None, text=Text.parse(typed), where=where))
         return bool(page.alerts)
 
 
@@ -56,7 +56,7 @@ class Finds:
     ],
 )
 def test_words_are_folded_and_numbers_stay_whole(text: str, expected: list[str]) -> None:
-    assert words(text) == expected
+    assert tokenize(text) == expected
 
 
 @pytest.mark.parametrize(
@@ -146,7 +146,7 @@ def test_one_sign_is_a_beginning_in_scripts_without_small_letters(finds: Finds) 
 @given(st.text(max_size=60))
 def test_nothing_that_is_typed_is_an_error(finds: Finds, typed: str) -> None:
     finds(alert(1), typed)
-    assert all(word and " " not in word and '"' not in word for term in Text.typed(typed).terms for word in term.words)
+    assert all(word and " " not in word and '"' not in word for term in Text.parse(typed).terms for word in term.tokens)
 
 
 @pytest.mark.parametrize(
@@ -233,9 +233,9 @@ def test_a_large_transaction_is_read_for_words_up_to_a_limit(large: object, monk
         read.append(folded)
         return fold(folded)
 
-    monkeypatch.setattr(alert_words, "fold", counted)
-    found = alert_words.words_of_alert(alert(1, transaction={"first": "begins", "large": large, "last": "ends"}))
+    monkeypatch.setattr(full_text, "fold", counted)
+    found = full_text.alert_tokens(alert(1, transaction={"first": "begins", "large": large, "last": "ends"}))
     assert "begins" in found
     assert "ends" not in found
-    assert sum(map(len, read)) <= alert_words.MOST_CHARS + 1_000
-    assert len(read) <= alert_words.MOST_CHARS + 10
+    assert sum(map(len, read)) <= full_text.MOST_CHARS + 1_000
+    assert len(read) <= full_text.MOST_CHARS + 10

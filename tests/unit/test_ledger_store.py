@@ -12,15 +12,15 @@ from sqlalchemy import Pool, event
 from dashboards import alert
 from fraudstream.messages.ledger import EntryKind
 from fraudstream.store.filters import AlertFilter
-from fraudstream.store.ledger import Gap, LedgerPlace
-from fraudstream.store.positions import Place
+from fraudstream.store.ledger import Gap, LedgerTotals
+from fraudstream.store.positions import TopicPartition
 from fraudstream.store.reading import Total
 from fraudstream.store.store import AlertStore
 from ledgers import TOPIC, batch, ends, loss
 
 
-def place(store: AlertStore, partition: int = 0) -> LedgerPlace:
-    return store.ledger.places()[Place(TOPIC, partition)]
+def place(store: AlertStore, partition: int = 0) -> LedgerTotals:
+    return store.ledger.totals()[TopicPartition(TOPIC, partition)]
 
 
 def gaps(store: AlertStore) -> list[tuple[int, int]]:
@@ -30,8 +30,8 @@ def gaps(store: AlertStore) -> list[tuple[int, int]]:
 def test_entries_that_follow_each_other_add_up_and_say_how_far_all_is_scored(store: AlertStore) -> None:
     added = store.add_ledger([batch(0, 0, 100), batch(1, 100, 150, unscorable=2, dead_letter=3, clear=44)])
     assert (added.accepted, added.duplicates, added.rejected) == (2, 0, [])
-    assert place(store) == LedgerPlace(TOPIC, 0, "t-1", 150, 150, 143, 2, 2, 3)
-    assert store.positions()[Place(TOPIC, 0)].position == 150
+    assert place(store) == LedgerTotals(TOPIC, 0, "t-1", 150, 150, 143, 2, 2, 3)
+    assert store.positions()[TopicPartition(TOPIC, 0)].position == 150
     assert gaps(store) == []
 
 
@@ -71,7 +71,7 @@ def test_records_before_the_first_entry_are_a_gap_while_kafka_has_them(store: Al
     store.add_events([ends(500, begin=20), ends(500, begin=100, partition=1, at="2026-01-02T03:04:06+00:00")])
     store.add_ledger([batch(0, 50, 100), batch(0, 100, 200, partition=1), batch(0, 70, 200, partition=2)])
     assert store.ledger.gaps() == [Gap(TOPIC, 0, 20, 50)]
-    assert store.ledger.gap_counts() == {Place(TOPIC, 0): 1}
+    assert store.ledger.gap_counts() == {TopicPartition(TOPIC, 0): 1}
 
 
 def test_a_loss_is_counted_and_leaves_no_gap(store: AlertStore) -> None:
@@ -91,7 +91,7 @@ def test_a_loss_within_its_batch_counts_and_one_of_what_was_judged_before_does_n
 def test_a_topic_that_was_made_anew_begins_anew(store: AlertStore) -> None:
     store.add_ledger([batch(0, 0, 100), batch(1, 150, 200), loss(200, 210)])
     store.add_ledger([batch(0, 0, 30, checkpoint="c-2", topic_id="t-2")])
-    assert place(store) == LedgerPlace(TOPIC, 0, "t-2", 30, 30, 29, 1)
+    assert place(store) == LedgerTotals(TOPIC, 0, "t-2", 30, 30, 29, 1)
     assert gaps(store) == []
 
 

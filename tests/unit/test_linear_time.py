@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from fraudstream.dashboard.web.export import safe
-from fraudstream.store.full_text import columns_of, words
+from fraudstream.store.full_text import columns_of, tokenize
 from fraudstream.transactions import drift
 from fraudstream.transactions.amounts import parse_number, says_nothing
 from fraudstream.transactions.masking import DataMask
@@ -38,7 +38,7 @@ HOSTILE: dict[str, Text] = {
 }
 EVERY: dict[str, Callable[[str], Any]] = {
     "masking": lambda text: DataMask(["token"]).record({"transaction": {"a": text, "pan": text}}),
-    "words": words,
+    "words": tokenize,
     "a number": parse_number,
     "no value": says_nothing,
     "a cell of a file": safe,

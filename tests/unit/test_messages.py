@@ -26,8 +26,8 @@ from fraudstream.messages.requests import AddNote, Alias, Claim, Decide, ReplayR
         (Alias, {"new": "", "old": "V1"}, "new must have at least 1 character"),
         (ReplayRequest, {"why": "x", "places": ["t/0"]}, "places.0 must be topic/partition/offset"),
         (ReplayRequest, {"why": "x", "places": ["t/0/1"], "payload_base64": "?"}, "payload_base64 must be base64"),
-        (ReplayRequest, {"why": "x"}, "name places (a list of topic/partition/offset) or a filter"),
-        (ReplayResult, {"replay_id": "r"}, "reason must say why there is no place"),
+        (ReplayRequest, {"why": "x"}, "set either places (a list of topic/partition/offset) or filter"),
+        (ReplayResult, {"replay_id": "r"}, "either place or reason is required"),
     ],
 )
 def test_the_reason_begins_with_the_member_and_is_in_plain_words(

@@ -15,14 +15,14 @@ from rich.console import Console
 from fraudstream.cli.entry import cli
 from fraudstream.errors import SettingsError
 from fraudstream.kafka.producer import interval_between_rows
-from fraudstream.kafka.production import Produced, Refusal, describe, expected_rows, show_production, summary
+from fraudstream.kafka.production import Refusal, SessionProgress, describe, expected_rows, show_production, summary
 from fraudstream.kafka.progress import RunProgress, progress_path, read_progress, write_progress
 
 RUN = RunProgress("run", "f" * 64, settled=9, next_row=9, sent=10, acknowledged=8, failed=1)
 
 
-def produced(**given: Any) -> Produced:
-    return dataclasses.replace(Produced(RUN, sent=10, acknowledged=10, failed=0, seconds=2.0), **given)
+def produced(**given: Any) -> SessionProgress:
+    return dataclasses.replace(SessionProgress(RUN, sent=10, acknowledged=10, failed=0, seconds=2.0), **given)
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_without_a_file_there_is_no_progress(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ["", "[]", "null", '{"run_id": 1}', '{"other": 1}'])
 def test_a_progress_file_that_is_none_is_said_so(tmp_path: Path, text: str) -> None:
     (tmp_path / "p.json").write_text(text)
-    with pytest.raises(SettingsError, match="progress cannot be read") as refused:
+    with pytest.raises(SettingsError, match="cannot read the progress") as refused:
         read_progress(tmp_path / "p.json", "e" * 64)
     assert "--resume" in refused.value.remedy
 
@@ -106,13 +106,13 @@ def test_the_summary_names_refused_rows_and_what_to_send_again() -> None:
         "  row 4 was refused: too large",
         "  row 5 of pass 2 was refused: too large",
         "  and 1 more",
-        "  3 rows are kept, with the reason, in a.jsonl",
-        "  2 rows are not acknowledged; send them again with --resume",
+        "  3 rows are stored, with the reason, in a.jsonl",
+        "  2 rows were not acknowledged; send them again with --resume",
     ]
 
 
 def test_an_interrupted_session_says_where_it_goes_on() -> None:
-    assert "go on at row 9 with --resume" in summary(produced(interrupted=True), "kafka:9092")
+    assert "continue at row 9 with --resume" in summary(produced(interrupted=True), "kafka:9092")
 
 
 def test_elsewhere_than_on_a_terminal_a_line_comes_every_few_seconds() -> None:

@@ -18,7 +18,7 @@ from sqlalchemy import event, text, update
 from dashboards import Clock, take_back
 from fraudstream.store import search, tables
 from fraudstream.store.filters import AlertFilter, Op, Position, Sort, Where
-from fraudstream.store.full_text import Text, columns_of, fold, words_of_alert
+from fraudstream.store.full_text import Text, alert_tokens, columns_of, fold
 from fraudstream.store.search import AlertSearch
 from fraudstream.store.store import AlertStore
 from fraudstream.transactions.amounts import parse_number
@@ -95,7 +95,7 @@ class Reference:
 
     def __init__(self, store: AlertStore) -> None:
         self.documents = [found.document() for page in store.search.walk(AlertFilter(outcome=None)) for found in page]
-        self.words = {document["seq"]: words_of_alert(document) for document in self.documents}
+        self.words = {document["seq"]: alert_tokens(document) for document in self.documents}
         with store.reading() as connection:
             self.rows = {row.seq: row for row in connection.execute(tables.alerts.select())}
 
@@ -209,7 +209,7 @@ def some_filter(chance: random.Random) -> AlertFilter:
         model_id=now_and_then(lambda: chance.choice(["m-1", "m-2", "m-3"])),
         schema_id=now_and_then(lambda: chance.choice(["s-1", "s-2"])),
         source=now_and_then(lambda: "elsewhere"),
-        text=now_and_then(lambda: Text.typed(chance.choice(TYPED)), 0.4),
+        text=now_and_then(lambda: Text.parse(chance.choice(TYPED)), 0.4),
         where=where,
     )
 
@@ -273,7 +273,7 @@ def test_what_is_typed_finds_the_alerts_that_have_it(store: AlertStore) -> None:
     reference = Reference(store)
     for typed, sort in zip(TYPED, itertools.cycle(Sort)):
         for statuses in ((), ("new", "claimed")):
-            wanted = AlertFilter(outcome=None, statuses=statuses, text=Text.typed(typed))
+            wanted = AlertFilter(outcome=None, statuses=statuses, text=Text.parse(typed))
             assert paged(store, wanted, sort, 50) == reference.of(wanted, sort), typed
 
 
@@ -330,13 +330,13 @@ def test_an_alert_that_replaces_an_unscorable_one_has_its_own_words(store: Alert
     store.add_alerts([unscorable])
     store.add_alerts([unscorable | {"outcome": "alert", "score": 0.75, "reason": None}])
     for typed, seqs in (("id-1", [3, 1]), ("id-1 unscorable", [1]), ('"id-1 alert"', [3])):
-        assert paged(store, AlertFilter(outcome=None, text=Text.typed(typed)), Sort.NEWEST, 10) == seqs
+        assert paged(store, AlertFilter(outcome=None, text=Text.parse(typed)), Sort.NEWEST, 10) == seqs
 
 
 def test_a_store_of_an_earlier_release_is_searched_like_any_other(store: AlertStore) -> None:
     fill(store, random.Random(3), range(600))
     decide(store, random.Random(3), 50)
-    wanted = AlertFilter(outcome=None, min_amount=1, text=Text.typed("coff"))
+    wanted = AlertFilter(outcome=None, min_amount=1, text=Text.parse("coff"))
     expected = {sort: paged(store, wanted, sort, 100) for sort in Sort}
     assert expected[Sort.LOSS]
     url = f"sqlite:///{store.path}"
@@ -370,7 +370,7 @@ def test_a_place_that_no_page_gave_is_no_error_and_no_endless_search(store: Aler
 def test_hundreds_of_words_are_no_error(store: AlertStore) -> None:
     fill(store, random.Random(3), range(30))
     for typed in ("time " * 200, " ".join(f"w{number}" for number in range(250)), '"' + "a " * 450 + '"', "a-" * 490):
-        store.search.page(AlertFilter(None, text=Text.typed(typed)))
+        store.search.page(AlertFilter(None, text=Text.parse(typed)))
 
 
 def test_what_is_not_stored_leaves_no_words(store: AlertStore) -> None:
@@ -446,8 +446,8 @@ def test_a_search_that_finds_nothing_in_its_time_says_how_far_it_came(thousand: 
 def test_the_columns_of_what_matches_are_known_without_reading_it(store: AlertStore) -> None:
     fill(store, random.Random(10), range(556))
     reference = Reference(store)
-    filters = (AlertFilter(), AlertFilter(model_id="m-3"), AlertFilter(text=Text.typed("ulm")))
-    for wanted in (*filters, AlertFilter(assignee="Ana", text=Text.typed("ulm"))):
+    filters = (AlertFilter(), AlertFilter(model_id="m-3"), AlertFilter(text=Text.parse("ulm")))
+    for wanted in (*filters, AlertFilter(assignee="Ana", text=Text.parse("ulm"))):
         found = store.search.transaction_columns(wanted, up_to=456)
         seqs = [seq for seq in reference.of(wanted, Sort.OLDEST) if seq <= 456]
         assert set(found) == {name for seq in seqs for name in reference.documents[seq - 1]["transaction"]}
@@ -455,7 +455,7 @@ def test_the_columns_of_what_matches_are_known_without_reading_it(store: AlertSt
 
 def test_a_walk_gives_all_in_the_order_of_commit_and_holds_no_transaction(store: AlertStore) -> None:
     fill(store, random.Random(7), range(400))
-    for wanted in (AlertFilter(outcome=None), AlertFilter(min_score=0.5, text=Text.typed("coffee"))):
+    for wanted in (AlertFilter(outcome=None), AlertFilter(min_score=0.5, text=Text.parse("coffee"))):
         expected = Reference(store).of(wanted, Sort.OLDEST)
         walk = store.search.walk(wanted)
         first = next(walk)
@@ -540,7 +540,7 @@ def test_digits_of_numbers_are_found_as_json_writes_them(store: AlertStore) -> N
         "378282*",
         "3782822*",
     ):
-        wanted = AlertFilter(outcome=None, text=Text.typed(typed))
+        wanted = AlertFilter(outcome=None, text=Text.parse(typed))
         assert paged(store, wanted, Sort.NEWEST, 50) == reference.of(wanted, Sort.NEWEST), typed
 
 
@@ -572,7 +572,7 @@ def test_numbers_with_many_digits_are_words_within_texts_alone(store: AlertStore
         ("123456.7*", [3, 4]),
         ("123456.789", [4]),
     ):
-        assert paged(store, AlertFilter(outcome=None, text=Text.typed(typed)), Sort.OLDEST, 5) == expected, typed
+        assert paged(store, AlertFilter(outcome=None, text=Text.parse(typed)), Sort.OLDEST, 5) == expected, typed
     found = AlertFilter(outcome=None, where=(Where("V9", Op.EQ, "-1.3598071336738"),))
     assert paged(store, found, Sort.OLDEST, 5) == [1]
 

@@ -9,7 +9,7 @@ import pytest
 from columns import TOPIC, row, sample, samples
 from dashboards import Clock, alert
 from fraudstream.store import schemas as observations
-from fraudstream.store.positions import Place, SampleWeights
+from fraudstream.store.positions import SampleWeights, TopicPartition
 from fraudstream.store.reading import Total
 from fraudstream.store.schemas import MOST_EVENTS
 from fraudstream.store.store import AlertStore
@@ -45,7 +45,7 @@ def test_rows_are_estimated_from_the_gaps_between_samples_and_a_replay_adds_none
 
 def test_a_topic_that_was_made_anew_counts_again() -> None:
     weights = SampleWeights()
-    place = Place(TOPIC, 0)
+    place = TopicPartition(TOPIC, 0)
     assert [weights.weigh(place, offset, at) for offset, at in ((10, 1), (20, 2), (15, 3), (0, 9_000_000))] == [
         1, 10, 0, 1,
     ]  # fmt: skip
@@ -72,7 +72,7 @@ def test_a_thousand_alternating_schemas_do_not_flood_the_store(store: AlertStore
     assert {schema.sampled for schema in store.schemas(limit=2_000)} == {3}
     events = told(store)
     assert len(events) == MOST_EVENTS + 1
-    assert f"more than {MOST_EVENTS} new sets of columns" in events[0]["message"]
+    assert f"more than {MOST_EVENTS} new schemas" in events[0]["message"]
     clock.forward(3_601)
     store.add_events([sample(9_000, row(1, later=1))])
     assert len(told(store)) == MOST_EVENTS + 2

@@ -46,7 +46,7 @@ def test_alerts_of_the_same_card_or_terminal_come_first_whatever_their_values(st
     )
     found = similar(store, "id-0", {"V1": 1.0})
     assert found.by == "identifiers"
-    assert [(each.alert_id, each.shared) for each in found.found] == [
+    assert [(each.alert_id, each.shared) for each in found.alerts] == [
         ("id-3", ("card_id", "terminal_id")),
         ("id-1", ("card_id",)),
         ("id-2", ("terminal_id",)),
@@ -61,13 +61,13 @@ def test_without_identifiers_the_nearest_by_values_of_the_same_model(store: Aler
     store.add_alerts([alert(10, transaction={"V2": "text"})])
     found = similar(store, "id-0", {"V1": 0.0, "V2": 1.0})
     assert found.by == "values"
-    assert [each.alert_id for each in found.found] == ["id-2", "id-4", "id-3", "id-10", "id-1"]
-    assert [each.distance for each in found.found] == sorted(each.distance for each in found.found)
+    assert [each.alert_id for each in found.alerts] == ["id-2", "id-4", "id-3", "id-10", "id-1"]
+    assert [each.distance for each in found.alerts] == sorted(each.distance for each in found.alerts)
 
 
 def test_a_card_without_another_alert_falls_back_to_values_and_says_so(store: AlertStore) -> None:
     store.add_alerts([alert(n, transaction=row(n, card_id=f"C{n}")) for n in range(3)])
-    assert similar(store, "id-1").found == ()
+    assert similar(store, "id-1").alerts == ()
     assert similar(store, "id-1").by == "identifiers"
     assert similar(store, "id-1", {"V1": 0.5}).by == "values"
     store.add_alerts([alert(7, transaction={"V1": "x"})])
@@ -88,4 +88,4 @@ def test_a_large_store_costs_no_more_than_its_neighbourhood(store: AlertStore) -
     store.add_alerts([alert(1, transaction=row(1, card_id="C7"))])
     found = similar(store, "id-1", {"V1": 0.5})
     assert found.compared <= AROUND_BY_IDENTIFIER + 500
-    assert [each.alert_id for each in found.found] == ["x50007"]
+    assert [each.alert_id for each in found.alerts] == ["x50007"]

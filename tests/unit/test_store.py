@@ -14,12 +14,12 @@ from dashboards import Clock, alert
 from fraudstream.errors import StoreError
 from fraudstream.store import rows
 from fraudstream.store.filters import AlertFilter
-from fraudstream.store.positions import Place
+from fraudstream.store.positions import TopicPartition
 from fraudstream.store.reading import StoredAlert, Total
 from fraudstream.store.store import AlertStore
 from fraudstream.transactions.wire import Outcome
 
-PARTITION = Place("credit_card_transactions", 0)
+PARTITION = TopicPartition("credit_card_transactions", 0)
 
 
 @pytest.fixture
@@ -192,7 +192,7 @@ def test_dead_letters_count_once_and_only_the_newest_keep_their_payload(
     newest = store.dead_letters(limit=20_000)
     assert len(newest) == 300
     assert newest[0].document["id"] == "t/1/302"
-    assert store.positions()[Place("t", 1)].position == 303
+    assert store.positions()[TopicPartition("t", 1)].position == 303
 
 
 def test_a_huge_payload_is_cut_and_says_so(store: AlertStore) -> None:
@@ -221,7 +221,7 @@ def test_a_write_that_fails_says_so_and_stores_nothing(store: AlertStore, tmp_pa
     other = sqlite3.connect(tmp_path / "alerts.db", isolation_level=None)
     other.execute("DROP TABLE totals")
     other.close()
-    with pytest.raises(StoreError, match="did not take a write") as failed:
+    with pytest.raises(StoreError, match="a write to the alert store failed") as failed:
         store.add_alerts([alert(1)])
     assert str(tmp_path / "alerts.db") in failed.value.where
     assert ids(store) == []

@@ -17,7 +17,7 @@ from fraudstream.store.filters import AlertFilter, Op, Where
 from fraudstream.store.store import AlertStore
 from fraudstream.store.triage import Order, Triage
 from fraudstream.store.triage_state import AlertStatus
-from fraudstream.store.triage_writing import Done
+from fraudstream.store.triage_writing import TriageResult
 from fraudstream.transactions.wire import Outcome
 
 ANN, BEN = Actor("Ann"), Actor("Ben")
@@ -31,17 +31,17 @@ def store(tmp_path: Path, clock: Clock) -> Iterator[AlertStore]:
 
 
 @pytest.fixture
-def told() -> list[Done]:
+def told() -> list[TriageResult]:
     return []
 
 
 @pytest.fixture
-def desk(store: AlertStore, told: list[Done]) -> Triage:
+def desk(store: AlertStore, told: list[TriageResult]) -> Triage:
     return Triage(store, told.append)
 
 
 def stands(desk: Triage, alert_id: str) -> tuple[str, str | None, int]:
-    found = desk.standing(alert_id)
+    found = desk.state(alert_id)
     assert found is not None
     return found[0].status, found[0].assignee, found[0].version
 
@@ -58,9 +58,9 @@ def test_a_claimed_alert_is_refused_to_another_with_who_has_it_and_since_when(de
     assert refused.done == []
     assert refused.change_id is None
     (told,) = refused.refused
-    assert told.reason == "Ann has claimed it since 2026-01-02 03:04:05 UTC; take it over to work on it"
-    assert told.work is not None
-    assert told.work.document() == {
+    assert told.reason == "Ann claimed it at 2026-01-02 03:04:05 UTC; take it over to claim it"
+    assert told.state is not None
+    assert told.state.document() == {
         "status": "claimed",
         "assignee": "Ann",
         "version": 1,
@@ -80,7 +80,7 @@ def test_a_takeover_is_recorded_as_one(desk: Triage, store: AlertStore) -> None:
     assert (taken.before["assignee"], taken.after["assignee"], taken.after["taken_over"]) == ("Ann", "Ben", 1)
 
 
-def test_a_claim_again_is_no_change(desk: Triage, store: AlertStore, told: list[Done]) -> None:
+def test_a_claim_again_is_no_change(desk: Triage, store: AlertStore, told: list[TriageResult]) -> None:
     desk.claim(ANN, ["id-1"])
     again = desk.claim(ANN, ["id-1"])
     assert [each.alert_id for each in again.done] == ["id-1"]
@@ -93,7 +93,7 @@ def test_a_claim_stays_until_it_is_released(desk: Triage, clock: Clock) -> None:
     desk.claim(ANN, ["id-1"])
     clock.forward(30 * 24 * 3600)
     assert desk.claim(BEN, ["id-1"]).refused
-    assert "only who has claimed" in desk.release(BEN, ["id-1"]).refused[0].reason
+    assert "only the person who claimed" in desk.release(BEN, ["id-1"]).refused[0].reason
     desk.release(ANN, ["id-1"])
     assert stands(desk, "id-1") == ("new", None, 2)
     assert desk.release(ANN, ["id-1"]).change_id is None
@@ -102,9 +102,9 @@ def test_a_claim_stays_until_it_is_released(desk: Triage, clock: Clock) -> None:
 
 def test_a_verdict_on_what_another_has_claimed_or_decided_is_refused(desk: Triage) -> None:
     desk.claim(ANN, ["id-1"])
-    assert "Ann has claimed it" in desk.verdict(BEN, ["id-1"], FRAUD).refused[0].reason
+    assert "Ann claimed it" in desk.verdict(BEN, ["id-1"], FRAUD).refused[0].reason
     desk.verdict(ANN, ["id-1"], FRAUD)
-    assert "Ann has decided it (confirmed fraud)" in desk.verdict(BEN, ["id-1"], FALSE_ALARM).refused[0].reason
+    assert "Ann decided it (confirmed fraud)" in desk.verdict(BEN, ["id-1"], FALSE_ALARM).refused[0].reason
     assert "undo the verdict" in desk.release(ANN, ["id-1"]).refused[0].reason
     desk.verdict(BEN, ["id-1"], FALSE_ALARM, take_over=True)
     assert stands(desk, "id-1") == ("false_alarm", "Ben", 3)
@@ -115,7 +115,7 @@ def test_an_own_verdict_may_change_and_a_repeat_needs_a_note(desk: Triage, store
     clock.forward(60)
     assert desk.verdict(ANN, ["id-1"], FRAUD).change_id is None
     desk.verdict(ANN, ["id-1"], FALSE_ALARM, note="the holder called")
-    found = desk.standing("id-1")
+    found = desk.state("id-1")
     assert found is not None
     work, history = found
     assert (work.status, work.version) == ("false_alarm", 2)
@@ -125,12 +125,12 @@ def test_an_own_verdict_may_change_and_a_repeat_needs_a_note(desk: Triage, store
 
 
 def test_bulk_verdicts_succeed_where_they_can_and_say_what_was_refused(
-    desk: Triage, store: AlertStore, told: list[Done]
+    desk: Triage, store: AlertStore, told: list[TriageResult]
 ) -> None:
     desk.claim(BEN, ["id-2"])
     done = desk.verdict(ANN, ["id-1", "id-2", "id-3", "gone"], FALSE_ALARM, note="one merchant")
     assert [each.alert_id for each in done.done] == ["id-1", "id-3"]
-    assert [(each.alert_id, each.work is None) for each in done.refused] == [("id-2", False), ("gone", True)]
+    assert [(each.alert_id, each.state is None) for each in done.refused] == [("id-2", False), ("gone", True)]
     (change, _) = ChangeReader(store).page(ChangeQuery())
     assert (change.alerts, [each.alert_id for each in change.touched]) == (2, ["id-1", "id-3"])
     assert change.subject == "2 alerts"
@@ -143,7 +143,7 @@ def test_what_was_changed_since_one_looked_is_refused(desk: Triage) -> None:
     desk.release(ANN, ["id-1"])
     refused = desk.verdict(BEN, ["id-1", "id-2"], FRAUD, versions={"id-1": 0, "id-2": 0})
     assert [each.alert_id for each in refused.done] == ["id-2"]
-    assert refused.refused[0].reason.startswith("it was changed since you looked: it is new again since")
+    assert refused.refused[0].reason.startswith("it has changed since you opened it: it has been new again since")
     assert desk.verdict(BEN, ["id-1"], FRAUD, versions={"id-1": 2}).done
 
 
@@ -163,7 +163,7 @@ def test_undo_gives_back_what_was_and_is_a_change_itself(desk: Triage, clock: Cl
     undone = desk.undo(ANN, str(decided.change_id))
     assert [each.alert_id for each in undone.done] == ["id-1", "id-2"]
     assert stands(desk, "id-1") == ("claimed", "Ann", 3)
-    found = desk.standing("id-1")
+    found = desk.state("id-1")
     assert found is not None
     work, history = found
     assert work.decided_us is None
@@ -178,7 +178,7 @@ def test_nothing_is_undone_twice_but_an_undo_can_be_undone(desk: Triage, store: 
     undone = desk.undo(ANN, str(decided.change_id))
     again = desk.undo(ANN, str(decided.change_id))
     assert (again.done, again.change_id) == ([], None)
-    assert "undone already" in again.refused[0].reason
+    assert "already undone" in again.refused[0].reason
     desk.undo(ANN, str(undone.change_id))
     assert stands(desk, "id-1") == ("confirmed_fraud", "Ann", 3)
     assert desk.undo(ANN, str(undone.change_id)).refused
@@ -190,13 +190,13 @@ def test_undo_leaves_alone_what_was_changed_since(desk: Triage) -> None:
     desk.verdict(BEN, ["id-2"], FALSE_ALARM, take_over=True)
     undone = desk.undo(ANN, str(decided.change_id))
     assert [each.alert_id for each in undone.done] == ["id-1"]
-    assert undone.refused[0].reason.startswith("it was changed since: Ben has decided it (a false alarm)")
+    assert undone.refused[0].reason.startswith("it has changed since: Ben decided it (a false alarm)")
     assert stands(desk, "id-2") == ("false_alarm", "Ben", 2)
 
 
 def test_only_who_made_a_change_undoes_it_and_only_changes_of_alerts(desk: Triage, store: AlertStore) -> None:
     decided = desk.verdict(ANN, ["id-1"], FRAUD)
-    assert "this change is Ann's" in desk.undo(BEN, str(decided.change_id)).refused[0].reason
+    assert "Ann made this change" in desk.undo(BEN, str(decided.change_id)).refused[0].reason
     with pytest.raises(RequestError, match="no change of alerts"):
         desk.undo(ANN, "no such change")
     store.refuse_alias("new", "V1", who="Ann", why="")
@@ -209,7 +209,7 @@ def test_only_who_made_a_change_undoes_it_and_only_changes_of_alerts(desk: Triag
 def test_a_note_can_be_taken_back(desk: Triage) -> None:
     note = desk.note(ANN, "id-1", "wrong alert")
     assert desk.undo(ANN, str(note.change_id)).done
-    found = desk.standing("id-1")
+    found = desk.state("id-1")
     assert found is not None
     assert found[1][1].undone_by == found[1][0].change_id
     assert found[0].version == 0
@@ -271,7 +271,7 @@ def test_next_claims_in_the_order_asked_for(store: AlertStore, desk: Triage, ord
     post(store, 13, 0.91, 700.0)
     found = [desk.next(ANN, AlertFilter(), order) for _ in range(3)]
     assert [each.done[0].alert_id for each in found] == ids
-    assert [each.done[0].work.assignee for each in found] == ["Ann"] * 3
+    assert [each.done[0].state.assignee for each in found] == ["Ann"] * 3
 
 
 def test_next_keeps_to_the_filter_passes_over_what_is_not_wanted_and_ends(store: AlertStore, desk: Triage) -> None:
@@ -319,10 +319,10 @@ def test_the_database_refuses_to_alter_or_delete_a_change(desk: Triage, store: A
     database.close()
 
 
-def test_a_store_that_takes_no_write_changes_nothing(store: AlertStore, desk: Triage, told: list[Done]) -> None:
+def test_a_store_that_takes_no_write_changes_nothing(store: AlertStore, desk: Triage, told: list[TriageResult]) -> None:
     database = sqlite3.connect(store.path, isolation_level=None)
     database.execute("CREATE TRIGGER broken BEFORE INSERT ON change_items BEGIN SELECT RAISE(ABORT, 'no'); END")
-    with pytest.raises(Exception, match="did not take a write"):
+    with pytest.raises(Exception, match="a write to the alert store failed"):
         desk.claim(ANN, ["id-1"])
     assert stands(desk, "id-1") == ("new", None, 0)
     assert (recorded(store), told) == ([], [])

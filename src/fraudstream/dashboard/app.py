@@ -90,7 +90,7 @@ def create_app(
     explainers = ExplainerLibrary(settings.model)
     reasons = ReasonWork(ReasonStore(store), hub, explainers, clock=clock)
     charts = Charts(store, statistics.minutes, label=statistics.label, threshold=statistics.threshold, clock=clock)
-    work = Triage(store, told=lambda done: work_api.publish_triage(hub, done))
+    work = Triage(store, on_commit=lambda result: work_api.publish_triage(hub, result))
     changes = ChangeLog(store)
     read_token = settings.read_token.get_secret_value() if settings.read_token else ""
     sessions = Sessions(store, read_token, clock)

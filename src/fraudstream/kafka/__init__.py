@@ -1,1 +1,1 @@
-"""Kafka itself: our own broker, the topics, the producer. What flows over it is in `transactions/`."""
+"""Kafka: the bundled broker, the topics, and the clients that produce, read and replay."""

@@ -1,4 +1,4 @@
-"""Our own Kafka: one KRaft node on loopback with its settings, started from the fetched jars."""
+"""Runs the bundled Kafka broker: a single KRaft node on loopback."""
 
 import base64
 import contextlib
@@ -47,7 +47,7 @@ inter.broker.listener.name=BROKER
 controller.listener.names=CONTROLLER
 log.dirs={storage}
 auto.create.topics.enable=false
-# One node has one copy of everything.
+# A single node has one replica of everything.
 offsets.topic.replication.factor=1
 transaction.state.log.replication.factor=1
 transaction.state.log.min.isr=1
@@ -56,21 +56,21 @@ share.coordinator.state.topic.min.isr=1
 offsets.topic.num.partitions=1
 transaction.state.log.num.partitions=1
 share.coordinator.state.topic.num.partitions=1
-# A relay that comes back takes over at once.
+# A restarted relay takes over at once.
 group.initial.rebalance.delay.ms=0
-# Nothing is ever deleted: the audit works a record's outcome out again from the record. A year for offsets.
+# Nothing is ever deleted: the audit recomputes the outcome of each record. Offsets are kept for a year.
 log.retention.ms=-1
 log.retention.bytes=-1
 offsets.retention.minutes=525600
 message.max.bytes={max_record_bytes}
-# A producer whose clock is a day ahead is a producer all the same (Kafka's default refuses more than an hour). A clock
-# is not a hundred years off, and at a time beyond microseconds in 64 bits Spark's source ends, at each start again.
+# Accept a producer whose clock is a day ahead (Kafka's default refuses more than an hour), but not one a hundred years
+# off: a timestamp beyond 64-bit microseconds makes Spark's source fail at every start.
 log.message.timestamp.after.max.ms=3155760000000
 log.message.timestamp.before.max.ms=3155760000000
-# After a kill -9 the controller takes its broker for alive until the session ends (Kafka's default: 9 s).
+# After a kill -9 the controller considers its broker alive until the session times out (Kafka's default: 9 s).
 broker.session.timeout.ms=3000
 broker.heartbeat.interval.ms=500
-# The default takes 128 of the heap's 512 MB for compacting topics, of which there is only the one with offsets.
+# The default reserves 128 of the heap's 512 MB for log compaction, which hardly any topic uses.
 log.cleaner.dedupe.buffer.size=16777216
 """
 
@@ -94,9 +94,9 @@ rootLogger.appenderRef.file.ref=file
 
 
 class Listener(NamedTuple):
-    """A loopback port that the broker listens on, and the one that it tells clients to come back to.
+    """A listener on a loopback port, with its advertised port.
 
-    The two differ where a proxy or a tunnel stands between: a Kafka client connects again to what it was told.
+    The two differ behind a proxy or tunnel: a Kafka client reconnects to the advertised listener.
     """
 
     port: int
@@ -104,9 +104,9 @@ class Listener(NamedTuple):
 
 
 def write_settings(data_dir: Path, port: int, max_record_bytes: int, more: Sequence[Listener] = ()) -> None:
-    """Write both files into the data directory, for a broker on this loopback port and on those of `more`.
+    """Write the settings of the broker and of its log, for this loopback port and those of `more`.
 
-    The former log is put aside: readiness is read from the log, and what an earlier run wrote there must not count.
+    An existing log is renamed: readiness is read from the log, and must not come from an earlier run.
     """
     log = data_dir / LOG
     named = {"BROKER": Listener(port, port)} | {f"MORE{number}": listener for number, listener in enumerate(more, 1)}
@@ -115,7 +115,7 @@ def write_settings(data_dir: Path, port: int, max_record_bytes: int, more: Seque
         listeners=",".join(f"{name}://{LOOPBACK}:{each.port}" for name, each in named.items()),
         advertised=",".join(f"{name}://{LOOPBACK}:{each.advertised}" for name, each in named.items()),
         protocols=",".join(f"{name}:PLAINTEXT" for name in named),
-        # The one node's quorum is itself: its port may be another at each start.
+        # The node is its own quorum, so this port may change at each start.
         controller_port=free_port(),
         storage=data_dir / STORAGE,
         max_record_bytes=max_record_bytes,
@@ -130,7 +130,7 @@ Report = Callable[[str], None]
 
 BROKER_CLASS: Final = "kafka.Kafka"
 LOCK: Final = "broker.lock"
-"""In the data directory; held for as long as a broker runs on it."""
+"""In the data directory; held while a broker runs on it."""
 
 START_SECONDS: Final = 120.0
 STOP_SECONDS: Final = 15.0
@@ -143,16 +143,16 @@ _ERROR: Final = re.compile(r"(?: ERROR | FATAL |^Error: )(?P<why>.+)$", re.MULTI
 
 @dataclass(frozen=True)
 class BrokerPlan:
-    """What a broker is made of.
+    """The configuration of a broker.
 
     Attributes:
-        port: The loopback port that clients talk to.
-        data_dir: Its records, settings and log; kept from one start to the next.
+        port: The loopback port for clients.
+        data_dir: Its records, settings and log; persistent.
         jars: Its class path (`Jars.broker`).
-        partitions: Of the input topic, when it is created.
-        heap: The JVM's heap, as Java writes it.
-        listeners: Further ports, each with its advertised one.
-        archive: Of the JVM's classes; None starts without.
+        partitions: Partitions of the input topic when it is created.
+        heap: The maximum heap of the JVM, in Java's notation.
+        listeners: Additional listeners.
+        archive: The class data archive of the JVM, if any.
     """
 
     port: int
@@ -167,7 +167,7 @@ class BrokerPlan:
 
     @property
     def bootstrap_servers(self) -> str:
-        """The address that clients are told."""
+        """The bootstrap address for clients."""
         return f"{LOOPBACK}:{self.port}"
 
     @property
@@ -189,8 +189,8 @@ def run_broker(plan: BrokerPlan, report: Report, ready_file: Path | None = None)
     """Run a broker in the foreground until SIGINT or SIGTERM; for the main thread.
 
     Raises:
-        PortInUse: Somebody listens on the port.
-        BrokerFailed: The data directory is in use, or the broker ended of itself.
+        PortInUse: Another process listens on the port.
+        BrokerFailed: The data directory is in use, or the broker exited.
     """
     with stop_signals() as stopped, start_broker(plan, report, stopped) as broker:
         if broker is None:
@@ -202,13 +202,13 @@ def run_broker(plan: BrokerPlan, report: Report, ready_file: Path | None = None)
         with contextlib.nullcontext() if plan.archive is None else plan.archive.made_in_background(ready):
             while not stopped.wait(0.2):
                 if broker.process.poll() is not None:
-                    raise _failed("the broker ended", plan, broker.process)
+                    raise _failed("the broker exited", plan, broker.process)
         report("stopping")
     report("stopped")
 
 
 def broker_archive(cache: Path, java: Java, jars: tuple[Path, ...]) -> ClassArchive:
-    """The archive of the broker's classes, in the cache."""
+    """Return the class data archive of the broker, in the cache."""
     return ClassArchive(cache.absolute() / "archives", "broker", java, jars)
 
 
@@ -216,20 +216,20 @@ def broker_archive(cache: Path, java: Java, jars: tuple[Path, ...]) -> ClassArch
 def start_broker(
     plan: BrokerPlan, report: Report, stopped: threading.Event | None = None
 ) -> Iterator[RunningBroker | None]:
-    """A broker for the length of a `with` block; stopped at its end. Yields None when `stopped` came first.
+    """Run a broker for the duration of a `with` block; yields None if `stopped` was set before it was ready.
 
-    The kernel ends the broker with the thread that entered the block, should that never come to leave it.
+    The kernel kills the broker if the thread that entered the block dies.
     """
     stopped = stopped or threading.Event()
     data = plan.data_dir.absolute()
     with exclusive_lock(data / LOCK, wait=False) as ours:
         if not ours:
             raise BrokerFailed(
-                "another broker uses this data directory", where=str(data), remedy="stop it, or give another --data-dir"
+                "another broker uses this data directory", where=str(data), remedy="stop it, or use another --data-dir"
             )
         tighten(data)
         if (data / STORAGE).exists():
-            # A JVM whose Python was killed -9 a moment ago dies with it, yet not in the same instant.
+            # A JVM whose parent was killed with -9 a moment ago needs another moment to die.
             wait_until(lambda: port_owner(plan.port) is None, VACATE_SECONDS)
         for port in (plan.port, *(listener.port for listener in plan.listeners)):
             check_port_free(LOOPBACK, port)
@@ -252,22 +252,20 @@ def _format_storage(plan: BrokerPlan, report: Report) -> None:
     if (data / STORAGE / "meta.properties").exists():
         return
     report(f"formatting the storage in {data}")
-    # Kafka's ids are 16 bytes in URL-safe base64; one that starts with a dash would read as an option.
+    # Kafka's ids are 16 bytes in URL-safe base64; one that starts with a dash would be parsed as an option.
     identity = "f" + base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")[1:]
-    # A format that was cut short has no meta.properties and is done again over what it left.
+    # An interrupted format leaves no meta.properties, and is repeated.
     command = _java(plan, "kafka.tools.StorageTool", "format", "--ignore-formatted", "-t", identity)
-    done = subprocess.run(  # noqa: S603 - the command is the package's own
+    result = subprocess.run(  # noqa: S603 - the command is the package's own
         [*command, "-c", str(data / PROPERTIES)],
         capture_output=True,
         text=True,
         check=False,
         preexec_fn=die_with_parent,
     )
-    if done.returncode:
-        reason = (done.stderr or done.stdout).strip().rpartition("\n")[2]
-        raise BrokerFailed(
-            f"Kafka's storage could not be formatted: {reason}", where=str(data), remedy="give another --data-dir"
-        )
+    if result.returncode:
+        reason = (result.stderr or result.stdout).strip().rpartition("\n")[2]
+        raise BrokerFailed(f"cannot format Kafka's storage: {reason}", where=str(data), remedy="use another --data-dir")
 
 
 def _java(plan: BrokerPlan, program: str, *arguments: str) -> list[str]:
@@ -276,10 +274,10 @@ def _java(plan: BrokerPlan, program: str, *arguments: str) -> list[str]:
     return [
         str(plan.java.executable),
         f"-Xmx{plan.heap}",
-        # In place of a part of the machine's memory: 40 MB live, and what is left of a minute is collected in time.
+        # Instead of a share of the machine's memory: 40 MB are live, and the young generation is collected in time.
         *(("-Xms128m", "-Xmn48m") if is_broker else ()),
         "-XX:+UseSerialGC",
-        # The quick compiler alone: 4.6 s of processor time until ready in place of 8.8 (with two cores, 5 s for 12).
+        # C1 only: 4.6 s of processor time until ready instead of 8.8 (with two cores, 5 s instead of 12).
         "-XX:TieredStopAtLevel=1",
         "-XX:+ExitOnOutOfMemoryError",
         f"-Dlog4j2.configurationFile={plan.data_dir.absolute() / LOGGING}",
@@ -299,7 +297,7 @@ def _await_ready(plan: BrokerPlan, process: subprocess.Popen[bytes], stopped: th
     if stopped.is_set():
         return False
     if process.poll() is not None:
-        raise _failed("the broker ended before it was ready", plan, process)
+        raise _failed("the broker exited before it was ready", plan, process)
     if not in_time:
         raise _failed(f"the broker was not ready within {START_SECONDS:.0f} s", plan, process)
     return True
@@ -307,10 +305,10 @@ def _await_ready(plan: BrokerPlan, process: subprocess.Popen[bytes], stopped: th
 
 def _failed(what: str, plan: BrokerPlan, process: subprocess.Popen[bytes]) -> BrokerFailed:
     text = _text(plan.log) + _text(plan.log.with_suffix(".out"))
-    # The first exception in the log: what fails while stopping comes later.
+    # The first exception in the log: errors during the shutdown come later.
     cause = _CAUSE.search(text) or _ERROR.search(text)
     reason = cause["why"].strip() if cause else f"exit code {process.returncode}"
-    return BrokerFailed(f"{what}: {reason}", where=str(plan.log), remedy="read that log, and run `fraudstream doctor`")
+    return BrokerFailed(f"{what}: {reason}", where=str(plan.log), remedy="check that log, and run `fraudstream doctor`")
 
 
 def _text(path: Path) -> str:

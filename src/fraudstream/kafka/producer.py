@@ -1,4 +1,4 @@
-"""The producer: each row of a CSV as one record on Kafka, at a rate; `production` keeps account of the reports."""
+"""Produces each row of a CSV as one Kafka record, at a given rate."""
 
 import functools
 import itertools
@@ -12,7 +12,7 @@ from typing import Any, Final, Protocol
 from confluent_kafka import KafkaError, KafkaException, Producer
 
 from fraudstream.errors import KafkaFailure, SettingsError
-from fraudstream.kafka.production import Accounts, Produced
+from fraudstream.kafka.production import DeliveryTracker, SessionProgress
 from fraudstream.kafka.progress import RunProgress, Spool, own_progress, read_progress, spool_path, write_progress
 from fraudstream.kafka.topics import topic_layout
 from fraudstream.runtime.processes import write_ready
@@ -23,23 +23,23 @@ _Headers = list[tuple[str, str | bytes | None]]
 REPORT_SECONDS: Final = 0.25
 FLUSH_SECONDS: Final = 15.0
 LEAST_APART_SECONDS: Final = 0.001
-"""Rows that are so far apart, or farther, do not wait for company."""
+"""Rows at least this far apart are sent without lingering."""
 
 _EVENT_ID: Final = Header.EVENT_ID.value
 _SOURCE_ROW: Final = Header.SOURCE_ROW.value
 
-# Reports are served and the clock is read once in so many rows where there is no pace to keep.
+# Without a rate, delivery reports are polled and the clock is read once per this many rows.
 _STRIDE: Final = 64
 _TICK_SECONDS: Final = 0.001
 
 _CLIENT: Final[dict[str, Any]] = {
     "enable.idempotence": True,
     "acks": "all",
-    # A row is given up only by Kafka's word: it waits for as long as the broker is away.
+    # A row never times out: it waits as long as the broker is unavailable.
     "message.timeout.ms": 0,
     "queue.buffering.max.messages": 100_000,
     "queue.buffering.max.kbytes": 65_536,
-    # Far below the topic's limit: a row near it travels alone, so that its refusal takes no other row along.
+    # Far below the topic's limit: a row near the limit is a batch of its own, so its refusal affects no other row.
     "batch.size": 131_072,
     "socket.nagle.disable": True,
     "reconnect.backoff.max.ms": 1000,
@@ -48,26 +48,26 @@ _CLIENT: Final[dict[str, Any]] = {
 
 
 class Source(Protocol):
-    """What is sent; `transactions.csv_source.CsvSource` is one."""
+    """A source of rows, such as `transactions.csv_source.CsvSource`."""
 
     @property
     def fingerprint(self) -> str:
-        """Of the file's content."""
+        """The fingerprint of the file's content."""
 
     def json_rows(self, start: int = 0) -> Iterator[bytes]:
-        """The rows from a number on, each as one JSON object."""
+        """Yield the rows from a number on, each as a JSON object."""
 
 
 @dataclass(frozen=True)
 class ProducePlan:
-    """How to send.
+    """The options of a run.
 
     Attributes:
-        progress: The file that keeps the progress (see `progress_path`).
-        interval: Seconds between two rows (see `interval_between_rows`); None sends as fast as Kafka takes it.
-        limit: End after so many rows of the run, those of earlier sessions included.
-        resume: Go on with the run in the progress file, where there is one.
-        ready_file: Written when the first row is about to leave.
+        progress: The progress file (see `progress_path`).
+        interval: Seconds between two rows (see `interval_between_rows`); None sends as fast as possible.
+        limit: End after this many rows of the run, including those of earlier sessions.
+        resume: Resume the run in the progress file, if there is one.
+        ready_file: Written just before the first row is sent.
     """
 
     bootstrap_servers: str
@@ -81,12 +81,12 @@ class ProducePlan:
 
 
 def interval_between_rows(rate: float | None, delay: float | None) -> float | None:
-    """The seconds between two rows for `--rate` (rows a second) or `--delay` (seconds), None for neither.
+    """Return the seconds between two rows for `--rate` (rows per second) or `--delay` (seconds), None for neither.
 
-    Raises SettingsError where both are given.
+    Raises SettingsError if both are set.
     """
     if rate is not None and delay is not None:
-        raise SettingsError("--rate and --delay exclude each other", remedy="give one of the two")
+        raise SettingsError("--rate and --delay are mutually exclusive", remedy="use only one of them")
     return 1 / rate if rate else delay or None
 
 
@@ -95,67 +95,67 @@ def produce(
     plan: ProducePlan,
     *,
     stopped: threading.Event,
-    show: Callable[[Produced], None] = lambda produced: None,
+    show: Callable[[SessionProgress], None] = lambda progress: None,
     clock: Callable[[], float] = time.monotonic,
-) -> Produced:
-    """Send the rows of a source until its end, the limit, or `stopped`; then await the reports that are open.
+) -> SessionProgress:
+    """Send the rows of a source until its end, the limit, or `stopped`; then wait for outstanding delivery reports.
 
-    A row goes to the partition `row number % partitions`: by turns, so that each of the detector's tasks has its share
-    at any rate (librdkafka would stay with one partition for a while), and to the same one when sent again. `show` is
-    called every quarter of a second and at the end; `clock` gives monotonic seconds.
+    A row goes to the partition `row number % partitions`: round robin, so that the detector's tasks share the load at
+    any rate (librdkafka would stick to one partition for a while), and the same one if sent again. `show` is called
+    every quarter of a second and at the end; `clock` returns monotonic seconds.
 
     Raises:
-        BrokerUnreachable: Nobody answers at the start. Later on the producer waits for Kafka to come back.
-        TopicMissing: There is no such topic.
-        KafkaFailure: Kafka will take nothing more, or another producer works on the same progress file.
-        ProgressFailed: The progress, or a row that Kafka refused, cannot be written.
-        BrokenRow: The source met one; what is before it has been sent.
+        BrokerUnreachable: Kafka does not respond at the start. Later the producer waits for it to come back.
+        TopicMissing: The topic does not exist.
+        KafkaFailure: Kafka accepts no more rows, or another producer uses the same progress file.
+        ProgressFailed: The progress file or the spool cannot be written.
+        BrokenRow: The source has an invalid row; the rows before it have been sent.
     """
     partitions, limit_bytes = topic_layout(plan.bootstrap_servers, plan.topic)
     with own_progress(plan.progress), Spool(spool_path(plan.progress)) as spool:
         run = read_progress(plan.progress, source.fingerprint) if plan.resume else None
         run = run or RunProgress.fresh(source.fingerprint)
-        # Before the first row leaves: a run that is killed at once is resumed under the same id.
+        # Before the first row is sent: a run that is killed at once is resumed with the same id.
         write_progress(plan.progress, run)
-        accounts = Accounts(run, spool)
+        tracker = DeliveryTracker(run, spool)
         client = Producer(
             {
                 **_CLIENT,
                 "bootstrap.servers": plan.bootstrap_servers,
                 "message.max.bytes": limit_bytes,
                 "linger.ms": _linger(plan.interval),
-                "error_cb": accounts.errored,
+                "error_cb": tracker.client_error,
             }
         )
-        session = _Session(plan, partitions, client, accounts, spool, show, clock)
+        session = _Session(plan, partitions, client, tracker, spool, show, clock)
         write_ready(plan.ready_file)
         try:
             session.send(source, run, stopped)
         finally:
             session.finish()
-        if accounts.fatal is not None:
-            raise _failure(accounts.fatal, plan)
-        return session.produced()
+        if tracker.fatal is not None:
+            raise _failure(tracker.fatal, plan)
+        return session.progress()
 
 
 @dataclass
 class _Session:
-    """The sending of a run from where it stands to its end, the limit or a signal."""
+    """One session of a run, from its current row to the end, the limit or a signal."""
 
     plan: ProducePlan
     partitions: int
     client: Producer
-    accounts: Accounts
+    tracker: DeliveryTracker
     spool: Spool
-    show: Callable[[Produced], None]
+    show: Callable[[SessionProgress], None]
     clock: Callable[[], float]
 
     def __post_init__(self) -> None:
         self._started = self._next_report = self.clock()
 
     def send(self, source: Source, run: RunProgress, stopped: threading.Event) -> None:
-        """Give every row to the client, each at its time; returns early when the run cannot go on."""
-        plan, accounts = self.plan, self.accounts
+        """Enqueue every row at its time; returns early if the run is stopped or fails."""
+        plan, tracker = self.plan, self.tracker
         interval, last = plan.interval, plan.limit
         run_id, fingerprint = run.run_id, run.fingerprint
         stride = _STRIDE if interval is None else 1
@@ -166,58 +166,58 @@ class _Session:
                 if last is not None and number >= last:
                     return
                 if interval is not None:
-                    self._await_turn(self._started + accounts.sent * interval, stopped)
+                    self._wait_until(self._started + tracker.sent * interval, stopped)
                 if number % stride == 0:
-                    self._serve(0)
-                    accounts.interrupted = stopped.is_set()
-                    if accounts.interrupted or accounts.fatal is not None:
+                    self._poll(0)
+                    tracker.interrupted = stopped.is_set()
+                    if tracker.interrupted or tracker.fatal is not None:
                         return
                 headers: _Headers = [
                     (_EVENT_ID, event_id(run_id, fingerprint, pass_number, row)),
                     (_SOURCE_ROW, str(row)),
                 ]
-                if not self._give(number, row, payload, headers, stopped):
+                if not self._enqueue(number, row, payload, headers, stopped):
                     return
                 number += 1
             if not plan.loop or (start == 0 and number == first):
                 return
             start = 0
-            accounts.pass_begins(number)
+            tracker.start_pass(number)
 
     def finish(self) -> None:
-        """Await the open reports, for as long as any come, and leave the progress behind."""
-        left, deadline = len(self.client), self.clock() + FLUSH_SECONDS
-        while left and self.accounts.fatal is None and self.clock() < deadline:
+        """Wait for outstanding delivery reports as long as any arrive, and write the progress."""
+        remaining, deadline = len(self.client), self.clock() + FLUSH_SECONDS
+        while remaining and self.tracker.fatal is None and self.clock() < deadline:
             still = self.client.flush(REPORT_SECONDS)
-            if still < left:
+            if still < remaining:
                 deadline = self.clock() + FLUSH_SECONDS
-            left = still
+            remaining = still
             self._report()
         self._report()
 
-    def produced(self) -> Produced:
-        """How far it is."""
-        return self.accounts.produced(self.clock() - self._started)
+    def progress(self) -> SessionProgress:
+        """Return the progress of the session."""
+        return self.tracker.progress(self.clock() - self._started)
 
-    def _await_turn(self, due: float, stopped: threading.Event) -> None:
-        # `due` counts from the start, so a row that was late delays none after it. Above 1,000 rows/s the rows of a
-        # millisecond leave together: a wake-up for each would cost more than its sending.
-        while (left := due - self.clock()) > _TICK_SECONDS and not stopped.is_set():
-            # The client waits in whole milliseconds; the rest is slept.
-            if left > 2 * _TICK_SECONDS:
-                self._serve(min(left - _TICK_SECONDS, 0.1))
+    def _wait_until(self, due: float, stopped: threading.Event) -> None:
+        # `due` is relative to the start, so a late row does not delay the others. Above 1,000 rows/s the rows of one
+        # millisecond are sent together: waking up for each would cost more than sending it.
+        while (remaining := due - self.clock()) > _TICK_SECONDS and not stopped.is_set():
+            # The client polls in whole milliseconds; sleep for the rest.
+            if remaining > 2 * _TICK_SECONDS:
+                self._poll(min(remaining - _TICK_SECONDS, 0.1))
             else:
-                time.sleep(left)
+                time.sleep(remaining)
 
-    def _serve(self, seconds: float) -> None:
-        """Let the client report for up to so many seconds, and report ourselves when it is time."""
+    def _poll(self, seconds: float) -> None:
+        """Serve delivery reports for up to this many seconds, and write the progress if it is due."""
         self.client.poll(seconds)
         if self.clock() >= self._next_report:
             self._report()
 
-    def _give(self, number: int, row: int, payload: bytes, headers: _Headers, stopped: threading.Event) -> bool:
-        """Put a row into the client's queue, waiting for room there; False where that will not be."""
-        accounts = self.accounts
+    def _enqueue(self, number: int, row: int, payload: bytes, headers: _Headers, stopped: threading.Event) -> bool:
+        """Enqueue a row, waiting while the queue is full; False if the run is stopped or fails."""
+        tracker = self.tracker
         while True:
             try:
                 self.client.produce(
@@ -225,36 +225,36 @@ class _Session:
                     payload,
                     partition=row % self.partitions,
                     headers=headers,
-                    on_delivery=functools.partial(accounts.delivered, number),
+                    on_delivery=functools.partial(tracker.delivered, number),
                 )
             except BufferError:
-                self._serve(0.05)
-                accounts.interrupted = stopped.is_set()
-                if accounts.interrupted or accounts.fatal is not None:
+                self._poll(0.05)
+                tracker.interrupted = stopped.is_set()
+                if tracker.interrupted or tracker.fatal is not None:
                     return False
             except KafkaException as e:
-                # Refused before it left: it is larger than the topic takes.
-                accounts.sent += 1
-                accounts.refused(number, e.args[0], payload)
+                # Refused by the client: it is larger than the limit of the topic.
+                tracker.sent += 1
+                tracker.add_refusal(number, e.args[0], payload)
                 return True
             else:
-                accounts.sent += 1
+                tracker.sent += 1
                 return True
 
     def _report(self) -> None:
-        """Write the progress file, once the rows that it counts as refused are on the disk; then tell."""
+        """Write the progress file, after the refused rows that it counts are on disk, and show the progress."""
         self._next_report = self.clock() + REPORT_SECONDS
-        produced = self.produced()
+        progress = self.progress()
         self.spool.sync()
-        write_progress(self.plan.progress, produced.run)
-        self.show(produced)
+        write_progress(self.plan.progress, progress.run)
+        self.show(progress)
 
 
 def _linger(interval: float | None) -> float:
-    """Milliseconds that a row waits for company: none up to 1,000 rows/s (latency), then up to 5 ms (load).
+    """Return `linger.ms`: none up to 1,000 rows/s (for latency), then up to 5 ms (for throughput).
 
-    At 1,000 rows/s our broker spends 0.34 s of a core on 1,000 rows without a wait and 0.30 with 1 ms, and a row is
-    acknowledged after 0.3 ms instead of 1.4. At 2,000 rows/s it spends 55 % of a core with 1 ms, 33 % with 4 ms.
+    At 1,000 rows/s the broker uses 0.34 s of a core for 1,000 rows without lingering and 0.30 with 1 ms, and a row is
+    acknowledged after 0.3 ms instead of 1.4. At 2,000 rows/s it uses 55 % of a core with 1 ms, 33 % with 4 ms.
     """
     if interval is None:
         return 20
@@ -263,7 +263,7 @@ def _linger(interval: float | None) -> float:
 
 def _failure(error: KafkaError, plan: ProducePlan) -> KafkaFailure:
     return KafkaFailure(
-        f"Kafka takes no more rows: {error.str()}",
+        f"Kafka accepts no more rows: {error.str()}",
         where=f"topic {plan.topic} at {plan.bootstrap_servers}",
-        remedy="mend that, then go on with --resume",
+        remedy="fix the cause, then continue with --resume",
     )

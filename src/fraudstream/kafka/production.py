@@ -1,4 +1,4 @@
-"""The accounts of the producer: which rows are settled, how far the run is, and the display of its progress."""
+"""Tracks which rows of a producer are acknowledged or refused, and displays its progress."""
 
 import bisect
 import dataclasses
@@ -15,15 +15,15 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn
 from fraudstream.kafka.progress import RunProgress, Spool
 from fraudstream.transactions.wire import event_id
 
-REFUSALS_KEPT: Final = 20
+LISTED_REFUSALS: Final = 20
 
-# What Kafka says of one record; any other error is about the topic or the cluster and ends the run.
+# Errors about a single record; any other concerns the topic or the cluster and ends the run.
 _REFUSED: Final = frozenset({KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_RECORD, KafkaError.INVALID_MSG})
 
 
 @dataclass(frozen=True)
 class Refusal:
-    """A row that Kafka refused for good."""
+    """A row that Kafka refused permanently."""
 
     pass_number: int
     row: int
@@ -31,16 +31,16 @@ class Refusal:
 
 
 @dataclass(frozen=True)
-class Produced:
-    """A session of a run, so far or at its end.
+class SessionProgress:
+    """The progress of a session, and its result at the end.
 
     Attributes:
-        run: The whole run, the sessions before this one included.
-        sent: Rows of this session given to Kafka's client.
-        failed: Those that Kafka refused for good.
-        refusals: The first few of them; `spool` is the file that keeps all.
-        trouble: Why Kafka takes nothing at the moment; empty while it does.
-        interrupted: A signal ended the session before its last row.
+        run: The whole run, including earlier sessions.
+        sent: Rows of this session enqueued in the client.
+        failed: Rows that Kafka refused permanently.
+        refusals: The first few of them; `spool` is the file with all of them.
+        trouble: Why Kafka accepts nothing at the moment; otherwise empty.
+        interrupted: Whether a signal ended the session before its last row.
     """
 
     run: RunProgress
@@ -55,24 +55,24 @@ class Produced:
 
     @property
     def unacknowledged(self) -> int:
-        """Rows that were given to Kafka's client and of which nothing is known; `--resume` sends them again."""
+        """Rows without a delivery report; `--resume` sends them again."""
         return self.sent - self.acknowledged - self.failed
 
     @property
     def rate(self) -> float:
-        """Acknowledged rows a second."""
+        """Acknowledged rows per second."""
         return self.acknowledged / self.seconds if self.seconds else 0.0
 
     @property
     def delivered(self) -> bool:
-        """Whether Kafka has acknowledged every row that was sent; what the command's exit code says."""
+        """Whether Kafka has acknowledged every row that was sent; decides the exit code."""
         return self.acknowledged == self.sent
 
 
-class Accounts:
-    """What became of the rows of a session. They are numbered through the whole run, whatever pass they belong to.
+class DeliveryTracker:
+    """Tracks the delivery of the rows of a session. Rows are numbered through the whole run, across all passes.
 
-    `sent` are rows given to Kafka's client; `fatal` is the error that ends the run, once there is one.
+    `sent` counts rows enqueued in the client; `fatal` is the error that ends the run, if any.
     """
 
     def __init__(self, run: RunProgress, spool: Spool) -> None:
@@ -86,25 +86,25 @@ class Accounts:
         self._refusals: list[Refusal] = []
         self._trouble = ""
         self._settled = run.settled
-        # Settled beyond a gap: the partitions answer each at its own time.
+        # Settled beyond a gap: each partition acknowledges in its own time.
         self._ahead: set[int] = set()
-        # The number at which each pass begins; for the one that is resumed, at which it would have begun.
+        # The number of the first row of each pass, also of the one that is resumed.
         self._passes = [run.settled - run.next_row]
 
-    def pass_begins(self, number: int) -> None:
-        """Another pass over the file begins with the row of this number."""
+    def start_pass(self, number: int) -> None:
+        """Start another pass over the file, at the row with this number."""
         self._passes.append(number)
 
     def delivered(self, number: int, error: KafkaError | None, message: Message | None = None) -> None:
-        """Account for the report on a row: the mark moves on over every row that is settled without a gap.
+        """Handle the delivery report of a row: the mark advances over all rows that are settled without a gap.
 
-        Raises ProgressFailed where Kafka refused the row, and the spool cannot keep it: it is not settled.
+        Raises ProgressFailed if Kafka refused the row and the spool cannot be written: it is not settled then.
         """
         if error is None:
             self._acknowledged += 1
             self._trouble = ""
         elif error.code() in _REFUSED:
-            self.refused(number, error, (message.value() if message is not None else None) or b"")
+            self.add_refusal(number, error, (message.value() if message is not None else None) or b"")
             return
         else:
             # Not settled: the mark stays before it.
@@ -112,13 +112,13 @@ class Accounts:
             return
         self._settle(number)
 
-    def refused(self, number: int, error: KafkaError, payload: bytes) -> None:
-        """Account for a row that Kafka refused for good, once the spool has it; ProgressFailed where it cannot."""
-        pass_number, row = self._place(number)
+    def add_refusal(self, number: int, error: KafkaError, payload: bytes) -> None:
+        """Spool and settle a row that Kafka refused permanently; ProgressFailed if the spool cannot be written."""
+        pass_number, row = self._row_of(number)
         name = event_id(self._run.run_id, self._run.fingerprint, pass_number, row)
         self._spool.add(pass_number, row, name, error.str(), payload)
         self._failed += 1
-        if len(self._refusals) < REFUSALS_KEPT:
+        if len(self._refusals) < LISTED_REFUSALS:
             self._refusals.append(Refusal(pass_number, row, error.str()))
         self._settle(number)
 
@@ -131,16 +131,16 @@ class Accounts:
             self._ahead.remove(self._settled)
             self._settled += 1
 
-    def errored(self, error: KafkaError) -> None:
-        """Kafka's client speaks of itself: most of it passes (a broker away), some of it is final."""
+    def client_error(self, error: KafkaError) -> None:
+        """Handle an error of the client: most are temporary (a broker is unavailable), some are fatal."""
         if error.fatal():
             self.fatal = self.fatal or error
         else:
             self._trouble = error.str()
 
-    def produced(self, seconds: float) -> Produced:
-        """How far it is, so many seconds after the start."""
-        pass_number, next_row = self._place(self._settled)
+    def progress(self, seconds: float) -> SessionProgress:
+        """Return the progress, this many seconds after the start."""
+        pass_number, next_row = self._row_of(self._settled)
         run = dataclasses.replace(
             self._run,
             settled=self._settled,
@@ -150,7 +150,7 @@ class Accounts:
             acknowledged=self._run.acknowledged + self._acknowledged,
             failed=self._run.failed + self._failed,
         )
-        return Produced(
+        return SessionProgress(
             run,
             sent=self.sent,
             acknowledged=self._acknowledged,
@@ -162,7 +162,7 @@ class Accounts:
             interrupted=self.interrupted,
         )
 
-    def _place(self, number: int) -> tuple[int, int]:
+    def _row_of(self, number: int) -> tuple[int, int]:
         index = bisect.bisect_right(self._passes, number) - 1
         return self._run.pass_number + index, number - self._passes[index]
 
@@ -174,8 +174,8 @@ _GZIP_MAGIC: Final = b"\x1f\x8b"
 
 
 @contextmanager
-def show_production(console: Console, expected: int | None) -> Iterator[Callable[[Produced], None]]:
-    """Yield the function that `produce` tells how far it is."""
+def show_production(console: Console, expected: int | None) -> Iterator[Callable[[SessionProgress], None]]:
+    """Yield a callback for `produce` that displays its progress."""
     if not console.is_terminal:
         yield _lines(console)
         return
@@ -183,44 +183,44 @@ def show_production(console: Console, expected: int | None) -> Iterator[Callable
     with Progress(*columns, TimeRemainingColumn(), console=console) as bar:
         task = bar.add_task("connecting", total=expected)
 
-        def show(produced: Produced) -> None:
-            bar.update(task, completed=produced.run.settled, description=describe(produced))
+        def show(progress: SessionProgress) -> None:
+            bar.update(task, completed=progress.run.settled, description=describe(progress))
 
         yield show
 
 
-def describe(produced: Produced) -> str:
-    """How far it is, in one line."""
-    parts = [f"{produced.acknowledged:,} acknowledged", f"{produced.rate:,.0f} rows/s"]
-    if produced.failed:
-        parts.append(f"{produced.failed:,} refused")
-    if produced.trouble:
-        parts.append(f"waiting for Kafka: {produced.trouble.partition(' (after')[0]}")
+def describe(progress: SessionProgress) -> str:
+    """Describe the progress in one line."""
+    parts = [f"{progress.acknowledged:,} acknowledged", f"{progress.rate:,.0f} rows/s"]
+    if progress.failed:
+        parts.append(f"{progress.failed:,} refused")
+    if progress.trouble:
+        parts.append(f"waiting for Kafka: {progress.trouble.partition(' (after')[0]}")
     return " · ".join(parts)
 
 
-def summary(produced: Produced, where: str) -> str:
-    """What became of a session, in a few lines, with what to do about what was not delivered."""
+def summary(progress: SessionProgress, where: str) -> str:
+    """Summarise a session in a few lines, with the remedy for rows that were not delivered."""
     lines = [
-        f"{produced.acknowledged:,} of {produced.sent:,} rows acknowledged by {where} in {produced.seconds:,.1f} s"
+        f"{progress.acknowledged:,} of {progress.sent:,} rows acknowledged by {where} in {progress.seconds:,.1f} s"
     ]
-    for refusal in produced.refusals:
+    for refusal in progress.refusals:
         in_pass = f" of pass {refusal.pass_number}" if refusal.pass_number else ""
         lines.append(f"  row {refusal.row:,}{in_pass} was refused: {refusal.why}")
-    if produced.failed > len(produced.refusals):
-        lines.append(f"  and {produced.failed - len(produced.refusals):,} more")
-    if produced.failed:
-        rows = "1 row is" if produced.failed == 1 else f"{produced.failed:,} rows are"
-        lines.append(f"  {rows} kept, with the reason, in {produced.spool}")
-    if produced.unacknowledged:
-        lines.append(f"  {produced.unacknowledged:,} rows are not acknowledged; send them again with --resume")
-    elif produced.interrupted:
-        lines.append(f"  interrupted; go on at row {produced.run.next_row:,} with --resume")
+    if progress.failed > len(progress.refusals):
+        lines.append(f"  and {progress.failed - len(progress.refusals):,} more")
+    if progress.failed:
+        rows = "1 row is" if progress.failed == 1 else f"{progress.failed:,} rows are"
+        lines.append(f"  {rows} stored, with the reason, in {progress.spool}")
+    if progress.unacknowledged:
+        lines.append(f"  {progress.unacknowledged:,} rows were not acknowledged; send them again with --resume")
+    elif progress.interrupted:
+        lines.append(f"  interrupted; continue at row {progress.run.next_row:,} with --resume")
     return "\n".join(lines)
 
 
 def expected_rows(path: Path, limit: int | None, loop: bool) -> int | None:
-    """The rows that a run will send, for the bar: line ends counted, so an estimate where cells hold line ends."""
+    """Return the rows that a run will send, for the progress bar: an estimate if cells contain line ends."""
     if loop:
         return limit
     with path.open("rb") as file:
@@ -234,13 +234,13 @@ def expected_rows(path: Path, limit: int | None, loop: bool) -> int | None:
     return rows if limit is None else min(rows, limit)
 
 
-def _lines(console: Console) -> Callable[[Produced], None]:
+def _lines(console: Console) -> Callable[[SessionProgress], None]:
     lines = 0
 
-    def show(produced: Produced) -> None:
+    def show(progress: SessionProgress) -> None:
         nonlocal lines
-        if (due := produced.seconds // LINE_SECONDS) > lines:
-            console.print(describe(produced), highlight=False, soft_wrap=True)
+        if (due := progress.seconds // LINE_SECONDS) > lines:
+            console.print(describe(progress), highlight=False, soft_wrap=True)
             lines = int(due)
 
     return show

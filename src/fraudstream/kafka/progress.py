@@ -1,4 +1,4 @@
-"""What a run of the producer leaves on the disk: how far it has come, and the rows that the broker refused for good."""
+"""Stores the progress of a producer's run, and the rows that the broker refused permanently."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from fraudstream.runtime.files import exclusive_lock, replace_json, tighten
 
 @dataclass(frozen=True)
 class RunProgress:
-    """A run: the rows of one file sent to one topic, over as many sessions as it takes.
+    """The progress of a run, which sends the rows of one file to one topic in one or more sessions.
 
     Attributes:
-        run_id: In the id of every row; a fresh run has a new one, a resumed run the old one.
-        settled: Rows from the run's first on that are settled without a gap: acknowledged, or refused for good.
-        pass_number: The pass over the file (`--loop`), from 0, of the row to be sent next.
-        next_row: That row's number in the file, from 0: the row after the last settled one.
-        sent: Rows given to Kafka's client. Rows sent again after a kill count again, here and below.
+        run_id: Part of the event id of every row; a resumed run keeps it.
+        settled: Rows, from the first one without a gap, that are acknowledged or refused permanently.
+        pass_number: The pass over the file (`--loop`) of the next row, from 0.
+        next_row: The number of the next row in the file, from 0: the one after the last settled row.
+        sent: Rows enqueued in the client. Rows sent again after a kill count again, here and below.
     """
 
     run_id: str
@@ -41,20 +41,20 @@ class RunProgress:
 
     @classmethod
     def fresh(cls, fingerprint: str) -> RunProgress:
-        """The beginning of a new run."""
+        """Start a new run."""
         return cls(uuid.uuid4().hex, fingerprint)
 
 
 def progress_path(directory: Path, topic: str, fingerprint: str) -> Path:
-    """Where the progress of sending this file to this topic is kept, below the working directory."""
+    """Return the progress file for sending a file to a topic, below the working directory."""
     return directory / ".produce" / f"{topic}-{fingerprint[:12]}.json"
 
 
 @contextlib.contextmanager
 def own_progress(path: Path) -> Iterator[None]:
-    """Be the only producer on a progress file for the body.
+    """Lock a progress file for the duration of the block.
 
-    Raises KafkaFailure where another producer works on it, ProgressFailed where it cannot be written.
+    Raises KafkaFailure if another producer has locked it, ProgressFailed if it cannot be written.
     """
     lock = path.with_suffix(".lock")
     try:
@@ -73,9 +73,9 @@ def own_progress(path: Path) -> Iterator[None]:
 
 
 def read_progress(path: Path, fingerprint: str) -> RunProgress | None:
-    """The progress in a file; None where there is none, or where it is of another CSV.
+    """Read a progress file; None if there is none, or if it belongs to another CSV.
 
-    Raises SettingsError where the file is not what `write_progress` writes.
+    Raises SettingsError if it was not written by `write_progress`.
     """
     try:
         progress = RunProgress(**orjson.loads(path.read_bytes()))
@@ -83,15 +83,15 @@ def read_progress(path: Path, fingerprint: str) -> RunProgress | None:
         return None
     except (OSError, TypeError, orjson.JSONDecodeError) as e:
         raise SettingsError(
-            "the producer's progress cannot be read",
+            "cannot read the progress of the producer",
             where=str(path),
-            remedy="remove the file and start without --resume",
+            remedy="delete the file and start without --resume",
         ) from e
     return progress if progress.fingerprint == fingerprint else None
 
 
 def write_progress(path: Path, progress: RunProgress) -> None:
-    """Replace the file; raises ProgressFailed where it cannot be written."""
+    """Replace the file; raises ProgressFailed if it cannot be written."""
     try:
         replace_json(path, dataclasses.asdict(progress))
     except OSError as e:
@@ -100,33 +100,33 @@ def write_progress(path: Path, progress: RunProgress) -> None:
 
 def _unwritable(error: OSError, path: Path) -> ProgressFailed:
     return ProgressFailed(
-        f"the producer's progress cannot be written: {error.strerror}",
+        f"cannot write the progress of the producer: {error.strerror}",
         where=str(path),
-        remedy="make room, or name another place with --progress-file; then go on with --resume",
+        remedy="free some disk space, or choose another --progress-file; then continue with --resume",
     )
 
 
 def spool_path(progress: Path) -> Path:
-    """The spool that belongs to a progress file."""
+    """Return the spool that belongs to a progress file."""
     return progress.with_suffix(".spool.jsonl")
 
 
 class Spool:
-    """JSON Lines, only ever added to: `pass`, `row`, `event_id`, `reason`, `bytes`, `payload`.
+    """An append-only file of refused rows in JSON Lines: `pass`, `row`, `event_id`, `reason`, `bytes`, `payload`.
 
-    A row stands in it before the mark of the progress file moves past it, and once: what a resumed run meets again is
-    known by its `event_id`. A line that a kill cut off is taken away when the file is opened; its row comes again.
-    The file is made with its first row.
+    A row is written before the mark of the progress file moves past it, and only once: a resumed run recognises it by
+    its `event_id`. A line that was cut off by a kill is removed when the file is opened; its row is sent again. The
+    file is created with the first row.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._file: BinaryIO | None = None
-        self._kept: set[str] | None = None
+        self._event_ids: set[str] | None = None
         self._unsynced = False
 
     def __enter__(self) -> Self:
-        """Nothing is opened yet."""
+        """Return the spool; the file is opened later."""
         return self
 
     def __exit__(
@@ -137,28 +137,28 @@ class Spool:
             self._file.close()
 
     def add(self, pass_number: int, row: int, event_id: str, reason: str, payload: bytes) -> None:
-        """Keep a row, unless it is kept already; ProgressFailed where it cannot be written, not even in part."""
+        """Append a row unless it is there; raises ProgressFailed if it cannot be written, and leaves no part of it."""
         try:
-            file, kept = self._opened()
-            if event_id in kept:
+            file, event_ids = self._open()
+            if event_id in event_ids:
                 return
-            whole = file.seek(0, os.SEEK_END)
+            end = file.seek(0, os.SEEK_END)
             try:
-                left = memoryview(_line(pass_number, row, event_id, reason, payload))
-                while left:
-                    # A disk that is nearly full takes a part without an error, which the next attempt then meets.
-                    left = left[file.write(left) :]
+                remaining = memoryview(_line(pass_number, row, event_id, reason, payload))
+                while remaining:
+                    # A nearly full disk writes a part without an error; the next write then fails.
+                    remaining = remaining[file.write(remaining) :]
             except OSError:
-                # A full disk takes the beginning of a line.
-                file.truncate(whole)
+                # A full disk may have written the beginning of the line.
+                file.truncate(end)
                 raise
         except OSError as e:
             raise _failed(e, self.path) from e
-        kept.add(event_id)
+        event_ids.add(event_id)
         self._unsynced = True
 
     def sync(self) -> None:
-        """Have what was added on the disk itself; raises ProgressFailed where the disk does not take it."""
+        """Flush the file to disk; raises ProgressFailed if that fails."""
         if self._file is None or not self._unsynced:
             return
         try:
@@ -167,26 +167,26 @@ class Spool:
             raise _failed(e, self.path) from e
         self._unsynced = False
 
-    def _opened(self) -> tuple[BinaryIO, set[str]]:
-        if self._file is None or self._kept is None:
+    def _open(self) -> tuple[BinaryIO, set[str]]:
+        if self._file is None or self._event_ids is None:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            # Unbuffered: what is written outlives a kill of this process.
+            # Unbuffered: what is written survives a kill of this process.
             self._file = self.path.open("a+b", buffering=0)
-            self._kept = _mend(self._file)
-        return self._file, self._kept
+            self._event_ids = _recover(self._file)
+        return self._file, self._event_ids
 
 
-def _mend(file: BinaryIO) -> set[str]:
-    """Take away what follows the last whole line; the ids of the rows that are kept."""
-    whole, kept = 0, set()
+def _recover(file: BinaryIO) -> set[str]:
+    """Truncate the file after the last complete line; returns the event ids of its rows."""
+    end, event_ids = 0, set()
     with open(file.fileno(), "rb", closefd=False) as buffered:
         buffered.seek(0)
         for line in buffered:
             if line.endswith(b"\n"):
-                whole += len(line)
-                kept.add(_event_id(line))
-    file.truncate(whole)
-    return kept
+                end += len(line)
+                event_ids.add(_event_id(line))
+    file.truncate(end)
+    return event_ids
 
 
 def _event_id(line: bytes) -> str:
@@ -203,7 +203,7 @@ def _line(pass_number: int, row: int, event_id: str, reason: str, payload: bytes
 
 def _failed(error: OSError, path: Path) -> ProgressFailed:
     return ProgressFailed(
-        f"a row that the broker refused cannot be kept: {error.strerror}",
+        f"cannot store a row that the broker refused: {error.strerror}",
         where=str(path),
-        remedy="make room, or see that it may be written; then go on with --resume",
+        remedy="free some disk space, or make the file writable; then continue with --resume",
     )

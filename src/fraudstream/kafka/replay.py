@@ -1,7 +1,7 @@
-"""Records sent again: read at their offsets, or as their dead letters have kept them, and produced to their partitions.
+"""Replays records: reads them at their offsets, or from their dead letters, and produces them to their partitions.
 
-The key, the value and the headers are those of the original. Where retention has removed it, they are the dead
-letter's own, as far as the detector kept them whole.
+Key, value and headers are those of the original. If retention has removed it, they come from the dead letter, provided
+that the detector did not truncate them.
 """
 
 import functools
@@ -28,30 +28,30 @@ from fraudstream.transactions.wire import (
 log = structlog.get_logger(__name__)
 
 READ_AT_ONCE: Final = 500
-"""Records that are no farther apart than this are read in one go."""
+"""Records no farther apart than this are read in one pass."""
 SEND_SECONDS: Final = 10.0
-"""A record that Kafka has not acknowledged by then is given up, and later sent again."""
+"""The delivery timeout; a record that times out is sent again later."""
 
 _REFUSED: Final = frozenset({KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_RECORD, KafkaError.INVALID_MSG})
-"""What Kafka says of one record, and means: any other error leaves it open whether the record was taken."""
+"""Errors that refuse a single record for certain; after any other, Kafka may have accepted the record."""
 
-_NOT_THERE: Final = frozenset({"UNKNOWN_TOPIC_OR_PART", "_UNKNOWN_TOPIC", "_UNKNOWN_PARTITION"})
+_MISSING: Final = frozenset({"UNKNOWN_TOPIC_OR_PART", "_UNKNOWN_TOPIC", "_UNKNOWN_PARTITION"})
 
 
 class ReplayRefused(Exception):
-    """Raised when a record cannot be sent again; its text is the reason shown to a person."""
+    """Raised if a record cannot be replayed; its text is the reason shown to the person."""
 
 
 @dataclass(frozen=True, slots=True)
 class Replay:
-    """A record that is to be sent again.
+    """A record to replay.
 
     Attributes:
-        origin: Where the record was produced to.
-        payload: A corrected value, which takes the place of the record's own: that may be cut, or missing.
-        dead_letter: The dead letter's own record; None for an unscorable row.
-        original_bytes: The size of the value as it came.
-        produced_ms: The original's timestamp: another record at its offset means that the topic was made anew.
+        origin: The original record.
+        payload: A corrected value, which replaces the record's own; that may be truncated or missing.
+        dead_letter: The record of the dead letter; None for an unscorable transaction.
+        original_bytes: The original size of the value.
+        produced_ms: The original's timestamp; another one at its offset means that the topic was recreated.
     """
 
     replay_id: str
@@ -64,7 +64,7 @@ class Replay:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What is sent, or was; `timestamp_ms` is Kafka's."""
+    """The content of a Kafka record; `timestamp_ms` is Kafka's."""
 
     key: bytes | None
     value: bytes | None
@@ -72,7 +72,7 @@ class Record:
     timestamp_ms: int | None
 
     def header(self, name: str) -> str | None:
-        """The first value of a header as text; None where it is none."""
+        """Return the first value of a header as text; None if it is missing or not text."""
         value = next((value for key, value in self.headers if key == name), None)
         try:
             return None if value is None else value.decode()
@@ -81,9 +81,9 @@ class Record:
 
 
 class ReplayTopic:
-    """The input topic as a sender of replays uses it.
+    """The input topic for replays.
 
-    Where Kafka does not answer, KafkaException; where it gives no records, KafkaFailure. The consumer is one of
+    Methods raise KafkaException if Kafka does not respond, KafkaFailure if it returns no records. The consumer is from
     `open_reader`, the producer idempotent with a `message.timeout.ms` (see `open_replay_topic`).
     """
 
@@ -93,10 +93,10 @@ class ReplayTopic:
         self._topic = topic
 
     def send(self, replays: Sequence[Replay]) -> dict[str, RecordId | ReplayRefused]:
-        """Send records to the partitions that they came from.
+        """Send records to their original partitions.
 
-        Returns by the id of the replay where the new record is, or why there is none; without those that Kafka has not
-        acknowledged in time, which it may have taken.
+        Returns by replay id the new record, or why there is none; without those that timed out, which Kafka may have
+        accepted.
         """
         results: dict[str, RecordId | ReplayRefused] = {}
 
@@ -109,66 +109,66 @@ class ReplayTopic:
                 log.warning("Kafka has not acknowledged a replay", replay=replay_id, reason=error.str())
 
         partitions = self._consumer.list_topics(self._topic, READ_SECONDS).topics[self._topic].partitions
-        # Read in one go where they lie close together: a single one costs a request of its own.
+        # Read in one pass if they are close together: a single record costs a request.
         originals = self.read(
             each.origin for each in replays if each.origin.topic == self._topic and each.origin.partition in partitions
         )
         for each in replays:
             try:
                 if each.origin.topic != self._topic:
-                    raise ReplayRefused(f"the record came from the topic {each.origin.topic}, which is not the input")
+                    raise ReplayRefused(f"the record is from the topic {each.origin.topic}, not the input topic")
                 if each.origin.partition not in partitions:
                     raise ReplayRefused(f"the topic {self._topic} has no partition {each.origin.partition}")
-                record = _repeated(self._original(each, originals.get(each.origin)), each)
+                record = _replay_record(self._original(each, originals.get(each.origin)), each)
                 self._produce(record, each.origin.partition, functools.partial(delivered, each.replay_id))
             except ReplayRefused as e:
                 results[each.replay_id] = e
             except BufferError as e:
-                log.warning("a replay has to wait", replay=each.replay_id, reason=str(e))
+                log.warning("replay postponed, the queue is full", replay=each.replay_id, reason=str(e))
             except (KafkaException, KafkaFailure):
                 raise
-            except Exception as e:  # whatever it is, it is this record's
-                log.error("a record cannot be sent again", record=str(each.origin), reason=f"{type(e).__name__}: {e}")
+            except Exception as e:  # any error is the record's own
+                log.error("cannot replay a record", record=str(each.origin), reason=f"{type(e).__name__}: {e}")
                 results[each.replay_id] = ReplayRefused(f"the client cannot send it: {e}")
-        # Every record ends within the producer's `message.timeout.ms`.
+        # Every record has a result within `message.timeout.ms`.
         self._producer.flush()
         return results
 
-    def read(self, places: Iterable[RecordId]) -> dict[RecordId, Message]:
-        """The records at some places, without those that are not there."""
-        offsets: dict[tuple[str, int], set[int]] = defaultdict(set)
-        for place in places:
-            offsets[place.topic, place.partition].add(place.offset)
-        found: dict[RecordId, Message] = {}
-        for (topic, partition), wanted in offsets.items():
+    def read(self, record_ids: Iterable[RecordId]) -> dict[RecordId, Message]:
+        """Return the records with these ids, without those that do not exist."""
+        by_partition: dict[tuple[str, int], set[int]] = defaultdict(set)
+        for each in record_ids:
+            by_partition[each.topic, each.partition].add(each.offset)
+        messages: dict[RecordId, Message] = {}
+        for (topic, partition), offsets in by_partition.items():
             try:
-                for run in _runs(sorted(wanted)):
+                for run in _runs(sorted(offsets)):
                     for message in read_partition(self._consumer, topic, partition, run[0], run[-1] + 1):
                         if message.offset() in run:
-                            found[_record_id(message)] = message
+                            messages[_record_id(message)] = message
             except KafkaException as e:
-                if e.args[0].name() not in _NOT_THERE:
+                if e.args[0].name() not in _MISSING:
                     raise
-        return found
+        return messages
 
     def close(self) -> None:
-        """Close the consumer; the producer has nothing open."""
+        """Close the consumer; the producer has nothing to flush."""
         self._consumer.close()
 
     def _original(self, replay: Replay, message: Message | None) -> Record:
-        """The record as it was produced, or what its dead letter has kept of it."""
-        gone = "retention has removed it"
+        """Return the original record, or its copy in the dead letter."""
+        cause = "retention has removed it"
         if message is not None:
-            original = _as_it_came(message)
+            original = _content(message)
             if replay.produced_ms is None or original.timestamp_ms in (None, replay.produced_ms):
                 return original
-            gone = "another record stands there now"
+            cause = "another record is there now"
         if replay.dead_letter is None or replay.dead_letter.topic != Topic.DEAD_LETTERS:
-            raise ReplayRefused(f"{gone}, and only dead letters are kept as they came")
+            raise ReplayRefused(f"{cause}, and only dead letters have a copy")
         dead_letter = self.read([replay.dead_letter]).get(replay.dead_letter)
         if dead_letter is None:
-            raise ReplayRefused(f"{gone}, and its dead letter too")
-        return _of_dead_letter(_as_it_came(dead_letter), replay, gone)
+            raise ReplayRefused(f"{cause}, and its dead letter is gone too")
+        return _from_dead_letter(_content(dead_letter), replay, cause)
 
     def _produce(self, record: Record, partition: int, delivered: Callable[..., None]) -> None:
         headers: list[tuple[str, str | bytes | None]] = list(record.headers)
@@ -183,7 +183,7 @@ class ReplayTopic:
 def open_replay_topic(bootstrap_servers: str, topic: str = Topic.TRANSACTIONS.value) -> ReplayTopic:
     """Connect to the input topic; raises BrokerUnreachable or TopicMissing."""
     _, limit = topic_layout(bootstrap_servers, topic)
-    # Of single records, each reading behind a fetch of the one before; a larger record comes whole all the same.
+    # For single records, which would wait for the previous fetch; a larger record is still returned whole.
     consumer = open_reader(
         bootstrap_servers, "fraudstream-replays", fetch_wait_max_ms=5, fetch_message_max_bytes=262_144
     )
@@ -192,7 +192,7 @@ def open_replay_topic(bootstrap_servers: str, topic: str = Topic.TRANSACTIONS.va
 
 
 def _runs(offsets: Sequence[int]) -> list[list[int]]:
-    """Offsets in pieces, within which no two neighbours are far apart."""
+    """Group offsets into runs without large gaps."""
     runs: list[list[int]] = []
     for offset in offsets:
         if runs and offset - runs[-1][-1] <= READ_AT_ONCE:
@@ -202,48 +202,48 @@ def _runs(offsets: Sequence[int]) -> list[list[int]]:
     return runs
 
 
-def _as_it_came(message: Message) -> Record:
+def _content(message: Message) -> Record:
     kind, at = message.timestamp()
     try:
         return Record(message.key(), message.value(), headers_of(message), at if kind else None)
     except ValueError as e:
-        raise ReplayRefused(f"the record cannot be sent as it came: {e}") from e
+        raise ReplayRefused(f"the record cannot be sent unchanged: {e}") from e
 
 
-def _repeated(original: Record, replay: Replay) -> Record:
-    """The record to be sent in place of an original: under the same event id, naming the one that it repeats."""
-    ours = {Header.REPLAY_OF.value, Header.REPLAY_ID.value}
+def _replay_record(original: Record, replay: Replay) -> Record:
+    """Build the replay of a record: with the same event id, and headers that name the original."""
+    own = {Header.REPLAY_OF.value, Header.REPLAY_ID.value}
     origin, event_id = str(replay.origin).encode(), original.header(Header.EVENT_ID)
     added: list[tuple[str, bytes | None]] = []
     if event_id is None or not 1 <= len(event_id) <= LONGEST_EVENT_ID:
-        # The detector knows such a record by its place: the repeated one has to have the same alert id.
-        ours.add(Header.EVENT_ID.value)
+        # The detector identifies such a record by its offset: its replay must get the same alert id.
+        own.add(Header.EVENT_ID.value)
         added.append((Header.EVENT_ID.value, origin))
     added += [(Header.REPLAY_OF.value, origin), (Header.REPLAY_ID.value, replay.replay_id.encode())]
-    headers = [each for each in original.headers if each[0] not in ours] + added
+    headers = [each for each in original.headers if each[0] not in own] + added
     return replace(original, headers=headers, value=original.value if replay.payload is None else replay.payload)
 
 
-def _of_dead_letter(kept: Record, replay: Replay, gone: str) -> Record:
-    """The original as its dead letter has kept it; `gone` says what became of the original, for the reason."""
-    came, added = (
-        replace(kept, headers=part)
-        for part in (kept.headers[: -len(DEAD_LETTER_HEADERS)], kept.headers[-len(DEAD_LETTER_HEADERS) :])
+def _from_dead_letter(dead_letter: Record, replay: Replay, cause: str) -> Record:
+    """Restore the original from its dead letter; `cause` is why the original is not used, for the reason."""
+    count = len(DEAD_LETTER_HEADERS)
+    original, added = (
+        replace(dead_letter, headers=part) for part in (dead_letter.headers[:-count], dead_letter.headers[-count:])
     )
-    place = "/".join(
+    record_id = "/".join(
         f"{added.header(name)}" for name in (Header.ERROR_TOPIC, Header.ERROR_PARTITION, Header.ERROR_OFFSET)
     )
-    if tuple(name for name, _ in added.headers) != DEAD_LETTER_HEADERS or place != str(replay.origin):
-        raise ReplayRefused(f"{gone}, and another record stands in place of its dead letter")
-    if len(kept.value or b"") != replay.original_bytes and replay.payload is None:
-        raise ReplayRefused(f"{gone}, and its dead letter was cut")
-    if len(kept.key or b"") >= LONGEST_KEY:
-        raise ReplayRefused(f"{gone}, and the key of its dead letter may be cut")
-    return came
+    if tuple(name for name, _ in added.headers) != DEAD_LETTER_HEADERS or record_id != str(replay.origin):
+        raise ReplayRefused(f"{cause}, and another record replaces its dead letter")
+    if len(dead_letter.value or b"") != replay.original_bytes and replay.payload is None:
+        raise ReplayRefused(f"{cause}, and its dead letter is truncated")
+    if len(dead_letter.key or b"") >= LONGEST_KEY:
+        raise ReplayRefused(f"{cause}, and the key of its dead letter may be truncated")
+    return original
 
 
 def _record_id(message: Message) -> RecordId:
     topic, partition, offset = message.topic(), message.partition(), message.offset()
     if topic is None or partition is None or offset is None:
-        raise ValueError("a record without a place")
+        raise ValueError("a record without topic, partition or offset")
     return RecordId(topic, partition, offset)

@@ -1,4 +1,4 @@
-"""The topics of a Kafka, ours or the user's: created where they are missing, asked for their end; `wire` names them."""
+"""Creates missing topics, and queries the layout and settings of topics."""
 
 from typing import Any, Final
 
@@ -11,30 +11,30 @@ from fraudstream.transactions.wire import DEFAULT_MAX_RECORD_BYTES, RELAYED_TOPI
 
 _LIMIT: Final = "max.message.bytes"
 _CLEANUP: Final = "cleanup.policy"
-_SEE_LOG: Final = "see the broker's log"
+_CHECK_LOG: Final = "check the broker's log"
 _REQUEST_SECONDS: Final = 30.0
 
 
 def open_admin(bootstrap_servers: str) -> AdminClient:
-    """A client for questions about the cluster; connects when it is first asked something."""
+    """Return an admin client; it connects at the first request."""
     return AdminClient(_client(bootstrap_servers))
 
 
 def require_broker(bootstrap_servers: str, timeout: float = 5.0) -> ClusterMetadata:
-    """Ask the cluster who it is, for up to `timeout` seconds; BrokerUnreachable says why nobody answers, if known."""
+    """Return the metadata of the cluster within `timeout` seconds; BrokerUnreachable has the cause, if known."""
     reasons: list[str] = []
     config: dict[str, Any] = {**_client(bootstrap_servers), "error_cb": lambda error: reasons.append(error.str())}
     admin = AdminClient(config)
     try:
         return admin.list_topics(timeout=timeout)
     except KafkaException as e:
-        # Serves the callback above, which knows more than the exception's "transport failure".
+        # Run the callback above, which has more detail than the exception's "transport failure".
         admin.poll(0)
         why = next((reason for reason in reasons if "ailed" in reason), "no answer")
         raise BrokerUnreachable(
-            f"no Kafka answers: {_short(why)}",
+            f"cannot connect to Kafka: {_short(why)}",
             where=bootstrap_servers,
-            remedy="start one with `fraudstream broker`, or name yours with --bootstrap-servers "
+            remedy="start one with `fraudstream broker`, or set yours with --bootstrap-servers "
             "or FRAUDSTREAM_BOOTSTRAP_SERVERS",
         ) from e
 
@@ -45,11 +45,11 @@ def _short(reason: str) -> str:
 
 
 def ensure_topics(bootstrap_servers: str, partitions: int, max_record_bytes: int) -> dict[str, int]:
-    """Create those of our six topics that are missing; one that exists is left as it is.
+    """Create those of the six topics that are missing; existing ones are not changed.
 
-    `partitions` are those of the input topic. The output topics have one each: their rows are few, and one partition
-    keeps them in one order. Raises BrokerUnreachable, or KafkaFailure where the cluster refused to create a topic, or
-    did not show it in time.
+    `partitions` is the number for the input topic. The output topics have one each: they have few records, and one
+    partition keeps their order. Raises BrokerUnreachable, or KafkaFailure if the cluster refused to create a topic, or
+    it was not visible in time.
     """
     existing = require_broker(bootstrap_servers).topics
     admin = open_admin(bootstrap_servers)
@@ -69,12 +69,12 @@ def ensure_topics(bootstrap_servers: str, partitions: int, max_record_bytes: int
 
 
 def _output_config(name: str, limit: int) -> dict[str, str]:
-    # The ledger must outlive the records it accounts for: each entry has its own key, so nothing of it is ever removed.
+    # The ledger must outlive the records it accounts for: each entry has its own key, so compaction removes nothing.
     return {_LIMIT: str(limit)} | ({"cleanup.policy": "compact"} if name == Topic.LEDGER else {})
 
 
 def topic_layout(bootstrap_servers: str, topic: str) -> tuple[int, int]:
-    """The number of partitions of a topic and the largest record that it takes, in bytes.
+    """Return the number of partitions of a topic and its maximum record size, in bytes.
 
     Raises BrokerUnreachable or TopicMissing.
     """
@@ -84,26 +84,26 @@ def topic_layout(bootstrap_servers: str, topic: str) -> tuple[int, int]:
 
 
 def topic_id(bootstrap_servers: str, topic: str) -> str:
-    """Kafka's own id of a topic (one that was deleted and made anew has another); raises KafkaFailure."""
+    """Return Kafka's id of a topic (a recreated topic has another one); raises KafkaFailure."""
     admin = open_admin(bootstrap_servers)
     try:
-        asked = admin.describe_topics(TopicCollection([topic]), request_timeout=_REQUEST_SECONDS)
-        return str(asked[topic].result().topic_id)
+        futures = admin.describe_topics(TopicCollection([topic]), request_timeout=_REQUEST_SECONDS)
+        return str(futures[topic].result().topic_id)
     except KafkaException as e:
-        raise _failure(f"the topic {topic} could not be described", e, bootstrap_servers) from e
+        raise _failure(f"cannot describe the topic {topic}", e, bootstrap_servers) from e
 
 
 def is_compacted(bootstrap_servers: str, topic: str) -> bool:
-    """Whether Kafka removes records that a later one of the same key replaces; false where it does not say."""
+    """Whether a topic is compacted; False if its settings cannot be read."""
     return "compact" in _configs(open_admin(bootstrap_servers), [topic], _CLEANUP).get(topic, "")
 
 
 def require_topic(bootstrap_servers: str, topic: str) -> list[int]:
-    """The partitions of a topic; raises BrokerUnreachable or TopicMissing."""
+    """Return the partitions of a topic; raises BrokerUnreachable or TopicMissing."""
     metadata = require_broker(bootstrap_servers).topics.get(topic)
     if metadata is None:
         raise TopicMissing(
-            f"there is no topic {topic}",
+            f"the topic {topic} does not exist",
             where=bootstrap_servers,
             remedy="`fraudstream produce` and `fraudstream detect` create the topics; see --bootstrap-servers",
         )
@@ -111,7 +111,7 @@ def require_topic(bootstrap_servers: str, topic: str) -> list[int]:
 
 
 def _client(bootstrap_servers: str) -> dict[str, Any]:
-    # librdkafka would write each failed attempt to standard error; what matters comes back as an exception.
+    # librdkafka would log each failed attempt to standard error; final errors are raised as exceptions.
     return {"bootstrap.servers": bootstrap_servers, "log_level": 0, "reconnect.backoff.max.ms": 250}
 
 
@@ -120,19 +120,19 @@ def _create(admin: AdminClient, topic: NewTopic) -> None:
         admin.create_topics([topic], request_timeout=_REQUEST_SECONDS)[topic.topic].result()
     except KafkaException as e:
         error: KafkaError = e.args[0]
-        if error.code() != KafkaError.TOPIC_ALREADY_EXISTS:  # else another of our processes was quicker
-            raise _failure(f"the topic {topic.topic} could not be created", e, topic.topic) from e
+        if error.code() != KafkaError.TOPIC_ALREADY_EXISTS:  # else another process created it first
+            raise _failure(f"cannot create the topic {topic.topic}", e, topic.topic) from e
 
 
 def _await_visible(admin: AdminClient, names: set[str]) -> None:
-    """Wait until a broker tells of the topics: the controller has answered before each broker has heard of them."""
+    """Wait until a broker lists the topics: the controller responds before the brokers have the metadata."""
 
-    def all_seen() -> bool:
+    def all_visible() -> bool:
         topics = admin.list_topics(timeout=_REQUEST_SECONDS).topics
         return all(name in topics and topics[name].partitions for name in names)
 
-    if not wait_until(all_seen, _REQUEST_SECONDS, every=0.05):
-        raise KafkaFailure("topics that were created do not show", where=", ".join(sorted(names)), remedy=_SEE_LOG)
+    if not wait_until(all_visible, _REQUEST_SECONDS, every=0.05):
+        raise KafkaFailure("created topics are not visible", where=", ".join(sorted(names)), remedy=_CHECK_LOG)
 
 
 def _limits(admin: AdminClient, topics: list[str]) -> dict[str, int]:
@@ -142,16 +142,16 @@ def _limits(admin: AdminClient, topics: list[str]) -> dict[str, int]:
 def _configs(admin: AdminClient, topics: list[str], key: str) -> dict[str, str]:
     if not topics:
         return {}
-    asked = admin.describe_configs(
+    futures = admin.describe_configs(
         [ConfigResource(ResourceType.TOPIC, str(name)) for name in topics], request_timeout=_REQUEST_SECONDS
     )
     try:
-        return {resource.name: str(answer.result()[key].value) for resource, answer in asked.items()}
+        return {resource.name: str(future.result()[key].value) for resource, future in futures.items()}
     except KafkaException:
-        # A cluster may forbid the question; then it is not for us to judge.
+        # The cluster may not authorise the request; then the limit is unknown.
         return {}
 
 
 def _failure(what: str, cause: KafkaException, where: str) -> KafkaFailure:
     error: KafkaError = cause.args[0]
-    return KafkaFailure(f"{what}: {error.str()}", where=where, remedy=_SEE_LOG)
+    return KafkaFailure(f"{what}: {error.str()}", where=where, remedy=_CHECK_LOG)

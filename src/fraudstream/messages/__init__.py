@@ -1,1 +1,1 @@
-"""The messages that cross a process boundary, as pydantic models: posted records, request bodies and answers."""
+"""The messages that cross a process boundary, as pydantic models: posted records, requests and responses."""

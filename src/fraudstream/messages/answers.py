@@ -1,6 +1,6 @@
-"""What the API answers, as models of which the OpenAPI document is made; a default says that a member may be absent.
+"""Defines the responses of the API as models for the OpenAPI document; a member with a default may be absent.
 
-Tests hold real answers to them; no request is checked, as an alert is stored as the JSON that is sent.
+Tests validate real responses against them; at run time nothing is validated, as alerts are stored as JSON.
 """
 
 from dataclasses import dataclass
@@ -23,21 +23,21 @@ Kind = Literal["alert", "unscorable"]
 
 
 def answer(name: str, about: str = "", /, **members: Any) -> Any:
-    """A model of an answer: its members by name, each a type, or a type and the default of one that may be absent."""
+    """Create the model of a response; a member is a type, or a type and a default if it may be absent."""
     return create_model(name, __base__=Message, __doc__=about or None, **members)
 
 
 def many(item: Any) -> Any:
-    """A list of such items."""
+    """Return the type of a list of items."""
     return GenericAlias(list, (item,))
 
 
 def page(name: str, item: Any, **more: Any) -> Any:
-    """A page of a list, and where the next one begins."""
+    """Create the model of a page of a list, with the cursor of the next page."""
     return answer(f"PageOf{name.title().replace('_', '')}", **{name: many(item)}, next_cursor=Text, **more)
 
 
-Error = answer("Error", "Why a request was not answered.", error=str, status=int)
+Error = answer("Error", "Why a request failed.", error=str, status=int)
 FAILED: Final[Any] = {"error": (str, ""), "status": (int, 409)}
 
 
@@ -53,7 +53,7 @@ Received = answer("Received", accepted=int, duplicates=int, conflicts=int, rejec
 
 Status = Literal["new", "claimed"] | Verdict
 TriageState = answer(
-    "TriageState", "What people have made of an alert; `version` grows with each change of it.",
+    "TriageState", "The triage state of an alert; `version` is incremented with each change.",
     status=Status, assignee=Text, version=int, decided_at=Moment, since=(Moment, None),
 )  # fmt: skip
 Alert = answer(
@@ -64,21 +64,21 @@ Alert = answer(
 )  # fmt: skip
 AlertPage = page("alerts", Alert, complete=bool, back_to=Text, scanned=int, of=int)
 FollowingAlerts = answer(
-    "FollowingAlerts", "What followed an event of the stream, the oldest first.",
+    "FollowingAlerts", "The alerts after an event of the stream, oldest first.",
     alerts=many(Alert), latest=int, more=bool, reset=bool, complete=bool,
 )  # fmt: skip
 
 Changed = answer("Changed", alert_id=str, seq=int, status=Status, assignee=Text, version=int)
 Refused = answer("Refused", alert_id=str, reason=str, work=TriageState | None)
 Triaged = answer(
-    "Triaged", "What became of each alert; `error` where none was changed.",
+    "Triaged", "The result for each alert; `error` if none was changed.",
     change_id=Text, done=many(Changed), refused=many(Refused), **FAILED,
 )  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Change:
-    """A change that a person made; of an alert's history, `before` and `after` are the alert's own."""
+    """A change that a person made; in the history of an alert, `before` and `after` are the alert's own."""
 
     change_id: str
     at: Time
@@ -97,14 +97,14 @@ class Change:
 
 @dataclass(frozen=True)
 class AlertChange(Change):
-    """What a change did to one alert; `alert_id` is null where it was made to something else."""
+    """The effect of a change on one alert; `alert_id` is null if the change was not made to alerts."""
 
     alert_id: Text
 
 
 @dataclass(frozen=True)
 class Touched:
-    """What a change did to one of its alerts."""
+    """The effect of a change on one of its alerts."""
 
     seq: int
     alert_id: str
@@ -114,7 +114,7 @@ class Touched:
 
 @dataclass(frozen=True)
 class ListedChange(Change):
-    """A change as the list has it, with the number of alerts that it touched and the first of them."""
+    """A change in a list, with the number of alerts that it affected and the first of them."""
 
     seq: int
     alerts: int
@@ -122,7 +122,7 @@ class ListedChange(Change):
 
 
 Triage = answer("Triage", "An alert's triage state and its changes.", work=TriageState, history=list[Change])
-Person = answer("Person", "Who acts; a name is the person's own word.", name=str, verified=bool)
+Person = answer("Person", "The current person; the name is not authenticated.", name=str, verified=bool)
 Introduced = answer("Introduced", actor=Person | None)
 
 Stats = answer(
@@ -136,7 +136,7 @@ Stats = answer(
 
 @dataclass(frozen=True)
 class Losses:
-    """Lost records that nobody has acknowledged, up to which entry of the ledger (0: none), and since when."""
+    """Lost records that nobody has acknowledged, the last ledger entry with one (or 0), and the time of the first."""
 
     records: int
     until_seq: int
@@ -145,7 +145,7 @@ class Losses:
 
 @dataclass(frozen=True)
 class ProcessState:
-    """A process by what it said last."""
+    """The state of a process according to its last status."""
 
     process: str
     state: str
@@ -156,7 +156,7 @@ class ProcessState:
 
 @dataclass(frozen=True)
 class PartitionState:
-    """How far a partition is filled and scored; `reading` is null where the detector does not say."""
+    """The offsets and the scored position of a partition; `reading` is null if unknown."""
 
     topic: str
     partition: int
@@ -184,18 +184,18 @@ _ACTIVE: Final[Any] = {"model_id": str, "threshold": float, "revision": int, "wh
 ActiveModel = answer("Deployment", "The active model.", **_ACTIVE)
 NewDeployment = answer("NewDeployment", **_ACTIVE, former_threshold=float, change_id=Text)
 Figures = answer(
-    "Figures", "What a threshold does over a source's period; null where the source does not know.",
+    "Figures", "The effect of a threshold over a source's period; null if unknown.",
     alerts=float, alerts_per_day=Number, error=Number, frauds_caught=float, frauds_missed=float, false_alarms=float,
     saved=Number,
 )  # fmt: skip
 FigureSource = answer(
-    "FigureSource", "Where figures come from, `now` at the active threshold and `then` at the other.",
+    "FigureSource", "A source of figures, `now` at the active threshold and `then` at the other.",
     key=Literal["test", "live", "verdicts"], title=str, kind=Literal["measured", "estimate", "partial"], about=str,
     period=str, known_from=float, lacking=Text, now=Figures | None, then=Figures | None,
 )  # fmt: skip
 CurvePoint = answer("CurvePoint", threshold=float, **dict.fromkeys(("test", "live", "verdicts"), (Figures, None)))
 WhatIf = answer(
-    "WhatIf", "What another threshold would do.",
+    "WhatIf", "The effect of another threshold.",
     in_force=ActiveModel, threshold=float, review_cost=float, recommended=Number, cheapest=Number, changeable=bool,
     why_not=Text, sources=many(FigureSource), curve=(many(CurvePoint), []),
 )  # fmt: skip
@@ -205,7 +205,7 @@ NewScore = answer("NewScore", score=Number, threshold=float, outcome=Outcome, mo
 
 @dataclass(frozen=True)
 class Contribution:
-    """What a feature contributed when the alert was scored, and contributes now."""
+    """The contribution of a feature when the alert was scored, and now."""
 
     feature: str
     value: object
@@ -216,21 +216,21 @@ class Contribution:
 
 
 Rescored = answer(
-    "Rescored", "An alert scored again, and what differs from the stored score.",
+    "Rescored", "An alert scored again, and the differences from the stored score.",
     alert_id=str, stored=StoredScore, now=NewScore, difference=Number, same_model=bool, scale=str, comparable=bool,
     stored_cause=Text, features=list[Contribution], sentence=str,
 )  # fmt: skip
 Aliases = answer("Aliases", aliases=dict[str, str], model_id=str, revision=int)
 
 ReplayRequested = answer(
-    "ReplayRequested", "The records of a request; `error` where none is sent again.",
+    "ReplayRequested", "The result of a request for replays; `error` if none was recorded.",
     batch=Text, letters=int, replayed=int, missing=int, without_place=int, **FAILED,
 )  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Replay:
-    """A record that is to be sent again."""
+    """A replay of a record."""
 
     seq: int
     replay_id: str

@@ -1,4 +1,4 @@
-"""What all messages share: strict types, and an invalid message's reason in one line for people."""
+"""Defines the base class and common types of all messages, and formats validation errors."""
 
 import re
 from typing import Annotated, Any, Final
@@ -20,17 +20,17 @@ _PLAIN: Final = {
     "less than or equal to": "at most",
     "greater than or equal to": "at least",
 }
-"""Pydantic's terms, and those of people who do not write Python."""
+"""Pydantic's terms, and those for readers who do not write Python."""
 
 
 class Message(BaseModel):
-    """A message: its types are strict, its members may not be set, and members of a later release are ignored."""
+    """A message with strict types; it is immutable, and ignores unknown members (from a later release)."""
 
     model_config = ConfigDict(strict=True, frozen=True)
 
 
 def reason(error: ValidationError) -> str:
-    """Why a message is invalid, in one line that begins with the member's name."""
+    """Describe why a message is invalid, in one line that starts with the name of the member."""
     first = error.errors(include_url=False, include_input=False)[0]
     member = ".".join(str(part) for part in first["loc"])
     message = first["msg"].removeprefix("Value error, ")
@@ -43,7 +43,7 @@ def reason(error: ValidationError) -> str:
 
 
 def instant(value: Any) -> int:
-    """A time in ISO 8601, as microseconds since 1970 (UTC); raises ValueError where it is none."""
+    """Parse a time in ISO 8601 to microseconds since 1970 (UTC); raises ValueError."""
     try:
         return microseconds(parse_time(value))
     except (TypeError, ValueError, OverflowError) as e:
@@ -60,12 +60,12 @@ Instant = Annotated[int, BeforeValidator(instant), WithJsonSchema({"type": "stri
 """A time in ISO 8601, as microseconds since 1970 (UTC)."""
 
 Integer = Annotated[int, Field(ge=-(2**53), le=2**53)]
-"""An integer that every reader of JSON takes for the same number, a browser's JavaScript too (RFC 8259, section 6)."""
+"""An integer that every JSON parser reads exactly, also that of a browser (RFC 8259, section 6)."""
 
 Id = Annotated[str, Field(min_length=1, max_length=MAX_ID_CHARS)]
 
 Written = Annotated[str, AfterValidator(_written)]
-"""Text that a person has written: not only blanks, its card numbers masked."""
+"""Text that a person wrote: not blank, with card numbers masked."""
 
 Object = dict[str, Any]
-"""A JSON object of which no more is known."""
+"""Any JSON object."""

@@ -1,4 +1,4 @@
-"""An entry of the ledger: the outcome of one partition's share of one committed batch; `wire.py` names its topic."""
+"""Defines a ledger entry: the outcomes of one partition's records in one committed batch."""
 
 from enum import StrEnum
 from typing import Annotated, Self
@@ -10,31 +10,31 @@ from fraudstream.messages.base import Id, Message, Object, reason
 
 
 class EntryKind(StrEnum):
-    """What an entry accounts for: records that were judged, or records that were gone before anybody read them."""
+    """What an entry accounts for: records that were scored, or records that were deleted before they were read."""
 
     BATCH = "batch"
     LOSS = "loss"
 
 
 class Source(StrEnum):
-    """Where an entry's counts come from: the query itself, or the range scored again because a crash took them."""
+    """The source of an entry's counts: the query itself, or its range scored again after a crash."""
 
     OBSERVED = "observed"
     SCORED_AGAIN = "scored_again"
 
 
 Count = Annotated[int, Field(ge=0, le=2**53)]
-"""Up to what every reader of JSON takes for the same number, a browser's JavaScript too (RFC 8259, section 6)."""
+"""A count that every JSON parser reads exactly, also that of a browser (RFC 8259, section 6)."""
 
 
 class LedgerEntry(Message):
-    """The offsets `from_offset` to `until_offset` (exclusive) of a partition, and how many ended in which outcome.
+    """The offsets `from_offset` to `until_offset` (exclusive) of a partition, and the count of each outcome.
 
     Attributes:
-        entry_id: The same for the same batch and partition, whenever it is written: a replay counts once.
-        topic_id: Kafka's id of it: a topic that was deleted and made anew has another.
-        records: Records there; fewer than the offsets where Kafka keeps markers of its own, or lost some.
-        batch_id: The batch's number in that checkpoint.
+        entry_id: The same whenever the batch and partition are written again, so that they count once.
+        topic_id: Kafka's id of the topic; a recreated topic has another.
+        records: Number of records; less than the number of offsets with transaction markers or lost records.
+        batch_id: The number of the batch in that checkpoint.
         committed_at: ISO 8601 in UTC.
         reason: Why records were lost; empty for a batch.
     """
@@ -69,39 +69,39 @@ class LedgerEntry(Message):
 
     @property
     def offsets(self) -> int:
-        """How many offsets it covers."""
+        """The number of offsets that it covers."""
         return self.until_offset - self.from_offset
 
     def to_json(self) -> bytes:
-        """As it stands on the topic and is posted to the API."""
+        """Encode it for the topic and the API."""
         return self.model_dump_json().encode()
 
 
 def batch_entry_id(checkpoint_id: str, batch_id: int, partition: int) -> str:
-    """The id of a batch's entry."""
+    """Return the entry id of a batch."""
     return f"{checkpoint_id}/{batch_id}/{partition}"
 
 
 def loss_entry_id(topic_id: str, partition: int, from_offset: int, until_offset: int) -> str:
-    """The id of a loss: the same loss, seen again after a restart, is the same entry."""
+    """Return the entry id of a loss: the same if it is detected again after a restart."""
     return f"loss/{topic_id}/{partition}/{from_offset}/{until_offset}"
 
 
 def parse_entry(value: bytes | str | Object) -> LedgerEntry:
-    """Read an entry, from JSON text or from a JSON object; keys of later releases are ignored.
+    """Parse an entry from JSON text or an object; unknown keys are ignored.
 
-    Raises DataError where it is not what `LedgerEntry.to_json` writes.
+    Raises DataError if it was not written by `LedgerEntry.to_json`.
     """
     try:
         if isinstance(value, dict):
             return LedgerEntry.model_validate(value)
         return LedgerEntry.model_validate_json(value)
     except ValidationError as e:
-        raise DataError(f"not an entry of the ledger: {reason(e)}") from e
+        raise DataError(f"not a ledger entry: {reason(e)}") from e
 
 
 class ProblemKind(StrEnum):
-    """What can be wrong."""
+    """The kinds of problems."""
 
     DATABASE = "database"
     RELAY = "relay"
@@ -113,7 +113,7 @@ class ProblemKind(StrEnum):
 
 
 class Problem(BaseModel, frozen=True):
-    """One thing that is wrong: its sentence for people, since when (ISO 8601), and the partition where it is of one."""
+    """A problem: a message for people, its start (ISO 8601), and the partition, if it concerns one."""
 
     kind: ProblemKind
     message: str = Field(max_length=500)
@@ -122,9 +122,9 @@ class Problem(BaseModel, frozen=True):
 
 
 class PartitionReport(BaseModel, frozen=True):
-    """What the detector's status says of its partitions.
+    """The state of the partitions in the detector's status.
 
-    `task_slots` is null for micro-batches, `reading` (the partitions that a task reads) on a cluster.
+    `task_slots` is null for micro-batches, `reading` (the partitions that a task reads) is null on a cluster.
     """
 
     task_slots: NonNegativeInt | None = None

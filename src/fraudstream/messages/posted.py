@@ -1,4 +1,4 @@
-"""Posted records: what the relay posts to the API, checked once, when the store takes it."""
+"""Defines and validates the records that the relay posts to the API."""
 
 import hashlib
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ from fraudstream.transactions.wire import AlertField, EventType, Outcome
 
 STORED_OUTCOMES: Final = (Outcome.ALERT, Outcome.UNSCORABLE)
 RESERVED_KEYS: Final = frozenset({"seq", "work", "received_at", "conflict_of", "superseded"})
-"""Keys that the store itself adds to an alert; posted ones are dropped."""
+"""Keys that the store adds to an alert; posted ones are dropped."""
 
 
 def _stored(value: object) -> Outcome:
@@ -30,32 +30,32 @@ def _partition(key: str) -> int:
     return int(key)
 
 
-def _as_it_is(value: object) -> object:
+def _object_as_is(value: object) -> object:
     if not isinstance(value, dict):
         raise ValueError("must be a JSON object")
     return value
 
 
 StoredOutcome = Annotated[Outcome, BeforeValidator(_stored), WithJsonSchema({"enum": list(STORED_OUTCOMES)})]
-Transaction = Annotated[Object, PlainValidator(_as_it_is), WithJsonSchema({"type": "object"})]
-"""Not copied, as pydantic copies a dictionary: it has dozens of members of any type."""
+Transaction = Annotated[Object, PlainValidator(_object_as_is), WithJsonSchema({"type": "object"})]
+"""Not copied, unlike a dictionary field in pydantic: it has dozens of members of any type."""
 
 
 class Posted(Message):
-    """A posted record: the members that are known, and the whole JSON object as `document`, which is no member."""
+    """A posted record: its known members, and the whole JSON object as `document`, which is not a member."""
 
     if TYPE_CHECKING:
         document: Object
 
     def model_post_init(self, document: Any) -> None:
-        """Keep the JSON object that was checked."""
+        """Store the JSON object that was validated."""
         self.__dict__["document"] = document
 
 
 class PostedAlert(Posted):
     """An alert or an unscorable transaction."""
 
-    if TYPE_CHECKING:  # made of the transaction by `model_post_init`, and no members
+    if TYPE_CHECKING:  # computed from the transaction by `model_post_init`; not members
         digest: str
         amount: float | None
 
@@ -78,14 +78,14 @@ class PostedAlert(Posted):
     as_text: list[str] | None = None
 
     def model_post_init(self, document: Any) -> None:
-        """Keep the JSON object without the keys that are the store's, and what is made of the transaction."""
-        kept = {key: value for key, value in document.items() if key not in RESERVED_KEYS}
-        own = {"document": {AlertField.OUTCOME.value: self.outcome.value} | kept}
+        """Store the JSON object without the reserved keys, the digest and the amount."""
+        members = {key: value for key, value in document.items() if key not in RESERVED_KEYS}
+        own = {"document": {AlertField.OUTCOME.value: self.outcome.value} | members}
         self.__dict__.update(own | {"digest": digest(self.transaction), "amount": amount_of(self.transaction)})
 
     @property
     def expected_loss(self) -> float | None:
-        """Score times amount, where both are known: what is lost, on the average, by letting it pass."""
+        """Score times amount, if both are known: the mean loss if the transaction is approved."""
         return None if self.score is None or self.amount is None else self.score * self.amount
 
 
@@ -97,7 +97,7 @@ class Event(Posted):
 
 
 class Sample(Event):
-    """A sampled transaction, as it was scored."""
+    """A sampled transaction with its score."""
 
     topic: str
     partition: Integer
@@ -122,14 +122,14 @@ class Sample(Event):
 
 
 class Ends(Message):
-    """The first offset of a partition, and the one after its last record."""
+    """The watermarks of a partition: its first offset, and the offset after its last record."""
 
     begin: Integer | None = None
     end: Integer
 
 
 class Scored(Message):
-    """The offset of a partition after the last record that was scored."""
+    """The scored position of a partition: the offset after the last record that was scored."""
 
     position: Integer
 
@@ -139,20 +139,20 @@ ByPartition = dict[str, dict[Annotated[int, BeforeValidator(_partition)], Offset
 
 
 class EndsEvent(Event):
-    """The ends of the input topic's partitions, as the relay has read them."""
+    """The watermarks of the input topic, as read by the relay."""
 
     at_us: Instant | None = Field(None, alias="at")
     positions: ByPartition[Ends]
 
 
 class Progress(Event):
-    """How far the detector has come."""
+    """The scored positions of the detector."""
 
     positions: ByPartition[Scored]
 
 
 class DeadLetter(Posted):
-    """A record that is not a JSON object, and where it is on the input."""
+    """A record that is not a JSON object, and its offset on the input topic."""
 
     topic: Annotated[str, Field(min_length=1)]
     partition: Integer
@@ -168,9 +168,9 @@ _Posted = TypeVar("_Posted", bound=Posted)
 
 
 def check_alert(raw: object) -> PostedAlert:
-    """Check a posted alert, of which what cannot be stored and shown as it came is replaced, in place, by its text.
+    """Validate a posted alert; values that cannot be stored and shown unchanged are replaced, in place, by their text.
 
-    Raises RecordError where it cannot be stored; the reason names the key and what it should be.
+    Raises RecordError if it cannot be stored; the reason names the key and the expected value.
     """
     alert = _object(raw, "an alert")
     if as_text := present(alert):
@@ -183,20 +183,20 @@ def check_alert(raw: object) -> PostedAlert:
 
 
 def check_event(raw: object) -> Event:
-    """Check a posted event as one of its type; raises a RecordError as `check_alert` does."""
+    """Validate a posted event according to its type; raises RecordError like `check_alert`."""
     event = check_object(raw, "an event")
     return _checked(_EVENTS.get(str(event.get("type")), Event), event)
 
 
 def check_dead_letter(raw: object) -> DeadLetter:
-    """Check a posted dead letter; raises a RecordError as `check_alert` does."""
+    """Validate a posted dead letter; raises RecordError like `check_alert`."""
     return _checked(DeadLetter, check_object(raw, "a dead letter"))
 
 
 def check_object(raw: object, what: str) -> Object:
-    """The posted record as a JSON object that can be written as JSON again, down to its last number.
+    """Check that a posted record is a JSON object that can be written as JSON without loss.
 
-    Raises RecordError where it is something else, nested too deeply, or holds a number or text that JSON cannot carry.
+    Raises RecordError if it is something else, nested too deeply, or has a number or text that JSON cannot represent.
     """
     record = _object(raw, what)
     if paths := present(record):
@@ -205,7 +205,7 @@ def check_object(raw: object, what: str) -> Object:
 
 
 def digest(value: object) -> str:
-    """A fingerprint of a JSON value that does not depend on the order of keys."""
+    """Return a digest of a JSON value that does not depend on the order of keys."""
     return hashlib.sha256(orjson.dumps(value, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 

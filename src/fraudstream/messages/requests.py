@@ -1,4 +1,4 @@
-"""The queries and bodies of requests; an empty value of a query counts as absent, as in a form."""
+"""Defines the queries and bodies of requests; an empty query value counts as absent, as in a form."""
 
 import base64
 import binascii
@@ -26,22 +26,22 @@ TIME, LATER = "2026-01-02T03:04:05Z", "2036-01-02T03:04:05Z"
 
 
 class Arguments(Protocol):
-    """The arguments of a query, as werkzeug's MultiDict has them."""
+    """The arguments of a query, such as werkzeug's MultiDict."""
 
     def getlist(self, key: str, /) -> list[str]:
-        """The values under a name."""
+        """Return the values of a name."""
 
 
 def time_of(value: object) -> int:
-    """A time in ISO 8601 in a query, as microseconds since 1970 (UTC)."""
-    # In a query an unescaped + means a blank: "T10:00:00+02:00" then arrives as "T10:00:00 02:00".
+    """Parse a time in ISO 8601 from a query to microseconds since 1970 (UTC)."""
+    # In a query an unescaped + is a space: "T10:00:00+02:00" arrives as "T10:00:00 02:00".
     with contextlib.suppress(ValueError):
         return instant(value)
     return instant("+".join(value.rsplit(" ", 1)) if isinstance(value, str) else value)
 
 
 def parameter(default: Any, example: object, about: str, **limits: Any) -> Any:
-    """A parameter with a value to try it with."""
+    """Define a parameter with an example value."""
     return Field(default, examples=[example], description=about, **limits)
 
 
@@ -57,7 +57,7 @@ Repeated = BeforeValidator(lambda value: value if isinstance(value, list) else [
 
 
 class Query(BaseModel):
-    """The parameters of a query, or of a JSON body that may hold them."""
+    """The parameters of a query, or of a JSON body with the same members."""
 
     model_config = ConfigDict(frozen=True, coerce_numbers_to_str=True, str_max_length=1_000)
 
@@ -70,7 +70,7 @@ class Query(BaseModel):
 
     @classmethod
     def read(cls, args: Arguments) -> Self:
-        """The query in the arguments of a request or an address; raises RequestError where a value makes no sense."""
+        """Parse the arguments of a request or URL; raises RequestError for an invalid value."""
         values: dict[str, str | list[str]] = {}
         for name, field in cls.model_fields.items():
             if texts := [value for value in args.getlist(name) if value]:
@@ -82,18 +82,18 @@ class Query(BaseModel):
 
 
 class Page(Query):
-    """A page of a list, the newest first."""
+    """A page of a list, newest first."""
 
-    limit: Whole = parameter(100, 10, "how many", ge=1, le=1_000)
-    cursor: Whole | None = parameter(None, 1, "the `next_cursor` of the page before", ge=1, le=10**18)
+    limit: Whole = parameter(100, 10, "the page size", ge=1, le=1_000)
+    cursor: Whole | None = parameter(None, 1, "the `next_cursor` of the previous page", ge=1, le=10**18)
 
     def following(self, seqs: Sequence[int]) -> str | None:
-        """The cursor of the page behind one that holds these; None where this is the last."""
+        """Return the cursor of the page after these rows; None on the last page."""
         return str(seqs[-1]) if len(seqs) == self.limit else None
 
 
 MOST_ALERTS: Final = 1_000
-"""Alerts that one request may change: each viewer gets all of the changes."""
+"""Alerts that one request may change: every viewer receives all of the changes."""
 
 MOST_RECORDS: Final = 10_000
 
@@ -126,60 +126,60 @@ BatchId = Annotated[Written, Field(max_length=64)]
 
 
 class Command(Message):
-    """A request of a person; `who` names them where neither session, header nor cookie does."""
+    """A request of a person; `who` is their name if neither session, header nor cookie has one."""
 
     who: str | None = None
 
 
 class Release(Command):
-    """Leave one's own alerts to others."""
+    """Return claimed alerts to the queue."""
 
     alert_ids: AlertIds
-    versions: dict[str, int] | None = Field(None, description="the version that was seen of each; another is refused")
+    versions: dict[str, int] | None = Field(None, description="the known version of each; a changed alert is refused")
 
 
 class Claim(Release):
-    """Have alerts for oneself."""
+    """Claim alerts."""
 
-    take_over: bool = Field(False, description="also what another has claimed or decided")
+    take_over: bool = Field(False, description="also alerts that somebody else has claimed or decided")
 
 
 class Decide(Claim):
-    """Decide alerts."""
+    """Set the verdict of alerts."""
 
     status: Verdict
     note: Note | Literal[""] | None = None
 
 
 class AddNote(Command):
-    """Write a note on one alert."""
+    """Add a note to one alert."""
 
     alert_ids: Annotated[list[ChangeId], Field(min_length=1, max_length=1)]
     text: Note
 
 
 class Undo(Command):
-    """Take a change back, another's only with `take_over`."""
+    """Undo a change; `take_over` is needed if somebody else made it."""
 
     change_id: ChangeId
     take_over: bool = False
 
 
 class Introduction(Message):
-    """The name to act under."""
+    """The name of the person."""
 
     name: str
 
 
 class Acknowledgement(Command):
-    """Have losses no longer reported; `until_seq` as `GET /api/system` has it in `losses`."""
+    """Acknowledge losses; `until_seq` is that of `losses` in `GET /api/system`."""
 
     until_seq: int
     why: Note | None = None
 
 
 class NewThreshold(Command):
-    """Deploy a threshold; `revision` is the one that the person saw, as `GET /api/what-if` has it."""
+    """Deploy a threshold; `revision` is the one that the person saw, from `GET /api/what-if`."""
 
     threshold: float
     revision: int
@@ -187,20 +187,20 @@ class NewThreshold(Command):
 
 
 class RemovedAlias(Command):
-    """Take an alias back."""
+    """Remove an alias."""
 
     new: Column
     why: Annotated[str, Field(max_length=1_000), AfterValidator(typed)] | None = None
 
 
 class Alias(RemovedAlias):
-    """Have the column `new` read as the feature `old`."""
+    """Read the column `new` as the feature `old`."""
 
     old: Column
 
 
 class ReplayRequest(Command):
-    """Have records sent again: those at `places`, or those that a `filter` (a query string as of the list) matches."""
+    """Replay records: those in `places`, or those that match a `filter` (a query string as for the list)."""
 
     why: Why
     places: Annotated[list[Place], Field(min_length=1, max_length=MOST_RECORDS)] | None = None
@@ -215,35 +215,35 @@ class ReplayRequest(Command):
     def _names_records(self) -> Self:
         if (self.places is None) == (self.filter is None):
             raise ValueError(
-                "name places (a list of topic/partition/offset) or a filter (a query string as of the list)"
+                "set either places (a list of topic/partition/offset) or filter (a query string as for the list)"
             )
         if self.payload_base64 is not None and len(set(self.places or ())) != 1:
-            raise ValueError("a corrected payload takes the place of one record's: name one in places")
+            raise ValueError("a corrected payload is for a single record: set exactly one in places")
         return self
 
 
 class ReplayClaim(Message):
-    """Claim replays to send; with `limit` 0 only count those that wait."""
+    """Claim replays to send; with `limit` 0 only count those that are waiting."""
 
     limit: Annotated[int, Field(ge=0, le=1_000)]
     batch: BatchId | None = None
 
 
 class ReplayResult(Message):
-    """What became of a replay: the `place` of the new record, or the `reason` why there is none."""
+    """The result of a replay: the `place` of the new record, or the `reason` why there is none."""
 
     replay_id: BatchId
     place: Why | None = None
     reason: Why | None = None
 
     @model_validator(mode="after")
-    def _has_an_end(self) -> Self:
+    def _has_result(self) -> Self:
         if self.place is None and self.reason is None:
-            raise ValueError("reason must say why there is no place")
+            raise ValueError("either place or reason is required")
         return self
 
 
 class ReplayResults(Message):
-    """What became of replays."""
+    """The results of replays."""
 
     results: list[ReplayResult]

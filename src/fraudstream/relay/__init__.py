@@ -1,1 +1,1 @@
-"""Carries the records of the output topics from Kafka to the API of the dashboard."""
+"""The relay: posts the records of the output topics to the dashboard's API."""

@@ -1,4 +1,4 @@
-"""Carries every output topic to the dashboard's API, at least once; what a record becomes is in `records.py`."""
+"""Relays every output topic to the dashboard's API, at least once."""
 
 import threading
 import time
@@ -33,7 +33,7 @@ MOST_BYTES: Final = 4 * 1024 * 1024
 POLL_SECONDS: Final = 0.25
 COMMIT_SECONDS: Final = 0.5
 HOLD_SECONDS: Final = 0.2
-"""Events wait so long for company: nobody waits for a sample, and while one is posted an alert would wait."""
+"""How long events are held to be batched: they are not urgent, and posting one delays the alerts behind it."""
 POSITION_SECONDS: Final = 1.0
 FIRST_BACKOFF_SECONDS: Final = 0.1
 LONGEST_BACKOFF_SECONDS: Final = 5.0
@@ -41,28 +41,28 @@ ASSIGN_SECONDS: Final = 30.0
 REFUSED_RECORD: Final = "refused_record"
 _REFUSED: Final = b'{"%s"' % REFUSED_RECORD.encode()
 REFUSED_BYTES: Final = 4_000
-"""So much of a record that the API refuses is kept there; the topic holds the whole of it."""
+"""A record that the API refuses is truncated to this length there; the topic has all of it."""
 
 
 class Api(Protocol):
     """The dashboard's API, as the relay uses it."""
 
     def post(self, route: Route, items: Sequence[bytes]) -> None:
-        """Post JSON objects; return once they are committed, raise `ApiUnavailable` or `ApiRefused` otherwise."""
+        """Post JSON objects; return after they are committed, raise `ApiUnavailable` or `ApiRefused` otherwise."""
 
 
 class ApiUnavailable(Exception):
-    """Nobody answered, or the answer says: later."""
+    """Raised without a response, or with one that may change later."""
 
 
 class ApiRefused(Exception):
-    """The answer says that this request as a whole will never be taken."""
+    """Raised if the request as a whole will never be accepted."""
 
 
 class Relay:
-    """Reads the output topics, posts what they hold and commits offsets only after the API has answered 2xx.
+    """Reads the output topics, posts their records, and commits offsets only after a 2xx response.
 
-    The consumer is of the group `fraudstream-relay`, without automatic commits; `partitions` counts each topic's.
+    The consumer has the group `fraudstream-relay` and no automatic commits; `partitions` is the number per topic.
     """
 
     def __init__(
@@ -74,46 +74,46 @@ class Relay:
         self._mask = mask or DataMask()
         self._uncommitted: dict[tuple[str, int], int] = {}
         self._committed_at = 0.0
-        self._held: list[Message] = []
-        self._held_since = 0.0
+        self._buffered: list[Message] = []
+        self._buffered_since = 0.0
 
     def assign(self, stop: threading.Event, *, from_beginning: bool = False) -> bool:
-        """Go on after the last committed offset of each partition; at the beginning where there is none.
+        """Assign all partitions, from the last committed offset of each, or from the beginning if there is none.
 
-        Partitions are assigned by hand: a group would make a relay that was killed wait for its own ghost. With
-        `from_beginning` all that Kafka has is relayed once more: the store knows what it has already.
+        They are assigned manually: in a group, a restarted relay would wait until its killed predecessor times out.
+        With `from_beginning` everything in Kafka is relayed again; the store recognises duplicates.
 
-        Returns False where `stop` was set before Kafka gave the offsets; raises KafkaFailure where it gives none.
+        Returns False if `stop` was set before Kafka returned the offsets; raises KafkaFailure if it returns none.
         """
-        wanted = [
+        partitions = [
             TopicPartition(topic.value, partition)
             for topic in RELAYED_TOPICS
             for partition in range(self._partitions[topic])
         ]
-        places = self._committed(wanted, stop)
-        if places is None:
+        offsets = self._committed(partitions, stop)
+        if offsets is None:
             return False
-        for place in places:
-            if from_beginning or place.offset == OFFSET_INVALID:
-                place.offset = OFFSET_BEGINNING
-        self._consumer.assign(places)
-        offsets = ("from the beginning" if p.offset == OFFSET_BEGINNING else p.offset for p in places)
-        log.info("relaying", places=[f"{p.topic}[{p.partition}] {at}" for p, at in zip(places, offsets, strict=True)])
+        for each in offsets:
+            if from_beginning or each.offset == OFFSET_INVALID:
+                each.offset = OFFSET_BEGINNING
+        self._consumer.assign(offsets)
+        starts = [p.offset if p.offset != OFFSET_BEGINNING else "from the beginning" for p in offsets]
+        log.info("relaying", places=[f"{p.topic}[{p.partition}] {at}" for p, at in zip(offsets, starts, strict=True)])
         return True
 
-    def _committed(self, wanted: list[TopicPartition], stop: threading.Event) -> list[TopicPartition] | None:
-        """The committed offsets; a broker that has just started has no coordinator for a moment."""
+    def _committed(self, partitions: list[TopicPartition], stop: threading.Event) -> list[TopicPartition] | None:
+        """Return the committed offsets; a broker that has just started has no group coordinator for a moment."""
         deadline = time.monotonic() + ASSIGN_SECONDS
         while not stop.is_set():
             try:
-                return self._consumer.committed(wanted, timeout=10)
+                return self._consumer.committed(partitions, timeout=10)
             except KafkaException as e:
                 error: KafkaError = e.args[0]
                 if time.monotonic() > deadline:
                     raise KafkaFailure(
-                        f"Kafka does not tell how far the alerts were relayed: {error.str()}",
+                        f"cannot read the committed offsets of the relay: {error.str()}",
                         where=f"group {GROUP}",
-                        remedy="see the broker's log, then start the relay again",
+                        remedy="check the broker's log, then restart the relay",
                     ) from e
                 log.debug("no committed offsets yet", reason=error.str())
                 stop.wait(FIRST_BACKOFF_SECONDS)
@@ -125,43 +125,43 @@ class Relay:
             if not self._relay(self._due(self._poll()), stop):
                 return
             self._commit(at_once=False)
-        if not self._relay(self._held, stop):
-            return  # not committed: it is read again
+        if not self._relay(self._buffered, stop):
+            return  # not committed, so it is read again
         self._commit(at_once=True)
 
     def _relay(self, messages: Sequence[Message], stop: threading.Event) -> bool:
-        """Post, then remember what may be committed; false when told to stop before that."""
+        """Post messages, then mark their offsets for commit; False if stopped before that."""
         for batch in _batches(messages, self._mask):
-            # Events last: who is told that all is scored finds what was found there.
+            # Events last: when the dashboard shows that everything is scored, the alerts are already there.
             for route in sorted({item.route for item in batch}, key=lambda each: each in (Route.EVENTS, Route.LEDGER)):
                 if not self._post(route, [item.body for item in batch if item.route is route], stop):
                     return False
             for item in batch:
-                self._uncommitted[item.place] = item.offset + 1
+                self._uncommitted[item.partition] = item.offset + 1
         return True
 
     def _poll(self) -> list[Message]:
-        first = self._consumer.poll(min(POLL_SECONDS, self._hold_left()))
+        first = self._consumer.poll(min(POLL_SECONDS, self._hold_remaining()))
         if first is None:
             return []
         return [m for m in (first, *self._consumer.consume(MOST_RECORDS - 1, timeout=0)) if _is_record(m)]
 
     def _due(self, messages: Sequence[Message]) -> list[Message]:
-        """What is to be posted now: everything, but for events that came a moment ago and no others with them."""
+        """Return the messages to post now; events are held for a moment to be batched."""
         due = [message for message in messages if message.topic() != Topic.EVENTS.value]
         events = [message for message in messages if message.topic() == Topic.EVENTS.value]
-        if events and not self._held:
-            self._held_since = time.monotonic()
-        self._held += events
-        if self._held and (self._hold_left() <= 0 or len(self._held) >= MOST_RECORDS):
-            due += self._held
-            self._held = []
+        if events and not self._buffered:
+            self._buffered_since = time.monotonic()
+        self._buffered += events
+        if self._buffered and (self._hold_remaining() <= 0 or len(self._buffered) >= MOST_RECORDS):
+            due += self._buffered
+            self._buffered = []
         return due
 
-    def _hold_left(self) -> float:
-        if not self._held:
+    def _hold_remaining(self) -> float:
+        if not self._buffered:
             return POLL_SECONDS
-        return max(0.0, self._held_since + HOLD_SECONDS - time.monotonic())
+        return max(0.0, self._buffered_since + HOLD_SECONDS - time.monotonic())
 
     def _post(self, route: Route, items: Sequence[bytes], stop: threading.Event) -> bool:
         backoff = FIRST_BACKOFF_SECONDS
@@ -170,11 +170,11 @@ class Relay:
                 self._api.post(route, items)
                 return True
             except ApiUnavailable as e:
-                log.warning("the dashboard does not take records; they wait", route=route.value, reason=str(e))
+                log.warning("the dashboard is unavailable; retrying", route=route.value, reason=str(e))
             except ApiRefused as e:
                 if len(items) > 1:
                     return all(self._post(route, [item], stop) for item in items)
-                # One record that the API will not even read as a request: it must not hold up all that follow.
+                # One record that the API refuses as a request must not block those behind it.
                 log.error("the dashboard refused a record", route=route.value, reason=str(e), record=_head(items[0]))
                 return items[0].startswith(_REFUSED) or self._post(route, [_as_refused(items[0], str(e))], stop)
             if stop.wait(backoff):
@@ -184,15 +184,15 @@ class Relay:
     def _commit(self, *, at_once: bool) -> None:
         if not self._uncommitted or (not at_once and time.monotonic() - self._committed_at < COMMIT_SECONDS):
             return
-        places = [TopicPartition(topic, partition, offset) for (topic, partition), offset in self._uncommitted.items()]
+        offsets = [TopicPartition(topic, partition, offset) for (topic, partition), offset in self._uncommitted.items()]
         try:
             if at_once:
-                self._consumer.commit(offsets=places, asynchronous=False)
+                self._consumer.commit(offsets=offsets, asynchronous=False)
             else:
-                self._consumer.commit(offsets=places, asynchronous=True)
+                self._consumer.commit(offsets=offsets, asynchronous=True)
         except KafkaException as e:
-            # Not lost: what is not committed is read and posted again, and the store knows it already.
-            log.warning("offsets could not be committed; they will be", reason=str(e))
+            # Nothing is lost: what is not committed is read and posted again, and the store ignores duplicates.
+            log.warning("offsets could not be committed; retrying", reason=str(e))
             return
         self._uncommitted.clear()
         self._committed_at = time.monotonic()
@@ -201,39 +201,39 @@ class Relay:
 def post_positions(
     api: Api, ends: Callable[[], Mapping[int, tuple[int, int]]], now: Callable[[], datetime], stop: threading.Event
 ) -> None:
-    """Post begin and end of the input topic each second until `stop`: payments are counted without reading them.
+    """Post the watermarks of the input topic every second until `stop`: they count payments without reading them.
 
-    While Kafka does not answer, that is what is posted: the dashboard then knows which of the two is silent.
+    If Kafka does not respond, the error is posted, so that the dashboard can tell Kafka's failure from the relay's.
     """
     while not stop.wait(POSITION_SECONDS):
         try:
             positions = {str(p): {"begin": begin, "end": end} for p, (begin, end) in ends().items()}
-            told: Object = {EventField.POSITIONS: {Topic.TRANSACTIONS.value: positions}}
+            content: Object = {EventField.POSITIONS: {Topic.TRANSACTIONS.value: positions}}
         except (KafkaException, KafkaFailure) as e:
             reason = e.args[0].str() if isinstance(e, KafkaException) else e.what
-            told = {EventField.POSITIONS: {}, EventField.TROUBLE: reason}
+            content = {EventField.POSITIONS: {}, EventField.TROUBLE: reason}
         at = iso(now())
         event = {EventField.EVENT_ID: f"position/{at}", EventField.TYPE: EventType.POSITION.value, EventField.AT: at}
         try:
-            api.post(Route.EVENTS, [encode(event | told)])
+            api.post(Route.EVENTS, [encode(event | content)])
         except (ApiUnavailable, ApiRefused) as e:
-            log.debug("no position this second", reason=str(e))
-        except Exception as e:  # a thread that ended would leave the counters where they are, and say nothing
-            log.error("no position could be posted", reason=f"{type(e).__name__}: {e}")
+            log.debug("position not posted", reason=str(e))
+        except Exception as e:  # or the thread would end, and the counters freeze without an error
+            log.error("position not posted", reason=f"{type(e).__name__}: {e}")
 
 
 @dataclass(frozen=True, slots=True)
 class _Item:
-    """A record as it is posted, and where it stands."""
+    """A record as posted, with its topic, partition and offset."""
 
-    place: tuple[str, int]
+    partition: tuple[str, int]
     offset: int
     route: Route
     body: bytes
 
 
 def _batches(messages: Iterable[Message], mask: DataMask) -> Iterator[list[_Item]]:
-    """The records as they are posted, a few at a time; converted one by one, so that no more of them are in memory."""
+    """Yield batches of converted records; lazily, so that only one batch is in memory."""
     batch: list[_Item] = []
     size = 0
     for message in messages:
@@ -248,13 +248,13 @@ def _batches(messages: Iterable[Message], mask: DataMask) -> Iterator[list[_Item
 
 
 def _item(message: Message, mask: DataMask) -> _Item:
-    """What is posted for a record; whatever goes wrong with it is its own, and it is kept as a rejected one."""
+    """Convert a record for the API; any error is the record's own, and makes it a rejected record."""
     topic, partition, offset = str(message.topic()), message.partition() or 0, message.offset() or 0
     try:
         body = encode(mask.record(to_payload(Record.of(message))))
     except Exception as e:
         reason = f"{type(e).__name__}: {e}"[:REFUSED_BYTES].encode(errors="backslashreplace").decode()
-        log.error("a record cannot be posted", record=f"{topic}[{partition}] {offset}", reason=reason)
+        log.error("cannot convert a record", record=f"{topic}[{partition}] {offset}", reason=reason)
         body = encode(mask.record(rejected(f"{topic}/{partition}/{offset}", message.value(), reason)))
     return _Item((topic, partition), offset, ROUTE_OF[Topic(topic)], body)
 
@@ -262,12 +262,12 @@ def _item(message: Message, mask: DataMask) -> _Item:
 def _is_record(message: Message) -> bool:
     error = message.error()
     if error is not None:
-        log.warning("Kafka reports", reason=str(error), place=f"{message.topic()}[{message.partition()}]")
+        log.warning("Kafka consumer error", reason=str(error), place=f"{message.topic()}[{message.partition()}]")
     return error is None
 
 
 def _as_refused(item: bytes, reason: str) -> bytes:
-    """What the API keeps among the rejected records whatever it is: it lacks all that a record must have."""
+    """Build an item that the API stores as a rejected record: it lacks every required member."""
     return encode({REFUSED_RECORD: _head(item), REJECTED_BECAUSE: reason})
 
 

@@ -1,4 +1,4 @@
-"""From a record on an output topic to what the API takes: alerts, dead letters, events; `relay.py` carries them."""
+"""Converts records of the output topics into the objects that the API accepts."""
 
 from __future__ import annotations
 
@@ -28,33 +28,33 @@ from fraudstream.transactions.wire import (
 )
 
 MOST_VALUES: Final = 256
-"""Numbers of one row that are posted, so that a column can be known again under another name."""
+"""Numeric values of one sample that are posted, to recognise a renamed column by its distribution."""
 
 
-def describe_columns(sample: Mapping[str, Any], row: object) -> Object:
-    """The keys that a sample gains from its row, or from its columns' names where the row was too long to travel.
+def describe_columns(sample: Mapping[str, Any], transaction: object) -> Object:
+    """Return the schema members for a sample, from its transaction, or from the column names if that was too long.
 
-    `row` is what the sample carried, parsed; anything but an object where it carried none.
+    `transaction` is parsed from the sample; not an object if the sample has none.
     """
-    if isinstance(row, dict):
-        columns = columns_of(row)
+    if isinstance(transaction, dict):
+        columns = columns_of(transaction)
     elif isinstance(names := sample.get(EventField.COLUMNS), list):
         columns = {str(name): UNKNOWN for name in names}
     else:
         return {}
-    told: Object = {
+    members: Object = {
         EventField.SCHEMA_ID.value: id_of(columns),
         EventField.COLUMNS.value: listed(columns),
         EventField.COLUMN_COUNT.value: len(columns),
     }
-    # Only a row that misses something can hold a renamed column.
-    if sample.get(EventField.IMPUTED) and isinstance(row, dict):
-        told[EventField.VALUES.value] = _numbers(row)
-    return told
+    # Only a transaction with missing features can have a renamed column.
+    if sample.get(EventField.IMPUTED) and isinstance(transaction, dict):
+        members[EventField.VALUES.value] = _numbers(transaction)
+    return members
 
 
 class Route(StrEnum):
-    """Where the API takes what."""
+    """The API route for each kind of record."""
 
     ALERTS = "/api/alerts"
     DEAD_LETTERS = "/api/dead-letters"
@@ -63,7 +63,7 @@ class Route(StrEnum):
 
 
 REJECTED_BYTES: Final = 48 * 1024
-"""So much of a record that cannot be converted is posted; the topic holds the whole of it."""
+"""A record that cannot be converted is truncated to this length; the topic has all of it."""
 
 _OFFSET_DIGITS: Final = 19
 MAX_HEADERS: Final = 200
@@ -80,7 +80,7 @@ ROUTE_OF = {
 
 @dataclass(frozen=True)
 class Record:
-    """A record as it stands on an output topic; `timestamp_ms` is Kafka's."""
+    """A record of an output topic; `timestamp_ms` is Kafka's."""
 
     topic: Topic
     partition: int
@@ -92,7 +92,7 @@ class Record:
 
     @classmethod
     def of(cls, message: Message) -> Record:
-        """The record that a consumer of an output topic has read; ValueError where a header's name is not UTF-8."""
+        """Build the record from a consumed message; ValueError if the name of a header is not UTF-8."""
         key, value = message.key(), message.value()
         return cls(
             topic=Topic(str(message.topic())),
@@ -105,33 +105,33 @@ class Record:
         )
 
     @property
-    def place(self) -> str:
-        """Where it stands, as an id."""
+    def record_id(self) -> str:
+        """The id of the record: topic/partition/offset."""
         return f"{self.topic.value}/{self.partition}/{self.offset}"
 
 
 def to_payload(record: Record) -> Object:
-    """What is posted for a record; one that holds no JSON object is posted as rejected, for the API to keep."""
+    """Convert a record for the API; one that is not a JSON object becomes a rejected record."""
     if record.topic is Topic.DEAD_LETTERS:
         return _dead_letter(record)
     content = _read(record.value)
     if not isinstance(content, dict):
-        return rejected(record.place, record.value, "the record is not a JSON object")
+        return rejected(record.record_id, record.value, "the record is not a JSON object")
     if record.topic is Topic.LEDGER:
         return content
     return _event(record, content) if record.topic is Topic.EVENTS else _alert(record, content)
 
 
 def encode(payload: Mapping[str, Any]) -> bytes:
-    """What is posted, as JSON; raises `TypeError` where it is nested too deeply or holds half a surrogate pair."""
+    """Encode a payload as JSON; raises `TypeError` if it is nested too deeply or has an unpaired surrogate."""
     return orjson.dumps(payload, option=orjson.OPT_NON_STR_KEYS)
 
 
-def rejected(place: str, value: bytes | str | None, reason: str) -> Object:
-    """What the API keeps of the record at a place among the rejected: it lacks all that a record must have."""
+def rejected(record_id: str, value: bytes | str | None, reason: str) -> Object:
+    """Build an item that the API stores as a rejected record: it lacks every required member."""
     content = value.encode(errors="replace") if isinstance(value, str) else value or b""
     return {
-        "unreadable_record": place,
+        "unreadable_record": record_id,
         REJECTED_BECAUSE: reason,
         "bytes": len(content),
         "payload_base64": base64.b64encode(content[:REJECTED_BYTES]).decode(),
@@ -141,11 +141,11 @@ def rejected(place: str, value: bytes | str | None, reason: str) -> Object:
 def _alert(record: Record, alert: Object) -> Object:
     text = alert.pop(AlertField.TRANSACTION_TEXT, None)
     if isinstance(text, str):
-        # Only leniently JSON: what Spark could carry was all text; here NaN and Infinity become text, and the rest
-        # keeps its type.
-        came = _read(text.encode(errors="replace"))
-        if isinstance(came, dict):
-            alert[AlertField.TRANSACTION.value] = came
+        # Lenient JSON: Spark passed the transaction on as text; here NaN and Infinity become text, and the rest keeps
+        # its type.
+        transaction = _read(text.encode(errors="replace"))
+        if isinstance(transaction, dict):
+            alert[AlertField.TRANSACTION.value] = transaction
     alert[AlertField.DETECTED_AT.value] = _iso(record.timestamp_ms)
     if as_text := present(alert):
         alert[AlertField.AS_TEXT.value] = as_text
@@ -158,15 +158,15 @@ def _alert(record: Record, alert: Object) -> Object:
 def _event(record: Record, event: Object) -> Object:
     if event.get(EventField.TYPE) == EventType.SAMPLE:
         text = event.pop(EventField.TRANSACTION_TEXT, None)
-        row = _read(text.encode(errors="replace")) if isinstance(text, str) else None
-        if isinstance(row, dict):
-            present(row)
-        event |= describe_columns(event, row)
-    return {EventField.EVENT_ID.value: record.place, EventField.AT.value: _iso(record.timestamp_ms), **event}
+        transaction = _read(text.encode(errors="replace")) if isinstance(text, str) else None
+        if isinstance(transaction, dict):
+            present(transaction)
+        event |= describe_columns(event, transaction)
+    return {EventField.EVENT_ID.value: record.record_id, EventField.AT.value: _iso(record.timestamp_ms), **event}
 
 
 def _dead_letter(record: Record) -> Object:
-    # The detector's own come last, whatever came with the record; of an `event_id` the first counts, as there.
+    # The detector appends its own headers, so the last of a name counts; of `event_id` the first, as in the detector.
     headers: Mapping[str, bytes | None] = dict(record.headers)
     event_id = next((value for name, value in record.headers if name == Header.EVENT_ID), None)
     return {
@@ -176,7 +176,7 @@ def _dead_letter(record: Record) -> Object:
         DeadLetterField.EVENT_ID.value: _text(event_id),
         DeadLetterField.PRODUCED_AT.value: _text(headers.get(Header.PRODUCED_AT)) or _iso(record.timestamp_ms),
         DeadLetterField.DETECTED_AT.value: _iso(record.timestamp_ms),
-        DeadLetterField.REASON.value: _text(headers.get(Header.ERROR_MESSAGE)) or "no reason came with it",
+        DeadLetterField.REASON.value: _text(headers.get(Header.ERROR_MESSAGE)) or "no reason given",
         DeadLetterField.KEY.value: None if record.key is None else _text(record.key),
         DeadLetterField.PAYLOAD.value: None if record.value is None else base64.b64encode(record.value).decode(),
         DeadLetterField.HEADERS.value: {
@@ -186,7 +186,7 @@ def _dead_letter(record: Record) -> Object:
         DeadLetterField.ORIGINAL_BYTES.value: _whole(
             headers.get(Header.ERROR_ORIGINAL_BYTES), len(record.value or b"")
         ),
-        DeadLetterField.DEAD_LETTER.value: record.place,
+        DeadLetterField.DEAD_LETTER.value: record.record_id,
     }
 
 
@@ -198,7 +198,7 @@ def _read(value: bytes | None) -> Any:
 
 
 def _iso(timestamp_ms: int) -> str | None:
-    """The time; None where it is of no year that a calendar here knows (1 to 9999)."""
+    """Format a time; None outside the years 1 to 9999."""
     try:
         return iso_z(from_microseconds(timestamp_ms * 1000))
     except OverflowError:
@@ -213,9 +213,9 @@ def _whole(value: bytes | None, otherwise: int) -> int:
     return int(value) if value is not None and value.isdigit() and len(value) <= _OFFSET_DIGITS else otherwise
 
 
-def _numbers(row: Mapping[str, Any]) -> dict[str, float]:
+def _numbers(transaction: Mapping[str, Any]) -> dict[str, float]:
     numbers: dict[str, float] = {}
-    for name, value in row.items():
+    for name, value in transaction.items():
         if len(numbers) == MOST_VALUES:
             break
         if isinstance(value, int | float) and not isinstance(value, bool):

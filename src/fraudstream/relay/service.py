@@ -1,4 +1,4 @@
-"""`fraudstream relay` as a service: its clients, and its threads until it is to stop; it publishes the trail's head."""
+"""Runs the relay with its threads: replays, watermarks and the published head of the audit trail."""
 
 import base64
 import contextlib
@@ -44,16 +44,16 @@ MOST_CHARS: Final = 500
 
 
 class Dashboard(Protocol):
-    """The dashboard's API, as a sender of replays uses it; `DashboardClient` is one."""
+    """The dashboard's API as used by a sender of replays, such as `DashboardClient`."""
 
     def post(self, route: str, content: Mapping[str, Any]) -> Object:
-        """Post an object, and return the one that is answered; raises `DashboardFailed`."""
+        """Post an object, and return the response; raises `DashboardFailed`."""
 
 
 class ReplaySender:
-    """Claims replays, sends them, and concludes them.
+    """Claims replays, sends them, and posts their results.
 
-    `connect` opens the input topic; called when there is something to send, and again after a failure.
+    `connect` opens the input topic; it is called when a replay is waiting, and again after a failure.
     """
 
     def __init__(self, dashboard: Dashboard, connect: Callable[[], ReplayTopic]) -> None:
@@ -62,13 +62,13 @@ class ReplaySender:
         self._topic: ReplayTopic | None = None
 
     def send_some(self, batch: str | None = None) -> int:
-        """Send the next replays that wait, of one request or of all; returns how many were claimed, 0 where none waits.
+        """Send the next waiting replays, of one batch or of all; returns how many were claimed.
 
-        Raises DashboardFailed, KafkaException or KafkaFailure; what was claimed is claimed again later.
+        Raises DashboardFailed, KafkaException or KafkaFailure; claimed replays can then be claimed again later.
         """
         if not self._dashboard.post(CLAIM, {"batch": batch, "limit": 0})["waiting"]:
             return 0
-        # Before the claim: what nobody can send now goes on waiting.
+        # Before the claim: without a connection the replays stay in the queue.
         self._topic = self._topic or self._connect()
         claimed = self._dashboard.post(CLAIM, {"batch": batch, "limit": CLAIMED_AT_ONCE})["replays"]
         results: dict[str, RecordId | ReplayRefused] = {}
@@ -78,9 +78,9 @@ class ReplaySender:
                 replays.append(_replay(each))
             except ValueError as e:
                 results[each["replay_id"]] = ReplayRefused(f"it cannot be converted: {e}")
-        # What Kafka has not acknowledged has no result, and is claimed again later.
+        # A replay that Kafka has not acknowledged has no result, and is claimed again later.
         results |= self._topic.send(replays)
-        # A reason may repeat what was posted, at any length: one that is refused would have all of them sent again.
+        # A reason may quote the payload, at any length: if the API refused it, all of them would be sent again.
         concluded = [
             {
                 "replay_id": replay_id,
@@ -92,30 +92,30 @@ class ReplaySender:
         return len(claimed)
 
     def reconnect(self) -> None:
-        """Let go of Kafka; the next replay opens the topic anew."""
+        """Close the connection to Kafka; the next replay opens another one."""
         if self._topic is not None:
             self._topic.close()
             self._topic = None
 
 
 def send_replays(sender: ReplaySender, stop: threading.Event) -> None:
-    """Send what was requested, a second later at the latest, until `stop` is set; whatever fails is tried again."""
+    """Send requested replays every second until `stop` is set; failures are retried."""
     while not stop.wait(LOOK_SECONDS):
         try:
             while not stop.is_set() and (number := sender.send_some()):
-                log.info("records were sent again", replays=number)
+                log.info("sent replays", replays=number)
         except (DashboardFailed, KafkaException, KafkaFailure) as e:
-            log.debug("no replays this second", reason=str(e))
+            log.debug("replays not sent", reason=str(e))
             sender.reconnect()
-        except Exception as e:  # a thread that ended would leave every later replay unsent, and say nothing
-            log.error("replays could not be sent", reason=f"{type(e).__name__}: {e}")
+        except Exception as e:  # or the thread would end, and later replays never be sent
+            log.error("replays not sent", reason=f"{type(e).__name__}: {e}")
             sender.reconnect()
     sender.reconnect()
 
 
 TIMEOUT: Final = urllib3.Timeout(connect=2.0, read=30.0)
 
-# A request that is at fault itself; all other answers (401 while a token is changed, 429, 5xx) may change.
+# The request itself is invalid; any other status (401 during a token change, 429, 5xx) may change.
 _REFUSALS: Final = frozenset({400, 404, 405, 413, 415, 422})
 DAY_SECONDS: Final = 24 * 3600.0
 RETRY_SECONDS: Final = 10.0
@@ -126,9 +126,9 @@ log = structlog.get_logger(__name__)
 
 
 def run_relay(settings: Settings, stop: threading.Event, *, from_beginning: bool = False) -> None:
-    """Relay until `stop` is set; all that Kafka has, once more, where it is to begin at the beginning.
+    """Relay until `stop` is set; `from_beginning` relays everything in Kafka again.
 
-    Raises BrokerUnreachable, or KafkaFailure where Kafka does not say how far the alerts were relayed.
+    Raises BrokerUnreachable, or KafkaFailure if the committed offsets cannot be read.
     """
     topics = ensure_topics(settings.bootstrap_servers, settings.partitions, settings.max_record_bytes)
     api = HttpApi(urllib3.PoolManager(maxsize=2), settings.api, settings.ingest_token)
@@ -149,14 +149,14 @@ def run_relay(settings: Settings, stop: threading.Event, *, from_beginning: bool
     partitions = {topic: topics[topic.value] for topic in RELAYED_TOPICS}
     relay = Relay(consumer, api, partitions, DataMask(settings.card_columns))
     watermarks = Watermarks(settings.bootstrap_servers, Topic.TRANSACTIONS.value)
-    # Beside the relay, so that no alert waits while the broker is asked for its offsets.
+    # In a thread of its own, so that no alert waits for the watermarks.
     counting = threading.Thread(
         target=post_positions, args=(api, watermarks.read, lambda: datetime.now(UTC), stop), name="positions"
     )
     replaying = threading.Thread(target=send_replays, args=(replay_sender(settings), stop), name="replays")
-    # The ingest token, which every relay has.
+    # With the ingest token, which every relay has.
     dashboard = DashboardClient(urllib3.PoolManager(), settings.api, settings.ingest_token, settings.ingest_token)
-    sealing = threading.Thread(
+    heads = threading.Thread(
         target=publish_heads,
         args=(dashboard, settings.bootstrap_servers, lambda: datetime.now(UTC), stop),
         name="audit heads",
@@ -167,24 +167,24 @@ def run_relay(settings: Settings, stop: threading.Event, *, from_beginning: bool
         write_ready(settings.ready_file)
         counting.start()
         replaying.start()
-        sealing.start()
+        heads.start()
         relay.run(stop)
     finally:
         stop.set()
-        for thread in (counting, replaying, sealing):
+        for thread in (counting, replaying, heads):
             if thread.ident is not None:
                 thread.join()
         consumer.close()
 
 
 def replay_sender(settings: Settings) -> ReplaySender:
-    """What sends replays; it connects when there is one."""
+    """Return a sender of replays, which connects when it has one to send."""
     dashboard = DashboardClient(urllib3.PoolManager(), settings.api, settings.read_token, settings.ingest_token)
     return ReplaySender(dashboard, lambda: open_replay_topic(settings.bootstrap_servers))
 
 
 class HttpApi:
-    """Posts lists to the dashboard."""
+    """Posts lists of records to the dashboard."""
 
     def __init__(self, pool: urllib3.PoolManager, url: str, token: SecretStr | None) -> None:
         self._pool = pool
@@ -197,26 +197,26 @@ class HttpApi:
         """Post a list of JSON objects; returns once the dashboard has committed it.
 
         Raises:
-            ApiUnavailable: Nobody answered, or the answer says: later.
-            ApiRefused: The request as a whole will never be taken.
+            ApiUnavailable: There was no response, or one that may change later.
+            ApiRefused: The request as a whole will never be accepted.
         """
         body = b"[%s]" % b",".join(items)
         try:
-            answer = self._pool.request(
+            response = self._pool.request(
                 "POST", self._url + route.value, body=body, headers=self._headers, timeout=TIMEOUT, retries=False
             )
         except HTTPError as e:
             raise ApiUnavailable(f"{self._url}: {type(e).__name__}") from e
-        if 200 <= answer.status < 300:
+        if 200 <= response.status < 300:
             return
-        reason = f"{answer.status} {answer.data[:200].decode(errors='replace')}"
-        raise ApiRefused(reason) if answer.status in _REFUSALS else ApiUnavailable(reason)
+        reason = f"{response.status} {response.data[:200].decode(errors='replace')}"
+        raise ApiRefused(reason) if response.status in _REFUSALS else ApiUnavailable(reason)
 
 
 def publish_heads(
     dashboard: DashboardClient, bootstrap_servers: str, now: Callable[[], datetime], stop: threading.Event
 ) -> None:
-    """Publish until `stop` is set; what fails, and a trail without entries, is tried again."""
+    """Publish the head of the audit trail daily until `stop` is set; a failure or an empty trail is retried."""
     wait = 0.0
     while not stop.wait(wait):
         wait = RETRY_SECONDS
@@ -228,11 +228,11 @@ def publish_heads(
             if _send(producer, orjson.dumps(head_event(head, now())), stop):
                 wait = DAY_SECONDS
         except (DashboardFailed, KafkaException) as e:
-            log.debug("the head of the audit trail is not published yet", reason=str(e))
+            log.debug("head of the audit trail not published", reason=str(e))
 
 
 def _send(producer: Producer, value: bytes, stop: threading.Event) -> bool:
-    """Send one record; whether Kafka has it."""
+    """Send one record; returns whether Kafka has acknowledged it."""
     errors: list[KafkaError | None] = []
     producer.produce(
         Topic.EVENTS.value, key=EventType.AUDIT_HEAD.value, value=value, on_delivery=lambda e, _: errors.append(e)
@@ -245,7 +245,7 @@ def _send(producer: Producer, value: bytes, stop: threading.Event) -> bool:
 
 
 def head_event(head: Mapping[str, Any], at: datetime) -> Object:
-    """The event that carries a head; one a day for each."""
+    """Build the event for a head; its id is unique per day and head."""
     at = at.astimezone(UTC)
     return {
         EventField.EVENT_ID.value: f"audit_head/{at:%Y-%m-%d}/{head['seq']}/{head['hash'][:16]}",
@@ -257,18 +257,18 @@ def head_event(head: Mapping[str, Any], at: datetime) -> Object:
 
 
 def _replay(claimed: Mapping[str, Any]) -> Replay:
-    letter, payload = claimed["letter"], claimed["payload_base64"]
+    fields, payload = claimed["letter"], claimed["payload_base64"]
     produced_us = dead_letter = None
-    # A letter holds what was posted: nobody else has looked at these.
+    # These are as posted, and have not been validated.
     with contextlib.suppress(ValueError):
-        produced_us = instant(letter.get(DeadLetterField.PRODUCED_AT))
+        produced_us = instant(fields.get(DeadLetterField.PRODUCED_AT))
     with contextlib.suppress(ValueError):
-        dead_letter = RecordId.parse(str(letter.get(DeadLetterField.DEAD_LETTER)))
+        dead_letter = RecordId.parse(str(fields.get(DeadLetterField.DEAD_LETTER)))
     return Replay(
         replay_id=claimed["replay_id"],
         origin=RecordId.parse(claimed["origin"]),
         payload=None if payload is None else base64.b64decode(payload),
         dead_letter=dead_letter,
-        original_bytes=letter.get(DeadLetterField.ORIGINAL_BYTES),
+        original_bytes=fields.get(DeadLetterField.ORIGINAL_BYTES),
         produced_ms=None if produced_us is None else produced_us // 1000,
     )

@@ -1,1 +1,1 @@
-"""The alert store: its tables, its transactions and its search."""
+"""The alert store: tables, reads, writes and search."""

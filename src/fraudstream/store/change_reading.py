@@ -1,4 +1,4 @@
-"""Reads the record of changes: a page of it, the history of an alert, all of it for a file; `changes.py` writes it."""
+"""Reads the audit trail: a page of it, the history of an alert, or all of it for an export."""
 
 from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, Final, TypeVar
@@ -16,12 +16,12 @@ from fraudstream.times import iso_time
 from fraudstream.transactions.masking import typed
 
 SHOWN_ITEMS: Final = 5
-"""Alerts that a list names of a change to many; an export names all."""
+"""Alerts of one change that a list shows; an export has all of them."""
 
 HISTORY: Final = 500
-"""Changes of one alert that its history shows."""
+"""Changes in the history of one alert."""
 
-WALKED_AT_ONCE: Final = 1_000
+PAGE_SIZE: Final = 1_000
 
 _CHANGE: Final = tables.changes.c
 _ITEM: Final = tables.change_items.c
@@ -30,66 +30,66 @@ _ALERT: Final = tables.alerts.c
 _Kind = TypeVar("_Kind", bound=Change)
 
 NO_NAME: Final = "-"
-"""As the actor of a query: changes by somebody who gave no name."""
+"""The `actor` of a query for changes without a name."""
 
 
 class ChangeQuery(Query):
-    """Which changes that people made."""
+    """A filter on changes."""
 
-    action: Action | None = parameter(None, "verdict", "what was done")
+    action: Action | None = parameter(None, "verdict", "the kind of change")
     actor: Annotated[str, AfterValidator(lambda name: "" if name == NO_NAME else name)] | None = parameter(
-        None, "Mia", f"who did it; `{NO_NAME}`: no name was given"
+        None, "Mia", f"who made it; `{NO_NAME}`: no name was given"
     )
-    alert_id: str | None = parameter(None, "id-1", "the alert it touched, among others")
-    since: Time | None = parameter(None, TIME, "from this time on")
-    until: Time | None = parameter(None, LATER, "before this time")
+    alert_id: str | None = parameter(None, "id-1", "the alert that it affected, among others")
+    since: Time | None = parameter(None, TIME, "made at or after this time")
+    until: Time | None = parameter(None, LATER, "made before this time")
 
     def conditions(self) -> list[ColumnElement[bool]]:
-        """The filter as conditions on the table `changes`."""
-        found: list[ColumnElement[bool]] = []
+        """Return the conditions on the table `changes`."""
+        conditions: list[ColumnElement[bool]] = []
         if self.action is not None:
-            found.append(_CHANGE.action == self.action)
+            conditions.append(_CHANGE.action == self.action)
         if self.actor is not None:
-            found.append(_CHANGE.actor == self.actor)
+            conditions.append(_CHANGE.actor == self.actor)
         if self.since is not None:
-            found.append(_CHANGE.at_us >= self.since)
+            conditions.append(_CHANGE.at_us >= self.since)
         if self.until is not None:
-            found.append(_CHANGE.at_us < self.until)
+            conditions.append(_CHANGE.at_us < self.until)
         if self.alert_id is not None:
-            found.append(_CHANGE.seq.in_(select(_ITEM.change).where(self.of_alert())))
-        return found
+            conditions.append(_CHANGE.seq.in_(select(_ITEM.change).where(self.of_alert())))
+        return conditions
 
     def of_alert(self) -> ColumnElement[bool]:
-        """The condition on `change_items` that it is one of the alert asked for."""
+        """Return the condition on `change_items` for the alert of the query."""
         return _ITEM.alert == select(_ALERT.seq).where(_ALERT.alert_id == self.alert_id).scalar_subquery()
 
 
 class ChangeReader:
-    """Reads the changes in an alert store, as they are shown: card numbers in what people wrote are masked."""
+    """Reads the changes in an alert store for display: card numbers in free text are masked."""
 
     def __init__(self, store: AlertReader) -> None:
         self._store = store
 
-    def page(self, wanted: ChangeQuery, *, before: int | None = None, limit: int = 100) -> list[ListedChange]:
-        """The newest changes first, those with a `seq` below `before`."""
-        query = _changes().where(*wanted.conditions()).order_by(_CHANGE.seq.desc()).limit(limit)
+    def page(self, changes: ChangeQuery, *, before: int | None = None, limit: int = 100) -> list[ListedChange]:
+        """Return changes with a `seq` below `before`, newest first."""
+        query = _changes().where(*changes.conditions()).order_by(_CHANGE.seq.desc()).limit(limit)
         if before is not None:
             query = query.where(_CHANGE.seq < before)
         with self._store.reading() as connection:
             rows = connection.execute(query).all()
-            numbers = _numbers(connection, [row.seq for row in rows])
+            counts = _item_counts(connection, [row.seq for row in rows])
             return [
                 _change(
                     *(ListedChange, row, row.before, row.after),
                     seq=row.seq,
-                    alerts=numbers.get(row.seq, 0),
-                    touched=self._touched(connection, row.seq, wanted) if row.seq in numbers else [],
+                    alerts=counts.get(row.seq, 0),
+                    touched=self._touched(connection, row.seq, changes) if row.seq in counts else [],
                 )
                 for row in rows
             ]
 
     def history(self, alert_seq: int) -> list[Change]:
-        """What was done to one alert, the newest first; `before` and `after` are the alert's own."""
+        """Return the changes of one alert, newest first; `before` and `after` are the alert's own."""
         query = (
             _changes(_ITEM.before.label("item_before"), _ITEM.after.label("item_after"))
             .join(tables.change_items, _ITEM.change == _CHANGE.seq)
@@ -99,17 +99,17 @@ class ChangeReader:
         )
         return [_change(Change, row, row.item_before, row.item_after) for row in self._store.rows(query)]
 
-    def count(self, wanted: ChangeQuery) -> int:
-        """How many changes match."""
-        query = select(func.count()).select_from(tables.changes).where(*wanted.conditions())
+    def count(self, changes: ChangeQuery) -> int:
+        """Count the changes that match."""
+        query = select(func.count()).select_from(tables.changes).where(*changes.conditions())
         return self._store.scalar(query) or 0
 
     def latest_seq(self) -> int:
-        """The `seq` of the newest change, 0 where there is none."""
+        """Return the `seq` of the newest change, or 0."""
         return self._store.scalar(select(func.max(_CHANGE.seq))) or 0
 
-    def every(self, wanted: ChangeQuery, *, up_to: int) -> Iterator[list[AlertChange]]:
-        """Every change up to a `seq`, oldest first, one object for each alert that it touched, many at a time."""
+    def every(self, changes: ChangeQuery, *, up_to: int) -> Iterator[list[AlertChange]]:
+        """Yield all changes up to a `seq` in pages, oldest first, with one object per affected alert."""
         last = (0, 0)
         alert = func.coalesce(_ITEM.alert, 0)
         query = (
@@ -118,12 +118,12 @@ class ChangeReader:
             )
             .join(tables.change_items, _ITEM.change == _CHANGE.seq, isouter=True)
             .join(tables.alerts, _ALERT.seq == _ITEM.alert, isouter=True)
-            .where(*wanted.conditions(), _CHANGE.seq <= up_to)
+            .where(*changes.conditions(), _CHANGE.seq <= up_to)
             .order_by(_CHANGE.seq, _ITEM.alert)
-            .limit(WALKED_AT_ONCE)
+            .limit(PAGE_SIZE)
         )
-        if wanted.alert_id is not None:
-            query = query.where(wanted.of_alert())
+        if changes.alert_id is not None:
+            query = query.where(changes.of_alert())
         while True:
             after_last = or_(_CHANGE.seq > last[0], and_(_CHANGE.seq == last[0], alert > last[1]))
             rows = self._store.rows(query.where(_CHANGE.seq >= last[0], after_last))
@@ -132,7 +132,7 @@ class ChangeReader:
             last = (rows[-1].seq, rows[-1].a)
             yield [_of_alert(row) for row in rows]
 
-    def _touched(self, connection: Connection, change: int, wanted: ChangeQuery) -> list[Touched]:
+    def _touched(self, connection: Connection, change: int, changes: ChangeQuery) -> list[Touched]:
         query = (
             select(_ITEM.alert, _ALERT.alert_id, _ITEM.before, _ITEM.after)
             .join_from(tables.change_items, tables.alerts, _ALERT.seq == _ITEM.alert)
@@ -140,8 +140,8 @@ class ChangeReader:
             .order_by(_ITEM.alert)
             .limit(SHOWN_ITEMS)
         )
-        if wanted.alert_id is not None:
-            query = query.where(wanted.of_alert())
+        if changes.alert_id is not None:
+            query = query.where(changes.of_alert())
         return [
             Touched(seq, alert_id, typed(_loaded(before)), typed(_loaded(after)))
             for seq, alert_id, before, after in connection.execute(query)
@@ -157,7 +157,7 @@ def _changes(*more: ColumnElement[Any]) -> Select[Any]:
 
 
 def _change(kind: type[_Kind], row: Any, before: str | None, after: str | None, **more: Any) -> _Kind:
-    """The change of a row, with the card numbers in what people wrote masked: a name may be one."""
+    """Build a change from a row, with card numbers in free text masked: a name may be one."""
     names = ("change_id", "action", "subject", "why", "undoes", "undone_by", "hash")
     members = {name: getattr(row, name) for name in names} | {"at": iso_time(row.at_us), "verified": bool(row.verified)}
     members |= {"actor": row.actor or None, "session": row.session or None}
@@ -169,9 +169,9 @@ def _of_alert(row: Any) -> AlertChange:
     return _change(AlertChange, row, before, after, alert_id=typed(row.alert_id))
 
 
-def _numbers(connection: Connection, changes: Sequence[int]) -> dict[int, int]:
+def _item_counts(connection: Connection, changes: Sequence[int]) -> dict[int, int]:
     query = select(_ITEM.change, func.count()).where(_ITEM.change.in_(changes)).group_by(_ITEM.change)
-    return {change: number for change, number in connection.execute(query)}
+    return {change: count for change, count in connection.execute(query)}
 
 
 def _loaded(text: str | None) -> Any:

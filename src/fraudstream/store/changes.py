@@ -1,47 +1,41 @@
-"""The record of what people change: who, when, before, after; `change_reading.py` reads it, `work.py` changes alerts.
+"""Writes and verifies the audit trail: a hash chain of every change that a person made, with actor, before and after.
 
-It is append-only: there is nothing here that alters or takes back an entry, and triggers of the database refuse it.
+It is append-only: nothing here alters or deletes an entry, and database triggers refuse it.
 """
 
 from __future__ import annotations
 
+import hashlib
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from itertools import groupby
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import orjson
-from sqlalchemy import Connection
+from sqlalchemy import Connection, func, select
 from sqlalchemy.dialects.sqlite import insert
 
 from fraudstream.store import tables
 from fraudstream.store.triage_state import TriageState
 from fraudstream.times import microseconds, parse_time
+from fraudstream.transactions.wire import EventField, EventType
 
 if TYPE_CHECKING:
     from fraudstream.store.store import AlertStore
 
-
-import hashlib
-from collections.abc import Iterable, Iterator
-from itertools import groupby
-
-from sqlalchemy import func, select
-
-from fraudstream.transactions.wire import EventField, EventType
-
 MEMBERS: Final = (
     "change_id", "at_us", "actor", "verified", "session", "action", "subject", "before", "after", "why", "undoes",
 )  # fmt: skip
-"""What of an entry its hash covers, beside its items and the hash before."""
+"""The members of an entry that its hash covers, besides its items and the previous hash."""
 
 ROWS_AT_ONCE: Final = 1_000
 
 ItemRow = tuple[int, str | None, str | None]
-"""Alert, before and after as the table `change_items` has them."""
+"""The columns alert, before and after of the table `change_items`."""
 
 _CHANGE: Final = tables.changes.c
 _ITEM: Final = tables.change_items.c
@@ -50,7 +44,7 @@ _LAST: Final = select(_CHANGE.seq, _CHANGE.hash).order_by(_CHANGE.seq.desc()).li
 
 @dataclass(frozen=True)
 class Head:
-    """The newest entry of the chain and its hash, which stands for all before; 0 and empty where there is none."""
+    """The newest entry of the chain and its hash, which covers all earlier ones; 0 and empty for an empty chain."""
 
     seq: int
     hash: str
@@ -58,7 +52,7 @@ class Head:
 
 
 class PublishedHead(NamedTuple):
-    """A head as an event tells it."""
+    """A head that was published as an event."""
 
     seq: int
     hash: str
@@ -66,7 +60,7 @@ class PublishedHead(NamedTuple):
 
     @classmethod
     def of(cls, event: object) -> PublishedHead | None:
-        """The head that an event of the type `audit_head` tells; None where it tells none."""
+        """Parse the head from an `audit_head` event; None if it is not valid."""
         if not isinstance(event, dict):
             return None
         seq, digest = event.get("seq"), event.get("hash")
@@ -76,44 +70,44 @@ class PublishedHead(NamedTuple):
 
 
 class BrokenLink(NamedTuple):
-    """An entry whose hash is not that of its content and of the entry before."""
+    """An entry whose hash does not match its content and the previous hash."""
 
     seq: int
     change_id: str
 
 
 def entry_hash(before: str, entry: Mapping[str, Any], items: Iterable[Sequence[Any]]) -> str:
-    """The hash of an entry, in hexadecimal digits; `before` is that of the entry before, empty for the first.
+    """Compute the hash of an entry in hexadecimal; `before` is the previous hash, empty for the first entry.
 
-    `items` are its rows of `change_items`, in order of the alert: (alert, before, after).
+    `items` are its rows of `change_items` ordered by alert: (alert, before, after).
     """
     content = [before, [entry[name] for name in MEMBERS], [list(item) for item in items]]
     return hashlib.sha256(orjson.dumps(content)).hexdigest()
 
 
 def last_hash(connection: Connection) -> str:
-    """The hash of the newest entry; empty where there is none."""
+    """Return the hash of the newest entry, or an empty string."""
     row = connection.execute(_LAST).one_or_none()
     return "" if row is None else row.hash
 
 
 def head(connection: Connection) -> Head:
-    """The head of the chain."""
+    """Return the head of the chain."""
     row = connection.execute(_LAST).one_or_none()
     entries = connection.execute(select(func.count()).select_from(tables.changes)).scalar_one()
     return Head(0, "", 0) if row is None else Head(row.seq, row.hash, entries)
 
 
 def holds(connection: Connection, seq: int, published: str) -> bool:
-    """Whether the chain has the entry that was its head when that was published; an empty chain is part of each."""
+    """Whether the chain contains the published head; every chain contains the head of an empty one."""
     if seq == 0:
         return published == ""
-    found = connection.execute(select(_CHANGE.hash).where(_CHANGE.seq == seq)).scalar_one_or_none()
-    return found == published
+    stored = connection.execute(select(_CHANGE.hash).where(_CHANGE.seq == seq)).scalar_one_or_none()
+    return stored == published
 
 
 def stored_heads(connection: Connection, *, limit: int | None = None) -> list[PublishedHead]:
-    """The published heads that came back as events, the newest first."""
+    """Return the heads of the stored `audit_head` events, newest first."""
     c = tables.events.c
     query = select(c.body).where(c.type == EventType.AUDIT_HEAD.value).order_by(c.seq.desc()).limit(limit)
     heads = (PublishedHead.of(orjson.loads(body)) for body in connection.execute(query).scalars())
@@ -121,9 +115,9 @@ def stored_heads(connection: Connection, *, limit: int | None = None) -> list[Pu
 
 
 def broken_links(connection: Connection, *, newest: int | None = None) -> Iterator[BrokenLink]:
-    """The entries that do not fit, oldest first; of all, or of the newest so many.
+    """Yield the broken links, oldest first, among all entries or the `newest` ones.
 
-    A changed entry is one broken link, and so is the entry behind those that were removed.
+    An altered entry is one broken link, and so is the entry after deleted ones.
     """
     first = 0
     if newest is not None:
@@ -146,12 +140,12 @@ def broken_links(connection: Connection, *, newest: int | None = None) -> Iterat
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who does something.
+    """The person who makes a change.
 
     Attributes:
-        name: Empty for somebody who gave none.
-        verified: Whether anything but the person's own word stands for it.
-        session: The short id of the session that acts; empty where there is none.
+        name: Empty if the person gave none.
+        verified: Whether the name was authenticated, not only claimed.
+        session: The short id of the session; empty without one.
     """
 
     name: str
@@ -160,11 +154,11 @@ class Actor:
 
 
 NOBODY: Final = Actor("")
-"""Somebody who gave no name, where none is asked for."""
+"""An actor without a name, where none is required."""
 
 
 class Action(StrEnum):
-    """What a change is."""
+    """The kind of a change."""
 
     CLAIM = "claim"
     RELEASE = "release"
@@ -178,12 +172,12 @@ class Action(StrEnum):
     ACKNOWLEDGE = "acknowledge"
 
 
-WORK_ACTIONS: Final = (Action.CLAIM, Action.RELEASE, Action.VERDICT, Action.NOTE, Action.UNDO)
-"""What is done to alerts; each has its items."""
+TRIAGE_ACTIONS: Final = (Action.CLAIM, Action.RELEASE, Action.VERDICT, Action.NOTE, Action.UNDO)
+"""The actions on alerts; their changes have items."""
 
 
 class Item(NamedTuple):
-    """What a change does to one alert, by its `seq`; None for what stays as it is."""
+    """The effect of a change on one alert, by its `seq`; None if its state does not change."""
 
     alert: int
     before: TriageState | None
@@ -192,13 +186,13 @@ class Item(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A change that is about to be recorded.
+    """A change to record.
 
     Attributes:
-        subject: What it is made to, briefly: an alert's id, a model's, a file's name.
-        before: What was, as JSON takes it.
-        undoes: The `change_id` of the change that this one takes back.
-        change_id: A fresh one where none is given.
+        subject: The object of the change, briefly: the id of an alert or model, the name of a file.
+        before: The old value; JSON-serialisable.
+        undoes: The `change_id` of the change that it undoes.
+        change_id: Generated if None.
     """
 
     actor: Actor
@@ -213,7 +207,7 @@ class Change:
 
 
 def insert_change(connection: Connection, change: Change, at: datetime) -> str | None:
-    """Record a change in the transaction that makes it; None where its `change_id` is there already."""
+    """Record a change in the transaction that makes it; None if its `change_id` is already recorded."""
     change_id = change.change_id or uuid.uuid4().hex
     row: dict[str, object] = {
         "change_id": change_id,
@@ -228,10 +222,10 @@ def insert_change(connection: Connection, change: Change, at: datetime) -> str |
         "undoes": change.undoes,
         "session": change.actor.session,
     }
-    items = [(item.alert, _work(item.before), _work(item.after)) for item in change.items]
+    items = [(item.alert, _state_json(item.before), _state_json(item.after)) for item in change.items]
     row["hash"] = entry_hash(last_hash(connection), row, sorted(items, key=itemgetter(0)))
-    once = insert(tables.changes).on_conflict_do_nothing(index_elements=["change_id"]).returning(tables.changes.c.seq)
-    seq: int | None = connection.execute(once, row).scalar_one_or_none()
+    query = insert(tables.changes).on_conflict_do_nothing(index_elements=["change_id"]).returning(tables.changes.c.seq)
+    seq: int | None = connection.execute(query, row).scalar_one_or_none()
     if seq is None:
         return None
     if items:
@@ -243,7 +237,7 @@ def insert_change(connection: Connection, change: Change, at: datetime) -> str |
 
 
 class ChangeLog:
-    """Records changes that have no transaction of their own in the store: of thresholds, aliases, models, exports."""
+    """Records changes that are made outside the store: of thresholds, aliases and models, and exports."""
 
     def __init__(self, store: AlertStore) -> None:
         self._store = store
@@ -257,30 +251,30 @@ class ChangeLog:
         after: Mapping[str, Any] | None,
         why: str = "",
     ) -> str:
-        """Record one change, made now, or raise StoreError; returns its `change_id`."""
+        """Record one change as of now; returns its `change_id`, raises StoreError."""
         change = Change(actor, action, subject, before, after, why, change_id=uuid.uuid4().hex)
         self.record_once([(change, self._store.now())])
         return str(change.change_id)
 
     def record_once(self, changes: Sequence[tuple[Change, datetime]]) -> int:
-        """Record changes with the times at which they were made, without those whose `change_id` is there.
+        """Record changes with their times, without those whose `change_id` is already recorded.
 
-        Returns how many were new. Raises StoreError where the database does not take them; none is recorded then.
+        Returns how many were new. Raises StoreError if the database refuses the write; none is recorded then.
         """
         with self._store.writing() as connection:
             return sum(insert_change(connection, change, at) is not None for change, at in changes)
 
 
-def work_of(text: str | None) -> TriageState | None:
-    """What an item keeps of an alert, read again."""
+def parse_state(text: str | None) -> TriageState | None:
+    """Parse the triage state in an item."""
     if text is None:
         return None
-    kept = orjson.loads(text)
-    return TriageState(kept["status"], kept["assignee"], kept["version"], _us(kept["decided_at"]), _us(kept["since"]))
+    item = orjson.loads(text)
+    return TriageState(item["status"], item["assignee"], item["version"], _us(item["decided_at"]), _us(item["since"]))
 
 
-def _work(work: TriageState | None) -> str | None:
-    return None if work is None else work.json().decode()
+def _state_json(state: TriageState | None) -> str | None:
+    return None if state is None else state.json().decode()
 
 
 def _us(text: str | None) -> int | None:

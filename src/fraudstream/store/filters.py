@@ -1,4 +1,4 @@
-"""Which alerts are searched for, in which order, and where a page of them ended; `search.py` runs them."""
+"""Defines the filters, orders and cursors of the alert search."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from fraudstream.transactions.wire import AlertField, Outcome
 
 
 class Sort(StrEnum):
-    """The orders: by commit, or the largest first, of equals the newest; what has no such value comes last."""
+    """The sort orders: by commit, or by descending value, then newest first; alerts without a value come last."""
 
     NEWEST = "newest"
     OLDEST = "oldest"
@@ -33,13 +33,13 @@ class Sort(StrEnum):
 
     @property
     def column(self) -> Column[Any] | None:
-        """The column with the values; None for the order of commit."""
-        found = {Sort.SCORE: "score", Sort.AMOUNT: "amount", Sort.LOSS: "expected_loss"}.get(self)
-        return None if found is None else tables.alerts.c[found]
+        """The column to sort by; None for commit order."""
+        name = {Sort.SCORE: "score", Sort.AMOUNT: "amount", Sort.LOSS: "expected_loss"}.get(self)
+        return None if name is None else tables.alerts.c[name]
 
     @property
     def computed(self) -> ColumnElement[Any] | None:
-        """The same values as an expression of what every index holds, which keeps SQLite from following that order."""
+        """The same values as an expression on columns in every index, so that SQLite does not use the order's index."""
         column = tables.alerts.c
         if self is Sort.LOSS:
             return column.score * column.amount
@@ -47,7 +47,7 @@ class Sort(StrEnum):
 
 
 class Op(StrEnum):
-    """What a value of a column is held against: as a number where both are numbers, else as text."""
+    """The operators on column values; two numbers are compared as numbers, anything else as text."""
 
     EQ = "eq"
     NE = "ne"
@@ -66,7 +66,7 @@ COMPARE: Final[dict[Op, Callable[[Any, Any], Any]]] = {
 }
 
 EMPTY: Final = ("null", "object")
-"""What is no value of a column: nothing, and an object, whose members are columns of dotted names."""
+"""The JSON types that are not column values; the members of an object are columns with dotted names."""
 
 _INTEGER: Final = re.compile(r"[+-]?[0-9]{1,18}")
 _WHERE: Final = re.compile(rf"(.+?):({'|'.join(Op)}):(.*)", re.DOTALL)
@@ -74,9 +74,9 @@ _WHERE: Final = re.compile(rf"(.+?):({'|'.join(Op)}):(.*)", re.DOTALL)
 
 @dataclass(frozen=True, slots=True)
 class Where:
-    """A condition on a column of the transaction; a row that has no value there never meets it.
+    """A condition on a column of the transaction; it never matches a missing value.
 
-    A card number is looked for as it was stored: masked.
+    A card number is searched as it is stored: masked.
     """
 
     name: str
@@ -85,18 +85,18 @@ class Where:
 
     @classmethod
     def parse(cls, text: str) -> Where | None:
-        """Read `NAME:OP:VALUE`; None where it is something else."""
-        found = _WHERE.fullmatch(text)
-        return None if found is None else cls(found[1], Op(found[2]), masked_text(found[3]))
+        """Parse `NAME:OP:VALUE`; None if it is something else."""
+        match = _WHERE.fullmatch(text)
+        return None if match is None else cls(match[1], Op(match[2]), masked_text(match[3]))
 
     @property
     def number(self) -> float | None:
-        """The value as a number, an integer exactly where the database can; None where it is none."""
+        """The value as a number, as an integer if the database can represent it; None if it is not a number."""
         text = self.value.strip()
         return int(text) if _INTEGER.fullmatch(text) else parse_number(text)
 
     def condition(self) -> ColumnElement[bool]:
-        """The same in SQL."""
+        """Return the condition in SQL."""
         column = member(tables.alerts.c.body, AlertField.TRANSACTION, self.name)
         number = self.number
         if self.op is Op.HAS:
@@ -113,7 +113,7 @@ class Where:
 
 @dataclass(frozen=True, slots=True)
 class AlertFilter:
-    """Which alerts are asked for; a field that is None or empty does not narrow. Times are those of production."""
+    """A filter on alerts; fields that are None or empty match everything. Times are those of production."""
 
     outcome: Outcome | None = Outcome.ALERT
     since_us: int | None = None
@@ -132,11 +132,11 @@ class AlertFilter:
 
     @property
     def looks_inside(self) -> bool:
-        """Whether it asks for what has no column of its own, which `conditions` leave out."""
+        """Whether it filters on the content of the transaction, which is not part of `conditions`."""
         return bool(self.where or (self.text and self.text.terms))
 
     def conditions(self) -> list[ColumnElement[bool]]:
-        """What it asks of the columns of the table `alerts`."""
+        """Return the conditions on the columns of the table `alerts`."""
         column = tables.alerts.c
         conditions: list[tuple[Column[Any], Callable[[Any, Any], Any], object]] = [
             (column.outcome, operator.eq, self.outcome),
@@ -159,13 +159,13 @@ MOST_CHARS = 200
 
 
 class Position(NamedTuple):
-    """Where a page ended, and which alerts are left to search.
+    """The end of a page, and the range of alerts that remains to be searched.
 
     Attributes:
-        value: The last alert's value in the order; None where it has none, or in that of commit.
-        seq: The last alert; None where a search goes on with older alerts, of which none was given yet.
-        below: Only alerts before this one, in the order of commit; None for all.
-        floor: Only this alert and those after it; None for all.
+        value: The sort value of the last alert; None if it has none, or in commit order.
+        seq: The last alert; None if the search continues with older alerts without a match so far.
+        below: Only alerts before this one in commit order; None for all.
+        floor: Only this alert and later ones; None for all.
     """
 
     value: float | None
@@ -175,19 +175,19 @@ class Position(NamedTuple):
 
 
 def write_cursor(sort: Sort, position: Position) -> str:
-    """The position as a text for a URL."""
+    """Encode a position for a URL."""
     return base64.urlsafe_b64encode(orjson.dumps([sort.value, *position])).decode().rstrip("=")
 
 
 def read_cursor(text: str, sort: Sort) -> Position | None:
-    """The position in a text that `write_cursor` made; None where it is no such text, or is of another order."""
+    """Decode a position from `write_cursor`; None if it is invalid, or belongs to another order."""
     try:
-        found = orjson.loads(base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True))
+        content = orjson.loads(base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True))
     except (binascii.Error, ValueError):
         return None
-    if len(text) > MOST_CHARS or not isinstance(found, list) or len(found) != 5 or found[0] != sort.value:
+    if len(text) > MOST_CHARS or not isinstance(content, list) or len(content) != 5 or content[0] != sort.value:
         return None
-    _, value, *seqs = found
+    _, value, *seqs = content
     if not all(seq is None or (type(seq) is int and abs(seq) < 2**63) for seq in seqs):
         return None
     return Position(value, *seqs) if isinstance(value, int | float | None) else None

@@ -1,7 +1,7 @@
-"""Takes the detector's ledger into the store, each entry once, keeps its totals, and reads it without a scan.
+"""Stores the detector's ledger, each entry once, and maintains the totals of each partition.
 
-Another checkpoint may account for offsets once more. So an entry counts only where it says something of offsets that no
-entry had accounted for: behind `covered_until` of its partition, or within a gap before it.
+Another checkpoint may account for the same offsets again. So an entry counts only if it accounts for offsets that no
+earlier entry did: from `covered_until` of its partition on, or within a gap before it.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -22,7 +22,7 @@ from fraudstream.messages.posted import check_object
 from fraudstream.store import tables
 from fraudstream.store.changes import Action
 from fraudstream.store.database import upsert
-from fraudstream.store.positions import Place, Report
+from fraudstream.store.positions import Report, TopicPartition
 from fraudstream.store.reading import AlertReader
 from fraudstream.times import iso_time
 
@@ -32,16 +32,16 @@ _COUNTED: Final = ("partition", *_OFFSETS, *COUNTS, "batch_id", "revision")
 _COLUMNS: Final = ("entry_id", "topic", "topic_id", "checkpoint_id", "model_id", *_COUNTED)
 
 _LEDGER: Final = tables.ledger
-_PLACES: Final = tables.ledger_places
+_TOTALS: Final = tables.ledger_places
 _GAPS: Final = tables.ledger_gaps
 
-# Built once, as those of `rows.py`.
+# Built once, as in `rows.py`.
 _KNOWN: Final = select(_LEDGER.c.seq).where(_LEDGER.c.entry_id == bindparam("entry_id"))
 _INSERT: Final = insert(_LEDGER)
-_READ_PLACE: Final = select(_PLACES).where(
-    _PLACES.c.topic == bindparam("topic"), _PLACES.c.partition == bindparam("partition")
+_READ_TOTALS: Final = select(_TOTALS).where(
+    _TOTALS.c.topic == bindparam("topic"), _TOTALS.c.partition == bindparam("partition")
 )
-_WRITE_PLACE: Final = upsert(_PLACES)
+_WRITE_TOTALS: Final = upsert(_TOTALS)
 _FIRST_OFFSET: Final = select(tables.positions.c.begin_offset).where(
     tables.positions.c.topic == bindparam("topic"),
     tables.positions.c.partition == bindparam("partition"),
@@ -50,7 +50,7 @@ _FIRST_OFFSET: Final = select(tables.positions.c.begin_offset).where(
 
 
 class CheckedEntry(NamedTuple):
-    """An entry that may be stored, and the whole JSON object that it came as."""
+    """A valid entry, and the JSON object that was posted."""
 
     entry: LedgerEntry
     document: Object
@@ -58,11 +58,11 @@ class CheckedEntry(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class LedgerPlace:
-    """What the entries of one partition come to; every offset before `covered_until` is accounted for, but for gaps.
+class LedgerTotals:
+    """The totals of one partition; every offset before `covered_until` is accounted for, except for gaps.
 
-    `overlaps` says that an entry accounts for offsets of which some had been accounted for before: it is counted whole,
-    so that the counts may be too high; `fraudstream audit` has the exact ones.
+    With `overlaps`, an entry accounted for some offsets that had been accounted for before. It is counted in full, so
+    the counts may be too high; `fraudstream audit` has the exact ones.
     """
 
     topic: str
@@ -79,12 +79,12 @@ class LedgerPlace:
 
     @classmethod
     def of_row(cls, row: RowMapping) -> Self:
-        """The place that a row of `ledger_places` is."""
+        """Build the totals from a row of `ledger_places`."""
         return cls(**{**row, "overlaps": bool(row["overlaps"])})
 
 
 def check_entry(raw: object) -> CheckedEntry:
-    """Check one posted entry; raises RecordError where it is not what the detector writes, or cannot be stored."""
+    """Validate a posted entry; raises RecordError if it is not what the detector writes, or cannot be stored."""
     document = check_object(raw, "an entry of the ledger")
     try:
         entry = LedgerEntry.model_validate(document)
@@ -99,11 +99,11 @@ def check_entry(raw: object) -> CheckedEntry:
 def record(
     connection: Connection, entries: Iterable[CheckedEntry], tally: Callable[[bool], None], now: datetime
 ) -> list[Report]:
-    """Insert entries, in the order in which they were written, and count them, within the caller's write transaction.
+    """Insert and count entries, in the order in which they were written, within the caller's write transaction.
 
-    Returns how far their partitions are scored.
+    Returns the scored positions of their partitions.
     """
-    places: dict[Place, LedgerPlace] = {}
+    by_partition: dict[TopicPartition, LedgerTotals] = {}
     reports = []
     for checked in entries:
         entry = checked.entry
@@ -111,18 +111,18 @@ def record(
         tally(is_new)
         if not is_new:
             continue
-        place = Place(entry.topic, entry.partition)
-        known = places.get(place)
-        if known is None and (row := connection.execute(_READ_PLACE, place._asdict()).mappings().one_or_none()):
-            known = LedgerPlace.of_row(row)
-        if known is None or known.topic_id != entry.topic_id:
-            known = _begin(connection, entry)
-        places[place], counted = _account(connection, known, entry)
+        partition = TopicPartition(entry.topic, entry.partition)
+        totals = by_partition.get(partition)
+        if totals is None and (row := connection.execute(_READ_TOTALS, partition._asdict()).mappings().one_or_none()):
+            totals = LedgerTotals.of_row(row)
+        if totals is None or totals.topic_id != entry.topic_id:
+            totals = _begin(connection, entry)
+        by_partition[partition], counted = _account(connection, totals, entry)
         _insert(connection, checked, counted, now)
         if entry.kind is EntryKind.BATCH:
-            reports.append(Report(place, position=entry.until_offset))
-    for known in places.values():
-        connection.execute(_WRITE_PLACE, asdict(known))
+            reports.append(Report(partition, position=entry.until_offset))
+    for totals in by_partition.values():
+        connection.execute(_WRITE_TOTALS, asdict(totals))
     return reports
 
 
@@ -133,67 +133,67 @@ def _insert(connection: Connection, checked: CheckedEntry, counted: int, now: da
     connection.execute(_INSERT, values | {"body": orjson.dumps(body).decode()})
 
 
-def _begin(connection: Connection, entry: LedgerEntry) -> LedgerPlace:
-    """A partition of which nothing is known yet, or whose topic was made anew.
+def _begin(connection: Connection, entry: LedgerEntry) -> LedgerTotals:
+    """Start the totals of a partition that is new, or whose topic was recreated.
 
-    What Kafka still has before the first entry is a gap; what it has no more was gone before anybody looked.
+    Offsets that Kafka still has before the first entry are a gap; those that it had deleted by then are not.
     """
-    of = {"topic": entry.topic, "partition": entry.partition}
+    key = {"topic": entry.topic, "partition": entry.partition}
     connection.execute(delete(_GAPS).where(_GAPS.c.topic == entry.topic, _GAPS.c.partition == entry.partition))
-    first: int | None = connection.execute(_FIRST_OFFSET, of).scalar_one_or_none()
+    first: int | None = connection.execute(_FIRST_OFFSET, key).scalar_one_or_none()
     begins = entry.from_offset if first is None else min(first, entry.from_offset)
-    return LedgerPlace(entry.topic, entry.partition, entry.topic_id, begins)
+    return LedgerTotals(entry.topic, entry.partition, entry.topic_id, begins)
 
 
-def _account(connection: Connection, known: LedgerPlace, entry: LedgerEntry) -> tuple[LedgerPlace, int]:
-    """The partition with an entry, and how much of the entry counts."""
-    fresh = _fill_gaps(connection, known, entry) if entry.from_offset < known.covered_until else 0
-    fresh += max(0, entry.until_offset - max(entry.from_offset, known.covered_until))
-    if entry.from_offset > known.covered_until:
-        _add_gap(connection, known, known.covered_until, entry.from_offset)
-    known = replace(known, covered_until=max(known.covered_until, entry.until_offset))
+def _account(connection: Connection, totals: LedgerTotals, entry: LedgerEntry) -> tuple[LedgerTotals, int]:
+    """Add an entry to the totals; returns them, and how much of the entry counts."""
+    fresh = _fill_gaps(connection, totals, entry) if entry.from_offset < totals.covered_until else 0
+    fresh += max(0, entry.until_offset - max(entry.from_offset, totals.covered_until))
+    if entry.from_offset > totals.covered_until:
+        _add_gap(connection, totals, totals.covered_until, entry.from_offset)
+    totals = replace(totals, covered_until=max(totals.covered_until, entry.until_offset))
     if entry.kind is EntryKind.LOSS:
         lost = fresh or _unread(connection, entry)
-        return replace(known, lost=known.lost + lost), lost
+        return replace(totals, lost=totals.lost + lost), lost
     if not fresh:
-        return known, 0
-    more: dict[str, Any] = {name: getattr(known, name) + getattr(entry, name) for name in COUNTS}
-    return replace(known, overlaps=known.overlaps or fresh < entry.offsets, **more), entry.records
+        return totals, 0
+    more: dict[str, Any] = {name: getattr(totals, name) + getattr(entry, name) for name in COUNTS}
+    return replace(totals, overlaps=totals.overlaps or fresh < entry.offsets, **more), entry.records
 
 
-def _fill_gaps(connection: Connection, known: LedgerPlace, entry: LedgerEntry) -> int:
-    """Take an entry's offsets out of the gaps; how many of them were in one."""
+def _fill_gaps(connection: Connection, totals: LedgerTotals, entry: LedgerEntry) -> int:
+    """Remove an entry's offsets from the gaps; returns how many of them were in one."""
     column = _GAPS.c
-    touched = [
-        column.topic == known.topic,
-        column.partition == known.partition,
+    overlapping = [
+        column.topic == totals.topic,
+        column.partition == totals.partition,
         column.until_offset > entry.from_offset,
         column.from_offset < entry.until_offset,
     ]
-    gaps = connection.execute(select(column.from_offset, column.until_offset).where(*touched)).all()
+    gaps = connection.execute(select(column.from_offset, column.until_offset).where(*overlapping)).all()
     if not gaps:
         return 0
-    connection.execute(delete(_GAPS).where(*touched))
+    connection.execute(delete(_GAPS).where(*overlapping))
     for start, end in gaps:
-        for left, right in ((start, entry.from_offset), (entry.until_offset, end)):
-            if left < right:
-                _add_gap(connection, known, left, right)
+        for start_offset, end_offset in ((start, entry.from_offset), (entry.until_offset, end)):
+            if start_offset < end_offset:
+                _add_gap(connection, totals, start_offset, end_offset)
     return sum(min(end, entry.until_offset) - max(start, entry.from_offset) for start, end in gaps)
 
 
-def _add_gap(connection: Connection, known: LedgerPlace, start: int, end: int) -> None:
-    row = {"topic": known.topic, "partition": known.partition, "from_offset": start, "until_offset": end}
+def _add_gap(connection: Connection, totals: LedgerTotals, start: int, end: int) -> None:
+    row = {"topic": totals.topic, "partition": totals.partition, "from_offset": start, "until_offset": end}
     connection.execute(insert(_GAPS), row)
 
 
 def _unread(connection: Connection, loss: LedgerEntry) -> int:
-    """How many offsets of a loss within what is covered were lost indeed.
+    """Return how many offsets of a loss were really lost, although a batch covers them.
 
-    A batch that passed offsets without finding a record there is followed by a loss within its own range. Any other
-    loss of covered offsets is one of a second checkpoint: the first had judged them.
+    A batch that skipped offsets without a record is followed by a loss within its own range. Any other loss of covered
+    offsets comes from a second checkpoint: the first had scored them.
     """
     column = _LEDGER.c
-    over = (
+    query = (
         select(column.from_offset, column.until_offset, column.records)
         .where(
             column.topic_id == loss.topic_id,
@@ -205,7 +205,7 @@ def _unread(connection: Connection, loss: LedgerEntry) -> int:
         .order_by(column.until_offset)
         .limit(1)
     )
-    batch = connection.execute(over).one_or_none()
+    batch = connection.execute(query).one_or_none()
     if batch is None or batch.from_offset > loss.from_offset:
         return 0
     without_record: int = batch.until_offset - batch.from_offset - batch.records
@@ -214,7 +214,7 @@ def _unread(connection: Connection, loss: LedgerEntry) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """A range of offsets that no entry accounts for although later ones are."""
+    """A range of offsets that no entry accounts for, although entries account for later ones."""
 
     topic: str
     partition: int
@@ -223,40 +223,40 @@ class Gap:
 
 
 class LedgerReader:
-    """Reads the ledger; many threads may do so at once."""
+    """Reads the ledger; thread-safe."""
 
     def __init__(self, store: AlertReader) -> None:
         self._store = store
 
-    def places(self) -> dict[Place, LedgerPlace]:
-        """What the entries of each partition come to."""
+    def totals(self) -> dict[TopicPartition, LedgerTotals]:
+        """Return the totals of each partition."""
         with self._store.reading() as connection:
-            found = [
-                LedgerPlace.of_row(row)
-                for row in connection.execute(select(_PLACES).order_by(_PLACES.c.topic, _PLACES.c.partition)).mappings()
+            totals = [
+                LedgerTotals.of_row(row)
+                for row in connection.execute(select(_TOTALS).order_by(_TOTALS.c.topic, _TOTALS.c.partition)).mappings()
             ]
-        return {Place(place.topic, place.partition): place for place in found}
+        return {TopicPartition(each.topic, each.partition): each for each in totals}
 
-    def gap_counts(self) -> dict[Place, int]:
-        """How many gaps each partition has, those that have one."""
+    def gap_counts(self) -> dict[TopicPartition, int]:
+        """Count the gaps of each partition that has any."""
         column = tables.ledger_gaps.c
         query = select(column.topic, column.partition, func.count()).group_by(column.topic, column.partition)
-        return {Place(topic, partition): number for topic, partition, number in self._store.rows(query)}
+        return {TopicPartition(topic, partition): number for topic, partition, number in self._store.rows(query)}
 
     def gaps(self, *, limit: int = 100) -> list[Gap]:
-        """The gaps in the order of their offsets."""
+        """Return the gaps in the order of their offsets."""
         column = tables.ledger_gaps.c
         query = select(column.topic, column.partition, column.from_offset, column.until_offset)
         query = query.order_by(column.topic, column.partition, column.until_offset).limit(limit)
         return [Gap(*row) for row in self._store.rows(query)]
 
     def unacknowledged_losses(self, *, until: int | None = None) -> Losses:
-        """The losses, up to an entry, behind the last one that a person acknowledged: `changes` keeps which it was."""
+        """Sum the losses up to an entry and after the last one acknowledged, which is recorded in `changes`."""
         change, entry = tables.changes.c, tables.ledger.c
         newest = select(change.after).where(change.action == Action.ACKNOWLEDGE.value).order_by(change.seq.desc())
         with self._store.reading() as connection:
-            known = connection.execute(newest.limit(1)).scalar_one_or_none()
-            after = 0 if known is None else int(orjson.loads(known)["until_seq"])
+            last_change = connection.execute(newest.limit(1)).scalar_one_or_none()
+            after = 0 if last_change is None else int(orjson.loads(last_change)["until_seq"])
             query = select(func.sum(entry.counted), func.max(entry.seq), func.min(entry.committed_us)).where(
                 entry.kind == EntryKind.LOSS.value, entry.counted > 0, entry.seq > after
             )
@@ -266,7 +266,7 @@ class LedgerReader:
         return Losses(records or 0, last or 0, iso_time(since_us))
 
     def entries(self, *, kind: EntryKind | None = None, before: int | None = None, limit: int = 100) -> list[Object]:
-        """The newest entries first, as they came, each with its `seq` and what of it is `counted`."""
+        """Return entries as posted, newest first, each with its `seq` and the `counted` part of it."""
         column = tables.ledger.c
         query = select(column.seq, column.body).order_by(column.seq.desc()).limit(limit)
         if kind is not None:
@@ -276,7 +276,7 @@ class LedgerReader:
         return [{"seq": row.seq} | orjson.loads(row.body) for row in self._store.rows(query)]
 
     def conflicts(self, *, limit: int = 100) -> Sequence[Row[tuple[str, str | None, int]]]:
-        """The newest alerts that share an id with another transaction, first: that id, and when they came."""
+        """Return alerts whose id belongs to another transaction, newest first: own id, that id, time received."""
         column = tables.alerts.c
         query = (
             select(column.alert_id, column.conflict_of, column.received_us)

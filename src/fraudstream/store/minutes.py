@@ -1,4 +1,4 @@
-"""What each minute came to, kept in the store for a day, and what its alerts add; the charts are the dashboard's."""
+"""Stores statistics per minute for one day, and computes those of the alerts."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from fraudstream.transactions.wire import AlertField, Outcome
 
 KEPT_MINUTES: Final = 24 * 60
 BINS: Final = 20
-"""Scores are counted in twentieths of 0 to 1; a score of 1 is in the last."""
+"""Histogram bins for scores from 0 to 1; a score of 1 is in the last."""
 
 MINUTE_US: Final = 60_000_000
 
@@ -29,18 +29,18 @@ _RECEIVED: Final = func.floor(_ALERTS.received_us / MINUTE_US)
 
 @dataclass(frozen=True, slots=True)
 class Minute:
-    """What one minute came to, or a part of it.
+    """The statistics of one minute, or of a part of it.
 
     Attributes:
         minute: Minutes since 1970.
-        payments: That Kafka acknowledged in it; None where nobody saw.
-        at_risk: The sum of the amounts of its alerts, as far as they have one.
-        labelled: How many of them carry the training data's label.
-        label_frauds: How many of those it calls fraud.
-        scores: Sampled payments by score, in `BINS`.
-        latencies: How many times from payment to page (or to store) were measured.
+        payments: Acknowledged by Kafka; None if unknown.
+        at_risk: The sum of the amounts of its alerts that have one.
+        labelled: Alerts with the label of the training data.
+        label_frauds: Labelled alerts that are fraud.
+        scores: Histogram of the scores of sampled payments, in `BINS`.
+        latencies: Number of measured latencies from payment to page (or to store).
         latency_to: `page` or `store`.
-        last_seq: The newest alert that is counted.
+        last_seq: The newest alert counted.
     """
 
     minute: int
@@ -57,7 +57,7 @@ class Minute:
     last_seq: int = 0
 
     def plus(self, other: Minute) -> Minute:
-        """Two parts of one minute as one; of the latencies those of the part that measured more."""
+        """Add another part of the minute; the latencies are those of the part with more measurements."""
         counted = [each.payments for each in (self, other) if each.payments is not None]
         more = max(self, other, key=lambda each: each.latencies)
         return replace(
@@ -73,14 +73,14 @@ class Minute:
 
 
 class Label(NamedTuple):
-    """The label column of a replayed file, and the value of it that means fraud."""
+    """The label column of a replayed file, and its value for fraud."""
 
     name: str
     fraud: str
 
 
-class Decided(NamedTuple):
-    """Verdicts of one minute."""
+class VerdictCounts(NamedTuple):
+    """The verdicts of one minute."""
 
     minute: int
     confirmed: int
@@ -94,15 +94,15 @@ class MinuteStore:
         self._store = store
 
     def since(self, minute: int) -> list[Minute]:
-        """Those from a minute on, in order."""
+        """Return the minutes from one on, in order."""
         query = select(tables.minutes).where(_MINUTES.minute >= minute).order_by(_MINUTES.minute)
         with self._store.reading() as connection:
             return [_minute(row) for row in connection.execute(query).mappings()]
 
     def add(self, parts: Iterable[Minute]) -> None:
-        """Add parts of minutes to what is kept of them, and forget what is older than a day.
+        """Add parts of minutes to the stored ones, and delete those older than a day.
 
-        Raises StoreError where the database does not take them; nothing is stored then.
+        Raises StoreError if the database refuses the write; nothing is stored then.
         """
         parts = list(parts)
         if not parts:
@@ -113,12 +113,12 @@ class MinuteStore:
             newest = connection.execute(select(func.max(_MINUTES.minute))).scalar_one()
             connection.execute(delete(tables.minutes).where(_MINUTES.minute <= newest - KEPT_MINUTES))
 
-    def counted_until(self) -> int | None:
-        """The newest alert that the minutes count; None where there are none."""
+    def last_counted_seq(self) -> int | None:
+        """Return the newest alert that the minutes count, or None."""
         return self._store.scalar(select(func.max(_MINUTES.last_seq)))
 
     def before(self, minute: int) -> int:
-        """The `seq` of the last alert committed before a minute began: found by halving, `seq` being that order."""
+        """Return the `seq` of the last alert committed before a minute, by binary search."""
         with self._store.reading() as connection:
             low, high = 0, connection.execute(select(func.max(_ALERTS.seq))).scalar() or 0
             while low < high:
@@ -131,7 +131,7 @@ class MinuteStore:
             return low
 
     def of_alerts(self, after: int, until: int, label: Label | None) -> list[Minute]:
-        """What the alerts between two `seq` (the second included) add to their minutes."""
+        """Return the statistics of the alerts between two `seq` (the second included), by minute."""
         value = literal(None) if label is None else member(_ALERTS.body, AlertField.TRANSACTION, label.name).value
         fraud = literal(0) if label is None else cast(_is(value, label.fraud), types.Integer)
         query = (
@@ -152,8 +152,8 @@ class MinuteStore:
                 for values in map(dict, connection.execute(query).mappings())
             ]
 
-    def caught(self, after: int) -> dict[int, float]:
-        """The amounts of the alerts after a `seq` that people confirmed, by the minute in which they came."""
+    def confirmed_amounts(self, after: int) -> dict[int, float]:
+        """Sum the amounts of confirmed alerts after a `seq`, by the minute in which they were received."""
         query = (
             select(_RECEIVED, func.coalesce(func.sum(_ALERTS.amount), 0.0))
             .where(
@@ -166,25 +166,25 @@ class MinuteStore:
         return {int(minute): amount for minute, amount in self._store.rows(query)}
 
     def verdicts(self) -> dict[str, int]:
-        """How many alerts stand in each status."""
+        """Count the alerts in each status."""
         query = select(_ALERTS.status, func.count()).where(_ALERTS.outcome == Outcome.ALERT.value)
-        found = {status: number for status, number in self._store.rows(query.group_by(_ALERTS.status))}
-        return {status.value: found.get(status.value, 0) for status in AlertStatus}
+        counts = {status: number for status, number in self._store.rows(query.group_by(_ALERTS.status))}
+        return {status.value: counts.get(status.value, 0) for status in AlertStatus}
 
-    def decided_since(self, minute: int) -> list[Decided]:
-        """The verdicts that stand, by the minute in which they were given."""
+    def verdicts_since(self, minute: int) -> list[VerdictCounts]:
+        """Return the current verdicts, by the minute of the decision."""
         decided = func.floor(_ALERTS.decided_us / MINUTE_US)
         counts = [
             func.sum(cast(_ALERTS.status == status.value, types.Integer))
             for status in (AlertStatus.CONFIRMED_FRAUD, AlertStatus.FALSE_ALARM)
         ]
         query = select(decided, *counts).where(_ALERTS.decided_us >= minute * MINUTE_US).group_by(decided)
-        return [Decided(int(row[0]), row[1], row[2]) for row in self._store.rows(query.order_by(decided))]
+        return [VerdictCounts(int(row[0]), row[1], row[2]) for row in self._store.rows(query.order_by(decided))]
 
 
 def _add(connection: Connection, part: Minute) -> None:
-    kept = connection.execute(select(tables.minutes).where(_MINUTES.minute == part.minute)).mappings().one_or_none()
-    whole = part if kept is None else _minute(kept).plus(part)
+    stored = connection.execute(select(tables.minutes).where(_MINUTES.minute == part.minute)).mappings().one_or_none()
+    whole = part if stored is None else _minute(stored).plus(part)
     row = {name: getattr(whole, name) for name in Minute.__slots__} | {"scores": orjson.dumps(whole.scores).decode()}
     connection.execute(upsert(tables.minutes), row)
 
@@ -194,7 +194,7 @@ def _minute(row: Mapping[Any, Any]) -> Minute:
 
 
 def _is(value: ColumnElement[Any], fraud: str) -> ColumnElement[bool]:
-    """Whether a label says fraud: as text, or as the number that the text is (a CSV's `1` travels as 1 or 1.0)."""
+    """Compare a label with the value for fraud, as text or as a number (`1` in a CSV arrives as 1 or 1.0)."""
     same = [cast(value, types.Text) == fraud]
     with contextlib.suppress(ValueError):
         same.append(value == float(fraud))

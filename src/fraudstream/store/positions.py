@@ -1,4 +1,4 @@
-"""How far each partition is filled and scored, as the store keeps it, and the weights of samples."""
+"""Stores the end offset and scored position of each partition, and weighs samples."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _READ: Final = select(tables.positions).order_by(tables.positions.c.topic, table
 _WRITE: Final = upsert(tables.positions)
 
 
-class Place(NamedTuple):
+class TopicPartition(NamedTuple):
     """A partition of a topic."""
 
     topic: str
@@ -28,7 +28,7 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """One partition: its first offset, the offset after its last record, the offset after the last one scored."""
+    """One partition: its first offset, the offset after its last record, and the offset after the last one scored."""
 
     begin: int
     end: int | None
@@ -38,82 +38,82 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What one record says of one partition: the ends (from the relay) or how far the detector has come."""
+    """A report on one partition: its watermarks (from the relay) or the position of the detector."""
 
-    place: Place
+    partition: TopicPartition
     begin: int | None = None
     end: int | None = None
     position: int | None = None
     at_us: int | None = None
 
 
-def advance(known: Position | None, report: Report) -> Position:
-    """The position after a report: it only ever grows, but for a topic that was made anew.
+def advance(current: Position | None, report: Report) -> Position:
+    """Return the position after a report; it never moves back unless the topic was recreated.
 
-    A newer report with an end before the known one means that the topic was deleted and created again: what was
-    scored of the old one says nothing of the new one.
+    A newer report with a lower end offset means that the topic was deleted and created again: the scored position of
+    the old topic does not apply to the new one.
     """
-    if known is None:
+    if current is None:
         begin = report.begin or 0
         return Position(begin, report.end, max(begin, report.position or 0), report.at_us)
     if report.end is None:
-        return replace(known, position=max(known.position, report.position or 0))
-    if known.at_us is not None and report.at_us is not None and report.at_us < known.at_us:
-        return known
+        return replace(current, position=max(current.position, report.position or 0))
+    if current.at_us is not None and report.at_us is not None and report.at_us < current.at_us:
+        return current
     begin = report.begin or 0
-    made_anew = known.end is not None and report.end < known.end
-    return Position(begin, report.end, begin if made_anew else max(known.position, begin), report.at_us)
+    is_recreated = current.end is not None and report.end < current.end
+    return Position(begin, report.end, begin if is_recreated else max(current.position, begin), report.at_us)
 
 
 def reports(event: Event) -> list[Report]:
-    """What a `position`, `progress` or `sample` event says of its partitions; nothing for any other event."""
+    """Return the reports in a `position`, `progress` or `sample` event; none for any other event."""
     if isinstance(event, Sample):
         return of_records([event])
     if isinstance(event, EndsEvent):
         return [
-            Report(Place(topic, partition), begin=at.begin or 0, end=at.end, at_us=event.at_us)
+            Report(TopicPartition(topic, partition), begin=at.begin or 0, end=at.end, at_us=event.at_us)
             for topic, partitions in event.positions.items()
             for partition, at in partitions.items()
         ]
     return [
-        Report(Place(topic, partition), position=at.position)
+        Report(TopicPartition(topic, partition), position=at.position)
         for topic, partitions in (event.positions.items() if isinstance(event, Progress) else ())
         for partition, at in partitions.items()
     ]
 
 
 def of_records(records: Iterable[PostedAlert | Sample | DeadLetter]) -> list[Report]:
-    """How far records say that their partitions are scored."""
-    furthest: dict[Place, int] = {}
+    """Return the scored position of each partition according to records."""
+    furthest: dict[TopicPartition, int] = {}
     for record in records:
         if record.topic is not None and record.partition is not None and record.offset is not None:
-            place = Place(record.topic, record.partition)
-            furthest[place] = max(furthest.get(place, 0), record.offset + 1)
-    return [Report(place, position=position) for place, position in furthest.items()]
+            partition = TopicPartition(record.topic, record.partition)
+            furthest[partition] = max(furthest.get(partition, 0), record.offset + 1)
+    return [Report(partition, position=position) for partition, position in furthest.items()]
 
 
-def read(connection: Connection) -> dict[Place, Position]:
-    """Every partition that was ever reported."""
+def read(connection: Connection) -> dict[TopicPartition, Position]:
+    """Return the positions of all partitions that were ever reported."""
     return {
-        Place(row.topic, row.partition): Position(row.begin_offset, row.end_offset, row.position, row.at_us)
+        TopicPartition(row.topic, row.partition): Position(row.begin_offset, row.end_offset, row.position, row.at_us)
         for row in connection.execute(_READ)
     }
 
 
-def record(connection: Connection, news: Iterable[Report]) -> None:
-    """Take reports into the table, within the caller's write transaction."""
-    news = list(news)
-    if not news:
+def record(connection: Connection, new: Iterable[Report]) -> None:
+    """Apply reports to the table, within the caller's write transaction."""
+    new = list(new)
+    if not new:
         return
-    known = read(connection)
-    changed: dict[Place, Position] = {}
-    for report in news:
-        before = changed.get(report.place, known.get(report.place))
-        changed[report.place] = advance(before, report)
-    for place, position in changed.items():
-        if known.get(place) != position:
+    stored = read(connection)
+    changed: dict[TopicPartition, Position] = {}
+    for report in new:
+        before = changed.get(report.partition, stored.get(report.partition))
+        changed[report.partition] = advance(before, report)
+    for partition, position in changed.items():
+        if stored.get(partition) != position:
             row = {"begin_offset": position.begin, "end_offset": position.end, "position": position.position}
-            connection.execute(_WRITE, place._asdict() | row | {"at_us": position.at_us})
+            connection.execute(_WRITE, partition._asdict() | row | {"at_us": position.at_us})
 
 
 LONGEST_ID: Final = 32
@@ -121,15 +121,15 @@ LONGEST_ID: Final = 32
 
 @dataclass(frozen=True, slots=True)
 class SchemaObservation:
-    """A row of which the columns are known: a sample (`outcome` is None), an alert or an unscorable row.
+    """The schema of a sample (`outcome` is None), an alert or an unscorable transaction.
 
-    `columns` has the type by name, as far as they are listed; `place` is None where the row does not say its own.
+    `columns` maps names to types, as far as they are listed; `partition` is None if it is not known.
     """
 
     schema_id: str
     columns: Mapping[str, str]
     column_count: int
-    place: Place | None
+    partition: TopicPartition | None
     offset: int | None
     produced_us: int | None
     outcome: Outcome | None = None
@@ -141,52 +141,52 @@ class SchemaObservation:
 
     @property
     def where(self) -> str:
-        """topic[partition] offset, empty where it is not told."""
-        return "" if self.place is None else f"{self.place.topic}[{self.place.partition}] {self.offset}"
+        """The record as topic[partition] offset; empty if it is not known."""
+        return "" if self.partition is None else f"{self.partition.topic}[{self.partition.partition}] {self.offset}"
 
 
 def observation_of_sample(sample: Sample) -> SchemaObservation | None:
-    """The sight in a sample; None where it has no `schema_id`."""
+    """Return the schema observation in a sample; None if it has no `schema_id`."""
     if sample.schema_id is None or sample.columns is None:
         return None
-    count, place = max(sample.column_count or 0, len(sample.columns)), Place(sample.topic, sample.partition)
-    return SchemaObservation(sample.schema_id, listed(sample.columns), count, place, sample.offset, sample.produced_us)
+    columns, partition = listed(sample.columns), TopicPartition(sample.topic, sample.partition)
+    count = max(sample.column_count or 0, len(sample.columns))
+    return SchemaObservation(sample.schema_id, columns, count, partition, sample.offset, sample.produced_us)
 
 
 def observation_of_alert(alert: PostedAlert) -> SchemaObservation | None:
-    """The sight in an alert or unscorable row; None where it tells no usable `schema_id`."""
+    """Return the schema observation in an alert or unscorable transaction; None without a usable `schema_id`."""
     schema = alert.schema_id
     if not schema or len(schema) > LONGEST_ID:
         return None
     columns = columns_of(alert.transaction)
-    # Its id was worked out before they were removed.
+    # The schema id was computed before they were removed.
     removed = alert.document.get(REMOVED)
     columns |= {name: UNKNOWN for name in removed if isinstance(name, str)} if isinstance(removed, list) else {}
-    place = None if alert.topic is None or alert.partition is None else Place(alert.topic, alert.partition)
-    return SchemaObservation(
-        schema, listed(columns), len(columns), place, alert.offset, alert.produced_us, alert.outcome
-    )
+    topic, number = alert.topic, alert.partition
+    partition = None if topic is None or number is None else TopicPartition(topic, number)
+    at = alert.offset, alert.produced_us, alert.outcome
+    return SchemaObservation(schema, listed(columns), len(columns), partition, *at)
 
 
 class SampleWeights:
-    """How many transactions a sample represents: those since the sample before it on its partition."""
+    """Weighs samples: each represents the transactions since the previous sample of its partition."""
 
     REPLAY_US: Final = 5_000_000
-    """A smaller offset of a transaction produced so much later is no replay: the topic was made anew."""
+    """A lower offset with a timestamp this much later is not a repeated read: the topic was recreated."""
 
-    def __init__(self, last: Mapping[Place, tuple[int, int]] | None = None) -> None:
+    def __init__(self, last: Mapping[TopicPartition, tuple[int, int]] | None = None) -> None:
         """Start from the last offset and time of each partition."""
         self._last = dict(last or {})
 
     def copy(self) -> SampleWeights:
-        """Another one in the same state."""
+        """Return a copy in the same state."""
         return SampleWeights(self._last)
 
-    def weigh(self, place: Place, offset: int, produced_us: int | None) -> int:
-        """The weight of a sample: 1 for the first of its partition, 0 for a transaction that was read again."""
-        at_us = produced_us or 0
-        known = self._last.get(place)
-        if known is not None and offset <= known[0] and at_us <= known[1] + self.REPLAY_US:
+    def weigh(self, partition: TopicPartition, offset: int, produced_us: int | None) -> int:
+        """Return the weight of a sample: 1 for the first of its partition, 0 for a transaction that is read again."""
+        last, at_us = self._last.get(partition), produced_us or 0
+        if last is not None and offset <= last[0] and at_us <= last[1] + self.REPLAY_US:
             return 0
-        self._last[place] = (offset, at_us)
-        return 1 if known is None or offset <= known[0] else offset - known[0]
+        self._last[partition] = (offset, at_us)
+        return 1 if last is None or offset <= last[0] else offset - last[0]

@@ -1,4 +1,4 @@
-"""The log of replays in the alert store: requested by a person, claimed by a sender, concluded with its result."""
+"""Stores replays: requested by a person, claimed by a sender, completed with a result."""
 
 import uuid
 from collections.abc import Sequence
@@ -21,12 +21,12 @@ MOST_AT_ONCE: Final = 100_000
 """Replays in one request."""
 
 RESULT_SECONDS: Final = 30
-"""A claimed replay without a result is given to the next sender after so long: its own may have been killed."""
+"""A claimed replay without a result can be claimed again after this long: its sender may have been killed."""
 
 _LOOKED_UP_AT_ONCE: Final = 500
 
-# What a sender must know of the letter: where else its bytes are, whether they are whole, and which record it is.
-_OF_THE_LETTER: Final = (
+# What a sender needs of the dead letter: where its copy is, whether that is complete, and which record it is.
+_SENDER_FIELDS: Final = (
     DeadLetterField.DEAD_LETTER,
     DeadLetterField.EVENT_ID,
     DeadLetterField.ORIGINAL_BYTES,
@@ -34,11 +34,8 @@ _OF_THE_LETTER: Final = (
 )
 
 
-class Requested(NamedTuple):
-    """A request: its `batch`, and how many letters match, were replayed before, and do not say where they came from.
-
-    `batch` is None where nothing is recorded.
-    """
+class ReplayBatch(NamedTuple):
+    """A batch (None if nothing was recorded), and how many dead letters match, were replayed, and have no record id."""
 
     batch: str | None
     letters: int
@@ -47,53 +44,53 @@ class Requested(NamedTuple):
 
 
 class ReplayLog:
-    """Reads and moves the replays of one store."""
+    """Reads and updates the replays of one store."""
 
     def __init__(self, store: AlertStore) -> None:
         self._store = store
 
-    def request(self, request: ReplayRequest, which: DeadLetterFilter, who: str, now: datetime) -> Requested:
-        """Record replays of all letters that match, oldest first; none where one was replayed before, without `again`.
+    def request(self, request: ReplayRequest, which: DeadLetterFilter, who: str, now: datetime) -> ReplayBatch:
+        """Record replays of all matches, oldest first; none if one was replayed before, unless `again` is set.
 
         Raises:
-            RequestError: There are more than `MOST_AT_ONCE`.
-            StoreError: The database did not take them.
+            RequestError: More than `MOST_AT_ONCE` match.
+            StoreError: The database refused the write.
         """
-        letters: dict[str, dict[str, str]] = {}
+        rows_by_id: dict[str, dict[str, str]] = {}
         without_place = 0
-        for letter in DeadLetterReader(self._store).every(which):
-            if letter.origin is None:
+        for dead_letter in DeadLetterReader(self._store).every(which):
+            if dead_letter.record_id is None:
                 without_place += 1
             else:
-                letters.setdefault(str(letter.origin), _noted(letter))
-            if len(letters) > MOST_AT_ONCE:
-                message = f"more than {MOST_AT_ONCE:,} match: narrow the filter, and replay in several steps"
+                rows_by_id.setdefault(str(dead_letter.record_id), _replay_row(dead_letter))
+            if len(rows_by_id) > MOST_AT_ONCE:
+                message = f"more than {MOST_AT_ONCE:,} match: narrow the filter and replay in several steps"
                 raise RequestError(message, status=422)
-        column, origins = tables.replays.c, list(letters)
+        column, origins = tables.replays.c, list(rows_by_id)
         before = select(func.count(column.origin.distinct())).where(column.state != ReplayState.FAILED.value)
         with self._store.writing() as connection:
             replayed = sum(
                 connection.execute(before.where(column.origin.in_(origins[at : at + _LOOKED_UP_AT_ONCE]))).scalar_one()
                 for at in range(0, len(origins), _LOOKED_UP_AT_ONCE)
             )
-            if request.dry_run or not letters or (replayed and not request.again):
-                return Requested(None, len(letters), replayed, without_place)
+            if request.dry_run or not rows_by_id or (replayed and not request.again):
+                return ReplayBatch(None, len(rows_by_id), replayed, without_place)
             at_us, batch = microseconds(now), uuid.uuid4().hex
             common = {"batch": batch, "state": ReplayState.REQUESTED.value, "requested_us": at_us, "changed_us": at_us}
             common |= {"who": who, "why": request.why, "payload": request.payload_base64}
-            rows = [common | noted | {"replay_id": uuid.uuid4().hex} for noted in reversed(letters.values())]
+            rows = [common | row | {"replay_id": uuid.uuid4().hex} for row in reversed(rows_by_id.values())]
             connection.execute(insert(tables.replays), rows)
-        return Requested(batch, len(letters), replayed, without_place)
+        return ReplayBatch(batch, len(rows_by_id), replayed, without_place)
 
     def waiting(self, now: datetime, batch: str | None = None) -> int:
-        """How many replays a sender may claim."""
+        """Count the replays that a sender can claim."""
         query = select(func.count()).select_from(tables.replays).where(*_claimable(now, batch))
         return self._store.scalar(query) or 0
 
     def claim(self, now: datetime, *, limit: int, batch: str | None = None) -> list[Claimed]:
-        """Give replays to a sender, oldest first; one without a result is given again after `RESULT_SECONDS`.
+        """Assign replays to a sender, oldest first; one without a result is assigned again after `RESULT_SECONDS`.
 
-        Raises StoreError where the database does not take the claim.
+        Raises StoreError if the database refuses the write.
         """
         column = tables.replays.c
         with self._store.writing() as connection:
@@ -104,12 +101,12 @@ class ReplayLog:
         return [Claimed(row.replay_id, row.origin, orjson.loads(row.letter), row.payload) for row in rows]
 
     def conclude(self, results: Sequence[ReplayResult], now: datetime) -> int:
-        """Record what became of replays, all in one transaction; returns of how many that was news.
+        """Record the results of replays in one transaction; returns how many were not recorded yet.
 
-        Raises StoreError where the database does not take it.
+        Raises StoreError if the database refuses the write.
         """
         column = tables.replays.c
-        news = 0
+        recorded = 0
         with self._store.writing() as connection:
             for each in results:
                 values = {
@@ -117,12 +114,12 @@ class ReplayLog:
                     "place": each.place,
                     "reason": each.reason,
                     "changed_us": microseconds(now),
-                    # A corrected payload is kept, as a person typed it, only until it is sent.
+                    # A corrected payload is stored as typed, and only until it is sent.
                     "payload": case((column.payload.is_not(None), "")),
                 }
                 query = update(tables.replays).values(values).where(column.replay_id == each.replay_id)
-                news += connection.execute(query.where(column.state == ReplayState.SENDING.value)).rowcount
-        return news
+                recorded += connection.execute(query.where(column.state == ReplayState.SENDING.value)).rowcount
+        return recorded
 
     def replays(
         self,
@@ -133,7 +130,7 @@ class ReplayLog:
         before: int | None = None,
         limit: int = 100,
     ) -> list[Replay]:
-        """The newest replays first."""
+        """Return replays, newest first."""
         column = tables.replays.c
         query = select(tables.replays).order_by(column.seq.desc()).limit(limit).where(*_of(batch))
         if state is not None:
@@ -145,26 +142,27 @@ class ReplayLog:
         return [_replay(row) for row in self._store.rows(query)]
 
     def counts(self, batch: str | None = None) -> dict[str, int]:
-        """How many replays there are in each state."""
+        """Count the replays in each state."""
         column = tables.replays.c
         query = select(column.state, func.count()).where(*_of(batch)).group_by(column.state)
-        found = {state: number for state, number in self._store.rows(query)}
-        return {state.value: found.get(state.value, 0) for state in ReplayState}
+        counts = {state: number for state, number in self._store.rows(query)}
+        return {state.value: counts.get(state.value, 0) for state in ReplayState}
 
 
-def _noted(letter: StoredDeadLetter) -> dict[str, str]:
-    # Not the letter itself: ten thousand of them may hold 64 KiB each.
-    known = {name.value: letter.document.get(name) for name in _OF_THE_LETTER}
-    if known[DeadLetterField.EVENT_ID.value] is None:
-        known[DeadLetterField.EVENT_ID.value] = letter.document.get(AlertField.ALERT_ID)
-    return {"kind": letter.kind.value, "origin": str(letter.origin), "letter": orjson.dumps(known).decode()}
+def _replay_row(dead_letter: StoredDeadLetter) -> dict[str, str]:
+    # Not the dead letter itself: ten thousand of them may hold 64 KiB each.
+    document, event_id = dead_letter.document, DeadLetterField.EVENT_ID.value
+    fields = {name.value: document.get(name) for name in _SENDER_FIELDS}
+    fields[event_id] = document.get(AlertField.ALERT_ID) if fields[event_id] is None else fields[event_id]
+    encoded = orjson.dumps(fields).decode()
+    return {"kind": dead_letter.kind.value, "origin": str(dead_letter.record_id), "letter": encoded}
 
 
 def _claimable(now: datetime, batch: str | None) -> list[ColumnElement[bool]]:
     column = tables.replays.c
-    silent = column.changed_us < microseconds(now - timedelta(seconds=RESULT_SECONDS))
+    expired = column.changed_us < microseconds(now - timedelta(seconds=RESULT_SECONDS))
     requested, sending = (column.state == state.value for state in (ReplayState.REQUESTED, ReplayState.SENDING))
-    return [or_(requested, and_(sending, silent)), *_of(batch)]
+    return [or_(requested, and_(sending, expired)), *_of(batch)]
 
 
 def _of(batch: str | None) -> list[ColumnElement[bool]]:

@@ -1,4 +1,4 @@
-"""How one checked record becomes one row, at most once; `store.py` decides what is written in which transaction."""
+"""Inserts each validated record as one row, at most once."""
 
 import hashlib
 from collections.abc import Mapping
@@ -20,11 +20,11 @@ from fraudstream.transactions.wire import AlertField, DeadLetterField, EventFiel
 CONFLICT_DIGITS: Final = 12
 KEPT_DEAD_LETTERS: Final = 10_000
 MAX_PAYLOAD_CHARS: Final = 64 * 1024
-"""A dead letter's payload is kept up to this length here; the topic holds the whole of it."""
+"""A dead letter's payload is stored up to this length; the topic has all of it."""
 MAX_REJECTED_CHARS: Final = 256 * 1024
-"""A rejected payload is kept up to this length: enough to see what it was."""
+"""A rejected payload is stored up to this length, which is enough to recognise it."""
 
-# Built once: building the statements anew for each alert took longer than SQLite took for all of them.
+# Built once: building the statements for each alert took longer than SQLite took to execute them.
 _INSERT_ALERT: Final = (
     insert(tables.alerts).on_conflict_do_nothing(index_elements=["alert_id"]).returning(tables.alerts.c.seq)
 )
@@ -52,10 +52,10 @@ def insert_alert(
     sets: dict[tuple[str, ...], int],
     now: datetime,
 ) -> StoredAlert | None:
-    """Insert an alert, within a write transaction committed at `now`; None where its id is there already.
+    """Insert an alert, within a write transaction committed at `now`; None if its id exists already.
 
-    `conflict_of` is the id that it shares with another transaction, where it does. `sets` are the ids of column sets
-    that this transaction has met; it grows.
+    `conflict_of` is the id that it shares with another transaction, if any. `sets` caches the ids of column sets for
+    this write transaction, and is updated.
     """
     alert_id = alert.alert_id if conflict_of is None else conflict_id(alert)
     own = {AlertField.ALERT_ID.value: alert_id, "received_at": now.isoformat()}
@@ -88,41 +88,41 @@ def insert_alert(
 
 
 def conflict_id(alert: PostedAlert) -> str:
-    """The id of an alert whose own is that of another transaction."""
+    """Return the id of an alert whose own id belongs to another transaction."""
     return f"{alert.alert_id}~{alert.digest[:CONFLICT_DIGITS]}"
 
 
 def _column_set(connection: Connection, names: tuple[str, ...]) -> int:
-    # In the order of the row, unlike a digest of the row: an export shows the columns in that order.
-    text_of_names = orjson.dumps(names)
-    key = {"digest": hashlib.sha256(text_of_names).hexdigest()}
-    found: int | None = connection.execute(_COLUMN_SET_OF, key).scalar_one_or_none()
-    if found is None:
-        found = connection.execute(_INSERT_COLUMN_SET, key | {"names": text_of_names.decode()}).scalar_one()
-    return found
+    # In the order of the transaction, unlike its digest: an export has the columns in that order.
+    encoded = orjson.dumps(names)
+    key = {"digest": hashlib.sha256(encoded).hexdigest()}
+    set_id: int | None = connection.execute(_COLUMN_SET_OF, key).scalar_one_or_none()
+    if set_id is None:
+        set_id = connection.execute(_INSERT_COLUMN_SET, key | {"names": encoded.decode()}).scalar_one()
+    return set_id
 
 
 def insert_event(connection: Connection, event: Mapping[str, Any], now: datetime) -> bool:
-    """Insert an event; False where its id is there already. One without an id is known by its whole content."""
+    """Insert an event; False if its id is stored already. Without an id, the digest of its content is used."""
     event_id = event.get(EventField.EVENT_ID) or digest(event)
     body = dict(event) | {EventField.EVENT_ID.value: event_id, "received_at": now.isoformat()}
     row = {"event_id": event_id, "type": event[EventField.TYPE], "received_us": microseconds(now)}
     return _insert_once(connection, tables.events, "event_id", row | {"body": orjson.dumps(body).decode()})
 
 
-def insert_dead_letter(connection: Connection, letter: DeadLetter, now: datetime) -> bool:
-    """Insert a dead letter; False where its record is there already."""
-    dead_letter_id = f"{letter.topic}/{letter.partition}/{letter.offset}"
-    body = letter.document | {"id": dead_letter_id, "received_at": now.isoformat()}
-    if letter.payload_base64 is not None and len(letter.payload_base64) > MAX_PAYLOAD_CHARS:
+def insert_dead_letter(connection: Connection, dead_letter: DeadLetter, now: datetime) -> bool:
+    """Insert a dead letter; False if its record is stored already."""
+    dead_letter_id = f"{dead_letter.topic}/{dead_letter.partition}/{dead_letter.offset}"
+    body = dead_letter.document | {"id": dead_letter_id, "received_at": now.isoformat()}
+    if (payload := dead_letter.payload_base64) is not None and len(payload) > MAX_PAYLOAD_CHARS:
         # A multiple of four characters is still base64.
-        body |= {DeadLetterField.PAYLOAD.value: letter.payload_base64[:MAX_PAYLOAD_CHARS], "payload_truncated": True}
+        body |= {DeadLetterField.PAYLOAD.value: payload[:MAX_PAYLOAD_CHARS], "payload_truncated": True}
     row = {"id": dead_letter_id, "received_us": microseconds(now), "body": orjson.dumps(body).decode()}
     return _insert_once(connection, tables.dead_letters, "id", row)
 
 
-def forget_old_payloads(connection: Connection, added: int) -> None:
-    """Empty the dead letters that `added` new ones have pushed out of the newest 10,000."""
+def delete_old_bodies(connection: Connection, added: int) -> None:
+    """Delete the bodies of the dead letters that `added` new ones have pushed out of the newest 10,000."""
     table = tables.dead_letters
     if not added:
         return
@@ -133,13 +133,13 @@ def forget_old_payloads(connection: Connection, added: int) -> None:
 
 
 def as_readable(raw: object) -> str:
-    """Anything at all as text that can be stored and shown: a message as it is, anything else as JSON if it can be."""
+    """Convert any value to text that can be stored and shown: a string as is, anything else as JSON if possible."""
     text = raw if isinstance(raw, str) else json_text(raw)
     return text[:MAX_REJECTED_CHARS].encode("utf-8", "backslashreplace").decode()
 
 
-def keep_rejected(connection: Connection, kind: str, raw: object, reason: str, now: datetime) -> bool:
-    """Keep what could not be stored; False where it is kept already."""
+def insert_rejected(connection: Connection, kind: str, raw: object, reason: str, now: datetime) -> bool:
+    """Insert a rejected record; False if it is stored already."""
     payload = as_readable(raw)
     row = {
         "digest": digest([kind, reason, payload]),
@@ -152,14 +152,14 @@ def keep_rejected(connection: Connection, kind: str, raw: object, reason: str, n
 
 
 def count(connection: Connection, name: str, more: int) -> None:
-    """Add to one of the counts of `Total`."""
+    """Increment one of the counts of `Total`."""
     if not more:
         return
     connection.execute(_COUNT, {"name": name, "value": more})
 
 
 def count_alerts(connection: Connection, stored: list[StoredAlert], conflicts: int, duplicates: int) -> None:
-    """Count new alerts by outcome, the conflicts among them, and those that were there."""
+    """Count new alerts by outcome, the conflicts among them, and duplicates."""
     for outcome in (Total.ALERTS, Total.UNSCORABLE):
         count(connection, outcome, sum(alert.outcome == outcome for alert in stored))
     count(connection, Total.CONFLICTS, conflicts)
@@ -172,7 +172,7 @@ def _insert_once(connection: Connection, table: Table, key: str, values: Mapping
 
 
 class InsertOutcome(Enum):
-    """What became of a posted alert."""
+    """The outcome of inserting a posted alert."""
 
     NEW = "new"
     CONFLICT = "conflict"
@@ -182,11 +182,11 @@ class InsertOutcome(Enum):
 def store_once(
     connection: Connection, alert: PostedAlert, sets: dict[tuple[str, ...], int], now: datetime
 ) -> tuple[InsertOutcome, StoredAlert | None]:
-    """Insert an alert unless its transaction is there under its id with the same outcome.
+    """Insert an alert unless its id exists with the same transaction and outcome.
 
-    The same transaction with the other outcome: once unscorable with too much missing, and scored again after a repair
-    (a new model or alias, a replay), an alert is news and takes the id; an alert that is there stays. The arguments are
-    those of `insert_alert`. Returns what became of it, and the new row, None for a duplicate.
+    If the same transaction is stored as unscorable and was scored again after a repair (a new model or alias, a
+    replay), the alert is new and takes over the id; a stored alert is never replaced. The arguments are those of
+    `insert_alert`. Returns the outcome, and the new row, None for a duplicate.
     """
     stored = insert_alert(connection, alert, None, sets, now)
     if stored is not None:
@@ -201,15 +201,15 @@ def store_once(
         former = connection.execute(_STORED, {"alert_id": conflict_id(alert)}).one()
     if former.outcome != Outcome.UNSCORABLE or alert.outcome is not Outcome.ALERT or former.digest != alert.digest:
         return InsertOutcome.DUPLICATE, None
-    _make_way(connection, former.seq, former.alert_id, former.body)
+    _supersede(connection, former.seq, former.alert_id, former.body)
     return insert_outcome, insert_alert(connection, alert, conflict_of, sets, now)
 
 
-def _make_way(connection: Connection, seq: int, alert_id: str, body: str) -> None:
-    """Give a row that an alert supersedes another id; it stays where it was in the order of commit."""
+def _supersede(connection: Connection, seq: int, alert_id: str, body: str) -> None:
+    """Rename a row that an alert supersedes; it keeps its commit order."""
     new_id = f"{alert_id}~{Outcome.UNSCORABLE.value}"
     if connection.execute(_STORED, {"alert_id": new_id}).one_or_none() is not None:
-        new_id = f"{new_id}~{seq}"  # somebody posted an alert of that name
+        new_id = f"{new_id}~{seq}"  # an alert with that id was posted
     document = orjson.loads(body) | {AlertField.ALERT_ID.value: new_id, SUPERSEDED: True}
     row = {"alert_id": new_id, "body": orjson.dumps(document).decode()}
     connection.execute(update(tables.alerts).where(_COLUMN.seq == seq).values(row))

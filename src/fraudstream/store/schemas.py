@@ -1,4 +1,4 @@
-"""Which sets of columns were seen, since when, in how many rows: kept in the store, bounded (`sampling.Sight`)."""
+"""Stores the schemas that were observed, with their first observation and the number of transactions."""
 
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
@@ -15,10 +15,10 @@ from fraudstream.times import microseconds
 from fraudstream.transactions.wire import EventField, EventType, Outcome
 
 MOST_SCHEMAS: Final = 2_000
-"""Sets of columns that are kept; beyond it the one longest unseen makes room."""
+"""Schemas that are stored; beyond this number the one not observed for the longest time is deleted."""
 
 MOST_EVENTS: Final = 100
-"""Events of first sights an hour; a stream of ever new columns gets one more, which says so."""
+"""Events for new schemas per hour; if there are more, one last event reports that."""
 
 EVENTS_PERIOD: Final = timedelta(hours=1)
 
@@ -37,7 +37,7 @@ _UPDATE: Final = (
 
 
 Describe = Callable[[SchemaObservation], Mapping[str, Any]]
-"""What an event says of a first sight beside its place: `message`, and what differs from the model's contract."""
+"""Describes a new schema for its event: `message`, and the differences from the model's contract."""
 
 
 def record(
@@ -46,7 +46,7 @@ def record(
     now: datetime,
     describe: Describe | None,
 ) -> None:
-    """Take sights, those of samples with their weights, into the table, and write the events of first sights."""
+    """Store schema observations, samples with their weights, and write the events for new schemas."""
     by_schema: dict[str, list[SchemaObservation]] = {}
     counts: dict[str, dict[str, int]] = {}
     for observation, weight in observations:
@@ -59,18 +59,18 @@ def record(
             count["estimated"] += weight
         else:
             count["alerts" if observation.outcome is Outcome.ALERT else "unscorable"] += 1
-    first_observations = 0
-    for schema, seen in by_schema.items():
+    new_schemas = 0
+    for schema, group in by_schema.items():
         more = {f"more_{name}": number for name, number in counts[schema].items()}
         change = {"of": schema, "now_us": microseconds(now)} | more
-        # Tried first and asked never: nearly every alert is of a set of columns that is known.
+        # Update first, without a SELECT: nearly every alert has a known schema.
         if connection.execute(_UPDATE, change).rowcount == 0:
-            _insert(connection, seen[0], now)
-            _tell(connection, seen[0], now, describe)
+            _insert(connection, group[0], now)
+            _insert_event(connection, group[0], now, describe)
             connection.execute(_UPDATE, change)
-            first_observations += 1
-    if first_observations:
-        _make_room(connection)
+            new_schemas += 1
+    if new_schemas:
+        _delete_oldest(connection)
 
 
 def _insert(connection: Connection, observation: SchemaObservation, now: datetime) -> None:
@@ -81,8 +81,8 @@ def _insert(connection: Connection, observation: SchemaObservation, now: datetim
             "columns": orjson.dumps(observation.columns).decode(),
             "column_count": observation.column_count,
             "first_us": microseconds(now) if observation.produced_us is None else observation.produced_us,
-            "first_topic": None if observation.place is None else observation.place.topic,
-            "first_partition": None if observation.place is None else observation.place.partition,
+            "first_topic": None if observation.partition is None else observation.partition.topic,
+            "first_partition": None if observation.partition is None else observation.partition.partition,
             "first_offset": observation.offset,
             "last_us": microseconds(now),
             "sampled": 0,
@@ -93,35 +93,34 @@ def _insert(connection: Connection, observation: SchemaObservation, now: datetim
     )
 
 
-def _tell(connection: Connection, observation: SchemaObservation, now: datetime, describe: Describe | None) -> None:
+def _insert_event(
+    connection: Connection, observation: SchemaObservation, now: datetime, describe: Describe | None
+) -> None:
     event: Object = {EventField.TYPE.value: EventType.SCHEMA.value, EventField.AT.value: now.isoformat()}
-    if _told_enough(connection, now):
-        message = (
-            f"more than {MOST_EVENTS} new sets of columns within an hour: further ones are counted, not told one by "
-            "one; the page Schema lists them"
-        )
+    if _is_limit_reached(connection, now):
+        message = f"more than {MOST_EVENTS} new schemas within an hour: further ones are only listed on the Schema page"
         flood = {EventField.EVENT_ID.value: f"schema/flood/{now:%Y-%m-%dT%H}", EventField.MESSAGE.value: message}
         rows.insert_event(connection, event | flood, now)
         return
     event |= {
         EventField.EVENT_ID.value: f"schema/{observation.schema_id}",
-        EventField.MESSAGE.value: "a new set of columns",
+        EventField.MESSAGE.value: "a new schema",
         EventField.SCHEMA_ID.value: observation.schema_id,
         "sampled": True,
     }
-    if observation.place is not None:
-        event |= observation.place._asdict() | {EventField.OFFSET.value: observation.offset}
+    if observation.partition is not None:
+        event |= observation.partition._asdict() | {EventField.OFFSET.value: observation.offset}
     rows.insert_event(connection, event | dict(describe(observation) if describe is not None else {}), now)
 
 
-def _told_enough(connection: Connection, now: datetime) -> bool:
+def _is_limit_reached(connection: Connection, now: datetime) -> bool:
     column = tables.events.c
     newest = select(column.received_us).where(column.type == EventType.SCHEMA.value).order_by(column.seq.desc())
     hundredth = connection.execute(newest.offset(MOST_EVENTS - 1).limit(1)).scalar_one_or_none()
     return hundredth is not None and hundredth > microseconds(now - EVENTS_PERIOD)
 
 
-def _make_room(connection: Connection) -> None:
+def _delete_oldest(connection: Connection) -> None:
     stored: int = connection.execute(select(func.count()).select_from(_SCHEMAS)).scalar_one()
     surplus = stored - MOST_SCHEMAS
     if surplus > 0:

@@ -1,8 +1,8 @@
-"""Searches the alerts: a page in any order, or all that match in the order of commit.
+"""Searches alerts: a page in any order, or all matches in commit order.
 
-What has a column of its own is answered from the indexes of `alerts`, each of which holds all these columns, so that no
-alert is read that is not shown; words are looked up in the full-text table. Any other column is compared within the
-stored alerts, the newest first, for a limited time.
+Filters on columns of `alerts` are answered from its indexes, each of which covers all these columns, so that only the
+alerts of the page are read; text is looked up in the full-text index. Any other column is compared within the stored
+alerts, newest first, for a limited time.
 """
 
 import time
@@ -15,24 +15,23 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, func, null, or_,
 
 from fraudstream.messages.posted import STORED_OUTCOMES
 from fraudstream.store import tables
-from fraudstream.store.database import kept_words, with_words
+from fraudstream.store.database import matching, store_matches
 from fraudstream.store.filters import AlertFilter, Position, Sort
 from fraudstream.store.reading import EXPORT_PAGE, STORED_COLUMNS, AlertReader, StoredAlert, stored_alert
 from fraudstream.store.triage_state import AlertStatus
 
 SCAN_SECONDS: Final = 2.0
-"""So long the stored alerts are searched for a column that has no index."""
+"""The time limit of a scan of the stored alerts for a column without an index."""
 
 WINDOW: Final = 2_000
-"""Alerts that are searched at a time, before the clock is looked at."""
+"""Alerts that are scanned between two checks of the time limit."""
 
 FEW: Final = 2_000
-"""The alerts that have some words or are of some time are looked up one by one where they are so few; else the order
-is followed."""
+"""Up to this many matches of a text or time range are looked up and sorted; else the index of the order is used."""
 
 NARROW: Final = 20_000
-"""The alerts within a range of scores or amounts are sorted where they are so few, or, in an order of values, half of
-all: the largest losses may all be above the range."""
+"""Up to this many alerts within a range of scores or amounts are sorted, or half of all alerts if sorted by value: the
+largest losses may all be above the range."""
 
 _ALERT: Final = tables.alerts.c
 _Conditions = Sequence[ColumnElement[bool]]
@@ -42,10 +41,10 @@ class Page(NamedTuple):
     """A page of alerts.
 
     Attributes:
-        following: Where the next page begins; None at the end.
-        complete: Whether all alerts were searched, or as many as fill the page in the order of commit.
-        reached_us: When the last alert that was searched was produced; None where it is complete.
-        reached: Its `seq`; None where it is complete.
+        following: The position of the next page; None at the end.
+        complete: Whether all alerts were searched, or in commit order as many as fill the page.
+        reached_us: The time of production of the last alert searched; None if complete.
+        reached: Its `seq`; None if complete.
     """
 
     alerts: list[StoredAlert]
@@ -64,154 +63,155 @@ class AlertSearch:
 
     def page(
         self,
-        wanted: AlertFilter,
+        query: AlertFilter,
         *,
         sort: Sort = Sort.NEWEST,
         after: Position | None = None,
         limit: int = 100,
         seconds: float = SCAN_SECONDS,
     ) -> Page:
-        """The first alerts in an order, or those that follow a place in it."""
+        """Return the first alerts in an order, or those after a position."""
         with self._reader.reading() as connection:
-            if wanted.where:
-                return self._scan(connection, wanted, sort, after, limit, seconds)
-            query = _first(connection, wanted, sort, after or Position(None, None), limit + 1)
-            found = connection.execute(query).all()
-            following = Position(*found[limit - 1]) if len(found) > limit else None
-            return Page(_alerts(connection, found[:limit]), following)
+            if query.where:
+                return self._scan(connection, query, sort, after, limit, seconds)
+            statement = _first(connection, query, sort, after or Position(None, None), limit + 1)
+            keys = connection.execute(statement).all()
+            following = Position(*keys[limit - 1]) if len(keys) > limit else None
+            return Page(_alerts(connection, keys[:limit]), following)
 
-    def walk(self, wanted: AlertFilter, *, up_to: int | None = None) -> Iterator[list[StoredAlert]]:
-        """All alerts that match, in the order of commit, some at a time; nothing is read while the caller works.
+    def walk(self, query: AlertFilter, *, up_to: int | None = None) -> Iterator[list[StoredAlert]]:
+        """Yield all matches in commit order, in pages; no transaction is open while the caller works.
 
-        `up_to` is the last `seq`; that of the newest alert where none is passed.
+        `up_to` is the last `seq`; by default that of the newest alert.
         """
         last = self._reader.latest_seq() if up_to is None else up_to
         for window in _windows(1, last, EXPORT_PAGE, upward=True):
             with self._reader.reading() as connection:
-                query = select(*STORED_COLUMNS).where(*_within(wanted, *window)).order_by(_ALERT.seq)
-                alerts = [stored_alert(row) for row in connection.execute(query)]
+                statement = select(*STORED_COLUMNS).where(*_within(query, *window)).order_by(_ALERT.seq)
+                alerts = [stored_alert(row) for row in connection.execute(statement)]
             if alerts:
                 yield alerts
 
-    def transaction_columns(self, wanted: AlertFilter, *, up_to: int) -> list[str]:
-        """The columns of all transactions that match (or may, by other columns), in the order of their first sight."""
+    def transaction_columns(self, query: AlertFilter, *, up_to: int) -> list[str]:
+        """Return the columns of all transactions that match (or may, by other columns), in order of observation."""
         column = tables.column_sets.c
         with self._reader.reading() as connection:
-            sets = select(_ALERT.column_set).where(*wanted.conditions(), _ALERT.seq <= up_to)
-            if (words := _words(wanted)) is not None:
-                sets = sets.where(_ALERT.seq.in_(words))
-            query = select(column.names).where(column.id.in_(sets)).order_by(column.id)
-            names = connection.execute(query).scalars().all()
-        return list(dict.fromkeys(name for some in names for name in orjson.loads(some)))
+            sets = select(_ALERT.column_set).where(*query.conditions(), _ALERT.seq <= up_to)
+            if (matches := _text_matches(query)) is not None:
+                sets = sets.where(_ALERT.seq.in_(matches))
+            statement = select(column.names).where(column.id.in_(sets)).order_by(column.id)
+            names = connection.execute(statement).scalars().all()
+        return list(dict.fromkeys(name for encoded in names for name in orjson.loads(encoded)))
 
     def _scan(
         self,
         connection: Connection,
-        wanted: AlertFilter,
+        query: AlertFilter,
         sort: Sort,
         after: Position | None,
         limit: int,
         seconds: float,
     ) -> Page:
-        """Search the stored alerts in the order of commit until the page is full, or in an order of values all of them.
+        """Scan the stored alerts, in commit order until the page is full, or all of them if sorted by value.
 
-        Where the time is over before, the page holds what was found, and the next one begins there.
+        If the time limit is reached, the page has the matches so far, and the next page continues there.
         """
         until = self._monotonic() + seconds
-        place = after or Position(None, None)
+        position = after or Position(None, None)
         upward, by_value = sort is Sort.OLDEST, sort.column is not None
         low, high = 1, _newest(connection)
-        if place.seq is not None and not by_value:
-            low, high = (max(low, place.seq + 1), high) if upward else (low, min(high, place.seq - 1))
-            place = Position(None, None)
-        low = max(low, place.floor or low)
-        high = high if place.below is None else min(high, place.below - 1)
-        query = select(_value(sort.column), _ALERT.seq).where(_any(_behind(sort, sort.column, place)))
-        found: list[tuple[Any, int]] = []
+        if position.seq is not None and not by_value:
+            low, high = (max(low, position.seq + 1), high) if upward else (low, min(high, position.seq - 1))
+            position = Position(None, None)
+        low = max(low, position.floor or low)
+        high = high if position.below is None else min(high, position.below - 1)
+        statement = select(_value(sort.column), _ALERT.seq).where(_any(_after(sort, sort.column, position)))
+        keys: list[tuple[Any, int]] = []
         end, reached = (high, low - 1) if upward else (low, high + 1)
         for first, last in _windows(low, high, WINDOW, upward=upward):
-            rows = connection.execute(query.where(*_within(wanted, first, last)))
-            found = sorted([*found, *map(tuple, rows)], key=_rank(sort))[: limit + 1]
+            rows = connection.execute(statement.where(*_within(query, first, last)))
+            keys = sorted([*keys, *map(tuple, rows)], key=_rank(sort))[: limit + 1]
             reached = last if upward else first
-            # What is left of a page in an order of values was searched within the time before.
-            is_over = place.seq is None and self._monotonic() > until
-            if is_over or (len(found) > limit and not by_value):
+            # The rest of a page sorted by value was scanned within the previous time limit.
+            is_over = position.seq is None and self._monotonic() > until
+            if is_over or (len(keys) > limit and not by_value):
                 break
         ended = reached == end or high < low
-        floor = place.floor if ended else reached
+        floor = position.floor if ended else reached
         following = None
-        if more := len(found) > limit:
-            following = Position(*found[limit - 1], *((place.below, floor) if by_value else ()))
+        if more := len(keys) > limit:
+            following = Position(*keys[limit - 1], *((position.below, floor) if by_value else ()))
         elif floor is not None:
             following = Position(None, None, floor) if by_value else Position(None, floor)
-        alerts = _alerts(connection, found[:limit])
+        alerts = _alerts(connection, keys[:limit])
         if floor is None or (more and not by_value):
             return Page(alerts, following)
         return Page(alerts, following, False, _produced(connection, floor), floor)
 
 
-def _first(connection: Connection, wanted: AlertFilter, sort: Sort, after: Position, limit: int) -> Select[Any]:
-    """The query for values and `seq` of the first alerts behind a place.
+def _first(connection: Connection, query: AlertFilter, sort: Sort, position: Position, limit: int) -> Select[Any]:
+    """Build the query for the sort values and `seq` of the first alerts after a position.
 
-    Each status of each outcome is in order in the index of that order, and their first alerts are merged. A few alerts
-    that have some words, or are of some time, are looked up and sorted.
+    The index of the order has each status of each outcome in that order; their first alerts are merged. A few matches
+    of a text or time range are looked up and sorted.
     """
-    outcomes = [str(each) for each in (STORED_OUTCOMES if wanted.outcome is None else (wanted.outcome,))]
-    statuses = [str(each) for each in wanted.statuses or AlertStatus]
-    conditions = replace(wanted, outcome=None, statuses=()).conditions()
-    words, of_time = _words(wanted), _of_time(wanted)
-    for found in (words, of_time):
-        if found is not None and _count(connection, found, FEW) <= FEW:
-            # An expression, which keeps SQLite from following an index instead.
-            conditions += [_ALERT.seq.in_(found), (_ALERT.outcome + "").in_(outcomes), _ALERT.status.in_(statuses)]
-            if words is not None:
-                conditions.append((_ALERT.seq + 0).in_(words))
-            query = select(_value(sort.column), _ALERT.seq).where(*conditions, _any(_behind(sort, sort.column, after)))
-            return query.order_by(*_order(sort, sort.column, _ALERT.seq)).limit(limit)
-    if wanted.text is not None and words is not None:
-        conditions.append((_ALERT.seq + 0).in_(kept_words(connection, wanted.text)))
+    outcomes = [str(each) for each in (STORED_OUTCOMES if query.outcome is None else (query.outcome,))]
+    statuses = [str(each) for each in query.statuses or AlertStatus]
+    conditions = replace(query, outcome=None, statuses=()).conditions()
+    text_matches, of_time = _text_matches(query), _of_time(query)
+    for matches in (text_matches, of_time):
+        if matches is not None and _count(connection, matches, FEW) <= FEW:
+            # An expression, which keeps SQLite from using an index instead.
+            conditions += [_ALERT.seq.in_(matches), (_ALERT.outcome + "").in_(outcomes), _ALERT.status.in_(statuses)]
+            if text_matches is not None:
+                conditions.append((_ALERT.seq + 0).in_(text_matches))
+            following = _any(_after(sort, sort.column, position))
+            statement = select(_value(sort.column), _ALERT.seq).where(*conditions, following)
+            return statement.order_by(*_order(sort, sort.column, _ALERT.seq)).limit(limit)
+    if query.text is not None and text_matches is not None:
+        conditions.append((_ALERT.seq + 0).in_(store_matches(connection, query.text)))
     if of_time is not None and sort.column is None:
         ends = of_time.with_only_columns(func.min(_ALERT.seq), func.max(_ALERT.seq))
         conditions.append(_ALERT.seq.between(*connection.execute(ends).one()))
-    is_narrow = _is_narrow(connection, wanted, sort, outcomes, statuses)
+    is_narrow = _is_narrow(connection, query, sort, outcomes, statuses)
     by, seq = (sort.computed, _ALERT.seq + 0) if is_narrow else (sort.column, _ALERT.seq)
-    query = select(_value(by), _ALERT.seq).where(*conditions).order_by(*_order(sort, by, seq)).limit(limit)
+    statement = select(_value(by), _ALERT.seq).where(*conditions).order_by(*_order(sort, by, seq)).limit(limit)
     branches = [
-        query.where(_ALERT.outcome == outcome, _ALERT.status == status, *piece)
+        statement.where(_ALERT.outcome == outcome, _ALERT.status == status, *piece)
         for outcome in outcomes
         for status in statuses
-        for piece in _behind(sort, by, after)
+        for piece in _after(sort, by, position)
     ]
     merged = union_all(*(select(branch.subquery()) for branch in branches)).subquery()
     return select(merged).order_by(*_order(sort, merged.c.value, merged.c.seq)).limit(limit)
 
 
-def _count(connection: Connection, found: Select[Any], most: int) -> int:
-    """How many are found, of which no more are counted than one above the most."""
-    return connection.execute(select(func.count()).select_from(found.limit(most + 1).subquery())).scalar_one()
+def _count(connection: Connection, matches: Select[Any], most: int) -> int:
+    """Count matches, but stop at one above `most`."""
+    return connection.execute(select(func.count()).select_from(matches.limit(most + 1).subquery())).scalar_one()
 
 
-def _of_time(wanted: AlertFilter) -> Select[Any] | None:
-    """The `seq` of all alerts of the time that is asked for."""
-    conditions = AlertFilter(outcome=None, since_us=wanted.since_us, until_us=wanted.until_us).conditions()
+def _of_time(query: AlertFilter) -> Select[Any] | None:
+    """Select the `seq` of all alerts in the time range of the query."""
+    conditions = AlertFilter(outcome=None, since_us=query.since_us, until_us=query.until_us).conditions()
     return select(_ALERT.seq).where(*conditions) if conditions else None
 
 
 def _is_narrow(
-    connection: Connection, wanted: AlertFilter, sort: Sort, outcomes: Sequence[str], statuses: Sequence[str]
+    connection: Connection, query: AlertFilter, sort: Sort, outcomes: Sequence[str], statuses: Sequence[str]
 ) -> bool:
-    """Whether the alerts within a range of scores or amounts are so few that sorting them beats following the order."""
-    nothing = AlertFilter(outcome=None)
+    """Whether a range of scores or amounts has so few alerts that sorting them beats using the index of the order."""
+    unfiltered = AlertFilter(outcome=None)
     ranges = {
-        Sort.SCORE: replace(nothing, min_score=wanted.min_score, max_score=wanted.max_score),
-        Sort.AMOUNT: replace(nothing, min_amount=wanted.min_amount, max_amount=wanted.max_amount),
+        Sort.SCORE: replace(unfiltered, min_score=query.min_score, max_score=query.max_score),
+        Sort.AMOUNT: replace(unfiltered, min_amount=query.min_amount, max_amount=query.max_amount),
     }
     most = NARROW if sort.column is None else max(NARROW, _newest(connection) // 2)
     within = select(_ALERT.seq).where(_ALERT.outcome.in_(outcomes), _ALERT.status.in_(statuses))
     return any(
         _count(connection, within.where(*each.conditions()), most) <= most
         for order, each in ranges.items()
-        if each != nothing and order is not sort
+        if each != unfiltered and order is not sort
     )
 
 
@@ -225,33 +225,33 @@ def _any(pieces: Sequence[_Conditions]) -> ColumnElement[bool]:
     return or_(*(and_(true(), *piece) for piece in pieces))
 
 
-def _behind(sort: Sort, by: ColumnElement[Any] | None, place: Position) -> list[_Conditions]:
-    """What follows a place in an order, in pieces that an index has in order each."""
-    if place.seq is None:
+def _after(sort: Sort, by: ColumnElement[Any] | None, position: Position) -> list[_Conditions]:
+    """Return the conditions for the alerts after a position, in pieces that each are in order in an index."""
+    if position.seq is None:
         return [()]
     if sort is Sort.OLDEST:
-        return [(_ALERT.seq > place.seq,)]
-    older = _ALERT.seq < place.seq
+        return [(_ALERT.seq > position.seq,)]
+    older = _ALERT.seq < position.seq
     if by is None:
         return [(older,)]
-    if place.value is None:
+    if position.value is None:
         return [(by.is_(None), older)]
-    return [(by <= place.value, or_(by < place.value, older)), (by.is_(None),)]
+    return [(by <= position.value, or_(by < position.value, older)), (by.is_(None),)]
 
 
-def _within(wanted: AlertFilter, first: int, last: int) -> _Conditions:
-    """The conditions for the alerts that match, of those from `first` to `last`."""
-    words = _words(wanted, first, last)
+def _within(query: AlertFilter, first: int, last: int) -> _Conditions:
+    """Return the conditions for the matches from `first` to `last`."""
+    matches = _text_matches(query, first, last)
     return [
         _ALERT.seq.between(first, last),
-        *wanted.conditions(),
-        *([] if words is None else [_ALERT.seq.in_(words)]),
-        *(where.condition() for where in wanted.where),
+        *query.conditions(),
+        *([] if matches is None else [_ALERT.seq.in_(matches)]),
+        *(where.condition() for where in query.where),
     ]
 
 
-def _words(wanted: AlertFilter, first: int | None = None, last: int | None = None) -> Select[Any] | None:
-    return with_words(wanted.text, first, last) if wanted.text and wanted.text.terms else None
+def _text_matches(query: AlertFilter, first: int | None = None, last: int | None = None) -> Select[Any] | None:
+    return matching(query.text, first, last) if query.text and query.text.terms else None
 
 
 def _newest(connection: Connection) -> int:
@@ -263,10 +263,10 @@ def _value(by: ColumnElement[Any] | None) -> ColumnElement[Any]:
 
 
 def _rank(sort: Sort) -> Callable[[tuple[Any, int]], Any]:
-    """What puts values and `seq` in order."""
+    """Return the sort key for pairs of value and `seq`."""
     if sort is Sort.OLDEST:
-        return lambda found: found[1]
-    return lambda found: (found[0] is None, -(found[0] or 0), -found[1])
+        return lambda key: key[1]
+    return lambda key: (key[0] is None, -(key[0] or 0), -key[1])
 
 
 def _windows(low: int, high: int, size: int, *, upward: bool) -> Iterator[tuple[int, int]]:
@@ -276,15 +276,15 @@ def _windows(low: int, high: int, size: int, *, upward: bool) -> Iterator[tuple[
         yield from ((max(last - size + 1, low), last) for last in range(high, low - 1, -size))
 
 
-def _alerts(connection: Connection, found: Sequence[Any]) -> list[StoredAlert]:
-    """The alerts of values and `seq`, in their order."""
-    seqs = [seq for _, seq in found]
+def _alerts(connection: Connection, keys: Sequence[Any]) -> list[StoredAlert]:
+    """Read the alerts for pairs of value and `seq`, in their order."""
+    seqs = [seq for _, seq in keys]
     rows = connection.execute(select(*STORED_COLUMNS).where(_ALERT.seq.in_(seqs)))
     alerts = {row.seq: stored_alert(row) for row in rows}
     return [alerts[seq] for seq in seqs]
 
 
 def _produced(connection: Connection, seq: int) -> int | None:
-    """When the alert at a place in the order of commit, or the next one there is, was produced."""
+    """Return the time of production of the first alert from a `seq` on."""
     at = func.coalesce(_ALERT.produced_us, _ALERT.received_us)
     return connection.execute(select(at).where(_ALERT.seq >= seq).order_by(_ALERT.seq).limit(1)).scalar()

@@ -1,4 +1,4 @@
-"""Keeps the sessions of people who signed in, so that they can be named, ended one by one, and revoked all at once."""
+"""Stores sign-in sessions, which can be named, ended one by one, or revoked all at once."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ _COLUMN: Final = tables.sessions.c
 
 
 class Session(NamedTuple):
-    """A session that has not ended; `name` is empty until its person has given one."""
+    """An active session; `name` is empty until the person has entered one."""
 
     digest: str
     name: str
 
     @property
     def short_id(self) -> str:
-        """What the audit trail records of it: tells sessions apart, and opens none."""
+        """The id in the audit trail: it distinguishes sessions, but cannot be used to sign in."""
         return self.digest[:SHORT_DIGITS]
 
 
 class Sessions:
     """The sessions in a store.
 
-    The database holds an HMAC of each session's random id, keyed with the read token: who reads the database can open
-    none of them, and another token ends all of them. An empty `token` means that there are no sessions.
+    The database stores an HMAC of each random session id, keyed with the read token: a copy of the database opens no
+    session, and a new token ends all of them. An empty `token` disables sessions.
     """
 
     def __init__(self, store: AlertStore, token: str, clock: Callable[[], datetime]) -> None:
@@ -48,7 +48,7 @@ class Sessions:
         self._clock = clock
 
     def open(self, name: str) -> str:
-        """Start a session for 12 hours; returns the id that its browser is to keep."""
+        """Start a session for 12 hours; returns the id for the browser."""
         session_id, now = secrets.token_urlsafe(32), self._clock()
         expires_us = microseconds(now + timedelta(hours=SESSION_HOURS))
         with self._store.writing() as connection:
@@ -58,7 +58,7 @@ class Sessions:
         return session_id
 
     def find(self, session_id: str) -> Session | None:
-        """The session of an id; None where it has ended, was revoked, or never was."""
+        """Return the session with an id; None if it has ended, was revoked or never existed."""
         if not session_id or not self._token:
             return None
         query = select(_COLUMN.digest, _COLUMN.name).where(
@@ -69,7 +69,7 @@ class Sessions:
         return None if row is None else Session(*row)
 
     def name(self, session: Session, name: str) -> None:
-        """Bind a name to a session that has none yet."""
+        """Set the name of a session that has none yet."""
         with self._store.writing() as connection:
             chosen = update(tables.sessions).where(_COLUMN.digest == session.digest, _COLUMN.name == "")
             connection.execute(chosen.values(name=name))

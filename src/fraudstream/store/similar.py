@@ -1,7 +1,6 @@
-"""Alerts like one alert: of the same card, customer, merchant or terminal, else nearest by its reasons' values.
+"""Finds alerts similar to one: with the same card, customer, merchant or terminal, else nearest by its reasons' values.
 
-Looked for among the alerts stored around it, in pieces and within a time: a million alerts cost no more than a few
-thousand. What has no bound, a search through all of them, is the filter's (`reading.py`).
+Only the alerts stored around it are compared, in chunks and within a time limit: the cost does not grow with the store.
 """
 
 import time
@@ -25,27 +24,27 @@ _KINDS: Final[Mapping[str, frozenset[str]]] = {
     "merchant": frozenset({"merchant", "payee", "beneficiary", "dest"}),
     "terminal": frozenset({"terminal", "pos", "atm", "device"}),
 }
-_BESIDE: Final = frozenset(
+_SUFFIXES: Final = frozenset(
     {"id", "ids", "num", "number", "no", "nr", "key", "hash", "token", "uid", "ref", "name", "tx"}
 )
-"""Words that may stand beside: `merchant_category` and `customer_age` say nothing of who it is."""
+"""Words that may accompany an entity in a name; `merchant_category` and `customer_age` identify nobody."""
 
 LONGEST: Final = 200
 SHOWN: Final = 8
 AROUND_BY_IDENTIFIER: Final = 20_000
-"""Alerts looked through for one with the same identifier: half of them stored before this one, half after, or more of
-one side where the other has fewer."""
+"""Alerts scanned for the same identifier: half of them before this one, half after, or more from one side if the other
+has fewer."""
 
 AROUND_BY_VALUES: Final = 5_000
-PIECE: Final = 500
+CHUNK: Final = 500
 SECONDS: Final = 0.12
-"""The longest that it looks, so that the page is there within 200 ms whatever the alerts' size."""
+"""The time limit of the scan, so that the page takes at most 200 ms whatever the size of the alerts."""
 
 _COLUMNS: Final = tuple(tables.alerts.c[name] for name in ("seq", "alert_id", "score", "amount", "status", "body"))
 
 
 class Identifier(NamedTuple):
-    """A column that names somebody or something, with its value in this payment."""
+    """A column that identifies an entity, with its value in this transaction."""
 
     kind: str
     column: str
@@ -53,39 +52,39 @@ class Identifier(NamedTuple):
 
 
 def identifier_kind(column: str) -> str | None:
-    """What a column of this name identifies; None where it is no identifier, as a very long name is none."""
+    """Return the kind of entity that a column identifies; None if it is no identifier, or its name is very long."""
     return _identifier_kind(column) if len(column) <= LONGEST else None
 
 
 @lru_cache(maxsize=4096)
 def _identifier_kind(column: str) -> str | None:
-    if any(letter.isdigit() for letter in column):  # card1 to card6 are traits of a card
+    if any(char.isdigit() for char in column):  # card1 to card6 are traits of a card
         return None
     words = set(words_of(column))
-    found = [kind for kind, names in _KINDS.items() if words & names]
-    if len(found) != 1 or not words - _KINDS[found[0]] <= _BESIDE:
+    kinds = [kind for kind, names in _KINDS.items() if words & names]
+    if len(kinds) != 1 or not words - _KINDS[kinds[0]] <= _SUFFIXES:
         return None
-    return found[0]
+    return kinds[0]
 
 
 def identifiers_of(transaction: Mapping[str, object]) -> list[Identifier]:
-    """The identifiers in a payment, in the order of its columns; empty values are none."""
-    found = []
+    """Return the identifiers in a transaction, in column order; empty values are skipped."""
+    identifiers = []
     for column, value in transaction.items():
         if isinstance(value, bool) or not isinstance(value, str | int):
             continue
         is_usable = isinstance(value, int) or 0 < len(value) <= LONGEST
         if is_usable and (kind := identifier_kind(column)) is not None:
-            found.append(Identifier(kind, column, value))
-    return found
+            identifiers.append(Identifier(kind, column, value))
+    return identifiers
 
 
 @dataclass(frozen=True, slots=True)
 class SimilarAlert:
-    """An alert like another one.
+    """An alert similar to another.
 
-    `shared` are the columns whose value it shares; where there are none, `distance` says how far its values are, in
-    standard deviations of the alerts compared.
+    `shared` are the columns with equal values; if there are none, `distance` is the distance of its values, in standard
+    deviations of the alerts compared.
     """
 
     alert_id: str
@@ -100,88 +99,88 @@ class SimilarAlert:
 
 @dataclass(frozen=True, slots=True)
 class Similarity:
-    """The similar alerts, and by what they are: "identifiers", "values" or "nothing"."""
+    """The similar alerts, and the criterion: "identifiers", "values" or "nothing"."""
 
     by: str
     columns: tuple[str, ...]
     compared: int
-    found: tuple[SimilarAlert, ...]
+    alerts: tuple[SimilarAlert, ...]
 
 
-class _Piece(NamedTuple):
+class _Chunk(NamedTuple):
     compared: int
     rows: Sequence[Any]
 
 
 def similar_alerts(store: AlertReader, alert: StoredAlert, values: Mapping[str, float]) -> Similarity:
-    """The alerts like one: those that share an identifier; where there are none, the nearest by values.
+    """Return the alerts that share an identifier; if there are none, the nearest ones by values.
 
-    `values` are columns of its payment to compare by, with the values there: those of its reasons.
+    `values` are the columns of its transaction to compare, with their values: those of its reasons.
     """
     document = alert.document()
     identifiers = identifiers_of(document[AlertField.TRANSACTION])
     with store.reading() as connection:
         around = _Around(connection, alert.seq)
         if identifiers:
-            compared, found = _sharing(around, identifiers)
-            if found or not values:
+            compared, alerts = _with_shared_identifier(around, identifiers)
+            if alerts or not values:
                 names = tuple(each.column for each in identifiers)
-                return Similarity("identifiers", names, compared, tuple(found))
+                return Similarity("identifiers", names, compared, tuple(alerts))
         model_id = document.get(AlertField.MODEL_ID)
         if not values or not isinstance(model_id, str):
             return Similarity("nothing", (), 0, ())
-        compared, found = _nearest(around, model_id, values)
-        return Similarity("values", tuple(values), compared, tuple(found))
+        compared, alerts = _nearest(around, model_id, values)
+        return Similarity("values", tuple(values), compared, tuple(alerts))
 
 
 @dataclass
 class _Around:
-    """The alerts stored around one, in pieces: a piece before it, a piece after it, and so on."""
+    """The alerts stored around one, in chunks that alternate between earlier and later alerts."""
 
     connection: Connection
     seq: int
 
-    def pieces(self, reach: int, columns: Sequence[Any], conditions: Sequence[Any]) -> Iterator[_Piece]:
-        """The rows of each piece that meet the conditions, until `reach` rows are looked at or the time is up."""
+    def chunks(self, reach: int, columns: Sequence[Any], conditions: Sequence[Any]) -> Iterator[_Chunk]:
+        """Yield the rows of each chunk that match, until `reach` rows are scanned or the time limit is reached."""
         alerts = tables.alerts.c
         bounds = select(func.min(alerts.seq)), select(func.max(alerts.seq))
         first, last = (self.connection.execute(each).scalar() or 0 for each in bounds)
         ended = time.perf_counter() + SECONDS
         low = high = self.seq
-        looked_at, turn = 0, -1
-        while looked_at < reach and (low > first or high < last) and time.perf_counter() < ended:
+        scanned, turn = 0, -1
+        while scanned < reach and (low > first or high < last) and time.perf_counter() < ended:
             turn = -turn if (high < last if turn < 0 else low > first) else turn
             if turn < 0:
-                start, end = max(low - PIECE, first), low - 1
+                start, end = max(low - CHUNK, first), low - 1
                 low = start
             else:
-                start, end = high + 1, min(high + PIECE, last)
+                start, end = high + 1, min(high + CHUNK, last)
                 high = end
-            looked_at += end - start + 1
+            scanned += end - start + 1
             query = (
                 select(*columns)
                 .where(alerts.seq.between(start, end), alerts.outcome == Outcome.ALERT.value, *conditions)
                 .order_by(alerts.seq.desc())
             )
-            yield _Piece(end - start + 1, self.connection.execute(query).all())
+            yield _Chunk(end - start + 1, self.connection.execute(query).all())
 
 
-def _sharing(around: _Around, identifiers: Sequence[Identifier]) -> tuple[int, list[SimilarAlert]]:
+def _with_shared_identifier(around: _Around, identifiers: Sequence[Identifier]) -> tuple[int, list[SimilarAlert]]:
     alerts = tables.alerts.c
-    # A body is what orjson writes: the text narrows, the parsed value decides.
+    # orjson wrote the body: comparing text preselects, and the parsed value decides.
     texts = [orjson.dumps({each.column: each.value}).decode()[1:-1] for each in identifiers]
-    holds = or_(*(func.instr(alerts.body, text) > 0 for text in texts))
-    compared, found = 0, []
-    for piece in around.pieces(AROUND_BY_IDENTIFIER, _COLUMNS, [holds]):
-        compared += piece.compared
-        for row in piece.rows:
+    contains = or_(*(func.instr(alerts.body, text) > 0 for text in texts))
+    compared, similar = 0, []
+    for chunk in around.chunks(AROUND_BY_IDENTIFIER, _COLUMNS, [contains]):
+        compared += chunk.compared
+        for row in chunk.rows:
             document = orjson.loads(row.body)
             transaction = document[AlertField.TRANSACTION]
             shared = tuple(each.column for each in identifiers if transaction.get(each.column) == each.value)
             if shared:
-                found.append(_similar(row, document, shared))
-    found.sort(key=lambda each: (-len(each.shared), abs(each.seq - around.seq)))
-    return compared, found[:SHOWN]
+                similar.append(_similar(row, document, shared))
+    similar.sort(key=lambda each: (-len(each.shared), abs(each.seq - around.seq)))
+    return compared, similar[:SHOWN]
 
 
 def _nearest(around: _Around, model_id: str, values: Mapping[str, float]) -> tuple[int, list[SimilarAlert]]:
@@ -189,8 +188,8 @@ def _nearest(around: _Around, model_id: str, values: Mapping[str, float]) -> tup
     names = list(values)
     rows: list[Any] = []
     table: list[list[float]] = []
-    for piece in around.pieces(AROUND_BY_VALUES, _COLUMNS, [alerts.model_id == model_id]):
-        for row in piece.rows:
+    for chunk in around.chunks(AROUND_BY_VALUES, _COLUMNS, [alerts.model_id == model_id]):
+        for row in chunk.rows:
             transaction = orjson.loads(row.body)[AlertField.TRANSACTION]
             rows.append(row)
             table.append([_number(transaction.get(name)) for name in names])
@@ -201,7 +200,7 @@ def _nearest(around: _Around, model_id: str, values: Mapping[str, float]) -> tup
     with np.errstate(invalid="ignore", over="ignore"):
         spread = np.nanstd(np.vstack([others, own]), axis=0)
         apart = np.abs(others - own) / np.where(spread > 0, spread, 1.0)
-        # A value that is not there is as far as one a standard deviation away.
+        # A missing value counts as one standard deviation away.
         distance = np.sqrt(np.mean(np.where(np.isfinite(apart), apart, 1.0) ** 2, axis=1))
     nearest = np.argsort(distance, kind="stable")[:SHOWN]
     return len(rows), [

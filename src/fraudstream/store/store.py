@@ -1,4 +1,4 @@
-"""The alert store: writes alerts, events and dead letters so that none is lost or doubled; `reading.py` reads them."""
+"""Writes alerts, events, dead letters and ledger entries to the alert store, each exactly once."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from fraudstream.messages.posted import Event, PostedAlert, Sample, check_alert,
 from fraudstream.store import ledger, positions, rows, tables
 from fraudstream.store import schemas as observations
 from fraudstream.store.changes import Action, Actor, Change, insert_change
-from fraudstream.store.database import RELAXED, WRITE, add_words, open_engine
+from fraudstream.store.database import RELAXED, WRITE, index_tokens, open_engine
 from fraudstream.store.filters import AlertFilter
-from fraudstream.store.full_text import words_of_alert
+from fraudstream.store.full_text import alert_tokens
 from fraudstream.store.ledger import LedgerReader
 from fraudstream.store.positions import (
-    Place,
     Report,
     SampleWeights,
     SchemaObservation,
+    TopicPartition,
     observation_of_alert,
     observation_of_sample,
 )
@@ -42,15 +42,15 @@ from fraudstream.transactions.wire import REJECTED_BECAUSE, EventType
 __all__ = ["Added", "AlertFilter", "AlertStore", "Row", "StoredAlert", "Total"]
 
 UNSTORED_EVENTS: Final = (EventType.SAMPLE, EventType.PROGRESS, EventType.POSITION, EventType.STATUS)
-"""Events that only move counters: several a second, so that a row for each would soon be most of the database."""
+"""Events that only update counters: at several per second, their rows would soon be most of the database."""
 
 _Checked = TypeVar("_Checked")
 
 
 @dataclass(slots=True)
 class Added:
-    """What became of posted records: counts, the new alerts (`stored`, in order of commit), the valid events, and the
-    samples among them with how many transactions each represents.
+    """The result of storing posted records: counts, the new alerts (`stored`, in commit order), the valid events, and
+    the samples among them with the number of transactions that each represents.
     """
 
     accepted: int = 0
@@ -62,12 +62,12 @@ class Added:
     samples: list[tuple[Sample, int]] = field(default_factory=list)
 
     def tally(self, new: bool) -> None:
-        """Count a record as accepted, or as one that was there."""
+        """Count a record as accepted or as a duplicate."""
         self.accepted += new
         self.duplicates += not new
 
     def merge(self, one: Added, index: int) -> None:
-        """Add what became of a single record, the one at an index."""
+        """Add the result of the single record at an index."""
         self.accepted += one.accepted
         self.duplicates += one.duplicates
         self.conflicts += one.conflicts
@@ -77,44 +77,44 @@ class Added:
 
 
 class AlertStore(AlertReader):
-    """The one writer of its database within a process; another process's transactions are waited for.
+    """The only writer of its database within a process; it waits for the transactions of other processes.
 
-    What writes raises StoreError where the database does not take it; nothing is stored then.
+    Methods that write raise StoreError if the database refuses the write; nothing is stored then.
     """
 
     def __init__(self, engine: Engine, clock: Callable[[], datetime]) -> None:
-        """Take an engine that `database.open_engine` made, and the clock of commits."""
+        """Use an engine from `database.open_engine`, and a clock for the time of commit."""
         super().__init__(engine)
         self.ledger = LedgerReader(self)
         self.search = AlertSearch(self)
         self._clock = clock
-        self._writing = threading.Lock()
+        self._write_lock = threading.Lock()
         self._weights = SampleWeights()
 
     @classmethod
     def open(
         cls, url: str, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC), card_columns: Iterable[str] = ()
     ) -> Self:
-        """Open the database, made or brought up to date where needed.
+        """Open the database, creating or migrating it if necessary.
 
-        `url` is SQLAlchemy's, such as `sqlite:///alerts.db`; `clock` gives the time of commit, which is kept as
-        `received_at`; `card_columns` is the setting, for what an earlier release has stored unmasked.
+        `url` is SQLAlchemy's, such as `sqlite:///alerts.db`; `clock` gives the time of commit, stored as `received_at`;
+        `card_columns` is the setting, to mask what an earlier release has stored unmasked.
 
-        Raises StoreError where it cannot be opened or written.
+        Raises StoreError if it cannot be opened or written.
         """
         return cls(open_engine(url, card_columns), clock)
 
     def close(self) -> None:
-        """Close every connection; the store is not to be used any more."""
+        """Close all connections; the store cannot be used afterwards."""
         self._engine.dispose()
 
     def now(self) -> datetime:
-        """The time by the clock of commits."""
+        """Return the time of the store's clock."""
         return self._clock()
 
     @property
     def path(self) -> Path:
-        """The database's file."""
+        """The path of the database file."""
         return Path(str(self._engine.url.database)).absolute()
 
     def add_alerts(
@@ -124,65 +124,65 @@ class AlertStore(AlertReader):
         on_commit: Callable[[list[StoredAlert]], None] | None = None,
         describe: Describe | None = None,
     ) -> Added:
-        """Store alerts and unscorable transactions, all in one transaction; what cannot be stored is kept apart.
+        """Store alerts and unscorable transactions in one transaction; invalid ones are stored as rejected records.
 
-        An id that is there already with the same transaction is a duplicate; with another transaction it is a conflict,
-        which is kept in a row of its own, with the id `<id>~<first digits of its digest>`. An alert of a transaction
-        that was unscorable is new: the former row goes on as `<id>~unscorable` (`rows.store_once`).
+        An id that exists with the same transaction is a duplicate; with another transaction it is a conflict, stored in
+        its own row with the id `<id>~<first digits of its digest>`. An alert for a transaction that was unscorable is
+        new: the existing row is renamed to `<id>~unscorable` (`rows.store_once`).
 
-        `on_commit` is called with the new ones once they are committed and before the next writer commits: what it does
-        happens in the order of `seq`. `describe` gives the text of the event of a new schema.
+        `on_commit` is called with the new alerts after their commit and before that of the next writer, so in the order
+        of `seq`. `describe` provides the text of the event for a new schema.
         """
         added = Added()
-        with self._writing:
+        with self._write_lock:
             with self._transaction() as connection:
                 now = self._clock()
-                fit = _sift(connection, "alert", posted, check_alert, added, now)
+                valid = _validate(connection, "alert", posted, check_alert, added, now)
                 sets: dict[tuple[str, ...], int] = {}
-                seen: list[tuple[SchemaObservation, int]] = []
-                for alert in fit:
+                observed: list[tuple[SchemaObservation, int]] = []
+                for alert in valid:
                     if _add_alert(connection, alert, sets, added, now) and (observation := observation_of_alert(alert)):
-                        seen.append((observation, 0))
-                add_words(connection, ((stored.seq, words_of_alert(stored.document())) for stored in added.stored))
-                observations.record(connection, seen, now, describe)
-                positions.record(connection, positions.of_records(fit))
+                        observed.append((observation, 0))
+                index_tokens(connection, ((stored.seq, alert_tokens(stored.document())) for stored in added.stored))
+                observations.record(connection, observed, now, describe)
+                positions.record(connection, positions.of_records(valid))
                 rows.count_alerts(connection, added.stored, added.conflicts, added.duplicates)
             if on_commit is not None and added.stored:
                 on_commit(added.stored)
         return added
 
     def add_events(self, posted: Sequence[object], *, describe: Describe | None = None) -> Added:
-        """Store events, each once by its `event_id`; samples, progress and positions only move the positions.
+        """Store events, each once by its `event_id`; samples, progress and positions only update the positions.
 
-        A sample also is an observation of a schema; the first one of each is an event, whose text `describe` gives.
+        A sample is also a schema observation; a new schema is recorded as an event, whose text `describe` provides.
         """
         added = Added()
-        with self._writing:
+        with self._write_lock:
             weights = self._weights.copy()
             with self._transaction() as connection:
                 now = self._clock()
-                news: list[Report] = []
-                seen: list[tuple[SchemaObservation, int]] = []
-                added.events = _sift(connection, "event", posted, check_event, added, now)
+                reports: list[Report] = []
+                observed: list[tuple[SchemaObservation, int]] = []
+                added.events = _validate(connection, "event", posted, check_event, added, now)
                 for event in added.events:
-                    news.extend(positions.reports(event))
+                    reports.extend(positions.reports(event))
                     if isinstance(event, Sample):
-                        place = Place(event.topic, event.partition)
-                        weight = weights.weigh(place, event.offset, event.produced_us)
+                        partition = TopicPartition(event.topic, event.partition)
+                        weight = weights.weigh(partition, event.offset, event.produced_us)
                         added.samples.append((event, weight))
                         if observation := observation_of_sample(event):
-                            seen.append((observation, weight))
+                            observed.append((observation, weight))
                     added.tally(event.type in UNSTORED_EVENTS or rows.insert_event(connection, event.document, now))
-                observations.record(connection, seen, now, describe)
-                positions.record(connection, news)
+                observations.record(connection, observed, now, describe)
+                positions.record(connection, reports)
             self._weights = weights
         return added
 
     def refuse_alias(self, new: str, old: str, *, who: str, why: str, session: str = "") -> None:
-        """Remember that a suggested alias was refused, and record it as a change; again is no error, and no change."""
+        """Store that a suggested alias was refused, and record the change; repeating it has no effect."""
         refused = tables.refused_aliases
         once = insert(refused).on_conflict_do_nothing().returning(refused.c.new)
-        with self._writing, self._transaction() as connection:
+        with self._write_lock, self._transaction() as connection:
             now = self._clock()
             row = {"new": new, "old": old, "at_us": microseconds(now), "who": who, "why": why}
             if connection.execute(once, row).one_or_none() is not None:
@@ -191,41 +191,41 @@ class AlertStore(AlertReader):
                 insert_change(connection, Change(actor, Action.ALIAS, f"{new} as {old}", None, after, why), now)
 
     def add_dead_letters(self, posted: Sequence[object]) -> Added:
-        """Store dead letters, each once by `topic/partition/offset`; the payloads of the newest 10,000 are kept."""
+        """Store dead letters, each once by `topic/partition/offset`; only the newest 10,000 keep their payloads."""
         added = Added()
-        with self._writing, self._transaction() as connection:
+        with self._write_lock, self._transaction() as connection:
             now = self._clock()
-            fit = _sift(connection, "dead letter", posted, check_dead_letter, added, now)
-            for letter in fit:
-                added.tally(rows.insert_dead_letter(connection, letter, now))
-            positions.record(connection, positions.of_records(fit))
-            rows.forget_old_payloads(connection, added.accepted)
+            valid = _validate(connection, "dead letter", posted, check_dead_letter, added, now)
+            for dead_letter in valid:
+                added.tally(rows.insert_dead_letter(connection, dead_letter, now))
+            positions.record(connection, positions.of_records(valid))
+            rows.delete_old_bodies(connection, added.accepted)
             rows.count(connection, Total.DEAD_LETTERS, added.accepted)
         return added
 
     def add_ledger(self, posted: Sequence[object]) -> Added:
-        """Store entries of the ledger, each once by its `entry_id`, and count what is new of them."""
+        """Store ledger entries, each once by its `entry_id`, and add the new ones to the totals."""
         added = Added()
-        with self._writing, self._transaction() as connection:
+        with self._write_lock, self._transaction() as connection:
             now = self._clock()
-            fit = _sift(connection, "ledger entry", posted, ledger.check_entry, added, now)
-            positions.record(connection, ledger.record(connection, fit, added.tally, now))
+            valid = _validate(connection, "ledger entry", posted, ledger.check_entry, added, now)
+            positions.record(connection, ledger.record(connection, valid, added.tally, now))
         return added
 
     def reject(self, kind: str, raw: object, reason: str) -> Added:
-        """Keep a record that could not be stored for a reason that no check had foreseen."""
-        with self._writing, self._transaction() as connection:
-            kept = rows.keep_rejected(connection, kind, raw, rows.as_readable(reason), self._clock())
-            rows.count(connection, Total.REJECTED, kept)
+        """Store a rejected record that passed validation, but could not be inserted."""
+        with self._write_lock, self._transaction() as connection:
+            inserted = rows.insert_rejected(connection, kind, raw, rows.as_readable(reason), self._clock())
+            rows.count(connection, Total.REJECTED, inserted)
         return Added(rejected=[Rejection(0, reason)])
 
     @contextmanager
     def writing(self, *, relaxed: bool = False) -> Iterator[Connection]:
-        """A write transaction for what has a module of its own (`replay_log.py`), in turn with the store's others.
+        """Open a write transaction for other repositories, serialised with those of the store.
 
-        A `relaxed` one does not wait for the disk: for what can be worked out again (`reasons.py`).
+        With `relaxed` its commit does not wait for the disk: for data that can be recomputed (`reasons.py`).
         """
-        with self._writing, self._transaction(relaxed=relaxed, of_records=False) as connection:
+        with self._write_lock, self._transaction(relaxed=relaxed, of_records=False) as connection:
             yield connection
 
     @contextmanager
@@ -236,15 +236,15 @@ class AlertStore(AlertReader):
                 yield connection
         except DBAPIError as e:
             if of_records and isinstance(e, DataError | IntegrityError | InterfaceError):
-                raise  # about what was posted, and not about the database
+                raise  # caused by the record, not by the database
             raise StoreError(
-                f"the alert store did not take a write: {e.orig}",
+                f"a write to the alert store failed: {e.orig}",
                 where=str(self._engine.url.database),
-                remedy="see that the disk has room and that no other program holds the file, then post again",
+                remedy="check that the disk is not full and that no other program locks the file, then try again",
             ) from e
 
 
-def _sift(
+def _validate(
     connection: Connection,
     kind: str,
     posted: Sequence[object],
@@ -252,25 +252,25 @@ def _sift(
     added: Added,
     now: datetime,
 ) -> list[_Checked]:
-    fit = []
-    kept = 0
+    valid = []
+    inserted = 0
     for index, raw in enumerate(posted):
         try:
-            fit.append(check(raw))
+            valid.append(check(raw))
         except RecordError as e:
-            # Who could not convert a record knows better why than a check that finds nothing of it.
-            told = raw.get(REJECTED_BECAUSE) if isinstance(raw, dict) else None
-            reason = rows.as_readable(told if isinstance(told, str) else e.what)
+            # The relay knows better why it could not convert a record than the validation of what it posted instead.
+            relay_reason = raw.get(REJECTED_BECAUSE) if isinstance(raw, dict) else None
+            reason = rows.as_readable(relay_reason if isinstance(relay_reason, str) else e.what)
             added.rejected.append(Rejection(index, reason))
-            kept += rows.keep_rejected(connection, kind, raw, reason, now)
-    rows.count(connection, Total.REJECTED, kept)
-    return fit
+            inserted += rows.insert_rejected(connection, kind, raw, reason, now)
+    rows.count(connection, Total.REJECTED, inserted)
+    return valid
 
 
 def _add_alert(
     connection: Connection, alert: PostedAlert, sets: dict[tuple[str, ...], int], added: Added, now: datetime
 ) -> bool:
-    """Insert an alert and tally it; whether it is new."""
+    """Insert and count an alert; returns whether it has a new row."""
     insert_outcome, stored = store_once(connection, alert, sets, now)
     added.accepted += insert_outcome is InsertOutcome.NEW
     added.conflicts += insert_outcome is InsertOutcome.CONFLICT

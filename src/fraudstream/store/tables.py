@@ -1,4 +1,4 @@
-"""The tables of the alert store as SQLAlchemy Core makes and sees them; `migrations/` mends earlier ones."""
+"""Defines the tables of the alert store for SQLAlchemy Core."""
 
 from typing import Any, Final
 
@@ -18,7 +18,7 @@ from sqlalchemy import (
 
 metadata = MetaData()
 
-# SQLite numbers rows by itself only in a column typed INTEGER; elsewhere the order of commit needs 64 bits.
+# SQLite autoincrements only a column typed INTEGER; elsewhere the commit order needs 64 bits.
 _SEQ = BigInteger().with_variant(Integer(), "sqlite")
 
 
@@ -27,7 +27,7 @@ def _columns(kind: Any, *names: str) -> list[Column[Any]]:
 
 
 def _filled(kind: Any, *names: str) -> list[Column[Any]]:
-    """Columns that are never null."""
+    """Return columns that are never null."""
     return [Column(name, kind, nullable=False) for name in names]
 
 
@@ -38,10 +38,10 @@ column_sets = Table(
     Column("digest", String(64), nullable=False, unique=True),
     Column("names", Text, nullable=False),
 )
-"""Each list of transaction columns ever stored, once: the header of an export is known without reading every row."""
+"""Each distinct list of transaction columns: the header of an export needs no scan of the alerts."""
 
 FILTERED: Final = ("produced_us", "score", "amount", "assignee", "model_id", "schema_id", "topic", "column_set")
-"""What every index of an order holds: a filter on them reads no alert that does not match."""
+"""The columns in every index of a sort order: a filter on them reads only alerts that match."""
 
 
 def _in_order(name: str, *columns: str) -> Index:
@@ -78,10 +78,10 @@ alerts = Table(
     Index("alerts_in_conflict", "seq", sqlite_where=text("conflict_of IS NOT NULL")),
     sqlite_autoincrement=True,
 )
-"""One row per alert or unscorable transaction. `seq` is the order of commit, `body` the whole alert as JSON.
+"""One row per alert or unscorable transaction. `seq` is the commit order, `body` the whole alert as JSON.
 
-`expected_loss` is score times amount. `status`, `assignee`, `version`, `decided_us` and `since_us` are what people made
-of it (`status.Work`); `version` grows with each change of the others, and `changes` keeps them."""
+`expected_loss` is score times amount. `status`, `assignee`, `version`, `decided_us` and `since_us` are the triage
+state; `version` is incremented with each change of the others, which is recorded in `changes`."""
 
 changes = Table(
     "changes",
@@ -103,9 +103,9 @@ changes = Table(
     Index("changes_undone", "undoes", sqlite_where=text("undoes IS NOT NULL")),
     sqlite_autoincrement=True,
 )
-"""Every change that a person made, with who, when, before and after (JSON); triggers refuse to alter or delete one.
+"""Every change that a person made, with actor, time, before and after (JSON); triggers make the table append-only.
 
-`session` is the short id of the session that made it, empty for one without; `hash` is `changes.py`'s."""
+`session` is the short id of the session, empty without one; `hash` links the entry to the previous one."""
 
 change_items = Table(
     "change_items",
@@ -115,7 +115,7 @@ change_items = Table(
     *_columns(Text, "before", "after"),
     Index("changes_of_alert", "alert", "change"),
 )
-"""What a change did to each alert it touched, by `seq` of both; append-only as `changes`."""
+"""The effect of a change on each alert, by the `seq` of both; append-only like `changes`."""
 
 sessions = Table(
     "sessions",
@@ -124,7 +124,7 @@ sessions = Table(
     Column("expires_us", BigInteger, nullable=False),
     Column("name", Text, nullable=False),
 )
-"""The sessions of people who signed in, by the digest of the id that their browser keeps (`sessions.py`)."""
+"""The sign-in sessions, by the digest of the session id."""
 
 rejected = Table(
     "rejected",
@@ -136,7 +136,7 @@ rejected = Table(
     Column("received_us", BigInteger, nullable=False),
     sqlite_autoincrement=True,
 )
-"""What was posted and could not be stored as what it claimed to be, with the reason."""
+"""Posted records that were rejected, with the reason."""
 
 events = Table(
     "events",
@@ -159,8 +159,8 @@ dead_letters = Table(
     Column("body", Text),
     sqlite_autoincrement=True,
 )
-"""Records that were no transactions. The id stays for good, so that a replay is never counted twice; `body` is kept
-for the newest only."""
+"""Records that are not JSON objects. The id is never deleted, so that a record read again is not counted twice; only
+the newest have a `body`."""
 
 positions = Table(
     "positions",
@@ -172,7 +172,7 @@ positions = Table(
     Column("position", BigInteger, nullable=False),
     Column("at_us", BigInteger),
 )
-"""How far each partition is filled (`end_offset`, as the relay last saw it) and scored (`position`)."""
+"""The end offset of each partition (as last read by the relay) and its scored position."""
 
 totals = Table(
     "totals",
@@ -180,7 +180,7 @@ totals = Table(
     Column("name", String(32), primary_key=True),
     Column("value", BigInteger, nullable=False),
 )
-"""Counts kept in the same transaction as what they count: reading them does not take a scan."""
+"""Counts that are updated in the transaction of what they count: reading them needs no scan."""
 
 schemas = Table(
     "schemas",
@@ -196,7 +196,7 @@ schemas = Table(
     Index("schemas_by_first_sight", "first_us"),
     Index("schemas_by_last_sight", "last_us"),
 )
-"""Each set of columns and types that was seen (the newest 2,000), with its first sight; `estimated` rows rest on
+"""Each schema that was observed (the newest 2,000), with its first observation; `estimated` is extrapolated from
 samples, `alerts` and `unscorable` are counts."""
 
 refused_aliases = Table(
@@ -207,7 +207,7 @@ refused_aliases = Table(
     Column("at_us", BigInteger, nullable=False),
     *_filled(Text, "who", "why"),
 )
-"""Suggested aliases that a person refused: they are not suggested again."""
+"""Suggested aliases that a person refused; they are not suggested again."""
 
 replays = Table(
     "replays",
@@ -231,8 +231,8 @@ replays = Table(
     Index("replays_by_batch", "batch", "seq"),
     sqlite_autoincrement=True,
 )
-"""Each record that a person had sent again: `origin` and `place` are `topic/partition/offset`, `letter` what its sender
-must know of the origin, `payload` a corrected one (base64); `sender`, `claimed_us`, `ends` are of earlier releases."""
+"""Each replay: `origin` and `place` are `topic/partition/offset` of the original and the new record, `letter` what its
+sender needs of the dead letter, `payload` a corrected value (base64); `sender`, `claimed_us`, `ends` are unused."""
 
 ledger = Table(
     "ledger",
@@ -255,8 +255,8 @@ ledger = Table(
     Index("ledger_by_offset", "topic_id", "partition", "until_offset"),
     sqlite_autoincrement=True,
 )
-"""Every entry of the detector's ledger, once. `counted` is how much of it went into the totals of its partition:
-records of a batch, offsets of a loss; 0 where another checkpoint had accounted for them before."""
+"""Every entry of the detector's ledger, once. `counted` is the part added to the totals of its partition: records of a
+batch, offsets of a loss; 0 if another checkpoint had accounted for them before."""
 
 ledger_places = Table(
     "ledger_places",
@@ -267,7 +267,7 @@ ledger_places = Table(
     *_filled(BigInteger, "covered_until", "records", "clear", "alert", "unscorable", "dead_letter", "lost"),
     Column("overlaps", Integer, nullable=False),
 )
-"""What the entries of each partition come to, kept in the transaction that inserts them."""
+"""The totals of the entries of each partition, updated in the transaction that inserts them."""
 
 ledger_gaps = Table(
     "ledger_gaps",
@@ -277,7 +277,7 @@ ledger_gaps = Table(
     Column("until_offset", BigInteger, primary_key=True, autoincrement=False),
     Column("from_offset", BigInteger, nullable=False),
 )
-"""Offsets before a partition's `covered_until` that no entry accounts for: none, while all is well."""
+"""Offsets before a partition's `covered_until` that no entry accounts for; normally empty."""
 
 reasons = Table(
     "reasons",
@@ -286,7 +286,7 @@ reasons = Table(
     Column("worked_us", BigInteger, nullable=False),
     Column("body", Text, nullable=False),
 )
-"""What speaks for and against an alert, by its `seq`, as the members of a JSON object; worked out after its commit."""
+"""The reasons of an alert, by its `seq`, as the members of a JSON object; computed after its commit."""
 
 minutes = Table(
     "minutes",
@@ -302,11 +302,11 @@ minutes = Table(
     *_columns(Float(53), "p50_ms", "p99_ms"),
     Column("last_seq", BigInteger, nullable=False),
 )
-"""What each minute (since 1970) of the last day came to. `payments` is null where nobody saw their end, `scores` counts
-samples in each twentieth of 0 to 1, `latencies` is how many were measured, `last_seq` the newest alert counted."""
+"""Statistics of each minute (since 1970) of the last day. `payments` is null if unknown, `scores` is a histogram of
+samples, `latencies` the number of measurements, `last_seq` the newest alert counted."""
 
-BESIDE_TABLES: Final = (
-    # What is a word is decided before (`words.py`): they come folded, with blanks between them, and stay whole here.
+RAW_STATEMENTS: Final = (
+    # The text is already tokenized (`full_text.py`): tokens are folded and separated by spaces, and stay whole here.
     "CREATE VIRTUAL TABLE alert_words USING fts5(words, content='', "
     "tokenize=\"unicode61 remove_diacritics 0 categories 'L* N* M* P* S* Co'\")",
     *(
@@ -316,4 +316,4 @@ BESIDE_TABLES: Final = (
         for verb in ("UPDATE", "DELETE")
     ),
 )
-"""What SQLAlchemy cannot express: the full text of the alerts, and that changes are append-only."""
+"""What SQLAlchemy cannot express: the full-text index of alerts, and triggers that make changes append-only."""

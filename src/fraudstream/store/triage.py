@@ -1,7 +1,4 @@
-"""What people do with alerts: claim, release, decide, note, undo, take the next; each is one write transaction.
-
-`work_writing.py` says what may be done, does and records it, `candidates` finds the next alert.
-"""
+"""Triages alerts: claim, release, decide, note, undo and claim the next, each in one write transaction."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
@@ -11,32 +8,32 @@ from typing import Final
 
 from fraudstream.messages.answers import Change
 from fraudstream.messages.posted import STORED_OUTCOMES
-from fraudstream.store import triage_writing as work_writing
+from fraudstream.store import triage_writing
 from fraudstream.store.change_reading import ChangeReader
 from fraudstream.store.changes import Action, Actor
 from fraudstream.store.filters import AlertFilter, Sort
 from fraudstream.store.search import AlertSearch
 from fraudstream.store.store import AlertStore
 from fraudstream.store.triage_state import AlertStatus, TriageState
-from fraudstream.store.triage_writing import Ask, Done, carry_out, carry_out_undo, standing
+from fraudstream.store.triage_writing import TriageRequest, TriageResult, apply_request, apply_undo, triaged_alerts
 from fraudstream.times import microseconds
 from fraudstream.transactions.wire import AlertField
 
-TOGETHER: Final = 8
-"""Candidates that are looked up at once: where several people ask at the same time, each gets one of them."""
+CANDIDATES: Final = 8
+"""Candidates per lookup: if several people request the next alert at the same time, each gets one of them."""
 
 SCAN_SECONDS: Final = 10.0
-"""The longest that a column without an index is searched: what was not found by then is not waited for."""
+"""The time limit of a search on a column without an index."""
 
 _ROUNDS: Final = 20
-"""How often `next` looks again where others were quicker with all that it found."""
+"""How often `next` searches again if others have claimed all of its candidates."""
 
 Versions = Mapping[str, int]
-"""The version of an alert that somebody has seen, by its id; where it is another by now, the request is refused."""
+"""The version on which a person acts, by alert id; the request is refused if the alert has changed since."""
 
 
 class Order(StrEnum):
-    """Which alert comes first."""
+    """The order of the triage queue."""
 
     LOSS = "loss"
     SCORE = "score"
@@ -44,42 +41,42 @@ class Order(StrEnum):
     OLDEST = "oldest"
 
 
-def candidates(search: AlertSearch, wanted: AlertFilter, order: Order, skip: Collection[str] = ()) -> list[str]:
-    """The ids of the first new alerts in an order; of every outcome, frauds before what could not be scored."""
-    if wanted.statuses and AlertStatus.NEW not in wanted.statuses:
+def candidates(search: AlertSearch, query: AlertFilter, order: Order, skip: Collection[str] = ()) -> list[str]:
+    """Return the ids of the first new alerts in an order; alerts come before unscorable transactions."""
+    if query.statuses and AlertStatus.NEW not in query.statuses:
         return []
     ids: list[str] = []
-    for outcome in STORED_OUTCOMES if wanted.outcome is None else (wanted.outcome,):
-        new = replace(wanted, outcome=outcome, statuses=(AlertStatus.NEW.value,))
-        page = search.page(new, sort=Sort(order), limit=TOGETHER + len(skip), seconds=SCAN_SECONDS)
+    for outcome in STORED_OUTCOMES if query.outcome is None else (query.outcome,):
+        new = replace(query, outcome=outcome, statuses=(AlertStatus.NEW.value,))
+        page = search.page(new, sort=Sort(order), limit=CANDIDATES + len(skip), seconds=SCAN_SECONDS)
         ids += [str(alert.document()[AlertField.ALERT_ID]) for alert in page.alerts]
-    return [each for each in ids if each not in skip][:TOGETHER]
+    return [each for each in ids if each not in skip][:CANDIDATES]
 
 
 class Triage:
-    """Does what people ask with the alerts of a store; two of them never have the same alert without knowing it.
+    """Applies triage requests to the alerts of a store; two people never hold the same alert unknowingly.
 
-    What is refused is told in the answer, alert by alert; what is so already is no change and no error. Every method
-    but `standing` raises StoreError where the database does not take it: nothing was changed then.
+    The result lists each alert that was refused; a request that changes nothing is no error. Every method but `state`
+    raises StoreError if the database refuses the write; nothing is changed then.
     """
 
-    def __init__(self, store: AlertStore, told: Callable[[Done], None] = lambda done: None) -> None:
-        """Work on a store; `told` gets each request that changed something, once it is committed."""
+    def __init__(self, store: AlertStore, on_commit: Callable[[TriageResult], None] = lambda result: None) -> None:
+        """Use a store; `on_commit` receives each result that changed something, once it is committed."""
         self._store = store
-        self._told = told
+        self._on_commit = on_commit
         self._changes = ChangeReader(store)
 
     def claim(
         self, actor: Actor, alert_ids: Sequence[str], *, take_over: bool = False, versions: Versions | None = None
-    ) -> Done:
-        """Have alerts for oneself until they are released, decided or taken over; another's only with `take_over`."""
-        rule = partial(work_writing.claim, actor=actor.name, take_over=take_over)
+    ) -> TriageResult:
+        """Assign alerts to the actor; `take_over` is needed for those that somebody else has claimed or decided."""
+        rule = partial(triage_writing.claim, actor=actor.name, take_over=take_over)
         return self._do(actor, Action.CLAIM, alert_ids, rule, versions=versions)
 
-    def release(self, actor: Actor, alert_ids: Sequence[str], *, versions: Versions | None = None) -> Done:
-        """Leave one's claimed alerts to others."""
+    def release(self, actor: Actor, alert_ids: Sequence[str], *, versions: Versions | None = None) -> TriageResult:
+        """Return alerts that the actor has claimed to the queue."""
         return self._do(
-            actor, Action.RELEASE, alert_ids, partial(work_writing.release, actor=actor.name), versions=versions
+            actor, Action.RELEASE, alert_ids, partial(triage_writing.release, actor=actor.name), versions=versions
         )
 
     def verdict(
@@ -91,45 +88,47 @@ class Triage:
         note: str = "",
         take_over: bool = False,
         versions: Versions | None = None,
-    ) -> Done:
-        """Decide alerts; what another has claimed or decided only with `take_over`."""
-        rule = partial(work_writing.decide, actor=actor.name, status=status, take_over=take_over, repeat=bool(note))
+    ) -> TriageResult:
+        """Set the verdict; `take_over` is needed for alerts that somebody else has claimed or decided."""
+        rule = partial(triage_writing.decide, actor=actor.name, status=status, take_over=take_over, repeat=bool(note))
         return self._do(actor, Action.VERDICT, alert_ids, rule, why=note, versions=versions)
 
-    def note(self, actor: Actor, alert_id: str, text: str) -> Done:
-        """Write a note on an alert, whoever has it; it stands as it stood."""
-        return self._do(actor, Action.NOTE, [alert_id], lambda work, now_us: work, why=text)
+    def note(self, actor: Actor, alert_id: str, text: str) -> TriageResult:
+        """Add a note to an alert, whoever it is assigned to; its state does not change."""
+        return self._do(actor, Action.NOTE, [alert_id], lambda state, now_us: state, why=text)
 
-    def undo(self, actor: Actor, change_id: str, *, take_over: bool = False) -> Done:
-        """Take one's own change of alerts back, where they still stand as it left them; that is a change itself.
+    def undo(self, actor: Actor, change_id: str, *, take_over: bool = False) -> TriageResult:
+        """Undo a change of the actor, on the alerts that have not changed since; this is recorded as a change.
 
-        Another's is taken back only with `take_over`, and recorded as such. RequestError where there is no such change.
+        With `take_over` also a change of somebody else, recorded as such. Raises RequestError if there is no change.
         """
         with self._store.writing() as connection:
-            done = carry_out_undo(connection, actor, change_id, self._store.now(), take_over=take_over)
-        return self._tell(done)
+            result = apply_undo(connection, actor, change_id, self._store.now(), take_over=take_over)
+        return self._notify(result)
 
-    def next(self, actor: Actor, wanted: AlertFilter, order: Order = Order.LOSS, skip: Sequence[str] = ()) -> Done:
-        """Claim the first new alert in an order; nothing is done where there is none.
+    def next(
+        self, actor: Actor, query: AlertFilter, order: Order = Order.LOSS, skip: Sequence[str] = ()
+    ) -> TriageResult:
+        """Claim the first new alert in an order, if there is one.
 
-        It is looked for before the transaction, so that no alert waits to be stored meanwhile; who is quicker has it.
+        The search runs before the transaction, so that it delays no insert; the first to commit gets the alert.
         """
-        rule = partial(work_writing.claim_new, actor=actor.name)
+        rule = partial(triage_writing.claim_new, actor=actor.name)
         for _ in range(_ROUNDS):
-            found = candidates(self._store.search, wanted, order, skip)
-            for alert_id in found:
-                done = self._do(actor, Action.CLAIM, [alert_id], rule)
-                if done.done:
-                    return done
-            if not found:
+            alert_ids = candidates(self._store.search, query, order, skip)
+            for alert_id in alert_ids:
+                result = self._do(actor, Action.CLAIM, [alert_id], rule)
+                if result.done:
+                    return result
+            if not alert_ids:
                 break
-        return Done(actor)
+        return TriageResult(actor)
 
-    def standing(self, alert_id: str) -> tuple[TriageState, list[Change]] | None:
-        """How an alert stands and what was done to it, the newest first; None where there is none."""
+    def state(self, alert_id: str) -> tuple[TriageState, list[Change]] | None:
+        """Return the triage state of an alert and its changes, newest first; None if there is no such alert."""
         with self._store.reading() as connection:
-            found = standing(connection, [alert_id]).get(alert_id)
-        return None if found is None else (found.work, self._changes.history(found.seq))
+            alert = triaged_alerts(connection, [alert_id]).get(alert_id)
+        return None if alert is None else (alert.state, self._changes.history(alert.seq))
 
     def _do(
         self,
@@ -140,19 +139,18 @@ class Triage:
         *,
         why: str = "",
         versions: Versions | None = None,
-    ) -> Done:
-        seen = versions or {}
+    ) -> TriageResult:
+        expected = versions or {}
         with self._store.writing() as connection:
             now = self._store.now()
-            made = partial(rule, now_us=microseconds(now))
-            rules: dict[str, work_writing.Rule] = {
-                each: partial(work_writing.seen, rule=made, version=seen[each]) if each in seen else made
-                for each in alert_ids
-            }
-            done = carry_out(connection, Ask(actor, action, rules, why), now)
-        return self._tell(done)
+            timed = partial(rule, now_us=microseconds(now))
+            rules: dict[str, triage_writing.Rule] = dict.fromkeys(alert_ids, timed)
+            for each in expected.keys() & rules.keys():
+                rules[each] = partial(triage_writing.check_version, rule=timed, version=expected[each])
+            result = apply_request(connection, TriageRequest(actor, action, rules, why), now)
+        return self._notify(result)
 
-    def _tell(self, done: Done) -> Done:
-        if done.changed:
-            self._told(done)
-        return done
+    def _notify(self, result: TriageResult) -> TriageResult:
+        if result.changed:
+            self._on_commit(result)
+        return result

@@ -1,4 +1,4 @@
-"""What people have made of an alert: its status and who has it, by which name."""
+"""The triage state of an alert, and the names of the people who triage it."""
 
 import re
 import unicodedata
@@ -13,7 +13,7 @@ from fraudstream.transactions.cards import masked_text
 
 
 class AlertStatus(StrEnum):
-    """Where an alert stands with the people who look at it."""
+    """The triage status of an alert."""
 
     NEW = "new"
     CLAIMED = "claimed"
@@ -26,13 +26,13 @@ VERDICTS: Final = (AlertStatus.CONFIRMED_FRAUD, AlertStatus.FALSE_ALARM, AlertSt
 
 
 class TriageState(NamedTuple):
-    """What people have made of one alert.
+    """The triage state of one alert.
 
     Attributes:
-        assignee: Who has claimed it, or has given the verdict.
-        version: Grows by one with each change of the others.
-        decided_us: When the verdict was given, in microseconds since 1970.
-        since_us: Since when its status is what it is, likewise.
+        assignee: The person who has claimed or decided it.
+        version: Incremented with each change of the other attributes.
+        decided_us: The time of the verdict, in microseconds since 1970.
+        since_us: The time of the last change of status, likewise.
     """
 
     status: str = AlertStatus.NEW.value
@@ -43,11 +43,11 @@ class TriageState(NamedTuple):
 
     @property
     def is_decided(self) -> bool:
-        """Whether there is a verdict."""
+        """Whether it has a verdict."""
         return self.status in VERDICTS
 
     def document(self) -> Object:
-        """The member `work` of an alert."""
+        """Return the member `work` of an alert."""
         return {
             "status": self.status,
             "assignee": self.assignee,
@@ -57,31 +57,30 @@ class TriageState(NamedTuple):
         }
 
     def json(self) -> bytes:
-        """The same, as JSON."""
+        """Return the member `work` as JSON."""
         return orjson.dumps(self.document()) if self.version else UNTOUCHED
 
 
 UNTOUCHED: Final = orjson.dumps(TriageState().document())
-"""The `work` of an alert that nobody has touched: nearly all of them, so it is written once."""
+"""The `work` of an alert that nobody has triaged, serialised once: nearly all alerts have it."""
 
 LONGEST_NAME: Final = 80
 
-# Printable to Python and invisible on a screen: Unicode's Default_Ignorable_Code_Point, and the blank of Braille.
+# Printable in Python but invisible on screen: Unicode's Default_Ignorable_Code_Point, and the Braille blank.
 _INVISIBLE: Final = re.compile(
     "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
 )
 _EAST_ASIAN: Final = frozenset({"CJK", "HIRAGANA", "KATAKANA", "HANGUL", "BOPOMOFO"})
-"""Scripts that are written beside one another, and beside Latin, and look like none of the others."""
+"""Scripts that are used together, also with Latin, and cannot be mistaken for any other."""
 
-# Whole names that look Latin in small or capital letters (Unicode's confusables.txt, the Cyrillic and Greek letters).
+# Cyrillic and Greek characters that look Latin in lower or upper case (Unicode's confusables.txt).
 _LATIN_LOOK_ALIKES: Final = str.maketrans("авекмнорстухіјѕԁԛԝһαβεικμνορτυχ", "abekmhopctyxijsdqwhabeikmnoptyx")
 
 
 def name_of(text: str) -> str | None:
-    """A name as it is recorded: in Unicode's compatible form, single blanks within; None where it is none.
+    """Normalise a name for the record (NFKC, single spaces); None if it is not acceptable.
 
-    Refused are what cannot be seen, scripts that are mixed within a name (a Cyrillic а among Latin letters), and a
-    card's number.
+    Invisible characters, mixed scripts (a Cyrillic а in a Latin name) and card numbers are not.
     """
     if len(text) > 4 * LONGEST_NAME:
         return None
@@ -91,21 +90,21 @@ def name_of(text: str) -> str | None:
 
 
 def is_same_person(name: str | None, other: str | None) -> bool:
-    """Whether two names read the same; None is nobody."""
+    """Whether two names look the same; None matches nothing."""
     return name is not None and other is not None and skeleton(name) == skeleton(other)
 
 
 def skeleton(name: str) -> str:
-    """What is compared of a name: without case, width and accents' forms, look-alike letters as Latin ones."""
+    """Fold case, width and the forms of accents, and map look-alikes to Latin, to compare names."""
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
     return folded.translate(_LATIN_LOOK_ALIKES)
 
 
 def _is_mixed(name: str) -> bool:
     scripts = {
-        unicodedata.name(letter, "UNKNOWN").split(" ")[0].split("-")[0]
-        for letter in name
-        if unicodedata.category(letter) in ("Lu", "Ll", "Lt", "Lo")
+        unicodedata.name(char, "UNKNOWN").split(" ")[0].split("-")[0]
+        for char in name
+        if unicodedata.category(char) in ("Lu", "Ll", "Lt", "Lo")
     }
     others = scripts - _EAST_ASIAN
     return len(others) > 1 or bool(scripts & _EAST_ASIAN and others - {"LATIN"})

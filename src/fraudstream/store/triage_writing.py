@@ -1,4 +1,4 @@
-"""The rules of triage, and a request carried out in a write transaction of `work.py`'s: reads, applies, records."""
+"""Applies the rules of triage to alerts within a write transaction, and records the change."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -11,79 +11,79 @@ from sqlalchemy import Connection, Row, bindparam, select, update
 
 from fraudstream.errors import RequestError
 from fraudstream.store import tables
-from fraudstream.store.changes import WORK_ACTIONS, Action, Actor, Change, Item, insert_change, work_of
-from fraudstream.store.reading import WORK_COLUMNS
+from fraudstream.store.changes import TRIAGE_ACTIONS, Action, Actor, Change, Item, insert_change, parse_state
+from fraudstream.store.reading import TRIAGE_COLUMNS
 from fraudstream.store.triage_state import AlertStatus, TriageState, is_same_person
 from fraudstream.times import iso_time, microseconds
 
 Rule = Callable[[TriageState], TriageState]
 
-VERDICT_WORDS = {
+VERDICT_LABELS = {
     AlertStatus.CONFIRMED_FRAUD: "confirmed fraud",
     AlertStatus.FALSE_ALARM: "a false alarm",
     AlertStatus.UNSURE: "unsure",
 }
 
 
-class Refused(Exception):
-    """Raised when a rule refuses; its text is the reason shown to a person."""
+class TriageRefused(Exception):
+    """Raised if a rule refuses the request; its text is the reason shown to the person."""
 
 
-def claim(work: TriageState, actor: str, now_us: int, *, take_over: bool) -> TriageState:
-    """To work on an alert alone; what another has, or what is decided, only with `take_over`."""
-    if work.status == AlertStatus.CLAIMED and is_same_person(work.assignee, actor):
-        return work
-    if work.status != AlertStatus.NEW and not take_over:
-        raise Refused(f"{_held(work)}; take it over to work on it")
-    return _next(work, AlertStatus.CLAIMED, actor, now_us)
+def claim(state: TriageState, actor: str, now_us: int, *, take_over: bool) -> TriageState:
+    """Claim an alert; `take_over` is needed if somebody else has claimed it or it is decided."""
+    if state.status == AlertStatus.CLAIMED and is_same_person(state.assignee, actor):
+        return state
+    if state.status != AlertStatus.NEW and not take_over:
+        raise TriageRefused(f"{_held(state)}; take it over to claim it")
+    return _next(state, AlertStatus.CLAIMED, actor, now_us)
 
 
-def claim_new(work: TriageState, actor: str, now_us: int) -> TriageState:
-    """To work on an alert that nobody has touched or has; anything else is refused."""
-    if work.status != AlertStatus.NEW:
-        raise Refused(_held(work))
-    return _next(work, AlertStatus.CLAIMED, actor, now_us)
+def claim_new(state: TriageState, actor: str, now_us: int) -> TriageState:
+    """Claim an alert that is new; any other is refused."""
+    if state.status != AlertStatus.NEW:
+        raise TriageRefused(_held(state))
+    return _next(state, AlertStatus.CLAIMED, actor, now_us)
 
 
-def release(work: TriageState, actor: str, now_us: int) -> TriageState:
-    """To leave a claimed alert to others."""
-    if work.status == AlertStatus.NEW:
-        return work
-    if work.is_decided:
-        raise Refused(f"{_held(work)}; undo the verdict, or take the alert over")
-    if not is_same_person(work.assignee, actor):
-        raise Refused(f"{_held(work)}; only who has claimed an alert releases it")
-    return _next(work, AlertStatus.NEW, None, now_us)
+def release(state: TriageState, actor: str, now_us: int) -> TriageState:
+    """Return a claimed alert to the queue."""
+    if state.status == AlertStatus.NEW:
+        return state
+    if state.is_decided:
+        raise TriageRefused(f"{_held(state)}; undo the verdict, or take the alert over")
+    if not is_same_person(state.assignee, actor):
+        raise TriageRefused(f"{_held(state)}; only the person who claimed an alert can release it")
+    return _next(state, AlertStatus.NEW, None, now_us)
 
 
 def decide(
-    work: TriageState, actor: str, now_us: int, *, status: AlertStatus, take_over: bool, repeat: bool
+    state: TriageState, actor: str, now_us: int, *, status: AlertStatus, take_over: bool, repeat: bool
 ) -> TriageState:
-    """To give a verdict; on what another has only with `take_over`, the same once more only with `repeat` (a note)."""
-    if work.status != AlertStatus.NEW and not is_same_person(work.assignee, actor) and not take_over:
-        raise Refused(f"{_held(work)}; take it over to decide it")
-    if work.status == status and is_same_person(work.assignee, actor) and not repeat:
-        return work
-    return _next(work, status, actor, now_us)
+    """Set a verdict; `take_over` is needed for another's alert, `repeat` (a note) to set the same verdict again."""
+    if state.status != AlertStatus.NEW and not is_same_person(state.assignee, actor) and not take_over:
+        raise TriageRefused(f"{_held(state)}; take it over to decide it")
+    if state.status == status and is_same_person(state.assignee, actor) and not repeat:
+        return state
+    return _next(state, status, actor, now_us)
 
 
-def restore(work: TriageState, before: TriageState, after: TriageState, now_us: int) -> TriageState:
-    """To undo a change: what it made goes back to what it was, unless it has changed since."""
-    if work.version != after.version:
-        raise Refused(f"it was changed since: {_held(work)}")
-    return before._replace(version=work.version + 1, since_us=now_us)
+def restore(state: TriageState, before: TriageState, after: TriageState, now_us: int) -> TriageState:
+    """Undo a change by restoring the state before it, unless the alert has changed since."""
+    if state.version != after.version:
+        raise TriageRefused(f"it has changed since: {_held(state)}")
+    return before._replace(version=state.version + 1, since_us=now_us)
 
 
-def keep(work: TriageState) -> TriageState:
-    """To leave an alert as it is: for a note."""
-    return work
+def keep(state: TriageState) -> TriageState:
+    """Leave the state unchanged, for a note."""
+    return state
 
 
-def seen(work: TriageState, rule: Rule, version: int) -> TriageState:
-    """The same rule for somebody who looks at a version of the alert: refused where it is another by now."""
-    if work.version != version:
-        raise Refused(f"it was changed since you looked: {_held(work)}")
-    return rule(work)
+def check_version(state: TriageState, rule: Rule, version: int) -> TriageState:
+    """Apply a rule if the alert still has the version on which the person acts; else refuse."""
+    if state.version != version:
+        raise TriageRefused(f"it has changed since you opened it: {_held(state)}")
+    return rule(state)
 
 
 NO_SUCH_ALERT: Final = "there is no alert with this id"
@@ -97,26 +97,26 @@ _UPDATE: Final = (
 
 
 class TriagedAlert(NamedTuple):
-    """How an alert stands; `seq` is its order of commit."""
+    """The triage state of an alert; `seq` is its commit order."""
 
     alert_id: str
     seq: int
-    work: TriageState
+    state: TriageState
 
 
 class Refusal(NamedTuple):
-    """Why an alert was left as it stands; `work` is None where there is no such alert."""
+    """Why an alert was left unchanged; `state` is None if there is no such alert."""
 
     alert_id: str
     reason: str
-    work: TriageState | None
+    state: TriageState | None
 
 
 @dataclass(slots=True)
-class Done:
-    """What became of a request; `done` are the alerts that are as requested, `changed` those of them that changed.
+class TriageResult:
+    """The result of a request; `done` are the alerts that are as requested, `changed` those of them that changed.
 
-    `change_id` is the change that was recorded; None where nothing changed.
+    `change_id` is the recorded change; None if nothing changed.
     """
 
     actor: Actor
@@ -127,11 +127,8 @@ class Done:
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
-    """A request as it is carried out.
-
-    `rules` is what is to become of each alert, by its id; `undoes` is the change that is taken back.
-    """
+class TriageRequest:
+    """A request with the rule for each alert, by its id; `undoes` is the change that it undoes."""
 
     actor: Actor
     action: Action
@@ -141,91 +138,88 @@ class Ask:
     of_another: bool = False
 
 
-def carry_out(connection: Connection, ask: Ask, now: datetime) -> Done:
-    """Apply the rule of each alert, write what changes, and record it as one change."""
-    done = Done(ask.actor)
-    found = standing(connection, list(ask.rules))
+def apply_request(connection: Connection, request: TriageRequest, now: datetime) -> TriageResult:
+    """Apply the rule of each alert, write the new states, and record them as one change."""
+    result = TriageResult(request.actor)
+    alerts = triaged_alerts(connection, list(request.rules))
     items: list[Item] = []
-    for alert_id, rule in ask.rules.items():
-        was = found.get(alert_id)
-        if was is None:
-            done.refused.append(Refusal(alert_id, NO_SUCH_ALERT, None))
+    for alert_id, rule in request.rules.items():
+        before = alerts.get(alert_id)
+        if before is None:
+            result.refused.append(Refusal(alert_id, NO_SUCH_ALERT, None))
             continue
         try:
-            work = rule(was.work)
-        except Refused as e:
-            done.refused.append(Refusal(alert_id, str(e), was.work))
+            state = rule(before.state)
+        except TriageRefused as e:
+            result.refused.append(Refusal(alert_id, str(e), before.state))
             continue
-        stands = was._replace(work=work)
-        done.done.append(stands)
-        if work != was.work:
-            items.append(Item(was.seq, was.work, work))
-        elif ask.action in (Action.NOTE, Action.UNDO):
-            items.append(Item(was.seq, None, None))
+        after = before._replace(state=state)
+        result.done.append(after)
+        if state != before.state:
+            items.append(Item(before.seq, before.state, state))
+        elif request.action in (Action.NOTE, Action.UNDO):
+            items.append(Item(before.seq, None, None))
         else:
-            continue  # it stands as asked already
-        done.changed.append(stands)
+            continue  # already in the requested state
+        result.changed.append(after)
     if items:
-        done.change_id = _write(connection, ask, done.changed, items, now)
-    return done
+        result.change_id = _write(connection, request, result.changed, items, now)
+    return result
 
 
-def standing(connection: Connection, alert_ids: Sequence[str]) -> dict[str, TriagedAlert]:
-    """How alerts stand, by their ids; those that are not there are left out."""
-    query = select(_COLUMN.alert_id, _COLUMN.seq, *WORK_COLUMNS).where(_COLUMN.alert_id.in_(alert_ids))
+def triaged_alerts(connection: Connection, alert_ids: Sequence[str]) -> dict[str, TriagedAlert]:
+    """Return the triage states of alerts by id, without those that do not exist."""
+    query = select(_COLUMN.alert_id, _COLUMN.seq, *TRIAGE_COLUMNS).where(_COLUMN.alert_id.in_(alert_ids))
     return {row[0]: TriagedAlert(row[0], row[1], TriageState(*row[2:])) for row in connection.execute(query)}
 
 
-def carry_out_undo(
+def apply_undo(
     connection: Connection, actor: Actor, change_id: str, now: datetime, *, take_over: bool = False
-) -> Done:
-    """Take a change back, and record that as a change; another's only with `take_over`, and recorded as such.
+) -> TriageResult:
+    """Undo a change, and record that as a change; `take_over` is needed, and recorded, if somebody else made it.
 
-    Raises RequestError where there is no such change of alerts.
+    Raises RequestError if there is no such change of alerts.
     """
     change = connection.execute(select(tables.changes).where(tables.changes.c.change_id == change_id)).one_or_none()
-    if change is None or change.action not in WORK_ACTIONS:
+    if change is None or change.action not in TRIAGE_ACTIONS:
         raise RequestError("there is no change of alerts with this change_id", status=404)
     items = _items(connection, change.seq)
-    reason = _not_to_be_undone(connection, change, actor, take_over=take_over)
+    reason = _undo_refusal(connection, change, actor, take_over=take_over)
     if reason is not None:
-        found = standing(connection, list(items))
-        return Done(actor, refused=[Refusal(each, reason, found[each].work) for each in items])
-    rules = {alert_id: _undoing(item, microseconds(now)) for alert_id, item in items.items()}
-    ask = Ask(actor, Action.UNDO, rules, undoes=change_id, of_another=not _is_own(change, actor))
-    return carry_out(connection, ask, now)
+        alerts = triaged_alerts(connection, list(items))
+        return TriageResult(actor, refused=[Refusal(each, reason, alerts[each].state) for each in items])
+    rules = {alert_id: _undo_rule(item, microseconds(now)) for alert_id, item in items.items()}
+    request = TriageRequest(actor, Action.UNDO, rules, undoes=change_id, of_another=not _is_own(change, actor))
+    return apply_request(connection, request, now)
 
 
 def _write(
-    connection: Connection, ask: Ask, changed: Sequence[TriagedAlert], items: Sequence[Item], now: datetime
+    connection: Connection, request: TriageRequest, changed: list[TriagedAlert], items: list[Item], now: datetime
 ) -> str:
-    moved = [(item.alert, item.before, item.after) for item in items if item.before and item.after]
-    if moved:
+    updates = [(item.alert, item.before, item.after) for item in items if item.before and item.after]
+    if updates:
         rows = [
             {f"to_{name}": value for name, value in after._asdict().items()} | {"of": alert}
-            for alert, _, after in moved
+            for alert, _, after in updates
         ]
         connection.execute(_UPDATE, rows)
     subject = changed[0].alert_id if len(changed) == 1 else f"{len(changed):,} alerts"
-    before, after = _summary([was for _, was, _ in moved], [becomes for _, _, becomes in moved], ask)
-    return str(
-        insert_change(
-            connection, Change(ask.actor, ask.action, subject, before, after, ask.why, ask.undoes, items), now
-        )
-    )
+    before, after = _summary([each for _, each, _ in updates], [each for _, _, each in updates], request)
+    change = Change(request.actor, request.action, subject, before, after, request.why, request.undoes, items)
+    return str(insert_change(connection, change, now))
 
 
-def _summary(was: Sequence[TriageState], becomes: Sequence[TriageState], ask: Ask) -> tuple[Any, Any]:
-    """What was and what is: of one alert all of it, of many how many stand how; their items keep all of it."""
-    if not was:
+def _summary(old: Sequence[TriageState], new: Sequence[TriageState], request: TriageRequest) -> tuple[Any, Any]:
+    """Summarise before and after: the state of a single alert, or the counts by status; the items keep each state."""
+    if not old:
         return None, None
-    if len(was) == 1:
-        before, after = was[0].document(), becomes[0].document()
+    if len(old) == 1:
+        before, after = old[0].document(), new[0].document()
     else:
-        before, after = (dict(Counter(work.status for work in works)) for works in (was, becomes))
-    taken = sum(work.assignee is not None and not is_same_person(work.assignee, ask.actor.name) for work in was)
-    if ask.action is Action.UNDO:
-        taken = len(was) if ask.of_another else 0
+        before, after = (dict(Counter(each.status for each in states)) for states in (old, new))
+    taken = sum(each.assignee is not None and not is_same_person(each.assignee, request.actor.name) for each in old)
+    if request.action is Action.UNDO:
+        taken = len(old) if request.of_another else 0
     if taken:
         after["taken_over"] = taken
     return before, after
@@ -239,40 +233,40 @@ def _items(connection: Connection, change: int) -> dict[str, Item]:
         .where(column.change == change)
     )
     return {
-        alert_id: Item(seq, work_of(before), work_of(after))
+        alert_id: Item(seq, parse_state(before), parse_state(after))
         for alert_id, seq, before, after in connection.execute(query)
     }
 
 
 def _is_own(change: Row[Any], actor: Actor) -> bool:
-    """Whether a change is the actor's: a session's own, or, without a session, one under the same name without one."""
+    """Whether the actor made the change: in the same session, or both without a session under the same name."""
     return bool(change.session == actor.session and (actor.session or is_same_person(change.actor, actor.name)))
 
 
-def _not_to_be_undone(connection: Connection, change: Row[Any], actor: Actor, *, take_over: bool) -> str | None:
+def _undo_refusal(connection: Connection, change: Row[Any], actor: Actor, *, take_over: bool) -> str | None:
     if not take_over and not _is_own(change, actor):
-        same = ", made in another session" if is_same_person(change.actor, actor.name) else ""
-        return f"this change is {change.actor}'s{same}, and only who made it undoes it; take the alert over instead"
+        same = " in another session" if is_same_person(change.actor, actor.name) else ""
+        return f"{change.actor} made this change{same}, and only they can undo it; take the alert over instead"
     column = tables.changes.c
     undo = connection.execute(select(column.at_us).where(column.undoes == change.change_id)).first()
-    return None if undo is None else f"this change was undone already, at {str(iso_time(undo.at_us))[:19]} UTC"
+    return None if undo is None else f"this change was already undone at {str(iso_time(undo.at_us))[:19]} UTC"
 
 
-def _undoing(item: Item, now_us: int) -> Rule:
+def _undo_rule(item: Item, now_us: int) -> Rule:
     if item.before is None or item.after is None:
         return keep
     return partial(restore, before=item.before, after=item.after, now_us=now_us)
 
 
-def _next(work: TriageState, status: AlertStatus, assignee: str | None, now_us: int) -> TriageState:
+def _next(state: TriageState, status: AlertStatus, assignee: str | None, now_us: int) -> TriageState:
     decided_us = None if status in (AlertStatus.NEW, AlertStatus.CLAIMED) else now_us
-    return TriageState(status.value, assignee, work.version + 1, decided_us, now_us)
+    return TriageState(status.value, assignee, state.version + 1, decided_us, now_us)
 
 
-def _held(work: TriageState) -> str:
-    since = str(work.document()["since"])[:19].replace("T", " ")
-    if work.status == AlertStatus.NEW:
-        return f"it is new again since {since} UTC" if work.since_us is not None else "it is new"
-    if work.status == AlertStatus.CLAIMED:
-        return f"{work.assignee} has claimed it since {since} UTC"
-    return f"{work.assignee} has decided it ({VERDICT_WORDS[AlertStatus(work.status)]}) at {since} UTC"
+def _held(state: TriageState) -> str:
+    since = str(state.document()["since"])[:19].replace("T", " ")
+    if state.status == AlertStatus.NEW:
+        return f"it has been new again since {since} UTC" if state.since_us is not None else "it is new"
+    if state.status == AlertStatus.CLAIMED:
+        return f"{state.assignee} claimed it at {since} UTC"
+    return f"{state.assignee} decided it ({VERDICT_LABELS[AlertStatus(state.status)]}) at {since} UTC"

@@ -194,7 +194,7 @@ class Charts:
         with self._lock:
             joined = _joined(self._minutes.since(first), self._tally.seen(), self._unwritten(first))
         series = [joined.get(number, Minute(number)) for number in range(first, last + 1)]
-        caught = self._minutes.caught(self._minutes.before(first))
+        caught = self._minutes.confirmed_amounts(self._minutes.before(first))
         label = self._read_label()
         scores = [sum(each) for each in zip(*(minute.scores for minute in series), strict=True)]
         return {
@@ -228,7 +228,7 @@ class Charts:
         standing = self._minutes.verdicts()
         confirmed = standing[AlertStatus.CONFIRMED_FRAUD]
         false_alarms = standing[AlertStatus.FALSE_ALARM]
-        decided = {each.minute: each for each in self._minutes.decided_since(first)}
+        decided = {each.minute: each for each in self._minutes.verdicts_since(first)}
         yes = confirmed - sum(each.confirmed for each in decided.values())
         no = false_alarms - sum(each.false_alarms for each in decided.values())
         share: list[float | None] = []
@@ -252,7 +252,7 @@ class Charts:
 
     def _unwritten(self, first: int) -> list[Minute]:
         """What the alerts add that no minute of the store counts yet."""
-        counted = self._minutes.counted_until()
+        counted = self._minutes.last_counted_seq()
         after = self._minutes.before(first) if counted is None else max(counted, self._minutes.before(first))
         return self._minutes.of_alerts(after, self._store.latest_seq(), self._read_label())
 

@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from fraudstream.messages import posted as messages
-from fraudstream.store.positions import Place, SchemaObservation, observation_of_sample
+from fraudstream.store.positions import SchemaObservation, TopicPartition, observation_of_sample
 from fraudstream.store.reading import StoredSchema
 from fraudstream.transactions.drift import NUMBER_TYPE, Contract, Drift, drift_of
 from fraudstream.transactions.wire import Outcome
@@ -161,7 +161,7 @@ class ColumnWatch:
         self._samples: deque[Sample] = deque(maxlen=MOST_SAMPLES)
         self._since: dict[str, SchemaObservation] = {}
         self._unknown: OrderedDict[str, _Unknown] = OrderedDict()
-        self._met: set[Place | None] = set()
+        self._met: set[TopicPartition | None] = set()
 
     def observe(self, samples: Iterable[tuple[messages.Sample, int]], contract: Contract | None) -> None:
         """Take posted samples with their weights; a transaction that was read again says nothing new."""
@@ -220,16 +220,16 @@ class ColumnWatch:
         self._note_unknown(posted.values or {}, observation, drift, began)
         self._samples.append(sample)
         self._forget_old()
-        self._met.add(observation.place)
+        self._met.add(observation.partition)
 
     def _began(self, observation: SchemaObservation) -> SchemaObservation:
         """Where the row's set of columns began: before this process did, when it meets it in its first rows."""
-        if observation.place in self._met:
+        if observation.partition in self._met:
             return observation
         stored = self._first_observation(observation.schema_id)
         if stored is None or stored.first_topic is None or stored.first_partition is None:
             return observation
-        place = Place(stored.first_topic, stored.first_partition)
+        place = TopicPartition(stored.first_topic, stored.first_partition)
         return SchemaObservation(observation.schema_id, {}, 0, place, stored.first_offset, stored.first_us)
 
     def _note_unknown(

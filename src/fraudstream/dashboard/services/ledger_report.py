@@ -6,8 +6,8 @@ from typing import Final, NamedTuple
 
 from fraudstream.messages.base import Object
 from fraudstream.messages.ledger import EntryKind
-from fraudstream.store.ledger import COUNTS, Gap, LedgerPlace, LedgerReader
-from fraudstream.store.positions import Place, Position
+from fraudstream.store.ledger import COUNTS, Gap, LedgerReader, LedgerTotals
+from fraudstream.store.positions import Position, TopicPartition
 from fraudstream.store.store import AlertStore
 
 LISTED: Final = 100
@@ -15,7 +15,7 @@ LISTED: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
-class LedgerPartition(LedgerPlace):
+class LedgerPartition(LedgerTotals):
     """What the entries of one partition come to, beside its end, the records in progress and the number of gaps."""
 
     end: int | None = None
@@ -54,12 +54,12 @@ def ledger_summary(partitions: Sequence[LedgerPartition]) -> LedgerSummary:
     return LedgerSummary(records, in_progress, lost, not lost and not any(each.gaps for each in partitions))
 
 
-def ledger_partitions(ledger: LedgerReader, positions: Mapping[Place, Position]) -> list[LedgerPartition]:
+def ledger_partitions(ledger: LedgerReader, positions: Mapping[TopicPartition, Position]) -> list[LedgerPartition]:
     """The partitions that the ledger knows or that have records, beside what Kafka holds of them."""
-    places, gaps, partitions = ledger.places(), ledger.gap_counts(), []
-    for place in sorted({place for place, position in positions.items() if position.end is not None} | set(places)):
+    totals, gaps, partitions = ledger.totals(), ledger.gap_counts(), []
+    for place in sorted({place for place, position in positions.items() if position.end is not None} | set(totals)):
         position = positions.get(place, Position(0, None, 0))
-        known = places.get(place) or LedgerPlace(place.topic, place.partition, "", position.begin)
+        known = totals.get(place) or LedgerTotals(place.topic, place.partition, "", position.begin)
         waiting = 0 if position.end is None else max(0, position.end - known.covered_until)
         partition = LedgerPartition(**asdict(known), end=position.end, open=waiting, gaps=gaps.get(place, 0))
         partitions.append(partition)

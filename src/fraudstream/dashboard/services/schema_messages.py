@@ -73,7 +73,7 @@ def told(sentence: Sentence) -> str:
 
 def first_observation(observation: SchemaObservation, contract: Contract | None) -> Object:
     """What the event of a new set of columns says of it."""
-    where = f" since about {observation.where} (from samples)" if observation.place is not None else ""
+    where = f" since about {observation.where} (from samples)" if observation.partition is not None else ""
     if contract is None:
         return {
             "message": f"new set of {observation.column_count} columns{where}; no model is in force to compare it with"

@@ -27,7 +27,7 @@ from fraudstream.messages.posted import EndsEvent, Event, Sample
 from fraudstream.model.deployment.current import Deployment
 from fraudstream.store.filters import AlertFilter
 from fraudstream.store.minutes import Label
-from fraudstream.store.positions import Place, Position, SchemaObservation, reports
+from fraudstream.store.positions import Position, SchemaObservation, TopicPartition, reports
 from fraudstream.store.reading import StoredAlert, Total
 from fraudstream.store.store import AlertStore
 from fraudstream.times import from_microseconds, microseconds
@@ -239,7 +239,7 @@ def _percentile(values: Sequence[float], share: float) -> float:
     return round(values[math.ceil(share * len(values)) - 1] * 1000, 3)
 
 
-def _progress(positions: dict[Place, Position]) -> tuple[int, int, int]:
+def _progress(positions: dict[TopicPartition, Position]) -> tuple[int, int, int]:
     seen = scored = lag = 0
     for position in positions.values():
         if position.end is not None:

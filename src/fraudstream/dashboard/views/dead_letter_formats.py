@@ -13,7 +13,7 @@ import orjson
 from fraudstream.dashboard.web.export import cell, taken
 from fraudstream.messages.answers import Replay
 from fraudstream.messages.base import Object
-from fraudstream.store.dead_letters import WALKED_AT_ONCE, StoredDeadLetter
+from fraudstream.store.dead_letters import PAGE_SIZE, StoredDeadLetter
 from fraudstream.transactions.wire import AlertField, DeadLetterField, Outcome, ReplayState
 
 
@@ -95,7 +95,7 @@ def shown(number: int, letter: StoredDeadLetter, replays: list[Replay]) -> DeadL
     return DeadLetterRow(
         number=number,
         line=line,
-        origin="" if letter.origin is None else str(letter.origin),
+        origin="" if letter.record_id is None else str(letter.record_id),
         place=f"{line.topic}[{line.partition}] {line.offset}",
         detected_at=str(line.detected_at or letter.document.get("received_at") or ""),
         size=letter.size,
@@ -109,7 +109,7 @@ def shown(number: int, letter: StoredDeadLetter, replays: list[Replay]) -> DeadL
 
 def _pieces(letters: Iterable[StoredDeadLetter]) -> Iterator[list[StoredDeadLetter]]:
     left = iter(letters)
-    while some := list(islice(left, WALKED_AT_ONCE)):
+    while some := list(islice(left, PAGE_SIZE)):
         yield some
 
 

@@ -35,7 +35,7 @@ def list_dead_letters(query: DeadLetterListQuery) -> object:
     """Dead letters and unscorable transactions, the newest first, with their replays."""
     letters, following = DeadLetterReader(parts().store).page(query, after=query.cursor, limit=query.limit)
     replays = replays_of(letters)
-    found = [as_json(letter, replays[str(letter.origin)]) for letter in letters]
+    found = [as_json(letter, replays[str(letter.record_id)]) for letter in letters]
     return {"dead_letters": found, "next_cursor": None if following is None else str(following)}
 
 
@@ -53,7 +53,7 @@ def dead_letters_jsonl(query: DeadLetterQuery) -> Response:
 
 def replays_of(letters: Iterable[StoredDeadLetter]) -> dict[str, list[Replay]]:
     """The replays of each letter, newest first, by its origin."""
-    origins = [str(letter.origin) for letter in letters if letter.origin is not None]
+    origins = [str(letter.record_id) for letter in letters if letter.record_id is not None]
     found: dict[str, list[Replay]] = defaultdict(list)
     for replay in ReplayLog(parts().store).replays(origins=origins, limit=REPLAYS_SHOWN):
         found[replay.origin].append(replay)
@@ -71,7 +71,7 @@ def dead_letters_page() -> str:
     return render_template(
         "dead_letters.html",
         notice=using.notice,
-        letters=[shown(number, each, replays[str(each.origin)]) for number, each in enumerate(letters)],
+        letters=[shown(number, each, replays[str(each.record_id)]) for number, each in enumerate(letters)],
         matching=reader.count(query),
         given=given,
         query=urlencode(given),

@@ -15,7 +15,7 @@ from fraudstream.messages.answers import Alert, Text, Triage, Triaged, answer
 from fraudstream.messages.base import Object
 from fraudstream.messages.requests import AddNote, Claim, Decide, Release, Undo
 from fraudstream.store.triage_state import AlertStatus
-from fraudstream.store.triage_writing import Done
+from fraudstream.store.triage_writing import TriageResult
 
 api = Api("work")
 
@@ -64,40 +64,40 @@ def undo(body: Undo) -> Response:
 def next_alert(body: NextAlert) -> Response:
     """Claim the first new alert in an order, of those that match."""
     using = parts()
-    done = using.work.next(actor(body.who), body.filter(), body.order, body.skip)
-    found = using.store.alert(done.done[0].alert_id) if done.done else None
+    result = using.work.next(actor(body.who), body.filter(), body.order, body.skip)
+    found = using.store.alert(result.done[0].alert_id) if result.done else None
     alert = b"null" if found is None else using.reasons.attached([found])[0].body
-    return json_response(b'{"alert":%s,"change_id":%s}' % (alert, orjson.dumps(done.change_id)))
+    return json_response(b'{"alert":%s,"change_id":%s}' % (alert, orjson.dumps(result.change_id)))
 
 
 @api.operation("GET", "/api/work/<path:alert_id>", Triage, 404)
 def triage(alert_id: str) -> object:
     """An alert's triage state, and its changes."""
-    found = parts().work.standing(alert_id)
+    found = parts().work.state(alert_id)
     if found is None:
         raise RequestError("there is no alert with this id", status=404)
     work, history = found
     return {"work": work.document(), "history": history}
 
 
-def publish_triage(hub: Hub, done: Done) -> None:
+def publish_triage(hub: Hub, result: TriageResult) -> None:
     """Send every viewer a change, and have the alerts that a stream resumes with be as it left them."""
-    changes = orjson.dumps({"changes": [_changed(*each) for each in done.changed], "actor": done.actor.name})
-    hub.publish_triage(b"event: work\ndata: %s\n\n" % changes, {seq: work for _, seq, work in done.changed})
+    changes = orjson.dumps({"changes": [_changed(*each) for each in result.changed], "actor": result.actor.name})
+    hub.publish_triage(b"event: work\ndata: %s\n\n" % changes, {seq: work for _, seq, work in result.changed})
 
 
-def _answer(done: Done) -> Response:
+def _answer(result: TriageResult) -> Response:
     body: Object = {
-        "change_id": done.change_id,
-        "done": [_changed(*each) for each in done.done],
+        "change_id": result.change_id,
+        "done": [_changed(*each) for each in result.done],
         "refused": [
             {"alert_id": alert_id, "reason": reason, "work": None if work is None else work.document()}
-            for alert_id, reason, work in done.refused
+            for alert_id, reason, work in result.refused
         ],
     }
-    status = 409 if done.refused and not done.done else 200
+    status = 409 if result.refused and not result.done else 200
     if status == 409:
-        body |= {"error": done.refused[0].reason, "status": status}
+        body |= {"error": result.refused[0].reason, "status": status}
     return json_response(body, status)
 
 

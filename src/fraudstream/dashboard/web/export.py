@@ -52,7 +52,7 @@ def export_csv(store: AlertStore, wanted: AlertFilter, *, with_work: bool = Fals
     writer = csv.writer(buffer)
     writer.writerow([safe(name) for name in (*OWN_COLUMNS, *_headings(names, {*OWN_COLUMNS, *work}), *work)])
     for found in store.search.walk(wanted, up_to=up_to):
-        states = store.work_of([alert.seq for alert in found]) if with_work else {}
+        states = store.triage_states([alert.seq for alert in found]) if with_work else {}
         for alert in found:
             document = alert.document()
             transaction = document[AlertField.TRANSACTION]

@@ -94,7 +94,7 @@ class AlertQuery(OutcomeQuery):
             since_us=None if self.since is None or self.event is not None else time_of(self.since),
             until_us=self.until,
             statuses=tuple(dict.fromkeys(self.status)),
-            text=None if self.q is None else Text.typed(self.q),
+            text=None if self.q is None else Text.parse(self.q),
             where=tuple(filter(None, map(Where.parse, self.where))),
             **{name: getattr(self, name) for name in _AS_IN_THE_FILTER},
         )

@@ -5,7 +5,7 @@ import sqlalchemy as sa
 import structlog
 from alembic import op
 
-from fraudstream.store.full_text import words_of_alert
+from fraudstream.store.full_text import alert_tokens
 
 revision = "0011"
 down_revision = "0010"
@@ -50,7 +50,7 @@ def _fill() -> None:
     alerts = sa.text("SELECT seq, body FROM alerts WHERE seq > :last ORDER BY seq LIMIT :rows")
     enter = sa.text("INSERT INTO alert_words (rowid, words) VALUES (:seq, :words)")
     while rows := connection.execute(alerts, {"last": last, "rows": _ROWS}).all():
-        words = ((row.seq, " ".join(words_of_alert(orjson.loads(row.body)))) for row in rows)
+        words = ((row.seq, " ".join(alert_tokens(orjson.loads(row.body)))) for row in rows)
         connection.execute(enter, [{"seq": seq, "words": of_alert} for seq, of_alert in words])
         last = rows[-1].seq
         entered += len(rows)
