@@ -18,7 +18,7 @@ from results import result
 from fraudstream.cli.entry import cli
 from fraudstream.config import ENVIRONMENT_PREFIX, SETTINGS_FILE, Settings
 from fraudstream.dashboard.app import APIS
-from fraudstream.dashboard.web.openapi import document, written
+from fraudstream.dashboard.web.openapi import document, serialized
 from fraudstream.transactions.wire import Topic
 
 DOCS = Path(__file__).parent
@@ -171,7 +171,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "performance.md": performance,
     "reliability.md": reliability,
     "http.md": http,
-    "openapi.json": lambda: written(APIS).decode(),
+    "openapi.json": lambda: serialized(APIS).decode(),
     **{f"images/{name}": picture for name, picture in PICTURES.items()},
 }
 

@@ -47,12 +47,12 @@ def test_a_person_finds_a_change_and_follows_it_to_its_alert_and_its_file(
     dashboard: RunningDashboard, page: Page, said: list[str]
 ) -> None:
     page.goto(dashboard.url + "/audit")
-    expect(page.get_by_role("heading", name="Nobody has changed anything yet")).to_be_visible()
+    expect(page.get_by_role("heading", name="No changes yet")).to_be_visible()
     change_something(dashboard)
     page.get_by_role("link", name="Audit").click()
     expect(page.locator("tbody[data-change]")).to_have_count(5)
-    expect(page.get_by_text("no name given")).to_be_visible()
-    expect(page.get_by_text("and 3 more; the CSV names all of them").first).to_be_visible()
+    expect(page.get_by_text("no name", exact=True)).to_be_visible()
+    expect(page.get_by_text("and 3 more; the CSV lists all of them").first).to_be_visible()
     at = page.locator("time").first
     expect(at).to_have_attribute("title", re.compile(r"^20\d\d-"))
     expect(at).not_to_contain_text("UTC")
@@ -70,7 +70,7 @@ def test_a_person_finds_a_change_and_follows_it_to_its_alert_and_its_file(
     page.goto(dashboard.url + "/audit?action=claim")
     assert page.locator("td a").first.get_attribute("href") == "/alerts/" + quote("a/b?c#" + "long" * 30)
     page.goto(dashboard.url + "/audit?actor=nobody+of+this+name")
-    expect(page.get_by_text("None matches")).to_be_visible()
+    expect(page.get_by_text("No matches")).to_be_visible()
     assert page.title() == "Audit · fraudstream"
     assert said == []
 

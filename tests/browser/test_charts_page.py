@@ -94,8 +94,10 @@ def test_every_chart_is_drawn_with_its_figure(page: Page, dashboard: RunningDash
     expect(chart(page, "amounts").locator(".keys")).to_have_text("At riskCaught")
     labels = page.locator("#labels")
     expect(labels).to_contain_text("from labels")
-    expect(labels).to_contain_text("By the column Class of the replayed file, 50.0 % of the 4 alerts in this time are")
-    expect(page.locator("#connection")).to_contain_text("As at")
+    expect(labels).to_contain_text(
+        "By the column Class of the replayed file, 50.0 % of the 4 alerts in this period are"
+    )
+    expect(page.locator("#connection")).to_contain_text("As of")
     assert said == []
 
 
@@ -186,7 +188,7 @@ def test_each_table_opens_by_key_with_every_value_and_does_not_move_under_the_re
     assert datetime.fromisoformat(str(moment.get_attribute("datetime"))).utcoffset() == timedelta(0)
     expect(moment).to_have_attribute("title", str(moment.get_attribute("datetime")))
     expect(chart(page, "latency").locator("thead")).to_have_text("Minute99 % withinMedianTo")
-    expect(chart(page, "alerts").locator("details")).to_contain_text("As at")
+    expect(chart(page, "alerts").locator("details")).to_contain_text("As of")
     was = cells.all_inner_texts()
     arrive(dashboard, 5)
     expect(figure(page, "alerts")).to_contain_text("5 alerts", timeout=15_000)
@@ -202,7 +204,7 @@ def test_each_table_opens_by_key_with_every_value_and_does_not_move_under_the_re
 def test_the_span_is_a_link_and_back_leads_back(page: Page, dashboard: RunningDashboard, said: list[str]) -> None:
     fill(dashboard)
     page.goto(f"{dashboard.url}/charts")
-    spans = page.get_by_role("navigation", name="Time shown")
+    spans = page.get_by_role("navigation", name="Time range")
     expect(spans.get_by_role("link", name="1 hour", exact=True)).to_have_attribute("aria-current", "true")
     for name, minutes in (("6 hours", 360), ("24 hours", 1440)):
         spans.get_by_role("link", name=name).click()
@@ -227,10 +229,10 @@ def test_an_empty_page_says_what_to_do_and_fills_by_itself(
     live(page)
     for key, text in (
         ("payments", "fraudstream demo"),
-        ("alerts", "No alerts in this time."),
+        ("alerts", "No alerts in this period."),
         ("scores", "fraudstream detect"),
-        ("amounts", "Confirm an alert"),
-        ("latency", "Nothing was measured"),
+        ("amounts", "When you confirm an alert"),
+        ("latency", "No measurements"),
         ("precision", "Decide alerts"),
     ):
         expect(chart(page, key).locator(".nothing")).to_contain_text(text)
@@ -255,8 +257,8 @@ def test_a_server_that_is_gone_is_told_and_the_page_goes_on_by_itself(
     page.goto(f"{dashboard.url}/charts")
     live(page)
     dashboard.end()
-    expect(page.locator("#connection")).to_have_text("Trying again", timeout=15_000)
-    expect(page.locator("#failed")).to_contain_text("What is shown is from before", timeout=15_000)
+    expect(page.locator("#connection")).to_have_text("Retrying", timeout=15_000)
+    expect(page.locator("#failed")).to_contain_text("The figures are out of date", timeout=15_000)
     expect(figure(page, "alerts")).to_contain_text("4 alerts")
     dashboard.restart()
     live(page)

@@ -39,24 +39,24 @@ def test_a_record_is_looked_at_selected_and_replayed_and_again_only_when_confirm
     expect(page.get_by_role("button", name="Replay selected")).to_be_disabled()
     page.get_by_role("checkbox", name=f"Select {INPUT}[0] 1").check()
     page.get_by_label("Your name").fill("Ada")
-    page.get_by_label("Why: what was mended").fill("the feed")
+    page.get_by_label("Why: what was fixed").fill("the feed")
     page.get_by_role("button", name="Replay 1 selected").press("Enter")
-    expect(page.locator("#answer")).to_have_text("1 asked for. The relay sends them.")
+    expect(page.locator("#answer")).to_have_text("1 requested. The relay sends them.")
     replays = page.locator("#live-replays")
-    expect(replays).to_contain_text("waits to be sent")
+    expect(replays).to_contain_text("waiting")
     conclude(dashboard, f"{INPUT}/0/77")
-    expect(replays).to_contain_text(f"sent again as {INPUT}/0/77")
+    expect(replays).to_contain_text(f"sent as {INPUT}/0/77")
     expect(replays).to_contain_text("Ada: the feed")
-    expect(page.locator("#letter-1 .letter")).to_contain_text(f"sent again as {INPUT}/0/77")
+    expect(page.locator("#letter-1 .letter")).to_contain_text(f"sent as {INPUT}/0/77")
     expect(page.locator("#letter-1 .badge.replayed")).to_be_visible()
     assert page.evaluate("window.notReloaded")
 
-    page.get_by_role("button", name="Replay all 2 that match").click()
+    page.get_by_role("button", name="Replay all 2 matches").click()
     expect(page.locator("#again")).to_contain_text("1 of 2 were replayed before.")
     assert dashboard.get("/api/replays")["counts"]["requested"] == 0
     expect(page.get_by_role("button", name="Replay them again")).to_be_focused()
     page.keyboard.press("Enter")
-    expect(page.locator("#answer")).to_have_text("2 asked for. The relay sends them.")
+    expect(page.locator("#answer")).to_have_text("2 requested. The relay sends them.")
     assert dashboard.get("/api/replays")["counts"]["requested"] == 2
     assert [text for text in said if "409" not in text] == []
 
@@ -69,7 +69,7 @@ def test_the_filter_is_in_the_url_and_applies_to_download_and_replay(
     page.goto(f"{dashboard.url}/dead-letters")
     expect(page.locator("#matching")).to_have_text("131")
     expect(page.locator(".letters > li")).to_have_count(50)
-    page.get_by_label("Reason holds").fill("EMPTY")
+    page.get_by_label("Reason contains").fill("EMPTY")
     page.get_by_label("Kind").select_option("dead letters")
     page.get_by_role("button", name="Filter").click()
     page.wait_for_url("**reason=EMPTY**")
@@ -81,12 +81,12 @@ def test_the_filter_is_in_the_url_and_applies_to_download_and_replay(
         assert [int(row["offset"]) for row in csv.DictReader(file)] == list(range(129, 0, -2))
     page.get_by_role("link", name="Older").click()
     expect(page.locator(".letters > li")).to_have_count(15)
-    page.get_by_label("Select the 15 shown").check()
+    page.get_by_label("Select all 15").check()
     expect(page.get_by_role("button", name="Replay 15 selected")).to_be_enabled()
     page.get_by_label("Your name").fill("Ada")
-    page.get_by_label("Why: what was mended").fill("the feed")
-    page.get_by_role("button", name="Replay all 65 that match").click()
-    expect(page.locator("#answer")).to_contain_text("65 asked for")
+    page.get_by_label("Why: what was fixed").fill("the feed")
+    page.get_by_role("button", name="Replay all 65 matches").click()
+    expect(page.locator("#answer")).to_contain_text("65 requested")
     assert dashboard.get("/api/replays")["counts"]["requested"] == 65
     page.goto(f"{dashboard.url}/dead-letters?kind=unscorable")
     expect(page.locator(".letters > li")).to_contain_text("4 of 5 features missing")
@@ -100,7 +100,7 @@ def test_a_script_in_a_letter_never_runs(dashboard: RunningDashboard, page: Page
     page.locator(".letters summary").click()
     expect(page.locator(".letters pre")).to_have_text(SCRIPT)
     conclude(dashboard, SCRIPT)
-    expect(page.locator("#live-replays")).to_contain_text("sent again")
+    expect(page.locator("#live-replays")).to_contain_text("sent")
     assert page.locator("main img").count() == 0
     assert "pwned" not in page.title()
     assert said == []
@@ -123,7 +123,7 @@ def test_the_page_fits_any_width_and_its_text_stands_out(
         for summary in page.locator(".letters summary").all():
             summary.click()
         page.get_by_label("Your name").fill("Ada")
-        page.get_by_label("Why: what was mended").fill("the feed")
+        page.get_by_label("Why: what was fixed").fill("the feed")
         page.locator("#replay-all").click()
         expect(page.locator("#again")).to_be_visible()
         assert page.evaluate("document.documentElement.scrollWidth") <= width

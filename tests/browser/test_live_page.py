@@ -98,7 +98,7 @@ def test_details_show_the_whole_payment_and_where_it_came_from(dashboard: Runnin
     page.goto(dashboard.url)
     row(page, 7).get_by_role("button").press("Enter")
     details = row(page, 7).locator(".details")
-    for text in ("-1.35980713", '{"lat":1}', "credit_card_transactions[0] 7", "s-1", "filled in", "0.5"):
+    for text in ("-1.35980713", '{"lat":1}', "credit_card_transactions[0] 7", "s-1", "imputed", "0.5"):
         expect(details).to_contain_text(text)
     expect(row(page, 7).get_by_role("button")).to_have_attribute("aria-expanded", "true")
     row(page, 7).get_by_role("button").press("Enter")

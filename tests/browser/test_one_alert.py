@@ -73,7 +73,7 @@ def test_an_alert_is_claimed_decided_noted_on_and_undone_by_keys(
     expect(status).to_have_text("false alarm")
     expect(page.locator("#by")).to_have_text("by Ann Müller")
     expect(history.locator("li").first).to_contain_text("decided: false alarm")
-    expect(history.locator("li.undone")).to_contain_text("taken back")
+    expect(history.locator("li.undone")).to_contain_text("undone")
     page.get_by_role("button", name="Undo").click()
     expect(status).to_have_text("new")
     page.reload()
@@ -116,7 +116,7 @@ def test_the_next_alert_is_taken_and_its_page_opened(page: Page, dashboard: Runn
 def test_reasons_that_are_worked_out_later_enter_an_open_page(page: Page, dashboard: RunningDashboard) -> None:
     opened(page, dashboard, post(dashboard, 5))
     reasons = dashboard.get("/api/alerts/id-5")["reasons"]
-    expect(page.locator("#origin")).to_contain_text("Reasons worked out", timeout=10_000)
+    expect(page.locator("#origin")).to_contain_text("Reasons computed", timeout=10_000)
     expect(page.locator("#why tbody tr").first).to_be_visible()
     if reasons:
         expect(page.locator(".in-short")).to_contain_text(reasons[0]["text"])
@@ -127,12 +127,12 @@ def test_it_is_scored_again_with_another_model_and_the_difference_shown(
 ) -> None:
     models = dashboard.directory / "models"
     opened(page, dashboard, post(dashboard, 6, {"Amount": 1.0}))
-    page.get_by_role("button", name="Score again").press("Enter")
+    page.get_by_role("button", name="Rescore with the active model").press("Enter")
     expect(page.locator("#rescored")).to_contain_text("The same score.")
     linear_model(models, OTHER_ID)
     deploy(models, OTHER_ID, 0.999, who="ann", why="stricter", now=NOW)
     try:
-        page.get_by_role("button", name="Score again").press("Enter")
+        page.get_by_role("button", name="Rescore with the active model").press("Enter")
         rows = page.locator("#rescored table").first.locator("tbody tr")
         expect(rows.filter(has_text="Threshold")).to_contain_text("0.999")
         expect(rows.filter(has_text="Model")).to_contain_text("lr-ba987654")
@@ -161,9 +161,9 @@ def test_a_script_in_any_field_column_note_or_name_never_runs(
     page.keyboard.press("c")
     introduced(page, SCRIPT[:80])
     page.locator("#note").fill(SCRIPT)
-    page.get_by_role("button", name="Save the note").click()
+    page.get_by_role("button", name="Save note").click()
     expect(page.locator("#history")).to_contain_text(SCRIPT)
-    page.get_by_role("button", name="Score again").click()
+    page.get_by_role("button", name="Rescore with the active model").click()
     expect(page.locator("#rescored table")).to_have_count(2)
     page.locator("#payment details").evaluate("each => { each.open = true }")
     assert page.locator("main img, main script").count() == 0
@@ -182,7 +182,7 @@ def test_the_page_fits_any_width_and_its_text_stands_out(
         context = browser.new_context(color_scheme=scheme, viewport={"width": width, "height": 800})
         page = context.new_page()
         opened(page, dashboard, alert_id)
-        page.get_by_role("button", name="Score again").click()
+        page.get_by_role("button", name="Rescore with the active model").click()
         expect(page.locator("#rescored table")).to_have_count(2)
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         assert page.evaluate(WORST_CONTRAST) >= 4.5

@@ -101,7 +101,7 @@ def test_who_acts_is_asked_once_and_a_verdict_takes_one_key(
     assert listed(page) == ["id-1"]
     page.locator("#who").get_by_role("button", name="Change").click()
     page.get_by_label("Your name").fill("Ben")
-    page.get_by_role("button", name="Go on").click()
+    page.get_by_role("button", name="Continue").click()
     expect(page.locator("#who")).to_contain_text("Ben")
     assert said == []
 
@@ -124,7 +124,7 @@ def test_keys_that_are_quicker_than_the_answers_act_in_their_order(
     opened(page, dashboard, name="Mia")
     for key in "jfauz":
         page.keyboard.press(key)
-    expect(page.get_by_role("group", name="What was just done")).to_contain_text("Undone")
+    expect(page.get_by_role("group", name="Last action")).to_contain_text("Undone")
     assert [work(dashboard, number)["status"] for number in (3, 2, 1)] == ["confirmed_fraud", "false_alarm", "new"]
     assert said == []
 
@@ -161,7 +161,7 @@ def test_a_question_for_the_name_that_is_left_open_changes_nothing(dashboard: Ru
     expect(status(page, 1)).to_have_text("new")
     page.get_by_role("button", name="Confirmed fraud f").click()
     page.get_by_label("Your name").fill(" ")
-    page.get_by_role("button", name="Go on").click()
+    page.get_by_role("button", name="Continue").click()
     expect(page.get_by_role("alert")).to_contain_text("printable characters")
     page.get_by_role("button", name="Cancel").click()
     assert work(dashboard, 1)["status"] == "new"
@@ -175,10 +175,10 @@ def test_several_are_decided_at_once_and_undone_even_after_another_search(
     for key in "jxjjx":
         page.keyboard.press(key)
     row(page, 6).get_by_role("checkbox").check()
-    bulk = page.get_by_role("toolbar", name="The selected alerts")
+    bulk = page.get_by_role("toolbar", name="Selected alerts")
     expect(bulk).to_contain_text("3 selected")
     bulk.get_by_role("button", name="False alarm").click()
-    toast = page.get_by_role("group", name="What was just done")
+    toast = page.get_by_role("group", name="Last action")
     expect(toast).to_contain_text("3 alerts: false alarm")
     expect(bulk).to_be_hidden()
     for number in (10, 8, 6):
@@ -193,7 +193,7 @@ def test_several_are_decided_at_once_and_undone_even_after_another_search(
     page.go_back()
     live(page)
     assert len(listed(page)) == 10
-    page.get_by_label("Select all shown").check()
+    page.get_by_label("Select all").check()
     expect(bulk).to_contain_text("10 selected")
     page.keyboard.press("c")
     expect(toast).to_contain_text("Claimed 10 alerts")
@@ -213,14 +213,14 @@ def test_a_note_is_written_by_key_and_stands_in_what_was_done(
     page.keyboard.type("called the holder: never in Oslo, jfaunx?")
     page.keyboard.press("Control+Enter")
     done = row(page, 1).locator(".history")
-    expect(done).to_contain_text("Mia noted called the holder: never in Oslo, jfaunx?")
+    expect(done).to_contain_text("Mia added a note called the holder: never in Oslo, jfaunx?")
     expect(row(page, 1).locator(".toggle")).to_be_focused()
     page.keyboard.press("f")
     expect(status(page, 1)).to_have_text("confirmed fraud")
     row(page, 1).locator(".toggle").click()
     expect(done.locator("li").first).to_contain_text("Mia decided: confirmed fraud")
     page.keyboard.press("z")
-    expect(done.locator("li").first).to_contain_text("Mia took a change back")
+    expect(done.locator("li").first).to_contain_text("Mia undid a change")
     expect(done.locator("li.undone")).to_contain_text("decided: confirmed fraud")
     assert said == []
 
@@ -242,8 +242,8 @@ def test_the_next_is_the_largest_expected_loss_that_nobody_has(
     page.get_by_role("link", name="Decided").click()
     live(page)
     assert listed(page) == ["id-5"]
-    page.get_by_role("button", name="Take the next").click()
-    hand = page.get_by_role("region", name="In hand")
+    page.get_by_role("button", name="Claim next").click()
+    hand = page.get_by_role("region", name="Current alert")
     expect(hand.locator("tbody.alert")).to_have_attribute("data-id", "id-3")
     expect(hand).to_contain_text("claimed by Mia")
     page.keyboard.press("a")
@@ -259,7 +259,7 @@ def test_the_next_is_the_largest_expected_loss_that_nobody_has(
         page.keyboard.press("u")
         expect(page.locator("#toast")).to_contain_text("Unsure")
     page.keyboard.press("n")
-    expect(page.locator("#toast")).to_contain_text("Nothing new is left")
+    expect(page.locator("#toast")).to_contain_text("No new alert matches")
     assert said == []
 
 
@@ -288,7 +288,7 @@ def test_two_who_want_one_alert_are_told_of_each_other_and_one_may_take_over(
     expect(status(other, 1)).to_have_text("claimed by Ben")
     other.keyboard.press("k")
     other.keyboard.press("f")
-    toast = other.get_by_role("group", name="What was just done")
+    toast = other.get_by_role("group", name="Last action")
     expect(toast).to_contain_text(re.compile(r"Claimed by Mia since \d\d:\d\d:\d\d; take over\?"))
     expect(toast).to_be_focused()
     assert work(dashboard, 2)["assignee"] == "Mia"
@@ -350,15 +350,15 @@ def test_a_filter_stands_in_the_address_is_shared_and_is_left_by_back(
     shared.goto(page.url)
     assert listed(shared) == ["id-61", "id-62"]
     expect(shared.get_by_label("Produced from (your time)")).to_have_value("2026-01-03T00:00")
-    expect(shared.get_by_label("Filters in force")).to_contain_text("Shop holds ticket")
-    page.get_by_role("link", name="Take away: Shop holds ticket").click()
-    expect(page.get_by_label("Filters in force")).not_to_contain_text("Shop")
+    expect(shared.get_by_label("Active filters")).to_contain_text("Shop holds ticket")
+    page.get_by_role("link", name="Remove: Shop holds ticket").click()
+    expect(page.get_by_label("Active filters")).not_to_contain_text("Shop")
     page.go_back()
     live(page)
     assert listed(page) == ["id-61", "id-62"]
     page.go_back()
     assert listed(page) == ["id-62", "id-61"]
-    page.get_by_role("link", name="Take all away").click()
+    page.get_by_role("link", name="Clear all").click()
     expect(page.locator("#list tbody.alert")).to_have_count(50)
     assert said == []
 
@@ -404,9 +404,9 @@ def test_keys_are_listed_and_can_be_switched_off(dashboard: RunningDashboard, pa
     post(dashboard, 1)
     opened(page, dashboard, name="Mia")
     page.keyboard.press("?")
-    sheet = page.get_by_role("dialog", name="Keys")
+    sheet = page.get_by_role("dialog", name="Keyboard shortcuts")
     expect(sheet).to_contain_text("confirmed fraud")
-    sheet.get_by_label("Keys are on").uncheck()
+    sheet.get_by_label("Enable shortcuts").uncheck()
     page.keyboard.press("Escape")
     for _ in range(2):
         for key in "jf?":
@@ -415,8 +415,8 @@ def test_keys_are_listed_and_can_be_switched_off(dashboard: RunningDashboard, pa
         expect(status(page, 1)).to_have_text("new")
         page.reload()
         live(page)
-    page.get_by_role("button", name="Keys").click()
-    sheet.get_by_label("Keys are on").check()
+    page.get_by_role("button", name="Keyboard shortcuts").click()
+    sheet.get_by_label("Enable shortcuts").check()
     sheet.get_by_role("button", name="Close").click()
     page.keyboard.press("/")
     expect(page.get_by_label("Search")).to_be_focused()
@@ -434,13 +434,13 @@ def test_an_empty_list_tells_what_to_do_next(dashboard: RunningDashboard, page: 
     expect(empty).to_contain_text("fraudstream demo")
     post(dashboard, 1)
     opened(page, dashboard, "?assignee=me&status=claimed")
-    expect(empty).to_contain_text("Whose?")
-    empty.get_by_role("button", name="Say who you are").click()
+    expect(empty).to_contain_text("Set your name")
+    empty.get_by_role("button", name="set your name").click()
     page.get_by_label("Your name").fill("Mia")
-    page.get_by_role("button", name="Go on").click()
-    expect(empty).to_contain_text("Nothing is with you")
+    page.get_by_role("button", name="Continue").click()
+    expect(empty).to_contain_text("You have no claimed alerts")
     live(page)
-    empty.get_by_role("button", name="Take the next").click()
+    empty.get_by_role("button", name="Claim next").click()
     expect(status(page, 1)).to_have_text("claimed by Mia")
     expect(row(page, 1).locator(".origin")).to_be_visible()
     live(page)
@@ -448,9 +448,9 @@ def test_an_empty_list_tells_what_to_do_next(dashboard: RunningDashboard, page: 
     page.keyboard.press("f")
     expect(status(page, 1)).to_have_text("confirmed fraud")
     opened(page, dashboard)
-    expect(empty).to_contain_text("Every alert has its verdict")
+    expect(empty).to_contain_text("Every alert is decided")
     opened(page, dashboard, "?q=nothing-like-it")
-    expect(empty).to_contain_text("Take a filter away")
+    expect(empty).to_contain_text("Remove a filter")
 
 
 def test_without_javascript_one_still_finds_and_reads(dashboard: RunningDashboard, browser: Browser) -> None:
@@ -464,7 +464,7 @@ def test_without_javascript_one_still_finds_and_reads(dashboard: RunningDashboar
     assert page.url.endswith("/queue?min_amount=595")
     expect(page.locator("#list tbody.alert")).to_have_count(1)
     expect(row(page, 60).locator(".when a")).to_have_attribute("href", "/alerts/id-60")
-    page.get_by_role("link", name="Take all away").click()
+    page.get_by_role("link", name="Clear all").click()
     page.get_by_role("link", name="Next page").click()
     expect(page.locator("#list tbody.alert")).to_have_count(10)
     context.close()
@@ -480,7 +480,7 @@ def test_a_script_in_any_name_value_note_or_filter_never_runs(
     page.keyboard.press("j")
     page.keyboard.press("c")
     page.get_by_label("Your name").fill(SCRIPT[:80])
-    page.get_by_role("button", name="Go on").click()
+    page.get_by_role("button", name="Continue").click()
     expect(page.locator("#list [data-f=work]")).to_contain_text("claimed by <img")
     page.keyboard.press("e")
     page.keyboard.type(SCRIPT)
@@ -488,9 +488,9 @@ def test_a_script_in_any_name_value_note_or_filter_never_runs(
     expect(page.locator("#list .history")).to_contain_text("onerror")
     page.goto(f"{dashboard.url}/queue?where={SCRIPT}:has:{SCRIPT}&q=img&assignee={SCRIPT[:80]}&alert={SCRIPT}")
     live(page)
-    expect(page.get_by_label("Filters in force")).to_contain_text("<script>")
+    expect(page.get_by_label("Active filters")).to_contain_text("<script>")
     page.keyboard.press("n")
-    expect(page.locator("#toast")).to_contain_text("Nothing new")
+    expect(page.locator("#toast")).to_contain_text("No new alert")
     assert page.locator("main img").count() == 0
     assert "pwned" not in page.title()
     assert said == []

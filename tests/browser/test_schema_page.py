@@ -39,10 +39,10 @@ def test_the_banner_follows_the_stream_and_a_rename_is_accepted_on_the_page(
     expect(banner).to_be_hidden()
     dashboard.post("/api/events", samples((renamed(n) | {SCRIPT: SCRIPT} for n in range(10, 100)), start=10))
     expect(banner).to_contain_text("Column V3 is missing since about 2 Jan 04:04:15: the training median is used")
-    expect(banner).to_contain_text("100 % of the last rows")
+    expect(banner).to_contain_text("100 % of recent transactions")
     expect(page.locator("#announce-drift")).to_contain_text("Column V3 is missing")
 
-    banner.get_by_role("link", name="See the columns").press("Enter")
+    banner.get_by_role("link", name="See the schema").press("Enter")
     live(page)
     page.evaluate("window.notReloaded = true")
     suggestions = page.locator("#live-suggestions")
@@ -57,9 +57,9 @@ def test_the_banner_follows_the_stream_and_a_rename_is_accepted_on_the_page(
     assert dict(read_current(dashboard.directory / "models" / "current").aliases) == {"third": "V3"}
 
     dashboard.post("/api/events", samples((renamed(n) for n in range(100, 110)), start=100, revision=2, imputed=[]))
-    expect(page.locator("#live-state")).to_contain_text("Payments are judged as trained")
+    expect(page.locator("#live-state")).to_contain_text("Scoring matches training")
     expect(page.locator("#live-columns")).to_contain_text("read from third")
-    page.get_by_role("button", name="Take back the alias third").click()
+    page.get_by_role("button", name="Remove the alias third").click()
     expect(page.locator("#live-aliases")).to_contain_text("None. To declare one")
     assert page.evaluate("window.notReloaded")
     assert "pwned" not in page.title()

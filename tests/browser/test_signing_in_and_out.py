@@ -28,7 +28,7 @@ def test_a_person_signs_in_reads_and_signs_out(dashboard: RunningDashboard, page
     page.goto(dashboard.url + "/queue")
     page.get_by_label("Read token").fill("wrong")
     page.get_by_role("button", name="Sign in").click()
-    expect(page.get_by_role("alert")).to_have_text("This is not the read token. Check for blanks at its ends.")
+    expect(page.get_by_role("alert")).to_have_text("Wrong read token. Check for spaces at the start or end.")
     page.get_by_label("Read token").fill(READ)
     page.get_by_role("button", name="Sign in").click()
     expect(page).to_have_url(dashboard.url + "/")

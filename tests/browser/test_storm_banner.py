@@ -21,9 +21,9 @@ def test_a_storm_of_alerts_shows_a_banner_and_a_short_table(
         dashboard.post("/api/alerts", [alert(number) for number in range(first, first + 400)])
     banner = page.locator("#storm")
     expect(banner).to_be_visible()
-    expect(banner).to_contain_text("More alerts than people can look at since")
+    expect(banner).to_contain_text("More alerts than analysts can review since")
     expect(banner).to_contain_text("in the last minute")
-    expect(banner.get_by_role("link", name="page Schema")).to_have_attribute("href", "/schema")
+    expect(banner.get_by_role("link", name="Schema page")).to_have_attribute("href", "/schema")
     expect(page.locator("tbody[data-id='id-1199']")).to_be_visible()
     assert page.locator("#alerts tbody.alert").count() <= 100
     page.reload()

@@ -28,7 +28,7 @@ def test_a_loss_is_shown_on_the_open_page_until_a_person_acknowledges_it(
         expect(banner).to_contain_text("15 records are lost")
         page.get_by_role("button", name="Acknowledge").click()
         page.get_by_label("Your name").fill("Mia")
-        page.get_by_role("button", name="Go on").click()
+        page.get_by_role("button", name="Continue").click()
         expect(banner).to_be_hidden()
         expect(page.locator("#losses")).to_contain_text("15")
         page.get_by_role("link", name="Audit").click()

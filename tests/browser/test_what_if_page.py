@@ -39,7 +39,7 @@ def test_the_slider_moves_by_keys_and_every_figure_follows(
     page.goto(f"{dashboard.url}/what-if")
     page.evaluate("window.notReloaded = true")
     before = alerts_of_test_period(page)
-    expect(page.get_by_role("button", name="This threshold is in force")).to_be_disabled()
+    expect(page.get_by_role("button", name="This threshold is active")).to_be_disabled()
     slider = page.locator("#slider")
     slider.focus()
     for _ in range(30):
@@ -100,18 +100,18 @@ def test_a_threshold_is_applied_with_a_reason_and_undone(
     page.get_by_label("Your name").fill("Ann Müller")
     page.get_by_label("Your name").press("Enter")
     answer = page.locator("#answer")
-    expect(answer).to_contain_text("0.25 is in force as revision 2")
+    expect(answer).to_contain_text("0.25 is active as revision 2")
     found = read_current(current)
     assert (found.threshold, found.who, found.why) == (0.25, "Ann Müller", SCRIPT)
     expect(page.locator("#live-in-force")).to_contain_text("0.25")
     expect(page.locator("#live-changes tbody tr").first).to_contain_text(SCRIPT)
     answer.get_by_role("button", name="Undo").press("Enter")
-    expect(answer).to_contain_text("0.5 is in force again, as revision 3")
+    expect(answer).to_contain_text("0.5 is active again, as revision 3")
     assert read_current(current).threshold == THRESHOLD
     assert read_current(current).why == f"undo of revision 2: {SCRIPT}"
     # The undo itself is a change, and can be taken back from the list.
     page.get_by_role("button", name="Undo revision 3").click()
-    expect(answer).to_contain_text("0.25 is in force again, as revision 4")
+    expect(answer).to_contain_text("0.25 is active again, as revision 4")
     changes = dashboard.get("/api/audit?action=threshold")["changes"]
     assert [each["after"]["threshold"] for each in changes] == [0.25, 0.5, 0.25]
     assert page.locator("main img").count() == 0
@@ -124,7 +124,7 @@ def test_what_another_changed_meanwhile_is_told_and_not_written_over(page: Page,
     page.goto(f"{dashboard.url}/what-if?threshold=0.25")
     deploy(models, LINEAR_ID, 0.75, who="ben", why="a storm", now=NOW)
     page.get_by_label("Why").fill("fewer")
-    page.get_by_role("button", name="Apply 0.25").click()
+    page.get_by_role("button", name="Deploy 0.25").click()
     page.get_by_label("Your name").fill("Ann")
     page.get_by_label("Your name").press("Enter")
     answer = page.locator("#answer")
@@ -132,8 +132,8 @@ def test_what_another_changed_meanwhile_is_told_and_not_written_over(page: Page,
     expect(answer).to_contain_text("by ben (a storm)")
     expect(page.locator("#live-in-force")).to_contain_text("0.75")
     assert read_current(models / "current").threshold == 0.75
-    page.get_by_role("button", name="Apply 0.25").click()
-    expect(answer).to_contain_text("0.25 is in force as revision 3")
+    page.get_by_role("button", name="Deploy 0.25").click()
+    expect(answer).to_contain_text("0.25 is active as revision 3")
 
 
 def test_a_threshold_is_looked_at_without_javascript(dashboard: RunningDashboard, browser: Browser) -> None:

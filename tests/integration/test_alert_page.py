@@ -71,11 +71,11 @@ def test_values_lie_on_the_training_range_and_what_stands_in_says_so(
     given = row(1, V1=999.0, V2=None)
     store.add_alerts([alert(1, transaction=given, model_id=LINEAR_ID, imputed=["V2"], score=0.5)])
     page = client.get("/alerts/id-1").text
-    assert "higher than ever in training" in page
-    assert "filled in: " in page
-    assert "not there" in page
+    assert "above all training values" in page
+    assert "imputed: " in page
+    assert "missing</span>" in page
     # Another score than the model gives: what judged it then is not known, so no reasons are shown.
-    assert "what judged it then cannot be reproduced" in page
+    assert "the model that scored it cannot be reproduced" in page
 
 
 def test_every_column_is_there_in_its_order_and_an_unknown_one_is_marked(
@@ -100,7 +100,7 @@ def test_the_page_tells_its_place_and_each_step_of_the_way(
     store.add_alerts([judged(current, 7, schema_id="s-1", revision=3)])
     explained(store, current)
     page = client.get("/alerts/id-7").text
-    for shown in ("credit_card_transactions[0] 7", LINEAR_ID, "/schema#set-s-1", "+2.0 ms", "Reasons worked out"):
+    for shown in ("credit_card_transactions[0] 7", LINEAR_ID, "/schema#set-s-1", "+2.0 ms", "Reasons computed"):
         assert shown in page
 
 
@@ -188,7 +188,7 @@ def test_where_the_model_that_judged_is_gone_the_new_score_is_there_all_the_same
     assert found["features"][0]["difference"] is None
     page = client.get("/alerts/id-1").text
     assert "No reasons: there is no model artifact" in page
-    assert "training ranges went with it" in page
+    assert "so are its training ranges" in page
 
 
 def test_without_a_deployed_model_the_remedy_is_shown(client: FlaskClient, store: AlertStore, current: Path) -> None:

@@ -125,7 +125,7 @@ def test_a_head_that_came_back_as_an_event_is_compared_and_shown(store: AlertSto
     tamper(store, "UPDATE changes SET actor = 'Ben' WHERE seq = 2", "DELETE FROM changes WHERE seq = 5")
     page = client.get("/audit").text
     assert "Entry 2 (" in page
-    assert "is not in this trail any more" in page
+    assert "is no longer in this log" in page
     assert [finding.what[:15] for finding in findings(store)] == ["entry 2 (" + finding_id(store), "the head publis"]
 
 

@@ -223,7 +223,7 @@ def test_a_card_number_is_no_name(dashboard: RunningDashboard) -> None:
     claim = {"alert_ids": ["id-1"]}
     answer = dashboard.pool.request("POST", f"{dashboard.url}/api/work/claim", json=claim, headers=headers)
     assert answer.status == 400
-    assert "no card number" in answer.json()["error"]
+    assert "without a card number" in answer.json()["error"]
 
 
 def test_a_card_number_that_was_recorded_once_is_masked_in_the_record_of_changes(dashboard: RunningDashboard) -> None:

@@ -187,7 +187,7 @@ def test_what_cannot_be_recorded_does_not_leave(client: FlaskClient, store: Aler
 def test_each_revision_is_recorded_once_by_who_made_it_and_by_what_differs(store: AlertStore, tmp_path: Path) -> None:
     current = model_with_contract(tmp_path / "models")
     client = with_model(store, current)
-    models_of(client).revisions.look()
+    models_of(client).revisions.record_new()
     change_deployment(
         current.parent, lambda before: replace(before, threshold=0.75), who="Zoë", why=f"fewer alarms {SCRIPT}", now=NOW
     )
@@ -195,8 +195,8 @@ def test_each_revision_is_recorded_once_by_who_made_it_and_by_what_differs(store
         current.parent, lambda before: replace(before, threshold=0.8), who="Ben", why="fewer still", now=NOW
     )
     for _ in range(3):
-        models_of(client).revisions.look()
-    models_of(with_model(store, current)).revisions.look()  # a restart
+        models_of(client).revisions.record_new()
+    models_of(with_model(store, current)).revisions.record_new()  # a restart
     found = changes(client)
     assert [(each["action"], each["actor"], each["why"]) for each in found] == [
         ("threshold", "Ben", "fewer still"),
@@ -215,7 +215,7 @@ def test_what_came_while_the_dashboard_was_away_is_recorded_when_it_is_back(stor
     change_deployment(current.parent, lambda before: replace(before, threshold=0.6), who="Ann", why="", now=NOW)
     change_deployment(current.parent, lambda before: replace(before, threshold=0.7), who="Ann", why="", now=NOW)
     client = with_model(store, current)
-    models_of(client).revisions.look()
+    models_of(client).revisions.record_new()
     assert [each["after"]["threshold"] for each in changes(client)] == [0.7, 0.6, 0.5]
 
 
@@ -230,7 +230,7 @@ def test_aliases_are_recorded_with_the_name_of_who_declared_or_refused_them(stor
     found = changes(client, "?action=alias")
     assert [(each["actor"], each["why"]) for each in found] == [
         ("Zoë", "no"),
-        ("a script", "taken back on the dashboard"),
+        ("a script", "removed on the dashboard"),
         ("Zoë", "renamed"),
     ]
     assert [each["after"].get("aliases") for each in found] == [None, {}, {"third": "V3"}]
@@ -243,15 +243,15 @@ def test_a_revision_that_cannot_be_recorded_is_recorded_later(store: AlertStore,
     client = with_model(store, model_with_contract(tmp_path / "models"))
     with store.writing() as connection:
         connection.exec_driver_sql("CREATE TRIGGER b BEFORE INSERT ON changes BEGIN SELECT RAISE(ABORT, 'full'); END")
-    assert not models_of(client).revisions.look()
+    assert not models_of(client).revisions.record_new()
     with store.writing() as connection:
         connection.exec_driver_sql("DROP TRIGGER b")
-    assert models_of(client).revisions.look()
+    assert models_of(client).revisions.record_new()
     assert len(changes(client)) == 1
 
 
 def test_the_page_shows_each_kind_of_change_and_leads_to_its_alert(client: FlaskClient) -> None:
-    assert "Nobody has changed anything yet" in client.get("/audit").text
+    assert "No changes yet" in client.get("/audit").text
     name = f"Ann {SCRIPT}"
     client.post("/api/actor", json={"name": name})
     change_id = decide(client, 1, 2, 3, 4, 5, 6, note=SCRIPT)
@@ -261,10 +261,10 @@ def test_the_page_shows_each_kind_of_change_and_leads_to_its_alert(client: Flask
     assert SCRIPT not in page
     assert '<a href="/alerts/id-1">' in page
     assert "false alarm, Ann &lt;script&gt;" in page
-    assert "and 1 more; the CSV names all" in page
+    assert "and 1 more; the CSV lists all" in page
     assert "undone later" in page
     assert "7 rows, min_score=0.25" in page
-    assert "None matches" in client.get("/audit?actor=Ben").text
+    assert "No matches" in client.get("/audit?actor=Ben").text
     assert "/api/audit.csv?action=verdict" in client.get("/audit?action=verdict&actor=").text
 
 

@@ -39,7 +39,7 @@ def test_an_empty_ledger_is_complete_and_its_page_says_what_will_be_there(client
     assert (report["complete"], report["partitions"], report["next_cursor"]) == (True, [], None)
     page = client.get("/ledger").text
     assert "No batch is finished yet." in page
-    assert "the detector writes them as it finishes its first batch" in page
+    assert "the detector writes them when it has finished its first batch" in page
 
 
 def test_the_counters_carry_the_ledger_and_the_duplicates(client: FlaskClient) -> None:
@@ -58,7 +58,7 @@ def test_the_page_tells_losses_gaps_duplicates_conflicts_and_rejected_records(cl
     client.post("/api/ledger", json=[batch(1, 0, 500, checkpoint="c-3"), "nonsense"])
     client.post("/api/alerts", json=[alert(1), alert(1), alert(1, transaction={"<b>": 1})])
     page = client.get("/ledger").text
-    assert "40 records are lost: Kafka had deleted them before they were judged." in page
+    assert "40 records are lost: Kafka had deleted them before they were scored." in page
     assert "1 range of offsets has no recorded outcome." in page
     assert f"40 records are lost from {TOPIC}[0], offsets 1,000 to 1,039: Kafka&#39;s retention deleted them" in page
     assert f"<code>{TOPIC}[0]</code> 1,040 to 1,049: no entry accounts for these offsets." in page
@@ -76,7 +76,7 @@ def test_a_page_where_all_is_well_says_so(client: FlaskClient) -> None:
     assert (
         "Each record up to the last finished batch has its outcome; none is lost. 30 records are in progress." in page
     )
-    assert "Lost, or not accounted for" not in page
+    assert "Lost or unaccounted for" not in page
 
 
 def test_a_conflict_whose_id_holds_a_slash_leads_to_its_alert(client: FlaskClient) -> None:

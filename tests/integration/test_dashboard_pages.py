@@ -13,7 +13,7 @@ from dashboards import alert
 from fraudstream.config import Settings
 from fraudstream.dashboard.app import create_app
 from fraudstream.dashboard.services.statistics import DeployedModel
-from fraudstream.dashboard.web.presentation import number, payload_preview, short_id, telling_values
+from fraudstream.dashboard.web.presentation import largest_values, number, payload_preview, short_id
 from fraudstream.store.store import AlertStore
 
 
@@ -96,8 +96,8 @@ def test_the_values_shown_are_the_largest_and_neither_clock_nor_label_nor_amount
         "V4": None,
         "V5": 9,
     }
-    assert telling_values(payment) == [("V5", "9"), ("V1", "-3"), ("V2", "2.50")]
-    assert telling_values({"city": "x" * 50, "ok": True}) == [("city", "x" * 39 + "…")]
+    assert largest_values(payment) == [("V5", "9"), ("V1", "-3"), ("V2", "2.50")]
+    assert largest_values({"city": "x" * 50, "ok": True}) == [("city", "x" * 39 + "…")]
 
 
 @pytest.mark.parametrize(

@@ -73,10 +73,10 @@ def test_a_broken_template_is_told_with_its_line(text: str, tmp_path: Path) -> N
 
 def test_a_template_that_is_no_text_is_told(tmp_path: Path) -> None:
     (tmp_path / OWN_PAGE).write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(SettingsError, match="cannot be used"):
+    with pytest.raises(SettingsError, match="invalid template"):
         validate_templates(tmp_path)
 
 
 def test_a_folder_that_is_not_there_is_told(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match="not there"):
+    with pytest.raises(SettingsError, match="does not exist"):
         validate_templates(tmp_path / "none")

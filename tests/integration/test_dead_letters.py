@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from dashboards import Clock, alert, told
 from dead_letters import INPUT, letter
-from fraudstream.dashboard.views.dead_letter_formats import SHOWN_BYTES, shown
+from fraudstream.dashboard.views.dead_letter_formats import PREVIEW_BYTES, dead_letter_row
 from fraudstream.store.dead_letters import StoredDeadLetter
 from fraudstream.transactions.wire import Outcome, RecordId
 
@@ -107,7 +107,7 @@ def test_downloads_hold_every_byte_and_no_cell_that_a_spreadsheet_runs(client: F
 
 @given(payload=st.binary(max_size=40) | st.text(max_size=20).map(str.encode))
 def test_bytes_are_shown_as_text_where_they_are_printable_else_in_hexadecimal(payload: bytes) -> None:
-    one = shown(0, StoredDeadLetter(1, Outcome.DEAD_LETTER, 0, letter(1, payload)), [])
+    one = dead_letter_row(0, StoredDeadLetter(1, Outcome.DEAD_LETTER, 0, letter(1, payload)), [])
     if one.is_hex:
         assert bytes.fromhex(one.payload.replace("\n", " ")) == payload
     else:
@@ -118,9 +118,9 @@ def test_bytes_are_shown_as_text_where_they_are_printable_else_in_hexadecimal(pa
 def test_a_long_payload_is_cut_between_characters_and_says_so() -> None:
     for shift in range(4):
         payload = b"x" * shift + "😀".encode() * 2000
-        one = shown(0, StoredDeadLetter(1, Outcome.DEAD_LETTER, 0, letter(1, payload)), [])
+        one = dead_letter_row(0, StoredDeadLetter(1, Outcome.DEAD_LETTER, 0, letter(1, payload)), [])
         assert not one.is_hex
-        assert SHOWN_BYTES - 4 < len(one.payload.encode()) <= SHOWN_BYTES
+        assert PREVIEW_BYTES - 4 < len(one.payload.encode()) <= PREVIEW_BYTES
         assert f"of {len(payload):,} bytes" in one.cut
 
 
@@ -210,6 +210,6 @@ def test_an_origin_is_read_as_it_is_written() -> None:
 
 
 def test_the_page_says_what_to_do_while_there_is_nothing(client: FlaskClient) -> None:
-    assert "Then mend the cause" in client.get("/dead-letters").text
+    assert "Fix the cause" in client.get("/dead-letters").text
     client.post("/api/dead-letters", json=[letter(1)])
-    assert "None matches" in client.get("/dead-letters?offset=9").text
+    assert "No matches" in client.get("/dead-letters?offset=9").text

@@ -98,13 +98,13 @@ def test_a_failing_write_is_logged_once_and_not_with_each_retry(
     elsewhere = store.path.rename(store.path.with_name("elsewhere.db"))
     for _ in range(5):
         assert client.post("/api/alerts", json=[alert(1)]).status_code == 503
-    assert logged.getvalue().count("takes no writes") == 1
+    assert logged.getvalue().count("accepts no writes") == 1
     clock.forward(11)
     assert client.post("/api/alerts", json=[alert(1)]).status_code == 503
-    assert logged.getvalue().count("takes no writes") == 2
+    assert logged.getvalue().count("accepts no writes") == 2
     elsewhere.rename(store.path)
     assert client.post("/api/alerts", json=[alert(1)]).status_code == 200
-    assert logged.getvalue().count("takes writes again") == 1
+    assert logged.getvalue().count("accepts writes again") == 1
 
 
 def test_a_file_that_was_removed_takes_no_alert_and_is_told(client: FlaskClient, store: AlertStore) -> None:

@@ -60,10 +60,10 @@ def test_the_report_tells_contract_sets_current_rows_and_suggestions(client: Fla
     by_name = {column["name"]: column for column in report["current"]["columns"]}
     assert (by_name["V3"]["imputed"], by_name["V3"]["treatment"]) == ("100 %", "the training median is used")
     assert by_name["third"]["treatment"] == "kept and shown"
-    assert by_name["Class"]["treatment"] == "kept and shown; no feature of the model"
+    assert by_name["Class"]["treatment"] == "kept and shown; not a feature of the model"
     (suggestion,) = report["suggestions"]
     assert (suggestion["new"], suggestion["old"], suggestion["values"]) == ("third", "V3", 75)
-    assert "no sampled row had both columns" in suggestion["evidence"]
+    assert "no sampled transaction had both columns" in suggestion["evidence"]
 
 
 def test_the_counters_carry_what_the_banner_needs(client: FlaskClient) -> None:
@@ -73,7 +73,7 @@ def test_the_counters_carry_what_the_banner_needs(client: FlaskClient) -> None:
     send(client, *(row(n, V3=None) for n in range(5, 80)), start=5)
     stats = told(client.get("/api/stats"))
     assert stats["columns"]["imputed"] == {"V3": 1.0}
-    assert stats["columns"]["sentences"][0]["after"] == ": the training median is used; 100 % of the last rows"
+    assert stats["columns"]["sentences"][0]["after"] == ": the training median is used; 100 % of recent transactions"
     assert "columns" in stats["sampled"]
 
 
@@ -81,7 +81,7 @@ def test_a_first_sight_is_an_event_in_words(client: FlaskClient) -> None:
     send(client, row(1, V3=None))
     (event,) = told(client.get("/api/events?type=schema"))["events"]
     assert event["message"] == (
-        f"new set of columns since about {TOPIC}[0] 0 (from samples): column V3 missing: the training median is used"
+        f"new schema since about {TOPIC}[0] 0 (from samples): column V3 missing: the training median is used"
     )
     assert (event["missing"], event["added"], event["retyped"]) == (["V3"], [], {})
 
@@ -160,15 +160,15 @@ def test_another_origin_or_a_missing_ingest_token_changes_nothing(store: AlertSt
 
 
 def test_the_page_and_the_banner_say_it_as_first_served(client: FlaskClient) -> None:
-    assert "No row was sampled yet" in client.get("/schema").text
+    assert "No transaction sampled yet" in client.get("/schema").text
     send(client, *(row(n) for n in range(3)))
-    assert "Payments are judged as trained" in client.get("/schema").text
+    assert "Scoring matches training" in client.get("/schema").text
     assert '<section class="drift" id="drift" aria-labelledby="drift-heading" hidden>' in client.get("/").text
     send(client, *(renamed(n) | {SCRIPT: 1} for n in range(3, 80)), start=3)
     for route in ("/", "/schema"):
         page = client.get(route).text
         assert "Column V3 is missing since about" in page
-        assert ": the training median is used; 100 % of the last rows." in page
+        assert ": the training median is used; 100 % of recent transactions." in page
         assert SCRIPT not in page
     page = client.get("/schema").text
     assert "looks like the missing" in page
@@ -179,6 +179,6 @@ def test_without_a_model_the_page_lists_what_was_seen(store: AlertStore, tmp_pat
     client = asking(store, tmp_path / "nothing" / "current")
     send(client, row(1))
     page = client.get("/schema").text
-    assert "No model is in force" in page
+    assert "No active model" in page
     assert schema_id(row(1)) in page
     assert told(client.get("/api/schemas"))["contract"] is None

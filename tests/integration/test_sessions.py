@@ -107,7 +107,7 @@ def test_wrong_tokens_are_logged_with_address_and_count_and_do_not_fill_the_log(
     with capture_logs() as lines:
         guess(app, 20, FAR)
         app.test_client().post("/login", data={"token": "wrong"}, environ_base={"REMOTE_ADDR": FAR})
-    found = [line for line in lines if line["event"] == "a wrong token was presented"]
+    found = [line for line in lines if line["event"] == "wrong token"]
     assert [line["failures_this_hour"] for line in found] == [1, 2, 4, 8, 16]
     assert {(line["what"], line["address"], line["log_level"]) for line in found} == {("bearer token", FAR, "warning")}
 
@@ -157,7 +157,7 @@ def test_the_database_opens_no_session(app: Flask, store: AlertStore) -> None:
 
 
 def test_a_live_stream_ends_with_its_session(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(security, "LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(security, "SESSION_CHECK_SECONDS", 0.0)
     client = signed_in(app)
     stream = client.get("/api/stream", buffered=False)
     pieces = iter(stream.response)

@@ -105,7 +105,7 @@ def test_stats_tell_a_storm_and_its_end(client: FlaskClient, clock: Clock) -> No
     client.post("/api/alerts", json=[alert(number) for number in range(0, 1400, 2)])
     storm = told(client.get("/api/stats"))["storm"]
     assert storm.pop("sentence") == {
-        "before": "More alerts than people can look at since ",
+        "before": "More alerts than analysts can review since ",
         "at": "2026-01-02T03:04:06.000Z",
         "after": ": 700 in the last minute, 50 % of the payments scored",
     }

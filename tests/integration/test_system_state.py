@@ -61,13 +61,13 @@ def test_a_detector_that_is_ill_is_told_with_its_own_words_until_it_runs(client:
     assert messages(client) == []
     clock.forward(16)
     client.post("/api/events", json=[])
-    assert messages(client) == ["the detector has said nothing for 16 s"]
+    assert messages(client) == ["the detector has not reported for 16 s"]
 
 
 def test_kafka_away_is_told_as_the_relay_says_it(client: FlaskClient, clock: Clock) -> None:
     trouble = {"type": "position", "at": clock().isoformat(), "positions": {}, "trouble": "Local: Timed out"}
     assert told(client.post("/api/events", json=[trouble]))["rejected"] == []
-    assert messages(client) == ["Kafka does not answer the relay: Local: Timed out"]
+    assert messages(client) == ["Kafka does not respond to the relay: Local: Timed out"]
     position = {"type": "position", "at": clock().isoformat(), "positions": {TOPIC: {"0": {"begin": 0, "end": 5}}}}
     client.post("/api/events", json=[position])
     assert messages(client) == []
@@ -77,7 +77,7 @@ def test_a_relay_that_posts_while_no_detector_has_ever_spoken_is_told(client: Fl
     client.post("/api/events", json=[])
     clock.forward(31)
     client.post("/api/events", json=[])
-    assert messages(client) == ["no detector has said anything for 31 s"]
+    assert messages(client) == ["no detector has reported for 31 s"]
 
 
 def test_a_dashboard_that_starts_on_a_stream_it_knows_waits_for_its_relay(
@@ -88,7 +88,7 @@ def test_a_dashboard_that_starts_on_a_stream_it_knows_waits_for_its_relay(
     again = create_app(Settings(), store, clock=clock).test_client()
     assert messages(again) == []
     clock.forward(31)
-    assert messages(again) == ["no relay has posted anything for 31 s, since this dashboard began"]
+    assert messages(again) == ["no relay has posted anything for 31 s, since this dashboard started"]
 
 
 def test_the_page_says_what_keeps_alerts_from_arriving(client: FlaskClient) -> None:
@@ -118,7 +118,7 @@ def test_each_process_says_how_it_is_and_since_when(client: FlaskClient, clock: 
     assert processes(client)["detector"] == found["detector"] | {
         "state": "silent",
         "since": now,
-        "message": "the detector has said nothing for 16 s",
+        "message": "the detector has not reported for 16 s",
     }
 
 
@@ -160,7 +160,7 @@ def test_a_loss_is_an_alarm_until_a_person_acknowledges_it(
     client: FlaskClient, store: AlertStore, clock: Clock
 ) -> None:
     client.post("/api/ledger", json=[batch(0, 0, 10), loss(10, 25), batch(1, 25, 30)])
-    sentence = "15 records are lost: Kafka deleted them before they were read. Look at them on the page Ledger"
+    sentence = "15 records are lost: Kafka deleted them before they were read. See the Ledger page"
     assert messages(client) == [sentence]
     assert "fraudstream_lost_unacknowledged 15.0" in client.get("/metrics").text
     losses = system(client)["losses"]

@@ -153,7 +153,7 @@ def decide(store: AlertStore, decided: dict[str, str]) -> None:
 
 
 def test_verdicts_give_the_cost_of_a_higher_threshold_only(client: FlaskClient, store: AlertStore) -> None:
-    assert "Nobody has decided" in sources(client.get("/api/what-if"))["verdicts"]["lacking"]
+    assert "No alert of this model is decided" in sources(client.get("/api/what-if"))["verdicts"]["lacking"]
     scores = [0.55, 0.65, 0.75, 0.85, 0.95, 0.99]
     model_id = told(client.get("/api/what-if"))["in_force"]["model_id"]
     store.add_alerts([alert(n, score=score, model_id=model_id) for n, score in enumerate(scores)])
@@ -171,7 +171,7 @@ def test_verdicts_give_the_cost_of_a_higher_threshold_only(client: FlaskClient, 
     assert found["known_from"] == 0.5
     curve = told(client.get("/api/what-if?curve=1"))["curve"]
     assert all(("verdicts" in each) == (each["threshold"] >= 0.5) for each in curve)
-    assert "Below 0.5 nothing was an alert" in client.get("/what-if?threshold=0.3").text
+    assert "Payments below 0.5 were no alerts" in client.get("/what-if?threshold=0.3").text
 
 
 def test_of_many_verdicts_the_newest_count_in_their_own_shares(
@@ -231,7 +231,7 @@ def test_what_makes_no_sense_changes_nothing(client: FlaskClient, current: Path,
 def test_nobody_changes_it_without_a_name(client: FlaskClient, current: Path) -> None:
     answer = client.post("/api/threshold", json={"threshold": 0.4, "why": "x", "revision": 1})
     assert answer.status_code == 400
-    assert "say who you are" in told(answer)["error"]
+    assert "give your name" in told(answer)["error"]
     assert read_current(current).revision == 1
 
 
@@ -283,7 +283,7 @@ def test_a_model_without_a_table_leaves_the_other_sources(
 def test_the_page_shows_each_source_for_what_it_is_with_charts_and_tables(client: FlaskClient) -> None:
     client.post("/api/events", json=[scored(n, 0.3) for n in range(700)])
     page = client.get("/what-if?threshold=0.25&review_cost=4").text
-    for shown in (">measured</span>", "≈ an estimate</span>", "a part only</span>", 'aria-valuetext="0.25"'):
+    for shown in (">measured</span>", "≈ estimate</span>", "partial</span>", 'aria-valuetext="0.25"'):
         assert shown in page
     assert page.count('data-points="0.0000|threshold 0.0000961: ') == 3
     assert page.count("As a table") == 3

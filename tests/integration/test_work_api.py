@@ -98,7 +98,7 @@ def test_a_change_of_alerts_needs_a_name(app: Flask, store: AlertStore, route: s
     posted = {"alert_ids": ["id-1"], "status": "unsure", "text": "x", "change_id": "x"}
     answer = app.test_client().post(f"/api/work/{route}", json=posted, headers={"X-Fraudstream-Actor": header})
     assert answer.status_code == 400
-    assert told(answer)["error"].startswith("say who you are")
+    assert told(answer)["error"].startswith("give your name")
     assert store.alerts()[0].document()["work"]["version"] == 0
 
 

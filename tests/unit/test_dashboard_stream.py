@@ -11,7 +11,7 @@ import pytest
 
 from dashboards import alert
 from fraudstream.dashboard.services import live_stream as stream
-from fraudstream.dashboard.services.live_stream import RING_TOLD, Hub, Published, frames
+from fraudstream.dashboard.services.live_stream import RING_FRAMES, Hub, Published, frames
 from fraudstream.store.store import AlertStore
 from fraudstream.transactions.wire import Outcome
 
@@ -164,25 +164,25 @@ def test_what_people_do_is_told_to_every_viewer(store: AlertStore, outcome: Outc
     stream = frames(hub, store, after=1, outcome=outcome, stats=lambda: b"{}", on_written=lambda _: None)
     assert next(stream).startswith(b"retry")
     assert b"stats" in next(stream)
-    hub.tell(b"event: work\ndata: {}\n\n")
+    hub.broadcast(b"event: work\ndata: {}\n\n")
     assert b"event: work" in next(stream)
     hub.close()
 
 
 def test_what_concerns_alerts_is_not_told_to_who_looks_at_unscorable_payments(store: AlertStore) -> None:
     hub = Hub()
-    hub.tell(b"event: reasons\ndata: []\n\n", about=Outcome.ALERT)
-    hub.tell(b"event: work\ndata: {}\n\n")
+    hub.broadcast(b"event: reasons\ndata: []\n\n", outcome=Outcome.ALERT)
+    hub.broadcast(b"event: work\ndata: {}\n\n")
     both = b"event: reasons\ndata: []\n\nevent: work\ndata: {}\n\n"
-    assert hub.told_after(0, Outcome.ALERT) == (2, both)
-    assert hub.told_after(0) == (2, both)
-    assert hub.told_after(0, Outcome.UNSCORABLE) == (2, b"event: work\ndata: {}\n\n")
-    assert hub.told_after(2) == (2, b"")
+    assert hub.frames_after(0, Outcome.ALERT) == (2, both)
+    assert hub.frames_after(0) == (2, both)
+    assert hub.frames_after(0, Outcome.UNSCORABLE) == (2, b"event: work\ndata: {}\n\n")
+    assert hub.frames_after(2) == (2, b"")
 
 
 def test_a_viewer_too_far_behind_to_be_told_of_work_is_told_so(store: AlertStore) -> None:
     hub = Hub()
-    for _ in range(RING_TOLD + 1):
-        hub.tell(b"event: work\ndata: {}\n\n")
-    assert hub.told_after(0) == (RING_TOLD + 1, b"event: missed\ndata: {}\n\n")
-    assert hub.told_after(1)[1].count(b"event: work") == RING_TOLD
+    for _ in range(RING_FRAMES + 1):
+        hub.broadcast(b"event: work\ndata: {}\n\n")
+    assert hub.frames_after(0) == (RING_FRAMES + 1, b"event: missed\ndata: {}\n\n")
+    assert hub.frames_after(1)[1].count(b"event: work") == RING_FRAMES

@@ -12,7 +12,7 @@ from columns import row
 from dashboards import Clock, alert
 from fraudstream.dashboard.services import reasons
 from fraudstream.dashboard.services.live_stream import Hub
-from fraudstream.dashboard.services.reasons import ReasonStore, ReasonWork, explain_alert
+from fraudstream.dashboard.services.reasons import ReasonStore, ReasonWorker, explain_alert
 from fraudstream.model.explanation.explainer import Explainer, ExplainerLibrary
 from fraudstream.runtime.processes import wait_until
 from fraudstream.store.reading import StoredAlert
@@ -32,33 +32,33 @@ def judged(explainer: Explainer, number: int, **changes: Any) -> dict[str, Any]:
     return alert(number, transaction=transaction, score=score, model_id=LINEAR_ID) | changes
 
 
-def work_of(store: AlertStore, model: Path, hub: Hub | None = None) -> ReasonWork:
-    return ReasonWork(ReasonStore(store), hub or Hub(store.latest_seq()), ExplainerLibrary(model), clock=Clock())
+def work_of(store: AlertStore, model: Path, hub: Hub | None = None) -> ReasonWorker:
+    return ReasonWorker(ReasonStore(store), hub or Hub(store.latest_seq()), ExplainerLibrary(model), clock=Clock())
 
 
 def documents(store: AlertStore) -> list[dict[str, Any]]:
-    return [each.document() for each in ReasonStore(store).attached(store.alerts(limit=10_000))]
+    return [each.document() for each in ReasonStore(store).with_reasons(store.alerts(limit=10_000))]
 
 
 def test_an_alert_has_no_reasons_until_they_are_kept_and_the_first_ones_stay(store: AlertStore) -> None:
     store.add_alerts([alert(1), alert(2, outcome="unscorable", score=None)])
     reasons = ReasonStore(store)
-    assert [each.seq for each in reasons.lacking(100, 10)] == [1]
+    assert [each.seq for each in reasons.unexplained(100, 10)] == [1]
     assert (documents(store)[0]["reasons"], documents(store)[0]["explanation"]) == (None, None)
     for cause in ("first", "second"):
         reasons.add({1: {"reasons": [], "explanation": {"cause": cause}}}, Clock()())
     assert documents(store)[0]["explanation"] == {"cause": "first"}
-    assert reasons.lacking(100, 10) == []
+    assert reasons.unexplained(100, 10) == []
     unscorable = store.alert("id-2")
     assert unscorable is not None
-    assert reasons.attached([unscorable]) == [unscorable]
+    assert reasons.with_reasons([unscorable]) == [unscorable]
 
 
 def test_what_an_earlier_process_left_is_caught_up_on(store: AlertStore, explainer: Explainer, tmp_path: Path) -> None:
     store.add_alerts([judged(explainer, number) for number in range(60)])
     work = work_of(store, deployed_linear_model(tmp_path / "models"))
     work.start()
-    assert wait_until(lambda: not ReasonStore(store).lacking(1000, 1), 60)
+    assert wait_until(lambda: not ReasonStore(store).unexplained(1000, 1), 60)
     work.close()
     for document in documents(store):
         told = document["explanation"]
@@ -82,7 +82,7 @@ def test_a_storm_is_noted_in_bounded_memory_and_worked_off_from_the_store(
     work.start()
     count = 400
     store.add_alerts([judged(explainer, number) for number in range(count)], on_commit=publish)
-    assert wait_until(lambda: len(ReasonStore(store).lacking(10**9, 5000)) == 0, 60)
+    assert wait_until(lambda: len(ReasonStore(store).unexplained(10**9, 5000)) == 0, 60)
     work.close()
     assert all(document["reasons"] for document in documents(store))
 
@@ -95,13 +95,13 @@ def test_alerts_are_stored_while_the_reasons_cannot_be_worked_out(store: AlertSt
             raise RuntimeError("a defect")
 
     entered, released = threading.Event(), threading.Event()
-    work = ReasonWork(ReasonStore(store), Hub(), Stuck(tmp_path), clock=Clock())
+    work = ReasonWorker(ReasonStore(store), Hub(), Stuck(tmp_path), clock=Clock())
     work.start()
     store.add_alerts([alert(1)], on_commit=work.offer)
     assert entered.wait(60)
     assert store.add_alerts([alert(2)], on_commit=work.offer).accepted == 1
     released.set()
-    assert wait_until(lambda: not ReasonStore(store).lacking(100, 10), 60)
+    assert wait_until(lambda: not ReasonStore(store).unexplained(100, 10), 60)
     work.close()
     assert "could not be worked out (RuntimeError)" in documents(store)[0]["explanation"]["cause"]
 

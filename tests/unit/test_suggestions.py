@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from columns import MODEL_ID, SPREADS, manifest, row, samples, weighed
 from fraudstream.dashboard.services.columns import MOST_CANDIDATES, Candidate, ColumnWatch, distance, suggest
-from fraudstream.dashboard.services.schema_messages import percent, sentences, told
+from fraudstream.dashboard.services.schema_messages import percent, plain_text, sentences
 from fraudstream.model.deployment.aliases import contract_of
 from fraudstream.model.deployment.current import Deployment
 from fraudstream.store.positions import SchemaObservation
@@ -100,16 +100,17 @@ def test_a_distribution_of_few_values_is_no_distance_from_itself() -> None:
 def test_the_banner_says_what_is_missing_since_when_and_in_which_share() -> None:
     watched = watch(*(row(n) for n in range(100)), *(row(n, V3=None) for n in range(100, 160)))
     (sentence,) = sentences(watched.shares(), CONTRACT)
-    assert told(sentence) == (
-        "Column V3 is missing since about 03:05 UTC: the training median is used; 100 % of the last rows."
+    assert plain_text(sentence) == (
+        "Column V3 is missing since about 03:05 UTC: the training median is used; 100 % of recent transactions."
     )
 
 
 def test_columns_that_went_together_are_one_sentence_and_unjudged_rows_another() -> None:
     watched = watch(*(row(n, **dict.fromkeys(("V1", "V2", "V3"))) for n in range(30)))
-    assert [told(sentence) for sentence in sentences(watched.shares(), CONTRACT)] == [
-        "100 % of the last rows are not judged (unscorable): too much is missing.",
-        "Columns V1, V2, V3 are missing since about 03:04 UTC: the training medians are used; 100 % of the last rows.",
+    assert [plain_text(sentence) for sentence in sentences(watched.shares(), CONTRACT)] == [
+        "100 % of recent transactions are unscorable: too many features are missing.",
+        "Columns V1, V2, V3 are missing since about 03:04 UTC: the training medians are used; "
+        "100 % of recent transactions.",
     ]
 
 
@@ -122,7 +123,7 @@ def test_rows_as_trained_need_no_sentence_and_end_a_spell() -> None:
 def test_text_in_place_of_a_number_is_no_gap_while_it_spells_one() -> None:
     assert sentences(watch(*(row(n, V3="1.5") for n in range(30))).shares(), CONTRACT) == []
     (sentence,) = sentences(watch(*(row(n, V3="x") for n in range(9)), imputed=["V3"]).shares(), CONTRACT)
-    assert told(sentence).startswith("Column V3 holds no number (text came) since about")
+    assert plain_text(sentence).startswith("Column V3 holds no number but text since about")
 
 
 def test_what_another_revision_judged_says_nothing_of_now() -> None:

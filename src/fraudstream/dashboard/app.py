@@ -1,4 +1,4 @@
-"""Makes the dashboard's Flask app of its parts; `server.py` runs it, `…_api.py` and `pages.py` hold its routes."""
+"""Builds the dashboard's Flask app from its services and blueprints."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -15,7 +15,7 @@ from fraudstream.dashboard.services.charts import Charts
 from fraudstream.dashboard.services.health import Health
 from fraudstream.dashboard.services.live_stream import Hub
 from fraudstream.dashboard.services.parts import EXTENSION, Parts
-from fraudstream.dashboard.services.reasons import ReasonStore, ReasonWork
+from fraudstream.dashboard.services.reasons import ReasonStore, ReasonWorker
 from fraudstream.dashboard.services.revisions import RevisionWatch
 from fraudstream.dashboard.services.statistics import DeployedModel, Statistics
 from fraudstream.dashboard.services.system_state import SystemGauges, SystemState
@@ -26,7 +26,7 @@ from fraudstream.dashboard.views import model as model_api
 from fraudstream.dashboard.views import pages
 from fraudstream.dashboard.views import records as records_api
 from fraudstream.dashboard.views import system as system_api
-from fraudstream.dashboard.views import triage as work_api
+from fraudstream.dashboard.views import triage as triage_api
 from fraudstream.dashboard.web import actor, openapi
 from fraudstream.dashboard.web.routing import json_response
 from fraudstream.dashboard.web.security import acting_session, behind_proxies, guard, validate_binding
@@ -43,14 +43,14 @@ from fraudstream.transactions.masking import DataMask
 APIS: Final = tuple(
     module.api
     for module in (
-        records_api, alerts_api, work_api, actor, audit_api, dead_letters_api, model_api,
+        records_api, alerts_api, triage_api, actor, audit_api, dead_letters_api, model_api,
         system_api, openapi,
     )
 )  # fmt: skip
-"""What the OpenAPI document describes, in its order."""
+"""The blueprints of the OpenAPI document, in its order."""
 
 MAX_BODY_BYTES: Final = 16 * 1024 * 1024
-"""The largest body that is read: room for the largest alert (4 MiB) and then some, and no more."""
+"""The largest request body accepted; the largest alert has 4 MiB."""
 
 log = structlog.get_logger(__name__)
 
@@ -65,14 +65,14 @@ def create_app(
     templates: Path | None = None,
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> Flask:
-    """The WSGI app of the dashboard.
+    """Build the WSGI app of the dashboard.
 
-    `hub` is a new one where none is passed; `in_force` is asked about once a second; `notice` is a sentence for the top
-    of every page, such as that the data are simulated; `templates` is a folder with a `dashboard.html` of the user's
-    own, which stands in for the page of alerts.
+    `hub` defaults to a new one; `deployment` is called about once a second; `notice` is a sentence for the top of every
+    page, such as that the data are simulated; `templates` is a folder with a `dashboard.html` that replaces the page of
+    alerts.
 
     Raises:
-        SettingsError: The settings would show payments to a network without a token, or the templates cannot be used.
+        SettingsError: The settings would expose payments to a network without a token, or a template is invalid.
     """
     validate_binding(settings)
     app = Flask("fraudstream.dashboard")
@@ -80,7 +80,7 @@ def create_app(
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     if templates is not None:
         use_templates(app, templates)
-    # An alert's id may hold slashes, two in a row as well.
+    # An alert id may contain slashes, even two in a row.
     app.url_map.merge_slashes = False
     hub = hub or Hub(store.latest_seq())
     health = Health(store, clock)
@@ -88,9 +88,9 @@ def create_app(
     statistics = Statistics(store, hub, deployment=deployment, problems=system.messages, clock=clock)
     statistics.registry.register(SystemGauges(system.document))
     explainers = ExplainerLibrary(settings.model)
-    reasons = ReasonWork(ReasonStore(store), hub, explainers, clock=clock)
+    reasons = ReasonWorker(ReasonStore(store), hub, explainers, clock=clock)
     charts = Charts(store, statistics.minutes, label=statistics.label, threshold=statistics.threshold, clock=clock)
-    work = Triage(store, on_commit=lambda result: work_api.publish_triage(hub, result))
+    triage = Triage(store, on_commit=lambda result: triage_api.publish_triage(hub, result))
     changes = ChangeLog(store)
     read_token = settings.read_token.get_secret_value() if settings.read_token else ""
     sessions = Sessions(store, read_token, clock)
@@ -105,7 +105,7 @@ def create_app(
         reasons=reasons,
         explainers=explainers,
         charts=charts,
-        work=work,
+        triage=triage,
         changes=changes,
         sessions=sessions,
         revisions=RevisionWatch(changes, deployment),
@@ -118,29 +118,29 @@ def create_app(
     for blueprint in (*APIS, pages.blueprint):
         app.register_blueprint(blueprint)
     app.jinja_env.globals["problems"] = system.messages
-    _answer_errors(app)
+    _handle_errors(app)
     return app
 
 
-def _answer_errors(app: Flask) -> None:
+def _handle_errors(app: Flask) -> None:
     @app.errorhandler(Exception)
-    def answer(error: Exception) -> Response:
+    def respond(error: Exception) -> Response:
         if isinstance(error, HTTPException):
             return _error(error.code or 500, error.description or error.name)
         if isinstance(error, SQLAlchemyError):
-            error = StoreError("the alert store does not answer", where=str(error))
+            error = StoreError("the alert store does not respond", where=str(error))
         if not isinstance(error, FraudstreamError):
-            log.error("a request failed", path=request.path, exc_info=error)
-            return _error(500, "the dashboard failed on this request; its log says why")
+            log.error("request failed", path=request.path, exc_info=error)
+            return _error(500, "internal error; see the dashboard's log")
         if error.http_status < 500:
             return _error(error.http_status, error.line)
-        # Where it failed is for the log: a file of this machine, or a statement with values.
-        log.error("a request failed", path=request.path, reason=error.what, where=error.where)
+        # `where` goes to the log only: it may be a local path, or a statement with values.
+        log.error("request failed", path=request.path, reason=error.what, where=error.where)
         return _error(error.http_status, error.what)
 
 
 def _error(status: int, message: str) -> Response:
-    # A message may repeat what was in the request.
+    # A message may quote the request.
     message = masked_text(message)
     if request.endpoint == "static" or (request.endpoint or "").startswith("pages."):
         return Response(render_template("error.html", status=status, message=message), status)

@@ -1,4 +1,4 @@
-"""Runs the dashboard's app under gunicorn: one worker process, which ends at once when told to."""
+"""Runs the dashboard's app under gunicorn, in one worker process that stops at once on a signal."""
 
 import logging
 import os
@@ -28,16 +28,16 @@ from fraudstream.store.store import AlertStore
 
 POLL_SECONDS: Final = 0.02
 GRACE_SECONDS: Final = 1
-"""Between being told to stop and being killed."""
+"""Between the stop signal and the kill."""
 
 END_SECONDS: Final = 0.7
-"""Of that, what is left to write the running minute and to end what runs beside the requests."""
+"""Of that, the time to write the current minute and to stop the background threads."""
 
 DEAD_PEER_MS: Final = 30_000
-"""A viewer that has taken nothing for so long is cut off, so that it does not hold a thread for ever."""
+"""A viewer that has read nothing for this long is disconnected, so that it does not hold a thread for ever."""
 
 SWITCH_SECONDS: Final = 0.0005
-"""How long a thread may keep Python for itself (its own default is 5 ms): reasons are worked out beside the alerts."""
+"""Python's thread switch interval (default 5 ms): reasons are computed while alerts are received."""
 
 log = structlog.get_logger(__name__)
 
@@ -50,10 +50,10 @@ def serve(
     templates: Path | None = None,
     limits: Limits = LIMITS,
 ) -> None:
-    """Serve the dashboard until SIGTERM or SIGINT; ends the process as gunicorn does, by SystemExit.
+    """Serve the dashboard until SIGTERM or SIGINT; gunicorn ends the process by SystemExit.
 
     Raises:
-        SettingsError: The settings would show payments to a network without a token, or the templates cannot be used.
+        SettingsError: The settings would expose payments to a network without a token, or a template is invalid.
         PortInUse: Another process listens on the port.
         StoreError: The alert store cannot be opened.
     """
@@ -63,13 +63,13 @@ def serve(
     check_port_free(
         settings.host, settings.port, remedy="stop that process, or choose another port: --port or FRAUDSTREAM_PORT"
     )
-    # Opened and closed here, before any fork: what is wrong with it is told once, and the tables are up to date.
+    # Opened and closed here, before any fork: an error is reported once, and the tables are migrated.
     AlertStore.open(settings.database, card_columns=settings.card_columns).close()
     Arbiter(_Application(settings, deployment, notice, templates, limits)).run()
 
 
 class _Application:
-    """What gunicorn's arbiter asks of an application; its own base class would read the command line and files."""
+    """The application for gunicorn's arbiter; its own base class would read the command line and files."""
 
     def __init__(
         self,
@@ -90,7 +90,7 @@ class _Application:
         self.cfg = self._configuration()
 
     def wsgi(self) -> Flask:
-        """The app, made in the worker: a database connection must not be carried over a fork."""
+        """Build the app in the worker: a database connection must not be carried over a fork."""
         if self._app is None:
             store = AlertStore.open(self._settings.database)
             self._app = create_app(
@@ -99,7 +99,7 @@ class _Application:
         return self._app
 
     def reload(self) -> None:
-        """On SIGHUP the arbiter starts a new worker; the settings stay as they were read."""
+        """Keep the settings: on SIGHUP the arbiter starts a new worker with them."""
 
     def _configuration(self) -> Config:
         host = f"[{self._settings.host}]" if ":" in self._settings.host else self._settings.host
@@ -110,17 +110,17 @@ class _Application:
             "proc_name": "fraudstream dashboard",
             "workers": 1,
             "worker_class": RequestWorker,
-            "worker_connections": sys.maxsize,  # RequestWorker has a limit of its own, and never stops accepting
+            "worker_connections": sys.maxsize,  # RequestWorker has its own limit, and never stops accepting
             "sendfile": False,
-            # gunicorn would believe whoever asks from loopback; `behind_proxies` decides.
+            # gunicorn would trust any client on loopback; `behind_proxies` decides.
             "forwarded_allow_ips": "",
             "graceful_timeout": GRACE_SECONDS,
             "accesslog": None,
             "errorlog": None,
             "loglevel": "warning",
             "control_socket_disable": True,
-            "on_starting": lambda _arbiter: _log_as_we_do(),
-            "when_ready": _cut_dead_peers,
+            "on_starting": lambda _arbiter: _propagate_gunicorn_log(),
+            "when_ready": _set_peer_timeout,
             "post_fork": lambda _arbiter, _worker: die_with_parent(master),
             "post_worker_init": self._worker_is_ready,
             "worker_int": lambda _worker: self._end_soon(),
@@ -134,33 +134,33 @@ class _Application:
         return parts
 
     def _end(self) -> None:
-        """End what runs in the worker, once, however many signals come."""
+        """Stop the background threads, once, however many signals come."""
         if self._ends_by is None:
             self._ends_by = time.monotonic() + END_SECONDS
             # In a thread: the signal may have come while this one held the hub's lock.
             threading.Thread(target=self._close, name="end", daemon=True).start()
 
     def _end_soon(self) -> None:
-        """The same for a signal after which gunicorn exits at once."""
+        """Stop them and wait, for a signal after which gunicorn exits at once."""
         self._end()
         self._wait_for_end()
 
     def _wait_for_end(self) -> None:
-        """Give what is ending its time before the process goes; with no open connection gunicorn does not wait."""
-        # Not a lock to wait for: Ctrl+C comes here twice, from the terminal and within that from the master.
+        """Wait for the threads to stop before the process exits; without open connections gunicorn does not wait."""
+        # Not a lock: Ctrl+C arrives here twice, from the terminal and, nested in that, from the master.
         while self._ends_by is not None and not self._is_closed and time.monotonic() < self._ends_by:
             time.sleep(POLL_SECONDS)
 
     def _close(self) -> None:
         parts = self._parts()
-        # The streams first, for whoever waits; then the minute, which is lost where the time does not suffice.
+        # The streams first, for waiting viewers; then the current minute, which is lost if time runs out.
         for close in (parts.hub.close, parts.charts.close, parts.revisions.close):
             try:
                 close()
-            except Exception as e:  # whatever it was, what comes after it ends too
-                log.warning("the dashboard did not end cleanly", reason=str(e), exc_info=True)
+            except Exception as e:  # whatever it was, the next one is closed too
+                log.warning("the dashboard did not stop cleanly", reason=str(e), exc_info=True)
         self._is_closed = True
-        # What it is at is done by the next process; it may take a while to stand still.
+        # The next process finishes its batch; it may take a while to stop.
         parts.reasons.close()
 
     def _worker_is_ready(self, worker: Any) -> None:
@@ -180,11 +180,11 @@ class _Application:
         log.info("dashboard is ready", address=f"http://{self._settings.host}:{self._settings.port}")
 
 
-def _log_as_we_do() -> None:
+def _propagate_gunicorn_log() -> None:
     logging.getLogger("gunicorn.error").propagate = True
 
 
-def _cut_dead_peers(arbiter: Any) -> None:
+def _set_peer_timeout(arbiter: Any) -> None:
     if sys.platform == "linux":
         for listener in arbiter.LISTENERS:
             # Accepted sockets inherit it: tcp(7), TCP_USER_TIMEOUT.

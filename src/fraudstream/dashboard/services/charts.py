@@ -1,4 +1,4 @@
-"""The series of the page Charts: minutes from the store, what they lack so far, verdicts."""
+"""Computes the series of the Charts page by minute, from counts in memory and in the store."""
 
 import math
 import threading
@@ -17,35 +17,35 @@ from fraudstream.store.store import AlertStore
 from fraudstream.store.triage_state import AlertStatus
 from fraudstream.times import microseconds
 
-_AS_KEPT: Final = ("payments", "alerts", "p50_ms", "p99_ms", "latency_to")
+_MINUTE_SERIES: Final = ("payments", "alerts", "p50_ms", "p99_ms", "latency_to")
 MOST_LATENCIES: Final = 2_000
-"""Times that are kept of one minute; of more, every second, fourth, … one."""
+"""The most latencies kept per minute; of more, every second, fourth, … one."""
 
 
 def minute_of(at: datetime) -> int:
-    """The minute of a time, counted since 1970."""
+    """Return the minute of a time, counted since 1970."""
     return microseconds(at) // MINUTE_US
 
 
 @dataclass
-class _Times:
-    """The times of one minute, evenly thinned where there are too many."""
+class _Latencies:
+    """The latencies of one minute, evenly thinned out if there are too many."""
 
-    kept: list[float] = field(default_factory=list)
+    values: list[float] = field(default_factory=list)
     measured: int = 0
     step: int = 1
 
     def add(self, seconds: float) -> None:
         if self.measured % self.step == 0:
-            self.kept.append(seconds)
-            if len(self.kept) >= MOST_LATENCIES:
-                del self.kept[1::2]
+            self.values.append(seconds)
+            if len(self.values) >= MOST_LATENCIES:
+                del self.values[1::2]
                 self.step *= 2
         self.measured += 1
 
     def percentile(self, share: float) -> float:
-        """Nearest rank, in milliseconds."""
-        values = sorted(self.kept)
+        """Return the nearest rank, in milliseconds."""
+        values = sorted(self.values)
         return round(values[math.ceil(share * len(values)) - 1] * 1000, 3)
 
 
@@ -53,7 +53,7 @@ class _Times:
 class _Count:
     payments: int | None = None
     scores: list[int] = field(default_factory=lambda: [0] * BINS)
-    times: dict[str, _Times] = field(default_factory=dict)
+    times: dict[str, _Latencies] = field(default_factory=dict)
 
     def minute(self, number: int) -> Minute:
         to = "page" if "page" in self.times else "store" if self.times else None
@@ -70,7 +70,7 @@ class _Count:
 
 
 class MinuteTally:
-    """Counts; every method may be called from any thread and takes microseconds."""
+    """Counts in memory by minute; every method is thread-safe and takes microseconds."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -79,7 +79,7 @@ class MinuteTally:
         self._returned: list[Minute] = []
 
     def end(self, at: datetime, end: int) -> None:
-        """The topic ends here: what it grew by since the last time was acknowledged in this minute."""
+        """Record the end offset of the topic: its growth since the last call counts for this minute."""
         with self._lock:
             grown = None if self._end is None or end < self._end else end - self._end
             self._end = end
@@ -88,24 +88,24 @@ class MinuteTally:
                 count.payments = (count.payments or 0) + grown
 
     def score(self, at: datetime, score: float) -> None:
-        """A sampled payment was scored."""
+        """Count a sampled score."""
         with self._lock:
             self._count(minute_of(at)).scores[min(max(int(score * BINS), 0), BINS - 1)] += 1
 
     def latencies(self, at: datetime, to: str, seconds: Iterable[float]) -> None:
-        """Alerts came to the store or to a page, each so long after its payment."""
+        """Record the latencies of alerts to the store or to a page."""
         with self._lock:
-            times = self._count(minute_of(at)).times.setdefault(to, _Times())
+            times = self._count(minute_of(at)).times.setdefault(to, _Latencies())
             for each in seconds:
                 times.add(each)
 
-    def seen(self) -> list[Minute]:
-        """All that is counted here."""
+    def minutes(self) -> list[Minute]:
+        """Return all minutes counted here."""
         with self._lock:
             return [*self._returned, *(count.minute(number) for number, count in sorted(self._counts.items()))]
 
     def take(self, before: int) -> list[Minute]:
-        """The minutes before one, which are counted here no longer."""
+        """Remove and return the minutes before one."""
         with self._lock:
             numbers = sorted(number for number in self._counts if number < before)
             taken = [*self._returned, *(self._counts.pop(number).minute(number) for number in numbers)]
@@ -113,7 +113,7 @@ class MinuteTally:
             return taken
 
     def give_back(self, parts: Iterable[Minute]) -> None:
-        """Count what was taken and could not be kept; as far back as a day."""
+        """Put back minutes that could not be stored, a day's at most."""
         with self._lock:
             self._returned = [*self._returned, *parts][-KEPT_MINUTES:]
 
@@ -134,7 +134,7 @@ SAMPLED: Final = ("scores",)
 
 
 class Charts:
-    """Joins what is counted in memory with what the store keeps, and moves it there once a minute."""
+    """Joins the counts in memory with those in the store, and moves them there once a minute."""
 
     def __init__(
         self,
@@ -145,7 +145,7 @@ class Charts:
         threshold: Callable[[], float | None],
         clock: Callable[[], datetime],
     ) -> None:
-        """Nothing is written before `start` or `flush`; `label` is the active model's label column."""
+        """Write nothing before `start` or `flush`; `label` returns the active model's label column."""
         self._store = store
         self._minutes = MinuteStore(store)
         self._tally = tally
@@ -159,25 +159,25 @@ class Charts:
         self._rendering = threading.Lock()
 
     def start(self) -> None:
-        """Begin to write each minute once it is over, in a thread of its own."""
+        """Start the thread that writes each minute once it is over."""
         self._thread = threading.Thread(target=self._run, name="minutes", daemon=True)
         self._thread.start()
 
     def close(self) -> None:
-        """End; the minute that is not over is written as far as it has come."""
+        """Stop the thread, and write the current minute so far."""
         self._ending.set()
         if self._thread is not None:
             self._thread.join()
             self._write(minute_of(self._clock()) + 1)
 
     def flush(self) -> None:
-        """Write the minutes that are over; raises StoreError where the database does not take them, and keeps them."""
+        """Write the completed minutes; raises StoreError and keeps them if the database fails."""
         with self._lock:
             now = minute_of(self._clock())
             self._move(now)
 
     def rendered(self, kind: str, minutes: int, render: Callable[[Object], bytes]) -> bytes:
-        """What `render` makes of `report`, at most two seconds old and made once for all viewers."""
+        """Return the rendered report, at most two seconds old and rendered once for all viewers."""
         with self._rendering:
             now = self._clock()
             ages = {key: (now - at).total_seconds() for key, (at, _) in self._rendered.items()}
@@ -187,12 +187,12 @@ class Charts:
             return self._rendered[kind, minutes][1]
 
     def report(self, minutes: int) -> Object:
-        """The series of the last so many minutes, the running one included, and what stands beside them."""
+        """Return the series of the last `minutes`, including the current one, with totals and verdicts."""
         now = self._clock()
         last = minute_of(now)
         first = last - minutes + 1
         with self._lock:
-            joined = _joined(self._minutes.since(first), self._tally.seen(), self._unwritten(first))
+            joined = _joined(self._minutes.since(first), self._tally.minutes(), self._unwritten(first))
         series = [joined.get(number, Minute(number)) for number in range(first, last + 1)]
         caught = self._minutes.confirmed_amounts(self._minutes.before(first))
         label = self._read_label()
@@ -201,7 +201,7 @@ class Charts:
             "at": now.isoformat(),
             "minutes": {
                 "at": [datetime.fromtimestamp(minute.minute * 60, UTC).isoformat() for minute in series],
-                **{name: [getattr(minute, name) for minute in series] for name in _AS_KEPT},
+                **{name: [getattr(minute, name) for minute in series] for name in _MINUTE_SERIES},
                 "at_risk": [round(minute.at_risk, 2) for minute in series],
                 "caught": [round(caught.get(minute.minute, 0.0), 2) for minute in series],
             },
@@ -224,34 +224,34 @@ class Charts:
         }
 
     def _verdicts(self, first: int, last: int) -> Object:
-        """How the verdicts stand now, and how the share of confirmed ones came about in the minutes asked for."""
-        standing = self._minutes.verdicts()
-        confirmed = standing[AlertStatus.CONFIRMED_FRAUD]
-        false_alarms = standing[AlertStatus.FALSE_ALARM]
+        """Return the verdicts so far, and the share of confirmed ones by minute."""
+        counts = self._minutes.verdicts()
+        confirmed = counts[AlertStatus.CONFIRMED_FRAUD]
+        false_alarms = counts[AlertStatus.FALSE_ALARM]
         decided = {each.minute: each for each in self._minutes.verdicts_since(first)}
         yes = confirmed - sum(each.confirmed for each in decided.values())
         no = false_alarms - sum(each.false_alarms for each in decided.values())
         share: list[float | None] = []
-        given: list[int] = []
+        verdicts: list[int] = []
         for number in range(first, last + 1):
             each = decided.get(number)
             yes, no = yes + (each.confirmed if each else 0), no + (each.false_alarms if each else 0)
             share.append(_share(yes, yes + no))
-            given.append(each.confirmed + each.false_alarms if each else 0)
+            verdicts.append(each.confirmed + each.false_alarms if each else 0)
         return {
             "verdicts": {
                 "confirmed_fraud": confirmed,
                 "false_alarm": false_alarms,
-                "unsure": standing[AlertStatus.UNSURE],
-                "undecided": standing[AlertStatus.NEW] + standing[AlertStatus.CLAIMED],
+                "unsure": counts[AlertStatus.UNSURE],
+                "undecided": counts[AlertStatus.NEW] + counts[AlertStatus.CLAIMED],
                 "share": _share(confirmed, confirmed + false_alarms),
                 "share_by_minute": share,
-                "given_by_minute": given,
+                "given_by_minute": verdicts,
             }
         }
 
     def _unwritten(self, first: int) -> list[Minute]:
-        """What the alerts add that no minute of the store counts yet."""
+        """Return the counts of alerts that are not in a stored minute yet."""
         counted = self._minutes.last_counted_seq()
         after = self._minutes.before(first) if counted is None else max(counted, self._minutes.before(first))
         return self._minutes.of_alerts(after, self._store.latest_seq(), self._read_label())
@@ -271,7 +271,7 @@ class Charts:
                 self._move(before)
         except (StoreError, SQLAlchemyError) as e:
             reason = e.what if isinstance(e, StoreError) else str(e)
-            log.warning("the minutes could not be kept: tried again in a minute", reason=reason)
+            log.warning("cannot store the minutes; retrying in a minute", reason=reason)
 
     def _run(self) -> None:
         while not self._ending.wait(self._until_next()):
@@ -295,7 +295,7 @@ def _joined(*parts: Iterable[Minute]) -> dict[int, Minute]:
 
 
 def _of_labels(label: Label, counts: Sequence[tuple[int, int]]) -> Object | None:
-    """What the labels of a replayed file say of its alerts; None where no alert carries one."""
+    """Return the precision by the labels of a replayed file; None if no alert has one."""
     alerts, frauds = (sum(each) for each in zip(*counts, strict=True))
     return (
         {"column": label.name, "alerts": alerts, "frauds": frauds, "share": _share(frauds, alerts)} if alerts else None

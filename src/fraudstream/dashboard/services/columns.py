@@ -1,4 +1,4 @@
-"""How the newest rows stand to the model's contract, from samples, in memory; what lasts is in the store (`sights`)."""
+"""Compares sampled transactions with the model's schema contract, and suggests aliases for missing features."""
 
 import threading
 from collections import OrderedDict, deque
@@ -17,14 +17,14 @@ from fraudstream.transactions.wire import Outcome
 LEAST_VALUES: Final = 30
 LARGEST_DISTANCE: Final = 0.2
 LEAST_LEAD: Final = 0.05
-"""The runner-up, among the missing features as among the new columns, must be so much farther away."""
+"""The runner-up, among the missing features as among the new columns, must be farther away by this much."""
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A column of numbers that the contract does not know: the newest sampled `values`, and where it was `first` seen.
+    """A numeric column outside the contract: its newest sampled `values`, and its `first` observation.
 
-    `never_beside` are the features that were missing in every row that had it.
+    `never_beside` are the features that were missing in every transaction that had it.
     """
 
     values: Sequence[float]
@@ -34,13 +34,13 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Suggestion:
-    """An alias of the missing feature `old` that the data speak for, with the evidence.
+    """A suggested alias of the missing feature `old`, with the evidence.
 
     Attributes:
         distance: Kolmogorov-Smirnov distance of the sampled values from the training quantiles, 0 to 1.
-        values: How many sampled values it rests on.
-        runner_up: Distance of the next best pair of either; None where there is none.
-        first: Where the new column was first seen.
+        values: The number of sampled values.
+        runner_up: Distance of the next best pair of either; None without one.
+        first: The first observation of the new column.
     """
 
     new: str
@@ -52,9 +52,9 @@ class Suggestion:
 
 
 def distance(values: Sequence[float], quantiles: Sequence[float]) -> float:
-    """The Kolmogorov-Smirnov distance of values from a distribution known by evenly spaced quantiles.
+    """Return the Kolmogorov-Smirnov distance of values from a distribution given by evenly spaced quantiles.
 
-    Between two quantiles the distribution is taken as even; where several are equal it jumps, and both sides of each
+    Between two quantiles the distribution is taken as uniform; where several are equal it jumps, and both sides of each
     jump are compared.
     """
     sample, known = np.sort(np.asarray(values, dtype=float)), np.asarray(quantiles, dtype=float)
@@ -64,7 +64,7 @@ def distance(values: Sequence[float], quantiles: Sequence[float]) -> float:
     points = np.unique(np.concatenate([sample, at]))
     # Each value twice, with the shares before and after its jump.
     jumps = np.column_stack([shares[first], shares[last]]).ravel()
-    # Between quantiles that are a subnormal apart the slope overflows: no share is above 1 all the same.
+    # Between quantiles that are a subnormal apart the slope overflows; a share is at most 1.
     below = np.clip(np.nan_to_num(np.interp(points, np.repeat(at, 2), jumps, left=0.0, right=1.0)), 0.0, 1.0)
     up_to = below.copy()
     is_jump = np.isin(points, at)
@@ -81,9 +81,9 @@ def suggest(
     missing: Set[str],
     refused: Set[tuple[str, str]],
 ) -> list[Suggestion]:
-    """The best pairs of a new column and a missing feature, the closest first; each is in one pair at most.
+    """Return the best pairs of a new column and a missing feature, the closest first; each is in one pair at most.
 
-    `refused` are the pairs (new, old) that a person has refused.
+    `refused` are the pairs (new, old) that an analyst refused.
     """
     distances = {
         (new, old): distance(candidate.values, quantiles[old])
@@ -92,19 +92,19 @@ def suggest(
         for old in sorted(missing & candidate.never_beside)
         if len(quantiles.get(old, ())) > 1
     }
-    found = []
+    suggestions = []
     for (new, old), far in sorted(distances.items(), key=lambda pair: pair[1]):
         others = [d for (n, o), d in distances.items() if (n == new) != (o == old)]
         runner_up = min(others, default=None)
         leads = runner_up is None or runner_up >= far + LEAST_LEAD
         if far <= LARGEST_DISTANCE and leads and (new, old) not in refused:
             candidate = candidates[new]
-            found.append(Suggestion(new, old, far, len(candidate.values), runner_up, candidate.first))
-    return found
+            suggestions.append(Suggestion(new, old, far, len(candidate.values), runner_up, candidate.first))
+    return suggestions
 
 
 WINDOW_US: Final = 20_000_000
-"""The last rows: those produced in the twenty seconds before the newest sample, and no more than the next figure."""
+"""The recent transactions: those produced in the 20 s before the newest sample, `MOST_SAMPLES` samples at most."""
 
 MOST_SAMPLES: Final = 1_000
 MOST_CANDIDATES: Final = 64
@@ -113,7 +113,7 @@ MOST_VALUES: Final = 500
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """A sampled row as it was judged; `rows` is how many it stands for."""
+    """A sampled transaction as it was scored; it represents `rows` transactions."""
 
     observation: SchemaObservation
     drift: Drift
@@ -124,14 +124,14 @@ class Sample:
 
 
 class Shares(NamedTuple):
-    """What share of the last rows was not scored as trained, as far as samples tell.
+    """The shares of the recent transactions that were not scored as in training, estimated from samples.
 
     Attributes:
-        rows: Rows that the samples stand for.
-        imputed: By feature, the share of rows in which the median was used (or that were unscorable for it).
-        absent: By feature, the share of rows without such a column.
-        retyped: By feature, the type that came in its place, from the newest row with one.
-        since: By imputed feature, the first row of this spell.
+        rows: Transactions that the samples represent.
+        imputed: By feature, the share of transactions in which the median was used (or that were unscorable for it).
+        absent: By feature, the share of transactions without such a column.
+        retyped: By feature, the unexpected type, from the newest transaction with one.
+        since: By imputed feature, the first observation of this period.
     """
 
     rows: int
@@ -155,23 +155,23 @@ class ColumnWatch:
     """Watches the samples of one stream; every method may be called from any thread."""
 
     def __init__(self, first_observation: Callable[[str], StoredSchema | None]) -> None:
-        """Begin without samples; `first_sight` gives a schema's first observation, maybe by an earlier process."""
+        """Start without samples; `first_observation` reads a schema's first observation, even by an earlier process."""
         self._first_observation = first_observation
         self._lock = threading.Lock()
         self._samples: deque[Sample] = deque(maxlen=MOST_SAMPLES)
         self._since: dict[str, SchemaObservation] = {}
         self._unknown: OrderedDict[str, _Unknown] = OrderedDict()
-        self._met: set[TopicPartition | None] = set()
+        self._known_positions: set[TopicPartition | None] = set()
 
     def observe(self, samples: Iterable[tuple[messages.Sample, int]], contract: Contract | None) -> None:
-        """Take posted samples with their weights; a transaction that was read again says nothing new."""
+        """Add posted samples with their weights; a transaction that was read again has the weight 0."""
         for sample, weight in samples:
             if contract is not None and weight and (observation := observation_of_sample(sample)) is not None:
                 with self._lock:
-                    self._take(sample, observation, weight, contract)
+                    self._add(sample, observation, weight, contract)
 
     def shares(self) -> Shares:
-        """How the last rows were judged."""
+        """Return how the recent transactions were scored."""
         with self._lock:
             samples, since = list(self._samples), dict(self._since)
         rows = sum(sample.rows for sample in samples)
@@ -188,7 +188,7 @@ class ColumnWatch:
         return Shares(rows, imputed, absent, retyped, unscorable, since, samples[-1] if samples else None)
 
     def suggestions(self, contract: Contract | None, refused: set[tuple[str, str]]) -> list[Suggestion]:
-        """The aliases that the samples speak for."""
+        """Return the aliases that the samples suggest."""
         if contract is None:
             return []
         missing = {name for name, share in self.shares().absent.items() if share > 0.5}
@@ -201,7 +201,7 @@ class ColumnWatch:
             }
         return suggest(candidates, contract.quantiles, missing, refused)
 
-    def _take(self, posted: messages.Sample, observation: SchemaObservation, rows: int, contract: Contract) -> None:
+    def _add(self, posted: messages.Sample, observation: SchemaObservation, rows: int, contract: Contract) -> None:
         drift = drift_of(observation.columns, contract, is_whole=observation.is_whole)
         imputed = frozenset(drift.missing if posted.imputed is None else contract.features.keys() & posted.imputed)
         sample = Sample(
@@ -213,18 +213,18 @@ class ColumnWatch:
             rows=rows,
         )
         if self._samples and self._samples[-1].scored_by != sample.scored_by:
-            self._samples.clear()  # how a former model, or other aliases, judged says nothing of now
-        began = self._began(observation)
+            self._samples.clear()  # samples of a former model, or of other aliases, no longer apply
+        start = self._schema_start(observation)
         for name in sample.imputed - self._since.keys():
-            self._since[name] = began if name in drift.missing else observation
-        self._note_unknown(posted.values or {}, observation, drift, began)
+            self._since[name] = start if name in drift.missing else observation
+        self._add_unknown(posted.values or {}, observation, drift, start)
         self._samples.append(sample)
         self._forget_old()
-        self._met.add(observation.partition)
+        self._known_positions.add(observation.partition)
 
-    def _began(self, observation: SchemaObservation) -> SchemaObservation:
-        """Where the row's set of columns began: before this process did, when it meets it in its first rows."""
-        if observation.partition in self._met:
+    def _schema_start(self, observation: SchemaObservation) -> SchemaObservation:
+        """Return the first observation of the schema, maybe before this process started."""
+        if observation.partition in self._known_positions:
             return observation
         stored = self._first_observation(observation.schema_id)
         if stored is None or stored.first_topic is None or stored.first_partition is None:
@@ -232,15 +232,15 @@ class ColumnWatch:
         place = TopicPartition(stored.first_topic, stored.first_partition)
         return SchemaObservation(observation.schema_id, {}, 0, place, stored.first_offset, stored.first_us)
 
-    def _note_unknown(
-        self, values: Mapping[str, Any], observation: SchemaObservation, drift: Drift, began: SchemaObservation
+    def _add_unknown(
+        self, values: Mapping[str, Any], observation: SchemaObservation, drift: Drift, start: SchemaObservation
     ) -> None:
         for name in drift.added:
             if observation.columns[name] != NUMBER_TYPE:
                 continue
             unknown = self._unknown.get(name)
             if unknown is None:
-                unknown = self._unknown[name] = _Unknown(began, 0, set(drift.missing))
+                unknown = self._unknown[name] = _Unknown(start, 0, set(drift.missing))
             unknown.never_beside &= set(drift.missing)
             unknown.last_us = observation.produced_us or 0
             if isinstance(value := values.get(name), int | float):
@@ -254,5 +254,5 @@ class ColumnWatch:
         while (self._samples[0].observation.produced_us or 0) < newest_us - WINDOW_US:
             self._samples.popleft()
         if self._since:
-            still = frozenset[str]().union(*(sample.imputed for sample in self._samples))
-            self._since = {name: observation for name, observation in self._since.items() if name in still}
+            imputed = frozenset[str]().union(*(sample.imputed for sample in self._samples))
+            self._since = {name: observation for name, observation in self._since.items() if name in imputed}

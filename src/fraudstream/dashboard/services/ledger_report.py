@@ -1,4 +1,4 @@
-"""What the ledger comes to, in figures for `/api/ledger` and `/api/stats` and in sentences for the page."""
+"""Summarises the ledger, in figures for the API and in sentences for its page."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -11,12 +11,12 @@ from fraudstream.store.positions import Position, TopicPartition
 from fraudstream.store.store import AlertStore
 
 LISTED: Final = 100
-"""Losses and gaps that are listed; the totals know of all."""
+"""The most losses and gaps listed; the totals count all."""
 
 
 @dataclass(frozen=True, slots=True)
 class LedgerPartition(LedgerTotals):
-    """What the entries of one partition come to, beside its end, the records in progress and the number of gaps."""
+    """The totals of one partition's entries, its end offset, the records in progress and the number of gaps."""
 
     end: int | None = None
     open: int = 0
@@ -25,7 +25,7 @@ class LedgerPartition(LedgerTotals):
 
 @dataclass(frozen=True)
 class LedgerSummary:
-    """The figures of `/api/stats`; it is complete while there is no gap and nothing is lost."""
+    """The ledger's figures in `/api/stats`; complete while there is no gap and no loss."""
 
     records: int
     open: int
@@ -35,7 +35,7 @@ class LedgerSummary:
 
 @dataclass(frozen=True)
 class LedgerReport:
-    """All that the ledger says, with a page of its entries, the newest first."""
+    """The whole ledger, with a page of its entries, the newest first."""
 
     totals: dict[str, int]
     open: int
@@ -48,26 +48,26 @@ class LedgerReport:
 
 
 def ledger_summary(partitions: Sequence[LedgerPartition]) -> LedgerSummary:
-    """The figures of all partitions together."""
+    """Return the figures of all partitions together."""
     counts = (sum(getattr(each, name) for each in partitions) for name in ("records", "open", "lost"))
     records, in_progress, lost = counts
     return LedgerSummary(records, in_progress, lost, not lost and not any(each.gaps for each in partitions))
 
 
 def ledger_partitions(ledger: LedgerReader, positions: Mapping[TopicPartition, Position]) -> list[LedgerPartition]:
-    """The partitions that the ledger knows or that have records, beside what Kafka holds of them."""
-    totals, gaps, partitions = ledger.totals(), ledger.gap_counts(), []
-    for place in sorted({place for place, position in positions.items() if position.end is not None} | set(totals)):
-        position = positions.get(place, Position(0, None, 0))
-        known = totals.get(place) or LedgerTotals(place.topic, place.partition, "", position.begin)
-        waiting = 0 if position.end is None else max(0, position.end - known.covered_until)
-        partition = LedgerPartition(**asdict(known), end=position.end, open=waiting, gaps=gaps.get(place, 0))
+    """Return the partitions in the ledger or with records, with their end offsets in Kafka."""
+    known, gaps, partitions = ledger.totals(), ledger.gap_counts(), []
+    for key in sorted({key for key, position in positions.items() if position.end is not None} | set(known)):
+        position = positions.get(key, Position(0, None, 0))
+        entry = known.get(key) or LedgerTotals(key.topic, key.partition, "", position.begin)
+        waiting = 0 if position.end is None else max(0, position.end - entry.covered_until)
+        partition = LedgerPartition(**asdict(entry), end=position.end, open=waiting, gaps=gaps.get(key, 0))
         partitions.append(partition)
     return partitions
 
 
 def ledger_report(store: AlertStore, *, before: int | None = None, limit: int = 100) -> LedgerReport:
-    """All of it, with a page of the newest entries, or of those with a `seq` below `before`."""
+    """Return the report, with a page of the newest entries, or of those with a `seq` below `before`."""
     partitions = ledger_partitions(store.ledger, store.positions())
     summary = ledger_summary(partitions)
     entries = store.ledger.entries(before=before, limit=limit)
@@ -83,40 +83,40 @@ def ledger_report(store: AlertStore, *, before: int | None = None, limit: int = 
     )
 
 
-class Verdict(NamedTuple):
-    """What the page says first; `good` where nothing is wrong, None where there is nothing to judge yet."""
+class LedgerStatus(NamedTuple):
+    """The headline of the page; `good` if nothing is wrong, None without a finished batch."""
 
     good: bool | None
     sentence: str
 
 
-def verdict(report: LedgerReport) -> Verdict:
-    """Whether each record has an outcome, and how many are on their way to one."""
+def ledger_status(report: LedgerReport) -> LedgerStatus:
+    """Return whether each record has an outcome, and how many are in progress."""
     totals = report.totals
     in_progress = f" {_records(report.open)} in progress." if report.open else ""
     if not report.complete:
-        found = []
+        problems = []
         if totals["lost"]:
-            found.append(f"{_records(totals['lost'])} lost: Kafka had deleted them before they were judged.")
+            problems.append(f"{_records(totals['lost'])} lost: Kafka had deleted them before they were scored.")
         gaps = sum(partition.gaps for partition in report.partitions)
         if gaps:
-            found.append(
+            problems.append(
                 f"{'1 range of offsets has' if gaps == 1 else f'{gaps:,} ranges of offsets have'} no recorded outcome."
             )
-        return Verdict(False, " ".join(found) + in_progress)
+        return LedgerStatus(False, " ".join(problems) + in_progress)
     if not totals["records"]:
-        return Verdict(None, "No batch is finished yet." + in_progress)
-    return Verdict(True, "Each record up to the last finished batch has its outcome; none is lost." + in_progress)
+        return LedgerStatus(None, "No batch is finished yet." + in_progress)
+    return LedgerStatus(True, "Each record up to the last finished batch has its outcome; none is lost." + in_progress)
 
 
 def loss_sentence(loss: Object) -> str:
-    """What was lost where, and why."""
-    place = f"{loss['topic']}[{loss['partition']}]"
+    """Describe a loss: how many records, where and why."""
+    partition = f"{loss['topic']}[{loss['partition']}]"
     offsets = f"offsets {loss['from_offset']:,} to {loss['until_offset'] - 1:,}"
     if not loss["counted"]:
-        return f"{place}, {offsets}: gone for a later checkpoint, but judged before by another one."
-    reason = loss["reason"] or "nobody said why"
-    return f"{_records(loss['counted'])} lost from {place}, {offsets}: {reason}."
+        return f"{partition}, {offsets}: deleted before a later checkpoint read them, but scored before by another one."
+    reason = loss["reason"] or "no reason given"
+    return f"{_records(loss['counted'])} lost from {partition}, {offsets}: {reason}."
 
 
 def _records(number: int) -> str:

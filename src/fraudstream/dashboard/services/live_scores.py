@@ -1,7 +1,7 @@
-"""How the scores of live traffic lie, from samples: a histogram an hour for a day; `what_if.py` asks it.
+"""Estimates the score distribution of live traffic from samples, in a histogram per hour for a day.
 
-A sample stands for the rows since the one before it on its partition, so what comes out is an estimate and says how
-many samples it rests on. It is kept in a small file beside the store, so that a restart forgets half a minute at most.
+A sample represents the transactions since the previous one on its partition, so every figure is an estimate and comes
+with its number of samples. A small file beside the store keeps it: a restart loses half a minute at most.
 """
 
 import threading
@@ -38,7 +38,7 @@ Floats = NDArray[np.float64]
 
 @dataclass
 class _Hour:
-    """The rows of one hour, by bin of their score: how many, their squares (for the error), their scores together."""
+    """The transactions of one hour by score bin: their number, the squares (for the error) and the sum of scores."""
 
     rows: Floats = field(default_factory=lambda: np.zeros(BINS))
     squares: Floats = field(default_factory=lambda: np.zeros(BINS))
@@ -49,14 +49,14 @@ class _Hour:
 
 
 class Above(NamedTuple):
-    """What live traffic holds at or above a threshold, as far as samples tell.
+    """Live traffic at or above a threshold, estimated from samples.
 
     Attributes:
-        rows: Scored rows, all of them.
-        samples: What they are estimated from.
-        alerts: Rows at or above the threshold.
+        rows: All scored transactions.
+        samples: The number of samples that they are estimated from.
+        alerts: Transactions at or above the threshold.
         error: Half the width of the 95 % interval of `alerts`.
-        frauds: Frauds among all rows, if the scores are the probabilities that they should be.
+        frauds: Frauds among all of them, if the scores are calibrated probabilities.
         frauds_caught: Of these, at or above the threshold.
     """
 
@@ -70,10 +70,10 @@ class Above(NamedTuple):
 
 
 class LiveScores:
-    """Keeps the histograms of one model, the one that judges now; every method may be called from any thread."""
+    """Keeps the histograms of the active model; every method may be called from any thread."""
 
     def __init__(self, file: Path | None, clock: Callable[[], datetime]) -> None:
-        """Go on with what a file holds; None keeps it in memory only."""
+        """Load the histograms from a file; None keeps them in memory only."""
         self._file = file
         self._clock = clock
         self._lock = threading.Lock()
@@ -84,13 +84,13 @@ class LiveScores:
             self._load(file)
 
     def observe(self, samples: Iterable[tuple[Sample, int]]) -> None:
-        """Take samples with their weights; a transaction that was read again says nothing new."""
+        """Add samples with their weights; a transaction that was read again has the weight 0."""
         with self._lock:
             if any([self._take(sample, weight) for sample, weight in samples]):
                 self._save()
 
     def above(self, model_id: str, threshold: float) -> Above | None:
-        """What a threshold would catch of the traffic of the last day; None where no sample of this model came."""
+        """Estimate the traffic above a threshold in the last day; None without a sample of this model."""
         with self._lock:
             if model_id != self._model_id or not self._hours:
                 return None
@@ -116,14 +116,14 @@ class LiveScores:
         scored = sample.outcome in (Outcome.CLEAR, Outcome.ALERT)
         if not rows or not scored or score is None or model_id is None or produced_us is None:
             return False
-        if model_id != self._model_id:  # scores of two models are not to be compared
+        if model_id != self._model_id:  # scores of two models are not comparable
             self._model_id, self._hours = model_id, {}
-        number_of_hour = produced_us // 3_600_000_000
-        hour = self._hours.setdefault(number_of_hour, _Hour(first_us=produced_us, last_us=produced_us))
-        at = _bin(score)
-        hour.rows[at] += rows
-        hour.squares[at] += rows**2
-        hour.scores[at] += rows * score
+        hour_number = produced_us // 3_600_000_000
+        hour = self._hours.setdefault(hour_number, _Hour(first_us=produced_us, last_us=produced_us))
+        index = _bin(score)
+        hour.rows[index] += rows
+        hour.squares[index] += rows**2
+        hour.scores[index] += rows * score
         hour.samples += 1
         hour.first_us, hour.last_us = min(hour.first_us, produced_us), max(hour.last_us, produced_us)
         newest = max(self._hours)
@@ -142,19 +142,19 @@ class LiveScores:
         try:
             replace_json(self._file, {"format": FORMAT, "model_id": self._model_id, "hours": hours})
         except OSError as e:
-            log.warning("the score distribution was not kept", file=str(self._file), reason=e.strerror)
+            log.warning("cannot save the score distribution", file=str(self._file), reason=e.strerror)
 
     def _load(self, file: Path) -> None:
         oldest = microseconds(self._clock().astimezone(UTC)) // 3_600_000_000 - HOURS
         try:
-            kept = orjson.loads(file.read_bytes())
-            if kept["format"] == FORMAT:
-                self._hours = {int(at): _hour_from(told) for at, told in kept["hours"].items() if int(at) > oldest}
-                self._model_id = kept["model_id"]
+            saved = orjson.loads(file.read_bytes())
+            if saved["format"] == FORMAT:
+                self._hours = {int(at): _hour_from(hour) for at, hour in saved["hours"].items() if int(at) > oldest}
+                self._model_id = saved["model_id"]
         except FileNotFoundError:
             return
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as e:
-            log.warning("the kept score distribution cannot be read: it begins anew", file=str(file), reason=str(e))
+            log.warning("cannot read the saved score distribution: starting a new one", file=str(file), reason=str(e))
 
 
 def _bin(score: float) -> int:
@@ -162,9 +162,9 @@ def _bin(score: float) -> int:
 
 
 def _shares_above(threshold: float) -> Floats:
-    """By bin, the share of its rows at or above a threshold: the bin that it falls into is taken as even."""
+    """Return by bin the share of its transactions at or above a threshold, taken as uniform within a bin."""
     low, high = EDGES[:-1], EDGES[1:]
-    if threshold >= 1.0:  # a score of 1 is in the last bin, with what is just below it
+    if threshold >= 1.0:  # a score of 1 is in the last bin, with those just below it
         return np.zeros(BINS)
     shares: Floats = np.clip((high - threshold) / (high - low), 0.0, 1.0)
     if threshold <= EDGES[0]:
@@ -173,14 +173,14 @@ def _shares_above(threshold: float) -> Floats:
 
 
 def _hour_as_json(hour: _Hour) -> Object:
-    """The filled bins alone: most are empty."""
+    """Return the non-empty bins only: most are empty."""
     filled = np.flatnonzero(hour.rows)
     bins = [[int(at), float(hour.rows[at]), float(hour.squares[at]), float(hour.scores[at])] for at in filled]
     return {"samples": hour.samples, "first_us": hour.first_us, "last_us": hour.last_us, "bins": bins}
 
 
-def _hour_from(told: Object) -> _Hour:
-    hour = _Hour(samples=int(told["samples"]), first_us=int(told["first_us"]), last_us=int(told["last_us"]))
-    for at, rows, squares, scores in told["bins"]:
+def _hour_from(saved: Object) -> _Hour:
+    hour = _Hour(samples=int(saved["samples"]), first_us=int(saved["first_us"]), last_us=int(saved["last_us"]))
+    for at, rows, squares, scores in saved["bins"]:
         hour.rows[at], hour.squares[at], hour.scores[at] = rows, squares, scores
     return hour

@@ -1,4 +1,4 @@
-"""The live stream: one hub hands each committed alert to every open page; what a page shows is `static/`'s."""
+"""Sends each committed alert to every open page as server-sent events."""
 
 import threading
 import time
@@ -16,10 +16,10 @@ from fraudstream.transactions.wire import Outcome
 RING_ALERTS: Final = 4096
 RING_BYTES: Final = 32 * 1024 * 1024
 STORE_PAGE: Final = 200
-"""Alerts that a viewer behind the ring reads at once; one may be megabytes long."""
+"""Alerts that a viewer behind the ring reads per query; one may be megabytes long."""
 
-RING_TOLD: Final = 256
-"""What was told of alerts that are out already, kept for viewers that are busy writing; others read the store."""
+RING_FRAMES: Final = 256
+"""Other frames (triage, reasons) kept for viewers that are busy writing; slower viewers read the store."""
 
 MISSED: Final = b"event: missed\ndata: {}\n\n"
 HEARTBEAT_SECONDS: Final = 15.0
@@ -28,9 +28,9 @@ RETRY_MS: Final = 1000
 
 
 class Published:
-    """A committed alert as every viewer gets it: serialised once, measured once."""
+    """A committed alert as an event for all viewers, serialised once; its latency is measured once."""
 
-    __slots__ = ("_told", "_version", "_work", "frame", "outcome", "produced_us", "seq")
+    __slots__ = ("_delivered", "_version", "_work", "frame", "outcome", "produced_us", "seq")
 
     def __init__(self, alert: StoredAlert) -> None:
         """Serialise an alert as an event of the stream."""
@@ -38,67 +38,67 @@ class Published:
         self.outcome = alert.outcome
         self.produced_us = alert.produced_us
         self.frame = alert_frame(alert)
-        self._told = False
+        self._delivered = False
         self._work = b'"work":' + UNTOUCHED
         self._version = 0
 
-    def stands(self, work: TriageState) -> None:
-        """People have changed how it stands: who resumes the stream gets it so."""
-        if work.version > self._version:
-            told = b'"work":' + work.json()
-            # The first of that name is the store's own: only `seq` is before it.
-            self.frame = self.frame.replace(self._work, told, 1)
-            self._work, self._version = told, work.version
+    def update_triage(self, state: TriageState) -> None:
+        """Replace the triage state, for viewers that resume the stream."""
+        if state.version > self._version:
+            member = b'"work":' + state.json()
+            # The first match is the store's own member: only `seq` is before it.
+            self.frame = self.frame.replace(self._work, member, 1)
+            self._work, self._version = member, state.version
 
-    def first_time(self) -> bool:
-        """True once: for the viewer that was served first."""
-        told, self._told = self._told, True
-        return not told
+    def first_delivery(self) -> bool:
+        """Return True once: for the viewer that was served first."""
+        delivered, self._delivered = self._delivered, True
+        return not delivered
 
 
 def alert_frame(alert: StoredAlert) -> bytes:
-    """One alert as an event: `id` is its order of commit, from which a reader resumes."""
+    """Return an alert as an event; its `id` is the order of commit, from which a viewer resumes."""
     return b"id: %d\nevent: alert\ndata: %s\n\n" % (alert.seq, alert.body)
 
 
 class Hub:
-    """Hands out what is committed, in that order; a viewer that does not keep up is told to read the store instead.
+    """Sends committed alerts to viewers in the order of commit; one that falls behind reads the store instead.
 
-    A viewer's slowness costs it alone: publishing never waits for anybody, and the ring is bounded in alerts and bytes.
+    A slow viewer delays nobody else: publishing never waits, and the ring is bounded in alerts and bytes.
     """
 
     def __init__(self, latest: int = 0) -> None:
-        """Start after the alert `latest`, the newest in the store."""
+        """Start after the alert with the `seq` `latest`, the newest in the store."""
         self._changed = threading.Condition()
         self._ring: deque[Published] = deque()
         self._ring_bytes = 0
         self._floor = latest
         self._latest = latest
-        self._told: deque[tuple[bytes, Outcome | None]] = deque(maxlen=RING_TOLD)
-        self._times_told = 0
+        self._frames: deque[tuple[bytes, Outcome | None]] = deque(maxlen=RING_FRAMES)
+        self._frame_count = 0
         self._viewers = 0
         self._closed = False
 
     @property
     def latest(self) -> int:
-        """The `seq` of the newest alert that was committed."""
+        """The `seq` of the newest committed alert."""
         return self._latest
 
     @property
     def viewers(self) -> int:
-        """How many streams are open."""
+        """The number of open streams."""
         return self._viewers
 
     @property
     def closed(self) -> bool:
-        """True once the server stops: every stream ends."""
+        """Whether the server is stopping; every stream ends then."""
         return self._closed
 
     def publish(self, alerts: list[StoredAlert]) -> None:
-        """Hand newly committed alerts to every viewer; to be called in the order of commit."""
-        news = [Published(alert) for alert in alerts]
+        """Send newly committed alerts to every viewer; call it in the order of commit."""
+        published = [Published(alert) for alert in alerts]
         with self._changed:
-            for alert in news:
+            for alert in published:
                 self._ring.append(alert)
                 self._ring_bytes += len(alert.frame)
                 self._latest = alert.seq
@@ -108,68 +108,66 @@ class Hub:
                 self._floor = oldest.seq
             self._changed.notify_all()
 
-    def tell(self, frame: bytes, *, about: Outcome | None = None) -> None:
-        """Hand a frame that is no alert to who is there; it has no position in the order of commit.
+    def broadcast(self, frame: bytes, *, outcome: Outcome | None = None) -> None:
+        """Send a frame that is no alert to connected viewers; it has no position in the order of commit.
 
-        Viewers of other alerts than those it is `about` do not get it; None is for every viewer.
+        Only viewers of alerts with this `outcome` get it; None is for every viewer.
         """
         with self._changed:
-            self._told.append((frame, about))
-            self._times_told += 1
+            self._frames.append((frame, outcome))
+            self._frame_count += 1
             self._changed.notify_all()
 
-    def publish_triage(self, frame: bytes, stands: Mapping[int, TriageState]) -> None:
-        """Hand a change of how alerts stand, by their `seq`, to every viewer, and to those that resume later."""
+    def publish_triage(self, frame: bytes, states: Mapping[int, TriageState]) -> None:
+        """Send changed triage states, by `seq` of the alert, to every viewer, and to those that resume later."""
         with self._changed:
             for alert in self._ring:
-                if alert.seq in stands:
+                if alert.seq in states:
                     before = len(alert.frame)
-                    alert.stands(stands[alert.seq])
+                    alert.update_triage(states[alert.seq])
                     self._ring_bytes += len(alert.frame) - before
-            self.tell(frame)
+            self.broadcast(frame)
 
-    def told_after(self, number: int | None, outcome: Outcome | None = None) -> tuple[int, bytes]:
-        """How many frames were told so far, and those after `number` for whoever looks at `outcome`, together.
+    def frames_after(self, number: int | None, outcome: Outcome | None = None) -> tuple[int, bytes]:
+        """Return the number of frames so far, and those after `number` for viewers of `outcome`, joined.
 
-        A viewer so far behind that frames are gone gets `missed` instead of them: it asks the store how alerts stand.
+        A viewer so far behind that frames are gone gets `missed` instead: it reads the triage states from the store.
         """
         with self._changed:
-            news = 0 if number is None else self._times_told - number
-            if news > len(self._told):
-                return self._times_told, MISSED
-            late = islice(self._told, len(self._told) - news, None)
-            return self._times_told, b"".join(
-                frame for frame, about in late if None in (outcome, about) or about == outcome
-            )
+            count = 0 if number is None else self._frame_count - number
+            if count > len(self._frames):
+                return self._frame_count, MISSED
+            frames = islice(self._frames, len(self._frames) - count, None)
+            return self._frame_count, b"".join(frame for frame, of in frames if None in (outcome, of) or of == outcome)
 
-    def after(self, seq: int, timeout: float, *, told: int | None = None) -> list[Published] | None:
-        """What was committed after `seq`; waits for it, and is empty after `timeout` seconds or at the end.
+    def after(self, seq: int, timeout: float, *, frame_count: int | None = None) -> list[Published] | None:
+        """Return the alerts committed after `seq`; wait for them up to `timeout` seconds or the end of the stream.
 
-        It does not wait where there are more frames than `told`, the number that `told_after` has given. None where the
-        ring does not reach back that far: the store does.
+        Does not wait if there are more frames than `frame_count`, the number that `frames_after` returned. None if the
+        ring does not reach back that far: read the store.
         """
         with self._changed:
-            if self._latest <= seq and not self._closed and told in (None, self._times_told):
+            if self._latest <= seq and not self._closed and frame_count in (None, self._frame_count):
                 self._changed.wait(timeout)
             if seq < self._floor:
                 return None
-            found = []
+            alerts = []
             for alert in reversed(self._ring):
                 if alert.seq <= seq:
                     break
-                found.append(alert)
-        found.reverse()
-        return found
+                alerts.append(alert)
+        alerts.reverse()
+        return alerts
 
     def close(self) -> None:
-        """End every stream, at once."""
+        """End every stream at once."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
 
     @contextmanager
     def viewer(self) -> Iterator[None]:
-        """Count a stream as open for as long as it is."""
+        """Count a stream as open within the context."""
         with self._changed:
             self._viewers += 1
         try:
@@ -189,48 +187,48 @@ def frames(
     on_written: Callable[[list[Published]], None],
     monotonic: Callable[[], float] = time.monotonic,
 ) -> Iterator[bytes]:
-    """The stream of one viewer, of one outcome or all; each piece is written before the next one is made.
+    """Yield the stream of one viewer, of one outcome or all; each piece is written before the next one is made.
 
     Args:
-        hub: Where the alerts come from.
-        store: Where they come from for a viewer that is behind.
-        after: The last `seq` that the viewer has; None to begin with what comes next.
+        hub: The source of new alerts.
+        store: The source for a viewer that is behind.
+        after: The last `seq` that the viewer has; None to start with the next alert.
         outcome: Which alerts; None for all.
         stats: The counters as JSON, sent once a second.
-        on_written: Called with the alerts that this viewer was the first to get, once they are on the wire. What was
-            committed before it came is not among them: a replay says nothing of the way of a payment.
+        on_written: Called with the alerts that this viewer was the first to get, once they are written. Alerts
+            committed before it connected are excluded: a replay is no measure of a payment's latency.
         monotonic: The clock of the heartbeat.
     """
     with hub.viewer():
         joined = hub.latest
-        told, _ = hub.told_after(None)
+        frame_count, _ = hub.frames_after(None)
         seq = joined if after is None else after
         yield b"retry: %d\n\n" % RETRY_MS
         if seq > joined:
-            # The store was replaced by a younger one: what the viewer shows is of the old one.
+            # The store was replaced by a newer one: the viewer shows alerts of the old one.
             yield b"event: reset\ndata: {}\n\n"
             seq = joined
-        next_stats = spoke = monotonic()
+        next_stats = last_heartbeat = monotonic()
         while not hub.closed:
             now = monotonic()
             if now >= next_stats:
                 yield b"event: stats\ndata: %s\n\n" % stats()
                 next_stats = now + STATS_SECONDS
-            if now >= spoke + HEARTBEAT_SECONDS:
+            if now >= last_heartbeat + HEARTBEAT_SECONDS:
                 yield b": still here\n\n"
-                spoke = now
-            news = hub.after(seq, next_stats - now, told=told)
-            if news is None:
+                last_heartbeat = now
+            alerts = hub.after(seq, next_stats - now, frame_count=frame_count)
+            if alerts is None:
                 page = store.alerts_after(seq, limit=STORE_PAGE)
                 seq = page[-1].seq if page else hub.latest
                 yield b"".join(alert_frame(alert) for alert in page if outcome in (None, alert.outcome)) or b":\n\n"
                 continue
-            if news:
-                seq = news[-1].seq
-                wanted = [alert for alert in news if outcome in (None, alert.outcome)]
-                if wanted:
-                    yield b"".join(alert.frame for alert in wanted)
-                    on_written([alert for alert in wanted if alert.seq > joined and alert.first_time()])
-            told, frames_told = hub.told_after(told, outcome)
-            if frames_told:
-                yield frames_told
+            if alerts:
+                seq = alerts[-1].seq
+                matches = [alert for alert in alerts if outcome in (None, alert.outcome)]
+                if matches:
+                    yield b"".join(alert.frame for alert in matches)
+                    on_written([alert for alert in matches if alert.seq > joined and alert.first_delivery()])
+            frame_count, other_frames = hub.frames_after(frame_count, outcome)
+            if other_frames:
+                yield other_frames

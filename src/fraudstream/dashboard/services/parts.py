@@ -1,4 +1,4 @@
-"""What the routes work with: the dashboard's parts, kept in the Flask app that `app.py` makes of them."""
+"""The services of the dashboard, kept in the Flask app for its routes."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from fraudstream.config import Settings
 from fraudstream.dashboard.services.charts import Charts
 from fraudstream.dashboard.services.health import Health
 from fraudstream.dashboard.services.live_stream import Hub
-from fraudstream.dashboard.services.reasons import ReasonWork
+from fraudstream.dashboard.services.reasons import ReasonWorker
 from fraudstream.dashboard.services.revisions import RevisionWatch
 from fraudstream.dashboard.services.statistics import Statistics
 from fraudstream.dashboard.services.system_state import SystemState
@@ -27,7 +27,7 @@ EXTENSION: Final = "fraudstream"
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """Everything that a route may use, passed in once."""
+    """All services that a route may use."""
 
     settings: Settings
     store: AlertStore
@@ -36,10 +36,10 @@ class Parts:
     statistics: Statistics
     health: Health
     system: SystemState
-    reasons: ReasonWork
+    reasons: ReasonWorker
     explainers: ExplainerLibrary
     charts: Charts
-    work: Triage
+    triage: Triage
     changes: ChangeLog
     sessions: Sessions
     revisions: RevisionWatch
@@ -48,5 +48,5 @@ class Parts:
 
 
 def parts() -> Parts:
-    """The parts of the app that serves this request."""
+    """Return the services of the app that serves this request."""
     return cast(Parts, current_app.extensions[EXTENSION])

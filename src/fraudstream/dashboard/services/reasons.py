@@ -1,8 +1,7 @@
-"""Works out the reasons of alerts after they are stored and shown, in one thread beside the requests.
+"""Computes and stores the reasons of alerts in a background thread, after the alerts are stored and shown.
 
-An alert never waits for it: `offer` notes it and returns. In a storm the newest come first, what does not fit is left
-to the store, and is caught up on when it is quiet again, as is what an earlier process left. `model/explanation/` knows
-how a score is explained, `dashboard/services/reasons.py` keeps it.
+An alert never waits for it: `offer` queues it and returns. In a storm the newest come first; those that do not fit in
+the queue, or that an earlier process left, are read from the store when it is quiet again.
 """
 
 import threading
@@ -29,32 +28,32 @@ from fraudstream.times import microseconds
 from fraudstream.transactions.wire import AlertField, Outcome
 
 NOT_YET: Final = b'"reasons":null,"explanation":null'
-"""The members of an alert whose reasons are not worked out."""
+"""The members of an alert whose reasons are not computed yet."""
 
 _INSERT: Final = insert(tables.reasons).on_conflict_do_nothing(index_elements=["seq"])
 
 
 class ReasonStore:
-    """Reads and writes the reasons in an alert store."""
+    """Reads and writes the table of reasons."""
 
     def __init__(self, store: AlertStore) -> None:
         self._store = store
 
-    def add(self, found: Mapping[int, Mapping[str, Any]], now: datetime) -> None:
-        """Store the reasons of alerts, by their `seq`; of one that has reasons already the first ones stay.
+    def add(self, reasons: Mapping[int, Mapping[str, Any]], now: datetime) -> None:
+        """Store the reasons of alerts, by their `seq`; reasons that are already stored stay.
 
-        Raises StoreError where the database does not take them; nothing is stored then.
+        Raises StoreError if the database fails; nothing is stored then.
         """
         at_us = microseconds(now)
         rows = [
-            {"seq": seq, "worked_us": at_us, "body": orjson.dumps(each).decode()[1:-1]} for seq, each in found.items()
+            {"seq": seq, "worked_us": at_us, "body": orjson.dumps(each).decode()[1:-1]} for seq, each in reasons.items()
         ]
         if rows:
             with self._store.writing(relaxed=True) as connection:
                 connection.execute(_INSERT, rows)
 
-    def lacking(self, before: int, limit: int) -> list[StoredAlert]:
-        """The newest alerts below a `seq` that have no reasons yet, the newest first."""
+    def unexplained(self, before: int, limit: int) -> list[StoredAlert]:
+        """Return the newest alerts below a `seq` without reasons, the newest first."""
         alert, column = tables.alerts.c, tables.reasons.c
         query = (
             select(*STORED_COLUMNS)
@@ -65,18 +64,18 @@ class ReasonStore:
         )
         return [stored_alert(row) for row in self._store.rows(query)]
 
-    def triaged_us(self, seq: int) -> int | None:
-        """When the reasons of an alert were worked out, in microseconds since 1970; None while they are not."""
+    def explained_us(self, seq: int) -> int | None:
+        """Return when the reasons of an alert were computed, in microseconds since 1970; None if not yet."""
         column = tables.reasons.c
-        return self._store.scalar(select(column.triaged_us).where(column.seq == seq))
+        return self._store.scalar(select(column.worked_us).where(column.seq == seq))
 
-    def attached(self, alerts: Sequence[StoredAlert]) -> list[StoredAlert]:
-        """The same alerts, each fraud with `reasons` and `explanation`, which are null as long as there are none."""
-        wanted = [alert.seq for alert in alerts if alert.outcome == Outcome.ALERT]
-        if not wanted:
+    def with_reasons(self, alerts: Sequence[StoredAlert]) -> list[StoredAlert]:
+        """Return the alerts with `reasons` and `explanation`, which are null until they are computed."""
+        sequences = [alert.seq for alert in alerts if alert.outcome == Outcome.ALERT]
+        if not sequences:
             return list(alerts)
         column = tables.reasons.c
-        rows = self._store.rows(select(column.seq, column.body).where(column.seq.in_(wanted)))
+        rows = self._store.rows(select(column.seq, column.body).where(column.seq.in_(sequences)))
         bodies = {row.seq: row.body.encode() for row in rows}
         return [
             alert._replace(body=b"%s,%s}" % (alert.body[:-1], bodies.get(alert.seq, NOT_YET)))
@@ -90,29 +89,29 @@ log = structlog.get_logger(__name__)
 
 MOST_WAITING: Final = 1_000
 MOST_WAITING_BYTES: Final = 16 * 1024 * 1024
-TOGETHER: Final = 16
-"""Alerts whose reasons are stored and told at once."""
+BATCH_ALERTS: Final = 16
+"""Alerts whose reasons are stored and published together."""
 
 LONGEST_BATCH_SECONDS: Final = 0.2
-AFTER_YOU_SECONDS: Final = 0.01
-"""Between an alert's commit and the work on its reasons: the post is answered and pages are served first. Without it
+YIELD_SECONDS: Final = 0.01
+"""Between an alert's commit and the start on its reasons: the post is answered and pages are served first. Without it
 the median post took 0.5 ms longer, of 3.5."""
 
 QUIET_SECONDS: Final = 1.0
 REST_WHEN_QUIET: Final = 1.0
 REST_IN_A_STORM: Final = 9.0
 LONGEST_REST_SECONDS: Final = 0.5
-"""Seconds of rest for each second of work while there is a backlog: alerts come first. Resting as little in a storm of
+"""Seconds of rest per second of work while there is a backlog: alerts come first. Resting as little in a storm of
 1,000 alerts a second as when it is quiet made the 99th percentile of the posts two to four times as long (121 ms)."""
 
 SCORE_TOLERANCE: Final = 1e-9
 RETRY_SECONDS: Final = 5.0
 DEFECT: Final = "they could not be worked out"
-"""How the cause begins where this very payment made the explainer fail."""
+"""How the stored cause begins if this very payment made the explainer fail."""
 
 
-class ReasonWork:
-    """Explains the alerts that are offered, in its own thread from `start` to `close`."""
+class ReasonWorker:
+    """Explains the alerts passed to `offer`, in its own thread from `start` to `close`."""
 
     def __init__(
         self,
@@ -122,7 +121,7 @@ class ReasonWork:
         *,
         clock: Callable[[], datetime],
     ) -> None:
-        """Take what it works with; nothing happens before `start`."""
+        """Keep the dependencies; nothing runs before `start`."""
         self._store = store
         self._hub = hub
         self._library = library
@@ -130,23 +129,23 @@ class ReasonWork:
         self._changed = threading.Condition()
         self._waiting: deque[StoredAlert] = deque()
         self._waiting_bytes = 0
-        self._behind = True
-        """Whether the store may hold alerts without reasons that are not waiting here."""
-        self._below: int | None = None
-        """Where the walk through the store has come to, from the newest alert down; None for its beginning."""
+        self._has_backlog = True
+        """Whether the store may hold alerts without reasons that are not queued here."""
+        self._backlog_cursor: int | None = None
+        """The `seq` that the walk through the store has reached, from the newest down; None for its start."""
         self._offered_at = float("-inf")
         self._running = False
         self._ending = threading.Event()
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Begin, with what an earlier process has left."""
+        """Start the thread, with the backlog of an earlier process."""
         self._running = True
         self._thread = threading.Thread(target=self._run, name="reasons", daemon=True)
         self._thread.start()
 
     def close(self) -> None:
-        """End; what is waiting is left to the next process."""
+        """Stop the thread; the next process handles what is queued."""
         with self._changed:
             self._running = False
             self._ending.set()
@@ -155,7 +154,7 @@ class ReasonWork:
             self._thread.join()
 
     def offer(self, alerts: Sequence[StoredAlert]) -> None:
-        """Note newly committed alerts; costs a microsecond each."""
+        """Queue newly committed alerts; costs a microsecond each."""
         if not self._running:
             return
         with self._changed:
@@ -166,92 +165,92 @@ class ReasonWork:
                     self._waiting_bytes += len(alert.body)
             while len(self._waiting) > MOST_WAITING or self._waiting_bytes > MOST_WAITING_BYTES:
                 self._waiting_bytes -= len(self._waiting.popleft().body)
-                self._behind, self._below = True, None
+                self._has_backlog, self._backlog_cursor = True, None
             self._changed.notify_all()
 
-    def attached(self, alerts: Sequence[StoredAlert]) -> list[StoredAlert]:
-        """The same alerts with their reasons, as far as there are any."""
-        return self._store.attached(alerts)
+    def with_reasons(self, alerts: Sequence[StoredAlert]) -> list[StoredAlert]:
+        """Return the alerts with their reasons, as far as there are any."""
+        return self._store.with_reasons(alerts)
 
-    def triaged_us(self, seq: int) -> int | None:
-        """When the reasons of an alert were worked out, in microseconds since 1970; None while they are not."""
-        return self._store.triaged_us(seq)
+    def explained_us(self, seq: int) -> int | None:
+        """Return when the reasons of an alert were computed, in microseconds since 1970; None if not yet."""
+        return self._store.explained_us(seq)
 
     def _run(self) -> None:
         while self._running:
-            began = time.perf_counter()
+            started = time.perf_counter()
             try:
-                self._work_out(self._next() or self._from_the_store())
+                self._explain_batch(self._next() or self._next_from_store())
             except (StoreError, SQLAlchemyError) as e:
-                log.warning("reasons could not be kept", reason=e.what if isinstance(e, StoreError) else str(e))
-                self._behind, self._below = True, None
+                log.warning("cannot store reasons", reason=e.what if isinstance(e, StoreError) else str(e))
+                self._has_backlog, self._backlog_cursor = True, None
                 self._ending.wait(RETRY_SECONDS)
             ended = time.perf_counter()
-            if self._behind or len(self._waiting) > TOGETHER:
+            if self._has_backlog or len(self._waiting) > BATCH_ALERTS:
                 storms = ended - self._offered_at < QUIET_SECONDS
                 share = REST_IN_A_STORM if storms else REST_WHEN_QUIET
-                self._ending.wait(min((ended - began) * share, LONGEST_REST_SECONDS))
+                self._ending.wait(min((ended - started) * share, LONGEST_REST_SECONDS))
 
     def _next(self) -> list[StoredAlert]:
-        """The newest that wait; empty where none do and the store is to be looked at."""
-        taken: list[StoredAlert] = []
+        """Take the newest queued alerts; empty if the queue is empty and the store has a backlog."""
+        batch: list[StoredAlert] = []
         with self._changed:
-            while self._running and not self._waiting and not self._behind:
+            while self._running and not self._waiting and not self._has_backlog:
                 self._changed.wait()
-        self._ending.wait(max(0.0, self._offered_at + AFTER_YOU_SECONDS - time.perf_counter()))
+        self._ending.wait(max(0.0, self._offered_at + YIELD_SECONDS - time.perf_counter()))
         with self._changed:
-            while self._waiting and len(taken) < TOGETHER:
-                taken.append(self._waiting.pop())
-                self._waiting_bytes -= len(taken[-1].body)
-        return taken
+            while self._waiting and len(batch) < BATCH_ALERTS:
+                batch.append(self._waiting.pop())
+                self._waiting_bytes -= len(batch[-1].body)
+        return batch
 
-    def _from_the_store(self) -> list[StoredAlert]:
-        """The next that the store has without reasons, from the newest down."""
-        below = self._below
-        page = self._store.lacking(self._hub.latest + 1 if below is None else below, TOGETHER)
+    def _next_from_store(self) -> list[StoredAlert]:
+        """Return the next alerts without reasons in the store, from the newest down."""
+        cursor = self._backlog_cursor
+        page = self._store.unexplained(self._hub.latest + 1 if cursor is None else cursor, BATCH_ALERTS)
         with self._changed:
-            if self._below == below:  # else some were left to the store meanwhile: from the beginning
-                self._behind, self._below = bool(page), page[-1].seq if page else None
+            if self._backlog_cursor == cursor:  # else the queue overflowed meanwhile: start over
+                self._has_backlog, self._backlog_cursor = bool(page), page[-1].seq if page else None
         return page
 
-    def _work_out(self, batch: Sequence[StoredAlert]) -> None:
+    def _explain_batch(self, batch: Sequence[StoredAlert]) -> None:
         started = time.perf_counter()
-        found: dict[int, Mapping[str, Any]] = {}
-        told: list[Mapping[str, Any]] = []
+        explanations: dict[int, Mapping[str, Any]] = {}
+        events: list[Mapping[str, Any]] = []
         for alert in batch:
             document = alert.document()
-            found[alert.seq] = explained = self._explained(document)
-            told.append({"seq": alert.seq, AlertField.ALERT_ID.value: document[AlertField.ALERT_ID], **explained})
+            explanations[alert.seq] = reasons = self._explain(document)
+            events.append({"seq": alert.seq, AlertField.ALERT_ID.value: document[AlertField.ALERT_ID], **reasons})
             if time.perf_counter() - started > LONGEST_BATCH_SECONDS:
-                self._tell(found, told)
-                started, found, told = time.perf_counter(), {}, []
+                self._publish(explanations, events)
+                started, explanations, events = time.perf_counter(), {}, []
             if not self._running:
                 break
-        self._tell(found, told)
+        self._publish(explanations, events)
 
-    def _explained(self, alert: Mapping[str, Any]) -> Mapping[str, Any]:
+    def _explain(self, alert: Mapping[str, Any]) -> Mapping[str, Any]:
         try:
             return explain_alert(self._library, alert)
         except Exception as e:
-            # One payment of a kind that nobody thought of must not keep the others from their reasons.
-            log.exception("an alert could not be explained", alert_id=alert.get(AlertField.ALERT_ID))
-            return cause_form(f"{DEFECT} ({type(e).__name__}); the dashboard's log says why")
+            # One unforeseen payment must not keep the others from their reasons.
+            log.exception("cannot explain an alert", alert_id=alert.get(AlertField.ALERT_ID))
+            return cause_form(f"{DEFECT} ({type(e).__name__}); see the dashboard's log")
 
-    def _tell(self, found: Mapping[int, Mapping[str, Any]], told: Sequence[Mapping[str, Any]]) -> None:
-        if found:
-            self._store.add(found, self._clock())
-            # Without an id: a stream resumes after the last alert, whatever was told of it since.
-            self._hub.tell(b"event: reasons\ndata: %s\n\n" % orjson.dumps(told), about=Outcome.ALERT)
+    def _publish(self, explanations: Mapping[int, Mapping[str, Any]], events: Sequence[Mapping[str, Any]]) -> None:
+        if explanations:
+            self._store.add(explanations, self._clock())
+            # Without an id: a stream resumes after the last alert, whatever was sent about it since.
+            self._hub.broadcast(b"event: reasons\ndata: %s\n\n" % orjson.dumps(events), outcome=Outcome.ALERT)
 
 
 def explain_alert(library: ExplainerLibrary, alert: Mapping[str, Any]) -> Object:
-    """The reasons of a stored alert; none, with the cause, where they cannot be had or are not those of its score."""
-    found = explanation_of(library, alert)
-    return cause_form(found) if isinstance(found, str) else short_form(found)
+    """Return the reasons of a stored alert; only the cause if they cannot be computed or do not fit its score."""
+    explanation = explanation_of(library, alert)
+    return cause_form(explanation) if isinstance(explanation, str) else short_form(explanation)
 
 
 def explanation_of(library: ExplainerLibrary, alert: Mapping[str, Any]) -> Explanation | str:
-    """Every step to a stored alert's score; the cause where it cannot be had or leads to another score."""
+    """Return every step to a stored alert's score; the cause if it cannot be computed or leads to another score."""
     model_id, score = alert.get(AlertField.MODEL_ID), alert.get(AlertField.SCORE)
     if not isinstance(model_id, str) or score is None:
         return "the alert names no model or no score"
@@ -263,6 +262,6 @@ def explanation_of(library: ExplainerLibrary, alert: Mapping[str, Any]) -> Expla
     if abs(explanation.score - score) > SCORE_TOLERANCE:
         return (
             f"the model gives the payment the score {explanation.score:.9g}, the alert has {score:.9g}: "
-            "what judged it then cannot be reproduced"
+            "the model that scored it cannot be reproduced"
         )
     return explanation

@@ -1,6 +1,6 @@
-"""Scores a stored alert again with the model in force, outside Spark, and tells what differs and why.
+"""Rescores a stored alert with the active model, outside Spark, and explains the difference.
 
-The scores are those of `model/explanation/`, as of `fraudstream explain`; a test holds them to Spark's own.
+The scores come from `model/explanation/`, like those of `fraudstream explain`; a test compares them with Spark's.
 """
 
 from collections.abc import Mapping
@@ -17,14 +17,14 @@ from fraudstream.model.explanation.explainer import ExplainerLibrary, Explanatio
 from fraudstream.model.explanation.reasons import Reason
 from fraudstream.transactions.wire import AlertField, Outcome
 
-SAME: Final = 1e-9
-"""Scores that differ by less are the same."""
+SAME_SCORE: Final = 1e-9
+"""Scores that differ by less are equal."""
 
 
-def rescored(library: ExplainerLibrary, model: Path, alert: Mapping[str, Any]) -> Object:
-    """An alert as it was scored, as what is active at the path `model` scores it, and the difference by feature.
+def rescore_alert(library: ExplainerLibrary, model: Path, alert: Mapping[str, Any]) -> Object:
+    """Compare an alert's stored score with that of the active deployment at `model`, by feature.
 
-    A JSON object, as docs/http.md describes it. Raises ModelError where no model is active, or it cannot be read.
+    Returns the JSON object of docs/http.md. Raises ModelError if no model is active or it cannot be read.
     """
     deployment = deployment_at(model)
     explainer, _ = library.of(deployment.model_id, None)
@@ -54,7 +54,7 @@ def rescored(library: ExplainerLibrary, model: Path, alert: Mapping[str, Any]) -
 
 
 def deployment_at(model: Path) -> Deployment:
-    """What is active at a model path, an artifact or a `current` file; raises ModelError where it cannot be read."""
+    """Read the deployment at a model path, an artifact or a `current` file; raises ModelError if it cannot be read."""
     current = current_file(model)
     if current is not None:
         return read_current(current)
@@ -66,11 +66,11 @@ def deployment_at(model: Path) -> Deployment:
 
 
 def _by_feature(then: Explanation | None, now: Explanation) -> list[Contribution]:
-    """What each feature contributed then and contributes now, the largest difference first."""
+    """Return the contribution of each feature then and now, the largest difference first."""
     before: dict[str, Reason] = {} if then is None else {step.reason.feature: step.reason for step in then.steps}
     after = {step.reason.feature: step.reason for step in now.steps}
     features = []
-    for name, reason in (after | {name: was for name, was in before.items() if name not in after}).items():
+    for name, reason in (after | {name: old for name, old in before.items() if name not in after}).items():
         old, new = (each[name].contribution if name in each else None for each in (before, after))
         difference = None if then is None else (new or 0.0) - (old or 0.0)
         features.append(Contribution(name, reason.value, reason.imputed, old, new, difference))
@@ -79,18 +79,18 @@ def _by_feature(then: Explanation | None, now: Explanation) -> list[Contribution
 
 def _sentence(alert: Mapping[str, Any], now: Explanation, deployment: Deployment) -> str:
     stored, outcome = alert.get(AlertField.SCORE), now.outcome(deployment.threshold)
-    verdict = {
+    result = {
         Outcome.ALERT: f"an alert again: {now.score:.4g} reaches the threshold {deployment.threshold:.4g}",
-        Outcome.CLEAR: f"no alert any more: {now.score:.4g} stays below the threshold {deployment.threshold:.4g}",
-        Outcome.UNSCORABLE: f"not judged: {now.missing} of {len(now.steps)} features are missing",
+        Outcome.CLEAR: f"no longer an alert: {now.score:.4g} is below the threshold {deployment.threshold:.4g}",
+        Outcome.UNSCORABLE: f"unscorable: {now.missing} of {len(now.steps)} features are missing",
     }[outcome]
     if stored is None:
-        verdict = verdict.replace(" again", "").replace(" any more", "")
-        return f"It was not judged when it came. Now it is {verdict}."
+        result = result.replace(" again", "").replace("no longer an", "no")
+        return f"It was unscorable when it arrived. Now it is {result}."
     if not now.is_judgeable:
-        return f"Now it is {verdict}."
-    if abs(now.score - stored) <= SAME:
-        return f"The same score. Now it is {verdict}."
+        return f"Now it is {result}."
+    if abs(now.score - stored) <= SAME_SCORE:
+        return f"The same score. Now it is {result}."
     return (
-        f"The score {'rises' if now.score > stored else 'falls'} by {abs(now.score - stored):.4g}. Now it is {verdict}."
+        f"The score {'rises' if now.score > stored else 'falls'} by {abs(now.score - stored):.4g}. Now it is {result}."
     )

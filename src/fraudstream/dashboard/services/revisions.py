@@ -1,7 +1,7 @@
-"""Records each revision of `models/current` once, as it comes into force, and reads it.
+"""Reads the active model, and records each new revision of `models/current` in the change log once.
 
-The history that the models' directory keeps says what came between two looks, so that nothing is missed while the
-dashboard is away; the name of each change is made of the revision, so that nothing is recorded twice.
+Revisions between two polls come from the history in the models directory, so that none is missed while the dashboard
+is down; each change id is a hash of the revision, so that none is change_of twice.
 """
 
 import hashlib
@@ -30,19 +30,19 @@ from fraudstream.times import parse_time
 
 
 def deployed_model(path: Path) -> Callable[[], DeployedModel | None]:
-    """A function that tells the model in force at `path` now; None while there is none that can be read.
+    """Return a function that reads the active model at `path`; None while there is none that can be read.
 
     It is called once a second: `current` is read each time, a manifest once.
     """
     manifests: dict[Path, Manifest] = {}
 
     def manifest_of(artifact: Path) -> Manifest:
-        found = manifests.get(artifact)
-        if found is None:
-            found = read_manifest(artifact)
-            manifests.clear()  # another thread may be here too: it has its own `found`
-            manifests[artifact] = found
-        return found
+        manifest = manifests.get(artifact)
+        if manifest is None:
+            manifest = read_manifest(artifact)
+            manifests.clear()  # another thread may be here too: it has its own `manifest`
+            manifests[artifact] = manifest
+        return manifest
 
     def read() -> DeployedModel | None:
         try:
@@ -72,70 +72,70 @@ def deployed_model(path: Path) -> Callable[[], DeployedModel | None]:
 
 log = structlog.get_logger(__name__)
 
-LOOK_SECONDS: Final = 1.0
+POLL_SECONDS: Final = 1.0
 RETRY_SECONDS: Final = 15.0
-SHOWN: Final = ("model_id", "threshold", "aliases", "revision")
-"""What a change says of what was and is in force; who, when and why are the change's own."""
+STATE_FIELDS: Final = ("model_id", "threshold", "aliases", "revision")
+"""The members of a deployment in a change, before and after; who, when and why belong to the change."""
 
 
 class RevisionWatch:
-    """Looks at what is in force once a second, in its own thread from `start` to `close`."""
+    """Polls the active deployment once a second, in its own thread from `start` to `close`."""
 
     def __init__(self, changes: ChangeLog, deployment: Callable[[], DeployedModel | None]) -> None:
         self._changes = changes
         self._deployment = deployment
         self._recorded: Deployment | None = None
-        self._looking = threading.Lock()
+        self._lock = threading.Lock()
         self._ending = threading.Event()
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Begin."""
+        """Start the thread."""
         self._thread = threading.Thread(target=self._run, name="revisions", daemon=True)
         self._thread.start()
 
     def close(self) -> None:
-        """End."""
+        """Stop the thread."""
         self._ending.set()
         if self._thread is not None:
             self._thread.join()
 
-    def look(self) -> bool:
-        """Record what has come into force since the last look; False where that failed: the next look does it."""
-        found = self._deployment()
-        if found is None or found.state is None or found.models_dir is None or found.state == self._recorded:
+    def record_new(self) -> bool:
+        """Record the revisions since the last poll; return False if that failed, for the next poll to retry."""
+        model = self._deployment()
+        if model is None or model.state is None or model.models_dir is None or model.state == self._recorded:
             return True
-        with self._looking:
+        with self._lock:
             try:
-                revisions = read_changes(found.models_dir, asdict(found.state))
-                self._changes.record_once([recorded(each) for each in revisions])
+                revisions = read_changes(model.models_dir, asdict(model.state))
+                self._changes.record_once([change_of(each) for each in revisions])
             except (StoreError, SQLAlchemyError, OSError) as e:
                 reason = e.what if isinstance(e, StoreError) else str(e)
-                log.warning("what came into force could not be recorded", reason=reason)
+                log.warning("cannot record a new deployment", reason=reason)
                 return False
-            self._recorded = found.state
+            self._recorded = model.state
         return True
 
     def _run(self) -> None:
-        rest = LOOK_SECONDS
+        rest = POLL_SECONDS
         while not self._ending.wait(rest):
-            rest = LOOK_SECONDS if self.look() else RETRY_SECONDS
+            rest = POLL_SECONDS if self.record_new() else RETRY_SECONDS
 
 
-def recorded(revision: Revision) -> tuple[Change, datetime]:
-    """A revision as a change, with the time at which it came into force."""
+def change_of(revision: Revision) -> tuple[Change, datetime]:
+    """Return a revision as a change, with the time at which it was deployed."""
     before, after = revision.before, revision.after
-    made = hashlib.sha256(orjson.dumps([after.get(name) for name in (*SHOWN, "when", "who")]))
+    digest = hashlib.sha256(orjson.dumps([after.get(name) for name in (*STATE_FIELDS, "when", "who")]))
     change = Change(
         Actor(revision.who),
         _action(before, after),
         str(after["model_id"]),
-        _shown(before),
-        _shown(after),
+        _state_fields(before),
+        _state_fields(after),
         revision.why,
-        change_id=made.hexdigest()[:32],
+        change_id=digest.hexdigest()[:32],
     )
-    return change, _instant(revision.when)
+    return change, _activation_time(revision.when)
 
 
 def _action(before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> Action:
@@ -144,12 +144,12 @@ def _action(before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> Actio
     return Action.ALIAS if before.get("aliases") != after.get("aliases") else Action.THRESHOLD
 
 
-def _shown(state: Mapping[str, Any] | None) -> Object | None:
-    return None if state is None else {name: state.get(name) for name in SHOWN}
+def _state_fields(state: Mapping[str, Any] | None) -> Object | None:
+    return None if state is None else {name: state.get(name) for name in STATE_FIELDS}
 
 
-def _instant(when: str) -> datetime:
+def _activation_time(when: str) -> datetime:
     try:
         return parse_time(when)
     except ValueError:
-        return datetime.now(UTC)  # written by hand
+        return datetime.now(UTC)  # edited by hand

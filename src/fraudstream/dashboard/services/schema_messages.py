@@ -1,4 +1,4 @@
-"""What a person reads of the columns: sentences of the banners, the event of a first sight, a storm of alerts."""
+"""Builds the messages about schema changes and alert storms for banners and events."""
 
 import threading
 from collections import deque
@@ -14,12 +14,12 @@ from fraudstream.times import from_microseconds, iso_z, microseconds, parse_time
 from fraudstream.transactions.drift import MEDIAN, Contract, changes, drift_of, named
 
 MOST_SENTENCES: Final = 5
-UNJUDGED: Final = "not judged (unscorable): too much is missing"
+UNSCORABLE: Final = "unscorable: too many features are missing"
 
 
 @dataclass(frozen=True)
 class Sentence:
-    """A sentence with one time in it, which a page shows in its reader's zone; `at` is empty where there is none."""
+    """A sentence with one time, which a page shows in the reader's time zone; `at` is empty without one."""
 
     before: str
     at: str
@@ -27,12 +27,12 @@ class Sentence:
 
 
 def iso(at_us: int | None) -> str:
-    """A time as ISO 8601 in UTC, empty where there is none."""
+    """Return a time as ISO 8601 in UTC, empty without one."""
     return "" if at_us is None else iso_z(from_microseconds(at_us))
 
 
 def percent(share: float) -> str:
-    """A share of 0 to 1 in words that never round to nothing or to all."""
+    """Format a share of 0 to 1, which is never rounded to 0 % or 100 %."""
     if share >= 1.0 - 1e-9:
         return "100 %"
     if share < 0.001:
@@ -41,47 +41,47 @@ def percent(share: float) -> str:
 
 
 def sentences(shares: Shares, contract: Contract | None) -> list[Sentence]:
-    """In which way the last rows were not judged as trained; empty where they were."""
+    """Describe how the scoring of the recent transactions differs from training; empty if it does not."""
     if contract is None or shares.newest is None:
         return []
-    found = []
+    messages = []
     if shares.unscorable > 0:
-        found.append(Sentence(f"{percent(shares.unscorable)} of the last rows are {UNJUDGED}", "", ""))
+        messages.append(Sentence(f"{percent(shares.unscorable)} of recent transactions are {UNSCORABLE}", "", ""))
     for since, share, kind, names in _groups(shares, contract):
-        many = len(names) > 1
+        is_plural = len(names) > 1
         subject = named(names)
-        what, treatment = _said(kind, shares.retyped, names, many=many)
+        change, treatment = _describe(kind, shares.retyped, names, is_plural=is_plural)
         since_about = " since about " if since else ""
-        found.append(
+        messages.append(
             Sentence(
-                f"{subject[0].upper()}{subject[1:]} {what}{since_about}",
+                f"{subject[0].upper()}{subject[1:]} {change}{since_about}",
                 since,
-                f": {treatment}; {percent(share)} of the last rows",
+                f": {treatment}; {percent(share)} of recent transactions",
             )
         )
-    left = len(found) - MOST_SENTENCES
+    left = len(messages) - MOST_SENTENCES
     if left > 0:
-        found[MOST_SENTENCES - 1 :] = [Sentence(f"And {left + 1} more changes, on the page Schema", "", "")]
-    return found
+        messages[MOST_SENTENCES - 1 :] = [Sentence(f"And {left + 1} more changes, on the Schema page", "", "")]
+    return messages
 
 
-def told(sentence: Sentence) -> str:
-    """A sentence as plain text, its time in UTC."""
+def plain_text(sentence: Sentence) -> str:
+    """Return a sentence as plain text, with its time in UTC."""
     at = f"{parse_time(sentence.at):%H:%M} UTC" if sentence.at else ""
     return f"{sentence.before}{at}{sentence.after}."
 
 
 def first_observation(observation: SchemaObservation, contract: Contract | None) -> Object:
-    """What the event of a new set of columns says of it."""
+    """Return the message and the changes of the event of a new schema."""
     where = f" since about {observation.where} (from samples)" if observation.partition is not None else ""
     if contract is None:
         return {
-            "message": f"new set of {observation.column_count} columns{where}; no model is in force to compare it with"
+            "message": f"new schema of {observation.column_count} columns{where}; no active model to compare it with"
         }
     drift = drift_of(observation.columns, contract, is_whole=observation.is_whole)
-    lines = "; ".join(map(str, changes(drift))) or "every column that the model reads is there"
+    lines = "; ".join(map(str, changes(drift))) or "every feature of the model is there"
     return {
-        "message": f"new set of columns{where}: {lines}",
+        "message": f"new schema{where}: {lines}",
         "model_id": contract.model_id,
         "added": list(drift.added),
         "missing": list(drift.missing),
@@ -91,15 +91,15 @@ def first_observation(observation: SchemaObservation, contract: Contract | None)
 
 WINDOW_SECONDS: Final = 60
 STORM_ALERTS: Final = 600
-"""A storm begins with more alerts than this within the window: ten a second are more than people can look at."""
+"""A storm starts with more alerts than this within the window: nobody can review ten a second."""
 
 CALM_ALERTS: Final = STORM_ALERTS // 2
-"""It ends below half of that, so that a stream at the limit does not make the banner come and go."""
+"""It ends below half of that, so that the banner does not flicker at the limit."""
 
 
 @dataclass(frozen=True)
 class Storm:
-    """A storm as `/api/stats` has it; `sentence` is that of the banner."""
+    """An alert storm in `/api/stats`; `sentence` is for the banner."""
 
     alerts_per_minute: int
     share_of_payments: float | None
@@ -108,9 +108,9 @@ class Storm:
 
 
 class StormWatch:
-    """Counts the alerts committed in the last 60 s, in bins of a second: a commit costs the same whatever its size.
+    """Counts the alerts committed in the last 60 s, in bins of a second: a commit costs the same for any size.
 
-    In memory only: after a restart of the dashboard a storm is told anew, with its next 600 alerts.
+    In memory only: after a restart of the dashboard a storm is reported again with its next 600 alerts.
     """
 
     def __init__(self) -> None:
@@ -121,10 +121,10 @@ class StormWatch:
         self._since: datetime | None = None
 
     def committed(self, alerts: int, at: datetime) -> None:
-        """So many new alerts are in the store."""
+        """Count newly stored alerts."""
         second = _second(at)
         with self._lock:
-            # What has left the window may have ended a storm that nobody asked about since.
+            # A storm may have ended since the last call.
             self._forget(second)
             if alerts == 0:
                 return
@@ -138,31 +138,31 @@ class StormWatch:
                 self._since = at
 
     def scored(self, payments: int, at: datetime) -> None:
-        """So many payments were scored until now; a reading a second is kept, for the share."""
+        """Record the number of payments scored until now, once a second, for the share."""
         second = _second(at)
         with self._lock:
             if self._scored and (payments < self._scored[-1][1] or second < self._scored[-1][0]):
-                self._scored.clear()  # the topic was made anew, or the clock was set back
+                self._scored.clear()  # the topic was recreated, or the clock was set back
             if not self._scored or second > self._scored[-1][0]:
                 self._scored.append((second, payments))
-            # One reading from before the window is kept: the share is taken over the whole of it.
+            # One reading before the window stays: the share covers the whole window.
             while len(self._scored) > 1 and self._scored[1][0] <= second - WINDOW_SECONDS:
                 self._scored.popleft()
 
     def current(self, payments: int, at: datetime) -> Storm | None:
-        """The storm, None in calm; `payments` are those scored until now."""
+        """Return the storm, if there is one; `payments` are those scored until now."""
         self.scored(payments, at)
         with self._lock:
             self._forget(_second(at))
             if self._since is None:
                 return None
             scored = payments - self._scored[0][1]
-            # The number scored is known from samples: it may stand a little behind the alerts.
+            # The number scored is estimated from samples: it may lag a little behind the alerts.
             share = min(1.0, self._total / scored) if scored > 0 else None
             since = iso(microseconds(self._since))
             of = "" if share is None else f", {percent(share)} of the payments scored"
             after = f": {self._total:,} in the last minute{of}"
-            sentence = Sentence("More alerts than people can look at since ", since, after)
+            sentence = Sentence("More alerts than analysts can review since ", since, after)
             return Storm(self._total, None if share is None else round(share, 4), since, sentence)
 
     def _forget(self, second: int) -> None:
@@ -176,15 +176,15 @@ class StormWatch:
 
 
 def _groups(shares: Shares, contract: Contract) -> Iterable[tuple[str, float, str, list[str]]]:
-    """Imputed features that changed alike (kind, share, minute of the beginning), the largest share first."""
+    """Yield imputed features that changed alike (kind, share, minute of the start), the largest share first."""
     newest = shares.newest
     is_old = newest is not None and newest.scored_by[1] != contract.revision
     aliased = set(contract.aliases.values())
     grouped: dict[tuple[str, str, str], list[str]] = {}
     at: dict[tuple[str, str, str], str] = {}
     for name, share in shares.imputed.items():
-        began = shares.since.get(name)
-        since = iso(began.produced_us) if began is not None else ""
+        observation = shares.since.get(name)
+        since = iso(observation.produced_us) if observation is not None else ""
         if is_old and name in aliased:
             kind = "aliased"
         else:
@@ -197,15 +197,15 @@ def _groups(shares: Shares, contract: Contract) -> Iterable[tuple[str, float, st
         yield at[key], shares.imputed[names[0]], key[0], sorted(names, key=lambda name: order.get(name, 0))
 
 
-def _said(kind: str, retyped: Mapping[str, str], names: list[str], *, many: bool) -> tuple[str, str]:
-    median = "the training medians are used" if many else MEDIAN
+def _describe(kind: str, retyped: Mapping[str, str], names: list[str], *, is_plural: bool) -> tuple[str, str]:
+    median = "the training medians are used" if is_plural else MEDIAN
     if kind == "aliased":
-        return f"{'have' if many else 'has'} an alias that takes effect within 15 s; missing", median
+        return f"{'have' if is_plural else 'has'} an alias that takes effect within 15 s; missing", median
     if kind == "missing":
-        return f"{'are' if many else 'is'} missing", median
+        return f"{'are' if is_plural else 'is'} missing", median
     types = {retyped[name] for name in names if name in retyped}
-    came = f" ({', '.join(sorted(types))} came)" if types else ""
-    return f"{'hold' if many else 'holds'} no number{came}", median
+    actual = f" but {', '.join(sorted(types))}" if types else ""
+    return f"{'hold' if is_plural else 'holds'} no number{actual}", median
 
 
 def _second(at: datetime) -> int:

@@ -1,11 +1,11 @@
-"""All that is known of the stream's columns, as the API tells it and the page Schema shows it."""
+"""Builds the schema report: the stream's columns compared with the model's contract."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
 from fraudstream.dashboard.services.columns import ColumnWatch, Shares, Suggestion
-from fraudstream.dashboard.services.schema_messages import UNJUDGED, Sentence, iso, percent, sentences
+from fraudstream.dashboard.services.schema_messages import UNSCORABLE, Sentence, iso, percent, sentences
 from fraudstream.messages.base import Object
 from fraudstream.store.reading import StoredSchema, Total
 from fraudstream.store.store import AlertStore
@@ -17,11 +17,11 @@ MOST_SHARES: Final = 200
 
 @dataclass(frozen=True)
 class Column:
-    """A column as training knew it (`expected`), as it came in the newest row, and what the detector does with it.
+    """A column in training (`expected`), in the newest transaction (`came`), and how the detector treats it.
 
     Attributes:
         alias: The column that is read in its place.
-        since: When and where it was first missing, about.
+        since: Approximately when and where it was first missing.
     """
 
     name: str
@@ -35,14 +35,14 @@ class Column:
 
     @property
     def differs(self) -> bool:
-        """Whether it is not as in training."""
+        """Whether it differs from training."""
         is_retyped = self.expected == "number" and self.came not in (None, "number", "unknown")
         return bool(self.expected is None or is_retyped or self.imputed_share or self.alias)
 
 
 @dataclass(frozen=True)
 class ColumnSummary:
-    """What the banner needs, once a second; part of `/api/stats`."""
+    """The content of the banner, once a second; part of `/api/stats`."""
 
     schema_id: str | None
     as_trained: bool | None
@@ -57,14 +57,14 @@ class ColumnSummary:
 
 @dataclass(frozen=True)
 class Current(ColumnSummary):
-    """How the last rows compare with the contract."""
+    """The recent transactions compared with the contract."""
 
     columns: list[Column]
 
 
 @dataclass(frozen=True)
 class Schemas:
-    """The contract, the schemas (newest first), the last rows, and suggested aliases."""
+    """The contract, the schemas (newest first), the recent transactions, and suggested aliases."""
 
     contract: Object | None
     current: Current
@@ -77,16 +77,16 @@ class Schemas:
 
 
 def summary(store: AlertStore, watch: ColumnWatch, contract: Contract | None) -> ColumnSummary:
-    """The summary now."""
+    """Return the summary now."""
     shares = watch.shares()
-    said = sentences(shares, contract)
+    messages = sentences(shares, contract)
     newest = shares.newest
     largest = sorted(shares.imputed.items(), key=lambda pair: -pair[1])[:MOST_SHARES]
     refused = {(refusal.new, refusal.old) for refusal in store.refusals()}
     return ColumnSummary(
         schema_id=newest.observation.schema_id if newest else None,
-        as_trained=not said if newest is not None and contract is not None else None,
-        sentences=said,
+        as_trained=not messages if newest is not None and contract is not None else None,
+        sentences=messages,
         imputed={name: round(share, 4) for name, share in largest},
         unscorable_share=round(shares.unscorable, 4),
         rows=shares.rows,
@@ -99,7 +99,7 @@ def summary(store: AlertStore, watch: ColumnWatch, contract: Contract | None) ->
 def report(
     store: AlertStore, watch: ColumnWatch, contract: Contract | None, *, changeable: bool, limit: int = LISTED_SCHEMAS
 ) -> Schemas:
-    """The whole report."""
+    """Return the whole report."""
     refusals = store.refusals()
     suggestions = watch.suggestions(contract, {(refusal.new, refusal.old) for refusal in refusals})
     return Schemas(
@@ -144,7 +144,7 @@ def _schema(stored: StoredSchema, contract: Contract | None) -> Object:
 
 
 def _columns(shares: Shares, contract: Contract | None) -> list[Column]:
-    """Each feature, then what came beside them in the newest row, then what of the training data did not come."""
+    """Return each feature, then the other columns of the newest transaction."""
     newest = shares.newest
     came: Mapping[str, str] = newest.observation.columns if newest else {}
     if contract is None:
@@ -159,7 +159,7 @@ def _columns(shares: Shares, contract: Contract | None) -> list[Column]:
         table.append(replace(row, alias=alias if alias in came else None, since=_since(shares, name)))
     known = set(contract.features) | set(contract.aliases)
     for name in sorted(came.keys() - known):
-        treatment = "kept and shown; no feature of the model" if name in contract.others else KEPT
+        treatment = f"{KEPT}; not a feature of the model" if name in contract.others else KEPT
         kind = "in the training data" if name in contract.others else None
         table.append(_column(name, kind, came[name], 0.0, treatment))
     return table
@@ -176,11 +176,11 @@ def _since(shares: Shares, name: str) -> Object | None:
 
 def _treatment(shares: Shares, name: str, kind: str | None, share: float) -> str:
     if shares.newest is None:
-        return "no row was sampled yet"
+        return "no transaction sampled yet"
     if share <= 0:
         return READ_AS_NUMBER if kind == "text" else "read as trained"
     if shares.unscorable >= share:
-        return UNJUDGED
+        return UNSCORABLE
     return f"{MEDIAN} where it is missing" if share < 1 - 1e-9 else MEDIAN
 
 
@@ -195,9 +195,9 @@ def _suggestion(each: Suggestion) -> Object:
 
 
 def evidence(each: Suggestion) -> str:
-    """Why an alias is suggested, in one sentence."""
-    rival = "" if each.runner_up is None else f"; the next best pair is {each.runner_up:.2f} apart"
+    """Return in one sentence why an alias is suggested."""
+    rival = "" if each.runner_up is None else f"; the next best pair is {each.runner_up:.2f} away"
     return (
-        f"{each.values} sampled values are {each.distance:.2f} apart from the training values of {each.old} "
-        f"(0: alike, 1: nothing in common){rival}; no sampled row had both columns"
+        f"{each.values} sampled values are {each.distance:.2f} away from the training values of {each.old} "
+        f"(0: identical, 1: disjoint){rival}; no sampled transaction had both columns"
     )

@@ -1,4 +1,4 @@
-"""The counters of the dashboard: what was seen, scored and found, how far behind, how fast; pages and API show them."""
+"""Computes the dashboard's counters: payments, alerts, lag, rate and latency."""
 
 import math
 import threading
@@ -36,14 +36,14 @@ from fraudstream.transactions.wire import AlertField, Outcome
 
 log = structlog.get_logger(__name__)
 
-LATENCIES_KEPT: Final = 1000
+LATENCY_SAMPLES: Final = 1000
 RATE_SECONDS: Final = 10.0
 CACHE_SECONDS: Final = 0.9
-"""The counters that streams send are worked out once for all viewers."""
+"""The counters that streams send are computed once for all viewers."""
 
 
 class DeployedModel(NamedTuple):
-    """What `models/current` says, as far as a page shows it; `models_dir` is where it has its history."""
+    """The active deployment of `models/current`, as far as pages show it; `models_dir` holds its history."""
 
     model_id: str
     threshold: float | None
@@ -56,7 +56,7 @@ class DeployedModel(NamedTuple):
 
 
 class Statistics:
-    """Keeps what the store does not: rates, latencies, and what the newest sample said."""
+    """Keeps in memory what the store does not: rates, latencies and samples."""
 
     def __init__(
         self,
@@ -74,8 +74,8 @@ class Statistics:
         self._problems = problems
         self._clock = clock
         self._lock = threading.Lock()
-        self._to_store: deque[float] = deque(maxlen=LATENCIES_KEPT)
-        self._to_page: deque[float] = deque(maxlen=LATENCIES_KEPT)
+        self._to_store: deque[float] = deque(maxlen=LATENCY_SAMPLES)
+        self._to_page: deque[float] = deque(maxlen=LATENCY_SAMPLES)
         self._ends: deque[tuple[datetime, int]] = deque()
         self._scored_by: tuple[str | None, float | None] | None = None
         self._reading = threading.Lock()
@@ -90,16 +90,16 @@ class Statistics:
         self.registry.register(Gauges(self.current))
 
     def committed(self, alerts: Sequence[StoredAlert]) -> None:
-        """New alerts are in the store."""
+        """Count newly stored alerts."""
         self._storm.committed(sum(alert.outcome == Outcome.ALERT for alert in alerts), self._clock())
         self._observe(self._to_store, "store", [alert.produced_us for alert in alerts])
 
     def written(self, alerts: Sequence[Published]) -> None:
-        """New alerts were written to a live stream for the first time."""
+        """Measure alerts written to a live stream for the first time."""
         self._observe(self._to_page, "page", [alert.produced_us for alert in alerts])
 
     def observe_events(self, events: Sequence[Event], samples: Sequence[tuple[Sample, int]]) -> None:
-        """Take from events, and from the samples among them with their weights, what lives in memory only."""
+        """Update the state in memory from events and from the samples among them, with their weights."""
         self.columns.observe(samples, self.contract())
         self.scores.observe(samples)
         for event in events:
@@ -112,34 +112,34 @@ class Statistics:
                 self._storm.scored(_progress(self._store.positions())[1], self._clock())
 
     def contract(self) -> Contract | None:
-        """What the model in force expects of a row; None where it cannot be read."""
+        """Return the active model's schema contract; None if it cannot be read."""
         deployment = self._read_deployment()
         return deployment.contract if deployment is not None else None
 
     def label(self) -> Label | None:
-        """The label column of the data that the model in force was trained from, which a replayed file carries."""
+        """Return the label column of the active model's training data, which a replayed file contains."""
         deployment = self._read_deployment()
         return deployment.label if deployment is not None else None
 
     def threshold(self) -> float | None:
-        """The threshold in force, or of the newest sample."""
+        """Return the active threshold, or that of the newest sample."""
         return self._model()[1]
 
     def describe(self, observation: SchemaObservation) -> Object:
-        """What the event of a set of columns that was never seen before says."""
+        """Return the content of the event of a new schema."""
         return first_observation(observation, self.contract())
 
     def current(self) -> Object:
-        """The counters now; figures that rest on samples are named in `sampled`."""
+        """Return the counters now; figures estimated from samples are named in `sampled`."""
         now = self._clock()
         totals = self._store.totals()
         positions = self._store.positions()
-        seen, scored, lag = _progress(positions)
+        total, scored, lag = _progress(positions)
         p50, p99, latency_to = self._latency()
         model_id, threshold, deployment = self._model()
         return {
             "at": now.isoformat(),
-            "payments_seen": seen,
+            "payments_seen": total,
             "scored": scored,
             "alerts": totals[Total.ALERTS],
             **{name: totals[name] for name in (Total.UNSCORABLE, Total.DEAD_LETTERS, Total.REJECTED)},
@@ -162,41 +162,41 @@ class Statistics:
         }
 
     def current_json(self) -> bytes:
-        """The counters as JSON, at most a second old: many streams share one reading."""
-        with self._reading:  # one reads for all; hundreds at once would take every connection to the database
+        """Return the counters as JSON, at most a second old: all streams share one reading."""
+        with self._reading:  # one reads for all; hundreds at once would use up the database connections
             now = self._clock()
             cached = self._cached
             if cached is None or not 0 <= (now - cached[0]).total_seconds() < CACHE_SECONDS:
                 cached = self._cached = (now, orjson.dumps(self.current()))
             return cached[1]
 
-    def _observe(self, kept: deque[float], to: str, produced: Iterable[int | None]) -> None:
+    def _observe(self, latencies: deque[float], to: str, produced: Iterable[int | None]) -> None:
         now = self._clock()
         now_us = microseconds(now)
-        # Clocks of two machines may disagree by more than a payment takes.
-        took = [max(0.0, (now_us - produced_us) / 1e6) for produced_us in produced if produced_us is not None]
+        # Clocks of two machines may differ by more than the latency.
+        durations = [max(0.0, (now_us - produced_us) / 1e6) for produced_us in produced if produced_us is not None]
         with self._lock:
-            for seconds in took:
-                kept.append(seconds)
+            for seconds in durations:
+                latencies.append(seconds)
                 self._histogram.labels(to).observe(seconds)
-        if took:
-            self.minutes.latencies(now, to, took)
+        if durations:
+            self.minutes.latencies(now, to, durations)
 
     def _observe_end(self, event: EndsEvent) -> None:
-        found = reports(event)
-        if not found:
-            return  # the relay says that Kafka does not answer
-        end = sum(report.end for report in found if report.end is not None)
-        at_us = found[0].at_us
+        partitions = reports(event)
+        if not partitions:
+            return  # the relay reports that Kafka does not respond
+        end = sum(report.end for report in partitions if report.end is not None)
+        at_us = partitions[0].at_us
         at = self._clock() if at_us is None else from_microseconds(at_us)
         with self._lock:
             if self._ends and at <= self._ends[-1][0]:
                 return  # posted again, or late
             if self._ends and end < self._ends[-1][1]:
-                self._ends.clear()  # the topic was made anew
+                self._ends.clear()  # the topic was recreated
             self._ends.append((at, end))
             self.minutes.end(at, end)
-            # One before the window is kept: the rate is taken over the whole of it.
+            # One reading before the window stays: the rate covers the whole window.
             while len(self._ends) > 2 and (at - self._ends[1][0]).total_seconds() >= RATE_SECONDS:
                 self._ends.popleft()
 
@@ -229,22 +229,22 @@ class Statistics:
         try:
             return self._deployment()
         except FraudstreamError as e:
-            # What was judged is to be seen all the same.
-            log.warning("what is in force cannot be read", reason=e.what, where=e.where)
+            # Alerts stay visible all the same.
+            log.warning("cannot read the active deployment", reason=e.what, where=e.where)
             return None
 
 
 def _percentile(values: Sequence[float], share: float) -> float:
-    """Nearest rank, in milliseconds: a value that was measured, never one between two."""
+    """Return the nearest rank, in milliseconds: a measured value, never an interpolated one."""
     return round(values[math.ceil(share * len(values)) - 1] * 1000, 3)
 
 
 def _progress(positions: dict[TopicPartition, Position]) -> tuple[int, int, int]:
-    seen = scored = lag = 0
+    total = scored = lag = 0
     for position in positions.values():
         if position.end is not None:
             done = min(position.position, position.end)
-            seen += position.end
+            total += position.end
             scored += max(0, done - position.begin)
             lag += max(0, position.end - max(done, position.begin))
-    return seen, scored, lag
+    return total, scored, lag

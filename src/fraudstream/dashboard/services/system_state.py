@@ -1,4 +1,4 @@
-"""The state of the whole system: its processes, its partitions, and what is wrong, as `/api/system` tells it."""
+"""Reports the state of the system: processes, partitions, losses and problems."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -20,9 +20,9 @@ from fraudstream.transactions.wire import DetectorState, EventField, EventType
 
 
 class Gauges(Collector):
-    """The counters as Prometheus reads them, taken when it asks."""
+    """Exports the counters to Prometheus, read at each scrape."""
 
-    _SHOWN: Final = (
+    _METRICS: Final = (
         ("payments_seen", metrics.PAYMENTS_SEEN), ("scored", metrics.PAYMENTS_SCORED), ("lag", metrics.LAG),
         ("rate", metrics.RATE), ("alerts", metrics.ALERTS), ("unscorable", metrics.UNSCORABLE),
         ("dead_letters", metrics.DEAD_LETTERS), ("rejected", metrics.REJECTED), ("conflicts", metrics.CONFLICTS),
@@ -30,44 +30,44 @@ class Gauges(Collector):
     )  # fmt: skip
 
     def __init__(self, current: Callable[[], Mapping[str, Any]]) -> None:
-        """Take what tells the counters: `Statistics.current`."""
+        """Keep the source of the counters: `Statistics.current`."""
         self._current = current
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
-        """The counters now."""
+        """Yield the counters now."""
         current = self._current()
-        for key, metric in self._SHOWN:
+        for key, metric in self._METRICS:
             yield GaugeMetricFamily(*metric, value=current[key])
 
 
 class SystemGauges(Collector):
-    """The state of the whole system, as `/api/system` tells it."""
+    """Exports the state of the system to Prometheus, like `/api/system`."""
 
     def __init__(self, document: Callable[[], System]) -> None:
-        """Take what tells the state: `SystemState.document`."""
+        """Keep the source of the state: `SystemState.document`."""
         self._document = document
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
-        """The state now."""
-        state, place = self._document(), ("topic", "partition")
+        """Yield the state now."""
+        state, labels = self._document(), ("topic", "partition")
         kinds = Counter(each.kind for each in state.problems)
         yield _labelled(metrics.PROBLEMS, ["kind"], (((kind.value,), kinds[kind]) for kind in ProblemKind))
         running = (((each.process,), each.state == DetectorState.RUNNING) for each in state.processes)
         yield _labelled(metrics.PROCESS_RUNNING, ["process"], running)
         at = [(each.topic, str(each.partition)) for each in state.partitions]
-        yield _labelled(metrics.PARTITION_LAG, place, zip(at, (each.lag for each in state.partitions), strict=True))
+        yield _labelled(metrics.PARTITION_LAG, labels, zip(at, (each.lag for each in state.partitions), strict=True))
         starved = (each.starved_since is not None for each in state.partitions)
-        yield _labelled(metrics.PARTITION_STARVED, place, zip(at, starved, strict=True))
+        yield _labelled(metrics.PARTITION_STARVED, labels, zip(at, starved, strict=True))
         if state.task_slots is not None:
             yield GaugeMetricFamily(*metrics.TASK_SLOTS, value=state.task_slots)
         yield GaugeMetricFamily(*metrics.LOST_UNACKNOWLEDGED, value=state.losses.records)
 
 
 SILENT_SECONDS: Final = 15.0
-"""Relay and detector each say something every two seconds at most: silent for so long, one is gone."""
+"""Relay and detector report every two seconds; one that is silent for this long is down."""
 
-FIRST_WORD_SECONDS: Final = 30.0
-"""A process that is running may take so long to say its first word to a dashboard that has just been started."""
+FIRST_REPORT_SECONDS: Final = 30.0
+"""How long the first report of a running process may take after the dashboard has started."""
 
 UNKNOWN: Final = "unknown"
 SILENT: Final = "silent"
@@ -77,38 +77,38 @@ FAILING: Final = DetectorState.FAILING.value
 
 @dataclass
 class Process:
-    """A process by what it said last."""
+    """A process by its latest report."""
 
     name: str
     state: str = UNKNOWN
     message: str = ""
     since: datetime | None = None
-    seen: datetime | None = None
+    seen_at: datetime | None = None
 
     def report(self, state: str, message: str, now: datetime) -> None:
-        """Take what it says now."""
+        """Record a report."""
         if state != self.state or self.silence(now) > SILENT_SECONDS:
             self.since = now
-        self.state, self.message, self.seen = state, message, now
+        self.state, self.message, self.seen_at = state, message, now
 
     def silence(self, now: datetime) -> float:
-        """For how many seconds it has said nothing; 0 for one that never spoke."""
-        return 0.0 if self.seen is None else (now - self.seen).total_seconds()
+        """Return the seconds since the latest report; 0 without any."""
+        return 0.0 if self.seen_at is None else (now - self.seen_at).total_seconds()
 
     def document(self, now: datetime, sentence: str) -> ProcessState:
-        """Its entry in `/api/system`."""
+        """Return its entry in `/api/system`."""
         silent = self.silence(now) > SILENT_SECONDS
-        state, since = (SILENT, self.seen) if silent else (self.state, self.since)
-        return ProcessState(self.name, state, _iso(since), _iso(self.seen), sentence)
+        state, since = (SILENT, self.seen_at) if silent else (self.state, self.since)
+        return ProcessState(self.name, state, _iso(since), _iso(self.seen_at), sentence)
 
 
 class SystemState:
-    """Knows what the relay and the detector say, and what the store holds of partitions and losses."""
+    """Combines the reports of relay and detector with the partitions and losses in the store."""
 
     def __init__(
         self, store: AlertStore, database_problems: Callable[[], list[str]], clock: Callable[[], datetime]
     ) -> None:
-        """Watch over one store; what came before this moment is known from what it holds."""
+        """Watch one store, whose positions show whether it received records before."""
         self._store = store
         self._database_problems = database_problems
         self._clock = clock
@@ -121,7 +121,7 @@ class SystemState:
         self._report = PartitionReport()
 
     def posted(self, records: Iterable[object]) -> None:
-        """A relay has posted records, and they are stored; take from them how it and the detector are."""
+        """Update the states of relay and detector from posted records, once they are stored."""
         now = self._clock()
         self._first_posted_at = self._first_posted_at or now
         for record in records:
@@ -130,7 +130,7 @@ class SystemState:
         self._relay.report(FAILING if self._kafka_problem else RUNNING, self._kafka_problem, now)
 
     def problems(self) -> list[Problem]:
-        """What is wrong; nothing while alerts arrive and no loss waits to be acknowledged."""
+        """Return what is wrong; empty while alerts arrive and every loss is acknowledged."""
         now = self._clock()
         return [
             *(Problem(kind=ProblemKind.DATABASE, message=text[:500]) for text in self._database_problems()),
@@ -140,21 +140,21 @@ class SystemState:
         ]
 
     def messages(self) -> list[str]:
-        """The sentences of the problems, as the pages show them."""
+        """Return the messages of the problems for the pages."""
         return [problem.message for problem in self.problems()]
 
     def unacknowledged_losses(self) -> Losses:
-        """The losses that nobody has acknowledged; none where the database does not answer, a problem of its own."""
+        """Return the unacknowledged losses; none if the database does not respond, which is a problem of its own."""
         try:
             return self._store.ledger.unacknowledged_losses()
         except SQLAlchemyError:
             return Losses(0, 0, None)
 
     def document(self) -> System:
-        """All of it."""
+        """Return the state of the system."""
         now, problems, losses = self._clock(), self.problems(), self.unacknowledged_losses()
-        processes, slots = self._processes(now, problems), self._report.task_slots
-        return System(iso(now), problems, processes, slots, self._partitions(), losses)
+        processes, task_slots = self._processes(now, problems), self._report.task_slots
+        return System(iso(now), problems, processes, task_slots, self._partitions(), losses)
 
     def _observe(self, record: Mapping[str, Any], now: datetime) -> None:
         kind = record.get(EventField.TYPE)
@@ -166,15 +166,15 @@ class SystemState:
                 self._report = PartitionReport()
         elif kind == EventType.POSITION:
             trouble = record.get(EventField.TROUBLE)
-            self._kafka_problem = f"Kafka does not answer the relay: {trouble}"[:500] if trouble else ""
+            self._kafka_problem = f"Kafka does not respond to the relay: {trouble}"[:500] if trouble else ""
 
     def _relay_problems(self, now: datetime) -> list[Problem]:
         relay, waited = self._relay, (now - self._began).total_seconds()
         if relay.silence(now) > SILENT_SECONDS:
             message = f"the relay has posted nothing for {relay.silence(now):.0f} s"
-            return [Problem(kind=ProblemKind.RELAY, message=message, since=_iso(relay.seen))]
-        if relay.seen is None and self._is_known_stream and waited > FIRST_WORD_SECONDS:
-            message = f"no relay has posted anything for {waited:.0f} s, since this dashboard began"
+            return [Problem(kind=ProblemKind.RELAY, message=message, since=_iso(relay.seen_at))]
+        if relay.seen_at is None and self._is_known_stream and waited > FIRST_REPORT_SECONDS:
+            message = f"no relay has posted anything for {waited:.0f} s, since this dashboard started"
             return [Problem(kind=ProblemKind.RELAY, message=message, since=_iso(self._began))]
         if self._kafka_problem:
             return [Problem(kind=ProblemKind.KAFKA, message=self._kafka_problem, since=_iso(relay.since))]
@@ -183,12 +183,12 @@ class SystemState:
     def _detector_problems(self, now: datetime) -> list[Problem]:
         detector, first = self._detector, self._first_posted_at
         since, message = detector.since, ""
-        if detector.seen is None:
+        if detector.seen_at is None:
             waited = 0.0 if first is None else (now - first).total_seconds()
-            if waited > FIRST_WORD_SECONDS:
-                since, message = first, f"no detector has said anything for {waited:.0f} s"
+            if waited > FIRST_REPORT_SECONDS:
+                since, message = first, f"no detector has reported for {waited:.0f} s"
         elif detector.silence(now) > SILENT_SECONDS:
-            since, message = detector.seen, f"the detector has said nothing for {detector.silence(now):.0f} s"
+            since, message = detector.seen_at, f"the detector has not reported for {detector.silence(now):.0f} s"
         elif detector.state != RUNNING:
             message = f"the detector is {detector.state}" + (f": {detector.message}" if detector.message else "")
         else:
@@ -200,30 +200,30 @@ class SystemState:
         if not losses.records:
             return []
         lost = "1 record is" if losses.records == 1 else f"{losses.records:,} records are"
-        message = f"{lost} lost: Kafka deleted them before they were read. Look at them on the page Ledger"
+        message = f"{lost} lost: Kafka deleted them before they were read. See the Ledger page"
         return [Problem(kind=ProblemKind.LOSS, message=message, since=losses.since)]
 
     def _processes(self, now: datetime, problems: list[Problem]) -> list[ProcessState]:
         sentences = {problem.kind: problem.message for problem in reversed(problems)}
         database = sentences.get(ProblemKind.DATABASE, "")
-        self._dashboard.seen = now  # it asks itself, whenever it is asked
+        self._dashboard.seen_at = now  # it is running, since it answers
         self._dashboard.report(FAILING if database else RUNNING, database, now)
         relay = sentences.get(ProblemKind.RELAY) or sentences.get(ProblemKind.KAFKA, "")
         detector = sentences.get(ProblemKind.DETECTOR, "") or self._detector.message
-        told = ((self._dashboard, database), (self._relay, relay), (self._detector, detector))
-        return [process.document(now, sentence) for process, sentence in told]
+        states = ((self._dashboard, database), (self._relay, relay), (self._detector, detector))
+        return [process.document(now, sentence) for process, sentence in states]
 
     def _partitions(self) -> list[PartitionState]:
         starved = {p.partition: p.since for p in self._report.problems if p.kind is ProblemKind.STARVED}
         reading = self._report.reading
         return [
             PartitionState(
-                *(*place, at.begin, at.end, at.position),
+                *(*partition, at.begin, at.end, at.position),
                 lag=max(0, at.end - max(at.position, at.begin)),
-                starved_since=starved.get(place.partition),
-                reading=None if reading is None else place.partition in reading,
+                starved_since=starved.get(partition.partition),
+                reading=None if reading is None else partition.partition in reading,
             )
-            for place, at in sorted(self._store.positions().items())
+            for partition, at in sorted(self._store.positions().items())
             if at.end is not None
         ]
 

@@ -1,7 +1,4 @@
-"""Thresholds held against one another: the three sources at one threshold and along all of them, as one document.
-
-The page and the API show the same; a change of the threshold is `model_api.py`'s.
-"""
+"""Compares a threshold with the active one, by the figures of three sources."""
 
 import os
 import threading
@@ -32,7 +29,7 @@ from fraudstream.transactions.cards import masked_text
 
 CURVE_END: Final = 9.25
 CURVE_POINTS: Final = 75
-"""Thresholds along which the curves are drawn: even steps of a quarter in the log odds, 0.0001 to 0.9999."""
+"""Thresholds of the curves: even steps of a quarter in the log odds, from 0.0001 to 0.9999."""
 
 _evaluations: dict[str, Evaluation | None] = {}
 _lock = threading.Lock()
@@ -40,13 +37,13 @@ _lock = threading.Lock()
 
 @dataclass(frozen=True)
 class WhatIf:
-    """What another threshold would do.
+    """The effect of another threshold.
 
     Attributes:
         review_cost: Cost of a false alarm.
-        recommended: By the training; None where it is not known.
-        cheapest: Of least cost by the model's own table at this review cost; None where there is no table.
-        why_not: Why it cannot be applied here; empty where it can.
+        recommended: By the training; None if unknown.
+        cheapest: Of least cost in the model's own table at this review cost; None without a table.
+        why_not: Why it cannot be deployed here; empty if it can.
     """
 
     deployment: Deployment
@@ -58,7 +55,7 @@ class WhatIf:
     why_not: str
 
     def document(self, *, with_curve: bool) -> Object:
-        """As JSON tells it (docs/http.md)."""
+        """Return the JSON object of docs/http.md."""
         document: Object = {
             "in_force": {name: getattr(self.deployment, name) for name in ActiveModel.model_fields},
             **{name: getattr(self, name) for name in ("threshold", "review_cost", "recommended", "cheapest")},
@@ -68,14 +65,14 @@ class WhatIf:
         }
         if with_curve:
             document["curve"] = [
-                {"threshold": threshold, **{key: _told(found) for key, found in at.items()}}
-                for threshold, at in curve(self.sources)
+                {"threshold": threshold, **{key: _rounded(figures) for key, figures in by_source.items()}}
+                for threshold, by_source in curve(self.sources)
             ]
         return document
 
     def _source(self, source: Source) -> Object:
         thresholds = {"now": self.deployment.threshold, "then": self.threshold}
-        figures = {name: source.at and _told(source.at(at)) for name, at in thresholds.items()}
+        figures = {name: source.at and _rounded(source.at(at)) for name, at in thresholds.items()}
         members = {name: value for name, value in vars(source).items() if name != "at"}
         return members | {"lacking": source.lacking or None} | figures
 
@@ -83,7 +80,7 @@ class WhatIf:
 def what_if(using: Parts, threshold: float | None, review_cost: float | None) -> WhatIf:
     """Compare a threshold with the active one (None: that one), at a cost of a false alarm (None: the model's own).
 
-    Raises ModelError where no model is active, or it cannot be read.
+    Raises ModelError if no model is active or it cannot be read.
     """
     deployment = deployment_at(using.settings.model)
     evaluation = _evaluation(using, deployment.model_id)
@@ -92,7 +89,7 @@ def what_if(using: Parts, threshold: float | None, review_cost: float | None) ->
     rows = () if evaluation is None else evaluation.thresholds
     scores = using.statistics.scores
     return WhatIf(
-        # People wrote who and why.
+        # `who` and `why` are free text.
         deployment=replace(deployment, who=masked_text(deployment.who), why=masked_text(deployment.why)),
         threshold=deployment.threshold if threshold is None else threshold,
         review_cost=cost,
@@ -108,7 +105,7 @@ def what_if(using: Parts, threshold: float | None, review_cost: float | None) ->
 
 
 def curve(sources: Sequence[Source]) -> list[tuple[float, dict[str, Figures]]]:
-    """The figures of each source along the thresholds that it knows."""
+    """Return the figures of each source along the thresholds that it covers."""
     thresholds = 1.0 / (1.0 + np.exp(-np.linspace(-CURVE_END, CURVE_END, CURVE_POINTS)))
     return [
         (
@@ -123,21 +120,21 @@ def curve(sources: Sequence[Source]) -> list[tuple[float, dict[str, Figures]]]:
     ]
 
 
-def _told(figures: Figures) -> dict[str, float | None]:
+def _rounded(figures: Figures) -> dict[str, float | None]:
     return {name: None if value is None else round(value, 6) for name, value in figures._asdict().items()}
 
 
 def _evaluation(using: Parts, model_id: str) -> Evaluation | None:
-    """The evaluation of a model, read once: an artifact never changes."""
-    place = using.explainers.models_dir / model_id
+    """Return the evaluation of a model, read once: an artifact never changes."""
+    artifact = using.explainers.models_dir / model_id
     with _lock:
-        if str(place) not in _evaluations:
+        if str(artifact) not in _evaluations:
             _evaluations.clear()
             try:
-                _evaluations[str(place)] = read_evaluation(place)
+                _evaluations[str(artifact)] = read_evaluation(artifact)
             except ModelError:
-                _evaluations[str(place)] = None
-        return _evaluations[str(place)]
+                _evaluations[str(artifact)] = None
+        return _evaluations[str(artifact)]
 
 
 def _why_not(using: Parts) -> str:
@@ -148,5 +145,5 @@ def _why_not(using: Parts) -> str:
             "The model was named directly as an artifact, which never changes: start the dashboard with models/current."
         )
     if not os.access(models_dir, os.W_OK):
-        return f"The dashboard may not write to {models_dir}: change it with `fraudstream threshold` where one may."
+        return f"The dashboard cannot write to {models_dir}: use `fraudstream threshold` as a user who can."
     return ""

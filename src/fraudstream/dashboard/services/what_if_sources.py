@@ -1,7 +1,4 @@
-"""What another threshold would do, from three sources that are kept apart: test period, live traffic, verdicts.
-
-Each says what it is: measured, an estimate, or a part. `what_if.py` puts them side by side.
-"""
+"""Computes the effect of a threshold from three separate sources: test period, live traffic and verdicts."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,15 +17,15 @@ from fraudstream.store.triage_state import VERDICTS, AlertStatus
 from fraudstream.transactions.wire import Outcome
 
 MOST: Final = 15_000
-"""So many of the newest verdicts are read, of all kinds together: their shares are what the money is worked out of."""
+"""The most verdicts read, the newest of all kinds together: their shares determine the money saved."""
 
 
 @dataclass(frozen=True)
 class Verdicts:
     """Decided alerts of one model, and whether there are more than were read (`is_cut`).
 
-    Of an alert whose person was unsure neither `is_fraud` nor `is_false` holds; `amount` is 0 where its payment has
-    none. `days` are from the first payment to the last; None where that is not known.
+    For an alert decided as unsure neither `is_fraud` nor `is_false` holds; `amount` is 0 for a payment without one.
+    `days` are from the first payment to the last; None if unknown.
     """
 
     score: NDArray[np.float64]
@@ -40,7 +37,7 @@ class Verdicts:
 
 
 def read_verdicts(store: AlertReader, model_id: str) -> Verdicts:
-    """The newest verdicts on alerts of a model."""
+    """Read the newest verdicts on alerts of a model."""
     column = tables.alerts.c
     query = (
         select(column.status, column.score, column.amount, column.produced_us, column.model_id)
@@ -52,9 +49,9 @@ def read_verdicts(store: AlertReader, model_id: str) -> Verdicts:
         .order_by(column.decided_us.desc())
         .limit(MOST)
     )
-    found = store.rows(query)
-    is_cut = len(found) == MOST
-    rows = [row for row in found if row.model_id == model_id and row.score is not None]
+    newest = store.rows(query)
+    is_cut = len(newest) == MOST
+    rows = [row for row in newest if row.model_id == model_id and row.score is not None]
     times = [row.produced_us for row in rows if row.produced_us is not None]
     status_of = np.array([row.status for row in rows], dtype=str)
     return Verdicts(
@@ -68,11 +65,11 @@ def read_verdicts(store: AlertReader, model_id: str) -> Verdicts:
 
 
 LEAST_DAYS: Final = 1 / 1440
-"""Less than a minute of traffic says nothing of a day."""
+"""Less than a minute of traffic is too little to extrapolate to a day."""
 
 
 class Figures(NamedTuple):
-    """What a threshold does over a source's period; None where the source cannot tell.
+    """The effect of a threshold over a source's period; None for what the source does not know.
 
     Attributes:
         error: Half the width of the 95 % interval of `alerts_per_day`, of an estimate.
@@ -92,15 +89,15 @@ class Figures(NamedTuple):
 
 @dataclass(frozen=True)
 class Source:
-    """Where figures come from.
+    """A source of figures.
 
     Attributes:
         key: "test", "live" or "verdicts".
         kind: What its figures are: "measured", "estimate" or "partial".
-        about: What it is, in a sentence or two.
-        lacking: Why there are no figures; empty where there are.
-        period: What they are of: days, payments, frauds.
-        known_from: The threshold below which it knows nothing; 0 where it knows all.
+        about: A description, in a sentence or two.
+        lacking: Why there are no figures; empty if there are.
+        period: Its extent: days, payments, frauds.
+        known_from: The lowest threshold that it covers; 0 for all.
         at: The figures at a threshold.
     """
 
@@ -115,77 +112,77 @@ class Source:
 
 
 def test_source(evaluation: Evaluation | None, review_cost: float) -> Source:
-    """The model's test period; the validation period where there is none."""
+    """Return the model's test period; the validation period if there is none."""
     title = "The model's test period"
     if evaluation is None or not evaluation.thresholds:
         return Source(
-            "test", title, "measured", "What the model did on payments that it had never seen.",
-            "The model has no table of thresholds: it was trained by an earlier version. Train again to have one.",
+            "test", title, "measured", "The model's results on payments that it was not trained on.",
+            "The model has no table of thresholds: it was trained by an earlier version. Train again to get one.",
         )  # fmt: skip
     rows = evaluation.thresholds
     is_test = all(row.test is not None for row in rows)
     if is_test:
-        about = "Measured: what the model did on the last payments of the training file, which it had never seen."
+        about = "Measured: the model's results on the last payments of the training file, which it was not trained on."
     else:
         title = "The model's validation period"
-        about = "Measured on the validation period by models that had not seen it: there is no test period."
+        about = "Measured on the validation period by models that were not trained on it: there is no test period."
 
     def operating(threshold: float) -> Operating:
         row = row_at(rows, threshold)
         return row.test if is_test and row.test is not None else row.expected
 
     def at(threshold: float) -> Figures:
-        found = operating(threshold)
+        point = operating(threshold)
         return Figures(
-            found.alerts,
-            found.alerts_per_day,
+            point.alerts,
+            point.alerts_per_day,
             None,
-            found.frauds_caught,
-            found.frauds - found.frauds_caught,
-            found.false_alarms,
-            found.saved(review_cost),
+            point.frauds_caught,
+            point.frauds - point.frauds_caught,
+            point.false_alarms,
+            point.saved(review_cost),
         )
 
-    found = operating(rows[0].threshold)
-    days = "" if found.days is None else f"{found.days:,.1f} days, "
-    weighted = "" if evaluation.legitimate_share >= 1 else "; false alarms are scaled up, the file holds a part"
-    return Source("test", title, "measured", about, period=f"{days}{found.frauds:,} frauds{weighted}", at=at)
+    point = operating(rows[0].threshold)
+    days = "" if point.days is None else f"{point.days:,.1f} days, "
+    weighted = "" if evaluation.legitimate_share >= 1 else "; false alarms are scaled up, the file is a sample"
+    return Source("test", title, "measured", about, period=f"{days}{point.frauds:,} frauds{weighted}", at=at)
 
 
 def mean_fraud(evaluation: Evaluation | None) -> float | None:
-    """The mean amount of a fraud in the model's own table; None where there is none."""
+    """Return the mean amount of a fraud in the model's own table; None without a table."""
     if evaluation is None or not evaluation.thresholds:
         return None
     row = evaluation.thresholds[0]
-    found = row.test or row.expected
-    return (found.amount_caught + found.amount_missed) / found.frauds if found.frauds else None
+    point = row.test or row.expected
+    return (point.amount_caught + point.amount_missed) / point.frauds if point.frauds else None
 
 
 def live_source(above: Callable[[float], Above | None], mean_amount: float | None, review_cost: float) -> Source:
-    """Live traffic, from samples of its scores."""
+    """Return live traffic, from samples of its scores."""
     title = "Live traffic"
     about = (
-        "An estimate from samples of the last 24 hours at most. Nobody knows yet which payments were frauds: their "
-        "number is the sum of the scores, right if the scores are the probabilities that the model was calibrated to."
+        "An estimate from samples of at most the last 24 hours. Which payments were frauds is not known yet: their "
+        "number is the sum of the scores, which is correct if the model is well calibrated."
     )
     whole = above(0.0)
     if whole is None:
         return Source(
             "live", title, "estimate", about,
-            "No sample of this model has come yet. Figures appear as soon as payments flow.",
+            "No sample of this model has arrived yet. Figures appear as soon as payments are scored.",
         )  # fmt: skip
     days = whole.days if whole.days >= LEAST_DAYS else None
 
     def at(threshold: float) -> Figures:
-        found = above(threshold) or whole
-        false_alarms = max(found.alerts - found.frauds_caught, 0.0)
-        amount = None if mean_amount is None else found.frauds_caught * mean_amount
+        traffic = above(threshold) or whole
+        false_alarms = max(traffic.alerts - traffic.frauds_caught, 0.0)
+        amount = None if mean_amount is None else traffic.frauds_caught * mean_amount
         return Figures(
-            found.alerts,
-            None if days is None else found.alerts / days,
-            None if days is None else found.error / days,
-            found.frauds_caught,
-            max(found.frauds - found.frauds_caught, 0.0),
+            traffic.alerts,
+            None if days is None else traffic.alerts / days,
+            None if days is None else traffic.error / days,
+            traffic.frauds_caught,
+            max(traffic.frauds - traffic.frauds_caught, 0.0),
             false_alarms,
             None if amount is None else amount - review_cost * false_alarms,
         )
@@ -197,17 +194,17 @@ def live_source(above: Callable[[float], Above | None], mean_amount: float | Non
 
 
 def verdict_source(verdicts: Verdicts, deployment: float, review_cost: float) -> Source:
-    """What people have decided so far."""
+    """Return the analysts' verdicts so far."""
     title = "Verdicts so far"
     about = (
-        f"A part: only payments that were alerts have a verdict. What lies below today's threshold of {deployment:.4g} "
-        "is not known, so a lower one cannot be judged by them."
+        f"Partial: only alerts have a verdict. Payments below the active threshold of {deployment:.4g} have none, "
+        "so the verdicts do not show the effect of a lower one."
     )
     decided = len(verdicts.score)
     if not decided:
         return Source(
             "verdicts", title, "partial", about,
-            "Nobody has decided an alert of this model yet. Open an alert and say what it was.",
+            "No alert of this model is decided yet. Open an alert and decide it.",
         )  # fmt: skip
 
     def at(threshold: float) -> Figures:

@@ -1,4 +1,4 @@
-"""The drawings on an alert's page: a bar for each reason, a strip for each value; numbers are shares of their width."""
+"""Computes the drawings of an alert's page: a bar per reason, a strip per value; positions are shares of the width."""
 
 from collections.abc import Sequence
 from typing import Final, NamedTuple
@@ -12,7 +12,7 @@ from fraudstream.model.manifest import Feature, FeatureType
 
 LOW_AT: Final = 20.0
 HIGH_AT: Final = 80.0
-"""Where 1 % and 99 % of the training values lie on every strip, so that strips are read one below the other."""
+"""Positions of the 1 % and 99 % quantiles of training on every strip, so that strips are comparable."""
 
 _EDGE: Final = 2.0
 _VALUE_CHARS: Final = 60
@@ -20,12 +20,12 @@ _UNITS: Final = {"log_odds": "log odds", "probability": "of probability"}
 
 
 class Bar(NamedTuple):
-    """What one column had to do with the score; `x` and `width` in percent of the drawing, of which 50 is the middle.
+    """The contribution of a column to the score; `x` and `width` in percent of the drawing, with 50 in the middle.
 
     Attributes:
         contribution: With its sign.
         side: "for", "against" or "neither".
-        text: All of it as a sentence.
+        text: The reason as a sentence.
     """
 
     name: str
@@ -38,48 +38,48 @@ class Bar(NamedTuple):
 
 
 class Strip(NamedTuple):
-    """One value against the training's; places on the strip are from 0 to 100.
+    """A value compared with the training values; positions on the strip are from 0 to 100.
 
     Attributes:
-        stands_in: What stands in for it; empty where it was read.
-        at: Where it lies; None where there is no strip.
-        beyond: "low" or "high" where it lies beyond the end of the strip; else empty.
-        middle: Where half of the training values lie.
+        imputation: The imputation value; empty if the value was read.
+        at: Its position; None without a strip.
+        beyond: "low" or "high" if it lies beyond the end of the strip; else empty.
+        middle: The position of the median.
         low_text: The value below which 1 % of the training values lie.
         middle_text: The median.
         high_text: The value below which 99 % lie.
-        place: Where it lies, as text.
-        is_unusual: Whether it lies outside of 98 % of the training values.
+        position: Its position, as text.
+        is_unusual: Whether it lies outside the central 98 % of the training values.
     """
 
     name: str
     column: str
     value: str
-    stands_in: str
+    imputation: str
     at: float | None
     beyond: str
     middle: float
     low_text: str
     middle_text: str
     high_text: str
-    place: str
+    position: str
     is_unusual: bool
 
 
 def bars(explanation: Explanation) -> list[Bar]:
-    """A bar for each column that had a say, the longest first."""
+    """Return a bar for each column with a contribution, the longest first."""
     steps = sorted(explanation.steps, key=lambda step: -abs(step.reason.contribution))
     most = max((abs(step.reason.contribution) for step in steps), default=0.0) or 1.0
     return [_bar(step, most) for step in steps if step.reason.contribution != 0.0]
 
 
 def strips(steps: Sequence[Step]) -> list[Strip]:
-    """A strip for each feature, in the order of the steps."""
+    """Return a strip for each feature, in the order of the steps."""
     return [_strip(step) for step in steps]
 
 
 def sum_sentence(explanation: Explanation) -> str:
-    """What the bars are parts of."""
+    """Describe the sum of the bars."""
     margin = f"{signed(explanation.margin)} {_UNITS[explanation.scale.value]}"
     return (
         f"From {signed(explanation.base)} ({explanation.background}) all columns together lead to "
@@ -89,13 +89,13 @@ def sum_sentence(explanation: Explanation) -> str:
 
 
 def signed(value: float) -> str:
-    """A contribution with its sign."""
+    """Format a contribution with its sign."""
     size = abs(value)
     return f"{'−' if value < 0 else '+'}{f'{size:.2f}' if size < 1e5 else f'{size:.3g}'}"
 
 
 def value_text(value: object) -> str:
-    """A value as it came, in at most 60 characters."""
+    """Format a value, in at most 60 characters."""
     if value is None or value == "":
         return "missing"
     if isinstance(value, int | float) and not isinstance(value, bool):
@@ -121,14 +121,14 @@ def _bar(step: Step, most: float) -> Bar:
 
 def _strip(step: Step) -> Strip:
     feature, cell = step.cell.feature, step.cell
-    stands_in = _stand_in_text(feature) if cell.is_imputed else ""
-    known = _range(feature)
+    imputation = _imputation_text(feature) if cell.is_imputed else ""
+    quantiles = _quantiles(feature)
     value = value_text(plain(cell.came))
-    if known is None:
-        place = "the typical value stands in" if cell.is_imputed else _category_place(feature, cell.slots)
+    if quantiles is None:
+        position = "imputed with the typical value" if cell.is_imputed else _category_position(feature, cell.slots)
         is_rare = not cell.is_imputed and feature.type is FeatureType.CATEGORY and cell.slots[-1] == 1.0
-        return Strip(feature.name, cell.column, value, stands_in, None, "", 50.0, "", "", "", place, is_rare)
-    low, middle, high = known
+        return Strip(feature.name, cell.column, value, imputation, None, "", 50.0, "", "", "", position, is_rare)
+    low, middle, high = quantiles
     if feature.type is FeatureType.TIME and not cell.is_imputed:
         value = f"{value} ({cell.slots[0]:.1f} h on a {WEEKDAYS[int(cell.slots[1])]})"
     elif feature.type is FeatureType.ELAPSED and not cell.is_imputed:
@@ -139,20 +139,20 @@ def _strip(step: Step) -> Strip:
         feature.name,
         cell.column,
         value,
-        stands_in,
+        imputation,
         round(min(max(at, _EDGE), 100 - _EDGE), 2),
         beyond,
         round(min(max(_at(middle, low, high), LOW_AT), HIGH_AT), 2),
         number_text(low),
         number_text(middle),
         number_text(high),
-        "the typical value stands in" if cell.is_imputed else _place(step),
+        "imputed with the typical value" if cell.is_imputed else _position(step),
         not cell.is_imputed and not low <= cell.slots[0] <= high,
     )
 
 
-def _range(feature: Feature) -> tuple[float, float, float] | None:
-    """The values at 1 %, 50 % and 99 % of training; the ends where a manifest has no more; None for a category."""
+def _quantiles(feature: Feature) -> tuple[float, float, float] | None:
+    """Return the 1 %, 50 % and 99 % quantiles of training, the extremes for an old manifest; None for a category."""
     low = feature.p01 if feature.p01 is not None else feature.minimum
     high = feature.p99 if feature.p99 is not None else feature.maximum
     if feature.type is FeatureType.CATEGORY or low is None or high is None or feature.median is None:
@@ -166,27 +166,27 @@ def _at(value: float, low: float, high: float) -> float:
     return LOW_AT + (value - low) / (high - low) * (HIGH_AT - LOW_AT)
 
 
-def _place(step: Step) -> str:
+def _position(step: Step) -> str:
     quantile, feature, value = step.reason.quantile, step.cell.feature, step.cell.slots[0]
     if feature.minimum is not None and value < feature.minimum:
-        return "lower than ever in training"
+        return "below all training values"
     if feature.maximum is not None and value > feature.maximum:
-        return "higher than ever in training"
+        return "above all training values"
     if quantile is None:
         return "–"
     return f"above {quantile * 100:.0f} % of the training values"
 
 
-def _category_place(feature: Feature, slots: Sequence[float]) -> str:
-    if feature.type is not FeatureType.CATEGORY or 1.0 not in slots:
+def _category_position(feature: Feature, components: Sequence[float]) -> str:
+    if feature.type is not FeatureType.CATEGORY or 1.0 not in components:
         return "–"
-    place = list(slots).index(1.0)
-    if place == len(feature.values):
-        return "rare or never seen in training"
-    return f"number {place + 1} of {len(feature.values)} by frequency in training"
+    index = list(components).index(1.0)
+    if index == len(feature.values):
+        return "rare or absent in training"
+    return f"number {index + 1} of {len(feature.values)} by frequency in training"
 
 
-def _stand_in_text(feature: Feature) -> str:
+def _imputation_text(feature: Feature) -> str:
     if feature.type is FeatureType.CATEGORY:
         return feature.values[0] if feature.values else ""
     return "" if feature.median is None else number_text(feature.median)

@@ -1,6 +1,6 @@
-"""The page of one alert: what is known of it, put together; its drawings are `alert_figures.py`'s.
+"""Renders the page of one alert.
 
-What people did with it is asked for by the page (`static/js/alert_page.js`), so that it is never older than it looks.
+The page itself requests the triage state (`static/js/alert_page.js`), so that it is up to date.
 """
 
 from collections.abc import Mapping
@@ -29,13 +29,13 @@ SHOWN_COLUMNS: Final = 1_000
 
 
 IN_SHORT: Final = 3
-"""Reasons in words that stand beside the verdict."""
+"""Reasons in text next to the triage buttons."""
 
 
-class Seen(NamedTuple):
-    """A column of the payment: its value exactly as it came (JSON, texts without quotes), and the model's use of it.
+class ColumnValue(NamedTuple):
+    """A column of the payment: its exact value (JSON, texts without quotes), and the model's use of it.
 
-    `mark` is short, and empty for a feature of the model; `note` says what it means.
+    `mark` is short, and empty for a feature of the model; `note` explains it.
     """
 
     name: str
@@ -45,7 +45,7 @@ class Seen(NamedTuple):
 
 
 class Moment(NamedTuple):
-    """A step of the payment's way: when (ISO 8601), how long after the step before, and since it was produced."""
+    """A step in the payment's timeline: when (ISO 8601), how long after the previous step and since production."""
 
     what: str
     at: str
@@ -54,13 +54,13 @@ class Moment(NamedTuple):
 
 
 def alert_page(alert_id: str) -> str:
-    """The page of an alert by its id."""
+    """Render the page of an alert by its id."""
     using = parts()
     latest = using.store.latest_seq()
-    found = using.store.alert(alert_id)
-    if found is None:
-        raise RequestError("there is no alert with this id; its link may be of another store", status=404)
-    stored = using.reasons.attached([found])[0]
+    match = using.store.alert(alert_id)
+    if match is None:
+        raise RequestError("there is no alert with this id; the link may be from another store", status=404)
+    stored = using.reasons.with_reasons([match])[0]
     document = stored.document()
     explanation, cause = _explained(using, document)
     if explanation is not None:
@@ -78,7 +78,7 @@ def alert_page(alert_id: str) -> str:
         latest=latest,
         alert=document,
         name=actor_or_nobody().name,
-        standing=presentation.shown_work(document["work"]),
+        triage=presentation.triage_label(document["work"]),
         heading="Unscorable payment" if document[AlertField.OUTCOME] == Outcome.UNSCORABLE else "Fraud alert",
         score=score,
         amount=amount,
@@ -86,13 +86,13 @@ def alert_page(alert_id: str) -> str:
         bars=[] if explanation is None else bars(explanation),
         top=TOP_REASONS,
         in_short=IN_SHORT,
-        in_words=None if explanation is None else sum_sentence(explanation),
+        explanation_text=None if explanation is None else sum_sentence(explanation),
         cause=cause,
         strips=strips(steps),
         columns=_columns(transaction, document.get(AlertField.IMPUTED) or [], manifest, aliases),
         more_columns=max(0, len(transaction) - SHOWN_COLUMNS),
         json=orjson.dumps(transaction, option=orjson.OPT_INDENT_2).decode(),
-        way=_way(using, document),
+        timeline=_timeline(using, document),
         similar=similar_alerts(using.store, stored, values),
         needs_token=using.settings.ingest_token is not None,
         short_id=presentation.short_id,
@@ -104,12 +104,12 @@ def _explained(using: Parts, document: Mapping[str, Any]) -> tuple[Explanation |
     cause = (document.get("explanation") or {}).get("cause") or ""
     if cause.startswith(DEFECT):
         return None, cause
-    found = explanation_of(using.explainers, document)
-    return (None, found) if isinstance(found, str) else (found, None)
+    result = explanation_of(using.explainers, document)
+    return (None, result) if isinstance(result, str) else (result, None)
 
 
 def _steps(using: Parts, document: Mapping[str, Any]) -> tuple[Step, ...]:
-    """How the values were read, for an alert whose score cannot be explained; its contributions say nothing."""
+    """Return how the values were read, without contributions, for an alert whose score cannot be explained."""
     model_id = document.get(AlertField.MODEL_ID)
     if not isinstance(model_id, str):
         return ()
@@ -133,10 +133,10 @@ def _scored_by(using: Parts, document: Mapping[str, Any]) -> tuple[Manifest | No
 
 
 def _values(steps: tuple[Step, ...]) -> dict[str, float]:
-    """The numbers of the largest reasons, by the column that they stand in."""
+    """Return the numeric values of the largest reasons, by column."""
     largest = sorted(steps, key=lambda step: -abs(step.reason.contribution))
-    told = [step for step in largest if step.reason.contribution != 0.0 and not step.cell.is_imputed]
-    values = {step.cell.column: plain(step.cell.came) for step in told[:TOP_REASONS]}
+    read = [step for step in largest if step.reason.contribution != 0.0 and not step.cell.is_imputed]
+    values = {step.cell.column: plain(step.cell.came) for step in read[:TOP_REASONS]}
     return {
         name: float(value)
         for name, value in values.items()
@@ -146,42 +146,42 @@ def _values(steps: tuple[Step, ...]) -> dict[str, float]:
 
 def _columns(
     transaction: Mapping[str, Any], imputed: list[str], manifest: Manifest | None, aliases: Mapping[str, str]
-) -> list[Seen]:
-    seen = []
+) -> list[ColumnValue]:
+    columns = []
     for name, value in list(transaction.items())[:SHOWN_COLUMNS]:
         text = value if isinstance(value, str) else orjson.dumps(value).decode()
-        seen.append(Seen(name, text, *_mark(name, imputed, manifest, aliases)))
-    lacking = [name for name in imputed if name not in transaction]
-    typical = "The model was given the typical value"
-    return seen + [Seen(name, presentation.NOTHING, "not there", typical) for name in lacking]
+        columns.append(ColumnValue(name, text, *_mark(name, imputed, manifest, aliases)))
+    missing = [name for name in imputed if name not in transaction]
+    typical = "Imputed with the typical value"
+    return columns + [ColumnValue(name, presentation.NOTHING, "missing", typical) for name in missing]
 
 
 def _mark(name: str, imputed: list[str], manifest: Manifest | None, aliases: Mapping[str, str]) -> tuple[str, str]:
     if name in imputed:
-        return "filled in", "Nothing could be read: the model was given the typical value"
+        return "imputed", "Not readable: imputed with the typical value"
     if manifest is None or any(feature.name == name for feature in manifest.features):
         return "", ""
     if name in aliases:
         return f"read as {aliases[name]}", "Declared as an alias of this feature"
     if name == manifest.label:
-        return "label", "No model reads it"
+        return "label", "Not read by the model"
     if name in manifest.excluded:
-        return "not a feature", f"Left out in training: {manifest.excluded[name]}"
+        return "not a feature", f"Excluded from training: {manifest.excluded[name]}"
     if name == manifest.time_column or name in manifest.columns:
-        return "not a feature", "Known from training; the model does not read it"
-    return "unknown", "Not in the training data: kept, and not read by the model"
+        return "not a feature", "In the training data; not read by the model"
+    return "unknown", "Not in the training data; not read by the model"
 
 
-def _way(using: Parts, document: Mapping[str, Any]) -> list[Moment]:
-    """The steps from the payment to its reasons, as far as their times are known."""
-    worked = iso_time(using.reasons.triaged_us(document["seq"]))
+def _timeline(using: Parts, document: Mapping[str, Any]) -> list[Moment]:
+    """Return the steps from the payment to its reasons, as far as their times are known."""
+    explained_at = iso_time(using.reasons.explained_us(document["seq"]))
     steps = (
         ("Payment produced", document.get(AlertField.PRODUCED_AT)),
         ("Detected", document.get(AlertField.DETECTED_AT)),
         ("Received and stored", document.get("received_at")),
-        ("Reasons worked out", worked),
+        ("Reasons computed", explained_at),
     )
-    way: list[Moment] = []
+    timeline: list[Moment] = []
     first_us = before_us = None
     for what, at in steps:
         if not at:
@@ -189,13 +189,13 @@ def _way(using: Parts, document: Mapping[str, Any]) -> list[Moment]:
         at_us = microseconds(parse_time(at))
         first_us = at_us if first_us is None else first_us
         after = "" if before_us is None else _apart(at_us - before_us)
-        way.append(Moment(what, at, after, "" if before_us is None else _apart(at_us - first_us)))
+        timeline.append(Moment(what, at, after, "" if before_us is None else _apart(at_us - first_us)))
         before_us = at_us
-    return way
+    return timeline
 
 
 def _apart(between_us: int) -> str:
-    """A time between two steps: in milliseconds up to a minute, beyond that in what people count by."""
+    """Format the time between two steps: milliseconds up to a minute, then minutes or hours."""
     sign, size = "−" if between_us < 0 else "+", abs(between_us) / 1000
     if size < 60_000:
         return f"{sign}{size:,.1f} ms"

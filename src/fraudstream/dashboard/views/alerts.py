@@ -1,4 +1,4 @@
-"""The routes of alerts: lists, polling, files, the stream, one alert and its score by the active model."""
+"""Defines the API routes of alerts: lists, polling, files, the live stream, one alert and its new score."""
 
 import math
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from flask import Response, request
 
 from fraudstream.dashboard.services.live_stream import frames
 from fraudstream.dashboard.services.parts import Parts, parts
-from fraudstream.dashboard.services.rescoring import rescored
+from fraudstream.dashboard.services.rescoring import rescore_alert
 from fraudstream.dashboard.web.export import export_csv, export_json, file_response
 from fraudstream.dashboard.web.queries import AlertFileQuery, AlertList, AlertQuery, AlertScan, StreamQuery
 from fraudstream.dashboard.web.routing import Api, json_response
@@ -30,20 +30,20 @@ api = Api("api")
 
 @api.operation("GET", "/api/alerts", AlertPage | FollowingAlerts)
 def list_alerts(query: AlertList) -> Response:
-    """The alerts that match, in an order; with a `since` of digits, what followed that event."""
+    """The alerts that match, in an order; with a `since` of digits, those after that event."""
     if query.event is not None:
         return _after(query.event, query.filter(), query.limit)
     page = parts().store.search.page(query.filter(), sort=query.sort, after=query.position(), limit=query.limit)
-    found = parts().reasons.attached(page.alerts)
+    alerts = parts().reasons.with_reasons(page.alerts)
     cursor = None if page.following is None else write_cursor(query.sort, page.following)
     back = {"complete": page.complete, "back_to": iso_time(page.reached_us)}
     rest = {"next_cursor": cursor, **back, **_searched(parts(), page, query.sort)}
-    return json_response(b'{"alerts":[%s],%s' % (b",".join(alert.body for alert in found), orjson.dumps(rest)[1:]))
+    return json_response(b'{"alerts":[%s],%s' % (b",".join(alert.body for alert in alerts), orjson.dumps(rest)[1:]))
 
 
 @api.operation("GET", "/api/alerts/scan", str, media_type="application/x-ndjson")
 def scan_alerts(query: AlertScan) -> Response:
-    """The alerts that match as they are found, a JSON object a line, with lines of how far the search is."""
+    """The alerts that match as they are found, a JSON object per line, with lines of progress."""
     lines = _scanned(parts(), query.filter(), query.sort, query.position(), query.limit)
     return Response(lines, mimetype="application/x-ndjson", headers={"X-Accel-Buffering": "no"})
 
@@ -51,33 +51,33 @@ def scan_alerts(query: AlertScan) -> Response:
 @api.operation("GET", "/api/alerts.csv", str, media_type="text/csv")
 def alerts_csv(query: AlertFileQuery) -> Response:
     """The alerts that match as a CSV file."""
-    store, wanted = parts().store, query.filter()
-    pieces = export_csv(store, wanted, with_work=query.work == 1)
-    return file_response(f"{FILE_NAME}.csv", pieces, lambda: store.count(wanted), at_most=wanted.looks_inside)
+    store, filter_ = parts().store, query.filter()
+    pieces = export_csv(store, filter_, with_triage=query.work == 1)
+    return file_response(f"{FILE_NAME}.csv", pieces, lambda: store.count(filter_), at_most=filter_.looks_inside)
 
 
 @api.operation("GET", "/api/alerts.json", many(Alert))
 def alerts_json(query: AlertQuery) -> Response:
-    """The alerts that match as one array, an alert a line."""
-    using, wanted = parts(), query.filter()
-    pieces = export_json(using.store, using.reasons, wanted)
-    return file_response(f"{FILE_NAME}.json", pieces, lambda: using.store.count(wanted), at_most=wanted.looks_inside)
+    """The alerts that match as one array, an alert per line."""
+    using, filter_ = parts(), query.filter()
+    pieces = export_json(using.store, using.reasons, filter_)
+    return file_response(f"{FILE_NAME}.json", pieces, lambda: using.store.count(filter_), at_most=filter_.looks_inside)
 
 
 @api.operation("GET", "/api/alerts/<path:alert_id>", Alert, 404)
 def one_alert(alert_id: str) -> Response:
     """One alert."""
-    return json_response(parts().reasons.attached([_stored(alert_id)])[0].body)
+    return json_response(parts().reasons.with_reasons([_stored(alert_id)])[0].body)
 
 
 @api.operation("GET", "/api/alerts/<path:alert_id>/rescore", Rescored, 404, 409)
 def rescore(alert_id: str) -> Response:
-    """An alert scored again with the active model, and what differs from the stored score."""
+    """An alert rescored with the active model, and the difference from the stored score."""
     using = parts()
-    found = using.store.alert(alert_id)
-    if found is None:  # an id may hold slashes, and end so
-        return json_response(using.reasons.attached([_stored(f"{alert_id}/rescore")])[0].body)
-    return json_response(rescored(using.explainers, using.settings.model, found.document()))
+    alert = using.store.alert(alert_id)
+    if alert is None:  # an id may contain slashes, and end in /rescore
+        return json_response(using.reasons.with_reasons([_stored(f"{alert_id}/rescore")])[0].body)
+    return json_response(rescore_alert(using.explainers, using.settings.model, alert.document()))
 
 
 @api.operation("GET", "/api/stream", str, media_type="text/event-stream")
@@ -100,35 +100,35 @@ def stream(query: StreamQuery) -> Response:
 
 
 def _stored(alert_id: str) -> StoredAlert:
-    found = parts().store.alert(alert_id)
-    if found is None:
+    alert = parts().store.alert(alert_id)
+    if alert is None:
         raise RequestError("there is no alert with this id", status=404)
-    return found
+    return alert
 
 
-def _after(event: int, wanted: AlertFilter, limit: int) -> Response:
-    """For who polls: what followed an event of the stream, the oldest first; `latest` is what to ask for next."""
+def _after(event: int, filter_: AlertFilter, limit: int) -> Response:
+    """Return the alerts after an event of the stream, for polling, the oldest first; `latest` is the next `since`."""
     using = parts()
     latest = using.store.latest_seq()
-    page = using.store.search.page(wanted, sort=Sort.OLDEST, after=Position(None, min(event, latest)), limit=limit)
-    # What was committed since `latest` was read is told the next time.
-    found = using.reasons.attached([alert for alert in page.alerts if alert.seq <= latest])
+    page = using.store.search.page(filter_, sort=Sort.OLDEST, after=Position(None, min(event, latest)), limit=limit)
+    # Alerts committed since `latest` was read come with the next poll.
+    alerts = using.reasons.with_reasons([alert for alert in page.alerts if alert.seq <= latest])
     reached = latest if page.following is None else min(latest, page.following.seq or 0)
     rest = {"latest": reached, "more": page.following is not None, "reset": event > latest, "complete": page.complete}
-    return json_response(b'{"alerts":[%s],%s' % (b",".join(alert.body for alert in found), orjson.dumps(rest)[1:]))
+    return json_response(b'{"alerts":[%s],%s' % (b",".join(alert.body for alert in alerts), orjson.dumps(rest)[1:]))
 
 
-def _scanned(using: Parts, wanted: AlertFilter, sort: Sort, after: Position | None, most: int) -> Iterator[bytes]:
+def _scanned(using: Parts, filter_: AlertFilter, sort: Sort, after: Position | None, most: int) -> Iterator[bytes]:
     matches = 0
-    # In an order of values the first match may be the last that is found.
+    # In an order by value the first match may be the last one found.
     seconds = PROGRESS_SECONDS if sort.column is None else math.inf
     while True:
         page = using.store.search.page(
-            wanted, sort=sort, after=after, limit=min(SCANNED_AT_ONCE, most - matches), seconds=seconds
+            filter_, sort=sort, after=after, limit=min(SCANNED_AT_ONCE, most - matches), seconds=seconds
         )
-        found, after = using.reasons.attached(page.alerts), page.following
-        matches += len(found)
-        yield from (alert.body + b"\n" for alert in found)
+        alerts, after = using.reasons.with_reasons(page.alerts), page.following
+        matches += len(alerts)
+        yield from (alert.body + b"\n" for alert in alerts)
         is_done = after is None or matches == most
         progress = _searched(using, page, sort) | {"matches": matches, "done": is_done}
         yield orjson.dumps(progress, option=orjson.OPT_APPEND_NEWLINE)
@@ -137,7 +137,7 @@ def _scanned(using: Parts, wanted: AlertFilter, sort: Sort, after: Position | No
 
 
 def _searched(using: Parts, page: Page, sort: Sort) -> dict[str, int]:
-    """How many of the alerts, in the order of commit, were searched for a page."""
+    """Return how many of the alerts, in the order of commit, were searched for a page."""
     of = using.store.latest_seq()
     if page.reached is None:
         return {"scanned": of, "of": of}

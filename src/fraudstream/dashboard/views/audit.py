@@ -1,4 +1,4 @@
-"""The record of changes as a list, a file and a page; `store/changes.py` keeps it."""
+"""Defines the page and the API routes of the change log."""
 
 import csv
 import io
@@ -11,7 +11,7 @@ from flask import Response, render_template, request
 from sqlalchemy import Connection
 
 from fraudstream.dashboard.services.parts import parts
-from fraudstream.dashboard.web.export import cell, file_response, safe, taken
+from fraudstream.dashboard.web.export import cell, drain, file_response, safe
 from fraudstream.dashboard.web.queries import ChangeList
 from fraudstream.dashboard.web.routing import Api
 from fraudstream.messages.answers import AlertChange, ListedChange, page
@@ -23,7 +23,7 @@ ROWS: Final = 50
 CHECKED: Final = 1_000
 """Entries whose hashes the page checks; `fraudstream audit` checks all of them."""
 
-ACTION_WORDS: Final[dict[str, str]] = {
+ACTION_LABELS: Final[dict[str, str]] = {
     Action.CLAIM: "claimed", Action.RELEASE: "released", Action.VERDICT: "decided", Action.NOTE: "noted",
     Action.UNDO: "undone", Action.THRESHOLD: "threshold", Action.ALIAS: "alias", Action.MODEL: "model",
     Action.EXPORT: "exported", Action.ACKNOWLEDGE: "acknowledged",
@@ -31,34 +31,34 @@ ACTION_WORDS: Final[dict[str, str]] = {
 
 
 def audit_page() -> str:
-    """The changes that match the query, a page of them."""
+    """Render a page of the changes that match the query."""
     using = parts()
-    given = {name: request.args[name] for name in ChangeQuery.model_fields if request.args.get(name)}
+    filters = {name: request.args[name] for name in ChangeQuery.model_fields if request.args.get(name)}
     query = ChangeList.read(request.args)
     reader = ChangeReader(using.store)
-    # One more than is shown tells whether there is another page.
-    found = reader.page(query, before=query.cursor, limit=ROWS + 1)
-    changes, more = found[:ROWS], found[ROWS:]
+    # One more than is listed shows whether there is another page.
+    matches = reader.page(query, before=query.cursor, limit=ROWS + 1)
+    changes, more = matches[:ROWS], matches[ROWS:]
     with using.store.reading() as connection:
-        trail = _trail(connection)
+        chain = _chain_state(connection)
     return render_template(
         "audit.html",
-        trail=trail,
+        chain=chain,
         notice=using.notice,
         changes=changes,
-        words=words,
+        summary=summary,
         matching=reader.count(query),
-        given=given,
-        query=urlencode(given),
-        older=urlencode(given | {"cursor": str(changes[-1].seq)}) if more else None,
+        filters=filters,
+        query=urlencode(filters),
+        older=urlencode(filters | {"cursor": str(changes[-1].seq)}) if more else None,
         is_first=query.cursor is None,
-        actions=ACTION_WORDS,
+        actions=ACTION_LABELS,
         no_name=NO_NAME,
     )
 
 
-def words(state: Object | None) -> str:
-    """What a change keeps of before or after, in a few words; everything is in the file."""
+def summary(state: Object | None) -> str:
+    """Summarise the state before or after a change; the file has all of it."""
     if state is None:
         return ""
     if "status" in state and "version" in state:
@@ -66,13 +66,13 @@ def words(state: Object | None) -> str:
         return f"{status}, {state['assignee']}" if state["assignee"] else status
     if "model_id" in state:
         aliases = ", ".join(f"{new} as {old}" for new, old in (state.get("aliases") or {}).items())
-        told = f"{state['model_id']}, threshold {state['threshold']}, revision {state['revision']}"
-        return f"{told}, {aliases}" if aliases else told
+        text = f"{state['model_id']}, threshold {state['threshold']}, revision {state['revision']}"
+        return f"{text}, {aliases}" if aliases else text
     if "filter" in state:
-        asked = ", ".join(f"{name}={value}" for name, value in state["filter"].items()) or "no filter"
+        filters = ", ".join(f"{name}={value}" for name, value in state["filter"].items()) or "no filter"
         if "rows_at_most" in state:
-            return f"at most {state['rows_at_most']:,} rows, {asked}"
-        return f"{state['rows']:,} rows, {asked}"
+            return f"at most {state['rows_at_most']:,} rows, {filters}"
+        return f"{state['rows']:,} rows, {filters}"
     if "refused" in state:
         return "suggestion refused"
     return orjson.dumps(state).decode()
@@ -90,8 +90,8 @@ api = Api("audit")
 @api.operation("GET", "/api/audit", page("changes", ListedChange))
 def list_changes(query: ChangeList) -> object:
     """The changes that people made, the newest first."""
-    found = ChangeReader(parts().store).page(query, before=query.cursor, limit=query.limit)
-    return {"changes": found, "next_cursor": query.following([each.seq for each in found])}
+    changes = ChangeReader(parts().store).page(query, before=query.cursor, limit=query.limit)
+    return {"changes": changes, "next_cursor": query.following([each.seq for each in changes])}
 
 
 @api.operation("GET", "/api/audit/head", Head)
@@ -103,7 +103,7 @@ def chain_head() -> object:
 
 @api.operation("GET", "/api/audit.csv", str, media_type="text/csv")
 def changes_csv(query: ChangeQuery) -> Response:
-    """Every change that matches as a CSV file, oldest first, a line for each alert that it touched."""
+    """All matching changes as a CSV file, the oldest first, a line for each alert concerned."""
     reader = ChangeReader(parts().store)
     up_to = reader.latest_seq()
     return file_response(FILE_NAME, _csv(reader.every(query, up_to=up_to)), lambda: reader.count(query))
@@ -115,12 +115,12 @@ def _csv(pages: Iterator[list[AlertChange]]) -> Iterator[str]:
     writer.writerow([safe(name) for name in COLUMNS])
     for rows in pages:
         writer.writerows([cell(getattr(row, name)) for name in COLUMNS] for row in rows)
-        yield taken(buffer)
-    yield taken(buffer)
+        yield drain(buffer)
+    yield drain(buffer)
 
 
-def _trail(connection: Connection) -> Object:
-    """How the chain of hashes stands, as far as can be told while a page waits."""
+def _chain_state(connection: Connection) -> Object:
+    """Return the state of the hash chain, as far as it can be checked while a page loads."""
     published = next(iter(stored_heads(connection, limit=1)), None)
     return {
         "head": head(connection),

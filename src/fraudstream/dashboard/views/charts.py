@@ -1,4 +1,4 @@
-"""The page Charts and its API: what each of the last minutes came to, as JSON, as drawings and as tables."""
+"""Renders the Charts page: drawings and tables of the last minutes."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -34,7 +34,7 @@ _SIZES: Final = (Size(560, 210), Size(350, 190, is_narrow=True))
 
 
 def charts_html(minutes: int) -> bytes:
-    """All charts as HTML."""
+    """Render all charts as HTML."""
 
     def render(report: Object) -> bytes:
         return render_template(
@@ -45,7 +45,7 @@ def charts_html(minutes: int) -> bytes:
 
 
 def table_html(minutes: int, key: str) -> bytes:
-    """The table of one chart as HTML."""
+    """Render the table of one chart as HTML."""
 
     def render(report: Object) -> bytes:
         chart = live_charts(report).get(key)
@@ -61,9 +61,9 @@ class LiveChart:
     """A chart with its headline and the columns of its table.
 
     Attributes:
-        headline: Its most important figure; empty where there is nothing to draw.
-        about: What that is.
-        at: The values along `x`, for each of which a series has a value.
+        headline: Its most important figure; empty without data.
+        about: The label of the headline.
+        at: The values along `x`; each series has one value for each.
         threshold: Marked on `x`.
         columns: Further columns of the table.
     """
@@ -86,12 +86,12 @@ class LiveChart:
 
     @property
     def headings(self) -> list[str]:
-        """Of the table."""
+        """The headings of the table."""
         return ["Minute" if self.x.time else "Score", *(one.name for one in self.series), *self.columns]
 
     @property
     def rows(self) -> list[list[str]]:
-        """Of the table; of minutes the newest first, and with the time before the others."""
+        """The rows of the table; of minutes the newest first, and with the time in the first column."""
         rows = table_rows(self.x, self.y, self.at, self.series)
         rows = [[*row, *cells] for row, *cells in zip(rows, *self.columns.values(), strict=True)]
         time = self.x.time
@@ -103,7 +103,7 @@ class LiveChart:
 
 
 def live_charts(report: Mapping[str, Any]) -> dict[str, LiveChart]:
-    """The charts of a report of `charts.py`, by key."""
+    """Return the charts of a report of `Charts`, by key."""
     return {
         "payments": _bars(report, "payments", "count-bar"),
         "alerts": _bars(report, "alerts", "fraud-bar"),
@@ -153,7 +153,7 @@ def _amounts(report: Mapping[str, Any]) -> LiveChart:
 
 def _latency(report: Mapping[str, Any]) -> LiveChart:
     medians, highs, ends = (report["minutes"][name] for name in ("p50_ms", "p99_ms", "latency_to"))
-    newest = max((place for place, median in enumerate(medians) if median is not None), default=None)
+    newest = max((index for index, median in enumerate(medians) if median is not None), default=None)
     return _over_time(
         report,
         "" if newest is None else milliseconds(medians[newest]),

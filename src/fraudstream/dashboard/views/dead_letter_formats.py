@@ -1,4 +1,4 @@
-"""A dead letter or an unscorable row as it leaves the dashboard: as JSON, as a line of a download, and on the page."""
+"""Formats dead letters and unscorable transactions as JSON, CSV and rows of the page."""
 
 import base64
 import csv
@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 import orjson
 
-from fraudstream.dashboard.web.export import cell, taken
+from fraudstream.dashboard.web.export import cell, drain
 from fraudstream.messages.answers import Replay
 from fraudstream.messages.base import Object
 from fraudstream.store.dead_letters import PAGE_SIZE, StoredDeadLetter
@@ -19,7 +19,7 @@ from fraudstream.transactions.wire import AlertField, DeadLetterField, Outcome, 
 
 @dataclass(frozen=True)
 class Line:
-    """A letter as a download has it; `complete` says whether the payload is all of the record's value."""
+    """A dead letter in a download; `complete` is whether the payload is the whole value of the record."""
 
     kind: str
     topic: str | None
@@ -40,15 +40,15 @@ class Line:
 _AS_STORED: Final = ("topic", "partition", "offset", "reason", "produced_at", "detected_at")
 COLUMNS: Final = tuple(column.name for column in fields(Line))
 
-SHOWN_BYTES: Final = 4_096
-"""So much of a payload stands on the page; a download holds all that is kept."""
+PREVIEW_BYTES: Final = 4_096
+"""The part of a payload shown on the page; a download has all that is stored."""
 
 _HEX_PIECE: Final = 2
 _HEX_LINE: Final = 16
 
 
 class DeadLetterRow(NamedTuple):
-    """A letter on the page."""
+    """A dead letter on the page."""
 
     number: int
     line: Line
@@ -63,66 +63,66 @@ class DeadLetterRow(NamedTuple):
     replayed: bool
 
 
-def as_json(letter: StoredDeadLetter, replays: list[Replay]) -> Object:
-    """The letter as the API gives it: what was stored, its kind, its size and its replays."""
-    own = {"seq": letter.seq, "kind": letter.kind.value, "bytes": letter.size}
-    return own | letter.document | {"replays": replays}
+def as_json(dead_letter: StoredDeadLetter, replays: list[Replay]) -> Object:
+    """Return the JSON object of the API: the stored document, its kind, its size and its replays."""
+    own = {"seq": dead_letter.seq, "kind": dead_letter.kind.value, "bytes": dead_letter.size}
+    return own | dead_letter.document | {"replays": replays}
 
 
-def jsonl(letters: Iterable[StoredDeadLetter]) -> Iterator[bytes]:
-    """JSON Lines, some hundred letters at a time."""
-    for some in _pieces(letters):
-        yield b"".join(orjson.dumps(_line(letter), option=orjson.OPT_APPEND_NEWLINE) for letter in some)
+def jsonl(dead_letters: Iterable[StoredDeadLetter]) -> Iterator[bytes]:
+    """Yield JSON Lines, some hundred dead letters at a time."""
+    for chunk in _chunks(dead_letters):
+        yield b"".join(orjson.dumps(_line(dead_letter), option=orjson.OPT_APPEND_NEWLINE) for dead_letter in chunk)
 
 
-def csv_rows(letters: Iterable[StoredDeadLetter]) -> Iterator[str]:
-    """CSV, some hundred letters at a time; no cell of it is run by a spreadsheet."""
+def csv_rows(dead_letters: Iterable[StoredDeadLetter]) -> Iterator[str]:
+    """Yield CSV, some hundred dead letters at a time; no cell is a formula."""
     buffer = io.StringIO(newline="")
     writer = csv.writer(buffer)
     writer.writerow(COLUMNS)
-    yield taken(buffer)
-    for some in _pieces(letters):
-        for letter in some:
-            writer.writerow([cell(value) for value in vars(_line(letter)).values()])
-        yield taken(buffer)
+    yield drain(buffer)
+    for chunk in _chunks(dead_letters):
+        for dead_letter in chunk:
+            writer.writerow([cell(value) for value in vars(_line(dead_letter)).values()])
+        yield drain(buffer)
 
 
-def shown(number: int, letter: StoredDeadLetter, replays: list[Replay]) -> DeadLetterRow:
-    """The letter as the page shows it."""
-    line = _line(letter)
-    payload = letter.payload
-    text, is_hex = _readable((payload or b"")[:SHOWN_BYTES])
+def dead_letter_row(number: int, dead_letter: StoredDeadLetter, replays: list[Replay]) -> DeadLetterRow:
+    """Return the row of a dead letter on the page."""
+    line = _line(dead_letter)
+    payload = dead_letter.payload
+    text, is_hex = _readable((payload or b"")[:PREVIEW_BYTES])
     return DeadLetterRow(
         number=number,
         line=line,
-        origin="" if letter.record_id is None else str(letter.record_id),
+        origin="" if dead_letter.record_id is None else str(dead_letter.record_id),
         place=f"{line.topic}[{line.partition}] {line.offset}",
-        detected_at=str(line.detected_at or letter.document.get("received_at") or ""),
-        size=letter.size,
+        detected_at=str(line.detected_at or dead_letter.document.get("received_at") or ""),
+        size=dead_letter.size,
         payload="" if payload is None else text,
         is_hex=is_hex,
-        cut=_cut(letter, payload),
+        cut=_cut(dead_letter, payload),
         replays=replays,
         replayed=any(replay.state != ReplayState.FAILED for replay in replays),
     )
 
 
-def _pieces(letters: Iterable[StoredDeadLetter]) -> Iterator[list[StoredDeadLetter]]:
-    left = iter(letters)
-    while some := list(islice(left, PAGE_SIZE)):
-        yield some
+def _chunks(dead_letters: Iterable[StoredDeadLetter]) -> Iterator[list[StoredDeadLetter]]:
+    remaining = iter(dead_letters)
+    while chunk := list(islice(remaining, PAGE_SIZE)):
+        yield chunk
 
 
-def _line(letter: StoredDeadLetter) -> Line:
-    document, payload = letter.document, letter.payload
-    is_dead = letter.kind == Outcome.DEAD_LETTER
+def _line(dead_letter: StoredDeadLetter) -> Line:
+    document, payload = dead_letter.document, dead_letter.payload
+    is_dead = dead_letter.kind == Outcome.DEAD_LETTER
     headers = document.get(DeadLetterField.HEADERS)
     return Line(
-        kind=letter.kind.value,
+        kind=dead_letter.kind.value,
         **{name: document.get(name) for name in _AS_STORED},
         event_id=document.get(DeadLetterField.EVENT_ID if is_dead else AlertField.ALERT_ID),
-        bytes=letter.size,
-        complete=len(payload or b"") >= letter.size,
+        bytes=dead_letter.size,
+        complete=len(payload or b"") >= dead_letter.size,
         key=document.get(DeadLetterField.KEY) if is_dead else None,
         headers=headers if isinstance(headers, dict) else None,
         payload_text=None if payload is None else _text(payload),
@@ -138,11 +138,11 @@ def _text(payload: bytes) -> str | None:
 
 
 def _readable(payload: bytes) -> tuple[str, bool]:
-    """Printable UTF-8 as text, anything else in hexadecimal digits; and whether it is the latter."""
-    # A character may have been cut at the end.
+    """Return printable UTF-8 as text, anything else in hexadecimal, and whether it is hexadecimal."""
+    # The last character may be cut off.
     for end in range(len(payload), max(len(payload) - 4, -1), -1):
         text = _text(payload[:end])
-        if text is not None and (end == len(payload) or len(payload) == SHOWN_BYTES):
+        if text is not None and (end == len(payload) or len(payload) == PREVIEW_BYTES):
             if all(char.isprintable() or char in "\t\r\n" for char in text):
                 return text, False
             break
@@ -150,11 +150,11 @@ def _readable(payload: bytes) -> tuple[str, bool]:
     return "\n".join(lines), True
 
 
-def _cut(letter: StoredDeadLetter, payload: bytes | None) -> str:
+def _cut(dead_letter: StoredDeadLetter, payload: bytes | None) -> str:
     if payload is None:
-        return "The record has no value (a tombstone)." if letter.kind == Outcome.DEAD_LETTER else ""
+        return "The record has no value (a tombstone)." if dead_letter.kind == Outcome.DEAD_LETTER else ""
     if not payload:
         return "The value is empty."
-    if len(payload) < letter.size:
-        return f"The first {min(len(payload), SHOWN_BYTES):,} of {letter.size:,} bytes; Kafka has the rest."
-    return f"The first {SHOWN_BYTES:,} of {letter.size:,} bytes." if len(payload) > SHOWN_BYTES else ""
+    if len(payload) < dead_letter.size:
+        return f"The first {min(len(payload), PREVIEW_BYTES):,} of {dead_letter.size:,} bytes; Kafka has the rest."
+    return f"The first {PREVIEW_BYTES:,} of {dead_letter.size:,} bytes." if len(payload) > PREVIEW_BYTES else ""

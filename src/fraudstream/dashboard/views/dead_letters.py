@@ -1,4 +1,4 @@
-"""Dead letters and unscorable transactions: the routes of lists, files and replays, and the page."""
+"""Defines the page and the API routes of dead letters, unscorable transactions and replays."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
@@ -9,7 +9,7 @@ from flask import Response, render_template, request
 from werkzeug.datastructures import MultiDict
 
 from fraudstream.dashboard.services.parts import parts
-from fraudstream.dashboard.views.dead_letter_formats import as_json, csv_rows, jsonl, shown
+from fraudstream.dashboard.views.dead_letter_formats import as_json, csv_rows, dead_letter_row, jsonl
 from fraudstream.dashboard.web.actor import actor, actor_or_nobody
 from fraudstream.dashboard.web.export import file_response
 from fraudstream.dashboard.web.queries import DeadLetterListQuery, DeadLetterQuery, ReplayList
@@ -24,8 +24,8 @@ from fraudstream.transactions.wire import ReplayState
 
 ROWS: Final = 50
 REPLAYS: Final = 50
-REPLAYS_SHOWN: Final = 1000
-"""Replays of one page of letters: who replays a record hundreds of times sees the newest."""
+REPLAYS_PER_PAGE: Final = 1000
+"""The most replays shown on a page: of a record replayed hundreds of times the newest."""
 
 api = Api("dead_letters")
 
@@ -33,50 +33,52 @@ api = Api("dead_letters")
 @api.operation("GET", "/api/dead-letters", page("dead_letters", Object))
 def list_dead_letters(query: DeadLetterListQuery) -> object:
     """Dead letters and unscorable transactions, the newest first, with their replays."""
-    letters, following = DeadLetterReader(parts().store).page(query, after=query.cursor, limit=query.limit)
-    replays = replays_of(letters)
-    found = [as_json(letter, replays[str(letter.record_id)]) for letter in letters]
-    return {"dead_letters": found, "next_cursor": None if following is None else str(following)}
+    dead_letters, following = DeadLetterReader(parts().store).page(query, after=query.cursor, limit=query.limit)
+    replays = replays_of(dead_letters)
+    records = [as_json(each, replays[str(each.record_id)]) for each in dead_letters]
+    return {"dead_letters": records, "next_cursor": None if following is None else str(following)}
 
 
 @api.operation("GET", "/api/dead-letters.csv", str, media_type="text/csv")
 def dead_letters_csv(query: DeadLetterQuery) -> Response:
-    """All that match as a CSV file."""
+    """All matches as a CSV file."""
     return _file(query, csv_rows, "dead_letters.csv")
 
 
 @api.operation("GET", "/api/dead-letters.jsonl", str, media_type="application/x-ndjson")
 def dead_letters_jsonl(query: DeadLetterQuery) -> Response:
-    """All that match as JSON Lines."""
+    """All matches as JSON Lines."""
     return _file(query, jsonl, "dead_letters.jsonl")
 
 
-def replays_of(letters: Iterable[StoredDeadLetter]) -> dict[str, list[Replay]]:
-    """The replays of each letter, newest first, by its origin."""
-    origins = [str(letter.record_id) for letter in letters if letter.record_id is not None]
-    found: dict[str, list[Replay]] = defaultdict(list)
-    for replay in ReplayLog(parts().store).replays(origins=origins, limit=REPLAYS_SHOWN):
-        found[replay.origin].append(replay)
-    return found
+def replays_of(dead_letters: Iterable[StoredDeadLetter]) -> dict[str, list[Replay]]:
+    """Return the replays of each dead letter, newest first, by its origin."""
+    origins = [str(each.record_id) for each in dead_letters if each.record_id is not None]
+    by_origin: dict[str, list[Replay]] = defaultdict(list)
+    for replay in ReplayLog(parts().store).replays(origins=origins, limit=REPLAYS_PER_PAGE):
+        by_origin[replay.origin].append(replay)
+    return by_origin
 
 
 def dead_letters_page() -> str:
-    """The letters that match the query, a page of them, and the newest replays."""
+    """Render a page of the dead letters that match the query, and the newest replays."""
     using = parts()
     reader, log = DeadLetterReader(using.store), ReplayLog(using.store)
-    given = {name: request.args[name] for name in DeadLetterFilter.model_fields if request.args.get(name)}
+    filters = {name: request.args[name] for name in DeadLetterFilter.model_fields if request.args.get(name)}
     query, after = DeadLetterFilter.read(request.args), DeadLetterListQuery.read(request.args).cursor
-    letters, following = reader.page(query, after=after, limit=ROWS)
-    replays = replays_of(letters)
+    dead_letters, following = reader.page(query, after=after, limit=ROWS)
+    replays = replays_of(dead_letters)
     return render_template(
         "dead_letters.html",
         notice=using.notice,
-        letters=[shown(number, each, replays[str(each.record_id)]) for number, each in enumerate(letters)],
+        dead_letters=[
+            dead_letter_row(number, each, replays[str(each.record_id)]) for number, each in enumerate(dead_letters)
+        ],
         matching=reader.count(query),
-        given=given,
-        query=urlencode(given),
-        download=urlencode({"kind": "all"} | given),
-        older=None if following is None else urlencode(given | {"cursor": str(following)}),
+        filters=filters,
+        query=urlencode(filters),
+        download=urlencode({"kind": "all"} | filters),
+        older=None if following is None else urlencode(filters | {"cursor": str(following)}),
         is_first=after is None,
         replays=log.replays(limit=REPLAYS),
         counts=log.counts(),
@@ -87,45 +89,43 @@ def dead_letters_page() -> str:
 
 @api.operation("POST", "/api/replays", ReplayRequested, 404, 422, same=(409,))
 def request_replays(body: ReplayRequest) -> Response:
-    """Have records sent again, those at `places` or those that a `filter` matches."""
+    """Request the replay of records, those at `places` or those that match a `filter`."""
     if body.places is None:
-        which = DeadLetterFilter.read(MultiDict(parse_qsl((body.filter or "").removeprefix("?"))))
+        filter_ = DeadLetterFilter.read(MultiDict(parse_qsl((body.filter or "").removeprefix("?"))))
     else:
-        which = DeadLetterFilter(place=list(dict.fromkeys(body.places)))
+        filter_ = DeadLetterFilter(place=list(dict.fromkeys(body.places)))
     using = parts()
-    requested = ReplayLog(using.store).request(body, which, actor(body.who).name, using.clock())
+    requested = ReplayLog(using.store).request(body, filter_, actor(body.who).name, using.clock())
     missing = max(0, len(set(body.places or ())) - requested.letters)
     if missing and not body.dry_run:
         raise RequestError(
-            f"{missing:,} of the records named are no dead letter or unscorable row that is kept; none is sent",
+            f"{missing:,} of the records are no stored dead letters or unscorable transactions; none is sent",
             status=404,
         )
-    answered = requested._asdict() | {"missing": missing}
+    response = requested._asdict() | {"missing": missing}
     if requested.batch is None and requested.replayed and not body.dry_run:
-        again = (
-            f"{requested.replayed:,} of {requested.letters:,} were replayed before; to send them again, say so (again)"
-        )
-        return json_response(answered | {"error": again, "status": 409}, 409)
-    return json_response(answered)
+        error = f"{requested.replayed:,} of {requested.letters:,} were replayed before; set `again` to send them again"
+        return json_response(response | {"error": error, "status": 409}, 409)
+    return json_response(response)
 
 
 @api.operation("GET", "/api/replays", page("replays", Replay, counts=dict[ReplayState, int]))
 def list_replays(query: ReplayList) -> object:
-    """Records that are sent again, the newest first, and how many are in each state."""
+    """Replays, the newest first, and their number in each state."""
     log = ReplayLog(parts().store)
-    found = log.replays(
+    replays = log.replays(
         state=query.state, batch=query.batch, origins=query.place or None, before=query.cursor, limit=query.limit
     )
     return {
-        "replays": found,
+        "replays": replays,
         "counts": log.counts(query.batch),
-        "next_cursor": query.following([each.seq for each in found]),
+        "next_cursor": query.following([each.seq for each in replays]),
     }
 
 
 @api.operation("POST", "/api/replays/claim", ClaimedReplays | WaitingReplays)
 def claim_replays(body: ReplayClaim) -> object:
-    """Give replays to a sender, again after 30 seconds without a result; with `limit` 0 only count those that wait."""
+    """Assign replays to a sender, again after 30 seconds without a result; with `limit` 0 only count those waiting."""
     using = parts()
     log = ReplayLog(using.store)
     if body.limit == 0:
@@ -135,7 +135,7 @@ def claim_replays(body: ReplayClaim) -> object:
 
 @api.operation("POST", "/api/replays/results", answer("Recorded", recorded=int))
 def conclude_replays(body: ReplayResults) -> object:
-    """Record what became of replays: for each its `place`, or the `reason` why it cannot be sent."""
+    """Record the outcome of replays: for each its `place`, or the `reason` why it cannot be sent."""
     using = parts()
     return {"recorded": ReplayLog(using.store).conclude(body.results, using.clock())}
 

@@ -1,4 +1,4 @@
-"""The pages a person opens: live alerts, what was not judged, activity, sign-in; `static/` keeps them moving."""
+"""Renders the pages of the dashboard: live alerts, queue, charts, schema, ledger and sign-in."""
 
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
@@ -6,7 +6,7 @@ from typing import Any, Final, NamedTuple
 from flask import Blueprint, Response, g, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as BaseResponse
 
-from fraudstream.dashboard.services.ledger_report import ledger_report, loss_sentence, verdict
+from fraudstream.dashboard.services.ledger_report import ledger_report, ledger_status, loss_sentence
 from fraudstream.dashboard.services.parts import parts
 from fraudstream.dashboard.services.schema_messages import iso, percent
 from fraudstream.dashboard.views.alert_page import alert_page
@@ -29,7 +29,7 @@ from fraudstream.transactions.wire import EventType, Outcome
 
 
 class Tile(NamedTuple):
-    """One counter: its figure, and the line under it."""
+    """A counter: its figure, and the line under it."""
 
     key: str
     label: str
@@ -39,7 +39,7 @@ class Tile(NamedTuple):
 
 
 def tiles(stats: Mapping[str, Any]) -> list[Tile]:
-    """The counters."""
+    """Return the counters as tiles."""
     scored, alerts = stats["scored"], stats["alerts"]
     share = f"{alerts / scored * 100:.2f} % of payments" if scored else "none scored yet"
     to = "Payment to page" if stats["latency_to"] != "store" else "Payment to store"
@@ -49,7 +49,7 @@ def tiles(stats: Mapping[str, Any]) -> list[Tile]:
             "Payments seen",
             f"{stats['payments_seen']:,}",
             f"≈ {scored:,} scored",
-            "Payments that Kafka has acknowledged. How many of them are scored is known from samples (≈).",
+            "Payments that Kafka has acknowledged. The number scored is estimated from samples (≈).",
         ),
         Tile("alerts", "Fraud alerts", f"{alerts:,}", share, "Payments whose score reaches the model's threshold."),
         Tile(
@@ -57,78 +57,78 @@ def tiles(stats: Mapping[str, Any]) -> list[Tile]:
             "Payments a second",
             rate(stats["rate"]),
             f"≈ {stats['lag']:,} waiting",
-            "Over the last ten seconds. Waiting: acknowledged, and not yet known to be scored (from samples, ≈).",
+            "Over the last ten seconds. Waiting: acknowledged, but not yet scored (estimated from samples, ≈).",
         ),
         Tile(
             "latency",
             to,
             milliseconds(stats["p50_ms"]),
             f"99 % within {milliseconds(stats['p99_ms'])}" if stats["p99_ms"] is not None else "none measured yet",
-            "The median from a payment's production until its alert is written to a page (to the store while no page "
+            "The median time from a payment's production until its alert is sent to a page (to the store while no page "
             "is open), over the last 1,000 alerts.",
         ),
         Tile(
             "unjudged",
-            "Not judged",
+            "Unscorable",
             f"{stats['unscorable']:,}",
             "1 dead letter" if stats["dead_letters"] == 1 else f"{stats['dead_letters']:,} dead letters",
-            "Payments with too much missing to be scored; they are never called legitimate. Dead letters are records "
-            "that were no payments at all.",
+            "Payments with too many missing features to be scored; they never count as legitimate. Dead letters are "
+            "records that are not valid payments.",
         ),
         Tile(
             "model",
-            "Model in force",
+            "Active model",
             short_id(stats["model_id"] or "") or NOTHING,
             NOTHING if stats["threshold"] is None else f"threshold {stats['threshold']:.4g}",
-            stats["model_id"] or "No model has judged a payment yet.",
+            stats["model_id"] or "No model has scored a payment yet.",
         ),
     ]
 
 
 LIVE_ROWS: Final = 50
-"""On the live pages: each row costs the browser at every arrival; the queue has all of them."""
+"""On the live pages: each row slows down the browser at every arrival; the queue has all of them."""
 ACTIVITY_ROWS: Final = 50
 TIMELINE_ROWS: Final = 50
 LEDGER_ROWS: Final = 25
 TIMELINE: Final = (EventType.SCHEMA.value, EventType.MODEL.value)
-"""The events of the page Schema: those of the columns, and those of what is in force."""
+"""The events of the Schema page: new schemas and deployments."""
 
 blueprint = Blueprint("pages", __name__)
 
 
 @blueprint.get("/")
 def alerts() -> str:
-    """The live table of frauds."""
+    """Render the live table of alerts."""
     return _table(Outcome.ALERT)
 
 
 @blueprint.get("/unscorable")
 def unscorable() -> str:
-    """The payments that no model may judge."""
+    """Render the live table of unscorable payments."""
     return _table(Outcome.UNSCORABLE)
 
 
 @blueprint.get("/alerts/<path:alert_id>")
 def alert(alert_id: str) -> str:
-    """One alert: why, its values, where it came from, what was done with it."""
+    """Render an alert: its reasons, values, origin and triage history."""
     return alert_page(alert_id)
 
 
 @blueprint.get("/what-if")
 def what_if() -> str:
-    """What another threshold would do, and putting it in force."""
+    """Render the effect of another threshold, with a form to deploy it."""
     return what_if_page()
 
 
 @blueprint.get("/queue")
 def queue() -> str | BaseResponse:
-    """The alerts that people work on: found, claimed, decided."""
+    """Render the queue of alerts for triage."""
     return queue_page()
 
 
 @blueprint.get("/activity")
 def activity() -> str:
-    """What happened around the payments: events, dead letters, rejected posts."""
+    """Render the latest events, dead letters and rejected posts."""
     using = parts()
     return render_template(
         "activity.html",
@@ -143,7 +143,7 @@ def activity() -> str:
 
 @blueprint.get("/charts")
 def charts() -> str:
-    """Payments, alerts, scores, amounts, latency and precision, by minute."""
+    """Render the charts of payments, alerts, scores, amounts, latency and precision, by minute."""
     minutes = ChartQuery.read(request.args).minutes
     charts = charts_html(minutes).decode()
     return render_template("charts.html", notice=parts().notice, spans=SPANS, minutes=minutes, charts=charts)
@@ -151,22 +151,22 @@ def charts() -> str:
 
 @blueprint.get("/charts/fragment")
 def charts_fragment() -> Response:
-    """The charts alone, or the table of one of them (`table`): what the page fetches as time goes on."""
+    """Render only the charts, or the table of one (`table`), for the page to update itself."""
     minutes, table = ChartQuery.read(request.args).minutes, request.args.get("table")
     return Response(charts_html(minutes) if table is None else table_html(minutes, table))
 
 
 @blueprint.get("/dead-letters")
 def dead_letters() -> str:
-    """The records that were no payments, and the payments that no model may judge, to be looked at and replayed."""
+    """Render dead letters and unscorable payments, to inspect and replay."""
     return dead_letters_page()
 
 
 @blueprint.get("/schema")
 def schema() -> str:
-    """The stream's columns against the model's contract, and what changed."""
+    """Render the stream's schemas compared with the model's contract, and their changes."""
     using = parts()
-    # Before the rest, so that the page's stream begins no later than what the page shows.
+    # Read first, so that the page's stream starts no later than its content.
     latest = using.store.latest_seq()
     report = schema_report(using)
     events = [event for kind in TIMELINE for event in using.store.events(kind=kind, limit=TIMELINE_ROWS)]
@@ -185,7 +185,7 @@ def schema() -> str:
 
 @blueprint.get("/ledger")
 def ledger() -> str:
-    """What every record came to, and what the store refused or suppressed."""
+    """Render the outcomes of all records, and the records that the store refused or suppressed."""
     using = parts()
     report = ledger_report(using.store, limit=LEDGER_ROWS)
     return render_template(
@@ -193,7 +193,7 @@ def ledger() -> str:
         notice=using.notice,
         stats=using.store.totals(),
         report=report,
-        verdict=verdict(report),
+        status=ledger_status(report),
         losses=[loss_sentence(loss) for loss in report.losses],
         unacknowledged=using.system.unacknowledged_losses(),
         name=actor_or_nobody().name,
@@ -206,21 +206,21 @@ def ledger() -> str:
 
 @blueprint.get("/audit")
 def audit() -> str:
-    """Every change that people made, with who, when, before and after."""
+    """Render the change log: actor, time, before and after."""
     return audit_page()
 
 
 @blueprint.get("/login")
 def login() -> str:
-    """The form that asks for the read token."""
+    """Render the sign-in form."""
     return render_template("login.html", notice=None, failed=False)
 
 
 @blueprint.post("/login")
 def sign_in_with_token() -> BaseResponse:
-    """Start a session for whoever knows the read token."""
+    """Start a session for a valid read token."""
     using = parts()
-    if not g.attempt or not g.attempt.right:
+    if not g.attempt or not g.attempt.name:
         return Response(render_template("login.html", notice=None, failed=True), 401)
     answer = redirect(url_for("pages.alerts"), code=303)
     answer.set_cookie(
@@ -236,7 +236,7 @@ def sign_in_with_token() -> BaseResponse:
 
 @blueprint.post("/logout")
 def sign_out() -> BaseResponse:
-    """End this browser's session, and forget its name: another person may sit there next."""
+    """End this browser's session, and remove its name: another person may use it next."""
     session = acting_session()
     if session is not None:
         parts().sessions.end(session)
@@ -248,10 +248,10 @@ def sign_out() -> BaseResponse:
 
 def _table(outcome: Outcome) -> str:
     using = parts()
-    # The rows up to a `seq`, and the stream from there on: nothing is shown twice, nothing is left out.
+    # The rows up to a `seq`, and the stream from there on: nothing is duplicated or left out.
     latest = using.store.latest_seq()
     newest = using.store.alerts(AlertFilter(outcome=outcome), before=latest + 1, limit=LIVE_ROWS)
-    found = using.reasons.attached(newest)
+    rows = using.reasons.with_reasons(newest)
     stats = using.statistics.current()
     return render_template(
         [OWN_PAGE, PAGE],
@@ -260,7 +260,7 @@ def _table(outcome: Outcome) -> str:
         latest=latest,
         stats=stats,
         tiles=tiles(stats),
-        rows=[presentation.row(alert.document(), stats) for alert in found],
+        rows=[presentation.row(alert.document(), stats) for alert in rows],
         most_rows=LIVE_ROWS,
         blank=presentation.BLANK_ROW,
     )

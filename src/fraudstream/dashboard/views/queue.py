@@ -1,4 +1,4 @@
-"""The page Queue as it is served: its query and the alerts to be worked on; `queue.js` decides them."""
+"""Renders the Queue page: its filters and the alerts for triage."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, NamedTuple
@@ -23,7 +23,7 @@ from fraudstream.times import iso_time
 from fraudstream.transactions.wire import AlertField
 
 OPEN: Final = (AlertStatus.NEW.value, AlertStatus.CLAIMED.value)
-"""What is asked for where the address names no status: what is still to be done."""
+"""The default statuses: alerts that are not decided yet."""
 
 ORDERS: Final = {
     "loss": "expected loss",
@@ -59,22 +59,22 @@ SINGLE: Final = {
     "outcome": "outcome",
     "sort": "order",
 }
-"""The parameters that stand once in the address, with the words before their value."""
+"""The parameters that occur once in the address, with their labels."""
 
 _NEW_CONDITION: Final = ("where_name", "where_op", "where_value")
 
 
 class Chip(NamedTuple):
-    """A filter in force: its words, and the address without it."""
+    """An active filter: its label and value, and the address without it."""
 
-    words: str
+    label: str
     value: str
     without: str
     is_time: bool
 
 
 class Tab(NamedTuple):
-    """A view that is asked for often."""
+    """A predefined view."""
 
     label: str
     href: str
@@ -82,47 +82,47 @@ class Tab(NamedTuple):
 
 
 class QueueQuery:
-    """The filters of an address."""
+    """The filters in the address of the page."""
 
     def __init__(self, args: MultiDict[str, str]) -> None:
-        """Take them out of the query; what is empty or as it would be anyway is left out."""
-        found = [(name, args[name].strip()) for name in SINGLE if args.get(name, "").strip()]
-        found = [(name, value) for name, value in found if DEFAULTS.get(name) != value]
+        """Parse the query; empty and default values are left out."""
+        pairs = [(name, args[name].strip()) for name in SINGLE if args.get(name, "").strip()]
+        pairs = [(name, value) for name, value in pairs if DEFAULTS.get(name) != value]
         statuses = [each.value for each in AlertStatus if each.value in args.getlist("status")]
         if tuple(statuses) != OPEN:
-            found += [("status", each) for each in statuses]
+            pairs += [("status", each) for each in statuses]
         conditions = [each for each in args.getlist("where") if each]
         name, op, value = (args.get(each, "").strip() for each in _NEW_CONDITION)
         if name:
             conditions.append(f"{name}:{op if op in OPERATORS else 'eq'}:{value}")
-        self.pairs: Final = found + [("where", each) for each in dict.fromkeys(conditions)]
+        self.pairs: Final = pairs + [("where", each) for each in dict.fromkeys(conditions)]
         self.is_tidy: Final = not any(name in args for name in _NEW_CONDITION) and all(args.values())
 
     def one(self, name: str) -> str:
-        """The value of a parameter that stands once, or what holds without it."""
-        return next((value for given, value in self.pairs if given == name), DEFAULTS.get(name, ""))
+        """Return the value of a parameter that occurs once, or its default."""
+        return next((value for key, value in self.pairs if key == name), DEFAULTS.get(name, ""))
 
     def many(self, name: str) -> list[str]:
-        """The values of a parameter that may stand several times."""
-        return [value for given, value in self.pairs if given == name]
+        """Return the values of a parameter that may occur several times."""
+        return [value for key, value in self.pairs if key == name]
 
     @property
     def statuses(self) -> list[str]:
-        """The statuses asked for."""
+        """The requested statuses."""
         return self.many("status") or list(OPEN)
 
     @property
     def is_narrowed(self) -> bool:
-        """Whether it asks for anything beyond statuses and order."""
+        """Whether it filters by anything except the status."""
         return any(name not in ("status", "sort") for name, _ in self.pairs)
 
     @property
     def is_mine(self) -> bool:
-        """Whether it asks for what is with who looks."""
+        """Whether it filters by the user's own alerts."""
         return self.one("assignee") == ME
 
-    def asked(self, actor: str | None) -> MultiDict[str, str]:
-        """The same for the API, which knows no "me" and no default status."""
+    def api_query(self, actor: str | None) -> MultiDict[str, str]:
+        """Return the query for the API, which has no "me" and no default status."""
         pairs = [(name, value) for name, value in self.pairs if name not in ("status", "sort", "assignee")]
         assignee = self.one("assignee")
         if assignee:
@@ -131,25 +131,25 @@ class QueueQuery:
         return MultiDict([*pairs, ("sort", self.one("sort"))])
 
     def address(self, *more: tuple[str, str]) -> str:
-        """The address of the page with these filters."""
+        """Return the address of the page with these filters."""
         return _address([*self.pairs, *more])
 
     def chips(self) -> list[Chip]:
-        """The filters in force that neither a tab nor the order shows."""
+        """Return the active filters that neither a tab nor the order shows."""
         chips = []
         for at, (name, value) in enumerate(self.pairs):
             if name in ("sort", "status"):
                 continue
             without = _address(self.pairs[:at] + self.pairs[at + 1 :])
-            words, shown = _condition(value) if name == "where" else (SINGLE[name], OUTCOMES.get(value, value))
-            chips.append(Chip(words, shown, without, name in ("since", "until")))
+            label, text = _condition(value) if name == "where" else (SINGLE[name], OUTCOMES.get(value, value))
+            chips.append(Chip(label, text, without, name in ("since", "until")))
         if self.many("status") and not any(tab.is_current for tab in self.tabs()):
-            shown = " or ".join(each.replace("_", " ") for each in self.statuses)
-            chips.append(Chip("status", shown, _address(p for p in self.pairs if p[0] != "status"), False))
+            text = " or ".join(each.replace("_", " ") for each in self.statuses)
+            chips.append(Chip("status", text, _address(p for p in self.pairs if p[0] != "status"), False))
         return chips
 
     def tabs(self) -> list[Tab]:
-        """The views, each with the other filters kept."""
+        """Return the views, each with the other filters unchanged."""
         rest = [pair for pair in self.pairs if pair[0] not in ("status", "assignee")]
         decided = [("status", each.value) for each in VERDICTS]
         views = {
@@ -158,39 +158,39 @@ class QueueQuery:
             "Decided": decided,
             "All": [("status", each.value) for each in AlertStatus],
         }
-        now = {pair for pair in self.pairs if pair[0] in ("status", "assignee")}
-        return [Tab(label, _address(rest + pairs), now == set(pairs)) for label, pairs in views.items()]
+        current = {pair for pair in self.pairs if pair[0] in ("status", "assignee")}
+        return [Tab(label, _address(rest + pairs), current == set(pairs)) for label, pairs in views.items()]
 
 
 ROWS: Final = 50
 ID_CHARS: Final = 240
 EMPTY: Final = Page([], None)
-"""What is with somebody whose name is not known."""
+"""The alerts of a user without a name."""
 
 
 def queue_page() -> str | Response:
-    """The alerts that the address asks for, a page of them; an untidy address leads to the tidy one."""
+    """Render a page of the alerts that match the address; redirect an untidy address to its canonical form."""
     using = parts()
     query = QueueQuery(request.args)
     if not query.is_tidy:
         return redirect(query.address(), code=303)
-    # Before the rows, so that the page's stream and its look at the changes begin no later than what the page shows.
+    # Read before the rows, so that the page's stream and its poll of changes start no later than its content.
     latest = using.store.latest_seq()
     changed = ChangeReader(using.store).latest_seq()
     who = actor_or_nobody()
     name = "" if who == NOBODY else who.name
-    asked = query.asked(name)
+    api_query = query.api_query(name)
     before = ("cursor", request.args.get("cursor", ""))
-    wanted = AlertList.read(MultiDict([*asked.items(multi=True), before]))
+    filters = AlertList.read(MultiDict([*api_query.items(multi=True), before]))
     page = EMPTY
     if not (query.is_mine and not name):
-        page = using.store.search.page(wanted.filter(), sort=wanted.sort, after=wanted.position(), limit=ROWS)
-    documents = [alert.document() for alert in using.reasons.attached(page.alerts)]
-    in_hand = request.args.get("alert", "")[:ID_CHARS]
-    if in_hand in {document[AlertField.ALERT_ID] for document in documents}:
-        in_hand = ""
+        page = using.store.search.page(filters.filter(), sort=filters.sort, after=filters.position(), limit=ROWS)
+    documents = [alert.document() for alert in using.reasons.with_reasons(page.alerts)]
+    open_alert = request.args.get("alert", "")[:ID_CHARS]
+    if open_alert in {document[AlertField.ALERT_ID] for document in documents}:
+        open_alert = ""
     stats = using.statistics.current()
-    cursor = None if page.following is None else write_cursor(wanted.sort, page.following)
+    cursor = None if page.following is None else write_cursor(filters.sort, page.following)
     return render_template(
         "queue.html",
         notice=using.notice,
@@ -200,13 +200,13 @@ def queue_page() -> str | Response:
         query=query,
         name=name,
         rows=[_row(document, stats) for document in documents],
-        in_hand=_one(in_hand, stats) if in_hand else None,
+        open_alert=_one(open_alert, stats) if open_alert else None,
         columns=sorted({column for document in documents for column in document[AlertField.TRANSACTION]}),
         orders=ORDERS,
         operators=OPERATORS,
         outcomes=OUTCOMES,
         statuses={each.value: each.value.replace("_", " ") for each in AlertStatus},
-        asked=urlencode(list(asked.items(multi=True))),
+        asked=urlencode(list(api_query.items(multi=True))),
         back_to=iso_time(page.reached_us),
         older=None if cursor is None else query.address(("cursor", cursor)),
         is_first="cursor" not in request.args,
@@ -215,10 +215,10 @@ def queue_page() -> str | Response:
 
 def _one(alert_id: str, stats: Mapping[str, Any]) -> Object:
     using = parts()
-    found = using.store.alert(alert_id)
-    if found is None:
+    match = using.store.alert(alert_id)
+    if match is None:
         raise RequestError("there is no alert with this id", status=404)
-    return _row(using.reasons.attached([found])[0].document(), stats)
+    return _row(using.reasons.with_reasons([match])[0].document(), stats)
 
 
 def _row(document: Mapping[str, Any], stats: Mapping[str, Any]) -> Object:
@@ -231,5 +231,5 @@ def _address(pairs: Iterable[tuple[str, str]]) -> str:
 
 
 def _condition(where: str) -> tuple[str, str]:
-    found = Where.parse(where)
-    return ("", where) if found is None else (f"{found.name} {OPERATORS[found.op]}", found.value)
+    condition = Where.parse(where)
+    return ("", where) if condition is None else (f"{condition.name} {OPERATORS[condition.op]}", condition.value)

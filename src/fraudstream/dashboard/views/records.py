@@ -1,4 +1,4 @@
-"""The routes by which the relay posts records, and those that list events and the ledger."""
+"""Defines the API routes that receive records from the relay, and those that list events and the ledger."""
 
 from collections.abc import Callable
 from typing import Any
@@ -43,7 +43,7 @@ def post_alerts() -> object:
 
 @api.operation("POST", "/api/events", Received, 413, body=list[Sample | EndsEvent | Progress | Event])
 def post_events() -> object:
-    """Store events of the detector and positions of the relay, and take the counters from them."""
+    """Store events of the detector and positions of the relay, and update the counters."""
     using = parts()
 
     def add(posted: list[object]) -> Added:
@@ -56,7 +56,7 @@ def post_events() -> object:
 
 @api.operation("POST", "/api/dead-letters", Received, 413, body=list[DeadLetter])
 def post_dead_letters() -> object:
-    """Store dead letters; counts are kept for good, bodies of the newest 10,000."""
+    """Store dead letters; counts are kept for good, payloads of the newest 10,000."""
     using = parts()
     return _receive(using, "dead letter", using.store.add_dead_letters)
 
@@ -88,7 +88,7 @@ def _receive(using: Parts, kind: str, add: Callable[[list[object]], Added]) -> O
         raise RequestError("post a list of objects")
     if len(posted) > MOST_RECORDS:
         raise RequestError(f"post at most {MOST_RECORDS} records at once", status=413)
-    # Once, and before the writer's lock is taken; what the relay has masked stays as it is.
+    # Once, before the writer's lock is taken; values that the relay has masked stay as they are.
     posted = [using.mask.record(each) for each in posted]
     try:
         using.health.check_file()
@@ -102,9 +102,9 @@ def _receive(using: Parts, kind: str, add: Callable[[list[object]], Added]) -> O
 
 
 def _add(using: Parts, kind: str, posted: list[object], add: Callable[[list[object]], Added]) -> Added:
-    """Store records; where one of them brings on an error that nobody foresaw, each by itself, and that one is kept.
+    """Store records; on an unforeseen error each by itself, and reject the one that causes it.
 
-    The relay would send it again for ever, and nothing behind it.
+    Otherwise the relay would resend it for ever, and never those after it.
     """
     try:
         return add(posted)
@@ -121,7 +121,7 @@ def _add(using: Parts, kind: str, posted: list[object], add: Callable[[list[obje
 
 
 def _parse(body: bytes) -> Any:
-    # One NaN, half a surrogate pair or a subtree without end must not cost the rest of the list.
+    # One NaN, half a surrogate pair or an endless subtree must not cost the rest of the list.
     try:
         return read_json(body)
     except ValueError as e:

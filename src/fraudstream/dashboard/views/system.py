@@ -1,4 +1,4 @@
-"""The routes of the whole system's state: its problems, acknowledging losses, the charts, health."""
+"""Defines the API routes of the system: counters, problems, acknowledgement of losses, charts and health."""
 
 import orjson
 from flask import Response
@@ -25,17 +25,17 @@ def stats() -> object:
 
 @api.operation("GET", "/api/system", System)
 def system() -> object:
-    """Processes, partitions, losses and problems; 200 also where something is wrong."""
+    """Processes, partitions, losses and problems; 200 even if there are problems."""
     return parts().system.document()
 
 
 @api.operation("POST", "/api/system/acknowledge", answer("Acknowledged", acknowledged=int, change_id=str), 409)
 def acknowledge(body: Acknowledgement) -> object:
-    """Have the losses up to an entry of the ledger no longer reported; they stay in the ledger."""
+    """Acknowledge the losses up to a ledger entry: they stay in the ledger, but are no longer reported."""
     using, who = parts(), actor(body.who)
     losses = using.store.ledger.unacknowledged_losses(until=body.until_seq)
     if not losses.records:
-        raise RequestError("there is no loss up to this entry that was not acknowledged before", status=409)
+        raise RequestError("there is no unacknowledged loss up to this entry", status=409)
     after = {"until_seq": losses.until_seq, "records": losses.records}
     what, why = f"{losses.records:,} lost records", (body.why or "").strip()
     change_id = using.changes.record(who, Action.ACKNOWLEDGE, what, None, after, why)
@@ -50,10 +50,10 @@ def charts(query: ChartQuery) -> Response:
 
 @api.operation("GET", "/health", answer("Health", status=str, checks=dict[str, str]), same=(503,))
 def health() -> Response:
-    """200 while the process lives and its database answers and takes writes; 503 with what is wrong."""
+    """200 while the process is running and its database accepts writes; 503 with the problem."""
     checks = parts().health.checks()
-    well = all(state == "ok" for state in checks.values())
-    return json_response({"status": "ok" if well else "failing", "checks": checks}, 200 if well else 503)
+    is_ok = all(state == "ok" for state in checks.values())
+    return json_response({"status": "ok" if is_ok else "failing", "checks": checks}, 200 if is_ok else 503)
 
 
 @api.operation("GET", "/ready", answer("Ready", ready=bool, reasons=list[str]), same=(503,))

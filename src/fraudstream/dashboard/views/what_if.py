@@ -1,7 +1,6 @@
-"""The page What if: a threshold looked at, from three sources, and applied; figures are `what_if.py`'s.
+"""Renders the What if page: the effect of a threshold, from three sources, with a form to deploy it.
 
-The server renders it at any threshold, which stands in its address; `static/js/what_if.js` asks for it anew as the
-slider moves.
+The server renders it for the threshold in the address; `static/js/what_if.js` requests it again when the slider moves.
 """
 
 import math
@@ -29,17 +28,17 @@ from fraudstream.model.report.words import percent, plain, score
 _CLASSES: Final = {"test": "curve", "live": "second dashed", "verdicts": "other dotted"}
 
 
-def charts(found: WhatIf) -> list[tuple[str, Figure]]:
-    """The charts with their headings."""
-    points = curve(found.sources)
+def charts(result: WhatIf) -> list[tuple[str, Figure]]:
+    """Return the charts with their headings."""
+    points = curve(result.sources)
     thresholds = [threshold for threshold, _ in points]
     across = Axis("threshold", partial(LogOdds, thresholds[0], thresholds[-1]), lambda v: plain(v, 4), score)
-    sources = [source for source in found.sources if source.at is not None]
+    sources = [source for source in result.sources if source.at is not None]
 
     def marks(area: Area, across: Scale, _up: Scale) -> Iterator[Markup]:
-        active = across.at(found.deployment.threshold)
+        active = across.at(result.deployment.threshold)
         yield svg.line((active, area.top), (active, area.bottom), "axis in-force")
-        yield from threshold_mark(area, across.at(found.threshold), "threshold", score(found.threshold))
+        yield from threshold_mark(area, across.at(result.threshold), "threshold", score(result.threshold))
 
     def chart(up: Axis, about: str, value: Callable[[Figures, str], float | None]) -> Figure:
         series = [
@@ -55,7 +54,7 @@ def charts(found: WhatIf) -> list[tuple[str, Figure]]:
             up,
             thresholds,
             series,
-            about=f"{about}, from {len(sources)} sources; the threshold looked at is {score(found.threshold)}",
+            about=f"{about}, from {len(sources)} sources; the compared threshold is {score(result.threshold)}",
             caption=about,
             headings=("threshold", *(one.name for one in series)),
             rows=table_rows(across, up, thresholds, series),
@@ -64,10 +63,10 @@ def charts(found: WhatIf) -> list[tuple[str, Figure]]:
         )
 
     most_alerts = max((each.alerts_per_day or 0.0 for _, at in points for each in at.values()), default=0.0)
-    # Sources are of periods and traffic of their own size: what each could save at most is 100 % of it.
+    # Sources differ in period and volume: the most that each could save is its 100 %.
     most_saved = {
         source.key: max((each.saved for _, at in points if (each := at.get(source.key)) and each.saved), default=0.0)
-        for source in found.sources
+        for source in result.sources
     }
 
     def caught(figures: Figures, _key: str) -> float | None:
@@ -98,15 +97,15 @@ def charts(found: WhatIf) -> list[tuple[str, Figure]]:
 
 SLIDER_STEPS: Final = 200
 SLIDER_END: Final = 10.0
-"""The slider goes in even steps of the log odds, from -10 to 10; static/js/what_if.js does the same."""
+"""The slider has even steps of the log odds, from -10 to 10, as in static/js/what_if.js."""
 
 MINUS: Final = "\N{MINUS SIGN}"
 
 
 class Line(NamedTuple):
-    """A figure of a source at the active threshold (`now`) and at the one looked at (`then`), with the signed change.
+    """A figure of a source at the active threshold (`now`) and at the compared one (`then`), with the signed change.
 
-    `sense` is "better", "worse" or empty; `help` says what the figure means.
+    `sense` is "better", "worse" or empty; `help` explains the figure.
     """
 
     name: str
@@ -118,7 +117,7 @@ class Line(NamedTuple):
 
 
 class Card(NamedTuple):
-    """A source with its lines; none where it has no figures."""
+    """A source with its lines; none if it has no figures."""
 
     source: Source
     lines: list[Line]
@@ -126,33 +125,33 @@ class Card(NamedTuple):
 
 
 def what_if_page() -> str:
-    """The page at the threshold of its address."""
+    """Render the page for the threshold in the address."""
     using = parts()
     query = WhatIfQuery.read(request.args)
     try:
-        found = what_if(using, query.threshold, query.review_cost)
+        result = what_if(using, query.threshold, query.review_cost)
     except ModelError as e:
-        return render_template("what_if.html", notice=using.notice, found=None, cause=e.line)
-    cards = [_card(source, found.deployment.threshold, found.threshold) for source in found.sources]
+        return render_template("what_if.html", notice=using.notice, result=None, cause=e.line)
+    cards = [_card(source, result.deployment.threshold, result.threshold) for source in result.sources]
     return render_template(
         "what_if.html",
         notice=using.notice,
-        found=found,
+        result=result,
         name=actor_or_nobody().name,
         cards=cards,
-        charts=charts(found),
-        position=position(found.threshold),
+        charts=charts(result),
+        position=position(result.threshold),
         slider_steps=SLIDER_STEPS,
         changes=former_changes(using),
         needs_token=using.settings.ingest_token is not None,
         score=score,
         short_id=presentation.short_id,
-        summary=_summary(cards, found.threshold, found.deployment.threshold),
+        summary=_summary(cards, result.threshold, result.deployment.threshold),
     )
 
 
 def position(threshold: float) -> int:
-    """Where a threshold stands on the slider."""
+    """Return the slider position of a threshold."""
     if threshold <= 0.0:
         return 0
     if threshold >= 1.0:
@@ -167,19 +166,19 @@ def _card(source: Source, deployment: float, threshold: float) -> Card:
     now, then = source.at(deployment), source.at(max(threshold, source.known_from))
     about = "≈ " if source.kind == "estimate" else ""
     lines = [
-        _line("Alerts a day", now, then, "alerts_per_day", about, None, "People have to look at each."),
-        _line("Alerts", now, then, "alerts", about, None, "Over the whole of the period."),
+        _line("Alerts a day", now, then, "alerts_per_day", about, None, "Each has to be reviewed."),
+        _line("Alerts", now, then, "alerts", about, None, "Over the whole period."),
         _line("Frauds caught", now, then, "frauds_caught", about, True, "Frauds at or above the threshold."),
         _line("Frauds missed", now, then, "frauds_missed", about, False, "Frauds below it."),
         _line("False alarms", now, then, "false_alarms", about, False, "Legitimate payments at or above it."),
-        _line("Money saved", now, then, "saved", about, True, "Amounts of the frauds caught less the reviews."),
+        _line("Money saved", now, then, "saved", about, True, "Amounts of the frauds caught, minus reviews."),
     ]
     notes = []
     if source.kind == "estimate" and then.error is not None:
-        notes.append(f"Alerts a day within ± {_shown(then.error)} (95 %).")
+        notes.append(f"Alerts a day within ± {_format(then.error)} (95 %).")
     if threshold < source.known_from:
         notes.append(
-            f"Below {source.known_from:.4g} nothing was an alert, so nothing was decided: these are the figures at "
+            f"Payments below {source.known_from:.4g} were no alerts, so none has a verdict: these are the figures at "
             f"{source.known_from:.4g}."
         )
     return Card(source, lines, " ".join(notes))
@@ -188,31 +187,31 @@ def _card(source: Source, deployment: float, threshold: float) -> Card:
 def _line(
     name: str, now: Figures, then: Figures, field: str, about: str, more_is_better: bool | None, help_: str
 ) -> Line:
-    was, is_ = getattr(now, field), getattr(then, field)
-    if was is None or is_ is None:
+    old, new = getattr(now, field), getattr(then, field)
+    if old is None or new is None:
         return Line(name, "n/a", "n/a", "", "", help_)
-    difference = is_ - was
+    difference = new - old
     is_none = abs(difference) < 0.005
     sense = "" if more_is_better is None or is_none else "better" if (difference > 0) == more_is_better else "worse"
-    change = "no change" if is_none else f"{MINUS if difference < 0 else '+'}{_shown(abs(difference))}"
-    return Line(name, about + _shown(was), about + _shown(is_), change, sense, help_)
+    change = "no change" if is_none else f"{MINUS if difference < 0 else '+'}{_format(abs(difference))}"
+    return Line(name, about + _format(old), about + _format(new), change, sense, help_)
 
 
-def _shown(value: float) -> str:
+def _format(value: float) -> str:
     text = f"{value:,.0f}" if abs(value) >= 100 or float(value).is_integer() else f"{value:,.1f}"
     return text.replace("-", MINUS) if text.strip("-0.,") else "0"
 
 
 def _summary(cards: list[Card], threshold: float, deployment: float) -> str:
-    """What the slider has done, in a sentence for whoever does not see the figures."""
+    """Describe the effect of the slider in a sentence, for screen readers."""
     if threshold == deployment:
-        return f"The threshold in force, {score(deployment)}."
-    told = [
+        return f"The active threshold, {score(deployment)}."
+    changes = [
         f"{card.source.title}: alerts {_alerts(card)}, money saved {card.lines[5].change or 'not known'}"
         for card in cards
         if card.lines
     ]
-    return f"At {score(threshold)} instead of {score(deployment)}. " + "; ".join(told) + "."
+    return f"At {score(threshold)} instead of {score(deployment)}. " + "; ".join(changes) + "."
 
 
 def _alerts(card: Card) -> str:

@@ -1,7 +1,7 @@
-"""Decides who acts: the session's name where there is a session, else the name that the request itself gives.
+"""Identifies the actor of a request: the name of the session, or else the name in the request.
 
-The name is a person's own word; real accounts would take its place here. A session keeps the first name that it is
-given. Without a session the header counts before the cookie, and the cookie before `who` in the body.
+Names are self-declared and not verified. A session keeps its first name. Without a session the header takes precedence
+over the cookie, and the cookie over `who` in the body.
 """
 
 from typing import Final
@@ -22,14 +22,14 @@ COOKIE: Final = "fraudstream_actor"
 HEADER: Final = "X-Fraudstream-Actor"
 COOKIE_SECONDS: Final = 365 * 24 * 3600
 
-A_NAME: Final = f"a name of 1 to {LONGEST_NAME} printable characters of one script that hold no card number"
-WHO: Final = f"say who you are: {A_NAME}, by POST /api/actor or in the header {HEADER} (percent-encoded UTF-8)"
+A_NAME: Final = f"a name of 1 to {LONGEST_NAME} printable characters of one script, without a card number"
+WHO: Final = f"give your name: {A_NAME}, by POST /api/actor or in the header {HEADER} (percent-encoded UTF-8)"
 
 api = Api("actor")
 
 
 def actor(who: str | None = None) -> Actor:
-    """Who makes this request; answers it with 400 where nobody says so, or where `who` in the body is somebody else."""
+    """Return the actor of this request; raises RequestError (400) without a name, or if `who` in the body differs."""
     acting = _acting(who)
     if acting is None:
         raise RequestError(WHO)
@@ -37,24 +37,24 @@ def actor(who: str | None = None) -> Actor:
 
 
 def actor_or_nobody(who: str | None = None) -> Actor:
-    """Who makes this request, `NOBODY` where nobody says so: for what may be done without a name."""
+    """Return the actor of this request, `NOBODY` without a name: for actions that need none."""
     return _acting(who) or NOBODY
 
 
 def remembered_name() -> str:
-    """The name that the browser's cookie keeps, for a session to begin with; empty where there is none."""
+    """Return the name in the browser's cookie, for a new session; empty without one."""
     return _declared(request.cookies.get(COOKIE)) or ""
 
 
 @api.operation("GET", "/api/actor", Introduced)
 def who() -> Response:
-    """Who this browser says it is."""
+    """The name of this browser's user."""
     return _answer(_acting())
 
 
 @api.operation("POST", "/api/actor", Introduced, 409)
 def introduce(body: Introduction) -> Response:
-    """Keep a name in this browser, and in its session where it has one."""
+    """Set the name of this browser's user, and of its session if it has one."""
     name = name_of(body.name)
     if name is None:
         raise RequestError(f"name must be {A_NAME}")
@@ -71,7 +71,7 @@ def introduce(body: Introduction) -> Response:
 
 @api.operation("DELETE", "/api/actor", Introduced, 409)
 def forget() -> Response:
-    """Forget the name that this browser keeps; a session keeps its own until it ends."""
+    """Remove the name from this browser; a session keeps its name until it ends."""
     session = acting_session()
     if session is not None and session.name:
         raise RequestError(f"this session acts as {session.name}: sign out to act under another name", status=409)
@@ -92,13 +92,13 @@ def _acting(who: str | None = None) -> Actor | None:
         if name and not session.name:
             parts().sessions.name(session, name)
     if declared and name and not is_same_person(name, declared):
-        raise RequestError(f"who names {declared}, and this request is made by {name}: leave who out")
+        raise RequestError(f"who is {declared}, but this request is made by {name}: leave who out")
     return Actor(name, session=session.short_id if session else "") if name else None
 
 
-def _declared(given: str | None) -> str | None:
+def _declared(name: str | None) -> str | None:
     try:
-        return name_of(unquote(given, errors="strict")) if given else None
+        return name_of(unquote(name, errors="strict")) if name else None
     except UnicodeDecodeError:
         return None
 

@@ -1,4 +1,4 @@
-"""A gunicorn worker that gives threads only to requests that have arrived, some of them to ingest and health alone."""
+"""Implements a gunicorn worker that uses threads only for complete requests, with separate pools by kind."""
 
 import errno
 import resource
@@ -26,8 +26,8 @@ from werkzeug.http import HTTP_STATUS_CODES
 from fraudstream.errors import FraudstreamError
 
 THREADS: Final = {"ingest": 8, "health": 2, "page": 8, "download": 16}
-"""A thread for each live stream comes on top. What holds the threads of one pool delays nobody in another; more threads
-for pages would take turns of Python from ingest.
+"""Plus a thread for each live stream. A pool whose threads are busy does not delay another; more threads for pages
+would slow down ingest, by Python's GIL.
 """
 
 QUEUE: Final = 512
@@ -42,16 +42,16 @@ DOWNLOADS: Final = (".csv", ".json", ".jsonl")
 ACCEPT_AT_ONCE: Final = 256
 TICK_SECONDS: Final = 0.1
 LINGER_SECONDS: Final = 2.0
-"""After the last answer: closing with unread bytes would reset the connection before the client has read it."""
+"""After the last response: closing with unread bytes would reset the connection before the client has read it."""
 
-UNASKED_SECONDS: Final = 0.25
-UNASKED_BYTES: Final = 65_536
-"""What of a body is taken, for how long, before the app is asked whether it would take it at all."""
+UNADMITTED_SECONDS: Final = 0.25
+UNADMITTED_BYTES: Final = 65_536
+"""How much of a body is read, for how long, before the app checks whether it accepts the request."""
 
 HEAD_BYTES: Final = 65_536
 HEAD_END: Final = b"\r\n\r\n"
 UNSENT_BYTES: Final = 65_536
-"""What is kept of an answer for a slow reader; a thread that has more to write waits for it."""
+"""Buffered bytes of a response for a slow reader; a thread that has more to write waits."""
 
 STALLED_SECONDS: Final = 30
 RECEIVE_BYTES: Final = 131_072
@@ -66,14 +66,14 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What clients may hold of the dashboard, and for how long."""
+    """Limits on the resources that clients may hold, and for how long."""
 
     connections: int = 4096
-    """Beyond these, the one that has kept the server waiting longest is closed."""
+    """Beyond these, the connection that has waited longest is closed."""
 
     streams: int = 256
     body_bytes: int = 128 * 1024 * 1024
-    """Of all requests in memory; beyond it the oldest that is not complete is refused."""
+    """Of all requests in memory; beyond it the oldest incomplete one is refused."""
 
     idle_seconds: float = 30.0
     head_seconds: float = 10.0
@@ -84,13 +84,13 @@ LIMITS: Final = Limits()
 
 
 class Connection(socket.socket):
-    """A client's connection with what it has sent of a request, and what it has not yet taken of an answer."""
+    """A client's connection with the received part of a request and the unsent part of a response."""
 
     def __init__(self, accepted: socket.socket, client: Any, server: Any) -> None:
         super().__init__(accepted.family, accepted.type, accepted.proto, accepted.detach())
         self.setblocking(False)
         self.sock = self
-        """gunicorn's name for it."""
+        """gunicorn's name for the socket."""
         self.client = client
         self.server = server
         self.deadline = 0.0
@@ -107,9 +107,9 @@ class Connection(socket.socket):
         self.is_ending = self.is_dropped = False
 
     def sendall(self, data: Any, _flags: int = 0, /) -> None:
-        """Send what fits at once and keep the rest for later; waits only for a reader that is far behind.
+        """Send what fits at once and buffer the rest; wait only for a reader that is far behind.
 
-        Raises TimeoutError where the client has taken nothing for `STALLED_SECONDS`.
+        Raises TimeoutError if the client has read nothing for `STALLED_SECONDS`.
         """
         self.unsent += data
         self.flush()
@@ -117,42 +117,42 @@ class Connection(socket.socket):
             writable = select.poll()
             writable.register(self, select.POLLOUT)
             if not writable.poll(STALLED_SECONDS * 1000):
-                raise TimeoutError("the client does not read its answer")
+                raise TimeoutError("the client does not read its response")
             self.flush()
 
     def flush(self) -> None:
-        """Send what the client takes without waiting."""
+        """Send without blocking."""
         with suppress(BlockingIOError):
             while self.unsent:
                 del self.unsent[: self.send(self.unsent)]
 
     def close(self) -> None:
-        """What gunicorn calls in a thread after a failed answer; the loop, which watches the socket, closes it."""
+        """Leave closing to the loop, which watches the socket; gunicorn calls this after a failed response."""
         self.setblocking(False)
 
     def discard(self) -> None:
-        """Close it."""
+        """Close the socket."""
         super().close()
 
     @property
     def is_busy(self) -> bool:
-        """Whether some of a request has come, or some of an answer has not gone."""
+        """Whether a part of a request has arrived, or a part of a response is unsent."""
         return bool(self.received or self.unsent) or self.request is not None
 
     def body_end(self) -> int | None:
-        """Where the body ends in what was received; None while some of it is missing."""
+        """Return the end of the body in the received bytes; None while it is incomplete."""
         length = getattr(self.request.body.reader, "length", None)
-        if length is None:  # chunked; the parser finds out when what looks like its end is not
+        if length is None:  # chunked; the parser notices a false end
             end = bytes(self.received[-7:])
             return len(self.received) if end in (b"\r\n0\r\n\r\n", b"0\r\n\r\n") else None
         return length if len(self.received) >= length else None
 
 
 class RequestWorker(ThreadWorker):  # type: ignore[misc]
-    """Reads requests and sends what is left of answers in one loop, with deadlines; threads run the app."""
+    """Reads requests and sends the rest of responses in one loop, with deadlines; threads run the app."""
 
     def init_process(self) -> None:
-        """Prepare the limits, then serve until told to stop."""
+        """Set the limits, then serve until the stop signal."""
         limits: Limits = self.app.limits
         self._limits = limits
         self._waiting: dict[Connection, None] = {}  # in order of arrival
@@ -161,15 +161,15 @@ class RequestWorker(ThreadWorker):  # type: ignore[misc]
         self._turned_away: Counter[str] = Counter()
         self._next_tick = self._next_log = 0.0
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        wanted = limits.connections + OTHER_FILES
-        if soft < wanted:
-            soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        needed = limits.connections + OTHER_FILES
+        if soft < needed:
+            soft = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
         self._most_connections = min(limits.connections, soft - OTHER_FILES)
         super().init_process()
 
     def get_thread_pool(self) -> ThreadPoolExecutor:
-        """The pools by what they serve; gunicorn ends the one for pages, Python the others at exit."""
+        """Create the pools; gunicorn shuts down the one for pages, Python the others at exit."""
         threads = {**THREADS, "stream": self._limits.streams}
         self._pools = {name: ThreadPoolExecutor(count, name) for name, count in threads.items()}
         queue = min(QUEUE, self._most_connections // 8)
@@ -177,7 +177,7 @@ class RequestWorker(ThreadWorker):  # type: ignore[misc]
         return self._pools["page"]
 
     def accept(self, listener: Any) -> None:
-        """Take the connections that are there; where there are too many, close those that have waited longest."""
+        """Accept waiting connections; beyond the limit, close those that have waited longest."""
         for _ in range(ACCEPT_AT_ONCE):
             try:
                 accepted, client = listener.accept()
@@ -191,7 +191,7 @@ class RequestWorker(ThreadWorker):  # type: ignore[misc]
                 self._evict(next(iter(self._waiting)))
 
     def wait_for_and_dispatch_events(self, timeout: float) -> None:
-        """One round of the loop."""
+        """Run one round of the loop."""
         super().wait_for_and_dispatch_events(min(timeout, TICK_SECONDS))
         now = time.monotonic()
         if now < self._next_tick:
@@ -200,7 +200,7 @@ class RequestWorker(ThreadWorker):  # type: ignore[misc]
         for connection in [each for each in self._waiting if each.deadline <= now or not (self.alive or each.is_busy)]:
             self._step(self._expire, connection)
         if self._turned_away and now >= self._next_log:
-            log.warning("clients were turned away", reasons=dict(self._turned_away))
+            log.warning("refused clients", reasons=dict(self._turned_away))
             self._turned_away.clear()
             self._next_log = now + LOG_SECONDS
 
@@ -219,8 +219,8 @@ class RequestWorker(ThreadWorker):  # type: ignore[misc]
             self.poller.unregister(connection)
 
     def _step(self, step: Callable[..., None], connection: Connection, *details: object) -> None:
-        """What one client does must not end the loop."""
-        if connection.is_dropped:  # for another's sake, in the same round
+        """Run a step of a connection; a failure must not end the loop."""
+        if connection.is_dropped:  # dropped for another one in the same round
             return
         try:
             step(connection, *details)
@@ -243,7 +243,7 @@ class RequestWorker(ThreadWorker):  # type: ignore[misc]
         connection.held = size
 
     def _read(self, connection: Connection) -> None:
-        if connection not in self._waiting:  # while a thread serves it; unless more comes it stays watched
+        if connection not in self._waiting:  # served by a thread; watched until more arrives
             self._unwatch(connection)
             return
         try:
@@ -271,11 +271,11 @@ class RequestWorker(ThreadWorker):  # type: ignore[misc]
         connection.flush()
         if not connection.unsent:
             self._waiting.pop(connection, None)
-            self._answered(connection)
+            self._on_response_sent(connection)
 
     def _expire(self, connection: Connection) -> None:
         if connection.request is not None and not connection.is_admitted:
-            self._run_in_pool(connection, self._ask_app)
+            self._run_in_pool(connection, self._check_admission)
         elif connection.received or connection.request is not None:
             self._refuse(connection, 408, "the request did not arrive in time")
         else:
@@ -290,7 +290,7 @@ class RequestWorker(ThreadWorker):  # type: ignore[misc]
             self._drop(connection)
 
     def _refuse(self, connection: Connection, status: int, message: str) -> None:
-        """Answer without the app, and close."""
+        """Respond without the app, and close."""
         self._waiting.pop(connection, None)
         self._turned_away[message] += 1
         body = orjson.dumps({"error": message, "status": status})
@@ -303,16 +303,16 @@ class RequestWorker(ThreadWorker):  # type: ignore[misc]
         self._finish(connection, False)
 
     def _advance(self, connection: Connection) -> None:
-        """Serve what was received as soon as it is a request."""
+        """Serve the received bytes as soon as they are a request."""
         if connection.request is None and not self._parse_head(connection):
             return
         end = connection.body_end()
         if end is not None:
             self._submit(connection, end)
         elif not connection.is_admitted and (
-            len(connection.received) > UNASKED_BYTES or connection.request._expected_100_continue  # noqa: SLF001
+            len(connection.received) > UNADMITTED_BYTES or connection.request._expected_100_continue  # noqa: SLF001
         ):
-            self._run_in_pool(connection, self._ask_app)
+            self._run_in_pool(connection, self._check_admission)
 
     def _parse_head(self, connection: Connection) -> bool:
         end = connection.received.find(HEAD_END, max(0, connection.searched - len(HEAD_END) + 1))
@@ -327,14 +327,14 @@ class RequestWorker(ThreadWorker):  # type: ignore[misc]
         connection.searched = 0
         try:
             request = next(connection.parser)
-        except Exception as e:  # gunicorn knows what to answer to which
+        except Exception as e:  # gunicorn maps errors to responses
             self._waiting.pop(connection, None)
             self.handle_error(None, connection, connection.client, e)
             self._finish(connection, False)
             return False
         connection.request = request
         connection.pool = _pool(request.method, unquote_to_wsgi_str(request.path))
-        connection.deadline = time.monotonic() + UNASKED_SECONDS
+        connection.deadline = time.monotonic() + UNADMITTED_SECONDS
         return True
 
     def _submit(self, connection: Connection, body_end: int) -> None:
@@ -357,27 +357,27 @@ class RequestWorker(ThreadWorker):  # type: ignore[misc]
         try:
             keeps_alive = self.handle_request(connection.request, connection) and not connection.request.body.failed
         except (OSError, StopIteration) as e:
-            log.debug("a client went away", reason=str(e))
+            log.debug("client disconnected", reason=str(e))
         except Exception as e:
             self.handle_error(connection.request, connection, connection.client, e)
         finally:
             self.method_queue.defer(self._return_from_pool, self._finish, connection, keeps_alive)
 
-    def _ask_app(self, connection: Connection) -> None:
-        """Have a body read only where the app would; in a thread of a pool."""
+    def _check_admission(self, connection: Connection) -> None:
+        """Check whether the app accepts the request before reading its body; in a thread of a pool."""
         admitted = False
         try:
             admitted = self._admits(connection)
-        except Exception as e:  # it fails again while it is served, and is answered then
-            log.debug("a request cannot be checked before its body", reason=str(e))
+        except Exception as e:  # it fails again and gets its response while it is served
+            log.debug("cannot check a request before its body", reason=str(e))
         finally:
-            self.method_queue.defer(self._return_from_pool, self._asked, connection, admitted)
+            self.method_queue.defer(self._return_from_pool, self._on_admission, connection, admitted)
 
     def _return_from_pool(self, step: Callable[..., None], connection: Connection, outcome: bool) -> None:
         self._in_pool[connection.pool] -= 1
         self._step(step, connection, outcome)
 
-    def _asked(self, connection: Connection, admitted: bool) -> None:
+    def _on_admission(self, connection: Connection, admitted: bool) -> None:
         if admitted:
             connection.is_admitted = True
             self._wait(connection, self._limits.body_seconds)
@@ -410,9 +410,9 @@ class RequestWorker(ThreadWorker):  # type: ignore[misc]
         if connection.unsent:
             self._wait(connection, STALLED_SECONDS, EVENT_WRITE)
         else:
-            self._answered(connection)
+            self._on_response_sent(connection)
 
-    def _answered(self, connection: Connection) -> None:
+    def _on_response_sent(self, connection: Connection) -> None:
         if connection.keeps_alive:
             self._wait(connection, self._limits.idle_seconds)
             if connection.received:

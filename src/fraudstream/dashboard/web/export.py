@@ -1,4 +1,4 @@
-"""Alerts as files: streamed, exact, safe to open in a spreadsheet, and recorded as a change."""
+"""Exports alerts as CSV and JSON files that are safe to open in a spreadsheet, recorded in the change log."""
 
 import csv
 import io
@@ -10,7 +10,7 @@ import orjson
 from flask import Response, request
 
 from fraudstream.dashboard.services.parts import parts
-from fraudstream.dashboard.services.reasons import ReasonWork
+from fraudstream.dashboard.services.reasons import ReasonWorker
 from fraudstream.dashboard.web.actor import actor_or_nobody
 from fraudstream.dashboard.web.security import same_origin
 from fraudstream.errors import RequestError
@@ -29,50 +29,50 @@ OWN_COLUMNS: Final = (
     AlertField.DETECTED_AT.value,
 )
 MIMETYPES: Final = {"csv": "text/csv", "json": "application/json", "jsonl": "application/x-ndjson"}
-WORK_COLUMNS: Final = ("status", "assignee", "decided_at")
+TRIAGE_COLUMNS: Final = ("status", "assignee", "decided_at")
 COLLISION_PREFIX: Final = "transaction_"
 
 _SIGNS = "=+\\-@\uff1d\uff0b\uff0d\uff20"
 _NUMBER = re.compile(r"[+-]?(?:\d++(?:\.\d*+)?|\.\d++)(?:[eE][+-]?\d++)?", re.ASCII)
-# At the beginning, in full width and behind blanks as well; and where a spreadsheet divides cells at semicolons.
+# At the start, full-width and after blanks as well; and after semicolons, where some spreadsheets split cells.
 _FORMULA = re.compile(
     rf"^[\s\u200b\ufeff]*(?=[{_SIGNS}])|^(?=[\t\r\n])|(?<=;)[\s\u200b\ufeff]*(?=[{_SIGNS}])(?!{_NUMBER.pattern}\s*(?:;|$))"
 )
 
 
-def export_csv(store: AlertStore, wanted: AlertFilter, *, with_work: bool = False) -> Iterator[str]:
-    """The alerts as CSV, some hundred at a time, in order of commit up to the newest at the time of the call.
+def export_csv(store: AlertStore, query: AlertFilter, *, with_triage: bool = False) -> Iterator[str]:
+    """Yield the alerts as CSV, some hundred at a time, in order of commit up to the newest at the time of the call.
 
-    `with_work` adds what people made of them, in the last columns.
+    `with_triage` adds the triage state in the last columns.
     """
     up_to = store.latest_seq()
-    names = store.search.transaction_columns(wanted, up_to=up_to)
-    work = WORK_COLUMNS if with_work else ()
+    names = store.search.transaction_columns(query, up_to=up_to)
+    triage = TRIAGE_COLUMNS if with_triage else ()
     buffer = io.StringIO(newline="")
     writer = csv.writer(buffer)
-    writer.writerow([safe(name) for name in (*OWN_COLUMNS, *_headings(names, {*OWN_COLUMNS, *work}), *work)])
-    for found in store.search.walk(wanted, up_to=up_to):
-        states = store.triage_states([alert.seq for alert in found]) if with_work else {}
-        for alert in found:
+    writer.writerow([safe(name) for name in (*OWN_COLUMNS, *_headings(names, {*OWN_COLUMNS, *triage}), *triage)])
+    for alerts in store.search.walk(query, up_to=up_to):
+        states = store.triage_states([alert.seq for alert in alerts]) if with_triage else {}
+        for alert in alerts:
             document = alert.document()
             transaction = document[AlertField.TRANSACTION]
             cells = [document.get(name) for name in OWN_COLUMNS] + [transaction.get(name) for name in names]
             writer.writerow([cell(value) for value in (*cells, *states.get(alert.seq, ()))])
-        yield taken(buffer)
-    yield taken(buffer)
+        yield drain(buffer)
+    yield drain(buffer)
 
 
-def export_json(store: AlertStore, reasons: ReasonWork, wanted: AlertFilter) -> Iterator[bytes]:
-    """The alerts as one JSON array, an alert a line, as the list gives each of them."""
+def export_json(store: AlertStore, reasons: ReasonWorker, query: AlertFilter) -> Iterator[bytes]:
+    """Yield the alerts as one JSON array, an alert per line, in the format of the list."""
     before = b"[\n"
-    for found in store.search.walk(wanted):
-        yield before + b",\n".join(alert.body for alert in reasons.attached(found))
+    for alerts in store.search.walk(query):
+        yield before + b",\n".join(alert.body for alert in reasons.with_reasons(alerts))
         before = b",\n"
     yield b"\n]\n" if before == b",\n" else b"[]\n"
 
 
 def cell(value: Any) -> str:
-    """A value as text: numbers with every digit, text as it is unless a spreadsheet would run it."""
+    """Format a value: numbers with every digit, text as it is unless a spreadsheet would run it."""
     if value is None:
         return ""
     if isinstance(value, bool):
@@ -83,13 +83,13 @@ def cell(value: Any) -> str:
 
 
 def safe(text: str) -> str:
-    """Text that a spreadsheet takes for text."""
-    # OWASP, "CSV Injection": a leading apostrophe makes a spreadsheet take the cell for text.
+    """Escape text that a spreadsheet would take for a formula."""
+    # OWASP, "CSV Injection": a leading apostrophe makes a spreadsheet treat the cell as text.
     return text if _NUMBER.fullmatch(text) else _FORMULA.sub(r"'\g<0>", text)
 
 
-def taken(buffer: io.StringIO) -> str:
-    """What a buffer holds, which is empty afterwards."""
+def drain(buffer: io.StringIO) -> str:
+    """Return the content of a buffer and empty it."""
     text = buffer.getvalue()
     buffer.seek(0)
     buffer.truncate()
@@ -99,10 +99,10 @@ def taken(buffer: io.StringIO) -> str:
 def file_response(
     file: str, pieces: Iterator[str] | Iterator[bytes], rows: Callable[[], int], *, at_most: bool = False
 ) -> Response:
-    """A file for download, recorded as an export; a request for the headers alone takes no data out.
+    """Return a file for download, recorded as an export; a HEAD request exports nothing.
 
-    `rows` counts what the file will hold, or (`at_most`) the most that it can, where counting exactly would take as
-    long as the file. Raises StoreError where it cannot be recorded.
+    `rows` counts the rows of the file, or (`at_most`) the most that it can have, if counting exactly would take as long
+    as the file. Raises StoreError if it cannot be recorded.
     """
     if request.method == "GET":
         _record_export(file, rows, at_most=at_most)
@@ -112,22 +112,22 @@ def file_response(
 
 def _record_export(file: str, rows: Callable[[], int], *, at_most: bool) -> None:
     if not same_origin(request, parts().settings):
-        # Each file is a row in the record for good: not for another site's page to write.
-        raise RequestError("a file is asked for from the dashboard's own pages; open its address by itself", status=403)
-    asked = {name: values[0] if len(values) == 1 else values for name, values in request.args.lists()}
-    after = {"filter": typed(asked), "rows_at_most" if at_most else "rows": rows()}
+        # Each export stays in the change log for good: no other site may cause one.
+        raise RequestError("another site may not request this file; open its address directly", status=403)
+    query = {name: values[0] if len(values) == 1 else values for name, values in request.args.lists()}
+    after = {"filter": typed(query), "rows_at_most" if at_most else "rows": rows()}
     parts().changes.record(actor_or_nobody(), Action.EXPORT, file, None, after)
 
 
 def _headings(names: list[str], own: set[str]) -> list[str]:
-    taken = {*own, *names}
+    drain = {*own, *names}
     headings = []
     for name in names:
         heading = name
         if name in own:
             heading = COLLISION_PREFIX + name
-            while heading in taken:
+            while heading in drain:
                 heading = COLLISION_PREFIX + heading
-            taken.add(heading)
+            drain.add(heading)
         headings.append(heading)
     return headings

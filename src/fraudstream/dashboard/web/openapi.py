@@ -1,4 +1,4 @@
-"""The OpenAPI 3.1 document, made of the routes' own declarations and pydantic's schemas; kept in docs/openapi.json."""
+"""Generates the OpenAPI 3.1 document from the declared routes; docs/openapi.json is a copy."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -16,28 +16,28 @@ from fraudstream.messages.answers import Error, answer
 from fraudstream.messages.base import Object
 
 MEANINGS: Final = {
-    200: "done",
-    400: "the request cannot be read, or lacks something; `error` says what",
-    401: "a token is set, and this request does not have it",
+    200: "success",
+    400: "invalid or incomplete request; see `error`",
+    401: "a token is required",
     403: "a page of another origin may not post here",
-    404: "it is not there",
-    409: "it is not as the request says it is",
-    413: "too much at once",
+    404: "not found",
+    409: "conflict with the current state",
+    413: "the body is too large",
     415: "post JSON, with Content-Type: application/json",
-    421: "this host name is not one of the dashboard's",
-    422: "it does not fit",
-    429: "this address has presented too many wrong tokens; `Retry-After` says when it may try again",
-    503: "not now: the store does not take it, or something is not well",
+    421: "unknown host name",
+    422: "the value is not acceptable",
+    429: "too many wrong tokens from this address; retry after `Retry-After` seconds",
+    503: "temporarily unavailable",
 }
 EVERYWHERE: Final = {401, 403, 421, 429, 503}
-"""Answers that any route may give."""
+"""Errors that any route may return."""
 
 COMPONENT: Final = "#/components/schemas/"
 MODE: Final = "validation"
 
 ALERT_ID: Final = {
     "name": "alert_id", "in": "path", "required": True, "schema": {"type": "string"},
-    "description": "the id of an alert; it may hold slashes",
+    "description": "the id of an alert; it may contain slashes",
 }  # fmt: skip
 TOKEN: Final = {
     "type": "http",
@@ -49,27 +49,27 @@ api = Api("openapi")
 
 
 class _Schemas(GenerateJsonSchema):
-    """Without a title for each member, which only repeats its name."""
+    """Omits the title of each member, which only repeats its name."""
 
     def field_title_should_be_set(self, schema: Any) -> bool:
-        """Never."""
+        """Return False."""
         return False
 
 
 @api.operation("GET", "/api/openapi.json", answer("Description", openapi=str, paths=Object))
 def openapi() -> Response:
-    """This description."""
-    return json_response(written(tuple(each for each in current_app.blueprints.values() if isinstance(each, Api))))
+    """This OpenAPI document."""
+    return json_response(serialized(tuple(each for each in current_app.blueprints.values() if isinstance(each, Api))))
 
 
 @cache
-def written(apis: tuple[Api, ...]) -> bytes:
-    """The document as it is served."""
+def serialized(apis: tuple[Api, ...]) -> bytes:
+    """Return the document as JSON."""
     return orjson.dumps(document(apis), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
 
 
 def document(apis: Iterable[Api]) -> Object:
-    """The whole description."""
+    """Build the document."""
     operations = [operation for each in apis for operation in each.operations]
     types = {id(each): each for o in operations for each in (o.answer, o.query, o.body, Error) if each is not None}
     schemas, shared = TypeAdapter.json_schemas(
@@ -100,7 +100,7 @@ def document(apis: Iterable[Api]) -> Object:
             operation["requestBody"] = {"required": True, "content": content}
         operation["responses"] = {str(status): answer for status, answer in answers.items()}
         paths.setdefault(re.sub("<path:(.*?)>", r"{\1}", each.path), {})[each.method.lower()] = operation
-    text = orjson.dumps([paths, components]).decode()  # a query is written out as parameters, and referred to nowhere
+    text = orjson.dumps([paths, components]).decode()  # a query is expanded to parameters, and not referenced
     components = {name: schema for name, schema in components.items() if f'{COMPONENT}{name}"' in text}
     return {
         "openapi": "3.1.0",
@@ -119,7 +119,7 @@ def document(apis: Iterable[Api]) -> Object:
 
 
 def _parameter(name: str, member: Mapping[str, Any], components: Mapping[str, Any]) -> Object:
-    """A member of a query as a parameter, its schema without null, which no query can hold."""
+    """Return a member of a query as a parameter, its schema without null, which a query cannot contain."""
     own = dict(member)
     (example,), about = own.pop("examples"), own.pop("description")
     schema = next((each for each in own.pop("anyOf", ()) if each != {"type": "null"}), own)

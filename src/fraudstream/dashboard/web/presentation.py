@@ -1,4 +1,4 @@
-"""How values, an alert and a column read on a page as first served."""
+"""Formats values and alerts for the pages."""
 
 import base64
 import binascii
@@ -23,7 +23,7 @@ _MODEL_ID: Final = re.compile(r"(?P<algorithm>[a-z]+(-[a-z]+)*)-(?P<digits>[0-9a
 
 
 def number(value: float) -> str:
-    """A raw value in few characters: 1,234 or -6.77 or 1.23e-5; the whole of it is in the row's details."""
+    """Format a raw value in few characters: 1,234 or -6.77 or 1.23e-5; the row's details show it in full."""
     if float(value).is_integer() and abs(value) < 1e9:
         return f"{value:,.0f}"
     if 0.01 <= abs(value) < 1e6:
@@ -33,18 +33,18 @@ def number(value: float) -> str:
 
 
 def short_id(identifier: str) -> str:
-    """A long id in 14 characters; a model's as the initials of its algorithm and the beginning of its digits."""
-    found = _MODEL_ID.fullmatch(identifier)
-    if found is None or len(identifier) <= ID_CHARS:
+    """Shorten an id to 14 characters; that of a model to the initials of its algorithm and its first digits."""
+    match = _MODEL_ID.fullmatch(identifier)
+    if match is None or len(identifier) <= ID_CHARS:
         return shortened(identifier, ID_CHARS)
-    words = found["algorithm"].split("-")
-    algorithm = words[0] if len(words) == 1 else "".join(word[0] for word in words)
-    return f"{algorithm}-{found['digits'][:8]}"
+    terms = match["algorithm"].split("-")
+    algorithm = terms[0] if len(terms) == 1 else "".join(term[0] for term in terms)
+    return f"{algorithm}-{match['digits'][:8]}"
 
 
-def payload_preview(letter: Mapping[str, Any]) -> str:
-    """The beginning of a dead letter's bytes, as text where they are text."""
-    payload = letter.get(DeadLetterField.PAYLOAD)
+def payload_preview(dead_letter: Mapping[str, Any]) -> str:
+    """Return the start of a dead letter's payload, as text if it is text."""
+    payload = dead_letter.get(DeadLetterField.PAYLOAD)
     if not isinstance(payload, str):
         return "no payload"
     try:
@@ -55,7 +55,7 @@ def payload_preview(letter: Mapping[str, Any]) -> str:
 
 
 def clock_time(at: str) -> str:
-    """A time of day, as it reads before the page's script puts it into the viewer's zone."""
+    """Format a time of day in UTC; the page's script converts it to the viewer's time zone."""
     try:
         return f"{parse_time(at).astimezone(UTC):%H:%M:%S} UTC"
     except ValueError:
@@ -63,19 +63,19 @@ def clock_time(at: str) -> str:
 
 
 def compact(value: float) -> str:
-    """A number of things in so few characters that it fits beside an axis."""
+    """Format a count for an axis."""
     if abs(value) >= 1e6:
         return f"{value / 1e6:,.3g} M"
     return f"{value:,.0f}" if abs(value) >= 100 or float(value).is_integer() else f"{value:.3g}"
 
 
 def rate(value: float) -> str:
-    """So many a second."""
+    """Format a rate per second."""
     return f"{value:,.0f}" if value >= 100 else f"{value:,.1f}"
 
 
 def milliseconds(value: float | None) -> str:
-    """A duration, in the unit that keeps it short."""
+    """Format a duration, in the unit that keeps it short."""
     if value is None:
         return NOTHING
     if value >= 10_000:
@@ -84,27 +84,27 @@ def milliseconds(value: float | None) -> str:
 
 
 def shortened(text: str, chars: int) -> str:
-    """The beginning of a text that is too long."""
+    """Truncate a text that is too long."""
     return text if len(text) <= chars else f"{text[: chars - 1]}…"
 
 
-SHOWN_VALUES: Final = 3
+VALUES_PER_ROW: Final = 3
 TEXT_CHARS: Final = 40
 REASON_CHARS: Final = 18
 
-_NOT_TELLING = re.compile(r"^(time|class|label|fraud|is_?fraud|.*_?id|.*amount|.*amt)$", re.IGNORECASE)
-"""Columns that tell nothing by their size: the clock, the label, identifiers, and the amount (shown elsewhere)."""
+_UNINFORMATIVE = re.compile(r"^(time|class|label|fraud|is_?fraud|.*_?id|.*amount|.*amt)$", re.IGNORECASE)
+"""Columns whose size means nothing: the clock, the label, identifiers, and the amount (shown elsewhere)."""
 
 
-class ShownValue(NamedTuple):
+class LabelledValue(NamedTuple):
     """One of the transaction's own values."""
 
     name: str
     text: str
 
 
-class ShownReason(NamedTuple):
-    """One of an alert's reasons: a value, and how much it speaks for or against fraud beside the others."""
+class ReasonBar(NamedTuple):
+    """One of an alert's reasons: a value, and its contribution relative to the others."""
 
     name: str
     value: str
@@ -113,8 +113,8 @@ class ShownReason(NamedTuple):
     is_for: bool
 
 
-class ShownWork(NamedTuple):
-    """What people made of an alert."""
+class TriageLabel(NamedTuple):
+    """The triage state of an alert."""
 
     status: str
     assignee: str
@@ -123,7 +123,7 @@ class ShownWork(NamedTuple):
     by: str
 
 
-class ShownRow(NamedTuple):
+class AlertRow(NamedTuple):
     """A row of the table of alerts."""
 
     seq: int | None
@@ -134,31 +134,31 @@ class ShownRow(NamedTuple):
     score_text: str
     tick: str
     amount: str
-    values: list[ShownValue]
+    values: list[LabelledValue]
     reason: str
     source_row: str
     seen: str
     model: str
     model_id: str
-    reasons: list[ShownReason]
-    work: ShownWork
+    reasons: list[ReasonBar]
+    work: TriageLabel
     page: str
 
 
-BLANK_ROW: Final = ShownRow(
-    None, "", "", "", None, "", "0", "", [], "", "", "", "", "", [], ShownWork("", "", None, "", ""), ""
+BLANK_ROW: Final = AlertRow(
+    None, "", "", "", None, "", "0", "", [], "", "", "", "", "", [], TriageLabel("", "", None, "", ""), ""
 )
-"""What the template for rows that JavaScript adds is made of."""
+"""The row for the template of rows that JavaScript adds."""
 
 
-def row(alert: Mapping[str, Any], stats: Mapping[str, Any]) -> ShownRow:
-    """One alert as a row."""
+def row(alert: Mapping[str, Any], stats: Mapping[str, Any]) -> AlertRow:
+    """Return an alert as a row."""
     at = alert.get(AlertField.PRODUCED_AT) or alert.get("received_at") or ""
     model_id = alert.get(AlertField.MODEL_ID) or ""
     source_row = alert.get(AlertField.SOURCE_ROW)
     score = alert.get(AlertField.SCORE)
     transaction = alert[AlertField.TRANSACTION]
-    return ShownRow(
+    return AlertRow(
         seq=alert["seq"],
         alert_id=alert[AlertField.ALERT_ID],
         at=at,
@@ -167,58 +167,58 @@ def row(alert: Mapping[str, Any], stats: Mapping[str, Any]) -> ShownRow:
         score_text=NOTHING if score is None else f"{score:.4f}",
         tick=_tick(alert.get(AlertField.THRESHOLD)),
         amount=_amount(transaction),
-        values=telling_values(transaction),
+        values=largest_values(transaction),
         reason=alert.get(AlertField.REASON) or NOTHING,
         source_row=NOTHING if source_row is None else f"{source_row:,}",
         seen=_seen(source_row, model_id, stats),
         model=short_id(model_id),
         model_id=model_id,
-        reasons=shown_reasons(alert.get("reasons") or ()),
-        work=shown_work(alert.get("work") or {}),
+        reasons=reason_bars(alert.get("reasons") or ()),
+        work=triage_label(alert.get("work") or {}),
         page=f"/alerts/{quote(alert[AlertField.ALERT_ID], safe='/')}",
     )
 
 
 def expected_loss(alert: Mapping[str, Any]) -> str:
-    """Score times amount: what the queue goes by first."""
+    """Return score times amount, the queue's default order."""
     amount, score = amount_of(alert[AlertField.TRANSACTION]), alert.get(AlertField.SCORE)
     return NOTHING if amount is None or score is None else f"{score * amount:,.2f}"
 
 
-def shown_work(work: Mapping[str, Any]) -> ShownWork:
-    """What people made of an alert, in words: nothing yet, where none is told."""
-    status = AlertStatus(work.get("status", AlertStatus.NEW))
-    assignee = work.get("assignee") or ""
+def triage_label(state: Mapping[str, Any]) -> TriageLabel:
+    """Return the triage state of an alert as text; new by default."""
+    status = AlertStatus(state.get("status", AlertStatus.NEW))
+    assignee = state.get("assignee") or ""
     is_claimed = status is AlertStatus.CLAIMED
     text = f"claimed by {assignee or 'somebody'}" if is_claimed else status.value.replace("_", " ")
     by = "" if not assignee else text if is_claimed else f"{text} by {assignee}"
-    return ShownWork(status.value, assignee, work.get("version", 0), text, by)
+    return TriageLabel(status.value, assignee, state.get("version", 0), text, by)
 
 
-def shown_reasons(reasons: Sequence[Mapping[str, Any]]) -> list[ShownReason]:
-    """The first reasons with bars beside one another; a value that is missing reads so."""
+def reason_bars(reasons: Sequence[Mapping[str, Any]]) -> list[ReasonBar]:
+    """Return the first reasons with bars; a missing value reads "missing"."""
     most = max((abs(reason["contribution"]) for reason in reasons), default=0.0) or 1.0
     return [
-        ShownReason(
+        ReasonBar(
             reason["feature"],
             _reason_value(reason["value"]),
             reason["text"],
             f"{abs(reason['contribution']) / most * 100:.1f}%",
             reason["contribution"] > 0,
         )
-        for reason in reasons[:SHOWN_VALUES]
+        for reason in reasons[:VALUES_PER_ROW]
     ]
 
 
-def telling_values(transaction: Mapping[str, Any]) -> list[ShownValue]:
-    """The numbers of largest size; where there are none, the first texts."""
-    candidates = [(name, value) for name, value in transaction.items() if not _NOT_TELLING.match(name)]
+def largest_values(transaction: Mapping[str, Any]) -> list[LabelledValue]:
+    """Return the largest numbers of a transaction; the first texts if there are none."""
+    candidates = [(name, value) for name, value in transaction.items() if not _UNINFORMATIVE.match(name)]
     numbers = [(name, value) for name, value in candidates if _is_number(value)]
     if numbers:
         numbers.sort(key=lambda pair: -abs(pair[1]))
-        return [ShownValue(name, number(value)) for name, value in numbers[:SHOWN_VALUES]]
+        return [LabelledValue(name, number(value)) for name, value in numbers[:VALUES_PER_ROW]]
     texts = [(name, value) for name, value in candidates if isinstance(value, str)]
-    return [ShownValue(name, shortened(value, TEXT_CHARS)) for name, value in texts[:SHOWN_VALUES]]
+    return [LabelledValue(name, shortened(value, TEXT_CHARS)) for name, value in texts[:VALUES_PER_ROW]]
 
 
 def _amount(transaction: Mapping[str, Any]) -> str:

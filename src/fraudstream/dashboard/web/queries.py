@@ -1,4 +1,4 @@
-"""The queries of the routes and pages as pydantic models; an empty value counts as absent, as a form sends it."""
+"""Defines the query parameters of routes and pages; an empty value, as a form sends it, counts as absent."""
 
 from typing import Annotated, Final, Literal
 
@@ -66,12 +66,12 @@ class OutcomeQuery(Query):
 class AlertQuery(OutcomeQuery):
     """Which alerts."""
 
-    since: Event | None = parameter(None, TIME, "from this time on; digits alone: after this event's id")
+    since: Event | None = parameter(None, TIME, "from this time on; digits only: after this event id")
     until: Time | None = parameter(None, LATER, "before this time")
-    min_score: FiniteFloat | None = parameter(None, 0.1, "the score, at the least")
-    max_score: FiniteFloat | None = parameter(None, 1, "the score, at the most")
-    min_amount: FiniteFloat | None = parameter(None, 1, "the amount, at the least")
-    max_amount: FiniteFloat | None = parameter(None, 5000, "the amount, at the most")
+    min_score: FiniteFloat | None = parameter(None, 0.1, "minimum score")
+    max_score: FiniteFloat | None = parameter(None, 1, "maximum score")
+    min_amount: FiniteFloat | None = parameter(None, 1, "minimum amount")
+    max_amount: FiniteFloat | None = parameter(None, 5000, "maximum amount")
     status: Annotated[list[AlertStatus], Repeated] = parameter([], ["new"], "any of them")
     assignee: str | None = parameter(None, "Mia", "who has claimed or decided it")
     model_id: str | None = parameter(None, "m-1", "the model that scored it")
@@ -84,11 +84,11 @@ class AlertQuery(OutcomeQuery):
 
     @property
     def event(self) -> int | None:
-        """The id of an event of the stream under `since`, which then is no time."""
+        """The event id in `since`; None if that is a time."""
         return int(self.since) if self.since is not None and _is_event(self.since) else None
 
     def filter(self) -> AlertFilter:
-        """The same for the store."""
+        """Return the filter for the store."""
         return AlertFilter(
             outcome=self.only,
             since_us=None if self.since is None or self.event is not None else time_of(self.since),
@@ -96,11 +96,11 @@ class AlertQuery(OutcomeQuery):
             statuses=tuple(dict.fromkeys(self.status)),
             text=None if self.q is None else Text.parse(self.q),
             where=tuple(filter(None, map(Where.parse, self.where))),
-            **{name: getattr(self, name) for name in _AS_IN_THE_FILTER},
+            **{name: getattr(self, name) for name in _FILTER_FIELDS},
         )
 
 
-_AS_IN_THE_FILTER: Final = AlertQuery.model_fields.keys() & AlertFilter.__dataclass_fields__.keys() - {
+_FILTER_FIELDS: Final = AlertQuery.model_fields.keys() & AlertFilter.__dataclass_fields__.keys() - {
     "outcome",
     "where",
 }
@@ -109,7 +109,7 @@ _AS_IN_THE_FILTER: Final = AlertQuery.model_fields.keys() & AlertFilter.__datacl
 class AlertFileQuery(AlertQuery):
     """Which alerts a file holds."""
 
-    work: Whole = parameter(0, 1, "1: what people made of them, in the last columns")
+    work: Whole = parameter(0, 1, "1: with the triage state in the last columns")
 
 
 class AlertList(AlertQuery):
@@ -117,10 +117,10 @@ class AlertList(AlertQuery):
 
     sort: Sort = parameter(Sort.NEWEST, "newest", "the order")
     limit: Whole = parameter(100, 10, "how many", ge=1, le=1_000)
-    cursor: str | None = parameter(None, "1", "the `next_cursor` of the page before")
+    cursor: str | None = parameter(None, "1", "the `next_cursor` of the previous page")
 
     def position(self) -> Position | None:
-        """Where the page before it ended."""
+        """Return the position at which the previous page ended."""
         position = read_cursor(self.cursor, self.sort) if self.cursor else None
         if self.cursor and position is None:
             raise RequestError("cursor must be the next_cursor of a list in the same order")
@@ -144,7 +144,7 @@ class NextAlert(AlertQuery):
 class StreamQuery(OutcomeQuery):
     """Which events of the stream."""
 
-    last_event_id: Whole | None = parameter(None, 0, "go on after this event, as the header Last-Event-ID", le=10**18)
+    last_event_id: Whole | None = parameter(None, 0, "resume after this event, as with Last-Event-ID", le=10**18)
 
 
 class EventList(Page):
@@ -154,16 +154,16 @@ class EventList(Page):
 
 
 class DeadLetterQuery(DeadLetterFilter):
-    """Which of them, by default dead letters."""
+    """Which records, by default dead letters."""
 
     kind: DeadLetterKind = parameter("dead_letter", "all", "which of the two")
 
 
 class DeadLetterListQuery(DeadLetterQuery):
-    """A page of them, the newest first."""
+    """A page of records, the newest first."""
 
     limit: Whole = parameter(100, 10, "how many", ge=1, le=1_000)
-    cursor: DeadLetterCursor | None = parameter(None, "1.1", "the `next_cursor` of the page before")
+    cursor: DeadLetterCursor | None = parameter(None, "1.1", "the `next_cursor` of the previous page")
 
 
 class ReplayList(Page):
@@ -179,7 +179,7 @@ class ChangeList(Page, ChangeQuery):
 
 
 class ChartQuery(Query):
-    """How much the charts show."""
+    """The range of the charts."""
 
     minutes: Whole = parameter(60, 60, "how many of the last minutes", ge=1, le=KEPT_MINUTES)
 
@@ -191,7 +191,7 @@ class WhatIfQuery(Query):
         None, 0.5, "the threshold to compare; by default the active one", ge=0, le=1
     )
     review_cost: FiniteFloat | None = parameter(None, 2.5, "what reviewing a false alarm costs", ge=0, le=1e9)
-    curve: Whole = parameter(0, 1, "1: the figures along all thresholds too")
+    curve: Whole = parameter(0, 1, "1: with the figures along all thresholds")
 
 
 class SchemaList(Query):

@@ -1,4 +1,4 @@
-"""Routes that declare themselves: a view's annotations are its query and body, from which OpenAPI is made as well."""
+"""Declares API routes by the annotations of their views, for validation and for OpenAPI."""
 
 import functools
 import inspect
@@ -21,7 +21,7 @@ Model = TypeVar("Model", bound=BaseModel)
 
 @dataclass(frozen=True)
 class Operation:
-    """A method of a path as the OpenAPI document describes it; `same` are statuses with the answer of 200."""
+    """A method of a path in the OpenAPI document; `same` are statuses with the response of 200."""
 
     method: str
     path: str
@@ -35,7 +35,7 @@ class Operation:
 
 
 class Api(Blueprint):
-    """A blueprint whose views take the `query` and the `body` by which they are annotated."""
+    """A blueprint whose views get the `query` and the `body` that their annotations declare."""
 
     def __init__(self, name: str) -> None:
         super().__init__(name, __name__)
@@ -45,15 +45,15 @@ class Api(Blueprint):
         self, method: str, path: str, answer: Any, *errors: int,
         media_type: str = JSON, body: Any = None, same: tuple[int, ...] = (),
     ) -> Callable[[Callable[..., Any]], Callable[..., Response]]:  # fmt: skip
-        """Have a view answer a method of a path; what it returns is JSON unless it is a response.
+        """Route a method of a path to a view; its result is sent as JSON unless it is a response.
 
-        `errors` are statuses beside those of an invalid query or body and of any route, `same` those with the answer of
-        200; `body` is the type of what the view reads itself.
+        `errors` are statuses beyond those of an invalid query or body and of any route, `same` those with the body of
+        200; `body` is the type of a body that the view reads itself.
         """
 
         def declare(view: Callable[..., Any]) -> Callable[..., Response]:
-            takes = get_type_hints(view)
-            query, posted = takes.get("query"), takes.get("body")
+            hints = get_type_hints(view)
+            query, posted = hints.get("query"), hints.get("body")
 
             @functools.wraps(view)
             def respond(**values: Any) -> Response:
@@ -74,24 +74,24 @@ class Api(Blueprint):
 
 
 def json_response(document: object, status: int = 200) -> Response:
-    """An answer that is a document, of messages and dataclasses too, or bytes that are JSON already."""
+    """Return a response of a document, of messages and dataclasses too, or of bytes that are JSON already."""
     body = document if isinstance(document, bytes) else orjson.dumps(document, default=vars)
     return Response(body, status, mimetype=JSON)
 
 
 def read_json_body() -> bytes:
-    """The body of the request; raises RequestError where it is not declared as JSON."""
+    """Return the body of the request; raises RequestError if it is not declared as JSON."""
     if request.mimetype != JSON:
         raise RequestError(f"post JSON, with Content-Type: {JSON}", status=415)
     return request.get_data(cache=False)
 
 
 def read_body(model: type[Model]) -> Model:
-    """The body of the request; raises RequestError where it is not the JSON that it should be."""
+    """Validate the body of the request; raises RequestError if it is invalid."""
     try:
         return model.model_validate(orjson.loads(read_json_body()))
     except orjson.JSONDecodeError as e:
-        # It says where, and repeats nothing: a number that no double holds is JSON, and no body of ours.
+        # It gives the position and quotes nothing. A number too large for a double is refused too.
         raise RequestError(f"the body cannot be read as JSON: {e}") from e
     except ValidationError as e:
         raise RequestError(reason(e)) from e

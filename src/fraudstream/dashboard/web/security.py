@@ -1,4 +1,4 @@
-"""Who may ask the dashboard what: binding, tokens and their attempts, Host and Origin, and headers of the pages."""
+"""Secures the dashboard: binding, tokens, rate limits, Host and Origin checks, and security headers."""
 
 import contextlib
 import hmac
@@ -29,37 +29,37 @@ log = structlog.get_logger(__name__)
 
 
 class Attempt(NamedTuple):
-    """A token that a request presents: as what, for the log, and the name of the token that it is (empty for none)."""
+    """A presented token: its kind, for the log, and the name of the token that it matches (empty for none)."""
 
-    how: str
-    right: str
+    kind: str
+    name: str
 
 
 def limit_attempts(
     app: Flask, presented: Callable[[], Attempt | None], is_loopback: Callable[[str], bool]
 ) -> Callable[[], Attempt | None]:
-    """Answer 429 to an address that has presented too many wrong tokens within a minute, until that is over.
+    """Answer 429 to an address that has presented too many wrong tokens within a minute.
 
-    A right token is let through all the same where this address has presented it before, and on loopback, where
-    everybody has the same address: nobody's guesses lock out a relay. From elsewhere the answer to a guess is 429 while
-    the limit is exceeded, whether it is right or not. To be called before any other check of the app's requests is
-    registered; returns `presented`, worked out once for each request.
+    A correct token still passes if this address has presented it before, and on loopback, where all clients share an
+    address: guesses do not lock out a relay. From elsewhere the answer to a guess is 429 while the limit is exceeded,
+    whether it is correct or not. Call it before any other check of requests is registered. Returns `presented`,
+    computed once per request.
     """
     known: set[tuple[str, str]] = set()
 
     def attempt() -> Attempt | None:
         if "attempt" not in g:
-            g.attempt = None  # where the body cannot be read, which is answered by itself
+            g.attempt = None  # stays if the body cannot be read, which has its own answer
             g.attempt = presented()
-        found: Attempt | None = g.attempt
-        return found
+        result: Attempt | None = g.attempt
+        return result
 
     limiter = Limiter(
         get_remote_address,
         app=app,
         application_limits=[f"{WRONG_TOKENS} per {WINDOW_SECONDS} second"],
         application_limits_deduct_when=lambda _response: _is_wrong(attempt()),
-        # Not the endpoint: a token can be tried at an address that does not exist as well.
+        # Not the endpoint: a token can be tried at an unknown address as well.
         request_identifier=lambda: "tokens",
         storage_uri="memory://",
         strategy="moving-window",
@@ -67,22 +67,22 @@ def limit_attempts(
 
     @limiter.request_filter
     def is_exempt() -> bool:
-        found, address = attempt(), get_remote_address()
-        return found is None or (bool(found.right) and (is_loopback(address) or (address, found.right) in known))
+        token, address = attempt(), get_remote_address()
+        return token is None or (bool(token.name) and (is_loopback(address) or (address, token.name) in known))
 
     @app.before_request
     def remember() -> None:
-        found = attempt()
-        if found is not None and found.right:
-            known.add((get_remote_address(), found.right))
+        token = attempt()
+        if token is not None and token.name:
+            known.add((get_remote_address(), token.name))
 
     @app.after_request
-    def tell(response: Response) -> Response:
-        found, address = attempt(), get_remote_address()
-        if found is not None and _is_wrong(found):
+    def log_failure(response: Response) -> Response:
+        token, address = attempt(), get_remote_address()
+        if token is not None and _is_wrong(token):
             failures = limiter.storage.incr(f"failures of {address}", COUNTED_SECONDS)
-            if failures & (failures - 1) == 0:  # 1, 2, 4, 8 …: a storm of guesses does not fill the log
-                log.warning("a wrong token was presented", what=found.how, address=address, failures_this_hour=failures)
+            if failures & (failures - 1) == 0:  # 1, 2, 4, 8 …: many guesses do not fill the log
+                log.warning("wrong token", what=token.kind, address=address, failures_this_hour=failures)
         if response.status_code == 429:
             response.headers["Retry-After"] = str(WINDOW_SECONDS)
         return response
@@ -93,18 +93,18 @@ def limit_attempts(
 COOKIE: Final = "fraudstream_session"
 SIGN_IN: Final = "pages.sign_in_with_token"
 OPEN_ENDPOINTS: Final = frozenset({"pages.login", SIGN_IN, "pages.sign_out", "system.health", "system.ready", "static"})
-"""Asked without a token: the way in and out, its style, and whether the service lives (nothing about payments)."""
+"""Open without a token: sign-in and sign-out, static files, and health (nothing about payments)."""
 
 LEAST_TOKEN_CHARS: Final = 16
 LARGEST_SIGN_IN: Final = 4 * 1024
-LOOK_SECONDS: Final = 5.0
-"""So often a live stream looks whether its session was ended or revoked."""
+SESSION_CHECK_SECONDS: Final = 5.0
+"""How often a live stream checks whether its session was ended or revoked."""
 
 AUDIT_HEAD: Final = "audit.chain_head"
-"""Read with the ingest token as well: the relay publishes it, and it tells nothing about payments."""
+"""Readable with the ingest token as well: the relay publishes it, and it contains nothing about payments."""
 
-READERS_BLUEPRINTS: Final = frozenset({"actor", "system", "work"})
-"""Who may read alerts may work them, and acknowledge losses: a person posts there with the session of the read token,
+READER_BLUEPRINTS: Final = frozenset({"actor", "system", "work"})
+"""Whoever may read alerts may triage them and acknowledge losses: people post there with the session of the read token,
 not a machine's token."""
 
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -123,7 +123,7 @@ HEADERS: Final = {
 
 
 def is_loopback(host: str) -> bool:
-    """Whether an address is reached from this machine only."""
+    """Return whether an address is reachable from this machine only."""
     try:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
@@ -131,16 +131,16 @@ def is_loopback(host: str) -> bool:
 
 
 def validate_binding(settings: Settings) -> None:
-    """See that payments are neither shown to a network nor taken from anybody without a token.
+    """Check that payments are neither exposed to a network nor accepted without a token.
 
-    Raises SettingsError where one token is set without the other or short, or the host is not loopback without any.
+    Raises SettingsError if only one token is set, one is too short, or the host is not loopback and none is set.
     """
     tokens = {"ingest_token": _secret(settings.ingest_token), "read_token": _secret(settings.read_token)}
     missing = [name for name, token in tokens.items() if not token]
     if len(missing) == 1:
         (is_set,) = tokens.keys() - set(missing)
         raise SettingsError(
-            f"{is_set} is set and {missing[0]} is not: what it should guard would be open to everybody",
+            f"{is_set} is set and {missing[0]} is not: the routes that it protects would be open to everybody",
             where=f"FRAUDSTREAM_{missing[0].upper()}, or {missing[0]} in {SETTINGS_FILE}",
             remedy="set both tokens; or neither, on loopback",
         )
@@ -149,18 +149,18 @@ def validate_binding(settings: Settings) -> None:
         raise SettingsError(
             f"{' and '.join(short)} must have at least {LEAST_TOKEN_CHARS} characters",
             where=", ".join(f"FRAUDSTREAM_{name.upper()}" for name in short) + f", or {SETTINGS_FILE}",
-            remedy="make one with `openssl rand -hex 24`",
+            remedy="generate one with `openssl rand -hex 24`",
         )
     if missing and not is_loopback(settings.host):
         raise SettingsError(
             f"the dashboard does not listen on {settings.host} without {' and '.join(missing)}",
             where="settings of the dashboard",
-            remedy="set FRAUDSTREAM_INGEST_TOKEN and FRAUDSTREAM_READ_TOKEN, or keep to --host 127.0.0.1",
+            remedy="set FRAUDSTREAM_INGEST_TOKEN and FRAUDSTREAM_READ_TOKEN, or use --host 127.0.0.1",
         )
 
 
 def guard(app: Flask, settings: Settings, sessions: Sessions) -> None:
-    """Have every request checked before it is served, and every answer fenced in."""
+    """Check every request before it is served, and add security headers to every response."""
     reading, ingest = _secret(settings.read_token), _secret(settings.ingest_token)
     tokens = {name: token for name, token in (("read", reading), ("ingest", ingest)) if token}
 
@@ -169,40 +169,40 @@ def guard(app: Flask, settings: Settings, sessions: Sessions) -> None:
             request.max_content_length = LARGEST_SIGN_IN
             if request.method == "POST":
                 return Attempt("sign-in", "read" if _is(request.form.get("token", ""), reading) else "")
-        given = _bearer(request)
-        if given is None or not tokens or request.endpoint in OPEN_ENDPOINTS:
+        bearer = _bearer(request)
+        if bearer is None or not tokens or request.endpoint in OPEN_ENDPOINTS:
             return None
-        return Attempt("bearer token", next((name for name, token in tokens.items() if _is(given, token)), ""))
+        return Attempt("bearer token", next((name for name, token in tokens.items() if _is(bearer, token)), ""))
 
     attempt = limit_attempts(app, presented, is_loopback)
 
-    def brings(name: str) -> bool:
-        found = attempt()
-        return found is not None and found.right == name
+    def has_token(name: str) -> bool:
+        token = attempt()
+        return token is not None and token.name == name
 
     @app.before_request
     def check() -> BaseResponse | None:
         if not host_is_own(request, settings):
-            raise RequestError("this host name is not one of the dashboard's (setting public_hosts)", status=421)
+            raise RequestError("unknown host name; add it to the setting public_hosts", status=421)
         if request.method not in SAFE_METHODS and not same_origin(request, settings):
             raise RequestError("a page of another origin may not post here", status=403)
         g.session = sessions.find(request.cookies.get(COOKIE, "")) if request.endpoint != "static" else None
         if request.endpoint in OPEN_ENDPOINTS:
             return None
-        if request.method not in SAFE_METHODS and request.blueprint not in READERS_BLUEPRINTS:
-            if ingest and not brings("ingest"):
+        if request.method not in SAFE_METHODS and request.blueprint not in READER_BLUEPRINTS:
+            if ingest and not has_token("ingest"):
                 raise RequestError("post with the header Authorization: Bearer and the ingest token", status=401)
             return None
-        if not reading or brings("read") or g.session is not None:
+        if not reading or has_token("read") or g.session is not None:
             return None
-        if request.endpoint == AUDIT_HEAD and brings("ingest"):
+        if request.endpoint == AUDIT_HEAD and has_token("ingest"):
             return None
         if request.path.startswith("/api/") or request.path == "/metrics":
             raise RequestError("read with the header Authorization: Bearer and the read token", status=401)
         return redirect(url_for("pages.login"), code=303)
 
     @app.after_request
-    def fence(response: Response) -> Response:
+    def add_headers(response: Response) -> Response:
         for name, value in HEADERS.items():
             response.headers.setdefault(name, value)
         if request.endpoint != "static":
@@ -213,68 +213,68 @@ def guard(app: Flask, settings: Settings, sessions: Sessions) -> None:
 
 
 def acting_session() -> Session | None:
-    """The session that makes this request; None for a request with a token, and where there are no tokens."""
-    found: Session | None = g.get("session")
-    return found
+    """Return the session of this request; None for a request with a token, or if no tokens are set."""
+    session: Session | None = g.get("session")
+    return session
 
 
 def while_signed_in(pieces: Iterator[bytes], sessions: Sessions) -> Iterator[bytes]:
-    """What a stream tells, for as long as the session that reads it lasts."""
+    """Yield the pieces of a stream for as long as the session that reads it lasts."""
     session_id = request.cookies.get(COOKIE, "") if acting_session() is not None else None
 
-    def told() -> Iterator[bytes]:
-        looked = time.monotonic()
+    def guarded() -> Iterator[bytes]:
+        checked_at = time.monotonic()
         with contextlib.closing(pieces):  # type: ignore[type-var]
             for piece in pieces:
-                if session_id is not None and time.monotonic() - looked > LOOK_SECONDS:
+                if session_id is not None and time.monotonic() - checked_at > SESSION_CHECK_SECONDS:
                     if sessions.find(session_id) is None:
                         return
-                    looked = time.monotonic()
+                    checked_at = time.monotonic()
                 yield piece
 
-    return told()
+    return guarded()
 
 
 def behind_proxies(app: Callable[..., Any], trusted: Sequence[IPv4Network | IPv6Network]) -> Callable[..., Any]:
-    """The WSGI app that believes X-Forwarded-For, -Proto, -Host and -Prefix where a declared proxy sends them.
+    """Wrap the WSGI app to trust X-Forwarded-For, -Proto, -Host and -Prefix from declared proxies.
 
-    Nobody else's are looked at. Each such proxy has to set all four, or to remove what a client sends of them.
+    Those of other clients are ignored. Each such proxy has to set all four, or to remove those that a client sends.
     """
     proxied = ProxyFix(app, x_for=1, x_proto=1, x_host=1, x_prefix=1)
 
     def serve(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
         with contextlib.suppress(ValueError):
-            baseline = ipaddress.ip_address(environ.get("REMOTE_ADDR", ""))
-            if any(baseline in network for network in trusted):
+            client = ipaddress.ip_address(environ.get("REMOTE_ADDR", ""))
+            if any(client in network for network in trusted):
                 return proxied(environ, start_response)
         return app(environ, start_response)
 
     return serve
 
 
-def host_is_own(asked: Request, settings: Settings) -> bool:
-    """Whether the Host header names this dashboard.
+def host_is_own(incoming: Request, settings: Settings) -> bool:
+    """Return whether the Host header names this dashboard.
 
-    A page of the internet can have its own name resolve to 127.0.0.1 and so read what listens there; the name that it
-    then sends is not ours (DNS rebinding).
+    A page on the internet can let its own name resolve to 127.0.0.1 and so read the services there; the name that it
+    sends is not ours (DNS rebinding).
     """
-    name = _hostname(f"//{asked.host}")
+    name = _hostname(f"//{incoming.host}")
     if name is None:
         return False
     own = {"localhost", "127.0.0.1", "::1"} if is_loopback(settings.host) else {settings.host.strip("[]").lower()}
-    # The address at which this very connection arrived: the only right one when bound to 0.0.0.0.
-    connection = asked.environ.get("gunicorn.socket")
+    # The local address of this connection: the only valid one when bound to 0.0.0.0.
+    connection = incoming.environ.get("gunicorn.socket")
     if connection is not None:
         own.add(str(connection.getsockname()[0]))
     return name in own or name in {host.lower() for host in settings.public_hosts}
 
 
-def same_origin(asked: Request, settings: Settings) -> bool:
-    """Whether a request comes from a page of this dashboard, or from no page at all."""
-    origin = asked.headers.get("Origin")
+def same_origin(incoming: Request, settings: Settings) -> bool:
+    """Return whether a request comes from a page of this dashboard, or from no page at all."""
+    origin = incoming.headers.get("Origin")
     if origin is None:
-        return asked.headers.get("Sec-Fetch-Site", "same-origin") in ("same-origin", "none")
-    own = origin.partition("://")[2].lower() == asked.host.lower()
+        return incoming.headers.get("Sec-Fetch-Site", "same-origin") in ("same-origin", "none")
+    own = origin.partition("://")[2].lower() == incoming.host.lower()
     return own or _hostname(origin) in {host.lower() for host in settings.public_hosts}
 
 
@@ -285,13 +285,13 @@ def _hostname(url: str) -> str | None:
         return None
 
 
-def _bearer(asked: Request) -> str | None:
-    scheme, _, given = asked.headers.get("Authorization", "").partition(" ")
-    return given.strip() if scheme.lower() == "bearer" else None
+def _bearer(incoming: Request) -> str | None:
+    scheme, _, token = incoming.headers.get("Authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else None
 
 
-def _is(given: str, token: str) -> bool:
-    return bool(token) and hmac.compare_digest(given.encode(errors="replace"), token.encode())
+def _is(presented: str, token: str) -> bool:
+    return bool(token) and hmac.compare_digest(presented.encode(errors="replace"), token.encode())
 
 
 def _secret(token: SecretStr | None) -> str:
@@ -299,4 +299,4 @@ def _secret(token: SecretStr | None) -> str:
 
 
 def _is_wrong(attempt: Attempt | None) -> bool:
-    return attempt is not None and not attempt.right
+    return attempt is not None and not attempt.name

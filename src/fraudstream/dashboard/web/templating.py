@@ -1,4 +1,4 @@
-"""A user's own `dashboard.html`: found in a folder beside the package's templates, and checked before serving."""
+"""Loads and validates a user's own `dashboard.html` in addition to the package's templates."""
 
 from pathlib import Path
 from typing import Final
@@ -10,11 +10,11 @@ from fraudstream.errors import SettingsError
 
 PAGE: Final = "alerts.html"
 OWN_PAGE: Final = "dashboard.html"
-"""Taken in place of `PAGE` where the folder has it; it will mostly extend that one."""
+"""Rendered instead of `PAGE` if the folder has it; it usually extends that one."""
 
 
 def use_templates(app: Flask, folder: Path) -> None:
-    """Have an app find the templates of a folder, and see a change to one at the next request; validates them first.
+    """Add a folder of templates to an app, reloaded on change; validate them first.
 
     The package's come first: `{% extends "alerts.html" %}` means the package's page, whatever the folder holds.
     """
@@ -25,27 +25,27 @@ def use_templates(app: Flask, folder: Path) -> None:
 
 
 def validate_templates(folder: Path) -> None:
-    """See that a folder's templates can be read, before a server is started that would answer each page with an error.
+    """Compile a folder's templates, so that an error shows before the server starts.
 
-    Raises SettingsError, with file and line, where one is not UTF-8 or not Jinja, or the folder is not there.
+    Raises SettingsError, with file and line, if one is not UTF-8 or not valid Jinja, or the folder does not exist.
     """
     if not folder.is_dir():
         raise SettingsError(
-            "the folder of templates is not there", where=str(folder), remedy="name a folder with a dashboard.html"
+            "the templates folder does not exist", where=str(folder), remedy="name a folder with a dashboard.html"
         )
     environment = Environment(autoescape=True)
     for path in sorted(folder.glob("*.html")):
         try:
             environment.compile(path.read_text(encoding="utf-8"), path.name, str(path))
         except TemplateSyntaxError as e:
-            raise _unusable(str(e.message), f"{path}:{e.lineno}") from e
+            raise _invalid(str(e.message), f"{path}:{e.lineno}") from e
         except (TemplateError, OSError, UnicodeDecodeError) as e:
-            raise _unusable(str(e), str(path)) from e
+            raise _invalid(str(e), str(path)) from e
 
 
-def _unusable(why: str, where: str) -> SettingsError:
+def _invalid(why: str, where: str) -> SettingsError:
     return SettingsError(
-        f"the template cannot be used: {why}",
+        f"invalid template: {why}",
         where=where,
-        remedy="mend it, or take it away for the package's own page",
+        remedy="fix it, or remove it to use the package's page",
     )

@@ -1,4 +1,4 @@
-// The page of what happened: times in the viewer's zone.
+// The pages Activity and Audit: times in the viewer's time zone.
 
 import { localTimes } from "./format.js";
 

@@ -1,19 +1,18 @@
-// The page of one alert: what people do with it, and scoring it again. The server renders what is known of it; deciding
-// is desk.js's, as in the queue.
+// The page of one alert: triage, history and rescoring.
 
 import { Connection } from "./connection.js";
 import { showState } from "./connection_state.js";
-import { Desk } from "./desk.js";
+import { Triage } from "./desk.js";
 import { localTimes } from "./format.js";
 import { showHistory } from "./history.js";
 import { Keys } from "./keys.js";
 import { showRescored } from "./rescored.js";
 import { Toast } from "./toast.js";
 import { Who } from "./who.js";
-import { words } from "./work.js";
+import { label } from "./work.js";
 
-const OF_REASONS = ["why", "values", "similar", "origin"];
-const REASONS_LATE_MS = 4000; // told while the stream was away, or before the page was there
+const REASON_SECTIONS = ["why", "values", "similar", "origin"];
+const REASONS_LATE_MS = 4000; // sent while the stream was interrupted, or before the page was loaded
 
 const article = document.getElementById("alert");
 const id = article.dataset.id;
@@ -22,54 +21,54 @@ const note = document.getElementById("note");
 const connection = document.getElementById("connection");
 const sheet = document.getElementById("keys");
 const who = new Who(document.getElementById("who"), document.getElementById("who-dialog"));
-const desk = new Desk(who, new Toast(document.getElementById("toast")), stands);
-let told = Promise.resolve();
+const triage = new Triage(who, new Toast(document.getElementById("toast")), updateStatus);
+let historyLoad = Promise.resolve();
 let version = Number(article.dataset.version);
 
-// How alerts stand now; an older word that comes late changes nothing.
-function stands(changes) {
+// Updates the triage state; a late older version changes nothing.
+function updateStatus(changes) {
   const own = changes.find((each) => each.alert_id === id);
   if (!own || own.version <= version) return;
   version = own.version;
-  status.textContent = words(own);
+  status.textContent = label(own);
   status.className = `status ${own.status}`;
   document.getElementById("by").textContent = own.assignee && own.status !== "claimed" ? `by ${own.assignee}` : "";
   history();
 }
 
-// One after the other, so that an older answer never covers a newer one.
+// One after the other, so that an older response never replaces a newer one.
 function history() {
-  told = told.then(() => showHistory(document.getElementById("history"), id));
-  return told;
+  historyLoad = historyLoad.then(() => showHistory(document.getElementById("history"), id));
+  return historyLoad;
 }
 
-const act = (what) =>
-  desk.inTurn(async () => {
-    if (await desk.act(what, [{ id, version }])) await history();
+const act = (action) =>
+  triage.enqueue(async () => {
+    if (await triage.act(action, [{ id, version }])) await history();
   });
 
 async function next() {
-  const alert = await desk.inTurn(() => desk.next({ order: "loss" }));
+  const alert = await triage.enqueue(() => triage.next({ order: "loss" }));
   if (alert) window.location.assign(`/alerts/${encodeURIComponent(alert.alert_id).replaceAll("%2F", "/")}`);
 }
 
 async function missed() {
-  const reply = await fetch(`/api/work/${encodeURIComponent(id)}`).catch(() => null);
-  if (reply?.ok) stands([{ alert_id: id, ...(await reply.json()).work }]);
+  const response = await fetch(`/api/work/${encodeURIComponent(id)}`).catch(() => null);
+  if (response?.ok) updateStatus([{ alert_id: id, ...(await response.json()).work }]);
 }
 
 async function rescore(button) {
-  const place = document.getElementById("rescored");
+  const container = document.getElementById("rescored");
   button.disabled = true;
-  place.hidden = false;
-  place.textContent = "Scoring…";
+  container.hidden = false;
+  container.textContent = "Scoring…";
   try {
-    const reply = await fetch(`/api/alerts/${encodeURIComponent(id)}/rescore`);
-    const told = await reply.json();
-    if (!reply.ok) throw new Error(told.error);
-    showRescored(place, told);
+    const response = await fetch(`/api/alerts/${encodeURIComponent(id)}/rescore`);
+    const result = await response.json();
+    if (!response.ok) throw new Error(result.error);
+    showRescored(container, result);
   } catch (error) {
-    place.textContent = `It could not be scored again: ${error.message}`;
+    container.textContent = `Cannot rescore the alert: ${error.message}`;
   }
   button.disabled = false;
   button.focus();
@@ -77,24 +76,24 @@ async function rescore(button) {
 
 async function copy() {
   const json = document.getElementById("json");
-  const said = document.getElementById("copied");
+  const message = document.getElementById("copied");
   try {
     await navigator.clipboard.writeText(json.textContent);
-    said.textContent = "Copied";
+    message.textContent = "Copied";
   } catch {
-    // No clipboard without a secure origin, or not allowed: the text is selected, for the keys of the system.
+    // No clipboard without a secure origin or permission: the text is selected for copying by hand.
     json.closest("details").open = true;
     window.getSelection().selectAllChildren(json);
-    said.textContent = "Selected: copy it with the keys of your system";
+    message.textContent = "Selected: press Ctrl+C to copy";
   }
 }
 
-// What follows from the reasons is asked for again once these are there.
-async function withReasons() {
-  const reply = await fetch(window.location.href).catch(() => null);
-  if (!reply?.ok || reply.redirected) return;
-  const page = new DOMParser().parseFromString(await reply.text(), "text/html");
-  for (const name of OF_REASONS) {
+// Reloads the sections that depend on the reasons, once these are available.
+async function loadReasons() {
+  const response = await fetch(window.location.href).catch(() => null);
+  if (!response?.ok || response.redirected) return;
+  const page = new DOMParser().parseFromString(await response.text(), "text/html");
+  for (const name of REASON_SECTIONS) {
     const section = page.getElementById(name);
     localTimes(section);
     document.getElementById(name).replaceWith(section);
@@ -115,8 +114,8 @@ document.getElementById("note-form").addEventListener("submit", (event) => {
   const text = note.value.trim();
   if (text === "") note.focus();
   else
-    desk.inTurn(async () => {
-      if (!(await desk.note(id, text))) return;
+    triage.enqueue(async () => {
+      if (!(await triage.note(id, text))) return;
       note.value = "";
       await history();
     });
@@ -133,8 +132,8 @@ new Keys(sheet, {
   n: next,
   e: () => note.focus(),
   z: () =>
-    desk.inTurn(async () => {
-      await desk.undo();
+    triage.enqueue(async () => {
+      await triage.undo();
       await history();
     }),
 });
@@ -142,11 +141,11 @@ new Keys(sheet, {
 localTimes(document);
 history();
 if (article.dataset.explained === "no") {
-  window.setTimeout(() => article.dataset.explained === "no" && withReasons(), REASONS_LATE_MS);
+  window.setTimeout(() => article.dataset.explained === "no" && loadReasons(), REASONS_LATE_MS);
 }
 new Connection(article.dataset.outcome, Number(article.dataset.latest), {
-  reasons: (told) => told.some((each) => each.alert_id === id) && withReasons(),
-  work: ({ changes }) => stands(changes),
+  reasons: (events) => events.some((each) => each.alert_id === id) && loadReasons(),
+  work: ({ changes }) => updateStatus(changes),
   missed,
   state: (name, heardAt) => showState(connection, name, heardAt),
 });

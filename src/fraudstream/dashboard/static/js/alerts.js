@@ -1,4 +1,4 @@
-// The page of live alerts: joins the stream, the rows and the counters.
+// The page of live alerts: connects the stream, the rows and the counters.
 
 import { Connection } from "./connection.js";
 import { showState } from "./connection_state.js";
@@ -18,7 +18,7 @@ const foot = document.getElementById("foot");
 const connection = document.getElementById("connection");
 const announce = document.getElementById("announce");
 const title = document.title;
-const rows = new Rows(table, { holds: () => holding.holds(), waiting: (number) => holding.tell(number) });
+const rows = new Rows(table, { holds: () => holding.holds(), waiting: (number) => holding.showWaiting(number) });
 const holding = new Holding(table, document.getElementById("live-controls"), { flush: () => rows.flush(), paused: () => show() });
 const tiles = new Tiles(document.getElementById("tiles"));
 const drift = new Drift(document.getElementById("drift"), document.getElementById("announce-drift"));
@@ -26,7 +26,7 @@ const storm = new Storm(document.getElementById("storm"), document.getElementByI
 const trouble = new Trouble(document.getElementById("trouble"));
 let unannounced = 0;
 let unread = 0;
-let stands = ["connecting", new Date()];
+let connectionState = ["connecting", new Date()];
 
 function arrived(alert) {
   rows.add(alert);
@@ -42,7 +42,7 @@ function stats(current) {
   trouble.show(current.problems);
   drift.show(current.columns);
   storm.show(current.storm);
-  rows.judging = { model: current.model_id, unseenFrom: current.unseen_from_row };
+  rows.activeModel = { model: current.model_id, unseenFrom: current.unseen_from_row };
   const flowing = current.payments_seen > 0;
   empty.querySelector("[data-when=silent]").hidden = flowing;
   empty.querySelector("[data-when=flowing]").hidden = !flowing;
@@ -55,13 +55,13 @@ function stats(current) {
 }
 
 function state(name, heardAt) {
-  stands = [name, heardAt];
+  connectionState = [name, heardAt];
   show();
 }
 
-// A pause is worth saying only while rows could arrive: "Reconnecting" matters more.
+// A pause is shown only while rows could arrive: "Reconnecting" matters more.
 function show() {
-  const [name, heardAt] = stands;
+  const [name, heardAt] = connectionState;
   showState(connection, holding.paused && (name === "live" || name === "polling") ? "paused" : name, heardAt);
 }
 
@@ -72,7 +72,7 @@ document.addEventListener("visibilitychange", () => {
   }
 });
 
-// Read aloud in sums: one by one would drown everything else that a screen reader has to say.
+// Announced as a total: one by one would drown out everything else in a screen reader.
 window.setInterval(() => {
   if (unannounced === 0) return;
   announce.textContent = unannounced === 1 ? "1 new row" : `${count(unannounced)} new rows`;
@@ -81,8 +81,8 @@ window.setInterval(() => {
 
 new Connection(table.dataset.outcome, Number(table.dataset.latest), {
   alert: arrived,
-  reasons: (told) => rows.reasons(told),
-  work: (told) => rows.work(told.changes),
+  reasons: (events) => rows.reasons(events),
+  work: (event) => rows.work(event.changes),
   missed: () => rows.refresh(),
   stats,
   state,

@@ -1,11 +1,11 @@
-// Keeps one page supplied from the stream: resumes after the last alert it has, asks by hand where no stream can be had
-// (polling.js), and says how it stands. How that reads on the page is connection_state.js's.
+// Connects a page to the live stream: resumes after its last alert, polls if the stream is unavailable (polling.js), and
+// reports the state of the connection.
 
 import { Polling } from "./polling.js";
 
 const RETRY_MS = 1500;
-const SILENT_MS = 6000; // the counters come every second: silence means that the connection is dead
-const TRIES = 3; // a stream that fails so often in a row is asked for by hand instead
+const SILENT_MS = 6000; // the counters arrive every second: silence means that the connection is dead
+const TRIES = 3; // failures in a row after which the page polls
 const STREAM_AGAIN_MS = 60_000;
 const OFFLINE_MS = 20_000;
 
@@ -17,7 +17,7 @@ export class Connection {
     this.heardAt = performance.now();
     this.heardDate = new Date();
     this.failures = 0;
-    this.broken = true; // until it is heard: what happened since the page was written is asked for too
+    this.broken = true; // until the first event: changes since the page was rendered are fetched too
     this.source = null;
     this.polling = null;
     window.setInterval(() => this.checkSilence(), 1000);
@@ -39,18 +39,18 @@ export class Connection {
       this.poll();
       return;
     }
-    const asked = new URLSearchParams({ last_event_id: this.latest, outcome: this.outcome });
-    const source = new EventSource(`/api/stream?${asked}`);
+    const query = new URLSearchParams({ last_event_id: this.latest, outcome: this.outcome });
+    const source = new EventSource(`/api/stream?${query}`);
     this.source = source;
     this.openedAt = performance.now();
     const on = (name, handle) => source.addEventListener(name, (event) => source === this.source && handle(event));
     on("alert", (event) => {
-      this.heard("live");
-      this.took(Number(event.lastEventId), () => JSON.parse(event.data));
+      this.markAlive("live");
+      this.receive(Number(event.lastEventId), () => JSON.parse(event.data));
     });
     for (const name of ["reasons", "work", "stats"]) {
       on(name, (event) => {
-        this.heard("live");
+        this.markAlive("live");
         this.listener[name]?.(JSON.parse(event.data));
       });
     }
@@ -59,13 +59,13 @@ export class Connection {
     on("error", () => this.failed(source));
   }
 
-  took(seq, alert) {
+  receive(seq, alert) {
     if (seq <= this.latest) return; // resent after a reconnect
     this.latest = seq;
     this.listener.alert?.(alert());
   }
 
-  heard(state) {
+  markAlive(state) {
     this.heardAt = performance.now();
     this.heardDate = new Date();
     if (state === "live") {
@@ -73,7 +73,7 @@ export class Connection {
       this.polling?.stop();
       this.polling = null;
     }
-    // What is not told again, such as who claimed an alert, is asked for by who shows it.
+    // The listener reloads what the stream does not repeat, such as triage states.
     if (this.broken) this.listener.missed?.();
     this.broken = false;
     this.listener.state(state, this.heardDate);
@@ -81,14 +81,14 @@ export class Connection {
 
   lost() {
     this.broken = true;
-    const away = !navigator.onLine || performance.now() - this.heardAt > OFFLINE_MS;
-    this.listener.state(away ? "offline" : "waiting", this.heardDate);
+    const isOffline = !navigator.onLine || performance.now() - this.heardAt > OFFLINE_MS;
+    this.listener.state(isOffline ? "offline" : "waiting", this.heardDate);
   }
 
   failed(source) {
     this.failures += 1;
     if (this.polling) {
-      this.close(); // a try of the stream beside the polling
+      this.close(); // an attempt to stream during polling
       return;
     }
     this.lost();
@@ -96,13 +96,13 @@ export class Connection {
     else if (source.readyState === EventSource.CLOSED) this.reopen();
   }
 
-  // The browser gives up on its own after an answer that is no stream (a restart behind a proxy, a session that ended).
+  // The browser gives up after a response that is no stream (a restart behind a proxy, an ended session).
   reopen() {
-    const given_up = this.source;
+    const failedSource = this.source;
     window.setTimeout(async () => {
-      if (this.source !== given_up) return;
-      const answer = await fetch("/api/stats").catch(() => null);
-      if (answer?.status === 401) window.location.reload();
+      if (this.source !== failedSource) return;
+      const response = await fetch("/api/stats").catch(() => null);
+      if (response?.status === 401) window.location.reload();
       else this.open();
     }, RETRY_MS);
   }
@@ -111,17 +111,17 @@ export class Connection {
     this.close();
     this.triedAt = performance.now();
     this.polling ??= new Polling(this.outcome, () => this.latest, {
-      alert: (alert) => this.took(alert.seq, () => alert),
+      alert: (alert) => this.receive(alert.seq, () => alert),
       stats: (stats) => this.listener.stats?.(stats),
-      answered: (again) => {
-        this.heard("polling");
+      succeeded: (again) => {
+        this.markAlive("polling");
         if (!("EventSource" in window) || this.source) return;
         if (!again && performance.now() - this.triedAt < STREAM_AGAIN_MS) return;
         this.triedAt = performance.now();
         this.open();
       },
       failed: () => this.lost(),
-      looked: () => this.listener.missed?.(),
+      refresh: () => this.listener.missed?.(),
     });
   }
 
@@ -131,6 +131,6 @@ export class Connection {
     if (this.source.readyState !== EventSource.OPEN || performance.now() - since <= SILENT_MS) return;
     const source = this.source;
     this.failed(source);
-    if (this.source === source) this.open(); // not given up, and not yet asked by hand
+    if (this.source === source) this.open(); // not closed, and not polling yet
   }
 }

@@ -1,20 +1,20 @@
-// How the connection reads in the corner of a page; connection.js finds out how it stands.
+// Shows the state of the connection in the corner of a page.
 
 const TEXTS = { connecting: "Connecting", live: "Live", waiting: "Reconnecting", polling: "Polling", paused: "Paused" };
-const MEANS = {
+const DESCRIPTIONS = {
   live: "New alerts appear as they are stored",
-  waiting: "The stream broke off; it goes on where it was, with nothing lost",
-  polling: "No stream can be had: this page asks every two seconds",
-  paused: "New rows are kept and counted until you resume",
-  offline: "The dashboard does not answer; this page keeps trying",
+  waiting: "The stream was interrupted; it resumes without losing alerts",
+  polling: "The stream is unavailable: this page polls every two seconds",
+  paused: "New rows wait until you resume",
+  offline: "The dashboard does not respond; this page keeps trying",
 };
 const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false });
 
 export function showState(element, name, heardAt) {
   const text = name === "offline" ? `Offline since ${clock.format(heardAt)}` : TEXTS[name];
-  const words = element.querySelector("[data-text]");
-  if (words.textContent === text) return;
+  const label = element.querySelector("[data-text]");
+  if (label.textContent === text) return;
   element.dataset.state = name;
-  element.title = MEANS[name] ?? "";
-  words.textContent = text;
+  element.title = DESCRIPTIONS[name] ?? "";
+  label.textContent = text;
 }

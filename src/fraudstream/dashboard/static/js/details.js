@@ -1,4 +1,4 @@
-// One alert in full: the payment as it came, and where it came from.
+// The details of an alert: its reasons, payment and origin.
 
 import { NOTHING } from "./format.js";
 import { section as reasonsOf } from "./reasons.js";
@@ -11,13 +11,13 @@ export async function fillDetails(panel, id) {
   panel.textContent = "Loading…";
   const address = `/api/alerts/${encodeURIComponent(id)}`;
   try {
-    const answer = await fetch(address);
-    if (!answer.ok) throw new Error(`the server answered ${answer.status}`);
-    const alert = await answer.json();
+    const response = await fetch(address);
+    if (!response.ok) throw new Error(`HTTP status ${response.status}`);
+    const alert = await response.json();
     panel.replaceChildren(...("reasons" in alert ? [reasonsOf(alert)] : []), payment(alert), origin(alert, address));
-    if (alert.reasons === null) panel.dataset.failed = ""; // asked for again when the row is next opened
+    if (alert.reasons === null) panel.dataset.failed = ""; // loaded again when the row is next opened
   } catch (error) {
-    panel.textContent = `The details could not be loaded (${error.message}). Close the row and open it again.`;
+    panel.textContent = `Cannot load the details (${error.message}). Close the row and open it again.`;
     panel.dataset.failed = "";
   }
 }
@@ -25,7 +25,7 @@ export async function fillDetails(panel, id) {
 function payment(alert) {
   const imputed = new Set(alert.imputed ?? []);
   const entries = Object.entries(alert.transaction);
-  const list = section("The payment as it came", "values-of", entries.slice(0, MOST_VALUES).map(([name, value]) => [name, shown(value), imputed.has(name)]));
+  const list = section("Payment", "values-of", entries.slice(0, MOST_VALUES).map(([name, value]) => [name, valueText(value), imputed.has(name)]));
   for (const name of imputed) {
     if (!(name in alert.transaction)) list.querySelector("dl").append(...pair(name, NOTHING, true));
   }
@@ -34,20 +34,20 @@ function payment(alert) {
 }
 
 function origin(alert, address) {
-  const place = alert.topic === undefined ? NOTHING : `${alert.topic}[${alert.partition ?? "?"}] ${alert.offset ?? "?"}`;
-  const list = section("Where it came from", "origin", [
+  const record = alert.topic === undefined ? NOTHING : `${alert.topic}[${alert.partition ?? "?"}] ${alert.offset ?? "?"}`;
+  const list = section("Origin", "origin", [
     ["Id", alert.alert_id],
-    ["Record", place],
-    ["Row of the file", shown(alert.source_row)],
-    ["Produced", shown(alert.produced_at)],
-    ["Detected", shown(alert.detected_at)],
-    ["Stored", shown(alert.received_at)],
-    ["Score", shown(alert.score)],
-    ["Threshold", shown(alert.threshold)],
-    ["Model", shown(alert.model_id)],
-    ["Revision", shown(alert.revision)],
-    ["Columns", shown(alert.schema_id)],
-    ["Filled in", alert.imputed?.length ? alert.imputed.join(", ") : "nothing"],
+    ["Record", record],
+    ["Row of the file", valueText(alert.source_row)],
+    ["Produced", valueText(alert.produced_at)],
+    ["Detected", valueText(alert.detected_at)],
+    ["Stored", valueText(alert.received_at)],
+    ["Score", valueText(alert.score)],
+    ["Threshold", valueText(alert.threshold)],
+    ["Model", valueText(alert.model_id)],
+    ["Revision", valueText(alert.revision)],
+    ["Schema", valueText(alert.schema_id)],
+    ["Imputed", alert.imputed?.length ? alert.imputed.join(", ") : "none"],
     ...(alert.reason ? [["Reason", alert.reason]] : []),
     ...(alert.conflict_of ? [["Same id as", alert.conflict_of]] : []),
   ]);
@@ -64,29 +64,29 @@ function section(title, kind, pairs) {
   const heading = document.createElement("h3");
   heading.textContent = title;
   const list = document.createElement("dl");
-  for (const [name, value, marked] of pairs) list.append(...pair(name, value, marked));
+  for (const [name, value, isImputed] of pairs) list.append(...pair(name, value, isImputed));
   block.append(heading, list);
   return block;
 }
 
-function pair(name, value, marked = false) {
+function pair(name, value, isImputed = false) {
   const both = document.createElement("div");
   const term = document.createElement("dt");
   term.textContent = name;
   const text = document.createElement("dd");
   text.textContent = value;
-  if (marked) {
+  if (isImputed) {
     const mark = document.createElement("span");
     mark.className = "badge";
-    mark.textContent = "filled in";
-    mark.title = "Missing in the payment: the model was given the training median";
+    mark.textContent = "imputed";
+    mark.title = "Missing in the payment: imputed with the training median";
     text.append(" ", mark);
   }
   both.append(term, text);
   return [both];
 }
 
-function shown(value) {
+function valueText(value) {
   if (value === null || value === undefined || value === "") return NOTHING;
   return typeof value === "object" ? JSON.stringify(value) : String(value);
 }

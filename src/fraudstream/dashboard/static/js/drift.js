@@ -1,4 +1,4 @@
-// The banner that says in which way payments are not judged as trained; drift_words.py words the sentences.
+// The banner about differences from training; schema_messages.py builds its sentences.
 
 import { time } from "./format.js";
 
@@ -6,7 +6,7 @@ export class Drift {
   constructor(box, announce) {
     this.box = box;
     this.announce = announce;
-    this.said = this.key([...box.querySelectorAll("[data-sentences] li")].map((item) => ({ before: item.firstChild?.textContent ?? "" })));
+    this.message = this.key([...box.querySelectorAll("[data-sentences] li")].map((item) => ({ before: item.firstChild?.textContent ?? "" })));
     for (const element of box.querySelectorAll("time[datetime]")) element.textContent = time(element.getAttribute("datetime"));
   }
 
@@ -20,11 +20,11 @@ export class Drift {
       list.replaceChildren(...items);
     }
     this.box.querySelector("[data-suggested]").hidden = suggestions.length === 0;
-    // Read aloud when something begins or ends, not each time a share moves.
-    const said = this.key(sentences);
-    if (said === this.said) return;
-    this.said = said;
-    this.announce.textContent = sentences.length ? items.map((item) => item.textContent).join(" ") : "Payments are judged as trained again.";
+    // Announced when something begins or ends, not each time a share changes.
+    const message = this.key(sentences);
+    if (message === this.message) return;
+    this.message = message;
+    this.announce.textContent = sentences.length ? items.map((item) => item.textContent).join(" ") : "Scoring matches training again.";
   }
 
   key(sentences) {
@@ -32,21 +32,21 @@ export class Drift {
   }
 }
 
-function sentence(said) {
+function sentence(message) {
   const item = document.createElement("li");
-  item.append(...worded(said));
+  item.append(...parts(message));
   return item;
 }
 
-// What drift_words.py words as a sentence, its time in the reader's zone.
-export function worded({ before, at, after }) {
-  const parts = [before];
+// The parts of a sentence of the server, with its time in the viewer's time zone.
+export function parts({ before, at, after }) {
+  const pieces = [before];
   if (at) {
     const when = document.createElement("time");
     when.setAttribute("datetime", at);
     when.title = at;
     when.textContent = time(at);
-    parts.push(when);
+    pieces.push(when);
   }
-  return [...parts, `${after}.`];
+  return [...pieces, `${after}.`];
 }

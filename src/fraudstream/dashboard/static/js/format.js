@@ -1,16 +1,16 @@
-// How values read on the page; presentation.py says the same for the rows that the server renders.
+// Formats values; presentation.py formats them alike on the server.
 
 export const NOTHING = "–";
-const SHOWN_VALUES = 3;
+const VALUES_PER_ROW = 3;
 const TEXT_CHARS = 40;
 const ID_CHARS = 14;
 const MODEL_ID = /^([a-z]+(?:-[a-z]+)*)-([0-9a-f]{12})$/;
-// As transactions/amounts.py has it.
-const AMOUNT_WORDS = new Set(["amount", "amt", "value", "sum", "price"]);
-const NO_AMOUNT_WORDS = new Set(
+// As in transactions/amounts.py.
+const AMOUNT_TERMS = new Set(["amount", "amt", "value", "sum", "price"]);
+const OTHER_TERMS = new Set(
   ["mean", "avg", "average", "max", "min", "count", "limit", "balance", "total", "std", "median", "id", "ratio"],
 );
-const NOT_TELLING = /^(time|class|label|fraud|is_?fraud|.*_?id|.*amount|.*amt)$/i;
+const UNINFORMATIVE = /^(time|class|label|fraud|is_?fraud|.*_?id|.*amount|.*amt)$/i;
 
 const whole = new Intl.NumberFormat("en-US", { maximumFractionDigits: 0 });
 const tenths = new Intl.NumberFormat("en-US", { minimumFractionDigits: 1, maximumFractionDigits: 1 });
@@ -23,12 +23,12 @@ export const count = (value) => whole.format(value);
 export const rate = (value) => (value >= 100 ? whole : tenths).format(value);
 export const shortened = (text, chars) => (text.length <= chars ? text : `${text.slice(0, chars - 1)}…`);
 
-// A model's id as the initials of its algorithm and the beginning of its digits: what tells two models apart.
+// Shortens a model's id to the initials of its algorithm and its first digits, which distinguish models.
 export function shortId(id) {
   const model = MODEL_ID.exec(id);
   if (model === null || id.length <= ID_CHARS) return shortened(id, ID_CHARS);
-  const words = model[1].split("-");
-  return `${words.length === 1 ? words[0] : words.map((word) => word[0]).join("")}-${model[2].slice(0, 8)}`;
+  const terms = model[1].split("-");
+  return `${terms.length === 1 ? terms[0] : terms.map((term) => term[0]).join("")}-${model[2].slice(0, 8)}`;
 }
 
 export function milliseconds(value) {
@@ -43,7 +43,7 @@ export function number(value) {
   return size >= 0.01 && size < 1e6 ? hundredths.format(value) : value.toExponential(2);
 }
 
-// In the viewer's zone; the day is named where it is not today.
+// In the viewer's time zone; with the date unless it is today.
 export function time(iso) {
   const at = new Date(iso);
   if (Number.isNaN(at.getTime())) return iso || NOTHING;
@@ -52,27 +52,27 @@ export function time(iso) {
 }
 
 function isAmount(name) {
-  const words = (name.match(/[A-Z]+(?![a-z])|[A-Z]?[a-z]+/g) ?? []).map((word) => word.toLowerCase());
-  return words.some((word) => AMOUNT_WORDS.has(word)) && !words.some((word) => NO_AMOUNT_WORDS.has(word));
+  const terms = (name.match(/[A-Z]+(?![a-z])|[A-Z]?[a-z]+/g) ?? []).map((term) => term.toLowerCase());
+  return terms.some((term) => AMOUNT_TERMS.has(term)) && !terms.some((term) => OTHER_TERMS.has(term));
 }
 
 export function amount(transaction) {
-  const found = Object.entries(transaction).find(([name, value]) => typeof value === "number" && isAmount(name));
-  return found === undefined ? NOTHING : hundredths.format(Math.abs(found[1]));
+  const entry = Object.entries(transaction).find(([name, value]) => typeof value === "number" && isAmount(name));
+  return entry === undefined ? NOTHING : hundredths.format(Math.abs(entry[1]));
 }
 
-export function tellingValues(transaction) {
-  const candidates = Object.entries(transaction).filter(([name]) => !NOT_TELLING.test(name));
+export function largestValues(transaction) {
+  const candidates = Object.entries(transaction).filter(([name]) => !UNINFORMATIVE.test(name));
   const numbers = candidates.filter(([, value]) => typeof value === "number");
   if (numbers.length > 0) {
     numbers.sort((one, other) => Math.abs(other[1]) - Math.abs(one[1]));
-    return numbers.slice(0, SHOWN_VALUES).map(([name, value]) => [name, number(value)]);
+    return numbers.slice(0, VALUES_PER_ROW).map(([name, value]) => [name, number(value)]);
   }
   const texts = candidates.filter(([, value]) => typeof value === "string");
-  return texts.slice(0, SHOWN_VALUES).map(([name, value]) => [name, shortened(value, TEXT_CHARS)]);
+  return texts.slice(0, VALUES_PER_ROW).map(([name, value]) => [name, shortened(value, TEXT_CHARS)]);
 }
 
-// A text of the server with its times, which come beside it, in the viewer's zone.
+// Converts the times in a text of the server to the viewer's time zone.
 export function inZone(text, times) {
   const each = times.split(" ");
   return text.replace(/\d\d:\d\d UTC/g, () => minute.format(new Date(each.shift())));

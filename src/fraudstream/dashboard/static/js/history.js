@@ -1,17 +1,17 @@
-// What was done with one alert, the newest first.
+// The triage history of an alert, the newest first.
 
 import { time } from "./format.js";
 import { STATUSES } from "./work.js";
 
-export async function showHistory(place, id) {
-  const list = place.querySelector("ol");
-  const answer = await fetch(`/api/work/${encodeURIComponent(id)}`).catch(() => null);
-  if (!answer?.ok) {
-    list.replaceChildren(line("What was done could not be loaded; close the row and open it again."));
+export async function showHistory(container, id) {
+  const list = container.querySelector("ol");
+  const response = await fetch(`/api/work/${encodeURIComponent(id)}`).catch(() => null);
+  if (!response?.ok) {
+    list.replaceChildren(line("Cannot load the history. Close the row and open it again."));
     return;
   }
-  const { history } = await answer.json();
-  list.replaceChildren(...(history.length > 0 ? history.map(entry) : [line("Nothing yet.")]));
+  const { history } = await response.json();
+  list.replaceChildren(...(history.length > 0 ? history.map(entry) : [line("No actions yet.")]));
 }
 
 function entry({ at, actor, action, after, why, undone_by: undoneBy }) {
@@ -22,22 +22,22 @@ function entry({ at, actor, action, after, why, undone_by: undoneBy }) {
   when.textContent = time(at);
   const who = document.createElement("strong");
   who.textContent = actor;
-  item.append(when, " ", who, ` ${did(action, after)}`);
+  item.append(when, " ", who, ` ${describe(action, after)}`);
   if (why) {
-    const words = document.createElement("q");
-    words.textContent = why;
-    item.append(" ", words);
+    const quote = document.createElement("q");
+    quote.textContent = why;
+    item.append(" ", quote);
   }
   if (undoneBy) {
     item.className = "undone";
-    item.append(" (taken back)");
+    item.append(" (undone)");
   }
   return item;
 }
 
-function did(action, after) {
+function describe(action, after) {
   if (action === "verdict") return `decided: ${STATUSES[after?.status] ?? "a verdict"}`;
-  return { claim: "claimed it", release: "released it", note: "noted", undo: "took a change back" }[action] ?? action;
+  return { claim: "claimed the alert", release: "released the alert", note: "added a note", undo: "undid a change" }[action] ?? action;
 }
 
 function line(text) {

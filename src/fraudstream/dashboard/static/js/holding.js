@@ -1,9 +1,8 @@
-// Whether new rows may enter the table now: not while the page is paused, nor while somebody reads in it. rows.js keeps
-// those that wait; this owns the buttons "Pause" and "12 new".
+// Holds back new rows while the table is paused or being read, with the buttons "Pause" and "12 new".
 
 import { count } from "./format.js";
 
-const GRACE_MS = 1000; // after a row was closed or the page scrolled back: nothing moves under a hand that is still there
+const GRACE_MS = 1000; // after a row was closed or the page scrolled back: nothing moves under the pointer
 
 export class Holding {
   constructor(table, controls, listener) {
@@ -19,9 +18,9 @@ export class Holding {
     for (const name of ["pointermove", "pointerdown"]) {
       table.addEventListener(name, () => (this.readAt = performance.now()), { passive: true });
     }
-    window.setInterval(() => this.look(), 250);
-    // The button must be seen from wherever one has scrolled to.
-    new IntersectionObserver(([seen]) => this.fresh.classList.toggle("floating", !seen.isIntersecting)).observe(controls);
+    window.setInterval(() => this.check(), 250);
+    // The button must be visible at any scroll position.
+    new IntersectionObserver(([entry]) => this.fresh.classList.toggle("floating", !entry.isIntersecting)).observe(controls);
   }
 
   setPaused(paused) {
@@ -32,7 +31,7 @@ export class Holding {
     if (!paused) this.listener.flush();
   }
 
-  // Read often, so it asks for layout only where nothing else decides.
+  // Called often, so it triggers layout only if nothing else decides.
   holds() {
     return this.paused || this.reading();
   }
@@ -45,11 +44,11 @@ export class Holding {
     return performance.now() - this.readAt < GRACE_MS;
   }
 
-  look() {
+  check() {
     if (this.waiting > 0 && !this.holds()) this.listener.flush();
   }
 
-  tell(waiting) {
+  showWaiting(waiting) {
     if (this.waiting === waiting) return;
     this.waiting = waiting;
     this.fresh.classList.toggle("none", waiting === 0);
@@ -57,7 +56,7 @@ export class Holding {
     if (waiting > 0) this.fresh.textContent = `${count(waiting)} new`;
   }
 
-  // What waits is shown at once, and one sees it: who came by key is at the newest row then.
+  // Shows the waiting rows at once, in view; with the keyboard it moves the focus to the newest row.
   show(byKey) {
     this.listener.flush();
     if (this.table.getBoundingClientRect().top < 0) this.table.scrollIntoView({ block: "start" });

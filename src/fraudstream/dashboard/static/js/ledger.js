@@ -1,4 +1,4 @@
-// The page of the ledger: times in the viewer's zone, and acknowledging losses.
+// The page Ledger: times in the viewer's time zone, and acknowledging losses.
 
 import { localTimes } from "./format.js";
 import { Who } from "./who.js";
@@ -8,9 +8,9 @@ const form = document.getElementById("acknowledge");
 async function acknowledge() {
   const body = JSON.stringify({ until_seq: Number(form.dataset.until) });
   const headers = { "Content-Type": "application/json" };
-  const answer = await fetch("/api/system/acknowledge", { method: "POST", headers, body });
-  // 409: somebody else was quicker, which the page then shows.
-  if (!answer.ok && answer.status !== 409) throw new Error((await answer.json()).error);
+  const response = await fetch("/api/system/acknowledge", { method: "POST", headers, body });
+  // 409: somebody else acknowledged them first, which the page then shows.
+  if (!response.ok && response.status !== 409) throw new Error((await response.json()).error);
   location.reload();
 }
 

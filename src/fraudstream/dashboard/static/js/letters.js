@@ -1,4 +1,4 @@
-// The page of dead letters: the server renders it; this selects, asks for replays and shows how far they are.
+// The page of dead letters: selects records, requests replays and shows their progress.
 
 import { localTimes } from "./format.js";
 
@@ -8,7 +8,7 @@ const form = document.getElementById("replay");
 const answer = document.getElementById("answer");
 const again = document.getElementById("again");
 const selected = new Set();
-let asked = null;
+let lastRequest = null;
 
 function boxes() {
   return [...document.querySelectorAll(".letters .select:not(:disabled)")];
@@ -25,17 +25,17 @@ function showSelected() {
   all.indeterminate = selected.size > 0 && !all.checked;
 }
 
-function say(text, failed) {
+function showMessage(text, failed) {
   answer.hidden = false;
   answer.textContent = text;
   answer.classList.toggle("failed", failed);
 }
 
-// What is open, selected or focused stays so.
+// Open, selected and focused elements stay so.
 async function refresh() {
-  const reply = await fetch(window.location.href, { headers: { Accept: "text/html" } });
-  if (!reply.ok || reply.redirected) return;
-  const page = new DOMParser().parseFromString(await reply.text(), "text/html");
+  const response = await fetch(window.location.href, { headers: { Accept: "text/html" } });
+  if (!response.ok || response.redirected) return;
+  const page = new DOMParser().parseFromString(await response.text(), "text/html");
   const focused = document.activeElement?.id;
   const open = new Set([...document.querySelectorAll(".letters li:has(details[open])")].map((item) => item.dataset.origin));
   for (const section of page.querySelectorAll("[data-live]")) {
@@ -52,38 +52,38 @@ async function refresh() {
 async function follow() {
   do {
     await new Promise((resolve) => window.setTimeout(resolve, REFRESH_MS));
-    // The dashboard may be away for a moment; the next look tells.
+    // The dashboard may be unavailable for a moment; the next refresh tries again.
     await refresh().catch(() => {});
   } while (Number(document.getElementById("live-replays").dataset.open) > 0);
 }
 
-async function replay(what) {
+async function requestReplay(selection) {
   if (!form.reportValidity()) return;
-  asked = what;
+  lastRequest = selection;
   again.hidden = true;
   const headers = { "Content-Type": "application/json" };
   const token = document.getElementById("token")?.value.trim();
   if (token) headers.Authorization = `Bearer ${token}`;
-  const body = JSON.stringify({ ...what, who: form.who.value, why: form.why.value });
+  const body = JSON.stringify({ ...selection, who: form.who.value, why: form.why.value });
   try {
-    const reply = await fetch("/api/replays", { method: "POST", headers, body });
-    const told = await reply.json();
-    if (reply.ok) {
-      const left = told.without_place > 0 ? ` ${told.without_place} do not say where they came from and cannot be sent.` : "";
-      say(told.letters === 0 ? `Nothing matches any more.${left}` : `${told.letters} asked for. The relay sends them.${left}`, false);
+    const response = await fetch("/api/replays", { method: "POST", headers, body });
+    const result = await response.json();
+    if (response.ok) {
+      const left = result.without_place > 0 ? ` ${result.without_place} have no offset and cannot be sent.` : "";
+      showMessage(result.letters === 0 ? `Nothing matches any more.${left}` : `${result.letters} requested. The relay sends them.${left}`, false);
       selected.clear();
       await refresh();
       follow();
-    } else if (reply.status === 409) {
+    } else if (response.status === 409) {
       answer.hidden = true;
       again.hidden = false;
-      again.querySelector("[data-text]").textContent = `${told.replayed} of ${told.letters} were replayed before.`;
+      again.querySelector("[data-text]").textContent = `${result.replayed} of ${result.letters} were replayed before.`;
       document.getElementById("replay-again").focus();
     } else {
-      say(reply.status === 401 ? "This sends records to the input topic: it takes the ingest token." : told.error, true);
+      showMessage(response.status === 401 ? "The ingest token is required to send records to the input topic." : result.error, true);
     }
   } catch (error) {
-    say(`The dashboard did not answer (${error.message}).`, true);
+    showMessage(`The dashboard did not respond (${error.message}).`, true);
   }
 }
 
@@ -98,14 +98,14 @@ if (form !== null) {
   });
   form.addEventListener("submit", (event) => {
     event.preventDefault();
-    if (selected.size > 0) replay({ places: [...selected] });
+    if (selected.size > 0) requestReplay({ places: [...selected] });
   });
-  document.getElementById("replay-all").addEventListener("click", () => replay({ filter: form.dataset.filter }));
-  document.getElementById("replay-again").addEventListener("click", () => replay({ ...asked, again: true }));
+  document.getElementById("replay-all").addEventListener("click", () => requestReplay({ filter: form.dataset.filter }));
+  document.getElementById("replay-again").addEventListener("click", () => requestReplay({ ...lastRequest, again: true }));
   document.getElementById("not-again").addEventListener("click", () => {
     again.hidden = true;
   });
-  // A browser fills in what was ticked before a reload.
+  // A browser restores checked boxes after a reload.
   for (const box of boxes()) if (box.checked) selected.add(box.value);
   showSelected();
 }

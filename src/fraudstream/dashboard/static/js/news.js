@@ -1,21 +1,21 @@
-// How many alerts have arrived that match the filters of the queue: offered as a button, so that nothing jumps.
+// Counts new alerts that match the filters of the queue, in a button, so that the list does not jump.
 
 import { count } from "./format.js";
 
 const EVERY_MS = 4000;
 const MOST = 100;
 
-export class News {
+export class NewMatches {
   constructor(button, table) {
     this.button = button;
-    this.asked = new URLSearchParams(table.dataset.asked);
-    this.asked.delete("sort");
-    this.asked.set("limit", MOST);
-    this.begin(Number(table.dataset.latest));
-    button.addEventListener("click", () => this.look());
+    this.query = new URLSearchParams(table.dataset.asked);
+    this.query.delete("sort");
+    this.query.set("limit", MOST);
+    this.reset(Number(table.dataset.latest));
+    button.addEventListener("click", () => this.load());
   }
 
-  begin(latest) {
+  reset(latest) {
     this.latest = latest;
     this.arrivals = 0;
     this.show(0, "");
@@ -24,19 +24,19 @@ export class News {
   arrived() {
     this.arrivals += 1;
     if (this.number === MOST) return; // more is not counted
-    this.timer ??= window.setTimeout(() => this.ask(), 300);
+    this.timer ??= window.setTimeout(() => this.fetchNew(), 300);
   }
 
-  // What followed the newest alert that the list was made with, a page of it at most: cheap for any filter.
-  async ask() {
+  // Alerts after the newest one of the list, a page at most: cheap for any filter.
+  async fetchNew() {
     const [latest, arrivals] = [this.latest, this.arrivals];
-    this.asked.set("since", latest);
-    const answer = await fetch(`/api/alerts?${this.asked}`).catch(() => null);
-    const { alerts } = answer?.ok ? await answer.json() : { alerts: [] };
+    this.query.set("since", latest);
+    const response = await fetch(`/api/alerts?${this.query}`).catch(() => null);
+    const { alerts } = response?.ok ? await response.json() : { alerts: [] };
     if (latest === this.latest) this.show(alerts.length, `${count(alerts.length)}${alerts.length === MOST ? "+" : ""} new match`);
     window.setTimeout(() => {
       this.timer = undefined;
-      if (this.arrivals > arrivals) this.timer = window.setTimeout(() => this.ask(), 0);
+      if (this.arrivals > arrivals) this.timer = window.setTimeout(() => this.fetchNew(), 0);
     }, EVERY_MS);
   }
 

@@ -1,8 +1,8 @@
-// Asks for what a stream would have told: `?since=` of the alerts, and the counters. connection.js decides when.
+// Polls the alerts (`?since=`) and the counters in place of the live stream.
 
 const EVERY_MS = 2000;
 const AFTER_FAILURE_MS = 1000;
-const LOOK_EVERY = 3; // polls, after which what changes without a new alert (who claimed it) is asked for as well
+const REFRESH_EVERY = 3; // polls, after which changes without a new alert (such as a claim) are fetched as well
 const MOST = 1000;
 
 export class Polling {
@@ -11,7 +11,7 @@ export class Polling {
     this.latest = latest;
     this.listener = listener;
     this.count = 0;
-    this.wasAnswered = false;
+    this.wasSuccessful = false;
     this.turn();
   }
 
@@ -21,28 +21,28 @@ export class Polling {
 
   async turn() {
     if (this.stopped) return;
-    const answered = await this.ask().catch(() => false);
+    const succeeded = await this.fetchNew().catch(() => false);
     if (this.stopped) return;
-    if (answered) {
+    if (succeeded) {
       this.count += 1;
-      if (this.count % LOOK_EVERY === 0) this.listener.looked();
-      this.listener.answered(!this.wasAnswered);
+      if (this.count % REFRESH_EVERY === 0) this.listener.refresh();
+      this.listener.succeeded(!this.wasSuccessful);
     } else this.listener.failed();
-    this.wasAnswered = answered;
-    window.setTimeout(() => this.turn(), answered ? EVERY_MS : AFTER_FAILURE_MS);
+    this.wasSuccessful = succeeded;
+    window.setTimeout(() => this.turn(), succeeded ? EVERY_MS : AFTER_FAILURE_MS);
   }
 
-  async ask() {
-    const asked = new URLSearchParams({ since: this.latest(), outcome: this.outcome, limit: MOST });
-    const [stats, alerts] = await Promise.all([fetch("/api/stats"), fetch(`/api/alerts?${asked}`)]);
+  async fetchNew() {
+    const query = new URLSearchParams({ since: this.latest(), outcome: this.outcome, limit: MOST });
+    const [stats, alerts] = await Promise.all([fetch("/api/stats"), fetch(`/api/alerts?${query}`)]);
     if (stats.status === 401) window.location.reload();
     if (!stats.ok || !alerts.ok) return false;
     const counters = await stats.json();
-    const found = await alerts.json();
+    const page = await alerts.json();
     if (this.stopped) return true;
-    if (found.reset) window.location.reload(); // another store: what the page shows is of the old one
+    if (page.reset) window.location.reload(); // another store: the page shows alerts of the old one
     this.listener.stats(counters);
-    for (const alert of found.alerts) this.listener.alert(alert);
+    for (const alert of page.alerts) this.listener.alert(alert);
     return true;
   }
 }

@@ -1,18 +1,18 @@
-// The rows of the queue: which is marked, which are selected, which is open. What is done with them is desk.js's.
+// The rows of the queue: focus, selection and details.
 
 import { fillDetails } from "./details.js";
 import { count } from "./format.js";
 import { showHistory } from "./history.js";
 import { showInRow } from "./reasons.js";
-import { showWork } from "./work.js";
+import { showTriage } from "./work.js";
 
 export class QueueRows {
-  constructor(main, desk) {
+  constructor(main, triage) {
     this.main = main;
     this.template = document.getElementById("desk-template");
     this.all = document.getElementById("select-all");
     this.bulk = document.getElementById("bulk");
-    this.desk = desk;
+    this.triage = triage;
     main.addEventListener("click", (event) => this.clicked(event));
     main.addEventListener("focusin", ({ target }) => this.mark(target.closest("tbody.alert")));
     main.addEventListener("change", ({ target }) => {
@@ -37,7 +37,7 @@ export class QueueRows {
     return this.every().filter((body) => box(body).checked);
   }
 
-  // What a key acts on: the selected rows, or the marked one.
+  // The rows that a key applies to: the selected ones, or the focused one.
   targets() {
     const selected = this.selected();
     return selected.length > 0 ? selected : [this.current].filter((body) => body?.isConnected);
@@ -99,26 +99,26 @@ export class QueueRows {
     body.querySelector(".toggle").setAttribute("aria-expanded", String(open));
     if (!open) return;
     const cell = details.querySelector("td");
-    if (!cell.hasChildNodes()) this.furnish(cell, body);
+    if (!cell.hasChildNodes()) this.fill(cell, body);
     fillDetails(cell.querySelector(".panel"), body.dataset.id);
     showHistory(cell.querySelector(".history"), body.dataset.id);
   }
 
-  furnish(cell, body) {
+  fill(cell, body) {
     cell.append(this.template.content.cloneNode(true));
-    const desk = cell.querySelector(".desk");
-    desk.querySelector("[data-page]").href = body.querySelector(".when a").href;
-    const form = desk.querySelector(".note");
+    const triage = cell.querySelector(".desk");
+    triage.querySelector("[data-page]").href = body.querySelector(".when a").href;
+    const form = triage.querySelector(".note");
     const text = form.querySelector("textarea");
     text.id = `note-${body.dataset.seq}`;
     form.querySelector("label").htmlFor = text.id;
-    desk.addEventListener("click", ({ target }) => {
-      const what = target.closest("[data-do]")?.dataset.do;
-      if (what) this.desk(what, [body]);
+    triage.addEventListener("click", ({ target }) => {
+      const action = target.closest("[data-do]")?.dataset.do;
+      if (action) this.triage(action, [body]);
     });
     form.addEventListener("submit", async (event) => {
       event.preventDefault();
-      if (!(await this.desk("note", [body], text.value))) return;
+      if (!(await this.triage("note", [body], text.value))) return;
       text.value = "";
       showHistory(cell.querySelector(".history"), body.dataset.id);
       this.focus(body);
@@ -135,27 +135,27 @@ export class QueueRows {
     body.querySelector("textarea").focus();
   }
 
-  // What people did, here or elsewhere, in the rows that are there.
+  // Updates the triage states of listed rows.
   work(changes) {
     for (const change of changes) {
       const bodies = this.every().filter((body) => body.dataset.id === change.alert_id);
       for (const body of bodies) {
-        if (!showWork(body, change)) continue;
+        if (!showTriage(body, change)) continue;
         const history = body.querySelector(".history");
         if (history && !body.querySelector(".details").hidden) showHistory(history, change.alert_id);
       }
     }
   }
 
-  reasons(told) {
-    for (const { seq, reasons } of told) {
+  reasons(events) {
+    for (const { seq, reasons } of events) {
       const body = this.main.querySelector(`tbody[data-seq="${Number(seq)}"]`);
       if (body && !("reasons" in body.dataset)) showInRow(body, reasons);
     }
   }
 }
 
-// The controls of a row are named by what is seen in it, its time in the viewer's zone.
+// Labels the controls of a row by its content, with its time in the viewer's time zone.
 export function nameControls(body) {
   const of = `the alert of ${body.querySelector("time").textContent}`;
   box(body).setAttribute("aria-label", `Select ${of}`);

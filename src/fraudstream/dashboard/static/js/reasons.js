@@ -1,18 +1,17 @@
-// Why an alert has its score: a few reasons in its row, all that are kept in its details. presentation.py makes the
-// same of the rows that the server renders.
+// The reasons of an alert: the main ones in its row, all stored ones in its details. presentation.py renders rows alike.
 
 import { NOTHING, number, shortened } from "./format.js";
 
-export const SHOWN_REASONS = 3;
+export const REASONS_PER_ROW = 3;
 const VALUE_CHARS = 18;
 const SVG = "http://www.w3.org/2000/svg";
 
-// In place of the raw values, which are what stands in a row until its reasons are there.
+// Replaces the raw values, which a row shows until its reasons are available.
 export function showInRow(body, reasons) {
-  const place = body.querySelector("[data-f=reasons]");
-  if (!place || !reasons?.length) return;
-  place.replaceChildren(...reasons.slice(0, SHOWN_REASONS).map((reason) => chip(reason, largest(reasons))));
-  place.hidden = false;
+  const container = body.querySelector("[data-f=reasons]");
+  if (!container || !reasons?.length) return;
+  container.replaceChildren(...reasons.slice(0, REASONS_PER_ROW).map((reason) => chip(reason, largest(reasons))));
+  container.hidden = false;
   body.querySelector("[data-f=values]").hidden = true;
   body.dataset.reasons = "";
 }
@@ -26,7 +25,7 @@ export function section(alert) {
   const { reasons, explanation } = alert;
   if (!reasons?.length) {
     const cause = document.createElement("p");
-    cause.textContent = explanation?.cause ? `No reasons: ${explanation.cause}.` : "The reasons are being worked out; open the row again in a moment.";
+    cause.textContent = explanation?.cause ? `No reasons: ${explanation.cause}.` : "The reasons are being computed; open the row again in a moment.";
     block.append(cause);
     return block;
   }
@@ -40,7 +39,7 @@ export function section(alert) {
   }
   const sum = document.createElement("p");
   sum.className = "quiet";
-  sum.textContent = inAll(explanation);
+  sum.textContent = sumText(explanation);
   block.append(list, sum);
   return block;
 }
@@ -48,7 +47,7 @@ export function section(alert) {
 function chip(reason, most) {
   const chip = element("span", "reason-chip");
   chip.title = reason.text;
-  chip.append(element("span", "name", reason.feature), " ", element("span", "number", shown(reason)), " ", bar(reason, most));
+  chip.append(element("span", "name", reason.feature), " ", element("span", "number", valueText(reason)), " ", bar(reason, most));
   return chip;
 }
 
@@ -65,12 +64,12 @@ function bar(reason, most) {
   return svg;
 }
 
-function inAll({ base, base_is: baseIs, margin, rest, scale }) {
+function sumText({ base, base_is: baseIs, margin, rest, scale }) {
   const unit = scale === "log_odds" ? "log odds" : "of probability";
   return `From ${signed(base)} (${baseIs}), these and ${signed(rest)} by all other columns lead to ${signed(margin)} ${unit}.`;
 }
 
-function shown({ value, imputed }) {
+function valueText({ value, imputed }) {
   if (value === null || value === "") return imputed ? "missing" : NOTHING;
   return typeof value === "number" ? number(value) : shortened(typeof value === "string" ? value : JSON.stringify(value), VALUE_CHARS);
 }
@@ -79,8 +78,8 @@ const largest = (reasons) => Math.max(...reasons.map((reason) => Math.abs(reason
 const signed = (value) => `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(2)}`;
 
 function element(name, kind, text) {
-  const made = document.createElement(name);
-  made.className = kind;
-  if (text !== undefined) made.textContent = text;
-  return made;
+  const created = document.createElement(name);
+  created.className = kind;
+  if (text !== undefined) created.textContent = text;
+  return created;
 }

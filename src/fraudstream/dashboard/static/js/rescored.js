@@ -1,34 +1,34 @@
-// An alert scored again: both scores, what became of it, and the difference by feature. Everything is set as text.
+// A rescored alert: both scores and outcomes, and the difference by feature. All values are set as text.
 
 import { NOTHING, number, shortId } from "./format.js";
 
 const SHOWN = 12;
 
-export function showRescored(place, told) {
-  const sentence = made("p", told.sentence);
+export function showRescored(container, result) {
+  const sentence = element("p", result.sentence);
   sentence.className = "sentence";
   const names = ["Score", "Threshold", "Outcome", "Model", "Revision"];
-  const [then, now] = [told.stored, told.now].map(shownJudgement);
+  const [then, now] = [result.stored, result.now].map(scoreCells);
   const scores = table(
-    ["", "When it came", "Now"],
-    [...names.map((name, at) => [name, then[at], now[at]]), ["Difference", "", signed(told.difference, 6)]],
+    ["", "Stored", "Now"],
+    [...names.map((name, at) => [name, then[at], now[at]]), ["Difference", "", signed(result.difference, 6)]],
     "The stored score and the new one",
   );
   const parts = [sentence, scores];
-  if (told.stored_cause) parts.push(made("p", `What each column contributed then is not known: ${told.stored_cause}.`));
-  else if (!told.comparable) parts.push(made("p", "The two models count in different units: their contributions cannot be subtracted meaningfully."));
-  const features = told.features.filter((each) => each.now || each.then).slice(0, SHOWN);
+  if (result.stored_cause) parts.push(element("p", `The stored contribution of each column is not known: ${result.stored_cause}.`));
+  else if (!result.comparable) parts.push(element("p", "The two models use different units: their contributions cannot be compared."));
+  const features = result.features.filter((each) => each.now || each.then).slice(0, SHOWN);
   parts.push(
     table(
-      ["Column", "Value", "Then", "Now", "Difference"],
-      features.map((each) => [each.feature, each.imputed ? "filled in" : shown(each.value), signed(each.then), signed(each.now), told.comparable ? signed(each.difference) : NOTHING]),
-      `What each column contributed, the largest difference first${told.features.length > SHOWN ? ` (${SHOWN} of ${told.features.length})` : ""}`,
+      ["Column", "Value", "Stored", "Now", "Difference"],
+      features.map((each) => [each.feature, each.imputed ? "imputed" : valueText(each.value), signed(each.then), signed(each.now), result.comparable ? signed(each.difference) : NOTHING]),
+      `The contribution of each column, the largest difference first${result.features.length > SHOWN ? ` (${SHOWN} of ${result.features.length})` : ""}`,
     ),
   );
-  place.replaceChildren(...parts);
+  container.replaceChildren(...parts);
 }
 
-function shownJudgement({ score, threshold, outcome, model_id: model, revision }) {
+function scoreCells({ score, threshold, outcome, model_id: model, revision }) {
   const share = (value, digits) => (value === null || value === undefined ? NOTHING : String(Number(value.toPrecision(digits))));
   return [share(score, 6), share(threshold, 4), outcome ?? NOTHING, model ? shortId(model) : NOTHING, revision ?? NOTHING];
 }
@@ -36,12 +36,12 @@ function shownJudgement({ score, threshold, outcome, model_id: model, revision }
 function table(headings, rows, caption) {
   const whole = document.createElement("table");
   whole.className = "rescored-table";
-  whole.append(made("caption", caption));
+  whole.append(element("caption", caption));
   whole.createTHead().append(line(headings, "th", "col"));
   const body = whole.createTBody();
   for (const cells of rows) {
     const each = line(cells, "td");
-    const name = made("th", String(cells[0]));
+    const name = element("th", String(cells[0]));
     name.scope = "row";
     each.firstChild.replaceWith(name);
     body.append(each);
@@ -58,20 +58,20 @@ function table(headings, rows, caption) {
 function line(cells, kind, scope) {
   const each = document.createElement("tr");
   for (const cell of cells) {
-    const one = made(kind, String(cell));
+    const one = element(kind, String(cell));
     if (scope) one.scope = scope;
     each.append(one);
   }
   return each;
 }
 
-function made(name, text) {
-  const element = document.createElement(name);
-  element.textContent = text;
-  return element;
+function element(name, text) {
+  const created = document.createElement(name);
+  created.textContent = text;
+  return created;
 }
 
-function shown(value) {
+function valueText(value) {
   if (value === null || value === "") return "missing";
   return typeof value === "number" ? number(value) : String(typeof value === "object" ? JSON.stringify(value) : value).slice(0, 40);
 }

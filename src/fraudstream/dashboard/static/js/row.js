@@ -1,9 +1,9 @@
-// One row of a table of alerts, made from the page's template. Everything that came with a payment is set as text, never
-// as HTML; presentation.py makes the same of the rows that the server renders.
+// Creates a row of the live table from the page's template. All values of a payment are set as text, never as HTML;
+// presentation.py renders rows alike.
 
 import * as format from "./format.js";
 import { showInRow } from "./reasons.js";
-import { NEW, showWork } from "./work.js";
+import { NEW, showTriage } from "./work.js";
 
 export function filledRow(template, alert) {
   const body = template.content.cloneNode(true).querySelector("tbody");
@@ -28,16 +28,16 @@ export function filledRow(template, alert) {
   set("source_row", isMissing(alert.source_row) ? format.NOTHING : format.count(alert.source_row));
   const model = set("model", format.shortId(alert.model_id ?? ""));
   if (model) model.title = alert.model_id ?? "";
-  field("values").replaceChildren(...format.tellingValues(alert.transaction).map(shownValue));
+  field("values").replaceChildren(...format.largestValues(alert.transaction).map(valueElement));
   if (alert.reasons) showInRow(body, alert.reasons);
-  showWork(body, alert.work ?? NEW);
+  showTriage(body, alert.work ?? NEW);
   const page = field("page");
   if (page) page.href = alertPage(alert.alert_id);
   body.querySelector(".toggle").setAttribute("aria-label", `Details of the payment ${when}`);
   return body;
 }
 
-function shownValue([name, text]) {
+function valueElement([name, text]) {
   const value = document.createElement("span");
   value.className = "value";
   const label = document.createElement("span");
@@ -50,7 +50,7 @@ function shownValue([name, text]) {
   return value;
 }
 
-// A slash within an id stays one: the path of the page takes it as it is.
+// A slash in an id stays unescaped: the route accepts it.
 const alertPage = (id) => `/alerts/${encodeURIComponent(id).replaceAll("%2F", "/")}`;
 const share = (value) => `${(Math.min(Math.max(value ?? 0, 0), 1) * 100).toFixed(2)}%`;
 const isMissing = (value) => value === null || value === undefined;

@@ -1,42 +1,42 @@
-// The rows of the table: made from the page's template, at most so many, each with its details on demand.
-// Everything that came with a payment is set as text, never as HTML.
+// The rows of the live table, created from the page's template, each with its details on demand.
+// All values of a payment are set as text, never as HTML.
 
 import * as format from "./format.js";
 import { fillDetails } from "./details.js";
 import { showInRow } from "./reasons.js";
 import { filledRow } from "./row.js";
-import { showWork } from "./work.js";
+import { showTriage } from "./work.js";
 
-const EARLY = 100; // reasons that came before their row
-const CROWD = 50; // rows in one frame: a page of them, more than anybody reads in a second
+const EARLY = 100; // reasons that arrived before their row
+const CROWD = 50; // rows in one frame: more than anybody reads in a second
 const CROWD_MS = 1000;
-const REST = 2; // so many times as long as rows took to enter, no others do: a crowd leaves the page free for its reader
-const ARRIVED_MS = 2600; // so long a row stands out as new
-const REASONS_LATE_MS = 4000; // told while the stream was away, or before the row was drawn
+const REST = 2; // a pause this many times as long as drawing took: the page stays responsive in a storm
+const ARRIVED_MS = 2600; // how long a row is highlighted as new
+const REASONS_LATE_MS = 4000; // sent while the stream was interrupted, or before the row was drawn
 const REASONS_AGAIN_MS = 15_000;
 
 export class Rows {
-  // `holds` tells whether new rows must wait, `waiting` is told how many do.
+  // `holds` returns whether new rows must wait, `waiting` is called with their number.
   constructor(table, { holds = () => false, waiting = () => {} } = {}) {
     this.table = table;
     this.holds = holds;
     this.waiting = waiting;
     this.template = document.getElementById("row-template");
-    this.most = Number(table.dataset.mostRows) || 50; // as many as the page begins with; each costs at every arrival
+    this.most = Number(table.dataset.mostRows) || 50; // as many as the page starts with; each slows down every arrival
     this.pending = [];
     this.count = 0;
     this.scheduled = false;
     this.notBefore = -Infinity;
     this.early = new Map();
-    this.judging = { model: table.dataset.model || null, unseenFrom: wholeOrNull(table.dataset.unseenFrom) };
+    this.activeModel = { model: table.dataset.model || null, unseenFrom: wholeOrNull(table.dataset.unseenFrom) };
     table.addEventListener("click", (event) => this.clicked(event));
     format.localTimes(table);
-    if (table.dataset.outcome === "alert") window.setTimeout(() => this.askForReasons(), REASONS_LATE_MS);
+    if (table.dataset.outcome === "alert") window.setTimeout(() => this.loadMissingReasons(), REASONS_LATE_MS);
   }
 
-  // What speaks for alerts that are out already; those that are not drawn yet wait for their row.
-  reasons(told) {
-    for (const { seq, reasons } of told) {
+  // Shows the reasons of alerts; those that are not drawn yet wait for their row.
+  reasons(events) {
+    for (const { seq, reasons } of events) {
       const body = this.table.querySelector(`tbody[data-seq="${Number(seq)}"]`);
       if (body) this.explain(body, reasons);
       else this.early.set(seq, reasons);
@@ -46,31 +46,31 @@ export class Rows {
 
   explain(body, reasons) {
     showInRow(body, reasons);
-    body.dataset.reasons ??= ""; // none, for good: the details say why
+    body.dataset.reasons ??= ""; // none at all: the details give the cause
   }
 
-  // What people made of alerts, of those in the table and those that wait.
+  // Updates the triage states of alerts in the table and of those that wait.
   work(changes) {
     for (const change of changes) {
       const body = this.table.querySelector(`tbody[data-seq="${Number(change.seq)}"]`);
-      if (body) showWork(body, change);
-      const waits = this.pending.find((alert) => alert.seq === change.seq);
-      if (waits) waits.work = change;
+      if (body) showTriage(body, change);
+      const waiting = this.pending.find((alert) => alert.seq === change.seq);
+      if (waiting) waiting.work = change;
     }
   }
 
-  // The stream tells reasons once; a row that missed its own asks the store.
-  async askForReasons() {
-    const lacking = () => [...this.table.tBodies].filter((body) => !("reasons" in body.dataset));
-    if (!document.hidden && lacking().length > 0) await this.refresh();
-    window.setTimeout(() => this.askForReasons(), lacking().length > 0 ? REASONS_AGAIN_MS : REASONS_LATE_MS);
+  // The stream sends reasons once; a row that missed its own gets them from the store.
+  async loadMissingReasons() {
+    const unexplained = () => [...this.table.tBodies].filter((body) => !("reasons" in body.dataset));
+    if (!document.hidden && unexplained().length > 0) await this.refresh();
+    window.setTimeout(() => this.loadMissingReasons(), unexplained().length > 0 ? REASONS_AGAIN_MS : REASONS_LATE_MS);
   }
 
-  // What the newest rows have come to in the store: the stream tells neither reasons nor work a second time.
+  // Reloads reasons and triage states of the newest rows: the stream does not repeat them.
   async refresh() {
-    const asked = new URLSearchParams({ limit: this.most, outcome: this.table.dataset.outcome });
-    const answer = await fetch(`/api/alerts?${asked}`).catch(() => null);
-    const { alerts } = answer?.ok ? await answer.json() : { alerts: [] };
+    const query = new URLSearchParams({ limit: this.most, outcome: this.table.dataset.outcome });
+    const response = await fetch(`/api/alerts?${query}`).catch(() => null);
+    const { alerts } = response?.ok ? await response.json() : { alerts: [] };
     this.reasons(alerts.filter((alert) => alert.reasons));
     this.work(alerts.filter((alert) => alert.work).map((alert) => ({ seq: alert.seq, ...alert.work })));
   }
@@ -82,10 +82,10 @@ export class Rows {
     this.schedule();
   }
 
-  // A hidden page draws no frames; the rows are there all the same when one comes back. In a storm the table is drawn
-  // anew once a second, so that the page stays free for whoever clicks, and a row stands still for as long.
+  // A hidden page draws no frames; its rows are complete all the same. In a storm the table is redrawn once a second, so
+  // that the page stays responsive and a row does not move for that long.
   schedule() {
-    if (this.scheduled || this.notBefore === Infinity) return; // `rest` schedules what came meanwhile
+    if (this.scheduled || this.notBefore === Infinity) return; // `rest` schedules those that arrive meanwhile
     this.scheduled = true;
     const rest = this.notBefore - performance.now();
     const enter = () => {
@@ -115,12 +115,12 @@ export class Rows {
 
   // The message is handled once the frame is drawn.
   rest(least) {
-    const began = performance.now();
+    const startedAt = performance.now();
     this.notBefore = Infinity;
     const { port1, port2 } = new MessageChannel();
     port1.onmessage = () => {
       const drawn = performance.now();
-      this.notBefore = Math.max(began + least, drawn + REST * (drawn - began));
+      this.notBefore = Math.max(startedAt + least, drawn + REST * (drawn - startedAt));
       port1.close();
       if (this.pending.length > 0) this.schedule();
     };
@@ -136,13 +136,13 @@ export class Rows {
   }
 
   mark(body, alert) {
-    const { model, unseenFrom } = this.judging;
+    const { model, unseenFrom } = this.activeModel;
     if (isMissing(alert.source_row) || unseenFrom === null || (alert.model_id ?? "") !== (model ?? "")) return;
-    const seen = alert.source_row >= unseenFrom ? "new" : "seen";
-    body.classList.add(seen);
+    const novelty = alert.source_row >= unseenFrom ? "new" : "seen";
+    body.classList.add(novelty);
     const badge = body.querySelector("[data-f=badge]");
     badge.hidden = false;
-    badge.textContent = seen === "new" ? "new to the model" : "seen in training";
+    badge.textContent = novelty === "new" ? "new to the model" : "seen in training";
   }
 
   clicked(event) {

@@ -1,4 +1,4 @@
-// The page of the columns: the server renders it, this keeps it as the stream moves and sends what a person decides.
+// The page Schema: refreshes it with the stream, and sends decisions about aliases.
 
 import { Connection } from "./connection.js";
 import { showState } from "./connection_state.js";
@@ -12,14 +12,14 @@ const ROUTES = {
 };
 const DONE = {
   accept: ({ fresh, old }) => `${fresh} is read as ${old} within 15 seconds.`,
-  remove: ({ fresh }) => `${fresh} is an alias no longer, within 15 seconds.`,
+  remove: ({ fresh }) => `${fresh} is no longer an alias within 15 seconds.`,
   refuse: ({ fresh, old }) => `${fresh} will not be suggested for ${old} again.`,
 };
 
 const connection = document.getElementById("connection");
 const answer = document.getElementById("answer");
 const announce = document.getElementById("announce");
-const shown = new Map();
+const rendered = new Map();
 let state = "";
 let refreshedAt = 0;
 let refreshing = false;
@@ -32,21 +32,21 @@ async function refresh() {
   if (refreshing) return;
   refreshing = true;
   try {
-    const reply = await fetch(window.location.pathname, { headers: { Accept: "text/html" } });
-    if (!reply.ok || reply.redirected) return;
-    const page = new DOMParser().parseFromString(await reply.text(), "text/html");
+    const response = await fetch(window.location.pathname, { headers: { Accept: "text/html" } });
+    if (!response.ok || response.redirected) return;
+    const page = new DOMParser().parseFromString(await response.text(), "text/html");
     const focused = document.activeElement?.id;
     for (const section of live(page)) {
       const html = section.outerHTML;
-      if (shown.get(section.id) === html) continue;
-      shown.set(section.id, html);
+      if (rendered.get(section.id) === html) continue;
+      rendered.set(section.id, html);
       localTimes(section);
       document.getElementById(section.id).replaceWith(section);
     }
     if (focused && document.activeElement === document.body) document.getElementById(focused)?.focus();
     refreshedAt = performance.now();
   } catch {
-    // The connection says that it is gone; the next counters try again.
+    // The connection state shows it; the next counters try again.
   } finally {
     refreshing = false;
   }
@@ -60,11 +60,11 @@ function stats({ columns, at }) {
   state = now;
   refresh().then(() => {
     const after = document.getElementById("drift").hidden;
-    if (before !== after) announce.textContent = after ? "Payments are judged as trained again." : document.getElementById("drift").textContent;
+    if (before !== after) announce.textContent = after ? "Scoring matches training again." : document.getElementById("drift").textContent;
   });
 }
 
-function say(text, failed) {
+function showMessage(text, failed) {
   answer.hidden = false;
   answer.textContent = text;
   answer.classList.toggle("failed", failed);
@@ -77,12 +77,12 @@ async function decide(button) {
   if (token) headers.Authorization = `Bearer ${token}`;
   button.disabled = true;
   try {
-    const reply = await fetch(ROUTES[action], { method: "POST", headers, body: JSON.stringify({ new: fresh, old, why }) });
-    const told = await reply.json();
-    if (reply.ok) say(DONE[action]({ fresh, old }), false);
-    else say(reply.status === 401 ? "This changes how payments are judged: it takes the ingest token." : told.error, true);
+    const response = await fetch(ROUTES[action], { method: "POST", headers, body: JSON.stringify({ new: fresh, old, why }) });
+    const result = await response.json();
+    if (response.ok) showMessage(DONE[action]({ fresh, old }), false);
+    else showMessage(response.status === 401 ? "The ingest token is required to change aliases." : result.error, true);
   } catch (error) {
-    say(`The dashboard did not answer (${error.message}).`, true);
+    showMessage(`The dashboard did not respond (${error.message}).`, true);
   }
   button.disabled = false;
   await refresh();

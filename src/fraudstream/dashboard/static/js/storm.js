@@ -1,6 +1,6 @@
-// The banner of an alert storm; drift_words.py words its sentence.
+// The banner of an alert storm; schema_messages.py builds its sentence.
 
-import { worded } from "./drift.js";
+import { parts } from "./drift.js";
 import { localTimes } from "./format.js";
 
 export class Storm {
@@ -14,9 +14,9 @@ export class Storm {
     const sentence = this.box.querySelector("[data-sentence]");
     const began = storm && this.box.hidden;
     const ended = !storm && !this.box.hidden;
-    if (storm) sentence.replaceChildren(...worded(storm.sentence));
+    if (storm) sentence.replaceChildren(...parts(storm.sentence));
     this.box.hidden = !storm;
-    // Read aloud when it begins and when it ends: the figures move each second.
+    // Announced when it begins and ends: the figures change every second.
     if (began) this.announce.textContent = `Alert storm. ${sentence.textContent}`;
     if (ended) this.announce.textContent = "The alert storm is over.";
   }

@@ -1,4 +1,4 @@
-// The counters, kept as they come; pages.py words them the same.
+// The counters; pages.py formats them alike.
 
 import * as format from "./format.js";
 
@@ -19,8 +19,8 @@ export class Tiles {
       stats.p99_ms === null ? "none measured yet" : `99 % within ${format.milliseconds(stats.p99_ms)}`,
       stats.latency_to === "store" ? "Payment to store" : "Payment to page",
     );
-    const letters = stats.dead_letters === 1 ? "1 dead letter" : `${format.count(stats.dead_letters)} dead letters`;
-    this.set("unjudged", format.count(stats.unscorable), letters);
+    const deadLetters = stats.dead_letters === 1 ? "1 dead letter" : `${format.count(stats.dead_letters)} dead letters`;
+    this.set("unjudged", format.count(stats.unscorable), deadLetters);
     this.set(
       "model",
       format.shortId(stats.model_id ?? "") || format.NOTHING,
@@ -30,12 +30,12 @@ export class Tiles {
 
   set(key, figure, line, label) {
     const tile = this.tiles.get(key);
-    const put = (part, text) => {
+    const update = (part, text) => {
       const element = tile.querySelector(`[data-${part}]`);
       if (element.textContent !== text) element.textContent = text;
     };
-    put("figure", figure);
-    put("line", line);
-    if (label !== undefined) put("label", label);
+    update("figure", figure);
+    update("line", line);
+    if (label !== undefined) update("label", label);
   }
 }

@@ -1,27 +1,27 @@
-// What was just done, in words, with the way back: it stays until it is closed or something else was done.
+// The last action, with undo: shown until it is closed or replaced by the next one.
 
-const KEPT = "fraudstream.undo";
-const KEPT_MS = 600_000;
+const STORAGE_KEY = "fraudstream.undo";
+const STORED_MS = 600_000;
 
 export class Toast {
   constructor(box) {
     this.box = box;
     this.text = box.querySelector("[data-text]");
-    this.acts = {};
+    this.actions = {};
     box.addEventListener("click", (event) => {
-      const act = event.target.closest("[data-act]")?.dataset.act;
-      if (act === "close") this.close();
-      else if (act) this.acts[act]?.();
+      const action = event.target.closest("[data-act]")?.dataset.act;
+      if (action === "close") this.close();
+      else if (action) this.actions[action]?.();
     });
     box.addEventListener("keydown", (event) => event.key === "Escape" && this.close());
   }
 
-  // `undo` and `take-over` are shown where there is something to call.
-  show(text, acts = {}, failed = false) {
-    this.acts = acts;
+  // `undo` and `take-over` are shown if there is a function for them.
+  show(text, actions = {}, failed = false) {
+    this.actions = actions;
     this.text.textContent = text;
     this.box.classList.toggle("failed", failed);
-    for (const act of ["undo", "take-over"]) this.box.querySelector(`[data-act=${act}]`).hidden = !(act in acts);
+    for (const action of ["undo", "take-over"]) this.box.querySelector(`[data-act=${action}]`).hidden = !(action in actions);
     this.box.hidden = false;
     const announce = document.getElementById("announce");
     if (announce) announce.textContent = text;
@@ -30,17 +30,17 @@ export class Toast {
   close() {
     const within = this.box.contains(document.activeElement);
     this.box.hidden = true;
-    window.sessionStorage.removeItem(KEPT);
+    window.sessionStorage.removeItem(STORAGE_KEY);
     if (within) document.getElementById("main").focus({ preventScroll: true });
   }
 
-  // So that a search or the next page does not take the way back away.
-  keep(text, changeId) {
-    window.sessionStorage.setItem(KEPT, JSON.stringify({ text, changeId, at: Date.now() }));
+  // So that undo is still available after a search or on the next page.
+  store(text, changeId) {
+    window.sessionStorage.setItem(STORAGE_KEY, JSON.stringify({ text, changeId, at: Date.now() }));
   }
 
-  kept() {
-    const kept = JSON.parse(window.sessionStorage.getItem(KEPT) ?? "null");
-    return kept && Date.now() - kept.at < KEPT_MS ? kept : null;
+  stored() {
+    const stored = JSON.parse(window.sessionStorage.getItem(STORAGE_KEY) ?? "null");
+    return stored && Date.now() - stored.at < STORED_MS ? stored : null;
   }
 }

@@ -1,4 +1,4 @@
-// The banner of what is wrong with the system; system_state.py finds and words it.
+// The banner of system problems; system_state.py reports them.
 
 export class Trouble {
   constructor(box) {

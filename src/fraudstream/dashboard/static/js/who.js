@@ -1,4 +1,4 @@
-// Who acts in this browser: asked once, when first needed, and shown in the page's head. actor.py keeps what is said.
+// The user's name: requested once, when first needed, and shown in the page header.
 
 export class Who {
   constructor(chip, dialog) {
@@ -7,7 +7,7 @@ export class Who {
     this.form = dialog.querySelector("form");
     this.failed = dialog.querySelector(".failed");
     this.name = chip.querySelector("[data-name]").textContent;
-    this.answer = null;
+    this.resolve = null;
     chip.addEventListener("click", (event) => event.target.closest("[data-change]") && this.ask());
     this.form.addEventListener("submit", (event) => {
       event.preventDefault();
@@ -15,27 +15,27 @@ export class Who {
     });
     dialog.querySelector("[data-cancel]").addEventListener("click", () => dialog.close());
     dialog.addEventListener("close", () => {
-      this.answer?.(false);
-      this.answer = null;
+      this.resolve?.(false);
+      this.resolve = null;
     });
   }
 
-  // True once it is known who acts; false where the question was left open.
+  // Returns true once the name is known; false if the dialog was closed.
   async known() {
     return this.name !== "" || this.ask();
   }
 
   ask() {
-    this.answer?.(false);
-    this.say("");
+    this.resolve?.(false);
+    this.showError("");
     if (!this.dialog.open) this.dialog.showModal();
     this.form.elements.name.focus();
     return new Promise((resolve) => {
-      this.answer = resolve;
+      this.resolve = resolve;
     });
   }
 
-  say(text) {
+  showError(text) {
     this.failed.hidden = text === "";
     this.failed.textContent = text;
   }
@@ -44,21 +44,21 @@ export class Who {
     let name = this.form.elements.name.value.trim();
     try {
       const headers = { "Content-Type": "application/json" };
-      const reply = await fetch("/api/actor", { method: "POST", headers, body: JSON.stringify({ name }) });
-      const told = await reply.json();
-      if (!reply.ok) throw new Error(told.error);
-      name = told.actor.name;
+      const response = await fetch("/api/actor", { method: "POST", headers, body: JSON.stringify({ name }) });
+      const result = await response.json();
+      if (!response.ok) throw new Error(result.error);
+      name = result.actor.name;
     } catch (error) {
-      this.say(`${error.message}.`);
+      this.showError(`${error.message}.`);
       return;
     }
     this.name = name;
     this.chip.querySelector("[data-name]").textContent = name;
     this.chip.querySelector("[data-named]").hidden = false;
     this.chip.querySelector("[data-unnamed]").hidden = true;
-    const answer = this.answer;
-    this.answer = null;
+    const resolve = this.resolve;
+    this.resolve = null;
     this.dialog.close();
-    answer?.(true);
+    resolve?.(true);
   }
 }

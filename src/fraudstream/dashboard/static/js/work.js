@@ -1,5 +1,4 @@
-// What people made of an alert, as it reads in a row and in words; presentation.py says the same for the rows that the
-// server renders.
+// The triage state of an alert as text and in its row; presentation.py formats rows alike.
 
 export const STATUSES = {
   new: "new",
@@ -11,23 +10,23 @@ export const STATUSES = {
 
 export const NEW = { status: "new", assignee: null, version: 0 };
 
-export function words({ status, assignee }) {
+export function label({ status, assignee }) {
   if (status === "claimed") return `claimed by ${assignee ?? "somebody"}`;
   return STATUSES[status] ?? status;
 }
 
-// Who it is with or was decided by, in full: a long name is cut in the row.
-const title = (work) => (work.assignee ? `${words(work)}${work.status === "claimed" ? "" : ` by ${work.assignee}`}` : "");
+// The full name: the row truncates a long one.
+const title = (triage) => (triage.assignee ? `${label(triage)}${triage.status === "claimed" ? "" : ` by ${triage.assignee}`}` : "");
 
-// Sets the status of a row; an older word that comes late changes nothing.
-export function showWork(body, work) {
-  const place = body.querySelector("[data-f=work]");
-  if (!place || !work || Number(body.dataset.version || -1) >= work.version) return false;
-  body.dataset.version = work.version;
-  body.dataset.status = work.status;
-  body.dataset.assignee = work.assignee ?? "";
-  place.textContent = words(work);
-  place.title = title(work);
-  place.className = `status ${work.status}`;
+// Sets the status of a row; a late older version changes nothing.
+export function showTriage(body, triage) {
+  const element = body.querySelector("[data-f=work]");
+  if (!element || !triage || Number(body.dataset.version || -1) >= triage.version) return false;
+  body.dataset.version = triage.version;
+  body.dataset.status = triage.status;
+  body.dataset.assignee = triage.assignee ?? "";
+  element.textContent = label(triage);
+  element.title = title(triage);
+  element.className = `status ${triage.status}`;
   return true;
 }
