@@ -113,8 +113,8 @@ class TimeOrder:
         unit = "hours" if self.units_per_second < 1 else "seconds"
         return f"the column {self.column!r} does not say what it counts: taken for {unit}"
 
-    def shown(self, value: float) -> str:
-        """A value of the column for people: the number, or the date in ISO 8601."""
+    def format(self, value: float) -> str:
+        """Format a value of the column: the number, or the date in ISO 8601."""
         if not self.is_date:
             return f"{value:.15g}"
         return datetime.fromtimestamp(value, UTC).replace(tzinfo=None).isoformat(sep=" ")

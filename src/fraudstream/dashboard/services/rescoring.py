@@ -31,7 +31,7 @@ def rescored(library: ExplainerLibrary, model: Path, alert: Mapping[str, Any]) -
     now = explainer.explain(alert[AlertField.TRANSACTION], deployment.aliases)
     then = explanation_of(library, alert)
     stored = alert.get(AlertField.SCORE)
-    new_score = now.score if now.is_judgeable else None
+    new_score = now.score if now.is_scorable else None
     return {
         "alert_id": alert[AlertField.ALERT_ID],
         "stored": {name: alert.get(name) for name in StoredScore.model_fields},
@@ -87,7 +87,7 @@ def _sentence(alert: Mapping[str, Any], now: Explanation, deployment: Deployment
     if stored is None:
         verdict = verdict.replace(" again", "").replace(" any more", "")
         return f"It was not judged when it came. Now it is {verdict}."
-    if not now.is_judgeable:
+    if not now.is_scorable:
         return f"Now it is {verdict}."
     if abs(now.score - stored) <= SAME:
         return f"The same score. Now it is {verdict}."

@@ -123,17 +123,17 @@ def _strip(step: Step) -> Strip:
     feature, cell = step.cell.feature, step.cell
     stands_in = _stand_in_text(feature) if cell.is_imputed else ""
     known = _range(feature)
-    value = value_text(plain(cell.came))
+    value = value_text(plain(cell.raw_value))
     if known is None:
-        place = "the typical value stands in" if cell.is_imputed else _category_place(feature, cell.slots)
-        is_rare = not cell.is_imputed and feature.type is FeatureType.CATEGORY and cell.slots[-1] == 1.0
+        place = "the typical value stands in" if cell.is_imputed else _category_place(feature, cell.components)
+        is_rare = not cell.is_imputed and feature.type is FeatureType.CATEGORY and cell.components[-1] == 1.0
         return Strip(feature.name, cell.column, value, stands_in, None, "", 50.0, "", "", "", place, is_rare)
     low, middle, high = known
     if feature.type is FeatureType.TIME and not cell.is_imputed:
-        value = f"{value} ({cell.slots[0]:.1f} h on a {WEEKDAYS[int(cell.slots[1])]})"
+        value = f"{value} ({cell.components[0]:.1f} h on a {WEEKDAYS[int(cell.components[1])]})"
     elif feature.type is FeatureType.ELAPSED and not cell.is_imputed:
-        value = f"{value} ({cell.slots[0]:,.0f} days before)"
-    at = _at(cell.slots[0], low, high)
+        value = f"{value} ({cell.components[0]:,.0f} days before)"
+    at = _at(cell.components[0], low, high)
     beyond = "low" if at < 0 else "high" if at > 100 else ""
     return Strip(
         feature.name,
@@ -147,7 +147,7 @@ def _strip(step: Step) -> Strip:
         number_text(middle),
         number_text(high),
         "the typical value stands in" if cell.is_imputed else _place(step),
-        not cell.is_imputed and not low <= cell.slots[0] <= high,
+        not cell.is_imputed and not low <= cell.components[0] <= high,
     )
 
 
@@ -167,7 +167,7 @@ def _at(value: float, low: float, high: float) -> float:
 
 
 def _place(step: Step) -> str:
-    quantile, feature, value = step.reason.quantile, step.cell.feature, step.cell.slots[0]
+    quantile, feature, value = step.reason.quantile, step.cell.feature, step.cell.components[0]
     if feature.minimum is not None and value < feature.minimum:
         return "lower than ever in training"
     if feature.maximum is not None and value > feature.maximum:
