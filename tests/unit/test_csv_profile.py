@@ -60,7 +60,7 @@ def test_spellings_of_one_value_are_one_value(tmp_path: Path) -> None:
     ("rows", "message", "line"),
     [
         ("1,0\n2,0\n", "one class only", None),
-        ("1,0\n2,1\n3,2\n", "not binary: it holds '2' beside '0' and '1'", 4),
+        ("1,0\n2,1\n3,2\n", "not binary: it has '2' besides '0' and '1'", 4),
         ("1,0\n2,\n", "not binary: it is empty", 3),
         ("1,red\n2,blue\n", "'red' and 'blue'", None),
     ],
@@ -83,7 +83,7 @@ def test_without_a_label_the_columns_are_listed(tmp_path: Path, label: str | Non
 @pytest.mark.parametrize("rows_before", [3, 9000])
 def test_a_text_in_a_column_of_numbers_names_column_line_and_cell(tmp_path: Path, rows_before: int) -> None:
     path = tmp_path / "a.csv"
-    with pytest.raises(NotANumber, match="'12,50' stands in the column of numbers 'Amount'") as caught:
+    with pytest.raises(NotANumber, match="'12,50' is in the numeric column 'Amount'") as caught:
         profile_of(path, "Amount,Class\n" + "1.5,0\n" * rows_before + '"12,50",1\n')
     assert caught.value.where == f"{path}:{rows_before + 2}"
 

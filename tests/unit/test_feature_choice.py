@@ -36,7 +36,7 @@ def chosen(
     ]
     path.write_text("\n".join((header, *lines)) + "\n")
     left_out = set(columns) - set(selection.features) if selection.features else selection.exclude
-    found = profile(open_csv(path), wanted=selection.features, unread=left_out)
+    found = profile(open_csv(path), included=selection.features, excluded=left_out)
     return choose_features(found, np.arange(rows) < rows, selection)
 
 

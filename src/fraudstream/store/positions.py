@@ -11,7 +11,7 @@ from sqlalchemy import Connection, select
 from fraudstream.messages.posted import DeadLetter, EndsEvent, Event, PostedAlert, Progress, Sample
 from fraudstream.store import tables
 from fraudstream.store.database import upsert
-from fraudstream.transactions.drift import UNKNOWN, columns_of, listed
+from fraudstream.transactions.drift import UNKNOWN, columns_of, listing
 from fraudstream.transactions.masking import REMOVED
 from fraudstream.transactions.wire import Outcome
 
@@ -150,7 +150,7 @@ def observation_of_sample(sample: Sample) -> SchemaObservation | None:
     if sample.schema_id is None or sample.columns is None:
         return None
     count, place = max(sample.column_count or 0, len(sample.columns)), Place(sample.topic, sample.partition)
-    return SchemaObservation(sample.schema_id, listed(sample.columns), count, place, sample.offset, sample.produced_us)
+    return SchemaObservation(sample.schema_id, listing(sample.columns), count, place, sample.offset, sample.produced_us)
 
 
 def observation_of_alert(alert: PostedAlert) -> SchemaObservation | None:
@@ -164,7 +164,7 @@ def observation_of_alert(alert: PostedAlert) -> SchemaObservation | None:
     columns |= {name: UNKNOWN for name in removed if isinstance(name, str)} if isinstance(removed, list) else {}
     place = None if alert.topic is None or alert.partition is None else Place(alert.topic, alert.partition)
     return SchemaObservation(
-        schema, listed(columns), len(columns), place, alert.offset, alert.produced_us, alert.outcome
+        schema, listing(columns), len(columns), place, alert.offset, alert.produced_us, alert.outcome
     )
 
 

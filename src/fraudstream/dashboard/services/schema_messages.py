@@ -11,7 +11,7 @@ from fraudstream.dashboard.services.columns import Shares
 from fraudstream.messages.base import Object
 from fraudstream.store.positions import SchemaObservation
 from fraudstream.times import from_microseconds, iso_z, microseconds, parse_time
-from fraudstream.transactions.drift import MEDIAN, Contract, changes, drift_of, named
+from fraudstream.transactions.drift import MEDIAN, Contract, changes, describe_columns, drift_of
 
 MOST_SENTENCES: Final = 5
 UNJUDGED: Final = "not judged (unscorable): too much is missing"
@@ -49,7 +49,7 @@ def sentences(shares: Shares, contract: Contract | None) -> list[Sentence]:
         found.append(Sentence(f"{percent(shares.unscorable)} of the last rows are {UNJUDGED}", "", ""))
     for since, share, kind, names in _groups(shares, contract):
         many = len(names) > 1
-        subject = named(names)
+        subject = describe_columns(names)
         what, treatment = _said(kind, shares.retyped, names, many=many)
         since_about = " since about " if since else ""
         found.append(

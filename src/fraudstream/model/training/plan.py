@@ -118,8 +118,8 @@ def plan_training(source: CsvSource, settings: TrainingSettings) -> TrainingPlan
         )
     label = source.columns[find_label(source, settings.label)]
     selection = select(source.columns, features=settings.features, exclude=settings.exclude, label=label)
-    unread = set(source.columns) - set(selection.features) if selection.features else selection.exclude
-    data = profile(source, label, wanted=selection.features, unread=unread)
+    ignored = set(source.columns) - set(selection.features) if selection.features else selection.exclude
+    data = profile(source, label, included=selection.features, excluded=ignored)
     split = split_in_time(data.label.is_fraud, data.time, settings.label_delay_seconds)
     choice = choose_features(data, split.is_train, selection, share)
     digest = model_digest(
