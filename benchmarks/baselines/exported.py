@@ -36,7 +36,7 @@ def export_model(artifact: ModelArtifact, deployment: Deployment, folder: Path) 
         )
     scaler = read_scaler(artifact.scaler_path)
     arrays: dict[str, Any] = {
-        "medians": np.array([feature.stand_in[0] for feature in features]),
+        "medians": np.array([feature.imputation[0] for feature in features]),
         "mean": scaler.mean,
         "factor": scaler.factor,
         "coefficients": np.zeros(0),
@@ -97,7 +97,7 @@ def tree_arrays(trees: Sequence[Tree], values: Sequence[Sequence[float]]) -> tup
             if node.is_leaf:
                 value[place] = worth[number]
                 continue
-            slot[place], threshold[place], left[place] = node.slot, node.threshold, take_place()
+            slot[place], threshold[place], left[place] = node.component, node.threshold, take_place()
             pending += [(node.left, left[place], depth + 1), (node.right, take_place(), depth + 1)]
     arrays = {
         "slot": np.array(slot, dtype=np.int64),

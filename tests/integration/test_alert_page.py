@@ -196,6 +196,6 @@ def test_without_a_deployed_model_the_remedy_is_shown(client: FlaskClient, store
     shutil.rmtree(current.parent)
     answer = client.get("/api/alerts/id-1/rescore")
     assert answer.status_code == 409
-    assert "no model is in force" in told(answer)["error"]
+    assert "no model is active" in told(answer)["error"]
     assert "fraudstream train" in told(answer)["error"]
     assert client.get("/alerts/id-1").status_code == 200

@@ -119,4 +119,4 @@ def test_a_checkpoint_that_is_a_file_is_said(tmp_path: Path) -> None:
 def test_models_that_may_not_be_read_are_said_with_a_remedy(forbidden: Path, name: str) -> None:
     with pytest.raises(ModelError, match="cannot be read: Permission denied") as refused:
         resolve(forbidden / name)
-    assert "right to read" in refused.value.remedy
+    assert "grant this user read access" in refused.value.remedy

@@ -203,7 +203,7 @@ def test_a_change_made_meanwhile_is_refused_and_told(client: FlaskClient, curren
     put(client, 0.7, 1, "by another")
     answer = put(client, 0.6, 1)
     assert answer.status_code == 409
-    for shown in ("changed meanwhile", "revision 2", "by Ann Müller (by another)", "decide again"):
+    for shown in ("changed meanwhile", "revision 2", "by Ann Müller (by another)", "review the active deployment"):
         assert shown in told(answer)["error"]
     assert read_current(current).threshold == 0.7
 

@@ -65,7 +65,7 @@ def held_to_spark(spark: SparkSession, artifact: ModelArtifact, texts: list[str]
         found = explainer.explain(parse_transaction(text), aliases)
         imputed = [step.cell.feature.name for step in found.steps if step.cell.is_imputed]
         assert imputed == verdict.imputed, text
-        assert found.is_judgeable == (verdict.score is not None), text
+        assert found.is_scorable == (verdict.score is not None), text
         together = found.base + sum(step.reason.contribution for step in found.steps)
         assert together == pytest.approx(found.margin, rel=1e-9, abs=1e-9), text
         if verdict.score is not None:

@@ -68,7 +68,7 @@ def meant(row: Mapping[str, object]) -> tuple[list[float], list[str]]:
             slots = None if math.isnan(days) else [days]
         if slots is None:
             imputed.append(feature.name)
-            slots = list(feature.stand_in)
+            slots = list(feature.imputation)
         vector += slots
     return vector, imputed
 

@@ -96,7 +96,7 @@ def small_evaluation(feature: str = "V14", data: str = "payments.csv") -> tuple[
         threshold=choice,
         thresholds=rows,
         importances=(Importance(feature, 0.6), Importance("Amount", 0.4)),
-        importance_note="share of the gain in purity",
+        importance_note="share of the impurity decrease",
         leaks=(LeakSuspicion(feature, 0.995, 0.93, f"{feature!r} alone gives the label away: does it leak?"),),
         previous=compare(test.raw, before, "logistic-regression-ba9876543210", "trained on the same file", 1),
     )

@@ -31,7 +31,7 @@ def save_table(folder: Path, rows: Sequence[Mapping[str, Any]]) -> None:
 
 def save_linear(features: Sequence[Feature], coefficients: Sequence[float], scaler: Path, classifier: Path) -> None:
     """A scaler that scales by 2, and a logistic regression on what it gives."""
-    width = sum(len(feature.slots) for feature in features)
+    width = sum(len(feature.components) for feature in features)
     save_table(scaler / "data", [{"std": dense([0.5] * width), "mean": dense([0.0] * width)}])
     matrix = {
         "type": 1, "numRows": 1, "numCols": width, "colPtrs": None, "rowIndices": None,

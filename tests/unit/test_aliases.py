@@ -46,7 +46,7 @@ def test_an_alias_that_does_not_fit_is_refused_and_changes_nothing(
 
 
 def test_an_alias_that_is_not_there_cannot_be_taken_back(current: Path) -> None:
-    with pytest.raises(AliasRefused, match="no alias"):
+    with pytest.raises(AliasRefused, match="not an alias"):
         remove_alias(current, "third", who="", why="", now=NOW)
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from fraudstream.errors import SettingsError
 from fraudstream.model.evaluation.bootstrap import Scored
 from fraudstream.model.evaluation.record import ThresholdRow
-from fraudstream.model.evaluation.thresholds import UNKNOWN_LOSS, cheapest, losses, operating, worth_considering
+from fraudstream.model.evaluation.thresholds import UNKNOWN_LOSS, candidate_thresholds, cheapest, losses, operating
 from fraudstream.transactions.csv_source import open_csv
 from fraudstream.transactions.label import profile
 
@@ -29,7 +29,7 @@ def scored(rows: list[tuple[float, bool, int]]) -> tuple[Scored, np.ndarray[tupl
 def table(
     rows: Scored, amounts: np.ndarray[tuple[int], np.dtype[np.float64]], days: float | None
 ) -> list[ThresholdRow]:
-    return [ThresholdRow(t, operating(rows, amounts, t, days), None) for t in worth_considering(rows).tolist()]
+    return [ThresholdRow(t, operating(rows, amounts, t, days), None) for t in candidate_thresholds(rows).tolist()]
 
 
 def test_what_a_threshold_catches_and_costs_by_hand() -> None:
@@ -58,7 +58,7 @@ def test_the_limit_of_alerts_is_kept(rows: list[tuple[float, bool, int]], limit:
 
 def test_a_limit_of_alerts_needs_days() -> None:
     all_rows, amounts = scored([(0.9, True, 100), (0.1, False, 5)])
-    with pytest.raises(SettingsError, match="alerts a day cannot be counted"):
+    with pytest.raises(SettingsError, match="alerts per day cannot be counted"):
         cheapest(table(all_rows, amounts, None), 1.0, 5.0)
 
 
@@ -80,4 +80,4 @@ def test_without_amounts_a_fraud_loses_the_mean_of_creditcard_csv(tmp_path: Path
     path.write_text("x,mean_amount_7d,Class\n1,5,0\n2,6,1\n")
     found = losses(profile(open_csv(path), "Class"))
     assert (found.column, set(found.by_row.tolist())) == (None, {UNKNOWN_LOSS})
-    assert "no column of amounts" in found.note
+    assert "no amount column" in found.note

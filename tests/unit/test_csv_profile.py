@@ -60,7 +60,7 @@ def test_spellings_of_one_value_are_one_value(tmp_path: Path) -> None:
     ("rows", "message", "line"),
     [
         ("1,0\n2,0\n", "one class only", None),
-        ("1,0\n2,1\n3,2\n", "not binary: it holds '2' beside '0' and '1'", 4),
+        ("1,0\n2,1\n3,2\n", "not binary: it has '2' besides '0' and '1'", 4),
         ("1,0\n2,\n", "not binary: it is empty", 3),
         ("1,red\n2,blue\n", "'red' and 'blue'", None),
     ],
@@ -83,7 +83,7 @@ def test_without_a_label_the_columns_are_listed(tmp_path: Path, label: str | Non
 @pytest.mark.parametrize("rows_before", [3, 9000])
 def test_a_text_in_a_column_of_numbers_names_column_line_and_cell(tmp_path: Path, rows_before: int) -> None:
     path = tmp_path / "a.csv"
-    with pytest.raises(NotANumber, match="'12,50' stands in the column of numbers 'Amount'") as caught:
+    with pytest.raises(NotANumber, match="'12,50' is in the numeric column 'Amount'") as caught:
         profile_of(path, "Amount,Class\n" + "1.5,0\n" * rows_before + '"12,50",1\n')
     assert caught.value.where == f"{path}:{rows_before + 2}"
 
@@ -137,7 +137,7 @@ def test_dates_are_shown_as_they_were_written(tmp_path: Path) -> None:
     found = profile_of(tmp_path / "a.csv", "date,Class\n2018-04-01 00:00:31,0\n2018-04-02,1\n")
     assert found.time is not None
     assert found.time.is_file_order
-    assert [found.time.shown(value) for value in found.time.values] == ["2018-04-01 00:00:31", "2018-04-02 00:00:00"]
+    assert [found.time.format(value) for value in found.time.values] == ["2018-04-01 00:00:31", "2018-04-02 00:00:00"]
 
 
 def test_features_are_the_numbers_that_can_say_something_of_payments_to_come(tmp_path: Path) -> None:
@@ -154,7 +154,7 @@ def test_a_counter_is_no_feature_and_statistics_are_of_training_rows_alone(tmp_p
     rows = "".join(f"{i},{i % 7 + (100 if i >= 32 else 0)},{i % 2}\n" for i in range(40))
     choice = choose_features(profile_of(tmp_path / "a.csv", f"id,x,Class\n{rows}"), np.arange(40) < 32)
     assert [(feature.name, feature.maximum) for feature in choice.features] == [("x", 6.0)]
-    assert "grows" in choice.excluded["id"]
+    assert "increases" in choice.excluded["id"]
 
 
 def test_where_every_column_names_something_there_is_nothing_to_learn_from(tmp_path: Path) -> None:

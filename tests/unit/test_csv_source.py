@@ -101,7 +101,7 @@ def test_a_row_starts_on_the_line_that_is_said(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("row", "found"), [("5,6,7", "3 cells where the header has 2"), ("5", "1 cells where the header has 2")]
+    ("row", "found"), [("5,6,7", "3 cells, but the header has 2"), ("5", "1 cells, but the header has 2")]
 )
 @pytest.mark.parametrize("rows_before", [3, 1500])
 def test_a_row_with_another_number_of_cells_names_its_line(
@@ -135,7 +135,7 @@ def test_a_gzip_that_was_cut_off_is_a_clear_error(tmp_path: Path) -> None:
     content = gzip.compress(b"a,b\n" + b"".join(b"%d,%d\n" % (i, i * i) for i in range(5000)))
     path = tmp_path / "a.csv.gz"
     path.write_bytes(content[:-100])
-    with pytest.raises(BrokenRow, match="cut off"):
+    with pytest.raises(BrokenRow, match="gzip file is damaged"):
         list(open_csv(path).rows())
 
 

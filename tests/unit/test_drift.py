@@ -14,10 +14,10 @@ from fraudstream.transactions.drift import (
     Drift,
     changes,
     columns_of,
+    describe_columns,
     drift_of,
     id_of,
-    listed,
-    named,
+    listing,
     schema_id,
 )
 
@@ -49,7 +49,7 @@ def test_added_missing_and_retyped_are_disjoint_and_exact(columns: dict[str, str
     for name in columns:
         is_read = contract.aliases.get(name) in contract.features
         assert (name in added) == (name not in contract.features and name not in contract.others and not is_read)
-    assert drift.too_much == (len(missing) > contract.missing_limit)
+    assert drift.is_over_limit == (len(missing) > contract.missing_limit)
 
 
 @given(COLUMNS, CONTRACTS, st.randoms())
@@ -81,7 +81,7 @@ def test_each_kind_of_change_says_what_the_detector_does() -> None:
 def test_more_missing_than_the_model_allows_is_not_judged() -> None:
     drift = drift_of({"V1": "number"}, CONTRACT)
     assert [str(change) for change in changes(drift)] == [
-        "columns V2, Amount missing: too much for the model, so such rows are not judged (unscorable)"
+        "columns V2, Amount missing: too many for the model, so such transactions are unscorable"
     ]
 
 
@@ -97,16 +97,16 @@ def test_a_list_that_was_cut_proves_nothing_missing() -> None:
 
 
 def test_many_columns_are_named_in_few_words() -> None:
-    assert named(f"V{i}" for i in range(1, 13)) == "columns V1, V2, V3, V4, V5 and 7 more"
+    assert describe_columns(f"V{i}" for i in range(1, 13)) == "columns V1, V2, V3, V4, V5 and 7 more"
 
 
 def test_the_listing_of_ten_thousand_columns_is_bounded() -> None:
     wide = {f"c{i}": i for i in range(10_000)}
-    kept = listed(columns_of(wide))
+    kept = listing(columns_of(wide))
     assert len(kept) < 10_000
     assert sum(len(name) + 16 for name in kept) <= LARGEST_LISTING
     assert schema_id(wide) != schema_id(wide | {"zzz": 1})
-    assert listed({"n" * 1_000_000: "number"}) == {"n" * 199 + "…": "number"}
+    assert listing({"n" * 1_000_000: "number"}) == {"n" * 199 + "…": "number"}
 
 
 @pytest.mark.parametrize("spelling", ["NaN", "Infinity", "-Infinity"])

@@ -49,7 +49,7 @@ def test_a_row_is_explained_step_by_step_to_its_outcome(current: Path, data: Pat
 
 def test_missing_cells_and_an_unscorable_row_are_said_to_be_so(current: Path, data: Path) -> None:
     missing = orjson.loads(run("--data", data, "--row", 2, "--model", current, "--json").stdout)
-    assert missing["steps"][0]["read_as"] == "missing: the typical value stands in"
+    assert missing["steps"][0]["read_as"] == "missing: the typical value is used"
     assert (missing["steps"][0]["imputed"], missing["judgeable"]) == (True, True)
     unscorable = run("--data", data, "--row", 3, "--model", current).stdout
     assert "unscorable: 3 columns are missing" in unscorable

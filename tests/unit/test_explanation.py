@@ -14,7 +14,7 @@ from fraudstream.model.artifact import load_artifact
 from fraudstream.model.deployment.current import change_deployment, deploy
 from fraudstream.model.explanation.cells import parse_transaction, plain, read_cells
 from fraudstream.model.explanation.explainer import Explainer, ExplainerLibrary
-from fraudstream.model.explanation.reasons import number_text, place_in
+from fraudstream.model.explanation.reasons import number_text, quantile_of
 from fraudstream.model.manifest import Feature, FeatureType
 from saved_models import COEFFICIENTS, INTERCEPT, LINEAR_ID, deployed_linear_model, linear_manifest, linear_model
 
@@ -60,7 +60,7 @@ def test_an_imputed_column_contributes_nothing_to_a_linear_model(
 
 def test_too_much_missing_is_not_judged(explainer: Explainer) -> None:
     found = explainer.explain({"V1": 1.0, "V2": 2.0}, {})
-    assert (found.missing, found.is_judgeable) == (3, False)
+    assert (found.missing, found.is_scorable) == (3, False)
 
 
 def test_a_sentence_says_value_place_and_direction(explainer: Explainer) -> None:
@@ -81,20 +81,20 @@ def test_an_alias_is_read_first_and_named(explainer: Explainer) -> None:
 
 def test_a_value_s_place_among_the_training_values_is_between_the_quantiles() -> None:
     made = feature("V1", 1.0)
-    assert place_in(made, made.quantiles[5]) == pytest.approx(0.25)
-    assert place_in(made, (made.quantiles[5] + made.quantiles[6]) / 2) == pytest.approx(0.275, abs=1e-9)
-    assert (place_in(made, -1e9), place_in(made, 1e9)) == (0.0, 1.0)
+    assert quantile_of(made, made.quantiles[5]) == pytest.approx(0.25)
+    assert quantile_of(made, (made.quantiles[5] + made.quantiles[6]) / 2) == pytest.approx(0.275, abs=1e-9)
+    assert (quantile_of(made, -1e9), quantile_of(made, 1e9)) == (0.0, 1.0)
     many_zeros = replace(made, quantiles=(0.0,) * 11 + tuple(range(1, 11)), p01=0.0, p99=9.5)
-    assert place_in(many_zeros, 0.0) == pytest.approx(0.25)
+    assert quantile_of(many_zeros, 0.0) == pytest.approx(0.25)
     hours = Feature("at", FeatureType.TIME, median=12.0, minimum=0.0, maximum=24.0, p01=1.0, p99=23.0, weekday=0)
-    assert place_in(hours, 6.5) == pytest.approx(0.255)
+    assert quantile_of(hours, 6.5) == pytest.approx(0.255)
 
 
 def test_numbers_keep_their_writing_where_they_name_a_category() -> None:
     kept = Feature("code", FeatureType.CATEGORY, values=("1.50", "7"))
     row = parse_transaction(b'{"code": 1.50, "nested": {"a": NaN}}')
     (cell,) = read_cells(row, [kept], {})
-    assert cell.slots == (1.0, 0.0, 0.0)
+    assert cell.components == (1.0, 0.0, 0.0)
     assert plain(row) == {"code": 1.5, "nested": {"a": "NaN"}}
 
 

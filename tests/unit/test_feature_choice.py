@@ -36,7 +36,7 @@ def chosen(
     ]
     path.write_text("\n".join((header, *lines)) + "\n")
     left_out = set(columns) - set(selection.features) if selection.features else selection.exclude
-    found = profile(open_csv(path), wanted=selection.features, unread=left_out)
+    found = profile(open_csv(path), included=selection.features, excluded=left_out)
     return choose_features(found, np.arange(rows) < rows, selection)
 
 
@@ -51,8 +51,8 @@ def test_a_category_keeps_its_frequent_values_the_most_frequent_first(tmp_path: 
     )
     feature = only(choice)
     assert (feature.type, feature.values) == (FeatureType.CATEGORY, ("b", "'a'"))
-    assert feature.slots == ("kind=b", "kind='a'", "kind: other")
-    assert feature.stand_in == (1.0, 0.0, 0.0)
+    assert feature.components == ("kind=b", "kind='a'", "kind: other")
+    assert feature.imputation == (1.0, 0.0, 0.0)
     assert feature.quantiles == ()
 
 
@@ -105,7 +105,7 @@ def test_another_date_gives_the_days_to_the_payment(tmp_path: Path) -> None:
     assert birth.minimum is not None
     assert 14_500 < birth.minimum < 14_620
     alone = chosen(tmp_path / "a.csv", {"birth_date": columns["birth_date"], "x": lambda row: row % 3})
-    assert "no column says at which date" in alone.excluded["birth_date"]
+    assert "no column holds the date" in alone.excluded["birth_date"]
 
 
 @pytest.mark.parametrize("name", ["cvv", "pin", "expiry", "account"])
@@ -121,8 +121,8 @@ def test_what_is_masked_is_no_feature_even_where_it_is_named(tmp_path: Path, nam
         ("TERMINAL_ID", lambda row: row * 7 % 50, "identifier"),
         ("customerId", lambda row: f"c{row % 9}", "identifier"),
         ("cc_num", lambda row: 4_000_000_000_000_000 + row * 7 % 50, "holds a card number, by its name"),
-        ("x9", lambda row: CARDS[row % 3], "holds card numbers, by the check of Luhn"),
-        ("x9", lambda row: f"card {CARDS[row % 3]}", "holds card numbers, by the check of Luhn"),
+        ("x9", lambda row: CARDS[row % 3], "holds card numbers (they pass the Luhn check)"),
+        ("x9", lambda row: f"card {CARDS[row % 3]}", "holds card numbers (they pass the Luhn check)"),
         ("cvv", lambda row: 100 + row * 7 % 50, "holds a verification code, PIN or track data, by its name"),
         ("Prüfziffer", lambda row: 100 + row * 7 % 50, "holds a verification code"),
         ("track_2", lambda row: f"t{row % 5}", "holds a verification code"),
@@ -185,7 +185,7 @@ def test_what_a_user_names_is_taken_however_suspect_it_looks(tmp_path: Path) -> 
         ("shop_id", "category"),
     ]
     assert choice.excluded == {"x": "not among --features"}
-    with pytest.raises(DataError, match="'note' cannot be a feature: text of which no value stands in 20"):
+    with pytest.raises(DataError, match="'note' cannot be a feature: text, and no value occurs in 20"):
         chosen(tmp_path / "a.csv", {"note": lambda row: f"n{row}"}, Selection(features=("note",)))
 
 
@@ -213,7 +213,7 @@ def test_columns_are_named_with_commas_or_one_by_one(
         (("a,e",), (), "no column 'e'; the columns are a, b,c, d, Class"),
         ((), ("A",), "no column 'A'"),
         (("Class",), (), "is the label"),
-        (("a",), ("a",), "both wanted and left out"),
+        (("a",), ("a",), "both included and excluded"),
     ],
 )
 def test_a_name_that_cannot_be_meant_is_refused(features: Sequence[str], exclude: Sequence[str], message: str) -> None:

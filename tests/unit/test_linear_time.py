@@ -11,7 +11,7 @@ import pytest
 from fraudstream.dashboard.web.export import safe
 from fraudstream.store.full_text import columns_of, tokenize
 from fraudstream.transactions import drift
-from fraudstream.transactions.amounts import parse_number, says_nothing
+from fraudstream.transactions.amounts import is_missing, parse_number
 from fraudstream.transactions.masking import DataMask
 
 SIZES = (8_000, 32_000)
@@ -40,7 +40,7 @@ EVERY: dict[str, Callable[[str], Any]] = {
     "masking": lambda text: DataMask(["token"]).record({"transaction": {"a": text, "pan": text}}),
     "words": tokenize,
     "a number": parse_number,
-    "no value": says_nothing,
+    "no value": is_missing,
     "a cell of a file": safe,
 }
 

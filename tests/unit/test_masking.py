@@ -379,7 +379,7 @@ def test_the_digits_looked_into_do_not_grow_beyond_the_limit() -> None:
         scan = CardScan()
         scan.masked("4-" * 200 + "x")
         scan.masked("4-" * (size // 2))
-        assert scan.looked_into <= MOST_DIGITS + size
+        assert scan.inspected <= MOST_DIGITS + size
 
 
 def test_logs_mask_cards_of_both_kinds_of_logger() -> None:

@@ -73,7 +73,7 @@ def test_going_back_twice_goes_back_two_changes_and_no_further(models: Path) -> 
     assert (current.threshold, dict(current.aliases), current.revision, current.why) == (0.2, {"v": "V1"}, 4, "worse")
     assert back(models) == ONE
     assert [change.restores for change in history(models)] == [None, None, None, 2, 1]
-    with pytest.raises(ModelNotFound, match="nothing was in force before"):
+    with pytest.raises(ModelNotFound, match="there is no earlier deployment"):
         back(models)
     assert read_current(models / "current").revision == 5
 
@@ -99,7 +99,7 @@ def test_a_model_that_is_gone_is_not_gone_back_to(models: Path) -> None:
     use(models, ONE)
     use(models, TWO)
     (models / ONE / "manifest.json").unlink()
-    with pytest.raises(ModelNotFound, match="is gone"):
+    with pytest.raises(ModelNotFound, match="previously active model is missing"):
         back(models)
     assert read_current(models / "current").model_id == TWO
 

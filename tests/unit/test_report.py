@@ -112,12 +112,12 @@ def test_the_headline_and_the_tables_hold_the_figures_of_the_evaluation(seen: Se
     assert [row[5:7] for row in seen.table("The parts")[1:]] == [
         [f"{stage.rows:,}", f"{stage.frauds:,}"] for stage in evaluation.timeline.stages
     ]
-    assert [row[0] for row in seen.table("What was tried")[1:]] == [
+    assert [row[0] for row in seen.table("Candidates")[1:]] == [
         "gbt 40 x 4 (chosen)", "logistic regression on V14",
     ]  # fmt: skip
     bins = (*test.calibration.bins_after, *test.calibration.bins_before)
-    assert [row[4] for row in seen.table("Rows of like score")[1:]] == [f"{found.frauds:,}" for found in bins]
-    assert seen.table("Share of the whole")[1:] == [
+    assert [row[4] for row in seen.table("Rows grouped by score")[1:]] == [f"{found.frauds:,}" for found in bins]
+    assert seen.table("Share of the total")[1:] == [
         ["V14", "60.00\N{NO-BREAK SPACE}%"],
         ["Amount", "40.00\N{NO-BREAK SPACE}%"],
     ]
@@ -129,13 +129,13 @@ def test_the_headline_and_the_tables_hold_the_figures_of_the_evaluation(seen: Se
 def test_leaks_copies_weights_and_late_labels_are_told_in_words(seen: Seen) -> None:
     text = " ".join(seen.texts)
     for words in (
-        "alone gives the label away",
-        "3 test rows were taken out",
-        "each stands for 4.00 of them (--legitimate-share)",
+        "alone predicts the label",
+        "3 test rows were removed",
+        "(--legitimate-share), so that each represents 4.00 of them",
         "(--label-delay)",
-        "not a promise for a day",
+        "not a forecast for a day",
         "Another period",
-        "rest on",
+        "are based on",
     ):
         assert words in text
     assert [row[0] for row in seen.table("Columns")[1:]] == ["V14", "Time", "V14 too"]
@@ -150,7 +150,7 @@ def test_names_from_the_csv_are_words_and_never_elements() -> None:
     assert [tag for tag, _ in seen.elements] == [tag for tag, _ in plain.elements]
     names = {name for _, found in seen.elements for name in found}
     assert names == {name for _, found in plain.elements for name in found}
-    assert seen.table("Share of the whole")[1][0] == HOSTILE
+    assert seen.table("Share of the total")[1][0] == HOSTILE
 
 
 def test_nothing_is_fetched_and_nothing_runs(page: str, seen: Seen) -> None:
@@ -184,7 +184,7 @@ def test_a_model_without_a_test_period_has_a_report_that_says_so() -> None:
             stages=(replace(evaluation.timeline.stages[0], days=None),),
         ),
         thresholds=tuple(replace(row, expected=replace(row.expected, days=None)) for row in rows),
-        threshold=replace(evaluation.threshold, row=None, amount_column=None, amount_note="no column of amounts"),
+        threshold=replace(evaluation.threshold, row=None, amount_column=None, amount_note="no amount column"),
         candidates=(replace(evaluation.candidates[0], average_precision=None, by_period=()),),
         importances=(),
         leaks=(),
@@ -192,8 +192,8 @@ def test_a_model_without_a_test_period_has_a_report_that_says_so() -> None:
     )
     seen = Seen(report_html(bare, replace(manifest, excluded={}, warnings=())).decode())
     text = " ".join(seen.texts)
-    assert "no figures on rows that the model had not seen: the model was fitted on every row" in text
-    assert "the file's order was taken for it" in text
+    assert "no figures on rows that were not used in training: the model was fitted on every row" in text
+    assert "the rows were assumed to be in order of time" in text
     assert "precision-recall" not in seen.anchors
 
 
@@ -209,7 +209,7 @@ def test_a_model_of_one_threshold_and_one_fraud_can_be_drawn() -> None:
         candidates=(),
     )
     page = report_html(poor, manifest).decode()
-    assert "hardly more than anecdotes" in page
+    assert "these figures are unreliable" in page
     assert re.search(r'="[^"]*\b(nan|inf)\b', page) is None
 
 

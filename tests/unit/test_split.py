@@ -115,5 +115,5 @@ def test_a_delay_longer_than_the_data_leaves_no_test_period() -> None:
 
 
 def test_late_labels_need_a_time() -> None:
-    with pytest.raises(SettingsError, match="arrive late"):
+    with pytest.raises(SettingsError, match="label delay requires a column with the time"):
         split_in_time(frauds_at(100, 5, 90), None, 10.0)

@@ -116,6 +116,6 @@ def test_the_table_tells_what_the_threshold_in_force_does(current: Path) -> None
 def test_a_model_of_an_earlier_version_takes_a_value_and_has_no_table(tmp_path: Path) -> None:
     write_artifact(tmp_path, manifest(), lambda scaler, classifier: None)
     deploy(tmp_path, MODEL_ID, 0.5, who="test", why="", now=NOW)
-    with pytest.raises(ModelError, match="no table of thresholds"):
+    with pytest.raises(ModelError, match="no threshold table"):
         threshold_table(tmp_path / "current")
     assert set_threshold(tmp_path / "current", value=0.3, who="ann", why="", now=NOW).threshold == 0.3

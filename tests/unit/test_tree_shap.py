@@ -43,8 +43,8 @@ def expected(tree: Tree, vector: Sequence[float], known: frozenset[int], place: 
     node = tree.nodes[place]
     if node.is_leaf:
         return node.prediction
-    if COLUMN[node.slot] in known:
-        return expected(tree, vector, known, node.left if vector[node.slot] <= node.threshold else node.right)
+    if COLUMN[node.component] in known:
+        return expected(tree, vector, known, node.left if vector[node.component] <= node.threshold else node.right)
     return sum(
         tree.nodes[child].cover / node.cover * expected(tree, vector, known, child) for child in (node.left, node.right)
     )

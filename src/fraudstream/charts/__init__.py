@@ -1,1 +1,1 @@
-"""Charts as SVG, drawn on the server for the report and for the pages of the dashboard."""
+"""Draws charts as SVG for the report and the dashboard."""

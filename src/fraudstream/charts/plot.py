@@ -1,4 +1,4 @@
-"""The frame of a chart: size, scales, axes, grid, legend, the mark of the threshold, tooltips."""
+"""Draws a chart's frame: scales, axes, grid, legend, threshold mark and tooltips."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _FEW_ODDS_TICKS: Final = (0.001, 0.1, 0.5, 0.9, 0.999)
 
 @dataclass(frozen=True)
 class Scale(ABC):
-    """An axis from the value `low` to another, `high`, at `start` and `end` in the drawing, with about `most` ticks."""
+    """An axis from the value `low` to `high`, at `start` and `end` in the drawing, with about `most` ticks."""
 
     low: float
     high: float
@@ -30,62 +30,62 @@ class Scale(ABC):
     most: int = 5
 
     def at(self, value: float) -> float:
-        """The place of a value."""
-        low, high = self._even(self.low), self._even(self.high)
-        return self.start + (self._even(value) - low) / (high - low) * (self.end - self.start)
+        """Return the position of a value."""
+        low, high = self._linear(self.low), self._linear(self.high)
+        return self.start + (self._linear(value) - low) / (high - low) * (self.end - self.start)
 
     @abstractmethod
     def ticks(self) -> Sequence[float]:
-        """Values worth a mark, in rising order."""
+        """Return the tick values, in ascending order."""
 
     @abstractmethod
-    def _even(self, value: float) -> float:
-        """What has even steps on the axis."""
+    def _linear(self, value: float) -> float:
+        """Transform a value to the axis' linear coordinate."""
 
 
 class Linear(Scale):
-    """Even steps of the values, beyond the ends too."""
+    """A linear scale, also beyond its ends."""
 
     def ticks(self) -> Sequence[float]:
-        """Round values."""
+        """Return round values."""
         step = round_above((self.high - self.low) / self.most)
         first, last = math.ceil(self.low / step - 1e-9), math.floor(self.high / step + 1e-9)
         return [number * step for number in range(first, last + 1)]
 
-    def _even(self, value: float) -> float:
+    def _linear(self, value: float) -> float:
         return value
 
 
 class Minutes(Linear):
-    """Even steps of time, in minutes since 1970."""
+    """A linear time scale, in minutes since 1970."""
 
     def ticks(self) -> Sequence[float]:
-        """Whole minutes, quarters of an hour or hours."""
+        """Return whole minutes, quarters of an hour or hours."""
         step = next((each for each in _MINUTE_STEPS if (self.high - self.low) / each <= self.most), 480)
         return range(math.ceil(self.low / step) * step, math.floor(self.high) + 1, step)
 
 
 class LogOdds(Scale):
-    """Even steps of the log odds, so that both ends of scores are seen; what lies beyond an end lies at it."""
+    """A log odds scale, which shows both ends of the scores; values beyond an end are clamped to it."""
 
     def ticks(self) -> Sequence[float]:
-        """Powers of ten from both ends, and the middle."""
+        """Return powers of ten from both ends, and the middle."""
         ticks = _ODDS_TICKS if self.most > len(_FEW_ODDS_TICKS) else _FEW_ODDS_TICKS
         return [value for value in ticks if self.low <= value <= self.high]
 
-    def _even(self, value: float) -> float:
+    def _linear(self, value: float) -> float:
         score = min(max(value, self.low), self.high)
         return math.log(score / (1 - score))
 
 
 @dataclass(frozen=True)
 class Logarithmic(Scale):
-    """Even steps for powers of ten; what is not above `low` lies at the start."""
+    """A logarithmic scale; values not above `low` are at the start."""
 
     most: int = 7
 
     def ticks(self) -> Sequence[float]:
-        """Powers of ten, every second or third where there are too many; 2 and 5 between where there are few."""
+        """Return powers of ten: every second or third if there are too many, with 2 and 5 between if there are few."""
         first, last = math.ceil(math.log10(self.low) - 1e-9), math.floor(math.log10(self.high) + 1e-9)
         apart = max(1, math.ceil((last - first + 1) / self.most))
         powers = [10.0**exponent for exponent in range(last, first - 1, -apart)][::-1]
@@ -94,34 +94,34 @@ class Logarithmic(Scale):
         finer = [step * 10.0**exponent for exponent in range(first - 1, last + 1) for step in (1, 2, 5)]
         return [value for value in finer if self.low <= value * (1 + 1e-9) and value <= self.high * (1 + 1e-9)]
 
-    def _even(self, value: float) -> float:
+    def _linear(self, value: float) -> float:
         return math.log(max(value, self.low))
 
 
 def decade_below(value: float) -> float:
-    """The power of ten at or below a value above 0."""
+    """Return the power of ten at or below a value above 0."""
     return float(10.0 ** math.floor(math.log10(value) + 1e-9))
 
 
 def decade_above(value: float) -> float:
-    """The power of ten at or above a value above 0."""
+    """Return the power of ten at or above a value above 0."""
     return float(10.0 ** math.ceil(math.log10(value) - 1e-9))
 
 
 def round_above(value: float) -> float:
-    """The round number at or above a value above 0: 1, 2, 2.5 or 5 times a power of ten."""
+    """Return the round number at or above a value above 0: 1, 2, 2.5 or 5 times a power of ten."""
     power = 10.0 ** math.floor(math.log10(value))
     return next(step * power for step in _STEPS if step * power >= value * (1 - 1e-9))
 
 
-_LETTER = 7.4
-_LETTER = 8.4
-"""About the width of a letter of a tick's words, and of the threshold's."""
+_TICK_CHAR_WIDTH = 7.4
+_BOLD_CHAR_WIDTH = 8.4
+"""Approximate width of a character of a tick, and of the threshold's label."""
 
 
 @dataclass(frozen=True)
 class Size:
-    """How large a chart is drawn: once for a screen, once for a telephone, so that its text is never scaled down.
+    """The size of a chart, drawn once for a screen and once for a phone, so that its text is never scaled down.
 
     In units of the drawing, about a CSS pixel each. `is_narrow`: labels are above what they name, and ticks are few.
     """
@@ -137,7 +137,7 @@ NARROW = Size(350, 290, is_narrow=True)
 
 @dataclass(frozen=True)
 class Key:
-    """An entry of a legend; `is_area` says that the mark is a square or a dot instead of a line."""
+    """An entry of a legend; `is_area` makes the mark a square or a dot instead of a line."""
 
     label: str
     class_: str
@@ -146,10 +146,10 @@ class Key:
 
 @dataclass(frozen=True)
 class Figure:
-    """A chart in both sizes, for a screen and paper and for a telephone, with its figures.
+    """A chart in both sizes, for screen and paper and for a phone, with its table.
 
-    The caption, headings and rows (the first cell the row's name) are those of its table. `points` is what reads at
-    each place along the x axis, a line each: share of the axis' length, text, times in it.
+    The caption, headings and rows (the first cell is the row's header) are those of its table. `points` has a line for
+    each position along the x axis: share of the axis' length, text, times in it.
     """
 
     wide: Markup
@@ -162,7 +162,7 @@ class Figure:
 
     @property
     def legend(self) -> Markup:
-        """The legend as a list; empty where there is none."""
+        """The legend as a list; empty without keys."""
         entries = (svg.element("li", _mark(key), key.label) for key in self.keys)
         return svg.element("ul", *entries, class_="keys") if self.keys else Markup("")
 
@@ -176,17 +176,17 @@ def in_both_sizes(
     keys: Sequence[Key] = (),
     sizes: tuple[Size, Size] = (WIDE, NARROW),
 ) -> Figure:
-    """Draw a chart twice and put its table and legend to it; `draw` gives the height and the parts for a size."""
-    drawn = []
+    """Draw a chart in both sizes with its table and legend; `draw` returns the height and the parts for a size."""
+    drawings = []
     for size in sizes:
         height, parts = draw(size)
-        drawn.append(svg.drawing(size.width, height, about, parts, "narrow" if size.is_narrow else "wide"))
-    return Figure(drawn[0], drawn[1], caption, headings, rows, keys)
+        drawings.append(svg.drawing(size.width, height, about, parts, "narrow" if size.is_narrow else "wide"))
+    return Figure(drawings[0], drawings[1], caption, headings, rows, keys)
 
 
 @dataclass(frozen=True)
 class Area:
-    """Where the curves are, by its four edges; the axes' labels are outside."""
+    """The plot area by its four edges; the axes' labels are outside."""
 
     left: float
     top: float
@@ -195,42 +195,42 @@ class Area:
 
     @staticmethod
     def of(size: Size, left: float = 62, bottom: float = 44, top: float = 26) -> Area:
-        """The usual area: room at the left for the ticks' words, below for these and the axis' name."""
+        """Return the default area, with margins for the ticks on the left, and for ticks and axis name below."""
         left = min(left, 52) if size.is_narrow else left
         return Area(left, top, size.width - 14, size.height - bottom)
 
     @property
     def width(self) -> float:
-        """From left to right."""
+        """The width."""
         return self.right - self.left
 
     @property
     def height(self) -> float:
-        """From top to bottom."""
+        """The height."""
         return self.bottom - self.top
 
     def within(self, parts: Iterable[Markup]) -> Markup:
-        """What of the parts lies in the area."""
+        """Clip parts to the area."""
         return svg.cut((self.left, self.top), self.width, self.height, parts)
 
 
 def x_axis(
     area: Area, scale: Scale, label: Callable[[float], str], name: str, time: Callable[[float], str] | None = None
 ) -> Iterator[Markup]:
-    """Grid lines, ticks and the axis' name below the area; `time` is that of a value, in ISO 8601."""
+    """Draw grid lines, ticks and the axis name below the area; `time` converts a value to ISO 8601."""
     for tick in scale.ticks():
         at, text = scale.at(tick), label(tick)
         yield svg.line((at, area.top), (at, area.bottom), "grid")
-        reaches_out = at + _LETTER / 2 * len(text) > area.right + 12
-        place, anchor = (area.right + 10, "end") if reaches_out else (at, "middle")
-        yield svg.text(place, area.bottom + 19, text, "tick", anchor, time(tick) if time is not None else "")
+        overflows = at + _TICK_CHAR_WIDTH / 2 * len(text) > area.right + 12
+        x, anchor = (area.right + 10, "end") if overflows else (at, "middle")
+        yield svg.text(x, area.bottom + 19, text, "tick", anchor, time(tick) if time is not None else "")
     yield svg.line((area.left, area.bottom), (area.right, area.bottom), "axis")
     if name:
         yield svg.text((area.left + area.right) / 2, area.bottom + 39, name, "axis-name", "middle")
 
 
 def y_axis(area: Area, scale: Scale, label: Callable[[float], str], name: str) -> Iterator[Markup]:
-    """Grid lines, ticks, and the axis' name above the area, where nobody has to turn the head."""
+    """Draw grid lines, ticks, and the axis name horizontally above the area."""
     for tick in scale.ticks():
         at = scale.at(tick)
         yield svg.line((area.left, at), (area.right, at), "grid")
@@ -240,21 +240,21 @@ def y_axis(area: Area, scale: Scale, label: Callable[[float], str], name: str) -
 
 
 def threshold_mark(area: Area, at: float, name: str, value: str) -> Iterator[Markup]:
-    """A line down the area at the threshold, with its words right of it, where curves are flat.
+    """Draw a vertical line at the threshold, with its label on the right, where curves are flat.
 
-    The value alone where there is little room; left of it only where there is no room for the value.
+    The label is only the value if space is tight, and is on the left only if the value does not fit.
     """
     yield svg.line((at, area.top), (at, area.bottom), "chosen")
     right, left = area.right - at - 8, at - area.left - 8
-    words = f"{name} {value}"
-    if right < _LETTER * len(words) and (right >= _LETTER * len(value) or left < _LETTER * len(words)):
-        words = value
-    is_right = right >= _LETTER * len(words)
-    yield svg.text(at + 6 if is_right else at - 6, area.top + 14, words, "chosen-word", "start" if is_right else "end")
+    label, width = f"{name} {value}", _BOLD_CHAR_WIDTH * len(f"{name} {value}")
+    if right < width and (right >= _BOLD_CHAR_WIDTH * len(value) or left < width):
+        label = value
+    is_right = right >= _BOLD_CHAR_WIDTH * len(label)
+    yield svg.text(at + 6 if is_right else at - 6, area.top + 14, label, "chosen-word", "start" if is_right else "end")
 
 
 def tips(area: Area, points: Sequence[tuple[float, str]]) -> Iterator[Markup]:
-    """Unseen strips with a tooltip each, from half way to the last point to half way to the next."""
+    """Draw invisible strips with a tooltip each, from the middle between two points to the next."""
     middles = [(one[0] + other[0]) / 2 for one, other in pairwise(points)]
     for (_, text), (start, end) in zip(points, pairwise([area.left, *middles, area.right]), strict=False):
         if end > start:

@@ -1,4 +1,4 @@
-"""Curves and bars on two axes, with a tip at each value: the charts of the report and of the dashboard's pages."""
+"""Draws line and bar charts on two axes, with a tooltip at each value."""
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -13,8 +13,8 @@ from fraudstream.charts import svg
 from fraudstream.charts.plot import NARROW, WIDE, Area, Figure, Key, Scale, Size, in_both_sizes, tips, x_axis, y_axis
 
 NOTHING: Final = "–"
-_MOST_PLACES: Final = 80
-"""Neighbours of evenly spaced values are combined where there are more: a telephone has no room for them."""
+_MOST_POINTS: Final = 80
+"""If there are more values, neighbours are combined: a phone has no space for them."""
 
 Label = Callable[[float], str]
 Marks = Callable[[Area, Scale, Scale], Iterable[Markup]]
@@ -22,14 +22,14 @@ Marks = Callable[[Area, Scale, Scale], Iterable[Markup]]
 
 @dataclass(frozen=True)
 class Axis:
-    """How values lie along an axis and read there.
+    """The scale and the formats of an axis.
 
     Attributes:
-        name: Empty where the chart's heading says so.
-        scale: Of its two ends in the drawing and about how many ticks.
-        tick: How a value reads at a tick.
-        label: How a value reads in a tip or a table.
-        time: A minute as a time in ISO 8601, where values are of a minute each; neighbours may then be combined.
+        name: Empty if the chart's heading names it.
+        scale: Builds the scale from its two ends in the drawing and the approximate number of ticks.
+        tick: Formats a value for a tick.
+        label: Formats a value for a tooltip or a table.
+        time: Formats a minute in ISO 8601, if values are per minute; neighbours may then be combined.
     """
 
     name: str
@@ -41,9 +41,9 @@ class Axis:
 
 @dataclass(frozen=True)
 class Series:
-    """A value for each place along the x axis, None where there is none: a line breaks there.
+    """A value for each position along the x axis; a line breaks at None.
 
-    `combine` makes one value of neighbours where there is no room for all.
+    `combine` reduces neighbours to one value if there is no space for all.
     """
 
     name: str
@@ -68,25 +68,27 @@ def series_chart(
     sizes: tuple[Size, Size] = (WIDE, NARROW),
     has_tips: bool = False,
 ) -> Figure:
-    """Draw series with a value for each of the rising `at`, the first above the others, and `marks`.
+    """Draw series with a value for each of the ascending `at`, the first above the others, and `marks`.
 
-    Values read as tooltips (`has_tips`), else by the script of the page.
+    Values are shown as tooltips (`has_tips`), else by the page's script.
     """
     parts = groups(len(at)) if x.time else [slice(number, number + 1) for number in range(len(at))]
     middles = [(at[part][0] + at[part][-1]) / 2 for part in parts]
-    drawn = [replace(one, values=[combined(one, part) for part in parts]) for one in series]
-    texts = [_text(x, y, at[part], drawn, number) for number, part in enumerate(parts)]
+    plotted = [replace(one, values=[combined(one, part) for part in parts]) for one in series]
+    texts = [_text(x, y, at[part], plotted, number) for number, part in enumerate(parts)]
 
     def draw(size: Size) -> tuple[float, Iterable[Markup]]:
         area = Area.of(size, left, 44 if x.name else 26, 26 if y.name else 12)
         across = x.scale(area.left, area.right, 4 if size.is_narrow else 7)
         up = y.scale(area.bottom, area.top, 5 if size.height > 250 else 4)
-        places = [across.at(middle) for middle in middles]
+        xs = [across.at(middle) for middle in middles]
         return size.height, [
             *x_axis(area, across, x.tick, x.name, x.time),
             *y_axis(area, up, y.tick, y.name),
-            area.within(mark for one in drawn[::-1] for mark in _drawn(one, places, area, up, is_time=bool(x.time))),
-            *(tips(area, list(zip(places, texts, strict=True))) if has_tips else _pointer(area)),
+            area.within(
+                mark for one in plotted[::-1] for mark in _draw_series(one, xs, area, up, is_time=bool(x.time))
+            ),
+            *(tips(area, list(zip(xs, texts, strict=True))) if has_tips else _pointer(area)),
             *marks(area, across, up),
         ]
 
@@ -101,38 +103,36 @@ def series_chart(
 
 
 def table_rows(x: Axis, y: Axis, at: Sequence[float], series: Sequence[Series]) -> list[list[str]]:
-    """The values as a table, a row for each place along the x axis."""
+    """Return the values as a table, with a row for each position along the x axis."""
     columns = [[_label(y, value) for value in one.values] for one in series]
     return [[x.label(value), *cells] for value, *cells in zip(at, *columns, strict=True)]
 
 
 def groups(count: int) -> list[slice]:
-    """Which of so many neighbours are combined; the last group is whole."""
-    size = math.ceil(count / _MOST_PLACES)
+    """Split `count` neighbours into the groups to combine; the last group is complete."""
+    size = math.ceil(count / _MOST_POINTS)
     return [slice(max(end - size, 0), end) for end in range(count, 0, -size)][::-1]
 
 
 def combined(series: Series, group: slice) -> float | None:
-    """One value for a group of neighbours."""
+    """Combine a group of neighbours to one value."""
     values = [value for value in series.values[group] if value is not None]
     return series.combine(values) if len(values) > 1 else values[0] if values else None
 
 
-def _drawn(series: Series, places: Sequence[float], area: Area, up: Scale, *, is_time: bool) -> Iterator[Markup]:
-    points = [
-        (place, None if value is None else up.at(value)) for place, value in zip(places, series.values, strict=True)
-    ]
+def _draw_series(series: Series, xs: Sequence[float], area: Area, up: Scale, *, is_time: bool) -> Iterator[Markup]:
+    points = [(x, None if value is None else up.at(value)) for x, value in zip(xs, series.values, strict=True)]
     if series.is_bars:
         bars = [
             (x, min(y, area.bottom - 1.5))
             for (x, y), value in zip(points, series.values, strict=True)
             if y is not None and value
         ]
-        # The newest minute is not over.
-        over = [bar for bar in bars if not is_time or bar[0] < places[-1]]
-        width = 0.8 * area.width / len(places)
-        yield svg.columns(over, area.bottom, width, series.class_)
-        yield svg.columns(bars[len(over) :], area.bottom, width, f"{series.class_} running")
+        # The newest minute is incomplete.
+        complete = [bar for bar in bars if not is_time or bar[0] < xs[-1]]
+        width = 0.8 * area.width / len(xs)
+        yield svg.columns(complete, area.bottom, width, series.class_)
+        yield svg.columns(bars[len(complete) :], area.bottom, width, f"{series.class_} running")
         return
     for is_missing, run in groupby(points, key=lambda point: point[1] is None):
         if not is_missing:
@@ -142,16 +142,16 @@ def _drawn(series: Series, places: Sequence[float], area: Area, up: Scale, *, is
 
 
 def _pointer(area: Area) -> Iterator[Markup]:
-    """What the page's script moves to the place that is read, and where it looks for the pointer."""
+    """Draw the cursor line that the page's script moves, and the area in which it tracks the pointer."""
     yield svg.rectangle((area.left, area.top), area.width, area.height, "area")
     yield svg.line((area.left, area.top), (area.left, area.bottom), "pointer")
 
 
-def _text(x: Axis, y: Axis, group: Sequence[float], drawn: Sequence[Series], number: int) -> str:
+def _text(x: Axis, y: Axis, group: Sequence[float], plotted: Sequence[Series], number: int) -> str:
     ends = _ends(group)
-    where = f"{x.name} {' to '.join(map(x.label, ends))}".strip() + (", a minute" if len(ends) > 1 else "")
-    values = (f"{one.name[:1].lower()}{one.name[1:]} {_label(y, one.values[number])}" for one in drawn)
-    return f"{where}: {', '.join(values)}"
+    position = f"{x.name} {' to '.join(map(x.label, ends))}".strip() + (", a minute" if len(ends) > 1 else "")
+    values = (f"{one.name[:1].lower()}{one.name[1:]} {_label(y, one.values[number])}" for one in plotted)
+    return f"{position}: {', '.join(values)}"
 
 
 def _ends(group: Sequence[float]) -> Sequence[float]:

@@ -1,6 +1,6 @@
-"""Elements of SVG as escaped markup; colours and fonts are classes of the page's style sheet.
+"""Builds SVG elements as escaped markup; colours and fonts are classes of the page's style sheet.
 
-No element has an id, so that a page can hold many drawings. A `title` inside an element is its tooltip.
+No element has an id, so that a page can contain many drawings. A `title` inside an element is its tooltip.
 """
 
 from collections.abc import Iterable, Sequence
@@ -11,7 +11,7 @@ Point = tuple[float, float]
 
 
 def element(name: str, *inside: Markup | str, **attributes: str | float) -> Markup:
-    """An element; text and attributes are escaped, empty attributes and a trailing `_` of a name are left out."""
+    """Build an element; text and attributes are escaped, empty attributes and a trailing `_` of a name are dropped."""
     pairs = Markup("").join(
         Markup(' {}="{}"').format(key.rstrip("_").replace("_", "-"), value if isinstance(value, str) else number(value))
         for key, value in attributes.items()
@@ -24,64 +24,64 @@ def element(name: str, *inside: Markup | str, **attributes: str | float) -> Mark
 
 
 def drawing(width: float, height: float, about: str, parts: Iterable[Markup], class_: str) -> Markup:
-    """A whole drawing, with what it shows in words for whoever does not see it."""
+    """Build a complete drawing, with its description as the ARIA label."""
     return element(
         "svg", *parts, class_=class_, viewBox=f"0 0 {number(width)} {number(height)}", role="img", aria_label=about
     )
 
 
 def text(x: float, y: float, label: str, class_: str = "label", anchor: str = "start", times: str = "") -> Markup:
-    """A label with its base line at a point; `times`: those in it, in ISO 8601, for the page to localize."""
+    """Build a label with its baseline at a point; `times`: the times in it, in ISO 8601, for the page to localize."""
     return element("text", label, x=x, y=y, class_=class_, text_anchor=anchor, data_at=times)
 
 
 def line(start: Point, end: Point, class_: str) -> Markup:
-    """A straight line."""
+    """Build a straight line."""
     return element("line", x1=start[0], y1=start[1], x2=end[0], y2=end[1], class_=class_)
 
 
 def polyline(points: Sequence[Point], class_: str) -> Markup:
-    """A line through points."""
+    """Build a line through points."""
     return element("polyline", points=_points(points), class_=class_)
 
 
 def polygon(points: Sequence[Point], class_: str) -> Markup:
-    """An area within points."""
+    """Build an area within points."""
     return element("polygon", points=_points(points), class_=class_)
 
 
 def rectangle(corner: Point, width: float, height: float, class_: str, tip: str = "") -> Markup:
-    """A rectangle from its upper left corner; never of less than no width or height."""
+    """Build a rectangle from its upper left corner; negative width or height becomes 0."""
     x, y = corner
     size = {"width": max(width, 0.0), "height": max(height, 0.0)}
     return element("rect", *_tip(tip), x=x, y=y, class_=class_, **size)
 
 
-def columns(places: Sequence[Point], bottom: float, width: float, class_: str) -> Markup:
-    """Bars from a bottom up to points, as one element."""
+def columns(points: Sequence[Point], bottom: float, width: float, class_: str) -> Markup:
+    """Build bars from a bottom up to points, as one element."""
     bars = (
         f"M{number(x - width / 2)} {number(bottom)}V{number(top)}h{number(width)}V{number(bottom)}z"
-        for x, top in places
+        for x, top in points
     )
     return element("path", d="".join(bars), class_=class_)
 
 
 def circle(centre: Point, radius: float, class_: str, tip: str = "") -> Markup:
-    """A disc."""
+    """Build a filled circle."""
     return element("circle", *_tip(tip), cx=centre[0], cy=centre[1], r=radius, class_=class_)
 
 
 def cut(corner: Point, width: float, height: float, parts: Iterable[Markup]) -> Markup:
-    """What of the parts lies within a rectangle, in the same units."""
+    """Clip the parts to a rectangle, in the same units."""
     x, y = corner
     view = " ".join(number(value) for value in (x, y, width, height))
     return element("svg", *parts, x=x, y=y, width=width, height=height, viewBox=view)
 
 
 def number(value: float) -> str:
-    """A length to a tenth, without an idle zero."""
-    shown = f"{value:.1f}"
-    return shown.removesuffix(".0") if shown != "-0.0" else "0"
+    """Format a length to one decimal, without a trailing zero."""
+    text = f"{value:.1f}"
+    return text.removesuffix(".0") if text != "-0.0" else "0"
 
 
 def _points(points: Sequence[Point]) -> str:

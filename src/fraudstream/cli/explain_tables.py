@@ -35,7 +35,7 @@ def render(explanation: Explanation, threshold: float, outcome: Outcome, about: 
         bar = "█" * round(abs(contribution) / largest * _BAR)
         table.add_row(
             step.cell.feature.name,
-            Text("–" if step.cell.came is None else str(plain(step.cell.came))),
+            Text("–" if step.cell.raw_value is None else str(plain(step.cell.raw_value))),
             step.cell.how,
             ", ".join(_scaled(step)),
             f"{contribution:+.6f}",
@@ -74,7 +74,7 @@ def _sums(explanation: Explanation, threshold: float, outcome: Outcome) -> Itera
 
 
 def _scaled(step: Step) -> Iterator[str]:
-    """The scaled slots; of a category only the one that the value has."""
-    for slot, value in zip(step.cell.slots, step.scaled, strict=True):
-        if len(step.scaled) <= 2 or slot:
+    """The scaled components; of a category only that of the value."""
+    for component, value in zip(step.cell.components, step.scaled, strict=True):
+        if len(step.scaled) <= 2 or component:
             yield f"{value:+.4f}"

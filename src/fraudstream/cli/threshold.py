@@ -115,7 +115,7 @@ def _print(table: ThresholdTable) -> None:
     )
     for heading in headings:
         shown.add_column(heading, justify="right", no_wrap=True)
-    for row in table.shown:
+    for row in table.excerpt:
         found, daily = row.expected, row.expected.alerts_per_day
         shown.add_row(
             (">" if row is table.nearest else "") + ("*" if row.threshold == choice.threshold else ""),

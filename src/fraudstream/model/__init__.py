@@ -1,1 +1,1 @@
-"""Models as a thing on disk: training, evaluation, the artifact and what is in force. Scoring is in `scoring/`."""
+"""Model training, evaluation, artifacts and deployment."""

@@ -1,4 +1,4 @@
-"""The artifact: a model's directory, written once, verified at every load; which is in force is `current.py`'s."""
+"""Writes and verifies model artifacts: directories that are written once and checked at every load."""
 
 import errno
 import hashlib
@@ -43,7 +43,7 @@ class ModelArtifact:
 
 
 def is_artifact(path: Path) -> bool:
-    """Whether `path` looks like an artifact's directory; says nothing of its health."""
+    """Return whether `path` looks like an artifact's directory, without verifying it."""
     try:
         return (path / MANIFEST_FILE).is_file()
     except PermissionError as e:
@@ -51,11 +51,11 @@ def is_artifact(path: Path) -> bool:
 
 
 def load_artifact(path: Path) -> ModelArtifact:
-    """Read the manifest and hold every file against its sum. Nothing is ever unpickled.
+    """Read the manifest and verify the checksum of every file. Nothing is ever unpickled.
 
     Raises:
         ModelNotFound: There is no artifact at `path`.
-        ModelCorrupt: A file is missing, changed or not in the manifest; names the first.
+        ModelCorrupt: A file is missing, changed or not in the manifest; names the first one.
     """
     manifest_path = path / MANIFEST_FILE
     try:
@@ -66,7 +66,7 @@ def load_artifact(path: Path) -> ModelArtifact:
         raise ModelError(
             f"the model's manifest cannot be read: {e.strerror}",
             where=str(manifest_path),
-            remedy="give this user the right to read it, or train again: fraudstream train --data CSV",
+            remedy="grant this user read access, or train again: fraudstream train --data CSV",
         ) from e
     manifest = manifest_from_json(text, manifest_path)
     _verify(path, manifest.files)
@@ -74,9 +74,9 @@ def load_artifact(path: Path) -> ModelArtifact:
 
 
 def unreadable(path: Path, error: OSError) -> ModelError:
-    """The error about a folder of models that this user may not look into."""
+    """Build the error for a models directory that this user may not read."""
     return ModelError(
-        f"the model cannot be read: {error.strerror}", where=str(path), remedy="give this user the right to read it"
+        f"the model cannot be read: {error.strerror}", where=str(path), remedy="grant this user read access"
     )
 
 
@@ -84,13 +84,13 @@ def write_artifact(
     models_dir: Path,
     manifest: Manifest,
     save: Callable[[Path, Path], None],
-    beside: Mapping[str, bytes] = MappingProxyType({}),
+    extra_files: Mapping[str, bytes] = MappingProxyType({}),
 ) -> ModelArtifact:
     """Write a new artifact at `models_dir/<model_id>`: in a temporary directory first, then renamed.
 
-    `save` saves the scaler at the first path and the classifier at the second; `beside` are further files by name. The
-    manifest's `files` are filled in here. Where another process has finished the same artifact meanwhile, returns that
-    one. Raises ModelError where the directory cannot be written.
+    `save` saves the scaler at the first path and the classifier at the second; `extra_files` maps further file names to
+    contents. The manifest's `files` are filled in here. If another process has written the same artifact meanwhile,
+    returns that one. Raises ModelError if the directory cannot be written.
     """
     target = models_dir / manifest.model_id
     try:
@@ -99,7 +99,7 @@ def write_artifact(
             draft = Path(unfinished) / manifest.model_id
             draft.mkdir()
             save(draft / SCALER_DIRECTORY, draft / CLASSIFIER_DIRECTORY)
-            for name, content in beside.items():
+            for name, content in extra_files.items():
                 (draft / name).write_bytes(content)
             complete = replace(manifest, files=sums(draft))
             (draft / MANIFEST_FILE).write_bytes(manifest_to_json(complete))
@@ -114,10 +114,10 @@ def write_artifact(
 
 
 def copy_spark_models(artifact: ModelArtifact, folder: Path) -> None:
-    """Put copies of the scaler and the classifier into `folder`, under their own names, to be loaded with Spark.
+    """Copy the scaler and the classifier to `folder`, under their own names, for loading with Spark.
 
-    Nothing here reads the copies: scoring uses the artifact, whose sums are verified. Raises ModelError where they
-    cannot be written.
+    The copies are for other programs: scoring uses the artifact, whose checksums are verified. Raises ModelError if
+    they cannot be written.
     """
     try:
         for saved in (artifact.scaler_path, artifact.classifier_path):
@@ -127,15 +127,15 @@ def copy_spark_models(artifact: ModelArtifact, folder: Path) -> None:
                 draft.rename(folder / saved.name)
     except OSError as e:
         raise ModelError(
-            f"the models cannot be copied: {e.strerror or e}", where=str(folder), remedy="check the disk and its rights"
+            f"the models cannot be copied: {e.strerror or e}", where=str(folder), remedy="check disk and permissions"
         ) from e
 
 
 def sums(path: Path) -> Mapping[str, str]:
-    """The sha256 of every file below `path` but the manifest, by relative path with forward slashes, in order.
+    """Return the sha256 of every file below `path` except the manifest, by relative POSIX path, in order.
 
-    Raises OSError where a file cannot be read, is larger than any model's, or is no regular file: a link would lead to
-    what can be changed unseen.
+    Raises OSError if a file cannot be read, is larger than any model's, or is not a regular file: the target of a link
+    could be changed unnoticed.
     """
     files = sorted(entry for entry in path.rglob("*") if entry.is_symlink() or not entry.is_dir())
     return {entry.relative_to(path).as_posix(): _sum(entry) for entry in files if entry != path / MANIFEST_FILE}
@@ -152,17 +152,17 @@ def _sum(path: Path) -> str:
 
 def _verify(path: Path, expected: Mapping[str, str]) -> None:
     try:
-        found = sums(path)
+        actual = sums(path)
     except OSError as e:
         raise ModelCorrupt(
             f"a file of the model cannot be read: {e.strerror}", where=str(e.filename or path), remedy=TRAIN_REMEDY
         ) from e
-    for name in sorted(expected.keys() | found.keys()):
-        if name not in found:
+    for name in sorted(expected.keys() | actual.keys()):
+        if name not in actual:
             what = "a file of the model is missing"
         elif name not in expected:
-            what = "a file stands in the model that its manifest does not name"
-        elif found[name] != expected[name]:
+            what = "a file of the model is not in its manifest"
+        elif actual[name] != expected[name]:
             what = "a file of the model was changed after it was written (its sha256 differs from the manifest's)"
         else:
             continue

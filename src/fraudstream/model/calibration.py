@@ -1,4 +1,4 @@
-"""From a classifier's raw score to a probability that is borne out, strictly increasing; `judge.py` has it as Spark's.
+"""Calibrates a classifier's raw score to a probability, with a strictly increasing map.
 
 Beta calibration (Kull, Silva Filho and Flach 2017): odds(q) = e^c p^a / (1 - p)^b with a and b above 0.
 """
@@ -13,18 +13,18 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 
 LEAST_SLOPE: Final = 0.05
-"""A flatter calibration would lose the order of near scores to rounding."""
+"""A flatter calibration would lose the order of close scores to rounding."""
 FEW_FRAUDS: Final = 20
-"""With fewer frauds to fit on, only the intercept is: three figures from so few would be noise."""
+"""With fewer frauds, only the intercept is fitted: three parameters from so few would be noise."""
 PRIOR_ROWS: Final = 1.0
-"""Weight of the pull towards leaving the scores as they are: a row's worth on each slope."""
+"""Weight of the prior towards the identity: one row's worth on each slope."""
 _CLIP: Final = 1e-15
 _ROUNDS: Final = 200
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """A strictly increasing map of [0, 1] onto itself; as it stands it changes nothing.
+    """A strictly increasing map of [0, 1] onto itself; the identity by default.
 
     Attributes:
         a: Slope on the logarithm of the score, above 0.
@@ -38,20 +38,20 @@ class Calibration:
 
     @property
     def is_identity(self) -> bool:
-        """Whether a score stays as it is."""
+        """Whether scores are unchanged."""
         return self == IDENTITY
 
     def of(self, raw: Floats) -> Floats:
-        """The calibrated scores."""
+        """Return the calibrated scores."""
         if self.is_identity:
             return raw
         for_fraud = np.power(raw, self.a)
         against = np.power(1.0 - raw, self.b) * math.exp(-self.c)
-        # Without logarithms: 0 stays 0 and 1 stays 1.
+        # Without logarithms, so that 0 stays 0 and 1 stays 1.
         return np.asarray(for_fraud / (for_fraud + against), dtype=np.float64)
 
     def raw_at(self, calibrated: float) -> float:
-        """The least raw score whose calibrated score is at or above `calibrated`, to the last bit."""
+        """Return the lowest raw score whose calibrated score is at or above `calibrated`, to the last bit."""
         if self.is_identity or calibrated <= 0.0:
             return max(calibrated, 0.0)
         low, high = 0.0, 1.0
@@ -67,41 +67,41 @@ IDENTITY: Final = Calibration()
 
 
 def fit_calibration(raw: Floats, is_fraud: NDArray[np.bool_], weight: Floats) -> Calibration:
-    """The calibration of greatest weighted likelihood, with both slopes at `LEAST_SLOPE` at the least.
+    """Fit the calibration of maximum weighted likelihood, with both slopes at least `LEAST_SLOPE`.
 
-    `raw` are scores by a model that had not seen the rows; `weight` is how many rows of the whole each stands for.
+    `raw` are scores by a model not fitted on the rows; `weight` is how many rows of the full data each represents.
     """
     if not is_fraud.any() or is_fraud.all():
         return IDENTITY
     clipped = np.clip(raw, _CLIP, 1.0 - _CLIP)
-    slots = np.column_stack([np.log(clipped), -np.log1p(-clipped), np.ones(len(clipped))])
+    inputs = np.column_stack([np.log(clipped), -np.log1p(-clipped), np.ones(len(clipped))])
     target = is_fraud.astype(np.float64)
     free = np.array([False, False, True])
     if int(is_fraud.sum()) >= FEW_FRAUDS:
         free[:] = True
     start = np.array([1.0, 1.0, 0.0])
-    found = _newton(slots, target, weight, start, free)
+    coefficients = _newton(inputs, target, weight, start, free)
     for slope in (0, 1):
-        if found[slope] < LEAST_SLOPE:
+        if coefficients[slope] < LEAST_SLOPE:
             free[slope], start[slope] = False, LEAST_SLOPE
-            found = _newton(slots, target, weight, start, free)
-    a, b, c = (float(value) for value in found)
+            coefficients = _newton(inputs, target, weight, start, free)
+    a, b, c = (float(value) for value in coefficients)
     return Calibration(max(a, LEAST_SLOPE), max(b, LEAST_SLOPE), c)
 
 
-def _newton(slots: Floats, target: Floats, weight: Floats, start: Floats, free: NDArray[np.bool_]) -> Floats:
-    """Newton's method on the free coefficients, each step halved until the loss falls."""
+def _newton(inputs: Floats, target: Floats, weight: Floats, start: Floats, free: NDArray[np.bool_]) -> Floats:
+    """Run Newton's method on the free coefficients, halving each step until the loss decreases."""
     prior = np.array([PRIOR_ROWS, PRIOR_ROWS, 0.0])
 
     def loss(at: Floats) -> float:
-        margin = slots @ at
+        margin = inputs @ at
         return float(weight @ (np.logaddexp(0.0, margin) - target * margin) + prior @ (at - start) ** 2 / 2)
 
     at, now = start.copy(), loss(start)
     for _ in range(_ROUNDS):
-        probability = 1.0 / (1.0 + np.exp(-np.clip(slots @ at, -700, 700)))
-        gradient = slots.T @ (weight * (probability - target)) + prior * (at - start)
-        curvature = slots.T @ (slots * (weight * probability * (1.0 - probability))[:, None]) + np.diag(prior)
+        probability = 1.0 / (1.0 + np.exp(-np.clip(inputs @ at, -700, 700)))
+        gradient = inputs.T @ (weight * (probability - target)) + prior * (at - start)
+        curvature = inputs.T @ (inputs * (weight * probability * (1.0 - probability))[:, None]) + np.diag(prior)
         step = np.zeros(3)
         inner = curvature[np.ix_(free, free)] + 1e-12 * np.eye(int(free.sum()))
         step[free] = np.linalg.solve(inner, gradient[free])
@@ -117,7 +117,7 @@ def _newton(slots: Floats, target: Floats, weight: Floats, start: Floats, free: 
 
 
 def _between(low: float, high: float) -> float:
-    """A double between two in [0, 1], the geometric mean where they are far apart, so that tiny ones are soon found."""
+    """Return a double between two in [0, 1]: their geometric mean if far apart, so that tiny ones are reached fast."""
     if low == 0.0:
         return high / 2**20 if high > 1e-300 else high / 2
     return math.sqrt(low) * math.sqrt(high) if high / low > 4.0 else low + (high - low) / 2

@@ -1,4 +1,4 @@
-"""The manifest: all that an artifact says of itself, as types and as JSON; `artifact.py` keeps it with its files."""
+"""Defines the manifest that describes a model artifact, with its JSON form."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -15,16 +15,16 @@ from fraudstream.model.calibration import IDENTITY, Calibration
 
 
 class FeatureType(StrEnum):
-    """What a feature is made from, and how many slots of the vector it takes."""
+    """What a feature is derived from, which determines how many vector components it takes."""
 
     NUMBER = "number"
-    """One slot: the number."""
+    """One component: the number."""
     CATEGORY = "category"
-    """A slot for each kept value, 1 where the row has it, and one for every other value."""
+    """A component for each encoded value, 1 if the transaction has it, and one for every other value."""
     TIME = "time"
-    """Two slots: the hour of the day, from 0 to below 24, and the weekday, Monday as 0; UTC where a zone is written."""
+    """Two components: hour of the day, 0 to below 24, and weekday, Monday as 0; UTC if a zone is written."""
     ELAPSED = "elapsed"
-    """One slot: days from the date to the payment's own time."""
+    """One component: days from the date to the payment's own time."""
 
 
 @dataclass(frozen=True)
@@ -35,13 +35,13 @@ class Feature:
     none.
 
     Attributes:
-        median: The training median; stands in for a missing value.
+        median: The training median; the imputation value for a missing one.
         quantiles: Of a number, the training values at 0, 5 %, ..., 100 %; empty for the other types.
-        values: Of a category, the kept values, most frequent first; the first stands in for a missing one.
-        weekday: Of a time, the most frequent weekday; stands in for a missing one.
+        values: Of a category, the encoded values, most frequent first; the first is the imputation value.
+        weekday: Of a time, the most frequent weekday; the imputation value for a missing one.
         reference: Of elapsed days, the column of the payment's own time.
-        clock: Units per second where the time (of elapsed days, the reference) is a number that counts from 1970;
-            None where it is a date.
+        clock: Units per second if the time (of elapsed days, the reference) is a number that counts from 1970;
+            None if it is a date.
     """
 
     name: str
@@ -58,8 +58,8 @@ class Feature:
     clock: int | None = None
 
     @property
-    def slots(self) -> tuple[str, ...]:
-        """What each slot of the vector holds, in order; the feature's name where it takes only one."""
+    def components(self) -> tuple[str, ...]:
+        """Names of the feature's vector components, in order; the feature's name if it has only one."""
         match self.type:
             case FeatureType.CATEGORY:
                 return (*(f"{self.name}={value}" for value in self.values), f"{self.name}: other")
@@ -69,8 +69,8 @@ class Feature:
                 return (self.name,)
 
     @property
-    def stand_in(self) -> tuple[float, ...]:
-        """What the slots hold where the column has no value; ValueError where the feature lacks what its type needs."""
+    def imputation(self) -> tuple[float, ...]:
+        """Component values if the column has no value; ValueError if the feature lacks the distribution for them."""
         match self.type:
             case FeatureType.CATEGORY if self.values:
                 return (1.0, *(0.0 for _ in self.values))
@@ -78,24 +78,24 @@ class Feature:
                 return (self.median, float(self.weekday))
             case FeatureType.NUMBER | FeatureType.ELAPSED if self.median is not None:
                 return (self.median,)
-        raise ValueError(f"nothing can stand in for the {self.type.value} {self.name!r}: it has no distribution")
+        raise ValueError(f"the {self.type.value} {self.name!r} cannot be imputed: it has no distribution")
 
 
 def by_component(features: Sequence[Feature]) -> tuple[Feature, ...]:
-    """The features in the order of their slots in the vector: the numbers first, so that they are one block."""
+    """Sort the features in vector order: the numbers first, so that they form one block."""
     return tuple(sorted(features, key=lambda feature: feature.type is not FeatureType.NUMBER))
 
 
 MANIFEST_FORMAT: Final = 3
 READABLE_FORMATS: Final = (1, 2, 3)
-"""Format 1 knew features of numbers only, and format 2 no calibration: their scores are taken as they are."""
+"""Format 1 had numeric features only, and format 2 no calibration: their scores are used unchanged."""
 SEAL: Final = "manifest_sha256"
-"""The key that holds the sha256 of all the others, so that a changed manifest is seen like any changed file."""
+"""The key that holds the sha256 of all others, so that a changed manifest is detected like any changed file."""
 
 
 @dataclass(frozen=True)
 class LabelValues:
-    """The two values of the label column, as they stand in the CSV."""
+    """The two values of the label column, as written in the CSV."""
 
     legitimate: str
     fraud: str
@@ -103,7 +103,7 @@ class LabelValues:
 
 @dataclass(frozen=True)
 class TrainingData:
-    """The CSV that the model was trained from."""
+    """The CSV that the model was trained on."""
 
     name: str
     fingerprint: str
@@ -115,7 +115,7 @@ class TrainingData:
 class Period:
     """One part of the split.
 
-    `start` and `end` are its first and last time (the time column's value), or row where the file's order is the time.
+    `start` and `end` are its first and last time (the time column's value), or row if rows are in file order.
     """
 
     rows: int
@@ -126,13 +126,13 @@ class Period:
 
 @dataclass(frozen=True)
 class SplitRecord:
-    """How the rows were divided in time; a period that had to be given up is None.
+    """How the rows were split in time; a period that had to be dropped is None.
 
     Attributes:
         ordered_by: "time column 'Time'" or "file order".
         train: The rows that the model was fitted on.
-        validation: The last part of `train`, on which the threshold was chosen with a model that had not seen it.
-        test: The rows that every figure was measured on.
+        validation: The last part of `train`, on which the threshold was chosen with a model not fitted on it.
+        test: The rows that all metrics were measured on.
     """
 
     ordered_by: str
@@ -143,13 +143,13 @@ class SplitRecord:
 
 @dataclass(frozen=True)
 class Metrics:
-    """Figures on the test period alone, weighted by the legitimate share; None where one cannot be had, never a guess.
+    """Metrics on the test period only, weighted by the legitimate share; None if unavailable, never a guess.
 
     Attributes:
         measured_on: What they were measured on, or why there are none.
-        reliable: False where so few frauds were in the test period that the figures say little.
+        reliable: False if the test period has too few frauds for meaningful figures.
         average_precision: Step-wise, as scikit-learn defines it.
-        false_alarms: Legitimate rows at or above the threshold (an estimate where the legitimate share is below 1).
+        false_alarms: Legitimate rows at or above the threshold (an estimate if the legitimate share is below 1).
         calibration_error: Expected calibration error of the scores, 0 to 1.
     """
 
@@ -170,7 +170,7 @@ class Metrics:
 
 @dataclass(frozen=True)
 class Selection:
-    """The columns that a user named; where `features` names none, what becomes of a column is found out."""
+    """The columns that a user named; if `features` is empty, they are chosen automatically."""
 
     features: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
@@ -181,24 +181,24 @@ NO_SELECTION: Final = Selection()
 
 @dataclass(frozen=True)
 class Manifest:
-    """What an artifact says of itself.
+    """Describes an artifact.
 
     Attributes:
         model_id: `<algorithm>-<12 hex>`, the same for the same data, settings and seed.
         features: In the order of the vector: numbers first, then the others, each in file order.
-        missing_limit: A row with more features missing than this is unscorable.
-        time_column: The column that the rows were ordered by; None for the file's order.
-        unseen_from_row: First row of the file that the model had not seen, where all rows after it are unseen too.
-        unseen_from_time: First time of the test period, where the file is not in the order of time.
+        missing_limit: A transaction with more missing features than this is unscorable.
+        time_column: The column that the rows were ordered by; None for file order.
+        unseen_from_row: First row of the file not used in training, if no row after it was used either.
+        unseen_from_time: First time of the test period, if the file is not sorted by time.
         threshold: The recommended threshold; a score at or above it is an alert.
-        threshold_rule: How it was chosen, in words.
+        threshold_rule: Text on how it was chosen.
         legitimate_share: Share of the legitimate rows that the CSV holds; each weighs 1 / share.
-        excluded: Columns that are no features, and why.
+        excluded: Columns that are not features, and why.
         files: sha256 by relative path.
         columns: Every column of the CSV, in file order.
         selection: What the user named with `--features` and `--exclude`.
-        calibration: What turns the classifier's raw score into the score that everybody sees.
-        requested: What `--algorithm` said: `auto`, or the algorithm.
+        calibration: Maps the classifier's raw score to the published score.
+        requested: The value of `--algorithm`: `auto`, or the algorithm.
     """
 
     model_id: str
@@ -233,7 +233,7 @@ _ADAPTER: Final = TypeAdapter(Manifest)
 
 
 def manifest_to_json(manifest: Manifest) -> bytes:
-    """The manifest as readable JSON, with the seal over its own content."""
+    """Serialize the manifest as readable JSON, with the seal over its content."""
     content = asdict(manifest)
     return orjson.dumps({**content, SEAL: _seal(content)}, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
 
@@ -241,7 +241,7 @@ def manifest_to_json(manifest: Manifest) -> bytes:
 def manifest_from_json(text: bytes, where: Path) -> Manifest:
     """Read what `manifest_to_json` wrote.
 
-    Raises ModelCorrupt where it is no manifest, is of another format, or was changed after it was written.
+    Raises ModelCorrupt if it is not a manifest, is of another format, or was changed after it was written.
     """
     remedy = "train the model again: fraudstream train --data CSV"
     try:

@@ -15,7 +15,7 @@ from confluent_kafka import Message
 from fraudstream.kafka.reading import headers_of
 from fraudstream.messages.base import Object
 from fraudstream.times import from_microseconds, iso_z
-from fraudstream.transactions.drift import UNKNOWN, columns_of, id_of, listed, schema_id
+from fraudstream.transactions.drift import UNKNOWN, columns_of, id_of, listing, schema_id
 from fraudstream.transactions.presentable import present, read_json
 from fraudstream.transactions.wire import (
     REJECTED_BECAUSE,
@@ -44,7 +44,7 @@ def describe_columns(sample: Mapping[str, Any], transaction: object) -> Object:
         return {}
     members: Object = {
         EventField.SCHEMA_ID.value: id_of(columns),
-        EventField.COLUMNS.value: listed(columns),
+        EventField.COLUMNS.value: listing(columns),
         EventField.COLUMN_COUNT.value: len(columns),
     }
     # Only a transaction with missing features can have a renamed column.

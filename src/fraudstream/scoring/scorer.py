@@ -1,4 +1,4 @@
-"""One model in force as Spark expressions: which rows are suspect (every row, fast), and the verdict on a row."""
+"""Scores transactions with the active model as Spark expressions: a fast screen, then the exact score and outcome."""
 
 import csv
 import math
@@ -29,11 +29,11 @@ from fraudstream.transactions.csv_source import CsvSource
 from fraudstream.transactions.wire import Outcome
 
 PREFILTER_MARGIN: Final = 1e-9
-"""The screen's threshold is lower by this share, so that rounding hides no row whose score equals the threshold."""
+"""The screen's threshold is lower by this share, so that rounding cannot hide a score equal to the threshold."""
 
 
 class ScoreColumn:
-    """Names of the columns that a judge adds, beside those of `Projected`."""
+    """Names of the columns that a scorer adds, besides those of `Projected`."""
 
     SCALED: Final = "scaled"
     SUSPECT: Final = "suspect"
@@ -46,10 +46,10 @@ class ScoreColumn:
 
 @dataclass(frozen=True)
 class Scorer:
-    """An active model, fitted; a row with more features missing than `missing_limit` is unscorable.
+    """A loaded active model; a transaction with more missing features than `missing_limit` is unscorable.
 
     Args:
-        revision: The revision of `models/current` that it was deployed by; 0 for an artifact named directly.
+        revision: The revision of `models/current` that deployed it; 0 for an artifact named directly.
         threshold: A score at or above it is an alert.
         features: In the manifest's order.
         aliases: New column name to the feature's name.
@@ -69,9 +69,9 @@ class Scorer:
     calibration: Calibration = IDENTITY
 
     def screen(self, frame: DataFrame) -> DataFrame:
-        """Add `is_screened` and `suspect` to rows with a `text`, at the cost of one parse and one prediction a row.
+        """Add `is_screened` and `suspect` to transactions with a `text`, for one parse and one prediction each.
 
-        A row that is not screened is predicted on what stands in for missing values, which says nothing: look at both.
+        If a transaction is not screened, its prediction is based on imputation values and means nothing: check both.
         """
         vectors = screened_vector(frame, self.features, self.missing_limit, aliases=self.aliases)
         predicted = self._screening_classifier().transform(self.scaler.transform(vectors))
@@ -80,13 +80,13 @@ class Scorer:
         )
 
     def verdicts(self, frame: DataFrame) -> DataFrame:
-        """Add `is_object`, `imputed`, `score` (null where no model may judge) and `outcome` to rows with a `text`."""
+        """Add `is_object`, `imputed`, `score` (null if unscorable) and `outcome` to transactions with a `text`."""
         projected = project(frame, self.features, aliases=self.aliases)
         scored = self.classifier.transform(self.scaler.transform(projected))
         probability = calibrated(vector_to_array(F.col(ScoreColumn.PROBABILITY))[1], self.calibration)
         too_much_missing = F.size(Projected.IMPUTED) > F.lit(self.missing_limit)
-        judgeable = F.col(Projected.IS_OBJECT) & ~too_much_missing & ~F.isnan(probability)
-        score = F.when(judgeable, probability)
+        scorable = F.col(Projected.IS_OBJECT) & ~too_much_missing & ~F.isnan(probability)
+        score = F.when(scorable, probability)
         outcome = (
             F.when(~F.col(Projected.IS_OBJECT), F.lit(Outcome.DEAD_LETTER.value))
             .when(F.col(ScoreColumn.SCORE).isNull(), F.lit(Outcome.UNSCORABLE.value))
@@ -102,9 +102,9 @@ class Scorer:
         )
 
     def _screening_classifier(self) -> Model:
-        """The classifier without its probability columns, which cost as much as the rest, and at the threshold.
+        """Copy the classifier without its probability columns, which cost as much as the rest, and set its threshold.
 
-        It knows raw scores only, so the threshold is the raw score that the calibration brings to the one in force.
+        It has raw scores only, so its threshold is the raw score that the calibration maps to the active one.
         """
         screening = self.classifier.copy()
         screening.set(screening.getParam("rawPredictionCol"), "")
@@ -119,7 +119,7 @@ class Scorer:
 
 
 def calibrated(raw: Column, calibration: Calibration) -> Column:
-    """A raw score as the probability that it stands for: `Calibration.of` as an expression, 0 and 1 kept."""
+    """Calibrate a raw score: `Calibration.of` as a Spark expression; 0 and 1 are unchanged."""
     if calibration.is_identity:
         return raw
     for_fraud = F.pow(raw, F.lit(calibration.a))
@@ -128,7 +128,7 @@ def calibrated(raw: Column, calibration: Calibration) -> Column:
 
 
 def load_scorer(artifact: ModelArtifact, deployment: Deployment) -> Scorer:
-    """Load a verified artifact into the running Spark session; ModelCorrupt where its algorithm is unknown here."""
+    """Load a verified artifact into the active Spark session; ModelCorrupt if its algorithm is unknown."""
     manifest, fitted = artifact.manifest, load_fitted(artifact)
     _set(fitted.scaler, inputCol=Projected.FEATURES, outputCol=ScoreColumn.SCALED)
     _set(
@@ -160,7 +160,7 @@ ROWS_PER_GROUP: Final = 20_000
 
 
 class ScoresFileColumn:
-    """The columns of the output; the names are a contract."""
+    """Names of the output columns; they are a contract."""
 
     ROW: Final = "row"
     OUTCOME: Final = "outcome"
@@ -173,23 +173,23 @@ class ScoresFileColumn:
 def score_csv(
     spark: SparkSession, source: CsvSource, scorer: Scorer, output: Path, *, max_record_bytes: int
 ) -> Counter[Outcome]:
-    """Write `row,outcome,score,threshold` for each row of the source, from 0; returns how many ended in which outcome.
+    """Write `row,outcome,score,threshold` for each row of the source, from 0; return the number of each outcome.
 
-    The rows take the stream's way: CSV to JSON text, then the same projection and model, so that batch and stream
-    cannot differ. A score is written with all its digits and is empty where no model may score.
+    Rows are processed as in the stream: CSV to JSON text, then the same projection and model, so that batch and stream
+    cannot differ. A score is written with all its digits and is empty if unscorable.
 
-    Raises DataError where the output cannot be written.
+    Raises DataError if the output cannot be written.
     """
     with tempfile.TemporaryDirectory(prefix="fraudstream-score-") as folder:
         _write_rows(source.json_rows(), Path(folder) / "rows.parquet")
         frame = spark.read.parquet(str(Path(folder) / "rows.parquet"))
         fits = F.octet_length(Projected.TEXT) <= F.lit(max_record_bytes)
-        verdicts = scorer.verdicts(frame.withColumn(Projected.TEXT, F.when(fits, F.col(Projected.TEXT))))
-        return _write(verdicts, scorer.threshold, output)
+        scored = scorer.verdicts(frame.withColumn(Projected.TEXT, F.when(fits, F.col(Projected.TEXT))))
+        return _write(scored, scorer.threshold, output)
 
 
 def _write_rows(rows: Iterable[bytes], path: Path) -> None:
-    """Write JSON rows with their numbers as Parquet, in groups small enough for flat memory."""
+    """Write numbered JSON rows as Parquet, in groups small enough for constant memory."""
     schema = pa.schema([(ScoresFileColumn.ROW, pa.int64()), (Projected.TEXT, pa.string())])
     remaining, written = iter(rows), 0
     with pq.ParquetWriter(path, schema) as writer:
@@ -200,8 +200,8 @@ def _write_rows(rows: Iterable[bytes], path: Path) -> None:
             written += len(group)
 
 
-def _write(verdicts: DataFrame, threshold: float, output: Path) -> Counter[Outcome]:
-    chosen = verdicts.select(ScoresFileColumn.ROW, ScoreColumn.OUTCOME, F.col(ScoreColumn.SCORE)).orderBy(
+def _write(scored: DataFrame, threshold: float, output: Path) -> Counter[Outcome]:
+    scores = scored.select(ScoresFileColumn.ROW, ScoreColumn.OUTCOME, F.col(ScoreColumn.SCORE)).orderBy(
         ScoresFileColumn.ROW
     )
     outcomes: Counter[Outcome] = Counter()
@@ -211,7 +211,7 @@ def _write(verdicts: DataFrame, threshold: float, output: Path) -> Counter[Outco
         with partial.open("w", newline="", encoding="utf-8") as file:
             lines = csv.writer(file, lineterminator="\n")
             lines.writerow(ScoresFileColumn.ALL)
-            for batch in chosen.toArrow().to_batches():
+            for batch in scores.toArrow().to_batches():
                 columns = batch.to_pydict()
                 for row, outcome, score in zip(*columns.values(), strict=True):
                     outcomes[Outcome(outcome)] += 1
@@ -219,6 +219,6 @@ def _write(verdicts: DataFrame, threshold: float, output: Path) -> Counter[Outco
         partial.replace(output)
     except OSError as e:
         raise DataError(
-            f"the scores cannot be written: {e.strerror}", where=str(output), remedy="name a file in a folder you own"
+            f"the scores cannot be written: {e.strerror}", where=str(output), remedy="choose a writable folder"
         ) from e
     return outcomes

@@ -1,4 +1,4 @@
-"""Scores ranges of the input topic again, in batch, with the stream's own judge."""
+"""Rescores offset ranges of the input topic in batch, with the stream's own scorer."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
@@ -17,7 +17,7 @@ from fraudstream.transactions.wire import LONGEST_EVENT_ID, Header, Outcome
 
 
 class Source:
-    """Names of the columns of Kafka's source."""
+    """Names of the columns of Spark's Kafka source."""
 
     KEY: Final = "key"
     VALUE: Final = "value"
@@ -30,23 +30,23 @@ class Source:
 
 
 def record_text(max_record_bytes: int) -> Column:
-    """The value as text; null where it is larger than the limit, and so no transaction."""
+    """Return the value as text; null if it exceeds the limit, and so is not a transaction."""
     fits = F.octet_length(Source.VALUE) <= F.lit(max_record_bytes)
     return F.when(fits, F.col(Source.VALUE).cast("string"))
 
 
 def header(name: Header) -> Column:
-    """The first value of a header as text, null where it is absent."""
-    found = F.filter(F.col(Source.HEADERS), lambda each: each["key"] == F.lit(name.value))
-    return F.try_element_at(found, F.lit(1))["value"].cast("string")
+    """Return the first value of a header as text; null if absent."""
+    matches = F.filter(F.col(Source.HEADERS), lambda each: each["key"] == F.lit(name.value))
+    return F.try_element_at(matches, F.lit(1))["value"].cast("string")
 
 
 def alert_id() -> Column:
-    """The record's `event_id`; of topic, partition and offset where there is none."""
-    given = header(Header.EVENT_ID)
-    usable = F.is_valid_utf8(given) & F.length(given).between(1, LONGEST_EVENT_ID)
-    place = F.concat_ws("/", Source.TOPIC, F.col(Source.PARTITION), F.col(Source.OFFSET))
-    return F.when(usable, given).otherwise(place)
+    """Return the record's `event_id`, or an id from topic, partition and offset if there is none."""
+    event_id = header(Header.EVENT_ID)
+    is_valid = F.is_valid_utf8(event_id) & F.length(event_id).between(1, LONGEST_EVENT_ID)
+    record_id = F.concat_ws("/", Source.TOPIC, F.col(Source.PARTITION), F.col(Source.OFFSET))
+    return F.when(is_valid, event_id).otherwise(record_id)
 
 
 @dataclass(frozen=True, order=True)
@@ -59,7 +59,7 @@ class Range:
 
 
 class Remarkable(NamedTuple):
-    """A record that did not end as clear; `score` is None where no model may judge it."""
+    """A record whose outcome is not clear; `score` is None if unscorable."""
 
     partition: int
     offset: int
@@ -76,17 +76,17 @@ def count_outcomes(
     ranges: Iterable[Range],
     max_record_bytes: int,
 ) -> dict[int, Counter[Outcome]]:
-    """How many records of the ranges end in which outcome, clear ones too, by each partition that a range names.
+    """Count the records of the ranges by outcome, including clear ones, for each partition of the ranges.
 
-    `spark` is a session with the Kafka connector. Ranges that overlap or touch are read once; offsets that are gone are
-    passed over, so that the counts' sum is the number of records that were there. A transaction of more than
-    `max_record_bytes` is a dead letter.
+    `spark` is a session with the Kafka connector. Overlapping or adjacent ranges are read once; missing offsets are
+    skipped, so that the counts add up to the number of existing records. A transaction of more than `max_record_bytes`
+    is a dead letter.
     """
     ranges = list(ranges)
     counts: dict[int, Counter[Outcome]] = {each.partition: Counter() for each in ranges}
     for records in _read(spark, bootstrap_servers, topic, ranges):
-        judged = _judged(records, scorer, max_record_bytes)
-        for row in judged.groupBy(Source.PARTITION, ScoreColumn.OUTCOME).count().collect():
+        scored = _score(records, scorer, max_record_bytes)
+        for row in scored.groupBy(Source.PARTITION, ScoreColumn.OUTCOME).count().collect():
             counts[row[Source.PARTITION]][Outcome(row[ScoreColumn.OUTCOME])] += row["count"]
     return counts
 
@@ -99,18 +99,18 @@ def remarkable(
     ranges: Iterable[Range],
     max_record_bytes: int,
 ) -> Iterator[Remarkable]:
-    """Every record of the ranges that does not end as clear, in no order; the arguments are `count_outcomes`'s."""
+    """Yield every record of the ranges whose outcome is not clear, unordered; arguments as for `count_outcomes`."""
     for records in _read(spark, bootstrap_servers, topic, list(ranges)):
-        judged = _judged(records, scorer, max_record_bytes)
-        chosen = judged.where(F.col(ScoreColumn.OUTCOME) != Outcome.CLEAR.value).select(
+        scored = _score(records, scorer, max_record_bytes)
+        selected = scored.where(F.col(ScoreColumn.OUTCOME) != Outcome.CLEAR.value).select(
             Source.PARTITION, Source.OFFSET, ScoreColumn.OUTCOME, ScoreColumn.SCORE, alert_id()
         )
-        for partition, offset, outcome, score, identity in chosen.toLocalIterator():
+        for partition, offset, outcome, score, identity in selected.toLocalIterator():
             yield Remarkable(partition, offset, Outcome(outcome), score, identity)
 
 
 def merge_ranges(ranges: Iterable[Range]) -> list[Range]:
-    """The same offsets in as few ranges as can be, in order; empty ranges are left out."""
+    """Merge ranges to as few as possible, in order; empty ranges are left out."""
     merged: list[Range] = []
     for each in sorted(each for each in ranges if each.from_offset < each.until_offset):
         last = merged[-1] if merged else None
@@ -122,7 +122,7 @@ def merge_ranges(ranges: Iterable[Range]) -> list[Range]:
 
 
 def count_records(spark: SparkSession, bootstrap_servers: str, topic: str, ranges: Iterable[Range]) -> dict[Range, int]:
-    """How many records each of the ranges holds, which may overlap; nothing is scored."""
+    """Count the records in each of the ranges, which may overlap, without scoring."""
     counts = {each: 0 for each in ranges}
     reads = _reads(each for each in counts if each.from_offset < each.until_offset)
     for start in range(0, len(reads), _MOST_READS_IN_A_PLAN):
@@ -132,12 +132,12 @@ def count_records(spark: SparkSession, bootstrap_servers: str, topic: str, range
             for number, read in enumerate(together)
         ]
         for row in reduce(DataFrame.union, frames).groupBy("read", Source.PARTITION).count().collect():
-            (found,) = (each for each in together[row["read"]] if each.partition == row[Source.PARTITION])
-            counts[found] = row["count"]
+            (match,) = (each for each in together[row["read"]] if each.partition == row[Source.PARTITION])
+            counts[match] = row["count"]
     return counts
 
 
-def _judged(records: DataFrame, scorer: Scorer, max_record_bytes: int) -> DataFrame:
+def _score(records: DataFrame, scorer: Scorer, max_record_bytes: int) -> DataFrame:
     return scorer.verdicts(records.withColumn(Projected.TEXT, record_text(max_record_bytes)))
 
 
@@ -145,14 +145,14 @@ _MOST_READS_IN_A_PLAN = 16
 
 
 def _read(spark: SparkSession, bootstrap_servers: str, topic: str, ranges: list[Range]) -> Iterator[DataFrame]:
-    """Frames of the ranges' records, some reads in each."""
+    """Yield frames of the ranges' records, with several reads in each."""
     reads = [_read_once(spark, bootstrap_servers, topic, together) for together in _reads(merge_ranges(ranges))]
     for start in range(0, len(reads), _MOST_READS_IN_A_PLAN):
         yield reduce(DataFrame.union, reads[start : start + _MOST_READS_IN_A_PLAN])
 
 
 def _reads(ranges: Iterable[Range]) -> list[list[Range]]:
-    """The ranges in as few groups as can be: a read takes one range of each partition."""
+    """Group the ranges into as few reads as possible: a read takes one range per partition."""
     by_partition: defaultdict[int, list[Range]] = defaultdict(list)
     for each in ranges:
         by_partition[each.partition].append(each)
@@ -160,20 +160,20 @@ def _reads(ranges: Iterable[Range]) -> list[list[Range]]:
 
 
 def _read_once(spark: SparkSession, bootstrap_servers: str, topic: str, ranges: list[Range]) -> DataFrame:
-    def offsets(places: dict[str, int]) -> str:
-        return orjson.dumps({topic: places}).decode()
+    def offsets_json(offsets: dict[str, int]) -> str:
+        return orjson.dumps({topic: offsets}).decode()
 
     return (
         spark.read.format("kafka")
         .option("kafka.bootstrap.servers", bootstrap_servers)
         .option("kafka.isolation.level", "read_committed")
         .option("assign", orjson.dumps({topic: [each.partition for each in ranges]}).decode())
-        .option("startingOffsets", offsets({str(each.partition): each.from_offset for each in ranges}))
-        .option("endingOffsets", offsets({str(each.partition): each.until_offset for each in ranges}))
+        .option("startingOffsets", offsets_json({str(each.partition): each.from_offset for each in ranges}))
+        .option("endingOffsets", offsets_json({str(each.partition): each.until_offset for each in ranges}))
         .option("includeHeaders", "true")
-        # What retention took away is for the caller to tell, by the records that were found.
+        # The caller detects records deleted by retention from the records that were read.
         .option("failOnDataLoss", "false")
-        # A partition alone would keep one core busy.
+        # One task per partition would use one core for a single partition.
         .option("minPartitions", str(spark.sparkContext.defaultParallelism))
         .load()
     )

@@ -1,1 +1,1 @@
-"""Simulates card payments with frauds among them."""
+"""Simulates card payments, including fraud."""

@@ -1,4 +1,4 @@
-"""What a bank can know of a payment when it happens: features from this payment and earlier ones only."""
+"""Computes the history features of a payment, from it and earlier payments only."""
 
 from typing import Final
 
@@ -13,8 +13,8 @@ _DAY_S: Final = 43_200.0
 _TERMINAL_S: Final = 3_600.0
 
 
-class Fading:
-    """Sums that fade with time, one row for each card or terminal: read what came before, then add what happened."""
+class DecayingSums:
+    """Exponentially decaying sums, one row for each card or terminal."""
 
     def __init__(self, windows_s: Floats, start: Floats, last: Floats) -> None:
         self._windows = windows_s
@@ -22,7 +22,7 @@ class Fading:
         self._last = last.copy()
 
     def read_and_add(self, owner: Ints, time: Floats, what: Floats) -> tuple[Floats, Floats]:
-        """For payments in order of time: the faded sums before each one, and the seconds since the owner's last.
+        """Return the decayed sums before each payment, in order of time, and the seconds since the owner's last one.
 
         `owner` is the card or terminal; `time` seconds since the start; `what` [payment, window] is added to each sum.
         """
@@ -39,7 +39,7 @@ class Fading:
 
 
 def turns(owner: Ints) -> list[Ints]:
-    """Split positions so that no owner is twice in a part: every owner's first payment, then every second one, …."""
+    """Split positions so that no owner is twice in a part: each owner's first payments, then the second ones, …."""
     order = np.argsort(owner, kind="stable")
     ranked = owner[order]
     first = np.concatenate([[True], ranked[1:] != ranked[:-1]])
@@ -50,7 +50,7 @@ def turns(owner: Ints) -> list[Ints]:
 
 
 class Behaviour:
-    """The memory of all cards and terminals, and the features of each payment in the light of it."""
+    """The profiles of all cards and terminals, and the history features of payments based on them."""
 
     def __init__(self, population: Population, rng: np.random.Generator) -> None:
         cards, terminals = population.cards, population.terminals
@@ -58,16 +58,16 @@ class Behaviour:
         windows = np.array([_MINUTES_S, _DAY_S, _DAY_S, _DAY_S / 4]) / population.pace
         usual = np.outer(cards.rate, windows) * np.array([1.0, 1.0, 0.0, 0.0])
         since = rng.exponential(1.0 / cards.rate)
-        self._cards = Fading(windows, usual, -since)
+        self._cards = DecayingSums(windows, usual, -since)
         windows = np.full(4, _TERMINAL_S) / population.pace
         usual = np.outer(terminals.rate, windows) * np.array([1.0, 0.0, 0.2, 0.15])
-        self._terminals = Fading(windows, usual, np.zeros(len(terminals)))
+        self._terminals = DecayingSums(windows, usual, np.zeros(len(terminals)))
         self._place = np.stack([cards.x, cards.y])
         self._card_window = _DAY_S / population.pace
         self._terminal_window = _TERMINAL_S / population.pace
 
     def features(self, payments: Payments) -> Floats:
-        """[payment, feature] for payments in order of time; remembers them for the next call."""
+        """Return [payment, feature] for payments in order of time, and update the profiles with them."""
         cards, terminals = self._population.cards, self._population.terminals
         card, terminal = payments.card, payments.terminal
         kind = terminals.kind[terminal]
@@ -129,7 +129,7 @@ class Behaviour:
             cards.size[card],
             cards.online[card],
             np.log(cards.reach_km[card]),
-            # What a rule of the bank looks at: two unusual things at once.
+            # As in a bank's rules: two unusual things at once.
             np.maximum(over_both, 0.0) * np.maximum(reach, 0.0),
             often * (1.0 - known),
         ]

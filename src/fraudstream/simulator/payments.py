@@ -1,4 +1,4 @@
-"""Legitimate payments: card, merchant, amount and manner, with the odd ones of life (frauds: `scenarios.py`)."""
+"""Simulates legitimate payments: card, terminal, amount and signals, including unusual ones."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -32,7 +32,7 @@ _ENDING_WEIGHTS: Final = np.array([0.55, 0.24, 0.09, 0.08, 0.04])
 
 
 def money(size: Floats, rng: np.random.Generator) -> Floats:
-    """Amounts for standard normal sizes: a log-normal with another width on each side, then on prices as shops ask.
+    """Convert standard normal sizes to amounts: a two-sided log-normal, then rounded to typical prices.
 
     The widths follow the quantiles of creditcard.csv: 5 % below 0.92, 25 % below 5.60, 95 % below 365, 99 % below 1018.
     """
@@ -42,7 +42,7 @@ def money(size: Floats, rng: np.random.Generator) -> Floats:
 
 
 def _priced(raw: Floats, rng: np.random.Generator) -> Floats:
-    """Most small amounts stand on a few prices (1.00 above all), a third of the others end as prices do."""
+    """Move most small amounts to a few prices (mostly 1.00), and a third of the others to price endings."""
     luck = rng.random(len(raw))
     small_price = rng.choice(_SMALL_PRICES, len(raw), p=_SMALL_WEIGHTS)
     ending = rng.choice(_ENDINGS, len(raw), p=_ENDING_WEIGHTS)
@@ -58,39 +58,39 @@ def _priced(raw: Floats, rng: np.random.Generator) -> Floats:
 
 
 def log_size(amount: Floats) -> Floats:
-    """About the size that an amount had: log, centred and scaled; an observer's view, for behaviour features."""
+    """Estimate the size of an amount: log, centred and scaled, for behaviour features."""
     return (np.log(amount + 0.3) - LOG_MEDIAN) / 1.75
 
 
 _CARD_PART: Final = 0.55
 _NOISE_PART: Final = 0.85
 _SERIES_SHARE: Final = 0.05
-"""Payments by a card that paid a moment ago: shopping along a street, one game bought after the other."""
+"""Payments by a card that has just paid: shopping along a street, one game bought after the other."""
 _SPLURGE_SHARE: Final = 0.004
 _RUSH_SHARE: Final = 0.008
 _RUSH_S: Final = 1_200.0
 _ODD_DAY_SHARE: Final = 0.00025
 _BOOKING_SHARE: Final = 0.0005
-"""Companies' bookings with virtual cards: stranger than any thief in every sign, and always legitimate."""
+"""Company bookings with virtual cards: more unusual than any fraud in every signal, and always legitimate."""
 _NEW_TERMINAL_SHARE: Final = 0.22
 
 
 @dataclass(frozen=True)
 class SizeScale:
-    """Brings the sum of a card's, a terminal's and the moment's size to a standard normal."""
+    """Maps the sum of the card's, the terminal's and the payment's size to a standard normal."""
 
-    seen: Floats
+    observed: Floats
     normal: Floats
 
     def standard(self, size: Floats) -> Floats:
-        """The standard normal at the same rank; beyond the sizes seen, as far beyond the last normal."""
-        inside = np.interp(size, self.seen, self.normal)
-        beyond: Floats = np.maximum(size - self.seen[-1], 0.0) + np.minimum(size - self.seen[0], 0.0)
+        """Return the standard normal at the same rank, extrapolated beyond the observed sizes."""
+        inside = np.interp(size, self.observed, self.normal)
+        beyond: Floats = np.maximum(size - self.observed[-1], 0.0) + np.minimum(size - self.observed[0], 0.0)
         return inside + beyond
 
 
 def size_scale(population: Population, rng: np.random.Generator) -> SizeScale:
-    """Learn the distribution of sizes from 20,000 draws."""
+    """Estimate the distribution of sizes from 20,000 draws."""
     count = 20_000
     time = rng.uniform(0, DURATION_S, count)
     card = draw_cards(population, time, rng)
@@ -99,7 +99,7 @@ def size_scale(population: Population, rng: np.random.Generator) -> SizeScale:
     normal = np.sort(rng.standard_normal(count))
     middle = np.linspace(60, count - 61, 400).astype(np.int64)
     ranks = np.concatenate([[0, 3, 15], middle, [count - 16, count - 4, count - 1]])
-    return SizeScale(seen=size[ranks], normal=normal[ranks])
+    return SizeScale(observed=size[ranks], normal=normal[ranks])
 
 
 def _raw_size(population: Population, card: Ints, terminal: Ints, rng: np.random.Generator) -> Floats:
@@ -109,7 +109,7 @@ def _raw_size(population: Population, card: Ints, terminal: Ints, rng: np.random
 
 
 def draw_cards(population: Population, time: Floats, rng: np.random.Generator) -> Ints:
-    """A card for each time: of three active ones, the likeliest to pay at this hour."""
+    """Draw a card for each time: of three candidates, weighted by how likely each pays at this hour."""
     cards = population.cards
     drawn = rng.choice(cards.lots, (3, len(time)))
     liking = hour_habit(cards.hour[drawn], hour_of_day(time))
@@ -117,20 +117,20 @@ def draw_cards(population: Population, time: Floats, rng: np.random.Generator) -
 
 
 def hour_habit(habit: Floats, hour: Floats) -> Floats:
-    """How usual it is to pay at this hour for one who mostly pays about that hour: 0.12 to 1.12."""
+    """Return how usual this hour is for a holder who mostly pays around `habit`: 0.12 to 1.12."""
     return 0.12 + np.exp(-0.5 * (hours_apart(habit, hour) / 3.5) ** 2)
 
 
 def _pick(drawn: Ints, liking: Floats, rng: np.random.Generator) -> Ints:
-    """One of the drawn candidates (first axis), with chances as the liking."""
+    """Pick one of the candidates (first axis), weighted by `liking`."""
     cumulated = np.cumsum(liking, axis=0)
     at = (rng.random(drawn.shape[1]) * cumulated[-1] > cumulated[:-1]).sum(axis=0)
-    picked: Ints = np.take_along_axis(drawn, at[None], axis=0)[0]
-    return picked
+    choice: Ints = np.take_along_axis(drawn, at[None], axis=0)[0]
+    return choice
 
 
 def draw_terminals(population: Population, card: Ints, time: Floats, rng: np.random.Generator) -> Ints:
-    """A terminal for each card: mostly a favourite that suits the hour, else one of any, rather a near one."""
+    """Draw a terminal for each card: mostly a favourite open at this hour, else any, preferably near."""
     cards, terminals = population.cards, population.terminals
     count = len(card)
     hour = hour_of_day(time)
@@ -148,7 +148,7 @@ def draw_terminals(population: Population, card: Ints, time: Floats, rng: np.ran
 def legitimate(
     population: Population, scale: SizeScale, rush: Ints, time: Floats, rng: np.random.Generator
 ) -> Payments:
-    """Payments at these times (ascending), with journeys, splurges, series, rushes and new telephones among them."""
+    """Simulate payments at these ascending times, including journeys, splurges, series, rushes and new phones."""
     count = len(time)
     card = draw_cards(population, time, rng)
     back = rng.integers(1, 1 + max(1, min(120, count // 4)), count)
@@ -156,13 +156,13 @@ def legitimate(
     card = np.where(again, card[np.arange(count) - back * again], card)
     terminal = draw_terminals(population, card, time, rng)
     rushed = rng.random(count) < _RUSH_SHARE
-    slot = np.minimum(time / DURATION_S * len(rush), len(rush) - 1).astype(np.int64)
-    terminal = np.where(rushed, rush[slot], terminal)
+    interval = np.minimum(time / DURATION_S * len(rush), len(rush) - 1).astype(np.int64)
+    terminal = np.where(rushed, rush[interval], terminal)
 
     size = scale.standard(_raw_size(population, card, terminal, rng))
     splurge: Flags = rng.random(count) < _SPLURGE_SHARE
     size = np.where(splurge, np.maximum(size, 0.0) + rng.gamma(3.0, 0.5, count), size)
-    till, online = _strangeness(population, card, rng)
+    till, online = _anomaly(population, card, rng)
     return Payments(
         time=time,
         card=card,
@@ -174,8 +174,8 @@ def legitimate(
     )
 
 
-def _strangeness(population: Population, card: Ints, rng: np.random.Generator) -> tuple[Floats, Floats]:
-    """How strange these payments are at the till and online, though their holders made them."""
+def _anomaly(population: Population, card: Ints, rng: np.random.Generator) -> tuple[Floats, Floats]:
+    """Draw how unusual these legitimate payments are at the till and online."""
     count = len(card)
     usual = 0.35 * np.abs(rng.normal(0, 1, (2, count)))
     odd_day = (rng.random(count) < _ODD_DAY_SHARE) * rng.gamma(3.0, 1.0, (2, count))
@@ -187,16 +187,16 @@ def _strangeness(population: Population, card: Ints, rng: np.random.Generator) -
 
 
 def away(population: Population, card: Ints, terminal: Ints, rng: np.random.Generator) -> Floats:
-    """Km from home: to the terminal, or to wherever an online payer sits, and the journey for those who travel."""
+    """Return km from home: to the terminal, or to the place of an online payer, and the journey of travellers."""
     cards, terminals = population.cards, population.terminals
     far = np.hypot(terminals.x[terminal] - cards.x[card], terminals.y[terminal] - cards.y[card])
-    at_desk = cards.reach_km[card] * rng.lognormal(-0.5, 0.7, len(card))
-    here = np.where(KINDS.online[terminals.kind[terminal]] > 0, at_desk, far)
+    at_home = cards.reach_km[card] * rng.lognormal(-0.5, 0.7, len(card))
+    here = np.where(KINDS.online[terminals.kind[terminal]] > 0, at_home, far)
     journey = cards.travelling_km[card]
     return np.where(journey > 0, journey * rng.lognormal(0, 0.2, len(card)), here)
 
 
 def rushes(population: Population, rng: np.random.Generator) -> Ints:
-    """The terminal with a crowd (a sale, a match) in each slot of twenty minutes at the population's pace."""
-    slots = max(8, int(DURATION_S / _RUSH_S * population.pace))
-    return rng.integers(0, len(population.terminals), slots)
+    """Draw the terminal with a rush (a sale, a match) in each interval of twenty minutes, at the population's pace."""
+    intervals = max(8, int(DURATION_S / _RUSH_S * population.pace))
+    return rng.integers(0, len(population.terminals), intervals)

@@ -1,4 +1,4 @@
-"""Who pays and where: card holders with their habits, terminals with their kind; `payments.py` lets them meet."""
+"""Generates the simulated population: cards with their holders' habits, and terminals."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -10,11 +10,11 @@ from fraudstream.simulator.arrays import HOURLY_WEIGHT, Floats, Ints
 ROWS_PER_CARD: Final = 6
 FEWEST_CARDS: Final = 300
 MOST_CARDS: Final = 48_000
-"""Beyond 288,000 rows the cards pay more often instead of being more: memory does not grow with the stream."""
+"""Beyond 288,000 rows the cards pay more often instead of growing in number, so that memory is bounded."""
 
 CARDS_PER_TERMINAL: Final = 10
 FAVOURITES: Final = 6
-"""Terminals that a card holder goes to again and again."""
+"""Terminals that a cardholder uses regularly."""
 
 
 @dataclass(frozen=True)
@@ -48,19 +48,19 @@ class Cards:
     size: Floats
     """How much its holder spends at once, as a standard normal."""
     rate: Floats
-    """Payments a second on an average of day and night."""
+    """Payments per second, averaged over the day."""
     lots: Ints
-    """A card for each equal part of all payments: drawing one of them draws a card as often as it pays."""
+    """Card indexes in proportion to their payments, for weighted drawing."""
     hour: Floats
-    """The hour of the day about which its holder pays most."""
+    """The hour of the day around which its holder pays most."""
     reach_km: Floats
     """How far from home its holder usually goes."""
     online: Floats
-    """How much its holder likes to pay online, 0 to 1."""
+    """The holder's preference for paying online, 0 to 1."""
     travelling_km: Floats
-    """Distance of a journey that lasts through both days; 0 for those at home."""
+    """Distance of a journey that lasts both days; 0 for holders at home."""
     new_device: Floats
-    """1 where the holder has just got another telephone or card, which looks like a thief's."""
+    """1 if the holder has just got another phone or card, which looks like fraud."""
     favourites: Ints
     """[card, FAVOURITES] terminals."""
     age_years: Floats
@@ -78,13 +78,13 @@ class Terminals:
     y: Floats
     kind: Ints
     size: Floats
-    """Usual size of a payment here: its kind's, and the shop's own."""
+    """Usual size of a payment: that of its kind, and the shop's own."""
     lots: Ints
-    """A terminal for each equal part of all payments, as with the cards."""
+    """Terminal indexes in proportion to their payments, as with the cards."""
     rate: Floats
-    """Payments a second."""
+    """Payments per second."""
     risk: Floats
-    """What the acquirer's file says of complaints about it."""
+    """Complaints about it in the acquirer's records."""
 
     def __len__(self) -> int:
         """How many terminals."""
@@ -93,16 +93,16 @@ class Terminals:
 
 @dataclass(frozen=True)
 class Population:
-    """All cards and terminals of one simulation, and the time scale of their lives."""
+    """All cards and terminals of one simulation, and its time scale."""
 
     cards: Cards
     terminals: Terminals
     pace: float
-    """How many times faster than in reality the cards live, so that a long stream fits into two days."""
+    """How many times faster than real time the cards pay, so that a long stream fits into two days."""
 
 
 def populate(rows: int, duration_s: float, rng: np.random.Generator) -> Population:
-    """Draw the cards and terminals of a stream of so many rows."""
+    """Draw the cards and terminals for a stream of `rows` payments."""
     count = int(np.clip(rows // ROWS_PER_CARD, FEWEST_CARDS, MOST_CARDS))
     city = rng.uniform(20, 380, (2, 14))
     city_share = rng.dirichlet(np.full(14, 1.5))
@@ -111,20 +111,20 @@ def populate(rows: int, duration_s: float, rng: np.random.Generator) -> Populati
     return Population(cards, terminals, pace=rows / (count * ROWS_PER_CARD))
 
 
-def _places(count: int, city: Floats, city_share: Floats, rng: np.random.Generator) -> tuple[Floats, Floats]:
+def _locations(count: int, city: Floats, city_share: Floats, rng: np.random.Generator) -> tuple[Floats, Floats]:
     at = rng.choice(len(city_share), count, p=city_share)
     return city[0, at] + rng.normal(0, 7, count), city[1, at] + rng.normal(0, 7, count)
 
 
 def _lots(share: Floats) -> Ints:
-    """Eight lots for each owner on average, as many as its share deserves; drawing one is a look-up."""
+    """Return eight entries per owner on average, in proportion to its share, so that drawing one is a look-up."""
     count = 8 * len(share)
     lots: Ints = np.searchsorted(np.cumsum(share), (np.arange(count) + 0.5) / count).clip(max=len(share) - 1)
     return lots
 
 
 def _terminals(count: int, rate: float, city: Floats, city_share: Floats, rng: np.random.Generator) -> Terminals:
-    x, y = _places(count, city, city_share, rng)
+    x, y = _locations(count, city, city_share, rng)
     kind = rng.choice(len(KINDS.share), count, p=KINDS.share)
     popularity = rng.lognormal(0, 0.8, count)
     popularity /= popularity.sum()
@@ -142,7 +142,7 @@ def _terminals(count: int, rate: float, city: Floats, city_share: Floats, rng: n
 def _cards(
     count: int, rate: float, terminals: Terminals, city: Floats, city_share: Floats, rng: np.random.Generator
 ) -> Cards:
-    x, y = _places(count, city, city_share, rng)
+    x, y = _locations(count, city, city_share, rng)
     activity = 0.15 + rng.standard_gamma(1.3, count)
     activity /= activity.sum()
     online = rng.beta(1.5, 2.0, count)
@@ -163,13 +163,13 @@ def _cards(
 
 
 def _favourites(x: Floats, y: Floats, online: Floats, terminals: Terminals, rng: np.random.Generator) -> Ints:
-    """For each favourite, the best of eight terminals: near, or online for those who like that."""
+    """Choose each favourite as the best of eight terminals: near, or online for holders who prefer that."""
     best = np.zeros((len(x), FAVOURITES), dtype=np.int64)
     for i in range(FAVOURITES):
         drawn = rng.choice(terminals.lots, (8, len(x)))
         far = np.hypot(terminals.x[drawn] - x, terminals.y[drawn] - y)
         is_online = KINDS.online[terminals.kind[drawn]] > 0
-        wants_online = rng.random(len(x)) < online
-        cost = np.where(is_online, np.where(wants_online, 0.0, 400.0), far + np.where(wants_online, 200.0, 0.0))
+        prefers_online = rng.random(len(x)) < online
+        cost = np.where(is_online, np.where(prefers_online, 0.0, 400.0), far + np.where(prefers_online, 200.0, 0.0))
         best[:, i] = np.take_along_axis(drawn, cost.argmin(axis=0)[None], axis=0)[0]
     return best

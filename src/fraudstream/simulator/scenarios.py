@@ -1,4 +1,4 @@
-"""The fraud scenarios: the payments of one incident, and the plan of incidents over the simulated time."""
+"""Plans the fraud incidents of a simulation and generates their payments."""
 
 from dataclasses import dataclass, replace
 from enum import IntEnum
@@ -11,46 +11,46 @@ from fraudstream.simulator.payments import away, draw_cards, draw_terminals, mon
 from fraudstream.simulator.population import KINDS, Population
 
 _LARGEST_SIZE: Final = 2.7
-"""Thieves stay below the limits of cards: the largest fraud of creditcard.csv is 2,126."""
+"""Fraudsters stay below card limits: the largest fraud of creditcard.csv is 2,126."""
 
 _TEST_SIZE: Final = (-1.7, 0.3)
 _HARVEST_SIZE: Final = (1.2, 0.5)
-"""The payment that follows when the tests went through."""
+"""The payment that follows successful tests."""
 
-_STRANGE_AT_LEAST: Final = 2.1
-_STRANGENESS: Final = 5.6
-"""With these, models see about as many frauds as on creditcard.csv: benchmarks/results/simulator.json."""
+_LEAST_ANOMALY: Final = 2.1
+_ANOMALY: Final = 5.6
+"""With these, models detect about as many frauds as on creditcard.csv: benchmarks/results/simulator.json."""
 
 
 class Scenario(IntEnum):
-    """What the thief does."""
+    """A fraud scenario."""
 
     STOLEN_CARD = 0
     COMPROMISED_TERMINAL = 1
     SMALL_TESTS = 2
     ACCOUNT_TAKEOVER = 3
     UNSEEN = 4
-    """Paid by a thief who behaves just like the holder: no model can tell, as with a part of the real frauds."""
+    """Paid by a fraudster who behaves like the holder: no model can detect it, as with some real frauds."""
 
 
 @dataclass(frozen=True)
 class Manner:
-    """How a scenario shows; a push of 1 is what an ordinarily bold thief does."""
+    """How a scenario appears in payments; a push of 1 is average boldness."""
 
     deck_share: int
-    """How many incidents of this scenario are in a deck of nineteen."""
+    """Incidents of this scenario in a deck of nineteen."""
     payments: tuple[int, int]
     """Fewest and most payments of one incident."""
     mean_gap_s: float
     kinds: tuple[int, ...]
-    """Kinds of merchant that the thief chooses."""
+    """Kinds of merchant that the fraudster chooses."""
     online: bool
-    """Whether the signs show online or at the till."""
+    """Whether the signals are online or at the till."""
     one_terminal: bool
     one_card: bool
     size_push: float
     reach_push: float
-    """By how much the logarithm of the distance from home exceeds the holder's reach."""
+    """Excess of the log distance from home over the holder's reach."""
 
 
 _TILL_KINDS: Final = tuple(int(kind) for kind in np.flatnonzero(KINDS.online == 0))
@@ -67,7 +67,7 @@ MANNERS: Final = {
 
 @dataclass(frozen=True)
 class Incident:
-    """One thief at work."""
+    """A series of payments by one fraudster."""
 
     scenario: Scenario
     start: float
@@ -78,7 +78,7 @@ class Incident:
 
 
 def commit(population: Population, incident: Incident, rng: np.random.Generator) -> Payments:
-    """The payments of one incident."""
+    """Generate the payments of one incident."""
     manner = MANNERS[incident.scenario]
     count = incident.count
     gaps = rng.exponential(incident.gap_s, count)
@@ -100,8 +100,8 @@ def commit(population: Population, incident: Incident, rng: np.random.Generator)
         size = habit + rng.normal(0.2, 0.6, count) + manner.size_push * push
         if incident.scenario is Scenario.SMALL_TESTS:
             size = _tests(incident, rng)
-        strangeness = _STRANGE_AT_LEAST + _STRANGENESS * push
-        till, online = (till, online + strangeness) if manner.online else (till + strangeness, online)
+        anomaly = _LEAST_ANOMALY + _ANOMALY * push
+        till, online = (till, online + anomaly) if manner.online else (till + anomaly, online)
         away_km = population.cards.reach_km[card] * np.exp(manner.reach_push * push)
     limit = _LARGEST_SIZE - 0.25 * np.abs(rng.normal(0, 1, count))
     return Payments(
@@ -116,15 +116,15 @@ def commit(population: Population, incident: Incident, rng: np.random.Generator)
 
 
 def _choose_terminals(population: Population, manner: Manner, count: int, rng: np.random.Generator) -> Ints:
-    """Terminals of the kinds that the thief likes; of any kind, where a small population has none."""
+    """Choose terminals of the scenario's kinds; of any kind if a small population has none."""
     fits = np.isin(population.terminals.kind, manner.kinds)
-    among = np.flatnonzero(fits) if fits.any() else np.arange(len(fits))
-    chosen = among[rng.integers(0, len(among), count)]
+    candidates = np.flatnonzero(fits) if fits.any() else np.arange(len(fits))
+    chosen = candidates[rng.integers(0, len(candidates), count)]
     return np.repeat(chosen[:1], count) if manner.one_terminal else chosen
 
 
 def _tests(incident: Incident, rng: np.random.Generator) -> Floats:
-    """Sizes of tests with small amounts; a bold thief then pays something large."""
+    """Draw the sizes of card tests with small amounts; a bold fraudster then makes a large payment."""
     size = rng.normal(*_TEST_SIZE, incident.count)
     if incident.boldness > 1.0 and incident.count > 2:
         size[-1] = rng.normal(*_HARVEST_SIZE)
@@ -135,10 +135,10 @@ FRAUD_SHARE: Final = 0.00173
 """492 of 284,807 rows, as in creditcard.csv."""
 
 FIRST_INCIDENT_ROWS: Final = (40, 200, 450)
-"""About where the first incidents begin, so that a demo shows frauds at once."""
+"""Approximate rows of the first incidents, so that a demo shows frauds immediately."""
 
 _NIGHT_SHARE: Final = 0.35
-"""Incidents spread evenly over the clock rather than over the payments: thieves do not sleep when holders do."""
+"""Share of incidents spread evenly over the clock instead of over the payments: fraud does not stop at night."""
 
 _BOLDNESS_STRATA: Final = 10
 _BURST_SHARE: Final = 0.12
@@ -149,7 +149,7 @@ _BURST_BOLDNESS: Final = 1.3
 
 @dataclass(frozen=True)
 class Plan:
-    """Every fraud of a stream in order of time: 0.17 % of the rows, so it is small."""
+    """Every fraud of a stream in order of time: 0.17 % of the rows, so it fits in memory."""
 
     payments: Payments
     scenario: Ints
@@ -157,40 +157,40 @@ class Plan:
 
 
 def plan(population: Population, rows: int, burst_at: float | None, rng: np.random.Generator) -> Plan:
-    """Plan all frauds of a stream of so many rows."""
-    wanted = max(1, round(FRAUD_SHARE * rows))
+    """Plan all frauds of a stream of `rows` payments."""
+    frauds = max(1, round(FRAUD_SHARE * rows))
     fewest, most = _BURST_FEWEST_MOST
-    burst = 0 if burst_at is None else min(wanted, max(fewest, min(most, round(_BURST_SHARE * wanted))))
-    incidents = _timed(_dealt(wanted - burst, population.pace, rng), rows, rng)
+    burst = 0 if burst_at is None else min(frauds, max(fewest, min(most, round(_BURST_SHARE * frauds))))
+    incidents = _schedule(_deal_incidents(frauds - burst, population.pace, rng), rows, rng)
     if burst_at is not None:
         incidents.append(_burst(burst, burst_at, rows))
-    done = [commit(population, incident, rng) for incident in incidents]
-    scenario = np.repeat([int(incident.scenario) for incident in incidents], [len(some) for some in done])
-    order = np.argsort(np.concatenate([some.time for some in done]), kind="stable")
-    return Plan(Payments.joined(done), scenario[order].astype(np.int64))
+    committed = [commit(population, incident, rng) for incident in incidents]
+    scenario = np.repeat([int(incident.scenario) for incident in incidents], [len(payments) for payments in committed])
+    order = np.argsort(np.concatenate([payments.time for payments in committed]), kind="stable")
+    return Plan(Payments.joined(committed), scenario[order].astype(np.int64))
 
 
-def _dealt(wanted: int, pace: float, rng: np.random.Generator) -> list[Incident]:
-    """Deal scenarios and boldness from shuffled decks; the first is a test with small amounts that stands out."""
+def _deal_incidents(frauds: int, pace: float, rng: np.random.Generator) -> list[Incident]:
+    """Deal scenarios and boldness from shuffled decks; the first is a conspicuous test with small amounts."""
     whole_deck = [scenario for scenario, manner in MANNERS.items() for _ in range(manner.deck_share)]
     incidents: list[Incident] = []
     deck: list[int] = []
     strata: list[int] = []
-    while wanted > 0:
+    while frauds > 0:
         deck = deck or [int(i) for i in rng.permutation(len(whole_deck))]
         strata = strata or [int(i) for i in rng.permutation(_BOLDNESS_STRATA)]
         scenario, rank = whole_deck[deck.pop()], (strata.pop() + rng.random()) / _BOLDNESS_STRATA
         if not incidents:
             scenario, rank = Scenario.SMALL_TESTS, 0.9
         manner = MANNERS[scenario]
-        count = min(wanted, int(rng.integers(manner.payments[0], manner.payments[1] + 1)))
+        count = min(frauds, int(rng.integers(manner.payments[0], manner.payments[1] + 1)))
         incidents.append(Incident(scenario, 0.0, manner.mean_gap_s / pace, count, boldness=0.6 + 1.1 * rank))
-        wanted -= count
+        frauds -= count
     return incidents
 
 
-def _timed(incidents: list[Incident], rows: int, rng: np.random.Generator) -> list[Incident]:
-    """Give each incident its start: one in every equal part of the stream, the first ones at once."""
+def _schedule(incidents: list[Incident], rows: int, rng: np.random.Generator) -> list[Incident]:
+    """Set the start of each incident: one in every equal part of the stream, the first ones immediately."""
     if not incidents:
         return []
     count = len(incidents)
@@ -202,6 +202,6 @@ def _timed(incidents: list[Incident], rows: int, rng: np.random.Generator) -> li
 
 
 def _burst(count: int, at: float, rows: int) -> Incident:
-    """Many frauds at one terminal within about 1,500 rows."""
+    """Create a burst of frauds at one terminal within about 1,500 rows."""
     start, end = time_at(np.array([at, min(1.0, at + _BURST_ROWS / rows)]))
     return Incident(Scenario.COMPROMISED_TERMINAL, float(start), float(end - start) / count, count, _BURST_BOLDNESS)

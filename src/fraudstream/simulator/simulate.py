@@ -1,4 +1,4 @@
-"""Simulated card payments in the columns of creditcard.csv; its parts are in `simulation/`."""
+"""Simulates card payments in the columns of creditcard.csv."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -20,7 +20,7 @@ from fraudstream.simulator.scenarios import Plan, Scenario, plan
 
 COMPONENTS: Final = 28
 DECIMALS: Final = 6
-"""Rounding hides the last bits, in which processors differ, and halves the file."""
+"""Rounding removes the last bits, in which processors differ, and halves the file."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Components:
         return cls(mean=mean, directions=widest * np.sign(largest) / spread[:, None])
 
     def project(self, features: Floats) -> Floats:
-        """[payment, component], rounded."""
+        """Return [payment, component], rounded."""
         projected: Floats = np.round((features - self.mean) @ self.directions, DECIMALS)
         return projected
 
@@ -53,7 +53,7 @@ ID_COLUMNS: Final = ("CardId", TERMINAL_COLUMN)
 
 
 class CsvWriter:
-    """A CSV that appears under its name only when it is whole; use as a context manager."""
+    """Writes a CSV that appears under its name only when complete; use as a context manager."""
 
     def __init__(self, output: Path, *, with_ids: bool) -> None:
         self._output = output
@@ -66,7 +66,7 @@ class CsvWriter:
         self.rows = 0
 
     def __enter__(self) -> Self:
-        """Open the file under a name of its own."""
+        """Open the file under a temporary name."""
         self._writer = csv.CSVWriter(str(self._part), self._schema)
         return self
 
@@ -86,7 +86,7 @@ class CsvWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Give the file its name, or remove it when something went wrong."""
+        """Rename the file to its name, or remove it on error."""
         self._writer.close()
         if kind is None:
             self._part.replace(self._output)
@@ -111,12 +111,12 @@ class Block:
     components: Floats
     """[row, 28]: V1 to V28."""
     scenario: Ints
-    """Of each fraud of the block, in order: a `Scenario`. Never written to the CSV."""
+    """The `Scenario` of each fraud of the block, in order; never written to the CSV."""
 
 
 @dataclass(frozen=True)
 class SimulationSummary:
-    """What a simulation wrote."""
+    """The result of a simulation."""
 
     rows: int
     frauds: int
@@ -125,34 +125,34 @@ class SimulationSummary:
 
 
 class Simulation:
-    """One stream of at least 100 simulated payments: the same rows and seed give the same blocks.
+    """A stream of at least 100 simulated payments: the same rows and seed give the same blocks.
 
-    At `burst_at`, a share of the way (0 to 1), one terminal has a burst of frauds, within the usual fraud share.
+    At `burst_at`, a position in the stream (0 to 1), one terminal has a burst of frauds, within the usual fraud share.
     """
 
     def __init__(self, rows: int, seed: int, *, burst_at: float | None = None) -> None:
         self.rows = rows
         self._seed = seed
-        self.population: Population = populate(rows, DURATION_S, self._chance(0))
-        self._scale: SizeScale = size_scale(self.population, self._chance(1))
+        self.population: Population = populate(rows, DURATION_S, self._rng(0))
+        self._scale: SizeScale = size_scale(self.population, self._rng(1))
         self._components = self._pilot()
-        self.plan: Plan = plan(self.population, rows, burst_at, self._chance(2))
+        self.plan: Plan = plan(self.population, rows, burst_at, self._rng(2))
 
-    def _chance(self, part: int) -> np.random.Generator:
+    def _rng(self, part: int) -> np.random.Generator:
         return np.random.default_rng([self._seed, part])
 
     def _pilot(self) -> Components:
-        """Fit the components on a stream of its own, of legitimate payments by cards of the same sort."""
-        population = populate(_PILOT_ROWS, DURATION_S, self._chance(3))
-        rng = self._chance(4)
+        """Fit the components on a separate stream of legitimate payments by similar cards."""
+        population = populate(_PILOT_ROWS, DURATION_S, self._rng(3))
+        rng = self._rng(4)
         scale = size_scale(population, rng)
         time = time_at(np.sort(rng.random(_PILOT_ROWS)))
         payments = legitimate(population, scale, rushes(population, rng), time, rng)
         return Components.fit(Behaviour(population, rng).features(payments))
 
     def blocks(self) -> Iterator[Block]:
-        """The stream in blocks of about 8,192 rows; memory does not grow with the number of rows."""
-        rng = self._chance(5)
+        """Yield the stream in blocks of about 8,192 rows; memory does not grow with the number of rows."""
+        rng = self._rng(5)
         frauds = self.plan.payments
         behaviour = Behaviour(self.population, rng)
         rush = rushes(self.population, rng)
@@ -179,12 +179,12 @@ def simulate(
     burst_at: float | None = None,
     report: Callable[[int], None] | None = None,
 ) -> SimulationSummary:
-    """Write a CSV of simulated payments: `Time`, `V1` to `V28`, `Amount`, `Class`, quoted as creditcard.csv is.
+    """Write a CSV of simulated payments: `Time`, `V1` to `V28`, `Amount`, `Class`, quoted as in creditcard.csv.
 
-    They are of two days, however many; the same seed gives the same bytes. The directory of `output` must exist; a file
-    there is replaced once the new one is whole. `with_ids` adds `CardId` and `TerminalId` at the end; `burst_at` is as
-    in `Simulation`; `report` is called with the number of rows written so far, after each block. Raises SettingsError
-    where `rows`, `seed` or `burst_at` is out of range, or the output cannot be written.
+    They always cover two days; the same seed gives the same bytes. The directory of `output` must exist; a file there
+    is replaced once the new one is complete. `with_ids` adds `CardId` and `TerminalId` at the end; `burst_at` is as in
+    `Simulation`; `report` is called with the number of rows written so far, after each block. Raises SettingsError if
+    `rows`, `seed` or `burst_at` is out of range, or if the output cannot be written.
     """
     _check(rows, seed, burst_at)
     simulation = Simulation(rows, seed, burst_at=burst_at)
@@ -198,7 +198,7 @@ def simulate(
         raise SettingsError(
             f"the simulated payments cannot be written: {e.strerror or e}",
             where=str(output),
-            remedy="name a file in a directory that exists and has room for it",
+            remedy="choose a file in an existing directory with enough space",
         ) from e
     counts = np.bincount(simulation.plan.scenario, minlength=len(Scenario))
     return SimulationSummary(
@@ -211,9 +211,11 @@ def simulate(
 def _check(rows: int, seed: int, burst_at: float | None) -> None:
     if rows < FEWEST_ROWS:
         raise SettingsError(
-            f"{rows} rows cannot be simulated", where="--rows", remedy=f"ask for at least {FEWEST_ROWS} rows"
+            f"{rows} rows cannot be simulated", where="--rows", remedy=f"request at least {FEWEST_ROWS} rows"
         )
     if seed < 0:
-        raise SettingsError(f"{seed} is no seed", where="--seed", remedy="give a whole number from 0 on")
+        raise SettingsError(f"{seed} is not a valid seed", where="--seed", remedy="give an integer of at least 0")
     if burst_at is not None and not 0.0 <= burst_at <= 1.0:
-        raise SettingsError(f"{burst_at} is no share of the way", where="burst_at", remedy="give a number from 0 to 1")
+        raise SettingsError(
+            f"{burst_at} is not a valid burst position", where="burst_at", remedy="give a number from 0 to 1"
+        )

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, select
 from fraudstream.messages.posted import DeadLetter, EndsEvent, Event, PostedAlert, Progress, Sample
 from fraudstream.store import tables
 from fraudstream.store.database import upsert
-from fraudstream.transactions.drift import UNKNOWN, columns_of, listed
+from fraudstream.transactions.drift import UNKNOWN, columns_of, listing
 from fraudstream.transactions.masking import REMOVED
 from fraudstream.transactions.wire import Outcome
 
@@ -149,7 +149,7 @@ def observation_of_sample(sample: Sample) -> SchemaObservation | None:
     """Return the schema observation in a sample; None if it has no `schema_id`."""
     if sample.schema_id is None or sample.columns is None:
         return None
-    columns, partition = listed(sample.columns), TopicPartition(sample.topic, sample.partition)
+    columns, partition = listing(sample.columns), TopicPartition(sample.topic, sample.partition)
     count = max(sample.column_count or 0, len(sample.columns))
     return SchemaObservation(sample.schema_id, columns, count, partition, sample.offset, sample.produced_us)
 
@@ -166,7 +166,7 @@ def observation_of_alert(alert: PostedAlert) -> SchemaObservation | None:
     topic, number = alert.topic, alert.partition
     partition = None if topic is None or number is None else TopicPartition(topic, number)
     at = alert.offset, alert.produced_us, alert.outcome
-    return SchemaObservation(schema, listed(columns), len(columns), partition, *at)
+    return SchemaObservation(schema, listing(columns), len(columns), partition, *at)
 
 
 class SampleWeights:

@@ -1,1 +1,1 @@
-"""What flows: names, the CSV source, the schema. No Spark, no Kafka, no Flask here."""
+"""Defines transactions: names, the CSV source, schemas and masking; without Spark, Kafka or Flask."""

@@ -1,7 +1,7 @@
-"""Finds card numbers and track data in text and numbers, in time linear in the length, and masks them.
+"""Finds card numbers and track data in text and numbers, in linear time, and masks them.
 
-A card number is 13 to 19 digits that begin as an issuer's do and pass the check of Luhn (ISO/IEC 7812-1, annex B), in
-one piece or in groups. First six and last four digits stay, as PCI DSS 4.0 (3.4.1) allows them to be shown.
+A card number is 13 to 19 digits with an issuer's prefix that pass the Luhn check (ISO/IEC 7812-1, annex B), in one
+piece or in groups. The first six and last four digits remain, as PCI DSS 4.0 (3.4.1) allows displaying them.
 """
 
 import re
@@ -16,31 +16,31 @@ SHOWN_FIRST: Final = 6
 SHOWN_LAST: Final = 4
 
 MOST_DIGITS: Final = 16_384
-"""So long are the runs of digits that one scan looks into; whatever runs follow are masked whole."""
+"""Total length of the digit runs that one scan inspects; later runs are masked completely."""
 _LONGEST_MASKED: Final = 256
 
-# Blanks, dashes, what has no width, and NUL (digits in UTF-16) may stand between any two digits.
+# Spaces, dashes, zero-width characters, and NUL (digits in UTF-16) may separate any two digits.
 _LOOSE: Final = " \t\\-\x00\u00a0\u00ad\u2000-\u200d\u2010-\u2015\u202f\u2060\u2212\u3000\ufeff\uff0d"
-# These stand in amounts, dates and lists as well: only groups as they are printed on a card may have them between.
+# These also occur in amounts, dates and lists: only groups as printed on a card may be separated by them.
 _STRICT: Final = "./_,"
 
 _RUN: Final = re.compile(rf"(?<![0-9*])[0-9](?:[{_LOOSE}{_STRICT}]{{0,4}}[0-9]){{{SHORTEST - 1},}}+")
 _GROUP: Final = re.compile("[0-9]+")
 _BEFORE_POINT: Final = re.compile(r"(?<![0-9.])[0-9]{1,7}\.$")
-"""What stands before the digits of a fraction: seven digits at most, for a double has seventeen in all. More of them
-are the name of a nested column, whose parts are joined by a point."""
+"""The text before the digits of a fraction: seven digits at most, as a double has seventeen in all. More of them are
+the name of a nested column, whose parts are joined by a dot."""
 _EXPONENT: Final = re.compile(r"(?<![0-9.])([0-9]{1,19})\.([0-9]{1,19})e\+?([0-9]{1,2})(?![0-9])")
 
 _HEX: Final = re.compile("[0-9a-f]{20,}+")
 _UUID: Final = re.compile("[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-_AROUND: Final = 128
+_CONTEXT_CHARS: Final = 128
 
 _TRACK_2: Final = re.compile("[=d][0-9]{2}(?:0[1-9]|1[0-2])[0-9]{3}[0-9a-f]*+|=[0-9=][0-9=]{3,}+")
-"""Behind the number: expiry, service code and discretionary data (ISO/IEC 7813), padded to whole bytes with F."""
+"""After the number: expiry, service code and discretionary data (ISO/IEC 7813), padded to whole bytes with F."""
 _TRACK_1: Final = re.compile(r"\^[^?\n]{2,100}+")
 
-# Visa, Mastercard, American Express, Diners, JCB, Discover, UnionPay, Maestro and its like, Mir, RuPay, Troy.
-_ISSUED: Final = re.compile(
+# Visa, Mastercard, American Express, Diners, JCB, Discover, UnionPay, Maestro and similar, Mir, RuPay, Troy.
+_ISSUER_FORMAT: Final = re.compile(
     r"4\d{12}(?:\d{3}){0,2}"
     r"|(?:5[1-5]\d\d|222[1-9]|22[3-9]\d|2[3-6]\d\d|27[01]\d|2720)\d{12}"
     r"|3[47]\d{13}"
@@ -57,7 +57,7 @@ Span = tuple[int, int]
 
 
 class _Folding(dict[int, str]):
-    """Each character as one small letter without accents, each decimal digit of any script as one of ASCII."""
+    """Maps each character to one lowercase character without accents, and decimal digits of any script to ASCII."""
 
     def __missing__(self, code: int) -> str:
         char = chr(code)
@@ -70,7 +70,7 @@ class _Folding(dict[int, str]):
 
 
 class _Hiding(dict[int, str]):
-    """A mask for each letter and digit."""
+    """Maps each letter and digit to the mask."""
 
     def __missing__(self, code: int) -> str:
         return MASK if chr(code).isalnum() else chr(code)
@@ -81,81 +81,81 @@ _HIDING: Final = _Hiding({code: MASK if chr(code).isalnum() else chr(code) for c
 
 
 def fold(text: str) -> str:
-    """The text in small letters, without accents, with digits of ASCII; character for character."""
+    """Return the text in lowercase, without accents, with ASCII digits; character for character."""
     return text.lower() if text.isascii() else text.translate(_FOLDING)
 
 
 def is_card_number(digits: str) -> bool:
-    """Whether digits without anything between are a card's."""
-    return _ISSUED.fullmatch(digits) is not None and _luhn(digits)
+    """Return whether digits without separators are a card number."""
+    return _ISSUER_FORMAT.fullmatch(digits) is not None and _luhn(digits)
 
 
 def masked_text(text: str) -> str:
-    """A text with its card numbers and track data masked; the same object where it has none."""
+    """Mask the card numbers and track data in a text; returns the same object if it has none."""
     return CardScan().masked(text)
 
 
 def mask_digits(text: str) -> str:
-    """All of a card number but its first six and last four; of a shorter one but the last four, of a short one all.
+    """Mask all digits of a card number but the first six and last four, of a shorter one but the last four, else all.
 
-    What is masked already stays as it is: a mask counts as the digit that it stands for.
+    Masked digits stay masked: a mask counts as a digit.
     """
     if len(text) > _LONGEST_MASKED:
         return hide(text)
-    told = [index for index, char in enumerate(text) if char.isalnum() or char == MASK]
-    first = SHOWN_FIRST if len(told) >= SHORTEST else 0
-    last = SHOWN_LAST if len(told) > 2 * SHOWN_LAST else 0
-    hidden = set(told[first : len(told) - last])
+    positions = [index for index, char in enumerate(text) if char.isalnum() or char == MASK]
+    first = SHOWN_FIRST if len(positions) >= SHORTEST else 0
+    last = SHOWN_LAST if len(positions) > 2 * SHOWN_LAST else 0
+    hidden = set(positions[first : len(positions) - last])
     return "".join(MASK if index in hidden else char for index, char in enumerate(text))
 
 
 def hide(text: str) -> str:
-    """The text with a mask for each letter and digit."""
+    """Mask every letter and digit of a text."""
     return text.translate(_HIDING)
 
 
 class CardScan:
-    """Masks the texts of one record, for all of which together it looks into `MOST_DIGITS` of long runs of digits."""
+    """Masks the texts of one record, inspecting at most `MOST_DIGITS` of long digit runs in all of them together."""
 
     def __init__(self) -> None:
-        self.looked_into = 0
+        self.inspected = 0
 
     def masked(self, text: str, folded: str | None = None) -> str:
-        """A text with its card numbers and track data masked; the same object where it has none."""
+        """Mask the card numbers and track data in a text; returns the same object if it has none."""
         if len(text) < SHORTEST:
             return text
         folded = fold(text) if folded is None else folded
         pieces: list[str] = []
         done = 0
-        for begin, end, shown in self._found(text, folded):
+        for begin, end, mask in self._masks(text, folded):
             if begin >= done:
-                pieces += text[done:begin], shown
+                pieces += text[done:begin], mask
                 done = end
         return "".join((*pieces, text[done:])) if pieces else text
 
-    def _found(self, text: str, folded: str) -> list[tuple[int, int, str]]:
-        found = []
+    def _masks(self, text: str, folded: str) -> list[tuple[int, int, str]]:
+        masks = []
         if "e" in folded:
             for number in _EXPONENT.finditer(folded):
-                digits = _written_out(*number.groups())
+                digits = _expand_exponent(*number.groups())
                 if is_card_number(digits):
-                    found.append((*number.span(), mask_digits(digits)))
+                    masks.append((*number.span(), mask_digits(digits)))
         for run in _RUN.finditer(folded):
-            self.looked_into += run.end() - run.start()
-            if self.looked_into > MOST_DIGITS:
-                found.append((*run.span(), hide(run.group())))
+            self.inspected += run.end() - run.start()
+            if self.inspected > MOST_DIGITS:
+                masks.append((*run.span(), hide(run.group())))
                 continue
             groups = [group.span() for group in _GROUP.finditer(folded, *run.span())]
             if folded[run.end() : run.end() + 1] == MASK:
                 del groups[-1]
             for begin, end in _cards(groups, folded):
                 tail = _tail(folded, begin, end)
-                found.append((begin, tail, mask_digits(text[begin:end]) + hide(text[end:tail])))
-        return sorted(found)
+                masks.append((begin, tail, mask_digits(text[begin:end]) + hide(text[end:tail])))
+        return sorted(masks)
 
 
 def _cards(groups: list[Span], text: str) -> list[Span]:
-    """Where in a run of groups of digits card numbers stand: whole groups, the longest first."""
+    """Find the card numbers in a run of digit groups: complete groups, the longest first."""
     cards: list[Span] = []
     sums = _Sums("".join(text[begin:end] for begin, end in groups))
     at = 0
@@ -175,7 +175,7 @@ def _cards(groups: list[Span], text: str) -> list[Span]:
 
 
 class _Sums:
-    """Sums of Luhn over a string of digits, so that each part of it is checked in one step."""
+    """Prefix sums of the Luhn check over a string of digits, so that each substring is checked in one step."""
 
     def __init__(self, digits: str) -> None:
         self.digits = digits
@@ -188,11 +188,11 @@ class _Sums:
 
     def is_card(self, begin: int, end: int) -> bool:
         sums = self._sums[(end - 1) % 2]
-        return (sums[end] - sums[begin]) % 10 == 0 and _ISSUED.fullmatch(self.digits, begin, end) is not None
+        return (sums[end] - sums[begin]) % 10 == 0 and _ISSUER_FORMAT.fullmatch(self.digits, begin, end) is not None
 
 
 def _longest(groups: list[Span], at: int, before: int, sums: _Sums, text: str) -> int | None:
-    """The last of the groups, from one on, that make the longest card number; None where they make none."""
+    """Return the index of the last group of the longest card number that starts at one; None if there is none."""
     best = None
     end = before
     for index in range(at, len(groups)):
@@ -205,7 +205,7 @@ def _longest(groups: list[Span], at: int, before: int, sums: _Sums, text: str) -
 
 
 def _is_plausible(groups: list[Span], text: str) -> bool:
-    """Whether the groups are no fraction, list of numbers, hash or UUID that fits by chance."""
+    """Return whether the groups are not a fraction, list of numbers, hash or UUID that fits by chance."""
     (begin, first_end), end = groups[0], groups[-1][1]
     if first_end - begin >= 8 and _is_fraction(text, begin):
         return False
@@ -221,24 +221,24 @@ def _is_fraction(text: str, begin: int) -> bool:
 
 
 def _is_identifier(text: str, begin: int, end: int) -> bool:
-    """Whether digits are part of a hash in hexadecimal or of a UUID, of which one in some thousands would fit."""
-    start = max(0, begin - _AROUND)
+    """Return whether digits are part of a hexadecimal hash or UUID, of which one in a few thousand would fit."""
+    start = max(0, begin - _CONTEXT_CHARS)
     return any(
-        found.start() < end and begin < found.end() and not found.group().isdecimal()
+        match.start() < end and begin < match.end() and not match.group().isdecimal()
         for pattern in (_HEX, _UUID)
-        for found in pattern.finditer(text, start, end + _AROUND)
+        for match in pattern.finditer(text, start, end + _CONTEXT_CHARS)
     )
 
 
 def _within(text: str, begin: int, end: int) -> list[Span]:
-    """Where card numbers stand in digits without separators, which are more than one number or are padded."""
+    """Find the card numbers in digits without separators, which are more than one number or are padded."""
     digits = text[begin:end]
     size = len(digits)
     if _is_fraction(text, begin) or (_is_identifier(text, begin, end) and _TRACK_2.match(text, end) is None):
         return []
     if digits[0] == "0" and is_card_number(padded := digits.lstrip("0")):
         return [(size - len(padded), size)]
-    # ISO 8583 has the length before the number, or before all of track 2.
+    # ISO 8583 has the length before the number, or before the whole track 2.
     if is_card_number(digits[2:]) and (digits[:2] == str(size - 2) or _TRACK_2.match(text, end)):
         return [(2, size)]
     if size % 16 == 0 and 16 < size <= 64 * 16:
@@ -255,14 +255,14 @@ def _within(text: str, begin: int, end: int) -> list[Span]:
 
 
 def _tail(text: str, begin: int, end: int) -> int:
-    """Where the track data end that a card number begins; its own end where it begins none."""
-    found = _TRACK_2.match(text, end)
-    if found is None and begin and text[begin - 1] == "b":
-        found = _TRACK_1.match(text, end)
-    return end if found is None else found.end()
+    """Return the end of the track data that start with a card number; the number's own end if there are none."""
+    track = _TRACK_2.match(text, end)
+    if track is None and begin and text[begin - 1] == "b":
+        track = _TRACK_1.match(text, end)
+    return end if track is None else track.end()
 
 
-def _written_out(whole: str, fraction: str, exponent: str) -> str:
+def _expand_exponent(whole: str, fraction: str, exponent: str) -> str:
     zeros = int(exponent) - len(fraction)
     return (whole + fraction).lstrip("0") + "0" * zeros if 0 <= zeros < LONGEST else ""
 

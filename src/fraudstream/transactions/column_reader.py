@@ -1,4 +1,4 @@
-"""One column of a CSV read block by block: what it holds, and its numbers, moments or categories row by row."""
+"""Profiles one column of a CSV, block by block: its kind, and its numbers, dates or categories."""
 
 import math
 from collections.abc import Sequence
@@ -11,28 +11,28 @@ import orjson
 from numpy.typing import NDArray
 
 from fraudstream.errors import NotANumber
-from fraudstream.transactions.amounts import parse_number, says_nothing
+from fraudstream.transactions.amounts import is_missing, parse_number
 from fraudstream.transactions.csv_source import CsvSource
 from fraudstream.transactions.times import seconds_of_dates
 
 BLOCK_ROWS: Final = 8192
 MOST_VALUES: Final = 1000
-"""A column of text with more distinct values names something; it is not told apart further unless a user asks."""
+"""A text column with more distinct values is an identifier; its values are dropped unless a user includes it."""
 _MOST_MIXED_VALUES: Final = 100
 _LEAST_ROWS: Final = 20
 _LEAST_SHARE: Final = 0.001
-_SHOWN: Final = 40
+_MESSAGE_CHARS: Final = 40
 _NUMBERS_ONLY: Final = frozenset({int, float})
 _NOTHING: Final = np.empty(0)
 
 
 def least_rows(rows: int) -> int:
-    """In how many of so many rows a text has to stand to be learned from: 20, or a thousandth of them."""
+    """Return the minimum number of rows with a text for it to be learned from: 20, or a thousandth of the rows."""
     return max(_LEAST_ROWS, math.ceil(rows * _LEAST_SHARE))
 
 
 class ColumnKind(StrEnum):
-    """What a column holds."""
+    """The kind of a column's values."""
 
     NUMBER = "number"
     TEXT = "text"
@@ -43,29 +43,29 @@ class ColumnKind(StrEnum):
 
 @dataclass(frozen=True)
 class Categories:
-    """The distinct texts of a column, as they are in the CSV, by first appearance.
+    """The distinct texts of a column, as in the CSV, by first appearance.
 
-    `codes` are by row the text's position in `values`; -1 for an empty cell.
+    `codes` has each row's index in `values`; -1 for an empty cell.
     """
 
     values: tuple[str, ...]
     codes: NDArray[np.int32]
 
     def counts(self, rows: NDArray[np.bool_]) -> NDArray[np.int64]:
-        """By value, how many of the rows that `rows` marks hold it."""
+        """Count the selected rows for each value."""
         codes = self.codes[rows]
         return np.bincount(codes[codes >= 0], minlength=len(self.values))
 
 
 @dataclass(frozen=True)
 class ColumnProfile:
-    """One column.
+    """The profile of a column.
 
     Attributes:
         missing: Rows without a value (empty; of numbers also NaN, null, not finite).
-        values: By row, NaN where missing: the numbers, or a date's seconds since 1970; empty for the other kinds.
-        is_non_decreasing: Whether its numbers never fall from one row of the file to the next.
-        categories: The texts of a column of text; None for the other kinds and where there are more than 1,000.
+        values: By row, NaN if missing: the numbers, or a date's seconds since 1970; empty for the other kinds.
+        is_non_decreasing: Whether its numbers never decrease from one row of the file to the next.
+        categories: The values of a text column; None for the other kinds and if there are more than 1,000.
     """
 
     name: str
@@ -77,17 +77,17 @@ class ColumnProfile:
 
 
 class ColumnReader:
-    """Gathers one column: its numbers, its dates and its texts, each for as long as it may be a column of such."""
+    """Collects a column's numbers, dates and texts, each as long as the column may be of that kind."""
 
-    def __init__(self, name: str, *, is_wanted: bool = False, is_unread: bool = False) -> None:
+    def __init__(self, name: str, *, is_included: bool = False, is_excluded: bool = False) -> None:
         """Start a column.
 
-        Of one that a user named as a feature (`is_wanted`) the texts are kept however many they are; in one that a user
-        left out (`is_unread`) a text among its numbers is no error.
+        If a user named it as a feature (`is_included`), any number of distinct texts is stored; if a user excluded it
+        (`is_excluded`), a text among its numbers is not an error.
         """
         self.name = name
-        self._most_values = None if is_wanted else MOST_VALUES
-        self._is_unread = is_unread
+        self._most_values = None if is_included else MOST_VALUES
+        self._is_excluded = is_excluded
         self._rows = 0
         self._numbers = 0
         self._texts = 0
@@ -98,7 +98,7 @@ class ColumnReader:
         self._code_blocks: list[NDArray[np.int32]] = []
 
     def read(self, cells: Sequence[str]) -> None:
-        """Take the next cells, at most `BLOCK_ROWS`."""
+        """Read the next cells, at most `BLOCK_ROWS`."""
         numbers = _all_numbers(cells)
         if numbers is None:
             numbers = self._read_one_by_one(cells)
@@ -117,9 +117,9 @@ class ColumnReader:
         self._rows += len(cells)
 
     def column(self, source: CsvSource) -> ColumnProfile:
-        """The column, once every cell was read.
+        """Return the profile, once every cell was read.
 
-        Raises NotANumber where a few texts are in a column of numbers, and nobody left it out.
+        Raises NotANumber if a few texts are in a numeric column that is not excluded.
         """
         if not self._texts and not self._numbers:
             return ColumnProfile(self.name, ColumnKind.EMPTY, self._rows, _NOTHING, is_non_decreasing=False)
@@ -128,13 +128,12 @@ class ColumnReader:
         if not self._texts:
             return self._ordered(ColumnKind.NUMBER, np.concatenate(self._number_blocks))
         categories = None if self._codes is None else Categories(tuple(self._codes), np.concatenate(self._code_blocks))
-        if self._numbers > self._texts and not self._is_unread and not _is_code(categories):
+        if self._numbers > self._texts and not self._is_excluded and not _is_code(categories):
             row, text = self._first_text
             raise NotANumber(
-                f"the text {text[:_SHOWN]!r} stands in the column of numbers {self.name!r}",
+                f"the text {text[:_MESSAGE_CHARS]!r} is in the numeric column {self.name!r}",
                 where=f"{source.path}:{source.line_of(row)}",
-                remedy="correct the cell, or leave it empty where the value is not known; or leave the column out with"
-                " --exclude",
+                remedy="correct the cell, leave it empty if unknown, or leave the column out with --exclude",
             )
         missing = self._rows - self._texts - self._numbers
         if categories is not None:
@@ -142,7 +141,7 @@ class ColumnReader:
         return ColumnProfile(self.name, ColumnKind.TEXT, missing, _NOTHING, False, categories)
 
     def _ordered(self, kind: ColumnKind, values: NDArray[np.float64]) -> ColumnProfile:
-        # A comparison with NaN is false: a column with a missing value is not taken for one that only grows.
+        # A comparison with NaN is false: a column with a missing value does not count as non-decreasing.
         is_non_decreasing = bool((np.diff(values) >= 0).all())
         return ColumnProfile(self.name, kind, int(np.isnan(values).sum()), values, is_non_decreasing)
 
@@ -156,7 +155,7 @@ class ColumnReader:
             if number is not None:
                 block[position] = number
                 self._numbers += 1
-            elif not says_nothing(cell):
+            elif not is_missing(cell):
                 if not self._texts:
                     self._first_text = (self._rows + position, cell)
                 self._texts += 1
@@ -174,7 +173,7 @@ class ColumnReader:
 
 
 def _codes_of_numbers(numbers: NDArray[np.float64], codes: dict[str, int]) -> NDArray[np.int32]:
-    """Codes for numbers that were read before the column's first text: 4.0 is the text "4" again."""
+    """Return codes for numbers that were read before the column's first text: 4.0 becomes the text "4" again."""
     distinct, positions = np.unique(numbers, return_inverse=True)
     texts = [f"{number:.0f}" if number.is_integer() else repr(number) for number in distinct.tolist()]
     own = [-1 if text == "nan" else codes.setdefault(text, len(codes)) for text in texts]
@@ -182,7 +181,7 @@ def _codes_of_numbers(numbers: NDArray[np.float64], codes: dict[str, int]) -> ND
 
 
 def _is_code(categories: Categories | None) -> bool:
-    """Whether whole numbers with some texts among them are categories (ages 0 to 6 and U) and no mistyped numbers."""
+    """Return whether integers with some texts among them are categories (ages 0 to 6 and U), not typing errors."""
     if categories is None or len(categories.values) > _MOST_MIXED_VALUES:
         return False
     numbers = [parse_number(value) for value in categories.values]
@@ -194,7 +193,7 @@ def _is_code(categories: Categories | None) -> bool:
 
 
 def _all_numbers(cells: Sequence[str]) -> NDArray[np.float64] | None:
-    """The cells as numbers in one go where each is a JSON number: orjson reads them 6.6 times as fast as a loop."""
+    """Parse all cells at once if each is a JSON number: orjson is 6.6 times as fast as a loop."""
     try:
         values = orjson.loads(f"[{','.join(cells)}]")
     except orjson.JSONDecodeError:

@@ -1,4 +1,4 @@
-"""The CSV source: opens a CSV of any common make and yields its rows as JSON, or only chosen columns."""
+"""Opens CSV files in common dialects and yields their rows as JSON, optionally with a subset of the columns."""
 
 import csv
 import gzip
@@ -26,7 +26,7 @@ from fraudstream.transactions.amounts import JSON_NUMBER_PATTERN, is_json_number
 SNIFFED_ROWS: Final = 1000
 DELIMITERS: Final = (",", ";", "\t")
 LONGEST_CELL: Final = 16 * 1024 * 1024
-"""In characters: a longer cell is a quote that was never closed."""
+"""In characters: a longer cell means an unclosed quote."""
 
 _GZIP_MAGIC: Final = b"\x1f\x8b"
 
@@ -35,9 +35,9 @@ Encoder = Callable[[list[str]], bytes]
 
 @dataclass(frozen=True)
 class CsvSource:
-    """A CSV file whose header has been read; made by `open_csv`.
+    """A CSV file whose header has been read; created by `open_csv`.
 
-    `numeric` says by column whether every non-empty cell of the first 1000 rows is a JSON number.
+    `numeric` is, by column, whether every non-empty cell of the first 1000 rows is a JSON number.
     """
 
     path: Path
@@ -47,33 +47,33 @@ class CsvSource:
 
     @cached_property
     def fingerprint(self) -> str:
-        """The sha256 of the file's bytes, in hexadecimal; worked out at the first look."""
+        """The sha256 of the file's bytes, in hexadecimal; computed on first access."""
         with _readable(self.path), self.path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
 
     def rows(self, start: int = 0) -> Iterator[list[str]]:
-        """The data rows from number `start` (from 0) on, each a list of as many cells as there are columns.
+        """Yield the data rows from number `start` (from 0), each as a list with a cell per column.
 
-        Blank lines are no rows and have no number. Raises BrokenRow where a row has another number of cells than the
-        header, is not UTF-8, or breaks the quoting.
+        Blank lines are not rows and have no number. Raises BrokenRow if a row differs from the header in its number
+        of cells, is not UTF-8, or has invalid quoting.
         """
         rows = _parsed(self.path, self.delimiter)
         next(rows, None)
         width = len(self.columns)
-        # A row is also checked before `start`: what is skipped must be what was counted.
+        # Rows before `start` are checked too: the skipped rows must be those that were counted.
         numbered = itertools.islice(_checked(rows, self.path, width), start, None)
         return (row for _, row in numbered)
 
     def json_rows(self, start: int = 0) -> Iterator[bytes]:
-        """The data rows from number `start` on, each as one JSON object in UTF-8, keys in file order; raises as `rows`.
+        """Yield the rows from number `start`, each as a JSON object in UTF-8, keys in file order; raises as `rows`.
 
-        A cell of a numeric column that is a JSON number is written as it is, so that 149.62 stays 149.62; any other as
-        a string; an empty cell as null.
+        A JSON number in a numeric column is written unchanged, so that 149.62 stays 149.62; any other cell as a string;
+        an empty cell as null.
         """
         return map(encoder(self.columns, self.numeric), self.rows(start))
 
     def line_of(self, row: int) -> int:
-        """The line of the file, from 1, on which data row `row` starts (reads the file up to it)."""
+        """Return the line of the file, from 1, on which data row `row` starts (reads the file up to it)."""
         rows = _parsed(self.path, self.delimiter)
         next(rows, None)
         line, _ = next(itertools.islice(rows, row, None))
@@ -81,13 +81,13 @@ class CsvSource:
 
 
 def open_csv(path: Path) -> CsvSource:
-    """Read the header and the first 1000 rows: the delimiter, the names, and which columns are numeric.
+    """Detect delimiter, names and numeric columns from the header and the first 1000 rows.
 
     Commas, semicolons or tabs; quoted or not; with or without a byte-order mark; plain or gzip.
 
     Raises:
-        DataNotFound: The file is not there or cannot be read.
-        EmptyData: The file is empty, or holds a header and no row.
+        DataNotFound: The file is missing or cannot be read.
+        EmptyData: The file is empty, or has a header and no row.
         DataError: Two columns have the same name.
         BrokenRow: One of the first 1000 rows cannot be read.
     """
@@ -96,7 +96,7 @@ def open_csv(path: Path) -> CsvSource:
         rows = _parsed(path, delimiter)
         _, columns = next(rows, (0, []))
         if not columns:
-            raise EmptyData("the CSV is empty", where=str(path), remedy="give a file with a header and rows below it")
+            raise EmptyData("the CSV is empty", where=str(path), remedy="use a file with a header and rows")
         repeated = [name for name, times in Counter(columns).items() if times > 1]
         if repeated:
             raise DataError(
@@ -104,13 +104,13 @@ def open_csv(path: Path) -> CsvSource:
             )
         head = [row for _, row in itertools.islice(_checked(rows, path, len(columns)), SNIFFED_ROWS)]
     if not head:
-        raise EmptyData("the CSV has a header and no row", where=str(path), remedy="give a file with rows")
+        raise EmptyData("the CSV has a header and no row", where=str(path), remedy="use a file with rows")
     numeric = tuple(all(is_json_number(cell) for cell in cells if cell) for cells in zip(*head, strict=True))
     return CsvSource(path, tuple(columns), delimiter, numeric)
 
 
 def _width(path: Path, delimiter: str) -> int:
-    """How many cells the header has when split at `delimiter`; 0 where that breaks its quoting."""
+    """Return the number of header cells when split at `delimiter`; 0 if that breaks its quoting."""
     try:
         _, header = next(_parsed(path, delimiter), (0, []))
     except BrokenRow:
@@ -119,9 +119,9 @@ def _width(path: Path, delimiter: str) -> int:
 
 
 def encoder(columns: Sequence[str], numeric: Sequence[bool]) -> Encoder:
-    """A function from the cells of a row to its JSON, put together once a file: 40,000 rows/s of 31 columns.
+    """Return a function from the cells of a row to its JSON, built once per file: 40,000 rows/s of 31 columns.
 
-    It writes into the list that it is given, in the order of `columns`; `numeric` is as in `CsvSource`.
+    It modifies the list of cells, which is in the order of `columns`; `numeric` is as in `CsvSource`.
     """
     template = "{" + ",".join(encode_basestring(name).replace("%", "%%") + ":%s" for name in columns) + "}"
     texts = [index for index, is_numeric in enumerate(numeric) if not is_numeric]
@@ -144,21 +144,21 @@ def encoder(columns: Sequence[str], numeric: Sequence[bool]) -> Encoder:
 
 
 def _checked(rows: Iterator[tuple[int, list[str]]], path: Path, width: int) -> Iterator[tuple[int, list[str]]]:
-    """The same rows, as long as each has `width` cells."""
+    """Yield the rows unchanged, and check that each has `width` cells."""
     for line, row in rows:
         if len(row) != width:
             raise BrokenRow(
-                f"a row has {len(row)} cells where the header has {width}",
+                f"a row has {len(row)} cells, but the header has {width}",
                 where=f"{path}:{line}",
-                remedy="mend or remove that row (an unquoted delimiter inside a cell is the usual cause)",
+                remedy="fix or remove that row (an unquoted delimiter inside a cell is the usual cause)",
             )
         yield line, row
 
 
 def _parsed(path: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
-    """The rows with the line that each starts on, the header first; blank lines left out."""
+    """Yield the rows with the line that each starts on, the header first, without blank lines."""
     with _readable(path), _open_bytes(path) as raw:
-        # The reader's own limit of 128 KiB is below what Kafka takes in a record.
+        # The reader's default limit of 128 KiB is below Kafka's record size.
         csv.field_size_limit(LONGEST_CELL)
         reader = csv.reader(io.TextIOWrapper(raw, encoding="utf-8-sig", newline=""), delimiter=delimiter, strict=True)
         line = 1
@@ -171,7 +171,7 @@ def _parsed(path: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
             raise BrokenRow(
                 f"a row cannot be read: {e}",
                 where=f"{path}:{line}",
-                remedy="look for a quote in it that is opened and never closed, or closed in the middle of a cell",
+                remedy="look for an unclosed quote, or one that is closed in the middle of a cell",
             ) from e
         except UnicodeDecodeError as e:
             raise BrokenRow(
@@ -182,7 +182,7 @@ def _parsed(path: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
 
 
 def _first_line_not_utf8(path: Path) -> int:
-    """The decoder reads ahead of the rows, so the line is looked for again."""
+    """Find the line again, as the decoder reads ahead of the rows."""
     with _open_bytes(path) as raw:
         for number, line in enumerate(raw, start=1):
             try:
@@ -194,26 +194,26 @@ def _first_line_not_utf8(path: Path) -> int:
 
 @contextmanager
 def _open_bytes(path: Path) -> Iterator[IO[bytes]]:
-    """The file's bytes, unpacked where they start as gzip does (whatever the file is called)."""
+    """Open the file's bytes, decompressed if they have the gzip magic number (whatever the file is called)."""
     with path.open("rb") as file:
         if file.peek(2)[:2] != _GZIP_MAGIC:
             yield file
             return
-        with gzip.open(file) as unpacked:
-            yield cast(IO[bytes], unpacked)
+        with gzip.open(file) as decompressed:
+            yield cast(IO[bytes], decompressed)
 
 
 @contextmanager
 def _readable(path: Path) -> Iterator[None]:
-    """Turn what the operating system and gzip say about the file into our errors."""
+    """Convert operating system and gzip errors about the file into our errors."""
     try:
         yield
     except (EOFError, zlib.error, gzip.BadGzipFile) as e:
-        raise BrokenRow("the gzip file is cut off or damaged", where=str(path), remedy="fetch or pack it again") from e
+        raise BrokenRow("the gzip file is damaged", where=str(path), remedy="download or compress it again") from e
     except FileNotFoundError as e:
         raise DataNotFound("the CSV is not there", where=str(path), remedy="check the path given with --data") from e
     except IsADirectoryError as e:
-        raise DataNotFound("a directory stands where the CSV should be", where=str(path), remedy="name the file") from e
+        raise DataNotFound("the CSV path is a directory", where=str(path), remedy="give the path of a file") from e
     except OSError as e:
         raise DataNotFound(
             f"the CSV cannot be read: {e.strerror}", where=str(path), remedy="check its permissions"
@@ -222,46 +222,46 @@ def _readable(path: Path) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class ColumnSpans:
-    """In which rows of a file a column is sent; one that is not named is in all of them.
+    """The rows of a file in which columns are sent; a column without a span is in all of them.
 
-    By column, the first row (from 0) that has it, and the first that has it no longer.
+    By column, the first row (from 0) with it, and the first row without it again.
     """
 
     begins: Mapping[str, int] = field(default_factory=dict)
     ends: Mapping[str, int] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
-        """Whether any column comes or goes."""
+        """Whether any column begins or ends."""
         return bool(self.begins or self.ends)
 
     def columns_at(self, row: int, columns: Sequence[str]) -> list[int]:
-        """The positions of the columns that a row has."""
+        """Return the indexes of the columns that a row has."""
         return [
-            position
-            for position, name in enumerate(columns)
+            index
+            for index, name in enumerate(columns)
             if self.begins.get(name, 0) <= row and (name not in self.ends or row < self.ends[name])
         ]
 
     def changes_after(self, row: int) -> list[int]:
-        """The rows after `row` at which a column comes or goes, in order."""
+        """Return the rows after `row` at which a column begins or ends, in order."""
         return sorted({change for change in (*self.begins.values(), *self.ends.values()) if change > row})
 
 
 @dataclass(frozen=True)
 class ChangingSource:
-    """A CSV whose rows do not all have the same columns; made by `with_spans`."""
+    """A CSV whose rows differ in their columns; created by `with_spans`."""
 
     source: CsvSource
     spans: ColumnSpans
 
     @cached_property
     def fingerprint(self) -> str:
-        """Of the file and its spans: the same row with other columns is another payment, with an id of its own."""
+        """The sha256 of the file and its spans: the same row with other columns is another payment, with its own id."""
         spans = orjson.dumps([self.spans.begins, self.spans.ends], option=orjson.OPT_SORT_KEYS)
         return hashlib.sha256(self.source.fingerprint.encode() + spans).hexdigest()
 
     def json_rows(self, start: int = 0) -> Iterator[bytes]:
-        """The data rows from number `start` on, each as a JSON object with its columns; raises as `CsvSource.rows`."""
+        """Yield the rows from number `start`, each as a JSON object with its columns; raises as `CsvSource.rows`."""
         rows = self.source.rows(start)
         for change in self.spans.changes_after(start):
             yield from self._encoded(islice(rows, change - start), start)
@@ -269,23 +269,23 @@ class ChangingSource:
         yield from self._encoded(rows, start)
 
     def _encoded(self, rows: Iterator[list[str]], first: int) -> Iterator[bytes]:
-        source, held = self.source, self.spans.columns_at(first, self.source.columns)
-        encode = encoder([source.columns[at] for at in held], [source.numeric[at] for at in held])
-        if len(held) == len(source.columns):
+        source, indexes = self.source, self.spans.columns_at(first, self.source.columns)
+        encode = encoder([source.columns[at] for at in indexes], [source.numeric[at] for at in indexes])
+        if len(indexes) == len(source.columns):
             return map(encode, rows)
-        pick = itemgetter(*held) if len(held) > 1 else lambda row: tuple(row[at] for at in held)
+        pick = itemgetter(*indexes) if len(indexes) > 1 else lambda row: tuple(row[at] for at in indexes)
         return (encode(list(pick(row))) for row in rows)
 
 
 def with_spans(source: CsvSource, spans: ColumnSpans) -> ChangingSource | CsvSource:
-    """The source with columns that come and go; the source itself where none does.
+    """Return the source with the column spans; the source itself if there are none.
 
-    Raises SettingsError where a column is not in the file, or ends before it begins.
+    Raises SettingsError if a column is not in the file, or ends before it begins.
     """
     for name in (*spans.begins, *spans.ends):
         if name not in source.columns:
             raise SettingsError(
-                f"there is no column {name!r} that could come or go",
+                f"there is no column {name!r} for a span",
                 where=str(source.path),
                 remedy=f"name one of {', '.join(source.columns)}"[:500],
             )
@@ -294,6 +294,6 @@ def with_spans(source: CsvSource, spans: ColumnSpans) -> ChangingSource | CsvSou
             raise SettingsError(
                 f"the column {name!r} would end at row {spans.ends[name]}, before it begins",
                 where="--column-from, --column-until",
-                remedy="let it end after the row at which it begins",
+                remedy="use an end after the row at which it begins",
             )
     return ChangingSource(source, spans) if spans else source

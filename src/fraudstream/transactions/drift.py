@@ -1,4 +1,4 @@
-"""The schema of a sample, how it differs from the model's contract, and what the detector does about it."""
+"""Determines a transaction's schema and its drift from the model's contract."""
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
@@ -18,15 +18,15 @@ _NAMES: Final[dict[type, str]] = {
 }
 
 NOT_FINITE: Final = "not finite"
-"""The type of NaN and the infinities, which are read as the texts that JSON's writers make of them."""
+"""The type of NaN and the infinities, which arrive as the texts that JSON writers produce for them."""
 
 _NOT_FINITE_TEXTS: Final = frozenset({"NaN", "Infinity", "-Infinity"})
 
 UNKNOWN: Final = "unknown"
-"""The type of a column of which only the name is known."""
+"""The type of a column if only its name is known."""
 
 LARGEST_LISTING: Final = 32_768
-"""A list of columns that is kept or sent is cut at about so many bytes: thousands of sets of them are kept."""
+"""A column list is truncated at about this many bytes for storage: thousands of schemas are stored."""
 
 _LONGEST_NAME: Final = 200
 _BYTES_BESIDE_NAME: Final = 16
@@ -34,37 +34,37 @@ _LONGEST_PREFIX: Final = 1_000
 
 
 def columns_of(transaction: Mapping[str, Any]) -> dict[str, str]:
-    """Each column's type by name; columns of a nested object have dotted names."""
+    """Return each column's type by name; columns of a nested object have dotted names."""
     return dict(_flattened(transaction))
 
 
 def schema_id(transaction: Mapping[str, Any]) -> str:
-    """Twelve hexadecimal digits that depend on the names and types of the columns, not on their order."""
+    """Return twelve hexadecimal digits that depend on the names and types of the columns, not on their order."""
     return id_of(columns_of(transaction))
 
 
 def id_of(columns: Mapping[str, str]) -> str:
-    """The `schema_id` of columns whose types are known already."""
+    """Return the `schema_id` of columns with known types."""
     return hashlib.blake2b(orjson.dumps(sorted(columns.items())), digest_size=6).hexdigest()
 
 
-def listed(columns: Mapping[str, str]) -> dict[str, str]:
-    """The columns as far as they are kept and sent, by name: all of them but in rows of a thousand columns and more."""
-    kept: dict[str, str] = {}
+def listing(columns: Mapping[str, str]) -> dict[str, str]:
+    """Return the columns to store and send, by name: all of them except in a schema of a thousand columns or more."""
+    columns_by_name: dict[str, str] = {}
     size = 0
     for name, kind in sorted(columns.items()):
         short = name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…"
         size += len(short.encode()) + _BYTES_BESIDE_NAME
         if size > LARGEST_LISTING:
             break
-        kept[short] = kind
-    return kept
+        columns_by_name[short] = kind
+    return columns_by_name
 
 
 def bounded_name(name: str) -> str:
-    """The name of an object as its members' names begin: all members together are then no longer than a multiple of it.
+    """Bound the name of an object as the prefix of its members' names, so that these do not multiply its length.
 
-    A long one is cut, with a hash of all of it.
+    A long one is truncated and gets a hash of the full name.
     """
     if len(name) <= _LONGEST_PREFIX:
         return name
@@ -72,7 +72,7 @@ def bounded_name(name: str) -> str:
 
 
 def _flattened(transaction: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    # A stack instead of recursion: a row may be nested deeper than Python's own limit.
+    # A stack instead of recursion: a transaction may be nested deeper than Python's recursion limit.
     pending = list(transaction.items())
     while pending:
         name, value = pending.pop()
@@ -84,14 +84,14 @@ def _flattened(transaction: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             yield name, _NAMES[type(value)] if is_finite else NOT_FINITE
 
 
-NAMES_SHOWN: Final = 5
+_MOST_NAMES: Final = 5
 
 NUMBER_TYPE: Final = "number"
 _TYPES_THAT_FIT: Final = {NUMBER_TYPE: frozenset({"number", UNKNOWN})}
 _SCALARS: Final = frozenset({"number", "text", "boolean", UNKNOWN})
-"""What a feature that is no number (a category, a time) may be sent as."""
+"""Types of a feature other than a number (a category, a time)."""
 
-_ARRIVALS: Final = {"null": "without a value (null)", NOT_FINITE: "sent as NaN or infinite"}
+_DESCRIPTIONS: Final = {"null": "without a value (null)", NOT_FINITE: "sent as NaN or infinite"}
 
 KEPT: Final = "kept and shown"
 MEDIAN: Final = "the training median is used"
@@ -100,14 +100,14 @@ READ_AS_NUMBER: Final = "read as a number where it is one"
 
 @dataclass(frozen=True)
 class Contract:
-    """What the model in force expects of a row.
+    """The columns that the active model expects in a transaction.
 
     Attributes:
         features: Type by name ("number"), in the model's order.
         aliases: New column name to the feature's name.
-        others: Columns of the training data that are no features: the label, the time, what was left out.
-        missing_limit: A row with more features missing than this is unscorable.
-        quantiles: Training quantiles by feature, where the manifest holds them.
+        others: Columns of the training data that are not features: the label, the time, excluded columns.
+        missing_limit: A transaction with more missing features than this is unscorable.
+        quantiles: Training quantiles by feature, if the manifest has them.
     """
 
     model_id: str
@@ -121,19 +121,19 @@ class Contract:
 
 @dataclass(frozen=True)
 class Drift:
-    """What sets a row's columns apart from the contract; no column is in two of the three.
+    """The differences between a schema and the contract; no column is in two of the three.
 
     Attributes:
         added: Columns that the training data did not have, sorted.
-        missing: Features that no column carries, in the model's order.
-        retyped: Features that come, but as something else: the type that came, by feature.
-        too_much: More is missing than the model allows.
+        missing: Features without a column, in the model's order.
+        retyped: Features with another type: the actual type by feature.
+        is_over_limit: Whether more features are missing than the model allows.
     """
 
     added: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
     retyped: Mapping[str, str] = field(default_factory=dict)
-    too_much: bool = False
+    is_over_limit: bool = False
 
     def __bool__(self) -> bool:
         """Whether anything differs."""
@@ -142,21 +142,21 @@ class Drift:
 
 @dataclass(frozen=True)
 class Change:
-    """One line of what differs: the columns, what happened to them, what the detector does about it."""
+    """One kind of difference: the columns, what changed, and how the detector treats them."""
 
     columns: tuple[str, ...]
     what: str
     treatment: str
 
     def __str__(self) -> str:
-        """The line in words."""
-        return f"{named(self.columns)} {self.what}: {self.treatment}"
+        """Describe the change in one line."""
+        return f"{describe_columns(self.columns)} {self.what}: {self.treatment}"
 
 
 def drift_of(columns: Mapping[str, str], contract: Contract, *, is_whole: bool = True) -> Drift:
-    """Hold columns and types, as `schema.columns_of` gives them, against a contract.
+    """Compare columns and types, as returned by `columns_of`, with a contract.
 
-    In a list that was cut (not `is_whole`) nothing can be called missing.
+    In a truncated list (not `is_whole`) no column counts as missing.
     """
     carriers: dict[str, list[str]] = {name: [name] for name in contract.features}
     for new, old in contract.aliases.items():
@@ -174,33 +174,33 @@ def drift_of(columns: Mapping[str, str], contract: Contract, *, is_whole: bool =
         added=tuple(sorted(name for name in columns if name not in known)),
         missing=tuple(missing) if is_whole else (),
         retyped=retyped,
-        too_much=is_whole and len(missing) > contract.missing_limit,
+        is_over_limit=is_whole and len(missing) > contract.missing_limit,
     )
 
 
 def changes(drift: Drift) -> list[Change]:
-    """What differs, a line for each kind of change."""
-    found = []
+    """Return the differences, one for each kind of change."""
+    differences = []
     if drift.missing:
-        treatment = "too much for the model, so such rows are not judged (unscorable)" if drift.too_much else MEDIAN
-        found.append(Change(drift.missing, "missing", treatment))
+        treatment = "too many for the model, so such transactions are unscorable" if drift.is_over_limit else MEDIAN
+        differences.append(Change(drift.missing, "missing", treatment))
     by_type: dict[str, list[str]] = {}
     for name, kind in drift.retyped.items():
         by_type.setdefault(kind, []).append(name)
     for kind, names in sorted(by_type.items()):
-        what = _ARRIVALS.get(kind, f"sent as {kind}")
-        found.append(Change(tuple(names), what, READ_AS_NUMBER if kind == "text" else MEDIAN))
+        what = _DESCRIPTIONS.get(kind, f"sent as {kind}")
+        differences.append(Change(tuple(names), what, READ_AS_NUMBER if kind == "text" else MEDIAN))
     if drift.added:
-        found.append(Change(drift.added, "added", KEPT))
-    return found
+        differences.append(Change(drift.added, "added", KEPT))
+    return differences
 
 
-def named(columns: Iterable[str]) -> str:
-    """Columns in words, as in: column V26; or: columns V1, V2 and 7 more."""
+def describe_columns(columns: Iterable[str]) -> str:
+    """List columns, as in: column V26; or: columns V1, V2 and 7 more."""
     names = list(columns)
-    shown = ", ".join(names[:NAMES_SHOWN])
-    more = f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else ""
-    return f"{'column' if len(names) == 1 else 'columns'} {shown}{more}"
+    head = ", ".join(names[:_MOST_NAMES])
+    more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
+    return f"{'column' if len(names) == 1 else 'columns'} {head}{more}"
 
 
 def _fits(kind: str, feature_type: str) -> bool:

@@ -1,4 +1,4 @@
-"""The profile of a CSV: its label column, which of its two values means fraud, and what its other columns are."""
+"""Profiles a CSV: its label column, which of the two values means fraud, and its other columns."""
 
 import re
 from collections.abc import Collection, Iterator, Sequence
@@ -15,7 +15,7 @@ from fraudstream.transactions.column_reader import BLOCK_ROWS, ColumnKind, Colum
 from fraudstream.transactions.csv_source import CsvSource
 from fraudstream.transactions.times import TimeOrder, find_time
 
-# Without case, underscores and the like, the likeliest first: PaySim has isFraud and isFlaggedFraud.
+# Lowercase without punctuation, the most likely first: PaySim has isFraud and isFlaggedFraud.
 _USUAL_NAMES: Final = (
     "class",
     "isfraud",
@@ -34,12 +34,12 @@ _MEANS_FRAUD: Final = frozenset({"1", "true", "yes", "t", "y", "fraud", "fraudul
 _MEANS_LEGITIMATE: Final = frozenset(
     {"0", "-1", "false", "no", "f", "n", "legitimate", "legit", "genuine", "normal", "nonfraud", "notfraud"}
 )
-_SHOWN: Final = 40
+_MESSAGE_CHARS: Final = 40
 
 
 @dataclass(frozen=True)
 class Label:
-    """The label column, row by row, with the values that mean legitimate and fraud as they are in the CSV."""
+    """The label of each row, with the values for legitimate and fraud as in the CSV."""
 
     name: str
     legitimate: str
@@ -47,31 +47,31 @@ class Label:
     is_fraud: NDArray[np.bool_]
 
 
-def find_label(source: CsvSource, wanted: str | None) -> int:
-    """The position of the label column: the one that is wanted, or the one with a usual name.
+def find_label(source: CsvSource, label: str | None) -> int:
+    """Return the index of the label column: `label`, or by default the one with a usual name.
 
-    Raises LabelError, with the columns, where there is none.
+    Raises LabelError, with the columns, if there is none.
     """
     columns = source.columns
-    if wanted in columns:
-        return columns.index(wanted)
+    if label in columns:
+        return columns.index(label)
     simple = [_simplified(name) for name in columns]
-    for name in (_simplified(wanted),) if wanted is not None else _USUAL_NAMES:
+    for name in (_simplified(label),) if label is not None else _USUAL_NAMES:
         if name in simple:
             return simple.index(name)
-    what = f"there is no column {wanted!r}" if wanted is not None else "no column has the usual name of a label"
+    what = f"there is no column {label!r}" if label is not None else "no column has a usual label name"
     raise LabelError(
         f"{what}; the columns are {', '.join(columns)}"[:2000],
         where=f"{source.path}:1",
-        remedy="name the column that says which rows are fraud with --label",
+        remedy="name the column that marks fraud with --label",
     )
 
 
 class LabelReader:
-    """Reads the label's cells block by block."""
+    """Reads the label column block by block."""
 
     def __init__(self, source: CsvSource, index: int) -> None:
-        """Take the CSV, for the messages, and the position of the label's column in it."""
+        """Take the CSV, for error messages, and the index of the label column."""
         self._source = source
         self._name = source.columns[index]
         self._code_by_cell: dict[str, int] = {}
@@ -80,7 +80,7 @@ class LabelReader:
         self._rows = 0
 
     def read(self, cells: Sequence[str]) -> None:
-        """Take the next cells of the column; raises LabelError where one is empty or holds a third value."""
+        """Read the next cells of the column; raises LabelError if one is empty or has a third value."""
         codes = self._code_by_cell
         for cell in dict.fromkeys(cells):
             if cell not in codes:
@@ -89,24 +89,24 @@ class LabelReader:
         self._rows += len(cells)
 
     def label(self) -> Label:
-        """The label, once every cell was read.
+        """Return the label, once every cell was read.
 
-        Raises LabelError where there is one class only, or it is not clear which of the two values means fraud.
+        Raises LabelError if there is only one class, or if it is unclear which of the two values means fraud.
         """
         values = list(self._first_cells)
         cells = list(self._first_cells.values())
         if len(values) == 1:
             raise LabelError(
-                f"the label column {self._name!r} has one class only: every row says {cells[0]!r}",
+                f"the label column {self._name!r} has one class only: every row is {cells[0]!r}",
                 where=str(self._source.path),
-                remedy="give a CSV with both legitimate and fraudulent rows",
+                remedy="use a CSV with both legitimate and fraudulent rows",
             )
         fraud = _index_of_fraud(values)
         if fraud is None:
             raise LabelError(
-                f"the label column {self._name!r} holds {cells[0]!r} and {cells[1]!r}: neither is known to mean fraud",
+                f"the label column {self._name!r} has {cells[0]!r} and {cells[1]!r}: neither is known to mean fraud",
                 where=str(self._source.path),
-                remedy="write 1 for fraud and 0 for legitimate (true/false, yes/no serve too), or name another --label",
+                remedy="use 1 for fraud and 0 for legitimate (or true/false, yes/no), or name another --label",
             )
         return Label(self._name, cells[1 - fraud], cells[fraud], np.concatenate(self._blocks) == fraud)
 
@@ -116,12 +116,12 @@ class LabelReader:
             self._first_cells[value] = cell
         if value in self._first_cells:
             return list(self._first_cells).index(value)
-        known = " and ".join(repr(first[:_SHOWN]) for first in self._first_cells.values())
-        found = f"holds {cell[:_SHOWN]!r} beside {known}" if value else "is empty in a row"
+        known = " and ".join(repr(first[:_MESSAGE_CHARS]) for first in self._first_cells.values())
+        problem = f"has {cell[:_MESSAGE_CHARS]!r} besides {known}" if value else "is empty in a row"
         raise LabelError(
-            f"the label column {self._name!r} is not binary: it {found}",
+            f"the label column {self._name!r} is not binary: it {problem}",
             where=f"{self._source.path}:{self._source.line_of(self._rows + list(cells).index(cell))}",
-            remedy="give a label of two values, 1 for fraud and 0 for legitimate, or name another column with --label",
+            remedy="use a label with two values, 1 for fraud and 0 for legitimate, or name another column with --label",
         )
 
 
@@ -130,17 +130,17 @@ def _simplified(name: str) -> str:
 
 
 def _canonical(cell: str) -> str:
-    """One spelling for all of "1", "1.0", " 1" and "'1'", and for all of "True", "TRUE"."""
+    """Normalize "1", "1.0", " 1" and "'1'" to one spelling, and likewise "True" and "TRUE"."""
     text = cell.strip().strip("'").lower()
     number = parse_number(text)
     return f"{number:g}" if number is not None else text
 
 
 def _index_of_fraud(values: Sequence[str]) -> int | None:
-    """Which of the two means fraud: by the word, else the greater of two numbers."""
-    words = [_simplified(value) if parse_number(value) is None else value for value in values]
+    """Return which of the two values means fraud: by its name, else the greater of two numbers."""
+    names = [_simplified(value) if parse_number(value) is None else value for value in values]
     for fraud in (0, 1):
-        if words[fraud] in _MEANS_FRAUD and words[1 - fraud] in _MEANS_LEGITIMATE:
+        if names[fraud] in _MEANS_FRAUD and names[1 - fraud] in _MEANS_LEGITIMATE:
             return fraud
     numbers = [parse_number(value) for value in values]
     if numbers[0] is not None and numbers[1] is not None:
@@ -155,7 +155,7 @@ _QUANTILES: Final = np.linspace(0.0, 1.0, 21)
 
 @dataclass(frozen=True)
 class Statistics:
-    """The distribution of a column over some rows, missing values left out; `quantiles` at 0, 5 %, ..., 100 %."""
+    """The distribution of a column's values, without missing ones; `quantiles` at 0, 5 %, ..., 100 %."""
 
     median: float
     minimum: float
@@ -167,7 +167,7 @@ class Statistics:
 
 @dataclass(frozen=True)
 class CsvProfile:
-    """What is in a CSV: every column, in file order; `time` orders the rows, None where only the file's order does."""
+    """The columns of a CSV, in file order; `time` orders the rows, None if they are in file order."""
 
     source: CsvSource
     rows: int
@@ -177,7 +177,7 @@ class CsvProfile:
 
     @property
     def frauds(self) -> int:
-        """Rows whose label says fraud."""
+        """Number of rows labelled as fraud."""
         return int(self.label.is_fraud.sum())
 
 
@@ -185,23 +185,23 @@ def profile(
     source: CsvSource,
     label: str | None = None,
     *,
-    wanted: Collection[str] = (),
-    unread: Collection[str] = (),
+    included: Collection[str] = (),
+    excluded: Collection[str] = (),
 ) -> CsvProfile:
-    """Read the whole file once; numbers take 8 bytes a cell (1.47 million rows of 9 columns: 15 s, 276 MB in all).
+    """Profile a file in one pass; numbers take 8 bytes a cell (1.47 million rows of 9 columns: 15 s, 276 MB in all).
 
-    `label` None looks for one of the usual names. Of columns in `wanted` texts are kept however many distinct ones
-    there are; those in `unread` are no features whatever is in them: a text among their numbers is no error.
+    `label` None looks for one of the usual names. For columns in `included` any number of distinct texts is stored;
+    those in `excluded` are not features, so that a text among their numbers is not an error.
 
     Raises:
         LabelError: No label column, a label that is not binary, or one class only.
-        NotANumber: A text is in a column of which most cells are numbers.
+        NotANumber: A text is in a column with mostly numbers.
         BrokenRow: A row cannot be read.
     """
     label_index = find_label(source, label)
     label_reader = LabelReader(source, label_index)
     readers = {
-        index: ColumnReader(name, is_wanted=name in wanted, is_unread=name in unread)
+        index: ColumnReader(name, is_included=name in included, is_excluded=name in excluded)
         for index, name in enumerate(source.columns)
         if index != label_index
     }
@@ -212,22 +212,22 @@ def profile(
         for index, reader in readers.items():
             reader.read(cells_by_column[index])
         rows += len(block)
-    found_label = label_reader.label()
+    labels = label_reader.label()
     columns = {index: reader.column(source) for index, reader in readers.items()}
-    columns[label_index] = ColumnProfile(found_label.name, ColumnKind.LABEL, 0, np.empty(0), is_non_decreasing=False)
+    columns[label_index] = ColumnProfile(labels.name, ColumnKind.LABEL, 0, np.empty(0), is_non_decreasing=False)
     numbers = {column.name: column.values for column in columns.values() if column.kind is ColumnKind.NUMBER}
     dates = {column.name: column.values for column in columns.values() if column.kind is ColumnKind.DATE}
     return CsvProfile(
         source,
         rows,
-        found_label,
+        labels,
         tuple(columns[index] for index in range(len(source.columns))),
         find_time(numbers, dates, source.columns),
     )
 
 
 def statistics(values: NDArray[np.float64]) -> Statistics | None:
-    """Median, range, percentiles and 21 quantiles of the values that are not missing; None where all are."""
+    """Compute median, range, percentiles and 21 quantiles of the values; None if all are missing."""
     present = values[~np.isnan(values)]
     if not len(present):
         return None

@@ -1,8 +1,8 @@
-"""Masks what is about to be stored or logged: secrets of cards are removed, card numbers and personal data masked.
+"""Masks data before it is stored or logged: removes card secrets, masks card numbers and personal data.
 
-`DataMask.record` is applied to each record once before it is posted (`relay/records.py`) and, for other posters, once
-where the API takes it in: nothing behind it has to mask. It is idempotent, never raises, and does a number of steps
-linear in the size of the record, however deep that is nested.
+`DataMask.record` is applied once to each record before it is posted (`relay/records.py`) and, for other clients, once
+where the API receives it: nothing after it has to mask. It is idempotent, never raises, and takes time linear in the
+size of the record, however deeply nested.
 """
 
 import base64
@@ -20,19 +20,19 @@ from fraudstream.transactions.times import words_of
 from fraudstream.transactions.wire import AlertField, DeadLetterField, EventField
 
 REMOVED: Final = "removed"
-"""The member of a record that names the members that were removed."""
+"""The member of a record that lists the removed members."""
 
 PAYLOAD_BYTES: Final = 65_535
-"""So much of a payload is masked and passed on, more than the store keeps; the topic holds the whole of it."""
+"""This much of a payload is masked and forwarded, more than the store keeps; the topic has all of it."""
 
 MOST_FIELDS: Final = 4_096
-"""Fields written out in the texts of one record that are looked at; what follows them is masked whole."""
+"""Most fields inspected in the texts of one record; the text after them is masked completely."""
 
 _LARGEST_WHOLE: Final = 10**40
 _AMOUNTS: Final = frozenset({"amount", "amt", "price"})
 
 _BY_COLUMN: Final = frozenset({EventField.COLUMNS.value, "aliases"})
-"""Members that tell types and aliases by a column's name: `{"cvv": "number"}` holds no secret."""
+"""Members that map a column's name to its type or alias: `{"cvv": "number"}` contains no secret."""
 
 _OWN_NUMBERS: Final = frozenset(
     {
@@ -42,7 +42,7 @@ _OWN_NUMBERS: Final = frozenset(
     }
 )
 _NUMBERS_ONLY: Final = ("_us", "_ms", "_at", "offset")
-"""Members outside of a transaction whose numbers are places, times and counts; their texts are masked as all are."""
+"""Members outside of a transaction whose numbers are offsets, times and counts; their texts are masked as usual."""
 
 _SEPARATOR: Final = re.compile(r"[\w.\- ]{0,40}+(?:\\{0,8}[\"'])?\s{0,3}[:=>]{1,2}\s{0,3}")
 _NAME: Final = re.compile(r"[\w.\- ]*+")
@@ -60,79 +60,79 @@ _PERSONAL_TEXTS: Final = (
     (re.compile(r"\bpin(?:[ -]?code)?[\s#]{1,3}(?:is |was |no\.? )?(?P<value>\d{4,12})\b"), "pin"),
     (re.compile(r"(?<![\w-])(?P<value>(?!000|666|9)\d{3}-(?!00)\d\d-(?!0000)\d{4})(?![\w-])"), "-"),
 )
-"""What people write in a sentence, and a social security number by its shape; each with what a text with it has."""
+"""Secrets in prose, and social security numbers by their format; each with a substring that such a text contains."""
 
 
 class DataMask:
-    """Masks by what values are (`cards.py`), by what their names mean (`sensitive_names.py`) and by declared names."""
+    """Masks by value (`cards.py`), by the meaning of names (`sensitive_names.py`) and by declared names."""
 
     def __init__(self, columns: Iterable[str] = ()) -> None:
-        """Declare columns that hold card numbers beside those that are known by their name, in upper or lower case."""
+        """Declare additional columns with card numbers; their case does not matter."""
         self._declared = frozenset(fold(column.strip()) for column in columns if column.strip())
-        words = (re.escape(name.rpartition(".")[2]) for name in self._declared)
-        self._mention = re.compile("|".join((MENTION.pattern, *words))) if self._declared else MENTION
+        names = (re.escape(name.rpartition(".")[2]) for name in self._declared)
+        self._mention = re.compile("|".join((MENTION.pattern, *names))) if self._declared else MENTION
 
     def record(self, record: Any) -> Any:
-        """What is posted of an alert, an event, a dead letter or an entry of the ledger, as it may be stored."""
+        """Mask an alert, an event, a dead letter or a ledger entry for storage."""
         walk = _Walk(self)
         if not isinstance(record, Mapping):
             return walk.value(record)
-        shown: dict[str, Any] = {}
+        masked: dict[str, Any] = {}
         for name, value in record.items():
             if name == REMOVED and isinstance(value, list | tuple):
                 continue
-            if (kept := walk.member(str(name), value)) is not _GONE:
-                shown[walk.text(str(name))] = kept
+            if (member := walk.member(str(name), value)) is not _REMOVED:
+                masked[walk.text(str(name))] = member
         former = record.get(REMOVED)
         names = [*(walk.value(former) if isinstance(former, list | tuple) else ()), *walk.removed]
         if names or isinstance(former, list | tuple):
-            shown.pop(REMOVED, None)
-            shown[REMOVED] = list(dict.fromkeys(name for name in names if isinstance(name, str)))
+            masked.pop(REMOVED, None)
+            masked[REMOVED] = list(dict.fromkeys(name for name in names if isinstance(name, str)))
         for key in (AlertField.ALERT_ID.value, EventField.EVENT_ID.value):
-            if key in shown and shown[key] != record.get(key) and DeadLetterField.PAYLOAD not in record:
-                # Two numbers that read alike when masked must not become one alert.
-                shown[key] = f"{shown[key]}~{_digest(shown.get(AlertField.TRANSACTION, shown))}"
-        return shown
+            if key in masked and masked[key] != record.get(key) and DeadLetterField.PAYLOAD not in record:
+                # Two numbers that are equal when masked must not become one alert.
+                masked[key] = f"{masked[key]}~{_digest(masked.get(AlertField.TRANSACTION, masked))}"
+        return masked
 
     def text(self, text: str) -> str:
-        """A text of any kind: numbers in it, and what stands behind names in it, as in JSON, XML or `name=value`."""
+        """Mask a text: numbers in it, and values after names in it, as in JSON, XML or `name=value`."""
         return _Walk(self).text(text)
 
     def names(self, name: str) -> Sensitivity | None:
-        """What a column of this name, or of this dotted path, holds."""
+        """Return the sensitivity of a column by its name or dotted path."""
         return self.sensitivity(name, beside_a_card=False)
 
     def sensitivity(self, path: str, *, beside_a_card: bool) -> Sensitivity | None:
-        """What a member holds by its path."""
+        """Return the sensitivity of a member by its path."""
         if self._declared and ((lower := fold(path)) in self._declared or lower.rpartition(".")[2] in self._declared):
             return Sensitivity.CARD
         return sensitivity(path, beside_a_card=beside_a_card)
 
     def fields(self, text: str, folded: str, most: int) -> tuple[str, int]:
-        """A text with the values behind sensitive names in it masked, and how many fields were looked at."""
+        """Mask the values after sensitive names in a text; return it with the number of fields inspected."""
         pieces: list[str] = []
-        done = looked = at = 0
+        done = inspected = at = 0
         while (mention := self._mention.search(folded, at)) is not None:
             at = mention.end()
             separator = _SEPARATOR.match(folded, at)
             if separator is None:
                 continue
-            looked += 1
-            if looked > most:
-                return "".join((*pieces, text[done:at], hide(text[at:]))), looked
+            inspected += 1
+            if inspected > most:
+                return "".join((*pieces, text[done:at], hide(text[at:]))), inspected
             value = _VALUE.match(text, separator.end())
             kind = self._kind_of_field(text, mention.start(), separator) if value is not None else None
             if value is not None and kind is not None and value.group().lower() not in _NO_VALUE:
                 pieces += text[done : value.start()], _masked_value(value.group(), kind)
                 at = done = value.end()
-        return "".join((*pieces, text[done:])) if pieces else text, looked
+        return "".join((*pieces, text[done:])) if pieces else text, inspected
 
     def _kind_of_field(self, text: str, mention: int, separator: re.Match[str]) -> Sensitivity | None:
         begin = mention
         while begin > max(0, mention - 40) and (text[begin - 1].isalnum() or text[begin - 1] in "_-. "):
             begin -= 1
-        found = _NAME.match(text, begin, separator.end())
-        words = ("" if found is None else found.group()).split(" ")
+        match = _NAME.match(text, begin, separator.end())
+        words = ("" if match is None else match.group()).split(" ")
         for first in range(max(0, len(words) - 4), len(words)):
             kind = self.sensitivity(" ".join(words[first:]), beside_a_card=False)
             if kind is not None:
@@ -141,18 +141,18 @@ class DataMask:
 
 
 _Member = tuple[str | int, Any, str, Sensitivity | None]
-"""Key, value, dotted name and what the name says."""
+"""Key, value, dotted name and the name's sensitivity."""
 
 
-class _Gone:
-    """Stands for a member that is removed."""
+class _Removed:
+    """Marks a removed member."""
 
 
-_GONE: Final = _Gone()
+_REMOVED: Final = _Removed()
 
 
 class _Walk:
-    """One record's masking: what was removed, and how much was looked at."""
+    """The masking of one record: the removed members, and how much was inspected."""
 
     def __init__(self, mask: DataMask) -> None:
         self.removed: list[str] = []
@@ -161,7 +161,7 @@ class _Walk:
         self._fields = 0
 
     def member(self, name: str, value: Any) -> Any:
-        """A member of the record itself; `_GONE` where it is to be removed."""
+        """Mask a top-level member of the record; returns `_REMOVED` if it must be removed."""
         if name == DeadLetterField.PAYLOAD and isinstance(value, str):
             return self._payload(value)
         if name in _BY_COLUMN and isinstance(value, Mapping):
@@ -173,16 +173,16 @@ class _Walk:
         if isinstance(value, int | float) and (name in _OWN_NUMBERS or name.endswith(_NUMBERS_ONLY)):
             return value
         kind = self._mask.sensitivity(name, beside_a_card=False)
-        if kind is Sensitivity.SECRET and _is_there(value):
+        if kind is Sensitivity.SECRET and _has_value(value):
             self.removed.append(self.text(name))
-            return _GONE
+            return _REMOVED
         return self.value(value, name, kind)
 
     def value(self, root: Any, path: str = "", kind: Sensitivity | None = None, *, numbers: bool = True) -> Any:
-        """A value with all that is in it, copied; a stack in place of recursion, for it may be nested thousands deep.
+        """Mask a copy of a nested value, with a stack instead of recursion, as it may be nested thousands deep.
 
-        `path` is its dotted name, empty for a transaction; `kind` what all of it holds, where its name says so;
-        `numbers` whether numbers in it may be a card's.
+        `path` is its dotted name, empty for a transaction; `kind` the sensitivity of all of it, if its name implies
+        one; `numbers` whether numbers in it may be card numbers.
         """
         if not isinstance(root, Mapping | list | tuple):
             return self.scalar(root, kind, path, numbers=numbers)
@@ -195,7 +195,7 @@ class _Walk:
                 members = self._members(value, path, kind)
             else:
                 copy = [None] * len(value)
-                members = [(index, each, path, kind) for index, each in enumerate(self._ungrouped(value))]
+                members = [(index, each, path, kind) for index, each in enumerate(self._mask_groups(value))]
             parent[key] = copy
             for name, each, inner, of in members:
                 if isinstance(each, Mapping | list | tuple):
@@ -206,39 +206,39 @@ class _Walk:
         return top[0]
 
     def scalar(self, value: Any, kind: Sensitivity | None = None, path: str = "", *, numbers: bool = True) -> Any:
-        """A text or a number; anything else holds nothing."""
+        """Mask a text or a number; any other value is returned unchanged."""
         if isinstance(value, bool) or value is None:
             return value
         if isinstance(value, str):
-            return self.text(value) if kind is None else _hidden(value, kind)
+            return self.text(value) if kind is None else _mask_by_kind(value, kind)
         if not isinstance(value, int | float):
             return value
         if kind is not None:
             return (
-                _hidden(str(int(value)) if _is_whole(value) else repr(float(value)), kind)
+                _mask_by_kind(str(int(value)) if _is_whole(value) else repr(float(value)), kind)
                 if abs(value) < 1e300
                 else MASK
             )
         if not numbers or not 10**12 <= abs(value) < _LARGEST_WHOLE or not _is_whole(value) or _is_amount(path):
             return value
         digits = str(int(abs(value)))
-        shown = self._scan.masked(digits)
-        return value if shown is digits else shown
+        masked = self._scan.masked(digits)
+        return value if masked is digits else masked
 
     def text(self, text: str) -> str:
-        """A text of any kind."""
+        """Mask a text."""
         if len(text) < 3:
             return text
         folded = fold(text)
         if ":" in folded or "=" in folded or ">" in folded:
-            fielded, looked = self._mask.fields(text, folded, MOST_FIELDS - self._fields)
-            self._fields += looked
-            if fielded is not text:
-                text, folded = fielded, fold(fielded)
-        for pattern, needed in _PERSONAL_TEXTS:
-            if needed in folded and (spans := [found.span("value") for found in pattern.finditer(folded)]):
-                text = _without(text, spans)
-                folded = _without(folded, spans)
+            masked, inspected = self._mask.fields(text, folded, MOST_FIELDS - self._fields)
+            self._fields += inspected
+            if masked is not text:
+                text, folded = masked, fold(masked)
+        for pattern, substring in _PERSONAL_TEXTS:
+            if substring in folded and (spans := [match.span("value") for match in pattern.finditer(folded)]):
+                text = _hide_spans(text, spans)
+                folded = _hide_spans(folded, spans)
         return self._scan.masked(text, folded)
 
     def _members(self, value: Mapping[Any, Any], path: str, kind: Sensitivity | None) -> list[_Member]:
@@ -250,41 +250,41 @@ class _Walk:
             if beside_a_card is None and len(name) == 3:
                 beside_a_card = any(self._mask.names(str(other)) is Sensitivity.CARD for other in value)
             of = self._mask.sensitivity(inner, beside_a_card=bool(beside_a_card))
-            if of is Sensitivity.SECRET and _is_there(each):
+            if of is Sensitivity.SECRET and _has_value(each):
                 self.removed.append(self.text(inner))
             else:
                 members.append((self.text(name), each, inner, of if of is not Sensitivity.SECRET and of else kind))
         return members
 
-    def _ungrouped(self, value: list[Any] | tuple[Any, ...]) -> Iterable[Any]:
-        """A list; where it is the groups of one card number, those masked."""
+    def _mask_groups(self, value: list[Any] | tuple[Any, ...]) -> Iterable[Any]:
+        """Return a list, with its items masked if they are the groups of one card number."""
         if not 3 <= len(value) <= 5 or not all(
             isinstance(each, str | int) and not isinstance(each, bool) and 1 <= len(str(each)) <= 6 for each in value
         ):
             return value
         groups = list(map(str, value))
         joined = "/".join(groups)
-        shown = self._scan.masked(joined)
-        masked = shown.split("/")
-        if shown == joined or len(masked) != len(groups):
+        result = self._scan.masked(joined)
+        masked = result.split("/")
+        if result == joined or len(masked) != len(groups):
             return value
         return [old if str(old) == new else new for old, new in zip(value, masked, strict=True)]
 
     def _payload(self, encoded: str) -> str:
-        """A payload in base64; numbers of another length than they came in do not occur."""
+        """Mask a base64 payload; masking does not change the length of numbers."""
         try:
-            came = base64.b64decode(encoded, validate=True)
+            payload = base64.b64decode(encoded, validate=True)
         except (binascii.Error, ValueError):
             return self.text(encoded)
-        text = came[:PAYLOAD_BYTES].decode(errors="surrogateescape")
-        shown = self.text(text)
-        if shown is text and len(came) <= PAYLOAD_BYTES:
+        text = payload[:PAYLOAD_BYTES].decode(errors="surrogateescape")
+        masked = self.text(text)
+        if masked is text and len(payload) <= PAYLOAD_BYTES:
             return encoded
-        return base64.b64encode(shown.encode(errors="surrogateescape")).decode()
+        return base64.b64encode(masked.encode(errors="surrogateescape")).decode()
 
 
 def typed(value: Any) -> Any:
-    """What a person typed, or a small document that repeats it: card numbers in its texts are masked."""
+    """Mask the card numbers in user input, or in a small document that contains it."""
     if isinstance(value, str):
         return masked_text(value)
     if isinstance(value, Mapping):
@@ -293,32 +293,32 @@ def typed(value: Any) -> Any:
 
 
 def log_processor(mask: DataMask) -> Callable[[Any, str, MutableMapping[str, Any]], dict[str, Any]]:
-    """A processor of structlog that masks what is logged; it comes after those that put exceptions into words."""
+    """Return a structlog processor that masks log events; it must follow those that format exceptions."""
 
-    def masked(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> dict[str, Any]:
+    def mask_event(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> dict[str, Any]:
         walk = _Walk(mask)
-        told = {}
+        masked = {}
         for name, value in event.items():
             plain = value is None or isinstance(value, int | float | str | Mapping | list | tuple)
-            shown = value if name.startswith("_") else walk.member(name, value if plain else str(value))
-            told[name] = MASK * 3 if shown is _GONE else shown
-        return told
+            member = value if name.startswith("_") else walk.member(name, value if plain else str(value))
+            masked[name] = MASK * 3 if member is _REMOVED else member
+        return masked
 
-    return masked
+    return mask_event
 
 
-def _hidden(text: str, kind: Sensitivity) -> str:
+def _mask_by_kind(text: str, kind: Sensitivity) -> str:
     return mask_digits(text) if kind is Sensitivity.CARD else hide(text)
 
 
 def _masked_value(value: str, kind: Sensitivity) -> str:
     if kind is Sensitivity.CARD:
         return mask_digits(value)
-    # A letter behind a backslash is part of no value: \" and \n stay what they are.
-    return hide(value) if "\\" not in value else _ESCAPED.sub(lambda found: found[1] or MASK, value)
+    # A character after a backslash is not part of a value: \" and \n are unchanged.
+    return hide(value) if "\\" not in value else _ESCAPED.sub(lambda match: match[1] or MASK, value)
 
 
-def _without(text: str, spans: list[tuple[int, int]]) -> str:
+def _hide_spans(text: str, spans: list[tuple[int, int]]) -> str:
     pieces: list[str] = []
     done = 0
     for begin, end in spans:
@@ -327,7 +327,7 @@ def _without(text: str, spans: list[tuple[int, int]]) -> str:
     return "".join((*pieces, text[done:]))
 
 
-def _is_there(value: Any) -> bool:
+def _has_value(value: Any) -> bool:
     return value is not None and not isinstance(value, bool) and value != ""
 
 
@@ -336,12 +336,12 @@ def _is_whole(value: int | float) -> bool:
 
 
 def _is_amount(path: str) -> bool:
-    """Whether a number is a sum of money, which is as long as a card number now and then."""
+    """Return whether a number is an amount, which may be as long as a card number."""
     return bool(path) and not _AMOUNTS.isdisjoint(words_of(path.rpartition(".")[2]))
 
 
 def _digest(value: Any) -> str:
     try:
         return hashlib.sha256(orjson.dumps(value, option=orjson.OPT_SORT_KEYS)).hexdigest()[:12]
-    except TypeError:  # what JSON cannot carry
+    except TypeError:  # not serializable as JSON
         return "?"

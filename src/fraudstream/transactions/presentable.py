@@ -1,4 +1,4 @@
-"""Reads JSON of any depth and content, and keeps as text what the store, its answers and JavaScript cannot carry."""
+"""Reads JSON of any depth and content, and converts values that the store or JavaScript cannot represent to text."""
 
 import json
 import math
@@ -9,37 +9,37 @@ from typing import Any, Final
 import orjson
 
 MAX_DEPTH: Final = 200
-"""Objects and lists within one another. orjson writes 254: the rest is for what an answer puts around an alert."""
+"""Nesting depth. orjson writes 254: the rest is for the enclosing response of an alert."""
 
 MAX_TEXT_CHARS: Final = 64 * 1024
-"""What is kept as text is kept up to this length; the topic holds the whole of it."""
+"""Values stored as text are truncated to this length; the topic has all of it."""
 
 MAX_PATHS: Final = 100
 MAX_PATH_CHARS: Final = 200
 
 _READ_DEPTH: Final = 400
-"""Python's own reader is recursive and shares its limit of 1,000 with whoever called it."""
+"""Python's own reader is recursive and shares its limit of 1,000 with its callers."""
 
 _INTEGERS: Final = range(-(2**63), 2**64)
 _INTEGER_CHARS: Final = 20
 
-# A string (one that is never closed reaches to the end) or a bracket; possessive, so that nothing is read twice.
+# A string (an unclosed one extends to the end) or a bracket; possessive, so that nothing is read twice.
 _TOKEN: Final = re.compile(r'"(?:[^"\\]++|\\.)*+"?|[\[{\]}]', re.DOTALL)
 
 _CUT: Final = f"0.{secrets.randbelow(10**30):030}e"
-"""A number that nobody can guess stands for a subtree that was cut out before the text is read."""
+"""An unguessable number replaces a subtree that is cut out before the text is parsed."""
 
 
 class JsonText(str):
-    """The JSON text of a value that is not carried as it is."""
+    """The JSON text of a value that cannot be represented."""
 
     __slots__ = ()
 
 
 def read_json(text: bytes) -> Any:
-    """Read JSON, leniently where it is only leniently JSON: NaN, 1e400, half a surrogate pair, deeper than any reader.
+    """Parse JSON, also if it is only leniently JSON: NaN, 1e400, lone surrogates, nested deeper than parsers allow.
 
-    What no reader carries on is a `JsonText` then, which `present` takes for what it is. ValueError for other texts.
+    Values without a representation become `JsonText`, which `present` recognizes. ValueError for other texts.
     """
     try:
         return orjson.loads(text)
@@ -55,13 +55,13 @@ def read_json(text: bytes) -> Any:
     try:
         return json.loads(shallow, parse_constant=JsonText, parse_int=_integer, parse_float=number)
     except RecursionError as e:
-        raise ValueError("brackets that are never closed") from e
+        raise ValueError("unclosed brackets") from e
 
 
 def present(document: dict[str, Any]) -> list[str]:
-    """Replace, in place, what cannot be stored and shown by its text; the paths of what was, dotted and shortened.
+    """Replace, in place, values that cannot be stored and displayed by their text; return their truncated dotted paths.
 
-    That is: what is nested too deeply, numbers that are not finite or beyond 64 bits, half surrogate pairs.
+    That is: values nested too deeply, numbers that are not finite or exceed 64 bits, lone surrogates.
     """
     marked: list[str] = []
     pending: list[tuple[Any, str, int]] = [(document, "", 1)]
@@ -90,7 +90,7 @@ def present(document: dict[str, Any]) -> list[str]:
 
 
 def json_text(value: object) -> str:
-    """Any value as JSON text, however deep it is nested; what JSON has no form for is written as its text."""
+    """Serialize any value as JSON text, however deeply nested; values without a JSON form are written as their text."""
     pieces: list[str] = []
     pending: list[Any] = [value]
     while pending:
@@ -110,7 +110,7 @@ def json_text(value: object) -> str:
 
 
 def _without_deep(text: str, cut: list[str]) -> str:
-    """The text with what is nested deeper than can be read cut out; a number stands in place of each."""
+    """Replace each subtree that is nested too deeply to be parsed by a number."""
     if text.count("[") + text.count("{") <= _READ_DEPTH:
         return text
     pieces: list[str] = []
@@ -135,7 +135,7 @@ def _integer(digits: str) -> int | JsonText:
 
 
 def _text_instead(value: object) -> str | None:
-    """The text that stands for a value; None where the value can be carried."""
+    """Return the text that replaces a value; None if the value can be represented."""
     if isinstance(value, JsonText):
         return _writable(str(value))
     if isinstance(value, str):

@@ -1,4 +1,4 @@
-"""Tells by the name of a column or a member what it holds: a secret of a card, a card number, personal data."""
+"""Classifies the sensitivity of a column or member by its name: card secret, card number or personal data."""
 
 import re
 from enum import StrEnum
@@ -9,14 +9,14 @@ from fraudstream.transactions.cards import fold
 
 
 class Sensitivity(StrEnum):
-    """What has to be done with a value."""
+    """How a value must be treated."""
 
     SECRET = "verification code, PIN or track data"  # noqa: S105 - it is none
-    """Sensitive authentication data, which PCI DSS 4.0 (3.3) does not allow to be kept: it is removed."""
+    """Sensitive authentication data, which PCI DSS 4.0 (3.3) does not allow to be stored: it is removed."""
     CARD = "card number"
-    """Its first six and last four digits are kept."""
+    """Masked except for its first six and last four digits."""
     PERSONAL = "national id or expiry date"
-    """Nothing of it is kept."""
+    """Masked completely."""
 
 
 LONGEST_NAME: Final = 200
@@ -40,14 +40,14 @@ magstripe, magstrip, mag stripe, magnetic stripe, magnetstreifen, banda magnéti
 pista 1, pista 2, магнитная полоса
 """
 
-# Alone, or behind words that say whose it is.
+# Alone, or after words for its owner.
 _PINS: Final = """
 pin, pin code, pin number, pin value, pincode, geheimzahl, código pin, code pin, codice pin, пин, пин код
 """
-_WHOSE: Final = "card, cc, user, customer, client, atm, debit, credit, account, payment, old, new, entered, clear, my"
+_OWNERS: Final = "card, cc, user, customer, client, atm, debit, credit, account, payment, old, new, entered, clear, my"
 
-# Words of a name that tells of such a value and does not hold it, as `used_pin_number` and `cvv_result` do.
-_ABOUT: Final = """
+# Words in names that describe such a value without containing it, like `used_pin_number` and `cvv_result`.
+_DESCRIPTIVE: Final = """
 match, matched, matches, mismatch, result, results, response, present, presence, check, checked, status, provided, flag
 verified, is, has, used, length, len, indicator, valid, invalid, error, retries, tries, attempts, attempt, count
 changed, type, mode, method, capability, capable, entry, required, failed, reason, supported, format, fallback, days
@@ -79,7 +79,7 @@ data di scadenza, data scadenza, scadenza, data de validade, data validade, vali
 срок действия, действует до, 有效期, 有効期限
 """
 
-# Only beside a card's number: elsewhere `cid` is a customer's id and `exp` an experience.
+# Only next to a card number: elsewhere `cid` is a customer id and `exp` an experience.
 _BESIDE_A_CARD: Final = {"cid": Sensitivity.SECRET, "exp": Sensitivity.PERSONAL}
 
 _WORD: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+|[^\W\d_A-Za-z]+")
@@ -98,8 +98,8 @@ def _joined(terms: list[str]) -> frozenset[str]:
     return frozenset("".join(term.split()) for term in terms)
 
 
-_OWNER_WORDS: Final = frozenset(_terms(_WHOSE))
-_ABOUT_WORDS: Final = frozenset(_terms(_ABOUT))
+_OWNER_WORDS: Final = frozenset(_terms(_OWNERS))
+_ABOUT_WORDS: Final = frozenset(_terms(_DESCRIPTIVE))
 _SECRET_NAMES: Final = _joined(_terms(_SECRETS))
 _PIN_NAMES: Final = _joined(_terms(_PINS))
 _CARD_NAMES: Final = _joined(_CARD_TERMS)
@@ -107,21 +107,21 @@ _PERSONAL_NAMES: Final = _joined(_terms(_PERSONAL))
 
 _FIRST_WORDS: Final = {term.split()[0][:5] for term in _EVERY_TERM}
 MENTION: Final = re.compile("|".join(sorted(map(re.escape, _FIRST_WORDS), key=len, reverse=True)))
-"""How each such name begins, folded: a text without any of them names nothing."""
+"""The beginning of each such name, folded: a text without any of them mentions none."""
 
 
 def sensitivity(path: str, *, beside_a_card: bool = False) -> Sensitivity | None:
-    """What a column or a member of this name holds; None where the name says nothing.
+    """Return the sensitivity of a column or member by its name; None if the name implies none.
 
-    `path` has the names of the objects around it in front and points between: `card.securityCode`. `beside_a_card` says
-    that a card's number is in the same object.
+    `path` is the dotted name including enclosing objects: `card.securityCode`. `beside_a_card` is whether a card number
+    is in the same object.
     """
     if len(path) > LONGEST_NAME:
         path = path[-LONGEST_NAME:]
-    found = _sensitivity(path)
-    if found is None and beside_a_card:
+    kind = _sensitivity(path)
+    if kind is None and beside_a_card:
         return _BESIDE_A_CARD.get(fold(path.rpartition(".")[2]).strip())
-    return found
+    return kind
 
 
 @lru_cache(maxsize=8192)
@@ -136,7 +136,7 @@ def _sensitivity(path: str) -> Sensitivity | None:
     is_about = not _ABOUT_WORDS.isdisjoint(last)
     if not is_about:
         first = len(words) - len(last)
-        # All runs of words that reach into the last part.
+        # All runs of words that extend into the last part.
         for begin in range(len(words)):
             for end in range(max(first, begin) + 1, min(begin + _MOST_WORDS, len(words)) + 1):
                 if "".join(words[begin:end]) in _SECRET_NAMES:

@@ -1,4 +1,4 @@
-"""The names of all that flows: topics, headers, keys of an alert and of an event, and the `event_id` of a row."""
+"""Defines the names in Kafka records: topics, headers, keys of alerts and events, and the `event_id`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 
 
 class Topic(StrEnum):
-    """The topics; the names are a contract with the outside."""
+    """The topics; their names are a public contract."""
 
     TRANSACTIONS = "credit_card_transactions"
     ALERTS = "fraud_alerts"
@@ -20,26 +20,26 @@ class Topic(StrEnum):
 
 
 OUTPUT_TOPICS: Final = (Topic.ALERTS, Topic.UNSCORABLE, Topic.DEAD_LETTERS, Topic.EVENTS)
-"""Where the query writes; `LEDGER` is written beside it, once a batch is committed."""
+"""The topics that the query writes; `LEDGER` is written separately, once a batch is committed."""
 
 RELAYED_TOPICS: Final = (*OUTPUT_TOPICS, Topic.LEDGER)
 
 DEFAULT_MAX_RECORD_BYTES: Final = 1_048_588
-"""Kafka's own default for `max.message.bytes`: a larger transaction ends as a dead letter."""
+"""Kafka's default for `max.message.bytes`: a larger transaction becomes a dead letter."""
 
 OUTPUT_LIMIT_FACTOR: Final = 4
-"""An output record may be this many times the input's limit: a row carried twice, once escaped, is three times it."""
+"""Output limit as a multiple of the input limit: a transaction contained twice, once escaped, is three times it."""
 
 _HEADERS_AND_KEYS: Final = 262_144
 
 
 def output_limit(max_record_bytes: int) -> int:
-    """Largest output record in bytes, for the topics' `max.message.bytes` and the sink's `max.request.size`."""
+    """Return the largest output record in bytes, for `max.message.bytes` and the sink's `max.request.size`."""
     return OUTPUT_LIMIT_FACTOR * max_record_bytes + _HEADERS_AND_KEYS
 
 
 class Outcome(StrEnum):
-    """What became of a record; every acknowledged record ends in exactly one."""
+    """The outcome of a record; every acknowledged record has exactly one."""
 
     CLEAR = "clear"
     ALERT = "alert"
@@ -48,7 +48,7 @@ class Outcome(StrEnum):
 
 
 class RecordId(NamedTuple):
-    """Where a record is."""
+    """The position of a record."""
 
     topic: str
     partition: int
@@ -56,19 +56,19 @@ class RecordId(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> RecordId:
-        """The record that `topic/partition/offset` names; raises ValueError where it names none."""
-        found = re.fullmatch(r"(.+)/([0-9]{1,9})/([0-9]{1,18})", text, re.DOTALL)
-        if found is None:
+        """Parse `topic/partition/offset`; raises ValueError if it is not one."""
+        match = re.fullmatch(r"(.+)/([0-9]{1,9})/([0-9]{1,18})", text, re.DOTALL)
+        if match is None:
             raise ValueError(f"{text!r} is not topic/partition/offset")
-        return cls(found[1], int(found[2]), int(found[3]))
+        return cls(match[1], int(match[2]), int(match[3]))
 
     def __str__(self) -> str:
-        """As `topic/partition/offset`."""
+        """Format as `topic/partition/offset`."""
         return f"{self.topic}/{self.partition}/{self.offset}"
 
 
 class ReplayState(StrEnum):
-    """How far a replay is; one that is `sending` may be on the topic already."""
+    """The state of a replay; one that is `sending` may already be on the topic."""
 
     REQUESTED = "requested"
     SENDING = "sending"
@@ -83,9 +83,9 @@ class Header(StrEnum):
     SOURCE_ROW = "source_row"
     PRODUCED_AT = "produced_at"
     REPLAY_OF = "replay_of"
-    """On a record that was sent again by hand: `topic/partition/offset` of the one that it repeats."""
+    """On a manually replayed record: `topic/partition/offset` of the original."""
     REPLAY_ID = "replay_id"
-    """On the same record: the id of the replay, the same on each copy of a record that a crash had sent twice."""
+    """On a replayed record: the id of the replay, the same on each copy if a crash sent it twice."""
     ERROR_TOPIC = "__connect.errors.topic"
     ERROR_PARTITION = "__connect.errors.partition"
     ERROR_OFFSET = "__connect.errors.offset"
@@ -103,17 +103,17 @@ DEAD_LETTER_HEADERS: Final = (
     Header.ERROR_ORIGINAL_BYTES,
     Header.PRODUCED_AT,
 )
-"""What the detector adds to a dead letter's own headers, behind them and in this order."""
+"""Headers that the detector appends to a dead letter's own headers, in this order."""
 
 LONGEST_EVENT_ID: Final = 200
-"""A longer `event_id` is not ours: the record is then known by its topic, partition and offset."""
+"""A longer `event_id` is not ours: the record is then identified by its topic, partition and offset."""
 
 LONGEST_KEY: Final = 65_536
-"""A key is cut at this length in what leaves the detector, so that it cannot make a record too large for the sink."""
+"""A key is truncated to this length in the detector's output, so that no record is too large for the sink."""
 
 
 class AlertField(StrEnum):
-    """The keys of an alert (and of an unscorable row, whose `score` is null)."""
+    """The keys of an alert (and of an unscorable transaction, whose `score` is null)."""
 
     ALERT_ID = "alert_id"
     TOPIC = "topic"
@@ -132,17 +132,17 @@ class AlertField(StrEnum):
     IMPUTED = "imputed"
     REPLAY_OF = "replay_of"
     AS_TEXT = "as_text"
-    """Paths of what is kept as text: it could not be carried as it came (`presentable.py`)."""
+    """Paths of values stored as text because they cannot be represented (`presentable.py`)."""
     TRANSACTION = "transaction"
     TRANSACTION_TEXT = "transaction_text"
 
 
 REJECTED_BECAUSE: Final = "refused_because"
-"""The key under which a record that could not be converted is posted with the reason, for the API to keep it."""
+"""The key for the reason when a record that could not be converted is posted, for the API to store it."""
 
 
 class DeadLetterField(StrEnum):
-    """The keys of a dead letter, as the API takes and gives it."""
+    """The keys of a dead letter in the API."""
 
     TOPIC = "topic"
     PARTITION = "partition"
@@ -156,16 +156,16 @@ class DeadLetterField(StrEnum):
     HEADERS = "headers"
     ORIGINAL_BYTES = "original_bytes"
     DEAD_LETTER = "dead_letter"
-    """The dead letter's own place, `topic/partition/offset`: where its bytes still are when the input's are gone."""
+    """The dead letter's own `topic/partition/offset`, where its bytes remain after the input's are deleted."""
 
 
 class EventType(StrEnum):
-    """The kinds of record on `detector_events`, plus `position` (the relay's own) and `schema` (the dashboard's).
+    """The types of record on `detector_events`, plus `position` (from the relay) and `schema` (from the dashboard).
 
     `audit_head`, which the relay writes, is also the key of its record, by which the audit finds it.
 
-    `status` comes every few seconds for as long as the detector lives, and says in `state` and `message` how it is.
-    `partitions` says that the input topic has grown, or that a partition is read again; `starved` that one is not read.
+    `status` is sent every few seconds while the detector runs, with its `state` and `message`. `partitions` reports
+    that the input topic has grown, or that a partition is read again; `starved` that one is not read.
     """
 
     SAMPLE = "sample"
@@ -210,7 +210,7 @@ class EventField(StrEnum):
 
 
 class DetectorState(StrEnum):
-    """What a `status` event says in `state`."""
+    """The `state` of a `status` event."""
 
     STARTING = "starting"
     RUNNING = "running"
@@ -218,7 +218,7 @@ class DetectorState(StrEnum):
 
 
 def event_id(run_id: str, fingerprint: str, pass_number: int, row: int) -> str:
-    """The id of one row of one pass of one run: 32 hexadecimal digits.
+    """Return the id of one row in one pass of one run: 32 hexadecimal digits.
 
     A row sent again within a run has the same id; a new run has new ones.
     """

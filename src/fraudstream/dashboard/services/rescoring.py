@@ -31,7 +31,7 @@ def rescore_alert(library: ExplainerLibrary, model: Path, alert: Mapping[str, An
     now = explainer.explain(alert[AlertField.TRANSACTION], deployment.aliases)
     then = explanation_of(library, alert)
     stored = alert.get(AlertField.SCORE)
-    new_score = now.score if now.is_judgeable else None
+    new_score = now.score if now.is_scorable else None
     return {
         "alert_id": alert[AlertField.ALERT_ID],
         "stored": {name: alert.get(name) for name in StoredScore.model_fields},
@@ -87,7 +87,7 @@ def _sentence(alert: Mapping[str, Any], now: Explanation, deployment: Deployment
     if stored is None:
         result = result.replace(" again", "").replace("no longer an", "no")
         return f"It was unscorable when it arrived. Now it is {result}."
-    if not now.is_judgeable:
+    if not now.is_scorable:
         return f"Now it is {result}."
     if abs(now.score - stored) <= SAME_SCORE:
         return f"The same score. Now it is {result}."

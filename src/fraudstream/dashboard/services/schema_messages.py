@@ -11,7 +11,7 @@ from fraudstream.dashboard.services.columns import Shares
 from fraudstream.messages.base import Object
 from fraudstream.store.positions import SchemaObservation
 from fraudstream.times import from_microseconds, iso_z, microseconds, parse_time
-from fraudstream.transactions.drift import MEDIAN, Contract, changes, drift_of, named
+from fraudstream.transactions.drift import MEDIAN, Contract, changes, describe_columns, drift_of
 
 MOST_SENTENCES: Final = 5
 UNSCORABLE: Final = "unscorable: too many features are missing"
@@ -49,7 +49,7 @@ def sentences(shares: Shares, contract: Contract | None) -> list[Sentence]:
         messages.append(Sentence(f"{percent(shares.unscorable)} of recent transactions are {UNSCORABLE}", "", ""))
     for since, share, kind, names in _groups(shares, contract):
         is_plural = len(names) > 1
-        subject = named(names)
+        subject = describe_columns(names)
         change, treatment = _describe(kind, shares.retyped, names, is_plural=is_plural)
         since_about = " since about " if since else ""
         messages.append(

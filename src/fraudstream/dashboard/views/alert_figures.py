@@ -123,17 +123,17 @@ def _strip(step: Step) -> Strip:
     feature, cell = step.cell.feature, step.cell
     imputation = _imputation_text(feature) if cell.is_imputed else ""
     quantiles = _quantiles(feature)
-    value = value_text(plain(cell.came))
+    value = value_text(plain(cell.raw_value))
     if quantiles is None:
-        position = "imputed with the typical value" if cell.is_imputed else _category_position(feature, cell.slots)
-        is_rare = not cell.is_imputed and feature.type is FeatureType.CATEGORY and cell.slots[-1] == 1.0
+        position = "imputed with the typical value" if cell.is_imputed else _category_position(feature, cell.components)
+        is_rare = not cell.is_imputed and feature.type is FeatureType.CATEGORY and cell.components[-1] == 1.0
         return Strip(feature.name, cell.column, value, imputation, None, "", 50.0, "", "", "", position, is_rare)
     low, middle, high = quantiles
     if feature.type is FeatureType.TIME and not cell.is_imputed:
-        value = f"{value} ({cell.slots[0]:.1f} h on a {WEEKDAYS[int(cell.slots[1])]})"
+        value = f"{value} ({cell.components[0]:.1f} h on a {WEEKDAYS[int(cell.components[1])]})"
     elif feature.type is FeatureType.ELAPSED and not cell.is_imputed:
-        value = f"{value} ({cell.slots[0]:,.0f} days before)"
-    at = _at(cell.slots[0], low, high)
+        value = f"{value} ({cell.components[0]:,.0f} days before)"
+    at = _at(cell.components[0], low, high)
     beyond = "low" if at < 0 else "high" if at > 100 else ""
     return Strip(
         feature.name,
@@ -147,7 +147,7 @@ def _strip(step: Step) -> Strip:
         number_text(middle),
         number_text(high),
         "imputed with the typical value" if cell.is_imputed else _position(step),
-        not cell.is_imputed and not low <= cell.slots[0] <= high,
+        not cell.is_imputed and not low <= cell.components[0] <= high,
     )
 
 
@@ -167,7 +167,7 @@ def _at(value: float, low: float, high: float) -> float:
 
 
 def _position(step: Step) -> str:
-    quantile, feature, value = step.reason.quantile, step.cell.feature, step.cell.slots[0]
+    quantile, feature, value = step.reason.quantile, step.cell.feature, step.cell.components[0]
     if feature.minimum is not None and value < feature.minimum:
         return "below all training values"
     if feature.maximum is not None and value > feature.maximum:

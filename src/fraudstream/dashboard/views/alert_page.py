@@ -136,7 +136,7 @@ def _values(steps: tuple[Step, ...]) -> dict[str, float]:
     """Return the numeric values of the largest reasons, by column."""
     largest = sorted(steps, key=lambda step: -abs(step.reason.contribution))
     read = [step for step in largest if step.reason.contribution != 0.0 and not step.cell.is_imputed]
-    values = {step.cell.column: plain(step.cell.came) for step in read[:TOP_REASONS]}
+    values = {step.cell.column: plain(step.cell.raw_value) for step in read[:TOP_REASONS]}
     return {
         name: float(value)
         for name, value in values.items()

@@ -1,1 +1,1 @@
-"""The active model of a folder, its history, and the models beside it."""
+"""Manages the active model of a directory, its deployment history and the other models there."""

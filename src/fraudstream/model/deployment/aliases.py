@@ -1,4 +1,4 @@
-"""Aliases: columns of the stream that are read as a feature of another name; they stand in `current` (`current.py`)."""
+"""Declares and removes aliases: stream columns that are read as a feature of another name."""
 
 from dataclasses import replace
 from datetime import datetime
@@ -19,18 +19,18 @@ from fraudstream.transactions.drift import Contract
 
 
 def read_manifest(artifact: Path) -> Manifest:
-    """The manifest of an artifact, without holding its other files against their sums.
+    """Read the manifest of an artifact, without verifying the checksums of its other files.
 
     Raises:
         ModelCorrupt: It cannot be read, or was changed.
-        OSError: It is not there.
+        OSError: It does not exist.
     """
     file = artifact / MANIFEST_FILE
     return manifest_from_json(read_regular(file, MOST_MANIFEST_BYTES), file)
 
 
 def contract_of(manifest: Manifest, deployment: Deployment) -> Contract:
-    """What a model in force expects of a row."""
+    """Return the columns that an active model expects in a transaction."""
     others = {manifest.label, *manifest.excluded}
     if manifest.time_column is not None:
         others.add(manifest.time_column)
@@ -46,12 +46,12 @@ def contract_of(manifest: Manifest, deployment: Deployment) -> Contract:
 
 
 def declare_alias(model: Path, new: str, old: str, *, who: str, why: str, now: datetime) -> Deployment:
-    """From the next revision on, read the stream's column `new` as the feature `old`.
+    """Read the stream's column `new` as the feature `old` from the next revision on.
 
     Raises:
-        AliasRefused: There is no such feature, `new` is a feature itself, or `old` has an alias already.
+        AliasRefused: There is no such feature, `new` is itself a feature, or `old` already has an alias.
         ModelNamedDirectly: `model` names an artifact.
-        ModelError: What is in force cannot be read or written.
+        ModelError: The deployment cannot be read or written.
     """
     models_dir = changeable_models_dir(model)
 
@@ -64,18 +64,18 @@ def declare_alias(model: Path, new: str, old: str, *, who: str, why: str, now: d
 
 
 def remove_alias(model: Path, new: str, *, who: str, why: str, now: datetime) -> Deployment:
-    """From the next revision on, read the column `new` as nothing but itself.
+    """Stop reading the column `new` as a feature of another name from the next revision on.
 
     Raises:
         AliasRefused: There is no such alias.
         ModelNamedDirectly: `model` names an artifact.
-        ModelError: What is in force cannot be read or written.
+        ModelError: The deployment cannot be read or written.
     """
 
     def change(deployment: Deployment) -> Deployment:
         if new not in deployment.aliases:
             raise AliasRefused(
-                f"{new!r} is no alias",
+                f"{new!r} is not an alias",
                 where=deployment.model_id,
                 remedy=f"name one of: {', '.join(deployment.aliases) or 'there are none'}",
             )
@@ -85,7 +85,7 @@ def remove_alias(model: Path, new: str, *, who: str, why: str, now: datetime) ->
 
 
 def active_contract(model: Path) -> Contract:
-    """The contract of what a path names, an artifact or a `current` file; raises ModelError where it cannot be read."""
+    """Return the contract of an artifact or of a `current` file; raises ModelError if it cannot be read."""
     current = current_file(model)
     if current is None:
         manifest = _manifest(model)
@@ -102,16 +102,16 @@ def _check(new: str, old: str, deployment: Deployment, features: list[str]) -> N
         )
     if not new or new in features:
         raise AliasRefused(
-            f"{new!r} is a feature of the model itself" if new else "the new name is empty",
+            f"{new!r} is itself a feature of the model" if new else "the new name is empty",
             where=where,
-            remedy="write the name in the stream first, then the feature's name: NEW=OLD",
+            remedy="write the stream's name first, then the feature's name: NEW=OLD",
         )
     taken = next((name for name, feature in deployment.aliases.items() if feature == old and name != new), None)
     if taken is not None:
         raise AliasRefused(
-            f"{old!r} is read from {taken!r} already",
+            f"{old!r} is already read from {taken!r}",
             where=where,
-            remedy=f"take that alias back first: fraudstream schema unalias {taken}",
+            remedy=f"remove that alias first: fraudstream schema unalias {taken}",
         )
 
 
@@ -120,5 +120,5 @@ def _manifest(artifact: Path) -> Manifest:
         return read_manifest(artifact)
     except OSError as e:
         raise AliasRefused(
-            "the artifact of the model in force is not there", where=str(artifact), remedy="train a model again"
+            "the artifact of the active model is missing", where=str(artifact), remedy="train a model again"
         ) from e

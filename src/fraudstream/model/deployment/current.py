@@ -1,4 +1,4 @@
-"""What is in force: the file `models/current`, its one writer and its readers; each change is a line of the history."""
+"""Reads and changes the deployment: the file `models/current`, with each change recorded in the history."""
 
 import math
 import os
@@ -20,14 +20,14 @@ HISTORY_FILE: Final = "history.jsonl"
 MOST_BYTES: Final = 256 * 1024 * 1024
 
 State = Mapping[str, Any]
-"""What is in force as it stands in `current`: the fields of `current.InForce`."""
+"""A deployment as stored in `current`: the fields of `Deployment`."""
 
 
 @dataclass(frozen=True)
 class Change:
-    """One change of the deployment; `restores` is the revision that a rollback brings back.
+    """One change of the deployment; `restores` is the revision that a rollback restores.
 
-    `before` is None where no model was active, or where it is not known.
+    `before` is None if no model was active, or if it is unknown.
     """
 
     when: str
@@ -39,23 +39,23 @@ class Change:
 
     @property
     def revision(self) -> int:
-        """The revision that the change made."""
+        """The revision that the change created."""
         return int(self.after["revision"])
 
 
 def change_between(before: State | None, after: State, restores: int | None = None) -> Change:
-    """The change from one state to the next, which carries who made it, when and why."""
+    """Build the change from one state to the next, which records who made it, when and why."""
     return Change(after["when"], after["who"], after["why"], before, after, restores)
 
 
 def append_changes(models_dir: Path, changes: Sequence[Change]) -> None:
-    """Write changes behind those that are there, on the disk when this returns; under the lock of `current`.
+    """Append changes to the history, with fsync; the caller holds the lock of `current`.
 
-    Raises OSError where the file cannot be written.
+    Raises OSError if the file cannot be written.
     """
     path = models_dir / HISTORY_FILE
     with path.open("ab") as file:
-        # What a crash left of a line is ended, so that it does not spoil the next.
+        # Terminate a line that a crash cut off, so that it does not corrupt the next one.
         if file.tell() and path.read_bytes()[-1:] != b"\n":
             file.write(b"\n")
         file.write(b"".join(orjson.dumps(asdict(each), option=orjson.OPT_APPEND_NEWLINE) for each in changes))
@@ -64,23 +64,23 @@ def append_changes(models_dir: Path, changes: Sequence[Change]) -> None:
 
 
 def read_changes(models_dir: Path, deployment: State | None) -> list[Change]:
-    """Every change that is known, oldest first: those that are written, and the present state where they lack it.
+    """Return every known change, oldest first: the history, and the current state if it is not in the history.
 
-    Raises OSError where the file is there and cannot be read.
+    Raises OSError if the file exists but cannot be read.
     """
     written = _written(models_dir)
     return written + missing_changes(written, deployment)
 
 
 def missing_changes(written: Sequence[Change], deployment: State | None) -> list[Change]:
-    """What is in force as a change, where the history does not end with it: a crash, or a time without a history."""
+    """Return the deployment as a change if the history does not end with it, as after a crash or an old version."""
     if deployment is None or (written and written[-1].revision >= deployment["revision"]):
         return []
     return [change_between(written[-1].after if written else None, deployment)]
 
 
 def _written(models_dir: Path) -> list[Change]:
-    """A line that is no change (a crash cut it off) is passed over."""
+    """Read the history, skipping lines that are not a change (cut off by a crash)."""
     try:
         lines = read_regular(models_dir / HISTORY_FILE, MOST_BYTES).splitlines()
     except FileNotFoundError:
@@ -103,12 +103,12 @@ _LOCK_FILE: Final = ".current.lock"
 
 @dataclass(frozen=True)
 class Deployment:
-    """What the detector has to score with; a score at or above the threshold is an alert.
+    """The model that the detector scores with; a score at or above the threshold is an alert.
 
     Attributes:
-        model_id: Name of the artifact's directory, beside the file.
+        model_id: Name of the artifact's directory, next to the file.
         aliases: New column name to the feature's name, declared by the user.
-        revision: Grows by one with each change; 0 for an artifact that was named directly.
+        revision: Incremented with each change; 0 for an artifact that was named directly.
         when: ISO 8601 in UTC; empty for an artifact that was named directly.
     """
 
@@ -127,17 +127,17 @@ _ADAPTER: Final = TypeAdapter(Deployment)
 def read_current(path: Path) -> Deployment:
     """Read a `current` file; cheap enough for once a second.
 
-    Raises ModelNotFound where there is none, ModelCorrupt where it is not what `put_in_force` writes.
+    Raises ModelNotFound if there is none, ModelCorrupt if it is not what `deploy` writes.
     """
     try:
         deployment = _ADAPTER.validate_json(read_regular(path, MOST_CURRENT_BYTES))
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as e:
-        raise ModelNotFound("no model is in force", where=str(path), remedy=TRAIN_REMEDY) from e
+        raise ModelNotFound("no model is active", where=str(path), remedy=TRAIN_REMEDY) from e
     except OSError as e:
         raise ModelError(
-            f"what is in force cannot be read: {e.strerror}",
+            f"the active deployment cannot be read: {e.strerror}",
             where=str(path),
-            remedy="give this user the right to read it; where it is no file, remove it and put a model in force again",
+            remedy="grant this user read access; if it is not a file, remove it and deploy a model again",
         ) from e
     except ValidationError as e:
         raise _broken(path) from e
@@ -156,16 +156,16 @@ def deploy(
     now: datetime,
     aliases: Mapping[str, str] | None = None,
 ) -> Deployment:
-    """Replace `models_dir/current`, under a lock, so that no reader meets a part of it; None keeps the aliases.
+    """Deploy a model: replace `models_dir/current` atomically, under a lock; `aliases` None keeps the current ones.
 
-    Raises ModelNotFound where there is no such artifact, else as `replace_in_force`.
+    Raises ModelNotFound if there is no such artifact, else as `replace_deployment`.
     """
     if not is_artifact(models_dir / model_id):
         raise ModelNotFound("there is no such model", where=str(models_dir / model_id), remedy=TRAIN_REMEDY)
 
     def next_deployment(before: Deployment | None) -> Deployment:
-        kept = before.aliases if before else {}
-        return Deployment(model_id, threshold, dict(kept if aliases is None else aliases))
+        current_aliases = before.aliases if before else {}
+        return Deployment(model_id, threshold, dict(current_aliases if aliases is None else aliases))
 
     return replace_deployment(models_dir, next_deployment, who=who, why=why, now=now)
 
@@ -173,38 +173,38 @@ def deploy(
 def change_deployment(
     models_dir: Path, change: Callable[[Deployment], Deployment], *, who: str, why: str, now: datetime
 ) -> Deployment:
-    """Change the threshold or the aliases of the active deployment: the next revision, read and written under one lock.
+    """Change the threshold or the aliases of the active deployment, in a new revision, under one lock.
 
-    Raises ModelNotFound where no model is active, else as `replace_in_force`.
+    Raises ModelNotFound if no model is active, else as `replace_deployment`.
     """
 
     def changed(before: Deployment | None) -> Deployment:
         if before is None:
-            raise ModelNotFound("no model is in force", where=str(models_dir / CURRENT_FILE), remedy=TRAIN_REMEDY)
+            raise ModelNotFound("no model is active", where=str(models_dir / CURRENT_FILE), remedy=TRAIN_REMEDY)
         return change(before)
 
     return replace_deployment(models_dir, changed, who=who, why=why, now=now)
 
 
 def current_file(model: Path) -> Path | None:
-    """The `current` file that a model path names; None where it names an artifact, which never changes."""
+    """Return the `current` file of a model path; None for an artifact, which never changes."""
     if is_artifact(model):
         return None
     return model / CURRENT_FILE if model.is_dir() else model
 
 
 def tighten_models(model: Path) -> None:
-    """Take the models that a model path names from everybody but their owner."""
+    """Restrict the models of a model path to their owner."""
     current = current_file(model)
     tighten(model if current is None else current.parent)
 
 
 def changeable_models_dir(model: Path) -> Path:
-    """The directory of the models whose `current` a path names; raises ModelNamedDirectly where it names another."""
+    """Return the models directory of a path's `current` file; raises ModelNamedDirectly for another path."""
     current = current_file(model)
     if current is None or current.name != CURRENT_FILE:
         raise ModelNamedDirectly(
-            "the model was named directly: what is in force beside it cannot be changed",
+            "the model was named directly: the deployment next to it cannot be changed",
             where=str(model),
             remedy="name the file `current` of a models directory: --model models/current",
         )
@@ -220,41 +220,41 @@ def replace_deployment(
     now: datetime,
     is_rollback: bool = False,
 ) -> Deployment:
-    """Make the next revision of the deployment under the lock, stamped with who, when and why, and write it down.
+    """Create the next revision of the deployment under the lock, with who, when and why, and record it.
 
-    What `make` raises leaves everything as it is. `is_rollback`: what it gives was active before, under the revision
-    that it carries.
+    If `make` raises, nothing changes. `is_rollback`: the deployment that it returns was active before, under its own
+    revision.
 
     Raises:
         SettingsError: The threshold is not between 0 and 1.
-        ModelCorrupt: The `current` that is there cannot be read.
+        ModelCorrupt: The existing `current` cannot be read.
         ModelError: The file cannot be written.
     """
     path = models_dir / CURRENT_FILE
     try:
         with exclusive_lock(models_dir / _LOCK_FILE):
             before = read_current(path) if path.exists() else None
-            made = make(before)
-            if not _is_threshold(made.threshold):
+            state = make(before)
+            if not _is_threshold(state.threshold):
                 raise SettingsError(
-                    f"the threshold {made.threshold!r} is not between 0 and 1", remedy="give a score from 0 to 1"
+                    f"the threshold {state.threshold!r} is not between 0 and 1", remedy="give a score from 0 to 1"
                 )
-            deployment = replace(made, revision=before.revision + 1 if before else 1, who=who, when=iso(now), why=why)
-            was, state = None if before is None else asdict(before), asdict(deployment)
-            lacking = missing_changes(read_changes(models_dir, None), was)
-            # `current` counts, the history follows: what a crash keeps out of it, the next change enters.
-            replace_json(path, state)
-            restores = made.revision if is_rollback else None
-            append_changes(models_dir, [*lacking, change_between(was, state, restores)])
+            deployment = replace(state, revision=before.revision + 1 if before else 1, who=who, when=iso(now), why=why)
+            former, current = None if before is None else asdict(before), asdict(deployment)
+            unrecorded = missing_changes(read_changes(models_dir, None), former)
+            # `current` is authoritative: a change that a crash kept out of the history is recorded with the next one.
+            replace_json(path, current)
+            restores = state.revision if is_rollback else None
+            append_changes(models_dir, [*unrecorded, change_between(former, current, restores)])
     except OSError as e:
         raise ModelError(
-            f"what is in force cannot be written: {e.strerror}", where=str(path), remedy="check the disk and --models"
+            f"the deployment cannot be written: {e.strerror}", where=str(path), remedy="check the disk and --models"
         ) from e
     return deployment
 
 
 def deployment_from(state: State, models_dir: Path) -> Deployment:
-    """A state of the history as an `InForce`; raises ModelCorrupt where it is not what `replace_in_force` writes."""
+    """Parse a state of the history; raises ModelCorrupt if it is not what `replace_deployment` writes."""
     try:
         return _ADAPTER.validate_python(state)
     except ValidationError as e:
@@ -262,12 +262,12 @@ def deployment_from(state: State, models_dir: Path) -> Deployment:
 
 
 def resolve(path: Path) -> tuple[ModelArtifact, Deployment]:
-    """The verified artifact that `path` names, with the deployment.
+    """Load the verified artifact of `path`, with the deployment.
 
     `path` is an artifact's directory (its own threshold, revision 0), a `current` file, or a directory with one.
 
     Raises:
-        ModelNotFound: Nothing is there, or `current` names an artifact that is not.
+        ModelNotFound: Nothing is there, or the artifact that `current` names is missing.
         ModelCorrupt: As `load_artifact` and `read_current`.
     """
     if is_artifact(path):
@@ -287,9 +287,9 @@ def resolve(path: Path) -> tuple[ModelArtifact, Deployment]:
 
 
 def artifact_beside(path: Path, model_id: str) -> ModelArtifact:
-    """The artifact of this id beside what `path` names: of a model that was active earlier.
+    """Load the artifact with this id next to `path`, for a model that was active earlier.
 
-    Raises ModelNotFound where it is gone, ModelCorrupt as `load_artifact`.
+    Raises ModelNotFound if it is missing, ModelCorrupt as `load_artifact`.
     """
     models_dir = path.parent if is_artifact(path) or not path.is_dir() else path
     return load_artifact(models_dir / model_id)
@@ -301,7 +301,7 @@ def _is_threshold(value: float) -> bool:
 
 def _broken(path: Path) -> ModelCorrupt:
     return ModelCorrupt(
-        "what is in force cannot be read: it is not what fraudstream writes",
+        "the active deployment cannot be read: fraudstream did not write it",
         where=str(path),
-        remedy="remove the file and put a model in force again: fraudstream train --data CSV",
+        remedy="remove the file and deploy a model again: fraudstream train --data CSV",
     )

@@ -1,4 +1,4 @@
-"""The models of a directory: listed, verified, compared; and the roll-back to an earlier revision."""
+"""Lists, verifies and compares the models of a directory, and rolls back to an earlier revision."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -24,7 +24,7 @@ from fraudstream.runtime.files import read_regular
 
 @dataclass(frozen=True)
 class KnownModel:
-    """An artifact of the directory; its manifest is None where that cannot be read."""
+    """An artifact of the directory; its manifest is None if it cannot be read."""
 
     model_id: str
     written_at: datetime
@@ -35,7 +35,7 @@ class KnownModel:
 
 @dataclass(frozen=True)
 class Verified:
-    """Whether every file of an artifact matches its sum; `trouble` is empty where all do."""
+    """The verification of an artifact's checksums; `trouble` is empty if every file matches."""
 
     model_id: str
     files: int
@@ -43,18 +43,18 @@ class Verified:
 
 
 def deployment_or_none(models_dir: Path) -> Deployment | None:
-    """What is active in a directory, or None; raises ModelCorrupt where `current` cannot be read."""
+    """Return the active deployment of a directory, or None; raises ModelCorrupt if `current` cannot be read."""
     return read_current(models_dir / CURRENT_FILE) if (models_dir / CURRENT_FILE).is_file() else None
 
 
 def list_models(models_dir: Path) -> list[KnownModel]:
-    """Every artifact of a directory, the newest first; their files are not verified.
+    """List the artifacts of a directory, the newest first, without verifying their files.
 
-    Raises ModelNotFound where there is no such directory.
+    Raises ModelNotFound if there is no such directory.
     """
     try:
         deployment = deployment_or_none(models_dir)
-    except ModelError:  # the list is what one looks at when something is wrong
+    except ModelError:  # the list must work when something is wrong
         deployment = None
     current = None if deployment is None else deployment.model_id
     return sorted(
@@ -63,28 +63,28 @@ def list_models(models_dir: Path) -> list[KnownModel]:
 
 
 def show_model(models_dir: Path, model_id: str) -> KnownModel:
-    """One artifact by its id or a unique beginning of it; raises ModelNotFound where there is none, or several."""
+    """Return an artifact by its id or a unique prefix of it; raises ModelNotFound if there is none, or several."""
     deployment = deployment_or_none(models_dir)
     return _known(models_dir / find_id(models_dir, model_id), None if deployment is None else deployment.model_id)
 
 
-def find_id(models_dir: Path, given: str) -> str:
-    """The id that `given` is or begins; raises ModelNotFound where no artifact has it, or several begin so."""
+def find_id(models_dir: Path, prefix: str) -> str:
+    """Return the model id that `prefix` is or begins; raises ModelNotFound if there is none, or several."""
     names = [path.name for path in _artifacts(models_dir)]
-    found = [given] if given in names else [name for name in names if given and name.startswith(given)]
-    if len(found) != 1:
+    matches = [prefix] if prefix in names else [name for name in names if prefix and name.startswith(prefix)]
+    if len(matches) != 1:
         raise ModelNotFound(
-            f"{len(found)} models begin with {given!r}" if found else f"there is no model {given!r}",
+            f"{len(matches)} models begin with {prefix!r}" if matches else f"there is no model {prefix!r}",
             where=str(models_dir),
-            remedy=f"name one of: {', '.join(found or names) or 'there are none'}",
+            remedy=f"name one of: {', '.join(matches or names) or 'there are none'}",
         )
-    return found[0]
+    return matches[0]
 
 
 def verify_models(models_dir: Path, model_id: str | None = None) -> Iterator[Verified]:
-    """Hold every file of an artifact, or of all of them, against the sum in its manifest.
+    """Verify every file of an artifact, or of all of them, against the checksums in its manifest.
 
-    Raises ModelNotFound where there is no such directory, or no such model.
+    Raises ModelNotFound if there is no such directory, or no such model.
     """
     paths = _artifacts(models_dir) if model_id is None else [models_dir / find_id(models_dir, model_id)]
     for path in paths:
@@ -95,7 +95,7 @@ def verify_models(models_dir: Path, model_id: str | None = None) -> Iterator[Ver
 
 
 def differences(one: Manifest, other: Manifest) -> dict[str, tuple[Any, Any]]:
-    """What two models say of themselves that is not the same, in the order in which one would ask."""
+    """Return the differences between two manifests, the most relevant first."""
     pairs = {
         "algorithm": (one.algorithm, other.algorithm),
         **{
@@ -122,13 +122,13 @@ def differences(one: Manifest, other: Manifest) -> dict[str, tuple[Any, Any]]:
 
 
 def are_comparable(one: Manifest, other: Manifest) -> bool:
-    """Whether the figures of two models were measured on the same rows."""
+    """Return whether the metrics of two models were measured on the same rows."""
     same_data = one.training_data.fingerprint == other.training_data.fingerprint
     return same_data and one.split.test is not None and one.split.test == other.split.test
 
 
 def average_precision_text(manifest: Manifest) -> str:
-    """The average precision with its interval, as far as there is one."""
+    """Format the average precision with its interval, if there is one."""
     metrics = manifest.metrics
     if metrics.average_precision is None:
         return "n/a"
@@ -141,7 +141,7 @@ def average_precision_text(manifest: Manifest) -> str:
 
 def _artifacts(models_dir: Path) -> list[Path]:
     if not models_dir.is_dir():
-        raise ModelNotFound("there is no directory of models", where=str(models_dir), remedy=TRAIN_REMEDY)
+        raise ModelNotFound("there is no models directory", where=str(models_dir), remedy=TRAIN_REMEDY)
     return sorted(path for path in models_dir.iterdir() if not path.name.startswith(".") and is_artifact(path))
 
 
@@ -168,30 +168,30 @@ def _rounded(value: float | None) -> float | None:
 
 
 def roll_back(models_dir: Path, *, who: str, why: str, now: datetime) -> Deployment:
-    """Put in force again what was so before the last change, as the next revision: model, threshold and aliases.
+    """Roll back to the deployment before the last change, as a new revision: model, threshold and aliases.
 
-    A rollback is passed over together with what it undid: going back twice goes back two changes.
+    A rollback is skipped together with the change that it undid: two rollbacks undo two changes.
 
     Raises:
-        ModelNotFound: Nothing was in force before, or its artifact is gone.
-        ModelCorrupt: The `current` that is there cannot be read.
+        ModelNotFound: There was no earlier deployment, or its artifact is missing.
+        ModelCorrupt: The existing `current` cannot be read.
         ModelError: The file cannot be written.
     """
 
     def earlier(before: Deployment | None) -> Deployment:
-        found = _before_the_last(read_changes(models_dir, None if before is None else asdict(before)))
-        if found is None:
+        state = _state_before_last(read_changes(models_dir, None if before is None else asdict(before)))
+        if state is None:
             raise ModelNotFound(
-                "nothing was in force before",
+                "there is no earlier deployment",
                 where=str(models_dir / CURRENT_FILE),
-                remedy="put a model in force by its id: fraudstream models use ID",
+                remedy="deploy a model by its id: fraudstream models use ID",
             )
-        target = deployment_from(found, models_dir)
+        target = deployment_from(state, models_dir)
         if not is_artifact(models_dir / target.model_id):
             raise ModelNotFound(
-                "the model that was in force before is gone",
+                "the previously active model is missing",
                 where=str(models_dir / target.model_id),
-                remedy="put another in force: fraudstream models list, then fraudstream models use ID",
+                remedy="deploy another one: fraudstream models list, then fraudstream models use ID",
             )
         return target
 
@@ -199,9 +199,9 @@ def roll_back(models_dir: Path, *, who: str, why: str, now: datetime) -> Deploym
 
 
 def history(models_dir: Path) -> list[Change]:
-    """Every change of the deployment that is known, oldest first.
+    """Return every known change of the deployment, oldest first.
 
-    Raises ModelCorrupt or ModelError where `current` or the history cannot be read.
+    Raises ModelCorrupt or ModelError if `current` or the history cannot be read.
     """
     path = models_dir / CURRENT_FILE
     try:
@@ -211,13 +211,13 @@ def history(models_dir: Path) -> list[Change]:
 
 
 def aliases_at(models_dir: Path, revision: int) -> Mapping[str, str] | None:
-    """The aliases of a revision; None where it is not known, and ModelError where the history cannot be read."""
+    """Return the aliases of a revision, None if it is unknown; ModelError if the history cannot be read."""
     state = next((change.after for change in reversed(history(models_dir)) if change.revision == revision), None)
     return None if state is None else deployment_from(state, models_dir).aliases
 
 
-def _before_the_last(changes: Sequence[Change]) -> State | None:
-    """What was in force before the last change that no rollback has undone."""
+def _state_before_last(changes: Sequence[Change]) -> State | None:
+    """Return the state before the last change that no rollback has undone."""
     made = {change.revision: change for change in changes}
     last = changes[-1] if changes else None
     while last is not None and last.restores is not None:

@@ -1,4 +1,4 @@
-"""The curves and tables of the test period, thinned to what a picture needs; single figures are `bootstrap.py`'s."""
+"""Computes the curves and tables of the test period, thinned to what a chart needs."""
 
 import math
 from typing import Final
@@ -18,9 +18,9 @@ from fraudstream.model.evaluation.record import (
 
 FALSE_POSITIVE_RATES: Final = (0.001, 0.01)
 ALERTS_PER_DAY: Final = (10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0)
-"""What one analyst to a small team can look at in a day, at five minutes an alert (about 100 each)."""
+"""What one analyst to a small team can review in a day, at five minutes per alert (about 100 each)."""
 RELIABILITY_EDGES: Final = (1e-4, 1e-3, 1e-2, *(tenth / 10 for tenth in range(1, 10)))
-"""Ten even bins, the lowest divided again by powers of ten, where nearly all payments are: stricter than even bins."""
+"""Ten equal bins, the lowest split again by powers of ten, where most payments are: stricter than equal bins."""
 _RECALLS: Final = 100
 _ROC_POINTS: Final = 200
 _LOWEST_LOG_SCORE: Final = -6
@@ -28,7 +28,7 @@ _BINS_PER_DECADE: Final = 8
 
 
 def precision_recall_curve(scored: Scored, draws: Draws) -> tuple[PrecisionRecallPoint, ...]:
-    """The best precision at each hundredth of recall, with its interval by the bootstrap's rounds."""
+    """Return the best precision at each hundredth of recall, with its bootstrap interval."""
     recalls = np.arange(1, _RECALLS + 1) / _RECALLS
     frauds, legitimate = weights_by_score(scored)
     caught, alerts = np.cumsum(frauds), np.cumsum(frauds + legitimate)
@@ -46,44 +46,44 @@ def precision_recall_curve(scored: Scored, draws: Draws) -> tuple[PrecisionRecal
 
 
 def roc_curve(scored: Scored) -> tuple[RocPoint, ...]:
-    """The curve, thinned so that its steep beginning is kept: even steps in the logarithm of the rate."""
+    """Return the ROC curve, thinned to equal steps in the logarithm of the rate, which keeps its steep beginning."""
     frauds, legitimate = weights_by_score(scored)
     recall, rate = np.cumsum(frauds) / frauds.sum(), np.cumsum(legitimate) / legitimate.sum()
-    wanted = np.concatenate([[0.0], np.geomspace(1e-5, 1.0, _ROC_POINTS)])
-    at = np.searchsorted(rate, wanted, side="right") - 1
+    target_rates = np.concatenate([[0.0], np.geomspace(1e-5, 1.0, _ROC_POINTS)])
+    at = np.searchsorted(rate, target_rates, side="right") - 1
     points = {(float(rate[i]), float(recall[i])) if i >= 0 else (0.0, 0.0) for i in at} | {(0.0, 0.0), (1.0, 1.0)}
     return tuple(RocPoint(*point) for point in sorted(points))
 
 
 def recall_at_rates(scored: Scored, draws: Draws) -> tuple[RecallAtRate, ...]:
-    """The share of the frauds caught at each of `FALSE_POSITIVE_RATES`."""
+    """Return the share of the frauds caught at each of `FALSE_POSITIVE_RATES`."""
     frauds, legitimate = weights_by_score(scored)
     scores = np.unique(scored.score)[::-1]
     recall, rate = np.cumsum(frauds) / frauds.sum(), np.cumsum(legitimate) / legitimate.sum()
-    found = []
+    rows = []
     for limit in FALSE_POSITIVE_RATES:
         within = int(np.searchsorted(rate, limit, side="right"))
         allowed = draws.alarms <= limit * draws.legitimate[:, None]
         ends = interval(np.where(allowed, draws.recall, 0.0).max(axis=1))
         estimate = Estimate(float(recall[within - 1]) if within else 0.0, ends.low, ends.high)
-        found.append(RecallAtRate(limit, estimate, float(scores[within - 1]) if within else 1.0))
-    return tuple(found)
+        rows.append(RecallAtRate(limit, estimate, float(scores[within - 1]) if within else 1.0))
+    return tuple(rows)
 
 
 def at_alerts_per_day(scored: Scored, days: float | None) -> tuple[AtAlertsPerDay, ...]:
-    """Precision and recall where there are at most so many alerts a day on the average; none without a span."""
+    """Return precision and recall for each of `ALERTS_PER_DAY`, on average over the period; empty without a span."""
     if not days:
         return ()
     frauds, legitimate = weights_by_score(scored)
     scores = np.unique(scored.score)[::-1]
     caught, alerts = np.cumsum(frauds), np.cumsum(frauds + legitimate)
-    found = []
+    rows = []
     for limit in ALERTS_PER_DAY:
         within = int(np.searchsorted(alerts, limit * days, side="right"))
         if not within or limit * days > alerts[-1]:
             continue
         at = within - 1
-        found.append(
+        rows.append(
             AtAlertsPerDay(
                 alerts_per_day=limit,
                 threshold=float(scores[at]),
@@ -92,22 +92,22 @@ def at_alerts_per_day(scored: Scored, days: float | None) -> tuple[AtAlertsPerDa
                 frauds_caught=int((scored.is_fraud & (scored.score >= scores[at])).sum()),
             )
         )
-    return tuple(found)
+    return tuple(rows)
 
 
 def reliability(scored: Scored) -> tuple[ReliabilityBin, ...]:
-    """What the scores promise and what happened, by bin; bins without a row are left out."""
-    place = np.searchsorted(RELIABILITY_EDGES, scored.score, side="right")
+    """Return predicted and observed fraud shares by bin; empty bins are left out."""
+    bin_index = np.searchsorted(RELIABILITY_EDGES, scored.score, side="right")
     edges = (0.0, *RELIABILITY_EDGES, 1.0)
-    found = []
+    rows = []
     for number in range(len(edges) - 1):
-        inside = place == number
+        inside = bin_index == number
         weight = float(scored.weight[inside].sum())
         if not weight:
             continue
         frauds = float(scored.weight[inside & scored.is_fraud].sum())
         low, high = _wilson(frauds, weight, scored.weight[inside])
-        found.append(
+        rows.append(
             ReliabilityBin(
                 low=edges[number],
                 high=edges[number + 1],
@@ -119,36 +119,36 @@ def reliability(scored: Scored) -> tuple[ReliabilityBin, ...]:
                 frauds=int((inside & scored.is_fraud).sum()),
             )
         )
-    return tuple(found)
+    return tuple(rows)
 
 
 def expected_calibration_error(bins: tuple[ReliabilityBin, ...]) -> float:
-    """The mean distance of score and share of frauds, each bin by the weight of its rows."""
+    """Compute the mean distance of score and fraud share, each bin weighted by its rows."""
     rows = sum(each.rows for each in bins)
     return sum(each.rows * abs(each.mean_score - each.fraud_share) for each in bins) / rows
 
 
 def histogram(scored: Scored) -> ScoreHistogram:
-    """The scores by class over even steps of their logarithm."""
+    """Return the histogram of scores by class over equal steps of their logarithm."""
     edges = 10.0 ** (np.arange(_LOWEST_LOG_SCORE * _BINS_PER_DECADE, 1) / _BINS_PER_DECADE)
-    place = np.clip(np.searchsorted(edges, scored.score, side="right") - 1, 0, len(edges) - 2)
+    bin_index = np.clip(np.searchsorted(edges, scored.score, side="right") - 1, 0, len(edges) - 2)
 
     def shares(rows: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> tuple[float, ...]:
-        counts = np.bincount(place[rows], scored.weight[rows], len(edges) - 1)
+        counts = np.bincount(bin_index[rows], scored.weight[rows], len(edges) - 1)
         return tuple((counts / counts.sum()).tolist())
 
     return ScoreHistogram(tuple(edges.tolist()), shares(scored.is_fraud), shares(~scored.is_fraud))
 
 
-def _best_beyond(recall: Floats, precision: Floats, wanted: Floats) -> Floats:
-    """The best precision at each recall or beyond it."""
+def _best_beyond(recall: Floats, precision: Floats, recalls: Floats) -> Floats:
+    """Return the best precision at or beyond each of `recalls`."""
     best = np.maximum.accumulate(precision[::-1])[::-1]
-    at = np.searchsorted(recall, wanted - 1e-12, side="left")
+    at = np.searchsorted(recall, recalls - 1e-12, side="left")
     return np.asarray(best[np.minimum(at, len(best) - 1)])
 
 
 def _wilson(frauds: float, weight: float, weights: Floats) -> tuple[float, float]:
-    """Wilson's interval of a share, for as many rows as the weighted ones are worth (Kish's effective size)."""
+    """Compute Wilson's interval of a share, with Kish's effective sample size for the weighted rows."""
     size = weight**2 / float(weights @ weights)
     share, z = frauds / weight, 1.959964
     centre = (share + z**2 / (2 * size)) / (1 + z**2 / size)

@@ -1,4 +1,4 @@
-"""From scores on the validation and the test period to all that `evaluation.json` holds; fitting is `training.py`'s."""
+"""Computes thresholds and metrics from the scores on the validation and test periods."""
 
 from dataclasses import dataclass, replace
 from typing import Final
@@ -29,19 +29,19 @@ from fraudstream.model.evaluation.thresholds import (
     DEFAULT_REVIEW_COST,
     REVIEW_COST_NOTE,
     Losses,
+    candidate_thresholds,
     cheapest,
     operating,
-    worth_considering,
 )
 from fraudstream.model.manifest import Metrics
 
 
 @dataclass(frozen=True)
 class ScoredPeriod:
-    """Rows of one period as a model scored them, by their numbers in the file, in rising order.
+    """Rows of one period as scored by a model, by their numbers in the file, in ascending order.
 
-    `raw` has the classifier's own scores; `loss` is what a row loses if it is a fraud that is missed; `days` is the
-    span of the period, None where no column tells the time.
+    `raw` has the classifier's own scores; `loss` is the loss of a row if it is a missed fraud; `days` is the span of
+    the period, None without a time column.
     """
 
     rows: NDArray[np.int64]
@@ -50,13 +50,13 @@ class ScoredPeriod:
     days: float | None
 
     def calibrated(self, calibration: Calibration) -> Scored:
-        """The same rows with calibrated scores."""
+        """Return the same rows with calibrated scores."""
         return replace(self.raw, score=calibration.of(self.raw.score))
 
 
 @dataclass(frozen=True)
 class ThresholdConstraints:
-    """What the user wants of the threshold; `review_cost` is that of a false alarm, None for the default."""
+    """The user's constraints on the threshold; `review_cost` is that of a false alarm, None for the default."""
 
     review_cost: float | None = None
     max_alerts_per_day: float | None = None
@@ -74,10 +74,10 @@ def choose_threshold(
     *,
     is_validated: bool,
 ) -> tuple[ThresholdChoice, tuple[ThresholdRow, ...]]:
-    """The cheapest threshold and the table that it is from, the highest first; SettingsError if none keeps the limit.
+    """Return the cheapest threshold and its table, the highest first; SettingsError if none meets the limit.
 
-    `chosen_on` is the validation period (`is_validated`), by a model that had not seen it, else the training rows.
-    `test`, scored by the final model, is shown beside and never chosen by.
+    `chosen_on` is the validation period (`is_validated`), scored by a model not fitted on it, else the training rows.
+    `test`, scored by the final model, is for information and never used for the choice.
     """
     expected = chosen_on.calibrated(calibration)
     tested = test.calibrated(calibration) if test is not None else None
@@ -89,7 +89,7 @@ def choose_threshold(
             if test is not None and tested is not None
             else None,
         )
-        for threshold in worth_considering(expected)
+        for threshold in candidate_thresholds(expected)
     )
     review_cost = DEFAULT_REVIEW_COST if constraints.review_cost is None else constraints.review_cost
     row = cheapest(rows, review_cost, constraints.max_alerts_per_day)
@@ -115,12 +115,12 @@ def _rule(review_cost: float, limit: float | None, rows: Scored, *, is_validated
         if is_validated
         else "the training rows themselves (no validation period: likely too high)"
     )
-    limited = f", at most {limit:g} alerts a day" if limit is not None else ""
-    return f"least cost on {where}: amounts of missed frauds, {review_cost:g} per false alarm{limited}"
+    limited = f", at most {limit:g} alerts per day" if limit is not None else ""
+    return f"lowest cost on {where}: amounts of missed frauds, {review_cost:g} per false alarm{limited}"
 
 
 def measure(test: ScoredPeriod, calibration: Calibration, method: str, seed: int) -> TestFigures:
-    """Every figure on the test period. Needs a fraud and a legitimate row."""
+    """Compute every metric on the test period; both classes are required."""
     scored = test.calibrated(calibration)
     draws = draw(scored, seed)
     precision_ends, auc_ends = interval(draws.average_precision), interval(draws.roc_auc)
@@ -153,12 +153,12 @@ def measure(test: ScoredPeriod, calibration: Calibration, method: str, seed: int
 def metrics_of(
     test: ScoredPeriod | None, calibration: Calibration, figures: TestFigures | None, threshold: float, measured_on: str
 ) -> Metrics:
-    """The manifest's short list of figures."""
+    """Return the manifest's summary of the metrics."""
     if test is None:
         return Metrics(measured_on, reliable=False)
     scored = test.calibrated(calibration)
     at, legitimate = operating(scored, test.loss, threshold, test.days), float(scored.weight[~scored.is_fraud].sum())
-    found = Metrics(
+    metrics = Metrics(
         measured_on,
         reliable=False,
         frauds=at.frauds,
@@ -167,9 +167,9 @@ def metrics_of(
         false_alarms_per_1000=1000 * at.false_alarms / legitimate if legitimate else 0.0,
     )
     if figures is None:
-        return found
+        return metrics
     return replace(
-        found,
+        metrics,
         reliable=figures.reliable,
         average_precision=figures.average_precision.value,
         average_precision_low=figures.average_precision.low,
@@ -182,7 +182,7 @@ def metrics_of(
 
 
 def span_in_days(moments: NDArray[np.float64], units_per_second: float) -> float | None:
-    """The days from the first to the last of some moments; None where there are none, or all are one."""
+    """Return the days from the first to the last of some times; None if there are none, or all are equal."""
     if not len(moments):
         return None
     days = float(moments.max() - moments.min()) / units_per_second / 86_400

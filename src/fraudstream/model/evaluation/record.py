@@ -1,8 +1,8 @@
-"""What `evaluation.json` holds, as types with their units; `judging.py` works it out, `artifact.py` keeps the file.
+"""Defines the contents of `evaluation.json`, with units.
 
-Counts of legitimate rows are weighted (each row of the CSV stands for 1 / legitimate share), so that they are
-estimates of the whole where the CSV holds a part. Times a day are of the period's own span. Amounts are in the unit of
-the amount column. Scores and thresholds are calibrated probabilities, from 0 to 1, but where a name says raw.
+Counts of legitimate rows are weighted (each row of the CSV represents 1 / legitimate share), so that they estimate the
+full data if the CSV is a sample. Rates per day refer to the period's own span. Amounts are in the unit of the amount
+column. Scores and thresholds are calibrated probabilities, from 0 to 1, unless a name says raw.
 """
 
 from dataclasses import asdict, dataclass
@@ -34,15 +34,15 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Stage:
-    """One part of the data in time, for the picture of the split.
+    """One part of the data in time, for the chart of the split.
 
     Attributes:
         role: "fit" (the candidates are fitted on it), "comparison" (they are compared on it, then fitted on it too),
-            "validation" (they are compared on it, the chosen one is calibrated and given a threshold on it; then it is
-            fitted on too), "gap" (left out of the fit before it: its labels had not arrived), "test" (every figure is
+            "validation" (they are compared on it; the best one is calibrated and its threshold chosen, then
+            fitted on it too), "gap" (left out of the preceding fit: its labels had not arrived), "test" (metrics are
             measured on it).
-        start: Its first time or row, as the time column writes it.
-        days: Its span; None where no column tells the time.
+        start: Its first time or row, in the format of the time column.
+        days: Its span; None without a time column.
     """
 
     role: str
@@ -55,14 +55,14 @@ class Stage:
 
 @dataclass(frozen=True)
 class Timeline:
-    """How the rows were divided, the earliest part first.
+    """How the rows were split, the earliest part first.
 
     Attributes:
         ordered_by: "time column 'Time'" or "file order".
-        label_delay_seconds: How long after the payment its label arrives, `--label-delay`; 0 where not given.
-        duplicates_removed: Rows taken out of the test, each a copy of an earlier row in every column but the time.
-        duplicates_note: Why copies were left in, or empty.
-        unit_note: What was taken for the unit of the time column where it does not say; empty where it does.
+        label_delay_seconds: How long after the payment its label arrives, `--label-delay`; 0 by default.
+        duplicates_removed: Rows removed from the test, each equal to an earlier row in every column except the time.
+        duplicates_note: Why duplicates were kept, or empty.
+        unit_note: The assumed unit of the time column if it is ambiguous, else empty.
     """
 
     ordered_by: str
@@ -93,7 +93,7 @@ class RocPoint:
 
 @dataclass(frozen=True)
 class RecallAtRate:
-    """Share of the frauds caught where at most this share of the legitimate rows raises an alarm (0 to 1)."""
+    """Share of the frauds caught if at most this share of the legitimate rows raises an alarm (0 to 1)."""
 
     false_positive_rate: float
     recall: Estimate
@@ -102,7 +102,7 @@ class RecallAtRate:
 
 @dataclass(frozen=True)
 class AtAlertsPerDay:
-    """What the lowest threshold catches that gives at most so many alerts a day, on the average over the test period.
+    """Results of the lowest threshold with at most this many alerts per day, on average over the test period.
 
     `precision` is the share of frauds among the alerts, `recall` the share of the frauds caught; both 0 to 1.
     """
@@ -116,7 +116,7 @@ class AtAlertsPerDay:
 
 @dataclass(frozen=True)
 class ReliabilityBin:
-    """Rows of like score: what they promise and what happened, weighted; the share with its 95 % interval (Wilson)."""
+    """Rows with similar scores: predicted and observed fraud share, weighted, with its 95 % Wilson interval."""
 
     low: float
     high: float
@@ -130,10 +130,10 @@ class ReliabilityBin:
 
 @dataclass(frozen=True)
 class CalibrationReport:
-    """How far the scores are the probabilities they claim to be, on the test period.
+    """How well the scores are calibrated, on the test period.
 
     Attributes:
-        method: In words, what turns a raw score into a calibrated one and which rows it was fitted on.
+        method: Text on the calibration method and the rows it was fitted on.
         error_before: Expected calibration error of the raw scores (mean over `bins_before` of |score - share|, by
             weight; 0 to 1).
     """
@@ -147,9 +147,9 @@ class CalibrationReport:
 
 @dataclass(frozen=True)
 class ScoreHistogram:
-    """How the calibrated scores of each class lie, over bins of even width in log10 of the score.
+    """Distribution of the calibrated scores by class, over bins of equal width in log10 of the score.
 
-    `edges` are one more than there are bins; lower scores are in the first bin. The shares of each class add up to 1.
+    There is one more edge than bins; lower scores are in the first bin. The shares of each class add up to 1.
     """
 
     edges: tuple[float, ...]
@@ -159,7 +159,7 @@ class ScoreHistogram:
 
 @dataclass(frozen=True)
 class Operating:
-    """What a threshold catches and costs over one period; `days` is its span, None where no column tells the time."""
+    """What a threshold catches and costs over one period; `days` is its span, None without a time column."""
 
     frauds: int
     frauds_caught: int
@@ -175,34 +175,34 @@ class Operating:
 
     @property
     def alerts_per_day(self) -> float | None:
-        """Alerts a day; None where no column tells the time."""
+        """Alerts per day; None without a time column."""
         return self.alerts / self.days if self.days else None
 
     @property
     def recall(self) -> float:
-        """Share of the frauds caught, 0 where there are none."""
+        """Share of the frauds caught, 0 if there are none."""
         return self.frauds_caught / self.frauds if self.frauds else 0.0
 
     @property
     def precision(self) -> float:
-        """Share of frauds among the alerts, 0 where there are none."""
+        """Share of frauds among the alerts, 0 if there are none."""
         return self.frauds_caught / self.alerts if self.alerts else 0.0
 
     def cost(self, review_cost: float) -> float:
-        """Amount of the missed frauds and the reviews of the false alarms, over the period."""
+        """Return the amount of missed frauds plus the cost of reviewing false alarms, over the period."""
         return self.amount_missed + review_cost * self.false_alarms
 
     def saved(self, review_cost: float) -> float:
-        """What the model spares against having none: the amount caught less the reviews of the false alarms."""
+        """Return the saving over having no model: the amount caught less the cost of reviewing false alarms."""
         return self.amount_caught - review_cost * self.false_alarms
 
 
 @dataclass(frozen=True)
 class ThresholdRow:
-    """A threshold with what may be expected of it.
+    """A threshold with its results.
 
-    `expected` is on the validation period, by models that had not seen it: what a threshold is chosen by; `test` on the
-    test period, by the model itself, None where there is none: nothing is chosen by it.
+    `expected` is on the validation period, by models not fitted on it, and is used to choose a threshold; `test` is on
+    the test period, by the model itself, None if there is none, and is never used for a choice.
     """
 
     threshold: float
@@ -216,9 +216,9 @@ class ThresholdChoice:
 
     Attributes:
         review_cost: Cost of a false alarm, in the unit of the amounts.
-        amount_column: The column that says what a missed fraud loses, or None.
-        amount_note: What stands for it where it is not there; empty where it is.
-        row: The figures at this threshold; None where the threshold could not be chosen on a validation period.
+        amount_column: The column with the loss of a missed fraud, or None.
+        amount_note: What replaces missing amounts; empty if none are missing.
+        row: The figures at this threshold; None if it could not be chosen on a validation period.
     """
 
     threshold: float
@@ -233,14 +233,14 @@ class ThresholdChoice:
 
 @dataclass(frozen=True)
 class Candidate:
-    """A model that was tried: fitted on the rows before a period and judged on it, for one period or two.
+    """A candidate model: fitted on the rows before a period and evaluated on it, for one or two periods.
 
     Attributes:
-        name: As shown, "gbt 40 x 4".
-        average_precision: The mean over the periods, weighted; None where there is none.
+        name: Display name, "gbt 40 x 4".
+        average_precision: The mean over the periods, weighted; None if there is none.
         by_period: On each period, the earliest first.
         difference: Its mean less that of the best (paired bootstrap); None for the best.
-        predictions: Comparisons or multiplications that a score takes, as a measure of its speed.
+        predictions: Comparisons or multiplications per score, as a measure of its speed.
     """
 
     name: str
@@ -256,9 +256,9 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Importance:
-    """How much a slot of the model's vector (a feature, or a feature and its value) matters to the model.
+    """Importance of a component of the model's vector (a feature, or a feature and its value).
 
-    All add up to 1: the trees' gain in purity, or the absolute coefficients of the standardised slots.
+    All add up to 1: the trees' impurity decrease, or the absolute coefficients of the standardised components.
     """
 
     slot: str
@@ -267,7 +267,7 @@ class Importance:
 
 @dataclass(frozen=True)
 class LeakSuspicion:
-    """A feature whose value alone gives the label away in the training rows; `roc_auc` is in the better direction."""
+    """A feature that alone predicts the label in the training rows; `roc_auc` is in the better direction."""
 
     feature: str
     roc_auc: float
@@ -277,12 +277,12 @@ class LeakSuspicion:
 
 @dataclass(frozen=True)
 class Comparison:
-    """The new model against the one that was active before, on the test rows that both could score.
+    """The new model compared with the one active before, on the test rows that both could score.
 
     Attributes:
-        average_precision: Of the former model; None where it could not score these rows.
+        average_precision: Of the former model; None if it could not score these rows.
         difference: The new model's less the former's, paired bootstrap; None as above.
-        note: What limits it (the former model may have been trained on some of these rows), or why there is none.
+        note: Its limitations (the former model may have been trained on some of these rows), or why there is none.
     """
 
     model_id: str
@@ -294,16 +294,16 @@ class Comparison:
 
 @dataclass(frozen=True)
 class TestFigures:
-    """Figures on the test period, which holds no row that was trained, tuned or calibrated on.
+    """Metrics on the test period, which has no row that was used in training, tuning or calibration.
 
     Attributes:
         rows: Rows of the CSV in it, duplicates removed.
-        fraud_share: Share of frauds in these: the average precision of a model that knows nothing.
-        days: Its span; None where no column tells the time.
-        reliable: False where there are so few frauds that the figures say little.
+        fraud_share: Share of frauds in these: the average precision of a random ranking.
+        days: Its span; None without a time column.
+        reliable: False if there are too few frauds for meaningful figures.
         average_precision: Step-wise, as scikit-learn defines it, weighted.
         recall_at_rates: At 0.1 % and at 1 % of false positives.
-        at_alerts_per_day: At some numbers of alerts a day; empty where no column tells the time.
+        at_alerts_per_day: At some numbers of alerts per day; empty without a time column.
         precision_recall: The curve at recalls from 0.01 to 1.
     """
 
@@ -322,23 +322,23 @@ class TestFigures:
     calibration: CalibrationReport
     histogram: ScoreHistogram
 
-    __test__ = False  # pytest takes a class named Test... for one of its own
+    __test__ = False  # pytest would collect a class named Test...
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """All that was measured of a model; a report or a page is made from this alone.
+    """The complete evaluation of a model, from which the report is rendered.
 
     Attributes:
         legitimate_share: Share of the legitimate rows that the CSV holds; each weighs 1 / share.
-        seed: Of the bootstrap too.
+        seed: Also that of the bootstrap.
         measured_on: What `test` was measured on, or why there is none.
         candidates: The best first.
-        test: None where there is no test period of both classes.
+        test: None without a test period with both classes.
         thresholds: The highest first.
         importances: The greatest first.
-        importance_note: What an importance is, for this algorithm.
-        previous: Against the model that was active before; None where there was none.
+        importance_note: How importance is measured, for this algorithm.
+        previous: Comparison with the model active before; None if there was none.
     """
 
     model_id: str
@@ -364,14 +364,14 @@ _ADAPTER: Final = TypeAdapter(Evaluation)
 
 
 def evaluation_to_json(evaluation: Evaluation) -> bytes:
-    """The evaluation as readable JSON."""
+    """Serialize the evaluation as readable JSON."""
     return orjson.dumps(asdict(evaluation), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
 
 
 def read_evaluation(artifact: Path) -> Evaluation | None:
-    """The evaluation in an artifact's directory; None where it was trained by a version that wrote none.
+    """Read the evaluation in an artifact's directory; None if it was trained by a version that wrote none.
 
-    Raises ModelCorrupt where it cannot be read.
+    Raises ModelCorrupt if it cannot be read.
     """
     path = artifact / EVALUATION_FILE
     try:

@@ -1,4 +1,4 @@
-"""The threshold of the model in force, looked at and changed without training, and the costs by which one is chosen."""
+"""Chooses a threshold by cost, and shows or changes the active model's threshold without training."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -20,15 +20,15 @@ REVIEW_COST_NOTE: Final = (
     "the administrative cost per alert of Correa Bahnsen et al. (2013), about five minutes of an analyst at 30 an hour"
 )
 UNKNOWN_LOSS: Final = 122.21
-"""The mean amount of a fraud in creditcard.csv, for data without a column of amounts."""
+"""The mean amount of a fraud in creditcard.csv, for data without an amount column."""
 MOST_THRESHOLDS: Final = 400
 
 
 @dataclass(frozen=True)
 class Losses:
-    """What each row loses if it is a fraud that is missed, in the unit of the amounts.
+    """The loss of each row if it is a missed fraud, in the unit of the amounts.
 
-    `column` is that of the amounts; where there is none, `note` says what stands for them.
+    `column` is the amount column; `note` says what replaces missing amounts.
     """
 
     by_row: Floats
@@ -37,7 +37,7 @@ class Losses:
 
 
 def losses(profile: CsvProfile) -> Losses:
-    """The amount of each row: of the column named for it; where a row has none, the mean of the frauds."""
+    """Return the amount of each row from the amount column; if a row has none, the mean of the frauds."""
     is_fraud = profile.label.is_fraud
     column = next(
         (each for each in profile.columns if is_amount(each.name) and len(each.values) == len(is_fraud)), None
@@ -45,7 +45,7 @@ def losses(profile: CsvProfile) -> Losses:
     known = np.abs(column.values) if column is not None else np.full(len(is_fraud), np.nan)
     amounts = known[is_fraud & np.isfinite(known)]
     if column is None or not len(amounts):
-        note = f"no column of amounts: each missed fraud counts {UNKNOWN_LOSS:g}, the mean fraud of creditcard.csv"
+        note = f"no amount column: each missed fraud counts {UNKNOWN_LOSS:g}, the mean fraud of creditcard.csv"
         return Losses(np.full(len(is_fraud), UNKNOWN_LOSS), None, note)
     mean = float(amounts.mean())
     without = int((is_fraud & ~np.isfinite(known)).sum())
@@ -54,7 +54,7 @@ def losses(profile: CsvProfile) -> Losses:
 
 
 def operating(scored: Scored, loss: Floats, threshold: float, days: float | None) -> Operating:
-    """What a threshold catches and costs."""
+    """Compute what a threshold catches and costs."""
     is_alert = scored.score >= threshold
     is_caught, is_missed = is_alert & scored.is_fraud, ~is_alert & scored.is_fraud
     return Operating(
@@ -67,10 +67,10 @@ def operating(scored: Scored, loss: Floats, threshold: float, days: float | None
     )
 
 
-def worth_considering(scored: Scored) -> Floats:
-    """Thresholds among which the cheapest is, the highest first: each score of a fraud, and one above them all.
+def candidate_thresholds(scored: Scored) -> Floats:
+    """Return the thresholds that may be the cheapest, the highest first: the score of each fraud, and one above all.
 
-    Between two scores of frauds a lower threshold only adds false alarms. Thinned evenly by rank beyond 400.
+    Between the scores of two frauds, a lower threshold only adds false alarms. Thinned evenly by rank beyond 400.
     """
     levels = np.unique(scored.score[scored.is_fraud])[::-1]
     if len(levels) > MOST_THRESHOLDS:
@@ -79,36 +79,36 @@ def worth_considering(scored: Scored) -> Floats:
 
 
 def cheapest(rows: Sequence[ThresholdRow], review_cost: float, max_alerts_per_day: float | None = None) -> ThresholdRow:
-    """The threshold of least expected cost among those that keep the limit; of several the highest.
+    """Return the threshold of lowest expected cost within the limit; of several the highest.
 
     `rows` has the highest threshold first; `review_cost` is that of a false alarm, in the unit of the amounts. Raises
-    SettingsError where the limit cannot be kept, or no column says how long a day is.
+    SettingsError if the limit cannot be met, or if there is no time column to count days by.
     """
     allowed = list(rows)
     if max_alerts_per_day is not None:
         if any(row.expected.alerts_per_day is None for row in rows):
             raise SettingsError(
-                "alerts a day cannot be counted: no column tells when the payments were made",
+                "alerts per day cannot be counted: there is no column with the time of the payments",
                 where="--max-alerts-per-day",
-                remedy="leave it out, or train on a CSV with a column of times",
+                remedy="leave it out, or train on a CSV with a time column",
             )
         allowed = [row for row in rows if (row.expected.alerts_per_day or 0.0) <= max_alerts_per_day]
     if not allowed:
         raise SettingsError(
-            f"no threshold keeps to {max_alerts_per_day:g} alerts a day",
+            f"no threshold has at most {max_alerts_per_day:g} alerts per day",
             where="--max-alerts-per-day",
             remedy="allow more",
         )
     return min(allowed, key=lambda row: row.expected.cost(review_cost))
 
 
-SHOWN: Final = 16
-"""Rows of the table that a terminal shows; the whole is in evaluation.json."""
+_EXCERPT_ROWS: Final = 16
+"""Rows of the table for a terminal; the full table is in evaluation.json."""
 
 
 @dataclass(frozen=True)
 class ThresholdTable:
-    """What may be expected of each threshold; `nearest` is the row for the active one.
+    """The expected results of each threshold; `nearest` is the row for the active one.
 
     That is the row of the lowest threshold of the table at or above it.
     """
@@ -118,24 +118,24 @@ class ThresholdTable:
     nearest: ThresholdRow
 
     @property
-    def shown(self) -> tuple[ThresholdRow, ...]:
-        """Some rows, evenly by rank, with that of the threshold in force and the recommended one among them."""
+    def excerpt(self) -> tuple[ThresholdRow, ...]:
+        """Some rows, evenly by rank, including those of the active and the recommended threshold."""
         rows = self.evaluation.thresholds
-        picked = set(np.linspace(0, len(rows) - 1, min(SHOWN, len(rows))).round().astype(int).tolist())
+        indexes = set(np.linspace(0, len(rows) - 1, min(_EXCERPT_ROWS, len(rows))).round().astype(int).tolist())
         recommended = self.evaluation.threshold.threshold
-        picked |= {place for place, row in enumerate(rows) if row is self.nearest or row.threshold == recommended}
-        return tuple(rows[place] for place in sorted(picked))
+        indexes |= {index for index, row in enumerate(rows) if row is self.nearest or row.threshold == recommended}
+        return tuple(rows[index] for index in sorted(indexes))
 
 
 def threshold_table(model: Path) -> ThresholdTable:
-    """The table of the active model; raises ModelError where none is usable, or it has none (an earlier version's)."""
+    """Return the active model's table; raises ModelError if there is no usable model, or an old one without a table."""
     artifact, deployment = resolve(model)
     evaluation = _evaluation(artifact.path)
     return ThresholdTable(deployment, evaluation, row_at(evaluation.thresholds, deployment.threshold))
 
 
 def row_at(rows: Sequence[ThresholdRow], threshold: float) -> ThresholdRow:
-    """The row of the lowest threshold at or above one: no fraud of the table lies between them."""
+    """Return the row of the lowest threshold at or above `threshold`: no fraud of the table lies between them."""
     return min((row for row in rows if row.threshold >= threshold), key=lambda row: row.threshold, default=rows[0])
 
 
@@ -150,20 +150,20 @@ def set_threshold(
     why: str,
     now: datetime,
 ) -> Deployment:
-    """Change the threshold of a revision (None: of any), to a value or to the cheapest by the model's own table.
+    """Change the threshold of a revision (None: of any), to a value or to the cheapest in the model's own table.
 
     Raises:
-        ChangedMeanwhile: Another revision is in force.
-        SettingsError: Too much or too little is given, or no threshold keeps the limit.
+        ChangedMeanwhile: Another revision is active.
+        SettingsError: Not exactly one of value and costs is set, or no threshold meets the limit.
         ModelNamedDirectly: `model` names an artifact.
-        ModelError: What is in force cannot be read or written.
+        ModelError: The deployment cannot be read or written.
     """
     by_cost = review_cost is not None or max_alerts_per_day is not None
     if (value is not None) == by_cost:
         raise SettingsError(
-            "what the threshold should be is not clear",
+            "specify the threshold in exactly one way",
             where="fraudstream threshold",
-            remedy="give a value, or --review-cost and --max-alerts-per-day, or one of these",
+            remedy="give a value, or one or both of --review-cost and --max-alerts-per-day",
         )
     models_dir = changeable_models_dir(model)
 
@@ -173,8 +173,8 @@ def set_threshold(
                 f"the deployment was changed meanwhile: {deployment.model_id} at {deployment.threshold:.6g}, "
                 f"revision {deployment.revision}, by {deployment.who or 'somebody'}"
                 + (f" ({deployment.why})" if deployment.why else ""),
-                where=f"asked for revision {revision}",
-                remedy="look at what is in force now, and decide again",
+                where=f"requested for revision {revision}",
+                remedy="review the active deployment, and try again",
             )
         if value is not None:
             return replace(deployment, threshold=value)
@@ -190,7 +190,7 @@ def _evaluation(artifact: Path) -> Evaluation:
     evaluation = read_evaluation(artifact)
     if evaluation is None:
         raise ModelError(
-            "the model has no table of thresholds: it was trained by an earlier version",
+            "the model has no threshold table: it was trained by an earlier version",
             where=str(artifact),
             remedy="give the threshold as a value, or train again: fraudstream train --data CSV",
         )

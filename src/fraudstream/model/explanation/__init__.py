@@ -1,1 +1,1 @@
-"""Why a payment has its score: saved Spark models read and asked without Spark, exact to the stream's own score."""
+"""Explains scores from saved Spark models without Spark, exactly matching the stream's own score."""

@@ -1,6 +1,6 @@
-"""From a payment as it came to the vector, in Python: cell for cell what `model/features/projection.py` does in Spark.
+"""Converts a raw payment to the model's vector in Python, cell for cell like the Spark projection.
 
-A test holds the two to one another.
+A test checks that the two agree.
 """
 
 import contextlib
@@ -22,20 +22,20 @@ from fraudstream.model.manifest import Feature, FeatureType, by_component
 from fraudstream.transactions.csv_source import open_csv
 from fraudstream.transactions.times import SECONDS_PER_DAY, hours_and_weekdays, seconds_of_dates
 
-# The last: what Java's `$` lets stand behind the end, in `slots.number_from_text`.
+# The last group: the line end that Java's `$` allows, as in `reading.number_from_text`.
 _number: Final = re.compile(r"[+-]?(?:[0-9]++(?:\.[0-9]*+)?|\.[0-9]++)(?:[eE][+-]?[0-9]++)?(?:\r\n|[\r\n])?").fullmatch
 _LAST_SECOND: Final = 253_402_300_799.0
 """As in `reading.py`: the end of the year 9999."""
 
 
 class NumberText(str):
-    """A number of a JSON text, as it was written there: 1.50 is not 1.5 where it names a category."""
+    """A number as written in the JSON text: 1.50 differs from 1.5 as a category."""
 
     __slots__ = ()
 
 
 class _Absent:
-    """Stands for a column that is not there, as null is something that a row may say."""
+    """Marks a column that is absent, as opposed to null."""
 
 
 _ABSENT: Final = _Absent()
@@ -43,26 +43,26 @@ _ABSENT: Final = _Absent()
 
 @dataclass(frozen=True)
 class ReadCell:
-    """A feature of one row.
+    """A feature of one transaction.
 
     Attributes:
-        column: The column of the row that it was read from; the feature's own name where none was there.
-        came: The value as it came; None where none did.
-        slots: What the vector holds; what stands in where nothing could be read.
+        column: The column that it was read from; the feature's own name if there was none.
+        raw_value: The value as received; None if missing.
+        components: Its components of the vector; the imputation value if nothing could be read.
     """
 
     feature: Feature
     column: str
-    came: Any
-    slots: tuple[float, ...]
+    raw_value: Any
+    components: tuple[float, ...]
     is_imputed: bool
     how: str
 
 
 def parse_transaction(text: bytes | str) -> Object:
-    """A row's JSON with its numbers as they are written; NaN and infinities become text, as the relay makes them.
+    """Parse a transaction's JSON, keeping numbers as written; NaN and infinities become text, as in the relay.
 
-    Raises ValueError where it is not one JSON object.
+    Raises ValueError if it is not one JSON object.
     """
     row = json.loads(text, parse_int=NumberText, parse_float=NumberText, parse_constant=str)
     if not isinstance(row, dict):
@@ -71,7 +71,7 @@ def parse_transaction(text: bytes | str) -> Object:
 
 
 def plain(value: Any) -> Any:
-    """A value as it came, for people and for JSON: numbers as numbers."""
+    """Convert a raw value for display and JSON, with numbers as numbers."""
     if isinstance(value, NumberText):
         try:
             return int(value)
@@ -83,7 +83,7 @@ def plain(value: Any) -> Any:
 
 
 def read_cells(row: Mapping[str, Any], features: Sequence[Feature], aliases: Mapping[str, str]) -> list[ReadCell]:
-    """Every feature of a row, in the order of the vector's slots."""
+    """Read every feature of a transaction, in the order of the vector's components."""
     new_names: dict[str, str] = {}
     for new, old in aliases.items():
         new_names.setdefault(old, new)
@@ -91,8 +91,8 @@ def read_cells(row: Mapping[str, Any], features: Sequence[Feature], aliases: Map
 
 
 def vector_of(cells: Sequence[ReadCell]) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    """The slots of all the cells, one behind the other."""
-    return np.array([value for cell in cells for value in cell.slots], dtype=np.float64)
+    """Concatenate the components of all cells."""
+    return np.array([value for cell in cells for value in cell.components], dtype=np.float64)
 
 
 def _read(row: Mapping[str, Any], feature: Feature, new_names: Mapping[str, str]) -> ReadCell:
@@ -109,11 +109,11 @@ def _read(row: Mapping[str, Any], feature: Feature, new_names: Mapping[str, str]
             return _cell(feature, column, value, _one_hot(text, feature), "category")
         case FeatureType.TIME:
             seconds = _moment(text, feature.clock)
-            slots = None
+            components = None
             if seconds is not None:
                 hour, weekday = hours_and_weekdays(np.array([seconds]))
-                slots = (float(hour[0]), float(weekday[0]))
-            return _cell(feature, column, value, slots, "hour of the day and weekday")
+                components = (float(hour[0]), float(weekday[0]))
+            return _cell(feature, column, value, components, "hour of the day and weekday")
         case _:
             reference = str(feature.reference)
             _, until_cell = _first(row, [name for name in (new_names.get(reference), reference) if name is not None])
@@ -122,16 +122,16 @@ def _read(row: Mapping[str, Any], feature: Feature, new_names: Mapping[str, str]
             return _cell(feature, column, value, days, f"days until {reference}")
 
 
-def _cell(feature: Feature, column: str, value: Any, slots: tuple[float, ...] | None, how: str) -> ReadCell:
-    came = None if value is _ABSENT else value
-    if slots is not None:
-        return ReadCell(feature, column, came, slots, False, how)
+def _cell(feature: Feature, column: str, value: Any, components: tuple[float, ...] | None, how: str) -> ReadCell:
+    raw_value = None if value is _ABSENT else value
+    if components is not None:
+        return ReadCell(feature, column, raw_value, components, False, how)
     why = "missing" if value is _ABSENT or value is None or value == "" else "cannot be read"
-    return ReadCell(feature, column, came, feature.stand_in, True, f"{why}: the typical value stands in")
+    return ReadCell(feature, column, raw_value, feature.imputation, True, f"{why}: the typical value is used")
 
 
 def _first_number(row: Mapping[str, Any], names: Sequence[str]) -> tuple[str, Any, float | None]:
-    """The first name under which a number is found, as Spark's `coalesce` takes it."""
+    """Return the first name with a number, like Spark's `coalesce`."""
     for name in names:
         value = _value(row, name)
         if (number := _as_number(value)) is not None:
@@ -149,7 +149,7 @@ def _first(row: Mapping[str, Any], names: Sequence[str]) -> tuple[str, Any]:
 
 
 def _value(row: Mapping[str, Any], name: str) -> Any:
-    """What stands under a name; under a dotted one also what a nested object holds, as `reading.with_dotted_names`."""
+    """Return the value of a name; for a dotted one also that in a nested object, as in `reading.with_dotted_names`."""
     if name in row or "." not in name or set("'\\") & set(name):
         return row.get(name, _ABSENT)
     outer, *inner = name.split(".")
@@ -163,7 +163,7 @@ def _value(row: Mapping[str, Any], name: str) -> Any:
 
 
 def _text(value: Any) -> str | None:
-    """A cell as Spark reads it into a string."""
+    """Convert a value to text, as Spark reads it into a string."""
     if value is _ABSENT or value is None:
         return None
     if isinstance(value, str):
@@ -191,27 +191,27 @@ def _number_in(text: str) -> float | None:
 
 
 def _moment(text: str | None, clock: int | None) -> float | None:
-    """A date, or a clock that counts from 1970, as seconds since then."""
+    """Parse a date, or a clock that counts from 1970, as seconds since 1970."""
     if text is None:
         return None
     if clock is not None:
         number = _number_in(text)
         seconds = None if number is None else number / clock
         return seconds if seconds is not None and abs(seconds) <= _LAST_SECOND else None
-    found = seconds_of_dates([text.strip(" ").removesuffix("\n")])
-    return None if found is None or math.isnan(found[0]) else float(found[0])
+    parsed = seconds_of_dates([text.strip(" ").removesuffix("\n")])
+    return None if parsed is None or math.isnan(parsed[0]) else float(parsed[0])
 
 
 def _one_hot(text: str | None, feature: Feature) -> tuple[float, ...] | None:
     if not text:
         return None
-    place = feature.values.index(text) if text in feature.values else len(feature.values)
-    return tuple(float(place == each) for each in range(len(feature.values) + 1))
+    index = feature.values.index(text) if text in feature.values else len(feature.values)
+    return tuple(float(index == each) for each in range(len(feature.values) + 1))
 
 
 def row_of(data: Path, row: int) -> Object:
-    """The row of that number, from 0; raises DataError where the CSV cannot be used, or has no such row."""
+    """Return a row by its number, from 0; raises DataError if the CSV cannot be used, or has no such row."""
     text = next(itertools.islice(open_csv(data).json_rows(row), 1), None)
     if text is None:
-        raise DataError("the CSV has no such row", where=f"{data}, row {row}", remedy="rows are counted from 0")
+        raise DataError("the CSV has no such row", where=f"{data}, row {row}", remedy="rows are numbered from 0")
     return parse_transaction(text)

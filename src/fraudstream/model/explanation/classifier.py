@@ -1,4 +1,4 @@
-"""A classifier without Spark: its margin for a vector, and what each column contributed, by tree or weight."""
+"""Evaluates a saved classifier without Spark: the margin of a vector and the contribution of each column."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Integers = NDArray[np.int64]
 
 
 class _Leaf(NamedTuple):
-    """A leaf by its path: the bounds of each slot, and by column the share of the training rows that stay on it."""
+    """A leaf and its path: the bounds of each component, and by column the share of training rows that stay on it."""
 
     value: float
     bounds: dict[int, tuple[float, float]]
@@ -29,17 +29,17 @@ class _Leaf(NamedTuple):
 
 @dataclass(frozen=True)
 class TreeShap:
-    """Trees laid out by their leaves; L leaves, at most D columns on a path, Q points of the quadrature.
+    """Trees as arrays over their leaves; L leaves, at most D columns on a path, Q quadrature points.
 
     Attributes:
         value: Of each leaf (L).
-        slot: By condition, the slot of the vector.
+        component: By condition, the component of the vector.
         low: By condition, the bound that the value must be above.
         high: By condition, the bound that it must not be above.
         first: By pair of leaf and column, its first condition.
-        pair: The pairs as places in a flat L x D.
-        share: By leaf and column, the share of training rows that stay on the path (L x D); 1 where there is none.
-        column: By leaf and column, which one (L x D); `columns` where there is none.
+        pair: The pairs as indexes into a flat L x D.
+        share: By leaf and column, the share of training rows that stay on the path (L x D); 1 if there is none.
+        column: By leaf and column, its index (L x D); `columns` if there is none.
         unknown: By leaf, column and point, the factor of a column that leaves the path (L x D x Q).
         known: The factor of one that stays on it (L x D x Q).
         weight: Of the points (Q).
@@ -47,7 +47,7 @@ class TreeShap:
 
     base: float
     value: Floats
-    slot: Integers
+    component: Integers
     low: Floats
     high: Floats
     first: Integers
@@ -61,10 +61,10 @@ class TreeShap:
 
     @classmethod
     def of(cls, trees: Sequence[Tree], values: Sequence[Sequence[float]], column: Sequence[int]) -> TreeShap:
-        """Lay out trees.
+        """Build the arrays from trees.
 
-        `values` has by tree and node what the prediction gains where a row ends there; `column` by slot of the vector
-        the column that it was made from: the slots of a category, or of a time, are one player of the game.
+        `values` has by tree and node the prediction of a row that ends there; `column` by component of the vector the
+        column that it was derived from: the components of a category, or of a time, are one player of the game.
         """
         leaves = [leaf for tree, value in zip(trees, values, strict=True) for leaf in _leaves(tree, value, column)]
         columns = max(column) + 1
@@ -75,12 +75,12 @@ class TreeShap:
         first: list[int] = []
         pair: list[int] = []
         for row, leaf in enumerate(leaves):
-            for place, (which, rest) in enumerate(leaf.share.items()):
-                share[row, place], player[row, place] = rest, which
+            for index, (which, rest) in enumerate(leaf.share.items()):
+                share[row, index], player[row, index] = rest, which
                 first.append(len(conditions))
-                pair.append(row * depth + place)
-                conditions += [(slot, *ends) for slot, ends in leaf.bounds.items() if column[slot] == which]
-        # Points and weights on [0, 1]; so many are exact for the polynomials of degree `depth` - 1 that come up.
+                pair.append(row * depth + index)
+                conditions += [(at, *ends) for at, ends in leaf.bounds.items() if column[at] == which]
+        # Points and weights on [0, 1]; this many are exact for the polynomials of degree `depth` - 1 that occur.
         points, weight = np.polynomial.legendre.leggauss((depth + 1) // 2)
         points, weight = (points + 1.0) / 2.0, weight / 2.0
         unknown = share[:, :, None] * (1.0 - points)
@@ -88,7 +88,7 @@ class TreeShap:
         return cls(
             base=float(value @ share.prod(axis=1)),
             value=value,
-            slot=np.array([slot for slot, _, _ in conditions], dtype=np.int64),
+            component=np.array([component for component, _, _ in conditions], dtype=np.int64),
             low=np.array([low for _, low, _ in conditions]),
             high=np.array([high for _, _, high in conditions]),
             first=np.array(first, dtype=np.int64),
@@ -102,15 +102,15 @@ class TreeShap:
         )
 
     def explain(self, vector: Floats) -> tuple[float, Floats]:
-        """The prediction for a scaled vector, and what each column adds to `base` to make it."""
+        """Return the prediction for a scaled vector, and what each column adds to `base` in it."""
         flat = np.ones(self.share.size, dtype=np.bool_)
         if len(self.first):
-            values = vector[self.slot]
+            values = vector[self.component]
             holds = (values > self.low) & (values <= self.high)
             flat[self.pair] = np.logical_and.reduceat(holds, self.first)
         stays = flat.reshape(self.share.shape)
         factors = np.where(stays[:, :, None], self.known, self.unknown)
-        # The product over the other columns: every factor is above 0, as every branch has had a training row.
+        # The product over the other columns: every factor is above 0, as every branch has a training row.
         others = factors.prod(axis=1)[:, None, :] / factors
         added = self.value[:, None] * (stays - self.share) * (others @ self.weight)
         contributions: Floats = np.bincount(
@@ -122,38 +122,38 @@ class TreeShap:
 def _leaves(tree: Tree, values: Sequence[float], column: Sequence[int]) -> Iterator[_Leaf]:
     pending: list[tuple[int, dict[int, tuple[float, float]], dict[int, float]]] = [(0, {}, {})]
     while pending:
-        place, bounds, share = pending.pop()
-        node = tree.nodes[place]
+        index, bounds, share = pending.pop()
+        node = tree.nodes[index]
         if node.is_leaf:
-            yield _Leaf(values[place], bounds, share)
+            yield _Leaf(values[index], bounds, share)
             continue
-        low, high = bounds.get(node.slot, (-np.inf, np.inf))
-        which = column[node.slot]
+        low, high = bounds.get(node.component, (-np.inf, np.inf))
+        which = column[node.component]
         for child, ends in (
             (node.right, (max(low, node.threshold), high)),
             (node.left, (low, min(high, node.threshold))),
         ):
             rest = share.get(which, 1.0) * tree.nodes[child].cover / node.cover
-            pending.append((child, {**bounds, node.slot: ends}, {**share, which: rest}))
+            pending.append((child, {**bounds, node.component: ends}, {**share, which: rest}))
 
 
 class Scale(StrEnum):
-    """What margins and contributions are measured in."""
+    """The unit of margins and contributions."""
 
     LOG_ODDS = "log_odds"
     PROBABILITY = "probability"
 
     def probability(self, margin: float) -> float:
-        """The raw probability of fraud that a margin stands for; strictly increasing."""
+        """Convert a margin to the raw probability of fraud; strictly increasing."""
         if self is Scale.PROBABILITY:
             return margin
-        # In the form that cannot overflow, whichever the sign.
+        # In a form that cannot overflow for either sign.
         tail = math.exp(-abs(margin))
         return 1.0 / (1.0 + tail) if margin >= 0.0 else tail / (1.0 + tail)
 
 
 class Parts(NamedTuple):
-    """A margin taken apart: it is `base` and all the `contributions` together, one a column, in order of the slots."""
+    """A decomposed margin: the sum of `base` and the `contributions` of the columns, in vector order."""
 
     margin: float
     base: float
@@ -162,10 +162,10 @@ class Parts(NamedTuple):
 
 @dataclass(frozen=True)
 class Linear:
-    """A scaler and a logistic regression as one linear function, against the payment that is typical throughout.
+    """A scaler and a logistic regression as one linear function, relative to a payment with typical values only.
 
-    The contribution of a column is coefficient x (value - what stands in where it is missing): the median of a number,
-    the most frequent value of a category. It is exact, and 0 for a column that was missing.
+    The contribution of a column is coefficient x (value - imputation value): the median of a number, the most frequent
+    value of a category. It is exact, and 0 for a missing column.
     """
 
     coefficients: Floats
@@ -179,14 +179,14 @@ class Linear:
     background = "a payment with every column at its typical value"
 
     def parts(self, vector: Floats) -> Parts:
-        """The margin of a vector, taken apart."""
+        """Decompose the margin of a vector."""
         own = self.coefficients * self.scaled(vector)
         typical = self.coefficients * self.scaled(self.typical)
         contributions = np.bincount(self.column, weights=own - typical).astype(np.float64, copy=False)
         return Parts(float(own.sum()) + self.intercept, float(typical.sum()) + self.intercept, contributions)
 
     def scaled(self, vector: Floats) -> Floats:
-        """The vector as the coefficients see it."""
+        """Scale a vector for the coefficients."""
         return (vector - self.mean) * self.factor
 
 
@@ -202,32 +202,32 @@ class TreeEnsemble:
     background = "the average over the training rows"
 
     def parts(self, vector: Floats) -> Parts:
-        """The margin of a vector, taken apart."""
+        """Decompose the margin of a vector."""
         margin, contributions = self.trees.explain(self.scaled(vector))
         return Parts(margin, self.trees.base, contributions)
 
     def scaled(self, vector: Floats) -> Floats:
-        """The vector as the splits see it."""
+        """Scale a vector for the splits."""
         return (vector - self.mean) * self.factor
 
 
 Classifier = Linear | TreeEnsemble
-"""A fitted classifier that tells where its margin comes from."""
+"""A fitted classifier that can decompose its margin."""
 
 _LOG_ODDS_OF_A_MARGIN: Final = 2.0
 """Spark's boosted trees fit half the log odds: probability = 1 / (1 + exp(-2 margin))."""
 
 
 def load_classifier(artifact: ModelArtifact) -> Classifier:
-    """The scaler and the classifier of a verified artifact; ModelCorrupt where this version cannot read their kind."""
+    """Load the scaler and classifier of a verified artifact; ModelCorrupt if its algorithm is unknown."""
     features = by_component(artifact.manifest.features)
-    column = [place for place, feature in enumerate(features) for _ in feature.slots]
+    column = [index for index, feature in enumerate(features) for _ in feature.components]
     scaler = read_scaler(artifact.scaler_path)
     path = artifact.classifier_path
     match artifact.manifest.algorithm:
         case "logistic-regression":
             coefficients, intercept = read_linear(path)
-            typical = np.array([value for feature in features for value in feature.stand_in])
+            typical = np.array([value for feature in features for value in feature.imputation])
             return Linear(coefficients, intercept, scaler.mean, scaler.factor, typical, column)
         case "gbt":
             trees = read_trees(path)

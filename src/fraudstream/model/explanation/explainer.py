@@ -1,4 +1,4 @@
-"""Explains a payment by a model on disk: cells, vector, margin, contributions and score, for one model or many."""
+"""Explains payments with models on disk: cells, vector, margin, contributions and score."""
 
 import threading
 from collections import OrderedDict
@@ -27,7 +27,7 @@ EXPLANATION: Final = "explanation"
 
 @dataclass(frozen=True)
 class Step:
-    """What became of one column on the way to the score."""
+    """One column's way to the score: its cell, scaled components and reason."""
 
     cell: ReadCell
     scaled: tuple[float, ...]
@@ -36,17 +36,17 @@ class Step:
 
 @dataclass(frozen=True)
 class Explanation:
-    """From raw values to a score.
+    """How a score results from a payment's raw values.
 
     Attributes:
         scale: The unit of `base`, `margin` and every contribution.
-        background: What `base` is the margin of, as text.
-        base: The margin without anything known of the payment.
+        background: What `base` refers to, as text.
+        base: The margin without any information on the payment.
         steps: By column, in the order of the vector.
         margin: `base` and all the contributions together.
         probability: The classifier's own probability of fraud; `score` is that after the model's calibration.
-        missing: How many columns something stands in for.
-        is_judgeable: Whether the stream would score the payment; with too much missing it is unscorable.
+        missing: How many columns were imputed.
+        is_scorable: Whether the stream would score the payment; with too many columns missing it is unscorable.
     """
 
     model_id: str
@@ -58,29 +58,29 @@ class Explanation:
     probability: float
     score: float
     missing: int
-    is_judgeable: bool
+    is_scorable: bool
 
     def outcome(self, threshold: float) -> Outcome:
-        """What the stream makes of it at a threshold."""
-        if not self.is_judgeable:
+        """Return the outcome in the stream at a threshold."""
+        if not self.is_scorable:
             return Outcome.UNSCORABLE
         return Outcome.ALERT if self.score >= threshold else Outcome.CLEAR
 
     def top(self, number: int = TOP_REASONS) -> list[Reason]:
-        """The reasons of largest contribution, whichever its sign; columns without one are left out."""
-        told = [step.reason for step in self.steps if step.reason.contribution != 0.0]
-        return sorted(told, key=lambda reason: -abs(reason.contribution))[:number]
+        """Return the reasons of largest contribution, of either sign; columns without one are left out."""
+        reasons = [step.reason for step in self.steps if step.reason.contribution != 0.0]
+        return sorted(reasons, key=lambda reason: -abs(reason.contribution))[:number]
 
-    def rest(self, shown: Sequence[Reason]) -> float:
-        """What the columns that are not shown contribute together."""
-        return self.margin - self.base - sum(reason.contribution for reason in shown)
+    def rest(self, reasons: Sequence[Reason]) -> float:
+        """Return the total contribution of all columns except those of `reasons`."""
+        return self.margin - self.base - sum(reason.contribution for reason in reasons)
 
 
 class Explainer:
-    """One model, loaded once; many payments may be explained by it, from several threads too."""
+    """Explains payments with one loaded model; thread-safe."""
 
     def __init__(self, artifact: ModelArtifact) -> None:
-        """Read what Spark saved; raises ModelCorrupt where it is of a kind unknown to this version."""
+        """Read the saved Spark models; raises ModelCorrupt if this version does not know the algorithm."""
         self.manifest: Manifest = artifact.manifest
         self._classifier: Classifier = load_classifier(artifact)
 
@@ -94,8 +94,8 @@ class Explainer:
         steps = tuple(
             Step(
                 cell,
-                tuple(next(scaled) for _ in cell.slots),
-                reason_of(cell, plain(cell.came), float(contribution)),
+                tuple(next(scaled) for _ in cell.components),
+                reason_of(cell, plain(cell.raw_value), float(contribution)),
             )
             for cell, contribution in zip(cells, parts.contributions, strict=True)
         )
@@ -112,37 +112,37 @@ class Explainer:
             probability=probability,
             score=score,
             missing=missing,
-            is_judgeable=missing <= self.manifest.missing_limit and not np.isnan(score),
+            is_scorable=missing <= self.manifest.missing_limit and not np.isnan(score),
         )
 
 
 def score_of(probability: float, manifest: Manifest) -> float:
-    """The last step: from the classifier's own probability to the score of the stream."""
+    """Calibrate the classifier's own probability to the stream's score."""
     return float(manifest.calibration.of(np.array([probability]))[0])
 
 
 def short_form(explanation: Explanation, number: int = TOP_REASONS) -> Object:
-    """What goes with an alert: `reasons`, and in `explanation` what they are parts of."""
+    """Return what is stored with an alert: `reasons`, and in `explanation` the totals that they are part of."""
     reasons = explanation.top(number)
     parts = _sum(explanation) | {"rest": explanation.rest(reasons)}
     return {REASONS: [asdict(reason) for reason in reasons], EXPLANATION: parts}
 
 
 def cause_form(cause: str) -> Object:
-    """What goes with an alert that cannot be explained: no reasons, and why."""
+    """Return what is stored with an alert that cannot be explained: no reasons, and the cause."""
     return {REASONS: [], EXPLANATION: {"cause": cause}}
 
 
 def long_form(explanation: Explanation) -> Object:
-    """Every step from raw value to score."""
+    """Return every step from raw value to score."""
     steps = [
         {
             "feature": step.cell.feature.name,
             "type": step.cell.feature.type.value,
             "column": step.cell.column,
-            "came": plain(step.cell.came),
+            "came": plain(step.cell.raw_value),
             "read_as": step.cell.how,
-            "slots": dict(zip(step.cell.feature.slots, step.cell.slots, strict=True)),
+            "slots": dict(zip(step.cell.feature.components, step.cell.components, strict=True)),
             "scaled": list(step.scaled),
             **{name: value for name, value in asdict(step.reason).items() if name not in ("feature", "value")},
         }
@@ -152,7 +152,7 @@ def long_form(explanation: Explanation) -> Object:
         **_sum(explanation),
         "steps": steps,
         "missing": explanation.missing,
-        "judgeable": explanation.is_judgeable,
+        "judgeable": explanation.is_scorable,
         REASONS: [asdict(reason) for reason in explanation.top()],
     }
 
@@ -163,18 +163,18 @@ def _sum(explanation: Explanation) -> Object:
     return members | {"scale": explanation.scale.value, "base_is": explanation.background}
 
 
-KEPT: Final = 4
-"""Explainers held at once: a forest takes tens of megabytes, and alerts mostly come from one model."""
+MOST_EXPLAINERS: Final = 4
+"""Explainers cached at once: a forest takes tens of megabytes, and most alerts come from one model."""
 
 _NO_ALIASES: Final[Mapping[str, str]] = {}
-_ALIASES_KEPT: Final = 256
+_MOST_ALIASES: Final = 256
 
 
 class ExplainerLibrary:
-    """Finds the artifact of an alert beside what is in force."""
+    """Loads and caches the explainers of the models in a models directory."""
 
     def __init__(self, model: Path) -> None:
-        """Take a model path: an artifact, a `current` file, or a directory with one."""
+        """Open a model path: an artifact, a `current` file, or a directory with one."""
         self._model = model
         self._lock = threading.Lock()
         self._explainers: OrderedDict[str, Explainer] = OrderedDict()
@@ -182,39 +182,39 @@ class ExplainerLibrary:
 
     @property
     def models_dir(self) -> Path:
-        """Where the artifacts stand beside one another."""
+        """The directory of the artifacts."""
         is_directory = self._model.is_dir() and not is_artifact(self._model)
         return self._model if is_directory else self._model.absolute().parent
 
     def of(self, model_id: str, revision: int | None) -> tuple[Explainer, Mapping[str, str]]:
-        """The explainer of a model, and the aliases of a revision of the deployment.
+        """Return the explainer of a model, and the aliases of a revision of the deployment.
 
-        Raises ModelError where the artifact is gone, was changed, or is of a kind unknown to this version.
+        Raises ModelError if the artifact is missing, was changed, or has an algorithm unknown to this version.
         """
         with self._lock:
-            found = self._explainers.get(model_id)
-            if found is None:
-                found = self._explainers[model_id] = Explainer(load_artifact(self.models_dir / Path(model_id).name))
-                while len(self._explainers) > KEPT:
+            explainer = self._explainers.get(model_id)
+            if explainer is None:
+                explainer = self._explainers[model_id] = Explainer(load_artifact(self.models_dir / Path(model_id).name))
+                while len(self._explainers) > MOST_EXPLAINERS:
                     self._explainers.popitem(last=False)
             self._explainers.move_to_end(model_id)
-            return found, self._aliases_of(revision)
+            return explainer, self._aliases_of(revision)
 
     def _aliases_of(self, revision: int | None) -> Mapping[str, str]:
-        if not revision:  # an artifact that was named directly has none
+        if not revision:  # an artifact that was named directly has no aliases
             return _NO_ALIASES
         if revision not in self._aliases:
             aliases = self._look_up(revision)
             if aliases is None:
                 return _NO_ALIASES
-            if len(self._aliases) >= _ALIASES_KEPT:
+            if len(self._aliases) >= _MOST_ALIASES:
                 self._aliases.clear()
             self._aliases[revision] = aliases
         return self._aliases[revision]
 
     def _look_up(self, revision: int) -> Mapping[str, str] | None:
         try:
-            found = aliases_at(self.models_dir, revision)
-            return found if found is not None else read_current(self.models_dir / "current").aliases
+            aliases = aliases_at(self.models_dir, revision)
+            return aliases if aliases is not None else read_current(self.models_dir / "current").aliases
         except ModelError:
             return None

@@ -1,4 +1,4 @@
-"""One reason: a column's value, how unusual it is, what it contributed, and all of that as a sentence."""
+"""Builds the reason code of a column: its value, how unusual it is, its contribution, and a sentence on them."""
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
@@ -11,20 +11,20 @@ from fraudstream.model.manifest import Feature, FeatureType
 WEEKDAYS: Final = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 _MIDDLE: Final = (0.25, 0.75)
 _LONGEST: Final = 60
-"""Characters of a value in a sentence."""
+"""Most characters of a value in a sentence."""
 
 
 @dataclass(frozen=True)
 class Reason:
-    """What one column had to do with a score.
+    """The contribution of one column to a score.
 
     Attributes:
         feature: The column's name in training.
-        value: As it came; None where nothing did.
+        value: As received; None if missing.
         typical: The training median; of a category the most frequent value, of a time its median as HH:MM.
-        quantile: Share of the training values below it, 0 to 1; None for a category and where nothing could be read.
-        contribution: What it added to the margin (below 0: what it took from it).
-        imputed: Whether nothing could be read, so that the typical value stands in.
+        quantile: Share of the training values below it, 0 to 1; None for a category and if it could not be read.
+        contribution: Its addition to the margin; negative if it lowers it.
+        imputed: Whether the value was missing or unreadable, so that the typical value was used.
     """
 
     feature: str
@@ -36,19 +36,19 @@ class Reason:
     text: str
 
 
-def reason_of(cell: ReadCell, came: Any, contribution: float) -> Reason:
-    """The reason that a cell gives."""
-    feature = cell.feature
-    quantile = None if cell.is_imputed or feature.type is FeatureType.CATEGORY else place_in(feature, cell.slots[0])
-    typical = _typical(feature)
-    sentence = f"{_value(cell, came)} {_standing(cell, quantile, typical)}: {_effect(contribution)}"
-    return Reason(feature.name, came, typical, quantile, contribution, cell.is_imputed, sentence)
+def reason_of(cell: ReadCell, raw: Any, contribution: float) -> Reason:
+    """Build the reason for a cell."""
+    feature, typical = cell.feature, _typical(cell.feature)
+    is_ranked = not cell.is_imputed and feature.type is not FeatureType.CATEGORY
+    quantile = quantile_of(feature, cell.components[0]) if is_ranked else None
+    sentence = f"{_value(cell, raw)} {_rarity(cell, quantile, typical)}: {_effect(contribution)}"
+    return Reason(feature.name, raw, typical, quantile, contribution, cell.is_imputed, sentence)
 
 
-def place_in(feature: Feature, value: float) -> float:
-    """The share of the training values below `value`, between the quantiles that the manifest has.
+def quantile_of(feature: Feature, value: float) -> float:
+    """Return the share of the training values below `value`, interpolated between the manifest's quantiles.
 
-    Where many training values are the same, the middle of their share.
+    If many training values are equal, the middle of their share.
     """
     points = _points(feature)
     values = [at for _, at in points]
@@ -64,8 +64,8 @@ def place_in(feature: Feature, value: float) -> float:
 
 
 def _points(feature: Feature) -> list[tuple[float, float]]:
-    """Shares and the values below which they lie, both rising."""
-    known = [(place / (len(feature.quantiles) - 1), value) for place, value in enumerate(feature.quantiles)]
+    """Return shares and the values below which they lie, both ascending."""
+    known = [(index / (len(feature.quantiles) - 1), value) for index, value in enumerate(feature.quantiles)]
     known += [(0.01, feature.p01), (0.99, feature.p99)] if feature.p01 is not None and feature.p99 is not None else []
     if not feature.quantiles:
         known += [(0.0, feature.minimum), (0.5, feature.median), (1.0, feature.maximum)]  # type: ignore[list-item]
@@ -82,29 +82,29 @@ def _typical(feature: Feature) -> float | str | None:
             return feature.median
 
 
-def _value(cell: ReadCell, came: Any) -> str:
-    named = cell.feature.name if cell.column == cell.feature.name else f"{cell.feature.name} (sent as {cell.column})"
-    if came is None or came == "":
-        return f"{named} is missing"
-    shown = number_text(came) if isinstance(came, int | float) and not isinstance(came, bool) else str(came)
-    shown = shown if len(shown) <= _LONGEST else f"{shown[: _LONGEST - 1]}…"
+def _value(cell: ReadCell, raw: Any) -> str:
+    name = cell.feature.name if cell.column == cell.feature.name else f"{cell.feature.name} (sent as {cell.column})"
+    if raw is None or raw == "":
+        return f"{name} is missing"
+    text = number_text(raw) if isinstance(raw, int | float) and not isinstance(raw, bool) else str(raw)
+    text = text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
     if cell.is_imputed:
-        return f"{named} is {shown!r}, which is no {_kind(cell.feature)}"
+        return f"{name} is {text!r}, which is not a {_kind(cell.feature)}"
     if cell.feature.type is FeatureType.TIME:
-        hour, weekday = cell.slots
-        return f"{named} is {shown}, {_clock(hour)} on a {WEEKDAYS[int(weekday)]}"
+        hour, weekday = cell.components
+        return f"{name} is {text}, {_clock(hour)} on a {WEEKDAYS[int(weekday)]}"
     if cell.feature.type is FeatureType.ELAPSED:
-        return f"{named} is {shown}, {cell.slots[0]:,.0f} days before"
-    return f"{named} is {shown}"
+        return f"{name} is {text}, {cell.components[0]:,.0f} days before"
+    return f"{name} is {text}"
 
 
-def _standing(cell: ReadCell, quantile: float | None, typical: float | str | None) -> str:
+def _rarity(cell: ReadCell, quantile: float | None, typical: float | str | None) -> str:
     usual = number_text(typical) if isinstance(typical, float) else typical
     if cell.is_imputed:
-        return f"(the typical {usual} stands in)"
+        return f"(the typical {usual} is used)"
     if quantile is None:
-        return f"({_rank(cell.feature.values, cell.slots)}, typically {usual})"
-    return f"({_among(cell.feature, cell.slots[0], quantile)}, typically {usual})"
+        return f"({_rank(cell.feature.values, cell.components)}, typically {usual})"
+    return f"({_among(cell.feature, cell.components[0], quantile)}, typically {usual})"
 
 
 def _among(feature: Feature, value: float, quantile: float) -> str:
@@ -123,11 +123,11 @@ def _among(feature: Feature, value: float, quantile: float) -> str:
     return f"higher than {quantile:.0%} in training".replace("%", " %")
 
 
-def _rank(values: Sequence[str], slots: Sequence[float]) -> str:
-    place = slots.index(1.0)
-    if place == len(values):
+def _rank(values: Sequence[str], components: Sequence[float]) -> str:
+    index = components.index(1.0)
+    if index == len(values):
         return "rare or never seen in training"
-    return "the most frequent in training" if place == 0 else f"number {place + 1} of {len(values)} by frequency"
+    return "the most frequent in training" if index == 0 else f"number {index + 1} of {len(values)} by frequency"
 
 
 def _effect(contribution: float) -> str:
@@ -146,7 +146,7 @@ def _clock(hour: float) -> str:
 
 
 def number_text(value: float) -> str:
-    """A number in few characters: 1,234 or -6.77 or 1.23e-05."""
+    """Format a number in few characters: 1,234 or -6.77 or 1.23e-05."""
     if float(value).is_integer() and abs(value) < 1e9:
         return f"{value:,.0f}"
     return f"{value:,.2f}" if 0.01 <= abs(value) < 1e6 else f"{value:.3g}"

@@ -1,6 +1,6 @@
-"""What Spark ML saved, as arrays: the scaler, a linear model, trees; read from its Parquet files, without a JVM.
+"""Reads saved Spark ML scalers, linear models and trees from their Parquet files as arrays, without a JVM.
 
-Every function that reads raises ModelCorrupt where the file is not what Spark saves.
+Every reading function raises ModelCorrupt if the file is not what Spark saves.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,39 +22,39 @@ _SPARSE: Final = 0
 MOST_ROWS: Final = 20_000_000
 MOST_BYTES: Final = 4 * 1024**3
 MOST_COMPONENTS: Final = 1_000_000
-"""A file that says of itself that it holds more is no model, and reading it would take all memory."""
+"""A file with more is not a model, and reading it would exhaust memory."""
 
 _CONTINUOUS: Final = -1
-"""What a split says of its number of categories where it splits a number: all of ours do."""
+"""A split's number of categories if it splits a number, as all of ours do."""
 
 
 @dataclass(frozen=True)
 class Scaler:
-    """A StandardScalerModel: `(vector - mean) * factor`, as Spark works it out."""
+    """A StandardScalerModel: `(vector - mean) * factor`, as computed by Spark."""
 
     mean: Floats
     factor: Floats
 
     def scaled(self, vector: Floats) -> Floats:
-        """The vector as the classifier sees it."""
+        """Scale a vector for the classifier."""
         return (vector - self.mean) * self.factor
 
 
 @dataclass(frozen=True)
 class Node:
-    """A node of a tree; in a leaf, `left` and `slot` are -1.
+    """A node of a tree; in a leaf, `left` and `component` are -1.
 
     Attributes:
-        left: Place of the child for values at or below the threshold.
-        slot: The slot of the vector that is split.
-        cover: Weight of the training rows that came here.
-        prediction: What a regression tree predicts here.
-        fraud_share: Of a classification tree, the share of fraud here; NaN in a regression tree.
+        left: Index of the child for values at or below the threshold.
+        component: The component of the vector that is split.
+        cover: Weight of the training rows that reached the node.
+        prediction: The prediction of a regression tree at the node.
+        fraud_share: Of a classification tree, the share of fraud at the node; NaN in a regression tree.
     """
 
     left: int
     right: int
-    slot: int
+    component: int
     threshold: float
     cover: float
     prediction: float
@@ -62,7 +62,7 @@ class Node:
 
     @property
     def is_leaf(self) -> bool:
-        """Whether nothing is split here."""
+        """Whether the node has no split."""
         return self.left < 0
 
 
@@ -75,21 +75,21 @@ class Tree:
 
 
 def read_scaler(path: Path) -> Scaler:
-    """The scaler saved at `path`."""
+    """Read the scaler saved at `path`."""
     mean, std = read_moments(path)
     with np.errstate(divide="ignore"):
-        # Spark leaves out what did not vary, and multiplies with 1 / std instead of dividing.
+        # Spark drops constant components, and multiplies by 1 / std instead of dividing.
         return Scaler(mean, np.where(std == 0.0, 0.0, 1.0 / std))
 
 
 def read_moments(path: Path) -> tuple[Floats, Floats]:
-    """The means and the standard deviations of the scaler saved at `path`."""
+    """Read the means and standard deviations of the scaler saved at `path`."""
     (row,) = read_rows(path / "data")
     return _vector(path, row["mean"]), _vector(path, row["std"])
 
 
 def read_linear(path: Path) -> tuple[Floats, float]:
-    """The coefficients and the intercept of the logistic regression at `path`; ModelCorrupt if it is not binary."""
+    """Read the coefficients and intercept of the logistic regression at `path`; ModelCorrupt if it is not binary."""
     (row,) = read_rows(path / "data")
     matrix = row["coefficientMatrix"]
     if row["isMultinomial"] or matrix["numRows"] != 1:
@@ -98,7 +98,7 @@ def read_linear(path: Path) -> tuple[Floats, float]:
     coefficients = np.zeros(width)
     values = np.asarray(matrix["values"], dtype=np.float64)
     if matrix["type"] == _SPARSE:
-        # One row stored by rows has its columns in `rowIndices`; stored by columns, a column each has 0 or 1 values.
+        # A single row in row-major order has its columns in `rowIndices`; in column-major order each has 0 or 1 values.
         if matrix["isTransposed"]:
             coefficients[np.asarray(matrix["rowIndices"])] = values
         else:
@@ -109,8 +109,8 @@ def read_linear(path: Path) -> tuple[Floats, float]:
 
 
 def read_trees(path: Path) -> tuple[Tree, ...]:
-    """The trees of the forest or boosted trees at `path`, in Spark's order; ModelCorrupt if any splits categories."""
-    # The columns of the trees' own metadata have had several names; their order has been one: id, text, weight.
+    """Read the trees of a forest or boosted trees at `path`, in Spark's order; ModelCorrupt for category splits."""
+    # The metadata columns of trees differ in name between versions, but not in order: id, text, weight.
     weights = {int(tree): float(weight) for tree, _, weight in map(dict.values, read_rows(path / "treesMetadata"))}
     nodes: dict[int, dict[int, Mapping[str, Any]]] = {}
     for row in read_rows(path / "data"):
@@ -121,24 +121,24 @@ def read_trees(path: Path) -> tuple[Tree, ...]:
 
 
 def read_rows(folder: Path) -> list[dict[str, Any]]:
-    """The rows of the Parquet files that Spark wrote to `folder`; ModelCorrupt where there are none."""
+    """Read the rows of the Parquet files that Spark wrote to `folder`; ModelCorrupt if there are none."""
     try:
         files = [pq.read_metadata(file) for file in folder.glob("*.parquet")]
         sizes = [file.row_group(group).total_byte_size for file in files for group in range(file.num_row_groups)]
         if sum(file.num_rows for file in files) > MOST_ROWS or sum(sizes) > MOST_BYTES:
             raise _unknown(folder, "more than any model")
-        found: list[dict[str, Any]] = pq.read_table(folder).to_pylist()
+        rows: list[dict[str, Any]] = pq.read_table(folder).to_pylist()
     except (OSError, pa.ArrowException) as e:
         raise _unknown(folder, f"something that cannot be read ({e})") from e
-    if not found:
+    if not rows:
         raise _unknown(folder, "nothing")
-    return found
+    return rows
 
 
 def _tree(path: Path, nodes: Mapping[int, Mapping[str, Any]]) -> tuple[Node, ...]:
     if sorted(nodes) != list(range(len(nodes))):
-        raise _unknown(path, "a tree that lacks a node")
-    return tuple(_node(path, nodes[place]) for place in range(len(nodes)))
+        raise _unknown(path, "a tree with a missing node")
+    return tuple(_node(path, nodes[index]) for index in range(len(nodes)))
 
 
 def _node(path: Path, node: Mapping[str, Any]) -> Node:
@@ -146,13 +146,13 @@ def _node(path: Path, node: Mapping[str, Any]) -> Node:
     is_leaf = node["leftChild"] < 0
     if not is_leaf and split["numCategories"] != _CONTINUOUS:
         raise _unknown(path, "a split by categories")
-    # Of a classification tree the weights of the two classes, of a regression tree weight, sum and sum of squares.
+    # For a classification tree the weights of the two classes, for a regression tree weight, sum and sum of squares.
     is_classifier = len(stats) == 2
     cover = float(sum(stats)) if is_classifier else float(stats[0])
     return Node(
         left=int(node["leftChild"]),
         right=int(node["rightChild"]),
-        slot=-1 if is_leaf else int(split["featureIndex"]),
+        component=-1 if is_leaf else int(split["featureIndex"]),
         threshold=float("nan") if is_leaf else float(split["leftCategoriesOrThreshold"][0]),
         cover=cover,
         prediction=float(node["prediction"]),

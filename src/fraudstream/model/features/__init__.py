@@ -1,1 +1,1 @@
-"""From columns of transactions to a model's vector."""
+"""Turns the columns of a transaction into the model's feature vector."""

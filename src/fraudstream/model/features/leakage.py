@@ -1,4 +1,4 @@
-"""Columns that no model should learn from: they name a payment or a person, or give the label away."""
+"""Detects columns that no model should learn from: identifiers, personal data and label leaks."""
 
 import re
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from fraudstream.transactions.sensitive_names import sensitivity
 from fraudstream.transactions.times import words_of
 
 LEAK_FRAUDS: Final = 5
-"""With fewer frauds in the training rows, a column that separates them may do so by chance."""
+"""With fewer frauds in the training rows, a column may separate them by chance."""
 _CODE_VALUES: Final = 10
 _FEW_VALUES: Final = 30
 
@@ -32,58 +32,58 @@ _PERSONAL_NAMES: Final = frozenset(
     | {"streetaddress", "address", "email", "emailaddress", "phone", "ssn"}
 )
 _POSTAL_WORDS: Final = frozenset({"zip", "zipcode", "postcode", "postal", "postalcode", "plz"})
-_LOOKED_AT: Final = 1_000
+_MOST_SAMPLED: Final = 1_000
 _UNNAMED: Final = re.compile(r"unnamed: ?[0-9]+|_c0", re.IGNORECASE)
 STRONG_PRECISION: Final = 0.9
 STRONG_AUC: Final = 0.99
 """The best single column of creditcard.csv has an average precision of 0.65 (V17) and an area of 0.96 (V14), that
-of the handbook's simulated payments 0.26 and 0.66: a feature beyond these limits would make the model needless."""
+of the handbook's simulated payments 0.26 and 0.66: a feature beyond these limits would make the model redundant."""
 
 
 def reason_in_the_name(name: str, *, is_text: bool) -> str:
-    """Why a column of this name is no feature whatever it holds; empty where the name says nothing against it."""
+    """Return why a column of this name cannot be a feature whatever its values; empty if the name is acceptable."""
     words = words_of(name)
     joined = re.sub(r"[^a-z0-9]", "", name.lower())
     if not name.strip() or _UNNAMED.fullmatch(name.strip()):
-        return "has no name, as an index that was written along"
+        return "has no name, like an exported index"
     if any(word.startswith(("fraud", "chargeback")) for word in words):
-        return "its name says fraud: known only after the payment was judged (a leak)"
-    if joined in _ID_NAMES or _names_a_thing(name, words):
+        return "its name says fraud: known only after the payment was reviewed (a leak)"
+    if joined in _ID_NAMES or _is_identifier(name, words):
         return "an identifier, by its name"
     if _POSTAL_WORDS & set(words) or joined.startswith(("zipcode", "postcode")):
-        return "a postal code: its number measures nothing"
+        return "a postal code: its number is not a quantity"
     if is_text and joined in _PERSONAL_NAMES:
-        return "names a person or a place, by its name"
+        return "names a person or a place, by its column name"
     return ""
 
 
 def reason_to_keep_out(column: ColumnProfile) -> str:
-    """Why a column may never be learned from, be it named by the user: what it holds is masked before it is stored.
+    """Return why a column must never be a feature, even if the user names it: its values are masked before storage.
 
-    Its name decides, and its values: more than half of up to 1,000 of them are card numbers. Empty where it may be.
+    Decided by its name and its values: more than half of up to 1,000 of them are card numbers. Empty if it may be used.
     """
     if (kind := sensitivity(column.name)) is not None:
         return f"holds a {kind.value}, by its name: no model may learn from it"
     if column.categories is not None:
-        texts = column.categories.values[:_LOOKED_AT]
+        texts = column.categories.values[:_MOST_SAMPLED]
         cards = sum(masked_text(text) is not text for text in texts)
     else:
-        numbers = column.values[~np.isnan(column.values)][:_LOOKED_AT]
+        numbers = column.values[~np.isnan(column.values)][:_MOST_SAMPLED]
         texts = tuple(f"{number:.0f}" for number in numbers if 1e12 <= number < 1e19)
         cards = sum(map(is_card_number, texts)) if len(texts) == len(numbers) else 0
-    return "holds card numbers, by the check of Luhn: no model may learn from it" if 2 * cards > len(texts) else ""
+    return "holds card numbers (they pass the Luhn check): no model may learn from it" if 2 * cards > len(texts) else ""
 
 
-def _names_a_thing(name: str, words: list[str]) -> bool:
-    # "card_id" and "trans_num" name something; IEEE-CIS's id_01 to id_38 are measurements.
+def _is_identifier(name: str, words: list[str]) -> bool:
+    # "card_id" and "trans_num" are identifiers; IEEE-CIS's id_01 to id_38 are measurements.
     return len(words) > 1 and words[-1] in _ID_WORDS and not name[-1].isdigit()
 
 
 def leaks(values: NDArray[np.float64], is_fraud: NDArray[np.bool_]) -> bool:
-    """Whether a number alone tells every fraud, and does so as a code or an entry made afterwards does.
+    """Return whether a number alone separates the classes the way a code or a value entered afterwards does.
 
-    That is, a threshold divides the classes and one of the two has at most ten distinct values. Two clouds of many
-    values with a gap between them are left to `is_strong` (docs/decisions/0009-any-csv.md). NaN is a missing value.
+    That is, a threshold separates the classes and one of them has at most ten distinct values. Two clouds of many
+    values with a gap between them are left to `find_leaks` (docs/decisions/0009-any-csv.md). NaN is a missing value.
     """
     frauds, legitimate = _by_class(values, is_fraud)
     if len(frauds) < LEAK_FRAUDS or not len(legitimate):
@@ -94,7 +94,7 @@ def leaks(values: NDArray[np.float64], is_fraud: NDArray[np.bool_]) -> bool:
 
 
 def category_leaks(categories: Categories, is_train: NDArray[np.bool_], is_fraud: NDArray[np.bool_]) -> bool:
-    """Whether no text of a column with few of them stands both in a fraud and in a legitimate row."""
+    """Return whether a column with few distinct texts has none that occurs in both classes."""
     frauds = categories.counts(is_train & is_fraud)
     legitimate = categories.counts(is_train & ~is_fraud)
     if frauds.sum() < LEAK_FRAUDS or not legitimate.sum() or ((frauds + legitimate) > 0).sum() > _FEW_VALUES:
@@ -112,24 +112,24 @@ def _by_class(
 def find_leaks(
     profile: CsvProfile, features: Sequence[Feature], is_train: NDArray[np.bool_], legitimate_share: float
 ) -> tuple[LeakSuspicion, ...]:
-    """The features of which one alone ranks the frauds of the training rows nearly as well as can be."""
+    """Find features that rank the frauds of the training rows almost perfectly on their own."""
     is_fraud = profile.label.is_fraud[is_train]
     if int(is_fraud.sum()) < LEAK_FRAUDS or is_fraud.all():
         return ()
     weight = np.where(is_fraud, 1.0, 1.0 / legitimate_share)
     columns = {column.name: column for column in profile.columns}
-    found = []
+    suspicions = []
     for feature in features:
         values = _values(columns[feature.name], feature, is_train, is_fraud)
         if values is not None and (leak := _leak(feature.name, values, is_fraud, weight)) is not None:
-            found.append(leak)
-    return tuple(found)
+            suspicions.append(leak)
+    return tuple(suspicions)
 
 
 def _values(
     column: ColumnProfile, feature: Feature, is_train: NDArray[np.bool_], is_fraud: NDArray[np.bool_]
 ) -> Floats | None:
-    """By training row, a number to rank by: of a category, the share of frauds of its value."""
+    """Return a number to rank each training row by; for a category, the fraud share of its value."""
     if feature.type is FeatureType.TIME:
         return None
     if column.categories is None:
@@ -141,14 +141,14 @@ def _values(
 
 
 def _leak(name: str, values: Floats, is_fraud: NDArray[np.bool_], weight: Floats) -> LeakSuspicion | None:
-    # A missing value ranks lowest in either direction: what is written down for frauds alone is missing elsewhere.
+    # A missing value ranks lowest in either direction: what is recorded only for frauds is missing elsewhere.
     rankings = [np.where(np.isnan(values), -np.inf, sign * values) for sign in (1.0, -1.0)]
     scored = [Scored(ranking, is_fraud, weight) for ranking in rankings]
     area, precision = max(map(roc_auc, scored)), max(map(average_precision, scored))
     if area < STRONG_AUC and precision < STRONG_PRECISION:
         return None
     message = (
-        f"column {name!r} alone tells nearly every fraud from the legitimate rows (average precision {precision:.3f}, "
+        f"column {name!r} alone separates nearly all frauds from legitimate rows (average precision {precision:.3f}, "
         f"ROC AUC {area:.4f}): does it leak? --exclude {name} trains without it"
     )
     return LeakSuspicion(name, area, precision, message)

@@ -1,7 +1,4 @@
-"""From a row's JSON text to the model's vector, by name, alike in training, batch and stream.
-
-How the text is read, and what a category or a time becomes, is `reading.py`'s.
-"""
+"""Projects a transaction's JSON text onto the model's vector, by name, identically in training, batch and stream."""
 
 from __future__ import annotations
 
@@ -24,17 +21,17 @@ from fraudstream.model.features.reading import (
     Cell,
     Projected,
     TrainingColumn,
+    components,
     doubles,
+    has_only_missing_values,
+    imputation_values,
     is_as_expected,
-    lacks_only_values,
     moments,
     number_from_text,
     parse_row,
     parse_strings,
     parsed_fields,
     parsed_numbers,
-    slots,
-    stand_ins,
     strings_of,
     text_columns,
     with_dotted_names,
@@ -44,43 +41,43 @@ from fraudstream.runtime.files import hadoop_path
 
 
 def project(frame: DataFrame, features: Sequence[Feature], *, aliases: Mapping[str, str] = NO_ALIASES) -> DataFrame:
-    """Add the model's vector to rows that carry their JSON in the string column `text`; other columns pass.
+    """Add the model's vector to a frame with JSON in the string column `text`; other columns are passed through.
 
     `features` are in the manifest's order; `aliases` go from new column name to the feature's name. Adds `as_expected`,
-    `only_missing`, `is_object`, `imputed` (names of the columns for which something stands in, in order) and `features`
-    (dense vector of the slots of `by_slots(features)`).
+    `only_missing`, `is_object`, `imputed` (names of the imputed columns, in order) and `features` (dense vector of the
+    components of `by_component(features)`).
     """
-    wanted = _Wanted.of(features, aliases)
+    inputs = _InputColumns.of(features, aliases)
     numbers, as_expected = F.col(Projected.NUMBERS), F.col(Projected.AS_EXPECTED)
     only_missing = F.col(Projected.ONLY_MISSING)
     is_read = as_expected | only_missing
-    own_names, medians = strings_of(wanted.own_names), doubles(wanted.medians)
-    strings = with_dotted_names(parse_strings(F.col(Projected.TEXT)), wanted.columns)
-    # Lambdas over arrays, not an expression per feature: the plan stays small, and with it the time to start.
+    own_names, medians = strings_of(inputs.own_names), doubles(inputs.medians)
+    strings = with_dotted_names(parse_strings(F.col(Projected.TEXT)), inputs.columns)
+    # Lambdas over arrays instead of an expression per feature keep the plan, and so the startup time, small.
     slow_numbers = F.transform(
-        strings_of(wanted.names), lambda name, i: F.coalesce(_number_named(name), _number_named(own_names[i]))
+        strings_of(inputs.names), lambda name, i: F.coalesce(_number_named(name), _number_named(own_names[i]))
     )
     read = (
-        _read(frame, wanted)
+        _read(frame, inputs)
         .withColumn(Projected.STRINGS, F.when(~is_read, strings))
-        .withColumn(Projected.NUMBERS, F.when(is_read, parsed_numbers(wanted.names)).otherwise(slow_numbers))
+        .withColumn(Projected.NUMBERS, F.when(is_read, parsed_numbers(inputs.names)).otherwise(slow_numbers))
     )
     absent = F.filter(own_names, lambda _, i: numbers[i].isNull())
     completed = F.transform(numbers, lambda number, i: F.coalesce(number, medians[i]))
     imputed = F.when(as_expected, strings_of([])).otherwise(absent)
     vector = F.when(as_expected, numbers).otherwise(completed)
-    if wanted.others:
-        read = _read_others_slowly(read, wanted, ~is_read)
+    if inputs.others:
+        read = _read_others_slow(read, inputs, ~is_read)
         others = F.col(Projected.OTHERS)
         imputed = (
             F.when(as_expected, strings_of([]))
             .when(only_missing, absent)
-            .otherwise(F.concat(absent, _absent_others(wanted.others)))
+            .otherwise(F.concat(absent, _absent_others(inputs.others)))
         )
         vector = (
             F.when(as_expected, F.concat(numbers, others))
             .when(only_missing, F.concat(completed, others))
-            .otherwise(F.concat(completed, _completed_others(wanted.others)))
+            .otherwise(F.concat(completed, _completed_others(inputs.others)))
         )
     return read.withColumns(
         {
@@ -97,26 +94,26 @@ def project(frame: DataFrame, features: Sequence[Feature], *, aliases: Mapping[s
 def screened_vector(
     frame: DataFrame, features: Sequence[Feature], missing_limit: int, *, aliases: Mapping[str, str] = NO_ALIASES
 ) -> DataFrame:
-    """Add the vector of a row straight from its one parse, with `is_screened`: whether that vector is the row's own.
+    """Add a transaction's vector from a single parse, and `is_screened`: whether that vector was read from its text.
 
-    The arguments are those of `project`; a row with more features missing than `missing_limit` is not screened. Adds
-    `is_screened` and `features`: what stands in for missing values in all places where the row is not screened.
+    The arguments are those of `project`; a transaction with more features missing than `missing_limit` is not
+    screened. Adds `is_screened` and `features`, which holds only imputation values if it is not screened.
     """
-    wanted = _Wanted.of(features, aliases)
+    inputs = _InputColumns.of(features, aliases)
     numbers, as_expected = F.col(Projected.NUMBERS), F.col(Projected.AS_EXPECTED)
-    medians = doubles(wanted.medians)
+    medians = doubles(inputs.medians)
     within_limit = F.size(F.filter(numbers, lambda number: number.isNull())) <= F.lit(missing_limit)
     is_screened = as_expected | (F.col(Projected.ONLY_MISSING) & within_limit)
-    found = numbers
+    observed = numbers
     completed = F.transform(numbers, lambda number, i: F.coalesce(number, medians[i]))
-    if wanted.others:
-        found = F.concat(found, F.col(Projected.OTHERS))
+    if inputs.others:
+        observed = F.concat(observed, F.col(Projected.OTHERS))
         completed = F.concat(completed, F.col(Projected.OTHERS))
-    nothing = doubles([value for feature in by_component(features) for value in feature.stand_in])
-    vector = F.when(as_expected, found).when(F.col(Projected.IS_SCREENED), completed).otherwise(nothing)
+    all_imputed = doubles([value for feature in by_component(features) for value in feature.imputation])
+    vector = F.when(as_expected, observed).when(F.col(Projected.IS_SCREENED), completed).otherwise(all_imputed)
     return (
-        _read(frame, wanted)
-        .withColumn(Projected.NUMBERS, parsed_numbers(wanted.names))
+        _read(frame, inputs)
+        .withColumn(Projected.NUMBERS, parsed_numbers(inputs.names))
         .withColumn(Projected.IS_SCREENED, is_screened)
         .withColumn(Projected.FEATURES, array_to_vector(vector))
         .drop(
@@ -127,21 +124,21 @@ def screened_vector(
 
 
 def split_by_type(features: Sequence[Feature]) -> tuple[list[Feature], list[Feature]]:
-    """The numbers, and the features of the other types, in the order of their slots."""
+    """Split into numbers and features of the other types, in the order of their components."""
     ordered = by_component(features)
     numbers = [feature for feature in ordered if feature.type is FeatureType.NUMBER]
     return numbers, list(ordered[len(numbers) :])
 
 
 @dataclass(frozen=True)
-class _Wanted:
-    """What is looked for in a row.
+class _InputColumns:
+    """The input columns to read from a transaction.
 
     Attributes:
-        names: The columns of the numbers in the stream, in the order of their slots.
+        names: The columns of the numbers in the stream, in the order of their components.
         own_names: Their names in training.
-        texts: The columns in the stream that `others` are made from.
-        aliases: New column name to the feature's name.
+        texts: The columns in the stream that `others` are derived from.
+        aliases: New column name to feature name.
     """
 
     names: tuple[str, ...]
@@ -152,12 +149,12 @@ class _Wanted:
     aliases: Mapping[str, str]
 
     @classmethod
-    def of(cls, features: Sequence[Feature], aliases: Mapping[str, str]) -> _Wanted:
+    def of(cls, features: Sequence[Feature], aliases: Mapping[str, str]) -> _InputColumns:
         numbers, others = split_by_type(features)
         return cls(
             names=tuple(_name_in_stream(feature.name, aliases) for feature in numbers),
             own_names=tuple(feature.name for feature in numbers),
-            medians=tuple(feature.stand_in[0] for feature in numbers),
+            medians=tuple(feature.imputation[0] for feature in numbers),
             others=tuple(others),
             texts=tuple(dict.fromkeys(_name_in_stream(name, aliases) for name in text_columns(others))),
             aliases=aliases,
@@ -165,30 +162,30 @@ class _Wanted:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """Every name that a cell may be found under."""
+        """Every name under which a cell may appear."""
         return (*self.names, *self.own_names, *self.texts, *text_columns(self.others))
 
 
-def _read(frame: DataFrame, wanted: _Wanted) -> DataFrame:
-    """Parse the column `text` once and add `as_expected` and `only_missing`: what every row goes through.
+def _read(frame: DataFrame, inputs: _InputColumns) -> DataFrame:
+    """Parse the column `text` once and add `as_expected` and `only_missing`, for every transaction.
 
-    With features that are no numbers also `moments` and `others` (their slots, null where one is missing).
+    With features other than numbers also add `moments` and `others` (their components, null if one is missing).
     """
     text, as_expected = F.col(Projected.TEXT), F.col(Projected.AS_EXPECTED)
-    parsed = frame.withColumn(Projected.PARSED, parse_row(text, wanted.names, wanted.texts))
-    expected = is_as_expected(text, wanted.names)
-    lacking = lacks_only_values(text, wanted.names, wanted.own_names)
-    if wanted.others:
-        # A stage of its own for each, so that nothing is worked out twice: the optimizer keeps stages apart whose
-        # results are used more than once.
-        cell = _parsed_cell(wanted.aliases)
-        parsed = parsed.withColumn(Projected.MOMENTS, moments(wanted.others, cell))
-        found = F.concat(*slots(wanted.others, cell, F.col(Projected.MOMENTS)))
-        parsed = parsed.withColumn(Projected.OTHERS, found)
+    parsed = frame.withColumn(Projected.PARSED, parse_row(text, inputs.names, inputs.texts))
+    expected = is_as_expected(text, inputs.names)
+    only_missing_values = has_only_missing_values(text, inputs.names, inputs.own_names)
+    if inputs.others:
+        # One stage each, so that nothing is computed twice: the optimizer keeps stages separate if their results are
+        # used more than once.
+        cell = _parsed_cell(inputs.aliases)
+        parsed = parsed.withColumn(Projected.MOMENTS, moments(inputs.others, cell))
+        others = F.concat(*components(inputs.others, cell, F.col(Projected.MOMENTS)))
+        parsed = parsed.withColumn(Projected.OTHERS, others)
         expected = expected & F.col(Projected.OTHERS).isNotNull()
-        lacking = lacking & F.col(Projected.OTHERS).isNotNull()
-    # The second is worked out for the rows that the first fails, and for no other.
-    only_missing = F.when(~as_expected, lacking).otherwise(F.lit(False))
+        only_missing_values = only_missing_values & F.col(Projected.OTHERS).isNotNull()
+    # The second check runs only for transactions that fail the first.
+    only_missing = F.when(~as_expected, only_missing_values).otherwise(F.lit(False))
     return parsed.withColumn(Projected.AS_EXPECTED, expected).withColumn(Projected.ONLY_MISSING, only_missing)
 
 
@@ -200,22 +197,22 @@ def _number_named(name: Column) -> Column:
     return number_from_text(F.element_at(F.col(Projected.STRINGS), name))
 
 
-def _read_others_slowly(frame: DataFrame, wanted: _Wanted, slow: Column) -> DataFrame:
-    """Add, to the rows of the slow path, the slots of each feature that is no number, from the map of strings."""
-    cell = _slow_cell(wanted.aliases)
-    with_moments = frame.withColumn(Projected.SLOW_MOMENTS, F.when(slow, moments(wanted.others, cell)))
-    found = F.array(*slots(wanted.others, cell, F.col(Projected.SLOW_MOMENTS)))
-    return with_moments.withColumn(Projected.SLOW_OTHERS, F.when(slow, found))
+def _read_others_slow(frame: DataFrame, inputs: _InputColumns, slow: Column) -> DataFrame:
+    """Add the components of each feature that is not a number, from the map of strings, on the slow path."""
+    cell = _slow_cell(inputs.aliases)
+    with_moments = frame.withColumn(Projected.SLOW_MOMENTS, F.when(slow, moments(inputs.others, cell)))
+    others = F.array(*components(inputs.others, cell, F.col(Projected.SLOW_MOMENTS)))
+    return with_moments.withColumn(Projected.SLOW_OTHERS, F.when(slow, others))
 
 
 def _absent_others(others: Sequence[Feature]) -> Column:
-    found = F.col(Projected.SLOW_OTHERS)
-    return F.filter(strings_of([feature.name for feature in others]), lambda _, i: found[i].isNull())
+    observed = F.col(Projected.SLOW_OTHERS)
+    return F.filter(strings_of([feature.name for feature in others]), lambda _, i: observed[i].isNull())
 
 
 def _completed_others(others: Sequence[Feature]) -> Column:
-    usual = stand_ins(others)
-    return F.flatten(F.transform(F.col(Projected.SLOW_OTHERS), lambda found, i: F.coalesce(found, usual[i])))
+    imputed = imputation_values(others)
+    return F.flatten(F.transform(F.col(Projected.SLOW_OTHERS), lambda observed, i: F.coalesce(observed, imputed[i])))
 
 
 def _parsed_cell(aliases: Mapping[str, str]) -> Cell:
@@ -223,7 +220,7 @@ def _parsed_cell(aliases: Mapping[str, str]) -> Cell:
 
 
 def _slow_cell(aliases: Mapping[str, str]) -> Cell:
-    """An alias reads the new name first and still the old one, as with numbers."""
+    """Read the alias first, then the original name, as for numbers."""
     strings = F.col(Projected.STRINGS)
     return lambda name: F.coalesce(
         F.element_at(strings, F.lit(_name_in_stream(name, aliases))), F.element_at(strings, F.lit(name))
@@ -235,7 +232,7 @@ _ROWS_PER_FILE: Final = 16_384
 
 @dataclass(frozen=True)
 class RowNotes:
-    """What training knows of each row beside its columns; `weight` is how many rows of the whole it stands for."""
+    """Per-row training data besides the columns; `weight` is how many rows of the full data a row represents."""
 
     is_fraud: NDArray[np.bool_]
     weight: NDArray[np.float64]
@@ -243,7 +240,7 @@ class RowNotes:
 
 
 def write_training_rows(rows: Iterable[bytes], notes: RowNotes, directory: Path) -> None:
-    """Write each row's JSON as the stream carries it, with its number and notes, as Parquet files of 16,384 rows."""
+    """Write each row's JSON as in the stream, with its number and notes, to Parquet files of 16,384 rows."""
     schema = pa.schema(
         [
             (TrainingColumn.ROW, pa.int64()),
@@ -267,8 +264,8 @@ def write_training_rows(rows: Iterable[bytes], notes: RowNotes, directory: Path)
 
 
 def read_rows(spark: SparkSession, directory: Path) -> DataFrame:
-    """The written rows, each with its JSON."""
-    # Said and not inferred: that would be one more job for a JVM that is still cold.
+    """Read the training rows that `write_training_rows` wrote."""
+    # An explicit schema: inferring it would be one more job for a cold JVM.
     schema = (
         f"{TrainingColumn.ROW} BIGINT, {Projected.TEXT} STRING, {TrainingColumn.LABEL} DOUBLE, "
         f"{TrainingColumn.WEIGHT} DOUBLE, {TrainingColumn.PART} TINYINT"
@@ -277,7 +274,7 @@ def read_rows(spark: SparkSession, directory: Path) -> DataFrame:
 
 
 def with_vectors(rows: DataFrame, features: Sequence[Feature]) -> DataFrame:
-    """The rows of `read_rows` with their vectors in place of their JSON."""
+    """Replace the JSON of the rows of `read_rows` with their vectors."""
     return project(rows, features).select(
         TrainingColumn.ROW, TrainingColumn.LABEL, TrainingColumn.WEIGHT, TrainingColumn.PART, Projected.FEATURES
     )

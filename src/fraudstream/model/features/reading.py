@@ -1,7 +1,4 @@
-"""How a row's JSON text is read: the one parse, how far it can be trusted, the map of strings where it cannot.
-
-What becomes of the cells on the way to the model's vector is `projection.py`'s.
-"""
+"""Parses a transaction's JSON text and encodes its features as vector components."""
 
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
@@ -16,7 +13,7 @@ from fraudstream.transactions.times import DATE_PATTERN, MONDAY, SECONDS_PER_DAY
 
 
 class TrainingColumn:
-    """Names of the columns of the training frame, beside those of the projection."""
+    """Names of the training frame's columns, besides those of the projection."""
 
     ROW: Final = "row"
     LABEL: Final = "is_fraud"
@@ -27,7 +24,7 @@ class TrainingColumn:
 
 
 class Projected:
-    """Names of the columns that the reading and the projection take and add."""
+    """Names of the columns that parsing and projection read and add."""
 
     TEXT: Final = "text"
     PARSED: Final = "parsed"
@@ -48,21 +45,21 @@ class Projected:
 NO_ALIASES: Final[Mapping[str, str]] = MappingProxyType({})
 
 LARGEST_SQUARE_SUM: Final = 1e200
-"""Rows whose sum of squares is below this have finite values under 1e100, which no margin can overflow on."""
+"""A sum of squares below this means finite values under 1e100, which cannot overflow any margin."""
 
 STRICT_JSON: Final = {"allowNonNumericNumbers": "false", "allowSingleQuotes": "false"}
 LENIENT_JSON: Final = {"allowNonNumericNumbers": "true", "allowSingleQuotes": "false"}
-"""NaN and Infinity, which Python and JavaScript write, are read (as missing), not refused."""
+"""NaN and Infinity, which Python and JavaScript write, are read as missing instead of rejected."""
 
-# What some writers make of a float that is no number, and Spark's parser does not read: inf, -nan, +Infinity.
+# Non-finite floats that some writers emit and Spark's parser rejects: inf, -nan, +Infinity.
 _ODD_FLOAT: Final = r"(?i)([:\[,]\s*)[+-]?(?:nan|inf|infinity)(?=\s*[,}\]])"
 _END: Final = '{"end":"of row"}'
 
 
 def parse_row(text: Column, names: Sequence[str], texts: Sequence[str] = ()) -> Column:
-    """One parse of the row into a struct: a double for each of `names`, a string for each of `texts`.
+    """Parse the text once into a struct: a double for each of `names`, a string for each of `texts`.
 
-    What is no number is null in the first, and whatever stands there is text in the second.
+    A value that is not a number is null as a double; any value is text as a string.
     """
     fields = [T.StructField(name, T.DoubleType()) for name in names]
     fields += [T.StructField(name, T.StringType()) for name in texts]
@@ -70,19 +67,19 @@ def parse_row(text: Column, names: Sequence[str], texts: Sequence[str] = ()) -> 
 
 
 def parsed_fields(names: Sequence[str]) -> list[str]:
-    """The fields of `parsed` as SQL: one call into the JVM, where a Column per operation would be thousands."""
+    """Return the fields of `parsed` as SQL: one JVM call, where a Column per operation would take thousands."""
     return [f"{Projected.PARSED}.`{name.replace('`', '``')}`" for name in names]
 
 
 def parsed_numbers(names: Sequence[str]) -> Column:
-    """The numbers of `parsed` as an array, in order."""
+    """Return the numbers of `parsed` as an array, in order."""
     return F.expr(f"array({', '.join(parsed_fields(names))})") if names else doubles([])
 
 
 def is_as_expected(text: Column, names: Sequence[str]) -> Column:
-    """True where each number in `parsed` is finite and below 1e100 and the text is one flat JSON object.
+    """Return true if each number in `parsed` is finite and below 1e100 and the text is one flat JSON object.
 
-    One comparison stands for a check per column: null, NaN and infinity all fail it.
+    A single comparison replaces a check per column: null, NaN and infinity all fail it.
     """
     if not names:
         return _is_one_flat_object(text)
@@ -91,44 +88,44 @@ def is_as_expected(text: Column, names: Sequence[str]) -> Column:
     return finite & _is_one_flat_object(text)
 
 
-def lacks_only_values(text: Column, names: Sequence[str], own_names: Sequence[str]) -> Column:
-    """True where `parsed` is all that there is to know: a number that is null there is absent from the text, or null.
+def has_only_missing_values(text: Column, names: Sequence[str], own_names: Sequence[str]) -> Column:
+    """Return true if every number that is null in `parsed` is absent from the text or null there.
 
-    Such a row needs no second parse. A stream that has lost a column for good is scored at the rate of one that has
-    not. What is not sure by a look at the text (a name that stands in it twice, an escape) is false. `own_names` are
-    the names in training: under an alias the old name is looked for too.
+    Such a transaction needs no second parse, so a stream that has lost a column for good is scored at the same rate.
+    Returns false if the text is ambiguous (a name that occurs twice, an escape). `own_names` are the names in
+    training: with an alias, the original name is looked up too.
     """
     if not names:
         return F.lit(False)
     numbers = parsed_numbers(names)
     finite = F.forall(numbers, lambda number: number.isNull() | (F.abs(number) < F.lit(LARGEST_SQUARE_SUM**0.5)))
-    # One number at the least: of what is no JSON at all, the parse gives a row of nulls.
+    # At least one number: for text that is not JSON, the parse returns a row of nulls.
     was_read = F.exists(numbers, lambda number: number.isNotNull())
     plain = _is_one_flat_object(text) & (F.instr(text, "\\") == 0) & was_read
     pairs = [sorted(set(pair)) for pair in zip(names, own_names, strict=True)]
     quoted = F.array(*(F.array(*(F.lit(f'"{name}"') for name in pair)) for pair in pairs))
-    told = F.forall(
+    absences = F.forall(
         F.arrays_zip(numbers.alias("number"), quoted.alias("names")),
-        lambda each: each["number"].isNotNull() | F.forall(each["names"], lambda name: _says_nothing_of(text, name)),
+        lambda each: each["number"].isNotNull() | F.forall(each["names"], lambda name: _is_absent_or_null(text, name)),
     )
-    return plain & finite & told
+    return plain & finite & absences
 
 
 def parse_strings(text: Column, options: Mapping[str, str] = LENIENT_JSON) -> Column:
-    """The row as a map of strings, the last of equal names; null where the text is not exactly one JSON object.
+    """Parse the text into a map of strings (of duplicate names the last); null if it is not exactly one JSON object.
 
-    Leniently, a row that cannot be read is read once more with its odd floats taken for null.
+    In lenient mode, a text that cannot be parsed is parsed again with its non-finite floats replaced by null.
     """
     strings = _parse_strings(text, options)
     if options is LENIENT_JSON:
         repaired = F.when(F.is_valid_utf8(text), F.regexp_replace(text, _ODD_FLOAT, "$1null"))
         strings = F.coalesce(strings, _parse_strings(repaired, options))
-    # An object may name a column twice: the last counts, as in the parse into numbers and for whoever reads the alert.
+    # If an object names a column twice, the last counts, as when parsing numbers and for readers of the alert.
     return F.map_from_entries(F.map_entries(strings))
 
 
 def with_dotted_names(strings: Column, names: Sequence[str]) -> Column:
-    """The map of strings of a row, with what nested objects hold under the dotted ones among `names`."""
+    """Add the values of nested objects to the map of strings, under the dotted names among `names`."""
     dotted = [name for name in dict.fromkeys(names) if "." in name and not set("'\\") & set(name)]
     if not dotted:
         return strings
@@ -137,106 +134,106 @@ def with_dotted_names(strings: Column, names: Sequence[str]) -> Column:
         outer, *inner = name.split(".")
         path = "$" + "".join(f"['{part}']" for part in inner)
         nested += [F.lit(name), F.get_json_object(F.try_element_at(strings, F.lit(outer)), path)]
-    # The row's own column of that very name comes last, and so it counts.
+    # The transaction's own column of that exact name comes last, so it wins.
     return F.map_concat(F.create_map(*nested), strings)
 
 
 def doubles(values: Sequence[float]) -> Column:
-    """An array of doubles, which may be empty."""
+    """Return an array of doubles, possibly empty."""
     return F.lit(list(values)) if values else F.array().cast(T.ArrayType(T.DoubleType()))
 
 
 def strings_of(values: Sequence[str]) -> Column:
-    """An array of texts, which may be empty."""
+    """Return an array of strings, possibly empty."""
     return F.lit(list(values)) if values else F.array().cast(T.ArrayType(T.StringType()))
 
 
 def _is_one_flat_object(text: Column) -> Column:
-    """The first closing brace must be the last character: Spark's parser ignores whatever follows the first object."""
+    """Require the first closing brace to be the last character: Spark's parser ignores text after the first object."""
     one_object = F.startswith(text, F.lit("{")) & (F.instr(text, "}") == F.length(text))
     return one_object & F.is_valid_utf8(text)
 
 
-def _says_nothing_of(text: Column, quoted: Column) -> Column:
-    """Whether a name in its quotes is not in the text, or stands there once and with null behind it."""
+def _is_absent_or_null(text: Column, quoted: Column) -> Column:
+    """Return whether a quoted name is not in the text, or occurs once, followed by null."""
     once = F.length(text) - F.length(F.replace(text, quoted, F.lit(""))) == F.length(quoted)
     is_null = F.contains(text, F.concat(quoted, F.lit(":null"))) | F.contains(text, F.concat(quoted, F.lit(": null")))
     return ~F.contains(text, quoted) | (once & is_null)
 
 
 def _parse_strings(text: Column, options: Mapping[str, str]) -> Column:
-    """The text is wrapped together with a sentinel.
+    """Parse the text wrapped in an array with a sentinel.
 
-    Spark's parser would otherwise accept an object with anything behind it, and an array of one object.
+    Spark's parser would otherwise accept an object followed by anything, and an array of one object.
     """
     wrapped = F.concat(F.lit("["), text, F.lit(f",{_END}]"))
     rows = F.from_json(wrapped, T.ArrayType(T.MapType(T.StringType(), T.StringType())), dict(options))
-    # Through a lambda, so that the parse stands once in the plan and not once per condition on it.
+    # A lambda, so that the plan contains the parse once and not once per condition.
     whole = F.filter(F.array(rows), lambda each: (F.size(each) == 2) & (each[1]["end"] == F.lit("of row")))
     return F.when(F.is_valid_utf8(text), F.try_element_at(whole, F.lit(1))[0])
 
 
 Cell = Callable[[str], Column]
-"""The text that a row holds under a column's name in training; null where it holds none."""
+"""The transaction's text for a column's name in training; null if there is none."""
 
 _NUMBER: Final = r"^[+-]?([0-9]++(\.[0-9]*+)?|\.[0-9]++)([eE][+-]?[0-9]++)?$"
-"""Each digit can be read in one way only: a megabyte of digits and a letter would hold up the stream for minutes."""
+"""Each digit can match in one way only: a megabyte of digits and a character would block the stream for minutes."""
 _MICROSECONDS: Final = 1e6
 _LAST_SECOND: Final = 253_402_300_799.0
-"""Of the year 9999; a clock beyond it is broken, and far greater numbers would not fit the arithmetic of days."""
+"""End of the year 9999; a clock beyond it is broken, and far larger numbers would overflow the arithmetic of days."""
 
 
 def number_from_text(text: Column) -> Column:
-    """The finite number that a text spells ("1.5", " 2 ", "1e3"), else null; never an ANSI error."""
+    """Parse a finite number ("1.5", " 2 ", "1e3"); null for any other text, never an ANSI error."""
     trimmed = F.trim(text)
     number = F.when(trimmed.rlike(_NUMBER), trimmed.try_cast("double"))
     return F.when(F.abs(number) < F.lit(float("inf")), number)
 
 
 def text_columns(features: Sequence[Feature]) -> list[str]:
-    """The columns that these features are made from, by their names in training, each once."""
+    """Return the source columns of these features, by their names in training, without duplicates."""
     return list(dict.fromkeys(name for feature in features for name in (feature.name, feature.reference) if name))
 
 
 def moments(features: Sequence[Feature], cell: Cell) -> Column:
-    """The moments that the features need as an array of seconds since 1970, each worked out once; null where none."""
+    """Return the times that the features need as seconds since 1970, each computed once; null if missing."""
     return F.array(*(_seconds(cell(name), clock) for name, clock in _clocks(features))).cast("array<double>")
 
 
-def slots(features: Sequence[Feature], cell: Cell, moments: Column) -> list[Column]:
-    """By feature (any but numbers), its slots as an array of doubles; null where the row has no value for it.
+def components(features: Sequence[Feature], cell: Cell, moments: Column) -> list[Column]:
+    """Encode each feature (except numbers) as an array of its components; null if the transaction has no value.
 
-    `cell` gives the row's texts; `moments` is what the function of that name made of the same features and cells.
+    `cell` returns the transaction's texts; `moments` is the result of the function `moments` for the same arguments.
     """
-    places = {clock: place for place, clock in enumerate(_clocks(features))}
+    indexes = {clock: index for index, clock in enumerate(_clocks(features))}
 
     def of(feature: Feature) -> Column:
         if feature.type is FeatureType.CATEGORY:
             return _one_hot(cell(feature.name), feature)
         if feature.type is FeatureType.TIME:
-            return _hour_and_weekday(moments[places[feature.name, feature.clock]])
-        since, until = moments[places[feature.name, None]], moments[places[str(feature.reference), feature.clock]]
+            return _hour_and_weekday(moments[indexes[feature.name, feature.clock]])
+        since, until = moments[indexes[feature.name, None]], moments[indexes[str(feature.reference), feature.clock]]
         days = (until - since) / F.lit(SECONDS_PER_DAY)
         return F.when(days.isNotNull(), F.array(days))
 
     return [of(feature) for feature in features]
 
 
-def stand_ins(features: Sequence[Feature]) -> Column:
-    """By feature, what stands in for a missing value: an array of the arrays of slots."""
-    return F.array(*(F.lit(list(feature.stand_in)) for feature in features))
+def imputation_values(features: Sequence[Feature]) -> Column:
+    """Return the imputation value of each feature, as an array of component arrays."""
+    return F.array(*(F.lit(list(feature.imputation)) for feature in features))
 
 
 def _clocks(features: Sequence[Feature]) -> list[tuple[str, int | None]]:
-    """The columns that are moments, with the units per second of those that are numbers."""
-    found: dict[tuple[str, int | None], None] = {}
+    """Return the time columns, with the units per second of those that are numbers."""
+    clocks: dict[tuple[str, int | None], None] = {}
     for feature in features:
         if feature.type is FeatureType.TIME:
-            found[feature.name, feature.clock] = None
+            clocks[feature.name, feature.clock] = None
         elif feature.type is FeatureType.ELAPSED:
-            found[feature.name, None] = None
-            found[str(feature.reference), feature.clock] = None
-    return list(found)
+            clocks[feature.name, None] = None
+            clocks[str(feature.reference), feature.clock] = None
+    return list(clocks)
 
 
 def _seconds(text: Column, clock: int | None) -> Column:
@@ -244,28 +241,28 @@ def _seconds(text: Column, clock: int | None) -> Column:
         seconds = number_from_text(text) / F.lit(float(clock))
         return F.when(F.abs(seconds) <= F.lit(_LAST_SECOND), seconds)
     trimmed = F.trim(text)
-    # The pattern keeps out what Spark reads beside dates: a bare time of day would be one of today.
+    # The pattern rejects what Spark would also accept: a bare time of day would become one of today.
     date = F.when(trimmed.rlike(f"^{DATE_PATTERN}$"), trimmed).try_cast("timestamp")
     return F.unix_micros(date) / F.lit(_MICROSECONDS)
 
 
 def _one_hot(text: Column, feature: Feature) -> Column:
-    """A map from each kept value to its slots, which Spark folds into one literal: no comparison per value is planned.
+    """Map each encoded value to its components; Spark folds the map into one literal, without a comparison per value.
 
-    An empty text is a missing value, as an empty cell of a CSV is.
+    An empty text is a missing value, like an empty CSV cell.
     """
     width = len(feature.values) + 1
-    rows = [_unit(place, width) for place in range(width)]
-    kept = F.create_map(
+    rows = [_unit(index, width) for index in range(width)]
+    encoded = F.create_map(
         *(part for value, row in zip(feature.values, rows, strict=False) for part in (F.lit(value), row))
     )
-    return F.when(text != F.lit(""), F.coalesce(F.try_element_at(kept, text), rows[-1]))
+    return F.when(text != F.lit(""), F.coalesce(F.try_element_at(encoded, text), rows[-1]))
 
 
-def _unit(place: int, width: int) -> Column:
-    # Six calls into the JVM, where a literal of 31 doubles is 31, and a category has 31 of these.
+def _unit(index: int, width: int) -> Column:
+    # Six JVM calls, where a literal of 31 doubles takes 31, and a category has 31 of these.
     zero = F.lit(0.0)
-    return F.concat(F.array_repeat(zero, place), F.array(F.lit(1.0)), F.array_repeat(zero, width - place - 1))
+    return F.concat(F.array_repeat(zero, index), F.array(F.lit(1.0)), F.array_repeat(zero, width - index - 1))
 
 
 def _hour_and_weekday(seconds: Column) -> Column:

@@ -1,4 +1,4 @@
-"""Which columns of a CSV become features, and why the others do not; `projection.py` brings them to the model."""
+"""Selects the columns of a CSV that become features and records why the others do not."""
 
 from dataclasses import dataclass, replace
 from typing import Final
@@ -20,18 +20,18 @@ from fraudstream.transactions.times import (
     mentions_time,
 )
 
-MOST_KEPT: Final = 30
-"""Values of a category that get a slot of their own; the rest share one."""
+MOST_VALUES_ENCODED: Final = 30
+"""Category values that get their own vector component; the rest share one."""
 _COUNTER_VALUES: Final = 10
-"""A column with fewer distinct values is no counter, even where it never falls (a file sorted by it)."""
-_LEAK: Final = "alone tells every fraud from every legitimate row, as what is written down afterwards does (a leak)"
+"""A column with fewer distinct values is not a counter, even if it never decreases (a file sorted by it)."""
+_LEAK: Final = "alone separates every fraud from every legitimate row, like a value recorded afterwards (a leak)"
 
 
 @dataclass(frozen=True)
 class FeatureChoice:
-    """What the model reads: the features in the order of the vector, with their distribution over the training rows.
+    """The model's features in vector order, with their distribution over the training rows.
 
-    `excluded` are the other columns but the label, with the reason.
+    `excluded` maps each other column, except the label, to the reason.
     """
 
     features: tuple[Feature, ...]
@@ -40,12 +40,12 @@ class FeatureChoice:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """A line for each of the leaks."""
+        """Return one line per suspected leak."""
         return tuple(leak.message for leak in self.leaks)
 
 
 class _NoFeature(Exception):
-    """A column is left out; the message says why."""
+    """A column is left out; the message is the reason."""
 
 
 def choose_features(
@@ -54,11 +54,11 @@ def choose_features(
     selection: Selection = NO_SELECTION,
     legitimate_share: float = 1.0,
 ) -> FeatureChoice:
-    """Every column that can say something of a payment yet to come, or those that the user names.
+    """Choose every column that is informative for a future payment, or those that the user named.
 
-    Only the training rows of the profile are looked at. A column that the user names is taken where it can be, however
-    suspect it looks. `legitimate_share` is the share of the legitimate rows that the CSV holds. Raises DataError where
-    no column is left, or one that the user named holds nothing to learn from.
+    Only the training rows of the profile are used. A column that the user named is taken if possible, however
+    suspicious it looks. `legitimate_share` is the share of legitimate rows that the CSV holds. Raises DataError if no
+    column is left, or if one that the user named contains nothing to learn from.
     """
     choice = _Choice(profile, is_train, selection)
     features: list[Feature] = []
@@ -80,14 +80,14 @@ def choose_features(
         raise DataError(
             "no column is left to learn from",
             where=str(profile.source.path),
-            remedy="give a CSV with columns of numbers or categories, or name some with --features; left out were: "
+            remedy="use a CSV with columns of numbers or categories, or name some with --features; left out: "
             + ("; ".join(f"{name} ({reason})" for name, reason in excluded.items()) or "none"),
         )
     return FeatureChoice(by_component(features), excluded, find_leaks(profile, features, is_train, legitimate_share))
 
 
 class _Choice:
-    """What is decided of each column, over the training rows alone."""
+    """Decides on each column, using only the training rows."""
 
     def __init__(self, profile: CsvProfile, is_train: NDArray[np.bool_], selection: Selection) -> None:
         self._profile = profile
@@ -96,17 +96,17 @@ class _Choice:
         self._selection = selection
 
     def feature(self, column: ColumnProfile) -> Feature:
-        """The feature that the column becomes; raises _NoFeature where it becomes none."""
-        name, wanted = column.name, self._selection.features
+        """Return the column as a feature; raises _NoFeature if it cannot be one."""
+        name, selected = column.name, self._selection.features
         if name in self._selection.exclude:
             raise _NoFeature("left out by --exclude")
-        if wanted and name not in wanted:
+        if selected and name not in selected:
             raise _NoFeature("not among --features")
         if column.kind is ColumnKind.EMPTY:
             raise _NoFeature("has no value")
         if reason := reason_to_keep_out(column):
             raise _NoFeature(reason)
-        if not wanted:
+        if not selected:
             self._check_suspects(column)
         time = self._profile.time
         is_own_time = time is not None and name == time.column
@@ -125,9 +125,9 @@ class _Choice:
         is_number = column.kind is ColumnKind.NUMBER and bool(column.name.strip())
         if is_number and column.is_non_decreasing:
             distinct = len(np.unique(column.values[self._is_train]))
-            # A clock may stand still for long: days in a file of a week.
+            # A clock may not move for long: days in a file covering a week.
             if distinct >= _COUNTER_VALUES or (distinct > 1 and mentions_time(column.name)):
-                raise _NoFeature("only ever grows, as a row number or a clock does")
+                raise _NoFeature("only ever increases, like a row number or a clock")
         if reason := reason_in_the_name(column.name, is_text=column.kind is ColumnKind.TEXT):
             raise _NoFeature(reason)
 
@@ -135,9 +135,9 @@ class _Choice:
         values = column.values[self._is_train]
         if not self._selection.features:
             if is_own_time:
-                raise _NoFeature("orders the rows; the times of payments to come were never seen in training")
+                raise _NoFeature("orders the rows; future times never occur in training")
             if is_clearly_time(column.name):
-                raise _NoFeature("a clock; the times of payments to come were never seen in training")
+                raise _NoFeature("a clock; future times never occur in training")
             if leaks(values, self._is_fraud):
                 raise _NoFeature(_LEAK)
         return _measured(Feature(column.name, FeatureType.NUMBER), values)
@@ -150,13 +150,13 @@ class _Choice:
         hours, weekdays = hours_and_weekdays(moments)
         weekday = int(np.bincount(weekdays.astype(np.int64)).argmax())
         feature = Feature(column.name, FeatureType.TIME, weekday=weekday, clock=clock)
-        # Dates without a time of day, all at midnight, still have their weekdays.
+        # Dates without a time of day, all at midnight, still have weekdays.
         return _measured(feature, hours, may_be_constant=True)
 
     def _elapsed(self, column: ColumnProfile) -> Feature:
         time = self._profile.time
         if time is None or time.seconds is None:
-            raise _NoFeature("a date, and no column says at which date the payment was made")
+            raise _NoFeature("a date, and no column holds the date of the payment")
         days = (time.seconds - column.values)[self._is_train] / SECONDS_PER_DAY
         if not self._selection.features and leaks(days, self._is_fraud):
             raise _NoFeature(_LEAK)
@@ -167,41 +167,41 @@ class _Choice:
         categories = column.categories
         rows = self._profile.rows - column.missing
         if categories is None:
-            raise _NoFeature(f"text with more than {MOST_VALUES:,} distinct values: it names something")
+            raise _NoFeature(f"text with more than {MOST_VALUES:,} distinct values: it looks like an identifier")
         if not self._selection.features:
             if len(categories.values) * 2 > rows:
                 raise _NoFeature(f"text with {len(categories.values):,} distinct values in {rows:,} rows")
             if category_leaks(categories, self._is_train, self._profile.label.is_fraud):
                 raise _NoFeature(_LEAK)
-        return Feature(column.name, FeatureType.CATEGORY, values=self._kept(categories))
+        return Feature(column.name, FeatureType.CATEGORY, values=self._frequent_values(categories))
 
-    def _kept(self, categories: Categories) -> tuple[str, ...]:
+    def _frequent_values(self, categories: Categories) -> tuple[str, ...]:
         counts = categories.counts(self._is_train)
         present = np.flatnonzero(counts)
         if len(present) == 1:
             raise _NoFeature(f"always {categories.values[present[0]]!r} in the training rows")
         least = least_rows(len(self._is_fraud))
-        # Of equally frequent values the one that comes first in the alphabet: the same whatever the rows' order.
+        # Ties are broken alphabetically, so that the result does not depend on row order.
         ordered = sorted(present.tolist(), key=lambda code: (-counts[code], categories.values[code]))
-        kept = tuple(categories.values[code] for code in ordered[:MOST_KEPT] if counts[code] >= least)
-        if not kept:
-            raise _NoFeature(f"text of which no value stands in {least:,} training rows")
-        return kept
+        frequent = tuple(categories.values[code] for code in ordered[:MOST_VALUES_ENCODED] if counts[code] >= least)
+        if not frequent:
+            raise _NoFeature(f"text, and no value occurs in {least:,} training rows")
+        return frequent
 
 
 def _measured(feature: Feature, values: NDArray[np.float64], *, may_be_constant: bool = False) -> Feature:
-    """The feature with its distribution."""
-    found = statistics(values)
-    if found is None:
+    """Add the distribution of the values to the feature."""
+    distribution = statistics(values)
+    if distribution is None:
         raise _NoFeature("no value in the training rows")
-    if found.minimum == found.maximum and not may_be_constant:
-        raise _NoFeature(f"always {found.minimum:g} in the training rows")
+    if distribution.minimum == distribution.maximum and not may_be_constant:
+        raise _NoFeature(f"always {distribution.minimum:g} in the training rows")
     return replace(
         feature,
-        median=found.median,
-        minimum=found.minimum,
-        maximum=found.maximum,
-        p01=found.p01,
-        p99=found.p99,
-        quantiles=found.quantiles if feature.type is FeatureType.NUMBER else (),
+        median=distribution.median,
+        minimum=distribution.minimum,
+        maximum=distribution.maximum,
+        p01=distribution.p01,
+        p99=distribution.p99,
+        quantiles=distribution.quantiles if feature.type is FeatureType.NUMBER else (),
     )

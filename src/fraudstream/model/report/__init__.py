@@ -1,1 +1,1 @@
-"""`report.html` of an artifact: one page to be looked at, made from the evaluation and the manifest alone."""
+"""Renders an artifact's `report.html` from its evaluation and manifest."""

@@ -1,4 +1,4 @@
-"""The charts of how well scores part frauds from the rest: precision and recall, calibration, classes, thresholds."""
+"""Draws the charts on model quality: precision and recall, calibration, score distribution and thresholds."""
 
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
@@ -26,11 +26,11 @@ from fraudstream.model.evaluation.record import Evaluation, Operating, Precision
 from fraudstream.model.report.words import NONE, count, money, percent, percent_tick, plain, score, small_percent
 
 _LEAST_SHARE = 1e-6
-"""Where an axis of scores begins at the latest: nothing is told apart below it."""
+"""The lowest start of a score axis: differences below it do not matter."""
 
 
 def precision_recall(evaluation: Evaluation, test: TestFigures) -> Figure:
-    """The curve with the band of its interval, and what the recommended threshold did."""
+    """Draw the precision-recall curve with its interval band and the recommended threshold."""
     row = evaluation.threshold.row
     at = row.test if row is not None else None
     points = test.precision_recall
@@ -51,11 +51,11 @@ def precision_recall(evaluation: Evaluation, test: TestFigures) -> Figure:
             *tips(area, [(across.at(point.recall), _point_tip(point)) for point in points]),
         ]
         if at is not None and at.alerts:
-            place = (across.at(at.recall), up.at(at.precision))
-            words = f"threshold {score(evaluation.threshold.threshold)}"
+            position = (across.at(at.recall), up.at(at.precision))
+            label = f"threshold {score(evaluation.threshold.threshold)}"
             parts += [
-                svg.circle(place, 5, "chosen-dot", f"{words}: {percent(at.recall)} recall, {percent(at.precision)}"),
-                svg.text(place[0] - 9, place[1] + 16, words, "chosen-word", "end"),
+                svg.circle(position, 5, "chosen-dot", f"{label}: {percent(at.recall)} recall, {percent(at.precision)}"),
+                svg.text(position[0] - 9, position[1] + 16, label, "chosen-word", "end"),
             ]
         return size.height, parts
 
@@ -68,7 +68,7 @@ def precision_recall(evaluation: Evaluation, test: TestFigures) -> Figure:
         (
             Key("this model", "curve"),
             Key("95 % bootstrap interval", "band", is_area=True),
-            Key("a model that knows nothing", "other dashed"),
+            Key("a random ranking", "other dashed"),
             *((Key("the recommended threshold", "chosen-dot", is_area=True),) if at is not None else ()),
         ),
     )
@@ -80,7 +80,7 @@ def _point_tip(point: PrecisionRecallPoint) -> str:
 
 
 def reliability(test: TestFigures) -> Figure:
-    """What the scores promise beside what happened, before and after the calibration."""
+    """Draw predicted against observed fraud shares, before and after calibration."""
     before, after = test.calibration.bins_before, test.calibration.bins_after
     least = min([bin_.mean_score for bin_ in (*before, *after) if bin_.mean_score > 0], default=0.1)
     low = min(max(decade_below(least), _LEAST_SHARE), 0.1)
@@ -91,7 +91,7 @@ def reliability(test: TestFigures) -> Figure:
         up = Logarithmic(low, 1, area.bottom - 8, area.top)
         return size.height, [
             *x_axis(area, across, plain, "mean score of the rows"),
-            *y_axis(area, up, percent_tick, "share of them that were frauds (the lowest line: none)"),
+            *y_axis(area, up, percent_tick, "share of frauds (the lowest line: none)"),
             svg.line((across.at(low), up.at(low)), (across.at(1), up.at(1)), "other dashed"),
             *(svg.circle((across.at(b.mean_score), up.at(b.fraud_share)), 4, "before-dot", _tip(b)) for b in before),
             *(mark for b in after for mark in _bar(across.at(b.mean_score), up, b)),
@@ -99,9 +99,9 @@ def reliability(test: TestFigures) -> Figure:
 
     return in_both_sizes(
         draw,
-        "Reliability diagram: share of frauds by mean score, before and after the calibration",
-        "Rows of like score, on the test period",
-        ("", "score from", "to", "rows", "frauds", "mean score", "frauds, share", "interval from", "to"),
+        "Reliability diagram: share of frauds by mean score, before and after calibration",
+        "Rows grouped by score, on the test period",
+        ("", "score from", "to", "rows", "frauds", "mean score", "fraud share", "interval from", "to"),
         [
             (
                 when,
@@ -118,25 +118,25 @@ def reliability(test: TestFigures) -> Figure:
         (
             Key("calibrated, with 95 % interval", "curve-dot", is_area=True),
             Key("before", "before-dot", is_area=True),
-            Key("scores that keep their promise", "other dashed"),
+            Key("perfectly calibrated", "other dashed"),
         ),
     )
 
 
-def _bar(x: float, up: Logarithmic, found: ReliabilityBin) -> Iterator[Markup]:
-    yield svg.line((x, up.at(found.share_low)), (x, up.at(found.share_high)), "whisker")
-    yield svg.circle((x, up.at(found.fraud_share)), 5, "curve-dot", _tip(found))
+def _bar(x: float, up: Logarithmic, bin_: ReliabilityBin) -> Iterator[Markup]:
+    yield svg.line((x, up.at(bin_.share_low)), (x, up.at(bin_.share_high)), "whisker")
+    yield svg.circle((x, up.at(bin_.fraud_share)), 5, "curve-dot", _tip(bin_))
 
 
-def _tip(found: ReliabilityBin) -> str:
+def _tip(bin_: ReliabilityBin) -> str:
     return (
-        f"mean score {score(found.mean_score)}: {small_percent(found.fraud_share)} of {count(found.rows)} rows were "
-        f"frauds ({small_percent(found.share_low)} to {small_percent(found.share_high)})"
+        f"mean score {score(bin_.mean_score)}: {small_percent(bin_.fraud_share)} of {count(bin_.rows)} rows were "
+        f"frauds ({small_percent(bin_.share_low)} to {small_percent(bin_.share_high)})"
     )
 
 
 def score_distribution(evaluation: Evaluation, test: TestFigures) -> Figure:
-    """Where the scores of each class lie: frauds upwards, the others downwards."""
+    """Draw the score distribution of each class: frauds upwards, the others downwards."""
     edges, frauds, others = test.histogram.edges, test.histogram.frauds, test.histogram.legitimate
     chosen = evaluation.threshold.threshold
     bins = [
@@ -164,7 +164,7 @@ def score_distribution(evaluation: Evaluation, test: TestFigures) -> Figure:
             parts.append(svg.rectangle((left, up.at(fraud)), width, middle - up.at(fraud), "fraud-bar"))
             parts.append(svg.rectangle((left, middle), width, down.at(other) - middle, "legitimate-bar"))
         parts.append(svg.line((area.left, middle), (area.right, middle), "axis"))
-        parts += tips(area, [(across.at((b[0] * b[1]) ** 0.5), _bin_words(*b)) for b in bins])
+        parts += tips(area, [(across.at((b[0] * b[1]) ** 0.5), _bin_label(*b)) for b in bins])
         parts += threshold_mark(area, across.at(chosen), "threshold", score(chosen))
         return size.height, parts
 
@@ -182,13 +182,13 @@ def score_distribution(evaluation: Evaluation, test: TestFigures) -> Figure:
     )
 
 
-def _bin_words(low: float, high: float, fraud: float, other: float) -> str:
+def _bin_label(low: float, high: float, fraud: float, other: float) -> str:
     return f"scores {plain(low)} to {plain(high)}: {percent(fraud)} of the frauds, {small_percent(other)} of the others"
 
 
 HEADINGS = (
     "threshold",
-    "alerts a day",
+    "alerts per day",
     "frauds caught",
     "recall",
     "precision",
@@ -197,12 +197,12 @@ HEADINGS = (
     "reviews",
     "cost",
 )
-_ROOM_ABOVE_NOTHING = 1.25
-"""The axis of cost ends at so many times the cost of having no model: who pays more needs no chart."""
+_MOST_RELATIVE_COST = 1.25
+"""The cost axis ends at this multiple of the cost of having no model: higher costs need no chart."""
 
 
 def cost_by_threshold(evaluation: Evaluation) -> Figure:
-    """The cost and what it is made of, by threshold; a day's where a column tells the time, else the period's."""
+    """Draw the cost and its parts by threshold, per day if there is a time column, else over the period."""
     review, expected = evaluation.threshold.review_cost, _expected_label(evaluation)
     daily = all(row.expected.days for row in evaluation.thresholds)
 
@@ -214,18 +214,16 @@ def cost_by_threshold(evaluation: Evaluation) -> Figure:
 
     series = [
         _series(evaluation, f"cost, {expected}", "curve", cost),
-        _series(evaluation, "of it missed frauds", "part dashed", lambda o: shared(o.amount_missed, o)),
-        _series(
-            evaluation, "of it reviews of false alarms", "part dotted", lambda o: shared(review * o.false_alarms, o)
-        ),
-        *_test_series(evaluation, "cost, test period (nothing was chosen by it)", cost),
+        _series(evaluation, "missed frauds", "part dashed", lambda o: shared(o.amount_missed, o)),
+        _series(evaluation, "reviews of false alarms", "part dotted", lambda o: shared(review * o.false_alarms, o)),
+        *_test_series(evaluation, "cost, test period (not used for the choice)", cost),
     ]
     top = max([shared(row.expected.amount_missed, row.expected) for row in evaluation.thresholds], default=0.0)
     return series_chart(
         _threshold_axis(evaluation),
         Axis(
-            f"cost {'a day' if daily else 'over the period'}, in the unit of the amounts",
-            partial(Linear, 0, _ROOM_ABOVE_NOTHING * top or 1.0),
+            f"cost {'per day' if daily else 'over the period'}, in the unit of the amounts",
+            partial(Linear, 0, _MOST_RELATIVE_COST * top or 1.0),
             count,
             lambda value: count(value, 1),
         ),
@@ -242,7 +240,7 @@ def cost_by_threshold(evaluation: Evaluation) -> Figure:
 
 
 def alerts_by_threshold(evaluation: Evaluation) -> Figure:
-    """Alerts a day by threshold, or alerts over the period where no column tells the time."""
+    """Draw alerts per day by threshold, or alerts over the period without a time column."""
     daily = all(row.expected.days for row in evaluation.thresholds)
 
     def alerts(period: Operating) -> float | None:
@@ -267,7 +265,7 @@ def alerts_by_threshold(evaluation: Evaluation) -> Figure:
     return series_chart(
         _threshold_axis(evaluation),
         Axis(
-            f"alerts {'a day' if daily else 'over the period'}",
+            f"alerts {'per day' if daily else 'over the period'}",
             lambda start, end, _: Logarithmic(low, high, start, end),
             lambda value: f"{value:,g}",
             lambda value: count(value, 1),
@@ -299,7 +297,7 @@ def _threshold_axis(evaluation: Evaluation) -> Axis:
 
 
 def _series(evaluation: Evaluation, name: str, class_: str, value: Callable[[Operating], float | None]) -> Series:
-    """In rising order of the threshold, as the axis goes."""
+    """Build a series in ascending order of the threshold."""
     return Series(name, class_, [value(row.expected) for row in evaluation.thresholds[::-1]])
 
 

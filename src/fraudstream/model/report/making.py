@@ -1,4 +1,4 @@
-"""The charts of how the model was made: the split, the candidates, the features, the model before."""
+"""Draws the charts on how the model was made: split, candidates, features and previous model."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -10,35 +10,35 @@ from fraudstream.charts.plot import Area, Figure, Key, Linear, Size, in_both_siz
 from fraudstream.model.evaluation.record import Comparison, Estimate, Evaluation, Stage, TestFigures
 from fraudstream.model.report.words import NONE, count, estimate, percent, signed
 
-_MOST_SLOTS = 20
-"""Bars of importance; the table holds the rest."""
-_LETTER = 6.6
-"""About the width of a letter of a label."""
+_MOST_BARS = 20
+"""Bars of importance; the table has the rest."""
+_LABEL_CHAR_WIDTH = 6.6
+"""Approximate width of a label's character."""
 _PURPOSES = {
     "fit": "candidates are fitted on it",
     "comparison": "candidates are compared on it, then fitted on it too",
-    "validation": "candidates compared, the chosen one calibrated and given its threshold; then fitted on",
-    "gap": "left out of the fit before it: labels had not arrived",
-    "test": "every figure is measured on it",
+    "validation": "candidates compared, the chosen one calibrated and its threshold chosen; then fitted on",
+    "gap": "left out of the preceding fit: labels had not arrived",
+    "test": "all metrics are measured on it",
 }
-_ROLE_WORDS = {
+_ROLE_LABELS = {
     "fit": ("fitted on", "fit"),
     "comparison": ("compared on", "compare"),
     "validation": ("tuned on", "tune"),
     "gap": ("labels late", "gap"),
-    "test": ("judged on", "judge"),
+    "test": ("tested on", "test"),
 }
-"""What a stage is for, and the same where there is little room."""
+"""The purpose of a stage, and its short form for a narrow bar."""
 _LEAST_WIDTH = 3.0
-_STAGE_DEAD_LETTER = 7.2
-_LETTER = 8.6
-"""About the width of a letter of a label."""
+_TICK_CHAR_WIDTH = 7.2
+_BOLD_CHAR_WIDTH = 8.6
+"""Approximate width of a character of a stage's tick, and of its name."""
 _TOP, _HEIGHT, _DEEP = 8.0, 46.0, 96.0
 _BELOW = _TOP + _HEIGHT + 26
 
 
 def split_in_time(evaluation: Evaluation) -> Figure:
-    """The parts of the data on a line of time, the frauds of each below."""
+    """Draw the parts of the data on a time line, with the frauds of each below."""
     stages = evaluation.timeline.stages
     spans = [stage.days or 0.0 for stage in stages]
     by_time = sum(spans) > 0
@@ -46,20 +46,20 @@ def split_in_time(evaluation: Evaluation) -> Figure:
     most = max((stage.frauds for stage in stages), default=0) or 1
 
     def draw(size: Size) -> tuple[float, Iterable[Markup]]:
-        room = size.width - 4 - _LEAST_WIDTH * len(stages)
+        available = size.width - 4 - _LEAST_WIDTH * len(stages)
         parts: list[Markup] = [svg.line((2, _BELOW + _DEEP), (size.width - 2, _BELOW + _DEEP), "axis")]
         at = 2.0
         for stage, length in zip(stages, lengths, strict=True):
-            width = _LEAST_WIDTH + room * length / (sum(lengths) or 1.0)
+            width = _LEAST_WIDTH + available * length / (sum(lengths) or 1.0)
             parts += _part(stage, at, width, most)
             at += width
         return _BELOW + _DEEP + 24, parts
 
     return in_both_sizes(
         draw,
-        "The split of the rows in time: " + "; ".join(f"{_ROLE_WORDS[s.role][0]} {s.rows:,} rows" for s in stages),
-        "The parts, the earliest first" + ("" if by_time else " (their width in the picture is their rows)"),
-        ("part", "what for", "from", "to", "days", "rows", "frauds", "frauds in 1,000 rows"),
+        "The split of the rows in time: " + "; ".join(f"{_ROLE_LABELS[s.role][0]} {s.rows:,} rows" for s in stages),
+        "The parts, the earliest first" + ("" if by_time else " (their width is proportional to their rows)"),
+        ("part", "purpose", "from", "to", "days", "rows", "frauds", "frauds in 1,000 rows"),
         [
             (
                 stage.role,
@@ -77,66 +77,66 @@ def split_in_time(evaluation: Evaluation) -> Figure:
 
 
 def _part(stage: Stage, at: float, width: float, most: int) -> Iterator[Markup]:
-    middle, names = at + width / 2, _ROLE_WORDS[stage.role]
+    middle, names = at + width / 2, _ROLE_LABELS[stage.role]
     tip = f"{names[0]}: {stage.rows:,} rows, {stage.frauds:,} frauds, {stage.start} to {stage.end}"
     yield svg.rectangle((at + 1, _TOP), width - 2, _HEIGHT, f"stage {stage.role}", tip)
-    name = next((each for each in names if width > _LETTER * len(each) + 4), None)
+    name = next((each for each in names if width > _BOLD_CHAR_WIDTH * len(each) + 4), None)
     if name is not None:
         yield svg.text(middle, _TOP + _HEIGHT / 2 + 5, name, f"stage-word {stage.role}", "middle")
-    if width > _STAGE_DEAD_LETTER * len(stage.start) + 4:
+    if width > _TICK_CHAR_WIDTH * len(stage.start) + 4:
         yield svg.text(at + 2, _TOP + _HEIGHT + 15, stage.start, "tick")
     tall, broad = (_DEEP - 24) * stage.frauds / most, min(width - 2, 64)
     yield svg.rectangle((middle - broad / 2, _BELOW + _DEEP - tall), broad, tall, "fraud-bar", tip)
-    told = f"{count(stage.frauds)} frauds"
-    if width > _STAGE_DEAD_LETTER * len(told) + 4:
-        yield svg.text(middle, _BELOW + _DEEP - tall - 6, told, "label", "middle")
+    label = f"{count(stage.frauds)} frauds"
+    if width > _TICK_CHAR_WIDTH * len(label) + 4:
+        yield svg.text(middle, _BELOW + _DEEP - tall - 6, label, "label", "middle")
     elif width > 22:
         yield svg.text(middle, _BELOW + _DEEP - tall - 6, count(stage.frauds), "label", "middle")
     rows = f"{count(stage.rows)} rows"
-    if width > _STAGE_DEAD_LETTER * len(rows) + 4:
+    if width > _TICK_CHAR_WIDTH * len(rows) + 4:
         yield svg.text(middle, _BELOW + _DEEP + 17, rows, "tick", "middle")
 
 
 def importances(evaluation: Evaluation) -> Figure:
-    """The features that matter most to the model."""
-    shown = evaluation.importances[:_MOST_SLOTS]
-    most = max((each.share for each in shown), default=0.0) or 1.0
+    """Draw the most important features of the model."""
+    top = evaluation.importances[:_MOST_BARS]
+    most = max((each.share for each in top), default=0.0) or 1.0
 
     def draw(size: Size) -> tuple[float, Iterable[Markup]]:
         left = 120.0 if size.is_narrow else 210.0
-        letters = int((left - 10) / _LETTER)
+        chars = int((left - 10) / _LABEL_CHAR_WIDTH)
         across = Linear(0, most, left, size.width - 58)
         parts: list[Markup] = []
-        for number, each in enumerate(shown):
+        for number, each in enumerate(top):
             y = 4 + 21.0 * number
             tip = f"{each.slot}: {percent(each.share)}"
-            parts.append(svg.text(left - 8, y + 13, _short(each.slot, letters), "label", "end"))
+            parts.append(svg.text(left - 8, y + 13, _short(each.slot, chars), "label", "end"))
             parts.append(svg.rectangle((left, y + 2), across.at(each.share) - left, 14, "bar", tip))
             parts.append(svg.text(across.at(each.share) + 6, y + 13, percent(each.share), "tick"))
-        return 8 + 21.0 * len(shown), parts
+        return 8 + 21.0 * len(top), parts
 
     return in_both_sizes(
         draw,
         "Importance of the features, the greatest first",
-        "Share of the whole of every slot of the model's vector",
-        ("slot", "share"),
+        "Share of the total for every component of the model's vector",
+        ("component", "share"),
         [(each.slot, percent(each.share, 2)) for each in evaluation.importances],
     )
 
 
 def candidates(evaluation: Evaluation) -> Figure:
-    """The models that were tried, with their intervals."""
-    found = evaluation.candidates
+    """Draw the candidates with their intervals."""
+    candidates = evaluation.candidates
     lines = [
         _Line(each.name, each.average_precision, each.by_period, "best" if each.chosen else "dot")
-        for each in found
+        for each in candidates
         if each.average_precision is not None
     ]
     return in_both_sizes(
         lambda size: _intervals(size, lines, "average precision, mean of the periods"),
         "Average precision of the candidates with 95 % intervals",
-        "What was tried, the best first",
-        ("candidate", "average precision", "on each period", "less than the best by", "steps of a score", "why"),
+        "Candidates, the best first",
+        ("candidate", "average precision", "on each period", "behind the best by", "steps per score", "why"),
         [
             (
                 each.name + (" (chosen)" if each.chosen else ""),
@@ -146,7 +146,7 @@ def candidates(evaluation: Evaluation) -> Figure:
                 count(each.predictions),
                 each.why,
             )
-            for each in found
+            for each in candidates
         ],
         (
             Key("chosen, with 95 % interval", "best", is_area=True),
@@ -159,7 +159,7 @@ def candidates(evaluation: Evaluation) -> Figure:
 
 
 def against_previous(test: TestFigures, previous: Comparison) -> Figure | None:
-    """This model beside the one in force before; None where they could not be compared."""
+    """Draw this model next to the previously active one; None if they could not be compared."""
     if previous.average_precision is None or previous.difference is None:
         return None
     lines = [
@@ -168,8 +168,8 @@ def against_previous(test: TestFigures, previous: Comparison) -> Figure | None:
     ]
     return in_both_sizes(
         lambda size: _intervals(size, lines, "average precision on the test period"),
-        "Average precision of this model and of the one before it, with 95 % intervals",
-        f"On {count(previous.rows)} rows that both could judge",
+        "Average precision of this model and the previous one, with 95 % intervals",
+        f"On {count(previous.rows)} rows that both could score",
         ("model", "average precision"),
         [
             ("this model", estimate(test.average_precision)),
@@ -181,18 +181,18 @@ def against_previous(test: TestFigures, previous: Comparison) -> Figure | None:
 
 @dataclass(frozen=True)
 class _Line:
-    """A line of a chart of intervals."""
+    """A line of an interval chart."""
 
     name: str
-    found: Estimate
+    estimate: Estimate
     periods: Sequence[float]
     class_: str
 
 
 def _intervals(size: Size, lines: Sequence[_Line], name: str) -> tuple[float, Iterator[Markup]]:
-    """Points with their intervals below each other; on a telephone the names stand above them."""
+    """Draw points with their intervals below each other; on a phone the names are above them."""
     apart = 46.0 if size.is_narrow else 34.0
-    ends = [value for line in lines for value in (line.found.low, line.found.high, *line.periods)]
+    ends = [value for line in lines for value in (line.estimate.low, line.estimate.high, *line.periods)]
     low, high = min(ends, default=0.0), max(ends, default=1.0)
     spare = max((high - low) * 0.06, 0.01)
     area = Area(14 if size.is_narrow else 290, 6, size.width - 24, 6 + apart * len(lines))
@@ -204,17 +204,17 @@ def _intervals(size: Size, lines: Sequence[_Line], name: str) -> tuple[float, It
             middle = area.top + apart * number + (32 if size.is_narrow else apart / 2)
             class_ = "label strong" if line.class_ == "best" else "label"
             if size.is_narrow:
-                yield svg.text(0, middle - 14, _short(line.name, int(size.width / _LETTER)), class_)
+                yield svg.text(0, middle - 14, _short(line.name, int(size.width / _LABEL_CHAR_WIDTH)), class_)
             else:
                 yield svg.text(area.left - 12, middle + 4, _short(line.name, 42), class_, "end")
-            ends = ((across.at(line.found.low), middle), (across.at(line.found.high), middle))
+            ends = ((across.at(line.estimate.low), middle), (across.at(line.estimate.high), middle))
             yield svg.line(*ends, f"whisker {line.class_}")
             yield from (svg.circle((across.at(value), middle), 3, "period") for value in line.periods)
-            tip = f"{line.name}: {estimate(line.found)}"
-            yield svg.circle((across.at(line.found.value), middle), 6, line.class_, tip)
+            tip = f"{line.name}: {estimate(line.estimate)}"
+            yield svg.circle((across.at(line.estimate.value), middle), 6, line.class_, tip)
 
     return area.bottom + 44, parts()
 
 
-def _short(words: str, most: int) -> str:
-    return words if len(words) <= most else words[: max(most - 1, 1)] + "…"
+def _short(label: str, most: int) -> str:
+    return label if len(label) <= most else label[: max(most - 1, 1)] + "…"

@@ -1,4 +1,4 @@
-"""What stands in each section of the report; the page around them is `page.py`'s, the charts have their own modules."""
+"""Builds the sections of the report."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -29,9 +29,9 @@ class Table:
 
 @dataclass(frozen=True)
 class Section:
-    """A part of the page.
+    """A section of the page.
 
-    `anchor` is its id, `lead` what it shows and how to read it, `lines` what its charts say.
+    `anchor` is its id, `lead` what it shows and how to read it, `lines` the results of its charts.
     """
 
     anchor: str
@@ -43,7 +43,7 @@ class Section:
 
 
 def sections(evaluation: Evaluation, manifest: Manifest) -> Iterator[Section]:
-    """All of them, in the order of the page; what cannot be had without a test period is left out."""
+    """Yield all sections, in page order; those that need a test period are left out without one."""
     if evaluation.test is not None:
         yield _catching(evaluation, evaluation.test)
     yield _threshold(evaluation)
@@ -60,9 +60,9 @@ def sections(evaluation: Evaluation, manifest: Manifest) -> Iterator[Section]:
 def _catching(evaluation: Evaluation, test: TestFigures) -> Section:
     return Section(
         "precision-recall",
-        "What it catches, and how often it is right",
-        "Further right more frauds are caught, higher up more of the alerts are frauds. The band is how the curve "
-        "might have come out with other payments of this period.",
+        "Precision and recall",
+        "Further right more frauds are caught; higher up more of the alerts are frauds. The band is the range of the "
+        "curve for other samples of payments in this period.",
         [precision_recall(evaluation, test)],
         words.catching(test),
         _workload(test),
@@ -72,9 +72,9 @@ def _catching(evaluation: Evaluation, test: TestFigures) -> Section:
 def _threshold(evaluation: Evaluation) -> Section:
     return Section(
         "threshold",
-        "What a threshold costs",
-        "A lower threshold misses less and disturbs more. The recommended one is where the sum is least on the "
-        "validation period; the test period shows what came of it.",
+        "Cost by threshold",
+        "A lower threshold misses fewer frauds and raises more false alarms. The recommended one has the lowest total "
+        "cost on the validation period; the test period shows the result.",
         [cost_by_threshold(evaluation), alerts_by_threshold(evaluation)] if evaluation.thresholds else [],
         words.threshold(evaluation),
     )
@@ -83,9 +83,9 @@ def _threshold(evaluation: Evaluation) -> Section:
 def _calibration(test: TestFigures) -> Section:
     return Section(
         "calibration",
-        "Whether a score is a probability",
-        "Each point is a group of payments of like score. On the dashed line the share of frauds is what the score "
-        "promises; below it scores promise too much. Both axes are logarithmic: nearly all payments have tiny scores.",
+        "Calibration",
+        "Each point is a group of payments with similar scores. On the dashed line the fraud share equals the score; "
+        "below it scores are too high. Both axes are logarithmic: nearly all payments have tiny scores.",
         [reliability(test)],
         words.calibration(test),
     )
@@ -94,9 +94,9 @@ def _calibration(test: TestFigures) -> Section:
 def _scores(evaluation: Evaluation, test: TestFigures) -> Section:
     return Section(
         "scores",
-        "Where the scores lie",
-        "Frauds upwards, legitimate payments downwards, each class for itself. What lies right of the threshold is an "
-        "alert.",
+        "Score distribution",
+        "Frauds upwards, legitimate payments downwards, each as shares of its class. Scores right of the threshold are "
+        "alerts.",
         [score_distribution(evaluation, test)],
     )
 
@@ -104,7 +104,7 @@ def _scores(evaluation: Evaluation, test: TestFigures) -> Section:
 def _importance(evaluation: Evaluation) -> Section:
     return Section(
         "importance",
-        "What the model looks at",
+        "Feature importance",
         f"{evaluation.importance_note[:1].upper()}{evaluation.importance_note[1:]}.",
         [importances(evaluation)] if evaluation.importances else [],
     )
@@ -113,9 +113,9 @@ def _importance(evaluation: Evaluation) -> Section:
 def _split(evaluation: Evaluation) -> Section:
     return Section(
         "split",
-        "Which rows were learned from and judged on",
-        f"In order of {evaluation.timeline.ordered_by}: what is judged on lies after what was learned from. Bars are "
-        "the frauds of each part.",
+        "Training and test periods",
+        f"In order of {evaluation.timeline.ordered_by}: the test period follows the training period. Bars are the "
+        "frauds of each part.",
         [split_in_time(evaluation)],
         [words.not_evaluated_on(evaluation)],
     )
@@ -124,12 +124,12 @@ def _split(evaluation: Evaluation) -> Section:
 def _candidates(evaluation: Evaluation) -> Section:
     return Section(
         "candidates",
-        "What was tried",
+        "Candidates",
         f"Chosen: {evaluation.choice}.",
         [candidates(evaluation)] if evaluation.candidates else [],
         [
-            "No test row was looked at for it. Intervals that overlap do not make two candidates equal: the table has "
-            "the paired difference."
+            "No test row was used for the choice. Overlapping intervals do not make two candidates equal: the table "
+            "has the paired difference."
         ]
         if len(evaluation.candidates) > 1
         else [],
@@ -137,34 +137,34 @@ def _candidates(evaluation: Evaluation) -> Section:
 
 
 def _previous(evaluation: Evaluation) -> Section:
-    test, found = evaluation.test, evaluation.previous
-    drawn = against_previous(test, found) if test is not None and found is not None else None
+    test, comparison = evaluation.test, evaluation.previous
+    chart = against_previous(test, comparison) if test is not None and comparison is not None else None
     return Section(
         "previous",
-        "Against the model before",
-        words.previous(found, is_scored=test is not None),
-        [drawn] if drawn is not None else [],
+        "Comparison with the previous model",
+        words.previous(comparison, is_scored=test is not None),
+        [chart] if chart is not None else [],
     )
 
 
 def _leaks(evaluation: Evaluation, manifest: Manifest) -> Section:
     return Section(
         "columns",
-        "Leaks, and columns left out",
-        "A feature that alone gives the label away may have been filled in after the fraud was known."
+        "Leaks and excluded columns",
+        "A feature that alone predicts the label may have been filled in after the fraud was known."
         if evaluation.leaks
-        else "No feature alone gives the label away in the training rows.",
+        else "No feature alone predicts the label in the training rows.",
         table=_columns(evaluation, manifest),
     )
 
 
 def _workload(test: TestFigures) -> Table | None:
-    found = test.at_alerts_per_day
-    if not found:
+    rows = test.at_alerts_per_day
+    if not rows:
         return None
     return Table(
-        "At so many alerts a day, on the average of the test period",
-        ("alerts a day", "threshold", "precision", "recall", "frauds caught"),
+        "By alerts per day, on average over the test period",
+        ("alerts per day", "threshold", "precision", "recall", "frauds caught"),
         [
             (
                 count(at.alerts_per_day),
@@ -173,7 +173,7 @@ def _workload(test: TestFigures) -> Table | None:
                 percent(at.recall),
                 count(at.frauds_caught),
             )
-            for at in found
+            for at in rows
         ],
     )
 
@@ -182,10 +182,10 @@ def _columns(evaluation: Evaluation, manifest: Manifest) -> Table | None:
     leaks = [
         (
             leak.feature,
-            f"kept, but alone it reaches an average precision of {leak.average_precision:.3f} and an area under "
-            f"the ROC curve of {leak.roc_auc:.3f}",
+            f"used, but alone it reaches an average precision of {leak.average_precision:.3f} and a ROC AUC of "
+            f"{leak.roc_auc:.3f}",
         )
         for leak in evaluation.leaks
     ]
     left_out = [(name, f"left out: {why}") for name, why in manifest.excluded.items()]
-    return Table("Columns", ("column", "what became of it"), [*leaks, *left_out]) if leaks or left_out else None
+    return Table("Columns", ("column", "treatment"), [*leaks, *left_out]) if leaks or left_out else None

@@ -1,4 +1,4 @@
-"""The report's figures in sentences, and how a figure is written."""
+"""Describes the report's figures in sentences and formats numbers."""
 
 import math
 from collections.abc import Iterator
@@ -12,107 +12,107 @@ SPACE: Final = "\N{NO-BREAK SPACE}"
 
 
 def percent(share: float | None, digits: int = 1) -> str:
-    """A share from 0 to 1, as "79.0 %", its space one that no line breaks at."""
+    """Format a share from 0 to 1 as "79.0 %", with a no-break space."""
     return NONE if share is None else f"{100 * share:.{digits}f}{SPACE}%"
 
 
 def small_percent(share: float) -> str:
-    """A share that may be far below 1 %, with two figures that mean something."""
+    """Format a share that may be far below 1 %, with two significant figures."""
     return percent(share) if share >= 0.01 or share == 0 else f"{plain(100 * share)}{SPACE}%"
 
 
 def percent_tick(share: float) -> str:
-    """A share at a tick of an axis, as short as it goes."""
+    """Format a share for an axis tick, as short as possible."""
     return f"{plain(100 * share, 3)}{SPACE}%"
 
 
 def count(value: float | None, digits: int = 0) -> str:
-    """A number of things, as "1,234"."""
+    """Format a count, as "1,234"."""
     return NONE if value is None else f"{value:,.{digits}f}"
 
 
 def money(value: float | None) -> str:
-    """An amount, as "1,234.50"; in the unit of the amounts, which no CSV tells."""
+    """Format an amount, as "1,234.50"; a CSV does not state its currency."""
     return NONE if value is None else f"{value:,.2f}"
 
 
 def plain(value: float, figures: int = 2) -> str:
-    """So many significant figures and never an exponent: "0.000087"."""
+    """Format with this many significant figures, without an exponent: "0.000087"."""
     return format(Decimal(f"{value:.{figures}g}"), "f")
 
 
 def score(value: float) -> str:
-    """A score or a threshold; one close to 1 with so many digits that it is told from 1."""
+    """Format a score or a threshold; one close to 1 with enough digits to differ from 1."""
     if 0.99 < value < 1:
         return f"{value:.{min(math.ceil(-math.log10(1 - value)) + 1, 12)}f}"
     return plain(value, 3)
 
 
-def interval(found: Estimate, digits: int = 3) -> str:
-    """The ends of a figure's interval."""
-    return f"{found.low:.{digits}f} to {found.high:.{digits}f}"
+def interval(figure: Estimate, digits: int = 3) -> str:
+    """Format the ends of a figure's interval."""
+    return f"{figure.low:.{digits}f} to {figure.high:.{digits}f}"
 
 
-def estimate(found: Estimate | None, digits: int = 3) -> str:
-    """A figure with its interval, as "0.790 (0.695 to 0.879)"."""
-    return NONE if found is None else f"{found.value:.{digits}f} ({interval(found, digits)})"
+def estimate(figure: Estimate | None, digits: int = 3) -> str:
+    """Format a figure with its interval, as "0.790 (0.695 to 0.879)"."""
+    return NONE if figure is None else f"{figure.value:.{digits}f} ({interval(figure, digits)})"
 
 
-def estimate_percent(found: Estimate) -> str:
-    """A share with its interval, as "78.0 % (67.8 to 88.1 %)"."""
-    return f"{percent(found.value)} ({100 * found.low:.1f} to {percent(found.high)})"
+def estimate_percent(figure: Estimate) -> str:
+    """Format a share with its interval, as "78.0 % (67.8 to 88.1 %)"."""
+    return f"{percent(figure.value)} ({100 * figure.low:.1f} to {percent(figure.high)})"
 
 
-def signed(found: Estimate) -> str:
-    """A difference with its interval, as "+0.012 (-0.003 to +0.027)"."""
-    return f"{found.value:+.3f} ({found.low:+.3f} to {found.high:+.3f})"
+def signed(figure: Estimate) -> str:
+    """Format a difference with its interval, as "+0.012 (-0.003 to +0.027)"."""
+    return f"{figure.value:+.3f} ({figure.low:+.3f} to {figure.high:+.3f})"
 
 
-NO_TEST = "There are no figures on rows that the model had not seen: {}."
+NO_TEST = "There are no figures on rows that were not used in training: {}."
 
 
 def headline(evaluation: Evaluation) -> str:
-    """The figures in a few sentences."""
+    """Summarize the figures in a few sentences."""
     test, choice = evaluation.test, evaluation.threshold
     if test is None:
         return NO_TEST.format(evaluation.measured_on.removeprefix("n/a: "))
-    said = [
-        f"On {count(test.rows)} later payments that it had not seen, {count(test.frauds)} of them frauds, the model "
-        f"reaches an average precision of {estimate(test.average_precision)}; one that knows nothing would reach "
+    lines = [
+        f"On {count(test.rows)} later payments not used in training, {count(test.frauds)} of them frauds, the model "
+        f"reaches an average precision of {estimate(test.average_precision)}; a random ranking would reach "
         f"{plain(test.fraud_share)}."
     ]
     at = choice.row.test if choice.row is not None else None
     if at is not None:
-        said.append(f"At the recommended threshold of {score(choice.threshold)} it {_caught(at, choice.review_cost)}.")
+        lines.append(f"At the recommended threshold of {score(choice.threshold)} it {_caught(at, choice.review_cost)}.")
     if not test.reliable:
-        said.append("With so few frauds these figures are hardly more than anecdotes.")
-    return " ".join(said)
+        lines.append("With so few frauds these figures are unreliable.")
+    return " ".join(lines)
 
 
 def _caught(at: Operating, review_cost: float) -> str:
     alarms = f"{count(at.false_alarms)} false alarms"
-    daily = "" if at.alerts_per_day is None else f" ({count(at.alerts_per_day, 1)} alerts a day)"
+    daily = "" if at.alerts_per_day is None else f" ({count(at.alerts_per_day, 1)} alerts per day)"
     true = f", {percent(at.precision, 0)} of its alerts were frauds" if at.alerts else ""
     saved = at.saved(review_cost)
     balance = f"saved {money(saved)}" if saved >= 0 else f"cost {money(-saved)} more than having no model"
     return (
-        f"caught {count(at.frauds_caught)} of the {count(at.frauds)} frauds at the price of {alarms}{daily}{true}, and "
+        f"caught {count(at.frauds_caught)} of the {count(at.frauds)} frauds at the cost of {alarms}{daily}{true}, and "
         f"{balance} when a review costs {review_cost:g}"
     )
 
 
 def facts(evaluation: Evaluation) -> Iterator[tuple[str, str, str]]:
-    """The greatest figures as name, value and what it is held against."""
+    """Yield the main figures as name, value and reference."""
     test, choice = evaluation.test, evaluation.threshold
     if test is not None:
-        found = test.average_precision
-        yield "average precision", f"{found.value:.3f}", f"95 % interval {found.low:.3f} to {found.high:.3f}"
+        figure = test.average_precision
+        yield "average precision", f"{figure.value:.3f}", f"95 % interval {figure.low:.3f} to {figure.high:.3f}"
     at = choice.row.test if choice.row is not None else None
     if at is not None:
         yield "frauds caught", percent(at.recall), f"{count(at.frauds_caught)} of {count(at.frauds)}"
         yield "alerts that are frauds", percent(at.precision), f"{count(at.false_alarms)} false alarms"
         if at.alerts_per_day is not None:
-            yield "alerts a day", count(at.alerts_per_day, 1), "on the average of the test period"
+            yield "alerts per day", count(at.alerts_per_day, 1), "on average over the test period"
         yield "saved", count(at.saved(choice.review_cost)), f"of {count(at.amount_caught + at.amount_missed)} at stake"
     if test is not None:
         errors = test.calibration
@@ -120,10 +120,10 @@ def facts(evaluation: Evaluation) -> Iterator[tuple[str, str, str]]:
 
 
 def catching(test: TestFigures) -> list[str]:
-    """What it catches where false alarms are limited."""
+    """Describe the recall at limited false positive rates."""
     lines = [f"ROC AUC {estimate(test.roc_auc)}."]
     lines += [
-        f"Where {small_percent(each.false_positive_rate)} of the legitimate payments raise an alarm, it catches "
+        f"If {small_percent(each.false_positive_rate)} of the legitimate payments raise an alarm, it catches "
         f"{estimate_percent(each.recall)} of the frauds."
         for each in test.recall_at_rates
     ]
@@ -131,7 +131,7 @@ def catching(test: TestFigures) -> list[str]:
 
 
 def threshold(evaluation: Evaluation) -> list[str]:
-    """How the threshold was chosen, what was expected of it, and what came."""
+    """Describe how the threshold was chosen, with its expected and its actual results."""
     choice = evaluation.threshold
     lines = [
         f"Recommended: {score(choice.threshold)}, by {choice.rule}.",
@@ -139,7 +139,7 @@ def threshold(evaluation: Evaluation) -> list[str]:
         + (
             f"its amount, column {choice.amount_column}."
             if choice.amount_column
-            else f"what is assumed: {choice.amount_note}."
+            else f"an assumed amount: {choice.amount_note}."
         )
         + (f" {choice.amount_note}." if choice.amount_column and choice.amount_note else ""),
     ]
@@ -151,36 +151,36 @@ def threshold(evaluation: Evaluation) -> list[str]:
 
 
 def calibration(test: TestFigures) -> list[str]:
-    """What the reliability diagram says in numbers."""
-    found = test.calibration
+    """Describe the calibration in numbers."""
+    report = test.calibration
     return [
-        f"Expected calibration error {plain(found.error_after)}, before the calibration {plain(found.error_before)}: "
-        "by how much score and share of frauds differ on the average over all rows.",
-        f"Calibration: {found.method}.",
+        f"Expected calibration error {plain(report.error_after)}, before calibration {plain(report.error_before)}: "
+        "the average difference between score and fraud share over all rows.",
+        f"Calibration: {report.method}.",
     ]
 
 
-def previous(found: Comparison | None, *, is_scored: bool) -> str:
-    """The new model against the one before."""
-    if found is None:
-        return "No other model was in force before." if is_scored else "There are no rows left to compare models on."
-    if found.difference is None:
-        return f"{found.model_id} could not be compared: {found.note}."
-    gap = found.difference
-    told = "better" if gap.low > 0 else "worse" if gap.high < 0 else "not told apart from it by these rows"
+def previous(comparison: Comparison | None, *, is_scored: bool) -> str:
+    """Describe the comparison with the previously active model."""
+    if comparison is None:
+        return "No other model was active before." if is_scored else "There are no rows left to compare models on."
+    if comparison.difference is None:
+        return f"{comparison.model_id} could not be compared: {comparison.note}."
+    gap = comparison.difference
+    result = "better" if gap.low > 0 else "worse" if gap.high < 0 else "not significantly different on these rows"
     return (
-        f"Against {found.model_id}: average precision {signed(gap)}, so the new one is {told}. The same rows were "
-        f"drawn for both; that one was {found.note}."
+        f"Compared with {comparison.model_id}: average precision {signed(gap)}, so the new one is {result}. The same "
+        f"rows were resampled for both; the previous one was {comparison.note}."
     )
 
 
 def not_evaluated_on(evaluation: Evaluation) -> str:
-    """What became of copies."""
+    """Describe how duplicates were handled."""
     line = evaluation.timeline
     if line.duplicates_removed:
         copies = "row was" if line.duplicates_removed == 1 else "rows were"
         return (
-            f"{count(line.duplicates_removed)} test {copies} taken out: equal to an earlier row in every column but "
-            "the time, they would flatter a model that has learned them by heart."
+            f"{count(line.duplicates_removed)} test {copies} removed: equal to an earlier row in every column except "
+            "time, they would favour a model that has memorized them."
         )
-    return f"{line.duplicates_note}." if line.duplicates_note else "No test row is a copy of an earlier one."
+    return f"{line.duplicates_note}." if line.duplicates_note else "No test row is a duplicate of an earlier one."

@@ -1,1 +1,1 @@
-"""Trains a model on a CSV."""
+"""Trains a model from a CSV file."""

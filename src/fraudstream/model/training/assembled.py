@@ -1,11 +1,11 @@
-"""What Spark ML saved as its own objects again, without the jobs of Spark's loader.
+"""Loads saved Spark ML models without the jobs of Spark's own loader.
 
-Spark loads a scaler or a linear model with four jobs over files of a few hundred bytes: 2.4 s in a JVM that has just
-started, of the 11 to the first scored row; trees take 3. Here the numbers are read without it, and handed to the
-constructors that its loader calls. Trees, saved as Parquet and loaded with several jobs, are rewritten in the form of
-Spark Connect (`ReadWriteUtils.localSavingModeState`), plain arrays in big-endian order, loaded in 0.1 s.
+Spark loads a scaler or a linear model with four jobs over files of a few hundred bytes: 2.4 s in a newly started
+JVM, of the 11 to the first scored transaction; trees take 3. Here the numbers are read without it and passed to the
+constructors that its loader calls. Trees, saved as Parquet and loaded with several jobs, are rewritten in the format
+of Spark Connect (`ReadWriteUtils.localSavingModeState`), plain arrays in big-endian order, loaded in 0.1 s.
 
-Every function that reads raises ModelCorrupt where the file is not what Spark saves.
+Every reading function raises ModelCorrupt if the file is not what Spark saves.
 """
 
 import os
@@ -37,7 +37,7 @@ NODES: Final = "data"
 
 _NODE: Final = struct.Struct(">iidd")  # tree, node, prediction, impurity
 
-_BRANCH: Final = struct.Struct(">qdiii")  # rows, gain, left, right, slot
+_BRANCH: Final = struct.Struct(">qdiii")  # rows, gain, left, right, component
 
 _SHORT: Final = struct.Struct(">H")
 _INT: Final = struct.Struct(">i")
@@ -50,7 +50,7 @@ CLASSIFIERS: Final[dict[str, Any]] = {
 
 
 def assemble_scaler(spark: SparkSession, path: Path) -> StandardScalerModel:
-    """The StandardScalerModel saved at `path`."""
+    """Load the StandardScalerModel saved at `path`."""
     mean, std = read_moments(path)
     java = _ml(spark).feature.StandardScalerModel(
         _uid(spark, path), _to_java(spark, Vectors.dense(std)), _to_java(spark, Vectors.dense(mean))
@@ -59,7 +59,7 @@ def assemble_scaler(spark: SparkSession, path: Path) -> StandardScalerModel:
 
 
 def assemble_linear(spark: SparkSession, path: Path) -> LogisticRegressionModel:
-    """The LogisticRegressionModel saved at `path`; raises ModelCorrupt where it is not binary."""
+    """Load the LogisticRegressionModel saved at `path`; raises ModelCorrupt if it is not binary."""
     coefficients, intercept = read_linear(path)
     matrix = DenseMatrix(1, len(coefficients), coefficients.tolist(), isTransposed=True)
     java = _ml(spark).classification.LogisticRegressionModel(
@@ -69,25 +69,25 @@ def assemble_linear(spark: SparkSession, path: Path) -> LogisticRegressionModel:
 
 
 def assemble_trees(spark: SparkSession, kind: Any, path: Path) -> Any:
-    """The forest or the boosted trees saved at `path`; `kind` is the class of pyspark's to load."""
+    """Load the forest or boosted trees saved at `path`; `kind` is pyspark's class for them."""
     if os.environ.get("PYSPARK_PIN_THREAD", "true").lower() != "true":
-        return kind.load(hadoop_path(path))  # what is said to one thread of the JVM, the next call may not hear
+        return kind.load(hadoop_path(path))  # the mode is local to a JVM thread, and the next call may use another
     is_local = getattr(_ml(spark).util, "ReadWriteUtils$").__getattr__("MODULE$").localSavingModeState()
     with tempfile.TemporaryDirectory(prefix="fraudstream-trees-") as folder:
         write_local_form(path, _metadata_text(path), Path(folder))
-        was = is_local.get()
+        previous = is_local.get()
         is_local.set(True)
         try:
             return kind.load(folder)
         finally:
-            is_local.set(was)
+            is_local.set(previous)
 
 
 def _from_java(spark: SparkSession, kind: Any, java: Any, path: Path) -> Any:
-    """The Python object of one of the JVM's, with the parameters that were saved, as the loader sets them."""
+    """Wrap a JVM object, with the saved parameters set as the loader sets them."""
     metadata = _metadata(spark, path)
     metadata.getAndSetParams(java, getattr(metadata, "getAndSetParams$default$2")())
-    return kind._from_java(java)  # noqa: SLF001  what pyspark's own loader ends with
+    return kind._from_java(java)  # noqa: SLF001  as in pyspark's own loader
 
 
 def _metadata(spark: SparkSession, path: Path) -> Any:
@@ -111,12 +111,12 @@ def _to_java(spark: SparkSession, value: Any) -> Any:
 
 
 def _ml(spark: SparkSession) -> Any:
-    return cast(Any, spark.sparkContext._jvm).org.apache.spark.ml  # noqa: SLF001  the only way to the JVM there is
+    return cast(Any, spark.sparkContext._jvm).org.apache.spark.ml  # noqa: SLF001  the only access to the JVM
 
 
 def write_local_form(saved: Path, metadata: str, folder: Path) -> None:
-    """Write the trees that Spark saved at `saved` into `folder`, an empty one, as its local loader reads them."""
-    # The columns of the trees' own metadata have had several names; their order has been one: id, text, weight.
+    """Write the trees that Spark saved at `saved` to an empty `folder`, in the format of its local loader."""
+    # The metadata columns of trees differ in name between versions, but not in order: id, text, weight.
     trees = [tuple(row.values()) for row in read_rows(saved / TREES)]
     (folder / METADATA).write_text(metadata)
     (folder / TREES).write_bytes(_INT.pack(len(trees)) + b"".join(_tree(*tree) for tree in sorted(trees)))
@@ -128,7 +128,7 @@ def write_local_form(saved: Path, metadata: str, folder: Path) -> None:
 
 
 def _tree(tree: int, metadata: str, weight: float) -> bytes:
-    text = metadata.encode()  # as Java's writeUTF has it: the parameters of a tree, which are ASCII
+    text = metadata.encode()  # as in Java's writeUTF: the parameters of a tree, which are ASCII
     return _INT.pack(tree) + _SHORT.pack(len(text)) + text + _DOUBLE.pack(weight)
 
 
@@ -151,7 +151,7 @@ def _doubles(values: Sequence[float]) -> bytes:
 
 
 def load_fitted(artifact: ModelArtifact) -> FittedModel:
-    """The scaler and the classifier of a verified artifact, in the running session; ModelCorrupt for any other kind."""
+    """Load the scaler and classifier of a verified artifact into the active session; ModelCorrupt if unknown."""
     algorithm = artifact.manifest.algorithm
     if algorithm not in CLASSIFIERS:
         raise ModelCorrupt(

@@ -1,4 +1,4 @@
-"""One training, from the plan to the written artifact; `training.py` begins it and puts it in force."""
+"""Runs one training, from the plan to the written artifact."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ from fraudstream.model.report.page import REPORT_FILE, report_html
 from fraudstream.model.training.assembled import load_fitted
 from fraudstream.model.training.plan import TrainingPlan
 from fraudstream.model.training.recipe import FittedModel, RowScores, fit
-from fraudstream.model.training.search import EARLIER, LAST, Found, Round, Stopwatch, importances, search
+from fraudstream.model.training.search import EARLIER, LAST, Round, Stopwatch, Winner, importances, search
 from fraudstream.model.training.split import Duplicates, Part, RowDigests, find_duplicates
 
 
 @dataclass(frozen=True)
 class Training:
-    """One training."""
+    """A training run."""
 
     spark: SparkSession
     plan: TrainingPlan
@@ -50,7 +50,7 @@ class Training:
     stopwatch: Stopwatch
 
     def run(self) -> ModelArtifact:
-        """Search, fit, judge and write."""
+        """Search, fit, evaluate and write."""
         plan, seed = self.plan, self.plan.settings.seed
         notes = RowNotes(plan.profile.label.is_fraud, plan.weight, plan.split.part)
         digests = RowDigests(plan.profile.time.column if plan.profile.time is not None else None)
@@ -59,72 +59,72 @@ class Training:
         texts = read_rows(self.spark, self.directory)
         frame = with_vectors(texts, plan.choice.features).cache()
         try:
-            found = search(
+            best = search(
                 frame,
                 plan.algorithms,
                 self._rounds(),
-                judged=self._scored,
-                slots=len(plan.slots),
+                score_period=self._score_period,
+                components=len(plan.components),
                 seed=seed,
                 report=self.report,
                 stopwatch=self.stopwatch,
             )
             learned = frame.filter(F.col(TrainingColumn.PART) <= int(Part.VALIDATION))
             rows = int(plan.split.is_train.sum())
-            self.report(f"fitting {found.algorithm.shown} on {rows:,} rows ({self.stopwatch})")
-            model = fit(learned, found.algorithm, seed)
-            self.report(f"judging it on later rows ({self.stopwatch})")
+            self.report(f"fitting {best.algorithm.label} on {rows:,} rows ({self.stopwatch})")
+            model = fit(learned, best.algorithm, seed)
+            self.report(f"evaluating it on later rows ({self.stopwatch})")
             is_test = F.col(TrainingColumn.PART) == int(Part.TEST)
             data = _Data(learned, frame.filter(is_test), texts.filter(is_test), duplicates)
-            evaluation, metrics, calibration = self._judged(found, model, data)
+            evaluation, metrics, calibration = self._evaluate(best, model, data)
         finally:
             frame.unpersist()
         self.report(f"writing the model ({self.stopwatch})")
-        manifest = self._manifest(found, evaluation, metrics, calibration)
-        beside = {
+        manifest = self._manifest(best, evaluation, metrics, calibration)
+        files = {
             EVALUATION_FILE: evaluation_to_json(evaluation),
             REPORT_FILE: report_html(evaluation, manifest),
         }
-        return write_artifact(self.models_dir, manifest, model.save, beside)
+        return write_artifact(self.models_dir, manifest, model.save, files)
 
     def _rounds(self) -> list[Round]:
-        """Where the candidates are compared; one candidate is only calibrated."""
+        """Return the periods to compare the candidates on; a single candidate is only calibrated."""
         split, plan = self.plan.split, self.plan
         if split.record.validation is None:
             return []
         return [EARLIER, LAST] if len(plan.algorithms) > 1 and len(split.rows_of(Part.COMPARISON)) else [LAST]
 
-    def _scored(self, scores: RowScores, leaving_out: NDArray[np.bool_] | None = None) -> ScoredPeriod:
-        """Labels, weights and losses put to rows and their scores, but for the rows that are left out."""
+    def _score_period(self, scores: RowScores, excluded: NDArray[np.bool_] | None = None) -> ScoredPeriod:
+        """Join labels, weights and losses to rows and their scores, without the excluded rows."""
         rows, score = scores
-        if leaving_out is not None:
-            kept = ~leaving_out[rows]
-            rows, score = rows[kept], score[kept]
+        if excluded is not None:
+            included = ~excluded[rows]
+            rows, score = rows[included], score[included]
         plan = self.plan
         scored = Scored(score, plan.profile.label.is_fraud[rows], plan.weight[rows])
         return ScoredPeriod(rows, scored, plan.losses.by_row[rows], plan.days(rows))
 
-    def _judged(self, found: Found, model: FittedModel, data: _Data) -> tuple[Evaluation, Metrics, Calibration]:
-        """The evaluation, on rows that nothing was fitted, tuned or calibrated on."""
+    def _evaluate(self, best: Winner, model: FittedModel, data: _Data) -> tuple[Evaluation, Metrics, Calibration]:
+        """Evaluate the model on rows that nothing was fitted, tuned or calibrated on."""
         plan, seed = self.plan, self.plan.settings.seed
-        chosen_on = found.validated or self._scored(model.scores(data.learned))
-        calibration, method = _calibration(found.validated)
+        chosen_on = best.validated or self._score_period(model.scores(data.learned))
+        calibration, method = _calibration(best.validated)
         has_test = plan.split.record.test is not None
-        test = self._scored(model.scores(data.test), data.duplicates.rows) if has_test else None
+        test = self._score_period(model.scores(data.test), data.duplicates.rows) if has_test else None
         choice, rows = choose_threshold(
             chosen_on,
             test,
             calibration,
             plan.losses,
             plan.settings.constraints,
-            is_validated=found.validated is not None,
+            is_validated=best.validated is not None,
         )
         measured_on = self._measured_on(test)
         figures = measure(test, calibration, method, seed) if test is not None and test.raw.has_both_classes else None
-        ranked, note = importances(model.classifier, plan.slots)
+        ranked, note = importances(model.classifier, plan.components)
         evaluation = Evaluation(
-            model_id=f"{found.algorithm.name}-{plan.digest}",
-            algorithm=found.algorithm.name,
+            model_id=f"{best.algorithm.name}-{plan.digest}",
+            algorithm=best.algorithm.name,
             data=plan.source.path.name,
             legitimate_share=plan.settings.legitimate_share,
             seed=seed,
@@ -137,15 +137,15 @@ class Training:
                 duplicates_note=data.duplicates.note,
                 unit_note=plan.profile.time.unit_note if plan.profile.time is not None else "",
             ),
-            candidates=found.candidates,
-            choice=found.why,
+            candidates=best.candidates,
+            choice=best.why,
             test=figures,
             threshold=choice,
             thresholds=rows,
-            importances=tuple(Importance(slot, share) for slot, share in ranked),
+            importances=tuple(Importance(component, share) for component, share in ranked),
             importance_note=note,
             leaks=plan.choice.leaks,
-            previous=self._compared(test, calibration, data.texts) if figures is not None else None,
+            previous=self._compare(test, calibration, data.texts) if figures is not None else None,
         )
         metrics = metrics_of(test, calibration, figures, choice.threshold, measured_on)
         return evaluation, metrics, calibration
@@ -156,34 +156,34 @@ class Training:
         if not test.raw.has_both_classes:
             return "n/a: the test period holds one class only"
         ordered_by = self.plan.split.record.ordered_by
-        return f"the test period: the last {len(test.rows):,} rows by {ordered_by}, not seen in training"
+        return f"the test period: the last {len(test.rows):,} rows by {ordered_by}, not used in training"
 
-    def _compared(self, test: ScoredPeriod | None, calibration: Calibration, texts: DataFrame) -> Comparison | None:
-        """Against the model in force, where there is another one."""
-        before = model_before(self.models_dir)
-        if before is None or test is None:
+    def _compare(self, test: ScoredPeriod | None, calibration: Calibration, texts: DataFrame) -> Comparison | None:
+        """Compare with the active model, if there is another one."""
+        active = active_model(self.models_dir)
+        if active is None or test is None:
             return None
-        artifact, aliases = before
+        artifact, aliases = active
         former = artifact.manifest
-        why_not = why_not_comparable(former, self.plan.source.columns, aliases)
-        if why_not:
-            return Comparison(former.model_id, None, None, 0, why_not)
-        self.report(f"comparing it with {former.model_id}, in force now ({self.stopwatch})")
+        reason = incomparable_reason(former, self.plan.source.columns, aliases)
+        if reason:
+            return Comparison(former.model_id, None, None, 0, reason)
+        self.report(f"comparing it with the active model {former.model_id} ({self.stopwatch})")
         rows, score = scores_of(self.spark, artifact, aliases, texts)
         _, mine, theirs = np.intersect1d(test.rows, rows, return_indices=True)
         new = test.calibrated(calibration).of(mine)
         if not new.has_both_classes:
             return Comparison(
-                former.model_id, None, None, len(mine), "the rows that both can judge hold one class only"
+                former.model_id, None, None, len(mine), "the rows that both can score hold one class only"
             )
         same = former.training_data.fingerprint == self.plan.source.fingerprint
         if same and former.split.test is not None:
-            note = "trained on the same file, and not on these rows"
+            note = "trained on the same file, but not on these rows"
         else:
-            note = f"trained on {former.training_data.name}: it may have seen some of these rows"
+            note = f"trained on {former.training_data.name}: it may have used some of these rows"
         return compare(new, replace(new, score=score[theirs]), former.model_id, note, self.plan.settings.seed)
 
-    def _manifest(self, found: Found, evaluation: Evaluation, metrics: Metrics, calibration: Calibration) -> Manifest:
+    def _manifest(self, best: Winner, evaluation: Evaluation, metrics: Metrics, calibration: Calibration) -> Manifest:
         plan = self.plan
         profile, split, choice = plan.profile, plan.split, plan.choice
         return Manifest(
@@ -203,7 +203,7 @@ class Training:
             training_data=TrainingData(plan.source.path.name, plan.source.fingerprint, profile.rows, profile.frauds),
             legitimate_share=plan.settings.legitimate_share,
             seed=plan.settings.seed,
-            parameters=found.algorithm.described,
+            parameters=best.algorithm.all_parameters,
             excluded=choice.excluded,
             warnings=(*split.warnings, *choice.warnings),
             versions={package: version(package) for package in ("fraudstream", "pyspark", "numpy", "pyarrow")},
@@ -217,7 +217,7 @@ class Training:
 
 @dataclass(frozen=True)
 class _Data:
-    """The rows in Spark: with their vectors, the ones to learn from and the test's, and the test's with their JSON."""
+    """Spark frames: training and test rows with their vectors, and test rows with their JSON."""
 
     learned: DataFrame
     test: DataFrame
@@ -226,7 +226,7 @@ class _Data:
 
 
 def _calibration(validated: ScoredPeriod | None) -> tuple[Calibration, str]:
-    """The calibration with its words; none where no period is there that the scored model had not seen."""
+    """Return the calibration and its description; the identity if there is no validation period."""
     if validated is None:
         return IDENTITY, "none: no validation period to fit one on"
     raw = validated.raw
@@ -236,8 +236,8 @@ def _calibration(validated: ScoredPeriod | None) -> tuple[Calibration, str]:
     return fit_calibration(raw.score, raw.is_fraud, raw.weight), f"{how}, strictly increasing, fitted on {where}"
 
 
-def model_before(models_dir: Path) -> tuple[ModelArtifact, Mapping[str, str]] | None:
-    """The artifact in force and its aliases; None where there is none that can be read."""
+def active_model(models_dir: Path) -> tuple[ModelArtifact, Mapping[str, str]] | None:
+    """Return the active artifact and its aliases; None if there is none that can be read."""
     try:
         artifact, deployment = resolve(models_dir / CURRENT_FILE)
     except ModelError:
@@ -246,30 +246,30 @@ def model_before(models_dir: Path) -> tuple[ModelArtifact, Mapping[str, str]] | 
 
 
 def scores_of(spark: SparkSession, artifact: ModelArtifact, aliases: Mapping[str, str], texts: DataFrame) -> RowScores:
-    """The rows that a model could judge, in rising order, and its calibrated scores of them."""
+    """Return the rows that a model could score, in ascending order, and their calibrated scores."""
     manifest, fitted = artifact.manifest, load_fitted(artifact)
     vectors = project(texts, manifest.features, aliases=aliases)
-    judgeable = vectors.where(
+    scorable = vectors.where(
         F.col(Projected.IS_OBJECT) & (F.size(Projected.IMPUTED) <= F.lit(manifest.missing_limit))
     ).select(TrainingColumn.ROW, Projected.FEATURES)
-    rows, raw = fitted.scores(judgeable)
+    rows, raw = fitted.scores(scorable)
     return rows, manifest.calibration.of(raw)
 
 
-def why_not_comparable(before: Manifest, columns: tuple[str, ...], aliases: Mapping[str, str]) -> str:
-    """Why a model cannot judge the rows of a CSV with these columns; empty where it can."""
+def incomparable_reason(before: Manifest, columns: tuple[str, ...], aliases: Mapping[str, str]) -> str:
+    """Return why a model cannot score the rows of a CSV with these columns; empty if it can."""
     renamed = set(aliases.values())
     missing = [
         name for feature in before.features for name in text_columns([feature]) if name not in {*columns, *renamed}
     ]
     if len(missing) > before.missing_limit:
-        shown = ", ".join(map(repr, missing[:5]))
-        return f"it cannot judge these rows: the CSV lacks its columns {shown}{' and others' if missing[5:] else ''}"
+        names = ", ".join(map(repr, missing[:5]))
+        return f"it cannot score these rows: the CSV lacks its columns {names}{' and others' if missing[5:] else ''}"
     return ""
 
 
 def compare(new: Scored, former: Scored, model_id: str, note: str, seed: int) -> Comparison:
-    """The difference of average precision with its paired bootstrap interval. Needs both classes."""
+    """Compare average precision, with a paired bootstrap interval of the difference; both classes are required."""
     mine, theirs = (draws.average_precision for draws in draw_paired([new, former], seed))
     value, own, gap = average_precision(former), interval(theirs), interval(mine - theirs)
     return Comparison(

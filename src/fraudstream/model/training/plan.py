@@ -1,4 +1,4 @@
-"""All that is decided of a training before anything is fitted: split, features, candidates, the model's digest."""
+"""Plans a training before anything is fitted: split, features, candidates and the model's digest."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -31,11 +31,11 @@ _ROLES = {
 
 @dataclass(frozen=True)
 class TrainingSettings:
-    """What the user asks of a training.
+    """The user's settings for a training.
 
     Attributes:
         label: The label column; None looks for one of the usual names.
-        features: Columns to learn from and no others; none lets the values decide.
+        features: The only columns to learn from; empty chooses them by their values.
         algorithm: `recipe.AUTO` or one of `recipe.ALGORITHMS`.
         legitimate_share: Share of the legitimate rows that the CSV holds; each weighs 1 / share.
         label_delay_seconds: How long after the payment its label arrives.
@@ -53,9 +53,9 @@ class TrainingSettings:
 
 @dataclass(frozen=True)
 class TrainingPlan:
-    """All that is decided before anything is fitted.
+    """All decisions made before anything is fitted.
 
-    `losses` is what each row loses if it is a fraud that is missed; `digest` is the end of the model's id.
+    `losses` is the loss of each row if it is a missed fraud; `digest` is the last part of the model's id.
     """
 
     source: CsvSource
@@ -70,21 +70,21 @@ class TrainingPlan:
 
     @property
     def weight(self) -> NDArray[np.float64]:
-        """By row, how many rows of the whole it stands for."""
+        """How many rows of the full data each row represents."""
         return np.where(self.profile.label.is_fraud, 1.0, 1.0 / self.settings.legitimate_share)
 
     @property
-    def slots(self) -> tuple[str, ...]:
-        """What each slot of the vector holds."""
-        return tuple(slot for feature in self.choice.features for slot in feature.slots)
+    def components(self) -> tuple[str, ...]:
+        """Names of the vector's components."""
+        return tuple(name for feature in self.choice.features for name in feature.components)
 
     def days(self, rows: NDArray[np.int64]) -> float | None:
-        """The span of some rows in days; None where no column tells the time."""
+        """Return the span of some rows in days; None without a time column."""
         time = self.profile.time
         return None if time is None else span_in_days(time.values[rows], time.units_per_second)
 
     def stages(self) -> tuple[Stage, ...]:
-        """The parts of the split, the earliest first."""
+        """Return the parts of the split, the earliest first."""
         return tuple(self._stage(part) for part in Part if len(self.split.rows_of(part)))
 
     def _stage(self, part: Part) -> Stage:
@@ -95,17 +95,17 @@ class TrainingPlan:
             role=_ROLES[part],
             rows=len(rows),
             frauds=int(self.profile.label.is_fraud[rows].sum()),
-            start=f"row {first:.0f}" if time is None else time.shown(first),
-            end=f"row {last:.0f}" if time is None else time.shown(last),
+            start=f"row {first:.0f}" if time is None else time.format(first),
+            end=f"row {last:.0f}" if time is None else time.format(last),
             days=self.days(rows),
         )
 
 
 def plan_training(source: CsvSource, settings: TrainingSettings) -> TrainingPlan:
-    """Read the CSV and decide.
+    """Read the CSV and plan the training.
 
     Raises:
-        SettingsError: An unknown algorithm, an impossible share or delay, or a column that is not there.
+        SettingsError: An unknown algorithm, an invalid share or delay, or a missing column.
         DataError: The CSV cannot be used; see `profile` and `choose_features`.
     """
     algorithms = algorithms_for(settings.algorithm)
@@ -118,15 +118,15 @@ def plan_training(source: CsvSource, settings: TrainingSettings) -> TrainingPlan
         )
     label = source.columns[find_label(source, settings.label)]
     selection = select(source.columns, features=settings.features, exclude=settings.exclude, label=label)
-    unread = set(source.columns) - set(selection.features) if selection.features else selection.exclude
-    found = profile(source, label, wanted=selection.features, unread=unread)
-    split = split_in_time(found.label.is_fraud, found.time, settings.label_delay_seconds)
-    choice = choose_features(found, split.is_train, selection, share)
+    ignored = set(source.columns) - set(selection.features) if selection.features else selection.exclude
+    data = profile(source, label, included=selection.features, excluded=ignored)
+    split = split_in_time(data.label.is_fraud, data.time, settings.label_delay_seconds)
+    choice = choose_features(data, split.is_train, selection, share)
     digest = model_digest(
         algorithms,
         algorithm=settings.algorithm,
         fingerprint=source.fingerprint,
-        label=found.label.name,
+        label=data.label.name,
         features=[feature.name for feature in choice.features],
         selection=asdict(selection),
         legitimate_share=share,
@@ -138,35 +138,35 @@ def plan_training(source: CsvSource, settings: TrainingSettings) -> TrainingPlan
         seed=settings.seed,
         pyspark=version("pyspark"),
     )
-    return TrainingPlan(source, found, split, choice, selection, algorithms, losses(found), settings, digest)
+    return TrainingPlan(source, data, split, choice, selection, algorithms, losses(data), settings, digest)
 
 
 def select(columns: Sequence[str], *, features: Sequence[str], exclude: Sequence[str], label: str) -> Selection:
-    """Each text is the name of a column, or several names with commas between them.
+    """Parse column names, each text being one name or several separated by commas.
 
-    No `features` leave the choice to the values; the label column can be neither feature nor excluded. Raises
-    SettingsError where a name is no column, is the label, or is given to both.
+    Without `features`, they are chosen by their values; the label column can be neither a feature nor excluded. Raises
+    SettingsError if a name is not a column, is the label, or is in both.
     """
-    wanted = _named(features, columns, "--features")
-    unwanted = _named(exclude, columns, "--exclude")
-    for flag, names in (("--features", wanted), ("--exclude", unwanted)):
+    included = _parse_names(features, columns, "--features")
+    excluded = _parse_names(exclude, columns, "--exclude")
+    for flag, names in (("--features", included), ("--exclude", excluded)):
         if label in names:
             raise SettingsError(
-                f"the column {label!r} is the label and never a feature",
+                f"the column {label!r} is the label and cannot be a feature",
                 where=flag,
                 remedy=f"leave it out of {flag}, or name another column with --label",
             )
-    for name in wanted:
-        if name in unwanted:
+    for name in included:
+        if name in excluded:
             raise SettingsError(
-                f"the column {name!r} is both wanted and left out",
+                f"the column {name!r} is both included and excluded",
                 where="--features, --exclude",
                 remedy="name it with one of the two",
             )
-    return Selection(wanted, unwanted)
+    return Selection(included, excluded)
 
 
-def _named(texts: Sequence[str], columns: Sequence[str], flag: str) -> tuple[str, ...]:
+def _parse_names(texts: Sequence[str], columns: Sequence[str], flag: str) -> tuple[str, ...]:
     split = (([text] if text in columns else filter(None, map(str.strip, text.split(",")))) for text in texts)
     names = [name for some in split for name in some]
     for name in names:
@@ -174,7 +174,7 @@ def _named(texts: Sequence[str], columns: Sequence[str], flag: str) -> tuple[str
             raise SettingsError(
                 f"there is no column {name!r}; the columns are {', '.join(columns)}"[:2000],
                 where=flag,
-                remedy=f"name columns as the header does, with commas between them or {flag} once for each",
+                remedy=f"use the names in the header, separated by commas or with one {flag} each",
             )
-    # In file order, so that the order on the command line makes no other model.
+    # In file order, so that the order on the command line does not change the model.
     return tuple(column for column in columns if column in names)

@@ -1,7 +1,4 @@
-"""The recipe: the algorithms of Spark ML with their parameters, and how one is fitted and asked for scores.
-
-Which of them is taken is `search.py`'s.
-"""
+"""Defines the Spark ML algorithms with their parameters, and fits and scores them."""
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
@@ -29,18 +26,18 @@ from fraudstream.model.features.reading import Projected, TrainingColumn
 from fraudstream.runtime.files import hadoop_path
 
 RECIPE_VERSION: Final = 3
-"""Grows whenever the same data, settings and seed would give another model; part of the model's id."""
+"""Incremented whenever the same data, settings and seed would give a different model; part of the model's id."""
 
 Parameter = float | int | str | bool
 RowScores = tuple[NDArray[np.int64], NDArray[np.float64]]
-"""Numbers of rows in rising order, and their raw probabilities of fraud."""
+"""Row numbers in ascending order, and their raw probabilities of fraud."""
 
 
 @dataclass(frozen=True)
 class Algorithm:
-    """A classifier of Spark ML with its parameters; `takes_seed` says whether chance has a part in it.
+    """A Spark ML classifier with its parameters; `takes_seed` is whether it is randomized.
 
-    A fraud counts `fraud_weight` times its own weight in the fit; the calibration puts the scores right.
+    A fraud counts `fraud_weight` times its own weight in the fit; the calibration corrects the scores.
     """
 
     name: str
@@ -50,13 +47,13 @@ class Algorithm:
     fraud_weight: float = 1.0
 
     @property
-    def described(self) -> dict[str, Parameter]:
-        """All that makes it what it is: the parameters and the weight of frauds."""
+    def all_parameters(self) -> dict[str, Parameter]:
+        """The parameters including the weight of frauds."""
         return {**self.parameters, "fraudWeight": self.fraud_weight}
 
     @property
-    def shown(self) -> str:
-        """Its name with what distinguishes it from others of the name."""
+    def label(self) -> str:
+        """The name with the main parameters."""
         match self.name:
             case "logistic-regression":
                 return f"{self.name}, penalty {self.parameters['regParam']}"
@@ -65,11 +62,11 @@ class Algorithm:
             case _:
                 return f"{self.name}, {self.parameters['maxIter']} trees of depth {self.parameters['maxDepth']}"
 
-    def predictions(self, slots: int) -> int:
-        """Multiplications or comparisons that a score takes at the most, for so many slots of the vector."""
+    def predictions(self, components: int) -> int:
+        """Return the most multiplications or comparisons that a score takes, for a vector of `components`."""
         match self.name:
             case "logistic-regression":
-                return slots
+                return components
             case "random-forest":
                 return int(self.parameters["numTrees"]) * int(self.parameters["maxDepth"])
             case _:
@@ -77,13 +74,13 @@ class Algorithm:
 
 
 def logistic_regression(penalty: float) -> Algorithm:
-    """The linear model with a ridge penalty."""
+    """Return a linear model with a ridge penalty."""
     parameters = {"maxIter": 100, "regParam": penalty, "tol": 1e-6}
     return Algorithm("logistic-regression", LogisticRegression, parameters, takes_seed=False)
 
 
 def random_forest(trees: int, depth: int) -> Algorithm:
-    """Trees on bootstrap samples, averaged."""
+    """Return averaged trees fitted on bootstrap samples."""
     parameters: dict[str, Parameter] = {
         "numTrees": trees,
         "maxDepth": depth,
@@ -94,7 +91,7 @@ def random_forest(trees: int, depth: int) -> Algorithm:
 
 
 def boosted_trees(trees: int, depth: int) -> Algorithm:
-    """Trees that each learn from what the ones before them left."""
+    """Return trees that are each fitted on the residuals of the previous ones."""
     parameters: dict[str, Parameter] = {
         "maxIter": trees,
         "maxDepth": depth,
@@ -114,7 +111,7 @@ SEARCH: Final[tuple[Algorithm, ...]] = (
     random_forest(50, 10),
     boosted_trees(60, 5),
 )
-"""What `auto` tries; settled on four time-ordered folds of real payments: docs/models.md and decision 15."""
+"""The candidates of `auto`, chosen on four time-ordered folds of real payments: docs/models.md and decision 15."""
 ALGORITHMS: Final[Mapping[str, Algorithm]] = {
     algorithm.name: algorithm for algorithm in (logistic_regression(0.01), random_forest(50, 10), boosted_trees(60, 5))
 }
@@ -128,7 +125,7 @@ class FittedModel:
     classifier: Any
 
     def scores(self, frame: DataFrame) -> RowScores:
-        """The numbers of the frame's rows and their raw probabilities of fraud, in rising order of the numbers."""
+        """Return the frame's row numbers in ascending order, and their raw probabilities of fraud."""
         return scores(self.classifier, self.scaler.transform(frame))
 
     def save(self, scaler_path: Path, classifier_path: Path) -> None:
@@ -139,7 +136,7 @@ class FittedModel:
 
 
 def scores(classifier: Any, scaled: DataFrame) -> RowScores:
-    """The numbers of the frame's rows and their raw probabilities of fraud, in rising order of the numbers."""
+    """Return the frame's row numbers in ascending order, and their raw probabilities of fraud."""
     probability = vector_to_array(F.col(classifier.getProbabilityCol()))[1].alias(TrainingColumn.SCORE)
     table = classifier.transform(scaled).select(TrainingColumn.ROW, probability).toArrow()
     rows = table.column(TrainingColumn.ROW).to_numpy()
@@ -148,7 +145,7 @@ def scores(classifier: Any, scaled: DataFrame) -> RowScores:
 
 
 def algorithms_for(name: str) -> tuple[Algorithm, ...]:
-    """What is tried where `--algorithm` says so; raises SettingsError, with the names there are, for any other."""
+    """Return the candidates for a value of `--algorithm`; raises SettingsError for an unknown one."""
     if name == AUTO:
         return SEARCH
     if name not in ALGORITHMS:
@@ -167,15 +164,15 @@ def fit(frame: DataFrame, algorithm: Algorithm, seed: int) -> FittedModel:
 
 
 def fit_scaler(frame: DataFrame) -> StandardScalerModel:
-    """The scaler, from `features` to `scaled`."""
+    """Fit the scaler, from `features` to `scaled`."""
     return StandardScaler(
         withMean=True, withStd=True, inputCol=Projected.FEATURES, outputCol=TrainingColumn.SCALED
     ).fit(frame)
 
 
 def fit_classifier(scaled: DataFrame, algorithm: Algorithm, seed: int) -> Any:
-    """The classifier, on a frame with the columns `scaled`, `is_fraud` and `weight`."""
-    chance = {"seed": seed} if algorithm.takes_seed else {}
+    """Fit the classifier on a frame with the columns `scaled`, `is_fraud` and `weight`."""
+    seed_parameter = {"seed": seed} if algorithm.takes_seed else {}
     fraud = F.col(TrainingColumn.LABEL) == F.lit(1.0)
     weight = F.when(fraud, F.lit(algorithm.fraud_weight)).otherwise(F.lit(1.0)) * F.col(TrainingColumn.WEIGHT)
     return algorithm.estimator(
@@ -183,12 +180,12 @@ def fit_classifier(scaled: DataFrame, algorithm: Algorithm, seed: int) -> Any:
         labelCol=TrainingColumn.LABEL,
         weightCol=TrainingColumn.WEIGHT,
         **algorithm.parameters,
-        **chance,
+        **seed_parameter,
     ).fit(scaled.withColumn(TrainingColumn.WEIGHT, weight))
 
 
 def model_digest(searched: Sequence[Algorithm], **identity: object) -> str:
-    """12 hex digits, the same for the same data, settings and seed; a model's id is `<algorithm>-<digest>`."""
-    algorithms = [{"name": each.name, **each.described} for each in searched]
+    """Return 12 hex digits, the same for the same data, settings and seed; a model's id is `<algorithm>-<digest>`."""
+    algorithms = [{"name": each.name, **each.all_parameters} for each in searched]
     content = identity | {"searched": algorithms, "recipe": RECIPE_VERSION}
     return hashlib.sha256(orjson.dumps(content, option=orjson.OPT_SORT_KEYS)).hexdigest()[:12]

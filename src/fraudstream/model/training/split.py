@@ -1,4 +1,4 @@
-"""The split in time into rows to train, tune and test on, and duplicates across its borders."""
+"""Splits the rows in time into training, validation and test periods, and finds duplicates across them."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ TEST_FROM: Final = 0.8
 
 
 class Part(IntEnum):
-    """The part of the time that a row belongs to, the earliest first.
+    """The time period that a row belongs to, the earliest first.
 
     The gaps before COMPARISON, VALIDATION and TEST are empty unless labels arrive late.
     """
@@ -29,25 +29,25 @@ class Part(IntEnum):
     FIT = 0
     LATE_FOR_COMPARISON = 1
     COMPARISON = 2
-    """Candidates fitted on the rows before it are compared on it; later ones are fitted on it too."""
+    """Candidates fitted on earlier rows are compared on it; later ones are fitted on it too."""
     LATE_FOR_VALIDATION = 3
-    """Its labels arrive only after the validation period began: the candidates do not see it, the final model does."""
+    """Its labels arrive after the validation period began: only the final model is fitted on it."""
     VALIDATION = 4
-    """Candidates are compared on it once more, the chosen one is calibrated on it and gets its threshold."""
+    """Candidates are compared on it again; the chosen one is calibrated and its threshold chosen on it."""
     LATE_FOR_TEST = 5
-    """Its labels arrive only after the test period began: nothing sees it."""
+    """Its labels arrive after the test period began: it is not used."""
     TEST = 6
 
 
 @dataclass(frozen=True)
 class Split:
-    """Which part each row belongs to; rows of one time are always in one part.
+    """The part of each row; rows with the same time are always in the same part.
 
     Attributes:
         part: By row of the file, a `Part`.
-        unseen_from_row: First row of the test period, where the file's order is the time's.
-        unseen_from_time: First time of the test period, where it is not.
-        warnings: What had to be given up, and why.
+        unseen_from_row: First row of the test period, if the file is sorted by time.
+        unseen_from_time: First time of the test period, if it is not.
+        warnings: What had to be dropped, and why.
         label_delay_seconds: How long after the payment a label arrives.
     """
 
@@ -60,28 +60,28 @@ class Split:
 
     @property
     def is_train(self) -> NDArray[np.bool_]:
-        """By row, whether the final model is fitted on it."""
+        """Whether the final model is fitted on each row."""
         return self.part <= Part.VALIDATION
 
     def rows_of(self, part: Part) -> NDArray[np.intp]:
-        """The rows of a part, by their number in the file, in rising order."""
+        """Return the row numbers of a part, in ascending order."""
         return np.flatnonzero(self.part == part)
 
 
 def split_in_time(is_fraud: NDArray[np.bool_], time: TimeOrder | None, label_delay_seconds: float = 0.0) -> Split:
-    """First 60 % of the rows to fit on, to 80 % to choose the threshold on, the last 20 % to test on.
+    """Split the rows: the first 60 % to fit on, up to 80 % to choose the threshold on, the last 20 % to test on.
 
-    Candidates are also compared on the rows from 40 to 60 %, fitted on those before. A part that would leave nothing to
-    learn from is given up, with a warning: the validation where it or the rows before it hold one class only, the test
-    period where the rows before it do. The earlier comparison is given up without a word. Rows whose labels would not
-    have arrived, `label_delay_seconds` after the payment, at the beginning of the next period are left out of what is
-    fitted before it. `time` None takes the file's order, and SettingsError is raised for a delay then.
+    Candidates are also compared on the rows from 40 to 60 %, fitted on earlier ones. A part that would leave nothing to
+    learn from is dropped, with a warning: the validation period if it or the rows before it hold only one class, the
+    test period if the rows before it do. The earlier comparison is dropped without a warning. Rows whose labels would
+    arrive, `label_delay_seconds` after the payment, only after the next period began are left out of the fit before it.
+    If `time` is None, file order is used, and a delay raises SettingsError.
     """
     if label_delay_seconds and time is None:
         raise SettingsError(
-            "labels that arrive late need a column that tells when the payments were made",
+            "a label delay requires a column with the time of the payments",
             where="--label-delay",
-            remedy="leave it out, or train on a CSV with a column of times",
+            remedy="leave it out, or train on a CSV with a time column",
         )
     rows = len(is_fraud)
     order = np.arange(rows) if time is None else np.argsort(time.values, kind="stable")
@@ -92,7 +92,7 @@ def split_in_time(is_fraud: NDArray[np.bool_], time: TimeOrder | None, label_del
     delay = label_delay_seconds * time.units_per_second if time is not None else 0.0
 
     def known_before(boundary: int) -> int:
-        """The rows whose labels have arrived when the row at `boundary` is paid."""
+        """Return how many rows have their labels when the payment at `boundary` is made."""
         if boundary == rows:
             return rows
         return int(np.searchsorted(moments[:boundary], moments[boundary] - delay, side="right"))
@@ -102,8 +102,8 @@ def split_in_time(is_fraud: NDArray[np.bool_], time: TimeOrder | None, label_del
         test_from = rows
     if test_from == rows:
         warnings.append(
-            "no test period: before the last fifth of the time there are not both frauds and legitimate rows "
-            "whose labels have arrived, so the model is fitted on every row and there are no rows left to judge it on"
+            "no test period: the rows before the last fifth of the time whose labels have arrived do not include both "
+            "frauds and legitimate ones, so the model is fitted on every row and none is left to test it on"
         )
     trained_to = known_before(test_from)
     validation_from = _boundary(moments[:trained_to], VALIDATION_FROM / TEST_FROM)
@@ -111,8 +111,8 @@ def split_in_time(is_fraud: NDArray[np.bool_], time: TimeOrder | None, label_del
     if not (_both_classes(fraud_in_order[:fitted_to]) and _both_classes(fraud_in_order[validation_from:trained_to])):
         validation_from = fitted_to = trained_to
         warnings.append(
-            "no validation period: too few frauds to set one apart, so the threshold is chosen on rows that the model "
-            "was fitted on and is likely too high"
+            "no validation period: too few frauds for one, so the threshold is chosen on rows that the model was "
+            "fitted on and is likely too high"
         )
     comparison_from = _boundary(moments[:fitted_to], COMPARISON_FROM / VALIDATION_FROM)
     first_fitted_to = known_before(comparison_from)
@@ -138,7 +138,7 @@ def split_in_time(is_fraud: NDArray[np.bool_], time: TimeOrder | None, label_del
         if start >= end:
             return None
         ends = [moments[start], moments[end - 1]]
-        first, last = (time.shown(end) if time is not None else f"row {end:.0f}" for end in ends)
+        first, last = (time.format(end) if time is not None else f"row {end:.0f}" for end in ends)
         return Period(end - start, int(fraud_in_order[start:end].sum()), first, last)
 
     train = period(0, trained_to)
@@ -162,13 +162,13 @@ def split_in_time(is_fraud: NDArray[np.bool_], time: TimeOrder | None, label_del
 
 
 def _boundary(moments: NDArray[np.float64], share: float) -> int:
-    """The row at `share` of the rows, moved to the nearest change of time; the number of rows where there is none."""
+    """Return the row at `share` of the rows, moved to the nearest change of time; the row count if there is none."""
     rows = len(moments)
-    wanted = round(rows * share)
+    target = round(rows * share)
     changes = np.flatnonzero(np.diff(moments)) + 1
     if not len(changes):
         return rows
-    return int(changes[np.argmin(np.abs(changes - wanted))])
+    return int(changes[np.argmin(np.abs(changes - target))])
 
 
 def _both_classes(is_fraud: NDArray[np.bool_]) -> bool:
@@ -176,31 +176,31 @@ def _both_classes(is_fraud: NDArray[np.bool_]) -> bool:
 
 
 MOST_BY_CHANCE: Final = 0.001
-"""Share of the test rows that may equal a training row by chance for equality to count as copying."""
+"""Largest share of test rows expected to equal a training row by chance for equal rows to count as duplicates."""
 
 
 @dataclass(frozen=True)
 class Duplicates:
-    """By row, whether it is a copy to take out of the test; `note` says why copies were left in, where they were."""
+    """Marks duplicates to remove from the test period; `note` is why duplicates were left in, if any were."""
 
     rows: NDArray[np.bool_]
     note: str = ""
 
     @property
     def count(self) -> int:
-        """How many are taken out."""
+        """How many rows are removed."""
         return int(self.rows.sum())
 
 
 class RowDigests:
-    """Takes the digest of each row that passes: of its cells but the one that orders the rows, the label included."""
+    """Digests each passing row: all of its cells including the label, except the one that orders the rows."""
 
     def __init__(self, time_column: str | None) -> None:
         self._time_column = time_column
         self._digests: list[int] = []
 
     def passing(self, rows: Iterable[bytes]) -> Iterator[bytes]:
-        """Hand the rows on, each a JSON object."""
+        """Yield the rows unchanged, each a JSON object."""
         for row in rows:
             cells = orjson.loads(row)
             cells.pop(self._time_column, None)
@@ -209,27 +209,27 @@ class RowDigests:
 
     @property
     def digests(self) -> NDArray[np.int64]:
-        """By row, 64 bits that are the same for equal rows, within this process."""
+        """A 64-bit digest per row, equal for equal rows within this process."""
         return np.array(self._digests, dtype=np.int64)
 
 
 def find_duplicates(profile: CsvProfile, digests: NDArray[np.int64], part: NDArray[np.int8]) -> Duplicates:
-    """The test rows that equal a row of training or of the gap before the test, where chance does not explain it.
+    """Find the test rows that equal a row of training or of the gap before the test, unless chance explains it.
 
-    In a file of few columns with few values equal rows are no copies but payments alike, and they stay in the test.
+    In a file of few columns with few values, equal rows are similar payments, not duplicates, and stay in the test.
     """
     is_test = part == Part.TEST
     equal = is_test & np.isin(digests, digests[~is_test])
     if not equal.any():
         return Duplicates(equal)
     if _chance_of_equality(profile, ~is_test) * (~is_test).sum() > MOST_BY_CHANCE:
-        note = f"{int(equal.sum()):,} test rows equal a training row as payments alike do: they were left in"
+        note = f"{int(equal.sum()):,} test rows equal a training row as similar payments do: they were kept"
         return Duplicates(np.zeros_like(equal), note)
     return Duplicates(equal)
 
 
 def _chance_of_equality(profile: CsvProfile, rows: NDArray[np.bool_]) -> float:
-    """How likely two rows are equal in every column but the time, if the columns had nothing to do with each other."""
+    """Estimate the probability that two rows are equal in every column except time, if columns were independent."""
     chance = 1.0
     for column in profile.columns:
         if profile.time is not None and column.name == profile.time.column:

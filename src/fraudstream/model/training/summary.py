@@ -1,4 +1,4 @@
-"""What a person, or a script, is told of a training; the figures themselves are the manifest's."""
+"""Summarizes a training as JSON or as a table for the terminal."""
 
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -22,14 +22,14 @@ from fraudstream.model.manifest import Feature, FeatureType, Manifest, Metrics, 
 from fraudstream.model.report.page import report_of
 from fraudstream.model.training.training import TrainingResult
 
-_OF_THE_MANIFEST: Final = ("model_id", "algorithm", "label", "threshold", "threshold_rule", "requested")
+_MANIFEST_FIELDS: Final = ("model_id", "algorithm", "label", "threshold", "threshold_rule", "requested")
 
 
 def as_json(result: TrainingResult) -> Object:
-    """The result as one JSON object: the manifest's figures, where the artifact is, what is in force."""
+    """Return the result as one JSON object: the manifest's figures, the artifact's path and the active deployment."""
     manifest, report = result.artifact.manifest, report_of(result.artifact.path)
     return {
-        **{name: getattr(manifest, name) for name in _OF_THE_MANIFEST},
+        **{name: getattr(manifest, name) for name in _MANIFEST_FIELDS},
         "path": str(result.artifact.path),
         "report": None if report is None else str(report),
         "reused": result.reused,
@@ -42,14 +42,14 @@ def as_json(result: TrainingResult) -> Object:
         "metrics": asdict(manifest.metrics),
         **{name: getattr(manifest.metrics, name) for name in ("average_precision", "roc_auc", "calibration_error")},
         "calibration": asdict(manifest.calibration),
-        **_evaluated(read_evaluation(result.artifact.path)),
+        **_evaluation_json(read_evaluation(result.artifact.path)),
         "warnings": list(manifest.warnings),
         "in_force": {"model_id": result.deployment.model_id, "revision": result.deployment.revision},
     }
 
 
-def _evaluated(evaluation: Evaluation | None) -> Object:
-    """What the evaluation adds; the curves stay in its file."""
+def _evaluation_json(evaluation: Evaluation | None) -> Object:
+    """Return the fields from the evaluation; the curves stay in its file."""
     if evaluation is None:
         return {}
     row = evaluation.threshold.row
@@ -65,16 +65,16 @@ def _evaluated(evaluation: Evaluation | None) -> Object:
     }
 
 
-def operating_as_json(found: Operating | None, review_cost: float) -> Object | None:
-    """What a threshold catches and costs, with what follows from it."""
-    if found is None:
+def operating_as_json(operating: Operating | None, review_cost: float) -> Object | None:
+    """Return what a threshold catches and costs, with the derived rates."""
+    if operating is None:
         return None
-    rates = {name: getattr(found, name) for name in ("alerts_per_day", "recall", "precision")}
-    return asdict(found) | rates | {"cost": found.cost(review_cost), "saved": found.saved(review_cost)}
+    rates = {name: getattr(operating, name) for name in ("alerts_per_day", "recall", "precision")}
+    return asdict(operating) | rates | {"cost": operating.cost(review_cost), "saved": operating.saved(review_cost)}
 
 
 def render(result: TrainingResult) -> RenderableType:
-    """The table that `fraudstream train` prints."""
+    """Render the table that `fraudstream train` prints."""
     manifest = result.artifact.manifest
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     table.add_column(style="dim", no_wrap=True)
@@ -82,13 +82,13 @@ def render(result: TrainingResult) -> RenderableType:
     evaluation = read_evaluation(result.artifact.path)
     for name, value in (*_lines(manifest), *(evaluation_lines(evaluation) if evaluation is not None else ())):
         table.add_row(name, value)
-    table.add_row("artifact", str(result.artifact.path) + (" (was there already)" if result.reused else ""))
+    table.add_row("artifact", str(result.artifact.path) + (" (existed already)" if result.reused else ""))
     report = report_of(result.artifact.path)
     if report is not None:
         table.add_row("report", str(report))
     deployment = result.deployment
     table.add_row(
-        "in force", f"{deployment.model_id}, threshold {deployment.threshold:.6g}, revision {deployment.revision}"
+        "active model", f"{deployment.model_id}, threshold {deployment.threshold:.6g}, revision {deployment.revision}"
     )
     columns = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     for heading in ("column", "becomes", ""):
@@ -106,24 +106,24 @@ def _lines(manifest: Manifest) -> Iterator[tuple[str, str]]:
     if manifest.legitimate_share < 1:
         yield (
             "weights",
-            f"each legitimate row stands for {1 / manifest.legitimate_share:.3f} (share of them in the file)",
+            f"each legitimate row represents {1 / manifest.legitimate_share:.3f} (by their share in the file)",
         )
     yield "split by", split.ordered_by
     yield "  trained on", _period(split.train)
     if split.validation is not None:
         yield "  threshold on", _period(split.validation) + ", the last part of it"
-    yield "  judged on", "n/a" if split.test is None else _period(split.test) + ", never seen in training"
+    yield "  tested on", "n/a" if split.test is None else _period(split.test) + ", never used in training"
     yield "average precision", _average_precision(metrics)
     yield "ROC AUC", "n/a" if metrics.roc_auc is None else f"{metrics.roc_auc:.4f}"
     yield "threshold", f"{manifest.threshold:.6g}: {manifest.threshold_rule}"
     yield "  catches", _catches(metrics)
     yield "  costs", _costs(metrics)
-    slots = sum(len(feature.slots) for feature in manifest.features)
-    yield "features", f"{len(manifest.features)} columns, {slots} slots of the vector"
+    components = sum(len(feature.components) for feature in manifest.features)
+    yield "features", f"{len(manifest.features)} columns, {components} vector components"
 
 
 def _decisions(manifest: Manifest) -> Iterator[tuple[str, str, str]]:
-    """Each column of the CSV with what it becomes, and the detail of it or the reason why not, in file order."""
+    """Yield each column of the CSV with what it becomes and a detail or the reason, in file order."""
     features = {feature.name: feature for feature in manifest.features}
     columns = manifest.columns or (*features, *manifest.excluded)
     for name in columns:
@@ -142,8 +142,8 @@ def _decisions(manifest: Manifest) -> Iterator[tuple[str, str, str]]:
 def _detail(feature: Feature) -> str:
     match feature.type:
         case FeatureType.CATEGORY:
-            kept = len(feature.values)
-            return f"{kept} value{'s' if kept != 1 else ''} kept, most often {feature.values[0]!r}; the rest is other"
+            number = len(feature.values)
+            return f"{number} value{'s' if number != 1 else ''}, most often {feature.values[0]!r}; the rest is other"
         case FeatureType.TIME:
             return f"hour of the day (median {feature.median:.1f}) and weekday"
         case FeatureType.ELAPSED:
@@ -184,21 +184,21 @@ def _costs(metrics: Metrics) -> str:
 
 
 def evaluation_lines(evaluation: Evaluation) -> Iterator[tuple[str, str]]:
-    """Name and value of each line, those that start with a space belonging to the one above."""
+    """Yield the name and value of each line; a name that starts with a space belongs to the line above."""
     for candidate in evaluation.candidates if len(evaluation.candidates) > 1 else ():
-        mark = "taken" if candidate.chosen else "tried"
+        mark = "chosen" if candidate.chosen else "candidate"
         figure = estimate(candidate.average_precision) if candidate.average_precision is not None else "n/a"
         yield mark, f"{candidate.name}: average precision {figure}"
     yield "  because", evaluation.choice
     if evaluation.timeline.label_delay_seconds:
         yield "labels arrive", f"{evaluation.timeline.label_delay_seconds / 86_400:g} days after the payment"
     if evaluation.timeline.duplicates_removed:
-        yield "copies", f"{evaluation.timeline.duplicates_removed:,} test rows equal a training row: not judged on"
+        yield "duplicates", f"{evaluation.timeline.duplicates_removed:,} test rows equal a training row: not tested on"
     if evaluation.test is not None:
         yield from _test_lines(evaluation.test)
     yield from threshold_lines(evaluation.threshold)
     if evaluation.previous is not None:
-        yield "against", against(evaluation.previous)
+        yield "compared with", comparison(evaluation.previous)
 
 
 def _test_lines(figures: TestFigures) -> Iterator[tuple[str, str]]:
@@ -215,28 +215,28 @@ def _test_lines(figures: TestFigures) -> Iterator[tuple[str, str]]:
 
 
 def threshold_lines(choice: ThresholdChoice) -> Iterator[tuple[str, str]]:
-    """What the recommended threshold is expected to cost, and what it cost on the test period."""
+    """Yield the expected cost of the recommended threshold, and its cost on the test period."""
     yield "review cost", f"{choice.review_cost:g} per false alarm ({choice.review_cost_note})"
     yield "amounts", f"column {choice.amount_column}" if choice.amount_column else choice.amount_note
     if choice.row is None:
         return
-    yield "  expected", operating_words(choice.row.expected, choice.review_cost)
+    yield "  expected", operating_summary(choice.row.expected, choice.review_cost)
     if choice.row.test is not None:
-        yield "  on later rows", operating_words(choice.row.test, choice.review_cost)
+        yield "  on later rows", operating_summary(choice.row.test, choice.review_cost)
 
 
-def operating_words(found: Operating, review_cost: float) -> str:
-    """What a threshold catches and costs over a period."""
-    daily = "" if found.alerts_per_day is None else f"{found.alerts_per_day:,.1f} alerts a day, "
+def operating_summary(operating: Operating, review_cost: float) -> str:
+    """Summarize what a threshold catches and costs over a period."""
+    daily = "" if operating.alerts_per_day is None else f"{operating.alerts_per_day:,.1f} alerts a day, "
     return (
-        f"{daily}{found.frauds_caught:,} of {found.frauds:,} frauds, {found.false_alarms:,.0f} false alarms; "
-        f"{found.amount_caught:,.2f} caught, {found.amount_missed:,.2f} missed, "
-        f"{review_cost * found.false_alarms:,.2f} of reviews: {found.saved(review_cost):,.2f} saved"
+        f"{daily}{operating.frauds_caught:,} of {operating.frauds:,} frauds, {operating.false_alarms:,.0f} false alarms"
+        f"; {operating.amount_caught:,.2f} caught, {operating.amount_missed:,.2f} missed, "
+        f"{review_cost * operating.false_alarms:,.2f} of reviews: {operating.saved(review_cost):,.2f} saved"
     )
 
 
-def against(previous: Comparison) -> str:
-    """The comparison with the former model."""
+def comparison(previous: Comparison) -> str:
+    """Summarize the comparison with the former model."""
     if previous.difference is None:
         return f"{previous.model_id}: {previous.note}"
     return (
@@ -245,7 +245,7 @@ def against(previous: Comparison) -> str:
     )
 
 
-def estimate(found: Estimate, *, percent: bool = False) -> str:
-    """A figure with its interval."""
+def estimate(figure: Estimate, *, percent: bool = False) -> str:
+    """Format a figure with its interval."""
     form = ".1%" if percent else ".4f"
-    return f"{found.value:{form}} (95 % interval {found.low:{form}} to {found.high:{form}})"
+    return f"{figure.value:{form}} (95 % interval {figure.low:{form}} to {figure.high:{form}})"

@@ -1,7 +1,4 @@
-"""`fraudstream train`: from a CSV to an artifact in force, by the stream's own way from row to vector.
-
-What is decided first is `plan.py`'s, the fit `fitting.py`'s, the search `search.py`'s, the figures `judging.py`'s.
-"""
+"""Trains a model from a CSV and deploys it, for `fraudstream train`."""
 
 import tempfile
 from collections.abc import Callable
@@ -24,7 +21,7 @@ from fraudstream.transactions.csv_source import CsvSource
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """What a training gave; `reused` says that the artifact was there already, so that nothing was fitted."""
+    """The result of a training; `reused` is whether the artifact existed already, so that nothing was fitted."""
 
     artifact: ModelArtifact
     deployment: Deployment
@@ -41,35 +38,34 @@ def train(
     now: Callable[[], datetime],
     who: str = "fraudstream train",
 ) -> TrainingResult:
-    """Fit a model on the first 80 % of the time, test it on the last 20 %, write the artifact, deploy it.
+    """Fit a model on the first 80 % of the time, test it on the last 20 %, write the artifact and deploy it.
 
-    Where the same data, settings and seed were trained before, that artifact is taken. Where it already is active, the
-    deployment stays as it is, with a threshold that somebody may have set since. `open_spark` is called only once the
-    data are known to serve; `report` takes one line on each step.
+    If the same data, settings and seed were trained before, that artifact is reused. If it is already active, the
+    deployment is unchanged, including a threshold that somebody may have set since. `open_spark` is called only once
+    the data are validated; `report` takes one line on each step.
 
     Raises:
-        SettingsError: An unknown algorithm, an impossible share, a limit that cannot be kept, or a column that is not
-            there.
+        SettingsError: An unknown algorithm, an invalid share, a limit that cannot be met, or a missing column.
         DataError: The CSV cannot be used; see `profile` and `choose_features`.
-        ModelError: The artifact cannot be written, or the one that is there is damaged.
+        ModelError: The artifact cannot be written, or the existing one is damaged.
     """
     stopwatch = Stopwatch(now, now())
     report(f"reading {source.path.name}")
     plan = plan_training(source, settings)
-    known = _known(models_dir, plan.digest)
-    if known is not None:
-        report(f"{known.name} is there already: the same data, settings and seed")
-        artifact = load_artifact(known)
+    existing = _existing_artifact(models_dir, plan.digest)
+    if existing is not None:
+        report(f"{existing.name} exists already: same data, settings and seed")
+        artifact = load_artifact(existing)
     else:
         report(f"starting Spark ({stopwatch})")
         with open_spark() as spark, tempfile.TemporaryDirectory(prefix="fraudstream-training-") as directory:
             artifact = Training(spark, plan, Path(directory), models_dir, report, stopwatch).run()
         report(f"trained in {stopwatch}")
-    return TrainingResult(artifact, _deploy(models_dir, artifact, who, now), known is not None)
+    return TrainingResult(artifact, _deploy(models_dir, artifact, who, now), existing is not None)
 
 
-def _known(models_dir: Path, digest: str) -> Path | None:
-    """The artifact of that digest, whichever algorithm was the best."""
+def _existing_artifact(models_dir: Path, digest: str) -> Path | None:
+    """Return the artifact with that digest, whichever algorithm was the best."""
     names = (f"{algorithm}-{digest}" for algorithm in ALGORITHMS)
     return next((models_dir / name for name in names if is_artifact(models_dir / name)), None)
 
