@@ -66,7 +66,7 @@ def test_the_page_tells_losses_gaps_duplicates_conflicts_and_rejected_records(cl
     assert "Duplicates suppressed</dt>" in page
     assert 'href="/api/alerts/id-1~' in page
     assert 'href="/api/alerts/id-1"' in page
-    assert "an entry of the ledger must be a JSON object" in page
+    assert "a ledger entry must be a JSON object" in page
 
 
 def test_a_page_where_all_is_well_says_so(client: FlaskClient) -> None:

@@ -106,7 +106,7 @@ def _base64(text: str) -> str:
     return text
 
 
-def _place(text: str) -> str:
+def _record_reference(text: str) -> str:
     try:
         return str(RecordId.parse(text))
     except ValueError as e:
@@ -121,7 +121,7 @@ AlertIds = Annotated[
 Why = Annotated[Written, Field(max_length=1_000)]
 Note = Annotated[Written, Field(max_length=4_000)]
 Column = Annotated[str, Field(min_length=1, max_length=1_000), AfterValidator(typed)]
-Place = Annotated[str, AfterValidator(_place)]
+RecordReference = Annotated[str, AfterValidator(_record_reference)]
 BatchId = Annotated[Written, Field(max_length=64)]
 
 
@@ -203,7 +203,7 @@ class ReplayRequest(Command):
     """Replay records: those in `places`, or those that match a `filter` (a query string as for the list)."""
 
     why: Why
-    places: Annotated[list[Place], Field(min_length=1, max_length=MOST_RECORDS)] | None = None
+    places: Annotated[list[RecordReference], Field(min_length=1, max_length=MOST_RECORDS)] | None = None
     filter: str | None = None
     again: bool = Field(False, description="also those that were replayed before")
     dry_run: bool = Field(False, description="only count")

@@ -85,7 +85,7 @@ class LedgerTotals:
 
 def check_entry(raw: object) -> CheckedEntry:
     """Validate a posted entry; raises RecordError if it is not what the detector writes, or cannot be stored."""
-    document = check_object(raw, "an entry of the ledger")
+    document = check_object(raw, "a ledger entry")
     try:
         entry = LedgerEntry.model_validate(document)
         committed_us = instant(entry.committed_at) if entry.committed_at else None
