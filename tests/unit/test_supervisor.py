@@ -251,7 +251,7 @@ def test_failures_while_kafka_is_away_do_not_end_the_detector() -> None:
     world.accounts.error = KafkaFailure("Kafka does not tell its first offsets")
     thread = threading.Thread(target=supervisor.run, args=(world.stop,))
     thread.start()
-    assert wait_until(lambda: sum("started again" in told[1] for told in world.events.told) >= 6, 60)
+    assert wait_until(lambda: sum("is restarted" in told[1] for told in world.events.told) >= 6, 60)
     world.stop.set()
     thread.join()
 
