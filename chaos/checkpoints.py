@@ -14,7 +14,7 @@ from chaos.data import FRAUDSTREAM
 from chaos.faults import Impossible
 from chaos.system import DETECTOR, System
 from fraudstream.cli.entry import cli
-from fraudstream.demo.child import last_words
+from fraudstream.demo.child import log_tail
 from fraudstream.transactions.wire import Topic
 
 COMMIT_SECONDS: Final = 60.0
@@ -87,7 +87,7 @@ class DamageCheckpoint:
             if not system.wait(REBUILD_SECONDS, lambda: rebuild.poll() is not None):
                 rebuild.kill()
         if rebuild.wait():
-            self.notes.append(f"the rebuilding failed: {last_words(log)}")
+            self.notes.append(f"the rebuilding failed: {log_tail(log)}")
         system.let_up(DETECTOR)
         return time.time()
 

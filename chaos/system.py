@@ -16,7 +16,7 @@ from benchmarks.system.resources import family
 
 from chaos.data import FRAUDSTREAM, Payments
 from chaos.proxy import Proxies, Proxy, running
-from fraudstream.demo.child import Child, last_words
+from fraudstream.demo.child import Child, log_tail
 from fraudstream.runtime.processes import LOOPBACK, free_port
 
 BROKER: Final = "broker"
@@ -175,7 +175,7 @@ class System:
         """
         if not self.wait(READY_SECONDS, lambda: all(self.children[name].is_ready for name in names)):
             late = [name for name in names if not self.children[name].is_ready]
-            raise SystemExit(f"never ready: {', '.join(f'{n}: {last_words(self.layout.log(n))}' for n in late)}")
+            raise SystemExit(f"never ready: {', '.join(f'{n}: {log_tail(self.layout.log(n))}' for n in late)}")
 
     def family(self, name: str) -> list[int]:
         """The pids of a process and of all that it started."""

@@ -10,7 +10,7 @@ from itertools import compress
 from pathlib import Path
 from typing import Any, Final
 
-from fraudstream.demo.child import last_words
+from fraudstream.demo.child import log_tail
 from fraudstream.demo.system import has_model_of
 from fraudstream.errors import ProcessFailed
 from fraudstream.model.deployment.current import resolve
@@ -124,7 +124,7 @@ def run_command(log: Path, environment: Mapping[str, str], *arguments: object) -
         stop(process, 5.0)
     if code:
         raise ProcessFailed(
-            f"`fraudstream {arguments[0]}` failed: {last_words(log, 6)}",
+            f"`fraudstream {arguments[0]}` failed: {log_tail(log, 6)}",
             where=f"log: {log}",
             remedy="mend what it says; `fraudstream doctor` examines the machine",
         )

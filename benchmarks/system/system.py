@@ -13,7 +13,7 @@ from typing import Final
 
 from benchmarks.system.load import LoadSpec
 from benchmarks.system.material import FRAUDSTREAM
-from fraudstream.demo.child import Child, State, last_words
+from fraudstream.demo.child import Child, State, log_tail
 from fraudstream.demo.system import BROKER, DASHBOARD, DETECTOR, RELAY
 from fraudstream.errors import ProcessFailed
 from fraudstream.runtime.processes import LOOPBACK, free_port
@@ -118,7 +118,7 @@ class BenchSystem:
         for name, child in self.children.items():
             if name == LOAD and child.has_failed:
                 raise ProcessFailed(
-                    f"the load generator failed: {last_words(child.log)}",
+                    f"the load generator failed: {log_tail(child.log)}",
                     where=f"log: {child.log}",
                     remedy="mend what it says",
                 )
@@ -155,7 +155,7 @@ class BenchSystem:
                 self.children[name].stop()
 
     def _late(self, names: Sequence[str]) -> ProcessFailed:
-        said = ", ".join(f"{name} ({last_words(self.children[name].log)})" for name in names)
+        said = ", ".join(f"{name} ({log_tail(self.children[name].log)})" for name in names)
         return ProcessFailed(
             f"never ready: {said}", where=f"logs: {self.folder / 'logs'}", remedy="`fraudstream doctor` may know why"
         )

@@ -17,7 +17,7 @@ from benchmarks.system.machine import load
 from benchmarks.system.material import Material
 from benchmarks.system.percentiles import of_repeats
 from benchmarks.system.system import ROOT, BenchSystem, stopped_at_the_end
-from fraudstream.demo.child import last_words
+from fraudstream.demo.child import log_tail
 from fraudstream.errors import ProcessFailed
 from fraudstream.runtime.processes import spawn, stop
 from fraudstream.transactions.wire import Topic
@@ -147,7 +147,7 @@ def _peers(
         stop(process, 10.0)
     if code:
         raise ProcessFailed(
-            f"the peers failed: {last_words(log, 6)}",
+            f"the peers failed: {log_tail(log, 6)}",
             where=f"log: {log}",
             remedy="mend what it says, or leave them out with --no-peers",
         )

@@ -1,4 +1,4 @@
-"""The settings: frozen, typed, read once (flag, then environment, then `fraudstream.toml`, then default)."""
+"""Loads the settings from flags, environment, `fraudstream.toml` and defaults, in this order of precedence."""
 
 import os
 from pathlib import Path
@@ -26,65 +26,65 @@ def _default_cache() -> Path:
 
 
 class Settings(BaseSettings):
-    """Every setting with its default; each field is also `FRAUDSTREAM_<NAME>` and a key of `fraudstream.toml`."""
+    """All settings with their defaults; each field is also `FRAUDSTREAM_<NAME>` and a key of `fraudstream.toml`."""
 
     model_config = SettingsConfigDict(
         env_prefix=ENVIRONMENT_PREFIX, toml_file=SETTINGS_FILE, frozen=True, extra="forbid"
     )
 
-    bootstrap_servers: str = Field("127.0.0.1:9092", description="Kafka's address, host:port, several with commas.")
+    bootstrap_servers: str = Field("127.0.0.1:9092", description="Kafka's bootstrap servers, comma-separated.")
     models: Path = Field(Path("models"), description="Directory of the model artifacts and of `current`.")
-    model: Path = Field(Path("models/current"), description="An artifact or a `current` file to judge with.")
+    model: Path = Field(Path("models/current"), description="An artifact or a `current` file to score with.")
     checkpoint: Path = Field(Path("checkpoint"), description="Directory of the detector's checkpoint.")
     database: str = Field("sqlite:///alerts.db", description="SQLAlchemy URL of the alert store.")
     api: str = Field("http://127.0.0.1:5000", description="The dashboard that the relay posts to.")
     host: str = Field("127.0.0.1", description="Address that the dashboard binds to.")
     port: int = Field(5000, ge=0, le=65535, description="Port of the dashboard.")
     public_hosts: tuple[str, ...] = Field(
-        (), description="Host names, beside its own address, under which the dashboard may be asked (JSON list)."
+        (), description="Host names, besides its own address, at which the dashboard is reachable (JSON list)."
     )
     trusted_proxies: Annotated[tuple[IPvAnyNetwork, ...], NoDecode] = Field(
         (),
-        description="Addresses or networks of the proxies whose X-Forwarded-For, -Proto, -Host and -Prefix are trusted "
-        "(commas between them); no one else's are.",
+        description="Addresses or networks of the proxies whose X-Forwarded-For, -Proto, -Host and -Prefix headers are "
+        "trusted, comma-separated; no others are.",
     )
     ingest_token: SecretStr | None = Field(
-        None, description="Token that a relay must present to post: 16 characters or more; needs read_token beside it."
+        None, description="Token that a relay must present to post: 16 characters or more; requires read_token."
     )
     read_token: SecretStr | None = Field(
-        None, description="Token that a reader must present: 16 characters or more; needs ingest_token beside it."
+        None, description="Token that a reader must present: 16 characters or more; requires ingest_token."
     )
     card_columns: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
-        description="Columns that hold card numbers, beside what looks like one or is named as one: relay and "
-        "dashboard mask them before anything is stored (commas between them; give both the same).",
+        description="Columns that contain card numbers, besides those that look or are named like one, "
+        "comma-separated: relay and dashboard mask them before anything is stored (give both the same).",
     )
-    explain_alerts: bool = Field(True, description="Whether the dashboard works out the reasons of alerts.")
+    explain_alerts: bool = Field(True, description="Whether the dashboard computes the reasons for alerts.")
     partitions: int = Field(2, ge=1, description="Partitions of the input topic when it is created.")
     max_record_bytes: int = Field(
         DEFAULT_MAX_RECORD_BYTES, ge=1024, description="Largest transaction in bytes; larger ones are dead letters."
     )
-    sample_every: int = Field(256, ge=1, description="One row in so many leaves as a sample (and one a second).")
+    sample_every: int = Field(256, ge=1, description="Sample one transaction in this many (and one a second).")
     batch_interval: str = Field("2 minutes", description="Checkpoint interval of Real-time Mode.")
     micro_batch_interval: str = Field("200 milliseconds", description="Trigger interval of micro-batch mode.")
     driver_memory: str = Field(
         "2g",
         pattern="^[1-9][0-9]{0,9}[kmgtKMGT]$",
-        description='Heap of Spark\'s JVM, as Java writes it: "2g", "512m".',
+        description='Heap of Spark\'s JVM in Java\'s notation: "2g", "512m".',
     )
-    spark_master: str | None = Field(None, description="Spark master; local with enough slots when not set.")
-    java_home: Path | None = Field(None, description="A Java 17+ to use in place of the one that is found.")
+    spark_master: str | None = Field(None, description="Spark master; by default local with enough task slots.")
+    java_home: Path | None = Field(None, description="A Java 17+ to use instead of the detected one.")
     cache: Path = Field(
-        default_factory=_default_cache, description="Folder of the jars and of the archives of their classes."
+        default_factory=_default_cache, description="Directory of the jars and of their class archives."
     )
-    log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="Least level that is logged.")
-    ready_file: Path | None = Field(None, description="File that a service writes once it is ready (used by demo).")
+    log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="Minimum level that is logged.")
+    ready_file: Path | None = Field(None, description="File that a service writes when it is ready (used by demo).")
 
     @field_validator("card_columns", "trusted_proxies", mode="before")
     @classmethod
-    def split_at_commas(cls, given: object) -> object:
-        """Names with commas between them, as the environment gives them; a list as the file may have it."""
-        return [name.strip() for name in given.split(",") if name.strip()] if isinstance(given, str) else given
+    def split_at_commas(cls, value: object) -> object:
+        """Split a comma-separated value, as in the environment; leave a list, as in the file."""
+        return [name.strip() for name in value.split(",") if name.strip()] if isinstance(value, str) else value
 
     @classmethod
     def settings_customise_sources(
@@ -95,24 +95,24 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Flags before environment before file; no `.env` and no secrets directory."""
+        """Order the sources: flags, environment, file; no `.env` and no secrets directory."""
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
 
     @classmethod
     def load(cls, **flags: Any) -> Self:
-        """Read the settings once; a flag that is None was not given. SettingsError names what is malformed, and how."""
-        given = {name: value for name, value in flags.items() if value is not None}
+        """Load the settings; a flag that is None counts as not set. Raises SettingsError, which names the setting."""
+        overrides = {name: value for name, value in flags.items() if value is not None}
         try:
-            return cls(**given)
+            return cls(**overrides)
         except ValidationError as e:
             first = e.errors()[0]
             name = ".".join(str(part) for part in first["loc"])
             raise SettingsError(
                 f"setting {name!r} cannot be used: {first['msg']}",
                 where=f"flag, {ENVIRONMENT_PREFIX}{name.upper()} or {SETTINGS_FILE}",
-                remedy="correct it or leave it out for the default",
+                remedy="correct it, or omit it to use the default",
             ) from e
 
     def with_defaults(self, **defaults: Any) -> Self:
-        """The same, with other defaults for what neither flag, environment nor file has set."""
+        """Copy the settings with other defaults for what is set by neither flag, environment nor file."""
         return self.model_copy(update={k: v for k, v in defaults.items() if k not in self.model_fields_set})

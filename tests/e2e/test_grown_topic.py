@@ -80,9 +80,9 @@ def test_every_partition_is_read_when_a_topic_outgrows_the_task_slots(
             if event["type"] in (EventType.PARTITIONS, EventType.STARVED)
         ]
         assert messages == [
-            f"local[1] has too few task slots for 2 partitions of {Topic.TRANSACTIONS.value}: local[4] is used",
-            f"{Topic.TRANSACTIONS.value} has grown from 2 to {PARTITIONS} partitions; the query is started again with "
-            "more task slots than 4 to read them",
+            f"local[1] has too few task slots for 2 partitions of {Topic.TRANSACTIONS.value}: using local[4]",
+            f"{Topic.TRANSACTIONS.value} has grown from 2 to {PARTITIONS} partitions; the query is restarted with "
+            "more than 4 task slots to read them",
         ]
         assert detector.poll() is None
     finally:

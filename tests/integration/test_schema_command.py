@@ -67,7 +67,7 @@ def test_an_alias_is_declared_and_taken_back_without_a_dashboard(current: Path) 
     assert "revision 2: a=b is read as V3" in run("alias", "a=b=V3", "--model", current, "--why", "renamed").output
     assert (dict(read_current(current).aliases), read_current(current).why) == ({"a=b": "V3"}, "renamed")
     assert read_current(current).who not in ("", "dashboard")
-    assert "an alias no longer" in run("unalias", "a=b", "--model", current).output
+    assert "no longer an alias" in run("unalias", "a=b", "--model", current).output
     assert dict(read_current(current).aliases) == {}
 
 
@@ -86,7 +86,7 @@ def test_a_suggestion_is_listed_and_accepted_with_its_evidence(api: str, current
 
 def test_a_suggestion_is_refused_for_good(api: str) -> None:
     assert "will not be suggested" in run("refuse", "third=V3", "--api", api).output
-    assert "nothing is suggested" in run("suggestions", "--api", api).output
+    assert "no aliases are suggested" in run("suggestions", "--api", api).output
     assert run("suggestions", "--json", "--api", api).output.strip() == "[]"
     assert isinstance(run("accept", "third=V3", "--api", api).exception, SettingsError)
 

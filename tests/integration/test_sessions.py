@@ -133,7 +133,7 @@ def test_signing_out_ends_the_session_for_whoever_has_its_cookie(app: Flask) -> 
 def test_every_session_is_revoked_by_one_command(app: Flask, store: AlertStore) -> None:
     clients = [signed_in(app), signed_in(app)]
     done = CliRunner().invoke(cli, ["dashboard", "--revoke-sessions", "--database", f"sqlite:///{store.path}"])
-    assert done.output == "2 sessions ended; everybody signs in again\n"
+    assert done.output == "2 sessions ended; everyone has to sign in again\n"
     assert [client.get("/api/stats").status_code for client in clients] == [401, 401]
 
 

@@ -18,7 +18,7 @@ TOPIC = "credit_card_transactions"
 WHO = {"X-Fraudstream-Actor": "Mia"}
 STARVED: dict[str, Any] = {
     "kind": "starved",
-    "message": f"{TOPIC}[1] is not read: records wait there, and two batches have read none",
+    "message": f"{TOPIC}[1] is not read: records are waiting, and two batches have read none",
     "since": "2026-01-02T03:00:00.000+00:00",
     "partition": 1,
 }

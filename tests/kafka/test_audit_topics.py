@@ -131,7 +131,7 @@ def stream(own_broker: RunningBroker, plan: BrokerPlan) -> Iterator[Stream]:
 
 
 def places(report: AuditReport) -> set[tuple[Kind, str]]:
-    return {(finding.kind, finding.place) for finding in report.findings}
+    return {(finding.kind, finding.position) for finding in report.findings}
 
 
 def test_what_is_whole_is_complete_while_the_dashboard_has_the_store_open(stream: Stream) -> None:

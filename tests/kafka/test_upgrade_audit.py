@@ -40,4 +40,4 @@ def test_the_audit_passes_and_the_checkpoint_is_whole_after_the_upgrade(tmp_path
     report = json.loads(audit.stdout)
     assert (audit.exit_code, report["findings"]) == (0, [])
     assert show.exit_code == 0, show.output
-    assert "whole; batch" in show.stdout
+    assert "intact; batch" in show.stdout

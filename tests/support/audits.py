@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from fraudstream.audit.comparison import compare
-from fraudstream.audit.facts import Facts, Kept, Said
+from fraudstream.audit.facts import Facts, OutputRecord, StoredRecord
 from fraudstream.audit.report import AuditReport
 from fraudstream.messages.ledger import EntryKind, LedgerEntry, batch_entry_id
 
@@ -38,9 +38,9 @@ def loss(start: int, until: int, *, partition: int = 0) -> LedgerEntry:
     return entry(start, until, partition=partition, kind=EntryKind.LOSS, entry_id=f"loss/{start}", records=0, clear=0)
 
 
-def alert(offset: int, *, partition: int = 0, **changes: Any) -> Said:
+def alert(offset: int, *, partition: int = 0, **changes: Any) -> OutputRecord:
     """An alert on its topic, relayed."""
-    plain = Said(
+    plain = OutputRecord(
         on_topic="fraud_alerts", on_partition=0, on_offset=offset, relayed=True, id=f"id-{partition}-{offset}",
         outcome="alert", topic=TOPIC, partition=partition, offset=offset, model_id="m", revision=1, score=0.9,
         digest=f"d-{partition}-{offset}",
@@ -48,24 +48,24 @@ def alert(offset: int, *, partition: int = 0, **changes: Any) -> Said:
     return plain._replace(**changes)
 
 
-def letter(offset: int, *, partition: int = 0) -> Said:
+def letter(offset: int, *, partition: int = 0) -> OutputRecord:
     place = f"{TOPIC}/{partition}/{offset}"
-    return Said("transactions_dead_letter", 0, offset, True, place, "dead_letter", TOPIC, partition, offset)
+    return OutputRecord("transactions_dead_letter", 0, offset, True, place, "dead_letter", TOPIC, partition, offset)
 
 
-def row(said: Said, **changes: Any) -> Kept:
+def row(output: OutputRecord, **changes: Any) -> StoredRecord:
     """What the store makes of a record."""
-    plain = Kept(
-        said.id, said.id, False, said.outcome, said.topic, said.partition, said.offset, said.model_id, said.revision,
-        said.digest,
+    plain = StoredRecord(
+        output.id, output.id, False, output.outcome, output.topic, output.partition, output.offset, output.model_id,
+        output.revision, output.digest,
     )  # fmt: skip
     return plain._replace(**changes)
 
 
 def audit(
     entries: list[LedgerEntry],
-    said: list[Said] | None = None,
-    kept: list[Kept] | None = None,
+    outputs: list[OutputRecord] | None = None,
+    stored: list[StoredRecord] | None = None,
     *,
     marks: dict[int, tuple[int, int]],
     former: int = 0,
@@ -79,8 +79,8 @@ def audit(
     facts.next_records = next_records or {}
     for each in entries:
         facts.enter(each)
-    facts.add("said", said or [])
-    facts.add("kept", {each.id: row(each) for each in said or []}.values() if kept is None else kept)
+    facts.add("outputs", outputs or [])
+    facts.add("store_rows", {each.id: row(each) for each in outputs or []}.values() if stored is None else stored)
     facts.index()
     report = AuditReport(TOPIC, TOPIC_ID)
     compare(facts, report)

@@ -48,7 +48,7 @@ def loss(start: int, end: int, *, partition: int = 0, **more: Any) -> Any:
         "from_offset": start,
         "until_offset": end,
         "committed_at": "2026-01-02T03:04:05.000+00:00",
-        "reason": "Kafka's retention deleted them before a batch that holds them was committed",
+        "reason": "Kafka's retention deleted them before a batch that contains them was committed",
     } | more
 
 

@@ -20,7 +20,7 @@ def found(report: AuditReport) -> dict[str, list[tuple[str, int]]]:
     """Place and count of the findings, by kind."""
     by_kind: dict[str, list[tuple[str, int]]] = {}
     for finding in report.findings:
-        by_kind.setdefault(finding.kind.value, []).append((finding.place, finding.count))
+        by_kind.setdefault(finding.kind.value, []).append((finding.position, finding.count))
     return by_kind
 
 
@@ -161,13 +161,13 @@ def test_counts_made_after_a_crash_accept_what_the_former_revision_sent() -> Non
 def test_a_topic_that_was_made_anew_explains_more_alerts_than_counted() -> None:
     report = audit([entry(0, 10)], [alert(3)], marks={0: (0, 10)}, former=4)
     assert report.ok
-    assert "another topic" in report.notes[0]
+    assert "an earlier topic" in report.notes[0]
 
 
 def test_a_relayed_alert_that_the_store_lacks_is_missing() -> None:
     report = audit([entry(0, 10, alert=2)], [alert(3), alert(4)], [row(alert(4))], marks={0: (0, 10)})
     assert found(report) == {"missing": [(f"{TOPIC}[0] 3", 1)]}
-    assert "fraud_alerts[0] 3 and not in the store" in report.findings[0].what
+    assert "fraud_alerts[0] 3 but not in the store" in report.findings[0].what
 
 
 def test_an_alert_that_was_not_relayed_yet_is_in_transit() -> None:

@@ -110,7 +110,7 @@ def test_a_file_that_is_gone_is_named(checkpoint: Path, name: str, named: str) -
 def test_a_checkpoint_of_another_topic_or_of_the_same_name_made_anew_is_named(checkpoint: Path) -> None:
     with pytest.raises(CheckpointDamaged, match="belongs to the topic payments"):
         inspect(checkpoint, "others", ID)
-    with pytest.raises(CheckpointDamaged, match="deleted and made anew"):
+    with pytest.raises(CheckpointDamaged, match="deleted and recreated"):
         inspect(checkpoint, TOPIC, "another-id")
     (checkpoint / "fraudstream.json").unlink()
     with pytest.raises(CheckpointDamaged, match="belongs to the topic payments"):

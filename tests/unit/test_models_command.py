@@ -139,7 +139,7 @@ def test_the_list_has_the_newest_first_and_marks_the_active_model(models: Path) 
 def test_use_and_rollback_by_command_with_the_beginning_of_an_id(models: Path) -> None:
     assert "needs" not in run("models", "use", "logistic-regression-2", "--models", models, "--why", "better").output
     answer = run("models", "use", ONE, "--threshold", "0.25", "--who", "eve", "--why", "cheaper", "--models", models)
-    assert answer.stdout.startswith(f"revision 2: {ONE} at threshold 0.25 is in force")
+    assert answer.stdout.startswith(f"revision 2: {ONE} at threshold 0.25 is deployed")
     assert f"{TWO} at threshold 0.5" in run("models", "rollback", "--why", "no", "--models", models).stdout
     newest = told("models", "history", "--models", models)[0]
     assert (newest["why"], newest["restores"], newest["after"]["model_id"]) == ("no", 1, TWO)
@@ -162,7 +162,7 @@ def test_a_damaged_model_is_listed_reported_by_verify_and_never_deployed(models:
     assert isinstance(answer.exception, ModelCorrupt)
     assert "1 of 3 models are damaged" in str(answer.exception)
     assert f"{ONE}: a file of the model was changed" in answer.stdout
-    assert f"{TWO}: 2 files are as they were written" in answer.stdout
+    assert f"{TWO}: 2 files are unchanged" in answer.stdout
     assert isinstance(run("models", "use", ONE, "--why", "x", "--models", models).exception, ModelCorrupt)
     (models / ONE / "manifest.json").write_text("{}")
     listed = {each["model_id"]: each["trouble"] for each in told("models", "list", "--models", models)}
@@ -179,7 +179,7 @@ def test_two_models_are_compared_by_what_they_do_not_share(models: Path) -> None
         "recommended threshold": [0.5, 0.75],
     }
     assert not found["comparable"]
-    assert "do not say which model is better" in run("models", "compare", ONE, "gbt-1", "--models", models).stdout
+    assert "cannot be compared" in run("models", "compare", ONE, "gbt-1", "--models", models).stdout
 
 
 def test_a_model_is_shown_with_all_that_it_says_of_itself(models: Path) -> None:

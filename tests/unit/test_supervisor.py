@@ -147,7 +147,7 @@ def test_a_failed_query_is_started_again_and_the_failure_is_told() -> None:
     world.stop.set()
     thread.join()
     assert [deployment.revision for deployment in world.started] == [1, 1]
-    assert ("query", "the query failed and is started again from its checkpoint: a task failed") in world.events.told
+    assert ("query", "the query failed and is restarted from its checkpoint: a task failed") in world.events.told
 
 
 def test_a_query_counts_as_running_once_it_reads() -> None:
@@ -251,14 +251,14 @@ def test_failures_while_kafka_is_away_do_not_end_the_detector() -> None:
     world.accounts.error = KafkaFailure("Kafka does not tell its first offsets")
     thread = threading.Thread(target=supervisor.run, args=(world.stop,))
     thread.start()
-    assert wait_until(lambda: sum("started again" in told[1] for told in world.events.told) >= 6, 60)
+    assert wait_until(lambda: sum("is restarted" in told[1] for told in world.events.told) >= 6, 60)
     world.stop.set()
     thread.join()
 
 
 def test_a_damaged_checkpoint_ends_the_detector_at_once() -> None:
     world = World(Query())
-    world.accounts.error = CheckpointDamaged("the checkpoint cannot be gone on from")
+    world.accounts.error = CheckpointDamaged("cannot resume from the checkpoint")
     with pytest.raises(CheckpointDamaged):
         world.supervisor().run(world.stop)
     assert world.started == []

@@ -1,6 +1,6 @@
-"""Compares the output topics with the ledger and with the store, from facts that are gathered and indexed.
+"""Compares the output topics with the ledger and with the store.
 
-Against the ledger it works on counts and names ranges: which offset it is, only scoring again can tell (`deep.py`).
+Against the ledger it compares counts and reports ranges: only rescoring can identify the exact offset (`deep.py`).
 """
 
 from collections.abc import Iterable, Iterator
@@ -28,7 +28,7 @@ WHERE kind = 'batch' AND (records <> total OR records > until_offset - from_offs
 
 
 def check_coverage(facts: Facts, report: AuditReport) -> None:
-    """Put the account of each partition into the report, with gaps, losses and entries that make no sense."""
+    """Add the account of each partition to the report, with gaps, losses and inconsistent entries."""
     for partition in sorted(facts.marks):
         _check_partition(facts, partition, report)
     report.add(_inconsistent(facts))
@@ -40,7 +40,7 @@ def _check_partition(facts: Facts, partition: int, report: AuditReport) -> None:
     losses = union(facts.db.execute(_LOSSES, (partition,)))
     batches = facts.db.execute(_BATCHES, (partition,)).fetchall()
     covered = union((start, until) for start, until, *_ in batches)
-    # A batch whose records are fewer than its offsets may have passed over what was lost within it.
+    # A batch with fewer records than offsets may have skipped what was lost within it.
     dense = union((start, until) for start, until, records, *_ in batches if records == until - start)
     lost = subtract(losses, dense)
     first = min([begin, *(start for start, _ in (*covered[:1], *losses[:1]))])
@@ -48,7 +48,7 @@ def _check_partition(facts: Facts, partition: int, report: AuditReport) -> None:
     gaps = subtract([(first, until)], union([*covered, *losses]))
     shortfall = _add_up(batches, report)
     lost_within = length(lost) - length(subtract(lost, covered))
-    # Behind the last entry there may be nothing but a transaction's marker.
+    # After the last entry there may be nothing but a transaction marker.
     waiting = min(max(end, until), max(until, facts.next_records.get(partition, until)))
     without_record = max(0, shortfall - lost_within) + waiting - until
     report.partitions.append(
@@ -66,18 +66,17 @@ def _check_partition(facts: Facts, partition: int, report: AuditReport) -> None:
     )
     beyond = [(max(end, first), until)] if until > end else []
     for kind, spans, what in (
-        (Kind.LOST, lost, "gone before they were read"),
-        (Kind.UNACCOUNTED, gaps, "no entry of the ledger accounts for them"),
-        (Kind.LOST, beyond, "in the ledger, and no longer in the topic"),
+        (Kind.LOST, lost, "deleted before they were read"),
+        (Kind.UNACCOUNTED, gaps, "no ledger entry accounts for them"),
+        (Kind.LOST, beyond, "in the ledger, but no longer in the topic"),
     ):
         report.add(Finding(kind, what, facts.topic, partition, *span, length([span])) for span in spans)
 
 
 def _add_up(batches: Iterable[tuple[int, ...]], report: AuditReport) -> int:
-    """Add the entries' outcomes to the report; returns how many offsets of their union are without a record.
+    """Add the entries' outcomes to the report and return how many offsets of their union hold no record.
 
-    Where entries overlap, the first tells of the part it covers; of a batch that begins within another one's range
-    nothing is counted twice.
+    Where entries overlap, the first one counts for the part it covers; nothing is counted twice.
     """
     reached, missing = 0, 0
     for start, until, records, *counts in batches:
@@ -90,21 +89,21 @@ def _add_up(batches: Iterable[tuple[int, ...]], report: AuditReport) -> int:
 
 
 def _former_losses(facts: Facts) -> Iterator[Finding]:
-    """Losses of a topic of the same name that was deleted since: making it anew gives nothing back."""
+    """Report losses of an earlier topic of the same name: recreating the topic recovers nothing."""
     for loss in facts.former_losses.values():
-        what = f"gone before they were read, of the former topic with the id {loss.topic_id}"
+        what = f"deleted before they were read, of the earlier topic with the id {loss.topic_id}"
         yield Finding(Kind.LOST, what, facts.topic, loss.partition, loss.from_offset, loss.until_offset, loss.offsets)
 
 
 def _inconsistent(facts: Facts) -> Iterator[Finding]:
     for partition, start, until, records, total in facts.db.execute(_INCONSISTENT):
-        what = f"the entry tells of {records:,} records, of {total:,} outcomes and of {until - start:,} offsets"
+        what = f"the entry counts {records:,} records, {total:,} outcomes and {until - start:,} offsets"
         count = max(1, abs(records - total), records - (until - start))
         yield Finding(Kind.UNACCOUNTED, what, facts.topic, partition, start, until, count)
 
 
 def union(spans: Iterable[Span]) -> list[Span]:
-    """The same offsets in as few spans as can be, in order; empty ones are left out."""
+    """Merge spans into as few as possible, in order, without empty ones."""
     merged: list[Span] = []
     for start, until in sorted(span for span in spans if span[0] < span[1]):
         if merged and start <= merged[-1][1]:
@@ -115,22 +114,22 @@ def union(spans: Iterable[Span]) -> list[Span]:
 
 
 def subtract(spans: Iterable[Span], others: Iterable[Span]) -> list[Span]:
-    """What of `spans` is in none of `others`; both in order and without overlaps."""
-    left: list[Span] = []
+    """Return the parts of `spans` that are in none of `others`; both in order and without overlaps."""
+    rest: list[Span] = []
     others = list(others)
     for start, until in spans:
         for other_start, other_until in others:
             if start < other_start < until:
-                left.append((start, other_start))
+                rest.append((start, other_start))
             if other_start < until and other_until > start:
                 start = other_until
         if start < until:
-            left.append((start, until))
-    return left
+            rest.append((start, until))
+    return rest
 
 
 def length(spans: Iterable[Span]) -> int:
-    """How many offsets."""
+    """Count the offsets of spans."""
     return sum(until - start for start, until in spans)
 
 
@@ -152,87 +151,88 @@ WHERE e.kind = 'batch' AND NOT e.verified GROUP BY e.entry_id ORDER BY e.partiti
 
 _SUPERSEDED: Final = """
 SELECT partition, outcome, model_id, revision, count(*), min("offset"), max("offset") FROM (
-  SELECT partition, "offset", outcome, model_id, revision FROM matched GROUP BY place HAVING NOT max(is_own)
+  SELECT partition, "offset", outcome, model_id, revision FROM matched GROUP BY position HAVING NOT max(is_own)
 ) GROUP BY 1, 2, 3, 4 ORDER BY 1, 6
 """
-# An unscorable payment that a later revision called fraud is the alert's row; the reverse would lose an alert.
+# An unscorable payment that a later revision scored as fraud is in the alert's row; the reverse would lose an alert.
 _NOT_STORED: Final = """
 SELECT max(s.relayed), min(s.on_topic), min(s.on_partition), min(s.on_offset), s.id, s.outcome, s.topic, s.partition,
   s."offset"
-FROM said s WHERE NOT EXISTS (
-  SELECT 1 FROM kept k WHERE k.base = s.id AND k.digest = s.digest
+FROM outputs s WHERE NOT EXISTS (
+  SELECT 1 FROM store_rows k WHERE k.base = s.id AND k.digest = s.digest
   AND (k.outcome = s.outcome OR s.outcome = 'unscorable'))
 GROUP BY s.id, s.outcome, s.digest ORDER BY 3, 4
 """
 _EXTRA: Final = """
-SELECT k.id, k.outcome, k.partition, k."offset" FROM kept k
-WHERE k.topic = ? AND NOT EXISTS (SELECT 1 FROM said s WHERE s.id = k.base)
+SELECT k.id, k.outcome, k.partition, k."offset" FROM store_rows k
+WHERE k.topic = ? AND NOT EXISTS (SELECT 1 FROM outputs s WHERE s.id = k.base)
 """
 _TWICE: Final = """
-SELECT outcome, partition, "offset", count(*), group_concat(id, ', ') FROM kept
+SELECT outcome, partition, "offset", count(*), group_concat(id, ', ') FROM store_rows
 WHERE topic = ? AND "offset" IS NOT NULL GROUP BY outcome, partition, "offset" HAVING count(*) > 1
 """
 _CONFLICTS: Final = """
-SELECT id, base, coalesce(topic, ''), partition, "offset" FROM kept WHERE is_conflict
+SELECT id, base, coalesce(topic, ''), partition, "offset" FROM store_rows WHERE is_conflict
 """
 
 
 def check_outputs(facts: Facts) -> Iterator[Finding]:
-    """Compare each entry that was not scored again with the distinct places that the output topics name in its range.
+    """Compare each entry that was not rescored with the distinct positions of the output records in its range.
 
-    An outcome of another revision than the entry's is superseded: its range was judged again after a change. Outcomes
-    behind the last entry are of the open batch and are not looked at.
+    An outcome of another revision than the entry's is superseded: its range was scored again after a deployment.
+    Outcomes after the last entry belong to the open batch and are ignored.
     """
     for partition, start, until, source, *figures in facts.db.execute(_SHORT):
         counted, own, others = figures[:3], figures[3:6], figures[6:]
-        for outcome, expected, found, other in zip(REMARKABLE, counted, own, others, strict=True):
-            # Counted again after a crash: the query may have judged by what was in force before.
-            stand_ins = other if source == Source.SCORED_AGAIN else 0
+        for outcome, expected, actual, other in zip(REMARKABLE, counted, own, others, strict=True):
+            # Counted again after a crash: the query may have scored with the previous deployment.
+            superseded = other if source == Source.SCORED_AGAIN else 0
             name = f"{NAMES[outcome]}s"
-            if found + stand_ins < expected:
-                missing = expected - found - stand_ins
+            if actual + superseded < expected:
+                missing = expected - actual - superseded
                 what = f"{missing:,} of the {expected:,} {name} that the ledger counts there are on no topic"
                 yield Finding(Kind.MISSING, what, facts.topic, partition, start, until, missing)
-            elif found > expected:
-                more = found - expected
+            elif actual > expected:
+                more = actual - expected
                 kind = Kind.SUPERSEDED if facts.former else Kind.DOUBLED
-                what = f"{found:,} {name}, where the ledger counts {expected:,}"
+                what = f"{actual:,} {name}, where the ledger counts {expected:,}"
                 yield Finding(kind, what, facts.topic, partition, start, until, more)
 
 
 def list_superseded(facts: Facts) -> Iterator[Finding]:
-    """Alerts and unscorable rows in the ledger's ranges, of a revision that no entry of their place names."""
+    """List alerts and unscorable transactions in the ledger's ranges, of a revision that no entry there names."""
     for partition, outcome, model, revision, count, least, most in facts.db.execute(_SUPERSEDED):
-        what = f"{count:,} {NAMES[Outcome(outcome)]}s of {model}, revision {revision}, were judged again by another"
+        what = f"{count:,} {NAMES[Outcome(outcome)]}s of {model}, revision {revision}, were scored again by another"
         yield Finding(Kind.SUPERSEDED, what, facts.topic, partition, least, most + 1, count)
 
 
 def check_store(facts: Facts, report: AuditReport) -> None:
-    """Compare what the output topics say with the rows of the store; what the relay has not committed is in transit."""
-    for relayed, on_topic, on_partition, on_offset, identity, outcome, *place in facts.db.execute(_NOT_STORED):
+    """Compare the output topics with the rows of the store; what the relay has not committed is in transit."""
+    for relayed, on_topic, on_partition, on_offset, identity, outcome, *record in facts.db.execute(_NOT_STORED):
         if not relayed:
             report.in_transit += 1
             continue
-        what = f"the {NAMES[outcome]} {identity} is on {on_topic}[{on_partition}] {on_offset} and not in the store"
-        report.add([Finding.at(Kind.MISSING, what, *((on_topic, on_partition, on_offset) if None in place else place))])
+        what = f"the {NAMES[outcome]} {identity} is on {on_topic}[{on_partition}] {on_offset} but not in the store"
+        position = (on_topic, on_partition, on_offset) if None in record else record
+        report.add([Finding.at(Kind.MISSING, what, *position)])
     report.add(_stored(facts))
 
 
 def _stored(facts: Facts) -> Iterator[Finding]:
-    """Rows of the store that no record explains, of which there are two, and of which another has the id."""
+    """Report rows of the store without an output record, duplicates, and id conflicts."""
     for identity, outcome, partition, offset in facts.db.execute(_EXTRA, (facts.topic,)):
-        what = f"the {NAMES[outcome]} {identity} is in the store and on no topic"
+        what = f"the {NAMES[outcome]} {identity} is in the store but on no topic"
         end = facts.marks.get(partition, (0, 0))[1]
         kind = Kind.EXTRA
         if None not in (partition, offset) and offset >= end and not facts.former:
-            kind, what = Kind.BEYOND, f"{what}, and beyond its end ({end})"
+            kind, what = Kind.BEYOND, f"{what}, beyond its end ({end})"
         yield Finding.at(kind, what, facts.topic, None if offset is None else partition, offset)
     for outcome, partition, offset, count, ids in facts.db.execute(_TWICE, (facts.topic,)):
         kind = Kind.EXTRA if facts.former else Kind.DOUBLED
         what = f"{count} rows of the store for one {NAMES[outcome]}: {ids}"
         yield Finding.at(kind, what, facts.topic, partition, offset, count - 1)
-    for identity, base, *place in facts.db.execute(_CONFLICTS):
-        yield Finding.at(Kind.CONFLICT, f"another payment under the id {base} is kept as {identity}", *place)
+    for identity, base, *position in facts.db.execute(_CONFLICTS):
+        yield Finding.at(Kind.CONFLICT, f"another payment with the id {base} is stored as {identity}", *position)
 
 
 def audit(
@@ -245,9 +245,8 @@ def audit(
 ) -> AuditReport:
     """Compare ledger, topics and store, without changing any of them; the store may be in use.
 
-    `rescoring` is what to score the topic again with; None leaves that out. `card_columns` is the setting, as the relay
-    has it: the store holds what is masked. Raises BrokerUnreachable, TopicMissing, KafkaFailure or StoreError where
-    something cannot be read.
+    `rescoring` enables rescoring of the topic; None skips it. `card_columns` is the relay's setting, since the store
+    holds masked values. Raises BrokerUnreachable, TopicMissing, KafkaFailure or StoreError if something cannot be read.
     """
     report = AuditReport(Topic.TRANSACTIONS.value, "")
     facts = gather(bootstrap_servers, database, max_record_bytes, report, DataMask(card_columns))
@@ -259,7 +258,7 @@ def audit(
 
 
 def compare(facts: Facts, report: AuditReport, rescoring: Rescoring | None = None) -> None:
-    """Fill the report from facts that are gathered and indexed."""
+    """Fill the report from indexed facts."""
     check_coverage(facts, report)
     if rescoring is not None:
         report.deep = True
@@ -269,13 +268,13 @@ def compare(facts: Facts, report: AuditReport, rescoring: Rescoring | None = Non
     check_store(facts, report)
     if facts.former:
         report.notes.append(
-            f"{facts.former:,} entries of the ledger are of another topic {facts.topic}, which was deleted: what is on"
-            " the output topics beyond the ledger's counts is taken for its"
+            f"{facts.former:,} ledger entries are of an earlier topic {facts.topic}, which was deleted: what is on"
+            " the output topics beyond the ledger's counts is attributed to it"
         )
     if facts.compacted_entries:
         report.notes.append(
-            f"{facts.compacted_entries:,} entries of the ledger were not scored again: {facts.topic} is compacted, and"
-            " records of theirs are gone"
+            f"{facts.compacted_entries:,} ledger entries were not scored again: {facts.topic} is compacted, and some"
+            " of their records are gone"
         )
     for name in facts.forgotten:
-        report.notes.append(f"{name} has lost its first records to retention: the store stands for them")
+        report.notes.append(f"{name} has lost its first records to retention: the store is used in their place")

@@ -1,4 +1,4 @@
-"""The deep audit: scores the retained topic again, as each entry says that it was judged, and compares every offset."""
+"""Scores the retained topic again with the deployment of each ledger entry, and compares every offset."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from fraudstream.scoring.topic import Range
 
 TOLERANCE: Final = 1e-12
-"""Scores that differ by no more are equal: a batch may sum in another order."""
+"""Scores that differ by no more are equal: a batch may sum in a different order."""
 
 _RUNS: Final = """
 SELECT DISTINCT model_id, revision, threshold, aliases, source FROM entries WHERE kind = 'batch' ORDER BY 2, 1, 3, 4, 5
@@ -33,33 +33,33 @@ SELECT entry_id, partition, from_offset, until_offset, records, alert, unscorabl
 WHERE run = ? ORDER BY partition, from_offset
 """
 _MISSING: Final = """
-SELECT a.partition, a."offset", a.outcome, a.score FROM again a WHERE a.run = :run AND NOT EXISTS (
-  SELECT 1 FROM places p WHERE p.partition = a.partition AND p."offset" = a."offset" AND p.outcome = a.outcome
+SELECT a.partition, a."offset", a.outcome, a.score FROM rescores a WHERE a.run = :run AND NOT EXISTS (
+  SELECT 1 FROM positions p WHERE p.partition = a.partition AND p."offset" = a."offset" AND p.outcome = a.outcome
   AND (:counted_again OR p.model_id IS NULL OR (p.model_id = :model AND p.revision = :revision)))
 ORDER BY 1, 2
 """
 _SURPLUS: Final = """
-SELECT p."offset", p.outcome FROM places p
+SELECT p."offset", p.outcome FROM positions p
 WHERE p.partition = :partition AND p."offset" >= :start AND p."offset" < :until
   AND (p.model_id IS NULL OR (p.model_id = :model AND p.revision = :revision)) AND NOT EXISTS (
-    SELECT 1 FROM again a
+    SELECT 1 FROM rescores a
     WHERE a.run = :run AND a.partition = p.partition AND a."offset" = p."offset" AND a.outcome = p.outcome)
 ORDER BY 1
 """
 _SCORES: Final = """
-SELECT a.partition, a."offset", a.score, p.least, p.most FROM again a JOIN places p
+SELECT a.partition, a."offset", a.score, p.least, p.most FROM rescores a JOIN positions p
 ON p.partition = a.partition AND p."offset" = a."offset" AND p.outcome = a.outcome
   AND p.model_id = :model AND p.revision = :revision
 WHERE a.run = :run AND max(abs(p.least - a.score), abs(p.most - a.score)) > :tolerance ORDER BY 1, 2
 """
 _COUNTS: Final = """
-SELECT outcome, count(*) FROM again WHERE run = ? AND partition = ? AND "offset" >= ? AND "offset" < ? GROUP BY 1
+SELECT outcome, count(*) FROM rescores WHERE run = ? AND partition = ? AND "offset" >= ? AND "offset" < ? GROUP BY 1
 """
 
 
 @dataclass(frozen=True)
 class Rescoring:
-    """What it takes to score again: `model` is a `current` file or an artifact, beside which others are looked for."""
+    """The settings for rescoring: `model` is a `current` file or an artifact; other artifacts are found beside it."""
 
     bootstrap_servers: str
     model: Path
@@ -69,7 +69,7 @@ class Rescoring:
 
 @dataclass(frozen=True)
 class _Run:
-    """Entries that one judge accounts for: model, revision, threshold, aliases, and where the counts come from."""
+    """Entries of one scorer: model, revision, threshold, aliases, and the source of the counts."""
 
     number: int
     key: tuple[str, int, float, str, str]
@@ -82,10 +82,9 @@ class _Run:
 
 
 def check_deeply(facts: Facts, rescoring: Rescoring) -> Iterator[Finding]:
-    """Score every range of the ledger that Kafka still has, and name each offset that is not as the ledger says.
+    """Score every ledger range that Kafka still has, and report each offset that differs from the ledger.
 
-    Entries whose artifact is gone are unverified; those that were scored again are marked, so that `comparison.py`
-    leaves them alone.
+    Entries whose artifact is gone are unverified; rescored entries are marked, so that `comparison.py` skips them.
     """
     usable: list[tuple[_Run, ModelArtifact]] = []
     for number, key in enumerate(facts.db.execute(_RUNS).fetchall()):
@@ -143,14 +142,15 @@ def _score_again(
         entries = [entry for entry in entries if held[entry[0]] >= entry[2]]
         facts.compacted_entries += before - len(entries)
         run = replace(run, ranges=merge_ranges(each for each, *_ in entries))
-    found = remarkable(spark, scorer, *where, run.ranges, limit)
-    facts.add("again", ((run.number, each.partition, each.offset, each.outcome.value, each.score) for each in found))
+    scores = remarkable(spark, scorer, *where, run.ranges, limit)
+    rows = ((run.number, each.partition, each.offset, each.outcome.value, each.score) for each in scores)
+    facts.add("rescores", rows)
     yield from _compare_offsets(facts, run)
     for each, entry_id, records, counted in entries:
         yield from _compare_counts(facts, run, each, counted)
         total = held.get(each, records)
         if total != records:
-            what = f"the ledger accounts for {records:,} records, the topic holds {total:,}"
+            what = f"the ledger counts {records:,} records, the topic holds {total:,}"
             yield _finding(facts, Kind.UNACCOUNTED, what, each, abs(total - records))
         facts.db.execute("UPDATE entries SET verified = 1 WHERE entry_id = ?", (entry_id,))
 
@@ -158,31 +158,31 @@ def _score_again(
 def _compare_offsets(facts: Facts, run: _Run) -> Iterator[Finding]:
     model_id, revision, _, _, source = run.key
     parameters = {"run": run.number, "model": model_id, "revision": revision}
-    # Counted again after a crash: the query may have judged by what was in force before.
+    # Counted again after a crash: the query may have scored with the previous deployment.
     counted_again = {"counted_again": source == Source.SCORED_AGAIN}
     for partition, offset, outcome, score in facts.db.execute(_MISSING, parameters | counted_again):
         scored = "" if score is None else f" with the score {score!r}"
-        what = f"is {outcome}{scored} by {model_id}, revision {revision}, and on no topic"
+        what = f"is {outcome}{scored} by {model_id}, revision {revision}, but on no topic"
         yield Finding.at(Kind.MISSING, what, facts.topic, partition, offset)
     surplus = Kind.SUPERSEDED if facts.former else Kind.DOUBLED
     for each in run.ranges:
         span = {"partition": each.partition, "start": each.from_offset, "until": each.until_offset}
         for offset, outcome in facts.db.execute(_SURPLUS, parameters | span):
-            what = f"is {outcome} on a topic, and not by {model_id}, revision {revision}"
+            what = f"is {outcome} on a topic, but not by {model_id}, revision {revision}"
             yield Finding.at(surplus, what, facts.topic, each.partition, offset)
     for partition, offset, score, least, most in facts.db.execute(_SCORES, parameters | {"tolerance": TOLERANCE}):
-        told = most if abs(most - score) > TOLERANCE else least
-        what = f"the score on the topic is {told!r}, scored again it is {score!r}"
+        recorded = most if abs(most - score) > TOLERANCE else least
+        what = f"the score on the topic is {recorded!r}, scored again it is {score!r}"
         yield Finding.at(Kind.DIFFERENT, what, facts.topic, partition, offset)
 
 
 def _compare_counts(facts: Facts, run: _Run, each: Range, counted: list[int]) -> Iterator[Finding]:
-    found = dict(facts.db.execute(_COUNTS, (run.number, each.partition, each.from_offset, each.until_offset)))
-    told = dict(zip(REMARKABLE, counted, strict=True))
-    differing = [outcome for outcome in REMARKABLE if told[outcome] != found.get(outcome.value, 0)]
-    if differing:
-        pairs = [f"{told[o]:,} {o.value}, scored again {found.get(o.value, 0):,}" for o in differing]
-        count = max(abs(told[o] - found.get(o.value, 0)) for o in differing)
+    actual = dict(facts.db.execute(_COUNTS, (run.number, each.partition, each.from_offset, each.until_offset)))
+    expected = dict(zip(REMARKABLE, counted, strict=True))
+    mismatches = [outcome for outcome in REMARKABLE if expected[outcome] != actual.get(outcome.value, 0)]
+    if mismatches:
+        pairs = [f"{expected[o]:,} {o.value}, scored again {actual.get(o.value, 0):,}" for o in mismatches]
+        count = max(abs(expected[o] - actual.get(o.value, 0)) for o in mismatches)
         yield _finding(facts, Kind.UNACCOUNTED, f"the entry counts {'; '.join(pairs)}", each, count)
 
 

@@ -1,7 +1,7 @@
-"""The facts of an audit in a scratch database: entries, output records and stored rows; `gather.py` brings them in.
+"""Holds the facts of an audit in a temporary database: ledger entries, output records and rows of the store.
 
-SQLite keeps it in memory while it is small and on the disk beyond that, and it is gone with the audit: a topic with
-millions of alerts takes no more memory than one with a few.
+SQLite keeps it in memory while it is small and spills to disk beyond that: a topic with millions of alerts takes no
+more memory than one with a few.
 """
 
 import sqlite3
@@ -20,48 +20,48 @@ CREATE TABLE entries (
   clear INT, alert INT, unscorable INT, dead_letter INT, model_id TEXT, revision INT, threshold REAL, aliases TEXT,
   source TEXT, reason TEXT, run INT, verified INT DEFAULT 0
 );
-CREATE TABLE said (
+CREATE TABLE outputs (
   on_topic TEXT, on_partition INT, on_offset INT, relayed INT, id TEXT, outcome TEXT,
   topic TEXT, partition INT, "offset" INT, model_id TEXT, revision INT, score REAL, digest TEXT
 );
-CREATE TABLE kept (
+CREATE TABLE store_rows (
   id TEXT, base TEXT, is_conflict INT, outcome TEXT, topic TEXT, partition INT, "offset" INT, model_id TEXT,
   revision INT, digest TEXT
 );
-CREATE TABLE again (run INT, partition INT, "offset" INT, outcome TEXT, score REAL);
+CREATE TABLE rescores (run INT, partition INT, "offset" INT, outcome TEXT, score REAL);
 """
 _ENTER: Final = """
 INSERT OR REPLACE INTO entries VALUES (:entry_id, :kind, :partition, :from_offset, :until_offset, :records, :clear,
   :alert, :unscorable, :dead_letter, :model_id, :revision, :threshold, :aliases, :source, :reason, NULL, 0)
 """
 _ADD: Final = {
-    "said": "INSERT INTO said VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)",
-    "kept": "INSERT INTO kept VALUES (?,?,?,?,?,?,?,?,?,?)",
-    "again": "INSERT INTO again VALUES (?,?,?,?,?)",
+    "outputs": "INSERT INTO outputs VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)",
+    "store_rows": "INSERT INTO store_rows VALUES (?,?,?,?,?,?,?,?,?,?)",
+    "rescores": "INSERT INTO rescores VALUES (?,?,?,?,?)",
 }
 _INDEXES: Final = """
-CREATE INDEX entries_by_place ON entries (partition, from_offset);
-CREATE INDEX again_by_place ON again (run, partition, "offset");
-CREATE INDEX said_by_id ON said (id);
-CREATE INDEX kept_by_base ON kept (base);
-CREATE TABLE places AS
-  SELECT partition, "offset", outcome, model_id, revision, min(score) AS least, max(score) AS most FROM said
+CREATE INDEX entries_by_offset ON entries (partition, from_offset);
+CREATE INDEX rescores_by_offset ON rescores (run, partition, "offset");
+CREATE INDEX outputs_by_id ON outputs (id);
+CREATE INDEX store_rows_by_base ON store_rows (base);
+CREATE TABLE positions AS
+  SELECT partition, "offset", outcome, model_id, revision, min(score) AS least, max(score) AS most FROM outputs
   WHERE topic = :topic GROUP BY partition, "offset", outcome, model_id, revision;
-CREATE INDEX places_by_place ON places (partition, "offset");
+CREATE INDEX positions_by_offset ON positions (partition, "offset");
 CREATE VIEW matched AS
-  SELECT e.entry_id, e.source, p.rowid AS place, p.partition, p."offset", p.outcome, p.model_id, p.revision,
-    -- A dead letter is one whatever the model.
+  SELECT e.entry_id, e.source, p.rowid AS position, p.partition, p."offset", p.outcome, p.model_id, p.revision,
+    -- A dead letter is one regardless of the model.
     p.model_id IS NULL OR (p.model_id = e.model_id AND p.revision = e.revision) AS is_own
-  FROM entries e CROSS JOIN places p
+  FROM entries e CROSS JOIN positions p
   ON p.partition = e.partition AND p."offset" >= e.from_offset AND p."offset" < e.until_offset
   WHERE e.kind = 'batch';
 """
 
 
-class Said(NamedTuple):
-    """A record on an output topic: where it stands, whether the relay has committed it, and what it says of a payment.
+class OutputRecord(NamedTuple):
+    """A record on an output topic: its position, whether the relay has committed it, and its outcome of a transaction.
 
-    `digest` is of the transaction and tells the same payment from another under the same id.
+    `digest` is of the transaction and distinguishes another payment with the same id.
     """
 
     on_topic: str
@@ -79,8 +79,8 @@ class Said(NamedTuple):
     digest: str = ""
 
 
-class Kept(NamedTuple):
-    """A row of the store; `base` is the id that its record came with."""
+class StoredRecord(NamedTuple):
+    """A row of the store; `base` is the original id of its record."""
 
     id: str
     base: str
@@ -96,16 +96,16 @@ class Kept(NamedTuple):
 
 @dataclass
 class Facts:
-    """All that an audit compares.
+    """All data that an audit compares.
 
     Attributes:
         marks: First and end offset of each of its partitions.
-        next_records: By partition, the first record that no entry of the ledger covers; where there is none, the end.
-        db: Everything else; `matched` has each output place beside each entry that covers it.
-        former: Entries of other topics of this name, which were deleted.
-        former_losses: Those of them that account for a loss, by their ids.
-        is_compacted: Whether Kafka removes records of the topic that a later one of the same key replaces.
-        compacted_entries: Entries of which it has removed records, so that they cannot be scored again.
+        next_records: By partition, the first record that no ledger entry covers; the end offset if there is none.
+        db: Everything else; `matched` joins each output position with each entry that covers it.
+        former: Number of entries of earlier topics of this name, which were deleted.
+        former_losses: Those of them that account for a loss, by entry id.
+        is_compacted: Whether the topic is compacted.
+        compacted_entries: Number of entries that cannot be scored again because compaction removed records.
         forgotten: Output topics whose first records are gone.
     """
 
@@ -121,40 +121,40 @@ class Facts:
     forgotten: list[str] = field(default_factory=list)
 
     def close(self) -> None:
-        """Forget everything."""
+        """Close and discard the database."""
         self.db.close()
 
     def enter(self, entry: LedgerEntry) -> None:
-        """Take an entry of the ledger; the last one of an id counts."""
+        """Add a ledger entry; it replaces an earlier one with the same id."""
         aliases = orjson.dumps(entry.aliases, option=orjson.OPT_SORT_KEYS).decode()
         self.db.execute(_ENTER, dict(entry) | {"aliases": aliases})
 
     def covered_until(self) -> dict[int, int]:
-        """By partition, where the last entry of the ledger ends."""
+        """Return the end offset of the last ledger entry, by partition."""
         return dict(self.db.execute("SELECT partition, max(until_offset) FROM entries GROUP BY 1"))
 
     def withdraw(self, entry_id: str) -> None:
-        """Take an entry back: the topic holds a tombstone for it."""
+        """Remove an entry for which the topic holds a tombstone."""
         self.db.execute("DELETE FROM entries WHERE entry_id = ?", (entry_id,))
 
     def add(self, table: str, rows: Iterable[tuple[object, ...]]) -> None:
-        """Take rows: `said` of output topics, `kept` of the store, `again` of what scoring again gave."""
+        """Add rows to a table: `outputs` (topics), `store_rows` (store) or `rescores` (results of rescoring)."""
         with self.db:
             self.db.execute("BEGIN")
             self.db.executemany(_ADD[table], rows)
 
     def index(self) -> None:
-        """Make ready for the comparisons, once everything is in.
+        """Build indexes and views for the comparisons, once all facts are in.
 
-        Where an output topic has lost its first records, what the store holds stands for them.
+        If an output topic has lost its first records, the rows of the store are used in their place.
         """
         for statement in _INDEXES.split(";"):
             if statement.strip():
                 self.db.execute(statement, {"topic": self.topic} if ":topic" in statement else {})
         if self.forgotten:
             self.db.execute(
-                'INSERT INTO places SELECT DISTINCT partition, "offset", outcome, model_id, revision, NULL, NULL'
-                ' FROM kept k WHERE topic = ? AND "offset" IS NOT NULL AND NOT EXISTS (SELECT 1 FROM places p'
+                'INSERT INTO positions SELECT DISTINCT partition, "offset", outcome, model_id, revision, NULL, NULL'
+                ' FROM store_rows k WHERE topic = ? AND "offset" IS NOT NULL AND NOT EXISTS (SELECT 1 FROM positions p'
                 ' WHERE p.partition = k.partition AND p."offset" = k."offset" AND p.outcome = k.outcome'
                 " AND p.model_id IS k.model_id AND p.revision IS k.revision)",
                 (self.topic,),
@@ -162,7 +162,7 @@ class Facts:
 
 
 REMARKABLE: Final = (Outcome.ALERT, Outcome.UNSCORABLE, Outcome.DEAD_LETTER)
-"""The outcomes that leave a record."""
+"""The outcomes that produce an output record."""
 
 
 def _scratch() -> sqlite3.Connection:

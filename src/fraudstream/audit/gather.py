@@ -1,8 +1,8 @@
-"""Brings the facts of Kafka and of the store together, in an order that a running system cannot make inconsistent.
+"""Reads the facts of an audit from Kafka and the store, in an order that stays consistent on a running system.
 
-First the published heads of the audit trail: whatever they stand for is in the store. Then the ledger: whatever it
-counts is on the output topics already. Then the relay's offsets and the store: whatever is committed is in the store,
-and whatever is in the store is on a topic. Then the output topics and the input's end.
+First the published heads of the audit trail: what they cover is in the store. Then the ledger: what it counts is
+already on the output topics. Then the relay's offsets and the store: what is committed is in the store, and what is
+in the store is on a topic. Then the output topics and the end of the input.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from sqlalchemy import Connection, create_engine, select
 from sqlalchemy.exc import DBAPIError
 
-from fraudstream.audit.facts import Facts, Kept, Said
+from fraudstream.audit.facts import Facts, OutputRecord, StoredRecord
 from fraudstream.audit.report import AuditReport, Finding, Kind
 from fraudstream.errors import FraudstreamError, KafkaFailure, StoreError
 from fraudstream.kafka.reading import READ_SECONDS, Watermarks, open_reader, read_partition, watermarks_of
@@ -39,27 +39,27 @@ from fraudstream.transactions.masking import DataMask
 from fraudstream.transactions.wire import AlertField, EventType, Outcome, Topic, output_limit
 
 SUPERSEDED_SUFFIX: Final = "~unscorable"
-"""What the store puts behind the id of an unscorable row when an alert takes it."""
+"""What the store appends to the id of an unscorable transaction when an alert takes that id."""
 
 ROWS_AT_ONCE: Final = 1_000
-SHOWN_CHARS: Final = 120
+PREVIEW_CHARS: Final = 120
 _IGNORED_KINDS: Final = ("event",)
 
 
 @dataclass(frozen=True)
 class StoreSnapshot:
-    """The store at one moment."""
+    """A consistent snapshot of the store."""
 
     connection: Connection
 
     @classmethod
     @contextmanager
     def open(cls, url: str) -> Iterator[StoreSnapshot]:
-        """Open the database read-only, for one transaction; StoreError where it is not there, or cannot be read."""
+        """Open the database read-only, for one transaction; StoreError if it does not exist or cannot be read."""
         path = Path(str(parse_url(url).database))
         if not path.is_file():
             raise StoreError(
-                "there is no alert store", where=str(path), remedy="name it with --database, or a demo with --workdir"
+                "there is no alert store", where=str(path), remedy="set --database, or --workdir for a demo"
             )
         address = f"file:{quote(str(path.absolute()))}?mode=ro"
         engine = create_engine(
@@ -72,29 +72,29 @@ class StoreSnapshot:
             raise StoreError(
                 f"the alert store cannot be read: {e.orig}",
                 where=str(path),
-                remedy="check that the file is a fraudstream database of this release and that it may be read",
+                remedy="check that the file is a fraudstream database of this release and that it is readable",
             ) from e
         finally:
             engine.dispose()
 
-    def rows(self) -> Iterator[Kept]:
-        """Every alert, unscorable row and dead letter."""
-        # The driver begins a transaction before a write only; this one makes all that follows one moment.
+    def rows(self) -> Iterator[StoredRecord]:
+        """Read every alert, unscorable transaction and dead letter."""
+        # The driver begins a transaction only before a write; this one makes all reads see one snapshot.
         self.connection.exec_driver_sql("BEGIN")
         yield from self._alerts()
-        letters = select(tables.dead_letters.c.id)
-        for (identity,) in self.connection.execute(letters).yield_per(ROWS_AT_ONCE):
+        dead_letters = select(tables.dead_letters.c.id)
+        for (identity,) in self.connection.execute(dead_letters).yield_per(ROWS_AT_ONCE):
             topic, partition, offset = identity.rsplit("/", 2)
-            yield Kept(identity, identity, False, Outcome.DEAD_LETTER.value, topic, int(partition), int(offset))
+            yield StoredRecord(identity, identity, False, Outcome.DEAD_LETTER.value, topic, int(partition), int(offset))
 
-    def _alerts(self) -> Iterator[Kept]:
+    def _alerts(self) -> Iterator[StoredRecord]:
         c = tables.alerts.c
-        chosen = select(c.alert_id, c.conflict_of, c.outcome, c.topic, c.model_id, c.digest, c.body)
-        for row in self.connection.execute(chosen).yield_per(ROWS_AT_ONCE):
+        query = select(c.alert_id, c.conflict_of, c.outcome, c.topic, c.model_id, c.digest, c.body)
+        for row in self.connection.execute(query).yield_per(ROWS_AT_ONCE):
             body: Object = orjson.loads(row.body)
             superseded = row.outcome == Outcome.UNSCORABLE and row.alert_id.endswith(SUPERSEDED_SUFFIX)
             own = row.alert_id.removesuffix(SUPERSEDED_SUFFIX) if superseded else row.alert_id
-            yield Kept(
+            yield StoredRecord(
                 row.alert_id,
                 row.conflict_of or own,
                 row.conflict_of is not None and not superseded,
@@ -108,11 +108,11 @@ class StoreSnapshot:
             )
 
     def trail(self, published: Iterable[PublishedHead]) -> Iterator[Finding]:
-        """The first entry of the audit trail that does not fit its hash, and heads published that the trail lacks."""
+        """Report the first entry of the audit trail whose hash does not match, and published heads it lacks."""
         broken = list(broken_links(self.connection))
         if broken:
-            place = f"entry {broken[0].seq} ({broken[0].change_id})"
-            what = f"{place} does not fit its hash: it or the one before was altered or removed"
+            entry = f"entry {broken[0].seq} ({broken[0].change_id})"
+            what = f"the hash of {entry} does not match: it or the one before was altered or removed"
             yield Finding(Kind.ALTERED, what, count=len(broken))
         heads = {(head.seq, head.hash): head for head in (*published, *stored_heads(self.connection))}
         for head in sorted(heads.values()):
@@ -121,11 +121,11 @@ class StoreSnapshot:
                 yield Finding(Kind.ALTERED, what)
 
     def rejected(self) -> Iterator[Finding]:
-        """What was posted as an outcome or as an entry of the ledger and could not be stored."""
+        """Report posted outcomes and ledger entries that could not be stored."""
         c = tables.rejected.c
-        chosen = select(c.seq, c.kind, c.reason, c.payload).where(c.kind.not_in(_IGNORED_KINDS)).order_by(c.seq)
-        for seq, kind, reason, payload in self.connection.execute(chosen).yield_per(ROWS_AT_ONCE):
-            head = payload if len(payload) <= SHOWN_CHARS else payload[:SHOWN_CHARS] + "…"
+        query = select(c.seq, c.kind, c.reason, c.payload).where(c.kind.not_in(_IGNORED_KINDS)).order_by(c.seq)
+        for seq, kind, reason, payload in self.connection.execute(query).yield_per(ROWS_AT_ONCE):
+            head = payload if len(payload) <= PREVIEW_CHARS else payload[:PREVIEW_CHARS] + "…"
             yield Finding(Kind.REJECTED, f"{kind} {seq} was not stored: {reason}: {head}")
 
 
@@ -136,19 +136,19 @@ def _whole(value: object) -> int | None:
 OUTCOME_TOPICS: Final = (Topic.ALERTS, Topic.UNSCORABLE, Topic.DEAD_LETTERS)
 COORDINATOR_SECONDS: Final = 30.0
 
-Place = tuple[str, int]
+Partition = tuple[str, int]
 
 
 def gather(
     bootstrap_servers: str, database: str, max_record_bytes: int, report: AuditReport, mask: DataMask | None = None
 ) -> Facts:
-    """Read everything once; what cannot be read as it should becomes a finding of the report. Raises as `audit`."""
+    """Read everything once; unreadable records become findings of the report. Raises the errors of `audit`."""
     topic = Topic.TRANSACTIONS.value
     require_topic(bootstrap_servers, topic)
     facts = Facts(topic, topic_id(bootstrap_servers, topic))
     facts.is_compacted = is_compacted(bootstrap_servers, topic)
     report.topic_id = facts.topic_id
-    # The relay's group, to ask how far it has committed.
+    # The relay's consumer group, for its committed offsets.
     consumer = open_reader(
         bootstrap_servers,
         GROUP,
@@ -158,29 +158,29 @@ def gather(
     )
     try:
         existing = consumer.list_topics(timeout=READ_SECONDS).topics
-        partitions = {
+        by_topic = {
             name: sorted(existing[name].partitions)
             for name in (*OUTCOME_TOPICS, Topic.LEDGER, Topic.EVENTS)
             if name in existing
         }
-        places = [(name, p) for name in OUTCOME_TOPICS for p in partitions.get(name, [])]
-        heads = [h for p in partitions.get(Topic.EVENTS, []) for h in _heads(consumer, (Topic.EVENTS.value, p))]
-        _enter_ledger(facts, consumer, [(Topic.LEDGER.value, p) for p in partitions.get(Topic.LEDGER, [])], report)
-        committed = _committed(consumer, places)
+        partitions = [(name, p) for name in OUTCOME_TOPICS for p in by_topic.get(name, [])]
+        heads = [h for p in by_topic.get(Topic.EVENTS, []) for h in _heads(consumer, (Topic.EVENTS.value, p))]
+        _enter_ledger(facts, consumer, [(Topic.LEDGER.value, p) for p in by_topic.get(Topic.LEDGER, [])], report)
+        committed = _committed(consumer, partitions)
         with StoreSnapshot.open(database) as store:
-            facts.add("kept", store.rows())
+            facts.add("store_rows", store.rows())
             report.add(store.rejected())
             report.add(store.trail(heads))
-        facts.add("said", _said(consumer, places, committed, report, mask or DataMask()))
-        facts.forgotten = [name for name, p in places if watermarks_of(consumer, name, p)[0] > 0]
+        facts.add("outputs", _outputs(consumer, partitions, committed, report, mask or DataMask()))
+        facts.forgotten = [name for name, p in partitions if watermarks_of(consumer, name, p)[0] > 0]
         watermarks = Watermarks(bootstrap_servers, topic)
         facts.marks = watermarks.read()
-        behind = {p: until for p, until in facts.covered_until().items() if until < facts.marks.get(p, (0, 0))[1]}
-        facts.next_records = watermarks.next_records(behind)
+        lagging = {p: until for p, until in facts.covered_until().items() if until < facts.marks.get(p, (0, 0))[1]}
+        facts.next_records = watermarks.next_records(lagging)
     except KafkaException as e:
         error: KafkaError = e.args[0]
         raise KafkaFailure(
-            f"Kafka does not tell what it holds: {error.str()}",
+            f"cannot read from Kafka: {error.str()}",
             where=bootstrap_servers,
             remedy="see the broker's log, then try again",
         ) from e
@@ -190,27 +190,27 @@ def gather(
     return facts
 
 
-def _committed(consumer: Consumer, places: Sequence[Place]) -> dict[Place, int]:
-    """The relay's offsets; a broker that has just started has no coordinator for a moment."""
-    found: list[TopicPartition] = []
-    failed: list[KafkaException] = []
+def _committed(consumer: Consumer, partitions: Sequence[Partition]) -> dict[Partition, int]:
+    """Read the relay's committed offsets; a broker that has just started has no coordinator for a moment."""
+    offsets: list[TopicPartition] = []
+    failures: list[KafkaException] = []
 
-    def ask() -> bool:
+    def fetch() -> bool:
         try:
-            found.extend(consumer.committed([TopicPartition(*place) for place in places], timeout=10))
+            offsets.extend(consumer.committed([TopicPartition(*each) for each in partitions], timeout=10))
         except KafkaException as e:
-            failed.append(e)
+            failures.append(e)
             return False
         return True
 
-    if places and not wait_until(ask, COORDINATOR_SECONDS, every=0.2):
-        raise failed[-1]
-    return {(each.topic, each.partition): each.offset for each in found if each.offset >= 0}
+    if partitions and not wait_until(fetch, COORDINATOR_SECONDS, every=0.2):
+        raise failures[-1]
+    return {(each.topic, each.partition): each.offset for each in offsets if each.offset >= 0}
 
 
-def _heads(consumer: Consumer, place: Place) -> Iterator[PublishedHead]:
-    """The heads of the audit trail that were published, and that retention has left."""
-    for message in read_partition(consumer, *place):
+def _heads(consumer: Consumer, partition: Partition) -> Iterator[PublishedHead]:
+    """Read the published heads of the audit trail that are still retained."""
+    for message in read_partition(consumer, *partition):
         if message.key() == EventType.AUDIT_HEAD.encode():
             with contextlib.suppress(orjson.JSONDecodeError):
                 head = PublishedHead.of(orjson.loads(message.value() or b""))
@@ -218,10 +218,10 @@ def _heads(consumer: Consumer, place: Place) -> Iterator[PublishedHead]:
                     yield head
 
 
-def _enter_ledger(facts: Facts, consumer: Consumer, places: Sequence[Place], report: AuditReport) -> None:
+def _enter_ledger(facts: Facts, consumer: Consumer, partitions: Sequence[Partition], report: AuditReport) -> None:
     former: set[str] = set()
-    for place in places:
-        for message in read_partition(consumer, *place):
+    for partition in partitions:
+        for message in read_partition(consumer, *partition):
             key, value = (message.key() or b""), message.value()
             if value is None:
                 entry_id = key.decode(errors="replace") if isinstance(key, bytes) else key
@@ -231,8 +231,8 @@ def _enter_ledger(facts: Facts, consumer: Consumer, places: Sequence[Place], rep
                 continue
             try:
                 entry = parse_entry(value)
-            except Exception as e:  # whatever it is, it is this record's
-                report.add([_unreadable(place, message.offset() or 0, e)])
+            except Exception as e:  # any error concerns this record only
+                report.add([_unreadable(partition, message.offset() or 0, e)])
                 continue
             if entry.topic != facts.topic:
                 continue
@@ -245,31 +245,31 @@ def _enter_ledger(facts: Facts, consumer: Consumer, places: Sequence[Place], rep
     facts.former = len(former)
 
 
-def _said(
+def _outputs(
     consumer: Consumer,
-    places: Sequence[Place],
-    committed: Mapping[Place, int],
+    partitions: Sequence[Partition],
+    committed: Mapping[Partition, int],
     report: AuditReport,
     mask: DataMask,
-) -> Iterator[Said]:
-    for place in places:
-        for message in read_partition(consumer, *place):
+) -> Iterator[OutputRecord]:
+    for partition in partitions:
+        for message in read_partition(consumer, *partition):
             try:
                 record = Record.of(message)
-                posted = mask.record(to_payload(record))
+                payload = mask.record(to_payload(record))
                 is_dead = record.topic is Topic.DEAD_LETTERS
-                said = (_dead_letter if is_dead else _alert)(record, posted, committed)
-            except Exception as e:  # whatever it is, it is this record's
-                report.add([_unreadable(place, message.offset() or 0, e)])
+                output = (_dead_letter if is_dead else _alert)(record, payload, committed)
+            except Exception as e:  # any error concerns this record only
+                report.add([_unreadable(partition, message.offset() or 0, e)])
             else:
-                yield said
+                yield output
 
 
-def _alert(record: Record, posted: object, committed: Mapping[Place, int]) -> Said:
-    """What the relay posts of a record and the store makes of it, by their own code."""
-    alert = check_alert(posted)
-    return Said(
-        *_standing(record, committed),
+def _alert(record: Record, payload: object, committed: Mapping[Partition, int]) -> OutputRecord:
+    """Parse a record as relay and store do, with their own code."""
+    alert = check_alert(payload)
+    return OutputRecord(
+        *_relay_state(record, committed),
         id=alert.alert_id,
         outcome=alert.outcome.value,
         topic=alert.topic,
@@ -282,17 +282,17 @@ def _alert(record: Record, posted: object, committed: Mapping[Place, int]) -> Sa
     )
 
 
-def _dead_letter(record: Record, posted: object, committed: Mapping[Place, int]) -> Said:
-    letter = check_dead_letter(posted)
-    place = (letter.topic, letter.partition, letter.offset)
-    return Said(*_standing(record, committed), "/".join(map(str, place)), Outcome.DEAD_LETTER.value, *place)
+def _dead_letter(record: Record, payload: object, committed: Mapping[Partition, int]) -> OutputRecord:
+    dead_letter = check_dead_letter(payload)
+    key = (dead_letter.topic, dead_letter.partition, dead_letter.offset)
+    return OutputRecord(*_relay_state(record, committed), "/".join(map(str, key)), Outcome.DEAD_LETTER.value, *key)
 
 
-def _standing(record: Record, committed: Mapping[Place, int]) -> tuple[str, int, int, bool]:
-    place = (record.topic.value, record.partition)
-    return (*place, record.offset, record.offset < committed.get(place, 0))
+def _relay_state(record: Record, committed: Mapping[Partition, int]) -> tuple[str, int, int, bool]:
+    partition = (record.topic.value, record.partition)
+    return (*partition, record.offset, record.offset < committed.get(partition, 0))
 
 
-def _unreadable(place: Place, offset: int, error: Exception) -> Finding:
+def _unreadable(partition: Partition, offset: int, error: Exception) -> Finding:
     reason = error.what if isinstance(error, FraudstreamError) else str(error)
-    return Finding.at(Kind.UNREADABLE, reason, *place, offset)
+    return Finding.at(Kind.UNREADABLE, reason, *partition, offset)

@@ -1,4 +1,4 @@
-"""What an audit found, as one object: what is wrong, what is open, what is merely shown; and how a person reads it."""
+"""Collects the findings of an audit in a report and renders it for the terminal."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -12,53 +12,53 @@ from rich.table import Table
 
 from fraudstream.messages.base import Object
 
-SHOWN: Final = 20
-"""Findings of a kind on a terminal; the JSON has every one."""
+MAX_FINDINGS: Final = 20
+"""Maximum number of findings of a kind on a terminal; the JSON has all of them."""
 
 _COLUMNS: Final = ("acknowledged", "accounted", "open", "lost")
 
 
 class Kind(StrEnum):
-    """The kinds of finding: each has a heading, and makes an audit fail or is only shown."""
+    """The kinds of finding, each with a heading and whether it makes the audit fail."""
 
     heading: str
     is_wrong: bool
 
     def __new__(cls, value: str, heading: str, is_wrong: bool = True) -> Self:
-        """Make a member that is its value as text."""
+        """Create a member that equals its value as text."""
         member = str.__new__(cls, value)
         member._value_, member.heading, member.is_wrong = value, heading, is_wrong
         return member
 
     LOST = "lost", "lost"
-    """Records that were gone before anybody read them."""
+    """Records that were deleted before they were read."""
     UNACCOUNTED = "unaccounted", "not accounted for"
-    """Offsets that no entry of the ledger accounts for, or that an entry accounts for wrongly."""
+    """Offsets that no ledger entry accounts for, or that an entry accounts for wrongly."""
     MISSING = "missing", "missing"
-    """An outcome that was recorded at one place and is not where it has to be next."""
+    """An outcome that was recorded but did not reach its next destination."""
     DOUBLED = "doubled", "more than there should be"
-    DIFFERENT = "different", "scored otherwise"
-    UNREADABLE = "unreadable", "not what belongs on its topic"
+    DIFFERENT = "different", "scored differently"
+    UNREADABLE = "unreadable", "not valid for its topic"
     REJECTED = "rejected", "rejected by the API"
     UNVERIFIED = "unverified", "not verified"
     """What could not be scored again."""
     BEYOND = "beyond", "beyond the topic's end"
-    """A row of the store from an offset that the topic never reached, or has lost."""
+    """A row of the store whose offset the topic never reached, or has lost."""
     ALTERED = "altered", "altered in the audit trail"
-    """An entry of the audit trail that does not fit its hash, or a published head that the trail does not hold."""
+    """An entry of the audit trail whose hash does not match, or a published head that is not in the trail."""
     SUPERSEDED = "superseded", "superseded", False
-    """An outcome of another revision than the one that counts: judged again after a change."""
+    """An outcome of another revision than the one that counts: scored again after a deployment."""
     CONFLICT = "conflicts", "conflicts", False
-    """Another payment under the same id, kept beside it."""
+    """Another payment with the same id, stored separately."""
     EXTRA = "extra", "in the store alone", False
-    """A row of the store that no record of a topic explains."""
+    """A row of the store without a record on any topic."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One deviation, described without its position; `count` is of the records, rows or offsets that it is about.
+    """One deviation, described without its position; `count` is the number of records, rows or offsets concerned.
 
-    `until_offset` is the offset after the last; of a range whose offsets are not known one by one, the range's.
+    `until_offset` is the offset after the last; if the exact offsets are unknown, that of the range.
     """
 
     kind: Kind
@@ -71,11 +71,11 @@ class Finding:
 
     @classmethod
     def at(cls, kind: Kind, what: str, topic: str, partition: int | None, offset: int | None, count: int = 1) -> Self:
-        """A finding about a single offset, as far as it is known."""
+        """Create a finding about a single offset, as far as it is known."""
         return cls(kind, what, topic, partition, offset, None if offset is None else offset + 1, count)
 
     @property
-    def place(self) -> str:
+    def position(self) -> str:
         """`topic[partition] offset`, or the first and the last offset of a range."""
         if self.partition is None:
             return self.topic
@@ -86,8 +86,8 @@ class Finding:
         return f"{self.topic}[{self.partition}] {offsets}"
 
     def document(self) -> Object:
-        """As it stands in the JSON."""
-        return {**asdict(self), "kind": self.kind.value, "place": self.place}
+        """Convert to JSON."""
+        return {**asdict(self), "kind": self.kind.value, "place": self.position}
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,11 +97,11 @@ class PartitionAccount:
     Attributes:
         begin: The first offset that Kafka still has.
         end: The offset after the last acknowledged record.
-        until: Up to where the ledger has come.
+        until: The offset that the ledger has reached.
         acknowledged: Records that Kafka acknowledged, as far back as topic or ledger reach.
-        accounted: Of those, how many the ledger gives an outcome.
-        open: How many lie after its last entry: being scored, or waiting.
-        lost: How many were gone before anybody read them.
+        accounted: How many of those have an outcome in the ledger.
+        open: How many come after its last entry: being scored, or waiting.
+        lost: How many were deleted before they were read.
         without_record: Offsets that hold no record, such as Kafka's transaction markers.
     """
 
@@ -130,24 +130,24 @@ class AuditReport:
     notes: list[str] = field(default_factory=list)
 
     def add(self, findings: Iterable[Finding]) -> None:
-        """Take findings in."""
+        """Add findings."""
         self.findings += findings
 
     def of_kind(self, kind: Kind) -> list[Finding]:
-        """The findings of a kind."""
+        """Return the findings of a kind."""
         return [finding for finding in self.findings if finding.kind is kind]
 
     def count(self, kind: Kind) -> int:
-        """How many records, rows or offsets the findings of a kind stand for."""
+        """Count the records, rows or offsets in the findings of a kind."""
         return sum(finding.count for finding in self.of_kind(kind))
 
     def total(self, name: str) -> int:
-        """One of the figures of `PartitionAccount` over all partitions."""
+        """Sum a field of `PartitionAccount` over all partitions."""
         return sum(getattr(partition, name) for partition in self.partitions)
 
     @property
     def wrong(self) -> list[Finding]:
-        """The findings that make it fail."""
+        """The findings that make the audit fail."""
         return [finding for finding in self.findings if finding.kind.is_wrong]
 
     @property
@@ -157,11 +157,11 @@ class AuditReport:
 
     @property
     def complete(self) -> bool:
-        """Whether nothing is wrong, nothing open and nothing on its way."""
+        """Whether nothing is wrong, nothing open and nothing in transit."""
         return self.ok and not self.total("open") and not self.in_transit
 
     def document(self) -> Object:
-        """The whole of it as one JSON object."""
+        """Convert the whole report to one JSON object."""
         counts = {kind.value: self.count(kind) for kind in Kind if kind is not Kind.UNACCOUNTED}
         return {
             **{name: getattr(self, name) for name in ("ok", "complete", "deep", "topic", "topic_id", "in_transit")},
@@ -176,7 +176,7 @@ class AuditReport:
 
 
 def render(report: AuditReport) -> RenderableType:
-    """The report as tables and a last sentence."""
+    """Render the report as tables and a conclusion."""
     pieces: list[RenderableType] = [_partitions(report)]
     counts = ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in report.outcomes.items())
     if report.total("accounted"):
@@ -186,19 +186,19 @@ def render(report: AuditReport) -> RenderableType:
             f"{report.total('without_record'):,} offsets hold no record (markers, aborted or compacted records)"
         )
     for kind in Kind:
-        if found := report.of_kind(kind):
-            pieces.append(_findings(kind, found))
+        if findings := report.of_kind(kind):
+            pieces.append(_findings(kind, findings))
     pieces += [escape(f"note: {note}") for note in report.notes]
     pieces += ["", escape(conclusion(report))]
     return Group(*pieces)
 
 
 def conclusion(report: AuditReport) -> str:
-    """The whole result in one sentence or two."""
+    """Summarize the result in one or two sentences."""
     acknowledged, lagging = report.total("acknowledged"), _lagging(report)
     if not report.ok:
         wrong = ", ".join(
-            f"{report.count(kind):,} {kind.heading} ({_places(report.of_kind(kind))})"
+            f"{report.count(kind):,} {kind.heading} ({_positions(report.of_kind(kind))})"
             for kind in Kind
             if kind.is_wrong and report.of_kind(kind)
         )
@@ -223,10 +223,10 @@ def _lagging(report: AuditReport) -> str:
     return f" {'; '.join(parts)}." if parts else ""
 
 
-def _places(findings: Sequence[Finding]) -> str:
-    found = [finding.place or finding.what for finding in findings]
-    more = f" and {len(found) - 3:,} more places" if len(found) > 3 else ""
-    return ", ".join(found[:3]) + more
+def _positions(findings: Sequence[Finding]) -> str:
+    positions = [finding.position or finding.what for finding in findings]
+    more = f" and {len(positions) - 3:,} more" if len(positions) > 3 else ""
+    return ", ".join(positions[:3]) + more
 
 
 def _partitions(report: AuditReport) -> Table:
@@ -244,15 +244,15 @@ def _partitions(report: AuditReport) -> Table:
     return table
 
 
-def _findings(kind: Kind, found: Sequence[Finding]) -> Table:
-    title = f"{kind.heading}: {sum(each.count for each in found):,}"
+def _findings(kind: Kind, findings: Sequence[Finding]) -> Table:
+    title = f"{kind.heading}: {sum(each.count for each in findings):,}"
     table = Table(
         title=title, title_justify="left", title_style="bold red" if kind.is_wrong else "bold", show_header=False
     )
     table.add_column("where", no_wrap=True)
     table.add_column("what")
-    for each in found[:SHOWN]:
-        table.add_row(escape(each.place), escape(each.what))
-    if len(found) > SHOWN:
-        table.add_row("", f"and {len(found) - SHOWN:,} more (--json has every one)")
+    for each in findings[:MAX_FINDINGS]:
+        table.add_row(escape(each.position), escape(each.what))
+    if len(findings) > MAX_FINDINGS:
+        table.add_row("", f"and {len(findings) - MAX_FINDINGS:,} more (--json has all of them)")
     return table

@@ -1,4 +1,4 @@
-"""A demo's folder as an audit sees it: its broker where that runs, else one started on its data for a while."""
+"""Connects an audit to the broker of a demo's workdir, and starts that broker if it is not running."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -14,39 +14,39 @@ _LISTENER: Final = re.compile(r"^advertised\.listeners=\w+://(?P<address>[^,\s]+
 
 
 @contextmanager
-def broker_of(workdir: Path, plan: Callable[[Path], BrokerPlan], say: Callable[[str], None]) -> Iterator[str]:
-    """The bootstrap servers of a demo's Kafka, for the length of a `with` block.
+def broker_of(workdir: Path, plan: Callable[[Path], BrokerPlan], report: Callable[[str], None]) -> Iterator[str]:
+    """Provide the bootstrap servers of a demo's Kafka for the length of a `with` block.
 
     Raises:
-        SettingsError: It is no demo's folder, or its Kafka is elsewhere.
-        BrokerFailed: Its broker does not start, or does not say where it listens.
+        SettingsError: It is not a demo's folder, or its Kafka is elsewhere.
+        BrokerFailed: Its broker does not start, or its advertised listener is unknown.
     """
     data = workdir / "kafka"
     if not (data / STORAGE).is_dir():
         raise SettingsError(
-            "this folder holds no Kafka of a demo",
+            "this folder contains no Kafka of a demo",
             where=str(data),
-            remedy="name the folder of a demo; where its Kafka is elsewhere, add --bootstrap-servers",
+            remedy="give the workdir of a demo; if its Kafka is elsewhere, add --bootstrap-servers",
         )
-    with exclusive_lock(data / LOCK, wait=False) as ours:
-        running = not ours
-    if running:
+    with exclusive_lock(data / LOCK, wait=False) as is_locked:
+        is_running = not is_locked
+    if is_running:
         yield _address(data)
         return
-    with start_broker(plan(data), say) as broker:
+    with start_broker(plan(data), report) as broker:
         if broker is None:
-            raise BrokerFailed("the broker did not start", where=str(data), remedy="read its log there")
+            raise BrokerFailed("the broker did not start", where=str(data), remedy="see its log there")
         yield broker.bootstrap_servers
 
 
 def _address(data: Path) -> str:
-    found = None
+    match = None
     with suppress(OSError):
-        found = _LISTENER.search((data / PROPERTIES).read_text())
-    if found is None:
+        match = _LISTENER.search((data / PROPERTIES).read_text())
+    if match is None:
         raise BrokerFailed(
-            "a broker runs on this data and does not say where it listens",
+            "a broker is running on this data, but its advertised listener is unknown",
             where=str(data / PROPERTIES),
-            remedy="name it with --bootstrap-servers",
+            remedy="give its address with --bootstrap-servers",
         )
-    return found["address"]
+    return match["address"]

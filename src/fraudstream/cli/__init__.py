@@ -1,4 +1,4 @@
-"""The command `fraudstream`: every command reads the settings and calls its room; one message and a code for errors."""
+"""The command line `fraudstream`: its commands, their options and their error handling."""
 
 from fraudstream.cli.entry import main
 

@@ -1,4 +1,4 @@
-"""The command `audit`: ledger, topics and store held against each other, for settings or for a demo's folder."""
+"""The command `audit`: compares ledger, topics and store."""
 
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -16,7 +16,7 @@ from fraudstream.config import Settings
     "--workdir",
     type=click.Path(path_type=Path),
     default=None,
-    help="A demo's folder, running or stopped; its Kafka is started for the audit where it does not run.",
+    help="A demo's workdir, running or stopped; its Kafka is started for the audit if it is not running.",
 )
 @options.kafka
 @setting("database")
@@ -27,10 +27,10 @@ from fraudstream.config import Settings
 @setting("driver_memory")
 @setting("java_home")
 def audit(workdir: Path | None, deep: bool, as_json: bool, **flags: object) -> None:
-    """Check that every acknowledged record has one recorded outcome: ledger, topics and store against each other.
+    """Check that every acknowledged record has exactly one recorded outcome, by comparing ledger, topics and store.
 
-    Exit code 0 when nothing is wrong, 1 when something is lost, missing, doubled, rejected or cannot be verified. What
-    is open or on its way is not wrong. Nothing is changed.
+    Exit code 0 when nothing is wrong, 1 when something is lost, missing, doubled, rejected or cannot be verified.
+    Records that are open or in transit are not errors. Read-only.
     """
     from rich.console import Console
 

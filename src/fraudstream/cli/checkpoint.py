@@ -1,4 +1,4 @@
-"""Commands about the detector's checkpoint: `checkpoint show`, `checkpoint rebuild`."""
+"""The commands `checkpoint show` and `checkpoint rebuild`."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
 
 @click.group()
 def checkpoint() -> None:
-    """Look at the detector's checkpoint, or make it anew from the ledger."""
+    """Inspect the detector's checkpoint, or rebuild it from the ledger."""
 
 
 @checkpoint.command()
 @setting("checkpoint")
 @options.kafka
 def show(**flags: object) -> None:
-    """Say whether the detector can go on from the checkpoint, and where.
+    """Show whether the detector can resume from the checkpoint, and at which offsets.
 
-    A checkpoint that is broken, or of another topic or release, is an error that names the file and what mends it.
+    A checkpoint that is broken, or of another topic or release, is an error that names the file and the remedy.
     """
     from fraudstream.detector.checkpoint import inspect
     from fraudstream.kafka.topics import require_topic, topic_id
@@ -40,16 +40,16 @@ def show(**flags: object) -> None:
         click.echo(f"{settings.checkpoint}: new; the detector starts at the earliest offset")
         return
     batch = f"batch {max(state.ends)}" if state.ends else "no batch yet"
-    click.echo(f"{settings.checkpoint}: whole; {batch}; the detector goes on at {_places(topic, state.committed)}")
+    click.echo(f"{settings.checkpoint}: intact; {batch}; the detector resumes at {_positions(topic, state.committed)}")
 
 
 @checkpoint.command()
 @setting("checkpoint")
 @options.kafka
 def rebuild(**flags: object) -> None:
-    """Put the checkpoint aside and make one that goes on where the ledger ends.
+    """Move the checkpoint aside and create one that resumes where the ledger ends.
 
-    Nothing is lost or doubled: what the ledger does not account for is judged again. Stop the detector first.
+    Nothing is lost or doubled: what the ledger does not account for is scored again. Stop the detector first.
     """
     from fraudstream.detector.checkpoint import own_checkpoint, rebuild
     from fraudstream.kafka.reading import KafkaLedger, Watermarks
@@ -69,9 +69,9 @@ def rebuild(**flags: object) -> None:
             datetime.now(UTC),
         )
     if rebuilt.put_aside is not None:
-        click.echo(f"the former checkpoint is in {rebuilt.put_aside}")
-    click.echo(f"{settings.checkpoint}: made anew; the detector goes on at {_places(topic, rebuilt.offsets)}")
+        click.echo(f"the old checkpoint is in {rebuilt.put_aside}")
+    click.echo(f"{settings.checkpoint}: rebuilt; the detector resumes at {_positions(topic, rebuilt.offsets)}")
 
 
-def _places(topic: str, offsets: Offsets) -> str:
+def _positions(topic: str, offsets: Offsets) -> str:
     return ", ".join(f"{topic}[{p}] {offset}" for p, offset in sorted(offsets.items())) or "the earliest offset"

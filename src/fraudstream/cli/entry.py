@@ -1,4 +1,4 @@
-"""The group of all commands, which are beside this file, and what becomes of an error."""
+"""The entry point of the command line: the group of all commands, and the handling of errors."""
 
 import logging
 import os
@@ -28,9 +28,9 @@ INTERRUPTED = 130
 
 
 def run_to_exit(program: Callable[[], object]) -> None:
-    """Run a program; whatever it raises becomes one message and `SystemExit`.
+    """Run a program; convert whatever it raises into one message and `SystemExit`.
 
-    Outside its standalone mode, click gives the code of `click.exceptions.Exit` back in place of raising it.
+    Outside its standalone mode, click returns the code of `click.exceptions.Exit` instead of raising it.
     """
     try:
         code = program()
@@ -42,36 +42,36 @@ def run_to_exit(program: Callable[[], object]) -> None:
         e.show()
         sys.exit(e.exit_code)
     except FraudstreamError as e:
-        _say(e.message)
+        _print_error(e.message)
         sys.exit(e.exit_code)
     except (KeyboardInterrupt, click.Abort):
-        _say("interrupted")
+        _print_error("interrupted")
         sys.exit(INTERRUPTED)
     except BrokenPipeError:
         sys.exit(1)
-    except Exception as e:  # the last line of defence: a user gets a message, a developer the trace with DEBUG
+    except Exception as e:  # the last line of defence: users get a message, developers the traceback with DEBUG
         logging.getLogger(__name__).debug("unexpected error", exc_info=True)
-        _say(
-            f"unexpected error: {type(e).__name__}: {_text(e)}\n"
-            "  remedy: run `fraudstream doctor`; FRAUDSTREAM_LOG_LEVEL=DEBUG shows the trace to send with a report"
+        _print_error(
+            f"unexpected error: {type(e).__name__}: {_message(e)}\n"
+            "  remedy: run `fraudstream doctor`; FRAUDSTREAM_LOG_LEVEL=DEBUG shows the traceback for a bug report"
         )
         sys.exit(1)
 
 
-def _text(e: Exception) -> str:
-    """The error's own words: one of Spark's asks the JVM for them, which may be gone."""
+def _message(e: Exception) -> str:
+    """Return the error's message: one of Spark's asks the JVM for it, which may have ended."""
     try:
         return str(e)
     except Exception:
         return "Spark ended before the reason could be read"
 
 
-def _say(message: str) -> None:
+def _print_error(message: str) -> None:
     click.echo(f"fraudstream: {message}", err=True)
 
 
 USERS_UMASK: Final = frozenset({"setup", "doctor", "kafka", "score", "simulate", "dead-letters"})
-"""Commands that write nothing but public jars, or files that the user names: those have the rights of the user's umask.
+"""Commands that write only public jars, or files that the user names: the user's umask applies to those.
 """
 
 
@@ -111,5 +111,5 @@ for command in (
 
 
 def main() -> None:
-    """Run a command; an error becomes one message on standard error and an exit code that is not 0."""
+    """Run a command; an error becomes one message on standard error and a non-zero exit code."""
     run_to_exit(lambda: cli.main(standalone_mode=False))

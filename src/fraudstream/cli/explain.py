@@ -1,4 +1,4 @@
-"""The command `explain`: why a row, or a stored alert, has its score, step by step from what came."""
+"""The command `explain`: explains the score of a CSV row or a stored alert."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from fraudstream.model.explanation.explainer import Explanation
 
 
-class _Asked(NamedTuple):
-    """An explanation with what it is held against."""
+class _Result(NamedTuple):
+    """An explanation with its threshold and subject."""
 
     explanation: Explanation
     threshold: float
@@ -33,61 +33,61 @@ class _Asked(NamedTuple):
 @click.command()
 @click.option("--data", type=click.Path(path_type=Path), default=None, help="A CSV (also .gz) with a header.")
 @click.option("--row", type=click.IntRange(0), default=None, help="The row of the CSV, from 0.")
-@click.option("--alert", "alert_id", default=None, metavar="ID", help="In place of a row: a stored alert by its id.")
+@click.option("--alert", "alert_id", default=None, metavar="ID", help="Explain a stored alert instead of a row.")
 @setting("model")
 @setting("api")
 @options.as_json
 def explain(data: Path | None, row: int | None, alert_id: str | None, as_json: bool, **flags: object) -> None:
     """Explain the score of a row of a CSV, or of a stored alert, from raw value to score.
 
-    Needs no Spark: the score is worked out again, and is the one that `score` and the stream give.
+    Needs no Spark: the score is computed again and equals that of `score` and of the stream.
     """
     settings = Settings.load(**flags)
     if alert_id is not None and data is None and row is None:
-        asked = _alert(settings, alert_id)
+        result = _alert(settings, alert_id)
     elif alert_id is None and data is not None and row is not None:
-        asked = _row(settings, data, row)
+        result = _row(settings, data, row)
     else:
         raise SettingsError(
-            "what to explain is not clear",
+            "it is unclear what to explain",
             where="fraudstream explain",
             remedy="give --data CSV and --row N, or --alert ID",
         )
     if as_json:
-        click.echo(orjson.dumps(_as_json(asked), option=orjson.OPT_INDENT_2))
+        click.echo(orjson.dumps(_as_json(result), option=orjson.OPT_INDENT_2))
         return
     from rich.console import Console
 
     from fraudstream.cli.explain_tables import render
 
-    outcome = asked.explanation.outcome(asked.threshold)
-    Console().print(render(asked.explanation, asked.threshold, outcome, asked.about))
-    if asked.stored_score is not None and abs(asked.stored_score - asked.explanation.score) > 1e-9:
+    outcome = result.explanation.outcome(result.threshold)
+    Console().print(render(result.explanation, result.threshold, outcome, result.about))
+    if result.stored_score is not None and abs(result.stored_score - result.explanation.score) > 1e-9:
         click.echo(
-            f"the alert was stored with the score {asked.stored_score!r}: the artifact, or what was declared as an "
-            "alias, is not what judged it then",
+            f"the alert was stored with the score {result.stored_score!r}: the artifact or the aliases have changed "
+            "since it was scored",
             err=True,
         )
 
 
-def _row(settings: Settings, data: Path, row: int) -> _Asked:
+def _row(settings: Settings, data: Path, row: int) -> _Result:
     from fraudstream.model.deployment.current import resolve
     from fraudstream.model.explanation.cells import row_of
     from fraudstream.model.explanation.explainer import Explainer
 
     artifact, deployment = resolve(settings.model)
     explanation = Explainer(artifact).explain(row_of(data, row), deployment.aliases)
-    return _Asked(explanation, deployment.threshold, f"row {row:,} of {data.name}")
+    return _Result(explanation, deployment.threshold, f"row {row:,} of {data.name}")
 
 
-def _alert(settings: Settings, alert_id: str) -> _Asked:
+def _alert(settings: Settings, alert_id: str) -> _Result:
     from fraudstream.model.explanation.explainer import ExplainerLibrary
 
     alert = options.dashboard(settings).get(f"/api/alerts/{quote(alert_id)}")
     transaction: Mapping[str, Any] = alert[AlertField.TRANSACTION]
     explainer, aliases = ExplainerLibrary(settings.model).of(alert[AlertField.MODEL_ID], alert.get(AlertField.REVISION))
     threshold = alert.get(AlertField.THRESHOLD)
-    return _Asked(
+    return _Result(
         explainer.explain(transaction, aliases),
         explainer.manifest.threshold if threshold is None else float(threshold),
         f"alert {alert[AlertField.ALERT_ID]}",
@@ -95,10 +95,10 @@ def _alert(settings: Settings, alert_id: str) -> _Asked:
     )
 
 
-def _as_json(asked: _Asked) -> Object:
+def _as_json(result: _Result) -> Object:
     from fraudstream.model.explanation.explainer import long_form
 
-    told = long_form(asked.explanation)
-    judged = {"threshold": asked.threshold, "outcome": asked.explanation.outcome(asked.threshold).value}
-    stored = {} if asked.stored_score is None else {"stored_score": asked.stored_score}
-    return {"about": asked.about, **told, **judged, **stored}
+    explanation = long_form(result.explanation)
+    scored = {"threshold": result.threshold, "outcome": result.explanation.outcome(result.threshold).value}
+    stored = {} if result.stored_score is None else {"stored_score": result.stored_score}
+    return {"about": result.about, **explanation, **scored, **stored}

@@ -1,4 +1,4 @@
-"""How `fraudstream explain` reads on a terminal."""
+"""Renders the explanation of a score for the terminal."""
 
 from collections.abc import Iterator
 from typing import Final
@@ -17,13 +17,13 @@ _UNITS: Final = {Scale.LOG_ODDS: "log odds", Scale.PROBABILITY: "probability"}
 
 
 def render(explanation: Explanation, threshold: float, outcome: Outcome, about: str) -> RenderableType:
-    """The steps, largest contribution first, their sum, and what becomes of it."""
+    """Render the steps, largest contribution first, their sum and the outcome."""
     steps = sorted(explanation.steps, key=lambda step: -abs(step.reason.contribution))
     largest = max((abs(step.reason.contribution) for step in steps), default=0.0) or 1.0
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     for heading, justify in (
         ("column", "left"),
-        ("came", "left"),
+        ("value", "left"),
         ("read as", "left"),
         ("for the model", "right"),
         (f"contribution ({_UNITS[explanation.scale]})", "right"),
@@ -46,13 +46,13 @@ def render(explanation: Explanation, threshold: float, outcome: Outcome, about: 
     sums.add_column(overflow="fold")
     for name, value in _sums(explanation, threshold, outcome):
         sums.add_row(name, value)
-    said = "\n".join(f"  {reason.text}" for reason in explanation.top())
+    reasons = "\n".join(f"  {reason.text}" for reason in explanation.top())
     return Group(
         Text(f"{about}, by {explanation.model_id}\n", style="bold"),
         table,
         Text(""),
         sums,
-        Text(f"\nmost of all:\n{said}"),
+        Text(f"\ntop reasons:\n{reasons}"),
     )
 
 
@@ -74,7 +74,7 @@ def _sums(explanation: Explanation, threshold: float, outcome: Outcome) -> Itera
 
 
 def _scaled(step: Step) -> Iterator[str]:
-    """The scaled components; of a category only that of the value."""
+    """Format the scaled vector components; of a category only the one that is set."""
     for component, value in zip(step.cell.components, step.scaled, strict=True):
         if len(step.scaled) <= 2 or component:
             yield f"{value:+.4f}"

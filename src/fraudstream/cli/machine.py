@@ -1,4 +1,4 @@
-"""Commands about the machine and its parts: `setup`, `doctor`, `kafka`."""
+"""The commands `setup`, `doctor` and `kafka`."""
 
 import os
 from collections.abc import Sequence
@@ -20,32 +20,32 @@ TOOLS: Final = {
     "console-producer": "org.apache.kafka.tools.ConsoleProducer",
     "get-offsets": "org.apache.kafka.tools.GetOffsetShell",
 }
-"""By the name of the script in Kafka's distribution, without `kafka-` and `.sh`, the class that it starts."""
+"""The main class of each tool, by the name of its script in Kafka's distribution without `kafka-` and `.sh`."""
 
 _HEAP: Final = "256m"
 _LOGGING: Final = Path(__file__).with_name("tools_log4j2.properties")
 
 
 def tool_class(tool: str) -> str:
-    """The class of a tool by its name in `TOOLS`, or by that of the script in Kafka's distribution ("kafka-topics.sh").
+    """Look up the class of a tool by its name in `TOOLS`, or by its script in Kafka's distribution ("kafka-topics.sh").
 
-    Raises SettingsError, with the names there are, for any other.
+    Raises SettingsError, with the known names, for any other.
     """
-    found = TOOLS.get(tool.removeprefix("kafka-").removesuffix(".sh"))
-    if found is None:
+    program = TOOLS.get(tool.removeprefix("kafka-").removesuffix(".sh"))
+    if program is None:
         raise SettingsError(
-            f"there is no Kafka tool {tool!r} here", where="fraudstream kafka", remedy=f"take one of {', '.join(TOOLS)}"
+            f"there is no Kafka tool {tool!r} here", where="fraudstream kafka", remedy=f"use one of {', '.join(TOOLS)}"
         )
-    return found
+    return program
 
 
 def tool_command(program: str, arguments: Sequence[str], java: Java, jars: Sequence[Path]) -> list[str]:
-    """The command that runs a tool."""
+    """Build the command that runs a tool."""
     return [
         str(java.executable),
         f"-Xmx{_HEAP}",
         "-XX:+UseSerialGC",
-        # The quick compiler alone, as for the broker: a tool lives for a second.
+        # The C1 compiler only, as for the broker: a tool runs for a second.
         "-XX:TieredStopAtLevel=1",
         f"-Dlog4j2.configurationFile={_LOGGING}",
         "-cp",
@@ -59,7 +59,7 @@ def tool_command(program: str, arguments: Sequence[str], java: Java, jars: Seque
 @setting("cache")
 @setting("java_home")
 def setup(**flags: object) -> None:
-    """Fetch the Kafka and connector jars into the cache; does nothing where they are."""
+    """Fetch the Kafka and connector jars into the cache, unless they are there."""
     from fraudstream.runtime.jars import fetch_jars
 
     settings = Settings.load(**flags)
@@ -71,7 +71,7 @@ def setup(**flags: object) -> None:
 @setting("java_home")
 @setting("port")
 def doctor(**flags: object) -> None:
-    """Say what of this machine serves, and what to do about each thing missing."""
+    """Check whether this machine meets the requirements, and show what to do if not."""
     from rich.console import Console
 
     from fraudstream.runtime.doctor import examine, render
@@ -83,7 +83,7 @@ def doctor(**flags: object) -> None:
         raise click.exceptions.Exit(1)
 
 
-# Every argument after the tool's name is the tool's, `--help` too.
+# Every argument after the tool's name is passed to the tool, including `--help`.
 @click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
 @click.argument("tool")
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[ARGS]...")
@@ -96,5 +96,5 @@ def kafka(tool: str, arguments: tuple[str, ...]) -> None:
     program = tool_class(tool)
     settings = Settings.load()
     command = tool_command(program, arguments, java_for(settings), jars_for(settings).broker)
-    # In this process's place: terminal, signals and exit code are the tool's own.
-    os.execv(command[0], command)  # noqa: S606 - the program is the Java that was found
+    # Replaces this process: terminal, signals and exit code are the tool's own.
+    os.execv(command[0], command)  # noqa: S606 - the program is the detected Java

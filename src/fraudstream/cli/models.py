@@ -1,4 +1,4 @@
-"""Commands of the data scientist: `train`, `score`, `simulate`."""
+"""The commands `train`, `score` and `simulate`."""
 
 import sys
 from datetime import UTC, datetime
@@ -17,49 +17,49 @@ DEFAULT_SEED = 42
 
 @click.command()
 @options.data
-@click.option("--label", default=None, help="The label column; found by its name when not given.")
+@click.option("--label", default=None, help="The label column; detected by its name by default.")
 @click.option(
     "--features",
     multiple=True,
     metavar="A,B",
-    help="Learn from these columns and no others, however suspect they look; may be given several times.",
+    help="Learn from these columns and no others, however suspicious they look; repeatable.",
 )
-@click.option("--exclude", multiple=True, metavar="A,B", help="Leave these columns out; may be given several times.")
+@click.option("--exclude", multiple=True, metavar="A,B", help="Leave these columns out; repeatable.")
 @click.option(
     "--algorithm",
     type=click.Choice(ALGORITHMS),
     default=ALGORITHMS[0],
     show_default=True,
-    help="The classifier; auto tries several on a validation period and takes the best.",
+    help="The classifier; auto tries several on a validation period and selects the best.",
 )
 @click.option(
     "--legitimate-share",
     type=click.FloatRange(0, 1, min_open=True),
     default=1.0,
     show_default=True,
-    help="Share of the legitimate rows that the CSV holds; each then weighs 1/share, in training and in every figure.",
+    help="Share of the legitimate rows in the CSV; each is weighted by 1/share, in training and in every metric.",
 )
 @click.option(
     "--label-delay",
     type=options.Duration(),
     default="0s",
     show_default=True,
-    help="How long after a payment its label arrives, as in 7d or 12h: what would not have been known is not used.",
+    help="How long after a payment its label arrives, as in 7d or 12h: labels not known in time are not used.",
 )
 @click.option(
     "--review-cost",
     type=click.FloatRange(0),
     default=None,
-    help="Cost of looking at a false alarm, in the unit of the amounts.  [default: 2.5]",
+    help="Cost of reviewing a false alarm, in the unit of the amounts.  [default: 2.5]",
 )
 @click.option(
     "--max-alerts-per-day",
     type=click.FloatRange(0, min_open=True),
     default=None,
-    help="The most alerts a day that the threshold may give on the average.",
+    help="Upper limit of the average number of alerts a day at the threshold.",
 )
 @setting("models")
-@click.option("--seed", type=int, default=DEFAULT_SEED, show_default=True, help="Of everything random.")
+@click.option("--seed", type=int, default=DEFAULT_SEED, show_default=True, help="Random seed.")
 @options.as_json
 @setting("driver_memory")
 @setting("java_home")
@@ -77,7 +77,7 @@ def train(
     as_json: bool,
     **flags: object,
 ) -> None:
-    """Train a model on a CSV, judge it on its last fifth in time, and put it in force."""
+    """Train a model on a CSV, evaluate it on the last fifth in time, and deploy it."""
     from rich.console import Console
 
     from fraudstream.model.evaluation.evaluate import ThresholdConstraints
@@ -139,11 +139,11 @@ def score(data: Path, output: Path, **flags: object) -> None:
 
 @click.command()
 @click.option("--rows", type=click.IntRange(1), required=True, help="Payments to simulate, over two days.")
-@click.option("--seed", type=int, default=DEFAULT_SEED, show_default=True, help="The same seed gives the same bytes.")
-@click.option("--with-ids", is_flag=True, help="Add columns with the ids of card and terminal.")
+@click.option("--seed", type=int, default=DEFAULT_SEED, show_default=True, help="The same seed gives the same file.")
+@click.option("--with-ids", is_flag=True, help="Add columns with card and terminal ids.")
 @click.option("--output", type=click.Path(path_type=Path), required=True, help="The CSV to write.")
 def simulate(rows: int, seed: int, with_ids: bool, output: Path) -> None:
-    """Write simulated payments in the columns of creditcard.csv, with frauds of several kinds."""
+    """Write simulated payments in the format of creditcard.csv, with frauds of several kinds."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 

@@ -1,4 +1,4 @@
-"""Options that commands share, each made from its setting, and the engines that commands start."""
+"""Options shared by commands, and factories for Java, jars, Spark sessions and the dashboard client."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def setting(name: str, flag: str | None = None, kind: Any = None) -> Callable[[Function], Function]:
-    """An option for one setting; not given, it is None, and environment, file or default decide."""
+    """Create an option for one setting; if unset it is None, and environment, file or default apply."""
     field = Settings.model_fields[name]
     default = field.get_default(call_default_factory=True, validated_data={})
-    shown = "" if default in (None, ()) or (isinstance(default, Path) and default.is_absolute()) else f"  [{default}]"
+    suffix = "" if default in (None, ()) or (isinstance(default, Path) and default.is_absolute()) else f"  [{default}]"
     flags = (flag or f"--{name.replace('_', '-')}", name)
-    return click.option(*flags, type=kind or _kind(default), default=None, help=f"{field.description}{shown}")
+    return click.option(*flags, type=kind or _kind(default), default=None, help=f"{field.description}{suffix}")
 
 
 def dashboard(settings: Settings) -> DashboardClient:
-    """A client of the dashboard that the settings name."""
+    """Create a client of the dashboard."""
     import urllib3
 
     from fraudstream.relay.api_client import DashboardClient
@@ -51,12 +51,12 @@ def _kind(default: Any) -> Any:
 
 
 class NamedRow(click.ParamType[tuple[str, int]]):
-    """`NAME=ROW`: a column and a row number from 0; the name may hold an equals sign itself."""
+    """`NAME=ROW`: a column and a row number from 0; the name may contain an equals sign."""
 
     name = "NAME=ROW"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, int]:
-        """Take the text apart."""
+        """Parse the text."""
         if isinstance(value, tuple):
             return value
         name, _, row = str(value).rpartition("=")
@@ -65,29 +65,29 @@ class NamedRow(click.ParamType[tuple[str, int]]):
         return name, int(row)
 
 
-class TwoPorts(click.ParamType[tuple[int, int]]):
-    """`PORT:TOLD`: a port to listen on, and the one that clients are told."""
+class ListenerPorts(click.ParamType[tuple[int, int]]):
+    """`PORT:ADVERTISED`: a port to listen on, and the one that is advertised to clients."""
 
-    name = "PORT:TOLD"
+    name = "PORT:ADVERTISED"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
-        """Take the text apart."""
+        """Parse the text."""
         if isinstance(value, tuple):
             return value
         ports = [int(part) if part.isascii() and part.isdecimal() else 0 for part in str(value).split(":")]
         if len(ports) != 2 or not all(0 < port < 65536 for port in ports):
-            self.fail(f"{value!r} is not PORT:TOLD, as in 9093:19093", param, ctx)
+            self.fail(f"{value!r} is not PORT:ADVERTISED, as in 9093:19093", param, ctx)
         return ports[0], ports[1]
 
 
 class Duration(click.ParamType[float]):
-    """A number of seconds, or of what follows it: `90`, `30m`, `12h`, `7d`."""
+    """A number of seconds, or a number with a unit: `90`, `30m`, `12h`, `7d`."""
 
     name = "TIME"
     _SECONDS: Final = MappingProxyType({"s": 1, "m": 60, "h": 3_600, "d": 86_400})
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Take the text apart."""
+        """Parse the text."""
         if isinstance(value, (int, float)):
             return float(value)
         text = str(value).strip().lower()
@@ -109,12 +109,12 @@ as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON o
 
 
 def java_for(settings: Settings) -> Java:
-    """The Java to use."""
+    """Find the Java to use."""
     return find_java(settings.java_home, settings.cache, os.environ)
 
 
 def jars_for(settings: Settings) -> Jars:
-    """The jars in the cache; fetched first where they are not there."""
+    """Find the jars in the cache; fetch them first if they are missing."""
     try:
         return find_jars(settings.cache)
     except JarsMissing:
@@ -123,7 +123,7 @@ def jars_for(settings: Settings) -> Jars:
 
 @contextmanager
 def batch_spark(settings: Settings, app: str, jars: Sequence[Path] = ()) -> Iterator[SparkSession]:
-    """A Spark session for training or batch scoring, with further jars; its JVM's own words in a log of the cache."""
+    """Open a Spark session for training or batch scoring, with extra jars; its JVM logs to a file in the cache."""
     from fraudstream.runtime.jvm import BATCH_MASTER, SparkPlan
     from fraudstream.runtime.spark import spark_session
 

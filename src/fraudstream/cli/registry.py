@@ -1,4 +1,4 @@
-"""The command `models`: the artifacts of a directory, which of them is in force, and the way back."""
+"""The command `models`: lists, compares, verifies, deploys and rolls back models."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from fraudstream.messages.base import Object
 if TYPE_CHECKING:
     from fraudstream.model.deployment.current import Change, Deployment
 
-TAKES_EFFECT = "a running detector judges so within 15 seconds"
+TAKES_EFFECT = "a running detector uses it within 15 seconds"
 
-_who = click.option("--who", default=None, help="Who changes it; your user name when not given.")
-_why = click.option("--why", required=True, help="Why; kept in the history.")
+_who = click.option("--who", default=None, help="Who makes the change; your user name by default.")
+_why = click.option("--why", required=True, help="The reason, recorded in the history.")
 
 
 @click.group()
 def models() -> None:
-    """List, compare and verify models; put one in force, or go back to the one before."""
+    """List, compare and verify models; deploy one, or roll back to the previous one."""
 
 
 @models.command("list")
@@ -38,24 +38,24 @@ def list_command(as_json: bool, **flags: object) -> None:
     from fraudstream.model.deployment.registry import average_precision_text, list_models
 
     settings = Settings.load(**flags)
-    found = list_models(settings.models)
+    known = list_models(settings.models)
     if as_json:
-        print_json([summary(model) for model in found])
+        print_json([summary(model) for model in known])
         return
     rows = []
-    for model in found:
-        told = model.manifest
+    for model in known:
+        manifest = model.manifest
         rows.append(
             (
                 "▶" if model.is_active else "",
                 model.model_id,
-                average_precision_text(told) if told else model.trouble,
-                f"{told.training_data.rows:,}" if told else "",
+                average_precision_text(manifest) if manifest else model.trouble,
+                f"{manifest.training_data.rows:,}" if manifest else "",
                 f"{model.written_at:%Y-%m-%d %H:%M}",
             )
         )
     table(("", "model", "average precision", "rows", "written (UTC)"), rows)
-    if not found:
+    if not known:
         click.echo("there are no models yet: fraudstream train --data CSV", err=True)
 
 
@@ -64,7 +64,7 @@ def list_command(as_json: bool, **flags: object) -> None:
 @setting("models")
 @options.as_json
 def show(model_id: str, as_json: bool, **flags: object) -> None:
-    """Show what a model says of itself; the beginning of its id will do."""
+    """Show a model's manifest; a prefix of its id is enough."""
     from dataclasses import asdict
 
     from fraudstream.model.deployment.registry import average_precision_text, show_model
@@ -74,24 +74,24 @@ def show(model_id: str, as_json: bool, **flags: object) -> None:
     model = show_model(settings.models, model_id)
     if model.manifest is None:
         raise ModelCorrupt(model.trouble, where=str(settings.models / model.model_id), remedy="train the model again")
-    told, report = model.manifest, report_of(settings.models / model.model_id)
+    manifest, report = model.manifest, report_of(settings.models / model.model_id)
     if as_json:
-        print_json(summary(model) | {"report": str(report) if report else None, "manifest": asdict(told)})
+        print_json(summary(model) | {"report": str(report) if report else None, "manifest": asdict(manifest)})
         return
-    metrics, data = told.metrics, told.training_data
+    metrics, data, order = manifest.metrics, manifest.training_data, manifest.split.ordered_by
     lines = {
-        "model": model.model_id + ("  (in force)" if model.is_active else ""),
-        "algorithm": f"{told.algorithm}: {', '.join(f'{name} {value}' for name, value in told.parameters.items())}",
-        "data": f"{data.rows:,} rows of {data.name}, {data.frauds:,} of them frauds; split by {told.split.ordered_by}",
+        "model": model.model_id + ("  (active)" if model.is_active else ""),
+        "algorithm": f"{manifest.algorithm}: {', '.join(f'{k} {v}' for k, v in manifest.parameters.items())}",
+        "data": f"{data.rows:,} rows of {data.name}, {data.frauds:,} of them frauds; split by {order}",
         "written": f"{model.written_at:%Y-%m-%d %H:%M:%S} UTC",
         "measured on": metrics.measured_on,
-        "average precision": average_precision_text(told),
+        "average precision": average_precision_text(manifest),
         "ROC AUC": "n/a" if metrics.roc_auc is None else f"{metrics.roc_auc:.4f}",
-        "threshold": f"{told.threshold:.6g} recommended: {told.threshold_rule}",
+        "threshold": f"{manifest.threshold:.6g} recommended: {manifest.threshold_rule}",
         "report": str(report) if report else "n/a: trained by an earlier version",
-        "features": ", ".join(feature.name for feature in told.features),
-        "files": f"{len(told.files)}, each with its sha256: fraudstream models verify {model.model_id}",
-        **({"warnings": "; ".join(told.warnings)} if told.warnings else {}),
+        "features": ", ".join(feature.name for feature in manifest.features),
+        "files": f"{len(manifest.files)}, each with its sha256: fraudstream models verify {model.model_id}",
+        **({"warnings": "; ".join(manifest.warnings)} if manifest.warnings else {}),
     }
     table(("", ""), list(lines.items()), header=False)
 
@@ -102,7 +102,7 @@ def show(model_id: str, as_json: bool, **flags: object) -> None:
 @setting("models")
 @options.as_json
 def compare(one: str, other: str, as_json: bool, **flags: object) -> None:
-    """Compare two models: what they do not have in common."""
+    """Show the differences between two models."""
     from fraudstream.model.deployment.registry import are_comparable, differences, show_model
 
     settings = Settings.load(**flags)
@@ -111,15 +111,15 @@ def compare(one: str, other: str, as_json: bool, **flags: object) -> None:
     if len(manifests) < 2:
         broken = next(model for model in pair if model.manifest is None)
         raise ModelCorrupt(broken.trouble, where=str(settings.models / broken.model_id), remedy="train the model again")
-    found, comparable = differences(*manifests), are_comparable(*manifests)
+    changes, comparable = differences(*manifests), are_comparable(*manifests)
     if as_json:
-        told = {name: list(values) for name, values in found.items()}
-        print_json({"a": pair[0].model_id, "b": pair[1].model_id, "comparable": comparable, "differences": told})
+        content = {name: list(values) for name, values in changes.items()}
+        print_json({"a": pair[0].model_id, "b": pair[1].model_id, "comparable": comparable, "differences": content})
         return
-    lines = [(name, shown(first), shown(second)) for name, (first, second) in found.items()]
+    lines = [(name, format_value(first), format_value(second)) for name, (first, second) in changes.items()]
     table(("", *(model.model_id + (" ▶" if model.is_active else "") for model in pair)), lines)
     if not comparable:
-        click.echo("the figures were measured on different rows: they do not say which model is better")
+        click.echo("the metrics were measured on different rows and cannot be compared")
 
 
 @models.command()
@@ -127,20 +127,20 @@ def compare(one: str, other: str, as_json: bool, **flags: object) -> None:
 @setting("models")
 @options.as_json
 def verify(model_id: str | None, as_json: bool, **flags: object) -> None:
-    """Hold every file of one model, or of all, against its sha256; fails where one differs."""
+    """Verify every file of one model, or of all, against its sha256; fails if one differs."""
     from fraudstream.model.deployment.registry import verify_models
 
     settings = Settings.load(**flags)
-    found = list(verify_models(settings.models, model_id))
+    checks = list(verify_models(settings.models, model_id))
     if as_json:
-        print_json([{"model_id": one.model_id, "files": one.files, "trouble": one.trouble or None} for one in found])
+        print_json([{"model_id": one.model_id, "files": one.files, "trouble": one.trouble or None} for one in checks])
     else:
-        for each in found:
-            click.echo(f"{each.model_id}: {each.trouble or f'{each.files} files are as they were written'}")
-    damaged = [each for each in found if each.trouble]
+        for each in checks:
+            click.echo(f"{each.model_id}: {each.trouble or f'{each.files} files are unchanged'}")
+    damaged = [each for each in checks if each.trouble]
     if damaged:
         raise ModelCorrupt(
-            f"{len(damaged)} of {len(found)} models are damaged",
+            f"{len(damaged)} of {len(checks)} models are damaged",
             where=str(settings.models),
             remedy="remove them and train again: fraudstream train --data CSV",
         )
@@ -152,24 +152,24 @@ def verify(model_id: str | None, as_json: bool, **flags: object) -> None:
     "--threshold",
     type=click.FloatRange(0, 1),
     default=None,
-    help="A score at or above it is an alert; the model's recommended one when not given.",
+    help="A score at or above it is an alert; by default the model's recommended threshold.",
 )
 @_who
 @_why
 @setting("models")
 def use(model_id: str, threshold: float | None, who: str | None, why: str, **flags: object) -> None:
-    """Put a model in force, once its files are verified."""
+    """Verify a model's files and deploy it."""
     from fraudstream.model.artifact import load_artifact
     from fraudstream.model.deployment.current import deploy
     from fraudstream.model.deployment.registry import find_id
 
     settings = Settings.load(**flags)
     artifact = load_artifact(settings.models / find_id(settings.models, model_id))
-    chosen = artifact.manifest.threshold if threshold is None else threshold
+    threshold = artifact.manifest.threshold if threshold is None else threshold
     deployment = deploy(
-        settings.models, artifact.path.name, chosen, who=who or getpass.getuser(), why=why, now=datetime.now(UTC)
+        settings.models, artifact.path.name, threshold, who=who or getpass.getuser(), why=why, now=datetime.now(UTC)
     )
-    _tell(deployment)
+    _report(deployment)
 
 
 @models.command()
@@ -177,18 +177,18 @@ def use(model_id: str, threshold: float | None, who: str | None, why: str, **fla
 @_why
 @setting("models")
 def rollback(who: str | None, why: str, **flags: object) -> None:
-    """Put in force again what was so before the last change: model, threshold and aliases."""
+    """Roll back to the previous deployment: model, threshold and aliases."""
     from fraudstream.model.deployment.registry import roll_back
 
     settings = Settings.load(**flags)
-    _tell(roll_back(settings.models, who=who or getpass.getuser(), why=why, now=datetime.now(UTC)))
+    _report(roll_back(settings.models, who=who or getpass.getuser(), why=why, now=datetime.now(UTC)))
 
 
 @models.command()
 @setting("models")
 @options.as_json
 def history(as_json: bool, **flags: object) -> None:
-    """Show what was in force since when, by whom and why, newest first."""
+    """Show all deployments with time, user and reason, newest first."""
     from dataclasses import asdict
 
     from fraudstream.model.deployment.registry import history
@@ -203,24 +203,24 @@ def history(as_json: bool, **flags: object) -> None:
         click.echo(
             f"{each.revision:>4}  {when} UTC  {each.after['model_id']} at threshold {each.after['threshold']:.6g}"
         )
-        click.echo(f"      {_what(each)}, by {each.who}: {each.why}")
+        click.echo(f"      {_describe(each)}, by {each.who}: {each.why}")
     if not changes:
-        click.echo("nothing was ever in force here", err=True)
+        click.echo("no model has been deployed here yet", err=True)
 
 
-def _what(change: Change) -> str:
+def _describe(change: Change) -> str:
     before, after = change.before, change.after
     if before is None:
-        return "the first that is known"
+        return "the first deployment on record"
     names = {"model": "model_id", "threshold": "threshold", "aliases": "aliases"}
     changed = [name for name, key in names.items() if before.get(key) != after.get(key)]
     back = f", back to revision {change.restores}" if change.restores is not None else ""
     return (f"changed {', '.join(changed)}" if changed else "changed nothing") + back
 
 
-def _tell(deployment: Deployment) -> None:
+def _report(deployment: Deployment) -> None:
     click.echo(
-        f"revision {deployment.revision}: {deployment.model_id} at threshold {deployment.threshold:.6g} is in force; "
+        f"revision {deployment.revision}: {deployment.model_id} at threshold {deployment.threshold:.6g} is deployed; "
         f"{TAKES_EFFECT}"
     )
 
@@ -233,30 +233,30 @@ _PRECISION: Final = ("average_precision", "average_precision_low", "average_prec
 
 
 def summary(model: KnownModel) -> Object:
-    """A model of the list as JSON."""
-    told = model.manifest
-    metrics = told.metrics if told else None
+    """Summarize a model as JSON."""
+    manifest = model.manifest
+    metrics = manifest.metrics if manifest else None
     return {
         "model_id": model.model_id,
         "in_force": model.is_active,
         "written_at": model.written_at.isoformat(timespec="seconds"),
-        **{name: getattr(told, name, None) for name in ("algorithm", "threshold")},
-        "data": told.training_data.name if told else None,
-        "rows": told.training_data.rows if told else None,
+        **{name: getattr(manifest, name, None) for name in ("algorithm", "threshold")},
+        "data": manifest.training_data.name if manifest else None,
+        "rows": manifest.training_data.rows if manifest else None,
         **{name: getattr(metrics, name, None) for name in _PRECISION},
         "trouble": model.trouble or None,
     }
 
 
-def shown(value: object) -> str:
-    """A value of a comparison."""
+def format_value(value: object) -> str:
+    """Format a value of a comparison."""
     if value is None:
         return ""
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def table(headings: Sequence[str], rows: Sequence[Sequence[str]], *, header: bool = True) -> None:
-    """Print a table; ids are never broken over lines."""
+    """Print a table; ids are never wrapped."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text

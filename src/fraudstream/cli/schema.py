@@ -1,4 +1,4 @@
-"""The command `schema`: the stream's columns against the model's contract, aliases, and what is suggested."""
+"""The command `schema`: shows the stream's schemas against the model's contract, and manages aliases."""
 
 from __future__ import annotations
 
@@ -24,24 +24,24 @@ from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
 
-SETS_SHOWN = 10
+MAX_SCHEMAS = 10
 
 
 def render(report: Mapping[str, Any]) -> RenderableType:
-    """The dashboard's report as tables."""
+    """Render the dashboard's report as tables."""
     contract, current = report["contract"], report["current"]
     pieces: list[RenderableType] = []
     if contract is None:
-        pieces.append("no model is in force")
+        pieces.append("no model is active")
     else:
         features = {feature["name"]: feature["type"] for feature in contract["features"]}
         shares = {column["name"]: column for column in current["columns"]}
         pieces.append(render_contract(contract["model_id"], features, contract["aliases"], shares))
-    pieces.append(_sets(report))
+    pieces.append(_schemas(report))
     for each in report["suggestions"]:
         pieces.append(escape(f"suggested: {each['new']}={each['old']}  ({each['evidence']})"))
     if report["suggestions"]:
-        pieces.append("accept or refuse: fraudstream schema accept NEW=OLD, fraudstream schema refuse NEW=OLD")
+        pieces.append("accept or reject: fraudstream schema accept NEW=OLD, fraudstream schema refuse NEW=OLD")
     return Group(*pieces)
 
 
@@ -51,9 +51,9 @@ def render_contract(
     aliases: Mapping[str, str],
     columns: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Table:
-    """The features with their types and aliases, and, where it is known, what the last rows hold."""
+    """Render the features with their types and aliases and, if known, the content of recent transactions."""
     table = Table(title=escape(f"The contract of {model_id}"), title_justify="left")
-    for heading in ("column", "type", "read from", *(("in the stream", "rows filled in (≈)") if columns else ())):
+    for heading in ("column", "type", "read from", *(("in the stream", "imputed (≈)") if columns else ())):
         table.add_column(heading)
     read_from = {old: new for new, old in aliases.items()}
     for name, kind in features.items():
@@ -65,12 +65,12 @@ def render_contract(
     return table
 
 
-def _sets(report: Mapping[str, Any]) -> Table:
-    title = f"Sets of columns seen: {report['kept']:,}, newest first (rows ≈, from samples)"
+def _schemas(report: Mapping[str, Any]) -> Table:
+    title = f"Schemas: {report['kept']:,}, newest first (transactions ≈, from samples)"
     table = Table(title=title, title_justify="left")
-    for heading in ("first seen about", "set", "rows", "compared with the model"):
+    for heading in ("first seen about", "schema", "transactions", "compared with the model"):
         table.add_column(heading)
-    for each in report["schemas"][:SETS_SHOWN]:
+    for each in report["schemas"][:MAX_SCHEMAS]:
         first = each["first"]
         where = f"\n{first['topic']}[{first['partition']}] {first['offset']}" if first["topic"] else ""
         table.add_row(
@@ -84,7 +84,7 @@ def _sets(report: Mapping[str, Any]) -> Table:
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
-TAKES_EFFECT = "a running detector reads it so within 15 seconds"
+TAKES_EFFECT = "a running detector uses it within 15 seconds"
 
 
 def _pair(function: _Command) -> _Command:
@@ -92,7 +92,7 @@ def _pair(function: _Command) -> _Command:
 
 
 def _why(default: str) -> Callable[[_Command], _Command]:
-    return click.option("--why", default=default, show_default=True, help="Kept beside it.")
+    return click.option("--why", default=default, show_default=True, help="The reason, recorded with it.")
 
 
 @click.group(invoke_without_command=True)
@@ -101,9 +101,9 @@ def _why(default: str) -> Callable[[_Command], _Command]:
 @options.as_json
 @click.pass_context
 def schema(context: click.Context, /, as_json: bool, **flags: object) -> None:
-    """Show the model's contract, the sets of columns seen and what is suggested; change aliases.
+    """Show the model's contract, the schemas in the stream and suggested aliases; change aliases.
 
-    An alias has a column of the stream read as a feature of another name: NEW=OLD, as in amount_eur=Amount.
+    An alias maps a column of the stream to a feature of another name: NEW=OLD, as in amount_eur=Amount.
     """
     if context.invoked_subcommand is not None:
         return
@@ -117,11 +117,11 @@ def schema(context: click.Context, /, as_json: bool, **flags: object) -> None:
     except DashboardFailed as e:
         contract = active_contract(settings.model)
         if as_json:
-            told = {"model_id": contract.model_id, "features": dict(contract.features), "aliases": contract.aliases}
-            click.echo(orjson.dumps({"contract": told, "schemas": None}, option=orjson.OPT_INDENT_2))
+            content = {"model_id": contract.model_id, "features": dict(contract.features), "aliases": contract.aliases}
+            click.echo(orjson.dumps({"contract": content, "schemas": None}, option=orjson.OPT_INDENT_2))
         else:
             Console().print(render_contract(contract.model_id, dict(contract.features), contract.aliases))
-        click.echo(f"what the stream holds is not known: {e.what}", err=True)
+        click.echo(f"the stream's schemas are unknown: {e.what}", err=True)
         return
     if as_json:
         click.echo(orjson.dumps(report, option=orjson.OPT_INDENT_2))
@@ -134,7 +134,7 @@ def schema(context: click.Context, /, as_json: bool, **flags: object) -> None:
 @_why("declared on the command line")
 @setting("model")
 def alias(alias: str, why: str, **flags: object) -> None:
-    """Have the column NEW read as the feature OLD from now on."""
+    """Read the column NEW as the feature OLD from now on."""
     from fraudstream.model.deployment.aliases import active_contract, declare_alias
 
     settings = Settings.load(**flags)
@@ -145,43 +145,43 @@ def alias(alias: str, why: str, **flags: object) -> None:
 
 @schema.command()
 @click.argument("new")
-@_why("taken back on the command line")
+@_why("removed on the command line")
 @setting("model")
 def unalias(new: str, why: str, **flags: object) -> None:
-    """Take the alias of the column NEW back."""
+    """Remove the alias of the column NEW."""
     from fraudstream.model.deployment.aliases import remove_alias
 
     settings = Settings.load(**flags)
     deployment = remove_alias(settings.model, new, who=getpass.getuser(), why=why, now=datetime.now(UTC))
-    click.echo(f"revision {deployment.revision}: {new} is an alias no longer; {TAKES_EFFECT}")
+    click.echo(f"revision {deployment.revision}: {new} is no longer an alias; {TAKES_EFFECT}")
 
 
 @schema.command()
 @setting("api")
 @options.as_json
 def suggestions(as_json: bool, **flags: object) -> None:
-    """List the aliases that the stream's values speak for, with the evidence."""
-    found = options.dashboard(Settings.load(**flags)).get("/api/schemas")["suggestions"]
+    """List the aliases that the stream's values suggest, with the evidence."""
+    aliases = options.dashboard(Settings.load(**flags)).get("/api/schemas")["suggestions"]
     if as_json:
-        click.echo(orjson.dumps(found, option=orjson.OPT_INDENT_2))
+        click.echo(orjson.dumps(aliases, option=orjson.OPT_INDENT_2))
         return
-    for each in found:
+    for each in aliases:
         since = f"{each['since']['at']} {each['since']['place']}".strip()
         click.echo(f"{each['new']}={each['old']}\n  {each['evidence']}\n  since about {since}")
-    if not found:
-        click.echo("nothing is suggested")
+    if not aliases:
+        click.echo("no aliases are suggested")
 
 
 @schema.command()
 @_pair
 @setting("api")
 def accept(alias: str, **flags: object) -> None:
-    """Declare an alias that is suggested, through the dashboard."""
+    """Declare a suggested alias, through the dashboard."""
     client = options.dashboard(Settings.load(**flags))
     each = _suggested(client, alias)
     content = {"new": each["new"], "old": each["old"], "why": f"suggested: {each['evidence']}"}
-    told = client.post("/api/schema/aliases", content | {"who": getpass.getuser()})
-    click.echo(f"revision {told['revision']}: {each['new']} is read as {each['old']}; {TAKES_EFFECT}")
+    deployment = client.post("/api/schema/aliases", content | {"who": getpass.getuser()})
+    click.echo(f"revision {deployment['revision']}: {each['new']} is read as {each['old']}; {TAKES_EFFECT}")
 
 
 @schema.command()
@@ -189,7 +189,7 @@ def accept(alias: str, **flags: object) -> None:
 @_why("refused on the command line")
 @setting("api")
 def refuse(alias: str, why: str, **flags: object) -> None:
-    """Refuse an alias that is suggested, for good."""
+    """Reject a suggested alias permanently."""
     client = options.dashboard(Settings.load(**flags))
     each = _suggested(client, alias)
     content = {"new": each["new"], "old": each["old"], "why": why, "who": getpass.getuser()}
@@ -198,19 +198,19 @@ def refuse(alias: str, why: str, **flags: object) -> None:
 
 
 def _suggested(client: DashboardClient, alias: str) -> Object:
-    found: list[Object] = client.get("/api/schemas")["suggestions"]
-    for each in found:
+    aliases: list[Object] = client.get("/api/schemas")["suggestions"]
+    for each in aliases:
         if f"{each['new']}={each['old']}" == alias:
             return each
     raise SettingsError(
         f"{alias!r} is not suggested",
         where="fraudstream schema suggestions",
-        remedy="name one of: " + (", ".join(f"{each['new']}={each['old']}" for each in found) or "there are none now"),
+        remedy="use one of: " + (", ".join(f"{each['new']}={each['old']}" for each in aliases) or "there are none now"),
     )
 
 
 def _split(alias: str, features: set[str]) -> tuple[str, str]:
-    """Take NEW=OLD apart; a name may hold an equals sign itself, so that the end has to be a feature where it can."""
+    """Split NEW=OLD; a name may contain an equals sign, so a split that ends in a feature is preferred."""
     pieces = alias.split("=")
     cuts = [("=".join(pieces[:at]), "=".join(pieces[at:])) for at in range(1, len(pieces))]
     if not cuts:

@@ -1,4 +1,4 @@
-"""Commands of the engineer: `broker`, `produce`, `detect`, `relay`, `dashboard`, `demo`."""
+"""The commands `broker`, `produce`, `detect`, `relay`, `dashboard` and `demo`."""
 
 import os
 from pathlib import Path
@@ -18,15 +18,15 @@ TRIGGERS = ("realtime", "micro-batch")
 @click.command()
 @click.option("--port", type=click.IntRange(1, 65535), default=9092, show_default=True, help="Port on loopback.")
 @click.option(
-    "--data-dir", type=click.Path(path_type=Path), default=Path("kafka-data"), show_default=True, help="Its folder."
+    "--data-dir", type=click.Path(path_type=Path), default=Path("kafka-data"), show_default=True, help="Data directory."
 )
 @click.option(
     "--listener",
     "listeners",
-    type=options.TwoPorts(),
+    type=options.ListenerPorts(),
     multiple=True,
-    help="Listen on another port too, and tell its clients to come to the port TOLD: that of a proxy or a tunnel."
-    " May be given again.",
+    help="Listen on another port too, and advertise the port ADVERTISED to its clients, for a proxy or a tunnel."
+    " Repeatable.",
 )
 @setting("partitions")
 @setting("max_record_bytes")
@@ -55,23 +55,23 @@ def broker(port: int, data_dir: Path, listeners: tuple[tuple[int, int], ...], **
 @options.kafka
 @click.option("--rate", type=click.FloatRange(0, min_open=True), default=None, help="Rows a second.")
 @click.option("--delay", type=click.FloatRange(0), default=None, help="Seconds between two rows.")
-@click.option("--limit", type=click.IntRange(1), default=None, help="Stop after so many rows.")
-@click.option("--loop", is_flag=True, help="Begin again at the first row when the file is through.")
-@click.option("--resume", is_flag=True, help="Go on after the last acknowledged row of the former run.")
+@click.option("--limit", type=click.IntRange(1), default=None, help="Stop after this many rows.")
+@click.option("--loop", is_flag=True, help="Start again at the first row at the end of the file.")
+@click.option("--resume", is_flag=True, help="Resume after the last acknowledged row of the previous run.")
 @click.option(
-    "--progress-file", type=click.Path(path_type=Path), default=None, help="Where the run is noted  [.produce/...]"
+    "--progress-file", type=click.Path(path_type=Path), default=None, help="The progress file  [.produce/...]"
 )
 @click.option(
     "--column-from",
     type=options.NamedRow(),
     multiple=True,
-    help="Leave a column out before a row, from 0: the stream gains it there. May be given again.",
+    help="Omit a column before a row (from 0), so that it appears there. Repeatable.",
 )
 @click.option(
     "--column-until",
     type=options.NamedRow(),
     multiple=True,
-    help="Leave a column out from a row on: the stream loses it there. May be given again.",
+    help="Omit a column from a row on, so that it disappears there. Repeatable.",
 )
 @setting("partitions")
 def produce(
@@ -133,7 +133,7 @@ def produce(
 @setting("spark_master")
 @setting("java_home")
 def detect(trigger: str, **flags: object) -> None:
-    """Score the stream and send frauds, unscorable rows and dead letters to their topics, until Ctrl-C.
+    """Score the stream and send alerts, unscorable transactions and dead letters to their topics, until Ctrl-C.
 
     A new checkpoint starts at the earliest offset.
     """
@@ -143,7 +143,7 @@ def detect(trigger: str, **flags: object) -> None:
     settings = Settings.load(**flags)
     java, jars = java_for(settings), jars_for(settings)
     with stop_signals() as stop, detector_jvm(settings, java, jars) as jvm:
-        # Only now: the JVM starts meanwhile, and there are two cores.
+        # Imported only now: the JVM starts meanwhile on the other core.
         from fraudstream.detector.service import run_detector
 
         run_detector(settings, trigger, java, jars, stop, jvm)
@@ -152,9 +152,9 @@ def detect(trigger: str, **flags: object) -> None:
 @click.command()
 @options.kafka
 @setting("api")
-@click.option("--from-beginning", is_flag=True, help="Carry all that Kafka has once more: for a store that was lost.")
+@click.option("--from-beginning", is_flag=True, help="Post everything in Kafka again, to restore a lost store.")
 def relay(from_beginning: bool, **flags: object) -> None:
-    """Carry alerts, dead letters and events from Kafka to the dashboard, at least once, until Ctrl-C."""
+    """Post alerts, dead letters and events from Kafka to the dashboard, at least once, until Ctrl-C."""
     from fraudstream.relay.service import run_relay
     from fraudstream.runtime.processes import stop_signals
 
@@ -168,14 +168,14 @@ def relay(from_beginning: bool, **flags: object) -> None:
 @setting("port")
 @setting("database")
 @setting("model")
-@click.option("--notice", default=None, help="A line shown above all on every page.")
+@click.option("--notice", default=None, help="A line at the top of every page.")
 @click.option(
     "--templates",
     type=click.Path(path_type=Path),
     default=None,
-    help="A folder with a dashboard.html of your own; it may extend alerts.html.",
+    help="A folder with your own dashboard.html; it may extend alerts.html.",
 )
-@click.option("--revoke-sessions", is_flag=True, help="End every session of people who signed in, and serve nothing.")
+@click.option("--revoke-sessions", is_flag=True, help="End all sign-in sessions and exit.")
 def dashboard(notice: str | None, templates: Path | None, revoke_sessions: bool, **flags: object) -> None:
     """Serve the live page and the API, until Ctrl-C."""
     from fraudstream.dashboard.server import serve
@@ -188,29 +188,29 @@ def dashboard(notice: str | None, templates: Path | None, revoke_sessions: bool,
         from fraudstream.store import sessions, store
 
         opened = store.AlertStore.open(settings.database)
-        click.echo(f"{sessions.revoke_sessions(opened):,} sessions ended; everybody signs in again")
+        click.echo(f"{sessions.revoke_sessions(opened):,} sessions ended; everyone has to sign in again")
         opened.close()
         return
     serve(settings, deployment=deployed_model(settings.model), notice=notice, templates=templates)
 
 
 @click.command()
-@click.option("--data", type=click.Path(path_type=Path), default=None, help="A CSV; data/creditcard.csv where it is.")
+@click.option("--data", type=click.Path(path_type=Path), default=None, help="A CSV  [data/creditcard.csv, if present]")
 @click.option("--rate", type=click.FloatRange(0), default=200.0, show_default=True, help="Rows a second; 0: no limit.")
 @click.option(
     "--duration",
     type=click.FloatRange(0, min_open=True),
     default=None,
-    help="Stop so many seconds after the first row was sent.",
+    help="Stop this many seconds after the first row was sent.",
 )
 @setting("port")
-@click.option("--workdir", type=click.Path(path_type=Path), default=Path("demo"), show_default=True, help="Its folder.")
+@click.option("--workdir", type=click.Path(path_type=Path), default=Path("demo"), show_default=True, help="A folder.")
 @click.option(
     "--algorithm",
     type=click.Choice(ALGORITHMS),
     default="logistic-regression",
     show_default=True,
-    help="As for train; the default is the one that is trained soonest.",
+    help="As for train; the default trains fastest.",
 )
 @click.option(
     "--legitimate-share",
@@ -220,8 +220,8 @@ def dashboard(notice: str | None, templates: Path | None, revoke_sessions: bool,
     help="As for train.",
 )
 @click.option("--trigger", type=click.Choice(TRIGGERS), default=TRIGGERS[0], show_default=True, help="As for detect.")
-@click.option("--fresh", is_flag=True, help="Forget what an earlier demo in this folder streamed; models are kept.")
-@click.option("--browser/--no-browser", default=True, help="Open the page where there is a browser.")
+@click.option("--fresh", is_flag=True, help="Delete what an earlier demo in this folder streamed, but not its models.")
+@click.option("--browser/--no-browser", default=True, help="Open the page in a browser, if there is one.")
 @options.kafka
 def demo(
     data: Path | None,
@@ -235,16 +235,16 @@ def demo(
     browser: bool,
     **flags: object,
 ) -> None:
-    """Start all of it on a CSV: broker, model, dashboard, relay, detector, producer; Ctrl-C stops all of it."""
+    """Run everything on a CSV: broker, model, dashboard, relay, detector, producer; Ctrl-C stops everything."""
     from fraudstream.demo.run import run_demo
     from fraudstream.demo.system import DemoRequest
     from fraudstream.runtime.processes import stop_signals
 
     settings = Settings.load(**flags)
-    chosen = data or next((candidate for candidate in DATA_CANDIDATES if candidate.exists()), None)
+    source = data or next((candidate for candidate in DATA_CANDIDATES if candidate.exists()), None)
     jars_for(settings)
     request = DemoRequest(
-        data=chosen,
+        data=source,
         rate=rate,
         duration=duration,
         port=settings.port,

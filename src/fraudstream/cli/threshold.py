@@ -1,4 +1,4 @@
-"""The command `threshold`: what each would catch and cost, and the one in force, changed without training."""
+"""The command `threshold`: shows what each threshold would catch and cost, and sets the active one."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("value", type=click.FloatRange(0, 1), required=False)
 @click.option(
-    "--review-cost", type=click.FloatRange(0), default=None, help="Take the cheapest at this cost of a false alarm."
+    "--review-cost", type=click.FloatRange(0), default=None, help="Set the cheapest at this cost of a false alarm."
 )
 @click.option(
     "--max-alerts-per-day",
     type=click.FloatRange(0, min_open=True),
     default=None,
-    help="Take the cheapest that gives at most so many alerts a day on the average.",
+    help="Set the cheapest with at most this many alerts a day on average.",
 )
-@click.option("--who", default=None, help="Who changes it; the user of this machine when not given.")
-@click.option("--why", default="set on the command line", show_default=True, help="Kept beside it.")
+@click.option("--who", default=None, help="Who makes the change; the user of this machine by default.")
+@click.option("--why", default="set on the command line", show_default=True, help="The reason.")
 @setting("model")
 @options.as_json
 def threshold(
@@ -43,11 +43,10 @@ def threshold(
     as_json: bool,
     **flags: object,
 ) -> None:
-    """Show what each threshold of the model in force catches and costs, or put another one in force.
+    """Show what each threshold of the active model catches and costs, or set the threshold.
 
-    With VALUE, --review-cost or --max-alerts-per-day the threshold changes: the next revision of models/current, which
-    a running detector reads within 15 seconds. The figures are those of the validation period, and of the test period
-    beside them.
+    VALUE, --review-cost or --max-alerts-per-day sets the threshold: a new revision of models/current, which a running
+    detector uses within 15 seconds. The figures are for the validation period, with those of the test period beside.
     """
     from fraudstream.model.evaluation.thresholds import set_threshold, threshold_table
 
@@ -68,7 +67,7 @@ def threshold(
         else:
             click.echo(
                 f"revision {deployment.revision}: {deployment.model_id} at threshold {deployment.threshold:.6g}; "
-                "a running detector reads it so within 15 seconds"
+                "a running detector uses it within 15 seconds"
             )
         return
     table = threshold_table(settings.model)
@@ -100,8 +99,8 @@ def _print(table: ThresholdTable) -> None:
     from rich.table import Table
 
     choice, deployment = table.evaluation.threshold, table.deployment
-    shown = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-    # In two lines, so that eight figures fit into 80 columns.
+    view = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    # Two lines each, so that eight figures fit into 80 columns.
     headings = (
         "",
         "threshold",
@@ -114,25 +113,25 @@ def _print(table: ThresholdTable) -> None:
         "cost\non test",
     )
     for heading in headings:
-        shown.add_column(heading, justify="right", no_wrap=True)
+        view.add_column(heading, justify="right", no_wrap=True)
     for row in table.excerpt:
-        found, daily = row.expected, row.expected.alerts_per_day
-        shown.add_row(
+        expected, daily = row.expected, row.expected.alerts_per_day
+        view.add_row(
             (">" if row is table.nearest else "") + ("*" if row.threshold == choice.threshold else ""),
             f"{row.threshold:.4g}",
             "n/a" if daily is None else f"{daily:,.1f}",
-            f"{found.frauds_caught:,}/{found.frauds:,}",
-            f"{found.false_alarms:,.0f}",
-            f"{found.amount_missed:,.0f}",
-            f"{choice.review_cost * found.false_alarms:,.0f}",
-            f"{found.cost(choice.review_cost):,.0f}",
+            f"{expected.frauds_caught:,}/{expected.frauds:,}",
+            f"{expected.false_alarms:,.0f}",
+            f"{expected.amount_missed:,.0f}",
+            f"{choice.review_cost * expected.false_alarms:,.0f}",
+            f"{expected.cost(choice.review_cost):,.0f}",
             "n/a" if row.test is None else f"{row.test.cost(choice.review_cost):,.0f}",
         )
     console = Console()
     console.print(f"> {deployment.model_id}, revision {deployment.revision}: threshold {deployment.threshold:.6g}")
     console.print(f"* recommended {choice.threshold:.6g}: {choice.rule}")
-    console.print(shown)
+    console.print(view)
     console.print(
-        "Of the validation period, but for the last column: frauds caught, false alarms, amounts of the frauds "
-        f"missed, reviews of false alarms at {choice.review_cost:g} each, and the cost as the sum of both."
+        "For the validation period (last column: test period): frauds caught, false alarms, amounts of missed frauds, "
+        f"reviews of false alarms at {choice.review_cost:g} each, and the cost as the sum of both."
     )

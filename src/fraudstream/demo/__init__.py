@@ -1,1 +1,1 @@
-"""`fraudstream demo`: the whole system under one command; each part is an own process, started by its own command."""
+"""`fraudstream demo`: runs the whole system, each part as a process of its own."""

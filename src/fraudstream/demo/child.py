@@ -1,4 +1,4 @@
-"""One process of the demo: started, watched, started again when it dies; which processes there are says `system.py`."""
+"""Supervises one process of the demo: starts it, and restarts it when it dies."""
 
 import subprocess
 import time
@@ -16,17 +16,17 @@ from fraudstream.runtime.processes import spawn, stop
 log = structlog.get_logger(__name__)
 
 AFTER_RUNNING_SECONDS: Final = 0.1
-"""Until one that ran is started again: whoever kills it -9 waits for its work, not for our patience."""
+"""Delay before a process that was running is restarted, so that a kill -9 costs little time."""
 FIRST_BACKOFF_SECONDS: Final = 0.5
 LONGEST_BACKOFF_SECONDS: Final = 5.0
 MOST_STARTS_NEVER_READY: Final = 5
 READY_TIMEOUT_SECONDS: Final = 600.0
-"""A detector on a machine with ten times as much to do as cores has taken more than three minutes."""
+"""On a machine with a load of ten times its cores a detector has taken more than three minutes."""
 READY_VARIABLE: Final = "FRAUDSTREAM_READY_FILE"
 
 
 class State(StrEnum):
-    """What a child is doing, in the words of the status screen."""
+    """The state of a child, as shown on the status screen."""
 
     WAITING = "waiting"
     STARTING = "starting"
@@ -41,9 +41,9 @@ class Child:
     """A process that is kept running.
 
     Args:
-        ready_file: File that the process writes once it is ready.
-        grace: Seconds that it has to end after SIGTERM.
-        limit: Seconds that it has to become ready, or to end where it `ends`.
+        ready_file: File that the process writes when it is ready.
+        grace: Seconds between SIGTERM and SIGKILL.
+        limit: Seconds that it has to become ready, or to finish if it `ends`.
         ends: Whether exit code 0 means that its work is done.
         clock: Monotonic seconds.
     """
@@ -68,17 +68,17 @@ class Child:
 
     @property
     def pid(self) -> int | None:
-        """The newest process's id; None before the first start."""
+        """The id of the latest process; None before the first start."""
         return None if self._process is None else self._process.pid
 
     @property
     def is_ready(self) -> bool:
-        """Whether it runs and said that it is ready, or has done its work."""
+        """Whether it is running and ready, or has done its work."""
         return self.state in (State.RUNNING, State.DONE)
 
     @property
     def has_failed(self) -> bool:
-        """Whether its newest process ended with an exit code that is not 0."""
+        """Whether its latest process ended with a non-zero exit code."""
         return self._process is not None and self._process.poll() not in (None, 0)
 
     def start(self) -> None:
@@ -95,9 +95,9 @@ class Child:
         self._started_at = self.clock()
 
     def look(self) -> bool:
-        """See what became of it and start it again when that is due; returns whether a new process was started.
+        """Check the process and restart it when that is due; return whether a new process was started.
 
-        Raises ProcessFailed where it ended five times before it was ever ready.
+        Raises ProcessFailed if it ended five times before it was ever ready.
         """
         if self._process is None or self.state in (State.DONE, State.STOPPED):
             return False
@@ -117,7 +117,7 @@ class Child:
         return True
 
     def stop(self) -> None:
-        """End the process; does nothing where there is none."""
+        """Stop the process, if there is one."""
         if self._process is not None and self.state is not State.DONE:
             stop(self._process, self.grace)
             self.state = State.STOPPED
@@ -131,20 +131,20 @@ class Child:
             self._never_ready = 0
         elif self.clock() - self._started_at > self.limit and self._process is not None:
             self.was_too_slow = True
-            log.warning("a process did not become ready in time and is ended", process=self.name, seconds=self.limit)
+            log.warning("stopping a process that was not ready in time", process=self.name, seconds=self.limit)
             stop(self._process, 1.0)
 
     def _plan_restart(self, code: int) -> None:
         was_ready = self.state is State.RUNNING
         self._never_ready = 0 if was_ready else self._never_ready + 1
-        # One that worked once can work again: what it waits for (a broker that is frozen) may take its time.
+        # One that worked once can work again: what it waits for (a frozen broker) may take its time.
         if not self._was_ready and self._never_ready >= MOST_STARTS_NEVER_READY:
             raise ProcessFailed(
                 f"{self.name} ended {self._never_ready} times in a row before it was ready "
                 f"({f'at its limit of {self.limit:.0f} s' if self.was_too_slow else f'exit code {code}'}): "
-                f"{last_words(self.log)}",
+                f"{log_tail(self.log)}",
                 where=f"log: {self.log}",
-                remedy="mend what the log says, or run `fraudstream doctor`",
+                remedy="fix the error in the log, or run `fraudstream doctor`",
             )
         backoff = min(FIRST_BACKOFF_SECONDS * 2 ** max(self._never_ready - 1, 0), LONGEST_BACKOFF_SECONDS)
         if was_ready:
@@ -152,18 +152,18 @@ class Child:
         self.state = State.RESTARTING
         self._next_start = self.clock() + backoff
         log.warning(
-            "a process ended and is started again",
+            "restarting a process that ended",
             process=self.name,
             exit_code=code,
             seconds=backoff,
-            last_words=None if was_ready else last_words(self.log),
+            log_tail=None if was_ready else log_tail(self.log),
         )
 
 
-def last_words(path: Path, lines: int = 3) -> str:
-    """The last lines of a log, for a message."""
+def log_tail(path: Path, lines: int = 3) -> str:
+    """Read the last lines of a log, for a message."""
     try:
-        words = path.read_text(errors="replace").strip().splitlines()[-lines:]
+        tail = path.read_text(errors="replace").strip().splitlines()[-lines:]
     except OSError:
-        return "it left no log"
-    return " / ".join(words) or "it said nothing"
+        return "there is no log"
+    return " / ".join(tail) or "the log is empty"

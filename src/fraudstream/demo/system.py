@@ -1,4 +1,4 @@
-"""The processes of a demo and the order in which they start and stop; one process alone is `child.py`'s."""
+"""Starts and stops the processes of a demo in order."""
 
 import os
 import sys
@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from fraudstream.demo.child import Child, State, last_words
+from fraudstream.demo.child import Child, State, log_tail
 from fraudstream.errors import ModelError, ProcessFailed, SettingsError
 from fraudstream.model.artifact import load_artifact
 from fraudstream.model.deployment.current import read_current
@@ -27,12 +27,12 @@ DASHBOARD: Final = "dashboard"
 PRODUCER: Final = "producer"
 TRAINING: Final = "training"
 TRAINING_SECONDS: Final = 3600.0
-"""On a slow and busy machine the simulated payments took more than three minutes; Ctrl-C ends it sooner."""
+"""On a slow, busy machine training on the simulated payments took more than three minutes; Ctrl-C ends it sooner."""
 
 
 @dataclass(frozen=True)
 class DemoRequest:
-    """What the user asked for; see `fraudstream demo --help`."""
+    """The options of `fraudstream demo`."""
 
     data: Path | None
     rate: float
@@ -49,7 +49,7 @@ class DemoRequest:
 
     @property
     def url(self) -> str:
-        """The page's address."""
+        """The address of the page."""
         return f"http://localhost:{self.port}"
 
 
@@ -58,25 +58,25 @@ class DemoSystem:
     """The running processes of a demo.
 
     Args:
-        source: The CSV that is streamed, and trained on where there is no model of it yet.
-        notice: What the page should show above all; None for nothing.
-        spans: The columns of the source that come or go in the middle of the stream.
-        say: Shows a line.
+        source: The CSV to stream, and to train on if there is no model of it yet.
+        notice: A line for the top of every page; None for nothing.
+        spans: The columns of the source that are added or dropped in the middle of the stream.
+        report: Shows a line.
     """
 
     request: DemoRequest
     source: CsvSource
     notice: str | None
     spans: ColumnSpans
-    say: Callable[[str], None]
+    report: Callable[[str], None]
     bootstrap: str = field(default="", init=False)
     children: dict[str, Child] = field(default_factory=dict, init=False)
     _show: Callable[[], None] = field(default=lambda: None, init=False)
 
     def start(self, stop: threading.Event, show: Callable[[], None]) -> bool:
-        """Start everything and return once all of it is ready; False where `stop` is set before that.
+        """Start everything and return once all of it is ready; False if `stop` is set before that.
 
-        Raises PortInUse for the dashboard's port, ProcessFailed where a process never became ready.
+        Raises PortInUse for the dashboard's port, ProcessFailed if a process never became ready.
         """
         request = self.request
         self._show = show
@@ -99,12 +99,12 @@ class DemoSystem:
         return self._await([PRODUCER], stop)
 
     def look(self) -> None:
-        """See to every process once; call it often, from the thread that called `start`."""
+        """Check every process once; call it often, from the thread that called `start`."""
         if any([child.look() for child in self.children.values()]):
             self._write_pids()
 
     def stop(self) -> None:
-        """Stop every process, the source first and the broker last, so that what is on its way arrives."""
+        """Stop every process, the producer first and the broker last, so that records in transit arrive."""
         for name in (TRAINING, PRODUCER, DETECTOR, RELAY, DASHBOARD, BROKER):
             if name in self.children:
                 self.children[name].stop()
@@ -137,9 +137,9 @@ class DemoSystem:
     def _train(self, stop: threading.Event) -> bool:
         request = self.request
         if has_model_of(request.workdir / "models", self.source, request.algorithm):
-            self.say("the model of this data is there already")
+            self.report("a model of this data already exists")
             return True
-        self.say(f"training ({request.algorithm}) on {self.source.path.name} ...")
+        self.report(f"training ({request.algorithm}) on {self.source.path.name} ...")
         command = _fraudstream(
             "train", "--data", self.source.path, "--models", request.workdir / "models",
             "--algorithm", request.algorithm, "--legitimate-share", request.legitimate_share,
@@ -152,17 +152,17 @@ class DemoSystem:
             if training.was_too_slow:
                 models = request.workdir / "models"
                 raise ProcessFailed(
-                    f"the training was ended at its limit of {TRAINING_SECONDS / 60:.0f} minutes",
+                    f"the training was stopped at its limit of {TRAINING_SECONDS / 60:.0f} minutes",
                     where=f"log: {training.log}",
                     remedy=f"train without a limit: fraudstream train --data {self.source.path} --models {models} "
-                    f"--algorithm {request.algorithm} (the demo takes that model), or name a smaller "
+                    f"--algorithm {request.algorithm} (the demo uses that model), or set a smaller "
                     "--legitimate-share",
                 )
             if training.has_failed:
                 raise ProcessFailed(
-                    f"the training failed: {last_words(training.log, 4)}",
+                    f"the training failed: {log_tail(training.log, 4)}",
                     where=f"log: {training.log}",
-                    remedy="mend what it says; `fraudstream train --data CSV` shows it alone",
+                    remedy="fix that error; `fraudstream train --data CSV` reproduces it",
                 )
             self.look()
             self._show()
@@ -202,7 +202,7 @@ class DemoSystem:
 
 
 def has_model_of(models: Path, source: CsvSource, algorithm: str) -> bool:
-    """Whether the model in force was trained on this data with this algorithm and is whole."""
+    """Check whether the active model is intact and was trained on this data with this algorithm."""
     try:
         manifest = load_artifact(models / read_current(models / "current").model_id).manifest
     except ModelError:
@@ -215,21 +215,21 @@ def has_model_of(models: Path, source: CsvSource, algorithm: str) -> bool:
 
 @contextmanager
 def own_workdir(workdir: Path) -> Iterator[None]:
-    """Hold a workdir for one demo; raises SettingsError where another runs in it, or it cannot be written."""
+    """Lock a workdir for one demo; raises SettingsError if another is using it, or it cannot be written."""
     try:
         workdir.mkdir(parents=True, exist_ok=True)
-        with exclusive_lock(workdir / ".demo.lock", wait=False) as had:
-            if not had:
+        with exclusive_lock(workdir / ".demo.lock", wait=False) as is_locked:
+            if not is_locked:
                 raise SettingsError(
-                    "another demo runs in this folder",
+                    "another demo is running in this folder",
                     where=str(workdir),
-                    remedy="stop it, or name another with --workdir",
+                    remedy="stop it, or choose another with --workdir",
                 )
             tighten(workdir)
             yield
     except OSError as e:
         raise SettingsError(
-            f"the folder cannot be written: {e.strerror}", where=str(workdir), remedy="name another with --workdir"
+            f"the folder cannot be written: {e.strerror}", where=str(workdir), remedy="choose another with --workdir"
         ) from e
 
 
@@ -240,6 +240,6 @@ def _fraudstream(*arguments: object) -> list[str]:
 def _broker_port() -> int:
     try:
         check_port_free(LOOPBACK, USUAL_BROKER_PORT)
-    except Exception:  # whatever keeps the usual port from us, another one serves as well
+    except Exception:  # if the usual port is unavailable for any reason, use another
         return free_port()
     return USUAL_BROKER_PORT

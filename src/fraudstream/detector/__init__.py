@@ -1,1 +1,1 @@
-"""The streaming query: source, routes, supervision. What a row scores is in `scoring/`."""
+"""The detector: the Spark streaming query from Kafka to Kafka, its checkpoint, ledger and supervision."""

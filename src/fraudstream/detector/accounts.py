@@ -1,4 +1,4 @@
-"""Sees before each start that the checkpoint can be gone on from, and has the ledger kept; `supervisor.py` asks it."""
+"""Validates the checkpoint before each start of the query and keeps the ledger of its batches."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -28,28 +28,28 @@ log = structlog.get_logger(__name__)
 
 @dataclass
 class BatchAccounts:
-    """Checkpoint and ledger of one detector; `events` takes the event of a new checkpoint beside an old ledger."""
+    """Checkpoint and ledger of one detector; `events` receives an event when a new checkpoint meets an old ledger."""
 
     topic_id: Callable[[], str]
     keeper: LedgerKeeper
     events: EventWriter
     start: Offsets | None = field(default=None, init=False)
-    """Where a query begins whose checkpoint was rebuilt; None for the earliest offset."""
+    """Starting offsets of a query whose checkpoint was rebuilt; None for the earliest offset."""
 
     def begin(self, deployment: Deployment) -> None:
-        """See to the checkpoint, and enter into the ledger what happened without us.
+        """Validate the checkpoint and add to the ledger what happened while the detector was down.
 
-        Raises CheckpointDamaged where it cannot be gone on from, KafkaException or KafkaFailure where Kafka is away.
+        Raises CheckpointDamaged if the query cannot resume from it, KafkaException or KafkaFailure if Kafka is down.
         """
         topic_id, checkpoint, topic = self.topic_id(), self.keeper.checkpoint, self.keeper.topic
         if swept := sweep(checkpoint):
-            log.warning("removed what a failed write has left", files=[str(file) for file in swept])
+            log.warning("removed temporary files of a failed checkpoint write", files=[str(file) for file in swept])
         state = inspect(checkpoint, topic, topic_id)
         self.keeper.topic_id = topic_id
         marker = state.marker or Marker(topic, topic_id)
         if state.marker is None:
             if state.is_new:
-                self._tell_of_former(topic_id)
+                self._report_rescoring(topic_id)
             write_marker(checkpoint, marker)
         passed = self.keeper.begin(state, deployment)
         if passed is not None:
@@ -59,34 +59,34 @@ class BatchAccounts:
         self.start = marker.start
 
     def look(self, query: StreamingQuery, *, last: bool) -> bool:
-        """Enter what was committed; whether the query has to be started anew, past what Kafka deleted."""
+        """Add committed batches to the ledger; return whether the query must restart past what Kafka deleted."""
         return self.keeper.look(
-            str(query.id), lambda: [orjson.loads(told.json) for told in query.recentProgress], patient=not last
+            str(query.id), lambda: [orjson.loads(report.json) for report in query.recentProgress], patient=not last
         )
 
-    def _tell_of_former(self, topic_id: str) -> None:
+    def _report_rescoring(self, topic_id: str) -> None:
         checkpoint = self.keeper.checkpoint
-        judged = sum(entry.records for entry in self.keeper.ledger.read() if entry.topic_id == topic_id)
-        if judged:
+        scored = sum(entry.records for entry in self.keeper.ledger.read() if entry.topic_id == topic_id)
+        if scored:
             self.events.write(
                 EventType.QUERY,
-                f"the checkpoint {checkpoint} is new, though the ledger accounts for {judged} records: all that "
-                "Kafka holds is judged again, and the store keeps each alert once; to go on after the ledger instead: "
-                f"fraudstream checkpoint rebuild --checkpoint {checkpoint}",
+                f"the checkpoint {checkpoint} is new, but the ledger already accounts for {scored} records: "
+                "everything in Kafka is scored again (the store ignores duplicate alerts). To resume after the ledger "
+                f"instead: fraudstream checkpoint rebuild --checkpoint {checkpoint}",
             )
 
 
 def keep_accounts(
     spark: SparkSession, settings: Settings, watermarks: Watermarks, events: EventWriter
 ) -> BatchAccounts:
-    """The accounts of the input topic of a real Kafka; what the query did not tell is counted in the same session."""
+    """Build the accounts of the input topic; what the query did not report is counted in the same Spark session."""
     topic = Topic.TRANSACTIONS.value
 
     def begins() -> dict[int, int]:
         return {partition: begin for partition, (begin, _) in watermarks.read().items()}
 
     def count_again(deployment: Deployment, spans: Mapping[int, tuple[int, int]]) -> dict[int, Counter[Outcome]]:
-        log.info("counting again what was not told", spans={p: f"{a} to {b}" for p, (a, b) in spans.items()})
+        log.info("counting unreported batches again", spans={p: f"{a} to {b}" for p, (a, b) in spans.items()})
         scorer = load_scorer(artifact_beside(settings.model, deployment.model_id), deployment)
         ranges = [Range(partition, start, end) for partition, (start, end) in spans.items()]
         return count_outcomes(
@@ -94,10 +94,10 @@ def keep_accounts(
         )
 
     def report_loss(loss: LedgerEntry) -> None:
-        place = f"{loss.topic}[{loss.partition}] {loss.from_offset} to {loss.until_offset - 1}"
+        offsets = f"{loss.topic}[{loss.partition}] {loss.from_offset} to {loss.until_offset - 1}"
         events.write(
             EventType.LOSS,
-            f"{loss.offsets} records are lost: {place}: {loss.reason}",
+            f"{loss.offsets} records are lost: {offsets}: {loss.reason}",
             **{
                 EventField.TOPIC: loss.topic,
                 EventField.PARTITION: loss.partition,

@@ -1,6 +1,6 @@
-"""Reads Spark's checkpoint of the query, says whether it can be gone on from, and makes it anew from the ledger.
+"""Reads and validates Spark's checkpoint of the query, and rebuilds it from the ledger.
 
-Spark writes each file whole, under another name first: what is broken here was broken by a disk or by a person.
+Spark writes each file under a temporary name and renames it: a broken file was broken by a disk or by a person.
 """
 
 import errno
@@ -25,20 +25,20 @@ from fraudstream.runtime.files import exclusive_lock, replace_json, tighten
 MARKER: Final = "fraudstream.json"
 LOCK: Final = ".detector.lock"
 FORMAT: Final = 1
-"""Grows when a release can no longer go on from the checkpoints of the one before."""
+"""Incremented when a release can no longer resume from the checkpoints of the previous one."""
 
 RETAINED_BATCHES: Final = 100
-"""So many batches Spark keeps of its logs; a kill while it removes older ones leaves holes among those."""
+"""Batches that Spark retains in its logs; if it is killed while purging older ones, these have gaps."""
 
 _FIRST_OFFSETS: Final = Path("sources") / "0" / "0"
 
 
 @dataclass(frozen=True)
 class Marker:
-    """What fraudstream itself notes in a checkpoint.
+    """The metadata that fraudstream itself writes into a checkpoint.
 
-    `topic_id` is Kafka's: a topic that was deleted and made anew has another. `start` is where a query begins that has
-    committed nothing yet; None for the earliest offset.
+    `topic_id` is Kafka's: a topic that is deleted and recreated gets another. `start` holds the starting offsets of a
+    query that has committed nothing yet; None for the earliest offset.
     """
 
     topic: str
@@ -52,13 +52,13 @@ _MARKER: Final = TypeAdapter(Marker)
 
 @dataclass(frozen=True)
 class CheckpointState:
-    """What a checkpoint holds.
+    """The content of a checkpoint.
 
     Attributes:
         query_id: The id that Spark gave the query; None for a new checkpoint.
-        first: Where its first batch began; None where Spark has not noted it yet.
-        ends: By committed batch, as far as Spark keeps them, where it ended.
-        marker: Our own note; None in a new checkpoint and in those of earlier releases.
+        first: Starting offsets of the first batch; None if Spark has not recorded them yet.
+        ends: End offsets by committed batch, as far back as Spark retains them.
+        marker: Our own metadata; None in a new checkpoint and in those of earlier releases.
     """
 
     query_id: str | None = None
@@ -73,27 +73,27 @@ class CheckpointState:
 
     @property
     def committed(self) -> Offsets:
-        """Where the next batch begins, as far as it is known."""
+        """The starting offsets of the next batch, as far as they are known."""
         if self.ends:
             return self.ends[max(self.ends)]
         return self.first or (self.marker.start if self.marker else None) or {}
 
 
 def inspect(path: Path, topic: str, topic_id: str) -> CheckpointState:
-    """Read a checkpoint and see that a query on this topic can go on from it.
+    """Read a checkpoint and verify that a query on this topic can resume from it.
 
     Raises:
-        CheckpointDamaged: A file is missing, cut, empty or not what its checksum says; or the checkpoint belongs to
-            another topic, or to another release. Names the file and the command that mends it.
+        CheckpointDamaged: A file is missing, truncated, empty or fails its checksum; or the checkpoint belongs to
+            another topic, or to another release. Names the file and the command that repairs it.
     """
     reader = LogReader(path, topic)
-    marker = _own_note(path, reader)
+    marker = _read_marker(path, reader)
     if marker is not None and marker.format != FORMAT:
-        raise reader.damaged(MARKER, f"it is of format {marker.format}, this release writes {FORMAT}")
+        raise reader.damaged(MARKER, f"its format is {marker.format}, this release writes {FORMAT}")
     if marker is not None and marker.topic != topic:
         raise reader.damaged(MARKER, f"it belongs to the topic {marker.topic}")
     if marker is not None and marker.topic_id != topic_id:
-        raise reader.damaged(MARKER, f"the topic {topic} was deleted and made anew since")
+        raise reader.damaged(MARKER, f"the topic {topic} has since been deleted and recreated")
     logs = {name: reader.batches(name) for name in ("offsets", "commits")}
     first = reader.offsets(_FIRST_OFFSETS) if (path / _FIRST_OFFSETS).exists() else None
     if not (path / "metadata").exists():
@@ -108,7 +108,7 @@ def inspect(path: Path, topic: str, topic_id: str) -> CheckpointState:
     for batch in range(max(min(logs["offsets"] | logs["commits"], default=0), written - RETAINED_BATCHES + 1), written):
         for name, batches in logs.items():
             if batch not in batches:
-                raise reader.damaged(f"{name}/{batch}", "it is missing, though a later batch was begun")
+                raise reader.damaged(f"{name}/{batch}", "it is missing, though a later batch was started")
     if committed < 0 and first is None and written >= 0:
         raise reader.damaged(str(_FIRST_OFFSETS), "it is missing")
     for batch in logs["commits"]:
@@ -122,31 +122,31 @@ def inspect(path: Path, topic: str, topic_id: str) -> CheckpointState:
     )
 
 
-def _own_note(path: Path, reader: LogReader) -> Marker | None:
+def _read_marker(path: Path, reader: LogReader) -> Marker | None:
     if not (path / MARKER).exists():
         return None
     try:
         return _MARKER.validate_json((path / MARKER).read_bytes())
     except (OSError, ValidationError) as e:
-        raise reader.damaged(MARKER, "it is not what fraudstream writes") from e
+        raise reader.damaged(MARKER, "it is not in fraudstream's format") from e
 
 
 def write_marker(path: Path, marker: Marker) -> None:
-    """Replace our own note."""
+    """Replace our own metadata file."""
     replace_json(path / MARKER, _MARKER.dump_python(marker, mode="json"))
 
 
 def sweep(path: Path) -> list[Path]:
-    """Remove what a write that failed has left in the logs, and return it; while no query runs on the checkpoint.
+    """Remove the temporary files of a failed write from the logs and return them; no query may be running.
 
-    Spark writes under another name first. A disk that was full leaves that file behind, and Spark then refuses to begin
-    a first batch ("should be empty on batch 0"), for ever.
+    Spark writes under a temporary name first. A full disk leaves that file behind, and Spark then refuses to start the
+    first batch ("should be empty on batch 0"), for ever.
     """
     swept = []
     for folder in [path / "offsets", path / "commits", *(path / "sources").glob("*")]:
         names = {file.name for file in folder.iterdir()} if folder.is_dir() else set()
-        whole = {name for name in names if name.isdecimal()}
-        for name in sorted(names - whole - {f".{name}.crc" for name in whole}):
+        complete = {name for name in names if name.isdecimal()}
+        for name in sorted(names - complete - {f".{name}.crc" for name in complete}):
             if name.startswith("."):
                 (folder / name).unlink()
                 swept.append(folder / name)
@@ -154,9 +154,9 @@ def sweep(path: Path) -> list[Path]:
 
 
 def put_aside(path: Path, why: str, now: datetime) -> Path | None:
-    """Move what is in a checkpoint into a folder beside it; the lock on the checkpoint stays.
+    """Move the content of a checkpoint into a folder beside it; the lock on the checkpoint stays.
 
-    Returns the folder, `<checkpoint>.<why>-<time>`; None where there was nothing.
+    Returns the folder, `<checkpoint>.<why>-<time>`; None if the checkpoint was empty.
     """
     files = [file for file in path.iterdir() if file.name != LOCK] if path.is_dir() else []
     if not files:
@@ -169,14 +169,14 @@ def put_aside(path: Path, why: str, now: datetime) -> Path | None:
 
 
 def offsets_text(topic: str, offsets: Offsets, partitions: int) -> str:
-    """Offsets as Spark's option `startingOffsets` takes them; a partition that is not named begins at its earliest."""
+    """Format offsets for Spark's option `startingOffsets`; a partition without one starts at its earliest."""
     earliest: Any = -2
     named = {str(p): offsets.get(p, earliest) for p in range(partitions)}
     return orjson.dumps({topic: named}).decode()
 
 
 def first_offsets(path: Path, topic: str) -> Offsets:
-    """Where the first batch began; nothing where that is not noted or cannot be read."""
+    """Read the starting offsets of the first batch; empty if they are missing or unreadable."""
     try:
         return LogReader(path, topic).offsets(_FIRST_OFFSETS)
     except CheckpointDamaged:
@@ -184,22 +184,22 @@ def first_offsets(path: Path, topic: str) -> Offsets:
 
 
 def ends_after(path: Path, topic: str, batch: int) -> dict[int, Offsets]:
-    """Where each batch ended that was committed after `batch`; what cannot be read is left to `inspect` to name."""
+    """Read the end offsets of each batch committed after `batch`; `inspect` reports what cannot be read."""
     reader = LogReader(path, topic)
     ends: dict[int, Offsets] = {}
     with suppress(CheckpointDamaged):
-        for each in sorted(found for found in reader.batches("commits") if found > batch):
+        for each in sorted(committed for committed in reader.batches("commits") if committed > batch):
             ends[each] = reader.offsets(Path("offsets") / str(each))
     return ends
 
 
 @contextmanager
 def own_checkpoint(checkpoint: Path) -> Iterator[None]:
-    """Hold a checkpoint for this process alone; raises CheckpointInUse, or DetectorError if it cannot be written."""
+    """Lock a checkpoint for this process; raises CheckpointInUse, or DetectorError if it cannot be written."""
     with ExitStack() as stack:
         try:
             checkpoint.mkdir(parents=True, exist_ok=True)
-            had = stack.enter_context(exclusive_lock(checkpoint / LOCK, wait=False))
+            is_locked = stack.enter_context(exclusive_lock(checkpoint / LOCK, wait=False))
             for folder in filter(Path.is_dir, (checkpoint, *checkpoint.iterdir())):
                 if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
                     raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
@@ -207,11 +207,11 @@ def own_checkpoint(checkpoint: Path) -> Iterator[None]:
             raise DetectorError(
                 f"the checkpoint cannot be written: {e.strerror}",
                 where=str(e.filename or checkpoint),
-                remedy="give this user the right to write there, or name another folder with --checkpoint",
+                remedy="give this user write permission there, or choose another folder with --checkpoint",
             ) from e
-        if not had:
+        if not is_locked:
             raise CheckpointInUse(
-                "another detector runs on this checkpoint",
+                "another detector is using this checkpoint",
                 where=str(checkpoint),
                 remedy="stop it first, or give this one a checkpoint of its own with --checkpoint",
             )
@@ -220,17 +220,17 @@ def own_checkpoint(checkpoint: Path) -> Iterator[None]:
 
 
 class Rebuilt(NamedTuple):
-    """Where the detector goes on, at the earliest offset of a partition not named; where the former checkpoint is."""
+    """The offsets at which the detector resumes (a partition without one at its earliest), and the old checkpoint."""
 
     offsets: Offsets
     put_aside: Path | None
 
 
 def accounted_until(entries: Iterable[LedgerEntry], topic_id: str, begins: Mapping[int, int]) -> dict[int, int]:
-    """By partition, up to where every offset that Kafka still has is accounted for, without a gap.
+    """Compute by partition the offset up to which the ledger covers, without a gap, all that Kafka still has.
 
-    The entries may be in any order, and of several checkpoints; those of another topic of this name (`topic_id`) count
-    for nothing. `begins` are the first offsets that Kafka has.
+    The entries may be in any order and of several checkpoints; those of an earlier topic of this name (another
+    `topic_id`) are ignored. `begins` are the first offsets that Kafka has.
     """
     until = dict(begins)
     for entry in sorted(entries, key=attrgetter("partition", "from_offset")):
@@ -248,10 +248,10 @@ def rebuild(
     begins: Mapping[int, int],
     now: datetime,
 ) -> Rebuilt:
-    """Put a checkpoint that no detector uses aside, and make one that goes on where the ledger ends.
+    """Move a checkpoint that no detector uses aside, and create one that resumes where the ledger ends.
 
-    What lies behind the ledger's end is scored again, so that nothing is lost; the store knows what it has already.
-    Raises SettingsError where the directory cannot be written.
+    What lies after the ledger's end is scored again, so nothing is lost; the store ignores duplicates.
+    Raises SettingsError if the directory cannot be written.
     """
     offsets = accounted_until(entries, topic_id, begins)
     try:
@@ -260,6 +260,6 @@ def rebuild(
         write_marker(checkpoint, Marker(topic, topic_id, start=offsets))
     except OSError as e:
         raise SettingsError(
-            f"the checkpoint cannot be made anew: {e.strerror}", where=str(checkpoint), remedy="check folder and disk"
+            f"the checkpoint cannot be rebuilt: {e.strerror}", where=str(checkpoint), remedy="check folder and disk"
         ) from e
     return Rebuilt(offsets, aside)

@@ -1,4 +1,4 @@
-"""What the detector says of itself, on the topic `detector_events`; samples leave by the plan (`route.py`)."""
+"""Writes the detector's status and events to the topic `detector_events`."""
 
 import threading
 from collections.abc import Callable, Mapping
@@ -21,7 +21,7 @@ ALARMS: Final = frozenset({EventType.LOSS, EventType.STARVED})
 
 
 class EventWriter:
-    """Writes events; one that Kafka refuses is logged, since no event may stop a detection."""
+    """Writes events; one that Kafka rejects is only logged, since an event must never stop detection."""
 
     def __init__(self, producer: Producer, now: Callable[[], datetime]) -> None:
         self._producer = producer
@@ -30,7 +30,7 @@ class EventWriter:
         self._details: Mapping[str, Any] = {}
 
     def write(self, kind: EventType, message: str, **details: Any) -> None:
-        """Send one event and log it; `details` are further keys of its JSON."""
+        """Send one event and log it; `details` are additional keys of its JSON."""
         if message:
             loggable = {key: value for key, value in details.items() if not isinstance(value, dict)}
             (log.error if kind in ALARMS else log.info)(message, event_type=kind.value, **loggable)
@@ -49,29 +49,29 @@ class EventWriter:
         except (BufferError, KafkaException, TypeError) as e:  # the last: half a surrogate pair in a message
             log.warning("an event could not be sent", topic=Topic.EVENTS.value, error=str(e))
 
-    def tell(self, state: DetectorState, why: str, deployment: Deployment | None) -> None:
-        """Keep how the detector is, for `repeat_state` to tell."""
+    def set_state(self, state: DetectorState, why: str, deployment: Deployment | None) -> None:
+        """Set the detector's state, which `repeat_state` publishes."""
         self._state = (state, why, deployment or self._state[2])
         if state is not DetectorState.RUNNING:
             self._details = {}
 
     def describe(self, details: Mapping[str, Any]) -> None:
-        """Keep what else a status says while the query runs, as further keys of its JSON."""
+        """Set additional keys for the JSON of each status while the query runs."""
         self._details = details
 
     def repeat_state(self, stop: threading.Event) -> None:
-        """Tell how the detector is every two seconds until `stop`: its silence is then a sign too."""
+        """Publish the detector's state every two seconds until `stop`, as a heartbeat."""
         while True:
             state, why, deployment = self._state
-            known = (
+            active = (
                 {}
                 if deployment is None
                 else {EventField.MODEL_ID.value: deployment.model_id, EventField.REVISION.value: deployment.revision}
             )
-            self._send(EventType.STATUS, why, {EventField.STATE.value: state.value, **known, **self._details})
+            self._send(EventType.STATUS, why, {EventField.STATE.value: state.value, **active, **self._details})
             if stop.wait(STATUS_SECONDS):
                 return
 
     def flush(self, timeout: float = 5.0) -> None:
-        """Wait until what was written is acknowledged, or `timeout` seconds."""
+        """Wait until all events are acknowledged, at most `timeout` seconds."""
         self._producer.flush(timeout)

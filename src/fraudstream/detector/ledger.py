@@ -1,6 +1,6 @@
-"""Keeps the ledger: an entry for each partition of each committed batch; `messages/ledger.py` says what one is.
+"""Writes the ledger: an entry for each partition of each committed batch.
 
-Spark commits a batch and tells of it afterwards: what a crash takes in between is counted again by scoring the range.
+Spark reports a batch after it has committed it: what a crash loses in between is counted again by scoring the range.
 """
 
 import contextlib
@@ -27,22 +27,22 @@ from fraudstream.transactions.wire import Outcome
 log = structlog.get_logger(__name__)
 
 NOTE: Final = "ledger.json"
-"""How far the ledger is written, in the checkpoint beside what it accounts for."""
+"""The progress of the ledger, a file in the checkpoint."""
 
 LOOKS_FOR_PROGRESS: Final = 3
-"""How often a batch that was just committed is looked at again before its rows are counted another way."""
+"""How often we wait for Spark's report on a new batch before we count its records another way."""
 
 Span = tuple[int, int]
 Counts = Mapping[int, Mapping[Outcome, int]]
 CountAgain = Callable[[Deployment, Mapping[int, Span]], Counts]
-"""Counts the outcomes of ranges of the topic, by partition, by scoring them under what was in force."""
+"""Counts the outcomes of ranges of the topic, by partition, by scoring them with the deployment of that time."""
 
 
 @dataclass(frozen=True)
 class Note:
-    """How far the ledger is written.
+    """The progress of the ledger.
 
-    `batch` is the last one whose entries Kafka acknowledged; `in_force` is that of the query that runs, or ran last.
+    `batch` is the last one whose entries Kafka acknowledged; `deployment` is that of the current or last query.
     """
 
     checkpoint_id: str
@@ -58,21 +58,21 @@ class LedgerTopic(Protocol):
     """The topic of the ledger."""
 
     def send(self, entries: Sequence[LedgerEntry]) -> bool:
-        """Write entries; whether Kafka acknowledged them all."""
+        """Write entries; return whether Kafka acknowledged them all."""
 
     def read(self) -> list[LedgerEntry]:
-        """Every entry, the newest of each id."""
+        """Read all entries, the newest of each id."""
 
 
 @dataclass
 class LedgerKeeper:
-    """The one writer of the ledger of one checkpoint.
+    """The only writer of the ledger of one checkpoint.
 
     Args:
         begins: The first offset that Kafka still has, by partition; may raise.
-        next_records: The offset of the first record at or after each of the given offsets; may raise.
+        next_records: The offset of the first record at or after each of the offsets passed in; may raise.
         count_again: Counts what the query did not report.
-        tell_loss: Called with each loss, once.
+        report_loss: Called once with each loss.
     """
 
     checkpoint: Path
@@ -89,10 +89,10 @@ class LedgerKeeper:
     _waited: int = field(default=0, init=False)
 
     def begin(self, state: CheckpointState, deployment: Deployment) -> Offsets | None:
-        """Before a query starts: enter what the former one committed, and what Kafka deleted before it was read.
+        """Add what the previous query committed, and what Kafka deleted before it was read; call before each start.
 
-        Returns where to go on where records were lost (the checkpoint points to what is no more), else None. Raises
-        KafkaFailure where Kafka does not take the losses (nothing may go on past them unseen), or KafkaException.
+        Returns the offsets to resume at if records were lost (the checkpoint points to deleted offsets), else None.
+        Raises KafkaFailure if Kafka does not accept the losses (no query may silently skip them), or KafkaException.
         """
         self._deployment = deployment
         self._note = None if state.query_id is None else self._read_note(state, deployment)
@@ -106,12 +106,12 @@ class LedgerKeeper:
         return passed
 
     def look(self, query_id: str, progress: Callable[[], Iterable[Mapping[str, Any]]], *, patient: bool = True) -> bool:
-        """Enter the batches that were committed since the last look.
+        """Add the batches that were committed since the last call.
 
-        `progress` gives the query's reports on its batches; called only where there is a new one. `patient` leaves a
-        batch without a report yet to the next look.
+        `progress` returns the query's reports on its batches; called only if there is a new one. `patient` leaves a
+        batch without a report to the next call.
 
-        Returns whether a batch ended before what Kafka still has: Real-time Mode then waits for ever for what is gone.
+        Returns whether a batch ended before the first offset that Kafka still has: Real-time Mode then waits for ever.
         """
         if self._note is None:
             if self._deployment is None:
@@ -130,7 +130,7 @@ class LedgerKeeper:
 
     def _read_note(self, state: CheckpointState, deployment: Deployment) -> Note:
         query_id = state.query_id or ""
-        # Where there is none or it is broken, the ledger itself tells the same, if more slowly.
+        # If the file is missing or broken, the ledger itself gives the same answer, only more slowly.
         with contextlib.suppress(OSError, ValidationError):
             note = _NOTE.validate_json((self.checkpoint / NOTE).read_bytes())
             if note.checkpoint_id == query_id:
@@ -143,23 +143,23 @@ class LedgerKeeper:
             until[entry.partition] = max(until.get(entry.partition, 0), entry.until_offset)
         return Note(query_id, max(e.batch_id for e in own), until, deployment)
 
-    def _enter(self, ends: Mapping[int, Offsets], told: Mapping[int, Mapping[str, Any]], *, patient: bool) -> None:
+    def _enter(self, ends: Mapping[int, Offsets], progress: Mapping[int, Mapping[str, Any]], *, patient: bool) -> None:
         for batch in sorted(ends):
             note = self._note
             if note is None or batch <= note.batch:
                 continue
-            if batch not in told and patient and batch == max(ends) and self._waited < LOOKS_FOR_PROGRESS:
+            if batch not in progress and patient and batch == max(ends) and self._waited < LOOKS_FOR_PROGRESS:
                 self._waited += 1
                 return
             self._waited = 0
             reached = {p: max(note.until.get(p, 0), end) for p, end in ends[batch].items()}
             if batch == max(ends):
-                # A batch ends at its last record: a transaction's marker behind it would stay open for ever.
+                # A batch ends at its last record: a transaction marker after it would stay open for ever.
                 reached |= self.next_records(reached)
             spans = self._spans(note.until, reached)
-            entries = self._entries(note, batch, spans, told.get(batch)) if spans else []
+            entries = self._entries(note, batch, spans, progress.get(batch)) if spans else []
             if entries and not self.ledger.send(entries):
-                log.warning("the ledger cannot be written; it will be", topic=self.topic, batch=batch)
+                log.warning("the ledger cannot be written; retrying later", topic=self.topic, batch=batch)
                 return
             for entry in entries:
                 if entry.kind is EntryKind.LOSS:
@@ -173,25 +173,25 @@ class LedgerKeeper:
         return {p: (start, end) for p, (start, end) in spans.items() if end > start}
 
     def _entries(
-        self, note: Note, batch: int, spans: Mapping[int, Span], told: Mapping[str, Any] | None
+        self, note: Note, batch: int, spans: Mapping[int, Span], progress: Mapping[str, Any] | None
     ) -> list[LedgerEntry]:
-        observed = _observed(told, spans) if told is not None else None
+        observed = _observed(progress, spans) if progress is not None else None
         counts = observed if observed is not None else self._counted_again(note.deployment, spans)
         source = Source.OBSERVED if observed is not None else Source.SCORED_AGAIN
         entries = []
         for partition, span in sorted(spans.items()):
-            found = counts.get(partition, {})
+            outcomes = counts.get(partition, {})
             entries.append(
                 self._entry(
                     batch_entry_id(note.checkpoint_id, batch, partition),
                     EntryKind.BATCH,
                     partition,
                     span,
-                    records=sum(found.values()),
-                    clear=found.get(Outcome.CLEAR, 0),
-                    alert=found.get(Outcome.ALERT, 0),
-                    unscorable=found.get(Outcome.UNSCORABLE, 0),
-                    dead_letter=found.get(Outcome.DEAD_LETTER, 0),
+                    records=sum(outcomes.values()),
+                    clear=outcomes.get(Outcome.CLEAR, 0),
+                    alert=outcomes.get(Outcome.ALERT, 0),
+                    unscorable=outcomes.get(Outcome.UNSCORABLE, 0),
+                    dead_letter=outcomes.get(Outcome.DEAD_LETTER, 0),
                     checkpoint_id=note.checkpoint_id,
                     batch_id=batch,
                     model_id=note.deployment.model_id,
@@ -201,17 +201,17 @@ class LedgerKeeper:
                     source=source,
                 )
             )
-        if told is not None:
-            entries += self._losses_within(spans, _without_record(told, spans))
+        if progress is not None:
+            entries += self._losses_within(spans, _without_record(progress, spans))
         return entries
 
     def _counted_again(self, deployment: Deployment, spans: Mapping[int, Span]) -> Counts:
         begins = self.begins()
-        there = {p: (max(start, begins.get(p, 0)), end) for p, (start, end) in spans.items() if end > begins.get(p, 0)}
-        return self.count_again(deployment, there) if there else {}
+        spans = {p: (max(start, begins.get(p, 0)), end) for p, (start, end) in spans.items() if end > begins.get(p, 0)}
+        return self.count_again(deployment, spans) if spans else {}
 
     def _losses_within(self, spans: Mapping[int, Span], missing: Mapping[int, int]) -> list[LedgerEntry]:
-        """Offsets that the query passed without a record and that Kafka has deleted; markers of its own stay there."""
+        """List offsets that the query skipped and that Kafka has deleted; its transaction markers are retained."""
         if max(missing.values()) <= 0:
             return []
         begins = self.begins()
@@ -220,21 +220,21 @@ class LedgerKeeper:
             deleted = min(begins.get(partition, 0), end)
             lost = min(missing[partition], deleted - start)
             if lost > 0:
-                losses.append(self._loss(partition, deleted - lost, deleted, "before the query had read them"))
+                losses.append(self._loss(partition, deleted - lost, deleted, "before the query read them"))
         return losses
 
     def _enter_losses(self, committed: Offsets) -> Offsets | None:
         begins = self.begins()
         passed = {p: begins[p] for p, offset in committed.items() if begins.get(p, 0) > offset}
-        # What the ledger covers behind the checkpoint's end held no record.
+        # What the ledger covers after the checkpoint's end held no record.
         known = {**committed, **(self._note.until if self._note is not None else {})}
         losses = [
-            self._loss(partition, known[partition], begin, "before a batch that holds them was committed")
+            self._loss(partition, known[partition], begin, "before a batch that contains them was committed")
             for partition, begin in sorted(passed.items())
             if begin > known[partition]
         ]
         if losses and not self.ledger.send(losses):
-            raise KafkaFailure("Kafka does not take the ledger's entry of a loss", where=f"topic {self.topic}")
+            raise KafkaFailure("Kafka does not accept the ledger entry of a loss", where=f"topic {self.topic}")
         for loss in losses:
             self.report_loss(loss)
         return {**committed, **passed} if passed else None
@@ -262,24 +262,24 @@ class LedgerKeeper:
         replace_json(self.checkpoint / NOTE, _NOTE.dump_python(note, mode="json"))
 
 
-def _observed(told: Mapping[str, Any], spans: Mapping[int, Span]) -> Counts | None:
-    """The counts that a batch's progress carries; None where a partition is new and was not counted, or they differ."""
-    metrics: Mapping[str, int] = told["observedMetrics"][OUTCOMES_OBSERVED]
-    records: Mapping[str, int] = told["observedMetrics"][RECORDS_OBSERVED]
+def _observed(progress: Mapping[str, Any], spans: Mapping[int, Span]) -> Counts | None:
+    """Extract the counts from a batch's progress; None if they disagree, or a new partition was not counted."""
+    metrics: Mapping[str, int] = progress["observedMetrics"][OUTCOMES_OBSERVED]
+    records: Mapping[str, int] = progress["observedMetrics"][RECORDS_OBSERVED]
     counts: dict[int, Counter[Outcome]] = {}
-    if sum(records.values()) != told["numInputRows"]:
+    if sum(records.values()) != progress["numInputRows"]:
         return None
     for partition in spans:
         if records_name(partition) not in records:
             return None
-        found = Counter({outcome: metrics[observed_name(outcome, partition)] for outcome in REMARKABLE})
-        found[Outcome.CLEAR] = records[records_name(partition)] - found.total()
-        counts[partition] = found
+        outcomes = Counter({outcome: metrics[observed_name(outcome, partition)] for outcome in REMARKABLE})
+        outcomes[Outcome.CLEAR] = records[records_name(partition)] - outcomes.total()
+        counts[partition] = outcomes
     return counts
 
 
-def _without_record(told: Mapping[str, Any], spans: Mapping[int, Span]) -> dict[int, int]:
-    """By partition, how many offsets a batch passed without a record; the most it can be where that was not counted."""
-    records: Mapping[str, int] = told["observedMetrics"][RECORDS_OBSERVED]
-    in_all = sum(end - start for start, end in spans.values()) - int(told["numInputRows"])
-    return {p: min(in_all, end - start - records.get(records_name(p), 0)) for p, (start, end) in spans.items()}
+def _without_record(progress: Mapping[str, Any], spans: Mapping[int, Span]) -> dict[int, int]:
+    """Count by partition the offsets of a batch that hold no record; an upper bound where they were not counted."""
+    records: Mapping[str, int] = progress["observedMetrics"][RECORDS_OBSERVED]
+    total = sum(end - start for start, end in spans.values()) - int(progress["numInputRows"])
+    return {p: min(total, end - start - records.get(records_name(p), 0)) for p, (start, end) in spans.items()}

@@ -1,7 +1,7 @@
-"""Watches that every partition of the input topic is read: that there are enough task slots, and that positions move.
+"""Detects partitions of the input topic that are not read, because of missing task slots or stuck positions.
 
-A Real-time query holds one task slot per partition for as long as it runs, and Spark checks that at no time: a task
-that waits for a slot reads nothing until its batch is over.
+A Real-time query holds one task slot per partition for as long as it runs, and Spark never checks that there are
+enough: a task that waits for a slot reads nothing until its batch is over.
 """
 
 from collections.abc import Callable, Mapping
@@ -27,7 +27,7 @@ log = structlog.get_logger(__name__)
 
 STARVED_BATCHES: Final = 2
 SHORT_OF_SLOTS: Final = timedelta(seconds=10)
-"""Executors of a cluster register one after the other: only a shortage that lasts is reported."""
+"""Executors of a cluster register one by one: only a lasting shortage is reported."""
 
 Marks = Mapping[int, tuple[int, int]]
 """First and end offset by partition."""
@@ -39,7 +39,7 @@ _TEXT_LAG = ("java.lang.String", _LAG)
 
 
 class Unread(NamedTuple):
-    """A partition that has records behind its position."""
+    """A partition that has unread records after its position."""
 
     position: int
     since: datetime
@@ -48,17 +48,17 @@ class Unread(NamedTuple):
 
 @dataclass
 class StarvationRule:
-    """Finds the partitions whose position stood still for two finished batches although records waited.
+    """Finds the partitions whose position did not advance for two finished batches although records were waiting.
 
-    It goes by what batches have committed: between batches Spark tells nothing, and what a consumer reports that reads
-    no more is out of date.
+    It uses committed offsets only: Spark reports nothing between batches, and the metrics of a consumer that has
+    stopped reading are out of date.
     """
 
     _batch: int = field(default=-1, init=False)
     _unread: dict[int, Unread] = field(default_factory=dict, init=False)
 
     def finished(self, batch: int, positions: Mapping[int, int], marks: Marks, now: datetime) -> None:
-        """Take the end of a batch; one that was taken before changes nothing."""
+        """Record the end of a batch; a repeated one has no effect."""
         if batch == self._batch:
             return
         if batch < self._batch:  # another checkpoint
@@ -76,20 +76,20 @@ class StarvationRule:
         self._unread = unread
 
     def starved(self) -> dict[int, datetime]:
-        """The starved partitions, and since when their records wait."""
+        """The starved partitions, with the time since when their records have been waiting."""
         return {p: unread.since for p, unread in self._unread.items() if unread.batches >= STARVED_BATCHES}
 
 
 @dataclass
 class PartitionWatch:
-    """Compares partitions, task slots and positions, each second, and reports what is wrong.
+    """Compares partitions, task slots and positions every second and reports problems.
 
     Args:
-        partitions: How many the query was started for.
+        partitions: Number of partitions that the query was started for.
         marks: First and end offset of each partition; may raise.
-        slots: How many tasks can run at once; None where tasks may wait for each other without harm (micro-batches).
-        reading: Which partitions a task reads; None where that is not known.
-        can_restart: Whether another session has as many slots as are asked for: with a local master.
+        slots: How many tasks can run at once; None if tasks may safely wait for each other (micro-batches).
+        reading: The partitions that a task is reading; None if unknown.
+        can_restart: Whether a new session can have any number of slots, as with a local master.
     """
 
     topic: str
@@ -101,7 +101,7 @@ class PartitionWatch:
     events: EventWriter
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     needs_session: bool = field(default=False, init=False)
-    """Set once only another session will do."""
+    """Set once the query needs a new session."""
     _rule: StarvationRule = field(default_factory=StarvationRule, init=False)
     _marks: Marks = field(default_factory=dict, init=False)
     _slots: int | None = field(default=None, init=False)
@@ -110,18 +110,18 @@ class PartitionWatch:
 
     @property
     def ends(self) -> dict[int, int]:
-        """The end offsets of the last look."""
+        """The end offsets at the last check."""
         return {partition: end for partition, (_, end) in self._marks.items()}
 
     @property
     def is_short(self) -> bool:
-        """Whether there were fewer task slots than partitions at the last look."""
+        """Whether there were fewer task slots than partitions at the last check."""
         return self._short_since is not None
 
     def look(self, query: StreamingQuery) -> bool:
-        """Compare what is, and report what changed.
+        """Check all partitions and report what changed.
 
-        Returns whether the query has to be started again; `needs_session` says whether on another session.
+        Returns whether the query must be restarted; `needs_session` says whether in a new session.
         """
         progress = query.lastProgress
         try:
@@ -143,13 +143,13 @@ class PartitionWatch:
         return False
 
     def _grew(self, partitions: int) -> None:
-        """The running query takes up new partitions with its next batch only, and then only where a slot is free."""
-        # One more than the partitions hold: records are also counted again beside the query.
+        """Report new partitions: a running query reads them from its next batch only, and only if a slot is free."""
+        # One more slot than partitions: records are also counted again beside the query.
         self.needs_session = self.can_restart and self._slots is not None and self._slots <= partitions
-        how = f" with more task slots than {self._slots}" if self.needs_session else ""
+        how = f" with more than {self._slots} task slots" if self.needs_session else ""
         self.events.write(
             EventType.PARTITIONS,
-            f"{self.topic} has grown from {self.partitions} to {partitions} partitions; the query is started again"
+            f"{self.topic} has grown from {self.partitions} to {partitions} partitions; the query is restarted"
             f"{how} to read them",
         )
         self.partitions = partitions
@@ -161,10 +161,10 @@ class PartitionWatch:
                 self.events.write(EventType.STARVED, problem.message)
         for key in self._reported.keys() - problems.keys():
             problem = self._reported[key]
-            over = f"{self.topic}[{problem.partition}] is read again"
+            message = f"{self.topic}[{problem.partition}] is read again"
             if problem.partition is None:
-                over = f"Spark has a task slot for each partition of {self.topic} again"
-            self.events.write(EventType.PARTITIONS, over)
+                message = f"Spark has a task slot for each partition of {self.topic} again"
+            self.events.write(EventType.PARTITIONS, message)
         self._reported = problems
         report = PartitionReport(
             task_slots=self._slots,
@@ -174,16 +174,16 @@ class PartitionWatch:
         self.events.describe(report.model_dump(mode="json"))
 
     def _problems(self, now: datetime) -> dict[int | None, Problem]:
-        """By partition, and under None what is of no single one."""
+        """Collect the problems by partition; the key None holds the one that concerns no single partition."""
         problems: dict[int | None, Problem] = {}
         if self._short_since is not None and now - self._short_since >= SHORT_OF_SLOTS:
             message = (
                 f"Spark has {_count(self._slots or 0, 'task slot')} for {_count(len(self._marks), 'partition')} of "
-                f"{self.topic}: a partition without a slot is not read. Give it more cores or executors"
+                f"{self.topic}: a partition without a slot is not read. Add cores or executors"
             )
             problems[None] = Problem(kind=ProblemKind.SLOTS, message=message, since=iso(self._short_since))
         for partition, since in self._rule.starved().items():
-            message = f"{self.topic}[{partition}] is not read: records wait there, and two batches have read none"
+            message = f"{self.topic}[{partition}] is not read: records are waiting, and two batches have read none"
             problems[partition] = Problem(
                 kind=ProblemKind.STARVED, message=message, since=iso(since), partition=partition
             )
@@ -191,9 +191,9 @@ class PartitionWatch:
 
 
 def task_slots(spark: SparkSession) -> int:
-    """How many tasks the session can run at once, on the executors that it has now; Py4JError if the JVM is silent."""
+    """Count the tasks that the session can run at once on its current executors; Py4JError if the JVM is down."""
     context = cast(Any, spark.sparkContext)._jsc.sc()  # noqa: SLF001  pyspark offers no other way to ask
-    # What Spark holds a barrier stage against; `defaultParallelism` is at least 2 and may be a setting.
+    # What Spark checks a barrier stage against; `defaultParallelism` is at least 2 and may be a setting.
     return int(context.maxNumConcurrentTasks(context.resourceProfileManager().defaultResourceProfile()))
 
 
@@ -202,9 +202,9 @@ def _count(number: int, thing: str) -> str:
 
 
 class ConsumerLag:
-    """Asks the Kafka consumers in the driver's JVM (where they are on one machine) for their lag, through JMX.
+    """Reads the lag of the Kafka consumers in the driver's JVM (on a local master) through JMX.
 
-    Real-time Mode tells its offsets only at a batch's end, minutes apart.
+    Real-time Mode reports its offsets only at a batch's end, minutes apart.
     """
 
     def __init__(self, gateway: JavaGateway, topic: str) -> None:
@@ -219,18 +219,18 @@ class ConsumerLag:
         return frozenset(int(name.getKeyProperty("partition")) for name in self._names())
 
     def positions(self, ends: Mapping[int, int]) -> dict[int, int]:
-        """The next offset that each partition's consumer will read: the end less the lag that it reports.
+        """Compute the next offset that each partition's consumer will read: the end offset minus its lag.
 
-        `ends` are end offsets read just before. Only of partitions that have a consumer in this JVM; none on a cluster.
+        `ends` are end offsets read just before. Covers partitions that have a consumer in this JVM; none on a cluster.
         """
         positions: dict[int, int] = {}
-        # The newest consumer of a partition last: one of a query before stays for minutes, with the lag it had then.
+        # The newest consumer of a partition last: that of an earlier query remains for minutes, with its old lag.
         for name in sorted(self._names(), key=_number):
             try:
                 lag = float(self._call("getAttribute", ("javax.management.ObjectName", name), _TEXT_LAG))
                 partition = int(name.getKeyProperty("partition"))
             except (Py4JError, ValueError):
-                continue  # a consumer that is being closed takes its bean away between the two calls
+                continue  # a consumer that is closing removes its bean between the two calls
             if partition in ends and lag >= 0:
                 positions[partition] = ends[partition] - int(lag)
         return positions
@@ -239,7 +239,7 @@ class ConsumerLag:
         return list(self._call("queryNames", ("javax.management.ObjectName", self._pattern), _NO_QUERY))
 
     def _call(self, method: str, *arguments: tuple[str, object]) -> Any:
-        """Call a method of the interface MBeanServer: the server's own class is hidden from py4j by its module."""
+        """Call a method of the interface MBeanServer: the module system hides the server's own class from py4j."""
         jvm = self._gateway.jvm
         types = self._gateway.new_array(jvm.java.lang.Class, len(arguments))
         values = self._gateway.new_array(jvm.java.lang.Object, len(arguments))
@@ -250,13 +250,13 @@ class ConsumerLag:
 
 
 def _number(name: Any) -> int:
-    """Kafka numbers the consumers of a JVM at the end of their client ids."""
+    """Extract a consumer's number, with which Kafka ends its client id."""
     number = str(name.getKeyProperty("client-id")).strip('"').rpartition("-")[2]
     return int(number) if number.isdecimal() else 0
 
 
 def committed_positions(progress: Mapping[str, Any], topic: str) -> dict[int, int]:
-    """The end offsets of the last finished batch, from the query's progress."""
+    """Extract the end offsets of the last finished batch from the query's progress."""
     positions: dict[int, int] = {}
     for source in progress.get("sources", []):
         end = source.get("endOffset") or {}

@@ -1,4 +1,4 @@
-"""The streaming query: its plan from Kafka's source to Kafka's sink, and its start."""
+"""Builds and starts the streaming query from Kafka's source to Kafka's sink."""
 
 import re
 from dataclasses import dataclass
@@ -20,25 +20,25 @@ from fraudstream.transactions.wire import Outcome, Topic, output_limit
 SAMPLE_PROPERTY = "fraudstream.sampled."
 
 OUTCOMES_OBSERVED = "outcomes"
-"""Under this name a batch's progress carries how many rows were not clear, by outcome and partition."""
+"""The observed metric of a batch's progress that counts its alerts, unscorables and dead letters by partition."""
 
 RECORDS_OBSERVED = "records"
-"""Under this name a batch's progress carries how many records were read, by partition: offsets may be without one."""
+"""The observed metric of a batch's progress that counts its records by partition: an offset may hold no record."""
 
 REMARKABLE = (Outcome.ALERT, Outcome.UNSCORABLE, Outcome.DEAD_LETTER)
-"""The outcomes that are counted; the rest of a batch's rows is clear, which costs a clear row nothing."""
+"""The outcomes that are counted; the rest of a batch is clear, so that clear transactions cost nothing."""
 
 MAX_OFFSETS_PER_MICRO_BATCH: Final = 200_000
-"""Bounds one micro-batch on catch-up, so that its alerts do not wait for the whole backlog."""
+"""Limits one micro-batch during catch-up, so that its alerts do not wait for the whole backlog."""
 
 LEAST_BATCH_SECONDS: Final = 5.0
 """Spark's own limit for Real-time Mode (`spark.sql.streaming.realTimeMode.minBatchDuration`)."""
 
 _SETTINGS: Final = {
-    # Spark's own choice goes through Hadoop's FileContext, which starts `chmod` for each file and each checksum where
-    # Hadoop's native library is not: 43 to 84 ms of each pause at a batch's end. This one writes the same files, with
-    # checksums, and renames them too. Its one weakness, two queries on one checkpoint, is not ours:
-    # `checkpoint.own_checkpoint` holds it for one process. See docs/decisions/0022-latency.md.
+    # Spark's default uses Hadoop's FileContext, which runs `chmod` for each file and each checksum if Hadoop's native
+    # library is missing: 43 to 84 ms of each pause at a batch's end. This one writes the same files, with checksums,
+    # and renames them too. Its one weakness, two queries on one checkpoint, does not affect us:
+    # `checkpoint.own_checkpoint` locks it for one process. See docs/decisions/0022-latency.md.
     "spark.sql.streaming.checkpointFileManagerClass": (
         "org.apache.spark.sql.execution.streaming.checkpointing.FileSystemBasedCheckpointFileManager"
     ),
@@ -51,12 +51,12 @@ _INTERVAL: Final = re.compile(rf"\s*(\d+)\s*({'|'.join(_UNITS)})s?\s*", re.IGNOR
 def detect(
     records: DataFrame, scorer: Scorer, *, partitions: int, sample_every: int, max_record_bytes: int
 ) -> DataFrame:
-    """From records of Kafka's source, with headers, to records for Kafka's sink, in two stages.
+    """Turn records of Kafka's source, with headers, into records for Kafka's sink, in two stages.
 
-    Every row is parsed once and predicted once; only what is suspect, not screened or sampled goes on to the full
-    verdict. One stage that does everything for every row was measured at half the rate. Outcomes are counted for the
-    partitions from 0 to below `partitions`; one row in `sample_every` leaves as a sample; a transaction of more than
-    `max_record_bytes` is a dead letter.
+    Every transaction is parsed once and predicted once; only what is suspect, not screened or sampled gets the full
+    verdict. A single stage that does everything for every transaction was measured at half the rate. Outcomes are
+    counted for the partitions from 0 to below `partitions`; one transaction in `sample_every` is also emitted as a
+    sample; one of more than `max_record_bytes` is a dead letter.
     """
     texts = (
         records.observe(
@@ -77,17 +77,17 @@ def detect(
     )
     screened = scorer.screen(texts)
     remaining = screened.where(F.col(ScoreColumn.SUSPECT) | ~F.col(Projected.IS_SCREENED) | F.col(Source.SAMPLED))
-    judged = scorer.verdicts(remaining.drop(Projected.IS_SCREENED, ScoreColumn.SUSPECT))
-    return route(judged.observe(OUTCOMES_OBSERVED, *_counts(partitions)), scorer, max_record_bytes)
+    scored = scorer.verdicts(remaining.drop(Projected.IS_SCREENED, ScoreColumn.SUSPECT))
+    return route(scored.observe(OUTCOMES_OBSERVED, *_counts(partitions)), scorer, max_record_bytes)
 
 
 def observed_name(outcome: Outcome, partition: int) -> str:
-    """Under which name a batch's progress carries a count."""
+    """Name the count of an outcome in a batch's progress."""
     return f"{outcome.value}_{partition}"
 
 
 def records_name(partition: int) -> str:
-    """Under which name a batch's progress carries how many records of a partition were read."""
+    """Name the count of a partition's records in a batch's progress."""
     return f"records_{partition}"
 
 
@@ -102,11 +102,11 @@ def _counts(partitions: int) -> list[Column]:
 
 
 def is_sampled(sample_every: int) -> Column:
-    """True for one offset in `sample_every`, and for the first row of a partition in each second of the clock.
+    """Select one offset in `sample_every`, and the first transaction of a partition in each second of wall-clock time.
 
-    Real-time Mode has no state between rows and its current_timestamp stands still for a batch, so the second of
-    the last sample is kept in a property of the worker's JVM, by partition. Being non-deterministic, the expression
-    also keeps the optimizer from pushing the filter below the parse, which would parse once per column.
+    Real-time Mode has no state between rows and its current_timestamp is constant for a batch, so the second of the
+    last sample is stored in a system property of the worker's JVM, by partition. Being non-deterministic, the
+    expression also keeps the optimizer from pushing the filter below the parse, which would parse once per column.
     """
     second = F.expr("substring(reflect('java.lang.System', 'currentTimeMillis'), 1, 10)")
     last = F.call_function(
@@ -120,7 +120,7 @@ def is_sampled(sample_every: int) -> Column:
 
 
 class Trigger(StrEnum):
-    """How the query runs; the plan is the same."""
+    """The trigger of the query; its plan is the same for both."""
 
     REALTIME = "realtime"
     MICRO_BATCH = "micro-batch"
@@ -128,10 +128,10 @@ class Trigger(StrEnum):
 
 @dataclass(frozen=True)
 class QuerySettings:
-    """What a query needs beside its model; the limits are those of `detect`.
+    """The settings of a query; the limits are those of `detect`.
 
-    `interval` is the checkpoint interval of Real-time Mode, the trigger interval of micro-batches ("2 minutes");
-    `start` where a query begins that has committed nothing yet, as Spark's `startingOffsets` takes it.
+    `interval` is the checkpoint interval of Real-time Mode, or the trigger interval of micro-batches ("2 minutes");
+    `start` the starting offsets of a query that has committed nothing yet, in the format of `startingOffsets`.
     """
 
     bootstrap_servers: str
@@ -145,21 +145,21 @@ class QuerySettings:
 
 
 def check_interval(interval: str, trigger: Trigger) -> None:
-    """See that an interval is one before Spark is started for it.
+    """Validate an interval before Spark is started.
 
-    Raises SettingsError where it is no number with a unit, or shorter than Real-time Mode allows.
+    Raises SettingsError if it is not a number with a unit, or shorter than Real-time Mode allows.
     """
-    found = _INTERVAL.fullmatch(interval)
-    if found is None:
+    match = _INTERVAL.fullmatch(interval)
+    if match is None:
         raise SettingsError(
-            f"the interval {interval!r} cannot be read", remedy=f"a number and a unit: {', '.join(_UNITS)}s"
+            f"the interval {interval!r} cannot be read", remedy=f"give a number and a unit: {', '.join(_UNITS)}s"
         )
-    seconds = int(found[1]) * _UNITS[found[2].lower()]
+    seconds = int(match[1]) * _UNITS[match[2].lower()]
     if trigger is Trigger.REALTIME and seconds < LEAST_BATCH_SECONDS:
         raise SettingsError(
             f"a batch of {interval} is shorter than Real-time Mode allows",
             where="--batch-interval or FRAUDSTREAM_BATCH_INTERVAL",
-            remedy=f"{LEAST_BATCH_SECONDS:g} seconds or longer; alerts do not wait for a batch's end",
+            remedy=f"use {LEAST_BATCH_SECONDS:g} seconds or more; alerts do not wait for the end of a batch",
         )
 
 
@@ -170,12 +170,12 @@ def start_query(spark: SparkSession, scorer: Scorer, settings: QuerySettings) ->
     source = (
         spark.readStream.format("kafka")
         .option("kafka.bootstrap.servers", settings.bootstrap_servers)
-        # What a producer aborts never happened.
+        # Records of aborted transactions must not be scored.
         .option("kafka.isolation.level", "read_committed")
         .option("subscribe", Topic.TRANSACTIONS.value)
         .option("startingOffsets", settings.start)
         .option("includeHeaders", "true")
-        # What retention deleted is the ledger's to report, at the next start: Spark would pass it in silence.
+        # The ledger reports at the next start what retention deleted: Spark would skip it silently.
         .option("failOnDataLoss", "true")
     )
     if settings.trigger is Trigger.MICRO_BATCH:
@@ -196,6 +196,6 @@ def start_query(spark: SparkSession, scorer: Scorer, settings: QuerySettings) ->
         .option("checkpointLocation", str(settings.checkpoint.absolute()))
     )
     if settings.trigger is Trigger.REALTIME:
-        # pyspark 4.2 takes `realTime` but leaves it out of the types.
+        # pyspark 4.2 accepts `realTime`, but its type hints lack it.
         return cast(StreamingQuery, cast(Any, writer.outputMode("update")).trigger(realTime=settings.interval).start())
     return writer.outputMode("append").trigger(processingTime=settings.interval).start()

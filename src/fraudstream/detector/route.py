@@ -1,4 +1,4 @@
-"""Where a judged row goes: its topic, key, headers and JSON; what the outcome is was decided in `scoring/`."""
+"""Routes scored transactions to their output topics, with key, headers and JSON."""
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
@@ -18,10 +18,10 @@ from fraudstream.transactions.wire import (
 )
 
 LONGEST_REPLAY_OF = 300
-"""A topic's name has at most 249 characters; a longer `replay_of` is not ours and stays out of the alert."""
+"""A topic name has at most 249 characters; a longer `replay_of` is not ours and is left out of the alert."""
 
 LONGEST_SAMPLED_TEXT = 16_384
-"""A sample carries its row up to this length in bytes, else the names of its columns alone."""
+"""A sample contains its transaction up to this length in bytes, above that only its column names."""
 
 TIME_FORMAT = "yyyy-MM-dd'T'HH:mm:ss.SSSXXX"
 
@@ -30,16 +30,16 @@ _HEADERS = T.ArrayType(
 )
 
 
-def route(judged: DataFrame, scorer: Scorer, max_record_bytes: int) -> DataFrame:
-    """Turn scored rows into records for Kafka's sink (`topic`, `key`, `value`, `headers`), each with its own topic.
+def route(scored: DataFrame, scorer: Scorer, max_record_bytes: int) -> DataFrame:
+    """Turn scored transactions into records for Kafka's sink (`topic`, `key`, `value`, `headers`).
 
-    A sampled row leaves twice: once by its outcome (nothing for a clear one) and once as a sample. `judged` has
-    `sampled`, `as_expected`, `is_object`, `imputed`, `score`, `outcome`. What is larger than `max_record_bytes`, the
-    input's limit, leaves cut, with its true size in a header.
+    A sampled transaction is emitted twice: by its outcome (nothing for a clear one) and as a sample. `scored` has the
+    columns `sampled`, `as_expected`, `is_object`, `imputed`, `score` and `outcome`. A value above `max_record_bytes`,
+    the limit of the input, is truncated, with its original size in a header.
     """
     outcome = F.col(ScoreColumn.OUTCOME)
     is_alert = outcome.isin(Outcome.ALERT.value, Outcome.UNSCORABLE.value)
-    letter = _record(
+    dead_letter = _record(
         Topic.DEAD_LETTERS, _capped(Source.VALUE, max_record_bytes), _dead_letter_headers(max_record_bytes)
     )
     alert = _record(
@@ -50,11 +50,11 @@ def route(judged: DataFrame, scorer: Scorer, max_record_bytes: int) -> DataFrame
     sample = _record(Topic.EVENTS, _sample_json(scorer).cast("binary"), F.array().cast(_HEADERS))
     records = F.array_compact(
         F.array(
-            F.when(outcome == Outcome.DEAD_LETTER.value, letter).when(is_alert, alert),
+            F.when(outcome == Outcome.DEAD_LETTER.value, dead_letter).when(is_alert, alert),
             F.when(F.col(Source.SAMPLED), sample),
         )
     )
-    return judged.select(F.explode(records).alias("record")).select(
+    return scored.select(F.explode(records).alias("record")).select(
         F.col("record.topic").alias("topic"),
         F.col("record.key").alias("key"),
         F.col("record.value").alias("value"),
@@ -73,18 +73,18 @@ def _record(topic: Topic | Column, value: Column, headers: Column) -> Column:
 
 
 def time_text(timestamp: Column) -> Column:
-    """A timestamp as ISO 8601 with milliseconds and zone; null for a year that its readers refuse (not 1 to 9999)."""
+    """Format a timestamp as ISO 8601 with milliseconds and zone; null for a year outside 1 to 9999."""
     return F.when(F.year(timestamp).between(1, 9999), F.date_format(timestamp, TIME_FORMAT))
 
 
 def _alert_json(scorer: Scorer) -> Column:
-    """The alert as JSON with the row's own text inside, so that what came is what is kept.
+    """Build the alert as JSON around the transaction's original text, so that nothing is lost.
 
-    Text that is only leniently JSON (NaN, Infinity) would make the alert invalid JSON for others: such a row is
-    carried as a map of strings, and as it came in `transaction_text`.
+    Text that is JSON only to a lenient parser (NaN, Infinity) would make the alert invalid for others: such a
+    transaction is included as a map of strings, and verbatim in `transaction_text`.
     """
     outcome = F.col(ScoreColumn.OUTCOME)
-    known = F.to_json(
+    fields = F.to_json(
         F.struct(
             alert_id().alias(AlertField.ALERT_ID),
             F.col(Source.TOPIC).alias(AlertField.TOPIC),
@@ -109,8 +109,8 @@ def _alert_json(scorer: Scorer) -> Column:
             text.alias(AlertField.TRANSACTION_TEXT),
         )
     )
-    # `imputed` is last in what is known, so exactly one brace is trimmed at each seam.
-    head = F.concat(F.rtrim(known, F.lit("}")), _replay_of())
+    # `imputed` comes last in `fields`, so exactly one brace is trimmed at each seam.
+    head = F.concat(F.rtrim(fields, F.lit("}")), _replay_of())
     return F.when(
         parse_strings(text, STRICT_JSON).isNotNull(),
         F.concat(head, F.lit(f',"{AlertField.TRANSACTION.value}":'), text, F.lit("}")),
@@ -118,7 +118,7 @@ def _alert_json(scorer: Scorer) -> Column:
 
 
 def _replay_of() -> Column:
-    """The key `replay_of` with a comma before it; empty where the record repeats none, so that the key is left out."""
+    """Build the key `replay_of` with a leading comma; empty if the record is no replay, so that the key is left out."""
     origin = header(Header.REPLAY_OF)
     is_usable = F.is_valid_utf8(origin) & F.length(origin).between(1, LONGEST_REPLAY_OF)
     key = F.to_json(F.struct(origin.alias(AlertField.REPLAY_OF)))
@@ -134,7 +134,7 @@ def _unscorable_reason(scorer: Scorer) -> Column:
 
 
 def _sample_json(scorer: Scorer) -> Column:
-    """A sample, with the row's own text: its columns, their types and `schema_id` are worked out by the relay."""
+    """Build a sample with the transaction's original text; the relay derives columns, types and `schema_id`."""
     text = F.col(Projected.TEXT)
     is_short = F.octet_length(text) <= LONGEST_SAMPLED_TEXT
     is_transaction = F.col(ScoreColumn.OUTCOME) != Outcome.DEAD_LETTER.value
@@ -162,20 +162,20 @@ def _header(name: Header, text: Column) -> Column:
 
 
 def _capped(column: str, limit: int) -> Column:
-    """A binary column, cut at `limit` bytes: a record above the sink's limit would stop the query."""
+    """Truncate a binary column at `limit` bytes: a record above the sink's limit would stop the query."""
     value = F.col(column)
     return F.when(F.octet_length(value) > F.lit(limit), F.substring(value, 1, limit)).otherwise(value)
 
 
 def _dead_letter_headers(max_record_bytes: int) -> Column:
-    """The record's own headers and, as Kafka Connect does it, where it came from and why it is here."""
-    came = F.coalesce(F.col(Source.HEADERS), F.array().cast(_HEADERS))
+    """Build the record's original headers and, as Kafka Connect does, those for its origin and the error."""
+    headers = F.coalesce(F.col(Source.HEADERS), F.array().cast(_HEADERS))
     size = F.aggregate(
-        came,
+        headers,
         F.lit(0),
         lambda total, each: total + F.coalesce(F.octet_length(each["key"]) + F.octet_length(each["value"]), F.lit(0)),
     )
-    kept = F.when(size <= F.lit(max_record_bytes), came).otherwise(F.array().cast(_HEADERS))
+    headers = F.when(size <= F.lit(max_record_bytes), headers).otherwise(F.array().cast(_HEADERS))
     errors = F.array(
         _header(Header.ERROR_TOPIC, F.col(Source.TOPIC)),
         _header(Header.ERROR_PARTITION, F.col(Source.PARTITION).cast("string")),
@@ -185,11 +185,11 @@ def _dead_letter_headers(max_record_bytes: int) -> Column:
         _header(Header.ERROR_ORIGINAL_BYTES, F.coalesce(F.octet_length(Source.VALUE), F.lit(0)).cast("string")),
         _header(Header.PRODUCED_AT, time_text(F.col(Source.TIMESTAMP))),
     )
-    return F.concat(kept, errors.cast(_HEADERS))
+    return F.concat(headers, errors.cast(_HEADERS))
 
 
 def dead_letter_reason(max_record_bytes: int) -> Column:
-    """Why no transaction can be read from the value, in plain words."""
+    """Describe why the value cannot be parsed as a transaction."""
     value = F.col(Source.VALUE)
     text = value.cast("string")
     return (

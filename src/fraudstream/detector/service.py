@@ -1,4 +1,4 @@
-"""`fraudstream detect` as a service: makes the session, the clients and the supervisor, and runs until told to stop."""
+"""Runs the detector as a service: builds the Spark session, the Kafka clients and the supervisor."""
 
 import os
 import threading
@@ -38,14 +38,14 @@ from fraudstream.transactions.wire import DetectorState, EventType, Topic
 LEAST_TASK_SLOTS: Final = 4
 
 FEW_CORES: Final = 2
-"""With so many or fewer, what follows; with more, Java chooses."""
+"""Up to this many cores we pass the options below; with more, Java's defaults apply."""
 
 FOR_FEW_CORES: Final = (
-    # Without threads of its own it starts 0.5 to 0.9 s sooner than Java's own choice, and catches up as fast.
+    # It has no threads of its own: it starts 0.5 to 0.9 s sooner than Java's default, and catches up as fast.
     "-XX:+UseSerialGC",
     "-XX:NewSize=128m",
-    # The second compiler took 4 of the 11 seconds of processor time until the first row, for methods that the rest of
-    # the way does not need: with five times Java's own thresholds the row comes 0.8 s sooner (decision 21).
+    # The C2 compiler took 4 of the 11 seconds of CPU time until the first transaction, for methods that are not needed
+    # later: with five times Java's default thresholds the transaction is scored 0.8 s sooner (decision 21).
     "-XX:Tier4InvocationThreshold=25000",
     "-XX:Tier4MinInvocationThreshold=3000",
     "-XX:Tier4CompileThreshold=75000",
@@ -53,7 +53,7 @@ FOR_FEW_CORES: Final = (
 )
 
 _NO_HISTORY: Final = {
-    # Of what is kept for Spark's own page, which is off: the words of each batch's plan, 140 KB, a thousand times.
+    # Spark keeps this for its own UI, which is off: the text of each batch's plan, 140 KB, a thousand times.
     "spark.sql.ui.retainedExecutions": "10",
     "spark.ui.retainedJobs": "10",
     "spark.ui.retainedStages": "10",
@@ -61,21 +61,21 @@ _NO_HISTORY: Final = {
 }
 
 HEAP: Final = "-Xms320m"
-"""Where Java would begin with a part of the machine's memory, and keep what each batch's plan leaves behind, 9 MB,
-until that is full. This is the same on every machine, and what is left is collected after some ten batches."""
+"""Java would start with a fraction of the machine's memory, and keep the garbage of each batch's plan, 9 MB, until that
+is full. This is the same on every machine, and the garbage is collected after some ten batches."""
 
 LEAST_FOR_HEAP: Final = 512
-"""MiB of heap below which Java chooses how it begins."""
+"""MiB of heap below which Java's default initial size applies."""
 
 _MIB: Final = {"k": 2**-10, "m": 1, "g": 2**10, "t": 2**20}
 
 
 def detector_plan(settings: Settings, java: Java, jars: Jars, partitions: int = 1) -> SparkPlan:
-    """What the detector's session is made of; there are no `jars` where `spark-submit` has Spark's Kafka connector.
+    """Plan the detector's session; `jars` is empty if `spark-submit` provides Spark's Kafka connector.
 
-    `partitions` are those of the input topic; only the session needs them, the JVM may start without.
+    `partitions` is the count for the input topic; only the session needs it, not the JVM.
     """
-    # Real-time Mode holds one task slot per partition for as long as the query runs; the others count records again.
+    # Real-time Mode holds one task slot per partition for as long as the query runs; the rest count records again.
     needed = f"local[{max(LEAST_TASK_SLOTS, partitions + 2)}]"
     own, own_jars = settings.spark_master is None, ",".join(map(str, jars.connector))
     return SparkPlan(
@@ -97,7 +97,7 @@ def _java_options(memory: str) -> tuple[str, ...]:
 
 @contextmanager
 def detector_jvm(settings: Settings, java: Java, jars: Jars) -> Iterator[Jvm | None]:
-    """The JVM for the length of a `with` block, not awaited; None with a master of the user's, who has a cluster."""
+    """Start the JVM for the length of a `with` block without awaiting it; None if the user has set a Spark master."""
     if settings.spark_master is not None:
         yield None
         return
@@ -118,22 +118,22 @@ def run_detector(
 ) -> None:
     """Detect until `stop` is set.
 
-    `trigger` is `realtime` or `micro-batch`; there are no `jars` where `spark-submit` has Spark's Kafka connector;
-    `jvm` is one that was started for it already, None starts one where there is none.
+    `trigger` is `realtime` or `micro-batch`; `jars` is empty if `spark-submit` provides Spark's Kafka connector;
+    `jvm` is one that was already started for it, None starts one if needed.
 
     Raises:
-        SettingsError: The batch interval cannot be used.
-        SetupError: Spark has no Kafka connector, or one for another Spark.
-        BrokerUnreachable: Nobody answers at the bootstrap servers.
+        SettingsError: The batch interval is invalid.
+        SetupError: Spark has no Kafka connector, or one for another Spark version.
+        BrokerUnreachable: The bootstrap servers do not answer.
         ModelError: There is no usable model.
-        CheckpointInUse: Another detector holds the checkpoint.
-        DetectorError: The query failed time after time.
+        CheckpointInUse: Another detector is using the checkpoint.
+        DetectorError: The query failed repeatedly.
     """
-    chosen = Trigger(trigger)
-    check_interval(_interval(settings, chosen), chosen)
+    mode = Trigger(trigger)
+    check_interval(_interval(settings, mode), mode)
     with own_checkpoint(settings.checkpoint):
         tighten_models(settings.model)
-        resolve(settings.model)  # before Spark is started, so that a missing model is told at once
+        resolve(settings.model)  # before Spark is started, so that a missing model is reported at once
         topics = ensure_topics(settings.bootstrap_servers, settings.partitions, settings.max_record_bytes)
         partitions = topics[Topic.TRANSACTIONS.value]
         client = {"bootstrap.servers": settings.bootstrap_servers, "log_level": 0, "acks": "all"}
@@ -142,41 +142,41 @@ def run_detector(
         plan = detector_plan(settings, java, jars, partitions)
         log.info("starting Spark", bootstrap_servers=settings.bootstrap_servers, partitions=partitions)
         ready = threading.Event()
-        # Where the JVM is another's, no archive of its classes is made.
+        # We create no class archive for a JVM that `spark-submit` started.
         archive = None if is_submitted() else plan.archive
         archiving = nullcontext() if archive is None else archive.made_in_background(ready)
-        with _telling(events), archiving, spark_session(plan, jvm) as spark:
+        with _publishing_state(events), archiving, spark_session(plan, jvm) as spark:
             require_connector(_gateway(spark))
-            log.info("Spark is there", master=spark.sparkContext.master)
+            log.info("Spark is ready", master=spark.sparkContext.master)
             if settings.spark_master not in (None, plan.master):
                 events.write(
                     EventType.PARTITIONS,
                     f"{settings.spark_master} has too few task slots for {partitions} partitions of "
-                    f"{Topic.TRANSACTIONS.value}: {plan.master} is used",
+                    f"{Topic.TRANSACTIONS.value}: using {plan.master}",
                 )
             while True:
-                supervisor = _supervisor(spark, settings, chosen, events, partitions, ready)
+                supervisor = _supervisor(spark, settings, mode, events, partitions, ready)
                 supervisor.run(stop)
                 if stop.is_set():
                     return
                 partitions = supervisor.partitions.partitions
                 master = detector_plan(settings, java, jars, partitions).master
                 log.info("starting another Spark session", master=master, partitions=partitions)
-                events.tell(DetectorState.STARTING, "Spark is starting with more task slots", None)
+                events.set_state(DetectorState.STARTING, "Spark is starting with more task slots", None)
                 spark = session_with_master(spark, master)
 
 
 @contextmanager
-def _telling(events: EventWriter) -> Iterator[None]:
-    """Tell how the detector is for as long as the block lasts, and send what is left at its end."""
+def _publishing_state(events: EventWriter) -> Iterator[None]:
+    """Publish the detector's state for the length of a `with` block, and flush the events at its end."""
     ended = threading.Event()
-    teller = threading.Thread(target=events.repeat_state, args=(ended,), name="status")
-    teller.start()
+    publisher = threading.Thread(target=events.repeat_state, args=(ended,), name="status")
+    publisher.start()
     try:
         yield
     finally:
         ended.set()
-        teller.join()
+        publisher.join()
         events.flush()
 
 
@@ -213,13 +213,13 @@ def _supervisor(
     accounts = keep_accounts(spark, settings, watermarks, events)
 
     def start(artifact: ModelArtifact, deployment: Deployment) -> StreamingQuery:
-        begin = accounts.start
-        where = "earliest" if begin is None else offsets_text(Topic.TRANSACTIONS.value, begin, watch.partitions)
+        offsets = accounts.start
+        begin = "earliest" if offsets is None else offsets_text(Topic.TRANSACTIONS.value, offsets, watch.partitions)
         scorer = load_scorer(artifact, deployment)
         log.info("the model is loaded", model_id=deployment.model_id)
-        return start_query(spark, scorer, replace(query_settings, start=where, partitions=watch.partitions))
+        return start_query(spark, scorer, replace(query_settings, start=begin, partitions=watch.partitions))
 
-    def say_ready() -> None:
+    def report_ready() -> None:
         write_ready(settings.ready_file)
         ready.set()
 
@@ -231,16 +231,16 @@ def _supervisor(
 
     def positions(query: StreamingQuery) -> dict[int, int]:
         progress = query.lastProgress
-        known = committed_positions(progress, Topic.TRANSACTIONS.value) if progress else {}
+        latest = committed_positions(progress, Topic.TRANSACTIONS.value) if progress else {}
         if realtime and not watch.is_short:  # a consumer that waits for its task to run repeats an old lag
             try:
                 live = consumers.positions(watch.ends)
             except Py4JError as e:
                 log.debug("no live position this second", reason=str(e).splitlines()[0])
-                return known
-            for partition, at in live.items():
-                known[partition] = max(known.get(partition, 0), at)
-        return known
+                return latest
+            for partition, position in live.items():
+                latest[partition] = max(latest.get(partition, 0), position)
+        return latest
 
     def is_reading(query: StreamingQuery) -> bool:
         if not realtime or settings.spark_master is not None:
@@ -261,9 +261,9 @@ def _supervisor(
         partitions=watch,
         kafka_answers=kafka_answers,
         events=events,
-        on_state=events.tell,
-        on_ready=say_ready,
-        on_stop=lambda: _hush(spark),
+        on_state=events.set_state,
+        on_ready=report_ready,
+        on_stop=lambda: _silence_logging(spark),
     )
 
 
@@ -272,26 +272,26 @@ def _interval(settings: Settings, trigger: Trigger) -> str:
 
 
 def require_connector(gateway: JavaGateway) -> None:
-    """See that this Spark has its own Kafka connector: `spark-submit` takes whatever it is given, or nothing.
+    """Verify that Spark has the matching Kafka connector: `spark-submit` accepts any, or none.
 
-    Raises SetupError where there is none, or it is made for another Spark or Scala.
+    Raises SetupError if there is none, or it is for another version of Spark or Scala.
     """
-    fits = f"_{SCALA}-{SPARK_VERSION}.jar"
+    suffix = f"_{SCALA}-{SPARK_VERSION}.jar"
     try:
         loader = gateway.jvm.java.lang.Thread.currentThread().getContextClassLoader()
-        found = loader.loadClass(_CONNECTOR_CLASS).getProtectionDomain().getCodeSource().getLocation().getPath()
+        jar = loader.loadClass(_CONNECTOR_CLASS).getProtectionDomain().getCodeSource().getLocation().getPath()
     except Py4JError:
-        found = ""
-    if not found.endswith(fits):
+        jar = ""
+    if not jar.endswith(suffix):
         raise SetupError(
-            "Spark has no Kafka connector" if not found else f"the Kafka connector is not for Spark {SPARK_VERSION}",
-            where=found or "the class path of Spark's JVM",
+            "Spark has no Kafka connector" if not jar else f"the Kafka connector is not for Spark {SPARK_VERSION}",
+            where=jar or "the class path of Spark's JVM",
             remedy=f"spark-submit --packages {CONNECTOR.coordinates[0]} ...",
         )
 
 
-def _hush(spark: SparkSession) -> None:
-    """Have Spark say nothing more: a query that is stopped within a batch fails its tasks, with a trace for each."""
+def _silence_logging(spark: SparkSession) -> None:
+    """Turn Spark's logging off: a query stopped within a batch fails its tasks, each with a stack trace."""
     with suppress(Py4JError, OSError):
         spark.sparkContext.setLogLevel("OFF")
 

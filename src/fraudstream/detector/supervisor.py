@@ -1,4 +1,4 @@
-"""Keeps one query running: starts it, starts it again after a failure, and changes the model when `current` does."""
+"""Keeps one query running: starts it, restarts it after a failure, and redeploys when the active model changes."""
 
 import threading
 import time
@@ -24,51 +24,51 @@ READING_LOOK_SECONDS: Final = 0.1
 FIRST_BACKOFF_SECONDS: Final = 0.5
 LONGEST_BACKOFF_SECONDS: Final = 5.0
 STEADY_SECONDS: Final = 30.0
-"""A query that ran this long before it failed is not counted among the failures in a row."""
+"""A failure after this long a run starts a new count of failures in a row."""
 MOST_FAILURES_IN_A_ROW: Final = 5
 READING_SECONDS: Final = 15.0
-"""How long a started query may take until it is seen to read; past that it counts as running all the same."""
+"""How long to wait until a started query is reading; after that it counts as running anyway."""
 
 
 class QueryEnded(Exception):
-    """The query is no longer active, but names no cause."""
+    """Raised when the query is no longer active but reports no cause."""
 
 
 class Accounts(Protocol):
-    """What keeps account of the batches; `ledger.py` does, with the checkpoint before it."""
+    """The checkpoint and the ledger of the batches."""
 
     def begin(self, deployment: Deployment) -> None:
-        """Before each start: see that the checkpoint is whole, and account for what happened without us."""
+        """Validate the checkpoint and account for what happened while the detector was down; before each start."""
 
     def look(self, query: StreamingQuery, *, last: bool) -> bool:
-        """Account for what was committed; `last` for a query that has ended. Whether it has to be started anew."""
+        """Account for committed batches (`last`: the query has ended); return whether it must be restarted."""
 
 
 class Partitions(Protocol):
-    """What watches that every partition is read; `partitions.py` does."""
+    """Monitors that every partition is read."""
 
     partitions: int
-    """How many the query has to read."""
+    """Number of partitions that the query has to read."""
     needs_session: bool
-    """Set once the query can only go on in another Spark session, with more task slots."""
+    """Set once the query needs a new Spark session with more task slots."""
 
     def look(self, query: StreamingQuery) -> bool:
-        """Report what is wrong; whether the query has to be started again."""
+        """Report problems; return whether the query must be restarted."""
 
 
 @dataclass
 class Supervisor:
-    """One query under watch.
+    """Supervises one query.
 
     Args:
         start: Loads the model and starts the query from its checkpoint.
-        resolve: Reads the deployment, with its artifact verified.
+        resolve: Reads the deployment and verifies its artifact.
         revision: Reads only the deployment, cheaply; None for a model named directly, which never changes.
-        is_reading: Whether a started query has come so far that it reads.
-        positions: How far the running query has read, by partition.
-        on_state: Called with its state, and the reason where it does not run.
-        on_ready: Called after each start, once the query reads.
-        on_stop: Called when it is to stop, before the query is stopped.
+        is_reading: Whether a started query is already reading.
+        positions: The current position of the running query, by partition.
+        on_state: Called with its state, and the reason if it is not running.
+        on_ready: Called after each start, once the query is reading.
+        on_stop: Called on shutdown, before the query is stopped.
     """
 
     start: Callable[[ModelArtifact, Deployment], StreamingQuery]
@@ -85,14 +85,14 @@ class Supervisor:
     on_stop: Callable[[], None] = lambda: None
     _failures: int = field(default=0, init=False)
     _refused: Deployment | None = field(default=None, init=False)
-    _told: str = field(default="", init=False)
+    _reported: str = field(default="", init=False)
 
     def run(self, stop: threading.Event) -> None:
         """Run until `stop` is set, or until another Spark session is needed (`partitions.needs_session`).
 
         Raises:
             DetectorError: The query failed five times in a row, soon after each start, though Kafka answers.
-            CheckpointDamaged: The checkpoint cannot be gone on from.
+            CheckpointDamaged: The query cannot resume from the checkpoint.
             ModelError: There is no usable model at the first start.
         """
         while not self.partitions.needs_session and self._await_kafka(stop):
@@ -105,9 +105,9 @@ class Supervisor:
                 self._failed(e, started, stop)
                 continue
             try:
-                # A payment that was sent before anybody reads would wait for seconds.
+                # A payment sent before the query reads would wait for seconds.
                 self._await_reading(query, stop)
-                self._say_started(query, deployment)
+                self._report_started(query, deployment)
                 self._watch(query, deployment, stop)
                 self._failures = 0
             except (PySparkException, QueryEnded) as e:
@@ -119,17 +119,17 @@ class Supervisor:
                 self._account(query, last=True)
 
     def _await_kafka(self, stop: threading.Event) -> bool:
-        """Wait while Kafka is away: a query that is started without it fails, through no fault of its own.
+        """Wait while Kafka is down: a query started without it fails through no fault of its own.
 
-        Returns False where `stop` was set before it answered.
+        Returns False if `stop` was set before Kafka answered.
         """
-        told = False
+        is_reported = False
         while not stop.is_set():
             if self.kafka_answers():
                 return True
-            if not told:
-                told = True
-                log.warning("Kafka does not answer; the query waits for it")
+            if not is_reported:
+                is_reported = True
+                log.warning("Kafka does not answer; waiting for it")
                 self.on_state(DetectorState.FAILING, "Kafka does not answer", None)
             stop.wait(LOOK_SECONDS)
         return False
@@ -138,8 +138,8 @@ class Supervisor:
         try:
             return self.accounts.look(query, last=last)
         except (PySparkException, KafkaException, FraudstreamError, OSError) as e:
-            # What is not accounted for now is at the next look, or at the next start.
-            log.warning("the ledger was not written; it will be", reason=str(e).strip().splitlines()[0])
+            # The next call, or the next start, catches up.
+            log.warning("the ledger was not written; retrying later", reason=str(e).strip().splitlines()[0])
             return False
 
     def _await_reading(self, query: StreamingQuery, stop: threading.Event) -> None:
@@ -149,13 +149,13 @@ class Supervisor:
                 return
 
     def _watch(self, query: StreamingQuery, deployment: Deployment, stop: threading.Event) -> None:
-        """Return when the query should be started anew or stopped; raise when it failed."""
+        """Return when the query should be restarted or stopped; raise if it failed."""
         last: dict[int, int] = {}
         while not stop.wait(LOOK_SECONDS):
             if not query.isActive:
                 raise query.exception() or QueryEnded("the query ended by itself")
             if self._account(query, last=False):
-                log.warning("Kafka has deleted what the query waits for; it is started again past it")
+                log.warning("Kafka has deleted records that the query waits for; restarting it after them")
                 return
             if self._has_changed(deployment) or self.partitions.look(query):
                 return
@@ -176,7 +176,7 @@ class Supervisor:
                 )
 
     def _has_changed(self, deployment: Deployment) -> bool:
-        """Whether another revision is in force that can be used; one that cannot is told once and not taken."""
+        """Check whether a new, usable revision is deployed; one that is unusable is reported once and ignored."""
         if self.revision is None:
             return False
         try:
@@ -186,7 +186,7 @@ class Supervisor:
             self._refused = now
             self.resolve()
         except FraudstreamError as e:
-            self._tell_refusal(e)
+            self._report_refusal(e)
             return False
         self._refused = None
         self.events.write(
@@ -196,13 +196,13 @@ class Supervisor:
         )
         return True
 
-    def _tell_refusal(self, error: FraudstreamError) -> None:
-        if error.message == self._told:
+    def _report_refusal(self, error: FraudstreamError) -> None:
+        if error.message == self._reported:
             return
-        self._told = error.message
-        self.events.write(EventType.MODEL, f"what is in force cannot be used, the former model stays: {error.what}")
+        self._reported = error.message
+        self.events.write(EventType.MODEL, f"the deployed model cannot be used, keeping the previous one: {error.what}")
 
-    def _say_started(self, query: StreamingQuery, deployment: Deployment) -> None:
+    def _report_started(self, query: StreamingQuery, deployment: Deployment) -> None:
         self.events.write(
             EventType.QUERY,
             "the query is running",
@@ -220,15 +220,15 @@ class Supervisor:
         steady = time.monotonic() - started >= STEADY_SECONDS
         self._failures = 1 if steady else self._failures + 1
         reason = str(error).strip().splitlines()[0]
-        self.events.write(EventType.QUERY, f"the query failed and is started again from its checkpoint: {reason}")
+        self.events.write(EventType.QUERY, f"the query failed and is restarted from its checkpoint: {reason}")
         self.on_state(DetectorState.FAILING, reason, None)
         if not self.kafka_answers():
             self._failures = 0
         if self._failures >= MOST_FAILURES_IN_A_ROW:
             raise DetectorError(
                 f"the query failed {self._failures} times in a row: {reason}",
-                where="see the detector's log for the whole error",
-                remedy="run `fraudstream doctor`; check Kafka and the checkpoint, then start the detector again",
+                where="see the detector's log for the full error",
+                remedy="run `fraudstream doctor`; check Kafka and the checkpoint, then restart the detector",
             ) from error
         stop.wait(min(FIRST_BACKOFF_SECONDS * 2 ** max(self._failures - 1, 0), LONGEST_BACKOFF_SECONDS))
 
