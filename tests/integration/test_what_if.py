@@ -177,7 +177,7 @@ def test_verdicts_give_the_cost_of_a_higher_threshold_only(client: FlaskClient, 
 def test_of_many_verdicts_the_newest_count_in_their_own_shares(
     client: FlaskClient, store: AlertStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(what_if_sources, "MOST", 4)
+    monkeypatch.setattr(what_if_sources, "MAX_VERDICTS", 4)
     model_id = told(client.get("/api/what-if"))["in_force"]["model_id"]
     store.add_alerts([alert(n, score=0.9, model_id=model_id) for n in range(7)])
     decide(store, {f"id-{n}": "confirmed_fraud" if n in (0, 1, 2, 6) else "false_alarm" for n in range(7)})

@@ -71,7 +71,7 @@ def test_what_an_earlier_process_left_is_caught_up_on(store: AlertStore, explain
 def test_a_storm_is_noted_in_bounded_memory_and_worked_off_from_the_store(
     store: AlertStore, explainer: Explainer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reasons, "MOST_WAITING", 100)
+    monkeypatch.setattr(reasons, "MAX_QUEUED", 100)
     hub = Hub()
     work = work_of(store, deployed_linear_model(tmp_path / "models"), hub)
 

@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from columns import MODEL_ID, SPREADS, manifest, row, samples, weighed
-from fraudstream.dashboard.services.columns import MOST_CANDIDATES, Candidate, ColumnWatch, distance, suggest
+from fraudstream.dashboard.services.columns import MAX_CANDIDATES, Candidate, ColumnWatch, distance, suggest
 from fraudstream.dashboard.services.schema_messages import percent, plain_text, sentences
 from fraudstream.model.deployment.aliases import contract_of
 from fraudstream.model.deployment.current import Deployment
@@ -82,7 +82,7 @@ def test_a_model_without_quantiles_suggests_nothing() -> None:
 def test_ever_new_columns_are_bounded_in_memory() -> None:
     rows = [renamed(n) | {f"x{n}": n for n in range(number, number + 50)} for number, n in enumerate(range(500))]
     watched = watch(*rows)
-    assert len(watched.suggestions(CONTRACT, set())) <= MOST_CANDIDATES
+    assert len(watched.suggestions(CONTRACT, set())) <= MAX_CANDIDATES
 
 
 @example([-5e-324], [0.0] * 20 + [-2.225073858507e-311])

@@ -18,7 +18,7 @@ from fraudstream.store.triage_state import AlertStatus
 from fraudstream.times import microseconds
 
 _MINUTE_SERIES: Final = ("payments", "alerts", "p50_ms", "p99_ms", "latency_to")
-MOST_LATENCIES: Final = 2_000
+MAX_LATENCIES: Final = 2_000
 """The most latencies kept per minute; of more, every second, fourth, … one."""
 
 
@@ -38,7 +38,7 @@ class _Latencies:
     def add(self, seconds: float) -> None:
         if self.measured % self.step == 0:
             self.values.append(seconds)
-            if len(self.values) >= MOST_LATENCIES:
+            if len(self.values) >= MAX_LATENCIES:
                 del self.values[1::2]
                 self.step *= 2
         self.measured += 1
@@ -108,9 +108,9 @@ class MinuteTally:
         """Remove and return the minutes before one."""
         with self._lock:
             numbers = sorted(number for number in self._counts if number < before)
-            taken = [*self._returned, *(self._counts.pop(number).minute(number) for number in numbers)]
+            minutes = [*self._returned, *(self._counts.pop(number).minute(number) for number in numbers)]
             self._returned = []
-            return taken
+            return minutes
 
     def give_back(self, parts: Iterable[Minute]) -> None:
         """Put back minutes that could not be stored, a day's at most."""

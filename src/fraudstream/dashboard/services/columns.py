@@ -14,9 +14,9 @@ from fraudstream.store.reading import StoredSchema
 from fraudstream.transactions.drift import NUMBER_TYPE, Contract, Drift, drift_of
 from fraudstream.transactions.wire import Outcome
 
-LEAST_VALUES: Final = 30
-LARGEST_DISTANCE: Final = 0.2
-LEAST_LEAD: Final = 0.05
+MIN_VALUES: Final = 30
+MAX_DISTANCE: Final = 0.2
+MIN_LEAD: Final = 0.05
 """The runner-up, among the missing features as among the new columns, must be farther away by this much."""
 
 
@@ -88,7 +88,7 @@ def suggest(
     distances = {
         (new, old): distance(candidate.values, quantiles[old])
         for new, candidate in candidates.items()
-        if len(candidate.values) >= LEAST_VALUES
+        if len(candidate.values) >= MIN_VALUES
         for old in sorted(missing & candidate.never_beside)
         if len(quantiles.get(old, ())) > 1
     }
@@ -96,19 +96,19 @@ def suggest(
     for (new, old), far in sorted(distances.items(), key=lambda pair: pair[1]):
         others = [d for (n, o), d in distances.items() if (n == new) != (o == old)]
         runner_up = min(others, default=None)
-        leads = runner_up is None or runner_up >= far + LEAST_LEAD
-        if far <= LARGEST_DISTANCE and leads and (new, old) not in refused:
+        leads = runner_up is None or runner_up >= far + MIN_LEAD
+        if far <= MAX_DISTANCE and leads and (new, old) not in refused:
             candidate = candidates[new]
             suggestions.append(Suggestion(new, old, far, len(candidate.values), runner_up, candidate.first))
     return suggestions
 
 
 WINDOW_US: Final = 20_000_000
-"""The recent transactions: those produced in the 20 s before the newest sample, `MOST_SAMPLES` samples at most."""
+"""The recent transactions: those produced in the 20 s before the newest sample, `MAX_SAMPLES` samples at most."""
 
-MOST_SAMPLES: Final = 1_000
-MOST_CANDIDATES: Final = 64
-MOST_VALUES: Final = 500
+MAX_SAMPLES: Final = 1_000
+MAX_CANDIDATES: Final = 64
+MAX_VALUES: Final = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +148,7 @@ class _Unknown:
     first: SchemaObservation
     last_us: int
     never_beside: set[str]
-    values: deque[float] = field(default_factory=lambda: deque(maxlen=MOST_VALUES))
+    values: deque[float] = field(default_factory=lambda: deque(maxlen=MAX_VALUES))
 
 
 class ColumnWatch:
@@ -158,7 +158,7 @@ class ColumnWatch:
         """Start without samples; `first_observation` reads a schema's first observation, even by an earlier process."""
         self._first_observation = first_observation
         self._lock = threading.Lock()
-        self._samples: deque[Sample] = deque(maxlen=MOST_SAMPLES)
+        self._samples: deque[Sample] = deque(maxlen=MAX_SAMPLES)
         self._since: dict[str, SchemaObservation] = {}
         self._unknown: OrderedDict[str, _Unknown] = OrderedDict()
         self._known_positions: set[TopicPartition | None] = set()
@@ -246,7 +246,7 @@ class ColumnWatch:
             if isinstance(value := values.get(name), int | float):
                 unknown.values.append(float(value))
             self._unknown.move_to_end(name)
-        while len(self._unknown) > MOST_CANDIDATES:
+        while len(self._unknown) > MAX_CANDIDATES:
             self._unknown.popitem(last=False)
 
     def _forget_old(self) -> None:

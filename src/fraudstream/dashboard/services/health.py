@@ -18,7 +18,7 @@ from fraudstream.store.store import AlertStore
 PROBE_TIMEOUT_MS: Final = 2_000
 """How long a probe waits for another process's transaction: a health check has to answer within seconds."""
 
-LEAST_FREE_BYTES: Final = 1024 * 1024
+MIN_FREE_BYTES: Final = 1024 * 1024
 """With less free disk space than this the store counts as full: a batch of alerts would no longer fit."""
 
 _TOUCH: Final = "UPDATE totals SET value = value + 1 WHERE name = 'probes'"
@@ -53,7 +53,7 @@ class StoreProbe:
     def check(self) -> None:
         """Write, as a post would; raises StoreError if it cannot (locked, full, read-only, removed, corrupt)."""
         self.check_file()
-        if (free := shutil.disk_usage(self.path.parent).free) < LEAST_FREE_BYTES:
+        if (free := shutil.disk_usage(self.path.parent).free) < MIN_FREE_BYTES:
             raise StoreError(
                 f"the disk of the alert store is full: {free:,} bytes left", where=str(self.path), remedy=_REMEDY
             )

@@ -26,7 +26,7 @@ log = structlog.get_logger(__name__)
 
 LOGIT_END: Final = 16.0
 BINS: Final = 320
-"""Even steps of a tenth in the log odds of the score: as fine at 0.0001 as at 0.5 and at 0.9999."""
+"""Even steps of a tenth in the log odds of the score: the same resolution at 0.0001, at 0.5 and at 0.9999."""
 
 HOURS: Final = 24
 SAVE_SECONDS: Final = 30.0

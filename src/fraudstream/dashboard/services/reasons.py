@@ -87,12 +87,12 @@ class ReasonStore:
 
 log = structlog.get_logger(__name__)
 
-MOST_WAITING: Final = 1_000
-MOST_WAITING_BYTES: Final = 16 * 1024 * 1024
+MAX_QUEUED: Final = 1_000
+MAX_QUEUED_BYTES: Final = 16 * 1024 * 1024
 BATCH_ALERTS: Final = 16
 """Alerts whose reasons are stored and published together."""
 
-LONGEST_BATCH_SECONDS: Final = 0.2
+MAX_BATCH_SECONDS: Final = 0.2
 YIELD_SECONDS: Final = 0.01
 """Between an alert's commit and the start on its reasons: the post is answered and pages are served first. Without it
 the median post took 0.5 ms longer, of 3.5."""
@@ -100,7 +100,7 @@ the median post took 0.5 ms longer, of 3.5."""
 QUIET_SECONDS: Final = 1.0
 REST_WHEN_QUIET: Final = 1.0
 REST_IN_A_STORM: Final = 9.0
-LONGEST_REST_SECONDS: Final = 0.5
+MAX_REST_SECONDS: Final = 0.5
 """Seconds of rest per second of work while there is a backlog: alerts come first. Resting as little in a storm of
 1,000 alerts a second as when it is quiet made the 99th percentile of the posts two to four times as long (121 ms)."""
 
@@ -127,8 +127,8 @@ class ReasonWorker:
         self._library = library
         self._clock = clock
         self._changed = threading.Condition()
-        self._waiting: deque[StoredAlert] = deque()
-        self._waiting_bytes = 0
+        self._queue: deque[StoredAlert] = deque()
+        self._queue_bytes = 0
         self._has_backlog = True
         """Whether the store may hold alerts without reasons that are not queued here."""
         self._backlog_cursor: int | None = None
@@ -161,10 +161,10 @@ class ReasonWorker:
             self._offered_at = time.perf_counter()
             for alert in alerts:
                 if alert.outcome == Outcome.ALERT:
-                    self._waiting.append(alert)
-                    self._waiting_bytes += len(alert.body)
-            while len(self._waiting) > MOST_WAITING or self._waiting_bytes > MOST_WAITING_BYTES:
-                self._waiting_bytes -= len(self._waiting.popleft().body)
+                    self._queue.append(alert)
+                    self._queue_bytes += len(alert.body)
+            while len(self._queue) > MAX_QUEUED or self._queue_bytes > MAX_QUEUED_BYTES:
+                self._queue_bytes -= len(self._queue.popleft().body)
                 self._has_backlog, self._backlog_cursor = True, None
             self._changed.notify_all()
 
@@ -186,22 +186,22 @@ class ReasonWorker:
                 self._has_backlog, self._backlog_cursor = True, None
                 self._ending.wait(RETRY_SECONDS)
             ended = time.perf_counter()
-            if self._has_backlog or len(self._waiting) > BATCH_ALERTS:
+            if self._has_backlog or len(self._queue) > BATCH_ALERTS:
                 storms = ended - self._offered_at < QUIET_SECONDS
                 share = REST_IN_A_STORM if storms else REST_WHEN_QUIET
-                self._ending.wait(min((ended - started) * share, LONGEST_REST_SECONDS))
+                self._ending.wait(min((ended - started) * share, MAX_REST_SECONDS))
 
     def _next(self) -> list[StoredAlert]:
         """Take the newest queued alerts; empty if the queue is empty and the store has a backlog."""
         batch: list[StoredAlert] = []
         with self._changed:
-            while self._running and not self._waiting and not self._has_backlog:
+            while self._running and not self._queue and not self._has_backlog:
                 self._changed.wait()
         self._ending.wait(max(0.0, self._offered_at + YIELD_SECONDS - time.perf_counter()))
         with self._changed:
-            while self._waiting and len(batch) < BATCH_ALERTS:
-                batch.append(self._waiting.pop())
-                self._waiting_bytes -= len(batch[-1].body)
+            while self._queue and len(batch) < BATCH_ALERTS:
+                batch.append(self._queue.pop())
+                self._queue_bytes -= len(batch[-1].body)
         return batch
 
     def _next_from_store(self) -> list[StoredAlert]:
@@ -221,7 +221,7 @@ class ReasonWorker:
             document = alert.document()
             explanations[alert.seq] = reasons = self._explain(document)
             events.append({"seq": alert.seq, AlertField.ALERT_ID.value: document[AlertField.ALERT_ID], **reasons})
-            if time.perf_counter() - started > LONGEST_BATCH_SECONDS:
+            if time.perf_counter() - started > MAX_BATCH_SECONDS:
                 self._publish(explanations, events)
                 started, explanations, events = time.perf_counter(), {}, []
             if not self._running:

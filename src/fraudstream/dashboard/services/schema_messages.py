@@ -13,7 +13,7 @@ from fraudstream.store.positions import SchemaObservation
 from fraudstream.times import from_microseconds, iso_z, microseconds, parse_time
 from fraudstream.transactions.drift import MEDIAN, Contract, changes, describe_columns, drift_of
 
-MOST_SENTENCES: Final = 5
+MAX_SENTENCES: Final = 5
 UNSCORABLE: Final = "unscorable: too many features are missing"
 
 
@@ -59,9 +59,9 @@ def sentences(shares: Shares, contract: Contract | None) -> list[Sentence]:
                 f": {treatment}; {percent(share)} of recent transactions",
             )
         )
-    left = len(messages) - MOST_SENTENCES
+    left = len(messages) - MAX_SENTENCES
     if left > 0:
-        messages[MOST_SENTENCES - 1 :] = [Sentence(f"And {left + 1} more changes, on the Schema page", "", "")]
+        messages[MAX_SENTENCES - 1 :] = [Sentence(f"And {left + 1} more changes, on the Schema page", "", "")]
     return messages
 
 

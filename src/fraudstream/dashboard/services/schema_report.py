@@ -12,7 +12,7 @@ from fraudstream.store.store import AlertStore
 from fraudstream.transactions.drift import KEPT, MEDIAN, READ_AS_NUMBER, Contract, Drift, changes, drift_of
 
 LISTED_SCHEMAS: Final = 50
-MOST_SHARES: Final = 200
+MAX_SHARES: Final = 200
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def summary(store: AlertStore, watch: ColumnWatch, contract: Contract | None) ->
     shares = watch.shares()
     messages = sentences(shares, contract)
     newest = shares.newest
-    largest = sorted(shares.imputed.items(), key=lambda pair: -pair[1])[:MOST_SHARES]
+    largest = sorted(shares.imputed.items(), key=lambda pair: -pair[1])[:MAX_SHARES]
     refused = {(refusal.new, refusal.old) for refusal in store.refusals()}
     return ColumnSummary(
         schema_id=newest.observation.schema_id if newest else None,
@@ -146,22 +146,22 @@ def _schema(stored: StoredSchema, contract: Contract | None) -> Object:
 def _columns(shares: Shares, contract: Contract | None) -> list[Column]:
     """Return each feature, then the other columns of the newest transaction."""
     newest = shares.newest
-    came: Mapping[str, str] = newest.observation.columns if newest else {}
+    actual: Mapping[str, str] = newest.observation.columns if newest else {}
     if contract is None:
-        return [_column(name, None, kind, 0.0, KEPT) for name, kind in came.items()]
+        return [_column(name, None, kind, 0.0, KEPT) for name, kind in actual.items()]
     carrier = {old: new for new, old in contract.aliases.items()}
     table = []
     for name, expected in contract.features.items():
         share = shares.imputed.get(name, 0.0)
         alias = carrier.get(name)
-        kind = came.get(name) or (came.get(alias) if alias is not None else None)
+        kind = actual.get(name) or (actual.get(alias) if alias is not None else None)
         row = _column(name, expected, kind if newest else None, share, _treatment(shares, name, kind, share))
-        table.append(replace(row, alias=alias if alias in came else None, since=_since(shares, name)))
+        table.append(replace(row, alias=alias if alias in actual else None, since=_since(shares, name)))
     known = set(contract.features) | set(contract.aliases)
-    for name in sorted(came.keys() - known):
+    for name in sorted(actual.keys() - known):
         treatment = f"{KEPT}; not a feature of the model" if name in contract.others else KEPT
         kind = "in the training data" if name in contract.others else None
-        table.append(_column(name, kind, came[name], 0.0, treatment))
+        table.append(_column(name, kind, actual[name], 0.0, treatment))
     return table
 
 
@@ -181,7 +181,7 @@ def _treatment(shares: Shares, name: str, kind: str | None, share: float) -> str
         return READ_AS_NUMBER if kind == "text" else "read as trained"
     if shares.unscorable >= share:
         return UNSCORABLE
-    return f"{MEDIAN} where it is missing" if share < 1 - 1e-9 else MEDIAN
+    return f"{MEDIAN} if it is missing" if share < 1 - 1e-9 else MEDIAN
 
 
 def _suggestion(each: Suggestion) -> Object:

@@ -16,7 +16,7 @@ from fraudstream.store.reading import AlertReader
 from fraudstream.store.triage_state import VERDICTS, AlertStatus
 from fraudstream.transactions.wire import Outcome
 
-MOST: Final = 15_000
+MAX_VERDICTS: Final = 15_000
 """The most verdicts read, the newest of all kinds together: their shares determine the money saved."""
 
 
@@ -47,10 +47,10 @@ def read_verdicts(store: AlertReader, model_id: str) -> Verdicts:
             column.status.in_([status.value for status in VERDICTS]),
         )
         .order_by(column.decided_us.desc())
-        .limit(MOST)
+        .limit(MAX_VERDICTS)
     )
     newest = store.rows(query)
-    is_cut = len(newest) == MOST
+    is_cut = len(newest) == MAX_VERDICTS
     rows = [row for row in newest if row.model_id == model_id and row.score is not None]
     times = [row.produced_us for row in rows if row.produced_us is not None]
     status_of = np.array([row.status for row in rows], dtype=str)
@@ -64,7 +64,7 @@ def read_verdicts(store: AlertReader, model_id: str) -> Verdicts:
     )
 
 
-LEAST_DAYS: Final = 1 / 1440
+MIN_DAYS: Final = 1 / 1440
 """Less than a minute of traffic is too little to extrapolate to a day."""
 
 
@@ -171,7 +171,7 @@ def live_source(above: Callable[[float], Above | None], mean_amount: float | Non
             "live", title, "estimate", about,
             "No sample of this model has arrived yet. Figures appear as soon as payments are scored.",
         )  # fmt: skip
-    days = whole.days if whole.days >= LEAST_DAYS else None
+    days = whole.days if whole.days >= MIN_DAYS else None
 
     def at(threshold: float) -> Figures:
         traffic = above(threshold) or whole
@@ -213,7 +213,7 @@ def verdict_source(verdicts: Verdicts, deployment: float, review_cost: float) ->
         alerts, false_alarms = int(is_alert.sum()), int(false.sum())
         return Figures(
             alerts,
-            alerts / verdicts.days if verdicts.days and verdicts.days >= LEAST_DAYS else None,
+            alerts / verdicts.days if verdicts.days and verdicts.days >= MIN_DAYS else None,
             None,
             int(caught.sum()),
             int((verdicts.is_fraud & ~is_alert).sum()),

@@ -24,11 +24,10 @@ from fraudstream.times import iso_time, microseconds, parse_time
 from fraudstream.transactions.amounts import amount_of
 from fraudstream.transactions.wire import AlertField, Outcome
 
-SHOWN_COLUMNS: Final = 1_000
-"""Columns of a payment that the page lists; the JSON has all of them."""
+LISTED_COLUMNS: Final = 1_000
+"""The most columns of a payment listed on the page; the JSON has all of them."""
 
-
-IN_SHORT: Final = 3
+SUMMARY_REASONS: Final = 3
 """Reasons in text next to the triage buttons."""
 
 
@@ -85,12 +84,12 @@ def alert_page(alert_id: str) -> str:
         expected_loss=None if score is None or amount is None else score * amount,
         bars=[] if explanation is None else bars(explanation),
         top=TOP_REASONS,
-        in_short=IN_SHORT,
+        summary_reasons=SUMMARY_REASONS,
         explanation_text=None if explanation is None else sum_sentence(explanation),
         cause=cause,
         strips=strips(steps),
         columns=_columns(transaction, document.get(AlertField.IMPUTED) or [], manifest, aliases),
-        more_columns=max(0, len(transaction) - SHOWN_COLUMNS),
+        more_columns=max(0, len(transaction) - LISTED_COLUMNS),
         json=orjson.dumps(transaction, option=orjson.OPT_INDENT_2).decode(),
         timeline=_timeline(using, document),
         similar=similar_alerts(using.store, stored, values),
@@ -148,7 +147,7 @@ def _columns(
     transaction: Mapping[str, Any], imputed: list[str], manifest: Manifest | None, aliases: Mapping[str, str]
 ) -> list[ColumnValue]:
     columns = []
-    for name, value in list(transaction.items())[:SHOWN_COLUMNS]:
+    for name, value in list(transaction.items())[:LISTED_COLUMNS]:
         text = value if isinstance(value, str) else orjson.dumps(value).decode()
         columns.append(ColumnValue(name, text, *_mark(name, imputed, manifest, aliases)))
     missing = [name for name in imputed if name not in transaction]

@@ -53,7 +53,7 @@ class DeadLetterRow(NamedTuple):
     number: int
     line: Line
     origin: str
-    place: str
+    record: str
     detected_at: str
     size: int
     payload: str
@@ -96,7 +96,7 @@ def dead_letter_row(number: int, dead_letter: StoredDeadLetter, replays: list[Re
         number=number,
         line=line,
         origin="" if dead_letter.record_id is None else str(dead_letter.record_id),
-        place=f"{line.topic}[{line.partition}] {line.offset}",
+        record=f"{line.topic}[{line.partition}] {line.offset}",
         detected_at=str(line.detected_at or dead_letter.document.get("received_at") or ""),
         size=dead_letter.size,
         payload="" if payload is None else text,

@@ -46,7 +46,7 @@ def tiles(stats: Mapping[str, Any]) -> list[Tile]:
     return [
         Tile(
             "payments",
-            "Payments seen",
+            "Payments received",
             f"{stats['payments_seen']:,}",
             f"≈ {scored:,} scored",
             "Payments that Kafka has acknowledged. The number scored is estimated from samples (≈).",

@@ -39,14 +39,14 @@ OPERATORS: Final = {
     "le": "is at most",
     "gt": "is above",
     "ge": "is at least",
-    "has": "holds",
+    "has": "contains",
 }
 OUTCOMES: Final = {"alert": "fraud alerts", "unscorable": "unscorable payments", "all": "both"}
 ME: Final = "me"
 DEFAULTS: Final = {"sort": "loss", "outcome": "alert"}
 SINGLE: Final = {
     "q": "text",
-    "assignee": "with",
+    "assignee": "assignee",
     "since": "from",
     "until": "before",
     "min_score": "score at least",
@@ -54,7 +54,7 @@ SINGLE: Final = {
     "min_amount": "amount at least",
     "max_amount": "amount at most",
     "model_id": "model",
-    "schema_id": "columns",
+    "schema_id": "schema",
     "source": "topic",
     "outcome": "outcome",
     "sort": "order",

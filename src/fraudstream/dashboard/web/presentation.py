@@ -137,7 +137,7 @@ class AlertRow(NamedTuple):
     values: list[LabelledValue]
     reason: str
     source_row: str
-    seen: str
+    novelty: str
     model: str
     model_id: str
     reasons: list[ReasonBar]
@@ -170,7 +170,7 @@ def row(alert: Mapping[str, Any], stats: Mapping[str, Any]) -> AlertRow:
         values=largest_values(transaction),
         reason=alert.get(AlertField.REASON) or NOTHING,
         source_row=NOTHING if source_row is None else f"{source_row:,}",
-        seen=_seen(source_row, model_id, stats),
+        novelty=_novelty(source_row, model_id, stats),
         model=short_id(model_id),
         model_id=model_id,
         reasons=reason_bars(alert.get("reasons") or ()),
@@ -226,7 +226,7 @@ def _amount(transaction: Mapping[str, Any]) -> str:
     return NOTHING if amount is None else f"{amount:,.2f}"
 
 
-def _seen(source_row: int | None, model_id: str, stats: Mapping[str, Any]) -> str:
+def _novelty(source_row: int | None, model_id: str, stats: Mapping[str, Any]) -> str:
     unseen_from = stats["unseen_from_row"]
     if source_row is None or unseen_from is None or model_id != stats["model_id"]:
         return ""

@@ -91,7 +91,7 @@ def read_body(model: type[Model]) -> Model:
     try:
         return model.model_validate(orjson.loads(read_json_body()))
     except orjson.JSONDecodeError as e:
-        # It gives the position and quotes nothing. A number too large for a double is refused too.
+        # The message gives the position and quotes nothing. A number beyond a double is valid JSON, but refused here.
         raise RequestError(f"the body cannot be read as JSON: {e}") from e
     except ValidationError as e:
         raise RequestError(reason(e)) from e

@@ -95,8 +95,8 @@ SIGN_IN: Final = "pages.sign_in_with_token"
 OPEN_ENDPOINTS: Final = frozenset({"pages.login", SIGN_IN, "pages.sign_out", "system.health", "system.ready", "static"})
 """Open without a token: sign-in and sign-out, static files, and health (nothing about payments)."""
 
-LEAST_TOKEN_CHARS: Final = 16
-LARGEST_SIGN_IN: Final = 4 * 1024
+MIN_TOKEN_CHARS: Final = 16
+MAX_SIGN_IN_BYTES: Final = 4 * 1024
 SESSION_CHECK_SECONDS: Final = 5.0
 """How often a live stream checks whether its session was ended or revoked."""
 
@@ -144,10 +144,10 @@ def validate_binding(settings: Settings) -> None:
             where=f"FRAUDSTREAM_{missing[0].upper()}, or {missing[0]} in {SETTINGS_FILE}",
             remedy="set both tokens; or neither, on loopback",
         )
-    short = [name for name, token in tokens.items() if token and len(token) < LEAST_TOKEN_CHARS]
+    short = [name for name, token in tokens.items() if token and len(token) < MIN_TOKEN_CHARS]
     if short:
         raise SettingsError(
-            f"{' and '.join(short)} must have at least {LEAST_TOKEN_CHARS} characters",
+            f"{' and '.join(short)} must have at least {MIN_TOKEN_CHARS} characters",
             where=", ".join(f"FRAUDSTREAM_{name.upper()}" for name in short) + f", or {SETTINGS_FILE}",
             remedy="generate one with `openssl rand -hex 24`",
         )
@@ -166,7 +166,7 @@ def guard(app: Flask, settings: Settings, sessions: Sessions) -> None:
 
     def presented() -> Attempt | None:
         if request.endpoint == SIGN_IN:
-            request.max_content_length = LARGEST_SIGN_IN
+            request.max_content_length = MAX_SIGN_IN_BYTES
             if request.method == "POST":
                 return Attempt("sign-in", "read" if _is(request.form.get("token", ""), reading) else "")
         bearer = _bearer(request)
