@@ -28,9 +28,9 @@ from benchmarks.system.machine import circumstances, load, write_result
 from fraudstream.dashboard.web.queries import AlertList
 from fraudstream.store.changes import Actor
 from fraudstream.store.filters import AlertFilter, Sort
-from fraudstream.store.search import Page
+from fraudstream.store.search import SearchPage
 from fraudstream.store.store import AlertStore
-from fraudstream.store.triage import Order, Triage
+from fraudstream.store.triage import Order, TriageService
 
 TOGETHER: Final = 2_000
 BEGIN: Final = datetime(2026, 1, 1, tzinfo=UTC)
@@ -169,7 +169,7 @@ class Asking:
     def __init__(self, store: AlertStore) -> None:
         self._store = store
 
-    def page(self, query: Query, **more: Any) -> Page:
+    def page(self, query: Query, **more: Any) -> SearchPage:
         """A page of the queue, as the API reads the query."""
         asked = AlertList.read(MultiDict({"sort": "loss"} | dict(query)))
         return self._store.search.page(asked.filter(), sort=asked.sort, limit=PAGE, **more)
@@ -267,7 +267,7 @@ def measure(folder: Path, size: int, count: int) -> dict[str, Any]:
 
 def written(store: AlertStore, size: int, count: int) -> dict[str, Any]:
     """Taking the next alert, found and claimed, and posts of alerts."""
-    desk, actor, chance = Triage(store), Actor("bench"), random.Random(3)
+    desk, actor, chance = TriageService(store), Actor("bench"), random.Random(3)
     filters = {"none": AlertFilter(), "amount 10 to 20": AlertFilter(min_amount=10, max_amount=20)}
 
     def post(together: int) -> tuple[float, float]:

@@ -28,7 +28,7 @@ from benchmarks.system.machine import circumstances, write_result
 from fraudstream.cli.options import batch_spark
 from fraudstream.config import Settings
 from fraudstream.model.calibration import fit_calibration
-from fraudstream.model.evaluation.bootstrap import Draws, Scored, average_precision, draw_paired, interval
+from fraudstream.model.evaluation.bootstrap import Draws, ScoredRows, average_precision, draw_paired, interval
 from fraudstream.model.evaluation.curves import expected_calibration_error, reliability
 from fraudstream.model.features.reading import TrainingColumn
 from fraudstream.model.training.recipe import (
@@ -224,19 +224,19 @@ class Folds:
         }
         return np.column_stack([values, *sets[name]()])
 
-    def scored(self, scores: Sequence[Floats]) -> list[Scored]:
+    def scored(self, scores: Sequence[Floats]) -> list[ScoredRows]:
         """Scores with their rows' labels, by fold."""
         return [
-            Scored(score, self.is_fraud[start:end], self.weight[start:end])
+            ScoredRows(score, self.is_fraud[start:end], self.weight[start:end])
             for score, (start, end) in zip(scores, self.limits, strict=True)
         ]
 
-    def read(self, name: str) -> list[Scored]:
+    def read(self, name: str) -> list[ScoredRows]:
         """The scores of a try."""
         kept = np.load(self.keep / f"{name}.npz")
         return self.scored([kept[f"s{fold}"] for fold in range(len(self.limits))])
 
-    def average(self, names: Sequence[str]) -> list[Scored]:
+    def average(self, names: Sequence[str]) -> list[ScoredRows]:
         """The mean log odds of several tries."""
         models = [self.read(name) for name in names]
         return self.scored(
@@ -273,7 +273,7 @@ def _log_odds(score: Floats) -> Floats:
     return np.asarray(np.log(clipped / (1 - clipped)))
 
 
-def figures(folds: list[Scored], against: list[Scored] | None) -> dict[str, Any]:
+def figures(folds: list[ScoredRows], against: list[ScoredRows] | None) -> dict[str, Any]:
     """Average precision by fold, its mean with an interval, and what it gains against something else."""
     by_fold = [average_precision(fold) for fold in folds]
     others = against if against is not None else folds
@@ -295,7 +295,7 @@ def figures(folds: list[Scored], against: list[Scored] | None) -> dict[str, Any]
     return found
 
 
-def calibration(folds: list[Scored]) -> list[dict[str, float]]:
+def calibration(folds: list[ScoredRows]) -> list[dict[str, float]]:
     """The calibration error on each fold but the first, calibrated on the fold before by the model before."""
     found = []
     for before, rows in itertools.pairwise(folds):

@@ -19,7 +19,7 @@ from fraudstream.relay.service import head_event
 from fraudstream.store import changes
 from fraudstream.store.changes import Action, Actor, ChangeLog
 from fraudstream.store.store import AlertStore
-from fraudstream.store.triage import Triage
+from fraudstream.store.triage import TriageService
 from fraudstream.store.triage_state import AlertStatus
 
 ANN = Actor("Ann", session="s-1")
@@ -30,7 +30,7 @@ AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 def store(tmp_path: Path) -> Iterator[AlertStore]:
     """A store with five entries: a claim and a verdict of three alerts, a note, an undo, an export."""
     with open_store(tmp_path, alerts=4) as store:
-        desk = Triage(store, lambda done: None)
+        desk = TriageService(store, lambda done: None)
         desk.claim(ANN, ["id-3", "id-1", "id-2"])
         decided = desk.verdict(ANN, ["id-1", "id-2", "id-3"], AlertStatus.FALSE_ALARM, note="a refund")
         desk.note(ANN, "id-4", "seen")

@@ -20,7 +20,7 @@ from fraudstream.config import Settings
 from fraudstream.dashboard.app import create_app
 from fraudstream.store.changes import Action, Actor, ChangeLog
 from fraudstream.store.store import AlertStore
-from fraudstream.store.triage import Triage
+from fraudstream.store.triage import TriageService
 from fraudstream.store.triage_state import AlertStatus
 
 CARDS = (
@@ -230,7 +230,7 @@ def test_a_card_number_that_was_recorded_once_is_masked_in_the_record_of_changes
     dashboard.post("/api/alerts", [hostile(1), hostile(2)])
     store = AlertStore.open(f"sqlite:///{dashboard.directory / 'alerts.db'}")
     note = f"of {CARDS[1]}"
-    assert Triage(store).verdict(Actor("Ann"), ["id-2"], AlertStatus.UNSURE, note=note).done
+    assert TriageService(store).verdict(Actor("Ann"), ["id-2"], AlertStatus.UNSURE, note=note).done
     ChangeLog(store).record(
         Actor(CARDS[0]), Action.EXPORT, CARDS[2], None, {"filter": {"q": CARDS[4]}, "rows": 1}, CARDS[5]
     )

@@ -14,12 +14,12 @@ from fraudstream.config import Settings
 from fraudstream.dashboard.app import create_app
 from fraudstream.dashboard.services.charts import Charts, MinuteTally
 from fraudstream.dashboard.views.charts import live_charts
-from fraudstream.store.minutes import BINS, Label
+from fraudstream.store.minutes import BINS, MinuteLabel
 from fraudstream.store.store import AlertStore
 
 
 def charts(store: AlertStore, tally: MinuteTally, clock: Clock) -> Charts:
-    return Charts(store, tally, label=lambda: Label("Class", "1"), threshold=lambda: 0.5, clock=clock)
+    return Charts(store, tally, label=lambda: MinuteLabel("Class", "1"), threshold=lambda: 0.5, clock=clock)
 
 
 def paid(number: int, amount: float, label: object = None) -> dict[str, object]:

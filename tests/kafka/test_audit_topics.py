@@ -21,7 +21,7 @@ from fraudstream.kafka.broker import BrokerPlan, RunningBroker, start_broker
 from fraudstream.kafka.topics import topic_id
 from fraudstream.messages.ledger import LedgerEntry
 from fraudstream.relay.carrier import GROUP
-from fraudstream.relay.records import Record, to_payload
+from fraudstream.relay.records import PostedRecord, to_payload
 from fraudstream.runtime.jars import Jars
 from fraudstream.runtime.java import Java
 from fraudstream.runtime.processes import free_port
@@ -65,7 +65,7 @@ class Stream:
         self.producer = Producer({"bootstrap.servers": bootstrap, "log_level": 0})
         self.topic_id = topic_id(bootstrap, INPUT)
         self.store = AlertStore.open(self.url)
-        self.records: list[Record] = []
+        self.records: list[PostedRecord] = []
 
     def fill(self) -> None:
         for _ in range(20):
@@ -102,9 +102,9 @@ class Stream:
         assert self.producer.flush(30) == 0
         ((offset, at),) = placed
         encoded = [(name, text.encode()) for name, text in (headers or {}).items()]
-        self.relay(Record(topic, 0, offset, at, None, value, encoded))
+        self.relay(PostedRecord(topic, 0, offset, at, None, value, encoded))
 
-    def relay(self, record: Record) -> None:
+    def relay(self, record: PostedRecord) -> None:
         payload = to_payload(record)
         if record.topic is Topic.DEAD_LETTERS:
             self.store.add_dead_letters([payload])

@@ -24,7 +24,7 @@ from fraudstream.model.manifest import (
     SplitRecord,
     TrainingData,
 )
-from fraudstream.relay.records import Record, to_payload
+from fraudstream.relay.records import PostedRecord, to_payload
 from fraudstream.store.positions import SampleWeights, TopicPartition
 from fraudstream.transactions.wire import Topic
 
@@ -107,7 +107,7 @@ def sample(offset: int, transaction: Mapping[str, Any], *, second: float | None 
         "revision": 1,
         "threshold": 0.5,
     } | changes
-    return to_payload(Record(Topic.EVENTS, 0, offset, int(at * 1000), None, orjson.dumps(event), []))
+    return to_payload(PostedRecord(Topic.EVENTS, 0, offset, int(at * 1000), None, orjson.dumps(event), []))
 
 
 def samples(rows: Iterable[Mapping[str, Any]], start: int = 0, **changes: Any) -> list[Any]:

@@ -8,7 +8,7 @@ import numpy as np
 
 from columns import manifest
 from fraudstream.model.calibration import fit_calibration
-from fraudstream.model.evaluation.bootstrap import Scored
+from fraudstream.model.evaluation.bootstrap import ScoredRows
 from fraudstream.model.evaluation.evaluate import NO_CONSTRAINTS, ScoredPeriod, choose_threshold, measure
 from fraudstream.model.evaluation.record import (
     Candidate,
@@ -19,7 +19,7 @@ from fraudstream.model.evaluation.record import (
     Stage,
     Timeline,
 )
-from fraudstream.model.evaluation.thresholds import Losses
+from fraudstream.model.evaluation.thresholds import RowLosses
 from fraudstream.model.manifest import Manifest
 from fraudstream.model.training.fitting import compare
 
@@ -33,7 +33,7 @@ def judged(seed: int, rows: int = 1200) -> ScoredPeriod:
     is_fraud = rng.random(rows) < 0.05
     score = 1 / (1 + np.exp(-(rng.normal(size=rows) * 1.5 + 4 * is_fraud - 4)))
     weight = np.where(is_fraud, 1.0, WEIGHT)
-    return ScoredPeriod(np.arange(rows), Scored(score, is_fraud, weight), rng.gamma(2, 60, rows), 2.0)
+    return ScoredPeriod(np.arange(rows), ScoredRows(score, is_fraud, weight), rng.gamma(2, 60, rows), 2.0)
 
 
 def small_evaluation(feature: str = "V14", data: str = "payments.csv") -> tuple[Evaluation, Manifest]:
@@ -41,7 +41,7 @@ def small_evaluation(feature: str = "V14", data: str = "payments.csv") -> tuple[
     validation, test, former = judged(1), judged(2), judged(3)
     raw = validation.raw
     calibration = fit_calibration(raw.score, raw.is_fraud, raw.weight)
-    losses = Losses(validation.loss, feature, "")
+    losses = RowLosses(validation.loss, feature, "")
     choice, rows = choose_threshold(validation, test, calibration, losses, NO_CONSTRAINTS, is_validated=True)
     figures = measure(test, calibration, f"beta calibration on {feature}", 1)
     before = replace(test.raw, score=np.minimum(test.raw.score, former.raw.score))

@@ -12,7 +12,7 @@ from sqlalchemy import text
 
 from dashboards import alert, open_store
 from fraudstream.store import full_text
-from fraudstream.store.filters import AlertFilter, Op, Position, Sort, Where, read_cursor, write_cursor
+from fraudstream.store.filters import AlertFilter, Op, SearchPosition, Sort, Where, read_cursor, write_cursor
 from fraudstream.store.full_text import Text, columns_of, fold, tokenize
 from fraudstream.store.store import AlertStore
 from fraudstream.transactions.masking import DataMask
@@ -207,7 +207,7 @@ SEQS = st.none() | st.integers(0, 2**53)
 def test_a_cursor_leads_back_to_its_position_in_its_own_order_alone(
     sort: Sort, value: float | None, seqs: tuple[int | None, int | None, int | None]
 ) -> None:
-    position = Position(value, *seqs)
+    position = SearchPosition(value, *seqs)
     written = write_cursor(sort, position)
     assert written.isascii()
     assert read_cursor(written, sort) == position

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fraudstream.model.calibration import IDENTITY, LEAST_SLOPE, Calibration, fit_calibration
-from fraudstream.model.evaluation.bootstrap import Scored
+from fraudstream.model.evaluation.bootstrap import ScoredRows
 from fraudstream.model.evaluation.curves import expected_calibration_error, reliability
 
 CALIBRATIONS = st.builds(
@@ -54,8 +54,8 @@ def test_scores_that_claim_too_much_are_brought_down() -> None:
     weight = np.ones(40_000)
     fitted, later = slice(0, 20_000), slice(20_000, None)
     calibration = fit_calibration(claimed[fitted], is_fraud[fitted], weight[fitted])
-    before = Scored(claimed[later], is_fraud[later], weight[later])
-    after = Scored(calibration.of(claimed[later]), is_fraud[later], weight[later])
+    before = ScoredRows(claimed[later], is_fraud[later], weight[later])
+    after = ScoredRows(calibration.of(claimed[later]), is_fraud[later], weight[later])
     assert expected_calibration_error(reliability(before)) > 0.05
     assert expected_calibration_error(reliability(after)) < 0.004
     assert calibration.a == pytest.approx(2, abs=0.3)

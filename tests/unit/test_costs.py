@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fraudstream.errors import SettingsError
-from fraudstream.model.evaluation.bootstrap import Scored
+from fraudstream.model.evaluation.bootstrap import ScoredRows
 from fraudstream.model.evaluation.record import ThresholdRow
 from fraudstream.model.evaluation.thresholds import UNKNOWN_LOSS, candidate_thresholds, cheapest, losses, operating
 from fraudstream.transactions.csv_source import open_csv
@@ -21,13 +21,13 @@ ROWS = st.lists(
 ).filter(lambda rows: any(is_fraud for _, is_fraud, _ in rows))
 
 
-def scored(rows: list[tuple[float, bool, int]]) -> tuple[Scored, np.ndarray[tuple[int], np.dtype[np.float64]]]:
+def scored(rows: list[tuple[float, bool, int]]) -> tuple[ScoredRows, np.ndarray[tuple[int], np.dtype[np.float64]]]:
     scores, frauds, amounts = (np.array(values) for values in zip(*rows, strict=True))
-    return Scored(scores, frauds, np.where(frauds, 1.0, 5.0)), amounts.astype(float)
+    return ScoredRows(scores, frauds, np.where(frauds, 1.0, 5.0)), amounts.astype(float)
 
 
 def table(
-    rows: Scored, amounts: np.ndarray[tuple[int], np.dtype[np.float64]], days: float | None
+    rows: ScoredRows, amounts: np.ndarray[tuple[int], np.dtype[np.float64]], days: float | None
 ) -> list[ThresholdRow]:
     return [ThresholdRow(t, operating(rows, amounts, t, days), None) for t in candidate_thresholds(rows).tolist()]
 

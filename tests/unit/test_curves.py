@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fraudstream.model.evaluation.bootstrap import Scored, average_precision, draw, draw_paired, interval, roc_auc
+from fraudstream.model.evaluation.bootstrap import ScoredRows, average_precision, draw, draw_paired, interval, roc_auc
 from fraudstream.model.evaluation.curves import (
     at_alerts_per_day,
     expected_calibration_error,
@@ -19,11 +19,11 @@ from fraudstream.model.evaluation.curves import (
 )
 
 
-def many(rows: int = 4000, frauds: int = 60, shift: float = 2.5, seed: int = 1) -> Scored:
+def many(rows: int = 4000, frauds: int = 60, shift: float = 2.5, seed: int = 1) -> ScoredRows:
     rng = np.random.default_rng(seed)
     is_fraud = np.arange(rows) < frauds
     margin = rng.normal(size=rows) + shift * is_fraud - 5
-    return Scored(1 / (1 + np.exp(-margin)), is_fraud, np.where(is_fraud, 1.0, 5.4))
+    return ScoredRows(1 / (1 + np.exp(-margin)), is_fraud, np.where(is_fraud, 1.0, 5.4))
 
 
 ROWS = st.lists(
@@ -31,9 +31,9 @@ ROWS = st.lists(
 ).filter(lambda rows: len({is_fraud for _, is_fraud in rows}) == 2)
 
 
-def scored(rows: list[tuple[float, bool]]) -> Scored:
+def scored(rows: list[tuple[float, bool]]) -> ScoredRows:
     scores, frauds = zip(*rows, strict=True)
-    return Scored(np.array(scores), np.array(frauds), np.where(frauds, 1.0, 5.0))
+    return ScoredRows(np.array(scores), np.array(frauds), np.where(frauds, 1.0, 5.0))
 
 
 @given(rows=ROWS)
@@ -90,14 +90,14 @@ def test_alerts_a_day_are_weighted_and_kept() -> None:
 def test_scores_that_are_borne_out_have_no_calibration_error() -> None:
     score = np.repeat([0.05, 0.5], 1000)
     is_fraud = np.concatenate([np.arange(1000) < 50, np.arange(1000) < 500])
-    bins = reliability(Scored(score, is_fraud, np.ones(2000)))
+    bins = reliability(ScoredRows(score, is_fraud, np.ones(2000)))
     assert expected_calibration_error(bins) == pytest.approx(0, abs=1e-12)
     assert [each.frauds for each in bins] == [50, 500]
     assert all(each.share_low < each.fraud_share < each.share_high for each in bins)
 
 
 def test_the_calibration_error_is_the_weighted_mean_distance() -> None:
-    rows = Scored(np.array([0.9, 0.05]), np.array([True, False]), np.array([1.0, 4.0]))
+    rows = ScoredRows(np.array([0.9, 0.05]), np.array([True, False]), np.array([1.0, 4.0]))
     assert expected_calibration_error(reliability(rows)) == pytest.approx((0.1 + 4 * 0.05) / 5)
 
 
@@ -112,7 +112,7 @@ def test_the_histogram_holds_every_row_once(rows: list[tuple[float, bool]]) -> N
 def test_a_better_model_is_told_from_a_worse_one_on_the_same_rows() -> None:
     good, bad = many(shift=3.0), many(shift=3.0, seed=1)
     rng = np.random.default_rng(2)
-    bad = Scored(np.clip(bad.score * np.exp(rng.normal(size=len(bad.score))), 0, 1), bad.is_fraud, bad.weight)
+    bad = ScoredRows(np.clip(bad.score * np.exp(rng.normal(size=len(bad.score))), 0, 1), bad.is_fraud, bad.weight)
     first, second = draw_paired([good, bad], seed=1)
     gap = interval(first.average_precision - second.average_precision)
     assert gap.low < average_precision(good) - average_precision(bad) < gap.high

@@ -9,11 +9,11 @@ from pathlib import Path
 
 from rich.console import Console
 
-from fraudstream.runtime.doctor import Finding, examine, render
+from fraudstream.runtime.doctor import Check, examine, render
 from fraudstream.runtime.processes import LOOPBACK, free_port
 
 
-def findings(tmp_path: Path, environ: dict[str, str] | None = None, port: int | None = None) -> dict[str, Finding]:
+def findings(tmp_path: Path, environ: dict[str, str] | None = None, port: int | None = None) -> dict[str, Check]:
     found = examine(
         cache=tmp_path / "cache",
         java_home=None,
@@ -55,7 +55,7 @@ def test_a_taken_port_is_noted_with_its_owner(tmp_path: Path) -> None:
 
 def test_the_table_shows_what_was_found_as_it_stands() -> None:
     out = io.StringIO()
-    Console(width=200, file=out).print(render([Finding("a", False, "[bold]/x[/bold]", "mend it")]))
+    Console(width=200, file=out).print(render([Check("a", False, "[bold]/x[/bold]", "mend it")]))
     text = out.getvalue()
     assert "missing" in text
     assert "[bold]/x[/bold]" in text

@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fraudstream.model.evaluation.bootstrap import Scored, average_precision, draw, interval, roc_auc
+from fraudstream.model.evaluation.bootstrap import ScoredRows, average_precision, draw, interval, roc_auc
 from fraudstream.model.evaluation.thresholds import operating
 
 
-def scored(scores: list[float], frauds: list[int], weights: list[float] | None = None) -> Scored:
+def scored(scores: list[float], frauds: list[int], weights: list[float] | None = None) -> ScoredRows:
     weight = np.ones(len(scores)) if weights is None else np.array(weights, dtype=float)
-    return Scored(np.array(scores, dtype=float), np.array(frauds, dtype=bool), weight)
+    return ScoredRows(np.array(scores, dtype=float), np.array(frauds, dtype=bool), weight)
 
 
 ROWS = st.lists(
@@ -23,15 +23,15 @@ ROWS = st.lists(
 ).filter(lambda rows: len({is_fraud for _, is_fraud, _ in rows}) == 2)
 
 
-def both_classes(rows: list[tuple[float, bool, int]]) -> Scored:
+def both_classes(rows: list[tuple[float, bool, int]]) -> ScoredRows:
     scores, frauds, weights = zip(*rows, strict=True)
     return scored(list(scores), list(frauds), list(weights))
 
 
-def repeated(rows: Scored) -> Scored:
+def repeated(rows: ScoredRows) -> ScoredRows:
     """Each row as often as it weighs."""
     times = rows.weight.astype(int)
-    return Scored(np.repeat(rows.score, times), np.repeat(rows.is_fraud, times), np.ones(int(times.sum())))
+    return ScoredRows(np.repeat(rows.score, times), np.repeat(rows.is_fraud, times), np.ones(int(times.sum())))
 
 
 def test_average_precision_of_a_case_worked_out_by_hand() -> None:
@@ -79,11 +79,11 @@ def test_a_threshold_above_every_score_catches_and_costs_nothing() -> None:
 def test_the_interval_agrees_with_a_bootstrap_that_draws_row_by_row() -> None:
     rng = np.random.default_rng(1)
     is_fraud = np.arange(3000) < 40
-    rows = Scored(rng.normal(size=3000) + 2.5 * is_fraud, is_fraud, np.where(is_fraud, 1, 5.4))
+    rows = ScoredRows(rng.normal(size=3000) + 2.5 * is_fraud, is_fraud, np.where(is_fraud, 1, 5.4))
     drawn = []
     for _ in range(1000):
         picked = np.concatenate([rng.integers(0, 40, 40), rng.integers(40, 3000, 2960)])
-        drawn.append(average_precision(Scored(rows.score[picked], is_fraud[picked], rows.weight[picked])))
+        drawn.append(average_precision(ScoredRows(rows.score[picked], is_fraud[picked], rows.weight[picked])))
     ends = interval(draw(rows, seed=1).average_precision)
     assert [ends.low, ends.high] == pytest.approx(list(np.quantile(drawn, (0.025, 0.975))), abs=0.03)
     assert ends.low < average_precision(rows) < ends.high

@@ -11,13 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fraudstream.relay.records import Record, to_payload
+from fraudstream.relay.records import PostedRecord, to_payload
 from fraudstream.transactions.drift import schema_id
 from fraudstream.transactions.wire import Topic
 
 
-def record(topic: Topic, value: bytes | None, headers: dict[str, bytes | None] | None = None) -> Record:
-    return Record(topic, 0, 7, 1_767_323_045_678, None, value, list((headers or {}).items()))
+def record(topic: Topic, value: bytes | None, headers: dict[str, bytes | None] | None = None) -> PostedRecord:
+    return PostedRecord(topic, 0, 7, 1_767_323_045_678, None, value, list((headers or {}).items()))
 
 
 def alert(**changes: Any) -> bytes:

@@ -17,7 +17,7 @@ from sqlalchemy import event, text, update
 
 from dashboards import Clock, take_back
 from fraudstream.store import search, tables
-from fraudstream.store.filters import AlertFilter, Op, Position, Sort, Where
+from fraudstream.store.filters import AlertFilter, Op, SearchPosition, Sort, Where
 from fraudstream.store.full_text import Text, alert_tokens, columns_of, fold
 from fraudstream.store.search import AlertSearch
 from fraudstream.store.store import AlertStore
@@ -241,7 +241,7 @@ def decide(store: AlertStore, chance: random.Random, times: int) -> None:
 
 def paged(store: AlertStore, wanted: AlertFilter, sort: Sort, limit: int) -> list[int]:
     found: list[int] = []
-    after: Position | None = None
+    after: SearchPosition | None = None
     while True:
         page = store.search.page(wanted, sort=sort, after=after, limit=limit, seconds=600)
         assert page.complete
@@ -363,7 +363,7 @@ def test_a_place_that_no_page_gave_is_no_error_and_no_endless_search(store: Aler
     far = (None, -(2**62), 2**62)
     for where in ((), (Where("V1", Op.GT, "0"),)):
         for seq, below, floor in itertools.product(far, repeat=3):
-            place = Position(0.5, seq, below, floor)
+            place = SearchPosition(0.5, seq, below, floor)
             store.search.page(AlertFilter(None, where=where), sort=sort, after=place)
 
 
@@ -438,7 +438,7 @@ def test_a_search_that_finds_nothing_in_its_time_says_how_far_it_came(thousand: 
     page = AlertSearch(thousand, Ticks()).page(
         AlertFilter(outcome=None, where=(Where("nothing", Op.EQ, "1"),)), sort=Sort.LOSS, seconds=0.5
     )
-    assert (page.alerts, page.complete, page.following) == ([], False, Position(None, None, 901))
+    assert (page.alerts, page.complete, page.following) == ([], False, SearchPosition(None, None, 901))
     (reached,) = thousand.alerts_after(900, limit=1)
     assert page.reached_us == reached.produced_us
 
@@ -583,7 +583,7 @@ class Plans:
     def __init__(self, store: AlertStore) -> None:
         self._store = store
 
-    def of(self, wanted: AlertFilter, sort: Sort, after: Position | None = None) -> list[str]:
+    def of(self, wanted: AlertFilter, sort: Sort, after: SearchPosition | None = None) -> list[str]:
         statements: list[tuple[str, Any]] = []
         with self._store.reading() as connection:
             engine = connection.engine
@@ -610,7 +610,7 @@ def test_every_filter_is_answered_from_an_index_without_reading_alerts(
     fill(store, random.Random(5), range(300))
     several = {"min_score": 0.1, "max_amount": 900.0, "model_id": "m-1", "schema_id": "s-1", "source": "t"}
     for asked in ({}, {"assignee": "Ana"}, {"since_us": 1, "until_us": 10**18}, {"max_score": 0.9}, several):
-        for after in (None, Position(None if sort.column is None else 0.5, 7)):
+        for after in (None, SearchPosition(None if sort.column is None else 0.5, 7)):
             steps = Plans(store).of(AlertFilter(None, statuses=statuses, **asked), sort, after)
             assert steps
             assert all("USING COVERING INDEX alerts_by_" in step for step in steps), steps

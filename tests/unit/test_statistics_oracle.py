@@ -12,7 +12,7 @@ from scipy.stats import bootstrap
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from fraudstream.model.calibration import FEW_FRAUDS, fit_calibration
-from fraudstream.model.evaluation.bootstrap import Interval, Scored, average_precision, draw, interval, roc_auc
+from fraudstream.model.evaluation.bootstrap import Interval, ScoredRows, average_precision, draw, interval, roc_auc
 from fraudstream.model.evaluation.curves import expected_calibration_error, reliability
 
 Floats = NDArray[np.float64]
@@ -25,16 +25,16 @@ TIED_ROWS = st.lists(
 ).filter(lambda rows: len({is_fraud for _, is_fraud, _ in rows}) == 2)
 
 
-def scored(rows: list[tuple[float, bool, float]]) -> Scored:
+def scored(rows: list[tuple[float, bool, float]]) -> ScoredRows:
     score, is_fraud, weight = zip(*rows, strict=True)
-    return Scored(np.array(score), np.array(is_fraud), np.array(weight))
+    return ScoredRows(np.array(score), np.array(is_fraud), np.array(weight))
 
 
-def five_scores(seed: int, frauds: int = 40, legitimate: int = 160) -> Scored:
+def five_scores(seed: int, frauds: int = 40, legitimate: int = 160) -> ScoredRows:
     rng = np.random.default_rng(seed)
     is_fraud = np.arange(frauds + legitimate) < frauds
     raw = rng.normal(size=len(is_fraud)) + 1.1 * is_fraud
-    return Scored(np.digitize(raw, [-0.5, 0.3, 1.0, 1.8]) / 4.0, is_fraud, np.ones(len(is_fraud)))
+    return ScoredRows(np.digitize(raw, [-0.5, 0.3, 1.0, 1.8]) / 4.0, is_fraud, np.ones(len(is_fraud)))
 
 
 @settings(max_examples=40)
@@ -83,7 +83,7 @@ def test_the_interval_is_that_of_scipys_bootstrap(figure: str, seed: int) -> Non
 
     def statistic(of_frauds: Floats, of_legitimate: Floats) -> float:
         is_fraud = np.repeat([True, False], [len(of_frauds), len(of_legitimate)])
-        return metric(Scored(np.concatenate([of_frauds, of_legitimate]), is_fraud, np.ones(len(is_fraud))))
+        return metric(ScoredRows(np.concatenate([of_frauds, of_legitimate]), is_fraud, np.ones(len(is_fraud))))
 
     expected = bootstrap(
         (frauds, legitimate),
@@ -112,14 +112,14 @@ def test_one_fraud_among_few_rows_is_drawn_every_time() -> None:
 
 
 def test_one_class_leaves_no_figure() -> None:
-    assert not Scored(np.array([0.5]), np.array([True]), np.ones(1)).has_both_classes
-    assert not Scored(np.array([0.5]), np.array([False]), np.ones(1)).has_both_classes
+    assert not ScoredRows(np.array([0.5]), np.array([True]), np.ones(1)).has_both_classes
+    assert not ScoredRows(np.array([0.5]), np.array([False]), np.ones(1)).has_both_classes
 
 
 def test_expected_calibration_error_is_the_definition_over_the_bins() -> None:
     rng = np.random.default_rng(4)
     score = rng.beta(0.3, 3.0, 4000)
-    rows = Scored(score, rng.random(4000) < score**1.3, rng.choice([1.0, 5.378], 4000))
+    rows = ScoredRows(score, rng.random(4000) < score**1.3, rng.choice([1.0, 5.378], 4000))
     bins = reliability(rows)
     edges = [(each.low, each.high) for each in bins]
     distances = []

@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from columns import MODEL_ID, SPREADS, manifest, row, samples, weighed
-from fraudstream.dashboard.services.columns import MAX_CANDIDATES, Candidate, ColumnWatch, distance, suggest
+from fraudstream.dashboard.services.columns import MAX_CANDIDATES, AliasCandidate, ColumnWatch, distance, suggest
 from fraudstream.dashboard.services.schema_messages import percent, plain_text, sentences
 from fraudstream.model.deployment.aliases import contract_of
 from fraudstream.model.deployment.current import Deployment
@@ -75,7 +75,7 @@ def test_what_was_refused_is_not_suggested_again() -> None:
 
 
 def test_a_model_without_quantiles_suggests_nothing() -> None:
-    candidate = Candidate([1.0] * 50, NOWHERE, {"V3"})
+    candidate = AliasCandidate([1.0] * 50, NOWHERE, {"V3"})
     assert suggest({"third": candidate}, {}, {"V3"}, set()) == []
 
 

@@ -15,7 +15,7 @@ from fraudstream.store.change_reading import ChangeQuery, ChangeReader
 from fraudstream.store.changes import Actor
 from fraudstream.store.filters import AlertFilter, Op, Where
 from fraudstream.store.store import AlertStore
-from fraudstream.store.triage import Order, Triage
+from fraudstream.store.triage import Order, TriageService
 from fraudstream.store.triage_state import AlertStatus
 from fraudstream.store.triage_writing import TriageResult
 from fraudstream.transactions.wire import Outcome
@@ -36,11 +36,11 @@ def told() -> list[TriageResult]:
 
 
 @pytest.fixture
-def desk(store: AlertStore, told: list[TriageResult]) -> Triage:
-    return Triage(store, told.append)
+def desk(store: AlertStore, told: list[TriageResult]) -> TriageService:
+    return TriageService(store, told.append)
 
 
-def stands(desk: Triage, alert_id: str) -> tuple[str, str | None, int]:
+def stands(desk: TriageService, alert_id: str) -> tuple[str, str | None, int]:
     found = desk.state(alert_id)
     assert found is not None
     return found[0].status, found[0].assignee, found[0].version
@@ -52,7 +52,7 @@ def recorded(store: AlertStore) -> list[tuple[str | None, str, str]]:
     return [(each.actor, each.action, each.subject) for each in reversed(found)]
 
 
-def test_a_claimed_alert_is_refused_to_another_with_who_has_it_and_since_when(desk: Triage) -> None:
+def test_a_claimed_alert_is_refused_to_another_with_who_has_it_and_since_when(desk: TriageService) -> None:
     desk.claim(ANN, ["id-1"])
     refused = desk.claim(BEN, ["id-1"])
     assert refused.done == []
@@ -70,7 +70,7 @@ def test_a_claimed_alert_is_refused_to_another_with_who_has_it_and_since_when(de
     assert stands(desk, "id-1") == ("claimed", "Ann", 1)
 
 
-def test_a_takeover_is_recorded_as_one(desk: Triage, store: AlertStore) -> None:
+def test_a_takeover_is_recorded_as_one(desk: TriageService, store: AlertStore) -> None:
     desk.claim(ANN, ["id-1"])
     assert desk.claim(BEN, ["id-1"], take_over=True).change_id
     assert stands(desk, "id-1") == ("claimed", "Ben", 2)
@@ -80,7 +80,7 @@ def test_a_takeover_is_recorded_as_one(desk: Triage, store: AlertStore) -> None:
     assert (taken.before["assignee"], taken.after["assignee"], taken.after["taken_over"]) == ("Ann", "Ben", 1)
 
 
-def test_a_claim_again_is_no_change(desk: Triage, store: AlertStore, told: list[TriageResult]) -> None:
+def test_a_claim_again_is_no_change(desk: TriageService, store: AlertStore, told: list[TriageResult]) -> None:
     desk.claim(ANN, ["id-1"])
     again = desk.claim(ANN, ["id-1"])
     assert [each.alert_id for each in again.done] == ["id-1"]
@@ -89,7 +89,7 @@ def test_a_claim_again_is_no_change(desk: Triage, store: AlertStore, told: list[
     assert len(told) == 1
 
 
-def test_a_claim_stays_until_it_is_released(desk: Triage, clock: Clock) -> None:
+def test_a_claim_stays_until_it_is_released(desk: TriageService, clock: Clock) -> None:
     desk.claim(ANN, ["id-1"])
     clock.forward(30 * 24 * 3600)
     assert desk.claim(BEN, ["id-1"]).refused
@@ -100,7 +100,7 @@ def test_a_claim_stays_until_it_is_released(desk: Triage, clock: Clock) -> None:
     assert desk.claim(BEN, ["id-1"]).done
 
 
-def test_a_verdict_on_what_another_has_claimed_or_decided_is_refused(desk: Triage) -> None:
+def test_a_verdict_on_what_another_has_claimed_or_decided_is_refused(desk: TriageService) -> None:
     desk.claim(ANN, ["id-1"])
     assert "Ann claimed it" in desk.verdict(BEN, ["id-1"], FRAUD).refused[0].reason
     desk.verdict(ANN, ["id-1"], FRAUD)
@@ -110,7 +110,9 @@ def test_a_verdict_on_what_another_has_claimed_or_decided_is_refused(desk: Triag
     assert stands(desk, "id-1") == ("false_alarm", "Ben", 3)
 
 
-def test_an_own_verdict_may_change_and_a_repeat_needs_a_note(desk: Triage, store: AlertStore, clock: Clock) -> None:
+def test_an_own_verdict_may_change_and_a_repeat_needs_a_note(
+    desk: TriageService, store: AlertStore, clock: Clock
+) -> None:
     desk.verdict(ANN, ["id-1"], FRAUD)
     clock.forward(60)
     assert desk.verdict(ANN, ["id-1"], FRAUD).change_id is None
@@ -125,7 +127,7 @@ def test_an_own_verdict_may_change_and_a_repeat_needs_a_note(desk: Triage, store
 
 
 def test_bulk_verdicts_succeed_where_they_can_and_say_what_was_refused(
-    desk: Triage, store: AlertStore, told: list[TriageResult]
+    desk: TriageService, store: AlertStore, told: list[TriageResult]
 ) -> None:
     desk.claim(BEN, ["id-2"])
     done = desk.verdict(ANN, ["id-1", "id-2", "id-3", "gone"], FALSE_ALARM, note="one merchant")
@@ -138,7 +140,7 @@ def test_bulk_verdicts_succeed_where_they_can_and_say_what_was_refused(
     assert [each.alert_id for each in told[-1].changed] == ["id-1", "id-3"]
 
 
-def test_what_was_changed_since_one_looked_is_refused(desk: Triage) -> None:
+def test_what_was_changed_since_one_looked_is_refused(desk: TriageService) -> None:
     desk.claim(ANN, ["id-1"])
     desk.release(ANN, ["id-1"])
     refused = desk.verdict(BEN, ["id-1", "id-2"], FRAUD, versions={"id-1": 0, "id-2": 0})
@@ -147,7 +149,7 @@ def test_what_was_changed_since_one_looked_is_refused(desk: Triage) -> None:
     assert desk.verdict(BEN, ["id-1"], FRAUD, versions={"id-1": 2}).done
 
 
-def test_a_note_leaves_the_alert_to_who_has_it(desk: Triage) -> None:
+def test_a_note_leaves_the_alert_to_who_has_it(desk: TriageService) -> None:
     desk.claim(ANN, ["id-1"])
     done = desk.note(BEN, "id-1", "the same card as id-2")
     assert done.change_id
@@ -155,7 +157,7 @@ def test_a_note_leaves_the_alert_to_who_has_it(desk: Triage) -> None:
     assert desk.note(BEN, "gone", "?").refused[0].reason == "there is no alert with this id"
 
 
-def test_undo_gives_back_what_was_and_is_a_change_itself(desk: Triage, clock: Clock) -> None:
+def test_undo_gives_back_what_was_and_is_a_change_itself(desk: TriageService, clock: Clock) -> None:
     desk.claim(ANN, ["id-1", "id-2"])
     decided = desk.verdict(ANN, ["id-1", "id-2"], FRAUD)
     desk.note(BEN, "id-1", "no doubt")
@@ -173,7 +175,7 @@ def test_undo_gives_back_what_was_and_is_a_change_itself(desk: Triage, clock: Cl
     assert ((history[0].before or {})["status"], (history[0].after or {})["status"]) == ("confirmed_fraud", "claimed")
 
 
-def test_nothing_is_undone_twice_but_an_undo_can_be_undone(desk: Triage, store: AlertStore) -> None:
+def test_nothing_is_undone_twice_but_an_undo_can_be_undone(desk: TriageService, store: AlertStore) -> None:
     decided = desk.verdict(ANN, ["id-1"], FRAUD)
     undone = desk.undo(ANN, str(decided.change_id))
     again = desk.undo(ANN, str(decided.change_id))
@@ -185,7 +187,7 @@ def test_nothing_is_undone_twice_but_an_undo_can_be_undone(desk: Triage, store: 
     assert recorded(store) == [("Ann", "verdict", "id-1"), ("Ann", "undo", "id-1"), ("Ann", "undo", "id-1")]
 
 
-def test_undo_leaves_alone_what_was_changed_since(desk: Triage) -> None:
+def test_undo_leaves_alone_what_was_changed_since(desk: TriageService) -> None:
     decided = desk.verdict(ANN, ["id-1", "id-2"], FRAUD)
     desk.verdict(BEN, ["id-2"], FALSE_ALARM, take_over=True)
     undone = desk.undo(ANN, str(decided.change_id))
@@ -194,7 +196,7 @@ def test_undo_leaves_alone_what_was_changed_since(desk: Triage) -> None:
     assert stands(desk, "id-2") == ("false_alarm", "Ben", 2)
 
 
-def test_only_who_made_a_change_undoes_it_and_only_changes_of_alerts(desk: Triage, store: AlertStore) -> None:
+def test_only_who_made_a_change_undoes_it_and_only_changes_of_alerts(desk: TriageService, store: AlertStore) -> None:
     decided = desk.verdict(ANN, ["id-1"], FRAUD)
     assert "Ann made this change" in desk.undo(BEN, str(decided.change_id)).refused[0].reason
     with pytest.raises(RequestError, match="no change of alerts"):
@@ -206,7 +208,7 @@ def test_only_who_made_a_change_undoes_it_and_only_changes_of_alerts(desk: Triag
         desk.undo(ANN, refused.change_id)
 
 
-def test_a_note_can_be_taken_back(desk: Triage) -> None:
+def test_a_note_can_be_taken_back(desk: TriageService) -> None:
     note = desk.note(ANN, "id-1", "wrong alert")
     assert desk.undo(ANN, str(note.change_id)).done
     found = desk.state("id-1")
@@ -215,7 +217,7 @@ def test_a_note_can_be_taken_back(desk: Triage) -> None:
     assert found[0].version == 0
 
 
-def test_of_twenty_who_claim_an_alert_at_once_one_has_it(desk: Triage, store: AlertStore) -> None:
+def test_of_twenty_who_claim_an_alert_at_once_one_has_it(desk: TriageService, store: AlertStore) -> None:
     barrier = threading.Barrier(20)
     won: list[str] = []
 
@@ -239,11 +241,11 @@ def test_two_processes_on_one_database_do_not_both_have_an_alert(store: AlertSto
     barrier = threading.Barrier(2)
     won: list[str] = []
 
-    def take(name: str, desk: Triage) -> None:
+    def take(name: str, desk: TriageService) -> None:
         barrier.wait()
         won.extend(each.alert_id for _ in range(5) for each in desk.next(Actor(name), AlertFilter()).done)
 
-    threads = [threading.Thread(target=take, args=(name, Triage(s))) for name, s in (("a", store), ("b", other))]
+    threads = [threading.Thread(target=take, args=(name, TriageService(s))) for name, s in (("a", store), ("b", other))]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -265,7 +267,9 @@ def post(store: AlertStore, number: int, score: float, amount: float, **more: ob
         (Order.OLDEST, ["id-1", "id-2", "id-3"]),
     ],
 )
-def test_next_claims_in_the_order_asked_for(store: AlertStore, desk: Triage, order: Order, ids: list[str]) -> None:
+def test_next_claims_in_the_order_asked_for(
+    store: AlertStore, desk: TriageService, order: Order, ids: list[str]
+) -> None:
     post(store, 11, 0.99, 20.0)
     post(store, 12, 0.95, 900.0)
     post(store, 13, 0.91, 700.0)
@@ -274,7 +278,9 @@ def test_next_claims_in_the_order_asked_for(store: AlertStore, desk: Triage, ord
     assert [each.done[0].state.assignee for each in found] == ["Ann"] * 3
 
 
-def test_next_keeps_to_the_filter_passes_over_what_is_not_wanted_and_ends(store: AlertStore, desk: Triage) -> None:
+def test_next_keeps_to_the_filter_passes_over_what_is_not_wanted_and_ends(
+    store: AlertStore, desk: TriageService
+) -> None:
     post(store, 11, 0.99, 1e6, model_id="m-2")
     post(store, 12, 0.99, 10.0, model_id="m-2")
     post(store, 13, 0.99, 1e7, model_id="m-2", outcome="unscorable")
@@ -287,7 +293,9 @@ def test_next_keeps_to_the_filter_passes_over_what_is_not_wanted_and_ends(store:
 
 
 @pytest.mark.parametrize("order", list(Order))
-def test_next_finds_what_is_not_among_the_first_and_looks_inside(store: AlertStore, desk: Triage, order: Order) -> None:
+def test_next_finds_what_is_not_among_the_first_and_looks_inside(
+    store: AlertStore, desk: TriageService, order: Order
+) -> None:
     many = [alert(n, score=0.95, transaction={"Amount": 100.0, "Shop": "north"}) for n in range(100, 700)]
     needles = [alert(n, score=0.9, transaction={"Amount": 7.0, "Shop": "south"}) for n in (50, 51)]
     store.add_alerts([*many[:300], *needles, *many[300:]])
@@ -300,13 +308,13 @@ def test_next_finds_what_is_not_among_the_first_and_looks_inside(store: AlertSto
     assert desk.next(ANN, AlertFilter(statuses=("claimed",)), order).done == []
 
 
-def test_next_passes_over_more_than_the_first(store: AlertStore, desk: Triage) -> None:
+def test_next_passes_over_more_than_the_first(store: AlertStore, desk: TriageService) -> None:
     store.add_alerts([alert(n) for n in range(100, 700)])
     skip = [f"id-{n}" for n in range(10, 700)]
     assert desk.next(ANN, AlertFilter(), Order.NEWEST, skip).done[0].alert_id == "id-5"
 
 
-def test_the_database_refuses_to_alter_or_delete_a_change(desk: Triage, store: AlertStore) -> None:
+def test_the_database_refuses_to_alter_or_delete_a_change(desk: TriageService, store: AlertStore) -> None:
     desk.claim(ANN, ["id-1"])
     database = sqlite3.connect(store.path)
     for table in ("changes", "change_items"):
@@ -319,7 +327,9 @@ def test_the_database_refuses_to_alter_or_delete_a_change(desk: Triage, store: A
     database.close()
 
 
-def test_a_store_that_takes_no_write_changes_nothing(store: AlertStore, desk: Triage, told: list[TriageResult]) -> None:
+def test_a_store_that_takes_no_write_changes_nothing(
+    store: AlertStore, desk: TriageService, told: list[TriageResult]
+) -> None:
     database = sqlite3.connect(store.path, isolation_level=None)
     database.execute("CREATE TRIGGER broken BEFORE INSERT ON change_items BEGIN SELECT RAISE(ABORT, 'no'); END")
     with pytest.raises(Exception, match="a write to the alert store failed"):

@@ -30,7 +30,7 @@ from fraudstream.messages.base import Object
 from fraudstream.messages.ledger import EntryKind, parse_entry
 from fraudstream.messages.posted import check_alert, check_dead_letter
 from fraudstream.relay.carrier import GROUP
-from fraudstream.relay.records import Record, to_payload
+from fraudstream.relay.records import PostedRecord, to_payload
 from fraudstream.runtime.processes import wait_until
 from fraudstream.store import tables
 from fraudstream.store.changes import PublishedHead, broken_links, holds, stored_heads
@@ -255,7 +255,7 @@ def _outputs(
     for partition in partitions:
         for message in read_partition(consumer, *partition):
             try:
-                record = Record.of(message)
+                record = PostedRecord.of(message)
                 payload = mask.record(to_payload(record))
                 is_dead = record.topic is Topic.DEAD_LETTERS
                 output = (_dead_letter if is_dead else _alert)(record, payload, committed)
@@ -265,7 +265,7 @@ def _outputs(
                 yield output
 
 
-def _alert(record: Record, payload: object, committed: Mapping[Partition, int]) -> OutputRecord:
+def _alert(record: PostedRecord, payload: object, committed: Mapping[Partition, int]) -> OutputRecord:
     """Parse a record as relay and store do, with their own code."""
     alert = check_alert(payload)
     return OutputRecord(
@@ -282,13 +282,13 @@ def _alert(record: Record, payload: object, committed: Mapping[Partition, int]) 
     )
 
 
-def _dead_letter(record: Record, payload: object, committed: Mapping[Partition, int]) -> OutputRecord:
+def _dead_letter(record: PostedRecord, payload: object, committed: Mapping[Partition, int]) -> OutputRecord:
     dead_letter = check_dead_letter(payload)
     key = (dead_letter.topic, dead_letter.partition, dead_letter.offset)
     return OutputRecord(*_relay_state(record, committed), "/".join(map(str, key)), Outcome.DEAD_LETTER.value, *key)
 
 
-def _relay_state(record: Record, committed: Mapping[Partition, int]) -> tuple[str, int, int, bool]:
+def _relay_state(record: PostedRecord, committed: Mapping[Partition, int]) -> tuple[str, int, int, bool]:
     partition = (record.topic.value, record.partition)
     return (*partition, record.offset, record.offset < committed.get(partition, 0))
 

@@ -8,12 +8,12 @@ from rich.table import Table
 from rich.text import Text
 
 from fraudstream.model.explanation.cells import plain
-from fraudstream.model.explanation.classifier import Scale
+from fraudstream.model.explanation.classifier import FeatureScale
 from fraudstream.model.explanation.explainer import Explanation, Step
 from fraudstream.transactions.wire import Outcome
 
 _BAR: Final = 12
-_UNITS: Final = {Scale.LOG_ODDS: "log odds", Scale.PROBABILITY: "probability"}
+_UNITS: Final = {FeatureScale.LOG_ODDS: "log odds", FeatureScale.PROBABILITY: "probability"}
 
 
 def render(explanation: Explanation, threshold: float, outcome: Outcome, about: str) -> RenderableType:
@@ -63,7 +63,7 @@ def _sums(explanation: Explanation, threshold: float, outcome: Outcome) -> Itera
     yield "margin", f"{explanation.margin:+.6f} {unit}"
     yield (
         "probability",
-        f"{explanation.probability!r}" + (" (the margin)" if explanation.scale is Scale.PROBABILITY else ""),
+        f"{explanation.probability!r}" + (" (the margin)" if explanation.scale is FeatureScale.PROBABILITY else ""),
     )
     yield "score", repr(explanation.score) + (" (calibrated)" if explanation.score != explanation.probability else "")
     yield "threshold", repr(threshold)

@@ -17,7 +17,7 @@ from fraudstream.errors import ModelCorrupt
 from fraudstream.messages.base import Object
 
 if TYPE_CHECKING:
-    from fraudstream.model.deployment.current import Change, Deployment
+    from fraudstream.model.deployment.current import Deployment, DeploymentChange
 
 TAKES_EFFECT = "a running detector uses it within 15 seconds"
 
@@ -208,7 +208,7 @@ def history(as_json: bool, **flags: object) -> None:
         click.echo("no model has been deployed here yet", err=True)
 
 
-def _describe(change: Change) -> str:
+def _describe(change: DeploymentChange) -> str:
     before, after = change.before, change.after
     if before is None:
         return "the first deployment on record"

@@ -36,7 +36,7 @@ from fraudstream.model.explanation.explainer import ExplainerLibrary
 from fraudstream.store.changes import ChangeLog
 from fraudstream.store.sessions import Sessions
 from fraudstream.store.store import AlertStore
-from fraudstream.store.triage import Triage
+from fraudstream.store.triage import TriageService
 from fraudstream.transactions.cards import masked_text
 from fraudstream.transactions.masking import DataMask
 
@@ -90,7 +90,7 @@ def create_app(
     explainers = ExplainerLibrary(settings.model)
     reasons = ReasonWorker(ReasonStore(store), hub, explainers, clock=clock)
     charts = Charts(store, statistics.minutes, label=statistics.label, threshold=statistics.threshold, clock=clock)
-    triage = Triage(store, on_commit=lambda result: triage_api.publish_triage(hub, result))
+    triage = TriageService(store, on_commit=lambda result: triage_api.publish_triage(hub, result))
     changes = ChangeLog(store)
     read_token = settings.read_token.get_secret_value() if settings.read_token else ""
     sessions = Sessions(store, read_token, clock)

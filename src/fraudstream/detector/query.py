@@ -14,7 +14,7 @@ from fraudstream.detector.route import route
 from fraudstream.errors import SettingsError
 from fraudstream.model.features.reading import Projected
 from fraudstream.scoring.scorer import ScoreColumn, Scorer
-from fraudstream.scoring.topic import Source, record_text
+from fraudstream.scoring.topic import TopicColumn, record_text
 from fraudstream.transactions.wire import Outcome, Topic, output_limit
 
 SAMPLE_PROPERTY = "fraudstream.sampled."
@@ -61,22 +61,22 @@ def detect(
     texts = (
         records.observe(
             RECORDS_OBSERVED,
-            *(F.count_if(F.col(Source.PARTITION) == each).alias(records_name(each)) for each in range(partitions)),
+            *(F.count_if(F.col(TopicColumn.PARTITION) == each).alias(records_name(each)) for each in range(partitions)),
         )
         .select(
-            Source.KEY,
-            Source.VALUE,
-            Source.TOPIC,
-            Source.PARTITION,
-            Source.OFFSET,
-            Source.TIMESTAMP,
-            Source.HEADERS,
+            TopicColumn.KEY,
+            TopicColumn.VALUE,
+            TopicColumn.TOPIC,
+            TopicColumn.PARTITION,
+            TopicColumn.OFFSET,
+            TopicColumn.TIMESTAMP,
+            TopicColumn.HEADERS,
             record_text(max_record_bytes).alias(Projected.TEXT),
         )
-        .withColumn(Source.SAMPLED, is_sampled(sample_every))
+        .withColumn(TopicColumn.SAMPLED, is_sampled(sample_every))
     )
     screened = scorer.screen(texts)
-    remaining = screened.where(F.col(ScoreColumn.SUSPECT) | ~F.col(Projected.IS_SCREENED) | F.col(Source.SAMPLED))
+    remaining = screened.where(F.col(ScoreColumn.SUSPECT) | ~F.col(Projected.IS_SCREENED) | F.col(TopicColumn.SAMPLED))
     scored = scorer.verdicts(remaining.drop(Projected.IS_SCREENED, ScoreColumn.SUSPECT))
     return route(scored.observe(OUTCOMES_OBSERVED, *_counts(partitions)), scorer, max_record_bytes)
 
@@ -93,7 +93,7 @@ def records_name(partition: int) -> str:
 
 def _counts(partitions: int) -> list[Column]:
     return [
-        F.count_if((F.col(ScoreColumn.OUTCOME) == outcome.value) & (F.col(Source.PARTITION) == partition)).alias(
+        F.count_if((F.col(ScoreColumn.OUTCOME) == outcome.value) & (F.col(TopicColumn.PARTITION) == partition)).alias(
             observed_name(outcome, partition)
         )
         for partition in range(partitions)
@@ -113,10 +113,10 @@ def is_sampled(sample_every: int) -> Column:
         "reflect",
         F.lit("java.lang.System"),
         F.lit("setProperty"),
-        F.concat(F.lit(SAMPLE_PROPERTY), Source.TOPIC, F.lit("."), F.col(Source.PARTITION)),
+        F.concat(F.lit(SAMPLE_PROPERTY), TopicColumn.TOPIC, F.lit("."), F.col(TopicColumn.PARTITION)),
         second,
     )
-    return (F.col(Source.OFFSET) % sample_every == 0) | (last != second)
+    return (F.col(TopicColumn.OFFSET) % sample_every == 0) | (last != second)
 
 
 class Trigger(StrEnum):

@@ -6,7 +6,7 @@ from pyspark.sql import types as T
 
 from fraudstream.model.features.reading import STRICT_JSON, Projected, parse_strings
 from fraudstream.scoring.scorer import ScoreColumn, Scorer
-from fraudstream.scoring.topic import Source, alert_id, header
+from fraudstream.scoring.topic import TopicColumn, alert_id, header
 from fraudstream.transactions.wire import (
     LONGEST_KEY,
     AlertField,
@@ -40,7 +40,7 @@ def route(scored: DataFrame, scorer: Scorer, max_record_bytes: int) -> DataFrame
     outcome = F.col(ScoreColumn.OUTCOME)
     is_alert = outcome.isin(Outcome.ALERT.value, Outcome.UNSCORABLE.value)
     dead_letter = _record(
-        Topic.DEAD_LETTERS, _capped(Source.VALUE, max_record_bytes), _dead_letter_headers(max_record_bytes)
+        Topic.DEAD_LETTERS, _capped(TopicColumn.VALUE, max_record_bytes), _dead_letter_headers(max_record_bytes)
     )
     alert = _record(
         F.when(outcome == Outcome.ALERT.value, F.lit(Topic.ALERTS.value)).otherwise(F.lit(Topic.UNSCORABLE.value)),
@@ -51,7 +51,7 @@ def route(scored: DataFrame, scorer: Scorer, max_record_bytes: int) -> DataFrame
     records = F.array_compact(
         F.array(
             F.when(outcome == Outcome.DEAD_LETTER.value, dead_letter).when(is_alert, alert),
-            F.when(F.col(Source.SAMPLED), sample),
+            F.when(F.col(TopicColumn.SAMPLED), sample),
         )
     )
     return scored.select(F.explode(records).alias("record")).select(
@@ -66,7 +66,7 @@ def _record(topic: Topic | Column, value: Column, headers: Column) -> Column:
     name = F.lit(topic.value) if isinstance(topic, Topic) else topic
     return F.struct(
         name.alias("topic"),
-        _capped(Source.KEY, LONGEST_KEY).alias("key"),
+        _capped(TopicColumn.KEY, LONGEST_KEY).alias("key"),
         value.alias("value"),
         headers.cast(_HEADERS).alias("headers"),
     )
@@ -87,11 +87,11 @@ def _alert_json(scorer: Scorer) -> Column:
     fields = F.to_json(
         F.struct(
             alert_id().alias(AlertField.ALERT_ID),
-            F.col(Source.TOPIC).alias(AlertField.TOPIC),
-            F.col(Source.PARTITION).alias(AlertField.PARTITION),
-            F.col(Source.OFFSET).alias(AlertField.OFFSET),
+            F.col(TopicColumn.TOPIC).alias(AlertField.TOPIC),
+            F.col(TopicColumn.PARTITION).alias(AlertField.PARTITION),
+            F.col(TopicColumn.OFFSET).alias(AlertField.OFFSET),
             header(Header.SOURCE_ROW).try_cast("bigint").alias(AlertField.SOURCE_ROW),
-            time_text(F.col(Source.TIMESTAMP)).alias(AlertField.PRODUCED_AT),
+            time_text(F.col(TopicColumn.TIMESTAMP)).alias(AlertField.PRODUCED_AT),
             outcome.alias(AlertField.OUTCOME),
             F.when(outcome == Outcome.UNSCORABLE.value, _unscorable_reason(scorer)).alias(AlertField.REASON),
             F.col(ScoreColumn.SCORE).alias(AlertField.SCORE),
@@ -141,10 +141,10 @@ def _sample_json(scorer: Scorer) -> Column:
     return F.to_json(
         F.struct(
             F.lit(EventType.SAMPLE.value).alias(EventField.TYPE),
-            F.col(Source.TOPIC).alias(EventField.TOPIC),
-            F.col(Source.PARTITION).alias(EventField.PARTITION),
-            F.col(Source.OFFSET).alias(EventField.OFFSET),
-            time_text(F.col(Source.TIMESTAMP)).alias(EventField.PRODUCED_AT),
+            F.col(TopicColumn.TOPIC).alias(EventField.TOPIC),
+            F.col(TopicColumn.PARTITION).alias(EventField.PARTITION),
+            F.col(TopicColumn.OFFSET).alias(EventField.OFFSET),
+            time_text(F.col(TopicColumn.TIMESTAMP)).alias(EventField.PRODUCED_AT),
             F.col(ScoreColumn.SCORE).alias(EventField.SCORE),
             F.col(ScoreColumn.OUTCOME).alias(EventField.OUTCOME),
             F.when(is_transaction, F.col(Projected.IMPUTED)).alias(EventField.IMPUTED),
@@ -169,7 +169,7 @@ def _capped(column: str, limit: int) -> Column:
 
 def _dead_letter_headers(max_record_bytes: int) -> Column:
     """Build the record's original headers and, as Kafka Connect does, those for its origin and the error."""
-    headers = F.coalesce(F.col(Source.HEADERS), F.array().cast(_HEADERS))
+    headers = F.coalesce(F.col(TopicColumn.HEADERS), F.array().cast(_HEADERS))
     size = F.aggregate(
         headers,
         F.lit(0),
@@ -177,20 +177,20 @@ def _dead_letter_headers(max_record_bytes: int) -> Column:
     )
     headers = F.when(size <= F.lit(max_record_bytes), headers).otherwise(F.array().cast(_HEADERS))
     errors = F.array(
-        _header(Header.ERROR_TOPIC, F.col(Source.TOPIC)),
-        _header(Header.ERROR_PARTITION, F.col(Source.PARTITION).cast("string")),
-        _header(Header.ERROR_OFFSET, F.col(Source.OFFSET).cast("string")),
+        _header(Header.ERROR_TOPIC, F.col(TopicColumn.TOPIC)),
+        _header(Header.ERROR_PARTITION, F.col(TopicColumn.PARTITION).cast("string")),
+        _header(Header.ERROR_OFFSET, F.col(TopicColumn.OFFSET).cast("string")),
         _header(Header.ERROR_STAGE, F.lit("VALUE_CONVERTER")),
         _header(Header.ERROR_MESSAGE, dead_letter_reason(max_record_bytes)),
-        _header(Header.ERROR_ORIGINAL_BYTES, F.coalesce(F.octet_length(Source.VALUE), F.lit(0)).cast("string")),
-        _header(Header.PRODUCED_AT, time_text(F.col(Source.TIMESTAMP))),
+        _header(Header.ERROR_ORIGINAL_BYTES, F.coalesce(F.octet_length(TopicColumn.VALUE), F.lit(0)).cast("string")),
+        _header(Header.PRODUCED_AT, time_text(F.col(TopicColumn.TIMESTAMP))),
     )
     return F.concat(headers, errors.cast(_HEADERS))
 
 
 def dead_letter_reason(max_record_bytes: int) -> Column:
     """Describe why the value cannot be parsed as a transaction."""
-    value = F.col(Source.VALUE)
+    value = F.col(TopicColumn.VALUE)
     text = value.cast("string")
     return (
         F.when(value.isNull(), F.lit("tombstone: the record has no value"))

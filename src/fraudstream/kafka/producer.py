@@ -47,7 +47,7 @@ _CLIENT: Final[dict[str, Any]] = {
 }
 
 
-class Source(Protocol):
+class ProducerSource(Protocol):
     """A source of rows, such as `transactions.csv_source.CsvSource`."""
 
     @property
@@ -91,7 +91,7 @@ def interval_between_rows(rate: float | None, delay: float | None) -> float | No
 
 
 def produce(
-    source: Source,
+    source: ProducerSource,
     plan: ProducePlan,
     *,
     stopped: threading.Event,
@@ -153,7 +153,7 @@ class _Session:
     def __post_init__(self) -> None:
         self._started = self._next_report = self.clock()
 
-    def send(self, source: Source, run: RunProgress, stopped: threading.Event) -> None:
+    def send(self, source: ProducerSource, run: RunProgress, stopped: threading.Event) -> None:
         """Enqueue every row at its time; returns early if the run is stopped or fails."""
         plan, tracker = self.plan, self.tracker
         interval, last = plan.interval, plan.limit

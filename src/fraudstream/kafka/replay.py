@@ -43,7 +43,7 @@ class ReplayRefused(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Replay:
+class ReplayedRecord:
     """A record to replay.
 
     Attributes:
@@ -92,7 +92,7 @@ class ReplayTopic:
         self._producer = producer
         self._topic = topic
 
-    def send(self, replays: Sequence[Replay]) -> dict[str, RecordId | ReplayRefused]:
+    def send(self, replays: Sequence[ReplayedRecord]) -> dict[str, RecordId | ReplayRefused]:
         """Send records to their original partitions.
 
         Returns by replay id the new record, or why there is none; without those that timed out, which Kafka may have
@@ -155,7 +155,7 @@ class ReplayTopic:
         """Close the consumer; the producer has nothing to flush."""
         self._consumer.close()
 
-    def _original(self, replay: Replay, message: Message | None) -> Record:
+    def _original(self, replay: ReplayedRecord, message: Message | None) -> Record:
         """Return the original record, or its copy in the dead letter."""
         cause = "retention has removed it"
         if message is not None:
@@ -210,7 +210,7 @@ def _content(message: Message) -> Record:
         raise ReplayRefused(f"the record cannot be sent unchanged: {e}") from e
 
 
-def _replay_record(original: Record, replay: Replay) -> Record:
+def _replay_record(original: Record, replay: ReplayedRecord) -> Record:
     """Build the replay of a record: with the same event id, and headers that name the original."""
     own = {Header.REPLAY_OF.value, Header.REPLAY_ID.value}
     origin, event_id = str(replay.origin).encode(), original.header(Header.EVENT_ID)
@@ -224,7 +224,7 @@ def _replay_record(original: Record, replay: Replay) -> Record:
     return replace(original, headers=headers, value=original.value if replay.payload is None else replay.payload)
 
 
-def _from_dead_letter(dead_letter: Record, replay: Replay, cause: str) -> Record:
+def _from_dead_letter(dead_letter: Record, replay: ReplayedRecord, cause: str) -> Record:
     """Restore the original from its dead letter; `cause` is why the original is not used, for the reason."""
     count = len(DEAD_LETTER_HEADERS)
     original, added = (

@@ -20,7 +20,7 @@ from confluent_kafka import (
 
 from fraudstream.errors import KafkaFailure
 from fraudstream.messages.base import Object
-from fraudstream.relay.records import ROUTE_OF, Record, Route, encode, rejected, to_payload
+from fraudstream.relay.records import ROUTE_OF, PostedRecord, Route, encode, rejected, to_payload
 from fraudstream.times import iso
 from fraudstream.transactions.masking import DataMask
 from fraudstream.transactions.wire import REJECTED_BECAUSE, RELAYED_TOPICS, EventField, EventType, Topic
@@ -44,7 +44,7 @@ REFUSED_BYTES: Final = 4_000
 """A record that the API refuses is truncated to this length there; the topic has all of it."""
 
 
-class Api(Protocol):
+class IngestApi(Protocol):
     """The dashboard's API, as the relay uses it."""
 
     def post(self, route: Route, items: Sequence[bytes]) -> None:
@@ -66,7 +66,7 @@ class Relay:
     """
 
     def __init__(
-        self, consumer: Consumer, api: Api, partitions: Mapping[Topic, int], mask: DataMask | None = None
+        self, consumer: Consumer, api: IngestApi, partitions: Mapping[Topic, int], mask: DataMask | None = None
     ) -> None:
         self._consumer = consumer
         self._api = api
@@ -199,7 +199,10 @@ class Relay:
 
 
 def post_positions(
-    api: Api, ends: Callable[[], Mapping[int, tuple[int, int]]], now: Callable[[], datetime], stop: threading.Event
+    api: IngestApi,
+    ends: Callable[[], Mapping[int, tuple[int, int]]],
+    now: Callable[[], datetime],
+    stop: threading.Event,
 ) -> None:
     """Post the watermarks of the input topic every second until `stop`: they count payments without reading them.
 
@@ -251,7 +254,7 @@ def _item(message: Message, mask: DataMask) -> _Item:
     """Convert a record for the API; any error is the record's own, and makes it a rejected record."""
     topic, partition, offset = str(message.topic()), message.partition() or 0, message.offset() or 0
     try:
-        body = encode(mask.record(to_payload(Record.of(message))))
+        body = encode(mask.record(to_payload(PostedRecord.of(message))))
     except Exception as e:
         reason = f"{type(e).__name__}: {e}"[:REFUSED_BYTES].encode(errors="backslashreplace").decode()
         log.error("cannot convert a record", record=f"{topic}[{partition}] {offset}", reason=reason)

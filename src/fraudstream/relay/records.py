@@ -79,7 +79,7 @@ ROUTE_OF = {
 
 
 @dataclass(frozen=True)
-class Record:
+class PostedRecord:
     """A record of an output topic; `timestamp_ms` is Kafka's."""
 
     topic: Topic
@@ -91,7 +91,7 @@ class Record:
     headers: Sequence[tuple[str, bytes | None]]
 
     @classmethod
-    def of(cls, message: Message) -> Record:
+    def of(cls, message: Message) -> PostedRecord:
         """Build the record from a consumed message; ValueError if the name of a header is not UTF-8."""
         key, value = message.key(), message.value()
         return cls(
@@ -110,7 +110,7 @@ class Record:
         return f"{self.topic.value}/{self.partition}/{self.offset}"
 
 
-def to_payload(record: Record) -> Object:
+def to_payload(record: PostedRecord) -> Object:
     """Convert a record for the API; one that is not a JSON object becomes a rejected record."""
     if record.topic is Topic.DEAD_LETTERS:
         return _dead_letter(record)
@@ -138,7 +138,7 @@ def rejected(record_id: str, value: bytes | str | None, reason: str) -> Object:
     }
 
 
-def _alert(record: Record, alert: Object) -> Object:
+def _alert(record: PostedRecord, alert: Object) -> Object:
     text = alert.pop(AlertField.TRANSACTION_TEXT, None)
     if isinstance(text, str):
         # Lenient JSON: Spark passed the transaction on as text; here NaN and Infinity become text, and the rest keeps
@@ -155,7 +155,7 @@ def _alert(record: Record, alert: Object) -> Object:
     return alert
 
 
-def _event(record: Record, event: Object) -> Object:
+def _event(record: PostedRecord, event: Object) -> Object:
     if event.get(EventField.TYPE) == EventType.SAMPLE:
         text = event.pop(EventField.TRANSACTION_TEXT, None)
         transaction = _read(text.encode(errors="replace")) if isinstance(text, str) else None
@@ -165,7 +165,7 @@ def _event(record: Record, event: Object) -> Object:
     return {EventField.EVENT_ID.value: record.record_id, EventField.AT.value: _iso(record.timestamp_ms), **event}
 
 
-def _dead_letter(record: Record) -> Object:
+def _dead_letter(record: PostedRecord) -> Object:
     # The detector appends its own headers, so the last of a name counts; of `event_id` the first, as in the detector.
     headers: Mapping[str, bytes | None] = dict(record.headers)
     event_id = next((value for name, value in record.headers if name == Header.EVENT_ID), None)

@@ -17,7 +17,7 @@ from urllib3.exceptions import HTTPError
 from fraudstream.config import Settings
 from fraudstream.errors import DashboardFailed, KafkaFailure
 from fraudstream.kafka.reading import Watermarks, open_writer
-from fraudstream.kafka.replay import Replay, ReplayRefused, ReplayTopic, open_replay_topic
+from fraudstream.kafka.replay import ReplayedRecord, ReplayRefused, ReplayTopic, open_replay_topic
 from fraudstream.kafka.topics import ensure_topics
 from fraudstream.messages.base import Object, instant
 from fraudstream.relay.api_client import DashboardClient
@@ -72,7 +72,7 @@ class ReplaySender:
         self._topic = self._topic or self._connect()
         claimed = self._dashboard.post(CLAIM, {"batch": batch, "limit": CLAIMED_AT_ONCE})["replays"]
         results: dict[str, RecordId | ReplayRefused] = {}
-        replays: list[Replay] = []
+        replays: list[ReplayedRecord] = []
         for each in claimed:
             try:
                 replays.append(_replay(each))
@@ -256,7 +256,7 @@ def head_event(head: Mapping[str, Any], at: datetime) -> Object:
     }
 
 
-def _replay(claimed: Mapping[str, Any]) -> Replay:
+def _replay(claimed: Mapping[str, Any]) -> ReplayedRecord:
     fields, payload = claimed["letter"], claimed["payload_base64"]
     produced_us = dead_letter = None
     # These are as posted, and have not been validated.
@@ -264,7 +264,7 @@ def _replay(claimed: Mapping[str, Any]) -> Replay:
         produced_us = instant(fields.get(DeadLetterField.PRODUCED_AT))
     with contextlib.suppress(ValueError):
         dead_letter = RecordId.parse(str(fields.get(DeadLetterField.DEAD_LETTER)))
-    return Replay(
+    return ReplayedRecord(
         replay_id=claimed["replay_id"],
         origin=RecordId.parse(claimed["origin"]),
         payload=None if payload is None else base64.b64decode(payload),

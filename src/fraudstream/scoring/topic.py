@@ -16,7 +16,7 @@ from fraudstream.scoring.scorer import ScoreColumn, Scorer
 from fraudstream.transactions.wire import LONGEST_EVENT_ID, Header, Outcome
 
 
-class Source:
+class TopicColumn:
     """Names of the columns of Spark's Kafka source."""
 
     KEY: Final = "key"
@@ -31,13 +31,13 @@ class Source:
 
 def record_text(max_record_bytes: int) -> Column:
     """Return the value as text; null if it exceeds the limit, and so is not a transaction."""
-    fits = F.octet_length(Source.VALUE) <= F.lit(max_record_bytes)
-    return F.when(fits, F.col(Source.VALUE).cast("string"))
+    fits = F.octet_length(TopicColumn.VALUE) <= F.lit(max_record_bytes)
+    return F.when(fits, F.col(TopicColumn.VALUE).cast("string"))
 
 
 def header(name: Header) -> Column:
     """Return the first value of a header as text; null if absent."""
-    matches = F.filter(F.col(Source.HEADERS), lambda each: each["key"] == F.lit(name.value))
+    matches = F.filter(F.col(TopicColumn.HEADERS), lambda each: each["key"] == F.lit(name.value))
     return F.try_element_at(matches, F.lit(1))["value"].cast("string")
 
 
@@ -45,7 +45,7 @@ def alert_id() -> Column:
     """Return the record's `event_id`, or an id from topic, partition and offset if there is none."""
     event_id = header(Header.EVENT_ID)
     is_valid = F.is_valid_utf8(event_id) & F.length(event_id).between(1, LONGEST_EVENT_ID)
-    record_id = F.concat_ws("/", Source.TOPIC, F.col(Source.PARTITION), F.col(Source.OFFSET))
+    record_id = F.concat_ws("/", TopicColumn.TOPIC, F.col(TopicColumn.PARTITION), F.col(TopicColumn.OFFSET))
     return F.when(is_valid, event_id).otherwise(record_id)
 
 
@@ -86,8 +86,8 @@ def count_outcomes(
     counts: dict[int, Counter[Outcome]] = {each.partition: Counter() for each in ranges}
     for records in _read(spark, bootstrap_servers, topic, ranges):
         scored = _score(records, scorer, max_record_bytes)
-        for row in scored.groupBy(Source.PARTITION, ScoreColumn.OUTCOME).count().collect():
-            counts[row[Source.PARTITION]][Outcome(row[ScoreColumn.OUTCOME])] += row["count"]
+        for row in scored.groupBy(TopicColumn.PARTITION, ScoreColumn.OUTCOME).count().collect():
+            counts[row[TopicColumn.PARTITION]][Outcome(row[ScoreColumn.OUTCOME])] += row["count"]
     return counts
 
 
@@ -103,7 +103,7 @@ def remarkable(
     for records in _read(spark, bootstrap_servers, topic, list(ranges)):
         scored = _score(records, scorer, max_record_bytes)
         selected = scored.where(F.col(ScoreColumn.OUTCOME) != Outcome.CLEAR.value).select(
-            Source.PARTITION, Source.OFFSET, ScoreColumn.OUTCOME, ScoreColumn.SCORE, alert_id()
+            TopicColumn.PARTITION, TopicColumn.OFFSET, ScoreColumn.OUTCOME, ScoreColumn.SCORE, alert_id()
         )
         for partition, offset, outcome, score, identity in selected.toLocalIterator():
             yield Remarkable(partition, offset, Outcome(outcome), score, identity)
@@ -128,11 +128,11 @@ def count_records(spark: SparkSession, bootstrap_servers: str, topic: str, range
     for start in range(0, len(reads), _MOST_READS_IN_A_PLAN):
         together = reads[start : start + _MOST_READS_IN_A_PLAN]
         frames = [
-            _read_once(spark, bootstrap_servers, topic, read).select(Source.PARTITION, F.lit(number).alias("read"))
+            _read_once(spark, bootstrap_servers, topic, read).select(TopicColumn.PARTITION, F.lit(number).alias("read"))
             for number, read in enumerate(together)
         ]
-        for row in reduce(DataFrame.union, frames).groupBy("read", Source.PARTITION).count().collect():
-            (match,) = (each for each in together[row["read"]] if each.partition == row[Source.PARTITION])
+        for row in reduce(DataFrame.union, frames).groupBy("read", TopicColumn.PARTITION).count().collect():
+            (match,) = (each for each in together[row["read"]] if each.partition == row[TopicColumn.PARTITION])
             counts[match] = row["count"]
     return counts
 

@@ -158,7 +158,7 @@ class AlertFilter:
 MOST_CHARS = 200
 
 
-class Position(NamedTuple):
+class SearchPosition(NamedTuple):
     """The end of a page, and the range of alerts that remains to be searched.
 
     Attributes:
@@ -174,12 +174,12 @@ class Position(NamedTuple):
     floor: int | None = None
 
 
-def write_cursor(sort: Sort, position: Position) -> str:
+def write_cursor(sort: Sort, position: SearchPosition) -> str:
     """Encode a position for a URL."""
     return base64.urlsafe_b64encode(orjson.dumps([sort.value, *position])).decode().rstrip("=")
 
 
-def read_cursor(text: str, sort: Sort) -> Position | None:
+def read_cursor(text: str, sort: Sort) -> SearchPosition | None:
     """Decode a position from `write_cursor`; None if it is invalid, or belongs to another order."""
     try:
         content = orjson.loads(base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True))
@@ -190,4 +190,4 @@ def read_cursor(text: str, sort: Sort) -> Position | None:
     _, value, *seqs = content
     if not all(seq is None or (type(seq) is int and abs(seq) < 2**63) for seq in seqs):
         return None
-    return Position(value, *seqs) if isinstance(value, int | float | None) else None
+    return SearchPosition(value, *seqs) if isinstance(value, int | float | None) else None

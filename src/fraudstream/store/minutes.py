@@ -72,7 +72,7 @@ class Minute:
         )
 
 
-class Label(NamedTuple):
+class MinuteLabel(NamedTuple):
     """The label column of a replayed file, and its value for fraud."""
 
     name: str
@@ -130,7 +130,7 @@ class MinuteStore:
                     high = middle - 1
             return low
 
-    def of_alerts(self, after: int, until: int, label: Label | None) -> list[Minute]:
+    def of_alerts(self, after: int, until: int, label: MinuteLabel | None) -> list[Minute]:
         """Return the statistics of the alerts between two `seq` (the second included), by minute."""
         value = literal(None) if label is None else member(_ALERTS.body, AlertField.TRANSACTION, label.name).value
         fraud = literal(0) if label is None else cast(_is(value, label.fraud), types.Integer)

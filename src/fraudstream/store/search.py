@@ -16,7 +16,7 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, func, null, or_,
 from fraudstream.messages.posted import STORED_OUTCOMES
 from fraudstream.store import tables
 from fraudstream.store.database import matching, store_matches
-from fraudstream.store.filters import AlertFilter, Position, Sort
+from fraudstream.store.filters import AlertFilter, SearchPosition, Sort
 from fraudstream.store.reading import EXPORT_PAGE, STORED_COLUMNS, AlertReader, StoredAlert, stored_alert
 from fraudstream.store.triage_state import AlertStatus
 
@@ -37,7 +37,7 @@ _ALERT: Final = tables.alerts.c
 _Conditions = Sequence[ColumnElement[bool]]
 
 
-class Page(NamedTuple):
+class SearchPage(NamedTuple):
     """A page of alerts.
 
     Attributes:
@@ -48,7 +48,7 @@ class Page(NamedTuple):
     """
 
     alerts: list[StoredAlert]
-    following: Position | None
+    following: SearchPosition | None
     complete: bool = True
     reached_us: int | None = None
     reached: int | None = None
@@ -66,18 +66,18 @@ class AlertSearch:
         query: AlertFilter,
         *,
         sort: Sort = Sort.NEWEST,
-        after: Position | None = None,
+        after: SearchPosition | None = None,
         limit: int = 100,
         seconds: float = SCAN_SECONDS,
-    ) -> Page:
+    ) -> SearchPage:
         """Return the first alerts in an order, or those after a position."""
         with self._reader.reading() as connection:
             if query.where:
                 return self._scan(connection, query, sort, after, limit, seconds)
-            statement = _first(connection, query, sort, after or Position(None, None), limit + 1)
+            statement = _first(connection, query, sort, after or SearchPosition(None, None), limit + 1)
             keys = connection.execute(statement).all()
-            following = Position(*keys[limit - 1]) if len(keys) > limit else None
-            return Page(_alerts(connection, keys[:limit]), following)
+            following = SearchPosition(*keys[limit - 1]) if len(keys) > limit else None
+            return SearchPage(_alerts(connection, keys[:limit]), following)
 
     def walk(self, query: AlertFilter, *, up_to: int | None = None) -> Iterator[list[StoredAlert]]:
         """Yield all matches in commit order, in pages; no transaction is open while the caller works.
@@ -108,21 +108,21 @@ class AlertSearch:
         connection: Connection,
         query: AlertFilter,
         sort: Sort,
-        after: Position | None,
+        after: SearchPosition | None,
         limit: int,
         seconds: float,
-    ) -> Page:
+    ) -> SearchPage:
         """Scan the stored alerts, in commit order until the page is full, or all of them if sorted by value.
 
         If the time limit is reached, the page has the matches so far, and the next page continues there.
         """
         until = self._monotonic() + seconds
-        position = after or Position(None, None)
+        position = after or SearchPosition(None, None)
         upward, by_value = sort is Sort.OLDEST, sort.column is not None
         low, high = 1, _newest(connection)
         if position.seq is not None and not by_value:
             low, high = (max(low, position.seq + 1), high) if upward else (low, min(high, position.seq - 1))
-            position = Position(None, None)
+            position = SearchPosition(None, None)
         low = max(low, position.floor or low)
         high = high if position.below is None else min(high, position.below - 1)
         statement = select(_value(sort.column), _ALERT.seq).where(_any(_after(sort, sort.column, position)))
@@ -140,16 +140,16 @@ class AlertSearch:
         floor = position.floor if ended else reached
         following = None
         if more := len(keys) > limit:
-            following = Position(*keys[limit - 1], *((position.below, floor) if by_value else ()))
+            following = SearchPosition(*keys[limit - 1], *((position.below, floor) if by_value else ()))
         elif floor is not None:
-            following = Position(None, None, floor) if by_value else Position(None, floor)
+            following = SearchPosition(None, None, floor) if by_value else SearchPosition(None, floor)
         alerts = _alerts(connection, keys[:limit])
         if floor is None or (more and not by_value):
-            return Page(alerts, following)
-        return Page(alerts, following, False, _produced(connection, floor), floor)
+            return SearchPage(alerts, following)
+        return SearchPage(alerts, following, False, _produced(connection, floor), floor)
 
 
-def _first(connection: Connection, query: AlertFilter, sort: Sort, position: Position, limit: int) -> Select[Any]:
+def _first(connection: Connection, query: AlertFilter, sort: Sort, position: SearchPosition, limit: int) -> Select[Any]:
     """Build the query for the sort values and `seq` of the first alerts after a position.
 
     The index of the order has each status of each outcome in that order; their first alerts are merged. A few matches
@@ -225,7 +225,7 @@ def _any(pieces: Sequence[_Conditions]) -> ColumnElement[bool]:
     return or_(*(and_(true(), *piece) for piece in pieces))
 
 
-def _after(sort: Sort, by: ColumnElement[Any] | None, position: Position) -> list[_Conditions]:
+def _after(sort: Sort, by: ColumnElement[Any] | None, position: SearchPosition) -> list[_Conditions]:
     """Return the conditions for the alerts after a position, in pieces that each are in order in an index."""
     if position.seq is None:
         return [()]

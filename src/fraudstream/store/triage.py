@@ -53,7 +53,7 @@ def candidates(search: AlertSearch, query: AlertFilter, order: Order, skip: Coll
     return [each for each in ids if each not in skip][:CANDIDATES]
 
 
-class Triage:
+class TriageService:
     """Applies triage requests to the alerts of a store; two people never hold the same alert unknowingly.
 
     The result lists each alert that was refused; a request that changes nothing is no error. Every method but `state`

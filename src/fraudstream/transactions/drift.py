@@ -141,7 +141,7 @@ class Drift:
 
 
 @dataclass(frozen=True)
-class Change:
+class ColumnChange:
     """One kind of difference: the columns, what changed, and how the detector treats them."""
 
     columns: tuple[str, ...]
@@ -178,20 +178,20 @@ def drift_of(columns: Mapping[str, str], contract: Contract, *, is_whole: bool =
     )
 
 
-def changes(drift: Drift) -> list[Change]:
+def changes(drift: Drift) -> list[ColumnChange]:
     """Return the differences, one for each kind of change."""
     differences = []
     if drift.missing:
         treatment = "too many for the model, so such transactions are unscorable" if drift.is_over_limit else MEDIAN
-        differences.append(Change(drift.missing, "missing", treatment))
+        differences.append(ColumnChange(drift.missing, "missing", treatment))
     by_type: dict[str, list[str]] = {}
     for name, kind in drift.retyped.items():
         by_type.setdefault(kind, []).append(name)
     for kind, names in sorted(by_type.items()):
         what = _DESCRIPTIONS.get(kind, f"sent as {kind}")
-        differences.append(Change(tuple(names), what, READ_AS_NUMBER if kind == "text" else MEDIAN))
+        differences.append(ColumnChange(tuple(names), what, READ_AS_NUMBER if kind == "text" else MEDIAN))
     if drift.added:
-        differences.append(Change(drift.added, "added", KEPT))
+        differences.append(ColumnChange(drift.added, "added", KEPT))
     return differences
 
 

@@ -148,13 +148,13 @@ def _index_of_fraud(values: Sequence[str]) -> int | None:
     return None
 
 
-__all__ = ["ColumnKind", "ColumnProfile", "CsvProfile", "Statistics", "profile", "statistics"]
+__all__ = ["ColumnKind", "ColumnProfile", "ColumnStatistics", "CsvProfile", "profile", "statistics"]
 
 _QUANTILES: Final = np.linspace(0.0, 1.0, 21)
 
 
 @dataclass(frozen=True)
-class Statistics:
+class ColumnStatistics:
     """The distribution of a column's values, without missing ones; `quantiles` at 0, 5 %, ..., 100 %."""
 
     median: float
@@ -226,14 +226,14 @@ def profile(
     )
 
 
-def statistics(values: NDArray[np.float64]) -> Statistics | None:
+def statistics(values: NDArray[np.float64]) -> ColumnStatistics | None:
     """Compute median, range, percentiles and 21 quantiles of the values; None if all are missing."""
     present = values[~np.isnan(values)]
     if not len(present):
         return None
     p01, median, p99 = (float(value) for value in np.quantile(present, (0.01, 0.5, 0.99)))
     quantiles = tuple(np.quantile(present, _QUANTILES).tolist())
-    return Statistics(median, float(present.min()), float(present.max()), p01, p99, quantiles)
+    return ColumnStatistics(median, float(present.min()), float(present.max()), p01, p99, quantiles)
 
 
 def _blocks(rows: Iterator[list[str]]) -> Iterator[list[list[str]]]:

@@ -12,7 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from fraudstream.errors import FraudstreamError, StoreError
 from fraudstream.messages.base import Object
-from fraudstream.store.minutes import BINS, KEPT_MINUTES, MINUTE_US, Label, Minute, MinuteStore
+from fraudstream.store.minutes import BINS, KEPT_MINUTES, MINUTE_US, Minute, MinuteLabel, MinuteStore
 from fraudstream.store.store import AlertStore
 from fraudstream.store.triage_state import AlertStatus
 from fraudstream.times import microseconds
@@ -141,7 +141,7 @@ class Charts:
         store: AlertStore,
         tally: MinuteTally,
         *,
-        label: Callable[[], Label | None],
+        label: Callable[[], MinuteLabel | None],
         threshold: Callable[[], float | None],
         clock: Callable[[], datetime],
     ) -> None:
@@ -280,7 +280,7 @@ class Charts:
     def _until_next(self) -> float:
         return 60 - self._clock().timestamp() % 60 + AFTER_THE_MINUTE_SECONDS
 
-    def _read_label(self) -> Label | None:
+    def _read_label(self) -> MinuteLabel | None:
         try:
             return self._label()
         except FraudstreamError:
@@ -294,7 +294,7 @@ def _joined(*parts: Iterable[Minute]) -> dict[int, Minute]:
     return whole
 
 
-def _of_labels(label: Label, counts: Sequence[tuple[int, int]]) -> Object | None:
+def _of_labels(label: MinuteLabel, counts: Sequence[tuple[int, int]]) -> Object | None:
     """Return the precision by the labels of a replayed file; None if no alert has one."""
     alerts, frauds = (sum(each) for each in zip(*counts, strict=True))
     return (

@@ -21,7 +21,7 @@ MIN_LEAD: Final = 0.05
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
+class AliasCandidate:
     """A numeric column outside the contract: its newest sampled `values`, and its `first` observation.
 
     `never_beside` are the features that were missing in every transaction that had it.
@@ -76,7 +76,7 @@ def distance(values: Sequence[float], quantiles: Sequence[float]) -> float:
 
 
 def suggest(
-    candidates: Mapping[str, Candidate],
+    candidates: Mapping[str, AliasCandidate],
     quantiles: Mapping[str, Sequence[float]],
     missing: Set[str],
     refused: Set[tuple[str, str]],
@@ -112,7 +112,7 @@ MAX_VALUES: Final = 500
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
+class ColumnSample:
     """A sampled transaction as it was scored; it represents `rows` transactions."""
 
     observation: SchemaObservation
@@ -140,7 +140,7 @@ class Shares(NamedTuple):
     retyped: dict[str, str]
     unscorable: float
     since: dict[str, SchemaObservation]
-    newest: Sample | None
+    newest: ColumnSample | None
 
 
 @dataclass
@@ -158,7 +158,7 @@ class ColumnWatch:
         """Start without samples; `first_observation` reads a schema's first observation, even by an earlier process."""
         self._first_observation = first_observation
         self._lock = threading.Lock()
-        self._samples: deque[Sample] = deque(maxlen=MAX_SAMPLES)
+        self._samples: deque[ColumnSample] = deque(maxlen=MAX_SAMPLES)
         self._since: dict[str, SchemaObservation] = {}
         self._unknown: OrderedDict[str, _Unknown] = OrderedDict()
         self._known_positions: set[TopicPartition | None] = set()
@@ -195,7 +195,7 @@ class ColumnWatch:
         with self._lock:
             oldest_us = min((sample.observation.produced_us or 0 for sample in self._samples), default=0)
             candidates = {
-                name: Candidate(list(unknown.values), unknown.first, frozenset(unknown.never_beside))
+                name: AliasCandidate(list(unknown.values), unknown.first, frozenset(unknown.never_beside))
                 for name, unknown in self._unknown.items()
                 if unknown.last_us >= oldest_us and name not in contract.features and name not in contract.aliases
             }
@@ -204,7 +204,7 @@ class ColumnWatch:
     def _add(self, posted: messages.Sample, observation: SchemaObservation, rows: int, contract: Contract) -> None:
         drift = drift_of(observation.columns, contract, is_whole=observation.is_whole)
         imputed = frozenset(drift.missing if posted.imputed is None else contract.features.keys() & posted.imputed)
-        sample = Sample(
+        sample = ColumnSample(
             observation=observation,
             drift=drift,
             imputed=imputed,

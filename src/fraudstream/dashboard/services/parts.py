@@ -19,7 +19,7 @@ from fraudstream.model.explanation.explainer import ExplainerLibrary
 from fraudstream.store.changes import ChangeLog
 from fraudstream.store.sessions import Sessions
 from fraudstream.store.store import AlertStore
-from fraudstream.store.triage import Triage
+from fraudstream.store.triage import TriageService
 from fraudstream.transactions.masking import DataMask
 
 EXTENSION: Final = "fraudstream"
@@ -39,7 +39,7 @@ class Parts:
     reasons: ReasonWorker
     explainers: ExplainerLibrary
     charts: Charts
-    triage: Triage
+    triage: TriageService
     changes: ChangeLog
     sessions: Sessions
     revisions: RevisionWatch

@@ -22,10 +22,10 @@ from fraudstream.messages.base import Object
 from fraudstream.model.artifact import is_artifact
 from fraudstream.model.deployment.aliases import contract_of, read_manifest
 from fraudstream.model.deployment.current import CURRENT_FILE, Deployment, read_changes, read_current
-from fraudstream.model.deployment.current import Change as Revision
+from fraudstream.model.deployment.current import DeploymentChange as Revision
 from fraudstream.model.manifest import Manifest
 from fraudstream.store.changes import Action, Actor, Change, ChangeLog
-from fraudstream.store.minutes import Label
+from fraudstream.store.minutes import MinuteLabel
 from fraudstream.times import parse_time
 
 
@@ -64,7 +64,7 @@ def deployed_model(path: Path) -> Callable[[], DeployedModel | None]:
             contract_of(manifest, deployment),
             None if current is None else current.parent,
             None if current is None else deployment,
-            Label(manifest.label, manifest.label_values.fraud),
+            MinuteLabel(manifest.label, manifest.label_values.fraud),
         )
 
     return read

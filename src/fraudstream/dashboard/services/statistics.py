@@ -26,7 +26,7 @@ from fraudstream.messages.base import Object
 from fraudstream.messages.posted import EndsEvent, Event, Sample
 from fraudstream.model.deployment.current import Deployment
 from fraudstream.store.filters import AlertFilter
-from fraudstream.store.minutes import Label
+from fraudstream.store.minutes import MinuteLabel
 from fraudstream.store.positions import Position, SchemaObservation, TopicPartition, reports
 from fraudstream.store.reading import StoredAlert, Total
 from fraudstream.store.store import AlertStore
@@ -52,7 +52,7 @@ class DeployedModel(NamedTuple):
     contract: Contract | None = None
     models_dir: Path | None = None
     state: Deployment | None = None
-    label: Label | None = None
+    label: MinuteLabel | None = None
 
 
 class Statistics:
@@ -116,7 +116,7 @@ class Statistics:
         deployment = self._read_deployment()
         return deployment.contract if deployment is not None else None
 
-    def label(self) -> Label | None:
+    def label(self) -> MinuteLabel | None:
         """Return the label column of the active model's training data, which a replayed file contains."""
         deployment = self._read_deployment()
         return deployment.label if deployment is not None else None

@@ -11,8 +11,8 @@ import numpy as np
 from fraudstream.dashboard.services.parts import Parts
 from fraudstream.dashboard.services.rescoring import deployment_at
 from fraudstream.dashboard.services.what_if_sources import (
-    Figures,
-    Source,
+    PeriodFigures,
+    WhatIfSource,
     live_source,
     mean_fraud,
     read_verdicts,
@@ -36,7 +36,7 @@ _lock = threading.Lock()
 
 
 @dataclass(frozen=True)
-class WhatIf:
+class WhatIfResult:
     """The effect of another threshold.
 
     Attributes:
@@ -51,7 +51,7 @@ class WhatIf:
     review_cost: float
     recommended: float | None
     cheapest: float | None
-    sources: tuple[Source, ...]
+    sources: tuple[WhatIfSource, ...]
     why_not: str
 
     def document(self, *, with_curve: bool) -> Object:
@@ -70,14 +70,14 @@ class WhatIf:
             ]
         return document
 
-    def _source(self, source: Source) -> Object:
+    def _source(self, source: WhatIfSource) -> Object:
         thresholds = {"now": self.deployment.threshold, "then": self.threshold}
         figures = {name: source.at and _rounded(source.at(at)) for name, at in thresholds.items()}
         members = {name: value for name, value in vars(source).items() if name != "at"}
         return members | {"lacking": source.lacking or None} | figures
 
 
-def what_if(using: Parts, threshold: float | None, review_cost: float | None) -> WhatIf:
+def what_if(using: Parts, threshold: float | None, review_cost: float | None) -> WhatIfResult:
     """Compare a threshold with the active one (None: that one), at a cost of a false alarm (None: the model's own).
 
     Raises ModelError if no model is active or it cannot be read.
@@ -88,7 +88,7 @@ def what_if(using: Parts, threshold: float | None, review_cost: float | None) ->
     cost = review_cost if review_cost is not None else own.review_cost if own is not None else DEFAULT_REVIEW_COST
     rows = () if evaluation is None else evaluation.thresholds
     scores = using.statistics.scores
-    return WhatIf(
+    return WhatIfResult(
         # `who` and `why` are free text.
         deployment=replace(deployment, who=masked_text(deployment.who), why=masked_text(deployment.why)),
         threshold=deployment.threshold if threshold is None else threshold,
@@ -104,7 +104,7 @@ def what_if(using: Parts, threshold: float | None, review_cost: float | None) ->
     )
 
 
-def curve(sources: Sequence[Source]) -> list[tuple[float, dict[str, Figures]]]:
+def curve(sources: Sequence[WhatIfSource]) -> list[tuple[float, dict[str, PeriodFigures]]]:
     """Return the figures of each source along the thresholds that it covers."""
     thresholds = 1.0 / (1.0 + np.exp(-np.linspace(-CURVE_END, CURVE_END, CURVE_POINTS)))
     return [
@@ -120,7 +120,7 @@ def curve(sources: Sequence[Source]) -> list[tuple[float, dict[str, Figures]]]:
     ]
 
 
-def _rounded(figures: Figures) -> dict[str, float | None]:
+def _rounded(figures: PeriodFigures) -> dict[str, float | None]:
     return {name: None if value is None else round(value, 6) for name, value in figures._asdict().items()}
 
 

@@ -68,7 +68,7 @@ MIN_DAYS: Final = 1 / 1440
 """Less than a minute of traffic is too little to extrapolate to a day."""
 
 
-class Figures(NamedTuple):
+class PeriodFigures(NamedTuple):
     """The effect of a threshold over a source's period; None for what the source does not know.
 
     Attributes:
@@ -88,7 +88,7 @@ class Figures(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Source:
+class WhatIfSource:
     """A source of figures.
 
     Attributes:
@@ -108,14 +108,14 @@ class Source:
     lacking: str = ""
     period: str = ""
     known_from: float = 0.0
-    at: Callable[[float], Figures] | None = None
+    at: Callable[[float], PeriodFigures] | None = None
 
 
-def test_source(evaluation: Evaluation | None, review_cost: float) -> Source:
+def test_source(evaluation: Evaluation | None, review_cost: float) -> WhatIfSource:
     """Return the model's test period; the validation period if there is none."""
     title = "The model's test period"
     if evaluation is None or not evaluation.thresholds:
-        return Source(
+        return WhatIfSource(
             "test", title, "measured", "The model's results on payments that it was not trained on.",
             "The model has no table of thresholds: it was trained by an earlier version. Train again to get one.",
         )  # fmt: skip
@@ -131,9 +131,9 @@ def test_source(evaluation: Evaluation | None, review_cost: float) -> Source:
         row = row_at(rows, threshold)
         return row.test if is_test and row.test is not None else row.expected
 
-    def at(threshold: float) -> Figures:
+    def at(threshold: float) -> PeriodFigures:
         point = operating(threshold)
-        return Figures(
+        return PeriodFigures(
             point.alerts,
             point.alerts_per_day,
             None,
@@ -146,7 +146,7 @@ def test_source(evaluation: Evaluation | None, review_cost: float) -> Source:
     point = operating(rows[0].threshold)
     days = "" if point.days is None else f"{point.days:,.1f} days, "
     weighted = "" if evaluation.legitimate_share >= 1 else "; false alarms are scaled up, the file is a sample"
-    return Source("test", title, "measured", about, period=f"{days}{point.frauds:,} frauds{weighted}", at=at)
+    return WhatIfSource("test", title, "measured", about, period=f"{days}{point.frauds:,} frauds{weighted}", at=at)
 
 
 def mean_fraud(evaluation: Evaluation | None) -> float | None:
@@ -158,7 +158,7 @@ def mean_fraud(evaluation: Evaluation | None) -> float | None:
     return (point.amount_caught + point.amount_missed) / point.frauds if point.frauds else None
 
 
-def live_source(above: Callable[[float], Above | None], mean_amount: float | None, review_cost: float) -> Source:
+def live_source(above: Callable[[float], Above | None], mean_amount: float | None, review_cost: float) -> WhatIfSource:
     """Return live traffic, from samples of its scores."""
     title = "Live traffic"
     about = (
@@ -167,17 +167,17 @@ def live_source(above: Callable[[float], Above | None], mean_amount: float | Non
     )
     whole = above(0.0)
     if whole is None:
-        return Source(
+        return WhatIfSource(
             "live", title, "estimate", about,
             "No sample of this model has arrived yet. Figures appear as soon as payments are scored.",
         )  # fmt: skip
     days = whole.days if whole.days >= MIN_DAYS else None
 
-    def at(threshold: float) -> Figures:
+    def at(threshold: float) -> PeriodFigures:
         traffic = above(threshold) or whole
         false_alarms = max(traffic.alerts - traffic.frauds_caught, 0.0)
         amount = None if mean_amount is None else traffic.frauds_caught * mean_amount
-        return Figures(
+        return PeriodFigures(
             traffic.alerts,
             None if days is None else traffic.alerts / days,
             None if days is None else traffic.error / days,
@@ -190,10 +190,10 @@ def live_source(above: Callable[[float], Above | None], mean_amount: float | Non
     span = f"{whole.days * 24:,.1f} hours" if whole.days * 24 >= 1 else f"{whole.days * 1440:,.1f} minutes"
     money = "" if mean_amount is None else f"; a fraud counted as {mean_amount:,.2f}, the mean of the test period"
     period = f"{span}, about {whole.rows:,.0f} payments ({whole.samples:,} samples){money}"
-    return Source("live", title, "estimate", about, period=period, at=at)
+    return WhatIfSource("live", title, "estimate", about, period=period, at=at)
 
 
-def verdict_source(verdicts: Verdicts, deployment: float, review_cost: float) -> Source:
+def verdict_source(verdicts: Verdicts, deployment: float, review_cost: float) -> WhatIfSource:
     """Return the analysts' verdicts so far."""
     title = "Verdicts so far"
     about = (
@@ -202,16 +202,16 @@ def verdict_source(verdicts: Verdicts, deployment: float, review_cost: float) ->
     )
     decided = len(verdicts.score)
     if not decided:
-        return Source(
+        return WhatIfSource(
             "verdicts", title, "partial", about,
             "No alert of this model is decided yet. Open an alert and decide it.",
         )  # fmt: skip
 
-    def at(threshold: float) -> Figures:
+    def at(threshold: float) -> PeriodFigures:
         is_alert = verdicts.score >= threshold
         caught, false = is_alert & verdicts.is_fraud, is_alert & verdicts.is_false
         alerts, false_alarms = int(is_alert.sum()), int(false.sum())
-        return Figures(
+        return PeriodFigures(
             alerts,
             alerts / verdicts.days if verdicts.days and verdicts.days >= MIN_DAYS else None,
             None,
@@ -226,4 +226,4 @@ def verdict_source(verdicts: Verdicts, deployment: float, review_cost: float) ->
     period = (
         f"{newest}{decided:,} decided: {frauds:,} frauds, {false:,} false alarms, {decided - frauds - false:,} unsure"
     )
-    return Source("verdicts", title, "partial", about, period=period, known_from=deployment, at=at)
+    return WhatIfSource("verdicts", title, "partial", about, period=period, known_from=deployment, at=at)

@@ -16,9 +16,9 @@ from fraudstream.dashboard.web.routing import Api, json_response
 from fraudstream.dashboard.web.security import while_signed_in
 from fraudstream.errors import RequestError
 from fraudstream.messages.answers import Alert, AlertPage, FollowingAlerts, Rescored, many
-from fraudstream.store.filters import AlertFilter, Position, Sort, write_cursor
+from fraudstream.store.filters import AlertFilter, SearchPosition, Sort, write_cursor
 from fraudstream.store.reading import StoredAlert
-from fraudstream.store.search import Page
+from fraudstream.store.search import SearchPage
 from fraudstream.times import iso_time
 
 SCANNED_AT_ONCE: Final = 1_000
@@ -110,7 +110,9 @@ def _after(event: int, filter_: AlertFilter, limit: int) -> Response:
     """Return the alerts after an event of the stream, for polling, the oldest first; `latest` is the next `since`."""
     using = parts()
     latest = using.store.latest_seq()
-    page = using.store.search.page(filter_, sort=Sort.OLDEST, after=Position(None, min(event, latest)), limit=limit)
+    page = using.store.search.page(
+        filter_, sort=Sort.OLDEST, after=SearchPosition(None, min(event, latest)), limit=limit
+    )
     # Alerts committed since `latest` was read come with the next poll.
     alerts = using.reasons.with_reasons([alert for alert in page.alerts if alert.seq <= latest])
     reached = latest if page.following is None else min(latest, page.following.seq or 0)
@@ -118,7 +120,9 @@ def _after(event: int, filter_: AlertFilter, limit: int) -> Response:
     return json_response(b'{"alerts":[%s],%s' % (b",".join(alert.body for alert in alerts), orjson.dumps(rest)[1:]))
 
 
-def _scanned(using: Parts, filter_: AlertFilter, sort: Sort, after: Position | None, most: int) -> Iterator[bytes]:
+def _scanned(
+    using: Parts, filter_: AlertFilter, sort: Sort, after: SearchPosition | None, most: int
+) -> Iterator[bytes]:
     matches = 0
     # In an order by value the first match may be the last one found.
     seconds = PROGRESS_SECONDS if sort.column is None else math.inf
@@ -136,7 +140,7 @@ def _scanned(using: Parts, filter_: AlertFilter, sort: Sort, after: Position | N
             return
 
 
-def _searched(using: Parts, page: Page, sort: Sort) -> dict[str, int]:
+def _searched(using: Parts, page: SearchPage, sort: Sort) -> dict[str, int]:
     """Return how many of the alerts, in the order of commit, were searched for a page."""
     of = using.store.latest_seq()
     if page.reached is None:

@@ -18,7 +18,7 @@ from fraudstream.transactions.wire import AlertField, DeadLetterField, Outcome, 
 
 
 @dataclass(frozen=True)
-class Line:
+class DeadLetterLine:
     """A dead letter in a download; `complete` is whether the payload is the whole value of the record."""
 
     kind: str
@@ -38,7 +38,7 @@ class Line:
 
 
 _AS_STORED: Final = ("topic", "partition", "offset", "reason", "produced_at", "detected_at")
-COLUMNS: Final = tuple(column.name for column in fields(Line))
+COLUMNS: Final = tuple(column.name for column in fields(DeadLetterLine))
 
 PREVIEW_BYTES: Final = 4_096
 """The part of a payload shown on the page; a download has all that is stored."""
@@ -51,7 +51,7 @@ class DeadLetterRow(NamedTuple):
     """A dead letter on the page."""
 
     number: int
-    line: Line
+    line: DeadLetterLine
     origin: str
     record: str
     detected_at: str
@@ -113,11 +113,11 @@ def _chunks(dead_letters: Iterable[StoredDeadLetter]) -> Iterator[list[StoredDea
         yield chunk
 
 
-def _line(dead_letter: StoredDeadLetter) -> Line:
+def _line(dead_letter: StoredDeadLetter) -> DeadLetterLine:
     document, payload = dead_letter.document, dead_letter.payload
     is_dead = dead_letter.kind == Outcome.DEAD_LETTER
     headers = document.get(DeadLetterField.HEADERS)
-    return Line(
+    return DeadLetterLine(
         kind=dead_letter.kind.value,
         **{name: document.get(name) for name in _AS_STORED},
         event_id=document.get(DeadLetterField.EVENT_ID if is_dead else AlertField.ALERT_ID),

@@ -17,7 +17,7 @@ from fraudstream.messages.base import Object
 from fraudstream.store.change_reading import ChangeReader
 from fraudstream.store.changes import NOBODY
 from fraudstream.store.filters import Where, write_cursor
-from fraudstream.store.search import Page
+from fraudstream.store.search import SearchPage
 from fraudstream.store.triage_state import VERDICTS, AlertStatus
 from fraudstream.times import iso_time
 from fraudstream.transactions.wire import AlertField
@@ -164,7 +164,7 @@ class QueueQuery:
 
 ROWS: Final = 50
 ID_CHARS: Final = 240
-EMPTY: Final = Page([], None)
+EMPTY: Final = SearchPage([], None)
 """The alerts of a user without a name."""
 
 

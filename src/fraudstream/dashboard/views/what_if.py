@@ -15,8 +15,8 @@ from fraudstream.charts import svg
 from fraudstream.charts.plot import Area, Figure, Linear, Logarithmic, LogOdds, Scale, decade_above, threshold_mark
 from fraudstream.charts.series import Axis, Series, series_chart, table_rows
 from fraudstream.dashboard.services.parts import parts
-from fraudstream.dashboard.services.what_if import WhatIf, curve, what_if
-from fraudstream.dashboard.services.what_if_sources import Figures, Source
+from fraudstream.dashboard.services.what_if import WhatIfResult, curve, what_if
+from fraudstream.dashboard.services.what_if_sources import PeriodFigures, WhatIfSource
 from fraudstream.dashboard.views.model import former_changes
 from fraudstream.dashboard.web import presentation
 from fraudstream.dashboard.web.actor import actor_or_nobody
@@ -28,7 +28,7 @@ from fraudstream.model.report.words import percent, plain, score
 _CLASSES: Final = {"test": "curve", "live": "second dashed", "verdicts": "other dotted"}
 
 
-def charts(result: WhatIf) -> list[tuple[str, Figure]]:
+def charts(result: WhatIfResult) -> list[tuple[str, Figure]]:
     """Return the charts with their headings."""
     points = curve(result.sources)
     thresholds = [threshold for threshold, _ in points]
@@ -40,7 +40,7 @@ def charts(result: WhatIf) -> list[tuple[str, Figure]]:
         yield svg.line((active, area.top), (active, area.bottom), "axis in-force")
         yield from threshold_mark(area, across.at(result.threshold), "threshold", score(result.threshold))
 
-    def chart(up: Axis, about: str, value: Callable[[Figures, str], float | None]) -> Figure:
+    def chart(up: Axis, about: str, value: Callable[[PeriodFigures, str], float | None]) -> Figure:
         series = [
             Series(
                 f"{source.title} ({source.kind})",
@@ -69,11 +69,11 @@ def charts(result: WhatIf) -> list[tuple[str, Figure]]:
         for source in result.sources
     }
 
-    def caught(figures: Figures, _key: str) -> float | None:
+    def caught(figures: PeriodFigures, _key: str) -> float | None:
         frauds = figures.frauds_caught + figures.frauds_missed
         return figures.frauds_caught / frauds if frauds else None
 
-    def saved(figures: Figures, key: str) -> float | None:
+    def saved(figures: PeriodFigures, key: str) -> float | None:
         return None if figures.saved is None or most_saved[key] <= 0 else figures.saved / most_saved[key]
 
     alerts_scale = partial(Logarithmic, 1.0, decade_above(max(most_alerts, 10.0)))
@@ -102,7 +102,7 @@ SLIDER_END: Final = 10.0
 MINUS: Final = "\N{MINUS SIGN}"
 
 
-class Line(NamedTuple):
+class FigureLine(NamedTuple):
     """A figure of a source at the active threshold (`now`) and at the compared one (`then`), with the signed change.
 
     `sense` is "better", "worse" or empty; `help` explains the figure.
@@ -119,8 +119,8 @@ class Line(NamedTuple):
 class Card(NamedTuple):
     """A source with its lines; none if it has no figures."""
 
-    source: Source
-    lines: list[Line]
+    source: WhatIfSource
+    lines: list[FigureLine]
     note: str
 
 
@@ -160,7 +160,7 @@ def position(threshold: float) -> int:
     return round(min(max(share, 0.0), 1.0) * SLIDER_STEPS)
 
 
-def _card(source: Source, deployment: float, threshold: float) -> Card:
+def _card(source: WhatIfSource, deployment: float, threshold: float) -> Card:
     if source.at is None:
         return Card(source, [], "")
     now, then = source.at(deployment), source.at(max(threshold, source.known_from))
@@ -185,16 +185,16 @@ def _card(source: Source, deployment: float, threshold: float) -> Card:
 
 
 def _line(
-    name: str, now: Figures, then: Figures, field: str, about: str, more_is_better: bool | None, help_: str
-) -> Line:
+    name: str, now: PeriodFigures, then: PeriodFigures, field: str, about: str, more_is_better: bool | None, help_: str
+) -> FigureLine:
     old, new = getattr(now, field), getattr(then, field)
     if old is None or new is None:
-        return Line(name, "n/a", "n/a", "", "", help_)
+        return FigureLine(name, "n/a", "n/a", "", "", help_)
     difference = new - old
     is_none = abs(difference) < 0.005
     sense = "" if more_is_better is None or is_none else "better" if (difference > 0) == more_is_better else "worse"
     change = "no change" if is_none else f"{MINUS if difference < 0 else '+'}{_format(abs(difference))}"
-    return Line(name, about + _format(old), about + _format(new), change, sense, help_)
+    return FigureLine(name, about + _format(old), about + _format(new), change, sense, help_)
 
 
 def _format(value: float) -> str:

@@ -20,7 +20,7 @@ from fraudstream.messages.requests import (
 )
 from fraudstream.store.change_reading import ChangeQuery
 from fraudstream.store.dead_letters import Cursor, DeadLetterFilter, DeadLetterKind, parse_cursor
-from fraudstream.store.filters import AlertFilter, Op, Position, Sort, Where, read_cursor
+from fraudstream.store.filters import AlertFilter, Op, SearchPosition, Sort, Where, read_cursor
 from fraudstream.store.full_text import Text
 from fraudstream.store.minutes import KEPT_MINUTES
 from fraudstream.store.schemas import MOST_SCHEMAS
@@ -119,7 +119,7 @@ class AlertList(AlertQuery):
     limit: Whole = parameter(100, 10, "how many", ge=1, le=1_000)
     cursor: str | None = parameter(None, "1", "the `next_cursor` of the previous page")
 
-    def position(self) -> Position | None:
+    def position(self) -> SearchPosition | None:
         """Return the position at which the previous page ended."""
         position = read_cursor(self.cursor, self.sort) if self.cursor else None
         if self.cursor and position is None:

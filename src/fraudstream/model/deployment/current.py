@@ -24,7 +24,7 @@ State = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
-class Change:
+class DeploymentChange:
     """One change of the deployment; `restores` is the revision that a rollback restores.
 
     `before` is None if no model was active, or if it is unknown.
@@ -43,12 +43,12 @@ class Change:
         return int(self.after["revision"])
 
 
-def change_between(before: State | None, after: State, restores: int | None = None) -> Change:
+def change_between(before: State | None, after: State, restores: int | None = None) -> DeploymentChange:
     """Build the change from one state to the next, which records who made it, when and why."""
-    return Change(after["when"], after["who"], after["why"], before, after, restores)
+    return DeploymentChange(after["when"], after["who"], after["why"], before, after, restores)
 
 
-def append_changes(models_dir: Path, changes: Sequence[Change]) -> None:
+def append_changes(models_dir: Path, changes: Sequence[DeploymentChange]) -> None:
     """Append changes to the history, with fsync; the caller holds the lock of `current`.
 
     Raises OSError if the file cannot be written.
@@ -63,7 +63,7 @@ def append_changes(models_dir: Path, changes: Sequence[Change]) -> None:
         os.fsync(file.fileno())
 
 
-def read_changes(models_dir: Path, deployment: State | None) -> list[Change]:
+def read_changes(models_dir: Path, deployment: State | None) -> list[DeploymentChange]:
     """Return every known change, oldest first: the history, and the current state if it is not in the history.
 
     Raises OSError if the file exists but cannot be read.
@@ -72,14 +72,14 @@ def read_changes(models_dir: Path, deployment: State | None) -> list[Change]:
     return written + missing_changes(written, deployment)
 
 
-def missing_changes(written: Sequence[Change], deployment: State | None) -> list[Change]:
+def missing_changes(written: Sequence[DeploymentChange], deployment: State | None) -> list[DeploymentChange]:
     """Return the deployment as a change if the history does not end with it, as after a crash or an old version."""
     if deployment is None or (written and written[-1].revision >= deployment["revision"]):
         return []
     return [change_between(written[-1].after if written else None, deployment)]
 
 
-def _written(models_dir: Path) -> list[Change]:
+def _written(models_dir: Path) -> list[DeploymentChange]:
     """Read the history, skipping lines that are not a change (cut off by a crash)."""
     try:
         lines = read_regular(models_dir / HISTORY_FILE, MOST_BYTES).splitlines()
@@ -88,9 +88,9 @@ def _written(models_dir: Path) -> list[Change]:
     return [change for change in map(_read, lines) if change is not None]
 
 
-def _read(line: bytes) -> Change | None:
+def _read(line: bytes) -> DeploymentChange | None:
     try:
-        change = Change(**orjson.loads(line))
+        change = DeploymentChange(**orjson.loads(line))
         return change if change.revision and isinstance(change.after["model_id"], str) else None
     except (orjson.JSONDecodeError, TypeError, KeyError, ValueError):
         return None

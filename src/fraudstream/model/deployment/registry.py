@@ -10,8 +10,8 @@ from fraudstream.errors import ModelCorrupt, ModelError, ModelNotFound
 from fraudstream.model.artifact import MANIFEST_FILE, MOST_MANIFEST_BYTES, TRAIN_REMEDY, is_artifact, load_artifact
 from fraudstream.model.deployment.current import (
     CURRENT_FILE,
-    Change,
     Deployment,
+    DeploymentChange,
     State,
     deployment_from,
     read_changes,
@@ -198,7 +198,7 @@ def roll_back(models_dir: Path, *, who: str, why: str, now: datetime) -> Deploym
     return replace_deployment(models_dir, earlier, who=who, why=why, now=now, is_rollback=True)
 
 
-def history(models_dir: Path) -> list[Change]:
+def history(models_dir: Path) -> list[DeploymentChange]:
     """Return every known change of the deployment, oldest first.
 
     Raises ModelCorrupt or ModelError if `current` or the history cannot be read.
@@ -216,7 +216,7 @@ def aliases_at(models_dir: Path, revision: int) -> Mapping[str, str] | None:
     return None if state is None else deployment_from(state, models_dir).aliases
 
 
-def _state_before_last(changes: Sequence[Change]) -> State | None:
+def _state_before_last(changes: Sequence[DeploymentChange]) -> State | None:
     """Return the state before the last change that no rollback has undone."""
     made = {change.revision: change for change in changes}
     last = changes[-1] if changes else None

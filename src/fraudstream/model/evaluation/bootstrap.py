@@ -18,7 +18,7 @@ Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Scored:
+class ScoredRows:
     """Scored rows: the probability of fraud, and how many rows of the full data each represents (`weight`)."""
 
     score: Floats
@@ -30,12 +30,12 @@ class Scored:
         """Whether there is a fraud and a legitimate row, which every metric needs."""
         return bool(self.is_fraud.any()) and not bool(self.is_fraud.all())
 
-    def of(self, rows: NDArray[np.intp]) -> Scored:
+    def of(self, rows: NDArray[np.intp]) -> ScoredRows:
         """Select rows by position."""
-        return Scored(self.score[rows], self.is_fraud[rows], self.weight[rows])
+        return ScoredRows(self.score[rows], self.is_fraud[rows], self.weight[rows])
 
 
-def average_precision(scored: Scored) -> float:
+def average_precision(scored: ScoredRows) -> float:
     """Compute average precision, step-wise and weighted: the sum of (R_n - R_(n-1)) P_n over the distinct scores.
 
     As in scikit-learn's `average_precision_score`: rows of one score count at once, without interpolation.
@@ -45,7 +45,7 @@ def average_precision(scored: Scored) -> float:
     return float(np.sum(frauds * caught / (caught + alarms)) / caught[-1])
 
 
-def roc_auc(scored: Scored) -> float:
+def roc_auc(scored: ScoredRows) -> float:
     """Compute the weighted ROC AUC: the probability that a fraud scores above a legitimate row, ties half."""
     frauds, legitimate = weights_by_score(scored)
     caught = np.cumsum(frauds)
@@ -53,7 +53,7 @@ def roc_auc(scored: Scored) -> float:
     return float(np.sum(legitimate * above) / (caught[-1] * legitimate.sum()))
 
 
-def weights_by_score(scored: Scored) -> tuple[Floats, Floats]:
+def weights_by_score(scored: ScoredRows) -> tuple[Floats, Floats]:
     """Return the weight of the frauds and of the legitimate rows at each distinct score, the highest first."""
     _, position = np.unique(-scored.score, return_inverse=True)
     frauds = np.bincount(position, scored.weight * scored.is_fraud)
@@ -122,12 +122,12 @@ class Draws:
         return np.asarray((ranked + lowest * self.frauds) / (self.frauds * self.legitimate))
 
 
-def draw(scored: Scored, seed: int, rounds: int = ROUNDS) -> Draws:
+def draw(scored: ScoredRows, seed: int, rounds: int = ROUNDS) -> Draws:
     """Resample the rows `rounds` times; both classes are required."""
     return draw_paired([scored], seed, rounds)[0]
 
 
-def draw_paired(models: Sequence[Scored], seed: int, rounds: int = ROUNDS) -> list[Draws]:
+def draw_paired(models: Sequence[ScoredRows], seed: int, rounds: int = ROUNDS) -> list[Draws]:
     """Draw the same samples for several models, which scored the same rows in the same order.
 
     Both classes are required.

@@ -5,7 +5,7 @@ from typing import Final
 
 import numpy as np
 
-from fraudstream.model.evaluation.bootstrap import Draws, Floats, Scored, interval, weights_by_score
+from fraudstream.model.evaluation.bootstrap import Draws, Floats, ScoredRows, interval, weights_by_score
 from fraudstream.model.evaluation.record import (
     AtAlertsPerDay,
     Estimate,
@@ -27,7 +27,7 @@ _LOWEST_LOG_SCORE: Final = -6
 _BINS_PER_DECADE: Final = 8
 
 
-def precision_recall_curve(scored: Scored, draws: Draws) -> tuple[PrecisionRecallPoint, ...]:
+def precision_recall_curve(scored: ScoredRows, draws: Draws) -> tuple[PrecisionRecallPoint, ...]:
     """Return the best precision at each hundredth of recall, with its bootstrap interval."""
     recalls = np.arange(1, _RECALLS + 1) / _RECALLS
     frauds, legitimate = weights_by_score(scored)
@@ -45,7 +45,7 @@ def precision_recall_curve(scored: Scored, draws: Draws) -> tuple[PrecisionRecal
     )
 
 
-def roc_curve(scored: Scored) -> tuple[RocPoint, ...]:
+def roc_curve(scored: ScoredRows) -> tuple[RocPoint, ...]:
     """Return the ROC curve, thinned to equal steps in the logarithm of the rate, which keeps its steep beginning."""
     frauds, legitimate = weights_by_score(scored)
     recall, rate = np.cumsum(frauds) / frauds.sum(), np.cumsum(legitimate) / legitimate.sum()
@@ -55,7 +55,7 @@ def roc_curve(scored: Scored) -> tuple[RocPoint, ...]:
     return tuple(RocPoint(*point) for point in sorted(points))
 
 
-def recall_at_rates(scored: Scored, draws: Draws) -> tuple[RecallAtRate, ...]:
+def recall_at_rates(scored: ScoredRows, draws: Draws) -> tuple[RecallAtRate, ...]:
     """Return the share of the frauds caught at each of `FALSE_POSITIVE_RATES`."""
     frauds, legitimate = weights_by_score(scored)
     scores = np.unique(scored.score)[::-1]
@@ -70,7 +70,7 @@ def recall_at_rates(scored: Scored, draws: Draws) -> tuple[RecallAtRate, ...]:
     return tuple(rows)
 
 
-def at_alerts_per_day(scored: Scored, days: float | None) -> tuple[AtAlertsPerDay, ...]:
+def at_alerts_per_day(scored: ScoredRows, days: float | None) -> tuple[AtAlertsPerDay, ...]:
     """Return precision and recall for each of `ALERTS_PER_DAY`, on average over the period; empty without a span."""
     if not days:
         return ()
@@ -95,7 +95,7 @@ def at_alerts_per_day(scored: Scored, days: float | None) -> tuple[AtAlertsPerDa
     return tuple(rows)
 
 
-def reliability(scored: Scored) -> tuple[ReliabilityBin, ...]:
+def reliability(scored: ScoredRows) -> tuple[ReliabilityBin, ...]:
     """Return predicted and observed fraud shares by bin; empty bins are left out."""
     bin_index = np.searchsorted(RELIABILITY_EDGES, scored.score, side="right")
     edges = (0.0, *RELIABILITY_EDGES, 1.0)
@@ -128,7 +128,7 @@ def expected_calibration_error(bins: tuple[ReliabilityBin, ...]) -> float:
     return sum(each.rows * abs(each.mean_score - each.fraud_share) for each in bins) / rows
 
 
-def histogram(scored: Scored) -> ScoreHistogram:
+def histogram(scored: ScoredRows) -> ScoreHistogram:
     """Return the histogram of scores by class over equal steps of their logarithm."""
     edges = 10.0 ** (np.arange(_LOWEST_LOG_SCORE * _BINS_PER_DECADE, 1) / _BINS_PER_DECADE)
     bin_index = np.clip(np.searchsorted(edges, scored.score, side="right") - 1, 0, len(edges) - 2)

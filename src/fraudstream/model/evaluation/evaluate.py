@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fraudstream.model.calibration import Calibration
-from fraudstream.model.evaluation.bootstrap import Scored, average_precision, draw, interval, roc_auc
+from fraudstream.model.evaluation.bootstrap import ScoredRows, average_precision, draw, interval, roc_auc
 from fraudstream.model.evaluation.curves import (
     at_alerts_per_day,
     expected_calibration_error,
@@ -28,7 +28,7 @@ from fraudstream.model.evaluation.record import (
 from fraudstream.model.evaluation.thresholds import (
     DEFAULT_REVIEW_COST,
     REVIEW_COST_NOTE,
-    Losses,
+    RowLosses,
     candidate_thresholds,
     cheapest,
     operating,
@@ -45,11 +45,11 @@ class ScoredPeriod:
     """
 
     rows: NDArray[np.int64]
-    raw: Scored
+    raw: ScoredRows
     loss: NDArray[np.float64]
     days: float | None
 
-    def calibrated(self, calibration: Calibration) -> Scored:
+    def calibrated(self, calibration: Calibration) -> ScoredRows:
         """Return the same rows with calibrated scores."""
         return replace(self.raw, score=calibration.of(self.raw.score))
 
@@ -69,7 +69,7 @@ def choose_threshold(
     chosen_on: ScoredPeriod,
     test: ScoredPeriod | None,
     calibration: Calibration,
-    losses: Losses,
+    losses: RowLosses,
     constraints: ThresholdConstraints,
     *,
     is_validated: bool,
@@ -108,7 +108,7 @@ def choose_threshold(
     )
 
 
-def _rule(review_cost: float, limit: float | None, rows: Scored, *, is_validated: bool) -> str:
+def _rule(review_cost: float, limit: float | None, rows: ScoredRows, *, is_validated: bool) -> str:
     where = (
         f"the validation period ({len(rows.score):,} rows, {int(rows.is_fraud.sum()):,} frauds) with a model fitted on "
         "the rows before it"

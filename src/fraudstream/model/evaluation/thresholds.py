@@ -10,7 +10,7 @@ import numpy as np
 
 from fraudstream.errors import ChangedMeanwhile, ModelError, SettingsError
 from fraudstream.model.deployment.current import Deployment, change_deployment, changeable_models_dir, resolve
-from fraudstream.model.evaluation.bootstrap import Floats, Scored
+from fraudstream.model.evaluation.bootstrap import Floats, ScoredRows
 from fraudstream.model.evaluation.record import Evaluation, Operating, ThresholdRow, read_evaluation
 from fraudstream.transactions.amounts import is_amount
 from fraudstream.transactions.label import CsvProfile
@@ -25,7 +25,7 @@ MOST_THRESHOLDS: Final = 400
 
 
 @dataclass(frozen=True)
-class Losses:
+class RowLosses:
     """The loss of each row if it is a missed fraud, in the unit of the amounts.
 
     `column` is the amount column; `note` says what replaces missing amounts.
@@ -36,7 +36,7 @@ class Losses:
     note: str
 
 
-def losses(profile: CsvProfile) -> Losses:
+def losses(profile: CsvProfile) -> RowLosses:
     """Return the amount of each row from the amount column; if a row has none, the mean of the frauds."""
     is_fraud = profile.label.is_fraud
     column = next(
@@ -46,14 +46,14 @@ def losses(profile: CsvProfile) -> Losses:
     amounts = known[is_fraud & np.isfinite(known)]
     if column is None or not len(amounts):
         note = f"no amount column: each missed fraud counts {UNKNOWN_LOSS:g}, the mean fraud of creditcard.csv"
-        return Losses(np.full(len(is_fraud), UNKNOWN_LOSS), None, note)
+        return RowLosses(np.full(len(is_fraud), UNKNOWN_LOSS), None, note)
     mean = float(amounts.mean())
     without = int((is_fraud & ~np.isfinite(known)).sum())
     note = f"{without} frauds without an amount count the mean of the others, {mean:.2f}" if without else ""
-    return Losses(np.where(np.isfinite(known), known, mean), column.name, note)
+    return RowLosses(np.where(np.isfinite(known), known, mean), column.name, note)
 
 
-def operating(scored: Scored, loss: Floats, threshold: float, days: float | None) -> Operating:
+def operating(scored: ScoredRows, loss: Floats, threshold: float, days: float | None) -> Operating:
     """Compute what a threshold catches and costs."""
     is_alert = scored.score >= threshold
     is_caught, is_missed = is_alert & scored.is_fraud, ~is_alert & scored.is_fraud
@@ -67,7 +67,7 @@ def operating(scored: Scored, loss: Floats, threshold: float, days: float | None
     )
 
 
-def candidate_thresholds(scored: Scored) -> Floats:
+def candidate_thresholds(scored: ScoredRows) -> Floats:
     """Return the thresholds that may be the cheapest, the highest first: the score of each fraud, and one above all.
 
     Between the scores of two frauds, a lower threshold only adds false alarms. Thinned evenly by rank beyond 400.

@@ -137,7 +137,7 @@ def _leaves(tree: Tree, values: Sequence[float], column: Sequence[int]) -> Itera
             pending.append((child, {**bounds, node.component: ends}, {**share, which: rest}))
 
 
-class Scale(StrEnum):
+class FeatureScale(StrEnum):
     """The unit of margins and contributions."""
 
     LOG_ODDS = "log_odds"
@@ -145,14 +145,14 @@ class Scale(StrEnum):
 
     def probability(self, margin: float) -> float:
         """Convert a margin to the raw probability of fraud; strictly increasing."""
-        if self is Scale.PROBABILITY:
+        if self is FeatureScale.PROBABILITY:
             return margin
         # In a form that cannot overflow for either sign.
         tail = math.exp(-abs(margin))
         return 1.0 / (1.0 + tail) if margin >= 0.0 else tail / (1.0 + tail)
 
 
-class Parts(NamedTuple):
+class Contributions(NamedTuple):
     """A decomposed margin: the sum of `base` and the `contributions` of the columns, in vector order."""
 
     margin: float
@@ -161,7 +161,7 @@ class Parts(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Linear:
+class LinearClassifier:
     """A scaler and a logistic regression as one linear function, relative to a payment with typical values only.
 
     The contribution of a column is coefficient x (value - imputation value): the median of a number, the most frequent
@@ -175,15 +175,15 @@ class Linear:
     typical: Floats
     column: Sequence[int]
 
-    scale = Scale.LOG_ODDS
+    scale = FeatureScale.LOG_ODDS
     background = "a payment with every column at its typical value"
 
-    def parts(self, vector: Floats) -> Parts:
+    def parts(self, vector: Floats) -> Contributions:
         """Decompose the margin of a vector."""
         own = self.coefficients * self.scaled(vector)
         typical = self.coefficients * self.scaled(self.typical)
         contributions = np.bincount(self.column, weights=own - typical).astype(np.float64, copy=False)
-        return Parts(float(own.sum()) + self.intercept, float(typical.sum()) + self.intercept, contributions)
+        return Contributions(float(own.sum()) + self.intercept, float(typical.sum()) + self.intercept, contributions)
 
     def scaled(self, vector: Floats) -> Floats:
         """Scale a vector for the coefficients."""
@@ -197,21 +197,21 @@ class TreeEnsemble:
     trees: TreeShap
     mean: Floats
     factor: Floats
-    scale: Scale
+    scale: FeatureScale
 
     background = "the average over the training rows"
 
-    def parts(self, vector: Floats) -> Parts:
+    def parts(self, vector: Floats) -> Contributions:
         """Decompose the margin of a vector."""
         margin, contributions = self.trees.explain(self.scaled(vector))
-        return Parts(margin, self.trees.base, contributions)
+        return Contributions(margin, self.trees.base, contributions)
 
     def scaled(self, vector: Floats) -> Floats:
         """Scale a vector for the splits."""
         return (vector - self.mean) * self.factor
 
 
-Classifier = Linear | TreeEnsemble
+Classifier = LinearClassifier | TreeEnsemble
 """A fitted classifier that can decompose its margin."""
 
 _LOG_ODDS_OF_A_MARGIN: Final = 2.0
@@ -228,15 +228,17 @@ def load_classifier(artifact: ModelArtifact) -> Classifier:
         case "logistic-regression":
             coefficients, intercept = read_linear(path)
             typical = np.array([value for feature in features for value in feature.imputation])
-            return Linear(coefficients, intercept, scaler.mean, scaler.factor, typical, column)
+            return LinearClassifier(coefficients, intercept, scaler.mean, scaler.factor, typical, column)
         case "gbt":
             trees = read_trees(path)
             values = [[_LOG_ODDS_OF_A_MARGIN * tree.weight * node.prediction for node in tree.nodes] for tree in trees]
-            return TreeEnsemble(TreeShap.of(trees, values, column), scaler.mean, scaler.factor, Scale.LOG_ODDS)
+            return TreeEnsemble(TreeShap.of(trees, values, column), scaler.mean, scaler.factor, FeatureScale.LOG_ODDS)
         case "random-forest":
             trees = read_trees(path)
             values = [[node.fraud_share / len(trees) for node in tree.nodes] for tree in trees]
-            return TreeEnsemble(TreeShap.of(trees, values, column), scaler.mean, scaler.factor, Scale.PROBABILITY)
+            return TreeEnsemble(
+                TreeShap.of(trees, values, column), scaler.mean, scaler.factor, FeatureScale.PROBABILITY
+            )
     raise ModelCorrupt(
         f"the artifact's algorithm {artifact.manifest.algorithm!r} is unknown to this version",
         where=str(artifact.path),

@@ -15,7 +15,7 @@ from fraudstream.model.artifact import ModelArtifact, is_artifact, load_artifact
 from fraudstream.model.deployment.current import read_current
 from fraudstream.model.deployment.registry import aliases_at
 from fraudstream.model.explanation.cells import ReadCell, plain, read_cells, vector_of
-from fraudstream.model.explanation.classifier import Classifier, Scale, load_classifier
+from fraudstream.model.explanation.classifier import Classifier, FeatureScale, load_classifier
 from fraudstream.model.explanation.reasons import Reason, reason_of
 from fraudstream.model.manifest import Manifest
 from fraudstream.transactions.wire import Outcome
@@ -50,7 +50,7 @@ class Explanation:
     """
 
     model_id: str
-    scale: Scale
+    scale: FeatureScale
     background: str
     base: float
     steps: tuple[Step, ...]

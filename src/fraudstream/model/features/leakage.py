@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from fraudstream.model.evaluation.bootstrap import Floats, Scored, average_precision, roc_auc
+from fraudstream.model.evaluation.bootstrap import Floats, ScoredRows, average_precision, roc_auc
 from fraudstream.model.evaluation.record import LeakSuspicion
 from fraudstream.model.manifest import Feature, FeatureType
 from fraudstream.transactions.cards import is_card_number, masked_text
@@ -143,7 +143,7 @@ def _values(
 def _leak(name: str, values: Floats, is_fraud: NDArray[np.bool_], weight: Floats) -> LeakSuspicion | None:
     # A missing value ranks lowest in either direction: what is recorded only for frauds is missing elsewhere.
     rankings = [np.where(np.isnan(values), -np.inf, sign * values) for sign in (1.0, -1.0)]
-    scored = [Scored(ranking, is_fraud, weight) for ranking in rankings]
+    scored = [ScoredRows(ranking, is_fraud, weight) for ranking in rankings]
     area, precision = max(map(roc_auc, scored)), max(map(average_precision, scored))
     if area < STRONG_AUC and precision < STRONG_PRECISION:
         return None

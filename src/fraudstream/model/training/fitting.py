@@ -16,7 +16,7 @@ from fraudstream.errors import ModelError
 from fraudstream.model.artifact import ModelArtifact, write_artifact
 from fraudstream.model.calibration import FEW_FRAUDS, IDENTITY, Calibration, fit_calibration
 from fraudstream.model.deployment.current import CURRENT_FILE, resolve
-from fraudstream.model.evaluation.bootstrap import Scored, average_precision, draw_paired, interval
+from fraudstream.model.evaluation.bootstrap import ScoredRows, average_precision, draw_paired, interval
 from fraudstream.model.evaluation.evaluate import ScoredPeriod, choose_threshold, measure, metrics_of
 from fraudstream.model.evaluation.record import (
     EVALUATION_FILE,
@@ -101,7 +101,7 @@ class Training:
             included = ~excluded[rows]
             rows, score = rows[included], score[included]
         plan = self.plan
-        scored = Scored(score, plan.profile.label.is_fraud[rows], plan.weight[rows])
+        scored = ScoredRows(score, plan.profile.label.is_fraud[rows], plan.weight[rows])
         return ScoredPeriod(rows, scored, plan.losses.by_row[rows], plan.days(rows))
 
     def _evaluate(self, best: Winner, model: FittedModel, data: _Data) -> tuple[Evaluation, Metrics, Calibration]:
@@ -268,7 +268,7 @@ def incomparable_reason(before: Manifest, columns: tuple[str, ...], aliases: Map
     return ""
 
 
-def compare(new: Scored, former: Scored, model_id: str, note: str, seed: int) -> Comparison:
+def compare(new: ScoredRows, former: ScoredRows, model_id: str, note: str, seed: int) -> Comparison:
     """Compare average precision, with a paired bootstrap interval of the difference; both classes are required."""
     mine, theirs = (draws.average_precision for draws in draw_paired([new, former], seed))
     value, own, gap = average_precision(former), interval(theirs), interval(mine - theirs)

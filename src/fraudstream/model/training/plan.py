@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from fraudstream.errors import SettingsError
 from fraudstream.model.evaluation.evaluate import NO_CONSTRAINTS, ThresholdConstraints, span_in_days
 from fraudstream.model.evaluation.record import Stage
-from fraudstream.model.evaluation.thresholds import Losses, losses
+from fraudstream.model.evaluation.thresholds import RowLosses, losses
 from fraudstream.model.features.selection import FeatureChoice, choose_features
 from fraudstream.model.manifest import Selection
 from fraudstream.model.training.recipe import Algorithm, algorithms_for, model_digest
@@ -64,7 +64,7 @@ class TrainingPlan:
     choice: FeatureChoice
     selection: Selection
     algorithms: tuple[Algorithm, ...]
-    losses: Losses
+    losses: RowLosses
     settings: TrainingSettings
     digest: str
 
