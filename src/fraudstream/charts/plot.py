@@ -211,7 +211,7 @@ class Area:
 
     def within(self, parts: Iterable[Markup]) -> Markup:
         """Clip parts to the area."""
-        return svg.cut((self.left, self.top), self.width, self.height, parts)
+        return svg.clip((self.left, self.top), self.width, self.height, parts)
 
 
 def x_axis(

@@ -71,7 +71,7 @@ def circle(centre: Point, radius: float, class_: str, tip: str = "") -> Markup:
     return element("circle", *_tip(tip), cx=centre[0], cy=centre[1], r=radius, class_=class_)
 
 
-def cut(corner: Point, width: float, height: float, parts: Iterable[Markup]) -> Markup:
+def clip(corner: Point, width: float, height: float, parts: Iterable[Markup]) -> Markup:
     """Clip the parts to a rectangle, in the same units."""
     x, y = corner
     view = " ".join(number(value) for value in (x, y, width, height))

@@ -216,6 +216,4 @@ def _check(rows: int, seed: int, burst_at: float | None) -> None:
     if seed < 0:
         raise SettingsError(f"{seed} is not a valid seed", where="--seed", remedy="give an integer of at least 0")
     if burst_at is not None and not 0.0 <= burst_at <= 1.0:
-        raise SettingsError(
-            f"{burst_at} is not a valid burst position", where="burst_at", remedy="give a number from 0 to 1"
-        )
+        raise SettingsError(f"{burst_at} is out of range", where="burst_at", remedy="give a number from 0 to 1")
