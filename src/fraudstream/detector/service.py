@@ -147,7 +147,7 @@ def run_detector(
         archiving = nullcontext() if archive is None else archive.made_in_background(ready)
         with _publishing_state(events), archiving, spark_session(plan, jvm) as spark:
             require_connector(_gateway(spark))
-            log.info("Spark is ready", master=spark.sparkContext.master)
+            log.info("Spark is there", master=spark.sparkContext.master)
             if settings.spark_master not in (None, plan.master):
                 events.write(
                     EventType.PARTITIONS,
