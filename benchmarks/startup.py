@@ -38,7 +38,7 @@ from benchmarks.system.material import prepare
 from fraudstream.cli.options import java_for
 from fraudstream.config import Settings
 from fraudstream.demo.child import Child
-from fraudstream.demo.system import LOOK_SECONDS
+from fraudstream.demo.system import POLL_SECONDS
 from fraudstream.transactions.wire import EventField, EventType, Topic
 
 HERE = Path(__file__).parents[1] / "src"
@@ -218,8 +218,8 @@ def recover_once(system: System, model: Path, rows: list[bytes], rate: float, be
 def watch(child: Child, seconds: float, stop: threading.Event | None = None) -> None:
     """Look after the detector as the demo does."""
     stop, deadline = stop or threading.Event(), time.monotonic() + seconds
-    while time.monotonic() < deadline and not stop.wait(LOOK_SECONDS):
-        child.look()
+    while time.monotonic() < deadline and not stop.wait(POLL_SECONDS):
+        child.poll()
 
 
 def main() -> None:
