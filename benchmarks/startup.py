@@ -38,7 +38,7 @@ from benchmarks.system.material import prepare
 from fraudstream.cli.options import java_for
 from fraudstream.config import Settings
 from fraudstream.demo.child import Child
-from fraudstream.demo.system import LOOK_SECONDS
+from fraudstream.demo.system import POLL_SECONDS
 from fraudstream.transactions.wire import EventField, EventType, Topic
 
 HERE = Path(__file__).parents[1] / "src"
@@ -46,7 +46,7 @@ PARTITIONS: Final = 2
 ROWS: Final = 2_000
 STEPS: Final = ("starting Spark", "Spark is there", "the model is loaded", "the query is running")
 """What the detector logs on its way, in order; the first scored row comes last."""
-MADE: Final = "the archive of the classes is made"
+MADE: Final = "created the class archive"
 CAUGHT_UP_SECONDS: Final = 1.0
 STAYS_SECONDS: Final = 8.0
 """For so long rows must be judged in time until the detector has caught up."""
@@ -218,8 +218,8 @@ def recover_once(system: System, model: Path, rows: list[bytes], rate: float, be
 def watch(child: Child, seconds: float, stop: threading.Event | None = None) -> None:
     """Look after the detector as the demo does."""
     stop, deadline = stop or threading.Event(), time.monotonic() + seconds
-    while time.monotonic() < deadline and not stop.wait(LOOK_SECONDS):
-        child.look()
+    while time.monotonic() < deadline and not stop.wait(POLL_SECONDS):
+        child.poll()
 
 
 def main() -> None:

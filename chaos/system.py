@@ -151,7 +151,7 @@ class System:
         """
         for name, child in self.children.items():
             if name not in self.held:
-                child.look()
+                child.poll()
 
     def wait(self, seconds: float, until: Callable[[], bool] = lambda: False, every: float = 0.0) -> bool:
         """See to the processes for so long, or until a condition holds, asked every so many seconds; whether it did."""

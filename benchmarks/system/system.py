@@ -122,7 +122,7 @@ class BenchSystem:
                     where=f"log: {child.log}",
                     remedy="mend what it says",
                 )
-            child.look()
+            child.poll()
 
     def wait(self, seconds: float, until: Callable[[], bool] = lambda: False) -> bool:
         """See to the processes for so long, or until a condition holds; whether it did."""

@@ -48,7 +48,7 @@ def train_model(script: str) -> None:
 
     def run() -> None:
         folder = _folder(script)
-        settings = beside(folder)
+        settings = script_settings(folder)
         _command("train", "--data", _data(folder), "--models", settings.models)
         artifact, _ = resolve(settings.models)
         copy_spark_models(artifact, folder)
@@ -64,7 +64,7 @@ def detect_frauds(script: str) -> None:
         from fraudstream.detector.service import run_detector
         from fraudstream.runtime.spark import is_submitted
 
-        settings = beside(_folder(script))
+        settings = script_settings(_folder(script))
         submitted = is_submitted()
         jars = Jars((), ()) if submitted else jars_for(settings)
         try:
@@ -83,7 +83,7 @@ def serve_dashboard(script: str) -> None:
 
     def run() -> None:
         folder = _folder(script)
-        settings = beside(folder)
+        settings = script_settings(folder)
         templates = folder / TEMPLATES
         _command(
             "dashboard", "--database", settings.database, "--model", settings.model,
@@ -93,7 +93,7 @@ def serve_dashboard(script: str) -> None:
     _run(run)
 
 
-def beside(folder: Path) -> Settings:
+def script_settings(folder: Path) -> Settings:
     """Load the settings; unset paths default to the scripts' folder, and the relay posts to the dashboard's port."""
     settings = Settings.load().with_defaults(
         models=folder / "models", checkpoint=folder / "checkpoint", database=f"sqlite:///{folder / 'alerts.db'}"

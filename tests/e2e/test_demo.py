@@ -172,7 +172,7 @@ def test_a_second_demo_in_the_same_folder_is_refused(demo: Demo, payments: Path)
         timeout=60,
     )
     assert done.returncode == 2
-    assert "another demo runs in this folder" in done.stderr
+    assert "another demo is running in this folder" in done.stderr
 
 
 def test_sigterm_stops_every_process(demo: Demo) -> None:

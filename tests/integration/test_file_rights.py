@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from fraudstream.detector.checkpoint import own_checkpoint
+from fraudstream.detector.checkpoint import lock_checkpoint
 from fraudstream.errors import DetectorError, ModelError
 from fraudstream.model.deployment.current import resolve
 from fraudstream.runtime.files import tighten
@@ -80,7 +80,7 @@ def test_an_alert_store_that_lay_open_is_tightened_with_its_journal(tmp_path: Pa
 def test_a_checkpoint_that_lay_open_is_tightened(tmp_path: Path) -> None:
     (tmp_path / "checkpoint" / "offsets").mkdir(parents=True, mode=0o755)
     (tmp_path / "checkpoint" / "offsets" / "0").write_text("v1")
-    with own_checkpoint(tmp_path / "checkpoint"):
+    with lock_checkpoint(tmp_path / "checkpoint"):
         assert mode(tmp_path / "checkpoint" / "offsets") == 0o700
         assert mode(tmp_path / "checkpoint" / "offsets" / "0") == 0o600
 
@@ -103,7 +103,7 @@ def test_a_command_writes_for_its_user_alone_but_what_the_user_names(tmp_path: P
 
 def test_a_checkpoint_that_may_not_be_written_is_said_with_a_remedy(forbidden: Path) -> None:
     named = pytest.raises(DetectorError, match="cannot be written: Permission denied")
-    with named as refused, own_checkpoint(forbidden / "checkpoint"):
+    with named as refused, lock_checkpoint(forbidden / "checkpoint"):
         pass
     assert str(forbidden) in refused.value.where
     assert "--checkpoint" in refused.value.remedy
@@ -111,7 +111,7 @@ def test_a_checkpoint_that_may_not_be_written_is_said_with_a_remedy(forbidden: P
 
 def test_a_checkpoint_that_is_a_file_is_said(tmp_path: Path) -> None:
     (tmp_path / "checkpoint").write_text("")
-    with pytest.raises(DetectorError, match="cannot be written"), own_checkpoint(tmp_path / "checkpoint"):
+    with pytest.raises(DetectorError, match="cannot be written"), lock_checkpoint(tmp_path / "checkpoint"):
         pass
 
 

@@ -170,7 +170,7 @@ def test_a_repository_that_serves_another_jar_is_refused(
 ) -> None:
     monkeypatch.setenv("DEFAULT_ARTIFACT_REPOSITORY", publish_all(tmp_path / "repository"))
     # The pins of the release, and a repository with empty jars under the same names.
-    with pytest.raises(JarsChanged, match="what was fetched") as refused:
+    with pytest.raises(JarsChanged, match="sha256 of a fetched jar") as refused:
         fetch_jars(tmp_path / "cache", java, lambda line: None)
     assert "fraudstream setup" in refused.value.remedy
     with pytest.raises(JarsMissing):

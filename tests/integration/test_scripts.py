@@ -14,13 +14,13 @@ from fraudstream.errors import ModelError, SettingsError
 from fraudstream.model.artifact import ModelArtifact, copy_spark_models
 from fraudstream.runtime.java import Java
 from fraudstream.runtime.jvm import with_enough_slots
-from fraudstream.scripts import beside
+from fraudstream.scripts import script_settings
 
 PROJECT = Path(__file__).parents[2] / "fraud_detection_project"
 
 
 def test_what_nobody_set_lies_beside_the_scripts(tmp_path: Path) -> None:
-    settings = beside(tmp_path)
+    settings = script_settings(tmp_path)
     assert settings.models == tmp_path / "models"
     assert settings.model == tmp_path / "models" / "current"
     assert settings.checkpoint == tmp_path / "checkpoint"
@@ -32,7 +32,7 @@ def test_environment_and_file_go_before_what_lies_beside(tmp_path: Path, monkeyp
     (tmp_path / "fraudstream.toml").write_text('models = "elsewhere"\nport = 5001\n')
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("FRAUDSTREAM_DATABASE", "sqlite:///other.db")
-    settings = beside(tmp_path / "scripts")
+    settings = script_settings(tmp_path / "scripts")
     assert settings.models == Path("elsewhere")
     assert settings.model == Path("elsewhere/current")
     assert settings.database == "sqlite:///other.db"
@@ -45,7 +45,7 @@ def test_the_relay_posts_to_where_the_dashboard_listens(
     host: str, api: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FRAUDSTREAM_HOST", host)
-    assert beside(tmp_path).api == f"http://{api}:5000"
+    assert script_settings(tmp_path).api == f"http://{api}:5000"
 
 
 @pytest.mark.parametrize("script", sorted(path.name for path in PROJECT.glob("*.py")))

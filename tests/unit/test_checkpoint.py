@@ -14,7 +14,7 @@ from fraudstream.detector.checkpoint import (
     Marker,
     accounted_until,
     inspect,
-    own_checkpoint,
+    lock_checkpoint,
     rebuild,
     sweep,
     write_marker,
@@ -68,7 +68,7 @@ def test_a_checkpoint_of_an_earlier_release_without_our_note_is_gone_on_from(che
 
 
 def test_a_folder_that_holds_nothing_but_our_lock_is_new(tmp_path: Path) -> None:
-    with own_checkpoint(tmp_path / "checkpoint"):
+    with lock_checkpoint(tmp_path / "checkpoint"):
         assert inspect(tmp_path / "checkpoint", TOPIC, ID).is_new
 
 

@@ -54,7 +54,7 @@ def make(made: list[Child], tmp_path: Path, clock: Clock, code: str, **options: 
 
 def looked(child: Child, state: State) -> bool:
     def reached() -> bool:
-        child.look()
+        child.poll()
         return child.state is state
 
     return wait_until(reached, 60)
@@ -75,9 +75,9 @@ def test_a_child_that_was_ready_and_is_killed_starts_again_after_half_a_second(
     assert first is not None
     os.kill(first, signal.SIGKILL)
     assert looked(child, State.RESTARTING)
-    assert child.look() is False
+    assert child.poll() is False
     clock.now += 0.5
-    assert child.look() is True
+    assert child.poll() is True
     assert child.pid != first
     assert looked(child, State.RUNNING)
 
@@ -89,7 +89,7 @@ def test_five_starts_that_never_became_ready_end_the_demo_with_the_last_words(
 
     def give_up() -> bool:
         clock.now += 6.0
-        child.look()
+        child.poll()
         return False
 
     with pytest.raises(ProcessFailed, match=r"5 times in a row.*no room left"):
@@ -107,7 +107,7 @@ def test_a_child_that_was_ready_once_is_never_given_up(made: list[Child], tmp_pa
 
     def started_often() -> bool:
         clock.now += 6.0
-        child.look()
+        child.poll()
         return child.starts >= 8
 
     assert wait_until(started_often, 60)
@@ -117,7 +117,7 @@ def test_a_child_whose_work_is_done_is_not_started_again(made: list[Child], tmp_
     child = make(made, tmp_path, clock, "pass", ends=True)
     assert looked(child, State.DONE)
     clock.now += 60
-    assert child.look() is False
+    assert child.poll() is False
 
 
 def test_stopping_leaves_no_process(made: list[Child], tmp_path: Path, clock: Clock) -> None:
@@ -132,9 +132,9 @@ def test_stopping_leaves_no_process(made: list[Child], tmp_path: Path, clock: Cl
 def test_one_that_is_ended_at_its_limit_is_known_by_it(made: list[Child], tmp_path: Path, clock: Clock) -> None:
     child = make(made, tmp_path, clock, "import time; time.sleep(60)", ends=True, limit=3600.0)
     clock.now = 3599.0
-    child.look()
+    child.poll()
     assert not child.was_too_slow
     clock.now = 3601.0
-    child.look()
+    child.poll()
     assert child.was_too_slow
     assert child.has_failed

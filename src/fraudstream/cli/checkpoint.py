@@ -51,7 +51,7 @@ def rebuild(**flags: object) -> None:
 
     Nothing is lost or doubled: what the ledger does not account for is scored again. Stop the detector first.
     """
-    from fraudstream.detector.checkpoint import own_checkpoint, rebuild
+    from fraudstream.detector.checkpoint import lock_checkpoint, rebuild
     from fraudstream.kafka.reading import KafkaLedger, Watermarks
     from fraudstream.kafka.topics import require_topic, topic_id
 
@@ -59,7 +59,7 @@ def rebuild(**flags: object) -> None:
     topic = Topic.TRANSACTIONS.value
     require_topic(settings.bootstrap_servers, topic)
     begins = {p: begin for p, (begin, _) in Watermarks(settings.bootstrap_servers, topic).read().items()}
-    with own_checkpoint(settings.checkpoint):
+    with lock_checkpoint(settings.checkpoint):
         rebuilt = rebuild(
             settings.checkpoint,
             topic,

@@ -94,7 +94,7 @@ class Child:
         self.starts += 1
         self._started_at = self.clock()
 
-    def look(self) -> bool:
+    def poll(self) -> bool:
         """Check the process and restart it when that is due; return whether a new process was started.
 
         Raises ProcessFailed if it ended five times before it was ever ready.
@@ -103,7 +103,7 @@ class Child:
             return False
         code = self._process.poll()
         if code is None:
-            self._look_at_running()
+            self._check_running()
             return False
         if self.ends and code == 0:
             self.state = State.DONE
@@ -122,7 +122,7 @@ class Child:
             stop(self._process, self.grace)
             self.state = State.STOPPED
 
-    def _look_at_running(self) -> None:
+    def _check_running(self) -> None:
         if self.state is State.RUNNING:
             return
         if self.ready_file.exists():

@@ -21,7 +21,7 @@ from rich.text import Text
 from urllib3.exceptions import HTTPError
 
 from fraudstream.demo.child import Child, State
-from fraudstream.demo.system import LOOK_SECONDS, DemoRequest, DemoSystem, own_workdir
+from fraudstream.demo.system import POLL_SECONDS, DemoRequest, DemoSystem, lock_workdir
 from fraudstream.runtime.processes import LOOPBACK
 from fraudstream.simulator.simulate import TERMINAL_COLUMN, simulate
 from fraudstream.transactions.csv_source import ColumnSpans, open_csv
@@ -134,7 +134,7 @@ def run_demo(request: DemoRequest, stop: threading.Event) -> None:
     Raises FraudstreamError if the data cannot be used, a port is in use, or a process never became ready.
     """
     console = Console()
-    with own_workdir(request.workdir):
+    with lock_workdir(request.workdir):
         if request.fresh:
             delete_stream(request.workdir)
         pool = urllib3.PoolManager()
@@ -161,8 +161,8 @@ def _run(system: DemoSystem, screen: Screen, stop: threading.Event) -> None:
         if request.browser:
             open_page(request.url, request.environment)
         end = None if request.duration is None else time.monotonic() + request.duration
-        while not stop.wait(LOOK_SECONDS) and (end is None or time.monotonic() < end):
-            system.look()
+        while not stop.wait(POLL_SECONDS) and (end is None or time.monotonic() < end):
+            system.poll()
             screen.show(system.children)
     finally:
         screen.log("stopping ...")

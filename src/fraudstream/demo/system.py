@@ -17,7 +17,7 @@ from fraudstream.runtime.files import exclusive_lock, replace_json, tighten
 from fraudstream.runtime.processes import LOOPBACK, check_port_free, free_port
 from fraudstream.transactions.csv_source import ColumnSpans, CsvSource
 
-LOOK_SECONDS: Final = 0.1
+POLL_SECONDS: Final = 0.1
 USUAL_BROKER_PORT: Final = 9092
 
 BROKER: Final = "broker"
@@ -98,9 +98,9 @@ class DemoSystem:
         self._begin(PRODUCER, self._producer_command(), ends=True)
         return self._await([PRODUCER], stop)
 
-    def look(self) -> None:
+    def poll(self) -> None:
         """Check every process once; call it often, from the thread that called `start`."""
-        if any([child.look() for child in self.children.values()]):
+        if any([child.poll() for child in self.children.values()]):
             self._write_pids()
 
     def stop(self) -> None:
@@ -124,9 +124,9 @@ class DemoSystem:
 
     def _await(self, names: Sequence[str], stop: threading.Event) -> bool:
         while not all(self.children[name].is_ready for name in names):
-            if stop.wait(LOOK_SECONDS):
+            if stop.wait(POLL_SECONDS):
                 return False
-            self.look()
+            self.poll()
             self._show()
         return True
 
@@ -147,7 +147,7 @@ class DemoSystem:
         self._begin(TRAINING, command, ends=True, limit=TRAINING_SECONDS)
         training = self.children[TRAINING]
         while training.state is not State.DONE:
-            if stop.wait(LOOK_SECONDS):
+            if stop.wait(POLL_SECONDS):
                 return False
             if training.was_too_slow:
                 models = request.workdir / "models"
@@ -164,7 +164,7 @@ class DemoSystem:
                     where=f"log: {training.log}",
                     remedy="fix that error; `fraudstream train --data CSV` reproduces it",
                 )
-            self.look()
+            self.poll()
             self._show()
         return True
 
@@ -214,7 +214,7 @@ def has_model_of(models: Path, source: CsvSource, algorithm: str) -> bool:
 
 
 @contextmanager
-def own_workdir(workdir: Path) -> Iterator[None]:
+def lock_workdir(workdir: Path) -> Iterator[None]:
     """Lock a workdir for one demo; raises SettingsError if another is using it, or it cannot be written."""
     try:
         workdir.mkdir(parents=True, exist_ok=True)

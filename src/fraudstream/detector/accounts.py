@@ -42,8 +42,8 @@ class BatchAccounts:
         Raises CheckpointDamaged if the query cannot resume from it, KafkaException or KafkaFailure if Kafka is down.
         """
         topic_id, checkpoint, topic = self.topic_id(), self.keeper.checkpoint, self.keeper.topic
-        if swept := sweep(checkpoint):
-            log.warning("removed temporary files of a failed checkpoint write", files=[str(file) for file in swept])
+        if removed := sweep(checkpoint):
+            log.warning("removed temporary files of a failed checkpoint write", files=[str(file) for file in removed])
         state = inspect(checkpoint, topic, topic_id)
         self.keeper.topic_id = topic_id
         marker = state.marker or Marker(topic, topic_id)
@@ -58,9 +58,9 @@ class BatchAccounts:
             write_marker(checkpoint, marker)
         self.start = marker.start
 
-    def look(self, query: StreamingQuery, *, last: bool) -> bool:
+    def poll(self, query: StreamingQuery, *, last: bool) -> bool:
         """Add committed batches to the ledger; return whether the query must restart past what Kafka deleted."""
-        return self.keeper.look(
+        return self.keeper.poll(
             str(query.id), lambda: [orjson.loads(report.json) for report in query.recentProgress], patient=not last
         )
 
@@ -76,7 +76,7 @@ class BatchAccounts:
             )
 
 
-def keep_accounts(
+def build_accounts(
     spark: SparkSession, settings: Settings, watermarks: Watermarks, events: EventWriter
 ) -> BatchAccounts:
     """Build the accounts of the input topic; what the query did not report is counted in the same Spark session."""

@@ -142,15 +142,15 @@ def sweep(path: Path) -> list[Path]:
     Spark writes under a temporary name first. A full disk leaves that file behind, and Spark then refuses to start the
     first batch ("should be empty on batch 0"), for ever.
     """
-    swept = []
+    removed = []
     for folder in [path / "offsets", path / "commits", *(path / "sources").glob("*")]:
         names = {file.name for file in folder.iterdir()} if folder.is_dir() else set()
         complete = {name for name in names if name.isdecimal()}
         for name in sorted(names - complete - {f".{name}.crc" for name in complete}):
             if name.startswith("."):
                 (folder / name).unlink()
-                swept.append(folder / name)
-    return swept
+                removed.append(folder / name)
+    return removed
 
 
 def put_aside(path: Path, why: str, now: datetime) -> Path | None:
@@ -194,7 +194,7 @@ def ends_after(path: Path, topic: str, batch: int) -> dict[int, Offsets]:
 
 
 @contextmanager
-def own_checkpoint(checkpoint: Path) -> Iterator[None]:
+def lock_checkpoint(checkpoint: Path) -> Iterator[None]:
     """Lock a checkpoint for this process; raises CheckpointInUse, or DetectorError if it cannot be written."""
     with ExitStack() as stack:
         try:
@@ -219,7 +219,7 @@ def own_checkpoint(checkpoint: Path) -> Iterator[None]:
         yield
 
 
-class Rebuilt(NamedTuple):
+class RebuiltCheckpoint(NamedTuple):
     """The offsets at which the detector resumes (a partition without one at its earliest), and the old checkpoint."""
 
     offsets: Offsets
@@ -247,7 +247,7 @@ def rebuild(
     entries: Iterable[LedgerEntry],
     begins: Mapping[int, int],
     now: datetime,
-) -> Rebuilt:
+) -> RebuiltCheckpoint:
     """Move a checkpoint that no detector uses aside, and create one that resumes where the ledger ends.
 
     What lies after the ledger's end is scored again, so nothing is lost; the store ignores duplicates.
@@ -262,4 +262,4 @@ def rebuild(
         raise SettingsError(
             f"the checkpoint cannot be rebuilt: {e.strerror}", where=str(checkpoint), remedy="check folder and disk"
         ) from e
-    return Rebuilt(offsets, aside)
+    return RebuiltCheckpoint(offsets, aside)

@@ -29,7 +29,7 @@ log = structlog.get_logger(__name__)
 NOTE: Final = "ledger.json"
 """The progress of the ledger, a file in the checkpoint."""
 
-LOOKS_FOR_PROGRESS: Final = 3
+MAX_PROGRESS_POLLS: Final = 3
 """How often we wait for Spark's report on a new batch before we count its records another way."""
 
 Span = tuple[int, int]
@@ -105,7 +105,7 @@ class LedgerKeeper:
             self._save(replace(self._note, deployment=deployment))
         return passed
 
-    def look(self, query_id: str, progress: Callable[[], Iterable[Mapping[str, Any]]], *, patient: bool = True) -> bool:
+    def poll(self, query_id: str, progress: Callable[[], Iterable[Mapping[str, Any]]], *, patient: bool = True) -> bool:
         """Add the batches that were committed since the last call.
 
         `progress` returns the query's reports on its batches; called only if there is a new one. `patient` leaves a
@@ -148,7 +148,7 @@ class LedgerKeeper:
             note = self._note
             if note is None or batch <= note.batch:
                 continue
-            if batch not in progress and patient and batch == max(ends) and self._waited < LOOKS_FOR_PROGRESS:
+            if batch not in progress and patient and batch == max(ends) and self._waited < MAX_PROGRESS_POLLS:
                 self._waited += 1
                 return
             self._waited = 0

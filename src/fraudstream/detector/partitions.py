@@ -118,7 +118,7 @@ class PartitionWatch:
         """Whether there were fewer task slots than partitions at the last check."""
         return self._short_since is not None
 
-    def look(self, query: StreamingQuery) -> bool:
+    def poll(self, query: StreamingQuery) -> bool:
         """Check all partitions and report what changed.
 
         Returns whether the query must be restarted; `needs_session` says whether in a new session.

@@ -38,7 +38,7 @@ _SETTINGS: Final = {
     # Spark's default uses Hadoop's FileContext, which runs `chmod` for each file and each checksum if Hadoop's native
     # library is missing: 43 to 84 ms of each pause at a batch's end. This one writes the same files, with checksums,
     # and renames them too. Its one weakness, two queries on one checkpoint, does not affect us:
-    # `checkpoint.own_checkpoint` locks it for one process. See docs/decisions/0022-latency.md.
+    # `checkpoint.lock_checkpoint` locks it for one process. See docs/decisions/0022-latency.md.
     "spark.sql.streaming.checkpointFileManagerClass": (
         "org.apache.spark.sql.execution.streaming.checkpointing.FileSystemBasedCheckpointFileManager"
     ),

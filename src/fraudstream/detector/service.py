@@ -16,8 +16,8 @@ from pyspark.sql import SparkSession
 from pyspark.sql.streaming.query import StreamingQuery
 
 from fraudstream.config import Settings
-from fraudstream.detector.accounts import keep_accounts
-from fraudstream.detector.checkpoint import offsets_text, own_checkpoint
+from fraudstream.detector.accounts import build_accounts
+from fraudstream.detector.checkpoint import lock_checkpoint, offsets_text
 from fraudstream.detector.events import EventWriter
 from fraudstream.detector.partitions import ConsumerLag, PartitionWatch, committed_positions, task_slots
 from fraudstream.detector.query import QuerySettings, Trigger, check_interval, start_query
@@ -131,7 +131,7 @@ def run_detector(
     """
     mode = Trigger(trigger)
     check_interval(_interval(settings, mode), mode)
-    with own_checkpoint(settings.checkpoint):
+    with lock_checkpoint(settings.checkpoint):
         tighten_models(settings.model)
         resolve(settings.model)  # before Spark is started, so that a missing model is reported at once
         topics = ensure_topics(settings.bootstrap_servers, settings.partitions, settings.max_record_bytes)
@@ -147,7 +147,7 @@ def run_detector(
         archiving = nullcontext() if archive is None else archive.made_in_background(ready)
         with _publishing_state(events), archiving, spark_session(plan, jvm) as spark:
             require_connector(_gateway(spark))
-            log.info("Spark is ready", master=spark.sparkContext.master)
+            log.info("Spark is there", master=spark.sparkContext.master)
             if settings.spark_master not in (None, plan.master):
                 events.write(
                     EventType.PARTITIONS,
@@ -210,7 +210,7 @@ def _supervisor(
         can_restart=is_local,
         events=events,
     )
-    accounts = keep_accounts(spark, settings, watermarks, events)
+    accounts = build_accounts(spark, settings, watermarks, events)
 
     def start(artifact: ModelArtifact, deployment: Deployment) -> StreamingQuery:
         offsets = accounts.start

@@ -19,8 +19,8 @@ from fraudstream.transactions.wire import DetectorState, EventField, EventType, 
 
 log = structlog.get_logger(__name__)
 
-LOOK_SECONDS: Final = 1.0
-READING_LOOK_SECONDS: Final = 0.1
+POLL_SECONDS: Final = 1.0
+READING_POLL_SECONDS: Final = 0.1
 FIRST_BACKOFF_SECONDS: Final = 0.5
 LONGEST_BACKOFF_SECONDS: Final = 5.0
 STEADY_SECONDS: Final = 30.0
@@ -40,7 +40,7 @@ class Accounts(Protocol):
     def begin(self, deployment: Deployment) -> None:
         """Validate the checkpoint and account for what happened while the detector was down; before each start."""
 
-    def look(self, query: StreamingQuery, *, last: bool) -> bool:
+    def poll(self, query: StreamingQuery, *, last: bool) -> bool:
         """Account for committed batches (`last`: the query has ended); return whether it must be restarted."""
 
 
@@ -52,7 +52,7 @@ class Partitions(Protocol):
     needs_session: bool
     """Set once the query needs a new Spark session with more task slots."""
 
-    def look(self, query: StreamingQuery) -> bool:
+    def poll(self, query: StreamingQuery) -> bool:
         """Report problems; return whether the query must be restarted."""
 
 
@@ -131,12 +131,12 @@ class Supervisor:
                 is_reported = True
                 log.warning("Kafka does not answer; waiting for it")
                 self.on_state(DetectorState.FAILING, "Kafka does not answer", None)
-            stop.wait(LOOK_SECONDS)
+            stop.wait(POLL_SECONDS)
         return False
 
     def _account(self, query: StreamingQuery, *, last: bool) -> bool:
         try:
-            return self.accounts.look(query, last=last)
+            return self.accounts.poll(query, last=last)
         except (PySparkException, KafkaException, FraudstreamError, OSError) as e:
             # The next call, or the next start, catches up.
             log.warning("the ledger was not written; retrying later", reason=str(e).strip().splitlines()[0])
@@ -145,19 +145,19 @@ class Supervisor:
     def _await_reading(self, query: StreamingQuery, stop: threading.Event) -> None:
         deadline = time.monotonic() + READING_SECONDS
         while query.isActive and not self.is_reading(query) and time.monotonic() < deadline:
-            if stop.wait(READING_LOOK_SECONDS):
+            if stop.wait(READING_POLL_SECONDS):
                 return
 
     def _watch(self, query: StreamingQuery, deployment: Deployment, stop: threading.Event) -> None:
         """Return when the query should be restarted or stopped; raise if it failed."""
         last: dict[int, int] = {}
-        while not stop.wait(LOOK_SECONDS):
+        while not stop.wait(POLL_SECONDS):
             if not query.isActive:
                 raise query.exception() or QueryEnded("the query ended by itself")
             if self._account(query, last=False):
                 log.warning("Kafka has deleted records that the query waits for; restarting it after them")
                 return
-            if self._has_changed(deployment) or self.partitions.look(query):
+            if self._has_changed(deployment) or self.partitions.poll(query):
                 return
             positions = self.positions(query)
             if positions and positions != last:

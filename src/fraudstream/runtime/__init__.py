@@ -1,1 +1,1 @@
-"""What the machine gives: Java, jars, ports, child processes. Nothing here knows of payments."""
+"""Access to the machine: Java, jars, JVMs, files, ports and child processes."""

@@ -1,7 +1,7 @@
-"""The archive of a JVM's classes (class data sharing, JEP 310 and 350): with it a start neither reads nor checks jars.
+"""Creates and uses archives of a JVM's classes (class data sharing, JEP 310 and 350), to start without reading jars.
 
-It is made in the background of the first run that lasts, from the classes which that run has loaded, and it lies in
-the cache. What it takes off a start: docs/decisions/0021-start-up.md. Who runs on it: `jvm.py` and `kafka/broker.py`.
+An archive is created in the background of the first run that lasts, from the classes that this run has loaded, and
+stored in the cache. How much faster a start becomes: docs/decisions/0021-start-up.md.
 """
 
 import contextlib
@@ -26,23 +26,23 @@ from fraudstream.runtime.processes import die_with_parent
 log = structlog.get_logger(__name__)
 
 RECORDED_SECONDS: Final = 30.0
-"""How long a run is ready before its list of classes is taken for complete."""
+"""How long a run must be ready before its list of classes counts as complete."""
 
-_KEPT: Final = 4
-"""Archives of one name that stay: those of the Javas and releases that share a cache."""
+_RETAINED: Final = 4
+"""Archives to retain per name: those of the Javas and releases that share a cache."""
 _NICE: Final = 19
 _VERIFIED: Final = ("-XX:+IgnoreUnrecognizedVMOptions", "-XX:+VerifySharedSpaces")
-"""An archive of which a byte has changed is passed over too; 0.1 s."""
+"""A corrupt archive is ignored too; costs 0.1 s."""
 _SILENT: Final = ("-Xlog:disable", "-Xlog:all=error:stderr")
-"""An archive that does not fit is passed over by the JVM; the warning of it is for nobody."""
+"""The JVM ignores an archive that does not match; its warning about it helps nobody."""
 
 
 @dataclass(frozen=True)
 class ClassArchive:
     """The archive of one program on one Java and one class path.
 
-    `class_path` are its jars, in order; a jar that is changed makes for another archive. `options` are those of the JVM
-    that bear on its modules.
+    `class_path` are its jars, in order; a changed jar requires another archive. `options` are the JVM options that
+    affect its modules.
     """
 
     folder: Path
@@ -53,28 +53,28 @@ class ClassArchive:
 
     @property
     def path(self) -> Path:
-        """Its file."""
+        """The archive file."""
         return self.folder / f"{self.name}-{self._key()}.jsa"
 
     @property
     def recording(self) -> Path:
-        """Where a JVM that this process starts notes the classes that it loads."""
+        """The file in which a JVM of this process lists the classes that it loads."""
         return self.path.with_suffix(f".{os.getpid()}.classes")
 
     @property
     def is_made(self) -> bool:
-        """Whether it is there whole: a part of one would be passed over by the JVM, for ever."""
+        """Whether it exists and is complete: the JVM would ignore a partial one, for ever."""
         try:
-            noted = orjson.loads(self._note().read_bytes())["bytes"]
-            return self.path.stat().st_size == int(noted)
+            size = orjson.loads(self._note().read_bytes())["bytes"]
+            return self.path.stat().st_size == int(size)
         except (OSError, orjson.JSONDecodeError, KeyError, TypeError, ValueError):
             return False
 
     def jvm_options(self) -> list[str]:
-        """What a JVM is told: to start from the archive, or where there is none yet, to note its classes for one."""
+        """Build the JVM options to start from the archive or, if there is none yet, to record classes for one."""
         if self.is_made:
             with contextlib.suppress(OSError):
-                os.utime(self.path)  # the archives used last are kept
+                os.utime(self.path)  # the most recently used archives are retained
             return ["-Xshare:auto", f"-XX:SharedArchiveFile={self.path}", *_VERIFIED, *_SILENT]
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -83,15 +83,15 @@ class ClassArchive:
         return [f"-XX:DumpLoadedClassList={self.recording}", *_SILENT]
 
     def forget(self) -> None:
-        """Remove it: a JVM that ended at its start with it shall start without it the next time."""
+        """Delete it: a JVM that failed to start with it will start without it the next time."""
         for file in (self._note(), self.path):
             file.unlink(missing_ok=True)
 
     @contextmanager
     def made_in_background(self, ready: threading.Event, after: float = RECORDED_SECONDS) -> Iterator[None]:
-        """Make it while the body runs, at the lowest priority, once `ready` has been set for `after` seconds.
+        """Create it during a `with` block, at the lowest priority, once `ready` has been set for `after` seconds.
 
-        Does nothing where it is there. What is not finished at the body's end is left to the next run.
+        Does nothing if it exists. If it is unfinished at the end of the block, the next run starts over.
         """
         if self.is_made:
             yield
@@ -108,9 +108,9 @@ class ClassArchive:
             self.recording.unlink(missing_ok=True)
 
     def make(self, classes: Path, ended: threading.Event) -> bool:
-        """Make it from a list of classes; whether that was done before `ended` was set."""
-        with exclusive_lock(self.folder / f"{self.name}.lock", wait=False) as had:
-            if not had or self.is_made or not classes.exists():
+        """Create it from a list of classes; return whether that was done before `ended` was set."""
+        with exclusive_lock(self.folder / f"{self.name}.lock", wait=False) as is_locked:
+            if not is_locked or self.is_made or not classes.exists():
                 return self.is_made
             draft = self.path.with_suffix(f".{os.getpid()}.draft")
             try:
@@ -129,12 +129,12 @@ class ClassArchive:
             return
         try:
             if self.make(self.recording, ended):
-                log.info("the next start is quicker: the archive of the classes is made", archive=self.path.name)
+                log.info("created the class archive; the next start will be faster", archive=self.path.name)
         except OSError as e:
-            log.info("no archive of the classes could be made; starts take longer", reason=e.strerror)
+            log.info("cannot create the class archive; starts take longer", reason=e.strerror)
 
     def _dump(self, classes: Path, draft: Path, ended: threading.Event) -> bool:
-        """Run the JVM that writes it; whether it did."""
+        """Run the JVM that writes it; return whether it succeeded."""
         command: Sequence[str] = [
             str(self.java.executable),
             *self.options,
@@ -157,9 +157,9 @@ class ClassArchive:
         return process.wait() == 0 and draft.exists()
 
     def _sweep(self) -> None:
-        """Remove the archives of this program that were not used for longest, and lists that killed runs have left."""
+        """Delete the least recently used archives of this program, and files left behind by killed runs."""
         by_use = sorted(self.folder.glob(f"{self.name}-*.jsa"), key=lambda file: file.stat().st_mtime, reverse=True)
-        for archive in by_use[_KEPT:]:
+        for archive in by_use[_RETAINED:]:
             archive.with_suffix(".json").unlink(missing_ok=True)
             archive.unlink(missing_ok=True)
         for left in (*self.folder.glob(f"{self.name}-*.classes"), *self.folder.glob(f"{self.name}-*.draft")):
@@ -170,11 +170,11 @@ class ClassArchive:
         return self.path.with_suffix(".json")
 
     def _key(self) -> str:
-        told = [str(self.java.executable), self.java.build, *self.options]
+        parts = [str(self.java.executable), self.java.build, *self.options]
         for jar in self.class_path:
             try:
-                found = jar.stat()
+                status = jar.stat()
             except OSError:
                 continue
-            told.append(f"{jar} {found.st_size} {found.st_mtime_ns}")
-        return hashlib.blake2b("\n".join(told).encode(), digest_size=6).hexdigest()
+            parts.append(f"{jar} {status.st_size} {status.st_mtime_ns}")
+        return hashlib.blake2b("\n".join(parts).encode(), digest_size=6).hexdigest()

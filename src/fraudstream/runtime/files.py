@@ -1,4 +1,4 @@
-"""Files that several processes share: replaced whole, or held under a lock; what stands in them is their owner's."""
+"""Utilities for files shared between processes: atomic replacement, locks and permissions."""
 
 import contextlib
 import errno
@@ -14,22 +14,22 @@ from typing import Any, Final
 import orjson
 
 PRIVATE_UMASK: Final = 0o077
-"""Of every process that writes payments, models or what came of them: its files are for its user alone."""
+"""The umask of every process that writes payments, models or results: its files are private to its user."""
 
 
 def tighten(path: Path) -> None:
-    """Take a file, or a folder with all that is in it, from everybody but its owner; links in it are not followed.
+    """Remove all permissions of group and others on a file, or on a folder and its content; links are not followed.
 
-    What another user owns stays as it is, and so does a folder that this process or the user's home lies in: who names
-    such a folder does not mean all of it.
+    Files of other users are unchanged, and so is a folder that contains the working directory or the user's home:
+    naming such a folder does not mean all of its content.
     """
-    places = []
-    for ask in (Path.cwd, Path.home):
+    protected = []
+    for lookup in (Path.cwd, Path.home):
         with contextlib.suppress(OSError, RuntimeError):  # a user without a home
-            places.append(ask())
-    with contextlib.suppress(OSError, RuntimeError):  # a file that is deleted meanwhile, a link that leads to itself
+            protected.append(lookup())
+    with contextlib.suppress(OSError, RuntimeError):  # a file deleted meanwhile, a circular link
         root = path.resolve()
-        if root.is_dir() and any(place.is_relative_to(root) for place in places):
+        if root.is_dir() and any(folder.is_relative_to(root) for folder in protected):
             return
         for each in (root, *root.rglob("*")):
             with contextlib.suppress(OSError):
@@ -39,9 +39,9 @@ def tighten(path: Path) -> None:
 
 
 def read_regular(path: Path, most_bytes: int) -> bytes:
-    """The content of a regular file of bounded size: a pipe or a device would be waited on or read for ever.
+    """Read a regular file of bounded size: a pipe or a device could block or be endless.
 
-    Raises OSError where it cannot be read, is no regular file, or is larger.
+    Raises OSError if it cannot be read, is not a regular file, or is larger.
     """
     with open_regular(path) as file:
         content = file.read(most_bytes + 1)
@@ -51,7 +51,7 @@ def read_regular(path: Path, most_bytes: int) -> bytes:
 
 
 def open_regular(path: Path) -> BufferedReader:
-    """Open a regular file for reading; raises OSError where it cannot be opened, or is none."""
+    """Open a regular file for reading; raises OSError if it cannot be opened or is not regular."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     mode = os.fstat(descriptor).st_mode
     if stat.S_ISREG(mode):
@@ -61,7 +61,7 @@ def open_regular(path: Path) -> BufferedReader:
 
 
 def replace_json(path: Path, value: Mapping[str, Any]) -> None:
-    """Write `value` as JSON so that a reader, or a kill -9, meets the old file or the new one and never a part."""
+    """Write `value` as JSON atomically: readers see the old file or the new one, even after a kill -9."""
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
@@ -74,18 +74,18 @@ def replace_json(path: Path, value: Mapping[str, Any]) -> None:
 
 
 def hadoop_path(path: Path) -> str:
-    """A path of this machine as Hadoop reads it.
+    """Format a local path for Hadoop.
 
-    It knows no percent-encoding: to it, `Path.as_uri` of "my models" is another directory, "my%20models".
+    Hadoop does not decode percent-encoding: it would read `Path.as_uri` of "my models" as the directory "my%20models".
     """
     return f"file://{path.absolute()}"
 
 
 @contextlib.contextmanager
 def exclusive_lock(path: Path, *, wait: bool = True) -> Iterator[bool]:
-    """Hold the lock file `path` for the body; yields whether it was had (always, when told to wait).
+    """Hold the lock file `path` for a `with` block; yields whether it was acquired (always, with `wait`).
 
-    The kernel drops the lock with the process, so a kill -9 leaves none behind, whatever file remains.
+    The kernel releases the lock with the process, so a kill -9 leaves no lock behind, only the file.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a+b") as file:

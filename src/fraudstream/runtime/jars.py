@@ -1,4 +1,4 @@
-"""The jars of the broker and of Spark's Kafka connector: fetched once into the cache by Spark's own resolver."""
+"""Fetches the jars of the broker and of Spark's Kafka connector with Spark's resolver, and verifies them."""
 
 import contextlib
 import hashlib
@@ -21,19 +21,19 @@ from fraudstream.runtime.files import exclusive_lock, replace_json
 from fraudstream.runtime.java import Java
 from fraudstream.runtime.processes import die_with_parent
 
-# Of the JKS format (sun.security.provider.JavaKeyStore): a number, a version, the entries, a sum over the lot.
+# The JKS format (sun.security.provider.JavaKeyStore): a magic number, a version, the entries, a digest over all.
 _MAGIC: Final = 0xFEEDFEED
 _VERSION: Final = 2
 _TRUSTED_CERTIFICATE: Final = 2
 _WHITENER: Final = b"Mighty Aphrodite"
 
-STORE_PASSWORD: Final = "changeit"  # noqa: S105 - Java's customary word; it guards public certificates against nothing
+STORE_PASSWORD: Final = "changeit"  # noqa: S105 - Java's default; the store holds only public certificates
 
 
 def write_trust_store(path: Path) -> int:
-    """Write a Java key store (JKS) with the authorities that this Python trusts; returns how many there are.
+    """Write a Java key store (JKS) with the certificate authorities that this Python trusts; return their number.
 
-    A Java of one's own (the wheel's, a tarball's) brings its own list, which lacks the authority that a company or a
+    A bundled Java (from the wheel or a tarball) has its own list, which lacks the authorities that a company or a
     container added to the system's.
     """
     certificates = ssl.create_default_context().get_ca_certs(binary_form=True)
@@ -41,7 +41,7 @@ def write_trust_store(path: Path) -> int:
     for number, certificate in enumerate(certificates):
         content += struct.pack(">I", _TRUSTED_CERTIFICATE) + _text(f"authority {number}") + struct.pack(">Q", 0)
         content += _text("X.509") + struct.pack(">I", len(certificate)) + certificate
-    # SHA-1 is the format's own; it finds accidents and is no protection.
+    # SHA-1 is part of the format; it detects accidental damage only.
     digest = hashlib.sha1(STORE_PASSWORD.encode("utf-16-be") + _WHITENER + content, usedforsecurity=False).digest()
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content + digest)
@@ -60,7 +60,7 @@ SCALA: Final = "2.13"
 Report = Callable[[str], None]
 
 PINS: Final = Path(__file__).with_name("jars.sha256")
-"""The sha256 of every jar, as `sha256sum` writes it: what differs is not run, whoever it came from."""
+"""The sha256 of every jar, in the format of `sha256sum`: a jar that differs is not run, whatever its origin."""
 
 _LIST: Final = "jars.json"
 _FETCH: Final = "run `fraudstream setup` (in a clone: `make setup`)"
@@ -75,9 +75,9 @@ _REASON = re.compile(
 
 @dataclass(frozen=True)
 class JarSet:
-    """What is asked of the resolver for one class path.
+    """The request to the resolver for one class path.
 
-    The two are kept apart: Spark's connector is built on Kafka's clients 3.9, the broker on 4.2.
+    There are two: Spark's connector is built on Kafka's clients 3.9, the broker on 4.2.
     """
 
     name: str
@@ -85,15 +85,15 @@ class JarSet:
     excluded: tuple[str, ...] = ()
 
     def directory(self, cache: Path) -> Path:
-        """Where its jars lie; another wish is another folder, so a new release of fraudstream fetches anew."""
-        constraint = " ".join((*self.coordinates, "-", *self.excluded))
-        return cache / "jars" / f"{self.name}-{hashlib.blake2b(constraint.encode(), digest_size=4).hexdigest()}"
+        """The folder of its jars; other coordinates have another folder, so a new release fetches again."""
+        request = " ".join((*self.coordinates, "-", *self.excluded))
+        return cache / "jars" / f"{self.name}-{hashlib.blake2b(request.encode(), digest_size=4).hexdigest()}"
 
 
 CONNECTOR: Final = JarSet(
     "connector",
     (f"org.apache.spark:spark-sql-kafka-0-10_{SCALA}:{SPARK_VERSION}",),
-    # pyspark carries these in the same versions: 55 of the 63 MB that would come otherwise.
+    # pyspark ships these in the same versions: 55 of the 63 MB that would be fetched otherwise.
     (
         "org.apache.hadoop:hadoop-client-api",
         "org.apache.hadoop:hadoop-client-runtime",
@@ -109,10 +109,10 @@ BROKER: Final = JarSet(
         f"org.apache.kafka:kafka_{SCALA}:{KAFKA_VERSION}",
         # Kafka's own tools (`kafka-topics` and the like), which `fraudstream kafka` runs.
         f"org.apache.kafka:kafka-tools:{KAFKA_VERSION}",
-        # What Apache's own distribution of Kafka 4.2 logs through; without it nothing is logged.
+        # The logging backend of Apache's own distribution of Kafka 4.2; without it nothing is logged.
         "org.apache.logging.log4j:log4j-slf4j-impl:2.25.3",
     ),
-    # Kafka Connect with its web server, which one of the many tools needs and none of ours.
+    # Kafka Connect with its web server, which is required only by a tool that we do not use.
     ("org.apache.kafka:connect-runtime", "com.fasterxml.jackson.jakarta.rs:jackson-jakarta-rs-json-provider"),
 )
 
@@ -126,116 +126,116 @@ class Jars:
 
 
 def find_jars(cache: Path, pins: Path = PINS) -> Jars:
-    """The jars in the cache; a file that has changed since it was last read is held against its pinned sum.
+    """Find the jars in the cache; a file that has changed since it was last read is verified against its pinned sha256.
 
     Raises:
-        JarsMissing: A set was never fetched whole, or a file of it has gone or has another size.
-        JarsChanged: A file is not the one that this release is made for.
+        JarsMissing: A set was never fetched completely, or one of its files is missing or has another size.
+        JarsChanged: The sha256 of a file is not the pinned one.
     """
-    found = {wanted.name: _present(wanted, cache, pins) for wanted in (CONNECTOR, BROKER)}
-    connector, broker = found[CONNECTOR.name], found[BROKER.name]
+    by_set = {jar_set.name: _present(jar_set, cache, pins) for jar_set in (CONNECTOR, BROKER)}
+    connector, broker = by_set[CONNECTOR.name], by_set[BROKER.name]
     if connector is None or broker is None:
-        missing = ", ".join(name for name, jars in found.items() if jars is None)
+        missing = ", ".join(name for name, jars in by_set.items() if jars is None)
         raise JarsMissing(f"the jars are not in the cache: {missing}", where=str(cache), remedy=_FETCH)
-    # The resolver leaves Scala's library out, as Spark brings it; Kafka 4 needs it too.
+    # The resolver omits Scala's library because Spark ships it; Kafka 4 needs it too.
     return Jars(connector, (*broker, *sorted((spark_home() / "jars").glob(f"scala-library-{SCALA}.*.jar"))))
 
 
 def damaged_jars(cache: Path, pins: Path = PINS) -> list[Path]:
-    """The jars whose sha256 is not the pinned one (reads 50 MB; for `fraudstream doctor`)."""
+    """List the jars whose sha256 is not the pinned one (reads 50 MB; for `fraudstream doctor`)."""
     return [
-        wanted.directory(cache) / name
-        for wanted in (CONNECTOR, BROKER)
-        for name, pinned in _pinned(wanted, pins).items()
-        if _sha256(wanted.directory(cache) / name) != pinned
+        jar_set.directory(cache) / name
+        for jar_set in (CONNECTOR, BROKER)
+        for name, pinned in _pinned(jar_set, pins).items()
+        if _sha256(jar_set.directory(cache) / name) != pinned
     ]
 
 
 def fetch_jars(cache: Path, java: Java, report: Report, pins: Path = PINS) -> Jars:
-    """Fetch what is not in the cache yet, both sets at a time and reported from two threads; several processes may.
+    """Fetch the missing jars, both sets at once and reported from two threads; safe to call from several processes.
 
     Raises:
-        JarsMissing: A set could not be fetched; says why. What has come so far is kept for the next try.
-        JarsChanged: What was fetched is not what this release is made for.
+        JarsMissing: A set could not be fetched; says why. Partial downloads are reused by the next try.
+        JarsChanged: The sha256 of a fetched file is not the pinned one.
     """
     cache = cache.absolute()
-    missing = [wanted for wanted in (CONNECTOR, BROKER) if _present(wanted, cache, pins) is None]
+    missing = [jar_set for jar_set in (CONNECTOR, BROKER) if _present(jar_set, cache, pins) is None]
     if missing:
         lock = cache / "jars.lock"
-        with exclusive_lock(lock, wait=False) as had:
-            if had:
+        with exclusive_lock(lock, wait=False) as is_locked:
+            if is_locked:
                 _fetch_all(missing, cache, java, report, pins)
-        if not had:
+        if not is_locked:
             report("another process is fetching the jars; waiting for it")
             with exclusive_lock(lock):
-                still = [wanted for wanted in missing if _present(wanted, cache, pins) is None]
+                still = [jar_set for jar_set in missing if _present(jar_set, cache, pins) is None]
                 _fetch_all(still, cache, java, report, pins)
     return find_jars(cache, pins)
 
 
 def _fetch_all(missing: Iterable[JarSet], cache: Path, java: Java, report: Report, pins: Path) -> None:
     with ThreadPoolExecutor(max_workers=2) as pool:
-        # One JVM each: what a resolver knows of one set must not lead to versions in the other.
-        for done in [pool.submit(_fetch, wanted, cache, java, report, pins) for wanted in missing]:
+        # One JVM each: what a resolver knows of one set must not affect the versions of the other.
+        for done in [pool.submit(_fetch, jar_set, cache, java, report, pins) for jar_set in missing]:
             done.result()
 
 
-def _fetch(wanted: JarSet, cache: Path, java: Java, report: Report, pins: Path) -> None:
-    ivy = cache / "ivy" / wanted.name
+def _fetch(jar_set: JarSet, cache: Path, java: Java, report: Report, pins: Path) -> None:
+    ivy = cache / "ivy" / jar_set.name
     resumed = ivy.exists()
-    log, failed = _resolve(wanted, ivy, java, report)
+    log, failed = _resolve(jar_set, ivy, java, report)
     if failed and _UNTRUSTED in log.read_text():
-        store = ivy.with_name(f"{wanted.name}-trust.jks")
+        store = ivy.with_name(f"{jar_set.name}-trust.jks")
         if write_trust_store(store):
             options = (f"-Djavax.net.ssl.trustStore={store}", f"-Djavax.net.ssl.trustStorePassword={STORE_PASSWORD}")
-            log, failed = _resolve(wanted, ivy, java, report, *options)
+            log, failed = _resolve(jar_set, ivy, java, report, *options)
     if failed and resumed:
-        # What an interrupted fetch left behind may be the very reason; once more without it.
+        # Remains of an interrupted fetch may be the cause; try once more without them.
         shutil.rmtree(ivy)
-        log, failed = _resolve(wanted, ivy, java, report)
+        log, failed = _resolve(jar_set, ivy, java, report)
     if failed:
         raise JarsMissing(
-            f"the jars of the {wanted.name} could not be fetched: {_reason(log)}",
+            f"the jars of the {jar_set.name} could not be fetched: {_reason(log)}",
             where=f"log: {log}",
             remedy="check the network (behind a proxy: JAVA_TOOL_OPTIONS=-Dhttps.proxyHost=… -Dhttps.proxyPort=…; "
             "for a mirror of Maven Central: DEFAULT_ARTIFACT_REPOSITORY=URL), then " + _FETCH,
         )
-    came = {jar.name: _sha256(jar) for jar in (ivy / "jars").glob("*.jar")}
-    pinned = _pinned(wanted, pins)
-    for name in sorted(came.keys() | pinned.keys()):
-        if came.get(name) != pinned.get(name):
+    sums = {jar.name: _sha256(jar) for jar in (ivy / "jars").glob("*.jar")}
+    pinned = _pinned(jar_set, pins)
+    for name in sorted(sums.keys() | pinned.keys()):
+        if sums.get(name) != pinned.get(name):
             raise JarsChanged(
-                f"what was fetched is not what this release is made for: {name}",
+                f"the sha256 of a fetched jar is not the pinned one: {name}",
                 where=str(ivy / "jars"),
-                remedy=f"see which repository serves it (log: {log}), remove that folder, then {_FETCH}",
+                remedy=f"see which repository serves it (log: {log}), delete that folder, then {_FETCH}",
             )
-    target = wanted.directory(cache)
+    target = jar_set.directory(cache)
     shutil.rmtree(target, ignore_errors=True)
     target.parent.mkdir(parents=True, exist_ok=True)
     (ivy / "jars").replace(target)
     jars = sorted(target.glob("*.jar"))
     # Written last: without the list the folder counts as not fetched.
-    replace_json(target / _LIST, {"coordinates": wanted.coordinates, "jars": _entries(target, came)})
+    replace_json(target / _LIST, {"coordinates": jar_set.coordinates, "jars": _entries(target, sums)})
     shutil.rmtree(ivy, ignore_errors=True)
-    report(f"{wanted.name}: {len(jars)} jars, {sum(jar.stat().st_size for jar in jars) / 1e6:.0f} MB")
+    report(f"{jar_set.name}: {len(jars)} jars, {sum(jar.stat().st_size for jar in jars) / 1e6:.0f} MB")
 
 
-def _resolve(wanted: JarSet, ivy: Path, java: Java, report: Report, *options: str) -> tuple[Path, bool]:
-    """Run Spark's resolver; returns its log and whether it failed."""
+def _resolve(jar_set: JarSet, ivy: Path, java: Java, report: Report, *options: str) -> tuple[Path, bool]:
+    """Run Spark's resolver; return its log and whether it failed."""
     ivy.mkdir(parents=True, exist_ok=True)
     command = [
         *(str(java.executable), "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", *options),
-        # Ivy would look into ~/.m2 first, and a half-filled Maven cache there breaks it.
+        # Ivy would look into ~/.m2 first, and an incomplete Maven cache there breaks it.
         f"-Duser.home={ivy / 'home'}",
         *("-cp", str(spark_home() / "jars" / "*"), "org.apache.spark.deploy.SparkSubmit"),
-        *("--master", "local[1]", "--conf", f"spark.jars.ivy={ivy}", "--packages", ",".join(wanted.coordinates)),
-        *(("--exclude-packages", ",".join(wanted.excluded)) if wanted.excluded else ()),
-        # SparkSubmit resolves and then runs a program; the shortest one on its class path is Ivy naming its version.
+        *("--master", "local[1]", "--conf", f"spark.jars.ivy={ivy}", "--packages", ",".join(jar_set.coordinates)),
+        *(("--exclude-packages", ",".join(jar_set.excluded)) if jar_set.excluded else ()),
+        # SparkSubmit resolves and then runs a program; the shortest one on its class path prints Ivy's version.
         *("--class", "org.apache.ivy.Main", "spark-internal", "-version"),
     ]
     log = ivy.with_suffix(".log")
-    found, fetched = 0, 0
-    report(f"{wanted.name}: asking for {' and '.join(wanted.coordinates)}")
+    resolved, fetched = 0, 0
+    report(f"{jar_set.name}: resolving {' and '.join(jar_set.coordinates)}")
     with (
         log.open("w", encoding="utf-8") as copy,
         subprocess.Popen(  # noqa: S603 - the command is the package's own
@@ -251,16 +251,16 @@ def _resolve(wanted: JarSet, ivy: Path, java: Java, report: Report, *options: st
         for line in resolver.stdout or ():
             copy.write(line)
             if match := _FOUND.match(line):
-                found += 1
-                report(f"{wanted.name}: {found} found, last {_short(match['module'])}")
+                resolved += 1
+                report(f"{jar_set.name}: {resolved} found, last {_short(match['module'])}")
             elif match := _FETCHED.match(line):
                 fetched += 1
-                report(f"{wanted.name}: {fetched} of {found} fetched, last {_short(match['module'])}")
+                report(f"{jar_set.name}: {fetched} of {resolved} fetched, last {_short(match['module'])}")
     return log, resolver.returncode != 0 or not any((ivy / "jars").glob("*.jar"))
 
 
 def spark_home() -> Path:
-    """Where pyspark lies, without importing it, which takes half a second; JarsMissing where it is not installed."""
+    """Locate pyspark without importing it, which takes half a second; JarsMissing if it is not installed."""
     spark = importlib.util.find_spec("pyspark")
     if spark is None or spark.origin is None:
         raise JarsMissing("pyspark is not installed", remedy="install fraudstream as its README says")
@@ -274,47 +274,47 @@ def _short(module: str) -> str:
 
 def _reason(log: Path) -> str:
     reasons = [match["why"].strip() for line in log.read_text().splitlines() if (match := _REASON.match(line))]
-    return reasons[0] if reasons else "the resolver ended without saying why"
+    return reasons[0] if reasons else "the resolver gave no reason"
 
 
 def _entries(directory: Path, sums: Mapping[str, str]) -> list[dict[str, Any]]:
-    """The jars with their size and time: as long as those stay, they need not be read again."""
-    found = {name: (directory / name).stat() for name in sorted(sums)}
+    """List the jars with size and modification time: while these are unchanged, no jar needs to be read again."""
+    files = {name: (directory / name).stat() for name in sorted(sums)}
     return [
         {"name": name, "bytes": each.st_size, "mtime_ns": each.st_mtime_ns, "sha256": sums[name]}
-        for name, each in found.items()
+        for name, each in files.items()
     ]
 
 
-def _present(wanted: JarSet, cache: Path, pins: Path) -> tuple[Path, ...] | None:
-    directory, pinned = wanted.directory(cache.absolute()), _pinned(wanted, pins)
+def _present(jar_set: JarSet, cache: Path, pins: Path) -> tuple[Path, ...] | None:
+    directory, pinned = jar_set.directory(cache.absolute()), _pinned(jar_set, pins)
     try:
-        noted = orjson.loads((directory / _LIST).read_bytes())["jars"]
+        recorded = orjson.loads((directory / _LIST).read_bytes())["jars"]
         entries = _entries(directory, pinned)
     except (OSError, orjson.JSONDecodeError, KeyError):
         return None
-    sizes = {each["name"]: each["bytes"] for each in noted}
+    sizes = {each["name"]: each["bytes"] for each in recorded}
     if not entries or any(sizes.get(each["name"], each["bytes"]) != each["bytes"] for each in entries):
         return None
     jars = tuple(directory / each["name"] for each in entries)
-    if noted == entries:
+    if recorded == entries:
         return jars
     for jar in jars:
         if _sha256(jar) != pinned[jar.name]:
             raise JarsChanged(
-                "a jar is not the one that this release is made for (its sha256 is another)",
+                "the sha256 of a jar is not the pinned one",
                 where=str(jar),
-                remedy=f"remove {directory}, then {_FETCH}",
+                remedy=f"delete {directory}, then {_FETCH}",
             )
-    with contextlib.suppress(OSError):  # a cache that this user may only read
-        replace_json(directory / _LIST, {"coordinates": wanted.coordinates, "jars": entries})
+    with contextlib.suppress(OSError):  # a read-only cache
+        replace_json(directory / _LIST, {"coordinates": jar_set.coordinates, "jars": entries})
     return jars
 
 
-def _pinned(wanted: JarSet, pins: Path) -> dict[str, str]:
-    """By file name, the pinned sha256 of each jar of a set."""
+def _pinned(jar_set: JarSet, pins: Path) -> dict[str, str]:
+    """Read the pinned sha256 of each jar of a set, by file name."""
     lines = (line.split() for line in pins.read_text().splitlines())
-    return {name.partition("/")[2]: pinned for pinned, name in lines if name.startswith(f"{wanted.name}/")}
+    return {name.partition("/")[2]: pinned for pinned, name in lines if name.startswith(f"{jar_set.name}/")}
 
 
 def _sha256(path: Path) -> str:

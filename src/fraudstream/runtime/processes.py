@@ -1,4 +1,4 @@
-"""How processes are started, awaited and ended so that none is left behind; what runs in them is their caller's."""
+"""Starts, awaits and stops processes so that none is left behind, and checks ports."""
 
 import _thread
 import contextlib
@@ -23,17 +23,17 @@ from fraudstream.runtime.files import replace_json
 LOOPBACK = "127.0.0.1"
 
 _PR_SET_PDEATHSIG = 1
-# Loaded at import: a dlopen between fork and exec could wait for ever on a lock that another thread held.
+# Loaded at import: a dlopen between fork and exec could deadlock on a lock that another thread held.
 _LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
 
 def die_with_parent(parent: int | None = None, by: signal.Signals = signal.SIGKILL) -> None:
-    """Have the kernel send `by` to this process as soon as its parent has ended; does nothing but on Linux.
+    """Have the kernel send the signal `by` to this process when its parent ends; no effect except on Linux.
 
-    Serves as `preexec_fn` and after a fork. The setting outlives an exec, so a Python service that is killed -9 takes
-    the JVM it started along. "Parent" is the *thread* that forked: start what is to last from one that lasts. `parent`
-    is its pid, taken before the fork (else at the call): one that was gone before the kernel could be asked sends no
-    signal, and is known only by comparing.
+    For use as `preexec_fn` and after a fork. The setting survives an exec, so a Python service that is killed -9 takes
+    its JVM along. "Parent" is the *thread* that forked: start long-lived processes from a long-lived thread. `parent`
+    is its pid, taken before the fork (by default at the call): if it ended before the setting took effect, no signal
+    is sent, and only comparing pids detects that.
     """
     if _LIBC is None:
         return
@@ -50,10 +50,9 @@ def spawn(
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
 ) -> subprocess.Popen[bytes]:
-    """Start a process that ends with this one and appends both its outputs to `log`.
+    """Start a process that ends with this one and appends stdout and stderr to `log`.
 
-    It gets a session of its own: Ctrl-C in a terminal reaches only the process that started it, which then stops its
-    children in their order.
+    It gets its own session: Ctrl-C in a terminal reaches only this process, which then stops its children in order.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as output:
@@ -70,7 +69,7 @@ def spawn(
 
 
 def stop(process: subprocess.Popen[bytes], grace: float) -> int:
-    """End a process that `spawn` started: SIGTERM, up to `grace` seconds, SIGKILL; then what is left of its session.
+    """Stop a process that `spawn` started: SIGTERM, up to `grace` seconds, SIGKILL; then the rest of its session.
 
     Returns its return code, as `Popen.returncode` gives it.
     """
@@ -87,7 +86,7 @@ def stop(process: subprocess.Popen[bytes], grace: float) -> int:
 
 
 def wait_until(condition: Callable[[], bool], timeout: float, *, every: float = 0.02) -> bool:
-    """Ask `condition` every so many seconds; True as soon as it holds, False when `timeout` seconds went by."""
+    """Poll `condition` every `every` seconds; True as soon as it holds, False after `timeout` seconds."""
     deadline = time.monotonic() + timeout
     while not condition():
         if time.monotonic() >= deadline:
@@ -98,14 +97,14 @@ def wait_until(condition: Callable[[], bool], timeout: float, *, every: float = 
 
 @contextlib.contextmanager
 def stop_signals() -> Iterator[threading.Event]:
-    """Yield an event that SIGINT and SIGTERM set, so that a service ends in its own order; for the main thread.
+    """Yield an event that SIGINT and SIGTERM set, for an orderly shutdown of a service; for the main thread.
 
-    Await it with `event.wait(seconds)`, which a signal ends at once. The former dispositions return with the exit.
+    Wait with `event.wait(seconds)`, which a signal interrupts. The previous handlers are restored at the end.
     """
     stopped = threading.Event()
 
     def stop_soon(*_: object) -> None:
-        # In a thread: a second signal, while this thread is setting or awaiting the event, would wait for its own lock.
+        # In a thread: a second signal, while this thread is setting or awaiting the event, would deadlock on its lock.
         _thread.start_new_thread(stopped.set, ())
 
     before = {number: signal.signal(number, stop_soon) for number in (signal.SIGINT, signal.SIGTERM)}
@@ -117,13 +116,13 @@ def stop_signals() -> Iterator[threading.Event]:
 
 
 def write_ready(path: Path | None, **details: str | int) -> None:
-    """Say that this process is ready: replace the file with `{"pid": …}` and `details`; without a path, nothing."""
+    """Report that this process is ready: write `{"pid": …}` and `details` to the file; without a path, do nothing."""
     if path is not None:
         replace_json(path, {"pid": os.getpid(), **details})
 
 
 def free_port() -> int:
-    """A loopback port that nobody listens on at this moment; the caller is to bind it soon."""
+    """Find a free loopback port; the caller should bind it soon."""
     with socket.socket() as probe:
         probe.bind((LOOPBACK, 0))
         port: int = probe.getsockname()[1]
@@ -134,30 +133,31 @@ def check_port_free(host: str, port: int, *, remedy: str = "stop that process, o
     """Bind the port for a moment, to fail with a clear message before a server fails with an obscure one.
 
     Raises:
-        PortInUse: Somebody listens there; names the process where this user may see it.
-        SettingsError: The address is not one of this machine's, or the port is not for this user.
+        PortInUse: Another process is listening there; names it if this user may see it.
+        SettingsError: The address does not belong to this machine, or the user may not use the port.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family) as probe:
-        # As servers do: connections that ended a moment ago do not hold the port.
+        # As servers do: recently closed connections do not block the port.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
             probe.listen(1)
         except OSError as e:
-            place = f"{host}:{port}"
+            address = f"{host}:{port}"
             if e.errno == errno.EADDRINUSE:
                 owner = port_owner(port)
                 by = f" (held by {owner})" if owner else ""
-                raise PortInUse(f"port {port} is in use{by}", where=place, remedy=remedy) from e
+                raise PortInUse(f"port {port} is in use{by}", where=address, remedy=remedy) from e
             reason = e.strerror or str(e)
             raise SettingsError(
-                f"cannot listen on {place}: {reason}", remedy="choose an address of this machine and a port above 1023"
+                f"cannot listen on {address}: {reason}",
+                remedy="choose an address of this machine and a port above 1023",
             ) from e
 
 
 def port_owner(port: int) -> str | None:
-    """`name, pid N` of the process that listens on a TCP port, where the system lets this user know it."""
+    """Describe the process that listens on a TCP port as `name, pid N`, if this user may see it."""
     with contextlib.suppress(psutil.Error):
         for each in psutil.net_connections("tcp"):
             if each.status == psutil.CONN_LISTEN and each.laddr and each.laddr.port == port and each.pid:

@@ -1,6 +1,6 @@
-"""The Spark session, made in one place for training, batch and stream; the JVM below it starts `jvm.py`.
+"""Creates the Spark session for training, batch scoring and streaming.
 
-Under `spark-submit`, which started this Python from a JVM, the session is on that JVM.
+Under `spark-submit`, which started this Python from a JVM, the session uses that JVM.
 """
 
 import os
@@ -28,19 +28,19 @@ _FIXED = {
     "spark.ui.enabled": "false",
     "spark.sql.shuffle.partitions": "2",
     "spark.sql.session.timeZone": "UTC",
-    # Without it a single broken cell of a row would lose the whole row of numbers.
+    # Without it a single malformed value would null the whole row.
     "spark.sql.json.enablePartialResults": "true",
-    # A row may name a column twice.
+    # A transaction may contain a key twice.
     "spark.sql.mapKeyDedupPolicy": "LAST_WIN",
     "spark.sql.streaming.metricsEnabled": "false",
     "spark.ui.showConsoleProgress": "false",
     "spark.driver.host": "127.0.0.1",
     "spark.driver.bindAddress": "127.0.0.1",
-    # Hadoop gives what it writes (checkpoint, models) rights of its own, whatever the process's umask.
+    # Hadoop sets its own permissions on what it writes (checkpoint, models), regardless of the process's umask.
     "spark.hadoop.fs.permissions.umask-mode": f"{PRIVATE_UMASK:03o}",
     "spark.cleaner.referenceTracking.cleanCheckpoints": "false",
-    # Else each call of a function asks the JVM eight times, to note the line of Python that it stands in; and the JVM
-    # takes a stack trace of its own: 0.5 s for a plan of some hundred expressions.
+    # Otherwise each function call makes eight calls to the JVM to record its line of Python, and the JVM takes a stack
+    # trace of its own: 0.5 s for a plan of some hundred expressions.
     "spark.python.sql.dataFrameDebugging.enabled": "false",
     "spark.sql.dataFrameQueryContext.enabled": "false",
 }
@@ -49,36 +49,36 @@ _FIXED = {
 _OF_ONE_CONTEXT = frozenset({"spark.app.id", "spark.app.startTime", "spark.app.submitTime", "spark.driver.port"})
 """Settings that a context writes into its own configuration."""
 
-# These bear on what is computed; the rest is comfort, where the user's word counts.
-_BEARS_ON_RESULTS: Final = "spark.sql."
+# These affect results; for all others, the user's settings take precedence.
+_AFFECTS_RESULTS: Final = "spark.sql."
 
 
 @contextmanager
 def spark_session(plan: SparkPlan, jvm: Jvm | None = None) -> Iterator[SparkSession]:
-    """A session for the length of a `with` block; the JVM is stopped at its end, if it was started for it.
+    """Open a session for the length of a `with` block; a JVM that was started for it is stopped at the end.
 
-    It was not where `spark-submit` brought one, or where this Python has one already, as a notebook may. `jvm` is one
-    that was started for it already; None starts one where there is none.
+    The JVM of `spark-submit`, or one that this Python already has, as in a notebook, is reused and keeps running.
+    `jvm` is one that was already started for the session; None starts one if needed.
 
     Raises:
-        SetupError: The JVM ended or did not answer in time; names its log.
-        SparkFailed: Spark refused what was asked of it, there or in the block.
+        SetupError: The JVM exited or did not answer in time; names its log.
+        SparkFailed: Spark failed, at the start or in the block.
     """
-    active = SparkContext._active_spark_context  # noqa: SLF001  pyspark has no public way to ask without making one
+    active = SparkContext._active_spark_context  # noqa: SLF001  pyspark has no public way to check without creating one
     if active is not None:
         yield _session_beside(active)
         return
     if is_submitted():
-        with submitted_session(plan.app, plan.master, _FIXED) as session, _errors_told(plan):
+        with submitted_session(plan.app, plan.master, _FIXED) as session, _converted_errors(plan):
             yield session
         return
     _require_master(plan.master)
     jvm = jvm or start_jvm(plan, jvm_settings(plan))
     try:
-        with _errors_told(plan):
+        with _converted_errors(plan):
             session = _connect(plan, jvm)
             try:
-                with _errors_told(plan):
+                with _converted_errors(plan):
                     yield session
             finally:
                 _disconnect(session)
@@ -87,7 +87,7 @@ def spark_session(plan: SparkPlan, jvm: Jvm | None = None) -> Iterator[SparkSess
 
 
 def _require_master(master: str) -> None:
-    """See that a standalone master answers: Spark itself gives up after a minute, and its JVM with it."""
+    """Verify that a standalone master answers: Spark itself gives up only after a minute, and its JVM exits."""
     if not master.startswith("spark://"):
         return
     reason = "it names no host and port"
@@ -101,35 +101,35 @@ def _require_master(master: str) -> None:
     raise SetupError(
         f"no Spark master answers: {reason}",
         where=master,
-        remedy="start it, or name yours with --spark-master or FRAUDSTREAM_SPARK_MASTER; without one, Spark runs here",
+        remedy="start it, or set --spark-master or FRAUDSTREAM_SPARK_MASTER; without one, Spark runs locally",
     )
 
 
 @contextmanager
-def _errors_told(plan: SparkPlan) -> Iterator[None]:
-    """Turn an error of Spark's into one of ours while its JVM is there, which alone knows the error's text."""
+def _converted_errors(plan: SparkPlan) -> Iterator[None]:
+    """Convert Spark's errors into ours while the JVM, which holds the error's text, is still running."""
     try:
         yield
     except (Py4JError, PySparkException) as e:
         raise SparkFailed(
             f"Spark failed: {first_line(e)}",
             where=f"log: {plan.log}" if plan.log else f"Spark master {plan.master}",
-            remedy="see to what it names: a folder's rights, a full disk, a Spark master that does not run",
+            remedy="check the cause: a folder's permissions, a full disk, a Spark master that is not running",
         ) from e
 
 
 def first_line(error: Exception) -> str:
-    """What an error of Spark's says, in one line; the cause at its root where that is told."""
+    """Summarize an error of Spark's in one line, with its root cause if known."""
     try:
         lines = str(error).strip().splitlines()
-    except Exception:  # it asks the JVM, which may be gone
-        return "its JVM ended, and the reason with it"
+    except Exception:  # it asks the JVM, which may have ended
+        return "its JVM ended before the reason could be read"
     causes = [line.strip() for line in lines if line.startswith(("Caused by: ", ": "))]
     return (causes[-1].removeprefix("Caused by: ").removeprefix(": ") if causes else lines[0]) if lines else ""
 
 
 def _session_beside(context: SparkContext) -> SparkSession:
-    """A session on a context that is there, whose settings are its own: those of the user's session stay."""
+    """Open a session with its own settings on an existing context; the user's session is unchanged."""
     session = SparkSession(context).newSession()
     for key, value in _FIXED.items():
         if key.startswith("spark.sql."):
@@ -146,10 +146,10 @@ def _connect(plan: SparkPlan, jvm: Jvm) -> SparkSession:
 
 
 def session_with_master(session: SparkSession, master: str) -> SparkSession:
-    """Stop a session and make another with its settings and another master, on the same JVM, which is warm."""
+    """Stop a session and open another with its settings and another master, on the same warm JVM."""
     old = session.sparkContext
     settings = [(key, value) for key, value in old.getConf().getAll() if key not in _OF_ONE_CONTEXT]
-    # pyspark has no other way to make a context on a JVM that is there.
+    # pyspark has no other way to create a context on an existing JVM.
     gateway = cast(JavaGateway, old._gateway)  # noqa: SLF001
     session.stop()
     conf = SparkConf(_jvm=gateway.jvm).setAll(settings).setMaster(master)
@@ -157,17 +157,17 @@ def session_with_master(session: SparkSession, master: str) -> SparkSession:
 
 
 def _disconnect(session: SparkSession) -> None:
-    with suppress(Exception):  # a JVM that is already gone cannot be told to stop
+    with suppress(Exception):  # the JVM may have ended already
         session.stop()
     active = SparkContext._active_spark_context  # noqa: SLF001  another one, from `session_with_master`
     if active is not None:
         with suppress(Exception):
             active.stop()
-    _forget_gateway()
+    _reset_gateway()
 
 
-def _forget_gateway() -> None:
-    gateway = SparkContext._gateway  # noqa: SLF001  pyspark keeps it for the process; a new session needs a new one
+def _reset_gateway() -> None:
+    gateway = SparkContext._gateway  # noqa: SLF001  pyspark caches it for the process; a new session needs a new one
     if gateway is not None:
         with suppress(Exception):
             gateway.shutdown()
@@ -176,7 +176,7 @@ def _forget_gateway() -> None:
 
 
 def jvm_settings(plan: SparkPlan) -> dict[str, str]:
-    """Spark's settings of a plan."""
+    """Build Spark's settings for a plan."""
     return {
         **_FIXED,
         "spark.app.name": plan.app,
@@ -201,23 +201,23 @@ def _environment(values: Mapping[str, str]) -> Iterator[None]:
 
 
 def is_submitted() -> bool:
-    """Whether `spark-submit` started this process, from a JVM that waits for it."""
+    """Check whether `spark-submit` started this process, from a JVM that waits for it."""
     return "PYSPARK_GATEWAY_PORT" in os.environ
 
 
 @contextmanager
 def submitted_session(app: str, master: str, settings: Mapping[str, str]) -> Iterator[SparkSession]:
-    """A session on the JVM of `spark-submit` for the length of a `with` block; the JVM stays for whoever started it.
+    """Open a session on the JVM of `spark-submit` for the length of a `with` block; the JVM keeps running.
 
-    `app` is its name in Spark's logs; `master` the one that would be taken without `spark-submit`, whose task slots are
-    the least that is needed. `settings` that bear on no result give way to the ones given to `spark-submit`.
+    `app` is its name in Spark's logs; `master` is the one used without `spark-submit`, whose task slots are the
+    minimum. Those of the `settings` that do not affect results are overridden by the ones passed to `spark-submit`.
     """
-    # With a gateway in the environment this launches nothing: it connects.
+    # With a gateway in the environment this starts nothing and only connects.
     gateway = launch_gateway()
     _leave_interrupts_to_python(gateway)
     conf = SparkConf(_jvm=gateway.jvm)
     for key, value in settings.items():
-        if key.startswith(_BEARS_ON_RESULTS):
+        if key.startswith(_AFFECTS_RESULTS):
             conf.set(key, value)
         else:
             conf.setIfMissing(key, value)
@@ -228,21 +228,21 @@ def submitted_session(app: str, master: str, settings: Mapping[str, str]) -> Ite
     try:
         yield session
     finally:
-        # A JVM that has ended took the session along, and pyspark would complain at length.
+        # If the JVM has ended, so has the session, and pyspark would log long errors.
         if os.getppid() == parent:
             with suppress(Exception):
                 session.stop()
 
 
 def _leave_interrupts_to_python(gateway: JavaGateway) -> None:
-    """Have the JVM ignore SIGINT, as pyspark's own does: Ctrl-C reaches this process too, which then ends both."""
+    """Have the JVM ignore SIGINT, as pyspark's own does: Ctrl-C reaches this process too, which then stops both."""
     signals = gateway.jvm.sun.misc
     with suppress(Py4JError):  # a Java without the module jdk.unsupported
         signals.Signal.handle(signals.Signal("INT"), signals.SignalHandler.SIG_IGN)
 
 
 def _session(conf: SparkConf, gateway: JavaGateway) -> SparkSession:
-    """A session on a new context; the handler of SIGINT, which pyspark replaces with each context, is put back."""
+    """Open a session on a new context and restore the SIGINT handler, which pyspark replaces with each context."""
     before = signal.getsignal(signal.SIGINT)
     try:
         context = SparkContext(conf=conf, gateway=gateway)
