@@ -86,7 +86,7 @@ def build(path: Path, size: int) -> None:
         some = range(start, min(start + TOGETHER, size))
         assert store.add_alerts([alert(number, size, chance) for number in some]).accepted == len(some)
     took = time.monotonic() - began
-    with store.writing() as connection:
+    with store.database.write() as connection:
         for status, low, high, every in (
             ("false_alarm", 0.0, 0.5, 4), ("confirmed_fraud", 0.0, 0.5, 25), ("unsure", 0.0, 0.5, 100),
             ("claimed", 0.97, 1.0, 50),

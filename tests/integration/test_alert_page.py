@@ -48,7 +48,7 @@ def explained(store: AlertStore, current: Path) -> None:
     """Keep the reasons of every alert, as the dashboard's thread does."""
     library = ExplainerLibrary(current)
     found = {each.seq: explain_alert(library, each.document()) for each in store.alerts(limit=1000)}
-    ReasonStore(store).add(found, NOW)
+    ReasonStore(store.database).add(found, NOW)
 
 
 def test_the_page_has_reasons_as_bars_and_words_and_adds_up_to_the_score(

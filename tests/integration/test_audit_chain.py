@@ -35,13 +35,13 @@ def store(tmp_path: Path) -> Iterator[AlertStore]:
         decided = desk.verdict(ANN, ["id-1", "id-2", "id-3"], AlertStatus.FALSE_ALARM, note="a refund")
         desk.note(ANN, "id-4", "seen")
         desk.undo(ANN, str(decided.change_id))
-        ChangeLog(store).record(Actor(""), Action.EXPORT, "alerts.csv", None, {"rows": 4})
+        ChangeLog(store.database).record(Actor(""), Action.EXPORT, "alerts.csv", None, {"rows": 4})
         yield store
 
 
 def tamper(store: AlertStore, *statements: str) -> None:
     """Write to the file as somebody with rights on it would, past the triggers."""
-    with sqlite3.connect(store.path) as database:
+    with sqlite3.connect(store.database.path) as database:
         for table in ("changes", "change_items"):
             for verb in ("update", "delete"):
                 database.execute(f"DROP TRIGGER IF EXISTS {table}_no_{verb}")
@@ -50,17 +50,17 @@ def tamper(store: AlertStore, *statements: str) -> None:
 
 
 def broken(store: AlertStore) -> list[int]:
-    with store.reading() as connection:
+    with store.database.read() as connection:
         return [link.seq for link in changes.broken_links(connection)]
 
 
 def findings(store: AlertStore, *published: changes.PublishedHead) -> list[Finding]:
-    with StoreSnapshot.open(f"sqlite:///{store.path}") as snapshot:
+    with StoreSnapshot.open(f"sqlite:///{store.database.path}") as snapshot:
         return list(snapshot.trail(published))
 
 
 def head(store: AlertStore) -> changes.Head:
-    with store.reading() as connection:
+    with store.database.read() as connection:
         return changes.head(connection)
 
 
@@ -107,7 +107,7 @@ def test_a_trail_cut_short_or_chained_anew_is_told_by_a_published_head(store: Al
     assert broken(store) == []
     (cut,) = findings(store, before)
     assert "entry 5, hash " in cut.what
-    ChangeLog(store).record(Actor("Mallory"), Action.EXPORT, "alerts.csv", None, None)
+    ChangeLog(store.database).record(Actor("Mallory"), Action.EXPORT, "alerts.csv", None, None)
     assert broken(store) == []
     assert [finding.kind for finding in findings(store, before)] == [Kind.ALTERED]
 
@@ -130,7 +130,7 @@ def test_a_head_that_came_back_as_an_event_is_compared_and_shown(store: AlertSto
 
 
 def finding_id(store: AlertStore) -> str:
-    with store.reading() as connection:
+    with store.database.read() as connection:
         return str(connection.exec_driver_sql("SELECT change_id FROM changes WHERE seq = 2").scalar())[:6]
 
 
@@ -141,14 +141,14 @@ def test_an_event_that_is_no_head_is_passed_over(event: object) -> None:
 
 def test_only_the_newest_entries_are_checked_where_that_is_asked(store: AlertStore) -> None:
     tamper(store, "UPDATE changes SET actor = 'Ben' WHERE seq = 2")
-    with store.reading() as connection:
+    with store.database.read() as connection:
         assert list(changes.broken_links(connection, newest=3)) == []
         assert len(list(changes.broken_links(connection, newest=4))) == 1
         assert len(list(changes.broken_links(connection, newest=50))) == 1
 
 
 def test_entries_of_several_threads_make_one_chain(store: AlertStore) -> None:
-    log = ChangeLog(store)
+    log = ChangeLog(store.database)
 
     def record() -> None:
         for _ in range(5):
@@ -165,7 +165,7 @@ def test_entries_of_several_threads_make_one_chain(store: AlertStore) -> None:
 def test_entries_from_before_the_chain_are_chained_at_opening(store: AlertStore) -> None:
     chained = head(store)
     store.close()
-    take_back(f"sqlite:///{store.path}")
+    take_back(f"sqlite:///{store.database.path}")
     tamper(
         store,
         "DROP TABLE sessions",
@@ -175,12 +175,15 @@ def test_entries_from_before_the_chain_are_chained_at_opening(store: AlertStore)
         "CREATE TRIGGER changes_no_update BEFORE UPDATE ON changes BEGIN SELECT RAISE(ABORT, 'no'); END",
         "UPDATE alembic_version SET version_num = '0008'",
     )
-    migrated = AlertStore.open(f"sqlite:///{store.path}")
+    migrated = AlertStore.open(f"sqlite:///{store.database.path}")
     try:
         assert head(migrated).entries == 5
         assert head(migrated).hash != chained.hash, "the sessions were forgotten on the way"
         assert broken(migrated) == []
-        with pytest.raises(sqlite3.IntegrityError, match="append-only"), sqlite3.connect(store.path) as database:
+        with (
+            pytest.raises(sqlite3.IntegrityError, match="append-only"),
+            sqlite3.connect(store.database.path) as database,
+        ):
             database.execute("UPDATE changes SET hash = '' WHERE seq = 1")
     finally:
         migrated.close()

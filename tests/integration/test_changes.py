@@ -136,7 +136,7 @@ def test_the_file_has_a_line_for_each_alert_and_its_export_is_recorded_before_it
 
 
 def test_a_long_file_is_whole_and_in_order(client: FlaskClient, store: AlertStore) -> None:
-    log = ChangeLog(store)
+    log = ChangeLog(store.database)
     for number in range(3):
         log.record(Actor("Ben"), Action.EXPORT, f"file {number}", None, None)
         store.add_alerts([alert(n) for n in range(number * 800 + 1000, number * 800 + 1800)])
@@ -179,7 +179,7 @@ def test_of_a_filter_on_what_is_inside_the_most_rows_are_recorded(client: FlaskC
 
 
 def test_what_cannot_be_recorded_does_not_leave(client: FlaskClient, store: AlertStore) -> None:
-    with store.writing() as connection:
+    with store.database.write() as connection:
         connection.exec_driver_sql("CREATE TRIGGER b BEFORE INSERT ON changes BEGIN SELECT RAISE(ABORT, 'full'); END")
     assert client.get("/api/alerts.csv").status_code == 503
 
@@ -241,10 +241,10 @@ def test_aliases_are_recorded_with_the_name_of_who_declared_or_refused_them(stor
 
 def test_a_revision_that_cannot_be_recorded_is_recorded_later(store: AlertStore, tmp_path: Path) -> None:
     client = with_model(store, model_with_contract(tmp_path / "models"))
-    with store.writing() as connection:
+    with store.database.write() as connection:
         connection.exec_driver_sql("CREATE TRIGGER b BEFORE INSERT ON changes BEGIN SELECT RAISE(ABORT, 'full'); END")
     assert not models_of(client).revisions.record_new()
-    with store.writing() as connection:
+    with store.database.write() as connection:
         connection.exec_driver_sql("DROP TRIGGER b")
     assert models_of(client).revisions.record_new()
     assert len(changes(client)) == 1

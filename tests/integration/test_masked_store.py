@@ -112,7 +112,7 @@ def test_a_corrected_payload_is_given_whole_to_its_sender_and_then_forgotten(app
     (replay,) = told(client.get("/api/replays"))["replays"]
     assert (replay["corrected"], replay["why"]) == (True, "of 411111******1111")
     store: AlertStore = app.extensions["fraudstream"].store
-    with store.reading() as connection:
+    with store.database.read() as connection:
         assert connection.execute(text("SELECT payload FROM replays")).scalars().all() == [""]
 
 

@@ -108,7 +108,7 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flask]:
     with open_store(directory) as store:
         app = create_app(settings, store, clock=Clock())
         app.config["REVOKED"] = sign_in(app)
-        revoke_sessions(store)
+        revoke_sessions(store.database)
         app.config["SESSION"] = sign_in(app)
         yield app
 

@@ -132,7 +132,7 @@ def test_signing_out_ends_the_session_for_whoever_has_its_cookie(app: Flask) -> 
 
 def test_every_session_is_revoked_by_one_command(app: Flask, store: AlertStore) -> None:
     clients = [signed_in(app), signed_in(app)]
-    done = CliRunner().invoke(cli, ["dashboard", "--revoke-sessions", "--database", f"sqlite:///{store.path}"])
+    done = CliRunner().invoke(cli, ["dashboard", "--revoke-sessions", "--database", f"sqlite:///{store.database.path}"])
     assert done.output == "2 sessions ended; everyone has to sign in again\n"
     assert [client.get("/api/stats").status_code for client in clients] == [401, 401]
 
@@ -149,11 +149,11 @@ def test_a_restart_keeps_sessions_and_another_token_ends_them(app: Flask, store:
 def test_the_database_opens_no_session(app: Flask, store: AlertStore) -> None:
     cookie = signed_in(app).get_cookie("fraudstream_session")
     assert cookie is not None
-    written = b"".join(path.read_bytes() for path in store.path.parent.glob("alerts.db*"))
+    written = b"".join(path.read_bytes() for path in store.database.path.parent.glob("alerts.db*"))
     assert cookie.value.encode() not in written
-    with store.reading() as connection:
+    with store.database.read() as connection:
         (digest,) = connection.exec_driver_sql("SELECT digest FROM sessions").one()
-    assert Sessions(store, READ, Clock()).find(digest) is None
+    assert Sessions(store.database, READ, Clock()).find(digest) is None
 
 
 def test_a_live_stream_ends_with_its_session(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -104,7 +104,7 @@ def test_its_store_has_the_tables_of_a_new_one(client: FlaskClient, workdir: Pat
         return kind != "table" or not str(name).startswith("alert_words")
 
     def beside_tables(store: AlertStore) -> list[Any]:
-        with store.reading() as connection:
+        with store.database.read() as connection:
             query = (
                 "SELECT type, name, sql FROM sqlite_master WHERE type IN ('trigger', 'view') OR sql LIKE '%VIRTUAL%'"
             )
@@ -114,7 +114,7 @@ def test_its_store_has_the_tables_of_a_new_one(client: FlaskClient, workdir: Pat
     new = AlertStore.open(f"sqlite:///{tmp_path / 'new.db'}")
     try:
         for store in (upgraded, new):
-            with store.reading() as connection:
+            with store.database.read() as connection:
                 context = MigrationContext.configure(connection, opts={"include_name": of_ours})
                 assert compare_metadata(context, metadata) == []
         assert beside_tables(upgraded) == beside_tables(new)

@@ -143,7 +143,7 @@ def test_an_estimate_is_right_to_a_bin_at_both_ends_of_the_scores() -> None:
 
 
 def decide(store: AlertStore, decided: dict[str, str]) -> None:
-    with store.writing() as connection:
+    with store.database.write() as connection:
         for n, (alert_id, status) in enumerate(decided.items()):
             connection.execute(
                 update(tables.alerts)
@@ -305,4 +305,4 @@ def test_every_threshold_of_the_address_renders(client: FlaskClient) -> None:
 
 def test_the_file_of_the_distribution_is_where_the_store_is(client: FlaskClient, store: AlertStore) -> None:
     client.post("/api/events", json=[scored(1, 0.3)])
-    assert store.path.with_name("alerts.db-scores.json").is_file()
+    assert store.database.path.with_name("alerts.db-scores.json").is_file()

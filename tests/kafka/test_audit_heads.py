@@ -64,18 +64,18 @@ def test_a_head_is_published_and_tells_of_a_trail_that_was_chained_anew(
         try:
             assert wait_until(lambda: dashboard.asked > 2, 60), "an empty trail is asked for again"
             for name in ("Ann", "Ben"):
-                ChangeLog(store).record(Actor(name), Action.EXPORT, "alerts.csv", None, None)
+                ChangeLog(store.database).record(Actor(name), Action.EXPORT, "alerts.csv", None, None)
             assert wait_until(lambda: end_offsets(broker.bootstrap_servers, Topic.EVENTS)[0] > before, 60)
         finally:
             stop.set()
             publishing.join(30)
         assert not publishing.is_alive()
-        assert altered(broker, store.path) == []
-        with sqlite3.connect(store.path) as database:
+        assert altered(broker, store.database.path) == []
+        with sqlite3.connect(store.database.path) as database:
             database.execute("DROP TRIGGER changes_no_delete")
             database.execute("DELETE FROM changes")
         for name in ("Mallory", "Ben"):
-            ChangeLog(store).record(Actor(name), Action.EXPORT, "alerts.csv", None, None)
-        (found,) = altered(broker, store.path)
+            ChangeLog(store.database).record(Actor(name), Action.EXPORT, "alerts.csv", None, None)
+        (found,) = altered(broker, store.database.path)
         assert found.startswith("the head published at ")
         assert found.endswith("is not in the trail")

@@ -31,7 +31,7 @@ class Finds:
         self._store = store
 
     def __call__(self, document: dict[str, Any], typed: str = "", *where: Where) -> bool:
-        with self._store.writing() as connection:
+        with self._store.database.write() as connection:
             for statement in ("DELETE FROM alerts", "INSERT INTO alert_words (alert_words) VALUES ('delete-all')"):
                 connection.execute(text(statement))
         assert self._store.add_alerts([document]).accepted == 1

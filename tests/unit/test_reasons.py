@@ -33,16 +33,18 @@ def judged(explainer: Explainer, number: int, **changes: Any) -> dict[str, Any]:
 
 
 def work_of(store: AlertStore, model: Path, hub: Hub | None = None) -> ReasonWorker:
-    return ReasonWorker(ReasonStore(store), hub or Hub(store.latest_seq()), ExplainerLibrary(model), clock=Clock())
+    return ReasonWorker(
+        ReasonStore(store.database), hub or Hub(store.latest_seq()), ExplainerLibrary(model), clock=Clock()
+    )
 
 
 def documents(store: AlertStore) -> list[dict[str, Any]]:
-    return [each.document() for each in ReasonStore(store).with_reasons(store.alerts(limit=10_000))]
+    return [each.document() for each in ReasonStore(store.database).with_reasons(store.alerts(limit=10_000))]
 
 
 def test_an_alert_has_no_reasons_until_they_are_kept_and_the_first_ones_stay(store: AlertStore) -> None:
     store.add_alerts([alert(1), alert(2, outcome="unscorable", score=None)])
-    reasons = ReasonStore(store)
+    reasons = ReasonStore(store.database)
     assert [each.seq for each in reasons.unexplained(100, 10)] == [1]
     assert (documents(store)[0]["reasons"], documents(store)[0]["explanation"]) == (None, None)
     for cause in ("first", "second"):
@@ -58,7 +60,7 @@ def test_what_an_earlier_process_left_is_caught_up_on(store: AlertStore, explain
     store.add_alerts([judged(explainer, number) for number in range(60)])
     work = work_of(store, deployed_linear_model(tmp_path / "models"))
     work.start()
-    assert wait_until(lambda: not ReasonStore(store).unexplained(1000, 1), 60)
+    assert wait_until(lambda: not ReasonStore(store.database).unexplained(1000, 1), 60)
     work.close()
     for document in documents(store):
         told = document["explanation"]
@@ -82,7 +84,7 @@ def test_a_storm_is_noted_in_bounded_memory_and_worked_off_from_the_store(
     work.start()
     count = 400
     store.add_alerts([judged(explainer, number) for number in range(count)], on_commit=publish)
-    assert wait_until(lambda: len(ReasonStore(store).unexplained(10**9, 5000)) == 0, 60)
+    assert wait_until(lambda: len(ReasonStore(store.database).unexplained(10**9, 5000)) == 0, 60)
     work.close()
     assert all(document["reasons"] for document in documents(store))
 
@@ -95,13 +97,13 @@ def test_alerts_are_stored_while_the_reasons_cannot_be_worked_out(store: AlertSt
             raise RuntimeError("a defect")
 
     entered, released = threading.Event(), threading.Event()
-    work = ReasonWorker(ReasonStore(store), Hub(), Stuck(tmp_path), clock=Clock())
+    work = ReasonWorker(ReasonStore(store.database), Hub(), Stuck(tmp_path), clock=Clock())
     work.start()
     store.add_alerts([alert(1)], on_commit=work.offer)
     assert entered.wait(60)
     assert store.add_alerts([alert(2)], on_commit=work.offer).accepted == 1
     released.set()
-    assert wait_until(lambda: not ReasonStore(store).unexplained(100, 10), 60)
+    assert wait_until(lambda: not ReasonStore(store.database).unexplained(100, 10), 60)
     work.close()
     assert "could not be worked out (RuntimeError)" in documents(store)[0]["explanation"]["cause"]
 

@@ -96,7 +96,7 @@ class Reference:
     def __init__(self, store: AlertStore) -> None:
         self.documents = [found.document() for page in store.search.walk(AlertFilter(outcome=None)) for found in page]
         self.words = {document["seq"]: alert_tokens(document) for document in self.documents}
-        with store.reading() as connection:
+        with store.database.read() as connection:
             self.rows = {row.seq: row for row in connection.execute(tables.alerts.select())}
 
     def of(self, wanted: AlertFilter, sort: Sort) -> list[int]:
@@ -229,7 +229,7 @@ def fill(store: AlertStore, chance: random.Random, numbers: range) -> None:
 
 def decide(store: AlertStore, chance: random.Random, times: int) -> None:
     newest = store.latest_seq()
-    with store.writing() as connection:
+    with store.database.write() as connection:
         for _ in range(times):
             assignee = chance.choice([None, "Ana", "Bo"])
             connection.execute(
@@ -315,12 +315,12 @@ def test_a_verdict_is_found_at_once(store: AlertStore) -> None:
     fill(store, random.Random(4), range(300))
     wanted = AlertFilter(outcome=None, statuses=("unsure",), assignee="Zoë")
     for seqs in ([5], [5, 260]):
-        with store.writing() as connection:
+        with store.database.write() as connection:
             connection.execute(
                 update(tables.alerts).where(tables.alerts.c.seq.in_(seqs)).values(status="unsure", assignee="Zoë")
             )
         assert paged(store, wanted, Sort.OLDEST, 10) == seqs
-    with store.writing() as connection:
+    with store.database.write() as connection:
         connection.execute(update(tables.alerts).values(status="new", assignee=None))
     assert paged(store, wanted, Sort.OLDEST, 10) == []
 
@@ -339,10 +339,10 @@ def test_a_store_of_an_earlier_release_is_searched_like_any_other(store: AlertSt
     wanted = AlertFilter(outcome=None, min_amount=1, text=Text.parse("coff"))
     expected = {sort: paged(store, wanted, sort, 100) for sort in Sort}
     assert expected[Sort.LOSS]
-    url = f"sqlite:///{store.path}"
+    url = f"sqlite:///{store.database.path}"
     store.close()
     take_back(url)
-    with sqlite3.connect(store.path) as database:
+    with sqlite3.connect(store.database.path) as database:
         database.execute("UPDATE alerts SET status = 'unsure' WHERE seq = 1")
         assert database.execute("SELECT * FROM restated_alerts").fetchall() == [(1,)]
     database.close()
@@ -350,7 +350,7 @@ def test_a_store_of_an_earlier_release_is_searched_like_any_other(store: AlertSt
     try:
         assert {sort: paged(again, wanted, sort, 100) for sort in Sort} == expected
         fill(again, random.Random(9), range(600, 601))
-        with again.reading() as connection:
+        with again.database.read() as connection:
             names = connection.execute(text("SELECT name FROM sqlite_master")).scalars().all()
         assert not {"segments", "segment_columns", "restated_alerts", "alerts_restated", "indexed"} & set(names)
     finally:
@@ -374,11 +374,11 @@ def test_hundreds_of_words_are_no_error(store: AlertStore) -> None:
 
 
 def test_what_is_not_stored_leaves_no_words(store: AlertStore) -> None:
-    with store.writing() as connection:
+    with store.database.write() as connection:
         connection.execute(text("DROP TABLE totals"))
     with pytest.raises(Exception, match="totals"):
         fill(store, random.Random(1), range(3))
-    with store.reading() as connection:
+    with store.database.read() as connection:
         found = connection.execute(text("SELECT count(*) FROM alert_words WHERE alert_words MATCH 'time'"))
         assert found.scalar_one() == 0
 
@@ -460,7 +460,7 @@ def test_a_walk_gives_all_in_the_order_of_commit_and_holds_no_transaction(store:
         walk = store.search.walk(wanted)
         first = next(walk)
         fill(store, random.Random(8), range(store.latest_seq(), store.latest_seq() + 1))
-        with sqlite3.connect(store.path) as connection:
+        with sqlite3.connect(store.database.path) as connection:
             # Busy is what it says where somebody still reads what the log had before.
             assert connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] == 0
         connection.close()
@@ -585,7 +585,7 @@ class Plans:
 
     def of(self, wanted: AlertFilter, sort: Sort, after: SearchPosition | None = None) -> list[str]:
         statements: list[tuple[str, Any]] = []
-        with self._store.reading() as connection:
+        with self._store.database.read() as connection:
             engine = connection.engine
 
         def kept(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
@@ -597,7 +597,7 @@ class Plans:
         finally:
             event.remove(engine, "before_cursor_execute", kept)
         statement, parameters = next(each for each in statements if " UNION ALL " in each[0])
-        with self._store.reading() as connection:
+        with self._store.database.read() as connection:
             plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)
             return [row[3] for row in plan if " alerts" in row[3]]
 

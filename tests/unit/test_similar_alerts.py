@@ -77,7 +77,7 @@ def test_a_card_without_another_alert_falls_back_to_values_and_says_so(store: Al
 def test_a_large_store_costs_no_more_than_its_neighbourhood(store: AlertStore) -> None:
     many = 60_000
     store.add_alerts([alert(0, transaction=row(0, card_id="C-first"))])
-    with store.writing() as connection:
+    with store.database.write() as connection:
         body = '{"alert_id":"x%d","transaction":{"card_id":"C%d","V1":0.5,"V2":1.5}}'
         rows = [
             {"alert_id": f"x{n}", "outcome": "alert", "score": 0.9, "model_id": "m-1", "received_us": n,

@@ -48,7 +48,7 @@ def stands(desk: TriageService, alert_id: str) -> tuple[str, str | None, int]:
 
 def recorded(store: AlertStore) -> list[tuple[str | None, str, str]]:
     """Actor, action and subject of every change, oldest first."""
-    found = ChangeReader(store).page(ChangeQuery())
+    found = ChangeReader(store.database).page(ChangeQuery())
     return [(each.actor, each.action, each.subject) for each in reversed(found)]
 
 
@@ -74,7 +74,7 @@ def test_a_takeover_is_recorded_as_one(desk: TriageService, store: AlertStore) -
     desk.claim(ANN, ["id-1"])
     assert desk.claim(BEN, ["id-1"], take_over=True).change_id
     assert stands(desk, "id-1") == ("claimed", "Ben", 2)
-    taken = ChangeReader(store).page(ChangeQuery(actor="Ben"))[0]
+    taken = ChangeReader(store.database).page(ChangeQuery(actor="Ben"))[0]
     assert taken.before is not None
     assert taken.after is not None
     assert (taken.before["assignee"], taken.after["assignee"], taken.after["taken_over"]) == ("Ann", "Ben", 1)
@@ -133,7 +133,7 @@ def test_bulk_verdicts_succeed_where_they_can_and_say_what_was_refused(
     done = desk.verdict(ANN, ["id-1", "id-2", "id-3", "gone"], FALSE_ALARM, note="one merchant")
     assert [each.alert_id for each in done.done] == ["id-1", "id-3"]
     assert [(each.alert_id, each.state is None) for each in done.refused] == [("id-2", False), ("gone", True)]
-    (change, _) = ChangeReader(store).page(ChangeQuery())
+    (change, _) = ChangeReader(store.database).page(ChangeQuery())
     assert (change.alerts, [each.alert_id for each in change.touched]) == (2, ["id-1", "id-3"])
     assert change.subject == "2 alerts"
     assert (change.before, change.after) == ({"new": 2}, {"false_alarm": 2})
@@ -202,7 +202,7 @@ def test_only_who_made_a_change_undoes_it_and_only_changes_of_alerts(desk: Triag
     with pytest.raises(RequestError, match="no change of alerts"):
         desk.undo(ANN, "no such change")
     store.refuse_alias("new", "V1", who="Ann", why="")
-    refused = ChangeReader(store).page(ChangeQuery(action="alias"))[0]
+    refused = ChangeReader(store.database).page(ChangeQuery(action="alias"))[0]
     assert (refused.subject, refused.after) == ("new as V1", {"refused": {"new": "V1"}})
     with pytest.raises(RequestError, match="no change of alerts"):
         desk.undo(ANN, refused.change_id)
@@ -237,7 +237,7 @@ def test_of_twenty_who_claim_an_alert_at_once_one_has_it(desk: TriageService, st
 
 
 def test_two_processes_on_one_database_do_not_both_have_an_alert(store: AlertStore, clock: Clock) -> None:
-    other = AlertStore.open(f"sqlite:///{store.path}", clock=clock)
+    other = AlertStore.open(f"sqlite:///{store.database.path}", clock=clock)
     barrier = threading.Barrier(2)
     won: list[str] = []
 
@@ -316,7 +316,7 @@ def test_next_passes_over_more_than_the_first(store: AlertStore, desk: TriageSer
 
 def test_the_database_refuses_to_alter_or_delete_a_change(desk: TriageService, store: AlertStore) -> None:
     desk.claim(ANN, ["id-1"])
-    database = sqlite3.connect(store.path)
+    database = sqlite3.connect(store.database.path)
     for table in ("changes", "change_items"):
         for statement in (
             f"UPDATE {table} SET seq = seq" if table == "changes" else f"UPDATE {table} SET alert = 2",
@@ -330,7 +330,7 @@ def test_the_database_refuses_to_alter_or_delete_a_change(desk: TriageService, s
 def test_a_store_that_takes_no_write_changes_nothing(
     store: AlertStore, desk: TriageService, told: list[TriageResult]
 ) -> None:
-    database = sqlite3.connect(store.path, isolation_level=None)
+    database = sqlite3.connect(store.database.path, isolation_level=None)
     database.execute("CREATE TRIGGER broken BEFORE INSERT ON change_items BEGIN SELECT RAISE(ABORT, 'no'); END")
     with pytest.raises(Exception, match="a write to the alert store failed"):
         desk.claim(ANN, ["id-1"])

@@ -188,7 +188,7 @@ def dashboard(notice: str | None, templates: Path | None, revoke_sessions: bool,
         from fraudstream.store import sessions, store
 
         opened = store.AlertStore.open(settings.database)
-        click.echo(f"{sessions.revoke_sessions(opened):,} sessions ended; everyone has to sign in again")
+        click.echo(f"{sessions.revoke_sessions(opened.database):,} sessions ended; everyone has to sign in again")
         opened.close()
         return
     serve(settings, deployment=deployed_model(settings.model), notice=notice, templates=templates)

@@ -88,12 +88,12 @@ def create_app(
     statistics = Statistics(store, hub, deployment=deployment, problems=system.messages, clock=clock)
     statistics.registry.register(SystemGauges(system.document))
     explainers = ExplainerLibrary(settings.model)
-    reasons = ReasonWorker(ReasonStore(store), hub, explainers, clock=clock)
+    reasons = ReasonWorker(ReasonStore(store.database), hub, explainers, clock=clock)
     charts = Charts(store, statistics.minutes, label=statistics.label, threshold=statistics.threshold, clock=clock)
     triage = TriageService(store, on_commit=lambda result: triage_api.publish_triage(hub, result))
-    changes = ChangeLog(store)
+    changes = ChangeLog(store.database)
     read_token = settings.read_token.get_secret_value() if settings.read_token else ""
-    sessions = Sessions(store, read_token, clock)
+    sessions = Sessions(store.database, read_token, clock)
     app.extensions[EXTENSION] = Parts(
         settings=settings,
         store=store,

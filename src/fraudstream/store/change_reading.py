@@ -11,7 +11,7 @@ from fraudstream.messages.answers import AlertChange, Change, ListedChange, Touc
 from fraudstream.messages.requests import LATER, TIME, Query, Time, parameter
 from fraudstream.store import tables
 from fraudstream.store.changes import Action
-from fraudstream.store.reading import AlertReader
+from fraudstream.store.database import Database
 from fraudstream.times import iso_time
 from fraudstream.transactions.masking import typed
 
@@ -67,15 +67,15 @@ class ChangeQuery(Query):
 class ChangeReader:
     """Reads the changes in an alert store for display: card numbers in free text are masked."""
 
-    def __init__(self, store: AlertReader) -> None:
-        self._store = store
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     def page(self, changes: ChangeQuery, *, before: int | None = None, limit: int = 100) -> list[ListedChange]:
         """Return changes with a `seq` below `before`, newest first."""
         query = _changes().where(*changes.conditions()).order_by(_CHANGE.seq.desc()).limit(limit)
         if before is not None:
             query = query.where(_CHANGE.seq < before)
-        with self._store.reading() as connection:
+        with self._database.read() as connection:
             rows = connection.execute(query).all()
             counts = _item_counts(connection, [row.seq for row in rows])
             return [
@@ -97,16 +97,16 @@ class ChangeReader:
             .order_by(_CHANGE.seq.desc())
             .limit(HISTORY)
         )
-        return [_change(Change, row, row.item_before, row.item_after) for row in self._store.rows(query)]
+        return [_change(Change, row, row.item_before, row.item_after) for row in self._database.rows(query)]
 
     def count(self, changes: ChangeQuery) -> int:
         """Count the changes that match."""
         query = select(func.count()).select_from(tables.changes).where(*changes.conditions())
-        return self._store.scalar(query) or 0
+        return self._database.scalar(query) or 0
 
     def latest_seq(self) -> int:
         """Return the `seq` of the newest change, or 0."""
-        return self._store.scalar(select(func.max(_CHANGE.seq))) or 0
+        return self._database.scalar(select(func.max(_CHANGE.seq))) or 0
 
     def every(self, changes: ChangeQuery, *, up_to: int) -> Iterator[list[AlertChange]]:
         """Yield all changes up to a `seq` in pages, oldest first, with one object per affected alert."""
@@ -126,7 +126,7 @@ class ChangeReader:
             query = query.where(changes.of_alert())
         while True:
             after_last = or_(_CHANGE.seq > last[0], and_(_CHANGE.seq == last[0], alert > last[1]))
-            rows = self._store.rows(query.where(_CHANGE.seq >= last[0], after_last))
+            rows = self._database.rows(query.where(_CHANGE.seq >= last[0], after_last))
             if not rows:
                 return
             last = (rows[-1].seq, rows[-1].a)

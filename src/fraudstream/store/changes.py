@@ -13,19 +13,17 @@ from datetime import datetime
 from enum import StrEnum
 from itertools import groupby
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import orjson
 from sqlalchemy import Connection, func, select
 from sqlalchemy.dialects.sqlite import insert
 
 from fraudstream.store import tables
+from fraudstream.store.database import Database
 from fraudstream.store.triage_state import TriageState
 from fraudstream.times import microseconds, parse_time
 from fraudstream.transactions.wire import EventField, EventType
-
-if TYPE_CHECKING:
-    from fraudstream.store.store import AlertStore
 
 MEMBERS: Final = (
     "change_id", "at_us", "actor", "verified", "session", "action", "subject", "before", "after", "why", "undoes",
@@ -239,8 +237,8 @@ def insert_change(connection: Connection, change: Change, at: datetime) -> str |
 class ChangeLog:
     """Records changes that are made outside the store: of thresholds, aliases and models, and exports."""
 
-    def __init__(self, store: AlertStore) -> None:
-        self._store = store
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     def record(
         self,
@@ -253,7 +251,7 @@ class ChangeLog:
     ) -> str:
         """Record one change as of now; returns its `change_id`, raises StoreError."""
         change = Change(actor, action, subject, before, after, why, change_id=uuid.uuid4().hex)
-        self.record_once([(change, self._store.now())])
+        self.record_once([(change, self._database.now())])
         return str(change.change_id)
 
     def record_once(self, changes: Sequence[tuple[Change, datetime]]) -> int:
@@ -261,7 +259,7 @@ class ChangeLog:
 
         Returns how many were new. Raises StoreError if the database refuses the write; none is recorded then.
         """
-        with self._store.writing() as connection:
+        with self._database.write() as connection:
             return sum(insert_change(connection, change, at) is not None for change, at in changes)
 
 

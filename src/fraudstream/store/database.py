@@ -3,9 +3,12 @@
 import logging
 import re
 import sqlite3
-from collections.abc import Iterable, Sequence
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 
 import orjson
 import structlog
@@ -18,6 +21,7 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Engine,
+    Executable,
     Integer,
     Select,
     String,
@@ -33,7 +37,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.sqlite import Insert, insert
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, IntegrityError, InterfaceError
 from sqlalchemy.pool import QueuePool
 from sqlalchemy.sql.elements import KeyedColumnElement
 
@@ -144,9 +148,77 @@ A crash of the machine may lose it, but never a part of it, and no other transac
 BUSY_TIMEOUT_MS: Final = 5_000
 """How long a writer waits for another process's transaction: the relay waits 30 s with several posts in flight."""
 
+_Value = TypeVar("_Value")
+
 log = structlog.get_logger(__name__)
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
+
+
+class Database:
+    """The database of the alert store: any number of readers, one writer at a time; every repository takes it."""
+
+    def __init__(self, engine: Engine, clock: Callable[[], datetime]) -> None:
+        """Take an engine that `open_engine` made, and the clock of commits."""
+        self._engine = engine
+        self._clock = clock
+        self.write_lock = threading.Lock()
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._engine.dispose()
+
+    def now(self) -> datetime:
+        """Return the time by the clock of commits."""
+        return self._clock()
+
+    @property
+    def path(self) -> Path:
+        """The database file."""
+        return Path(str(self._engine.url.database)).absolute()
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """Open a connection for reading."""
+        with self._engine.connect() as connection:
+            yield connection
+
+    def rows(self, query: Executable) -> Sequence[Any]:
+        """Return all rows of a query."""
+        with self.read() as connection:
+            return connection.execute(query).all()
+
+    def scalar(self, query: Select[_Value]) -> _Value | None:
+        """Return the first value of a query, or None."""
+        with self.read() as connection:
+            return connection.execute(query).scalar()
+
+    @contextmanager
+    def write(self, *, relaxed: bool = False) -> Iterator[Connection]:
+        """Open a write transaction, one after the other; raises StoreError if the database fails.
+
+        With `relaxed` its commit does not wait for the disk: for data that can be recomputed.
+        """
+        with self.write_lock, self.transaction(relaxed=relaxed, of_records=False) as connection:
+            yield connection
+
+    @contextmanager
+    def transaction(self, *, relaxed: bool = False, of_records: bool = True) -> Iterator[Connection]:
+        """Open a write transaction for a caller that holds `write_lock`; an error that a record causes stays as it is
+        if `of_records`.
+        """
+        options = {WRITE: True, RELAXED: relaxed}
+        try:
+            with self._engine.connect().execution_options(**options) as connection, connection.begin():
+                yield connection
+        except DBAPIError as e:
+            if of_records and isinstance(e, DataError | IntegrityError | InterfaceError):
+                raise  # caused by the record, not by the database
+            raise StoreError(
+                f"a write to the alert store failed: {e.orig}",
+                where=str(self._engine.url.database),
+                remedy="check that the disk is not full and that no other program locks the file, then try again",
+            ) from e
 
 
 def open_engine(url: str, card_columns: Iterable[str] = ()) -> Engine:

@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, Select, Table, false, func, select
 from fraudstream.messages.base import Object
 from fraudstream.messages.requests import LATER, TIME, Query, Repeated, Time, Whole, parameter
 from fraudstream.store import tables
-from fraudstream.store.reading import AlertReader
+from fraudstream.store.database import Database
 from fraudstream.transactions.wire import AlertField, DeadLetterField, Outcome, RecordId, ReplayState
 
 PAGE_SIZE: Final = 200
@@ -101,15 +101,15 @@ class StoredDeadLetter:
 class DeadLetterReader:
     """Reads dead letters from the alert store, newest first."""
 
-    def __init__(self, store: AlertReader) -> None:
-        self._store = store
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     def page(
         self, query: DeadLetterFilter, *, after: Cursor | None, limit: int
     ) -> tuple[list[StoredDeadLetter], Cursor | None]:
         """Return the dead letters after a cursor, and the cursor of the next page; None on the last page."""
         start = after or _START
-        with self._store.reading() as connection:
+        with self._database.read() as connection:
             pages = [
                 [
                     StoredDeadLetter(row.seq, kind, row.received_us, orjson.loads(row.body))
@@ -134,7 +134,7 @@ class DeadLetterReader:
 
     def count(self, query: DeadLetterFilter) -> int:
         """Count the dead letters that match."""
-        with self._store.reading() as connection:
+        with self._database.read() as connection:
             return sum(
                 connection.execute(select(func.count()).select_from(rows.subquery())).scalar_one()
                 for _, rows, _ in _queries(query)

@@ -21,9 +21,8 @@ from fraudstream.messages.ledger import EntryKind, LedgerEntry
 from fraudstream.messages.posted import check_object
 from fraudstream.store import tables
 from fraudstream.store.changes import Action
-from fraudstream.store.database import upsert
+from fraudstream.store.database import Database, upsert
 from fraudstream.store.positions import Report, TopicPartition
-from fraudstream.store.reading import AlertReader
 from fraudstream.times import iso_time
 
 COUNTS: Final = ("records", "clear", "alert", "unscorable", "dead_letter")
@@ -225,12 +224,12 @@ class Gap:
 class LedgerReader:
     """Reads the ledger; thread-safe."""
 
-    def __init__(self, store: AlertReader) -> None:
-        self._store = store
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     def totals(self) -> dict[TopicPartition, LedgerTotals]:
         """Return the totals of each partition."""
-        with self._store.reading() as connection:
+        with self._database.read() as connection:
             totals = [
                 LedgerTotals.of_row(row)
                 for row in connection.execute(select(_TOTALS).order_by(_TOTALS.c.topic, _TOTALS.c.partition)).mappings()
@@ -241,20 +240,20 @@ class LedgerReader:
         """Count the gaps of each partition that has any."""
         column = tables.ledger_gaps.c
         query = select(column.topic, column.partition, func.count()).group_by(column.topic, column.partition)
-        return {TopicPartition(topic, partition): number for topic, partition, number in self._store.rows(query)}
+        return {TopicPartition(topic, partition): number for topic, partition, number in self._database.rows(query)}
 
     def gaps(self, *, limit: int = 100) -> list[Gap]:
         """Return the gaps in the order of their offsets."""
         column = tables.ledger_gaps.c
         query = select(column.topic, column.partition, column.from_offset, column.until_offset)
         query = query.order_by(column.topic, column.partition, column.until_offset).limit(limit)
-        return [Gap(*row) for row in self._store.rows(query)]
+        return [Gap(*row) for row in self._database.rows(query)]
 
     def unacknowledged_losses(self, *, until: int | None = None) -> Losses:
         """Sum the losses up to an entry and after the last one acknowledged, which is recorded in `changes`."""
         change, entry = tables.changes.c, tables.ledger.c
         newest = select(change.after).where(change.action == Action.ACKNOWLEDGE.value).order_by(change.seq.desc())
-        with self._store.reading() as connection:
+        with self._database.read() as connection:
             last_change = connection.execute(newest.limit(1)).scalar_one_or_none()
             after = 0 if last_change is None else int(orjson.loads(last_change)["until_seq"])
             query = select(func.sum(entry.counted), func.max(entry.seq), func.min(entry.committed_us)).where(
@@ -273,7 +272,7 @@ class LedgerReader:
             query = query.where(column.kind == kind.value)
         if before is not None:
             query = query.where(column.seq < before)
-        return [{"seq": row.seq} | orjson.loads(row.body) for row in self._store.rows(query)]
+        return [{"seq": row.seq} | orjson.loads(row.body) for row in self._database.rows(query)]
 
     def conflicts(self, *, limit: int = 100) -> Sequence[Row[tuple[str, str | None, int]]]:
         """Return alerts whose id belongs to another transaction, newest first: own id, that id, time received."""
@@ -284,4 +283,4 @@ class LedgerReader:
             .order_by(column.seq.desc())
             .limit(limit)
         )
-        return self._store.rows(query)
+        return self._database.rows(query)

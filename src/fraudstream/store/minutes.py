@@ -11,8 +11,7 @@ import orjson
 from sqlalchemy import ColumnElement, Connection, cast, delete, func, literal, or_, select, types
 
 from fraudstream.store import tables
-from fraudstream.store.database import member, upsert
-from fraudstream.store.store import AlertStore
+from fraudstream.store.database import Database, member, upsert
 from fraudstream.store.triage_state import AlertStatus
 from fraudstream.transactions.wire import AlertField, Outcome
 
@@ -90,13 +89,13 @@ class VerdictCounts(NamedTuple):
 class MinuteStore:
     """Reads and writes the minutes of one store."""
 
-    def __init__(self, store: AlertStore) -> None:
-        self._store = store
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     def since(self, minute: int) -> list[Minute]:
         """Return the minutes from one on, in order."""
         query = select(tables.minutes).where(_MINUTES.minute >= minute).order_by(_MINUTES.minute)
-        with self._store.reading() as connection:
+        with self._database.read() as connection:
             return [_minute(row) for row in connection.execute(query).mappings()]
 
     def add(self, parts: Iterable[Minute]) -> None:
@@ -107,7 +106,7 @@ class MinuteStore:
         parts = list(parts)
         if not parts:
             return
-        with self._store.writing(relaxed=True) as connection:
+        with self._database.write(relaxed=True) as connection:
             for part in parts:
                 _add(connection, part)
             newest = connection.execute(select(func.max(_MINUTES.minute))).scalar_one()
@@ -115,11 +114,11 @@ class MinuteStore:
 
     def last_counted_seq(self) -> int | None:
         """Return the newest alert that the minutes count, or None."""
-        return self._store.scalar(select(func.max(_MINUTES.last_seq)))
+        return self._database.scalar(select(func.max(_MINUTES.last_seq)))
 
     def before(self, minute: int) -> int:
         """Return the `seq` of the last alert committed before a minute, by binary search."""
-        with self._store.reading() as connection:
+        with self._database.read() as connection:
             low, high = 0, connection.execute(select(func.max(_ALERTS.seq))).scalar() or 0
             while low < high:
                 middle = (low + high + 1) // 2
@@ -146,7 +145,7 @@ class MinuteStore:
             .where(_ALERTS.seq > after, _ALERTS.seq <= until, _ALERTS.outcome == Outcome.ALERT.value)
             .group_by(_RECEIVED)
         )
-        with self._store.reading() as connection:
+        with self._database.read() as connection:
             return [
                 Minute(**(values | {"minute": int(values["minute"])}))
                 for values in map(dict, connection.execute(query).mappings())
@@ -163,12 +162,12 @@ class MinuteStore:
             )
             .group_by(_RECEIVED)
         )
-        return {int(minute): amount for minute, amount in self._store.rows(query)}
+        return {int(minute): amount for minute, amount in self._database.rows(query)}
 
     def verdicts(self) -> dict[str, int]:
         """Count the alerts in each status."""
         query = select(_ALERTS.status, func.count()).where(_ALERTS.outcome == Outcome.ALERT.value)
-        counts = {status: number for status, number in self._store.rows(query.group_by(_ALERTS.status))}
+        counts = {status: number for status, number in self._database.rows(query.group_by(_ALERTS.status))}
         return {status.value: counts.get(status.value, 0) for status in AlertStatus}
 
     def verdicts_since(self, minute: int) -> list[VerdictCounts]:
@@ -179,7 +178,7 @@ class MinuteStore:
             for status in (AlertStatus.CONFIRMED_FRAUD, AlertStatus.FALSE_ALARM)
         ]
         query = select(decided, *counts).where(_ALERTS.decided_us >= minute * MINUTE_US).group_by(decided)
-        return [VerdictCounts(int(row[0]), row[1], row[2]) for row in self._store.rows(query.order_by(decided))]
+        return [VerdictCounts(int(row[0]), row[1], row[2]) for row in self._database.rows(query.order_by(decided))]
 
 
 def _add(connection: Connection, part: Minute) -> None:

@@ -1,23 +1,21 @@
 """Reads the alert store in pages of bounded size."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple
 
 import orjson
-from sqlalchemy import ColumnElement, Connection, Engine, Executable, Select, Table, func, literal, select
+from sqlalchemy import ColumnElement, Select, Table, func, literal, select
 from sqlalchemy import Row as DatabaseRow
 
 from fraudstream.messages.base import Object
 from fraudstream.store import positions, tables
+from fraudstream.store.database import Database
 from fraudstream.store.filters import AlertFilter as AlertFilter
 from fraudstream.store.positions import Position, TopicPartition
 from fraudstream.store.triage_state import UNTOUCHED, TriageState
 from fraudstream.times import iso_time
 from fraudstream.transactions.wire import Outcome
-
-_Value = TypeVar("_Value")
 
 EXPORT_PAGE: Final = 500
 """Alerts in memory at once during an iteration over all of them."""
@@ -112,24 +110,9 @@ def stored_alert(row: DatabaseRow[Any]) -> StoredAlert:
 class AlertReader:
     """Reads the alert store; thread-safe, also while another thread writes."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-
-    @contextmanager
-    def reading(self) -> Iterator[Connection]:
-        """Open a connection for the repositories that share this database."""
-        with self._engine.connect() as connection:
-            yield connection
-
-    def rows(self, query: Executable) -> Sequence[Any]:
-        """Return all rows of a query."""
-        with self._engine.connect() as connection:
-            return connection.execute(query).all()
-
-    def scalar(self, query: Select[_Value]) -> _Value | None:
-        """Return the first value of a query, or None."""
-        with self._engine.connect() as connection:
-            return connection.execute(query).scalar()
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        self.rows, self.scalar = database.rows, database.scalar
 
     def ping(self) -> None:
         """Check that the database answers."""
@@ -181,7 +164,7 @@ class AlertReader:
 
     def positions(self) -> dict[TopicPartition, Position]:
         """Return the end offset and the scored position of each partition."""
-        with self._engine.connect() as connection:
+        with self.database.read() as connection:
             return positions.read(connection)
 
     def events(self, *, kind: str | None = None, before: int | None = None, limit: int = 100) -> list[Row]:

@@ -12,8 +12,8 @@ from fraudstream.errors import RequestError
 from fraudstream.messages.answers import Claimed, Replay
 from fraudstream.messages.requests import ReplayRequest, ReplayResult
 from fraudstream.store import tables
+from fraudstream.store.database import Database
 from fraudstream.store.dead_letters import DeadLetterFilter, DeadLetterReader, StoredDeadLetter
-from fraudstream.store.store import AlertStore
 from fraudstream.times import from_microseconds, iso_z, microseconds
 from fraudstream.transactions.wire import AlertField, DeadLetterField, ReplayState
 
@@ -46,8 +46,8 @@ class ReplayBatch(NamedTuple):
 class ReplayLog:
     """Reads and updates the replays of one store."""
 
-    def __init__(self, store: AlertStore) -> None:
-        self._store = store
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     def request(self, request: ReplayRequest, which: DeadLetterFilter, who: str, now: datetime) -> ReplayBatch:
         """Record replays of all matches, oldest first; none if one was replayed before, unless `again` is set.
@@ -58,7 +58,7 @@ class ReplayLog:
         """
         rows_by_id: dict[str, dict[str, str]] = {}
         without_place = 0
-        for dead_letter in DeadLetterReader(self._store).every(which):
+        for dead_letter in DeadLetterReader(self._database).every(which):
             if dead_letter.record_id is None:
                 without_place += 1
             else:
@@ -68,7 +68,7 @@ class ReplayLog:
                 raise RequestError(message, status=422)
         column, origins = tables.replays.c, list(rows_by_id)
         before = select(func.count(column.origin.distinct())).where(column.state != ReplayState.FAILED.value)
-        with self._store.writing() as connection:
+        with self._database.write() as connection:
             replayed = sum(
                 connection.execute(before.where(column.origin.in_(origins[at : at + _LOOKED_UP_AT_ONCE]))).scalar_one()
                 for at in range(0, len(origins), _LOOKED_UP_AT_ONCE)
@@ -85,7 +85,7 @@ class ReplayLog:
     def waiting(self, now: datetime, batch: str | None = None) -> int:
         """Count the replays that a sender can claim."""
         query = select(func.count()).select_from(tables.replays).where(*_claimable(now, batch))
-        return self._store.scalar(query) or 0
+        return self._database.scalar(query) or 0
 
     def claim(self, now: datetime, *, limit: int, batch: str | None = None) -> list[Claimed]:
         """Assign replays to a sender, oldest first; one without a result is assigned again after `RESULT_SECONDS`.
@@ -93,7 +93,7 @@ class ReplayLog:
         Raises StoreError if the database refuses the write.
         """
         column = tables.replays.c
-        with self._store.writing() as connection:
+        with self._database.write() as connection:
             query = select(tables.replays).where(*_claimable(now, batch)).order_by(column.seq).limit(limit)
             rows = connection.execute(query).all()
             sending = {"state": ReplayState.SENDING.value, "changed_us": microseconds(now)}
@@ -107,7 +107,7 @@ class ReplayLog:
         """
         column = tables.replays.c
         recorded = 0
-        with self._store.writing() as connection:
+        with self._database.write() as connection:
             for each in results:
                 values = {
                     "state": (ReplayState.FAILED if each.place is None else ReplayState.SENT).value,
@@ -139,13 +139,13 @@ class ReplayLog:
             query = query.where(column.origin.in_(origins))
         if before is not None:
             query = query.where(column.seq < before)
-        return [_replay(row) for row in self._store.rows(query)]
+        return [_replay(row) for row in self._database.rows(query)]
 
     def counts(self, batch: str | None = None) -> dict[str, int]:
         """Count the replays in each state."""
         column = tables.replays.c
         query = select(column.state, func.count()).where(*_of(batch)).group_by(column.state)
-        counts = {state: number for state, number in self._store.rows(query)}
+        counts = {state: number for state, number in self._database.rows(query)}
         return {state.value: counts.get(state.value, 0) for state in ReplayState}
 
 

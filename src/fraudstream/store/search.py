@@ -71,7 +71,7 @@ class AlertSearch:
         seconds: float = SCAN_SECONDS,
     ) -> SearchPage:
         """Return the first alerts in an order, or those after a position."""
-        with self._reader.reading() as connection:
+        with self._reader.database.read() as connection:
             if query.where:
                 return self._scan(connection, query, sort, after, limit, seconds)
             statement = _first(connection, query, sort, after or SearchPosition(None, None), limit + 1)
@@ -86,7 +86,7 @@ class AlertSearch:
         """
         last = self._reader.latest_seq() if up_to is None else up_to
         for window in _windows(1, last, EXPORT_PAGE, upward=True):
-            with self._reader.reading() as connection:
+            with self._reader.database.read() as connection:
                 statement = select(*STORED_COLUMNS).where(*_within(query, *window)).order_by(_ALERT.seq)
                 alerts = [stored_alert(row) for row in connection.execute(statement)]
             if alerts:
@@ -95,7 +95,7 @@ class AlertSearch:
     def transaction_columns(self, query: AlertFilter, *, up_to: int) -> list[str]:
         """Return the columns of all transactions that match (or may, by other columns), in order of observation."""
         column = tables.column_sets.c
-        with self._reader.reading() as connection:
+        with self._reader.database.read() as connection:
             sets = select(_ALERT.column_set).where(*query.conditions(), _ALERT.seq <= up_to)
             if (matches := _text_matches(query)) is not None:
                 sets = sets.where(_ALERT.seq.in_(matches))

@@ -7,15 +7,13 @@ import hmac
 import secrets
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from sqlalchemy import delete, insert, select, update
 
 from fraudstream.store import tables
+from fraudstream.store.database import Database
 from fraudstream.times import microseconds
-
-if TYPE_CHECKING:
-    from fraudstream.store.store import AlertStore
 
 SESSION_HOURS: Final = 12
 SHORT_DIGITS: Final = 12
@@ -42,8 +40,8 @@ class Sessions:
     session, and a new token ends all of them. An empty `token` disables sessions.
     """
 
-    def __init__(self, store: AlertStore, token: str, clock: Callable[[], datetime]) -> None:
-        self._store = store
+    def __init__(self, database: Database, token: str, clock: Callable[[], datetime]) -> None:
+        self._database = database
         self._token = token.encode()
         self._clock = clock
 
@@ -51,7 +49,7 @@ class Sessions:
         """Start a session for 12 hours; returns the id for the browser."""
         session_id, now = secrets.token_urlsafe(32), self._clock()
         expires_us = microseconds(now + timedelta(hours=SESSION_HOURS))
-        with self._store.writing() as connection:
+        with self._database.write() as connection:
             connection.execute(delete(tables.sessions).where(_COLUMN.expires_us <= microseconds(now)))
             row = {"digest": self._digest(session_id), "expires_us": expires_us, "name": name}
             connection.execute(insert(tables.sessions), row)
@@ -64,26 +62,26 @@ class Sessions:
         query = select(_COLUMN.digest, _COLUMN.name).where(
             _COLUMN.digest == self._digest(session_id), _COLUMN.expires_us > microseconds(self._clock())
         )
-        with self._store.reading() as connection:
+        with self._database.read() as connection:
             row = connection.execute(query).one_or_none()
         return None if row is None else Session(*row)
 
     def name(self, session: Session, name: str) -> None:
         """Set the name of a session that has none yet."""
-        with self._store.writing() as connection:
+        with self._database.write() as connection:
             chosen = update(tables.sessions).where(_COLUMN.digest == session.digest, _COLUMN.name == "")
             connection.execute(chosen.values(name=name))
 
     def end(self, session: Session) -> None:
         """End one session."""
-        with self._store.writing() as connection:
+        with self._database.write() as connection:
             connection.execute(delete(tables.sessions).where(_COLUMN.digest == session.digest))
 
     def _digest(self, session_id: str) -> str:
         return hmac.new(self._token, session_id.encode(), hashlib.sha256).hexdigest()
 
 
-def revoke_sessions(store: AlertStore) -> int:
+def revoke_sessions(database: Database) -> int:
     """End every session; returns how many there were."""
-    with store.writing() as connection:
+    with database.write() as connection:
         return connection.execute(delete(tables.sessions)).rowcount

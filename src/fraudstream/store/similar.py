@@ -119,7 +119,7 @@ def similar_alerts(store: AlertReader, alert: StoredAlert, values: Mapping[str, 
     """
     document = alert.document()
     identifiers = identifiers_of(document[AlertField.TRANSACTION])
-    with store.reading() as connection:
+    with store.database.read() as connection:
         around = _Around(connection, alert.seq)
         if identifiers:
             compared, alerts = _with_shared_identifier(around, identifiers)

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Final, Self, TypeVar
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection
 from sqlalchemy.dialects.sqlite import insert
-from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, InterfaceError
 
-from fraudstream.errors import RecordError, StoreError
+from fraudstream.errors import RecordError
 from fraudstream.messages.answers import Rejection
 from fraudstream.messages.posted import Event, PostedAlert, Sample, check_alert, check_dead_letter, check_event
 from fraudstream.store import ledger, positions, rows, tables
 from fraudstream.store import schemas as observations
 from fraudstream.store.changes import Action, Actor, Change, insert_change
-from fraudstream.store.database import RELAXED, WRITE, index_tokens, open_engine
+from fraudstream.store.database import Database, index_tokens, open_engine
 from fraudstream.store.filters import AlertFilter
 from fraudstream.store.full_text import alert_tokens
 from fraudstream.store.ledger import LedgerReader
@@ -82,13 +78,10 @@ class AlertStore(AlertReader):
     Methods that write raise StoreError if the database refuses the write; nothing is stored then.
     """
 
-    def __init__(self, engine: Engine, clock: Callable[[], datetime]) -> None:
-        """Use an engine from `database.open_engine`, and a clock for the time of commit."""
-        super().__init__(engine)
-        self.ledger = LedgerReader(self)
+    def __init__(self, database: Database) -> None:
+        super().__init__(database)
+        self.ledger = LedgerReader(database)
         self.search = AlertSearch(self)
-        self._clock = clock
-        self._write_lock = threading.Lock()
         self._weights = SampleWeights()
 
     @classmethod
@@ -102,20 +95,11 @@ class AlertStore(AlertReader):
 
         Raises StoreError if it cannot be opened or written.
         """
-        return cls(open_engine(url, card_columns), clock)
+        return cls(Database(open_engine(url, card_columns), clock))
 
     def close(self) -> None:
-        """Close all connections; the store cannot be used afterwards."""
-        self._engine.dispose()
-
-    def now(self) -> datetime:
-        """Return the time of the store's clock."""
-        return self._clock()
-
-    @property
-    def path(self) -> Path:
-        """The path of the database file."""
-        return Path(str(self._engine.url.database)).absolute()
+        """Close all connections."""
+        self.database.close()
 
     def add_alerts(
         self,
@@ -134,9 +118,9 @@ class AlertStore(AlertReader):
         of `seq`. `describe` provides the text of the event for a new schema.
         """
         added = Added()
-        with self._write_lock:
-            with self._transaction() as connection:
-                now = self._clock()
+        with self.database.write_lock:
+            with self.database.transaction() as connection:
+                now = self.database.now()
                 valid = _validate(connection, "alert", posted, check_alert, added, now)
                 sets: dict[tuple[str, ...], int] = {}
                 observed: list[tuple[SchemaObservation, int]] = []
@@ -157,10 +141,10 @@ class AlertStore(AlertReader):
         A sample is also a schema observation; a new schema is recorded as an event, whose text `describe` provides.
         """
         added = Added()
-        with self._write_lock:
+        with self.database.write_lock:
             weights = self._weights.copy()
-            with self._transaction() as connection:
-                now = self._clock()
+            with self.database.transaction() as connection:
+                now = self.database.now()
                 reports: list[Report] = []
                 observed: list[tuple[SchemaObservation, int]] = []
                 added.events = _validate(connection, "event", posted, check_event, added, now)
@@ -182,8 +166,8 @@ class AlertStore(AlertReader):
         """Store that a suggested alias was refused, and record the change; repeating it has no effect."""
         refused = tables.refused_aliases
         once = insert(refused).on_conflict_do_nothing().returning(refused.c.new)
-        with self._write_lock, self._transaction() as connection:
-            now = self._clock()
+        with self.database.write_lock, self.database.transaction() as connection:
+            now = self.database.now()
             row = {"new": new, "old": old, "at_us": microseconds(now), "who": who, "why": why}
             if connection.execute(once, row).one_or_none() is not None:
                 after = {"refused": {new: old}}
@@ -193,8 +177,8 @@ class AlertStore(AlertReader):
     def add_dead_letters(self, posted: Sequence[object]) -> Added:
         """Store dead letters, each once by `topic/partition/offset`; only the newest 10,000 keep their payloads."""
         added = Added()
-        with self._write_lock, self._transaction() as connection:
-            now = self._clock()
+        with self.database.write_lock, self.database.transaction() as connection:
+            now = self.database.now()
             valid = _validate(connection, "dead letter", posted, check_dead_letter, added, now)
             for dead_letter in valid:
                 added.tally(rows.insert_dead_letter(connection, dead_letter, now))
@@ -206,42 +190,18 @@ class AlertStore(AlertReader):
     def add_ledger(self, posted: Sequence[object]) -> Added:
         """Store ledger entries, each once by its `entry_id`, and add the new ones to the totals."""
         added = Added()
-        with self._write_lock, self._transaction() as connection:
-            now = self._clock()
+        with self.database.write_lock, self.database.transaction() as connection:
+            now = self.database.now()
             valid = _validate(connection, "ledger entry", posted, ledger.check_entry, added, now)
             positions.record(connection, ledger.record(connection, valid, added.tally, now))
         return added
 
     def reject(self, kind: str, raw: object, reason: str) -> Added:
         """Store a rejected record that passed validation, but could not be inserted."""
-        with self._write_lock, self._transaction() as connection:
-            inserted = rows.insert_rejected(connection, kind, raw, rows.as_readable(reason), self._clock())
+        with self.database.write_lock, self.database.transaction() as connection:
+            inserted = rows.insert_rejected(connection, kind, raw, rows.as_readable(reason), self.database.now())
             rows.count(connection, Total.REJECTED, inserted)
         return Added(rejected=[Rejection(0, reason)])
-
-    @contextmanager
-    def writing(self, *, relaxed: bool = False) -> Iterator[Connection]:
-        """Open a write transaction for other repositories, serialised with those of the store.
-
-        With `relaxed` its commit does not wait for the disk: for data that can be recomputed (`reasons.py`).
-        """
-        with self._write_lock, self._transaction(relaxed=relaxed, of_records=False) as connection:
-            yield connection
-
-    @contextmanager
-    def _transaction(self, *, relaxed: bool = False, of_records: bool = True) -> Iterator[Connection]:
-        options = {WRITE: True, RELAXED: relaxed}
-        try:
-            with self._engine.connect().execution_options(**options) as connection, connection.begin():
-                yield connection
-        except DBAPIError as e:
-            if of_records and isinstance(e, DataError | IntegrityError | InterfaceError):
-                raise  # caused by the record, not by the database
-            raise StoreError(
-                f"a write to the alert store failed: {e.orig}",
-                where=str(self._engine.url.database),
-                remedy="check that the disk is not full and that no other program locks the file, then try again",
-            ) from e
 
 
 def _validate(

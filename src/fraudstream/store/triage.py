@@ -64,7 +64,7 @@ class TriageService:
         """Use a store; `on_commit` receives each result that changed something, once it is committed."""
         self._store = store
         self._on_commit = on_commit
-        self._changes = ChangeReader(store)
+        self._changes = ChangeReader(store.database)
 
     def claim(
         self, actor: Actor, alert_ids: Sequence[str], *, take_over: bool = False, versions: Versions | None = None
@@ -102,8 +102,8 @@ class TriageService:
 
         With `take_over` also a change of somebody else, recorded as such. Raises RequestError if there is no change.
         """
-        with self._store.writing() as connection:
-            result = apply_undo(connection, actor, change_id, self._store.now(), take_over=take_over)
+        with self._store.database.write() as connection:
+            result = apply_undo(connection, actor, change_id, self._store.database.now(), take_over=take_over)
         return self._notify(result)
 
     def next(
@@ -126,7 +126,7 @@ class TriageService:
 
     def state(self, alert_id: str) -> tuple[TriageState, list[Change]] | None:
         """Return the triage state of an alert and its changes, newest first; None if there is no such alert."""
-        with self._store.reading() as connection:
+        with self._store.database.read() as connection:
             alert = triaged_alerts(connection, [alert_id]).get(alert_id)
         return None if alert is None else (alert.state, self._changes.history(alert.seq))
 
@@ -141,8 +141,8 @@ class TriageService:
         versions: Versions | None = None,
     ) -> TriageResult:
         expected = versions or {}
-        with self._store.writing() as connection:
-            now = self._store.now()
+        with self._store.database.write() as connection:
+            now = self._store.database.now()
             timed = partial(rule, now_us=microseconds(now))
             rules: dict[str, triage_writing.Rule] = dict.fromkeys(alert_ids, timed)
             for each in expected.keys() & rules.keys():

@@ -147,7 +147,7 @@ class Charts:
     ) -> None:
         """Write nothing before `start` or `flush`; `label` returns the active model's label column."""
         self._store = store
-        self._minutes = MinuteStore(store)
+        self._minutes = MinuteStore(store.database)
         self._tally = tally
         self._label = label
         self._threshold = threshold

@@ -82,7 +82,7 @@ class Health:
 
     def __init__(self, store: AlertStore, clock: Callable[[], datetime]) -> None:
         self._store = store
-        self._probe = StoreProbe(store.path)
+        self._probe = StoreProbe(store.database.path)
         self._clock = clock
         self._lock = threading.Lock()
         self._failed: StoreError | None = None

@@ -22,8 +22,8 @@ from fraudstream.errors import ModelError, StoreError
 from fraudstream.messages.base import Object
 from fraudstream.model.explanation.explainer import ExplainerLibrary, Explanation, cause_form, short_form
 from fraudstream.store import tables
+from fraudstream.store.database import Database
 from fraudstream.store.reading import STORED_COLUMNS, StoredAlert, stored_alert
-from fraudstream.store.store import AlertStore
 from fraudstream.times import microseconds
 from fraudstream.transactions.wire import AlertField, Outcome
 
@@ -36,8 +36,8 @@ _INSERT: Final = insert(tables.reasons).on_conflict_do_nothing(index_elements=["
 class ReasonStore:
     """Reads and writes the table of reasons."""
 
-    def __init__(self, store: AlertStore) -> None:
-        self._store = store
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     def add(self, reasons: Mapping[int, Mapping[str, Any]], now: datetime) -> None:
         """Store the reasons of alerts, by their `seq`; reasons that are already stored stay.
@@ -49,7 +49,7 @@ class ReasonStore:
             {"seq": seq, "worked_us": at_us, "body": orjson.dumps(each).decode()[1:-1]} for seq, each in reasons.items()
         ]
         if rows:
-            with self._store.writing(relaxed=True) as connection:
+            with self._database.write(relaxed=True) as connection:
                 connection.execute(_INSERT, rows)
 
     def unexplained(self, before: int, limit: int) -> list[StoredAlert]:
@@ -62,12 +62,12 @@ class ReasonStore:
             .order_by(alert.seq.desc())
             .limit(limit)
         )
-        return [stored_alert(row) for row in self._store.rows(query)]
+        return [stored_alert(row) for row in self._database.rows(query)]
 
     def explained_us(self, seq: int) -> int | None:
         """Return when the reasons of an alert were computed, in microseconds since 1970; None if not yet."""
         column = tables.reasons.c
-        return self._store.scalar(select(column.worked_us).where(column.seq == seq))
+        return self._database.scalar(select(column.worked_us).where(column.seq == seq))
 
     def with_reasons(self, alerts: Sequence[StoredAlert]) -> list[StoredAlert]:
         """Return the alerts with `reasons` and `explanation`, which are null until they are computed."""
@@ -75,7 +75,7 @@ class ReasonStore:
         if not sequences:
             return list(alerts)
         column = tables.reasons.c
-        rows = self._store.rows(select(column.seq, column.body).where(column.seq.in_(sequences)))
+        rows = self._database.rows(select(column.seq, column.body).where(column.seq.in_(sequences)))
         bodies = {row.seq: row.body.encode() for row in rows}
         return [
             alert._replace(body=b"%s,%s}" % (alert.body[:-1], bodies.get(alert.seq, NOT_YET)))

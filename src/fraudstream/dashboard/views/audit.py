@@ -35,11 +35,11 @@ def audit_page() -> str:
     using = parts()
     filters = {name: request.args[name] for name in ChangeQuery.model_fields if request.args.get(name)}
     query = ChangeList.read(request.args)
-    reader = ChangeReader(using.store)
+    reader = ChangeReader(using.store.database)
     # One more than is listed shows whether there is another page.
     matches = reader.page(query, before=query.cursor, limit=ROWS + 1)
     changes, more = matches[:ROWS], matches[ROWS:]
-    with using.store.reading() as connection:
+    with using.store.database.read() as connection:
         chain = _chain_state(connection)
     return render_template(
         "audit.html",
@@ -90,21 +90,21 @@ api = Api("audit")
 @api.operation("GET", "/api/audit", page("changes", ListedChange))
 def list_changes(query: ChangeList) -> object:
     """The changes that people made, the newest first."""
-    changes = ChangeReader(parts().store).page(query, before=query.cursor, limit=query.limit)
+    changes = ChangeReader(parts().store.database).page(query, before=query.cursor, limit=query.limit)
     return {"changes": changes, "next_cursor": query.following([each.seq for each in changes])}
 
 
 @api.operation("GET", "/api/audit/head", Head)
 def chain_head() -> object:
     """The newest change's hash, which covers all before it."""
-    with parts().store.reading() as connection:
+    with parts().store.database.read() as connection:
         return head(connection)
 
 
 @api.operation("GET", "/api/audit.csv", str, media_type="text/csv")
 def changes_csv(query: ChangeQuery) -> Response:
     """All matching changes as a CSV file, the oldest first, a line for each alert concerned."""
-    reader = ChangeReader(parts().store)
+    reader = ChangeReader(parts().store.database)
     up_to = reader.latest_seq()
     return file_response(FILE_NAME, _csv(reader.every(query, up_to=up_to)), lambda: reader.count(query))
 

@@ -33,7 +33,9 @@ api = Api("dead_letters")
 @api.operation("GET", "/api/dead-letters", page("dead_letters", Object))
 def list_dead_letters(query: DeadLetterListQuery) -> object:
     """Dead letters and unscorable transactions, the newest first, with their replays."""
-    dead_letters, following = DeadLetterReader(parts().store).page(query, after=query.cursor, limit=query.limit)
+    dead_letters, following = DeadLetterReader(parts().store.database).page(
+        query, after=query.cursor, limit=query.limit
+    )
     replays = replays_of(dead_letters)
     records = [as_json(each, replays[str(each.record_id)]) for each in dead_letters]
     return {"dead_letters": records, "next_cursor": None if following is None else str(following)}
@@ -55,7 +57,7 @@ def replays_of(dead_letters: Iterable[StoredDeadLetter]) -> dict[str, list[Repla
     """Return the replays of each dead letter, newest first, by its origin."""
     origins = [str(each.record_id) for each in dead_letters if each.record_id is not None]
     by_origin: dict[str, list[Replay]] = defaultdict(list)
-    for replay in ReplayLog(parts().store).replays(origins=origins, limit=REPLAYS_PER_PAGE):
+    for replay in ReplayLog(parts().store.database).replays(origins=origins, limit=REPLAYS_PER_PAGE):
         by_origin[replay.origin].append(replay)
     return by_origin
 
@@ -63,7 +65,7 @@ def replays_of(dead_letters: Iterable[StoredDeadLetter]) -> dict[str, list[Repla
 def dead_letters_page() -> str:
     """Render a page of the dead letters that match the query, and the newest replays."""
     using = parts()
-    reader, log = DeadLetterReader(using.store), ReplayLog(using.store)
+    reader, log = DeadLetterReader(using.store.database), ReplayLog(using.store.database)
     filters = {name: request.args[name] for name in DeadLetterFilter.model_fields if request.args.get(name)}
     query, after = DeadLetterFilter.read(request.args), DeadLetterListQuery.read(request.args).cursor
     dead_letters, following = reader.page(query, after=after, limit=ROWS)
@@ -95,7 +97,7 @@ def request_replays(body: ReplayRequest) -> Response:
     else:
         filter_ = DeadLetterFilter(place=list(dict.fromkeys(body.places)))
     using = parts()
-    requested = ReplayLog(using.store).request(body, filter_, actor(body.who).name, using.clock())
+    requested = ReplayLog(using.store.database).request(body, filter_, actor(body.who).name, using.clock())
     missing = max(0, len(set(body.places or ())) - requested.letters)
     if missing and not body.dry_run:
         raise RequestError(
@@ -112,7 +114,7 @@ def request_replays(body: ReplayRequest) -> Response:
 @api.operation("GET", "/api/replays", page("replays", Replay, counts=dict[ReplayState, int]))
 def list_replays(query: ReplayList) -> object:
     """Replays, the newest first, and their number in each state."""
-    log = ReplayLog(parts().store)
+    log = ReplayLog(parts().store.database)
     replays = log.replays(
         state=query.state, batch=query.batch, origins=query.place or None, before=query.cursor, limit=query.limit
     )
@@ -127,7 +129,7 @@ def list_replays(query: ReplayList) -> object:
 def claim_replays(body: ReplayClaim) -> object:
     """Assign replays to a sender, again after 30 seconds without a result; with `limit` 0 only count those waiting."""
     using = parts()
-    log = ReplayLog(using.store)
+    log = ReplayLog(using.store.database)
     if body.limit == 0:
         return {"waiting": log.waiting(using.clock(), body.batch)}
     return {"replays": log.claim(using.clock(), limit=body.limit, batch=body.batch)}
@@ -137,9 +139,9 @@ def claim_replays(body: ReplayClaim) -> object:
 def conclude_replays(body: ReplayResults) -> object:
     """Record the outcome of replays: for each its `place`, or the `reason` why it cannot be sent."""
     using = parts()
-    return {"recorded": ReplayLog(using.store).conclude(body.results, using.clock())}
+    return {"recorded": ReplayLog(using.store.database).conclude(body.results, using.clock())}
 
 
 def _file(query: DeadLetterQuery, write: Callable[[Iterable[StoredDeadLetter]], Iterator[Any]], name: str) -> Response:
-    reader = DeadLetterReader(parts().store)
+    reader = DeadLetterReader(parts().store.database)
     return file_response(name, write(reader.every(query)), lambda: reader.count(query))

@@ -176,7 +176,7 @@ def queue_page() -> str | Response:
         return redirect(query.address(), code=303)
     # Read before the rows, so that the page's stream and its poll of changes start no later than its content.
     latest = using.store.latest_seq()
-    changed = ChangeReader(using.store).latest_seq()
+    changed = ChangeReader(using.store.database).latest_seq()
     who = actor_or_nobody()
     name = "" if who == NOBODY else who.name
     api_query = query.api_query(name)
