@@ -24,8 +24,8 @@ from benchmarks.system.throughput import ThroughputRequest, measure_peers, measu
 from fraudstream import logs
 from fraudstream.cli.entry import run_to_exit
 from fraudstream.cli.models import ALGORITHMS
-from fraudstream.cli.options import jars_for, java_for
 from fraudstream.config import Settings
+from fraudstream.runtime.engines import jars_for, java_for
 
 KINDS: Final = ("latency", "throughput", "recovery", "memory", "baselines")
 DURATIONS: Final = {"latency": 60.0, "memory": 1800.0, "recovery": 60.0}

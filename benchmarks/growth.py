@@ -32,13 +32,13 @@ from benchmarks.system.machine import circumstances, load, write_result
 from benchmarks.system.material import Material, prepare, split_by_outcome
 from benchmarks.system.percentiles import summary
 from benchmarks.system.system import BenchSystem, stopped_at_the_end
-from fraudstream.cli.options import batch_spark, java_for
 from fraudstream.config import Settings
 from fraudstream.model.deployment.current import resolve
 from fraudstream.model.manifest import Manifest
 from fraudstream.model.training import plan, recipe
 from fraudstream.model.training.plan import TrainingSettings
 from fraudstream.model.training.training import train
+from fraudstream.runtime.engines import batch_spark, java_for
 from fraudstream.store.store import AlertStore
 from fraudstream.transactions.csv_source import open_csv
 

@@ -23,8 +23,8 @@ from pyspark.sql import functions as F
 
 from benchmarks import study
 from benchmarks.system.machine import circumstances, write_result
-from fraudstream.cli.options import batch_spark
 from fraudstream.config import Settings
+from fraudstream.runtime.engines import batch_spark
 from fraudstream.runtime.files import hadoop_path
 
 FIRST_DAY: Final = "2018-07-11"

@@ -25,7 +25,6 @@ from pyspark.sql import functions as F
 
 from benchmarks import study
 from benchmarks.system.machine import circumstances, write_result
-from fraudstream.cli.options import batch_spark
 from fraudstream.config import Settings
 from fraudstream.model.calibration import fit_calibration
 from fraudstream.model.evaluation.bootstrap import Draws, ScoredRows, average_precision, draw_paired, interval
@@ -38,6 +37,7 @@ from fraudstream.model.training.recipe import (
     logistic_regression,
     random_forest,
 )
+from fraudstream.runtime.engines import batch_spark
 from fraudstream.transactions.csv_source import open_csv
 from fraudstream.transactions.label import CsvProfile, profile
 

@@ -35,10 +35,10 @@ from benchmarks import study
 from benchmarks.system.backlog import fill
 from benchmarks.system.machine import circumstances, write_result
 from benchmarks.system.material import prepare
-from fraudstream.cli.options import java_for
 from fraudstream.config import Settings
 from fraudstream.demo.child import Child
 from fraudstream.demo.system import POLL_SECONDS
+from fraudstream.runtime.engines import java_for
 from fraudstream.transactions.wire import EventField, EventType, Topic
 
 HERE = Path(__file__).parents[1] / "src"

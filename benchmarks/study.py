@@ -15,10 +15,10 @@ from typing import Final
 import orjson
 
 from benchmarks.system.material import FRAUDSTREAM
-from fraudstream.cli.options import jars_for, java_for
 from fraudstream.config import Settings
 from fraudstream.errors import BrokerFailed
 from fraudstream.kafka.broker import BrokerPlan, start_broker
+from fraudstream.runtime.engines import jars_for, java_for
 from fraudstream.runtime.processes import LOOPBACK, free_port, spawn, stop, wait_until
 from fraudstream.transactions.wire import DEFAULT_MAX_RECORD_BYTES
 

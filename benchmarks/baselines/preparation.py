@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks.baselines.exported import export_model
-from fraudstream.cli.options import batch_spark, jars_for
 from fraudstream.config import Settings
 from fraudstream.kafka.reading import Watermarks
 from fraudstream.model.deployment.current import resolve
 from fraudstream.model.manifest import by_component
+from fraudstream.runtime.engines import batch_spark, jars_for
 from fraudstream.transactions.wire import Outcome
 
 EXPECTED: Final = "expected.json"

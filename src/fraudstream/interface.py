@@ -81,8 +81,8 @@ class Model:
         Raises:
             DataError: The CSV cannot be used, or the output cannot be written.
         """
-        from fraudstream.cli.options import batch_spark
         from fraudstream.config import Settings
+        from fraudstream.runtime.engines import batch_spark
         from fraudstream.transactions.csv_source import open_csv
 
         settings = Settings.load()
@@ -151,11 +151,11 @@ def train(
         ModelError: The artifact cannot be written.
         SetupError: There is no suitable Java.
     """
-    from fraudstream.cli.options import batch_spark
     from fraudstream.config import Settings
     from fraudstream.model.evaluation.evaluate import ThresholdConstraints
     from fraudstream.model.training.plan import TrainingSettings
     from fraudstream.model.training.training import train as train_model
+    from fraudstream.runtime.engines import batch_spark
     from fraudstream.transactions.csv_source import open_csv
 
     settings = Settings.load()

@@ -13,12 +13,12 @@ import click
 
 from fraudstream import logs
 from fraudstream.cli.entry import cli, run_to_exit
-from fraudstream.cli.options import jars_for, java_for
 from fraudstream.config import Settings
 from fraudstream.errors import DataNotFound, FraudstreamError, ModelNotFound
 from fraudstream.kafka.progress import progress_path
 from fraudstream.model.artifact import copy_spark_models
 from fraudstream.model.deployment.current import CURRENT_FILE, resolve
+from fraudstream.runtime.engines import jars_for, java_for
 from fraudstream.runtime.files import PRIVATE_UMASK
 from fraudstream.runtime.jars import Jars
 from fraudstream.runtime.processes import LOOPBACK, die_with_parent, stop_signals

@@ -15,8 +15,8 @@ from benchmarks.system.archives import archives, see_archives_made
 from benchmarks.system.material import prepare
 from benchmarks.system.resources import family
 
-from fraudstream.cli.options import jars_for, java_for
 from fraudstream.config import Settings
+from fraudstream.runtime.engines import jars_for, java_for
 from fraudstream.runtime.processes import wait_until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.kafka, pytest.mark.spark, pytest.mark.nightly]

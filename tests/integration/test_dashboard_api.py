@@ -172,6 +172,9 @@ def test_latency_runs_to_the_store_while_nobody_watches(client: FlaskClient, clo
     client.post("/api/alerts", json=[alert(100)])
     stats = told(client.get("/api/stats"))
     assert (stats["p50_ms"], stats["p99_ms"], stats["latency_to"]) == (20.0, 20.0, "store")
+    clock.forward(61)
+    stats = told(client.get("/api/stats"))
+    assert (stats["p50_ms"], stats["p99_ms"], stats["latency_to"]) == (None, None, None)
 
 
 def test_the_rate_is_that_of_the_last_ten_seconds_and_falls_to_zero_without_news(

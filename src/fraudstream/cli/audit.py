@@ -7,8 +7,9 @@ import click
 import orjson
 
 from fraudstream.cli import options
-from fraudstream.cli.options import batch_spark, jars_for, java_for, setting
+from fraudstream.cli.options import setting
 from fraudstream.config import Settings
+from fraudstream.runtime.engines import batch_spark, jars_for, java_for
 
 
 @click.command()

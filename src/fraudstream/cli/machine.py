@@ -7,9 +7,10 @@ from typing import Final
 
 import click
 
-from fraudstream.cli.options import jars_for, java_for, setting
+from fraudstream.cli.options import setting
 from fraudstream.config import Settings
 from fraudstream.errors import SettingsError
+from fraudstream.runtime.engines import jars_for, java_for
 from fraudstream.runtime.java import Java
 
 TOOLS: Final = {

@@ -8,8 +8,9 @@ import click
 import orjson
 
 from fraudstream.cli import options
-from fraudstream.cli.options import batch_spark, setting
+from fraudstream.cli.options import setting
 from fraudstream.config import Settings
+from fraudstream.runtime.engines import batch_spark
 
 ALGORITHMS = ("auto", "logistic-regression", "random-forest", "gbt")
 DEFAULT_SEED = 42

@@ -7,8 +7,9 @@ import click
 
 from fraudstream.cli import options
 from fraudstream.cli.models import ALGORITHMS
-from fraudstream.cli.options import jars_for, java_for, setting
+from fraudstream.cli.options import setting
 from fraudstream.config import Settings
+from fraudstream.runtime.engines import jars_for, java_for
 from fraudstream.transactions.wire import Topic
 
 DATA_CANDIDATES = (Path("data/creditcard.csv"), Path("fraud_detection_project/creditcard.csv"))

@@ -37,6 +37,7 @@ from fraudstream.transactions.wire import AlertField, Outcome
 log = structlog.get_logger(__name__)
 
 LATENCY_SAMPLES: Final = 1000
+LATENCY_SECONDS: Final = 60.0
 RATE_SECONDS: Final = 10.0
 CACHE_SECONDS: Final = 0.9
 """The counters that streams send are computed once for all viewers."""
@@ -74,8 +75,8 @@ class Statistics:
         self._problems = problems
         self._clock = clock
         self._lock = threading.Lock()
-        self._to_store: deque[float] = deque(maxlen=LATENCY_SAMPLES)
-        self._to_page: deque[float] = deque(maxlen=LATENCY_SAMPLES)
+        self._to_store: deque[tuple[datetime, float]] = deque(maxlen=LATENCY_SAMPLES)
+        self._to_page: deque[tuple[datetime, float]] = deque(maxlen=LATENCY_SAMPLES)
         self._ends: deque[tuple[datetime, int]] = deque()
         self._scored_by: tuple[str | None, float | None] | None = None
         self._reading = threading.Lock()
@@ -170,14 +171,14 @@ class Statistics:
                 cached = self._cached = (now, orjson.dumps(self.current()))
             return cached[1]
 
-    def _observe(self, latencies: deque[float], to: str, produced: Iterable[int | None]) -> None:
+    def _observe(self, latencies: deque[tuple[datetime, float]], to: str, produced: Iterable[int | None]) -> None:
         now = self._clock()
         now_us = microseconds(now)
         # Clocks of two machines may differ by more than the latency.
         durations = [max(0.0, (now_us - produced_us) / 1e6) for produced_us in produced if produced_us is not None]
         with self._lock:
             for seconds in durations:
-                latencies.append(seconds)
+                latencies.append((now, seconds))
                 self._histogram.labels(to).observe(seconds)
         if durations:
             self.minutes.latencies(now, to, durations)
@@ -208,9 +209,14 @@ class Statistics:
             return (last - first) / (last_at - first_at).total_seconds()
 
     def _latency(self) -> tuple[float | None, float | None, str | None]:
+        now = self._clock()
         with self._lock:
-            watched = self._hub.viewers > 0 and len(self._to_page) > 0
-            values = sorted(self._to_page if watched else self._to_store)
+            to_page, to_store = (
+                sorted(seconds for at, seconds in latencies if (now - at).total_seconds() <= LATENCY_SECONDS)
+                for latencies in (self._to_page, self._to_store)
+            )
+        watched = self._hub.viewers > 0 and len(to_page) > 0
+        values = to_page if watched else to_store
         if not values:
             return None, None, None
         return _percentile(values, 0.50), _percentile(values, 0.99), "page" if watched else "store"
