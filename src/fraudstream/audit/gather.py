@@ -112,7 +112,7 @@ class StoreSnapshot:
         broken = list(broken_links(self.connection))
         if broken:
             entry = f"entry {broken[0].seq} ({broken[0].change_id})"
-            what = f"the hash of {entry} does not match: it or the one before was altered or removed"
+            what = f"{entry} does not match its hash: it or the one before was altered or removed"
             yield Finding(Kind.ALTERED, what, count=len(broken))
         heads = {(head.seq, head.hash): head for head in (*published, *stored_heads(self.connection))}
         for head in sorted(heads.values()):
