@@ -71,14 +71,14 @@ def audit(
     former: int = 0,
     former_losses: list[LedgerEntry] | None = None,
     next_records: dict[int, int] | None = None,
-    forgotten: list[str] | None = None,
+    truncated: list[str] | None = None,
 ) -> AuditReport:
     """The report on these facts; the store has what the topics say where it is not given."""
-    facts = Facts(TOPIC, TOPIC_ID, marks=marks, former=former, forgotten=forgotten or [])
+    facts = Facts(TOPIC, TOPIC_ID, marks=marks, former=former, truncated=truncated or [])
     facts.former_losses = {each.entry_id: each for each in former_losses or []}
     facts.next_records = next_records or {}
     for each in entries:
-        facts.enter(each)
+        facts.add_entry(each)
     facts.add("outputs", outputs or [])
     facts.add("store_rows", {each.id: row(each) for each in outputs or []}.values() if stored is None else stored)
     facts.index()

@@ -238,7 +238,7 @@ def test_a_stored_row_beyond_the_end_is_wrong_unless_the_topic_is_new() -> None:
 
 def test_the_store_stands_for_an_output_topic_that_lost_its_first_records() -> None:
     entries, kept = [entry(0, 10, alert=1), entry(10, 20, alert=1)], [row(alert(3)), row(alert(12))]
-    assert audit(entries, [alert(12)], kept, marks={0: (0, 20)}, forgotten=["fraud_alerts"]).ok
+    assert audit(entries, [alert(12)], kept, marks={0: (0, 20)}, truncated=["fraud_alerts"]).ok
     assert not audit(entries, [alert(12)], kept, marks={0: (0, 20)}).ok
 
 

