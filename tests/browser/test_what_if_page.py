@@ -103,7 +103,7 @@ def test_a_threshold_is_applied_with_a_reason_and_undone(
     expect(answer).to_contain_text("0.25 is active as revision 2")
     found = read_current(current)
     assert (found.threshold, found.who, found.why) == (0.25, "Ann Müller", SCRIPT)
-    expect(page.locator("#live-in-force")).to_contain_text("0.25")
+    expect(page.locator("#live-active")).to_contain_text("0.25")
     expect(page.locator("#live-changes tbody tr").first).to_contain_text(SCRIPT)
     answer.get_by_role("button", name="Undo").press("Enter")
     expect(answer).to_contain_text("0.5 is active again, as revision 3")
@@ -130,7 +130,7 @@ def test_what_another_changed_meanwhile_is_told_and_not_written_over(page: Page,
     answer = page.locator("#answer")
     expect(answer).to_contain_text("changed meanwhile")
     expect(answer).to_contain_text("by ben (a storm)")
-    expect(page.locator("#live-in-force")).to_contain_text("0.75")
+    expect(page.locator("#live-active")).to_contain_text("0.75")
     assert read_current(models / "current").threshold == 0.75
     page.get_by_role("button", name="Deploy 0.25").click()
     expect(answer).to_contain_text("0.25 is active as revision 3")

@@ -63,11 +63,9 @@ def tiles(stats: Mapping[str, Any]) -> list[Tile]:
             "latency",
             to,
             milliseconds(stats["p50_ms"]),
-            f"99 % within {milliseconds(stats['p99_ms'])}"
-            if stats["p99_ms"] is not None
-            else "no alert in the last minute",
+            f"99 % within {milliseconds(stats['p99_ms'])}" if stats["p99_ms"] is not None else "no recent alert",
             "The median time from a payment's production until its alert is sent to a page (to the store while no page "
-            "is open), over the last 1,000 alerts.",
+            "is open), in the last minute.",
         ),
         Tile(
             "unjudged",

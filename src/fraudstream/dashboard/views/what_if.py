@@ -37,7 +37,7 @@ def charts(result: WhatIfResult) -> list[tuple[str, Figure]]:
 
     def marks(area: Area, across: Scale, _up: Scale) -> Iterator[Markup]:
         active = across.at(result.deployment.threshold)
-        yield svg.line((active, area.top), (active, area.bottom), "axis in-force")
+        yield svg.line((active, area.top), (active, area.bottom), "axis active-threshold")
         yield from threshold_mark(area, across.at(result.threshold), "threshold", score(result.threshold))
 
     def chart(up: Axis, about: str, value: Callable[[PeriodFigures, str], float | None]) -> Figure:

@@ -16,7 +16,7 @@ export class Tiles {
     this.set(
       "latency",
       format.milliseconds(stats.p50_ms),
-      stats.p99_ms === null ? "no alert in the last minute" : `99 % within ${format.milliseconds(stats.p99_ms)}`,
+      stats.p99_ms === null ? "no recent alert" : `99 % within ${format.milliseconds(stats.p99_ms)}`,
       stats.latency_to === "store" ? "Payment to store" : "Payment to page",
     );
     const deadLetters = stats.dead_letters === 1 ? "1 dead letter" : `${format.count(stats.dead_letters)} dead letters`;

@@ -41,7 +41,7 @@ function showThreshold(threshold, { from } = {}) {
 
 function showButton() {
   if (!apply) return;
-  const active = Number(document.getElementById("live-sources").dataset.inForce);
+  const active = Number(document.getElementById("live-sources").dataset.activeThreshold);
   const same = exact.value === "" || Number(exact.value) === active;
   const button = document.getElementById("apply-button");
   button.disabled = same;
