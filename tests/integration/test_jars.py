@@ -109,7 +109,7 @@ def test_both_sets_are_fetched_apart_and_named_as_they_come(fetch: Fetch) -> Non
 
 @pytest.mark.spark
 def test_two_that_fetch_at_once_do_the_work_once(fetch: Fetch) -> None:
-    assert sum(line.startswith("connector: asking") for line in fetch.lines) == 1
+    assert sum(line.startswith("connector: resolving") for line in fetch.lines) == 1
     assert sum("waiting for it" in line for line in fetch.lines) == 1
 
 

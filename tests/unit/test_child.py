@@ -29,6 +29,11 @@ class Clock:
 
 
 @pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
 def made() -> Iterator[list[Child]]:
     children: list[Child] = []
     yield children
