@@ -1,11 +1,10 @@
-"""The payments of a run: unique, one in twenty a fraud, some that no model may judge; and what `score` says of each."""
+"""Makes the payments of a run: unique, one in twenty a fraud, some unscorable; and the batch outcome of each."""
 
 from __future__ import annotations
 
 import csv
-import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,6 +12,9 @@ from typing import Final
 
 import numpy as np
 
+from fraudstream import score, train
+from fraudstream.config import Settings
+from fraudstream.runtime.engines import batch_spark
 from fraudstream.simulator.simulate import simulate
 from fraudstream.transactions.csv_source import CsvSource, open_csv
 from fraudstream.transactions.wire import Outcome
@@ -55,8 +57,8 @@ class Payments:
         return list(self.source.json_rows())
 
 
-def make_payments(folder: Path, rows: int, seed: int, environment: Mapping[str, str]) -> Payments:
-    """Write the file, train a logistic regression on its first rows, and have `fraudstream score` judge all of it."""
+def make_payments(folder: Path, rows: int, seed: int) -> Payments:
+    """Write the file, train a logistic regression on its first rows, and score all of it, in one Spark session."""
     simulated, training, stream = folder / "simulated.csv", folder / "training.csv", folder / "payments.csv"
     simulate(max(rows, FEWEST_PILOT_ROWS), seed, simulated)
     chance = np.random.default_rng([seed, 1])
@@ -65,9 +67,10 @@ def make_payments(folder: Path, rows: int, seed: int, environment: Mapping[str, 
     _write(training, head, body[:MOST_TRAINING_ROWS])
     _write(stream, head, with_unscorable(body, chance))
     models = folder / "models"
-    _fraudstream(environment, "train", "--data", training, "--models", models, "--algorithm", "logistic-regression")
     scores = folder / "scores.csv"
-    _fraudstream(environment, "score", "--data", stream, "--model", models / "current", "--output", scores)
+    with batch_spark(Settings.load(), "chaos"):
+        train(training, models=models, algorithm="logistic-regression")
+        score(stream, model=models / "current", output=scores)
     return Payments(open_csv(stream), models / "current", read_verdicts(scores))
 
 
@@ -110,10 +113,3 @@ def _write(path: Path, head: list[str], body: Sequence[list[str]]) -> None:
         writer = csv.writer(file)
         writer.writerow(head)
         writer.writerows(body)
-
-
-def _fraudstream(environment: Mapping[str, str], *arguments: object) -> None:
-    command = [*FRAUDSTREAM, *map(str, arguments)]
-    done = subprocess.run(command, env=dict(environment), capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise SystemExit(f"fraudstream {arguments[0]} failed: {done.stderr.strip()}")

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterator
-from typing import Any, Final
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final, Protocol
 
 import urllib3
 from benchmarks.system.material import FRAUDSTREAM
 from benchmarks.system.percentiles import quantiles
-from benchmarks.system.system import BenchSystem
 
 from chaos.hostile import Hostile, Sent, send_between_frauds, stored_alerts
 
@@ -20,8 +20,31 @@ BATCH: Final = ("--batch-interval", "10 seconds")
 """For the detector: the ledger has an entry for each batch."""
 
 
+class RunningSystem(Protocol):
+    """Broker, detector, relay and dashboard, of a benchmark or of a demo."""
+
+    @property
+    def bootstrap(self) -> str:
+        """Kafka's address."""
+
+    @property
+    def url(self) -> str:
+        """The dashboard's address."""
+
+    @property
+    def database(self) -> Path:
+        """The alert store."""
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """That of its processes."""
+
+    def wait(self, seconds: float, until: Callable[[], bool]) -> bool:
+        """Wait until a condition holds; whether it did."""
+
+
 def run_through(
-    system: BenchSystem, records: Iterator[Hostile], fraud: bytes, *, rate: float, name: str
+    system: RunningSystem, records: Iterator[Hostile], fraud: bytes, *, rate: float, name: str
 ) -> dict[str, Any]:
     """Send records between frauds, wait for what must arrive, and tell what did."""
     sent = send_between_frauds(system.bootstrap, records, fraud, every=FRAUD_EVERY, rate=rate, name=name)
@@ -47,7 +70,7 @@ def _missing(sent: Sent, found: set[str]) -> list[str]:
     return sorted({sent.alerts.get(each, "a fraud between") for each in {*sent.frauds, *sent.alerts} - found})
 
 
-def audited(system: BenchSystem) -> dict[str, Any]:
+def audited(system: RunningSystem) -> dict[str, Any]:
     """What `fraudstream audit` says once the last batch is accounted for: its exit code and its last line."""
     http = urllib3.PoolManager()
 

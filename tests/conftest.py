@@ -183,8 +183,8 @@ def new_topic(broker: RunningBroker) -> Callable[..., str]:
 
 FOLDERS = ("e2e", "spark", "kafka", "browser", "integration", "unit")
 """Of the tests, the dearest first: what is begun last must be short, or one worker ends long before the other."""
-ON_ONE_WORKER = ("spark", "kafka")
-"""Folders whose tests share a Spark session or a broker, which then is started by one worker alone."""
+ON_ONE_WORKER = ("e2e", "spark", "kafka")
+"""Folders whose tests share a demo, a Spark session or a broker, which then is started by one worker alone."""
 
 
 def _folder(path: str) -> str:

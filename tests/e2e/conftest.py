@@ -1,4 +1,4 @@
-"""A small CSV with frauds in it, a model trained on it, and the commands as a user runs them."""
+"""A small CSV with frauds in it, a demo that was trained on it, and the commands as a user runs them."""
 
 from __future__ import annotations
 
@@ -6,17 +6,27 @@ import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from shutil import copytree
 
 import numpy as np
 import pytest
 
 from commands import FRAUDS, ROWS, Command, command_line, read_scores
 from fraudstream.kafka.broker import BrokerPlan, RunningBroker, start_broker
-from fraudstream.runtime.files import exclusive_lock
 from fraudstream.runtime.jars import Jars
 from fraudstream.runtime.java import Java
 from fraudstream.runtime.processes import free_port
 from fraudstream.transactions.wire import DEFAULT_MAX_RECORD_BYTES
+from running_demo import Demo, running_demo
+
+ON_THE_DEMO = ("test_demo", "test_schema", "test_detector", "test_hostile_records", "test_demo_stops")
+"""Modules that share one running demo, in this order: hostile records come last, since the schema is then theirs."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run the tests on the demo first, in their order, so that no other test runs beside it."""
+    order = {name: number for number, name in enumerate(ON_THE_DEMO)}
+    items.sort(key=lambda item: order.get(item.path.stem, len(order)))
 
 
 @pytest.fixture(scope="session")
@@ -58,34 +68,33 @@ def payments(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def shared(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
-    """A folder that all workers of this run of the tests share; what is in it is made under a lock by the first."""
-    folder = tmp_path_factory.getbasetemp()
-    folder = (folder if worker_id == "master" else folder.parent) / "shared-by-workers"
-    folder.mkdir(exist_ok=True)
-    return folder
+def demo(payments: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
+    """The demo on the payments, which all tests of `ON_THE_DEMO` share, the last of which stops it."""
+    with running_demo(payments, tmp_path_factory.mktemp("demo")) as running:
+        yield running
 
 
 @pytest.fixture(scope="session")
-def models(payments: Path, run: Command, shared: Path) -> Path:
-    """The folder of a model trained on the payments, by the command."""
-    models = shared / "models"
-    with exclusive_lock(shared / "models.lock", wait=True):
-        if not (models / "current").exists():
-            done = run("train", "--data", payments, "--models", models, "--algorithm", "logistic-regression")
-            assert done.returncode == 0, done.stderr
-    return models
+def models(demo: Demo, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the folder with the model that the demo trained."""
+    return copytree(demo.workdir / "models", tmp_path_factory.mktemp("trained") / "models")
 
 
 @pytest.fixture(scope="session")
 def scores(payments: Path, models: Path, run: Command) -> dict[int, tuple[str, float | None]]:
     """Outcome and score of each row, by `fraudstream score`."""
     output = models.parent / "scores.csv"
-    with exclusive_lock(models.parent / "scores.lock", wait=True):
-        if not output.exists():
-            done = run("score", "--data", payments, "--model", models / "current", "--output", output)
-            assert done.returncode == 0, done.stderr
+    done = run("score", "--data", payments, "--model", models / "current", "--output", output)
+    assert done.returncode == 0, done.stderr
     return read_scores(output)
+
+
+@pytest.fixture(scope="session")
+def frauds(scores: dict[int, tuple[str, float | None]]) -> dict[int, float]:
+    """The score of each row that raises an alert."""
+    frauds = {row: score for row, (outcome, score) in scores.items() if outcome == "alert" and score is not None}
+    assert len(frauds) > 20
+    return frauds
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -15,12 +15,13 @@ from typing import Any
 import pytest
 from confluent_kafka import Consumer, Message, Producer, TopicPartition
 
-from commands import ROWS, command_line
+from commands import ROWS, Command, command_line
 from fraudstream.kafka.broker import RunningBroker
 from fraudstream.model.deployment.current import deploy, read_current
 from fraudstream.runtime.processes import stop, wait_until
 from fraudstream.transactions.csv_source import open_csv
 from fraudstream.transactions.wire import DEFAULT_MAX_RECORD_BYTES, OUTPUT_TOPICS, Topic
+from running_demo import Demo
 
 pytestmark = [pytest.mark.e2e, pytest.mark.kafka, pytest.mark.spark]
 
@@ -70,13 +71,8 @@ CHANGED: dict[str, tuple[str, list[str]]] = {
 ALERTS |= {name: text.encode() for name, (text, _) in CHANGED.items()}
 
 
-@pytest.fixture(params=["realtime", pytest.param("micro-batch", marks=pytest.mark.nightly)])
-def trigger(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
-def send(bootstrap: str, payments: Path) -> int:
-    """All rows of the payments with poison and odd rows between them; returns how many records."""
+def send(bootstrap: str, payments: Path) -> None:
+    """All rows of the payments with poison and odd rows between them."""
     producer = Producer({"bootstrap.servers": bootstrap, "message.max.bytes": 2_000_000, "linger.ms": 5})
     sent = 0
 
@@ -93,31 +89,43 @@ def send(bootstrap: str, payments: Path) -> int:
         one(f"row {number}", row)
     assert not odd
     assert producer.flush(30) == 0
-    return sent
 
 
-def read_all(bootstrap: str, until: int) -> dict[Topic, list[Message]]:
-    """Everything on the output topics but samples, once at least `until` records are there and no more come."""
+def read_all(bootstrap: str, ids: set[str]) -> dict[Topic, list[Message]]:
+    """All records about rows and odd records on the output topics, once those of `ids` are there and no more come.
+
+    Events have no such id and come all.
+    """
     consumer = Consumer(
         {"bootstrap.servers": bootstrap, "group.id": "test", "fetch.message.max.bytes": 10_000_000, "log_level": 0}
     )
     consumer.assign([TopicPartition(topic.value, 0, 0) for topic in OUTPUT_TOPICS])
-    found: dict[Topic, list[Message]] = defaultdict(list)
+    records: dict[Topic, list[Message]] = defaultdict(list)
+    missing = set(ids)
     deadline = time.monotonic() + 180
     quiet_since = time.monotonic()
-    while time.monotonic() < deadline:
-        messages = consumer.consume(500, timeout=0.5)
-        for message in messages:
+    while time.monotonic() < deadline and (missing or time.monotonic() - quiet_since < 3):
+        for message in consumer.consume(500, timeout=0.5):
             assert message.error() is None
             topic = Topic(str(message.topic()))
             if topic is not Topic.EVENTS:
+                name = identity(message)
+                if not name.startswith(("row ", "odd: ")):
+                    continue
+                missing.discard(name)
                 quiet_since = time.monotonic()
-            found[topic].append(message)
-        enough = sum(len(m) for t, m in found.items() if t is not Topic.EVENTS) >= until
-        if enough and time.monotonic() - quiet_since > 3:
-            break
+            records[topic].append(message)
     consumer.close()
-    return found
+    assert not missing
+    return records
+
+
+def identity(message: Message) -> str:
+    """The event id of a dead letter, which has it in a header, or of an alert; empty for an entry of the ledger."""
+    headers = dict(message.headers() or [])
+    if isinstance(name := headers.get("event_id"), bytes):
+        return name.decode()
+    return str(content(message).get("alert_id", ""))
 
 
 def content(message: Message) -> dict[str, Any]:
@@ -127,59 +135,71 @@ def content(message: Message) -> dict[str, Any]:
     return loaded
 
 
+def check(bootstrap: str, frauds: dict[int, float]) -> None:
+    """Check the outcome of every record that `send` sent."""
+    ids = {f"row {row}" for row in frauds} | {f"odd: {name}" for name in {**ALERTS, **POISON, **UNSCORABLE}}
+    records = read_all(bootstrap, ids)
+    alerts = {alert["alert_id"]: alert for alert in map(content, records[Topic.ALERTS])}
+    assert {f"row {row}": score for row, score in frauds.items()} == {
+        name: alert["score"] for name, alert in alerts.items() if name.startswith("row ")
+    }
+    assert {name for name in alerts if name.startswith("odd: ")} == {f"odd: {name}" for name in ALERTS}
+    assert {name: alerts[f"odd: {name}"]["imputed"] for name in CHANGED} == {
+        name: imputed for name, (_, imputed) in CHANGED.items()
+    }
+    assert len(records[Topic.ALERTS]) == len(alerts)
+
+    unscorable = [content(message)["alert_id"] for message in records[Topic.UNSCORABLE]]
+    assert sorted(unscorable) == sorted(f"odd: {name}" for name in UNSCORABLE)
+
+    dead_letters = {dict(m.headers() or [])["event_id"]: m.value() for m in records[Topic.DEAD_LETTERS]}
+    assert dead_letters == {f"odd: {name}".encode(): value for name, value in POISON.items()}
+
+    samples = [event for event in map(content, records[Topic.EVENTS]) if event["type"] == "sample"]
+    assert samples
+    assert {"alert", "clear"} >= {sample["outcome"] for sample in samples if sample.get("score") is not None}
+
+
 def test_every_record_ends_in_its_outcome_and_none_stops_the_query(
-    own_broker: RunningBroker,
-    payments: Path,
-    models: Path,
-    scores: dict[int, tuple[str, float | None]],
-    trigger: str,
-    tmp_path: Path,
+    demo: Demo, payments: Path, frauds: dict[int, float]
+) -> None:
+    runs = demo.query_runs()
+    send(demo.bootstrap, payments)
+    check(demo.bootstrap, frauds)
+    assert demo.query_runs() == runs
+    assert "Traceback" not in (demo.workdir / "logs" / "detector.log").read_text()
+
+
+def test_a_second_detector_on_the_same_checkpoint_is_refused(demo: Demo, models: Path, run: Command) -> None:
+    second = run(
+        "detect", "--bootstrap-servers", demo.bootstrap, "--model", models / "current",
+        "--checkpoint", demo.workdir / "checkpoint",
+    )  # fmt: skip
+    assert second.returncode == 1
+    assert "another detector is using this checkpoint" in second.stderr
+
+
+@pytest.mark.nightly  # the micro-batch trigger is the fallback, with the same plan
+def test_every_record_ends_in_its_outcome_in_micro_batches(
+    own_broker: RunningBroker, payments: Path, models: Path, frauds: dict[int, float], tmp_path: Path
 ) -> None:
     send(own_broker.bootstrap_servers, payments)
     log = tmp_path / "detector.log"
-    arguments = command_line(
-        "detect", "--bootstrap-servers", own_broker.bootstrap_servers, "--model", models / "current",
-        "--checkpoint", tmp_path / "checkpoint", "--trigger", trigger,
-    )  # fmt: skip
     with log.open("wb") as output:
-        detector = subprocess.Popen(arguments, stdout=output, stderr=output)
+        detector = subprocess.Popen(
+            command_line(
+                "detect", "--bootstrap-servers", own_broker.bootstrap_servers, "--model", models / "current",
+                "--checkpoint", tmp_path / "checkpoint", "--trigger", "micro-batch",
+            ),
+            stdout=output,
+            stderr=output,
+        )  # fmt: skip
     try:
-        frauds = {row: score for row, (outcome, score) in scores.items() if outcome == "alert"}
-        found = read_all(own_broker.bootstrap_servers, len(frauds) + len(ALERTS) + len(POISON) + len(UNSCORABLE))
+        check(own_broker.bootstrap_servers, frauds)
         assert detector.poll() is None, log.read_text()[-3000:]
-
-        alerts = {a["alert_id"]: a for a in map(content, found[Topic.ALERTS])}
-        assert {f"row {row}": score for row, score in frauds.items()} == {
-            name: alert["score"] for name, alert in alerts.items() if name.startswith("row ")
-        }
-        assert {name for name in alerts if name.startswith("odd: ")} == {f"odd: {name}" for name in ALERTS}
-        assert {name: alerts[f"odd: {name}"]["imputed"] for name in CHANGED} == {
-            name: imputed for name, (_, imputed) in CHANGED.items()
-        }
-        assert len(found[Topic.ALERTS]) == len(alerts)
-
-        assert {a["alert_id"] for a in map(content, found[Topic.UNSCORABLE])} == {f"odd: {n}" for n in UNSCORABLE}
-
-        letters = {dict(m.headers() or [])["event_id"]: m.value() for m in found[Topic.DEAD_LETTERS]}
-        assert letters == {f"odd: {name}".encode(): value for name, value in POISON.items()}
-
-        samples = [e for e in map(content, found[Topic.EVENTS]) if e["type"] == "sample"]
-        assert {"alert", "clear"} >= {s["outcome"] for s in samples if s.get("score") is not None}
-        assert samples
-        # One start and no other: whatever came, the same run of the query read on.
-        assert [e["message"] for e in map(content, found[Topic.EVENTS]) if e["type"] == "query"] == [
-            "the query is running"
-        ]
-        _refuses_a_second(arguments)
     finally:
         stop(detector, 30)
     assert "Traceback" not in log.read_text()
-
-
-def _refuses_a_second(arguments: list[str]) -> None:
-    second = subprocess.run(arguments, capture_output=True, text=True, check=False, timeout=60)
-    assert second.returncode == 1
-    assert "another detector is using this checkpoint" in second.stderr
 
 
 @pytest.mark.nightly  # test_schema.py has a new revision taken up in every change
@@ -205,9 +225,9 @@ def test_a_new_threshold_is_taken_up_from_the_checkpoint(
         before = read_current(own / "current")
         deploy(own, before.model_id, 0.0, who="test", why="everything is an alert", now=datetime.now(UTC))
         assert wait_until(ready.exists, 300), (tmp_path / "detector.log").read_text()[-3000:]
-        found = read_all(own_broker.bootstrap_servers, ROWS)
+        records = read_all(own_broker.bootstrap_servers, {f"row {row}" for row in range(ROWS)})
         by_revision: dict[int, int] = defaultdict(int)
-        for alert in map(content, found[Topic.ALERTS]):
+        for alert in map(content, records[Topic.ALERTS]):
             by_revision[alert["revision"]] += 1
         assert by_revision[before.revision + 1] > 0
     finally:
