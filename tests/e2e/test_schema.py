@@ -65,7 +65,7 @@ class Stream:
 
 
 @pytest.fixture
-def payments(demo: Demo) -> Iterator[Stream]:
+def stream(demo: Demo) -> Iterator[Stream]:
     """Payments that flow through the demo's topic at one a second until a test changes that."""
     stream = Stream(demo.bootstrap)
     thread = threading.Thread(target=stream.run)
@@ -82,7 +82,7 @@ def rename(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_a_changed_column_is_reported_and_an_alias_restores_it_without_a_loss(
-    demo: Demo, payments: Stream, run: Command
+    demo: Demo, stream: Stream, run: Command
 ) -> None:
     def columns() -> dict[str, Any]:
         columns: dict[str, Any] = demo.json("/api/stats")["columns"]
@@ -101,17 +101,17 @@ def test_a_changed_column_is_reported_and_an_alias_restores_it_without_a_loss(
         return events()[0]
 
     scored_before = demo.stats()["scored"]
-    assert wait_until(lambda: payments.sent > 0 and columns()["as_trained"] is True, 60), demo.explain()
+    assert wait_until(lambda: stream.sent > 0 and columns()["as_trained"] is True, 60), demo.explain()
     runs = demo.query_runs()
 
-    payments.change = rename
+    stream.change = rename
     event = event_of_the_change("1", ["V3"], ["note", "third"])
     assert "column V3 missing: the training median is used" in event["message"]
     assert wait_until(lambda: "V3" in columns()["imputed"], 60)
     assert columns()["sentences"][0]["before"] == "Column V3 is missing since about "
     assert demo.query_runs() == runs
 
-    payments.rate = 60.0
+    stream.rate = 60.0
     assert wait_until(lambda: columns()["suggestions"] == ["third=V3"], 60), demo.json("/api/schemas")
     assert demo.query_runs() == runs
     done = run("schema", "accept", "third=V3", "--api", demo.url)
@@ -121,21 +121,21 @@ def test_a_changed_column_is_reported_and_an_alias_restores_it_without_a_loss(
     log.info("active after %.2f s", time.monotonic() - accepted)
     assert wait_until(lambda: columns()["as_trained"] is True, 60), demo.json("/api/schemas")
     assert columns()["imputed"] == {}
-    after = payments.sent
-    assert wait_until(lambda: payments.sent > after + 3 * FRAUD_EVERY, 60)
+    after = stream.sent
+    assert wait_until(lambda: stream.sent > after + 3 * FRAUD_EVERY, 60)
 
-    payments.rate = 5_000.0
+    stream.rate = 5_000.0
     assert wait_until(lambda: demo.json("/api/stats")["rate"] > FLOOD, 60), demo.stats()
     runs = demo.query_runs()
-    payments.change = lambda row: rename(row) | {"late": True}
+    stream.change = lambda row: rename(row) | {"late": True}
     event_of_the_change(str(demo.json("/api/stats")["rate"]), [], ["late", "note"])
     assert demo.query_runs() == runs
 
-    payments.ended.set()
-    assert wait_until(lambda: demo.stats().get("scored") == scored_before + payments.sent, 60), demo.stats()
+    stream.ended.set()
+    assert wait_until(lambda: demo.stats().get("scored") == scored_before + stream.sent, 60), demo.stats()
     ids = [alert["alert_id"] for alert in demo.alerts("all")]
     assert len(ids) == len(set(ids))
-    assert set(payments.frauds) <= set(ids)
+    assert set(stream.frauds) <= set(ids)
     assert demo.json("/api/stats")["conflicts"] == 0
     late = [
         alert

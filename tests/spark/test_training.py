@@ -6,6 +6,7 @@ import io
 from contextlib import nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
+from shutil import copytree
 from typing import Any
 
 import numpy as np
@@ -67,11 +68,17 @@ def shown(result: TrainingResult) -> str:
     return text.getvalue()
 
 
-def test_a_trained_model_is_deployed_and_evaluated_on_later_rows(spark: SparkSession, tmp_path: Path) -> None:
-    result = trained(spark, write_csv(tmp_path / "a.csv"), tmp_path / "models")
-    manifest = result.artifact.manifest
+@pytest.fixture(scope="module")
+def linear(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> TrainingResult:
+    """A logistic regression on `a.csv`, beside the folder of its models."""
+    folder = tmp_path_factory.mktemp("linear")
+    return trained(spark, write_csv(folder / "a.csv"), folder / "models")
+
+
+def test_a_trained_model_is_deployed_and_evaluated_on_later_rows(linear: TrainingResult) -> None:
+    result, manifest = linear, linear.artifact.manifest
     assert not result.reused
-    assert resolve(tmp_path / "models" / "current") == (result.artifact, result.deployment)
+    assert resolve(result.artifact.path.parent / "current") == (result.artifact, result.deployment)
     assert [feature.name for feature in manifest.features] == ["V1", "V2"]
     assert "Time" in manifest.excluded
     assert (manifest.unseen_from_row, manifest.missing_limit) == (480, 1)
@@ -88,33 +95,30 @@ def test_a_trained_model_is_deployed_and_evaluated_on_later_rows(spark: SparkSes
 
 
 def test_the_same_data_and_seed_give_the_same_model_and_leave_a_changed_threshold(
-    spark: SparkSession, tmp_path: Path
+    linear: TrainingResult, spark: SparkSession, tmp_path: Path
 ) -> None:
-    models = tmp_path / "models"
     data = write_csv(tmp_path / "a.csv")
-    first = trained(spark, data, models)
+    models = copytree(linear.artifact.path.parent, tmp_path / "models")
+    first = linear
     changed = deploy(models, first.deployment.model_id, 0.9, who="ann", why="fewer alarms", now=NOW)
     again = trained(spark, data, models)
     assert again.reused
-    assert again.artifact == first.artifact
+    assert again.artifact.manifest == first.artifact.manifest
     assert again.deployment == changed
     elsewhere = trained(spark, data, tmp_path / "elsewhere")
     assert elsewhere.artifact.manifest.model_id == first.artifact.manifest.model_id
     assert elsewhere.artifact.manifest.threshold == pytest.approx(first.artifact.manifest.threshold, rel=1e-6)
 
 
-def test_a_known_model_needs_no_spark(spark: SparkSession, tmp_path: Path) -> None:
-    data = write_csv(tmp_path / "a.csv")
-    trained(spark, data, tmp_path / "models")
-
+def test_a_known_model_needs_no_spark(linear: TrainingResult) -> None:
     def refuse() -> nullcontext[SparkSession]:
         raise AssertionError("Spark was started")
 
     result = train(
         refuse,
-        open_csv(data),
+        open_csv(linear.artifact.path.parent.parent / "a.csv"),
         TrainingSettings(algorithm="logistic-regression", seed=1),
-        models_dir=tmp_path / "models",
+        models_dir=linear.artifact.path.parent,
         report=lambda line: None,
         now=lambda: NOW,
     )
@@ -176,22 +180,24 @@ def test_missing_values_are_learned_from_as_the_stream_would_fill_them(spark: Sp
     assert result.artifact.manifest.metrics.average_precision is not None
 
 
-def test_weights_stand_for_the_legitimate_rows_that_are_not_there(spark: SparkSession, tmp_path: Path) -> None:
+def test_weights_stand_for_the_legitimate_rows_that_are_not_there(
+    linear: TrainingResult, spark: SparkSession, tmp_path: Path
+) -> None:
     data = write_csv(tmp_path / "a.csv")
-    whole = trained(spark, data, tmp_path / "models")
+    whole, models = linear, copytree(linear.artifact.path.parent, tmp_path / "models")
     tenth = train(
         lambda: nullcontext(spark),
         open_csv(data),
         TrainingSettings(algorithm="logistic-regression", legitimate_share=0.1, seed=1),
-        models_dir=tmp_path / "models",
+        models_dir=models,
         report=lambda line: None,
         now=lambda: NOW,
     )
-    assert tenth.artifact.path != whole.artifact.path
+    assert tenth.artifact.path.name != whole.artifact.path.name
     assert whole.artifact.manifest.metrics.average_precision is not None
     assert tenth.artifact.manifest.metrics.average_precision is not None
     assert tenth.artifact.manifest.metrics.average_precision < whole.artifact.manifest.metrics.average_precision
-    assert (tenth.deployment.revision, read_current(tmp_path / "models" / "current")) == (2, tenth.deployment)
+    assert (tenth.deployment.revision, read_current(models / "current")) == (2, tenth.deployment)
 
 
 @pytest.mark.parametrize("rows", [4, *(pytest.param(rows, marks=pytest.mark.nightly) for rows in (12, 60))])
