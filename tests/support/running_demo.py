@@ -43,7 +43,7 @@ class Demo:
         return relay[relay.index("--bootstrap-servers") + 1]
 
     def get(self, path: str) -> bytes:
-        with urllib.request.urlopen(self.url + path, timeout=10) as answer:
+        with urllib.request.urlopen(self.url + path, timeout=60) as answer:
             body: bytes = answer.read()
         return body
 
