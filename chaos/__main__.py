@@ -80,22 +80,22 @@ def main(
             click.echo(
                 f"  {results[-1].rows:,} rows, {results[-1].shown:,} to be shown: {results[-1].findings.counts()}"
             )
-        told = to_json(results, seed=seed, rows=rows, seconds=time.monotonic() - began, short=short)
+        report = to_json(results, seed=seed, rows=rows, seconds=time.monotonic() - began, short=short)
     if add_to is not None:
-        told = joined(json.loads(add_to.read_text()), told)
+        report = joined(json.loads(add_to.read_text()), report)
     if output is not None:
         output.parent.mkdir(parents=True, exist_ok=True)
-        output.write_text(json.dumps(told, indent=1) + "\n")
-    for line in told["faults"]:
+        output.write_text(json.dumps(report, indent=1) + "\n")
+    for line in report["faults"]:
         click.echo(
             f"{line['fault']} at {line['rate']:g}/s: {line['tried']} tried, {line['rows']:,} rows,"
             f" lost {line['lost']}, doubled {line['doubled']}, wrong {line['wrong']},"
             f" recovery p50 {line['recovery_p50']} s, max {line['recovery_max']} s"
         )
-    for failure in told["failures"]:
+    for failure in report["failures"]:
         click.echo(f"FAILED {failure}", err=True)
-    click.echo(f"seed {seed}: {'FAILED' if told['failures'] else 'held'} after {told['seconds']:.0f} s")
-    raise SystemExit(int(bool(told["failures"])))
+    click.echo(f"seed {seed}: {'FAILED' if report['failures'] else 'held'} after {report['seconds']:.0f} s")
+    raise SystemExit(int(bool(report["failures"])))
 
 
 def _end_in_order(seconds: int) -> None:

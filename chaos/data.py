@@ -31,7 +31,7 @@ FEWEST_PILOT_ROWS: Final = 20_000
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the model says of a row; `score` is None where it must not judge."""
+    """The outcome of a row; `score` is None where it is unscorable."""
 
     outcome: Outcome
     score: float | None
@@ -39,12 +39,12 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Payments:
-    """The file that is streamed, the model that judges it, and every row's verdict.
+    """The file that is streamed, the model that scores it, and the outcome of every row.
 
     Attributes:
         source: The file.
         model: The path of `current`.
-        verdicts: By row, from 0.
+        verdicts: Outcomes by row, from 0.
     """
 
     source: CsvSource

@@ -54,9 +54,9 @@ def alerts(bootstrap: str) -> list[str]:
     consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "test", "log_level": 0})
     consumer.assign([TopicPartition(Topic.ALERTS.value, 0, 0)])
     _, end = consumer.get_watermark_offsets(TopicPartition(Topic.ALERTS.value, 0))
-    found = consumer.consume(end, timeout=30)
+    messages = consumer.consume(end, timeout=30)
     consumer.close()
-    return [json.loads(message.value() or b"")["alert_id"] for message in found]
+    return [json.loads(message.value() or b"")["alert_id"] for message in messages]
 
 
 @pytest.mark.nightly
@@ -102,6 +102,6 @@ def test_aborted_transactions_raise_no_alert_and_audits_are_whole(
         "--model", models / "current",
     )  # fmt: skip
     assert deep.returncode == 0, deep.stdout + deep.stderr
-    told = json.loads(deep.stdout)
-    assert told["findings"] == []
-    assert (told["accounted"], told["lost"]) == (len(committed) * RECORDS, 0)
+    report = json.loads(deep.stdout)
+    assert report["findings"] == []
+    assert (report["accounted"], report["lost"]) == (len(committed) * RECORDS, 0)

@@ -86,13 +86,13 @@ def test_a_stopped_demo_is_scored_again_and_each_offset_that_differs_is_named(
     assert json.loads(shallow.stdout)["accounted"] == ROWS
     deep = run("audit", "--workdir", workdir, "--deep", "--json")
     assert deep.returncode == 1, deep.stdout + deep.stderr
-    told: dict[str, Any] = json.loads(deep.stdout)
-    assert {(each["kind"], each["place"]) for each in told["findings"]} == {
+    report: dict[str, Any] = json.loads(deep.stdout)
+    assert {(each["kind"], each["place"]) for each in report["findings"]} == {
         ("missing", f"{INPUT}[0] {missing}"),
         ("different", f"{INPUT}[0] {other}"),
         ("doubled", f"{INPUT}[0] {surplus}"),
     }
-    assert (told["missing"], told["doubled"], told["different"]) == (1, 1, 1)
+    assert (report["missing"], report["doubled"], report["different"]) == (1, 1, 1)
 
 
 def test_what_is_as_the_model_says_is_well_and_a_model_that_is_gone_is_not(

@@ -59,8 +59,8 @@ def command_ends(run: Command, capfd: pytest.CaptureFixture[str], monkeypatch: p
         capfd.readouterr()
         with pytest.raises(SystemExit) as ended:
             main()
-        said = capfd.readouterr()
-        return subprocess.CompletedProcess(sys.argv, int(ended.value.code or 0), said.out, said.err)
+        output = capfd.readouterr()
+        return subprocess.CompletedProcess(sys.argv, int(ended.value.code or 0), output.out, output.err)
 
     return end
 

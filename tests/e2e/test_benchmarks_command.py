@@ -36,14 +36,14 @@ def test_latency_writes_every_stage_and_loses_no_alert(tmp_path: Path) -> None:
         "latency", "--rate", 50, "--duration", 5, "--warm-up", 2, "--alert-share", 0.2, "--json", output,
         *SHORT,
     )  # fmt: skip
-    found = json.loads(output.read_text())
+    result = json.loads(output.read_text())
     for stage in ("acknowledged", "alert_topic", "posted", "store", "sse", "page"):
-        assert {"p50_ms", "p90_ms", "p99_ms", "p999_ms", "max_ms", "count"} == found[stage].keys()
-        assert found["missing"][stage] == 0
-    assert found["acknowledged"]["count"] == 250
-    assert found["alert_topic"]["count"] == found["store"]["count"] == found["page"]["count"] > 0
-    assert {"machine", "versions", "warm_up", "memory", "cpu_seconds_per_1000_rows"} <= found.keys()
-    assert {"broker", "detector", "relay", "dashboard", "all"} <= found["memory"]["resident_mib"].keys()
+        assert {"p50_ms", "p90_ms", "p99_ms", "p999_ms", "max_ms", "count"} == result[stage].keys()
+        assert result["missing"][stage] == 0
+    assert result["acknowledged"]["count"] == 250
+    assert result["alert_topic"]["count"] == result["store"]["count"] == result["page"]["count"] > 0
+    assert {"machine", "versions", "warm_up", "memory", "cpu_seconds_per_1000_rows"} <= result.keys()
+    assert {"broker", "detector", "relay", "dashboard", "all"} <= result["memory"]["resident_mib"].keys()
 
 
 def test_the_first_run_of_an_installation_makes_the_archives_before_it_measures(tmp_path: Path) -> None:
@@ -53,27 +53,27 @@ def test_the_first_run_of_an_installation_makes_the_archives_before_it_measures(
         if (settings.cache / part).exists():
             (cache / part).symlink_to((settings.cache / part).absolute())
     own = Settings.load(cache=cache)
-    wanted = archives(own, java_for(own), jars_for(own))
-    assert [archive.is_made for archive in wanted] == [False, False]
-    said: list[str] = []
+    class_archives = archives(own, java_for(own), jars_for(own))
+    assert [archive.is_made for archive in class_archives] == [False, False]
+    lines: list[str] = []
     environment = os.environ | {"FRAUDSTREAM_CACHE": str(cache)}
-    model = prepare(tmp_path, None, "logistic-regression", environment, said.append).model
-    see_archives_made(wanted, model, environment, said.append)
-    assert [archive.is_made for archive in wanted] == [True, True]
-    assert "the first run of this installation" in said[-1]
-    told = len(said)
-    see_archives_made(wanted, model, environment, said.append)
-    assert len(said) == told
+    model = prepare(tmp_path, None, "logistic-regression", environment, lines.append).model
+    see_archives_made(class_archives, model, environment, lines.append)
+    assert [archive.is_made for archive in class_archives] == [True, True]
+    assert "the first run of this installation" in lines[-1]
+    count = len(lines)
+    see_archives_made(class_archives, model, environment, lines.append)
+    assert len(lines) == count
 
 
 def test_throughput_writes_a_rate(tmp_path: Path) -> None:
     output = tmp_path / "throughput.json"
     done = run_benchmark("throughput", "--rows", 20_000, "--no-peers", "--json", output, *SHORT)
     assert done.returncode == 0, done.stderr
-    found = json.loads(output.read_text())
-    assert found["rows_per_second"] > 0
-    assert found["peers"] == {}
-    assert found["by_algorithm"].keys() == {"logistic-regression"}
+    result = json.loads(output.read_text())
+    assert result["rows_per_second"] > 0
+    assert result["peers"] == {}
+    assert result["by_algorithm"].keys() == {"logistic-regression"}
 
 
 def test_ctrl_c_twice_leaves_no_process_and_no_folder(tmp_path: Path) -> None:

@@ -49,7 +49,7 @@ ALERTS = {
     ).encode(),
     "10,000 columns": (FRAUD + "".join(f',"c{i}":{i}' for i in range(10_000)) + "}").encode(),
 }
-# What the table "Schema adaptation" of the documentation says of each change, as the names that are then imputed.
+# What the table "Schema adaptation" of the documentation has for each change, as the names that are then imputed.
 CHANGED: dict[str, tuple[str, list[str]]] = {
     "columns reordered": ('{"Amount":1,"V5":0,"V4":5,"V3":0,"V2":-6,"V1":9,"Time":1}', []),
     "a column more": (FRAUD + ',"Channel":"web"}', []),

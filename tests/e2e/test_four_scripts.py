@@ -118,8 +118,8 @@ class Project:
         return stats
 
     def alerts(self) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = orjson.loads(self.get("/api/alerts?limit=200"))["alerts"]
-        return found
+        frauds: list[dict[str, Any]] = orjson.loads(self.get("/api/alerts?limit=200"))["alerts"]
+        return frauds
 
     def explain(self) -> str:
         return "".join(f"\n== {log.name}\n{log.read_text()[-2500:]}" for log in self.working_directory.glob("*.log"))
@@ -127,7 +127,7 @@ class Project:
 
 @dataclass
 class Running:
-    """The project with its scripts running, the topic sent through and judged."""
+    """The project with its scripts running, the topic sent through and scored."""
 
     project: Project
     processes: dict[str, subprocess.Popen[bytes]]
@@ -173,9 +173,9 @@ def scored(project: Project) -> dict[int, float]:
     output = project.working_directory / "scores.csv"
     data, model = project.folder / "creditcard.csv", project.folder / "models" / "current"
     project.type("score", "fraudstream", "score", "--data", data, "--model", model, "--output", output)
-    found = {row: score for row, (outcome, score) in read_scores(output).items() if outcome == "alert"}
-    assert len(found) > 20
-    return {row: score for row, score in found.items() if score is not None}
+    frauds = {row: score for row, (outcome, score) in read_scores(output).items() if outcome == "alert"}
+    assert len(frauds) > 20
+    return {row: score for row, score in frauds.items() if score is not None}
 
 
 def is_through(project: Project, processes: dict[str, subprocess.Popen[bytes]], alerts: int) -> bool:
@@ -234,7 +234,7 @@ def test_sigterm_ends_each_script_with_all_that_it_started_and_without_a_trace(
         assert wait_until(lambda: "starting Spark" in training.log("model").read_text(), 60), training.explain()
         assert ends_whole(again) == 0
         assert ends_whole(model) == 128 + signal.SIGTERM
-        # The JVM's own code: it is spark-submit that was told to end.
+        # The JVM's own code: SIGTERM goes to spark-submit.
         assert ends_whole(running.processes["consumer"]) == 128 + signal.SIGTERM
         assert ends_whole(running.processes["dashboard"]) == 0
     finally:
@@ -255,7 +255,9 @@ def ends_whole(process: subprocess.Popen[bytes]) -> int:
 
 
 @pytest.mark.parametrize("script", ["kafka_producer.py", "model.py"])
-def test_without_a_creditcard_csv_the_place_and_a_remedy_are_told(script: str, payments: Path, tmp_path: Path) -> None:
+def test_without_a_creditcard_csv_the_path_and_a_remedy_are_printed(
+    script: str, payments: Path, tmp_path: Path
+) -> None:
     folder = copied_project(tmp_path, payments)
     (folder / "creditcard.csv").unlink()
     error = refused([sys.executable, folder / script])
@@ -264,7 +266,7 @@ def test_without_a_creditcard_csv_the_place_and_a_remedy_are_told(script: str, p
 
 
 @pytest.mark.parametrize("script", ["kafka_producer.py", "spark_consumer.py"])
-def test_without_a_broker_its_address_and_a_remedy_are_told(
+def test_without_a_broker_its_address_and_a_remedy_are_printed(
     script: str, models: Path, payments: Path, tmp_path: Path
 ) -> None:
     folder = copied_project(tmp_path, payments)
@@ -275,7 +277,7 @@ def test_without_a_broker_its_address_and_a_remedy_are_told(
     assert "FRAUDSTREAM_BOOTSTRAP_SERVERS" in error
 
 
-def test_without_a_model_the_script_that_makes_one_is_told(payments: Path, tmp_path: Path) -> None:
+def test_without_a_model_the_script_that_trains_one_is_named(payments: Path, tmp_path: Path) -> None:
     folder = copied_project(tmp_path, payments)
     nobody = f"127.0.0.1:{free_port()}"
     error = refused([sys.executable, folder / "spark_consumer.py"], FRAUDSTREAM_BOOTSTRAP_SERVERS=nobody)
@@ -300,9 +302,9 @@ def refused(command: Sequence[object], **environment: str) -> str:
 
 
 def test_kafkas_tools_pass_on_arguments_and_exit_code(run: Command) -> None:
-    told = run("kafka", "topics", "--help")
-    assert told.returncode == 1  # Kafka's own answer to --help
-    assert "--bootstrap-server" in told.stderr + told.stdout
+    answer = run("kafka", "topics", "--help")
+    assert answer.returncode == 1  # Kafka's own answer to --help
+    assert "--bootstrap-server" in answer.stderr + answer.stdout
     unknown = run("kafka", "mirror-maker")
     assert unknown.returncode == 2
     assert "topics, configs" in unknown.stderr

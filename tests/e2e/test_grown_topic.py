@@ -38,12 +38,12 @@ def send(bootstrap: str, partitions: range, run: str) -> set[str]:
 
 def records(consumer: Consumer, seconds: float, enough: Any) -> list[dict[str, Any]]:
     """What comes until it is enough."""
-    found: list[dict[str, Any]] = []
+    received: list[dict[str, Any]] = []
     deadline = time.monotonic() + seconds
-    while not enough(found):
-        assert time.monotonic() < deadline, found
-        found += [json.loads(message.value() or b"") for message in consumer.consume(100, timeout=0.5)]
-    return found
+    while not enough(received):
+        assert time.monotonic() < deadline, received
+        received += [json.loads(message.value() or b"") for message in consumer.consume(100, timeout=0.5)]
+    return received
 
 
 def read(bootstrap: str, topic: Topic) -> Consumer:
@@ -71,12 +71,12 @@ def test_every_partition_is_read_when_a_topic_outgrows_the_task_slots(
         grown = admin.create_partitions([NewPartitions(Topic.TRANSACTIONS.value, PARTITIONS)])
         grown[Topic.TRANSACTIONS.value].result(timeout=30)
         sent |= send(bootstrap, range(PARTITIONS), "after")
-        found = records(alerts, 240, lambda seen: sent <= {alert["alert_id"] for alert in seen})
-        assert {alert["alert_id"] for alert in found} == sent
+        received = records(alerts, 240, lambda so_far: sent <= {alert["alert_id"] for alert in so_far})
+        assert {alert["alert_id"] for alert in received} == sent
 
         messages = [
             event["message"]
-            for event in records(events, 30, lambda seen: any(e.get("task_slots") == PARTITIONS + 2 for e in seen))
+            for event in records(events, 30, lambda so_far: any(e.get("task_slots") == PARTITIONS + 2 for e in so_far))
             if event["type"] in (EventType.PARTITIONS, EventType.STARVED)
         ]
         assert messages == [

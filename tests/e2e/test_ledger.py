@@ -80,8 +80,8 @@ def outcomes(entries: list[LedgerEntry]) -> dict[str, int]:
 
 
 def expected(scores: dict[int, tuple[str, float | None]], rows: range) -> dict[str, int]:
-    found = [scores[row][0] for row in rows]
-    return {name: found.count(name) for name in ("clear", "alert", "unscorable", "dead_letter")}
+    outcomes = [scores[row][0] for row in rows]
+    return {name: outcomes.count(name) for name in ("clear", "alert", "unscorable", "dead_letter")}
 
 
 def contiguous(entries: list[LedgerEntry], partition: int) -> list[tuple[int, int]]:
@@ -151,10 +151,10 @@ def _is_named_and_rebuilt(detector: Detector, run: Command) -> None:
     show: list[Any] = ["checkpoint", "show", "--checkpoint", detector.checkpoint, "--bootstrap-servers"]
     for damage in (whole[: len(whole) // 2], b"\0" * len(whole), b""):
         newest.write_bytes(damage)
-        told = run(*show, detector.bootstrap)
-        assert told.returncode == 1
-        assert str(newest) in told.stderr
-        assert "fraudstream checkpoint rebuild" in told.stderr
+        refusal = run(*show, detector.bootstrap)
+        assert refusal.returncode == 1
+        assert str(newest) in refusal.stderr
+        assert "fraudstream checkpoint rebuild" in refusal.stderr
     with detector.running() as process:
         assert process.wait(300) == 1
     assert f"offsets/{newest.name}" in detector.log.read_text()

@@ -76,8 +76,8 @@ class Demo:
             return {}
 
     def alerts(self) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = self.get("/api/alerts?limit=1000").get("alerts", [])
-        return found
+        alerts: list[dict[str, Any]] = self.get("/api/alerts?limit=1000").get("alerts", [])
+        return alerts
 
     def explain(self) -> str:
         logs = (self.folder / "demo" / "logs").glob("*.log")
@@ -116,9 +116,9 @@ def test_the_wheel_s_java_ran_it(demo: Demo) -> None:
 
 
 def test_the_package_ran_from_its_own_place(demo: Demo, installed: Path, without_java: dict[str, str]) -> None:
-    asked = [str(installed / "python"), "-c", "import fraudstream; print(fraudstream.__file__)"]
-    where = subprocess.run(asked, check=True, capture_output=True, text=True, cwd=demo.folder, env=without_java).stdout
-    assert Path(where.strip()).is_relative_to(installed.parent)
+    command = [str(installed / "python"), "-c", "import fraudstream; print(fraudstream.__file__)"]
+    file = subprocess.run(command, check=True, capture_output=True, text=True, cwd=demo.folder, env=without_java).stdout
+    assert Path(file.strip()).is_relative_to(installed.parent)
 
 
 def test_the_page_says_that_the_payments_are_simulated(demo: Demo) -> None:

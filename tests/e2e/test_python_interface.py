@@ -1,4 +1,4 @@
-"""The Python interface: the page that shows it runs as it stands, and says what the commands say."""
+"""The Python interface: the page that shows it runs as it stands, and gives what the commands give."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ def test_the_page_runs_as_it_stands_and_gives_what_the_commands_give(
     payments: Path, models: Path, scores: dict[int, tuple[str, float | None]], tmp_path: Path
 ) -> None:
     copy(payments, tmp_path / "payments.csv")
-    shown = PAGE.read_text().split("```python\n")[1].split("```")[0]
+    example = PAGE.read_text().split("```python\n")[1].split("```")[0]
     done = subprocess.run(
-        [sys.executable, "-c", shown + SHOW],
+        [sys.executable, "-c", example + SHOW],
         cwd=tmp_path,
         capture_output=True,
         text=True,
@@ -42,9 +42,9 @@ def test_the_page_runs_as_it_stands_and_gives_what_the_commands_give(
         env=dict(os.environ),
     )
     assert done.returncode == 0, done.stderr
-    said = json.loads(done.stdout.splitlines()[-1])
+    printed = json.loads(done.stdout.splitlines()[-1])
     alerts = sum(outcome == "alert" for outcome, _ in scores.values())
-    assert said == {"rows": ROWS, "alerts": alerts, "id": fraudstream.load(models).manifest.model_id}
+    assert printed == {"rows": ROWS, "alerts": alerts, "id": fraudstream.load(models).manifest.model_id}
     assert read_scores(tmp_path / "scores.csv") == scores
 
 
@@ -52,11 +52,11 @@ def test_scores_are_arrays_by_row(payments: Path, models: Path, tmp_path: Path) 
     lines = payments.read_text().splitlines()
     few = tmp_path / "few.csv"
     few.write_text("\n".join([*lines[:20], ",".join(["60"] + [""] * (lines[0].count(",") - 1) + ['"0"'])]) + "\n")
-    found = fraudstream.score(few, model=models / "current")
-    assert len(found) == 20
-    assert found.outcome[-1] == "unscorable"
-    assert math.isnan(found.score[-1])
-    assert np.array_equal(found.is_alert[:-1], found.score[:-1] >= found.threshold)
+    result = fraudstream.score(few, model=models / "current")
+    assert len(result) == 20
+    assert result.outcome[-1] == "unscorable"
+    assert math.isnan(result.score[-1])
+    assert np.array_equal(result.is_alert[:-1], result.score[:-1] >= result.threshold)
     assert fraudstream.load(models).manifest.training_data.frauds == FRAUDS
 
 

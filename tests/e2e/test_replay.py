@@ -48,8 +48,8 @@ def test_a_corrected_dead_letter_becomes_the_alert_of_its_event_and_names_its_or
         processes = [subprocess.Popen(service, stdout=log, stderr=log) for service in services]
     dead, missing = (f"{Topic.TRANSACTIONS.value}/1/{offset}" for offset in (0, 1))
     try:
-        letters = "/api/dead-letters?kind=all"
-        assert wait_until(lambda: len(dashboard.get(letters)["dead_letters"]) == 2, 300)
+        dead_letters = "/api/dead-letters?kind=all"
+        assert wait_until(lambda: len(dashboard.get(dead_letters)["dead_letters"]) == 2, 300)
         corrected = tmp_path / "row.json"
         corrected.write_bytes(FRAUD)
         replay = (
@@ -62,7 +62,7 @@ def test_a_corrected_dead_letter_becomes_the_alert_of_its_event_and_names_its_or
         (alert,) = dashboard.get("/api/alerts")["alerts"]
         assert (alert["alert_id"], alert["replay_of"], alert["partition"]) == ("the-id", dead, 1)
 
-        # A second copy, as a crash of the sender leaves one, is judged too and stored no second time.
+        # A second copy, as a crash of the sender leaves one, is scored too and stored no second time.
         again = run(*replay, "--again")
         assert again.returncode == 0, again.stderr
         assert wait_until(lambda: dashboard.get("/api/stats")["duplicates"] >= 1, 60)

@@ -1,4 +1,4 @@
-"""Columns that change while the stream runs: seen within seconds, and a renamed one read again without a loss."""
+"""Columns that change while the stream runs: reported within seconds, and a renamed one read again without a loss."""
 
 from __future__ import annotations
 

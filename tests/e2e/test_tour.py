@@ -39,12 +39,12 @@ class Block:
 
     section: str
     commands: str
-    shown: list[str]
+    expected: list[str]
 
 
 @dataclass(frozen=True)
-class Seen:
-    """What the dashboard said at the end of a section; empty where there was none."""
+class Snapshot:
+    """What the dashboard showed at the end of a section; empty where there was none."""
 
     stats: dict[str, Any] = field(default_factory=dict)
     alerts: list[dict[str, Any]] = field(default_factory=list)
@@ -57,7 +57,7 @@ class Tour:
     """What came of the whole tour."""
 
     outputs: list[tuple[Block, str]] = field(default_factory=list)
-    after: dict[str, Seen] = field(default_factory=dict)
+    after: dict[str, Snapshot] = field(default_factory=dict)
     exported: list[dict[str, str]] = field(default_factory=list)
     scores: dict[int, tuple[str, float | None]] = field(default_factory=dict)
     pids: set[int] = field(default_factory=set)
@@ -65,15 +65,15 @@ class Tour:
 
 
 def blocks() -> list[Block]:
-    found: list[Block] = []
+    result: list[Block] = []
     for section in re.split(r"^## ", PAGE.read_text(), flags=re.MULTILINE):
         for kind, text in re.findall(r"^```(\w+)\n(.*?)^```$", section, flags=re.MULTILINE | re.DOTALL):
             if kind == "text":
-                found[-1].shown.extend(part for part in text.split("…\n") if part.strip())
+                result[-1].expected.extend(part for part in text.split("…\n") if part.strip())
             else:
                 assert kind == "bash", f"a block of {kind} is neither commands nor output"
-                found.append(Block(section.splitlines()[0], text, []))
-    return found
+                result.append(Block(section.splitlines()[0], text, []))
+    return result
 
 
 class Terminal:
@@ -113,23 +113,23 @@ class Terminal:
         self.process.stdin.write(f"source '{script}' > '{output}' 2>&1; touch '{done}'\n".encode())
         self.process.stdin.flush()
         ended = wait_until(lambda: done.exists() or self.process.poll() is not None, BLOCK_SECONDS)
-        said = output.read_text()
-        assert ended, f"no end in {BLOCK_SECONDS} s: {commands}\n{said}\n{self._logs()}"
-        assert done.exists(), f"bash ended: {commands}\n{said}"
-        assert "FAILED: " not in said, f"{commands}\n{said}\n{self._logs()}"
-        return said
+        text = output.read_text()
+        assert ended, f"no end in {BLOCK_SECONDS} s: {commands}\n{text}\n{self._logs()}"
+        assert done.exists(), f"bash ended: {commands}\n{text}"
+        assert "FAILED: " not in text, f"{commands}\n{text}\n{self._logs()}"
+        return text
 
-    def see(self) -> Seen:
+    def snapshot(self) -> Snapshot:
         files = frozenset(path.name for path in (self.folder / "tour").glob("*"))
         try:
-            return Seen(
+            return Snapshot(
                 self._get("/api/stats"),
                 self._get("/api/alerts?limit=1000")["alerts"],
                 self._get("/api/dead-letters")["dead_letters"],
                 files,
             )
         except (URLError, OSError):
-            return Seen(files=files)
+            return Snapshot(files=files)
 
     def close(self) -> None:
         if self.process.stdin is not None:
@@ -154,10 +154,10 @@ def tour(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tour]:
         for block in blocks():
             taken.outputs.append((block, terminal.run(block.commands)))
             taken.pids |= set(descendants(terminal.process.pid))
-            seen = terminal.see()
-            if seen.files:
-                taken.after[block.section] = seen
-            for name, path in ((name, terminal.folder / "tour" / name) for name in seen.files):
+            snapshot = terminal.snapshot()
+            if snapshot.files:
+                taken.after[block.section] = snapshot
+            for name, path in ((name, terminal.folder / "tour" / name) for name in snapshot.files):
                 if name == "scores.csv" and not taken.scores:
                     taken.scores = read_scores(path)
                 if name == "alerts.csv":
@@ -181,30 +181,30 @@ def test_the_commands_print_what_the_page_shows_but_for_digits(tour: Tour) -> No
     missing = [
         (block.section, part, output)
         for block, output in tour.outputs
-        for part in block.shown
+        for part in block.expected
         if comparable(part) not in comparable(output)
     ]
     assert missing == []
-    assert sum(bool(block.shown) for block, _ in tour.outputs) >= 8
+    assert sum(bool(block.expected) for block, _ in tour.outputs) >= 8
 
 
 def test_rows_sent_while_processes_were_down_are_stored_once(tour: Tour) -> None:
-    seen = tour.after["5. Break something"]
+    snapshot = tour.after["5. Break something"]
     assert len(frauds(tour)) > 20
-    assert sorted((alert["source_row"], alert["score"]) for alert in seen.alerts) == sorted(frauds(tour).items())
-    assert len({alert["alert_id"] for alert in seen.alerts}) == len(seen.alerts) == seen.stats["alerts"]
+    assert sorted((alert["source_row"], alert["score"]) for alert in snapshot.alerts) == sorted(frauds(tour).items())
+    assert len({alert["alert_id"] for alert in snapshot.alerts}) == len(snapshot.alerts) == snapshot.stats["alerts"]
     waited = [
         datetime.fromisoformat(alert["detected_at"]) - datetime.fromisoformat(alert["produced_at"])
-        for alert in seen.alerts
+        for alert in snapshot.alerts
     ]
     assert max(waited).total_seconds() > 3  # so the kill met rows that flowed
 
 
 def test_the_broken_record_is_the_one_dead_letter(tour: Tour) -> None:
-    seen = tour.after["5. Break something"]
-    assert seen.stats["payments_seen"] == len(tour.scores) + 1
-    assert seen.stats["dead_letters"] == len(seen.dead_letters) == 1
-    assert seen.stats["rejected"] == seen.stats["conflicts"] == seen.stats["unscorable"] == 0
+    snapshot = tour.after["5. Break something"]
+    assert snapshot.stats["payments_seen"] == len(tour.scores) + 1
+    assert snapshot.stats["dead_letters"] == len(snapshot.dead_letters) == 1
+    assert snapshot.stats["rejected"] == snapshot.stats["conflicts"] == snapshot.stats["unscorable"] == 0
 
 
 def test_alerts_after_the_change_name_new_and_imputed_columns(tour: Tour) -> None:
@@ -228,9 +228,9 @@ def test_the_change_of_columns_started_no_query_anew(tour: Tour) -> None:
 
 
 def test_the_export_lists_every_alert(tour: Tour) -> None:
-    seen = tour.after["7. Export"]
-    assert len(tour.exported) == seen.stats["alerts"]
-    assert {row["alert_id"] for row in tour.exported} == {alert["alert_id"] for alert in seen.alerts}
+    snapshot = tour.after["7. Export"]
+    assert len(tour.exported) == snapshot.stats["alerts"]
+    assert {row["alert_id"] for row in tour.exported} == {alert["alert_id"] for alert in snapshot.alerts}
 
 
 def test_nothing_runs_and_nothing_lies_about_at_the_end(tour: Tour) -> None:

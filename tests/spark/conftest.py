@@ -1,4 +1,4 @@
-"""One Spark session for the tests of this folder, and a small fitted model to judge with."""
+"""One Spark session for the tests of this folder, and a small fitted model to score with."""
 
 from __future__ import annotations
 
