@@ -4,15 +4,17 @@ Against the ledger it compares counts and reports ranges: only rescoring can ide
 """
 
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from typing import Final
 
 from fraudstream.audit.deep import Rescoring, check_scores
-from fraudstream.audit.facts import REMARKABLE, Facts
+from fraudstream.audit.facts import Facts
 from fraudstream.audit.gather import gather
 from fraudstream.audit.report import AuditReport, Finding, Kind, PartitionAccount
+from fraudstream.kafka.topics import require_topic, topic_id
 from fraudstream.messages.ledger import Source
 from fraudstream.transactions.masking import DataMask
-from fraudstream.transactions.wire import Outcome, Topic
+from fraudstream.transactions.wire import REMARKABLE, Outcome, Topic
 
 Span = tuple[int, int]
 
@@ -90,9 +92,9 @@ def _add_up(batches: Iterable[tuple[int, ...]], report: AuditReport) -> int:
 
 def _former_losses(facts: Facts) -> Iterator[Finding]:
     """Report losses of an earlier topic of the same name: recreating the topic recovers nothing."""
-    for loss in facts.former_losses.values():
-        what = f"deleted before they were read, of the earlier topic with the id {loss.topic_id}"
-        yield Finding(Kind.LOST, what, facts.topic, loss.partition, loss.from_offset, loss.until_offset, loss.offsets)
+    for former_id, partition, start, until in facts.former_losses:
+        what = f"deleted before they were read, of the earlier topic with the id {former_id}"
+        yield Finding(Kind.LOST, what, facts.topic, partition, start, until, until - start)
 
 
 def _inconsistent(facts: Facts) -> Iterator[Finding]:
@@ -248,12 +250,12 @@ def audit(
     `rescoring` enables rescoring of the topic; None skips it. `card_columns` is the relay's setting, since the store
     holds masked values. Raises BrokerUnreachable, TopicMissing, KafkaFailure or StoreError if something cannot be read.
     """
-    report = AuditReport(Topic.TRANSACTIONS.value, "")
+    topic = Topic.TRANSACTIONS.value
+    require_topic(bootstrap_servers, topic)
+    report = AuditReport(topic, topic_id(bootstrap_servers, topic))
     facts = gather(bootstrap_servers, database, max_record_bytes, report, DataMask(card_columns))
-    try:
+    with closing(facts.db):
         compare(facts, report, rescoring)
-    finally:
-        facts.close()
     return report
 
 

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Final
 
 import orjson
 
-from fraudstream.audit.facts import REMARKABLE, Facts
+from fraudstream.audit.facts import Facts
 from fraudstream.audit.report import Finding, Kind
 from fraudstream.errors import ModelError
 from fraudstream.messages.ledger import Source
 from fraudstream.model.artifact import ModelArtifact
 from fraudstream.model.deployment.current import Deployment, artifact_beside
+from fraudstream.transactions.wire import REMARKABLE
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

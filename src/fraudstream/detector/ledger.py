@@ -15,14 +15,14 @@ import structlog
 from pydantic import TypeAdapter, ValidationError
 
 from fraudstream.detector.checkpoint import CheckpointState, ends_after, first_offsets
-from fraudstream.detector.query import OUTCOMES_OBSERVED, RECORDS_OBSERVED, REMARKABLE, observed_name, records_name
+from fraudstream.detector.query import OUTCOMES_OBSERVED, RECORDS_OBSERVED, observed_name, records_name
 from fraudstream.detector.spark_log import Offsets
 from fraudstream.errors import KafkaFailure
 from fraudstream.messages.ledger import EntryKind, LedgerEntry, Source, batch_entry_id, loss_entry_id
 from fraudstream.model.deployment.current import Deployment
 from fraudstream.runtime.files import replace_json
 from fraudstream.times import iso
-from fraudstream.transactions.wire import Outcome
+from fraudstream.transactions.wire import REMARKABLE, Outcome
 
 log = structlog.get_logger(__name__)
 

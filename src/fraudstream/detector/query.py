@@ -15,18 +15,15 @@ from fraudstream.errors import SettingsError
 from fraudstream.model.features.reading import Projected
 from fraudstream.scoring.scorer import ScoreColumn, Scorer
 from fraudstream.scoring.topic import TopicColumn, record_text
-from fraudstream.transactions.wire import Outcome, Topic, output_limit
+from fraudstream.transactions.wire import REMARKABLE, Outcome, Topic, output_limit
 
 SAMPLE_PROPERTY = "fraudstream.sampled."
 
 OUTCOMES_OBSERVED = "outcomes"
-"""The observed metric of a batch's progress that counts its alerts, unscorables and dead letters by partition."""
+"""The observed metric that counts a batch's `REMARKABLE` outcomes by partition; clear ones cost nothing."""
 
 RECORDS_OBSERVED = "records"
 """The observed metric of a batch's progress that counts its records by partition: an offset may hold no record."""
-
-REMARKABLE = (Outcome.ALERT, Outcome.UNSCORABLE, Outcome.DEAD_LETTER)
-"""The outcomes that are counted; the rest of a batch is clear, so that clear transactions cost nothing."""
 
 MAX_OFFSETS_PER_MICRO_BATCH: Final = 200_000
 """Limits one micro-batch during catch-up, so that its alerts do not wait for the whole backlog."""

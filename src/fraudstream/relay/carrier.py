@@ -12,13 +12,13 @@ from confluent_kafka import (
     OFFSET_BEGINNING,
     OFFSET_INVALID,
     Consumer,
-    KafkaError,
     KafkaException,
     Message,
     TopicPartition,
 )
 
 from fraudstream.errors import KafkaFailure
+from fraudstream.kafka.reading import committed_offsets
 from fraudstream.messages.base import Object
 from fraudstream.relay.records import ROUTE_OF, PostedRecord, Route, encode, rejected, to_payload
 from fraudstream.times import iso
@@ -37,7 +37,6 @@ HOLD_SECONDS: Final = 0.2
 POSITION_SECONDS: Final = 1.0
 FIRST_BACKOFF_SECONDS: Final = 0.1
 LONGEST_BACKOFF_SECONDS: Final = 5.0
-ASSIGN_SECONDS: Final = 30.0
 REFUSED_RECORD: Final = "refused_record"
 _REFUSED: Final = b'{"%s"' % REFUSED_RECORD.encode()
 REFUSED_BYTES: Final = 4_000
@@ -90,7 +89,7 @@ class Relay:
             for topic in RELAYED_TOPICS
             for partition in range(self._partitions[topic])
         ]
-        offsets = self._committed(partitions, stop)
+        offsets = committed_offsets(self._consumer, partitions, stop)
         if offsets is None:
             return False
         for each in offsets:
@@ -100,24 +99,6 @@ class Relay:
         starts = [p.offset if p.offset != OFFSET_BEGINNING else "from the beginning" for p in offsets]
         log.info("relaying", places=[f"{p.topic}[{p.partition}] {at}" for p, at in zip(offsets, starts, strict=True)])
         return True
-
-    def _committed(self, partitions: list[TopicPartition], stop: threading.Event) -> list[TopicPartition] | None:
-        """Return the committed offsets; a broker that has just started has no group coordinator for a moment."""
-        deadline = time.monotonic() + ASSIGN_SECONDS
-        while not stop.is_set():
-            try:
-                return self._consumer.committed(partitions, timeout=10)
-            except KafkaException as e:
-                error: KafkaError = e.args[0]
-                if time.monotonic() > deadline:
-                    raise KafkaFailure(
-                        f"cannot read the committed offsets of the relay: {error.str()}",
-                        where=f"group {GROUP}",
-                        remedy="check the broker's log, then restart the relay",
-                    ) from e
-                log.debug("no committed offsets yet", reason=error.str())
-                stop.wait(FIRST_BACKOFF_SECONDS)
-        return None
 
     def run(self, stop: threading.Event) -> None:
         """Relay until `stop` is set."""
