@@ -9,7 +9,7 @@ import orjson
 from fraudstream.cli import options
 from fraudstream.cli.options import setting
 from fraudstream.config import Settings
-from fraudstream.runtime.engines import batch_spark, jars_for, java_for
+from fraudstream.runtime.engines import batch_spark, jars_for
 
 
 @click.command()
@@ -38,12 +38,16 @@ def audit(workdir: Path | None, deep: bool, as_json: bool, **flags: object) -> N
     from fraudstream.audit.comparison import audit
     from fraudstream.audit.deep import Rescoring
     from fraudstream.audit.report import render
+    from fraudstream.audit.workdir import broker_of
 
     if workdir is not None:
         flags["database"] = flags["database"] or f"sqlite:///{workdir.absolute() / 'alerts.db'}"
         flags["model"] = flags["model"] or workdir / "models" / "current"
     settings = Settings.load(**flags)
-    with _kafka(settings, None if flags["bootstrap_servers"] else workdir) as bootstrap_servers:
+    kafka: AbstractContextManager[str] = nullcontext(settings.bootstrap_servers)
+    if workdir is not None and not flags["bootstrap_servers"]:
+        kafka = broker_of(workdir, settings, lambda line: click.echo(line, err=True))
+    with kafka as bootstrap_servers:
         rescoring = Rescoring(
             bootstrap_servers,
             settings.model,
@@ -63,23 +67,3 @@ def audit(workdir: Path | None, deep: bool, as_json: bool, **flags: object) -> N
         Console().print(render(report))
     if not report.ok:
         raise click.exceptions.Exit(1)
-
-
-def _kafka(settings: Settings, workdir: Path | None) -> AbstractContextManager[str]:
-    if workdir is None:
-        return nullcontext(settings.bootstrap_servers)
-    from fraudstream.audit.workdir import broker_of
-    from fraudstream.kafka.broker import BrokerPlan
-    from fraudstream.runtime.processes import free_port
-
-    def plan(data: Path) -> BrokerPlan:
-        return BrokerPlan(
-            port=free_port(),
-            data_dir=data,
-            java=java_for(settings),
-            jars=jars_for(settings).broker,
-            partitions=settings.partitions,
-            max_record_bytes=settings.max_record_bytes,
-        )
-
-    return broker_of(workdir, plan, lambda line: click.echo(line, err=True))
