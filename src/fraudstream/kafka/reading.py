@@ -151,6 +151,10 @@ class Watermarks:
             marks[partition] = (begin, end)
         return marks
 
+    def begins(self) -> dict[int, int]:
+        """Return the first offset of each partition; raises like `read`."""
+        return {partition: begin for partition, (begin, _) in self.read().items()}
+
     def next_records(self, offsets: Mapping[int, int]) -> dict[int, int]:
         """Return by partition the offset of the first record at or after the given one; the end offset if none exists.
 
