@@ -16,7 +16,6 @@ from pydantic import TypeAdapter, ValidationError
 from pyspark.sql.streaming.query import StreamingQuery
 
 from fraudstream.detector.checkpoint import (
-    CheckpointState,
     Marker,
     ends_after,
     first_offsets,
@@ -94,7 +93,7 @@ class LedgerKeeper:
     """Starting offsets of a query whose checkpoint was rebuilt; None for the earliest offset."""
     _topic_id: str = field(default="", init=False)
     _note: Note | None = field(default=None, init=False)
-    _deployment: Deployment | None = field(default=None, init=False)
+    _deployment: Deployment = field(init=False)
     _waited: int = field(default=0, init=False)
 
     def begin(self, deployment: Deployment) -> None:
@@ -113,9 +112,9 @@ class LedgerKeeper:
                 self._report_rescoring()
             write_marker(self.checkpoint, marker)
         self._deployment = deployment
-        self._note = None if state.query_id is None else self._read_note(state, deployment)
+        self._note = None if state.query_id is None else self._read_note(state.query_id, state.first or {})
         if self._note is not None:
-            self._enter(state.ends, {}, patient=False)
+            self._enter(self._note, state.ends, {}, patient=False)
         passed = self._enter_losses(state.committed)
         if passed is not None:
             # The checkpoint points to deleted offsets.
@@ -135,8 +134,6 @@ class LedgerKeeper:
         Returns whether a batch ended before the first offset that Kafka still has: Real-time Mode then waits for ever.
         """
         if self._note is None:
-            if self._deployment is None:
-                return False
             self._note = Note(str(query.id), -1, first_offsets(self.checkpoint, self.topic), self._deployment)
         ends = ends_after(self.checkpoint, self.topic, self._note.batch)
         if not ends:
@@ -144,7 +141,7 @@ class LedgerKeeper:
         counted = {OUTCOMES_OBSERVED, RECORDS_OBSERVED}
         reports = [orjson.loads(report.json) for report in query.recentProgress]
         by_batch = {int(each["batchId"]): each for each in reports if counted <= each.get("observedMetrics", {}).keys()}
-        self._enter(ends, by_batch, patient=not last)
+        self._enter(self._note, ends, by_batch, patient=not last)
         begins = self.watermarks.begins()
         return any(begins.get(partition, 0) > end for partition, end in ends[max(ends)].items())
 
@@ -171,26 +168,22 @@ class LedgerKeeper:
             },
         )
 
-    def _read_note(self, state: CheckpointState, deployment: Deployment) -> Note:
-        query_id = state.query_id or ""
+    def _read_note(self, query_id: str, first: Offsets) -> Note:
         # If the file is missing or broken, the ledger itself gives the same answer, only more slowly.
         with contextlib.suppress(OSError, ValidationError):
             note = _NOTE.validate_json((self.checkpoint / NOTE).read_bytes())
             if note.checkpoint_id == query_id:
                 return note
         own = [e for e in self.ledger.read() if e.checkpoint_id == query_id and e.topic_id == self._topic_id]
-        if not own:
-            return Note(query_id, -1, state.first or {}, deployment)
-        until = dict(state.first or {})
+        until = dict(first)
         for entry in own:
             until[entry.partition] = max(until.get(entry.partition, 0), entry.until_offset)
-        return Note(query_id, max(e.batch_id for e in own), until, deployment)
+        return Note(query_id, max((e.batch_id for e in own), default=-1), until, self._deployment)
 
-    def _enter(self, ends: Mapping[int, Offsets], progress: Mapping[int, Mapping[str, Any]], *, patient: bool) -> None:
-        for batch in sorted(ends):
-            note = self._note
-            if note is None or batch <= note.batch:
-                continue
+    def _enter(
+        self, note: Note, ends: Mapping[int, Offsets], progress: Mapping[int, Mapping[str, Any]], *, patient: bool
+    ) -> None:
+        for batch in sorted(each for each in ends if each > note.batch):
             if batch not in progress and patient and batch == max(ends) and self._waited < MAX_PROGRESS_POLLS:
                 self._waited += 1
                 return
@@ -207,7 +200,8 @@ class LedgerKeeper:
             for entry in entries:
                 if entry.kind is EntryKind.LOSS:
                     self._report_loss(entry)
-            self._save(replace(note, batch=batch, until={**note.until, **reached}))
+            note = replace(note, batch=batch, until={**note.until, **reached})
+            self._save(note)
 
     def _spans(self, before: Offsets, after: Offsets) -> dict[int, Span]:
         unknown = [p for p in after if p not in before]
@@ -231,10 +225,7 @@ class LedgerKeeper:
                     partition,
                     span,
                     records=sum(outcomes.values()),
-                    clear=outcomes.get(Outcome.CLEAR, 0),
-                    alert=outcomes.get(Outcome.ALERT, 0),
-                    unscorable=outcomes.get(Outcome.UNSCORABLE, 0),
-                    dead_letter=outcomes.get(Outcome.DEAD_LETTER, 0),
+                    **{outcome.value: outcomes.get(outcome, 0) for outcome in Outcome},
                     checkpoint_id=note.checkpoint_id,
                     batch_id=batch,
                     model_id=note.deployment.model_id,

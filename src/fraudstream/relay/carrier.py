@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, Protocol
+from typing import Final
 
 import structlog
 from confluent_kafka import (
@@ -20,6 +20,7 @@ from confluent_kafka import (
 from fraudstream.errors import KafkaFailure
 from fraudstream.kafka.reading import committed_offsets
 from fraudstream.messages.base import Object
+from fraudstream.relay.api_client import ApiRefused, ApiUnavailable, DashboardClient
 from fraudstream.relay.records import ROUTE_OF, PostedRecord, Route, encode, rejected, to_payload
 from fraudstream.times import iso
 from fraudstream.transactions.masking import DataMask
@@ -43,21 +44,6 @@ REFUSED_BYTES: Final = 4_000
 """A record that the API refuses is truncated to this length there; the topic has all of it."""
 
 
-class IngestApi(Protocol):
-    """The dashboard's API, as the relay uses it."""
-
-    def post(self, route: Route, items: Sequence[bytes]) -> None:
-        """Post JSON objects; return after they are committed, raise `ApiUnavailable` or `ApiRefused` otherwise."""
-
-
-class ApiUnavailable(Exception):
-    """Raised without a response, or with one that may change later."""
-
-
-class ApiRefused(Exception):
-    """Raised if the request as a whole will never be accepted."""
-
-
 class Relay:
     """Reads the output topics, posts their records, and commits offsets only after a 2xx response.
 
@@ -65,7 +51,7 @@ class Relay:
     """
 
     def __init__(
-        self, consumer: Consumer, api: IngestApi, partitions: Mapping[Topic, int], mask: DataMask | None = None
+        self, consumer: Consumer, api: DashboardClient, partitions: Mapping[Topic, int], mask: DataMask | None = None
     ) -> None:
         self._consumer = consumer
         self._api = api
@@ -148,7 +134,7 @@ class Relay:
         backoff = FIRST_BACKOFF_SECONDS
         while True:
             try:
-                self._api.post(route, items)
+                self._api.post_records(route, items)
                 return True
             except ApiUnavailable as e:
                 log.warning("the dashboard is unavailable; retrying", route=route.value, reason=str(e))
@@ -180,7 +166,7 @@ class Relay:
 
 
 def post_positions(
-    api: IngestApi,
+    api: DashboardClient,
     ends: Callable[[], Mapping[int, tuple[int, int]]],
     now: Callable[[], datetime],
     stop: threading.Event,
@@ -199,7 +185,7 @@ def post_positions(
         at = iso(now())
         event = {EventField.EVENT_ID: f"position/{at}", EventField.TYPE: EventType.POSITION.value, EventField.AT: at}
         try:
-            api.post(Route.EVENTS, [encode(event | content)])
+            api.post_records(Route.EVENTS, [encode(event | content)])
         except (ApiUnavailable, ApiRefused) as e:
             log.debug("position not posted", reason=str(e))
         except Exception as e:  # or the thread would end, and the counters freeze without an error
