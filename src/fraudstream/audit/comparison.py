@@ -12,13 +12,11 @@ from fraudstream.audit.facts import Facts
 from fraudstream.audit.gather import gather
 from fraudstream.audit.report import AuditReport, Finding, Kind, PartitionAccount
 from fraudstream.kafka.topics import require_topic, topic_id
-from fraudstream.messages.ledger import Source
+from fraudstream.messages.ledger import Range, Source, merge_ranges
 from fraudstream.transactions.masking import DataMask
 from fraudstream.transactions.wire import REMARKABLE, Outcome, Topic
 
-Span = tuple[int, int]
-
-_LOSSES: Final = "SELECT from_offset, until_offset FROM entries WHERE partition = ? AND kind = 'loss'"
+_LOSSES: Final = "SELECT partition, from_offset, until_offset FROM entries WHERE partition = ? AND kind = 'loss'"
 _BATCHES: Final = """
 SELECT from_offset, until_offset, records, clear, alert, unscorable, dead_letter FROM entries
 WHERE partition = ? AND kind = 'batch' ORDER BY from_offset, until_offset DESC
@@ -39,15 +37,16 @@ def check_coverage(facts: Facts, report: AuditReport) -> None:
 
 def _check_partition(facts: Facts, partition: int, report: AuditReport) -> None:
     begin, end = facts.marks[partition]
-    losses = union(facts.db.execute(_LOSSES, (partition,)))
+    losses = merge_ranges(map(Range._make, facts.db.execute(_LOSSES, (partition,))))
     batches = facts.db.execute(_BATCHES, (partition,)).fetchall()
-    covered = union((start, until) for start, until, *_ in batches)
+    covered = merge_ranges(Range(partition, start, until) for start, until, *_ in batches)
     # A batch with fewer records than offsets may have skipped what was lost within it.
-    dense = union((start, until) for start, until, records, *_ in batches if records == until - start)
+    dense = merge_ranges(Range(partition, start, until) for start, until, n, *_ in batches if n == until - start)
     lost = subtract(losses, dense)
-    first = min([begin, *(start for start, _ in (*covered[:1], *losses[:1]))])
-    until = max([first, *(last for _, last in (*covered[-1:], *losses[-1:]))])
-    gaps = subtract([(first, until)], union([*covered, *losses]))
+    accounted = merge_ranges([*covered, *losses])
+    first = min([begin, *(each.from_offset for each in accounted)])
+    until = max([first, *(each.until_offset for each in accounted)])
+    gaps = subtract([Range(partition, first, until)], accounted)
     shortfall = _add_up(batches, report)
     lost_within = length(lost) - length(subtract(lost, covered))
     # After the last entry there may be nothing but a transaction marker.
@@ -66,13 +65,13 @@ def _check_partition(facts: Facts, partition: int, report: AuditReport) -> None:
             without_record=without_record,
         )
     )
-    beyond = [(max(end, first), until)] if until > end else []
+    beyond = [Range(partition, max(end, first), until)] if until > end else []
     for kind, spans, what in (
         (Kind.LOST, lost, "deleted before they were read"),
         (Kind.UNACCOUNTED, gaps, "no ledger entry accounts for them"),
         (Kind.LOST, beyond, "in the ledger, but no longer in the topic"),
     ):
-        report.add(Finding(kind, what, facts.topic, partition, *span, length([span])) for span in spans)
+        report.add(Finding(kind, what, facts.topic, *span, span.offsets) for span in spans)
 
 
 def _add_up(batches: Iterable[tuple[int, ...]], report: AuditReport) -> int:
@@ -104,35 +103,23 @@ def _inconsistent(facts: Facts) -> Iterator[Finding]:
         yield Finding(Kind.UNACCOUNTED, what, facts.topic, partition, start, until, count)
 
 
-def union(spans: Iterable[Span]) -> list[Span]:
-    """Merge spans into as few as possible, in order, without empty ones."""
-    merged: list[Span] = []
-    for start, until in sorted(span for span in spans if span[0] < span[1]):
-        if merged and start <= merged[-1][1]:
-            merged[-1] = (merged[-1][0], max(merged[-1][1], until))
-        else:
-            merged.append((start, until))
-    return merged
-
-
-def subtract(spans: Iterable[Span], others: Iterable[Span]) -> list[Span]:
-    """Return the parts of `spans` that are in none of `others`; both in order and without overlaps."""
-    rest: list[Span] = []
-    others = list(others)
-    for start, until in spans:
-        for other_start, other_until in others:
+def subtract(ranges: Iterable[Range], others: list[Range]) -> list[Range]:
+    """Return the parts of `ranges` that are in none of `others`; of one partition, in order and without overlaps."""
+    rest: list[Range] = []
+    for partition, start, until in ranges:
+        for _, other_start, other_until in others:
             if start < other_start < until:
-                rest.append((start, other_start))
+                rest.append(Range(partition, start, other_start))
             if other_start < until and other_until > start:
                 start = other_until
         if start < until:
-            rest.append((start, until))
+            rest.append(Range(partition, start, until))
     return rest
 
 
-def length(spans: Iterable[Span]) -> int:
-    """Count the offsets of spans."""
-    return sum(until - start for start, until in spans)
+def length(ranges: Iterable[Range]) -> int:
+    """Count the offsets of ranges."""
+    return sum(each.offsets for each in ranges)
 
 
 NAMES: Final = {

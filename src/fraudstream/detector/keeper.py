@@ -12,9 +12,10 @@ from fraudstream.detector.events import EventWriter
 from fraudstream.detector.ledger import LedgerKeeper
 from fraudstream.kafka.reading import KafkaLedger, Watermarks
 from fraudstream.kafka.topics import topic_id
+from fraudstream.messages.ledger import Range
 from fraudstream.model.deployment.current import Deployment, artifact_beside
 from fraudstream.scoring.scorer import load_scorer
-from fraudstream.scoring.topic import Range, count_outcomes
+from fraudstream.scoring.topic import count_outcomes
 from fraudstream.transactions.wire import Outcome, Topic
 
 log = structlog.get_logger(__name__)

@@ -1,7 +1,8 @@
 """Defines a ledger entry: the outcomes of one partition's records in one committed batch."""
 
+from collections.abc import Iterable
 from enum import StrEnum
-from typing import Annotated, Self
+from typing import Annotated, NamedTuple, Self
 
 from pydantic import AfterValidator, BaseModel, Field, NonNegativeInt, ValidationError, model_validator
 
@@ -31,6 +32,31 @@ def _time_if_any(text: str) -> str:
 
 Count = Annotated[int, Field(ge=0, le=2**53)]
 """A count that every JSON parser reads exactly, also that of a browser (RFC 8259, section 6)."""
+
+
+class Range(NamedTuple):
+    """The offsets `from_offset` to `until_offset` (exclusive) of a partition."""
+
+    partition: int
+    from_offset: int
+    until_offset: int
+
+    @property
+    def offsets(self) -> int:
+        """The number of offsets in it."""
+        return self.until_offset - self.from_offset
+
+
+def merge_ranges(ranges: Iterable[Range]) -> list[Range]:
+    """Merge ranges to as few as possible, in order; empty ranges are left out."""
+    merged: list[Range] = []
+    for each in sorted(each for each in ranges if each.from_offset < each.until_offset):
+        last = merged[-1] if merged else None
+        if last is not None and last.partition == each.partition and each.from_offset <= last.until_offset:
+            merged[-1] = Range(last.partition, last.from_offset, max(last.until_offset, each.until_offset))
+        else:
+            merged.append(each)
+    return merged
 
 
 class LedgerEntry(Posted):
