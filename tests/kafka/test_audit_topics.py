@@ -120,7 +120,7 @@ class Stream:
 
     def audit(self) -> AuditReport:
         assert self.producer.flush(30) == 0
-        return audit(self.bootstrap, self.url, DEFAULT_MAX_RECORD_BYTES)
+        return audit(Settings(bootstrap_servers=self.bootstrap, database=self.url))
 
 
 @pytest.fixture(scope="module")
@@ -182,7 +182,7 @@ def test_an_entry_of_another_topic_counts_for_nothing(stream: Stream) -> None:
 
 def test_a_missing_store_and_a_folder_that_is_no_demos_are_errors_with_a_remedy(stream: Stream, tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="no alert store"):
-        audit(stream.bootstrap, f"sqlite:///{tmp_path / 'none.db'}", DEFAULT_MAX_RECORD_BYTES)
+        audit(Settings(bootstrap_servers=stream.bootstrap, database=f"sqlite:///{tmp_path / 'none.db'}"))
     assert not (tmp_path / "none.db").exists()
     with pytest.raises(SettingsError, match="no Kafka"), broker_of(tmp_path, Settings(), lambda line: None):
         pass

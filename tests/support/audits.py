@@ -7,6 +7,7 @@ from typing import Any
 from fraudstream.audit.comparison import compare
 from fraudstream.audit.facts import Facts, OutputRecord, StoredRecord
 from fraudstream.audit.report import AuditReport
+from fraudstream.config import Settings
 from fraudstream.messages.ledger import EntryKind, LedgerEntry, batch_entry_id
 
 TOPIC = "credit_card_transactions"
@@ -83,6 +84,6 @@ def audit(
     facts.add("store_rows", {each.id: row(each) for each in outputs or []}.values() if stored is None else stored)
     facts.index()
     report = AuditReport(TOPIC, TOPIC_ID)
-    compare(facts, report)
+    compare(facts, report, Settings())
     facts.db.close()
     return report

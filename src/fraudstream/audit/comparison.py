@@ -7,13 +7,13 @@ from collections.abc import Iterable, Iterator
 from contextlib import closing
 from typing import Final
 
-from fraudstream.audit.deep import Rescoring, check_scores
+from fraudstream.audit.deep import check_scores
 from fraudstream.audit.facts import Facts
 from fraudstream.audit.gather import gather
 from fraudstream.audit.report import AuditReport, Finding, Kind, PartitionAccount
+from fraudstream.config import Settings
 from fraudstream.kafka.topics import require_topic, topic_id
 from fraudstream.messages.ledger import Range, Source, merge_ranges
-from fraudstream.transactions.masking import DataMask
 from fraudstream.transactions.wire import REMARKABLE, Outcome, Topic
 
 _LOSSES: Final = "SELECT partition, from_offset, until_offset FROM entries WHERE partition = ? AND kind = 'loss'"
@@ -224,34 +224,26 @@ def _stored(facts: Facts) -> Iterator[Finding]:
         yield Finding.at(Kind.CONFLICT, f"another payment with the id {base} is stored as {identity}", *position)
 
 
-def audit(
-    bootstrap_servers: str,
-    database: str,
-    max_record_bytes: int,
-    *,
-    rescoring: Rescoring | None = None,
-    card_columns: Iterable[str] = (),
-) -> AuditReport:
+def audit(settings: Settings, *, deep: bool = False) -> AuditReport:
     """Compare ledger, topics and store, without changing any of them; the store may be in use.
 
-    `rescoring` enables rescoring of the topic; None skips it. `card_columns` is the relay's setting, since the store
-    holds masked values. Raises BrokerUnreachable, TopicMissing, KafkaFailure or StoreError if something cannot be read.
+    With `deep` the topic is scored again. Raises BrokerUnreachable, TopicMissing, KafkaFailure or StoreError if
+    something cannot be read.
     """
     topic = Topic.TRANSACTIONS.value
-    require_topic(bootstrap_servers, topic)
-    report = AuditReport(topic, topic_id(bootstrap_servers, topic))
-    facts = gather(bootstrap_servers, database, max_record_bytes, report, DataMask(card_columns))
+    require_topic(settings.bootstrap_servers, topic)
+    report = AuditReport(topic, topic_id(settings.bootstrap_servers, topic), deep)
+    facts = gather(settings, report)
     with closing(facts.db):
-        compare(facts, report, rescoring)
+        compare(facts, report, settings)
     return report
 
 
-def compare(facts: Facts, report: AuditReport, rescoring: Rescoring | None = None) -> None:
-    """Fill the report from indexed facts."""
+def compare(facts: Facts, report: AuditReport, settings: Settings) -> None:
+    """Fill the report from indexed facts; `settings` name models and Spark for a deep one."""
     check_coverage(facts, report)
-    if rescoring is not None:
-        report.deep = True
-        report.add(check_scores(facts, rescoring))
+    if report.deep:
+        report.add(check_scores(facts, settings))
     report.add(check_outputs(facts))
     report.add(list_superseded(facts))
     check_store(facts, report)

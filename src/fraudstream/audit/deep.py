@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import orjson
 
 from fraudstream.audit.facts import Facts
 from fraudstream.audit.report import Finding, Kind
+from fraudstream.config import Settings
 from fraudstream.errors import ModelError
 from fraudstream.messages.ledger import Range, Source, merge_ranges
 from fraudstream.model.artifact import ModelArtifact
 from fraudstream.model.deployment.current import Deployment, artifact_beside
+from fraudstream.runtime.engines import batch_spark, jars_for
 from fraudstream.transactions.wire import REMARKABLE
 
 if TYPE_CHECKING:
@@ -64,16 +64,6 @@ SELECT outcome, count(*) FROM rescores WHERE run = ? AND partition = ? AND "offs
 
 
 @dataclass(frozen=True)
-class Rescoring:
-    """The settings for rescoring: `model` is a `current` file or an artifact; other artifacts are found beside it."""
-
-    bootstrap_servers: str
-    model: Path
-    max_record_bytes: int
-    open_spark: Callable[[], AbstractContextManager[SparkSession]]
-
-
-@dataclass(frozen=True)
 class _Run:
     """Entries of one deployment and source of counts, and the ranges of them that Kafka still has."""
 
@@ -83,7 +73,7 @@ class _Run:
     ranges: list[Range]
 
 
-def check_scores(facts: Facts, rescoring: Rescoring) -> Iterator[Finding]:
+def check_scores(facts: Facts, settings: Settings) -> Iterator[Finding]:
     """Score every ledger range that Kafka still has, and report each offset that differs from the ledger.
 
     Entries whose artifact is gone are unverified; rescored entries are marked, so that `comparison.py` skips them.
@@ -96,14 +86,14 @@ def check_scores(facts: Facts, rescoring: Rescoring) -> Iterator[Finding]:
         deployment = Deployment(model_id, threshold, orjson.loads(aliases), revision)
         run = _Run(number, deployment, Source(source), ranges)
         try:
-            usable.append((run, artifact_beside(rescoring.model, model_id)))
+            usable.append((run, artifact_beside(settings.model, model_id)))
         except ModelError as e:
             what = f"cannot be scored again: {e.what}: {e.where}"
             yield from (_finding(facts, Kind.UNVERIFIED, what, each) for each in run.ranges)
     if any(run.ranges for run, _ in usable):
-        with rescoring.open_spark() as spark:
+        with batch_spark(settings, "audit", jars_for(settings).connector) as spark:
             for run, artifact in usable:
-                yield from _score_again(facts, rescoring, spark, run, artifact)
+                yield from _score_again(facts, settings, spark, run, artifact)
 
 
 def _retained(facts: Facts, span: Range) -> Range:
@@ -112,13 +102,13 @@ def _retained(facts: Facts, span: Range) -> Range:
 
 
 def _score_again(
-    facts: Facts, rescoring: Rescoring, spark: SparkSession, run: _Run, artifact: ModelArtifact
+    facts: Facts, settings: Settings, spark: SparkSession, run: _Run, artifact: ModelArtifact
 ) -> Iterator[Finding]:
     from fraudstream.scoring.scorer import load_scorer
     from fraudstream.scoring.topic import count_records, remarkable
 
     scorer = load_scorer(artifact, run.deployment)
-    where, limit = (rescoring.bootstrap_servers, facts.topic), rescoring.max_record_bytes
+    where, limit = (settings.bootstrap_servers, facts.topic), settings.max_record_bytes
     entries: list[tuple[Range, str, int, list[int]]] = []
     for entry_id, partition, start, until, records, *counted in facts.db.execute(_ENTRIES, (run.number,)):
         span = Range(partition, start, until)

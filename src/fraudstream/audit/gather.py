@@ -24,6 +24,7 @@ from sqlalchemy.exc import DBAPIError
 
 from fraudstream.audit.facts import Facts, OutputRecord, StoredRecord
 from fraudstream.audit.report import AuditReport, Finding, Kind
+from fraudstream.config import Settings
 from fraudstream.errors import FraudstreamError, KafkaFailure, StoreError
 from fraudstream.kafka.reading import (
     READ_SECONDS,
@@ -118,16 +119,16 @@ def list_rejected(store: Connection) -> Iterator[Finding]:
         yield Finding(Kind.REJECTED, f"{kind} {seq} was not stored: {reason}: {head}")
 
 
-def gather(bootstrap_servers: str, database: str, max_record_bytes: int, report: AuditReport, mask: DataMask) -> Facts:
+def gather(settings: Settings, report: AuditReport) -> Facts:
     """Read everything once; unreadable records become findings of the report. Raises the errors of `audit`."""
-    topic = report.topic
+    topic, bootstrap_servers = report.topic, settings.bootstrap_servers
     facts = Facts(topic, report.topic_id, is_compacted=is_compacted(bootstrap_servers, topic))
     # The relay's consumer group, for its committed offsets.
     consumer = open_reader(
         bootstrap_servers,
         GROUP,
         enable_auto_offset_store=False,
-        fetch_message_max_bytes=output_limit(max_record_bytes),
+        fetch_message_max_bytes=output_limit(settings.max_record_bytes),
         queued_max_messages_kbytes=65_536,
     )
 
@@ -152,10 +153,12 @@ def gather(bootstrap_servers: str, database: str, max_record_bytes: int, report:
         ]
         offsets = committed_offsets(consumer, partitions, threading.Event()) if partitions else []
         committed = {(each.topic, each.partition): each.offset for each in offsets or []}
-        with read_store(database) as store:
+        with read_store(settings.database) as store:
             facts.add("store_rows", stored_records(store))
             report.add(list_rejected(store))
             report.add(check_trail(store, heads))
+        # The store holds masked values.
+        mask = DataMask(settings.card_columns)
         facts.add("outputs", _outputs(consumer, committed, mask, unreadable))
         facts.truncated = [p.topic for p in partitions if watermarks_of(consumer, p.topic, p.partition)[0] > 0]
         watermarks = Watermarks(bootstrap_servers, topic)

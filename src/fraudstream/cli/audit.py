@@ -9,7 +9,6 @@ import orjson
 from fraudstream.cli import options
 from fraudstream.cli.options import setting
 from fraudstream.config import Settings
-from fraudstream.runtime.engines import batch_spark, jars_for
 
 
 @click.command()
@@ -36,7 +35,6 @@ def audit(workdir: Path | None, deep: bool, as_json: bool, **flags: object) -> N
     from rich.console import Console
 
     from fraudstream.audit.comparison import audit
-    from fraudstream.audit.deep import Rescoring
     from fraudstream.audit.report import render
     from fraudstream.audit.workdir import broker_of
 
@@ -48,19 +46,7 @@ def audit(workdir: Path | None, deep: bool, as_json: bool, **flags: object) -> N
     if workdir is not None and not flags["bootstrap_servers"]:
         kafka = broker_of(workdir, settings, lambda line: click.echo(line, err=True))
     with kafka as bootstrap_servers:
-        rescoring = Rescoring(
-            bootstrap_servers,
-            settings.model,
-            settings.max_record_bytes,
-            lambda: batch_spark(settings, "audit", jars_for(settings).connector),
-        )
-        report = audit(
-            bootstrap_servers,
-            settings.database,
-            settings.max_record_bytes,
-            rescoring=rescoring if deep else None,
-            card_columns=settings.card_columns,
-        )
+        report = audit(settings.model_copy(update={"bootstrap_servers": bootstrap_servers}), deep=deep)
     if as_json:
         click.echo(orjson.dumps(report.document(), option=orjson.OPT_INDENT_2))
     else:
