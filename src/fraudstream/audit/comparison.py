@@ -12,7 +12,7 @@ from fraudstream.audit.facts import Facts
 from fraudstream.audit.gather import gather
 from fraudstream.audit.report import AuditReport, Finding, Kind, PartitionAccount
 from fraudstream.config import Settings
-from fraudstream.kafka.topics import require_topic, topic_id
+from fraudstream.kafka.topics import topic_id
 from fraudstream.messages.ledger import Range, Source, merge_ranges
 from fraudstream.transactions.wire import REMARKABLE, Outcome, Topic
 
@@ -231,7 +231,6 @@ def audit(settings: Settings, *, deep: bool = False) -> AuditReport:
     something cannot be read.
     """
     topic = Topic.TRANSACTIONS.value
-    require_topic(settings.bootstrap_servers, topic)
     report = AuditReport(topic, topic_id(settings.bootstrap_servers, topic), deep)
     facts = gather(settings, report)
     with closing(facts.db):

@@ -30,11 +30,10 @@ def show(**flags: object) -> None:
     A checkpoint that is broken, or of another topic or release, is an error that names the file and the remedy.
     """
     from fraudstream.detector.checkpoint import inspect
-    from fraudstream.kafka.topics import require_topic, topic_id
+    from fraudstream.kafka.topics import topic_id
 
     settings = Settings.load(**flags)
     topic = Topic.TRANSACTIONS.value
-    require_topic(settings.bootstrap_servers, topic)
     state = inspect(settings.checkpoint, topic, topic_id(settings.bootstrap_servers, topic))
     if state.is_new and state.marker is None:
         click.echo(f"{settings.checkpoint}: new; the detector starts at the earliest offset")
@@ -53,11 +52,10 @@ def rebuild(**flags: object) -> None:
     """
     from fraudstream.detector.checkpoint import Marker, accounted_until, lock_checkpoint, rebuild
     from fraudstream.kafka.reading import KafkaLedger, Watermarks
-    from fraudstream.kafka.topics import require_topic, topic_id
+    from fraudstream.kafka.topics import topic_id
 
     settings = Settings.load(**flags)
     topic = Topic.TRANSACTIONS.value
-    require_topic(settings.bootstrap_servers, topic)
     current_id, begins = (
         topic_id(settings.bootstrap_servers, topic),
         Watermarks(settings.bootstrap_servers, topic).begins(),

@@ -60,9 +60,9 @@ def open_writer(bootstrap_servers: str, seconds: float, **options: Any) -> Produ
     )
 
 
-def watermarks_of(consumer: Consumer, topic: str, partition: int) -> tuple[int, int]:
+def watermarks_of(consumer: Consumer, topic: str, partition: int, seconds: float = READ_SECONDS) -> tuple[int, int]:
     """Return the watermarks of a partition: its first offset, and its end offset; raises KafkaException."""
-    begin, end = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=READ_SECONDS)
+    begin, end = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=seconds)
     return begin, end
 
 
@@ -145,11 +145,7 @@ class Watermarks:
         metadata = consumer.list_topics(self._topic, timeout=_SECONDS).topics[self._topic]
         if metadata.error is not None:
             raise TopicMissing(f"the topic {self._topic} does not exist", remedy="`fraudstream broker` creates it")
-        marks: dict[int, tuple[int, int]] = {}
-        for partition in metadata.partitions:
-            begin, end = consumer.get_watermark_offsets(TopicPartition(self._topic, partition), timeout=_SECONDS)
-            marks[partition] = (begin, end)
-        return marks
+        return {p: watermarks_of(consumer, self._topic, p, _SECONDS) for p in metadata.partitions}
 
     def begins(self) -> dict[int, int]:
         """Return the first offset of each partition; raises like `read`."""

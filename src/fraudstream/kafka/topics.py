@@ -84,7 +84,8 @@ def topic_layout(bootstrap_servers: str, topic: str) -> tuple[int, int]:
 
 
 def topic_id(bootstrap_servers: str, topic: str) -> str:
-    """Return Kafka's id of a topic (a recreated topic has another one); raises KafkaFailure."""
+    """Return Kafka's id of a topic (a recreated topic has another one); raises KafkaFailure, such as TopicMissing."""
+    require_topic(bootstrap_servers, topic)
     admin = open_admin(bootstrap_servers)
     try:
         futures = admin.describe_topics(TopicCollection([topic]), request_timeout=_REQUEST_SECONDS)
