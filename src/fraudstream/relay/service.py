@@ -10,11 +10,11 @@ from typing import Any, Final
 import orjson
 import structlog
 import urllib3
-from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
+from confluent_kafka import KafkaError, KafkaException, Producer
 
 from fraudstream.config import Settings
 from fraudstream.errors import DashboardFailed, KafkaFailure
-from fraudstream.kafka.reading import Watermarks, open_writer
+from fraudstream.kafka.reading import Watermarks, open_reader, open_writer
 from fraudstream.kafka.replay import ReplayedRecord, ReplayRefused, ReplayTopic, open_replay_topic
 from fraudstream.kafka.topics import ensure_topics
 from fraudstream.messages.base import Object, instant
@@ -119,47 +119,42 @@ def run_relay(settings: Settings, stop: threading.Event, *, from_beginning: bool
     topics = ensure_topics(settings.bootstrap_servers, settings.partitions, settings.max_record_bytes)
     # With the ingest token, which every relay has.
     api = DashboardClient(urllib3.PoolManager(maxsize=3), settings.api, settings.ingest_token, settings.ingest_token)
-    consumer = Consumer(
-        {
-            "bootstrap.servers": settings.bootstrap_servers,
-            "group.id": GROUP,
-            "enable.auto.commit": False,
-            "isolation.level": "read_committed",
-            "auto.offset.reset": "earliest",
-            "fetch.wait.max.ms": 100,
-            "socket.nagle.disable": True,
-            "fetch.message.max.bytes": output_limit(settings.max_record_bytes),
-            "queued.max.messages.kbytes": 65_536,
-            "log_level": 0,
-        }
+    consumer = open_reader(
+        settings.bootstrap_servers,
+        GROUP,
+        auto_offset_reset="earliest",
+        enable_partition_eof=False,
+        fetch_wait_max_ms=100,
+        socket_nagle_disable=True,
+        fetch_message_max_bytes=output_limit(settings.max_record_bytes),
+        queued_max_messages_kbytes=65_536,
     )
     partitions = {topic: topics[topic.value] for topic in RELAYED_TOPICS}
     relay = Relay(consumer, api, partitions, DataMask(settings.card_columns))
     watermarks = Watermarks(settings.bootstrap_servers, Topic.TRANSACTIONS.value)
-    # In a thread of its own, so that no alert waits for the watermarks.
-    counting = threading.Thread(
-        target=post_positions, args=(api, watermarks.read, lambda: datetime.now(UTC), stop), name="positions"
-    )
-    replaying = threading.Thread(target=send_replays, args=(replay_sender(settings), stop), name="replays")
-    heads = threading.Thread(
-        target=publish_heads,
-        args=(api, settings.bootstrap_servers, lambda: datetime.now(UTC), stop),
-        name="audit heads",
-    )
+    # In threads of their own, so that no alert waits for them.
+    threads = [
+        threading.Thread(target=post_positions, args=(api, watermarks.read, _now, stop), name="positions"),
+        threading.Thread(target=send_replays, args=(replay_sender(settings), stop), name="replays"),
+        threading.Thread(target=publish_heads, args=(api, settings.bootstrap_servers, _now, stop), name="audit heads"),
+    ]
     try:
         if not relay.assign(stop, from_beginning=from_beginning):
             return
         write_ready(settings.ready_file)
-        counting.start()
-        replaying.start()
-        heads.start()
+        for thread in threads:
+            thread.start()
         relay.run(stop)
     finally:
         stop.set()
-        for thread in (counting, replaying, heads):
+        for thread in threads:
             if thread.ident is not None:
                 thread.join()
         consumer.close()
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
 
 
 def replay_sender(settings: Settings) -> ReplaySender:

@@ -4,13 +4,13 @@ Another checkpoint may account for the same offsets again. So an entry counts on
 earlier entry did: from `covered_until` of its partition on, or within a gap before it.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any, Final, Self
 
 import orjson
-from sqlalchemy import Connection, Row, RowMapping, bindparam, delete, func, select
+from sqlalchemy import Connection, Row, bindparam, delete, func, select
 from sqlalchemy.dialects.sqlite import insert
 
 from fraudstream.messages.answers import Losses
@@ -64,7 +64,7 @@ class LedgerTotals:
     overlaps: bool = False
 
     @classmethod
-    def of_row(cls, row: RowMapping) -> Self:
+    def of_row(cls, row: Mapping[str, Any]) -> Self:
         """Build the totals from a row of `ledger_places`."""
         return cls(**{**row, "overlaps": bool(row["overlaps"])})
 
@@ -85,8 +85,8 @@ def record(
             continue
         partition = TopicPartition(entry.topic, entry.partition)
         totals = by_partition.get(partition)
-        if totals is None and (row := connection.execute(_READ_TOTALS, partition._asdict()).mappings().one_or_none()):
-            totals = LedgerTotals.of_row(row)
+        if totals is None and (row := connection.execute(_READ_TOTALS, partition._asdict()).one_or_none()):
+            totals = LedgerTotals.of_row(row._asdict())
         if totals is None or totals.topic_id != entry.topic_id:
             totals = _begin(connection, entry)
         by_partition[partition], counted = _account(connection, totals, entry)
@@ -202,12 +202,8 @@ class LedgerReader:
 
     def totals(self) -> dict[TopicPartition, LedgerTotals]:
         """Return the totals of each partition."""
-        with self._database.read() as connection:
-            totals = [
-                LedgerTotals.of_row(row)
-                for row in connection.execute(select(_TOTALS).order_by(_TOTALS.c.topic, _TOTALS.c.partition)).mappings()
-            ]
-        return {TopicPartition(each.topic, each.partition): each for each in totals}
+        rows = self._database.rows(select(_TOTALS).order_by(_TOTALS.c.topic, _TOTALS.c.partition))
+        return {TopicPartition(row.topic, row.partition): LedgerTotals.of_row(row._asdict()) for row in rows}
 
     def gap_counts(self) -> dict[TopicPartition, int]:
         """Count the gaps of each partition that has any."""
