@@ -24,7 +24,7 @@ from chaos.system import PRODUCER, Layout, System, running_system
 from fraudstream.cli.entry import cli
 from fraudstream.config import ENVIRONMENT_PREFIX
 from fraudstream.kafka.progress import RunProgress, read_progress
-from fraudstream.messages.ledger import parse_entry
+from fraudstream.messages.ledger import LedgerEntry
 from fraudstream.transactions.wire import EventField, EventType, Topic, event_id
 
 BATCH_INTERVAL: Final = f"{ENVIRONMENT_PREFIX}BATCH_INTERVAL"
@@ -192,7 +192,7 @@ class Player:
     def _check_ledger(
         self, system: System, expected: Expected, records: list[Sent], store: Store, result: RoundResult
     ) -> None:
-        entries = [parse_entry(entry) for entry in read_objects(system.bootstrap, Topic.LEDGER)]
+        entries = [LedgerEntry.model_validate(entry) for entry in read_objects(system.bootstrap, Topic.LEDGER)]
         if entries and result.findings.all_well:
             result.ledger = check_ledger(entries, outcome_of_each_record(expected, records, store))
 

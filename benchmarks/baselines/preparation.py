@@ -55,8 +55,9 @@ def prepare(bootstrap: str, topic: str, model: Path, folder: Path) -> None:
     from pyspark.ml import PipelineModel
     from pyspark.ml.feature import VectorAssembler
 
+    from fraudstream.messages.ledger import Range
     from fraudstream.scoring.scorer import load_scorer
-    from fraudstream.scoring.topic import Range, remarkable
+    from fraudstream.scoring.topic import remarkable
 
     settings = Settings.load(bootstrap_servers=bootstrap)
     artifact, deployment = resolve(model)

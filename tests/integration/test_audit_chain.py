@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from dashboards import Clock, open_store, take_back, told
-from fraudstream.audit.gather import StoreSnapshot
+from fraudstream.audit.gather import check_trail, read_store
 from fraudstream.audit.report import Finding, Kind
 from fraudstream.config import Settings
 from fraudstream.dashboard.app import create_app
@@ -55,8 +55,8 @@ def broken(store: AlertStore) -> list[int]:
 
 
 def findings(store: AlertStore, *published: changes.PublishedHead) -> list[Finding]:
-    with StoreSnapshot.open(f"sqlite:///{store.database.path}") as snapshot:
-        return list(snapshot.trail(published))
+    with read_store(f"sqlite:///{store.database.path}") as snapshot:
+        return list(check_trail(snapshot, published))
 
 
 def head(store: AlertStore) -> changes.Head:

@@ -6,6 +6,7 @@ import errno
 import os
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import orjson
@@ -21,7 +22,7 @@ def lines(path: Path) -> list[dict[str, object]]:
 def test_a_row_is_kept_with_all_that_is_known_and_once(tmp_path: Path) -> None:
     path = spool_path(tmp_path / "run" / "progress.json")
     for _ in range(2):
-        with Spool(path) as spool:
+        with closing(Spool(path)) as spool:
             for _ in range(2):
                 spool.add(1, 7, "id", "too large", '{"V1":"\u00e4"}'.encode())
             spool.sync()
@@ -31,7 +32,7 @@ def test_a_row_is_kept_with_all_that_is_known_and_once(tmp_path: Path) -> None:
 
 
 def test_no_refused_row_makes_no_file(tmp_path: Path) -> None:
-    with Spool(tmp_path / "spool.jsonl") as spool:
+    with closing(Spool(tmp_path / "spool.jsonl")) as spool:
         spool.sync()
     assert list(tmp_path.iterdir()) == []
 
@@ -39,12 +40,12 @@ def test_no_refused_row_makes_no_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize("cut", range(1, 90, 8))
 def test_a_line_that_a_kill_cut_off_is_taken_away_and_its_row_comes_again(tmp_path: Path, cut: int) -> None:
     path = tmp_path / "spool.jsonl"
-    with Spool(path) as spool:
+    with closing(Spool(path)) as spool:
         spool.add(0, 1, "first", "too large", b"{}")
         spool.add(0, 2, "second", "too large", b"{}")
     whole = path.read_bytes()
     os.truncate(path, len(whole) - cut)
-    with Spool(path) as spool:
+    with closing(Spool(path)) as spool:
         spool.add(0, 1, "first", "too large", b"{}")
         spool.add(0, 2, "second", "too large", b"{}")
     assert path.read_bytes() == whole
@@ -52,6 +53,7 @@ def test_a_line_that_a_kill_cut_off_is_taken_away_and_its_row_comes_again(tmp_pa
 
 FULL = """
 import resource, signal, sys
+from contextlib import closing
 from pathlib import Path
 from fraudstream.errors import ProgressFailed
 from fraudstream.kafka.progress import Spool
@@ -59,7 +61,7 @@ from fraudstream.kafka.progress import Spool
 # A limit on the size of files: like a full disk it takes the beginning of a line.
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (300, 300))
-with Spool(Path(sys.argv[1])) as spool:
+with closing(Spool(Path(sys.argv[1]))) as spool:
     try:
         for row in range(10):
             spool.add(0, row, str(row), "too large", b"{}")

@@ -13,7 +13,7 @@ from alembic.migration import MigrationContext
 from flask.testing import FlaskClient
 
 from dashboards import told
-from fraudstream.audit.gather import StoreSnapshot
+from fraudstream.audit.gather import check_trail, list_rejected, read_store
 from fraudstream.config import Settings
 from fraudstream.dashboard.app import create_app
 from fraudstream.detector.checkpoint import inspect
@@ -125,9 +125,9 @@ def test_its_store_has_the_tables_of_a_new_one(client: FlaskClient, workdir: Pat
 
 
 def test_the_audit_trail_is_whole(client: FlaskClient, workdir: Path) -> None:
-    with StoreSnapshot.open(f"sqlite:///{workdir / 'alerts.db'}") as snapshot:
-        assert list(snapshot.trail([])) == []
-        assert list(snapshot.rejected()) == []
+    with read_store(f"sqlite:///{workdir / 'alerts.db'}") as snapshot:
+        assert list(check_trail(snapshot, [])) == []
+        assert list(list_rejected(snapshot)) == []
     assert told(client.get("/api/audit/head"))["entries"] > 5
 
 

@@ -24,7 +24,7 @@ from fraudstream.relay.api_client import DashboardClient
 from fraudstream.relay.service import publish_heads
 from fraudstream.runtime.processes import wait_until
 from fraudstream.store.changes import Action, Actor, ChangeLog
-from fraudstream.transactions.wire import DEFAULT_MAX_RECORD_BYTES, Topic
+from fraudstream.transactions.wire import Topic
 from offsets import end_offsets
 
 pytestmark = pytest.mark.kafka
@@ -46,7 +46,7 @@ class Dashboard(DashboardClient):
 
 
 def altered(broker: RunningBroker, database: Path) -> list[str]:
-    report = audit(broker.bootstrap_servers, f"sqlite:///{database}", DEFAULT_MAX_RECORD_BYTES)
+    report = audit(Settings(bootstrap_servers=broker.bootstrap_servers, database=f"sqlite:///{database}"))
     return [finding.what for finding in report.findings if finding.kind is Kind.ALTERED]
 
 

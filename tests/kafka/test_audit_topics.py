@@ -16,6 +16,7 @@ from dashboards import alert as stored_alert
 from fraudstream.audit.comparison import audit
 from fraudstream.audit.report import AuditReport, Kind
 from fraudstream.audit.workdir import broker_of
+from fraudstream.config import Settings
 from fraudstream.errors import SettingsError, StoreError
 from fraudstream.kafka.broker import BrokerPlan, RunningBroker, start_broker
 from fraudstream.kafka.topics import topic_id
@@ -119,7 +120,7 @@ class Stream:
 
     def audit(self) -> AuditReport:
         assert self.producer.flush(30) == 0
-        return audit(self.bootstrap, self.url, DEFAULT_MAX_RECORD_BYTES)
+        return audit(Settings(bootstrap_servers=self.bootstrap, database=self.url))
 
 
 @pytest.fixture(scope="module")
@@ -179,18 +180,16 @@ def test_an_entry_of_another_topic_counts_for_nothing(stream: Stream) -> None:
     assert stream.audit().notes == []
 
 
-def test_a_missing_store_and_a_folder_that_is_no_demos_are_errors_with_a_remedy(
-    stream: Stream, tmp_path: Path, plan: BrokerPlan
-) -> None:
+def test_a_missing_store_and_a_folder_that_is_no_demos_are_errors_with_a_remedy(stream: Stream, tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="no alert store"):
-        audit(stream.bootstrap, f"sqlite:///{tmp_path / 'none.db'}", DEFAULT_MAX_RECORD_BYTES)
+        audit(Settings(bootstrap_servers=stream.bootstrap, database=f"sqlite:///{tmp_path / 'none.db'}"))
     assert not (tmp_path / "none.db").exists()
-    with pytest.raises(SettingsError, match="no Kafka"), broker_of(tmp_path, lambda data: plan, lambda line: None):
+    with pytest.raises(SettingsError, match="no Kafka"), broker_of(tmp_path, Settings(), lambda line: None):
         pass
 
 
 def test_the_broker_of_a_running_demo_is_found(stream: Stream, plan: BrokerPlan) -> None:
-    with broker_of(plan.data_dir.parent, lambda data: plan, lambda line: None) as bootstrap:
+    with broker_of(plan.data_dir.parent, Settings(), lambda line: None) as bootstrap:
         assert bootstrap == plan.bootstrap_servers
 
 

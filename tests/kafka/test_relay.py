@@ -12,7 +12,8 @@ import pytest
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
 
 from fraudstream.kafka.broker import RunningBroker
-from fraudstream.relay.carrier import REFUSED_RECORD, ApiRefused, ApiUnavailable, Relay, post_positions
+from fraudstream.relay.api_client import ApiRefused, ApiUnavailable, DashboardClient
+from fraudstream.relay.carrier import REFUSED_RECORD, Relay, post_positions
 from fraudstream.relay.records import Route
 from fraudstream.runtime.processes import wait_until
 from fraudstream.transactions.wire import RELAYED_TOPICS, Topic
@@ -20,15 +21,15 @@ from fraudstream.transactions.wire import RELAYED_TOPICS, Topic
 pytestmark = pytest.mark.kafka
 
 
-class Api:
+class Api(DashboardClient):
     """Refuses every request that holds a record with `refuse_me`, and is away for the first `away` requests."""
 
     def __init__(self, away: int = 0) -> None:
         self.away = away
-        self.taken: list[tuple[Route, dict[str, Any]]] = []
+        self.taken: list[tuple[str, dict[str, Any]]] = []
 
-    def post(self, route: Route, items: Sequence[bytes]) -> None:
-        posted = [orjson.loads(item) for item in items]
+    def post_records(self, route: str, records: Sequence[bytes]) -> None:
+        posted = [orjson.loads(record) for record in records]
         if self.away:
             self.away -= 1
             raise ApiUnavailable("nobody answers")
@@ -37,7 +38,7 @@ class Api:
         self.taken += [(route, item) for item in posted]
 
     def ids(self) -> list[str]:
-        return [str(item.get("alert_id")) for route, item in self.taken if route is Route.ALERTS]
+        return [str(item.get("alert_id")) for route, item in self.taken if route == Route.ALERTS]
 
 
 def relay_until(

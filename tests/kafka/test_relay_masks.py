@@ -12,6 +12,7 @@ import pytest
 from confluent_kafka import Consumer, Producer
 
 from fraudstream.kafka.broker import RunningBroker
+from fraudstream.relay.api_client import DashboardClient
 from fraudstream.relay.carrier import Relay
 from fraudstream.relay.records import Route
 from fraudstream.runtime.processes import wait_until
@@ -25,14 +26,14 @@ CODE = "zq7391"
 SECRETS = (VISA, CODE, "tok0123456789secret")
 
 
-class Api:
+class Api(DashboardClient):
     """Takes everything."""
 
     def __init__(self) -> None:
-        self.taken: list[tuple[Route, dict[str, Any]]] = []
+        self.taken: list[tuple[str, dict[str, Any]]] = []
 
-    def post(self, route: Route, items: Sequence[bytes]) -> None:
-        self.taken += [(route, orjson.loads(item)) for item in items]
+    def post_records(self, route: str, records: Sequence[bytes]) -> None:
+        self.taken += [(route, orjson.loads(record)) for record in records]
 
 
 def test_the_relay_posts_no_secret_of_any_topic(broker: RunningBroker) -> None:

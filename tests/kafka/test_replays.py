@@ -26,6 +26,7 @@ from fraudstream.dashboard.app import create_app
 from fraudstream.kafka.broker import RunningBroker
 from fraudstream.kafka.replay import ReplayTopic, open_replay_topic
 from fraudstream.kafka.topics import open_admin
+from fraudstream.relay.api_client import DashboardClient
 from fraudstream.relay.service import CLAIMED_AT_ONCE, ReplaySender, run_relay
 from fraudstream.runtime.processes import free_port, spawn, wait_until
 from fraudstream.store.store import AlertStore
@@ -217,7 +218,7 @@ def run(*arguments: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command_line(*arguments), capture_output=True, text=True, check=False, timeout=120)
 
 
-class InProcess:
+class InProcess(DashboardClient):
     """The dashboard's own app, asked without a server, so that its clock can be moved."""
 
     def __init__(self, client: FlaskClient) -> None:
@@ -247,8 +248,11 @@ def test_what_a_killed_sender_left_behind_is_sent_again_as_the_same_event(
     class Killed(Exception):
         pass
 
-    class Dying:
+    class Dying(DashboardClient):
         """The dashboard of a sender that is killed before it has told what became of a replay."""
+
+        def __init__(self) -> None:
+            """Without a connection."""
 
         def post(self, route: str, content: Mapping[str, Any]) -> dict[str, Any]:
             if route.endswith("/results"):

@@ -11,8 +11,9 @@ from pyspark.sql import SparkSession
 
 from fraudstream.kafka.broker import RunningBroker
 from fraudstream.kafka.topics import open_admin
+from fraudstream.messages.ledger import Range, merge_ranges
 from fraudstream.scoring.scorer import Scorer
-from fraudstream.scoring.topic import Range, count_outcomes, merge_ranges, remarkable
+from fraudstream.scoring.topic import count_outcomes, remarkable
 from fraudstream.transactions.wire import Outcome
 
 pytestmark = [pytest.mark.spark, pytest.mark.kafka]

@@ -7,6 +7,7 @@ from typing import Any
 from fraudstream.audit.comparison import compare
 from fraudstream.audit.facts import Facts, OutputRecord, StoredRecord
 from fraudstream.audit.report import AuditReport
+from fraudstream.config import Settings
 from fraudstream.messages.ledger import EntryKind, LedgerEntry, batch_entry_id
 
 TOPIC = "credit_card_transactions"
@@ -69,20 +70,20 @@ def audit(
     *,
     marks: dict[int, tuple[int, int]],
     former: int = 0,
-    former_losses: list[LedgerEntry] | None = None,
     next_records: dict[int, int] | None = None,
     truncated: list[str] | None = None,
 ) -> AuditReport:
-    """The report on these facts; the store has what the topics say where it is not given."""
-    facts = Facts(TOPIC, TOPIC_ID, marks=marks, former=former, truncated=truncated or [])
-    facts.former_losses = {each.entry_id: each for each in former_losses or []}
-    facts.next_records = next_records or {}
-    for each in entries:
+    """The report on these facts; the store has what the topics say where it is not given.
+
+    `former` is the number of entries of an earlier topic of this name, besides those among `entries`.
+    """
+    facts = Facts(TOPIC, TOPIC_ID, marks=marks, next_records=next_records or {}, truncated=truncated or [])
+    for each in (*entries, *(entry(n, n + 1, checkpoint="former", topic_id="former-id") for n in range(former))):
         facts.add_entry(each)
     facts.add("outputs", outputs or [])
     facts.add("store_rows", {each.id: row(each) for each in outputs or []}.values() if stored is None else stored)
     facts.index()
     report = AuditReport(TOPIC, TOPIC_ID)
-    compare(facts, report)
-    facts.close()
+    compare(facts, report, Settings())
+    facts.db.close()
     return report

@@ -10,10 +10,10 @@ import pytest
 from rich.console import Console
 
 from audits import TOPIC, alert, audit, entry, letter, loss, row
-from fraudstream.audit.comparison import subtract, union
+from fraudstream.audit.comparison import subtract
 from fraudstream.audit.report import AuditReport, Kind, conclusion, render
 from fraudstream.cli.entry import run_to_exit
-from fraudstream.messages.ledger import Source
+from fraudstream.messages.ledger import Range, Source, merge_ranges
 
 
 def found(report: AuditReport) -> dict[str, list[tuple[str, int]]]:
@@ -260,9 +260,13 @@ def test_the_table_shows_the_first_findings_and_how_many_more_there_are() -> Non
     assert len(report.document()["findings"]) == 30
 
 
-def test_spans_are_united_and_subtracted() -> None:
-    assert union([(5, 9), (0, 3), (3, 4), (8, 12), (20, 20)]) == [(0, 4), (5, 12)]
-    assert subtract([(0, 10), (20, 30)], [(2, 4), (8, 22), (29, 40)]) == [(0, 2), (4, 8), (22, 29)]
+def ranges(*spans: tuple[int, int]) -> list[Range]:
+    return [Range(0, *span) for span in spans]
+
+
+def test_ranges_are_merged_and_subtracted() -> None:
+    assert merge_ranges(ranges((5, 9), (0, 3), (3, 4), (8, 12), (20, 20))) == ranges((0, 4), (5, 12))
+    assert subtract(ranges((0, 10), (20, 30)), ranges((2, 4), (8, 22), (29, 40))) == ranges((0, 2), (4, 8), (22, 29))
 
 
 def test_the_exit_code_of_a_command_is_the_process_s() -> None:

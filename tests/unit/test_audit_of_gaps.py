@@ -25,7 +25,7 @@ def test_records_behind_a_gap_are_open() -> None:
 
 def test_an_earlier_loss_stays_visible_after_the_topic_was_made_anew() -> None:
     former = loss(5, 9).model_copy(update={"topic_id": "former-id"})
-    report = audit([entry(0, 10, alert=1)], [alert(3)], marks={0: (0, 10)}, former=3, former_losses=[former])
+    report = audit([entry(0, 10, alert=1), former], [alert(3)], marks={0: (0, 10)})
     (lost,) = report.findings
     assert (lost.kind, lost.position, lost.count) == (Kind.LOST, f"{TOPIC}[0] 5..8", 4)
     assert "former-id" in lost.what

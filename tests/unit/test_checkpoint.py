@@ -133,10 +133,11 @@ def entry(partition: int, start: int, end: int, topic_id: str = ID) -> LedgerEnt
 def test_a_rebuilt_checkpoint_goes_on_where_the_ledger_has_its_first_gap(checkpoint: Path) -> None:
     entries = [entry(0, 0, 10), entry(0, 5, 30), entry(0, 40, 50), entry(1, 20, 60), entry(1, 0, 99, "another-id")]
     begins = {0: 0, 1: 25, 2: 0}
-    assert accounted_until(entries, ID, begins) == {0: 30, 1: 60, 2: 0}
+    until = accounted_until(entries, ID, begins)
+    assert until == {0: 30, 1: 60, 2: 0}
     now = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
-    rebuilt = rebuild(checkpoint, TOPIC, ID, entries, begins, now)
-    assert rebuilt.put_aside == checkpoint.with_name("checkpoint.damaged-20260102T030405")
+    aside = rebuild(checkpoint, Marker(TOPIC, ID, start=until), now)
+    assert aside == checkpoint.with_name("checkpoint.damaged-20260102T030405")
     assert (checkpoint.with_name("checkpoint.damaged-20260102T030405") / "offsets" / "1").exists()
     state = inspect(checkpoint, TOPIC, ID)
     assert state.is_new

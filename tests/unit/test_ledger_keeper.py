@@ -4,30 +4,31 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from fraudstream.detector.checkpoint import inspect
+from fraudstream.detector.events import EventWriter
 from fraudstream.detector.ledger import MAX_PROGRESS_POLLS, LedgerKeeper
 from fraudstream.detector.spark_log import Offsets
 from fraudstream.errors import KafkaFailure
+from fraudstream.kafka.reading import KafkaLedger, Watermarks
 from fraudstream.messages.ledger import EntryKind, LedgerEntry, Source
 from fraudstream.model.deployment.current import Deployment
-from fraudstream.transactions.wire import Outcome
+from fraudstream.transactions.wire import EventType, Outcome
 
 TOPIC = "payments"
 
 
-@dataclass
-class Ledger:
+class Ledger(KafkaLedger):
     """The topic, and whether Kafka acknowledges."""
 
-    entries: dict[str, LedgerEntry] = field(default_factory=dict)
-    answers: bool = True
+    def __init__(self) -> None:
+        self.entries: dict[str, LedgerEntry] = {}
+        self.answers = True
 
     def send(self, entries: Sequence[LedgerEntry]) -> bool:
         if self.answers:
@@ -38,16 +39,39 @@ class Ledger:
         return list(self.entries.values())
 
 
+class Marks(Watermarks):
+    """The first offsets of the topic, and its first records after others."""
+
+    def __init__(self) -> None:
+        self.first = {0: 0, 1: 0}
+        self.following: dict[int, int] = {}
+
+    def begins(self) -> dict[int, int]:
+        return self.first
+
+    def next_records(self, offsets: Mapping[int, int]) -> dict[int, int]:
+        return {p: self.following.get(p, offset) for p, offset in offsets.items()}
+
+
+class Events(EventWriter):
+    """The events in the order in which they were written."""
+
+    def __init__(self) -> None:
+        self.written: list[tuple[EventType, str]] = []
+
+    def write(self, kind: EventType, message: str, **details: Any) -> None:
+        self.written.append((kind, message))
+
+
 class World:
     """A checkpoint that grows, a topic that loses its beginning."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.ledger = Ledger()
-        self.begins = {0: 0, 1: 0}
-        self.next_records: dict[int, int] = {}
+        self.marks = Marks()
+        self.events = Events()
         self.counted: list[tuple[int, Mapping[int, tuple[int, int]]]] = []
-        self.losses: list[LedgerEntry] = []
         self.write("metadata", '{"id":"query-1"}')
         self.write("sources/0/0", "\0v1", self.offsets(0, 0))
         self.keeper = self.new_keeper()
@@ -56,12 +80,11 @@ class World:
         return LedgerKeeper(
             checkpoint=self.path,
             topic=TOPIC,
-            topic_id="id",
+            read_topic_id=lambda: "id",
             ledger=self.ledger,
-            begins=lambda: self.begins,
-            next_records=lambda offsets: {p: self.next_records.get(p, offset) for p, offset in offsets.items()},
+            watermarks=self.marks,
             count_again=self.count_again,
-            report_loss=self.losses.append,
+            events=self.events,
             now=lambda: datetime(2026, 1, 1, tzinfo=UTC),
         )
 
@@ -69,7 +92,7 @@ class World:
         self, deployment: Deployment, spans: Mapping[int, tuple[int, int]]
     ) -> dict[int, dict[Outcome, int]]:
         self.counted.append((deployment.revision, spans))
-        found = {p: max(0, end - max(start, self.begins[p])) for p, (start, end) in spans.items()}
+        found = {p: max(0, end - max(start, self.marks.first[p])) for p, (start, end) in spans.items()}
         return {p: {Outcome.CLEAR: n} for p, n in found.items()}
 
     def write(self, name: str, *lines: str) -> None:
@@ -84,10 +107,16 @@ class World:
         self.write(f"commits/{batch}", "v1", "{}")
 
     def begin(self, revision: int) -> Offsets | None:
-        return self.keeper.begin(inspect(self.path, TOPIC, "id"), Deployment("m", 0.5, revision=revision))
+        self.keeper.begin(Deployment("m", 0.5, revision=revision))
+        return self.keeper.start
 
-    def poll(self, *told: dict[str, Any], patient: bool = True) -> bool:
-        return self.keeper.poll("query-1", lambda: told, patient=patient)
+    def poll(self, *told: dict[str, Any]) -> bool:
+        reports = [SimpleNamespace(json=json.dumps(each)) for each in told]
+        query: Any = SimpleNamespace(id="query-1", recentProgress=reports)
+        return self.keeper.poll(query, last=False)
+
+    def losses(self) -> list[str]:
+        return [message for kind, message in self.events.written if kind is EventType.LOSS]
 
     def spans(self, kind: EntryKind = EntryKind.BATCH) -> list[tuple[int, int, int]]:
         return [(e.partition, e.from_offset, e.until_offset) for e in self.ledger.read() if e.kind is kind]
@@ -103,7 +132,7 @@ def told(batch: int, *records: int, rows: int | None = None, **counts: int) -> d
 
 @pytest.fixture
 def world(tmp_path: Path) -> World:
-    world = World(tmp_path)
+    world = World(tmp_path / "checkpoint")
     world.begin(1)
     return world
 
@@ -164,17 +193,18 @@ def test_a_lost_note_is_read_from_the_ledger(world: World) -> None:
 def test_what_retention_deleted_while_nobody_read_is_entered_as_lost_once(world: World) -> None:
     world.commit(0, 10, 20)
     world.poll(told(0, 10, 20))
-    world.begins = {0: 25, 1: 20}
+    world.marks.first = {0: 25, 1: 20}
     assert world.begin(1) == {0: 25, 1: 20}
     assert world.begin(1) == {0: 25, 1: 20}
     assert world.spans(EntryKind.LOSS) == [(0, 10, 25)]
-    assert {loss.offsets for loss in world.losses} == {15}
+    (message,) = world.losses()
+    assert message.startswith("15 records are lost: payments[0] 10 to 24: ")
 
 
 def test_nothing_goes_on_past_a_loss_that_could_not_be_entered(world: World) -> None:
     world.commit(0, 10, 20)
     world.poll(told(0, 10, 20))
-    world.begins = {0: 25, 1: 20}
+    world.marks.first = {0: 25, 1: 20}
     world.ledger.answers = False
     with pytest.raises(KafkaFailure, match="entry of a loss"):
         world.begin(1)
@@ -183,18 +213,19 @@ def test_nothing_goes_on_past_a_loss_that_could_not_be_entered(world: World) -> 
 def test_a_query_that_waits_for_what_is_no_more_is_to_be_started_anew(world: World) -> None:
     world.commit(0, 0, 20)
     assert not world.poll(told(0, 0, 20))
-    world.begins = {0: 5, 1: 0}
+    world.marks.first = {0: 5, 1: 0}
     world.commit(1, 0, 30)
     assert world.poll(told(1, 0, 10))
     assert not world.poll()
 
 
 def test_offsets_that_the_query_passed_because_they_were_deleted_are_lost(world: World) -> None:
-    world.begins = {0: 6, 1: 0}
+    world.marks.first = {0: 6, 1: 0}
     world.commit(0, 10, 20)
     world.poll(told(0, 7, 20))
     assert world.spans(EntryKind.LOSS) == [(0, 3, 6)]
-    assert [loss.partition for loss in world.losses] == [0]
+    (message,) = world.losses()
+    assert message.startswith("3 records are lost: payments[0] 3 to 5: ")
 
 
 def test_offsets_without_a_record_are_no_loss_and_cost_no_second_count(world: World) -> None:
@@ -209,7 +240,7 @@ def test_offsets_without_a_record_are_no_loss_and_cost_no_second_count(world: Wo
 
 
 def test_a_marker_behind_the_last_record_is_covered_and_no_loss_once_deleted(world: World) -> None:
-    world.next_records = {0: 12}
+    world.marks.following = {0: 12}
     world.commit(0, 10, 20)
     world.poll(told(0, 10, 20))
     assert world.spans() == [(0, 0, 12), (1, 0, 20)]
@@ -217,13 +248,24 @@ def test_a_marker_behind_the_last_record_is_covered_and_no_loss_once_deleted(wor
     world.commit(1, 10, 25)
     world.poll(told(1, 0, 5))
     assert world.spans() == [(0, 0, 12), (1, 0, 20), (1, 20, 25)]
-    world.begins = {0: 12, 1: 0}
+    world.marks.first = {0: 12, 1: 0}
     assert world.begin(1) == {0: 12, 1: 25}
-    assert world.losses == []
+    assert world.losses() == []
 
 
 def test_a_partition_that_came_later_is_counted_again(world: World) -> None:
-    world.begins = {0: 0, 1: 0, 2: 0}
+    world.marks.first = {0: 0, 1: 0, 2: 0}
     world.commit(0, 10, 20, 5)
     world.poll(told(0, 10, 20, rows=35))
     assert world.counted == [(1, {0: (0, 10), 1: (0, 20), 2: (0, 5)})]
+
+
+def test_a_new_checkpoint_that_meets_an_old_ledger_is_reported(world: World, tmp_path: Path) -> None:
+    world.commit(0, 10, 20)
+    world.poll(told(0, 10, 20))
+    world.path = tmp_path / "another"
+    world.keeper = world.new_keeper()
+    assert world.begin(1) is None
+    ((kind, message),) = world.events.written
+    assert kind is EventType.QUERY
+    assert "is new, but the ledger already accounts for 30 records" in message

@@ -30,7 +30,7 @@ def accounts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Books]:
     with contextlib.ExitStack() as spools:
 
         def opened(**run: int) -> DeliveryTracker:
-            spool = spools.enter_context(Spool(directory / f"{next(numbers)}.jsonl"))
+            spool = spools.enter_context(contextlib.closing(Spool(directory / f"{next(numbers)}.jsonl")))
             return DeliveryTracker(RunProgress("run", "fingerprint", **run), spool)
 
         yield opened

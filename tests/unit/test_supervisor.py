@@ -11,6 +11,8 @@ import pytest
 from pyspark.errors import PySparkException
 
 from fraudstream.detector.checkpoint import lock_checkpoint
+from fraudstream.detector.ledger import LedgerKeeper
+from fraudstream.detector.partitions import PartitionWatch
 from fraudstream.detector.supervisor import Supervisor
 from fraudstream.errors import (
     CheckpointDamaged,
@@ -54,8 +56,8 @@ class Events:
         self.told.append((kind, message))
 
 
-class Accounts:
-    """Keeps what it was asked."""
+class Keeper(LedgerKeeper):
+    """A keeper that only counts its calls."""
 
     def __init__(self) -> None:
         self.begun: list[int] = []
@@ -72,12 +74,13 @@ class Accounts:
         return False
 
 
-class Partitions:
+class Partitions(PartitionWatch):
     """Wants what it is set to."""
 
-    partitions = 2
-    needs_session = False
-    needs_query = False
+    def __init__(self) -> None:
+        self.partitions = 2
+        self.needs_session = False
+        self.needs_query = False
 
     def poll(self, query: Any) -> bool:
         wanted, self.needs_query = self.needs_query, False
@@ -93,7 +96,7 @@ class World:
         self.queries = list(queries)
         self.started: list[Deployment] = []
         self.events = Events()
-        self.accounts = Accounts()
+        self.keeper = Keeper()
         self.partitions = Partitions()
         self.kafka = threading.Event()
         self.kafka.set()
@@ -124,7 +127,7 @@ class World:
             revision=lambda: self.deployment,
             is_reading=lambda query: self.reading.is_set(),
             positions=lambda query: {},
-            accounts=self.accounts,
+            keeper=self.keeper,
             partitions=self.partitions,
             kafka_answers=self.kafka.is_set,
             on_state=lambda state, why, deployment: self.states.append((state.value, why)),
@@ -248,7 +251,7 @@ def test_failures_while_kafka_is_away_do_not_end_the_detector() -> None:
     supervisor = world.supervisor()
     away = iter([True, False] * 20)
     supervisor.kafka_answers = lambda: next(away)
-    world.accounts.error = KafkaFailure("Kafka does not tell its first offsets")
+    world.keeper.error = KafkaFailure("Kafka does not tell its first offsets")
     thread = threading.Thread(target=supervisor.run, args=(world.stop,))
     thread.start()
     assert wait_until(lambda: sum("is restarted" in told[1] for told in world.events.told) >= 6, 60)
@@ -258,7 +261,7 @@ def test_failures_while_kafka_is_away_do_not_end_the_detector() -> None:
 
 def test_a_damaged_checkpoint_ends_the_detector_at_once() -> None:
     world = World(Query())
-    world.accounts.error = CheckpointDamaged("cannot resume from the checkpoint")
+    world.keeper.error = CheckpointDamaged("cannot resume from the checkpoint")
     with pytest.raises(CheckpointDamaged):
         world.supervisor().run(world.stop)
     assert world.started == []
@@ -270,7 +273,7 @@ def test_the_last_batches_are_accounted_for_when_the_query_has_stopped() -> None
     assert world.ready.wait(60)
     world.stop.set()
     thread.join()
-    assert world.accounts.looked_last == 1
+    assert world.keeper.looked_last == 1
 
 
 def test_a_query_that_must_read_more_partitions_is_started_again() -> None:
@@ -297,4 +300,4 @@ def test_a_query_that_needs_another_session_is_stopped_and_accounted_for() -> No
     assert not thread.is_alive()
     assert not world.stop.is_set()
     assert query.stopped
-    assert (len(world.started), world.accounts.looked_last) == (1, 1)
+    assert (len(world.started), world.keeper.looked_last) == (1, 1)

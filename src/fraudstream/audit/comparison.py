@@ -4,19 +4,19 @@ Against the ledger it compares counts and reports ranges: only rescoring can ide
 """
 
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from typing import Final
 
-from fraudstream.audit.deep import Rescoring, check_scores
-from fraudstream.audit.facts import REMARKABLE, Facts
+from fraudstream.audit.deep import check_scores
+from fraudstream.audit.facts import Facts
 from fraudstream.audit.gather import gather
 from fraudstream.audit.report import AuditReport, Finding, Kind, PartitionAccount
-from fraudstream.messages.ledger import Source
-from fraudstream.transactions.masking import DataMask
-from fraudstream.transactions.wire import Outcome, Topic
+from fraudstream.config import Settings
+from fraudstream.kafka.topics import topic_id
+from fraudstream.messages.ledger import Range, Source, merge_ranges
+from fraudstream.transactions.wire import REMARKABLE, Outcome, Topic
 
-Span = tuple[int, int]
-
-_LOSSES: Final = "SELECT from_offset, until_offset FROM entries WHERE partition = ? AND kind = 'loss'"
+_LOSSES: Final = "SELECT partition, from_offset, until_offset FROM entries WHERE partition = ? AND kind = 'loss'"
 _BATCHES: Final = """
 SELECT from_offset, until_offset, records, clear, alert, unscorable, dead_letter FROM entries
 WHERE partition = ? AND kind = 'batch' ORDER BY from_offset, until_offset DESC
@@ -37,15 +37,16 @@ def check_coverage(facts: Facts, report: AuditReport) -> None:
 
 def _check_partition(facts: Facts, partition: int, report: AuditReport) -> None:
     begin, end = facts.marks[partition]
-    losses = union(facts.db.execute(_LOSSES, (partition,)))
+    losses = merge_ranges(map(Range._make, facts.db.execute(_LOSSES, (partition,))))
     batches = facts.db.execute(_BATCHES, (partition,)).fetchall()
-    covered = union((start, until) for start, until, *_ in batches)
+    covered = merge_ranges(Range(partition, start, until) for start, until, *_ in batches)
     # A batch with fewer records than offsets may have skipped what was lost within it.
-    dense = union((start, until) for start, until, records, *_ in batches if records == until - start)
+    dense = merge_ranges(Range(partition, start, until) for start, until, n, *_ in batches if n == until - start)
     lost = subtract(losses, dense)
-    first = min([begin, *(start for start, _ in (*covered[:1], *losses[:1]))])
-    until = max([first, *(last for _, last in (*covered[-1:], *losses[-1:]))])
-    gaps = subtract([(first, until)], union([*covered, *losses]))
+    accounted = merge_ranges([*covered, *losses])
+    first = min([begin, *(each.from_offset for each in accounted)])
+    until = max([first, *(each.until_offset for each in accounted)])
+    gaps = subtract([Range(partition, first, until)], accounted)
     shortfall = _add_up(batches, report)
     lost_within = length(lost) - length(subtract(lost, covered))
     # After the last entry there may be nothing but a transaction marker.
@@ -64,13 +65,13 @@ def _check_partition(facts: Facts, partition: int, report: AuditReport) -> None:
             without_record=without_record,
         )
     )
-    beyond = [(max(end, first), until)] if until > end else []
+    beyond = [Range(partition, max(end, first), until)] if until > end else []
     for kind, spans, what in (
         (Kind.LOST, lost, "deleted before they were read"),
         (Kind.UNACCOUNTED, gaps, "no ledger entry accounts for them"),
         (Kind.LOST, beyond, "in the ledger, but no longer in the topic"),
     ):
-        report.add(Finding(kind, what, facts.topic, partition, *span, length([span])) for span in spans)
+        report.add(Finding(kind, what, facts.topic, *span, span.offsets) for span in spans)
 
 
 def _add_up(batches: Iterable[tuple[int, ...]], report: AuditReport) -> int:
@@ -90,9 +91,9 @@ def _add_up(batches: Iterable[tuple[int, ...]], report: AuditReport) -> int:
 
 def _former_losses(facts: Facts) -> Iterator[Finding]:
     """Report losses of an earlier topic of the same name: recreating the topic recovers nothing."""
-    for loss in facts.former_losses.values():
-        what = f"deleted before they were read, of the earlier topic with the id {loss.topic_id}"
-        yield Finding(Kind.LOST, what, facts.topic, loss.partition, loss.from_offset, loss.until_offset, loss.offsets)
+    for former_id, partition, start, until in facts.former_losses:
+        what = f"deleted before they were read, of the earlier topic with the id {former_id}"
+        yield Finding(Kind.LOST, what, facts.topic, partition, start, until, until - start)
 
 
 def _inconsistent(facts: Facts) -> Iterator[Finding]:
@@ -102,35 +103,23 @@ def _inconsistent(facts: Facts) -> Iterator[Finding]:
         yield Finding(Kind.UNACCOUNTED, what, facts.topic, partition, start, until, count)
 
 
-def union(spans: Iterable[Span]) -> list[Span]:
-    """Merge spans into as few as possible, in order, without empty ones."""
-    merged: list[Span] = []
-    for start, until in sorted(span for span in spans if span[0] < span[1]):
-        if merged and start <= merged[-1][1]:
-            merged[-1] = (merged[-1][0], max(merged[-1][1], until))
-        else:
-            merged.append((start, until))
-    return merged
-
-
-def subtract(spans: Iterable[Span], others: Iterable[Span]) -> list[Span]:
-    """Return the parts of `spans` that are in none of `others`; both in order and without overlaps."""
-    rest: list[Span] = []
-    others = list(others)
-    for start, until in spans:
-        for other_start, other_until in others:
+def subtract(ranges: Iterable[Range], others: list[Range]) -> list[Range]:
+    """Return the parts of `ranges` that are in none of `others`; of one partition, in order and without overlaps."""
+    rest: list[Range] = []
+    for partition, start, until in ranges:
+        for _, other_start, other_until in others:
             if start < other_start < until:
-                rest.append((start, other_start))
+                rest.append(Range(partition, start, other_start))
             if other_start < until and other_until > start:
                 start = other_until
         if start < until:
-            rest.append((start, until))
+            rest.append(Range(partition, start, until))
     return rest
 
 
-def length(spans: Iterable[Span]) -> int:
-    """Count the offsets of spans."""
-    return sum(until - start for start, until in spans)
+def length(ranges: Iterable[Range]) -> int:
+    """Count the offsets of ranges."""
+    return sum(each.offsets for each in ranges)
 
 
 NAMES: Final = {
@@ -235,34 +224,25 @@ def _stored(facts: Facts) -> Iterator[Finding]:
         yield Finding.at(Kind.CONFLICT, f"another payment with the id {base} is stored as {identity}", *position)
 
 
-def audit(
-    bootstrap_servers: str,
-    database: str,
-    max_record_bytes: int,
-    *,
-    rescoring: Rescoring | None = None,
-    card_columns: Iterable[str] = (),
-) -> AuditReport:
+def audit(settings: Settings, *, deep: bool = False) -> AuditReport:
     """Compare ledger, topics and store, without changing any of them; the store may be in use.
 
-    `rescoring` enables rescoring of the topic; None skips it. `card_columns` is the relay's setting, since the store
-    holds masked values. Raises BrokerUnreachable, TopicMissing, KafkaFailure or StoreError if something cannot be read.
+    With `deep` the topic is scored again. Raises BrokerUnreachable, TopicMissing, KafkaFailure or StoreError if
+    something cannot be read.
     """
-    report = AuditReport(Topic.TRANSACTIONS.value, "")
-    facts = gather(bootstrap_servers, database, max_record_bytes, report, DataMask(card_columns))
-    try:
-        compare(facts, report, rescoring)
-    finally:
-        facts.close()
+    topic = Topic.TRANSACTIONS.value
+    report = AuditReport(topic, topic_id(settings.bootstrap_servers, topic), deep)
+    facts = gather(settings, report)
+    with closing(facts.db):
+        compare(facts, report, settings)
     return report
 
 
-def compare(facts: Facts, report: AuditReport, rescoring: Rescoring | None = None) -> None:
-    """Fill the report from indexed facts."""
+def compare(facts: Facts, report: AuditReport, settings: Settings) -> None:
+    """Fill the report from indexed facts; `settings` name models and Spark for a deep one."""
     check_coverage(facts, report)
-    if rescoring is not None:
-        report.deep = True
-        report.add(check_scores(facts, rescoring))
+    if report.deep:
+        report.add(check_scores(facts, settings))
     report.add(check_outputs(facts))
     report.add(list_superseded(facts))
     check_store(facts, report)

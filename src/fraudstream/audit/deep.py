@@ -2,31 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import orjson
 
-from fraudstream.audit.facts import REMARKABLE, Facts
+from fraudstream.audit.facts import Facts
 from fraudstream.audit.report import Finding, Kind
+from fraudstream.config import Settings
 from fraudstream.errors import ModelError
-from fraudstream.messages.ledger import Source
+from fraudstream.messages.ledger import Range, Source, merge_ranges
 from fraudstream.model.artifact import ModelArtifact
 from fraudstream.model.deployment.current import Deployment, artifact_beside
+from fraudstream.runtime.engines import batch_spark, jars_for
+from fraudstream.transactions.wire import REMARKABLE
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
-
-    from fraudstream.scoring.topic import Range
 
 TOLERANCE: Final = 1e-12
 """Scores that differ by no more are equal: a batch may sum in a different order."""
 
 _RUNS: Final = """
-SELECT DISTINCT model_id, revision, threshold, aliases, source FROM entries WHERE kind = 'batch' ORDER BY 2, 1, 3, 4, 5
+SELECT DISTINCT run, model_id, revision, threshold, aliases, source FROM entries WHERE run IS NOT NULL ORDER BY run
+"""
+_NUMBER_RUNS: Final = """
+UPDATE entries SET run = numbered.run FROM (
+  SELECT entry_id, dense_rank() OVER (ORDER BY revision, model_id, threshold, aliases, source) AS run FROM entries
+  WHERE kind = 'batch') AS numbered
+WHERE numbered.entry_id = entries.entry_id
 """
 _ENTRIES: Final = """
 SELECT entry_id, partition, from_offset, until_offset, records, alert, unscorable, dead_letter FROM entries
@@ -58,85 +64,58 @@ SELECT outcome, count(*) FROM rescores WHERE run = ? AND partition = ? AND "offs
 
 
 @dataclass(frozen=True)
-class Rescoring:
-    """The settings for rescoring: `model` is a `current` file or an artifact; other artifacts are found beside it."""
-
-    bootstrap_servers: str
-    model: Path
-    max_record_bytes: int
-    open_spark: Callable[[], AbstractContextManager[SparkSession]]
-
-
-@dataclass(frozen=True)
 class _Run:
-    """Entries of one scorer: model, revision, threshold, aliases, and the source of the counts."""
+    """Entries of one deployment and source of counts, and the ranges of them that Kafka still has."""
 
     number: int
-    key: tuple[str, int, float, str, str]
+    deployment: Deployment
+    source: Source
     ranges: list[Range]
 
-    @property
-    def deployment(self) -> Deployment:
-        model_id, revision, threshold, aliases, _ = self.key
-        return Deployment(model_id, threshold, orjson.loads(aliases), revision)
 
-
-def check_scores(facts: Facts, rescoring: Rescoring) -> Iterator[Finding]:
+def check_scores(facts: Facts, settings: Settings) -> Iterator[Finding]:
     """Score every ledger range that Kafka still has, and report each offset that differs from the ledger.
 
     Entries whose artifact is gone are unverified; rescored entries are marked, so that `comparison.py` skips them.
     """
     usable: list[tuple[_Run, ModelArtifact]] = []
-    for number, key in enumerate(facts.db.execute(_RUNS).fetchall()):
-        run = _run(facts, number, key)
+    facts.db.execute(_NUMBER_RUNS)
+    for number, model_id, revision, threshold, aliases, source in facts.db.execute(_RUNS):
+        entries = facts.db.execute(_ENTRIES, (number,))
+        ranges = merge_ranges(_retained(facts, Range(*span)) for _, *span, _, _, _, _ in entries)
+        deployment = Deployment(model_id, threshold, orjson.loads(aliases), revision)
+        run = _Run(number, deployment, Source(source), ranges)
         try:
-            usable.append((run, artifact_beside(rescoring.model, run.deployment.model_id)))
+            usable.append((run, artifact_beside(settings.model, model_id)))
         except ModelError as e:
             what = f"cannot be scored again: {e.what}: {e.where}"
             yield from (_finding(facts, Kind.UNVERIFIED, what, each) for each in run.ranges)
     if any(run.ranges for run, _ in usable):
-        with rescoring.open_spark() as spark:
+        with batch_spark(settings, "audit", jars_for(settings).connector) as spark:
             for run, artifact in usable:
-                yield from _score_again(facts, rescoring, spark, run, artifact)
+                yield from _score_again(facts, settings, spark, run, artifact)
 
 
-def _run(facts: Facts, number: int, key: tuple[str, int, float, str, str]) -> _Run:
-    from fraudstream.scoring.topic import Range, merge_ranges
-
-    facts.db.execute(
-        "UPDATE entries SET run = ? WHERE kind = 'batch'"
-        " AND model_id = ? AND revision = ? AND threshold = ? AND aliases = ? AND source = ?",
-        (number, *key),
-    )
-    retained = []
-    for _, partition, start, until, *_ in facts.db.execute(_ENTRIES, (number,)):
-        begin, end = facts.marks.get(partition, (0, 0))
-        retained.append(Range(partition, max(start, begin), min(until, end)))
-    return _Run(number, key, merge_ranges(retained))
+def _retained(facts: Facts, span: Range) -> Range:
+    begin, end = facts.marks.get(span.partition, (0, 0))
+    return Range(span.partition, max(span.from_offset, begin), min(span.until_offset, end))
 
 
 def _score_again(
-    facts: Facts, rescoring: Rescoring, spark: SparkSession, run: _Run, artifact: ModelArtifact
+    facts: Facts, settings: Settings, spark: SparkSession, run: _Run, artifact: ModelArtifact
 ) -> Iterator[Finding]:
     from fraudstream.scoring.scorer import load_scorer
-    from fraudstream.scoring.topic import Range, count_records, merge_ranges, remarkable
+    from fraudstream.scoring.topic import count_records, remarkable
 
     scorer = load_scorer(artifact, run.deployment)
-    where, limit = (rescoring.bootstrap_servers, facts.topic), rescoring.max_record_bytes
+    where, limit = (settings.bootstrap_servers, facts.topic), settings.max_record_bytes
     entries: list[tuple[Range, str, int, list[int]]] = []
-    for entry_id, partition, start, until, records, *counted in facts.db.execute(_ENTRIES, (run.number,)).fetchall():
-        begin, end = facts.marks.get(partition, (0, 0))
-        if begin <= start and until <= end:
-            entries.append((Range(partition, start, until), entry_id, records, counted))
-    held = count_records(
-        spark,
-        *where,
-        [
-            each
-            for each, _, records, _ in entries
-            if facts.is_compacted or records < each.until_offset - each.from_offset
-        ],
-    )
+    for entry_id, partition, start, until, records, *counted in facts.db.execute(_ENTRIES, (run.number,)):
+        span = Range(partition, start, until)
+        if _retained(facts, span) == span:
+            entries.append((span, entry_id, records, counted))
+    sparse = [span for span, _, records, _ in entries if facts.is_compacted or records < span.offsets]
+    held = count_records(spark, *where, sparse)
     if facts.is_compacted:
         before = len(entries)
         entries = [entry for entry in entries if held[entry[0]] >= entry[2]]
@@ -156,10 +135,10 @@ def _score_again(
 
 
 def _compare_offsets(facts: Facts, run: _Run) -> Iterator[Finding]:
-    model_id, revision, _, _, source = run.key
+    model_id, revision = run.deployment.model_id, run.deployment.revision
     parameters = {"run": run.number, "model": model_id, "revision": revision}
     # Counted again after a crash: the query may have scored with the previous deployment.
-    counted_again = {"counted_again": source == Source.SCORED_AGAIN}
+    counted_again = {"counted_again": run.source is Source.SCORED_AGAIN}
     for partition, offset, outcome, score in facts.db.execute(_MISSING, parameters | counted_again):
         scored = "" if score is None else f" with the score {score!r}"
         what = f"is {outcome}{scored} by {model_id}, revision {revision}, but on no topic"
@@ -177,15 +156,14 @@ def _compare_offsets(facts: Facts, run: _Run) -> Iterator[Finding]:
 
 
 def _compare_counts(facts: Facts, run: _Run, each: Range, counted: list[int]) -> Iterator[Finding]:
-    actual = dict(facts.db.execute(_COUNTS, (run.number, each.partition, each.from_offset, each.until_offset)))
+    actual = Counter(dict(facts.db.execute(_COUNTS, (run.number, *each))))
     expected = dict(zip(REMARKABLE, counted, strict=True))
-    mismatches = [outcome for outcome in REMARKABLE if expected[outcome] != actual.get(outcome.value, 0)]
+    mismatches = [outcome for outcome in REMARKABLE if expected[outcome] != actual[outcome]]
     if mismatches:
-        pairs = [f"{expected[o]:,} {o.value}, scored again {actual.get(o.value, 0):,}" for o in mismatches]
-        count = max(abs(expected[o] - actual.get(o.value, 0)) for o in mismatches)
+        pairs = [f"{expected[o]:,} {o.value}, scored again {actual[o]:,}" for o in mismatches]
+        count = max(abs(expected[o] - actual[o]) for o in mismatches)
         yield _finding(facts, Kind.UNACCOUNTED, f"the entry counts {'; '.join(pairs)}", each, count)
 
 
 def _finding(facts: Facts, kind: Kind, what: str, each: Range, count: int | None = None) -> Finding:
-    offsets = each.until_offset - each.from_offset if count is None else count
-    return Finding(kind, what, facts.topic, each.partition, each.from_offset, each.until_offset, offsets)
+    return Finding(kind, what, facts.topic, *each, each.offsets if count is None else count)

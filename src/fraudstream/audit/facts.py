@@ -5,57 +5,13 @@ more memory than one with a few.
 """
 
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 import orjson
 
 from fraudstream.messages.ledger import LedgerEntry
-from fraudstream.transactions.wire import Outcome
-
-_TABLES: Final = """
-CREATE TABLE entries (
-  entry_id TEXT PRIMARY KEY, kind TEXT, partition INT, from_offset INT, until_offset INT, records INT,
-  clear INT, alert INT, unscorable INT, dead_letter INT, model_id TEXT, revision INT, threshold REAL, aliases TEXT,
-  source TEXT, reason TEXT, run INT, verified INT DEFAULT 0
-);
-CREATE TABLE outputs (
-  on_topic TEXT, on_partition INT, on_offset INT, relayed INT, id TEXT, outcome TEXT,
-  topic TEXT, partition INT, "offset" INT, model_id TEXT, revision INT, score REAL, digest TEXT
-);
-CREATE TABLE store_rows (
-  id TEXT, base TEXT, is_conflict INT, outcome TEXT, topic TEXT, partition INT, "offset" INT, model_id TEXT,
-  revision INT, digest TEXT
-);
-CREATE TABLE rescores (run INT, partition INT, "offset" INT, outcome TEXT, score REAL);
-"""
-_ENTER: Final = """
-INSERT OR REPLACE INTO entries VALUES (:entry_id, :kind, :partition, :from_offset, :until_offset, :records, :clear,
-  :alert, :unscorable, :dead_letter, :model_id, :revision, :threshold, :aliases, :source, :reason, NULL, 0)
-"""
-_ADD: Final = {
-    "outputs": "INSERT INTO outputs VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)",
-    "store_rows": "INSERT INTO store_rows VALUES (?,?,?,?,?,?,?,?,?,?)",
-    "rescores": "INSERT INTO rescores VALUES (?,?,?,?,?)",
-}
-_INDEXES: Final = """
-CREATE INDEX entries_by_offset ON entries (partition, from_offset);
-CREATE INDEX rescores_by_offset ON rescores (run, partition, "offset");
-CREATE INDEX outputs_by_id ON outputs (id);
-CREATE INDEX store_rows_by_base ON store_rows (base);
-CREATE TABLE positions AS
-  SELECT partition, "offset", outcome, model_id, revision, min(score) AS least, max(score) AS most FROM outputs
-  WHERE topic = :topic GROUP BY partition, "offset", outcome, model_id, revision;
-CREATE INDEX positions_by_offset ON positions (partition, "offset");
-CREATE VIEW matched AS
-  SELECT e.entry_id, e.source, p.rowid AS position, p.partition, p."offset", p.outcome, p.model_id, p.revision,
-    -- A dead letter is one regardless of the model.
-    p.model_id IS NULL OR (p.model_id = e.model_id AND p.revision = e.revision) AS is_own
-  FROM entries e CROSS JOIN positions p
-  ON p.partition = e.partition AND p."offset" >= e.from_offset AND p."offset" < e.until_offset
-  WHERE e.kind = 'batch';
-"""
 
 
 class OutputRecord(NamedTuple):
@@ -94,6 +50,51 @@ class StoredRecord(NamedTuple):
     digest: str = ""
 
 
+def _columns(record: type[OutputRecord | StoredRecord]) -> str:
+    return ", ".join(f'"{name}"' for name in record._fields)
+
+
+_TABLES: Final = f"""
+CREATE TABLE entries (
+  entry_id PRIMARY KEY, kind, topic_id, partition, from_offset, until_offset, records, clear, alert, unscorable,
+  dead_letter, model_id, revision, threshold, aliases, source, run, verified
+);
+CREATE TABLE outputs ({_columns(OutputRecord)});
+CREATE TABLE store_rows ({_columns(StoredRecord)});
+CREATE TABLE rescores (run, partition, "offset", outcome, score);
+"""
+_ENTER: Final = """
+INSERT OR REPLACE INTO entries VALUES (:entry_id, :kind, :topic_id, :partition, :from_offset, :until_offset, :records,
+  :clear, :alert, :unscorable, :dead_letter, :model_id, :revision, :threshold, :aliases, :source, NULL, 0)
+"""
+_ADD: Final = {
+    "outputs": "INSERT INTO outputs VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)",
+    "store_rows": "INSERT INTO store_rows VALUES (?,?,?,?,?,?,?,?,?,?)",
+    "rescores": "INSERT INTO rescores VALUES (?,?,?,?,?)",
+}
+_FORMER_LOSSES: Final = """
+SELECT topic_id, partition, from_offset, until_offset FROM entries WHERE topic_id <> ? AND kind = 'loss'
+ORDER BY partition, from_offset
+"""
+_INDEXES: Final = """
+CREATE INDEX entries_by_offset ON entries (partition, from_offset);
+CREATE INDEX rescores_by_offset ON rescores (run, partition, "offset");
+CREATE INDEX outputs_by_id ON outputs (id);
+CREATE INDEX store_rows_by_base ON store_rows (base);
+CREATE TABLE positions AS
+  SELECT partition, "offset", outcome, model_id, revision, min(score) AS least, max(score) AS most FROM outputs
+  WHERE topic = :topic GROUP BY partition, "offset", outcome, model_id, revision;
+CREATE INDEX positions_by_offset ON positions (partition, "offset");
+CREATE VIEW matched AS
+  SELECT e.entry_id, e.source, p.rowid AS position, p.partition, p."offset", p.outcome, p.model_id, p.revision,
+    -- A dead letter is one regardless of the model.
+    p.model_id IS NULL OR (p.model_id = e.model_id AND p.revision = e.revision) AS is_own
+  FROM entries e CROSS JOIN positions p
+  ON p.partition = e.partition AND p."offset" >= e.from_offset AND p."offset" < e.until_offset
+  WHERE e.kind = 'batch';
+"""
+
+
 @dataclass
 class Facts:
     """All data that an audit compares.
@@ -103,7 +104,7 @@ class Facts:
         next_records: By partition, the first record that no ledger entry covers; the end offset if there is none.
         db: Everything else; `matched` joins each output position with each entry that covers it.
         former: Number of entries of earlier topics of this name, which were deleted.
-        former_losses: Those of them that account for a loss, by entry id.
+        former_losses: The topic id, partition and offsets of those of them that account for a loss.
         is_compacted: Whether the topic is compacted.
         compacted_entries: Number of entries that cannot be scored again because compaction removed records.
         truncated: Output topics whose first records are gone.
@@ -115,14 +116,10 @@ class Facts:
     next_records: Mapping[int, int] = field(default_factory=dict)
     db: sqlite3.Connection = field(default_factory=lambda: _scratch())
     former: int = 0
-    former_losses: dict[str, LedgerEntry] = field(default_factory=dict)
+    former_losses: list[tuple[str, int, int, int]] = field(default_factory=list)
     is_compacted: bool = False
     compacted_entries: int = 0
     truncated: list[str] = field(default_factory=list)
-
-    def close(self) -> None:
-        """Close and discard the database."""
-        self.db.close()
 
     def add_entry(self, entry: LedgerEntry) -> None:
         """Add a ledger entry; it replaces an earlier one with the same id."""
@@ -131,23 +128,26 @@ class Facts:
 
     def covered_until(self) -> dict[int, int]:
         """Return the end offset of the last ledger entry, by partition."""
-        return dict(self.db.execute("SELECT partition, max(until_offset) FROM entries GROUP BY 1"))
+        query = "SELECT partition, max(until_offset) FROM entries WHERE topic_id = ? GROUP BY 1"
+        return dict(self.db.execute(query, (self.topic_id,)))
 
     def remove_entry(self, entry_id: str) -> None:
         """Remove an entry for which the topic holds a tombstone."""
         self.db.execute("DELETE FROM entries WHERE entry_id = ?", (entry_id,))
 
-    def add(self, table: str, rows: Iterable[tuple[object, ...]]) -> None:
+    def add(self, table: str, rows: Iterable[Sequence[object]]) -> None:
         """Add rows to a table: `outputs` (topics), `store_rows` (store) or `rescores` (results of rescoring)."""
         with self.db:
             self.db.execute("BEGIN")
             self.db.executemany(_ADD[table], rows)
 
     def index(self) -> None:
-        """Build indexes and views for the comparisons, once all facts are in.
+        """Build indexes and views for the comparisons, once all facts are in, and set entries of former topics aside.
 
         If an output topic has lost its first records, the rows of the store are used in their place.
         """
+        self.former_losses = self.db.execute(_FORMER_LOSSES, (self.topic_id,)).fetchall()
+        self.former = self.db.execute("DELETE FROM entries WHERE topic_id <> ?", (self.topic_id,)).rowcount
         for statement in _INDEXES.split(";"):
             if statement.strip():
                 self.db.execute(statement, {"topic": self.topic} if ":topic" in statement else {})
@@ -159,10 +159,6 @@ class Facts:
                 " AND p.model_id IS k.model_id AND p.revision IS k.revision)",
                 (self.topic,),
             )
-
-
-REMARKABLE: Final = (Outcome.ALERT, Outcome.UNSCORABLE, Outcome.DEAD_LETTER)
-"""The outcomes that produce an output record."""
 
 
 def _scratch() -> sqlite3.Connection:

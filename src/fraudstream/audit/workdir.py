@@ -6,15 +6,18 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
+from fraudstream.config import Settings
 from fraudstream.errors import BrokerFailed, SettingsError
 from fraudstream.kafka.broker import LOCK, PROPERTIES, STORAGE, BrokerPlan, start_broker
+from fraudstream.runtime.engines import jars_for, java_for
 from fraudstream.runtime.files import exclusive_lock
+from fraudstream.runtime.processes import free_port
 
 _LISTENER: Final = re.compile(r"^advertised\.listeners=\w+://(?P<address>[^,\s]+)", re.MULTILINE)
 
 
 @contextmanager
-def broker_of(workdir: Path, plan: Callable[[Path], BrokerPlan], report: Callable[[str], None]) -> Iterator[str]:
+def broker_of(workdir: Path, settings: Settings, report: Callable[[str], None]) -> Iterator[str]:
     """Provide the bootstrap servers of a demo's Kafka for the length of a `with` block.
 
     Raises:
@@ -33,7 +36,15 @@ def broker_of(workdir: Path, plan: Callable[[Path], BrokerPlan], report: Callabl
     if is_running:
         yield _address(data)
         return
-    with start_broker(plan(data), report) as broker:
+    plan = BrokerPlan(
+        port=free_port(),
+        data_dir=data,
+        java=java_for(settings),
+        jars=jars_for(settings).broker,
+        partitions=settings.partitions,
+        max_record_bytes=settings.max_record_bytes,
+    )
+    with start_broker(plan, report) as broker:
         if broker is None:
             raise BrokerFailed("the broker did not start", where=str(data), remedy="see its log there")
         yield broker.bootstrap_servers

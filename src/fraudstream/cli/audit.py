@@ -9,7 +9,6 @@ import orjson
 from fraudstream.cli import options
 from fraudstream.cli.options import setting
 from fraudstream.config import Settings
-from fraudstream.runtime.engines import batch_spark, jars_for, java_for
 
 
 @click.command()
@@ -36,50 +35,21 @@ def audit(workdir: Path | None, deep: bool, as_json: bool, **flags: object) -> N
     from rich.console import Console
 
     from fraudstream.audit.comparison import audit
-    from fraudstream.audit.deep import Rescoring
     from fraudstream.audit.report import render
+    from fraudstream.audit.workdir import broker_of
 
     if workdir is not None:
         flags["database"] = flags["database"] or f"sqlite:///{workdir.absolute() / 'alerts.db'}"
         flags["model"] = flags["model"] or workdir / "models" / "current"
     settings = Settings.load(**flags)
-    with _kafka(settings, None if flags["bootstrap_servers"] else workdir) as bootstrap_servers:
-        rescoring = Rescoring(
-            bootstrap_servers,
-            settings.model,
-            settings.max_record_bytes,
-            lambda: batch_spark(settings, "audit", jars_for(settings).connector),
-        )
-        report = audit(
-            bootstrap_servers,
-            settings.database,
-            settings.max_record_bytes,
-            rescoring=rescoring if deep else None,
-            card_columns=settings.card_columns,
-        )
+    kafka: AbstractContextManager[str] = nullcontext(settings.bootstrap_servers)
+    if workdir is not None and not flags["bootstrap_servers"]:
+        kafka = broker_of(workdir, settings, lambda line: click.echo(line, err=True))
+    with kafka as bootstrap_servers:
+        report = audit(settings.model_copy(update={"bootstrap_servers": bootstrap_servers}), deep=deep)
     if as_json:
         click.echo(orjson.dumps(report.document(), option=orjson.OPT_INDENT_2))
     else:
         Console().print(render(report))
     if not report.ok:
         raise click.exceptions.Exit(1)
-
-
-def _kafka(settings: Settings, workdir: Path | None) -> AbstractContextManager[str]:
-    if workdir is None:
-        return nullcontext(settings.bootstrap_servers)
-    from fraudstream.audit.workdir import broker_of
-    from fraudstream.kafka.broker import BrokerPlan
-    from fraudstream.runtime.processes import free_port
-
-    def plan(data: Path) -> BrokerPlan:
-        return BrokerPlan(
-            port=free_port(),
-            data_dir=data,
-            java=java_for(settings),
-            jars=jars_for(settings).broker,
-            partitions=settings.partitions,
-            max_record_bytes=settings.max_record_bytes,
-        )
-
-    return broker_of(workdir, plan, lambda line: click.echo(line, err=True))

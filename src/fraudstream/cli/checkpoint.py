@@ -30,11 +30,10 @@ def show(**flags: object) -> None:
     A checkpoint that is broken, or of another topic or release, is an error that names the file and the remedy.
     """
     from fraudstream.detector.checkpoint import inspect
-    from fraudstream.kafka.topics import require_topic, topic_id
+    from fraudstream.kafka.topics import topic_id
 
     settings = Settings.load(**flags)
     topic = Topic.TRANSACTIONS.value
-    require_topic(settings.bootstrap_servers, topic)
     state = inspect(settings.checkpoint, topic, topic_id(settings.bootstrap_servers, topic))
     if state.is_new and state.marker is None:
         click.echo(f"{settings.checkpoint}: new; the detector starts at the earliest offset")
@@ -51,26 +50,22 @@ def rebuild(**flags: object) -> None:
 
     Nothing is lost or doubled: what the ledger does not account for is scored again. Stop the detector first.
     """
-    from fraudstream.detector.checkpoint import lock_checkpoint, rebuild
+    from fraudstream.detector.checkpoint import Marker, accounted_until, lock_checkpoint, rebuild
     from fraudstream.kafka.reading import KafkaLedger, Watermarks
-    from fraudstream.kafka.topics import require_topic, topic_id
+    from fraudstream.kafka.topics import topic_id
 
     settings = Settings.load(**flags)
     topic = Topic.TRANSACTIONS.value
-    require_topic(settings.bootstrap_servers, topic)
-    begins = {p: begin for p, (begin, _) in Watermarks(settings.bootstrap_servers, topic).read().items()}
+    current_id, begins = (
+        topic_id(settings.bootstrap_servers, topic),
+        Watermarks(settings.bootstrap_servers, topic).begins(),
+    )
     with lock_checkpoint(settings.checkpoint):
-        rebuilt = rebuild(
-            settings.checkpoint,
-            topic,
-            topic_id(settings.bootstrap_servers, topic),
-            KafkaLedger(settings.bootstrap_servers).read(),
-            begins,
-            datetime.now(UTC),
-        )
-    if rebuilt.put_aside is not None:
-        click.echo(f"the old checkpoint is in {rebuilt.put_aside}")
-    click.echo(f"{settings.checkpoint}: rebuilt; the detector resumes at {_positions(topic, rebuilt.offsets)}")
+        offsets = accounted_until(KafkaLedger(settings.bootstrap_servers).read(), current_id, begins)
+        aside = rebuild(settings.checkpoint, Marker(topic, current_id, start=offsets), datetime.now(UTC))
+    if aside is not None:
+        click.echo(f"the old checkpoint is in {aside}")
+    click.echo(f"{settings.checkpoint}: rebuilt; the detector resumes at {_positions(topic, offsets)}")
 
 
 def _positions(topic: str, offsets: Offsets) -> str:

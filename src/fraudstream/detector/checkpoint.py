@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from operator import attrgetter
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import orjson
 from pydantic import TypeAdapter, ValidationError
@@ -219,13 +219,6 @@ def lock_checkpoint(checkpoint: Path) -> Iterator[None]:
         yield
 
 
-class RebuiltCheckpoint(NamedTuple):
-    """The offsets at which the detector resumes (a partition without one at its earliest), and the old checkpoint."""
-
-    offsets: Offsets
-    put_aside: Path | None
-
-
 def accounted_until(entries: Iterable[LedgerEntry], topic_id: str, begins: Mapping[int, int]) -> dict[int, int]:
     """Compute by partition the offset up to which the ledger covers, without a gap, all that Kafka still has.
 
@@ -240,26 +233,18 @@ def accounted_until(entries: Iterable[LedgerEntry], topic_id: str, begins: Mappi
     return until
 
 
-def rebuild(
-    checkpoint: Path,
-    topic: str,
-    topic_id: str,
-    entries: Iterable[LedgerEntry],
-    begins: Mapping[int, int],
-    now: datetime,
-) -> RebuiltCheckpoint:
-    """Move a checkpoint that no detector uses aside, and create one that resumes where the ledger ends.
+def rebuild(checkpoint: Path, marker: Marker, now: datetime) -> Path | None:
+    """Move a checkpoint that no detector uses aside, and create one that resumes where the marker says.
 
     What lies after the ledger's end is scored again, so nothing is lost; the store ignores duplicates.
-    Raises SettingsError if the directory cannot be written.
+    Returns the folder of the old one, None if it was empty; raises SettingsError if the directory cannot be written.
     """
-    offsets = accounted_until(entries, topic_id, begins)
     try:
         checkpoint.mkdir(parents=True, exist_ok=True)
         aside = put_aside(checkpoint, "damaged", now)
-        write_marker(checkpoint, Marker(topic, topic_id, start=offsets))
+        write_marker(checkpoint, marker)
     except OSError as e:
         raise SettingsError(
             f"the checkpoint cannot be rebuilt: {e.strerror}", where=str(checkpoint), remedy="check folder and disk"
         ) from e
-    return RebuiltCheckpoint(offsets, aside)
+    return aside

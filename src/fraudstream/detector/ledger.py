@@ -1,28 +1,46 @@
-"""Writes the ledger: an entry for each partition of each committed batch.
+"""Validates the checkpoint and writes the ledger: an entry for each partition of each committed batch.
 
 Spark reports a batch after it has committed it: what a crash loses in between is counted again by scoring the range.
 """
 
 import contextlib
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
+import orjson
 import structlog
 from pydantic import TypeAdapter, ValidationError
+from pyspark.sql.streaming.query import StreamingQuery
 
-from fraudstream.detector.checkpoint import CheckpointState, ends_after, first_offsets
-from fraudstream.detector.query import OUTCOMES_OBSERVED, RECORDS_OBSERVED, REMARKABLE, observed_name, records_name
+from fraudstream.detector.checkpoint import (
+    Marker,
+    ends_after,
+    first_offsets,
+    inspect,
+    put_aside,
+    sweep,
+    write_marker,
+)
+from fraudstream.detector.events import EventWriter
+from fraudstream.detector.query import (
+    OUTCOMES_OBSERVED,
+    RECORDS_OBSERVED,
+    Counts,
+    Span,
+    observed_counts,
+    offsets_without_record,
+)
 from fraudstream.detector.spark_log import Offsets
 from fraudstream.errors import KafkaFailure
+from fraudstream.kafka.reading import KafkaLedger, Watermarks
 from fraudstream.messages.ledger import EntryKind, LedgerEntry, Source, batch_entry_id, loss_entry_id
 from fraudstream.model.deployment.current import Deployment
 from fraudstream.runtime.files import replace_json
 from fraudstream.times import iso
-from fraudstream.transactions.wire import Outcome
+from fraudstream.transactions.wire import EventField, EventType, Outcome
 
 log = structlog.get_logger(__name__)
 
@@ -32,8 +50,6 @@ NOTE: Final = "ledger.json"
 MAX_PROGRESS_POLLS: Final = 3
 """How often we wait for Spark's report on a new batch before we count its records another way."""
 
-Span = tuple[int, int]
-Counts = Mapping[int, Mapping[Outcome, int]]
 CountAgain = Callable[[Deployment, Mapping[int, Span]], Counts]
 """Counts the outcomes of ranges of the topic, by partition, by scoring them with the deployment of that time."""
 
@@ -54,100 +70,120 @@ class Note:
 _NOTE: Final = TypeAdapter(Note)
 
 
-class LedgerTopic(Protocol):
-    """The topic of the ledger."""
-
-    def send(self, entries: Sequence[LedgerEntry]) -> bool:
-        """Write entries; return whether Kafka acknowledged them all."""
-
-    def read(self) -> list[LedgerEntry]:
-        """Read all entries, the newest of each id."""
-
-
 @dataclass
 class LedgerKeeper:
-    """The only writer of the ledger of one checkpoint.
+    """The checkpoint of one detector, and the only writer of its ledger.
 
     Args:
-        begins: The first offset that Kafka still has, by partition; may raise.
-        next_records: The offset of the first record at or after each of the offsets passed in; may raise.
+        read_topic_id: Returns Kafka's id of the topic.
+        watermarks: Those of the topic; may raise.
         count_again: Counts what the query did not report.
-        report_loss: Called once with each loss.
+        events: Receives an event for each loss, and if a new checkpoint meets an old ledger.
     """
 
     checkpoint: Path
     topic: str
-    topic_id: str
-    ledger: LedgerTopic
-    begins: Callable[[], Offsets]
-    next_records: Callable[[Offsets], Offsets]
+    read_topic_id: Callable[[], str]
+    ledger: KafkaLedger
+    watermarks: Watermarks
     count_again: CountAgain
-    report_loss: Callable[[LedgerEntry], None]
+    events: EventWriter
     now: Callable[[], datetime]
+    start: Offsets | None = field(default=None, init=False)
+    """Starting offsets of a query whose checkpoint was rebuilt; None for the earliest offset."""
+    _topic_id: str = field(default="", init=False)
     _note: Note | None = field(default=None, init=False)
-    _deployment: Deployment | None = field(default=None, init=False)
+    _deployment: Deployment = field(init=False)
     _waited: int = field(default=0, init=False)
 
-    def begin(self, state: CheckpointState, deployment: Deployment) -> Offsets | None:
-        """Add what the previous query committed, and what Kafka deleted before it was read; call before each start.
+    def begin(self, deployment: Deployment) -> None:
+        """Validate the checkpoint and add to the ledger what happened while the detector was down; before each start.
 
-        Returns the offsets to resume at if records were lost (the checkpoint points to deleted offsets), else None.
-        Raises KafkaFailure if Kafka does not accept the losses (no query may silently skip them), or KafkaException.
+        Raises CheckpointDamaged if the query cannot resume from it, KafkaFailure if Kafka does not accept the losses
+        (no query may silently skip them), or KafkaException.
         """
+        self._topic_id = self.read_topic_id()
+        if removed := sweep(self.checkpoint):
+            log.warning("removed temporary files of a failed checkpoint write", files=[str(file) for file in removed])
+        state = inspect(self.checkpoint, self.topic, self._topic_id)
+        marker = state.marker or Marker(self.topic, self._topic_id)
+        if state.marker is None:
+            if state.is_new:
+                self._report_rescoring()
+            write_marker(self.checkpoint, marker)
         self._deployment = deployment
-        self._note = None if state.query_id is None else self._read_note(state, deployment)
+        self._note = None if state.query_id is None else self._read_note(state.query_id, state.first or {})
         if self._note is not None:
-            self._enter(state.ends, {}, patient=False)
+            self._enter(self._note, state.ends, {}, patient=False)
         passed = self._enter_losses(state.committed)
         if passed is not None:
+            # The checkpoint points to deleted offsets.
             self._note = None
+            marker = replace(marker, start=passed)
+            put_aside(self.checkpoint, "passed", self.now())
+            write_marker(self.checkpoint, marker)
         elif self._note is not None:
             self._save(replace(self._note, deployment=deployment))
-        return passed
+        self.start = marker.start
 
-    def poll(self, query_id: str, progress: Callable[[], Iterable[Mapping[str, Any]]], *, patient: bool = True) -> bool:
-        """Add the batches that were committed since the last call.
+    def poll(self, query: StreamingQuery, *, last: bool) -> bool:
+        """Add the batches that were committed since the last call; `last` if the query has ended.
 
-        `progress` returns the query's reports on its batches; called only if there is a new one. `patient` leaves a
-        batch without a report to the next call.
+        A batch without a report is left to the next call, unless this is the last one.
 
         Returns whether a batch ended before the first offset that Kafka still has: Real-time Mode then waits for ever.
         """
         if self._note is None:
-            if self._deployment is None:
-                return False
-            self._note = Note(query_id, -1, first_offsets(self.checkpoint, self.topic), self._deployment)
+            self._note = Note(str(query.id), -1, first_offsets(self.checkpoint, self.topic), self._deployment)
         ends = ends_after(self.checkpoint, self.topic, self._note.batch)
-        if ends:
-            counted = {OUTCOMES_OBSERVED, RECORDS_OBSERVED}
-            by_batch = {
-                int(each["batchId"]): each for each in progress() if counted <= each.get("observedMetrics", {}).keys()
-            }
-            self._enter(ends, by_batch, patient=patient)
-            begins = self.begins()
-            return any(begins.get(partition, 0) > end for partition, end in ends[max(ends)].items())
-        return False
+        if not ends:
+            return False
+        counted = {OUTCOMES_OBSERVED, RECORDS_OBSERVED}
+        reports = [orjson.loads(report.json) for report in query.recentProgress]
+        by_batch = {int(each["batchId"]): each for each in reports if counted <= each.get("observedMetrics", {}).keys()}
+        self._enter(self._note, ends, by_batch, patient=not last)
+        begins = self.watermarks.begins()
+        return any(begins.get(partition, 0) > end for partition, end in ends[max(ends)].items())
 
-    def _read_note(self, state: CheckpointState, deployment: Deployment) -> Note:
-        query_id = state.query_id or ""
+    def _report_rescoring(self) -> None:
+        scored = sum(entry.records for entry in self.ledger.read() if entry.topic_id == self._topic_id)
+        if scored:
+            self.events.write(
+                EventType.QUERY,
+                f"the checkpoint {self.checkpoint} is new, but the ledger already accounts for {scored} records: "
+                "everything in Kafka is scored again (the store ignores duplicate alerts). To resume after the ledger "
+                f"instead: fraudstream checkpoint rebuild --checkpoint {self.checkpoint}",
+            )
+
+    def _report_loss(self, loss: LedgerEntry) -> None:
+        offsets = f"{loss.topic}[{loss.partition}] {loss.from_offset} to {loss.until_offset - 1}"
+        self.events.write(
+            EventType.LOSS,
+            f"{loss.offsets} records are lost: {offsets}: {loss.reason}",
+            **{
+                EventField.TOPIC: loss.topic,
+                EventField.PARTITION: loss.partition,
+                EventField.OFFSET: loss.from_offset,
+                "until_offset": loss.until_offset,
+            },
+        )
+
+    def _read_note(self, query_id: str, first: Offsets) -> Note:
         # If the file is missing or broken, the ledger itself gives the same answer, only more slowly.
         with contextlib.suppress(OSError, ValidationError):
             note = _NOTE.validate_json((self.checkpoint / NOTE).read_bytes())
             if note.checkpoint_id == query_id:
                 return note
-        own = [e for e in self.ledger.read() if e.checkpoint_id == query_id and e.topic_id == self.topic_id]
-        if not own:
-            return Note(query_id, -1, state.first or {}, deployment)
-        until = dict(state.first or {})
+        own = [e for e in self.ledger.read() if e.checkpoint_id == query_id and e.topic_id == self._topic_id]
+        until = dict(first)
         for entry in own:
             until[entry.partition] = max(until.get(entry.partition, 0), entry.until_offset)
-        return Note(query_id, max(e.batch_id for e in own), until, deployment)
+        return Note(query_id, max((e.batch_id for e in own), default=-1), until, self._deployment)
 
-    def _enter(self, ends: Mapping[int, Offsets], progress: Mapping[int, Mapping[str, Any]], *, patient: bool) -> None:
-        for batch in sorted(ends):
-            note = self._note
-            if note is None or batch <= note.batch:
-                continue
+    def _enter(
+        self, note: Note, ends: Mapping[int, Offsets], progress: Mapping[int, Mapping[str, Any]], *, patient: bool
+    ) -> None:
+        for batch in sorted(each for each in ends if each > note.batch):
             if batch not in progress and patient and batch == max(ends) and self._waited < MAX_PROGRESS_POLLS:
                 self._waited += 1
                 return
@@ -155,7 +191,7 @@ class LedgerKeeper:
             reached = {p: max(note.until.get(p, 0), end) for p, end in ends[batch].items()}
             if batch == max(ends):
                 # A batch ends at its last record: a transaction marker after it would stay open for ever.
-                reached |= self.next_records(reached)
+                reached |= self.watermarks.next_records(reached)
             spans = self._spans(note.until, reached)
             entries = self._entries(note, batch, spans, progress.get(batch)) if spans else []
             if entries and not self.ledger.send(entries):
@@ -163,19 +199,20 @@ class LedgerKeeper:
                 return
             for entry in entries:
                 if entry.kind is EntryKind.LOSS:
-                    self.report_loss(entry)
-            self._save(replace(note, batch=batch, until={**note.until, **reached}))
+                    self._report_loss(entry)
+            note = replace(note, batch=batch, until={**note.until, **reached})
+            self._save(note)
 
     def _spans(self, before: Offsets, after: Offsets) -> dict[int, Span]:
         unknown = [p for p in after if p not in before]
-        begins = self.begins() if unknown else {}
+        begins = self.watermarks.begins() if unknown else {}
         spans = {p: (before.get(p, begins.get(p, 0)), end) for p, end in after.items()}
         return {p: (start, end) for p, (start, end) in spans.items() if end > start}
 
     def _entries(
         self, note: Note, batch: int, spans: Mapping[int, Span], progress: Mapping[str, Any] | None
     ) -> list[LedgerEntry]:
-        observed = _observed(progress, spans) if progress is not None else None
+        observed = observed_counts(progress, spans) if progress is not None else None
         counts = observed if observed is not None else self._counted_again(note.deployment, spans)
         source = Source.OBSERVED if observed is not None else Source.SCORED_AGAIN
         entries = []
@@ -188,10 +225,7 @@ class LedgerKeeper:
                     partition,
                     span,
                     records=sum(outcomes.values()),
-                    clear=outcomes.get(Outcome.CLEAR, 0),
-                    alert=outcomes.get(Outcome.ALERT, 0),
-                    unscorable=outcomes.get(Outcome.UNSCORABLE, 0),
-                    dead_letter=outcomes.get(Outcome.DEAD_LETTER, 0),
+                    **{outcome.value: outcomes.get(outcome, 0) for outcome in Outcome},
                     checkpoint_id=note.checkpoint_id,
                     batch_id=batch,
                     model_id=note.deployment.model_id,
@@ -202,11 +236,11 @@ class LedgerKeeper:
                 )
             )
         if progress is not None:
-            entries += self._losses_within(spans, _without_record(progress, spans))
+            entries += self._losses_within(spans, offsets_without_record(progress, spans))
         return entries
 
     def _counted_again(self, deployment: Deployment, spans: Mapping[int, Span]) -> Counts:
-        begins = self.begins()
+        begins = self.watermarks.begins()
         spans = {p: (max(start, begins.get(p, 0)), end) for p, (start, end) in spans.items() if end > begins.get(p, 0)}
         return self.count_again(deployment, spans) if spans else {}
 
@@ -214,7 +248,7 @@ class LedgerKeeper:
         """List offsets that the query skipped and that Kafka has deleted; its transaction markers are retained."""
         if max(missing.values()) <= 0:
             return []
-        begins = self.begins()
+        begins = self.watermarks.begins()
         losses = []
         for partition, (start, end) in sorted(spans.items()):
             deleted = min(begins.get(partition, 0), end)
@@ -224,7 +258,7 @@ class LedgerKeeper:
         return losses
 
     def _enter_losses(self, committed: Offsets) -> Offsets | None:
-        begins = self.begins()
+        begins = self.watermarks.begins()
         passed = {p: begins[p] for p, offset in committed.items() if begins.get(p, 0) > offset}
         # What the ledger covers after the checkpoint's end held no record.
         known = {**committed, **(self._note.until if self._note is not None else {})}
@@ -236,11 +270,11 @@ class LedgerKeeper:
         if losses and not self.ledger.send(losses):
             raise KafkaFailure("Kafka does not accept the ledger entry of a loss", where=f"topic {self.topic}")
         for loss in losses:
-            self.report_loss(loss)
+            self._report_loss(loss)
         return {**committed, **passed} if passed else None
 
     def _loss(self, partition: int, start: int, end: int, when: str) -> LedgerEntry:
-        entry_id = loss_entry_id(self.topic_id, partition, start, end)
+        entry_id = loss_entry_id(self._topic_id, partition, start, end)
         reason = f"Kafka's retention deleted them {when}"
         return self._entry(entry_id, EntryKind.LOSS, partition, (start, end), reason=reason)
 
@@ -249,7 +283,7 @@ class LedgerKeeper:
             entry_id=entry_id,
             kind=kind,
             topic=self.topic,
-            topic_id=self.topic_id,
+            topic_id=self._topic_id,
             partition=partition,
             from_offset=span[0],
             until_offset=span[1],
@@ -260,26 +294,3 @@ class LedgerKeeper:
     def _save(self, note: Note) -> None:
         self._note = note
         replace_json(self.checkpoint / NOTE, _NOTE.dump_python(note, mode="json"))
-
-
-def _observed(progress: Mapping[str, Any], spans: Mapping[int, Span]) -> Counts | None:
-    """Extract the counts from a batch's progress; None if they disagree, or a new partition was not counted."""
-    metrics: Mapping[str, int] = progress["observedMetrics"][OUTCOMES_OBSERVED]
-    records: Mapping[str, int] = progress["observedMetrics"][RECORDS_OBSERVED]
-    counts: dict[int, Counter[Outcome]] = {}
-    if sum(records.values()) != progress["numInputRows"]:
-        return None
-    for partition in spans:
-        if records_name(partition) not in records:
-            return None
-        outcomes = Counter({outcome: metrics[observed_name(outcome, partition)] for outcome in REMARKABLE})
-        outcomes[Outcome.CLEAR] = records[records_name(partition)] - outcomes.total()
-        counts[partition] = outcomes
-    return counts
-
-
-def _without_record(progress: Mapping[str, Any], spans: Mapping[int, Span]) -> dict[int, int]:
-    """Count by partition the offsets of a batch that hold no record; an upper bound where they were not counted."""
-    records: Mapping[str, int] = progress["observedMetrics"][RECORDS_OBSERVED]
-    total = sum(end - start for start, end in spans.values()) - int(progress["numInputRows"])
-    return {p: min(total, end - start - records.get(records_name(p), 0)) for p, (start, end) in spans.items()}

@@ -1,6 +1,8 @@
 """Builds and starts the streaming query from Kafka's source to Kafka's sink."""
 
 import re
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -15,18 +17,15 @@ from fraudstream.errors import SettingsError
 from fraudstream.model.features.reading import Projected
 from fraudstream.scoring.scorer import ScoreColumn, Scorer
 from fraudstream.scoring.topic import TopicColumn, record_text
-from fraudstream.transactions.wire import Outcome, Topic, output_limit
+from fraudstream.transactions.wire import REMARKABLE, Outcome, Topic, output_limit
 
 SAMPLE_PROPERTY = "fraudstream.sampled."
 
 OUTCOMES_OBSERVED = "outcomes"
-"""The observed metric of a batch's progress that counts its alerts, unscorables and dead letters by partition."""
+"""The observed metric that counts a batch's `REMARKABLE` outcomes by partition; clear ones cost nothing."""
 
 RECORDS_OBSERVED = "records"
 """The observed metric of a batch's progress that counts its records by partition: an offset may hold no record."""
-
-REMARKABLE = (Outcome.ALERT, Outcome.UNSCORABLE, Outcome.DEAD_LETTER)
-"""The outcomes that are counted; the rest of a batch is clear, so that clear transactions cost nothing."""
 
 MAX_OFFSETS_PER_MICRO_BATCH: Final = 200_000
 """Limits one micro-batch during catch-up, so that its alerts do not wait for the whole backlog."""
@@ -199,3 +198,30 @@ def start_query(spark: SparkSession, scorer: Scorer, settings: QuerySettings) ->
         # pyspark 4.2 accepts `realTime`, but its type hints lack it.
         return cast(StreamingQuery, cast(Any, writer.outputMode("update")).trigger(realTime=settings.interval).start())
     return writer.outputMode("append").trigger(processingTime=settings.interval).start()
+
+
+Span = tuple[int, int]
+Counts = Mapping[int, Mapping[Outcome, int]]
+
+
+def observed_counts(progress: Mapping[str, Any], spans: Mapping[int, Span]) -> Counts | None:
+    """Extract the counts from a batch's progress; None if they disagree, or a new partition was not counted."""
+    metrics: Mapping[str, int] = progress["observedMetrics"][OUTCOMES_OBSERVED]
+    records: Mapping[str, int] = progress["observedMetrics"][RECORDS_OBSERVED]
+    counts: dict[int, Counter[Outcome]] = {}
+    if sum(records.values()) != progress["numInputRows"]:
+        return None
+    for partition in spans:
+        if records_name(partition) not in records:
+            return None
+        outcomes = Counter({outcome: metrics[observed_name(outcome, partition)] for outcome in REMARKABLE})
+        outcomes[Outcome.CLEAR] = records[records_name(partition)] - outcomes.total()
+        counts[partition] = outcomes
+    return counts
+
+
+def offsets_without_record(progress: Mapping[str, Any], spans: Mapping[int, Span]) -> dict[int, int]:
+    """Count by partition the offsets of a batch that hold no record; an upper bound where they were not counted."""
+    records: Mapping[str, int] = progress["observedMetrics"][RECORDS_OBSERVED]
+    total = sum(end - start for start, end in spans.values()) - int(progress["numInputRows"])
+    return {p: min(total, end - start - records.get(records_name(p), 0)) for p, (start, end) in spans.items()}

@@ -16,9 +16,9 @@ from pyspark.sql import SparkSession
 from pyspark.sql.streaming.query import StreamingQuery
 
 from fraudstream.config import Settings
-from fraudstream.detector.accounts import build_accounts
 from fraudstream.detector.checkpoint import lock_checkpoint, offsets_text
 from fraudstream.detector.events import EventWriter
+from fraudstream.detector.keeper import build_keeper
 from fraudstream.detector.partitions import ConsumerLag, PartitionWatch, committed_positions, task_slots
 from fraudstream.detector.query import QuerySettings, Trigger, check_interval, start_query
 from fraudstream.detector.supervisor import Supervisor
@@ -210,10 +210,10 @@ def _supervisor(
         can_restart=is_local,
         events=events,
     )
-    accounts = build_accounts(spark, settings, watermarks, events)
+    keeper = build_keeper(spark, settings, watermarks, events)
 
     def start(artifact: ModelArtifact, deployment: Deployment) -> StreamingQuery:
-        offsets = accounts.start
+        offsets = keeper.start
         begin = "earliest" if offsets is None else offsets_text(Topic.TRANSACTIONS.value, offsets, watch.partitions)
         scorer = load_scorer(artifact, deployment)
         log.info("the model is loaded", model_id=deployment.model_id)
@@ -257,7 +257,7 @@ def _supervisor(
         resolve=lambda: resolve(settings.model),
         revision=None if current is None else (lambda: read_current(current)),
         positions=positions,
-        accounts=accounts,
+        keeper=keeper,
         partitions=watch,
         kafka_answers=kafka_answers,
         events=events,

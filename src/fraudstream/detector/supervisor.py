@@ -4,7 +4,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import Final
 
 import structlog
 from confluent_kafka import KafkaException
@@ -12,6 +12,8 @@ from pyspark.errors import PySparkException
 from pyspark.sql.streaming.query import StreamingQuery
 
 from fraudstream.detector.events import EventWriter
+from fraudstream.detector.ledger import LedgerKeeper
+from fraudstream.detector.partitions import PartitionWatch
 from fraudstream.errors import DetectorError, FraudstreamError, KafkaFailure
 from fraudstream.model.artifact import ModelArtifact
 from fraudstream.model.deployment.current import Deployment
@@ -34,28 +36,6 @@ class QueryEnded(Exception):
     """Raised when the query is no longer active but reports no cause."""
 
 
-class Accounts(Protocol):
-    """The checkpoint and the ledger of the batches."""
-
-    def begin(self, deployment: Deployment) -> None:
-        """Validate the checkpoint and account for what happened while the detector was down; before each start."""
-
-    def poll(self, query: StreamingQuery, *, last: bool) -> bool:
-        """Account for committed batches (`last`: the query has ended); return whether it must be restarted."""
-
-
-class Partitions(Protocol):
-    """Monitors that every partition is read."""
-
-    partitions: int
-    """Number of partitions that the query has to read."""
-    needs_session: bool
-    """Set once the query needs a new Spark session with more task slots."""
-
-    def poll(self, query: StreamingQuery) -> bool:
-        """Report problems; return whether the query must be restarted."""
-
-
 @dataclass
 class Supervisor:
     """Supervises one query.
@@ -76,8 +56,8 @@ class Supervisor:
     revision: Callable[[], Deployment] | None
     is_reading: Callable[[StreamingQuery], bool]
     positions: Callable[[StreamingQuery], dict[int, int]]
-    accounts: Accounts
-    partitions: Partitions
+    keeper: LedgerKeeper
+    partitions: PartitionWatch
     kafka_answers: Callable[[], bool]
     events: EventWriter
     on_ready: Callable[[], None]
@@ -99,7 +79,7 @@ class Supervisor:
             started = time.monotonic()
             try:
                 artifact, deployment = self.resolve()
-                self.accounts.begin(deployment)
+                self.keeper.begin(deployment)
                 query = self.start(artifact, deployment)
             except (PySparkException, KafkaException, KafkaFailure) as e:
                 self._failed(e, started, stop)
@@ -136,7 +116,7 @@ class Supervisor:
 
     def _account(self, query: StreamingQuery, *, last: bool) -> bool:
         try:
-            return self.accounts.poll(query, last=last)
+            return self.keeper.poll(query, last=last)
         except (PySparkException, KafkaException, FraudstreamError, OSError) as e:
             # The next call, or the next start, catches up.
             log.warning("the ledger was not written; retrying later", reason=str(e).strip().splitlines()[0])

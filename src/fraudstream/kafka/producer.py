@@ -5,6 +5,7 @@ import itertools
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -112,7 +113,7 @@ def produce(
         BrokenRow: The source has an invalid row; the rows before it have been sent.
     """
     partitions, limit_bytes = topic_layout(plan.bootstrap_servers, plan.topic)
-    with own_progress(plan.progress), Spool(spool_path(plan.progress)) as spool:
+    with own_progress(plan.progress), closing(Spool(spool_path(plan.progress))) as spool:
         run = read_progress(plan.progress, source.fingerprint) if plan.resume else None
         run = run or RunProgress.fresh(source.fingerprint)
         # Before the first row is sent: a run that is killed at once is resumed with the same id.

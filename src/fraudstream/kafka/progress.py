@@ -9,8 +9,7 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import BinaryIO, Self
+from typing import BinaryIO
 
 import orjson
 
@@ -125,13 +124,7 @@ class Spool:
         self._event_ids: set[str] | None = None
         self._unsynced = False
 
-    def __enter__(self) -> Self:
-        """Return the spool; the file is opened later."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
         """Close the file."""
         if self._file is not None:
             self._file.close()

@@ -1,8 +1,9 @@
 """Reads partitions by offset without a consumer group, and reads and writes the ledger topic."""
 
 import gc
+import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from operator import methodcaller
 from typing import Any, Final
 
@@ -13,7 +14,10 @@ from fraudstream.errors import DataError, KafkaFailure, TopicMissing
 from fraudstream.messages.ledger import LedgerEntry, parse_entry
 from fraudstream.transactions.wire import Topic
 
+log = structlog.get_logger(__name__)
+
 READ_SECONDS: Final = 30.0
+COORDINATOR_SECONDS: Final = 30.0
 END_OF_PARTITION: Final = "_PARTITION_EOF"
 """The error name with which the client reports the end of a partition."""
 
@@ -56,9 +60,9 @@ def open_writer(bootstrap_servers: str, seconds: float, **options: Any) -> Produ
     )
 
 
-def watermarks_of(consumer: Consumer, topic: str, partition: int) -> tuple[int, int]:
+def watermarks_of(consumer: Consumer, topic: str, partition: int, seconds: float = READ_SECONDS) -> tuple[int, int]:
     """Return the watermarks of a partition: its first offset, and its end offset; raises KafkaException."""
-    begin, end = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=READ_SECONDS)
+    begin, end = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=seconds)
     return begin, end
 
 
@@ -93,6 +97,37 @@ def read_partition(
         consumer.unassign()
 
 
+def read_topics(consumer: Consumer, *topics: Topic) -> Iterator[Message]:
+    """Yield the records that topics have now, one partition after the other; a topic that does not exist has none."""
+    existing = consumer.list_topics(timeout=READ_SECONDS).topics
+    for topic in topics:
+        for partition in sorted(existing[topic].partitions) if topic in existing else ():
+            yield from read_partition(consumer, topic.value, partition)
+
+
+def committed_offsets(
+    consumer: Consumer, partitions: list[TopicPartition], stop: threading.Event
+) -> list[TopicPartition] | None:
+    """Return the offsets that the consumer's group has committed; None if `stop` was set before Kafka returned them.
+
+    A broker that has just started has no group coordinator for a moment. Raises KafkaFailure if it gets none in time.
+    """
+    deadline = time.monotonic() + COORDINATOR_SECONDS
+    while not stop.is_set():
+        try:
+            return consumer.committed(partitions, timeout=10)
+        except KafkaException as e:
+            error: KafkaError = e.args[0]
+            if time.monotonic() > deadline:
+                raise KafkaFailure(
+                    f"cannot read the committed offsets of the relay: {error.str()}",
+                    remedy="check the broker's log, then try again",
+                ) from e
+            log.debug("no committed offsets yet", reason=error.str())
+            stop.wait(0.1)
+    return None
+
+
 class Watermarks:
     """Reads the watermarks of one topic; connects at the first request."""
 
@@ -110,11 +145,11 @@ class Watermarks:
         metadata = consumer.list_topics(self._topic, timeout=_SECONDS).topics[self._topic]
         if metadata.error is not None:
             raise TopicMissing(f"the topic {self._topic} does not exist", remedy="`fraudstream broker` creates it")
-        marks: dict[int, tuple[int, int]] = {}
-        for partition in metadata.partitions:
-            begin, end = consumer.get_watermark_offsets(TopicPartition(self._topic, partition), timeout=_SECONDS)
-            marks[partition] = (begin, end)
-        return marks
+        return {p: watermarks_of(consumer, self._topic, p, _SECONDS) for p in metadata.partitions}
+
+    def begins(self) -> dict[int, int]:
+        """Return the first offset of each partition; raises like `read`."""
+        return {partition: begin for partition, (begin, _) in self.read().items()}
 
     def next_records(self, offsets: Mapping[int, int]) -> dict[int, int]:
         """Return by partition the offset of the first record at or after the given one; the end offset if none exists.
@@ -148,8 +183,6 @@ class Watermarks:
             )
         return self._consumer
 
-
-log = structlog.get_logger(__name__)
 
 SEND_SECONDS: Final = 10.0
 
@@ -187,19 +220,11 @@ class KafkaLedger:
         entries: dict[str, LedgerEntry] = {}
         consumer = open_reader(self._bootstrap_servers, "fraudstream-ledger")
         try:
-            for message in read_partition(consumer, Topic.LEDGER.value, 0):
-                key, value = (message.key() or b"").decode(errors="replace"), message.value()
-                if value is None:
-                    entries.pop(key, None)
-                    continue
-                try:
-                    entry = parse_entry(value)
-                except Exception as e:  # any error is the record's own
-                    record = f"{message.topic()}[{message.partition()}] {message.offset()}"
-                    reason = e.what if isinstance(e, DataError) else f"{type(e).__name__}: {e}"
-                    log.error("cannot parse a ledger record", record=record, reason=reason)
-                    continue
-                entries[entry.entry_id] = entry
+            for entry_id, entry in read_ledger(consumer, _log_unreadable):
+                if entry is None:
+                    entries.pop(entry_id, None)
+                else:
+                    entries[entry_id] = entry
         except KafkaException as e:
             raise KafkaFailure(
                 f"cannot read the ledger: {e.args[0]}",
@@ -209,6 +234,29 @@ class KafkaLedger:
         finally:
             consumer.close()
         return list(entries.values())
+
+
+def read_ledger(
+    consumer: Consumer, unreadable: Callable[[Message, Exception], None]
+) -> Iterator[tuple[str, LedgerEntry | None]]:
+    """Yield the records of the ledger topic: each entry with its id, None in its place if it was removed.
+
+    `unreadable` is called with each record that is not an entry.
+    """
+    for message in read_topics(consumer, Topic.LEDGER):
+        key, value = (message.key() or b"").decode(errors="replace"), message.value()
+        try:
+            entry = None if value is None else parse_entry(value)
+        except Exception as e:  # any error concerns this record only
+            unreadable(message, e)
+        else:
+            yield (key if entry is None else entry.entry_id), entry
+
+
+def _log_unreadable(message: Message, error: Exception) -> None:
+    record = f"{message.topic()}[{message.partition()}] {message.offset()}"
+    reason = error.what if isinstance(error, DataError) else f"{type(error).__name__}: {error}"
+    log.error("cannot parse a ledger record", record=record, reason=reason)
 
 
 _READ: Final = methodcaller("headers")

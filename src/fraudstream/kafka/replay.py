@@ -243,7 +243,4 @@ def _from_dead_letter(dead_letter: Record, replay: ReplayedRecord, cause: str) -
 
 
 def _record_id(message: Message) -> RecordId:
-    topic, partition, offset = message.topic(), message.partition(), message.offset()
-    if topic is None or partition is None or offset is None:
-        raise ValueError("a record without topic, partition or offset")
-    return RecordId(topic, partition, offset)
+    return RecordId(str(message.topic()), message.partition() or 0, message.offset() or 0)

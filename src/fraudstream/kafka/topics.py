@@ -70,7 +70,7 @@ def ensure_topics(bootstrap_servers: str, partitions: int, max_record_bytes: int
 
 def _output_config(name: str, limit: int) -> dict[str, str]:
     # The ledger must outlive the records it accounts for: each entry has its own key, so compaction removes nothing.
-    return {_LIMIT: str(limit)} | ({"cleanup.policy": "compact"} if name == Topic.LEDGER else {})
+    return {_LIMIT: str(limit)} | ({_CLEANUP: "compact"} if name == Topic.LEDGER else {})
 
 
 def topic_layout(bootstrap_servers: str, topic: str) -> tuple[int, int]:
@@ -79,12 +79,13 @@ def topic_layout(bootstrap_servers: str, topic: str) -> tuple[int, int]:
     Raises BrokerUnreachable or TopicMissing.
     """
     partitions = require_topic(bootstrap_servers, topic)
-    limits = _limits(open_admin(bootstrap_servers), [topic])
-    return len(partitions), limits.get(topic, DEFAULT_MAX_RECORD_BYTES)
+    limit = _config(bootstrap_servers, topic, _LIMIT)
+    return len(partitions), DEFAULT_MAX_RECORD_BYTES if limit is None else int(limit)
 
 
 def topic_id(bootstrap_servers: str, topic: str) -> str:
-    """Return Kafka's id of a topic (a recreated topic has another one); raises KafkaFailure."""
+    """Return Kafka's id of a topic (a recreated topic has another one); raises KafkaFailure, such as TopicMissing."""
+    require_topic(bootstrap_servers, topic)
     admin = open_admin(bootstrap_servers)
     try:
         futures = admin.describe_topics(TopicCollection([topic]), request_timeout=_REQUEST_SECONDS)
@@ -95,7 +96,7 @@ def topic_id(bootstrap_servers: str, topic: str) -> str:
 
 def is_compacted(bootstrap_servers: str, topic: str) -> bool:
     """Whether a topic is compacted; False if its settings cannot be read."""
-    return "compact" in _configs(open_admin(bootstrap_servers), [topic], _CLEANUP).get(topic, "")
+    return "compact" in (_config(bootstrap_servers, topic, _CLEANUP) or "")
 
 
 def require_topic(bootstrap_servers: str, topic: str) -> list[int]:
@@ -135,21 +136,14 @@ def _await_visible(admin: AdminClient, names: set[str]) -> None:
         raise KafkaFailure("created topics are not visible", where=", ".join(sorted(names)), remedy=_CHECK_LOG)
 
 
-def _limits(admin: AdminClient, topics: list[str]) -> dict[str, int]:
-    return {name: int(value) for name, value in _configs(admin, topics, _LIMIT).items()}
-
-
-def _configs(admin: AdminClient, topics: list[str], key: str) -> dict[str, str]:
-    if not topics:
-        return {}
-    futures = admin.describe_configs(
-        [ConfigResource(ResourceType.TOPIC, str(name)) for name in topics], request_timeout=_REQUEST_SECONDS
-    )
+def _config(bootstrap_servers: str, topic: str, key: str) -> str | None:
+    """Return a setting of a topic; None if the cluster does not authorise the request."""
+    resource = ConfigResource(ResourceType.TOPIC, str(topic))
+    futures = open_admin(bootstrap_servers).describe_configs([resource], request_timeout=_REQUEST_SECONDS)
     try:
-        return {resource.name: str(future.result()[key].value) for resource, future in futures.items()}
+        return str(futures[resource].result()[key].value)
     except KafkaException:
-        # The cluster may not authorise the request; then the limit is unknown.
-        return {}
+        return None
 
 
 def _failure(what: str, cause: KafkaException, where: str) -> KafkaFailure:

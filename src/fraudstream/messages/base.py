@@ -69,3 +69,17 @@ Written = Annotated[str, AfterValidator(_written)]
 
 Object = dict[str, Any]
 """Any JSON object."""
+
+
+class Posted(Message):
+    """A posted record: its known members, and the whole JSON object as `document`, which is not a member."""
+
+    @property
+    def document(self) -> Object:
+        """The JSON object that was validated."""
+        document: Object = self.__dict__["document"]
+        return document
+
+    def model_post_init(self, document: Any) -> None:
+        """Store the JSON object that was validated."""
+        self.__dict__["document"] = document

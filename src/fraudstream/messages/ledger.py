@@ -1,12 +1,13 @@
 """Defines a ledger entry: the outcomes of one partition's records in one committed batch."""
 
+from collections.abc import Iterable
 from enum import StrEnum
-from typing import Annotated, Self
+from typing import Annotated, NamedTuple, Self
 
-from pydantic import BaseModel, Field, NonNegativeInt, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, Field, NonNegativeInt, ValidationError, model_validator
 
 from fraudstream.errors import DataError
-from fraudstream.messages.base import Id, Message, Object, reason
+from fraudstream.messages.base import Id, Posted, instant, reason
 
 
 class EntryKind(StrEnum):
@@ -23,11 +24,42 @@ class Source(StrEnum):
     SCORED_AGAIN = "scored_again"
 
 
+def _time_if_any(text: str) -> str:
+    if text:
+        instant(text)
+    return text
+
+
 Count = Annotated[int, Field(ge=0, le=2**53)]
 """A count that every JSON parser reads exactly, also that of a browser (RFC 8259, section 6)."""
 
 
-class LedgerEntry(Message):
+class Range(NamedTuple):
+    """The offsets `from_offset` to `until_offset` (exclusive) of a partition."""
+
+    partition: int
+    from_offset: int
+    until_offset: int
+
+    @property
+    def offsets(self) -> int:
+        """The number of offsets in it."""
+        return self.until_offset - self.from_offset
+
+
+def merge_ranges(ranges: Iterable[Range]) -> list[Range]:
+    """Merge ranges to as few as possible, in order; empty ranges are left out."""
+    merged: list[Range] = []
+    for each in sorted(each for each in ranges if each.from_offset < each.until_offset):
+        last = merged[-1] if merged else None
+        if last is not None and last.partition == each.partition and each.from_offset <= last.until_offset:
+            merged[-1] = Range(last.partition, last.from_offset, max(last.until_offset, each.until_offset))
+        else:
+            merged.append(each)
+    return merged
+
+
+class LedgerEntry(Posted):
     """The offsets `from_offset` to `until_offset` (exclusive) of a partition, and the count of each outcome.
 
     Attributes:
@@ -57,7 +89,7 @@ class LedgerEntry(Message):
     revision: int = 0
     threshold: float = 0.0
     aliases: dict[str, str] = Field(default_factory=dict)
-    committed_at: str = ""
+    committed_at: Annotated[str, AfterValidator(_time_if_any)] = ""
     source: Annotated[Source, Field(strict=False)] = Source.OBSERVED
     reason: str = ""
 
@@ -66,6 +98,11 @@ class LedgerEntry(Message):
         if self.from_offset > self.until_offset:
             raise ValueError("from_offset must be at most until_offset")
         return self
+
+    @property
+    def committed_us(self) -> int | None:
+        """The time of the commit in microseconds since 1970."""
+        return instant(self.committed_at) if self.committed_at else None
 
     @property
     def offsets(self) -> int:
@@ -87,14 +124,9 @@ def loss_entry_id(topic_id: str, partition: int, from_offset: int, until_offset:
     return f"loss/{topic_id}/{partition}/{from_offset}/{until_offset}"
 
 
-def parse_entry(value: bytes | str | Object) -> LedgerEntry:
-    """Parse an entry from JSON text or an object; unknown keys are ignored.
-
-    Raises DataError if it was not written by `LedgerEntry.to_json`.
-    """
+def parse_entry(value: bytes | str) -> LedgerEntry:
+    """Parse an entry from JSON, ignoring unknown keys; raises DataError if `LedgerEntry.to_json` did not write it."""
     try:
-        if isinstance(value, dict):
-            return LedgerEntry.model_validate(value)
         return LedgerEntry.model_validate_json(value)
     except ValidationError as e:
         raise DataError(f"not a ledger entry: {reason(e)}") from e

@@ -8,7 +8,8 @@ import orjson
 from pydantic import BeforeValidator, Field, PlainValidator, ValidationError, WithJsonSchema, model_validator
 
 from fraudstream.errors import RecordError
-from fraudstream.messages.base import Id, Instant, Integer, Message, Object, reason
+from fraudstream.messages.base import Id, Instant, Integer, Message, Object, Posted, reason
+from fraudstream.messages.ledger import LedgerEntry
 from fraudstream.transactions.amounts import amount_of
 from fraudstream.transactions.presentable import MAX_PATHS, present
 from fraudstream.transactions.wire import AlertField, EventType, Outcome
@@ -39,17 +40,6 @@ def _object_as_is(value: object) -> object:
 StoredOutcome = Annotated[Outcome, BeforeValidator(_stored), WithJsonSchema({"enum": list(STORED_OUTCOMES)})]
 Transaction = Annotated[Object, PlainValidator(_object_as_is), WithJsonSchema({"type": "object"})]
 """Not copied, unlike a dictionary field in pydantic: it has dozens of members of any type."""
-
-
-class Posted(Message):
-    """A posted record: its known members, and the whole JSON object as `document`, which is not a member."""
-
-    if TYPE_CHECKING:
-        document: Object
-
-    def model_post_init(self, document: Any) -> None:
-        """Store the JSON object that was validated."""
-        self.__dict__["document"] = document
 
 
 class PostedAlert(Posted):
@@ -191,6 +181,11 @@ def check_event(raw: object) -> Event:
 def check_dead_letter(raw: object) -> DeadLetter:
     """Validate a posted dead letter; raises RecordError like `check_alert`."""
     return _checked(DeadLetter, check_object(raw, "a dead letter"))
+
+
+def check_entry(raw: object) -> LedgerEntry:
+    """Validate a posted ledger entry; raises RecordError like `check_alert`."""
+    return _checked(LedgerEntry, check_object(raw, "a ledger entry"))
 
 
 def check_object(raw: object, what: str) -> Object:

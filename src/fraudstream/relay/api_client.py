@@ -1,6 +1,6 @@
-"""Sends requests of commands to the dashboard's API."""
+"""Sends requests of commands, and the records of the relay, to the dashboard's API."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -13,6 +13,20 @@ from fraudstream.messages.base import Object
 
 TIMEOUT_SECONDS = 10.0
 CHUNK_BYTES = 65_536
+
+
+RECORDS_TIMEOUT = urllib3.Timeout(connect=2.0, read=30.0)
+
+# The request itself is invalid; any other status (401 during a token change, 429, 5xx) may change.
+_REFUSALS = frozenset({400, 404, 405, 413, 415, 422})
+
+
+class ApiUnavailable(Exception):
+    """Raised without a response, or with one that may change later."""
+
+
+class ApiRefused(Exception):
+    """Raised if the request as a whole will never be accepted."""
 
 
 class DashboardClient:
@@ -33,6 +47,25 @@ class DashboardClient:
     def post(self, route: str, content: Mapping[str, Any]) -> Object:
         """Post an object, and return the response."""
         return self._request("POST", route, orjson.dumps(content), self._ingest_token, "FRAUDSTREAM_INGEST_TOKEN")
+
+    def post_records(self, route: str, records: Sequence[bytes]) -> None:
+        """Post a list of JSON objects; returns once the dashboard has committed it.
+
+        Raises:
+            ApiUnavailable: There was no response, or one that may change later.
+            ApiRefused: The request as a whole will never be accepted.
+        """
+        headers = {"Content-Type": "application/json"} | _headers(self._ingest_token)
+        body = b"[%s]" % b",".join(records)
+        try:
+            response = self._pool.request(
+                "POST", self._url + route, body=body, headers=headers, timeout=RECORDS_TIMEOUT, retries=False
+            )
+        except HTTPError as e:
+            raise ApiUnavailable(f"{self._url}: {type(e).__name__}") from e
+        if not 200 <= response.status < 300:
+            reason = f"{response.status} {response.data[:200].decode(errors='replace')}"
+            raise ApiRefused(reason) if response.status in _REFUSALS else ApiUnavailable(reason)
 
     def stream(self, route: str) -> Iterator[bytes]:
         """Yield the body of a route in chunks; also raises DashboardFailed if it is incomplete."""

@@ -5,21 +5,22 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, Protocol
+from typing import Final
 
 import structlog
 from confluent_kafka import (
     OFFSET_BEGINNING,
     OFFSET_INVALID,
     Consumer,
-    KafkaError,
     KafkaException,
     Message,
     TopicPartition,
 )
 
 from fraudstream.errors import KafkaFailure
+from fraudstream.kafka.reading import committed_offsets
 from fraudstream.messages.base import Object
+from fraudstream.relay.api_client import ApiRefused, ApiUnavailable, DashboardClient
 from fraudstream.relay.records import ROUTE_OF, PostedRecord, Route, encode, rejected, to_payload
 from fraudstream.times import iso
 from fraudstream.transactions.masking import DataMask
@@ -37,26 +38,10 @@ HOLD_SECONDS: Final = 0.2
 POSITION_SECONDS: Final = 1.0
 FIRST_BACKOFF_SECONDS: Final = 0.1
 LONGEST_BACKOFF_SECONDS: Final = 5.0
-ASSIGN_SECONDS: Final = 30.0
 REFUSED_RECORD: Final = "refused_record"
 _REFUSED: Final = b'{"%s"' % REFUSED_RECORD.encode()
 REFUSED_BYTES: Final = 4_000
 """A record that the API refuses is truncated to this length there; the topic has all of it."""
-
-
-class IngestApi(Protocol):
-    """The dashboard's API, as the relay uses it."""
-
-    def post(self, route: Route, items: Sequence[bytes]) -> None:
-        """Post JSON objects; return after they are committed, raise `ApiUnavailable` or `ApiRefused` otherwise."""
-
-
-class ApiUnavailable(Exception):
-    """Raised without a response, or with one that may change later."""
-
-
-class ApiRefused(Exception):
-    """Raised if the request as a whole will never be accepted."""
 
 
 class Relay:
@@ -66,7 +51,7 @@ class Relay:
     """
 
     def __init__(
-        self, consumer: Consumer, api: IngestApi, partitions: Mapping[Topic, int], mask: DataMask | None = None
+        self, consumer: Consumer, api: DashboardClient, partitions: Mapping[Topic, int], mask: DataMask | None = None
     ) -> None:
         self._consumer = consumer
         self._api = api
@@ -90,7 +75,7 @@ class Relay:
             for topic in RELAYED_TOPICS
             for partition in range(self._partitions[topic])
         ]
-        offsets = self._committed(partitions, stop)
+        offsets = committed_offsets(self._consumer, partitions, stop)
         if offsets is None:
             return False
         for each in offsets:
@@ -100,24 +85,6 @@ class Relay:
         starts = [p.offset if p.offset != OFFSET_BEGINNING else "from the beginning" for p in offsets]
         log.info("relaying", places=[f"{p.topic}[{p.partition}] {at}" for p, at in zip(offsets, starts, strict=True)])
         return True
-
-    def _committed(self, partitions: list[TopicPartition], stop: threading.Event) -> list[TopicPartition] | None:
-        """Return the committed offsets; a broker that has just started has no group coordinator for a moment."""
-        deadline = time.monotonic() + ASSIGN_SECONDS
-        while not stop.is_set():
-            try:
-                return self._consumer.committed(partitions, timeout=10)
-            except KafkaException as e:
-                error: KafkaError = e.args[0]
-                if time.monotonic() > deadline:
-                    raise KafkaFailure(
-                        f"cannot read the committed offsets of the relay: {error.str()}",
-                        where=f"group {GROUP}",
-                        remedy="check the broker's log, then restart the relay",
-                    ) from e
-                log.debug("no committed offsets yet", reason=error.str())
-                stop.wait(FIRST_BACKOFF_SECONDS)
-        return None
 
     def run(self, stop: threading.Event) -> None:
         """Relay until `stop` is set."""
@@ -167,7 +134,7 @@ class Relay:
         backoff = FIRST_BACKOFF_SECONDS
         while True:
             try:
-                self._api.post(route, items)
+                self._api.post_records(route, items)
                 return True
             except ApiUnavailable as e:
                 log.warning("the dashboard is unavailable; retrying", route=route.value, reason=str(e))
@@ -199,7 +166,7 @@ class Relay:
 
 
 def post_positions(
-    api: IngestApi,
+    api: DashboardClient,
     ends: Callable[[], Mapping[int, tuple[int, int]]],
     now: Callable[[], datetime],
     stop: threading.Event,
@@ -218,7 +185,7 @@ def post_positions(
         at = iso(now())
         event = {EventField.EVENT_ID: f"position/{at}", EventField.TYPE: EventType.POSITION.value, EventField.AT: at}
         try:
-            api.post(Route.EVENTS, [encode(event | content)])
+            api.post_records(Route.EVENTS, [encode(event | content)])
         except (ApiUnavailable, ApiRefused) as e:
             log.debug("position not posted", reason=str(e))
         except Exception as e:  # or the thread would end, and the counters freeze without an error

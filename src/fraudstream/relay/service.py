@@ -3,26 +3,23 @@
 import base64
 import contextlib
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import orjson
 import structlog
 import urllib3
-from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
-from pydantic import SecretStr
-from urllib3.exceptions import HTTPError
+from confluent_kafka import KafkaError, KafkaException, Producer
 
 from fraudstream.config import Settings
 from fraudstream.errors import DashboardFailed, KafkaFailure
-from fraudstream.kafka.reading import Watermarks, open_writer
+from fraudstream.kafka.reading import Watermarks, open_reader, open_writer
 from fraudstream.kafka.replay import ReplayedRecord, ReplayRefused, ReplayTopic, open_replay_topic
 from fraudstream.kafka.topics import ensure_topics
 from fraudstream.messages.base import Object, instant
 from fraudstream.relay.api_client import DashboardClient
-from fraudstream.relay.carrier import GROUP, ApiRefused, ApiUnavailable, Relay, post_positions
-from fraudstream.relay.records import Route
+from fraudstream.relay.carrier import GROUP, Relay, post_positions
 from fraudstream.runtime.processes import write_ready
 from fraudstream.times import iso
 from fraudstream.transactions.masking import DataMask
@@ -43,20 +40,13 @@ LOOK_SECONDS: Final = 1.0
 MOST_CHARS: Final = 500
 
 
-class Dashboard(Protocol):
-    """The dashboard's API as used by a sender of replays, such as `DashboardClient`."""
-
-    def post(self, route: str, content: Mapping[str, Any]) -> Object:
-        """Post an object, and return the response; raises `DashboardFailed`."""
-
-
 class ReplaySender:
     """Claims replays, sends them, and posts their results.
 
     `connect` opens the input topic; it is called when a replay is waiting, and again after a failure.
     """
 
-    def __init__(self, dashboard: Dashboard, connect: Callable[[], ReplayTopic]) -> None:
+    def __init__(self, dashboard: DashboardClient, connect: Callable[[], ReplayTopic]) -> None:
         self._dashboard = dashboard
         self._connect = connect
         self._topic: ReplayTopic | None = None
@@ -113,10 +103,6 @@ def send_replays(sender: ReplaySender, stop: threading.Event) -> None:
     sender.reconnect()
 
 
-TIMEOUT: Final = urllib3.Timeout(connect=2.0, read=30.0)
-
-# The request itself is invalid; any other status (401 during a token change, 429, 5xx) may change.
-_REFUSALS: Final = frozenset({400, 404, 405, 413, 415, 422})
 DAY_SECONDS: Final = 24 * 3600.0
 RETRY_SECONDS: Final = 10.0
 SEND_SECONDS: Final = 30.0
@@ -131,86 +117,50 @@ def run_relay(settings: Settings, stop: threading.Event, *, from_beginning: bool
     Raises BrokerUnreachable, or KafkaFailure if the committed offsets cannot be read.
     """
     topics = ensure_topics(settings.bootstrap_servers, settings.partitions, settings.max_record_bytes)
-    api = HttpApi(urllib3.PoolManager(maxsize=2), settings.api, settings.ingest_token)
-    consumer = Consumer(
-        {
-            "bootstrap.servers": settings.bootstrap_servers,
-            "group.id": GROUP,
-            "enable.auto.commit": False,
-            "isolation.level": "read_committed",
-            "auto.offset.reset": "earliest",
-            "fetch.wait.max.ms": 100,
-            "socket.nagle.disable": True,
-            "fetch.message.max.bytes": output_limit(settings.max_record_bytes),
-            "queued.max.messages.kbytes": 65_536,
-            "log_level": 0,
-        }
+    # With the ingest token, which every relay has.
+    api = DashboardClient(urllib3.PoolManager(maxsize=3), settings.api, settings.ingest_token, settings.ingest_token)
+    consumer = open_reader(
+        settings.bootstrap_servers,
+        GROUP,
+        auto_offset_reset="earliest",
+        enable_partition_eof=False,
+        fetch_wait_max_ms=100,
+        socket_nagle_disable=True,
+        fetch_message_max_bytes=output_limit(settings.max_record_bytes),
+        queued_max_messages_kbytes=65_536,
     )
     partitions = {topic: topics[topic.value] for topic in RELAYED_TOPICS}
     relay = Relay(consumer, api, partitions, DataMask(settings.card_columns))
     watermarks = Watermarks(settings.bootstrap_servers, Topic.TRANSACTIONS.value)
-    # In a thread of its own, so that no alert waits for the watermarks.
-    counting = threading.Thread(
-        target=post_positions, args=(api, watermarks.read, lambda: datetime.now(UTC), stop), name="positions"
-    )
-    replaying = threading.Thread(target=send_replays, args=(replay_sender(settings), stop), name="replays")
-    # With the ingest token, which every relay has.
-    dashboard = DashboardClient(urllib3.PoolManager(), settings.api, settings.ingest_token, settings.ingest_token)
-    heads = threading.Thread(
-        target=publish_heads,
-        args=(dashboard, settings.bootstrap_servers, lambda: datetime.now(UTC), stop),
-        name="audit heads",
-    )
+    # In threads of their own, so that no alert waits for them.
+    threads = [
+        threading.Thread(target=post_positions, args=(api, watermarks.read, _now, stop), name="positions"),
+        threading.Thread(target=send_replays, args=(replay_sender(settings), stop), name="replays"),
+        threading.Thread(target=publish_heads, args=(api, settings.bootstrap_servers, _now, stop), name="audit heads"),
+    ]
     try:
         if not relay.assign(stop, from_beginning=from_beginning):
             return
         write_ready(settings.ready_file)
-        counting.start()
-        replaying.start()
-        heads.start()
+        for thread in threads:
+            thread.start()
         relay.run(stop)
     finally:
         stop.set()
-        for thread in (counting, replaying, heads):
+        for thread in threads:
             if thread.ident is not None:
                 thread.join()
         consumer.close()
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
 
 
 def replay_sender(settings: Settings) -> ReplaySender:
     """Return a sender of replays, which connects when it has one to send."""
     dashboard = DashboardClient(urllib3.PoolManager(), settings.api, settings.read_token, settings.ingest_token)
     return ReplaySender(dashboard, lambda: open_replay_topic(settings.bootstrap_servers))
-
-
-class HttpApi:
-    """Posts lists of records to the dashboard."""
-
-    def __init__(self, pool: urllib3.PoolManager, url: str, token: SecretStr | None) -> None:
-        self._pool = pool
-        self._url = url.rstrip("/")
-        self._headers = {"Content-Type": "application/json"}
-        if token is not None:
-            self._headers["Authorization"] = f"Bearer {token.get_secret_value()}"
-
-    def post(self, route: Route, items: Sequence[bytes]) -> None:
-        """Post a list of JSON objects; returns once the dashboard has committed it.
-
-        Raises:
-            ApiUnavailable: There was no response, or one that may change later.
-            ApiRefused: The request as a whole will never be accepted.
-        """
-        body = b"[%s]" % b",".join(items)
-        try:
-            response = self._pool.request(
-                "POST", self._url + route.value, body=body, headers=self._headers, timeout=TIMEOUT, retries=False
-            )
-        except HTTPError as e:
-            raise ApiUnavailable(f"{self._url}: {type(e).__name__}") from e
-        if 200 <= response.status < 300:
-            return
-        reason = f"{response.status} {response.data[:200].decode(errors='replace')}"
-        raise ApiRefused(reason) if response.status in _REFUSALS else ApiUnavailable(reason)
 
 
 def publish_heads(

@@ -2,7 +2,6 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from functools import reduce
 from itertools import zip_longest
 from typing import Final, NamedTuple
@@ -11,6 +10,7 @@ import orjson
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from fraudstream.messages.ledger import Range, merge_ranges
 from fraudstream.model.features.reading import Projected
 from fraudstream.scoring.scorer import ScoreColumn, Scorer
 from fraudstream.transactions.wire import LONGEST_EVENT_ID, Header, Outcome
@@ -47,15 +47,6 @@ def alert_id() -> Column:
     is_valid = F.is_valid_utf8(event_id) & F.length(event_id).between(1, LONGEST_EVENT_ID)
     record_id = F.concat_ws("/", TopicColumn.TOPIC, F.col(TopicColumn.PARTITION), F.col(TopicColumn.OFFSET))
     return F.when(is_valid, event_id).otherwise(record_id)
-
-
-@dataclass(frozen=True, order=True)
-class Range:
-    """The offsets `from_offset` to `until_offset` (exclusive) of a partition."""
-
-    partition: int
-    from_offset: int
-    until_offset: int
 
 
 class Remarkable(NamedTuple):
@@ -107,18 +98,6 @@ def remarkable(
         )
         for partition, offset, outcome, score, identity in selected.toLocalIterator():
             yield Remarkable(partition, offset, Outcome(outcome), score, identity)
-
-
-def merge_ranges(ranges: Iterable[Range]) -> list[Range]:
-    """Merge ranges to as few as possible, in order; empty ranges are left out."""
-    merged: list[Range] = []
-    for each in sorted(each for each in ranges if each.from_offset < each.until_offset):
-        last = merged[-1] if merged else None
-        if last is not None and last.partition == each.partition and each.from_offset <= last.until_offset:
-            merged[-1] = Range(last.partition, last.from_offset, max(last.until_offset, each.until_offset))
-        else:
-            merged.append(each)
-    return merged
 
 
 def count_records(spark: SparkSession, bootstrap_servers: str, topic: str, ranges: Iterable[Range]) -> dict[Range, int]:

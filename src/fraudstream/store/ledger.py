@@ -4,21 +4,18 @@ Another checkpoint may account for the same offsets again. So an entry counts on
 earlier entry did: from `covered_until` of its partition on, or within a gap before it.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
-from typing import Any, Final, NamedTuple, Self
+from typing import Any, Final, Self
 
 import orjson
-from pydantic import ValidationError
-from sqlalchemy import Connection, Row, RowMapping, bindparam, delete, func, select
+from sqlalchemy import Connection, Row, bindparam, delete, func, select
 from sqlalchemy.dialects.sqlite import insert
 
-from fraudstream.errors import RecordError
 from fraudstream.messages.answers import Losses
-from fraudstream.messages.base import Object, instant, reason
+from fraudstream.messages.base import Object
 from fraudstream.messages.ledger import EntryKind, LedgerEntry
-from fraudstream.messages.posted import check_object
 from fraudstream.store import tables
 from fraudstream.store.changes import Action
 from fraudstream.store.database import Database, upsert
@@ -26,11 +23,9 @@ from fraudstream.store.positions import Report, TopicPartition
 from fraudstream.times import iso_time
 
 COUNTS: Final = ("records", "clear", "alert", "unscorable", "dead_letter")
-_OFFSETS: Final = ("from_offset", "until_offset")
-_COUNTED: Final = ("partition", *_OFFSETS, *COUNTS, "batch_id", "revision")
-_COLUMNS: Final = ("entry_id", "topic", "topic_id", "checkpoint_id", "model_id", *_COUNTED)
 
 _LEDGER: Final = tables.ledger
+_COLUMNS: Final = [name for name in LedgerEntry.model_fields if name in _LEDGER.c]
 _TOTALS: Final = tables.ledger_places
 _GAPS: Final = tables.ledger_gaps
 
@@ -46,14 +41,6 @@ _FIRST_OFFSET: Final = select(tables.positions.c.begin_offset).where(
     tables.positions.c.partition == bindparam("partition"),
     tables.positions.c.end_offset.is_not(None),
 )
-
-
-class CheckedEntry(NamedTuple):
-    """A valid entry, and the JSON object that was posted."""
-
-    entry: LedgerEntry
-    document: Object
-    committed_us: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,26 +64,13 @@ class LedgerTotals:
     overlaps: bool = False
 
     @classmethod
-    def of_row(cls, row: RowMapping) -> Self:
+    def of_row(cls, row: Mapping[str, Any]) -> Self:
         """Build the totals from a row of `ledger_places`."""
         return cls(**{**row, "overlaps": bool(row["overlaps"])})
 
 
-def check_entry(raw: object) -> CheckedEntry:
-    """Validate a posted entry; raises RecordError if it is not what the detector writes, or cannot be stored."""
-    document = check_object(raw, "a ledger entry")
-    try:
-        entry = LedgerEntry.model_validate(document)
-        committed_us = instant(entry.committed_at) if entry.committed_at else None
-    except ValidationError as e:
-        raise RecordError(reason(e)) from e
-    except ValueError as e:
-        raise RecordError(f"committed_at {e}") from e
-    return CheckedEntry(entry, document | dict(entry), committed_us)
-
-
 def record(
-    connection: Connection, entries: Iterable[CheckedEntry], tally: Callable[[bool], None], now: datetime
+    connection: Connection, entries: Iterable[LedgerEntry], tally: Callable[[bool], None], now: datetime
 ) -> list[Report]:
     """Insert and count entries, in the order in which they were written, within the caller's write transaction.
 
@@ -104,20 +78,19 @@ def record(
     """
     by_partition: dict[TopicPartition, LedgerTotals] = {}
     reports = []
-    for checked in entries:
-        entry = checked.entry
+    for entry in entries:
         is_new = connection.execute(_KNOWN, {"entry_id": entry.entry_id}).scalar_one_or_none() is None
         tally(is_new)
         if not is_new:
             continue
         partition = TopicPartition(entry.topic, entry.partition)
         totals = by_partition.get(partition)
-        if totals is None and (row := connection.execute(_READ_TOTALS, partition._asdict()).mappings().one_or_none()):
-            totals = LedgerTotals.of_row(row)
+        if totals is None and (row := connection.execute(_READ_TOTALS, partition._asdict()).one_or_none()):
+            totals = LedgerTotals.of_row(row._asdict())
         if totals is None or totals.topic_id != entry.topic_id:
             totals = _begin(connection, entry)
         by_partition[partition], counted = _account(connection, totals, entry)
-        _insert(connection, checked, counted, now)
+        _insert(connection, entry, counted, now)
         if entry.kind is EntryKind.BATCH:
             reports.append(Report(partition, position=entry.until_offset))
     for totals in by_partition.values():
@@ -125,10 +98,10 @@ def record(
     return reports
 
 
-def _insert(connection: Connection, checked: CheckedEntry, counted: int, now: datetime) -> None:
-    values = {name: checked.document[name] for name in _COLUMNS}
-    values |= {"kind": checked.entry.kind.value, "counted": counted, "committed_us": checked.committed_us}
-    body = checked.document | {"counted": counted, "received_at": now.isoformat()}
+def _insert(connection: Connection, entry: LedgerEntry, counted: int, now: datetime) -> None:
+    members = entry.model_dump(mode="json")
+    values = {name: members[name] for name in _COLUMNS} | {"counted": counted, "committed_us": entry.committed_us}
+    body = entry.document | members | {"counted": counted, "received_at": now.isoformat()}
     connection.execute(_INSERT, values | {"body": orjson.dumps(body).decode()})
 
 
@@ -229,12 +202,8 @@ class LedgerReader:
 
     def totals(self) -> dict[TopicPartition, LedgerTotals]:
         """Return the totals of each partition."""
-        with self._database.read() as connection:
-            totals = [
-                LedgerTotals.of_row(row)
-                for row in connection.execute(select(_TOTALS).order_by(_TOTALS.c.topic, _TOTALS.c.partition)).mappings()
-            ]
-        return {TopicPartition(each.topic, each.partition): each for each in totals}
+        rows = self._database.rows(select(_TOTALS).order_by(_TOTALS.c.topic, _TOTALS.c.partition))
+        return {TopicPartition(row.topic, row.partition): LedgerTotals.of_row(row._asdict()) for row in rows}
 
     def gap_counts(self) -> dict[TopicPartition, int]:
         """Count the gaps of each partition that has any."""

@@ -12,7 +12,15 @@ from sqlalchemy.dialects.sqlite import insert
 
 from fraudstream.errors import RecordError
 from fraudstream.messages.answers import Rejection
-from fraudstream.messages.posted import Event, PostedAlert, Sample, check_alert, check_dead_letter, check_event
+from fraudstream.messages.posted import (
+    Event,
+    PostedAlert,
+    Sample,
+    check_alert,
+    check_dead_letter,
+    check_entry,
+    check_event,
+)
 from fraudstream.store import ledger, positions, rows, tables
 from fraudstream.store import schemas as observations
 from fraudstream.store.changes import Action, Actor, Change, insert_change
@@ -192,7 +200,7 @@ class AlertStore(AlertReader):
         added = Added()
         with self.database.write_lock, self.database.transaction() as connection:
             now = self.database.now()
-            valid = _validate(connection, "ledger entry", posted, ledger.check_entry, added, now)
+            valid = _validate(connection, "ledger entry", posted, check_entry, added, now)
             positions.record(connection, ledger.record(connection, valid, added.tally, now))
         return added
 

@@ -47,6 +47,10 @@ class Outcome(StrEnum):
     DEAD_LETTER = "dead_letter"
 
 
+REMARKABLE: Final = (Outcome.ALERT, Outcome.UNSCORABLE, Outcome.DEAD_LETTER)
+"""The outcomes that produce an output record."""
+
+
 class RecordId(NamedTuple):
     """The position of a record."""
 

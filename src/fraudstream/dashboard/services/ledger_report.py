@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Final, NamedTuple
+from typing import Final
 
 from fraudstream.messages.base import Object
 from fraudstream.messages.ledger import EntryKind
@@ -83,15 +83,8 @@ def ledger_report(store: AlertStore, *, before: int | None = None, limit: int = 
     )
 
 
-class LedgerStatus(NamedTuple):
-    """The headline of the page; `good` if nothing is wrong, None without a finished batch."""
-
-    good: bool | None
-    sentence: str
-
-
-def ledger_status(report: LedgerReport) -> LedgerStatus:
-    """Return whether each record has an outcome, and how many are in progress."""
+def ledger_status(report: LedgerReport) -> tuple[bool | None, str]:
+    """Return whether each record has an outcome (None without a finished batch), and the headline of the page."""
     totals = report.totals
     in_progress = f" {_records(report.open)} in progress." if report.open else ""
     if not report.complete:
@@ -103,10 +96,10 @@ def ledger_status(report: LedgerReport) -> LedgerStatus:
             problems.append(
                 f"{'1 range of offsets has' if gaps == 1 else f'{gaps:,} ranges of offsets have'} no recorded outcome."
             )
-        return LedgerStatus(False, " ".join(problems) + in_progress)
+        return False, (" ".join(problems) + in_progress)
     if not totals["records"]:
-        return LedgerStatus(None, "No batch is finished yet." + in_progress)
-    return LedgerStatus(True, "Each record up to the last finished batch has its outcome; none is lost." + in_progress)
+        return None, ("No batch is finished yet." + in_progress)
+    return True, ("Each record up to the last finished batch has its outcome; none is lost." + in_progress)
 
 
 def loss_sentence(loss: Object) -> str:

@@ -188,12 +188,14 @@ def ledger() -> str:
     """Render the outcomes of all records, and the records that the store refused or suppressed."""
     using = parts()
     report = ledger_report(using.store, limit=LEDGER_ROWS)
+    is_good, headline = ledger_status(report)
     return render_template(
         "ledger.html",
         notice=using.notice,
         stats=using.store.totals(),
         report=report,
-        status=ledger_status(report),
+        is_good=is_good,
+        headline=headline,
         losses=[loss_sentence(loss) for loss in report.losses],
         unacknowledged=using.system.unacknowledged_losses(),
         name=actor_or_nobody().name,
