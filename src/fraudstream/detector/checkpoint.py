@@ -248,7 +248,7 @@ def rebuild(
     begins: Mapping[int, int],
     now: datetime,
 ) -> RebuiltCheckpoint:
-    """Move a checkpoint that no detector uses aside, and create one that resumes where the ledger ends.
+    """Recover from a broken checkpoint that no detector uses: move it aside, and resume from the end of the ledger.
 
     What lies after the ledger's end is scored again, so nothing is lost; the store ignores duplicates.
     Raises SettingsError if the directory cannot be written.
