@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, Page
 
 from dashboards import RunningDashboard, alert, running_dashboard
 from dead_letters import letter
@@ -39,6 +39,17 @@ RUN = """async (tags) => {
   return found.violations.map(({ id, nodes }) => [id, nodes.map((node) => `${node.target}: ${node.failureSummary}`)]);
 }"""
 SETTLED = "() => (document.querySelector('#connection')?.dataset.state ?? 'live') === 'live'"
+NAVIGATION = {
+    "Triage": {"Queue": "/queue", "Alerts": "/"},
+    "Model": {"What if": "/what-if", "Charts": "/charts"},
+    "Stream": {
+        "Unscorable": "/unscorable",
+        "Dead letters": "/dead-letters",
+        "Schema": "/schema",
+        "Ledger": "/ledger",
+        "Activity": "/activity",
+    },
+}
 SCHEMES = ("light", "dark")
 WIDTHS = (1280, 360)
 
@@ -84,3 +95,24 @@ def test_axe_finds_no_violation(
             found[f"{scheme} {width}"] = violations
         context.close()
     assert found == {}
+
+
+def test_the_navigation_is_grouped_and_each_page_marks_itself_current(dashboard: RunningDashboard, page: Page) -> None:
+    pages = {label: path for links in NAVIGATION.values() for label, path in links.items()} | {"Audit": "/audit"}
+    for label, path in pages.items():
+        page.goto(dashboard.url + path)
+        navigation = page.get_by_role("navigation", name="Pages")
+        assert navigation.get_by_role("link").all_inner_texts() == list(pages)
+        assert navigation.locator("[aria-current=page]").all_inner_texts() == [label]
+    for name, links in NAVIGATION.items():
+        assert navigation.get_by_role("group", name=name).get_by_role("link").all_inner_texts() == list(links)
+
+
+@pytest.mark.parametrize(("width", "tallest"), [(1366, 60), (360, 190)])
+def test_the_navigation_takes_one_line_on_a_laptop_and_no_scrolling_on_a_phone(
+    dashboard: RunningDashboard, page: Page, width: int, tallest: int
+) -> None:
+    page.set_viewport_size({"width": width, "height": 768})
+    page.goto(dashboard.url)
+    assert page.evaluate("document.querySelector('.top').offsetHeight") <= tallest
+    assert page.evaluate("document.documentElement.scrollWidth") <= width

@@ -225,6 +225,43 @@ def test_a_note_is_written_by_key_and_stands_in_what_was_done(
     assert said == []
 
 
+def test_a_late_response_does_not_replace_a_newer_history(dashboard: RunningDashboard, page: Page) -> None:
+    post(dashboard, 1)
+    opened(page, dashboard, name="Mia")
+    empty = dashboard.get("/api/work/id-1")
+    late: list[Route] = []
+    page.route("**/api/work/id-1", lambda route: late.append(route), times=1)
+    page.keyboard.press("j")
+    page.keyboard.press("e")
+    page.keyboard.type("called the holder")
+    page.keyboard.press("Control+Enter")
+    history = row(page, 1).locator(".history")
+    expect(history).to_contain_text("Mia added a note")
+    with page.expect_response("**/api/work/id-1"):
+        late[0].fulfill(json=empty)
+    page.evaluate("new Promise((resolve) => setTimeout(resolve, 100))")
+    expect(history).to_contain_text("Mia added a note")
+
+
+def test_a_decided_row_is_closed_once_it_says_so_however_slow_the_response(
+    dashboard: RunningDashboard, page: Page
+) -> None:
+    def slow(route: Route) -> None:
+        response = route.fetch()
+        page.wait_for_timeout(1000)
+        route.fulfill(response=response)
+
+    post(dashboard, 1)
+    opened(page, dashboard, name="Mia")
+    page.route("**/api/work/verdict", slow)
+    page.keyboard.press("j")
+    page.keyboard.press("o")
+    expect(row(page, 1).locator(".details")).to_be_visible()
+    page.keyboard.press("f")
+    expect(status(page, 1)).to_have_text("confirmed fraud")
+    assert row(page, 1).locator(".details").is_hidden()
+
+
 def test_the_next_is_the_largest_expected_loss_that_nobody_has(
     dashboard: RunningDashboard, page: Page, said: list[str]
 ) -> None:

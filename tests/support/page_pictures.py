@@ -1,7 +1,6 @@
 """Takes the pictures of pages in docs/images: `python tests/support/page_pictures.py`; `--look FOLDER` takes all pages.
 
 A real dashboard on made-up payments, a real Chromium. To look at: each page in light and dark, wide and on a phone.
-docs/images/alerts.png and queue.png show the demo's stream and are taken by hand.
 """
 
 from __future__ import annotations
@@ -28,6 +27,8 @@ COEFFICIENTS: Final = (1.4, -0.35, 0.12, 0.05, 0.012)
 CLAIMED: Final = range(40, 44)
 DECIDED: Final = {"confirmed_fraud": range(20, 28), "false_alarm": range(28, 34), "unsure": range(34, 36)}
 ONE: Final = "/alerts/id-41"
+TOPIC: Final = "credit_card_transactions"
+STARTED: Final = datetime.now(UTC)
 
 
 class Picture(NamedTuple):
@@ -37,9 +38,11 @@ class Picture(NamedTuple):
     width: int
     height: int
     dark: bool = False
+    click: str = ""
 
 
 PICTURES: Final[Mapping[str, Picture]] = {
+    "alerts.png": Picture("/", 1360, 940, click="tbody.alert:nth-of-type(3) .toggle"),
     "alert.png": Picture(ONE, 1280, 900),
     "what-if.png": Picture("/what-if?threshold=0.35", 1280, 830),
     "charts.png": Picture("/charts", 1280, 900, dark=True),
@@ -50,25 +53,31 @@ LOOKED_AT: Final = ("/", "/queue", ONE, "/what-if", "/charts", "/audit")
 
 def fill(running: RunningDashboard) -> None:
     """An hour's last minutes: payments, samples, alerts of which some are claimed and decided."""
-    now = datetime.now(UTC)
     models = running.directory / "models"
-    for step in range(5):
-        at = (now - timedelta(seconds=50 - step * 10)).isoformat()
-        places = {"credit_card_transactions": {"0": {"begin": 0, "end": 5_000 + step * step * 900}}}
-        running.post("/api/events", [{"type": "position", "at": at, "positions": places}])
     running.post("/api/events", scored_samples(400))
-    alerts: list[dict[str, Any]] = []
+    scored: list[dict[str, Any]] = []
     for number in range(400):
-        given = {"merchant": MERCHANTS[number % 5], "Amount": 17.0 + number % 37 * 3.45, "V1": 0.4 + number % 7 / 5}
-        at = (now - timedelta(milliseconds=4 * (400 - number))).isoformat(timespec="milliseconds")
-        found = judged(models, number, given, produced_at=at, detected_at=at)
-        if found["score"] >= 0.5:
-            alerts.append(found | {"alert_id": f"id-{len(alerts)}"})
-    running.post("/api/alerts", alerts)
+        values = {"merchant": MERCHANTS[number % 5], "Amount": 17.0 + number % 37 * 3.45, "V1": 0.4 + number % 7 / 5}
+        scored.append(judged(models, number, values))
+    alerts = [one | {"alert_id": f"id-{n}"} for n, one in enumerate(one for one in scored if one["score"] >= 0.5)]
+    for one in alerts:
+        now = datetime.now(UTC).isoformat(timespec="microseconds")
+        running.post("/api/alerts", [one | {"produced_at": now, "detected_at": now}])
     work(running, "Ben", "claim", {"alert_ids": [f"id-{number}" for number in CLAIMED]})
     for status, numbers in DECIDED.items():
         ids = [f"id-{number}" for number in numbers]
         work(running, "Ann", "verdict", {"alert_ids": ids, "status": status, "note": "called the holder"})
+
+
+def report(running: RunningDashboard) -> None:
+    """Report as relay and detector do every two seconds, at a hundred payments a second."""
+    now = datetime.now(UTC)
+    for at in (now - timedelta(seconds=2), now):
+        end = 4_000 + int((at - STARTED).total_seconds() * 100)
+        ends = {TOPIC: {"0": {"begin": 0, "end": end}}}
+        running.post("/api/events", [{"type": "position", "at": at.isoformat(), "positions": ends}])
+    scored = {TOPIC: {"0": {"position": end}}}
+    running.post("/api/events", [{"type": "progress", "positions": scored}, {"type": "status", "state": "running"}])
 
 
 def work(running: RunningDashboard, who: str, what: str, body: Mapping[str, Any]) -> None:
@@ -80,7 +89,7 @@ def work(running: RunningDashboard, who: str, what: str, body: Mapping[str, Any]
         raise AssertionError(answer.data)
 
 
-def take(browser: Browser, url: str, picture: Picture, to: Path, *, whole: bool = False) -> None:
+def take(browser: Browser, running: RunningDashboard, picture: Picture, to: Path, *, whole: bool = False) -> None:
     """One page as a file."""
     context = browser.new_context(
         color_scheme="dark" if picture.dark else "light",
@@ -89,7 +98,12 @@ def take(browser: Browser, url: str, picture: Picture, to: Path, *, whole: bool 
         locale="en-GB",
     )
     page = context.new_page()
-    page.goto(url + picture.path)
+    report(running)
+    page.goto(running.url + picture.path)
+    settle(page)
+    if picture.click:
+        page.click(picture.click)
+    report(running)
     settle(page)
     page.screenshot(path=str(to), full_page=whole)
     context.close()
@@ -113,12 +127,12 @@ def main() -> None:
             fill(running)
             if look is None:
                 for name, picture in PICTURES.items():
-                    take(browser, running.url, picture, IMAGES / name)
+                    take(browser, running, picture, IMAGES / name)
             else:
                 look.mkdir(parents=True, exist_ok=True)
                 for path, dark, width in product(LOOKED_AT, (False, True), (1280, 360)):
                     name = f"{path.strip('/').replace('/', '-') or 'live'}-{'dark' if dark else 'light'}-{width}.png"
-                    take(browser, running.url, Picture(path, width, 800, dark), look / name, whole=True)
+                    take(browser, running, Picture(path, width, 800, dark), look / name, whole=True)
         browser.close()
 
 

@@ -234,7 +234,7 @@ def accounted_until(entries: Iterable[LedgerEntry], topic_id: str, begins: Mappi
 
 
 def rebuild(checkpoint: Path, marker: Marker, now: datetime) -> Path | None:
-    """Move a checkpoint that no detector uses aside, and create one that resumes where the marker says.
+    """Recover from a broken checkpoint that no detector uses: move it aside, and resume where the marker says.
 
     What lies after the ledger's end is scored again, so nothing is lost; the store ignores duplicates.
     Returns the folder of the old one, None if it was empty; raises SettingsError if the directory cannot be written.

@@ -182,7 +182,7 @@ class InsertOutcome(Enum):
 def store_once(
     connection: Connection, alert: PostedAlert, sets: dict[tuple[str, ...], int], now: datetime
 ) -> tuple[InsertOutcome, StoredAlert | None]:
-    """Insert an alert unless its id exists with the same transaction and outcome.
+    """Insert an alert, deduplicated: not if its id exists with the same transaction and outcome.
 
     If the same transaction is stored as unscorable and was scored again after a repair (a new model or alias, a
     replay), the alert is new and takes over the id; a stored alert is never replaced. The arguments are those of

@@ -1,4 +1,4 @@
-"""Determines a transaction's schema and its drift from the model's contract."""
+"""Detects schema drift: determines a transaction's schema and its differences from the model's contract."""
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping

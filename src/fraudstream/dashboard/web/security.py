@@ -38,7 +38,7 @@ class Attempt(NamedTuple):
 def limit_attempts(
     app: Flask, presented: Callable[[], Attempt | None], is_loopback: Callable[[str], bool]
 ) -> Callable[[], Attempt | None]:
-    """Answer 429 to an address that has presented too many wrong tokens within a minute.
+    """Rate-limit logins: answer 429 to an address that has presented too many wrong tokens within a minute.
 
     A correct token still passes if this address has presented it before, and on loopback, where all clients share an
     address: guesses do not lock out a relay. From elsewhere the answer to a guess is 429 while the limit is exceeded,

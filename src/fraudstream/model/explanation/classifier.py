@@ -1,4 +1,4 @@
-"""Evaluates a saved classifier without Spark: the margin of a vector and the contribution of each column."""
+"""Evaluates a saved classifier without Spark: margin of a vector and feature contributions (SHAP values)."""
 
 from __future__ import annotations
 

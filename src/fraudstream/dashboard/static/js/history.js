@@ -3,15 +3,18 @@
 import { time } from "./format.js";
 import { STATUSES } from "./work.js";
 
+const newest = new WeakMap();
+
+// Responses may arrive in another order than their requests: that to the newest request is displayed.
 export async function showHistory(container, id) {
   const list = container.querySelector("ol");
+  const request = {};
+  newest.set(list, request);
   const response = await fetch(`/api/work/${encodeURIComponent(id)}`).catch(() => null);
-  if (!response?.ok) {
-    list.replaceChildren(line("Cannot load the history. Close the row and open it again."));
-    return;
-  }
-  const { history } = await response.json();
-  list.replaceChildren(...(history.length > 0 ? history.map(entry) : [line("No actions yet.")]));
+  const history = response?.ok ? (await response.json()).history : null;
+  if (newest.get(list) !== request) return;
+  if (history === null) list.replaceChildren(line("Cannot load the history. Close the row and open it again."));
+  else list.replaceChildren(...(history.length > 0 ? history.map(entry) : [line("No actions yet.")]));
 }
 
 function entry({ at, actor, action, after, why, undone_by: undoneBy }) {

@@ -136,7 +136,8 @@ if (opened && rows.of(opened)) rows.open(rows.of(opened));
 new Connection(query.get("outcome") ?? "alert", Number(table.dataset.latest), {
   alert: () => newMatches.arrived(),
   reasons: (events) => rows.reasons(events),
-  work: (event) => rows.work(event.changes),
+  // After a pending action: the stream may report its change before the response, which also closes or focuses a row.
+  work: (event) => triage.enqueue(() => rows.work(event.changes)),
   missed: () => refreshTriage(rows),
   state: (name, heardAt) => showState(connection, name, heardAt),
 });
