@@ -16,9 +16,9 @@ from fraudstream.messages.posted import Event, PostedAlert, Sample, check_alert,
 from fraudstream.store import ledger, positions, rows, tables
 from fraudstream.store import schemas as observations
 from fraudstream.store.changes import Action, Actor, Change, insert_change
-from fraudstream.store.database import Database, index_tokens, open_engine
+from fraudstream.store.database import Database, open_engine
 from fraudstream.store.filters import AlertFilter
-from fraudstream.store.full_text import alert_tokens
+from fraudstream.store.full_text import alert_tokens, index_tokens
 from fraudstream.store.ledger import LedgerReader
 from fraudstream.store.positions import (
     Report,
