@@ -20,17 +20,16 @@ from fraudstream.store.database import Database, open_engine
 from fraudstream.store.filters import AlertFilter
 from fraudstream.store.full_text import alert_tokens, index_tokens
 from fraudstream.store.ledger import LedgerReader
-from fraudstream.store.positions import (
-    Report,
+from fraudstream.store.positions import Report, TopicPartition
+from fraudstream.store.reading import AlertReader, Row, StoredAlert, Total
+from fraudstream.store.rows import InsertOutcome, store_once
+from fraudstream.store.schemas import (
+    Describe,
     SampleWeights,
     SchemaObservation,
-    TopicPartition,
     observation_of_alert,
     observation_of_sample,
 )
-from fraudstream.store.reading import AlertReader, Row, StoredAlert, Total
-from fraudstream.store.rows import InsertOutcome, store_once
-from fraudstream.store.schemas import Describe
 from fraudstream.store.search import AlertSearch
 from fraudstream.times import microseconds
 from fraudstream.transactions.wire import REJECTED_BECAUSE, EventType
