@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Final, Protocol
 
 import structlog
+import urllib3
 from confluent_kafka import (
     OFFSET_BEGINNING,
     OFFSET_INVALID,
@@ -17,6 +18,8 @@ from confluent_kafka import (
     Message,
     TopicPartition,
 )
+from pydantic import SecretStr
+from urllib3.exceptions import HTTPError
 
 from fraudstream.errors import KafkaFailure
 from fraudstream.messages.base import Object
@@ -38,6 +41,9 @@ POSITION_SECONDS: Final = 1.0
 FIRST_BACKOFF_SECONDS: Final = 0.1
 LONGEST_BACKOFF_SECONDS: Final = 5.0
 ASSIGN_SECONDS: Final = 30.0
+TIMEOUT: Final = urllib3.Timeout(connect=2.0, read=30.0)
+# The request itself is invalid; any other status (401 during a token change, 429, 5xx) may change.
+_REFUSALS: Final = frozenset({400, 404, 405, 413, 415, 422})
 REFUSED_RECORD: Final = "refused_record"
 _REFUSED: Final = b'{"%s"' % REFUSED_RECORD.encode()
 REFUSED_BYTES: Final = 4_000
@@ -57,6 +63,36 @@ class ApiUnavailable(Exception):
 
 class ApiRefused(Exception):
     """Raised if the request as a whole will never be accepted."""
+
+
+class HttpApi:
+    """Posts lists of records to the dashboard."""
+
+    def __init__(self, pool: urllib3.PoolManager, url: str, token: SecretStr | None) -> None:
+        self._pool = pool
+        self._url = url.rstrip("/")
+        self._headers = {"Content-Type": "application/json"}
+        if token is not None:
+            self._headers["Authorization"] = f"Bearer {token.get_secret_value()}"
+
+    def post(self, route: Route, items: Sequence[bytes]) -> None:
+        """Post a list of JSON objects; returns once the dashboard has committed it.
+
+        Raises:
+            ApiUnavailable: There was no response, or one that may change later.
+            ApiRefused: The request as a whole will never be accepted.
+        """
+        body = b"[%s]" % b",".join(items)
+        try:
+            response = self._pool.request(
+                "POST", self._url + route.value, body=body, headers=self._headers, timeout=TIMEOUT, retries=False
+            )
+        except HTTPError as e:
+            raise ApiUnavailable(f"{self._url}: {type(e).__name__}") from e
+        if 200 <= response.status < 300:
+            return
+        reason = f"{response.status} {response.data[:200].decode(errors='replace')}"
+        raise ApiRefused(reason) if response.status in _REFUSALS else ApiUnavailable(reason)
 
 
 class Relay:
