@@ -5,8 +5,7 @@ from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from fraudstream.model.features.reading import STRICT_JSON, Projected, parse_strings
-from fraudstream.scoring.scorer import ScoreColumn, Scorer
-from fraudstream.scoring.topic import TopicColumn, alert_id, header
+from fraudstream.scoring.scorer import ScoreColumn, Scorer, TopicColumn, alert_id, header
 from fraudstream.transactions.wire import (
     LONGEST_KEY,
     AlertField,
