@@ -13,15 +13,8 @@ import orjson
 from pydantic import TypeAdapter, ValidationError
 
 from fraudstream.errors import ModelCorrupt
+from fraudstream.model.evaluation import curves
 from fraudstream.model.evaluation.bootstrap import Estimate
-from fraudstream.model.evaluation.curves import (
-    AtAlertsPerDay,
-    PrecisionRecallPoint,
-    RecallAtRate,
-    ReliabilityBin,
-    RocPoint,
-    ScoreHistogram,
-)
 from fraudstream.runtime.files import read_regular
 
 EVALUATION_FILE: Final = "evaluation.json"
@@ -86,8 +79,8 @@ class CalibrationReport:
     method: str
     error_before: float
     error_after: float
-    bins_before: tuple[ReliabilityBin, ...]
-    bins_after: tuple[ReliabilityBin, ...]
+    bins_before: tuple[curves.ReliabilityBin, ...]
+    bins_after: tuple[curves.ReliabilityBin, ...]
 
 
 @dataclass(frozen=True)
@@ -248,12 +241,12 @@ class TestFigures:
     reliable: bool
     average_precision: Estimate
     roc_auc: Estimate
-    recall_at_rates: tuple[RecallAtRate, ...]
-    at_alerts_per_day: tuple[AtAlertsPerDay, ...]
-    precision_recall: tuple[PrecisionRecallPoint, ...]
-    roc: tuple[RocPoint, ...]
+    recall_at_rates: tuple[curves.RecallAtRate, ...]
+    at_alerts_per_day: tuple[curves.AtAlertsPerDay, ...]
+    precision_recall: tuple[curves.PrecisionRecallPoint, ...]
+    roc: tuple[curves.RocPoint, ...]
     calibration: CalibrationReport
-    histogram: ScoreHistogram
+    histogram: curves.ScoreHistogram
 
     __test__ = False  # pytest would collect a class named Test...
 
