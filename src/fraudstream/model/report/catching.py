@@ -24,16 +24,8 @@ from fraudstream.charts.plot import (
 from fraudstream.charts.series import Axis, Series, series_chart
 from fraudstream.model.evaluation.curves import PrecisionRecallPoint, ReliabilityBin
 from fraudstream.model.evaluation.record import Evaluation, Operating, TestFigures
-from fraudstream.model.report.words import (
-    THRESHOLD_HEADINGS,
-    count,
-    percent,
-    percent_tick,
-    plain,
-    score,
-    small_percent,
-    threshold_cells,
-)
+from fraudstream.model.report import words
+from fraudstream.model.report.words import count, percent, percent_tick, plain, score, small_percent
 
 _LEAST_SHARE = 1e-6
 """The lowest start of a score axis: differences below it do not matter."""
@@ -230,8 +222,8 @@ def cost_by_threshold(evaluation: Evaluation) -> Figure:
         series,
         about=f"Cost by threshold; the recommended one is {score(evaluation.threshold.threshold)}",
         caption=f"{expected}: what each threshold catches and costs over the period",
-        headings=THRESHOLD_HEADINGS,
-        rows=[threshold_cells(row.threshold, row.expected, review) for row in evaluation.thresholds],
+        headings=words.THRESHOLD_HEADINGS,
+        rows=[words.threshold_cells(row.threshold, row.expected, review) for row in evaluation.thresholds],
         marks=partial(_recommended, evaluation),
         left=66,
         has_tips=True,
@@ -275,9 +267,9 @@ def alerts_by_threshold(evaluation: Evaluation) -> Figure:
         caption="On the test period: what each threshold caught and cost over it"
         if tested
         else f"{_expected_label(evaluation)}: alerts by threshold",
-        headings=THRESHOLD_HEADINGS,
-        rows=[threshold_cells(threshold, period, review) for threshold, period in tested]
-        or [threshold_cells(row.threshold, row.expected, review) for row in evaluation.thresholds],
+        headings=words.THRESHOLD_HEADINGS,
+        rows=[words.threshold_cells(threshold, period, review) for threshold, period in tested]
+        or [words.threshold_cells(row.threshold, row.expected, review) for row in evaluation.thresholds],
         marks=marks,
         left=66,
         has_tips=True,
