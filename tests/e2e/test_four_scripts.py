@@ -19,7 +19,7 @@ import orjson
 import pytest
 
 from commands import ROWS, Command, alive, descendants, read_scores
-from fraudstream.runtime.jars import STORE_PASSWORD, write_trust_store
+from fraudstream.runtime.java import STORE_PASSWORD, write_trust_store
 from fraudstream.runtime.processes import free_port, spawn, stop, wait_until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.kafka, pytest.mark.spark]

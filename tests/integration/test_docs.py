@@ -39,6 +39,18 @@ def test_every_local_link_leads_somewhere() -> None:
     assert broken == []
 
 
+def test_five_walks_list_existing_files_and_count_them() -> None:
+    section = (ROOT / "docs" / "architecture.md").read_text().split("## Five walks\n")[1].split("\n## ")[0]
+    walks = section.split("### ")[1:]
+    assert len(walks) == 5
+    for walk in walks:
+        heading, *lines = walk.splitlines()
+        files = [line.split("`")[1] for line in lines if line.startswith("- ")]
+        assert heading.endswith(f": {len(files)} files")
+        assert len(set(files)) == len(files)
+        assert [file for file in files if not (ROOT / "src" / "fraudstream" / file).is_file()] == []
+
+
 def test_every_metric_is_documented() -> None:
     text = (ROOT / "docs" / "http.md").read_text()
     names = [value.name for value in vars(metrics).values() if isinstance(value, metrics.Metric)]

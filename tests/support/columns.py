@@ -25,7 +25,8 @@ from fraudstream.model.manifest import (
     TrainingData,
 )
 from fraudstream.relay.records import PostedRecord, to_payload
-from fraudstream.store.positions import SampleWeights, TopicPartition
+from fraudstream.store.positions import TopicPartition
+from fraudstream.store.schemas import SampleWeights
 from fraudstream.transactions.wire import Topic
 
 TOPIC = "credit_card_transactions"

@@ -44,6 +44,7 @@ def test_a_row_is_explained_step_by_step_to_its_outcome(current: Path, data: Pat
     assert told["outcome"] == ("alert" if told["score"] >= told["threshold"] else "clear")
     shown = run("--data", data, "--row", 1, "--model", current).stdout
     assert repr(told["score"]) in shown
+    assert f"{told['base']:+.6f} log odds: " in shown
     assert told["reasons"][0]["text"][:20] in shown
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from confluent_kafka import KafkaException
 
-from fraudstream.detector.partitions import PartitionWatch, StarvationRule
+from fraudstream.detector.partitions import PartitionWatch, QueryProbe, StarvationRule
 
 TOPIC = "credit_card_transactions"
 START = datetime(2026, 1, 2, tzinfo=UTC)
@@ -34,10 +34,24 @@ class Query:
 
     def __init__(self) -> None:
         self.lastProgress: dict[str, Any] | None = None
+        self.status = {"isTriggerActive": False}
 
     def finish(self, batch: int, **positions: int) -> None:
         ends = {name.removeprefix("p"): offset for name, offset in positions.items()}
         self.lastProgress = {"batchId": batch, "sources": [{"endOffset": {TOPIC: ends}}]}
+
+
+class Consumers:
+    """The consumers of the detector's JVM, with the next offset of each partition."""
+
+    def __init__(self, **positions: int) -> None:
+        self.by_partition = {int(name.removeprefix("p")): offset for name, offset in positions.items()}
+
+    def partitions(self) -> frozenset[int]:
+        return frozenset(self.by_partition)
+
+    def positions(self, ends: Mapping[int, int]) -> dict[int, int]:
+        return dict(self.by_partition)
 
 
 class World:
@@ -68,6 +82,9 @@ class World:
     def poll(self, after: float = 1) -> bool:
         self.now += timedelta(seconds=after)
         return self.watch.poll(self.query)  # type: ignore[arg-type]  # the one member that is used
+
+    def probe(self, consumers: Consumers | None, *, awaits_consumers: bool = True) -> Any:
+        return QueryProbe(self.watch, cast(Any, consumers), awaits_consumers)
 
     def problems(self) -> list[tuple[str, int | None]]:
         return [(each["kind"], each["partition"]) for each in self.events.status["problems"]]
@@ -180,3 +197,39 @@ def test_kafka_away_is_no_fault_of_a_partition() -> None:
     world.kafka_fails = True
     assert not world.poll()
     assert world.events.written == []
+
+
+def test_position_is_the_further_one_of_committed_and_live_offsets() -> None:
+    world = World()
+    world.query.finish(1, p0=90, p1=40)
+    world.poll()
+    live = Consumers(p0=70, p1=60)
+    assert world.probe(live).positions(world.query) == {0: 90, 1: 60}
+    assert world.probe(None).positions(world.query) == {0: 90, 1: 40}
+
+
+def test_live_positions_are_ignored_while_task_slots_are_missing() -> None:
+    world = World()
+    world.slots = 1
+    world.query.finish(1, p0=90, p1=40)
+    world.poll()
+    assert world.probe(Consumers(p1=60)).positions(world.query) == {0: 90, 1: 40}
+
+
+def test_query_is_reading_once_every_partition_has_a_consumer() -> None:
+    world = World()
+    assert not world.probe(Consumers(p0=0)).is_reading(world.query)
+    assert world.probe(Consumers(p0=0, p1=0)).is_reading(world.query)
+    world.kafka_fails = True
+    assert not world.probe(Consumers(p0=0, p1=0)).is_reading(world.query)
+    assert not world.probe(None).kafka_answers()
+
+
+@pytest.mark.parametrize("consumers", [None, Consumers(p0=0, p1=0)])
+def test_query_elsewhere_is_reading_once_its_trigger_is_active(consumers: Consumers | None) -> None:
+    world = World()
+    probe = world.probe(consumers, awaits_consumers=False)
+    assert not probe.is_reading(world.query)
+    world.query.status["isTriggerActive"] = True
+    assert probe.is_reading(world.query)
+    assert probe.kafka_answers()

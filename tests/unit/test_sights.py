@@ -9,9 +9,9 @@ import pytest
 from columns import TOPIC, row, sample, samples
 from dashboards import Clock, alert
 from fraudstream.store import schemas as observations
-from fraudstream.store.positions import SampleWeights, TopicPartition
+from fraudstream.store.positions import TopicPartition
 from fraudstream.store.reading import Total
-from fraudstream.store.schemas import MOST_EVENTS
+from fraudstream.store.schemas import MOST_EVENTS, SampleWeights
 from fraudstream.store.store import AlertStore
 from fraudstream.transactions.drift import schema_id
 

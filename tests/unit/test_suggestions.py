@@ -15,7 +15,7 @@ from fraudstream.dashboard.services.columns import MAX_CANDIDATES, AliasCandidat
 from fraudstream.dashboard.services.schema_messages import percent, plain_text, sentences
 from fraudstream.model.deployment.aliases import contract_of
 from fraudstream.model.deployment.current import Deployment
-from fraudstream.store.positions import SchemaObservation
+from fraudstream.store.schemas import SchemaObservation
 
 CONTRACT = contract_of(manifest(), Deployment(MODEL_ID, 0.5, revision=1))
 RNG = random.Random(5)

@@ -40,7 +40,6 @@ ALLOWED = frozenset(
         (f"{SOURCE}/store/replays.py", "letters"),
         # Letters of the alphabet.
         (f"{SOURCE}/dashboard/templates/queue.html", "letters"),
-        (f"{SOURCE}/store/database.py", "letters"),
         (f"{SOURCE}/store/full_text.py", "letters"),
         (f"{SOURCE}/transactions/cards.py", "letter"),
         (f"{SOURCE}/transactions/cards.py", "letters"),

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from urllib.parse import quote
 
 import click
@@ -15,10 +15,14 @@ from fraudstream.cli.options import setting
 from fraudstream.config import Settings
 from fraudstream.errors import SettingsError
 from fraudstream.messages.base import Object
-from fraudstream.transactions.wire import AlertField
+from fraudstream.transactions.wire import AlertField, Outcome
 
 if TYPE_CHECKING:
-    from fraudstream.model.explanation.explainer import Explanation
+    from rich.console import RenderableType
+
+    from fraudstream.model.explanation.explainer import Explanation, Step
+
+_BAR_CHARS: Final = 12
 
 
 class _Result(NamedTuple):
@@ -28,6 +32,11 @@ class _Result(NamedTuple):
     threshold: float
     about: str
     stored_score: float | None = None
+
+    @property
+    def outcome(self) -> Outcome:
+        """The outcome at the threshold."""
+        return self.explanation.outcome(self.threshold)
 
 
 @click.command()
@@ -58,10 +67,7 @@ def explain(data: Path | None, row: int | None, alert_id: str | None, as_json: b
         return
     from rich.console import Console
 
-    from fraudstream.cli.explain_tables import render
-
-    outcome = result.explanation.outcome(result.threshold)
-    Console().print(render(result.explanation, result.threshold, outcome, result.about))
+    Console().print(_rendered(result))
     if result.stored_score is not None and abs(result.stored_score - result.explanation.score) > 1e-9:
         click.echo(
             f"the alert was stored with the score {result.stored_score!r}: the artifact or the aliases have changed "
@@ -99,6 +105,77 @@ def _as_json(result: _Result) -> Object:
     from fraudstream.model.explanation.explainer import long_form
 
     explanation = long_form(result.explanation)
-    scored = {"threshold": result.threshold, "outcome": result.explanation.outcome(result.threshold).value}
+    scored = {"threshold": result.threshold, "outcome": result.outcome.value}
     stored = {} if result.stored_score is None else {"stored_score": result.stored_score}
     return {"about": result.about, **explanation, **scored, **stored}
+
+
+def _rendered(result: _Result) -> RenderableType:
+    """Render the steps, largest contribution first, their sum and the outcome."""
+    from rich.console import Group
+    from rich.table import Table
+    from rich.text import Text
+
+    from fraudstream.model.explanation.cells import plain
+
+    explanation, unit = result.explanation, result.explanation.scale.replace("_", " ")
+    steps = sorted(explanation.steps, key=lambda step: -abs(step.reason.contribution))
+    largest = max((abs(step.reason.contribution) for step in steps), default=0.0) or 1.0
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    for heading, justify in (
+        ("column", "left"),
+        ("value", "left"),
+        ("read as", "left"),
+        ("for the model", "right"),
+        (f"contribution ({unit})", "right"),
+        ("", "left"),
+    ):
+        table.add_column(heading, overflow="fold", justify=justify)  # type: ignore[arg-type]
+    for step in steps:
+        contribution = step.reason.contribution
+        bar = "█" * round(abs(contribution) / largest * _BAR_CHARS)
+        table.add_row(
+            step.cell.feature.name,
+            Text("–" if step.cell.raw_value is None else str(plain(step.cell.raw_value))),
+            step.cell.how,
+            ", ".join(_scaled(step)),
+            f"{contribution:+.6f}",
+            Text(bar, style="red" if contribution > 0 else "blue"),
+        )
+    sums = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    sums.add_column(style="dim")
+    sums.add_column(overflow="fold")
+    for name, value in _sums(result, unit):
+        sums.add_row(name, value)
+    reasons = "\n".join(f"  {reason.text}" for reason in explanation.top())
+    return Group(
+        Text(f"{result.about}, by {explanation.model_id}\n", style="bold"),
+        table,
+        Text(""),
+        sums,
+        Text(f"\ntop reasons:\n{reasons}"),
+    )
+
+
+def _sums(result: _Result, unit: str) -> Iterator[tuple[str, str]]:
+    explanation, outcome = result.explanation, result.outcome
+    yield "base", f"{explanation.base:+.6f} {unit}: {explanation.background}"
+    yield "contributions", f"{explanation.margin - explanation.base:+.6f} {unit} together"
+    yield "margin", f"{explanation.margin:+.6f} {unit}"
+    yield (
+        "probability",
+        f"{explanation.probability!r}" + (" (the margin)" if unit == "probability" else ""),
+    )
+    yield "score", repr(explanation.score) + (" (calibrated)" if explanation.score != explanation.probability else "")
+    yield "threshold", repr(result.threshold)
+    if outcome is Outcome.UNSCORABLE:
+        yield "outcome", f"unscorable: {explanation.missing} columns are missing, more than the model allows"
+    else:
+        yield "outcome", f"{outcome.value}: the score is {'at or above' if outcome is Outcome.ALERT else 'below'} it"
+
+
+def _scaled(step: Step) -> Iterator[str]:
+    """Format the scaled vector components; of a category only the one that is set."""
+    for component, value in zip(step.cell.components, step.scaled, strict=True):
+        if len(step.scaled) <= 2 or component:
+            yield f"{value:+.4f}"

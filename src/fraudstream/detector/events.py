@@ -37,12 +37,7 @@ class EventWriter:
         self._send(kind, message, details)
 
     def _send(self, kind: EventType, message: str, details: Mapping[str, Any]) -> None:
-        event = {
-            EventField.TYPE: kind.value,
-            EventField.AT: iso(self._now()),
-            EventField.MESSAGE: message,
-            **details,
-        }
+        event = {EventField.TYPE: kind.value, EventField.AT: iso(self._now()), EventField.MESSAGE: message, **details}
         try:
             self._producer.produce(Topic.EVENTS.value, orjson.dumps(event, option=orjson.OPT_NON_STR_KEYS))
             self._producer.poll(0)

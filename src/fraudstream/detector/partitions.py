@@ -264,3 +264,46 @@ def committed_positions(progress: Mapping[str, Any], topic: str) -> dict[int, in
         for partition, offset in by_topic.get(topic, {}).items():
             positions[int(partition)] = int(offset)
     return positions
+
+
+@dataclass(frozen=True)
+class QueryProbe:
+    """Reads the positions of the running query, and whether it is reading.
+
+    Args:
+        consumers: Those of a query in Real-time Mode; None in micro-batch mode.
+        awaits_consumers: Whether a query with `consumers` counts as reading only once every partition has one.
+    """
+
+    watch: PartitionWatch
+    consumers: ConsumerLag | None
+    awaits_consumers: bool
+
+    def positions(self, query: StreamingQuery) -> dict[int, int]:
+        """Return the current position by partition."""
+        progress = query.lastProgress
+        latest = committed_positions(progress, self.watch.topic) if progress else {}
+        # A consumer that waits for its task to run repeats an old lag.
+        if self.consumers is not None and not self.watch.is_short:
+            try:
+                for partition, position in self.consumers.positions(self.watch.ends).items():
+                    latest[partition] = max(latest.get(partition, 0), position)
+            except Py4JError as e:
+                log.debug("no live position this second", reason=str(e).splitlines()[0])
+        return latest
+
+    def is_reading(self, query: StreamingQuery) -> bool:
+        """Return whether a started query is already reading."""
+        if self.consumers is None or not self.awaits_consumers:
+            return bool(query.lastProgress) or query.status["isTriggerActive"]
+        try:
+            return self.consumers.partitions() >= set(self.watch.marks())
+        except (KafkaException, KafkaFailure, Py4JError):
+            return False
+
+    def kafka_answers(self) -> bool:
+        """Return whether Kafka answers."""
+        try:
+            return bool(self.watch.marks())
+        except (KafkaException, KafkaFailure):
+            return False

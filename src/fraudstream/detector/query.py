@@ -15,8 +15,7 @@ from pyspark.sql.streaming.query import StreamingQuery
 from fraudstream.detector.route import route
 from fraudstream.errors import SettingsError
 from fraudstream.model.features.reading import Projected
-from fraudstream.scoring.scorer import ScoreColumn, Scorer
-from fraudstream.scoring.topic import TopicColumn, record_text
+from fraudstream.scoring.scorer import ScoreColumn, Scorer, TopicColumn, record_text
 from fraudstream.transactions.wire import REMARKABLE, Outcome, Topic, output_limit
 
 SAMPLE_PROPERTY = "fraudstream.sampled."

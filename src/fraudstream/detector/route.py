@@ -5,17 +5,8 @@ from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from fraudstream.model.features.reading import STRICT_JSON, Projected, parse_strings
-from fraudstream.scoring.scorer import ScoreColumn, Scorer
-from fraudstream.scoring.topic import TopicColumn, alert_id, header
-from fraudstream.transactions.wire import (
-    LONGEST_KEY,
-    AlertField,
-    EventField,
-    EventType,
-    Header,
-    Outcome,
-    Topic,
-)
+from fraudstream.scoring.scorer import ScoreColumn, Scorer, TopicColumn, alert_id, header
+from fraudstream.transactions.wire import LONGEST_KEY, AlertField, EventField, EventType, Header, Outcome, Topic
 
 LONGEST_REPLAY_OF = 300
 """A topic name has at most 249 characters; a longer `replay_of` is not ours and is left out of the alert."""
@@ -104,10 +95,7 @@ def _alert_json(scorer: Scorer) -> Column:
     )
     text = F.col(Projected.TEXT)
     lenient = F.to_json(
-        F.struct(
-            parse_strings(text).alias(AlertField.TRANSACTION),
-            text.alias(AlertField.TRANSACTION_TEXT),
-        )
+        F.struct(parse_strings(text).alias(AlertField.TRANSACTION), text.alias(AlertField.TRANSACTION_TEXT))
     )
     # `imputed` comes last in `fields`, so exactly one brace is trimmed at each seam.
     head = F.concat(F.rtrim(fields, F.lit("}")), _replay_of())

@@ -4,12 +4,11 @@ import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final, cast
 
 import structlog
-from confluent_kafka import KafkaException, Producer
+from confluent_kafka import Producer
 from py4j.java_gateway import JavaGateway
 from py4j.protocol import Py4JError
 from pyspark.sql import SparkSession
@@ -19,10 +18,10 @@ from fraudstream.config import Settings
 from fraudstream.detector.checkpoint import lock_checkpoint, offsets_text
 from fraudstream.detector.events import EventWriter
 from fraudstream.detector.keeper import build_keeper
-from fraudstream.detector.partitions import ConsumerLag, PartitionWatch, committed_positions, task_slots
+from fraudstream.detector.partitions import ConsumerLag, PartitionWatch, QueryProbe, task_slots
 from fraudstream.detector.query import QuerySettings, Trigger, check_interval, start_query
 from fraudstream.detector.supervisor import Supervisor
-from fraudstream.errors import KafkaFailure, SetupError
+from fraudstream.errors import SetupError
 from fraudstream.kafka.reading import Watermarks
 from fraudstream.kafka.topics import ensure_topics
 from fraudstream.model.artifact import ModelArtifact
@@ -189,20 +188,12 @@ def _supervisor(
     ready: threading.Event,
 ) -> Supervisor:
     realtime = trigger is Trigger.REALTIME
-    query_settings = QuerySettings(
-        bootstrap_servers=settings.bootstrap_servers,
-        checkpoint=settings.checkpoint,
-        trigger=trigger,
-        interval=_interval(settings, trigger),
-        sample_every=settings.sample_every,
-        max_record_bytes=settings.max_record_bytes,
-        partitions=partitions,
-    )
-    watermarks = Watermarks(settings.bootstrap_servers, Topic.TRANSACTIONS.value)
-    consumers = ConsumerLag(_gateway(spark), Topic.TRANSACTIONS.value)
+    topic = Topic.TRANSACTIONS.value
+    watermarks = Watermarks(settings.bootstrap_servers, topic)
+    consumers = ConsumerLag(_gateway(spark), topic)
     is_local = local_slots(spark.sparkContext.master or "", 1) is not None
     watch = PartitionWatch(
-        topic=Topic.TRANSACTIONS.value,
+        topic=topic,
         partitions=partitions,
         marks=watermarks.read,
         slots=(lambda: task_slots(spark)) if realtime else (lambda: None),
@@ -210,56 +201,39 @@ def _supervisor(
         can_restart=is_local,
         events=events,
     )
+    probe = QueryProbe(watch, consumers if realtime else None, awaits_consumers=settings.spark_master is None)
     keeper = build_keeper(spark, settings, watermarks, events)
 
     def start(artifact: ModelArtifact, deployment: Deployment) -> StreamingQuery:
         offsets = keeper.start
-        begin = "earliest" if offsets is None else offsets_text(Topic.TRANSACTIONS.value, offsets, watch.partitions)
         scorer = load_scorer(artifact, deployment)
         log.info("the model is loaded", model_id=deployment.model_id)
-        return start_query(spark, scorer, replace(query_settings, start=begin, partitions=watch.partitions))
+        query_settings = QuerySettings(
+            bootstrap_servers=settings.bootstrap_servers,
+            checkpoint=settings.checkpoint,
+            trigger=trigger,
+            interval=_interval(settings, trigger),
+            sample_every=settings.sample_every,
+            max_record_bytes=settings.max_record_bytes,
+            start="earliest" if offsets is None else offsets_text(topic, offsets, watch.partitions),
+            partitions=watch.partitions,
+        )
+        return start_query(spark, scorer, query_settings)
 
     def report_ready() -> None:
         write_ready(settings.ready_file)
         ready.set()
 
-    def kafka_answers() -> bool:
-        try:
-            return bool(watermarks.read())
-        except (KafkaException, KafkaFailure):
-            return False
-
-    def positions(query: StreamingQuery) -> dict[int, int]:
-        progress = query.lastProgress
-        latest = committed_positions(progress, Topic.TRANSACTIONS.value) if progress else {}
-        if realtime and not watch.is_short:  # a consumer that waits for its task to run repeats an old lag
-            try:
-                live = consumers.positions(watch.ends)
-            except Py4JError as e:
-                log.debug("no live position this second", reason=str(e).splitlines()[0])
-                return latest
-            for partition, position in live.items():
-                latest[partition] = max(latest.get(partition, 0), position)
-        return latest
-
-    def is_reading(query: StreamingQuery) -> bool:
-        if not realtime or settings.spark_master is not None:
-            return bool(query.lastProgress) or query.status["isTriggerActive"]
-        try:
-            return consumers.partitions() >= set(watermarks.read())
-        except (KafkaException, KafkaFailure, Py4JError):
-            return False
-
     current = current_file(settings.model)
     return Supervisor(
         start=start,
-        is_reading=is_reading,
+        is_reading=probe.is_reading,
         resolve=lambda: resolve(settings.model),
         revision=None if current is None else (lambda: read_current(current)),
-        positions=positions,
+        positions=probe.positions,
         keeper=keeper,
         partitions=watch,
-        kafka_answers=kafka_answers,
+        kafka_answers=probe.kafka_answers,
         events=events,
         on_state=events.set_state,
         on_ready=report_ready,

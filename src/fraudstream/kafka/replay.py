@@ -16,14 +16,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Produ
 from fraudstream.errors import KafkaFailure
 from fraudstream.kafka.reading import READ_SECONDS, headers_of, open_reader, open_writer, read_partition
 from fraudstream.kafka.topics import topic_layout
-from fraudstream.transactions.wire import (
-    DEAD_LETTER_HEADERS,
-    LONGEST_EVENT_ID,
-    LONGEST_KEY,
-    Header,
-    RecordId,
-    Topic,
-)
+from fraudstream.transactions.wire import DEAD_LETTER_HEADERS, LONGEST_EVENT_ID, LONGEST_KEY, Header, RecordId, Topic
 
 log = structlog.get_logger(__name__)
 

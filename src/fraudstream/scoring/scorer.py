@@ -26,10 +26,23 @@ from fraudstream.model.features.reading import Projected
 from fraudstream.model.manifest import Feature
 from fraudstream.model.training.assembled import load_fitted
 from fraudstream.transactions.csv_source import CsvSource
-from fraudstream.transactions.wire import Outcome
+from fraudstream.transactions.wire import LONGEST_EVENT_ID, Header, Outcome
 
 PREFILTER_MARGIN: Final = 1e-9
 """The screen's threshold is lower by this share, so that rounding cannot hide a score equal to the threshold."""
+
+
+class TopicColumn:
+    """Names of the columns of Spark's Kafka source."""
+
+    KEY: Final = "key"
+    VALUE: Final = "value"
+    TOPIC: Final = "topic"
+    PARTITION: Final = "partition"
+    OFFSET: Final = "offset"
+    TIMESTAMP: Final = "timestamp"
+    HEADERS: Final = "headers"
+    SAMPLED: Final = "sampled"
 
 
 class ScoreColumn:
@@ -42,6 +55,26 @@ class ScoreColumn:
     PREDICTION: Final = "prediction"
     SCORE: Final = "score"
     OUTCOME: Final = "outcome"
+
+
+def record_text(max_record_bytes: int) -> Column:
+    """Return the value as text; null if it exceeds the limit, and so is not a transaction."""
+    fits = F.octet_length(TopicColumn.VALUE) <= F.lit(max_record_bytes)
+    return F.when(fits, F.col(TopicColumn.VALUE).cast("string"))
+
+
+def header(name: Header) -> Column:
+    """Return the first value of a header as text; null if absent."""
+    matches = F.filter(F.col(TopicColumn.HEADERS), lambda each: each["key"] == F.lit(name.value))
+    return F.try_element_at(matches, F.lit(1))["value"].cast("string")
+
+
+def alert_id() -> Column:
+    """Return the record's `event_id`, or an id from topic, partition and offset if there is none."""
+    event_id = header(Header.EVENT_ID)
+    is_valid = F.is_valid_utf8(event_id) & F.length(event_id).between(1, LONGEST_EVENT_ID)
+    record_id = F.concat_ws("/", TopicColumn.TOPIC, F.col(TopicColumn.PARTITION), F.col(TopicColumn.OFFSET))
+    return F.when(is_valid, event_id).otherwise(record_id)
 
 
 @dataclass(frozen=True)

@@ -4,49 +4,16 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from functools import reduce
 from itertools import zip_longest
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import orjson
-from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from fraudstream.messages.ledger import Range, merge_ranges
 from fraudstream.model.features.reading import Projected
-from fraudstream.scoring.scorer import ScoreColumn, Scorer
-from fraudstream.transactions.wire import LONGEST_EVENT_ID, Header, Outcome
-
-
-class TopicColumn:
-    """Names of the columns of Spark's Kafka source."""
-
-    KEY: Final = "key"
-    VALUE: Final = "value"
-    TOPIC: Final = "topic"
-    PARTITION: Final = "partition"
-    OFFSET: Final = "offset"
-    TIMESTAMP: Final = "timestamp"
-    HEADERS: Final = "headers"
-    SAMPLED: Final = "sampled"
-
-
-def record_text(max_record_bytes: int) -> Column:
-    """Return the value as text; null if it exceeds the limit, and so is not a transaction."""
-    fits = F.octet_length(TopicColumn.VALUE) <= F.lit(max_record_bytes)
-    return F.when(fits, F.col(TopicColumn.VALUE).cast("string"))
-
-
-def header(name: Header) -> Column:
-    """Return the first value of a header as text; null if absent."""
-    matches = F.filter(F.col(TopicColumn.HEADERS), lambda each: each["key"] == F.lit(name.value))
-    return F.try_element_at(matches, F.lit(1))["value"].cast("string")
-
-
-def alert_id() -> Column:
-    """Return the record's `event_id`, or an id from topic, partition and offset if there is none."""
-    event_id = header(Header.EVENT_ID)
-    is_valid = F.is_valid_utf8(event_id) & F.length(event_id).between(1, LONGEST_EVENT_ID)
-    record_id = F.concat_ws("/", TopicColumn.TOPIC, F.col(TopicColumn.PARTITION), F.col(TopicColumn.OFFSET))
-    return F.when(is_valid, event_id).otherwise(record_id)
+from fraudstream.scoring.scorer import ScoreColumn, Scorer, TopicColumn, alert_id, record_text
+from fraudstream.transactions.wire import Outcome
 
 
 class Remarkable(NamedTuple):

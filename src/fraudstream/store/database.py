@@ -17,12 +17,10 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.util import CommandError
 from sqlalchemy import (
-    Column,
     ColumnElement,
     Connection,
     Engine,
     Executable,
-    Integer,
     Select,
     String,
     Table,
@@ -31,8 +29,6 @@ from sqlalchemy import (
     event,
     func,
     select,
-    table,
-    text,
     type_coerce,
 )
 from sqlalchemy.dialects.sqlite import Insert, insert
@@ -43,7 +39,7 @@ from sqlalchemy.sql.elements import KeyedColumnElement
 
 from fraudstream.errors import StoreError
 from fraudstream.runtime.files import tighten
-from fraudstream.store.full_text import Text, fold
+from fraudstream.store.full_text import fold
 from fraudstream.store.tables import RAW_STATEMENTS, metadata
 from fraudstream.transactions.amounts import parse_number
 from fraudstream.transactions.masking import DataMask
@@ -52,11 +48,6 @@ NUMBERS: Final = ("integer", "real")
 
 _PLAIN_NAME: Final = re.compile(r'[^"\\\x00-\x1f]+')
 """The names that a JSON path of SQLite can express; JSON escapes the others, and SQLite compares the escaped form."""
-
-_INSERT_TOKENS: Final = text("INSERT INTO alert_words (rowid, words) VALUES (:seq, :words)")
-_MATCH: Final = text("alert_words MATCH :query")
-_SEQ: Final[Column[int]] = Column("rowid")
-_MATCHES: Final = table("found_words", Column("seq", Integer), schema="temp")
 
 
 class Member(NamedTuple):
@@ -98,32 +89,6 @@ def upsert(table: Table) -> Insert:
     query = insert(table)
     others = {column.name: query.excluded[column.name] for column in table.c if not column.primary_key}
     return query.on_conflict_do_update(index_elements=list(table.primary_key), set_=others)
-
-
-def index_tokens(connection: Connection, alerts: Iterable[tuple[int, Sequence[str]]]) -> None:
-    """Add the tokens of alerts to the full-text index, by `seq`; to be called once for each alert."""
-    rows = [{"seq": seq, "words": " ".join(tokens)} for seq, tokens in alerts]
-    if rows:
-        connection.execute(_INSERT_TOKENS, rows)
-
-
-def matching(text_query: Text, first: int | None = None, last: int | None = None) -> Select[Any]:
-    """Select the `seq` of the alerts that match, of all or of those from `first` to `last`.
-
-    Each term is a phrase; its last token may be a prefix.
-    """
-    # A token consists of letters and digits, or one other non-ASCII character: never a quote.
-    terms = (f'"{" ".join(term.tokens)}"{" *" if term.prefix else ""}' for term in text_query.terms)
-    query = select(_SEQ).select_from(text("alert_words")).where(_MATCH.bindparams(query=" AND ".join(terms)))
-    return query if first is None else query.where(_SEQ.between(first, last))
-
-
-def store_matches(connection: Connection, text_query: Text) -> Select[Any]:
-    """Store the matches in a temporary table for the rest of the transaction, and select them from there."""
-    connection.execute(text("CREATE TEMP TABLE IF NOT EXISTS found_words (seq INTEGER PRIMARY KEY)"))
-    connection.execute(text("DELETE FROM found_words"))
-    connection.execute(insert(_MATCHES).from_select(["seq"], matching(text_query)))
-    return select(_MATCHES.c.seq)
 
 
 def add_functions(connection: sqlite3.Connection) -> None:

@@ -1,6 +1,9 @@
 """Stores the schemas that were observed, with their first observation and the number of transactions."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -8,11 +11,16 @@ import orjson
 from sqlalchemy import Connection, bindparam, delete, func, select, update
 
 from fraudstream.messages.base import Object
+from fraudstream.messages.posted import PostedAlert, Sample
 from fraudstream.store import rows, tables
-from fraudstream.store.positions import SchemaObservation
+from fraudstream.store.positions import TopicPartition
 from fraudstream.store.reading import Total
 from fraudstream.times import microseconds
+from fraudstream.transactions.drift import UNKNOWN, columns_of, listing
+from fraudstream.transactions.masking import REMOVED
 from fraudstream.transactions.wire import EventField, EventType, Outcome
+
+LONGEST_ID: Final = 32
 
 MOST_SCHEMAS: Final = 2_000
 """Schemas that are stored; beyond this number the one not observed for the longest time is deleted."""
@@ -34,6 +42,79 @@ _UPDATE: Final = (
         unscorable=_SCHEMAS.c.unscorable + bindparam("more_unscorable"),
     )
 )
+
+
+@dataclass(frozen=True, slots=True)
+class SchemaObservation:
+    """The schema of a sample (`outcome` is None), an alert or an unscorable transaction.
+
+    `columns` maps names to types, as far as they are listed; `partition` is None if it is not known.
+    """
+
+    schema_id: str
+    columns: Mapping[str, str]
+    column_count: int
+    partition: TopicPartition | None
+    offset: int | None
+    produced_us: int | None
+    outcome: Outcome | None = None
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all its columns are listed."""
+        return len(self.columns) == self.column_count
+
+    @property
+    def where(self) -> str:
+        """The record as topic[partition] offset; empty if it is not known."""
+        return "" if self.partition is None else f"{self.partition.topic}[{self.partition.partition}] {self.offset}"
+
+
+def observation_of_sample(sample: Sample) -> SchemaObservation | None:
+    """Return the schema observation in a sample; None if it has no `schema_id`."""
+    if sample.schema_id is None or sample.columns is None:
+        return None
+    columns, partition = listing(sample.columns), TopicPartition(sample.topic, sample.partition)
+    count = max(sample.column_count or 0, len(sample.columns))
+    return SchemaObservation(sample.schema_id, columns, count, partition, sample.offset, sample.produced_us)
+
+
+def observation_of_alert(alert: PostedAlert) -> SchemaObservation | None:
+    """Return the schema observation in an alert or unscorable transaction; None without a usable `schema_id`."""
+    schema = alert.schema_id
+    if not schema or len(schema) > LONGEST_ID:
+        return None
+    columns = columns_of(alert.transaction)
+    # The schema id was computed before they were removed.
+    removed = alert.document.get(REMOVED)
+    columns |= {name: UNKNOWN for name in removed if isinstance(name, str)} if isinstance(removed, list) else {}
+    topic, number = alert.topic, alert.partition
+    partition = None if topic is None or number is None else TopicPartition(topic, number)
+    at = alert.offset, alert.produced_us, alert.outcome
+    return SchemaObservation(schema, listing(columns), len(columns), partition, *at)
+
+
+class SampleWeights:
+    """Weighs samples: each represents the transactions since the previous sample of its partition."""
+
+    REPLAY_US: Final = 5_000_000
+    """A lower offset with a timestamp this much later is not a repeated read: the topic was recreated."""
+
+    def __init__(self, last: Mapping[TopicPartition, tuple[int, int]] | None = None) -> None:
+        """Start from the last offset and time of each partition."""
+        self._last = dict(last or {})
+
+    def copy(self) -> SampleWeights:
+        """Return a copy in the same state."""
+        return SampleWeights(self._last)
+
+    def weigh(self, partition: TopicPartition, offset: int, produced_us: int | None) -> int:
+        """Return the weight of a sample: 1 for the first of its partition, 0 for a transaction that is read again."""
+        last, at_us = self._last.get(partition), produced_us or 0
+        if last is not None and offset <= last[0] and at_us <= last[1] + self.REPLAY_US:
+            return 0
+        self._last[partition] = (offset, at_us)
+        return 1 if last is None or offset <= last[0] else offset - last[0]
 
 
 Describe = Callable[[SchemaObservation], Mapping[str, Any]]

@@ -15,8 +15,8 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, func, null, or_,
 
 from fraudstream.messages.posted import STORED_OUTCOMES
 from fraudstream.store import tables
-from fraudstream.store.database import matching, store_matches
 from fraudstream.store.filters import AlertFilter, SearchPosition, Sort
+from fraudstream.store.full_text import matching, store_matches
 from fraudstream.store.reading import EXPORT_PAGE, STORED_COLUMNS, AlertReader, StoredAlert, stored_alert
 from fraudstream.store.triage_state import AlertStatus
 

@@ -24,21 +24,13 @@ from fraudstream.messages.posted import (
 from fraudstream.store import ledger, positions, rows, tables
 from fraudstream.store import schemas as observations
 from fraudstream.store.changes import Action, Actor, Change, insert_change
-from fraudstream.store.database import Database, index_tokens, open_engine
+from fraudstream.store.database import Database, open_engine
 from fraudstream.store.filters import AlertFilter
-from fraudstream.store.full_text import alert_tokens
+from fraudstream.store.full_text import alert_tokens, index_tokens
 from fraudstream.store.ledger import LedgerReader
-from fraudstream.store.positions import (
-    Report,
-    SampleWeights,
-    SchemaObservation,
-    TopicPartition,
-    observation_of_alert,
-    observation_of_sample,
-)
+from fraudstream.store.positions import Report, TopicPartition
 from fraudstream.store.reading import AlertReader, Row, StoredAlert, Total
 from fraudstream.store.rows import InsertOutcome, store_once
-from fraudstream.store.schemas import Describe
 from fraudstream.store.search import AlertSearch
 from fraudstream.times import microseconds
 from fraudstream.transactions.wire import REJECTED_BECAUSE, EventType
@@ -90,7 +82,7 @@ class AlertStore(AlertReader):
         super().__init__(database)
         self.ledger = LedgerReader(database)
         self.search = AlertSearch(self)
-        self._weights = SampleWeights()
+        self._weights = observations.SampleWeights()
 
     @classmethod
     def open(
@@ -114,7 +106,7 @@ class AlertStore(AlertReader):
         posted: Sequence[object],
         *,
         on_commit: Callable[[list[StoredAlert]], None] | None = None,
-        describe: Describe | None = None,
+        describe: observations.Describe | None = None,
     ) -> Added:
         """Store alerts and unscorable transactions in one transaction; invalid ones are stored as rejected records.
 
@@ -131,9 +123,11 @@ class AlertStore(AlertReader):
                 now = self.database.now()
                 valid = _validate(connection, "alert", posted, check_alert, added, now)
                 sets: dict[tuple[str, ...], int] = {}
-                observed: list[tuple[SchemaObservation, int]] = []
+                observed: list[tuple[observations.SchemaObservation, int]] = []
                 for alert in valid:
-                    if _add_alert(connection, alert, sets, added, now) and (observation := observation_of_alert(alert)):
+                    if _add_alert(connection, alert, sets, added, now) and (
+                        observation := observations.observation_of_alert(alert)
+                    ):
                         observed.append((observation, 0))
                 index_tokens(connection, ((stored.seq, alert_tokens(stored.document())) for stored in added.stored))
                 observations.record(connection, observed, now, describe)
@@ -143,7 +137,7 @@ class AlertStore(AlertReader):
                 on_commit(added.stored)
         return added
 
-    def add_events(self, posted: Sequence[object], *, describe: Describe | None = None) -> Added:
+    def add_events(self, posted: Sequence[object], *, describe: observations.Describe | None = None) -> Added:
         """Store events, each once by its `event_id`; samples, progress and positions only update the positions.
 
         A sample is also a schema observation; a new schema is recorded as an event, whose text `describe` provides.
@@ -154,7 +148,7 @@ class AlertStore(AlertReader):
             with self.database.transaction() as connection:
                 now = self.database.now()
                 reports: list[Report] = []
-                observed: list[tuple[SchemaObservation, int]] = []
+                observed: list[tuple[observations.SchemaObservation, int]] = []
                 added.events = _validate(connection, "event", posted, check_event, added, now)
                 for event in added.events:
                     reports.extend(positions.reports(event))
@@ -162,7 +156,7 @@ class AlertStore(AlertReader):
                         partition = TopicPartition(event.topic, event.partition)
                         weight = weights.weigh(partition, event.offset, event.produced_us)
                         added.samples.append((event, weight))
-                        if observation := observation_of_sample(event):
+                        if observation := observations.observation_of_sample(event):
                             observed.append((observation, weight))
                     added.tally(event.type in UNSTORED_EVENTS or rows.insert_event(connection, event.document, now))
                 observations.record(connection, observed, now, describe)

@@ -14,8 +14,8 @@ from typing import Any, Final
 
 import orjson
 
-from fraudstream.transactions.cards import MASK, CardScan, fold, hide, mask_digits, masked_text
-from fraudstream.transactions.sensitive_names import LONGEST_NAME, MENTION, Sensitivity, sensitivity
+from fraudstream.transactions.cards import MASK, CardScan, fold, hide, masked_text
+from fraudstream.transactions.sensitive_names import LONGEST_NAME, SensitiveNames, Sensitivity
 from fraudstream.transactions.times import words_of
 from fraudstream.transactions.wire import AlertField, DeadLetterField, EventField
 
@@ -44,17 +44,6 @@ _OWN_NUMBERS: Final = frozenset(
 _NUMBERS_ONLY: Final = ("_us", "_ms", "_at", "offset")
 """Members outside of a transaction whose numbers are offsets, times and counts; their texts are masked as usual."""
 
-_SEPARATOR: Final = re.compile(r"[\w.\- ]{0,40}+(?:\\{0,8}[\"'])?\s{0,3}[:=>]{1,2}\s{0,3}")
-_NAME: Final = re.compile(r"[\w.\- ]*+")
-_VALUE: Final = re.compile(
-    r'"(?:[^"\\]++|\\.)*+'
-    r"|'(?:[^'\\]++|\\.)*+"
-    r"""|\\{1,8}["'][^"'\\]*+"""
-    r"""|[^\s,;&"'\\{}()\[\]|<>]++(?:[ \-]\d++)*+""",
-    re.DOTALL,
-)
-_ESCAPED: Final = re.compile(r"(\\.)|[^\W_]", re.DOTALL)
-_NO_VALUE: Final = frozenset({"null", "none", "true", "false", ""})
 _PERSONAL_TEXTS: Final = (
     (re.compile(r"\b(?:cvv2?|cvc2?|cvn2?|csc|security code)[\s#]{1,3}(?:is |was |no\.? )?(?P<value>\d{3,4})\b"), "c"),
     (re.compile(r"\bpin(?:[ -]?code)?[\s#]{1,3}(?:is |was |no\.? )?(?P<value>\d{4,12})\b"), "pin"),
@@ -68,9 +57,7 @@ class DataMask:
 
     def __init__(self, columns: Iterable[str] = ()) -> None:
         """Declare additional columns with card numbers; their case does not matter."""
-        self._declared = frozenset(fold(column.strip()) for column in columns if column.strip())
-        names = (re.escape(name.rpartition(".")[2]) for name in self._declared)
-        self._mention = re.compile("|".join((MENTION.pattern, *names))) if self._declared else MENTION
+        self.sensitive = SensitiveNames(columns)
 
     def record(self, record: Any) -> Any:
         """Mask an alert, an event, a dead letter or a ledger entry for storage."""
@@ -98,47 +85,6 @@ class DataMask:
         """Mask a text: numbers in it, and values after names in it, as in JSON, XML or `name=value`."""
         return _Walk(self).text(text)
 
-    def names(self, name: str) -> Sensitivity | None:
-        """Return the sensitivity of a column by its name or dotted path."""
-        return self.sensitivity(name, beside_a_card=False)
-
-    def sensitivity(self, path: str, *, beside_a_card: bool) -> Sensitivity | None:
-        """Return the sensitivity of a member by its path."""
-        if self._declared and ((lower := fold(path)) in self._declared or lower.rpartition(".")[2] in self._declared):
-            return Sensitivity.CARD
-        return sensitivity(path, beside_a_card=beside_a_card)
-
-    def fields(self, text: str, folded: str, most: int) -> tuple[str, int]:
-        """Mask the values after sensitive names in a text; return it with the number of fields inspected."""
-        pieces: list[str] = []
-        done = inspected = at = 0
-        while (mention := self._mention.search(folded, at)) is not None:
-            at = mention.end()
-            separator = _SEPARATOR.match(folded, at)
-            if separator is None:
-                continue
-            inspected += 1
-            if inspected > most:
-                return "".join((*pieces, text[done:at], hide(text[at:]))), inspected
-            value = _VALUE.match(text, separator.end())
-            kind = self._kind_of_field(text, mention.start(), separator) if value is not None else None
-            if value is not None and kind is not None and value.group().lower() not in _NO_VALUE:
-                pieces += text[done : value.start()], _masked_value(value.group(), kind)
-                at = done = value.end()
-        return "".join((*pieces, text[done:])) if pieces else text, inspected
-
-    def _kind_of_field(self, text: str, mention: int, separator: re.Match[str]) -> Sensitivity | None:
-        begin = mention
-        while begin > max(0, mention - 40) and (text[begin - 1].isalnum() or text[begin - 1] in "_-. "):
-            begin -= 1
-        match = _NAME.match(text, begin, separator.end())
-        words = ("" if match is None else match.group()).split(" ")
-        for first in range(max(0, len(words) - 4), len(words)):
-            kind = self.sensitivity(" ".join(words[first:]), beside_a_card=False)
-            if kind is not None:
-                return kind
-        return None
-
 
 _Member = tuple[str | int, Any, str, Sensitivity | None]
 """Key, value, dotted name and the name's sensitivity."""
@@ -156,7 +102,7 @@ class _Walk:
 
     def __init__(self, mask: DataMask) -> None:
         self.removed: list[str] = []
-        self._mask = mask
+        self._names = mask.sensitive
         self._scan = CardScan()
         self._fields = 0
 
@@ -172,7 +118,7 @@ class _Walk:
             return self.value(value)
         if isinstance(value, int | float) and (name in _OWN_NUMBERS or name.endswith(_NUMBERS_ONLY)):
             return value
-        kind = self._mask.sensitivity(name, beside_a_card=False)
+        kind = self._names.kind(name)
         if kind is Sensitivity.SECRET and _has_value(value):
             self.removed.append(self.text(name))
             return _REMOVED
@@ -210,14 +156,12 @@ class _Walk:
         if isinstance(value, bool) or value is None:
             return value
         if isinstance(value, str):
-            return self.text(value) if kind is None else _mask_by_kind(value, kind)
+            return self.text(value) if kind is None else kind.mask(value)
         if not isinstance(value, int | float):
             return value
         if kind is not None:
             return (
-                _mask_by_kind(str(int(value)) if _is_whole(value) else repr(float(value)), kind)
-                if abs(value) < 1e300
-                else MASK
+                kind.mask(str(int(value)) if _is_whole(value) else repr(float(value))) if abs(value) < 1e300 else MASK
             )
         if not numbers or not 10**12 <= abs(value) < _LARGEST_WHOLE or not _is_whole(value) or _is_amount(path):
             return value
@@ -231,7 +175,7 @@ class _Walk:
             return text
         folded = fold(text)
         if ":" in folded or "=" in folded or ">" in folded:
-            masked, inspected = self._mask.fields(text, folded, MOST_FIELDS - self._fields)
+            masked, inspected = self._names.mask_fields(text, folded, MOST_FIELDS - self._fields)
             self._fields += inspected
             if masked is not text:
                 text, folded = masked, fold(masked)
@@ -248,8 +192,8 @@ class _Walk:
             name = str(name)
             inner = f"{path}.{name}"[-LONGEST_NAME:] if path else name
             if beside_a_card is None and len(name) == 3:
-                beside_a_card = any(self._mask.names(str(other)) is Sensitivity.CARD for other in value)
-            of = self._mask.sensitivity(inner, beside_a_card=bool(beside_a_card))
+                beside_a_card = any(self._names.kind(str(other)) is Sensitivity.CARD for other in value)
+            of = self._names.kind(inner, beside_a_card=bool(beside_a_card))
             if of is Sensitivity.SECRET and _has_value(each):
                 self.removed.append(self.text(inner))
             else:
@@ -305,17 +249,6 @@ def log_processor(mask: DataMask) -> Callable[[Any, str, MutableMapping[str, Any
         return masked
 
     return mask_event
-
-
-def _mask_by_kind(text: str, kind: Sensitivity) -> str:
-    return mask_digits(text) if kind is Sensitivity.CARD else hide(text)
-
-
-def _masked_value(value: str, kind: Sensitivity) -> str:
-    if kind is Sensitivity.CARD:
-        return mask_digits(value)
-    # A character after a backslash is not part of a value: \" and \n are unchanged.
-    return hide(value) if "\\" not in value else _ESCAPED.sub(lambda match: match[1] or MASK, value)
 
 
 def _hide_spans(text: str, spans: list[tuple[int, int]]) -> str:

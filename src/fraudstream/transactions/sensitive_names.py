@@ -1,11 +1,12 @@
-"""Classifies the sensitivity of a column or member by its name: card secret, card number or personal data."""
+"""Classifies columns and members by name as card secret, card number or personal data, also within a text."""
 
 import re
+from collections.abc import Iterable
 from enum import StrEnum
 from functools import lru_cache
 from typing import Final
 
-from fraudstream.transactions.cards import fold
+from fraudstream.transactions.cards import MASK, fold, hide, mask_digits
 
 
 class Sensitivity(StrEnum):
@@ -17,6 +18,10 @@ class Sensitivity(StrEnum):
     """Masked except for its first six and last four digits."""
     PERSONAL = "national id or expiry date"
     """Masked completely."""
+
+    def mask(self, value: str) -> str:
+        """Mask a value of this kind."""
+        return mask_digits(value) if self is Sensitivity.CARD else hide(value)
 
 
 LONGEST_NAME: Final = 200
@@ -81,6 +86,18 @@ data di scadenza, data scadenza, scadenza, data de validade, data validade, vali
 
 # Only next to a card number: elsewhere `cid` is a customer id and `exp` an experience.
 _BESIDE_A_CARD: Final = {"cid": Sensitivity.SECRET, "exp": Sensitivity.PERSONAL}
+
+_SEPARATOR: Final = re.compile(r"[\w.\- ]{0,40}+(?:\\{0,8}[\"'])?\s{0,3}[:=>]{1,2}\s{0,3}")
+_NAME: Final = re.compile(r"[\w.\- ]*+")
+_VALUE: Final = re.compile(
+    r'"(?:[^"\\]++|\\.)*+'
+    r"|'(?:[^'\\]++|\\.)*+"
+    r"""|\\{1,8}["'][^"'\\]*+"""
+    r"""|[^\s,;&"'\\{}()\[\]|<>]++(?:[ \-]\d++)*+""",
+    re.DOTALL,
+)
+_ESCAPED: Final = re.compile(r"(\\.)|[^\W_]", re.DOTALL)
+_NO_VALUE: Final = frozenset({"null", "none", "true", "false", ""})
 
 _WORD: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+|[^\W\d_A-Za-z]+")
 _BEFORE_A_HUMP: Final = re.compile(r"(?<=[^\W\d_A-Z])(?=[A-Z])")
@@ -160,3 +177,53 @@ def _words(name: str) -> list[str]:
     if not name.isascii():
         name = fold(_BEFORE_A_HUMP.sub(" ", name))
     return [word.lower() for word in _WORD.findall(name)]
+
+
+class SensitiveNames:
+    """Knows the names above and the declared ones, and masks the values after them in a text."""
+
+    def __init__(self, declared: Iterable[str] = ()) -> None:
+        """Declare additional columns with card numbers; their case does not matter."""
+        self._declared = frozenset(fold(column.strip()) for column in declared if column.strip())
+        names = (re.escape(name.rpartition(".")[2]) for name in self._declared)
+        self._mention = re.compile("|".join((MENTION.pattern, *names))) if self._declared else MENTION
+
+    def kind(self, path: str, *, beside_a_card: bool = False) -> Sensitivity | None:
+        """Return the sensitivity of a member by its path."""
+        if self._declared and ((lower := fold(path)) in self._declared or lower.rpartition(".")[2] in self._declared):
+            return Sensitivity.CARD
+        return sensitivity(path, beside_a_card=beside_a_card)
+
+    def mask_fields(self, text: str, folded: str, most: int) -> tuple[str, int]:
+        """Mask the values after sensitive names in a text; return it with the number of fields inspected."""
+        pieces: list[str] = []
+        done = inspected = at = 0
+        while (mention := self._mention.search(folded, at)) is not None:
+            at = mention.end()
+            separator = _SEPARATOR.match(folded, at)
+            if separator is None:
+                continue
+            inspected += 1
+            if inspected > most:
+                return "".join((*pieces, text[done:at], hide(text[at:]))), inspected
+            match = _VALUE.match(text, separator.end())
+            kind = self._kind_of_field(text, mention.start(), separator) if match is not None else None
+            if match is not None and kind is not None and (value := match.group()).lower() not in _NO_VALUE:
+                # A character after a backslash is not part of a value: \" and \n are unchanged.
+                plain = kind is Sensitivity.CARD or "\\" not in value
+                masked = kind.mask(value) if plain else _ESCAPED.sub(lambda char: char[1] or MASK, value)
+                pieces += text[done : match.start()], masked
+                at = done = match.end()
+        return "".join((*pieces, text[done:])) if pieces else text, inspected
+
+    def _kind_of_field(self, text: str, mention: int, separator: re.Match[str]) -> Sensitivity | None:
+        begin = mention
+        while begin > max(0, mention - 40) and (text[begin - 1].isalnum() or text[begin - 1] in "_-. "):
+            begin -= 1
+        match = _NAME.match(text, begin, separator.end())
+        words = ("" if match is None else match.group()).split(" ")
+        for first in range(max(0, len(words) - 4), len(words)):
+            kind = self.kind(" ".join(words[first:]))
+            if kind is not None:
+                return kind
+        return None

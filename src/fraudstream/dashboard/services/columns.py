@@ -9,8 +9,9 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from fraudstream.messages import posted as messages
-from fraudstream.store.positions import SchemaObservation, TopicPartition, observation_of_sample
+from fraudstream.store.positions import TopicPartition
 from fraudstream.store.reading import StoredSchema
+from fraudstream.store.schemas import SchemaObservation, observation_of_sample
 from fraudstream.transactions.drift import NUMBER_TYPE, Contract, Drift, drift_of
 from fraudstream.transactions.wire import Outcome
 

@@ -9,7 +9,7 @@ from typing import Final
 
 from fraudstream.dashboard.services.columns import Shares
 from fraudstream.messages.base import Object
-from fraudstream.store.positions import SchemaObservation
+from fraudstream.store.schemas import SchemaObservation
 from fraudstream.times import from_microseconds, iso_z, microseconds, parse_time
 from fraudstream.transactions.drift import MEDIAN, Contract, changes, describe_columns, drift_of
 

@@ -27,8 +27,9 @@ from fraudstream.messages.posted import EndsEvent, Event, Sample
 from fraudstream.model.deployment.current import Deployment
 from fraudstream.store.filters import AlertFilter
 from fraudstream.store.minutes import MinuteLabel
-from fraudstream.store.positions import Position, SchemaObservation, TopicPartition, reports
+from fraudstream.store.positions import Position, TopicPartition, reports
 from fraudstream.store.reading import StoredAlert, Total
+from fraudstream.store.schemas import SchemaObservation
 from fraudstream.store.store import AlertStore
 from fraudstream.times import from_microseconds, microseconds
 from fraudstream.transactions.drift import Contract

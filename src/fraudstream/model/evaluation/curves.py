@@ -1,20 +1,12 @@
-"""Computes the curves and tables of the test period, thinned to what a chart needs."""
+"""Defines and computes the curves and tables of the test period, thinned to what a chart needs."""
 
 import math
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
-from fraudstream.model.evaluation.bootstrap import Draws, Floats, ScoredRows, interval, weights_by_score
-from fraudstream.model.evaluation.record import (
-    AtAlertsPerDay,
-    Estimate,
-    PrecisionRecallPoint,
-    RecallAtRate,
-    ReliabilityBin,
-    RocPoint,
-    ScoreHistogram,
-)
+from fraudstream.model.evaluation.bootstrap import Draws, Estimate, Floats, ScoredRows, interval, weights_by_score
 
 FALSE_POSITIVE_RATES: Final = (0.001, 0.01)
 ALERTS_PER_DAY: Final = (10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0)
@@ -25,6 +17,73 @@ _RECALLS: Final = 100
 _ROC_POINTS: Final = 200
 _LOWEST_LOG_SCORE: Final = -6
 _BINS_PER_DECADE: Final = 8
+
+
+@dataclass(frozen=True)
+class PrecisionRecallPoint:
+    """The best precision with at least this share of the frauds caught, with its 95 % interval (all shares, 0 to 1)."""
+
+    recall: float
+    precision: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class RocPoint:
+    """Share of the legitimate rows that raise a false alarm, and of the frauds that are caught (0 to 1)."""
+
+    false_positive_rate: float
+    recall: float
+
+
+@dataclass(frozen=True)
+class RecallAtRate:
+    """Share of the frauds caught if at most this share of the legitimate rows raises an alarm (0 to 1)."""
+
+    false_positive_rate: float
+    recall: Estimate
+    threshold: float
+
+
+@dataclass(frozen=True)
+class AtAlertsPerDay:
+    """Results of the lowest threshold with at most this many alerts per day, on average over the test period.
+
+    `precision` is the share of frauds among the alerts, `recall` the share of the frauds caught; both 0 to 1.
+    """
+
+    alerts_per_day: float
+    threshold: float
+    precision: float
+    recall: float
+    frauds_caught: int
+
+
+@dataclass(frozen=True)
+class ReliabilityBin:
+    """Rows with similar scores: predicted and observed fraud share, weighted, with its 95 % Wilson interval."""
+
+    low: float
+    high: float
+    mean_score: float
+    fraud_share: float
+    share_low: float
+    share_high: float
+    rows: float
+    frauds: int
+
+
+@dataclass(frozen=True)
+class ScoreHistogram:
+    """Distribution of the calibrated scores by class, over bins of equal width in log10 of the score.
+
+    There is one more edge than bins; lower scores are in the first bin. The shares of each class add up to 1.
+    """
+
+    edges: tuple[float, ...]
+    frauds: tuple[float, ...]
+    legitimate: tuple[float, ...]
 
 
 def precision_recall_curve(scored: ScoredRows, draws: Draws) -> tuple[PrecisionRecallPoint, ...]:

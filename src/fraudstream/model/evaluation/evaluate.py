@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fraudstream.model.calibration import Calibration
-from fraudstream.model.evaluation.bootstrap import ScoredRows, average_precision, draw, interval, roc_auc
+from fraudstream.model.evaluation.bootstrap import Estimate, ScoredRows, average_precision, draw, interval, roc_auc
 from fraudstream.model.evaluation.curves import (
     at_alerts_per_day,
     expected_calibration_error,
@@ -20,7 +20,6 @@ from fraudstream.model.evaluation.curves import (
 from fraudstream.model.evaluation.record import (
     RELIABLE_FRAUDS,
     CalibrationReport,
-    Estimate,
     TestFigures,
     ThresholdChoice,
     ThresholdRow,

@@ -13,6 +13,8 @@ import orjson
 from pydantic import TypeAdapter, ValidationError
 
 from fraudstream.errors import ModelCorrupt
+from fraudstream.model.evaluation import curves
+from fraudstream.model.evaluation.bootstrap import Estimate
 from fraudstream.runtime.files import read_regular
 
 EVALUATION_FILE: Final = "evaluation.json"
@@ -21,15 +23,6 @@ MOST_BYTES: Final = 64 * 1024 * 1024
 
 RELIABLE_FRAUDS: Final = 10
 """With fewer frauds in the test period its figures are marked unreliable."""
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A figure with the ends of its 95 % bootstrap interval (1,000 rounds, stratified by class)."""
-
-    value: float
-    low: float
-    high: float
 
 
 @dataclass(frozen=True)
@@ -74,61 +67,6 @@ class Timeline:
 
 
 @dataclass(frozen=True)
-class PrecisionRecallPoint:
-    """The best precision with at least this share of the frauds caught, with its 95 % interval (all shares, 0 to 1)."""
-
-    recall: float
-    precision: float
-    low: float
-    high: float
-
-
-@dataclass(frozen=True)
-class RocPoint:
-    """Share of the legitimate rows that raise a false alarm, and of the frauds that are caught (0 to 1)."""
-
-    false_positive_rate: float
-    recall: float
-
-
-@dataclass(frozen=True)
-class RecallAtRate:
-    """Share of the frauds caught if at most this share of the legitimate rows raises an alarm (0 to 1)."""
-
-    false_positive_rate: float
-    recall: Estimate
-    threshold: float
-
-
-@dataclass(frozen=True)
-class AtAlertsPerDay:
-    """Results of the lowest threshold with at most this many alerts per day, on average over the test period.
-
-    `precision` is the share of frauds among the alerts, `recall` the share of the frauds caught; both 0 to 1.
-    """
-
-    alerts_per_day: float
-    threshold: float
-    precision: float
-    recall: float
-    frauds_caught: int
-
-
-@dataclass(frozen=True)
-class ReliabilityBin:
-    """Rows with similar scores: predicted and observed fraud share, weighted, with its 95 % Wilson interval."""
-
-    low: float
-    high: float
-    mean_score: float
-    fraud_share: float
-    share_low: float
-    share_high: float
-    rows: float
-    frauds: int
-
-
-@dataclass(frozen=True)
 class CalibrationReport:
     """How well the scores are calibrated, on the test period.
 
@@ -141,20 +79,8 @@ class CalibrationReport:
     method: str
     error_before: float
     error_after: float
-    bins_before: tuple[ReliabilityBin, ...]
-    bins_after: tuple[ReliabilityBin, ...]
-
-
-@dataclass(frozen=True)
-class ScoreHistogram:
-    """Distribution of the calibrated scores by class, over bins of equal width in log10 of the score.
-
-    There is one more edge than bins; lower scores are in the first bin. The shares of each class add up to 1.
-    """
-
-    edges: tuple[float, ...]
-    frauds: tuple[float, ...]
-    legitimate: tuple[float, ...]
+    bins_before: tuple[curves.ReliabilityBin, ...]
+    bins_after: tuple[curves.ReliabilityBin, ...]
 
 
 @dataclass(frozen=True)
@@ -315,12 +241,12 @@ class TestFigures:
     reliable: bool
     average_precision: Estimate
     roc_auc: Estimate
-    recall_at_rates: tuple[RecallAtRate, ...]
-    at_alerts_per_day: tuple[AtAlertsPerDay, ...]
-    precision_recall: tuple[PrecisionRecallPoint, ...]
-    roc: tuple[RocPoint, ...]
+    recall_at_rates: tuple[curves.RecallAtRate, ...]
+    at_alerts_per_day: tuple[curves.AtAlertsPerDay, ...]
+    precision_recall: tuple[curves.PrecisionRecallPoint, ...]
+    roc: tuple[curves.RocPoint, ...]
     calibration: CalibrationReport
-    histogram: ScoreHistogram
+    histogram: curves.ScoreHistogram
 
     __test__ = False  # pytest would collect a class named Test...
 

@@ -22,8 +22,10 @@ from fraudstream.charts.plot import (
     y_axis,
 )
 from fraudstream.charts.series import Axis, Series, series_chart
-from fraudstream.model.evaluation.record import Evaluation, Operating, PrecisionRecallPoint, ReliabilityBin, TestFigures
-from fraudstream.model.report.words import NONE, count, money, percent, percent_tick, plain, score, small_percent
+from fraudstream.model.evaluation.curves import PrecisionRecallPoint, ReliabilityBin
+from fraudstream.model.evaluation.record import Evaluation, Operating, TestFigures
+from fraudstream.model.report import words
+from fraudstream.model.report.words import count, percent, percent_tick, plain, score, small_percent
 
 _LEAST_SHARE = 1e-6
 """The lowest start of a score axis: differences below it do not matter."""
@@ -186,17 +188,6 @@ def _bin_label(low: float, high: float, fraud: float, other: float) -> str:
     return f"scores {plain(low)} to {plain(high)}: {percent(fraud)} of the frauds, {small_percent(other)} of the others"
 
 
-HEADINGS = (
-    "threshold",
-    "alerts per day",
-    "frauds caught",
-    "recall",
-    "precision",
-    "false alarms",
-    "missed",
-    "reviews",
-    "cost",
-)
 _MOST_RELATIVE_COST = 1.25
 """The cost axis ends at this multiple of the cost of having no model: higher costs need no chart."""
 
@@ -231,8 +222,8 @@ def cost_by_threshold(evaluation: Evaluation) -> Figure:
         series,
         about=f"Cost by threshold; the recommended one is {score(evaluation.threshold.threshold)}",
         caption=f"{expected}: what each threshold catches and costs over the period",
-        headings=HEADINGS,
-        rows=[_row(row.threshold, row.expected, review) for row in evaluation.thresholds],
+        headings=words.THRESHOLD_HEADINGS,
+        rows=[words.threshold_cells(row.threshold, row.expected, review) for row in evaluation.thresholds],
         marks=partial(_recommended, evaluation),
         left=66,
         has_tips=True,
@@ -276,9 +267,9 @@ def alerts_by_threshold(evaluation: Evaluation) -> Figure:
         caption="On the test period: what each threshold caught and cost over it"
         if tested
         else f"{_expected_label(evaluation)}: alerts by threshold",
-        headings=HEADINGS,
-        rows=[_row(threshold, period, review) for threshold, period in tested]
-        or [_row(row.threshold, row.expected, review) for row in evaluation.thresholds],
+        headings=words.THRESHOLD_HEADINGS,
+        rows=[words.threshold_cells(threshold, period, review) for threshold, period in tested]
+        or [words.threshold_cells(row.threshold, row.expected, review) for row in evaluation.thresholds],
         marks=marks,
         left=66,
         has_tips=True,
@@ -310,17 +301,3 @@ def _test_series(evaluation: Evaluation, name: str, value: Callable[[Operating],
 def _recommended(evaluation: Evaluation, area: Area, across: Scale, _up: Scale) -> Iterator[Markup]:
     chosen = evaluation.threshold.threshold
     return threshold_mark(area, across.at(chosen), "recommended", score(chosen))
-
-
-def _row(threshold: float, period: Operating, review_cost: float) -> tuple[str, ...]:
-    return (
-        score(threshold),
-        NONE if period.alerts_per_day is None else count(period.alerts_per_day, 1),
-        f"{count(period.frauds_caught)} of {count(period.frauds)}",
-        percent(period.recall),
-        percent(period.precision) if period.alerts else NONE,
-        count(period.false_alarms),
-        money(period.amount_missed),
-        money(review_cost * period.false_alarms),
-        money(period.cost(review_cost)),
-    )

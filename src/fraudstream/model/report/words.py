@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from decimal import Decimal
 from typing import Final
 
-from fraudstream.model.evaluation.record import Comparison, Estimate, Evaluation, Operating, TestFigures
+from fraudstream.model.evaluation.bootstrap import Estimate
+from fraudstream.model.evaluation.record import Comparison, Evaluation, Operating, TestFigures
 
 NONE: Final = "n/a"
 SPACE: Final = "\N{NO-BREAK SPACE}"
@@ -184,3 +185,31 @@ def not_evaluated_on(evaluation: Evaluation) -> str:
             "time, they would favour a model that has memorized them."
         )
     return f"{line.duplicates_note}." if line.duplicates_note else "No test row is a duplicate of an earlier one."
+
+
+THRESHOLD_HEADINGS: Final = (
+    "threshold",
+    "alerts per day",
+    "frauds caught",
+    "recall",
+    "precision",
+    "false alarms",
+    "missed",
+    "reviews",
+    "cost",
+)
+
+
+def threshold_cells(threshold: float, period: Operating, review_cost: float) -> tuple[str, ...]:
+    """Format the results of a threshold over a period, under `THRESHOLD_HEADINGS`."""
+    return (
+        score(threshold),
+        count(period.alerts_per_day, 1),
+        f"{count(period.frauds_caught)} of {count(period.frauds)}",
+        percent(period.recall),
+        percent(period.precision) if period.alerts else NONE,
+        count(period.false_alarms),
+        money(period.amount_missed),
+        money(review_cost * period.false_alarms),
+        money(period.cost(review_cost)),
+    )

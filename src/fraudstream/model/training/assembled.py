@@ -15,11 +15,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, cast
 
-from pyspark.ml.classification import (
-    GBTClassificationModel,
-    LogisticRegressionModel,
-    RandomForestClassificationModel,
-)
+from pyspark.ml.classification import GBTClassificationModel, LogisticRegressionModel, RandomForestClassificationModel
 from pyspark.ml.common import _py2java
 from pyspark.ml.feature import StandardScalerModel
 from pyspark.ml.linalg import DenseMatrix, Vectors

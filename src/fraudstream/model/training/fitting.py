@@ -16,12 +16,11 @@ from fraudstream.errors import ModelError
 from fraudstream.model.artifact import ModelArtifact, write_artifact
 from fraudstream.model.calibration import FEW_FRAUDS, IDENTITY, Calibration, fit_calibration
 from fraudstream.model.deployment.current import CURRENT_FILE, resolve
-from fraudstream.model.evaluation.bootstrap import ScoredRows, average_precision, draw_paired, interval
+from fraudstream.model.evaluation.bootstrap import Estimate, ScoredRows, average_precision, draw_paired, interval
 from fraudstream.model.evaluation.evaluate import ScoredPeriod, choose_threshold, measure, metrics_of
 from fraudstream.model.evaluation.record import (
     EVALUATION_FILE,
     Comparison,
-    Estimate,
     Evaluation,
     Importance,
     Timeline,
@@ -81,10 +80,7 @@ class Training:
             frame.unpersist()
         self.report(f"writing the model ({self.stopwatch})")
         manifest = self._manifest(best, evaluation, metrics, calibration)
-        files = {
-            EVALUATION_FILE: evaluation_to_json(evaluation),
-            REPORT_FILE: report_html(evaluation, manifest),
-        }
+        files = {EVALUATION_FILE: evaluation_to_json(evaluation), REPORT_FILE: report_html(evaluation, manifest)}
         return write_artifact(self.models_dir, manifest, model.save, files)
 
     def _rounds(self) -> list[Round]:

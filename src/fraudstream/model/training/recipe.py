@@ -10,11 +10,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 from pyspark.ml import Estimator
-from pyspark.ml.classification import (
-    GBTClassifier,
-    LogisticRegression,
-    RandomForestClassifier,
-)
+from pyspark.ml.classification import GBTClassifier, LogisticRegression, RandomForestClassifier
 from pyspark.ml.feature import StandardScaler, StandardScalerModel
 from pyspark.ml.functions import vector_to_array
 from pyspark.ml.util import MLWritable

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import orjson
@@ -87,9 +87,55 @@ def split_in_time(is_fraud: NDArray[np.bool_], time: TimeOrder | None, label_del
     order = np.arange(rows) if time is None else np.argsort(time.values, kind="stable")
     moments = np.arange(rows, dtype=np.float64) if time is None else time.values[order]
     fraud_in_order = is_fraud[order]
-    warnings = []
-
     delay = label_delay_seconds * time.units_per_second if time is not None else 0.0
+    begins, warnings = _boundaries(fraud_in_order, moments, delay)
+    part = np.empty(rows, np.int8)
+    part[order] = np.searchsorted(begins, np.arange(rows), side="right")
+
+    def period(start: int, end: int) -> Period | None:
+        if start >= end:
+            return None
+        ends = [moments[start], moments[end - 1]]
+        first, last = (time.format(end) if time is not None else f"row {end:.0f}" for end in ends)
+        return Period(end - start, int(fraud_in_order[start:end].sum()), first, last)
+
+    train = period(0, begins.late_for_test)
+    test = period(begins.test, rows)
+    if train is None:
+        raise ValueError("a split needs rows")
+    is_file_order = time is None or time.is_file_order
+    return Split(
+        part=part,
+        record=SplitRecord(
+            ordered_by="file order" if time is None else f"time column {time.column!r}",
+            train=train,
+            validation=period(begins.validation, begins.late_for_test),
+            test=test,
+        ),
+        unseen_from_row=begins.test if test is not None and is_file_order else None,
+        unseen_from_time=test.start if test is not None and not is_file_order else None,
+        warnings=tuple(warnings),
+        label_delay_seconds=label_delay_seconds,
+    )
+
+
+class _Boundaries(NamedTuple):
+    """Where each `Part` after the first begins, in order of time; an empty one begins where the next does."""
+
+    late_for_comparison: int
+    comparison: int
+    late_for_validation: int
+    validation: int
+    late_for_test: int
+    test: int
+
+
+def _boundaries(
+    is_fraud: NDArray[np.bool_], moments: NDArray[np.float64], delay: float
+) -> tuple[_Boundaries, list[str]]:
+    """Choose the boundaries of rows in order of time; the warnings say which periods were dropped."""
+    rows = len(is_fraud)
+    warnings = []
 
     def known_before(boundary: int) -> int:
         """Return how many rows have their labels when the payment at `boundary` is made."""
@@ -98,7 +144,7 @@ def split_in_time(is_fraud: NDArray[np.bool_], time: TimeOrder | None, label_del
         return int(np.searchsorted(moments[:boundary], moments[boundary] - delay, side="right"))
 
     test_from = _boundary(moments, TEST_FROM)
-    if not _both_classes(fraud_in_order[: known_before(test_from)]):
+    if not _both_classes(is_fraud[: known_before(test_from)]):
         test_from = rows
     if test_from == rows:
         warnings.append(
@@ -108,7 +154,7 @@ def split_in_time(is_fraud: NDArray[np.bool_], time: TimeOrder | None, label_del
     trained_to = known_before(test_from)
     validation_from = _boundary(moments[:trained_to], VALIDATION_FROM / TEST_FROM)
     fitted_to = known_before(validation_from)
-    if not (_both_classes(fraud_in_order[:fitted_to]) and _both_classes(fraud_in_order[validation_from:trained_to])):
+    if not (_both_classes(is_fraud[:fitted_to]) and _both_classes(is_fraud[validation_from:trained_to])):
         validation_from = fitted_to = trained_to
         warnings.append(
             "no validation period: too few frauds for one, so the threshold is chosen on rows that the model was "
@@ -118,47 +164,14 @@ def split_in_time(is_fraud: NDArray[np.bool_], time: TimeOrder | None, label_del
     first_fitted_to = known_before(comparison_from)
     if (
         validation_from == trained_to
-        or not _both_classes(fraud_in_order[:first_fitted_to])
-        or not _both_classes(fraud_in_order[comparison_from:fitted_to])
+        or not _both_classes(is_fraud[:first_fitted_to])
+        or not _both_classes(is_fraud[comparison_from:fitted_to])
     ):
         comparison_from = first_fitted_to = fitted_to
-    frauds_in_test = int(fraud_in_order[test_from:].sum())
+    frauds_in_test = int(is_fraud[test_from:].sum())
     if test_from < rows and frauds_in_test < RELIABLE_FRAUDS:
         warnings.append(f"{frauds_in_test} frauds in the test period are too few: its figures are unreliable")
-
-    part = np.full(rows, Part.FIT, np.int8)
-    part[order[first_fitted_to:comparison_from]] = Part.LATE_FOR_COMPARISON
-    part[order[comparison_from:fitted_to]] = Part.COMPARISON
-    part[order[fitted_to:validation_from]] = Part.LATE_FOR_VALIDATION
-    part[order[validation_from:trained_to]] = Part.VALIDATION
-    part[order[trained_to:test_from]] = Part.LATE_FOR_TEST
-    part[order[test_from:]] = Part.TEST
-
-    def period(start: int, end: int) -> Period | None:
-        if start >= end:
-            return None
-        ends = [moments[start], moments[end - 1]]
-        first, last = (time.format(end) if time is not None else f"row {end:.0f}" for end in ends)
-        return Period(end - start, int(fraud_in_order[start:end].sum()), first, last)
-
-    train = period(0, trained_to)
-    test = period(test_from, rows)
-    if train is None:
-        raise ValueError("a split needs rows")
-    is_file_order = time is None or time.is_file_order
-    return Split(
-        part=part,
-        record=SplitRecord(
-            ordered_by="file order" if time is None else f"time column {time.column!r}",
-            train=train,
-            validation=period(validation_from, trained_to),
-            test=test,
-        ),
-        unseen_from_row=test_from if test is not None and is_file_order else None,
-        unseen_from_time=test.start if test is not None and not is_file_order else None,
-        warnings=tuple(warnings),
-        label_delay_seconds=label_delay_seconds,
-    )
+    return _Boundaries(first_fitted_to, comparison_from, fitted_to, validation_from, trained_to, test_from), warnings
 
 
 def _boundary(moments: NDArray[np.float64], share: float) -> int:

@@ -9,9 +9,9 @@ from rich.table import Table
 from rich.text import Text
 
 from fraudstream.messages.base import Object
+from fraudstream.model.evaluation.bootstrap import Estimate
 from fraudstream.model.evaluation.record import (
     Comparison,
-    Estimate,
     Evaluation,
     Operating,
     TestFigures,
