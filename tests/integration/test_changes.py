@@ -17,8 +17,7 @@ from columns import NOW, model_with_contract
 from dashboards import Clock, alert, open_store, told
 from fraudstream.config import Settings
 from fraudstream.dashboard.app import create_app
-from fraudstream.dashboard.services.parts import EXTENSION, Parts
-from fraudstream.dashboard.services.revisions import deployed_model
+from fraudstream.dashboard.services.revisions import RevisionWatch, deployed_model
 from fraudstream.model.deployment.current import change_deployment
 from fraudstream.store.changes import Action, Actor, ChangeLog
 from fraudstream.store.store import AlertStore
@@ -54,9 +53,8 @@ def lines(client: FlaskClient, query: str = "") -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(client.get(f"/api/audit.csv{query}").text, newline="")))
 
 
-def models_of(client: FlaskClient) -> Parts:
-    parts: Parts = client.application.extensions[EXTENSION]
-    return parts
+def watch(store: AlertStore, current: Path) -> RevisionWatch:
+    return RevisionWatch(ChangeLog(store.database), deployed_model(current))
 
 
 def with_model(store: AlertStore, current: Path) -> FlaskClient:
@@ -187,7 +185,8 @@ def test_what_cannot_be_recorded_does_not_leave(client: FlaskClient, store: Aler
 def test_each_revision_is_recorded_once_by_who_made_it_and_by_what_differs(store: AlertStore, tmp_path: Path) -> None:
     current = model_with_contract(tmp_path / "models")
     client = with_model(store, current)
-    models_of(client).revisions.record_new()
+    revisions = watch(store, current)
+    revisions.record_new()
     change_deployment(
         current.parent, lambda before: replace(before, threshold=0.75), who="Zoë", why=f"fewer alarms {SCRIPT}", now=NOW
     )
@@ -195,8 +194,8 @@ def test_each_revision_is_recorded_once_by_who_made_it_and_by_what_differs(store
         current.parent, lambda before: replace(before, threshold=0.8), who="Ben", why="fewer still", now=NOW
     )
     for _ in range(3):
-        models_of(client).revisions.record_new()
-    models_of(with_model(store, current)).revisions.record_new()  # a restart
+        revisions.record_new()
+    watch(store, current).record_new()  # a restart
     found = changes(client)
     assert [(each["action"], each["actor"], each["why"]) for each in found] == [
         ("threshold", "Ben", "fewer still"),
@@ -215,7 +214,7 @@ def test_what_came_while_the_dashboard_was_away_is_recorded_when_it_is_back(stor
     change_deployment(current.parent, lambda before: replace(before, threshold=0.6), who="Ann", why="", now=NOW)
     change_deployment(current.parent, lambda before: replace(before, threshold=0.7), who="Ann", why="", now=NOW)
     client = with_model(store, current)
-    models_of(client).revisions.record_new()
+    watch(store, current).record_new()
     assert [each["after"]["threshold"] for each in changes(client)] == [0.7, 0.6, 0.5]
 
 
@@ -240,14 +239,15 @@ def test_aliases_are_recorded_with_the_name_of_who_declared_or_refused_them(stor
 
 
 def test_a_revision_that_cannot_be_recorded_is_recorded_later(store: AlertStore, tmp_path: Path) -> None:
-    client = with_model(store, model_with_contract(tmp_path / "models"))
+    current = model_with_contract(tmp_path / "models")
+    revisions = watch(store, current)
     with store.database.write() as connection:
         connection.exec_driver_sql("CREATE TRIGGER b BEFORE INSERT ON changes BEGIN SELECT RAISE(ABORT, 'full'); END")
-    assert not models_of(client).revisions.record_new()
+    assert not revisions.record_new()
     with store.database.write() as connection:
         connection.exec_driver_sql("DROP TRIGGER b")
-    assert models_of(client).revisions.record_new()
-    assert len(changes(client)) == 1
+    assert revisions.record_new()
+    assert len(changes(with_model(store, current))) == 1
 
 
 def test_the_page_shows_each_kind_of_change_and_leads_to_its_alert(client: FlaskClient) -> None:

@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,8 +18,7 @@ from gunicorn.arbiter import Arbiter
 from gunicorn.config import Config
 
 from fraudstream.config import Settings
-from fraudstream.dashboard.app import create_app
-from fraudstream.dashboard.services.parts import EXTENSION, Parts
+from fraudstream.dashboard.app import Dashboard
 from fraudstream.dashboard.services.statistics import DeployedModel
 from fraudstream.dashboard.web.connections import LIMITS, Limits, RequestWorker
 from fraudstream.dashboard.web.security import validate_binding
@@ -84,19 +84,18 @@ class _Application:
         self._notice = notice
         self._templates = templates
         self.limits = limits
-        self._app: Flask | None = None
         self._ends_by: float | None = None
         self._is_closed = False
         self.cfg = self._configuration()
 
+    @cached_property
+    def dashboard(self) -> Dashboard:
+        """Composed in the worker: a database connection must not be carried over a fork."""
+        return Dashboard(self._settings, AlertStore.open(self._settings.database), self._deployment)
+
     def wsgi(self) -> Flask:
-        """Build the app in the worker: a database connection must not be carried over a fork."""
-        if self._app is None:
-            store = AlertStore.open(self._settings.database)
-            self._app = create_app(
-                self._settings, store, deployment=self._deployment, notice=self._notice, templates=self._templates
-            )
-        return self._app
+        """Make the app, once, in the worker."""
+        return self.dashboard.app(self._notice, self._templates)
 
     def reload(self) -> None:
         """Keep the settings: on SIGHUP the arbiter starts a new worker with them."""
@@ -129,10 +128,6 @@ class _Application:
             config.set(name, value)
         return config
 
-    def _parts(self) -> Parts:
-        parts: Parts = self.wsgi().extensions[EXTENSION]
-        return parts
-
     def _end(self) -> None:
         """Stop the background threads, once, however many signals come."""
         if self._ends_by is None:
@@ -152,23 +147,22 @@ class _Application:
             time.sleep(POLL_SECONDS)
 
     def _close(self) -> None:
-        parts = self._parts()
         # The streams first, for waiting viewers; then the current minute, which is lost if time runs out.
-        for close in (parts.hub.close, parts.charts.close, parts.revisions.close):
+        for close in (self.dashboard.hub.close, self.dashboard.charts.close, self.dashboard.revisions.close):
             try:
                 close()
             except Exception as e:  # whatever it was, the next one is closed too
                 log.warning("the dashboard did not stop cleanly", reason=str(e), exc_info=True)
         self._is_closed = True
         # The next process finishes its batch; it may take a while to stop.
-        parts.reasons.close()
+        self.dashboard.reasons.close()
 
     def _worker_is_ready(self, worker: Any) -> None:
         sys.setswitchinterval(SWITCH_SECONDS)
-        self._parts().charts.start()
+        self.dashboard.charts.start()
         if self._settings.explain_alerts:
-            self._parts().reasons.start()
-        self._parts().revisions.start()
+            self.dashboard.reasons.start()
+        self.dashboard.revisions.start()
         stop = worker.handle_exit
 
         def end_streams_and_stop(signum: int, frame: Any) -> None:
