@@ -12,7 +12,8 @@ import pytest
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
 
 from fraudstream.kafka.broker import RunningBroker
-from fraudstream.relay.carrier import REFUSED_RECORD, ApiRefused, ApiUnavailable, Relay, post_positions
+from fraudstream.relay.api_client import ApiRefused, ApiUnavailable
+from fraudstream.relay.carrier import REFUSED_RECORD, Relay, post_positions
 from fraudstream.relay.records import Route
 from fraudstream.runtime.processes import wait_until
 from fraudstream.transactions.wire import RELAYED_TOPICS, Topic

@@ -1,7 +1,7 @@
-"""Sends requests of commands to the dashboard's API."""
+"""Sends requests of commands and records of the relay to the dashboard's API."""
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
 
 import orjson
 import urllib3
@@ -11,8 +11,11 @@ from urllib3.exceptions import HTTPError
 from fraudstream.errors import DashboardFailed
 from fraudstream.messages.base import Object
 
-TIMEOUT_SECONDS = 10.0
-CHUNK_BYTES = 65_536
+TIMEOUT_SECONDS: Final = 10.0
+CHUNK_BYTES: Final = 65_536
+POST_TIMEOUT: Final = urllib3.Timeout(connect=2.0, read=30.0)
+REFUSALS: Final = frozenset({400, 404, 405, 413, 415, 422})
+"""The request itself is invalid; any other status (401 during a token change, 429, 5xx) may change."""
 
 
 class DashboardClient:
@@ -61,6 +64,42 @@ class DashboardClient:
         if not 200 <= response.status < 300 or content is None:
             raise _refused(response.status, response.data, where, variable)
         return content
+
+
+class ApiUnavailable(Exception):
+    """Raised without a response, or with one that may change later."""
+
+
+class ApiRefused(Exception):
+    """Raised if the request as a whole will never be accepted."""
+
+
+class IngestClient:
+    """Posts lists of records to the dashboard."""
+
+    def __init__(self, pool: urllib3.PoolManager, url: str, token: SecretStr | None) -> None:
+        self._pool = pool
+        self._url = url.rstrip("/")
+        self._headers = {"Content-Type": "application/json"} | _headers(token)
+
+    def post(self, route: str, items: Sequence[bytes]) -> None:
+        """Post a list of JSON objects; returns once the dashboard has committed it.
+
+        Raises:
+            ApiUnavailable: There was no response, or one that may change later.
+            ApiRefused: The request as a whole will never be accepted.
+        """
+        body = b"[%s]" % b",".join(items)
+        try:
+            response = self._pool.request(
+                "POST", self._url + route, body=body, headers=self._headers, timeout=POST_TIMEOUT, retries=False
+            )
+        except HTTPError as e:
+            raise ApiUnavailable(f"{self._url}: {type(e).__name__}") from e
+        if 200 <= response.status < 300:
+            return
+        reason = f"{response.status} {response.data[:200].decode(errors='replace')}"
+        raise ApiRefused(reason) if response.status in REFUSALS else ApiUnavailable(reason)
 
 
 def _headers(token: SecretStr | None) -> dict[str, str]:

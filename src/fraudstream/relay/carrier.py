@@ -20,6 +20,7 @@ from confluent_kafka import (
 
 from fraudstream.errors import KafkaFailure
 from fraudstream.messages.base import Object
+from fraudstream.relay.api_client import ApiRefused, ApiUnavailable
 from fraudstream.relay.records import ROUTE_OF, PostedRecord, Route, encode, rejected, to_payload
 from fraudstream.times import iso
 from fraudstream.transactions.masking import DataMask
@@ -49,14 +50,6 @@ class IngestApi(Protocol):
 
     def post(self, route: Route, items: Sequence[bytes]) -> None:
         """Post JSON objects; return after they are committed, raise `ApiUnavailable` or `ApiRefused` otherwise."""
-
-
-class ApiUnavailable(Exception):
-    """Raised without a response, or with one that may change later."""
-
-
-class ApiRefused(Exception):
-    """Raised if the request as a whole will never be accepted."""
 
 
 class Relay:

@@ -3,7 +3,7 @@
 import base64
 import contextlib
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final, Protocol
 
@@ -11,8 +11,6 @@ import orjson
 import structlog
 import urllib3
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
-from pydantic import SecretStr
-from urllib3.exceptions import HTTPError
 
 from fraudstream.config import Settings
 from fraudstream.errors import DashboardFailed, KafkaFailure
@@ -20,9 +18,8 @@ from fraudstream.kafka.reading import Watermarks, open_writer
 from fraudstream.kafka.replay import ReplayedRecord, ReplayRefused, ReplayTopic, open_replay_topic
 from fraudstream.kafka.topics import ensure_topics
 from fraudstream.messages.base import Object, instant
-from fraudstream.relay.api_client import DashboardClient
-from fraudstream.relay.carrier import GROUP, ApiRefused, ApiUnavailable, Relay, post_positions
-from fraudstream.relay.records import Route
+from fraudstream.relay.api_client import DashboardClient, IngestClient
+from fraudstream.relay.carrier import GROUP, Relay, post_positions
 from fraudstream.runtime.processes import write_ready
 from fraudstream.times import iso
 from fraudstream.transactions.masking import DataMask
@@ -113,10 +110,6 @@ def send_replays(sender: ReplaySender, stop: threading.Event) -> None:
     sender.reconnect()
 
 
-TIMEOUT: Final = urllib3.Timeout(connect=2.0, read=30.0)
-
-# The request itself is invalid; any other status (401 during a token change, 429, 5xx) may change.
-_REFUSALS: Final = frozenset({400, 404, 405, 413, 415, 422})
 DAY_SECONDS: Final = 24 * 3600.0
 RETRY_SECONDS: Final = 10.0
 SEND_SECONDS: Final = 30.0
@@ -131,7 +124,7 @@ def run_relay(settings: Settings, stop: threading.Event, *, from_beginning: bool
     Raises BrokerUnreachable, or KafkaFailure if the committed offsets cannot be read.
     """
     topics = ensure_topics(settings.bootstrap_servers, settings.partitions, settings.max_record_bytes)
-    api = HttpApi(urllib3.PoolManager(maxsize=2), settings.api, settings.ingest_token)
+    api = IngestClient(urllib3.PoolManager(maxsize=2), settings.api, settings.ingest_token)
     consumer = Consumer(
         {
             "bootstrap.servers": settings.bootstrap_servers,
@@ -181,36 +174,6 @@ def replay_sender(settings: Settings) -> ReplaySender:
     """Return a sender of replays, which connects when it has one to send."""
     dashboard = DashboardClient(urllib3.PoolManager(), settings.api, settings.read_token, settings.ingest_token)
     return ReplaySender(dashboard, lambda: open_replay_topic(settings.bootstrap_servers))
-
-
-class HttpApi:
-    """Posts lists of records to the dashboard."""
-
-    def __init__(self, pool: urllib3.PoolManager, url: str, token: SecretStr | None) -> None:
-        self._pool = pool
-        self._url = url.rstrip("/")
-        self._headers = {"Content-Type": "application/json"}
-        if token is not None:
-            self._headers["Authorization"] = f"Bearer {token.get_secret_value()}"
-
-    def post(self, route: Route, items: Sequence[bytes]) -> None:
-        """Post a list of JSON objects; returns once the dashboard has committed it.
-
-        Raises:
-            ApiUnavailable: There was no response, or one that may change later.
-            ApiRefused: The request as a whole will never be accepted.
-        """
-        body = b"[%s]" % b",".join(items)
-        try:
-            response = self._pool.request(
-                "POST", self._url + route.value, body=body, headers=self._headers, timeout=TIMEOUT, retries=False
-            )
-        except HTTPError as e:
-            raise ApiUnavailable(f"{self._url}: {type(e).__name__}") from e
-        if 200 <= response.status < 300:
-            return
-        reason = f"{response.status} {response.data[:200].decode(errors='replace')}"
-        raise ApiRefused(reason) if response.status in _REFUSALS else ApiUnavailable(reason)
 
 
 def publish_heads(
