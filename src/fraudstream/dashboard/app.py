@@ -16,7 +16,7 @@ from fraudstream.dashboard.services.charts import Charts
 from fraudstream.dashboard.services.health import Health
 from fraudstream.dashboard.services.live_stream import Hub
 from fraudstream.dashboard.services.reasons import ReasonStore, ReasonWorker
-from fraudstream.dashboard.services.revisions import RevisionWatch
+from fraudstream.dashboard.services.revisions import Deployments
 from fraudstream.dashboard.services.statistics import DeployedModel, Statistics
 from fraudstream.dashboard.services.system_state import SystemGauges, SystemState
 from fraudstream.dashboard.services.what_if import WhatIfService
@@ -69,30 +69,33 @@ class Dashboard:
         Raises SettingsError if the settings would expose payments to a network without a token.
         """
         validate_binding(settings)
-        database, model = store.database, settings.model
+        database = store.database
+        read_token = settings.read_token.get_secret_value() if settings.read_token else ""
         self.settings, self.store, self.clock = settings, store, clock
-        self.hub = hub = Hub(store.latest_seq())
+        self.hub = Hub(store.latest_seq())
         self.health = Health(store, clock)
-        self.system = system = SystemState(store, self.health.reasons, clock)
+        self.system = SystemState(store, self.health.reasons, clock)
         self.statistics = statistics = Statistics(
-            store, hub, deployment=deployment, problems=system.messages, clock=clock
+            store, self.hub, deployment=deployment, problems=self.system.messages, clock=clock
         )
-        statistics.registry.register(SystemGauges(system.document))
-        self.explainers = ExplainerLibrary(model)
-        self.reasons = ReasonWorker(ReasonStore(database), hub, self.explainers, clock=clock)
+        statistics.registry.register(SystemGauges(self.system.document))
+        self.explainers = ExplainerLibrary(settings.model)
+        self.reasons = ReasonStore(database)
+        self.reason_worker = ReasonWorker(self.reasons, self.hub, self.explainers, clock=clock)
         self.charts = Charts(
             store, statistics.minutes, label=statistics.label, threshold=statistics.threshold, clock=clock
         )
-        self.what_if = WhatIfService(model, self.explainers, store, statistics.scores)
-        self.triage = TriageService(store, on_commit=partial(publish_triage, hub))
+        self.what_if = WhatIfService(settings.model, self.explainers, store, statistics.scores)
+        self.triage = TriageService(store, on_commit=partial(publish_triage, self.hub))
         self.changes = ChangeLog(database)
-        self.revisions = RevisionWatch(self.changes, deployment)
-        self.sessions = Sessions(database, settings.read_token.get_secret_value() if settings.read_token else "", clock)
+        self.deployments = Deployments(settings.model, self.changes, publish=statistics.publish, clock=clock)
+        self.sessions = Sessions(database, read_token, clock)
 
     def app(self, notice: str | None = None, templates: Path | None = None) -> Flask:
-        """Make the app, with a notice at the top of every page and a folder of templates.
+        """Make the app; raises SettingsError if a template is invalid.
 
-        Raises SettingsError if a template is invalid.
+        `notice` is a sentence for the top of every page, such as that the data are simulated; `templates` is a folder
+        with a `dashboard.html` that replaces the page of alerts.
         """
         app = Flask("fraudstream.dashboard")
         app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
@@ -114,27 +117,27 @@ class Dashboard:
     def _blueprints(self) -> Iterator[Blueprint]:
         """Hand each class of views the services that it uses."""
         settings, store, statistics, reasons = self.settings, self.store, self.statistics, self.reasons
-        explainers, system, sessions, clock = self.explainers, self.system, self.sessions, self.clock
+        explainers, state, sessions, clock = self.explainers, self.system, self.sessions, self.clock
         mask = DataMask(settings.card_columns)
         actors = Actors(sessions)
         exports = Exports(settings, self.changes, actors)
-        audit = AuditViews(store.database, exports)
-        letters = DeadLetterViews(store.database, clock, exports, actors)
-        model = ModelViews(settings.model, store, statistics, self.revisions, self.what_if, clock, actors)
+        changes = AuditViews(store.database, exports)
+        replays = DeadLetterViews(store.database, clock, exports, actors)
+        active_model = ModelViews(settings.model, store, statistics, self.deployments, self.what_if, actors)
         views = (
-            RecordViews(store, mask, self.hub, statistics, self.health, system, reasons),
+            RecordViews(store, mask, self.hub, statistics, self.health, state, self.reason_worker),
             AlertViews(store, reasons, explainers, settings.model, self.hub, statistics, sessions, exports),
             TriageViews(store, self.triage, reasons, actors),
             actors,
-            audit,
-            letters,
-            model,
-            SystemViews(store, statistics, system, self.charts, self.health, self.changes, actors),
+            changes,
+            replays,
+            active_model,
+            SystemViews(store, statistics, state, self.charts, self.health, self.changes, actors),
             OpenApiViews(APIS),
         )
         yield from (api.blueprint(each) for api, each in zip(APIS, views, strict=True))
         pages = PageViews(
-            store, statistics, reasons, explainers, self.charts, system, sessions, actors, letters, audit, model
+            store, statistics, reasons, explainers, self.charts, state, sessions, actors, replays, changes, active_model
         )
         yield pages.blueprint()
 
@@ -150,11 +153,7 @@ def create_app(
 ) -> Flask:
     """Build the WSGI app of the dashboard, without its background threads.
 
-    `notice` is a sentence for the top of every page, such as that the data are simulated; `templates` is a folder with
-    a `dashboard.html` that replaces the page of alerts.
-
-    Raises:
-        SettingsError: The settings would expose payments to a network without a token, or a template is invalid.
+    Raises SettingsError if the settings would expose payments to a network without a token, or a template is invalid.
     """
     return Dashboard(settings, store, deployment, clock).app(notice, templates)
 

@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
@@ -68,44 +69,40 @@ def serve(
     Arbiter(_Application(settings, deployment, notice, templates, limits)).run()
 
 
+@dataclass(eq=False)
 class _Application:
     """The application for gunicorn's arbiter; its own base class would read the command line and files."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        deployment: Callable[[], DeployedModel | None],
-        notice: str | None,
-        templates: Path | None,
-        limits: Limits,
-    ) -> None:
-        self._settings = settings
-        self._deployment = deployment
-        self._notice = notice
-        self._templates = templates
-        self.limits = limits
-        self._ends_by: float | None = None
-        self._is_closed = False
+    settings: Settings
+    deployment: Callable[[], DeployedModel | None]
+    notice: str | None
+    templates: Path | None
+    limits: Limits
+    _ends_by: float | None = None
+    _is_closed: bool = False
+
+    def __post_init__(self) -> None:
+        """Make gunicorn's configuration."""
         self.cfg = self._configuration()
 
     @cached_property
     def dashboard(self) -> Dashboard:
         """Composed in the worker: a database connection must not be carried over a fork."""
-        return Dashboard(self._settings, AlertStore.open(self._settings.database), self._deployment)
+        return Dashboard(self.settings, AlertStore.open(self.settings.database), self.deployment)
 
     def wsgi(self) -> Flask:
         """Make the app, once, in the worker."""
-        return self.dashboard.app(self._notice, self._templates)
+        return self.dashboard.app(self.notice, self.templates)
 
     def reload(self) -> None:
         """Keep the settings: on SIGHUP the arbiter starts a new worker with them."""
 
     def _configuration(self) -> Config:
-        host = f"[{self._settings.host}]" if ":" in self._settings.host else self._settings.host
+        host = f"[{self.settings.host}]" if ":" in self.settings.host else self.settings.host
         master = os.getpid()
         config = Config()
         for name, value in {
-            "bind": f"{host}:{self._settings.port}",
+            "bind": f"{host}:{self.settings.port}",
             "proc_name": "fraudstream dashboard",
             "workers": 1,
             "worker_class": RequestWorker,
@@ -148,21 +145,21 @@ class _Application:
 
     def _close(self) -> None:
         # The streams first, for waiting viewers; then the current minute, which is lost if time runs out.
-        for close in (self.dashboard.hub.close, self.dashboard.charts.close, self.dashboard.revisions.close):
+        for close in (self.dashboard.hub.close, self.dashboard.charts.close, self.dashboard.deployments.close):
             try:
                 close()
             except Exception as e:  # whatever it was, the next one is closed too
                 log.warning("the dashboard did not stop cleanly", reason=str(e), exc_info=True)
         self._is_closed = True
         # The next process finishes its batch; it may take a while to stop.
-        self.dashboard.reasons.close()
+        self.dashboard.reason_worker.close()
 
     def _worker_is_ready(self, worker: Any) -> None:
         sys.setswitchinterval(SWITCH_SECONDS)
         self.dashboard.charts.start()
-        if self._settings.explain_alerts:
-            self.dashboard.reasons.start()
-        self.dashboard.revisions.start()
+        if self.settings.explain_alerts:
+            self.dashboard.reason_worker.start()
+        self.dashboard.deployments.start()
         stop = worker.handle_exit
 
         def end_streams_and_stop(signum: int, frame: Any) -> None:
@@ -170,8 +167,8 @@ class _Application:
             stop(signum, frame)
 
         signal.signal(signal.SIGTERM, end_streams_and_stop)
-        write_ready(self._settings.ready_file, port=self._settings.port)
-        log.info("dashboard is ready", address=f"http://{self._settings.host}:{self._settings.port}")
+        write_ready(self.settings.ready_file, port=self.settings.port)
+        log.info("dashboard is ready", address=f"http://{self.settings.host}:{self.settings.port}")
 
 
 def _propagate_gunicorn_log() -> None:

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Final
 
@@ -77,28 +77,27 @@ class WhatIfResult:
         return members | {"lacking": source.lacking or None} | figures
 
 
+@dataclass(frozen=True)
 class WhatIfService:
     """Compares thresholds of the model at a path with its active one."""
 
-    def __init__(self, model: Path, explainers: ExplainerLibrary, store: AlertReader, scores: LiveScores) -> None:
-        self._model = model
-        self._explainers = explainers
-        self._store = store
-        self._scores = scores
-        self._evaluation: tuple[str, Evaluation | None] | None = None
+    model: Path
+    explainers: ExplainerLibrary
+    store: AlertReader
+    scores: LiveScores
 
     def at(self, threshold: float | None, review_cost: float | None) -> WhatIfResult:
         """Compare a threshold (None: the active one), at a cost of a false alarm (None: the model's own).
 
         Raises ModelError if no model is active or it cannot be read.
         """
-        deployment = deployment_at(self._model)
-        evaluation = self._evaluation_of(deployment.model_id)
+        deployment = deployment_at(self.model)
+        evaluation = _evaluation(self.explainers.models_dir / deployment.model_id)
         own = None if evaluation is None else evaluation.threshold
         cost = review_cost if review_cost is not None else own.review_cost if own is not None else DEFAULT_REVIEW_COST
         rows = () if evaluation is None else evaluation.thresholds
-        above = partial(self._scores.above, deployment.model_id)
-        verdicts = read_verdicts(self._store, deployment.model_id)
+        above = partial(self.scores.above, deployment.model_id)
+        verdicts = read_verdicts(self.store, deployment.model_id)
         return WhatIfResult(
             # `who` and `why` are free text.
             deployment=replace(deployment, who=masked_text(deployment.who), why=masked_text(deployment.why)),
@@ -111,19 +110,8 @@ class WhatIfService:
                 live_source(above, mean_fraud(evaluation), cost),
                 verdict_source(verdicts, deployment.threshold, cost),
             ),
-            why_not=_why_not(self._model),
+            why_not=_why_not(self.model),
         )
-
-    def _evaluation_of(self, model_id: str) -> Evaluation | None:
-        """Return the evaluation of a model, read once: an artifact never changes."""
-        cached = self._evaluation  # another thread may replace it
-        if cached is None or cached[0] != model_id:
-            try:
-                cached = model_id, read_evaluation(self._explainers.models_dir / model_id)
-            except ModelError:
-                cached = model_id, None
-            self._evaluation = cached
-        return cached[1]
 
 
 def curve(sources: Sequence[WhatIfSource]) -> list[tuple[float, dict[str, PeriodFigures]]]:
@@ -144,6 +132,15 @@ def curve(sources: Sequence[WhatIfSource]) -> list[tuple[float, dict[str, Period
 
 def _rounded(figures: PeriodFigures) -> dict[str, float | None]:
     return {name: None if value is None else round(value, 6) for name, value in figures._asdict().items()}
+
+
+@lru_cache(maxsize=1)
+def _evaluation(artifact: Path) -> Evaluation | None:
+    """Return the evaluation of an artifact, read once: an artifact never changes."""
+    try:
+        return read_evaluation(artifact)
+    except ModelError:
+        return None
 
 
 def _why_not(model: Path) -> str:

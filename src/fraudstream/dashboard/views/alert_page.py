@@ -10,12 +10,13 @@ from typing import Any, Final, NamedTuple
 import orjson
 from flask import render_template
 
-from fraudstream.dashboard.services.reasons import DEFECT, ReasonWorker, explanation_of
+from fraudstream.dashboard.services.reasons import DEFECT, ReasonStore, explanation_of
 from fraudstream.dashboard.views.alert_figures import bars, strips, sum_sentence
 from fraudstream.dashboard.web import presentation
+from fraudstream.dashboard.web.actor import Actors
 from fraudstream.errors import ModelError, RequestError
 from fraudstream.model.explanation.cells import plain
-from fraudstream.model.explanation.explainer import TOP_REASONS, ExplainerLibrary, Explanation, Step
+from fraudstream.model.explanation.explainer import TOP_REASONS, Explainer, ExplainerLibrary, Explanation, Step
 from fraudstream.model.manifest import Manifest
 from fraudstream.store.similar import similar_alerts
 from fraudstream.store.store import AlertStore
@@ -51,29 +52,33 @@ class Moment(NamedTuple):
     since: str
 
 
-def alert_page(alert_id: str, store: AlertStore, reasons: ReasonWorker, explainers: ExplainerLibrary, name: str) -> str:
-    """Render the page of an alert by its id, for the user with this name."""
+def alert_page(
+    store: AlertStore, reasons: ReasonStore, explainers: ExplainerLibrary, actors: Actors, alert_id: str
+) -> str:
+    """Render the page of an alert by its id."""
     latest = store.latest_seq()
     match = store.alert(alert_id)
     if match is None:
         raise RequestError("there is no alert with this id; the link may be from another store", status=404)
     stored = reasons.with_reasons([match])[0]
     document = stored.document()
+    transaction = document[AlertField.TRANSACTION]
+    explainer, aliases = _scored_by(explainers, document)
     explanation, cause = _explained(explainers, document)
-    if explanation is not None:
-        steps = explanation.steps
-    else:
-        steps = () if (cause or "").startswith(DEFECT) else _steps(explainers, document)
+    steps = () if explanation is None else explanation.steps
+    if explanation is None and explainer is not None and not (cause or "").startswith(DEFECT):
+        # How the values were read, without contributions: the score cannot be explained.
+        read = explainer.explain(transaction, aliases).steps
+        steps = tuple(replace(step, reason=replace(step.reason, contribution=0.0)) for step in read)
+    manifest = None if explainer is None else explainer.manifest
     values = _values(steps)
     steps = tuple(sorted(steps, key=lambda step: -abs(step.reason.contribution)))
-    manifest, aliases = _scored_by(explainers, document)
-    transaction = document[AlertField.TRANSACTION]
     score, amount = document.get(AlertField.SCORE), amount_of(transaction)
     return render_template(
         "alert.html",
         latest=latest,
         alert=document,
-        name=name,
+        name=actors.current().name,
         triage=presentation.triage_label(document["work"]),
         heading="Unscorable payment" if document[AlertField.OUTCOME] == Outcome.UNSCORABLE else "Fraud alert",
         score=score,
@@ -103,28 +108,13 @@ def _explained(explainers: ExplainerLibrary, document: Mapping[str, Any]) -> tup
     return (None, result) if isinstance(result, str) else (result, None)
 
 
-def _steps(explainers: ExplainerLibrary, document: Mapping[str, Any]) -> tuple[Step, ...]:
-    """Return how the values were read, without contributions, for an alert whose score cannot be explained."""
+def _scored_by(explainers: ExplainerLibrary, document: Mapping[str, Any]) -> tuple[Explainer | None, Mapping[str, str]]:
+    """Return the explainer and the aliases of the model that scored an alert, as far as they can be read."""
     model_id = document.get(AlertField.MODEL_ID)
-    if not isinstance(model_id, str):
-        return ()
     try:
-        explainer, aliases = explainers.of(model_id, document.get(AlertField.REVISION))
-    except ModelError:
-        return ()
-    read = explainer.explain(document[AlertField.TRANSACTION], aliases).steps
-    return tuple(replace(step, reason=replace(step.reason, contribution=0.0)) for step in read)
-
-
-def _scored_by(explainers: ExplainerLibrary, document: Mapping[str, Any]) -> tuple[Manifest | None, Mapping[str, str]]:
-    model_id = document.get(AlertField.MODEL_ID)
-    if not isinstance(model_id, str):
-        return None, {}
-    try:
-        explainer, aliases = explainers.of(model_id, document.get(AlertField.REVISION))
+        return explainers.of(model_id, document.get(AlertField.REVISION)) if isinstance(model_id, str) else (None, {})
     except ModelError:
         return None, {}
-    return explainer.manifest, aliases
 
 
 def _values(steps: tuple[Step, ...]) -> dict[str, float]:

@@ -11,7 +11,7 @@ import orjson
 from flask import Response, request
 
 from fraudstream.dashboard.services.live_stream import Hub, frames
-from fraudstream.dashboard.services.reasons import ReasonWorker
+from fraudstream.dashboard.services.reasons import ReasonStore
 from fraudstream.dashboard.services.rescoring import rescore_alert
 from fraudstream.dashboard.services.statistics import Statistics
 from fraudstream.dashboard.web.export import Exports, export_csv, export_json
@@ -40,7 +40,7 @@ class AlertViews:
     """Lists, exports, streams and rescores alerts."""
 
     store: AlertStore
-    reasons: ReasonWorker
+    reasons: ReasonStore
     explainers: ExplainerLibrary
     model: Path
     hub: Hub

@@ -1,13 +1,12 @@
 """Defines the API routes of the active model: threshold, schemas and aliases."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
-from datetime import datetime
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple
 
-from fraudstream.dashboard.services.rescoring import deployment_at
-from fraudstream.dashboard.services.revisions import RevisionWatch, change_of
+from fraudstream.dashboard.services.revisions import Deployments, change_of
 from fraudstream.dashboard.services.schema_report import LISTED_SCHEMAS, Schemas, report
 from fraudstream.dashboard.services.statistics import Statistics
 from fraudstream.dashboard.services.what_if import WhatIfService
@@ -19,7 +18,7 @@ from fraudstream.messages.answers import ActiveModel, Aliases, NewDeployment, Wh
 from fraudstream.messages.base import Object
 from fraudstream.messages.requests import Alias, Command, NewThreshold, RemovedAlias
 from fraudstream.model.deployment.aliases import declare_alias, remove_alias
-from fraudstream.model.deployment.current import Deployment, change_between, changeable_models_dir
+from fraudstream.model.deployment.current import Deployment, changeable_models_dir
 from fraudstream.model.deployment.registry import history
 from fraudstream.model.evaluation.thresholds import set_threshold
 from fraudstream.store.changes import Actor
@@ -59,9 +58,8 @@ class ModelViews:
     model: Path
     store: AlertStore
     statistics: Statistics
-    revisions: RevisionWatch
+    deployments: Deployments
     what_if: WhatIfService
-    clock: Callable[[], datetime]
     actors: Actors
 
     @api.operation("GET", "/api/what-if", WhatIf, 409)
@@ -72,7 +70,12 @@ class ModelViews:
     @api.operation("POST", "/api/threshold", NewDeployment, 409, 422)
     def deploy_threshold(self, body: NewThreshold) -> object:
         """Deploy a threshold, if the active revision is the one that the analyst saw."""
-        return self.change(self.actors.require(body.who), body.threshold, body.why.strip(), body.revision)
+        who = self.actors.require(body.who).name
+        write = partial(set_threshold, value=body.threshold, revision=body.revision)
+        change = self.deployments.change(write, who, body.why.strip())
+        deployment = {name: change.after[name] for name in ActiveModel.model_fields}
+        former_threshold = (change.before or {}).get("threshold")
+        return deployment | {"former_threshold": former_threshold, "change_id": change_of(change)[0].change_id}
 
     @api.operation("GET", "/api/schemas", Schemas)
     def schemas(self, query: SchemaList) -> object:
@@ -82,14 +85,12 @@ class ModelViews:
     @api.operation("POST", "/api/schema/aliases", Aliases, 409, 422)
     def declare(self, body: Alias) -> object:
         """Declare a column as the alias of a feature, from the next revision on."""
-        who, why = self._who(body).name, body.why or "declared on the dashboard"
-        return self._realias(lambda: declare_alias(self.model, body.new, body.old, who=who, why=why, now=self.clock()))
+        return self._realias(body, partial(declare_alias, new=body.new, old=body.old), "declared on the dashboard")
 
     @api.operation("POST", "/api/schema/aliases/remove", Aliases, 409, 422)
     def remove(self, body: RemovedAlias) -> object:
         """Remove an alias."""
-        who, why = self._who(body).name, body.why or "removed on the dashboard"
-        return self._realias(lambda: remove_alias(self.model, body.new, who=who, why=why, now=self.clock()))
+        return self._realias(body, partial(remove_alias, new=body.new), "removed on the dashboard")
 
     @api.operation(
         "POST", "/api/schema/suggestions/refuse", answer("RefusedAlias", new=str, old=str, refused=Literal[True]), 422
@@ -99,19 +100,6 @@ class ModelViews:
         who = self._who(body)
         self.store.refuse_alias(body.new, body.old, who=who.name, why=body.why or "", session=who.session)
         return {"new": body.new, "old": body.old, "refused": True}
-
-    def change(self, who: Actor, threshold: float, why: str, revision: int) -> Object:
-        """Deploy a threshold if `revision` is active; return the deployment and the former threshold.
-
-        Raises SettingsError for an invalid threshold, ChangedMeanwhile for another revision, or ModelError.
-        """
-        before = deployment_at(self.model)
-        after = set_threshold(self.model, value=threshold, revision=revision, who=who.name, why=why, now=self.clock())
-        # It would be recorded within a second anyway; the page may ask sooner.
-        self.revisions.record_new()
-        change_id = change_of(change_between(asdict(before), asdict(after)))[0].change_id
-        deployment = {name: getattr(after, name) for name in ActiveModel.model_fields}
-        return deployment | {"former_threshold": before.threshold, "change_id": change_id}
 
     def former_changes(self) -> list[FormerChange]:
         """Return the latest changes of the deployment, the newest first; none if they cannot be read."""
@@ -147,10 +135,9 @@ class ModelViews:
         acting = self.actors.current(body.who)
         return acting if acting.name else Actor("dashboard", session=acting.session)
 
-    def _realias(self, apply: Callable[[], Deployment]) -> Object:
-        active = apply()
-        self.revisions.record_new()
-        return {"aliases": dict(active.aliases), "model_id": active.model_id, "revision": active.revision}
+    def _realias(self, body: Alias | RemovedAlias, write: Callable[..., Deployment], why: str) -> Object:
+        after = self.deployments.change(write, self._who(body).name, body.why or why).after
+        return {name: after[name] for name in ("aliases", "model_id", "revision")}
 
 
 def _other(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:

@@ -10,7 +10,7 @@ from werkzeug.wrappers import Response as BaseResponse
 
 from fraudstream.dashboard.services.charts import Charts
 from fraudstream.dashboard.services.ledger_report import ledger_report, ledger_status, loss_sentence
-from fraudstream.dashboard.services.reasons import ReasonWorker
+from fraudstream.dashboard.services.reasons import ReasonStore
 from fraudstream.dashboard.services.schema_messages import iso, percent
 from fraudstream.dashboard.services.statistics import Statistics
 from fraudstream.dashboard.services.system_state import SystemState
@@ -107,7 +107,7 @@ class PageViews:
 
     store: AlertStore
     statistics: Statistics
-    reasons: ReasonWorker
+    reasons: ReasonStore
     explainers: ExplainerLibrary
     charts: Charts
     system: SystemState
@@ -120,10 +120,11 @@ class PageViews:
     def blueprint(self) -> Blueprint:
         """Route the addresses to the pages."""
         pages = Blueprint("pages", __name__)
+        alert = partial(alert_page, self.store, self.reasons, self.explainers, self.actors)
         for path, endpoint, view in (
             ("/", "alerts", partial(self._table, Outcome.ALERT)),
             ("/unscorable", "unscorable", partial(self._table, Outcome.UNSCORABLE)),
-            ("/alerts/<path:alert_id>", "alert", self.alert),
+            ("/alerts/<path:alert_id>", "alert", alert),
             ("/what-if", "what_if", partial(what_if_page, self.model)),
             ("/queue", "queue", partial(queue_page, self.store, self.statistics, self.reasons, self.actors)),
             ("/activity", "activity", self.activity),
@@ -139,10 +140,6 @@ class PageViews:
         pages.add_url_rule("/login", "sign_in_with_token", self.sign_in_with_token, methods=["POST"])
         pages.add_url_rule("/logout", "sign_out", self.sign_out, methods=["POST"])
         return pages
-
-    def alert(self, alert_id: str) -> str:
-        """Render an alert: its reasons, values, origin and triage history."""
-        return alert_page(alert_id, self.store, self.reasons, self.explainers, self.actors.current().name)
 
     def activity(self) -> str:
         """Render the latest events, dead letters and rejected posts."""

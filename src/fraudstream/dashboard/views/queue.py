@@ -8,7 +8,7 @@ from flask import redirect, render_template, request
 from werkzeug.datastructures import MultiDict
 from werkzeug.wrappers import Response
 
-from fraudstream.dashboard.services.reasons import ReasonWorker
+from fraudstream.dashboard.services.reasons import ReasonStore
 from fraudstream.dashboard.services.statistics import Statistics
 from fraudstream.dashboard.web import presentation
 from fraudstream.dashboard.web.actor import Actors
@@ -170,7 +170,7 @@ EMPTY: Final = SearchPage([], None)
 """The alerts of a user without a name."""
 
 
-def queue_page(store: AlertStore, statistics: Statistics, reasons: ReasonWorker, actors: Actors) -> str | Response:
+def queue_page(store: AlertStore, statistics: Statistics, reasons: ReasonStore, actors: Actors) -> str | Response:
     """Render a page of the alerts that match the address; redirect an untidy address to its canonical form."""
     query = QueueQuery(request.args)
     if not query.is_tidy:
@@ -213,7 +213,7 @@ def queue_page(store: AlertStore, statistics: Statistics, reasons: ReasonWorker,
     )
 
 
-def _one(alert_id: str, store: AlertStore, reasons: ReasonWorker, stats: Mapping[str, Any]) -> Object:
+def _one(alert_id: str, store: AlertStore, reasons: ReasonStore, stats: Mapping[str, Any]) -> Object:
     match = store.alert(alert_id)
     if match is None:
         raise RequestError("there is no alert with this id", status=404)

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import structlog
 
@@ -92,7 +91,12 @@ class RecordViews:
         return ledger_report(self.store, before=query.cursor, limit=query.limit)
 
     def _receive(self, kind: str, add: Callable[[list[object]], Added]) -> Object:
-        posted = _parse(read_json_body())
+        body = read_json_body()
+        try:
+            # One NaN, half a surrogate pair or an endless subtree must not cost the rest of the list.
+            posted = read_json(body)
+        except ValueError as e:
+            raise RequestError("the body is not JSON") from e
         if not isinstance(posted, list):
             raise RequestError("post a list of objects")
         if len(posted) > MOST_RECORDS:
@@ -126,11 +130,3 @@ class RecordViews:
         for index, record in enumerate(posted):
             added.merge(self._add(kind, [record], add), index)
         return added
-
-
-def _parse(body: bytes) -> Any:
-    # One NaN, half a surrogate pair or an endless subtree must not cost the rest of the list.
-    try:
-        return read_json(body)
-    except ValueError as e:
-        raise RequestError("the body is not JSON") from e

@@ -7,7 +7,7 @@ import orjson
 from flask import Response
 
 from fraudstream.dashboard.services.live_stream import Hub
-from fraudstream.dashboard.services.reasons import ReasonWorker
+from fraudstream.dashboard.services.reasons import ReasonStore
 from fraudstream.dashboard.web.actor import Actors
 from fraudstream.dashboard.web.queries import NextAlert
 from fraudstream.dashboard.web.routing import Api, json_response
@@ -29,7 +29,7 @@ class TriageViews:
 
     store: AlertStore
     triage: TriageService
-    reasons: ReasonWorker
+    reasons: ReasonStore
     actors: Actors
 
     @api.operation("POST", "/api/work/claim", Triaged, same=(409,))

@@ -11,7 +11,7 @@ import orjson
 from flask import Response, request
 
 from fraudstream.config import Settings
-from fraudstream.dashboard.services.reasons import ReasonWorker
+from fraudstream.dashboard.services.reasons import ReasonStore
 from fraudstream.dashboard.web.actor import Actors
 from fraudstream.dashboard.web.security import same_origin
 from fraudstream.errors import RequestError
@@ -63,7 +63,7 @@ def export_csv(store: AlertStore, query: AlertFilter, *, with_triage: bool = Fal
     yield drain(buffer)
 
 
-def export_json(store: AlertStore, reasons: ReasonWorker, query: AlertFilter) -> Iterator[bytes]:
+def export_json(store: AlertStore, reasons: ReasonStore, query: AlertFilter) -> Iterator[bytes]:
     """Yield the alerts as one JSON array, an alert per line, in the format of the list."""
     before = b"[\n"
     for alerts in store.search.walk(query):
