@@ -112,13 +112,9 @@ class ModelViews:
             before, after = each.before or {}, each.after
             what = _other(before, after)
             old = before.get("threshold")
-            is_threshold = old is not None and old != after["threshold"] and not what
+            can_undo = index == 0 and old is not None and old != after["threshold"] and not what
             who, why, what = (masked_text(text) for text in (each.who, each.why, what))
-            changes.append(
-                FormerChange(
-                    each.revision, each.when, who, why, old, after["threshold"], what, index == 0 and is_threshold
-                )
-            )
+            changes.append(FormerChange(each.revision, each.when, who, why, old, after["threshold"], what, can_undo))
         return changes
 
     def schema_report(self, *, limit: int = LISTED_SCHEMAS) -> Schemas:

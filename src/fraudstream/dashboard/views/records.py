@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 
@@ -52,10 +53,8 @@ class RecordViews:
             self.hub.publish(alerts)
             self.reasons.offer(alerts)
 
-        return self._receive(
-            "alert",
-            lambda posted: self.store.add_alerts(posted, on_commit=publish, describe=self.statistics.describe),
-        )
+        add = partial(self.store.add_alerts, on_commit=publish, describe=self.statistics.describe)
+        return self._receive("alert", add)
 
     @api.operation("POST", "/api/events", Received, 413, body=list[Sample | EndsEvent | Progress | Event])
     def post_events(self) -> object:

@@ -35,12 +35,8 @@ class TriageViews:
     @api.operation("POST", "/api/work/claim", Triaged, same=(409,))
     def claim(self, body: Claim) -> Response:
         """Claim alerts."""
-        versions = body.versions or {}
-        return _answer(
-            self.triage.claim(
-                self.actors.require(body.who), body.alert_ids, take_over=body.take_over, versions=versions
-            )
-        )
+        who, versions = self.actors.require(body.who), body.versions or {}
+        return _answer(self.triage.claim(who, body.alert_ids, take_over=body.take_over, versions=versions))
 
     @api.operation("POST", "/api/work/release", Triaged, same=(409,))
     def release(self, body: Release) -> Response:
@@ -50,16 +46,10 @@ class TriageViews:
     @api.operation("POST", "/api/work/verdict", Triaged, same=(409,))
     def verdict(self, body: Decide) -> Response:
         """Decide alerts."""
-        return _answer(
-            self.triage.verdict(
-                self.actors.require(body.who),
-                body.alert_ids,
-                AlertStatus(body.status),
-                note=body.note or "",
-                take_over=body.take_over,
-                versions=body.versions or {},
-            )
-        )
+        who, versions = self.actors.require(body.who), body.versions or {}
+        status, note, take_over = AlertStatus(body.status), body.note or "", body.take_over
+        verdict = self.triage.verdict(who, body.alert_ids, status, note=note, take_over=take_over, versions=versions)
+        return _answer(verdict)
 
     @api.operation("POST", "/api/work/note", Triaged, same=(409,))
     def note(self, body: AddNote) -> Response:
