@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +15,9 @@ from flask.testing import FlaskClient
 from columns import NOW, model_with_contract
 from dashboards import Clock, alert, open_store, told
 from fraudstream.config import Settings
-from fraudstream.dashboard.app import create_app
-from fraudstream.dashboard.services.parts import EXTENSION, Parts
+from fraudstream.dashboard.app import Dashboard, create_app
 from fraudstream.dashboard.services.revisions import deployed_model
-from fraudstream.model.deployment.current import change_deployment
+from fraudstream.model.evaluation.thresholds import set_threshold
 from fraudstream.store.changes import Action, Actor, ChangeLog
 from fraudstream.store.store import AlertStore
 
@@ -54,9 +52,8 @@ def lines(client: FlaskClient, query: str = "") -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(client.get(f"/api/audit.csv{query}").text, newline="")))
 
 
-def models_of(client: FlaskClient) -> Parts:
-    parts: Parts = client.application.extensions[EXTENSION]
-    return parts
+def dashboard_of(store: AlertStore, current: Path) -> Dashboard:
+    return Dashboard(Settings(model=current), store, deployed_model(current), Clock())
 
 
 def with_model(store: AlertStore, current: Path) -> FlaskClient:
@@ -187,16 +184,13 @@ def test_what_cannot_be_recorded_does_not_leave(client: FlaskClient, store: Aler
 def test_each_revision_is_recorded_once_by_who_made_it_and_by_what_differs(store: AlertStore, tmp_path: Path) -> None:
     current = model_with_contract(tmp_path / "models")
     client = with_model(store, current)
-    models_of(client).revisions.record_new()
-    change_deployment(
-        current.parent, lambda before: replace(before, threshold=0.75), who="Zoë", why=f"fewer alarms {SCRIPT}", now=NOW
-    )
-    change_deployment(
-        current.parent, lambda before: replace(before, threshold=0.8), who="Ben", why="fewer still", now=NOW
-    )
+    deployments = dashboard_of(store, current).deployments
+    deployments.record()
+    set_threshold(current, value=0.75, who="Zoë", why=f"fewer alarms {SCRIPT}", now=NOW)
+    set_threshold(current, value=0.8, who="Ben", why="fewer still", now=NOW)
     for _ in range(3):
-        models_of(client).revisions.record_new()
-    models_of(with_model(store, current)).revisions.record_new()  # a restart
+        deployments.record()
+    dashboard_of(store, current).deployments.record()  # a restart
     found = changes(client)
     assert [(each["action"], each["actor"], each["why"]) for each in found] == [
         ("threshold", "Ben", "fewer still"),
@@ -212,11 +206,26 @@ def test_each_revision_is_recorded_once_by_who_made_it_and_by_what_differs(store
 
 def test_what_came_while_the_dashboard_was_away_is_recorded_when_it_is_back(store: AlertStore, tmp_path: Path) -> None:
     current = model_with_contract(tmp_path / "models")
-    change_deployment(current.parent, lambda before: replace(before, threshold=0.6), who="Ann", why="", now=NOW)
-    change_deployment(current.parent, lambda before: replace(before, threshold=0.7), who="Ann", why="", now=NOW)
+    for threshold in (0.6, 0.7):
+        set_threshold(current, value=threshold, who="Ann", why="", now=NOW)
     client = with_model(store, current)
-    models_of(client).revisions.record_new()
+    dashboard_of(store, current).deployments.record()
     assert [each["after"]["threshold"] for each in changes(client)] == [0.7, 0.6, 0.5]
+
+
+def test_a_threshold_of_another_process_is_sent_to_every_viewer(store: AlertStore, tmp_path: Path) -> None:
+    current = model_with_contract(tmp_path / "models")
+    dashboard = dashboard_of(store, current)
+    dashboard.deployments.record()
+    frames_before, _ = dashboard.hub.frames_after(None)
+    set_threshold(current, value=0.75, who="Zoë", why="on the command line", now=NOW)
+    dashboard.deployments.record()
+    frames_after, frame = dashboard.hub.frames_after(frames_before)
+    assert frames_after == frames_before + 1
+    assert frame.startswith(b"event: stats\n")
+    assert b'"threshold":0.75' in frame
+    dashboard.deployments.record()
+    assert dashboard.hub.frames_after(None)[0] == frames_after
 
 
 def test_aliases_are_recorded_with_the_name_of_who_declared_or_refused_them(store: AlertStore, tmp_path: Path) -> None:
@@ -240,14 +249,15 @@ def test_aliases_are_recorded_with_the_name_of_who_declared_or_refused_them(stor
 
 
 def test_a_revision_that_cannot_be_recorded_is_recorded_later(store: AlertStore, tmp_path: Path) -> None:
-    client = with_model(store, model_with_contract(tmp_path / "models"))
+    current = model_with_contract(tmp_path / "models")
+    deployments = dashboard_of(store, current).deployments
     with store.database.write() as connection:
         connection.exec_driver_sql("CREATE TRIGGER b BEFORE INSERT ON changes BEGIN SELECT RAISE(ABORT, 'full'); END")
-    assert not models_of(client).revisions.record_new()
+    assert not deployments.record()
     with store.database.write() as connection:
         connection.exec_driver_sql("DROP TRIGGER b")
-    assert models_of(client).revisions.record_new()
-    assert len(changes(client)) == 1
+    assert deployments.record()
+    assert len(changes(with_model(store, current))) == 1
 
 
 def test_the_page_shows_each_kind_of_change_and_leads_to_its_alert(client: FlaskClient) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -36,9 +35,8 @@ PAYMENT = {
 
 
 @pytest.fixture
-def app(tmp_path: Path) -> Iterator[Flask]:
-    with open_store(tmp_path) as store:
-        yield create_app(Settings(card_columns=("token",)), store, clock=Clock())
+def app(store: AlertStore, clock: Clock) -> Flask:
+    return create_app(Settings(card_columns=("token",)), store, clock=clock)
 
 
 @pytest.fixture
@@ -99,8 +97,9 @@ def test_no_filter_finds_out_what_is_masked(client: FlaskClient) -> None:
         assert not finds(f"where=cvv:{condition}"), "what was removed is not there to be compared"
 
 
-def test_a_corrected_payload_is_given_whole_to_its_sender_and_then_forgotten(app: Flask, tmp_path: Path) -> None:
-    client = app.test_client()
+def test_a_corrected_payload_is_given_whole_to_its_sender_and_then_forgotten(
+    client: FlaskClient, store: AlertStore
+) -> None:
     client.post("/api/dead-letters", json=[letter(1, b"[1")])
     payload = base64.b64encode(f'{{"card_number": "{VISA}"}}'.encode()).decode()
     asked = {"places": [f"{INPUT}/0/1"], "who": "Ann", "why": f"of {VISA}", "payload_base64": payload}
@@ -111,7 +110,6 @@ def test_a_corrected_payload_is_given_whole_to_its_sender_and_then_forgotten(app
     assert told(client.post("/api/replays/results", json={"results": [result]})) == {"recorded": 1}
     (replay,) = told(client.get("/api/replays"))["replays"]
     assert (replay["corrected"], replay["why"]) == (True, "of 411111******1111")
-    store: AlertStore = app.extensions["fraudstream"].store
     with store.database.read() as connection:
         assert connection.execute(text("SELECT payload FROM replays")).scalars().all() == [""]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -16,7 +15,7 @@ from click.testing import CliRunner
 from columns import NOW, model_with_contract, row
 from dashboards import EventReader, RunningDashboard, alert, running_dashboard
 from fraudstream.cli.entry import cli
-from fraudstream.model.deployment.current import change_deployment
+from fraudstream.model.evaluation.thresholds import set_threshold
 from fraudstream.model.explanation.explainer import Explainer
 from fraudstream.runtime.processes import wait_until
 from saved_models import LINEAR_ID, deployed_linear_model, linear_model
@@ -26,10 +25,9 @@ def test_a_running_dashboard_sees_a_revision_by_itself(tmp_path: Path) -> None:
     current = model_with_contract(tmp_path / "models")
     with running_dashboard(tmp_path, current) as dashboard:
         assert wait_until(lambda: len(dashboard.get("/api/audit")["changes"]) == 1, 60)
-        change_deployment(
-            current.parent, lambda before: replace(before, threshold=0.25), who="Ben", why="more alerts", now=NOW
-        )
+        set_threshold(current, value=0.25, who="Ben", why="more alerts", now=NOW)
         assert wait_until(lambda: len(dashboard.get("/api/audit")["changes"]) == 2, 60)
+        assert dashboard.get("/api/stats")["threshold"] == 0.25
         dashboard.restart()
         found = dashboard.get("/api/audit")["changes"]
         assert [(each["action"], each["actor"]) for each in found] == [("threshold", "Ben"), ("model", "test")]

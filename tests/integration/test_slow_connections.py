@@ -21,7 +21,7 @@ PROMPT_SECONDS = 15.0
 SERVED_WITH = """
 import functools
 from fraudstream.dashboard import server
-from fraudstream.dashboard.web.connections import Limits
+from fraudstream.dashboard.web.client_connection import Limits
 
 server.serve = functools.partial(server.serve, limits=Limits({limits}))
 """

@@ -6,7 +6,6 @@ import itertools
 import os
 import threading
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from click.testing import CliRunner
 from columns import NOW
 from fraudstream.cli.entry import cli
 from fraudstream.errors import ModelCorrupt, ModelNotFound
-from fraudstream.model.deployment.current import HISTORY_FILE, Deployment, change_deployment, deploy, read_current
+from fraudstream.model.deployment.current import HISTORY_FILE, Deployment, deploy, read_current
 from fraudstream.model.deployment.registry import aliases_at, history, roll_back
 from saved_models import linear_manifest, linear_model
 
@@ -89,7 +88,7 @@ def test_after_going_back_a_new_change_is_what_is_undone_next(models: Path) -> N
 
 def test_an_alias_is_a_change_that_can_be_gone_back_on(models: Path) -> None:
     use(models, ONE)
-    change_deployment(models, lambda before: replace(before, aliases={"v": "V1"}), who="ann", why="renamed", now=NOW)
+    use(models, ONE, aliases={"v": "V1"})
     assert back(models) == ONE
     assert dict(read_current(models / "current").aliases) == {}
     assert [aliases_at(models, revision) for revision in (1, 2, 3)] == [{}, {"v": "V1"}, {}]

@@ -1,12 +1,13 @@
 """Builds the dashboard's Flask app from its services and blueprints."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 import structlog
-from flask import Flask, Response, render_template, request
+from flask import Blueprint, Flask, Response, render_template, request
 from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import HTTPException
 
@@ -14,20 +15,24 @@ from fraudstream.config import Settings
 from fraudstream.dashboard.services.charts import Charts
 from fraudstream.dashboard.services.health import Health
 from fraudstream.dashboard.services.live_stream import Hub
-from fraudstream.dashboard.services.parts import EXTENSION, Parts
 from fraudstream.dashboard.services.reasons import ReasonStore, ReasonWorker
-from fraudstream.dashboard.services.revisions import RevisionWatch
+from fraudstream.dashboard.services.revisions import Deployments
 from fraudstream.dashboard.services.statistics import DeployedModel, Statistics
 from fraudstream.dashboard.services.system_state import SystemGauges, SystemState
-from fraudstream.dashboard.views import alerts as alerts_api
-from fraudstream.dashboard.views import audit as audit_api
-from fraudstream.dashboard.views import dead_letters as dead_letters_api
-from fraudstream.dashboard.views import model as model_api
-from fraudstream.dashboard.views import pages
-from fraudstream.dashboard.views import records as records_api
-from fraudstream.dashboard.views import system as system_api
-from fraudstream.dashboard.views import triage as triage_api
+from fraudstream.dashboard.services.what_if import WhatIfService
+from fraudstream.dashboard.views import alerts, audit, dead_letters, model, records, system, triage
+from fraudstream.dashboard.views.alerts import AlertViews
+from fraudstream.dashboard.views.audit import AuditViews
+from fraudstream.dashboard.views.dead_letters import DeadLetterViews
+from fraudstream.dashboard.views.model import ModelViews
+from fraudstream.dashboard.views.pages import PageViews
+from fraudstream.dashboard.views.records import RecordViews
+from fraudstream.dashboard.views.system import SystemViews
+from fraudstream.dashboard.views.triage import TriageViews, publish_triage
 from fraudstream.dashboard.web import actor, openapi
+from fraudstream.dashboard.web.actor import Actors
+from fraudstream.dashboard.web.export import Exports
+from fraudstream.dashboard.web.openapi import OpenApiViews
 from fraudstream.dashboard.web.routing import json_response
 from fraudstream.dashboard.web.security import acting_session, behind_proxies, guard, validate_binding
 from fraudstream.dashboard.web.templating import use_templates
@@ -40,14 +45,8 @@ from fraudstream.store.triage import TriageService
 from fraudstream.transactions.cards import masked_text
 from fraudstream.transactions.masking import DataMask
 
-APIS: Final = tuple(
-    module.api
-    for module in (
-        records_api, alerts_api, triage_api, actor, audit_api, dead_letters_api, model_api,
-        system_api, openapi,
-    )
-)  # fmt: skip
-"""The blueprints of the OpenAPI document, in its order."""
+APIS: Final = tuple(each.api for each in (records, alerts, triage, actor, audit, dead_letters, model, system, openapi))
+"""The operations of the OpenAPI document, in its order."""
 
 MAX_BODY_BYTES: Final = 16 * 1024 * 1024
 """The largest request body accepted; the largest alert has 4 MiB."""
@@ -55,71 +54,108 @@ MAX_BODY_BYTES: Final = 16 * 1024 * 1024
 log = structlog.get_logger(__name__)
 
 
+class Dashboard:
+    """Composes the services of a dashboard, and makes its WSGI app."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        store: AlertStore,
+        deployment: Callable[[], DeployedModel | None] = lambda: None,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        """Compose the services; `deployment` is called about once a second.
+
+        Raises SettingsError if the settings would expose payments to a network without a token.
+        """
+        validate_binding(settings)
+        database = store.database
+        read_token = settings.read_token.get_secret_value() if settings.read_token else ""
+        self.settings, self.store, self.clock = settings, store, clock
+        self.hub = Hub(store.latest_seq())
+        self.health = Health(store, clock)
+        self.system = SystemState(store, self.health.reasons, clock)
+        self.statistics = statistics = Statistics(
+            store, self.hub, deployment=deployment, problems=self.system.messages, clock=clock
+        )
+        statistics.registry.register(SystemGauges(self.system.document))
+        self.explainers = ExplainerLibrary(settings.model)
+        self.reasons = ReasonStore(database)
+        self.reason_worker = ReasonWorker(self.reasons, self.hub, self.explainers, clock=clock)
+        self.charts = Charts(
+            store, statistics.minutes, label=statistics.label, threshold=statistics.threshold, clock=clock
+        )
+        self.what_if = WhatIfService(settings.model, self.explainers, store, statistics.scores)
+        self.triage = TriageService(store, on_commit=partial(publish_triage, self.hub))
+        self.changes = ChangeLog(database)
+        self.deployments = Deployments(settings.model, self.changes, publish=statistics.publish, clock=clock)
+        self.sessions = Sessions(database, read_token, clock)
+
+    def app(self, notice: str | None = None, templates: Path | None = None) -> Flask:
+        """Make the app; raises SettingsError if a template is invalid.
+
+        `notice` is a sentence for the top of every page, such as that the data are simulated; `templates` is a folder
+        with a `dashboard.html` that replaces the page of alerts.
+        """
+        app = Flask("fraudstream.dashboard")
+        app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
+        app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
+        if templates is not None:
+            use_templates(app, templates)
+        # An alert id may contain slashes, even two in a row.
+        app.url_map.merge_slashes = False
+        guard(app, self.settings, self.sessions)
+        app.wsgi_app = behind_proxies(app.wsgi_app, self.settings.trusted_proxies)  # type: ignore[method-assign]
+        app.context_processor(lambda: {"signed_in": acting_session() is not None})
+        for blueprint in self._blueprints():
+            app.register_blueprint(blueprint)
+        needs_token = self.settings.ingest_token is not None
+        app.jinja_env.globals |= {"problems": self.system.messages, "notice": notice, "needs_token": needs_token}
+        _handle_errors(app)
+        return app
+
+    def _blueprints(self) -> Iterator[Blueprint]:
+        """Hand each class of views the services that it uses."""
+        settings, store, statistics, reasons = self.settings, self.store, self.statistics, self.reasons
+        explainers, state, sessions, clock = self.explainers, self.system, self.sessions, self.clock
+        mask = DataMask(settings.card_columns)
+        actors = Actors(sessions)
+        exports = Exports(settings, self.changes, actors)
+        changes = AuditViews(store.database, exports)
+        replays = DeadLetterViews(store.database, clock, exports, actors)
+        active_model = ModelViews(settings.model, store, statistics, self.deployments, self.what_if, actors)
+        views = (
+            RecordViews(store, mask, self.hub, statistics, self.health, state, self.reason_worker),
+            AlertViews(store, reasons, explainers, settings.model, self.hub, statistics, sessions, exports),
+            TriageViews(store, self.triage, reasons, actors),
+            actors,
+            changes,
+            replays,
+            active_model,
+            SystemViews(store, statistics, state, self.charts, self.health, self.changes, actors),
+            OpenApiViews(APIS),
+        )
+        yield from (api.blueprint(each) for api, each in zip(APIS, views, strict=True))
+        pages = PageViews(
+            store, statistics, reasons, explainers, self.charts, state, sessions, actors, replays, changes, active_model
+        )
+        yield pages.blueprint()
+
+
 def create_app(
     settings: Settings,
     store: AlertStore,
     *,
-    hub: Hub | None = None,
     deployment: Callable[[], DeployedModel | None] = lambda: None,
     notice: str | None = None,
     templates: Path | None = None,
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> Flask:
-    """Build the WSGI app of the dashboard.
+    """Build the WSGI app of the dashboard, without its background threads.
 
-    `hub` defaults to a new one; `deployment` is called about once a second; `notice` is a sentence for the top of every
-    page, such as that the data are simulated; `templates` is a folder with a `dashboard.html` that replaces the page of
-    alerts.
-
-    Raises:
-        SettingsError: The settings would expose payments to a network without a token, or a template is invalid.
+    Raises SettingsError if the settings would expose payments to a network without a token, or a template is invalid.
     """
-    validate_binding(settings)
-    app = Flask("fraudstream.dashboard")
-    app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
-    app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
-    if templates is not None:
-        use_templates(app, templates)
-    # An alert id may contain slashes, even two in a row.
-    app.url_map.merge_slashes = False
-    hub = hub or Hub(store.latest_seq())
-    health = Health(store, clock)
-    system = SystemState(store, health.reasons, clock)
-    statistics = Statistics(store, hub, deployment=deployment, problems=system.messages, clock=clock)
-    statistics.registry.register(SystemGauges(system.document))
-    explainers = ExplainerLibrary(settings.model)
-    reasons = ReasonWorker(ReasonStore(store.database), hub, explainers, clock=clock)
-    charts = Charts(store, statistics.minutes, label=statistics.label, threshold=statistics.threshold, clock=clock)
-    triage = TriageService(store, on_commit=lambda result: triage_api.publish_triage(hub, result))
-    changes = ChangeLog(store.database)
-    read_token = settings.read_token.get_secret_value() if settings.read_token else ""
-    sessions = Sessions(store.database, read_token, clock)
-    app.extensions[EXTENSION] = Parts(
-        settings=settings,
-        store=store,
-        mask=DataMask(settings.card_columns),
-        hub=hub,
-        statistics=statistics,
-        health=health,
-        system=system,
-        reasons=reasons,
-        explainers=explainers,
-        charts=charts,
-        triage=triage,
-        changes=changes,
-        sessions=sessions,
-        revisions=RevisionWatch(changes, deployment),
-        clock=clock,
-        notice=notice,
-    )
-    guard(app, settings, sessions)
-    app.wsgi_app = behind_proxies(app.wsgi_app, settings.trusted_proxies)  # type: ignore[method-assign]
-    app.context_processor(lambda: {"signed_in": acting_session() is not None})
-    for blueprint in (*APIS, pages.blueprint):
-        app.register_blueprint(blueprint)
-    app.jinja_env.globals["problems"] = system.messages
-    _handle_errors(app)
-    return app
+    return Dashboard(settings, store, deployment, clock).app(notice, templates)
 
 
 def _handle_errors(app: Flask) -> None:
@@ -143,5 +179,5 @@ def _error(status: int, message: str) -> Response:
     # A message may quote the request.
     message = masked_text(message)
     if request.endpoint == "static" or (request.endpoint or "").startswith("pages."):
-        return Response(render_template("error.html", status=status, message=message), status)
+        return Response(render_template("error.html", status=status, message=message, notice=None), status)
     return json_response({"error": message, "status": status}, status)

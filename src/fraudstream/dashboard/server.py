@@ -8,6 +8,8 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,10 +19,10 @@ from gunicorn.arbiter import Arbiter
 from gunicorn.config import Config
 
 from fraudstream.config import Settings
-from fraudstream.dashboard.app import create_app
-from fraudstream.dashboard.services.parts import EXTENSION, Parts
+from fraudstream.dashboard.app import Dashboard
 from fraudstream.dashboard.services.statistics import DeployedModel
-from fraudstream.dashboard.web.connections import LIMITS, Limits, RequestWorker
+from fraudstream.dashboard.web.client_connection import LIMITS, Limits
+from fraudstream.dashboard.web.connections import RequestWorker
 from fraudstream.dashboard.web.security import validate_binding
 from fraudstream.dashboard.web.templating import validate_templates
 from fraudstream.runtime.processes import check_port_free, die_with_parent, write_ready
@@ -68,45 +70,40 @@ def serve(
     Arbiter(_Application(settings, deployment, notice, templates, limits)).run()
 
 
+@dataclass(eq=False)
 class _Application:
     """The application for gunicorn's arbiter; its own base class would read the command line and files."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        deployment: Callable[[], DeployedModel | None],
-        notice: str | None,
-        templates: Path | None,
-        limits: Limits,
-    ) -> None:
-        self._settings = settings
-        self._deployment = deployment
-        self._notice = notice
-        self._templates = templates
-        self.limits = limits
-        self._app: Flask | None = None
-        self._ends_by: float | None = None
-        self._is_closed = False
+    settings: Settings
+    deployment: Callable[[], DeployedModel | None]
+    notice: str | None
+    templates: Path | None
+    limits: Limits
+    _ends_by: float | None = None
+    _is_closed: bool = False
+
+    def __post_init__(self) -> None:
+        """Make gunicorn's configuration."""
         self.cfg = self._configuration()
 
+    @cached_property
+    def dashboard(self) -> Dashboard:
+        """Composed in the worker: a database connection must not be carried over a fork."""
+        return Dashboard(self.settings, AlertStore.open(self.settings.database), self.deployment)
+
     def wsgi(self) -> Flask:
-        """Build the app in the worker: a database connection must not be carried over a fork."""
-        if self._app is None:
-            store = AlertStore.open(self._settings.database)
-            self._app = create_app(
-                self._settings, store, deployment=self._deployment, notice=self._notice, templates=self._templates
-            )
-        return self._app
+        """Make the app, once, in the worker."""
+        return self.dashboard.app(self.notice, self.templates)
 
     def reload(self) -> None:
         """Keep the settings: on SIGHUP the arbiter starts a new worker with them."""
 
     def _configuration(self) -> Config:
-        host = f"[{self._settings.host}]" if ":" in self._settings.host else self._settings.host
+        host = f"[{self.settings.host}]" if ":" in self.settings.host else self.settings.host
         master = os.getpid()
         config = Config()
         for name, value in {
-            "bind": f"{host}:{self._settings.port}",
+            "bind": f"{host}:{self.settings.port}",
             "proc_name": "fraudstream dashboard",
             "workers": 1,
             "worker_class": RequestWorker,
@@ -129,10 +126,6 @@ class _Application:
             config.set(name, value)
         return config
 
-    def _parts(self) -> Parts:
-        parts: Parts = self.wsgi().extensions[EXTENSION]
-        return parts
-
     def _end(self) -> None:
         """Stop the background threads, once, however many signals come."""
         if self._ends_by is None:
@@ -152,23 +145,22 @@ class _Application:
             time.sleep(POLL_SECONDS)
 
     def _close(self) -> None:
-        parts = self._parts()
         # The streams first, for waiting viewers; then the current minute, which is lost if time runs out.
-        for close in (parts.hub.close, parts.charts.close, parts.revisions.close):
+        for close in (self.dashboard.hub.close, self.dashboard.charts.close, self.dashboard.deployments.close):
             try:
                 close()
             except Exception as e:  # whatever it was, the next one is closed too
                 log.warning("the dashboard did not stop cleanly", reason=str(e), exc_info=True)
         self._is_closed = True
         # The next process finishes its batch; it may take a while to stop.
-        parts.reasons.close()
+        self.dashboard.reason_worker.close()
 
     def _worker_is_ready(self, worker: Any) -> None:
         sys.setswitchinterval(SWITCH_SECONDS)
-        self._parts().charts.start()
-        if self._settings.explain_alerts:
-            self._parts().reasons.start()
-        self._parts().revisions.start()
+        self.dashboard.charts.start()
+        if self.settings.explain_alerts:
+            self.dashboard.reason_worker.start()
+        self.dashboard.deployments.start()
         stop = worker.handle_exit
 
         def end_streams_and_stop(signum: int, frame: Any) -> None:
@@ -176,8 +168,8 @@ class _Application:
             stop(signum, frame)
 
         signal.signal(signal.SIGTERM, end_streams_and_stop)
-        write_ready(self._settings.ready_file, port=self._settings.port)
-        log.info("dashboard is ready", address=f"http://{self._settings.host}:{self._settings.port}")
+        write_ready(self.settings.ready_file, port=self.settings.port)
+        log.info("dashboard is ready", address=f"http://{self.settings.host}:{self.settings.port}")
 
 
 def _propagate_gunicorn_log() -> None:

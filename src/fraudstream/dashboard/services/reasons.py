@@ -168,14 +168,6 @@ class ReasonWorker:
                 self._has_backlog, self._backlog_cursor = True, None
             self._changed.notify_all()
 
-    def with_reasons(self, alerts: Sequence[StoredAlert]) -> list[StoredAlert]:
-        """Return the alerts with their reasons, as far as there are any."""
-        return self._store.with_reasons(alerts)
-
-    def explained_us(self, seq: int) -> int | None:
-        """Return when the reasons of an alert were computed, in microseconds since 1970; None if not yet."""
-        return self._store.explained_us(seq)
-
     def _run(self) -> None:
         while self._running:
             started = time.perf_counter()

@@ -1,7 +1,7 @@
-"""Reads the active model, and records each new revision of `models/current` in the change log once.
+"""Reads and changes the active model, and records each revision of `models/current` in the change log once.
 
-Revisions between two polls come from the history in the models directory, so that none is missed while the dashboard
-is down; each change id is a hash of the revision, so that none is change_of twice.
+Revisions are read from the history in the models directory, so that none is missed while the dashboard is down; each
+change id is a hash of the revision, so that none is recorded twice.
 """
 
 import hashlib
@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,9 +22,16 @@ from fraudstream.errors import ModelError, StoreError
 from fraudstream.messages.base import Object
 from fraudstream.model.artifact import is_artifact
 from fraudstream.model.deployment.aliases import contract_of, read_manifest
-from fraudstream.model.deployment.current import CURRENT_FILE, Deployment, read_changes, read_current
+from fraudstream.model.deployment.current import (
+    CURRENT_FILE,
+    Deployment,
+    changeable_models_dir,
+    current_file,
+    read_changes,
+    read_current,
+)
 from fraudstream.model.deployment.current import DeploymentChange as Revision
-from fraudstream.model.manifest import Manifest
+from fraudstream.model.deployment.registry import history
 from fraudstream.store.changes import Action, Actor, Change, ChangeLog
 from fraudstream.store.minutes import MinuteLabel
 from fraudstream.times import parse_time
@@ -34,19 +42,10 @@ def deployed_model(path: Path) -> Callable[[], DeployedModel | None]:
 
     It is called once a second: `current` is read each time, a manifest once.
     """
-    manifests: dict[Path, Manifest] = {}
-
-    def manifest_of(artifact: Path) -> Manifest:
-        manifest = manifests.get(artifact)
-        if manifest is None:
-            manifest = read_manifest(artifact)
-            manifests.clear()  # another thread may be here too: it has its own `manifest`
-            manifests[artifact] = manifest
-        return manifest
+    manifest_of = lru_cache(maxsize=1)(read_manifest)
 
     def read() -> DeployedModel | None:
         try:
-            current = None
             if is_artifact(path):
                 manifest = manifest_of(path)
                 deployment = Deployment(manifest.model_id, manifest.threshold)
@@ -62,8 +61,6 @@ def deployed_model(path: Path) -> Callable[[], DeployedModel | None]:
             manifest.unseen_from_row,
             manifest.training_data.fingerprint,
             contract_of(manifest, deployment),
-            None if current is None else current.parent,
-            None if current is None else deployment,
             MinuteLabel(manifest.label, manifest.label_values.fraud),
         )
 
@@ -78,12 +75,20 @@ STATE_FIELDS: Final = ("model_id", "threshold", "aliases", "revision")
 """The members of a deployment in a change, before and after; who, when and why belong to the change."""
 
 
-class RevisionWatch:
-    """Polls the active deployment once a second, in its own thread from `start` to `close`."""
+class Deployments:
+    """Changes the active deployment, and records and publishes its revisions, whichever process made them.
 
-    def __init__(self, changes: ChangeLog, deployment: Callable[[], DeployedModel | None]) -> None:
+    The history in the models directory is the only one; the change log has a copy of each of its entries. A thread,
+    from `start` to `close`, looks for new ones once a second.
+    """
+
+    def __init__(
+        self, model: Path, changes: ChangeLog, *, publish: Callable[[], None], clock: Callable[[], datetime]
+    ) -> None:
+        self._model = model
         self._changes = changes
-        self._deployment = deployment
+        self._publish = publish
+        self._clock = clock
         self._recorded: Deployment | None = None
         self._lock = threading.Lock()
         self._ending = threading.Event()
@@ -100,26 +105,42 @@ class RevisionWatch:
         if self._thread is not None:
             self._thread.join()
 
-    def record_new(self) -> bool:
-        """Record the revisions since the last poll; return False if that failed, for the next poll to retry."""
-        model = self._deployment()
-        if model is None or model.state is None or model.models_dir is None or model.state == self._recorded:
+    def change(self, write: Callable[..., Deployment], who: str, why: str) -> Revision:
+        """Change the deployment by a function such as `set_threshold`, record and publish the change, and return it.
+
+        Raises what `write` raises.
+        """
+        after = write(self._model, who=who, why=why, now=self._clock())
+        self.record()
+        revisions = history(changeable_models_dir(self._model))
+        return next(each for each in revisions if each.revision == after.revision)
+
+    def record(self) -> bool:
+        """Record and publish the revisions since the last call; return False if that failed, to be tried again."""
+        current = current_file(self._model)
+        if current is None:  # an artifact, which never changes
             return True
         with self._lock:
             try:
-                revisions = read_changes(model.models_dir, asdict(model.state))
+                deployment = read_current(current)
+                if deployment == self._recorded:
+                    return True
+                revisions = read_changes(current.parent, asdict(deployment))
                 self._changes.record_once([change_of(each) for each in revisions])
+                self._publish()
+            except ModelError:
+                return True
             except (StoreError, SQLAlchemyError, OSError) as e:
                 reason = e.what if isinstance(e, StoreError) else str(e)
                 log.warning("cannot record a new deployment", reason=reason)
                 return False
-            self._recorded = model.state
+            self._recorded = deployment
         return True
 
     def _run(self) -> None:
         rest = POLL_SECONDS
         while not self._ending.wait(rest):
-            rest = POLL_SECONDS if self.record_new() else RETRY_SECONDS
+            rest = POLL_SECONDS if self.record() else RETRY_SECONDS
 
 
 def change_of(revision: Revision) -> tuple[Change, datetime]:

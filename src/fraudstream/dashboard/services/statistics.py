@@ -5,7 +5,6 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Final, NamedTuple
 
 import orjson
@@ -24,7 +23,6 @@ from fraudstream.dashboard.services.system_state import Gauges
 from fraudstream.errors import FraudstreamError
 from fraudstream.messages.base import Object
 from fraudstream.messages.posted import EndsEvent, Event, Sample
-from fraudstream.model.deployment.current import Deployment
 from fraudstream.store.filters import AlertFilter
 from fraudstream.store.minutes import MinuteLabel
 from fraudstream.store.positions import Position, TopicPartition, reports
@@ -45,15 +43,13 @@ CACHE_SECONDS: Final = 0.9
 
 
 class DeployedModel(NamedTuple):
-    """The active deployment of `models/current`, as far as pages show it; `models_dir` holds its history."""
+    """The active model, as far as pages show it."""
 
     model_id: str
     threshold: float | None
     unseen_from_row: int | None = None
     data_fingerprint: str | None = None
     contract: Contract | None = None
-    models_dir: Path | None = None
-    state: Deployment | None = None
     label: MinuteLabel | None = None
 
 
@@ -171,6 +167,12 @@ class Statistics:
             if cached is None or not 0 <= (now - cached[0]).total_seconds() < CACHE_SECONDS:
                 cached = self._cached = (now, orjson.dumps(self.current()))
             return cached[1]
+
+    def publish(self) -> None:
+        """Send the counters to every viewer now."""
+        with self._reading:
+            self._cached = None
+        self._hub.broadcast(b"event: stats\ndata: %s\n\n" % self.current_json())
 
     def _observe(self, latencies: deque[tuple[datetime, float]], to: str, produced: Iterable[int | None]) -> None:
         now = self._clock()

@@ -1,14 +1,15 @@
 """Compares a threshold with the active one, by the figures of three sources."""
 
 import os
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache, partial
+from pathlib import Path
 from typing import Final
 
 import numpy as np
 
-from fraudstream.dashboard.services.parts import Parts
+from fraudstream.dashboard.services.live_scores import LiveScores
 from fraudstream.dashboard.services.rescoring import deployment_at
 from fraudstream.dashboard.services.what_if_sources import (
     PeriodFigures,
@@ -25,14 +26,13 @@ from fraudstream.messages.base import Object
 from fraudstream.model.deployment.current import Deployment, changeable_models_dir
 from fraudstream.model.evaluation.record import Evaluation, read_evaluation
 from fraudstream.model.evaluation.thresholds import DEFAULT_REVIEW_COST, cheapest
+from fraudstream.model.explanation.explainer import ExplainerLibrary
+from fraudstream.store.reading import AlertReader
 from fraudstream.transactions.cards import masked_text
 
 CURVE_END: Final = 9.25
 CURVE_POINTS: Final = 75
 """Thresholds of the curves: even steps of a quarter in the log odds, from 0.0001 to 0.9999."""
-
-_evaluations: dict[str, Evaluation | None] = {}
-_lock = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -77,31 +77,41 @@ class WhatIfResult:
         return members | {"lacking": source.lacking or None} | figures
 
 
-def what_if(using: Parts, threshold: float | None, review_cost: float | None) -> WhatIfResult:
-    """Compare a threshold with the active one (None: that one), at a cost of a false alarm (None: the model's own).
+@dataclass(frozen=True)
+class WhatIfService:
+    """Compares thresholds of the model at a path with its active one."""
 
-    Raises ModelError if no model is active or it cannot be read.
-    """
-    deployment = deployment_at(using.settings.model)
-    evaluation = _evaluation(using, deployment.model_id)
-    own = None if evaluation is None else evaluation.threshold
-    cost = review_cost if review_cost is not None else own.review_cost if own is not None else DEFAULT_REVIEW_COST
-    rows = () if evaluation is None else evaluation.thresholds
-    scores = using.statistics.scores
-    return WhatIfResult(
-        # `who` and `why` are free text.
-        deployment=replace(deployment, who=masked_text(deployment.who), why=masked_text(deployment.why)),
-        threshold=deployment.threshold if threshold is None else threshold,
-        review_cost=cost,
-        recommended=None if own is None else own.threshold,
-        cheapest=cheapest(rows, cost).threshold if rows else None,
-        sources=(
-            test_source(evaluation, cost),
-            live_source(lambda at: scores.above(deployment.model_id, at), mean_fraud(evaluation), cost),
-            verdict_source(read_verdicts(using.store, deployment.model_id), deployment.threshold, cost),
-        ),
-        why_not=_why_not(using),
-    )
+    model: Path
+    explainers: ExplainerLibrary
+    store: AlertReader
+    scores: LiveScores
+
+    def at(self, threshold: float | None, review_cost: float | None) -> WhatIfResult:
+        """Compare a threshold (None: the active one), at a cost of a false alarm (None: the model's own).
+
+        Raises ModelError if no model is active or it cannot be read.
+        """
+        deployment = deployment_at(self.model)
+        evaluation = _evaluation(self.explainers.models_dir / deployment.model_id)
+        own = None if evaluation is None else evaluation.threshold
+        cost = review_cost if review_cost is not None else own.review_cost if own is not None else DEFAULT_REVIEW_COST
+        rows = () if evaluation is None else evaluation.thresholds
+        above = partial(self.scores.above, deployment.model_id)
+        verdicts = read_verdicts(self.store, deployment.model_id)
+        return WhatIfResult(
+            # `who` and `why` are free text.
+            deployment=replace(deployment, who=masked_text(deployment.who), why=masked_text(deployment.why)),
+            threshold=deployment.threshold if threshold is None else threshold,
+            review_cost=cost,
+            recommended=None if own is None else own.threshold,
+            cheapest=cheapest(rows, cost).threshold if rows else None,
+            sources=(
+                test_source(evaluation, cost),
+                live_source(above, mean_fraud(evaluation), cost),
+                verdict_source(verdicts, deployment.threshold, cost),
+            ),
+            why_not=_why_not(self.model),
+        )
 
 
 def curve(sources: Sequence[WhatIfSource]) -> list[tuple[float, dict[str, PeriodFigures]]]:
@@ -124,22 +134,18 @@ def _rounded(figures: PeriodFigures) -> dict[str, float | None]:
     return {name: None if value is None else round(value, 6) for name, value in figures._asdict().items()}
 
 
-def _evaluation(using: Parts, model_id: str) -> Evaluation | None:
-    """Return the evaluation of a model, read once: an artifact never changes."""
-    artifact = using.explainers.models_dir / model_id
-    with _lock:
-        if str(artifact) not in _evaluations:
-            _evaluations.clear()
-            try:
-                _evaluations[str(artifact)] = read_evaluation(artifact)
-            except ModelError:
-                _evaluations[str(artifact)] = None
-        return _evaluations[str(artifact)]
-
-
-def _why_not(using: Parts) -> str:
+@lru_cache(maxsize=1)
+def _evaluation(artifact: Path) -> Evaluation | None:
+    """Return the evaluation of an artifact, read once: an artifact never changes."""
     try:
-        models_dir = changeable_models_dir(using.settings.model)
+        return read_evaluation(artifact)
+    except ModelError:
+        return None
+
+
+def _why_not(model: Path) -> str:
+    try:
+        models_dir = changeable_models_dir(model)
     except ModelNamedDirectly:
         return (
             "The model was named directly as an artifact, which never changes: start the dashboard with models/current."

@@ -10,16 +10,16 @@ from typing import Any, Final, NamedTuple
 import orjson
 from flask import render_template
 
-from fraudstream.dashboard.services.parts import Parts, parts
-from fraudstream.dashboard.services.reasons import DEFECT, explanation_of
+from fraudstream.dashboard.services.reasons import DEFECT, ReasonStore, explanation_of
 from fraudstream.dashboard.views.alert_figures import bars, strips, sum_sentence
 from fraudstream.dashboard.web import presentation
-from fraudstream.dashboard.web.actor import actor_or_nobody
+from fraudstream.dashboard.web.actor import Actors
 from fraudstream.errors import ModelError, RequestError
 from fraudstream.model.explanation.cells import plain
-from fraudstream.model.explanation.explainer import TOP_REASONS, Explanation, Step
+from fraudstream.model.explanation.explainer import TOP_REASONS, Explainer, ExplainerLibrary, Explanation, Step
 from fraudstream.model.manifest import Manifest
 from fraudstream.store.similar import similar_alerts
+from fraudstream.store.store import AlertStore
 from fraudstream.times import iso_time, microseconds, parse_time
 from fraudstream.transactions.amounts import amount_of
 from fraudstream.transactions.wire import AlertField, Outcome
@@ -52,31 +52,33 @@ class Moment(NamedTuple):
     since: str
 
 
-def alert_page(alert_id: str) -> str:
+def alert_page(
+    store: AlertStore, reasons: ReasonStore, explainers: ExplainerLibrary, actors: Actors, alert_id: str
+) -> str:
     """Render the page of an alert by its id."""
-    using = parts()
-    latest = using.store.latest_seq()
-    match = using.store.alert(alert_id)
+    latest = store.latest_seq()
+    match = store.alert(alert_id)
     if match is None:
         raise RequestError("there is no alert with this id; the link may be from another store", status=404)
-    stored = using.reasons.with_reasons([match])[0]
+    stored = reasons.with_reasons([match])[0]
     document = stored.document()
-    explanation, cause = _explained(using, document)
-    if explanation is not None:
-        steps = explanation.steps
-    else:
-        steps = () if (cause or "").startswith(DEFECT) else _steps(using, document)
+    transaction = document[AlertField.TRANSACTION]
+    explainer, aliases = _scored_by(explainers, document)
+    explanation, cause = _explained(explainers, document)
+    steps = () if explanation is None else explanation.steps
+    if explanation is None and explainer is not None and not (cause or "").startswith(DEFECT):
+        # How the values were read, without contributions: the score cannot be explained.
+        read = explainer.explain(transaction, aliases).steps
+        steps = tuple(replace(step, reason=replace(step.reason, contribution=0.0)) for step in read)
+    manifest = None if explainer is None else explainer.manifest
     values = _values(steps)
     steps = tuple(sorted(steps, key=lambda step: -abs(step.reason.contribution)))
-    manifest, aliases = _scored_by(using, document)
-    transaction = document[AlertField.TRANSACTION]
     score, amount = document.get(AlertField.SCORE), amount_of(transaction)
     return render_template(
         "alert.html",
-        notice=using.notice,
         latest=latest,
         alert=document,
-        name=actor_or_nobody().name,
+        name=actors.current().name,
         triage=presentation.triage_label(document["work"]),
         heading="Unscorable payment" if document[AlertField.OUTCOME] == Outcome.UNSCORABLE else "Fraud alert",
         score=score,
@@ -91,44 +93,28 @@ def alert_page(alert_id: str) -> str:
         columns=_columns(transaction, document.get(AlertField.IMPUTED) or [], manifest, aliases),
         more_columns=max(0, len(transaction) - LISTED_COLUMNS),
         json=orjson.dumps(transaction, option=orjson.OPT_INDENT_2).decode(),
-        timeline=_timeline(using, document),
-        similar=similar_alerts(using.store, stored, values),
-        needs_token=using.settings.ingest_token is not None,
+        timeline=_timeline(document, reasons.explained_us(stored.seq)),
+        similar=similar_alerts(store, stored, values),
         short_id=presentation.short_id,
         number=presentation.number,
     )
 
 
-def _explained(using: Parts, document: Mapping[str, Any]) -> tuple[Explanation | None, str | None]:
+def _explained(explainers: ExplainerLibrary, document: Mapping[str, Any]) -> tuple[Explanation | None, str | None]:
     cause = (document.get("explanation") or {}).get("cause") or ""
     if cause.startswith(DEFECT):
         return None, cause
-    result = explanation_of(using.explainers, document)
+    result = explanation_of(explainers, document)
     return (None, result) if isinstance(result, str) else (result, None)
 
 
-def _steps(using: Parts, document: Mapping[str, Any]) -> tuple[Step, ...]:
-    """Return how the values were read, without contributions, for an alert whose score cannot be explained."""
+def _scored_by(explainers: ExplainerLibrary, document: Mapping[str, Any]) -> tuple[Explainer | None, Mapping[str, str]]:
+    """Return the explainer and the aliases of the model that scored an alert, as far as they can be read."""
     model_id = document.get(AlertField.MODEL_ID)
-    if not isinstance(model_id, str):
-        return ()
     try:
-        explainer, aliases = using.explainers.of(model_id, document.get(AlertField.REVISION))
-    except ModelError:
-        return ()
-    read = explainer.explain(document[AlertField.TRANSACTION], aliases).steps
-    return tuple(replace(step, reason=replace(step.reason, contribution=0.0)) for step in read)
-
-
-def _scored_by(using: Parts, document: Mapping[str, Any]) -> tuple[Manifest | None, Mapping[str, str]]:
-    model_id = document.get(AlertField.MODEL_ID)
-    if not isinstance(model_id, str):
-        return None, {}
-    try:
-        explainer, aliases = using.explainers.of(model_id, document.get(AlertField.REVISION))
+        return explainers.of(model_id, document.get(AlertField.REVISION)) if isinstance(model_id, str) else (None, {})
     except ModelError:
         return None, {}
-    return explainer.manifest, aliases
 
 
 def _values(steps: tuple[Step, ...]) -> dict[str, float]:
@@ -171,14 +157,13 @@ def _mark(name: str, imputed: list[str], manifest: Manifest | None, aliases: Map
     return "unknown", "Not in the training data; not read by the model"
 
 
-def _timeline(using: Parts, document: Mapping[str, Any]) -> list[Moment]:
+def _timeline(document: Mapping[str, Any], explained_us: int | None) -> list[Moment]:
     """Return the steps from the payment to its reasons, as far as their times are known."""
-    explained_at = iso_time(using.reasons.explained_us(document["seq"]))
     steps = (
         ("Payment produced", document.get(AlertField.PRODUCED_AT)),
         ("Detected", document.get(AlertField.DETECTED_AT)),
         ("Received and stored", document.get("received_at")),
-        ("Reasons computed", explained_at),
+        ("Reasons computed", iso_time(explained_us)),
     )
     timeline: list[Moment] = []
     first_us = before_us = None

@@ -3,6 +3,7 @@
 import csv
 import io
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlencode
 
@@ -10,14 +11,14 @@ import orjson
 from flask import Response, render_template, request
 from sqlalchemy import Connection
 
-from fraudstream.dashboard.services.parts import parts
-from fraudstream.dashboard.web.export import cell, drain, file_response, safe
+from fraudstream.dashboard.web.export import Exports, cell, drain, safe
 from fraudstream.dashboard.web.queries import ChangeList
 from fraudstream.dashboard.web.routing import Api
 from fraudstream.messages.answers import AlertChange, ListedChange, page
 from fraudstream.messages.base import Object
 from fraudstream.store.change_reading import NO_NAME, ChangeQuery, ChangeReader
 from fraudstream.store.changes import Action, Head, broken_links, head, holds, stored_heads
+from fraudstream.store.database import Database
 
 ROWS: Final = 50
 CHECKED: Final = 1_000
@@ -28,33 +29,6 @@ ACTION_LABELS: Final[dict[str, str]] = {
     Action.UNDO: "undone", Action.THRESHOLD: "threshold", Action.ALIAS: "alias", Action.MODEL: "model",
     Action.EXPORT: "exported", Action.ACKNOWLEDGE: "acknowledged",
 }  # fmt: skip
-
-
-def audit_page() -> str:
-    """Render a page of the changes that match the query."""
-    using = parts()
-    filters = {name: request.args[name] for name in ChangeQuery.model_fields if request.args.get(name)}
-    query = ChangeList.read(request.args)
-    reader = ChangeReader(using.store.database)
-    # One more than is listed shows whether there is another page.
-    matches = reader.page(query, before=query.cursor, limit=ROWS + 1)
-    changes, more = matches[:ROWS], matches[ROWS:]
-    with using.store.database.read() as connection:
-        chain = _chain_state(connection)
-    return render_template(
-        "audit.html",
-        chain=chain,
-        notice=using.notice,
-        changes=changes,
-        summary=summary,
-        matching=reader.count(query),
-        filters=filters,
-        query=urlencode(filters),
-        older=urlencode(filters | {"cursor": str(changes[-1].seq)}) if more else None,
-        is_first=query.cursor is None,
-        actions=ACTION_LABELS,
-        no_name=NO_NAME,
-    )
 
 
 def summary(state: Object | None) -> str:
@@ -87,26 +61,55 @@ COLUMNS: Final = (
 api = Api("audit")
 
 
-@api.operation("GET", "/api/audit", page("changes", ListedChange))
-def list_changes(query: ChangeList) -> object:
-    """The changes that people made, the newest first."""
-    changes = ChangeReader(parts().store.database).page(query, before=query.cursor, limit=query.limit)
-    return {"changes": changes, "next_cursor": query.following([each.seq for each in changes])}
+@dataclass(frozen=True)
+class AuditViews:
+    """Shows, lists and exports the changes."""
 
+    database: Database
+    exports: Exports
 
-@api.operation("GET", "/api/audit/head", Head)
-def chain_head() -> object:
-    """The newest change's hash, which covers all before it."""
-    with parts().store.database.read() as connection:
-        return head(connection)
+    @api.operation("GET", "/api/audit", page("changes", ListedChange))
+    def list_changes(self, query: ChangeList) -> object:
+        """The changes that people made, the newest first."""
+        changes = ChangeReader(self.database).page(query, before=query.cursor, limit=query.limit)
+        return {"changes": changes, "next_cursor": query.following([each.seq for each in changes])}
 
+    @api.operation("GET", "/api/audit/head", Head)
+    def chain_head(self) -> object:
+        """The newest change's hash, which covers all before it."""
+        with self.database.read() as connection:
+            return head(connection)
 
-@api.operation("GET", "/api/audit.csv", str, media_type="text/csv")
-def changes_csv(query: ChangeQuery) -> Response:
-    """All matching changes as a CSV file, the oldest first, a line for each alert concerned."""
-    reader = ChangeReader(parts().store.database)
-    up_to = reader.latest_seq()
-    return file_response(FILE_NAME, _csv(reader.every(query, up_to=up_to)), lambda: reader.count(query))
+    @api.operation("GET", "/api/audit.csv", str, media_type="text/csv")
+    def changes_csv(self, query: ChangeQuery) -> Response:
+        """All matching changes as a CSV file, the oldest first, a line for each alert concerned."""
+        reader = ChangeReader(self.database)
+        up_to = reader.latest_seq()
+        return self.exports.response(FILE_NAME, _csv(reader.every(query, up_to=up_to)), lambda: reader.count(query))
+
+    def render(self) -> str:
+        """Render a page of the changes that match the query."""
+        filters = {name: request.args[name] for name in ChangeQuery.model_fields if request.args.get(name)}
+        query = ChangeList.read(request.args)
+        reader = ChangeReader(self.database)
+        # One more than is listed shows whether there is another page.
+        matches = reader.page(query, before=query.cursor, limit=ROWS + 1)
+        changes, more = matches[:ROWS], matches[ROWS:]
+        with self.database.read() as connection:
+            chain = _chain_state(connection)
+        return render_template(
+            "audit.html",
+            chain=chain,
+            changes=changes,
+            summary=summary,
+            matching=reader.count(query),
+            filters=filters,
+            query=urlencode(filters),
+            older=urlencode(filters | {"cursor": str(changes[-1].seq)}) if more else None,
+            is_first=query.cursor is None,
+            actions=ACTION_LABELS,
+            no_name=NO_NAME,
+        )
 
 
 def _csv(pages: Iterator[list[AlertChange]]) -> Iterator[str]:

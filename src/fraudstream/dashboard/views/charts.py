@@ -22,7 +22,7 @@ from fraudstream.charts.plot import (
     threshold_mark,
 )
 from fraudstream.charts.series import NOTHING, Axis, Series, combined, groups, series_chart, table_rows
-from fraudstream.dashboard.services.parts import parts
+from fraudstream.dashboard.services.charts import Charts
 from fraudstream.dashboard.web.presentation import compact, milliseconds, number
 from fraudstream.errors import RequestError
 from fraudstream.messages.base import Object
@@ -33,7 +33,7 @@ SPANS: Final = ((60, "1 hour"), (360, "6 hours"), (KEPT_MINUTES, "24 hours"))
 _SIZES: Final = (Size(560, 210), Size(350, 190, is_narrow=True))
 
 
-def charts_html(minutes: int) -> bytes:
+def charts_html(charts: Charts, minutes: int) -> bytes:
     """Render all charts as HTML."""
 
     def render(report: Object) -> bytes:
@@ -41,10 +41,10 @@ def charts_html(minutes: int) -> bytes:
             "_charts.html", report=report, charts=live_charts(report), minutes=minutes, percent=percent
         ).encode()
 
-    return parts().charts.rendered("charts", minutes, render)
+    return charts.rendered("charts", minutes, render)
 
 
-def table_html(minutes: int, key: str) -> bytes:
+def table_html(charts: Charts, minutes: int, key: str) -> bytes:
     """Render the table of one chart as HTML."""
 
     def render(report: Object) -> bytes:
@@ -53,7 +53,7 @@ def table_html(minutes: int, key: str) -> bytes:
             raise RequestError("there is no such chart", status=404)
         return render_template("_chart_table.html", report=report, key=key, chart=chart).encode()
 
-    return parts().charts.rendered(f"table {key}", minutes, render)
+    return charts.rendered(f"table {key}", minutes, render)
 
 
 @dataclass(frozen=True)

@@ -1,15 +1,16 @@
 """Defines the API routes of the active model: threshold, schemas and aliases."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple
 
-from fraudstream.dashboard.services.parts import Parts, parts
-from fraudstream.dashboard.services.rescoring import deployment_at
-from fraudstream.dashboard.services.revisions import change_of
+from fraudstream.dashboard.services.revisions import Deployments, change_of
 from fraudstream.dashboard.services.schema_report import LISTED_SCHEMAS, Schemas, report
-from fraudstream.dashboard.services.what_if import what_if
-from fraudstream.dashboard.web.actor import actor, actor_or_nobody
+from fraudstream.dashboard.services.statistics import Statistics
+from fraudstream.dashboard.services.what_if import WhatIfService
+from fraudstream.dashboard.web.actor import Actors
 from fraudstream.dashboard.web.queries import SchemaList, WhatIfQuery
 from fraudstream.dashboard.web.routing import Api
 from fraudstream.errors import ModelError, ModelNamedDirectly
@@ -17,10 +18,11 @@ from fraudstream.messages.answers import ActiveModel, Aliases, NewDeployment, Wh
 from fraudstream.messages.base import Object
 from fraudstream.messages.requests import Alias, Command, NewThreshold, RemovedAlias
 from fraudstream.model.deployment.aliases import declare_alias, remove_alias
-from fraudstream.model.deployment.current import Deployment, change_between, changeable_models_dir
+from fraudstream.model.deployment.current import Deployment, changeable_models_dir
 from fraudstream.model.deployment.registry import history
 from fraudstream.model.evaluation.thresholds import set_threshold
 from fraudstream.store.changes import Actor
+from fraudstream.store.store import AlertStore
 from fraudstream.transactions.cards import masked_text
 
 LISTED_CHANGES: Final = 10
@@ -46,107 +48,92 @@ class FormerChange(NamedTuple):
     can_undo: bool
 
 
-def change(using: Parts, who: Actor, threshold: float, why: str, revision: int) -> Object:
-    """Deploy a threshold if `revision`, which the analyst saw, is active; return the deployment and former threshold.
-
-    Raises SettingsError for an invalid threshold, ChangedMeanwhile for another revision, or ModelError.
-    """
-    before = deployment_at(using.settings.model)
-    after = set_threshold(
-        using.settings.model, value=threshold, revision=revision, who=who.name, why=why, now=using.clock()
-    )
-    # It would be recorded within a second anyway; the page may ask sooner.
-    using.revisions.record_new()
-    change_id = change_of(change_between(asdict(before), asdict(after)))[0].change_id
-    deployment = {name: getattr(after, name) for name in ActiveModel.model_fields}
-    return deployment | {"former_threshold": before.threshold, "change_id": change_id}
-
-
-def former_changes(using: Parts) -> list[FormerChange]:
-    """Return the latest changes of the deployment, the newest first; none if they cannot be read."""
-    try:
-        newest = history(changeable_models_dir(using.settings.model))[: -LISTED_CHANGES - 1 : -1]
-    except (ModelNamedDirectly, ModelError):
-        return []
-    changes = []
-    for index, each in enumerate(newest):
-        before, after = each.before or {}, each.after
-        what = _other(before, after)
-        old = before.get("threshold")
-        is_threshold = old is not None and old != after["threshold"] and not what
-        who, why, what = (masked_text(text) for text in (each.who, each.why, what))
-        changes.append(
-            FormerChange(each.revision, each.when, who, why, old, after["threshold"], what, index == 0 and is_threshold)
-        )
-    return changes
-
-
 api = Api("model")
 
 
-@api.operation("GET", "/api/what-if", WhatIf, 409)
-def show_what_if(query: WhatIfQuery) -> object:
-    """The effect of another threshold, from three sources."""
-    return what_if(parts(), query.threshold, query.review_cost).document(with_curve=query.curve == 1)
+@dataclass(frozen=True)
+class ModelViews:
+    """Shows and changes the active model's threshold and aliases."""
 
+    model: Path
+    store: AlertStore
+    statistics: Statistics
+    deployments: Deployments
+    what_if: WhatIfService
+    actors: Actors
 
-@api.operation("POST", "/api/threshold", NewDeployment, 409, 422)
-def deploy_threshold(body: NewThreshold) -> object:
-    """Deploy a threshold, if the active revision is the one that the analyst saw."""
-    return change(parts(), actor(body.who), body.threshold, body.why.strip(), body.revision)
+    @api.operation("GET", "/api/what-if", WhatIf, 409)
+    def show_what_if(self, query: WhatIfQuery) -> object:
+        """The effect of another threshold, from three sources."""
+        return self.what_if.at(query.threshold, query.review_cost).document(with_curve=query.curve == 1)
 
+    @api.operation("POST", "/api/threshold", NewDeployment, 409, 422)
+    def deploy_threshold(self, body: NewThreshold) -> object:
+        """Deploy a threshold, if the active revision is the one that the analyst saw."""
+        who = self.actors.require(body.who).name
+        write = partial(set_threshold, value=body.threshold, revision=body.revision)
+        change = self.deployments.change(write, who, body.why.strip())
+        deployment = {name: change.after[name] for name in ActiveModel.model_fields}
+        former_threshold = (change.before or {}).get("threshold")
+        return deployment | {"former_threshold": former_threshold, "change_id": change_of(change)[0].change_id}
 
-@api.operation("GET", "/api/schemas", Schemas)
-def schemas(query: SchemaList) -> object:
-    """The stream's schemas compared with the model's contract, and suggested aliases."""
-    return schema_report(parts(), limit=query.limit)
+    @api.operation("GET", "/api/schemas", Schemas)
+    def schemas(self, query: SchemaList) -> object:
+        """The stream's schemas compared with the model's contract, and suggested aliases."""
+        return self.schema_report(limit=query.limit)
 
+    @api.operation("POST", "/api/schema/aliases", Aliases, 409, 422)
+    def declare(self, body: Alias) -> object:
+        """Declare a column as the alias of a feature, from the next revision on."""
+        return self._realias(body, partial(declare_alias, new=body.new, old=body.old), "declared on the dashboard")
 
-@api.operation("POST", "/api/schema/aliases", Aliases, 409, 422)
-def declare(body: Alias) -> object:
-    """Declare a column as the alias of a feature, from the next revision on."""
-    who, why = _who(body).name, body.why or "declared on the dashboard"
-    return _realias(lambda of: declare_alias(of.settings.model, body.new, body.old, who=who, why=why, now=of.clock()))
+    @api.operation("POST", "/api/schema/aliases/remove", Aliases, 409, 422)
+    def remove(self, body: RemovedAlias) -> object:
+        """Remove an alias."""
+        return self._realias(body, partial(remove_alias, new=body.new), "removed on the dashboard")
 
+    @api.operation(
+        "POST", "/api/schema/suggestions/refuse", answer("RefusedAlias", new=str, old=str, refused=Literal[True]), 422
+    )
+    def refuse(self, body: Alias) -> object:
+        """Never suggest this alias again."""
+        who = self._who(body)
+        self.store.refuse_alias(body.new, body.old, who=who.name, why=body.why or "", session=who.session)
+        return {"new": body.new, "old": body.old, "refused": True}
 
-@api.operation("POST", "/api/schema/aliases/remove", Aliases, 409, 422)
-def remove(body: RemovedAlias) -> object:
-    """Remove an alias."""
-    who, why = _who(body).name, body.why or "removed on the dashboard"
-    return _realias(lambda of: remove_alias(of.settings.model, body.new, who=who, why=why, now=of.clock()))
+    def former_changes(self) -> list[FormerChange]:
+        """Return the latest changes of the deployment, the newest first; none if they cannot be read."""
+        try:
+            newest = history(changeable_models_dir(self.model))[: -LISTED_CHANGES - 1 : -1]
+        except (ModelNamedDirectly, ModelError):
+            return []
+        changes = []
+        for index, each in enumerate(newest):
+            before, after = each.before or {}, each.after
+            what = _other(before, after)
+            old = before.get("threshold")
+            can_undo = index == 0 and old is not None and old != after["threshold"] and not what
+            who, why, what = (masked_text(text) for text in (each.who, each.why, what))
+            changes.append(FormerChange(each.revision, each.when, who, why, old, after["threshold"], what, can_undo))
+        return changes
 
+    def schema_report(self, *, limit: int = LISTED_SCHEMAS) -> Schemas:
+        """Return the schema report of this dashboard."""
+        try:
+            changeable_models_dir(self.model)
+            changeable = True
+        except ModelNamedDirectly:
+            changeable = False
+        statistics = self.statistics
+        return report(self.store, statistics.columns, statistics.contract(), changeable=changeable, limit=limit)
 
-@api.operation(
-    "POST", "/api/schema/suggestions/refuse", answer("RefusedAlias", new=str, old=str, refused=Literal[True]), 422
-)
-def refuse(body: Alias) -> object:
-    """Never suggest this alias again."""
-    who = _who(body)
-    parts().store.refuse_alias(body.new, body.old, who=who.name, why=body.why or "", session=who.session)
-    return {"new": body.new, "old": body.old, "refused": True}
+    def _who(self, body: Command) -> Actor:
+        acting = self.actors.current(body.who)
+        return acting if acting.name else Actor("dashboard", session=acting.session)
 
-
-def schema_report(using: Parts, *, limit: int = LISTED_SCHEMAS) -> Schemas:
-    """Return the schema report of this dashboard."""
-    try:
-        changeable_models_dir(using.settings.model)
-        changeable = True
-    except ModelNamedDirectly:
-        changeable = False
-    statistics = using.statistics
-    return report(using.store, statistics.columns, statistics.contract(), changeable=changeable, limit=limit)
-
-
-def _who(body: Command) -> Actor:
-    acting = actor_or_nobody(body.who)
-    return acting if acting.name else Actor("dashboard", session=acting.session)
-
-
-def _realias(apply: Callable[[Parts], Deployment]) -> Object:
-    using = parts()
-    active = apply(using)
-    using.revisions.record_new()
-    return {"aliases": dict(active.aliases), "model_id": active.model_id, "revision": active.revision}
+    def _realias(self, body: Alias | RemovedAlias, write: Callable[..., Deployment], why: str) -> Object:
+        after = self.deployments.change(write, self._who(body).name, body.why or why).after
+        return {name: after[name] for name in ("aliases", "model_id", "revision")}
 
 
 def _other(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:

@@ -8,9 +8,10 @@ from flask import redirect, render_template, request
 from werkzeug.datastructures import MultiDict
 from werkzeug.wrappers import Response
 
-from fraudstream.dashboard.services.parts import parts
+from fraudstream.dashboard.services.reasons import ReasonStore
+from fraudstream.dashboard.services.statistics import Statistics
 from fraudstream.dashboard.web import presentation
-from fraudstream.dashboard.web.actor import actor_or_nobody
+from fraudstream.dashboard.web.actor import Actors
 from fraudstream.dashboard.web.queries import AlertList
 from fraudstream.errors import RequestError
 from fraudstream.messages.base import Object
@@ -18,6 +19,7 @@ from fraudstream.store.change_reading import ChangeReader
 from fraudstream.store.changes import NOBODY
 from fraudstream.store.filters import Where, write_cursor
 from fraudstream.store.search import SearchPage
+from fraudstream.store.store import AlertStore
 from fraudstream.store.triage_state import VERDICTS, AlertStatus
 from fraudstream.times import iso_time
 from fraudstream.transactions.wire import AlertField
@@ -168,39 +170,37 @@ EMPTY: Final = SearchPage([], None)
 """The alerts of a user without a name."""
 
 
-def queue_page() -> str | Response:
+def queue_page(store: AlertStore, statistics: Statistics, reasons: ReasonStore, actors: Actors) -> str | Response:
     """Render a page of the alerts that match the address; redirect an untidy address to its canonical form."""
-    using = parts()
     query = QueueQuery(request.args)
     if not query.is_tidy:
         return redirect(query.address(), code=303)
     # Read before the rows, so that the page's stream and its poll of changes start no later than its content.
-    latest = using.store.latest_seq()
-    changed = ChangeReader(using.store.database).latest_seq()
-    who = actor_or_nobody()
+    latest = store.latest_seq()
+    changed = ChangeReader(store.database).latest_seq()
+    who = actors.current()
     name = "" if who == NOBODY else who.name
     api_query = query.api_query(name)
     before = ("cursor", request.args.get("cursor", ""))
     filters = AlertList.read(MultiDict([*api_query.items(multi=True), before]))
     page = EMPTY
     if not (query.is_mine and not name):
-        page = using.store.search.page(filters.filter(), sort=filters.sort, after=filters.position(), limit=ROWS)
-    documents = [alert.document() for alert in using.reasons.with_reasons(page.alerts)]
+        page = store.search.page(filters.filter(), sort=filters.sort, after=filters.position(), limit=ROWS)
+    documents = [alert.document() for alert in reasons.with_reasons(page.alerts)]
     open_alert = request.args.get("alert", "")[:ID_CHARS]
     if open_alert in {document[AlertField.ALERT_ID] for document in documents}:
         open_alert = ""
-    stats = using.statistics.current()
+    stats = statistics.current()
     cursor = None if page.following is None else write_cursor(filters.sort, page.following)
     return render_template(
         "queue.html",
-        notice=using.notice,
         latest=latest,
         changed=changed,
         stats=stats,
         query=query,
         name=name,
         rows=[_row(document, stats) for document in documents],
-        open_alert=_one(open_alert, stats) if open_alert else None,
+        open_alert=_one(open_alert, store, reasons, stats) if open_alert else None,
         columns=sorted({column for document in documents for column in document[AlertField.TRANSACTION]}),
         orders=ORDERS,
         operators=OPERATORS,
@@ -213,12 +213,11 @@ def queue_page() -> str | Response:
     )
 
 
-def _one(alert_id: str, stats: Mapping[str, Any]) -> Object:
-    using = parts()
-    match = using.store.alert(alert_id)
+def _one(alert_id: str, store: AlertStore, reasons: ReasonStore, stats: Mapping[str, Any]) -> Object:
+    match = store.alert(alert_id)
     if match is None:
         raise RequestError("there is no alert with this id", status=404)
-    return _row(using.reasons.with_reasons([match])[0].document(), stats)
+    return _row(reasons.with_reasons([match])[0].document(), stats)
 
 
 def _row(document: Mapping[str, Any], stats: Mapping[str, Any]) -> Object:

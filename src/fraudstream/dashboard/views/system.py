@@ -1,69 +1,81 @@
 """Defines the API routes of the system: counters, problems, acknowledgement of losses, charts and health."""
 
+from dataclasses import dataclass
+
 import orjson
 from flask import Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from fraudstream.dashboard.services.parts import parts
-from fraudstream.dashboard.web.actor import actor
+from fraudstream.dashboard.services.charts import Charts
+from fraudstream.dashboard.services.health import Health
+from fraudstream.dashboard.services.statistics import Statistics
+from fraudstream.dashboard.services.system_state import SystemState
+from fraudstream.dashboard.web.actor import Actors
 from fraudstream.dashboard.web.queries import ChartQuery
 from fraudstream.dashboard.web.routing import Api, json_response
 from fraudstream.errors import RequestError
 from fraudstream.messages.answers import Stats, System, answer
 from fraudstream.messages.base import Object
 from fraudstream.messages.requests import Acknowledgement
-from fraudstream.store.changes import Action
+from fraudstream.store.changes import Action, ChangeLog
+from fraudstream.store.store import AlertStore
 
 api = Api("system")
 
 
-@api.operation("GET", "/api/stats", Stats)
-def stats() -> object:
-    """The counters."""
-    return parts().statistics.current()
+@dataclass(frozen=True)
+class SystemViews:
+    """Shows the state of the system, and acknowledges losses."""
 
+    store: AlertStore
+    statistics: Statistics
+    state: SystemState
+    chart_data: Charts
+    checks: Health
+    changes: ChangeLog
+    actors: Actors
 
-@api.operation("GET", "/api/system", System)
-def system() -> object:
-    """Processes, partitions, losses and problems; 200 even if there are problems."""
-    return parts().system.document()
+    @api.operation("GET", "/api/stats", Stats)
+    def stats(self) -> object:
+        """The counters."""
+        return self.statistics.current()
 
+    @api.operation("GET", "/api/system", System)
+    def system(self) -> object:
+        """Processes, partitions, losses and problems; 200 even if there are problems."""
+        return self.state.document()
 
-@api.operation("POST", "/api/system/acknowledge", answer("Acknowledged", acknowledged=int, change_id=str), 409)
-def acknowledge(body: Acknowledgement) -> object:
-    """Acknowledge the losses up to a ledger entry: they stay in the ledger, but are no longer reported."""
-    using, who = parts(), actor(body.who)
-    losses = using.store.ledger.unacknowledged_losses(until=body.until_seq)
-    if not losses.records:
-        raise RequestError("there is no unacknowledged loss up to this entry", status=409)
-    after = {"until_seq": losses.until_seq, "records": losses.records}
-    what, why = f"{losses.records:,} lost records", (body.why or "").strip()
-    change_id = using.changes.record(who, Action.ACKNOWLEDGE, what, None, after, why)
-    return {"acknowledged": losses.records, "change_id": change_id}
+    @api.operation("POST", "/api/system/acknowledge", answer("Acknowledged", acknowledged=int, change_id=str), 409)
+    def acknowledge(self, body: Acknowledgement) -> object:
+        """Acknowledge the losses up to a ledger entry: they stay in the ledger, but are no longer reported."""
+        who = self.actors.require(body.who)
+        losses = self.store.ledger.unacknowledged_losses(until=body.until_seq)
+        if not losses.records:
+            raise RequestError("there is no unacknowledged loss up to this entry", status=409)
+        after = {"until_seq": losses.until_seq, "records": losses.records}
+        what, why = f"{losses.records:,} lost records", (body.why or "").strip()
+        change_id = self.changes.record(who, Action.ACKNOWLEDGE, what, None, after, why)
+        return {"acknowledged": losses.records, "change_id": change_id}
 
+    @api.operation("GET", "/api/charts", answer("Charts", minutes=Object, scores=object, precision=object))
+    def charts(self, query: ChartQuery) -> Response:
+        """Payments, alerts, scores, amounts, latency and precision of each of the last minutes."""
+        return json_response(self.chart_data.rendered("json", query.minutes, orjson.dumps))
 
-@api.operation("GET", "/api/charts", answer("Charts", minutes=Object, scores=object, precision=object))
-def charts(query: ChartQuery) -> Response:
-    """Payments, alerts, scores, amounts, latency and precision of each of the last minutes."""
-    return json_response(parts().charts.rendered("json", query.minutes, orjson.dumps))
+    @api.operation("GET", "/health", answer("Health", status=str, checks=dict[str, str]), same=(503,))
+    def health(self) -> Response:
+        """200 while the process is running and its database accepts writes; 503 with the problem."""
+        checks = self.checks.checks()
+        is_ok = all(state == "ok" for state in checks.values())
+        return json_response({"status": "ok" if is_ok else "failing", "checks": checks}, 200 if is_ok else 503)
 
+    @api.operation("GET", "/ready", answer("Ready", ready=bool, reasons=list[str]), same=(503,))
+    def ready(self) -> Response:
+        """200 while this process can serve; 503 with the reasons while it cannot."""
+        reasons = self.checks.reasons()
+        return json_response({"ready": not reasons, "reasons": reasons}, 503 if reasons else 200)
 
-@api.operation("GET", "/health", answer("Health", status=str, checks=dict[str, str]), same=(503,))
-def health() -> Response:
-    """200 while the process is running and its database accepts writes; 503 with the problem."""
-    checks = parts().health.checks()
-    is_ok = all(state == "ok" for state in checks.values())
-    return json_response({"status": "ok" if is_ok else "failing", "checks": checks}, 200 if is_ok else 503)
-
-
-@api.operation("GET", "/ready", answer("Ready", ready=bool, reasons=list[str]), same=(503,))
-def ready() -> Response:
-    """200 while this process can serve; 503 with the reasons while it cannot."""
-    reasons = parts().health.reasons()
-    return json_response({"ready": not reasons, "reasons": reasons}, 503 if reasons else 200)
-
-
-@api.operation("GET", "/metrics", str, media_type="text/plain")
-def metrics() -> Response:
-    """The counters for Prometheus."""
-    return Response(generate_latest(parts().statistics.registry), content_type=CONTENT_TYPE_LATEST)
+    @api.operation("GET", "/metrics", str, media_type="text/plain")
+    def metrics(self) -> Response:
+        """The counters for Prometheus."""
+        return Response(generate_latest(self.statistics.registry), content_type=CONTENT_TYPE_LATEST)

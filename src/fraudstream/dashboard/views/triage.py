@@ -1,83 +1,82 @@
 """Defines the API routes of alert triage."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
 from flask import Response
 
 from fraudstream.dashboard.services.live_stream import Hub
-from fraudstream.dashboard.services.parts import parts
-from fraudstream.dashboard.web.actor import actor
+from fraudstream.dashboard.services.reasons import ReasonStore
+from fraudstream.dashboard.web.actor import Actors
 from fraudstream.dashboard.web.queries import NextAlert
 from fraudstream.dashboard.web.routing import Api, json_response
 from fraudstream.errors import RequestError
 from fraudstream.messages.answers import Alert, Text, Triage, Triaged, answer
 from fraudstream.messages.base import Object
 from fraudstream.messages.requests import AddNote, Claim, Decide, Release, Undo
+from fraudstream.store.store import AlertStore
+from fraudstream.store.triage import TriageService
 from fraudstream.store.triage_state import AlertStatus
 from fraudstream.store.triage_writing import TriageResult
 
 api = Api("work")
 
 
-@api.operation("POST", "/api/work/claim", Triaged, same=(409,))
-def claim(body: Claim) -> Response:
-    """Claim alerts."""
-    versions = body.versions or {}
-    return _answer(parts().triage.claim(actor(body.who), body.alert_ids, take_over=body.take_over, versions=versions))
+@dataclass(frozen=True)
+class TriageViews:
+    """Triages alerts."""
 
+    store: AlertStore
+    triage: TriageService
+    reasons: ReasonStore
+    actors: Actors
 
-@api.operation("POST", "/api/work/release", Triaged, same=(409,))
-def release(body: Release) -> Response:
-    """Release one's own alerts."""
-    return _answer(parts().triage.release(actor(body.who), body.alert_ids, versions=body.versions or {}))
+    @api.operation("POST", "/api/work/claim", Triaged, same=(409,))
+    def claim(self, body: Claim) -> Response:
+        """Claim alerts."""
+        who, versions = self.actors.require(body.who), body.versions or {}
+        return _answer(self.triage.claim(who, body.alert_ids, take_over=body.take_over, versions=versions))
 
+    @api.operation("POST", "/api/work/release", Triaged, same=(409,))
+    def release(self, body: Release) -> Response:
+        """Release one's own alerts."""
+        return _answer(self.triage.release(self.actors.require(body.who), body.alert_ids, versions=body.versions or {}))
 
-@api.operation("POST", "/api/work/verdict", Triaged, same=(409,))
-def verdict(body: Decide) -> Response:
-    """Decide alerts."""
-    return _answer(
-        parts().triage.verdict(
-            actor(body.who),
-            body.alert_ids,
-            AlertStatus(body.status),
-            note=body.note or "",
-            take_over=body.take_over,
-            versions=body.versions or {},
-        )
-    )
+    @api.operation("POST", "/api/work/verdict", Triaged, same=(409,))
+    def verdict(self, body: Decide) -> Response:
+        """Decide alerts."""
+        who, versions = self.actors.require(body.who), body.versions or {}
+        status, note, take_over = AlertStatus(body.status), body.note or "", body.take_over
+        verdict = self.triage.verdict(who, body.alert_ids, status, note=note, take_over=take_over, versions=versions)
+        return _answer(verdict)
 
+    @api.operation("POST", "/api/work/note", Triaged, same=(409,))
+    def note(self, body: AddNote) -> Response:
+        """Add a note to an alert."""
+        return _answer(self.triage.note(self.actors.require(body.who), body.alert_ids[0], body.text))
 
-@api.operation("POST", "/api/work/note", Triaged, same=(409,))
-def note(body: AddNote) -> Response:
-    """Add a note to an alert."""
-    return _answer(parts().triage.note(actor(body.who), body.alert_ids[0], body.text))
+    @api.operation("POST", "/api/work/undo", Triaged, 404, same=(409,))
+    def undo(self, body: Undo) -> Response:
+        """Undo one's own change; another's only with `take_over`."""
+        return _answer(self.triage.undo(self.actors.require(body.who), body.change_id, take_over=body.take_over))
 
+    @api.operation("POST", "/api/work/next", answer("ClaimedAlert", alert=Alert | None, change_id=Text))
+    def next_alert(self, body: NextAlert) -> Response:
+        """Claim the first new alert in an order, of those that match."""
+        done = self.triage.next(self.actors.require(body.who), body.filter(), body.order, body.skip)
+        claimed = self.store.alert(done.done[0].alert_id) if done.done else None
+        alert = b"null" if claimed is None else self.reasons.with_reasons([claimed])[0].body
+        return json_response(b'{"alert":%s,"change_id":%s}' % (alert, orjson.dumps(done.change_id)))
 
-@api.operation("POST", "/api/work/undo", Triaged, 404, same=(409,))
-def undo(body: Undo) -> Response:
-    """Undo one's own change; another's only with `take_over`."""
-    return _answer(parts().triage.undo(actor(body.who), body.change_id, take_over=body.take_over))
-
-
-@api.operation("POST", "/api/work/next", answer("ClaimedAlert", alert=Alert | None, change_id=Text))
-def next_alert(body: NextAlert) -> Response:
-    """Claim the first new alert in an order, of those that match."""
-    using = parts()
-    done = using.triage.next(actor(body.who), body.filter(), body.order, body.skip)
-    claimed = using.store.alert(done.done[0].alert_id) if done.done else None
-    alert = b"null" if claimed is None else using.reasons.with_reasons([claimed])[0].body
-    return json_response(b'{"alert":%s,"change_id":%s}' % (alert, orjson.dumps(done.change_id)))
-
-
-@api.operation("GET", "/api/work/<path:alert_id>", Triage, 404)
-def triage(alert_id: str) -> object:
-    """An alert's triage state, and its changes."""
-    result = parts().triage.state(alert_id)
-    if result is None:
-        raise RequestError("there is no alert with this id", status=404)
-    state, history = result
-    return {"work": state.document(), "history": history}
+    @api.operation("GET", "/api/work/<path:alert_id>", Triage, 404)
+    def state(self, alert_id: str) -> object:
+        """An alert's triage state, and its changes."""
+        result = self.triage.state(alert_id)
+        if result is None:
+            raise RequestError("there is no alert with this id", status=404)
+        state, history = result
+        return {"work": state.document(), "history": history}
 
 
 def publish_triage(hub: Hub, done: TriageResult) -> None:

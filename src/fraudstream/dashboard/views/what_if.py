@@ -14,12 +14,10 @@ from markupsafe import Markup
 from fraudstream.charts import svg
 from fraudstream.charts.plot import Area, Figure, Linear, Logarithmic, LogOdds, Scale, decade_above, threshold_mark
 from fraudstream.charts.series import Axis, Series, series_chart, table_rows
-from fraudstream.dashboard.services.parts import parts
-from fraudstream.dashboard.services.what_if import WhatIfResult, curve, what_if
+from fraudstream.dashboard.services.what_if import WhatIfResult, curve
 from fraudstream.dashboard.services.what_if_sources import PeriodFigures, WhatIfSource
-from fraudstream.dashboard.views.model import former_changes
+from fraudstream.dashboard.views.model import ModelViews
 from fraudstream.dashboard.web import presentation
-from fraudstream.dashboard.web.actor import actor_or_nobody
 from fraudstream.dashboard.web.presentation import compact
 from fraudstream.dashboard.web.queries import WhatIfQuery
 from fraudstream.errors import ModelError
@@ -124,26 +122,23 @@ class Card(NamedTuple):
     note: str
 
 
-def what_if_page() -> str:
+def what_if_page(model: ModelViews) -> str:
     """Render the page for the threshold in the address."""
-    using = parts()
     query = WhatIfQuery.read(request.args)
     try:
-        result = what_if(using, query.threshold, query.review_cost)
+        result = model.what_if.at(query.threshold, query.review_cost)
     except ModelError as e:
-        return render_template("what_if.html", notice=using.notice, result=None, cause=e.line)
+        return render_template("what_if.html", result=None, cause=e.line)
     cards = [_card(source, result.deployment.threshold, result.threshold) for source in result.sources]
     return render_template(
         "what_if.html",
-        notice=using.notice,
         result=result,
-        name=actor_or_nobody().name,
+        name=model.actors.current().name,
         cards=cards,
         charts=charts(result),
         position=position(result.threshold),
         slider_steps=SLIDER_STEPS,
-        changes=former_changes(using),
-        needs_token=using.settings.ingest_token is not None,
+        changes=model.former_changes(),
         score=score,
         short_id=presentation.short_id,
         summary=_summary(cards, result.threshold, result.deployment.threshold),

@@ -2,27 +2,22 @@
 
 import errno
 import resource
-import select
 import socket
 import time
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 from selectors import EVENT_READ, EVENT_WRITE
 from typing import Any, Final
 
 import flask
-import orjson
 import structlog
-from gunicorn.http import RequestParser, wsgi
-from gunicorn.util import unquote_to_wsgi_str
+from gunicorn.http import wsgi
 from gunicorn.workers.gthread import ThreadWorker
 from werkzeug.exceptions import HTTPException
-from werkzeug.http import HTTP_STATUS_CODES
 
+from fraudstream.dashboard.web.client_connection import HEAD_BYTES, STALLED_SECONDS, Connection, Limits
 from fraudstream.errors import FraudstreamError
 
 THREADS: Final = {"ingest": 8, "health": 2, "page": 8, "download": 16}
@@ -33,12 +28,6 @@ would slow down ingest, by Python's GIL.
 QUEUE: Final = 512
 """Requests that may wait for a thread of a pool; at most an eighth of the connections."""
 
-INGEST: Final = frozenset(
-    f"/api/{name}" for name in ("alerts", "events", "dead-letters", "ledger", "replays/claim", "replays/results")
-)
-HEALTH: Final = frozenset({"/health", "/ready", "/metrics"})
-DOWNLOADS: Final = (".csv", ".json", ".jsonl")
-
 ACCEPT_AT_ONCE: Final = 256
 TICK_SECONDS: Final = 0.1
 LINGER_SECONDS: Final = 2.0
@@ -48,104 +37,13 @@ UNADMITTED_SECONDS: Final = 0.25
 UNADMITTED_BYTES: Final = 65_536
 """How much of a body is read, for how long, before the app checks whether it accepts the request."""
 
-HEAD_BYTES: Final = 65_536
-HEAD_END: Final = b"\r\n\r\n"
-UNSENT_BYTES: Final = 65_536
-"""Buffered bytes of a response for a slow reader; a thread that has more to write waits."""
-
-STALLED_SECONDS: Final = 30
 RECEIVE_BYTES: Final = 131_072
 OTHER_FILES: Final = 256
 """Descriptors that connections leave to the database, logs and models."""
 
-RETRY_SECONDS: Final = 5
 LOG_SECONDS: Final = 10.0
 
 log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """Limits on the resources that clients may hold, and for how long."""
-
-    connections: int = 4096
-    """Beyond these, the connection that has waited longest is closed."""
-
-    streams: int = 256
-    body_bytes: int = 128 * 1024 * 1024
-    """Of all requests in memory; beyond it the oldest incomplete one is refused."""
-
-    idle_seconds: float = 30.0
-    head_seconds: float = 10.0
-    body_seconds: float = 30.0
-
-
-LIMITS: Final = Limits()
-
-
-class Connection(socket.socket):
-    """A client's connection with the received part of a request and the unsent part of a response."""
-
-    def __init__(self, accepted: socket.socket, client: Any, server: Any) -> None:
-        super().__init__(accepted.family, accepted.type, accepted.proto, accepted.detach())
-        self.setblocking(False)
-        self.sock = self
-        """gunicorn's name for the socket."""
-        self.client = client
-        self.server = server
-        self.deadline = 0.0
-        self.received = bytearray()
-        self.unsent = bytearray()
-        self.searched = 0
-        self.held = 0
-        self.watched_for = 0
-        self.parser: Any = None
-        self.request: Any = None
-        self.pool = ""
-        self.is_admitted = False
-        self.keeps_alive = False
-        self.is_ending = self.is_dropped = False
-
-    def sendall(self, data: Any, _flags: int = 0, /) -> None:
-        """Send what fits at once and buffer the rest; wait only for a reader that is far behind.
-
-        Raises TimeoutError if the client has read nothing for `STALLED_SECONDS`.
-        """
-        self.unsent += data
-        self.flush()
-        while len(self.unsent) > UNSENT_BYTES:
-            writable = select.poll()
-            writable.register(self, select.POLLOUT)
-            if not writable.poll(STALLED_SECONDS * 1000):
-                raise TimeoutError("the client does not read its response")
-            self.flush()
-
-    def flush(self) -> None:
-        """Send without blocking."""
-        with suppress(BlockingIOError):
-            while self.unsent:
-                del self.unsent[: self.send(self.unsent)]
-
-    def close(self) -> None:
-        """Leave closing to the loop, which watches the socket; gunicorn calls this after a failed response."""
-        self.setblocking(False)
-
-    def discard(self) -> None:
-        """Close the socket."""
-        super().close()
-
-    @property
-    def is_busy(self) -> bool:
-        """Whether a part of a request has arrived, or a part of a response is unsent."""
-        return bool(self.received or self.unsent) or self.request is not None
-
-    def body_end(self) -> int | None:
-        """Return the end of the body in the received bytes; None while it is incomplete."""
-        length = getattr(self.request.body.reader, "length", None)
-        if length is None:  # chunked; the parser notices a false end
-            end = bytes(self.received[-7:])
-            return len(self.received) if end in (b"\r\n0\r\n\r\n", b"0\r\n\r\n") else None
-        return length if len(self.received) >= length else None
 
 
 class RequestWorker(ThreadWorker):  # type: ignore[misc]
@@ -293,13 +191,7 @@ class RequestWorker(ThreadWorker):  # type: ignore[misc]
         """Respond without the app, and close."""
         self._waiting.pop(connection, None)
         self._turned_away[message] += 1
-        body = orjson.dumps({"error": message, "status": status})
-        connection.unsent += (
-            b"HTTP/1.1 %d %s\r\nConnection: close\r\nRetry-After: %d\r\nContent-Type: application/json\r\n"
-            b"Content-Length: %d\r\n\r\n%s"
-            % (status, HTTP_STATUS_CODES[status].encode(), RETRY_SECONDS, len(body), body)
-        )
-        connection.flush()
+        connection.refuse(status, message)
         self._finish(connection, False)
 
     def _advance(self, connection: Connection) -> None:
@@ -315,25 +207,16 @@ class RequestWorker(ThreadWorker):  # type: ignore[misc]
             self._run_in_pool(connection, self._check_admission)
 
     def _parse_head(self, connection: Connection) -> bool:
-        end = connection.received.find(HEAD_END, max(0, connection.searched - len(HEAD_END) + 1))
-        if end < 0:
-            connection.searched = len(connection.received)
-            if connection.searched > HEAD_BYTES:
-                self._refuse(connection, 431, "the headers are too long")
-            return False
-        head = bytes(connection.received[: end + len(HEAD_END)])
-        del connection.received[: len(head)]
-        connection.parser = RequestParser(self.cfg, [head], connection.client)
-        connection.searched = 0
         try:
-            request = next(connection.parser)
+            if not connection.parse_head(self.cfg):
+                if connection.searched > HEAD_BYTES:
+                    self._refuse(connection, 431, "the headers are too long")
+                return False
         except Exception as e:  # gunicorn maps errors to responses
             self._waiting.pop(connection, None)
             self.handle_error(None, connection, connection.client, e)
             self._finish(connection, False)
             return False
-        connection.request = request
-        connection.pool = _pool(request.method, unquote_to_wsgi_str(request.path))
         connection.deadline = time.monotonic() + UNADMITTED_SECONDS
         return True
 
@@ -422,13 +305,3 @@ class RequestWorker(ThreadWorker):  # type: ignore[misc]
             connection.is_ending = True
             connection.shutdown(socket.SHUT_WR)
             self._wait(connection, LINGER_SECONDS)
-
-
-def _pool(method: str, path: str) -> str:
-    if path == "/api/stream":
-        return "stream"
-    if path in HEALTH:
-        return "health"
-    if method == "POST" and path in INGEST:
-        return "ingest"
-    return "download" if path.endswith(DOWNLOADS) else "page"

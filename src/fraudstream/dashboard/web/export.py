@@ -4,17 +4,18 @@ import csv
 import io
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any, Final
 
 import orjson
 from flask import Response, request
 
-from fraudstream.dashboard.services.parts import parts
-from fraudstream.dashboard.services.reasons import ReasonWorker
-from fraudstream.dashboard.web.actor import actor_or_nobody
+from fraudstream.config import Settings
+from fraudstream.dashboard.services.reasons import ReasonStore
+from fraudstream.dashboard.web.actor import Actors
 from fraudstream.dashboard.web.security import same_origin
 from fraudstream.errors import RequestError
-from fraudstream.store.changes import Action
+from fraudstream.store.changes import Action, ChangeLog
 from fraudstream.store.filters import AlertFilter
 from fraudstream.store.store import AlertStore
 from fraudstream.transactions.masking import typed
@@ -62,7 +63,7 @@ def export_csv(store: AlertStore, query: AlertFilter, *, with_triage: bool = Fal
     yield drain(buffer)
 
 
-def export_json(store: AlertStore, reasons: ReasonWorker, query: AlertFilter) -> Iterator[bytes]:
+def export_json(store: AlertStore, reasons: ReasonStore, query: AlertFilter) -> Iterator[bytes]:
     """Yield the alerts as one JSON array, an alert per line, in the format of the list."""
     before = b"[\n"
     for alerts in store.search.walk(query):
@@ -96,27 +97,34 @@ def drain(buffer: io.StringIO) -> str:
     return text
 
 
-def file_response(
-    file: str, pieces: Iterator[str] | Iterator[bytes], rows: Callable[[], int], *, at_most: bool = False
-) -> Response:
-    """Return a file for download, recorded as an export; a HEAD request exports nothing.
+@dataclass(frozen=True)
+class Exports:
+    """Sends files for download and records each in the change log."""
 
-    `rows` counts the rows of the file, or (`at_most`) the most that it can have, if counting exactly would take as long
-    as the file. Raises StoreError if it cannot be recorded.
-    """
-    if request.method == "GET":
-        _record_export(file, rows, at_most=at_most)
-    headers = {"Content-Disposition": f'attachment; filename="{file}"'}
-    return Response(pieces, mimetype=MIMETYPES[file.rpartition(".")[2]], headers=headers)
+    settings: Settings
+    changes: ChangeLog
+    actors: Actors
 
+    def response(
+        self, file: str, pieces: Iterator[str] | Iterator[bytes], rows: Callable[[], int], *, at_most: bool = False
+    ) -> Response:
+        """Return a file for download, recorded as an export; a HEAD request exports nothing.
 
-def _record_export(file: str, rows: Callable[[], int], *, at_most: bool) -> None:
-    if not same_origin(request, parts().settings):
-        # Each export stays in the change log for good: no other site may cause one.
-        raise RequestError("another site may not request this file; open its address directly", status=403)
-    query = {name: values[0] if len(values) == 1 else values for name, values in request.args.lists()}
-    after = {"filter": typed(query), "rows_at_most" if at_most else "rows": rows()}
-    parts().changes.record(actor_or_nobody(), Action.EXPORT, file, None, after)
+        `rows` counts the rows of the file, or (`at_most`) the most that it can have, if counting exactly would take as
+        long as the file. Raises StoreError if it cannot be recorded.
+        """
+        if request.method == "GET":
+            self._record(file, rows, at_most=at_most)
+        headers = {"Content-Disposition": f'attachment; filename="{file}"'}
+        return Response(pieces, mimetype=MIMETYPES[file.rpartition(".")[2]], headers=headers)
+
+    def _record(self, file: str, rows: Callable[[], int], *, at_most: bool) -> None:
+        if not same_origin(request, self.settings):
+            # Each export stays in the change log for good: no other site may cause one.
+            raise RequestError("another site may not request this file; open its address directly", status=403)
+        query = {name: values[0] if len(values) == 1 else values for name, values in request.args.lists()}
+        after = {"filter": typed(query), "rows_at_most" if at_most else "rows": rows()}
+        self.changes.record(self.actors.current(), Action.EXPORT, file, None, after)
 
 
 def _headings(names: list[str], own: set[str]) -> list[str]:

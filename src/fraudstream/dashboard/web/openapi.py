@@ -2,12 +2,13 @@
 
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
 from typing import Any, Final
 
 import orjson
-from flask import Response, current_app
+from flask import Response
 from pydantic import TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema
 
@@ -56,10 +57,16 @@ class _Schemas(GenerateJsonSchema):
         return False
 
 
-@api.operation("GET", "/api/openapi.json", answer("Description", openapi=str, paths=Object))
-def openapi() -> Response:
-    """This OpenAPI document."""
-    return json_response(serialized(tuple(each for each in current_app.blueprints.values() if isinstance(each, Api))))
+@dataclass(frozen=True)
+class OpenApiViews:
+    """Serves the document of `apis`."""
+
+    apis: tuple[Api, ...]
+
+    @api.operation("GET", "/api/openapi.json", answer("Description", openapi=str, paths=Object))
+    def openapi(self) -> Response:
+        """This OpenAPI document."""
+        return json_response(serialized(self.apis))
 
 
 @cache
@@ -86,7 +93,7 @@ def document(apis: Iterable[Api]) -> Object:
         for status in sorted(each.errors | EVERYWHERE - set(each.same)):
             answers[status] = {"description": MEANINGS[status], "content": {JSON: error}}
         summary, _, description = each.about.partition("\n\n")
-        operation: Object = {"summary": summary}
+        operation: Object = {"summary": summary.replace("\n", " ")}
         if description:
             operation["description"] = description
         parameters = [ALERT_ID] if "alert_id" in each.path else []

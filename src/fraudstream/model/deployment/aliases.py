@@ -7,11 +7,13 @@ from pathlib import Path
 from fraudstream.errors import AliasRefused
 from fraudstream.model.artifact import MANIFEST_FILE, MOST_MANIFEST_BYTES
 from fraudstream.model.deployment.current import (
+    CURRENT_FILE,
     Deployment,
-    change_deployment,
     changeable_models_dir,
     current_file,
+    deployment_lock,
     read_current,
+    write_deployment,
 )
 from fraudstream.model.manifest import Manifest, manifest_from_json
 from fraudstream.runtime.files import read_regular
@@ -54,13 +56,12 @@ def declare_alias(model: Path, new: str, old: str, *, who: str, why: str, now: d
         ModelError: The deployment cannot be read or written.
     """
     models_dir = changeable_models_dir(model)
-
-    def change(deployment: Deployment) -> Deployment:
-        features = [feature.name for feature in _manifest(models_dir / deployment.model_id).features]
-        _check(new, old, deployment, features)
-        return replace(deployment, aliases={**deployment.aliases, new: old})
-
-    return change_deployment(models_dir, change, who=who, why=why, now=now)
+    with deployment_lock(models_dir):
+        before = read_current(models_dir / CURRENT_FILE)
+        features = [feature.name for feature in _manifest(models_dir / before.model_id).features]
+        _check(new, old, before, features)
+        after = replace(before, aliases={**before.aliases, new: old})
+        return write_deployment(models_dir, after, who=who, why=why, now=now)
 
 
 def remove_alias(model: Path, new: str, *, who: str, why: str, now: datetime) -> Deployment:
@@ -71,17 +72,17 @@ def remove_alias(model: Path, new: str, *, who: str, why: str, now: datetime) ->
         ModelNamedDirectly: `model` names an artifact.
         ModelError: The deployment cannot be read or written.
     """
-
-    def change(deployment: Deployment) -> Deployment:
-        if new not in deployment.aliases:
+    models_dir = changeable_models_dir(model)
+    with deployment_lock(models_dir):
+        before = read_current(models_dir / CURRENT_FILE)
+        if new not in before.aliases:
             raise AliasRefused(
                 f"{new!r} is not an alias",
-                where=deployment.model_id,
-                remedy=f"name one of: {', '.join(deployment.aliases) or 'there are none'}",
+                where=before.model_id,
+                remedy=f"name one of: {', '.join(before.aliases) or 'there are none'}",
             )
-        return replace(deployment, aliases={name: old for name, old in deployment.aliases.items() if name != new})
-
-    return change_deployment(changeable_models_dir(model), change, who=who, why=why, now=now)
+        after = replace(before, aliases={name: old for name, old in before.aliases.items() if name != new})
+        return write_deployment(models_dir, after, who=who, why=why, now=now)
 
 
 def active_contract(model: Path) -> Contract:

@@ -2,7 +2,8 @@
 
 import math
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -146,6 +147,11 @@ def read_current(path: Path) -> Deployment:
     return deployment
 
 
+def deployment_or_none(models_dir: Path) -> Deployment | None:
+    """Return the active deployment of a directory, or None; raises ModelCorrupt if `current` cannot be read."""
+    return read_current(models_dir / CURRENT_FILE) if (models_dir / CURRENT_FILE).exists() else None
+
+
 def deploy(
     models_dir: Path,
     model_id: str,
@@ -158,32 +164,15 @@ def deploy(
 ) -> Deployment:
     """Deploy a model: replace `models_dir/current` atomically, under a lock; `aliases` None keeps the current ones.
 
-    Raises ModelNotFound if there is no such artifact, else as `replace_deployment`.
+    Raises ModelNotFound if there is no such artifact, else as `write_deployment` and `deployment_lock`.
     """
     if not is_artifact(models_dir / model_id):
         raise ModelNotFound("there is no such model", where=str(models_dir / model_id), remedy=TRAIN_REMEDY)
-
-    def next_deployment(before: Deployment | None) -> Deployment:
-        current_aliases = before.aliases if before else {}
-        return Deployment(model_id, threshold, dict(current_aliases if aliases is None else aliases))
-
-    return replace_deployment(models_dir, next_deployment, who=who, why=why, now=now)
-
-
-def change_deployment(
-    models_dir: Path, change: Callable[[Deployment], Deployment], *, who: str, why: str, now: datetime
-) -> Deployment:
-    """Change the threshold or the aliases of the active deployment, in a new revision, under one lock.
-
-    Raises ModelNotFound if no model is active, else as `replace_deployment`.
-    """
-
-    def changed(before: Deployment | None) -> Deployment:
-        if before is None:
-            raise ModelNotFound("no model is active", where=str(models_dir / CURRENT_FILE), remedy=TRAIN_REMEDY)
-        return change(before)
-
-    return replace_deployment(models_dir, changed, who=who, why=why, now=now)
+    with deployment_lock(models_dir):
+        before = deployment_or_none(models_dir)
+        if aliases is None:
+            aliases = before.aliases if before else {}
+        return write_deployment(models_dir, Deployment(model_id, threshold, dict(aliases)), who=who, why=why, now=now)
 
 
 def current_file(model: Path) -> Path | None:
@@ -211,50 +200,49 @@ def changeable_models_dir(model: Path) -> Path:
     return current.parent
 
 
-def replace_deployment(
-    models_dir: Path,
-    make: Callable[[Deployment | None], Deployment],
-    *,
-    who: str,
-    why: str,
-    now: datetime,
-    is_rollback: bool = False,
-) -> Deployment:
-    """Create the next revision of the deployment under the lock, with who, when and why, and record it.
+@contextmanager
+def deployment_lock(models_dir: Path) -> Iterator[None]:
+    """Hold the lock for a change of the deployment; raises ModelError if a file cannot be read or written."""
+    try:
+        with exclusive_lock(models_dir / _LOCK_FILE):
+            yield
+    except OSError as e:
+        raise ModelError(
+            f"the deployment cannot be written: {e.strerror}",
+            where=str(models_dir / CURRENT_FILE),
+            remedy="check the disk and --models",
+        ) from e
 
-    If `make` raises, nothing changes. `is_rollback`: the deployment that it returns was active before, under its own
-    revision.
+
+def write_deployment(
+    models_dir: Path, after: Deployment, *, who: str, why: str, now: datetime, is_rollback: bool = False
+) -> Deployment:
+    """Write and record the next revision, with who, when and why, under the caller's lock; returns it.
+
+    `is_rollback`: `after` was active before, under its own revision.
 
     Raises:
         SettingsError: The threshold is not between 0 and 1.
         ModelCorrupt: The existing `current` cannot be read.
-        ModelError: The file cannot be written.
+        OSError: A file cannot be written.
     """
-    path = models_dir / CURRENT_FILE
-    try:
-        with exclusive_lock(models_dir / _LOCK_FILE):
-            before = read_current(path) if path.exists() else None
-            state = make(before)
-            if not _is_threshold(state.threshold):
-                raise SettingsError(
-                    f"the threshold {state.threshold!r} is not between 0 and 1", remedy="give a score from 0 to 1"
-                )
-            deployment = replace(state, revision=before.revision + 1 if before else 1, who=who, when=iso(now), why=why)
-            former, current = None if before is None else asdict(before), asdict(deployment)
-            unrecorded = missing_changes(read_changes(models_dir, None), former)
-            # `current` is authoritative: a change that a crash kept out of the history is recorded with the next one.
-            replace_json(path, current)
-            restores = state.revision if is_rollback else None
-            append_changes(models_dir, [*unrecorded, change_between(former, current, restores)])
-    except OSError as e:
-        raise ModelError(
-            f"the deployment cannot be written: {e.strerror}", where=str(path), remedy="check the disk and --models"
-        ) from e
+    before = deployment_or_none(models_dir)
+    if not _is_threshold(after.threshold):
+        raise SettingsError(
+            f"the threshold {after.threshold!r} is not between 0 and 1", remedy="give a score from 0 to 1"
+        )
+    deployment = replace(after, revision=before.revision + 1 if before else 1, who=who, when=iso(now), why=why)
+    former, current = None if before is None else asdict(before), asdict(deployment)
+    unrecorded = missing_changes(read_changes(models_dir, None), former)
+    # `current` is authoritative: a change that a crash kept out of the history is recorded with the next one.
+    replace_json(models_dir / CURRENT_FILE, current)
+    restores = after.revision if is_rollback else None
+    append_changes(models_dir, [*unrecorded, change_between(former, current, restores)])
     return deployment
 
 
 def deployment_from(state: State, models_dir: Path) -> Deployment:
-    """Parse a state of the history; raises ModelCorrupt if it is not what `replace_deployment` writes."""
+    """Parse a state of the history; raises ModelCorrupt if it is not what `write_deployment` writes."""
     try:
         return _ADAPTER.validate_python(state)
     except ValidationError as e:

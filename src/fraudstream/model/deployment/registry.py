@@ -14,9 +14,10 @@ from fraudstream.model.deployment.current import (
     DeploymentChange,
     State,
     deployment_from,
+    deployment_lock,
+    deployment_or_none,
     read_changes,
-    read_current,
-    replace_deployment,
+    write_deployment,
 )
 from fraudstream.model.manifest import Manifest, manifest_from_json
 from fraudstream.runtime.files import read_regular
@@ -40,11 +41,6 @@ class Verified:
     model_id: str
     files: int
     trouble: str
-
-
-def deployment_or_none(models_dir: Path) -> Deployment | None:
-    """Return the active deployment of a directory, or None; raises ModelCorrupt if `current` cannot be read."""
-    return read_current(models_dir / CURRENT_FILE) if (models_dir / CURRENT_FILE).is_file() else None
 
 
 def list_models(models_dir: Path) -> list[KnownModel]:
@@ -177,9 +173,8 @@ def roll_back(models_dir: Path, *, who: str, why: str, now: datetime) -> Deploym
         ModelCorrupt: The existing `current` cannot be read.
         ModelError: The file cannot be written.
     """
-
-    def earlier(before: Deployment | None) -> Deployment:
-        state = _state_before_last(read_changes(models_dir, None if before is None else asdict(before)))
+    with deployment_lock(models_dir):
+        state = _state_before_last(history(models_dir))
         if state is None:
             raise ModelNotFound(
                 "there is no earlier deployment",
@@ -193,9 +188,7 @@ def roll_back(models_dir: Path, *, who: str, why: str, now: datetime) -> Deploym
                 where=str(models_dir / target.model_id),
                 remedy="deploy another one: fraudstream models list, then fraudstream models use ID",
             )
-        return target
-
-    return replace_deployment(models_dir, earlier, who=who, why=why, now=now, is_rollback=True)
+        return write_deployment(models_dir, target, who=who, why=why, now=now, is_rollback=True)
 
 
 def history(models_dir: Path) -> list[DeploymentChange]:
@@ -203,9 +196,9 @@ def history(models_dir: Path) -> list[DeploymentChange]:
 
     Raises ModelCorrupt or ModelError if `current` or the history cannot be read.
     """
-    path = models_dir / CURRENT_FILE
+    deployment = deployment_or_none(models_dir)
     try:
-        return read_changes(models_dir, asdict(read_current(path)) if path.exists() else None)
+        return read_changes(models_dir, None if deployment is None else asdict(deployment))
     except OSError as e:
         raise ModelError(f"the history cannot be read: {e.strerror}", where=str(models_dir)) from e
 

@@ -9,7 +9,15 @@ from typing import Final
 import numpy as np
 
 from fraudstream.errors import ChangedMeanwhile, ModelError, SettingsError
-from fraudstream.model.deployment.current import Deployment, change_deployment, changeable_models_dir, resolve
+from fraudstream.model.deployment.current import (
+    CURRENT_FILE,
+    Deployment,
+    changeable_models_dir,
+    deployment_lock,
+    read_current,
+    resolve,
+    write_deployment,
+)
 from fraudstream.model.evaluation.bootstrap import Floats, ScoredRows
 from fraudstream.model.evaluation.record import Evaluation, Operating, ThresholdRow, read_evaluation
 from fraudstream.transactions.amounts import is_amount
@@ -166,24 +174,21 @@ def set_threshold(
             remedy="give a value, or one or both of --review-cost and --max-alerts-per-day",
         )
     models_dir = changeable_models_dir(model)
-
-    def change(deployment: Deployment) -> Deployment:
-        if revision is not None and deployment.revision != revision:
+    with deployment_lock(models_dir):
+        before = read_current(models_dir / CURRENT_FILE)
+        if revision is not None and before.revision != revision:
             raise ChangedMeanwhile(
-                f"the deployment was changed meanwhile: {deployment.model_id} at {deployment.threshold:.6g}, "
-                f"revision {deployment.revision}, by {deployment.who or 'somebody'}"
-                + (f" ({deployment.why})" if deployment.why else ""),
+                f"the deployment was changed meanwhile: {before.model_id} at {before.threshold:.6g}, "
+                f"revision {before.revision}, by {before.who or 'somebody'}"
+                + (f" ({before.why})" if before.why else ""),
                 where=f"requested for revision {revision}",
                 remedy="review the active deployment, and try again",
             )
-        if value is not None:
-            return replace(deployment, threshold=value)
-        evaluation = _evaluation(models_dir / deployment.model_id)
-        cost = evaluation.threshold.review_cost if review_cost is None else review_cost
-        cheap = cheapest(evaluation.thresholds, cost, max_alerts_per_day)
-        return replace(deployment, threshold=cheap.threshold)
-
-    return change_deployment(models_dir, change, who=who, why=why, now=now)
+        if value is None:
+            evaluation = _evaluation(models_dir / before.model_id)
+            cost = evaluation.threshold.review_cost if review_cost is None else review_cost
+            value = cheapest(evaluation.thresholds, cost, max_alerts_per_day).threshold
+        return write_deployment(models_dir, replace(before, threshold=value), who=who, why=why, now=now)
 
 
 def _evaluation(artifact: Path) -> Evaluation:
