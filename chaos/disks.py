@@ -58,7 +58,7 @@ def unmount_volumes(layout: Layout) -> None:
 
 @dataclass
 class FillDisk:
-    """A volume without a byte left, until room is made."""
+    """A volume without a byte left, until space is freed."""
 
     volume: str
     lasts: float
@@ -78,13 +78,13 @@ class FillDisk:
         return time.time()
 
     def heal(self, system: System) -> float:
-        """Make room again."""
+        """Free the space again."""
         (system.layout.volume(self.volume) / _FILLER).unlink(missing_ok=True)
         return time.time()
 
 
 def fill(path: Path) -> None:
-    """Write a file until the disk it lies on has no room for another byte."""
+    """Write a file until its disk is full."""
     with path.open("wb", buffering=0) as file:
         for size in _PIECES:
             piece = b"\0" * size

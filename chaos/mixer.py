@@ -122,7 +122,7 @@ class Mixer:
             again = self._send_again(again)
             self._client.poll(TICK_SECONDS)
             self._stop.wait(TICK_SECONDS)
-        # Told to finish early, the rest goes at once.
+        # To finish early, the rest goes at once.
         for job in jobs[done:]:
             self._give(*job)
 

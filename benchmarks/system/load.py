@@ -1,4 +1,4 @@
-"""The load generator, a process of its own: sends each row when it is due, by `schedule.py`, and notes its fate.
+"""The load generator, a process of its own: sends each row when it is due, by `schedule.py`, and notes its outcome.
 
 python -m benchmarks.system.load SPEC.json
 """

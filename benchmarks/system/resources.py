@@ -106,7 +106,7 @@ class Usage:
                 name: _ends([sample[name] for _, sample in self.samples if name in sample]) for name in names
             }
             | {"all": _ends([total for _, total in totals])},
-            "proportional_mib": {when: dict(found) | _all(found) for when, found in self._proportional.items()},
+            "proportional_mib": {when: dict(sizes) | _all(sizes) for when, sizes in self._proportional.items()},
             "samples": [
                 {"seconds": at, "resident_mib": {**sample, "all": round(sum(sample.values()), 1)}}
                 for at, sample in _each_minute(self.samples)
@@ -124,14 +124,14 @@ def _ends(values: Sequence[float]) -> dict[str, float]:
     return {"start": values[0], "max": max(values), "end": values[-1]} if values else {}
 
 
-def _all(found: Mapping[str, float | None]) -> dict[str, float | None]:
-    known = [value for value in found.values() if value is not None]
-    return {"all": round(sum(known), 1) if len(known) == len(found) else None}
+def _all(values: Mapping[str, float | None]) -> dict[str, float | None]:
+    known = [value for value in values.values() if value is not None]
+    return {"all": round(sum(known), 1) if len(known) == len(values) else None}
 
 
 def _each_minute(samples: Sequence[tuple[float, dict[str, float]]]) -> list[tuple[float, dict[str, float]]]:
-    kept: list[tuple[float, dict[str, float]]] = []
+    minutes: list[tuple[float, dict[str, float]]] = []
     for at, sample in samples[:-1]:
-        if not kept or at - kept[-1][0] >= 59.0:
-            kept.append((at, sample))
-    return [*kept, *samples[-1:]]
+        if not minutes or at - minutes[-1][0] >= 59.0:
+            minutes.append((at, sample))
+    return [*minutes, *samples[-1:]]

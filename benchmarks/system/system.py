@@ -155,9 +155,9 @@ class BenchSystem:
                 self.children[name].stop()
 
     def _late(self, names: Sequence[str]) -> ProcessFailed:
-        said = ", ".join(f"{name} ({log_tail(self.children[name].log)})" for name in names)
+        details = ", ".join(f"{name} ({log_tail(self.children[name].log)})" for name in names)
         return ProcessFailed(
-            f"never ready: {said}", where=f"logs: {self.folder / 'logs'}", remedy="`fraudstream doctor` may know why"
+            f"never ready: {details}", where=f"logs: {self.folder / 'logs'}", remedy="`fraudstream doctor` may know why"
         )
 
     def _begin(self, name: str, *arguments: object) -> None:

@@ -61,7 +61,7 @@ def test_peers_have_spark_s_scores_and_outcomes(
     one_by_one = compiled(json.loads((tmp_path / PLAIN).read_text()))
     alone = {place: one_by_one(row) for place, row in zip(read.places, read.matrix.tolist(), strict=True)}
     for row in judged:
-        expected = {"unscorable": row.row in read.unscorable, "dead_letter": row.row in read.letters}
+        expected = {"unscorable": row.row in read.unscorable, "dead_letter": row.row in read.dead_letters}
         assert expected.get(row.outcome, row.row in scores), texts[row.row]
         if row.score is not None:
             assert scores[row.row] == pytest.approx(row.score, rel=1e-12, abs=1e-12), texts[row.row]

@@ -90,7 +90,7 @@ def test_the_plain_consumer_reads_odd_rows_as_the_contract_says(tmp_path: Path) 
     assert read.matrix[1][0] == 2.5
     assert read.matrix[2].tolist() == read.matrix[3].tolist() == [model.medians[0], 1.0, 1.0, 1.0, 1.0]
     assert list(read.unscorable) == [4]
-    assert list(read.letters) == [5, 6, 7, 8, 9, 10]
+    assert list(read.dead_letters) == [5, 6, 7, 8, 9, 10]
 
 
 def test_a_row_has_one_score_whichever_peer_works_it_out(tmp_path: Path) -> None:
