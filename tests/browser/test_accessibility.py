@@ -12,7 +12,7 @@ import pytest
 from playwright.sync_api import Browser
 
 from dashboards import RunningDashboard, alert, running_dashboard
-from dead_letters import letter
+from dead_letters import dead_letter
 
 pytestmark = pytest.mark.browser
 
@@ -50,7 +50,7 @@ def dashboard(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
         if request.param == "full":
             running.post("/api/alerts", [alert(number) for number in range(5)])
             running.post("/api/alerts", [alert(9, outcome="unscorable", score=None, reason="too much is missing")])
-            running.post("/api/dead-letters", [letter(number, b"[1]") for number in range(3)])
+            running.post("/api/dead-letters", [dead_letter(number, b"[1]") for number in range(3)])
             running.post(
                 "/api/events", [{"type": "query", "message": "the query started", "event_id": "e-1"}, {"no": 1}]
             )

@@ -44,7 +44,7 @@ def change_something(dashboard: RunningDashboard) -> None:
 
 
 def test_a_person_finds_a_change_and_follows_it_to_its_alert_and_its_file(
-    dashboard: RunningDashboard, page: Page, said: list[str]
+    dashboard: RunningDashboard, page: Page, page_errors: list[str]
 ) -> None:
     page.goto(dashboard.url + "/audit")
     expect(page.get_by_role("heading", name="No changes yet")).to_be_visible()
@@ -72,7 +72,7 @@ def test_a_person_finds_a_change_and_follows_it_to_its_alert_and_its_file(
     page.goto(dashboard.url + "/audit?actor=nobody+of+this+name")
     expect(page.get_by_text("No matches")).to_be_visible()
     assert page.title() == "Audit · fraudstream"
-    assert said == []
+    assert page_errors == []
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)

@@ -22,13 +22,13 @@ def post_all_kinds(dashboard: RunningDashboard) -> None:
 
 
 def test_a_conflict_leads_to_its_alert_and_the_page_makes_no_error(
-    dashboard: RunningDashboard, page: Page, said: list[str]
+    dashboard: RunningDashboard, page: Page, page_errors: list[str]
 ) -> None:
     post_all_kinds(dashboard)
     page.goto(dashboard.url)
     page.get_by_role("link", name="Ledger").click()
     expect(page.locator("#verdict")).to_contain_text("40 records are lost")
-    assert said == []
+    assert page_errors == []
     page.get_by_role("link", name="id-1", exact=True).click()
     expect(page.locator("body")).to_contain_text('"alert_id":"id-1"')
 

@@ -32,7 +32,7 @@ def row(page: Page, number: int) -> Any:
 
 
 def test_a_posted_alert_appears_without_a_reload_and_reads_as_after_one(
-    dashboard: RunningDashboard, page: Page, said: list[str]
+    dashboard: RunningDashboard, page: Page, page_errors: list[str]
 ) -> None:
     page.goto(dashboard.url)
     live(page)
@@ -52,11 +52,11 @@ def test_a_posted_alert_appears_without_a_reload_and_reads_as_after_one(
     page.reload()
     live(page)
     assert row(page, 1200).locator("tr.summary").inner_text() == before
-    assert said == []
+    assert page_errors == []
 
 
 def test_the_page_survives_a_restart_of_the_server_and_loses_and_repeats_no_row(
-    dashboard: RunningDashboard, page: Page, said: list[str]
+    dashboard: RunningDashboard, page: Page, page_errors: list[str]
 ) -> None:
     dashboard.post("/api/alerts", [alert(1)])
     page.goto(dashboard.url)
@@ -74,7 +74,7 @@ def test_the_page_survives_a_restart_of_the_server_and_loses_and_repeats_no_row(
     expect(row(page, 4)).to_be_visible()
     assert shown(page) == ["id-4", "id-3", "id-2", "id-1"]
     assert page.evaluate("window.notReloaded")
-    assert [text for text in said if not RESTARTED.search(text)] == []
+    assert [text for text in page_errors if not RESTARTED.search(text)] == []
 
 
 def test_the_button_downloads_the_csv_of_all_alerts(dashboard: RunningDashboard, page: Page, tmp_path: Path) -> None:
@@ -105,7 +105,9 @@ def test_details_show_the_whole_payment_and_where_it_came_from(dashboard: Runnin
     expect(details).to_be_hidden()
 
 
-def test_a_script_in_any_name_or_value_never_runs(dashboard: RunningDashboard, page: Page, said: list[str]) -> None:
+def test_a_script_in_any_name_or_value_never_runs(
+    dashboard: RunningDashboard, page: Page, page_errors: list[str]
+) -> None:
     hostile = {"alert_id": SCRIPT, "model_id": SCRIPT, "schema_id": SCRIPT, "topic": SCRIPT, "imputed": [SCRIPT]}
     payment = {SCRIPT: SCRIPT, "V1": SCRIPT, "nested": {SCRIPT: [SCRIPT]}}
     page.goto(dashboard.url)
@@ -126,7 +128,7 @@ def test_a_script_in_any_name_or_value_never_runs(dashboard: RunningDashboard, p
     page.goto(f"{dashboard.url}/activity")
     expect(page.locator("main")).to_contain_text("<script>")
     assert "pwned" not in page.title()
-    assert said == []
+    assert page_errors == []
 
 
 def test_a_flood_keeps_fifty_rows_and_the_newest_on_top(dashboard: RunningDashboard, page: Page) -> None:

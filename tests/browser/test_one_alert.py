@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from columns import NOW
 from dashboards import RunningDashboard, running_dashboard
-from evaluated import deployed_evaluated_model, judged
+from evaluated import deployed_evaluated_model, scored_alert
 from fraudstream.model.deployment.current import deploy
 from pages import SCHEMES, WORST_CONTRAST, live
 from saved_models import LINEAR_ID, linear_model
@@ -29,7 +29,7 @@ def dashboard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningDashb
 
 
 def post(dashboard: RunningDashboard, number: int, given: dict[str, Any] | None = None, **changes: Any) -> str:
-    found = judged(dashboard.directory / "models", number, given, **changes)
+    found = scored_alert(dashboard.directory / "models", number, given, **changes)
     assert dashboard.post("/api/alerts", [found])["accepted"] == 1
     return str(found["alert_id"])
 
@@ -48,7 +48,7 @@ def introduced(page: Page, name: str) -> None:
 
 
 def test_an_alert_is_claimed_decided_noted_on_and_undone_by_keys(
-    page: Page, dashboard: RunningDashboard, said: list[str]
+    page: Page, dashboard: RunningDashboard, page_errors: list[str]
 ) -> None:
     opened(page, dashboard, post(dashboard, 1))
     status = page.locator("#status")
@@ -78,7 +78,7 @@ def test_an_alert_is_claimed_decided_noted_on_and_undone_by_keys(
     expect(status).to_have_text("new")
     page.reload()
     expect(status).to_have_text("new")
-    assert said == []
+    assert page_errors == []
 
 
 def test_what_another_does_is_seen_at_once_and_not_written_over(
@@ -123,7 +123,7 @@ def test_reasons_that_are_worked_out_later_enter_an_open_page(page: Page, dashbo
 
 
 def test_it_is_scored_again_with_another_model_and_the_difference_shown(
-    page: Page, dashboard: RunningDashboard, said: list[str]
+    page: Page, dashboard: RunningDashboard, page_errors: list[str]
 ) -> None:
     models = dashboard.directory / "models"
     opened(page, dashboard, post(dashboard, 6, {"Amount": 1.0}))
@@ -138,7 +138,7 @@ def test_it_is_scored_again_with_another_model_and_the_difference_shown(
         expect(rows.filter(has_text="Model")).to_contain_text("lr-ba987654")
     finally:
         deploy(models, LINEAR_ID, 0.5, who="ann", why="back", now=NOW)
-    assert said == []
+    assert page_errors == []
 
 
 def test_the_payment_is_copied_as_json(page: Page, dashboard: RunningDashboard) -> None:
@@ -151,7 +151,7 @@ def test_the_payment_is_copied_as_json(page: Page, dashboard: RunningDashboard) 
 
 
 def test_a_script_in_any_field_column_note_or_name_never_runs(
-    page: Page, dashboard: RunningDashboard, said: list[str]
+    page: Page, dashboard: RunningDashboard, page_errors: list[str]
 ) -> None:
     given = {SCRIPT: SCRIPT, "card_id": SCRIPT, "merchant": SCRIPT, "V2": SCRIPT}
     fields = {"topic": SCRIPT, "schema_id": SCRIPT, "reason": SCRIPT, "imputed": ["V2", SCRIPT]}
@@ -168,7 +168,7 @@ def test_a_script_in_any_field_column_note_or_name_never_runs(
     page.locator("#payment details").evaluate("each => { each.open = true }")
     assert page.locator("main img, main script").count() == 0
     assert "pwned" not in page.title()
-    assert said == []
+    assert page_errors == []
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)

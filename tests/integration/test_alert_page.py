@@ -10,7 +10,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from columns import NOW, row
-from dashboards import Clock, alert, told
+from dashboards import Clock, alert, json_of
 from fraudstream.config import Settings
 from fraudstream.dashboard.app import create_app
 from fraudstream.dashboard.services.reasons import ReasonStore, explain_alert
@@ -37,7 +37,7 @@ def client(store: AlertStore, current: Path) -> FlaskClient:
     return app.test_client()
 
 
-def judged(current: Path, number: int, given: dict[str, Any] | None = None, **changes: Any) -> dict[str, Any]:
+def scored_alert(current: Path, number: int, given: dict[str, Any] | None = None, **changes: Any) -> dict[str, Any]:
     """An alert with the score that the model gives it."""
     transaction = row(number, V1=4.0) | (given or {})
     score = Explainer(load_artifact(current.parent / LINEAR_ID)).explain(transaction, {}).score
@@ -54,9 +54,9 @@ def explained(store: AlertStore, current: Path) -> None:
 def test_the_page_has_reasons_as_bars_and_words_and_adds_up_to_the_score(
     client: FlaskClient, store: AlertStore, current: Path
 ) -> None:
-    store.add_alerts([judged(current, 1)])
+    store.add_alerts([scored_alert(current, 1)])
     page = client.get("/alerts/id-1").text
-    reasons = explain_alert(ExplainerLibrary(current), judged(current, 1))["reasons"]
+    reasons = explain_alert(ExplainerLibrary(current), scored_alert(current, 1))["reasons"]
     for reason in reasons:
         assert reason["text"].replace("'", "&#39;") in page
     assert page.index(reasons[0]["text"]) < page.index(reasons[1]["text"])
@@ -82,7 +82,7 @@ def test_every_column_is_there_in_its_order_and_an_unknown_one_is_marked(
     client: FlaskClient, store: AlertStore, current: Path
 ) -> None:
     given = row(1) | {"brand_new": {"deep": [1, "two"]}, "Big": 12345678901234567890 % 2**53, "Text": " spaced "}
-    store.add_alerts([judged(current, 1, given)])
+    store.add_alerts([scored_alert(current, 1, given)])
     page = client.get("/alerts/id-1").text
     table = page[page.index('class="plain raw-table"') :]
     places = [table.index(f"<code>{name}</code>") for name in ("Time", "V1", "Class", "brand_new", "Big", "Text")]
@@ -97,7 +97,7 @@ def test_every_column_is_there_in_its_order_and_an_unknown_one_is_marked(
 def test_the_page_tells_its_place_and_each_step_of_the_way(
     client: FlaskClient, store: AlertStore, current: Path
 ) -> None:
-    store.add_alerts([judged(current, 7, schema_id="s-1", revision=3)])
+    store.add_alerts([scored_alert(current, 7, schema_id="s-1", revision=3)])
     explained(store, current)
     page = client.get("/alerts/id-7").text
     for shown in ("credit_card_transactions[0] 7", LINEAR_ID, "/schema#set-s-1", "+2.0 ms", "Reasons computed"):
@@ -106,12 +106,12 @@ def test_the_page_tells_its_place_and_each_step_of_the_way(
 
 def test_an_id_may_hold_slashes_and_end_as_a_route_does(client: FlaskClient, store: AlertStore, current: Path) -> None:
     ids = ["topic/0/17", "a//b", "x/rescore", "100% & more?#"]
-    store.add_alerts([judged(current, n, alert_id=each, offset=n) for n, each in enumerate(ids)])
+    store.add_alerts([scored_alert(current, n, alert_id=each, offset=n) for n, each in enumerate(ids)])
     for each in ids:
         address = each.replace("%", "%25").replace("?", "%3F").replace("#", "%23")
         assert each.replace("&", "&amp;") in client.get(f"/alerts/{address}").text
-    assert told(client.get("/api/alerts/x/rescore"))["alert_id"] == "x/rescore"
-    assert told(client.get("/api/alerts/x/rescore/rescore"))["now"]["model_id"] == LINEAR_ID
+    assert json_of(client.get("/api/alerts/x/rescore"))["alert_id"] == "x/rescore"
+    assert json_of(client.get("/api/alerts/x/rescore/rescore"))["now"]["model_id"] == LINEAR_ID
 
 
 def test_an_alert_that_is_not_there_leads_back_to_the_pages(client: FlaskClient) -> None:
@@ -123,10 +123,10 @@ def test_an_alert_that_is_not_there_leads_back_to_the_pages(client: FlaskClient)
 
 def test_a_script_in_any_field_is_text(client: FlaskClient, store: AlertStore, current: Path) -> None:
     given = row(1) | {SCRIPT: SCRIPT, "card_id": SCRIPT, "V2": SCRIPT}
-    odd = judged(
+    odd = scored_alert(
         current, 1, given, alert_id=SCRIPT, topic=SCRIPT, schema_id=SCRIPT, reason=SCRIPT, imputed=["V2", SCRIPT]
     )
-    store.add_alerts([odd, judged(current, 2, {"card_id": SCRIPT}, alert_id=f"{SCRIPT}2")])
+    store.add_alerts([odd, scored_alert(current, 2, {"card_id": SCRIPT}, alert_id=f"{SCRIPT}2")])
     page = client.get(f"/alerts/{SCRIPT}").text
     assert SCRIPT not in page
     assert "&lt;script&gt;" in page
@@ -140,13 +140,13 @@ def test_an_unscorable_payment_has_its_page_too(client: FlaskClient, store: Aler
     page = client.get("/alerts/id-1").text
     assert "Unscorable payment" in page
     assert "4 of 5 missing" in page
-    told_again = told(client.get("/api/alerts/id-1/rescore"))
+    told_again = json_of(client.get("/api/alerts/id-1/rescore"))
     assert (told_again["stored"]["score"], told_again["now"]["outcome"]) == (None, "unscorable")
 
 
 def test_scored_again_by_the_same_model_nothing_differs(client: FlaskClient, store: AlertStore, current: Path) -> None:
-    store.add_alerts([judged(current, 1)])
-    found = told(client.get("/api/alerts/id-1/rescore"))
+    store.add_alerts([scored_alert(current, 1)])
+    found = json_of(client.get("/api/alerts/id-1/rescore"))
     assert abs(found["difference"]) < 1e-12
     assert found["same_model"]
     assert found["comparable"]
@@ -158,11 +158,11 @@ def test_another_deployed_model_gives_its_score_and_the_difference_by_feature(
     client: FlaskClient, store: AlertStore, current: Path
 ) -> None:
     transaction = row(1, third=5.0, V3=None)
-    store.add_alerts([judged(current, 1, transaction)])
+    store.add_alerts([scored_alert(current, 1, transaction)])
     linear_model(current.parent, OTHER_ID)
     deploy(current.parent, OTHER_ID, 0.3, who="ann", why="newer", now=NOW)
     declare_alias(current, "third", "V3", who="ann", why="renamed", now=NOW)
-    found = told(client.get("/api/alerts/id-1/rescore"))
+    found = json_of(client.get("/api/alerts/id-1/rescore"))
     expected = Explainer(load_artifact(current.parent / OTHER_ID)).explain(judged_row(store), {"third": "V3"}).score
     assert found["now"]["score"] == pytest.approx(expected, abs=1e-15)
     assert (found["now"]["model_id"], found["now"]["threshold"], found["now"]["revision"]) == (OTHER_ID, 0.3, 3)
@@ -180,8 +180,8 @@ def judged_row(store: AlertStore) -> dict[str, Any]:
 def test_where_the_model_that_judged_is_gone_the_new_score_is_there_all_the_same(
     client: FlaskClient, store: AlertStore, current: Path
 ) -> None:
-    store.add_alerts([judged(current, 1, model_id="gbt-000000000000")])
-    found = told(client.get("/api/alerts/id-1/rescore"))
+    store.add_alerts([scored_alert(current, 1, model_id="gbt-000000000000")])
+    found = json_of(client.get("/api/alerts/id-1/rescore"))
     assert found["stored_cause"] == "there is no model artifact: gbt-000000000000"
     assert not found["comparable"]
     assert found["features"][0]["now"] is not None
@@ -192,10 +192,10 @@ def test_where_the_model_that_judged_is_gone_the_new_score_is_there_all_the_same
 
 
 def test_without_a_deployed_model_the_remedy_is_shown(client: FlaskClient, store: AlertStore, current: Path) -> None:
-    store.add_alerts([judged(current, 1)])
+    store.add_alerts([scored_alert(current, 1)])
     shutil.rmtree(current.parent)
     answer = client.get("/api/alerts/id-1/rescore")
     assert answer.status_code == 409
-    assert "no model is active" in told(answer)["error"]
-    assert "fraudstream train" in told(answer)["error"]
+    assert "no model is active" in json_of(answer)["error"]
+    assert "fraudstream train" in json_of(answer)["error"]
     assert client.get("/alerts/id-1").status_code == 200

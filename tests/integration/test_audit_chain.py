@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from dashboards import Clock, open_store, take_back, told
+from dashboards import Clock, json_of, open_store, take_back
 from fraudstream.audit.gather import StoreSnapshot
 from fraudstream.audit.report import Finding, Kind
 from fraudstream.config import Settings
@@ -114,7 +114,7 @@ def test_a_trail_cut_short_or_chained_anew_is_told_by_a_published_head(store: Al
 
 def test_a_head_that_came_back_as_an_event_is_compared_and_shown(store: AlertStore) -> None:
     client = create_app(Settings(), store, clock=Clock()).test_client()
-    event = head_event(told(client.get("/api/audit/head")), AT)
+    event = head_event(json_of(client.get("/api/audit/head")), AT)
     assert event["event_id"] == f"audit_head/2026-01-02/5/{head(store).hash[:16]}"
     for _ in range(2):
         client.post("/api/events", json=[event])

@@ -14,7 +14,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from columns import NOW, model_with_contract
-from dashboards import Clock, alert, open_store, told
+from dashboards import Clock, alert, json_of, open_store
 from fraudstream.config import Settings
 from fraudstream.dashboard.app import create_app
 from fraudstream.dashboard.services.parts import EXTENSION, Parts
@@ -41,12 +41,12 @@ def client(store: AlertStore, clock: Clock) -> FlaskClient:
 
 def decide(client: FlaskClient, *numbers: int, note: str = "") -> str:
     posted = {"alert_ids": [f"id-{n}" for n in numbers], "status": "false_alarm", "note": note}
-    change_id: str = told(client.post("/api/work/verdict", json=posted))["change_id"]
+    change_id: str = json_of(client.post("/api/work/verdict", json=posted))["change_id"]
     return change_id
 
 
 def changes(client: FlaskClient, query: str = "") -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = told(client.get(f"/api/audit{query}"))["changes"]
+    found: list[dict[str, Any]] = json_of(client.get(f"/api/audit{query}"))["changes"]
     return found
 
 
@@ -68,7 +68,7 @@ def test_a_change_is_found_with_who_when_before_and_after(client: FlaskClient) -
     change_id = decide(client, 1, note="a refund")
     (found,) = changes(client)
     assert len(found.pop("hash")) == 64
-    seq = told(client.get("/api/alerts/id-1"))["seq"]
+    seq = json_of(client.get("/api/alerts/id-1"))["seq"]
     untouched = {"status": "new", "assignee": None, "version": 0, "decided_at": None, "since": None}
     at = "2026-01-02T03:04:05+00:00"
     decided = {"status": "false_alarm", "assignee": "Ann", "version": 1, "decided_at": at, "since": at}
@@ -106,8 +106,8 @@ def test_changes_are_filtered_and_paged(client: FlaskClient, clock: Clock) -> No
     assert [(each["alerts"], [one["alert_id"] for one in each["touched"]]) for each in of_one] == [(6, ["id-7"])]
     assert changes(client, "?alert_id=gone") == []
     assert len(changes(client, "?alert_id=id-3")[0]["touched"]) == 1
-    first = told(client.get("/api/audit?limit=2"))
-    rest = told(client.get(f"/api/audit?limit=2&cursor={first['next_cursor']}"))
+    first = json_of(client.get("/api/audit?limit=2"))
+    rest = json_of(client.get(f"/api/audit?limit=2&cursor={first['next_cursor']}"))
     assert [each["seq"] for each in first["changes"] + rest["changes"]] == [3, 2, 1]
     assert rest["next_cursor"] is None
     assert len(changes(client)[0]["touched"]) == 5

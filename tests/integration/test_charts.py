@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from dashboards import Clock, alert, told
+from dashboards import Clock, alert, json_of
 from fraudstream.config import Settings
 from fraudstream.dashboard.app import create_app
 from fraudstream.dashboard.services.charts import Charts, MinuteTally
@@ -73,8 +73,8 @@ def client(store: AlertStore) -> FlaskClient:
 
 
 def test_the_api_gives_the_minutes_asked_for(client: FlaskClient) -> None:
-    assert len(told(client.get("/api/charts"))["minutes"]["at"]) == 60
-    assert len(told(client.get("/api/charts?minutes=1440"))["minutes"]["alerts"]) == 1440
+    assert len(json_of(client.get("/api/charts"))["minutes"]["at"]) == 60
+    assert len(json_of(client.get("/api/charts?minutes=1440"))["minutes"]["alerts"]) == 1440
     assert client.get("/api/charts?minutes=1441").status_code == 400
     assert client.get("/charts").status_code == 200
 

@@ -10,7 +10,7 @@ import pytest
 from flask.testing import FlaskClient
 from pydantic import SecretStr
 
-from dashboards import Clock, alert, told
+from dashboards import Clock, alert, json_of
 from fraudstream.config import Settings
 from fraudstream.dashboard.app import create_app
 from fraudstream.dashboard.web.security import validate_binding
@@ -63,7 +63,7 @@ def test_the_app_itself_refuses_an_open_binding(client_of: ClientOf) -> None:
 def test_a_name_that_is_not_ours_is_misdirected(client_of: ClientOf, host: str) -> None:
     answer = client_of().get("/api/alerts", headers={"Host": host})
     assert answer.status_code in (400, 421)
-    assert "alerts" not in told(answer)
+    assert "alerts" not in json_of(answer)
 
 
 @pytest.mark.parametrize("host", ["localhost", "localhost:5000", "127.0.0.1:5000", "[::1]:5000", "Board.Example:443"])
@@ -84,7 +84,7 @@ def test_a_page_of_another_origin_may_not_post(client_of: ClientOf, headers: dic
     client = client_of()
     answer = client.post("/api/alerts", json=[alert(1)], headers={"Host": "localhost:5000"} | headers)
     assert answer.status_code == 403
-    assert told(client.get("/api/alerts"))["alerts"] == []
+    assert json_of(client.get("/api/alerts"))["alerts"] == []
 
 
 def test_our_own_page_may_post(client_of: ClientOf) -> None:

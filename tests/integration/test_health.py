@@ -13,7 +13,7 @@ import pytest
 import structlog
 from flask.testing import FlaskClient
 
-from dashboards import Clock, alert, told
+from dashboards import Clock, alert, json_of
 from fraudstream.dashboard.services import health
 from fraudstream.store.store import AlertStore
 
@@ -55,7 +55,7 @@ print(ready.json["reasons"][0])
 
 def reasons(client: FlaskClient) -> list[str]:
     answer = client.get("/ready")
-    found: list[str] = told(answer)["reasons"]
+    found: list[str] = json_of(answer)["reasons"]
     assert answer.status_code == (503 if found else 200)
     return found
 
@@ -74,7 +74,7 @@ def test_a_locked_database_is_reported_and_recovers_by_itself(
     holder.close()
     clock.forward(2)
     assert reasons(client) == []
-    assert told(client.get("/health")) == {"status": "ok", "checks": {"database": "ok"}}
+    assert json_of(client.get("/health")) == {"status": "ok", "checks": {"database": "ok"}}
 
 
 def test_a_full_disk_is_reported_and_posts_succeed_once_there_is_room(tmp_path: Path) -> None:

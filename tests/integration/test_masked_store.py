@@ -12,8 +12,8 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import create_engine, text
 
-from dashboards import Clock, alert, open_store, take_back, told
-from dead_letters import INPUT, letter
+from dashboards import Clock, alert, json_of, open_store, take_back
+from dead_letters import INPUT, dead_letter
 from fraudstream.config import Settings
 from fraudstream.dashboard.app import create_app
 from fraudstream.store.store import AlertStore
@@ -55,10 +55,10 @@ def in_the_files(directory: Path) -> list[str]:
 def test_whoever_posts_a_secret_none_is_stored(client: FlaskClient, tmp_path: Path) -> None:
     client.post("/api/alerts", json=[alert(1, transaction=PAYMENT), {"alert_id": VISA, "cvv": CODE, "x": SSN}, VISA])
     client.post("/api/events", json=[{"type": "query", "message": f"of {VISA}", "pin": CODE}, {"type": VISA * 9}])
-    posted = letter(1, f'["{VISA}", {{"cvv":"{CODE}"'.encode(), key=VISA, headers={"cvv": CODE, "ssn": SSN})
+    posted = dead_letter(1, f'["{VISA}", {{"cvv":"{CODE}"'.encode(), key=VISA, headers={"cvv": CODE, "ssn": SSN})
     client.post("/api/dead-letters", json=[posted, {"topic": VISA}])
     client.post("/api/ledger", json=[{"type": VISA, "pin": CODE}])
-    stored = told(client.get("/api/alerts/id-1"))
+    stored = json_of(client.get("/api/alerts/id-1"))
     assert stored["transaction"] == {
         "Amount": 9.0,
         "card_number": "411111******1111",
@@ -68,9 +68,9 @@ def test_whoever_posts_a_secret_none_is_stored(client: FlaskClient, tmp_path: Pa
         "411111******1111": 1,
     }
     assert stored["removed"] == ["cvv"]
-    assert told(client.get("/api/stats"))["rejected"] == 5
+    assert json_of(client.get("/api/stats"))["rejected"] == 5
     odd = [alert(number, removed=removed, schema_id="s") for number, removed in enumerate((5, "x", {"a": 1}, [7]), 2)]
-    assert told(client.post("/api/alerts", json=odd))["accepted"] == 4
+    assert json_of(client.post("/api/alerts", json=odd))["accepted"] == 4
     assert in_the_files(tmp_path) == []
 
 
@@ -79,10 +79,10 @@ def test_no_filter_finds_out_what_is_masked(client: FlaskClient) -> None:
     client.post(
         "/api/alerts", json=[alert(2, transaction=PAYMENT, outcome="unscorable", score=None, reason=f"of {VISA}")]
     )
-    client.post("/api/dead-letters", json=[letter(3, reason=f"no object: ssn {SSN}")])
+    client.post("/api/dead-letters", json=[dead_letter(3, reason=f"no object: ssn {SSN}")])
 
     def finds(query: str) -> bool:
-        return bool(told(client.get(f"/api/alerts?{query}"))["alerts"])
+        return bool(json_of(client.get(f"/api/alerts?{query}"))["alerts"])
 
     assert finds(f"where=card_number:eq:{VISA}"), "all of a number is found as it is stored"
     assert all(map(finds, ("where=card_number:has:411111*", "q=411111*", f"q={VISA}")))
@@ -90,26 +90,26 @@ def test_no_filter_finds_out_what_is_masked(client: FlaskClient) -> None:
     for part in parts:
         assert not finds(f"where=customer.ssn:has:{part}")
         assert not finds(f"where=customer.ssn:ge:{part}") or finds("where=customer.ssn:ge:"), part
-        assert not any(told(client.get(f"/api/dead-letters?kind=all&reason=ssn {part}"))["dead_letters"])
+        assert not any(json_of(client.get(f"/api/dead-letters?kind=all&reason=ssn {part}"))["dead_letters"])
     for end in range(7, 13):
         assert not finds(f"where=card_number:has:{VISA[:end]}")
         assert not finds(f"q={VISA[:end]}*")
-        assert not any(told(client.get(f"/api/dead-letters?kind=all&reason={VISA[:end]}"))["dead_letters"])
+        assert not any(json_of(client.get(f"/api/dead-letters?kind=all&reason={VISA[:end]}"))["dead_letters"])
     for condition in ("has:z", "eq:zq7391", "ne:x", "lt:~"):
         assert not finds(f"where=cvv:{condition}"), "what was removed is not there to be compared"
 
 
 def test_a_corrected_payload_is_given_whole_to_its_sender_and_then_forgotten(app: Flask, tmp_path: Path) -> None:
     client = app.test_client()
-    client.post("/api/dead-letters", json=[letter(1, b"[1")])
+    client.post("/api/dead-letters", json=[dead_letter(1, b"[1")])
     payload = base64.b64encode(f'{{"card_number": "{VISA}"}}'.encode()).decode()
     asked = {"places": [f"{INPUT}/0/1"], "who": "Ann", "why": f"of {VISA}", "payload_base64": payload}
     assert client.post("/api/replays", json=asked).status_code == 200
-    (claimed,) = told(client.post("/api/replays/claim", json={"limit": 10}))["replays"]
+    (claimed,) = json_of(client.post("/api/replays/claim", json={"limit": 10}))["replays"]
     assert claimed["payload_base64"] == payload
     result = {"replay_id": claimed["replay_id"], "place": f"{INPUT}/0/2"}
-    assert told(client.post("/api/replays/results", json={"results": [result]})) == {"recorded": 1}
-    (replay,) = told(client.get("/api/replays"))["replays"]
+    assert json_of(client.post("/api/replays/results", json={"results": [result]})) == {"recorded": 1}
+    (replay,) = json_of(client.get("/api/replays"))["replays"]
     assert (replay["corrected"], replay["why"]) == (True, "of 411111******1111")
     store: AlertStore = app.extensions["fraudstream"].store
     with store.database.read() as connection:
@@ -120,7 +120,7 @@ def test_what_an_earlier_release_stored_is_masked_when_the_database_is_opened(tm
     url = f"sqlite:///{tmp_path / 'alerts.db'}"
     came = [alert(1, transaction=PAYMENT), alert(1, transaction=PAYMENT | {"Amount": 10.0}), alert(2)]
     rejected: list[Any] = [{"alert_id": "r", "cvv": CODE, "transaction": VISA}]
-    dead = [letter(1, f'["{VISA}", {{"cvv":"{CODE}"'.encode(), key=VISA, headers={"ssn": SSN})]
+    dead = [dead_letter(1, f'["{VISA}", {{"cvv":"{CODE}"'.encode(), key=VISA, headers={"ssn": SSN})]
     with open_store(tmp_path) as store:
         added = store.add_alerts(came + rejected)
         assert (added.accepted, added.conflicts, len(added.rejected)) == (2, 1, 1)

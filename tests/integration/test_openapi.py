@@ -14,7 +14,7 @@ from jsonschema import Draft202012Validator
 from openapi_spec_validator import validate
 
 from dashboards import alert
-from evaluated import deployed_evaluated_model, judged, scored_samples
+from evaluated import deployed_evaluated_model, scored_alert, scored_samples
 from fraudstream.config import Settings
 from fraudstream.dashboard.app import APIS, create_app
 from fraudstream.dashboard.services.revisions import deployed_model
@@ -156,7 +156,7 @@ def judging(tmp_path: Path) -> Iterator[FlaskClient]:
     current = deployed_evaluated_model(tmp_path / "models")
     store = AlertStore.open(f"sqlite:///{tmp_path / 'judged.db'}")
     client = create_app(Settings(model=current), store, deployment=deployed_model(current)).test_client()
-    client.post("/api/alerts", json=[judged(current.parent, number) for number in range(2)])
+    client.post("/api/alerts", json=[scored_alert(current.parent, number) for number in range(2)])
     client.post("/api/alerts", json=[alert(7, outcome="unscorable", score=None, transaction={"Time": 1})])
     client.post("/api/events", json=scored_samples(50))
     client.post("/api/work/verdict", json={"alert_ids": ["id-1"], "status": "confirmed_fraud"}, headers=WHO)

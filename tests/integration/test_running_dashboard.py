@@ -51,7 +51,7 @@ def test_reasons_follow_a_new_alert_and_the_stream_resumes(tmp_path: Path, expla
         unscorable = EventReader(f"{dashboard.url}/api/stream?outcome=unscorable")
         assert reader.wait_for("stats")
         assert unscorable.wait_for("stats")
-        dashboard.post("/api/alerts", [judged(explainer, 1), judged(explainer, 2)])
+        dashboard.post("/api/alerts", [scored_alert(explainer, 1), scored_alert(explainer, 2)])
         assert reader.wait_for("reasons")
         assert wait_until(lambda: sum(len(orjson.loads(e["data"])) for e in reader.of("reasons")) == 2, 60)
         told = [each for event in reader.of("reasons") for each in orjson.loads(event["data"])]
@@ -64,7 +64,7 @@ def test_reasons_follow_a_new_alert_and_the_stream_resumes(tmp_path: Path, expla
         last = reader.of("alert")[-1]["id"]
         reader.close()
         unscorable.close()
-        dashboard.post("/api/alerts", [judged(explainer, 3)])
+        dashboard.post("/api/alerts", [scored_alert(explainer, 3)])
         again = EventReader(f"{dashboard.url}/api/stream", {"Last-Event-ID": last})
         assert again.wait_for("alert")
         assert again.alerts() == ["id-3"]
@@ -84,7 +84,7 @@ def explainer(tmp_path: Path) -> Explainer:
     return Explainer(linear_model(tmp_path / "other"))
 
 
-def judged(explainer: Explainer, number: int) -> dict[str, Any]:
+def scored_alert(explainer: Explainer, number: int) -> dict[str, Any]:
     """An alert with the score that the model gives it."""
     transaction = row(number)
     score = explainer.explain(transaction, {}).score

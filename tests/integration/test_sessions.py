@@ -14,7 +14,7 @@ from flask.testing import FlaskClient
 from pydantic import SecretStr
 from structlog.testing import capture_logs
 
-from dashboards import Clock, open_store, told
+from dashboards import Clock, json_of, open_store
 from fraudstream.cli.entry import cli
 from fraudstream.config import Settings
 from fraudstream.dashboard.app import create_app
@@ -175,24 +175,24 @@ def test_a_session_acts_under_its_first_name_alone(app: Flask) -> None:
     assert client.post("/api/actor", json={"name": "Ann"}).status_code == 200
     assert client.post("/api/actor", json={"name": "ann "}).status_code == 200
     renamed = client.post("/api/actor", json={"name": "Ben"})
-    assert (renamed.status_code, told(renamed)["error"]) == (
+    assert (renamed.status_code, json_of(renamed)["error"]) == (
         409, "this session acts as Ann: sign out to act under another name"
     )  # fmt: skip
     assert client.delete("/api/actor").status_code == 409
     as_ben = {"X-Fraudstream-Actor": "Ben"}
-    assert told(client.post("/api/work/claim", json=claim, headers=as_ben))["done"][0]["assignee"] == "Ann"
-    (change,) = told(client.get("/api/audit"))["changes"]
+    assert json_of(client.post("/api/work/claim", json=claim, headers=as_ben))["done"][0]["assignee"] == "Ann"
+    (change,) = json_of(client.get("/api/audit"))["changes"]
     assert (change["actor"], len(change["session"])) == ("Ann", 12)
     client.post("/logout")
     client.post("/login", data={"token": READ})
-    assert told(client.get("/api/actor"))["actor"] is None, "another person may sit there now"
+    assert json_of(client.get("/api/actor"))["actor"] is None, "another person may sit there now"
 
 
 def test_a_name_declared_in_another_session_does_not_undo(app: Flask) -> None:
     ann, other = signed_in(app), signed_in(app)
     for client in (ann, other):
         client.post("/api/actor", json={"name": "Ann"})
-    decided = told(ann.post("/api/work/verdict", json={"alert_ids": ["id-1"], "status": "false_alarm"}))
+    decided = json_of(ann.post("/api/work/verdict", json={"alert_ids": ["id-1"], "status": "false_alarm"}))
     undo = {"change_id": decided["change_id"]}
     script = {"Authorization": f"Bearer {READ}", "X-Fraudstream-Actor": "Ann"}
     refused = [
@@ -200,12 +200,12 @@ def test_a_name_declared_in_another_session_does_not_undo(app: Flask) -> None:
         app.test_client().post("/api/work/undo", json=undo, headers=script),
     ]
     assert [answer.status_code for answer in refused] == [409, 409]
-    assert "made this change in another session" in told(refused[0])["error"]
+    assert "made this change in another session" in json_of(refused[0])["error"]
     assert other.post("/api/work/undo", json=undo | {"take_over": True}).status_code == 200
-    newest = told(ann.get("/api/audit"))["changes"][0]
+    newest = json_of(ann.get("/api/audit"))["changes"][0]
     assert (newest["undoes"], newest["after"]["taken_over"]) == (decided["change_id"], 1)
-    assert newest["session"] == told(other.get("/api/audit"))["changes"][0]["session"]
-    again = told(ann.post("/api/work/verdict", json={"alert_ids": ["id-2"], "status": "unsure"}))
+    assert newest["session"] == json_of(other.get("/api/audit"))["changes"][0]["session"]
+    again = json_of(ann.post("/api/work/verdict", json={"alert_ids": ["id-2"], "status": "unsure"}))
     assert ann.post("/api/work/undo", json={"change_id": again["change_id"]}).status_code == 200
 
 

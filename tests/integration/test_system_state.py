@@ -8,7 +8,7 @@ import pytest
 from flask.testing import FlaskClient
 from pydantic import SecretStr
 
-from dashboards import Clock, told
+from dashboards import Clock, json_of
 from fraudstream.config import Settings
 from fraudstream.dashboard.app import create_app
 from fraudstream.store.store import AlertStore
@@ -31,12 +31,12 @@ def status(state: str, message: str = "", **more: Any) -> dict[str, Any]:
 def system(client: FlaskClient) -> dict[str, Any]:
     answer = client.get("/api/system")
     assert answer.status_code == 200
-    return told(answer)
+    return json_of(answer)
 
 
 def messages(client: FlaskClient) -> list[str]:
     """What is wrong; this process can serve all the same."""
-    assert told(client.get("/ready")) == {"ready": True, "reasons": []}
+    assert json_of(client.get("/ready")) == {"ready": True, "reasons": []}
     return [problem["message"] for problem in system(client)["problems"]]
 
 
@@ -66,7 +66,7 @@ def test_a_detector_that_is_ill_is_told_with_its_own_words_until_it_runs(client:
 
 def test_kafka_away_is_told_as_the_relay_says_it(client: FlaskClient, clock: Clock) -> None:
     trouble = {"type": "position", "at": clock().isoformat(), "positions": {}, "trouble": "Local: Timed out"}
-    assert told(client.post("/api/events", json=[trouble]))["rejected"] == []
+    assert json_of(client.post("/api/events", json=[trouble]))["rejected"] == []
     assert messages(client) == ["Kafka does not respond to the relay: Local: Timed out"]
     position = {"type": "position", "at": clock().isoformat(), "positions": {TOPIC: {"0": {"begin": 0, "end": 5}}}}
     client.post("/api/events", json=[position])
@@ -95,7 +95,7 @@ def test_the_page_says_what_keeps_alerts_from_arriving(client: FlaskClient) -> N
     client.post("/api/events", json=[status("failing", "no room <b>left</b>")])
     page = client.get("/").text
     assert "the detector is failing: no room &lt;b&gt;left&lt;/b&gt;" in page
-    assert told(client.get("/api/stats"))["problems"] == ["the detector is failing: no room <b>left</b>"]
+    assert json_of(client.get("/api/stats"))["problems"] == ["the detector is failing: no room <b>left</b>"]
 
 
 def test_each_process_says_how_it_is_and_since_when(client: FlaskClient, clock: Clock) -> None:
@@ -170,14 +170,14 @@ def test_a_loss_is_an_alarm_until_a_person_acknowledges_it(
     assert client.post("/api/system/acknowledge", json=given).status_code == 400
     assert client.post("/api/system/acknowledge", json=given | {"until_seq": "1"}, headers=WHO).status_code == 400
     answer = client.post("/api/system/acknowledge", json=given, headers=WHO)
-    assert (answer.status_code, told(answer)["acknowledged"]) == (200, 15)
+    assert (answer.status_code, json_of(answer)["acknowledged"]) == (200, 15)
     assert client.post("/api/system/acknowledge", json=given, headers=WHO).status_code == 409
     assert messages(client) == [sentence.replace("15 records are", "1 record is")]
 
-    (change,) = told(client.get("/api/audit"))["changes"]
+    (change,) = json_of(client.get("/api/audit"))["changes"]
     assert (change["actor"], change["action"], change["why"]) == ("Mia", "acknowledge", "retention was an hour")
     assert change["after"] == {"until_seq": losses["until_seq"], "records": 15}
-    assert told(client.get("/api/ledger"))["totals"]["lost"] == 16
+    assert json_of(client.get("/api/ledger"))["totals"]["lost"] == 16
 
     client.post("/api/system/acknowledge", json={"until_seq": 10**15}, headers=WHO)
     assert messages(client) == []

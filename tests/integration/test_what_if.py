@@ -13,7 +13,7 @@ from sqlalchemy import update
 from werkzeug.test import TestResponse
 
 from columns import NOW, row, sample, weighed
-from dashboards import Clock, alert, open_store, told
+from dashboards import Clock, alert, json_of, open_store
 from evaluations import small_evaluation
 from fraudstream.config import Settings
 from fraudstream.dashboard.app import create_app
@@ -63,7 +63,7 @@ def client(store: AlertStore, current: Path) -> FlaskClient:
 
 
 def sources(answer: TestResponse) -> dict[str, dict[str, Any]]:
-    return {each["key"]: each for each in told(answer)["sources"]}
+    return {each["key"]: each for each in json_of(answer)["sources"]}
 
 
 def scored(offset: int, score: float, **changes: Any) -> Any:
@@ -155,7 +155,7 @@ def decide(store: AlertStore, decided: dict[str, str]) -> None:
 def test_verdicts_give_the_cost_of_a_higher_threshold_only(client: FlaskClient, store: AlertStore) -> None:
     assert "No alert of this model is decided" in sources(client.get("/api/what-if"))["verdicts"]["lacking"]
     scores = [0.55, 0.65, 0.75, 0.85, 0.95, 0.99]
-    model_id = told(client.get("/api/what-if"))["in_force"]["model_id"]
+    model_id = json_of(client.get("/api/what-if"))["in_force"]["model_id"]
     store.add_alerts([alert(n, score=score, model_id=model_id) for n, score in enumerate(scores)])
     store.add_alerts([alert(9, score=0.9, model_id="m-2")])
     decide(
@@ -169,7 +169,7 @@ def test_verdicts_give_the_cost_of_a_higher_threshold_only(client: FlaskClient, 
     assert (then["alerts"], then["frauds_caught"], then["frauds_missed"], then["false_alarms"]) == (3, 1, 1, 1)
     assert (now["saved"], then["saved"]) == (25 - 4, 12.5 - 2)
     assert found["known_from"] == 0.5
-    curve = told(client.get("/api/what-if?curve=1"))["curve"]
+    curve = json_of(client.get("/api/what-if?curve=1"))["curve"]
     assert all(("verdicts" in each) == (each["threshold"] >= 0.5) for each in curve)
     assert "Payments below 0.5 were no alerts" in client.get("/what-if?threshold=0.3").text
 
@@ -178,7 +178,7 @@ def test_of_many_verdicts_the_newest_count_in_their_own_shares(
     client: FlaskClient, store: AlertStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(what_if_sources, "MAX_VERDICTS", 4)
-    model_id = told(client.get("/api/what-if"))["in_force"]["model_id"]
+    model_id = json_of(client.get("/api/what-if"))["in_force"]["model_id"]
     store.add_alerts([alert(n, score=0.9, model_id=model_id) for n in range(7)])
     decide(store, {f"id-{n}": "confirmed_fraud" if n in (0, 1, 2, 6) else "false_alarm" for n in range(7)})
     now = sources(client.get("/api/what-if"))["verdicts"]["now"]
@@ -186,15 +186,15 @@ def test_of_many_verdicts_the_newest_count_in_their_own_shares(
 
 
 def test_a_threshold_is_deployed_with_a_reason_and_undone(client: FlaskClient, current: Path) -> None:
-    answer = told(put(client, 0.7, 1, "  too many false alarms "))
+    answer = json_of(put(client, 0.7, 1, "  too many false alarms "))
     assert (answer["threshold"], answer["former_threshold"], answer["revision"]) == (0.7, 0.5, 2)
     found = read_current(current)
     assert (found.threshold, found.who, found.why) == (0.7, "Ann Müller", "too many false alarms")
     assert "data-undo=" in client.get("/what-if").text
-    (recorded,) = told(client.get("/api/audit?action=threshold"))["changes"]
+    (recorded,) = json_of(client.get("/api/audit?action=threshold"))["changes"]
     assert (recorded["change_id"], recorded["actor"]) == (answer["change_id"], "Ann Müller")
     assert (recorded["before"]["threshold"], recorded["after"]["threshold"]) == (0.5, 0.7)
-    undone = told(put(client, answer["former_threshold"], 2, "undo of revision 2"))
+    undone = json_of(put(client, answer["former_threshold"], 2, "undo of revision 2"))
     assert (undone["threshold"], undone["revision"]) == (0.5, 3)
     assert [each.why for each in history(current.parent)] == ["first", "too many false alarms", "undo of revision 2"]
 
@@ -204,7 +204,7 @@ def test_a_change_made_meanwhile_is_refused_and_told(client: FlaskClient, curren
     answer = put(client, 0.6, 1)
     assert answer.status_code == 409
     for shown in ("changed meanwhile", "revision 2", "by Ann Müller (by another)", "review the active deployment"):
-        assert shown in told(answer)["error"]
+        assert shown in json_of(answer)["error"]
     assert read_current(current).threshold == 0.7
 
 
@@ -231,17 +231,17 @@ def test_what_makes_no_sense_changes_nothing(client: FlaskClient, current: Path,
 def test_nobody_changes_it_without_a_name(client: FlaskClient, current: Path) -> None:
     answer = client.post("/api/threshold", json={"threshold": 0.4, "why": "x", "revision": 1})
     assert answer.status_code == 400
-    assert "give your name" in told(answer)["error"]
+    assert "give your name" in json_of(answer)["error"]
     assert read_current(current).revision == 1
 
 
 def test_a_model_named_directly_is_shown_and_not_changed(store: AlertStore, current: Path) -> None:
     client = asking(store, current.parent / "gbt-0123456789ab")
-    found = told(client.get("/api/what-if"))
+    found = json_of(client.get("/api/what-if"))
     assert not found["changeable"]
     assert "named directly" in found["why_not"]
     assert "named directly" in client.get("/what-if").text
-    assert "named directly" in told(put(client, 0.4, 0))["error"]
+    assert "named directly" in json_of(put(client, 0.4, 0))["error"]
 
 
 def test_where_current_cannot_be_written_it_says_so(client: FlaskClient, current: Path) -> None:
@@ -249,7 +249,7 @@ def test_where_current_cannot_be_written_it_says_so(client: FlaskClient, current
     (current.parent / ".current.lock").mkdir()  # not even root writes there
     answer = put(client, 0.4, 1)
     assert answer.status_code == 409
-    assert "cannot be written" in told(answer)["error"]
+    assert "cannot be written" in json_of(answer)["error"]
     assert read_current(current).threshold == 0.5
 
 
@@ -274,7 +274,7 @@ def test_a_model_without_a_table_leaves_the_other_sources(
     write_artifact(current.parent, replace(small_evaluation()[1], model_id=other), lambda scaler, classifier: None)
     deploy(current.parent, other, 0.5, who="test", why="", now=NOW)
     client = asking(store, current)
-    found = told(client.get("/api/what-if"))
+    found = json_of(client.get("/api/what-if"))
     assert "trained by an earlier version" in {each["key"]: each for each in found["sources"]}["test"]["lacking"]
     assert found["recommended"] is None
     assert client.get("/what-if").status_code == 200

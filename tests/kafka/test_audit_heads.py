@@ -12,7 +12,7 @@ import pytest
 import urllib3
 from flask import Flask
 
-from dashboards import open_store, told
+from dashboards import json_of, open_store
 from fraudstream.audit.comparison import audit
 from fraudstream.audit.report import Kind
 from fraudstream.config import Settings
@@ -42,7 +42,7 @@ class Dashboard(DashboardClient):
         self.asked += 1
         if self.asked == 1:
             raise DashboardFailed("the dashboard does not answer")
-        return told(self._client.get(route))
+        return json_of(self._client.get(route))
 
 
 def altered(broker: RunningBroker, database: Path) -> list[str]:

@@ -19,8 +19,8 @@ from confluent_kafka import Consumer, Message, Producer, TopicPartition
 from flask.testing import FlaskClient
 
 from commands import command_line
-from dashboards import Clock, RunningDashboard, alert, told
-from dead_letters import letter
+from dashboards import Clock, RunningDashboard, alert, json_of
+from dead_letters import dead_letter
 from fraudstream.config import Settings
 from fraudstream.dashboard.app import create_app
 from fraudstream.kafka.broker import RunningBroker
@@ -152,8 +152,8 @@ def test_a_replay_is_the_original_whole_under_its_id_and_names_it(
     dead = records.dead_letter(origin, value[:1000], came, len(value), b"\xffkey")
     with relay(settings):
         assert wait_until(lambda: known(dashboard, origin), 60)
-        told = ask(dashboard, places=[origin])
-        replay = ended(dashboard, told["batch"])[origin]
+        json_of = ask(dashboard, places=[origin])
+        replay = ended(dashboard, json_of["batch"])[origin]
     assert (replay["state"], replay["who"], replay["why"], replay["corrected"]) == ("sent", "Ada", "mended", False)
     sent = records.at(replay["place"])
     assert (sent.value(), sent.key(), sent.partition()) == (value, b"\xffkey", 0)
@@ -226,7 +226,7 @@ class InProcess:
     def post(self, route: str, content: Mapping[str, Any]) -> dict[str, Any]:
         answer = self.client.post(route, json=dict(content))
         assert answer.status_code == 200, answer.data
-        return told(answer)
+        return json_of(answer)
 
 
 @pytest.fixture
@@ -260,7 +260,7 @@ def test_what_a_killed_sender_left_behind_is_sent_again_as_the_same_event(
 
     origin = records.produce(b"[7]", [("event_id", b"x")])
     number, at = int(origin.rsplit("/", 1)[1]), at_iso(records.at(origin).timestamp()[1])
-    app.client.post("/api/dead-letters", json=[letter(number, produced_at=at)])
+    app.client.post("/api/dead-letters", json=[dead_letter(number, produced_at=at)])
     app.post("/api/replays", {"places": [origin], "who": "Ada", "why": "mended"})
     with pytest.raises(Killed):
         ReplaySender(Dying(), opened(broker)).send_some()
@@ -268,7 +268,7 @@ def test_what_a_killed_sender_left_behind_is_sent_again_as_the_same_event(
     assert following.send_some() == 0
     clock.forward(31)
     assert following.send_some() == 1
-    (replay,) = told(app.client.get("/api/replays"))["replays"]
+    (replay,) = json_of(app.client.get("/api/replays"))["replays"]
     assert replay["state"] == "sent"
     after = records.since(INPUT, {0: number + 1})
     assert len(after) == copies
@@ -283,13 +283,13 @@ def test_another_record_at_the_offset_of_the_original_is_not_sent(
 ) -> None:
     number = int(records.produce(b"of another time").rsplit("/", 1)[1])
     places = [f"{INPUT}/0/{number}", f"{INPUT}/9/1", "another_topic/0/1"]
-    letters = [letter(number), letter(1, partition=9), letter(1, topic="another_topic", dead_letter="?")]
+    letters = [dead_letter(number), dead_letter(1, partition=9), dead_letter(1, topic="another_topic", dead_letter="?")]
     # No partition has such a number, no topic such a name: what cannot be asked of Kafka fails alone.
-    hostile = [letter(1, partition=10**12), letter(1, topic="t" * 2000)]
+    hostile = [dead_letter(1, partition=10**12), dead_letter(1, topic="t" * 2000)]
     app.client.post("/api/dead-letters", json=[*letters, *hostile])
     app.post("/api/replays", {"filter": "", "who": "Ada", "why": "mended"})
     assert ReplaySender(app, opened(broker)).send_some() == 5
-    reasons = {each["origin"]: each["reason"] for each in told(app.client.get("/api/replays"))["replays"]}
+    reasons = {each["origin"]: each["reason"] for each in json_of(app.client.get("/api/replays"))["replays"]}
     assert reasons[places[0]].startswith("another record is there now")
     assert "no partition 9" in reasons[places[1]]
     assert "not the input" in reasons[places[2]]
@@ -307,7 +307,7 @@ def test_a_command_that_is_killed_while_it_sends_leaves_the_rest_to_the_relay(
     for n in range(2000):
         producer.produce(INPUT, b"[1]", partition=0, headers=[("event_id", b"k%d" % n)])
     producer.flush()
-    letters = [letter(first + n, produced_at=None, dead_letter=None) for n in range(2000)]
+    letters = [dead_letter(first + n, produced_at=None, dead_letter=None) for n in range(2000)]
     dashboard.post("/api/dead-letters", letters)
     command = [
         *(sys.executable, "-m", "fraudstream", "dead-letters", "replay", "--all", "--why", "mended", "--who", "Ada"),
@@ -336,7 +336,7 @@ def test_the_command_lists_replays_and_downloads_and_says_what_it_did_not_send(
 ) -> None:
     origins = [records.produce(b"[1]", [("event_id", b"c%d" % n)]) for n in range(3)]
     numbers = [int(origin.rsplit("/", 1)[1]) for origin in origins]
-    dashboard.post("/api/dead-letters", [letter(n, produced_at=None) for n in numbers])
+    dashboard.post("/api/dead-letters", [dead_letter(n, produced_at=None) for n in numbers])
     api = ("--api", dashboard.url)
     replay = ("dead-letters", "replay", *api, "--bootstrap-servers", broker.bootstrap_servers, "--why", "mended")
     listed = run("dead-letters", "list", *api, "--json")

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from pyspark.sql import SparkSession
 
-from dashboards import alert, told
+from dashboards import alert, json_of
 from fraudstream.config import Settings
 from fraudstream.dashboard.app import create_app
 from fraudstream.model.artifact import ModelArtifact
@@ -52,7 +52,7 @@ def test_a_score_worked_out_again_is_spark_s_within_1e_9(
         assert store.add_alerts(judged).accepted == len(texts)
         client = create_app(Settings(model=models / "current"), store).test_client()
         for number, expected in enumerate(scores[now.manifest.model_id]):
-            found = told(client.get(f"/api/alerts/id-{number}/rescore"))
+            found = json_of(client.get(f"/api/alerts/id-{number}/rescore"))
             assert found["now"]["score"] == pytest.approx(expected, abs=1e-9)
             assert found["difference"] == pytest.approx(expected - scores[former.manifest.model_id][number], abs=1e-9)
             assert found["stored_cause"] is None

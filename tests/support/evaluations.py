@@ -27,7 +27,7 @@ WEIGHT = 4.0
 HOSTILE = "<script>alert('x')</script>\"&"
 
 
-def judged(seed: int, rows: int = 1200) -> ScoredPeriod:
+def scored_period(seed: int, rows: int = 1200) -> ScoredPeriod:
     """Rows of which a twentieth are frauds, with raw scores that are right more often than not."""
     rng = np.random.default_rng(seed)
     is_fraud = rng.random(rows) < 0.05
@@ -38,7 +38,7 @@ def judged(seed: int, rows: int = 1200) -> ScoredPeriod:
 
 def small_evaluation(feature: str = "V14", data: str = "payments.csv") -> tuple[Evaluation, Manifest]:
     """An evaluation with every part, and a manifest that goes with it; a column and the file are named as told."""
-    validation, test, former = judged(1), judged(2), judged(3)
+    validation, test, former = scored_period(1), scored_period(2), scored_period(3)
     raw = validation.raw
     calibration = fit_calibration(raw.score, raw.is_fraud, raw.weight)
     losses = RowLosses(validation.loss, feature, "")

@@ -18,7 +18,7 @@ from typing import Any, Final, NamedTuple
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from dashboards import RunningDashboard, running_dashboard
-from evaluated import deployed_evaluated_model, judged, scored_samples
+from evaluated import deployed_evaluated_model, scored_alert, scored_samples
 
 IMAGES: Final = Path(__file__).parents[2] / "docs" / "images"
 MERCHANTS: Final = ("Kiosk am See", "Juwelier Roth", "Online-Reisen AG", "Tankstelle Nord", "Elektro Blum")
@@ -61,7 +61,7 @@ def fill(running: RunningDashboard) -> None:
     for number in range(400):
         given = {"merchant": MERCHANTS[number % 5], "Amount": 17.0 + number % 37 * 3.45, "V1": 0.4 + number % 7 / 5}
         at = (now - timedelta(milliseconds=4 * (400 - number))).isoformat(timespec="milliseconds")
-        found = judged(models, number, given, produced_at=at, detected_at=at)
+        found = scored_alert(models, number, given, produced_at=at, detected_at=at)
         if found["score"] >= 0.5:
             alerts.append(found | {"alert_id": f"id-{len(alerts)}"})
     running.post("/api/alerts", alerts)

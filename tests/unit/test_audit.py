@@ -9,7 +9,7 @@ import click
 import pytest
 from rich.console import Console
 
-from audits import TOPIC, alert, audit, entry, letter, loss, row
+from audits import TOPIC, alert, audit, dead_letter, entry, loss, row
 from fraudstream.audit.comparison import subtract, union
 from fraudstream.audit.report import AuditReport, Kind, conclusion, render
 from fraudstream.cli.entry import run_to_exit
@@ -29,7 +29,7 @@ def totals(report: AuditReport) -> dict[str, Any]:
 
 
 def test_a_stream_that_is_whole() -> None:
-    said = [alert(3), alert(12), alert(5, outcome="unscorable", score=None), letter(7)]
+    said = [alert(3), alert(12), alert(5, outcome="unscorable", score=None), dead_letter(7)]
     entries = [entry(0, 10, alert=1, unscorable=1, dead_letter=1), entry(10, 20, alert=1), entry(0, 5, partition=1)]
     report = audit(entries, said, marks={0: (0, 20), 1: (0, 5)})
     assert report.findings == []
@@ -131,7 +131,7 @@ def test_an_alert_that_the_ledger_does_not_count_is_one_too_many() -> None:
 
 
 def test_a_dead_letter_that_the_ledger_does_not_count_is_one_too_many() -> None:
-    report = audit([entry(0, 10)], [letter(3)], marks={0: (0, 10)})
+    report = audit([entry(0, 10)], [dead_letter(3)], marks={0: (0, 10)})
     assert found(report) == {"doubled": [(f"{TOPIC}[0] 0..9", 1)]}
 
 
@@ -183,7 +183,7 @@ def test_an_alert_that_is_stored_and_not_committed_has_arrived() -> None:
 
 
 def test_a_dead_letter_that_the_store_lacks_is_missing() -> None:
-    report = audit([entry(0, 10, dead_letter=1)], [letter(3)], [], marks={0: (0, 10)})
+    report = audit([entry(0, 10, dead_letter=1)], [dead_letter(3)], [], marks={0: (0, 10)})
     assert found(report) == {"missing": [(f"{TOPIC}[0] 3", 1)]}
 
 
