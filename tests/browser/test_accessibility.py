@@ -67,7 +67,7 @@ LOOKS = list(product(SCHEMES, WIDTHS))
 def test_axe_finds_no_violation(
     dashboard: RunningDashboard, browser: Browser, path: str, looks: list[tuple[str, int]]
 ) -> None:
-    found: dict[str, Any] = {}
+    by_size: dict[str, Any] = {}
     for scheme, width in looks:
         context = browser.new_context(
             color_scheme="dark" if scheme == "dark" else "light",
@@ -81,6 +81,6 @@ def test_axe_finds_no_violation(
         page.evaluate(AXE)
         violations = page.evaluate(RUN, TAGS)
         if violations:
-            found[f"{scheme} {width}"] = violations
+            by_size[f"{scheme} {width}"] = violations
         context.close()
-    assert found == {}
+    assert by_size == {}

@@ -29,8 +29,8 @@ def dashboard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningDashb
 def as_(dashboard: RunningDashboard, name: str, route: str, posted: object) -> dict[str, Any]:
     headers = {"Content-Type": "application/json", "X-Fraudstream-Actor": quote(name)}
     answer = dashboard.pool.request("POST", dashboard.url + route, body=orjson.dumps(posted), headers=headers)
-    told: dict[str, Any] = orjson.loads(answer.data)
-    return told
+    document: dict[str, Any] = orjson.loads(answer.data)
+    return document
 
 
 def change_something(dashboard: RunningDashboard) -> None:

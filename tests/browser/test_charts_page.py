@@ -101,7 +101,7 @@ def test_every_chart_is_drawn_with_its_figure(page: Page, dashboard: RunningDash
     assert page_errors == []
 
 
-def test_the_value_under_the_mouse_is_told_while_figures_come(page: Page, dashboard: RunningDashboard) -> None:
+def test_the_value_under_the_mouse_is_displayed_while_figures_come(page: Page, dashboard: RunningDashboard) -> None:
     fill(dashboard)
     page.goto(f"{dashboard.url}/charts")
     live(page)
@@ -216,7 +216,7 @@ def test_the_span_is_a_link_and_back_leads_back(
         chart(page, "alerts").locator("summary").click()
         expect(chart(page, "alerts").locator("tbody tr")).to_have_count(minutes)
     expect(figure(page, "alerts")).to_contain_text("4 alerts")
-    # More minutes than the plot has room for: a stretch of them is read at a time.
+    # More minutes than fit into the plot: a stretch of them is read at a time.
     plot(page, "alerts").press("End")
     expect(chart(page, "alerts").locator(".readout")).to_contain_text("a minute: alerts")
     page.go_back()
@@ -252,7 +252,7 @@ def test_an_empty_page_says_what_to_do_and_fills_by_itself(
     assert page_errors == []
 
 
-def test_a_server_that_is_gone_is_told_and_the_page_goes_on_by_itself(
+def test_a_server_that_is_gone_is_reported_and_the_page_goes_on_by_itself(
     page: Page, dashboard: RunningDashboard, page_errors: list[str]
 ) -> None:
     fill(dashboard)

@@ -16,8 +16,8 @@ pytestmark = pytest.mark.browser
 
 def post_all_kinds(dashboard: RunningDashboard) -> None:
     dashboard.post("/api/events", [ends(1_300_000)])
-    told = [batch(0, 0, 1_000_000), loss(1_000_000, 1_000_040), batch(1, 1_000_050, 1_200_000), batch(2, 0, 10)]
-    dashboard.post("/api/ledger", [*told, "x" * 400])
+    entries = [batch(0, 0, 1_000_000), loss(1_000_000, 1_000_040), batch(1, 1_000_050, 1_200_000), batch(2, 0, 10)]
+    dashboard.post("/api/ledger", [*entries, "x" * 400])
     dashboard.post("/api/alerts", [alert(1), alert(1), alert(1, transaction={"Amount": 9})])
 
 

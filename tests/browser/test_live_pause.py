@@ -23,7 +23,7 @@ def post(dashboard: RunningDashboard, *numbers: int) -> None:
     dashboard.post("/api/alerts", [alert(number) for number in numbers])
 
 
-def shown(page: Page) -> list[str]:
+def row_ids(page: Page) -> list[str]:
     ids: list[str] = page.evaluate("[...document.querySelectorAll('#alerts tbody.alert')].map((row) => row.dataset.id)")
     return ids
 
@@ -39,9 +39,9 @@ def test_a_paused_page_counts_what_arrives_and_shows_it_when_asked(
     post(dashboard, *range(2, 14))
     fresh = page.get_by_role("button", name="12 new")
     expect(fresh).to_be_visible()
-    assert shown(page) == ["id-1"]
+    assert row_ids(page) == ["id-1"]
     fresh.click()
-    assert shown(page) == [f"id-{number}" for number in range(13, 0, -1)]
+    assert row_ids(page) == [f"id-{number}" for number in range(13, 0, -1)]
     expect(page.locator("[data-fresh]")).to_be_hidden()
     post(dashboard, 14)
     expect(page.get_by_role("button", name="1 new")).to_be_visible()
@@ -66,7 +66,7 @@ def test_rows_wait_while_one_is_open_and_come_by_themselves_once_it_is_closed(
     assert toggle.bounding_box() == before
     toggle.click()
     expect(page.locator("tbody[data-id='id-15']")).to_be_visible()
-    assert shown(page)[0] == "id-15"
+    assert row_ids(page)[0] == "id-15"
     assert page_errors == []
 
 
@@ -101,7 +101,7 @@ def test_rows_wait_while_the_keyboard_is_in_the_table(dashboard: RunningDashboar
     expect(page.get_by_role("button", name="1 new")).to_be_visible()
     page.keyboard.press("Escape")
     page.locator("[data-fresh]").press("Enter")
-    assert shown(page) == ["id-2", "id-1"]
+    assert row_ids(page) == ["id-2", "id-1"]
     expect(page.locator("tbody[data-id='id-2'] .toggle")).to_be_focused()
 
 
@@ -120,7 +120,7 @@ def test_a_page_without_a_stream_asks_and_loses_and_repeats_nothing(
     expect(page.locator("tbody[data-id='id-149']")).to_be_visible()
     post(dashboard, 150)
     expect(page.locator("tbody[data-id='id-150']")).to_be_visible()
-    assert shown(page) == [f"id-{number}" for number in range(150, 100, -1)]
+    assert row_ids(page) == [f"id-{number}" for number in range(150, 100, -1)]
     expect(page.locator("[data-tile=alerts] [data-figure]")).to_have_text("150")
     assert [text for text in page_errors if not STREAM_GONE.search(text)] == []
 
@@ -156,11 +156,11 @@ def test_a_dashboard_away_for_long_is_found_again(
     assert [text for text in page_errors if not STREAM_GONE.search(text)] == []
 
 
-def act(dashboard: RunningDashboard, route: str, **asked: object) -> None:
+def act(dashboard: RunningDashboard, route: str, **body: object) -> None:
     """What Mia does in another place."""
     headers = {"Content-Type": "application/json", "X-Fraudstream-Actor": "Mia"}
     answer = dashboard.pool.request(
-        "POST", f"{dashboard.url}/api/work/{route}", body=orjson.dumps(asked), headers=headers
+        "POST", f"{dashboard.url}/api/work/{route}", body=orjson.dumps(body), headers=headers
     )
     assert answer.status == 200, answer.data
 

@@ -29,9 +29,9 @@ def dashboard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningDashb
 
 
 def post(dashboard: RunningDashboard, number: int, given: dict[str, Any] | None = None, **changes: Any) -> str:
-    found = scored_alert(dashboard.directory / "models", number, given, **changes)
-    assert dashboard.post("/api/alerts", [found])["accepted"] == 1
-    return str(found["alert_id"])
+    posted = scored_alert(dashboard.directory / "models", number, given, **changes)
+    assert dashboard.post("/api/alerts", [posted])["accepted"] == 1
+    return str(posted["alert_id"])
 
 
 def opened(page: Page, dashboard: RunningDashboard, alert_id: str) -> None:

@@ -58,8 +58,8 @@ def status(page: Page, number: int) -> Locator:
 
 
 def work(dashboard: RunningDashboard, number: int) -> dict[str, Any]:
-    found: dict[str, Any] = dashboard.get(f"/api/work/id-{number}")["work"]
-    return found
+    state: dict[str, Any] = dashboard.get(f"/api/work/id-{number}")["work"]
+    return state
 
 
 def opened(page: Page, dashboard: RunningDashboard, query: str = "", name: str = "") -> None:
@@ -133,11 +133,11 @@ def test_an_opened_queue_searches_once_and_shows_earlier_changes(
     dashboard: RunningDashboard, page: Page, page_errors: list[str]
 ) -> None:
     post(dashboard, 1, 2)
-    asked: list[str] = []
-    page.on("request", lambda request: asked.append(request.url))
+    requests: list[str] = []
+    page.on("request", lambda request: requests.append(request.url))
     opened(page, dashboard)
     page.wait_for_timeout(1000)
-    assert asked.count(f"{dashboard.url}/queue") == 1
+    assert requests.count(f"{dashboard.url}/queue") == 1
 
     def claimed_meanwhile(route: Route) -> None:
         headers = {"X-Fraudstream-Actor": "Ben"}
@@ -273,7 +273,7 @@ def test_the_next_keeps_to_what_was_searched_for(dashboard: RunningDashboard, pa
     assert work(dashboard, 4)["status"] == "new"
 
 
-def test_two_who_want_one_alert_are_told_of_each_other_and_one_may_take_over(
+def test_two_who_want_one_alert_learn_of_each_other_and_one_may_take_over(
     dashboard: RunningDashboard, page: Page, another: Callable[[], Page], page_errors: list[str]
 ) -> None:
     post(dashboard, 1, 2)

@@ -62,15 +62,17 @@ def test_rows_of_the_server_have_their_reasons_and_read_as_those_that_came_live(
     live(page)
     row_of = page.locator('tbody[data-id="id-11"]')
     expect(row_of.locator(".reason-chip").first).to_be_visible(timeout=10_000)
-    told = row_of.locator(".reason-chip").evaluate_all("all => all.map((one) => one.outerHTML.replace(/\\s+/g, ' '))")
+    live_chips = row_of.locator(".reason-chip").evaluate_all(
+        "all => all.map((one) => one.outerHTML.replace(/\\s+/g, ' '))"
+    )
     page.reload()
     live(page)
     again = page.locator('tbody[data-id="id-11"] .reason-chip')
     served = again.evaluate_all("all => all.map((one) => one.outerHTML.replace(/\\s+/g, ' '))")
-    assert served == told
+    assert served == live_chips
 
 
-def test_a_row_whose_reasons_were_told_while_the_page_was_away_asks_for_them(
+def test_a_row_whose_reasons_were_published_while_the_page_was_away_fetches_them(
     page: Page, dashboard: RunningDashboard
 ) -> None:
     page.goto(dashboard.url)

@@ -62,14 +62,14 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_report_opens_from_disk_without_a_request_or_an_error(
     page: Page, report: Path, page_errors: list[str]
 ) -> None:
-    asked: list[str] = []
-    page.on("request", lambda request: asked.append(request.url))
+    requests: list[str] = []
+    page.on("request", lambda request: requests.append(request.url))
     page.goto(report.as_uri())
     expect(page.get_by_role("heading", level=1)).to_have_text("gbt-0123456789ab")
     expect(page.get_by_role("img", name="Precision by recall")).to_be_visible()
     page.locator("summary").first.click()
     expect(page.get_by_role("region", name="Best precision")).to_be_visible()
-    assert asked == [report.as_uri()]
+    assert requests == [report.as_uri()]
     assert page_errors == []
 
 

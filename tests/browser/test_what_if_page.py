@@ -101,8 +101,8 @@ def test_a_threshold_is_applied_with_a_reason_and_undone(
     page.get_by_label("Your name").press("Enter")
     answer = page.locator("#answer")
     expect(answer).to_contain_text("0.25 is active as revision 2")
-    found = read_current(current)
-    assert (found.threshold, found.who, found.why) == (0.25, "Ann Müller", SCRIPT)
+    deployment = read_current(current)
+    assert (deployment.threshold, deployment.who, deployment.why) == (0.25, "Ann Müller", SCRIPT)
     expect(page.locator("#live-active")).to_contain_text("0.25")
     expect(page.locator("#live-changes tbody tr").first).to_contain_text(SCRIPT)
     answer.get_by_role("button", name="Undo").press("Enter")
@@ -119,7 +119,7 @@ def test_a_threshold_is_applied_with_a_reason_and_undone(
     assert page_errors == []
 
 
-def test_what_another_changed_meanwhile_is_told_and_not_written_over(page: Page, dashboard: RunningDashboard) -> None:
+def test_a_change_made_meanwhile_is_displayed_and_not_overwritten(page: Page, dashboard: RunningDashboard) -> None:
     models = dashboard.directory / "models"
     page.goto(f"{dashboard.url}/what-if?threshold=0.25")
     deploy(models, LINEAR_ID, 0.75, who="ben", why="a storm", now=NOW)

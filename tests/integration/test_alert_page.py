@@ -47,8 +47,8 @@ def scored_alert(current: Path, number: int, given: dict[str, Any] | None = None
 def explained(store: AlertStore, current: Path) -> None:
     """Keep the reasons of every alert, as the dashboard's thread does."""
     library = ExplainerLibrary(current)
-    found = {each.seq: explain_alert(library, each.document()) for each in store.alerts(limit=1000)}
-    ReasonStore(store.database).add(found, NOW)
+    explanations = {each.seq: explain_alert(library, each.document()) for each in store.alerts(limit=1000)}
+    ReasonStore(store.database).add(explanations, NOW)
 
 
 def test_the_page_has_reasons_as_bars_and_words_and_adds_up_to_the_score(
@@ -74,7 +74,7 @@ def test_values_lie_on_the_training_range_and_what_stands_in_says_so(
     assert "above all training values" in page
     assert "imputed: " in page
     assert "missing</span>" in page
-    # Another score than the model gives: what judged it then is not known, so no reasons are shown.
+    # Another score than the model gives: what scored it then is not known, so no reasons are shown.
     assert "the model that scored it cannot be reproduced" in page
 
 
@@ -100,8 +100,8 @@ def test_the_page_tells_its_place_and_each_step_of_the_way(
     store.add_alerts([scored_alert(current, 7, schema_id="s-1", revision=3)])
     explained(store, current)
     page = client.get("/alerts/id-7").text
-    for shown in ("credit_card_transactions[0] 7", LINEAR_ID, "/schema#set-s-1", "+2.0 ms", "Reasons computed"):
-        assert shown in page
+    for text in ("credit_card_transactions[0] 7", LINEAR_ID, "/schema#set-s-1", "+2.0 ms", "Reasons computed"):
+        assert text in page
 
 
 def test_an_id_may_hold_slashes_and_end_as_a_route_does(client: FlaskClient, store: AlertStore, current: Path) -> None:
@@ -140,18 +140,18 @@ def test_an_unscorable_payment_has_its_page_too(client: FlaskClient, store: Aler
     page = client.get("/alerts/id-1").text
     assert "Unscorable payment" in page
     assert "4 of 5 missing" in page
-    told_again = json_of(client.get("/api/alerts/id-1/rescore"))
-    assert (told_again["stored"]["score"], told_again["now"]["outcome"]) == (None, "unscorable")
+    rescore = json_of(client.get("/api/alerts/id-1/rescore"))
+    assert (rescore["stored"]["score"], rescore["now"]["outcome"]) == (None, "unscorable")
 
 
 def test_scored_again_by_the_same_model_nothing_differs(client: FlaskClient, store: AlertStore, current: Path) -> None:
     store.add_alerts([scored_alert(current, 1)])
-    found = json_of(client.get("/api/alerts/id-1/rescore"))
-    assert abs(found["difference"]) < 1e-12
-    assert found["same_model"]
-    assert found["comparable"]
-    assert all(abs(each["difference"]) < 1e-12 for each in found["features"])
-    assert found["sentence"].startswith("The same score.")
+    rescore = json_of(client.get("/api/alerts/id-1/rescore"))
+    assert abs(rescore["difference"]) < 1e-12
+    assert rescore["same_model"]
+    assert rescore["comparable"]
+    assert all(abs(each["difference"]) < 1e-12 for each in rescore["features"])
+    assert rescore["sentence"].startswith("The same score.")
 
 
 def test_another_deployed_model_gives_its_score_and_the_difference_by_feature(
@@ -162,30 +162,32 @@ def test_another_deployed_model_gives_its_score_and_the_difference_by_feature(
     linear_model(current.parent, OTHER_ID)
     deploy(current.parent, OTHER_ID, 0.3, who="ann", why="newer", now=NOW)
     declare_alias(current, "third", "V3", who="ann", why="renamed", now=NOW)
-    found = json_of(client.get("/api/alerts/id-1/rescore"))
-    expected = Explainer(load_artifact(current.parent / OTHER_ID)).explain(judged_row(store), {"third": "V3"}).score
-    assert found["now"]["score"] == pytest.approx(expected, abs=1e-15)
-    assert (found["now"]["model_id"], found["now"]["threshold"], found["now"]["revision"]) == (OTHER_ID, 0.3, 3)
-    assert not found["same_model"]
-    largest = found["features"][0]
+    rescore = json_of(client.get("/api/alerts/id-1/rescore"))
+    expected = (
+        Explainer(load_artifact(current.parent / OTHER_ID)).explain(stored_transaction(store), {"third": "V3"}).score
+    )
+    assert rescore["now"]["score"] == pytest.approx(expected, abs=1e-15)
+    assert (rescore["now"]["model_id"], rescore["now"]["threshold"], rescore["now"]["revision"]) == (OTHER_ID, 0.3, 3)
+    assert not rescore["same_model"]
+    largest = rescore["features"][0]
     assert largest["feature"] == "V3"
     assert largest["difference"] == pytest.approx(largest["now"] - largest["then"])
 
 
-def judged_row(store: AlertStore) -> dict[str, Any]:
+def stored_transaction(store: AlertStore) -> dict[str, Any]:
     transaction: dict[str, Any] = store.alerts(limit=1)[0].document()["transaction"]
     return transaction
 
 
-def test_where_the_model_that_judged_is_gone_the_new_score_is_there_all_the_same(
+def test_without_the_model_of_the_stored_score_the_new_score_is_still_there(
     client: FlaskClient, store: AlertStore, current: Path
 ) -> None:
     store.add_alerts([scored_alert(current, 1, model_id="gbt-000000000000")])
-    found = json_of(client.get("/api/alerts/id-1/rescore"))
-    assert found["stored_cause"] == "there is no model artifact: gbt-000000000000"
-    assert not found["comparable"]
-    assert found["features"][0]["now"] is not None
-    assert found["features"][0]["difference"] is None
+    rescore = json_of(client.get("/api/alerts/id-1/rescore"))
+    assert rescore["stored_cause"] == "there is no model artifact: gbt-000000000000"
+    assert not rescore["comparable"]
+    assert rescore["features"][0]["now"] is not None
+    assert rescore["features"][0]["difference"] is None
     page = client.get("/alerts/id-1").text
     assert "No reasons: there is no model artifact" in page
     assert "so are its training ranges" in page

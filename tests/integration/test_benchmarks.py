@@ -22,9 +22,14 @@ from fraudstream.errors import SettingsError
 
 
 def test_percentiles_are_times_that_were_measured() -> None:
-    found = summary([number / 1000 for number in range(1, 1001)])
-    assert (found["p50_ms"], found["p99_ms"], found["p999_ms"], found["max_ms"]) == (501, 991, 1000, 1000)
-    assert found["count"] == 1000
+    percentiles = summary([number / 1000 for number in range(1, 1001)])
+    assert (percentiles["p50_ms"], percentiles["p99_ms"], percentiles["p999_ms"], percentiles["max_ms"]) == (
+        501,
+        991,
+        1000,
+        1000,
+    )
+    assert percentiles["count"] == 1000
 
 
 def test_no_times_give_no_percentiles() -> None:
@@ -51,10 +56,10 @@ def test_a_schedule_without_a_row_is_refused(rate: float, seconds: float) -> Non
 
 def test_a_generator_on_time_held_the_rate() -> None:
     schedule = Schedule.lasting(100.0, 1000.0, 1.0)
-    found = schedule.lateness(schedule.due + 0.001)
-    assert found["held"]
-    assert found["p99_ms"] == pytest.approx(1.0, abs=0.01)
-    assert found["sent"] == 1000
+    lateness = schedule.lateness(schedule.due + 0.001)
+    assert lateness["held"]
+    assert lateness["p99_ms"] == pytest.approx(1.0, abs=0.01)
+    assert lateness["sent"] == 1000
 
 
 def test_a_generator_that_falls_behind_did_not_hold_the_rate() -> None:
@@ -120,7 +125,7 @@ def test_processor_time_includes_that_of_children() -> None:
     assert 0.25 <= alone <= with_us
 
 
-def test_a_result_that_cannot_be_written_is_told_before_the_measurement(tmp_path: Path) -> None:
+def test_a_result_that_cannot_be_written_is_reported_before_the_measurement(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="--json"):
         check_writable(tmp_path / "none" / "result.json")
 

@@ -150,7 +150,7 @@ def test_no_card_leaves_by_any_route_stream_or_log(dashboard: RunningDashboard, 
     dashboard.post("/api/replays", {"places": [place], "who": "Ada", "why": f"for {CARDS[1]}"})
     assert stream.wait_for("alert", 3)
 
-    asked = 0
+    requests = 0
     for rule in routes(tmp_path):
         for path in {rule.rule.replace("<path:alert_id>", f"id-{number}") for number in (1, 2)}:
             if rule.rule in ENDLESS or "<" in path:
@@ -159,13 +159,13 @@ def test_no_card_leaves_by_any_route_stream_or_log(dashboard: RunningDashboard, 
             for query in QUERIES:
                 answer = dashboard.pool.request("GET", f"{dashboard.url}{path}{query}", redirect=False)
                 assert leaks(answer.data) == [], f"{path}{query}"
-                asked += answer.status == 200
-    assert asked > 40
+                requests += answer.status == 200
+    assert requests > 40
 
     assert stream.wait_for("stats", len(stream.of("stats")) + 1)
     stream.close()
-    for told in stream.events:
-        assert leaks(str(told).encode()) == [], told
+    for stream_event in stream.events:
+        assert leaks(str(stream_event).encode()) == [], stream_event
     dashboard.end()
     assert leaks((dashboard.directory / "dashboard.log").read_bytes()) == []
     assert stored_leaks(dashboard.directory) == []

@@ -55,16 +55,16 @@ def test_a_minute_holds_what_came_in_it_and_a_restart_keeps_it(store: AlertStore
 
 def test_minutes_older_than_a_day_are_forgotten(store: AlertStore, clock: Clock) -> None:
     tally = MinuteTally()
-    kept = charts(store, tally, clock)
+    minutes = charts(store, tally, clock)
     tally.score(clock(), 0.5)
     clock.forward(60)
-    kept.flush()
-    assert sum(kept.report(2)["scores"]["samples"]) == 1
+    minutes.flush()
+    assert sum(minutes.report(2)["scores"]["samples"]) == 1
     clock.forward(24 * 3600)
     tally.score(clock(), 0.5)
     clock.forward(60)
-    kept.flush()
-    assert sum(kept.report(1440)["scores"]["samples"]) == 1
+    minutes.flush()
+    assert sum(minutes.report(1440)["scores"]["samples"]) == 1
 
 
 @pytest.fixture

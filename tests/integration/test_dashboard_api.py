@@ -46,7 +46,7 @@ def position(clock: Clock, *ends: int) -> dict[str, Any]:
 
 
 def listed(client: FlaskClient, query: str = "") -> list[str]:
-    return [found["alert_id"] for found in json_of(client.get(f"/api/alerts{query}"))["alerts"]]
+    return [alert["alert_id"] for alert in json_of(client.get(f"/api/alerts{query}"))["alerts"]]
 
 
 def test_posting_alerts_tells_what_became_of_each(client: FlaskClient) -> None:
@@ -103,7 +103,9 @@ def test_alerts_are_listed_newest_first_and_the_cursor_leads_on(client: FlaskCli
     client.post("/api/alerts", json=[alert(number) for number in range(5)])
     first = json_of(client.get("/api/alerts?limit=3"))
     rest = json_of(client.get(f"/api/alerts?limit=3&cursor={first['next_cursor']}"))
-    assert [found["alert_id"] for found in first["alerts"] + rest["alerts"]] == [f"id-{n}" for n in (4, 3, 2, 1, 0)]
+    assert [document["alert_id"] for document in first["alerts"] + rest["alerts"]] == [
+        f"id-{n}" for n in (4, 3, 2, 1, 0)
+    ]
     assert rest["next_cursor"] is None
 
 
@@ -141,8 +143,8 @@ def test_a_query_that_means_nothing_is_refused(client: FlaskClient, query: str) 
 @pytest.mark.parametrize("alert_id", ["id-1", "topic/0/17", "a//b", "50% <b>ü", "x~y"])
 def test_one_alert_is_found_by_its_id_whatever_is_in_it(client: FlaskClient, alert_id: str) -> None:
     client.post("/api/alerts", json=[alert(1, alert_id=alert_id)])
-    found = client.get(f"/api/alerts/{alert_id.replace('%', '%25')}")
-    assert json_of(found)["transaction"] == alert(1)["transaction"]
+    answer = client.get(f"/api/alerts/{alert_id.replace('%', '%25')}")
+    assert json_of(answer)["transaction"] == alert(1)["transaction"]
 
 
 def test_an_unknown_alert_is_not_found(client: FlaskClient) -> None:
@@ -199,10 +201,10 @@ def test_events_are_listed_by_kind(client: FlaskClient) -> None:
 
 
 def test_dead_letters_are_listed_as_they_came(client: FlaskClient) -> None:
-    letter = {"topic": TOPIC, "partition": 0, "offset": 5, "reason": "empty", "payload_base64": None}
-    client.post("/api/dead-letters", json=[letter, {"topic": TOPIC}])
-    found = json_of(client.get("/api/dead-letters"))["dead_letters"]
-    assert found[0] | letter == found[0]
+    dead_letter = {"topic": TOPIC, "partition": 0, "offset": 5, "reason": "empty", "payload_base64": None}
+    client.post("/api/dead-letters", json=[dead_letter, {"topic": TOPIC}])
+    listed = json_of(client.get("/api/dead-letters"))["dead_letters"]
+    assert listed[0] | dead_letter == listed[0]
     assert json_of(client.get("/api/stats"))["rejected"] == 1
 
 
@@ -212,9 +214,9 @@ def test_it_is_healthy_while_the_database_answers(client: FlaskClient) -> None:
 
 def test_the_metrics_show_the_counters(client: FlaskClient) -> None:
     client.post("/api/alerts", json=[alert(1)])
-    shown = client.get("/metrics").text
-    assert "fraudstream_alerts 1.0" in shown
-    assert 'fraudstream_alert_latency_seconds_count{to="store"} 1.0' in shown
+    metrics = client.get("/metrics").text
+    assert "fraudstream_alerts 1.0" in metrics
+    assert 'fraudstream_alert_latency_seconds_count{to="store"} 1.0' in metrics
 
 
 def test_numbers_that_json_cannot_carry_never_leave(client: FlaskClient) -> None:

@@ -8,7 +8,7 @@ from dashboards import alert, json_of
 from ledgers import TOPIC, batch, ends, loss
 
 
-def test_posted_entries_are_told_by_totals_partition_and_entry(client: FlaskClient) -> None:
+def test_posted_entries_are_listed_by_totals_partition_and_entry(client: FlaskClient) -> None:
     client.post("/api/events", json=[ends(120), ends(50, partition=1, at="2026-01-02T03:04:06+00:00")])
     answer = client.post("/api/ledger", json=[batch(0, 0, 60), batch(0, 0, 60), {"entry_id": 1}, batch(1, 60, 100)])
     assert json_of(answer) == {
@@ -27,8 +27,10 @@ def test_posted_entries_are_told_by_totals_partition_and_entry(client: FlaskClie
         "lost": 0,
     }
     assert (report["open"], report["complete"], report["losses"], report["gaps"]) == (70, True, [], [])
-    shown = [(line["partition"], line["covered_until"], line["end"], line["open"]) for line in report["partitions"]]
-    assert shown == [(0, 100, 120, 20), (1, 0, 50, 50)]
+    partitions = [
+        (line["partition"], line["covered_until"], line["end"], line["open"]) for line in report["partitions"]
+    ]
+    assert partitions == [(0, 100, 120, 20), (1, 0, 50, 50)]
     assert [entry["batch_id"] for entry in report["entries"]] == [1]
     older = json_of(client.get(f"/api/ledger?limit=1&cursor={report['next_cursor']}"))
     assert [entry["batch_id"] for entry in older["entries"]] == [0]

@@ -144,7 +144,7 @@ def test_without_a_read_token_nobody_can_sign_in(client_of: ClientOf) -> None:
     assert client_of().post("/login", data={"token": ""}).status_code == 401
 
 
-def test_whether_it_lives_is_told_without_a_token(client_of: ClientOf) -> None:
+def test_liveness_needs_no_token(client_of: ClientOf) -> None:
     client = client_of(**TOKENS)
     assert (client.get("/health").status_code, client.get("/ready").status_code) == (200, 200)
 

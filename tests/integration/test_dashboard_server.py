@@ -86,7 +86,7 @@ def test_ctrl_c_ends_it_with_open_streams_and_without_a_trace(dashboard: Running
     ("signum", "to_all"),
     [(signal.SIGINT, True), (signal.SIGINT, False), (signal.SIGQUIT, False), (signal.SIGTERM, False)],
 )
-def test_however_it_is_told_to_stop_the_running_minute_is_kept(
+def test_every_way_to_stop_it_stores_the_running_minute(
     dashboard: RunningDashboard, signum: signal.Signals, to_all: bool
 ) -> None:
     dashboard.post("/api/alerts", [alert(1, produced_at=datetime.now(UTC).isoformat())])

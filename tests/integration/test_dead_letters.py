@@ -28,14 +28,14 @@ def unscorable(number: int, **changes: Any) -> dict[str, Any]:
 
 def offsets(client: FlaskClient, query: str) -> list[int]:
     """All that match, by pages of two."""
-    found: list[int] = []
+    numbers: list[int] = []
     cursor = ""
     while True:
         page = json_of(client.get(f"/api/dead-letters?limit=2&{query}&cursor={cursor}"))
-        found += [each["offset"] for each in page["dead_letters"]]
+        numbers += [each["offset"] for each in page["dead_letters"]]
         cursor = page["next_cursor"]
         if cursor is None:
-            return found
+            return numbers
 
 
 def test_both_kinds_come_newest_first_in_pages_that_leave_none_out(client: FlaskClient, clock: Clock) -> None:
@@ -136,21 +136,21 @@ def test_a_second_replay_has_to_be_asked_for(client: FlaskClient) -> None:
     assert (json_of(refused)["letters"], json_of(refused)["replayed"]) == (2, 1)
     assert json_of(client.get("/api/replays"))["counts"]["requested"] == 1
     assert client.post("/api/replays", json=WHO | {"filter": "kind=all", "again": True}).status_code == 200
-    found = json_of(client.get(f"/api/replays?place={place}"))
-    assert [each["origin"] for each in found["replays"]] == [place, place]
-    assert found["counts"]["requested"] == 3
+    document = json_of(client.get(f"/api/replays?place={place}"))
+    assert [each["origin"] for each in document["replays"]] == [place, place]
+    assert document["counts"]["requested"] == 3
 
 
 def test_a_replay_that_failed_may_be_asked_for_again(client: FlaskClient) -> None:
     client.post("/api/dead-letters", json=[dead_letter(1)])
-    asked = WHO | {"places": [f"{INPUT}/0/1"]}
-    client.post("/api/replays", json=asked)
+    body = WHO | {"places": [f"{INPUT}/0/1"]}
+    client.post("/api/replays", json=body)
     (claimed,) = json_of(client.post("/api/replays/claim", json={"limit": 5}))["replays"]
     results = {"results": [{"replay_id": claimed["replay_id"], "reason": "gone"}]}
     assert json_of(client.post("/api/replays/results", json=results)) == {"recorded": 1}
     assert json_of(client.post("/api/replays/results", json=results)) == {"recorded": 0}
     assert json_of(client.get("/api/replays?state=failed"))["replays"][0]["reason"] == "gone"
-    assert client.post("/api/replays", json=asked).status_code == 200
+    assert client.post("/api/replays", json=body).status_code == 200
 
 
 def test_a_replay_without_a_result_is_given_again_and_one_with_a_result_is_not(
@@ -161,9 +161,9 @@ def test_a_replay_without_a_result_is_given_again_and_one_with_a_result_is_not(
 
     def claimed() -> dict[str, str]:
         waiting = json_of(client.post("/api/replays/claim", json={"limit": 0}))["waiting"]
-        found = json_of(client.post("/api/replays/claim", json={"limit": 2}))["replays"]
-        assert len(found) == min(waiting, 2)
-        return {each["origin"]: each["replay_id"] for each in found}
+        replays = json_of(client.post("/api/replays/claim", json={"limit": 2}))["replays"]
+        assert len(replays) == min(waiting, 2)
+        return {each["origin"]: each["replay_id"] for each in replays}
 
     first = claimed()
     assert list(first) == [f"{INPUT}/0/0", f"{INPUT}/0/1"]
@@ -178,7 +178,7 @@ def test_a_replay_without_a_result_is_given_again_and_one_with_a_result_is_not(
 
 
 @pytest.mark.parametrize(
-    ("asked", "status"),
+    ("body", "status"),
     [
         ({"places": [f"{INPUT}/0/9"]}, 404),
         ({"places": ["no place"]}, 400),
@@ -192,9 +192,9 @@ def test_a_replay_without_a_result_is_given_again_and_one_with_a_result_is_not(
         ({"filter": "", "why": 7}, 400),
     ],
 )
-def test_a_request_that_makes_no_sense_records_nothing(client: FlaskClient, asked: dict[str, Any], status: int) -> None:
+def test_a_request_that_makes_no_sense_records_nothing(client: FlaskClient, body: dict[str, Any], status: int) -> None:
     client.post("/api/dead-letters", json=[dead_letter(1)])
-    refused = client.post("/api/replays", json=WHO | asked)
+    refused = client.post("/api/replays", json=WHO | body)
     assert (refused.status_code, "error" in json_of(refused)) == (status, True)
     assert json_of(client.get("/api/replays"))["replays"] == []
 

@@ -72,9 +72,9 @@ def test_an_alert_store_that_lay_open_is_tightened_with_its_journal(tmp_path: Pa
     database.touch()
     database.chmod(0o644)
     store = AlertStore.open(f"sqlite:///{database}")
-    found = {file.name: mode(file) for file in tmp_path.glob("alerts.db*")}
+    modes = {file.name: mode(file) for file in tmp_path.glob("alerts.db*")}
     store.close()
-    assert found == {"alerts.db": 0o600, "alerts.db-wal": 0o600, "alerts.db-shm": 0o600}
+    assert modes == {"alerts.db": 0o600, "alerts.db-wal": 0o600, "alerts.db-shm": 0o600}
 
 
 def test_a_checkpoint_that_lay_open_is_tightened(tmp_path: Path) -> None:

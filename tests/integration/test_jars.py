@@ -40,13 +40,13 @@ def publish(repository: Path, coordinate: str) -> None:
 def publish_all(repository: Path) -> str:
     """A repository with all that is asked for, and its pins beside it; returns its address."""
     pins = []
-    for wanted in (CONNECTOR, BROKER):
-        for coordinate in wanted.coordinates:
+    for requirement in (CONNECTOR, BROKER):
+        for coordinate in requirement.coordinates:
             publish(repository, coordinate)
             group, artifact, version = coordinate.split(":")
             (jar,) = (repository.joinpath(*group.split(".")) / artifact / version).glob("*.jar")
             sha256 = hashlib.sha256(jar.read_bytes()).hexdigest()
-            pins.append(f"{sha256}  {wanted.name}/{group}_{artifact}-{version}.jar\n")
+            pins.append(f"{sha256}  {requirement.name}/{group}_{artifact}-{version}.jar\n")
     pins_of(repository).write_text("".join(pins))
     return repository.as_uri() + "/"
 
@@ -179,10 +179,10 @@ def test_a_repository_that_serves_another_jar_is_refused(
 
 def test_the_pins_are_of_the_releases_that_are_asked_for() -> None:
     names = [line.split()[1] for line in PINS.read_text().splitlines()]
-    for wanted in (CONNECTOR, BROKER):
-        for coordinate in wanted.coordinates:
+    for requirement in (CONNECTOR, BROKER):
+        for coordinate in requirement.coordinates:
             group, artifact, version = coordinate.split(":")
-            assert f"{wanted.name}/{group}_{artifact}-{version}.jar" in names
+            assert f"{requirement.name}/{group}_{artifact}-{version}.jar" in names
 
 
 @pytest.mark.spark

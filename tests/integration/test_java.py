@@ -80,8 +80,10 @@ def test_a_java_without_the_module_that_spark_names_gets_the_shim(tmp_path: Path
     java = find_java(home, tmp_path / "cache", {})
     assert java.home != home
     assert java.version == 21
-    asked = subprocess.run([java.executable, *LAUNCHER_OPTIONS, "-version"], capture_output=True, text=True, check=True)
-    assert f"java.home = {home}" in asked.stderr
+    process = subprocess.run(
+        [java.executable, *LAUNCHER_OPTIONS, "-version"], capture_output=True, text=True, check=True
+    )
+    assert f"java.home = {home}" in process.stderr
 
 
 def test_the_wheel_serves_when_the_system_has_no_java(tmp_path: Path) -> None:

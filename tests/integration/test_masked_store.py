@@ -47,9 +47,9 @@ def client(app: Flask) -> FlaskClient:
 
 
 def in_the_files(directory: Path) -> list[str]:
-    found = b"".join(path.read_bytes() for path in sorted(directory.glob("alerts.db*")))
-    assert found
-    return [secret for secret in SECRETS if secret.encode() in found]
+    content = b"".join(path.read_bytes() for path in sorted(directory.glob("alerts.db*")))
+    assert content
+    return [secret for secret in SECRETS if secret.encode() in content]
 
 
 def test_whoever_posts_a_secret_none_is_stored(client: FlaskClient, tmp_path: Path) -> None:
@@ -103,8 +103,8 @@ def test_a_corrected_payload_is_given_whole_to_its_sender_and_then_forgotten(app
     client = app.test_client()
     client.post("/api/dead-letters", json=[dead_letter(1, b"[1")])
     payload = base64.b64encode(f'{{"card_number": "{VISA}"}}'.encode()).decode()
-    asked = {"places": [f"{INPUT}/0/1"], "who": "Ann", "why": f"of {VISA}", "payload_base64": payload}
-    assert client.post("/api/replays", json=asked).status_code == 200
+    body = {"places": [f"{INPUT}/0/1"], "who": "Ann", "why": f"of {VISA}", "payload_base64": payload}
+    assert client.post("/api/replays", json=body).status_code == 200
     (claimed,) = json_of(client.post("/api/replays/claim", json={"limit": 10}))["replays"]
     assert claimed["payload_base64"] == payload
     result = {"replay_id": claimed["replay_id"], "place": f"{INPUT}/0/2"}
@@ -146,8 +146,8 @@ def test_what_an_earlier_release_stored_is_masked_when_the_database_is_opened(tm
         assert (again.accepted, again.conflicts, again.duplicates) == (0, 0, 3), "they are the same records still"
         assert store.totals()["alert"] == 3
         assert store.add_dead_letters([mask.record(each) for each in dead]).duplicates == 1
-        (shown,) = store.dead_letters()
-        assert shown.document["key"] == "411111******1111"
+        (stored,) = store.dead_letters()
+        assert stored.document["key"] == "411111******1111"
         assert store.alert("id-1").document()["removed"] == ["cvv"]  # type: ignore[union-attr]
         (event,) = store.events(kind="query")
         assert event.document["message"] == "of 411111******1111"

@@ -65,9 +65,9 @@ def test_names_of_one_script_are_kept(name: str) -> None:
     ],
 )
 def test_names_that_look_the_same_are_one_person(name: str, other: str) -> None:
-    kept, also = name_of(name), name_of(other)
-    assert kept is not None
-    assert is_same_person(kept, also)
+    first, second = name_of(name), name_of(other)
+    assert first is not None
+    assert is_same_person(first, second)
 
 
 @given(st.text(max_size=100))

@@ -76,7 +76,7 @@ def test_a_child_whose_parent_was_gone_already_ends_at_once() -> None:
     assert os.WTERMSIG(status) == signal.SIGKILL
 
 
-def test_a_process_ends_in_its_own_way_when_told_to_stop(tmp_path: Path) -> None:
+def test_a_process_ends_in_its_own_way_on_a_signal_to_stop(tmp_path: Path) -> None:
     process = spawn(["sleep", "600"], log=tmp_path / "log")
     assert stop(process, grace=10) == -signal.SIGTERM
 

@@ -31,8 +31,8 @@ def test_a_running_dashboard_sees_a_revision_by_itself(tmp_path: Path) -> None:
         )
         assert wait_until(lambda: len(dashboard.get("/api/audit")["changes"]) == 2, 60)
         dashboard.restart()
-        found = dashboard.get("/api/audit")["changes"]
-        assert [(each["action"], each["actor"]) for each in found] == [("threshold", "Ben"), ("model", "test")]
+        changes = dashboard.get("/api/audit")["changes"]
+        assert [(each["action"], each["actor"]) for each in changes] == [("threshold", "Ben"), ("model", "test")]
 
 
 def test_a_stored_alert_is_explained_through_the_dashboard(tmp_path: Path) -> None:
@@ -40,9 +40,15 @@ def test_a_stored_alert_is_explained_through_the_dashboard(tmp_path: Path) -> No
     with running_dashboard(tmp_path, current) as dashboard:
         dashboard.post("/api/alerts", [alert(1, alert_id="a/b c", transaction=row(1), model_id=LINEAR_ID, score=0.125)])
         answer = explain("--alert", "a/b c", "--api", dashboard.url, "--model", current)
-        told = orjson.loads(explain("--alert", "a/b c", "--api", dashboard.url, "--model", current, "--json").stdout)
+        explanation = orjson.loads(
+            explain("--alert", "a/b c", "--api", dashboard.url, "--model", current, "--json").stdout
+        )
     assert "the alert was stored with the score 0.125" in answer.stderr
-    assert (told["stored_score"], told["about"], told["model_id"]) == (0.125, "alert a/b c", LINEAR_ID)
+    assert (explanation["stored_score"], explanation["about"], explanation["model_id"]) == (
+        0.125,
+        "alert a/b c",
+        LINEAR_ID,
+    )
 
 
 def test_reasons_follow_a_new_alert_and_the_stream_resumes(tmp_path: Path, explainer: Explainer) -> None:
@@ -54,11 +60,11 @@ def test_reasons_follow_a_new_alert_and_the_stream_resumes(tmp_path: Path, expla
         dashboard.post("/api/alerts", [scored_alert(explainer, 1), scored_alert(explainer, 2)])
         assert reader.wait_for("reasons")
         assert wait_until(lambda: sum(len(orjson.loads(e["data"])) for e in reader.of("reasons")) == 2, 60)
-        told = [each for event in reader.of("reasons") for each in orjson.loads(event["data"])]
-        assert {each["alert_id"] for each in told} == {"id-1", "id-2"}
+        reasons = [each for event in reader.of("reasons") for each in orjson.loads(event["data"])]
+        assert {each["alert_id"] for each in reasons} == {"id-1", "id-2"}
         assert all("id" not in event for event in reader.of("reasons"))
         one = dashboard.get("/api/alerts/id-1")
-        assert one["reasons"] == next(each["reasons"] for each in told if each["alert_id"] == "id-1")
+        assert one["reasons"] == next(each["reasons"] for each in reasons if each["alert_id"] == "id-1")
         assert [each["reasons"] is not None for each in dashboard.get("/api/alerts")["alerts"]] == [True, True]
         assert unscorable.of("reasons") == []
         last = reader.of("alert")[-1]["id"]
@@ -97,7 +103,7 @@ def as_(dashboard: RunningDashboard, name: str, route: str, posted: object) -> t
     return answer.status, orjson.loads(answer.data)
 
 
-def test_every_viewer_is_told_and_a_stream_that_resumes_has_the_alert_as_it_stands(dashboard: RunningDashboard) -> None:
+def test_every_viewer_is_notified_and_a_resumed_stream_has_the_current_alert(dashboard: RunningDashboard) -> None:
     readers = [EventReader(dashboard.url + "/api/stream") for _ in range(2)]
     assert all(reader.wait_for("stats") for reader in readers)
     dashboard.post("/api/alerts", [alert(50), alert(51)])
@@ -153,10 +159,10 @@ def test_next_never_gives_two_people_the_same_alert(dashboard: RunningDashboard)
 
     def work(name: str) -> None:
         while True:
-            _, found = as_(dashboard, name, "/api/work/next", {"model_id": "m-next"})
-            if found["alert"] is None:
+            _, item = as_(dashboard, name, "/api/work/next", {"model_id": "m-next"})
+            if item["alert"] is None:
                 return
-            given.append(found["alert"]["alert_id"])
+            given.append(item["alert"]["alert_id"])
 
     threads = [threading.Thread(target=work, args=(f"analyst {n}",)) for n in range(8)]
     for thread in threads:

@@ -77,7 +77,7 @@ def test_the_counters_carry_what_the_banner_needs(client: FlaskClient) -> None:
     assert "columns" in stats["sampled"]
 
 
-def test_a_first_sight_is_an_event_in_words(client: FlaskClient) -> None:
+def test_a_new_schema_is_an_event_with_a_message(client: FlaskClient) -> None:
     send(client, row(1, V3=None))
     (event,) = json_of(client.get("/api/events?type=schema"))["events"]
     assert event["message"] == (

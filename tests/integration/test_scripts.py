@@ -49,7 +49,7 @@ def test_the_relay_posts_to_where_the_dashboard_listens(
 
 
 @pytest.mark.parametrize("script", sorted(path.name for path in PROJECT.glob("*.py")))
-def test_a_python_without_fraudstream_is_told_which_one_to_take(script: str) -> None:
+def test_a_python_without_fraudstream_learns_which_one_to_take(script: str) -> None:
     done = subprocess.run(
         [sys.executable, "-S", "-I", str(PROJECT / script)], capture_output=True, text=True, check=False
     )
@@ -114,7 +114,7 @@ def test_copies_of_the_models_replace_the_former_ones(tmp_path: Path) -> None:
     assert {path.name for path in tmp_path.iterdir()} == {"first", "second", "scaler_model", "fraud_detection_model"}
 
 
-def test_copies_that_cannot_be_written_are_told_with_the_place(tmp_path: Path) -> None:
+def test_copies_that_cannot_be_written_are_reported_with_the_path(tmp_path: Path) -> None:
     with pytest.raises(ModelError) as failed:
         copy_spark_models(saved(tmp_path / "first", "1"), tmp_path / "nowhere")
     assert "nowhere" in failed.value.where

@@ -1,4 +1,4 @@
-"""Tokens that are refused at start, guesses that are limited, and sessions that end when they are told to."""
+"""Tokens that are refused at start, guesses that are limited, and sessions that end on sign-out and expiry."""
 
 from __future__ import annotations
 
@@ -107,9 +107,11 @@ def test_wrong_tokens_are_logged_with_address_and_count_and_do_not_fill_the_log(
     with capture_logs() as lines:
         guess(app, 20, FAR)
         app.test_client().post("/login", data={"token": "wrong"}, environ_base={"REMOTE_ADDR": FAR})
-    found = [line for line in lines if line["event"] == "wrong token"]
-    assert [line["failures_this_hour"] for line in found] == [1, 2, 4, 8, 16]
-    assert {(line["what"], line["address"], line["log_level"]) for line in found} == {("bearer token", FAR, "warning")}
+    entries = [line for line in lines if line["event"] == "wrong token"]
+    assert [line["failures_this_hour"] for line in entries] == [1, 2, 4, 8, 16]
+    assert {(line["what"], line["address"], line["log_level"]) for line in entries} == {
+        ("bearer token", FAR, "warning")
+    }
 
 
 def test_sign_in_is_limited_and_takes_a_small_body_only(app: Flask) -> None:
@@ -163,7 +165,7 @@ def test_a_live_stream_ends_with_its_session(app: Flask, monkeypatch: pytest.Mon
     pieces = iter(stream.response)
     assert next(pieces)
     assert client.post("/logout").status_code == 303
-    # What was under way is told; the stream would go on for ever otherwise.
+    # What was under way is sent; the stream would go on for ever otherwise.
     assert len(list(pieces)) <= 1
     stream.close()
 

@@ -44,7 +44,7 @@ def processes(client: FlaskClient) -> dict[str, Any]:
     return {each["process"]: each for each in system(client)["processes"]}
 
 
-def test_a_silent_relay_is_told(client: FlaskClient, clock: Clock) -> None:
+def test_a_silent_relay_is_reported(client: FlaskClient, clock: Clock) -> None:
     clock.forward(3600)
     assert messages(client) == []
     client.post("/api/events", json=[])
@@ -54,7 +54,7 @@ def test_a_silent_relay_is_told(client: FlaskClient, clock: Clock) -> None:
     assert messages(client) == ["the relay has posted nothing for 16 s"]
 
 
-def test_a_detector_that_is_ill_is_told_with_its_own_words_until_it_runs(client: FlaskClient, clock: Clock) -> None:
+def test_a_failing_detector_is_reported_with_its_own_message_until_it_runs(client: FlaskClient, clock: Clock) -> None:
     client.post("/api/events", json=[status("failing", "a task failed")])
     assert messages(client) == ["the detector is failing: a task failed"]
     client.post("/api/events", json=[status("running")])
@@ -64,7 +64,7 @@ def test_a_detector_that_is_ill_is_told_with_its_own_words_until_it_runs(client:
     assert messages(client) == ["the detector has not reported for 16 s"]
 
 
-def test_kafka_away_is_told_as_the_relay_says_it(client: FlaskClient, clock: Clock) -> None:
+def test_kafka_away_is_reported_as_the_relay_says_it(client: FlaskClient, clock: Clock) -> None:
     trouble = {"type": "position", "at": clock().isoformat(), "positions": {}, "trouble": "Local: Timed out"}
     assert json_of(client.post("/api/events", json=[trouble]))["rejected"] == []
     assert messages(client) == ["Kafka does not respond to the relay: Local: Timed out"]
@@ -73,7 +73,7 @@ def test_kafka_away_is_told_as_the_relay_says_it(client: FlaskClient, clock: Clo
     assert messages(client) == []
 
 
-def test_a_relay_that_posts_while_no_detector_has_ever_spoken_is_told(client: FlaskClient, clock: Clock) -> None:
+def test_a_relay_that_posts_while_no_detector_has_ever_reported_is_reported(client: FlaskClient, clock: Clock) -> None:
     client.post("/api/events", json=[])
     clock.forward(31)
     client.post("/api/events", json=[])
@@ -110,26 +110,26 @@ def test_each_process_says_how_it_is_and_since_when(client: FlaskClient, clock: 
     client.post("/api/events", json=[status("running")])
     clock.forward(2)
     client.post("/api/events", json=[status("running")])
-    found = processes(client)
+    states = processes(client)
     now = clock().isoformat(timespec="milliseconds")
-    assert (found["relay"]["state"], found["relay"]["since"], found["relay"]["last_seen"]) == ("running", began, now)
-    assert (found["detector"]["state"], found["detector"]["since"]) == ("running", "2026-01-02T03:04:10.000+00:00")
+    assert (states["relay"]["state"], states["relay"]["since"], states["relay"]["last_seen"]) == ("running", began, now)
+    assert (states["detector"]["state"], states["detector"]["since"]) == ("running", "2026-01-02T03:04:10.000+00:00")
     clock.forward(16)
-    assert processes(client)["detector"] == found["detector"] | {
+    assert processes(client)["detector"] == states["detector"] | {
         "state": "silent",
         "since": now,
         "message": "the detector has not reported for 16 s",
     }
 
 
-def test_a_starved_partition_is_told_by_route_page_and_metric(client: FlaskClient) -> None:
+def test_a_starved_partition_is_reported_by_route_page_and_metric(client: FlaskClient) -> None:
     client.post("/api/events", json=[ends(10), ends(30, partition=1)])
     report: dict[str, Any] = {"task_slots": 2, "reading": [0], "problems": [STARVED]}
     client.post("/api/events", json=[status("running", **report)])
     assert messages(client) == [STARVED["message"]]
-    found = system(client)
-    assert found["task_slots"] == 2
-    assert [(p["partition"], p["lag"], p["starved_since"], p["reading"]) for p in found["partitions"]] == [
+    state = system(client)
+    assert state["task_slots"] == 2
+    assert [(p["partition"], p["lag"], p["starved_since"], p["reading"]) for p in state["partitions"]] == [
         (0, 10, None, True),
         (1, 30, STARVED["since"], False),
     ]

@@ -62,8 +62,8 @@ def test_every_alert_is_there_as_it_was(client: FlaskClient, expected: dict[str,
     for before in expected["alerts"]:
         now = json_of(client.get(f"/api/alerts/{before['alert_id']}"))
         assert {name: now[name] for name in SAME} == {name: before[name] for name in SAME}
-        kept = {name: value for name, value in before["transaction"].items() if name != "cvv"}
-        assert now["transaction"] == kept | {"ssn": "***-**-****"}
+        transaction = {name: value for name, value in before["transaction"].items() if name != "cvv"}
+        assert now["transaction"] == transaction | {"ssn": "***-**-****"}
 
 
 def test_claims_verdicts_notes_and_undone_ones_are_there(client: FlaskClient, expected: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""The routes by which people work alerts: who they are, what they may do, and what everybody else is told of it."""
+"""The routes for triage: who acts, what is permitted, and what all others are notified of."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from fraudstream.store.store import AlertStore
 
 READ = "read-token-of-tests"
 STRANGE = ["Zoë 张伟 🦊", "<script>alert(1)</script>", 'O\'Neill; "x" = 1, %41', "x" * 80]
-UNFIT = ["", "   ", "x" * 81, "a\nb", "a\x00b", "Ann\u200b", "\u202eAnn", 7, None, ["Ann"]]
+INVALID_NAMES = ["", "   ", "x" * 81, "a\nb", "a\x00b", "Ann\u200b", "\u202eAnn", 7, None, ["Ann"]]
 
 
 @pytest.fixture
@@ -66,7 +66,7 @@ def test_a_browser_says_once_who_it_is_and_may_take_it_back(app: Flask) -> None:
 
 
 @pytest.mark.parametrize("name", STRANGE)
-def test_a_strange_name_is_kept_to_the_letter(app: Flask, name: str) -> None:
+def test_a_strange_name_is_stored_unchanged(app: Flask, name: str) -> None:
     client = named(app, name)
     assert json_of(client.get("/api/actor"))["actor"]["name"] == name
     done = json_of(client.post("/api/work/claim", json={"alert_ids": ["id-1"]}))
@@ -74,7 +74,7 @@ def test_a_strange_name_is_kept_to_the_letter(app: Flask, name: str) -> None:
     assert json_of(client.get("/api/alerts/id-1"))["work"]["assignee"] == name
 
 
-@pytest.mark.parametrize("name", UNFIT)
+@pytest.mark.parametrize("name", INVALID_NAMES)
 def test_what_is_no_name_is_refused(app: Flask, name: object) -> None:
     answer = app.test_client().post("/api/actor", json={"name": name})
     assert answer.status_code == 400
@@ -125,23 +125,23 @@ def test_a_claim_is_answered_with_how_the_alert_stands_and_a_second_one_with_409
     assert ben.post("/api/work/claim", json={"alert_ids": ["id-1"], "take_over": True}).status_code == 200
 
 
-def test_a_verdict_a_note_and_their_undoing_stand_in_the_history(ann: FlaskClient) -> None:
+def test_a_verdict_a_note_and_their_undoing_are_in_the_history(ann: FlaskClient) -> None:
     posted = {"alert_ids": ["id-1", "id-1"], "status": "false_alarm", "note": "a refund"}
     done = json_of(ann.post("/api/work/verdict", json=posted))
     ann.post("/api/work/note", json={"alert_ids": ["id-1"], "text": "<b>checked</b>"})
     json_of(ann.post("/api/work/undo", json={"change_id": done["change_id"]}))
-    found = json_of(ann.get("/api/work/id-1"))
-    assert found["work"]["status"] == "new"
-    assert [(each["action"], each["why"]) for each in found["history"]] == [
+    history = json_of(ann.get("/api/work/id-1"))
+    assert history["work"]["status"] == "new"
+    assert [(each["action"], each["why"]) for each in history["history"]] == [
         ("undo", ""),
         ("note", "<b>checked</b>"),
         ("verdict", "a refund"),
     ]
-    verdict = found["history"][2]
+    verdict = history["history"][2]
     assert (verdict["actor"], verdict["verified"], verdict["undone_by"]) == (
         "Ann",
         False,
-        found["history"][0]["change_id"],
+        history["history"][0]["change_id"],
     )
     assert (verdict["before"]["status"], verdict["after"]["status"]) == ("new", "false_alarm")
     assert ann.post("/api/work/undo", json={"change_id": done["change_id"]}).status_code == 409
@@ -164,10 +164,10 @@ def test_a_stale_version_is_refused_with_what_it_is_now(ann: FlaskClient, ben: F
 
 def test_next_gives_the_alert_whole_and_claimed(ann: FlaskClient, ben: FlaskClient, store: AlertStore) -> None:
     store.add_alerts([alert(9, score=0.99, transaction={"Amount": 5000.0}), alert(10, score=0.98)])
-    found = json_of(ann.post("/api/work/next", json={"min_score": 0.95}))
-    assert (found["alert"]["alert_id"], found["alert"]["work"]["assignee"]) == ("id-9", "Ann")
-    assert found["alert"]["reasons"] is None
-    assert found["change_id"] == json_of(ann.get("/api/work/id-9"))["history"][0]["change_id"]
+    claim = json_of(ann.post("/api/work/next", json={"min_score": 0.95}))
+    assert (claim["alert"]["alert_id"], claim["alert"]["work"]["assignee"]) == ("id-9", "Ann")
+    assert claim["alert"]["reasons"] is None
+    assert claim["change_id"] == json_of(ann.get("/api/work/id-9"))["history"][0]["change_id"]
     assert json_of(ben.post("/api/work/next", json={"min_score": 0.95, "skip": ["id-10"]})) == {
         "alert": None,
         "change_id": None,

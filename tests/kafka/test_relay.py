@@ -71,9 +71,9 @@ def test_a_record_that_the_api_refuses_is_kept_there_and_holds_up_none_that_foll
     api = Api(away=2)
     relay_until(broker.bootstrap_servers, api, "a3")
     assert {"a1", "a3"} <= set(api.ids())
-    (kept,) = [item for _, item in api.taken if REFUSED_RECORD in item]
-    assert '"alert_id":"a2"' in kept[REFUSED_RECORD]
-    assert kept["refused_because"] == "413 too much for me"
+    (rejected,) = [item for _, item in api.taken if REFUSED_RECORD in item]
+    assert '"alert_id":"a2"' in rejected[REFUSED_RECORD]
+    assert rejected["refused_because"] == "413 too much for me"
 
 
 def test_an_alert_does_not_wait_for_an_event_and_none_is_lost_at_the_end(broker: RunningBroker) -> None:
@@ -104,16 +104,16 @@ def test_an_alert_does_not_wait_for_an_event_and_none_is_lost_at_the_end(broker:
         consumer.close()
     later = Api()
     relay_until(broker.bootstrap_servers, later, "new-one", first={"alert_id": "new-one"})
-    told = events_of(api) + events_of(later)
-    assert told.count("last") == 1
-    assert sorted(told) == sorted([*(f"e{number}" for number in range(20)), "last"])
+    events = events_of(api) + events_of(later)
+    assert events.count("last") == 1
+    assert sorted(events) == sorted([*(f"e{number}" for number in range(20)), "last"])
 
 
 def events_of(api: Api) -> list[str]:
     return [str(item["event_id"]) for route, item in api.taken if route is Route.EVENTS]
 
 
-def test_it_goes_on_behind_what_was_taken_and_from_the_beginning_when_told(broker: RunningBroker) -> None:
+def test_it_goes_on_behind_what_was_taken_and_from_the_beginning_on_request(broker: RunningBroker) -> None:
     send(broker.bootstrap_servers, {"alert_id": "b1"})
     relay_until(broker.bootstrap_servers, Api(), "b1")
     send(broker.bootstrap_servers, {"alert_id": "b2"})

@@ -73,7 +73,7 @@ def test_the_relay_posts_no_secret_of_any_topic(broker: RunningBroker) -> None:
     (stored,) = [item for _, item in api.taken if item.get("alert_id") == "masked"]
     assert stored["removed"] == ["cvv"]
     assert stored["transaction"]["card_number"] == "411111******1111"
-    (letter,) = [item for route, item in api.taken if route is Route.DEAD_LETTERS and item["key"]]
-    assert letter["key"] == "411111******1111"
-    assert letter["headers"]["pan"] == "411111******1111"
-    assert len(base64.b64decode(letter["payload_base64"])) == letter["original_bytes"] == len(broken)
+    (dead_letter,) = [item for route, item in api.taken if route is Route.DEAD_LETTERS and item["key"]]
+    assert dead_letter["key"] == "411111******1111"
+    assert dead_letter["headers"]["pan"] == "411111******1111"
+    assert len(base64.b64decode(dead_letter["payload_base64"])) == dead_letter["original_bytes"] == len(broken)

@@ -74,17 +74,17 @@ class Records:
 
     def since(self, topic: str, begins: Mapping[int, int], count: int | None = None) -> list[Message]:
         ends = end_offsets(self._servers, topic)
-        wanted = count if count is not None else sum(ends[p] - begin for p, begin in begins.items())
+        expected = count if count is not None else sum(ends[p] - begin for p, begin in begins.items())
         consumer = Consumer({"bootstrap.servers": self._servers, "group.id": "r", "enable.auto.commit": False})
         consumer.assign([TopicPartition(topic, partition, begin) for partition, begin in begins.items()])
-        found: list[Message] = []
-        while len(found) < wanted:
+        messages: list[Message] = []
+        while len(messages) < expected:
             message = consumer.poll(30)
             assert message is not None
             assert message.error() is None
-            found.append(message)
+            messages.append(message)
         consumer.close()
-        return found
+        return messages
 
     def delete_before(self, place: str) -> None:
         """What retention does: the record at a place is gone, and all before it."""
@@ -120,8 +120,8 @@ def relay(settings: Settings) -> Iterator[None]:
         thread.join(30)
 
 
-def ask(dashboard: RunningDashboard, **asked: Any) -> dict[str, Any]:
-    return dashboard.post("/api/replays", {"who": "Ada", "why": "mended"} | asked)
+def ask(dashboard: RunningDashboard, **body: Any) -> dict[str, Any]:
+    return dashboard.post("/api/replays", {"who": "Ada", "why": "mended"} | body)
 
 
 def ended(dashboard: RunningDashboard, batch: str) -> dict[str, dict[str, Any]]:
@@ -152,16 +152,16 @@ def test_a_replay_is_the_original_whole_under_its_id_and_names_it(
     dead = records.dead_letter(origin, value[:1000], came, len(value), b"\xffkey")
     with relay(settings):
         assert wait_until(lambda: known(dashboard, origin), 60)
-        json_of = ask(dashboard, places=[origin])
-        replay = ended(dashboard, json_of["batch"])[origin]
+        result = ask(dashboard, places=[origin])
+        replay = ended(dashboard, result["batch"])[origin]
     assert (replay["state"], replay["who"], replay["why"], replay["corrected"]) == ("sent", "Ada", "mended", False)
     sent = records.at(replay["place"])
     assert (sent.value(), sent.key(), sent.partition()) == (value, b"\xffkey", 0)
     assert headers_of(sent)[:4] == came
     assert dict(headers_of(sent)[4:]) == {"replay_of": origin.encode(), "replay_id": replay["replay_id"].encode()}
-    found = dashboard.get(f"/api/dead-letters?offset={origin.rsplit('/', 1)[1]}")["dead_letters"][0]
-    assert found["dead_letter"] == dead
-    assert [each["state"] for each in found["replays"]] == ["sent"]
+    document = dashboard.get(f"/api/dead-letters?offset={origin.rsplit('/', 1)[1]}")["dead_letters"][0]
+    assert document["dead_letter"] == dead
+    assert [each["state"] for each in document["replays"]] == ["sent"]
 
 
 def test_some_or_all_are_replayed_and_one_without_an_id_is_known_by_its_place(
@@ -248,7 +248,7 @@ def test_what_a_killed_sender_left_behind_is_sent_again_as_the_same_event(
         pass
 
     class Dying:
-        """The dashboard of a sender that is killed before it has told what became of a replay."""
+        """The dashboard of a sender that is killed before it has reported the result of a replay."""
 
         def post(self, route: str, content: Mapping[str, Any]) -> dict[str, Any]:
             if route.endswith("/results"):
@@ -283,10 +283,14 @@ def test_another_record_at_the_offset_of_the_original_is_not_sent(
 ) -> None:
     number = int(records.produce(b"of another time").rsplit("/", 1)[1])
     places = [f"{INPUT}/0/{number}", f"{INPUT}/9/1", "another_topic/0/1"]
-    letters = [dead_letter(number), dead_letter(1, partition=9), dead_letter(1, topic="another_topic", dead_letter="?")]
+    dead_letters = [
+        dead_letter(number),
+        dead_letter(1, partition=9),
+        dead_letter(1, topic="another_topic", dead_letter="?"),
+    ]
     # No partition has such a number, no topic such a name: what cannot be asked of Kafka fails alone.
     hostile = [dead_letter(1, partition=10**12), dead_letter(1, topic="t" * 2000)]
-    app.client.post("/api/dead-letters", json=[*letters, *hostile])
+    app.client.post("/api/dead-letters", json=[*dead_letters, *hostile])
     app.post("/api/replays", {"filter": "", "who": "Ada", "why": "mended"})
     assert ReplaySender(app, opened(broker)).send_some() == 5
     reasons = {each["origin"]: each["reason"] for each in json_of(app.client.get("/api/replays"))["replays"]}
@@ -307,8 +311,8 @@ def test_a_command_that_is_killed_while_it_sends_leaves_the_rest_to_the_relay(
     for n in range(2000):
         producer.produce(INPUT, b"[1]", partition=0, headers=[("event_id", b"k%d" % n)])
     producer.flush()
-    letters = [dead_letter(first + n, produced_at=None, dead_letter=None) for n in range(2000)]
-    dashboard.post("/api/dead-letters", letters)
+    dead_letters = [dead_letter(first + n, produced_at=None, dead_letter=None) for n in range(2000)]
+    dashboard.post("/api/dead-letters", dead_letters)
     command = [
         *(sys.executable, "-m", "fraudstream", "dead-letters", "replay", "--all", "--why", "mended", "--who", "Ada"),
         *("--api", dashboard.url, "--bootstrap-servers", broker.bootstrap_servers),

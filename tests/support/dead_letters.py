@@ -1,4 +1,4 @@
-"""What the tests of dead letters share: letters as the relay posts them."""
+"""Dead letters as the relay posts them."""
 
 from __future__ import annotations
 

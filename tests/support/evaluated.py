@@ -1,4 +1,4 @@
-"""A linear model in force that has an evaluation, alerts that it judged, and samples: for pages that need all three."""
+"""An active linear model with an evaluation, alerts that it scored, and samples: for pages that need all three."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ THRESHOLD = 0.5
 
 def deployed_evaluated_model(models: Path, coefficients: Sequence[float] = COEFFICIENTS) -> Path:
     """The model of `saved_models`, with an evaluation beside it; returns its `current` file."""
-    told = linear_manifest()
+    manifest = linear_manifest()
 
     def save(scaler: Path, classifier: Path) -> None:
-        save_linear(told.features, coefficients, scaler, classifier)
+        save_linear(manifest.features, coefficients, scaler, classifier)
 
-    write_artifact(models, told, save, {"evaluation.json": evaluation_to_json(small_evaluation()[0])})
+    write_artifact(models, manifest, save, {"evaluation.json": evaluation_to_json(small_evaluation()[0])})
     deploy(models, LINEAR_ID, THRESHOLD, who="test", why="the first", now=NOW)
     return models / "current"
 

@@ -61,9 +61,9 @@ def fill(running: RunningDashboard) -> None:
     for number in range(400):
         given = {"merchant": MERCHANTS[number % 5], "Amount": 17.0 + number % 37 * 3.45, "V1": 0.4 + number % 7 / 5}
         at = (now - timedelta(milliseconds=4 * (400 - number))).isoformat(timespec="milliseconds")
-        found = scored_alert(models, number, given, produced_at=at, detected_at=at)
-        if found["score"] >= 0.5:
-            alerts.append(found | {"alert_id": f"id-{len(alerts)}"})
+        document = scored_alert(models, number, given, produced_at=at, detected_at=at)
+        if document["score"] >= 0.5:
+            alerts.append(document | {"alert_id": f"id-{len(alerts)}"})
     running.post("/api/alerts", alerts)
     work(running, "Ben", "claim", {"alert_ids": [f"id-{number}" for number in CLAIMED]})
     for status, numbers in DECIDED.items():

@@ -146,8 +146,8 @@ def test_a_manifest_of_an_earlier_format_is_read_without_a_calibration(artifact:
     content["format"] = 2
     seal = hashlib.sha256(orjson.dumps(content, option=orjson.OPT_SORT_KEYS)).hexdigest()
     path.write_text(json.dumps({**content, "manifest_sha256": seal}))
-    found = load_artifact(artifact.path).manifest
-    assert (found.format, found.calibration, found.requested) == (2, IDENTITY, "")
+    manifest = load_artifact(artifact.path).manifest
+    assert (manifest.format, manifest.calibration, manifest.requested) == (2, IDENTITY, "")
 
 
 def test_a_calibration_and_what_lies_beside_are_kept_and_verified(tmp_path: Path) -> None:

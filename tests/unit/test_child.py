@@ -19,7 +19,7 @@ READY = "import os, time; open(os.environ['FRAUDSTREAM_READY_FILE'], 'w').close(
 
 
 class Clock:
-    """Seconds that pass when told."""
+    """Seconds that pass on request."""
 
     def __init__(self) -> None:
         self.now = 0.0

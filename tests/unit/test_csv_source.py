@@ -79,8 +79,8 @@ def test_the_json_says_what_stood_in_the_csv(
     path = tmp_path_factory.mktemp("roundtrip") / "a.csv"
     with path.open("w", newline="", encoding="utf-8") as file:
         csv.writer(file, quoting=csv.QUOTE_ALL).writerows([("number", "te%xt"), *cells])
-    found = [json.loads(row, parse_int=str, parse_float=str) for row in open_csv(path).json_rows()]
-    assert found == [{"number": number or None, "te%xt": text or None} for number, text in cells]
+    rows = [json.loads(row, parse_int=str, parse_float=str) for row in open_csv(path).json_rows()]
+    assert rows == [{"number": number or None, "te%xt": text or None} for number, text in cells]
 
 
 def test_start_goes_on_in_the_middle(tmp_path: Path) -> None:
@@ -101,15 +101,15 @@ def test_a_row_starts_on_the_line_that_is_said(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("row", "found"), [("5,6,7", "3 cells, but the header has 2"), ("5", "1 cells, but the header has 2")]
+    ("row", "message"), [("5,6,7", "3 cells, but the header has 2"), ("5", "1 cells, but the header has 2")]
 )
 @pytest.mark.parametrize("rows_before", [3, 1500])
 def test_a_row_with_another_number_of_cells_names_its_line(
-    tmp_path: Path, row: str, found: str, rows_before: int
+    tmp_path: Path, row: str, message: str, rows_before: int
 ) -> None:
     path = tmp_path / "a.csv"
     path.write_text("a,b\n" + '1,"2\n"\n' * rows_before + f"{row}\n3,4\n")
-    with pytest.raises(BrokenRow, match=found) as caught:
+    with pytest.raises(BrokenRow, match=message) as caught:
         list(open_csv(path).json_rows())
     assert caught.value.where == f"{path}:{2 * rows_before + 2}"
     assert caught.value.remedy

@@ -1,4 +1,4 @@
-"""What is in force: one writer, revisions that grow, and readers that never meet a part of it."""
+"""The deployment: one writer, revisions that grow, and readers that never meet a part of it."""
 
 from __future__ import annotations
 
@@ -66,11 +66,11 @@ def test_each_change_is_the_next_revision_and_keeps_the_aliases(models: Path) ->
 def test_writers_at_once_lose_no_revision_and_readers_meet_no_part(models: Path) -> None:
     deploy(models, "gbt-1", 0.5, who="ann", why="first", now=NOW)
     done = threading.Event()
-    seen: list[int] = []
+    revisions: list[int] = []
 
     def read() -> None:
         while not done.is_set():
-            seen.append(read_current(models / "current").revision)
+            revisions.append(read_current(models / "current").revision)
 
     def write() -> None:
         for _ in range(20):
@@ -86,7 +86,7 @@ def test_writers_at_once_lose_no_revision_and_readers_meet_no_part(models: Path)
     done.set()
     reader.join()
     assert read_current(models / "current").revision == 81
-    assert seen == sorted(seen)
+    assert revisions == sorted(revisions)
 
 
 def test_a_current_file_resolves_to_its_artifact(models: Path) -> None:

@@ -38,13 +38,15 @@ def run(*arguments: object) -> Any:
 def test_a_row_is_explained_step_by_step_to_its_outcome(current: Path, data: Path) -> None:
     answer = run("--data", data, "--row", 1, "--model", current, "--json")
     assert answer.exit_code == 0, answer.output
-    told = orjson.loads(answer.stdout)
-    assert told["base"] + sum(step["contribution"] for step in told["steps"]) == pytest.approx(told["margin"], abs=1e-9)
-    assert [step["came"] for step in told["steps"]] == [row(2)[step["feature"]] for step in told["steps"]]
-    assert told["outcome"] == ("alert" if told["score"] >= told["threshold"] else "clear")
-    shown = run("--data", data, "--row", 1, "--model", current).stdout
-    assert repr(told["score"]) in shown
-    assert told["reasons"][0]["text"][:20] in shown
+    document = orjson.loads(answer.stdout)
+    assert document["base"] + sum(step["contribution"] for step in document["steps"]) == pytest.approx(
+        document["margin"], abs=1e-9
+    )
+    assert [step["came"] for step in document["steps"]] == [row(2)[step["feature"]] for step in document["steps"]]
+    assert document["outcome"] == ("alert" if document["score"] >= document["threshold"] else "clear")
+    output = run("--data", data, "--row", 1, "--model", current).stdout
+    assert repr(document["score"]) in output
+    assert document["reasons"][0]["text"][:20] in output
 
 
 def test_missing_cells_and_an_unscorable_row_are_said_to_be_so(current: Path, data: Path) -> None:
@@ -57,8 +59,8 @@ def test_missing_cells_and_an_unscorable_row_are_said_to_be_so(current: Path, da
 
 def test_python_explains_as_the_command_does(current: Path, data: Path) -> None:
     by_command = orjson.loads(run("--data", data, "--row", 0, "--model", current, "--json").stdout)
-    found = load(current).explain(data, 0)
-    assert (found.score, found.margin) == (by_command["score"], by_command["margin"])
+    explanation = load(current).explain(data, 0)
+    assert (explanation.score, explanation.margin) == (by_command["score"], by_command["margin"])
 
 
 def test_what_to_explain_has_to_be_clear_and_there(current: Path, data: Path) -> None:

@@ -105,7 +105,7 @@ def test_a_final_error_of_the_client_ends_the_run(accounts: Books) -> None:
     assert books.fatal is not None
 
 
-def test_passes_are_told_apart_from_where_a_run_was_resumed(accounts: Books) -> None:
+def test_passes_are_distinguished_from_where_a_run_was_resumed(accounts: Books) -> None:
     # Passes of 10 rows; resumed in pass 2 at row 7, so at number 27 of the run.
     books = accounts(settled=27, pass_number=2, next_row=7)
     books.start_pass(30)

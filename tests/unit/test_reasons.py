@@ -1,4 +1,4 @@
-"""Reasons of stored alerts: worked out after the commit, kept, told, caught up on, and never waited for."""
+"""Reasons of stored alerts: computed after the commit, stored, published, caught up on, and never waited for."""
 
 from __future__ import annotations
 
@@ -63,10 +63,12 @@ def test_what_an_earlier_process_left_is_caught_up_on(store: AlertStore, explain
     assert wait_until(lambda: not ReasonStore(store.database).unexplained(1000, 1), 60)
     work.close()
     for document in documents(store):
-        told = document["explanation"]
-        assert told["score"] == pytest.approx(document["score"], abs=1e-12)
-        together = told["base"] + sum(reason["contribution"] for reason in document["reasons"]) + told["rest"]
-        assert together == pytest.approx(told["margin"], abs=1e-9)
+        explanation = document["explanation"]
+        assert explanation["score"] == pytest.approx(document["score"], abs=1e-12)
+        together = (
+            explanation["base"] + sum(reason["contribution"] for reason in document["reasons"]) + explanation["rest"]
+        )
+        assert together == pytest.approx(explanation["margin"], abs=1e-9)
         assert 1 <= len(document["reasons"]) <= 5
 
 

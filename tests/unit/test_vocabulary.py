@@ -13,8 +13,20 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 
-SCANNED: tuple[str, ...] = ("src", "README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", "docs")
-"""Files and directories; `src` follows when all packages use the glossary."""
+SCANNED: tuple[str, ...] = (
+    *("src", "tests", "benchmarks", "chaos"),
+    *("README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", "docs"),
+)
+"""Files and directories."""
+
+NOT_YET_SCANNED = (
+    "tests/e2e/",
+    "tests/spark/conftest.py",
+    "tests/support/commands.py",
+    "chaos/data.py",
+    "chaos/__main__.py",
+)
+"""Temporary: delete it when these use the glossary."""
 
 NOT_SCANNED = frozenset({"docs/glossary.md", "docs/reference.md", "docs/figures.md", "docs/reliability.md"})
 """The glossary lists retired words; the other pages quote `src`, recorded benchmark results and `chaos/`."""
@@ -38,7 +50,10 @@ ALLOWED = frozenset(
         (f"{SOURCE}/messages/answers.py", "letters"),
         (f"{SOURCE}/store/replays.py", "letter"),
         (f"{SOURCE}/store/replays.py", "letters"),
-        # Letters of the alphabet.
+        # Characters of a script.
+        ("tests/integration/test_names_and_actors.py", "letter"),
+        ("tests/integration/test_names_and_actors.py", "letters"),
+        ("tests/unit/test_alert_words.py", "letters"),
         (f"{SOURCE}/dashboard/templates/queue.html", "letters"),
         (f"{SOURCE}/store/database.py", "letters"),
         (f"{SOURCE}/store/full_text.py", "letters"),
@@ -79,7 +94,10 @@ def test_what_counts_as_a_use(tmp_path: Path, name: str, text: str, words: list[
 def _files(scanned: str) -> Iterator[Path]:
     top = ROOT / scanned
     paths = [top] if top.is_file() else sorted(top.rglob("*"))
-    yield from (path for path in paths if path.suffix in SCANNERS and _name(path) not in NOT_SCANNED)
+    for path in paths:
+        name = _name(path)
+        if path.suffix in SCANNERS and name not in NOT_SCANNED and not name.startswith(NOT_YET_SCANNED):
+            yield path
 
 
 def _name(path: Path) -> str:
