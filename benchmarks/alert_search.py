@@ -180,17 +180,17 @@ class Asking:
 
     def next_pages(self, make: Callable[[], Query], count: int) -> dict[str, Any]:
         """Of following pages, from one cursor to the next."""
-        taken: list[tuple[float, float]] = []
-        while len(taken) < count:
+        times: list[tuple[float, float]] = []
+        while len(times) < count:
             query = make()
             after = self.page(query).following
             for _ in range(5):
                 if after is None:
                     break
                 next_page = partial(self.page, query, after=after)
-                taken.append(timed(next_page))
+                times.append(timed(next_page))
                 after = next_page().following
-        return quantiles(taken)
+        return quantiles(times)
 
     def other_column(self, condition: str) -> dict[str, Any]:
         """A search by a column without an index, gone on with until its end."""
@@ -221,9 +221,9 @@ def timed(call: Callable[[], object]) -> tuple[float, float]:
     return (time.perf_counter() - began) * 1000, (time.process_time() - cpu) * 1000
 
 
-def quantiles(taken: list[tuple[float, float]]) -> dict[str, Any]:
+def quantiles(times: list[tuple[float, float]]) -> dict[str, Any]:
     """Median, 99th percentile and worst, of so many."""
-    wall, cpu = zip(*taken, strict=True)
+    wall, cpu = zip(*times, strict=True)
     figures = {f"p{p}": round(float(np.percentile(wall, p)), 1) for p in (50, 99)}
     figures |= {f"cpu_p{p}": round(float(np.percentile(cpu, p)), 1) for p in (50, 99)}
     return figures | {"max": round(max(wall), 1), "count": len(wall)}
@@ -258,14 +258,14 @@ def measure(folder: Path, size: int, count: int) -> dict[str, Any]:
     copy = folder / f"{size}.copy.db"
     shutil.copyfile(path, copy)
     store = AlertStore.open(f"sqlite:///{copy}")
-    result |= written(store, size, count)
+    result |= build_store(store, size, count)
     store.close()
     for file in folder.glob(f"{copy.name}*"):
         file.unlink()
     return result
 
 
-def written(store: AlertStore, size: int, count: int) -> dict[str, Any]:
+def build_store(store: AlertStore, size: int, count: int) -> dict[str, Any]:
     """Taking the next alert, found and claimed, and posts of alerts."""
     triage, actor, chance = TriageService(store), Actor("bench"), random.Random(3)
     filters = {"none": AlertFilter(), "amount 10 to 20": AlertFilter(min_amount=10, max_amount=20)}

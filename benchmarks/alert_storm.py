@@ -143,9 +143,9 @@ def use(page: Page, poster: Poster) -> dict[str, Any]:
                 click(page, opened.first.bounding_box(timeout=2000))
             hint.hover()
         page.wait_for_timeout(chance.uniform(100, 700))
-        taken = page.evaluate(TAKE)
-        clicks += taken[0]
-        gaps += taken[1]
+        samples = page.evaluate(TAKE)
+        clicks += samples[0]
+        gaps += samples[1]
         if banner_after is None and page.locator("#storm").is_visible():
             banner_after = round(time.monotonic() - began, 1)
     took = time.monotonic() - began

@@ -47,12 +47,12 @@ def seconds(source: Path, imported: str, text: str, size: int, limit: float) -> 
     code = _TIMED.format(imported=imported, text=text)
     environment = os.environ | {"PYTHONPATH": str(source)}
     try:
-        done = subprocess.run(
+        process = subprocess.run(
             [sys.executable, "-c", code, str(size)], env=environment, capture_output=True, check=True, timeout=limit
         )
     except subprocess.TimeoutExpired:
         return None
-    return round(float(done.stdout), 4)
+    return round(float(process.stdout), 4)
 
 
 def main() -> None:

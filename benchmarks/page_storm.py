@@ -139,9 +139,9 @@ def use(page: Page, session: CDPSession, seconds: float) -> dict[str, Any]:
             press(page, page.locator("[data-fresh]"))
             press(page, page.locator("[data-pause]"))
         page.wait_for_timeout(chance.uniform(300, 900))
-        taken = page.evaluate(TAKE)
-        events += taken[0]
-        gaps += taken[1]
+        samples = page.evaluate(TAKE)
+        events += samples[0]
+        gaps += samples[1]
     held.append({"at_seconds": round(time.monotonic() - began, 1)} | memory(session))
     clicks = [duration for name, duration, _ in events if name == "click"]
     return {

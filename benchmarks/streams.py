@@ -47,12 +47,12 @@ class Viewer:
     def read(self, at: float) -> bool:
         """Take what is there; False at the end of the stream."""
         try:
-            came = self.stream.recv(CHUNK)
+            chunk = self.stream.recv(CHUNK)
         except BlockingIOError:
             return True
-        if not came:
+        if not chunk:
             return False
-        *lines, self._rest = (self._rest + came).split(b"\n")
+        *lines, self._rest = (self._rest + chunk).split(b"\n")
         for line in lines:
             match = ALERT.search(line[:4096])
             if line.startswith(b"data: ") and match:

@@ -62,11 +62,11 @@ def audited(system: BenchSystem) -> dict[str, Any]:
         *FRAUDSTREAM, "audit", "--bootstrap-servers", system.bootstrap,
         "--database", f"sqlite:///{system.database.absolute()}",
     ]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=dict(system.environment))
+    process = subprocess.run(command, capture_output=True, text=True, check=False, env=dict(system.environment))
     return {
         "ledger_complete": complete,
         "totals": totals,
-        "audit_exit_code": done.returncode,
+        "audit_exit_code": process.returncode,
         "rejected": http.request("GET", f"{system.url}/api/stats").json()["rejected"],
-        "audit": (done.stdout + done.stderr).strip().splitlines()[-1:],
+        "audit": (process.stdout + process.stderr).strip().splitlines()[-1:],
     }

@@ -125,8 +125,8 @@ def own_topics(bootstrap: str, name: str) -> Iterator[str]:
     limit = {"max.message.bytes": str(output_limit(Settings.load().max_record_bytes))}
     admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
     names = [f"{prefix}{topic.value}" for topic in OUTPUT_TOPICS]
-    for made in admin.create_topics([NewTopic(each, 1, 1, config=limit) for each in names]).values():
-        made.result(10)
+    for future in admin.create_topics([NewTopic(each, 1, 1, config=limit) for each in names]).values():
+        future.result(10)
 
     def all_answer() -> bool:
         try:

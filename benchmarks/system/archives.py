@@ -49,6 +49,6 @@ def see_archives_made(
             system.start_broker()
             system.start_detector()
             system.await_ready(DETECTOR)
-            made = system.wait(MADE_SECONDS, lambda: all(archive.is_made for archive in archives))
-    if not made:
+            is_complete = system.wait(MADE_SECONDS, lambda: all(archive.is_made for archive in archives))
+    if not is_complete:
         say("they were not made: the first seconds of what is measured take longer than they would")

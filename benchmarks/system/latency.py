@@ -198,8 +198,8 @@ def _run(
         "load_average": {"before": load_before, "after": load()},
     }
     return Run(
-        warm_up={name: _between(taken, 0, steady_from) for name, taken in stage_times.items()},
-        steady={name: _between(taken, steady_from, sent.schedule.rows) for name, taken in stage_times.items()},
+        warm_up={name: _between(times, 0, steady_from) for name, times in stage_times.items()},
+        steady={name: _between(times, steady_from, sent.schedule.rows) for name, times in stage_times.items()},
         details=details,
     )
 
@@ -234,6 +234,6 @@ def _of_alerts(sent: Sent, arrivals: Arrivals) -> tuple[np.ndarray[Any, Any], Ti
     return rows, at - sent.schedule.due[rows]
 
 
-def _between(taken: tuple[np.ndarray[Any, Any], Times], first: int, end: int) -> Times:
-    rows, seconds = taken
+def _between(times: tuple[np.ndarray[Any, Any], Times], first: int, end: int) -> Times:
+    rows, seconds = times
     return seconds[(rows >= first) & (rows < end)]

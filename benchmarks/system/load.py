@@ -79,9 +79,9 @@ class Sent:
     @classmethod
     def read(cls, path: Path) -> Sent:
         """What a generator wrote."""
-        with np.load(path) as noted:
-            schedule = Schedule(float(noted["start"]), float(noted["rate"]), len(noted["sent"]))
-            return cls(schedule, noted["sent"], noted["acknowledged"], noted["alert"])
+        with np.load(path) as arrays:
+            schedule = Schedule(float(arrays["start"]), float(arrays["rate"]), len(arrays["sent"]))
+            return cls(schedule, arrays["sent"], arrays["acknowledged"], arrays["alert"])
 
 
 def run(spec: LoadSpec) -> None:

@@ -53,12 +53,12 @@ def proportional_mib(pid: int) -> float | None:
 
 def cpu_seconds(pid: int) -> float:
     """Processor time so far of a process and all that it started, of those that ended too."""
-    spent = 0.0
+    total = 0.0
     for each in _processes(pid):
         with suppress(psutil.NoSuchProcess):
             times = each.cpu_times()
-            spent += times.user + times.system + times.children_user + times.children_system
-    return spent
+            total += times.user + times.system + times.children_user + times.children_system
+    return total
 
 
 @dataclass
@@ -116,7 +116,7 @@ class Usage:
 
     def cpu_per_1000(self, rows: int) -> dict[str, float]:
         """Processor seconds for 1,000 of so many rows, by process and of all."""
-        each = {name: round(spent / max(rows, 1) * 1000, 4) for name, spent in self._spent.items()}
+        each = {name: round(seconds / max(rows, 1) * 1000, 4) for name, seconds in self._spent.items()}
         return each | {"all": round(sum(self._spent.values()) / max(rows, 1) * 1000, 4)}
 
 

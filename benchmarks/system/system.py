@@ -92,9 +92,9 @@ class BenchSystem:
 
     def start_load(self, spec: LoadSpec) -> None:
         """Start the load generator and await that it begins."""
-        written = self.folder / "load.json"
-        spec.write(written)
-        command = [sys.executable, "-m", "benchmarks.system.load", written]
+        spec_file = self.folder / "load.json"
+        spec.write(spec_file)
+        command = [sys.executable, "-m", "benchmarks.system.load", spec_file]
         # The file that it writes is the one it is looked for: one that is never ready would be ended after 3 minutes.
         path = os.pathsep.join(filter(None, (str(ROOT), self.environment.get("PYTHONPATH"))))
         self._start(LOAD, [str(part) for part in command], ends=True, ready_file=Path(spec.ready), PYTHONPATH=path)

@@ -36,8 +36,8 @@ def as_(dashboard: RunningDashboard, name: str, route: str, posted: object) -> d
 def change_something(dashboard: RunningDashboard) -> None:
     dashboard.post("/api/alerts", [alert(n) for n in range(1, 9)] + [alert(9, alert_id="a/b?c#" + "long" * 30)])
     ids = [f"id-{n}" for n in range(1, 9)]
-    done = as_(dashboard, SCRIPT, "/api/work/verdict", {"alert_ids": ids, "status": "false_alarm", "note": SCRIPT})
-    as_(dashboard, SCRIPT, "/api/work/undo", {"change_id": done["change_id"]})
+    result = as_(dashboard, SCRIPT, "/api/work/verdict", {"alert_ids": ids, "status": "false_alarm", "note": SCRIPT})
+    as_(dashboard, SCRIPT, "/api/work/undo", {"change_id": result["change_id"]})
     as_(dashboard, "Zoë", "/api/work/claim", {"alert_ids": ["a/b?c#" + "long" * 30]})
     as_(dashboard, "Zoë", "/api/work/note", {"alert_ids": ["id-1"], "text": "the same merchant"})
     dashboard.pool.request("GET", dashboard.url + "/api/alerts.csv?min_score=0.5")

@@ -28,8 +28,8 @@ def dashboard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningDashb
         yield running
 
 
-def post(dashboard: RunningDashboard, number: int, given: dict[str, Any] | None = None, **changes: Any) -> str:
-    posted = scored_alert(dashboard.directory / "models", number, given, **changes)
+def post(dashboard: RunningDashboard, number: int, transaction: dict[str, Any] | None = None, **changes: Any) -> str:
+    posted = scored_alert(dashboard.directory / "models", number, transaction, **changes)
     assert dashboard.post("/api/alerts", [posted])["accepted"] == 1
     return str(posted["alert_id"])
 
@@ -153,10 +153,10 @@ def test_the_payment_is_copied_as_json(page: Page, dashboard: RunningDashboard) 
 def test_a_script_in_any_field_column_note_or_name_never_runs(
     page: Page, dashboard: RunningDashboard, page_errors: list[str]
 ) -> None:
-    given = {SCRIPT: SCRIPT, "card_id": SCRIPT, "merchant": SCRIPT, "V2": SCRIPT}
+    transaction = {SCRIPT: SCRIPT, "card_id": SCRIPT, "merchant": SCRIPT, "V2": SCRIPT}
     fields = {"topic": SCRIPT, "schema_id": SCRIPT, "reason": SCRIPT, "imputed": ["V2", SCRIPT]}
-    post(dashboard, 8, given, alert_id="odd/1", **fields)
-    post(dashboard, 9, given, alert_id=f"odd {SCRIPT[:20]}", **fields)
+    post(dashboard, 8, transaction, alert_id="odd/1", **fields)
+    post(dashboard, 9, transaction, alert_id=f"odd {SCRIPT[:20]}", **fields)
     opened(page, dashboard, "odd/1")
     page.keyboard.press("c")
     introduced(page, SCRIPT[:80])
@@ -176,8 +176,8 @@ def test_the_page_fits_any_width_and_its_text_stands_out(
     dashboard: RunningDashboard, browser: Browser, scheme: Any
 ) -> None:
     number = 10 if scheme == "light" else 11
-    given = {"a_very_long_column_name_" * 6: "x" * 300, "card_id": "C-1", "V3": 900.0, "V2": None}
-    alert_id = post(dashboard, number, given, imputed=["V2"])
+    transaction = {"a_very_long_column_name_" * 6: "x" * 300, "card_id": "C-1", "V3": 900.0, "V2": None}
+    alert_id = post(dashboard, number, transaction, imputed=["V2"])
     for width in (360, 900, 1360):
         context = browser.new_context(color_scheme=scheme, viewport={"width": width, "height": 800})
         page = context.new_page()

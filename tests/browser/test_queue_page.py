@@ -24,13 +24,13 @@ def another(browser: Browser) -> Iterator[Callable[[], Page]]:
     """Makes a page in a browser of its own, with no name yet."""
     contexts = []
 
-    def made() -> Page:
+    def open_page() -> Page:
         contexts.append(browser.new_context(timezone_id="Europe/Zurich", locale="en-GB"))
         page = contexts[-1].new_page()
         page.set_default_timeout(60_000)
         return page
 
-    yield made
+    yield open_page
     for context in contexts:
         context.close()
 
@@ -212,16 +212,16 @@ def test_a_note_is_written_by_key_and_stands_in_what_was_done(
     page.keyboard.press("e")
     page.keyboard.type("called the holder: never in Oslo, jfaunx?")
     page.keyboard.press("Control+Enter")
-    done = row(page, 1).locator(".history")
-    expect(done).to_contain_text("Mia added a note called the holder: never in Oslo, jfaunx?")
+    history = row(page, 1).locator(".history")
+    expect(history).to_contain_text("Mia added a note called the holder: never in Oslo, jfaunx?")
     expect(row(page, 1).locator(".toggle")).to_be_focused()
     page.keyboard.press("f")
     expect(status(page, 1)).to_have_text("confirmed fraud")
     row(page, 1).locator(".toggle").click()
-    expect(done.locator("li").first).to_contain_text("Mia decided: confirmed fraud")
+    expect(history.locator("li").first).to_contain_text("Mia decided: confirmed fraud")
     page.keyboard.press("z")
-    expect(done.locator("li").first).to_contain_text("Mia undid a change")
-    expect(done.locator("li.undone")).to_contain_text("decided: confirmed fraud")
+    expect(history.locator("li").first).to_contain_text("Mia undid a change")
+    expect(history.locator("li.undone")).to_contain_text("decided: confirmed fraud")
     assert page_errors == []
 
 

@@ -37,9 +37,9 @@ def client(store: AlertStore, current: Path) -> FlaskClient:
     return app.test_client()
 
 
-def scored_alert(current: Path, number: int, given: dict[str, Any] | None = None, **changes: Any) -> dict[str, Any]:
+def scored_alert(current: Path, number: int, overrides: dict[str, Any] | None = None, **changes: Any) -> dict[str, Any]:
     """An alert with the score that the model gives it."""
-    transaction = row(number, V1=4.0) | (given or {})
+    transaction = row(number, V1=4.0) | (overrides or {})
     score = Explainer(load_artifact(current.parent / LINEAR_ID)).explain(transaction, {}).score
     return alert(number, transaction=transaction, score=score, model_id=LINEAR_ID) | changes
 
@@ -68,8 +68,8 @@ def test_the_page_has_reasons_as_bars_and_words_and_adds_up_to_the_score(
 def test_values_lie_on_the_training_range_and_what_stands_in_says_so(
     client: FlaskClient, store: AlertStore, current: Path
 ) -> None:
-    given = row(1, V1=999.0, V2=None)
-    store.add_alerts([alert(1, transaction=given, model_id=LINEAR_ID, imputed=["V2"], score=0.5)])
+    transaction = row(1, V1=999.0, V2=None)
+    store.add_alerts([alert(1, transaction=transaction, model_id=LINEAR_ID, imputed=["V2"], score=0.5)])
     page = client.get("/alerts/id-1").text
     assert "above all training values" in page
     assert "imputed: " in page
@@ -81,8 +81,8 @@ def test_values_lie_on_the_training_range_and_what_stands_in_says_so(
 def test_every_column_is_there_in_its_order_and_an_unknown_one_is_marked(
     client: FlaskClient, store: AlertStore, current: Path
 ) -> None:
-    given = row(1) | {"brand_new": {"deep": [1, "two"]}, "Big": 12345678901234567890 % 2**53, "Text": " spaced "}
-    store.add_alerts([scored_alert(current, 1, given)])
+    transaction = row(1) | {"brand_new": {"deep": [1, "two"]}, "Big": 12345678901234567890 % 2**53, "Text": " spaced "}
+    store.add_alerts([scored_alert(current, 1, transaction)])
     page = client.get("/alerts/id-1").text
     table = page[page.index('class="plain raw-table"') :]
     places = [table.index(f"<code>{name}</code>") for name in ("Time", "V1", "Class", "brand_new", "Big", "Text")]
@@ -122,9 +122,9 @@ def test_an_alert_that_is_not_there_leads_back_to_the_pages(client: FlaskClient)
 
 
 def test_a_script_in_any_field_is_text(client: FlaskClient, store: AlertStore, current: Path) -> None:
-    given = row(1) | {SCRIPT: SCRIPT, "card_id": SCRIPT, "V2": SCRIPT}
+    transaction = row(1) | {SCRIPT: SCRIPT, "card_id": SCRIPT, "V2": SCRIPT}
     odd = scored_alert(
-        current, 1, given, alert_id=SCRIPT, topic=SCRIPT, schema_id=SCRIPT, reason=SCRIPT, imputed=["V2", SCRIPT]
+        current, 1, transaction, alert_id=SCRIPT, topic=SCRIPT, schema_id=SCRIPT, reason=SCRIPT, imputed=["V2", SCRIPT]
     )
     store.add_alerts([odd, scored_alert(current, 2, {"card_id": SCRIPT}, alert_id=f"{SCRIPT}2")])
     page = client.get(f"/alerts/{SCRIPT}").text
@@ -133,9 +133,18 @@ def test_a_script_in_any_field_is_text(client: FlaskClient, store: AlertStore, c
 
 
 def test_an_unscorable_payment_has_its_page_too(client: FlaskClient, store: AlertStore) -> None:
-    given = {"Time": 1, "V1": 2.0}
+    transaction = {"Time": 1, "V1": 2.0}
     store.add_alerts(
-        [alert(1, outcome="unscorable", score=None, transaction=given, model_id=LINEAR_ID, reason="4 of 5 missing")]
+        [
+            alert(
+                1,
+                outcome="unscorable",
+                score=None,
+                transaction=transaction,
+                model_id=LINEAR_ID,
+                reason="4 of 5 missing",
+            )
+        ]
     )
     page = client.get("/alerts/id-1").text
     assert "Unscorable payment" in page

@@ -116,8 +116,8 @@ def test_memory_and_processor_time_of_a_running_process() -> None:
 
 
 def test_processor_time_includes_that_of_children() -> None:
-    spent = "import time\nwhile time.process_time() < 0.3: pass\nprint(flush=True)\ninput()"
-    with subprocess.Popen([sys.executable, "-c", spent], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+    program = "import time\nwhile time.process_time() < 0.3: pass\nprint(flush=True)\ninput()"
+    with subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
         assert child.stdout is not None
         child.stdout.readline()
         alone, with_us = cpu_seconds(child.pid), cpu_seconds(os.getpid())
@@ -132,6 +132,6 @@ def test_a_result_that_cannot_be_written_is_reported_before_the_measurement(tmp_
 
 @pytest.mark.parametrize("wrong", [["--rate", "0"], ["--duration", "0"], ["--repeats", "0"], ["--rows", "0"]])
 def test_bad_input_is_refused(wrong: list[str], tmp_path: Path) -> None:
-    done = CliRunner().invoke(main, ["latency", "--json", str(tmp_path / "r.json"), *wrong])
-    assert done.exit_code == 2
-    assert wrong[0] in done.output
+    result = CliRunner().invoke(main, ["latency", "--json", str(tmp_path / "r.json"), *wrong])
+    assert result.exit_code == 2
+    assert wrong[0] in result.output

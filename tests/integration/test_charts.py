@@ -98,18 +98,18 @@ def test_a_table_has_every_minute_the_newest_first(client: FlaskClient) -> None:
 
 def test_a_drawing_is_made_once_for_all_viewers_and_anew_after_two_seconds(store: AlertStore, clock: Clock) -> None:
     charts_of_all = charts(store, MinuteTally(), clock)
-    made: list[str] = []
+    drawings: list[str] = []
 
     def render(report: dict[str, Any]) -> bytes:
-        made.append(report["at"])
+        drawings.append(report["at"])
         return b"drawn"
 
     for seconds in (0.0, 1.0, 0.5, 1.0, 0.5):
         clock.forward(seconds)
         assert charts_of_all.rendered("charts", 60, render) == b"drawn"
-    assert len(made) == 2
+    assert len(drawings) == 2
     charts_of_all.rendered("charts", 360, render)
-    assert len(made) == 3
+    assert len(drawings) == 3
 
 
 def report(minutes: int, **changes: list[float | None]) -> dict[str, Any]:

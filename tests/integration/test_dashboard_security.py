@@ -35,9 +35,9 @@ def bearer(token: str) -> dict[str, str]:
 
 @pytest.mark.parametrize("missing", [("ingest_token",), ("read_token",), ("ingest_token", "read_token")])
 def test_a_network_address_needs_both_tokens(missing: tuple[str, ...]) -> None:
-    given = {name: token for name, token in TOKENS.items() if name not in missing}
+    tokens = {name: token for name, token in TOKENS.items() if name not in missing}
     with pytest.raises(SettingsError, match=missing[0]):
-        validate_binding(Settings(host="0.0.0.0", **given))
+        validate_binding(Settings(host="0.0.0.0", **tokens))
 
 
 def test_an_empty_token_is_none() -> None:
@@ -96,9 +96,9 @@ def test_our_own_page_may_post(client_of: ClientOf) -> None:
 @pytest.mark.parametrize("headers", [{}, bearer("wrong"), bearer(READ), {"Authorization": INGEST}, bearer("")])
 def test_posting_needs_the_ingest_token(client_of: ClientOf, route: str, headers: dict[str, str]) -> None:
     client = client_of(**TOKENS)
-    refused = client.post(route, json=[], headers=headers)
-    assert refused.status_code == 401
-    assert refused.headers["WWW-Authenticate"].startswith("Bearer")
+    answer = client.post(route, json=[], headers=headers)
+    assert answer.status_code == 401
+    assert answer.headers["WWW-Authenticate"].startswith("Bearer")
     assert client.post(route, json=[], headers=bearer(INGEST)).status_code == 200
 
 

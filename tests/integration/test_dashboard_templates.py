@@ -66,9 +66,9 @@ def test_a_value_is_escaped_in_the_users_own_page_too(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ["{% block %}", "one\ntwo {{ stats. }}", "{{ stats | unheard_of }}"])
 def test_a_broken_template_is_reported_with_its_line(text: str, tmp_path: Path) -> None:
     (tmp_path / OWN_PAGE).write_text(text)
-    with pytest.raises(SettingsError) as refused:
+    with pytest.raises(SettingsError) as error:
         validate_templates(tmp_path)
-    assert f"{OWN_PAGE}:{text.count(chr(10)) + 1}" in refused.value.where
+    assert f"{OWN_PAGE}:{text.count(chr(10)) + 1}" in error.value.where
 
 
 def test_a_template_that_is_no_text_is_reported(tmp_path: Path) -> None:

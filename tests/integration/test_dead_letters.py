@@ -131,9 +131,9 @@ def test_a_second_replay_has_to_be_asked_for(client: FlaskClient) -> None:
     client.post("/api/dead-letters", json=[dead_letter(1), dead_letter(2)])
     place = f"{INPUT}/0/1"
     assert json_of(client.post("/api/replays", json=WHO | {"places": [place]}))["letters"] == 1
-    refused = client.post("/api/replays", json=WHO | {"filter": "kind=all"})
-    assert refused.status_code == 409
-    assert (json_of(refused)["letters"], json_of(refused)["replayed"]) == (2, 1)
+    answer = client.post("/api/replays", json=WHO | {"filter": "kind=all"})
+    assert answer.status_code == 409
+    assert (json_of(answer)["letters"], json_of(answer)["replayed"]) == (2, 1)
     assert json_of(client.get("/api/replays"))["counts"]["requested"] == 1
     assert client.post("/api/replays", json=WHO | {"filter": "kind=all", "again": True}).status_code == 200
     document = json_of(client.get(f"/api/replays?place={place}"))
@@ -194,8 +194,8 @@ def test_a_replay_without_a_result_is_given_again_and_one_with_a_result_is_not(
 )
 def test_a_request_that_makes_no_sense_records_nothing(client: FlaskClient, body: dict[str, Any], status: int) -> None:
     client.post("/api/dead-letters", json=[dead_letter(1)])
-    refused = client.post("/api/replays", json=WHO | body)
-    assert (refused.status_code, "error" in json_of(refused)) == (status, True)
+    answer = client.post("/api/replays", json=WHO | body)
+    assert (answer.status_code, "error" in json_of(answer)) == (status, True)
     assert json_of(client.get("/api/replays"))["replays"] == []
 
 

@@ -78,7 +78,7 @@ def test_a_locked_database_is_reported_and_recovers_by_itself(
 
 
 def test_a_full_disk_is_reported_and_posts_succeed_once_there_is_space(tmp_path: Path) -> None:
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", FULL, tmp_path / "alerts.db"],
         capture_output=True,
         text=True,
@@ -86,8 +86,8 @@ def test_a_full_disk_is_reported_and_posts_succeed_once_there_is_space(tmp_path:
         timeout=120,
         cwd=Path(__file__).parents[1] / "support",
     )
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert "a write to the alert store failed" in done.stdout
+    assert process.returncode == 0, process.stderr[-3000:]
+    assert "a write to the alert store failed" in process.stdout
 
 
 def test_a_failing_write_is_logged_once_and_not_with_each_retry(

@@ -118,11 +118,11 @@ def test_a_corrected_payload_is_given_whole_to_its_sender_and_then_forgotten(app
 
 def test_what_an_earlier_release_stored_is_masked_when_the_database_is_opened(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'alerts.db'}"
-    came = [alert(1, transaction=PAYMENT), alert(1, transaction=PAYMENT | {"Amount": 10.0}), alert(2)]
+    originals = [alert(1, transaction=PAYMENT), alert(1, transaction=PAYMENT | {"Amount": 10.0}), alert(2)]
     rejected: list[Any] = [{"alert_id": "r", "cvv": CODE, "transaction": VISA}]
     dead = [dead_letter(1, f'["{VISA}", {{"cvv":"{CODE}"'.encode(), key=VISA, headers={"ssn": SSN})]
     with open_store(tmp_path) as store:
-        added = store.add_alerts(came + rejected)
+        added = store.add_alerts(originals + rejected)
         assert (added.accepted, added.conflicts, len(added.rejected)) == (2, 1, 1)
         store.add_dead_letters(dead)
         store.add_events([{"type": "query", "event_id": "e", "message": f"of {VISA}", "pin": CODE}])
@@ -142,7 +142,7 @@ def test_what_an_earlier_release_stored_is_masked_when_the_database_is_opened(tm
     store = AlertStore.open(url, clock=Clock(), card_columns=("token",))
     try:
         mask = DataMask(("token",))
-        again = store.add_alerts([mask.record(each) for each in came])
+        again = store.add_alerts([mask.record(each) for each in originals])
         assert (again.accepted, again.conflicts, again.duplicates) == (0, 0, 3), "they are the same records still"
         assert store.totals()["alert"] == 3
         assert store.add_dead_letters([mask.record(each) for each in dead]).duplicates == 1

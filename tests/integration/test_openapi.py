@@ -110,9 +110,9 @@ def test_each_parameter_is_taken_and_an_unknown_choice_refused(
     check(path, "get", answer.status_code, answer.mimetype, answer.get_json(silent=True))
     schema = parameter["schema"].get("items", parameter["schema"])
     if "enum" in schema:
-        refused = reader.get(place, query_string={parameter["name"]: "no such choice"})
-        assert refused.status_code == 400
-        check(path, "get", 400, refused.mimetype, refused.get_json())
+        refusal = reader.get(place, query_string={parameter["name"]: "no such choice"})
+        assert refusal.status_code == 400
+        check(path, "get", 400, refusal.mimetype, refusal.get_json())
 
 
 @pytest.mark.parametrize(

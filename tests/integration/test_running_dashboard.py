@@ -110,12 +110,12 @@ def test_every_viewer_is_notified_and_a_resumed_stream_has_the_current_alert(das
     assert all(reader.wait_for("alert", 2) for reader in readers)
     first = orjson.loads(readers[0].of("alert")[0]["data"])
     assert (first["work"]["status"], first["work"]["version"]) == ("new", 0)
-    _, done = as_(dashboard, 'Zoë {"}', "/api/work/claim", {"alert_ids": ["id-50"]})
-    _, done = as_(dashboard, 'Zoë {"}', "/api/work/verdict", {"alert_ids": ["id-50"], "status": "unsure"})
+    _, result = as_(dashboard, 'Zoë {"}', "/api/work/claim", {"alert_ids": ["id-50"]})
+    _, result = as_(dashboard, 'Zoë {"}', "/api/work/verdict", {"alert_ids": ["id-50"], "status": "unsure"})
     for reader in readers:
         assert reader.wait_for("work", 2)
         news = orjson.loads(reader.of("work")[1]["data"])
-        assert news == {"changes": done["done"], "actor": 'Zoë {"}'}
+        assert news == {"changes": result["done"], "actor": 'Zoë {"}'}
         reader.close()
     # From the ring first, and after a restart from the store.
     for _ in range(2):
@@ -137,9 +137,9 @@ def test_two_hundred_requests_at_once_for_twenty_alerts_give_each_to_one(dashboa
     def work(name: str) -> None:
         barrier.wait()
         for each in ids:
-            status, done = as_(dashboard, name, "/api/work/claim", {"alert_ids": [each]})
+            status, result = as_(dashboard, name, "/api/work/claim", {"alert_ids": [each]})
             statuses.append(status)
-            for stands in done["done"]:
+            for stands in result["done"]:
                 won[stands["alert_id"]].append(name)
 
     threads = [threading.Thread(target=work, args=(f"analyst {n}",)) for n in range(10)]
@@ -155,21 +155,21 @@ def test_two_hundred_requests_at_once_for_twenty_alerts_give_each_to_one(dashboa
 
 def test_next_never_gives_two_people_the_same_alert(dashboard: RunningDashboard) -> None:
     dashboard.post("/api/alerts", [alert(n, model_id="m-next") for n in range(200, 240)])
-    given: list[str] = []
+    claims: list[str] = []
 
     def work(name: str) -> None:
         while True:
             _, item = as_(dashboard, name, "/api/work/next", {"model_id": "m-next"})
             if item["alert"] is None:
                 return
-            given.append(item["alert"]["alert_id"])
+            claims.append(item["alert"]["alert_id"])
 
     threads = [threading.Thread(target=work, args=(f"analyst {n}",)) for n in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert sorted(given) == sorted(f"id-{n}" for n in range(200, 240))
+    assert sorted(claims) == sorted(f"id-{n}" for n in range(200, 240))
 
 
 def test_a_file_ends_with_its_reader(dashboard: RunningDashboard) -> None:

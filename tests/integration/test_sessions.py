@@ -74,8 +74,8 @@ def test_a_token_of_fewer_than_16_characters_is_refused() -> None:
 def test_wrong_tokens_are_answered_with_429_after_some(app: Flask, route: str) -> None:
     assert guess(app, WRONG_TOKENS, FAR, route) == [401] * WRONG_TOKENS
     headers = {"Authorization": "Bearer one-guess-too-many"}
-    refused = app.test_client().get(route, headers=headers, environ_base={"REMOTE_ADDR": FAR})
-    assert (refused.status_code, refused.headers["Retry-After"]) == (429, "60")
+    answer = app.test_client().get(route, headers=headers, environ_base={"REMOTE_ADDR": FAR})
+    assert (answer.status_code, answer.headers["Retry-After"]) == (429, "60")
     assert guess(app, 1, "10.9.8.6", route) == [401]
 
 
@@ -134,8 +134,10 @@ def test_signing_out_ends_the_session_for_whoever_has_its_cookie(app: Flask) -> 
 
 def test_every_session_is_revoked_by_one_command(app: Flask, store: AlertStore) -> None:
     clients = [signed_in(app), signed_in(app)]
-    done = CliRunner().invoke(cli, ["dashboard", "--revoke-sessions", "--database", f"sqlite:///{store.database.path}"])
-    assert done.output == "2 sessions ended; everyone has to sign in again\n"
+    result = CliRunner().invoke(
+        cli, ["dashboard", "--revoke-sessions", "--database", f"sqlite:///{store.database.path}"]
+    )
+    assert result.output == "2 sessions ended; everyone has to sign in again\n"
     assert [client.get("/api/stats").status_code for client in clients] == [401, 401]
 
 
@@ -151,8 +153,8 @@ def test_a_restart_keeps_sessions_and_another_token_ends_them(app: Flask, store:
 def test_the_database_opens_no_session(app: Flask, store: AlertStore) -> None:
     cookie = signed_in(app).get_cookie("fraudstream_session")
     assert cookie is not None
-    written = b"".join(path.read_bytes() for path in store.database.path.parent.glob("alerts.db*"))
-    assert cookie.value.encode() not in written
+    content = b"".join(path.read_bytes() for path in store.database.path.parent.glob("alerts.db*"))
+    assert cookie.value.encode() not in content
     with store.database.read() as connection:
         (digest,) = connection.exec_driver_sql("SELECT digest FROM sessions").one()
     assert Sessions(store.database, READ, Clock()).find(digest) is None
@@ -197,12 +199,12 @@ def test_a_name_declared_in_another_session_does_not_undo(app: Flask) -> None:
     decided = json_of(ann.post("/api/work/verdict", json={"alert_ids": ["id-1"], "status": "false_alarm"}))
     undo = {"change_id": decided["change_id"]}
     script = {"Authorization": f"Bearer {READ}", "X-Fraudstream-Actor": "Ann"}
-    refused = [
+    refusal = [
         other.post("/api/work/undo", json=undo),
         app.test_client().post("/api/work/undo", json=undo, headers=script),
     ]
-    assert [answer.status_code for answer in refused] == [409, 409]
-    assert "made this change in another session" in json_of(refused[0])["error"]
+    assert [answer.status_code for answer in refusal] == [409, 409]
+    assert "made this change in another session" in json_of(refusal[0])["error"]
     assert other.post("/api/work/undo", json=undo | {"take_over": True}).status_code == 200
     newest = json_of(ann.get("/api/audit"))["changes"][0]
     assert (newest["undoes"], newest["after"]["taken_over"]) == (decided["change_id"], 1)

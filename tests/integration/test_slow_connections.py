@@ -105,12 +105,12 @@ class Client:
 
     def comes(self, part: bytes) -> bool:
         """Read until something came that holds `part`."""
-        came = b""
-        while part not in came:
+        buffer = b""
+        while part not in buffer:
             piece = self.socket.recv(65_536)
             if not piece:
                 return False
-            came += piece
+            buffer += piece
         return True
 
 

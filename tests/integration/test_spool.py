@@ -70,9 +70,9 @@ with Spool(Path(sys.argv[1])) as spool:
 
 def test_a_disk_that_takes_no_more_is_said_so_and_leaves_whole_lines(tmp_path: Path) -> None:
     path = tmp_path / "spool.jsonl"
-    done = subprocess.run([sys.executable, "-c", FULL, path], capture_output=True, text=True, check=True)
-    assert os.strerror(errno.EFBIG) in done.stdout
-    assert str(path) in done.stdout
+    process = subprocess.run([sys.executable, "-c", FULL, path], capture_output=True, text=True, check=True)
+    assert os.strerror(errno.EFBIG) in process.stdout
+    assert str(path) in process.stdout
     spooled = lines(path)
     assert [line["row"] for line in spooled] == list(range(len(spooled)))
     assert 0 < len(spooled) < 10

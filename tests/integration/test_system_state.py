@@ -166,12 +166,12 @@ def test_a_loss_is_an_alarm_until_a_person_acknowledges_it(
     losses = system(client)["losses"]
     client.post("/api/ledger", json=[loss(30, 31)])  # a moment later: nobody has seen this one
 
-    given = {"until_seq": losses["until_seq"], "why": "retention was an hour"}
-    assert client.post("/api/system/acknowledge", json=given).status_code == 400
-    assert client.post("/api/system/acknowledge", json=given | {"until_seq": "1"}, headers=WHO).status_code == 400
-    answer = client.post("/api/system/acknowledge", json=given, headers=WHO)
+    body = {"until_seq": losses["until_seq"], "why": "retention was an hour"}
+    assert client.post("/api/system/acknowledge", json=body).status_code == 400
+    assert client.post("/api/system/acknowledge", json=body | {"until_seq": "1"}, headers=WHO).status_code == 400
+    answer = client.post("/api/system/acknowledge", json=body, headers=WHO)
     assert (answer.status_code, json_of(answer)["acknowledged"]) == (200, 15)
-    assert client.post("/api/system/acknowledge", json=given, headers=WHO).status_code == 409
+    assert client.post("/api/system/acknowledge", json=body, headers=WHO).status_code == 409
     assert messages(client) == [sentence.replace("15 records are", "1 record is")]
 
     (change,) = json_of(client.get("/api/audit"))["changes"]

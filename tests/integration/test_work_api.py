@@ -69,8 +69,8 @@ def test_a_browser_says_once_who_it_is_and_may_take_it_back(app: Flask) -> None:
 def test_a_strange_name_is_stored_unchanged(app: Flask, name: str) -> None:
     client = named(app, name)
     assert json_of(client.get("/api/actor"))["actor"]["name"] == name
-    done = json_of(client.post("/api/work/claim", json={"alert_ids": ["id-1"]}))
-    assert done["done"][0]["assignee"] == name
+    result = json_of(client.post("/api/work/claim", json={"alert_ids": ["id-1"]}))
+    assert result["done"][0]["assignee"] == name
     assert json_of(client.get("/api/alerts/id-1"))["work"]["assignee"] == name
 
 
@@ -88,8 +88,8 @@ def test_one_name_typed_in_two_ways_is_one_person(app: Flask) -> None:
 
 def test_a_script_says_who_it_is_in_a_header(app: Flask, ann: FlaskClient) -> None:
     header = {"X-Fraudstream-Actor": quote("Zoë the 2nd")}
-    done = json_of(ann.post("/api/work/claim", json={"alert_ids": ["id-1"]}, headers=header))
-    assert done["done"][0]["assignee"] == "Zoë the 2nd"
+    result = json_of(ann.post("/api/work/claim", json={"alert_ids": ["id-1"]}, headers=header))
+    assert result["done"][0]["assignee"] == "Zoë the 2nd"
 
 
 @pytest.mark.parametrize("header", ["", "%ff%fe", "%0A", "x" * 81])
@@ -105,31 +105,31 @@ def test_a_change_of_alerts_needs_a_name(app: Flask, store: AlertStore, route: s
 def test_a_claim_is_answered_with_how_the_alert_stands_and_a_second_one_with_409(
     ann: FlaskClient, ben: FlaskClient, store: AlertStore
 ) -> None:
-    done = json_of(ann.post("/api/work/claim", json={"alert_ids": ["id-1"]}))
+    result = json_of(ann.post("/api/work/claim", json={"alert_ids": ["id-1"]}))
     seq = json_of(ann.get("/api/alerts/id-1"))["seq"]
     expected = {"alert_id": "id-1", "seq": seq, "status": "claimed", "assignee": "Ann", "version": 1}
-    assert done["done"] == [expected]
-    assert (done["refused"], len(done["change_id"])) == ([], 32)
+    assert result["done"] == [expected]
+    assert (result["refused"], len(result["change_id"])) == ([], 32)
     answer = ben.post("/api/work/claim", json={"alert_ids": ["id-1"]})
     assert answer.status_code == 409
-    refused = json_of(answer)
-    assert refused["refused"][0]["work"] == {
+    reply = json_of(answer)
+    assert reply["refused"][0]["work"] == {
         "status": "claimed",
         "assignee": "Ann",
         "version": 1,
         "decided_at": None,
         "since": "2026-01-02T03:04:05+00:00",
     }
-    assert refused["error"] == refused["refused"][0]["reason"]
+    assert reply["error"] == reply["refused"][0]["reason"]
     assert ben.post("/api/work/claim", json={"alert_ids": ["id-1", "id-2"]}).status_code == 200
     assert ben.post("/api/work/claim", json={"alert_ids": ["id-1"], "take_over": True}).status_code == 200
 
 
 def test_a_verdict_a_note_and_their_undoing_are_in_the_history(ann: FlaskClient) -> None:
     posted = {"alert_ids": ["id-1", "id-1"], "status": "false_alarm", "note": "a refund"}
-    done = json_of(ann.post("/api/work/verdict", json=posted))
+    result = json_of(ann.post("/api/work/verdict", json=posted))
     ann.post("/api/work/note", json={"alert_ids": ["id-1"], "text": "<b>checked</b>"})
-    json_of(ann.post("/api/work/undo", json={"change_id": done["change_id"]}))
+    json_of(ann.post("/api/work/undo", json={"change_id": result["change_id"]}))
     history = json_of(ann.get("/api/work/id-1"))
     assert history["work"]["status"] == "new"
     assert [(each["action"], each["why"]) for each in history["history"]] == [
@@ -144,7 +144,7 @@ def test_a_verdict_a_note_and_their_undoing_are_in_the_history(ann: FlaskClient)
         history["history"][0]["change_id"],
     )
     assert (verdict["before"]["status"], verdict["after"]["status"]) == ("new", "false_alarm")
-    assert ann.post("/api/work/undo", json={"change_id": done["change_id"]}).status_code == 409
+    assert ann.post("/api/work/undo", json={"change_id": result["change_id"]}).status_code == 409
     assert ann.post("/api/work/undo", json={"change_id": "none"}).status_code == 404
     assert ann.get("/api/work/gone").status_code == 404
 

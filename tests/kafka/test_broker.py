@@ -126,10 +126,10 @@ def test_a_port_in_use_is_refused_before_anything_is_written(plan: BrokerPlan) -
 def test_a_data_directory_in_use_is_refused(plan: BrokerPlan) -> None:
     with (
         exclusive_lock(plan.data_dir / "broker.lock"),
-        pytest.raises(BrokerFailed, match="another broker uses this data directory") as refused,
+        pytest.raises(BrokerFailed, match="another broker uses this data directory") as error,
     ):
         start_broker(plan, lambda line: None).__enter__()
-    assert "--data-dir" in refused.value.remedy
+    assert "--data-dir" in error.value.remedy
 
 
 def test_a_jvm_that_cannot_start_is_said_in_one_message(plan: BrokerPlan) -> None:

@@ -284,7 +284,7 @@ def test_a_disk_that_takes_no_more_ends_in_one_clear_message(
 ) -> None:
     data = tmp_path / "data.csv"
     data.write_text("a,Class\n1,0\n" + "x" * 1_100_000 + ",1\n2,0\n")
-    done = subprocess.run(
+    process = subprocess.run(
         [
             *(sys.executable, "-c", FULL_DISK, str(limit), "produce", "--data", str(data)),
             *("--progress-file", str(tmp_path / "p.json"), "--bootstrap-servers", broker.bootstrap_servers),
@@ -294,11 +294,11 @@ def test_a_disk_that_takes_no_more_ends_in_one_clear_message(
         check=False,
         timeout=120,
     )
-    assert done.returncode == 1
-    assert what in done.stderr
-    assert "remedy:" in done.stderr
-    assert "Traceback" not in done.stderr
-    assert "unexpected" not in done.stderr
+    assert process.returncode == 1
+    assert what in process.stderr
+    assert "remedy:" in process.stderr
+    assert "Traceback" not in process.stderr
+    assert "unexpected" not in process.stderr
 
 
 def test_after_a_kill_the_command_goes_on_and_no_row_is_missing_or_has_two_ids(

@@ -25,7 +25,7 @@ class Api:
 
     def __init__(self, away: int = 0) -> None:
         self.away = away
-        self.taken: list[tuple[Route, dict[str, Any]]] = []
+        self.posts: list[tuple[Route, dict[str, Any]]] = []
 
     def post(self, route: Route, items: Sequence[bytes]) -> None:
         posted = [orjson.loads(item) for item in items]
@@ -34,10 +34,10 @@ class Api:
             raise ApiUnavailable("nobody answers")
         if any("refuse_me" in item for item in posted):
             raise ApiRefused("413 too much for me")
-        self.taken += [(route, item) for item in posted]
+        self.posts += [(route, item) for item in posted]
 
     def ids(self) -> list[str]:
-        return [str(item.get("alert_id")) for route, item in self.taken if route is Route.ALERTS]
+        return [str(item.get("alert_id")) for route, item in self.posts if route is Route.ALERTS]
 
 
 def relay_until(
@@ -71,7 +71,7 @@ def test_a_record_that_the_api_refuses_is_kept_there_and_holds_up_none_that_foll
     api = Api(away=2)
     relay_until(broker.bootstrap_servers, api, "a3")
     assert {"a1", "a3"} <= set(api.ids())
-    (rejected,) = [item for _, item in api.taken if REFUSED_RECORD in item]
+    (rejected,) = [item for _, item in api.posts if REFUSED_RECORD in item]
     assert '"alert_id":"a2"' in rejected[REFUSED_RECORD]
     assert rejected["refused_because"] == "413 too much for me"
 
@@ -110,7 +110,7 @@ def test_an_alert_does_not_wait_for_an_event_and_none_is_lost_at_the_end(broker:
 
 
 def events_of(api: Api) -> list[str]:
-    return [str(item["event_id"]) for route, item in api.taken if route is Route.EVENTS]
+    return [str(item["event_id"]) for route, item in api.posts if route is Route.EVENTS]
 
 
 def test_it_goes_on_behind_what_was_taken_and_from_the_beginning_on_request(broker: RunningBroker) -> None:
@@ -134,9 +134,9 @@ def test_while_kafka_does_not_answer_the_relay_says_so_each_second() -> None:
     now = datetime(2026, 1, 1, tzinfo=UTC)
     posting = threading.Thread(target=post_positions, args=(api, ends, lambda: now, stop))
     posting.start()
-    assert wait_until(lambda: len(api.taken) >= 1, 60)
+    assert wait_until(lambda: len(api.posts) >= 1, 60)
     stop.set()
     posting.join()
-    route, event = api.taken[0]
+    route, event = api.posts[0]
     assert route is Route.EVENTS
     assert (event["positions"], event["trouble"]) == ({}, "Local: Timed out")

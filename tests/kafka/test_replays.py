@@ -146,10 +146,10 @@ def known(dashboard: RunningDashboard, place: str) -> bool:
 def test_a_replay_is_the_original_whole_under_its_id_and_names_it(
     records: Records, dashboard: RunningDashboard, settings: Settings
 ) -> None:
-    came: Headers = [("event_id", b"the-id"), ("source_row", b"7"), ("own", b"\xff\x00"), ("none", None)]
+    original: Headers = [("event_id", b"the-id"), ("source_row", b"7"), ("own", b"\xff\x00"), ("none", None)]
     value = b'{"whole": "\xff' + b"x" * 100_000
-    origin = records.produce(value, came, b"\xffkey")
-    dead = records.dead_letter(origin, value[:1000], came, len(value), b"\xffkey")
+    origin = records.produce(value, original, b"\xffkey")
+    dead = records.dead_letter(origin, value[:1000], original, len(value), b"\xffkey")
     with relay(settings):
         assert wait_until(lambda: known(dashboard, origin), 60)
         result = ask(dashboard, places=[origin])
@@ -157,7 +157,7 @@ def test_a_replay_is_the_original_whole_under_its_id_and_names_it(
     assert (replay["state"], replay["who"], replay["why"], replay["corrected"]) == ("sent", "Ada", "mended", False)
     sent = records.at(replay["place"])
     assert (sent.value(), sent.key(), sent.partition()) == (value, b"\xffkey", 0)
-    assert headers_of(sent)[:4] == came
+    assert headers_of(sent)[:4] == original
     assert dict(headers_of(sent)[4:]) == {"replay_of": origin.encode(), "replay_id": replay["replay_id"].encode()}
     document = dashboard.get(f"/api/dead-letters?offset={origin.rsplit('/', 1)[1]}")["dead_letters"][0]
     assert document["dead_letter"] == dead
@@ -190,11 +190,11 @@ def test_some_or_all_are_replayed_and_one_without_an_id_is_known_by_its_place(
 def test_where_retention_has_removed_the_original_its_dead_letter_is_sent_unless_cut(
     records: Records, dashboard: RunningDashboard, settings: Settings
 ) -> None:
-    came: Headers = [("event_id", b"an-id"), ("produced_at", b"its own")]
-    whole, cut, row = (records.produce(value, came, b"k") for value in (b"[1, 2]", b"[1, 2, 3]", b'{"V1": 1}'))
+    original: Headers = [("event_id", b"an-id"), ("produced_at", b"its own")]
+    whole, cut, row = (records.produce(value, original, b"k") for value in (b"[1, 2]", b"[1, 2, 3]", b'{"V1": 1}'))
     at = at_iso(records.at(row).timestamp()[1])
-    records.dead_letter(whole, b"[1, 2]", came, 6, b"k")
-    records.dead_letter(cut, b"[1, ", came, 9, b"k")
+    records.dead_letter(whole, b"[1, 2]", original, 6, b"k")
+    records.dead_letter(cut, b"[1, ", original, 9, b"k")
     records.delete_before(row)
     dashboard.post(
         "/api/alerts",
@@ -205,7 +205,7 @@ def test_where_retention_has_removed_the_original_its_dead_letter_is_sent_unless
         replays = ended(dashboard, ask(dashboard, places=[whole, cut, row])["batch"])
         corrected = ended(dashboard, ask(dashboard, places=[cut], payload_base64="e30=")["batch"])[cut]
     sent = records.at(replays[whole]["place"])
-    assert (sent.value(), sent.key(), headers_of(sent)[:2]) == (b"[1, 2]", b"k", came)
+    assert (sent.value(), sent.key(), headers_of(sent)[:2]) == (b"[1, 2]", b"k", original)
     assert [name for name, _ in headers_of(sent)] == ["event_id", "produced_at", "replay_of", "replay_id"]
     assert replays[cut]["reason"] == "retention has removed it, and its dead letter is truncated"
     assert replays[row]["reason"] == "retention has removed it, and only dead letters have a copy"
@@ -363,9 +363,9 @@ def test_the_command_lists_replays_and_downloads_and_says_what_it_did_not_send(
     assert len(file.read_text().splitlines()) == 3
 
     records.delete_before(origins[2])
-    gone = run(*replay, "--id", origins[2], "--again")
-    assert gone.returncode == 1
-    assert "retention has removed it" in gone.stderr
+    result = run(*replay, "--id", origins[2], "--again")
+    assert result.returncode == 1
+    assert "retention has removed it" in result.stderr
     before = end_offsets(broker.bootstrap_servers, INPUT)
     nobody = run(*replay, "--all", "--again", "--api", f"http://127.0.0.1:{free_port()}")
     assert nobody.returncode == 1

@@ -212,7 +212,7 @@ def test_too_few_frauds_are_a_warning_and_no_failure(spark: SparkSession, tmp_pa
 def test_settings_that_make_no_sense_are_refused(
     spark: SparkSession, tmp_path: Path, algorithm: str, share: float
 ) -> None:
-    with pytest.raises(SettingsError) as caught:
+    with pytest.raises(SettingsError) as error:
         train(
             lambda: nullcontext(spark),
             open_csv(write_csv(tmp_path / "a.csv", rows=50)),
@@ -221,7 +221,7 @@ def test_settings_that_make_no_sense_are_refused(
             report=lambda line: None,
             now=lambda: NOW,
         )
-    assert caught.value.remedy
+    assert error.value.remedy
 
 
 @pytest.mark.skipif(not SUBSET.exists(), reason="needs ../shared/data/creditcard_subset.csv")

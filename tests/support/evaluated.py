@@ -31,10 +31,12 @@ def deployed_evaluated_model(models: Path, coefficients: Sequence[float] = COEFF
     return models / "current"
 
 
-def scored_alert(models: Path, number: int, given: Mapping[str, Any] | None = None, **changes: Any) -> dict[str, Any]:
+def scored_alert(
+    models: Path, number: int, overrides: Mapping[str, Any] | None = None, **changes: Any
+) -> dict[str, Any]:
     """An alert with the score that the model gives its payment."""
     transaction = {
-        name: value for name, value in (row(number, V1=4.0) | dict(given or {})).items() if value is not None
+        name: value for name, value in (row(number, V1=4.0) | dict(overrides or {})).items() if value is not None
     }
     score = Explainer(load_artifact(models / LINEAR_ID)).explain(transaction, {}).score
     return alert(number, transaction=transaction, score=score, model_id=LINEAR_ID) | changes

@@ -59,9 +59,9 @@ def fill(running: RunningDashboard) -> None:
     running.post("/api/events", scored_samples(400))
     alerts: list[dict[str, Any]] = []
     for number in range(400):
-        given = {"merchant": MERCHANTS[number % 5], "Amount": 17.0 + number % 37 * 3.45, "V1": 0.4 + number % 7 / 5}
+        overrides = {"merchant": MERCHANTS[number % 5], "Amount": 17.0 + number % 37 * 3.45, "V1": 0.4 + number % 7 / 5}
         at = (now - timedelta(milliseconds=4 * (400 - number))).isoformat(timespec="milliseconds")
-        document = scored_alert(models, number, given, produced_at=at, detected_at=at)
+        document = scored_alert(models, number, overrides, produced_at=at, detected_at=at)
         if document["score"] >= 0.5:
             alerts.append(document | {"alert_id": f"id-{len(alerts)}"})
     running.post("/api/alerts", alerts)

@@ -208,10 +208,10 @@ def test_a_cursor_leads_back_to_its_position_in_its_own_order_alone(
     sort: Sort, value: float | None, seqs: tuple[int | None, int | None, int | None]
 ) -> None:
     position = SearchPosition(value, *seqs)
-    written = write_cursor(sort, position)
-    assert written.isascii()
-    assert read_cursor(written, sort) == position
-    assert all(read_cursor(written, other) is None for other in Sort if other is not sort)
+    cursor_text = write_cursor(sort, position)
+    assert cursor_text.isascii()
+    assert read_cursor(cursor_text, sort) == position
+    assert all(read_cursor(cursor_text, other) is None for other in Sort if other is not sort)
 
 
 @given(st.text(max_size=40))

@@ -270,6 +270,6 @@ def test_the_exit_code_of_a_command_is_the_process_s() -> None:
     def wrong() -> None:
         raise click.exceptions.Exit(1)
 
-    with pytest.raises(SystemExit) as ended:
+    with pytest.raises(SystemExit) as error:
         run_to_exit(lambda: wrong.main([], standalone_mode=False))
-    assert ended.value.code == 1
+    assert error.value.code == 1

@@ -67,25 +67,25 @@ def test_spellings_of_one_value_are_one_value(tmp_path: Path) -> None:
 )
 def test_a_label_that_is_not_binary_names_the_place(tmp_path: Path, rows: str, message: str, line: int | None) -> None:
     path = tmp_path / "a.csv"
-    with pytest.raises(LabelError, match=message) as caught:
+    with pytest.raises(LabelError, match=message) as error:
         profile_of(path, f"x,Class\n{rows}")
-    assert caught.value.where == (str(path) if line is None else f"{path}:{line}")
-    assert caught.value.remedy
+    assert error.value.where == (str(path) if line is None else f"{path}:{line}")
+    assert error.value.remedy
 
 
 @pytest.mark.parametrize("label", [None, "Class"])
 def test_without_a_label_the_columns_are_listed(tmp_path: Path, label: str | None) -> None:
-    with pytest.raises(LabelError, match="a, b") as caught:
+    with pytest.raises(LabelError, match="a, b") as error:
         profile_of(tmp_path / "a.csv", "a,b\n1,2\n", label)
-    assert "--label" in caught.value.remedy
+    assert "--label" in error.value.remedy
 
 
 @pytest.mark.parametrize("rows_before", [3, 9000])
 def test_a_text_in_a_column_of_numbers_names_column_line_and_cell(tmp_path: Path, rows_before: int) -> None:
     path = tmp_path / "a.csv"
-    with pytest.raises(NotANumber, match="'12,50' is in the numeric column 'Amount'") as caught:
+    with pytest.raises(NotANumber, match="'12,50' is in the numeric column 'Amount'") as error:
         profile_of(path, "Amount,Class\n" + "1.5,0\n" * rows_before + '"12,50",1\n')
-    assert caught.value.where == f"{path}:{rows_before + 2}"
+    assert error.value.where == f"{path}:{rows_before + 2}"
 
 
 def test_kinds_missing_values_and_numbers_of_every_spelling(tmp_path: Path) -> None:

@@ -107,17 +107,17 @@ def test_an_artifact_named_directly_brings_its_own_threshold(models: Path) -> No
 @pytest.mark.parametrize("path", ["none/current", "none", "empty"])
 def test_without_a_deployment_the_remedy_is_to_train(tmp_path: Path, path: str) -> None:
     (tmp_path / "empty").mkdir()
-    with pytest.raises(ModelNotFound) as caught:
+    with pytest.raises(ModelNotFound) as error:
         resolve(tmp_path / path)
-    assert "fraudstream train --data" in caught.value.remedy
+    assert "fraudstream train --data" in error.value.remedy
 
 
 def test_an_artifact_that_is_gone_is_named(models: Path) -> None:
     deploy(models, "gbt-2", 0.7, who="ann", why="", now=NOW)
     (models / "gbt-2").rename(models / "elsewhere")
-    with pytest.raises(ModelNotFound) as caught:
+    with pytest.raises(ModelNotFound) as error:
         resolve(models / "current")
-    assert caught.value.where == str(models / "gbt-2")
+    assert error.value.where == str(models / "gbt-2")
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[1]", '{"model_id": "../other", "threshold": 0.5}', '{"model_id": "a"}'])

@@ -43,9 +43,9 @@ def test_each_precision_is_the_best_that_catches_as_much(rows: list[tuple[float,
         best = 0.0
         for threshold in np.unique(all_rows.score):
             alerts = all_rows.score >= threshold
-            caught = float(all_rows.weight[alerts & all_rows.is_fraud].sum())
-            if caught / all_rows.is_fraud.sum() >= point.recall - 1e-12:
-                best = max(best, caught / float(all_rows.weight[alerts].sum()))
+            fraud_weight = float(all_rows.weight[alerts & all_rows.is_fraud].sum())
+            if fraud_weight / all_rows.is_fraud.sum() >= point.recall - 1e-12:
+                best = max(best, fraud_weight / float(all_rows.weight[alerts].sum()))
         assert point.precision == pytest.approx(best)
 
 

@@ -28,7 +28,7 @@ class Viewer:
 
     def __init__(self, hub: Hub, store: AlertStore, after: int | None, outcome: Outcome | None = Outcome.ALERT) -> None:
         self.now = 0.0
-        self.written: list[int] = []
+        self.sizes: list[int] = []
         self.pieces = frames(
             hub,
             store,
@@ -40,7 +40,7 @@ class Viewer:
         )
 
     def note(self, alerts: list[Published]) -> None:
-        self.written += [published.seq for published in alerts]
+        self.sizes += [published.seq for published in alerts]
 
     def read(self, pieces: int) -> str:
         return b"".join(next(self.pieces) for _ in range(pieces)).decode()
@@ -119,7 +119,7 @@ def test_only_what_was_committed_while_it_watched_is_measured_and_once(store: Al
         viewer.read(1)
         viewer.now = 2.0
         viewer.read(1)
-    assert one.written + other.written == [2]
+    assert one.sizes + other.sizes == [2]
 
 
 def test_a_viewer_that_does_not_read_holds_up_nobody(store: AlertStore) -> None:

@@ -48,9 +48,9 @@ def test_an_empty_path_lacks_bash_and_chromium_but_has_the_wheels_java(tmp_path:
 def test_a_taken_port_is_noted_with_its_owner(tmp_path: Path) -> None:
     with socket.create_server((LOOPBACK, 0)) as server:
         port = server.getsockname()[1]
-        taken = findings(tmp_path, port=port)[f"port {port} (dashboard)"]
-    assert f"pid {os.getpid()}" in taken.detail
-    assert taken.remedy
+        finding = findings(tmp_path, port=port)[f"port {port} (dashboard)"]
+    assert f"pid {os.getpid()}" in finding.detail
+    assert finding.remedy
 
 
 def test_the_table_shows_what_was_found_as_it_stands() -> None:

@@ -84,11 +84,11 @@ def test_an_alias_is_read_first_and_named(explainer: Explainer) -> None:
 
 
 def test_a_value_s_place_among_the_training_values_is_between_the_quantiles() -> None:
-    made = feature("V1", 1.0)
-    assert quantile_of(made, made.quantiles[5]) == pytest.approx(0.25)
-    assert quantile_of(made, (made.quantiles[5] + made.quantiles[6]) / 2) == pytest.approx(0.275, abs=1e-9)
-    assert (quantile_of(made, -1e9), quantile_of(made, 1e9)) == (0.0, 1.0)
-    many_zeros = replace(made, quantiles=(0.0,) * 11 + tuple(range(1, 11)), p01=0.0, p99=9.5)
+    v1 = feature("V1", 1.0)
+    assert quantile_of(v1, v1.quantiles[5]) == pytest.approx(0.25)
+    assert quantile_of(v1, (v1.quantiles[5] + v1.quantiles[6]) / 2) == pytest.approx(0.275, abs=1e-9)
+    assert (quantile_of(v1, -1e9), quantile_of(v1, 1e9)) == (0.0, 1.0)
+    many_zeros = replace(v1, quantiles=(0.0,) * 11 + tuple(range(1, 11)), p01=0.0, p99=9.5)
     assert quantile_of(many_zeros, 0.0) == pytest.approx(0.25)
     hours = Feature("at", FeatureType.TIME, median=12.0, minimum=0.0, maximum=24.0, p01=1.0, p99=23.0, weekday=0)
     assert quantile_of(hours, 6.5) == pytest.approx(0.255)

@@ -113,7 +113,7 @@ def test_what_is_no_card_number_passes_as_it_is(text: str) -> None:
 
 
 def test_numbers_and_lists_that_are_card_numbers_are_masked() -> None:
-    came = {
+    original = {
         "whole": int(VISA),
         "negative": -int(VISA),
         "double": 4.111111111111111e15,
@@ -128,14 +128,14 @@ def test_numbers_and_lists_that_are_card_numbers_are_masked() -> None:
         "huge": 10**30,
         "none": None,
     }
-    result = stored(came)
+    result = stored(original)
     masked = "411111******1111"
     assert [result[name] for name in ("whole", "negative", "double")] == [masked] * 3
     assert result["two"] == f"555555******4444{masked}"
     assert result["groups"] == ["4111", "11**", "****", "1111"]
     assert result["numbers"] == [4111, "11**", "****", 1111]
     rest = ("prices", "amount", "at", "ratio", "yes", "huge", "none")
-    assert {name: result[name] for name in rest} == {name: came[name] for name in rest}
+    assert {name: result[name] for name in rest} == {name: original[name] for name in rest}
 
 
 @pytest.mark.parametrize(
@@ -425,11 +425,11 @@ def test_logs_mask_cards_of_both_kinds_of_logger() -> None:
     ],
 )
 def test_every_value_is_logged_and_nothing_fails(value: object) -> None:
-    written = io.StringIO()
-    logs.set_up(stream=written)
+    output = io.StringIO()
+    logs.set_up(stream=output)
     structlog.get_logger("odd").warning("told", value=value, card_number={0: VISA})
-    assert json.loads(written.getvalue())["event"] == "told"
-    assert VISA not in written.getvalue()
+    assert json.loads(output.getvalue())["event"] == "told"
+    assert VISA not in output.getvalue()
 
 
 def test_columns_are_declared_with_commas_or_as_a_list(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -92,9 +92,9 @@ def test_any_document_can_be_written_after_it_was_made_presentable(document: dic
     for _ in range(depth):
         document = {"x": document}
     present(document)
-    written = orjson.dumps([document])
+    encoded = orjson.dumps([document])
     assert present(document) == []
-    assert orjson.dumps([document]) == written
+    assert orjson.dumps([document]) == encoded
 
 
 @given(JSON)

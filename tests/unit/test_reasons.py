@@ -112,8 +112,11 @@ def test_alerts_are_stored_while_the_reasons_cannot_be_worked_out(store: AlertSt
 
 def test_a_missing_model_or_another_score_gives_no_reasons_but_the_cause(explainer: Explainer, tmp_path: Path) -> None:
     library = ExplainerLibrary(deployed_linear_model(tmp_path / "models"))
-    gone = explain_alert(library, scored_alert(explainer, 1, model_id="gbt-000000000000"))
-    assert (gone["reasons"], gone["explanation"]["cause"]) == ([], "there is no model artifact: gbt-000000000000")
+    without_model = explain_alert(library, scored_alert(explainer, 1, model_id="gbt-000000000000"))
+    assert (without_model["reasons"], without_model["explanation"]["cause"]) == (
+        [],
+        "there is no model artifact: gbt-000000000000",
+    )
     other = explain_alert(library, scored_alert(explainer, 1, score=0.123))
     assert other["reasons"] == []
     assert "the alert has 0.123" in other["explanation"]["cause"]

@@ -36,11 +36,11 @@ def test_rows_are_estimated_from_the_gaps_between_samples_and_a_replay_adds_none
     posted = [sample(100, row(1)), sample(356, row(2)), sample(400, row(3, note="x"))]
     store.add_events(posted)
     store.add_events(posted)
-    plain, noted = store.schema(schema_id(row(1))), store.schema(schema_id(row(3, note="x")))
+    plain, with_note = store.schema(schema_id(row(1))), store.schema(schema_id(row(3, note="x")))
     assert plain is not None
-    assert noted is not None
+    assert with_note is not None
     assert (plain.sampled, plain.estimated) == (2, 257)
-    assert (noted.sampled, noted.estimated) == (1, 44)
+    assert (with_note.sampled, with_note.estimated) == (1, 44)
 
 
 def test_a_topic_that_was_made_anew_counts_again() -> None:

@@ -35,8 +35,8 @@ def test_columns_that_name_somebody_are_recognized_by_their_names(column: str, k
 
 
 def test_empty_values_and_numbers_with_a_fraction_name_nobody() -> None:
-    given = {"card_id": "", "customer_id": 1.5, "terminal_id": None, "merchant_id": True, "account_id": 7}
-    assert [each.column for each in identifiers_of(given)] == ["account_id"]
+    transaction = {"card_id": "", "customer_id": 1.5, "terminal_id": None, "merchant_id": True, "account_id": 7}
+    assert [each.column for each in identifiers_of(transaction)] == ["account_id"]
 
 
 def test_alerts_of_the_same_card_or_terminal_come_first_whatever_their_values(store: AlertStore) -> None:

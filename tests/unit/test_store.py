@@ -114,12 +114,12 @@ def test_threads_posting_the_same_alerts_store_each_once_in_order(store: AlertSt
 
 def test_filters_and_cursor_lead_through_all_alerts_without_gap_or_repeat(store: AlertStore) -> None:
     store.add_alerts([alert(number, score=number / 100) for number in range(100)])
-    walked: list[int] = []
+    row_numbers: list[int] = []
     before = None
     while page := store.alerts(AlertFilter(min_score=0.5), before=before, limit=7):
-        walked += [stored.document()["source_row"] for stored in page]
+        row_numbers += [stored.document()["source_row"] for stored in page]
         before = page[-1].seq
-    assert walked == list(range(99, 49, -1))
+    assert row_numbers == list(range(99, 49, -1))
 
 
 @pytest.mark.parametrize(

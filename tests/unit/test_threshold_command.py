@@ -28,8 +28,8 @@ from fraudstream.model.evaluation.record import (
 from fraudstream.model.evaluation.thresholds import set_threshold, threshold_table
 
 
-def row(threshold: float, caught: int, alarms: float) -> ThresholdRow:
-    operating = Operating(10, caught, alarms, 100.0 * caught, 100.0 * (10 - caught), days=2.0)
+def row(threshold: float, true_positives: int, alarms: float) -> ThresholdRow:
+    operating = Operating(10, true_positives, alarms, 100.0 * true_positives, 100.0 * (10 - true_positives), days=2.0)
     return ThresholdRow(threshold, operating, replace(operating, days=1.0))
 
 

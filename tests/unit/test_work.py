@@ -54,10 +54,10 @@ def recorded(store: AlertStore) -> list[tuple[str | None, str, str]]:
 
 def test_a_claimed_alert_is_refused_to_another_with_who_has_it_and_since_when(triage: TriageService) -> None:
     triage.claim(ANN, ["id-1"])
-    refused = triage.claim(BEN, ["id-1"])
-    assert refused.done == []
-    assert refused.change_id is None
-    (refusal,) = refused.refused
+    result = triage.claim(BEN, ["id-1"])
+    assert result.done == []
+    assert result.change_id is None
+    (refusal,) = result.refused
     assert refusal.reason == "Ann claimed it at 2026-01-02 03:04:05 UTC; take it over to claim it"
     assert refusal.state is not None
     assert refusal.state.document() == {
@@ -74,10 +74,10 @@ def test_a_takeover_is_recorded_as_one(triage: TriageService, store: AlertStore)
     triage.claim(ANN, ["id-1"])
     assert triage.claim(BEN, ["id-1"], take_over=True).change_id
     assert stands(triage, "id-1") == ("claimed", "Ben", 2)
-    taken = ChangeReader(store.database).page(ChangeQuery(actor="Ben"))[0]
-    assert taken.before is not None
-    assert taken.after is not None
-    assert (taken.before["assignee"], taken.after["assignee"], taken.after["taken_over"]) == ("Ann", "Ben", 1)
+    change = ChangeReader(store.database).page(ChangeQuery(actor="Ben"))[0]
+    assert change.before is not None
+    assert change.after is not None
+    assert (change.before["assignee"], change.after["assignee"], change.after["taken_over"]) == ("Ann", "Ben", 1)
 
 
 def test_a_claim_again_is_no_change(triage: TriageService, store: AlertStore, results: list[TriageResult]) -> None:
@@ -130,9 +130,9 @@ def test_bulk_verdicts_succeed_where_they_can_and_say_what_was_refused(
     triage: TriageService, store: AlertStore, results: list[TriageResult]
 ) -> None:
     triage.claim(BEN, ["id-2"])
-    done = triage.verdict(ANN, ["id-1", "id-2", "id-3", "gone"], FALSE_ALARM, note="one merchant")
-    assert [each.alert_id for each in done.done] == ["id-1", "id-3"]
-    assert [(each.alert_id, each.state is None) for each in done.refused] == [("id-2", False), ("gone", True)]
+    result = triage.verdict(ANN, ["id-1", "id-2", "id-3", "gone"], FALSE_ALARM, note="one merchant")
+    assert [each.alert_id for each in result.done] == ["id-1", "id-3"]
+    assert [(each.alert_id, each.state is None) for each in result.refused] == [("id-2", False), ("gone", True)]
     (change, _) = ChangeReader(store.database).page(ChangeQuery())
     assert (change.alerts, [each.alert_id for each in change.touched]) == (2, ["id-1", "id-3"])
     assert change.subject == "2 alerts"
@@ -143,16 +143,16 @@ def test_bulk_verdicts_succeed_where_they_can_and_say_what_was_refused(
 def test_what_was_changed_since_one_looked_is_refused(triage: TriageService) -> None:
     triage.claim(ANN, ["id-1"])
     triage.release(ANN, ["id-1"])
-    refused = triage.verdict(BEN, ["id-1", "id-2"], FRAUD, versions={"id-1": 0, "id-2": 0})
-    assert [each.alert_id for each in refused.done] == ["id-2"]
-    assert refused.refused[0].reason.startswith("it has changed since you opened it: it has been new again since")
+    result = triage.verdict(BEN, ["id-1", "id-2"], FRAUD, versions={"id-1": 0, "id-2": 0})
+    assert [each.alert_id for each in result.done] == ["id-2"]
+    assert result.refused[0].reason.startswith("it has changed since you opened it: it has been new again since")
     assert triage.verdict(BEN, ["id-1"], FRAUD, versions={"id-1": 2}).done
 
 
 def test_a_note_leaves_the_alert_to_who_has_it(triage: TriageService) -> None:
     triage.claim(ANN, ["id-1"])
-    done = triage.note(BEN, "id-1", "the same card as id-2")
-    assert done.change_id
+    result = triage.note(BEN, "id-1", "the same card as id-2")
+    assert result.change_id
     assert stands(triage, "id-1") == ("claimed", "Ann", 1)
     assert triage.note(BEN, "gone", "?").refused[0].reason == "there is no alert with this id"
 
@@ -202,10 +202,10 @@ def test_only_who_made_a_change_undoes_it_and_only_changes_of_alerts(triage: Tri
     with pytest.raises(RequestError, match="no change of alerts"):
         triage.undo(ANN, "no such change")
     store.refuse_alias("new", "V1", who="Ann", why="")
-    refused = ChangeReader(store.database).page(ChangeQuery(action="alias"))[0]
-    assert (refused.subject, refused.after) == ("new as V1", {"refused": {"new": "V1"}})
+    alias_change = ChangeReader(store.database).page(ChangeQuery(action="alias"))[0]
+    assert (alias_change.subject, alias_change.after) == ("new as V1", {"refused": {"new": "V1"}})
     with pytest.raises(RequestError, match="no change of alerts"):
-        triage.undo(ANN, refused.change_id)
+        triage.undo(ANN, alias_change.change_id)
 
 
 def test_a_note_can_be_taken_back(triage: TriageService) -> None:

@@ -197,8 +197,8 @@ def consume(arguments: argparse.Namespace) -> None:
         first = consumer.poll(0.25)
         if first is None:
             continue
-        came = [first, *consumer.consume(MESSAGES_AT_ONCE - 1, 0)]
-        messages = [message for message in came if message.error() is None]
+        batch = [first, *consumer.consume(MESSAGES_AT_ONCE - 1, 0)]
+        messages = [message for message in batch if message.error() is None]
         if messages:
             scorer(messages)
             if arguments.variant == "contract":
