@@ -20,7 +20,7 @@ from benchmarks.system.latency import LatencyRequest, measure_latency
 from benchmarks.system.machine import check_writable, circumstances, load, write_result
 from benchmarks.system.material import prepare, split_by_outcome
 from benchmarks.system.recovery import measure_recovery
-from benchmarks.system.throughput import ThroughputRequest, measure_peers, measure_throughput
+from benchmarks.system.throughput import ThroughputRequest, measure_baselines, measure_throughput
 from fraudstream import logs
 from fraudstream.cli.entry import run_to_exit
 from fraudstream.cli.models import ALGORITHMS
@@ -122,18 +122,18 @@ def main(
         click.echo(line, err=True)
 
     on_backlog = kind in ("throughput", "baselines")
-    wanted = algorithms or (COMPARED if kind == "throughput" else COMPARED[:1])
-    if kind != "throughput" and len(wanted) > 1:
+    selection = algorithms or (COMPARED if kind == "throughput" else COMPARED[:1])
+    if kind != "throughput" and len(selection) > 1:
         raise click.UsageError(f"{kind} takes one --algorithm")
     result: dict[str, Any] = {"kind": kind, **circumstances(java)}
     with _ended_by_signals(), _folder(workdir) as folder:
-        materials = [prepare(folder, data, algorithm, environment, say) for algorithm in dict.fromkeys(wanted)]
-        result |= materials[0].told
+        materials = [prepare(folder, data, algorithm, environment, say) for algorithm in dict.fromkeys(selection)]
+        result |= materials[0].summary
         see_archives_made(archives(settings, java, jars), materials[0].model, environment, say)
         if on_backlog:
             backlog = ThroughputRequest(rows, repeats or (3 if kind == "throughput" else 1), partitions or 4, baselines)
             result |= (
-                measure_peers(backlog, materials[0], environment, say)
+                measure_baselines(backlog, materials[0], environment, say)
                 if kind == "baselines"
                 else measure_throughput(backlog, materials, environment, say)
             )

@@ -171,8 +171,8 @@ class Asking:
 
     def page(self, query: Query, **more: Any) -> SearchPage:
         """A page of the queue, as the API reads the query."""
-        asked = AlertList.read(MultiDict({"sort": "loss"} | dict(query)))
-        return self._store.search.page(asked.filter(), sort=asked.sort, limit=PAGE, **more)
+        request = AlertList.read(MultiDict({"sort": "loss"} | dict(query)))
+        return self._store.search.page(request.filter(), sort=request.sort, limit=PAGE, **more)
 
     def times(self, make: Callable[[], Query], count: int) -> dict[str, Any]:
         """Of so many queries."""
@@ -180,17 +180,17 @@ class Asking:
 
     def next_pages(self, make: Callable[[], Query], count: int) -> dict[str, Any]:
         """Of following pages, from one cursor to the next."""
-        taken: list[tuple[float, float]] = []
-        while len(taken) < count:
+        times: list[tuple[float, float]] = []
+        while len(times) < count:
             query = make()
             after = self.page(query).following
             for _ in range(5):
                 if after is None:
                     break
                 next_page = partial(self.page, query, after=after)
-                taken.append(timed(next_page))
+                times.append(timed(next_page))
                 after = next_page().following
-        return quantiles(taken)
+        return quantiles(times)
 
     def other_column(self, condition: str) -> dict[str, Any]:
         """A search by a column without an index, gone on with until its end."""
@@ -221,9 +221,9 @@ def timed(call: Callable[[], object]) -> tuple[float, float]:
     return (time.perf_counter() - began) * 1000, (time.process_time() - cpu) * 1000
 
 
-def quantiles(taken: list[tuple[float, float]]) -> dict[str, Any]:
+def quantiles(times: list[tuple[float, float]]) -> dict[str, Any]:
     """Median, 99th percentile and worst, of so many."""
-    wall, cpu = zip(*taken, strict=True)
+    wall, cpu = zip(*times, strict=True)
     figures = {f"p{p}": round(float(np.percentile(wall, p)), 1) for p in (50, 99)}
     figures |= {f"cpu_p{p}": round(float(np.percentile(cpu, p)), 1) for p in (50, 99)}
     return figures | {"max": round(max(wall), 1), "count": len(wall)}
@@ -258,16 +258,16 @@ def measure(folder: Path, size: int, count: int) -> dict[str, Any]:
     copy = folder / f"{size}.copy.db"
     shutil.copyfile(path, copy)
     store = AlertStore.open(f"sqlite:///{copy}")
-    result |= written(store, size, count)
+    result |= build_store(store, size, count)
     store.close()
     for file in folder.glob(f"{copy.name}*"):
         file.unlink()
     return result
 
 
-def written(store: AlertStore, size: int, count: int) -> dict[str, Any]:
+def build_store(store: AlertStore, size: int, count: int) -> dict[str, Any]:
     """Taking the next alert, found and claimed, and posts of alerts."""
-    desk, actor, chance = TriageService(store), Actor("bench"), random.Random(3)
+    triage, actor, chance = TriageService(store), Actor("bench"), random.Random(3)
     filters = {"none": AlertFilter(), "amount 10 to 20": AlertFilter(min_amount=10, max_amount=20)}
 
     def post(together: int) -> tuple[float, float]:
@@ -277,8 +277,8 @@ def written(store: AlertStore, size: int, count: int) -> dict[str, Any]:
     return {
         "take_next": {
             order.value: {
-                name: quantiles([timed(partial(desk.next, actor, wanted, order)) for _ in range(count)])
-                for name, wanted in filters.items()
+                name: quantiles([timed(partial(triage.next, actor, query, order)) for _ in range(count)])
+                for name, query in filters.items()
             }
             for order in Order
         },
@@ -292,10 +292,10 @@ def main() -> None:
     arguments.add_argument("--folder", type=Path, required=True)
     arguments.add_argument("--sizes", type=int, nargs="+", default=[10_000, 200_000])
     arguments.add_argument("--count", type=int, default=100)
-    asked = arguments.parse_args()
-    asked.folder.mkdir(parents=True, exist_ok=True)
-    alerts = {str(size): measure(asked.folder, size, asked.count) for size in asked.sizes}
-    write_result(asked.output, {**circumstances(sqlite=sqlite3.sqlite_version), "alerts": alerts})
+    options = arguments.parse_args()
+    options.folder.mkdir(parents=True, exist_ok=True)
+    alerts = {str(size): measure(options.folder, size, options.count) for size in options.sizes}
+    write_result(options.output, {**circumstances(sqlite=sqlite3.sqlite_version), "alerts": alerts})
 
 
 if __name__ == "__main__":

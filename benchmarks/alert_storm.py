@@ -109,8 +109,8 @@ class Poster(threading.Thread):
     def _post(self, pool: urllib3.PoolManager, route: str, body: bytes) -> dict[str, Any]:
         answer = pool.request("POST", self._url + route, body=body, headers={"Content-Type": "application/json"})
         assert answer.status == 200, answer.data
-        told: dict[str, Any] = orjson.loads(answer.data)
-        return told
+        result: dict[str, Any] = orjson.loads(answer.data)
+        return result
 
 
 def heap(session: CDPSession) -> dict[str, Any]:
@@ -143,9 +143,9 @@ def use(page: Page, poster: Poster) -> dict[str, Any]:
                 click(page, opened.first.bounding_box(timeout=2000))
             hint.hover()
         page.wait_for_timeout(chance.uniform(100, 700))
-        taken = page.evaluate(TAKE)
-        clicks += taken[0]
-        gaps += taken[1]
+        samples = page.evaluate(TAKE)
+        clicks += samples[0]
+        gaps += samples[1]
         if banner_after is None and page.locator("#storm").is_visible():
             banner_after = round(time.monotonic() - began, 1)
     took = time.monotonic() - began
@@ -214,13 +214,13 @@ def held_against(database: Path, posted: int) -> dict[str, int]:
     """What the store lacks of `storm-0` to `storm-<posted - 1>`, and what it has more than once or beside them."""
     with sqlite3.connect(database) as connection:
         rows = [json.loads(body)["offset"] for (body,) in connection.execute("SELECT body FROM alerts")]
-    found = set(rows)
+    missing = set(rows)
     expected = set(range(posted))
     return {
         "alerts": len(rows),
-        "missing": len(expected - found),
-        "doubled": len(rows) - len(found),
-        "other": len(found - expected),
+        "missing": len(expected - missing),
+        "doubled": len(rows) - len(missing),
+        "other": len(missing - expected),
     }
 
 

@@ -83,7 +83,7 @@ def run(kind: str, source: list[bytes], rows: int, model: Path) -> dict[str, Any
     return {"kind": kind, "rows": rows, "rows_per_second": round(rate)}
 
 
-def shown(model: Path) -> str:
+def description(model: Path) -> str:
     """What the artifact's model is made of."""
     manifest = load_artifact(model).manifest
     return f"{manifest.algorithm}: {', '.join(f'{name} {value}' for name, value in manifest.parameters.items())}"
@@ -121,7 +121,7 @@ def main() -> None:
             for kind, model in product(arguments.kinds, models):
                 slow = kind in ("10 % text", "100 % text")
                 measured = run(kind, source, arguments.rows // (4 if slow else 1), model)
-                named = {"model": shown(model), "load": round(os.getloadavg()[0], 1)} if arguments.models else {}
+                named = {"model": description(model), "load": round(os.getloadavg()[0], 1)} if arguments.models else {}
                 result["runs"].append(measured | named)
                 print(json.dumps(result["runs"][-1]), flush=True)
     write_result(arguments.output, result)

@@ -34,10 +34,10 @@ def ask(url: str) -> dict[str, Any]:
     """What the dashboard answers; empty while it does not."""
     try:
         with urllib.request.urlopen(url, timeout=5) as answer:
-            found: dict[str, Any] = json.loads(answer.read())
+            document: dict[str, Any] = json.loads(answer.read())
     except OSError:
         return {}
-    return found
+    return document
 
 
 def alerts(url: str) -> Iterator[dict[str, Any]]:
@@ -91,7 +91,7 @@ def run(data: Path, rate: float, rows: int, legitimate_share: float) -> dict[str
             memory = {name: resident_mib(pid) for name, pid in running.items()}
             memory["demo itself"] = round(resident_mib(demo.pid) - sum(memory.values()), 1)
             stored = list(alerts(url))
-            found = {alert["source_row"]: alert["score"] for alert in stored}
+            scores = {alert["source_row"]: alert["score"] for alert in stored}
             expected = frauds_of(data, workdir / "models" / "current", Path(folder))
             latency = [1000 * seconds_between(alert["produced_at"], alert["received_at"]) for alert in stored]
             stats = ask(f"{url}/api/stats")
@@ -104,10 +104,10 @@ def run(data: Path, rate: float, rows: int, legitimate_share: float) -> dict[str
         "rows_scored": stats["scored"],
         "alerts": len(stored),
         "alerts_that_score_finds": len(expected),
-        "missing": len(expected.keys() - found.keys()),
-        "not_expected": len(found.keys() - expected.keys()),
-        "doubled": len(stored) - len(found),
-        "other_score": sum(found[row] != score for row, score in expected.items() if row in found),
+        "missing": len(expected.keys() - scores.keys()),
+        "not_expected": len(scores.keys() - expected.keys()),
+        "doubled": len(stored) - len(scores),
+        "other_score": sum(scores[row] != score for row, score in expected.items() if row in scores),
         "seconds_to_first_alert_in_the_store": round(first_alert, 1),
         "produced_to_store_ms": quantiles(latency, (50, 90, 99)),
         "resident_mib": memory,

@@ -47,12 +47,12 @@ def seconds(source: Path, imported: str, text: str, size: int, limit: float) -> 
     code = _TIMED.format(imported=imported, text=text)
     environment = os.environ | {"PYTHONPATH": str(source)}
     try:
-        done = subprocess.run(
+        process = subprocess.run(
             [sys.executable, "-c", code, str(size)], env=environment, capture_output=True, check=True, timeout=limit
         )
     except subprocess.TimeoutExpired:
         return None
-    return round(float(done.stdout), 4)
+    return round(float(process.stdout), 4)
 
 
 def main() -> None:
@@ -60,18 +60,22 @@ def main() -> None:
     parser = study.parser(__doc__, "foreign_text")
     parser.add_argument("--against", type=Path, help="the src folder of a checkout to compare with")
     parser.add_argument("--limit", type=float, default=60.0, help="seconds for one text")
-    asked = parser.parse_args()
+    options = parser.parse_args()
     here = Path(__file__).resolve().parents[1] / "src"
     figures = {}
     for name, text in TEXTS.items():
         figures[name] = {
-            str(size): {"seconds": seconds(here, _NOW, text, size, asked.limit)}
-            | ({} if asked.against is None else {"before": seconds(asked.against, _BEFORE, text, size, asked.limit)})
+            str(size): {"seconds": seconds(here, _NOW, text, size, options.limit)}
+            | (
+                {}
+                if options.against is None
+                else {"before": seconds(options.against, _BEFORE, text, size, options.limit)}
+            )
             for size in SIZES
         }
         print(name, figures[name], flush=True)
-    result = {**circumstances(), "limit_seconds": asked.limit, "cpu_seconds_by_characters": figures}
-    write_result(asked.output, result)
+    result = {**circumstances(), "limit_seconds": options.limit, "cpu_seconds_by_characters": figures}
+    write_result(options.output, result)
 
 
 if __name__ == "__main__":

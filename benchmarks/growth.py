@@ -71,7 +71,7 @@ class Study:
 
     def rates(self, model: Path, partitions: int, rows: Sequence[tuple[str, Sequence[bytes]]]) -> Result:
         """Rows a second of a model on a broker of its own, for each named kind of rows, which are repeated."""
-        found: Result = {}
+        results: Result = {}
         for name, source in rows:
             with tempfile.TemporaryDirectory(prefix="fraudstream-growth-") as folder:
                 system = BenchSystem(Path(folder), model.absolute(), partitions, self.environment)
@@ -79,11 +79,14 @@ class Study:
                     system.start_broker()
                     fill(system.bootstrap, partitions, repeated(source, self.rows), lambda _: None)
                     before = load()
-                    told = catch_up(system, "checkpoint", self.rows).told()
-            kept = ("rows_per_second", "steady", "steady_seconds", "cpu_seconds_per_1000_rows")
-            found[name] = {key: told[key] for key in kept} | {"load_before": before}
-            print(f"{name}: {told['rows_per_second']:,.0f} rows/s over {told['steady_seconds']:.1f} s", flush=True)
-        return found
+                    measurement = catch_up(system, "checkpoint", self.rows).summary()
+            keys = ("rows_per_second", "steady", "steady_seconds", "cpu_seconds_per_1000_rows")
+            results[name] = {key: measurement[key] for key in keys} | {"load_before": before}
+            print(
+                f"{name}: {measurement['rows_per_second']:,.0f} rows/s over {measurement['steady_seconds']:.1f} s",
+                flush=True,
+            )
+        return results
 
 
 def partitions(study: Study) -> Result:
@@ -95,7 +98,7 @@ def partitions(study: Study) -> Result:
 
 def columns(study: Study) -> Result:
     """The linear model on so many columns: those of the payments, and others of noise."""
-    found: Result = {}
+    results: Result = {}
     for each in COLUMNS:
         folder = study.folder / f"columns-{each}"
         folder.mkdir(parents=True, exist_ok=True)
@@ -104,27 +107,27 @@ def columns(study: Study) -> Result:
             _widen(study.material("logistic-regression").source.path, each, data)
         material = study.material("logistic-regression", data, folder)
         source = list(material.source.json_rows())
-        found |= study.rates(material.model, USUAL_PARTITIONS, [(str(each), source)])
-        found[str(each)] |= {
+        results |= study.rates(material.model, USUAL_PARTITIONS, [(str(each), source)])
+        results[str(each)] |= {
             "features": len(material.manifest.features),
             "bytes_a_row": round(float(np.mean([len(row) for row in source[:1000]]))),
         }
-    return found
+    return results
 
 
 def models(study: Study) -> Result:
     """Forests of several sizes, the linear model and boosted trees, on the same payments."""
     linear, boosted = study.material("logistic-regression"), study.material("gbt")
     source = list(linear.source.json_rows())
-    found: Result = {}
+    results: Result = {}
     for name, path in [
         ("logistic-regression", linear.model),
         ("gbt 60x5", boosted.model),
         *((f"random-forest {trees}x{depth}", _forest(study, trees, depth)) for trees, depth in SIZES),
     ]:
-        found |= study.rates(path, USUAL_PARTITIONS, [(name, source)])
-        found[name] |= {"parameters": dict(_manifest(path).parameters)}
-    return found
+        results |= study.rates(path, USUAL_PARTITIONS, [(name, source)])
+        results[name] |= {"parameters": dict(_manifest(path).parameters)}
+    return results
 
 
 def drift(study: Study) -> Result:
@@ -143,7 +146,7 @@ def rates(study: Study) -> Result:
     """The latency by stage of the default model, at rising rates; no browser, whose drawing has its own figures."""
     material = study.material("auto")
     sent = split_by_outcome(study.folder, material, study.environment, print)
-    found: Result = {}
+    latencies: Result = {}
     for rate in RATES:
         request = LatencyRequest(
             rate=rate,
@@ -155,28 +158,30 @@ def rates(study: Study) -> Result:
             partitions=USUAL_PARTITIONS if rate > 1_000 else 2,
             page=False,
         )
-        told = measure_latency(request, material, sent, study.environment, print)
+        latency = measure_latency(request, material, sent, study.environment, print)
         stages = ("acknowledged", "alert_topic", "store")
-        found[f"{rate:g}"] = {stage: told[stage] for stage in stages} | {
-            key: told[key] for key in ("held", "missing", "linger_ms", "alert_share", "partitions", "load")
+        latencies[f"{rate:g}"] = {stage: latency[stage] for stage in stages} | {
+            key: latency[key] for key in ("held", "missing", "linger_ms", "alert_share", "partitions", "load")
         }
-        found[f"{rate:g}"]["model"] = material.told["model"]
-        print(f"{rate:g} rows/s: {told['alert_topic']['p50_ms']} / {told['alert_topic']['p99_ms']} ms", flush=True)
-        if not told["held"] or (told["alert_topic"]["p50_ms"] or 0) > 1_000:
+        latencies[f"{rate:g}"]["model"] = material.summary["model"]
+        print(
+            f"{rate:g} rows/s: {latency['alert_topic']['p50_ms']} / {latency['alert_topic']['p99_ms']} ms", flush=True
+        )
+        if not latency["held"] or (latency["alert_topic"]["p50_ms"] or 0) > 1_000:
             break  # saturated: a higher rate tells nothing more
-    return found
+    return latencies
 
 
 def store(study: Study) -> Result:
     """How long the store takes for one alert, and its newest page, when it holds so many."""
-    found: Result = {}
+    results: Result = {}
     with tempfile.TemporaryDirectory(prefix="fraudstream-growth-", dir=study.folder) as folder:
         alerts = AlertStore.open(f"sqlite:///{folder}/alerts.db")
         numbers = iter(_alerts())
         held = 0
-        for wanted in STORED:
-            while held < wanted:
-                held += alerts.add_alerts(list(islice(numbers, min(BATCH, wanted - held)))).accepted
+        for count in STORED:
+            while held < count:
+                held += alerts.add_alerts(list(islice(numbers, min(BATCH, count - held)))).accepted
             adding, reading = [], []
             for alert in islice(numbers, TIMED_ALERTS):
                 began = time.perf_counter()
@@ -188,12 +193,12 @@ def store(study: Study) -> Result:
                 time.sleep(0.002)
             held += TIMED_ALERTS
             megabytes = sum(path.stat().st_size for path in Path(folder).iterdir()) / 1e6
-            found[str(wanted)] = {
+            results[str(count)] = {
                 "add_one": summary(adding), "newest_page": summary(reading), "megabytes": round(megabytes, 1)
             }  # fmt: skip
-            print(f"{wanted:,} alerts: {found[str(wanted)]['add_one']}", flush=True)
+            print(f"{count:,} alerts: {results[str(count)]['add_one']}", flush=True)
         alerts.close()
-    return found
+    return results
 
 
 STUDIES: Final[Mapping[str, Callable[[Study], Result]]] = {
@@ -201,18 +206,18 @@ STUDIES: Final[Mapping[str, Callable[[Study], Result]]] = {
 }  # fmt: skip
 
 
-def _widen(path: Path, wanted: int, output: Path) -> None:
+def _widen(path: Path, width: int, output: Path) -> None:
     """A CSV with columns of noise before its label, so that it has so many features."""
     table = pa_csv.read_csv(path)
     draw = np.random.default_rng(SEED)
-    for number in range(wanted - (table.num_columns - 1)):
+    for number in range(width - (table.num_columns - 1)):
         noise = pa.array(np.round(draw.standard_normal(table.num_rows), 6))
         table = table.add_column(table.num_columns - 1, f"N{number + 1}", noise)
     pa_csv.write_csv(table, output)
 
 
 def _forest(study: Study, trees: int, depth: int) -> Path:
-    """A forest of a size that `train` does not offer, put in force in a folder of its own."""
+    """A forest of a size that `train` does not offer, deployed in a folder of its own."""
     folder = study.folder / "models" / f"forest-{trees}x{depth}"
     current = folder / "current"
     if current.exists():
@@ -275,9 +280,9 @@ def main() -> None:
     arguments.workdir.mkdir(parents=True, exist_ok=True)
     for name in arguments.studies:
         print(f"== {name}", flush=True)
-        found = STUDIES[name](Study(arguments.workdir, arguments.rows))
+        results = STUDIES[name](Study(arguments.workdir, arguments.rows))
         result = orjson.loads(arguments.output.read_bytes()) if arguments.output.exists() else {}
-        part = {"rows": arguments.rows, **circumstances(java_for(Settings.load())), "figures": found}
+        part = {"rows": arguments.rows, **circumstances(java_for(Settings.load())), "figures": results}
         write_result(arguments.output, result | {name: part})
 
 

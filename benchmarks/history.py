@@ -2,10 +2,10 @@
 
     python -m benchmarks.history --data handbook_2018-04_to_08.csv.gz
 
-A detector that judges each row by itself knows no customer's habits and no terminal's past. The same five weeks are
+A detector that scores each row by itself knows no customer's habits and no terminal's past. The same five weeks are
 trained on twice with the same command: as the rows are, and with the columns of history that chapter 3 of the Handbook
 works out (per customer the number and mean amount of the last 1, 7 and 30 days; per terminal the number, and the share
-of frauds seen with a delay of 7 days). The last week is judged; labels arrive after 7 days.
+of frauds seen with a delay of 7 days). The last week is scored; labels arrive after 7 days.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ from fraudstream.runtime.files import hadoop_path
 
 FIRST_DAY: Final = "2018-07-11"
 LAST_DAY: Final = "2018-08-14"
-"""The last day that the Handbook judges in its chapter on baseline models; its test week is the last of these five."""
+"""The last day that the Handbook scores in its chapter on baseline models; its test week is the last of these five."""
 WINDOWS: Final = (1, 7, 30)
 DELAY: Final = 7
 """Days until a label is known."""
 HISTORY: Final = ("TX_DURING_", "CUSTOMER_NB_", "CUSTOMER_AVG_", "TERMINAL_NB_", "TERMINAL_RISK_")
 """How the names of the columns of history begin."""
 LEFT_OUT: Final = "TRANSACTION_ID,CUSTOMER_ID,TERMINAL_ID,TX_TIME_SECONDS,TX_TIME_DAYS,TX_FRAUD_SCENARIO"
-"""Numbers without a meaning for another row, the time told twice, and the scenario: the label by another name."""
+"""Numbers without a meaning for another row, the time given twice, and the scenario: the label by another name."""
 
 
 def last(key: str, days: int) -> WindowSpec:
@@ -47,21 +47,21 @@ def last(key: str, days: int) -> WindowSpec:
 
 def history_columns() -> dict[str, Column]:
     """The columns of history, by name."""
-    found = {
+    columns = {
         "TX_DURING_WEEKEND": (F.weekday("TX_DATETIME") >= 5).cast("int"),
         "TX_DURING_NIGHT": (F.hour("TX_DATETIME") <= 6).cast("int"),
     }
     late = last("TERMINAL_ID", DELAY)
     for days in WINDOWS:
         mine = last("CUSTOMER_ID", days)
-        found[f"CUSTOMER_NB_TX_{days}DAY"] = F.count("*").over(mine)
-        found[f"CUSTOMER_AVG_AMOUNT_{days}DAY"] = F.avg("TX_AMOUNT").over(mine)
+        columns[f"CUSTOMER_NB_TX_{days}DAY"] = F.count("*").over(mine)
+        columns[f"CUSTOMER_AVG_AMOUNT_{days}DAY"] = F.avg("TX_AMOUNT").over(mine)
         longer = last("TERMINAL_ID", DELAY + days)
         count = F.count("*").over(longer) - F.count("*").over(late)
         frauds = F.sum("TX_FRAUD").over(longer) - F.sum("TX_FRAUD").over(late)
-        found[f"TERMINAL_NB_TX_{days}DAY"] = count
-        found[f"TERMINAL_RISK_{days}DAY"] = F.when(count > 0, frauds / count).otherwise(F.lit(0.0))
-    return found
+        columns[f"TERMINAL_NB_TX_{days}DAY"] = count
+        columns[f"TERMINAL_RISK_{days}DAY"] = F.when(count > 0, frauds / count).otherwise(F.lit(0.0))
+    return columns
 
 
 def with_history(spark: SparkSession, data: Path) -> DataFrame:
@@ -81,11 +81,11 @@ def train(data: Path, models: Path, algorithm: str) -> dict[str, Any]:
         sys.executable, "-m", "fraudstream", "train", "--data", str(data), "--models", str(models), "--json",
         "--label", "TX_FRAUD", "--exclude", LEFT_OUT, "--label-delay", f"{DELAY}d", "--algorithm", algorithm,
     ]  # fmt: skip
-    told = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
-    metrics = told["metrics"]
+    report = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
+    metrics = report["metrics"]
     return {
         "requested": algorithm,
-        "algorithm": told["algorithm"],
+        "algorithm": report["algorithm"],
         "average_precision": [
             round(metrics[key], 4) for key in ("average_precision", "average_precision_low", "average_precision_high")
         ],
@@ -113,9 +113,9 @@ def main() -> None:
     }
     with tempfile.TemporaryDirectory() as folder:
         columns = {"a single row": own, "with history": history.column_names}
-        for name, wanted in columns.items():
+        for name, features in columns.items():
             file = Path(folder) / f"{name.replace(' ', '_')}.csv"
-            pyarrow.csv.write_csv(history.select(wanted), file)
+            pyarrow.csv.write_csv(history.select(features), file)
             for algorithm in arguments.algorithms:
                 result["runs"].append({"columns": name} | train(file, Path(folder) / name, algorithm))
                 print(json.dumps(result["runs"][-1]), flush=True)

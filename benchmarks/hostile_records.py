@@ -34,33 +34,33 @@ def main() -> None:
     arguments.add_argument("--rate", type=float, default=100.0, help="records a second")
     arguments.add_argument("--seed", type=int, default=15)
     arguments.add_argument("--data", type=Path, help="a CSV; simulated without")
-    asked = arguments.parse_args()
+    options = arguments.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="hostile-"))
     (folder / "logs").mkdir(parents=True)
     environment = dict(os.environ)
-    material = prepare(folder, asked.data, "logistic-regression", environment, say)
+    material = prepare(folder, options.data, "logistic-regression", environment, say)
     rows = split_by_outcome(folder, material, environment, say)
     clear, fraud = (path.read_bytes().splitlines()[0] for path in rows)
     with stopped_at_the_end(BenchSystem(folder, material.model, 2, environment, extra=BATCH)) as system:
         system.start_all()
         # The first rows wait for the query's code to be generated and compiled.
-        run_through(system, clean_records(200, clear), fraud, rate=asked.rate, name="warm-up")
+        run_through(system, clean_records(200, clear), fraud, rate=options.rate, name="warm-up")
         say("the clean run ...")
-        clean = run_through(system, clean_records(asked.records, clear), fraud, rate=asked.rate, name="clean")
+        clean = run_through(system, clean_records(options.records, clear), fraud, rate=options.rate, name="clean")
         say(f"{clean['delay_of_the_frauds_between_ms']}; hostile records ...")
-        records = hostile_records(asked.records, fraud, asked.seed)
-        hostile = run_through(system, records, fraud, rate=asked.rate, name="hostile")
+        records = hostile_records(options.records, fraud, options.seed)
+        hostile = run_through(system, records, fraud, rate=options.rate, name="hostile")
         result = {
             **circumstances(),
             "load_average": load(),
-            "rate": asked.rate,
-            "seed": asked.seed,
+            "rate": options.rate,
+            "seed": options.seed,
             "clean": clean,
             "hostile": hostile,
             "restarts": system.restarts(),
             **audited(system),
         }
-    write_result(asked.output, result)
+    write_result(options.output, result)
 
 
 if __name__ == "__main__":

@@ -62,7 +62,7 @@ class Try:
     """
 
     name: str
-    shown: str
+    description: str
     algorithm: Algorithm
     slots: str = "base"
     seed: int = SEED
@@ -73,7 +73,7 @@ class Try:
 class Average:
     """The mean of the log odds of several models."""
 
-    shown: str
+    description: str
     of: Sequence[str]
     against: str
 
@@ -192,21 +192,21 @@ BETWEEN: Final = (
 class Folds:
     """The rows in folds, and the scores of each try."""
 
-    found: CsvProfile
+    csv_profile: CsvProfile
     legitimate_share: float
     keep: Path
     limits: list[tuple[int, int]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         """Cut the rows."""
-        edges = [round(self.found.rows * share) for share in EDGES]
+        edges = [round(self.csv_profile.rows * share) for share in EDGES]
         self.limits = list(itertools.pairwise(edges))
-        self.is_fraud = self.found.label.is_fraud
+        self.is_fraud = self.csv_profile.label.is_fraud
         self.weight = np.where(self.is_fraud, 1.0, 1.0 / self.legitimate_share)
 
     def slots(self, name: str) -> Floats:
         """The columns of a set."""
-        columns = {column.name: column.values for column in self.found.columns}
+        columns = {column.name: column.values for column in self.csv_profile.columns}
         values = np.stack([columns[f"V{number}"] for number in range(1, 29)] + [columns["Amount"]], axis=1)
         principal, log = values[:, :28], np.log1p(values[:, 28])
         hour = columns["Time"] % 86_400 / 3_600
@@ -233,8 +233,8 @@ class Folds:
 
     def read(self, name: str) -> list[ScoredRows]:
         """The scores of a try."""
-        kept = np.load(self.keep / f"{name}.npz")
-        return self.scored([kept[f"s{fold}"] for fold in range(len(self.limits))])
+        arrays = np.load(self.keep / f"{name}.npz")
+        return self.scored([arrays[f"s{fold}"] for fold in range(len(self.limits))])
 
     def average(self, names: Sequence[str]) -> list[ScoredRows]:
         """The mean log odds of several tries."""
@@ -246,11 +246,11 @@ class Folds:
     def work_out(self, spark: SparkSession, each: Try, frame: DataFrame) -> None:
         """Fit and score one try on every fold."""
         row = F.col(TrainingColumn.ROW)
-        kept = {}
+        arrays = {}
         for fold, (start, end) in enumerate(self.limits):
             model = fit(frame.where(row < start), each.algorithm, each.seed)
-            kept[f"s{fold}"] = model.scores(frame.where((row >= start) & (row < end)))[1]
-        np.savez(self.keep / f"{each.name}.npz", allow_pickle=False, **kept)
+            arrays[f"s{fold}"] = model.scores(frame.where((row >= start) & (row < end)))[1]
+        np.savez(self.keep / f"{each.name}.npz", allow_pickle=False, **arrays)
 
     def frame(self, spark: SparkSession, slots: str, folder: Path) -> DataFrame:
         """The rows with a vector of these slots."""
@@ -280,7 +280,7 @@ def figures(folds: list[ScoredRows], against: list[ScoredRows] | None) -> dict[s
     draws: list[list[Draws]] = [draw_paired(pair, SEED) for pair in zip(folds, others, strict=True)]
     mine = np.mean([first.average_precision for first, _ in draws], axis=0)
     ends = interval(mine)
-    found: dict[str, Any] = {
+    result: dict[str, Any] = {
         "average_precision": [round(value, 4) for value in by_fold],
         "mean": round(float(np.mean(by_fold)), 4),
         "mean_interval": [round(ends.low, 4), round(ends.high, 4)],
@@ -289,21 +289,21 @@ def figures(folds: list[ScoredRows], against: list[ScoredRows] | None) -> dict[s
         theirs = np.mean([second.average_precision for _, second in draws], axis=0)
         before = [average_precision(fold) for fold in against]
         gap = interval(mine - theirs)
-        found["gain"] = round(float(np.mean(by_fold) - np.mean(before)), 4)
-        found["gain_interval"] = [round(gap.low, 4), round(gap.high, 4)]
-        found["folds_better"] = sum(new > old for new, old in zip(by_fold, before, strict=True))
-    return found
+        result["gain"] = round(float(np.mean(by_fold) - np.mean(before)), 4)
+        result["gain_interval"] = [round(gap.low, 4), round(gap.high, 4)]
+        result["folds_better"] = sum(new > old for new, old in zip(by_fold, before, strict=True))
+    return result
 
 
 def calibration(folds: list[ScoredRows]) -> list[dict[str, float]]:
     """The calibration error on each fold but the first, calibrated on the fold before by the model before."""
-    found = []
+    results = []
     for before, rows in itertools.pairwise(folds):
         fitted = fit_calibration(before.score, before.is_fraud, before.weight)
         after = replace(rows, score=fitted.of(rows.score))
         errors = [expected_calibration_error(reliability(each)) for each in (rows, after)]
-        found.append({"before": round(errors[0], 5), "after": round(errors[1], 5)})
-    return found
+        results.append({"before": round(errors[0], 5), "after": round(errors[1], 5)})
+    return results
 
 
 def main() -> None:
@@ -336,14 +336,17 @@ def report(folds: Folds, data: Path) -> dict[str, Any]:
     for each in TRIES:
         against = folds.read(each.against) if each.against else None
         rows.append(
-            {"name": each.name, "shown": each.shown, "against": each.against} | figures(folds.read(each.name), against)
+            {"name": each.name, "shown": each.description, "against": each.against}
+            | figures(folds.read(each.name), against)
         )
     for mean in AVERAGES:
-        found = figures(folds.average(mean.of), folds.read(mean.against))
-        rows.append({"name": "+".join(mean.of), "shown": f"average: {mean.shown}", "against": mean.against} | found)
+        result = figures(folds.average(mean.of), folds.read(mean.against))
+        rows.append(
+            {"name": "+".join(mean.of), "shown": f"average: {mean.description}", "against": mean.against} | result
+        )
     return {
         **circumstances(),
-        "data": {"name": data.name, "rows": folds.found.rows, "legitimate_share": folds.legitimate_share},
+        "data": {"name": data.name, "rows": folds.csv_profile.rows, "legitimate_share": folds.legitimate_share},
         "folds": [
             {"fitted_on": start, "rows": end - start, "frauds": int(folds.is_fraud[start:end].sum())}
             for start, end in folds.limits

@@ -56,8 +56,8 @@ def run_tests(report: Path, selection: Sequence[str]) -> dict[str, Any]:
 def run_chaos(report: Path, seed: int | None) -> dict[str, Any]:
     """Run the long chaos plan; the figures of each fault are in its own result, written by `make chaos JSON=`."""
     code = _run("-m", "chaos", "--json", str(report), *(() if seed is None else ("--seed", str(seed))))
-    written = orjson.loads(report.read_bytes()) if report.exists() else {}
-    return {"exit_code": code, **{key: written[key] for key in CHAOS_KEYS if key in written}}
+    rounds_report = orjson.loads(report.read_bytes()) if report.exists() else {}
+    return {"exit_code": code, **{key: rounds_report[key] for key in CHAOS_KEYS if key in rounds_report}}
 
 
 def read_junit(report: Path) -> dict[str, Any]:

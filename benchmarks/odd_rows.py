@@ -72,14 +72,14 @@ def output(bootstrap: str) -> dict[Topic, list[tuple[int, dict[str, Any]]]]:
         {"bootstrap.servers": bootstrap, "group.id": "bench", "log_level": 0, "fetch.message.max.bytes": 10_000_000}
     )
     consumer.assign([TopicPartition(topic.value, 0, 0) for topic in OUTPUT_TOPICS])
-    found: dict[Topic, list[tuple[int, dict[str, Any]]]] = {topic: [] for topic in OUTPUT_TOPICS}
+    records: dict[Topic, list[tuple[int, dict[str, Any]]]] = {topic: [] for topic in OUTPUT_TOPICS}
     while messages := consumer.consume(1_000, timeout=3.0):
         for message in messages:
             topic = Topic(str(message.topic()))
             content = {} if topic is Topic.DEAD_LETTERS else orjson.loads(message.value() or b"{}")
-            found[topic].append((message.timestamp()[1], content))
+            records[topic].append((message.timestamp()[1], content))
     consumer.close()
-    return found
+    return records
 
 
 def latencies(samples: list[tuple[int, dict[str, Any]]], since: float, until: float) -> dict[str, float]:
@@ -116,16 +116,16 @@ def main() -> None:
             between, before = time.time(), resident_mib(process.pid)
             sent = send(where, rows, arguments.rate, arguments.seconds, arguments.odd_every)
             ended, after = time.time(), resident_mib(process.pid)
-            found = output(where)
-    starts = [content for _, content in found[Topic.EVENTS] if content["type"] == "query"]
+            records = output(where)
+    starts = [content for _, content in records[Topic.EVENTS] if content["type"] == "query"]
     result = {
         **circumstances(),
         "rate": arguments.rate,
         "odd_rows": dict(sent),
-        "dead_letters": len(found[Topic.DEAD_LETTERS]),
+        "dead_letters": len(records[Topic.DEAD_LETTERS]),
         "query_starts": len(starts),
-        "without_odd_rows": latencies(found[Topic.EVENTS], began, between) | {"resident_mib": before},
-        "with_odd_rows": latencies(found[Topic.EVENTS], between, ended) | {"resident_mib": after},
+        "without_odd_rows": latencies(records[Topic.EVENTS], began, between) | {"resident_mib": before},
+        "with_odd_rows": latencies(records[Topic.EVENTS], between, ended) | {"resident_mib": after},
     }
     write_result(arguments.output, result)
     print(json.dumps(result))

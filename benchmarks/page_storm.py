@@ -62,7 +62,7 @@ TAKE = """() => {
 
 
 class Feed(threading.Thread):
-    """Posts alerts at a steady rate, in ten lists a second, until it is told to end."""
+    """Posts alerts at a steady rate, in ten lists a second, until it is to end."""
 
     def __init__(self, url: str, first: int, rate: float) -> None:
         super().__init__(daemon=True)
@@ -108,11 +108,11 @@ def post(pool: urllib3.PoolManager, url: str, numbers: range) -> None:
 def memory(session: CDPSession) -> dict[str, float]:
     """What the page holds after a collection of garbage."""
     session.send("HeapProfiler.collectGarbage")
-    found = {each["name"]: each["value"] for each in session.send("Performance.getMetrics")["metrics"]}
+    metrics = {each["name"]: each["value"] for each in session.send("Performance.getMetrics")["metrics"]}
     return {
-        "heap_mib": round(found["JSHeapUsedSize"] / 2**20, 2),
-        "dom_nodes": int(found["Nodes"]),
-        "listeners": int(found["JSEventListeners"]),
+        "heap_mib": round(metrics["JSHeapUsedSize"] / 2**20, 2),
+        "dom_nodes": int(metrics["Nodes"]),
+        "listeners": int(metrics["JSEventListeners"]),
     }
 
 
@@ -139,9 +139,9 @@ def use(page: Page, session: CDPSession, seconds: float) -> dict[str, Any]:
             press(page, page.locator("[data-fresh]"))
             press(page, page.locator("[data-pause]"))
         page.wait_for_timeout(chance.uniform(300, 900))
-        taken = page.evaluate(TAKE)
-        events += taken[0]
-        gaps += taken[1]
+        samples = page.evaluate(TAKE)
+        events += samples[0]
+        gaps += samples[1]
     held.append({"at_seconds": round(time.monotonic() - began, 1)} | memory(session))
     clicks = [duration for name, duration, _ in events if name == "click"]
     return {

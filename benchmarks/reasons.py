@@ -203,17 +203,19 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--storm-rate", type=float, default=1000.0)
     parser.add_argument("--storm", type=float, default=5.0)
-    asked = parser.parse_args()
+    options = parser.parse_args()
     runs = []
-    for model in sorted(path for path in asked.models.iterdir() if is_artifact(path)):
-        runs.append(measure(model, asked.data, asked.rate, asked.turn, asked.turns, asked.storm_rate, asked.storm))
+    for model in sorted(path for path in options.models.iterdir() if is_artifact(path)):
+        runs.append(
+            measure(model, options.data, options.rate, options.turn, options.turns, options.storm_rate, options.storm)
+        )
         print(json.dumps(runs[-1], indent=1))
     result = {
         **circumstances(),
-        "data": asked.data.name,
+        "data": options.data.name,
         "runs": runs,
     }
-    write_result(asked.output, result)
+    write_result(options.output, result)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Measures how soon each kind of change of the columns is told, at a slow and a fast stream, and that nothing is lost.
+"""Measures how soon each kind of schema change is reported, at a slow and a fast stream, and that nothing is lost.
 
     python -m benchmarks.schema_delay --rates 1 5000
 
@@ -62,15 +62,15 @@ class World:
         """The JSON of a route; empty while nobody answers."""
         try:
             with urllib.request.urlopen(self._url + route, timeout=10) as answer:
-                told: dict[str, Any] = json.loads(answer.read())
+                document: dict[str, Any] = json.loads(answer.read())
         except OSError:
             return {}
-        return told
+        return document
 
     def schema_events(self) -> list[dict[str, Any]]:
-        """The events of first sights, newest first."""
-        found: list[dict[str, Any]] = self.ask("/api/events?type=schema&limit=100").get("events", [])
-        return found
+        """The events of new schemas, newest first."""
+        events: list[dict[str, Any]] = self.ask("/api/events?type=schema&limit=100").get("events", [])
+        return events
 
     def send(self, rate: float, until: Callable[[], bool], change: Change = dict) -> None:
         """Send rows at a rate until a condition holds, looked at every 20 ms."""

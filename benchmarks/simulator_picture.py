@@ -59,7 +59,7 @@ class Panel:
 
 
 def amounts(result: dict[str, Any]) -> Panel:
-    """Percentile against percentile of the amounts, on a logarithmic scale that has room for 0."""
+    """Percentile against percentile of the amounts, on a logarithmic scale that includes 0."""
     panel = Panel(0, "Amount: percentiles, simulated (up) and real (across)", (0, 3.3), (0, 3.3))
     ticks = [(float(np.log10(1 + at)), f"{at:,}") for at in AMOUNT_TICKS]
     panel.ticks(ticks, ticks)

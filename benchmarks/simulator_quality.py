@@ -66,12 +66,12 @@ def average_precision(label: np.ndarray, score: np.ndarray) -> float:
     order = np.argsort(-score, kind="stable")
     label, score = label[order], score[order]
     last = np.append(score[1:] != score[:-1], True)
-    found, seen = np.cumsum(label)[last], (np.arange(len(label)) + 1)[last]
-    return float((np.diff(found, prepend=0) * found / seen).sum() / label.sum())
+    true_positives, positives = np.cumsum(label)[last], (np.arange(len(label)) + 1)[last]
+    return float((np.diff(true_positives, prepend=0) * true_positives / positives).sum() / label.sum())
 
 
 def precision(spark: SparkSession, csv: Path, rows: int) -> dict[str, float]:
-    """Average precision of each model: the first 80 % trains, the last 20 % is judged."""
+    """Average precision of each model: the first 80 % trains, the last 20 % is the test."""
     data = spark.read.csv(str(csv), header=True, inferSchema=True).withColumn("label", F.col("Class").cast("double"))
     cut = int(rows * 0.8)
     numbered = data.rdd.zipWithIndex().map(lambda pair: (*pair[0], pair[1])).toDF([*data.columns, "row"])
@@ -86,13 +86,13 @@ def precision(spark: SparkSession, csv: Path, rows: int) -> dict[str, float]:
     train, test = prepared.where(F.col("row") < cut), prepared.where(F.col("row") >= cut)
     figures: dict[str, float] = {"test_frauds": test.where(F.col("label") == 1).count()}
     for name, model in models().items():
-        figures[name] = round(_judged(model.fit(train).transform(test)), 3)
+        figures[name] = round(_average_precision(model.fit(train).transform(test)), 3)
         print(csv.name, name, figures[name], flush=True)
     prepared.unpersist()
     return figures
 
 
-def _judged(scored: DataFrame) -> float:
+def _average_precision(scored: DataFrame) -> float:
     rows = scored.select("label", vector_to_array(F.col("probability"))[1].alias("score")).collect()
     both = np.array([(row["label"], row["score"]) for row in rows])
     return average_precision(both[:, 0], both[:, 1])
@@ -135,7 +135,7 @@ def main() -> None:
     parser.add_argument("--speed-rows", type=int, nargs="+", default=[285_000, 2_000_000])
     arguments = parser.parse_args()
     result: dict[str, Any] = {**circumstances(), "precision": []}
-    # Looked at first: a file that cannot be read should be told before the models have taken their minutes.
+    # Looked at first: a file that cannot be read should be reported before the models have taken their minutes.
     result["real"] = shape(arguments.real, arguments.uniform_from)
     spark = SparkSession.builder.master("local[2]").config("spark.driver.memory", "3g").getOrCreate()
     spark.sparkContext.setLogLevel("ERROR")

@@ -160,13 +160,15 @@ def measure(slow: int, viewers_count: int, seconds: float) -> dict[str, Any]:
                 time.sleep(0.05)
             usage.end({"dashboard": pid})
             time.sleep(1)
-        seen = [viewer.seen[each] - at for viewer in viewers for each, at in sent.items() if each in viewer.seen]
+        delays = [
+            viewer.arrivals[each] - at for viewer in viewers for each, at in sent.items() if each in viewer.arrivals
+        ]
         return {
             "slow_connections": slow,
             "streams": viewers_count,
             "health": summary(times["health"]) if times["health"] else None,
             "post": summary(times["post"]) if times["post"] else None,
-            "to_a_viewer": summary(seen) if seen else None,
+            "to_a_viewer": summary(delays) if delays else None,
             "unanswered": unanswered,
             "cpu_seconds_per_1000_alerts": usage.cpu_per_1000(len(sent)),
             "load_before": before,

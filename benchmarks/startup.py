@@ -6,7 +6,7 @@
 Real broker, real command, a topic that holds rows already. Sources, folders with a package `fraudstream`, take turns.
 Starts are those that a user meets from the second one on: before them each source runs until the archive of its classes
 is made, if it makes one. Then the detector is killed -9 under a steady rate of rows, when so many seconds of a batch
-are to be judged again, with the demo's own supervision; the time is taken until rows are judged within a second of
+are to be scored again, with the demo's own supervision; the time is taken until rows are scored within a second of
 their production, and stay so.
 """
 
@@ -49,7 +49,7 @@ STEPS: Final = ("starting Spark", "Spark is there", "the model is loaded", "the 
 MADE: Final = "created the class archive"
 CAUGHT_UP_SECONDS: Final = 1.0
 STAYS_SECONDS: Final = 8.0
-"""For so long rows must be judged in time until the detector has caught up."""
+"""For so long rows must be scored in time until the detector has caught up."""
 ARCHIVE_SECONDS: Final = 150.0
 
 
@@ -143,13 +143,13 @@ def start_once(system: System, bootstrap: str, model: Path, stay: float = 0.5) -
 
 def logged(log: Path) -> dict[str, float]:
     """When each of the steps was logged first."""
-    found: dict[str, float] = {}
+    times: dict[str, float] = {}
     for line in log.read_text().splitlines():
         if line.startswith("{"):
             entry = orjson.loads(line)
-            if entry["event"] in STEPS and entry["event"] not in found:
-                found[entry["event"]] = datetime.fromisoformat(entry["timestamp"]).timestamp()
-    return found
+            if entry["event"] in STEPS and entry["event"] not in times:
+                times[entry["event"]] = datetime.fromisoformat(entry["timestamp"]).timestamp()
+    return times
 
 
 @contextmanager
@@ -178,7 +178,7 @@ def load(bootstrap: str, rows: list[bytes], rate: float) -> Iterator[None]:
 
 
 def recover_once(system: System, model: Path, rows: list[bytes], rate: float, behind: float) -> Any:
-    """Seconds from a kill -9 to the first row judged in time, after which all are; a broker of its own."""
+    """Seconds from a kill -9 to the first row scored in time, after which all are; a broker of its own."""
     with tempfile.TemporaryDirectory() as name, study.broker(Path(name), PARTITIONS) as bootstrap:
         folder = Path(name)
         command = system.command(bootstrap, model, folder)
@@ -261,8 +261,8 @@ def main() -> None:
                 result["starts"].append({"system": system.name, "steps": steps, "load": round(os.getloadavg()[0], 1)})
                 print(json.dumps(result["starts"][-1]), flush=True)
         for _, system in itertools.product(range(arguments.recoveries), systems):
-            found = recover_once(system, material.model, rows, arguments.rate, arguments.behind)
-            result["recoveries"].append({"system": system.name, **found})
+            recovery = recover_once(system, material.model, rows, arguments.rate, arguments.behind)
+            result["recoveries"].append({"system": system.name, **recovery})
             print(json.dumps(result["recoveries"][-1]), flush=True)
     write_result(arguments.output, result)
 

@@ -41,22 +41,22 @@ class Viewer:
 
     def __init__(self, stream: socket.socket) -> None:
         self.stream = stream
-        self.seen: dict[int, float] = {}
+        self.arrivals: dict[int, float] = {}
         self._rest = b""
 
     def read(self, at: float) -> bool:
         """Take what is there; False at the end of the stream."""
         try:
-            came = self.stream.recv(CHUNK)
+            chunk = self.stream.recv(CHUNK)
         except BlockingIOError:
             return True
-        if not came:
+        if not chunk:
             return False
-        *lines, self._rest = (self._rest + came).split(b"\n")
+        *lines, self._rest = (self._rest + chunk).split(b"\n")
         for line in lines:
-            found = ALERT.search(line[:4096])
-            if line.startswith(b"data: ") and found:
-                self.seen.setdefault(int(found[1]), at)
+            match = ALERT.search(line[:4096])
+            if line.startswith(b"data: ") and match:
+                self.arrivals.setdefault(int(match[1]), at)
         return True
 
 
@@ -105,12 +105,17 @@ def measure(count: int, silent: int, rate: float, seconds: float) -> dict[str, A
             usage.begin({"dashboard": pid})
             sent = post(url, rate, seconds, lambda: usage.look({"dashboard": pid}))
             deadline = time.monotonic() + LATE_SECONDS
-            while time.monotonic() < deadline and any(len(viewer.seen) < len(sent) for viewer in viewers):
+            while time.monotonic() < deadline and any(len(viewer.arrivals) < len(sent) for viewer in viewers):
                 time.sleep(0.05)
             usage.end({"dashboard": pid})
             ended.set()
             reader.join()
-        times = [viewer.seen[number] - at for viewer in viewers for number, at in sent.items() if number in viewer.seen]
+        times = [
+            viewer.arrivals[number] - at
+            for viewer in viewers
+            for number, at in sent.items()
+            if number in viewer.arrivals
+        ]
         return {
             "streams": count,
             "never_read": silent,

@@ -35,13 +35,13 @@ def train(arguments: Sequence[str]) -> dict[str, Any]:
             peak = max(peak, resident_mib(process.pid))
             time.sleep(0.5)
         output.seek(0)
-        told = json.loads(output.read())
+        report = json.loads(output.read())
     after = os.times()
     cpu = after.children_user + after.children_system - used.children_user - used.children_system
-    metrics, test = told["metrics"], told["on_test"] or {}
+    metrics, test = report["metrics"], report["on_test"] or {}
     return {
-        "algorithm": told["algorithm"],
-        "requested": told["requested"],
+        "algorithm": report["algorithm"],
+        "requested": report["requested"],
         "seconds": round(time.monotonic() - began, 1),
         "cpu_seconds": round(cpu, 1),
         "load": round(os.getloadavg()[0], 1),
@@ -58,7 +58,7 @@ def train(arguments: Sequence[str]) -> dict[str, Any]:
                 "by_period": [round(value, 4) for value in each["by_period"]],
                 "chosen": each["chosen"],
             }
-            for each in told["candidates"]
+            for each in report["candidates"]
         ],
         "saved_on_test": round(test.get("saved", 0.0), 2),
         "caught_on_test": test.get("frauds_caught"),

@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from chaos.data import Verdict
-from chaos.evidence import Kept, Sent, Store
+from chaos.evidence import Sent, Store, StoredRecord
 from chaos.fuzz import DEAD_LETTER, Oddity
 from fraudstream.transactions.wire import Outcome
 
-SHOWN: Final = (Outcome.ALERT, Outcome.UNSCORABLE)
+STORED_OUTCOMES: Final = (Outcome.ALERT, Outcome.UNSCORABLE)
 """The outcomes that the alert store keeps."""
 
 EXAMPLES: Final = 5
@@ -35,10 +35,12 @@ class Expected:
     odd: Mapping[str, Oddity] = field(default_factory=dict)
 
     @property
-    def shown(self) -> set[str]:
+    def stored_ids(self) -> set[str]:
         """The ids that must be in the store: those of rows, and the places of odd records that have no other id."""
-        rows = {name for name, verdict in self.rows.items() if verdict.outcome in SHOWN}
-        return rows | {place for place, odd in self.odd.items() if odd.verdict and odd.verdict.outcome in SHOWN}
+        rows = {name for name, verdict in self.rows.items() if verdict.outcome in STORED_OUTCOMES}
+        return rows | {
+            place for place, odd in self.odd.items() if odd.verdict and odd.verdict.outcome in STORED_OUTCOMES
+        }
 
 
 @dataclass(frozen=True)
@@ -52,8 +54,8 @@ class Findings:
         unexpected: What it holds and should not.
         not_in_topic: Rows that a producer counts as acknowledged and that the topic does not hold.
         unknown_in_topic: Records of the topic that no producer of this round has sent.
-        letters_lost: Odd records that are no transactions and are not among the dead letters with a reason.
-        letters_unexpected: Dead letters that are rows or odd records that should have been judged.
+        dead_letters_lost: Odd records that are no transactions and are not among the dead letters with a reason.
+        dead_letters_unexpected: Dead letters that are rows or odd records that should have been scored.
         rejected: Records that the dashboard's API refused.
     """
 
@@ -94,36 +96,36 @@ def check(expected: Expected, records: Sequence[Sent], store: Store) -> Findings
     in_topic = {record.event_id for record in records if record.event_id is not None}
     # A record sent with an id that no row has, or without one, is known by its place.
     own = {place: name if name is not None and name in expected.rows else place for place, name in id_at.items()}
-    shown = expected.shown
-    owners = Counter(_owner(kept, own, shown) for kept in store.kept)
+    stored_ids = expected.stored_ids
+    owners = Counter(_owner(row, own, stored_ids) for row in store.rows)
     verdicts = dict(expected.rows) | {place: odd.verdict for place, odd in expected.odd.items() if odd.verdict}
     free = {place for place, odd in expected.odd.items() if odd.verdict is None}
-    letters = {place for place, odd in expected.odd.items() if odd.verdict == DEAD_LETTER}
+    dead_letters = {place for place, odd in expected.odd.items() if odd.verdict == DEAD_LETTER}
     with_reason = {place for place, reason in store.dead_letters.items() if reason}
     return Findings(
-        lost=sorted(shown - owners.keys()),
+        lost=sorted(stored_ids - owners.keys()),
         doubled=sorted(name for name, times in owners.items() if times > 1),
         wrong=sorted(
-            kept.alert_id
-            for kept in store.kept
-            if (owner := _owner(kept, own, shown)) in shown and kept.verdict != verdicts[owner]
+            row.alert_id
+            for row in store.rows
+            if (owner := _owner(row, own, stored_ids)) in stored_ids and row.verdict != verdicts[owner]
         ),
-        unexpected=sorted(owners.keys() - shown - free),
+        unexpected=sorted(owners.keys() - stored_ids - free),
         not_in_topic=sorted(expected.rows.keys() - in_topic),
         unknown_in_topic=sorted(
             place for place, name in id_at.items() if name not in expected.rows and place not in expected.odd
         ),
-        dead_letters_lost=sorted(letters - with_reason),
-        dead_letters_unexpected=sorted(store.dead_letters.keys() - letters - free),
+        dead_letters_lost=sorted(dead_letters - with_reason),
+        dead_letters_unexpected=sorted(store.dead_letters.keys() - dead_letters - free),
         rejected=store.rejected,
     )
 
 
-def _owner(kept: Kept, own: Mapping[str, str], shown: set[str]) -> str:
+def _owner(row: StoredRecord, own: Mapping[str, str], stored_ids: set[str]) -> str:
     """Which payment a row of the store is about: by its id, else by the place that it names."""
-    if kept.alert_id in shown:
-        return kept.alert_id
-    return own.get(kept.place, kept.alert_id)
+    if row.alert_id in stored_ids:
+        return row.alert_id
+    return own.get(row.place, row.alert_id)
 
 
 def outcome_of_each_record(expected: Expected, records: Iterable[Sent], store: Store) -> dict[str, Outcome]:
@@ -131,16 +133,16 @@ def outcome_of_each_record(expected: Expected, records: Iterable[Sent], store: S
 
     That of an odd record to which anything may happen is what did happen to it.
     """
-    kept = {each.alert_id: each.verdict.outcome for each in store.kept}
-    fates: dict[str, Outcome] = {}
+    stored_outcomes = {each.alert_id: each.verdict.outcome for each in store.rows}
+    outcomes: dict[str, Outcome] = {}
     for record in records:
         odd = expected.odd.get(record.place)
         if odd is None:
-            fates[record.place] = expected.rows[record.event_id or ""].outcome
+            outcomes[record.place] = expected.rows[record.event_id or ""].outcome
         elif odd.verdict is not None:
-            fates[record.place] = odd.verdict.outcome
+            outcomes[record.place] = odd.verdict.outcome
         elif record.place in store.dead_letters:
-            fates[record.place] = Outcome.DEAD_LETTER
+            outcomes[record.place] = Outcome.DEAD_LETTER
         else:
-            fates[record.place] = kept.get(record.place, Outcome.CLEAR)
-    return fates
+            outcomes[record.place] = stored_outcomes.get(record.place, Outcome.CLEAR)
+    return outcomes

@@ -65,7 +65,7 @@ class DamageCheckpoint:
         child, log = system.children[DETECTOR], system.layout.log(DETECTOR)
         said_before = log.stat().st_size
         child.start()
-        # Without any checkpoint it judges all of the topic again, and says so; on a broken one it must not run.
+        # Without any checkpoint it scores all of the topic again, and says so; on a broken one it must not run.
         may_run = self.damage is Damage.DELETED
         system.wait(REFUSAL_SECONDS, lambda: child.has_failed or child.ready_file.exists())
         if not (child.has_failed or (may_run and child.ready_file.exists())):

@@ -34,8 +34,8 @@ def own_mounts() -> str:
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.unshare(_CLONE_NEWNS):
         return f"the kernel refuses mounts of one's own: {os.strerror(ctypes.get_errno())}"
-    done = subprocess.run(["mount", "--make-rprivate", "/"], capture_output=True, text=True, check=False)
-    return done.stderr.strip()
+    process = subprocess.run(["mount", "--make-rprivate", "/"], capture_output=True, text=True, check=False)
+    return process.stderr.strip()
 
 
 def mount_volumes(layout: Layout) -> str:
@@ -44,9 +44,9 @@ def mount_volumes(layout: Layout) -> str:
         folder = layout.volume(name)
         folder.mkdir(parents=True, exist_ok=True)
         command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode:
-            return f"mount refuses a tmpfs: {done.stderr.strip()}"
+        process = subprocess.run(command, capture_output=True, text=True, check=False)
+        if process.returncode:
+            return f"mount refuses a tmpfs: {process.stderr.strip()}"
     return ""
 
 
@@ -58,7 +58,7 @@ def unmount_volumes(layout: Layout) -> None:
 
 @dataclass
 class FillDisk:
-    """A volume without a byte left, until room is made."""
+    """A volume without a byte left, until space is freed."""
 
     volume: str
     lasts: float
@@ -78,13 +78,13 @@ class FillDisk:
         return time.time()
 
     def heal(self, system: System) -> float:
-        """Make room again."""
+        """Free the space again."""
         (system.layout.volume(self.volume) / _FILLER).unlink(missing_ok=True)
         return time.time()
 
 
 def fill(path: Path) -> None:
-    """Write a file until the disk it lies on has no room for another byte."""
+    """Write a file until its disk is full."""
     with path.open("wb", buffering=0) as file:
         for size in _PIECES:
             piece = b"\0" * size

@@ -40,7 +40,7 @@ class Sent:
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class StoredRecord:
     """A row of the alert store."""
 
     alert_id: str
@@ -54,7 +54,7 @@ class Kept:
 class Store:
     """What the alert store holds: alerts and unscorable rows, dead letters with their reason, and what it refused."""
 
-    kept: list[Kept]
+    rows: list[StoredRecord]
     dead_letters: dict[str, str]
     rejected: int
 
@@ -66,13 +66,13 @@ def read_store(database: Path) -> Store:
         sqlite3.OperationalError: It cannot be read at this moment.
     """
     with _open(database) as connection:
-        kept = [
-            Kept(alert_id, conflict_of, Verdict(Outcome(outcome), score), received_us / 1e6, place)
+        records = [
+            StoredRecord(alert_id, conflict_of, Verdict(Outcome(outcome), score), received_us / 1e6, place)
             for alert_id, conflict_of, outcome, score, received_us, place in connection.execute(_ALERTS)
         ]
-        letters = dict(connection.execute(_DEAD_LETTERS).fetchall())
+        dead_letters = dict(connection.execute(_DEAD_LETTERS).fetchall())
         (rejected,) = connection.execute("SELECT count(*) FROM rejected").fetchone()
-    return Store(kept, letters, rejected)
+    return Store(records, dead_letters, rejected)
 
 
 def partitions_since(database: Path, moment: float) -> int:

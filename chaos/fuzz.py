@@ -42,14 +42,14 @@ def oddities(count: int, texts: Sequence[bytes], verdicts: Sequence[Verdict], ch
     """So many odd records, all kinds by turns, in random order; made of rows that raise an alert."""
     frauds = [row for row, verdict in enumerate(verdicts) if verdict.outcome is Outcome.ALERT]
     kinds = list(_KINDS.items())
-    made = []
+    result = []
     for number in range(count):
         kind, make = kinds[number % len(kinds)]
         row = chance.choice(frauds)
         value, verdict, key, headers = make(texts[row], verdicts[row], chance)
-        made.append(Oddity(kind, value, verdict, key, headers))
-    chance.shuffle(made)
-    return made
+        result.append(Oddity(kind, value, verdict, key, headers))
+    chance.shuffle(result)
+    return result
 
 
 _Made = tuple[bytes | None, Verdict | None, bytes | None, Headers]
@@ -69,11 +69,11 @@ def _beside(key: bytes | None, headers: Headers) -> _Maker:
 
 
 def _hostile(make: hostile.Maker) -> _Maker:
-    def made(row: bytes, verdict: Verdict, chance: Random) -> _Made:
+    def change(row: bytes, verdict: Verdict, chance: Random) -> _Made:
         value, is_alert = make(row, chance)
         return value, verdict if is_alert else None, None, []
 
-    return made
+    return change
 
 
 def _more(row: bytes, text: bytes) -> bytes:

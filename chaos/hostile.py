@@ -157,8 +157,8 @@ def _columns(count: int) -> bytes:
 
 def _filled(before: bytes, unit: bytes, after: bytes, *, is_alert: bool) -> Maker:
     def make(row: bytes, chance: Random) -> Made:
-        room = LARGEST - len(row) - len(before) - len(after) - 8
-        return _with(row, before + unit * (room // len(unit)) + after), is_alert
+        space = LARGEST - len(row) - len(before) - len(after) - 8
+        return _with(row, before + unit * (space // len(unit)) + after), is_alert
 
     return make
 
@@ -270,8 +270,8 @@ def send_between_frauds(
 def stored_alerts(database: Path) -> dict[str, float]:
     """Every alert in a store, with the milliseconds from its production to its commit."""
     with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True, timeout=30)) as connection:
-        found = connection.execute("SELECT alert_id, (received_us - produced_us) / 1000.0 FROM alerts").fetchall()
-    return dict(found)
+        rows = connection.execute("SELECT alert_id, (received_us - produced_us) / 1000.0 FROM alerts").fetchall()
+    return dict(rows)
 
 
 class RawProducer:

@@ -48,10 +48,10 @@ def run_through(
 ) -> dict[str, Any]:
     """Send records between frauds, wait for what must arrive, and tell what did."""
     sent = send_between_frauds(system.bootstrap, records, fraud, every=FRAUD_EVERY, rate=rate, name=name)
-    wanted = {*sent.frauds, *sent.alerts}
-    arrived = system.wait(ARRIVE_SECONDS, lambda: wanted <= stored_alerts(system.database).keys())
-    found = stored_alerts(system.database)
-    delays = [found[identity] for identity in sent.frauds if identity in found]
+    expected = {*sent.frauds, *sent.alerts}
+    arrived = system.wait(ARRIVE_SECONDS, lambda: expected <= stored_alerts(system.database).keys())
+    stored = stored_alerts(system.database)
+    delays = [stored[identity] for identity in sent.frauds if identity in stored]
     return {
         "records": sent.hostile,
         "megabytes": round(sent.size / 1e6, 1),
@@ -59,15 +59,15 @@ def run_through(
         "frauds_between": len(sent.frauds),
         "frauds_arrived": len(delays),
         "hostile_frauds": len(sent.alerts),
-        "hostile_frauds_arrived": len(sent.alerts.keys() & found.keys()),
+        "hostile_frauds_arrived": len(sent.alerts.keys() & stored.keys()),
         "all_arrived": arrived,
-        "missing": _missing(sent, set(found)),
+        "missing": _missing(sent, set(stored)),
         "delay_of_the_frauds_between_ms": quantiles(delays, (50, 90, 99)),
     }
 
 
-def _missing(sent: Sent, found: set[str]) -> list[str]:
-    return sorted({sent.alerts.get(each, "a fraud between") for each in {*sent.frauds, *sent.alerts} - found})
+def _missing(sent: Sent, stored: set[str]) -> list[str]:
+    return sorted({sent.alerts.get(each, "a fraud between") for each in {*sent.frauds, *sent.alerts} - stored})
 
 
 def audited(system: RunningSystem) -> dict[str, Any]:
@@ -85,11 +85,11 @@ def audited(system: RunningSystem) -> dict[str, Any]:
         *FRAUDSTREAM, "audit", "--bootstrap-servers", system.bootstrap,
         "--database", f"sqlite:///{system.database.absolute()}",
     ]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=dict(system.environment))
+    process = subprocess.run(command, capture_output=True, text=True, check=False, env=dict(system.environment))
     return {
         "ledger_complete": complete,
         "totals": totals,
-        "audit_exit_code": done.returncode,
+        "audit_exit_code": process.returncode,
         "rejected": http.request("GET", f"{system.url}/api/stats").json()["rejected"],
-        "audit": (done.stdout + done.stderr).strip().splitlines()[-1:],
+        "audit": (process.stdout + process.stderr).strip().splitlines()[-1:],
     }

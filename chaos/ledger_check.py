@@ -1,4 +1,4 @@
-"""Checks the ledger against the fate of every record: no gap, no offset twice, counts that add up; no I/O in here."""
+"""Checks the ledger against the outcome of every record: no gap, no offset twice, counts that add up; no I/O."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ class LedgerFindings:
     losses: int = 0
 
 
-def check_ledger(entries: Iterable[LedgerEntry], fates: Mapping[str, Outcome]) -> LedgerFindings:
+def check_ledger(entries: Iterable[LedgerEntry], outcomes: Mapping[str, Outcome]) -> LedgerFindings:
     """Check the entries, in the order in which they stand on the topic.
 
     Args:
         entries: All of them; one that was written twice counts once.
-        fates: By `topic/partition/offset`, the outcome of every record of the input topic.
+        outcomes: By `topic/partition/offset`, the outcome of every record of the input topic.
     """
     distinct = {entry.entry_id: entry for entry in entries}
     findings = LedgerFindings(entries=len(distinct))
@@ -54,28 +54,28 @@ def check_ledger(entries: Iterable[LedgerEntry], fates: Mapping[str, Outcome]) -
             at = entry.until_offset
             places = [f"{entry.topic}/{partition}/{offset}" for offset in range(entry.from_offset, entry.until_offset)]
             covered.update(places)
-            findings.wrong += _count(entry, Counter(fates[place] for place in places if place in fates))
+            findings.wrong += _count(entry, Counter(outcomes[place] for place in places if place in outcomes))
     for partition in sorted({entry.partition for entry in distinct.values()}):
         mine = [entry for entry in distinct.values() if entry.partition == partition]
         places = [f"{mine[0].topic}/{partition}/{offset}" for offset in range(max(e.until_offset for e in mine))]
-        missing = sum(place in fates and place not in covered for place in places)
+        missing = sum(place in outcomes and place not in covered for place in places)
         if missing:
             findings.wrong.append(f"partition {partition}: {missing} records in no entry")
-    findings.records = len(covered & fates.keys())
+    findings.records = len(covered & outcomes.keys())
     return findings
 
 
 def _count(entry: LedgerEntry, counted: Counter[Outcome]) -> list[str]:
-    told = {
+    counts = {
         Outcome.CLEAR: entry.clear,
         Outcome.ALERT: entry.alert,
         Outcome.UNSCORABLE: entry.unscorable,
         Outcome.DEAD_LETTER: entry.dead_letter,
     }
     wrong = [
-        f"{entry.entry_id}: {told[outcome]} {outcome.value}, counted {counted[outcome]}"
-        for outcome in told
-        if told[outcome] != counted[outcome]
+        f"{entry.entry_id}: {counts[outcome]} {outcome.value}, counted {counted[outcome]}"
+        for outcome in counts
+        if counts[outcome] != counted[outcome]
     ]
     if entry.records != counted.total():
         wrong.append(f"{entry.entry_id}: {entry.records} records, counted {counted.total()}")

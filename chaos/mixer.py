@@ -113,17 +113,17 @@ class Mixer:
 
     def _send_all(self) -> None:
         jobs = self._jobs()
-        began, done, again = time.monotonic(), 0, 0
-        while not self._stop.is_set() and (done < len(jobs) or self._mixture.again):
+        began, count, again = time.monotonic(), 0, 0
+        while not self._stop.is_set() and (count < len(jobs) or self._mixture.again):
             share = min(1.0, (time.monotonic() - began) / self._mixture.seconds)
-            while done < share * len(jobs):
-                self._give(*jobs[done])
-                done += 1
+            while count < share * len(jobs):
+                self._give(*jobs[count])
+                count += 1
             again = self._send_again(again)
             self._client.poll(TICK_SECONDS)
             self._stop.wait(TICK_SECONDS)
-        # Told to finish early, the rest goes at once.
-        for job in jobs[done:]:
+        # To finish early, the rest goes at once.
+        for job in jobs[count:]:
             self._give(*job)
 
     def _jobs(self) -> list[tuple[Any, ...]]:

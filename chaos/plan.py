@@ -113,12 +113,12 @@ def chosen(rounds: Sequence[Round], patterns: Sequence[str]) -> list[Round]:
     """The rounds with only those faults whose names match a pattern (`kill-*`); none given keeps all of it."""
     if not patterns:
         return list(rounds)
-    kept = []
+    matches = []
     for each in rounds:
         steps = [step for step in each.steps if all(_matches(fault.name, patterns) for fault in step)]
         if steps or (_matches("odd-records", patterns) and each.mixture.odd):
-            kept.append(Round(**{**vars(each), "steps": tuple(steps)}))
-    return kept
+            matches.append(Round(**{**vars(each), "steps": tuple(steps)}))
+    return matches
 
 
 def _matches(name: str, patterns: Sequence[str]) -> bool:

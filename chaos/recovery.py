@@ -91,7 +91,7 @@ def aftermaths(
     attempts: Sequence[Attempt],
     produced: Mapping[str, float],
     stored: Mapping[str, float],
-    shown: set[str],
+    stored_ids: set[str],
     findings: Findings,
 ) -> list[Aftermath]:
     """What came of each attempt: its rows are those produced from its beginning to the next one's.
@@ -102,18 +102,18 @@ def aftermaths(
         attempts: In order of time.
         produced: By event id, when each row of the running producer was produced.
         stored: By event id, when it came into the store.
-        shown: The ids that must be there.
+        stored_ids: The ids that must be there.
         findings: The checker's.
     """
     order = sorted(produced, key=produced.__getitem__)
-    traces = [Trace(produced[name], stored.get(name)) for name in order if name in shown]
+    traces = [Trace(produced[name], stored.get(name)) for name in order if name in stored_ids]
     latest = latest_stored(traces)
     edges = [-math.inf, *(attempt.began for attempt in attempts[1:]), math.inf]
     lost, doubled, wrong = set(findings.lost), set(findings.doubled), set(findings.wrong)
-    found = []
+    results = []
     for number, attempt in enumerate(attempts):
         rows = {name for name in order if edges[number] <= produced[name] < edges[number + 1]}
-        found.append(
+        results.append(
             Aftermath(
                 attempt,
                 rows=len(rows),
@@ -123,7 +123,7 @@ def aftermaths(
                 recovered=recovery(attempt.moment, traces, latest),
             )
         )
-    return found
+    return results
 
 
 def summary(attempts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

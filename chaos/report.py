@@ -73,26 +73,26 @@ def failures(results: Sequence[RoundResult], *, timed: bool) -> list[str]:
 
 
 def _failures(result: RoundResult, *, timed: bool) -> list[str]:
-    found = [f"{count} {name.replace('_', ' ')}" for name, count in result.findings.counts().items() if count]
+    failures = [f"{count} {name.replace('_', ' ')}" for name, count in result.findings.counts().items() if count]
     limit = LONGEST_RECOVERY_AT_SPEED if result.round.rate >= AT_SPEED else LONGEST_RECOVERY
     for aftermath in result.aftermaths:
         name, seconds = aftermath.attempt.name, aftermath.recovered
         if seconds is None:
-            found.append(f"never well again after {name}")
+            failures.append(f"never well again after {name}")
         elif timed and seconds > limit:
-            found.append(f"{seconds:.0f} s to recover from {name}, at most {limit:.0f}")
-        found += [f"{name}: {note}" for note in aftermath.attempt.notes]
+            failures.append(f"{seconds:.0f} s to recover from {name}, at most {limit:.0f}")
+        failures += [f"{name}: {note}" for note in aftermath.attempt.notes]
     if not result.round.steps:
-        found += [f"a query failed with no fault: {failure}" for failure in result.query_failures]
+        failures += [f"a query failed with no fault: {failure}" for failure in result.query_failures]
     if result.ledger is not None:
-        found += [f"ledger: {wrong}" for wrong in result.ledger.wrong]
+        failures += [f"ledger: {wrong}" for wrong in result.ledger.wrong]
     elif result.findings.all_well and result.round.batch_interval is not None:
-        found.append("there is no ledger")
+        failures.append("there is no ledger")
     if NEEDS_AUDIT and not result.audits:
-        found.append("there is no audit")
-    found += [f"`fraudstream {command}` exits with {code}" for command, code in result.audits.items() if code]
-    found += [f"{name} was not tried: {why}" for name, why in result.not_tried.items() if why == "the time was up"]
-    return found
+        failures.append("there is no audit")
+    failures += [f"`fraudstream {command}` exits with {code}" for command, code in result.audits.items() if code]
+    failures += [f"{name} was not tried: {why}" for name, why in result.not_tried.items() if why == "the time was up"]
+    return failures
 
 
 def _round(result: RoundResult) -> dict[str, Any]:

@@ -82,7 +82,7 @@ class Player:
         payments: What is streamed.
         environment: That the processes inherit.
         deadline: On the monotonic clock: no further fault is begun after it.
-        say: Told in one line each what happens.
+        say: Called with one line for each event.
     """
 
     folder: Path
@@ -177,9 +177,9 @@ class Player:
         result.records = len(records)
         result.findings = check(expected, records, store)
         produced = _first_produced(records, expected, result.mixed)
-        result.shown = len(expected.shown)
-        stored = {kept.alert_id: kept.at for kept in store.kept}
-        result.aftermaths = aftermaths(attempts, produced, stored, expected.shown, result.findings)
+        result.shown = len(expected.stored_ids)
+        stored = {row.alert_id: row.at for row in store.rows}
+        result.aftermaths = aftermaths(attempts, produced, stored, expected.stored_ids, result.findings)
         result.query_failures = [
             event[EventField.MESSAGE]
             for event in read_objects(system.bootstrap, Topic.EVENTS)
@@ -232,14 +232,14 @@ def _first_produced(records: list[Sent], expected: Expected, mixed: Mixed) -> di
 
 def _drained(system: System, expected: Expected, records: list[Sent]) -> Store:
     """The store once it holds all that it should, or once it has had two minutes for it."""
-    found: list[Store] = []
+    snapshots: list[Store] = []
 
     def is_complete() -> bool:
         try:
             store = read_store(system.layout.database)
         except sqlite3.Error:
             return False
-        found[:] = [store]
+        snapshots[:] = [store]
         findings = check(expected, records, store)
         return not findings.lost and not findings.dead_letters_lost
 
@@ -247,6 +247,6 @@ def _drained(system: System, expected: Expected, records: list[Sent]) -> Store:
     # What is there twice, or should not be there, may come a little later.
     system.wait(SETTLE_SECONDS)
     is_complete()
-    if not found:
+    if not snapshots:
         raise SystemExit(f"the alert store cannot be read: {system.layout.database}")
-    return found[0]
+    return snapshots[0]

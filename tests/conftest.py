@@ -1,4 +1,4 @@
-"""What several rooms' tests share: the Java and the jars of this machine, and a real broker for each worker."""
+"""Shared fixtures of all levels: the Java and the jars of this machine, and a real broker for each worker."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from fraudstream.runtime.java import Java, find_java
 from fraudstream.runtime.processes import free_port
 from fraudstream.store.store import AlertStore
 
-# A busy machine is slow and that is no defect. In CI the same examples each time: a new one is found at a desk, where
+# A busy machine is slow and that is no defect. In CI the same examples each time: a new one is found locally, where
 # it can be looked at, and not in the run of a change that has nothing to do with it.
 settings.register_profile(
     "fraudstream",

@@ -30,7 +30,7 @@ from fraudstream.transactions.wire import Topic
 OURS: Final = "fraudstream"
 
 
-def _peer_environment() -> dict[str, str]:
+def _baseline_environment() -> dict[str, str]:
     """Ours, with nothing but this checkout to import from."""
     return {**os.environ, "PYTHONPATH": str(ROOT)}
 
@@ -54,7 +54,7 @@ def plain_consumer(variant: str, processes: int) -> Contender:
                 ]
                 for number in range(processes)
             ]  # fmt: skip
-            pids, lines, failure = started(stack, name, commands, stage, _peer_environment())
+            pids, lines, failure = started(stack, name, commands, stage, _baseline_environment())
             yield Running(pids, lambda: merged(lines()), AlertTopic(alerts).read, failure)
 
     def version() -> Mapping[str, str]:
@@ -78,7 +78,7 @@ def quix_streams() -> Contender:
                 "--bootstrap-servers", stage.bootstrap_servers, "--topic", stage.topic, "--model", stage.folder / PLAIN,
                 "--group", prefix, "--prefix", prefix, "--start", offset,
             ]  # fmt: skip
-            pids, lines, failure = started(stack, name, [command], stage, _peer_environment())
+            pids, lines, failure = started(stack, name, [command], stage, _baseline_environment())
             yield Running(pids, lambda: merged(lines()), AlertTopic(alerts).read, failure)
 
     return Contender(name, start, lambda: versions_in(python_of(name), "quixstreams", "orjson"), {"processes": 1}, name)
@@ -93,7 +93,7 @@ def four_scripts() -> Contender:
         settings, python = Settings.load(), python_of(name)
         port = free_port()
         api = f"http://127.0.0.1:{port}"
-        env = _peer_environment()
+        env = _baseline_environment()
         env["JAVA_HOME"] = str(find_java(settings.java_home, settings.cache, os.environ).home)
         jars = ",".join(str(jar) for jar in find_jars(settings.cache).connector)
         with ExitStack() as stack:
@@ -112,13 +112,13 @@ def four_scripts() -> Contender:
             def alerts() -> dict[tuple[int, int], float]:
                 try:
                     with urllib.request.urlopen(f"{api}/api/frauds", timeout=10) as answer:
-                        told = json.load(answer)
+                        documents = json.load(answer)
                 except OSError:  # not up yet
                     return {}
-                found: dict[tuple[int, int], float] = {}
-                for each in told:
-                    found.setdefault((each["partition"], each["offset"]), each["at"])
-                return found
+                first_times: dict[tuple[int, int], float] = {}
+                for each in documents:
+                    first_times.setdefault((each["partition"], each["offset"]), each["at"])
+                return first_times
 
             yield Running(pids, lambda: lines()[1], alerts, failure, is_watched=False)
 
@@ -137,7 +137,7 @@ def detector(name: str, trigger: str) -> Contender:
     @contextmanager
     def start(stage: Stage, offset: str) -> Iterator[Running]:
         checkpoint = stage.folder / f"checkpoint-{trigger}-{uuid4().hex[:4] if offset == 'earliest' else 'kept'}"
-        kept = stage.folder / f"checkpoint-{trigger}-kept"
+        checkpoint_copy = stage.folder / f"checkpoint-{trigger}-kept"
         with ExitStack() as stack:
             alerts = stack.enter_context(reader_at_end(stage.bootstrap_servers, Topic.ALERTS.value))
             events = stack.enter_context(reader_at_end(stage.bootstrap_servers, Topic.EVENTS.value))
@@ -146,7 +146,7 @@ def detector(name: str, trigger: str) -> Contender:
                 "--bootstrap-servers", stage.bootstrap_servers, "--checkpoint", checkpoint,
             ]  # fmt: skip
             pids, _, failure = started(stack, name, [command], stage, os.environ)
-            found: list[Sample] = []
+            progress: list[Sample] = []
 
             def samples() -> list[Sample]:
                 while messages := events.consume(1000, 0.001):
@@ -155,12 +155,12 @@ def detector(name: str, trigger: str) -> Contender:
                         if event.get("type") == "progress":
                             positions = event["positions"][stage.topic].values()
                             read = sum(each["position"] for each in positions) - stage.first_offsets
-                            found.append(Sample(message.timestamp()[1] / 1000, read))
-                return found
+                            progress.append(Sample(message.timestamp()[1] / 1000, read))
+                return progress
 
             yield Running(pids, samples, AlertTopic(alerts).read, failure)
-        if offset == "earliest" and not kept.exists():
-            checkpoint.rename(kept)
+        if offset == "earliest" and not checkpoint_copy.exists():
+            checkpoint.rename(checkpoint_copy)
 
     def version() -> Mapping[str, str]:
         return versions_in(Path(sys.executable), "fraudstream", "pyspark")

@@ -1,4 +1,4 @@
-"""Exports a saved model as arrays, so that a peer needs neither Spark nor fraudstream to score with it."""
+"""Exports a saved model as arrays, so that a baseline needs neither Spark nor fraudstream to score with it."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ PLAIN: Final = "model.json"
 
 
 def export_model(artifact: ModelArtifact, deployment: Deployment, folder: Path) -> None:
-    """Write the model into `folder`: as arrays, and the same as JSON for peers without numpy.
+    """Write the model into `folder`: as arrays, and the same as JSON for baselines without numpy.
 
     Raises:
-        SettingsError: It reads categories or times, or is in force with aliases: the peers know numbers by one name.
+        SettingsError: It reads categories or times, or is active with aliases: the baselines know numbers by one name.
     """
     manifest = artifact.manifest
     features = by_component(manifest.features)
     if deployment.aliases or any(feature.type is not FeatureType.NUMBER for feature in features):
         raise SettingsError(
-            "the peers judge by columns of numbers under their own names only",
+            "the baselines score only columns of numbers under their own names",
             where=str(artifact.path),
             remedy="train on numbers alone (`--features`), without aliases",
         )
@@ -41,7 +41,7 @@ def export_model(artifact: ModelArtifact, deployment: Deployment, folder: Path) 
         "factor": scaler.factor,
         "coefficients": np.zeros(0),
     }
-    told = {
+    model = {
         "model_id": manifest.model_id,
         "revision": deployment.revision,
         "threshold": deployment.threshold,
@@ -53,7 +53,7 @@ def export_model(artifact: ModelArtifact, deployment: Deployment, folder: Path) 
         "calibration": asdict(manifest.calibration),
     }
     if manifest.algorithm == "logistic-regression":
-        arrays["coefficients"], told["intercept"] = read_linear(artifact.classifier_path)
+        arrays["coefficients"], model["intercept"] = read_linear(artifact.classifier_path)
     else:
         trees = read_trees(artifact.classifier_path)
         is_boosted = manifest.algorithm == "gbt"
@@ -65,11 +65,11 @@ def export_model(artifact: ModelArtifact, deployment: Deployment, folder: Path) 
             ]
             for tree in trees
         ]
-        found, told["depth"] = tree_arrays(trees, values)
-        arrays |= found
-    np.savez(folder / ARRAYS, told=np.array(json.dumps(told)), **arrays)
+        nodes, model["depth"] = tree_arrays(trees, values)
+        arrays |= nodes
+    np.savez(folder / ARRAYS, model=np.array(json.dumps(model)), **arrays)
     lists = {name: array.tolist() for name, array in arrays.items()}
-    (folder / PLAIN).write_text(json.dumps(lists | told))
+    (folder / PLAIN).write_text(json.dumps(lists | model))
 
 
 def tree_arrays(trees: Sequence[Tree], values: Sequence[Sequence[float]]) -> tuple[dict[str, Any], int]:

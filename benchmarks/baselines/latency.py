@@ -123,12 +123,12 @@ def measure_latency(
                 running.alerts()
             time.sleep(0.001 if running.is_watched else 0.2)
         out, now = running.alerts(), time.time()
-    wanted = {place: due for place, due in sender.due.items() if begin <= due < end}
-    times = summary([out.get(place, now) - due for place, due in wanted.items()])
+    due_times = {place: due for place, due in sender.due.items() if begin <= due < end}
+    times = summary([out.get(place, now) - due for place, due in due_times.items()])
     return {
         "rate": rate,
         "p50_ms": times["p50_ms"],
         "p99_ms": times["p99_ms"],
-        "latency_alerts": len(wanted),
-        "latency_missing": sum(place not in out for place in wanted),
+        "latency_alerts": len(due_times),
+        "latency_missing": sum(place not in out for place in due_times),
     }

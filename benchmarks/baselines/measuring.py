@@ -1,6 +1,6 @@
 """What is measured of a contender that catches up, by one definition for all; `contenders.py` starts them.
 
-The steady rate is that between the first sample with a tenth of the rows judged and the last before all are: start-up,
+The steady rate is that between the first sample with a tenth of the rows scored and the last before all are: start-up,
 warming up and the last, half-empty fetch stay out.
 """
 
@@ -15,7 +15,7 @@ WARM_UP_SHARE: Final = 0.1
 
 
 class Sample(NamedTuple):
-    """So many rows were judged at a time (seconds of the clock)."""
+    """So many rows were scored at a time (seconds of the clock)."""
 
     at: float
     rows: int
@@ -25,17 +25,17 @@ def merged(processes: Iterable[Sequence[Sample]]) -> list[Sample]:
     """The samples of several processes that share the rows, as those of one."""
     events = sorted((sample.at, number, sample.rows) for number, samples in enumerate(processes) for sample in samples)
     latest: dict[int, int] = {}
-    found: list[Sample] = []
+    combined: list[Sample] = []
     for at, number, rows in events:
         latest[number] = rows
-        found.append(Sample(at, sum(latest.values())))
-    return found
+        combined.append(Sample(at, sum(latest.values())))
+    return combined
 
 
 def steady_rate(samples: Sequence[Sample], rows: int) -> float | None:
     """Rows a second in the steady state; None where the samples are too few to tell.
 
-    Where less than two lie inside, as with few and large batches, the one with which all rows were judged counts too.
+    Where less than two lie inside, as with few and large batches, the one with which all rows were scored counts too.
     """
     warm = [sample for sample in samples if sample.rows >= WARM_UP_SHARE * rows]
     inside = [sample for sample in warm if sample.rows < rows]
@@ -48,17 +48,17 @@ def steady_rate(samples: Sequence[Sample], rows: int) -> float | None:
 
 
 def finished_at(samples: Sequence[Sample], rows: int) -> float | None:
-    """When all rows were judged."""
+    """When all rows were scored."""
     return next((sample.at for sample in samples if sample.rows >= rows), None)
 
 
 def read_lines(log: Path) -> list[Sample]:
-    """What a peer told on its standard output, as `reporting.py` writes it; other lines are passed over."""
-    found: list[Sample] = []
+    """Read a baseline's progress from its standard output, as `reporting.py` writes it; other lines are skipped."""
+    samples: list[Sample] = []
     for line in log.read_text(errors="replace").splitlines():
         try:
-            told = json.loads(line)
-            found.append(Sample(float(told["at"]), int(told["rows"])))
+            document = json.loads(line)
+            samples.append(Sample(float(document["at"]), int(document["rows"])))
         except (ValueError, TypeError, KeyError):
             continue
-    return found
+    return samples

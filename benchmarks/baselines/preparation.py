@@ -1,9 +1,9 @@
-"""Readies what the peers need of a model, in one Spark session before anything is measured.
+"""Readies what the baselines need of a model, in one Spark session before anything is measured.
 
 python -m benchmarks.baselines.preparation --bootstrap-servers … --topic … --model PATH --folder DIR
 
 Writes the model as arrays and as JSON (`exported.py`), as a pipeline of Spark ML, and which of the topic's rows our own
-judge gives an alert: what the alerts of every contender are held against.
+scorer gives an alert: what the alerts of every contender are held against.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ PIPELINE: Final = "pipeline"
 
 @dataclass(frozen=True)
 class Expected:
-    """What our own judge makes of the topic's rows.
+    """The outcomes of our own scorer for the topic's rows.
 
     Attributes:
         rows: Of the topic.
@@ -45,9 +45,9 @@ class Expected:
 
 def read_expected(folder: Path) -> Expected:
     """Read what this program wrote."""
-    told = json.loads((folder / EXPECTED).read_text())
-    places = frozenset((partition, offset) for partition, offset in told["places"])
-    return Expected(told["rows"], told["first_offsets"], places, told["odd"])
+    document = json.loads((folder / EXPECTED).read_text())
+    places = frozenset((partition, offset) for partition, offset in document["places"])
+    return Expected(document["rows"], document["first_offsets"], places, document["odd"])
 
 
 def prepare(bootstrap: str, topic: str, model: Path, folder: Path) -> None:
@@ -66,7 +66,7 @@ def prepare(bootstrap: str, topic: str, model: Path, folder: Path) -> None:
     ranges = [Range(partition, first, end) for partition, (first, end) in marks.items()]
     with batch_spark(settings, "peers", jars_for(settings).connector) as spark:
         scorer = load_scorer(artifact, deployment)
-        found = list(remarkable(spark, scorer, bootstrap, topic, ranges, settings.max_record_bytes))
+        exceptions = list(remarkable(spark, scorer, bootstrap, topic, ranges, settings.max_record_bytes))
         names = [feature.name for feature in by_component(scorer.features)]
         # What it lacks is passed over: by default the assembler ends the query at the first null.
         assembler = VectorAssembler(inputCols=names, outputCol=scorer.scaler.getOrDefault("inputCol"))
@@ -75,13 +75,13 @@ def prepare(bootstrap: str, topic: str, model: Path, folder: Path) -> None:
         pipeline.write().overwrite().save(str((folder / PIPELINE).absolute()))
     threshold = scorer.calibration.raw_at(scorer.threshold)
     (folder / f"{PIPELINE}.json").write_text(json.dumps({"names": names, "threshold": threshold}))
-    told = {
+    document = {
         "rows": sum(each.until_offset - each.from_offset for each in ranges),
         "first_offsets": sum(each.from_offset for each in ranges),
-        "places": [(each.partition, each.offset) for each in found if each.outcome is Outcome.ALERT],
-        "odd": sum(each.outcome is not Outcome.ALERT for each in found),
+        "places": [(each.partition, each.offset) for each in exceptions if each.outcome is Outcome.ALERT],
+        "odd": sum(each.outcome is not Outcome.ALERT for each in exceptions),
     }
-    (folder / EXPECTED).write_text(json.dumps(told))
+    (folder / EXPECTED).write_text(json.dumps(document))
 
 
 def main() -> None:

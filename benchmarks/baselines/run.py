@@ -1,10 +1,10 @@
-"""Runs the peers of `contenders.py` one after the other on a topic, and writes what was measured as JSON.
+"""Runs the baselines of `contenders.py` one after the other on a topic, and writes what was measured as JSON.
 
     python -m benchmarks.baselines.run --bootstrap-servers … --topic … --model PATH --rows N --json FILE
     python -m benchmarks.baselines.run --self --rows 2000000 --algorithm gbt --latency-rate 1000 --seconds 60
 
 The first takes a topic that is filled; the second starts a broker, simulates, trains, fills a topic and runs
-fraudstream first and last beside the peers, so that a machine that drifts shows.
+fraudstream first and last beside the baselines, so that a machine that drifts shows.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ SETTLE_SECONDS: Final = 10.0
 
 
 def catch_up(contender: Contender, stage: Stage, expected: Expected, rows: int) -> dict[str, Any]:
-    """Start a contender at the earliest offset and measure until it has judged all rows."""
+    """Start a contender at the earliest offset and measure until it has scored all rows."""
     begun, deadline = time.time(), time.monotonic() + 120 + rows / 1000
     with contender.start(stage, "earliest") as running:
         while (done := finished_at(running.samples(), rows)) is None and time.monotonic() < deadline:
@@ -64,10 +64,10 @@ def catch_up(contender: Contender, stage: Stage, expected: Expected, rows: int) 
 def measure(contender: Contender, stage: Stage, expected: Expected, rows: int) -> dict[str, Any]:
     """The catch-up of a contender, with what it is made of and the load that it found."""
     before = load()
-    found = catch_up(contender, stage, expected, rows)
-    found |= {"version": dict(contender.version()), "settings": dict(contender.settings), "load_before": before}
-    say(f"{contender.name}: {json.dumps(found)}")
-    return found
+    result = catch_up(contender, stage, expected, rows)
+    result |= {"version": dict(contender.version()), "settings": dict(contender.settings), "load_before": before}
+    say(f"{contender.name}: {json.dumps(result)}")
+    return result
 
 
 @contextmanager
@@ -111,14 +111,14 @@ def run(filled: Filled, chosen: Sequence[Contender], arguments: argparse.Namespa
             sent = rows_of(filled.bootstrap_servers, filled.topic, expected)
             rate, seconds = arguments.latency_rate, arguments.seconds
             for contender in ([ours] if arguments.own else []) + list(chosen):
-                found = measure_latency(contender, stage, sent, rate, seconds)
-                say(f"{contender.name}: {json.dumps(found)}")
-                (own[0] if contender is ours else measured[contender.name]).update(found)
+                latency = measure_latency(contender, stage, sent, rate, seconds)
+                say(f"{contender.name}: {json.dumps(latency)}")
+                (own[0] if contender is ours else measured[contender.name]).update(latency)
     result = {
         "rows": rows,
         "seconds": arguments.seconds,
         "odd_rows": expected.odd,
-        "model": filled.shown or filled.model.resolve().name,
+        "model": filled.description or filled.model.resolve().name,
         **circumstances(),
         "peers": measured,
     }
@@ -132,7 +132,7 @@ def main() -> None:
     parser.add_argument("--topic", default="credit_card_transactions")
     parser.add_argument("--model", type=Path, help="An artifact or a `current` file.")
     parser.add_argument("--rows", type=int, default=None, help="Of the topic; all when not given.")
-    parser.add_argument("--only", nargs="+", metavar="NAME", help="Some of the peers.")
+    parser.add_argument("--only", nargs="+", metavar="NAME", help="Measure only these baselines.")
     parser.add_argument("--latency-rate", type=float, default=None, help="Rows a second; no latency when not given.")
     parser.add_argument("--seconds", type=float, default=60.0, help="How long the latency is measured.")
     parser.add_argument("--json", type=Path, default=None, help="Written; benchmarks/results/peers.json with --self.")
@@ -142,7 +142,7 @@ def main() -> None:
     arguments = parser.parse_args()
     known = {contender.name: contender for contender in baselines()}
     if unknown := set(arguments.only or ()) - known.keys():
-        parser.error(f"no peer is called {', '.join(sorted(unknown))}; there are {', '.join(known)}")
+        parser.error(f"no baseline is called {', '.join(sorted(unknown))}; there are {', '.join(known)}")
     chosen = [known[name] for name in arguments.only or known]
     if arguments.own:
         arguments.rows = arguments.rows or 2_000_000

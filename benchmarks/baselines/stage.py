@@ -75,7 +75,6 @@ class Contender:
         start: Starts it on a stage, at the "earliest" or the "latest" offset.
         version: What it is made of.
         settings: What was set, for the record.
-        peer: The folder with its own environment; None where it runs in ours.
         reads_own_topic: Whether it knows no other input topic than fraudstream's.
     """
 
@@ -92,7 +91,7 @@ class AlertTopic:
     """Reads the alerts that a contender produces, from where the topic ended when it was opened."""
 
     consumer: Consumer
-    found: dict[tuple[int, int], float] = field(default_factory=dict)
+    first_times: dict[tuple[int, int], float] = field(default_factory=dict)
 
     def read(self) -> dict[tuple[int, int], float]:
         """Take what is there and return all so far, each with the time at which it was first seen."""
@@ -101,8 +100,8 @@ class AlertTopic:
             for message in messages:
                 if message.error() is None:
                     alert = orjson.loads(message.value() or b"{}")
-                    self.found.setdefault((alert["partition"], alert["offset"]), now)
-        return self.found
+                    self.first_times.setdefault((alert["partition"], alert["offset"]), now)
+        return self.first_times
 
 
 @contextmanager
@@ -121,13 +120,13 @@ def reader_at_end(bootstrap: str, topic: str) -> Iterator[Consumer]:
 
 @contextmanager
 def own_topics(bootstrap: str, name: str) -> Iterator[str]:
-    """Output topics of a peer's own; yields the prefix of their names and deletes them in the end."""
+    """Output topics of a baseline's own; yields the prefix of their names and deletes them in the end."""
     prefix = f"peer-{name}-{uuid4().hex[:8]}-"
     limit = {"max.message.bytes": str(output_limit(Settings.load().max_record_bytes))}
     admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
     names = [f"{prefix}{topic.value}" for topic in OUTPUT_TOPICS]
-    for made in admin.create_topics([NewTopic(each, 1, 1, config=limit) for each in names]).values():
-        made.result(10)
+    for future in admin.create_topics([NewTopic(each, 1, 1, config=limit) for each in names]).values():
+        future.result(10)
 
     def all_answer() -> bool:
         try:
@@ -136,7 +135,7 @@ def own_topics(bootstrap: str, name: str) -> Iterator[str]:
             return False
 
     if not wait_until(all_answer, 20):
-        raise KafkaFailure("the topics that were made for a peer do not show", where=bootstrap)
+        raise KafkaFailure("the topics of a baseline were created and are not listed", where=bootstrap)
     try:
         yield prefix
     finally:

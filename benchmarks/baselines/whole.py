@@ -17,12 +17,12 @@ from fraudstream.transactions.wire import Topic
 
 @dataclass(frozen=True)
 class Filled:
-    """A topic with rows, and the model to judge them with; `shown` says what that is made of."""
+    """A topic with rows, and the model to score them with; `description` says what that is made of."""
 
     bootstrap_servers: str
     topic: str
     model: Path
-    shown: str = ""
+    description: str = ""
 
 
 @contextmanager
@@ -31,8 +31,10 @@ def filled_topic(rows: int, algorithm: str, partitions: int, say: Callable[[str]
     with tempfile.TemporaryDirectory(prefix="fraudstream-whole-") as folder:
         material = prepare(Path(folder), None, algorithm, os.environ, say)
         manifest = material.manifest
-        shown = f"{manifest.algorithm}: {', '.join(f'{name} {value}' for name, value in manifest.parameters.items())}"
+        description = (
+            f"{manifest.algorithm}: {', '.join(f'{name} {value}' for name, value in manifest.parameters.items())}"
+        )
         with broker(Path(folder), partitions) as bootstrap:
             say(f"filling the topic with {rows:,} rows ...")
             fill(bootstrap, partitions, repeated(list(material.source.json_rows()), rows), lambda done: None)
-            yield Filled(bootstrap, Topic.TRANSACTIONS.value, material.model, shown)
+            yield Filled(bootstrap, Topic.TRANSACTIONS.value, material.model, description)

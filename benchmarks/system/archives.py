@@ -30,17 +30,17 @@ def archives(settings: Settings, java: Java, jars: Jars) -> list[ClassArchive]:
 
 
 def see_archives_made(
-    wanted: Sequence[ClassArchive], model: Path, environment: Mapping[str, str], say: Callable[[str], None]
+    archives: Sequence[ClassArchive], model: Path, environment: Mapping[str, str], say: Callable[[str], None]
 ) -> None:
     """Run a broker and a detector until they have made what is not there; says so where they do not.
 
     Args:
-        wanted: The archives.
+        archives: The archives.
         model: A `current` file, for the detector.
         environment: That the processes inherit.
         say: Takes one line on each step.
     """
-    if all(archive.is_made for archive in wanted):
+    if all(archive.is_made for archive in archives):
         return
     say("the first run of this installation: archives of Java's classes are made, once, in about a minute ...")
     with tempfile.TemporaryDirectory(prefix="fraudstream-bench-") as folder:
@@ -49,6 +49,6 @@ def see_archives_made(
             system.start_broker()
             system.start_detector()
             system.await_ready(DETECTOR)
-            made = system.wait(MADE_SECONDS, lambda: all(archive.is_made for archive in wanted))
-    if not made:
+            is_complete = system.wait(MADE_SECONDS, lambda: all(archive.is_made for archive in archives))
+    if not is_complete:
         say("they were not made: the first seconds of what is measured take longer than they would")

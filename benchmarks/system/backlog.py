@@ -85,7 +85,7 @@ class CatchUp:
     usage: Usage
     rows: int
 
-    def told(self) -> dict[str, Any]:
+    def summary(self) -> dict[str, Any]:
         """For a result file: the steady state, the whole, and what it took."""
         rate, seconds, steady = steady_rate(self.progress, self.rows)
         return {

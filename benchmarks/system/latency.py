@@ -23,7 +23,7 @@ from benchmarks.system.percentiles import summary
 from benchmarks.system.resources import Usage
 from benchmarks.system.schedule import Times
 from benchmarks.system.system import LOAD, BenchSystem, stopped_at_the_end
-from benchmarks.system.watchers import Seen, StoreWatcher, StreamWatcher, TopicWatcher, Watcher, watching
+from benchmarks.system.watchers import Arrivals, StoreWatcher, StreamWatcher, TopicWatcher, Watcher, watching
 
 STAGES: Final = ("acknowledged", "alert_topic", "posted", "store", "sse", "page")
 """In the order of a payment's way; `acknowledged` is of every row, the others of those that raise an alert."""
@@ -42,7 +42,7 @@ class LatencyRequest:
     Attributes:
         rate: Rows a second.
         duration: Seconds of the steady state.
-        warm_up: Seconds before it, told apart.
+        warm_up: Seconds before it, reported separately.
         repeats: How often, each with a system of its own.
         alert_share: Share of rows that raise an alert.
         linger_ms: Of the load generator's client.
@@ -66,7 +66,7 @@ class Run:
 
     warm_up: dict[str, Times]
     steady: dict[str, Times]
-    told: dict[str, Any] = field(default_factory=dict)
+    details: dict[str, Any] = field(default_factory=dict)
 
 
 def measure_latency(
@@ -80,7 +80,7 @@ def measure_latency(
 
     Args:
         request: What is measured.
-        material: The model that judges.
+        material: The model that scores.
         rows: Files of rows that raise no alert, and that do.
         environment: That the processes inherit.
         say: Takes one line on each step.
@@ -105,19 +105,19 @@ def measure_latency(
         "linger_ms": request.linger_ms,
         "partitions": request.partitions,
         "page_left_out": no_page,
-        "held": all(run.told["load"]["held"] for run in runs),
-        "missing": {name: sum(run.told["missing"][name] for run in runs) for name in runs[0].told["missing"]},
-        "load": runs[-1].told["load"],
-        "memory": runs[-1].told["memory"],
-        "cpu_seconds_per_1000_rows": runs[-1].told["cpu_seconds_per_1000_rows"],
-        "repeats": [{**{name: summary(run.steady[name]) for name in names}, **run.told} for run in runs],
+        "held": all(run.details["load"]["held"] for run in runs),
+        "missing": {name: sum(run.details["missing"][name] for run in runs) for name in runs[0].details["missing"]},
+        "load": runs[-1].details["load"],
+        "memory": runs[-1].details["memory"],
+        "cpu_seconds_per_1000_rows": runs[-1].details["cpu_seconds_per_1000_rows"],
+        "repeats": [{**{name: summary(run.steady[name]) for name in names}, **run.details} for run in runs],
     }
 
 
 def load_spec(
     request: LatencyRequest, system: BenchSystem, rows: tuple[Path, Path], seconds: float, seed: int = 7
 ) -> LoadSpec:
-    """What the load generator is told."""
+    """The parameters of the load generator."""
     return LoadSpec(
         bootstrap_servers=system.bootstrap,
         partitions=request.partitions,
@@ -169,25 +169,26 @@ def _run(
             expected = int(sent.alert.sum())
             last = watchers[-1]
             system.wait(
-                ARRIVAL_SECONDS, lambda: all(len(each.seen) >= expected for each in watchers) or bool(last.failure)
+                ARRIVAL_SECONDS, lambda: all(len(each.arrivals) >= expected for each in watchers) or bool(last.failure)
             )
         restarts = system.restarts()
     at = {
-        "alert_topic": topic.seen, "posted": store.posted, "store": store.seen, "sse": stream.seen,
-        **({"page": page.seen} if page else {}), "alert_topic_stamped": topic.stamped,
+        "alert_topic": topic.arrivals, "posted": store.posted, "store": store.arrivals, "sse": stream.arrivals,
+        **({"page": page.arrivals} if page else {}), "alert_topic_stamped": topic.stamped,
         **({"page_inserted": page.inserted} if page else {}),
     }  # fmt: skip
     steady_from = round(request.rate * request.warm_up)
-    found = {"acknowledged": _of_all(sent)} | {name: _of_alerts(sent, seen) for name, seen in at.items()}
+    stage_times = {"acknowledged": _of_all(sent)} | {name: _of_alerts(sent, arrivals) for name, arrivals in at.items()}
     steady_rows = sent.schedule.rows - steady_from
-    told = {
+    details = {
         "load": sent.schedule.lateness(sent.sent),
         "alerts": expected,
         "missing": {
-            name: expected - len(set(seen) & set(np.flatnonzero(sent.alert).tolist())) for name, seen in at.items()
+            name: expected - len(set(arrivals) & set(np.flatnonzero(sent.alert).tolist()))
+            for name, arrivals in at.items()
         }
         | {"acknowledged": int(np.isnan(sent.acknowledged).sum())},
-        "not_expected": len(set(topic.seen) - set(np.flatnonzero(sent.alert).tolist())),
+        "not_expected": len(set(topic.arrivals) - set(np.flatnonzero(sent.alert).tolist())),
         "seen_again": {each.stage: each.again for each in watchers},
         "failed_watchers": {each.stage: str(each.failure) for each in watchers if each.failure},
         "restarts": restarts,
@@ -197,9 +198,9 @@ def _run(
         "load_average": {"before": load_before, "after": load()},
     }
     return Run(
-        warm_up={name: _between(taken, 0, steady_from) for name, taken in found.items()},
-        steady={name: _between(taken, steady_from, sent.schedule.rows) for name, taken in found.items()},
-        told=told,
+        warm_up={name: _between(times, 0, steady_from) for name, times in stage_times.items()},
+        steady={name: _between(times, steady_from, sent.schedule.rows) for name, times in stage_times.items()},
+        details=details,
     )
 
 
@@ -227,12 +228,12 @@ def _of_all(sent: Sent) -> tuple[np.ndarray[Any, Any], Times]:
     return rows, (sent.acknowledged - sent.schedule.due)[rows]
 
 
-def _of_alerts(sent: Sent, seen: Seen) -> tuple[np.ndarray[Any, Any], Times]:
-    rows = np.array([row for row in sorted(seen) if row < sent.schedule.rows], dtype=int)
-    at = np.array([seen[int(row)] for row in rows], dtype=float)
+def _of_alerts(sent: Sent, arrivals: Arrivals) -> tuple[np.ndarray[Any, Any], Times]:
+    rows = np.array([row for row in sorted(arrivals) if row < sent.schedule.rows], dtype=int)
+    at = np.array([arrivals[int(row)] for row in rows], dtype=float)
     return rows, at - sent.schedule.due[rows]
 
 
-def _between(taken: tuple[np.ndarray[Any, Any], Times], first: int, end: int) -> Times:
-    rows, seconds = taken
+def _between(times: tuple[np.ndarray[Any, Any], Times], first: int, end: int) -> Times:
+    rows, seconds = times
     return seconds[(rows >= first) & (rows < end)]

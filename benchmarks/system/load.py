@@ -1,4 +1,4 @@
-"""The load generator, a process of its own: sends each row when it is due, by `schedule.py`, and notes its fate.
+"""The load generator, a process of its own: sends each row when it is due, by `schedule.py`, and notes its outcome.
 
 python -m benchmarks.system.load SPEC.json
 """
@@ -79,9 +79,9 @@ class Sent:
     @classmethod
     def read(cls, path: Path) -> Sent:
         """What a generator wrote."""
-        with np.load(path) as noted:
-            schedule = Schedule(float(noted["start"]), float(noted["rate"]), len(noted["sent"]))
-            return cls(schedule, noted["sent"], noted["acknowledged"], noted["alert"])
+        with np.load(path) as arrays:
+            schedule = Schedule(float(arrays["start"]), float(arrays["rate"]), len(arrays["sent"]))
+            return cls(schedule, arrays["sent"], arrays["acknowledged"], arrays["alert"])
 
 
 def run(spec: LoadSpec) -> None:

@@ -1,4 +1,4 @@
-"""The machine, the versions and the load that stand in every result, and the file that it is written to."""
+"""The machine, the versions and the load that are in every result, and the file that it is written to."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def circumstances(java: Java | None = None, **versions: str) -> dict[str, Any]:
         "versions": {
             "python": platform.python_version(),
             **({} if java is None else {"java": _java_version(java)}),
-            **{name: found for name in PACKAGES if (found := _version(name))},
+            **{name: version for name in PACKAGES if (version := _version(name))},
             **versions,
         },
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -94,5 +94,5 @@ def _version(name: str) -> str | None:
 
 
 def _java_version(java: Java) -> str:
-    told = subprocess.run([str(java.home / "bin" / "java"), "-version"], capture_output=True, text=True, check=False)
-    return (told.stderr or told.stdout).partition("\n")[0].strip()
+    process = subprocess.run([str(java.home / "bin" / "java"), "-version"], capture_output=True, text=True, check=False)
+    return (process.stderr or process.stdout).partition("\n")[0].strip()

@@ -42,7 +42,7 @@ class Material:
     manifest: Manifest
 
     @property
-    def told(self) -> dict[str, Any]:
+    def summary(self) -> dict[str, Any]:
         """For a result file."""
         return {
             "data": {

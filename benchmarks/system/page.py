@@ -9,7 +9,7 @@ import os
 import shutil
 from typing import Final
 
-from benchmarks.system.watchers import Seen, Watcher
+from benchmarks.system.watchers import Arrivals, Watcher
 
 BROWSERS: Final = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 FLAGS: Final = ("--disable-gpu", "--disable-background-networking", "--disable-component-update", "--no-first-run")
@@ -68,7 +68,7 @@ class PageWatcher(Watcher):
     def __init__(self, url: str) -> None:
         super().__init__("page")
         self._url = url
-        self.inserted: Seen = {}
+        self.inserted: Arrivals = {}
         self.version = ""
 
     def watch(self) -> None:

@@ -21,9 +21,9 @@ def summary(seconds: ArrayLike) -> dict[str, float | int | None]:
     times = np.asarray(seconds, dtype=float) * 1000
     if not len(times):
         return {**dict.fromkeys(QUANTILES), "max_ms": None, "count": 0}
-    found = np.percentile(times, list(QUANTILES.values()), method="higher")
+    percentiles = np.percentile(times, list(QUANTILES.values()), method="higher")
     return {
-        **{name: round(float(value), 3) for name, value in zip(QUANTILES, found, strict=True)},
+        **{name: round(float(value), 3) for name, value in zip(QUANTILES, percentiles, strict=True)},
         "max_ms": round(float(times.max()), 3),
         "count": len(times),
     }
@@ -33,8 +33,8 @@ def quantiles(values: Sequence[float], shares: Sequence[float] = (50, 99)) -> di
     """Percentiles of values as they are, the largest, and how many there are; only how many where there are none."""
     if not len(values):
         return {"count": 0}
-    found = {f"p{share:g}": round(float(np.percentile(values, share)), 1) for share in shares}
-    return found | {"max": round(float(max(values)), 1), "count": len(values)}
+    percentiles = {f"p{share:g}": round(float(np.percentile(values, share)), 1) for share in shares}
+    return percentiles | {"max": round(float(max(values)), 1), "count": len(values)}
 
 
 def of_repeats(values: Sequence[float]) -> dict[str, Any]:

@@ -43,8 +43,8 @@ def caught_up_at(killed: float, alerts: Iterable[tuple[float, float]]) -> float 
         alerts: When each was due, and when it came.
     """
     latest = killed
-    for due, came in sorted(alerts):
-        latest = max(latest, came)
+    for due, arrival in sorted(alerts):
+        latest = max(latest, arrival)
         if due > killed + DYING_SECONDS and latest <= due + ON_TIME_SECONDS:
             return latest
     return None
@@ -74,12 +74,12 @@ def measure_recovery(
             system.wait(request.duration + 120.0, lambda: LOAD not in system.pids())
             sent = Sent.read(Path(spec.output))
             expected = int(sent.alert.sum())
-            system.wait(ARRIVAL_SECONDS, lambda: len(topic.seen) >= expected)
+            system.wait(ARRIVAL_SECONDS, lambda: len(topic.arrivals) >= expected)
     due = sent.schedule.due
     ends = [*killed[1:], float("inf")]
     took = []
     for at, end in zip(killed, ends, strict=True):
-        alerts = [(float(due[row]), came) for row, came in topic.seen.items() if at - 60 <= due[row] < end]
+        alerts = [(float(due[row]), arrival) for row, arrival in topic.arrivals.items() if at - 60 <= due[row] < end]
         caught_up = caught_up_at(at, alerts)
         took.append(None if caught_up is None else round(caught_up - at, 2))
     known = [each for each in took if each is not None]
@@ -92,7 +92,7 @@ def measure_recovery(
         "partitions": request.partitions,
         "alert_share": request.alert_share,
         "alerts": expected,
-        "missing": len(set(np.flatnonzero(sent.alert).tolist()) - set(topic.seen)),
+        "missing": len(set(np.flatnonzero(sent.alert).tolist()) - set(topic.arrivals)),
         "load": sent.schedule.lateness(sent.sent),
         "held": sent.schedule.lateness(sent.sent)["held"],
     }

@@ -53,12 +53,12 @@ def proportional_mib(pid: int) -> float | None:
 
 def cpu_seconds(pid: int) -> float:
     """Processor time so far of a process and all that it started, of those that ended too."""
-    spent = 0.0
+    total = 0.0
     for each in _processes(pid):
         with suppress(psutil.NoSuchProcess):
             times = each.cpu_times()
-            spent += times.user + times.system + times.children_user + times.children_system
-    return spent
+            total += times.user + times.system + times.children_user + times.children_system
+    return total
 
 
 @dataclass
@@ -106,7 +106,7 @@ class Usage:
                 name: _ends([sample[name] for _, sample in self.samples if name in sample]) for name in names
             }
             | {"all": _ends([total for _, total in totals])},
-            "proportional_mib": {when: dict(found) | _all(found) for when, found in self._proportional.items()},
+            "proportional_mib": {when: dict(sizes) | _all(sizes) for when, sizes in self._proportional.items()},
             "samples": [
                 {"seconds": at, "resident_mib": {**sample, "all": round(sum(sample.values()), 1)}}
                 for at, sample in _each_minute(self.samples)
@@ -116,7 +116,7 @@ class Usage:
 
     def cpu_per_1000(self, rows: int) -> dict[str, float]:
         """Processor seconds for 1,000 of so many rows, by process and of all."""
-        each = {name: round(spent / max(rows, 1) * 1000, 4) for name, spent in self._spent.items()}
+        each = {name: round(seconds / max(rows, 1) * 1000, 4) for name, seconds in self._spent.items()}
         return each | {"all": round(sum(self._spent.values()) / max(rows, 1) * 1000, 4)}
 
 
@@ -124,14 +124,14 @@ def _ends(values: Sequence[float]) -> dict[str, float]:
     return {"start": values[0], "max": max(values), "end": values[-1]} if values else {}
 
 
-def _all(found: Mapping[str, float | None]) -> dict[str, float | None]:
-    known = [value for value in found.values() if value is not None]
-    return {"all": round(sum(known), 1) if len(known) == len(found) else None}
+def _all(values: Mapping[str, float | None]) -> dict[str, float | None]:
+    known = [value for value in values.values() if value is not None]
+    return {"all": round(sum(known), 1) if len(known) == len(values) else None}
 
 
 def _each_minute(samples: Sequence[tuple[float, dict[str, float]]]) -> list[tuple[float, dict[str, float]]]:
-    kept: list[tuple[float, dict[str, float]]] = []
+    minutes: list[tuple[float, dict[str, float]]] = []
     for at, sample in samples[:-1]:
-        if not kept or at - kept[-1][0] >= 59.0:
-            kept.append((at, sample))
-    return [*kept, *samples[-1:]]
+        if not minutes or at - minutes[-1][0] >= 59.0:
+            minutes.append((at, sample))
+    return [*minutes, *samples[-1:]]

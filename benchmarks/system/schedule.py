@@ -53,19 +53,21 @@ class Schedule:
 
     def lateness(self, sent: Times) -> dict[str, Any]:
         """How late the rows left, and whether the rate was held; `sent` is NaN for a row that never left."""
-        gone = ~np.isnan(sent)
-        late = np.maximum(sent - self.due, 0.0)[gone]
+        is_sent = ~np.isnan(sent)
+        late = np.maximum(sent - self.due, 0.0)[is_sent]
         figures = summary(late)
         tail = late[-max(1, len(late) // 10) :]
-        took = float(sent[gone].max() - self.start) if gone.any() else 0.0
+        took = float(sent[is_sent].max() - self.start) if is_sent.any() else 0.0
         held = bool(
-            gone.all() and np.median(tail) <= LATE_SECONDS and np.percentile(late, 99, method="higher") <= LATE_SECONDS
+            is_sent.all()
+            and np.median(tail) <= LATE_SECONDS
+            and np.percentile(late, 99, method="higher") <= LATE_SECONDS
         )
         return {
             **figures,
             "rows": self.rows,
-            "sent": int(gone.sum()),
-            "rows_per_second": round(int(gone.sum()) / took, 1) if took > 0 else 0.0,
+            "sent": int(is_sent.sum()),
+            "rows_per_second": round(int(is_sent.sum()) / took, 1) if took > 0 else 0.0,
             "held": held,
         }
 

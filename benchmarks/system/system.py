@@ -92,9 +92,9 @@ class BenchSystem:
 
     def start_load(self, spec: LoadSpec) -> None:
         """Start the load generator and await that it begins."""
-        written = self.folder / "load.json"
-        spec.write(written)
-        command = [sys.executable, "-m", "benchmarks.system.load", written]
+        spec_file = self.folder / "load.json"
+        spec.write(spec_file)
+        command = [sys.executable, "-m", "benchmarks.system.load", spec_file]
         # The file that it writes is the one it is looked for: one that is never ready would be ended after 3 minutes.
         path = os.pathsep.join(filter(None, (str(ROOT), self.environment.get("PYTHONPATH"))))
         self._start(LOAD, [str(part) for part in command], ends=True, ready_file=Path(spec.ready), PYTHONPATH=path)
@@ -155,9 +155,9 @@ class BenchSystem:
                 self.children[name].stop()
 
     def _late(self, names: Sequence[str]) -> ProcessFailed:
-        said = ", ".join(f"{name} ({log_tail(self.children[name].log)})" for name in names)
+        details = ", ".join(f"{name} ({log_tail(self.children[name].log)})" for name in names)
         return ProcessFailed(
-            f"never ready: {said}", where=f"logs: {self.folder / 'logs'}", remedy="`fraudstream doctor` may know why"
+            f"never ready: {details}", where=f"logs: {self.folder / 'logs'}", remedy="`fraudstream doctor` may know why"
         )
 
     def _begin(self, name: str, *arguments: object) -> None:

@@ -18,8 +18,8 @@ def latency_table(result: Mapping[str, Any]) -> Table:
     for name in (*QUANTILES, "max_ms", "count"):
         table.add_column(name.removesuffix("_ms"), justify="right")
     for stage in (*STAGES, *BESIDE):
-        if found := result.get(stage):
-            table.add_row(stage, *(_number(found[name]) for name in (*QUANTILES, "max_ms")), f"{found['count']:,}")
+        if times := result.get(stage):
+            table.add_row(stage, *(_number(times[name]) for name in (*QUANTILES, "max_ms")), f"{times['count']:,}")
     return table
 
 
@@ -42,12 +42,12 @@ def usage_table(result: Mapping[str, Any]) -> Table:
 
 
 def throughput_table(result: Mapping[str, Any]) -> Table:
-    """Rows a second by model and by peer."""
+    """Rows a second by model and by baseline."""
     table = Table(title=f"catching up on {result['rows']:,} rows, rows a second")
     for name in ("who", "median", "min", "max"):
         table.add_column(name, justify="left" if name == "who" else "right")
-    for name, found in result.get("by_algorithm", {}).items():
-        table.add_row(f"fraudstream, {name}", *(_number(found[each], 0) for each in ("median", "min", "max")))
+    for name, entry in result.get("by_algorithm", {}).items():
+        table.add_row(f"fraudstream, {name}", *(_number(entry[each], 0) for each in ("median", "min", "max")))
     for name, rate in result["peers"].items():
         table.add_row(name, _number(rate, 0), "", "")
     return table

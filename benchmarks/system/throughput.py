@@ -22,7 +22,7 @@ from fraudstream.errors import ProcessFailed
 from fraudstream.runtime.processes import spawn, stop
 from fraudstream.transactions.wire import Topic
 
-TOLD_ROWS: Final = 250_000
+PROGRESS_ROWS: Final = 250_000
 
 Say = Callable[[str], None]
 
@@ -35,7 +35,7 @@ class ThroughputRequest:
         rows: Of the backlog.
         repeats: How often each model reads it.
         partitions: Of the topic.
-        peers: Whether the peers read it too.
+        baselines: Whether the baselines read it too.
     """
 
     rows: int
@@ -51,7 +51,7 @@ def measure_throughput(
 
     Args:
         request: What is measured.
-        materials: Models of the same rows; the first is the one that the headline and the peers are about.
+        materials: Models of the same rows; the first is the one that the headline and the baselines are about.
         environment: That the processes inherit.
         say: Takes one line on each step.
     """
@@ -63,15 +63,17 @@ def measure_throughput(
                 name = material.manifest.requested
                 before = load()
                 system.model = material.model.absolute()
-                told = catch_up(system, f"checkpoint-{name}-{number}", request.rows).told() | {"load_before": before}
-                by_algorithm[name].append(told)
-                say(f"{name}, run {number} of {request.repeats}: {told['rows_per_second']:,.0f} rows/s")
-        baselines, why = _peers(request, system, materials[0], environment, say)
+                measurement = catch_up(system, f"checkpoint-{name}-{number}", request.rows).summary() | {
+                    "load_before": before
+                }
+                by_algorithm[name].append(measurement)
+                say(f"{name}, run {number} of {request.repeats}: {measurement['rows_per_second']:,.0f} rows/s")
+        baselines, why = _measure_baselines(request, system, materials[0], environment, say)
     rates = {name: of_repeats([run["rows_per_second"] for run in runs]) for name, runs in by_algorithm.items()}
     first = materials[0].manifest.requested
     return {
         "rows_per_second": rates[first]["median"],
-        "peers": {name: found.get("rows_per_second") for name, found in baselines.items()},
+        "peers": {name: baseline.get("rows_per_second") for name, baseline in baselines.items()},
         "peers_left_out": why,
         "peers_in_full": baselines,
         "rows": request.rows,
@@ -80,7 +82,7 @@ def measure_throughput(
         "by_algorithm": {
             material.manifest.requested: {
                 **rates[material.manifest.requested],
-                "model": material.told["model"],
+                "model": material.summary["model"],
                 "runs": by_algorithm[material.manifest.requested],
             }
             for material in materials
@@ -88,15 +90,15 @@ def measure_throughput(
     }
 
 
-def measure_peers(
+def measure_baselines(
     request: ThroughputRequest, material: Material, environment: Mapping[str, str], say: Say
 ) -> dict[str, Any]:
-    """Let only the peers read a backlog."""
+    """Let only the baselines read a backlog."""
     with _backlog(request, material, environment, say) as system:
-        found, _ = _peers(request, system, material, environment, say)
+        baselines, _ = _measure_baselines(request, system, material, environment, say)
     return {
-        "peers": {name: baseline.get("rows_per_second") for name, baseline in found.items()},
-        "peers_in_full": found,
+        "peers": {name: baseline.get("rows_per_second") for name, baseline in baselines.items()},
+        "peers_in_full": baselines,
         "rows": request.rows,
         "partitions": request.partitions,
     }
@@ -113,27 +115,30 @@ def _backlog(
             say(f"filling the topic with {request.rows:,} rows ...")
             source = list(material.source.json_rows())
             fill(
-                system.bootstrap, request.partitions, repeated(source, request.rows), _told_at_times(request.rows, say)
+                system.bootstrap,
+                request.partitions,
+                repeated(source, request.rows),
+                _progress_messages(request.rows, say),
             )
             yield system
 
 
-def _told_at_times(rows: int, say: Say) -> Callable[[int], None]:
+def _progress_messages(rows: int, say: Say) -> Callable[[int], None]:
     """Takes how many rows the topic has, and says so now and then."""
 
     def report(done: int) -> None:
-        if done % TOLD_ROWS == 0:
+        if done % PROGRESS_ROWS == 0:
             say(f"{done:,} of {rows:,} rows")
 
     return report
 
 
-def _peers(
+def _measure_baselines(
     request: ThroughputRequest, system: BenchSystem, material: Material, environment: Mapping[str, str], say: Say
 ) -> tuple[dict[str, dict[str, Any]], str | None]:
     if not request.baselines:
         return {}, "--no-peers was given"
-    say("the peers, on the same topic ...")
+    say("the baselines, on the same topic ...")
     output, log = system.folder / "peers.json", system.folder / "logs" / "peers.log"
     command = [
         sys.executable, "-m", "benchmarks.baselines.run",
@@ -147,9 +152,9 @@ def _peers(
         stop(process, 10.0)
     if code:
         raise ProcessFailed(
-            f"the peers failed: {log_tail(log, 6)}",
+            f"the baselines failed: {log_tail(log, 6)}",
             where=f"log: {log}",
-            remedy="mend what it says, or leave them out with --no-peers",
+            remedy="fix the problem in the log, or leave them out with --no-peers",
         )
-    found: dict[str, dict[str, Any]] = orjson.loads(output.read_bytes())["peers"]
-    return found, None
+    results: dict[str, dict[str, Any]] = orjson.loads(output.read_bytes())["peers"]
+    return results, None

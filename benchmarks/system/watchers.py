@@ -25,14 +25,14 @@ from fraudstream.transactions.wire import AlertField, Topic
 STORE_POLL_SECONDS: Final = 0.0005
 """How often the database is asked while an alert is on its way: the error of the stage `store`, upwards."""
 
-Seen = dict[int, float]
+Arrivals = dict[int, float]
 
 
 class Watcher(threading.Thread):
-    """A thread that notes when rows come to a stage, until it is told to stop.
+    """A thread that notes when rows come to a stage, until it is to stop.
 
     Attributes:
-        seen: Row to time, the first one.
+        arrivals: Row to time, the first one.
         again: How many came more than once.
         failure: What ended it early.
     """
@@ -40,7 +40,7 @@ class Watcher(threading.Thread):
     def __init__(self, stage: str) -> None:
         super().__init__(name=f"watching {stage}", daemon=True)
         self.stage = stage
-        self.seen: Seen = {}
+        self.arrivals: Arrivals = {}
         self.again = 0
         self.failure: Exception | None = None
         self.watching = threading.Event()
@@ -50,7 +50,7 @@ class Watcher(threading.Thread):
         """Watch; a failure is kept for whoever asks."""
         try:
             self.watch()
-        except Exception as e:  # told in the result, as a stage without times would be taken for a system's fault
+        except Exception as e:  # reported in the result, as a stage without times would be taken for a system's fault
             self.failure = e
         finally:
             self.watching.set()
@@ -64,10 +64,10 @@ class Watcher(threading.Thread):
         row = row_of(alert_id)
         if row is None:
             return None
-        if row in self.seen:
+        if row in self.arrivals:
             self.again += 1
             return None
-        self.seen[row] = at
+        self.arrivals[row] = at
         return row
 
 
@@ -83,7 +83,7 @@ class TopicWatcher(Watcher):
         self._servers = bootstrap
         self._partitions = partitions
         self._under_way = under_way
-        self.stamped: Seen = {}
+        self.stamped: Arrivals = {}
 
     def watch(self) -> None:
         """Read the topic from its beginning."""
@@ -123,7 +123,7 @@ class StoreWatcher(Watcher):
         self._database = database
         self._topic = topic
         self._under_way = under_way
-        self.posted: Seen = {}
+        self.posted: Arrivals = {}
 
     def watch(self) -> None:
         """Ask for what is behind the last that is known."""
@@ -135,12 +135,12 @@ class StoreWatcher(Watcher):
                     continue
                 # Before asking: what comes to the topic meanwhile sets it again.
                 self._under_way.clear()
-                while len(self.seen) < len(self._topic.seen) and not self.stopping.is_set():
-                    found = store.execute(
+                while len(self.arrivals) < len(self._topic.arrivals) and not self.stopping.is_set():
+                    rows = store.execute(
                         "SELECT seq, alert_id, received_us FROM alerts WHERE seq > ? ORDER BY seq", (last,)
                     ).fetchall()
                     at = time.time()
-                    for seq, alert_id, received_us in found:
+                    for seq, alert_id, received_us in rows:
                         last = seq
                         row = self.note(alert_id, at)
                         if row is not None:

@@ -34,22 +34,22 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def said() -> list[str]:
+def page_errors() -> list[str]:
     """What the page wrote to the console as an error, and what it threw."""
     return []
 
 
 @pytest.fixture
-def page(browser: Browser, said: list[str]) -> Iterator[Page]:
+def page(browser: Browser, page_errors: list[str]) -> Iterator[Page]:
     context = browser.new_context(timezone_id="Europe/Zurich", locale="en-GB")
     page = context.new_page()
     page.set_default_timeout(60_000)
 
     def note(message: ConsoleMessage) -> None:
         if message.type in ("error", "warning"):
-            said.append(message.text)
+            page_errors.append(message.text)
 
     page.on("console", note)
-    page.on("pageerror", lambda error: said.append(str(error)))
+    page.on("pageerror", lambda error: page_errors.append(str(error)))
     yield page
     context.close()

@@ -12,7 +12,7 @@ import pytest
 from playwright.sync_api import Browser, Page
 
 from dashboards import RunningDashboard, alert, running_dashboard
-from dead_letters import letter
+from dead_letters import dead_letter
 
 pytestmark = pytest.mark.browser
 
@@ -61,7 +61,7 @@ def dashboard(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
         if request.param == "full":
             running.post("/api/alerts", [alert(number) for number in range(5)])
             running.post("/api/alerts", [alert(9, outcome="unscorable", score=None, reason="too much is missing")])
-            running.post("/api/dead-letters", [letter(number, b"[1]") for number in range(3)])
+            running.post("/api/dead-letters", [dead_letter(number, b"[1]") for number in range(3)])
             running.post(
                 "/api/events", [{"type": "query", "message": "the query started", "event_id": "e-1"}, {"no": 1}]
             )
@@ -78,7 +78,7 @@ LOOKS = list(product(SCHEMES, WIDTHS))
 def test_axe_finds_no_violation(
     dashboard: RunningDashboard, browser: Browser, path: str, looks: list[tuple[str, int]]
 ) -> None:
-    found: dict[str, Any] = {}
+    by_size: dict[str, Any] = {}
     for scheme, width in looks:
         context = browser.new_context(
             color_scheme="dark" if scheme == "dark" else "light",
@@ -92,9 +92,9 @@ def test_axe_finds_no_violation(
         page.evaluate(AXE)
         violations = page.evaluate(RUN, TAGS)
         if violations:
-            found[f"{scheme} {width}"] = violations
+            by_size[f"{scheme} {width}"] = violations
         context.close()
-    assert found == {}
+    assert by_size == {}
 
 
 def test_the_navigation_is_grouped_and_each_page_marks_itself_current(dashboard: RunningDashboard, page: Page) -> None:

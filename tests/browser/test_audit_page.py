@@ -29,22 +29,22 @@ def dashboard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningDashb
 def as_(dashboard: RunningDashboard, name: str, route: str, posted: object) -> dict[str, Any]:
     headers = {"Content-Type": "application/json", "X-Fraudstream-Actor": quote(name)}
     answer = dashboard.pool.request("POST", dashboard.url + route, body=orjson.dumps(posted), headers=headers)
-    told: dict[str, Any] = orjson.loads(answer.data)
-    return told
+    document: dict[str, Any] = orjson.loads(answer.data)
+    return document
 
 
 def change_something(dashboard: RunningDashboard) -> None:
     dashboard.post("/api/alerts", [alert(n) for n in range(1, 9)] + [alert(9, alert_id="a/b?c#" + "long" * 30)])
     ids = [f"id-{n}" for n in range(1, 9)]
-    done = as_(dashboard, SCRIPT, "/api/work/verdict", {"alert_ids": ids, "status": "false_alarm", "note": SCRIPT})
-    as_(dashboard, SCRIPT, "/api/work/undo", {"change_id": done["change_id"]})
+    result = as_(dashboard, SCRIPT, "/api/work/verdict", {"alert_ids": ids, "status": "false_alarm", "note": SCRIPT})
+    as_(dashboard, SCRIPT, "/api/work/undo", {"change_id": result["change_id"]})
     as_(dashboard, "Zoë", "/api/work/claim", {"alert_ids": ["a/b?c#" + "long" * 30]})
     as_(dashboard, "Zoë", "/api/work/note", {"alert_ids": ["id-1"], "text": "the same merchant"})
     dashboard.pool.request("GET", dashboard.url + "/api/alerts.csv?min_score=0.5")
 
 
 def test_a_person_finds_a_change_and_follows_it_to_its_alert_and_its_file(
-    dashboard: RunningDashboard, page: Page, said: list[str]
+    dashboard: RunningDashboard, page: Page, page_errors: list[str]
 ) -> None:
     page.goto(dashboard.url + "/audit")
     expect(page.get_by_role("heading", name="No changes yet")).to_be_visible()
@@ -72,7 +72,7 @@ def test_a_person_finds_a_change_and_follows_it_to_its_alert_and_its_file(
     page.goto(dashboard.url + "/audit?actor=nobody+of+this+name")
     expect(page.get_by_text("No matches")).to_be_visible()
     assert page.title() == "Audit · fraudstream"
-    assert said == []
+    assert page_errors == []
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)

@@ -74,7 +74,7 @@ def figure(page: Page, key: str) -> Locator:
     return chart(page, key).locator(".now")
 
 
-def test_every_chart_is_drawn_with_its_figure(page: Page, dashboard: RunningDashboard, said: list[str]) -> None:
+def test_every_chart_is_drawn_with_its_figure(page: Page, dashboard: RunningDashboard, page_errors: list[str]) -> None:
     fill(dashboard)
     page.goto(f"{dashboard.url}/charts")
     live(page)
@@ -98,10 +98,10 @@ def test_every_chart_is_drawn_with_its_figure(page: Page, dashboard: RunningDash
         "By the column Class of the replayed file, 50.0 % of the 4 alerts in this period are"
     )
     expect(page.locator("#connection")).to_contain_text("As of")
-    assert said == []
+    assert page_errors == []
 
 
-def test_the_value_under_the_mouse_is_told_while_figures_come(page: Page, dashboard: RunningDashboard) -> None:
+def test_the_value_under_the_mouse_is_displayed_while_figures_come(page: Page, dashboard: RunningDashboard) -> None:
     fill(dashboard)
     page.goto(f"{dashboard.url}/charts")
     live(page)
@@ -171,7 +171,7 @@ def test_what_a_finger_touches_stays_to_be_read(dashboard: RunningDashboard, bro
 
 
 def test_each_table_opens_by_key_with_every_value_and_does_not_move_under_the_reader(
-    page: Page, dashboard: RunningDashboard, said: list[str]
+    page: Page, dashboard: RunningDashboard, page_errors: list[str]
 ) -> None:
     fill(dashboard)
     page.goto(f"{dashboard.url}/charts")
@@ -198,10 +198,12 @@ def test_each_table_opens_by_key_with_every_value_and_does_not_move_under_the_re
     chart(page, "alerts").locator("summary").press("Enter")
     expect(cells.filter(has_text=re.compile("^[1-5]$")).first).to_be_visible()
     assert wait_until(lambda: sum(int(text) for text in cells.all_inner_texts()) == 5, 60)
-    assert said == []
+    assert page_errors == []
 
 
-def test_the_span_is_a_link_and_back_leads_back(page: Page, dashboard: RunningDashboard, said: list[str]) -> None:
+def test_the_span_is_a_link_and_back_leads_back(
+    page: Page, dashboard: RunningDashboard, page_errors: list[str]
+) -> None:
     fill(dashboard)
     page.goto(f"{dashboard.url}/charts")
     spans = page.get_by_role("navigation", name="Time range")
@@ -214,16 +216,16 @@ def test_the_span_is_a_link_and_back_leads_back(page: Page, dashboard: RunningDa
         chart(page, "alerts").locator("summary").click()
         expect(chart(page, "alerts").locator("tbody tr")).to_have_count(minutes)
     expect(figure(page, "alerts")).to_contain_text("4 alerts")
-    # More minutes than the plot has room for: a stretch of them is read at a time.
+    # More minutes than fit into the plot: a stretch of them is read at a time.
     plot(page, "alerts").press("End")
     expect(chart(page, "alerts").locator(".readout")).to_contain_text("a minute: alerts")
     page.go_back()
     expect(spans.get_by_role("link", name="6 hours")).to_have_attribute("aria-current", "true")
-    assert said == []
+    assert page_errors == []
 
 
 def test_an_empty_page_says_what_to_do_and_fills_by_itself(
-    page: Page, dashboard: RunningDashboard, said: list[str]
+    page: Page, dashboard: RunningDashboard, page_errors: list[str]
 ) -> None:
     page.goto(f"{dashboard.url}/charts")
     live(page)
@@ -247,11 +249,11 @@ def test_an_empty_page_says_what_to_do_and_fills_by_itself(
     decide(dashboard, "confirmed_fraud", 1)
     expect(figure(page, "precision")).to_contain_text("100.0 % confirmed: 1 of 1", timeout=15_000)
     assert page.evaluate("window.notReloaded")
-    assert said == []
+    assert page_errors == []
 
 
-def test_a_server_that_is_gone_is_told_and_the_page_goes_on_by_itself(
-    page: Page, dashboard: RunningDashboard, said: list[str]
+def test_a_server_that_is_gone_is_reported_and_the_page_goes_on_by_itself(
+    page: Page, dashboard: RunningDashboard, page_errors: list[str]
 ) -> None:
     fill(dashboard)
     page.goto(f"{dashboard.url}/charts")
@@ -264,7 +266,7 @@ def test_a_server_that_is_gone_is_told_and_the_page_goes_on_by_itself(
     live(page)
     expect(page.locator("#failed")).to_be_hidden()
     expect(figure(page, "payments")).to_contain_text("400 payments")
-    assert [text for text in said if not GONE.search(text)] == []
+    assert [text for text in page_errors if not GONE.search(text)] == []
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)

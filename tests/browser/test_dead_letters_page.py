@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from dashboards import RunningDashboard, alert
-from dead_letters import INPUT, letter
+from dead_letters import INPUT, dead_letter
 from pages import SCHEMES, WORST_CONTRAST
 
 pytestmark = pytest.mark.browser
@@ -26,9 +26,9 @@ def conclude(dashboard: RunningDashboard, place: str) -> None:
 
 
 def test_a_record_is_looked_at_selected_and_replayed_and_again_only_when_confirmed(
-    dashboard: RunningDashboard, page: Page, said: list[str]
+    dashboard: RunningDashboard, page: Page, page_errors: list[str]
 ) -> None:
-    dashboard.post("/api/dead-letters", [letter(1, b"[1, 2]", key="a key"), letter(2, b"\xff\x00\x01")])
+    dashboard.post("/api/dead-letters", [dead_letter(1, b"[1, 2]", key="a key"), dead_letter(2, b"\xff\x00\x01")])
     page.goto(f"{dashboard.url}/dead-letters")
     page.evaluate("window.notReloaded = true")
     page.locator("#letter-1 summary").press("Enter")
@@ -58,13 +58,13 @@ def test_a_record_is_looked_at_selected_and_replayed_and_again_only_when_confirm
     page.keyboard.press("Enter")
     expect(page.locator("#answer")).to_have_text("2 requested. The relay sends them.")
     assert dashboard.get("/api/replays")["counts"]["requested"] == 2
-    assert [text for text in said if "409" not in text] == []
+    assert [text for text in page_errors if "409" not in text] == []
 
 
 def test_the_filter_is_in_the_url_and_applies_to_download_and_replay(
     dashboard: RunningDashboard, page: Page, tmp_path: Path
 ) -> None:
-    dashboard.post("/api/dead-letters", [letter(n, reason="empty" if n % 2 else "array") for n in range(130)])
+    dashboard.post("/api/dead-letters", [dead_letter(n, reason="empty" if n % 2 else "array") for n in range(130)])
     dashboard.post("/api/alerts", [alert(500, outcome="unscorable", score=None, reason="4 of 5 features missing")])
     page.goto(f"{dashboard.url}/dead-letters")
     expect(page.locator("#matching")).to_have_text("131")
@@ -92,9 +92,9 @@ def test_the_filter_is_in_the_url_and_applies_to_download_and_replay(
     expect(page.locator(".letters > li")).to_contain_text("4 of 5 features missing")
 
 
-def test_a_script_in_a_letter_never_runs(dashboard: RunningDashboard, page: Page, said: list[str]) -> None:
+def test_a_script_in_a_dead_letter_never_runs(dashboard: RunningDashboard, page: Page, page_errors: list[str]) -> None:
     hostile = {"reason": SCRIPT, "key": SCRIPT, "headers": {SCRIPT: SCRIPT}, "event_id": SCRIPT, "topic": SCRIPT}
-    dashboard.post("/api/dead-letters", [letter(1, SCRIPT.encode(), **hostile)])
+    dashboard.post("/api/dead-letters", [dead_letter(1, SCRIPT.encode(), **hostile)])
     dashboard.post("/api/replays", {"places": [f"{SCRIPT}/0/1"], "who": SCRIPT[:80], "why": SCRIPT})
     page.goto(f"{dashboard.url}/dead-letters?reason={SCRIPT}")
     page.locator(".letters summary").click()
@@ -103,7 +103,7 @@ def test_a_script_in_a_letter_never_runs(dashboard: RunningDashboard, page: Page
     expect(page.locator("#live-replays")).to_contain_text("sent")
     assert page.locator("main img").count() == 0
     assert "pwned" not in page.title()
-    assert said == []
+    assert page_errors == []
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
@@ -116,7 +116,8 @@ def test_the_page_fits_any_width_and_its_text_stands_out(
         page.goto(f"{dashboard.url}/dead-letters")
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         dashboard.post(
-            "/api/dead-letters", [letter(1, b"x" * 9_000, headers={"h" * 90: "y" * 300}), letter(2, b"\xff" * 99)]
+            "/api/dead-letters",
+            [dead_letter(1, b"x" * 9_000, headers={"h" * 90: "y" * 300}), dead_letter(2, b"\xff" * 99)],
         )
         dashboard.post("/api/replays", {"filter": "", "who": "Ada", "why": "w" * 300, "again": True})
         page.goto(f"{dashboard.url}/dead-letters")

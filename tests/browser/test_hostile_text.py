@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Page
 
 from dashboards import RunningDashboard, alert, running_dashboard
-from dead_letters import letter
+from dead_letters import dead_letter
 
 pytestmark = pytest.mark.browser
 
@@ -43,7 +43,7 @@ def dashboard(tmp_path: Path) -> Iterator[RunningDashboard]:
         event = {"type": "query", "message": SCRIPT, "event_id": SCRIPT}
         schema = {"type": "schema", "message": SCRIPT, "event_id": f"s{SCRIPT}"}
         running.post("/api/events", [event, schema, {"message": SCRIPT}])
-        posted = letter(1, SCRIPT.encode(), reason=SCRIPT, key=SCRIPT, headers={SCRIPT: SCRIPT}, event_id=SCRIPT)
+        posted = dead_letter(1, SCRIPT.encode(), reason=SCRIPT, key=SCRIPT, headers={SCRIPT: SCRIPT}, event_id=SCRIPT)
         running.post("/api/dead-letters", [posted, {"topic": SCRIPT}])
         replay = {"places": ["credit_card_transactions/0/1"], "who": SCRIPT, "why": SCRIPT}
         running.post("/api/replays", replay | {"payload_base64": base64.b64encode(SCRIPT.encode()).decode()})
@@ -51,7 +51,7 @@ def dashboard(tmp_path: Path) -> Iterator[RunningDashboard]:
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_no_script_runs(dashboard: RunningDashboard, page: Page, said: list[str], path: str) -> None:
+def test_no_script_runs(dashboard: RunningDashboard, page: Page, page_errors: list[str], path: str) -> None:
     page.goto(dashboard.url + path)
     page.wait_for_timeout(500)
     for button in page.locator("button.toggle:visible, summary:visible").all():
@@ -62,4 +62,4 @@ def test_no_script_runs(dashboard: RunningDashboard, page: Page, said: list[str]
     assert page.evaluate("window.pwned") is None
     assert page.locator("img[src=x]").count() == 0
     assert "49" not in page.locator("main").inner_text().replace(SCRIPT, "").split()
-    assert said == []
+    assert page_errors == []

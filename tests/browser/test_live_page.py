@@ -22,7 +22,7 @@ RESTARTED = re.compile(
 )
 
 
-def shown(page: Page) -> list[str]:
+def row_ids(page: Page) -> list[str]:
     ids: list[str] = page.evaluate("[...document.querySelectorAll('#alerts tbody.alert')].map((row) => row.dataset.id)")
     return ids
 
@@ -32,7 +32,7 @@ def row(page: Page, number: int) -> Any:
 
 
 def test_a_posted_alert_appears_without_a_reload_and_reads_as_after_one(
-    dashboard: RunningDashboard, page: Page, said: list[str]
+    dashboard: RunningDashboard, page: Page, page_errors: list[str]
 ) -> None:
     page.goto(dashboard.url)
     live(page)
@@ -52,11 +52,11 @@ def test_a_posted_alert_appears_without_a_reload_and_reads_as_after_one(
     page.reload()
     live(page)
     assert row(page, 1200).locator("tr.summary").inner_text() == before
-    assert said == []
+    assert page_errors == []
 
 
 def test_the_page_survives_a_restart_of_the_server_and_loses_and_repeats_no_row(
-    dashboard: RunningDashboard, page: Page, said: list[str]
+    dashboard: RunningDashboard, page: Page, page_errors: list[str]
 ) -> None:
     dashboard.post("/api/alerts", [alert(1)])
     page.goto(dashboard.url)
@@ -72,9 +72,9 @@ def test_the_page_survives_a_restart_of_the_server_and_loses_and_repeats_no_row(
     live(page)
     dashboard.post("/api/alerts", [alert(4)])
     expect(row(page, 4)).to_be_visible()
-    assert shown(page) == ["id-4", "id-3", "id-2", "id-1"]
+    assert row_ids(page) == ["id-4", "id-3", "id-2", "id-1"]
     assert page.evaluate("window.notReloaded")
-    assert [text for text in said if not RESTARTED.search(text)] == []
+    assert [text for text in page_errors if not RESTARTED.search(text)] == []
 
 
 def test_the_button_downloads_the_csv_of_all_alerts(dashboard: RunningDashboard, page: Page, tmp_path: Path) -> None:
@@ -88,7 +88,7 @@ def test_the_button_downloads_the_csv_of_all_alerts(dashboard: RunningDashboard,
         rows = list(csv.DictReader(file))
     assert [saved["alert_id"] for saved in rows] == [f"id-{number}" for number in range(250)]
     assert rows[0]["V1"] == "-1.5"
-    assert len(shown(page)) == 50
+    assert len(row_ids(page)) == 50
 
 
 def test_details_show_the_whole_payment_and_where_it_came_from(dashboard: RunningDashboard, page: Page) -> None:
@@ -105,7 +105,9 @@ def test_details_show_the_whole_payment_and_where_it_came_from(dashboard: Runnin
     expect(details).to_be_hidden()
 
 
-def test_a_script_in_any_name_or_value_never_runs(dashboard: RunningDashboard, page: Page, said: list[str]) -> None:
+def test_a_script_in_any_name_or_value_never_runs(
+    dashboard: RunningDashboard, page: Page, page_errors: list[str]
+) -> None:
     hostile = {"alert_id": SCRIPT, "model_id": SCRIPT, "schema_id": SCRIPT, "topic": SCRIPT, "imputed": [SCRIPT]}
     payment = {SCRIPT: SCRIPT, "V1": SCRIPT, "nested": {SCRIPT: [SCRIPT]}}
     page.goto(dashboard.url)
@@ -126,7 +128,7 @@ def test_a_script_in_any_name_or_value_never_runs(dashboard: RunningDashboard, p
     page.goto(f"{dashboard.url}/activity")
     expect(page.locator("main")).to_contain_text("<script>")
     assert "pwned" not in page.title()
-    assert said == []
+    assert page_errors == []
 
 
 def test_a_flood_keeps_fifty_rows_and_the_newest_on_top(dashboard: RunningDashboard, page: Page) -> None:
@@ -135,7 +137,7 @@ def test_a_flood_keeps_fifty_rows_and_the_newest_on_top(dashboard: RunningDashbo
     for first in range(0, 1000, 100):
         dashboard.post("/api/alerts", [alert(number) for number in range(first, first + 100)])
     expect(row(page, 999)).to_be_visible()
-    assert shown(page) == [f"id-{number}" for number in range(999, 949, -1)]
+    assert row_ids(page) == [f"id-{number}" for number in range(999, 949, -1)]
     expect(page.locator("[data-tile=alerts] [data-figure]")).to_have_text("1,000")
 
 
@@ -148,7 +150,7 @@ def test_a_page_that_was_away_catches_up_with_the_newest(dashboard: RunningDashb
     dashboard.post("/api/alerts", [alert(number) for number in range(700)])
     page.context.set_offline(False)
     expect(row(page, 699)).to_be_visible()
-    assert shown(page) == [f"id-{number}" for number in range(699, 649, -1)]
+    assert row_ids(page) == [f"id-{number}" for number in range(699, 649, -1)]
 
 
 def test_rows_of_the_training_data_are_marked_from_those_new_to_the_model(

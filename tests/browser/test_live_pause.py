@@ -23,13 +23,13 @@ def post(dashboard: RunningDashboard, *numbers: int) -> None:
     dashboard.post("/api/alerts", [alert(number) for number in numbers])
 
 
-def shown(page: Page) -> list[str]:
+def row_ids(page: Page) -> list[str]:
     ids: list[str] = page.evaluate("[...document.querySelectorAll('#alerts tbody.alert')].map((row) => row.dataset.id)")
     return ids
 
 
 def test_a_paused_page_counts_what_arrives_and_shows_it_when_asked(
-    dashboard: RunningDashboard, page: Page, said: list[str]
+    dashboard: RunningDashboard, page: Page, page_errors: list[str]
 ) -> None:
     post(dashboard, 1)
     page.goto(dashboard.url)
@@ -39,20 +39,20 @@ def test_a_paused_page_counts_what_arrives_and_shows_it_when_asked(
     post(dashboard, *range(2, 14))
     fresh = page.get_by_role("button", name="12 new")
     expect(fresh).to_be_visible()
-    assert shown(page) == ["id-1"]
+    assert row_ids(page) == ["id-1"]
     fresh.click()
-    assert shown(page) == [f"id-{number}" for number in range(13, 0, -1)]
+    assert row_ids(page) == [f"id-{number}" for number in range(13, 0, -1)]
     expect(page.locator("[data-fresh]")).to_be_hidden()
     post(dashboard, 14)
     expect(page.get_by_role("button", name="1 new")).to_be_visible()
     page.get_by_role("button", name="Resume").click()
     expect(page.locator("tbody[data-id='id-14']")).to_be_visible()
     expect(page.locator("#connection")).to_have_text("Live")
-    assert said == []
+    assert page_errors == []
 
 
 def test_rows_wait_while_one_is_open_and_come_by_themselves_once_it_is_closed(
-    dashboard: RunningDashboard, page: Page, said: list[str]
+    dashboard: RunningDashboard, page: Page, page_errors: list[str]
 ) -> None:
     post(dashboard, *range(1, 6))
     page.goto(dashboard.url)
@@ -66,12 +66,12 @@ def test_rows_wait_while_one_is_open_and_come_by_themselves_once_it_is_closed(
     assert toggle.bounding_box() == before
     toggle.click()
     expect(page.locator("tbody[data-id='id-15']")).to_be_visible()
-    assert shown(page)[0] == "id-15"
-    assert said == []
+    assert row_ids(page)[0] == "id-15"
+    assert page_errors == []
 
 
 def test_new_rows_wait_behind_a_button_while_the_page_is_scrolled_down(
-    dashboard: RunningDashboard, page: Page, said: list[str]
+    dashboard: RunningDashboard, page: Page, page_errors: list[str]
 ) -> None:
     post(dashboard, *range(100))
     page.goto(dashboard.url)
@@ -86,7 +86,7 @@ def test_new_rows_wait_behind_a_button_while_the_page_is_scrolled_down(
     assert there.bounding_box() == before
     fresh.click()
     expect(page.locator("tbody[data-id='id-101']")).to_be_in_viewport()
-    assert said == []
+    assert page_errors == []
 
 
 def test_rows_wait_while_the_keyboard_is_in_the_table(dashboard: RunningDashboard, page: Page) -> None:
@@ -101,13 +101,13 @@ def test_rows_wait_while_the_keyboard_is_in_the_table(dashboard: RunningDashboar
     expect(page.get_by_role("button", name="1 new")).to_be_visible()
     page.keyboard.press("Escape")
     page.locator("[data-fresh]").press("Enter")
-    assert shown(page) == ["id-2", "id-1"]
+    assert row_ids(page) == ["id-2", "id-1"]
     expect(page.locator("tbody[data-id='id-2'] .toggle")).to_be_focused()
 
 
 @pytest.mark.parametrize("how", ["no EventSource", "the stream fails"])
 def test_a_page_without_a_stream_asks_and_loses_and_repeats_nothing(
-    dashboard: RunningDashboard, page: Page, said: list[str], how: str
+    dashboard: RunningDashboard, page: Page, page_errors: list[str], how: str
 ) -> None:
     if how == "no EventSource":
         page.add_init_script("delete window.EventSource")
@@ -120,13 +120,13 @@ def test_a_page_without_a_stream_asks_and_loses_and_repeats_nothing(
     expect(page.locator("tbody[data-id='id-149']")).to_be_visible()
     post(dashboard, 150)
     expect(page.locator("tbody[data-id='id-150']")).to_be_visible()
-    assert shown(page) == [f"id-{number}" for number in range(150, 100, -1)]
+    assert row_ids(page) == [f"id-{number}" for number in range(150, 100, -1)]
     expect(page.locator("[data-tile=alerts] [data-figure]")).to_have_text("150")
-    assert [text for text in said if not STREAM_GONE.search(text)] == []
+    assert [text for text in page_errors if not STREAM_GONE.search(text)] == []
 
 
 def test_a_page_goes_back_to_the_stream_and_says_since_when_it_was_away(
-    dashboard: RunningDashboard, page: Page, said: list[str]
+    dashboard: RunningDashboard, page: Page, page_errors: list[str]
 ) -> None:
     page.goto(dashboard.url)
     live(page)
@@ -138,10 +138,12 @@ def test_a_page_goes_back_to_the_stream_and_says_since_when_it_was_away(
     page.context.set_offline(False)
     live(page)
     expect(page.locator("tbody[data-id='id-1']")).to_be_visible()
-    assert [text for text in said if not STREAM_GONE.search(text)] == []
+    assert [text for text in page_errors if not STREAM_GONE.search(text)] == []
 
 
-def test_a_dashboard_away_for_long_is_found_again(dashboard: RunningDashboard, page: Page, said: list[str]) -> None:
+def test_a_dashboard_away_for_long_is_found_again(
+    dashboard: RunningDashboard, page: Page, page_errors: list[str]
+) -> None:
     page.goto(dashboard.url)
     live(page)
     dashboard.end()
@@ -151,20 +153,20 @@ def test_a_dashboard_away_for_long_is_found_again(dashboard: RunningDashboard, p
     post(dashboard, 1)
     live(page)
     expect(page.locator("tbody[data-id='id-1']")).to_be_visible()
-    assert [text for text in said if not STREAM_GONE.search(text)] == []
+    assert [text for text in page_errors if not STREAM_GONE.search(text)] == []
 
 
-def act(dashboard: RunningDashboard, route: str, **asked: object) -> None:
+def act(dashboard: RunningDashboard, route: str, **body: object) -> None:
     """What Mia does in another place."""
     headers = {"Content-Type": "application/json", "X-Fraudstream-Actor": "Mia"}
     answer = dashboard.pool.request(
-        "POST", f"{dashboard.url}/api/work/{route}", body=orjson.dumps(asked), headers=headers
+        "POST", f"{dashboard.url}/api/work/{route}", body=orjson.dumps(body), headers=headers
     )
     assert answer.status == 200, answer.data
 
 
 def test_each_row_shows_the_triage_state_after_a_reconnect_too(
-    dashboard: RunningDashboard, page: Page, said: list[str]
+    dashboard: RunningDashboard, page: Page, page_errors: list[str]
 ) -> None:
     post(dashboard, 1, 2)
     page.goto(dashboard.url)
@@ -188,7 +190,7 @@ def test_each_row_shows_the_triage_state_after_a_reconnect_too(
     page.context.set_offline(False)
     expect(status[2]).to_have_text("false alarm")
     expect(page.locator("tbody[data-id='id-2'] .when a")).to_have_attribute("href", "/alerts/id-2")
-    assert [text for text in said if not STREAM_GONE.search(text)] == []
+    assert [text for text in page_errors if not STREAM_GONE.search(text)] == []
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)

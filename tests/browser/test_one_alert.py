@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from columns import NOW
 from dashboards import RunningDashboard, running_dashboard
-from evaluated import deployed_evaluated_model, judged
+from evaluated import deployed_evaluated_model, scored_alert
 from fraudstream.model.deployment.current import deploy
 from pages import SCHEMES, WORST_CONTRAST, live
 from saved_models import LINEAR_ID, linear_model
@@ -28,10 +28,10 @@ def dashboard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningDashb
         yield running
 
 
-def post(dashboard: RunningDashboard, number: int, given: dict[str, Any] | None = None, **changes: Any) -> str:
-    found = judged(dashboard.directory / "models", number, given, **changes)
-    assert dashboard.post("/api/alerts", [found])["accepted"] == 1
-    return str(found["alert_id"])
+def post(dashboard: RunningDashboard, number: int, transaction: dict[str, Any] | None = None, **changes: Any) -> str:
+    posted = scored_alert(dashboard.directory / "models", number, transaction, **changes)
+    assert dashboard.post("/api/alerts", [posted])["accepted"] == 1
+    return str(posted["alert_id"])
 
 
 def opened(page: Page, dashboard: RunningDashboard, alert_id: str) -> None:
@@ -48,7 +48,7 @@ def introduced(page: Page, name: str) -> None:
 
 
 def test_an_alert_is_claimed_decided_noted_on_and_undone_by_keys(
-    page: Page, dashboard: RunningDashboard, said: list[str]
+    page: Page, dashboard: RunningDashboard, page_errors: list[str]
 ) -> None:
     opened(page, dashboard, post(dashboard, 1))
     status = page.locator("#status")
@@ -78,7 +78,7 @@ def test_an_alert_is_claimed_decided_noted_on_and_undone_by_keys(
     expect(status).to_have_text("new")
     page.reload()
     expect(status).to_have_text("new")
-    assert said == []
+    assert page_errors == []
 
 
 def test_what_another_does_is_seen_at_once_and_not_written_over(
@@ -123,7 +123,7 @@ def test_reasons_that_are_worked_out_later_enter_an_open_page(page: Page, dashbo
 
 
 def test_it_is_scored_again_with_another_model_and_the_difference_shown(
-    page: Page, dashboard: RunningDashboard, said: list[str]
+    page: Page, dashboard: RunningDashboard, page_errors: list[str]
 ) -> None:
     models = dashboard.directory / "models"
     opened(page, dashboard, post(dashboard, 6, {"Amount": 1.0}))
@@ -138,7 +138,7 @@ def test_it_is_scored_again_with_another_model_and_the_difference_shown(
         expect(rows.filter(has_text="Model")).to_contain_text("lr-ba987654")
     finally:
         deploy(models, LINEAR_ID, 0.5, who="ann", why="back", now=NOW)
-    assert said == []
+    assert page_errors == []
 
 
 def test_the_payment_is_copied_as_json(page: Page, dashboard: RunningDashboard) -> None:
@@ -151,12 +151,12 @@ def test_the_payment_is_copied_as_json(page: Page, dashboard: RunningDashboard) 
 
 
 def test_a_script_in_any_field_column_note_or_name_never_runs(
-    page: Page, dashboard: RunningDashboard, said: list[str]
+    page: Page, dashboard: RunningDashboard, page_errors: list[str]
 ) -> None:
-    given = {SCRIPT: SCRIPT, "card_id": SCRIPT, "merchant": SCRIPT, "V2": SCRIPT}
+    transaction = {SCRIPT: SCRIPT, "card_id": SCRIPT, "merchant": SCRIPT, "V2": SCRIPT}
     fields = {"topic": SCRIPT, "schema_id": SCRIPT, "reason": SCRIPT, "imputed": ["V2", SCRIPT]}
-    post(dashboard, 8, given, alert_id="odd/1", **fields)
-    post(dashboard, 9, given, alert_id=f"odd {SCRIPT[:20]}", **fields)
+    post(dashboard, 8, transaction, alert_id="odd/1", **fields)
+    post(dashboard, 9, transaction, alert_id=f"odd {SCRIPT[:20]}", **fields)
     opened(page, dashboard, "odd/1")
     page.keyboard.press("c")
     introduced(page, SCRIPT[:80])
@@ -168,7 +168,7 @@ def test_a_script_in_any_field_column_note_or_name_never_runs(
     page.locator("#payment details").evaluate("each => { each.open = true }")
     assert page.locator("main img, main script").count() == 0
     assert "pwned" not in page.title()
-    assert said == []
+    assert page_errors == []
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
@@ -176,8 +176,8 @@ def test_the_page_fits_any_width_and_its_text_stands_out(
     dashboard: RunningDashboard, browser: Browser, scheme: Any
 ) -> None:
     number = 10 if scheme == "light" else 11
-    given = {"a_very_long_column_name_" * 6: "x" * 300, "card_id": "C-1", "V3": 900.0, "V2": None}
-    alert_id = post(dashboard, number, given, imputed=["V2"])
+    transaction = {"a_very_long_column_name_" * 6: "x" * 300, "card_id": "C-1", "V3": 900.0, "V2": None}
+    alert_id = post(dashboard, number, transaction, imputed=["V2"])
     for width in (360, 900, 1360):
         context = browser.new_context(color_scheme=scheme, viewport={"width": width, "height": 800})
         page = context.new_page()

@@ -24,13 +24,13 @@ def another(browser: Browser) -> Iterator[Callable[[], Page]]:
     """Makes a page in a browser of its own, with no name yet."""
     contexts = []
 
-    def made() -> Page:
+    def open_page() -> Page:
         contexts.append(browser.new_context(timezone_id="Europe/Zurich", locale="en-GB"))
         page = contexts[-1].new_page()
         page.set_default_timeout(60_000)
         return page
 
-    yield made
+    yield open_page
     for context in contexts:
         context.close()
 
@@ -58,8 +58,8 @@ def status(page: Page, number: int) -> Locator:
 
 
 def work(dashboard: RunningDashboard, number: int) -> dict[str, Any]:
-    found: dict[str, Any] = dashboard.get(f"/api/work/id-{number}")["work"]
-    return found
+    state: dict[str, Any] = dashboard.get(f"/api/work/id-{number}")["work"]
+    return state
 
 
 def opened(page: Page, dashboard: RunningDashboard, query: str = "", name: str = "") -> None:
@@ -71,7 +71,7 @@ def opened(page: Page, dashboard: RunningDashboard, query: str = "", name: str =
 
 
 def test_who_acts_is_asked_once_and_a_verdict_takes_one_key(
-    dashboard: RunningDashboard, page: Page, said: list[str]
+    dashboard: RunningDashboard, page: Page, page_errors: list[str]
 ) -> None:
     post(dashboard, 1, 2, 3)
     opened(page, dashboard)
@@ -103,7 +103,7 @@ def test_who_acts_is_asked_once_and_a_verdict_takes_one_key(
     page.get_by_label("Your name").fill("Ben")
     page.get_by_role("button", name="Continue").click()
     expect(page.locator("#who")).to_contain_text("Ben")
-    assert said == []
+    assert page_errors == []
 
 
 SLOW_ANSWERS = """
@@ -117,7 +117,7 @@ window.fetch = async (...asked) => {
 
 
 def test_keys_that_are_quicker_than_the_answers_act_in_their_order(
-    dashboard: RunningDashboard, page: Page, said: list[str]
+    dashboard: RunningDashboard, page: Page, page_errors: list[str]
 ) -> None:
     post(dashboard, 1, 2, 3)
     page.add_init_script(SLOW_ANSWERS)
@@ -126,18 +126,18 @@ def test_keys_that_are_quicker_than_the_answers_act_in_their_order(
         page.keyboard.press(key)
     expect(page.get_by_role("group", name="Last action")).to_contain_text("Undone")
     assert [work(dashboard, number)["status"] for number in (3, 2, 1)] == ["confirmed_fraud", "false_alarm", "new"]
-    assert said == []
+    assert page_errors == []
 
 
 def test_an_opened_queue_searches_once_and_shows_earlier_changes(
-    dashboard: RunningDashboard, page: Page, said: list[str]
+    dashboard: RunningDashboard, page: Page, page_errors: list[str]
 ) -> None:
     post(dashboard, 1, 2)
-    asked: list[str] = []
-    page.on("request", lambda request: asked.append(request.url))
+    requests: list[str] = []
+    page.on("request", lambda request: requests.append(request.url))
     opened(page, dashboard)
     page.wait_for_timeout(1000)
-    assert asked.count(f"{dashboard.url}/queue") == 1
+    assert requests.count(f"{dashboard.url}/queue") == 1
 
     def claimed_meanwhile(route: Route) -> None:
         headers = {"X-Fraudstream-Actor": "Ben"}
@@ -148,7 +148,7 @@ def test_an_opened_queue_searches_once_and_shows_earlier_changes(
     page.route("**/api/stream*", claimed_meanwhile, times=1)
     opened(page, dashboard)
     expect(status(page, 2)).to_have_text("claimed by Ben")
-    assert said == []
+    assert page_errors == []
 
 
 def test_a_question_for_the_name_that_is_left_open_changes_nothing(dashboard: RunningDashboard, page: Page) -> None:
@@ -168,7 +168,7 @@ def test_a_question_for_the_name_that_is_left_open_changes_nothing(dashboard: Ru
 
 
 def test_several_are_decided_at_once_and_undone_even_after_another_search(
-    dashboard: RunningDashboard, page: Page, said: list[str]
+    dashboard: RunningDashboard, page: Page, page_errors: list[str]
 ) -> None:
     post(dashboard, *range(1, 11))
     opened(page, dashboard, name="Mia")
@@ -200,11 +200,11 @@ def test_several_are_decided_at_once_and_undone_even_after_another_search(
     page.get_by_role("link", name="Mine").click()
     live(page)
     assert len(listed(page)) == 10
-    assert said == []
+    assert page_errors == []
 
 
 def test_a_note_is_written_by_key_and_stands_in_what_was_done(
-    dashboard: RunningDashboard, page: Page, said: list[str]
+    dashboard: RunningDashboard, page: Page, page_errors: list[str]
 ) -> None:
     post(dashboard, 1)
     opened(page, dashboard, name="Mia")
@@ -212,17 +212,17 @@ def test_a_note_is_written_by_key_and_stands_in_what_was_done(
     page.keyboard.press("e")
     page.keyboard.type("called the holder: never in Oslo, jfaunx?")
     page.keyboard.press("Control+Enter")
-    done = row(page, 1).locator(".history")
-    expect(done).to_contain_text("Mia added a note called the holder: never in Oslo, jfaunx?")
+    history = row(page, 1).locator(".history")
+    expect(history).to_contain_text("Mia added a note called the holder: never in Oslo, jfaunx?")
     expect(row(page, 1).locator(".toggle")).to_be_focused()
     page.keyboard.press("f")
     expect(status(page, 1)).to_have_text("confirmed fraud")
     row(page, 1).locator(".toggle").click()
-    expect(done.locator("li").first).to_contain_text("Mia decided: confirmed fraud")
+    expect(history.locator("li").first).to_contain_text("Mia decided: confirmed fraud")
     page.keyboard.press("z")
-    expect(done.locator("li").first).to_contain_text("Mia undid a change")
-    expect(done.locator("li.undone")).to_contain_text("decided: confirmed fraud")
-    assert said == []
+    expect(history.locator("li").first).to_contain_text("Mia undid a change")
+    expect(history.locator("li.undone")).to_contain_text("decided: confirmed fraud")
+    assert page_errors == []
 
 
 def test_a_late_response_does_not_replace_a_newer_history(dashboard: RunningDashboard, page: Page) -> None:
@@ -263,7 +263,7 @@ def test_a_decided_row_is_closed_once_it_says_so_however_slow_the_response(
 
 
 def test_the_next_is_the_largest_expected_loss_that_nobody_has(
-    dashboard: RunningDashboard, page: Page, said: list[str]
+    dashboard: RunningDashboard, page: Page, page_errors: list[str]
 ) -> None:
     post(dashboard, *range(1, 6))
     opened(page, dashboard, name="Mia")
@@ -297,7 +297,7 @@ def test_the_next_is_the_largest_expected_loss_that_nobody_has(
         expect(page.locator("#toast")).to_contain_text("Unsure")
     page.keyboard.press("n")
     expect(page.locator("#toast")).to_contain_text("No new alert matches")
-    assert said == []
+    assert page_errors == []
 
 
 def test_the_next_keeps_to_what_was_searched_for(dashboard: RunningDashboard, page: Page) -> None:
@@ -310,8 +310,8 @@ def test_the_next_keeps_to_what_was_searched_for(dashboard: RunningDashboard, pa
     assert work(dashboard, 4)["status"] == "new"
 
 
-def test_two_who_want_one_alert_are_told_of_each_other_and_one_may_take_over(
-    dashboard: RunningDashboard, page: Page, another: Callable[[], Page], said: list[str]
+def test_two_who_want_one_alert_learn_of_each_other_and_one_may_take_over(
+    dashboard: RunningDashboard, page: Page, another: Callable[[], Page], page_errors: list[str]
 ) -> None:
     post(dashboard, 1, 2)
     other = another()
@@ -335,7 +335,7 @@ def test_two_who_want_one_alert_are_told_of_each_other_and_one_may_take_over(
     assert work(dashboard, 2)["assignee"] == "Ben"
     page.keyboard.press("z")
     expect(page.locator("#toast")).to_contain_text("it has changed since")
-    assert [text for text in said if "409" not in text] == []
+    assert [text for text in page_errors if "409" not in text] == []
 
 
 def test_a_page_that_has_not_heard_of_a_verdict_does_not_write_over_it(
@@ -357,7 +357,7 @@ def test_a_page_that_has_not_heard_of_a_verdict_does_not_write_over_it(
 
 
 def test_a_filter_stands_in_the_address_is_shared_and_is_left_by_back(
-    dashboard: RunningDashboard, page: Page, another: Callable[[], Page], said: list[str]
+    dashboard: RunningDashboard, page: Page, another: Callable[[], Page], page_errors: list[str]
 ) -> None:
     post(dashboard, *range(1, 61))
     post(dashboard, 61, 62, shop="Ticket World", produced_at="2026-01-03T10:00:00+00:00")
@@ -397,7 +397,7 @@ def test_a_filter_stands_in_the_address_is_shared_and_is_left_by_back(
     assert listed(page) == ["id-62", "id-61"]
     page.get_by_role("link", name="Clear all").click()
     expect(page.locator("#list tbody.alert")).to_have_count(50)
-    assert said == []
+    assert page_errors == []
 
 
 def test_what_is_filtered_is_downloaded(dashboard: RunningDashboard, page: Page, tmp_path: Path) -> None:
@@ -415,7 +415,7 @@ def test_what_is_filtered_is_downloaded(dashboard: RunningDashboard, page: Page,
 
 
 def test_new_alerts_that_match_wait_behind_a_button_and_nothing_moves(
-    dashboard: RunningDashboard, page: Page, said: list[str]
+    dashboard: RunningDashboard, page: Page, page_errors: list[str]
 ) -> None:
     post(dashboard, *range(10, 20))
     opened(page, dashboard, "?min_amount=100", name="Mia")
@@ -434,7 +434,7 @@ def test_new_alerts_that_match_wait_behind_a_button_and_nothing_moves(
     assert listed(page)[:5] == ["id-34", "id-33", "id-32", "id-31", "id-30"]
     expect(row(page, 15).locator(".origin")).to_be_visible()
     expect(row(page, 14).get_by_role("checkbox")).to_be_checked()
-    assert said == []
+    assert page_errors == []
 
 
 def test_keys_are_listed_and_can_be_switched_off(dashboard: RunningDashboard, page: Page) -> None:
@@ -508,7 +508,7 @@ def test_without_javascript_one_still_finds_and_reads(dashboard: RunningDashboar
 
 
 def test_a_script_in_any_name_value_note_or_filter_never_runs(
-    dashboard: RunningDashboard, page: Page, said: list[str]
+    dashboard: RunningDashboard, page: Page, page_errors: list[str]
 ) -> None:
     hostile = {"alert_id": SCRIPT, "model_id": SCRIPT, "schema_id": SCRIPT[:32], "topic": SCRIPT}
     dashboard.post("/api/alerts", [alert(1, transaction={SCRIPT: SCRIPT, "Amount": 5}, **hostile)])
@@ -530,7 +530,7 @@ def test_a_script_in_any_name_value_note_or_filter_never_runs(
     expect(page.locator("#toast")).to_contain_text("No new alert")
     assert page.locator("main img").count() == 0
     assert "pwned" not in page.title()
-    assert said == []
+    assert page_errors == []
 
 
 @pytest.mark.parametrize(("width", "scheme"), SIZES_AND_SCHEMES)

@@ -56,7 +56,7 @@ def continued(page: Page) -> int:
 
 
 def test_a_long_search_says_how_far_it_came_and_goes_on_within_the_page(
-    dashboard: RunningDashboard, page: Page, said: list[str]
+    dashboard: RunningDashboard, page: Page, page_errors: list[str]
 ) -> None:
     page.goto(f"{dashboard.url}/queue?{urlencode(CONDITIONS)}")
     address = page.url
@@ -70,13 +70,13 @@ def test_a_long_search_says_how_far_it_came_and_goes_on_within_the_page(
     live(page)
     page.locator("tbody[data-id='id-500'] .toggle").click()
     expect(page.locator("tbody[data-id='id-500'] .origin")).to_be_visible()
-    assert said == []
+    assert page_errors == []
 
 
 def test_a_long_search_in_the_order_of_time_stays_in_it(
-    dashboard: RunningDashboard, page: Page, said: list[str]
+    dashboard: RunningDashboard, page: Page, page_errors: list[str]
 ) -> None:
     page.goto(f"{dashboard.url}/queue?{urlencode([('sort', 'newest'), *CONDITIONS])}")
     assert continued(page) > 0
     assert listed(page) == ["id-109000", "id-60000", "id-500"]
-    assert said == []
+    assert page_errors == []

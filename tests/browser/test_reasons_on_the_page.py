@@ -25,7 +25,7 @@ def dashboard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningDashb
         yield running
 
 
-def judged(dashboard: RunningDashboard, number: int, **changes: Any) -> dict[str, Any]:
+def scored_alert(dashboard: RunningDashboard, number: int, **changes: Any) -> dict[str, Any]:
     explainer = Explainer(load_artifact(dashboard.directory / "models" / LINEAR_ID))
     transaction = row(number, V1=4.0, **changes)
     score = explainer.explain(transaction, {}).score
@@ -33,12 +33,12 @@ def judged(dashboard: RunningDashboard, number: int, **changes: Any) -> dict[str
 
 
 def test_a_live_row_gets_its_reasons_in_words_and_bars(
-    page: Page, dashboard: RunningDashboard, said: list[str]
+    page: Page, dashboard: RunningDashboard, page_errors: list[str]
 ) -> None:
-    dashboard.post("/api/alerts", [judged(dashboard, 1)])
+    dashboard.post("/api/alerts", [scored_alert(dashboard, 1)])
     page.goto(dashboard.url)
     live(page)
-    dashboard.post("/api/alerts", [judged(dashboard, 2)])
+    dashboard.post("/api/alerts", [scored_alert(dashboard, 2)])
     new = page.locator('tbody[data-id="id-2"]')
     first = new.locator(".reason-chip").first
     expect(first).to_be_visible(timeout=5_000)
@@ -51,32 +51,34 @@ def test_a_live_row_gets_its_reasons_in_words_and_bars(
     expect(new.locator(".reasons-of li").first).to_contain_text(reasons[0]["text"])
     expect(new.locator(".reasons-of")).to_contain_text("a payment with every column at its typical value")
     assert page.evaluate(WORST_CONTRAST) >= 4.5
-    assert said == []
+    assert page_errors == []
 
 
 def test_rows_of_the_server_have_their_reasons_and_read_as_those_that_came_live(
     page: Page, dashboard: RunningDashboard
 ) -> None:
-    dashboard.post("/api/alerts", [judged(dashboard, 11)])
+    dashboard.post("/api/alerts", [scored_alert(dashboard, 11)])
     page.goto(dashboard.url)
     live(page)
     row_of = page.locator('tbody[data-id="id-11"]')
     expect(row_of.locator(".reason-chip").first).to_be_visible(timeout=10_000)
-    told = row_of.locator(".reason-chip").evaluate_all("all => all.map((one) => one.outerHTML.replace(/\\s+/g, ' '))")
+    live_chips = row_of.locator(".reason-chip").evaluate_all(
+        "all => all.map((one) => one.outerHTML.replace(/\\s+/g, ' '))"
+    )
     page.reload()
     live(page)
     again = page.locator('tbody[data-id="id-11"] .reason-chip')
     served = again.evaluate_all("all => all.map((one) => one.outerHTML.replace(/\\s+/g, ' '))")
-    assert served == told
+    assert served == live_chips
 
 
-def test_a_row_whose_reasons_were_told_while_the_page_was_away_asks_for_them(
+def test_a_row_whose_reasons_were_published_while_the_page_was_away_fetches_them(
     page: Page, dashboard: RunningDashboard
 ) -> None:
     page.goto(dashboard.url)
     live(page)
     page.context.set_offline(True)
-    dashboard.post("/api/alerts", [judged(dashboard, 21)])
+    dashboard.post("/api/alerts", [scored_alert(dashboard, 21)])
     page.wait_for_timeout(1_500)
     page.context.set_offline(False)
     expect(page.locator('tbody[data-id="id-21"] .reason-chip').first).to_be_visible(timeout=30_000)
@@ -87,9 +89,9 @@ def test_an_alert_that_cannot_be_explained_says_why_and_keeps_its_raw_values(
 ) -> None:
     page.goto(dashboard.url)
     live(page)
-    dashboard.post("/api/alerts", [judged(dashboard, 31) | {"model_id": "gbt-000000000000"}])
-    gone = page.locator('tbody[data-id="id-31"]')
-    expect(gone).to_have_attribute("data-reasons", "", timeout=10_000)
-    expect(gone.locator("[data-f=values]")).to_be_visible()
-    gone.locator("tr.summary").click()
-    expect(gone.locator(".reasons-of")).to_contain_text("No reasons: there is no model artifact")
+    dashboard.post("/api/alerts", [scored_alert(dashboard, 31) | {"model_id": "gbt-000000000000"}])
+    unexplained = page.locator('tbody[data-id="id-31"]')
+    expect(unexplained).to_have_attribute("data-reasons", "", timeout=10_000)
+    expect(unexplained.locator("[data-f=values]")).to_be_visible()
+    unexplained.locator("tr.summary").click()
+    expect(unexplained.locator(".reasons-of")).to_contain_text("No reasons: there is no model artifact")

@@ -59,16 +59,18 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_the_report_opens_from_disk_without_a_request_or_an_error(page: Page, report: Path, said: list[str]) -> None:
-    asked: list[str] = []
-    page.on("request", lambda request: asked.append(request.url))
+def test_the_report_opens_from_disk_without_a_request_or_an_error(
+    page: Page, report: Path, page_errors: list[str]
+) -> None:
+    requests: list[str] = []
+    page.on("request", lambda request: requests.append(request.url))
     page.goto(report.as_uri())
     expect(page.get_by_role("heading", level=1)).to_have_text("gbt-0123456789ab")
     expect(page.get_by_role("img", name="Precision by recall")).to_be_visible()
     page.locator("summary").first.click()
     expect(page.get_by_role("region", name="Best precision")).to_be_visible()
-    assert asked == [report.as_uri()]
-    assert said == []
+    assert requests == [report.as_uri()]
+    assert page_errors == []
 
 
 @pytest.mark.parametrize(("width", "scheme"), SIZES_AND_SCHEMES)
@@ -85,10 +87,10 @@ def test_the_report_is_readable(browser: Browser, report: Path, width: int, sche
         page.close()
 
 
-def test_a_name_that_is_a_script_is_shown_and_does_not_run(page: Page, tmp_path: Path, said: list[str]) -> None:
+def test_a_name_that_is_a_script_is_shown_and_does_not_run(page: Page, tmp_path: Path, page_errors: list[str]) -> None:
     path = tmp_path / REPORT_FILE
     path.write_bytes(report_html(*small_evaluation(HOSTILE)))
-    page.on("dialog", lambda dialog: said.append(dialog.message))
+    page.on("dialog", lambda dialog: page_errors.append(dialog.message))
     page.goto(path.as_uri())
     expect(page.get_by_text(f"{HOSTILE} too", exact=True)).to_be_visible()
-    assert said == []
+    assert page_errors == []

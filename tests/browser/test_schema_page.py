@@ -30,7 +30,7 @@ def renamed(number: int) -> dict[str, Any]:
 
 
 def test_the_banner_follows_the_stream_and_a_rename_is_accepted_on_the_page(
-    dashboard: RunningDashboard, page: Page, said: list[str]
+    dashboard: RunningDashboard, page: Page, page_errors: list[str]
 ) -> None:
     dashboard.post("/api/events", samples(row(n) for n in range(10)))
     page.goto(dashboard.url)
@@ -63,7 +63,7 @@ def test_the_banner_follows_the_stream_and_a_rename_is_accepted_on_the_page(
     expect(page.locator("#live-aliases")).to_contain_text("None. To declare one")
     assert page.evaluate("window.notReloaded")
     assert "pwned" not in page.title()
-    assert said == []
+    assert page_errors == []
 
 
 def test_a_refused_suggestion_leaves_the_page_for_good(dashboard: RunningDashboard, page: Page) -> None:

@@ -12,7 +12,7 @@ pytestmark = pytest.mark.browser
 
 
 def test_a_storm_of_alerts_shows_a_banner_and_a_short_table(
-    dashboard: RunningDashboard, page: Page, said: list[str]
+    dashboard: RunningDashboard, page: Page, page_errors: list[str]
 ) -> None:
     page.goto(dashboard.url)
     live(page)
@@ -29,4 +29,4 @@ def test_a_storm_of_alerts_shows_a_banner_and_a_short_table(
     page.reload()
     live(page)
     expect(banner).to_be_visible()
-    assert said == []
+    assert page_errors == []

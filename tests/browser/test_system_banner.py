@@ -15,7 +15,7 @@ pytestmark = pytest.mark.browser
 
 
 def test_a_loss_is_shown_on_the_open_page_until_a_person_acknowledges_it(
-    tmp_path: Path, page: Page, said: list[str]
+    tmp_path: Path, page: Page, page_errors: list[str]
 ) -> None:
     with running_dashboard(tmp_path) as dashboard:
         page.goto(dashboard.url)
@@ -33,4 +33,4 @@ def test_a_loss_is_shown_on_the_open_page_until_a_person_acknowledges_it(
         expect(page.locator("#losses")).to_contain_text("15")
         page.get_by_role("link", name="Audit").click()
         expect(page.locator("main")).to_contain_text("15 lost records")
-        assert said == []
+        assert page_errors == []

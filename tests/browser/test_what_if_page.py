@@ -34,7 +34,7 @@ def alerts_of_test_period(page: Page) -> str:
 
 
 def test_the_slider_moves_by_keys_and_every_figure_follows(
-    page: Page, dashboard: RunningDashboard, said: list[str]
+    page: Page, dashboard: RunningDashboard, page_errors: list[str]
 ) -> None:
     page.goto(f"{dashboard.url}/what-if")
     page.evaluate("window.notReloaded = true")
@@ -59,7 +59,7 @@ def test_the_slider_moves_by_keys_and_every_figure_follows(
     page.reload()
     expect(page.locator("#threshold")).to_have_value("0.3")
     expect(page.locator("#review-cost")).to_have_value("100.0")
-    assert said == []
+    assert page_errors == []
 
 
 def test_a_curve_is_read_by_keys_and_mouse_while_the_threshold_moves(page: Page, dashboard: RunningDashboard) -> None:
@@ -91,7 +91,7 @@ def test_a_curve_is_read_by_keys_and_mouse_while_the_threshold_moves(page: Page,
 
 
 def test_a_threshold_is_applied_with_a_reason_and_undone(
-    page: Page, dashboard: RunningDashboard, said: list[str]
+    page: Page, dashboard: RunningDashboard, page_errors: list[str]
 ) -> None:
     current = dashboard.directory / "models" / "current"
     page.goto(f"{dashboard.url}/what-if?threshold=0.25")
@@ -101,8 +101,8 @@ def test_a_threshold_is_applied_with_a_reason_and_undone(
     page.get_by_label("Your name").press("Enter")
     answer = page.locator("#answer")
     expect(answer).to_contain_text("0.25 is active as revision 2")
-    found = read_current(current)
-    assert (found.threshold, found.who, found.why) == (0.25, "Ann Müller", SCRIPT)
+    deployment = read_current(current)
+    assert (deployment.threshold, deployment.who, deployment.why) == (0.25, "Ann Müller", SCRIPT)
     expect(page.locator("#live-active")).to_contain_text("0.25")
     expect(page.locator("#live-changes tbody tr").first).to_contain_text(SCRIPT)
     answer.get_by_role("button", name="Undo").press("Enter")
@@ -116,10 +116,10 @@ def test_a_threshold_is_applied_with_a_reason_and_undone(
     assert [each["after"]["threshold"] for each in changes] == [0.25, 0.5, 0.25]
     assert page.locator("main img").count() == 0
     assert "pwned" not in page.title()
-    assert said == []
+    assert page_errors == []
 
 
-def test_what_another_changed_meanwhile_is_told_and_not_written_over(page: Page, dashboard: RunningDashboard) -> None:
+def test_a_change_made_meanwhile_is_displayed_and_not_overwritten(page: Page, dashboard: RunningDashboard) -> None:
     models = dashboard.directory / "models"
     page.goto(f"{dashboard.url}/what-if?threshold=0.25")
     deploy(models, LINEAR_ID, 0.75, who="ben", why="a storm", now=NOW)

@@ -10,7 +10,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from columns import NOW, row
-from dashboards import Clock, alert, told
+from dashboards import Clock, alert, json_of
 from fraudstream.config import Settings
 from fraudstream.dashboard.app import create_app
 from fraudstream.dashboard.services.reasons import ReasonStore, explain_alert
@@ -37,9 +37,9 @@ def client(store: AlertStore, current: Path) -> FlaskClient:
     return app.test_client()
 
 
-def judged(current: Path, number: int, given: dict[str, Any] | None = None, **changes: Any) -> dict[str, Any]:
+def scored_alert(current: Path, number: int, overrides: dict[str, Any] | None = None, **changes: Any) -> dict[str, Any]:
     """An alert with the score that the model gives it."""
-    transaction = row(number, V1=4.0) | (given or {})
+    transaction = row(number, V1=4.0) | (overrides or {})
     score = Explainer(load_artifact(current.parent / LINEAR_ID)).explain(transaction, {}).score
     return alert(number, transaction=transaction, score=score, model_id=LINEAR_ID) | changes
 
@@ -47,16 +47,16 @@ def judged(current: Path, number: int, given: dict[str, Any] | None = None, **ch
 def explained(store: AlertStore, current: Path) -> None:
     """Keep the reasons of every alert, as the dashboard's thread does."""
     library = ExplainerLibrary(current)
-    found = {each.seq: explain_alert(library, each.document()) for each in store.alerts(limit=1000)}
-    ReasonStore(store.database).add(found, NOW)
+    explanations = {each.seq: explain_alert(library, each.document()) for each in store.alerts(limit=1000)}
+    ReasonStore(store.database).add(explanations, NOW)
 
 
 def test_the_page_has_reasons_as_bars_and_words_and_adds_up_to_the_score(
     client: FlaskClient, store: AlertStore, current: Path
 ) -> None:
-    store.add_alerts([judged(current, 1)])
+    store.add_alerts([scored_alert(current, 1)])
     page = client.get("/alerts/id-1").text
-    reasons = explain_alert(ExplainerLibrary(current), judged(current, 1))["reasons"]
+    reasons = explain_alert(ExplainerLibrary(current), scored_alert(current, 1))["reasons"]
     for reason in reasons:
         assert reason["text"].replace("'", "&#39;") in page
     assert page.index(reasons[0]["text"]) < page.index(reasons[1]["text"])
@@ -68,21 +68,21 @@ def test_the_page_has_reasons_as_bars_and_words_and_adds_up_to_the_score(
 def test_values_lie_on_the_training_range_and_what_stands_in_says_so(
     client: FlaskClient, store: AlertStore, current: Path
 ) -> None:
-    given = row(1, V1=999.0, V2=None)
-    store.add_alerts([alert(1, transaction=given, model_id=LINEAR_ID, imputed=["V2"], score=0.5)])
+    transaction = row(1, V1=999.0, V2=None)
+    store.add_alerts([alert(1, transaction=transaction, model_id=LINEAR_ID, imputed=["V2"], score=0.5)])
     page = client.get("/alerts/id-1").text
     assert "above all training values" in page
     assert "imputed: " in page
     assert "missing</span>" in page
-    # Another score than the model gives: what judged it then is not known, so no reasons are shown.
+    # Another score than the model gives: what scored it then is not known, so no reasons are shown.
     assert "the model that scored it cannot be reproduced" in page
 
 
 def test_every_column_is_there_in_its_order_and_an_unknown_one_is_marked(
     client: FlaskClient, store: AlertStore, current: Path
 ) -> None:
-    given = row(1) | {"brand_new": {"deep": [1, "two"]}, "Big": 12345678901234567890 % 2**53, "Text": " spaced "}
-    store.add_alerts([judged(current, 1, given)])
+    transaction = row(1) | {"brand_new": {"deep": [1, "two"]}, "Big": 12345678901234567890 % 2**53, "Text": " spaced "}
+    store.add_alerts([scored_alert(current, 1, transaction)])
     page = client.get("/alerts/id-1").text
     table = page[page.index('class="plain raw-table"') :]
     places = [table.index(f"<code>{name}</code>") for name in ("Time", "V1", "Class", "brand_new", "Big", "Text")]
@@ -97,21 +97,21 @@ def test_every_column_is_there_in_its_order_and_an_unknown_one_is_marked(
 def test_the_page_tells_its_place_and_each_step_of_the_way(
     client: FlaskClient, store: AlertStore, current: Path
 ) -> None:
-    store.add_alerts([judged(current, 7, schema_id="s-1", revision=3)])
+    store.add_alerts([scored_alert(current, 7, schema_id="s-1", revision=3)])
     explained(store, current)
     page = client.get("/alerts/id-7").text
-    for shown in ("credit_card_transactions[0] 7", LINEAR_ID, "/schema#set-s-1", "+2.0 ms", "Reasons computed"):
-        assert shown in page
+    for text in ("credit_card_transactions[0] 7", LINEAR_ID, "/schema#set-s-1", "+2.0 ms", "Reasons computed"):
+        assert text in page
 
 
 def test_an_id_may_hold_slashes_and_end_as_a_route_does(client: FlaskClient, store: AlertStore, current: Path) -> None:
     ids = ["topic/0/17", "a//b", "x/rescore", "100% & more?#"]
-    store.add_alerts([judged(current, n, alert_id=each, offset=n) for n, each in enumerate(ids)])
+    store.add_alerts([scored_alert(current, n, alert_id=each, offset=n) for n, each in enumerate(ids)])
     for each in ids:
         address = each.replace("%", "%25").replace("?", "%3F").replace("#", "%23")
         assert each.replace("&", "&amp;") in client.get(f"/alerts/{address}").text
-    assert told(client.get("/api/alerts/x/rescore"))["alert_id"] == "x/rescore"
-    assert told(client.get("/api/alerts/x/rescore/rescore"))["now"]["model_id"] == LINEAR_ID
+    assert json_of(client.get("/api/alerts/x/rescore"))["alert_id"] == "x/rescore"
+    assert json_of(client.get("/api/alerts/x/rescore/rescore"))["now"]["model_id"] == LINEAR_ID
 
 
 def test_an_alert_that_is_not_there_leads_back_to_the_pages(client: FlaskClient) -> None:
@@ -122,80 +122,91 @@ def test_an_alert_that_is_not_there_leads_back_to_the_pages(client: FlaskClient)
 
 
 def test_a_script_in_any_field_is_text(client: FlaskClient, store: AlertStore, current: Path) -> None:
-    given = row(1) | {SCRIPT: SCRIPT, "card_id": SCRIPT, "V2": SCRIPT}
-    odd = judged(
-        current, 1, given, alert_id=SCRIPT, topic=SCRIPT, schema_id=SCRIPT, reason=SCRIPT, imputed=["V2", SCRIPT]
+    transaction = row(1) | {SCRIPT: SCRIPT, "card_id": SCRIPT, "V2": SCRIPT}
+    odd = scored_alert(
+        current, 1, transaction, alert_id=SCRIPT, topic=SCRIPT, schema_id=SCRIPT, reason=SCRIPT, imputed=["V2", SCRIPT]
     )
-    store.add_alerts([odd, judged(current, 2, {"card_id": SCRIPT}, alert_id=f"{SCRIPT}2")])
+    store.add_alerts([odd, scored_alert(current, 2, {"card_id": SCRIPT}, alert_id=f"{SCRIPT}2")])
     page = client.get(f"/alerts/{SCRIPT}").text
     assert SCRIPT not in page
     assert "&lt;script&gt;" in page
 
 
 def test_an_unscorable_payment_has_its_page_too(client: FlaskClient, store: AlertStore) -> None:
-    given = {"Time": 1, "V1": 2.0}
+    transaction = {"Time": 1, "V1": 2.0}
     store.add_alerts(
-        [alert(1, outcome="unscorable", score=None, transaction=given, model_id=LINEAR_ID, reason="4 of 5 missing")]
+        [
+            alert(
+                1,
+                outcome="unscorable",
+                score=None,
+                transaction=transaction,
+                model_id=LINEAR_ID,
+                reason="4 of 5 missing",
+            )
+        ]
     )
     page = client.get("/alerts/id-1").text
     assert "Unscorable payment" in page
     assert "4 of 5 missing" in page
-    told_again = told(client.get("/api/alerts/id-1/rescore"))
-    assert (told_again["stored"]["score"], told_again["now"]["outcome"]) == (None, "unscorable")
+    rescore = json_of(client.get("/api/alerts/id-1/rescore"))
+    assert (rescore["stored"]["score"], rescore["now"]["outcome"]) == (None, "unscorable")
 
 
 def test_scored_again_by_the_same_model_nothing_differs(client: FlaskClient, store: AlertStore, current: Path) -> None:
-    store.add_alerts([judged(current, 1)])
-    found = told(client.get("/api/alerts/id-1/rescore"))
-    assert abs(found["difference"]) < 1e-12
-    assert found["same_model"]
-    assert found["comparable"]
-    assert all(abs(each["difference"]) < 1e-12 for each in found["features"])
-    assert found["sentence"].startswith("The same score.")
+    store.add_alerts([scored_alert(current, 1)])
+    rescore = json_of(client.get("/api/alerts/id-1/rescore"))
+    assert abs(rescore["difference"]) < 1e-12
+    assert rescore["same_model"]
+    assert rescore["comparable"]
+    assert all(abs(each["difference"]) < 1e-12 for each in rescore["features"])
+    assert rescore["sentence"].startswith("The same score.")
 
 
 def test_another_deployed_model_gives_its_score_and_the_difference_by_feature(
     client: FlaskClient, store: AlertStore, current: Path
 ) -> None:
     transaction = row(1, third=5.0, V3=None)
-    store.add_alerts([judged(current, 1, transaction)])
+    store.add_alerts([scored_alert(current, 1, transaction)])
     linear_model(current.parent, OTHER_ID)
     deploy(current.parent, OTHER_ID, 0.3, who="ann", why="newer", now=NOW)
     declare_alias(current, "third", "V3", who="ann", why="renamed", now=NOW)
-    found = told(client.get("/api/alerts/id-1/rescore"))
-    expected = Explainer(load_artifact(current.parent / OTHER_ID)).explain(judged_row(store), {"third": "V3"}).score
-    assert found["now"]["score"] == pytest.approx(expected, abs=1e-15)
-    assert (found["now"]["model_id"], found["now"]["threshold"], found["now"]["revision"]) == (OTHER_ID, 0.3, 3)
-    assert not found["same_model"]
-    largest = found["features"][0]
+    rescore = json_of(client.get("/api/alerts/id-1/rescore"))
+    expected = (
+        Explainer(load_artifact(current.parent / OTHER_ID)).explain(stored_transaction(store), {"third": "V3"}).score
+    )
+    assert rescore["now"]["score"] == pytest.approx(expected, abs=1e-15)
+    assert (rescore["now"]["model_id"], rescore["now"]["threshold"], rescore["now"]["revision"]) == (OTHER_ID, 0.3, 3)
+    assert not rescore["same_model"]
+    largest = rescore["features"][0]
     assert largest["feature"] == "V3"
     assert largest["difference"] == pytest.approx(largest["now"] - largest["then"])
 
 
-def judged_row(store: AlertStore) -> dict[str, Any]:
+def stored_transaction(store: AlertStore) -> dict[str, Any]:
     transaction: dict[str, Any] = store.alerts(limit=1)[0].document()["transaction"]
     return transaction
 
 
-def test_where_the_model_that_judged_is_gone_the_new_score_is_there_all_the_same(
+def test_without_the_model_of_the_stored_score_the_new_score_is_still_there(
     client: FlaskClient, store: AlertStore, current: Path
 ) -> None:
-    store.add_alerts([judged(current, 1, model_id="gbt-000000000000")])
-    found = told(client.get("/api/alerts/id-1/rescore"))
-    assert found["stored_cause"] == "there is no model artifact: gbt-000000000000"
-    assert not found["comparable"]
-    assert found["features"][0]["now"] is not None
-    assert found["features"][0]["difference"] is None
+    store.add_alerts([scored_alert(current, 1, model_id="gbt-000000000000")])
+    rescore = json_of(client.get("/api/alerts/id-1/rescore"))
+    assert rescore["stored_cause"] == "there is no model artifact: gbt-000000000000"
+    assert not rescore["comparable"]
+    assert rescore["features"][0]["now"] is not None
+    assert rescore["features"][0]["difference"] is None
     page = client.get("/alerts/id-1").text
     assert "No reasons: there is no model artifact" in page
     assert "so are its training ranges" in page
 
 
 def test_without_a_deployed_model_the_remedy_is_shown(client: FlaskClient, store: AlertStore, current: Path) -> None:
-    store.add_alerts([judged(current, 1)])
+    store.add_alerts([scored_alert(current, 1)])
     shutil.rmtree(current.parent)
     answer = client.get("/api/alerts/id-1/rescore")
     assert answer.status_code == 409
-    assert "no model is active" in told(answer)["error"]
-    assert "fraudstream train" in told(answer)["error"]
+    assert "no model is active" in json_of(answer)["error"]
+    assert "fraudstream train" in json_of(answer)["error"]
     assert client.get("/alerts/id-1").status_code == 200

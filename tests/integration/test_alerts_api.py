@@ -15,7 +15,7 @@ import orjson
 import pytest
 from flask.testing import FlaskClient
 
-from dashboards import alert, told
+from dashboards import alert, json_of
 from fraudstream.dashboard.web.queries import AlertQuery
 from fraudstream.store import search
 from fraudstream.store.filters import AlertFilter, Op, Where
@@ -30,7 +30,7 @@ def row(number: int, **changes: Any) -> dict[str, Any]:
 
 
 def listed(client: FlaskClient, query: str = "") -> list[str]:
-    return [found["alert_id"] for found in told(client.get(f"/api/alerts{query}"))["alerts"]]
+    return [alert["alert_id"] for alert in json_of(client.get(f"/api/alerts{query}"))["alerts"]]
 
 
 def decided(tmp_path: Path, number: int, status: str, assignee: str) -> None:
@@ -81,7 +81,7 @@ SENSELESS = [
 def test_a_query_that_means_nothing_is_refused_by_name(client: FlaskClient, query: str) -> None:
     answer = client.get(f"/api/alerts?{query}")
     assert answer.status_code == 400
-    assert query.partition("=")[0] in told(answer)["error"]
+    assert query.partition("=")[0] in json_of(answer)["error"]
 
 
 @pytest.mark.parametrize("typed", ['"', "NEAR(a b)", "a AND", "* OR '1'='1", "words:x", "-", "^a", "(", "😀", "\x00"])
@@ -94,25 +94,25 @@ def test_nothing_that_is_typed_is_an_error(client: FlaskClient, typed: str) -> N
 def test_the_cursor_leads_through_every_order_whatever_arrives(client: FlaskClient, sort: str) -> None:
     client.post("/api/alerts", json=[row(number) | {"score": number % 5 / 5} for number in range(20)])
     whole = listed(client, f"?sort={sort}")
-    found, cursor = [], ""
+    ids, cursor = [], ""
     while cursor is not None:
-        page = told(client.get(f"/api/alerts?sort={sort}&limit=3&cursor={cursor}"))
-        found += [each["alert_id"] for each in page["alerts"]]
+        page = json_of(client.get(f"/api/alerts?sort={sort}&limit=3&cursor={cursor}"))
+        ids += [each["alert_id"] for each in page["alerts"]]
         cursor = page["next_cursor"]
         if sort != "oldest":
-            client.post("/api/alerts", json=[row(1000 + len(found)) | {"score": 1.0}])
-    assert found == whole
+            client.post("/api/alerts", json=[row(1000 + len(ids)) | {"score": 1.0}])
+    assert ids == whole
 
 
 def test_who_polls_gets_what_followed_an_event_and_what_to_ask_next(client: FlaskClient) -> None:
     client.post("/api/alerts", json=[row(1), row(2), row(3) | {"outcome": "unscorable", "score": None}, row(4)])
-    first = told(client.get("/api/alerts?since=1&limit=1"))
+    first = json_of(client.get("/api/alerts?since=1&limit=1"))
     assert ([each["alert_id"] for each in first["alerts"]], first["latest"], first["more"]) == (["id-2"], 2, True)
-    then = told(client.get(f"/api/alerts?since={first['latest']}"))
+    then = json_of(client.get(f"/api/alerts?since={first['latest']}"))
     assert ([each["alert_id"] for each in then["alerts"]], then["latest"], then["more"]) == (["id-4"], 4, False)
-    last = told(client.get("/api/alerts?since=4"))
+    last = json_of(client.get("/api/alerts?since=4"))
     assert (last["alerts"], last["latest"], last["reset"]) == ([], 4, False)
-    assert told(client.get("/api/alerts?since=99"))["reset"] is True
+    assert json_of(client.get("/api/alerts?since=99"))["reset"] is True
 
 
 def test_a_search_whose_time_is_over_says_how_far_it_came_and_goes_on(
@@ -125,14 +125,14 @@ def test_a_search_whose_time_is_over_says_how_far_it_came_and_goes_on(
     pages: list[dict[str, Any]] = []
     while not pages or pages[-1]["next_cursor"] is not None:
         cursor = pages[-1]["next_cursor"] if pages else ""
-        pages.append(told(client.get(f"/api/alerts?where=V1:has:.125&sort=loss&cursor={cursor}")))
-    found = [[each["transaction"]["Time"] for each in page["alerts"]] for page in pages]
-    assert found == [[49, 41, 33], [25, 17], [9, 1]]
+        pages.append(json_of(client.get(f"/api/alerts?where=V1:has:.125&sort=loss&cursor={cursor}")))
+    times = [[each["transaction"]["Time"] for each in page["alerts"]] for page in pages]
+    assert times == [[49, 41, 33], [25, 17], [9, 1]]
     assert [page["complete"] for page in pages] == [False, False, True]
     assert [page["back_to"] for page in pages] == [at(30), at(10), None]
-    shown = client.get("/queue?where=V1:has:.125").text
-    assert "Searched back to <time" in shown
-    link = re.search('<a href="([^"]+)" id="continue">', shown)
+    queue_page = client.get("/queue?where=V1:has:.125").text
+    assert "Searched back to <time" in queue_page
+    link = re.search('<a href="([^"]+)" id="continue">', queue_page)
     assert link is not None
     assert "Searched back to" in client.get(html.unescape(link[1])).text
 
@@ -140,8 +140,8 @@ def test_a_search_whose_time_is_over_says_how_far_it_came_and_goes_on(
 def test_the_scan_gives_matches_line_by_line_and_how_far_it_is(client: FlaskClient) -> None:
     client.post("/api/alerts", json=[row(number) for number in range(50)])
     lines = [orjson.loads(line) for line in client.get("/api/alerts/scan?where=V1:has:.125").data.splitlines()]
-    found = [line["transaction"]["Time"] for line in lines if "transaction" in line]
-    assert found == [49, 41, 33, 25, 17, 9, 1]
+    times = [line["transaction"]["Time"] for line in lines if "transaction" in line]
+    assert times == [49, 41, 33, 25, 17, 9, 1]
     assert lines[-1] == {"scanned": 50, "of": 50, "matches": 7, "done": True}
     some = [orjson.loads(line) for line in client.get("/api/alerts/scan?sort=amount&limit=2").data.splitlines()]
     assert [line["alert_id"] for line in some if "alert_id" in line] == ["id-49", "id-48"]
@@ -154,7 +154,7 @@ def test_the_files_hold_what_the_list_holds(client: FlaskClient) -> None:
     query = "?min_amount=100&where=V1:ne:0.3"
     pages, cursor = [], ""
     while cursor is not None:
-        page = told(client.get(f"/api/alerts{query}&sort=oldest&limit=250&cursor={cursor}"))
+        page = json_of(client.get(f"/api/alerts{query}&sort=oldest&limit=250&cursor={cursor}"))
         pages += page["alerts"]
         cursor = page["next_cursor"]
     assert len(pages) == 600
@@ -190,14 +190,14 @@ def test_the_next_page_of_the_queue_goes_on_where_the_first_ended(client: FlaskC
     link = re.search('href="([^"]*cursor=[^"]+)"', first)
     assert link is not None
     second = client.get(html.unescape(link[1])).text
-    shown = [set(re.findall(r'data-id="(id-[0-9]+)"', page)) for page in (first, second)]
-    assert (len(shown[0]), len(shown[1]), shown[0] & shown[1]) == (50, 10, set())
+    ids = [set(re.findall(r'data-id="(id-[0-9]+)"', page)) for page in (first, second)]
+    assert (len(ids[0]), len(ids[1]), ids[0] & ids[1]) == (50, 10, set())
     assert client.get("/queue?cursor=12").status_code == 400
 
 
 def test_a_filter_may_come_as_json() -> None:
-    asked = {"status": ["new", "claimed"], "min_amount": 12.5, "where": ["V1:gt:2"], "outcome": "all", "q": ""}
-    assert AlertQuery.model_validate(asked).filter() == AlertFilter(
+    body = {"status": ["new", "claimed"], "min_amount": 12.5, "where": ["V1:gt:2"], "outcome": "all", "q": ""}
+    assert AlertQuery.model_validate(body).filter() == AlertFilter(
         outcome=None, statuses=("new", "claimed"), min_amount=12.5, where=(Where("V1", Op.GT, "2"),)
     )
     assert AlertQuery.model_validate({}).filter().outcome is Outcome.ALERT
@@ -207,6 +207,6 @@ def test_the_page_of_another_site_neither_takes_a_file_nor_writes_the_record(cli
     client.post("/api/alerts", json=[row(1)])
     for file in ("/api/alerts.csv", "/api/alerts.json", "/api/audit.csv"):
         assert client.get(file, headers={"Sec-Fetch-Site": "cross-site"}).status_code == 403
-    assert told(client.get("/api/audit"))["changes"] == []
+    assert json_of(client.get("/api/audit"))["changes"] == []
     assert client.get("/api/alerts.csv", headers={"Sec-Fetch-Site": "same-origin"}).status_code == 200
-    assert [change["action"] for change in told(client.get("/api/audit"))["changes"]] == ["export"]
+    assert [change["action"] for change in json_of(client.get("/api/audit"))["changes"]] == ["export"]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from dashboards import Clock, open_store, take_back, told
+from dashboards import Clock, json_of, open_store, take_back
 from fraudstream.audit.gather import check_trail, read_store
 from fraudstream.audit.report import Finding, Kind
 from fraudstream.config import Settings
@@ -30,11 +30,11 @@ AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 def store(tmp_path: Path) -> Iterator[AlertStore]:
     """A store with five entries: a claim and a verdict of three alerts, a note, an undo, an export."""
     with open_store(tmp_path, alerts=4) as store:
-        desk = TriageService(store, lambda done: None)
-        desk.claim(ANN, ["id-3", "id-1", "id-2"])
-        decided = desk.verdict(ANN, ["id-1", "id-2", "id-3"], AlertStatus.FALSE_ALARM, note="a refund")
-        desk.note(ANN, "id-4", "seen")
-        desk.undo(ANN, str(decided.change_id))
+        triage = TriageService(store, lambda done: None)
+        triage.claim(ANN, ["id-3", "id-1", "id-2"])
+        decided = triage.verdict(ANN, ["id-1", "id-2", "id-3"], AlertStatus.FALSE_ALARM, note="a refund")
+        triage.note(ANN, "id-4", "seen")
+        triage.undo(ANN, str(decided.change_id))
         ChangeLog(store.database).record(Actor(""), Action.EXPORT, "alerts.csv", None, {"rows": 4})
         yield store
 
@@ -65,9 +65,9 @@ def head(store: AlertStore) -> changes.Head:
 
 
 def published(store: AlertStore) -> changes.PublishedHead:
-    found = changes.PublishedHead.of(head_event(vars(head(store)), AT))
-    assert found is not None
-    return found
+    heads = changes.PublishedHead.of(head_event(vars(head(store)), AT))
+    assert heads is not None
+    return heads
 
 
 def test_an_untouched_trail_is_whole(store: AlertStore) -> None:
@@ -101,7 +101,7 @@ def test_the_first_entry_that_was_altered_is_named(store: AlertStore, statement:
     assert finding.what.startswith(f"entry {seq} (")
 
 
-def test_a_trail_cut_short_or_chained_anew_is_told_by_a_published_head(store: AlertStore) -> None:
+def test_a_trail_cut_short_or_chained_anew_is_detected_by_a_published_head(store: AlertStore) -> None:
     before = published(store)
     tamper(store, "DELETE FROM changes WHERE seq = 5")
     assert broken(store) == []
@@ -114,7 +114,7 @@ def test_a_trail_cut_short_or_chained_anew_is_told_by_a_published_head(store: Al
 
 def test_a_head_that_came_back_as_an_event_is_compared_and_shown(store: AlertStore) -> None:
     client = create_app(Settings(), store, clock=Clock()).test_client()
-    event = head_event(told(client.get("/api/audit/head")), AT)
+    event = head_event(json_of(client.get("/api/audit/head")), AT)
     assert event["event_id"] == f"audit_head/2026-01-02/5/{head(store).hash[:16]}"
     for _ in range(2):
         client.post("/api/events", json=[event])

@@ -22,9 +22,14 @@ from fraudstream.errors import SettingsError
 
 
 def test_percentiles_are_times_that_were_measured() -> None:
-    found = summary([number / 1000 for number in range(1, 1001)])
-    assert (found["p50_ms"], found["p99_ms"], found["p999_ms"], found["max_ms"]) == (501, 991, 1000, 1000)
-    assert found["count"] == 1000
+    percentiles = summary([number / 1000 for number in range(1, 1001)])
+    assert (percentiles["p50_ms"], percentiles["p99_ms"], percentiles["p999_ms"], percentiles["max_ms"]) == (
+        501,
+        991,
+        1000,
+        1000,
+    )
+    assert percentiles["count"] == 1000
 
 
 def test_no_times_give_no_percentiles() -> None:
@@ -51,10 +56,10 @@ def test_a_schedule_without_a_row_is_refused(rate: float, seconds: float) -> Non
 
 def test_a_generator_on_time_held_the_rate() -> None:
     schedule = Schedule.lasting(100.0, 1000.0, 1.0)
-    found = schedule.lateness(schedule.due + 0.001)
-    assert found["held"]
-    assert found["p99_ms"] == pytest.approx(1.0, abs=0.01)
-    assert found["sent"] == 1000
+    lateness = schedule.lateness(schedule.due + 0.001)
+    assert lateness["held"]
+    assert lateness["p99_ms"] == pytest.approx(1.0, abs=0.01)
+    assert lateness["sent"] == 1000
 
 
 def test_a_generator_that_falls_behind_did_not_hold_the_rate() -> None:
@@ -111,8 +116,8 @@ def test_memory_and_processor_time_of_a_running_process() -> None:
 
 
 def test_processor_time_includes_that_of_children() -> None:
-    spent = "import time\nwhile time.process_time() < 0.3: pass\nprint(flush=True)\ninput()"
-    with subprocess.Popen([sys.executable, "-c", spent], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+    program = "import time\nwhile time.process_time() < 0.3: pass\nprint(flush=True)\ninput()"
+    with subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
         assert child.stdout is not None
         child.stdout.readline()
         alone, with_us = cpu_seconds(child.pid), cpu_seconds(os.getpid())
@@ -120,13 +125,13 @@ def test_processor_time_includes_that_of_children() -> None:
     assert 0.25 <= alone <= with_us
 
 
-def test_a_result_that_cannot_be_written_is_told_before_the_measurement(tmp_path: Path) -> None:
+def test_a_result_that_cannot_be_written_is_reported_before_the_measurement(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="--json"):
         check_writable(tmp_path / "none" / "result.json")
 
 
 @pytest.mark.parametrize("wrong", [["--rate", "0"], ["--duration", "0"], ["--repeats", "0"], ["--rows", "0"]])
 def test_bad_input_is_refused(wrong: list[str], tmp_path: Path) -> None:
-    done = CliRunner().invoke(main, ["latency", "--json", str(tmp_path / "r.json"), *wrong])
-    assert done.exit_code == 2
-    assert wrong[0] in done.output
+    result = CliRunner().invoke(main, ["latency", "--json", str(tmp_path / "r.json"), *wrong])
+    assert result.exit_code == 2
+    assert wrong[0] in result.output

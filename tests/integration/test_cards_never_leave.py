@@ -14,7 +14,7 @@ import pytest
 from werkzeug.routing import Rule
 
 from dashboards import EventReader, RunningDashboard, alert, running_dashboard
-from dead_letters import letter
+from dead_letters import dead_letter
 from evaluated import deployed_evaluated_model
 from fraudstream.config import Settings
 from fraudstream.dashboard.app import create_app
@@ -139,18 +139,18 @@ def test_no_card_leaves_by_any_route_stream_or_log(dashboard: RunningDashboard, 
         b"\xff" + CARDS[1].encode(),
         f'{{"cc_num": "{SHORT}", "cvv":"{CODE}", "t'.encode(),
     ]
-    posted = [letter(number, payload) for number, payload in enumerate(payloads)]
+    posted = [dead_letter(number, payload) for number, payload in enumerate(payloads)]
     more = {
         "key": CARDS[3],
         "headers": {"h": CARDS[4], "event_id": "id-9", "pin": CODE},
         "reason": f"no payment: {CARDS[5]}",
     }
-    dashboard.post("/api/dead-letters", [*posted, letter(9, CARDS[2].encode(), **more), {"topic": CARDS[6]}])
+    dashboard.post("/api/dead-letters", [*posted, dead_letter(9, CARDS[2].encode(), **more), {"topic": CARDS[6]}])
     place = "credit_card_transactions/0/9"
     dashboard.post("/api/replays", {"places": [place], "who": "Ada", "why": f"for {CARDS[1]}"})
     assert stream.wait_for("alert", 3)
 
-    asked = 0
+    requests = 0
     for rule in routes(tmp_path):
         for path in {rule.rule.replace("<path:alert_id>", f"id-{number}") for number in (1, 2)}:
             if rule.rule in ENDLESS or "<" in path:
@@ -159,13 +159,13 @@ def test_no_card_leaves_by_any_route_stream_or_log(dashboard: RunningDashboard, 
             for query in QUERIES:
                 answer = dashboard.pool.request("GET", f"{dashboard.url}{path}{query}", redirect=False)
                 assert leaks(answer.data) == [], f"{path}{query}"
-                asked += answer.status == 200
-    assert asked > 40
+                requests += answer.status == 200
+    assert requests > 40
 
     assert stream.wait_for("stats", len(stream.of("stats")) + 1)
     stream.close()
-    for told in stream.events:
-        assert leaks(str(told).encode()) == [], told
+    for stream_event in stream.events:
+        assert leaks(str(stream_event).encode()) == [], stream_event
     dashboard.end()
     assert leaks((dashboard.directory / "dashboard.log").read_bytes()) == []
     assert stored_leaks(dashboard.directory) == []

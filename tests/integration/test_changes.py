@@ -13,7 +13,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from columns import NOW, model_with_contract
-from dashboards import Clock, alert, open_store, told
+from dashboards import Clock, alert, json_of, open_store
 from fraudstream.config import Settings
 from fraudstream.dashboard.app import Dashboard, create_app
 from fraudstream.dashboard.services.revisions import deployed_model
@@ -39,13 +39,13 @@ def client(store: AlertStore, clock: Clock) -> FlaskClient:
 
 def decide(client: FlaskClient, *numbers: int, note: str = "") -> str:
     posted = {"alert_ids": [f"id-{n}" for n in numbers], "status": "false_alarm", "note": note}
-    change_id: str = told(client.post("/api/work/verdict", json=posted))["change_id"]
+    change_id: str = json_of(client.post("/api/work/verdict", json=posted))["change_id"]
     return change_id
 
 
 def changes(client: FlaskClient, query: str = "") -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = told(client.get(f"/api/audit{query}"))["changes"]
-    return found
+    listed: list[dict[str, Any]] = json_of(client.get(f"/api/audit{query}"))["changes"]
+    return listed
 
 
 def lines(client: FlaskClient, query: str = "") -> list[dict[str, str]]:
@@ -63,13 +63,13 @@ def with_model(store: AlertStore, current: Path) -> FlaskClient:
 
 def test_a_change_is_found_with_who_when_before_and_after(client: FlaskClient) -> None:
     change_id = decide(client, 1, note="a refund")
-    (found,) = changes(client)
-    assert len(found.pop("hash")) == 64
-    seq = told(client.get("/api/alerts/id-1"))["seq"]
+    (change,) = changes(client)
+    assert len(change.pop("hash")) == 64
+    seq = json_of(client.get("/api/alerts/id-1"))["seq"]
     untouched = {"status": "new", "assignee": None, "version": 0, "decided_at": None, "since": None}
     at = "2026-01-02T03:04:05+00:00"
     decided = {"status": "false_alarm", "assignee": "Ann", "version": 1, "decided_at": at, "since": at}
-    assert found == {
+    assert change == {
         "seq": 1,
         "change_id": change_id,
         "at": at,
@@ -103,8 +103,8 @@ def test_changes_are_filtered_and_paged(client: FlaskClient, clock: Clock) -> No
     assert [(each["alerts"], [one["alert_id"] for one in each["touched"]]) for each in of_one] == [(6, ["id-7"])]
     assert changes(client, "?alert_id=gone") == []
     assert len(changes(client, "?alert_id=id-3")[0]["touched"]) == 1
-    first = told(client.get("/api/audit?limit=2"))
-    rest = told(client.get(f"/api/audit?limit=2&cursor={first['next_cursor']}"))
+    first = json_of(client.get("/api/audit?limit=2"))
+    rest = json_of(client.get(f"/api/audit?limit=2&cursor={first['next_cursor']}"))
     assert [each["seq"] for each in first["changes"] + rest["changes"]] == [3, 2, 1]
     assert rest["next_cursor"] is None
     assert len(changes(client)[0]["touched"]) == 5
@@ -119,14 +119,14 @@ def test_a_question_that_makes_no_sense_is_answered_with_400(client: FlaskClient
 def test_the_file_has_a_line_for_each_alert_and_its_export_is_recorded_before_it(client: FlaskClient) -> None:
     decide(client, 1, 2, note="=cmd()")
     client.post("/api/work/note", json={"alert_ids": ["id-3"], "text": "seen"})
-    found = lines(client, "?actor=Ann")
-    assert [(line["action"], line["alert_id"], line["why"]) for line in found] == [
+    rows = lines(client, "?actor=Ann")
+    assert [(line["action"], line["alert_id"], line["why"]) for line in rows] == [
         ("verdict", "id-1", "'=cmd()"),
         ("verdict", "id-2", "'=cmd()"),
         ("note", "id-3", "seen"),
     ]
-    assert orjson.loads(found[0]["after"])["status"] == "false_alarm"
-    assert (found[2]["before"], found[2]["after"]) == ("", "")
+    assert orjson.loads(rows[0]["after"])["status"] == "false_alarm"
+    assert (rows[2]["before"], rows[2]["after"]) == ("", "")
     (export,) = changes(client, "?action=export")
     assert (export["subject"], export["after"]) == ("changes.csv", {"filter": {"actor": "Ann"}, "rows": 2})
     assert [line["alert_id"] for line in lines(client, "?alert_id=id-2")] == ["id-2"]
@@ -139,10 +139,10 @@ def test_a_long_file_is_whole_and_in_order(client: FlaskClient, store: AlertStor
         store.add_alerts([alert(n) for n in range(number * 800 + 1000, number * 800 + 1800)])
         ids = [f"id-{n}" for n in range(number * 800 + 1000, number * 800 + 1800)]
         client.post("/api/work/claim", json={"alert_ids": ids})
-    found = [line["alert_id"] or line["subject"] for line in lines(client)]
-    assert len(found) == 3 * 801
-    assert [name for name in found if name.startswith("file")] == ["file 0", "file 1", "file 2"]
-    assert [name for name in found if name.startswith("id")] == [f"id-{n}" for n in range(1000, 3400)]
+    exported_ids = [line["alert_id"] or line["subject"] for line in lines(client)]
+    assert len(exported_ids) == 3 * 801
+    assert [name for name in exported_ids if name.startswith("file")] == ["file 0", "file 1", "file 2"]
+    assert [name for name in exported_ids if name.startswith("id")] == [f"id-{n}" for n in range(1000, 3400)]
 
 
 @pytest.mark.parametrize(
@@ -170,8 +170,8 @@ def test_what_leaves_as_a_file_is_recorded_with_its_filter_and_rows(
 
 def test_of_a_filter_on_what_is_inside_the_most_rows_are_recorded(client: FlaskClient) -> None:
     client.get("/api/alerts.csv?where=Amount:gt:100")
-    (found,) = changes(client)
-    assert found["after"] == {"filter": {"where": "Amount:gt:100"}, "rows_at_most": 7}
+    (change,) = changes(client)
+    assert change["after"] == {"filter": {"where": "Amount:gt:100"}, "rows_at_most": 7}
     assert "at most 7 rows, where=Amount:gt:100" in client.get("/audit").text
 
 
@@ -191,16 +191,16 @@ def test_each_revision_is_recorded_once_by_who_made_it_and_by_what_differs(store
     for _ in range(3):
         deployments.record()
     dashboard_of(store, current).deployments.record()  # a restart
-    found = changes(client)
-    assert [(each["action"], each["actor"], each["why"]) for each in found] == [
+    recorded = changes(client)
+    assert [(each["action"], each["actor"], each["why"]) for each in recorded] == [
         ("threshold", "Ben", "fewer still"),
         ("threshold", "Zoë", f"fewer alarms {SCRIPT}"),
         ("model", "test", ""),
     ]
-    second = found[0]
+    second = recorded[0]
     assert (second["before"]["threshold"], second["after"]["threshold"]) == (0.75, 0.8)
     assert (second["before"]["revision"], second["after"]["revision"]) == (2, 3)
-    assert found[2]["before"] is None
+    assert recorded[2]["before"] is None
     assert second["at"].startswith(NOW.date().isoformat())
 
 
@@ -236,13 +236,13 @@ def test_aliases_are_recorded_with_the_name_of_who_declared_or_refused_them(stor
     client.post("/api/schema/aliases/remove", json={"new": "third", "who": "a script"}, headers=script)
     for _ in range(2):
         client.post("/api/schema/suggestions/refuse", json={"new": SCRIPT, "old": "V3", "why": "no"})
-    found = changes(client, "?action=alias")
-    assert [(each["actor"], each["why"]) for each in found] == [
+    recorded = changes(client, "?action=alias")
+    assert [(each["actor"], each["why"]) for each in recorded] == [
         ("Zoë", "no"),
         ("a script", "removed on the dashboard"),
         ("Zoë", "renamed"),
     ]
-    assert [each["after"].get("aliases") for each in found] == [None, {}, {"third": "V3"}]
+    assert [each["after"].get("aliases") for each in recorded] == [None, {}, {"third": "V3"}]
     page = client.get("/audit").text
     assert "third as V3" in page
     assert SCRIPT not in page

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from dashboards import Clock, alert, told
+from dashboards import Clock, alert, json_of
 from fraudstream.config import Settings
 from fraudstream.dashboard.app import create_app
 from fraudstream.dashboard.services.charts import Charts, MinuteTally
@@ -55,16 +55,16 @@ def test_a_minute_holds_what_came_in_it_and_a_restart_keeps_it(store: AlertStore
 
 def test_minutes_older_than_a_day_are_forgotten(store: AlertStore, clock: Clock) -> None:
     tally = MinuteTally()
-    kept = charts(store, tally, clock)
+    minutes = charts(store, tally, clock)
     tally.score(clock(), 0.5)
     clock.forward(60)
-    kept.flush()
-    assert sum(kept.report(2)["scores"]["samples"]) == 1
+    minutes.flush()
+    assert sum(minutes.report(2)["scores"]["samples"]) == 1
     clock.forward(24 * 3600)
     tally.score(clock(), 0.5)
     clock.forward(60)
-    kept.flush()
-    assert sum(kept.report(1440)["scores"]["samples"]) == 1
+    minutes.flush()
+    assert sum(minutes.report(1440)["scores"]["samples"]) == 1
 
 
 @pytest.fixture
@@ -73,8 +73,8 @@ def client(store: AlertStore) -> FlaskClient:
 
 
 def test_the_api_gives_the_minutes_asked_for(client: FlaskClient) -> None:
-    assert len(told(client.get("/api/charts"))["minutes"]["at"]) == 60
-    assert len(told(client.get("/api/charts?minutes=1440"))["minutes"]["alerts"]) == 1440
+    assert len(json_of(client.get("/api/charts"))["minutes"]["at"]) == 60
+    assert len(json_of(client.get("/api/charts?minutes=1440"))["minutes"]["alerts"]) == 1440
     assert client.get("/api/charts?minutes=1441").status_code == 400
     assert client.get("/charts").status_code == 200
 
@@ -98,18 +98,18 @@ def test_a_table_has_every_minute_the_newest_first(client: FlaskClient) -> None:
 
 def test_a_drawing_is_made_once_for_all_viewers_and_anew_after_two_seconds(store: AlertStore, clock: Clock) -> None:
     charts_of_all = charts(store, MinuteTally(), clock)
-    made: list[str] = []
+    drawings: list[str] = []
 
     def render(report: dict[str, Any]) -> bytes:
-        made.append(report["at"])
+        drawings.append(report["at"])
         return b"drawn"
 
     for seconds in (0.0, 1.0, 0.5, 1.0, 0.5):
         clock.forward(seconds)
         assert charts_of_all.rendered("charts", 60, render) == b"drawn"
-    assert len(made) == 2
+    assert len(drawings) == 2
     charts_of_all.rendered("charts", 360, render)
-    assert len(made) == 3
+    assert len(drawings) == 3
 
 
 def report(minutes: int, **changes: list[float | None]) -> dict[str, Any]:

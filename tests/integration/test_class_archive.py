@@ -30,7 +30,7 @@ def chosen_java(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPat
 @pytest.fixture(scope="module")
 def made_once(chosen_java: Java, jars: Jars, tmp_path_factory: pytest.TempPathFactory) -> ClassArchive:
     """An archive as it is made, to be copied: making one takes ten seconds."""
-    return made(ClassArchive(tmp_path_factory.mktemp("made") / "archives", "kafka", chosen_java, jars.broker))
+    return make_archive(ClassArchive(tmp_path_factory.mktemp("made") / "archives", "kafka", chosen_java, jars.broker))
 
 
 @pytest.fixture
@@ -52,11 +52,11 @@ def run(archive: ClassArchive, *options: str) -> str:
         str(archive.java.executable), *archive.jvm_options(), *options, "-cp", ":".join(map(str, archive.class_path)),
         *PROGRAM,
     ]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
-    return done.stdout
+    process = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    return process.stdout
 
 
-def made(archive: ClassArchive) -> ClassArchive:
+def make_archive(archive: ClassArchive) -> ClassArchive:
     assert len(run(archive).strip()) == ID
     assert archive.make(archive.recording, threading.Event())
     return archive

@@ -10,7 +10,7 @@ import orjson
 import pytest
 from flask.testing import FlaskClient
 
-from dashboards import Clock, alert, told
+from dashboards import Clock, alert, json_of
 from fraudstream.config import Settings
 from fraudstream.dashboard.app import create_app
 from fraudstream.dashboard.services.statistics import DeployedModel
@@ -46,14 +46,14 @@ def position(clock: Clock, *ends: int) -> dict[str, Any]:
 
 
 def listed(client: FlaskClient, query: str = "") -> list[str]:
-    return [found["alert_id"] for found in told(client.get(f"/api/alerts{query}"))["alerts"]]
+    return [alert["alert_id"] for alert in json_of(client.get(f"/api/alerts{query}"))["alerts"]]
 
 
 def test_posting_alerts_tells_what_became_of_each(client: FlaskClient) -> None:
     client.post("/api/alerts", json=[alert(1)])
     answer = client.post("/api/alerts", json=[alert(1), alert(2), alert(2, transaction={}), {"alert_id": "x"}])
     assert answer.status_code == 200
-    assert told(answer) == {
+    assert json_of(answer) == {
         "accepted": 1,
         "duplicates": 1,
         "conflicts": 1,
@@ -65,9 +65,9 @@ def test_a_nan_for_a_score_costs_its_alert_and_half_a_surrogate_pair_none(client
     good, bad = orjson.dumps(alert(1)), orjson.dumps(alert(2))
     body = b"[%s,%s,%s]" % (bad.replace(b"0.9", b"NaN"), bad.replace(b"m-1", rb"\ud800"), good)
     answer = client.post("/api/alerts", data=body, content_type="application/json")
-    assert [rejection["index"] for rejection in told(answer)["rejected"]] == [0]
+    assert [rejection["index"] for rejection in json_of(answer)["rejected"]] == [0]
     assert sorted(listed(client)) == ["id-1", "id-2"]
-    assert told(client.get("/api/alerts/id-2"))["as_text"] == ["model_id"]
+    assert json_of(client.get("/api/alerts/id-2"))["as_text"] == ["model_id"]
     assert client.get("/activity").status_code == 200
 
 
@@ -78,7 +78,7 @@ def test_a_nan_for_a_score_costs_its_alert_and_half_a_surrogate_pair_none(client
 def test_what_is_no_list_of_records_is_refused_in_json(client: FlaskClient, body: bytes, status: int) -> None:
     answer = client.post("/api/alerts", data=body, content_type="application/json")
     assert answer.status_code == status
-    assert told(answer)["error"]
+    assert json_of(answer)["error"]
 
 
 def test_a_body_beyond_the_limit_is_refused(client: FlaskClient) -> None:
@@ -101,9 +101,11 @@ def test_a_store_that_fails_answers_503_so_that_the_relay_posts_again(client: Fl
 
 def test_alerts_are_listed_newest_first_and_the_cursor_leads_on(client: FlaskClient) -> None:
     client.post("/api/alerts", json=[alert(number) for number in range(5)])
-    first = told(client.get("/api/alerts?limit=3"))
-    rest = told(client.get(f"/api/alerts?limit=3&cursor={first['next_cursor']}"))
-    assert [found["alert_id"] for found in first["alerts"] + rest["alerts"]] == [f"id-{n}" for n in (4, 3, 2, 1, 0)]
+    first = json_of(client.get("/api/alerts?limit=3"))
+    rest = json_of(client.get(f"/api/alerts?limit=3&cursor={first['next_cursor']}"))
+    assert [document["alert_id"] for document in first["alerts"] + rest["alerts"]] == [
+        f"id-{n}" for n in (4, 3, 2, 1, 0)
+    ]
     assert rest["next_cursor"] is None
 
 
@@ -135,19 +137,19 @@ def test_a_query_narrows_the_list(client: FlaskClient, query: str, expected: lis
 def test_a_query_that_means_nothing_is_refused(client: FlaskClient, query: str) -> None:
     answer = client.get(f"/api/alerts?{query}")
     assert answer.status_code == 400
-    assert query.partition("=")[0] in told(answer)["error"]
+    assert query.partition("=")[0] in json_of(answer)["error"]
 
 
 @pytest.mark.parametrize("alert_id", ["id-1", "topic/0/17", "a//b", "50% <b>ü", "x~y"])
 def test_one_alert_is_found_by_its_id_whatever_is_in_it(client: FlaskClient, alert_id: str) -> None:
     client.post("/api/alerts", json=[alert(1, alert_id=alert_id)])
-    found = client.get(f"/api/alerts/{alert_id.replace('%', '%25')}")
-    assert told(found)["transaction"] == alert(1)["transaction"]
+    answer = client.get(f"/api/alerts/{alert_id.replace('%', '%25')}")
+    assert json_of(answer)["transaction"] == alert(1)["transaction"]
 
 
 def test_an_unknown_alert_is_not_found(client: FlaskClient) -> None:
     answer = client.get("/api/alerts/nobody")
-    assert (answer.status_code, told(answer)["status"]) == (404, 404)
+    assert (answer.status_code, json_of(answer)["status"]) == (404, 404)
 
 
 def test_the_counters_come_from_positions_samples_and_alerts(client: FlaskClient, clock: Clock) -> None:
@@ -157,7 +159,7 @@ def test_the_counters_come_from_positions_samples_and_alerts(client: FlaskClient
     client.post("/api/events", json=[position(clock, 60, 40), sample])
     client.post("/api/alerts", json=[alert(49), alert(10, outcome="unscorable", score=None)])
     client.post("/api/dead-letters", json=[{"topic": TOPIC, "partition": 0, "offset": 5, "reason": "empty"}])
-    stats = told(client.get("/api/stats"))
+    stats = json_of(client.get("/api/stats"))
     assert (stats["payments_seen"], stats["scored"], stats["lag"]) == (100, 80, 20)
     assert (stats["alerts"], stats["unscorable"], stats["dead_letters"]) == (1, 1, 1)
     assert stats["rate"] == 50.0
@@ -170,10 +172,10 @@ def test_latency_runs_to_the_store_while_nobody_watches(client: FlaskClient, clo
     client.post("/api/alerts", json=[alert(number) for number in range(99)])
     clock.forward(1)
     client.post("/api/alerts", json=[alert(100)])
-    stats = told(client.get("/api/stats"))
+    stats = json_of(client.get("/api/stats"))
     assert (stats["p50_ms"], stats["p99_ms"], stats["latency_to"]) == (20.0, 20.0, "store")
     clock.forward(61)
-    stats = told(client.get("/api/stats"))
+    stats = json_of(client.get("/api/stats"))
     assert (stats["p50_ms"], stats["p99_ms"], stats["latency_to"]) == (None, None, None)
 
 
@@ -185,25 +187,25 @@ def test_the_rate_is_that_of_the_last_ten_seconds_and_falls_to_zero_without_news
         clock.forward(1)
         end += 500 if end < 5000 else 100
         client.post("/api/events", json=[position(clock, end)])
-    assert told(client.get("/api/stats"))["rate"] == 100.0
+    assert json_of(client.get("/api/stats"))["rate"] == 100.0
     clock.forward(11)
-    assert told(client.get("/api/stats"))["rate"] == 0.0
+    assert json_of(client.get("/api/stats"))["rate"] == 0.0
 
 
 def test_events_are_listed_by_kind(client: FlaskClient) -> None:
     client.post(
         "/api/events", json=[{"type": "model", "message": "swapped"}, {"type": "query", "message": "started"}, 5]
     )
-    assert [event["message"] for event in told(client.get("/api/events"))["events"]] == ["started", "swapped"]
-    assert [event["message"] for event in told(client.get("/api/events?type=model"))["events"]] == ["swapped"]
+    assert [event["message"] for event in json_of(client.get("/api/events"))["events"]] == ["started", "swapped"]
+    assert [event["message"] for event in json_of(client.get("/api/events?type=model"))["events"]] == ["swapped"]
 
 
 def test_dead_letters_are_listed_as_they_came(client: FlaskClient) -> None:
-    letter = {"topic": TOPIC, "partition": 0, "offset": 5, "reason": "empty", "payload_base64": None}
-    client.post("/api/dead-letters", json=[letter, {"topic": TOPIC}])
-    found = told(client.get("/api/dead-letters"))["dead_letters"]
-    assert found[0] | letter == found[0]
-    assert told(client.get("/api/stats"))["rejected"] == 1
+    dead_letter = {"topic": TOPIC, "partition": 0, "offset": 5, "reason": "empty", "payload_base64": None}
+    client.post("/api/dead-letters", json=[dead_letter, {"topic": TOPIC}])
+    listed = json_of(client.get("/api/dead-letters"))["dead_letters"]
+    assert listed[0] | dead_letter == listed[0]
+    assert json_of(client.get("/api/stats"))["rejected"] == 1
 
 
 def test_it_is_healthy_while_the_database_answers(client: FlaskClient) -> None:
@@ -212,9 +214,9 @@ def test_it_is_healthy_while_the_database_answers(client: FlaskClient) -> None:
 
 def test_the_metrics_show_the_counters(client: FlaskClient) -> None:
     client.post("/api/alerts", json=[alert(1)])
-    shown = client.get("/metrics").text
-    assert "fraudstream_alerts 1.0" in shown
-    assert 'fraudstream_alert_latency_seconds_count{to="store"} 1.0' in shown
+    metrics = client.get("/metrics").text
+    assert "fraudstream_alerts 1.0" in metrics
+    assert 'fraudstream_alert_latency_seconds_count{to="store"} 1.0' in metrics
 
 
 def test_numbers_that_json_cannot_carry_never_leave(client: FlaskClient) -> None:
@@ -234,9 +236,9 @@ def test_an_odd_sample_does_not_break_the_page(client_without_model: FlaskClient
 
 def test_without_a_deployed_model_the_newest_sample_or_alert_names_it(client_without_model: FlaskClient) -> None:
     client_without_model.post("/api/alerts", json=[alert(1, model_id="m-3", threshold=0.125)])
-    stats = told(client_without_model.get("/api/stats"))
+    stats = json_of(client_without_model.get("/api/stats"))
     assert (stats["model_id"], stats["threshold"], stats["unseen_from_row"]) == ("m-3", 0.125, None)
     sample = {"type": "sample", "topic": TOPIC, "partition": 0, "offset": 1, "model_id": "m-4", "threshold": 0.25}
     client_without_model.post("/api/events", json=[sample])
-    stats = told(client_without_model.get("/api/stats"))
+    stats = json_of(client_without_model.get("/api/stats"))
     assert (stats["model_id"], stats["threshold"]) == ("m-4", 0.25)

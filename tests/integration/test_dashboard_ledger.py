@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from flask.testing import FlaskClient
 
-from dashboards import alert, told
+from dashboards import alert, json_of
 from ledgers import TOPIC, batch, ends, loss
 
 
-def test_posted_entries_are_told_by_totals_partition_and_entry(client: FlaskClient) -> None:
+def test_posted_entries_are_listed_by_totals_partition_and_entry(client: FlaskClient) -> None:
     client.post("/api/events", json=[ends(120), ends(50, partition=1, at="2026-01-02T03:04:06+00:00")])
     answer = client.post("/api/ledger", json=[batch(0, 0, 60), batch(0, 0, 60), {"entry_id": 1}, batch(1, 60, 100)])
-    assert told(answer) == {
+    assert json_of(answer) == {
         "accepted": 2,
         "duplicates": 1,
         "conflicts": 0,
         "rejected": [{"index": 2, "reason": "entry_id must be text"}],
     }
-    report = told(client.get("/api/ledger?limit=1"))
+    report = json_of(client.get("/api/ledger?limit=1"))
     assert report["totals"] == {
         "records": 100,
         "clear": 98,
@@ -27,15 +27,17 @@ def test_posted_entries_are_told_by_totals_partition_and_entry(client: FlaskClie
         "lost": 0,
     }
     assert (report["open"], report["complete"], report["losses"], report["gaps"]) == (70, True, [], [])
-    shown = [(line["partition"], line["covered_until"], line["end"], line["open"]) for line in report["partitions"]]
-    assert shown == [(0, 100, 120, 20), (1, 0, 50, 50)]
+    partitions = [
+        (line["partition"], line["covered_until"], line["end"], line["open"]) for line in report["partitions"]
+    ]
+    assert partitions == [(0, 100, 120, 20), (1, 0, 50, 50)]
     assert [entry["batch_id"] for entry in report["entries"]] == [1]
-    older = told(client.get(f"/api/ledger?limit=1&cursor={report['next_cursor']}"))
+    older = json_of(client.get(f"/api/ledger?limit=1&cursor={report['next_cursor']}"))
     assert [entry["batch_id"] for entry in older["entries"]] == [0]
 
 
 def test_an_empty_ledger_is_complete_and_its_page_says_what_will_be_there(client: FlaskClient) -> None:
-    report = told(client.get("/api/ledger"))
+    report = json_of(client.get("/api/ledger"))
     assert (report["complete"], report["partitions"], report["next_cursor"]) == (True, [], None)
     page = client.get("/ledger").text
     assert "No batch is finished yet." in page
@@ -47,7 +49,7 @@ def test_the_counters_carry_the_ledger_and_the_duplicates(client: FlaskClient) -
     client.post("/api/ledger", json=[batch(0, 0, 100), loss(100, 140), batch(0, 150, 200, checkpoint="c-2")])
     for _ in range(3):
         client.post("/api/alerts", json=[alert(1)])
-    stats = told(client.get("/api/stats"))
+    stats = json_of(client.get("/api/stats"))
     assert stats["ledger"] == {"records": 150, "open": 10, "lost": 40, "complete": False}
     assert stats["duplicates"] == 2
     assert "fraudstream_duplicates 2.0" in client.get("/metrics").text

@@ -60,13 +60,13 @@ def test_unscorable_payments_have_a_page_with_their_reason(client: FlaskClient) 
 
 def test_activity_shows_events_dead_letters_and_rejected_posts(client: FlaskClient) -> None:
     payload = base64.b64encode(b'{"Time": 0, "V1"').decode()
-    letter = {"topic": "t", "partition": 1, "offset": 41, "reason": "not JSON", "payload_base64": payload}
+    dead_letter = {"topic": "t", "partition": 1, "offset": 41, "reason": "not JSON", "payload_base64": payload}
     client.post("/api/events", json=[{"type": "query", "message": "started from its checkpoint"}])
-    client.post("/api/dead-letters", json=[letter])
+    client.post("/api/dead-letters", json=[dead_letter])
     client.post("/api/alerts", json=[{"alert_id": "odd"}])
     page = client.get("/activity").text
-    for shown in ("started from its checkpoint", "t[1] 41", "not JSON", "{&#34;Time&#34;: 0", "transaction is missing"):
-        assert shown in page
+    for text in ("started from its checkpoint", "t[1] 41", "not JSON", "{&#34;Time&#34;: 0", "transaction is missing"):
+        assert text in page
 
 
 def test_markup_in_a_payment_is_shown_as_text(client: FlaskClient) -> None:
@@ -109,14 +109,14 @@ def test_a_number_reads_short(value: float, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("payload", "shown"), [(None, "no payload"), ("", "empty"), ("%%%", "not base64"), ("/w==", "\\xff")]
+    ("payload", "preview"), [(None, "no payload"), ("", "empty"), ("%%%", "not base64"), ("/w==", "\\xff")]
 )
-def test_a_dead_letters_bytes_are_shown_as_far_as_they_are_text(payload: str | None, shown: str) -> None:
-    assert payload_preview({"payload_base64": payload}) == shown
+def test_a_dead_letters_bytes_are_shown_as_far_as_they_are_text(payload: str | None, preview: str) -> None:
+    assert payload_preview({"payload_base64": payload}) == preview
 
 
 @pytest.mark.parametrize(
-    ("identifier", "shown"),
+    ("identifier", "label"),
     [
         ("logistic-regression-8f41c2d09e7a", "lr-8f41c2d0"),
         ("gbt-8f41c2d09e7a", "gbt-8f41c2d0"),
@@ -124,5 +124,5 @@ def test_a_dead_letters_bytes_are_shown_as_far_as_they_are_text(payload: str | N
         ("a model of somebody else", "a model of so…"),
     ],
 )
-def test_a_model_is_told_by_its_digits(identifier: str, shown: str) -> None:
-    assert short_id(identifier) == shown
+def test_a_model_is_identified_by_its_digits(identifier: str, label: str) -> None:
+    assert short_id(identifier) == label

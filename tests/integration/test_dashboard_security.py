@@ -10,7 +10,7 @@ import pytest
 from flask.testing import FlaskClient
 from pydantic import SecretStr
 
-from dashboards import Clock, alert, told
+from dashboards import Clock, alert, json_of
 from fraudstream.config import Settings
 from fraudstream.dashboard.app import create_app
 from fraudstream.dashboard.web.security import validate_binding
@@ -35,9 +35,9 @@ def bearer(token: str) -> dict[str, str]:
 
 @pytest.mark.parametrize("missing", [("ingest_token",), ("read_token",), ("ingest_token", "read_token")])
 def test_a_network_address_needs_both_tokens(missing: tuple[str, ...]) -> None:
-    given = {name: token for name, token in TOKENS.items() if name not in missing}
+    tokens = {name: token for name, token in TOKENS.items() if name not in missing}
     with pytest.raises(SettingsError, match=missing[0]):
-        validate_binding(Settings(host="0.0.0.0", **given))
+        validate_binding(Settings(host="0.0.0.0", **tokens))
 
 
 def test_an_empty_token_is_none() -> None:
@@ -63,7 +63,7 @@ def test_the_app_itself_refuses_an_open_binding(client_of: ClientOf) -> None:
 def test_a_name_that_is_not_ours_is_misdirected(client_of: ClientOf, host: str) -> None:
     answer = client_of().get("/api/alerts", headers={"Host": host})
     assert answer.status_code in (400, 421)
-    assert "alerts" not in told(answer)
+    assert "alerts" not in json_of(answer)
 
 
 @pytest.mark.parametrize("host", ["localhost", "localhost:5000", "127.0.0.1:5000", "[::1]:5000", "Board.Example:443"])
@@ -84,7 +84,7 @@ def test_a_page_of_another_origin_may_not_post(client_of: ClientOf, headers: dic
     client = client_of()
     answer = client.post("/api/alerts", json=[alert(1)], headers={"Host": "localhost:5000"} | headers)
     assert answer.status_code == 403
-    assert told(client.get("/api/alerts"))["alerts"] == []
+    assert json_of(client.get("/api/alerts"))["alerts"] == []
 
 
 def test_our_own_page_may_post(client_of: ClientOf) -> None:
@@ -96,9 +96,9 @@ def test_our_own_page_may_post(client_of: ClientOf) -> None:
 @pytest.mark.parametrize("headers", [{}, bearer("wrong"), bearer(READ), {"Authorization": INGEST}, bearer("")])
 def test_posting_needs_the_ingest_token(client_of: ClientOf, route: str, headers: dict[str, str]) -> None:
     client = client_of(**TOKENS)
-    refused = client.post(route, json=[], headers=headers)
-    assert refused.status_code == 401
-    assert refused.headers["WWW-Authenticate"].startswith("Bearer")
+    answer = client.post(route, json=[], headers=headers)
+    assert answer.status_code == 401
+    assert answer.headers["WWW-Authenticate"].startswith("Bearer")
     assert client.post(route, json=[], headers=bearer(INGEST)).status_code == 200
 
 
@@ -144,7 +144,7 @@ def test_without_a_read_token_nobody_can_sign_in(client_of: ClientOf) -> None:
     assert client_of().post("/login", data={"token": ""}).status_code == 401
 
 
-def test_whether_it_lives_is_told_without_a_token(client_of: ClientOf) -> None:
+def test_liveness_needs_no_token(client_of: ClientOf) -> None:
     client = client_of(**TOKENS)
     assert (client.get("/health").status_code, client.get("/ready").status_code) == (200, 200)
 

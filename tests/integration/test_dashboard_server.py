@@ -86,7 +86,7 @@ def test_ctrl_c_ends_it_with_open_streams_and_without_a_trace(dashboard: Running
     ("signum", "to_all"),
     [(signal.SIGINT, True), (signal.SIGINT, False), (signal.SIGQUIT, False), (signal.SIGTERM, False)],
 )
-def test_however_it_is_told_to_stop_the_running_minute_is_kept(
+def test_every_way_to_stop_it_stores_the_running_minute(
     dashboard: RunningDashboard, signum: signal.Signals, to_all: bool
 ) -> None:
     dashboard.post("/api/alerts", [alert(1, produced_at=datetime.now(UTC).isoformat())])
@@ -173,8 +173,8 @@ def test_posts_at_the_same_time_lose_and_double_nothing_on_a_stream(dashboard: R
 
 def test_bad_port_directory_or_binding_is_reported_before_the_start(tmp_path: Path) -> None:
     database = f"sqlite:///{tmp_path / 'alerts.db'}"
-    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(PortInUse):
-        serve(Settings(database=database, port=taken.getsockname()[1]))
+    with socket.create_server(("127.0.0.1", 0)) as listener, pytest.raises(PortInUse):
+        serve(Settings(database=database, port=listener.getsockname()[1]))
     with pytest.raises(StoreError):
         serve(Settings(database=f"sqlite:///{tmp_path}/no/where.db", port=free_port()))
     with pytest.raises(SettingsError):

@@ -53,7 +53,7 @@ def test_a_folder_without_the_page_leaves_the_packages(tmp_path: Path) -> None:
         assert "Download Fraudulent Transactions CSV" in client.get("/").text
 
 
-def test_a_template_with_a_name_of_the_packages_does_not_stand_in_its_place(tmp_path: Path) -> None:
+def test_a_template_with_a_name_of_the_packages_does_not_replace_it(tmp_path: Path) -> None:
     with client_with(tmp_path, dashboard=EXTENDED, alerts=EXTENDED) as client:
         assert "Download Fraudulent Transactions CSV" in client.get("/").text
 
@@ -64,19 +64,19 @@ def test_a_value_is_escaped_in_the_users_own_page_too(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["{% block %}", "one\ntwo {{ stats. }}", "{{ stats | unheard_of }}"])
-def test_a_broken_template_is_told_with_its_line(text: str, tmp_path: Path) -> None:
+def test_a_broken_template_is_reported_with_its_line(text: str, tmp_path: Path) -> None:
     (tmp_path / OWN_PAGE).write_text(text)
-    with pytest.raises(SettingsError) as refused:
+    with pytest.raises(SettingsError) as error:
         validate_templates(tmp_path)
-    assert f"{OWN_PAGE}:{text.count(chr(10)) + 1}" in refused.value.where
+    assert f"{OWN_PAGE}:{text.count(chr(10)) + 1}" in error.value.where
 
 
-def test_a_template_that_is_no_text_is_told(tmp_path: Path) -> None:
+def test_a_template_that_is_no_text_is_reported(tmp_path: Path) -> None:
     (tmp_path / OWN_PAGE).write_bytes(b"\xff\xfe\x00")
     with pytest.raises(SettingsError, match="invalid template"):
         validate_templates(tmp_path)
 
 
-def test_a_folder_that_is_not_there_is_told(tmp_path: Path) -> None:
+def test_a_folder_that_is_not_there_is_reported(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="does not exist"):
         validate_templates(tmp_path / "none")

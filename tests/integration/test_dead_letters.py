@@ -13,8 +13,8 @@ from flask.testing import FlaskClient
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dashboards import Clock, alert, told
-from dead_letters import INPUT, letter
+from dashboards import Clock, alert, json_of
+from dead_letters import INPUT, dead_letter
 from fraudstream.dashboard.views.dead_letter_formats import PREVIEW_BYTES, dead_letter_row
 from fraudstream.store.dead_letters import StoredDeadLetter
 from fraudstream.transactions.wire import Outcome, RecordId
@@ -28,21 +28,21 @@ def unscorable(number: int, **changes: Any) -> dict[str, Any]:
 
 def offsets(client: FlaskClient, query: str) -> list[int]:
     """All that match, by pages of two."""
-    found: list[int] = []
+    numbers: list[int] = []
     cursor = ""
     while True:
-        page = told(client.get(f"/api/dead-letters?limit=2&{query}&cursor={cursor}"))
-        found += [each["offset"] for each in page["dead_letters"]]
+        page = json_of(client.get(f"/api/dead-letters?limit=2&{query}&cursor={cursor}"))
+        numbers += [each["offset"] for each in page["dead_letters"]]
         cursor = page["next_cursor"]
         if cursor is None:
-            return found
+            return numbers
 
 
 def test_both_kinds_come_newest_first_in_pages_that_leave_none_out(client: FlaskClient, clock: Clock) -> None:
     for number in range(9):
         clock.forward(1)
         if number % 3:
-            client.post("/api/dead-letters", json=[letter(number)])
+            client.post("/api/dead-letters", json=[dead_letter(number)])
         else:
             client.post("/api/alerts", json=[unscorable(number), alert(100 + number)])
     assert offsets(client, "kind=all") == list(range(8, -1, -1))
@@ -69,7 +69,10 @@ def test_both_kinds_come_newest_first_in_pages_that_leave_none_out(client: Flask
 )
 def test_each_filter_narrows(client: FlaskClient, query: str, expected: list[int]) -> None:
     client.post("/api/alerts", json=[unscorable(1)])
-    client.post("/api/dead-letters", json=[letter(2), letter(3), letter(4, topic="other", partition=7, reason="empty")])
+    client.post(
+        "/api/dead-letters",
+        json=[dead_letter(2), dead_letter(3), dead_letter(4, topic="other", partition=7, reason="empty")],
+    )
     client.post("/api/replays", json=WHO | {"places": [f"{INPUT}/0/2"]})
     assert sorted(offsets(client, "kind=all&" + query), reverse=True) == expected
 
@@ -84,7 +87,7 @@ HOSTILE = [b'=cmd|"/c calc"!A1', b"+1+1", b"\xff\xfe\x00", b"", 'ä\n"'.encode()
 
 
 def test_downloads_hold_every_byte_and_no_cell_that_a_spreadsheet_runs(client: FlaskClient) -> None:
-    client.post("/api/dead-letters", json=[letter(n, payload, key="@key") for n, payload in enumerate(HOSTILE)])
+    client.post("/api/dead-letters", json=[dead_letter(n, payload, key="@key") for n, payload in enumerate(HOSTILE)])
     client.post("/api/alerts", json=[unscorable(10, transaction={"V1": 1})])
     lines = client.get("/api/dead-letters.jsonl?kind=all").data.splitlines()
     by_offset = {line["offset"]: line for line in map(orjson.loads, lines)}
@@ -107,7 +110,7 @@ def test_downloads_hold_every_byte_and_no_cell_that_a_spreadsheet_runs(client: F
 
 @given(payload=st.binary(max_size=40) | st.text(max_size=20).map(str.encode))
 def test_bytes_are_shown_as_text_where_they_are_printable_else_in_hexadecimal(payload: bytes) -> None:
-    one = dead_letter_row(0, StoredDeadLetter(1, Outcome.DEAD_LETTER, 0, letter(1, payload)), [])
+    one = dead_letter_row(0, StoredDeadLetter(1, Outcome.DEAD_LETTER, 0, dead_letter(1, payload)), [])
     if one.is_hex:
         assert bytes.fromhex(one.payload.replace("\n", " ")) == payload
     else:
@@ -118,56 +121,56 @@ def test_bytes_are_shown_as_text_where_they_are_printable_else_in_hexadecimal(pa
 def test_a_long_payload_is_cut_between_characters_and_says_so() -> None:
     for shift in range(4):
         payload = b"x" * shift + "😀".encode() * 2000
-        one = dead_letter_row(0, StoredDeadLetter(1, Outcome.DEAD_LETTER, 0, letter(1, payload)), [])
+        one = dead_letter_row(0, StoredDeadLetter(1, Outcome.DEAD_LETTER, 0, dead_letter(1, payload)), [])
         assert not one.is_hex
         assert PREVIEW_BYTES - 4 < len(one.payload.encode()) <= PREVIEW_BYTES
         assert f"of {len(payload):,} bytes" in one.cut
 
 
 def test_a_second_replay_has_to_be_asked_for(client: FlaskClient) -> None:
-    client.post("/api/dead-letters", json=[letter(1), letter(2)])
+    client.post("/api/dead-letters", json=[dead_letter(1), dead_letter(2)])
     place = f"{INPUT}/0/1"
-    assert told(client.post("/api/replays", json=WHO | {"places": [place]}))["letters"] == 1
-    refused = client.post("/api/replays", json=WHO | {"filter": "kind=all"})
-    assert refused.status_code == 409
-    assert (told(refused)["letters"], told(refused)["replayed"]) == (2, 1)
-    assert told(client.get("/api/replays"))["counts"]["requested"] == 1
+    assert json_of(client.post("/api/replays", json=WHO | {"places": [place]}))["letters"] == 1
+    answer = client.post("/api/replays", json=WHO | {"filter": "kind=all"})
+    assert answer.status_code == 409
+    assert (json_of(answer)["letters"], json_of(answer)["replayed"]) == (2, 1)
+    assert json_of(client.get("/api/replays"))["counts"]["requested"] == 1
     assert client.post("/api/replays", json=WHO | {"filter": "kind=all", "again": True}).status_code == 200
-    found = told(client.get(f"/api/replays?place={place}"))
-    assert [each["origin"] for each in found["replays"]] == [place, place]
-    assert found["counts"]["requested"] == 3
+    document = json_of(client.get(f"/api/replays?place={place}"))
+    assert [each["origin"] for each in document["replays"]] == [place, place]
+    assert document["counts"]["requested"] == 3
 
 
 def test_a_replay_that_failed_may_be_asked_for_again(client: FlaskClient) -> None:
-    client.post("/api/dead-letters", json=[letter(1)])
-    asked = WHO | {"places": [f"{INPUT}/0/1"]}
-    client.post("/api/replays", json=asked)
-    (claimed,) = told(client.post("/api/replays/claim", json={"limit": 5}))["replays"]
+    client.post("/api/dead-letters", json=[dead_letter(1)])
+    body = WHO | {"places": [f"{INPUT}/0/1"]}
+    client.post("/api/replays", json=body)
+    (claimed,) = json_of(client.post("/api/replays/claim", json={"limit": 5}))["replays"]
     results = {"results": [{"replay_id": claimed["replay_id"], "reason": "gone"}]}
-    assert told(client.post("/api/replays/results", json=results)) == {"recorded": 1}
-    assert told(client.post("/api/replays/results", json=results)) == {"recorded": 0}
-    assert told(client.get("/api/replays?state=failed"))["replays"][0]["reason"] == "gone"
-    assert client.post("/api/replays", json=asked).status_code == 200
+    assert json_of(client.post("/api/replays/results", json=results)) == {"recorded": 1}
+    assert json_of(client.post("/api/replays/results", json=results)) == {"recorded": 0}
+    assert json_of(client.get("/api/replays?state=failed"))["replays"][0]["reason"] == "gone"
+    assert client.post("/api/replays", json=body).status_code == 200
 
 
 def test_a_replay_without_a_result_is_given_again_and_one_with_a_result_is_not(
     client: FlaskClient, clock: Clock
 ) -> None:
-    client.post("/api/dead-letters", json=[letter(n) for n in range(3)])
-    assert told(client.post("/api/replays", json=WHO | {"filter": ""}))["letters"] == 3
+    client.post("/api/dead-letters", json=[dead_letter(n) for n in range(3)])
+    assert json_of(client.post("/api/replays", json=WHO | {"filter": ""}))["letters"] == 3
 
     def claimed() -> dict[str, str]:
-        waiting = told(client.post("/api/replays/claim", json={"limit": 0}))["waiting"]
-        found = told(client.post("/api/replays/claim", json={"limit": 2}))["replays"]
-        assert len(found) == min(waiting, 2)
-        return {each["origin"]: each["replay_id"] for each in found}
+        waiting = json_of(client.post("/api/replays/claim", json={"limit": 0}))["waiting"]
+        replays = json_of(client.post("/api/replays/claim", json={"limit": 2}))["replays"]
+        assert len(replays) == min(waiting, 2)
+        return {each["origin"]: each["replay_id"] for each in replays}
 
     first = claimed()
     assert list(first) == [f"{INPUT}/0/0", f"{INPUT}/0/1"]
     assert list(claimed()) == [f"{INPUT}/0/2"]
     assert claimed() == {}
     sent = [{"replay_id": first[f"{INPUT}/0/0"], "place": f"{INPUT}/0/9"}]
-    assert told(client.post("/api/replays/results", json={"results": sent})) == {"recorded": 1}
+    assert json_of(client.post("/api/replays/results", json={"results": sent})) == {"recorded": 1}
     clock.forward(31)
     again = claimed()
     assert list(again) == [f"{INPUT}/0/1", f"{INPUT}/0/2"]
@@ -175,7 +178,7 @@ def test_a_replay_without_a_result_is_given_again_and_one_with_a_result_is_not(
 
 
 @pytest.mark.parametrize(
-    ("asked", "status"),
+    ("body", "status"),
     [
         ({"places": [f"{INPUT}/0/9"]}, 404),
         ({"places": ["no place"]}, 400),
@@ -189,17 +192,17 @@ def test_a_replay_without_a_result_is_given_again_and_one_with_a_result_is_not(
         ({"filter": "", "why": 7}, 400),
     ],
 )
-def test_a_request_that_makes_no_sense_records_nothing(client: FlaskClient, asked: dict[str, Any], status: int) -> None:
-    client.post("/api/dead-letters", json=[letter(1)])
-    refused = client.post("/api/replays", json=WHO | asked)
-    assert (refused.status_code, "error" in told(refused)) == (status, True)
-    assert told(client.get("/api/replays"))["replays"] == []
+def test_a_request_that_makes_no_sense_records_nothing(client: FlaskClient, body: dict[str, Any], status: int) -> None:
+    client.post("/api/dead-letters", json=[dead_letter(1)])
+    answer = client.post("/api/replays", json=WHO | body)
+    assert (answer.status_code, "error" in json_of(answer)) == (status, True)
+    assert json_of(client.get("/api/replays"))["replays"] == []
 
 
 def test_a_dry_run_only_counts(client: FlaskClient) -> None:
-    client.post("/api/dead-letters", json=[letter(1)])
-    assert told(client.post("/api/replays", json=WHO | {"filter": "", "dry_run": True}))["letters"] == 1
-    assert told(client.get("/api/replays"))["replays"] == []
+    client.post("/api/dead-letters", json=[dead_letter(1)])
+    assert json_of(client.post("/api/replays", json=WHO | {"filter": "", "dry_run": True}))["letters"] == 1
+    assert json_of(client.get("/api/replays"))["replays"] == []
 
 
 def test_an_origin_is_read_as_it_is_written() -> None:
@@ -211,5 +214,5 @@ def test_an_origin_is_read_as_it_is_written() -> None:
 
 def test_the_page_says_what_to_do_while_there_is_nothing(client: FlaskClient) -> None:
     assert "Fix the cause" in client.get("/dead-letters").text
-    client.post("/api/dead-letters", json=[letter(1)])
+    client.post("/api/dead-letters", json=[dead_letter(1)])
     assert "No matches" in client.get("/dead-letters?offset=9").text

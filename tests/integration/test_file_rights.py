@@ -72,9 +72,9 @@ def test_an_alert_store_that_lay_open_is_tightened_with_its_journal(tmp_path: Pa
     database.touch()
     database.chmod(0o644)
     store = AlertStore.open(f"sqlite:///{database}")
-    found = {file.name: mode(file) for file in tmp_path.glob("alerts.db*")}
+    modes = {file.name: mode(file) for file in tmp_path.glob("alerts.db*")}
     store.close()
-    assert found == {"alerts.db": 0o600, "alerts.db-wal": 0o600, "alerts.db-shm": 0o600}
+    assert modes == {"alerts.db": 0o600, "alerts.db-wal": 0o600, "alerts.db-shm": 0o600}
 
 
 def test_a_checkpoint_that_lay_open_is_tightened(tmp_path: Path) -> None:
@@ -96,17 +96,17 @@ def test_a_command_writes_for_its_user_alone_but_what_the_user_names(tmp_path: P
         "os.umask(0o022)\n"
         f"cli.main([{command!r}], standalone_mode=False)\n"
     )
-    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    process = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert process.returncode == 0, process.stderr
     assert mode(tmp_path / "made") == rights
 
 
 def test_a_checkpoint_that_may_not_be_written_is_said_with_a_remedy(forbidden: Path) -> None:
     named = pytest.raises(DetectorError, match="cannot be written: Permission denied")
-    with named as refused, lock_checkpoint(forbidden / "checkpoint"):
+    with named as error, lock_checkpoint(forbidden / "checkpoint"):
         pass
-    assert str(forbidden) in refused.value.where
-    assert "--checkpoint" in refused.value.remedy
+    assert str(forbidden) in error.value.where
+    assert "--checkpoint" in error.value.remedy
 
 
 def test_a_checkpoint_that_is_a_file_is_said(tmp_path: Path) -> None:
@@ -117,6 +117,6 @@ def test_a_checkpoint_that_is_a_file_is_said(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["models", "models/current"])
 def test_models_that_may_not_be_read_are_said_with_a_remedy(forbidden: Path, name: str) -> None:
-    with pytest.raises(ModelError, match="cannot be read: Permission denied") as refused:
+    with pytest.raises(ModelError, match="cannot be read: Permission denied") as error:
         resolve(forbidden / name)
-    assert "grant this user read access" in refused.value.remedy
+    assert "grant this user read access" in error.value.remedy

@@ -13,7 +13,7 @@ import pytest
 import structlog
 from flask.testing import FlaskClient
 
-from dashboards import Clock, alert, told
+from dashboards import Clock, alert, json_of
 from fraudstream.dashboard.services import health
 from fraudstream.store.store import AlertStore
 
@@ -55,9 +55,9 @@ print(ready.json["reasons"][0])
 
 def reasons(client: FlaskClient) -> list[str]:
     answer = client.get("/ready")
-    found: list[str] = told(answer)["reasons"]
-    assert answer.status_code == (503 if found else 200)
-    return found
+    texts: list[str] = json_of(answer)["reasons"]
+    assert answer.status_code == (503 if texts else 200)
+    return texts
 
 
 def test_a_locked_database_is_reported_and_recovers_by_itself(
@@ -74,11 +74,11 @@ def test_a_locked_database_is_reported_and_recovers_by_itself(
     holder.close()
     clock.forward(2)
     assert reasons(client) == []
-    assert told(client.get("/health")) == {"status": "ok", "checks": {"database": "ok"}}
+    assert json_of(client.get("/health")) == {"status": "ok", "checks": {"database": "ok"}}
 
 
-def test_a_full_disk_is_reported_and_posts_succeed_once_there_is_room(tmp_path: Path) -> None:
-    done = subprocess.run(
+def test_a_full_disk_is_reported_and_posts_succeed_once_there_is_space(tmp_path: Path) -> None:
+    process = subprocess.run(
         [sys.executable, "-c", FULL, tmp_path / "alerts.db"],
         capture_output=True,
         text=True,
@@ -86,8 +86,8 @@ def test_a_full_disk_is_reported_and_posts_succeed_once_there_is_room(tmp_path: 
         timeout=120,
         cwd=Path(__file__).parents[1] / "support",
     )
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert "a write to the alert store failed" in done.stdout
+    assert process.returncode == 0, process.stderr[-3000:]
+    assert "a write to the alert store failed" in process.stdout
 
 
 def test_a_failing_write_is_logged_once_and_not_with_each_retry(
@@ -107,7 +107,7 @@ def test_a_failing_write_is_logged_once_and_not_with_each_retry(
     assert logged.getvalue().count("accepts writes again") == 1
 
 
-def test_a_file_that_was_removed_takes_no_alert_and_is_told(client: FlaskClient, store: AlertStore) -> None:
+def test_a_file_that_was_removed_takes_no_alert_and_is_reported(client: FlaskClient, store: AlertStore) -> None:
     store.database.path.unlink()
     assert client.post("/api/alerts", json=[alert(1)]).status_code == 503
     (reason,) = reasons(client)

@@ -40,13 +40,13 @@ def publish(repository: Path, coordinate: str) -> None:
 def publish_all(repository: Path) -> str:
     """A repository with all that is asked for, and its pins beside it; returns its address."""
     pins = []
-    for wanted in (CONNECTOR, BROKER):
-        for coordinate in wanted.coordinates:
+    for requirement in (CONNECTOR, BROKER):
+        for coordinate in requirement.coordinates:
             publish(repository, coordinate)
             group, artifact, version = coordinate.split(":")
             (jar,) = (repository.joinpath(*group.split(".")) / artifact / version).glob("*.jar")
             sha256 = hashlib.sha256(jar.read_bytes()).hexdigest()
-            pins.append(f"{sha256}  {wanted.name}/{group}_{artifact}-{version}.jar\n")
+            pins.append(f"{sha256}  {requirement.name}/{group}_{artifact}-{version}.jar\n")
     pins_of(repository).write_text("".join(pins))
     return repository.as_uri() + "/"
 
@@ -67,14 +67,14 @@ class Fetch:
 @pytest.fixture(scope="session")
 def fetch(tmp_path_factory: pytest.TempPathFactory, java: Java) -> Fetch:
     folder = tmp_path_factory.mktemp("jars")
-    done = Fetch(folder / "cache", [], pins_of(folder / "repository"))
+    fetcher = Fetch(folder / "cache", [], pins_of(folder / "repository"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DEFAULT_ARTIFACT_REPOSITORY", publish_all(folder / "repository"))
         with ThreadPoolExecutor(2) as pool:
-            both = [pool.submit(fetch_jars, done.cache, java, done.lines.append, done.pins) for _ in range(2)]
+            both = [pool.submit(fetch_jars, fetcher.cache, java, fetcher.lines.append, fetcher.pins) for _ in range(2)]
             assert both[0].result() == both[1].result()
     shutil.rmtree(folder / "repository")
-    return done
+    return fetcher
 
 
 @pytest.fixture
@@ -135,10 +135,10 @@ def test_a_jar_that_was_cut_short_is_missing(fetched: Path, fetch: Fetch) -> Non
 def test_a_jar_whose_content_was_changed_is_refused_and_named(fetched: Path, fetch: Fetch) -> None:
     jar = find_jars(fetched, fetch.pins).connector[0]
     jar.write_bytes(bytes(jar.stat().st_size))
-    with pytest.raises(JarsChanged, match="sha256") as refused:
+    with pytest.raises(JarsChanged, match="sha256") as error:
         find_jars(fetched, fetch.pins)
-    assert refused.value.where == str(jar)
-    assert "fraudstream setup" in refused.value.remedy
+    assert error.value.where == str(jar)
+    assert "fraudstream setup" in error.value.remedy
     assert damaged_jars(fetched, fetch.pins) == [jar]
 
 
@@ -157,9 +157,9 @@ def test_jars_are_read_again_only_where_size_or_time_has_changed(fetched: Path, 
 def test_a_list_that_agrees_with_a_changed_jar_does_not_make_it_good(fetched: Path, fetch: Fetch) -> None:
     (jar,) = find_jars(fetched, fetch.pins).connector
     jar.write_bytes(bytes(jar.stat().st_size))
-    noted = json.loads((jar.parent / "jars.json").read_text())
-    noted["jars"][0] |= {"mtime_ns": jar.stat().st_mtime_ns, "sha256": hashlib.sha256(jar.read_bytes()).hexdigest()}
-    (jar.parent / "jars.json").write_text(json.dumps(noted))
+    listed = json.loads((jar.parent / "jars.json").read_text())
+    listed["jars"][0] |= {"mtime_ns": jar.stat().st_mtime_ns, "sha256": hashlib.sha256(jar.read_bytes()).hexdigest()}
+    (jar.parent / "jars.json").write_text(json.dumps(listed))
     with pytest.raises(JarsChanged):
         find_jars(fetched, fetch.pins)
 
@@ -170,19 +170,19 @@ def test_a_repository_that_serves_another_jar_is_refused(
 ) -> None:
     monkeypatch.setenv("DEFAULT_ARTIFACT_REPOSITORY", publish_all(tmp_path / "repository"))
     # The pins of the release, and a repository with empty jars under the same names.
-    with pytest.raises(JarsChanged, match="sha256 of a fetched jar") as refused:
+    with pytest.raises(JarsChanged, match="sha256 of a fetched jar") as error:
         fetch_jars(tmp_path / "cache", java, lambda line: None)
-    assert "fraudstream setup" in refused.value.remedy
+    assert "fraudstream setup" in error.value.remedy
     with pytest.raises(JarsMissing):
         find_jars(tmp_path / "cache")
 
 
 def test_the_pins_are_of_the_releases_that_are_asked_for() -> None:
     names = [line.split()[1] for line in PINS.read_text().splitlines()]
-    for wanted in (CONNECTOR, BROKER):
-        for coordinate in wanted.coordinates:
+    for requirement in (CONNECTOR, BROKER):
+        for coordinate in requirement.coordinates:
             group, artifact, version = coordinate.split(":")
-            assert f"{wanted.name}/{group}_{artifact}-{version}.jar" in names
+            assert f"{requirement.name}/{group}_{artifact}-{version}.jar" in names
 
 
 @pytest.mark.spark

@@ -70,9 +70,9 @@ def test_a_java_home_without_java_is_passed_over(tmp_path: Path) -> None:
 def test_a_wished_java_that_cannot_be_used_is_an_error_not_a_surprise(tmp_path: Path) -> None:
     old = fake_java(tmp_path / "old", "11")
     on_path = fake_java(tmp_path / "path", "17")
-    with pytest.raises(JavaNotFound, match="it is Java 11") as refused:
+    with pytest.raises(JavaNotFound, match="it is Java 11") as error:
         find_java(old, tmp_path, {"PATH": str(on_path / "bin")})
-    assert "java_home" in refused.value.remedy
+    assert "java_home" in error.value.remedy
 
 
 def test_a_java_without_the_module_that_spark_names_gets_the_shim(tmp_path: Path) -> None:
@@ -80,8 +80,10 @@ def test_a_java_without_the_module_that_spark_names_gets_the_shim(tmp_path: Path
     java = find_java(home, tmp_path / "cache", {})
     assert java.home != home
     assert java.version == 21
-    asked = subprocess.run([java.executable, *LAUNCHER_OPTIONS, "-version"], capture_output=True, text=True, check=True)
-    assert f"java.home = {home}" in asked.stderr
+    process = subprocess.run(
+        [java.executable, *LAUNCHER_OPTIONS, "-version"], capture_output=True, text=True, check=True
+    )
+    assert f"java.home = {home}" in process.stderr
 
 
 def test_the_wheel_serves_when_the_system_has_no_java(tmp_path: Path) -> None:
@@ -102,11 +104,11 @@ def test_the_wheel_serves_when_the_system_has_no_java(tmp_path: Path) -> None:
 
 def test_the_shim_is_written_once_and_each_environment_has_its_own(tmp_path: Path) -> None:
     first = find_java(fake_java(tmp_path / "one", "21", modules=False), tmp_path / "cache", {})
-    written = first.executable.stat().st_mtime_ns
+    write_time = first.executable.stat().st_mtime_ns
     again = find_java(tmp_path / "one", tmp_path / "cache", {})
     other = find_java(fake_java(tmp_path / "two", "21", modules=False), tmp_path / "cache", {})
     assert again == first
-    assert again.executable.stat().st_mtime_ns == written
+    assert again.executable.stat().st_mtime_ns == write_time
     assert other.home != first.home
 
 

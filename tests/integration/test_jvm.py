@@ -1,4 +1,4 @@
-"""Spark's JVM started without Spark's scripts: with the options of its own launcher, and with its errors told."""
+"""Spark's JVM started without Spark's scripts: with the options of its own launcher, and with its errors reported."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_the_options_are_those_that_sparks_own_launcher_gives(java: Java) -> Non
     assert set(options[1:] if options[0].endswith("java") else options) == set(MODULES)
 
 
-def test_it_answers_with_where_its_gateway_is_and_ends_when_told(java: Java, tmp_path: Path) -> None:
+def test_it_answers_with_where_its_gateway_is_and_ends_on_request(java: Java, tmp_path: Path) -> None:
     jvm = start_jvm(SparkPlan(app="test", java_home=java.home, memory="256m", log=tmp_path / "jvm.log"), {})
     try:
         port, secret = jvm.connection()
@@ -46,7 +46,7 @@ def test_it_answers_with_where_its_gateway_is_and_ends_when_told(java: Java, tmp
     assert not jvm.folder.exists()
 
 
-def test_a_jvm_that_does_not_start_is_told_and_its_archive_is_not_tried_again(tmp_path: Path) -> None:
+def test_a_jvm_that_does_not_start_is_reported_and_its_archive_is_not_tried_again(tmp_path: Path) -> None:
     java = tmp_path / "bin" / "java"
     java.parent.mkdir()
     java.write_text("#!/bin/sh\nexit 1\n")
@@ -58,7 +58,7 @@ def test_a_jvm_that_does_not_start_is_told_and_its_archive_is_not_tried_again(tm
     assert archive.is_made
     log = tmp_path / "jvm.log"
     jvm = start_jvm(SparkPlan(app="test", java_home=tmp_path, log=log, archive=archive), {})
-    with pytest.raises(SetupError, match="did not start") as told:
+    with pytest.raises(SetupError, match="did not start") as raised:
         jvm.connection()
-    assert str(log) in str(told.value)
+    assert str(log) in str(raised.value)
     assert not archive.is_made

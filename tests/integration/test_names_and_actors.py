@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from columns import model_with_contract
-from dashboards import Clock, open_store, told
+from dashboards import Clock, json_of, open_store
 from fraudstream.config import Settings
 from fraudstream.dashboard.app import create_app
 from fraudstream.dashboard.services.revisions import deployed_model
@@ -65,9 +65,9 @@ def test_names_of_one_script_are_kept(name: str) -> None:
     ],
 )
 def test_names_that_look_the_same_are_one_person(name: str, other: str) -> None:
-    kept, also = name_of(name), name_of(other)
-    assert kept is not None
-    assert is_same_person(kept, also)
+    first, second = name_of(name), name_of(other)
+    assert first is not None
+    assert is_same_person(first, second)
 
 
 @given(st.text(max_size=100))
@@ -91,11 +91,11 @@ def test_a_name_that_is_kept_stays_what_it_is(text: str) -> None:
 )
 def test_no_body_names_another_person_than_the_request(client: FlaskClient, route: str, posted: dict[str, Any]) -> None:
     forged = client.post(route, json=posted | {"who": "Ben"}, headers=ANN)
-    assert (forged.status_code, told(forged)["error"]) == (
+    assert (forged.status_code, json_of(forged)["error"]) == (
         400, "who is Ben, but this request is made by Ann: leave who out"
     )  # fmt: skip
     assert client.post(route, json=posted | {"who": 7}, headers=ANN).status_code == 400
-    assert told(client.get("/api/audit"))["changes"] == []
+    assert json_of(client.get("/api/audit"))["changes"] == []
     same = client.post(route, json=posted | {"who": "ANN"}, headers=ANN)
     assert "who is" not in same.text
 
@@ -103,11 +103,11 @@ def test_no_body_names_another_person_than_the_request(client: FlaskClient, rout
 def test_a_body_that_names_its_person_alone_is_still_taken(client: FlaskClient) -> None:
     posted = {"new": "third", "old": "V3", "why": "renamed", "who": "ops"}
     assert client.post("/api/schema/suggestions/refuse", json=posted).status_code == 200
-    assert [each["actor"] for each in told(client.get("/api/audit"))["changes"]] == ["ops"]
+    assert [each["actor"] for each in json_of(client.get("/api/audit"))["changes"]] == ["ops"]
 
 
 def test_an_alert_of_ann_is_hers_however_she_writes_her_name(client: FlaskClient) -> None:
-    claimed = told(client.post("/api/work/claim", json={"alert_ids": ["id-1"]}, headers=ANN))
+    claimed = json_of(client.post("/api/work/claim", json={"alert_ids": ["id-1"]}, headers=ANN))
     again = {"X-Fraudstream-Actor": "ANN"}
     undone = client.post("/api/work/undo", json={"change_id": claimed["change_id"]}, headers=again)
-    assert told(undone)["done"][0]["status"] == "new"
+    assert json_of(undone)["done"][0]["status"] == "new"

@@ -14,7 +14,7 @@ from jsonschema import Draft202012Validator
 from openapi_spec_validator import validate
 
 from dashboards import alert
-from evaluated import deployed_evaluated_model, judged, scored_samples
+from evaluated import deployed_evaluated_model, scored_alert, scored_samples
 from fraudstream.config import Settings
 from fraudstream.dashboard.app import APIS, create_app
 from fraudstream.dashboard.services.revisions import deployed_model
@@ -110,9 +110,9 @@ def test_each_parameter_is_taken_and_an_unknown_choice_refused(
     check(path, "get", answer.status_code, answer.mimetype, answer.get_json(silent=True))
     schema = parameter["schema"].get("items", parameter["schema"])
     if "enum" in schema:
-        refused = reader.get(place, query_string={parameter["name"]: "no such choice"})
-        assert refused.status_code == 400
-        check(path, "get", 400, refused.mimetype, refused.get_json())
+        refusal = reader.get(place, query_string={parameter["name"]: "no such choice"})
+        assert refusal.status_code == 400
+        check(path, "get", 400, refusal.mimetype, refusal.get_json())
 
 
 @pytest.mark.parametrize(
@@ -151,12 +151,12 @@ def test_what_is_posted_is_answered_as_described(client: FlaskClient, path: str,
 
 
 @pytest.fixture
-def judging(tmp_path: Path) -> Iterator[FlaskClient]:
-    """With a model in force, alerts of its own, samples and a verdict."""
+def evaluated_client(tmp_path: Path) -> Iterator[FlaskClient]:
+    """With an active model, alerts of its own, samples and a verdict."""
     current = deployed_evaluated_model(tmp_path / "models")
     store = AlertStore.open(f"sqlite:///{tmp_path / 'judged.db'}")
     client = create_app(Settings(model=current), store, deployment=deployed_model(current)).test_client()
-    client.post("/api/alerts", json=[judged(current.parent, number) for number in range(2)])
+    client.post("/api/alerts", json=[scored_alert(current.parent, number) for number in range(2)])
     client.post("/api/alerts", json=[alert(7, outcome="unscorable", score=None, transaction={"Time": 1})])
     client.post("/api/events", json=scored_samples(50))
     client.post("/api/work/verdict", json={"alert_ids": ["id-1"], "status": "confirmed_fraud"}, headers=WHO)
@@ -164,7 +164,9 @@ def judging(tmp_path: Path) -> Iterator[FlaskClient]:
     store.close()
 
 
-def asked(client: FlaskClient, method: str, path: str, status: int, body: Any = None, described: str = "") -> Any:
+def checked_answer(
+    client: FlaskClient, method: str, path: str, status: int, body: Any = None, described: str = ""
+) -> Any:
     """What is answered, held to the description, as what is posted is."""
     described = described or path.partition("?")[0]
     if body is not None and status == 200:
@@ -172,64 +174,68 @@ def asked(client: FlaskClient, method: str, path: str, status: int, body: Any = 
         Draft202012Validator(dict(schema) | {"components": DOCUMENT["components"]}).validate(body)
     answer = client.open(path, method=method.upper(), json=body, headers=WHO)
     assert answer.status_code == status, answer.get_json()
-    found = answer.get_json()
-    check(described, method, status, answer.mimetype, found)
-    return found
+    document = answer.get_json()
+    check(described, method, status, answer.mimetype, document)
+    return document
 
 
-def test_what_if_and_a_threshold_put_and_undone_are_as_described(judging: FlaskClient) -> None:
-    found = asked(judging, "get", "/api/what-if?threshold=0.25&review_cost=3&curve=1", 200)
-    assert [each["key"] for each in found["sources"]] == ["test", "live", "verdicts"]
-    assert all(each["then"] is not None for each in found["sources"][:2])
-    assert found["curve"]
-    was = found["in_force"]
+def test_what_if_and_a_threshold_put_and_undone_are_as_described(evaluated_client: FlaskClient) -> None:
+    estimate = checked_answer(evaluated_client, "get", "/api/what-if?threshold=0.25&review_cost=3&curve=1", 200)
+    assert [each["key"] for each in estimate["sources"]] == ["test", "live", "verdicts"]
+    assert all(each["then"] is not None for each in estimate["sources"][:2])
+    assert estimate["curve"]
+    was = estimate["in_force"]
     constraint = {"threshold": 0.25, "why": "fewer", "revision": was["revision"]}
-    put = asked(judging, "post", "/api/threshold", 200, constraint)
+    put = checked_answer(evaluated_client, "post", "/api/threshold", 200, constraint)
     assert (put["threshold"], put["former_threshold"]) == (0.25, was["threshold"])
-    asked(judging, "post", "/api/threshold", 409, constraint)
-    asked(judging, "post", "/api/threshold", 422, constraint | {"threshold": 7, "revision": put["revision"]})
+    checked_answer(evaluated_client, "post", "/api/threshold", 409, constraint)
+    checked_answer(
+        evaluated_client, "post", "/api/threshold", 422, constraint | {"threshold": 7, "revision": put["revision"]}
+    )
     back = {"threshold": put["former_threshold"], "why": "undo", "revision": put["revision"]}
-    assert asked(judging, "post", "/api/threshold", 200, back)["threshold"] == was["threshold"]
-    changes = asked(judging, "get", "/api/audit?action=threshold", 200)["changes"]
+    assert checked_answer(evaluated_client, "post", "/api/threshold", 200, back)["threshold"] == was["threshold"]
+    changes = checked_answer(evaluated_client, "get", "/api/audit?action=threshold", 200)["changes"]
     assert [each["change_id"] for each in changes][1] == put["change_id"]
 
 
-def test_a_score_again_is_as_described(judging: FlaskClient) -> None:
+def test_a_score_again_is_as_described(evaluated_client: FlaskClient) -> None:
     described = "/api/alerts/{alert_id}/rescore"
-    found = asked(judging, "get", "/api/alerts/id-1/rescore", 200, described=described)
-    assert found["same_model"]
-    assert len(found["features"]) == 5
-    unscorable = asked(judging, "get", "/api/alerts/id-7/rescore", 200, described=described)
+    rescore = checked_answer(evaluated_client, "get", "/api/alerts/id-1/rescore", 200, described=described)
+    assert rescore["same_model"]
+    assert len(rescore["features"]) == 5
+    unscorable = checked_answer(evaluated_client, "get", "/api/alerts/id-7/rescore", 200, described=described)
     assert (unscorable["now"]["score"], unscorable["now"]["outcome"]) == (None, "unscorable")
-    asked(judging, "get", "/api/alerts/no/rescore", 404, described=described)
+    checked_answer(evaluated_client, "get", "/api/alerts/no/rescore", 404, described=described)
 
 
-def test_aliases_and_a_refused_suggestion_are_as_described(judging: FlaskClient) -> None:
-    found = asked(judging, "post", "/api/schema/aliases", 200, {"new": "third", "old": "V3", "why": "renamed"})
-    assert found["aliases"] == {"third": "V3"}
-    asked(judging, "post", "/api/schema/aliases", 422, {"new": "x", "old": "V9"})
-    asked(judging, "post", "/api/schema/aliases/remove", 200, {"new": "third"})
-    asked(judging, "post", "/api/schema/suggestions/refuse", 200, {"new": "third", "old": "V3"})
-    asked(judging, "get", "/api/schemas", 200)
+def test_aliases_and_a_refused_suggestion_are_as_described(evaluated_client: FlaskClient) -> None:
+    document = checked_answer(
+        evaluated_client, "post", "/api/schema/aliases", 200, {"new": "third", "old": "V3", "why": "renamed"}
+    )
+    assert document["aliases"] == {"third": "V3"}
+    checked_answer(evaluated_client, "post", "/api/schema/aliases", 422, {"new": "x", "old": "V9"})
+    checked_answer(evaluated_client, "post", "/api/schema/aliases/remove", 200, {"new": "third"})
+    checked_answer(evaluated_client, "post", "/api/schema/suggestions/refuse", 200, {"new": "third", "old": "V3"})
+    checked_answer(evaluated_client, "get", "/api/schemas", 200)
 
 
-def test_a_replay_is_as_described_from_the_wish_to_the_result(client: FlaskClient) -> None:
+def test_a_replay_is_as_described_from_the_request_to_the_result(client: FlaskClient) -> None:
     constraint = {"places": ["t/0/7"], "who": "Mia", "why": "mended upstream"}
-    counted = asked(client, "post", "/api/replays", 200, constraint | {"dry_run": True})
+    counted = checked_answer(client, "post", "/api/replays", 200, constraint | {"dry_run": True})
     assert (counted["batch"], counted["letters"]) == (None, 1)
     corrected = base64.b64encode(b'{"Time": 1}').decode()
-    batch = asked(client, "post", "/api/replays", 200, constraint | {"payload_base64": corrected})["batch"]
-    asked(client, "post", "/api/replays", 409, constraint)
-    asked(client, "post", "/api/replays", 404, constraint | {"places": ["t/0/8"]})
+    batch = checked_answer(client, "post", "/api/replays", 200, constraint | {"payload_base64": corrected})["batch"]
+    checked_answer(client, "post", "/api/replays", 409, constraint)
+    checked_answer(client, "post", "/api/replays", 404, constraint | {"places": ["t/0/8"]})
     claim = {"limit": 0, "batch": batch}
-    assert asked(client, "post", "/api/replays/claim", 200, claim) == {"waiting": 1}
-    (claimed,) = asked(client, "post", "/api/replays/claim", 200, claim | {"limit": 5})["replays"]
+    assert checked_answer(client, "post", "/api/replays/claim", 200, claim) == {"waiting": 1}
+    (claimed,) = checked_answer(client, "post", "/api/replays/claim", 200, claim | {"limit": 5})["replays"]
     assert (claimed["origin"], claimed["payload_base64"]) == ("t/0/7", corrected)
-    told = {"results": [{"replay_id": claimed["replay_id"], "place": "t/0/9"}]}
-    assert asked(client, "post", "/api/replays/results", 200, told) == {"recorded": 1}
-    listed = asked(client, "get", "/api/replays?state=sent", 200)
+    body = {"results": [{"replay_id": claimed["replay_id"], "place": "t/0/9"}]}
+    assert checked_answer(client, "post", "/api/replays/results", 200, body) == {"recorded": 1}
+    listed = checked_answer(client, "get", "/api/replays?state=sent", 200)
     assert [(each["place"], each["corrected"]) for each in listed["replays"]] == [("t/0/9", True)]
-    again = asked(
+    again = checked_answer(
         client, "post", "/api/replays", 200, {"filter": "kind=dead_letter", "who": "Mia", "why": "y", "again": True}
     )
     assert again["replayed"] == 1

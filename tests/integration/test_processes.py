@@ -76,7 +76,7 @@ def test_a_child_whose_parent_was_gone_already_ends_at_once() -> None:
     assert os.WTERMSIG(status) == signal.SIGKILL
 
 
-def test_a_process_ends_in_its_own_way_when_told_to_stop(tmp_path: Path) -> None:
+def test_a_process_ends_in_its_own_way_on_a_signal_to_stop(tmp_path: Path) -> None:
     process = spawn(["sleep", "600"], log=tmp_path / "log")
     assert stop(process, grace=10) == -signal.SIGTERM
 
@@ -121,10 +121,10 @@ def test_both_outputs_are_appended_to_the_log(tmp_path: Path) -> None:
 def test_a_port_in_use_is_refused_with_its_owner_and_a_remedy() -> None:
     with socket.create_server((LOOPBACK, 0)) as server:
         port = server.getsockname()[1]
-        with pytest.raises(PortInUse) as refused:
+        with pytest.raises(PortInUse) as error:
             check_port_free(LOOPBACK, port)
-    assert f"pid {os.getpid()}" in refused.value.message
-    assert "remedy" in refused.value.message
+    assert f"pid {os.getpid()}" in error.value.message
+    assert "remedy" in error.value.message
 
 
 def test_a_free_port_is_accepted() -> None:
@@ -157,10 +157,10 @@ def test_a_signal_sets_the_event_and_its_former_meaning_returns(number: signal.S
 
 
 def test_signals_at_every_step_of_the_wait_for_them_hold_nothing_up() -> None:
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", SIGNALLED_WHILE_WAITING], capture_output=True, text=True, check=False, timeout=30
     )
-    assert done.stdout == "ended\n", done.stderr
+    assert process.stdout == "ended\n", process.stderr
 
 
 def test_waiting_ends_when_the_time_is_up() -> None:

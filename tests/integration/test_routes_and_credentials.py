@@ -146,8 +146,8 @@ def status(app: Flask, method: str, rule: str, credential: str) -> int:
 @pytest.mark.parametrize(("method", "rule", "who", "answer"), ROUTES, ids=lambda value: str(value))
 def test_a_route_is_for_whom_it_says(app: Flask, method: str, rule: str, who: str, answer: int) -> None:
     expected = [answer if each == ANSWER else each for each in WHO_MAY[who]]
-    found = [status(app, method, rule, credential) for credential in CREDENTIALS]
-    assert dict(zip(CREDENTIALS, found, strict=True)) == dict(zip(CREDENTIALS, expected, strict=True))
+    statuses = [status(app, method, rule, credential) for credential in CREDENTIALS]
+    assert dict(zip(CREDENTIALS, statuses, strict=True)) == dict(zip(CREDENTIALS, expected, strict=True))
 
 
 def test_every_route_is_listed(app: Flask) -> None:

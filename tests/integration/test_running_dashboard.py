@@ -29,8 +29,8 @@ def test_a_running_dashboard_sees_a_revision_by_itself(tmp_path: Path) -> None:
         assert wait_until(lambda: len(dashboard.get("/api/audit")["changes"]) == 2, 60)
         assert dashboard.get("/api/stats")["threshold"] == 0.25
         dashboard.restart()
-        found = dashboard.get("/api/audit")["changes"]
-        assert [(each["action"], each["actor"]) for each in found] == [("threshold", "Ben"), ("model", "test")]
+        changes = dashboard.get("/api/audit")["changes"]
+        assert [(each["action"], each["actor"]) for each in changes] == [("threshold", "Ben"), ("model", "test")]
 
 
 def test_a_stored_alert_is_explained_through_the_dashboard(tmp_path: Path) -> None:
@@ -38,9 +38,15 @@ def test_a_stored_alert_is_explained_through_the_dashboard(tmp_path: Path) -> No
     with running_dashboard(tmp_path, current) as dashboard:
         dashboard.post("/api/alerts", [alert(1, alert_id="a/b c", transaction=row(1), model_id=LINEAR_ID, score=0.125)])
         answer = explain("--alert", "a/b c", "--api", dashboard.url, "--model", current)
-        told = orjson.loads(explain("--alert", "a/b c", "--api", dashboard.url, "--model", current, "--json").stdout)
+        explanation = orjson.loads(
+            explain("--alert", "a/b c", "--api", dashboard.url, "--model", current, "--json").stdout
+        )
     assert "the alert was stored with the score 0.125" in answer.stderr
-    assert (told["stored_score"], told["about"], told["model_id"]) == (0.125, "alert a/b c", LINEAR_ID)
+    assert (explanation["stored_score"], explanation["about"], explanation["model_id"]) == (
+        0.125,
+        "alert a/b c",
+        LINEAR_ID,
+    )
 
 
 def test_reasons_follow_a_new_alert_and_the_stream_resumes(tmp_path: Path, explainer: Explainer) -> None:
@@ -49,20 +55,20 @@ def test_reasons_follow_a_new_alert_and_the_stream_resumes(tmp_path: Path, expla
         unscorable = EventReader(f"{dashboard.url}/api/stream?outcome=unscorable")
         assert reader.wait_for("stats")
         assert unscorable.wait_for("stats")
-        dashboard.post("/api/alerts", [judged(explainer, 1), judged(explainer, 2)])
+        dashboard.post("/api/alerts", [scored_alert(explainer, 1), scored_alert(explainer, 2)])
         assert reader.wait_for("reasons")
         assert wait_until(lambda: sum(len(orjson.loads(e["data"])) for e in reader.of("reasons")) == 2, 60)
-        told = [each for event in reader.of("reasons") for each in orjson.loads(event["data"])]
-        assert {each["alert_id"] for each in told} == {"id-1", "id-2"}
+        reasons = [each for event in reader.of("reasons") for each in orjson.loads(event["data"])]
+        assert {each["alert_id"] for each in reasons} == {"id-1", "id-2"}
         assert all("id" not in event for event in reader.of("reasons"))
         one = dashboard.get("/api/alerts/id-1")
-        assert one["reasons"] == next(each["reasons"] for each in told if each["alert_id"] == "id-1")
+        assert one["reasons"] == next(each["reasons"] for each in reasons if each["alert_id"] == "id-1")
         assert [each["reasons"] is not None for each in dashboard.get("/api/alerts")["alerts"]] == [True, True]
         assert unscorable.of("reasons") == []
         last = reader.of("alert")[-1]["id"]
         reader.close()
         unscorable.close()
-        dashboard.post("/api/alerts", [judged(explainer, 3)])
+        dashboard.post("/api/alerts", [scored_alert(explainer, 3)])
         again = EventReader(f"{dashboard.url}/api/stream", {"Last-Event-ID": last})
         assert again.wait_for("alert")
         assert again.alerts() == ["id-3"]
@@ -82,7 +88,7 @@ def explainer(tmp_path: Path) -> Explainer:
     return Explainer(linear_model(tmp_path / "other"))
 
 
-def judged(explainer: Explainer, number: int) -> dict[str, Any]:
+def scored_alert(explainer: Explainer, number: int) -> dict[str, Any]:
     """An alert with the score that the model gives it."""
     transaction = row(number)
     score = explainer.explain(transaction, {}).score
@@ -95,19 +101,19 @@ def as_(dashboard: RunningDashboard, name: str, route: str, posted: object) -> t
     return answer.status, orjson.loads(answer.data)
 
 
-def test_every_viewer_is_told_and_a_stream_that_resumes_has_the_alert_as_it_stands(dashboard: RunningDashboard) -> None:
+def test_every_viewer_is_notified_and_a_resumed_stream_has_the_current_alert(dashboard: RunningDashboard) -> None:
     readers = [EventReader(dashboard.url + "/api/stream") for _ in range(2)]
     assert all(reader.wait_for("stats") for reader in readers)
     dashboard.post("/api/alerts", [alert(50), alert(51)])
     assert all(reader.wait_for("alert", 2) for reader in readers)
     first = orjson.loads(readers[0].of("alert")[0]["data"])
     assert (first["work"]["status"], first["work"]["version"]) == ("new", 0)
-    _, done = as_(dashboard, 'Zoë {"}', "/api/work/claim", {"alert_ids": ["id-50"]})
-    _, done = as_(dashboard, 'Zoë {"}', "/api/work/verdict", {"alert_ids": ["id-50"], "status": "unsure"})
+    _, result = as_(dashboard, 'Zoë {"}', "/api/work/claim", {"alert_ids": ["id-50"]})
+    _, result = as_(dashboard, 'Zoë {"}', "/api/work/verdict", {"alert_ids": ["id-50"], "status": "unsure"})
     for reader in readers:
         assert reader.wait_for("work", 2)
         news = orjson.loads(reader.of("work")[1]["data"])
-        assert news == {"changes": done["done"], "actor": 'Zoë {"}'}
+        assert news == {"changes": result["done"], "actor": 'Zoë {"}'}
         reader.close()
     # From the ring first, and after a restart from the store.
     for _ in range(2):
@@ -129,9 +135,9 @@ def test_two_hundred_requests_at_once_for_twenty_alerts_give_each_to_one(dashboa
     def work(name: str) -> None:
         barrier.wait()
         for each in ids:
-            status, done = as_(dashboard, name, "/api/work/claim", {"alert_ids": [each]})
+            status, result = as_(dashboard, name, "/api/work/claim", {"alert_ids": [each]})
             statuses.append(status)
-            for stands in done["done"]:
+            for stands in result["done"]:
                 won[stands["alert_id"]].append(name)
 
     threads = [threading.Thread(target=work, args=(f"analyst {n}",)) for n in range(10)]
@@ -147,21 +153,21 @@ def test_two_hundred_requests_at_once_for_twenty_alerts_give_each_to_one(dashboa
 
 def test_next_never_gives_two_people_the_same_alert(dashboard: RunningDashboard) -> None:
     dashboard.post("/api/alerts", [alert(n, model_id="m-next") for n in range(200, 240)])
-    given: list[str] = []
+    claims: list[str] = []
 
     def work(name: str) -> None:
         while True:
-            _, found = as_(dashboard, name, "/api/work/next", {"model_id": "m-next"})
-            if found["alert"] is None:
+            _, item = as_(dashboard, name, "/api/work/next", {"model_id": "m-next"})
+            if item["alert"] is None:
                 return
-            given.append(found["alert"]["alert_id"])
+            claims.append(item["alert"]["alert_id"])
 
     threads = [threading.Thread(target=work, args=(f"analyst {n}",)) for n in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert sorted(given) == sorted(f"id-{n}" for n in range(200, 240))
+    assert sorted(claims) == sorted(f"id-{n}" for n in range(200, 240))
 
 
 def test_a_file_ends_with_its_reader(dashboard: RunningDashboard) -> None:

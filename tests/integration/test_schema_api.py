@@ -10,7 +10,7 @@ from flask.testing import FlaskClient
 from pydantic import SecretStr
 
 from columns import MODEL_ID, TOPIC, model_with_contract, row, samples
-from dashboards import Clock, told
+from dashboards import Clock, json_of
 from fraudstream.config import Settings
 from fraudstream.dashboard.app import create_app
 from fraudstream.dashboard.services.revisions import deployed_model
@@ -41,13 +41,13 @@ def renamed(number: int) -> dict[str, Any]:
 
 
 def send(client: FlaskClient, *rows: dict[str, Any], start: int = 0) -> None:
-    assert told(client.post("/api/events", json=samples(rows, start=start)))["rejected"] == []
+    assert json_of(client.post("/api/events", json=samples(rows, start=start)))["rejected"] == []
 
 
 def test_the_report_tells_contract_sets_current_rows_and_suggestions(client: FlaskClient) -> None:
     send(client, *(row(n) for n in range(5)))
     send(client, *(renamed(n) for n in range(5, 80)), start=5)
-    report = told(client.get("/api/schemas"))
+    report = json_of(client.get("/api/schemas"))
     assert report["contract"]["features"][0] == {"name": "V1", "type": "number"}
     assert (report["contract"]["model_id"], report["contract"]["changeable"]) == (MODEL_ID, True)
     newest, first = report["schemas"]
@@ -67,19 +67,19 @@ def test_the_report_tells_contract_sets_current_rows_and_suggestions(client: Fla
 
 
 def test_the_counters_carry_what_the_banner_needs(client: FlaskClient) -> None:
-    assert told(client.get("/api/stats"))["columns"]["as_trained"] is None
+    assert json_of(client.get("/api/stats"))["columns"]["as_trained"] is None
     send(client, *(row(n) for n in range(5)))
-    assert told(client.get("/api/stats"))["columns"]["as_trained"] is True
+    assert json_of(client.get("/api/stats"))["columns"]["as_trained"] is True
     send(client, *(row(n, V3=None) for n in range(5, 80)), start=5)
-    stats = told(client.get("/api/stats"))
+    stats = json_of(client.get("/api/stats"))
     assert stats["columns"]["imputed"] == {"V3": 1.0}
     assert stats["columns"]["sentences"][0]["after"] == ": the training median is used; 100 % of recent transactions"
     assert "columns" in stats["sampled"]
 
 
-def test_a_first_sight_is_an_event_in_words(client: FlaskClient) -> None:
+def test_a_new_schema_is_an_event_with_a_message(client: FlaskClient) -> None:
     send(client, row(1, V3=None))
-    (event,) = told(client.get("/api/events?type=schema"))["events"]
+    (event,) = json_of(client.get("/api/events?type=schema"))["events"]
     assert event["message"] == (
         f"new schema since about {TOPIC}[0] 0 (from samples): column V3 missing: the training median is used"
     )
@@ -88,10 +88,10 @@ def test_a_first_sight_is_an_event_in_words(client: FlaskClient) -> None:
 
 def test_an_alias_is_declared_and_taken_back(client: FlaskClient, current: Path) -> None:
     answer = client.post("/api/schema/aliases", json={"new": "third", "old": "V3", "why": "renamed"})
-    assert told(answer) == {"aliases": {"third": "V3"}, "model_id": MODEL_ID, "revision": 2}
+    assert json_of(answer) == {"aliases": {"third": "V3"}, "model_id": MODEL_ID, "revision": 2}
     assert (read_current(current).who, read_current(current).why) == ("dashboard", "renamed")
-    assert told(client.get("/api/schemas"))["contract"]["aliases"] == {"third": "V3"}
-    assert told(client.post("/api/schema/aliases/remove", json={"new": "third"}))["aliases"] == {}
+    assert json_of(client.get("/api/schemas"))["contract"]["aliases"] == {"third": "V3"}
+    assert json_of(client.post("/api/schema/aliases/remove", json={"new": "third"}))["aliases"] == {}
 
 
 @pytest.mark.parametrize(
@@ -108,7 +108,7 @@ def test_an_alias_is_declared_and_taken_back(client: FlaskClient, current: Path)
 def test_an_alias_that_cannot_be_is_refused_in_words(client: FlaskClient, content: Any, status: int) -> None:
     answer = client.post("/api/schema/aliases", json=content)
     assert answer.status_code == status
-    assert told(answer)["error"]
+    assert json_of(answer)["error"]
 
 
 def test_a_post_that_is_no_json_is_refused(client: FlaskClient) -> None:
@@ -123,8 +123,8 @@ def test_beside_a_named_artifact_aliases_cannot_be_changed(store: AlertStore, cu
     client = asking(store, current.parent / MODEL_ID)
     answer = client.post("/api/schema/aliases", json={"new": "third", "old": "V3"})
     assert answer.status_code == 409
-    assert "named directly" in told(answer)["error"]
-    assert told(client.get("/api/schemas"))["contract"]["changeable"] is False
+    assert "named directly" in json_of(answer)["error"]
+    assert json_of(client.get("/api/schemas"))["contract"]["changeable"] is False
     assert "aliases cannot be changed here" in client.get("/schema").text
 
 
@@ -132,18 +132,18 @@ def test_a_refusal_stays_after_a_restart(store: AlertStore, current: Path) -> No
     for attempt in range(2):
         client = asking(store, current)
         send(client, *(renamed(n) for n in range(60)), start=attempt * 1000)
-        suggested = told(client.get("/api/schemas"))["suggestions"]
+        suggested = json_of(client.get("/api/schemas"))["suggestions"]
         assert len(suggested) == (1 if attempt == 0 else 0)
         client.post("/api/schema/suggestions/refuse", json={"new": "third", "old": "V3", "why": "another thing"})
-        assert told(client.get("/api/schemas"))["suggestions"] == []
-    assert told(client.get("/api/schemas"))["refused"][0]["why"] == "another thing"
+        assert json_of(client.get("/api/schemas"))["suggestions"] == []
+    assert json_of(client.get("/api/schemas"))["refused"][0]["why"] == "another thing"
 
 
 def test_a_spell_that_began_before_a_restart_keeps_its_beginning(store: AlertStore, current: Path) -> None:
     send(asking(store, current), *(row(n, V3=None) for n in range(10)))
     client = asking(store, current)
     send(client, row(11, V3=None), start=500)
-    assert told(client.get("/api/stats"))["columns"]["sentences"][0]["at"] == "2026-01-02T03:04:05.000Z"
+    assert json_of(client.get("/api/stats"))["columns"]["sentences"][0]["at"] == "2026-01-02T03:04:05.000Z"
 
 
 def test_another_origin_or_a_missing_ingest_token_changes_nothing(store: AlertStore, current: Path) -> None:
@@ -181,4 +181,4 @@ def test_without_a_model_the_page_lists_what_was_seen(store: AlertStore, tmp_pat
     page = client.get("/schema").text
     assert "No active model" in page
     assert schema_id(row(1)) in page
-    assert told(client.get("/api/schemas"))["contract"] is None
+    assert json_of(client.get("/api/schemas"))["contract"] is None

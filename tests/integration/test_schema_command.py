@@ -1,4 +1,4 @@
-"""`fraudstream schema` and its subcommands: on `current` alone, and against a dashboard that answers as told."""
+"""`fraudstream schema` and its subcommands: on `current` alone, and against a dashboard with prepared answers."""
 
 from __future__ import annotations
 
@@ -49,18 +49,18 @@ def run(*arguments: object) -> Result:
 
 
 def test_show_prints_contract_sets_and_suggestions(api: str, current: Path) -> None:
-    shown = run("--api", api, "--model", current)
-    assert shown.exit_code == 0, shown.exception
+    result = run("--api", api, "--model", current)
+    assert result.exit_code == 0, result.exception
     for text in ("V1", "100 %", "column V3 missing", "suggested: third=V3"):
-        assert text in shown.output
+        assert text in result.output
     assert '"suggestions"' in run("--api", api, "--json").output
 
 
 def test_show_prints_the_contract_alone_where_no_dashboard_answers(current: Path) -> None:
-    shown = run("--api", NOBODY, "--model", current)
-    assert shown.exit_code == 0, shown.exception
-    assert "Amount" in shown.output
-    assert "the dashboard does not answer" in shown.output
+    result = run("--api", NOBODY, "--model", current)
+    assert result.exit_code == 0, result.exception
+    assert "Amount" in result.output
+    assert "the dashboard does not answer" in result.output
 
 
 def test_an_alias_is_declared_and_taken_back_without_a_dashboard(current: Path) -> None:
@@ -91,7 +91,7 @@ def test_a_suggestion_is_refused_for_good(api: str) -> None:
     assert isinstance(run("accept", "third=V3", "--api", api).exception, SettingsError)
 
 
-def test_a_dashboard_that_is_not_there_is_told_with_a_remedy() -> None:
+def test_a_dashboard_that_is_not_there_is_reported_with_a_remedy() -> None:
     error = run("suggestions", "--api", NOBODY).exception
     assert isinstance(error, DashboardFailed)
     assert "--api" in error.remedy

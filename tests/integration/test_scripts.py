@@ -49,17 +49,17 @@ def test_the_relay_posts_to_where_the_dashboard_listens(
 
 
 @pytest.mark.parametrize("script", sorted(path.name for path in PROJECT.glob("*.py")))
-def test_a_python_without_fraudstream_is_told_which_one_to_take(script: str) -> None:
-    done = subprocess.run(
+def test_a_python_without_fraudstream_learns_which_one_to_take(script: str) -> None:
+    process = subprocess.run(
         [sys.executable, "-S", "-I", str(PROJECT / script)], capture_output=True, text=True, check=False
     )
-    assert done.returncode == 1
-    assert "Traceback" not in done.stderr
-    assert "source .venv/bin/activate" in done.stderr
+    assert process.returncode == 1
+    assert "Traceback" not in process.stderr
+    assert "source .venv/bin/activate" in process.stderr
 
 
 @pytest.mark.parametrize(
-    ("given", "master"),
+    ("master_url", "master"),
     [
         ("local[*]", "local[5]"),
         ("local", "local[5]"),
@@ -70,8 +70,8 @@ def test_a_python_without_fraudstream_is_told_which_one_to_take(script: str) -> 
         ("local-cluster[2,1,1024]", "local-cluster[2,1,1024]"),
     ],
 )
-def test_a_local_master_with_too_few_slots_gets_enough(given: str, master: str) -> None:
-    assert with_enough_slots(given, "local[5]", cores=2) == master
+def test_a_local_master_with_too_few_slots_gets_enough(master_url: str, master: str) -> None:
+    assert with_enough_slots(master_url, "local[5]", cores=2) == master
 
 
 def test_a_local_master_stays_where_a_cluster_would_be_the_default() -> None:
@@ -84,9 +84,9 @@ def test_a_kafka_tool_is_known_by_its_name_and_that_of_its_script(name: str) -> 
 
 
 def test_an_unknown_kafka_tool_is_answered_with_those_there_are() -> None:
-    with pytest.raises(SettingsError) as refused:
+    with pytest.raises(SettingsError) as error:
         tool_class("mirror-maker")
-    assert all(name in refused.value.remedy for name in TOOLS)
+    assert all(name in error.value.remedy for name in TOOLS)
 
 
 def test_a_kafka_tool_gets_its_arguments_as_they_are() -> None:
@@ -114,7 +114,7 @@ def test_copies_of_the_models_replace_the_former_ones(tmp_path: Path) -> None:
     assert {path.name for path in tmp_path.iterdir()} == {"first", "second", "scaler_model", "fraud_detection_model"}
 
 
-def test_copies_that_cannot_be_written_are_told_with_the_place(tmp_path: Path) -> None:
+def test_copies_that_cannot_be_written_are_reported_with_the_path(tmp_path: Path) -> None:
     with pytest.raises(ModelError) as failed:
         copy_spark_models(saved(tmp_path / "first", "1"), tmp_path / "nowhere")
     assert "nowhere" in failed.value.where

@@ -1,4 +1,4 @@
-"""Tokens that are refused at start, guesses that are limited, and sessions that end when they are told to."""
+"""Tokens that are refused at start, guesses that are limited, and sessions that end on sign-out and expiry."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from flask.testing import FlaskClient
 from pydantic import SecretStr
 from structlog.testing import capture_logs
 
-from dashboards import Clock, open_store, told
+from dashboards import Clock, json_of, open_store
 from fraudstream.cli.entry import cli
 from fraudstream.config import Settings
 from fraudstream.dashboard.app import create_app
@@ -74,8 +74,8 @@ def test_a_token_of_fewer_than_16_characters_is_refused() -> None:
 def test_wrong_tokens_are_answered_with_429_after_some(app: Flask, route: str) -> None:
     assert guess(app, WRONG_TOKENS, FAR, route) == [401] * WRONG_TOKENS
     headers = {"Authorization": "Bearer one-guess-too-many"}
-    refused = app.test_client().get(route, headers=headers, environ_base={"REMOTE_ADDR": FAR})
-    assert (refused.status_code, refused.headers["Retry-After"]) == (429, "60")
+    answer = app.test_client().get(route, headers=headers, environ_base={"REMOTE_ADDR": FAR})
+    assert (answer.status_code, answer.headers["Retry-After"]) == (429, "60")
     assert guess(app, 1, "10.9.8.6", route) == [401]
 
 
@@ -107,9 +107,11 @@ def test_wrong_tokens_are_logged_with_address_and_count_and_do_not_fill_the_log(
     with capture_logs() as lines:
         guess(app, 20, FAR)
         app.test_client().post("/login", data={"token": "wrong"}, environ_base={"REMOTE_ADDR": FAR})
-    found = [line for line in lines if line["event"] == "wrong token"]
-    assert [line["failures_this_hour"] for line in found] == [1, 2, 4, 8, 16]
-    assert {(line["what"], line["address"], line["log_level"]) for line in found} == {("bearer token", FAR, "warning")}
+    entries = [line for line in lines if line["event"] == "wrong token"]
+    assert [line["failures_this_hour"] for line in entries] == [1, 2, 4, 8, 16]
+    assert {(line["what"], line["address"], line["log_level"]) for line in entries} == {
+        ("bearer token", FAR, "warning")
+    }
 
 
 def test_sign_in_is_limited_and_takes_a_small_body_only(app: Flask) -> None:
@@ -132,8 +134,10 @@ def test_signing_out_ends_the_session_for_whoever_has_its_cookie(app: Flask) -> 
 
 def test_every_session_is_revoked_by_one_command(app: Flask, store: AlertStore) -> None:
     clients = [signed_in(app), signed_in(app)]
-    done = CliRunner().invoke(cli, ["dashboard", "--revoke-sessions", "--database", f"sqlite:///{store.database.path}"])
-    assert done.output == "2 sessions ended; everyone has to sign in again\n"
+    result = CliRunner().invoke(
+        cli, ["dashboard", "--revoke-sessions", "--database", f"sqlite:///{store.database.path}"]
+    )
+    assert result.output == "2 sessions ended; everyone has to sign in again\n"
     assert [client.get("/api/stats").status_code for client in clients] == [401, 401]
 
 
@@ -149,8 +153,8 @@ def test_a_restart_keeps_sessions_and_another_token_ends_them(app: Flask, store:
 def test_the_database_opens_no_session(app: Flask, store: AlertStore) -> None:
     cookie = signed_in(app).get_cookie("fraudstream_session")
     assert cookie is not None
-    written = b"".join(path.read_bytes() for path in store.database.path.parent.glob("alerts.db*"))
-    assert cookie.value.encode() not in written
+    content = b"".join(path.read_bytes() for path in store.database.path.parent.glob("alerts.db*"))
+    assert cookie.value.encode() not in content
     with store.database.read() as connection:
         (digest,) = connection.exec_driver_sql("SELECT digest FROM sessions").one()
     assert Sessions(store.database, READ, Clock()).find(digest) is None
@@ -163,7 +167,7 @@ def test_a_live_stream_ends_with_its_session(app: Flask, monkeypatch: pytest.Mon
     pieces = iter(stream.response)
     assert next(pieces)
     assert client.post("/logout").status_code == 303
-    # What was under way is told; the stream would go on for ever otherwise.
+    # What was under way is sent; the stream would go on for ever otherwise.
     assert len(list(pieces)) <= 1
     stream.close()
 
@@ -175,37 +179,37 @@ def test_a_session_acts_under_its_first_name_alone(app: Flask) -> None:
     assert client.post("/api/actor", json={"name": "Ann"}).status_code == 200
     assert client.post("/api/actor", json={"name": "ann "}).status_code == 200
     renamed = client.post("/api/actor", json={"name": "Ben"})
-    assert (renamed.status_code, told(renamed)["error"]) == (
+    assert (renamed.status_code, json_of(renamed)["error"]) == (
         409, "this session acts as Ann: sign out to act under another name"
     )  # fmt: skip
     assert client.delete("/api/actor").status_code == 409
     as_ben = {"X-Fraudstream-Actor": "Ben"}
-    assert told(client.post("/api/work/claim", json=claim, headers=as_ben))["done"][0]["assignee"] == "Ann"
-    (change,) = told(client.get("/api/audit"))["changes"]
+    assert json_of(client.post("/api/work/claim", json=claim, headers=as_ben))["done"][0]["assignee"] == "Ann"
+    (change,) = json_of(client.get("/api/audit"))["changes"]
     assert (change["actor"], len(change["session"])) == ("Ann", 12)
     client.post("/logout")
     client.post("/login", data={"token": READ})
-    assert told(client.get("/api/actor"))["actor"] is None, "another person may sit there now"
+    assert json_of(client.get("/api/actor"))["actor"] is None, "another person may sit there now"
 
 
 def test_a_name_declared_in_another_session_does_not_undo(app: Flask) -> None:
     ann, other = signed_in(app), signed_in(app)
     for client in (ann, other):
         client.post("/api/actor", json={"name": "Ann"})
-    decided = told(ann.post("/api/work/verdict", json={"alert_ids": ["id-1"], "status": "false_alarm"}))
+    decided = json_of(ann.post("/api/work/verdict", json={"alert_ids": ["id-1"], "status": "false_alarm"}))
     undo = {"change_id": decided["change_id"]}
     script = {"Authorization": f"Bearer {READ}", "X-Fraudstream-Actor": "Ann"}
-    refused = [
+    refusal = [
         other.post("/api/work/undo", json=undo),
         app.test_client().post("/api/work/undo", json=undo, headers=script),
     ]
-    assert [answer.status_code for answer in refused] == [409, 409]
-    assert "made this change in another session" in told(refused[0])["error"]
+    assert [answer.status_code for answer in refusal] == [409, 409]
+    assert "made this change in another session" in json_of(refusal[0])["error"]
     assert other.post("/api/work/undo", json=undo | {"take_over": True}).status_code == 200
-    newest = told(ann.get("/api/audit"))["changes"][0]
+    newest = json_of(ann.get("/api/audit"))["changes"][0]
     assert (newest["undoes"], newest["after"]["taken_over"]) == (decided["change_id"], 1)
-    assert newest["session"] == told(other.get("/api/audit"))["changes"][0]["session"]
-    again = told(ann.post("/api/work/verdict", json={"alert_ids": ["id-2"], "status": "unsure"}))
+    assert newest["session"] == json_of(other.get("/api/audit"))["changes"][0]["session"]
+    again = json_of(ann.post("/api/work/verdict", json={"alert_ids": ["id-2"], "status": "unsure"}))
     assert ann.post("/api/work/undo", json={"change_id": again["change_id"]}).status_code == 200
 
 

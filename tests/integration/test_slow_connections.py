@@ -50,7 +50,7 @@ def impatient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningDashb
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningDashboard]:
-    """A dashboard with room for one large body, and the usual deadlines."""
+    """A dashboard with space for one large body, and the usual deadlines."""
     first = SERVED_WITH.format(limits="body_bytes=200_000")
     with running_dashboard(tmp_path_factory.mktemp("small"), first=first) as dashboard:
         yield dashboard
@@ -71,10 +71,10 @@ def unguarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningDashb
 @pytest.fixture
 def many_files() -> Iterator[None]:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = CONNECTIONS + 500
-    if hard != resource.RLIM_INFINITY and hard < wanted:
-        raise AssertionError(f"this test needs {wanted} open files, and the machine allows {hard}")
-    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
+    limit = CONNECTIONS + 500
+    if hard != resource.RLIM_INFINITY and hard < limit:
+        raise AssertionError(f"this test needs {limit} open files, and the machine allows {hard}")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, limit), hard))
     yield
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
@@ -105,12 +105,12 @@ class Client:
 
     def comes(self, part: bytes) -> bool:
         """Read until something came that holds `part`."""
-        came = b""
-        while part not in came:
+        buffer = b""
+        while part not in buffer:
             piece = self.socket.recv(65_536)
             if not piece:
                 return False
-            came += piece
+            buffer += piece
         return True
 
 

@@ -27,8 +27,8 @@ def test_a_row_is_kept_with_all_that_is_known_and_once(tmp_path: Path) -> None:
                 spool.add(1, 7, "id", "too large", '{"V1":"\u00e4"}'.encode())
             spool.sync()
     payload = '{"V1":"\u00e4"}'
-    kept = {"pass": 1, "row": 7, "event_id": "id", "reason": "too large", "bytes": len(payload.encode())}
-    assert lines(path) == [kept | {"payload": payload}]
+    expected = {"pass": 1, "row": 7, "event_id": "id", "reason": "too large", "bytes": len(payload.encode())}
+    assert lines(path) == [expected | {"payload": payload}]
 
 
 def test_no_refused_row_makes_no_file(tmp_path: Path) -> None:
@@ -72,9 +72,9 @@ with closing(Spool(Path(sys.argv[1]))) as spool:
 
 def test_a_disk_that_takes_no_more_is_said_so_and_leaves_whole_lines(tmp_path: Path) -> None:
     path = tmp_path / "spool.jsonl"
-    done = subprocess.run([sys.executable, "-c", FULL, path], capture_output=True, text=True, check=True)
-    assert os.strerror(errno.EFBIG) in done.stdout
-    assert str(path) in done.stdout
-    kept = lines(path)
-    assert [line["row"] for line in kept] == list(range(len(kept)))
-    assert 0 < len(kept) < 10
+    process = subprocess.run([sys.executable, "-c", FULL, path], capture_output=True, text=True, check=True)
+    assert os.strerror(errno.EFBIG) in process.stdout
+    assert str(path) in process.stdout
+    spooled = lines(path)
+    assert [line["row"] for line in spooled] == list(range(len(spooled)))
+    assert 0 < len(spooled) < 10

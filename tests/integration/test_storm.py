@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from dashboards import Clock, alert, told
+from dashboards import Clock, alert, json_of
 from fraudstream.dashboard.services.schema_messages import CALM_ALERTS, STORM_ALERTS, WINDOW_SECONDS, StormWatch
 from fraudstream.times import parse_time
 
@@ -103,7 +103,7 @@ def test_stats_tell_a_storm_and_its_end(client: FlaskClient, clock: Clock) -> No
     clock.forward(1)
     client.post("/api/events", json=position(clock, 1400))
     client.post("/api/alerts", json=[alert(number) for number in range(0, 1400, 2)])
-    storm = told(client.get("/api/stats"))["storm"]
+    storm = json_of(client.get("/api/stats"))["storm"]
     assert storm.pop("sentence") == {
         "before": "More alerts than analysts can review since ",
         "at": "2026-01-02T03:04:06.000Z",
@@ -115,7 +115,7 @@ def test_stats_tell_a_storm_and_its_end(client: FlaskClient, clock: Clock) -> No
         "since": "2026-01-02T03:04:06.000Z",
     }
     clock.forward(WINDOW_SECONDS)
-    assert told(client.get("/api/stats"))["storm"] is None
+    assert json_of(client.get("/api/stats"))["storm"] is None
 
 
 def test_neither_unscorable_payments_nor_resent_alerts_make_a_storm(client: FlaskClient) -> None:
@@ -123,7 +123,7 @@ def test_neither_unscorable_payments_nor_resent_alerts_make_a_storm(client: Flas
     client.post("/api/alerts", json=resent)
     client.post("/api/alerts", json=resent)
     client.post("/api/alerts", json=[alert(number, outcome="unscorable", score=None) for number in range(400, 900)])
-    assert told(client.get("/api/stats"))["storm"] is None
+    assert json_of(client.get("/api/stats"))["storm"] is None
 
 
 def test_the_page_has_the_banner_in_words_and_hides_it_in_calm(client: FlaskClient) -> None:

@@ -8,7 +8,7 @@ import pytest
 from flask.testing import FlaskClient
 from pydantic import SecretStr
 
-from dashboards import Clock, told
+from dashboards import Clock, json_of
 from fraudstream.config import Settings
 from fraudstream.dashboard.app import create_app
 from fraudstream.store.store import AlertStore
@@ -31,12 +31,12 @@ def status(state: str, message: str = "", **more: Any) -> dict[str, Any]:
 def system(client: FlaskClient) -> dict[str, Any]:
     answer = client.get("/api/system")
     assert answer.status_code == 200
-    return told(answer)
+    return json_of(answer)
 
 
 def messages(client: FlaskClient) -> list[str]:
     """What is wrong; this process can serve all the same."""
-    assert told(client.get("/ready")) == {"ready": True, "reasons": []}
+    assert json_of(client.get("/ready")) == {"ready": True, "reasons": []}
     return [problem["message"] for problem in system(client)["problems"]]
 
 
@@ -44,7 +44,7 @@ def processes(client: FlaskClient) -> dict[str, Any]:
     return {each["process"]: each for each in system(client)["processes"]}
 
 
-def test_a_silent_relay_is_told(client: FlaskClient, clock: Clock) -> None:
+def test_a_silent_relay_is_reported(client: FlaskClient, clock: Clock) -> None:
     clock.forward(3600)
     assert messages(client) == []
     client.post("/api/events", json=[])
@@ -54,7 +54,7 @@ def test_a_silent_relay_is_told(client: FlaskClient, clock: Clock) -> None:
     assert messages(client) == ["the relay has posted nothing for 16 s"]
 
 
-def test_a_detector_that_is_ill_is_told_with_its_own_words_until_it_runs(client: FlaskClient, clock: Clock) -> None:
+def test_a_failing_detector_is_reported_with_its_own_message_until_it_runs(client: FlaskClient, clock: Clock) -> None:
     client.post("/api/events", json=[status("failing", "a task failed")])
     assert messages(client) == ["the detector is failing: a task failed"]
     client.post("/api/events", json=[status("running")])
@@ -64,16 +64,16 @@ def test_a_detector_that_is_ill_is_told_with_its_own_words_until_it_runs(client:
     assert messages(client) == ["the detector has not reported for 16 s"]
 
 
-def test_kafka_away_is_told_as_the_relay_says_it(client: FlaskClient, clock: Clock) -> None:
+def test_kafka_away_is_reported_as_the_relay_says_it(client: FlaskClient, clock: Clock) -> None:
     trouble = {"type": "position", "at": clock().isoformat(), "positions": {}, "trouble": "Local: Timed out"}
-    assert told(client.post("/api/events", json=[trouble]))["rejected"] == []
+    assert json_of(client.post("/api/events", json=[trouble]))["rejected"] == []
     assert messages(client) == ["Kafka does not respond to the relay: Local: Timed out"]
     position = {"type": "position", "at": clock().isoformat(), "positions": {TOPIC: {"0": {"begin": 0, "end": 5}}}}
     client.post("/api/events", json=[position])
     assert messages(client) == []
 
 
-def test_a_relay_that_posts_while_no_detector_has_ever_spoken_is_told(client: FlaskClient, clock: Clock) -> None:
+def test_a_relay_that_posts_while_no_detector_has_ever_reported_is_reported(client: FlaskClient, clock: Clock) -> None:
     client.post("/api/events", json=[])
     clock.forward(31)
     client.post("/api/events", json=[])
@@ -95,7 +95,7 @@ def test_the_page_says_what_keeps_alerts_from_arriving(client: FlaskClient) -> N
     client.post("/api/events", json=[status("failing", "no room <b>left</b>")])
     page = client.get("/").text
     assert "the detector is failing: no room &lt;b&gt;left&lt;/b&gt;" in page
-    assert told(client.get("/api/stats"))["problems"] == ["the detector is failing: no room <b>left</b>"]
+    assert json_of(client.get("/api/stats"))["problems"] == ["the detector is failing: no room <b>left</b>"]
 
 
 def test_each_process_says_how_it_is_and_since_when(client: FlaskClient, clock: Clock) -> None:
@@ -110,26 +110,26 @@ def test_each_process_says_how_it_is_and_since_when(client: FlaskClient, clock: 
     client.post("/api/events", json=[status("running")])
     clock.forward(2)
     client.post("/api/events", json=[status("running")])
-    found = processes(client)
+    states = processes(client)
     now = clock().isoformat(timespec="milliseconds")
-    assert (found["relay"]["state"], found["relay"]["since"], found["relay"]["last_seen"]) == ("running", began, now)
-    assert (found["detector"]["state"], found["detector"]["since"]) == ("running", "2026-01-02T03:04:10.000+00:00")
+    assert (states["relay"]["state"], states["relay"]["since"], states["relay"]["last_seen"]) == ("running", began, now)
+    assert (states["detector"]["state"], states["detector"]["since"]) == ("running", "2026-01-02T03:04:10.000+00:00")
     clock.forward(16)
-    assert processes(client)["detector"] == found["detector"] | {
+    assert processes(client)["detector"] == states["detector"] | {
         "state": "silent",
         "since": now,
         "message": "the detector has not reported for 16 s",
     }
 
 
-def test_a_starved_partition_is_told_by_route_page_and_metric(client: FlaskClient) -> None:
+def test_a_starved_partition_is_reported_by_route_page_and_metric(client: FlaskClient) -> None:
     client.post("/api/events", json=[ends(10), ends(30, partition=1)])
     report: dict[str, Any] = {"task_slots": 2, "reading": [0], "problems": [STARVED]}
     client.post("/api/events", json=[status("running", **report)])
     assert messages(client) == [STARVED["message"]]
-    found = system(client)
-    assert found["task_slots"] == 2
-    assert [(p["partition"], p["lag"], p["starved_since"], p["reading"]) for p in found["partitions"]] == [
+    state = system(client)
+    assert state["task_slots"] == 2
+    assert [(p["partition"], p["lag"], p["starved_since"], p["reading"]) for p in state["partitions"]] == [
         (0, 10, None, True),
         (1, 30, STARVED["since"], False),
     ]
@@ -166,18 +166,18 @@ def test_a_loss_is_an_alarm_until_a_person_acknowledges_it(
     losses = system(client)["losses"]
     client.post("/api/ledger", json=[loss(30, 31)])  # a moment later: nobody has seen this one
 
-    given = {"until_seq": losses["until_seq"], "why": "retention was an hour"}
-    assert client.post("/api/system/acknowledge", json=given).status_code == 400
-    assert client.post("/api/system/acknowledge", json=given | {"until_seq": "1"}, headers=WHO).status_code == 400
-    answer = client.post("/api/system/acknowledge", json=given, headers=WHO)
-    assert (answer.status_code, told(answer)["acknowledged"]) == (200, 15)
-    assert client.post("/api/system/acknowledge", json=given, headers=WHO).status_code == 409
+    body = {"until_seq": losses["until_seq"], "why": "retention was an hour"}
+    assert client.post("/api/system/acknowledge", json=body).status_code == 400
+    assert client.post("/api/system/acknowledge", json=body | {"until_seq": "1"}, headers=WHO).status_code == 400
+    answer = client.post("/api/system/acknowledge", json=body, headers=WHO)
+    assert (answer.status_code, json_of(answer)["acknowledged"]) == (200, 15)
+    assert client.post("/api/system/acknowledge", json=body, headers=WHO).status_code == 409
     assert messages(client) == [sentence.replace("15 records are", "1 record is")]
 
-    (change,) = told(client.get("/api/audit"))["changes"]
+    (change,) = json_of(client.get("/api/audit"))["changes"]
     assert (change["actor"], change["action"], change["why"]) == ("Mia", "acknowledge", "retention was an hour")
     assert change["after"] == {"until_seq": losses["until_seq"], "records": 15}
-    assert told(client.get("/api/ledger"))["totals"]["lost"] == 16
+    assert json_of(client.get("/api/ledger"))["totals"]["lost"] == 16
 
     client.post("/api/system/acknowledge", json={"until_seq": 10**15}, headers=WHO)
     assert messages(client) == []

@@ -11,7 +11,7 @@ from fraudstream.runtime.java import STORE_PASSWORD, Java, write_trust_store
 
 def test_java_reads_every_authority_that_python_trusts(tmp_path: Path, java: Java) -> None:
     store = tmp_path / "new" / "trust.jks"
-    written = write_trust_store(store)
+    count = write_trust_store(store)
     listed = subprocess.run(
         [
             *(java.executable, "-m", "java.base/sun.security.tools.keytool.Main", "-list"),
@@ -21,5 +21,5 @@ def test_java_reads_every_authority_that_python_trusts(tmp_path: Path, java: Jav
         text=True,
         check=True,
     )
-    assert listed.stdout.count("trustedCertEntry") == written
-    assert written == len(ssl.create_default_context().get_ca_certs())
+    assert listed.stdout.count("trustedCertEntry") == count
+    assert count == len(ssl.create_default_context().get_ca_certs())

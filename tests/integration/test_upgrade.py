@@ -12,7 +12,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from flask.testing import FlaskClient
 
-from dashboards import told
+from dashboards import json_of
 from fraudstream.audit.gather import check_trail, list_rejected, read_store
 from fraudstream.config import Settings
 from fraudstream.dashboard.app import create_app
@@ -54,22 +54,22 @@ def client(workdir: Path) -> Iterator[FlaskClient]:
 
 
 def ids(client: FlaskClient, query: str) -> list[str]:
-    return [each["alert_id"] for each in told(client.get(f"/api/alerts?limit=1000&{query}"))["alerts"]]
+    return [each["alert_id"] for each in json_of(client.get(f"/api/alerts?limit=1000&{query}"))["alerts"]]
 
 
 def test_every_alert_is_there_as_it_was(client: FlaskClient, expected: dict[str, Any]) -> None:
     assert len(expected["alerts"]) > 30
     for before in expected["alerts"]:
-        now = told(client.get(f"/api/alerts/{before['alert_id']}"))
+        now = json_of(client.get(f"/api/alerts/{before['alert_id']}"))
         assert {name: now[name] for name in SAME} == {name: before[name] for name in SAME}
-        kept = {name: value for name, value in before["transaction"].items() if name != "cvv"}
-        assert now["transaction"] == kept | {"ssn": "***-**-****"}
+        transaction = {name: value for name, value in before["transaction"].items() if name != "cvv"}
+        assert now["transaction"] == transaction | {"ssn": "***-**-****"}
 
 
 def test_claims_verdicts_notes_and_undone_ones_are_there(client: FlaskClient, expected: dict[str, Any]) -> None:
     actions = set()
     for alert_id, before in expected["work"].items():
-        now = told(client.get(f"/api/work/{alert_id}"))
+        now = json_of(client.get(f"/api/work/{alert_id}"))
         assert now["work"] == before["work"]
         assert [change | was for change, was in zip(now["history"], before["history"], strict=True)] == now["history"]
         actions |= {change["action"] for change in now["history"]}
@@ -86,9 +86,9 @@ def test_the_queue_lists_and_finds_them(client: FlaskClient, expected: dict[str,
 
 
 def test_dead_letters_and_the_ledger_are_there(client: FlaskClient, expected: dict[str, Any]) -> None:
-    now = told(client.get("/api/dead-letters?kind=all&limit=100"))["dead_letters"]
+    now = json_of(client.get("/api/dead-letters?kind=all&limit=100"))["dead_letters"]
     assert [each["reason"] for each in now] == [each["reason"] for each in expected["dead_letters"]]
-    ledger = told(client.get("/api/ledger"))
+    ledger = json_of(client.get("/api/ledger"))
     assert ledger["totals"] == expected["ledger"]["totals"]
     assert ledger["entries"] == expected["ledger"]["entries"]
 
@@ -128,7 +128,7 @@ def test_the_audit_trail_is_whole(client: FlaskClient, workdir: Path) -> None:
     with read_store(f"sqlite:///{workdir / 'alerts.db'}") as snapshot:
         assert list(check_trail(snapshot, [])) == []
         assert list(list_rejected(snapshot)) == []
-    assert told(client.get("/api/audit/head"))["entries"] > 5
+    assert json_of(client.get("/api/audit/head"))["entries"] > 5
 
 
 def test_the_model_explains_every_alert_as_it_did(workdir: Path, expected: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""Another threshold: what three sources say of it, and putting it in force; on a real store and a real `current`."""
+"""Another threshold: the figures of three sources, and its deployment; on a real store and a real `current`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sqlalchemy import update
 from werkzeug.test import TestResponse
 
 from columns import NOW, row, sample, weighed
-from dashboards import Clock, alert, open_store, told
+from dashboards import Clock, alert, json_of, open_store
 from evaluations import small_evaluation
 from fraudstream.config import Settings
 from fraudstream.dashboard.app import create_app
@@ -39,10 +39,10 @@ def evaluation() -> Evaluation:
 
 @pytest.fixture
 def current(tmp_path: Path, evaluation: Evaluation) -> Path:
-    models, told_of = tmp_path / "models", small_evaluation()[1]
+    models, evaluated_manifest = tmp_path / "models", small_evaluation()[1]
     beside = {"evaluation.json": evaluation_to_json(evaluation)}
-    write_artifact(models, told_of, lambda scaler, classifier: None, beside)
-    deploy(models, told_of.model_id, 0.5, who="test", why="first", now=NOW)
+    write_artifact(models, evaluated_manifest, lambda scaler, classifier: None, beside)
+    deploy(models, evaluated_manifest.model_id, 0.5, who="test", why="first", now=NOW)
     return models / "current"
 
 
@@ -63,7 +63,7 @@ def client(store: AlertStore, current: Path) -> FlaskClient:
 
 
 def sources(answer: TestResponse) -> dict[str, dict[str, Any]]:
-    return {each["key"]: each for each in told(answer)["sources"]}
+    return {each["key"]: each for each in json_of(answer)["sources"]}
 
 
 def scored(offset: int, score: float, **changes: Any) -> Any:
@@ -76,34 +76,34 @@ def put(client: FlaskClient, threshold: float, revision: int, why: str = "fewer"
     return client.post("/api/threshold", json=posted, headers=ANN | headers)
 
 
-def test_the_test_period_is_told_by_the_model_s_own_table(client: FlaskClient, evaluation: Evaluation) -> None:
-    found = sources(client.get("/api/what-if?threshold=0.2&review_cost=3"))["test"]
+def test_the_test_period_comes_from_the_model_s_own_table(client: FlaskClient, evaluation: Evaluation) -> None:
+    estimate = sources(client.get("/api/what-if?threshold=0.2&review_cost=3"))["test"]
     expected = row_at(evaluation.thresholds, 0.2).test
     assert expected is not None
-    assert found["kind"] == "measured"
-    assert found["then"]["frauds_caught"] == expected.frauds_caught
-    assert found["then"]["frauds_missed"] == expected.frauds - expected.frauds_caught
-    assert found["then"]["alerts_per_day"] == pytest.approx(expected.alerts / 2.0)
-    assert found["then"]["saved"] == pytest.approx(expected.amount_caught - 3 * expected.false_alarms)
+    assert estimate["kind"] == "measured"
+    assert estimate["then"]["frauds_caught"] == expected.frauds_caught
+    assert estimate["then"]["frauds_missed"] == expected.frauds - expected.frauds_caught
+    assert estimate["then"]["alerts_per_day"] == pytest.approx(expected.alerts / 2.0)
+    assert estimate["then"]["saved"] == pytest.approx(expected.amount_caught - 3 * expected.false_alarms)
     now = row_at(evaluation.thresholds, 0.5).test
     assert now is not None
-    assert found["now"]["false_alarms"] == pytest.approx(now.false_alarms)
+    assert estimate["now"]["false_alarms"] == pytest.approx(now.false_alarms)
 
 
 def test_live_traffic_is_estimated_from_samples_that_stand_for_the_rows_between(client: FlaskClient) -> None:
     assert "No sample" in sources(client.get("/api/what-if"))["live"]["lacking"]
     events = [scored(n, 0.01 if n % 10 else 0.8) for n in range(1, 721)]
     client.post("/api/events", json=events)
-    found = sources(client.get("/api/what-if?threshold=0.9"))["live"]
+    estimate = sources(client.get("/api/what-if?threshold=0.9"))["live"]
     # The first sample stands for itself, 719 for ten rows each; every tenth has 0.8.
-    assert found["kind"] == "estimate"
-    assert found["now"]["alerts"] == pytest.approx(720, rel=0.001)
-    assert found["now"]["alerts_per_day"] == pytest.approx(720 * 86_400 / 719, rel=0.01)
-    assert found["now"]["error"] > 0
-    assert found["now"]["frauds_caught"] == pytest.approx(720 * 0.8, rel=0.001)
-    assert found["now"]["frauds_missed"] == pytest.approx(6471 * 0.01, rel=0.001)
-    assert found["then"]["alerts"] == 0
-    assert "720 samples" in found["period"]
+    assert estimate["kind"] == "estimate"
+    assert estimate["now"]["alerts"] == pytest.approx(720, rel=0.001)
+    assert estimate["now"]["alerts_per_day"] == pytest.approx(720 * 86_400 / 719, rel=0.01)
+    assert estimate["now"]["error"] > 0
+    assert estimate["now"]["frauds_caught"] == pytest.approx(720 * 0.8, rel=0.001)
+    assert estimate["now"]["frauds_missed"] == pytest.approx(6471 * 0.01, rel=0.001)
+    assert estimate["then"]["alerts"] == 0
+    assert "720 samples" in estimate["period"]
 
 
 def test_samples_of_another_model_or_read_again_or_unscored_count_nothing(client: FlaskClient) -> None:
@@ -117,13 +117,13 @@ def test_samples_of_another_model_or_read_again_or_unscored_count_nothing(client
 
 def test_the_distribution_survives_a_restart_and_a_broken_file(tmp_path: Path) -> None:
     clock, file = Clock(NOW), tmp_path / "scores.json"
-    kept = LiveScores(file, clock)
+    scores = LiveScores(file, clock)
     live = weighed(scored(n, 0.7) for n in range(51))
-    kept.observe(live[:50])
+    scores.observe(live[:50])
     clock.forward(31)
-    kept.observe(live[50:])
+    scores.observe(live[50:])
     again = LiveScores(file, clock).above("gbt-0123456789ab", 0.5)
-    assert again == kept.above("gbt-0123456789ab", 0.5)
+    assert again == scores.above("gbt-0123456789ab", 0.5)
     assert again is not None
     assert again.alerts == pytest.approx(501)
     clock.forward(25 * 3600)
@@ -137,8 +137,8 @@ def test_an_estimate_is_right_to_a_bin_at_both_ends_of_the_scores() -> None:
     live = LiveScores(None, Clock(NOW))
     scores = [0.0, 1e-9, 1e-5, 0.0005, 0.5, 0.9, 0.9995, 1.0]
     live.observe(weighed(scored(n, score) for n, score in enumerate(scores)))
-    found = [live.above("gbt-0123456789ab", at) for at in (0.0, 5e-6, 0.001, 0.7, 0.999, 1.0)]
-    assert [round(each.alerts) for each in found if each is not None] == [71, 60, 40, 30, 20, 0]
+    shares = [live.above("gbt-0123456789ab", at) for at in (0.0, 5e-6, 0.001, 0.7, 0.999, 1.0)]
+    assert [round(each.alerts) for each in shares if each is not None] == [71, 60, 40, 30, 20, 0]
     assert len(EDGES) == 321
 
 
@@ -155,7 +155,7 @@ def decide(store: AlertStore, decided: dict[str, str]) -> None:
 def test_verdicts_give_the_cost_of_a_higher_threshold_only(client: FlaskClient, store: AlertStore) -> None:
     assert "No alert of this model is decided" in sources(client.get("/api/what-if"))["verdicts"]["lacking"]
     scores = [0.55, 0.65, 0.75, 0.85, 0.95, 0.99]
-    model_id = told(client.get("/api/what-if"))["in_force"]["model_id"]
+    model_id = json_of(client.get("/api/what-if"))["in_force"]["model_id"]
     store.add_alerts([alert(n, score=score, model_id=model_id) for n, score in enumerate(scores)])
     store.add_alerts([alert(9, score=0.9, model_id="m-2")])
     decide(
@@ -163,13 +163,13 @@ def test_verdicts_give_the_cost_of_a_higher_threshold_only(client: FlaskClient, 
         {"id-0": "false_alarm", "id-1": "confirmed_fraud", "id-2": "false_alarm", "id-3": "confirmed_fraud",
          "id-4": "unsure", "id-9": "confirmed_fraud"},
     )  # fmt: skip
-    found = sources(client.get("/api/what-if?threshold=0.7&review_cost=2"))["verdicts"]
-    now, then = found["now"], found["then"]
+    estimate = sources(client.get("/api/what-if?threshold=0.7&review_cost=2"))["verdicts"]
+    now, then = estimate["now"], estimate["then"]
     assert (now["alerts"], now["frauds_caught"], now["frauds_missed"], now["false_alarms"]) == (5, 2, 0, 2)
     assert (then["alerts"], then["frauds_caught"], then["frauds_missed"], then["false_alarms"]) == (3, 1, 1, 1)
     assert (now["saved"], then["saved"]) == (25 - 4, 12.5 - 2)
-    assert found["known_from"] == 0.5
-    curve = told(client.get("/api/what-if?curve=1"))["curve"]
+    assert estimate["known_from"] == 0.5
+    curve = json_of(client.get("/api/what-if?curve=1"))["curve"]
     assert all(("verdicts" in each) == (each["threshold"] >= 0.5) for each in curve)
     assert "Payments below 0.5 were no alerts" in client.get("/what-if?threshold=0.3").text
 
@@ -178,7 +178,7 @@ def test_of_many_verdicts_the_newest_count_in_their_own_shares(
     client: FlaskClient, store: AlertStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(what_if_sources, "MAX_VERDICTS", 4)
-    model_id = told(client.get("/api/what-if"))["in_force"]["model_id"]
+    model_id = json_of(client.get("/api/what-if"))["in_force"]["model_id"]
     store.add_alerts([alert(n, score=0.9, model_id=model_id) for n in range(7)])
     decide(store, {f"id-{n}": "confirmed_fraud" if n in (0, 1, 2, 6) else "false_alarm" for n in range(7)})
     now = sources(client.get("/api/what-if"))["verdicts"]["now"]
@@ -186,25 +186,25 @@ def test_of_many_verdicts_the_newest_count_in_their_own_shares(
 
 
 def test_a_threshold_is_deployed_with_a_reason_and_undone(client: FlaskClient, current: Path) -> None:
-    answer = told(put(client, 0.7, 1, "  too many false alarms "))
+    answer = json_of(put(client, 0.7, 1, "  too many false alarms "))
     assert (answer["threshold"], answer["former_threshold"], answer["revision"]) == (0.7, 0.5, 2)
-    found = read_current(current)
-    assert (found.threshold, found.who, found.why) == (0.7, "Ann Müller", "too many false alarms")
+    deployment = read_current(current)
+    assert (deployment.threshold, deployment.who, deployment.why) == (0.7, "Ann Müller", "too many false alarms")
     assert "data-undo=" in client.get("/what-if").text
-    (recorded,) = told(client.get("/api/audit?action=threshold"))["changes"]
+    (recorded,) = json_of(client.get("/api/audit?action=threshold"))["changes"]
     assert (recorded["change_id"], recorded["actor"]) == (answer["change_id"], "Ann Müller")
     assert (recorded["before"]["threshold"], recorded["after"]["threshold"]) == (0.5, 0.7)
-    undone = told(put(client, answer["former_threshold"], 2, "undo of revision 2"))
+    undone = json_of(put(client, answer["former_threshold"], 2, "undo of revision 2"))
     assert (undone["threshold"], undone["revision"]) == (0.5, 3)
     assert [each.why for each in history(current.parent)] == ["first", "too many false alarms", "undo of revision 2"]
 
 
-def test_a_change_made_meanwhile_is_refused_and_told(client: FlaskClient, current: Path) -> None:
+def test_a_change_after_another_change_is_refused_with_a_message(client: FlaskClient, current: Path) -> None:
     put(client, 0.7, 1, "by another")
     answer = put(client, 0.6, 1)
     assert answer.status_code == 409
-    for shown in ("changed meanwhile", "revision 2", "by Ann Müller (by another)", "review the active deployment"):
-        assert shown in told(answer)["error"]
+    for text in ("changed meanwhile", "revision 2", "by Ann Müller (by another)", "review the active deployment"):
+        assert text in json_of(answer)["error"]
     assert read_current(current).threshold == 0.7
 
 
@@ -231,17 +231,17 @@ def test_what_makes_no_sense_changes_nothing(client: FlaskClient, current: Path,
 def test_nobody_changes_it_without_a_name(client: FlaskClient, current: Path) -> None:
     answer = client.post("/api/threshold", json={"threshold": 0.4, "why": "x", "revision": 1})
     assert answer.status_code == 400
-    assert "give your name" in told(answer)["error"]
+    assert "give your name" in json_of(answer)["error"]
     assert read_current(current).revision == 1
 
 
 def test_a_model_named_directly_is_shown_and_not_changed(store: AlertStore, current: Path) -> None:
     client = asking(store, current.parent / "gbt-0123456789ab")
-    found = told(client.get("/api/what-if"))
-    assert not found["changeable"]
-    assert "named directly" in found["why_not"]
+    document = json_of(client.get("/api/what-if"))
+    assert not document["changeable"]
+    assert "named directly" in document["why_not"]
     assert "named directly" in client.get("/what-if").text
-    assert "named directly" in told(put(client, 0.4, 0))["error"]
+    assert "named directly" in json_of(put(client, 0.4, 0))["error"]
 
 
 def test_where_current_cannot_be_written_it_says_so(client: FlaskClient, current: Path) -> None:
@@ -249,14 +249,14 @@ def test_where_current_cannot_be_written_it_says_so(client: FlaskClient, current
     (current.parent / ".current.lock").mkdir()  # not even root writes there
     answer = put(client, 0.4, 1)
     assert answer.status_code == 409
-    assert "cannot be written" in told(answer)["error"]
+    assert "cannot be written" in json_of(answer)["error"]
     assert read_current(current).threshold == 0.5
 
 
-@pytest.mark.parametrize("asked", ["threshold=x", "threshold=2", "threshold=-1", "threshold=nan", "review_cost=-1"])
-def test_a_question_that_makes_no_sense_is_refused(client: FlaskClient, asked: str) -> None:
-    assert client.get(f"/api/what-if?{asked}").status_code == 400
-    assert client.get(f"/what-if?{asked}").status_code == 400
+@pytest.mark.parametrize("query", ["threshold=x", "threshold=2", "threshold=-1", "threshold=nan", "review_cost=-1"])
+def test_a_question_that_makes_no_sense_is_refused(client: FlaskClient, query: str) -> None:
+    assert client.get(f"/api/what-if?{query}").status_code == 400
+    assert client.get(f"/what-if?{query}").status_code == 400
 
 
 def test_without_a_model_the_page_says_what_to_do(store: AlertStore, tmp_path: Path) -> None:
@@ -274,17 +274,17 @@ def test_a_model_without_a_table_leaves_the_other_sources(
     write_artifact(current.parent, replace(small_evaluation()[1], model_id=other), lambda scaler, classifier: None)
     deploy(current.parent, other, 0.5, who="test", why="", now=NOW)
     client = asking(store, current)
-    found = told(client.get("/api/what-if"))
-    assert "trained by an earlier version" in {each["key"]: each for each in found["sources"]}["test"]["lacking"]
-    assert found["recommended"] is None
+    document = json_of(client.get("/api/what-if"))
+    assert "trained by an earlier version" in {each["key"]: each for each in document["sources"]}["test"]["lacking"]
+    assert document["recommended"] is None
     assert client.get("/what-if").status_code == 200
 
 
 def test_the_page_shows_each_source_for_what_it_is_with_charts_and_tables(client: FlaskClient) -> None:
     client.post("/api/events", json=[scored(n, 0.3) for n in range(700)])
     page = client.get("/what-if?threshold=0.25&review_cost=4").text
-    for shown in (">measured</span>", "≈ estimate</span>", "partial</span>", 'aria-valuetext="0.25"'):
-        assert shown in page
+    for text in (">measured</span>", "≈ estimate</span>", "partial</span>", 'aria-valuetext="0.25"'):
+        assert text in page
     assert page.count('data-points="0.0000|threshold 0.0000961: ') == 3
     assert page.count("As a table") == 3
     assert 'value="4.0"' in page

@@ -1,4 +1,4 @@
-"""The routes by which people work alerts: who they are, what they may do, and what everybody else is told of it."""
+"""The routes for triage: who acts, what is permitted, and what all others are notified of."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from flask.testing import FlaskClient
 from pydantic import SecretStr
 from werkzeug.test import TestResponse
 
-from dashboards import Clock, alert, open_store, told
+from dashboards import Clock, alert, json_of, open_store
 from fraudstream.config import Settings
 from fraudstream.dashboard.app import create_app
 from fraudstream.store.store import AlertStore
 
 READ = "read-token-of-tests"
 STRANGE = ["Zoë 张伟 🦊", "<script>alert(1)</script>", 'O\'Neill; "x" = 1, %41', "x" * 80]
-UNFIT = ["", "   ", "x" * 81, "a\nb", "a\x00b", "Ann\u200b", "\u202eAnn", 7, None, ["Ann"]]
+INVALID_NAMES = ["", "   ", "x" * 81, "a\nb", "a\x00b", "Ann\u200b", "\u202eAnn", 7, None, ["Ann"]]
 
 
 @pytest.fixture
@@ -53,32 +53,32 @@ def named(app: Flask, name: str) -> FlaskClient:
 
 def test_a_browser_says_once_who_it_is_and_may_take_it_back(app: Flask) -> None:
     client = app.test_client()
-    assert told(client.get("/api/actor")) == {"actor": None}
+    assert json_of(client.get("/api/actor")) == {"actor": None}
     answer = client.post("/api/actor", json={"name": " Ann "})
-    assert told(answer) == {"actor": {"name": "Ann", "verified": False}}
+    assert json_of(answer) == {"actor": {"name": "Ann", "verified": False}}
     cookie = answer.headers["Set-Cookie"]
     assert cookie.startswith("fraudstream_actor=Ann;")
     assert "SameSite=Strict" in cookie
     assert "Max-Age=31536000" in cookie
-    assert told(client.get("/api/actor")) == told(answer)
-    assert told(client.delete("/api/actor")) == {"actor": None}
-    assert told(client.get("/api/actor")) == {"actor": None}
+    assert json_of(client.get("/api/actor")) == json_of(answer)
+    assert json_of(client.delete("/api/actor")) == {"actor": None}
+    assert json_of(client.get("/api/actor")) == {"actor": None}
 
 
 @pytest.mark.parametrize("name", STRANGE)
-def test_a_strange_name_is_kept_to_the_letter(app: Flask, name: str) -> None:
+def test_a_strange_name_is_stored_unchanged(app: Flask, name: str) -> None:
     client = named(app, name)
-    assert told(client.get("/api/actor"))["actor"]["name"] == name
-    done = told(client.post("/api/work/claim", json={"alert_ids": ["id-1"]}))
-    assert done["done"][0]["assignee"] == name
-    assert told(client.get("/api/alerts/id-1"))["work"]["assignee"] == name
+    assert json_of(client.get("/api/actor"))["actor"]["name"] == name
+    result = json_of(client.post("/api/work/claim", json={"alert_ids": ["id-1"]}))
+    assert result["done"][0]["assignee"] == name
+    assert json_of(client.get("/api/alerts/id-1"))["work"]["assignee"] == name
 
 
-@pytest.mark.parametrize("name", UNFIT)
+@pytest.mark.parametrize("name", INVALID_NAMES)
 def test_what_is_no_name_is_refused(app: Flask, name: object) -> None:
     answer = app.test_client().post("/api/actor", json={"name": name})
     assert answer.status_code == 400
-    assert told(answer)["error"].startswith("name must be")
+    assert json_of(answer)["error"].startswith("name must be")
 
 
 def test_one_name_typed_in_two_ways_is_one_person(app: Flask) -> None:
@@ -88,8 +88,8 @@ def test_one_name_typed_in_two_ways_is_one_person(app: Flask) -> None:
 
 def test_a_script_says_who_it_is_in_a_header(app: Flask, ann: FlaskClient) -> None:
     header = {"X-Fraudstream-Actor": quote("Zoë the 2nd")}
-    done = told(ann.post("/api/work/claim", json={"alert_ids": ["id-1"]}, headers=header))
-    assert done["done"][0]["assignee"] == "Zoë the 2nd"
+    result = json_of(ann.post("/api/work/claim", json={"alert_ids": ["id-1"]}, headers=header))
+    assert result["done"][0]["assignee"] == "Zoë the 2nd"
 
 
 @pytest.mark.parametrize("header", ["", "%ff%fe", "%0A", "x" * 81])
@@ -98,53 +98,53 @@ def test_a_change_of_alerts_needs_a_name(app: Flask, store: AlertStore, route: s
     posted = {"alert_ids": ["id-1"], "status": "unsure", "text": "x", "change_id": "x"}
     answer = app.test_client().post(f"/api/work/{route}", json=posted, headers={"X-Fraudstream-Actor": header})
     assert answer.status_code == 400
-    assert told(answer)["error"].startswith("give your name")
+    assert json_of(answer)["error"].startswith("give your name")
     assert store.alerts()[0].document()["work"]["version"] == 0
 
 
 def test_a_claim_is_answered_with_how_the_alert_stands_and_a_second_one_with_409(
     ann: FlaskClient, ben: FlaskClient, store: AlertStore
 ) -> None:
-    done = told(ann.post("/api/work/claim", json={"alert_ids": ["id-1"]}))
-    seq = told(ann.get("/api/alerts/id-1"))["seq"]
+    result = json_of(ann.post("/api/work/claim", json={"alert_ids": ["id-1"]}))
+    seq = json_of(ann.get("/api/alerts/id-1"))["seq"]
     expected = {"alert_id": "id-1", "seq": seq, "status": "claimed", "assignee": "Ann", "version": 1}
-    assert done["done"] == [expected]
-    assert (done["refused"], len(done["change_id"])) == ([], 32)
+    assert result["done"] == [expected]
+    assert (result["refused"], len(result["change_id"])) == ([], 32)
     answer = ben.post("/api/work/claim", json={"alert_ids": ["id-1"]})
     assert answer.status_code == 409
-    refused = told(answer)
-    assert refused["refused"][0]["work"] == {
+    reply = json_of(answer)
+    assert reply["refused"][0]["work"] == {
         "status": "claimed",
         "assignee": "Ann",
         "version": 1,
         "decided_at": None,
         "since": "2026-01-02T03:04:05+00:00",
     }
-    assert refused["error"] == refused["refused"][0]["reason"]
+    assert reply["error"] == reply["refused"][0]["reason"]
     assert ben.post("/api/work/claim", json={"alert_ids": ["id-1", "id-2"]}).status_code == 200
     assert ben.post("/api/work/claim", json={"alert_ids": ["id-1"], "take_over": True}).status_code == 200
 
 
-def test_a_verdict_a_note_and_their_undoing_stand_in_the_history(ann: FlaskClient) -> None:
+def test_a_verdict_a_note_and_their_undoing_are_in_the_history(ann: FlaskClient) -> None:
     posted = {"alert_ids": ["id-1", "id-1"], "status": "false_alarm", "note": "a refund"}
-    done = told(ann.post("/api/work/verdict", json=posted))
+    result = json_of(ann.post("/api/work/verdict", json=posted))
     ann.post("/api/work/note", json={"alert_ids": ["id-1"], "text": "<b>checked</b>"})
-    told(ann.post("/api/work/undo", json={"change_id": done["change_id"]}))
-    found = told(ann.get("/api/work/id-1"))
-    assert found["work"]["status"] == "new"
-    assert [(each["action"], each["why"]) for each in found["history"]] == [
+    json_of(ann.post("/api/work/undo", json={"change_id": result["change_id"]}))
+    history = json_of(ann.get("/api/work/id-1"))
+    assert history["work"]["status"] == "new"
+    assert [(each["action"], each["why"]) for each in history["history"]] == [
         ("undo", ""),
         ("note", "<b>checked</b>"),
         ("verdict", "a refund"),
     ]
-    verdict = found["history"][2]
+    verdict = history["history"][2]
     assert (verdict["actor"], verdict["verified"], verdict["undone_by"]) == (
         "Ann",
         False,
-        found["history"][0]["change_id"],
+        history["history"][0]["change_id"],
     )
     assert (verdict["before"]["status"], verdict["after"]["status"]) == ("new", "false_alarm")
-    assert ann.post("/api/work/undo", json={"change_id": done["change_id"]}).status_code == 409
+    assert ann.post("/api/work/undo", json={"change_id": result["change_id"]}).status_code == 409
     assert ann.post("/api/work/undo", json={"change_id": "none"}).status_code == 404
     assert ann.get("/api/work/gone").status_code == 404
 
@@ -152,7 +152,7 @@ def test_a_verdict_a_note_and_their_undoing_stand_in_the_history(ann: FlaskClien
 def test_a_release_gives_the_alert_back(ann: FlaskClient, ben: FlaskClient) -> None:
     ann.post("/api/work/claim", json={"alert_ids": ["id-1"]})
     assert ben.post("/api/work/release", json={"alert_ids": ["id-1"]}).status_code == 409
-    assert told(ann.post("/api/work/release", json={"alert_ids": ["id-1"]}))["done"][0]["status"] == "new"
+    assert json_of(ann.post("/api/work/release", json={"alert_ids": ["id-1"]}))["done"][0]["status"] == "new"
 
 
 def test_a_stale_version_is_refused_with_what_it_is_now(ann: FlaskClient, ben: FlaskClient) -> None:
@@ -164,15 +164,15 @@ def test_a_stale_version_is_refused_with_what_it_is_now(ann: FlaskClient, ben: F
 
 def test_next_gives_the_alert_whole_and_claimed(ann: FlaskClient, ben: FlaskClient, store: AlertStore) -> None:
     store.add_alerts([alert(9, score=0.99, transaction={"Amount": 5000.0}), alert(10, score=0.98)])
-    found = told(ann.post("/api/work/next", json={"min_score": 0.95}))
-    assert (found["alert"]["alert_id"], found["alert"]["work"]["assignee"]) == ("id-9", "Ann")
-    assert found["alert"]["reasons"] is None
-    assert found["change_id"] == told(ann.get("/api/work/id-9"))["history"][0]["change_id"]
-    assert told(ben.post("/api/work/next", json={"min_score": 0.95, "skip": ["id-10"]})) == {
+    claim = json_of(ann.post("/api/work/next", json={"min_score": 0.95}))
+    assert (claim["alert"]["alert_id"], claim["alert"]["work"]["assignee"]) == ("id-9", "Ann")
+    assert claim["alert"]["reasons"] is None
+    assert claim["change_id"] == json_of(ann.get("/api/work/id-9"))["history"][0]["change_id"]
+    assert json_of(ben.post("/api/work/next", json={"min_score": 0.95, "skip": ["id-10"]})) == {
         "alert": None,
         "change_id": None,
     }
-    assert told(ben.post("/api/work/next", json={"order": "oldest"}))["alert"]["alert_id"] == "id-1"
+    assert json_of(ben.post("/api/work/next", json={"order": "oldest"}))["alert"]["alert_id"] == "id-1"
 
 
 @pytest.mark.parametrize(
@@ -208,7 +208,7 @@ def test_what_makes_no_sense_is_answered_with_400_and_changes_nothing(
     ann: FlaskClient, store: AlertStore, route: str, posted: Any
 ) -> None:
     assert ann.post(f"/api/work/{route}", json=posted).status_code == 400
-    assert told(ann.get("/api/audit"))["changes"] == []
+    assert json_of(ann.get("/api/audit"))["changes"] == []
 
 
 def test_who_may_read_may_work_and_nobody_else(store: AlertStore) -> None:

@@ -12,7 +12,7 @@ import pytest
 import urllib3
 from flask import Flask
 
-from dashboards import open_store, told
+from dashboards import json_of, open_store
 from fraudstream.audit.comparison import audit
 from fraudstream.audit.report import Kind
 from fraudstream.config import Settings
@@ -36,13 +36,13 @@ class Dashboard(DashboardClient):
     def __init__(self, app: Flask) -> None:
         super().__init__(urllib3.PoolManager(), "http://127.0.0.1:1", None, None)
         self._client = app.test_client()
-        self.asked = 0
+        self.requests = 0
 
     def get(self, route: str) -> dict[str, Any]:
-        self.asked += 1
-        if self.asked == 1:
+        self.requests += 1
+        if self.requests == 1:
             raise DashboardFailed("the dashboard does not answer")
-        return told(self._client.get(route))
+        return json_of(self._client.get(route))
 
 
 def altered(broker: RunningBroker, database: Path) -> list[str]:
@@ -62,7 +62,7 @@ def test_a_head_is_published_and_tells_of_a_trail_that_was_chained_anew(
         publishing = threading.Thread(target=publish_heads, args=arguments)
         publishing.start()
         try:
-            assert wait_until(lambda: dashboard.asked > 2, 60), "an empty trail is asked for again"
+            assert wait_until(lambda: dashboard.requests > 2, 60), "an empty trail is asked for again"
             for name in ("Ann", "Ben"):
                 ChangeLog(store.database).record(Actor(name), Action.EXPORT, "alerts.csv", None, None)
             assert wait_until(lambda: end_offsets(broker.bootstrap_servers, Topic.EVENTS)[0] > before, 60)
@@ -76,6 +76,6 @@ def test_a_head_is_published_and_tells_of_a_trail_that_was_chained_anew(
             database.execute("DELETE FROM changes")
         for name in ("Mallory", "Ben"):
             ChangeLog(store.database).record(Actor(name), Action.EXPORT, "alerts.csv", None, None)
-        (found,) = altered(broker, store.database.path)
-        assert found.startswith("the head published at ")
-        assert found.endswith("is not in the trail")
+        (finding,) = altered(broker, store.database.path)
+        assert finding.startswith("the head published at ")
+        assert finding.endswith("is not in the trail")

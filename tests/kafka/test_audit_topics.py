@@ -32,7 +32,7 @@ from fraudstream.transactions.wire import DEFAULT_MAX_RECORD_BYTES, Topic
 pytestmark = pytest.mark.kafka
 
 INPUT = Topic.TRANSACTIONS.value
-ALERTS_AT, UNSCORABLE_AT, LETTER_AT = (2, 5, 11), 7, 8
+ALERTS_AT, UNSCORABLE_AT, DEAD_LETTER_AT = (2, 5, 11), 7, 8
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +77,7 @@ class Stream:
         headers = {
             "__connect.errors.topic": INPUT,
             "__connect.errors.partition": "0",
-            "__connect.errors.offset": str(LETTER_AT),
+            "__connect.errors.offset": str(DEAD_LETTER_AT),
         }
         self.say(Topic.DEAD_LETTERS, b"[]", headers)
         self.enter(self.entry(0, 10, alert=2, unscorable=1, dead_letter=1))
@@ -157,7 +157,7 @@ def test_a_dead_letter_that_is_taken_from_the_store_is_named(stream: Stream) -> 
     with sqlite3.connect(stream.database) as database:
         (row,) = database.execute("SELECT * FROM dead_letters").fetchall()
         database.execute("DELETE FROM dead_letters")
-    assert places(stream.audit()) == {(Kind.MISSING, f"{INPUT}[0] {LETTER_AT}")}
+    assert places(stream.audit()) == {(Kind.MISSING, f"{INPUT}[0] {DEAD_LETTER_AT}")}
     with sqlite3.connect(stream.database) as database:
         database.execute(f"INSERT INTO dead_letters VALUES ({','.join('?' * len(row))})", row)
 

@@ -92,7 +92,7 @@ def test_it_listens_on_loopback_only(broker: RunningBroker) -> None:
         socket.create_connection(("127.0.0.2", port), timeout=5)
 
 
-def test_a_client_of_another_listener_is_told_another_port(plan: BrokerPlan) -> None:
+def test_a_client_of_another_listener_gets_another_advertised_port(plan: BrokerPlan) -> None:
     with running() as proxies:
         listening = free_port()
         proxy = proxies.add(listening)
@@ -101,8 +101,8 @@ def test_a_client_of_another_listener_is_told_another_port(plan: BrokerPlan) -> 
         ) as broker:
             assert broker is not None
             through = f"{LOOPBACK}:{proxy.port}"
-            told = open_admin(through).list_topics(timeout=30).brokers.values()
-            assert [f"{node.host}:{node.port}" for node in told] == [through]
+            brokers = open_admin(through).list_topics(timeout=30).brokers.values()
+            assert [f"{node.host}:{node.port}" for node in brokers] == [through]
             send(dataclasses.replace(plan, port=proxy.port), 10)
             assert end_offsets(broker.bootstrap_servers, Topic.TRANSACTIONS) == {0: 5, 1: 5}
 
@@ -126,10 +126,10 @@ def test_a_port_in_use_is_refused_before_anything_is_written(plan: BrokerPlan) -
 def test_a_data_directory_in_use_is_refused(plan: BrokerPlan) -> None:
     with (
         exclusive_lock(plan.data_dir / "broker.lock"),
-        pytest.raises(BrokerFailed, match="another broker uses this data directory") as refused,
+        pytest.raises(BrokerFailed, match="another broker uses this data directory") as error,
     ):
         start_broker(plan, lambda line: None).__enter__()
-    assert "--data-dir" in refused.value.remedy
+    assert "--data-dir" in error.value.remedy
 
 
 def test_a_jvm_that_cannot_start_is_said_in_one_message(plan: BrokerPlan) -> None:

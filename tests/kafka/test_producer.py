@@ -59,15 +59,15 @@ def records(broker: RunningBroker, topic: str, since: dict[int, int] | None = No
         {"bootstrap.servers": broker.bootstrap_servers, "group.id": "reader", "enable.auto.commit": False}
     )
     consumer.assign([TopicPartition(topic, partition, offset) for partition, offset in begins.items()])
-    wanted = sum(ends.values()) - sum(begins.values())
-    found: list[Message] = []
-    while len(found) < wanted:
+    count = sum(ends.values()) - sum(begins.values())
+    messages: list[Message] = []
+    while len(messages) < count:
         message = consumer.poll(30)
         assert message is not None
         assert message.error() is None
-        found.append(message)
+        messages.append(message)
     consumer.close()
-    return found
+    return messages
 
 
 def header(message: Message, name: str) -> str:
@@ -203,9 +203,9 @@ def test_refused_rows_are_spooled_once_even_after_a_resume(plan: ProducePlan) ->
     # As after a kill at the very beginning: the mark stands before all of them.
     write_progress(plan.progress, dataclasses.replace(produced.run, settled=0, next_row=0))
     run(Rows(300, huge=huge), changed(plan, resume=True))
-    kept = [orjson.loads(line) for line in produced.spool.read_bytes().splitlines()]
-    assert sorted(line["row"] for line in kept) == sorted(huge)
-    for line in kept:
+    spooled = [orjson.loads(line) for line in produced.spool.read_bytes().splitlines()]
+    assert sorted(line["row"] for line in spooled) == sorted(huge)
+    for line in spooled:
         payload = next(Rows(300, huge=huge).json_rows(line["row"]))
         assert line["payload"].encode() == payload
         assert line["bytes"] == len(payload)
@@ -235,10 +235,12 @@ def test_killed_again_and_again_at_any_moment_no_row_is_missing_and_none_has_two
         try:
             # The first at once: before the first report of the first session.
             assert wait_until(progress.exists, 60), log.read_text()
-            kept = read_progress(progress, fingerprint)
-            assert kept is not None
+            progress_state = read_progress(progress, fingerprint)
+            assert progress_state is not None
             if kill:
-                assert wait_until(functools.partial(went_on, progress, fingerprint, kept.settled), 60), log.read_text()
+                assert wait_until(functools.partial(went_on, progress, fingerprint, progress_state.settled), 60), (
+                    log.read_text()
+                )
             time.sleep(moments.uniform(0, 0.7))
         finally:
             killed.kill()
@@ -262,8 +264,8 @@ def test_killed_again_and_again_at_any_moment_no_row_is_missing_and_none_has_two
 
 
 def went_on(progress: Path, fingerprint: str, settled: int) -> bool:
-    kept = read_progress(progress, fingerprint)
-    return kept is not None and kept.settled > settled
+    state = read_progress(progress, fingerprint)
+    return state is not None and state.settled > settled
 
 
 FULL_DISK = """
@@ -282,7 +284,7 @@ def test_a_disk_that_takes_no_more_ends_in_one_clear_message(
 ) -> None:
     data = tmp_path / "data.csv"
     data.write_text("a,Class\n1,0\n" + "x" * 1_100_000 + ",1\n2,0\n")
-    done = subprocess.run(
+    process = subprocess.run(
         [
             *(sys.executable, "-c", FULL_DISK, str(limit), "produce", "--data", str(data)),
             *("--progress-file", str(tmp_path / "p.json"), "--bootstrap-servers", broker.bootstrap_servers),
@@ -292,11 +294,11 @@ def test_a_disk_that_takes_no_more_ends_in_one_clear_message(
         check=False,
         timeout=120,
     )
-    assert done.returncode == 1
-    assert what in done.stderr
-    assert "remedy:" in done.stderr
-    assert "Traceback" not in done.stderr
-    assert "unexpected" not in done.stderr
+    assert process.returncode == 1
+    assert what in process.stderr
+    assert "remedy:" in process.stderr
+    assert "Traceback" not in process.stderr
+    assert "unexpected" not in process.stderr
 
 
 def test_after_a_kill_the_command_goes_on_and_no_row_is_missing_or_has_two_ids(
@@ -312,8 +314,8 @@ def test_after_a_kill_the_command_goes_on_and_no_row_is_missing_or_has_two_ids(
     ]
 
     def some_are_acknowledged() -> bool:
-        kept = read_progress(progress, fingerprint)
-        return kept is not None and kept.settled > 500
+        state = read_progress(progress, fingerprint)
+        return state is not None and state.settled > 500
 
     killed = spawn([*command, "--rate", "1000"], log=log, env=dict(os.environ))
     try:
@@ -321,9 +323,9 @@ def test_after_a_kill_the_command_goes_on_and_no_row_is_missing_or_has_two_ids(
     finally:
         killed.kill()
         killed.wait()
-    kept = read_progress(progress, fingerprint)
-    assert kept is not None
-    assert kept.settled < 6000
+    state = read_progress(progress, fingerprint)
+    assert state is not None
+    assert state.settled < 6000
     resumed = spawn([*command, "--resume"], log=log, env=dict(os.environ))
     try:
         assert resumed.wait(60) == 0, log.read_text()

@@ -26,7 +26,7 @@ class Api(DashboardClient):
 
     def __init__(self, away: int = 0) -> None:
         self.away = away
-        self.taken: list[tuple[str, dict[str, Any]]] = []
+        self.posts: list[tuple[str, dict[str, Any]]] = []
 
     def post_records(self, route: str, records: Sequence[bytes]) -> None:
         posted = [orjson.loads(record) for record in records]
@@ -35,10 +35,10 @@ class Api(DashboardClient):
             raise ApiUnavailable("nobody answers")
         if any("refuse_me" in item for item in posted):
             raise ApiRefused("413 too much for me")
-        self.taken += [(route, item) for item in posted]
+        self.posts += [(route, item) for item in posted]
 
     def ids(self) -> list[str]:
-        return [str(item.get("alert_id")) for route, item in self.taken if route == Route.ALERTS]
+        return [str(item.get("alert_id")) for route, item in self.posts if route == Route.ALERTS]
 
 
 def relay_until(
@@ -72,9 +72,9 @@ def test_a_record_that_the_api_refuses_is_kept_there_and_holds_up_none_that_foll
     api = Api(away=2)
     relay_until(broker.bootstrap_servers, api, "a3")
     assert {"a1", "a3"} <= set(api.ids())
-    (kept,) = [item for _, item in api.taken if REFUSED_RECORD in item]
-    assert '"alert_id":"a2"' in kept[REFUSED_RECORD]
-    assert kept["refused_because"] == "413 too much for me"
+    (rejected,) = [item for _, item in api.posts if REFUSED_RECORD in item]
+    assert '"alert_id":"a2"' in rejected[REFUSED_RECORD]
+    assert rejected["refused_because"] == "413 too much for me"
 
 
 def test_an_alert_does_not_wait_for_an_event_and_none_is_lost_at_the_end(broker: RunningBroker) -> None:
@@ -105,16 +105,16 @@ def test_an_alert_does_not_wait_for_an_event_and_none_is_lost_at_the_end(broker:
         consumer.close()
     later = Api()
     relay_until(broker.bootstrap_servers, later, "new-one", first={"alert_id": "new-one"})
-    told = events_of(api) + events_of(later)
-    assert told.count("last") == 1
-    assert sorted(told) == sorted([*(f"e{number}" for number in range(20)), "last"])
+    events = events_of(api) + events_of(later)
+    assert events.count("last") == 1
+    assert sorted(events) == sorted([*(f"e{number}" for number in range(20)), "last"])
 
 
 def events_of(api: Api) -> list[str]:
-    return [str(item["event_id"]) for route, item in api.taken if route is Route.EVENTS]
+    return [str(item["event_id"]) for route, item in api.posts if route is Route.EVENTS]
 
 
-def test_it_goes_on_behind_what_was_taken_and_from_the_beginning_when_told(broker: RunningBroker) -> None:
+def test_it_goes_on_behind_what_was_taken_and_from_the_beginning_on_request(broker: RunningBroker) -> None:
     send(broker.bootstrap_servers, {"alert_id": "b1"})
     relay_until(broker.bootstrap_servers, Api(), "b1")
     send(broker.bootstrap_servers, {"alert_id": "b2"})
@@ -135,9 +135,9 @@ def test_while_kafka_does_not_answer_the_relay_says_so_each_second() -> None:
     now = datetime(2026, 1, 1, tzinfo=UTC)
     posting = threading.Thread(target=post_positions, args=(api, ends, lambda: now, stop))
     posting.start()
-    assert wait_until(lambda: len(api.taken) >= 1, 60)
+    assert wait_until(lambda: len(api.posts) >= 1, 60)
     stop.set()
     posting.join()
-    route, event = api.taken[0]
+    route, event = api.posts[0]
     assert route is Route.EVENTS
     assert (event["positions"], event["trouble"]) == ({}, "Local: Timed out")

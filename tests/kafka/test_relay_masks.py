@@ -30,10 +30,10 @@ class Api(DashboardClient):
     """Takes everything."""
 
     def __init__(self) -> None:
-        self.taken: list[tuple[str, dict[str, Any]]] = []
+        self.posts: list[tuple[str, dict[str, Any]]] = []
 
     def post_records(self, route: str, records: Sequence[bytes]) -> None:
-        self.taken += [(route, orjson.loads(record)) for record in records]
+        self.posts += [(route, orjson.loads(record)) for record in records]
 
 
 def test_the_relay_posts_no_secret_of_any_topic(broker: RunningBroker) -> None:
@@ -62,19 +62,19 @@ def test_the_relay_posts_no_secret_of_any_topic(broker: RunningBroker) -> None:
     running = threading.Thread(target=relay.run, args=(stop,))
     running.start()
     try:
-        assert wait_until(lambda: {Route.ALERTS, Route.EVENTS, Route.DEAD_LETTERS} <= {r for r, _ in api.taken}, 60)
-        assert wait_until(lambda: any(item.get("alert_id") == "masked" for _, item in api.taken), 60)
+        assert wait_until(lambda: {Route.ALERTS, Route.EVENTS, Route.DEAD_LETTERS} <= {r for r, _ in api.posts}, 60)
+        assert wait_until(lambda: any(item.get("alert_id") == "masked" for _, item in api.posts), 60)
     finally:
         stop.set()
         running.join()
         consumer.close()
-    payloads = [base64.b64decode(item["payload_base64"]) for _, item in api.taken if item.get("payload_base64")]
-    posted = orjson.dumps([item for _, item in api.taken]) + b" ".join(payloads)
+    payloads = [base64.b64decode(item["payload_base64"]) for _, item in api.posts if item.get("payload_base64")]
+    posted = orjson.dumps([item for _, item in api.posts]) + b" ".join(payloads)
     assert [secret for secret in SECRETS if secret.encode() in posted] == []
-    (stored,) = [item for _, item in api.taken if item.get("alert_id") == "masked"]
+    (stored,) = [item for _, item in api.posts if item.get("alert_id") == "masked"]
     assert stored["removed"] == ["cvv"]
     assert stored["transaction"]["card_number"] == "411111******1111"
-    (letter,) = [item for route, item in api.taken if route is Route.DEAD_LETTERS and item["key"]]
-    assert letter["key"] == "411111******1111"
-    assert letter["headers"]["pan"] == "411111******1111"
-    assert len(base64.b64decode(letter["payload_base64"])) == letter["original_bytes"] == len(broken)
+    (dead_letter,) = [item for route, item in api.posts if route is Route.DEAD_LETTERS and item["key"]]
+    assert dead_letter["key"] == "411111******1111"
+    assert dead_letter["headers"]["pan"] == "411111******1111"
+    assert len(base64.b64decode(dead_letter["payload_base64"])) == dead_letter["original_bytes"] == len(broken)

@@ -19,8 +19,8 @@ from confluent_kafka import Consumer, Message, Producer, TopicPartition
 from flask.testing import FlaskClient
 
 from commands import command_line
-from dashboards import Clock, RunningDashboard, alert, told
-from dead_letters import letter
+from dashboards import Clock, RunningDashboard, alert, json_of
+from dead_letters import dead_letter
 from fraudstream.config import Settings
 from fraudstream.dashboard.app import create_app
 from fraudstream.kafka.broker import RunningBroker
@@ -75,17 +75,17 @@ class Records:
 
     def since(self, topic: str, begins: Mapping[int, int], count: int | None = None) -> list[Message]:
         ends = end_offsets(self._servers, topic)
-        wanted = count if count is not None else sum(ends[p] - begin for p, begin in begins.items())
+        expected = count if count is not None else sum(ends[p] - begin for p, begin in begins.items())
         consumer = Consumer({"bootstrap.servers": self._servers, "group.id": "r", "enable.auto.commit": False})
         consumer.assign([TopicPartition(topic, partition, begin) for partition, begin in begins.items()])
-        found: list[Message] = []
-        while len(found) < wanted:
+        messages: list[Message] = []
+        while len(messages) < expected:
             message = consumer.poll(30)
             assert message is not None
             assert message.error() is None
-            found.append(message)
+            messages.append(message)
         consumer.close()
-        return found
+        return messages
 
     def delete_before(self, place: str) -> None:
         """What retention does: the record at a place is gone, and all before it."""
@@ -121,8 +121,8 @@ def relay(settings: Settings) -> Iterator[None]:
         thread.join(30)
 
 
-def ask(dashboard: RunningDashboard, **asked: Any) -> dict[str, Any]:
-    return dashboard.post("/api/replays", {"who": "Ada", "why": "mended"} | asked)
+def ask(dashboard: RunningDashboard, **body: Any) -> dict[str, Any]:
+    return dashboard.post("/api/replays", {"who": "Ada", "why": "mended"} | body)
 
 
 def ended(dashboard: RunningDashboard, batch: str) -> dict[str, dict[str, Any]]:
@@ -147,22 +147,22 @@ def known(dashboard: RunningDashboard, place: str) -> bool:
 def test_a_replay_is_the_original_whole_under_its_id_and_names_it(
     records: Records, dashboard: RunningDashboard, settings: Settings
 ) -> None:
-    came: Headers = [("event_id", b"the-id"), ("source_row", b"7"), ("own", b"\xff\x00"), ("none", None)]
+    original: Headers = [("event_id", b"the-id"), ("source_row", b"7"), ("own", b"\xff\x00"), ("none", None)]
     value = b'{"whole": "\xff' + b"x" * 100_000
-    origin = records.produce(value, came, b"\xffkey")
-    dead = records.dead_letter(origin, value[:1000], came, len(value), b"\xffkey")
+    origin = records.produce(value, original, b"\xffkey")
+    dead = records.dead_letter(origin, value[:1000], original, len(value), b"\xffkey")
     with relay(settings):
         assert wait_until(lambda: known(dashboard, origin), 60)
-        told = ask(dashboard, places=[origin])
-        replay = ended(dashboard, told["batch"])[origin]
+        result = ask(dashboard, places=[origin])
+        replay = ended(dashboard, result["batch"])[origin]
     assert (replay["state"], replay["who"], replay["why"], replay["corrected"]) == ("sent", "Ada", "mended", False)
     sent = records.at(replay["place"])
     assert (sent.value(), sent.key(), sent.partition()) == (value, b"\xffkey", 0)
-    assert headers_of(sent)[:4] == came
+    assert headers_of(sent)[:4] == original
     assert dict(headers_of(sent)[4:]) == {"replay_of": origin.encode(), "replay_id": replay["replay_id"].encode()}
-    found = dashboard.get(f"/api/dead-letters?offset={origin.rsplit('/', 1)[1]}")["dead_letters"][0]
-    assert found["dead_letter"] == dead
-    assert [each["state"] for each in found["replays"]] == ["sent"]
+    document = dashboard.get(f"/api/dead-letters?offset={origin.rsplit('/', 1)[1]}")["dead_letters"][0]
+    assert document["dead_letter"] == dead
+    assert [each["state"] for each in document["replays"]] == ["sent"]
 
 
 def test_some_or_all_are_replayed_and_one_without_an_id_is_known_by_its_place(
@@ -191,11 +191,11 @@ def test_some_or_all_are_replayed_and_one_without_an_id_is_known_by_its_place(
 def test_where_retention_has_removed_the_original_its_dead_letter_is_sent_unless_cut(
     records: Records, dashboard: RunningDashboard, settings: Settings
 ) -> None:
-    came: Headers = [("event_id", b"an-id"), ("produced_at", b"its own")]
-    whole, cut, row = (records.produce(value, came, b"k") for value in (b"[1, 2]", b"[1, 2, 3]", b'{"V1": 1}'))
+    original: Headers = [("event_id", b"an-id"), ("produced_at", b"its own")]
+    whole, cut, row = (records.produce(value, original, b"k") for value in (b"[1, 2]", b"[1, 2, 3]", b'{"V1": 1}'))
     at = at_iso(records.at(row).timestamp()[1])
-    records.dead_letter(whole, b"[1, 2]", came, 6, b"k")
-    records.dead_letter(cut, b"[1, ", came, 9, b"k")
+    records.dead_letter(whole, b"[1, 2]", original, 6, b"k")
+    records.dead_letter(cut, b"[1, ", original, 9, b"k")
     records.delete_before(row)
     dashboard.post(
         "/api/alerts",
@@ -206,7 +206,7 @@ def test_where_retention_has_removed_the_original_its_dead_letter_is_sent_unless
         replays = ended(dashboard, ask(dashboard, places=[whole, cut, row])["batch"])
         corrected = ended(dashboard, ask(dashboard, places=[cut], payload_base64="e30=")["batch"])[cut]
     sent = records.at(replays[whole]["place"])
-    assert (sent.value(), sent.key(), headers_of(sent)[:2]) == (b"[1, 2]", b"k", came)
+    assert (sent.value(), sent.key(), headers_of(sent)[:2]) == (b"[1, 2]", b"k", original)
     assert [name for name, _ in headers_of(sent)] == ["event_id", "produced_at", "replay_of", "replay_id"]
     assert replays[cut]["reason"] == "retention has removed it, and its dead letter is truncated"
     assert replays[row]["reason"] == "retention has removed it, and only dead letters have a copy"
@@ -227,7 +227,7 @@ class InProcess(DashboardClient):
     def post(self, route: str, content: Mapping[str, Any]) -> dict[str, Any]:
         answer = self.client.post(route, json=dict(content))
         assert answer.status_code == 200, answer.data
-        return told(answer)
+        return json_of(answer)
 
 
 @pytest.fixture
@@ -264,7 +264,7 @@ def test_what_a_killed_sender_left_behind_is_sent_again_as_the_same_event(
 
     origin = records.produce(b"[7]", [("event_id", b"x")])
     number, at = int(origin.rsplit("/", 1)[1]), at_iso(records.at(origin).timestamp()[1])
-    app.client.post("/api/dead-letters", json=[letter(number, produced_at=at)])
+    app.client.post("/api/dead-letters", json=[dead_letter(number, produced_at=at)])
     app.post("/api/replays", {"places": [origin], "who": "Ada", "why": "mended"})
     with pytest.raises(Killed):
         ReplaySender(Dying(), opened(broker)).send_some()
@@ -272,7 +272,7 @@ def test_what_a_killed_sender_left_behind_is_sent_again_as_the_same_event(
     assert following.send_some() == 0
     clock.forward(31)
     assert following.send_some() == 1
-    (replay,) = told(app.client.get("/api/replays"))["replays"]
+    (replay,) = json_of(app.client.get("/api/replays"))["replays"]
     assert replay["state"] == "sent"
     after = records.since(INPUT, {0: number + 1})
     assert len(after) == copies
@@ -287,13 +287,17 @@ def test_another_record_at_the_offset_of_the_original_is_not_sent(
 ) -> None:
     number = int(records.produce(b"of another time").rsplit("/", 1)[1])
     places = [f"{INPUT}/0/{number}", f"{INPUT}/9/1", "another_topic/0/1"]
-    letters = [letter(number), letter(1, partition=9), letter(1, topic="another_topic", dead_letter="?")]
+    dead_letters = [
+        dead_letter(number),
+        dead_letter(1, partition=9),
+        dead_letter(1, topic="another_topic", dead_letter="?"),
+    ]
     # No partition has such a number, no topic such a name: what cannot be asked of Kafka fails alone.
-    hostile = [letter(1, partition=10**12), letter(1, topic="t" * 2000)]
-    app.client.post("/api/dead-letters", json=[*letters, *hostile])
+    hostile = [dead_letter(1, partition=10**12), dead_letter(1, topic="t" * 2000)]
+    app.client.post("/api/dead-letters", json=[*dead_letters, *hostile])
     app.post("/api/replays", {"filter": "", "who": "Ada", "why": "mended"})
     assert ReplaySender(app, opened(broker)).send_some() == 5
-    reasons = {each["origin"]: each["reason"] for each in told(app.client.get("/api/replays"))["replays"]}
+    reasons = {each["origin"]: each["reason"] for each in json_of(app.client.get("/api/replays"))["replays"]}
     assert reasons[places[0]].startswith("another record is there now")
     assert "no partition 9" in reasons[places[1]]
     assert "not the input" in reasons[places[2]]
@@ -311,8 +315,8 @@ def test_a_command_that_is_killed_while_it_sends_leaves_the_rest_to_the_relay(
     for n in range(2000):
         producer.produce(INPUT, b"[1]", partition=0, headers=[("event_id", b"k%d" % n)])
     producer.flush()
-    letters = [letter(first + n, produced_at=None, dead_letter=None) for n in range(2000)]
-    dashboard.post("/api/dead-letters", letters)
+    dead_letters = [dead_letter(first + n, produced_at=None, dead_letter=None) for n in range(2000)]
+    dashboard.post("/api/dead-letters", dead_letters)
     command = [
         *(sys.executable, "-m", "fraudstream", "dead-letters", "replay", "--all", "--why", "mended", "--who", "Ada"),
         *("--api", dashboard.url, "--bootstrap-servers", broker.bootstrap_servers),
@@ -340,7 +344,7 @@ def test_the_command_lists_replays_and_downloads_and_says_what_it_did_not_send(
 ) -> None:
     origins = [records.produce(b"[1]", [("event_id", b"c%d" % n)]) for n in range(3)]
     numbers = [int(origin.rsplit("/", 1)[1]) for origin in origins]
-    dashboard.post("/api/dead-letters", [letter(n, produced_at=None) for n in numbers])
+    dashboard.post("/api/dead-letters", [dead_letter(n, produced_at=None) for n in numbers])
     api = ("--api", dashboard.url)
     replay = ("dead-letters", "replay", *api, "--bootstrap-servers", broker.bootstrap_servers, "--why", "mended")
     listed = run("dead-letters", "list", *api, "--json")
@@ -363,9 +367,9 @@ def test_the_command_lists_replays_and_downloads_and_says_what_it_did_not_send(
     assert len(file.read_text().splitlines()) == 3
 
     records.delete_before(origins[2])
-    gone = run(*replay, "--id", origins[2], "--again")
-    assert gone.returncode == 1
-    assert "retention has removed it" in gone.stderr
+    result = run(*replay, "--id", origins[2], "--again")
+    assert result.returncode == 1
+    assert "retention has removed it" in result.stderr
     before = end_offsets(broker.bootstrap_servers, INPUT)
     nobody = run(*replay, "--all", "--again", "--api", f"http://127.0.0.1:{free_port()}")
     assert nobody.returncode == 1

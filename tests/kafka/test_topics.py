@@ -53,7 +53,7 @@ def test_a_topic_that_is_not_there_is_said_so(broker: RunningBroker) -> None:
 @pytest.mark.parametrize(("host", "why"), [("127.0.0.1", "Connection refused"), ("no-such-host.invalid", "resolve")])
 def test_no_broker_is_said_quickly_with_the_reason_and_a_remedy(host: str, why: str) -> None:
     started = time.monotonic()
-    with pytest.raises(BrokerUnreachable, match=why) as refused:
+    with pytest.raises(BrokerUnreachable, match=why) as error:
         require_broker(f"{host}:{free_port()}", timeout=1.0)
     assert time.monotonic() - started < 30
-    assert "fraudstream broker" in refused.value.remedy
+    assert "fraudstream broker" in error.value.remedy

@@ -36,8 +36,8 @@ def test_offsets_without_a_committed_record_are_passed_over(
     watermarks = Watermarks(broker.bootstrap_servers, topic)
     assert watermarks.read() == {0: (0, 12), 1: (0, 0)}
     assert end_offsets(broker.bootstrap_servers, topic) == {0: 12, 1: 0}
-    found = [watermarks.next_records({0: offset, 1: 0}) for offset in (0, 1, 2, 3, 7, 8, 12)]
-    assert found == [{0: at, 1: 0} for at in (0, 1, 6, 6, 7, 12, 12)]
+    positions = [watermarks.next_records({0: offset, 1: 0}) for offset in (0, 1, 2, 3, 7, 8, 12)]
+    assert positions == [{0: at, 1: 0} for at in (0, 1, 6, 6, 7, 12, 12)]
     replays = open_replay_topic(broker.bootstrap_servers, topic)
     try:
         # Of committed records, an aborted one, a marker and the end: the first two are read in one go, and are there.

@@ -62,14 +62,14 @@ def held_to_spark(spark: SparkSession, artifact: ModelArtifact, texts: list[str]
     explainer = Explainer(artifact)
     scored = 0
     for text, verdict in zip(texts, verdicts, strict=True):
-        found = explainer.explain(parse_transaction(text), aliases)
-        imputed = [step.cell.feature.name for step in found.steps if step.cell.is_imputed]
+        explanation = explainer.explain(parse_transaction(text), aliases)
+        imputed = [step.cell.feature.name for step in explanation.steps if step.cell.is_imputed]
         assert imputed == verdict.imputed, text
-        assert found.is_scorable == (verdict.score is not None), text
-        together = found.base + sum(step.reason.contribution for step in found.steps)
-        assert together == pytest.approx(found.margin, rel=1e-9, abs=1e-9), text
+        assert explanation.is_scorable == (verdict.score is not None), text
+        together = explanation.base + sum(step.reason.contribution for step in explanation.steps)
+        assert together == pytest.approx(explanation.margin, rel=1e-9, abs=1e-9), text
         if verdict.score is not None:
-            assert found.score == pytest.approx(verdict.score, rel=1e-12, abs=1e-12), text
+            assert explanation.score == pytest.approx(verdict.score, rel=1e-12, abs=1e-12), text
             scored += 1
     assert scored > len(texts) // 2
 

@@ -73,11 +73,11 @@ def test_a_score_is_the_calibrated_probability(spark: SparkSession, scorer: Scor
 
 def test_the_ends_of_the_scores_are_kept_by_the_calibration(spark: SparkSession) -> None:
     frame = spark.createDataFrame([(0.0,), (1e-320,), (1.0,), (float("nan"),)], "raw double")
-    found = [
+    scores = [
         r.score for r in frame.select(calibrated(F.col("raw"), Calibration(3.0, 0.5, 9.0)).alias("score")).collect()
     ]
-    assert found[:3] == [0.0, 0.0, 1.0]
-    assert np.isnan(found[3])
+    assert scores[:3] == [0.0, 0.0, 1.0]
+    assert np.isnan(scores[3])
 
 
 def test_the_screen_marks_rows_that_need_the_full_verdict(spark: SparkSession, scorer: Scorer) -> None:

@@ -34,7 +34,7 @@ def payments(tmp_path_factory: pytest.TempPathFactory) -> CsvSource:
 
 @pytest.mark.nightly
 @pytest.mark.parametrize("algorithm", ["logistic-regression", "gbt", "random-forest"])
-def test_peers_have_spark_s_scores_and_outcomes(
+def test_baselines_have_spark_s_scores_and_outcomes(
     spark: SparkSession, payments: CsvSource, tmp_path: Path, algorithm: str
 ) -> None:
     artifact = train(
@@ -54,14 +54,14 @@ def test_peers_have_spark_s_scores_and_outcomes(
     verdicts = load_scorer(artifact, deployment).verdicts(
         spark.createDataFrame(list(enumerate(texts)), "row int, text string")
     )
-    judged = verdicts.orderBy("row").collect()
+    rows = verdicts.orderBy("row").collect()
     model = load_model(tmp_path / ARRAYS)
     read = Reader(model, 1_000_000).read([text.encode() for text in texts])
     scores = dict(zip(read.places, model.scores(read.matrix).tolist(), strict=True))
     one_by_one = compiled(json.loads((tmp_path / PLAIN).read_text()))
     alone = {place: one_by_one(row) for place, row in zip(read.places, read.matrix.tolist(), strict=True)}
-    for row in judged:
-        expected = {"unscorable": row.row in read.unscorable, "dead_letter": row.row in read.letters}
+    for row in rows:
+        expected = {"unscorable": row.row in read.unscorable, "dead_letter": row.row in read.dead_letters}
         assert expected.get(row.outcome, row.row in scores), texts[row.row]
         if row.score is not None:
             assert scores[row.row] == pytest.approx(row.score, rel=1e-12, abs=1e-12), texts[row.row]

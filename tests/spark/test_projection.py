@@ -77,7 +77,7 @@ def test_every_kind_of_row_is_read_by_name_with_the_median_for_what_is_missing(s
         assert (row.is_object, row.imputed, row.features.tolist()) == (True, imputed, vector), kind
 
 
-def test_what_is_not_one_json_object_is_told_apart(spark: SparkSession) -> None:
+def test_what_is_not_one_json_object_is_distinguished(spark: SparkSession) -> None:
     rows = projected(spark, NO_OBJECT)
     assert [text for text, row in zip(NO_OBJECT, rows, strict=True) if row.is_object] == []
 

@@ -1,4 +1,4 @@
-"""An alert scored again by the dashboard, which knows no Spark, has Spark's own score by the model in force."""
+"""An alert scored again by the dashboard, which knows no Spark, has Spark's own score by the active model."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from pyspark.sql import SparkSession
 
-from dashboards import alert, told
+from dashboards import alert, json_of
 from fraudstream.config import Settings
 from fraudstream.dashboard.app import create_app
 from fraudstream.model.artifact import ModelArtifact
@@ -39,7 +39,7 @@ def test_a_score_worked_out_again_is_spark_s_within_1e_9(
     deploy(models, now.manifest.model_id, 0.5, who="test", why="", now=NOW)
     store = AlertStore.open(f"sqlite:///{tmp_path / 'alerts.db'}")
     try:
-        judged = [
+        alerts = [
             alert(
                 number,
                 transaction=json.loads(text),
@@ -49,12 +49,12 @@ def test_a_score_worked_out_again_is_spark_s_within_1e_9(
             )
             for number, text in enumerate(texts)
         ]
-        assert store.add_alerts(judged).accepted == len(texts)
+        assert store.add_alerts(alerts).accepted == len(texts)
         client = create_app(Settings(model=models / "current"), store).test_client()
         for number, expected in enumerate(scores[now.manifest.model_id]):
-            found = told(client.get(f"/api/alerts/id-{number}/rescore"))
-            assert found["now"]["score"] == pytest.approx(expected, abs=1e-9)
-            assert found["difference"] == pytest.approx(expected - scores[former.manifest.model_id][number], abs=1e-9)
-            assert found["stored_cause"] is None
+            rescore = json_of(client.get(f"/api/alerts/id-{number}/rescore"))
+            assert rescore["now"]["score"] == pytest.approx(expected, abs=1e-9)
+            assert rescore["difference"] == pytest.approx(expected - scores[former.manifest.model_id][number], abs=1e-9)
+            assert rescore["stored_cause"] is None
     finally:
         store.close()

@@ -94,11 +94,11 @@ def test_a_record_that_was_sent_again_names_the_one_that_it_repeats(spark: Spark
 
 
 def test_a_dead_letter_that_was_sent_again_keeps_all_its_headers(spark: SparkSession, scorer: Scorer) -> None:
-    came = [("event_id", b"abc"), ("replay_of", b"t/0/1"), ("replay_id", b"r"), ("own", b"\xff")]
-    (record,) = records(scorer, source(spark, b"[1]", headers=came))
-    kept = [(each.key, bytes(each.value)) for each in record.headers]
-    assert kept[: len(came)] == came
-    assert tuple(name for name, _ in kept[len(came) :]) == tuple(name.value for name in DEAD_LETTER_HEADERS)
+    original = [("event_id", b"abc"), ("replay_of", b"t/0/1"), ("replay_id", b"r"), ("own", b"\xff")]
+    (record,) = records(scorer, source(spark, b"[1]", headers=original))
+    headers = [(each.key, bytes(each.value)) for each in record.headers]
+    assert headers[: len(original)] == original
+    assert tuple(name for name, _ in headers[len(original) :]) == tuple(name.value for name in DEAD_LETTER_HEADERS)
 
 
 def test_a_row_that_is_json_only_leniently_still_leaves_as_valid_json(spark: SparkSession, scorer: Scorer) -> None:

@@ -56,7 +56,7 @@ def meant(row: Mapping[str, object]) -> tuple[list[float], list[str]]:
             slots = [float(value)] if isinstance(value, int | float) else None
         elif feature.type is FeatureType.CATEGORY and value not in (None, ""):
             text = value if isinstance(value, str) else json.dumps(value)
-            slots = [float(text == kept) for kept in feature.values]
+            slots = [float(text == category) for category in feature.values]
             slots.append(float(text not in feature.values))
         elif feature.type is FeatureType.TIME:
             seconds = moment(value, feature.clock)
@@ -112,11 +112,11 @@ CHANGES: list[dict[str, object]] = [
 
 def test_the_stream_s_vector_is_the_one_that_training_means_for_every_type(spark: SparkSession) -> None:
     rows = [{**WHOLE, **change} for change in CHANGES]
-    for change, row, found in zip(CHANGES, rows, projected(spark, rows), strict=True):
+    for change, row, projection in zip(CHANGES, rows, projected(spark, rows), strict=True):
         vector, imputed = meant(row)
-        assert found.is_object, change
-        assert (found.imputed, found.features.tolist()) == (imputed, pytest.approx(vector, rel=1e-12)), change
-        assert not (found.as_expected and imputed), change
+        assert projection.is_object, change
+        assert (projection.imputed, projection.features.tolist()) == (imputed, pytest.approx(vector, rel=1e-12)), change
+        assert not (projection.as_expected and imputed), change
 
 
 def test_a_row_of_all_types_takes_the_fast_path_with_values_never_seen_too(spark: SparkSession) -> None:
@@ -138,8 +138,8 @@ def test_an_alias_renames_categories_and_times_as_it_does_numbers(spark: SparkSe
     renamed: dict[str, object] = {**WHOLE, "when": WHOLE["at"], "years": WHOLE["age"]}
     del renamed["at"], renamed["age"]
     expected = projected(spark, [WHOLE])[0].features
-    found = project(frame_of(spark, [renamed, WHOLE]), FEATURES, aliases={"when": "at", "years": "age"}).collect()
-    assert [(row.as_expected, row.imputed, row.features) for row in found] == [
+    vectors = project(frame_of(spark, [renamed, WHOLE]), FEATURES, aliases={"when": "at", "years": "age"}).collect()
+    assert [(row.as_expected, row.imputed, row.features) for row in vectors] == [
         (True, [], expected),
         (False, [], expected),
     ]
@@ -159,8 +159,8 @@ def test_models_without_numbers_and_without_anything_else_are_read(spark: SparkS
 @given(st.lists(st.datetimes(min_value=datetime(1, 1, 2), max_value=datetime(9999, 12, 30)), min_size=20, max_size=20))  # noqa: DTZ001
 def test_any_date_is_read_alike_by_python_and_spark(spark: SparkSession, dates: list[datetime]) -> None:
     rows: list[dict[str, object]] = [{**WHOLE, "at": date.isoformat(sep=" ")} for date in dates]
-    for row, found in zip(rows, projected(spark, rows), strict=True):
-        assert found.features.tolist() == pytest.approx(meant(row)[0], rel=1e-9, abs=1e-6)
+    for row, vector in zip(rows, projected(spark, rows), strict=True):
+        assert vector.features.tolist() == pytest.approx(meant(row)[0], rel=1e-9, abs=1e-6)
 
 
 @pytest.fixture(scope="module")
@@ -176,7 +176,7 @@ def sparkov(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Tr
     )
 
 
-def test_a_model_of_all_types_parses_a_row_once_and_screens_as_it_judges(
+def test_a_model_of_all_types_parses_a_row_once_and_screens_as_it_scores(
     spark: SparkSession, sparkov: TrainingResult, tmp_path: Path
 ) -> None:
     scorer = load_scorer(sparkov.artifact, sparkov.deployment)

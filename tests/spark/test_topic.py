@@ -1,4 +1,4 @@
-"""Ranges of a real topic, scored again by Spark's batch source with the judge of the stream."""
+"""Ranges of a real topic, scored again by Spark's batch source with the scorer of the stream."""
 
 from __future__ import annotations
 
@@ -71,18 +71,18 @@ def test_what_is_not_clear_is_named_with_its_score_and_id(
     spark: SparkSession, scorer: Scorer, broker: RunningBroker, filled: str
 ) -> None:
     ranges = [Range(0, 0, 7), Range(1, 7, 14), Range(1, 21, 28)]
-    found = sorted(remarkable(spark, scorer, broker.bootstrap_servers, filled, ranges, LIMIT))
+    exceptions = sorted(remarkable(spark, scorer, broker.bootstrap_servers, filled, ranges, LIMIT))
     places = [(0, offset) for offset in range(7)] + [(1, offset) for offset in (*range(7, 14), *range(21, 28))]
-    assert [(each.partition, each.offset, each.outcome) for each in found] == [
+    assert [(each.partition, each.offset, each.outcome) for each in exceptions] == [
         (partition, offset, OUTCOMES[offset % 7])
         for partition, offset in places
         if OUTCOMES[offset % 7] is not Outcome.CLEAR
     ]
-    assert all((each.score is None) == (each.outcome is not Outcome.ALERT) for each in found)
-    assert found[0].alert_id == "id-0"
-    assert found[-1].alert_id == f"{filled}/1/27"
+    assert all((each.score is None) == (each.outcome is not Outcome.ALERT) for each in exceptions)
+    assert exceptions[0].alert_id == "id-0"
+    assert exceptions[-1].alert_id == f"{filled}/1/27"
     (alert,) = scorer.verdicts(spark.createDataFrame([(FRAUD.decode(),)], "text string")).collect()
-    assert {each.score for each in found if each.outcome is Outcome.ALERT} == {alert.score}
+    assert {each.score for each in exceptions if each.outcome is Outcome.ALERT} == {alert.score}
 
 
 def test_records_that_retention_took_are_passed_over(

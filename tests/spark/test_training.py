@@ -1,4 +1,4 @@
-"""Training: from a CSV to an artifact in force, judged only on rows that it has not seen."""
+"""Training: from a CSV to an active artifact, evaluated only on rows that it was not trained on."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def trained(spark: SparkSession, data: Path, models: Path, algorithm: str = "log
     )
 
 
-def shown(result: TrainingResult) -> str:
+def rendered(result: TrainingResult) -> str:
     text = io.StringIO()
     Console(file=text, width=200).print(render(result))
     return text.getvalue()
@@ -88,7 +88,7 @@ def test_a_trained_model_is_deployed_and_evaluated_on_later_rows(linear: Trainin
     assert manifest.metrics.average_precision is not None
     assert 0.7 < manifest.metrics.average_precision <= 1
     assert 0 < manifest.threshold < 1
-    text = shown(result)
+    text = rendered(result)
     for figure in ("average precision", "95 % interval", "ROC AUC", "threshold", "false alarms", "time column 'Time'"):
         assert figure in text
     assert as_json(result)["model_id"] == manifest.model_id
@@ -162,11 +162,11 @@ def test_each_algorithm_is_saved_as_spark_reads_it(
     assert_same(ours.scaler, scaler)
     assert_same(ours.classifier, classifier)
     vectors = spark.createDataFrame([(Vectors.dense([a, b]),) for a in (-3, 0, 2.5) for b in (-1, 0, 4)], ["features"])
-    told = [
+    predictions = [
         each.classifier.transform(each.scaler.transform(vectors)).select("probability", "rawPrediction").collect()
         for each in (ours, FittedModel(scaler, classifier))
     ]
-    assert told[0] == told[1]
+    assert predictions[0] == predictions[1]
     if isinstance(classifier, GBTClassificationModel | RandomForestClassificationModel):
         assert ours.classifier.toDebugString == classifier.toDebugString
         assert ours.classifier.treeWeights == classifier.treeWeights
@@ -210,15 +210,15 @@ def test_too_few_frauds_are_a_warning_and_no_failure(spark: SparkSession, tmp_pa
     assert not metrics.reliable
     assert metrics.average_precision is None
     assert result.artifact.manifest.unseen_from_row is None
-    assert "n/a" in shown(result)
-    assert "warning" in shown(result)
+    assert "n/a" in rendered(result)
+    assert "warning" in rendered(result)
 
 
 @pytest.mark.parametrize(("algorithm", "share"), [("xgboost", 1.0), ("gbt", 0.0), ("gbt", 1.5), ("gbt", float("nan"))])
 def test_settings_that_make_no_sense_are_refused(
     spark: SparkSession, tmp_path: Path, algorithm: str, share: float
 ) -> None:
-    with pytest.raises(SettingsError) as caught:
+    with pytest.raises(SettingsError) as error:
         train(
             lambda: nullcontext(spark),
             open_csv(write_csv(tmp_path / "a.csv", rows=50)),
@@ -227,12 +227,12 @@ def test_settings_that_make_no_sense_are_refused(
             report=lambda line: None,
             now=lambda: NOW,
         )
-    assert caught.value.remedy
+    assert error.value.remedy
 
 
 @pytest.mark.skipif(not SUBSET.exists(), reason="needs ../shared/data/creditcard_subset.csv")
 @pytest.mark.nightly
-def test_the_real_subset_is_judged_as_well_as_published(spark: SparkSession, tmp_path: Path) -> None:
+def test_the_real_subset_is_scored_as_well_as_published(spark: SparkSession, tmp_path: Path) -> None:
     result = train(
         lambda: nullcontext(spark),
         open_csv(SUBSET),
@@ -249,7 +249,7 @@ def test_the_real_subset_is_judged_as_well_as_published(spark: SparkSession, tmp
 
 @pytest.fixture(scope="module")
 def searched(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> tuple[TrainingResult, list[str]]:
-    """A search on rows with amounts, after another model was in force."""
+    """A search on rows with amounts, after another model was active."""
     folder = tmp_path_factory.mktemp("searched")
     rng = np.random.default_rng(6)
     rows = 1500
@@ -263,22 +263,22 @@ def searched(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> t
     data = folder / "a.csv"
     data.write_text("\n".join(lines) + "\n")
     trained(spark, data, folder / "models")
-    said: list[str] = []
+    messages: list[str] = []
     result = train(
         lambda: nullcontext(spark),
         open_csv(data),
         TrainingSettings(seed=1),
         models_dir=folder / "models",
-        report=said.append,
+        report=messages.append,
         now=lambda: NOW,
     )
-    return result, said
+    return result, messages
 
 
 def test_the_search_takes_the_best_on_the_validation_period_and_says_why(
     searched: tuple[TrainingResult, list[str]],
 ) -> None:
-    result, said = searched
+    result, messages = searched
     evaluation = read_evaluation(result.artifact.path)
     assert evaluation is not None
     # Frauds lie on a ring round the others: no line divides them.
@@ -291,7 +291,7 @@ def test_the_search_takes_the_best_on_the_validation_period_and_says_why(
     best = max(c.average_precision.value for c in evaluation.candidates if c.average_precision is not None)
     assert chosen[0].average_precision.value >= best - 0.005
     assert evaluation.choice == chosen[0].why
-    steps = [line for line in said if line.startswith("candidate ")]
+    steps = [line for line in messages if line.startswith("candidate ")]
     count = len(evaluation.candidates)
     assert len(steps) == 2 * count
     assert steps[0].startswith(f"candidate 1 of {count}, period 1 of 2: ")
@@ -325,7 +325,7 @@ def test_the_report_lies_in_the_artifact_and_is_drawn_from_what_lies_beside_it(
     assert REPORT_FILE in artifact.manifest.files
     assert (artifact.path / REPORT_FILE).read_bytes() == report_html(evaluation, artifact.manifest)
     assert as_json(result)["report"] == str(artifact.path / REPORT_FILE)
-    assert str(artifact.path / REPORT_FILE) in shown(result).replace("\n", "")
+    assert str(artifact.path / REPORT_FILE) in rendered(result).replace("\n", "")
 
 
 def test_the_threshold_is_the_cheapest_on_the_validation_period(searched: tuple[TrainingResult, list[str]]) -> None:
@@ -357,7 +357,7 @@ def test_the_new_model_is_compared_with_the_active_one_on_the_same_rows(
     gap = evaluation.test.average_precision.value - previous.average_precision.value
     assert previous.difference.value == pytest.approx(gap)
     assert previous.difference.low > 0
-    assert "better by" in shown(result)
+    assert "better by" in rendered(result)
 
 
 def test_a_search_is_known_again_whatever_it_chose(
@@ -376,7 +376,7 @@ def test_a_search_is_known_again_whatever_it_chose(
     assert again.artifact == result.artifact
 
 
-def test_the_judge_scores_as_the_evaluation_was_scored(
+def test_the_scorer_gives_the_scores_of_the_evaluation(
     searched: tuple[TrainingResult, list[str]], spark: SparkSession, tmp_path: Path
 ) -> None:
     result, _ = searched
@@ -386,7 +386,7 @@ def test_the_judge_scores_as_the_evaluation_was_scored(
     lines = (tmp_path / "scores.csv").read_text().splitlines()[1:]
     unseen = result.artifact.manifest.unseen_from_row
     assert unseen is not None
-    # The last row is a copy and not judged on.
+    # The last row is a copy and not part of the test.
     later = [line.split(",") for line in lines[unseen:-1]]
     metrics = result.artifact.manifest.metrics
     assert metrics.frauds_caught is not None
@@ -416,11 +416,11 @@ def test_a_feature_that_gives_the_label_away_is_warned_of(spark: SparkSession, t
     rng = np.random.default_rng(8)
     header, *lines = path.read_text().splitlines()
     values = [5.0 * line.endswith('"1"') + rng.random() for line in lines]
-    told = [f"{line},{value:.6f}" for line, value in zip(lines, values, strict=True)]
-    path.write_text("\n".join([f'{header},"verdict"', *told]) + "\n")
+    rows = [f"{line},{value:.6f}" for line, value in zip(lines, values, strict=True)]
+    path.write_text("\n".join([f'{header},"verdict"', *rows]) + "\n")
     result = trained(spark, path, tmp_path / "models")
     evaluation = read_evaluation(result.artifact.path)
     assert evaluation is not None
     assert [leak.feature for leak in evaluation.leaks] == ["verdict"]
     assert any("'verdict' alone" in warning for warning in result.artifact.manifest.warnings)
-    assert "does it leak?" in shown(result)
+    assert "does it leak?" in rendered(result)

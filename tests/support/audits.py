@@ -49,7 +49,7 @@ def alert(offset: int, *, partition: int = 0, **changes: Any) -> OutputRecord:
     return plain._replace(**changes)
 
 
-def letter(offset: int, *, partition: int = 0) -> OutputRecord:
+def dead_letter(offset: int, *, partition: int = 0) -> OutputRecord:
     place = f"{TOPIC}/{partition}/{offset}"
     return OutputRecord("transactions_dead_letter", 0, offset, True, place, "dead_letter", TOPIC, partition, offset)
 

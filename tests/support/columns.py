@@ -1,4 +1,4 @@
-"""What the tests of the stream's columns share: a model in force with a small contract, and samples as relayed."""
+"""Shared by the tests of the stream's columns: an active model with a small contract, and samples as relayed."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def manifest(model_id: str = MODEL_ID) -> Manifest:
 
 
 def model_with_contract(models: Path) -> Path:
-    """A model in force that reads V1 to V4 and Amount; returns its `current` file."""
+    """An active model that reads V1 to V4 and Amount; returns its `current` file."""
     write_artifact(models, manifest(), lambda scaler, classifier: None)
     deploy(models, MODEL_ID, 0.5, who="test", why="", now=NOW)
     return models / "current"
@@ -91,7 +91,7 @@ def row(number: int, **changes: Any) -> dict[str, Any]:
 
 
 def sample(offset: int, transaction: Mapping[str, Any], *, second: float | None = None, **changes: Any) -> Any:
-    """The sample of a row as the relay posts it, one row a second unless told otherwise."""
+    """The sample of a row as the relay posts it, one row a second by default."""
     at = NOW.timestamp() + (offset if second is None else second)
     imputed = [name for name in SPREADS if not isinstance(transaction.get(name), int | float | str)]
     event = {
@@ -118,8 +118,8 @@ def samples(rows: Iterable[Mapping[str, Any]], start: int = 0, **changes: Any) -
 def weighed(events: Iterable[Any], weights: SampleWeights | None = None) -> list[tuple[Sample, int]]:
     """The samples among events with their weights, as the store gives them."""
     weights = weights or SampleWeights()
-    found = [event for event in map(check_event, events) if isinstance(event, Sample)]
+    samples = [event for event in map(check_event, events) if isinstance(event, Sample)]
     return [
         (each, weights.weigh(TopicPartition(each.topic, each.partition), each.offset, each.produced_us))
-        for each in found
+        for each in samples
     ]

@@ -88,10 +88,10 @@ def open_store(directory: Path, clock: Clock | None = None, alerts: int = 0) -> 
         store.close()
 
 
-def told(answer: TestResponse) -> dict[str, Any]:
+def json_of(answer: TestResponse) -> dict[str, Any]:
     """The JSON object of an answer."""
-    found: dict[str, Any] = orjson.loads(answer.data)
-    return found
+    document: dict[str, Any] = orjson.loads(answer.data)
+    return document
 
 
 @dataclass
@@ -120,14 +120,14 @@ class RunningDashboard:
             "POST", self.url + route, body=orjson.dumps(posted), headers={"Content-Type": "application/json"}
         )
         assert answer.status == 200, answer.data
-        told: dict[str, Any] = orjson.loads(answer.data)
-        return told
+        document: dict[str, Any] = orjson.loads(answer.data)
+        return document
 
     def get(self, route: str) -> dict[str, Any]:
         answer = self.pool.request("GET", self.url + route)
         assert answer.status == 200, answer.data
-        told: dict[str, Any] = orjson.loads(answer.data)
-        return told
+        document: dict[str, Any] = orjson.loads(answer.data)
+        return document
 
     def restart(self) -> None:
         """Stop it, and start it again on the same database and port."""

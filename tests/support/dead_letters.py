@@ -1,4 +1,4 @@
-"""What the tests of dead letters share: letters as the relay posts them."""
+"""Dead letters as the relay posts them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 INPUT = "credit_card_transactions"
 
 
-def letter(number: int, payload: bytes | None = b"[1]", **changes: Any) -> dict[str, Any]:
+def dead_letter(number: int, payload: bytes | None = b"[1]", **changes: Any) -> dict[str, Any]:
     """A dead letter as the relay posts it."""
     return {
         "topic": INPUT,

@@ -1,4 +1,4 @@
-"""A linear model in force that has an evaluation, alerts that it judged, and samples: for pages that need all three."""
+"""An active linear model with an evaluation, alerts that it scored, and samples: for pages that need all three."""
 
 from __future__ import annotations
 
@@ -21,20 +21,22 @@ THRESHOLD = 0.5
 
 def deployed_evaluated_model(models: Path, coefficients: Sequence[float] = COEFFICIENTS) -> Path:
     """The model of `saved_models`, with an evaluation beside it; returns its `current` file."""
-    told = linear_manifest()
+    manifest = linear_manifest()
 
     def save(scaler: Path, classifier: Path) -> None:
-        save_linear(told.features, coefficients, scaler, classifier)
+        save_linear(manifest.features, coefficients, scaler, classifier)
 
-    write_artifact(models, told, save, {"evaluation.json": evaluation_to_json(small_evaluation()[0])})
+    write_artifact(models, manifest, save, {"evaluation.json": evaluation_to_json(small_evaluation()[0])})
     deploy(models, LINEAR_ID, THRESHOLD, who="test", why="the first", now=NOW)
     return models / "current"
 
 
-def judged(models: Path, number: int, given: Mapping[str, Any] | None = None, **changes: Any) -> dict[str, Any]:
+def scored_alert(
+    models: Path, number: int, overrides: Mapping[str, Any] | None = None, **changes: Any
+) -> dict[str, Any]:
     """An alert with the score that the model gives its payment."""
     transaction = {
-        name: value for name, value in (row(number, V1=4.0) | dict(given or {})).items() if value is not None
+        name: value for name, value in (row(number, V1=4.0) | dict(overrides or {})).items() if value is not None
     }
     score = Explainer(load_artifact(models / LINEAR_ID)).explain(transaction, {}).score
     return alert(number, transaction=transaction, score=score, model_id=LINEAR_ID) | changes

@@ -19,7 +19,7 @@ WEIGHT = 4.0
 HOSTILE = "<script>alert('x')</script>\"&"
 
 
-def judged(seed: int, rows: int = 1200) -> ScoredPeriod:
+def scored_period(seed: int, rows: int = 1200) -> ScoredPeriod:
     """Rows of which a twentieth are frauds, with raw scores that are right more often than not."""
     rng = np.random.default_rng(seed)
     is_fraud = rng.random(rows) < 0.05
@@ -29,18 +29,18 @@ def judged(seed: int, rows: int = 1200) -> ScoredPeriod:
 
 
 def small_evaluation(feature: str = "V14", data: str = "payments.csv") -> tuple[Evaluation, Manifest]:
-    """An evaluation with every part, and a manifest that goes with it; a column and the file are named as told."""
-    validation, test, former = judged(1), judged(2), judged(3)
+    """An evaluation with every part, and a manifest that goes with it; a column and the file have the given names."""
+    validation, test, former = scored_period(1), scored_period(2), scored_period(3)
     raw = validation.raw
     calibration = fit_calibration(raw.score, raw.is_fraud, raw.weight)
     losses = RowLosses(validation.loss, feature, "")
     choice, rows = choose_threshold(validation, test, calibration, losses, NO_CONSTRAINTS, is_validated=True)
     figures = measure(test, calibration, f"beta calibration on {feature}", 1)
     before = replace(test.raw, score=np.minimum(test.raw.score, former.raw.score))
-    told = manifest()
+    evaluated_manifest = manifest()
     evaluation = Evaluation(
-        model_id=told.model_id,
-        algorithm=told.algorithm,
+        model_id=evaluated_manifest.model_id,
+        algorithm=evaluated_manifest.algorithm,
         data=data,
         legitimate_share=1 / WEIGHT,
         seed=1,
@@ -93,12 +93,12 @@ def small_evaluation(feature: str = "V14", data: str = "payments.csv") -> tuple[
         previous=compare(test.raw, before, "logistic-regression-ba9876543210", "trained on the same file", 1),
     )
     return evaluation, replace(
-        told,
+        evaluated_manifest,
         label=feature,
         legitimate_share=1 / WEIGHT,
         excluded={"Time": "orders the rows", f"{feature} too": f"equals {feature}"},
         warnings=(f"{feature!r} alone gives the label away: does it leak?",),
         threshold=choice.threshold,
         calibration=calibration,
-        training_data=replace(told.training_data, name=data, rows=6043, frauds=300),
+        training_data=replace(evaluated_manifest.training_data, name=data, rows=6043, frauds=300),
     )

@@ -17,7 +17,7 @@ from typing import Any, Final, NamedTuple
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from dashboards import RunningDashboard, running_dashboard
-from evaluated import deployed_evaluated_model, judged, scored_samples
+from evaluated import deployed_evaluated_model, scored_alert, scored_samples
 
 IMAGES: Final = Path(__file__).parents[2] / "docs" / "images"
 MERCHANTS: Final = ("Kiosk am See", "Juwelier Roth", "Online-Reisen AG", "Tankstelle Nord", "Elektro Blum")
@@ -58,7 +58,7 @@ def fill(running: RunningDashboard) -> None:
     scored: list[dict[str, Any]] = []
     for number in range(400):
         values = {"merchant": MERCHANTS[number % 5], "Amount": 17.0 + number % 37 * 3.45, "V1": 0.4 + number % 7 / 5}
-        scored.append(judged(models, number, values))
+        scored.append(scored_alert(models, number, values))
     alerts = [one | {"alert_id": f"id-{n}"} for n, one in enumerate(one for one in scored if one["score"] >= 0.5)]
     for one in alerts:
         now = datetime.now(UTC).isoformat(timespec="microseconds")

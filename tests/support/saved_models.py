@@ -48,18 +48,18 @@ def linear_manifest(model_id: str = LINEAR_ID) -> Manifest:
     return replace(manifest(model_id), algorithm="logistic-regression")
 
 
-def linear_model(models: Path, model_id: str = LINEAR_ID, told: Manifest | None = None) -> ModelArtifact:
+def linear_model(models: Path, model_id: str = LINEAR_ID, linear: Manifest | None = None) -> ModelArtifact:
     """A logistic regression on V1 to V4 and Amount."""
-    told = told or linear_manifest(model_id)
+    linear = linear or linear_manifest(model_id)
 
     def save(scaler: Path, classifier: Path) -> None:
-        save_linear(told.features, COEFFICIENTS, scaler, classifier)
+        save_linear(linear.features, COEFFICIENTS, scaler, classifier)
 
-    return write_artifact(models, told, save)
+    return write_artifact(models, linear, save)
 
 
 def deployed_linear_model(models: Path) -> Path:
-    """The same, in force with the first revision; returns its `current` file."""
+    """The same, active with the first revision; returns its `current` file."""
     linear_model(models)
     deploy(models, LINEAR_ID, 0.5, who="test", why="", now=NOW)
     return models / "current"

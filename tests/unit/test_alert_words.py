@@ -60,7 +60,7 @@ def test_words_are_folded_and_numbers_stay_whole(text: str, expected: list[str])
 
 
 @pytest.mark.parametrize(
-    ("typed", "found"),
+    ("typed", "is_match"),
     [
         ("", True),
         ('"', True),
@@ -91,9 +91,9 @@ def test_words_are_folded_and_numbers_stay_whole(text: str, expected: list[str])
         ("ulm", True),
     ],
 )
-def test_what_is_typed_is_found_or_not(finds: Finds, typed: str, found: bool) -> None:
+def test_what_is_typed_is_found_or_not(finds: Finds, typed: str, is_match: bool) -> None:
     row = {"merchant": "Coffee House", "Amount": 12.5, "shop": {"city": "Ulm"}}
-    assert finds(alert(17, transaction=row), typed) == found
+    assert finds(alert(17, transaction=row), typed) == is_match
 
 
 @pytest.mark.parametrize(
@@ -128,14 +128,14 @@ def test_a_card_number_in_the_reason_or_in_a_column_s_name_is_found(finds: Finds
 
 def test_a_list_is_found_by_the_words_of_what_is_in_it(finds: Finds) -> None:
     document = alert(1, transaction={"tags": ["coffee\nhouse", 12.5, True, None, {"shop": ["Ulm", {"floor": 3}]}]})
-    found = ("coffee", "house", "12.5", "true", "shop", "ulm", '"tags coffee house"', '"ulm floor 3"')
-    assert all(finds(document, typed) for typed in found)
+    matches = ("coffee", "house", "12.5", "true", "shop", "ulm", '"tags coffee house"', '"ulm floor 3"')
+    assert all(finds(document, typed) for typed in matches)
 
 
 def test_a_number_that_is_long_but_no_card_is_found_whole_or_by_six_digits(finds: Finds) -> None:
     row = {"account": "acc1234567890"}
-    found = {typed: finds(alert(1, transaction=row), typed) for typed in ("acc123456", "acc1234567")}
-    assert found == {"acc123456": True, "acc1234567": False}
+    matches = {typed: finds(alert(1, transaction=row), typed) for typed in ("acc123456", "acc1234567")}
+    assert matches == {"acc123456": True, "acc1234567": False}
 
 
 def test_one_sign_is_a_beginning_in_scripts_without_small_letters(finds: Finds) -> None:
@@ -208,10 +208,10 @@ def test_a_cursor_leads_back_to_its_position_in_its_own_order_alone(
     sort: Sort, value: float | None, seqs: tuple[int | None, int | None, int | None]
 ) -> None:
     position = SearchPosition(value, *seqs)
-    written = write_cursor(sort, position)
-    assert written.isascii()
-    assert read_cursor(written, sort) == position
-    assert all(read_cursor(written, other) is None for other in Sort if other is not sort)
+    cursor_text = write_cursor(sort, position)
+    assert cursor_text.isascii()
+    assert read_cursor(cursor_text, sort) == position
+    assert all(read_cursor(cursor_text, other) is None for other in Sort if other is not sort)
 
 
 @given(st.text(max_size=40))
@@ -234,8 +234,8 @@ def test_a_large_transaction_is_read_for_words_up_to_a_limit(large: object, monk
         return fold(folded)
 
     monkeypatch.setattr(full_text, "fold", counted)
-    found = full_text.alert_tokens(alert(1, transaction={"first": "begins", "large": large, "last": "ends"}))
-    assert "begins" in found
-    assert "ends" not in found
+    tokens = full_text.alert_tokens(alert(1, transaction={"first": "begins", "large": large, "last": "ends"}))
+    assert "begins" in tokens
+    assert "ends" not in tokens
     assert sum(map(len, read)) <= full_text.MOST_CHARS + 1_000
     assert len(read) <= full_text.MOST_CHARS + 10

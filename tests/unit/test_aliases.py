@@ -39,9 +39,9 @@ def test_an_alias_that_does_not_fit_is_refused_and_changes_nothing(
     current: Path, new: str, old: str, reason: str
 ) -> None:
     declare(current, "third", "V3")
-    with pytest.raises(AliasRefused, match=reason) as refused:
+    with pytest.raises(AliasRefused, match=reason) as error:
         declare(current, new, old)
-    assert refused.value.remedy
+    assert error.value.remedy
     assert read_current(current).revision == 2
 
 

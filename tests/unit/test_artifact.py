@@ -93,26 +93,26 @@ def test_a_failed_save_leaves_no_artifact(tmp_path: Path) -> None:
 def test_a_changed_file_is_named(artifact: ModelArtifact) -> None:
     changed = artifact.classifier_path / "data"
     changed.write_text("another classifier")
-    with pytest.raises(ModelCorrupt, match="changed") as caught:
+    with pytest.raises(ModelCorrupt, match="changed") as error:
         load_artifact(artifact.path)
-    assert caught.value.where == str(changed)
-    assert "train" in caught.value.remedy
+    assert error.value.where == str(changed)
+    assert "train" in error.value.remedy
 
 
 def test_a_missing_file_is_named(artifact: ModelArtifact) -> None:
-    gone = artifact.scaler_path / "metadata" / "part-0"
-    gone.unlink()
-    with pytest.raises(ModelCorrupt, match="missing") as caught:
+    missing = artifact.scaler_path / "metadata" / "part-0"
+    missing.unlink()
+    with pytest.raises(ModelCorrupt, match="missing") as error:
         load_artifact(artifact.path)
-    assert caught.value.where == str(gone)
+    assert error.value.where == str(missing)
 
 
 def test_a_file_too_many_is_named_and_never_unpickled(artifact: ModelArtifact) -> None:
     extra = artifact.path / "model.pkl"
     extra.write_bytes(pickle.dumps(MANIFEST))
-    with pytest.raises(ModelCorrupt, match="not in its manifest") as caught:
+    with pytest.raises(ModelCorrupt, match="not in its manifest") as error:
         load_artifact(artifact.path)
-    assert caught.value.where == str(extra)
+    assert error.value.where == str(extra)
 
 
 def test_a_changed_manifest_is_refused(artifact: ModelArtifact) -> None:
@@ -120,9 +120,9 @@ def test_a_changed_manifest_is_refused(artifact: ModelArtifact) -> None:
     content = json.loads(path.read_text())
     content["threshold"] = 0.999
     path.write_text(json.dumps(content))
-    with pytest.raises(ModelCorrupt, match="manifest was changed") as caught:
+    with pytest.raises(ModelCorrupt, match="manifest was changed") as error:
         load_artifact(artifact.path)
-    assert caught.value.where == str(path)
+    assert error.value.where == str(path)
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", "not json", '{"model_id": 7}'])
@@ -133,9 +133,9 @@ def test_a_manifest_that_is_none_is_refused(artifact: ModelArtifact, text: str) 
 
 
 def test_where_no_artifact_is_the_remedy_is_to_train(tmp_path: Path) -> None:
-    with pytest.raises(ModelNotFound) as caught:
+    with pytest.raises(ModelNotFound) as error:
         load_artifact(tmp_path / "none")
-    assert "fraudstream train --data" in caught.value.remedy
+    assert "fraudstream train --data" in error.value.remedy
 
 
 def test_a_manifest_of_an_earlier_format_is_read_without_a_calibration(artifact: ModelArtifact) -> None:
@@ -146,8 +146,8 @@ def test_a_manifest_of_an_earlier_format_is_read_without_a_calibration(artifact:
     content["format"] = 2
     seal = hashlib.sha256(orjson.dumps(content, option=orjson.OPT_SORT_KEYS)).hexdigest()
     path.write_text(json.dumps({**content, "manifest_sha256": seal}))
-    found = load_artifact(artifact.path).manifest
-    assert (found.format, found.calibration, found.requested) == (2, IDENTITY, "")
+    manifest = load_artifact(artifact.path).manifest
+    assert (manifest.format, manifest.calibration, manifest.requested) == (2, IDENTITY, "")
 
 
 def test_a_calibration_and_what_lies_beside_are_kept_and_verified(tmp_path: Path) -> None:
@@ -155,6 +155,6 @@ def test_a_calibration_and_what_lies_beside_are_kept_and_verified(tmp_path: Path
     artifact = write_artifact(tmp_path, calibrated, save, {"evaluation.json": b"{}"})
     assert load_artifact(artifact.path).manifest.calibration == Calibration(2.0, 0.5, -1.25)
     (artifact.path / "evaluation.json").write_bytes(b"{ }")
-    with pytest.raises(ModelCorrupt, match="changed") as caught:
+    with pytest.raises(ModelCorrupt, match="changed") as error:
         load_artifact(artifact.path)
-    assert caught.value.where.endswith("evaluation.json")
+    assert error.value.where.endswith("evaluation.json")

@@ -9,14 +9,14 @@ import click
 import pytest
 from rich.console import Console
 
-from audits import TOPIC, alert, audit, entry, letter, loss, row
+from audits import TOPIC, alert, audit, dead_letter, entry, loss, row
 from fraudstream.audit.comparison import subtract
 from fraudstream.audit.report import AuditReport, Kind, conclusion, render
 from fraudstream.cli.entry import run_to_exit
 from fraudstream.messages.ledger import Range, Source, merge_ranges
 
 
-def found(report: AuditReport) -> dict[str, list[tuple[str, int]]]:
+def findings(report: AuditReport) -> dict[str, list[tuple[str, int]]]:
     """Place and count of the findings, by kind."""
     by_kind: dict[str, list[tuple[str, int]]] = {}
     for finding in report.findings:
@@ -29,9 +29,9 @@ def totals(report: AuditReport) -> dict[str, Any]:
 
 
 def test_a_stream_that_is_whole() -> None:
-    said = [alert(3), alert(12), alert(5, outcome="unscorable", score=None), letter(7)]
+    outputs = [alert(3), alert(12), alert(5, outcome="unscorable", score=None), dead_letter(7)]
     entries = [entry(0, 10, alert=1, unscorable=1, dead_letter=1), entry(10, 20, alert=1), entry(0, 5, partition=1)]
-    report = audit(entries, said, marks={0: (0, 20), 1: (0, 5)})
+    report = audit(entries, outputs, marks={0: (0, 20), 1: (0, 5)})
     assert report.findings == []
     assert report.ok
     assert report.complete
@@ -63,15 +63,15 @@ def test_an_empty_topic_is_not_wrong() -> None:
 
 def test_a_gap_is_named_with_its_range() -> None:
     report = audit([entry(0, 10), entry(15, 20)], marks={0: (0, 20)})
-    assert found(report) == {"unaccounted": [(f"{TOPIC}[0] 10..14", 5)]}
+    assert findings(report) == {"unaccounted": [(f"{TOPIC}[0] 10..14", 5)]}
     assert report.document()["unaccounted"][0]["from_offset"] == 10
 
 
 def test_a_ledger_that_begins_late_has_a_gap_at_its_beginning() -> None:
-    assert found(audit([entry(15, 20)], marks={0: (5, 20)})) == {"unaccounted": [(f"{TOPIC}[0] 5..14", 10)]}
+    assert findings(audit([entry(15, 20)], marks={0: (5, 20)})) == {"unaccounted": [(f"{TOPIC}[0] 5..14", 10)]}
 
 
-def test_what_retention_took_after_it_was_judged_stays_accounted_for() -> None:
+def test_what_retention_took_after_it_was_scored_stays_accounted_for() -> None:
     report = audit([entry(0, 10), entry(10, 20)], marks={0: (15, 20)})
     assert report.ok
     assert totals(report)["accounted"] == 20
@@ -86,21 +86,21 @@ def test_entries_of_two_checkpoints_count_once() -> None:
 
 def test_a_loss_is_reported_with_its_range() -> None:
     report = audit([entry(0, 10), loss(10, 14), entry(14, 20)], marks={0: (14, 20)})
-    assert found(report) == {"lost": [(f"{TOPIC}[0] 10..13", 4)]}
+    assert findings(report) == {"lost": [(f"{TOPIC}[0] 10..13", 4)]}
     assert totals(report) == {"acknowledged": 20, "accounted": 16, "open": 0, "lost": 4, "without_record": 0}
 
 
 def test_a_loss_within_a_batch_is_lost_and_no_marker() -> None:
     report = audit([entry(0, 10, records=7, clear=7), loss(2, 5)], marks={0: (5, 10)})
-    assert found(report) == {"lost": [(f"{TOPIC}[0] 2..4", 3)]}
+    assert findings(report) == {"lost": [(f"{TOPIC}[0] 2..4", 3)]}
     assert totals(report) == {"acknowledged": 10, "accounted": 7, "open": 0, "lost": 3, "without_record": 0}
 
 
-def test_a_loss_that_another_checkpoint_has_judged_is_none() -> None:
+def test_a_loss_that_another_checkpoint_has_scored_is_none() -> None:
     assert audit([entry(0, 10), loss(2, 5)], marks={0: (5, 10)}).ok
 
 
-def test_offsets_without_a_record_are_told_and_not_wrong() -> None:
+def test_offsets_without_a_record_are_counted_and_not_wrong() -> None:
     report = audit([entry(0, 10, records=8, clear=8)], marks={0: (0, 10)})
     assert report.ok
     assert totals(report) == {"acknowledged": 8, "accounted": 8, "open": 0, "lost": 0, "without_record": 2}
@@ -109,16 +109,16 @@ def test_offsets_without_a_record_are_told_and_not_wrong() -> None:
 @pytest.mark.parametrize("changes", [{"clear": 9}, {"records": 11, "clear": 11}])
 def test_an_entry_that_does_not_add_up_is_wrong(changes: dict[str, Any]) -> None:
     report = audit([entry(0, 10, **changes)], marks={0: (0, 10)})
-    assert found(report) == {"unaccounted": [(f"{TOPIC}[0] 0..9", 1)]}
+    assert findings(report) == {"unaccounted": [(f"{TOPIC}[0] 0..9", 1)]}
 
 
 def test_entries_beyond_the_topics_end_tell_of_records_that_are_gone() -> None:
-    assert found(audit([entry(0, 10)], marks={0: (0, 6)})) == {"lost": [(f"{TOPIC}[0] 6..9", 4)]}
+    assert findings(audit([entry(0, 10)], marks={0: (0, 6)})) == {"lost": [(f"{TOPIC}[0] 6..9", 4)]}
 
 
 def test_an_alert_that_the_ledger_counts_and_no_topic_has_is_missing() -> None:
     report = audit([entry(0, 10, alert=2), entry(10, 20)], [alert(3)], marks={0: (0, 20)})
-    assert found(report) == {"missing": [(f"{TOPIC}[0] 0..9", 1)]}
+    assert findings(report) == {"missing": [(f"{TOPIC}[0] 0..9", 1)]}
 
 
 def test_an_alert_sent_again_counts_once() -> None:
@@ -127,19 +127,19 @@ def test_an_alert_sent_again_counts_once() -> None:
 
 def test_an_alert_that_the_ledger_does_not_count_is_one_too_many() -> None:
     report = audit([entry(0, 10, alert=1)], [alert(3), alert(4)], marks={0: (0, 10)})
-    assert found(report) == {"doubled": [(f"{TOPIC}[0] 0..9", 1)]}
+    assert findings(report) == {"doubled": [(f"{TOPIC}[0] 0..9", 1)]}
 
 
 def test_a_dead_letter_that_the_ledger_does_not_count_is_one_too_many() -> None:
-    report = audit([entry(0, 10)], [letter(3)], marks={0: (0, 10)})
-    assert found(report) == {"doubled": [(f"{TOPIC}[0] 0..9", 1)]}
+    report = audit([entry(0, 10)], [dead_letter(3)], marks={0: (0, 10)})
+    assert findings(report) == {"doubled": [(f"{TOPIC}[0] 0..9", 1)]}
 
 
 def test_an_alert_of_another_revision_is_superseded() -> None:
-    said = [alert(3), alert(4), alert(3, revision=2, on_offset=9)]
-    report = audit([entry(0, 10, alert=1, revision=2)], said, marks={0: (0, 10)})
+    outputs = [alert(3), alert(4), alert(3, revision=2, on_offset=9)]
+    report = audit([entry(0, 10, alert=1, revision=2)], outputs, marks={0: (0, 10)})
     assert report.ok
-    assert found(report) == {"superseded": [(f"{TOPIC}[0] 3..4", 2)]}
+    assert findings(report) == {"superseded": [(f"{TOPIC}[0] 3..4", 2)]}
 
 
 def test_an_alert_of_another_revision_does_not_stand_for_a_missing_one() -> None:
@@ -149,8 +149,8 @@ def test_an_alert_of_another_revision_does_not_stand_for_a_missing_one() -> None
 
 def test_an_alert_of_one_of_two_entries_is_not_superseded() -> None:
     entries = [entry(0, 10, alert=1), entry(0, 10, alert=1, revision=2, checkpoint="d")]
-    said = [alert(3), alert(3, revision=2, on_offset=9)]
-    assert audit(entries, said, marks={0: (0, 10)}).findings == []
+    outputs = [alert(3), alert(3, revision=2, on_offset=9)]
+    assert audit(entries, outputs, marks={0: (0, 10)}).findings == []
 
 
 def test_counts_made_after_a_crash_accept_what_the_former_revision_sent() -> None:
@@ -166,7 +166,7 @@ def test_a_topic_that_was_made_anew_explains_more_alerts_than_counted() -> None:
 
 def test_a_relayed_alert_that_the_store_lacks_is_missing() -> None:
     report = audit([entry(0, 10, alert=2)], [alert(3), alert(4)], [row(alert(4))], marks={0: (0, 10)})
-    assert found(report) == {"missing": [(f"{TOPIC}[0] 3", 1)]}
+    assert findings(report) == {"missing": [(f"{TOPIC}[0] 3", 1)]}
     assert "fraud_alerts[0] 3 but not in the store" in report.findings[0].what
 
 
@@ -178,38 +178,38 @@ def test_an_alert_that_was_not_relayed_yet_is_in_transit() -> None:
 
 
 def test_an_alert_that_is_stored_and_not_committed_has_arrived() -> None:
-    said = alert(3, relayed=False)
-    assert audit([entry(0, 10, alert=1)], [said], [row(said)], marks={0: (0, 10)}).complete
+    output = alert(3, relayed=False)
+    assert audit([entry(0, 10, alert=1)], [output], [row(output)], marks={0: (0, 10)}).complete
 
 
 def test_a_dead_letter_that_the_store_lacks_is_missing() -> None:
-    report = audit([entry(0, 10, dead_letter=1)], [letter(3)], [], marks={0: (0, 10)})
-    assert found(report) == {"missing": [(f"{TOPIC}[0] 3", 1)]}
+    report = audit([entry(0, 10, dead_letter=1)], [dead_letter(3)], [], marks={0: (0, 10)})
+    assert findings(report) == {"missing": [(f"{TOPIC}[0] 3", 1)]}
 
 
 def test_a_payment_sent_twice_is_two_records_and_one_row() -> None:
-    said = [alert(3, id="same", digest="same"), alert(4, id="same", digest="same")]
-    assert audit([entry(0, 10, alert=2)], said, [row(said[0])], marks={0: (0, 10)}).complete
+    outputs = [alert(3, id="same", digest="same"), alert(4, id="same", digest="same")]
+    assert audit([entry(0, 10, alert=2)], outputs, [row(outputs[0])], marks={0: (0, 10)}).complete
 
 
 def test_another_payment_under_the_same_id_is_a_conflict_and_not_wrong() -> None:
-    said = [alert(3, id="same", digest="one"), alert(4, id="same", digest="other")]
-    kept = [row(said[0]), row(said[1], id="same~other", is_conflict=True)]
-    report = audit([entry(0, 10, alert=2)], said, kept, marks={0: (0, 10)})
+    outputs = [alert(3, id="same", digest="one"), alert(4, id="same", digest="other")]
+    rows = [row(outputs[0]), row(outputs[1], id="same~other", is_conflict=True)]
+    report = audit([entry(0, 10, alert=2)], outputs, rows, marks={0: (0, 10)})
     assert report.ok
-    assert found(report) == {"conflicts": [(f"{TOPIC}[0] 4", 1)]}
+    assert findings(report) == {"conflicts": [(f"{TOPIC}[0] 4", 1)]}
 
 
 def test_a_conflict_that_was_suppressed_is_missing() -> None:
-    said = [alert(3, id="same", digest="one"), alert(4, id="same", digest="other")]
-    report = audit([entry(0, 10, alert=2)], said, [row(said[0])], marks={0: (0, 10)})
-    assert found(report) == {"missing": [(f"{TOPIC}[0] 4", 1)]}
+    outputs = [alert(3, id="same", digest="one"), alert(4, id="same", digest="other")]
+    report = audit([entry(0, 10, alert=2)], outputs, [row(outputs[0])], marks={0: (0, 10)})
+    assert findings(report) == {"missing": [(f"{TOPIC}[0] 4", 1)]}
 
 
 def test_an_unscorable_row_that_became_an_alert_is_where_it_should_be() -> None:
     first, later = alert(3, outcome="unscorable"), alert(3, revision=2, on_offset=9)
-    kept = [row(later), row(first, id=f"{first.id}~unscorable")]
-    assert audit([entry(0, 10, alert=1, revision=2)], [first, later], kept, marks={0: (0, 10)}).ok
+    rows = [row(later), row(first, id=f"{first.id}~unscorable")]
+    assert audit([entry(0, 10, alert=1, revision=2)], [first, later], rows, marks={0: (0, 10)}).ok
 
 
 def test_an_alert_behind_an_unscorable_row_is_missing() -> None:
@@ -219,27 +219,27 @@ def test_an_alert_behind_an_unscorable_row_is_missing() -> None:
 
 
 def test_two_rows_of_one_payment_are_doubled() -> None:
-    said = alert(3)
-    report = audit([entry(0, 10, alert=1)], [said], [row(said), row(said, id="b", base="b")], marks={0: (0, 10)})
-    assert found(report)["doubled"] == [(f"{TOPIC}[0] 3", 1)]
+    output = alert(3)
+    report = audit([entry(0, 10, alert=1)], [output], [row(output), row(output, id="b", base="b")], marks={0: (0, 10)})
+    assert findings(report)["doubled"] == [(f"{TOPIC}[0] 3", 1)]
 
 
-def test_a_row_of_the_store_alone_is_told() -> None:
+def test_a_row_of_the_store_alone_is_reported() -> None:
     report = audit([entry(0, 10)], [], [row(alert(3))], marks={0: (0, 10)})
     assert report.ok
-    assert found(report) == {"extra": [(f"{TOPIC}[0] 3", 1)]}
+    assert findings(report) == {"extra": [(f"{TOPIC}[0] 3", 1)]}
 
 
 def test_a_stored_row_beyond_the_end_is_wrong_unless_the_topic_is_new() -> None:
     report = audit([entry(0, 10)], [], [row(alert(12))], marks={0: (0, 10)})
-    assert found(report) == {"beyond": [(f"{TOPIC}[0] 12", 1)]}
+    assert findings(report) == {"beyond": [(f"{TOPIC}[0] 12", 1)]}
     assert audit([entry(0, 10)], [], [row(alert(12))], marks={0: (0, 10)}, former=1).ok
 
 
 def test_the_store_stands_for_an_output_topic_that_lost_its_first_records() -> None:
-    entries, kept = [entry(0, 10, alert=1), entry(10, 20, alert=1)], [row(alert(3)), row(alert(12))]
-    assert audit(entries, [alert(12)], kept, marks={0: (0, 20)}, truncated=["fraud_alerts"]).ok
-    assert not audit(entries, [alert(12)], kept, marks={0: (0, 20)}).ok
+    entries, rows = [entry(0, 10, alert=1), entry(10, 20, alert=1)], [row(alert(3)), row(alert(12))]
+    assert audit(entries, [alert(12)], rows, marks={0: (0, 20)}, truncated=["fraud_alerts"]).ok
+    assert not audit(entries, [alert(12)], rows, marks={0: (0, 20)}).ok
 
 
 def test_the_last_sentence_says_what_is_wrong_and_where() -> None:
@@ -274,6 +274,6 @@ def test_the_exit_code_of_a_command_is_the_process_s() -> None:
     def wrong() -> None:
         raise click.exceptions.Exit(1)
 
-    with pytest.raises(SystemExit) as ended:
+    with pytest.raises(SystemExit) as error:
         run_to_exit(lambda: wrong.main([], standalone_mode=False))
-    assert ended.value.code == 1
+    assert error.value.code == 1

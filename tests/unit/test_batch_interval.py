@@ -1,4 +1,4 @@
-"""A batch interval that cannot be used is told before Spark is started."""
+"""A batch interval that cannot be used is reported before Spark is started."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from chaos.checker import Expected, Findings, check, outcome_of_each_record
 from chaos.data import Verdict
-from chaos.evidence import Kept, Sent, Store
+from chaos.evidence import Sent, Store, StoredRecord
 from chaos.fuzz import DEAD_LETTER, Oddity
 from chaos.ledger_check import check_ledger
 from chaos.recovery import Attempt, aftermaths
@@ -33,12 +33,12 @@ RECORDS = [
     Sent("t/0/6", "a", 23.0),
 ]
 A, C, D = (
-    Kept("a", None, ALERT, 10.5, "t/0/0"),
-    Kept("c", None, UNSCORABLE, 12.5, "t/0/2"),
-    Kept("d", None, ALERT, 25.0, "t/0/3"),
+    StoredRecord("a", None, ALERT, 10.5, "t/0/0"),
+    StoredRecord("c", None, UNSCORABLE, 12.5, "t/0/2"),
+    StoredRecord("d", None, ALERT, 25.0, "t/0/3"),
 )
-LETTERS = {"t/0/4": "the value is empty"}
-STORE = Store([A, C, D], LETTERS, rejected=0)
+DEAD_LETTERS = {"t/0/4": "the value is empty"}
+STORE = Store([A, C, D], DEAD_LETTERS, rejected=0)
 
 
 def test_nothing_is_found_where_nothing_is_wrong() -> None:
@@ -48,27 +48,27 @@ def test_nothing_is_found_where_nothing_is_wrong() -> None:
 
 
 @pytest.mark.parametrize("missing", [A, C])
-def test_an_alert_and_an_unscorable_row_that_are_not_in_the_store_are_lost(missing: Kept) -> None:
-    kept = [each for each in STORE.kept if each is not missing]
-    assert check(EXPECTED, RECORDS, replace(STORE, kept=kept)) == Findings(lost=[missing.alert_id])
+def test_an_alert_and_an_unscorable_row_that_are_not_in_the_store_are_lost(missing: StoredRecord) -> None:
+    rows = [each for each in STORE.rows if each is not missing]
+    assert check(EXPECTED, RECORDS, replace(STORE, rows=rows)) == Findings(lost=[missing.alert_id])
 
 
 @pytest.mark.parametrize("second_id", ["a~0123", "t/0/0", "another"])
 def test_an_alert_stored_again_under_another_id_is_doubled(second_id: str) -> None:
     again = replace(A, alert_id=second_id, conflict_of="a" if "~" in second_id else None)
-    assert check(EXPECTED, RECORDS, replace(STORE, kept=[*STORE.kept, again])) == Findings(doubled=["a"])
+    assert check(EXPECTED, RECORDS, replace(STORE, rows=[*STORE.rows, again])) == Findings(doubled=["a"])
 
 
 @pytest.mark.parametrize("verdict", [Verdict(Outcome.ALERT, 0.9000000001), Verdict(Outcome.UNSCORABLE, None)])
 def test_another_score_or_another_outcome_is_wrong(verdict: Verdict) -> None:
-    store = replace(STORE, kept=[replace(A, verdict=verdict), C, D])
+    store = replace(STORE, rows=[replace(A, verdict=verdict), C, D])
     assert check(EXPECTED, RECORDS, store) == Findings(wrong=["a"])
 
 
 @pytest.mark.parametrize("name", ["b", "of nobody"])
 def test_an_alert_on_a_clear_row_or_on_no_row_is_unexpected(name: str) -> None:
-    more = Kept(name, None, ALERT, 11.5, "t/0/1" if name == "b" else "t/0/99")
-    assert check(EXPECTED, RECORDS, replace(STORE, kept=[*STORE.kept, more])) == Findings(unexpected=[name])
+    more = StoredRecord(name, None, ALERT, 11.5, "t/0/1" if name == "b" else "t/0/99")
+    assert check(EXPECTED, RECORDS, replace(STORE, rows=[*STORE.rows, more])) == Findings(unexpected=[name])
 
 
 def test_an_acknowledged_row_that_is_not_in_the_topic_is_found() -> None:
@@ -79,14 +79,16 @@ def test_a_record_that_no_producer_sent_is_found() -> None:
     assert check(EXPECTED, [*RECORDS, Sent("t/0/7", "z", 24.0)], STORE).unknown_in_topic == ["t/0/7"]
 
 
-@pytest.mark.parametrize("letters", [{}, {"t/0/4": ""}])
-def test_an_odd_record_is_lost_unless_it_is_a_dead_letter_with_a_reason(letters: dict[str, str]) -> None:
-    assert check(EXPECTED, RECORDS, replace(STORE, dead_letters=letters)) == Findings(dead_letters_lost=["t/0/4"])
+@pytest.mark.parametrize("dead_letters", [{}, {"t/0/4": ""}])
+def test_an_odd_record_is_lost_unless_it_is_a_dead_letter_with_a_reason(dead_letters: dict[str, str]) -> None:
+    assert check(EXPECTED, RECORDS, replace(STORE, dead_letters=dead_letters)) == Findings(dead_letters_lost=["t/0/4"])
 
 
 def test_a_payment_among_the_dead_letters_is_found() -> None:
-    letters = LETTERS | {"t/0/1": "the value is not UTF-8"}
-    assert check(EXPECTED, RECORDS, replace(STORE, dead_letters=letters)) == Findings(dead_letters_unexpected=["t/0/1"])
+    dead_letters = DEAD_LETTERS | {"t/0/1": "the value is not UTF-8"}
+    assert check(EXPECTED, RECORDS, replace(STORE, dead_letters=dead_letters)) == Findings(
+        dead_letters_unexpected=["t/0/1"]
+    )
 
 
 def test_what_the_api_refused_is_found() -> None:
@@ -142,13 +144,13 @@ def test_recovery_lasts_until_a_later_alert_and_all_earlier_ones_are_stored() ->
     produced = {"a": 10.0, "b": 11.0, "c": 12.0, "d": 20.0}
     stored = {"a": 17.0, "c": 12.5, "d": 25.0}
     attempts = [Attempt("first", 10.5, 11.0), Attempt("second", 15.0, 15.0)]
-    found = aftermaths(attempts, produced, stored, EXPECTED.shown, Findings(lost=["d"]))
-    assert [(each.recovered, each.rows, each.lost) for each in found] == [(6.0, 3, 0), (10.0, 1, 1)]
+    recoveries = aftermaths(attempts, produced, stored, EXPECTED.stored_ids, Findings(lost=["d"]))
+    assert [(each.recovered, each.rows, each.lost) for each in recoveries] == [(6.0, 3, 0), (10.0, 1, 1)]
 
 
 def test_a_system_that_stores_nothing_any_more_has_not_recovered() -> None:
     produced = {"a": 10.0, "c": 12.0, "d": 20.0}
     attempt = [Attempt("kill", 11.0, 11.0)]
     for stored in ({"a": 10.5}, {"c": 12.5, "d": 25.0}):
-        (found,) = aftermaths(attempt, produced, stored, EXPECTED.shown, Findings())
-        assert found.recovered is None
+        (recovery,) = aftermaths(attempt, produced, stored, EXPECTED.stored_ids, Findings())
+        assert recovery.recovered is None

@@ -65,14 +65,14 @@ def test_faults_are_chosen_by_name() -> None:
     assert odd.mixture.odd == 1_000
 
 
-def made(seed: int) -> list[tuple[str, bytes | None]]:
+def plan_of(seed: int) -> list[tuple[str, bytes | None]]:
     verdicts = [Verdict(Outcome.ALERT, 0.9)] * 3
     return [(odd.kind, odd.value) for odd in oddities(200, [TEXT] * 3, verdicts, Random(seed))]
 
 
 def test_a_seed_gives_the_same_odd_records() -> None:
-    assert made(3) == made(3)
-    assert made(3) != made(4)
+    assert plan_of(3) == plan_of(3)
+    assert plan_of(3) != plan_of(4)
 
 
 def test_only_what_is_no_json_object_must_be_a_dead_letter() -> None:

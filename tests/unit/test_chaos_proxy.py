@@ -44,8 +44,8 @@ def echo() -> Iterator[int]:
 
 @pytest.fixture
 def proxies() -> Iterator[Proxies]:
-    with running() as made:
-        yield made
+    with running() as running_proxies:
+        yield running_proxies
 
 
 def connect(proxy: Proxy) -> socket.socket:

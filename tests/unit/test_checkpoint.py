@@ -87,11 +87,11 @@ def test_a_damaged_file_is_named_with_the_command_that_mends_it(checkpoint: Path
             "a digit": content[:-3] + b"7" + content[-2:] if name != "fraudstream.json" else content,
         }[damage]
     )
-    with pytest.raises(CheckpointDamaged) as refused:
+    with pytest.raises(CheckpointDamaged) as error:
         inspect(checkpoint, TOPIC, ID)
-    assert name in refused.value.what
-    assert str(file) == refused.value.where
-    assert refused.value.remedy == f"fraudstream checkpoint rebuild --checkpoint {checkpoint}"
+    assert name in error.value.what
+    assert str(file) == error.value.where
+    assert error.value.remedy == f"fraudstream checkpoint rebuild --checkpoint {checkpoint}"
 
 
 @pytest.mark.parametrize(
@@ -166,10 +166,10 @@ def test_a_hole_between_batches_is_named_with_the_command_that_mends_it(checkpoi
         write(checkpoint / "commits" / str(batch), "v1", "{}")
     assert max(inspect(checkpoint, TOPIC, ID).ends) == 8
     (checkpoint / name).unlink()
-    with pytest.raises(CheckpointDamaged, match=f"{name}: it is missing") as refused:
+    with pytest.raises(CheckpointDamaged, match=f"{name}: it is missing") as error:
         inspect(checkpoint, TOPIC, ID)
-    assert refused.value.where == str(checkpoint / name)
-    assert refused.value.remedy == f"fraudstream checkpoint rebuild --checkpoint {checkpoint}"
+    assert error.value.where == str(checkpoint / name)
+    assert error.value.remedy == f"fraudstream checkpoint rebuild --checkpoint {checkpoint}"
 
 
 def test_a_hole_among_batches_that_spark_was_removing_is_none(checkpoint: Path) -> None:

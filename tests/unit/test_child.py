@@ -19,7 +19,7 @@ READY = "import os, time; open(os.environ['FRAUDSTREAM_READY_FILE'], 'w').close(
 
 
 class Clock:
-    """Seconds that pass when told."""
+    """Seconds that pass on request."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -34,14 +34,14 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def made() -> Iterator[list[Child]]:
+def all_children() -> Iterator[list[Child]]:
     children: list[Child] = []
     yield children
     for child in children:
         child.stop()
 
 
-def make(made: list[Child], tmp_path: Path, clock: Clock, code: str, **options: Any) -> Child:
+def make(all_children: list[Child], tmp_path: Path, clock: Clock, code: str, **options: Any) -> Child:
     child = Child(
         name="part",
         command=[sys.executable, "-c", code],
@@ -52,12 +52,12 @@ def make(made: list[Child], tmp_path: Path, clock: Clock, code: str, **options: 
         grace=5.0,
         **options,
     )
-    made.append(child)
+    all_children.append(child)
     child.start()
     return child
 
 
-def looked(child: Child, state: State) -> bool:
+def look(child: Child, state: State) -> bool:
     def reached() -> bool:
         child.poll()
         return child.state is state
@@ -65,32 +65,32 @@ def looked(child: Child, state: State) -> bool:
     return wait_until(reached, 60)
 
 
-def test_a_child_runs_once_it_says_so(made: list[Child], tmp_path: Path, clock: Clock) -> None:
-    child = make(made, tmp_path, clock, READY)
+def test_a_child_runs_once_it_says_so(all_children: list[Child], tmp_path: Path, clock: Clock) -> None:
+    child = make(all_children, tmp_path, clock, READY)
     assert child.state is State.STARTING
-    assert looked(child, State.RUNNING)
+    assert look(child, State.RUNNING)
 
 
 def test_a_child_that_was_ready_and_is_killed_starts_again_after_half_a_second(
-    made: list[Child], tmp_path: Path, clock: Clock
+    all_children: list[Child], tmp_path: Path, clock: Clock
 ) -> None:
-    child = make(made, tmp_path, clock, READY)
-    assert looked(child, State.RUNNING)
+    child = make(all_children, tmp_path, clock, READY)
+    assert look(child, State.RUNNING)
     first = child.pid
     assert first is not None
     os.kill(first, signal.SIGKILL)
-    assert looked(child, State.RESTARTING)
+    assert look(child, State.RESTARTING)
     assert child.poll() is False
     clock.now += 0.5
     assert child.poll() is True
     assert child.pid != first
-    assert looked(child, State.RUNNING)
+    assert look(child, State.RUNNING)
 
 
 def test_five_starts_that_never_became_ready_end_the_demo_with_the_last_words(
-    made: list[Child], tmp_path: Path, clock: Clock
+    all_children: list[Child], tmp_path: Path, clock: Clock
 ) -> None:
-    child = make(made, tmp_path, clock, "raise SystemExit('no room left')")
+    child = make(all_children, tmp_path, clock, "raise SystemExit('no room left')")
 
     def give_up() -> bool:
         clock.now += 6.0
@@ -102,11 +102,11 @@ def test_five_starts_that_never_became_ready_end_the_demo_with_the_last_words(
     assert child.starts == 5
 
 
-def test_a_child_that_was_ready_once_is_never_given_up(made: list[Child], tmp_path: Path, clock: Clock) -> None:
+def test_a_child_that_was_ready_once_is_never_given_up(all_children: list[Child], tmp_path: Path, clock: Clock) -> None:
     once = tmp_path / "once"
     code = f"import pathlib; p = pathlib.Path({str(once)!r}); p.exists() and exit('not now'); p.touch(); {READY}"
-    child = make(made, tmp_path, clock, code)
-    assert looked(child, State.RUNNING)
+    child = make(all_children, tmp_path, clock, code)
+    assert look(child, State.RUNNING)
     assert child.pid is not None
     os.kill(child.pid, signal.SIGKILL)
 
@@ -118,24 +118,26 @@ def test_a_child_that_was_ready_once_is_never_given_up(made: list[Child], tmp_pa
     assert wait_until(started_often, 60)
 
 
-def test_a_child_whose_work_is_done_is_not_started_again(made: list[Child], tmp_path: Path, clock: Clock) -> None:
-    child = make(made, tmp_path, clock, "pass", ends=True)
-    assert looked(child, State.DONE)
+def test_a_child_whose_work_is_done_is_not_started_again(
+    all_children: list[Child], tmp_path: Path, clock: Clock
+) -> None:
+    child = make(all_children, tmp_path, clock, "pass", ends=True)
+    assert look(child, State.DONE)
     clock.now += 60
     assert child.poll() is False
 
 
-def test_stopping_leaves_no_process(made: list[Child], tmp_path: Path, clock: Clock) -> None:
-    child = make(made, tmp_path, clock, READY)
-    assert looked(child, State.RUNNING)
+def test_stopping_leaves_no_process(all_children: list[Child], tmp_path: Path, clock: Clock) -> None:
+    child = make(all_children, tmp_path, clock, READY)
+    assert look(child, State.RUNNING)
     child.stop()
     assert child.pid is not None
     with pytest.raises(ProcessLookupError):
         os.kill(child.pid, 0)
 
 
-def test_one_that_is_ended_at_its_limit_is_known_by_it(made: list[Child], tmp_path: Path, clock: Clock) -> None:
-    child = make(made, tmp_path, clock, "import time; time.sleep(60)", ends=True, limit=3600.0)
+def test_one_that_is_ended_at_its_limit_is_known_by_it(all_children: list[Child], tmp_path: Path, clock: Clock) -> None:
+    child = make(all_children, tmp_path, clock, "import time; time.sleep(60)", ends=True, limit=3600.0)
     clock.now = 3599.0
     child.poll()
     assert not child.was_too_slow

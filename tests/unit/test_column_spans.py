@@ -45,8 +45,8 @@ def test_each_row_has_just_the_columns_of_its_spans_wherever_the_reading_starts(
     changing = with_spans(source, ColumnSpans(begins, ends))
     sent = [json.loads(row) for row in changing.json_rows()]
     whole = [json.loads(row) for row in source.json_rows()]
-    for row, (had, was) in enumerate(zip(sent, whole, strict=True)):
-        assert had == {n: v for n, v in was.items() if begins.get(n, 0) <= row < ends.get(n, ROWS + 3)}
+    for row, (actual, original) in enumerate(zip(sent, whole, strict=True)):
+        assert actual == {n: v for n, v in original.items() if begins.get(n, 0) <= row < ends.get(n, ROWS + 3)}
     for start in range(ROWS + 1):
         assert [json.loads(row) for row in changing.json_rows(start)] == sent[start:]
 
@@ -58,9 +58,9 @@ def test_other_spans_are_other_payments_and_none_are_the_file_itself(source: Csv
 
 
 def test_a_column_that_is_not_there_is_named_with_those_that_are(source: CsvSource) -> None:
-    with pytest.raises(SettingsError, match="no column 'V99'") as refused:
+    with pytest.raises(SettingsError, match="no column 'V99'") as error:
         with_spans(source, ColumnSpans({"V99": 1}))
-    assert "a, b, c" in refused.value.remedy
+    assert "a, b, c" in error.value.remedy
 
 
 def test_a_column_may_not_end_before_it_begins(source: CsvSource) -> None:

@@ -34,10 +34,10 @@ def table(
 
 def test_what_a_threshold_catches_and_costs_by_hand() -> None:
     rows, amounts = scored([(0.9, True, 100), (0.8, False, 7), (0.4, True, 30), (0.3, False, 7)])
-    found = operating(rows, amounts, 0.5, days=2.0)
-    assert (found.frauds, found.frauds_caught, found.false_alarms) == (2, 1, 5.0)
-    assert (found.amount_caught, found.amount_missed, found.alerts_per_day) == (100.0, 30.0, 3.0)
-    assert (found.cost(2.0), found.saved(2.0)) == (40.0, 90.0)
+    figures = operating(rows, amounts, 0.5, days=2.0)
+    assert (figures.frauds, figures.frauds_caught, figures.false_alarms) == (2, 1, 5.0)
+    assert (figures.amount_caught, figures.amount_missed, figures.alerts_per_day) == (100.0, 30.0, 3.0)
+    assert (figures.cost(2.0), figures.saved(2.0)) == (40.0, 90.0)
 
 
 @given(rows=ROWS, review_cost=st.floats(0, 50))
@@ -69,15 +69,15 @@ def test_a_limit_of_alerts_needs_days() -> None:
 def test_the_amounts_are_found_by_the_name_of_their_column(tmp_path: Path, header: str, column: str) -> None:
     path = tmp_path / "a.csv"
     path.write_text(f"{header}\n1,2,10,0\n2,3,40,1\n3,4,,1\n4,5,20,0\n")
-    found = losses(profile(open_csv(path), "Class"))
-    assert found.column == column
-    assert found.by_row.tolist() == [10.0, 40.0, 40.0, 20.0]
-    assert "1 frauds without an amount" in found.note
+    amounts = losses(profile(open_csv(path), "Class"))
+    assert amounts.column == column
+    assert amounts.by_row.tolist() == [10.0, 40.0, 40.0, 20.0]
+    assert "1 frauds without an amount" in amounts.note
 
 
 def test_without_amounts_a_fraud_loses_the_mean_of_creditcard_csv(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text("x,mean_amount_7d,Class\n1,5,0\n2,6,1\n")
-    found = losses(profile(open_csv(path), "Class"))
-    assert (found.column, set(found.by_row.tolist())) == (None, {UNKNOWN_LOSS})
-    assert "no amount column" in found.note
+    amounts = losses(profile(open_csv(path), "Class"))
+    assert (amounts.column, set(amounts.by_row.tolist())) == (None, {UNKNOWN_LOSS})
+    assert "no amount column" in amounts.note

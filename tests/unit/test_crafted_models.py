@@ -55,9 +55,9 @@ def test_what_is_no_file_of_a_model_is_refused_at_once(artifact: Path, kind: str
     else:
         with file.open("wb") as sparse:
             sparse.truncate(MOST_FILE_BYTES + 1)
-    with pytest.raises(ModelCorrupt, match="cannot be read") as refused:
+    with pytest.raises(ModelCorrupt, match="cannot be read") as error:
         load_artifact(artifact)
-    assert refused.value.where == str(file)
+    assert error.value.where == str(file)
 
 
 @pytest.mark.parametrize("kind", ["pipe", "device", "loop", "huge"])
@@ -80,9 +80,9 @@ def test_a_manifest_or_current_that_is_no_file_is_refused_at_once(artifact: Path
 
 def test_a_pipe_in_place_of_current_is_refused_by_its_name(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / CURRENT_FILE)
-    with pytest.raises(ModelError, match="it is not a regular file") as refused:
+    with pytest.raises(ModelError, match="it is not a regular file") as error:
         read_current(tmp_path / CURRENT_FILE)
-    assert refused.value.remedy
+    assert error.value.remedy
 
 
 def test_sizes_that_no_model_has_are_refused_before_memory_is_taken(tmp_path: Path) -> None:

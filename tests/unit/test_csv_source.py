@@ -79,8 +79,8 @@ def test_the_json_says_what_stood_in_the_csv(
     path = tmp_path_factory.mktemp("roundtrip") / "a.csv"
     with path.open("w", newline="", encoding="utf-8") as file:
         csv.writer(file, quoting=csv.QUOTE_ALL).writerows([("number", "te%xt"), *cells])
-    found = [json.loads(row, parse_int=str, parse_float=str) for row in open_csv(path).json_rows()]
-    assert found == [{"number": number or None, "te%xt": text or None} for number, text in cells]
+    rows = [json.loads(row, parse_int=str, parse_float=str) for row in open_csv(path).json_rows()]
+    assert rows == [{"number": number or None, "te%xt": text or None} for number, text in cells]
 
 
 def test_start_goes_on_in_the_middle(tmp_path: Path) -> None:
@@ -101,34 +101,34 @@ def test_a_row_starts_on_the_line_that_is_said(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("row", "found"), [("5,6,7", "3 cells, but the header has 2"), ("5", "1 cells, but the header has 2")]
+    ("row", "message"), [("5,6,7", "3 cells, but the header has 2"), ("5", "1 cells, but the header has 2")]
 )
 @pytest.mark.parametrize("rows_before", [3, 1500])
 def test_a_row_with_another_number_of_cells_names_its_line(
-    tmp_path: Path, row: str, found: str, rows_before: int
+    tmp_path: Path, row: str, message: str, rows_before: int
 ) -> None:
     path = tmp_path / "a.csv"
     path.write_text("a,b\n" + '1,"2\n"\n' * rows_before + f"{row}\n3,4\n")
-    with pytest.raises(BrokenRow, match=found) as caught:
+    with pytest.raises(BrokenRow, match=message) as error:
         list(open_csv(path).json_rows())
-    assert caught.value.where == f"{path}:{2 * rows_before + 2}"
-    assert caught.value.remedy
+    assert error.value.where == f"{path}:{2 * rows_before + 2}"
+    assert error.value.remedy
 
 
 def test_a_file_that_is_not_utf8_names_the_line(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_bytes(b"a,b\n1,x\n2,caf\xe9\n")
-    with pytest.raises(BrokenRow, match="not UTF-8") as caught:
+    with pytest.raises(BrokenRow, match="not UTF-8") as error:
         open_csv(path)
-    assert caught.value.where == f"{path}:3"
+    assert error.value.where == f"{path}:3"
 
 
 def test_a_quote_that_is_never_closed_names_the_line(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text('a,b\n1,x\n2,"y\n3,z\n')
-    with pytest.raises(BrokenRow, match="cannot be read") as caught:
+    with pytest.raises(BrokenRow, match="cannot be read") as error:
         open_csv(path)
-    assert caught.value.where == f"{path}:3"
+    assert error.value.where == f"{path}:3"
 
 
 def test_a_gzip_that_was_cut_off_is_a_clear_error(tmp_path: Path) -> None:
@@ -156,8 +156,8 @@ def test_two_columns_of_one_name_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_missing_file_and_a_directory_are_named(tmp_path: Path) -> None:
-    with pytest.raises(DataNotFound, match="not there") as caught:
+    with pytest.raises(DataNotFound, match="not there") as error:
         open_csv(tmp_path / "none.csv")
-    assert caught.value.where == str(tmp_path / "none.csv")
+    assert error.value.where == str(tmp_path / "none.csv")
     with pytest.raises(DataNotFound, match="directory"):
         open_csv(tmp_path)

@@ -1,4 +1,4 @@
-"""What is in force: one writer, revisions that grow, and readers that never meet a part of it."""
+"""The deployment: one writer, revisions that grow, and readers that never meet a part of it."""
 
 from __future__ import annotations
 
@@ -66,11 +66,11 @@ def test_each_change_is_the_next_revision_and_keeps_the_aliases(models: Path) ->
 def test_writers_at_once_lose_no_revision_and_readers_meet_no_part(models: Path) -> None:
     deploy(models, "gbt-1", 0.5, who="ann", why="first", now=NOW)
     done = threading.Event()
-    seen: list[int] = []
+    revisions: list[int] = []
 
     def read() -> None:
         while not done.is_set():
-            seen.append(read_current(models / "current").revision)
+            revisions.append(read_current(models / "current").revision)
 
     def write() -> None:
         for _ in range(20):
@@ -86,7 +86,7 @@ def test_writers_at_once_lose_no_revision_and_readers_meet_no_part(models: Path)
     done.set()
     reader.join()
     assert read_current(models / "current").revision == 81
-    assert seen == sorted(seen)
+    assert revisions == sorted(revisions)
 
 
 def test_a_current_file_resolves_to_its_artifact(models: Path) -> None:
@@ -107,17 +107,17 @@ def test_an_artifact_named_directly_brings_its_own_threshold(models: Path) -> No
 @pytest.mark.parametrize("path", ["none/current", "none", "empty"])
 def test_without_a_deployment_the_remedy_is_to_train(tmp_path: Path, path: str) -> None:
     (tmp_path / "empty").mkdir()
-    with pytest.raises(ModelNotFound) as caught:
+    with pytest.raises(ModelNotFound) as error:
         resolve(tmp_path / path)
-    assert "fraudstream train --data" in caught.value.remedy
+    assert "fraudstream train --data" in error.value.remedy
 
 
 def test_an_artifact_that_is_gone_is_named(models: Path) -> None:
     deploy(models, "gbt-2", 0.7, who="ann", why="", now=NOW)
     (models / "gbt-2").rename(models / "elsewhere")
-    with pytest.raises(ModelNotFound) as caught:
+    with pytest.raises(ModelNotFound) as error:
         resolve(models / "current")
-    assert caught.value.where == str(models / "gbt-2")
+    assert error.value.where == str(models / "gbt-2")
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[1]", '{"model_id": "../other", "threshold": 0.5}', '{"model_id": "a"}'])

@@ -43,9 +43,9 @@ def test_each_precision_is_the_best_that_catches_as_much(rows: list[tuple[float,
         best = 0.0
         for threshold in np.unique(all_rows.score):
             alerts = all_rows.score >= threshold
-            caught = float(all_rows.weight[alerts & all_rows.is_fraud].sum())
-            if caught / all_rows.is_fraud.sum() >= point.recall - 1e-12:
-                best = max(best, caught / float(all_rows.weight[alerts].sum()))
+            fraud_weight = float(all_rows.weight[alerts & all_rows.is_fraud].sum())
+            if fraud_weight / all_rows.is_fraud.sum() >= point.recall - 1e-12:
+                best = max(best, fraud_weight / float(all_rows.weight[alerts].sum()))
         assert point.precision == pytest.approx(best)
 
 
@@ -79,9 +79,9 @@ def test_recall_at_a_rate_keeps_the_rate_and_misses_nothing_that_it_allows() -> 
 
 def test_alerts_a_day_are_weighted_and_kept() -> None:
     rows = many()
-    found = at_alerts_per_day(rows, days=2.0)
-    assert [each.alerts_per_day for each in found][:2] == [10.0, 20.0]
-    for each in found:
+    points = at_alerts_per_day(rows, days=2.0)
+    assert [each.alerts_per_day for each in points][:2] == [10.0, 20.0]
+    for each in points:
         assert float(rows.weight[rows.score >= each.threshold].sum()) <= each.alerts_per_day * 2.0
         assert each.frauds_caught == int((rows.is_fraud & (rows.score >= each.threshold)).sum())
     assert at_alerts_per_day(rows, None) == ()
@@ -103,13 +103,13 @@ def test_the_calibration_error_is_the_weighted_mean_distance() -> None:
 
 @given(rows=ROWS)
 def test_the_histogram_holds_every_row_once(rows: list[tuple[float, bool]]) -> None:
-    found = histogram(scored(rows))
-    assert len(found.edges) == len(found.frauds) + 1 == len(found.legitimate) + 1
-    assert sum(found.frauds) == pytest.approx(1)
-    assert sum(found.legitimate) == pytest.approx(1)
+    bins = histogram(scored(rows))
+    assert len(bins.edges) == len(bins.frauds) + 1 == len(bins.legitimate) + 1
+    assert sum(bins.frauds) == pytest.approx(1)
+    assert sum(bins.legitimate) == pytest.approx(1)
 
 
-def test_a_better_model_is_told_from_a_worse_one_on_the_same_rows() -> None:
+def test_a_better_model_is_distinguished_from_a_worse_one_on_the_same_rows() -> None:
     good, bad = many(shift=3.0), many(shift=3.0, seed=1)
     rng = np.random.default_rng(2)
     bad = ScoredRows(np.clip(bad.score * np.exp(rng.normal(size=len(bad.score))), 0, 1), bad.is_fraud, bad.weight)

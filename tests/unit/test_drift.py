@@ -78,7 +78,7 @@ def test_each_kind_of_change_says_what_the_detector_does() -> None:
     ]
 
 
-def test_more_missing_than_the_model_allows_is_not_judged() -> None:
+def test_more_missing_than_the_model_allows_is_not_scored() -> None:
     drift = drift_of({"V1": "number"}, CONTRACT)
     assert [str(change) for change in changes(drift)] == [
         "columns V2, Amount missing: too many for the model, so such transactions are unscorable"
@@ -102,15 +102,15 @@ def test_many_columns_are_named_in_few_words() -> None:
 
 def test_the_listing_of_ten_thousand_columns_is_bounded() -> None:
     wide = {f"c{i}": i for i in range(10_000)}
-    kept = listing(columns_of(wide))
-    assert len(kept) < 10_000
-    assert sum(len(name) + 16 for name in kept) <= LARGEST_LISTING
+    listed = listing(columns_of(wide))
+    assert len(listed) < 10_000
+    assert sum(len(name) + 16 for name in listed) <= LARGEST_LISTING
     assert schema_id(wide) != schema_id(wide | {"zzz": 1})
     assert listing({"n" * 1_000_000: "number"}) == {"n" * 199 + "…": "number"}
 
 
 @pytest.mark.parametrize("spelling", ["NaN", "Infinity", "-Infinity"])
-def test_a_number_that_is_not_finite_is_told_as_that_and_not_as_text(spelling: str) -> None:
+def test_a_number_that_is_not_finite_is_reported_as_that_and_not_as_text(spelling: str) -> None:
     contract = Contract("m-1", 1, {"a": "number", "b": "number"}, missing_limit=1)
     (change,) = changes(drift_of(columns_of({"a": spelling, "b": 1}), contract))
     assert str(change) == "column a sent as NaN or infinite: the training median is used"

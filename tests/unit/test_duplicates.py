@@ -14,11 +14,11 @@ from fraudstream.transactions.label import profile
 def duplicates_of(path: Path, lines: list[str], header: str = "Time,V1,V2,Class") -> tuple[Duplicates, list[int]]:
     path.write_text("\n".join([header, *lines]) + "\n")
     source = open_csv(path)
-    found = profile(source, "Class")
-    split = split_in_time(found.label.is_fraud, found.time)
-    digests = RowDigests(found.time.column if found.time is not None else None)
+    csv_profile = profile(source, "Class")
+    split = split_in_time(csv_profile.label.is_fraud, csv_profile.time)
+    digests = RowDigests(csv_profile.time.column if csv_profile.time is not None else None)
     assert list(digests.passing(source.json_rows())) == list(source.json_rows())
-    return find_duplicates(found, digests.digests, split.part), split.rows_of(Part.TEST).tolist()
+    return find_duplicates(csv_profile, digests.digests, split.part), split.rows_of(Part.TEST).tolist()
 
 
 def random_lines(rows: int = 100) -> list[str]:
@@ -30,10 +30,10 @@ def test_a_test_row_that_equals_a_training_row_but_for_its_time_is_a_copy(tmp_pa
     lines = random_lines()
     lines[90] = "90," + lines[10].split(",", 1)[1]
     lines[95] = "95," + lines[70].split(",", 1)[1]
-    found, test = duplicates_of(tmp_path / "a.csv", lines)
-    assert np.flatnonzero(found.rows).tolist() == [90, 95]
+    duplicates, test = duplicates_of(tmp_path / "a.csv", lines)
+    assert np.flatnonzero(duplicates.rows).tolist() == [90, 95]
     assert {90, 95} <= set(test)
-    assert found.count == 2
+    assert duplicates.count == 2
 
 
 def test_the_same_values_with_another_label_are_no_copy(tmp_path: Path) -> None:
@@ -48,8 +48,8 @@ def test_copies_within_the_test_period_stay(tmp_path: Path) -> None:
     assert duplicates_of(tmp_path / "a.csv", lines)[0].count == 0
 
 
-def test_payments_that_are_alike_by_chance_stay_and_are_told(tmp_path: Path) -> None:
+def test_payments_that_are_alike_by_chance_stay_and_are_counted(tmp_path: Path) -> None:
     lines = [f"{row},{row % 3},{row % 4},{int(row % 5 == 0)}" for row in range(100)]
-    found, test = duplicates_of(tmp_path / "a.csv", lines)
-    assert found.count == 0
-    assert f"{len(test)} test rows equal a training row" in found.note
+    duplicates, test = duplicates_of(tmp_path / "a.csv", lines)
+    assert duplicates.count == 0
+    assert f"{len(test)} test rows equal a training row" in duplicates.note

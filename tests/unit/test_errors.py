@@ -39,13 +39,13 @@ def test_an_error_that_cannot_be_put_into_words_is_no_stack_trace(capsys: pytest
     def program() -> None:
         raise WithoutItsSession
 
-    with pytest.raises(SystemExit) as ended:
+    with pytest.raises(SystemExit) as error:
         run_to_exit(program)
-    assert ended.value.code == 1
-    said = capsys.readouterr().err
-    assert said.startswith("fraudstream: unexpected error: WithoutItsSession: Spark ended before")
-    assert "remedy:" in said
-    assert "Traceback" not in said
+    assert error.value.code == 1
+    output = capsys.readouterr().err
+    assert output.startswith("fraudstream: unexpected error: WithoutItsSession: Spark ended before")
+    assert "remedy:" in output
+    assert "Traceback" not in output
 
 
 def test_a_broken_file_is_no_matter_for_the_doctor() -> None:

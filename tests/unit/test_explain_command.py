@@ -58,8 +58,8 @@ def test_missing_cells_and_an_unscorable_row_are_said_to_be_so(current: Path, da
 
 def test_python_explains_as_the_command_does(current: Path, data: Path) -> None:
     by_command = orjson.loads(run("--data", data, "--row", 0, "--model", current, "--json").stdout)
-    found = load(current).explain(data, 0)
-    assert (found.score, found.margin) == (by_command["score"], by_command["margin"])
+    explanation = load(current).explain(data, 0)
+    assert (explanation.score, explanation.margin) == (by_command["score"], by_command["margin"])
 
 
 def test_what_to_explain_has_to_be_clear_and_there(current: Path, data: Path) -> None:

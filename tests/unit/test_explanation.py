@@ -28,24 +28,28 @@ def explainer(tmp_path: Path) -> Explainer:
 
 
 def test_a_linear_contribution_is_the_coefficient_times_the_distance_from_the_median(explainer: Explainer) -> None:
-    found = explainer.explain(ROW, {})
-    for step, coefficient in zip(found.steps, COEFFICIENTS, strict=True):
+    explanation = explainer.explain(ROW, {})
+    for step, coefficient in zip(explanation.steps, COEFFICIENTS, strict=True):
         name, median = step.cell.feature.name, step.cell.feature.median
         assert median is not None
         assert step.reason.contribution == pytest.approx(2 * coefficient * (ROW[name] - median), abs=1e-12)
     margin = INTERCEPT + sum(2 * c * value for c, value in zip(COEFFICIENTS, list(ROW.values())[1:], strict=True))
-    assert found.margin == pytest.approx(margin, rel=1e-12)
-    assert found.score == pytest.approx(1 / (1 + math.exp(-margin)), rel=1e-12)
-    assert found.base + sum(step.reason.contribution for step in found.steps) == pytest.approx(margin, abs=1e-9)
+    assert explanation.margin == pytest.approx(margin, rel=1e-12)
+    assert explanation.score == pytest.approx(1 / (1 + math.exp(-margin)), rel=1e-12)
+    assert explanation.base + sum(step.reason.contribution for step in explanation.steps) == pytest.approx(
+        margin, abs=1e-9
+    )
 
 
 def test_the_top_reasons_come_by_size_and_with_the_rest_they_make_the_margin(explainer: Explainer) -> None:
-    found = explainer.explain(ROW, {})
-    top = found.top(2)
-    sizes = [abs(step.reason.contribution) for step in found.steps]
+    explanation = explainer.explain(ROW, {})
+    top = explanation.top(2)
+    sizes = [abs(step.reason.contribution) for step in explanation.steps]
     assert [abs(reason.contribution) for reason in top] == sorted(sizes, reverse=True)[:2]
-    assert found.base + sum(reason.contribution for reason in top) + found.rest(top) == pytest.approx(found.margin)
-    assert "V4" not in {reason.feature for reason in found.top()}, "its coefficient is 0: it is no reason"
+    assert explanation.base + sum(reason.contribution for reason in top) + explanation.rest(top) == pytest.approx(
+        explanation.margin
+    )
+    assert "V4" not in {reason.feature for reason in explanation.top()}, "its coefficient is 0: it is no reason"
 
 
 def test_an_imputed_column_contributes_nothing_to_a_linear_model(
@@ -58,9 +62,9 @@ def test_an_imputed_column_contributes_nothing_to_a_linear_model(
     assert step.reason.text.startswith("V1 is missing (the typical ")
 
 
-def test_too_much_missing_is_not_judged(explainer: Explainer) -> None:
-    found = explainer.explain({"V1": 1.0, "V2": 2.0}, {})
-    assert (found.missing, found.is_scorable) == (3, False)
+def test_too_much_missing_is_not_scored(explainer: Explainer) -> None:
+    explanation = explainer.explain({"V1": 1.0, "V2": 2.0}, {})
+    assert (explanation.missing, explanation.is_scorable) == (3, False)
 
 
 def test_a_sentence_says_value_place_and_direction(explainer: Explainer) -> None:
@@ -80,20 +84,20 @@ def test_an_alias_is_read_first_and_named(explainer: Explainer) -> None:
 
 
 def test_a_value_s_place_among_the_training_values_is_between_the_quantiles() -> None:
-    made = feature("V1", 1.0)
-    assert quantile_of(made, made.quantiles[5]) == pytest.approx(0.25)
-    assert quantile_of(made, (made.quantiles[5] + made.quantiles[6]) / 2) == pytest.approx(0.275, abs=1e-9)
-    assert (quantile_of(made, -1e9), quantile_of(made, 1e9)) == (0.0, 1.0)
-    many_zeros = replace(made, quantiles=(0.0,) * 11 + tuple(range(1, 11)), p01=0.0, p99=9.5)
+    v1 = feature("V1", 1.0)
+    assert quantile_of(v1, v1.quantiles[5]) == pytest.approx(0.25)
+    assert quantile_of(v1, (v1.quantiles[5] + v1.quantiles[6]) / 2) == pytest.approx(0.275, abs=1e-9)
+    assert (quantile_of(v1, -1e9), quantile_of(v1, 1e9)) == (0.0, 1.0)
+    many_zeros = replace(v1, quantiles=(0.0,) * 11 + tuple(range(1, 11)), p01=0.0, p99=9.5)
     assert quantile_of(many_zeros, 0.0) == pytest.approx(0.25)
     hours = Feature("at", FeatureType.TIME, median=12.0, minimum=0.0, maximum=24.0, p01=1.0, p99=23.0, weekday=0)
     assert quantile_of(hours, 6.5) == pytest.approx(0.255)
 
 
 def test_numbers_keep_their_writing_where_they_name_a_category() -> None:
-    kept = Feature("code", FeatureType.CATEGORY, values=("1.50", "7"))
+    feature = Feature("code", FeatureType.CATEGORY, values=("1.50", "7"))
     row = parse_transaction(b'{"code": 1.50, "nested": {"a": NaN}}')
-    (cell,) = read_cells(row, [kept], {})
+    (cell,) = read_cells(row, [feature], {})
     assert cell.components == (1.0, 0.0, 0.0)
     assert plain(row) == {"code": 1.5, "nested": {"a": "NaN"}}
 
@@ -113,9 +117,9 @@ def test_an_alert_is_explained_by_its_own_model_and_the_aliases_of_its_revision(
 
 
 def test_an_algorithm_or_a_file_unknown_to_this_version_is_refused_in_words(tmp_path: Path) -> None:
-    told = replace(linear_manifest("svm-1"), algorithm="svm")
+    unknown = replace(linear_manifest("svm-1"), algorithm="svm")
     with pytest.raises(ModelCorrupt, match="'svm' is unknown"):
-        Explainer(linear_model(tmp_path, "svm-1", told))
+        Explainer(linear_model(tmp_path, "svm-1", unknown))
     linear_as_trees = replace(linear_manifest("gbt-1"), algorithm="gbt")
     with pytest.raises(ModelCorrupt, match="cannot be read without Spark"):
         Explainer(linear_model(tmp_path, "gbt-1", linear_as_trees))

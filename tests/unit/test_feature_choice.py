@@ -36,8 +36,8 @@ def chosen(
     ]
     path.write_text("\n".join((header, *lines)) + "\n")
     left_out = set(columns) - set(selection.features) if selection.features else selection.exclude
-    found = profile(open_csv(path), included=selection.features, excluded=left_out)
-    return choose_features(found, np.arange(rows) < rows, selection)
+    csv_profile = profile(open_csv(path), included=selection.features, excluded=left_out)
+    return choose_features(csv_profile, np.arange(rows) < rows, selection)
 
 
 def only(choice: FeatureChoice) -> Feature:
@@ -66,12 +66,12 @@ def test_integers_with_a_recurring_text_are_a_category(tmp_path: Path) -> None:
     assert set(only(chosen(tmp_path / "a.csv", {"age": late})).values) == {"0", "1", "2", "3", "4", "U"}
     with pytest.raises(NotANumber, match="--exclude"):
         chosen(tmp_path / "a.csv", {"age": lambda row: "U" if row == 300 else row % 5})
-    kept = chosen(
+    choice = chosen(
         tmp_path / "a.csv",
         {"age": lambda row: "U" if row == 300 else row % 5, "x": lambda row: row % 7},
         Selection(exclude=("age",)),
     )
-    assert only(kept).name == "x"
+    assert only(choice).name == "x"
 
 
 def test_a_number_has_its_quantiles(tmp_path: Path) -> None:
@@ -249,10 +249,10 @@ def test_the_handbook_s_columns_are_decided_as_a_person_would(tmp_path: Path) ->
     with path.open("w") as file:
         file.write(",".join(source.columns) + "\n")
         file.writelines(",".join(row) + "\n" for row in islice(source.rows(), 250_000, 300_000))
-    found = profile(open_csv(path))
-    choice = choose_features(found, np.arange(found.rows) < 40_000)
-    assert found.time is not None
-    assert found.time.column == "TX_DATETIME"
+    csv_profile = profile(open_csv(path))
+    choice = choose_features(csv_profile, np.arange(csv_profile.rows) < 40_000)
+    assert csv_profile.time is not None
+    assert csv_profile.time.column == "TX_DATETIME"
     assert [(feature.name, feature.type.value) for feature in choice.features] == [
         ("TX_AMOUNT", "number"),
         ("TX_DATETIME", "time"),

@@ -122,7 +122,7 @@ class World:
         return [(e.partition, e.from_offset, e.until_offset) for e in self.ledger.read() if e.kind is kind]
 
 
-def told(batch: int, *records: int, rows: int | None = None, **counts: int) -> dict[str, Any]:
+def progress_of(batch: int, *records: int, rows: int | None = None, **counts: int) -> dict[str, Any]:
     """What the query tells of a batch: the records of each partition, and how many of them were not clear."""
     metrics = {f"{outcome}_{p}": 0 for outcome in ("alert", "unscorable", "dead_letter") for p in (0, 1)}
     read = {f"records_{p}": number for p, number in enumerate(records)}
@@ -139,7 +139,7 @@ def world(tmp_path: Path) -> World:
 
 def test_a_batch_is_entered_as_the_query_tells_it(world: World) -> None:
     world.commit(0, 10, 0)
-    world.poll(told(0, 10, 0, alert_0=2, dead_letter_0=1))
+    world.poll(progress_of(0, 10, 0, alert_0=2, dead_letter_0=1))
     (entry,) = world.ledger.read()
     assert (entry.clear, entry.alert, entry.dead_letter, entry.records) == (7, 2, 1, 10)
     assert entry.source is Source.OBSERVED
@@ -148,7 +148,7 @@ def test_a_batch_is_entered_as_the_query_tells_it(world: World) -> None:
     assert len(world.ledger.read()) == 1
 
 
-def test_a_batch_that_is_not_told_is_waited_for_and_then_counted_again(world: World) -> None:
+def test_a_batch_without_progress_is_waited_for_and_then_counted_again(world: World) -> None:
     world.commit(0, 10, 20)
     for _ in range(MAX_PROGRESS_POLLS):
         world.poll()
@@ -160,7 +160,7 @@ def test_a_batch_that_is_not_told_is_waited_for_and_then_counted_again(world: Wo
 
 def test_batches_before_a_crash_are_counted_by_the_deployment_of_then(world: World) -> None:
     world.commit(0, 10, 20)
-    world.poll(told(0, 10, 20))
+    world.poll(progress_of(0, 10, 20))
     world.commit(1, 15, 20)
     world.keeper = world.new_keeper()
     world.begin(2)
@@ -171,18 +171,18 @@ def test_batches_before_a_crash_are_counted_by_the_deployment_of_then(world: Wor
 def test_entries_wait_while_kafka_is_away_and_none_is_left_out(world: World) -> None:
     world.ledger.answers = False
     world.commit(0, 10, 20)
-    world.poll(told(0, 10, 20))
+    world.poll(progress_of(0, 10, 20))
     world.commit(1, 30, 40)
-    world.poll(told(0, 10, 20), told(1, 20, 20))
+    world.poll(progress_of(0, 10, 20), progress_of(1, 20, 20))
     assert world.ledger.read() == []
     world.ledger.answers = True
-    world.poll(told(0, 10, 20), told(1, 20, 20))
+    world.poll(progress_of(0, 10, 20), progress_of(1, 20, 20))
     assert world.spans() == [(0, 0, 10), (1, 0, 20), (0, 10, 30), (1, 20, 40)]
 
 
 def test_a_lost_note_is_read_from_the_ledger(world: World) -> None:
     world.commit(0, 10, 20)
-    world.poll(told(0, 10, 20))
+    world.poll(progress_of(0, 10, 20))
     world.commit(1, 12, 22)
     (world.path / "ledger.json").unlink()
     world.keeper = world.new_keeper()
@@ -192,7 +192,7 @@ def test_a_lost_note_is_read_from_the_ledger(world: World) -> None:
 
 def test_what_retention_deleted_while_nobody_read_is_entered_as_lost_once(world: World) -> None:
     world.commit(0, 10, 20)
-    world.poll(told(0, 10, 20))
+    world.poll(progress_of(0, 10, 20))
     world.marks.first = {0: 25, 1: 20}
     assert world.begin(1) == {0: 25, 1: 20}
     assert world.begin(1) == {0: 25, 1: 20}
@@ -203,7 +203,7 @@ def test_what_retention_deleted_while_nobody_read_is_entered_as_lost_once(world:
 
 def test_nothing_goes_on_past_a_loss_that_could_not_be_entered(world: World) -> None:
     world.commit(0, 10, 20)
-    world.poll(told(0, 10, 20))
+    world.poll(progress_of(0, 10, 20))
     world.marks.first = {0: 25, 1: 20}
     world.ledger.answers = False
     with pytest.raises(KafkaFailure, match="entry of a loss"):
@@ -212,17 +212,17 @@ def test_nothing_goes_on_past_a_loss_that_could_not_be_entered(world: World) -> 
 
 def test_a_query_that_waits_for_what_is_no_more_is_to_be_started_anew(world: World) -> None:
     world.commit(0, 0, 20)
-    assert not world.poll(told(0, 0, 20))
+    assert not world.poll(progress_of(0, 0, 20))
     world.marks.first = {0: 5, 1: 0}
     world.commit(1, 0, 30)
-    assert world.poll(told(1, 0, 10))
+    assert world.poll(progress_of(1, 0, 10))
     assert not world.poll()
 
 
 def test_offsets_that_the_query_passed_because_they_were_deleted_are_lost(world: World) -> None:
     world.marks.first = {0: 6, 1: 0}
     world.commit(0, 10, 20)
-    world.poll(told(0, 7, 20))
+    world.poll(progress_of(0, 7, 20))
     assert world.spans(EntryKind.LOSS) == [(0, 3, 6)]
     (message,) = world.losses()
     assert message.startswith("3 records are lost: payments[0] 3 to 5: ")
@@ -230,7 +230,7 @@ def test_offsets_that_the_query_passed_because_they_were_deleted_are_lost(world:
 
 def test_offsets_without_a_record_are_no_loss_and_cost_no_second_count(world: World) -> None:
     world.commit(0, 10, 20)
-    world.poll(told(0, 9, 15, alert_1=1))
+    world.poll(progress_of(0, 9, 15, alert_1=1))
     assert world.spans(EntryKind.LOSS) == []
     assert [(e.records, e.clear, e.alert, e.source) for e in world.ledger.read()] == [
         (9, 9, 0, Source.OBSERVED),
@@ -242,11 +242,11 @@ def test_offsets_without_a_record_are_no_loss_and_cost_no_second_count(world: Wo
 def test_a_marker_behind_the_last_record_is_covered_and_no_loss_once_deleted(world: World) -> None:
     world.marks.following = {0: 12}
     world.commit(0, 10, 20)
-    world.poll(told(0, 10, 20))
+    world.poll(progress_of(0, 10, 20))
     assert world.spans() == [(0, 0, 12), (1, 0, 20)]
     # The next batch of the query begins at its own end, where nothing is.
     world.commit(1, 10, 25)
-    world.poll(told(1, 0, 5))
+    world.poll(progress_of(1, 0, 5))
     assert world.spans() == [(0, 0, 12), (1, 0, 20), (1, 20, 25)]
     world.marks.first = {0: 12, 1: 0}
     assert world.begin(1) == {0: 12, 1: 25}
@@ -256,13 +256,13 @@ def test_a_marker_behind_the_last_record_is_covered_and_no_loss_once_deleted(wor
 def test_a_partition_that_came_later_is_counted_again(world: World) -> None:
     world.marks.first = {0: 0, 1: 0, 2: 0}
     world.commit(0, 10, 20, 5)
-    world.poll(told(0, 10, 20, rows=35))
+    world.poll(progress_of(0, 10, 20, rows=35))
     assert world.counted == [(1, {0: (0, 10), 1: (0, 20), 2: (0, 5)})]
 
 
 def test_a_new_checkpoint_that_meets_an_old_ledger_is_reported(world: World, tmp_path: Path) -> None:
     world.commit(0, 10, 20)
-    world.poll(told(0, 10, 20))
+    world.poll(progress_of(0, 10, 20))
     world.path = tmp_path / "another"
     world.keeper = world.new_keeper()
     assert world.begin(1) is None

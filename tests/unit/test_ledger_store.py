@@ -81,7 +81,7 @@ def test_a_loss_is_counted_and_leaves_no_gap(store: AlertStore) -> None:
     assert [entry["from_offset"] for entry in store.ledger.entries(kind=EntryKind.LOSS)] == [100]
 
 
-def test_a_loss_within_its_batch_counts_and_one_of_what_was_judged_before_does_not(store: AlertStore) -> None:
+def test_a_loss_within_its_batch_counts_and_one_of_scored_records_does_not(store: AlertStore) -> None:
     store.add_ledger([batch(0, 0, 100), batch(1, 100, 200, records=90, clear=89), loss(100, 110)])
     assert (place(store).records, place(store).lost) == (190, 10)
     store.add_ledger([loss(20, 60)])
@@ -149,8 +149,8 @@ def test_a_long_ledger_is_neither_read_nor_written_slowly(store: AlertStore) -> 
 
 
 def stored(store: AlertStore) -> list[tuple[str, str, bool]]:
-    found = [alert.document() for alert in store.alerts(AlertFilter(outcome=None))]
-    return [(each["alert_id"], each["outcome"], each.get("superseded", False)) for each in found]
+    documents = [alert.document() for alert in store.alerts(AlertFilter(outcome=None))]
+    return [(each["alert_id"], each["outcome"], each.get("superseded", False)) for each in documents]
 
 
 def unscorable(number: int, **more: Any) -> dict[str, Any]:
@@ -168,9 +168,9 @@ def test_an_alert_of_what_was_unscorable_is_new_and_takes_the_id(store: AlertSto
         ("id-2", "alert", False),
         ("id-1~unscorable", "unscorable", True),
     ]
-    found = store.alert("id-1")
-    assert found is not None
-    assert found.document()["score"] == 0.9
+    stored_alert = store.alert("id-1")
+    assert stored_alert is not None
+    assert stored_alert.document()["score"] == 0.9
     totals = store.totals()
     assert (totals[Total.ALERTS], totals[Total.UNSCORABLE], totals[Total.DUPLICATES]) == (2, 1, 0)
 

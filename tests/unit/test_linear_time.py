@@ -47,12 +47,12 @@ EVERY: dict[str, Callable[[str], Any]] = {
 
 def seconds(work: Callable[[], Any]) -> float:
     """CPU time of this process, the shortest of three: what else runs on the machine does not count."""
-    found = []
+    times = []
     for _ in range(3):
         began = time.process_time()
         work()
-        found.append(time.process_time() - began)
-    return min(found)
+        times.append(time.process_time() - began)
+    return min(times)
 
 
 @pytest.mark.parametrize("function", EVERY.values(), ids=EVERY)

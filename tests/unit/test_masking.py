@@ -34,7 +34,7 @@ def stored(transaction: object, mask: DataMask | None = None) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("text", "shown"),
+    ("text", "masked"),
     [
         (VISA, "411111******1111"),
         ("4111 1111 1111 1111", "4111 11** **** 1111"),
@@ -77,10 +77,10 @@ def stored(transaction: object, mask: DataMask | None = None) -> Any:
         (f"%B{VISA}^DOE/JOHN^{TRACK}?", f"%B411111******1111^***/****^{'*' * 20}?"),
     ],
 )
-def test_a_card_number_keeps_its_first_six_and_last_four_digits(text: str, shown: str) -> None:
-    assert masked_text(text) == shown
-    assert masked_text(shown) is shown
-    assert stored({"x": text})["x"] == shown
+def test_a_card_number_keeps_its_first_six_and_last_four_digits(text: str, masked: str) -> None:
+    assert masked_text(text) == masked
+    assert masked_text(masked) is masked
+    assert stored({"x": text})["x"] == masked
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ def test_what_is_no_card_number_passes_as_it_is(text: str) -> None:
 
 
 def test_numbers_and_lists_that_are_card_numbers_are_masked() -> None:
-    came = {
+    original = {
         "whole": int(VISA),
         "negative": -int(VISA),
         "double": 4.111111111111111e15,
@@ -128,14 +128,14 @@ def test_numbers_and_lists_that_are_card_numbers_are_masked() -> None:
         "huge": 10**30,
         "none": None,
     }
-    shown = stored(came)
+    result = stored(original)
     masked = "411111******1111"
-    assert [shown[name] for name in ("whole", "negative", "double")] == [masked] * 3
-    assert shown["two"] == f"555555******4444{masked}"
-    assert shown["groups"] == ["4111", "11**", "****", "1111"]
-    assert shown["numbers"] == [4111, "11**", "****", 1111]
+    assert [result[name] for name in ("whole", "negative", "double")] == [masked] * 3
+    assert result["two"] == f"555555******4444{masked}"
+    assert result["groups"] == ["4111", "11**", "****", "1111"]
+    assert result["numbers"] == [4111, "11**", "****", 1111]
     rest = ("prices", "amount", "at", "ratio", "yes", "huge", "none")
-    assert {name: shown[name] for name in rest} == {name: came[name] for name in rest}
+    assert {name: result[name] for name in rest} == {name: original[name] for name in rest}
 
 
 @pytest.mark.parametrize(
@@ -162,11 +162,11 @@ def test_numbers_and_lists_that_are_card_numbers_are_masked() -> None:
 )
 def test_verification_codes_pins_and_track_data_are_removed_and_named(name: str) -> None:
     record = {"alert_id": "a", "transaction": {"id": 1, name: "123", "deep": [{name: 123}]}, "detail": {name: "123"}}
-    shown = DataMask().record(record)
-    assert shown["transaction"] == {"id": 1, "deep": [{}]}
-    assert shown["detail"] == {}
-    assert set(shown["removed"]) == {name, f"deep.{name}", f"detail.{name}"}
-    assert DataMask().record(shown) == shown
+    result = DataMask().record(record)
+    assert result["transaction"] == {"id": 1, "deep": [{}]}
+    assert result["detail"] == {}
+    assert set(result["removed"]) == {name, f"deep.{name}", f"detail.{name}"}
+    assert DataMask().record(result) == result
     assert DataMask().text(f'{{"{name}": "123", "{name}":123}}') == f'{{"{name}": "***", "{name}":***}}'
 
 
@@ -255,7 +255,7 @@ def test_two_ids_that_read_alike_when_masked_stay_two() -> None:
 
 def test_keys_headers_and_payloads_of_dead_letters_are_masked() -> None:
     payload = f'[{{"cvv": "123", "pin":1234, "note": "{VISA}", "expiry":"11/29"'.encode()
-    letter = {
+    dead_letter = {
         "topic": "t",
         "partition": 0,
         "offset": 1,
@@ -265,21 +265,21 @@ def test_keys_headers_and_payloads_of_dead_letters_are_masked() -> None:
         "reason": f"no object: cvv=123 of {VISA}",
         "payload_base64": base64.b64encode(payload).decode(),
     }
-    shown = DataMask().record(letter)
-    assert shown["key"] == "card 411111******1111"
+    result = DataMask().record(dead_letter)
+    assert result["key"] == "card 411111******1111"
     masked = "411111******1111"
-    assert shown["headers"] == {"pan": masked, "event_id": masked, masked: "x"}
-    assert shown["event_id"] == masked
-    assert shown["reason"] == f"no object: cvv=*** of {masked}"
-    assert shown["removed"] == ["headers.cvv"]
-    assert base64.b64decode(shown["payload_base64"]) == (
+    assert result["headers"] == {"pan": masked, "event_id": masked, masked: "x"}
+    assert result["event_id"] == masked
+    assert result["reason"] == f"no object: cvv=*** of {masked}"
+    assert result["removed"] == ["headers.cvv"]
+    assert base64.b64decode(result["payload_base64"]) == (
         f'[{{"cvv": "***", "pin":****, "note": "{masked}", "expiry":"**/**"'.encode()
     )
-    assert DataMask().record(shown) == shown
+    assert DataMask().record(result) == result
 
 
 @pytest.mark.parametrize(
-    ("text", "shown"),
+    ("text", "masked"),
     [
         ("<cvv>123</cvv><x>1</x>", "<cvv>***</cvv><x>1</x>"),
         ("cvv=123&x=1", "cvv=***&x=1"),
@@ -292,9 +292,9 @@ def test_keys_headers_and_payloads_of_dead_letters_are_masked() -> None:
         ("shopping: 123, opinion=4", "shopping: 123, opinion=4"),
     ],
 )
-def test_values_behind_names_in_a_text_are_masked(text: str, shown: str) -> None:
-    assert DataMask().text(text) == shown
-    assert DataMask().text(shown) == shown
+def test_values_behind_names_in_a_text_are_masked(text: str, masked: str) -> None:
+    assert DataMask().text(text) == masked
+    assert DataMask().text(masked) == masked
 
 
 def test_a_payload_keeps_its_length_and_what_is_no_text_in_it() -> None:
@@ -304,9 +304,9 @@ def test_a_payload_keeps_its_length_and_what_is_no_text_in_it() -> None:
         "4111\u00a01111\u00a01111\u00a01111 \u20ac".encode(),
     ):
         encoded = base64.b64encode(payload).decode()
-        shown = base64.b64decode(DataMask().record({"payload_base64": encoded})["payload_base64"])
-        assert len(shown) == len(payload)
-        assert b"*" in shown
+        result = base64.b64decode(DataMask().record({"payload_base64": encoded})["payload_base64"])
+        assert len(result) == len(payload)
+        assert b"*" in result
     long = base64.b64encode(VISA.encode() * 10_000).decode()
     assert len(base64.b64decode(DataMask().record({"payload_base64": long})["payload_base64"])) == PAYLOAD_BYTES
     assert DataMask().record({"payload_base64": f"no base64: {VISA}"}) == {
@@ -351,8 +351,8 @@ def test_a_record_nested_thousands_deep_is_masked_to_its_bottom() -> None:
     nested: Any = {"cvv": "123", "card": VISA, "lone": "\ud800"}
     for _ in range(5_000):
         nested = {"x": [nested]}
-    shown = DataMask().record({"transaction": nested})
-    bottom = shown["transaction"]
+    result = DataMask().record({"transaction": nested})
+    bottom = result["transaction"]
     for _ in range(5_000):
         bottom = bottom["x"][0]
     assert bottom == {"card": "411111******1111", "lone": "\ud800"}
@@ -366,10 +366,10 @@ def test_whatever_an_integer_is_it_is_masked_or_passes() -> None:
 
 def test_a_long_text_of_digits_is_masked_whole_behind_the_limit() -> None:
     text = f"{VISA} x " + "4-" * MOST_DIGITS + f" x {VISA} x"
-    shown = masked_text(text)
-    assert shown.startswith("411111******1111 x ")
-    assert shown.endswith(f" x {'*' * 16} x")
-    assert not any(char.isdigit() for char in shown[19:])
+    result = masked_text(text)
+    assert result.startswith("411111******1111 x ")
+    assert result.endswith(f" x {'*' * 16} x")
+    assert not any(char.isdigit() for char in result[19:])
     fields = 'cvv: "1", ' * (MOST_FIELDS + 1)
     assert "1" not in DataMask().text(fields + "behind 1")
 
@@ -400,8 +400,8 @@ def test_logs_mask_cards_of_both_kinds_of_logger() -> None:
         logging.getLogger().handlers[:], level, config = before
         logging.getLogger().setLevel(level)
         structlog.configure(**config)
-    said = out.getvalue()
-    lines = [orjson.loads(line) for line in said.splitlines()]
+    output = out.getvalue()
+    lines = [orjson.loads(line) for line in output.splitlines()]
     assert lines[0] | {"timestamp": 0} == {
         "event": "read 4111 11** **** 1111",
         "level": "info",
@@ -424,12 +424,12 @@ def test_logs_mask_cards_of_both_kinds_of_logger() -> None:
         ("t", 0, {None: 1.5, 2.5: "x"}),
     ],
 )
-def test_whatever_is_logged_is_told_and_nothing_fails(value: object) -> None:
-    written = io.StringIO()
-    logs.set_up(stream=written)
+def test_every_value_is_logged_and_nothing_fails(value: object) -> None:
+    output = io.StringIO()
+    logs.set_up(stream=output)
     structlog.get_logger("odd").warning("told", value=value, card_number={0: VISA})
-    assert json.loads(written.getvalue())["event"] == "told"
-    assert VISA not in written.getvalue()
+    assert json.loads(output.getvalue())["event"] == "told"
+    assert VISA not in output.getvalue()
 
 
 def test_columns_are_declared_with_commas_or_as_a_list(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -33,9 +33,9 @@ from fraudstream.messages.requests import AddNote, Alias, Claim, Decide, ReplayR
 def test_the_reason_begins_with_the_member_and_is_in_plain_words(
     model: type[Message], body: dict[str, Any], expected: str
 ) -> None:
-    with pytest.raises(ValidationError) as refused:
+    with pytest.raises(ValidationError) as error:
         model.model_validate(body)
-    assert reason(refused.value).startswith(expected)
+    assert reason(error.value).startswith(expected)
 
 
 def test_card_numbers_in_what_a_person_writes_are_masked() -> None:
@@ -76,9 +76,9 @@ def test_an_event_is_checked_as_its_type_says_and_kept_whole() -> None:
     ],
 )
 def test_a_malformed_event_is_refused_with_what_is_wrong(event: dict[str, Any], expected: str) -> None:
-    with pytest.raises(RecordError) as refused:
+    with pytest.raises(RecordError) as error:
         check_event(event)
-    assert refused.value.what.startswith(expected)
+    assert error.value.what.startswith(expected)
 
 
 def test_a_dead_letter_names_its_record() -> None:

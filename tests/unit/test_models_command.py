@@ -1,4 +1,4 @@
-"""`fraudstream models` and the history of what was in force: who, when, why, before and after, and the way back."""
+"""`fraudstream models` and the history of deployments: who, when, why, before and after, and the way back."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def run(*arguments: Sequence[object] | object) -> Any:
     return CliRunner().invoke(cli, [str(argument) for argument in arguments], catch_exceptions=True)
 
 
-def told(*arguments: object) -> Any:
+def document_of(*arguments: object) -> Any:
     answer = run(*arguments, "--json")
     assert answer.exit_code == 0, answer.output
     return orjson.loads(answer.stdout)
@@ -130,8 +130,8 @@ def test_writers_at_once_leave_one_line_each_in_order(models: Path) -> None:
 
 def test_the_list_has_the_newest_first_and_marks_the_active_model(models: Path) -> None:
     use(models, TWO)
-    found = told("models", "list", "--models", models)
-    assert [(each["model_id"], each["in_force"]) for each in found] == [(THREE, False), (TWO, True), (ONE, False)]
+    listed = document_of("models", "list", "--models", models)
+    assert [(each["model_id"], each["in_force"]) for each in listed] == [(THREE, False), (TWO, True), (ONE, False)]
     assert f"▶  {TWO}" in run("models", "list", "--models", models).stdout
 
 
@@ -140,7 +140,7 @@ def test_use_and_rollback_by_command_with_the_beginning_of_an_id(models: Path) -
     answer = run("models", "use", ONE, "--threshold", "0.25", "--who", "eve", "--why", "cheaper", "--models", models)
     assert answer.stdout.startswith(f"revision 2: {ONE} at threshold 0.25 is deployed")
     assert f"{TWO} at threshold 0.5" in run("models", "rollback", "--why", "no", "--models", models).stdout
-    newest = told("models", "history", "--models", models)[0]
+    newest = document_of("models", "history", "--models", models)[0]
     assert (newest["why"], newest["restores"], newest["after"]["model_id"]) == ("no", 1, TWO)
     assert "back to revision 1" in run("models", "history", "--models", models).stdout
 
@@ -164,7 +164,7 @@ def test_a_damaged_model_is_listed_reported_by_verify_and_never_deployed(models:
     assert f"{TWO}: 2 files are unchanged" in answer.stdout
     assert isinstance(run("models", "use", ONE, "--why", "x", "--models", models).exception, ModelCorrupt)
     (models / ONE / "manifest.json").write_text("{}")
-    listed = {each["model_id"]: each["trouble"] for each in told("models", "list", "--models", models)}
+    listed = {each["model_id"]: each["trouble"] for each in document_of("models", "list", "--models", models)}
     assert listed[ONE] == "the manifest cannot be read"
     assert read_current(models / "current").model_id == TWO
 
@@ -172,16 +172,16 @@ def test_a_damaged_model_is_listed_reported_by_verify_and_never_deployed(models:
 def test_two_models_are_compared_by_what_they_do_not_share(models: Path) -> None:
     other = linear_manifest("gbt-1")
     linear_model(models, "gbt-1", other.__class__(**{**vars(other), "algorithm": "gbt", "threshold": 0.75}))
-    found = told("models", "compare", ONE, "gbt-1", "--models", models)
-    assert found["differences"] == {
+    comparison = document_of("models", "compare", ONE, "gbt-1", "--models", models)
+    assert comparison["differences"] == {
         "algorithm": ["logistic-regression", "gbt"],
         "recommended threshold": [0.5, 0.75],
     }
-    assert not found["comparable"]
+    assert not comparison["comparable"]
     assert "cannot be compared" in run("models", "compare", ONE, "gbt-1", "--models", models).stdout
 
 
 def test_a_model_is_shown_with_all_that_it_says_of_itself(models: Path) -> None:
-    shown = told("models", "show", ONE, "--models", models)
-    assert shown["manifest"]["features"][0]["name"] == "V1"
+    document = document_of("models", "show", ONE, "--models", models)
+    assert document["manifest"]["features"][0]["name"] == "V1"
     assert "2, each with its sha256" in " ".join(run("models", "show", ONE, "--models", models).stdout.split())

@@ -1,4 +1,4 @@
-"""The arithmetic of the runner of benchmarks/baselines, and what its peers make of rows and trees."""
+"""The arithmetic of the runner of benchmarks/baselines, and the baselines' scores of rows and trees."""
 
 from __future__ import annotations
 
@@ -59,9 +59,9 @@ def test_all_trees_at_once_give_the_sum_of_their_leaves() -> None:
     arrays, depth = tree_arrays(trees, [[node.prediction for node in tree.nodes] for tree in trees])
     matrix = np.array([[1.0, 0.0], [1.5, 1.0], [9.0, 1.0]] * 200)
     assert Trees(**arrays, depth=depth).margins(matrix).tolist() == [10.25, 20.75, 30.75] * 200
-    told = {"mean": [0.0, 0.0], "factor": [1.0, 1.0], "coefficients": [], "is_log_odds": True}
-    told |= {"calibration": {"a": 1.0, "b": 1.0, "c": 0.0}, "threshold": 0.5}
-    one_by_one = compiled({name: array.tolist() for name, array in arrays.items()} | told)
+    scaling = {"mean": [0.0, 0.0], "factor": [1.0, 1.0], "coefficients": [], "is_log_odds": True}
+    scaling |= {"calibration": {"a": 1.0, "b": 1.0, "c": 0.0}, "threshold": 0.5}
+    one_by_one = compiled({name: array.tolist() for name, array in arrays.items()} | scaling)
     assert one_by_one([1.0, 0.0]) == pytest.approx(1 / (1 + math.exp(-10.25)), rel=1e-12)
 
 
@@ -90,10 +90,10 @@ def test_the_plain_consumer_reads_odd_rows_as_the_contract_says(tmp_path: Path) 
     assert read.matrix[1][0] == 2.5
     assert read.matrix[2].tolist() == read.matrix[3].tolist() == [model.medians[0], 1.0, 1.0, 1.0, 1.0]
     assert list(read.unscorable) == [4]
-    assert list(read.letters) == [5, 6, 7, 8, 9, 10]
+    assert list(read.dead_letters) == [5, 6, 7, 8, 9, 10]
 
 
-def test_a_row_has_one_score_whichever_peer_works_it_out(tmp_path: Path) -> None:
+def test_a_row_has_the_same_score_in_every_baseline(tmp_path: Path) -> None:
     export_model(linear_model(tmp_path), Deployment(LINEAR_ID, 0.5, {}), tmp_path)
     matrix = np.random.default_rng(1).normal(size=(50, 5))
     one_by_one = compiled(json.loads((tmp_path / PLAIN).read_text()))

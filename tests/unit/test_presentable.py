@@ -1,4 +1,4 @@
-"""What no reader of JSON carries on is kept as its own text, and the paths of it are told."""
+"""Values that JSON cannot carry become text, and their paths are listed."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_text_that_is_kept_is_bounded_and_as_is_the_list_of_paths() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "kept"),
+    ("text", "presentable_text"),
     [
         ("NaN", "NaN"),
         ("-Infinity", "-Infinity"),
@@ -58,9 +58,9 @@ def test_text_that_is_kept_is_bounded_and_as_is_the_list_of_paths() -> None:
         ('"a\\ud800b"', "a\\ud800b"),
     ],
 )
-def test_numbers_and_texts_that_json_cannot_carry_are_kept_as_text(text: str, kept: str) -> None:
+def test_numbers_and_texts_that_json_cannot_carry_are_kept_as_text(text: str, presentable_text: str) -> None:
     document, paths = read('{"n":NaN,"a":{"b":[0,' + text + "]}}")
-    assert document == {"n": "NaN", "a": {"b": [0, kept]}}
+    assert document == {"n": "NaN", "a": {"b": [0, presentable_text]}}
     assert paths == ["n", "a.b[1]"]
 
 
@@ -92,9 +92,9 @@ def test_any_document_can_be_written_after_it_was_made_presentable(document: dic
     for _ in range(depth):
         document = {"x": document}
     present(document)
-    written = orjson.dumps([document])
+    encoded = orjson.dumps([document])
     assert present(document) == []
-    assert orjson.dumps([document]) == written
+    assert orjson.dumps([document]) == encoded
 
 
 @given(JSON)

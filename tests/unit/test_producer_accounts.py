@@ -48,17 +48,17 @@ def test_the_mark_waits_for_the_first_row_that_is_open(accounts: Books) -> None:
 
 @given(order=st.permutations(range(12)), refused=st.sets(st.integers(0, 11)))
 def test_in_whatever_order_reports_come_the_mark_ends_behind_the_last_row(
-    accounts: Books, order: list[int], refused: set[int]
+    accounts: Books, order: list[int], rejections: set[int]
 ) -> None:
     books = accounts()
     for done, number in enumerate(order, start=1):
         books.sent = done
-        books.delivered(number, TOO_LARGE if number in refused else None)
+        books.delivered(number, TOO_LARGE if number in rejections else None)
         open_rows = set(range(12)) - set(order[:done])
         assert books.progress(1).run.settled == min(open_rows, default=12)
     produced = books.progress(1)
-    assert (produced.acknowledged, produced.failed) == (12 - len(refused), len(refused))
-    assert produced.delivered == (not refused)
+    assert (produced.acknowledged, produced.failed) == (12 - len(rejections), len(rejections))
+    assert produced.delivered == (not rejections)
     assert produced.unacknowledged == 0
 
 
@@ -105,7 +105,7 @@ def test_a_final_error_of_the_client_ends_the_run(accounts: Books) -> None:
     assert books.fatal is not None
 
 
-def test_passes_are_told_apart_from_where_a_run_was_resumed(accounts: Books) -> None:
+def test_passes_are_distinguished_from_where_a_run_was_resumed(accounts: Books) -> None:
     # Passes of 10 rows; resumed in pass 2 at row 7, so at number 27 of the run.
     books = accounts(settled=27, pass_number=2, next_row=7)
     books.start_pass(30)

@@ -21,8 +21,8 @@ from fraudstream.kafka.progress import RunProgress, progress_path, read_progress
 RUN = RunProgress("run", "f" * 64, settled=9, next_row=9, sent=10, acknowledged=8, failed=1)
 
 
-def produced(**given: Any) -> SessionProgress:
-    return dataclasses.replace(SessionProgress(RUN, sent=10, acknowledged=10, failed=0, seconds=2.0), **given)
+def produced(**stored_rate: Any) -> SessionProgress:
+    return dataclasses.replace(SessionProgress(RUN, sent=10, acknowledged=10, failed=0, seconds=2.0), **stored_rate)
 
 
 @pytest.mark.parametrize(
@@ -36,8 +36,8 @@ def test_rate_and_delay_are_two_words_for_one_pace(
 
 @pytest.mark.parametrize("pace", [("--rate", "0"), ("--rate", "-1"), ("--delay", "-0.1")])
 def test_a_pace_that_makes_no_sense_is_refused(pace: tuple[str, str], tmp_path: Path) -> None:
-    refused = CliRunner().invoke(cli, ["produce", "--data", str(tmp_path), *pace])
-    assert (refused.exit_code, pace[0] in refused.output) == (2, True)
+    result = CliRunner().invoke(cli, ["produce", "--data", str(tmp_path), *pace])
+    assert (result.exit_code, pace[0] in result.output) == (2, True)
 
 
 def test_two_paces_at_once_are_refused() -> None:
@@ -64,9 +64,9 @@ def test_without_a_file_there_is_no_progress(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ["", "[]", "null", '{"run_id": 1}', '{"other": 1}'])
 def test_a_progress_file_that_is_none_is_said_so(tmp_path: Path, text: str) -> None:
     (tmp_path / "p.json").write_text(text)
-    with pytest.raises(SettingsError, match="cannot read the progress") as refused:
+    with pytest.raises(SettingsError, match="cannot read the progress") as error:
         read_progress(tmp_path / "p.json", "e" * 64)
-    assert "--resume" in refused.value.remedy
+    assert "--resume" in error.value.remedy
 
 
 def test_each_fresh_run_has_its_own_id() -> None:

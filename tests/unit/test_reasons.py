@@ -1,4 +1,4 @@
-"""Reasons of stored alerts: worked out after the commit, kept, told, caught up on, and never waited for."""
+"""Reasons of stored alerts: computed after the commit, stored, published, caught up on, and never waited for."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def explainer(tmp_path: Path) -> Explainer:
     return Explainer(linear_model(tmp_path / "other"))
 
 
-def judged(explainer: Explainer, number: int, **changes: Any) -> dict[str, Any]:
+def scored_alert(explainer: Explainer, number: int, **changes: Any) -> dict[str, Any]:
     """An alert with the score that the model gives it."""
     transaction = row(number)
     score = explainer.explain(transaction, {}).score
@@ -57,16 +57,18 @@ def test_an_alert_has_no_reasons_until_they_are_kept_and_the_first_ones_stay(sto
 
 
 def test_what_an_earlier_process_left_is_caught_up_on(store: AlertStore, explainer: Explainer, tmp_path: Path) -> None:
-    store.add_alerts([judged(explainer, number) for number in range(60)])
+    store.add_alerts([scored_alert(explainer, number) for number in range(60)])
     work = work_of(store, deployed_linear_model(tmp_path / "models"))
     work.start()
     assert wait_until(lambda: not ReasonStore(store.database).unexplained(1000, 1), 60)
     work.close()
     for document in documents(store):
-        told = document["explanation"]
-        assert told["score"] == pytest.approx(document["score"], abs=1e-12)
-        together = told["base"] + sum(reason["contribution"] for reason in document["reasons"]) + told["rest"]
-        assert together == pytest.approx(told["margin"], abs=1e-9)
+        explanation = document["explanation"]
+        assert explanation["score"] == pytest.approx(document["score"], abs=1e-12)
+        together = (
+            explanation["base"] + sum(reason["contribution"] for reason in document["reasons"]) + explanation["rest"]
+        )
+        assert together == pytest.approx(explanation["margin"], abs=1e-9)
         assert 1 <= len(document["reasons"]) <= 5
 
 
@@ -83,7 +85,7 @@ def test_a_storm_is_noted_in_bounded_memory_and_worked_off_from_the_store(
 
     work.start()
     count = 400
-    store.add_alerts([judged(explainer, number) for number in range(count)], on_commit=publish)
+    store.add_alerts([scored_alert(explainer, number) for number in range(count)], on_commit=publish)
     assert wait_until(lambda: len(ReasonStore(store.database).unexplained(10**9, 5000)) == 0, 60)
     work.close()
     assert all(document["reasons"] for document in documents(store))
@@ -110,9 +112,12 @@ def test_alerts_are_stored_while_the_reasons_cannot_be_worked_out(store: AlertSt
 
 def test_a_missing_model_or_another_score_gives_no_reasons_but_the_cause(explainer: Explainer, tmp_path: Path) -> None:
     library = ExplainerLibrary(deployed_linear_model(tmp_path / "models"))
-    gone = explain_alert(library, judged(explainer, 1, model_id="gbt-000000000000"))
-    assert (gone["reasons"], gone["explanation"]["cause"]) == ([], "there is no model artifact: gbt-000000000000")
-    other = explain_alert(library, judged(explainer, 1, score=0.123))
+    without_model = explain_alert(library, scored_alert(explainer, 1, model_id="gbt-000000000000"))
+    assert (without_model["reasons"], without_model["explanation"]["cause"]) == (
+        [],
+        "there is no model artifact: gbt-000000000000",
+    )
+    other = explain_alert(library, scored_alert(explainer, 1, score=0.123))
     assert other["reasons"] == []
     assert "the alert has 0.123" in other["explanation"]["cause"]
-    assert explain_alert(library, judged(explainer, 1))["reasons"]
+    assert explain_alert(library, scored_alert(explainer, 1))["reasons"]

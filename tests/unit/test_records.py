@@ -109,11 +109,11 @@ def sample(text: str | None, **changes: Any) -> dict[str, Any]:
 
 
 def test_a_sample_tells_columns_types_and_numbers_and_leaves_the_row_behind() -> None:
-    told = sample('{"a": 1.5, "b": "x", "c": {"d": true}, "e": NaN, "f": 1e999}')
-    assert told["columns"] == {"a": "number", "b": "text", "c.d": "boolean", "e": "not finite", "f": "text"}
-    assert (told["column_count"], told["values"]) == (5, {"a": 1.5})
-    assert told["schema_id"] == schema_id({"a": 1, "b": "", "c": {"d": False}, "e": "NaN", "f": ""})
-    assert "transaction_text" not in told
+    document = sample('{"a": 1.5, "b": "x", "c": {"d": true}, "e": NaN, "f": 1e999}')
+    assert document["columns"] == {"a": "number", "b": "text", "c.d": "boolean", "e": "not finite", "f": "text"}
+    assert (document["column_count"], document["values"]) == (5, {"a": 1.5})
+    assert document["schema_id"] == schema_id({"a": 1, "b": "", "c": {"d": False}, "e": "NaN", "f": ""})
+    assert "transaction_text" not in document
 
 
 def test_a_row_as_trained_sends_no_values() -> None:
@@ -121,9 +121,9 @@ def test_a_row_as_trained_sends_no_values() -> None:
 
 
 def test_a_row_that_was_too_long_tells_its_names_alone() -> None:
-    told = sample(None, columns=["a", "b"])
-    assert told["columns"] == {"a": "unknown", "b": "unknown"}
-    assert told["schema_id"] != schema_id({"a": 1, "b": 1})
+    document = sample(None, columns=["a", "b"])
+    assert document["columns"] == {"a": "unknown", "b": "unknown"}
+    assert document["schema_id"] != schema_id({"a": 1, "b": 1})
 
 
 def test_nothing_big_is_posted_of_a_sampled_row() -> None:

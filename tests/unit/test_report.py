@@ -22,7 +22,7 @@ SECTIONS = (
 )  # fmt: skip
 
 
-class Seen(HTMLParser):
+class ReportParser(HTMLParser):
     """What a browser would find: elements with their attributes, texts, and tables by caption."""
 
     def __init__(self, page: str) -> None:
@@ -61,7 +61,9 @@ class Seen(HTMLParser):
 
     @property
     def anchors(self) -> set[str]:
-        return {found["id"] for _, found in self.elements if found.get("id") is not None and found["id"]}
+        return {
+            attributes["id"] for _, attributes in self.elements if attributes.get("id") is not None and attributes["id"]
+        }
 
     def table(self, beginning: str) -> list[list[str]]:
         return next(rows for caption, rows in self.tables.items() if caption.startswith(beginning))
@@ -73,30 +75,30 @@ def page() -> str:
 
 
 @pytest.fixture(scope="module")
-def seen(page: str) -> Seen:
-    return Seen(page)
+def document(page: str) -> ReportParser:
+    return ReportParser(page)
 
 
-def test_every_part_of_the_evaluation_has_a_section_with_a_chart(seen: Seen) -> None:
-    assert seen.anchors >= set(SECTIONS)
-    charts = [found for tag, found in seen.elements if tag == "svg" and found.get("role") == "img"]
+def test_every_part_of_the_evaluation_has_a_section_with_a_chart(document: ReportParser) -> None:
+    assert document.anchors >= set(SECTIONS)
+    charts = [attributes for tag, attributes in document.elements if tag == "svg" and attributes.get("role") == "img"]
     assert len(charts) == 2 * 9
-    assert all(found["aria-label"] for found in charts)
-    assert sum(tag == "details" for tag, _ in seen.elements) == 9
+    assert all(attributes["aria-label"] for attributes in charts)
+    assert sum(tag == "details" for tag, _ in document.elements) == 9
 
 
-def test_the_headline_and_the_tables_hold_the_figures_of_the_evaluation(seen: Seen) -> None:
+def test_the_headline_and_the_tables_hold_the_figures_of_the_evaluation(document: ReportParser) -> None:
     evaluation, _ = small_evaluation()
     test, choice = evaluation.test, evaluation.threshold
     assert test is not None
     assert choice.row is not None
     assert choice.row.test is not None
-    found, at = test.average_precision, choice.row.test
-    text = " ".join(seen.texts)
-    assert f"average precision of {found.value:.3f} ({found.low:.3f} to {found.high:.3f})" in text
+    average, at = test.average_precision, choice.row.test
+    text = " ".join(document.texts)
+    assert f"average precision of {average.value:.3f} ({average.low:.3f} to {average.high:.3f})" in text
     assert f"caught {at.frauds_caught} of the {at.frauds} frauds" in text
     assert f"saved {at.saved(2.5):,.2f} when a review costs 2.5" in text
-    curve = seen.table("Best precision")[1:]
+    curve = document.table("Best precision")[1:]
     assert curve == [
         [
             f"{100 * p.recall:.0f}\N{NO-BREAK SPACE}%",
@@ -104,30 +106,30 @@ def test_the_headline_and_the_tables_hold_the_figures_of_the_evaluation(seen: Se
         ]
         for p in test.precision_recall
     ]
-    costs = seen.table("expected (validation period)")[1:]
+    costs = document.table("expected (validation period)")[1:]
     assert [row[-1] for row in costs] == [f"{row.expected.cost(2.5):,.2f}" for row in evaluation.thresholds]
-    assert [row[2] for row in seen.table("On the test period: what")[1:]] == [
+    assert [row[2] for row in document.table("On the test period: what")[1:]] == [
         f"{row.test.frauds_caught} of {row.test.frauds}" for row in evaluation.thresholds if row.test is not None
     ]
-    assert [row[5:7] for row in seen.table("The parts")[1:]] == [
+    assert [row[5:7] for row in document.table("The parts")[1:]] == [
         [f"{stage.rows:,}", f"{stage.frauds:,}"] for stage in evaluation.timeline.stages
     ]
-    assert [row[0] for row in seen.table("Candidates")[1:]] == [
+    assert [row[0] for row in document.table("Candidates")[1:]] == [
         "gbt 40 x 4 (chosen)", "logistic regression on V14",
     ]  # fmt: skip
     bins = (*test.calibration.bins_after, *test.calibration.bins_before)
-    assert [row[4] for row in seen.table("Rows grouped by score")[1:]] == [f"{found.frauds:,}" for found in bins]
-    assert seen.table("Share of the total")[1:] == [
+    assert [row[4] for row in document.table("Rows grouped by score")[1:]] == [f"{group.frauds:,}" for group in bins]
+    assert document.table("Share of the total")[1:] == [
         ["V14", "60.00\N{NO-BREAK SPACE}%"],
         ["Amount", "40.00\N{NO-BREAK SPACE}%"],
     ]
     assert evaluation.previous is not None
     assert evaluation.previous.difference is not None
-    assert seen.table("On 1,200 rows")[-1][1].startswith(f"{evaluation.previous.difference.value:+.3f}")
+    assert document.table("On 1,200 rows")[-1][1].startswith(f"{evaluation.previous.difference.value:+.3f}")
 
 
-def test_leaks_copies_weights_and_late_labels_are_told_in_words(seen: Seen) -> None:
-    text = " ".join(seen.texts)
+def test_leaks_copies_weights_and_late_labels_have_messages(document: ReportParser) -> None:
+    text = " ".join(document.texts)
     for words in (
         "alone predicts the label",
         "3 test rows were removed",
@@ -138,27 +140,27 @@ def test_leaks_copies_weights_and_late_labels_are_told_in_words(seen: Seen) -> N
         "are based on",
     ):
         assert words in text
-    assert [row[0] for row in seen.table("Columns")[1:]] == ["V14", "Time", "V14 too"]
+    assert [row[0] for row in document.table("Columns")[1:]] == ["V14", "Time", "V14 too"]
 
 
 def test_names_from_the_csv_are_words_and_never_elements() -> None:
     page = report_html(*small_evaluation(HOSTILE, f"{HOSTILE}.csv")).decode()
-    seen = Seen(page)
-    plain = Seen(report_html(*small_evaluation()).decode())
-    assert not [tag for tag, _ in seen.elements if tag == "script"]
+    document = ReportParser(page)
+    plain = ReportParser(report_html(*small_evaluation()).decode())
+    assert not [tag for tag, _ in document.elements if tag == "script"]
     assert "<script" not in page
-    assert [tag for tag, _ in seen.elements] == [tag for tag, _ in plain.elements]
-    names = {name for _, found in seen.elements for name in found}
-    assert names == {name for _, found in plain.elements for name in found}
-    assert seen.table("Share of the total")[1][0] == HOSTILE
+    assert [tag for tag, _ in document.elements] == [tag for tag, _ in plain.elements]
+    names = {name for _, attributes in document.elements for name in attributes}
+    assert names == {name for _, attributes in plain.elements for name in attributes}
+    assert document.table("Share of the total")[1][0] == HOSTILE
 
 
-def test_nothing_is_fetched_and_nothing_runs(page: str, seen: Seen) -> None:
-    for _, found in seen.elements:
-        assert not [name for name in found if name.startswith("on")]
+def test_nothing_is_fetched_and_nothing_runs(page: str, document: ReportParser) -> None:
+    for _, attributes in document.elements:
+        assert not [name for name in attributes if name.startswith("on")]
         for name in ("src", "href", "xlink:href", "action", "data"):
-            assert (found.get(name) or "#").startswith(("#", "data:,"))
-    assert not [tag for tag, _ in seen.elements if tag in ("script", "iframe", "object", "embed", "base")]
+            assert (attributes.get(name) or "#").startswith(("#", "data:,"))
+    assert not [tag for tag, _ in document.elements if tag in ("script", "iframe", "object", "embed", "base")]
     assert re.search(r"https?:|//[a-z]|url\(|@import", page) is None
     assert "default-src 'none'" in page
 
@@ -190,11 +192,11 @@ def test_a_model_without_a_test_period_has_a_report_that_says_so() -> None:
         leaks=(),
         previous=None,
     )
-    seen = Seen(report_html(bare, replace(manifest, excluded={}, warnings=())).decode())
-    text = " ".join(seen.texts)
+    document = ReportParser(report_html(bare, replace(manifest, excluded={}, warnings=())).decode())
+    text = " ".join(document.texts)
     assert "no figures on rows that were not used in training: the model was fitted on every row" in text
     assert "the rows were assumed to be in order of time" in text
-    assert "precision-recall" not in seen.anchors
+    assert "precision-recall" not in document.anchors
 
 
 def test_a_model_of_one_threshold_and_one_fraud_can_be_drawn() -> None:
@@ -218,9 +220,9 @@ def test_an_artifact_names_its_report_where_it_has_one(tmp_path: Path) -> None:
     with_report = {REPORT_FILE: report_html(evaluation, manifest)}
     artifact = write_artifact(tmp_path / "a", manifest, lambda scaler, classifier: None, with_report)
     assert load_artifact(artifact.path).manifest.files.keys() == {REPORT_FILE}
-    shown = CliRunner().invoke(cli, ["models", "show", MODEL_ID, "--models", str(tmp_path / "a"), "--json"])
-    assert f'"report": "{artifact.path / REPORT_FILE}"' in shown.stdout
+    result = CliRunner().invoke(cli, ["models", "show", MODEL_ID, "--models", str(tmp_path / "a"), "--json"])
+    assert f'"report": "{artifact.path / REPORT_FILE}"' in result.stdout
     bare = write_artifact(tmp_path / "b", manifest, lambda scaler, classifier: None)
     assert report_of(bare.path) is None
-    shown = CliRunner().invoke(cli, ["models", "show", MODEL_ID, "--models", str(tmp_path / "b")])
-    assert "trained by an earlier version" in shown.stdout
+    result = CliRunner().invoke(cli, ["models", "show", MODEL_ID, "--models", str(tmp_path / "b")])
+    assert "trained by an earlier version" in result.stdout

@@ -94,37 +94,37 @@ class Reference:
     """The same alerts as a list, filtered and sorted by Python."""
 
     def __init__(self, store: AlertStore) -> None:
-        self.documents = [found.document() for page in store.search.walk(AlertFilter(outcome=None)) for found in page]
+        self.documents = [stored.document() for page in store.search.walk(AlertFilter(outcome=None)) for stored in page]
         self.words = {document["seq"]: alert_tokens(document) for document in self.documents}
         with store.database.read() as connection:
             self.rows = {row.seq: row for row in connection.execute(tables.alerts.select())}
 
-    def of(self, wanted: AlertFilter, sort: Sort) -> list[int]:
-        found = [document["seq"] for document in self.documents if self._fits(document, wanted)]
+    def of(self, query: AlertFilter, sort: Sort) -> list[int]:
+        seqs = [document["seq"] for document in self.documents if self._fits(document, query)]
         if sort is Sort.OLDEST:
-            return found
-        found.reverse()
+            return seqs
+        seqs.reverse()
         if sort is Sort.NEWEST:
-            return found
+            return seqs
         name = "expected_loss" if sort is Sort.LOSS else sort.value
-        values = {seq: getattr(self.rows[seq], name) for seq in found}
-        return sorted(found, key=lambda seq: math.inf if values[seq] is None else -values[seq])
+        values = {seq: getattr(self.rows[seq], name) for seq in seqs}
+        return sorted(seqs, key=lambda seq: math.inf if values[seq] is None else -values[seq])
 
-    def _fits(self, document: dict[str, Any], wanted: AlertFilter) -> bool:
+    def _fits(self, document: dict[str, Any], query: AlertFilter) -> bool:
         row = self.rows[document["seq"]]
         return (
-            (wanted.outcome is None or row.outcome == wanted.outcome)
-            and (wanted.since_us is None or row.produced_us >= wanted.since_us)
-            and (wanted.until_us is None or row.produced_us < wanted.until_us)
-            and _within(row.score, wanted.min_score, wanted.max_score)
-            and _within(row.amount, wanted.min_amount, wanted.max_amount)
-            and (not wanted.statuses or row.status in wanted.statuses)
-            and wanted.assignee in (None, row.assignee)
-            and wanted.model_id in (None, row.model_id)
-            and wanted.schema_id in (None, row.schema_id)
-            and wanted.source in (None, row.topic)
-            and all(_meets(document, where) for where in wanted.where)
-            and (wanted.text is None or _has(self.words[document["seq"]], wanted.text))
+            (query.outcome is None or row.outcome == query.outcome)
+            and (query.since_us is None or row.produced_us >= query.since_us)
+            and (query.until_us is None or row.produced_us < query.until_us)
+            and _within(row.score, query.min_score, query.max_score)
+            and _within(row.amount, query.min_amount, query.max_amount)
+            and (not query.statuses or row.status in query.statuses)
+            and query.assignee in (None, row.assignee)
+            and query.model_id in (None, row.model_id)
+            and query.schema_id in (None, row.schema_id)
+            and query.source in (None, row.topic)
+            and all(_meets(document, where) for where in query.where)
+            and (query.text is None or _has(self.words[document["seq"]], query.text))
         )
 
 
@@ -159,13 +159,13 @@ def _meets(document: dict[str, Any], where: Where) -> bool:
     return words is not None and bool(COMPARE[where.op](words, where.value))
 
 
-def _has(found: tuple[str, ...] | list[str], typed: Text) -> bool:
+def _has(names: tuple[str, ...] | list[str], typed: Text) -> bool:
 
     def has(words: tuple[str, ...], prefix: bool) -> bool:
         *before, last = words
         return any(
-            (word == last or (prefix and word.startswith(last))) and found[max(at - len(before), 0) : at] == before
-            for at, word in enumerate(found)
+            (word == last or (prefix and word.startswith(last))) and names[max(at - len(before), 0) : at] == before
+            for at, word in enumerate(names)
         )
 
     return all(has(*term) for term in typed.terms)
@@ -239,16 +239,16 @@ def decide(store: AlertStore, chance: random.Random, times: int) -> None:
             )
 
 
-def paged(store: AlertStore, wanted: AlertFilter, sort: Sort, limit: int) -> list[int]:
-    found: list[int] = []
+def paged(store: AlertStore, query: AlertFilter, sort: Sort, limit: int) -> list[int]:
+    seqs: list[int] = []
     after: SearchPosition | None = None
     while True:
-        page = store.search.page(wanted, sort=sort, after=after, limit=limit, seconds=600)
+        page = store.search.page(query, sort=sort, after=after, limit=limit, seconds=600)
         assert page.complete
-        found += [alert.seq for alert in page.alerts]
+        seqs += [alert.seq for alert in page.alerts]
         after = page.following
         if after is None:
-            return found
+            return seqs
 
 
 @pytest.mark.parametrize(("questions", "count"), [(30, 300), pytest.param(600, COUNT, marks=pytest.mark.nightly)])
@@ -261,10 +261,10 @@ def test_every_filter_in_every_order_finds_what_a_plain_reading_finds(
     reference = Reference(store)
     several = 0
     for _ in range(questions):
-        wanted, sort, limit = some_filter(chance), chance.choice(list(Sort)), chance.choice([7, 100, 1000])
-        expected = reference.of(wanted, sort)
+        query, sort, limit = some_filter(chance), chance.choice(list(Sort)), chance.choice([7, 100, 1000])
+        expected = reference.of(query, sort)
         several += len(expected) > 1
-        assert paged(store, wanted, sort, limit) == expected, (wanted, sort)
+        assert paged(store, query, sort, limit) == expected, (query, sort)
     assert several > questions // 5
 
 
@@ -273,15 +273,15 @@ def test_what_is_typed_finds_the_alerts_that_have_it(store: AlertStore) -> None:
     reference = Reference(store)
     for typed, sort in zip(TYPED, itertools.cycle(Sort)):
         for statuses in ((), ("new", "claimed")):
-            wanted = AlertFilter(outcome=None, statuses=statuses, text=Text.parse(typed))
-            assert paged(store, wanted, sort, 50) == reference.of(wanted, sort), typed
+            query = AlertFilter(outcome=None, statuses=statuses, text=Text.parse(typed))
+            assert paged(store, query, sort, 50) == reference.of(query, sort), typed
 
 
 def test_pages_are_stable_while_alerts_arrive(store: AlertStore) -> None:
     chance = random.Random(2)
     fill(store, chance, range(300))
-    wanted = AlertFilter(outcome=None, min_amount=1)
-    before = {sort: Reference(store).of(wanted, sort) for sort in Sort}
+    query = AlertFilter(outcome=None, min_amount=1)
+    before = {sort: Reference(store).of(query, sort) for sort in Sort}
     newest = store.latest_seq()
     done = threading.Event()
 
@@ -296,16 +296,16 @@ def test_pages_are_stable_while_alerts_arrive(store: AlertStore) -> None:
     adding.start()
     try:
         for sort in Sort:
-            found: list[int] = []
+            seqs: list[int] = []
             after = None
-            while not found or after is not None:
-                page = store.search.page(wanted, sort=sort, after=after, limit=30)
-                found += [alert.seq for alert in page.alerts]
+            while not seqs or after is not None:
+                page = store.search.page(query, sort=sort, after=after, limit=30)
+                seqs += [alert.seq for alert in page.alerts]
                 after = page.following
-                if sort is Sort.OLDEST and found[-1] > newest:
+                if sort is Sort.OLDEST and seqs[-1] > newest:
                     break
-            assert len(found) == len(set(found))
-            assert [seq for seq in found if seq <= newest] == before[sort]
+            assert len(seqs) == len(set(seqs))
+            assert [seq for seq in seqs if seq <= newest] == before[sort]
     finally:
         done.set()
         adding.join()
@@ -313,16 +313,16 @@ def test_pages_are_stable_while_alerts_arrive(store: AlertStore) -> None:
 
 def test_a_verdict_is_found_at_once(store: AlertStore) -> None:
     fill(store, random.Random(4), range(300))
-    wanted = AlertFilter(outcome=None, statuses=("unsure",), assignee="Zoë")
+    query = AlertFilter(outcome=None, statuses=("unsure",), assignee="Zoë")
     for seqs in ([5], [5, 260]):
         with store.database.write() as connection:
             connection.execute(
                 update(tables.alerts).where(tables.alerts.c.seq.in_(seqs)).values(status="unsure", assignee="Zoë")
             )
-        assert paged(store, wanted, Sort.OLDEST, 10) == seqs
+        assert paged(store, query, Sort.OLDEST, 10) == seqs
     with store.database.write() as connection:
         connection.execute(update(tables.alerts).values(status="new", assignee=None))
-    assert paged(store, wanted, Sort.OLDEST, 10) == []
+    assert paged(store, query, Sort.OLDEST, 10) == []
 
 
 def test_an_alert_that_replaces_an_unscorable_one_has_its_own_words(store: AlertStore) -> None:
@@ -336,8 +336,8 @@ def test_an_alert_that_replaces_an_unscorable_one_has_its_own_words(store: Alert
 def test_a_store_of_an_earlier_release_is_searched_like_any_other(store: AlertStore) -> None:
     fill(store, random.Random(3), range(600))
     decide(store, random.Random(3), 50)
-    wanted = AlertFilter(outcome=None, min_amount=1, text=Text.parse("coff"))
-    expected = {sort: paged(store, wanted, sort, 100) for sort in Sort}
+    query = AlertFilter(outcome=None, min_amount=1, text=Text.parse("coff"))
+    expected = {sort: paged(store, query, sort, 100) for sort in Sort}
     assert expected[Sort.LOSS]
     url = f"sqlite:///{store.database.path}"
     store.close()
@@ -348,7 +348,7 @@ def test_a_store_of_an_earlier_release_is_searched_like_any_other(store: AlertSt
     database.close()
     again = AlertStore.open(url, clock=Clock())
     try:
-        assert {sort: paged(again, wanted, sort, 100) for sort in Sort} == expected
+        assert {sort: paged(again, query, sort, 100) for sort in Sort} == expected
         fill(again, random.Random(9), range(600, 601))
         with again.database.read() as connection:
             names = connection.execute(text("SELECT name FROM sqlite_master")).scalars().all()
@@ -379,8 +379,8 @@ def test_what_is_not_stored_leaves_no_words(store: AlertStore) -> None:
     with pytest.raises(Exception, match="totals"):
         fill(store, random.Random(1), range(3))
     with store.database.read() as connection:
-        found = connection.execute(text("SELECT count(*) FROM alert_words WHERE alert_words MATCH 'time'"))
-        assert found.scalar_one() == 0
+        count = connection.execute(text("SELECT count(*) FROM alert_words WHERE alert_words MATCH 'time'"))
+        assert count.scalar_one() == 0
 
 
 class Ticks:
@@ -399,16 +399,16 @@ def test_a_search_whose_time_is_over_goes_on_from_its_cursor(
     thousand: AlertStore, of_thousand: Reference, sort: Sort
 ) -> None:
     slow = AlertSearch(thousand, Ticks())
-    wanted = AlertFilter(outcome=None, where=(Where("V1", Op.HAS, ".12"),))
-    found: list[int] = []
+    query = AlertFilter(outcome=None, where=(Where("V1", Op.HAS, ".12"),))
+    seqs: list[int] = []
     after, pages = None, 0
     while pages == 0 or after is not None:
-        page = slow.page(wanted, sort=sort, after=after, limit=1000, seconds=1.5)
+        page = slow.page(query, sort=sort, after=after, limit=1000, seconds=1.5)
         assert page.complete == (page.following is None)
         assert page.complete == (page.reached_us is None)
-        found += [alert.seq for alert in page.alerts]
+        seqs += [alert.seq for alert in page.alerts]
         after, pages = page.following, pages + 1
-    assert found == of_thousand.of(wanted, sort)
+    assert seqs == of_thousand.of(query, sort)
     assert pages == 5
 
 
@@ -418,18 +418,18 @@ def test_a_search_by_value_whose_time_is_over_is_in_order_within_what_it_searche
     thousand: AlertStore, of_thousand: Reference, sort: Sort, limit: int
 ) -> None:
     slow = AlertSearch(thousand, Ticks())
-    wanted = AlertFilter(outcome=None, where=(Where("merchant", Op.HAS, "o"),))
-    expected = of_thousand.of(wanted, sort)
+    query = AlertFilter(outcome=None, where=(Where("merchant", Op.HAS, "o"),))
+    expected = of_thousand.of(query, sort)
     stretches = [[seq for seq in expected if low < seq <= low + 200] for low in (800, 600, 400, 200, 0)]
-    found: list[int] = []
+    seqs: list[int] = []
     dates: list[int | None] = []
     after = None
     while not dates or after is not None:
-        page = slow.page(wanted, sort=sort, after=after, limit=limit, seconds=1.5)
-        found += [alert.seq for alert in page.alerts]
+        page = slow.page(query, sort=sort, after=after, limit=limit, seconds=1.5)
+        seqs += [alert.seq for alert in page.alerts]
         after = page.following
         dates.append(page.reached_us)
-    assert found == [seq for stretch in stretches for seq in stretch]
+    assert seqs == [seq for stretch in stretches for seq in stretch]
     assert dates[-1] is None
     assert [at for at in dates if at is not None] == sorted((at for at in dates if at is not None), reverse=True)
 
@@ -447,17 +447,17 @@ def test_the_columns_of_what_matches_are_known_without_reading_it(store: AlertSt
     fill(store, random.Random(10), range(556))
     reference = Reference(store)
     filters = (AlertFilter(), AlertFilter(model_id="m-3"), AlertFilter(text=Text.parse("ulm")))
-    for wanted in (*filters, AlertFilter(assignee="Ana", text=Text.parse("ulm"))):
-        found = store.search.transaction_columns(wanted, up_to=456)
-        seqs = [seq for seq in reference.of(wanted, Sort.OLDEST) if seq <= 456]
-        assert set(found) == {name for seq in seqs for name in reference.documents[seq - 1]["transaction"]}
+    for query in (*filters, AlertFilter(assignee="Ana", text=Text.parse("ulm"))):
+        columns = store.search.transaction_columns(query, up_to=456)
+        seqs = [seq for seq in reference.of(query, Sort.OLDEST) if seq <= 456]
+        assert set(columns) == {name for seq in seqs for name in reference.documents[seq - 1]["transaction"]}
 
 
 def test_a_walk_gives_all_in_the_order_of_commit_and_holds_no_transaction(store: AlertStore) -> None:
     fill(store, random.Random(7), range(400))
-    for wanted in (AlertFilter(outcome=None), AlertFilter(min_score=0.5, text=Text.parse("coffee"))):
-        expected = Reference(store).of(wanted, Sort.OLDEST)
-        walk = store.search.walk(wanted)
+    for query in (AlertFilter(outcome=None), AlertFilter(min_score=0.5, text=Text.parse("coffee"))):
+        expected = Reference(store).of(query, Sort.OLDEST)
+        walk = store.search.walk(query)
         first = next(walk)
         fill(store, random.Random(8), range(store.latest_seq(), store.latest_seq() + 1))
         with sqlite3.connect(store.database.path) as connection:
@@ -526,11 +526,11 @@ def test_digits_of_numbers_are_found_as_json_writes_them(store: AlertStore) -> N
     ]
     for part in parts + [f"{chance.randrange(100)}" for _ in range(20)]:
         for name in ("n", "merchant"):
-            wanted = AlertFilter(outcome=None, where=(Where(name, Op.HAS, part),))
-            assert paged(store, wanted, Sort.NEWEST, 50) == reference.of(wanted, Sort.NEWEST), (name, part)
+            query = AlertFilter(outcome=None, where=(Where(name, Op.HAS, part),))
+            assert paged(store, query, Sort.NEWEST, 50) == reference.of(query, Sort.NEWEST), (name, part)
     for op in Op:
-        wanted = AlertFilter(outcome=None, where=(Where("n", op, "4111111111111111"),))
-        assert paged(store, wanted, Sort.NEWEST, 50) == reference.of(wanted, Sort.NEWEST), op
+        query = AlertFilter(outcome=None, where=(Where("n", op, "4111111111111111"),))
+        assert paged(store, query, Sort.NEWEST, 50) == reference.of(query, Sort.NEWEST), op
     for typed in (
         "4111111111111111",
         "4111 1111 1111 1111",
@@ -540,8 +540,8 @@ def test_digits_of_numbers_are_found_as_json_writes_them(store: AlertStore) -> N
         "378282*",
         "3782822*",
     ):
-        wanted = AlertFilter(outcome=None, text=Text.parse(typed))
-        assert paged(store, wanted, Sort.NEWEST, 50) == reference.of(wanted, Sort.NEWEST), typed
+        query = AlertFilter(outcome=None, text=Text.parse(typed))
+        assert paged(store, query, Sort.NEWEST, 50) == reference.of(query, Sort.NEWEST), typed
 
 
 NAMES = ('say "x"', "back\\slash", "line\nbreak", "a.b", "a.b.c", "a..b", ".", "$.V1", "'", "é", "%", "[0]")
@@ -553,8 +553,8 @@ def test_a_column_of_any_name_is_compared(store: AlertStore, name: str) -> None:
     alerts[1]["transaction"][name] = "Here"
     store.add_alerts(alerts)
     for op, value in ((Op.EQ, "Here"), (Op.HAS, "her"), (Op.GE, "A"), (Op.NE, "there")):
-        wanted = AlertFilter(outcome=None, where=(Where(name, op, value),))
-        assert paged(store, wanted, Sort.LOSS, 10) == [2], op
+        query = AlertFilter(outcome=None, where=(Where(name, op, value),))
+        assert paged(store, query, Sort.LOSS, 10) == [2], op
 
 
 def test_numbers_with_many_digits_are_words_within_texts_alone(store: AlertStore) -> None:
@@ -573,8 +573,8 @@ def test_numbers_with_many_digits_are_words_within_texts_alone(store: AlertStore
         ("123456.789", [4]),
     ):
         assert paged(store, AlertFilter(outcome=None, text=Text.parse(typed)), Sort.OLDEST, 5) == expected, typed
-    found = AlertFilter(outcome=None, where=(Where("V9", Op.EQ, "-1.3598071336738"),))
-    assert paged(store, found, Sort.OLDEST, 5) == [1]
+    query = AlertFilter(outcome=None, where=(Where("V9", Op.EQ, "-1.3598071336738"),))
+    assert paged(store, query, Sort.OLDEST, 5) == [1]
 
 
 class Plans:
@@ -583,19 +583,19 @@ class Plans:
     def __init__(self, store: AlertStore) -> None:
         self._store = store
 
-    def of(self, wanted: AlertFilter, sort: Sort, after: SearchPosition | None = None) -> list[str]:
+    def of(self, query: AlertFilter, sort: Sort, after: SearchPosition | None = None) -> list[str]:
         statements: list[tuple[str, Any]] = []
         with self._store.database.read() as connection:
             engine = connection.engine
 
-        def kept(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        def record_statement(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
             statements.append((statement, parameters))
 
-        event.listen(engine, "before_cursor_execute", kept)
+        event.listen(engine, "before_cursor_execute", record_statement)
         try:
-            self._store.search.page(wanted, sort=sort, after=after)
+            self._store.search.page(query, sort=sort, after=after)
         finally:
-            event.remove(engine, "before_cursor_execute", kept)
+            event.remove(engine, "before_cursor_execute", record_statement)
         statement, parameters = next(each for each in statements if " UNION ALL " in each[0])
         with self._store.database.read() as connection:
             plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)
@@ -609,8 +609,8 @@ def test_every_filter_is_answered_from_an_index_without_reading_alerts(
 ) -> None:
     fill(store, random.Random(5), range(300))
     several = {"min_score": 0.1, "max_amount": 900.0, "model_id": "m-1", "schema_id": "s-1", "source": "t"}
-    for asked in ({}, {"assignee": "Ana"}, {"since_us": 1, "until_us": 10**18}, {"max_score": 0.9}, several):
+    for arguments in ({}, {"assignee": "Ana"}, {"since_us": 1, "until_us": 10**18}, {"max_score": 0.9}, several):
         for after in (None, SearchPosition(None if sort.column is None else 0.5, 7)):
-            steps = Plans(store).of(AlertFilter(None, statuses=statuses, **asked), sort, after)
+            steps = Plans(store).of(AlertFilter(None, statuses=statuses, **arguments), sort, after)
             assert steps
             assert all("USING COVERING INDEX alerts_by_" in step for step in steps), steps

@@ -1,4 +1,4 @@
-"""Sets of columns in the store: first sights told once, rows estimated, everything bounded."""
+"""Schemas in the store: new ones are reported once, rows estimated, everything bounded."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from fraudstream.store.store import AlertStore
 from fraudstream.transactions.drift import schema_id
 
 
-def told(store: AlertStore) -> list[dict[str, Any]]:
+def schema_events(store: AlertStore) -> list[dict[str, Any]]:
     return [event.document for event in store.events(kind="schema", limit=1000)]
 
 
-def test_the_first_sight_of_a_set_of_columns_is_one_event_with_its_place(store: AlertStore) -> None:
+def test_a_new_schema_is_one_event_with_its_position(store: AlertStore) -> None:
     store.add_events(
         samples(row(n) for n in range(3)), describe=lambda observation: {"message": f"seen at {observation.where}"}
     )
     store.add_events([sample(3, row(3, note="x")), sample(4, dict(reversed(row(4).items())))])
-    newest, first = told(store)
+    newest, first = schema_events(store)
     assert first["message"] == f"seen at {TOPIC}[0] 0"
     assert first["schema_id"] == schema_id(row(0))
     assert (newest["partition"], newest["offset"], newest["sampled"]) == (0, 3, True)
@@ -36,11 +36,11 @@ def test_rows_are_estimated_from_the_gaps_between_samples_and_a_replay_adds_none
     posted = [sample(100, row(1)), sample(356, row(2)), sample(400, row(3, note="x"))]
     store.add_events(posted)
     store.add_events(posted)
-    plain, noted = store.schema(schema_id(row(1))), store.schema(schema_id(row(3, note="x")))
+    plain, with_note = store.schema(schema_id(row(1))), store.schema(schema_id(row(3, note="x")))
     assert plain is not None
-    assert noted is not None
+    assert with_note is not None
     assert (plain.sampled, plain.estimated) == (2, 257)
-    assert (noted.sampled, noted.estimated) == (1, 44)
+    assert (with_note.sampled, with_note.estimated) == (1, 44)
 
 
 def test_a_topic_that_was_made_anew_counts_again() -> None:
@@ -51,15 +51,15 @@ def test_a_topic_that_was_made_anew_counts_again() -> None:
     ]  # fmt: skip
 
 
-def test_alerts_and_unscorable_rows_are_sights_too_and_count_once(store: AlertStore) -> None:
+def test_alerts_and_unscorable_rows_are_observations_too_and_count_once(store: AlertStore) -> None:
     posted = [alert(1), alert(2, outcome="unscorable", score=None)]
     store.add_alerts(posted)
     store.add_alerts(posted)
-    seen = store.schema("s-1")
-    assert seen is not None
-    assert (seen.alerts, seen.unscorable, seen.sampled) == (1, 1, 0)
-    assert seen.columns == {"Amount": "number", "Time": "number", "V1": "number", "V2": "number"}
-    assert len(told(store)) == 1
+    schema = store.schema("s-1")
+    assert schema is not None
+    assert (schema.alerts, schema.unscorable, schema.sampled) == (1, 1, 0)
+    assert schema.columns == {"Amount": "number", "Time": "number", "V1": "number", "V2": "number"}
+    assert len(schema_events(store)) == 1
 
 
 def test_a_thousand_alternating_schemas_do_not_flood_the_store(store: AlertStore, clock: Clock) -> None:
@@ -70,15 +70,15 @@ def test_a_thousand_alternating_schemas_do_not_flood_the_store(store: AlertStore
             clock.forward(1)
     assert store.schema_count() == 1_000
     assert {schema.sampled for schema in store.schemas(limit=2_000)} == {3}
-    events = told(store)
+    events = schema_events(store)
     assert len(events) == MOST_EVENTS + 1
     assert f"more than {MOST_EVENTS} new schemas" in events[0]["message"]
     clock.forward(3_601)
     store.add_events([sample(9_000, row(1, later=1))])
-    assert len(told(store)) == MOST_EVENTS + 2
+    assert len(schema_events(store)) == MOST_EVENTS + 2
 
 
-def test_the_longest_unseen_make_room_beyond_the_bound(
+def test_the_longest_unseen_are_dropped_beyond_the_bound(
     store: AlertStore, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(observations, "MOST_SCHEMAS", 200)

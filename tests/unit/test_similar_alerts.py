@@ -15,9 +15,9 @@ from fraudstream.store.store import AlertStore
 
 
 def similar(store: AlertStore, alert_id: str, values: dict[str, float] | None = None) -> Any:
-    found = store.alert(alert_id)
-    assert found is not None
-    return similar_alerts(store, found, values or {})
+    alert = store.alert(alert_id)
+    assert alert is not None
+    return similar_alerts(store, alert, values or {})
 
 
 @pytest.mark.parametrize(
@@ -30,13 +30,13 @@ def similar(store: AlertStore, alert_id: str, values: dict[str, float] | None = 
         ("Amount", None), ("card_type", None), ("", None), ("card_merchant", None),
     ],
 )  # fmt: skip
-def test_columns_that_name_somebody_are_told_by_their_names(column: str, kind: str | None) -> None:
+def test_columns_that_name_somebody_are_recognized_by_their_names(column: str, kind: str | None) -> None:
     assert identifier_kind(column) == kind
 
 
 def test_empty_values_and_numbers_with_a_fraction_name_nobody() -> None:
-    given = {"card_id": "", "customer_id": 1.5, "terminal_id": None, "merchant_id": True, "account_id": 7}
-    assert [each.column for each in identifiers_of(given)] == ["account_id"]
+    transaction = {"card_id": "", "customer_id": 1.5, "terminal_id": None, "merchant_id": True, "account_id": 7}
+    assert [each.column for each in identifiers_of(transaction)] == ["account_id"]
 
 
 def test_alerts_of_the_same_card_or_terminal_come_first_whatever_their_values(store: AlertStore) -> None:
@@ -44,14 +44,14 @@ def test_alerts_of_the_same_card_or_terminal_come_first_whatever_their_values(st
     store.add_alerts(
         [alert(n, transaction=row(n, card_id=card, terminal_id=till)) for n, (card, till) in enumerate(ids)]
     )
-    found = similar(store, "id-0", {"V1": 1.0})
-    assert found.by == "identifiers"
-    assert [(each.alert_id, each.shared) for each in found.alerts] == [
+    matches = similar(store, "id-0", {"V1": 1.0})
+    assert matches.by == "identifiers"
+    assert [(each.alert_id, each.shared) for each in matches.alerts] == [
         ("id-3", ("card_id", "terminal_id")),
         ("id-1", ("card_id",)),
         ("id-2", ("terminal_id",)),
     ]
-    assert found.compared == 5
+    assert matches.compared == 5
 
 
 def test_without_identifiers_the_nearest_by_values_of_the_same_model(store: AlertStore) -> None:
@@ -59,10 +59,10 @@ def test_without_identifiers_the_nearest_by_values_of_the_same_model(store: Aler
     store.add_alerts([alert(n, transaction={"V1": value, "V2": 1.0}) for n, value in enumerate(values)])
     store.add_alerts([alert(9, transaction={"V1": 0.0, "V2": 1.0}, model_id="m-2")])
     store.add_alerts([alert(10, transaction={"V2": "text"})])
-    found = similar(store, "id-0", {"V1": 0.0, "V2": 1.0})
-    assert found.by == "values"
-    assert [each.alert_id for each in found.alerts] == ["id-2", "id-4", "id-3", "id-10", "id-1"]
-    assert [each.distance for each in found.alerts] == sorted(each.distance for each in found.alerts)
+    matches = similar(store, "id-0", {"V1": 0.0, "V2": 1.0})
+    assert matches.by == "values"
+    assert [each.alert_id for each in matches.alerts] == ["id-2", "id-4", "id-3", "id-10", "id-1"]
+    assert [each.distance for each in matches.alerts] == sorted(each.distance for each in matches.alerts)
 
 
 def test_a_card_without_another_alert_falls_back_to_values_and_says_so(store: AlertStore) -> None:
@@ -86,6 +86,6 @@ def test_a_large_store_costs_no_more_than_its_neighbourhood(store: AlertStore) -
         ]  # fmt: skip
         connection.execute(insert(tables.alerts), rows)
     store.add_alerts([alert(1, transaction=row(1, card_id="C7"))])
-    found = similar(store, "id-1", {"V1": 0.5})
-    assert found.compared <= AROUND_BY_IDENTIFIER + 500
-    assert [each.alert_id for each in found.alerts] == ["x50007"]
+    matches = similar(store, "id-1", {"V1": 0.5})
+    assert matches.compared <= AROUND_BY_IDENTIFIER + 500
+    assert [each.alert_id for each in matches.alerts] == ["x50007"]

@@ -19,15 +19,15 @@ HEADER = ",".join(f'"{name}"' for name in ["Time", *(f"V{i}" for i in range(1, 2
 
 
 @pytest.fixture(scope="module")
-def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def csv_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     output = tmp_path_factory.mktemp("simulated") / "payments.csv"
     simulate(ROWS, 7, output, with_ids=True)
     return output
 
 
 @pytest.fixture(scope="module")
-def numbers(written: Path) -> np.ndarray:
-    with written.open(newline="") as lines:
+def numbers(csv_file: Path) -> np.ndarray:
+    with csv_file.open(newline="") as lines:
         return np.array([[float(cell) for cell in row[:31]] for row in list(csv.reader(lines))[1:]])
 
 
@@ -62,14 +62,14 @@ def test_ids_follow_the_columns_of_creditcard_csv_and_change_nothing_else(tmp_pa
     assert [line.rsplit(",", 2)[0] for line in with_ids] == plain
 
 
-def test_a_card_pays_again_and_keeps_to_its_terminals(written: Path) -> None:
+def test_a_card_pays_again_and_keeps_to_its_terminals(csv_file: Path) -> None:
     terminals = defaultdict(list)
-    with written.open(newline="") as lines:
+    with csv_file.open(newline="") as lines:
         for row in csv.DictReader(lines):
             terminals[row["CardId"]].append(row["TerminalId"])
-    busy = [seen for seen in terminals.values() if len(seen) >= 8]
+    busy = [visited for visited in terminals.values() if len(visited) >= 8]
     assert len(busy) > 100
-    assert np.mean([len(set(seen)) / len(seen) for seen in busy]) < 0.8
+    assert np.mean([len(set(visited)) / len(visited) for visited in busy]) < 0.8
 
 
 def test_time_ascends_through_two_days(numbers: np.ndarray) -> None:
@@ -153,11 +153,11 @@ def test_memory_does_not_grow_with_the_number_of_rows() -> None:
 
 
 def test_progress_is_reported_up_to_the_last_row(tmp_path: Path) -> None:
-    seen: list[int] = []
-    simulate(ROWS, 1, tmp_path / "payments.csv", report=seen.append)
-    assert seen == sorted(seen)
-    assert len(seen) > 1
-    assert seen[-1] == ROWS
+    reports: list[int] = []
+    simulate(ROWS, 1, tmp_path / "payments.csv", report=reports.append)
+    assert reports == sorted(reports)
+    assert len(reports) > 1
+    assert reports[-1] == ROWS
 
 
 @pytest.mark.parametrize(

@@ -17,10 +17,10 @@ from fraudstream.runtime.spark import first_line, spark_session
 def test_a_spark_master_that_is_not_there_is_said_at_once(master: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(SparkContext, "_active_spark_context", None)  # another test of this process may have one
     plan = SparkPlan(app="test", java_home=Path("/nowhere"), master=master.format(port=free_port()))
-    with pytest.raises(SetupError, match="no Spark master answers") as refused, spark_session(plan):
+    with pytest.raises(SetupError, match="no Spark master answers") as error, spark_session(plan):
         pass
-    assert refused.value.where == plan.master
-    assert "--spark-master" in refused.value.remedy
+    assert error.value.where == plan.master
+    assert "--spark-master" in error.value.remedy
 
 
 def test_the_root_cause_of_an_error_of_the_jvm_is_what_is_said() -> None:

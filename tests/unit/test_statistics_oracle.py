@@ -93,9 +93,9 @@ def test_the_interval_is_that_of_scipys_bootstrap(figure: str, seed: int) -> Non
         method="percentile",
         rng=np.random.default_rng(seed),
     ).confidence_interval
-    found = interval(getattr(draw(rows, seed), figure))
+    bounds = interval(getattr(draw(rows, seed), figure))
     # Two bootstraps of 1,000 rounds differ by their own noise: about 0.004 at the ends.
-    assert [found.low, found.high] == pytest.approx([expected.low, expected.high], abs=0.015)
+    assert [bounds.low, bounds.high] == pytest.approx([expected.low, expected.high], abs=0.015)
 
 
 def test_the_interval_of_tied_scores_holds_the_figure() -> None:
@@ -146,5 +146,5 @@ def test_the_calibration_is_scipys_minimum(frauds: int) -> None:
     expected = minimize(
         loss, np.array([1.0, 1.0, 0.0]), method="L-BFGS-B", bounds=[(0.05, None), (0.05, None), (None, None)]
     )
-    found = fit_calibration(raw, is_fraud, weight)
-    assert loss(np.array([found.a, found.b, found.c])) <= expected.fun + 1e-4 * abs(expected.fun)
+    calibration = fit_calibration(raw, is_fraud, weight)
+    assert loss(np.array([calibration.a, calibration.b, calibration.c])) <= expected.fun + 1e-4 * abs(expected.fun)

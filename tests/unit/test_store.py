@@ -34,8 +34,8 @@ def store(url: str) -> Iterator[AlertStore]:
     store.close()
 
 
-def ids(store: AlertStore, **wanted: Any) -> list[str]:
-    return [found.document()["alert_id"] for found in store.alerts(AlertFilter(**wanted))]
+def ids(store: AlertStore, **conditions: Any) -> list[str]:
+    return [alert.document()["alert_id"] for alert in store.alerts(AlertFilter(**conditions))]
 
 
 def test_an_alert_sent_twice_is_stored_once(store: AlertStore) -> None:
@@ -68,11 +68,11 @@ def test_the_order_of_a_transactions_columns_makes_no_conflict(store: AlertStore
 def test_an_alert_comes_back_whole_with_unknown_keys_and_the_time_of_its_commit(store: AlertStore) -> None:
     sent = alert(1, colour="blue", seq=77, work="mine", received_at="never", score=0.1 + 0.2)
     store.add_alerts([sent])
-    found = store.alert("id-1")
-    assert found is not None
+    stored = store.alert("id-1")
+    assert stored is not None
     work = {"status": "new", "assignee": None, "version": 0, "decided_at": None, "since": None}
-    own = {"seq": found.seq, "work": work, "received_at": "2026-01-02T03:04:05+00:00"}
-    assert found.document() == sent | own
+    own = {"seq": stored.seq, "work": work, "received_at": "2026-01-02T03:04:05+00:00"}
+    assert stored.document() == sent | own
 
 
 def test_one_bad_alert_blocks_no_other_and_is_kept_with_its_reason_once(store: AlertStore) -> None:
@@ -81,9 +81,9 @@ def test_one_bad_alert_blocks_no_other_and_is_kept_with_its_reason_once(store: A
         added = store.add_alerts(posted)
         assert [rejection.index for rejection in added.rejected] == [1, 2]
     assert ids(store) == ["id-3", "id-1"]
-    kept = [row.document for row in store.rejected()]
-    assert [row["reason"] for row in kept] == ["an alert must be a JSON object", "score must be a number"]
-    assert '"id-2"' in kept[1]["payload"]
+    rejected = [row.document for row in store.rejected()]
+    assert [row["reason"] for row in rejected] == ["an alert must be a JSON object", "score must be a number"]
+    assert '"id-2"' in rejected[1]["payload"]
     assert store.totals()[Total.REJECTED] == 2
 
 
@@ -114,16 +114,16 @@ def test_threads_posting_the_same_alerts_store_each_once_in_order(store: AlertSt
 
 def test_filters_and_cursor_lead_through_all_alerts_without_gap_or_repeat(store: AlertStore) -> None:
     store.add_alerts([alert(number, score=number / 100) for number in range(100)])
-    walked: list[int] = []
+    row_numbers: list[int] = []
     before = None
     while page := store.alerts(AlertFilter(min_score=0.5), before=before, limit=7):
-        walked += [found.document()["source_row"] for found in page]
+        row_numbers += [stored.document()["source_row"] for stored in page]
         before = page[-1].seq
-    assert walked == list(range(99, 49, -1))
+    assert row_numbers == list(range(99, 49, -1))
 
 
 @pytest.mark.parametrize(
-    ("wanted", "expected"),
+    ("conditions", "expected"),
     [
         ({}, ["id-3", "id-1"]),
         ({"outcome": Outcome.UNSCORABLE}, ["id-2"]),
@@ -134,7 +134,7 @@ def test_filters_and_cursor_lead_through_all_alerts_without_gap_or_repeat(store:
         ({"until_us": 1_767_323_046_000_000}, ["id-1"]),
     ],
 )
-def test_a_filter_narrows(store: AlertStore, wanted: dict[str, Any], expected: list[str]) -> None:
+def test_a_filter_narrows(store: AlertStore, conditions: dict[str, Any], expected: list[str]) -> None:
     store.add_alerts(
         [
             alert(1, topic="other"),
@@ -142,7 +142,7 @@ def test_a_filter_narrows(store: AlertStore, wanted: dict[str, Any], expected: l
             alert(3, model_id="m-2", produced_at="2026-01-02T05:04:06+02:00"),
         ]
     )
-    assert ids(store, **wanted) == expected
+    assert ids(store, **conditions) == expected
 
 
 def test_samples_and_positions_move_the_counters_and_are_not_stored(store: AlertStore) -> None:
@@ -181,13 +181,13 @@ def test_dead_letters_count_once_and_only_the_newest_keep_their_payload(
     store: AlertStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(rows, "KEPT_DEAD_LETTERS", 300)
-    letters = [
+    dead_letters = [
         {"topic": "t", "partition": 1, "offset": offset, "reason": "empty", "payload_base64": None}
         for offset in range(303)
     ]
-    assert store.add_dead_letters(letters[:301]).accepted == 301
-    assert store.add_dead_letters(letters[200:]).accepted == 2
-    assert store.add_dead_letters(letters[:5]).duplicates == 5
+    assert store.add_dead_letters(dead_letters[:301]).accepted == 301
+    assert store.add_dead_letters(dead_letters[200:]).accepted == 2
+    assert store.add_dead_letters(dead_letters[:5]).duplicates == 5
     assert store.totals()[Total.DEAD_LETTERS] == 303
     newest = store.dead_letters(limit=20_000)
     assert len(newest) == 300
@@ -197,9 +197,9 @@ def test_dead_letters_count_once_and_only_the_newest_keep_their_payload(
 
 def test_a_huge_payload_is_cut_and_says_so(store: AlertStore) -> None:
     store.add_dead_letters([{"topic": "t", "partition": 0, "offset": 0, "payload_base64": "A" * 200_000}])
-    letter = store.dead_letters()[0].document
-    assert letter["payload_truncated"] is True
-    assert len(letter["payload_base64"]) == 65_536
+    dead_letter = store.dead_letters()[0].document
+    assert dead_letter["payload_truncated"] is True
+    assert len(dead_letter["payload_base64"]) == 65_536
 
 
 def test_the_columns_of_an_export_are_the_union_in_the_order_first_seen(store: AlertStore) -> None:
@@ -230,14 +230,14 @@ def test_a_write_that_fails_says_so_and_stores_nothing(store: AlertStore, tmp_pa
 @pytest.mark.parametrize(
     "url", ["nonsense", "sqlite://", "sqlite:///:memory:", "postgresql://somewhere/alerts", "sqlite:////no/such/a.db"]
 )
-def test_an_address_that_cannot_be_opened_is_told_with_a_remedy(url: str) -> None:
+def test_an_address_that_cannot_be_opened_is_reported_with_a_remedy(url: str) -> None:
     with pytest.raises(StoreError) as failed:
         AlertStore.open(url)
     assert failed.value.where
     assert failed.value.remedy
 
 
-def test_a_file_that_is_no_database_is_told(tmp_path: Path) -> None:
+def test_a_file_that_is_no_database_is_reported(tmp_path: Path) -> None:
     (tmp_path / "a.db").write_bytes(b"Time,V1\n" * 1000)
     with pytest.raises(StoreError, match="not a database"):
         AlertStore.open(f"sqlite:///{tmp_path / 'a.db'}")

@@ -32,16 +32,16 @@ def renamed(number: int, **changes: Any) -> dict[str, Any]:
     return row(number, V3=None, third=row(number)["V3"], **changes)
 
 
-def pairs(found: list[Any]) -> list[tuple[str, str]]:
-    return [(each.new, each.old) for each in found]
+def pairs(suggestions: list[Any]) -> list[tuple[str, str]]:
+    return [(each.new, each.old) for each in suggestions]
 
 
 def test_a_renamed_column_is_found_with_its_evidence() -> None:
     watched = watch(*(row(n) for n in range(40)), *(renamed(n) for n in range(40, 240)))
-    (found,) = watched.suggestions(CONTRACT, set())
-    assert (found.new, found.old, found.values) == ("third", "V3", 200)
-    assert found.distance <= 0.2
-    assert found.first.offset == 40
+    (suggestion,) = watched.suggestions(CONTRACT, set())
+    assert (suggestion.new, suggestion.old, suggestion.values) == ("third", "V3", 200)
+    assert suggestion.distance <= 0.2
+    assert suggestion.first.offset == 40
 
 
 def test_an_unrelated_column_is_not_suggested() -> None:
@@ -58,12 +58,12 @@ def test_a_column_that_stood_beside_the_feature_is_no_other_name_of_it() -> None
     assert watch(*rows).suggestions(CONTRACT, set()) == []
 
 
-def test_two_renames_at_once_are_told_apart() -> None:
+def test_two_renames_at_once_are_distinguished() -> None:
     rows = [row(n, V2=None, V4=None, second=row(n)["V2"], fourth=row(n)["V4"], noise=RNG.random()) for n in range(300)]
     assert sorted(pairs(watch(*rows).suggestions(CONTRACT, set()))) == [("fourth", "V4"), ("second", "V2")]
 
 
-def test_columns_of_like_distribution_are_not_told_apart_by_guessing() -> None:
+def test_columns_of_like_distribution_are_not_matched_by_guessing() -> None:
     rows = [row(n, V3=None, one=row(n)["V3"], other=row(n + 5_000)["V3"]) for n in range(300)]
     assert watch(*rows).suggestions(CONTRACT, set()) == []
 
@@ -126,7 +126,7 @@ def test_text_in_place_of_a_number_is_no_gap_while_it_spells_one() -> None:
     assert plain_text(sentence).startswith("Column V3 holds no number but text since about")
 
 
-def test_what_another_revision_judged_says_nothing_of_now() -> None:
+def test_scores_of_another_revision_say_nothing_of_now() -> None:
     watched = watch(*(renamed(n) for n in range(30)))
     later = samples((renamed(n) for n in range(30, 33)), start=30, revision=2, imputed=[])
     watched.observe(weighed(later), CONTRACT)

@@ -1,4 +1,4 @@
-"""The watch over the query, with a query that fails and models that change as told."""
+"""The watch over the query, with a query that fails and models that change on request."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from fraudstream.runtime.processes import wait_until
 
 
 class Query:
-    """A streaming query that is active until it is told to fail."""
+    """A streaming query that is active until it is made to fail."""
 
     runId = "run-1"
 
@@ -47,13 +47,13 @@ class Query:
 
 
 class Events:
-    """Keeps what is told."""
+    """Records reported events."""
 
     def __init__(self) -> None:
-        self.told: list[tuple[str, str]] = []
+        self.reports: list[tuple[str, str]] = []
 
     def write(self, kind: str, message: str, **details: Any) -> None:
-        self.told.append((kind, message))
+        self.reports.append((kind, message))
 
 
 class Keeper(LedgerKeeper):
@@ -83,12 +83,12 @@ class Partitions(PartitionWatch):
         self.needs_query = False
 
     def poll(self, query: Any) -> bool:
-        wanted, self.needs_query = self.needs_query, False
-        return wanted
+        needs_query, self.needs_query = self.needs_query, False
+        return needs_query
 
 
 class World:
-    """A model in force and the queries that were started with it."""
+    """An active model and the queries that were started with it."""
 
     def __init__(self, *queries: Query) -> None:
         self.deployment = Deployment("m-1", 0.5, revision=1, when=datetime(2026, 1, 1, tzinfo=UTC).isoformat())
@@ -141,7 +141,7 @@ class World:
         return thread
 
 
-def test_a_failed_query_is_started_again_and_the_failure_is_told() -> None:
+def test_a_failed_query_is_started_again_and_the_failure_is_reported() -> None:
     world = World(Query(PySparkException("a task failed")), Query())
     thread = world.run()
     while world.ready_count < 2:
@@ -150,7 +150,7 @@ def test_a_failed_query_is_started_again_and_the_failure_is_told() -> None:
     world.stop.set()
     thread.join()
     assert [deployment.revision for deployment in world.started] == [1, 1]
-    assert ("query", "the query failed and is restarted from its checkpoint: a task failed") in world.events.told
+    assert ("query", "the query failed and is restarted from its checkpoint: a task failed") in world.events.reports
 
 
 def test_a_query_counts_as_running_once_it_reads() -> None:
@@ -158,10 +158,10 @@ def test_a_query_counts_as_running_once_it_reads() -> None:
     world.reading.clear()
     thread = world.run()
     assert not world.ready.wait(0.5)
-    assert world.events.told == []
+    assert world.events.reports == []
     world.reading.set()
     assert world.ready.wait(60)
-    assert ("query", "the query is running") in world.events.told
+    assert ("query", "the query is running") in world.events.reports
     world.stop.set()
     thread.join()
 
@@ -202,20 +202,20 @@ def test_a_new_revision_is_taken_by_starting_the_query_anew() -> None:
 
 def test_a_revision_that_cannot_be_used_leaves_the_former_model_at_work() -> None:
     world = World(Query())
-    told = threading.Event()
+    reported = threading.Event()
     write = world.events.write
 
     def tell(kind: str, message: str, **details: Any) -> None:
         write(kind, message, **details)
         if "cannot be used" in message:
-            told.set()
+            reported.set()
 
     world.events.write = tell  # type: ignore[method-assign]
     thread = world.run()
     assert world.ready.wait(60)
     world.broken = ModelCorrupt("a file was changed")
     world.deployment = Deployment("m-2", 0.7, revision=2)
-    assert told.wait(60)
+    assert reported.wait(60)
     world.stop.set()
     thread.join()
     assert [deployment.model_id for deployment in world.started] == ["m-1"]
@@ -254,7 +254,7 @@ def test_failures_while_kafka_is_away_do_not_end_the_detector() -> None:
     world.keeper.error = KafkaFailure("Kafka does not tell its first offsets")
     thread = threading.Thread(target=supervisor.run, args=(world.stop,))
     thread.start()
-    assert wait_until(lambda: sum("is restarted" in told[1] for told in world.events.told) >= 6, 60)
+    assert wait_until(lambda: sum("is restarted" in report[1] for report in world.events.reports) >= 6, 60)
     world.stop.set()
     thread.join()
 

@@ -1,4 +1,4 @@
-"""`fraudstream threshold`: the table of the model in force, and another threshold put in force without training."""
+"""`fraudstream threshold`: the table of the active model, and the deployment of another threshold."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ from fraudstream.model.evaluation.record import (
 from fraudstream.model.evaluation.thresholds import set_threshold, threshold_table
 
 
-def row(threshold: float, caught: int, alarms: float) -> ThresholdRow:
-    found = Operating(10, caught, alarms, 100.0 * caught, 100.0 * (10 - caught), days=2.0)
-    return ThresholdRow(threshold, found, replace(found, days=1.0))
+def row(threshold: float, true_positives: int, alarms: float) -> ThresholdRow:
+    operating = Operating(10, true_positives, alarms, 100.0 * true_positives, 100.0 * (10 - true_positives), days=2.0)
+    return ThresholdRow(threshold, operating, replace(operating, days=1.0))
 
 
 ROWS = (row(1.0, 0, 0), row(0.8, 5, 10), row(0.4, 8, 60), row(0.1, 10, 400))
@@ -69,9 +69,9 @@ def test_what_is_written_is_read(current: Path) -> None:
 def test_a_value_is_the_next_revision_with_who_and_why(current: Path) -> None:
     ran = CliRunner().invoke(cli, ["threshold", "0.7", "--who", "ann", "--why", "fewer", "--model", str(current)])
     assert ran.exit_code == 0, ran.output
-    found = read_current(current)
-    assert (found.threshold, found.revision, found.who, found.why) == (0.7, 2, "ann", "fewer")
-    assert found.aliases == {"new": "V1"}
+    deployment = read_current(current)
+    assert (deployment.threshold, deployment.revision, deployment.who, deployment.why) == (0.7, 2, "ann", "fewer")
+    assert deployment.aliases == {"new": "V1"}
     assert "revision 2" in ran.output
 
 
@@ -82,8 +82,8 @@ def test_a_value_is_the_next_revision_with_who_and_why(current: Path) -> None:
 def test_the_cheapest_by_the_models_own_table_is_taken(
     current: Path, review_cost: float | None, limit: float | None, expected: float
 ) -> None:
-    found = set_threshold(current, review_cost=review_cost, max_alerts_per_day=limit, who="ann", why="", now=NOW)
-    assert found.threshold == expected
+    change = set_threshold(current, review_cost=review_cost, max_alerts_per_day=limit, who="ann", why="", now=NOW)
+    assert change.threshold == expected
 
 
 @pytest.mark.parametrize("constraints", [{}, {"value": 0.5, "review_cost": 1.0}, {"max_alerts_per_day": -1.0}])
@@ -99,7 +99,7 @@ def test_a_model_named_directly_keeps_its_threshold(current: Path) -> None:
         set_threshold(current.parent / MODEL_ID, value=0.5, who="ann", why="", now=NOW)
 
 
-def test_the_table_tells_what_the_threshold_in_force_does(current: Path) -> None:
+def test_the_table_describes_the_active_threshold(current: Path) -> None:
     set_threshold(current, value=0.5, who="ann", why="", now=NOW)
     table = threshold_table(current)
     assert table.nearest == ROWS[1]
@@ -107,10 +107,10 @@ def test_the_table_tells_what_the_threshold_in_force_does(current: Path) -> None
     assert "recommended" in ran.output
     assert "> 0.8" in " ".join(ran.output.split())
     assert "* 0.4" in " ".join(ran.output.split())
-    told = json.loads(CliRunner().invoke(cli, ["threshold", "--json", "--model", str(current)]).output)
-    assert [each["threshold"] for each in told["thresholds"]] == [1.0, 0.8, 0.4, 0.1]
-    assert told["thresholds"][2]["expected"]["cost"] == 200 + 2.5 * 60
-    assert told["in_force"]["revision"] == 2
+    document = json.loads(CliRunner().invoke(cli, ["threshold", "--json", "--model", str(current)]).output)
+    assert [each["threshold"] for each in document["thresholds"]] == [1.0, 0.8, 0.4, 0.1]
+    assert document["thresholds"][2]["expected"]["cost"] == 200 + 2.5 * 60
+    assert document["in_force"]["revision"] == 2
 
 
 def test_a_model_of_an_earlier_version_takes_a_value_and_has_no_table(tmp_path: Path) -> None:

@@ -57,15 +57,15 @@ def shapley(trees: Sequence[Tree], vector: Sequence[float]) -> list[float]:
         for size in range(len(players) + 1)
         for known in itertools.combinations(players, size)
     }
-    found = []
+    contributions = []
     for player in players:
         total = 0.0
         for known, value in values.items():
             if player not in known:
                 weight = math.factorial(len(known)) * math.factorial(len(players) - len(known) - 1)
                 total += weight / math.factorial(len(players)) * (values[known | {player}] - value)
-        found.append(total)
-    return found
+        contributions.append(total)
+    return contributions
 
 
 @pytest.mark.parametrize("seed", range(12))

@@ -13,8 +13,20 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 
-SCANNED: tuple[str, ...] = ("src", "README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", "docs")
-"""Files and directories; `src` follows when all packages use the glossary."""
+SCANNED: tuple[str, ...] = (
+    *("src", "tests", "benchmarks", "chaos"),
+    *("README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", "docs"),
+)
+"""Files and directories."""
+
+NOT_YET_SCANNED = (
+    "tests/e2e/",
+    "tests/spark/conftest.py",
+    "tests/support/commands.py",
+    "chaos/data.py",
+    "chaos/__main__.py",
+)
+"""Temporary: delete it when these use the glossary."""
 
 NOT_SCANNED = frozenset({"docs/glossary.md", "docs/reference.md", "docs/figures.md", "docs/reliability.md"})
 """The glossary lists retired words; the other pages quote `src`, recorded benchmark results and `chaos/`."""
@@ -24,6 +36,9 @@ RETIRED = re.compile(
     r"|peers?|rooms?|stand\sins?)\b",
     re.IGNORECASE,
 )
+
+PARTICIPLES = frozenset({"asked", "found", "kept", "seen", "shown", "told", "wanted"})
+"""No names by themselves: a name says what the value is."""
 
 EXTERNAL = frozenset({"in_force", "letters_lost", "peers_in_full", "performance_peers", "seconds_until_told"})
 """JSON keys and file names: they are allowed everywhere."""
@@ -38,13 +53,22 @@ ALLOWED = frozenset(
         (f"{SOURCE}/messages/answers.py", "letters"),
         (f"{SOURCE}/store/replays.py", "letter"),
         (f"{SOURCE}/store/replays.py", "letters"),
-        # Letters of the alphabet.
+        # Characters of a script.
+        ("tests/integration/test_names_and_actors.py", "letter"),
+        ("tests/integration/test_names_and_actors.py", "letters"),
+        ("tests/unit/test_alert_words.py", "letters"),
         (f"{SOURCE}/dashboard/templates/queue.html", "letters"),
         (f"{SOURCE}/store/full_text.py", "letters"),
         (f"{SOURCE}/transactions/cards.py", "letter"),
         (f"{SOURCE}/transactions/cards.py", "letters"),
         (f"{SOURCE}/transactions/masking.py", "letter"),
         (f"{SOURCE}/transactions/times.py", "letters"),
+        # Fields of JSON results and of a template, and a released migration.
+        ("chaos/report.py", "shown"),
+        ("chaos/rounds.py", "shown"),
+        (f"{SOURCE}/dashboard/services/schema_report.py", "kept"),
+        (f"{SOURCE}/dashboard/views/queue.py", "asked"),
+        (f"{SOURCE}/store/migrations/versions/0009_masked.py", "shown"),
         # The other end of a TCP connection.
         (f"{SOURCE}/dashboard/server.py", "peer"),
     }
@@ -56,6 +80,12 @@ ALLOWED = frozenset(
 def test_retired_words_are_not_used(scanned: str) -> None:
     hits = [hit for path in _files(scanned) for hit in _hits(path)]
     assert not hits, "\n".join(["see docs/glossary.md for the words to use", *hits])
+
+
+@pytest.mark.parametrize("scanned", [name for name in SCANNED if (ROOT / name).is_dir()])
+def test_names_are_no_participles(scanned: str) -> None:
+    hits = [hit for path in _files(scanned) if path.suffix == ".py" for hit in _participles(path)]
+    assert not hits, "\n".join(["name the value by a noun", *hits])
 
 
 @pytest.mark.parametrize(
@@ -78,7 +108,10 @@ def test_what_counts_as_a_use(tmp_path: Path, name: str, text: str, words: list[
 def _files(scanned: str) -> Iterator[Path]:
     top = ROOT / scanned
     paths = [top] if top.is_file() else sorted(top.rglob("*"))
-    yield from (path for path in paths if path.suffix in SCANNERS and _name(path) not in NOT_SCANNED)
+    for path in paths:
+        name = _name(path)
+        if path.suffix in SCANNERS and name not in NOT_SCANNED and not name.startswith(NOT_YET_SCANNED):
+            yield path
 
 
 def _name(path: Path) -> str:
@@ -94,6 +127,14 @@ def _hits(path: Path) -> Iterator[str]:
             word = " ".join(match.group().split())
             if (file, word.lower()) not in ALLOWED:
                 yield f"{file}:{first_line + text.count(chr(10), 0, match.start())}: {word}"
+
+
+def _participles(path: Path) -> Iterator[str]:
+    """Report each name that is one participle as `file:line: word`."""
+    file = _name(path)
+    for token in tokenize.generate_tokens(io.StringIO(path.read_text()).readline):
+        if token.type == tokenize.NAME and token.string in PARTICIPLES and (file, token.string) not in ALLOWED:
+            yield f"{file}:{token.start[0]}: {token.string}"
 
 
 def _split_names(text: str, file: str) -> str:

@@ -46,8 +46,8 @@ def main() -> None:
     spark.sparkContext.setLogLevel("ERROR")
     model = PipelineModel.load(f"{arguments.model}/pipeline")
     with open(f"{arguments.model}/pipeline.json") as file:
-        told = json.load(file)
-    schema = StructType([StructField(name, DoubleType()) for name in told["names"]])
+        export = json.load(file)
+    schema = StructType([StructField(name, DoubleType()) for name in export["names"]])
 
     rows = (
         spark.readStream.format("kafka")
@@ -63,8 +63,8 @@ def main() -> None:
     def post_frauds(batch: DataFrame, _batch_id: int) -> None:
         frauds = (
             model.transform(batch)
-            .filter(vector_to_array(col("probability"))[1] >= told["threshold"])
-            .select("partition", "offset", *told["names"])
+            .filter(vector_to_array(col("probability"))[1] >= export["threshold"])
+            .select("partition", "offset", *export["names"])
             .collect()
         )
         for fraud in frauds:
@@ -77,13 +77,13 @@ def main() -> None:
 
 def report(query: Any, first_offsets: int) -> None:
     """Tell from the query's own progress how far it is; costs the batches nothing."""
-    told = -1
+    last_batch = -1
     while True:
         time.sleep(0.1)
         progress = query.lastProgress
-        if progress is None or progress["batchId"] <= told:
+        if progress is None or progress["batchId"] <= last_batch:
             continue
-        told = progress["batchId"]
+        last_batch = progress["batchId"]
         ends = progress["sources"][0]["endOffset"] or {}
         ends = json.loads(ends) if isinstance(ends, str) else ends
         read = sum(offset for topic in ends.values() for offset in topic.values())

@@ -35,11 +35,11 @@ class Bare:
     def scorer(self, messages: Sequence[Message]) -> None:
         """Score a batch and produce its alerts."""
         loads, take = orjson.loads, self._values
-        rows, kept = [], []
+        rows, numeric = [], []
         for message in messages:
             try:
                 rows.append(take(loads(message.value())))  # type: ignore[arg-type]
-                kept.append(message)
+                numeric.append(message)
             except (ValueError, TypeError, KeyError):
                 continue
         if not rows:
@@ -47,12 +47,12 @@ class Bare:
         try:
             matrix = np.array(rows, dtype=np.float64)
         except (ValueError, TypeError):  # an odd cell spoils the batch: row by row, without it
-            pairs = [(row, message) for row, message in zip(rows, kept, strict=True) if _is_numbers(row)]
+            pairs = [(row, message) for row, message in zip(rows, numeric, strict=True) if _is_numbers(row)]
             matrix = np.array([row for row, _ in pairs], dtype=np.float64).reshape(len(pairs), len(self._model.names))
-            kept = [message for _, message in pairs]
+            numeric = [message for _, message in pairs]
         scores = self._model.scores(matrix)
         for place in np.flatnonzero(scores >= self._model.threshold):
-            message = kept[place]
+            message = numeric[place]
             alert = {
                 "partition": message.partition(),
                 "offset": message.offset(),
@@ -92,7 +92,7 @@ class Contract:
                 self._alert(messages[place], score, imputed, None)
         for place, reason in read.unscorable.items():
             self._alert(messages[place], None, read.imputed.get(place, []), reason)
-        for place, reason in read.letters.items():
+        for place, reason in read.dead_letters.items():
             self._dead_letter(messages[place], reason)
         self._sample(messages[-1])
         self._producer.flush()
@@ -133,7 +133,7 @@ class Contract:
 
     def _dead_letter(self, message: Message, reason: str) -> None:
         value = message.value()
-        told = {
+        error_headers = {
             "__connect.errors.topic": message.topic(),
             "__connect.errors.partition": str(message.partition()),
             "__connect.errors.offset": str(message.offset()),
@@ -146,7 +146,7 @@ class Contract:
             f"{self._prefix}transactions_dead_letter",
             None if value is None else value[:MAX_RECORD_BYTES],
             message.key(),
-            headers=[*(message.headers() or []), *((name, text or "") for name, text in told.items())],
+            headers=[*(message.headers() or []), *((name, text or "") for name, text in error_headers.items())],
         )
 
     def _sample(self, message: Message) -> None:
@@ -164,7 +164,7 @@ def _time(message: Message) -> str:
 
 
 def consume(arguments: argparse.Namespace) -> None:
-    """Judge this process' share of the partitions until a signal ends it."""
+    """Score this process' share of the partitions until a signal ends it."""
     producer = Producer(
         {
             "bootstrap.servers": arguments.bootstrap_servers,
@@ -197,13 +197,13 @@ def consume(arguments: argparse.Namespace) -> None:
         first = consumer.poll(0.25)
         if first is None:
             continue
-        came = [first, *consumer.consume(MESSAGES_AT_ONCE - 1, 0)]
-        messages = [message for message in came if message.error() is None]
+        batch = [first, *consumer.consume(MESSAGES_AT_ONCE - 1, 0)]
+        messages = [message for message in batch if message.error() is None]
         if messages:
             scorer(messages)
             if arguments.variant == "contract":
                 consumer.commit(asynchronous=True)
-            progress.judged(len(messages))
+            progress.scored(len(messages))
 
 
 def main() -> None:

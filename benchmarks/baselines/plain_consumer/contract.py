@@ -1,4 +1,4 @@
-"""The contract on rows in batches: which are judged, with what standing in, and what becomes of the others.
+"""The contract on rows in batches: which are scored, with which imputation values, and what becomes of the others.
 
 Rows as expected take the fast way, a matrix for all of them; the others are read cell by cell.
 """
@@ -32,18 +32,18 @@ class Read:
     """A batch, read.
 
     Attributes:
-        matrix: The vectors of the rows that can be judged.
+        matrix: The vectors of the rows that can be scored.
         places: By row of the matrix, its place in the batch.
         imputed: By place in the batch, for which columns something stands in, where any does.
-        unscorable: By place, why no model may judge it.
-        letters: By place, why it is no transaction.
+        unscorable: By place, why no model may score it.
+        dead_letters: By place, why it is no transaction.
     """
 
     matrix: Floats
     places: list[int]
     imputed: dict[int, list[str]] = field(default_factory=dict)
     unscorable: dict[int, str] = field(default_factory=dict)
-    letters: dict[int, str] = field(default_factory=dict)
+    dead_letters: dict[int, str] = field(default_factory=dict)
 
 
 def values_getter(names: Sequence[str]) -> Callable[[Any], tuple[Any, ...]]:
@@ -78,10 +78,10 @@ class Reader:
             except (ValueError, TypeError, KeyError):
                 odd.append(place)
         if not set(map(type, chain.from_iterable(expected))) <= _NUMBERS:
-            kept = [set(map(type, row)) <= _NUMBERS for row in expected]
-            odd += [place for place, keep in zip(places, kept, strict=True) if not keep]
-            places = [place for place, keep in zip(places, kept, strict=True) if keep]
-            expected = [row for row, keep in zip(expected, kept, strict=True) if keep]
+            is_plain = [set(map(type, row)) <= _NUMBERS for row in expected]
+            odd += [place for place, keep in zip(places, is_plain, strict=True) if not keep]
+            places = [place for place, keep in zip(places, is_plain, strict=True) if keep]
+            expected = [row for row, keep in zip(expected, is_plain, strict=True) if keep]
         matrix = np.array(expected, dtype=np.float64).reshape(len(expected), len(self._model.names))
         finite = np.isfinite(matrix.sum(axis=1))
         if not finite.all():
@@ -99,7 +99,7 @@ class Reader:
             try:
                 row = self._row(values[place])
             except Unreadable as e:
-                read.letters[place] = str(e)
+                read.dead_letters[place] = str(e)
                 continue
             cells = [number_of(row.get(name)) for name in model.names]
             missing = [name for name, cell in zip(model.names, cells, strict=True) if cell is None]

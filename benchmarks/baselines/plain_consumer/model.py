@@ -37,20 +37,20 @@ class Trees:
 
     def margins(self, matrix: Floats) -> Floats:
         """The sum of the leaves that each row ends in."""
-        found = np.empty(len(matrix))
+        sums = np.empty(len(matrix))
         for start in range(0, len(matrix), ROWS_AT_ONCE):
             part = np.ascontiguousarray(matrix[start : start + ROWS_AT_ONCE])
             flat, own = part.ravel(), (np.arange(len(part)) * part.shape[1])[:, None]
             at = np.tile(self.roots, (len(part), 1))
             for _ in range(self.depth):
                 at = self.left.take(at) + (flat.take(own + self.slot.take(at)) > self.split.take(at))
-            found[start : start + len(part)] = self.value.take(at).sum(axis=1)
-        return found
+            sums[start : start + len(part)] = self.value.take(at).sum(axis=1)
+        return sums
 
 
 @dataclass(frozen=True)
 class Model:
-    """What a consumer needs to judge: names in the order of the vector, and how to score it."""
+    """What a consumer needs to score: names in the order of the vector, and how to score it."""
 
     model_id: str
     revision: int
@@ -82,23 +82,23 @@ class Model:
 def load_model(path: Path) -> Model:
     """Read what `exported.py` wrote."""
     with np.load(path, allow_pickle=False) as saved:
-        told = json.loads(str(saved["told"]))
+        model = json.loads(str(saved["model"]))
         trees = None
         if "roots" in saved:
             arrays = {name: saved[name] for name in ("slot", "split", "left", "value", "roots")}
-            trees = Trees(**arrays, depth=told["depth"])
+            trees = Trees(**arrays, depth=model["depth"])
         return Model(
-            model_id=told["model_id"],
-            revision=told["revision"],
-            threshold=told["threshold"],
-            missing_limit=told["missing_limit"],
-            names=tuple(told["names"]),
+            model_id=model["model_id"],
+            revision=model["revision"],
+            threshold=model["threshold"],
+            missing_limit=model["missing_limit"],
+            names=tuple(model["names"]),
             medians=saved["medians"],
             mean=saved["mean"],
             factor=saved["factor"],
             coefficients=saved["coefficients"],
-            intercept=told["intercept"],
+            intercept=model["intercept"],
             trees=trees,
-            is_log_odds=told["is_log_odds"],
-            calibration=(told["calibration"]["a"], told["calibration"]["b"], told["calibration"]["c"]),
+            is_log_odds=model["is_log_odds"],
+            calibration=(model["calibration"]["a"], model["calibration"]["b"], model["calibration"]["c"]),
         )

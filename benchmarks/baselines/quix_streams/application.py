@@ -43,15 +43,15 @@ def main() -> None:
     alerts = application.topic(f"{arguments.prefix}fraud_alerts", value_serializer="bytes")
 
     def scorer(value: bytes, key: Any, timestamp: int, headers: Any) -> bytes | None:
-        progress.judged(1)
+        progress.scored(1)
         try:
-            found = score(values_of(orjson.loads(value)))
+            probability = score(values_of(orjson.loads(value)))
         except (ValueError, TypeError, KeyError, OverflowError):
             return None
-        if found < threshold:
+        if probability < threshold:
             return None
         row = message_context()
-        alert = {"partition": row.partition, "offset": row.offset, "score": found}
+        alert = {"partition": row.partition, "offset": row.offset, "score": probability}
         return orjson.dumps(alert | {"transaction": orjson.Fragment(value)})
 
     frame = application.dataframe(source)
