@@ -29,28 +29,21 @@ from fraudstream.model.artifact import ModelArtifact
 from fraudstream.model.deployment.current import Deployment, current_file, read_current, resolve, tighten_models
 from fraudstream.runtime.jars import CONNECTOR, SCALA, SPARK_VERSION, Jars
 from fraudstream.runtime.java import Java
-from fraudstream.runtime.jvm import Jvm, SparkPlan, local_slots, spark_archive, start_jvm, with_enough_slots
+from fraudstream.runtime.jvm import (
+    Jvm,
+    SparkPlan,
+    java_options,
+    local_slots,
+    spark_archive,
+    start_jvm,
+    with_enough_slots,
+)
 from fraudstream.runtime.processes import write_ready
 from fraudstream.runtime.spark import is_submitted, session_with_master, spark_session
 from fraudstream.scoring.scorer import load_scorer
 from fraudstream.transactions.wire import DetectorState, EventType, Topic
 
 LEAST_TASK_SLOTS: Final = 4
-
-FEW_CORES: Final = 2
-"""Up to this many cores we pass the options below; with more, Java's defaults apply."""
-
-FOR_FEW_CORES: Final = (
-    # It has no threads of its own: it starts 0.5 to 0.9 s sooner than Java's default, and catches up as fast.
-    "-XX:+UseSerialGC",
-    "-XX:NewSize=128m",
-    # The C2 compiler took 4 of the 11 seconds of CPU time until the first transaction, for methods that are not needed
-    # later: with five times Java's default thresholds the transaction is scored 0.8 s sooner (decision 21).
-    "-XX:Tier4InvocationThreshold=25000",
-    "-XX:Tier4MinInvocationThreshold=3000",
-    "-XX:Tier4CompileThreshold=75000",
-    "-XX:Tier4BackEdgeThreshold=200000",
-)
 
 _NO_HISTORY: Final = {
     # Spark keeps this for its own UI, which is off: the text of each batch's plan, 140 KB, a thousand times.
@@ -59,15 +52,6 @@ _NO_HISTORY: Final = {
     "spark.ui.retainedStages": "10",
     "spark.ui.retainedTasks": "100",
 }
-
-HEAP: Final = "-Xms320m"
-"""Java would start with a fraction of the machine's memory, and keep the garbage of each batch's plan, 9 MB, until that
-is full. This is the same on every machine, and the garbage is collected after some ten batches."""
-
-LEAST_FOR_HEAP: Final = 512
-"""MiB of heap below which Java's default initial size applies."""
-
-_MIB: Final = {"k": 2**-10, "m": 1, "g": 2**10, "t": 2**20}
 
 
 def detector_plan(settings: Settings, java: Java, jars: Jars, partitions: int = 1) -> SparkPlan:
@@ -84,15 +68,10 @@ def detector_plan(settings: Settings, java: Java, jars: Jars, partitions: int = 
         master=with_enough_slots(settings.spark_master or needed, needed, os.cpu_count() or 1),
         memory=settings.driver_memory,
         jars=jars.connector,
-        java_options=_java_options(settings.driver_memory),
+        java_options=java_options(settings.driver_memory),
         conf=_NO_HISTORY | ({"spark.jars": own_jars} if settings.spark_master and own_jars else {}),
         archive=spark_archive(settings.cache, "detector", java, jars.connector) if own else None,
     )
-
-
-def _java_options(memory: str) -> tuple[str, ...]:
-    few = FOR_FEW_CORES if (os.cpu_count() or 1) <= FEW_CORES else ()
-    return (HEAP, *few) if int(memory[:-1]) * _MIB[memory[-1].lower()] >= LEAST_FOR_HEAP else few
 
 
 @contextmanager
