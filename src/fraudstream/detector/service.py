@@ -21,7 +21,7 @@ from fraudstream.detector.checkpoint import lock_checkpoint, offsets_text
 from fraudstream.detector.events import EventWriter
 from fraudstream.detector.partitions import ConsumerLag, PartitionWatch, committed_positions, task_slots
 from fraudstream.detector.query import QuerySettings, Trigger, check_interval, start_query
-from fraudstream.detector.supervisor import Supervisor
+from fraudstream.detector.supervisor import Supervisor, wait_for_model
 from fraudstream.errors import KafkaFailure, SetupError
 from fraudstream.kafka.reading import Watermarks
 from fraudstream.kafka.topics import ensure_topics
@@ -93,12 +93,20 @@ _CONNECTOR_CLASS: Final = "org.apache.spark.sql.kafka010.KafkaSourceProvider"
 
 
 def run_detector(
-    settings: Settings, trigger: str, java: Java, jars: Jars, stop: threading.Event, jvm: Jvm | None = None
+    settings: Settings,
+    trigger: str,
+    java: Java,
+    jars: Jars,
+    stop: threading.Event,
+    jvm: Jvm | None = None,
+    *,
+    await_model: bool = False,
 ) -> None:
     """Detect until `stop` is set.
 
     `trigger` is `realtime` or `micro-batch`; `jars` is empty if `spark-submit` provides Spark's Kafka connector;
-    `jvm` is one that was already started for it, None starts one if needed.
+    `jvm` is one that was already started for it, None starts one if needed; with `await_model`, Spark is started
+    before there is a model.
 
     Raises:
         SettingsError: The batch interval is invalid.
@@ -112,7 +120,8 @@ def run_detector(
     check_interval(_interval(settings, mode), mode)
     with lock_checkpoint(settings.checkpoint):
         tighten_models(settings.model)
-        resolve(settings.model)  # before Spark is started, so that a missing model is reported at once
+        if not await_model:
+            resolve(settings.model)  # before Spark is started, so that a missing model is reported at once
         topics = ensure_topics(settings.bootstrap_servers, settings.partitions, settings.max_record_bytes)
         partitions = topics[Topic.TRANSACTIONS.value]
         client = {"bootstrap.servers": settings.bootstrap_servers, "log_level": 0, "acks": "all"}
@@ -133,6 +142,8 @@ def run_detector(
                     f"{settings.spark_master} has too few task slots for {partitions} partitions of "
                     f"{Topic.TRANSACTIONS.value}: using {plan.master}",
                 )
+            if await_model:
+                wait_for_model(lambda: resolve(settings.model), events.set_state, stop)
             while True:
                 supervisor = _supervisor(spark, settings, mode, events, partitions, ready)
                 supervisor.run(stop)

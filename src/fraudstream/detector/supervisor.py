@@ -12,7 +12,7 @@ from pyspark.errors import PySparkException
 from pyspark.sql.streaming.query import StreamingQuery
 
 from fraudstream.detector.events import EventWriter
-from fraudstream.errors import DetectorError, FraudstreamError, KafkaFailure
+from fraudstream.errors import DetectorError, FraudstreamError, KafkaFailure, ModelNotFound
 from fraudstream.model.artifact import ModelArtifact
 from fraudstream.model.deployment.current import Deployment
 from fraudstream.transactions.wire import DetectorState, EventField, EventType, Topic
@@ -231,6 +231,23 @@ class Supervisor:
                 remedy="run `fraudstream doctor`; check Kafka and the checkpoint, then restart the detector",
             ) from error
         stop.wait(min(FIRST_BACKOFF_SECONDS * 2 ** max(self._failures - 1, 0), LONGEST_BACKOFF_SECONDS))
+
+
+def wait_for_model(
+    resolve: Callable[[], object],
+    on_state: Callable[[DetectorState, str, Deployment | None], None],
+    stop: threading.Event,
+) -> None:
+    """Return once a model is deployed, or `stop` is set; raises ModelError if it is unusable."""
+    on_state(DetectorState.STARTING, "waiting for a model", None)
+    while not stop.is_set():
+        try:
+            resolve()
+        except ModelNotFound:
+            stop.wait(READING_POLL_SECONDS)
+        else:
+            on_state(DetectorState.STARTING, "starting the query", None)
+            return
 
 
 def _aliases(deployment: Deployment) -> str:
