@@ -85,7 +85,9 @@ def create_app(
     hub = hub or Hub(store.latest_seq())
     health = Health(store, clock)
     system = SystemState(store, health.reasons, clock)
-    statistics = Statistics(store, hub, deployment=deployment, problems=system.messages, clock=clock)
+    statistics = Statistics(
+        store, hub, deployment=deployment, problems=system.messages, waiting_for=system.waiting_for, clock=clock
+    )
     statistics.registry.register(SystemGauges(system.document))
     explainers = ExplainerLibrary(settings.model)
     reasons = ReasonWorker(ReasonStore(store.database), hub, explainers, clock=clock)
