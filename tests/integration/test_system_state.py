@@ -117,7 +117,7 @@ def test_an_empty_page_says_what_is_waited_for_until_a_payment_arrives(store: Al
     client.post("/api/events", json=[status("starting", "Spark is starting")])
     assert waiting() == "Waiting for the detector: Spark is starting (8 s)"
     client.post("/api/events", json=[status("running")])
-    assert waiting() == "Waiting for the first payment (2 s)"
+    assert waiting() == "Waiting for the first payment (10 s)"
     client.post("/api/events", json=[ends(10)])
     assert waiting() is None
 

@@ -56,35 +56,18 @@ def fetch_stats(pool: urllib3.PoolManager, url: str) -> Mapping[str, Any]:
 
 
 class Screen:
-    """Shows the current step of a demo, and then its counters: on a terminal in one line that is rewritten.
+    """Shows the current step of a demo, and then its counters, in one line that is rewritten; `live` displays it.
 
-    Elsewhere it prints each step once, with its seconds, and the counters only when a process changes its state.
+    Without a terminal `live` is None, and each step is printed once, with its seconds.
     """
 
-    def __init__(
-        self,
-        console: Console,
-        url: str,
-        stats: Callable[[], Mapping[str, Any]],
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
+    def __init__(self, console: Console, url: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self.live = Live(console=console, auto_refresh=False, transient=True) if console.is_terminal else None
         self._console = console
         self._url = url
-        self._stats = stats
         self._clock = clock
-        self._live = Live(console=console, auto_refresh=False, transient=True) if console.is_terminal else nullcontext()
         self._shown_at = 0.0
-        self._states = ""
         self._step, self._began = "", 0.0
-
-    def __enter__(self) -> Screen:
-        """Start the display."""
-        self._live.__enter__()
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        """Stop the display."""
-        self._live.__exit__(None, None, None)
 
     def log(self, message: str) -> None:
         """Print a line that stays."""
@@ -96,21 +79,15 @@ class Screen:
             self.log(f"{self._step}: {self._clock() - self._began:.0f} s")
         self._step, self._began, self._shown_at = step, self._clock(), 0.0
 
-    def show(self, children: Mapping[str, Child]) -> None:
+    def show(self, children: Mapping[str, Child], stats: Callable[[], Mapping[str, Any]]) -> None:
         """Show the state of now, at most once a second."""
         now = self._clock()
-        if now - self._shown_at < REFRESH_SECONDS:
+        if self.live is None or now - self._shown_at < REFRESH_SECONDS:
             return
         self._shown_at = now
-        stats = {} if self._step else self._stats()
-        states = ", ".join(f"{name} {each.state.value}" for name, each in children.items() if not each.is_ready)
-        line = f"{self._url}  {_figures(stats)}{f'  [{states}]' if states else ''}"
-        if isinstance(self._live, Live):
-            line = f"{self._url}  {self._step} ({now - self._began:.0f} s)" if self._step else line
-            self._live.update(Text(line, no_wrap=True, overflow="ellipsis"), refresh=True)
-        elif not self._step and states != self._states:
-            self.log(line)
-            self._states = states
+        state = f"{self._step} ({now - self._began:.0f} s)" if self._step else _figures(stats())
+        starting = "".join(f"  [{name} {each.state}]" for name, each in children.items() if not each.is_ready)
+        self.live.update(Text(f"{self._url}  {state}{starting}", no_wrap=True, overflow="ellipsis"), refresh=True)
 
 
 def _figures(stats: Mapping[str, Any]) -> str:
@@ -135,10 +112,10 @@ def run_demo(request: DemoRequest, stop: threading.Event) -> None:
     with lock_workdir(request.workdir):
         if request.fresh:
             delete_stream(request.workdir)
-        pool = urllib3.PoolManager()
         source, is_simulated = open_csv(_data(request, console)), request.data is None
         notice, spans = (SIMULATED_NOTICE, SIMULATED_SPANS) if is_simulated else (None, ColumnSpans())
-        with Screen(console, request.url, lambda: fetch_stats(pool, f"http://{LOOPBACK}:{request.port}")) as screen:
+        screen = Screen(console, request.url)
+        with screen.live or nullcontext():
             _run(DemoSystem(request, source, notice, spans, screen.step), screen, stop)
 
 
@@ -152,7 +129,7 @@ def delete_stream(workdir: Path) -> None:
 
 def _run(system: DemoSystem, screen: Screen, stop: threading.Event) -> None:
     began, request = time.monotonic(), system.request
-    is_open = False
+    is_open, pool = False, urllib3.PoolManager()
 
     def show() -> None:
         nonlocal is_open
@@ -161,7 +138,7 @@ def _run(system: DemoSystem, screen: Screen, stop: threading.Event) -> None:
             screen.log(f"live page: {request.url}")
             if request.browser:
                 open_page(request.url, request.environment)
-        screen.show(system.children)
+        screen.show(system.children, lambda: fetch_stats(pool, f"http://{LOOPBACK}:{request.port}"))
 
     try:
         if not system.start(stop, show):

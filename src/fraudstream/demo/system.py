@@ -97,9 +97,8 @@ class DemoSystem:
         self._begin(RELAY, self._relay_command())
         limit = TRAINING_SECONDS if waits else READY_TIMEOUT_SECONDS
         self._begin(DETECTOR, self._detector_command(waits), grace=20.0, limit=limit)
-        if waits and not self._await(training, "training the model", stop):
-            return False
-        if not self._await([DASHBOARD, RELAY, DETECTOR], "starting Spark", stop):
+        parts = [DASHBOARD, RELAY, DETECTOR]
+        if not (self._await(training, "training the model", stop) and self._await(parts, "starting Spark", stop)):
             return False
         self._begin(PRODUCER, self._producer_command(), ends=True)
         return self._await([PRODUCER], "sending the first payment", stop)
@@ -159,20 +158,15 @@ class DemoSystem:
         request, training = self.request, self.children.get(TRAINING)
         if training is None or not training.has_failed:
             return
+        what = f"failed: {log_tail(training.log, 4)}"
+        remedy = "fix that error; `fraudstream train --data CSV` reproduces it"
         if training.was_too_slow:
-            models = request.workdir / "models"
-            raise ProcessFailed(
-                f"the training was stopped at its limit of {TRAINING_SECONDS / 60:.0f} minutes",
-                where=f"log: {training.log}",
-                remedy=f"train without a limit: fraudstream train --data {self.source.path} --models {models} "
-                f"--algorithm {request.algorithm} (the demo uses that model), or set a smaller "
-                "--legitimate-share",
+            what = f"was stopped at its limit of {TRAINING_SECONDS / 60:.0f} minutes"
+            remedy = (
+                f"train without a limit: fraudstream train --data {self.source.path} --algorithm {request.algorithm} "
+                f"--models {request.workdir / 'models'} (the demo uses that model), or set a smaller --legitimate-share"
             )
-        raise ProcessFailed(
-            f"the training failed: {log_tail(training.log, 4)}",
-            where=f"log: {training.log}",
-            remedy="fix that error; `fraudstream train --data CSV` reproduces it",
-        )
+        raise ProcessFailed(f"the training {what}", where=f"log: {training.log}", remedy=remedy)
 
     def _broker_command(self) -> list[str]:
         port = self.bootstrap.rpartition(":")[2]

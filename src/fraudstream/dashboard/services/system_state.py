@@ -144,19 +144,15 @@ class SystemState:
         return [problem.message for problem in self.problems()]
 
     def waiting_for(self, has_model: bool) -> str:
-        """Return what has to happen before the first payment can be scored, for how long it has been waited for."""
-        since, what = self._began, "the first payment"
-        if not has_model:
-            what = "a trained model"
-        elif self._relay.seen_at is None:
-            what = "the relay"
-        elif self._detector.seen_at is None:
-            what = "the detector"
-        elif self._detector.state != RUNNING:
-            what = f"the detector: {self._detector.message or self._detector.state}"
-        else:
-            since = self._detector.since or since
-        return f"Waiting for {what} ({(self._clock() - since).total_seconds():,.0f} s)"
+        """Return what has to happen before the first payment is scored, and for how long this dashboard has waited."""
+        steps = {
+            "a trained model": has_model,
+            "the relay": self._relay.seen_at,
+            "the detector": self._detector.seen_at,
+            f"the detector: {self._detector.message or self._detector.state}": self._detector.state == RUNNING,
+        }
+        what = next((step for step, is_done in steps.items() if not is_done), "the first payment")
+        return f"Waiting for {what} ({(self._clock() - self._began).total_seconds():,.0f} s)"
 
     def unacknowledged_losses(self) -> Losses:
         """Return the unacknowledged losses; none if the database does not respond, which is a problem of its own."""
