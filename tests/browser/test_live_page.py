@@ -37,6 +37,7 @@ def test_a_posted_alert_appears_without_a_reload_and_reads_as_after_one(
     page.goto(dashboard.url)
     live(page)
     expect(page.get_by_text("No payments yet")).to_be_visible()
+    expect(page.locator("[data-waiting]")).to_contain_text("Waiting for the relay")
     page.evaluate("window.notReloaded = true")
     dashboard.post(
         "/api/alerts",

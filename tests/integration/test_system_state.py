@@ -11,6 +11,7 @@ from pydantic import SecretStr
 from dashboards import Clock, json_of
 from fraudstream.config import Settings
 from fraudstream.dashboard.app import create_app
+from fraudstream.dashboard.services.statistics import DeployedModel
 from fraudstream.store.store import AlertStore
 from ledgers import batch, ends, loss
 
@@ -96,6 +97,29 @@ def test_the_page_says_what_keeps_alerts_from_arriving(client: FlaskClient) -> N
     page = client.get("/").text
     assert "the detector is failing: no room &lt;b&gt;left&lt;/b&gt;" in page
     assert json_of(client.get("/api/stats"))["problems"] == ["the detector is failing: no room <b>left</b>"]
+
+
+def test_an_empty_page_says_what_is_waited_for_until_a_payment_arrives(store: AlertStore, clock: Clock) -> None:
+    models: list[DeployedModel] = []
+    client = create_app(Settings(), store, deployment=lambda: next(iter(models), None), clock=clock).test_client()
+
+    def waiting() -> str | None:
+        clock.forward(2)
+        message: str | None = json_of(client.get("/api/stats"))["waiting_for"]
+        assert (message or "<p data-waiting></p>") in client.get("/").text
+        return message
+
+    assert waiting() == "Waiting for a trained model (2 s)"
+    models.append(DeployedModel("m-1", 0.5))
+    assert waiting() == "Waiting for the relay (4 s)"
+    client.post("/api/events", json=[])
+    assert waiting() == "Waiting for the detector (6 s)"
+    client.post("/api/events", json=[status("starting", "Spark is starting")])
+    assert waiting() == "Waiting for the detector: Spark is starting (8 s)"
+    client.post("/api/events", json=[status("running")])
+    assert waiting() == "Waiting for the first payment (10 s)"
+    client.post("/api/events", json=[ends(10)])
+    assert waiting() is None
 
 
 def test_each_process_says_how_it_is_and_since_when(client: FlaskClient, clock: Clock) -> None:

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from fraudstream.config import Settings
-from fraudstream.detector.service import FOR_FEW_CORES, HEAP, detector_plan
+from fraudstream.detector.service import detector_plan
 from fraudstream.errors import SettingsError
 from fraudstream.runtime.jars import Jars
 from fraudstream.runtime.java import Java
-from fraudstream.runtime.jvm import submit_command
+from fraudstream.runtime.jvm import FOR_FEW_CORES, HEAP, submit_command
 
 
 def options(tmp_path: Path, memory: str) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from pyspark.errors import PySparkException
 from fraudstream.detector.checkpoint import lock_checkpoint
 from fraudstream.detector.ledger import LedgerKeeper
 from fraudstream.detector.partitions import PartitionWatch
-from fraudstream.detector.supervisor import Supervisor
+from fraudstream.detector.supervisor import Supervisor, wait_for_model
 from fraudstream.errors import (
     CheckpointDamaged,
     CheckpointInUse,
@@ -21,6 +21,7 @@ from fraudstream.errors import (
     FraudstreamError,
     KafkaFailure,
     ModelCorrupt,
+    ModelNotFound,
 )
 from fraudstream.model.deployment.current import Deployment
 from fraudstream.runtime.processes import wait_until
@@ -301,3 +302,34 @@ def test_a_query_that_needs_another_session_is_stopped_and_accounted_for() -> No
     assert not world.stop.is_set()
     assert query.stopped
     assert (len(world.started), world.keeper.looked_last) == (1, 1)
+
+
+def test_a_detector_that_awaits_a_model_goes_on_once_there_is_one() -> None:
+    states: list[str] = []
+    missing = iter([True, True, False])
+
+    def resolve() -> None:
+        if next(missing):
+            raise ModelNotFound("no model", where="models/current", remedy="train one")
+
+    wait_for_model(resolve, lambda state, why, deployment: states.append(f"{state}: {why}"), threading.Event())
+    assert states == ["starting: waiting for a model", "starting: starting the query"]
+    assert list(missing) == []
+
+
+def test_a_stop_ends_the_wait_for_a_model() -> None:
+    stop = threading.Event()
+
+    def resolve() -> None:
+        stop.set()
+        raise ModelNotFound("no model", where="models/current", remedy="train one")
+
+    wait_for_model(resolve, lambda state, why, deployment: None, stop)
+
+
+def test_an_unusable_model_ends_the_wait_with_its_error() -> None:
+    def resolve() -> None:
+        raise ModelCorrupt("damaged", where="models/m-1", remedy="train again")
+
+    with pytest.raises(ModelCorrupt):
+        wait_for_model(resolve, lambda state, why, deployment: None, threading.Event())

@@ -127,13 +127,14 @@ def produce(
     show_default=True,
     help="Spark's Real-time Mode, or micro-batches.",
 )
+@click.option("--await-model", is_flag=True, help="Start without a model, and wait until there is one.")
 @setting("checkpoint")
 @setting("batch_interval")
 @setting("sample_every")
 @setting("driver_memory")
 @setting("spark_master")
 @setting("java_home")
-def detect(trigger: str, **flags: object) -> None:
+def detect(trigger: str, await_model: bool, **flags: object) -> None:
     """Score the stream and send alerts, unscorable transactions and dead letters to their topics, until Ctrl-C.
 
     A new checkpoint starts at the earliest offset.
@@ -147,7 +148,7 @@ def detect(trigger: str, **flags: object) -> None:
         # Imported only now: the JVM starts meanwhile on the other core.
         from fraudstream.detector.service import run_detector
 
-        run_detector(settings, trigger, java, jars, stop, jvm)
+        run_detector(settings, trigger, java, jars, stop, jvm, await_model=await_model)
 
 
 @click.command()

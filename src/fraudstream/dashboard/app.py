@@ -76,7 +76,12 @@ class Dashboard:
         self.health = Health(store, clock)
         self.system = SystemState(store, self.health.reasons, clock)
         self.statistics = statistics = Statistics(
-            store, self.hub, deployment=deployment, problems=self.system.messages, clock=clock
+            store,
+            self.hub,
+            deployment=deployment,
+            problems=self.system.messages,
+            waiting_for=self.system.waiting_for,
+            clock=clock,
         )
         statistics.registry.register(SystemGauges(self.system.document))
         self.explainers = ExplainerLibrary(settings.model)

@@ -8,28 +8,24 @@ import threading
 import time
 import webbrowser
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Final
 
 import orjson
 import urllib3
-from rich.console import Console, Group
+from rich.console import Console
 from rich.live import Live
-from rich.panel import Panel
-from rich.table import Table
 from rich.text import Text
 from urllib3.exceptions import HTTPError
 
-from fraudstream.demo.child import Child, State
-from fraudstream.demo.system import POLL_SECONDS, DemoRequest, DemoSystem, lock_workdir
+from fraudstream.demo.child import Child
+from fraudstream.demo.system import DASHBOARD, POLL_SECONDS, DemoRequest, DemoSystem, lock_workdir
 from fraudstream.runtime.processes import LOOPBACK
 from fraudstream.simulator.simulate import TERMINAL_COLUMN, simulate
 from fraudstream.transactions.csv_source import ColumnSpans, open_csv
 
-LINE_SECONDS: Final = 10.0
 REFRESH_SECONDS: Final = 1.0
-
-_COLOURS: Final = {State.RUNNING: "green", State.DONE: "green", State.RESTARTING: "yellow", State.STARTING: "cyan"}
 
 STREAMED: Final = ("kafka", "checkpoint", "logs", ".ready")
 STREAMED_FILES: Final = ("alerts.db", "alerts.db-wal", "alerts.db-shm", "produced.json", "pids.json")
@@ -60,44 +56,38 @@ def fetch_stats(pool: urllib3.PoolManager, url: str) -> Mapping[str, Any]:
 
 
 class Screen:
-    """Shows the state of a demo, at most once a second."""
+    """Shows the current step of a demo, and then its counters, in one line that is rewritten; `live` displays it.
 
-    def __init__(self, console: Console, url: str, stats: Callable[[], Mapping[str, Any]]) -> None:
+    Without a terminal `live` is None, and each step is printed once, with its seconds.
+    """
+
+    def __init__(self, console: Console, url: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self.live = Live(console=console, auto_refresh=False, transient=True) if console.is_terminal else None
         self._console = console
         self._url = url
-        self._stats = stats
-        self._live = Live(console=console, auto_refresh=False) if console.is_terminal else None
+        self._clock = clock
         self._shown_at = 0.0
-        self._line = ""
-
-    def __enter__(self) -> Screen:
-        """Start the display."""
-        if self._live is not None:
-            self._live.start()
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        """Stop the display and leave the last state on the terminal."""
-        if self._live is not None:
-            self._live.stop()
+        self._step, self._began = "", 0.0
 
     def log(self, message: str) -> None:
         """Print a line that stays."""
-        self._console.print(message, highlight=False)
+        self._console.print(message, highlight=False, markup=False, soft_wrap=True)
 
-    def show(self, children: Mapping[str, Child]) -> None:
-        """Show the state now, unless it was shown a moment ago."""
-        now = time.monotonic()
-        every = REFRESH_SECONDS if self._live is not None else LINE_SECONDS
-        states = ", ".join(f"{name} {child.state.value}" for name, child in children.items())
-        if now - self._shown_at < every and (self._live is not None or states == self._line):
+    def step(self, step: str) -> None:
+        """Print the current step with its seconds, and begin another; an empty one is the last."""
+        if self._step:
+            self.log(f"{self._step}: {self._clock() - self._began:.0f} s")
+        self._step, self._began, self._shown_at = step, self._clock(), 0.0
+
+    def show(self, children: Mapping[str, Child], stats: Callable[[], Mapping[str, Any]]) -> None:
+        """Show the state of now, at most once a second."""
+        now = self._clock()
+        if self.live is None or now - self._shown_at < REFRESH_SECONDS:
             return
-        self._shown_at, self._line = now, states
-        stats = self._stats()
-        if self._live is not None:
-            self._live.update(_panel(self._url, children, stats), refresh=True)
-        else:
-            self._console.print(f"{self._url}  {_figures(stats)}  [{states}]", highlight=False, markup=False)
+        self._shown_at = now
+        state = f"{self._step} ({now - self._began:.0f} s)" if self._step else _figures(stats())
+        starting = "".join(f"  [{name} {each.state}]" for name, each in children.items() if not each.is_ready)
+        self.live.update(Text(f"{self._url}  {state}{starting}", no_wrap=True, overflow="ellipsis"), refresh=True)
 
 
 def _figures(stats: Mapping[str, Any]) -> str:
@@ -113,21 +103,6 @@ def _ms(value: float | None) -> str:
     return "-" if value is None else f"{value:.0f} ms"
 
 
-def _panel(url: str, children: Mapping[str, Child], stats: Mapping[str, Any]) -> Panel:
-    table = Table.grid(padding=(0, 3))
-    for name, child in children.items():
-        colour = _COLOURS.get(child.state, "dim")
-        again = f"started {child.starts} times" if child.starts > 1 else ""
-        table.add_row(name, Text(child.state.value, style=colour), str(child.pid or ""), Text(again, style="yellow"))
-    return Panel(
-        Group(Text(f"Live page: {url}", style="bold"), Text(_figures(stats)), Text(""), table),
-        title="fraudstream demo",
-        subtitle="Ctrl-C stops everything",
-        expand=False,
-        padding=(1, 2),
-    )
-
-
 def run_demo(request: DemoRequest, stop: threading.Event) -> None:
     """Run until `stop` is set, or for `duration` seconds after the first row was sent.
 
@@ -137,11 +112,11 @@ def run_demo(request: DemoRequest, stop: threading.Event) -> None:
     with lock_workdir(request.workdir):
         if request.fresh:
             delete_stream(request.workdir)
-        pool = urllib3.PoolManager()
         source, is_simulated = open_csv(_data(request, console)), request.data is None
         notice, spans = (SIMULATED_NOTICE, SIMULATED_SPANS) if is_simulated else (None, ColumnSpans())
-        with Screen(console, request.url, lambda: fetch_stats(pool, f"http://{LOOPBACK}:{request.port}")) as screen:
-            _run(DemoSystem(request, source, notice, spans, screen.log), screen, stop)
+        screen = Screen(console, request.url)
+        with screen.live or nullcontext():
+            _run(DemoSystem(request, source, notice, spans, screen.step), screen, stop)
 
 
 def delete_stream(workdir: Path) -> None:
@@ -154,16 +129,26 @@ def delete_stream(workdir: Path) -> None:
 
 def _run(system: DemoSystem, screen: Screen, stop: threading.Event) -> None:
     began, request = time.monotonic(), system.request
+    is_open, pool = False, urllib3.PoolManager()
+
+    def show() -> None:
+        nonlocal is_open
+        if not is_open and system.children[DASHBOARD].is_ready:
+            is_open = True
+            screen.log(f"live page: {request.url}")
+            if request.browser:
+                open_page(request.url, request.environment)
+        screen.show(system.children, lambda: fetch_stats(pool, f"http://{LOOPBACK}:{request.port}"))
+
     try:
-        if not system.start(stop, lambda: screen.show(system.children)):
+        if not system.start(stop, show):
             return
-        screen.log(f"ready after {time.monotonic() - began:.0f} s: {request.url}")
-        if request.browser:
-            open_page(request.url, request.environment)
+        screen.step("")
+        screen.log(f"ready after {time.monotonic() - began:.0f} s: {request.url} (Ctrl-C stops everything)")
         end = None if request.duration is None else time.monotonic() + request.duration
         while not stop.wait(POLL_SECONDS) and (end is None or time.monotonic() < end):
             system.poll()
-            screen.show(system.children)
+            show()
     finally:
         screen.log("stopping ...")
         system.stop()

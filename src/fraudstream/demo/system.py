@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from fraudstream.demo.child import Child, State, log_tail
+from fraudstream.demo.child import READY_TIMEOUT_SECONDS, Child, log_tail
 from fraudstream.errors import ModelError, ProcessFailed, SettingsError
 from fraudstream.model.artifact import load_artifact
 from fraudstream.model.deployment.current import read_current
@@ -61,14 +61,14 @@ class DemoSystem:
         source: The CSV to stream, and to train on if there is no model of it yet.
         notice: A line for the top of every page; None for nothing.
         spans: The columns of the source that are added or dropped in the middle of the stream.
-        report: Shows a line.
+        step: Shows what is being waited for.
     """
 
     request: DemoRequest
     source: CsvSource
     notice: str | None
     spans: ColumnSpans
-    report: Callable[[str], None]
+    step: Callable[[str], None]
     bootstrap: str = field(default="", init=False)
     children: dict[str, Child] = field(default_factory=dict, init=False)
     _show: Callable[[], None] = field(default=lambda: None, init=False)
@@ -76,7 +76,7 @@ class DemoSystem:
     def start(self, stop: threading.Event, show: Callable[[], None]) -> bool:
         """Start everything and return once all of it is ready; False if `stop` is set before that.
 
-        Raises PortInUse for the dashboard's port, ProcessFailed if a process never became ready.
+        Raises PortInUse for the dashboard's port, ProcessFailed if the training failed or a process never became ready.
         """
         request = self.request
         self._show = show
@@ -87,16 +87,21 @@ class DemoSystem:
         if request.bootstrap_servers is None:
             self._begin(BROKER, self._broker_command())
         self._begin(DASHBOARD, self._dashboard_command())
-        if not self._train(stop):
+        training = self._begin_training()
+        # Spark starts during the first training; with another model there, the detector would score with that one.
+        waits = bool(training) and not (request.workdir / "models" / "current").exists()
+        if not waits and not self._await(training, "training the model", stop):
             return False
-        if request.bootstrap_servers is None and not self._await([BROKER], stop):
+        if request.bootstrap_servers is None and not self._await([BROKER], "starting Kafka", stop):
             return False
-        self._begin(DETECTOR, self._detector_command(), grace=20.0)
         self._begin(RELAY, self._relay_command())
-        if not self._await([DASHBOARD, RELAY, DETECTOR], stop):
+        limit = TRAINING_SECONDS if waits else READY_TIMEOUT_SECONDS
+        self._begin(DETECTOR, self._detector_command(waits), grace=20.0, limit=limit)
+        parts = [DASHBOARD, RELAY, DETECTOR]
+        if not (self._await(training, "training the model", stop) and self._await(parts, "starting Spark", stop)):
             return False
         self._begin(PRODUCER, self._producer_command(), ends=True)
-        return self._await([PRODUCER], stop)
+        return self._await([PRODUCER], "sending the first payment", stop)
 
     def poll(self) -> None:
         """Check every process once; call it often, from the thread that called `start`."""
@@ -122,10 +127,13 @@ class DemoSystem:
         child.start()
         self._write_pids()
 
-    def _await(self, names: Sequence[str], stop: threading.Event) -> bool:
+    def _await(self, names: Sequence[str], step: str, stop: threading.Event) -> bool:
+        if not all(self.children[name].is_ready for name in names):
+            self.step(step)
         while not all(self.children[name].is_ready for name in names):
             if stop.wait(POLL_SECONDS):
                 return False
+            self._check_training()
             self.poll()
             self._show()
         return True
@@ -134,39 +142,31 @@ class DemoSystem:
         pids = {name: c.pid for name, c in self.children.items() if c.pid is not None and name != TRAINING}
         replace_json(self.request.workdir / "pids.json", pids)
 
-    def _train(self, stop: threading.Event) -> bool:
+    def _begin_training(self) -> list[str]:
+        """Start the training, if there is no model of this data; return the names of the children to await."""
         request = self.request
         if has_model_of(request.workdir / "models", self.source, request.algorithm):
-            self.report("a model of this data already exists")
-            return True
-        self.report(f"training ({request.algorithm}) on {self.source.path.name} ...")
+            return []
         command = _fraudstream(
             "train", "--data", self.source.path, "--models", request.workdir / "models",
             "--algorithm", request.algorithm, "--legitimate-share", request.legitimate_share,
         )  # fmt: skip
         self._begin(TRAINING, command, ends=True, limit=TRAINING_SECONDS)
-        training = self.children[TRAINING]
-        while training.state is not State.DONE:
-            if stop.wait(POLL_SECONDS):
-                return False
-            if training.was_too_slow:
-                models = request.workdir / "models"
-                raise ProcessFailed(
-                    f"the training was stopped at its limit of {TRAINING_SECONDS / 60:.0f} minutes",
-                    where=f"log: {training.log}",
-                    remedy=f"train without a limit: fraudstream train --data {self.source.path} --models {models} "
-                    f"--algorithm {request.algorithm} (the demo uses that model), or set a smaller "
-                    "--legitimate-share",
-                )
-            if training.has_failed:
-                raise ProcessFailed(
-                    f"the training failed: {log_tail(training.log, 4)}",
-                    where=f"log: {training.log}",
-                    remedy="fix that error; `fraudstream train --data CSV` reproduces it",
-                )
-            self.poll()
-            self._show()
-        return True
+        return [TRAINING]
+
+    def _check_training(self) -> None:
+        request, training = self.request, self.children.get(TRAINING)
+        if training is None or not training.has_failed:
+            return
+        what = f"failed: {log_tail(training.log, 4)}"
+        remedy = "fix that error; `fraudstream train --data CSV` reproduces it"
+        if training.was_too_slow:
+            what = f"was stopped at its limit of {TRAINING_SECONDS / 60:.0f} minutes"
+            remedy = (
+                f"train without a limit: fraudstream train --data {self.source.path} --algorithm {request.algorithm} "
+                f"--models {request.workdir / 'models'} (the demo uses that model), or set a smaller --legitimate-share"
+            )
+        raise ProcessFailed(f"the training {what}", where=f"log: {training.log}", remedy=remedy)
 
     def _broker_command(self) -> list[str]:
         port = self.bootstrap.rpartition(":")[2]
@@ -184,10 +184,11 @@ class DemoSystem:
         api = f"http://{LOOPBACK}:{self.request.port}"
         return _fraudstream("relay", "--api", api, "--bootstrap-servers", self.bootstrap)
 
-    def _detector_command(self) -> list[str]:
+    def _detector_command(self, waits: bool) -> list[str]:
         return _fraudstream(
             "detect", "--model", self.request.workdir / "models" / "current", "--trigger", self.request.trigger,
             "--checkpoint", self.request.workdir / "checkpoint", "--bootstrap-servers", self.bootstrap,
+            *(("--await-model",) if waits else ()),
         )  # fmt: skip
 
     def _producer_command(self) -> list[str]:

@@ -20,7 +20,7 @@ from fraudstream.detector.events import EventWriter
 from fraudstream.detector.keeper import build_keeper
 from fraudstream.detector.partitions import ConsumerLag, PartitionWatch, QueryProbe, task_slots
 from fraudstream.detector.query import QuerySettings, Trigger, check_interval, start_query
-from fraudstream.detector.supervisor import Supervisor
+from fraudstream.detector.supervisor import Supervisor, wait_for_model
 from fraudstream.errors import SetupError
 from fraudstream.kafka.reading import Watermarks
 from fraudstream.kafka.topics import ensure_topics
@@ -28,28 +28,21 @@ from fraudstream.model.artifact import ModelArtifact
 from fraudstream.model.deployment.current import Deployment, current_file, read_current, resolve, tighten_models
 from fraudstream.runtime.jars import CONNECTOR, SCALA, SPARK_VERSION, Jars
 from fraudstream.runtime.java import Java
-from fraudstream.runtime.jvm import Jvm, SparkPlan, local_slots, spark_archive, start_jvm, with_enough_slots
+from fraudstream.runtime.jvm import (
+    Jvm,
+    SparkPlan,
+    java_options,
+    local_slots,
+    spark_archive,
+    start_jvm,
+    with_enough_slots,
+)
 from fraudstream.runtime.processes import write_ready
 from fraudstream.runtime.spark import is_submitted, session_with_master, spark_session
 from fraudstream.scoring.scorer import load_scorer
 from fraudstream.transactions.wire import DetectorState, EventType, Topic
 
 LEAST_TASK_SLOTS: Final = 4
-
-FEW_CORES: Final = 2
-"""Up to this many cores we pass the options below; with more, Java's defaults apply."""
-
-FOR_FEW_CORES: Final = (
-    # It has no threads of its own: it starts 0.5 to 0.9 s sooner than Java's default, and catches up as fast.
-    "-XX:+UseSerialGC",
-    "-XX:NewSize=128m",
-    # The C2 compiler took 4 of the 11 seconds of CPU time until the first transaction, for methods that are not needed
-    # later: with five times Java's default thresholds the transaction is scored 0.8 s sooner (decision 21).
-    "-XX:Tier4InvocationThreshold=25000",
-    "-XX:Tier4MinInvocationThreshold=3000",
-    "-XX:Tier4CompileThreshold=75000",
-    "-XX:Tier4BackEdgeThreshold=200000",
-)
 
 _NO_HISTORY: Final = {
     # Spark keeps this for its own UI, which is off: the text of each batch's plan, 140 KB, a thousand times.
@@ -58,15 +51,6 @@ _NO_HISTORY: Final = {
     "spark.ui.retainedStages": "10",
     "spark.ui.retainedTasks": "100",
 }
-
-HEAP: Final = "-Xms320m"
-"""Java would start with a fraction of the machine's memory, and keep the garbage of each batch's plan, 9 MB, until that
-is full. This is the same on every machine, and the garbage is collected after some ten batches."""
-
-LEAST_FOR_HEAP: Final = 512
-"""MiB of heap below which Java's default initial size applies."""
-
-_MIB: Final = {"k": 2**-10, "m": 1, "g": 2**10, "t": 2**20}
 
 
 def detector_plan(settings: Settings, java: Java, jars: Jars, partitions: int = 1) -> SparkPlan:
@@ -83,15 +67,10 @@ def detector_plan(settings: Settings, java: Java, jars: Jars, partitions: int = 
         master=with_enough_slots(settings.spark_master or needed, needed, os.cpu_count() or 1),
         memory=settings.driver_memory,
         jars=jars.connector,
-        java_options=_java_options(settings.driver_memory),
+        java_options=java_options(settings.driver_memory),
         conf=_NO_HISTORY | ({"spark.jars": own_jars} if settings.spark_master and own_jars else {}),
         archive=spark_archive(settings.cache, "detector", java, jars.connector) if own else None,
     )
-
-
-def _java_options(memory: str) -> tuple[str, ...]:
-    few = FOR_FEW_CORES if (os.cpu_count() or 1) <= FEW_CORES else ()
-    return (HEAP, *few) if int(memory[:-1]) * _MIB[memory[-1].lower()] >= LEAST_FOR_HEAP else few
 
 
 @contextmanager
@@ -113,12 +92,20 @@ _CONNECTOR_CLASS: Final = "org.apache.spark.sql.kafka010.KafkaSourceProvider"
 
 
 def run_detector(
-    settings: Settings, trigger: str, java: Java, jars: Jars, stop: threading.Event, jvm: Jvm | None = None
+    settings: Settings,
+    trigger: str,
+    java: Java,
+    jars: Jars,
+    stop: threading.Event,
+    jvm: Jvm | None = None,
+    *,
+    await_model: bool = False,
 ) -> None:
     """Detect until `stop` is set.
 
     `trigger` is `realtime` or `micro-batch`; `jars` is empty if `spark-submit` provides Spark's Kafka connector;
-    `jvm` is one that was already started for it, None starts one if needed.
+    `jvm` is one that was already started for it, None starts one if needed; with `await_model`, Spark is started
+    before there is a model.
 
     Raises:
         SettingsError: The batch interval is invalid.
@@ -132,7 +119,8 @@ def run_detector(
     check_interval(_interval(settings, mode), mode)
     with lock_checkpoint(settings.checkpoint):
         tighten_models(settings.model)
-        resolve(settings.model)  # before Spark is started, so that a missing model is reported at once
+        if not await_model:
+            resolve(settings.model)  # before Spark is started, so that a missing model is reported at once
         topics = ensure_topics(settings.bootstrap_servers, settings.partitions, settings.max_record_bytes)
         partitions = topics[Topic.TRANSACTIONS.value]
         client = {"bootstrap.servers": settings.bootstrap_servers, "log_level": 0, "acks": "all"}
@@ -153,6 +141,8 @@ def run_detector(
                     f"{settings.spark_master} has too few task slots for {partitions} partitions of "
                     f"{Topic.TRANSACTIONS.value}: using {plan.master}",
                 )
+            if await_model:
+                wait_for_model(lambda: resolve(settings.model), events.set_state, stop)
             while True:
                 supervisor = _supervisor(spark, settings, mode, events, partitions, ready)
                 supervisor.run(stop)

@@ -14,7 +14,7 @@ from pyspark.sql.streaming.query import StreamingQuery
 from fraudstream.detector.events import EventWriter
 from fraudstream.detector.ledger import LedgerKeeper
 from fraudstream.detector.partitions import PartitionWatch
-from fraudstream.errors import DetectorError, FraudstreamError, KafkaFailure
+from fraudstream.errors import DetectorError, FraudstreamError, KafkaFailure, ModelNotFound
 from fraudstream.model.artifact import ModelArtifact
 from fraudstream.model.deployment.current import Deployment
 from fraudstream.transactions.wire import DetectorState, EventField, EventType, Topic
@@ -30,6 +30,8 @@ STEADY_SECONDS: Final = 30.0
 MOST_FAILURES_IN_A_ROW: Final = 5
 READING_SECONDS: Final = 15.0
 """How long to wait until a started query is reading; after that it counts as running anyway."""
+
+OnState = Callable[[DetectorState, str, Deployment | None], None]
 
 
 class QueryEnded(Exception):
@@ -61,7 +63,7 @@ class Supervisor:
     kafka_answers: Callable[[], bool]
     events: EventWriter
     on_ready: Callable[[], None]
-    on_state: Callable[[DetectorState, str, Deployment | None], None] = lambda state, why, deployment: None
+    on_state: OnState = lambda state, why, deployment: None
     on_stop: Callable[[], None] = lambda: None
     _failures: int = field(default=0, init=False)
     _refused: Deployment | None = field(default=None, init=False)
@@ -211,6 +213,18 @@ class Supervisor:
                 remedy="run `fraudstream doctor`; check Kafka and the checkpoint, then restart the detector",
             ) from error
         stop.wait(min(FIRST_BACKOFF_SECONDS * 2 ** max(self._failures - 1, 0), LONGEST_BACKOFF_SECONDS))
+
+
+def wait_for_model(resolve: Callable[[], object], on_state: OnState, stop: threading.Event) -> None:
+    """Return once a model is deployed, or `stop` is set; raises ModelError if it is unusable."""
+    on_state(DetectorState.STARTING, "waiting for a model", None)
+    while not stop.is_set():
+        try:
+            resolve()
+            break
+        except ModelNotFound:
+            stop.wait(READING_POLL_SECONDS)
+    on_state(DetectorState.STARTING, "starting the query", None)
 
 
 def _aliases(deployment: Deployment) -> str:

@@ -129,8 +129,8 @@ Stats = answer(
     "Stats", "The counters; those in `sampled` come from samples.",
     at=Time, payments_seen=int, scored=int, alerts=int, unscorable=int, dead_letters=int, rejected=int, conflicts=int,
     duplicates=int, lag=int, viewers=int, rate=float, p50_ms=Number, p99_ms=Number, latency_to=Text, model_id=Text,
-    threshold=Number, unseen_from_row=Whole, data_fingerprint=Text, problems=list[str], columns=Object, ledger=Object,
-    storm=Object | None, sampled=list[str],
+    threshold=Number, unseen_from_row=Whole, data_fingerprint=Text, problems=list[str], waiting_for=Text,
+    columns=Object, ledger=Object, storm=Object | None, sampled=list[str],
 )  # fmt: skip
 
 

@@ -62,6 +62,32 @@ BATCH_MASTER: Final = "local[2, 2]"
 spontaneously ("KafkaConsumer is not safe for multi-threaded access")."""
 
 
+FEW_CORES: Final = 2
+"""Up to this many cores we pass the options below; with more, Java's defaults apply."""
+
+FOR_FEW_CORES: Final = (
+    # It has no threads of its own: it starts 0.5 to 0.9 s sooner than Java's default, and catches up as fast.
+    "-XX:+UseSerialGC",
+    "-XX:NewSize=128m",
+    # The C2 compiler took 4 of the 11 seconds of CPU time until the first transaction, for methods that are not needed
+    # later: with five times Java's default thresholds the transaction is scored 0.8 s sooner (decision 21). Before a
+    # training fitted its first candidate, C2 took 8 of 32 seconds with them and 15 of 40 without.
+    "-XX:Tier4InvocationThreshold=25000",
+    "-XX:Tier4MinInvocationThreshold=3000",
+    "-XX:Tier4CompileThreshold=75000",
+    "-XX:Tier4BackEdgeThreshold=200000",
+)
+
+HEAP: Final = "-Xms320m"
+"""Java would start with a fraction of the machine's memory, and keep the garbage of each batch's plan, 9 MB, until that
+is full. This is the same on every machine, and the garbage is collected after some ten batches."""
+
+LEAST_FOR_HEAP: Final = 512
+"""MiB of heap below which Java's default initial size applies."""
+
+_MIB: Final = {"k": 2**-10, "m": 1, "g": 2**10, "t": 2**20}
+
+
 @dataclass(frozen=True)
 class SparkPlan:
     """The configuration of a Spark session.
@@ -141,6 +167,12 @@ def local_slots(master: str, cores: int) -> int | None:
         return None
     slots = match["slots"]
     return cores if slots == "*" else int(slots or 1)
+
+
+def java_options(memory: str) -> tuple[str, ...]:
+    """Choose the options of Spark's JVM by its heap and this machine's cores."""
+    few = FOR_FEW_CORES if (os.cpu_count() or 1) <= FEW_CORES else ()
+    return (HEAP, *few) if int(memory[:-1]) * _MIB[memory[-1].lower()] >= LEAST_FOR_HEAP else few
 
 
 def spark_archive(cache: Path, name: str, java: Java, jars: Sequence[Path]) -> ClassArchive:

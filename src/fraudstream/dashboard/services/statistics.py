@@ -63,6 +63,7 @@ class Statistics:
         *,
         deployment: Callable[[], DeployedModel | None],
         problems: Callable[[], list[str]] = list,
+        waiting_for: Callable[[bool], str] = lambda has_model: "",
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self.registry = CollectorRegistry()
@@ -70,6 +71,7 @@ class Statistics:
         self._hub = hub
         self._deployment = deployment
         self._problems = problems
+        self._waiting_for = waiting_for
         self._clock = clock
         self._lock = threading.Lock()
         self._to_store: deque[tuple[datetime, float]] = deque(maxlen=LATENCY_SAMPLES)
@@ -153,6 +155,7 @@ class Statistics:
             "data_fingerprint": deployment.data_fingerprint if deployment else None,
             "viewers": self._hub.viewers,
             "problems": self._problems(),
+            "waiting_for": None if total else self._waiting_for(deployment is not None),
             "columns": summary(self._store, self.columns, deployment.contract if deployment else None),
             "ledger": ledger_summary(ledger_partitions(self._store.ledger, positions)),
             "storm": self._storm.current(scored, now),

@@ -143,6 +143,17 @@ class SystemState:
         """Return the messages of the problems for the pages."""
         return [problem.message for problem in self.problems()]
 
+    def waiting_for(self, has_model: bool) -> str:
+        """Return what has to happen before the first payment is scored, and for how long this dashboard has waited."""
+        steps = {
+            "a trained model": has_model,
+            "the relay": self._relay.seen_at,
+            "the detector": self._detector.seen_at,
+            f"the detector: {self._detector.message or self._detector.state}": self._detector.state == RUNNING,
+        }
+        what = next((step for step, is_done in steps.items() if not is_done), "the first payment")
+        return f"Waiting for {what} ({(self._clock() - self._began).total_seconds():,.0f} s)"
+
     def unacknowledged_losses(self) -> Losses:
         """Return the unacknowledged losses; none if the database does not respond, which is a problem of its own."""
         try:

@@ -45,6 +45,7 @@ function stats(current) {
   rows.activeModel = { model: current.model_id, unseenFrom: current.unseen_from_row };
   const flowing = current.payments_seen > 0;
   empty.querySelector("[data-when=silent]").hidden = flowing;
+  empty.querySelector("[data-waiting]").textContent = current.waiting_for ?? "";
   empty.querySelector("[data-when=flowing]").hidden = !flowing;
   const unseen = document.getElementById("unseen");
   if (unseen) {
