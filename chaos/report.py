@@ -104,7 +104,7 @@ def _round(result: RoundResult) -> dict[str, Any]:
         "trigger": result.round.trigger,
         "rows": result.rows,
         "records": result.records,
-        "must_be_shown": result.shown,
+        "must_be_shown": result.must_be_stored,
         "findings": result.findings.counts(),
         "examples": result.findings.examples(),
         "odd_records": dict(sorted(odd.items())),

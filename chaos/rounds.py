@@ -62,7 +62,7 @@ class RoundResult:
     round: Round
     rows: int = 0
     records: int = 0
-    shown: int = 0
+    must_be_stored: int = 0
     mixed: Mixed = field(default_factory=Mixed)
     findings: Findings = field(default_factory=Findings)
     ledger: LedgerFindings | None = None
@@ -177,7 +177,7 @@ class Player:
         result.records = len(records)
         result.findings = check(expected, records, store)
         produced = _first_produced(records, expected, result.mixed)
-        result.shown = len(expected.stored_ids)
+        result.must_be_stored = len(expected.stored_ids)
         stored = {row.alert_id: row.at for row in store.rows}
         result.aftermaths = aftermaths(attempts, produced, stored, expected.stored_ids, result.findings)
         result.query_failures = [
