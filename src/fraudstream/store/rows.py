@@ -46,11 +46,7 @@ _STORED: Final = select(_COLUMN.seq, _COLUMN.alert_id, _COLUMN.outcome, _COLUMN.
 
 
 def insert_alert(
-    connection: Connection,
-    alert: PostedAlert,
-    conflict_of: str | None,
-    sets: dict[tuple[str, ...], int],
-    now: datetime,
+    connection: Connection, alert: PostedAlert, conflict_of: str | None, sets: dict[tuple[str, ...], int], now: datetime
 ) -> StoredAlert | None:
     """Insert an alert, within a write transaction committed at `now`; None if its id exists already.
 
