@@ -74,19 +74,12 @@ def restore(state: TriageState, before: TriageState, after: TriageState, now_us:
     return before._replace(version=state.version + 1, since_us=now_us)
 
 
-def keep(state: TriageState) -> TriageState:
-    """Leave the state unchanged, for a note."""
-    return state
-
-
 def check_version(state: TriageState, rule: Rule, version: int) -> TriageState:
     """Apply a rule if the alert still has the version on which the person acts; else refuse."""
     if state.version != version:
         raise TriageRefused(f"it has changed since you opened it: {_held(state)}")
     return rule(state)
 
-
-NO_SUCH_ALERT: Final = "there is no alert with this id"
 
 _COLUMN: Final = tables.alerts.c
 _UPDATE: Final = (
@@ -146,7 +139,7 @@ def apply_request(connection: Connection, request: TriageRequest, now: datetime)
     for alert_id, rule in request.rules.items():
         before = alerts.get(alert_id)
         if before is None:
-            result.refused.append(Refusal(alert_id, NO_SUCH_ALERT, None))
+            result.refused.append(Refusal(alert_id, "there is no alert with this id", None))
             continue
         try:
             state = rule(before.state)
@@ -254,7 +247,7 @@ def _undo_refusal(connection: Connection, change: Row[Any], actor: Actor, *, tak
 
 def _undo_rule(item: Item, now_us: int) -> Rule:
     if item.before is None or item.after is None:
-        return keep
+        return lambda state: state
     return partial(restore, before=item.before, after=item.after, now_us=now_us)
 
 
