@@ -91,9 +91,7 @@ class Health:
     def written(self) -> None:
         """Record a successful write."""
         if self._failed is not None:
-            self._failed = None
-            self._probed = None
-            self._logged_at = None
+            self._failed = self._probed = self._logged_at = None
             log.info("the alert store accepts writes again")
 
     def write_failed(self, error: StoreError) -> None:
