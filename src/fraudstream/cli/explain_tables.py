@@ -61,10 +61,8 @@ def _sums(explanation: Explanation, threshold: float, outcome: Outcome) -> Itera
     yield "base", f"{explanation.base:+.6f} {unit}: {explanation.background}"
     yield "contributions", f"{explanation.margin - explanation.base:+.6f} {unit} together"
     yield "margin", f"{explanation.margin:+.6f} {unit}"
-    yield (
-        "probability",
-        f"{explanation.probability!r}" + (" (the margin)" if explanation.scale is FeatureScale.PROBABILITY else ""),
-    )
+    source = " (the margin)" if explanation.scale is FeatureScale.PROBABILITY else ""
+    yield "probability", f"{explanation.probability!r}{source}"
     yield "score", repr(explanation.score) + (" (calibrated)" if explanation.score != explanation.probability else "")
     yield "threshold", repr(threshold)
     if outcome is Outcome.UNSCORABLE:

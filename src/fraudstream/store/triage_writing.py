@@ -191,10 +191,8 @@ def _write(
 ) -> str:
     updates = [(item.alert, item.before, item.after) for item in items if item.before and item.after]
     if updates:
-        rows = [
-            {f"to_{name}": value for name, value in after._asdict().items()} | {"of": alert}
-            for alert, _, after in updates
-        ]
+        states = {alert: after._asdict() for alert, _, after in updates}
+        rows = [{"of": alert} | {f"to_{name}": state[name] for name in state} for alert, state in states.items()]
         connection.execute(_UPDATE, rows)
     subject = changed[0].alert_id if len(changed) == 1 else f"{len(changed):,} alerts"
     before, after = _summary([each for _, each, _ in updates], [each for _, _, each in updates], request)
@@ -225,10 +223,8 @@ def _items(connection: Connection, change: int) -> dict[str, Item]:
         .join_from(tables.change_items, tables.alerts, _COLUMN.seq == column.alert)
         .where(column.change == change)
     )
-    return {
-        alert_id: Item(seq, parse_state(before), parse_state(after))
-        for alert_id, seq, before, after in connection.execute(query)
-    }
+    rows = connection.execute(query).all()
+    return {alert_id: Item(seq, parse_state(before), parse_state(after)) for alert_id, seq, before, after in rows}
 
 
 def _is_own(change: Row[Any], actor: Actor) -> bool:

@@ -100,9 +100,8 @@ def ledger_status(report: LedgerReport) -> LedgerStatus:
             problems.append(f"{_records(totals['lost'])} lost: Kafka had deleted them before they were scored.")
         gaps = sum(partition.gaps for partition in report.partitions)
         if gaps:
-            problems.append(
-                f"{'1 range of offsets has' if gaps == 1 else f'{gaps:,} ranges of offsets have'} no recorded outcome."
-            )
+            ranges = "1 range of offsets has" if gaps == 1 else f"{gaps:,} ranges of offsets have"
+            problems.append(f"{ranges} no recorded outcome.")
         return LedgerStatus(False, " ".join(problems) + in_progress)
     if not totals["records"]:
         return LedgerStatus(None, "No batch is finished yet." + in_progress)
