@@ -78,7 +78,8 @@ def main(
             click.echo(f"{each.name}: {len(each.steps)} faults at {each.rate:g} rows/s, {each.trigger}")
             results.append(player.play(number, each, seed + number))
             click.echo(
-                f"  {results[-1].rows:,} rows, {results[-1].must_be_stored:,} to be shown: {results[-1].findings.counts()}"
+                f"  {results[-1].rows:,} rows, {results[-1].must_be_stored:,} to be stored: "
+                f"{results[-1].findings.counts()}"
             )
         report = to_json(results, seed=seed, rows=rows, seconds=time.monotonic() - began, short=short)
     if add_to is not None:

@@ -4,7 +4,6 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import click
-import orjson
 
 from fraudstream.cli import options
 from fraudstream.cli.options import setting
@@ -14,8 +13,7 @@ from fraudstream.config import Settings
 @click.command()
 @click.option(
     "--workdir",
-    type=click.Path(path_type=Path),
-    default=None,
+    type=options.PATH,
     help="A demo's workdir, running or stopped; its Kafka is started for the audit if it is not running.",
 )
 @options.kafka
@@ -48,7 +46,7 @@ def audit(workdir: Path | None, deep: bool, as_json: bool, **flags: object) -> N
     with kafka as bootstrap_servers:
         report = audit(settings.model_copy(update={"bootstrap_servers": bootstrap_servers}), deep=deep)
     if as_json:
-        click.echo(orjson.dumps(report.document(), option=orjson.OPT_INDENT_2))
+        options.print_json(report.document())
     else:
         Console().print(render(report))
     if not report.ok:

@@ -5,16 +5,15 @@ from __future__ import annotations
 import base64
 import getpass
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 import click
-import orjson
 
 from fraudstream.cli import options
-from fraudstream.cli.options import setting
+from fraudstream.cli.options import Function, setting
 from fraudstream.config import Settings
 from fraudstream.errors import ReplayFailed, SettingsError
 from fraudstream.messages.base import Object
@@ -23,28 +22,25 @@ from fraudstream.times import parse_time
 if TYPE_CHECKING:
     from fraudstream.relay.api_client import DashboardClient
 
-_Command = TypeVar("_Command", bound=Callable[..., Any])
-
 FORMATS = ("csv", "jsonl")
 WAIT_SECONDS = 1.0
 
 
-def _filters(function: _Command) -> _Command:
-    for each in reversed(
-        (
-            click.option(
-                "--kind", type=click.Choice(("all", "dead_letter", "unscorable")), default="all", help="The kind."
-            ),
-            click.option("--reason", default=None, help="Text in the reason."),
-            click.option("--since", default=None, help="Produced at or after this time (ISO 8601)."),
-            click.option("--until", default=None, help="Produced before this time (ISO 8601)."),
-            click.option("--topic", default=None, help="Input topic of the record."),
-            click.option("--partition", type=click.IntRange(0), default=None, help="Input partition of the record."),
-            click.option("--offset", type=click.IntRange(0), default=None, help="Input offset of the record."),
-            click.option("--replayed/--not-replayed", default=None, help="Whether it was replayed before."),
-        )
-    ):
-        function = each(function)
+FILTERS = (
+    click.option("--kind", type=click.Choice(("all", "dead_letter", "unscorable")), default="all", help="The kind."),
+    click.option("--reason", help="Text in the reason."),
+    click.option("--since", help="Produced at or after this time (ISO 8601)."),
+    click.option("--until", help="Produced before this time (ISO 8601)."),
+    click.option("--topic", help="Input topic of the record."),
+    click.option("--partition", type=click.IntRange(0), help="Input partition of the record."),
+    click.option("--offset", type=click.IntRange(0), help="Input offset of the record."),
+    click.option("--replayed/--not-replayed", default=None, help="Whether it was replayed before."),
+)
+
+
+def _filters(function: Function) -> Function:
+    for option in reversed(FILTERS):
+        function = option(function)
     return function
 
 
@@ -66,7 +62,7 @@ def list_dead_letters(limit: int, as_json: bool, api: str | None, **filters: obj
 
     page = options.dashboard(Settings.load(api=api)).get(f"/api/dead-letters?{_query(filters)}&limit={limit}")
     if as_json:
-        click.echo(orjson.dumps(page["dead_letters"], option=orjson.OPT_INDENT_2))
+        options.print_json(page["dead_letters"])
         return
     table = Table()
     for heading in ("id", "kind", "produced", "bytes", "reason", "replays"):
@@ -83,7 +79,7 @@ def list_dead_letters(limit: int, as_json: bool, api: str | None, **filters: obj
 
 @dead_letters.command()
 @_filters
-@click.option("--output", type=click.Path(path_type=Path), required=True, help="Output file; - for standard output.")
+@click.option("--output", type=options.PATH, required=True, help="Output file; - for standard output.")
 @click.option(
     "--format", "kind_of_file", type=click.Choice(FORMATS), default="csv", show_default=True, help="File format."
 )
@@ -106,15 +102,10 @@ def download(output: Path, kind_of_file: str, api: str | None, **filters: object
 @click.option("--id", "places", multiple=True, metavar="RECORD", help="topic/partition/offset; repeatable.")
 @click.option("--all", "every", is_flag=True, help="All records that match the filters.")
 @_filters
-@click.option("--who", default=None, help="Your name.  [the user of this machine]")
-@click.option("--why", default=None, help="What was fixed; recorded with each replay.")
+@click.option("--who", help="Your name.  [the user of this machine]")
+@click.option("--why", help="What was fixed; recorded with each replay.")
 @click.option("--again", is_flag=True, help="Include records that were replayed before.")
-@click.option(
-    "--payload",
-    type=click.Path(path_type=Path),
-    default=None,
-    help="A file to send instead of the value of the record --id.",
-)
+@click.option("--payload", type=options.PATH, help="A file to send instead of the value of the record --id.")
 @click.option("--dry-run", is_flag=True, help="Show how many would be sent, without sending.")
 @options.kafka
 @setting("api")

@@ -71,8 +71,7 @@ def _print_error(message: str) -> None:
 
 
 USERS_UMASK: Final = frozenset({"setup", "doctor", "kafka", "score", "simulate", "dead-letters"})
-"""Commands that write only public jars, or files that the user names: the user's umask applies to those.
-"""
+"""Commands that write only public jars, or files that the user names: the user's umask applies to those."""
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -87,26 +86,9 @@ def cli(context: click.Context) -> None:
 
 
 for command in (
-    audit,
-    checkpoint,
-    dead_letters,
-    explain,
-    setup,
-    doctor,
-    kafka,
-    train,
-    score,
-    simulate,
-    models,
-    schema,
-    broker,
-    produce,
-    detect,
-    relay,
-    dashboard,
-    demo,
-    threshold,
-):
+    audit, checkpoint, dead_letters, explain, setup, doctor, kafka, train, score, simulate, models, schema,
+    broker, produce, detect, relay, dashboard, demo, threshold,
+):  # fmt: skip
     cli.add_command(command)
 
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from urllib.parse import quote
 
 import click
-import orjson
 
 from fraudstream.cli import options
 from fraudstream.cli.options import setting
@@ -40,9 +39,9 @@ class _Result(NamedTuple):
 
 
 @click.command()
-@click.option("--data", type=click.Path(path_type=Path), default=None, help="A CSV (also .gz) with a header.")
-@click.option("--row", type=click.IntRange(0), default=None, help="The row of the CSV, from 0.")
-@click.option("--alert", "alert_id", default=None, metavar="ID", help="Explain a stored alert instead of a row.")
+@click.option("--data", type=options.PATH, help="A CSV (also .gz) with a header.")
+@click.option("--row", type=click.IntRange(0), help="The row of the CSV, from 0.")
+@click.option("--alert", "alert_id", metavar="ID", help="Explain a stored alert instead of a row.")
 @setting("model")
 @setting("api")
 @options.as_json
@@ -63,7 +62,7 @@ def explain(data: Path | None, row: int | None, alert_id: str | None, as_json: b
             remedy="give --data CSV and --row N, or --alert ID",
         )
     if as_json:
-        click.echo(orjson.dumps(_as_json(result), option=orjson.OPT_INDENT_2))
+        options.print_json(_as_json(result))
         return
     from rich.console import Console
 

@@ -5,7 +5,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import click
-import orjson
 
 from fraudstream.cli import options
 from fraudstream.cli.options import setting
@@ -18,7 +17,7 @@ DEFAULT_SEED = 42
 
 @click.command()
 @options.data
-@click.option("--label", default=None, help="The label column; detected by its name by default.")
+@click.option("--label", help="The label column; detected by its name by default.")
 @click.option(
     "--features",
     multiple=True,
@@ -50,13 +49,11 @@ DEFAULT_SEED = 42
 @click.option(
     "--review-cost",
     type=click.FloatRange(0),
-    default=None,
     help="Cost of reviewing a false alarm, in the unit of the amounts.  [default: 2.5]",
 )
 @click.option(
     "--max-alerts-per-day",
     type=click.FloatRange(0, min_open=True),
-    default=None,
     help="Upper limit of the average number of alerts a day at the threshold.",
 )
 @setting("models")
@@ -110,14 +107,14 @@ def train(
         now=lambda: datetime.now(UTC),
     )
     if as_json:
-        click.echo(orjson.dumps(result_as_json(result), option=orjson.OPT_INDENT_2))
+        options.print_json(result_as_json(result))
     else:
         Console().print(render(result))
 
 
 @click.command()
 @options.data
-@click.option("--output", type=click.Path(path_type=Path), required=True, help="The CSV to write.")
+@click.option("--output", type=options.PATH, required=True, help="The CSV to write.")
 @setting("model")
 @setting("driver_memory")
 @setting("java_home")
@@ -142,7 +139,7 @@ def score(data: Path, output: Path, **flags: object) -> None:
 @click.option("--rows", type=click.IntRange(1), required=True, help="Payments to simulate, over two days.")
 @click.option("--seed", type=int, default=DEFAULT_SEED, show_default=True, help="The same seed gives the same file.")
 @click.option("--with-ids", is_flag=True, help="Add columns with card and terminal ids.")
-@click.option("--output", type=click.Path(path_type=Path), required=True, help="The CSV to write.")
+@click.option("--output", type=options.PATH, required=True, help="The CSV to write.")
 def simulate(rows: int, seed: int, with_ids: bool, output: Path) -> None:
     """Write simulated payments in the format of creditcard.csv, with frauds of several kinds."""
     from rich.console import Console

@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
+import orjson
 
 from fraudstream.config import Settings
 
@@ -17,14 +18,22 @@ if TYPE_CHECKING:
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
+PATH: Final = click.Path(path_type=Path)
+TAKES_EFFECT: Final = "a running detector uses it within 15 seconds"
 
-def setting(name: str, flag: str | None = None, kind: Any = None) -> Callable[[Function], Function]:
+
+def setting(name: str) -> Callable[[Function], Function]:
     """Create an option for one setting; if unset it is None, and environment, file or default apply."""
     field = Settings.model_fields[name]
     default = field.get_default(call_default_factory=True, validated_data={})
     suffix = "" if default in (None, ()) or (isinstance(default, Path) and default.is_absolute()) else f"  [{default}]"
-    flags = (flag or f"--{name.replace('_', '-')}", name)
-    return click.option(*flags, type=kind or _kind(default), default=None, help=f"{field.description}{suffix}")
+    kind = PATH if isinstance(default, Path) else {int: int, float: float}.get(type(default), str)
+    return click.option(f"--{name.replace('_', '-')}", name, type=kind, help=f"{field.description}{suffix}")
+
+
+def print_json(content: Any) -> None:
+    """Print a JSON document."""
+    click.echo(orjson.dumps(content, option=orjson.OPT_INDENT_2))
 
 
 def dashboard(settings: Settings) -> DashboardClient:
@@ -34,12 +43,6 @@ def dashboard(settings: Settings) -> DashboardClient:
     from fraudstream.relay.api_client import DashboardClient
 
     return DashboardClient(urllib3.PoolManager(), settings.api, settings.read_token, settings.ingest_token)
-
-
-def _kind(default: Any) -> Any:
-    if isinstance(default, Path):
-        return click.Path(path_type=Path)
-    return {int: int, float: float}.get(type(default), str)
 
 
 class NamedRow(click.ParamType[tuple[str, int]]):
@@ -94,7 +97,5 @@ class Duration(click.ParamType[float]):
 
 
 kafka = setting("bootstrap_servers")
-data = click.option(
-    "--data", "data", type=click.Path(path_type=Path), required=True, help="A CSV (also .gz) with a header."
-)
+data = click.option("--data", type=PATH, required=True, help="A CSV (also .gz) with a header.")
 as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")

@@ -5,23 +5,21 @@ from __future__ import annotations
 import getpass
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import click
-import orjson
 
 from fraudstream.cli import options
-from fraudstream.cli.options import setting
+from fraudstream.cli.options import TAKES_EFFECT, print_json, setting
 from fraudstream.config import Settings
 from fraudstream.errors import ModelCorrupt
 from fraudstream.messages.base import Object
 
 if TYPE_CHECKING:
     from fraudstream.model.deployment.current import Deployment, DeploymentChange
+    from fraudstream.model.deployment.registry import KnownModel
 
-TAKES_EFFECT = "a running detector uses it within 15 seconds"
-
-_who = click.option("--who", default=None, help="Who makes the change; your user name by default.")
+_who = click.option("--who", help="Who makes the change; your user name by default.")
 _why = click.option("--why", required=True, help="The reason, recorded in the history.")
 
 
@@ -42,18 +40,16 @@ def list_command(as_json: bool, **flags: object) -> None:
     if as_json:
         print_json([summary(model) for model in known])
         return
-    rows = []
-    for model in known:
-        manifest = model.manifest
-        rows.append(
-            (
-                "▶" if model.is_active else "",
-                model.model_id,
-                average_precision_text(manifest) if manifest else model.trouble,
-                f"{manifest.training_data.rows:,}" if manifest else "",
-                f"{model.written_at:%Y-%m-%d %H:%M}",
-            )
+    rows = [
+        (
+            "▶" if model.is_active else "",
+            model.model_id,
+            average_precision_text(model.manifest) if model.manifest else model.trouble,
+            f"{model.manifest.training_data.rows:,}" if model.manifest else "",
+            f"{model.written_at:%Y-%m-%d %H:%M}",
         )
+        for model in known
+    ]
     table(("", "model", "average precision", "rows", "written (UTC)"), rows)
     if not known:
         click.echo("there are no models yet: fraudstream train --data CSV", err=True)
@@ -151,7 +147,6 @@ def verify(model_id: str | None, as_json: bool, **flags: object) -> None:
 @click.option(
     "--threshold",
     type=click.FloatRange(0, 1),
-    default=None,
     help="A score at or above it is an alert; by default the model's recommended threshold.",
 )
 @_who
@@ -200,9 +195,8 @@ def history(as_json: bool, **flags: object) -> None:
         return
     for each in changes:
         when = each.when[:19].replace("T", " ")
-        click.echo(
-            f"{each.revision:>4}  {when} UTC  {each.after['model_id']} at threshold {each.after['threshold']:.6g}"
-        )
+        active = f"{each.after['model_id']} at threshold {each.after['threshold']:.6g}"
+        click.echo(f"{each.revision:>4}  {when} UTC  {active}")
         click.echo(f"      {_describe(each)}, by {each.who}: {each.why}")
     if not changes:
         click.echo("no model has been deployed here yet", err=True)
@@ -219,14 +213,8 @@ def _describe(change: DeploymentChange) -> str:
 
 
 def _report(deployment: Deployment) -> None:
-    click.echo(
-        f"revision {deployment.revision}: {deployment.model_id} at threshold {deployment.threshold:.6g} is deployed; "
-        f"{TAKES_EFFECT}"
-    )
-
-
-if TYPE_CHECKING:
-    from fraudstream.model.deployment.registry import KnownModel
+    active = f"{deployment.model_id} at threshold {deployment.threshold:.6g}"
+    click.echo(f"revision {deployment.revision}: {active} is deployed; {TAKES_EFFECT}")
 
 
 _PRECISION: Final = ("average_precision", "average_precision_low", "average_precision_high")
@@ -267,8 +255,3 @@ def table(headings: Sequence[str], rows: Sequence[Sequence[str]], *, header: boo
     for row in rows:
         table.add_row(*map(Text, row))
     Console().print(table)
-
-
-def print_json(content: Any) -> None:
-    """Print a JSON document."""
-    click.echo(orjson.dumps(content, option=orjson.OPT_INDENT_2))

@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 import getpass
-from collections.abc import Callable
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import click
-import orjson
+from rich.console import Group, RenderableType
+from rich.markup import escape
+from rich.table import Table
 
 from fraudstream.cli import options
-from fraudstream.cli.options import setting
+from fraudstream.cli.options import TAKES_EFFECT, setting
 from fraudstream.config import Settings
 from fraudstream.errors import DashboardFailed, SettingsError
 from fraudstream.messages.base import Object
 
 if TYPE_CHECKING:
     from fraudstream.relay.api_client import DashboardClient
-from collections.abc import Mapping
-
-from rich.console import Group, RenderableType
-from rich.markup import escape
-from rich.table import Table
 
 MAX_SCHEMAS = 10
 
@@ -82,17 +80,8 @@ def _schemas(report: Mapping[str, Any]) -> Table:
     return table
 
 
-_Command = TypeVar("_Command", bound=Callable[..., Any])
-
-TAKES_EFFECT = "a running detector uses it within 15 seconds"
-
-
-def _pair(function: _Command) -> _Command:
-    return click.argument("alias", metavar="NEW=OLD")(function)
-
-
-def _why(default: str) -> Callable[[_Command], _Command]:
-    return click.option("--why", default=default, show_default=True, help="The reason, recorded with it.")
+_pair = click.argument("alias", metavar="NEW=OLD")
+_why = partial(click.option, "--why", show_default=True, help="The reason, recorded with it.")
 
 
 @click.group(invoke_without_command=True)
@@ -118,20 +107,20 @@ def schema(context: click.Context, /, as_json: bool, **flags: object) -> None:
         contract = active_contract(settings.model)
         if as_json:
             content = {"model_id": contract.model_id, "features": dict(contract.features), "aliases": contract.aliases}
-            click.echo(orjson.dumps({"contract": content, "schemas": None}, option=orjson.OPT_INDENT_2))
+            options.print_json({"contract": content, "schemas": None})
         else:
             Console().print(render_contract(contract.model_id, dict(contract.features), contract.aliases))
         click.echo(f"the stream's schemas are unknown: {e.what}", err=True)
         return
     if as_json:
-        click.echo(orjson.dumps(report, option=orjson.OPT_INDENT_2))
+        options.print_json(report)
     else:
         Console().print(render(report))
 
 
 @schema.command()
 @_pair
-@_why("declared on the command line")
+@_why(default="declared on the command line")
 @setting("model")
 def alias(alias: str, why: str, **flags: object) -> None:
     """Read the column NEW as the feature OLD from now on."""
@@ -145,7 +134,7 @@ def alias(alias: str, why: str, **flags: object) -> None:
 
 @schema.command()
 @click.argument("new")
-@_why("removed on the command line")
+@_why(default="removed on the command line")
 @setting("model")
 def unalias(new: str, why: str, **flags: object) -> None:
     """Remove the alias of the column NEW."""
@@ -163,7 +152,7 @@ def suggestions(as_json: bool, **flags: object) -> None:
     """List the aliases that the stream's values suggest, with the evidence."""
     aliases = options.dashboard(Settings.load(**flags)).get("/api/schemas")["suggestions"]
     if as_json:
-        click.echo(orjson.dumps(aliases, option=orjson.OPT_INDENT_2))
+        options.print_json(aliases)
         return
     for each in aliases:
         since = f"{each['since']['at']} {each['since']['place']}".strip()
@@ -186,7 +175,7 @@ def accept(alias: str, **flags: object) -> None:
 
 @schema.command()
 @_pair
-@_why("refused on the command line")
+@_why(default="refused on the command line")
 @setting("api")
 def refuse(alias: str, why: str, **flags: object) -> None:
     """Reject a suggested alias permanently."""

@@ -18,9 +18,7 @@ TRIGGERS = ("realtime", "micro-batch")
 
 @click.command()
 @click.option("--port", type=click.IntRange(1, 65535), default=9092, show_default=True, help="Port on loopback.")
-@click.option(
-    "--data-dir", type=click.Path(path_type=Path), default=Path("kafka-data"), show_default=True, help="Data directory."
-)
+@click.option("--data-dir", type=options.PATH, default=Path("kafka-data"), show_default=True, help="Data directory.")
 @click.option(
     "--listener",
     "listeners",
@@ -54,14 +52,12 @@ def broker(port: int, data_dir: Path, listeners: tuple[tuple[int, int], ...], **
 @click.command()
 @options.data
 @options.kafka
-@click.option("--rate", type=click.FloatRange(0, min_open=True), default=None, help="Rows a second.")
-@click.option("--delay", type=click.FloatRange(0), default=None, help="Seconds between two rows.")
-@click.option("--limit", type=click.IntRange(1), default=None, help="Stop after this many rows.")
+@click.option("--rate", type=click.FloatRange(0, min_open=True), help="Rows a second.")
+@click.option("--delay", type=click.FloatRange(0), help="Seconds between two rows.")
+@click.option("--limit", type=click.IntRange(1), help="Stop after this many rows.")
 @click.option("--loop", is_flag=True, help="Start again at the first row at the end of the file.")
 @click.option("--resume", is_flag=True, help="Resume after the last acknowledged row of the previous run.")
-@click.option(
-    "--progress-file", type=click.Path(path_type=Path), default=None, help="The progress file  [.produce/...]"
-)
+@click.option("--progress-file", type=options.PATH, help="The progress file  [.produce/...]")
 @click.option(
     "--column-from",
     type=options.NamedRow(),
@@ -170,12 +166,9 @@ def relay(from_beginning: bool, **flags: object) -> None:
 @setting("port")
 @setting("database")
 @setting("model")
-@click.option("--notice", default=None, help="A line at the top of every page.")
+@click.option("--notice", help="A line at the top of every page.")
 @click.option(
-    "--templates",
-    type=click.Path(path_type=Path),
-    default=None,
-    help="A folder with your own dashboard.html; it may extend alerts.html.",
+    "--templates", type=options.PATH, help="A folder with your own dashboard.html; it may extend alerts.html."
 )
 @click.option("--revoke-sessions", is_flag=True, help="End all sign-in sessions and exit.")
 def dashboard(notice: str | None, templates: Path | None, revoke_sessions: bool, **flags: object) -> None:

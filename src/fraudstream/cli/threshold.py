@@ -8,10 +8,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import click
-import orjson
 
 from fraudstream.cli import options
-from fraudstream.cli.options import setting
+from fraudstream.cli.options import TAKES_EFFECT, setting
 from fraudstream.config import Settings
 from fraudstream.messages.base import Object
 
@@ -21,16 +20,13 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("value", type=click.FloatRange(0, 1), required=False)
-@click.option(
-    "--review-cost", type=click.FloatRange(0), default=None, help="Set the cheapest at this cost of a false alarm."
-)
+@click.option("--review-cost", type=click.FloatRange(0), help="Set the cheapest at this cost of a false alarm.")
 @click.option(
     "--max-alerts-per-day",
     type=click.FloatRange(0, min_open=True),
-    default=None,
     help="Set the cheapest with at most this many alerts a day on average.",
 )
-@click.option("--who", default=None, help="Who makes the change; the user of this machine by default.")
+@click.option("--who", help="Who makes the change; the user of this machine by default.")
 @click.option("--why", default="set on the command line", show_default=True, help="The reason.")
 @setting("model")
 @options.as_json
@@ -51,8 +47,7 @@ def threshold(
     from fraudstream.model.evaluation.thresholds import set_threshold, threshold_table
 
     settings = Settings.load(**flags)
-    changes = not (value is None and review_cost is None and max_alerts_per_day is None)
-    if changes:
+    if any(each is not None for each in (value, review_cost, max_alerts_per_day)):
         deployment = set_threshold(
             settings.model,
             value=value,
@@ -63,16 +58,14 @@ def threshold(
             now=datetime.now(UTC),
         )
         if as_json:
-            click.echo(orjson.dumps(asdict(deployment), option=orjson.OPT_INDENT_2))
+            options.print_json(asdict(deployment))
         else:
-            click.echo(
-                f"revision {deployment.revision}: {deployment.model_id} at threshold {deployment.threshold:.6g}; "
-                "a running detector uses it within 15 seconds"
-            )
+            active = f"{deployment.model_id} at threshold {deployment.threshold:.6g}"
+            click.echo(f"revision {deployment.revision}: {active}; {TAKES_EFFECT}")
         return
     table = threshold_table(settings.model)
     if as_json:
-        click.echo(orjson.dumps(_as_json(table), option=orjson.OPT_INDENT_2))
+        options.print_json(_as_json(table))
     else:
         _print(table)
 
@@ -101,18 +94,8 @@ def _print(table: ThresholdTable) -> None:
     choice, deployment = table.evaluation.threshold, table.deployment
     view = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     # Two lines each, so that eight figures fit into 80 columns.
-    headings = (
-        "",
-        "threshold",
-        "alerts\na day",
-        "caught",
-        "false\nalarms",
-        "missed",
-        "reviews",
-        "cost",
-        "cost\non test",
-    )
-    for heading in headings:
+    figures = ("alerts\na day", "caught", "false\nalarms", "missed", "reviews", "cost", "cost\non test")
+    for heading in ("", "threshold", *figures):
         view.add_column(heading, justify="right", no_wrap=True)
     for row in table.excerpt:
         expected, daily = row.expected, row.expected.alerts_per_day

@@ -127,9 +127,8 @@ def _disk(workdir: Path) -> Check:
     existing = next(path for path in (workdir.absolute(), *workdir.absolute().parents) if path.exists())
     free = shutil.disk_usage(existing).free
     ok = free >= DISK_BYTES
-    return Check(
-        "disk", ok, f"{free / 1e9:.1f} GB free at {existing}", "" if ok else f"free up {DISK_BYTES / 1e9:.0f} GB"
-    )
+    remedy = "" if ok else f"free up {DISK_BYTES / 1e9:.0f} GB"
+    return Check("disk", ok, f"{free / 1e9:.1f} GB free at {existing}", remedy)
 
 
 def _memory() -> Check:

@@ -165,8 +165,7 @@ def local_slots(master: str, cores: int) -> int | None:
     match = _LOCAL.fullmatch(master.strip())
     if match is None:
         return None
-    slots = match["slots"]
-    return cores if slots == "*" else int(slots or 1)
+    return cores if match["slots"] == "*" else int(match["slots"] or 1)
 
 
 def java_options(memory: str) -> tuple[str, ...]:

@@ -44,11 +44,7 @@ def die_with_parent(parent: int | None = None, by: signal.Signals = signal.SIGKI
 
 
 def spawn(
-    command: Sequence[str | Path],
-    *,
-    log: Path,
-    env: Mapping[str, str] | None = None,
-    cwd: Path | None = None,
+    command: Sequence[str | Path], *, log: Path, env: Mapping[str, str] | None = None, cwd: Path | None = None
 ) -> subprocess.Popen[bytes]:
     """Start a process that ends with this one and appends stdout and stderr to `log`.
 

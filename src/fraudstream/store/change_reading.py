@@ -5,7 +5,7 @@ from typing import Annotated, Any, Final, TypeVar
 
 import orjson
 from pydantic import AfterValidator
-from sqlalchemy import ColumnElement, Connection, FromClause, Select, and_, func, or_, select
+from sqlalchemy import ColumnElement, Connection, Select, and_, func, or_, select
 
 from fraudstream.messages.answers import AlertChange, Change, ListedChange, Touched
 from fraudstream.messages.requests import LATER, TIME, Query, Time, parameter
@@ -152,8 +152,7 @@ def _changes(*more: ColumnElement[Any]) -> Select[Any]:
     undo = tables.changes.alias("undo")
     undone_by = select(func.max(undo.c.change_id)).where(undo.c.undoes == _CHANGE.change_id).scalar_subquery()
     columns: list[Any] = [*tables.changes.c, undone_by.label("undone_by"), *more]
-    table: FromClause = tables.changes
-    return select(*columns).select_from(table)
+    return select(*columns).select_from(tables.changes)
 
 
 def _change(kind: type[_Kind], row: Any, before: str | None, after: str | None, **more: Any) -> _Kind:

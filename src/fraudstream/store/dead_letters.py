@@ -47,7 +47,6 @@ def parse_cursor(text: str) -> Cursor:
     return Cursor(int(first), int(second))
 
 
-EVERY: Final = "all"
 DeadLetterKind = Literal["dead_letter", "unscorable", "all"]
 
 
@@ -163,7 +162,7 @@ def _query(
     produced_us: ColumnElement[Any],
 ) -> Select[Any]:
     body, replays = table.c.body, tables.replays.c
-    conditions: list[ColumnElement[bool]] = [condition if query.kind in (kind, EVERY) else false()]
+    conditions: list[ColumnElement[bool]] = [condition if query.kind in (kind, "all") else false()]
     for name in ("topic", "partition", "offset"):
         if (value := getattr(query, name)) is not None:
             conditions.append(_key(body, name) == value)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import operator
 import re
 from collections.abc import Callable
@@ -183,7 +182,7 @@ def read_cursor(text: str, sort: Sort) -> SearchPosition | None:
     """Decode a position from `write_cursor`; None if it is invalid, or belongs to another order."""
     try:
         content = orjson.loads(base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True))
-    except (binascii.Error, ValueError):
+    except ValueError:
         return None
     if len(text) > MOST_CHARS or not isinstance(content, list) or len(content) != 5 or content[0] != sort.value:
         return None

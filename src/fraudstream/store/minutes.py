@@ -23,7 +23,7 @@ MINUTE_US: Final = 60_000_000
 
 _ALERTS: Final = tables.alerts.c
 _MINUTES: Final = tables.minutes.c
-_RECEIVED: Final = func.floor(_ALERTS.received_us / MINUTE_US)
+_RECEIVED: Final = cast(func.floor(_ALERTS.received_us / MINUTE_US), types.Integer)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +95,7 @@ class MinuteStore:
     def since(self, minute: int) -> list[Minute]:
         """Return the minutes from one on, in order."""
         query = select(tables.minutes).where(_MINUTES.minute >= minute).order_by(_MINUTES.minute)
-        with self._database.read() as connection:
-            return [_minute(row) for row in connection.execute(query).mappings()]
+        return [_minute(row._asdict()) for row in self._database.rows(query)]
 
     def add(self, parts: Iterable[Minute]) -> None:
         """Add parts of minutes to the stored ones, and delete those older than a day.
@@ -145,11 +144,7 @@ class MinuteStore:
             .where(_ALERTS.seq > after, _ALERTS.seq <= until, _ALERTS.outcome == Outcome.ALERT.value)
             .group_by(_RECEIVED)
         )
-        with self._database.read() as connection:
-            return [
-                Minute(**(values | {"minute": int(values["minute"])}))
-                for values in map(dict, connection.execute(query).mappings())
-            ]
+        return [Minute(**row._asdict()) for row in self._database.rows(query)]
 
     def confirmed_amounts(self, after: int) -> dict[int, float]:
         """Sum the amounts of confirmed alerts after a `seq`, by the minute in which they were received."""
@@ -162,7 +157,7 @@ class MinuteStore:
             )
             .group_by(_RECEIVED)
         )
-        return {int(minute): amount for minute, amount in self._database.rows(query)}
+        return {minute: amount for minute, amount in self._database.rows(query)}
 
     def verdicts(self) -> dict[str, int]:
         """Count the alerts in each status."""
@@ -172,13 +167,13 @@ class MinuteStore:
 
     def verdicts_since(self, minute: int) -> list[VerdictCounts]:
         """Return the current verdicts, by the minute of the decision."""
-        decided = func.floor(_ALERTS.decided_us / MINUTE_US)
+        decided = cast(func.floor(_ALERTS.decided_us / MINUTE_US), types.Integer)
         counts = [
             func.sum(cast(_ALERTS.status == status.value, types.Integer))
             for status in (AlertStatus.CONFIRMED_FRAUD, AlertStatus.FALSE_ALARM)
         ]
         query = select(decided, *counts).where(_ALERTS.decided_us >= minute * MINUTE_US).group_by(decided)
-        return [VerdictCounts(int(row[0]), row[1], row[2]) for row in self._database.rows(query.order_by(decided))]
+        return [VerdictCounts(*row) for row in self._database.rows(query.order_by(decided))]
 
 
 def _add(connection: Connection, part: Minute) -> None:

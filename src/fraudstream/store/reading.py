@@ -175,10 +175,8 @@ class AlertReader:
     def dead_letters(self, *, before: int | None = None, limit: int = 100) -> list[Row]:
         """Return the dead letters whose body is still stored, newest first."""
         table = tables.dead_letters
-        return [
-            Row(row.seq, orjson.loads(row.body))
-            for row in self._newest(table, before, limit, table.c.body.is_not(None))
-        ]
+        rows = self._newest(table, before, limit, table.c.body.is_not(None))
+        return [Row(row.seq, orjson.loads(row.body)) for row in rows]
 
     def rejected(self, *, before: int | None = None, limit: int = 100) -> list[Row]:
         """Return rejected records, newest first."""

@@ -39,6 +39,8 @@ _COUNT: Final = _ADD.on_conflict_do_update(
 SUPERSEDED: Final = "superseded"
 
 _COLUMN: Final = tables.alerts.c
+_COPIED: Final = ("score", "model_id", "topic", "produced_us", "digest", "schema_id", "amount", "expected_loss")
+"""The columns that are attributes of a posted alert."""
 
 _STORED: Final = select(_COLUMN.seq, _COLUMN.alert_id, _COLUMN.outcome, _COLUMN.digest, _COLUMN.body).where(
     _COLUMN.alert_id == bindparam("alert_id")
@@ -46,11 +48,7 @@ _STORED: Final = select(_COLUMN.seq, _COLUMN.alert_id, _COLUMN.outcome, _COLUMN.
 
 
 def insert_alert(
-    connection: Connection,
-    alert: PostedAlert,
-    conflict_of: str | None,
-    sets: dict[tuple[str, ...], int],
-    now: datetime,
+    connection: Connection, alert: PostedAlert, conflict_of: str | None, sets: dict[tuple[str, ...], int], now: datetime
 ) -> StoredAlert | None:
     """Insert an alert, within a write transaction committed at `now`; None if its id exists already.
 
@@ -65,21 +63,13 @@ def insert_alert(
     columns = tuple(alert.transaction)
     if columns not in sets:
         sets[columns] = _column_set(connection, columns)
-    row = {
+    row = {name: getattr(alert, name) for name in _COPIED} | {
         "alert_id": alert_id,
         "conflict_of": conflict_of,
         "outcome": alert.outcome.value,
-        "score": alert.score,
-        "model_id": alert.model_id,
-        "topic": alert.topic,
-        "produced_us": alert.produced_us,
         "received_us": microseconds(now),
         "column_set": sets[columns],
-        "digest": alert.digest,
         "body": body,
-        "schema_id": alert.schema_id,
-        "amount": alert.amount,
-        "expected_loss": alert.expected_loss,
     }
     seq = connection.execute(_INSERT_ALERT, row).scalar_one_or_none()
     if seq is None:

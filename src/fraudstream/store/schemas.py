@@ -31,16 +31,11 @@ MOST_EVENTS: Final = 100
 EVENTS_PERIOD: Final = timedelta(hours=1)
 
 _SCHEMAS: Final = tables.schemas
+_COUNTS: Final = ("sampled", "estimated", "alerts", "unscorable")
 _UPDATE: Final = (
     update(_SCHEMAS)
     .where(_SCHEMAS.c.schema_id == bindparam("of"))
-    .values(
-        last_us=bindparam("now_us"),
-        sampled=_SCHEMAS.c.sampled + bindparam("more_sampled"),
-        estimated=_SCHEMAS.c.estimated + bindparam("more_estimated"),
-        alerts=_SCHEMAS.c.alerts + bindparam("more_alerts"),
-        unscorable=_SCHEMAS.c.unscorable + bindparam("more_unscorable"),
-    )
+    .values({name: _SCHEMAS.c[name] + bindparam(f"more_{name}") for name in _COUNTS} | {"last_us": bindparam("now_us")})
 )
 
 
@@ -132,9 +127,7 @@ def record(
     counts: dict[str, dict[str, int]] = {}
     for observation, weight in observations:
         by_schema.setdefault(observation.schema_id, []).append(observation)
-        count = counts.setdefault(
-            observation.schema_id, dict.fromkeys(("sampled", "estimated", "alerts", "unscorable"), 0)
-        )
+        count = counts.setdefault(observation.schema_id, dict.fromkeys(_COUNTS, 0))
         if observation.outcome is None:
             count["sampled"] += weight > 0
             count["estimated"] += weight
@@ -155,23 +148,18 @@ def record(
 
 
 def _insert(connection: Connection, observation: SchemaObservation, now: datetime) -> None:
-    connection.execute(
-        _SCHEMAS.insert(),
-        {
-            "schema_id": observation.schema_id,
-            "columns": orjson.dumps(observation.columns).decode(),
-            "column_count": observation.column_count,
-            "first_us": microseconds(now) if observation.produced_us is None else observation.produced_us,
-            "first_topic": None if observation.partition is None else observation.partition.topic,
-            "first_partition": None if observation.partition is None else observation.partition.partition,
-            "first_offset": observation.offset,
-            "last_us": microseconds(now),
-            "sampled": 0,
-            "estimated": 0,
-            "alerts": 0,
-            "unscorable": 0,
-        },
-    )
+    topic, partition = observation.partition or (None, None)
+    row = {
+        "schema_id": observation.schema_id,
+        "columns": orjson.dumps(observation.columns).decode(),
+        "column_count": observation.column_count,
+        "first_us": microseconds(now) if observation.produced_us is None else observation.produced_us,
+        "first_topic": topic,
+        "first_partition": partition,
+        "first_offset": observation.offset,
+        "last_us": microseconds(now),
+    }
+    connection.execute(_SCHEMAS.insert(), row | dict.fromkeys(_COUNTS, 0))
 
 
 def _insert_event(

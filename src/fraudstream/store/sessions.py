@@ -59,12 +59,10 @@ class Sessions:
         """Return the session with an id; None if it has ended, was revoked or never existed."""
         if not session_id or not self._token:
             return None
-        query = select(_COLUMN.digest, _COLUMN.name).where(
-            _COLUMN.digest == self._digest(session_id), _COLUMN.expires_us > microseconds(self._clock())
-        )
-        with self._database.read() as connection:
-            row = connection.execute(query).one_or_none()
-        return None if row is None else Session(*row)
+        is_active = _COLUMN.expires_us > microseconds(self._clock())
+        query = select(_COLUMN.digest, _COLUMN.name).where(_COLUMN.digest == self._digest(session_id), is_active)
+        rows = self._database.rows(query)
+        return Session(*rows[0]) if rows else None
 
     def name(self, session: Session, name: str) -> None:
         """Set the name of a session that has none yet."""

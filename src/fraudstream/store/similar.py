@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 import orjson
-from sqlalchemy import Connection, func, or_, select
+from sqlalchemy import ColumnElement, Connection, func, or_, select
 
 from fraudstream.store import tables
 from fraudstream.store.reading import AlertReader, StoredAlert
@@ -40,7 +40,8 @@ CHUNK: Final = 500
 SECONDS: Final = 0.12
 """The time limit of the scan, so that the page takes at most 200 ms whatever the size of the alerts."""
 
-_COLUMNS: Final = tuple(tables.alerts.c[name] for name in ("seq", "alert_id", "score", "amount", "status", "body"))
+_ALERT: Final = tables.alerts.c
+_COLUMNS: Final = tuple(_ALERT[name] for name in ("seq", "alert_id", "score", "amount", "status", "body"))
 
 
 class Identifier(NamedTuple):
@@ -107,11 +108,6 @@ class Similarity:
     alerts: tuple[SimilarAlert, ...]
 
 
-class _Chunk(NamedTuple):
-    compared: int
-    rows: Sequence[Any]
-
-
 def similar_alerts(store: AlertReader, alert: StoredAlert, values: Mapping[str, float]) -> Similarity:
     """Return the alerts that share an identifier; if there are none, the nearest ones by values.
 
@@ -120,76 +116,70 @@ def similar_alerts(store: AlertReader, alert: StoredAlert, values: Mapping[str, 
     document = alert.document()
     identifiers = identifiers_of(document[AlertField.TRANSACTION])
     with store.database.read() as connection:
-        around = _Around(connection, alert.seq)
         if identifiers:
-            compared, alerts = _with_shared_identifier(around, identifiers)
+            compared, alerts = _with_shared_identifier(connection, alert.seq, identifiers)
             if alerts or not values:
                 names = tuple(each.column for each in identifiers)
                 return Similarity("identifiers", names, compared, tuple(alerts))
         model_id = document.get(AlertField.MODEL_ID)
         if not values or not isinstance(model_id, str):
             return Similarity("nothing", (), 0, ())
-        compared, alerts = _nearest(around, model_id, values)
+        compared, alerts = _nearest(connection, alert.seq, model_id, values)
         return Similarity("values", tuple(values), compared, tuple(alerts))
 
 
-@dataclass
-class _Around:
-    """The alerts stored around one, in chunks that alternate between earlier and later alerts."""
+def _chunks(
+    connection: Connection, seq: int, reach: int, condition: ColumnElement[bool]
+) -> Iterator[tuple[int, Sequence[Any]]]:
+    """Yield the size and the matching alerts of chunks around a `seq`, alternately of earlier and of later alerts.
 
-    connection: Connection
-    seq: int
-
-    def chunks(self, reach: int, columns: Sequence[Any], conditions: Sequence[Any]) -> Iterator[_Chunk]:
-        """Yield the rows of each chunk that match, until `reach` rows are scanned or the time limit is reached."""
-        alerts = tables.alerts.c
-        bounds = select(func.min(alerts.seq)), select(func.max(alerts.seq))
-        first, last = (self.connection.execute(each).scalar() or 0 for each in bounds)
-        ended = time.perf_counter() + SECONDS
-        low = high = self.seq
-        scanned, turn = 0, -1
-        while scanned < reach and (low > first or high < last) and time.perf_counter() < ended:
-            turn = -turn if (high < last if turn < 0 else low > first) else turn
-            if turn < 0:
-                start, end = max(low - CHUNK, first), low - 1
-                low = start
-            else:
-                start, end = high + 1, min(high + CHUNK, last)
-                high = end
-            scanned += end - start + 1
-            query = (
-                select(*columns)
-                .where(alerts.seq.between(start, end), alerts.outcome == Outcome.ALERT.value, *conditions)
-                .order_by(alerts.seq.desc())
-            )
-            yield _Chunk(end - start + 1, self.connection.execute(query).all())
+    Ends when `reach` alerts are scanned or the time limit is reached.
+    """
+    bounds = select(func.min(_ALERT.seq)), select(func.max(_ALERT.seq))
+    first, last = (connection.execute(each).scalar() or 0 for each in bounds)
+    ended = time.perf_counter() + SECONDS
+    low = high = seq
+    scanned, turn = 0, -1
+    query = select(*_COLUMNS).where(_ALERT.outcome == Outcome.ALERT.value, condition).order_by(_ALERT.seq.desc())
+    while scanned < reach and (low > first or high < last) and time.perf_counter() < ended:
+        turn = -turn if (high < last if turn < 0 else low > first) else turn
+        if turn < 0:
+            start, end = max(low - CHUNK, first), low - 1
+            low = start
+        else:
+            start, end = high + 1, min(high + CHUNK, last)
+            high = end
+        scanned += end - start + 1
+        yield end - start + 1, connection.execute(query.where(_ALERT.seq.between(start, end))).all()
 
 
-def _with_shared_identifier(around: _Around, identifiers: Sequence[Identifier]) -> tuple[int, list[SimilarAlert]]:
-    alerts = tables.alerts.c
+def _with_shared_identifier(
+    connection: Connection, seq: int, identifiers: Sequence[Identifier]
+) -> tuple[int, list[SimilarAlert]]:
     # orjson wrote the body: comparing text preselects, and the parsed value decides.
     texts = [orjson.dumps({each.column: each.value}).decode()[1:-1] for each in identifiers]
-    contains = or_(*(func.instr(alerts.body, text) > 0 for text in texts))
+    contains = or_(*(func.instr(_ALERT.body, text) > 0 for text in texts))
     compared, similar = 0, []
-    for chunk in around.chunks(AROUND_BY_IDENTIFIER, _COLUMNS, [contains]):
-        compared += chunk.compared
-        for row in chunk.rows:
+    for size, rows in _chunks(connection, seq, AROUND_BY_IDENTIFIER, contains):
+        compared += size
+        for row in rows:
             document = orjson.loads(row.body)
             transaction = document[AlertField.TRANSACTION]
             shared = tuple(each.column for each in identifiers if transaction.get(each.column) == each.value)
             if shared:
                 similar.append(_similar(row, document, shared))
-    similar.sort(key=lambda each: (-len(each.shared), abs(each.seq - around.seq)))
+    similar.sort(key=lambda each: (-len(each.shared), abs(each.seq - seq)))
     return compared, similar[:SHOWN]
 
 
-def _nearest(around: _Around, model_id: str, values: Mapping[str, float]) -> tuple[int, list[SimilarAlert]]:
-    alerts = tables.alerts.c
+def _nearest(
+    connection: Connection, seq: int, model_id: str, values: Mapping[str, float]
+) -> tuple[int, list[SimilarAlert]]:
     names = list(values)
     rows: list[Any] = []
     table: list[list[float]] = []
-    for chunk in around.chunks(AROUND_BY_VALUES, _COLUMNS, [alerts.model_id == model_id]):
-        for row in chunk.rows:
+    for _, chunk in _chunks(connection, seq, AROUND_BY_VALUES, _ALERT.model_id == model_id):
+        for row in chunk:
             transaction = orjson.loads(row.body)[AlertField.TRANSACTION]
             rows.append(row)
             table.append([_number(transaction.get(name)) for name in names])

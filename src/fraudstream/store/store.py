@@ -25,17 +25,14 @@ from fraudstream.store import ledger, positions, rows, tables
 from fraudstream.store import schemas as observations
 from fraudstream.store.changes import Action, Actor, Change, insert_change
 from fraudstream.store.database import Database, open_engine
-from fraudstream.store.filters import AlertFilter
 from fraudstream.store.full_text import alert_tokens, index_tokens
 from fraudstream.store.ledger import LedgerReader
 from fraudstream.store.positions import Report, TopicPartition
-from fraudstream.store.reading import AlertReader, Row, StoredAlert, Total
+from fraudstream.store.reading import AlertReader, StoredAlert, Total
 from fraudstream.store.rows import InsertOutcome, store_once
 from fraudstream.store.search import AlertSearch
 from fraudstream.times import microseconds
 from fraudstream.transactions.wire import REJECTED_BECAUSE, EventType
-
-__all__ = ["Added", "AlertFilter", "AlertStore", "Row", "StoredAlert", "Total"]
 
 UNSTORED_EVENTS: Final = (EventType.SAMPLE, EventType.PROGRESS, EventType.POSITION, EventType.STATUS)
 """Events that only update counters: at several per second, their rows would soon be most of the database."""

@@ -75,9 +75,8 @@ class TriageService:
 
     def release(self, actor: Actor, alert_ids: Sequence[str], *, versions: Versions | None = None) -> TriageResult:
         """Return alerts that the actor has claimed to the queue."""
-        return self._do(
-            actor, Action.RELEASE, alert_ids, partial(triage_writing.release, actor=actor.name), versions=versions
-        )
+        rule = partial(triage_writing.release, actor=actor.name)
+        return self._do(actor, Action.RELEASE, alert_ids, rule, versions=versions)
 
     def verdict(
         self,

@@ -74,19 +74,12 @@ def restore(state: TriageState, before: TriageState, after: TriageState, now_us:
     return before._replace(version=state.version + 1, since_us=now_us)
 
 
-def keep(state: TriageState) -> TriageState:
-    """Leave the state unchanged, for a note."""
-    return state
-
-
 def check_version(state: TriageState, rule: Rule, version: int) -> TriageState:
     """Apply a rule if the alert still has the version on which the person acts; else refuse."""
     if state.version != version:
         raise TriageRefused(f"it has changed since you opened it: {_held(state)}")
     return rule(state)
 
-
-NO_SUCH_ALERT: Final = "there is no alert with this id"
 
 _COLUMN: Final = tables.alerts.c
 _UPDATE: Final = (
@@ -146,7 +139,7 @@ def apply_request(connection: Connection, request: TriageRequest, now: datetime)
     for alert_id, rule in request.rules.items():
         before = alerts.get(alert_id)
         if before is None:
-            result.refused.append(Refusal(alert_id, NO_SUCH_ALERT, None))
+            result.refused.append(Refusal(alert_id, "there is no alert with this id", None))
             continue
         try:
             state = rule(before.state)
@@ -198,10 +191,8 @@ def _write(
 ) -> str:
     updates = [(item.alert, item.before, item.after) for item in items if item.before and item.after]
     if updates:
-        rows = [
-            {f"to_{name}": value for name, value in after._asdict().items()} | {"of": alert}
-            for alert, _, after in updates
-        ]
+        states = {alert: after._asdict() for alert, _, after in updates}
+        rows = [{"of": alert} | {f"to_{name}": state[name] for name in state} for alert, state in states.items()]
         connection.execute(_UPDATE, rows)
     subject = changed[0].alert_id if len(changed) == 1 else f"{len(changed):,} alerts"
     before, after = _summary([each for _, each, _ in updates], [each for _, _, each in updates], request)
@@ -232,10 +223,8 @@ def _items(connection: Connection, change: int) -> dict[str, Item]:
         .join_from(tables.change_items, tables.alerts, _COLUMN.seq == column.alert)
         .where(column.change == change)
     )
-    return {
-        alert_id: Item(seq, parse_state(before), parse_state(after))
-        for alert_id, seq, before, after in connection.execute(query)
-    }
+    rows = connection.execute(query).all()
+    return {alert_id: Item(seq, parse_state(before), parse_state(after)) for alert_id, seq, before, after in rows}
 
 
 def _is_own(change: Row[Any], actor: Actor) -> bool:
@@ -254,7 +243,7 @@ def _undo_refusal(connection: Connection, change: Row[Any], actor: Actor, *, tak
 
 def _undo_rule(item: Item, now_us: int) -> Rule:
     if item.before is None or item.after is None:
-        return keep
+        return lambda state: state
     return partial(restore, before=item.before, after=item.after, now_us=now_us)
 
 

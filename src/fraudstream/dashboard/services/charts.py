@@ -173,8 +173,7 @@ class Charts:
     def flush(self) -> None:
         """Write the completed minutes; raises StoreError and keeps them if the database fails."""
         with self._lock:
-            now = minute_of(self._clock())
-            self._move(now)
+            self._move(minute_of(self._clock()))
 
     def rendered(self, kind: str, minutes: int, render: Callable[[Object], bytes]) -> bytes:
         """Return the rendered report, at most two seconds old and rendered once for all viewers."""
@@ -195,7 +194,6 @@ class Charts:
             joined = _joined(self._minutes.since(first), self._tally.minutes(), self._unwritten(first))
         series = [joined.get(number, Minute(number)) for number in range(first, last + 1)]
         caught = self._minutes.confirmed_amounts(self._minutes.before(first))
-        label = self._read_label()
         scores = [sum(each) for each in zip(*(minute.scores for minute in series), strict=True)]
         return {
             "at": now.isoformat(),
@@ -214,20 +212,14 @@ class Charts:
                 "at_risk": round(sum(minute.at_risk for minute in series), 2),
                 "caught": round(sum(caught.values()), 2),
             },
-            "precision": self._verdicts(first, last)
-            | {
-                "label": None
-                if label is None
-                else _of_labels(label, [(minute.labelled, minute.label_frauds) for minute in series])
-            },
+            "precision": {"verdicts": self._verdicts(first, last), "label": _of_labels(self._read_label(), series)},
             "sampled": list(SAMPLED),
         }
 
     def _verdicts(self, first: int, last: int) -> Object:
         """Return the verdicts so far, and the share of confirmed ones by minute."""
         counts = self._minutes.verdicts()
-        confirmed = counts[AlertStatus.CONFIRMED_FRAUD]
-        false_alarms = counts[AlertStatus.FALSE_ALARM]
+        confirmed, false_alarms = counts[AlertStatus.CONFIRMED_FRAUD], counts[AlertStatus.FALSE_ALARM]
         decided = {each.minute: each for each in self._minutes.verdicts_since(first)}
         yes = confirmed - sum(each.confirmed for each in decided.values())
         no = false_alarms - sum(each.false_alarms for each in decided.values())
@@ -239,15 +231,13 @@ class Charts:
             share.append(_share(yes, yes + no))
             verdicts.append(each.confirmed + each.false_alarms if each else 0)
         return {
-            "verdicts": {
-                "confirmed_fraud": confirmed,
-                "false_alarm": false_alarms,
-                "unsure": counts[AlertStatus.UNSURE],
-                "undecided": counts[AlertStatus.NEW] + counts[AlertStatus.CLAIMED],
-                "share": _share(confirmed, confirmed + false_alarms),
-                "share_by_minute": share,
-                "given_by_minute": verdicts,
-            }
+            "confirmed_fraud": confirmed,
+            "false_alarm": false_alarms,
+            "unsure": counts[AlertStatus.UNSURE],
+            "undecided": counts[AlertStatus.NEW] + counts[AlertStatus.CLAIMED],
+            "share": _share(confirmed, confirmed + false_alarms),
+            "share_by_minute": share,
+            "given_by_minute": verdicts,
         }
 
     def _unwritten(self, first: int) -> list[Minute]:
@@ -274,11 +264,8 @@ class Charts:
             log.warning("cannot store the minutes; retrying in a minute", reason=reason)
 
     def _run(self) -> None:
-        while not self._ending.wait(self._until_next()):
+        while not self._ending.wait(60 - self._clock().timestamp() % 60 + AFTER_THE_MINUTE_SECONDS):
             self._write(minute_of(self._clock()))
-
-    def _until_next(self) -> float:
-        return 60 - self._clock().timestamp() % 60 + AFTER_THE_MINUTE_SECONDS
 
     def _read_label(self) -> MinuteLabel | None:
         try:
@@ -294,12 +281,12 @@ def _joined(*parts: Iterable[Minute]) -> dict[int, Minute]:
     return whole
 
 
-def _of_labels(label: MinuteLabel, counts: Sequence[tuple[int, int]]) -> Object | None:
+def _of_labels(label: MinuteLabel | None, minutes: Sequence[Minute]) -> Object | None:
     """Return the precision by the labels of a replayed file; None if no alert has one."""
-    alerts, frauds = (sum(each) for each in zip(*counts, strict=True))
-    return (
-        {"column": label.name, "alerts": alerts, "frauds": frauds, "share": _share(frauds, alerts)} if alerts else None
-    )
+    alerts, frauds = sum(minute.labelled for minute in minutes), sum(minute.label_frauds for minute in minutes)
+    if label is None or not alerts:
+        return None
+    return {"column": label.name, "alerts": alerts, "frauds": frauds, "share": _share(frauds, alerts)}
 
 
 def _share(part: int, whole: int) -> float | None:

@@ -5,7 +5,6 @@ import shutil
 import sqlite3
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Final
@@ -21,21 +20,18 @@ PROBE_TIMEOUT_MS: Final = 2_000
 MIN_FREE_BYTES: Final = 1024 * 1024
 """With less free disk space than this the store counts as full: a batch of alerts would no longer fit."""
 
-_TOUCH: Final = "UPDATE totals SET value = value + 1 WHERE name = 'probes'"
-_MAKE: Final = "INSERT OR IGNORE INTO totals (name, value) VALUES ('probes', 0)"
+_TOUCH: Final = (
+    "INSERT INTO totals (name, value) VALUES ('probes', 1) ON CONFLICT (name) DO UPDATE SET value = value + 1"
+)
 _REMEDY: Final = "it recovers by itself once that is fixed; what could not be stored waits in Kafka"
 
 
-@dataclass
 class StoreProbe:
     """Writes to the database on its own connection, independently of the store's writer."""
 
-    path: Path
-    _identity: tuple[int, int] | None = field(default=None, init=False)
-
-    def __post_init__(self) -> None:
+    def __init__(self, path: Path) -> None:
         """Record the identity of the file."""
-        self._identity = _identity(self.path)
+        self.path, self._identity = path, _identity(path)
 
     def check_file(self) -> None:
         """Check that the file is still the one that was opened: writes to a removed file are lost when we exit.
@@ -61,7 +57,6 @@ class StoreProbe:
             connection = sqlite3.connect(self.path, timeout=PROBE_TIMEOUT_MS / 1000, isolation_level=None)
             try:
                 connection.execute("BEGIN IMMEDIATE")
-                connection.execute(_MAKE)
                 connection.execute(_TOUCH)
                 connection.execute("COMMIT")
             finally:
@@ -96,9 +91,7 @@ class Health:
     def written(self) -> None:
         """Record a successful write."""
         if self._failed is not None:
-            self._failed = None
-            self._probed = None
-            self._logged_at = None
+            self._failed = self._probed = self._logged_at = None
             log.info("the alert store accepts writes again")
 
     def write_failed(self, error: StoreError) -> None:

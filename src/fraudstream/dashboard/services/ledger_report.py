@@ -93,13 +93,12 @@ def ledger_status(report: LedgerReport) -> tuple[bool | None, str]:
             problems.append(f"{_records(totals['lost'])} lost: Kafka had deleted them before they were scored.")
         gaps = sum(partition.gaps for partition in report.partitions)
         if gaps:
-            problems.append(
-                f"{'1 range of offsets has' if gaps == 1 else f'{gaps:,} ranges of offsets have'} no recorded outcome."
-            )
-        return False, (" ".join(problems) + in_progress)
+            ranges = "1 range of offsets has" if gaps == 1 else f"{gaps:,} ranges of offsets have"
+            problems.append(f"{ranges} no recorded outcome.")
+        return False, " ".join(problems) + in_progress
     if not totals["records"]:
-        return None, ("No batch is finished yet." + in_progress)
-    return True, ("Each record up to the last finished batch has its outcome; none is lost." + in_progress)
+        return None, "No batch is finished yet." + in_progress
+    return True, "Each record up to the last finished batch has its outcome; none is lost." + in_progress
 
 
 def loss_sentence(loss: Object) -> str:

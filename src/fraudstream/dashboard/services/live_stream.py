@@ -65,6 +65,11 @@ class Hub:
     """Sends committed alerts to viewers in the order of commit; one that falls behind reads the store instead.
 
     A slow viewer delays nobody else: publishing never waits, and the ring is bounded in alerts and bytes.
+
+    Attributes:
+        latest: The `seq` of the newest committed alert.
+        viewers: The number of open streams.
+        closed: Whether the server is stopping; every stream ends then.
     """
 
     def __init__(self, latest: int = 0) -> None:
@@ -73,26 +78,11 @@ class Hub:
         self._ring: deque[Published] = deque()
         self._ring_bytes = 0
         self._floor = latest
-        self._latest = latest
+        self.latest = latest
         self._frames: deque[tuple[bytes, Outcome | None]] = deque(maxlen=RING_FRAMES)
         self._frame_count = 0
-        self._viewers = 0
-        self._closed = False
-
-    @property
-    def latest(self) -> int:
-        """The `seq` of the newest committed alert."""
-        return self._latest
-
-    @property
-    def viewers(self) -> int:
-        """The number of open streams."""
-        return self._viewers
-
-    @property
-    def closed(self) -> bool:
-        """Whether the server is stopping; every stream ends then."""
-        return self._closed
+        self.viewers = 0
+        self.closed = False
 
     def publish(self, alerts: list[StoredAlert]) -> None:
         """Send newly committed alerts to every viewer; call it in the order of commit."""
@@ -101,7 +91,7 @@ class Hub:
             for alert in published:
                 self._ring.append(alert)
                 self._ring_bytes += len(alert.frame)
-                self._latest = alert.seq
+                self.latest = alert.seq
             while len(self._ring) > RING_ALERTS or (self._ring_bytes > RING_BYTES and len(self._ring) > 1):
                 oldest = self._ring.popleft()
                 self._ring_bytes -= len(oldest.frame)
@@ -147,7 +137,7 @@ class Hub:
         ring does not reach back that far: read the store.
         """
         with self._changed:
-            if self._latest <= seq and not self._closed and frame_count in (None, self._frame_count):
+            if self.latest <= seq and not self.closed and frame_count in (None, self._frame_count):
                 self._changed.wait(timeout)
             if seq < self._floor:
                 return None
@@ -162,19 +152,19 @@ class Hub:
     def close(self) -> None:
         """End every stream at once."""
         with self._changed:
-            self._closed = True
+            self.closed = True
             self._changed.notify_all()
 
     @contextmanager
     def viewer(self) -> Iterator[None]:
         """Count a stream as open within the context."""
         with self._changed:
-            self._viewers += 1
+            self.viewers += 1
         try:
             yield
         finally:
             with self._changed:
-                self._viewers -= 1
+                self.viewers -= 1
 
 
 def frames(

@@ -91,6 +91,5 @@ def _sentence(alert: Mapping[str, Any], now: Explanation, deployment: Deployment
         return f"Now it is {result}."
     if abs(now.score - stored) <= SAME_SCORE:
         return f"The same score. Now it is {result}."
-    return (
-        f"The score {'rises' if now.score > stored else 'falls'} by {abs(now.score - stored):.4g}. Now it is {result}."
-    )
+    change = "rises" if now.score > stored else "falls"
+    return f"The score {change} by {abs(now.score - stored):.4g}. Now it is {result}."

@@ -48,17 +48,10 @@ def sentences(shares: Shares, contract: Contract | None) -> list[Sentence]:
     if shares.unscorable > 0:
         messages.append(Sentence(f"{percent(shares.unscorable)} of recent transactions are {UNSCORABLE}", "", ""))
     for since, share, kind, names in _groups(shares, contract):
-        is_plural = len(names) > 1
         subject = describe_columns(names)
-        change, treatment = _describe(kind, shares.retyped, names, is_plural=is_plural)
-        since_about = " since about " if since else ""
-        messages.append(
-            Sentence(
-                f"{subject[0].upper()}{subject[1:]} {change}{since_about}",
-                since,
-                f": {treatment}; {percent(share)} of recent transactions",
-            )
-        )
+        change, treatment = _describe(kind, shares.retyped, names)
+        before = f"{subject[0].upper()}{subject[1:]} {change}{' since about ' if since else ''}"
+        messages.append(Sentence(before, since, f": {treatment}; {percent(share)} of recent transactions"))
     left = len(messages) - MAX_SENTENCES
     if left > 0:
         messages[MAX_SENTENCES - 1 :] = [Sentence(f"And {left + 1} more changes, on the Schema page", "", "")]
@@ -197,7 +190,8 @@ def _groups(shares: Shares, contract: Contract) -> Iterable[tuple[str, float, st
         yield at[key], shares.imputed[names[0]], key[0], sorted(names, key=lambda name: order.get(name, 0))
 
 
-def _describe(kind: str, retyped: Mapping[str, str], names: list[str], *, is_plural: bool) -> tuple[str, str]:
+def _describe(kind: str, retyped: Mapping[str, str], names: list[str]) -> tuple[str, str]:
+    is_plural = len(names) > 1
     median = "the training medians are used" if is_plural else MEDIAN
     if kind == "aliased":
         return f"{'have' if is_plural else 'has'} an alias that takes effect within 15 s; missing", median

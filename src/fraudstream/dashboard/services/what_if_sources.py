@@ -222,8 +222,6 @@ def verdict_source(verdicts: Verdicts, deployment: float, review_cost: float) ->
         )
 
     frauds, false = int(verdicts.is_fraud.sum()), int(verdicts.is_false.sum())
-    newest = "the newest " if verdicts.is_cut else ""
-    period = (
-        f"{newest}{decided:,} decided: {frauds:,} frauds, {false:,} false alarms, {decided - frauds - false:,} unsure"
-    )
+    newest, unsure = "the newest " if verdicts.is_cut else "", decided - frauds - false
+    period = f"{newest}{decided:,} decided: {frauds:,} frauds, {false:,} false alarms, {unsure:,} unsure"
     return WhatIfSource("verdicts", title, "partial", about, period=period, known_from=deployment, at=at)

@@ -35,9 +35,7 @@ class Attempt(NamedTuple):
     name: str
 
 
-def limit_attempts(
-    app: Flask, presented: Callable[[], Attempt | None], is_loopback: Callable[[str], bool]
-) -> Callable[[], Attempt | None]:
+def limit_attempts(app: Flask, presented: Callable[[], Attempt | None]) -> Callable[[], Attempt | None]:
     """Rate-limit logins: answer 429 to an address that has presented too many wrong tokens within a minute.
 
     A correct token still passes if this address has presented it before, and on loopback, where all clients share an
@@ -174,7 +172,7 @@ def guard(app: Flask, settings: Settings, sessions: Sessions) -> None:
             return None
         return Attempt("bearer token", next((name for name, token in tokens.items() if _is(bearer, token)), ""))
 
-    attempt = limit_attempts(app, presented, is_loopback)
+    attempt = limit_attempts(app, presented)
 
     def has_token(name: str) -> bool:
         token = attempt()

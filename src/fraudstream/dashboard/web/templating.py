@@ -45,7 +45,5 @@ def validate_templates(folder: Path) -> None:
 
 def _invalid(why: str, where: str) -> SettingsError:
     return SettingsError(
-        f"invalid template: {why}",
-        where=where,
-        remedy="fix it, or remove it to use the package's page",
+        f"invalid template: {why}", where=where, remedy="fix it, or remove it to use the package's page"
     )
