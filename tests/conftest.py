@@ -73,7 +73,7 @@ def prepared_stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
     def open_copy(url: str, **options: Any) -> AlertStore:
         file = Path(url.removeprefix("sqlite:///"))
-        if url.startswith("sqlite:///") and file.parent.is_dir() and not file.exists():
+        if url.startswith("sqlite:////") and file.parent.is_dir() and not file.exists():
             shutil.copyfile(empty, file)
         return opening(url, **options)
 

@@ -249,7 +249,7 @@ def test_what_a_killed_sender_left_behind_is_sent_again_as_the_same_event(
         pass
 
     class Dying(DashboardClient):
-        """The dashboard of a sender that is killed before it has told what became of a replay."""
+        """The dashboard of a sender that is killed before it has reported the outcome of a replay."""
 
         def __init__(self) -> None:
             """Without a connection."""

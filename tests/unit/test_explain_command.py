@@ -38,14 +38,16 @@ def run(*arguments: object) -> Any:
 def test_a_row_is_explained_step_by_step_to_its_outcome(current: Path, data: Path) -> None:
     answer = run("--data", data, "--row", 1, "--model", current, "--json")
     assert answer.exit_code == 0, answer.output
-    told = orjson.loads(answer.stdout)
-    assert told["base"] + sum(step["contribution"] for step in told["steps"]) == pytest.approx(told["margin"], abs=1e-9)
-    assert [step["came"] for step in told["steps"]] == [row(2)[step["feature"]] for step in told["steps"]]
-    assert told["outcome"] == ("alert" if told["score"] >= told["threshold"] else "clear")
-    shown = run("--data", data, "--row", 1, "--model", current).stdout
-    assert repr(told["score"]) in shown
-    assert f"{told['base']:+.6f} log odds: " in shown
-    assert told["reasons"][0]["text"][:20] in shown
+    explanation = orjson.loads(answer.stdout)
+    assert explanation["base"] + sum(step["contribution"] for step in explanation["steps"]) == pytest.approx(
+        explanation["margin"], abs=1e-9
+    )
+    assert [step["came"] for step in explanation["steps"]] == [row(2)[step["feature"]] for step in explanation["steps"]]
+    assert explanation["outcome"] == ("alert" if explanation["score"] >= explanation["threshold"] else "clear")
+    text = run("--data", data, "--row", 1, "--model", current).stdout
+    assert repr(explanation["score"]) in text
+    assert f"{explanation['base']:+.6f} log odds: " in text
+    assert explanation["reasons"][0]["text"][:20] in text
 
 
 def test_missing_cells_and_an_unscorable_row_are_said_to_be_so(current: Path, data: Path) -> None:

@@ -92,8 +92,8 @@ class World:
         self, deployment: Deployment, spans: Mapping[int, tuple[int, int]]
     ) -> dict[int, dict[Outcome, int]]:
         self.counted.append((deployment.revision, spans))
-        found = {p: max(0, end - max(start, self.marks.first[p])) for p, (start, end) in spans.items()}
-        return {p: {Outcome.CLEAR: n} for p, n in found.items()}
+        entries = {p: max(0, end - max(start, self.marks.first[p])) for p, (start, end) in spans.items()}
+        return {p: {Outcome.CLEAR: n} for p, n in entries.items()}
 
     def write(self, name: str, *lines: str) -> None:
         (self.path / name).parent.mkdir(parents=True, exist_ok=True)
@@ -110,8 +110,8 @@ class World:
         self.keeper.begin(Deployment("m", 0.5, revision=revision))
         return self.keeper.start
 
-    def poll(self, *told: dict[str, Any]) -> bool:
-        reports = [SimpleNamespace(json=json.dumps(each)) for each in told]
+    def poll(self, *progress: dict[str, Any]) -> bool:
+        reports = [SimpleNamespace(json=json.dumps(each)) for each in progress]
         query: Any = SimpleNamespace(id="query-1", recentProgress=reports)
         return self.keeper.poll(query, last=False)
 

@@ -46,7 +46,7 @@ def test_the_mark_waits_for_the_first_row_that_is_open(accounts: Books) -> None:
     assert books.progress(1).run.next_row == 3
 
 
-@given(order=st.permutations(range(12)), refused=st.sets(st.integers(0, 11)))
+@given(order=st.permutations(range(12)), rejections=st.sets(st.integers(0, 11)))
 def test_in_whatever_order_reports_come_the_mark_ends_behind_the_last_row(
     accounts: Books, order: list[int], rejections: set[int]
 ) -> None:
