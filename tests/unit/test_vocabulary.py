@@ -109,8 +109,10 @@ def _name(path: Path) -> str:
 
 def _hits(path: Path) -> Iterator[str]:
     """Report each retired word as `file:line: word`."""
-    file = _name(path)
-    for first_line, block in SCANNERS[path.suffix](path.read_text()):
+    file, content = _name(path), path.read_text()
+    if not RETIRED.search(re.sub(r"(?<=[a-z\d])(?=[A-Z])|[_-]", " ", content)):
+        return
+    for first_line, block in SCANNERS[path.suffix](content):
         text = _split_names(block, file)
         for match in RETIRED.finditer(text):
             word = " ".join(match.group().split())
@@ -120,8 +122,10 @@ def _hits(path: Path) -> Iterator[str]:
 
 def _participles(path: Path) -> Iterator[str]:
     """Report each name that is one participle as `file:line: word`."""
-    file = _name(path)
-    for token in tokenize.generate_tokens(io.StringIO(path.read_text()).readline):
+    file, content = _name(path), path.read_text()
+    if not any(word in content for word in PARTICIPLES):
+        return
+    for token in tokenize.generate_tokens(io.StringIO(content).readline):
         if token.type == tokenize.NAME and token.string in PARTICIPLES and (file, token.string) not in ALLOWED:
             yield f"{file}:{token.start[0]}: {token.string}"
 
