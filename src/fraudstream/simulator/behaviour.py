@@ -62,7 +62,6 @@ class Behaviour:
         windows = np.full(4, _TERMINAL_S) / population.pace
         usual = np.outer(terminals.rate, windows) * np.array([1.0, 0.0, 0.2, 0.15])
         self._terminals = DecayingSums(windows, usual, np.zeros(len(terminals)))
-        self._place = np.stack([cards.x, cards.y])
         self._card_window = _DAY_S / population.pace
         self._terminal_window = _TERMINAL_S / population.pace
 

@@ -85,7 +85,8 @@ def leaks(values: NDArray[np.float64], is_fraud: NDArray[np.bool_]) -> bool:
     That is, a threshold separates the classes and one of them has at most ten distinct values. Two clouds of many
     values with a gap between them are left to `find_leaks` (docs/decisions/0009-any-csv.md). NaN is a missing value.
     """
-    frauds, legitimate = _by_class(values, is_fraud)
+    present = ~np.isnan(values)
+    frauds, legitimate = values[is_fraud & present], values[~is_fraud & present]
     if len(frauds) < LEAK_FRAUDS or not len(legitimate):
         return False
     if not (frauds.min() > legitimate.max() or frauds.max() < legitimate.min()):
@@ -100,13 +101,6 @@ def category_leaks(categories: Categories, is_train: NDArray[np.bool_], is_fraud
     if frauds.sum() < LEAK_FRAUDS or not legitimate.sum() or ((frauds + legitimate) > 0).sum() > _FEW_VALUES:
         return False
     return not ((frauds > 0) & (legitimate > 0)).any()
-
-
-def _by_class(
-    values: NDArray[np.float64], is_fraud: NDArray[np.bool_]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    present = ~np.isnan(values)
-    return values[is_fraud & present], values[~is_fraud & present]
 
 
 def find_leaks(

@@ -219,11 +219,6 @@ def components(features: Sequence[Feature], cell: Cell, moments: Column) -> list
     return [of(feature) for feature in features]
 
 
-def imputation_values(features: Sequence[Feature]) -> Column:
-    """Return the imputation value of each feature, as an array of component arrays."""
-    return F.array(*(F.lit(list(feature.imputation)) for feature in features))
-
-
 def _clocks(features: Sequence[Feature]) -> list[tuple[str, int | None]]:
     """Return the time columns, with the units per second of those that are numbers."""
     clocks: dict[tuple[str, int | None], None] = {}

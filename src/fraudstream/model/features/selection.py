@@ -49,10 +49,7 @@ class _NoFeature(Exception):
 
 
 def choose_features(
-    profile: CsvProfile,
-    is_train: NDArray[np.bool_],
-    selection: Selection = NO_SELECTION,
-    legitimate_share: float = 1.0,
+    profile: CsvProfile, is_train: NDArray[np.bool_], selection: Selection = NO_SELECTION, legitimate_share: float = 1.0
 ) -> FeatureChoice:
     """Choose every column that is informative for a future payment, or those that the user named.
 

@@ -96,10 +96,7 @@ def limits(evaluation: Evaluation, manifest: Manifest) -> Iterator[tuple[str, st
         yield "Order", "there is no time column: the rows were assumed to be in order of time."
     elif evaluation.timeline.unit_note:
         yield "Unit of time", f"{evaluation.timeline.unit_note}. Days, and figures per day, depend on it."
-    yield (
-        "Importance",
-        "what the model uses, not what causes fraud. Correlated features share their importance.",
-    )
+    yield "Importance", "what the model uses, not what causes fraud. Correlated features share their importance."
     yield (
         "Labels",
         f"a fraud is a row with {manifest.label_values.fraud} in the column {manifest.label}: undetected frauds count "

@@ -81,10 +81,7 @@ class Training:
             frame.unpersist()
         self.report(f"writing the model ({self.stopwatch})")
         manifest = self._manifest(best, evaluation, metrics, calibration)
-        files = {
-            EVALUATION_FILE: evaluation_to_json(evaluation),
-            REPORT_FILE: report_html(evaluation, manifest),
-        }
+        files = {EVALUATION_FILE: evaluation_to_json(evaluation), REPORT_FILE: report_html(evaluation, manifest)}
         return write_artifact(self.models_dir, manifest, model.save, files)
 
     def _rounds(self) -> list[Round]:
