@@ -199,17 +199,13 @@ class ExplainerLibrary:
         if not revision:  # an artifact that was named directly has no aliases
             return _NO_ALIASES
         if revision not in self._aliases:
-            aliases = self._look_up(revision)
-            if aliases is None:
+            try:
+                aliases = aliases_at(self.models_dir, revision)
+                if aliases is None:
+                    aliases = read_current(self.models_dir / "current").aliases
+            except ModelError:
                 return _NO_ALIASES
             if len(self._aliases) >= _MOST_ALIASES:
                 self._aliases.clear()
             self._aliases[revision] = aliases
         return self._aliases[revision]
-
-    def _look_up(self, revision: int) -> Mapping[str, str] | None:
-        try:
-            aliases = aliases_at(self.models_dir, revision)
-            return aliases if aliases is not None else read_current(self.models_dir / "current").aliases
-        except ModelError:
-            return None

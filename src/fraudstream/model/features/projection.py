@@ -124,13 +124,6 @@ def screened_vector(
     )
 
 
-def split_by_type(features: Sequence[Feature]) -> tuple[list[Feature], list[Feature]]:
-    """Split into numbers and features of the other types, in the order of their components."""
-    ordered = by_component(features)
-    numbers = [feature for feature in ordered if feature.type is FeatureType.NUMBER]
-    return numbers, list(ordered[len(numbers) :])
-
-
 @dataclass(frozen=True)
 class _InputColumns:
     """The input columns to read from a transaction.
@@ -151,12 +144,14 @@ class _InputColumns:
 
     @classmethod
     def of(cls, features: Sequence[Feature], aliases: Mapping[str, str]) -> _InputColumns:
-        numbers, others = split_by_type(features)
+        ordered = by_component(features)
+        numbers = [feature for feature in ordered if feature.type is FeatureType.NUMBER]
+        others = tuple(ordered[len(numbers) :])
         return cls(
             names=tuple(_name_in_stream(feature.name, aliases) for feature in numbers),
             own_names=tuple(feature.name for feature in numbers),
             medians=tuple(feature.imputation[0] for feature in numbers),
-            others=tuple(others),
+            others=others,
             texts=tuple(dict.fromkeys(_name_in_stream(name, aliases) for name in text_columns(others))),
             aliases=aliases,
         )
