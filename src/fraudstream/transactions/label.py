@@ -142,10 +142,8 @@ def _index_of_fraud(values: Sequence[str]) -> int | None:
     for fraud in (0, 1):
         if names[fraud] in _MEANS_FRAUD and names[1 - fraud] in _MEANS_LEGITIMATE:
             return fraud
-    numbers = [parse_number(value) for value in values]
-    if numbers[0] is not None and numbers[1] is not None:
-        return 0 if numbers[0] > numbers[1] else 1
-    return None
+    first, second = (parse_number(value) for value in values)
+    return None if first is None or second is None else int(first <= second)
 
 
 _QUANTILES: Final = np.linspace(0.0, 1.0, 21)

@@ -114,18 +114,16 @@ def find_leaks(
     columns = {column.name: column for column in profile.columns}
     suspicions = []
     for feature in features:
-        values = _values(columns[feature.name], feature, is_train, is_fraud)
-        if values is not None and (leak := _leak(feature.name, values, is_fraud, weight)) is not None:
+        if feature.type is FeatureType.TIME:
+            continue
+        values = _values(columns[feature.name], is_train, is_fraud)
+        if (leak := _leak(feature.name, values, is_fraud, weight)) is not None:
             suspicions.append(leak)
     return tuple(suspicions)
 
 
-def _values(
-    column: ColumnProfile, feature: Feature, is_train: NDArray[np.bool_], is_fraud: NDArray[np.bool_]
-) -> Floats | None:
+def _values(column: ColumnProfile, is_train: NDArray[np.bool_], is_fraud: NDArray[np.bool_]) -> Floats:
     """Return a number to rank each training row by; for a category, the fraud share of its value."""
-    if feature.type is FeatureType.TIME:
-        return None
     if column.categories is None:
         return column.values[is_train]
     codes = column.categories.codes[is_train] + 1

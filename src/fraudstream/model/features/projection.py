@@ -66,8 +66,12 @@ def project(frame: DataFrame, features: Sequence[Feature], *, aliases: Mapping[s
     imputed = F.when(as_expected, strings_of([])).otherwise(absent)
     vector = F.when(as_expected, numbers).otherwise(completed)
     if inputs.others:
-        read = _read_others_slow(read, inputs, ~is_read)
         others, slow_others = F.col(Projected.OTHERS), F.col(Projected.SLOW_OTHERS)
+        # On the slow path, each feature that is not a number is read from the map of strings.
+        cell = _slow_cell(inputs.aliases)
+        read = read.withColumn(Projected.SLOW_MOMENTS, F.when(~is_read, moments(inputs.others, cell)))
+        encoded = F.array(*components(inputs.others, cell, F.col(Projected.SLOW_MOMENTS)))
+        read = read.withColumn(Projected.SLOW_OTHERS, F.when(~is_read, encoded))
         other_names = strings_of([feature.name for feature in inputs.others])
         absent_others = F.filter(other_names, lambda _, i: slow_others[i].isNull())
         defaults = F.array(*(F.lit(list(feature.imputation)) for feature in inputs.others))
@@ -191,14 +195,6 @@ def _name_in_stream(name: str, aliases: Mapping[str, str]) -> str:
 
 def _number_named(name: Column) -> Column:
     return number_from_text(F.element_at(F.col(Projected.STRINGS), name))
-
-
-def _read_others_slow(frame: DataFrame, inputs: _InputColumns, slow: Column) -> DataFrame:
-    """Add the components of each feature that is not a number, from the map of strings, on the slow path."""
-    cell = _slow_cell(inputs.aliases)
-    with_moments = frame.withColumn(Projected.SLOW_MOMENTS, F.when(slow, moments(inputs.others, cell)))
-    others = F.array(*components(inputs.others, cell, F.col(Projected.SLOW_MOMENTS)))
-    return with_moments.withColumn(Projected.SLOW_OTHERS, F.when(slow, others))
 
 
 def _parsed_cell(aliases: Mapping[str, str]) -> Cell:

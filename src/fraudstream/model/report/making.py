@@ -14,18 +14,21 @@ _MOST_BARS = 20
 """Bars of importance; the table has the rest."""
 _LABEL_CHAR_WIDTH = 6.6
 """Approximate width of a label's character."""
-_PURPOSE_AND_LABELS = {
-    "fit": ("candidates are fitted on it", "fitted on", "fit"),
-    "comparison": ("candidates are compared on it, then fitted on it too", "compared on", "compare"),
-    "validation": (
-        "candidates compared, the chosen one calibrated and its threshold chosen; then fitted on",
-        "tuned on",
-        "tune",
-    ),
-    "gap": ("left out of the preceding fit: labels had not arrived", "labels late", "gap"),
-    "test": ("all metrics are measured on it", "tested on", "test"),
+_PURPOSES = {
+    "fit": "candidates are fitted on it",
+    "comparison": "candidates are compared on it, then fitted on it too",
+    "validation": "candidates compared, the chosen one calibrated and its threshold chosen; then fitted on",
+    "gap": "left out of the preceding fit: labels had not arrived",
+    "test": "all metrics are measured on it",
 }
-"""The purpose of a stage, and its label with its short form for a narrow bar."""
+_ROLE_LABELS = {
+    "fit": ("fitted on", "fit"),
+    "comparison": ("compared on", "compare"),
+    "validation": ("tuned on", "tune"),
+    "gap": ("labels late", "gap"),
+    "test": ("tested on", "test"),
+}
+"""The purpose of a stage, and its short form for a narrow bar."""
 _LEAST_WIDTH = 3.0
 _TICK_CHAR_WIDTH = 7.2
 _BOLD_CHAR_WIDTH = 8.6
@@ -54,14 +57,13 @@ def split_in_time(evaluation: Evaluation) -> Figure:
 
     return in_both_sizes(
         draw,
-        "The split of the rows in time: "
-        + "; ".join(f"{_PURPOSE_AND_LABELS[s.role][1]} {s.rows:,} rows" for s in stages),
+        "The split of the rows in time: " + "; ".join(f"{_ROLE_LABELS[s.role][0]} {s.rows:,} rows" for s in stages),
         "The parts, the earliest first" + ("" if by_time else " (their width is proportional to their rows)"),
         ("part", "purpose", "from", "to", "days", "rows", "frauds", "frauds in 1,000 rows"),
         [
             (
                 stage.role,
-                _PURPOSE_AND_LABELS[stage.role][0],
+                _PURPOSES[stage.role],
                 stage.start,
                 stage.end,
                 NONE if stage.days is None else f"{stage.days:.2f}",
@@ -75,7 +77,7 @@ def split_in_time(evaluation: Evaluation) -> Figure:
 
 
 def _part(stage: Stage, at: float, width: float, most: int) -> Iterator[Markup]:
-    middle, names = at + width / 2, _PURPOSE_AND_LABELS[stage.role][1:]
+    middle, names = at + width / 2, _ROLE_LABELS[stage.role]
     tip = f"{names[0]}: {stage.rows:,} rows, {stage.frauds:,} frauds, {stage.start} to {stage.end}"
     yield svg.rectangle((at + 1, _TOP), width - 2, _HEIGHT, f"stage {stage.role}", tip)
     name = next((each for each in names if width > _BOLD_CHAR_WIDTH * len(each) + 4), None)
