@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 
@@ -157,7 +157,7 @@ class Figure:
     caption: str
     headings: Sequence[str]
     rows: Sequence[Sequence[str]]
-    keys: Sequence[Key] = field(default=())
+    keys: Sequence[Key] = ()
     points: str = ""
 
     @property

@@ -91,8 +91,7 @@ def share_at(time: Floats) -> Floats:
 
 def hour_of_day(time: Floats) -> Floats:
     """Return the hour of the day, 0 to 24, of a second since the start; the stream starts at midnight."""
-    hour: Floats = (time / 3600.0) % 24.0
-    return hour
+    return (time / 3600.0) % 24.0
 
 
 def hours_apart(hour: Floats, other: Floats) -> Floats:

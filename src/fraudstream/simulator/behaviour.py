@@ -62,9 +62,6 @@ class Behaviour:
         windows = np.full(4, _TERMINAL_S) / population.pace
         usual = np.outer(terminals.rate, windows) * np.array([1.0, 0.0, 0.2, 0.15])
         self._terminals = DecayingSums(windows, usual, np.zeros(len(terminals)))
-        self._place = np.stack([cards.x, cards.y])
-        self._card_window = _DAY_S / population.pace
-        self._terminal_window = _TERMINAL_S / population.pace
 
     def features(self, payments: Payments) -> Floats:
         """Return [payment, feature] for payments in order of time, and update the profiles with them."""
@@ -90,10 +87,10 @@ class Behaviour:
             [np.ones(len(payments)), np.ones(len(payments)), np.exp(np.minimum(size, 3.0)), unlike], axis=1
         )
         recent, since = self._cards.read_and_add(card, payments.time, happened)
-        expected = cards.rate[card] * self._card_window
+        expected = cards.rate[card] * (_DAY_S / self._population.pace)
         happened = np.stack([np.ones(len(payments)), unlike, 1.0 - known, small], axis=1)
         here, _ = self._terminals.read_and_add(terminal, payments.time, happened)
-        crowd = terminals.rate[terminal] * self._terminal_window
+        crowd = terminals.rate[terminal] * (_TERMINAL_S / self._population.pace)
         often = np.log1p(recent[:, 0])
         lull = np.log(since * cards.rate[card] + 0.003)
         columns = [

@@ -5,16 +5,7 @@ from typing import Final
 
 import numpy as np
 
-from fraudstream.simulator.arrays import (
-    DURATION_S,
-    Flags,
-    Floats,
-    Ints,
-    Payments,
-    hour_of_day,
-    hours_apart,
-    signals,
-)
+from fraudstream.simulator.arrays import DURATION_S, Flags, Floats, Ints, Payments, hour_of_day, hours_apart, signals
 from fraudstream.simulator.population import KINDS, Population
 
 LOG_MEDIAN: Final = 3.09
@@ -104,8 +95,7 @@ def size_scale(population: Population, rng: np.random.Generator) -> SizeScale:
 
 def _raw_size(population: Population, card: Ints, terminal: Ints, rng: np.random.Generator) -> Floats:
     habit = _CARD_PART * population.cards.size[card] + population.terminals.size[terminal]
-    size: Floats = habit + rng.normal(0, _NOISE_PART, len(card))
-    return size
+    return habit + rng.normal(0, _NOISE_PART, len(card))
 
 
 def draw_cards(population: Population, time: Floats, rng: np.random.Generator) -> Ints:

@@ -43,8 +43,7 @@ class Components:
 
     def project(self, features: Floats) -> Floats:
         """Return [payment, component], rounded."""
-        projected: Floats = np.round((features - self.mean) @ self.directions, DECIMALS)
-        return projected
+        return np.round((features - self.mean) @ self.directions, DECIMALS)
 
 
 COLUMNS: Final = ("Time", *(f"V{i}" for i in range(1, COMPONENTS + 1)), "Amount", "Class")

@@ -12,8 +12,6 @@ _AMOUNT_WORDS: Final = frozenset({"amount", "amt", "value", "sum", "price"})
 _NO_AMOUNT_WORDS: Final = frozenset(
     {"mean", "avg", "average", "max", "min", "count", "limit", "balance", "total", "std", "median", "id", "ratio"}
 )
-
-
 _LONGEST_NAME: Final = 200
 
 

@@ -4,7 +4,6 @@ import csv
 import gzip
 import hashlib
 import io
-import itertools
 import re
 import zlib
 from collections import Counter
@@ -61,8 +60,7 @@ class CsvSource:
         next(rows, None)
         width = len(self.columns)
         # Rows before `start` are checked too: the skipped rows must be those that were counted.
-        numbered = itertools.islice(_checked(rows, self.path, width), start, None)
-        return (row for _, row in numbered)
+        return (row for _, row in islice(_checked(rows, self.path, width), start, None))
 
     def json_rows(self, start: int = 0) -> Iterator[bytes]:
         """Yield the rows from number `start`, each as a JSON object in UTF-8, keys in file order; raises as `rows`.
@@ -76,7 +74,7 @@ class CsvSource:
         """Return the line of the file, from 1, on which data row `row` starts (reads the file up to it)."""
         rows = _parsed(self.path, self.delimiter)
         next(rows, None)
-        line, _ = next(itertools.islice(rows, row, None))
+        line, _ = next(islice(rows, row, None))
         return line
 
 
@@ -102,7 +100,7 @@ def open_csv(path: Path) -> CsvSource:
             raise DataError(
                 f"the header names the column {repeated[0]!r} twice", where=f"{path}:1", remedy="rename one of the two"
             )
-        head = [row for _, row in itertools.islice(_checked(rows, path, len(columns)), SNIFFED_ROWS)]
+        head = [row for _, row in islice(_checked(rows, path, len(columns)), SNIFFED_ROWS)]
     if not head:
         raise EmptyData("the CSV has a header and no row", where=str(path), remedy="use a file with rows")
     numeric = tuple(all(is_json_number(cell) for cell in cells if cell) for cells in zip(*head, strict=True))

@@ -168,7 +168,7 @@ def drift_of(columns: Mapping[str, str], contract: Contract, *, is_whole: bool =
         types = [columns[name] for name in names if name in columns]
         if not types:
             missing.append(feature)
-        elif not any(_fits(kind, contract.features[feature]) for kind in types):
+        elif not any(kind in _TYPES_THAT_FIT.get(contract.features[feature], _SCALARS) for kind in types):
             retyped[feature] = types[-1]
     return Drift(
         added=tuple(sorted(name for name in columns if name not in known)),
@@ -201,7 +201,3 @@ def describe_columns(columns: Iterable[str]) -> str:
     head = ", ".join(names[:_MOST_NAMES])
     more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
     return f"{'column' if len(names) == 1 else 'columns'} {head}{more}"
-
-
-def _fits(kind: str, feature_type: str) -> bool:
-    return kind in _TYPES_THAT_FIT.get(feature_type, _SCALARS)

@@ -1,7 +1,7 @@
 """Profiles a CSV: its label column, which of the two values means fraud, and its other columns."""
 
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Final
@@ -142,13 +142,9 @@ def _index_of_fraud(values: Sequence[str]) -> int | None:
     for fraud in (0, 1):
         if names[fraud] in _MEANS_FRAUD and names[1 - fraud] in _MEANS_LEGITIMATE:
             return fraud
-    numbers = [parse_number(value) for value in values]
-    if numbers[0] is not None and numbers[1] is not None:
-        return 0 if numbers[0] > numbers[1] else 1
-    return None
+    first, second = (parse_number(value) for value in values)
+    return None if first is None or second is None else int(first <= second)
 
-
-__all__ = ["ColumnKind", "ColumnProfile", "ColumnStatistics", "CsvProfile", "profile", "statistics"]
 
 _QUANTILES: Final = np.linspace(0.0, 1.0, 21)
 
@@ -202,7 +198,8 @@ def profile(
         if index != label_index
     }
     rows = 0
-    for block in _blocks(source.rows()):
+    remaining = source.rows()
+    while block := list(islice(remaining, BLOCK_ROWS)):
         cells_by_column = list(zip(*block, strict=True))
         label_reader.read(cells_by_column[label_index])
         for index, reader in readers.items():
@@ -230,8 +227,3 @@ def statistics(values: NDArray[np.float64]) -> ColumnStatistics | None:
     p01, median, p99 = (float(value) for value in np.quantile(present, (0.01, 0.5, 0.99)))
     quantiles = tuple(np.quantile(present, _QUANTILES).tolist())
     return ColumnStatistics(median, float(present.min()), float(present.max()), p01, p99, quantiles)
-
-
-def _blocks(rows: Iterator[list[str]]) -> Iterator[list[list[str]]]:
-    while block := list(islice(rows, BLOCK_ROWS)):
-        yield block

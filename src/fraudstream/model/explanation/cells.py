@@ -34,11 +34,8 @@ class NumberText(str):
     __slots__ = ()
 
 
-class _Absent:
-    """Marks a column that is absent, as opposed to null."""
-
-
-_ABSENT: Final = _Absent()
+_ABSENT: Final = object()
+"""Marks a column that is absent, as opposed to null."""
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from fraudstream.errors import ModelCorrupt
 from fraudstream.model.artifact import TRAIN_REMEDY, ModelArtifact
-from fraudstream.model.explanation.spark_files import Floats, Tree, read_linear, read_scaler, read_trees
+from fraudstream.model.explanation.spark_files import Floats, Scaler, Tree, read_linear, read_scaler, read_trees
 from fraudstream.model.manifest import by_component
 
 Integers = NDArray[np.int64]
@@ -168,10 +168,9 @@ class LinearClassifier:
     value of a category. It is exact, and 0 for a missing column.
     """
 
+    scaler: Scaler
     coefficients: Floats
     intercept: float
-    mean: Floats
-    factor: Floats
     typical: Floats
     column: Sequence[int]
 
@@ -180,35 +179,26 @@ class LinearClassifier:
 
     def parts(self, vector: Floats) -> Contributions:
         """Decompose the margin of a vector."""
-        own = self.coefficients * self.scaled(vector)
-        typical = self.coefficients * self.scaled(self.typical)
+        own = self.coefficients * self.scaler.scaled(vector)
+        typical = self.coefficients * self.scaler.scaled(self.typical)
         contributions = np.bincount(self.column, weights=own - typical).astype(np.float64, copy=False)
         return Contributions(float(own.sum()) + self.intercept, float(typical.sum()) + self.intercept, contributions)
-
-    def scaled(self, vector: Floats) -> Floats:
-        """Scale a vector for the coefficients."""
-        return (vector - self.mean) * self.factor
 
 
 @dataclass(frozen=True)
 class TreeEnsemble:
     """A scaler and trees; a boosted margin is in log odds, a forest's in votes (a probability)."""
 
+    scaler: Scaler
     trees: TreeShap
-    mean: Floats
-    factor: Floats
     scale: FeatureScale
 
     background = "the average over the training rows"
 
     def parts(self, vector: Floats) -> Contributions:
         """Decompose the margin of a vector."""
-        margin, contributions = self.trees.explain(self.scaled(vector))
+        margin, contributions = self.trees.explain(self.scaler.scaled(vector))
         return Contributions(margin, self.trees.base, contributions)
-
-    def scaled(self, vector: Floats) -> Floats:
-        """Scale a vector for the splits."""
-        return (vector - self.mean) * self.factor
 
 
 Classifier = LinearClassifier | TreeEnsemble
@@ -228,17 +218,15 @@ def load_classifier(artifact: ModelArtifact) -> Classifier:
         case "logistic-regression":
             coefficients, intercept = read_linear(path)
             typical = np.array([value for feature in features for value in feature.imputation])
-            return LinearClassifier(coefficients, intercept, scaler.mean, scaler.factor, typical, column)
+            return LinearClassifier(scaler, coefficients, intercept, typical, column)
         case "gbt":
             trees = read_trees(path)
             values = [[_LOG_ODDS_OF_A_MARGIN * tree.weight * node.prediction for node in tree.nodes] for tree in trees]
-            return TreeEnsemble(TreeShap.of(trees, values, column), scaler.mean, scaler.factor, FeatureScale.LOG_ODDS)
+            return TreeEnsemble(scaler, TreeShap.of(trees, values, column), FeatureScale.LOG_ODDS)
         case "random-forest":
             trees = read_trees(path)
             values = [[node.fraud_share / len(trees) for node in tree.nodes] for tree in trees]
-            return TreeEnsemble(
-                TreeShap.of(trees, values, column), scaler.mean, scaler.factor, FeatureScale.PROBABILITY
-            )
+            return TreeEnsemble(scaler, TreeShap.of(trees, values, column), FeatureScale.PROBABILITY)
     raise ModelCorrupt(
         f"the artifact's algorithm {artifact.manifest.algorithm!r} is unknown to this version",
         where=str(artifact.path),

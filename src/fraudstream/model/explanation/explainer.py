@@ -90,7 +90,7 @@ class Explainer:
         vector = vector_of(cells)
         with np.errstate(over="ignore", invalid="ignore"):
             parts = self._classifier.parts(vector)
-        scaled = iter(self._classifier.scaled(vector).tolist())
+        scaled = iter(self._classifier.scaler.scaled(vector).tolist())
         steps = tuple(
             Step(
                 cell,
@@ -101,7 +101,7 @@ class Explainer:
         )
         probability = self._classifier.scale.probability(parts.margin)
         missing = sum(cell.is_imputed for cell in cells)
-        score = score_of(probability, self.manifest)
+        score = float(self.manifest.calibration.of(np.array([probability]))[0])
         return Explanation(
             model_id=self.manifest.model_id,
             scale=self._classifier.scale,
@@ -114,11 +114,6 @@ class Explainer:
             missing=missing,
             is_scorable=missing <= self.manifest.missing_limit and not np.isnan(score),
         )
-
-
-def score_of(probability: float, manifest: Manifest) -> float:
-    """Calibrate the classifier's own probability to the stream's score."""
-    return float(manifest.calibration.of(np.array([probability]))[0])
 
 
 def short_form(explanation: Explanation, number: int = TOP_REASONS) -> Object:
@@ -204,17 +199,13 @@ class ExplainerLibrary:
         if not revision:  # an artifact that was named directly has no aliases
             return _NO_ALIASES
         if revision not in self._aliases:
-            aliases = self._look_up(revision)
-            if aliases is None:
+            try:
+                aliases = aliases_at(self.models_dir, revision)
+                if aliases is None:
+                    aliases = read_current(self.models_dir / "current").aliases
+            except ModelError:
                 return _NO_ALIASES
             if len(self._aliases) >= _MOST_ALIASES:
                 self._aliases.clear()
             self._aliases[revision] = aliases
         return self._aliases[revision]
-
-    def _look_up(self, revision: int) -> Mapping[str, str] | None:
-        try:
-            aliases = aliases_at(self.models_dir, revision)
-            return aliases if aliases is not None else read_current(self.models_dir / "current").aliases
-        except ModelError:
-            return None

@@ -9,7 +9,6 @@ from fraudstream.model.explanation.cells import ReadCell
 from fraudstream.model.manifest import Feature, FeatureType
 
 WEEKDAYS: Final = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
-_MIDDLE: Final = (0.25, 0.75)
 _LONGEST: Final = 60
 """Most characters of a value in a sentence."""
 
@@ -41,7 +40,8 @@ def reason_of(cell: ReadCell, raw: Any, contribution: float) -> Reason:
     feature, typical = cell.feature, _typical(cell.feature)
     is_ranked = not cell.is_imputed and feature.type is not FeatureType.CATEGORY
     quantile = quantile_of(feature, cell.components[0]) if is_ranked else None
-    sentence = f"{_value(cell, raw)} {_rarity(cell, quantile, typical)}: {_effect(contribution)}"
+    effect = "no effect" if contribution == 0.0 else f"speaks {'for' if contribution > 0.0 else 'against'} fraud"
+    sentence = f"{_value(cell, raw)} {_rarity(cell, quantile, typical)}: {effect}"
     return Reason(feature.name, raw, typical, quantile, contribution, cell.is_imputed, sentence)
 
 
@@ -116,9 +116,9 @@ def _among(feature: Feature, value: float, quantile: float) -> str:
         return "among the lowest 1 % in training"
     if quantile >= 0.99:
         return "among the highest 1 % in training"
-    if _MIDDLE[0] <= quantile <= _MIDDLE[1]:
+    if 0.25 <= quantile <= 0.75:
         return "in the usual range"
-    if quantile < _MIDDLE[0]:
+    if quantile < 0.25:
         return f"lower than {1 - quantile:.0%} in training".replace("%", " %")
     return f"higher than {quantile:.0%} in training".replace("%", " %")
 
@@ -128,12 +128,6 @@ def _rank(values: Sequence[str], components: Sequence[float]) -> str:
     if index == len(values):
         return "rare or never seen in training"
     return "the most frequent in training" if index == 0 else f"number {index + 1} of {len(values)} by frequency"
-
-
-def _effect(contribution: float) -> str:
-    if contribution == 0.0:
-        return "no effect"
-    return "speaks for fraud" if contribution > 0.0 else "speaks against fraud"
 
 
 def _kind(feature: Feature) -> str:

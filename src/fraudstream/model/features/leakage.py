@@ -85,7 +85,8 @@ def leaks(values: NDArray[np.float64], is_fraud: NDArray[np.bool_]) -> bool:
     That is, a threshold separates the classes and one of them has at most ten distinct values. Two clouds of many
     values with a gap between them are left to `find_leaks` (docs/decisions/0009-any-csv.md). NaN is a missing value.
     """
-    frauds, legitimate = _by_class(values, is_fraud)
+    present = ~np.isnan(values)
+    frauds, legitimate = values[is_fraud & present], values[~is_fraud & present]
     if len(frauds) < LEAK_FRAUDS or not len(legitimate):
         return False
     if not (frauds.min() > legitimate.max() or frauds.max() < legitimate.min()):
@@ -102,13 +103,6 @@ def category_leaks(categories: Categories, is_train: NDArray[np.bool_], is_fraud
     return not ((frauds > 0) & (legitimate > 0)).any()
 
 
-def _by_class(
-    values: NDArray[np.float64], is_fraud: NDArray[np.bool_]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    present = ~np.isnan(values)
-    return values[is_fraud & present], values[~is_fraud & present]
-
-
 def find_leaks(
     profile: CsvProfile, features: Sequence[Feature], is_train: NDArray[np.bool_], legitimate_share: float
 ) -> tuple[LeakSuspicion, ...]:
@@ -120,18 +114,16 @@ def find_leaks(
     columns = {column.name: column for column in profile.columns}
     suspicions = []
     for feature in features:
-        values = _values(columns[feature.name], feature, is_train, is_fraud)
-        if values is not None and (leak := _leak(feature.name, values, is_fraud, weight)) is not None:
+        if feature.type is FeatureType.TIME:
+            continue
+        values = _values(columns[feature.name], is_train, is_fraud)
+        if (leak := _leak(feature.name, values, is_fraud, weight)) is not None:
             suspicions.append(leak)
     return tuple(suspicions)
 
 
-def _values(
-    column: ColumnProfile, feature: Feature, is_train: NDArray[np.bool_], is_fraud: NDArray[np.bool_]
-) -> Floats | None:
+def _values(column: ColumnProfile, is_train: NDArray[np.bool_], is_fraud: NDArray[np.bool_]) -> Floats:
     """Return a number to rank each training row by; for a category, the fraud share of its value."""
-    if feature.type is FeatureType.TIME:
-        return None
     if column.categories is None:
         return column.values[is_train]
     codes = column.categories.codes[is_train] + 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -24,7 +24,6 @@ from fraudstream.model.features.reading import (
     components,
     doubles,
     has_only_missing_values,
-    imputation_values,
     is_as_expected,
     moments,
     number_from_text,
@@ -67,17 +66,23 @@ def project(frame: DataFrame, features: Sequence[Feature], *, aliases: Mapping[s
     imputed = F.when(as_expected, strings_of([])).otherwise(absent)
     vector = F.when(as_expected, numbers).otherwise(completed)
     if inputs.others:
-        read = _read_others_slow(read, inputs, ~is_read)
-        others = F.col(Projected.OTHERS)
+        others, slow_others = F.col(Projected.OTHERS), F.col(Projected.SLOW_OTHERS)
+        # On the slow path, each feature that is not a number is read from the map of strings.
+        cell = _slow_cell(inputs.aliases)
+        read = read.withColumn(Projected.SLOW_MOMENTS, F.when(~is_read, moments(inputs.others, cell)))
+        encoded = F.array(*components(inputs.others, cell, F.col(Projected.SLOW_MOMENTS)))
+        read = read.withColumn(Projected.SLOW_OTHERS, F.when(~is_read, encoded))
+        other_names = strings_of([feature.name for feature in inputs.others])
+        absent_others = F.filter(other_names, lambda _, i: slow_others[i].isNull())
+        defaults = F.array(*(F.lit(list(feature.imputation)) for feature in inputs.others))
+        completed_others = F.flatten(F.transform(slow_others, lambda other, i: F.coalesce(other, defaults[i])))
         imputed = (
-            F.when(as_expected, strings_of([]))
-            .when(only_missing, absent)
-            .otherwise(F.concat(absent, _absent_others(inputs.others)))
+            F.when(as_expected, strings_of([])).when(only_missing, absent).otherwise(F.concat(absent, absent_others))
         )
         vector = (
             F.when(as_expected, F.concat(numbers, others))
             .when(only_missing, F.concat(completed, others))
-            .otherwise(F.concat(completed, _completed_others(inputs.others)))
+            .otherwise(F.concat(completed, completed_others))
         )
     return read.withColumns(
         {
@@ -123,13 +128,6 @@ def screened_vector(
     )
 
 
-def split_by_type(features: Sequence[Feature]) -> tuple[list[Feature], list[Feature]]:
-    """Split into numbers and features of the other types, in the order of their components."""
-    ordered = by_component(features)
-    numbers = [feature for feature in ordered if feature.type is FeatureType.NUMBER]
-    return numbers, list(ordered[len(numbers) :])
-
-
 @dataclass(frozen=True)
 class _InputColumns:
     """The input columns to read from a transaction.
@@ -150,12 +148,14 @@ class _InputColumns:
 
     @classmethod
     def of(cls, features: Sequence[Feature], aliases: Mapping[str, str]) -> _InputColumns:
-        numbers, others = split_by_type(features)
+        ordered = by_component(features)
+        numbers = [feature for feature in ordered if feature.type is FeatureType.NUMBER]
+        others = tuple(ordered[len(numbers) :])
         return cls(
             names=tuple(_name_in_stream(feature.name, aliases) for feature in numbers),
             own_names=tuple(feature.name for feature in numbers),
             medians=tuple(feature.imputation[0] for feature in numbers),
-            others=tuple(others),
+            others=others,
             texts=tuple(dict.fromkeys(_name_in_stream(name, aliases) for name in text_columns(others))),
             aliases=aliases,
         )
@@ -197,24 +197,6 @@ def _number_named(name: Column) -> Column:
     return number_from_text(F.element_at(F.col(Projected.STRINGS), name))
 
 
-def _read_others_slow(frame: DataFrame, inputs: _InputColumns, slow: Column) -> DataFrame:
-    """Add the components of each feature that is not a number, from the map of strings, on the slow path."""
-    cell = _slow_cell(inputs.aliases)
-    with_moments = frame.withColumn(Projected.SLOW_MOMENTS, F.when(slow, moments(inputs.others, cell)))
-    others = F.array(*components(inputs.others, cell, F.col(Projected.SLOW_MOMENTS)))
-    return with_moments.withColumn(Projected.SLOW_OTHERS, F.when(slow, others))
-
-
-def _absent_others(others: Sequence[Feature]) -> Column:
-    observed = F.col(Projected.SLOW_OTHERS)
-    return F.filter(strings_of([feature.name for feature in others]), lambda _, i: observed[i].isNull())
-
-
-def _completed_others(others: Sequence[Feature]) -> Column:
-    imputed = imputation_values(others)
-    return F.flatten(F.transform(F.col(Projected.SLOW_OTHERS), lambda observed, i: F.coalesce(observed, imputed[i])))
-
-
 def _parsed_cell(aliases: Mapping[str, str]) -> Cell:
     return lambda name: F.expr(parsed_fields([_name_in_stream(name, aliases)])[0])
 
@@ -250,8 +232,8 @@ def write_training_rows(rows: Iterable[bytes], notes: RowNotes, directory: Path)
             (TrainingColumn.PART, pa.int8()),
         ]
     )
-    for number, texts in enumerate(_batches(iter(rows))):
-        start = number * _ROWS_PER_FILE
+    remaining, start = iter(rows), 0
+    while texts := list(islice(remaining, _ROWS_PER_FILE)):
         batch = slice(start, start + len(texts))
         columns = [
             np.arange(batch.start, batch.stop),
@@ -260,7 +242,9 @@ def write_training_rows(rows: Iterable[bytes], notes: RowNotes, directory: Path)
             notes.weight[batch],
             notes.part[batch],
         ]
-        pq.write_table(pa.table(columns, schema=schema), directory / f"rows-{number:06}.parquet", compression="lz4")
+        file = directory / f"rows-{start // _ROWS_PER_FILE:06}.parquet"
+        pq.write_table(pa.table(columns, schema=schema), file, compression="lz4")
+        start = batch.stop
 
 
 def read_rows(spark: SparkSession, directory: Path) -> DataFrame:
@@ -278,8 +262,3 @@ def with_vectors(rows: DataFrame, features: Sequence[Feature]) -> DataFrame:
     return project(rows, features).select(
         TrainingColumn.ROW, TrainingColumn.LABEL, TrainingColumn.WEIGHT, TrainingColumn.PART, Projected.FEATURES
     )
-
-
-def _batches(rows: Iterator[bytes]) -> Iterator[list[bytes]]:
-    while batch := list(islice(rows, _ROWS_PER_FILE)):
-        yield batch

@@ -84,8 +84,7 @@ def is_as_expected(text: Column, names: Sequence[str]) -> Column:
     if not names:
         return _is_one_flat_object(text)
     squares = " + ".join(f"{field} * {field}" for field in parsed_fields(names))
-    finite = F.expr(f"coalesce({squares} < {LARGEST_SQUARE_SUM}D, false)")
-    return finite & _is_one_flat_object(text)
+    return F.expr(f"coalesce({squares} < {LARGEST_SQUARE_SUM}D, false)") & _is_one_flat_object(text)
 
 
 def has_only_missing_values(text: Column, names: Sequence[str], own_names: Sequence[str]) -> Column:
@@ -150,8 +149,7 @@ def strings_of(values: Sequence[str]) -> Column:
 
 def _is_one_flat_object(text: Column) -> Column:
     """Require the first closing brace to be the last character: Spark's parser ignores text after the first object."""
-    one_object = F.startswith(text, F.lit("{")) & (F.instr(text, "}") == F.length(text))
-    return one_object & F.is_valid_utf8(text)
+    return F.startswith(text, F.lit("{")) & (F.instr(text, "}") == F.length(text)) & F.is_valid_utf8(text)
 
 
 def _is_absent_or_null(text: Column, quoted: Column) -> Column:
@@ -178,7 +176,6 @@ Cell = Callable[[str], Column]
 
 _NUMBER: Final = r"^[+-]?([0-9]++(\.[0-9]*+)?|\.[0-9]++)([eE][+-]?[0-9]++)?$"
 """Each digit can match in one way only: a megabyte of digits and a character would block the stream for minutes."""
-_MICROSECONDS: Final = 1e6
 _LAST_SECOND: Final = 253_402_300_799.0
 """End of the year 9999; a clock beyond it is broken, and far larger numbers would overflow the arithmetic of days."""
 
@@ -219,11 +216,6 @@ def components(features: Sequence[Feature], cell: Cell, moments: Column) -> list
     return [of(feature) for feature in features]
 
 
-def imputation_values(features: Sequence[Feature]) -> Column:
-    """Return the imputation value of each feature, as an array of component arrays."""
-    return F.array(*(F.lit(list(feature.imputation)) for feature in features))
-
-
 def _clocks(features: Sequence[Feature]) -> list[tuple[str, int | None]]:
     """Return the time columns, with the units per second of those that are numbers."""
     clocks: dict[tuple[str, int | None], None] = {}
@@ -243,7 +235,7 @@ def _seconds(text: Column, clock: int | None) -> Column:
     trimmed = F.trim(text)
     # The pattern rejects what Spark would also accept: a bare time of day would become one of today.
     date = F.when(trimmed.rlike(f"^{DATE_PATTERN}$"), trimmed).try_cast("timestamp")
-    return F.unix_micros(date) / F.lit(_MICROSECONDS)
+    return F.unix_micros(date) / F.lit(1e6)
 
 
 def _one_hot(text: Column, feature: Feature) -> Column:

@@ -1,6 +1,6 @@
 """Selects the columns of a CSV that become features and records why the others do not."""
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -193,12 +193,5 @@ def _measured(feature: Feature, values: NDArray[np.float64], *, may_be_constant:
         raise _NoFeature("no value in the training rows")
     if distribution.minimum == distribution.maximum and not may_be_constant:
         raise _NoFeature(f"always {distribution.minimum:g} in the training rows")
-    return replace(
-        feature,
-        median=distribution.median,
-        minimum=distribution.minimum,
-        maximum=distribution.maximum,
-        p01=distribution.p01,
-        p99=distribution.p99,
-        quantiles=distribution.quantiles if feature.type is FeatureType.NUMBER else (),
-    )
+    measured = replace(feature, **asdict(distribution))
+    return measured if feature.type is FeatureType.NUMBER else replace(measured, quantiles=())

@@ -96,7 +96,7 @@ def limits(evaluation: Evaluation, manifest: Manifest) -> Iterator[tuple[str, st
         yield "Order", "there is no time column: the rows were assumed to be in order of time."
     elif evaluation.timeline.unit_note:
         yield "Unit of time", f"{evaluation.timeline.unit_note}. Days, and figures per day, depend on it."
-    yield ("Importance", "what the model uses, not what causes fraud. Correlated features share their importance.")
+    yield "Importance", "what the model uses, not what causes fraud. Correlated features share their importance."
     yield (
         "Labels",
         f"a fraud is a row with {manifest.label_values.fraud} in the column {manifest.label}: undetected frauds count "
@@ -146,21 +146,15 @@ def _warnings(evaluation: Evaluation, manifest: Manifest) -> list[str]:
 def _made(evaluation: Evaluation, manifest: Manifest) -> Iterator[tuple[str, str]]:
     data = manifest.training_data
     yield "model", evaluation.model_id
-    yield (
-        "algorithm",
-        ", ".join([evaluation.algorithm, *(f"{name} {value}" for name, value in manifest.parameters.items())]),
-    )
+    parameters = (f"{name} {value}" for name, value in manifest.parameters.items())
+    yield "algorithm", ", ".join([evaluation.algorithm, *parameters])
     yield "requested", manifest.requested or evaluation.algorithm
     yield "data", f"{evaluation.data}, {count(data.rows)} rows, {count(data.frauds)} frauds"
     yield "sha256 of the data", data.fingerprint
-    yield (
-        "label",
-        f"{manifest.label}: {manifest.label_values.fraud} is fraud, {manifest.label_values.legitimate} is not",
-    )
-    yield (
-        "features",
-        f"{len(manifest.features)} columns, {sum(len(f.components) for f in manifest.features)} vector components",
-    )
+    values = manifest.label_values
+    yield "label", f"{manifest.label}: {values.fraud} is fraud, {values.legitimate} is not"
+    components = sum(len(feature.components) for feature in manifest.features)
+    yield "features", f"{len(manifest.features)} columns, {components} vector components"
     yield "measured on", evaluation.measured_on
     yield "seed", str(evaluation.seed)
     yield "versions", ", ".join(f"{name} {version}" for name, version in manifest.versions.items())

@@ -44,33 +44,23 @@ class Section:
 
 def sections(evaluation: Evaluation, manifest: Manifest) -> Iterator[Section]:
     """Yield all sections, in page order; those that need a test period are left out without one."""
-    if evaluation.test is not None:
-        yield _catching(evaluation, evaluation.test)
-    yield _threshold(evaluation)
-    if evaluation.test is not None:
-        yield _calibration(evaluation.test)
-        yield _scores(evaluation, evaluation.test)
-    yield _importance(evaluation)
-    yield _split(evaluation)
-    yield _candidates(evaluation)
-    yield _previous(evaluation)
-    yield _leaks(evaluation, manifest)
+    yield from _result_sections(evaluation)
+    yield from _training_sections(evaluation, manifest)
 
 
-def _catching(evaluation: Evaluation, test: TestFigures) -> Section:
-    return Section(
-        "precision-recall",
-        "Precision and recall",
-        "Further right more frauds are caught; higher up more of the alerts are frauds. The band is the range of the "
-        "curve for other samples of payments in this period.",
-        [precision_recall(evaluation, test)],
-        words.catching(test),
-        _workload(test),
-    )
-
-
-def _threshold(evaluation: Evaluation) -> Section:
-    return Section(
+def _result_sections(evaluation: Evaluation) -> Iterator[Section]:
+    test = evaluation.test
+    if test is not None:
+        yield Section(
+            "precision-recall",
+            "Precision and recall",
+            "Further right more frauds are caught; higher up more of the alerts are frauds. The band is the range of "
+            "the curve for other samples of payments in this period.",
+            [precision_recall(evaluation, test)],
+            words.catching(test),
+            _workload(test),
+        )
+    yield Section(
         "threshold",
         "Cost by threshold",
         "A lower threshold misses fewer frauds and raises more false alarms. The recommended one has the lowest total "
@@ -78,40 +68,32 @@ def _threshold(evaluation: Evaluation) -> Section:
         [cost_by_threshold(evaluation), alerts_by_threshold(evaluation)] if evaluation.thresholds else [],
         words.threshold(evaluation),
     )
+    if test is not None:
+        yield Section(
+            "calibration",
+            "Calibration",
+            "Each point is a group of payments with similar scores. On the dashed line the fraud share equals the "
+            "score; below it scores are too high. Both axes are logarithmic: nearly all payments have tiny scores.",
+            [reliability(test)],
+            words.calibration(test),
+        )
+        yield Section(
+            "scores",
+            "Score distribution",
+            "Frauds upwards, legitimate payments downwards, each as shares of its class. Scores right of the threshold "
+            "are alerts.",
+            [score_distribution(evaluation, test)],
+        )
 
 
-def _calibration(test: TestFigures) -> Section:
-    return Section(
-        "calibration",
-        "Calibration",
-        "Each point is a group of payments with similar scores. On the dashed line the fraud share equals the score; "
-        "below it scores are too high. Both axes are logarithmic: nearly all payments have tiny scores.",
-        [reliability(test)],
-        words.calibration(test),
-    )
-
-
-def _scores(evaluation: Evaluation, test: TestFigures) -> Section:
-    return Section(
-        "scores",
-        "Score distribution",
-        "Frauds upwards, legitimate payments downwards, each as shares of its class. Scores right of the threshold are "
-        "alerts.",
-        [score_distribution(evaluation, test)],
-    )
-
-
-def _importance(evaluation: Evaluation) -> Section:
-    return Section(
+def _training_sections(evaluation: Evaluation, manifest: Manifest) -> Iterator[Section]:
+    yield Section(
         "importance",
         "Feature importance",
         f"{evaluation.importance_note[:1].upper()}{evaluation.importance_note[1:]}.",
         [importances(evaluation)] if evaluation.importances else [],
     )
-
-
-def _split(evaluation: Evaluation) -> Section:
-    return Section(
+    yield Section(
         "split",
         "Training and test periods",
         f"In order of {evaluation.timeline.ordered_by}: the test period follows the training period. Bars are the "
@@ -119,10 +101,7 @@ def _split(evaluation: Evaluation) -> Section:
         [split_in_time(evaluation)],
         [words.not_evaluated_on(evaluation)],
     )
-
-
-def _candidates(evaluation: Evaluation) -> Section:
-    return Section(
+    yield Section(
         "candidates",
         "Candidates",
         f"Chosen: {evaluation.choice}.",
@@ -134,21 +113,15 @@ def _candidates(evaluation: Evaluation) -> Section:
         if len(evaluation.candidates) > 1
         else [],
     )
-
-
-def _previous(evaluation: Evaluation) -> Section:
     test, comparison = evaluation.test, evaluation.previous
     chart = against_previous(test, comparison) if test is not None and comparison is not None else None
-    return Section(
+    yield Section(
         "previous",
         "Comparison with the previous model",
         words.previous(comparison, is_scored=test is not None),
         [chart] if chart is not None else [],
     )
-
-
-def _leaks(evaluation: Evaluation, manifest: Manifest) -> Section:
-    return Section(
+    yield Section(
         "columns",
         "Leaks and excluded columns",
         "A feature that alone predicts the label may have been filled in after the fraud was known."

@@ -69,14 +69,12 @@ def signed(figure: Estimate) -> str:
     return f"{figure.value:+.3f} ({figure.low:+.3f} to {figure.high:+.3f})"
 
 
-NO_TEST = "There are no figures on rows that were not used in training: {}."
-
-
 def headline(evaluation: Evaluation) -> str:
     """Summarize the figures in a few sentences."""
     test, choice = evaluation.test, evaluation.threshold
     if test is None:
-        return NO_TEST.format(evaluation.measured_on.removeprefix("n/a: "))
+        why = evaluation.measured_on.removeprefix("n/a: ")
+        return f"There are no figures on rows that were not used in training: {why}."
     lines = [
         f"On {count(test.rows)} later payments not used in training, {count(test.frauds)} of them frauds, the model "
         f"reaches an average precision of {estimate(test.average_precision)}; a random ranking would reach "

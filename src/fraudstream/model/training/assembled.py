@@ -131,14 +131,12 @@ def _tree(tree: int, metadata: str, weight: float) -> bytes:
 def _node(tree: int, node: Mapping[str, Any]) -> bytes:
     split = node["split"]
     branch = (node["rawCount"], node["gain"], node["leftChild"], node["rightChild"], split["featureIndex"])
-    return b"".join(
-        (
-            _NODE.pack(tree, node["id"], node["prediction"], node["impurity"]),
-            _doubles(node["impurityStats"]),
-            _BRANCH.pack(*branch),
-            _doubles(split["leftCategoriesOrThreshold"]),
-            _INT.pack(split["numCategories"]),
-        )
+    return (
+        _NODE.pack(tree, node["id"], node["prediction"], node["impurity"])
+        + _doubles(node["impurityStats"])
+        + _BRANCH.pack(*branch)
+        + _doubles(split["leftCategoriesOrThreshold"])
+        + _INT.pack(split["numCategories"])
     )
 
 

@@ -50,23 +50,21 @@ class Algorithm:
     @property
     def label(self) -> str:
         """The name with the main parameters."""
-        match self.name:
-            case "logistic-regression":
-                return f"{self.name}, penalty {self.parameters['regParam']}"
-            case "random-forest":
-                return f"{self.name}, {self.parameters['numTrees']} trees of depth {self.parameters['maxDepth']}"
-            case _:
-                return f"{self.name}, {self.parameters['maxIter']} trees of depth {self.parameters['maxDepth']}"
+        if self._trees is None:
+            return f"{self.name}, penalty {self.parameters['regParam']}"
+        return f"{self.name}, {self._trees[0]} trees of depth {self._trees[1]}"
 
     def predictions(self, components: int) -> int:
         """Return the most multiplications or comparisons that a score takes, for a vector of `components`."""
-        match self.name:
-            case "logistic-regression":
-                return components
-            case "random-forest":
-                return int(self.parameters["numTrees"]) * int(self.parameters["maxDepth"])
-            case _:
-                return int(self.parameters["maxIter"]) * int(self.parameters["maxDepth"])
+        return components if self._trees is None else self._trees[0] * self._trees[1]
+
+    @property
+    def _trees(self) -> tuple[int, int] | None:
+        """The number of trees and their depth; None for a linear model."""
+        if self.name == "logistic-regression":
+            return None
+        count = self.parameters["numTrees" if self.name == "random-forest" else "maxIter"]
+        return int(count), int(self.parameters["maxDepth"])
 
 
 def logistic_regression(penalty: float) -> Algorithm:

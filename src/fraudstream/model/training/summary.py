@@ -83,8 +83,7 @@ def render(result: TrainingResult) -> RenderableType:
     for name, value in (*_lines(manifest), *(evaluation_lines(evaluation) if evaluation is not None else ())):
         table.add_row(name, value)
     table.add_row("artifact", str(result.artifact.path) + (" (existed already)" if result.reused else ""))
-    report = report_of(result.artifact.path)
-    if report is not None:
+    if (report := report_of(result.artifact.path)) is not None:
         table.add_row("report", str(report))
     deployment = result.deployment
     table.add_row(
@@ -104,10 +103,8 @@ def _lines(manifest: Manifest) -> Iterator[tuple[str, str]]:
     yield "rows", f"{data.rows:,} in {data.name}"
     yield "frauds", f"{data.frauds:,} ({data.frauds / data.rows:.3%} of the rows), label {manifest.label}"
     if manifest.legitimate_share < 1:
-        yield (
-            "weights",
-            f"each legitimate row represents {1 / manifest.legitimate_share:.3f} (by their share in the file)",
-        )
+        weight = 1 / manifest.legitimate_share
+        yield "weights", f"each legitimate row represents {weight:.3f} (by their share in the file)"
     yield "split by", split.ordered_by
     yield "  trained on", _period(split.train)
     if split.validation is not None:
@@ -125,16 +122,12 @@ def _lines(manifest: Manifest) -> Iterator[tuple[str, str]]:
 def _decisions(manifest: Manifest) -> Iterator[tuple[str, str, str]]:
     """Yield each column of the CSV with what it becomes and a detail or the reason, in file order."""
     features = {feature.name: feature for feature in manifest.features}
-    columns = manifest.columns or (*features, *manifest.excluded)
-    for name in columns:
+    for name in manifest.columns or (*features, *manifest.excluded):
         if name in features:
             yield name, features[name].type.value, _detail(features[name])
         elif name == manifest.label:
-            yield (
-                name,
-                "label",
-                f"{manifest.label_values.fraud!r} is fraud, {manifest.label_values.legitimate!r} is not",
-            )
+            values = manifest.label_values
+            yield name, "label", f"{values.fraud!r} is fraud, {values.legitimate!r} is not"
         else:
             yield name, "left out", manifest.excluded.get(name, "")
 
@@ -175,11 +168,8 @@ def _costs(metrics: Metrics) -> str:
     if metrics.false_alarms is None:
         return metrics.measured_on
     precision = "" if metrics.precision is None else f"; {metrics.precision:.1%} of the alerts are frauds"
-    per_thousand = (
-        ""
-        if metrics.false_alarms_per_1000 is None
-        else f", {metrics.false_alarms_per_1000:.2f} in 1,000 legitimate rows"
-    )
+    rate = metrics.false_alarms_per_1000
+    per_thousand = "" if rate is None else f", {rate:.2f} in 1,000 legitimate rows"
     return f"{metrics.false_alarms:,.0f} false alarms{per_thousand}{precision}"
 
 
@@ -203,10 +193,8 @@ def evaluation_lines(evaluation: Evaluation) -> Iterator[tuple[str, str]]:
 
 def _test_lines(figures: TestFigures) -> Iterator[tuple[str, str]]:
     for each in figures.recall_at_rates:
-        yield (
-            f"  at {each.false_positive_rate:.1%} alarms",
-            f"catches {estimate(each.recall, percent=True)} of the frauds",
-        )
+        value = f"catches {estimate(each.recall, percent=True)} of the frauds"
+        yield f"  at {each.false_positive_rate:.1%} alarms", value
     for at in figures.at_alerts_per_day:
         value = f"{at.precision:.1%} of the alerts are frauds, {at.recall:.1%} of the frauds are caught"
         yield f"  at {at.alerts_per_day:g} alerts/day", value
