@@ -116,7 +116,7 @@ def read_all(bootstrap: str, ids: set[str]) -> dict[Topic, list[Message]]:
                 quiet_since = time.monotonic()
             records[topic].append(message)
     consumer.close()
-    assert not missing
+    assert not missing, sorted(missing)
     return records
 
 

@@ -124,7 +124,7 @@ def test_a_changed_column_is_reported_and_an_alias_restores_it_without_a_loss(
     after = stream.sent
     assert wait_until(lambda: stream.sent > after + 3 * FRAUD_EVERY, 60)
 
-    stream.rate = 5_000.0
+    stream.rate = 1_000.0
     assert wait_until(lambda: demo.json("/api/stats")["rate"] > FLOOD, 60), demo.stats()
     runs = demo.query_runs()
     stream.change = lambda row: rename(row) | {"late": True}
