@@ -36,7 +36,7 @@ def jars_for(settings: Settings) -> Jars:
 @contextmanager
 def batch_spark(settings: Settings, app: str, jars: Sequence[Path] = ()) -> Iterator[SparkSession]:
     """Open a Spark session for training or batch scoring, with extra jars; its JVM logs to a file in the cache."""
-    from fraudstream.runtime.jvm import BATCH_MASTER, SparkPlan, java_options
+    from fraudstream.runtime.jvm import BATCH_MASTER, SparkPlan
     from fraudstream.runtime.spark import spark_session
 
     log = settings.cache / "logs" / f"{app}.log"
@@ -49,7 +49,6 @@ def batch_spark(settings: Settings, app: str, jars: Sequence[Path] = ()) -> Iter
         memory=settings.driver_memory,
         jars=jars,
         log=log,
-        java_options=java_options(settings.driver_memory),
     )
     with spark_session(plan) as spark:
         yield spark

@@ -70,8 +70,7 @@ FOR_FEW_CORES: Final = (
     "-XX:+UseSerialGC",
     "-XX:NewSize=128m",
     # The C2 compiler took 4 of the 11 seconds of CPU time until the first transaction, for methods that are not needed
-    # later: with five times Java's default thresholds the transaction is scored 0.8 s sooner (decision 21). Before a
-    # training fitted its first candidate, C2 took 8 of 32 seconds with them and 15 of 40 without.
+    # later: with five times Java's default thresholds the transaction is scored 0.8 s sooner (decision 21).
     "-XX:Tier4InvocationThreshold=25000",
     "-XX:Tier4MinInvocationThreshold=3000",
     "-XX:Tier4CompileThreshold=75000",
@@ -169,7 +168,7 @@ def local_slots(master: str, cores: int) -> int | None:
 
 
 def java_options(memory: str) -> tuple[str, ...]:
-    """Choose the options of Spark's JVM by its heap and this machine's cores."""
+    """Choose the options of the detector's JVM by its heap and this machine's cores."""
     few = FOR_FEW_CORES if (os.cpu_count() or 1) <= FEW_CORES else ()
     return (HEAP, *few) if int(memory[:-1]) * _MIB[memory[-1].lower()] >= LEAST_FOR_HEAP else few
 
