@@ -43,7 +43,7 @@ test: setup-dev  ## Run the suite but for what `make nightly` runs
 unit: setup-dev  ## Run the tests that need no process, app or browser (about a minute)
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadscope tests/unit
 
-nightly: setup-dev  ## Run the longest tests and the long chaos (1 to 2 hours), or PART=tests|chaos; writes benchmarks/results/nightly.json
+nightly: setup-dev  ## Run the longest tests and the long chaos (1 to 2 hours), or PART=tests or chaos, into nightly.json
 	$(BIN)/python -m benchmarks.nightly $(if $(SEED),--seed $(SEED)) $(if $(JSON),--json $(JSON)) $(if $(PART),--part $(PART))
 
 chaos: setup-dev  ## Try to break the guarantee (45 minutes; SHORT=1: 6); SEED=, FAULTS='kill-*', JSON=file

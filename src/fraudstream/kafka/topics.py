@@ -138,8 +138,9 @@ def _await_visible(admin: AdminClient, names: set[str]) -> None:
 
 def _config(bootstrap_servers: str, topic: str, key: str) -> str | None:
     """Return a setting of a topic; None if the cluster does not authorise the request."""
-    resource = ConfigResource(ResourceType.TOPIC, str(topic))
-    futures = open_admin(bootstrap_servers).describe_configs([resource], request_timeout=_REQUEST_SECONDS)
+    # A client that is not referred to ends with its requests unanswered.
+    admin, resource = open_admin(bootstrap_servers), ConfigResource(ResourceType.TOPIC, str(topic))
+    futures = admin.describe_configs([resource], request_timeout=_REQUEST_SECONDS)
     try:
         return str(futures[resource].result()[key].value)
     except KafkaException:
