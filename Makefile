@@ -46,7 +46,7 @@ unit: setup-dev  ## Run the tests that need no process, app or browser (about a 
 nightly: setup-dev  ## Run the longest tests and the long chaos (1 to 2 hours), or PART=tests or chaos, into nightly.json
 	$(BIN)/python -m benchmarks.nightly $(if $(SEED),--seed $(SEED)) $(if $(JSON),--json $(JSON)) $(if $(PART),--part $(PART))
 
-chaos: setup-dev  ## Try to break the guarantee (45 minutes; SHORT=1: 6); SEED=, FAULTS='kill-*', JSON=file
+chaos: setup-dev  ## Try to break the guarantee (45 minutes; SHORT=1: 4); SEED=, FAULTS='kill-*', JSON=file
 	$(BIN)/python -m chaos $(if $(SHORT),--short) $(if $(SEED),--seed $(SEED)) $(if $(FAULTS),--faults '$(FAULTS)') \
 		$(if $(JSON),--json $(JSON))
 

@@ -29,7 +29,7 @@ PREPARATION_SECONDS = 900
 
 
 @click.command()
-@click.option("--short", is_flag=True, help="About six minutes: a kill of each process, a pause, a cut, odd records.")
+@click.option("--short", is_flag=True, help="About four minutes: a kill of each process, a pause, a cut, odd records.")
 @click.option("--seed", type=click.IntRange(0), default=None, help="Of all chance; drawn and printed when not given.")
 @click.option("--faults", default="", help="Only faults whose names match: 'kill-*,pause-relay'; also odd-records.")
 @click.option("--rows", type=click.IntRange(1_000), default=None, help="Payments in the file.  [200000; short: 8000]")

@@ -21,7 +21,7 @@ MICRO_BATCH: Final = "micro-batch"
 SHORT_ROWS: Final = 8_000
 LONG_ROWS: Final = 200_000
 SHORT_SECONDS: Final = 1_200.0
-"""The limit on a slow machine; a usual one needs about six minutes."""
+"""The limit on a slow machine; a usual one needs about four minutes."""
 
 LONG_SECONDS: Final = 2_700.0
 

@@ -18,7 +18,7 @@ edit. Scope and limits of the suite: [decision 13](decisions/0013-chaos.md).
 
 `make chaos` starts the five processes by their public commands, injects faults at times drawn from a
 seed, and then compares the alert store with `fraudstream score` over the same rows, the topic with the producer's
-acknowledgements, and the ledger with both. `make chaos SHORT=1` takes about six minutes and runs in CI.
+acknowledgements, and the ledger with both. `make chaos SHORT=1` takes about four minutes and runs in CI.
 `make chaos JSON=benchmarks/results/reliability.json`, then `make docs`, updates this page."""
 
 RUN = """\

@@ -24,9 +24,17 @@ FRAUD = b'{"a":5,"b b":0.10,"c.d":0,"extra":"\xc3\xa4 \\" x"}'
 CLEAR = b'{"a":-5,"b b":0,"c.d":0}'
 
 
-def source(spark: SparkSession, *values: bytes | None, headers: list[tuple[str, bytes]] | None = None) -> DataFrame:
+Headers = list[tuple[str, bytes]] | None
+
+
+def source(spark: SparkSession, *values: bytes | None, headers: Headers = None) -> DataFrame:
+    return source_of(spark, *((value, headers) for value in values))
+
+
+def source_of(spark: SparkSession, *records: tuple[bytes | None, Headers]) -> DataFrame:
+    """Records at the offsets from 1000; all cases of a test in one query, for each takes seconds."""
     at = datetime(2026, 1, 2, 3, 4, 5, 678_000, tzinfo=UTC)
-    rows = [(None, v, "credit_card_transactions", 1, 1000 + i, at, headers) for i, v in enumerate(values)]
+    rows = [(None, value, "credit_card_transactions", 1, 1000 + i, at, h) for i, (value, h) in enumerate(records)]
     return spark.createDataFrame(rows, SCHEMA)
 
 
@@ -71,26 +79,35 @@ def test_an_alert_carries_the_row_as_it_came_and_all_that_is_known(spark: SparkS
 
 
 def test_a_row_without_a_usable_event_id_is_known_by_its_place(spark: SparkSession, scorer: Scorer) -> None:
-    for headers in (None, [("event_id", b"\xff")], [("event_id", b"x" * 201)], [("event_id", b"")]):
-        (record,) = records(scorer, source(spark, FRAUD, headers=headers))
-        assert content(record)["alert_id"] == "credit_card_transactions/1/1000"
+    headers: tuple[Headers, ...] = (None, [("event_id", b"\xff")], [("event_id", b"x" * 201)], [("event_id", b"")])
+    alerts = map(content, records(scorer, source_of(spark, *((FRAUD, each) for each in headers))))
+    ids = sorted(alert["alert_id"] for alert in alerts)
+    assert ids == [f"credit_card_transactions/1/{1000 + number}" for number in range(len(headers))]
 
 
 def test_a_record_that_was_sent_again_names_the_one_that_it_repeats(spark: SparkSession, scorer: Scorer) -> None:
     origin = "credit_card_transactions/1/7"
     lenient = b'{"a":5,"b b":NaN,"c.d":0}'
     replayed = [("event_id", b"abc"), ("replay_of", origin.encode())]
-    for value, topic in ((FRAUD, "fraud_alerts"), (b'{"a":5}', "transactions_unscorable"), (lenient, "fraud_alerts")):
-        (usual,) = records(scorer, source(spark, value, headers=replayed[:1]))
-        (record,) = records(scorer, source(spark, value, headers=replayed))
-        assert record.topic == topic
-        assert content(record) == content(usual) | {"replay_of": origin}
-        assert "replay_of" not in content(usual)
-    for useless in (b"\xff", b"", b"x" * 301):
-        (record,) = records(scorer, source(spark, FRAUD, headers=[("replay_of", useless)]))
-        assert "replay_of" not in content(record)
-    (record,) = records(scorer, source(spark, FRAUD, headers=[("replay_of", b'}"{\\')]))
-    assert content(record)["replay_of"] == '}"{\\'
+    values = (FRAUD, b'{"a":5}', lenient)
+    invalid = (b"\xff", b"", b"x" * 301)
+    frame = source_of(
+        spark,
+        *((value, replayed[:1]) for value in values),
+        *((value, replayed) for value in values),
+        *((FRAUD, [("replay_of", value)]) for value in invalid),
+        (FRAUD, [("replay_of", b'}"{\\')]),
+    )
+    by_offset = {content(record)["offset"] - 1000: record for record in records(scorer, frame)}
+    assert sorted(by_offset) == list(range(10))
+    topics = ["fraud_alerts", "transactions_unscorable", "fraud_alerts"]
+    for number, topic in enumerate(topics):
+        first, again = by_offset[number], by_offset[number + 3]
+        assert first.topic == again.topic == topic
+        assert content(again) == content(first) | {"offset": 1003 + number, "replay_of": origin}
+    for number in (*range(3), 6, 7, 8):
+        assert "replay_of" not in content(by_offset[number])
+    assert content(by_offset[9])["replay_of"] == '}"{\\'
 
 
 def test_a_dead_letter_that_was_sent_again_keeps_all_its_headers(spark: SparkSession, scorer: Scorer) -> None:
@@ -153,18 +170,18 @@ DEAD: list[tuple[bytes | None, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("value", "reason"), DEAD, ids=[reason for _, reason in DEAD])
-def test_a_dead_letter_keeps_the_bytes_and_says_why(
-    spark: SparkSession, scorer: Scorer, value: bytes | None, reason: str
-) -> None:
-    (record,) = records(scorer, source(spark, value, headers=[("event_id", b"abc")]))
-    assert record.topic == "transactions_dead_letter"
-    assert (None if record.value is None else bytes(record.value)) == value
-    assert header(record, "__connect.errors.exception.message") == reason
-    assert header(record, "__connect.errors.topic") == "credit_card_transactions"
-    assert header(record, "__connect.errors.partition") == "1"
-    assert header(record, "__connect.errors.offset") == "1000"
-    assert header(record, "event_id") == "abc"
+def test_a_dead_letter_keeps_the_bytes_and_its_reason(spark: SparkSession, scorer: Scorer) -> None:
+    frame = source(spark, *(value for value, _ in DEAD), headers=[("event_id", b"abc")])
+    dead_letters = {header(each, "__connect.errors.offset"): each for each in records(scorer, frame)}
+    assert len(dead_letters) == len(DEAD)
+    for number, (value, reason) in enumerate(DEAD):
+        record = dead_letters[str(1000 + number)]
+        assert record.topic == "transactions_dead_letter"
+        assert (None if record.value is None else bytes(record.value)) == value
+        assert header(record, "__connect.errors.exception.message") == reason
+        assert header(record, "__connect.errors.topic") == "credit_card_transactions"
+        assert header(record, "__connect.errors.partition") == "1"
+        assert header(record, "event_id") == "abc"
 
 
 def test_a_record_above_the_limit_is_a_dead_letter_cut_at_the_limit(spark: SparkSession, scorer: Scorer) -> None:
