@@ -38,7 +38,7 @@ SOURCE = "src/fraudstream"
 ALLOWED = frozenset(
     {
         # JSON keys.
-        (f"{SOURCE}/dashboard/static/js/letters.js", "letters"),
+        (f"{SOURCE}/dashboard/static/js/dead_letters.js", "letters"),
         (f"{SOURCE}/dashboard/views/dead_letters.py", "letters"),
         (f"{SOURCE}/messages/answers.py", "letter"),
         (f"{SOURCE}/messages/answers.py", "letters"),
@@ -47,7 +47,7 @@ ALLOWED = frozenset(
         # Characters of a script.
         ("tests/integration/test_names_and_actors.py", "letter"),
         ("tests/integration/test_names_and_actors.py", "letters"),
-        ("tests/unit/test_alert_words.py", "letters"),
+        ("tests/unit/test_full_text.py", "letters"),
         (f"{SOURCE}/dashboard/templates/queue.html", "letters"),
         (f"{SOURCE}/store/full_text.py", "letters"),
         (f"{SOURCE}/transactions/cards.py", "letter"),

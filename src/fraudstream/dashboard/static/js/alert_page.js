@@ -2,14 +2,14 @@
 
 import { Connection } from "./connection.js";
 import { showState } from "./connection_state.js";
-import { Triage } from "./desk.js";
+import { Triage } from "./triage.js";
 import { localTimes } from "./format.js";
 import { showHistory } from "./history.js";
 import { Keys } from "./keys.js";
 import { showRescored } from "./rescored.js";
 import { Toast } from "./toast.js";
 import { Who } from "./who.js";
-import { label } from "./work.js";
+import { label } from "./triage_state.js";
 
 const REASON_SECTIONS = ["why", "values", "similar", "origin"];
 const REASONS_LATE_MS = 4000; // sent while the stream was interrupted, or before the page was loaded

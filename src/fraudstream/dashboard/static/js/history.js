@@ -1,7 +1,7 @@
 // The triage history of an alert, the newest first.
 
 import { time } from "./format.js";
-import { STATUSES } from "./work.js";
+import { STATUSES } from "./triage_state.js";
 
 const newest = new WeakMap();
 

@@ -2,7 +2,7 @@
 
 import { Connection } from "./connection.js";
 import { showState } from "./connection_state.js";
-import { Triage } from "./desk.js";
+import { Triage } from "./triage.js";
 import { localTimes } from "./format.js";
 import { Keys } from "./keys.js";
 import { NewMatches } from "./news.js";

@@ -4,7 +4,7 @@ import { fillDetails } from "./details.js";
 import { count } from "./format.js";
 import { showHistory } from "./history.js";
 import { showInRow } from "./reasons.js";
-import { showTriage } from "./work.js";
+import { showTriage } from "./triage_state.js";
 
 export class QueueRows {
   constructor(main, triage) {

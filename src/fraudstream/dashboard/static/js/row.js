@@ -3,7 +3,7 @@
 
 import * as format from "./format.js";
 import { showInRow } from "./reasons.js";
-import { NEW, showTriage } from "./work.js";
+import { NEW, showTriage } from "./triage_state.js";
 
 export function filledRow(template, alert) {
   const body = template.content.cloneNode(true).querySelector("tbody");

@@ -5,7 +5,7 @@ import * as format from "./format.js";
 import { fillDetails } from "./details.js";
 import { showInRow } from "./reasons.js";
 import { filledRow } from "./row.js";
-import { showTriage } from "./work.js";
+import { showTriage } from "./triage_state.js";
 
 const EARLY = 100; // reasons that arrived before their row
 const CROWD = 50; // rows in one frame: more than anybody reads in a second

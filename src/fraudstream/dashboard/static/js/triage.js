@@ -1,7 +1,7 @@
 // Sends triage actions and reports their outcome, with undo and take-over.
 
 import { count, time } from "./format.js";
-import { STATUSES } from "./work.js";
+import { STATUSES } from "./triage_state.js";
 
 const HEADERS = { "Content-Type": "application/json" };
 const VERDICTS = ["confirmed_fraud", "false_alarm", "unsure"];
