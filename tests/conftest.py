@@ -112,10 +112,16 @@ def clock() -> Clock:
     return Clock()
 
 
+@pytest.fixture(scope="session")
+def store_url() -> Callable[[Path], str]:
+    """Makes the URL of an empty store: a SQLite file in a folder; `tests/postgres` has its own."""
+    return lambda folder: f"sqlite:///{folder / 'alerts.db'}"
+
+
 @pytest.fixture
-def store(tmp_path: Path, clock: Clock) -> Iterator[AlertStore]:
+def store(tmp_path: Path, clock: Clock, store_url: Callable[[Path], str]) -> Iterator[AlertStore]:
     """An empty alert store."""
-    with open_store(tmp_path, clock) as store:
+    with open_store(tmp_path, clock, url=store_url(tmp_path)) as store:
         yield store
 
 
@@ -181,9 +187,9 @@ def new_topic(broker: RunningBroker) -> Callable[..., str]:
     return create
 
 
-FOLDERS = ("e2e", "spark", "kafka", "browser", "integration", "unit")
+FOLDERS = ("e2e", "spark", "kafka", "browser", "postgres", "integration", "unit")
 """Of the tests, the dearest first: what is begun last must be short, or one worker ends long before the other."""
-ON_ONE_WORKER = ("e2e", "spark", "kafka")
+ON_ONE_WORKER = ("e2e", "spark", "kafka", "postgres")
 """Folders whose tests share a demo, a Spark session or a broker, which then is started by one worker alone."""
 
 
@@ -195,6 +201,8 @@ def _folder(path: str) -> str:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Order the tests by folder."""
     known = {folder: order for order, folder in enumerate(FOLDERS)}
+    # `tests/postgres` has the tests of other folders again, but for those that are about a file.
+    items[:] = [each for each in items if _folder(each.nodeid) != "postgres" or not each.get_closest_marker("sqlite")]
     items.sort(key=lambda item: known.get(_folder(item.nodeid), len(FOLDERS)))
 
 

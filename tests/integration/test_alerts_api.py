@@ -7,13 +7,12 @@ import html
 import io
 import itertools
 import re
-import sqlite3
-from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
 from flask.testing import FlaskClient
+from sqlalchemy import update
 
 from dashboards import alert, json_of
 from fraudstream.dashboard.web.queries import AlertQuery
@@ -21,6 +20,7 @@ from fraudstream.store import search
 from fraudstream.store.filters import AlertFilter, Op, Where
 from fraudstream.store.search import AlertSearch
 from fraudstream.store.store import AlertStore
+from fraudstream.store.tables import alerts
 from fraudstream.transactions.wire import Outcome
 
 
@@ -33,13 +33,10 @@ def listed(client: FlaskClient, query: str = "") -> list[str]:
     return [alert["alert_id"] for alert in json_of(client.get(f"/api/alerts{query}"))["alerts"]]
 
 
-def decided(tmp_path: Path, number: int, status: str, assignee: str) -> None:
-    with sqlite3.connect(tmp_path / "alerts.db") as connection:
-        connection.execute(
-            "UPDATE alerts SET status = ?, assignee = ?, decided_us = ? WHERE alert_id = ?",
-            (status, assignee, 1_767_323_045_000_000, f"id-{number}"),
-        )
-    connection.close()
+def decided(store: AlertStore, number: int, status: str, assignee: str) -> None:
+    values = {"status": status, "assignee": assignee, "decided_us": 1_767_323_045_000_000}
+    with store.database.write() as connection:
+        connection.execute(update(alerts).where(alerts.c.alert_id == f"id-{number}").values(values))
 
 
 @pytest.mark.parametrize(
@@ -63,11 +60,11 @@ def decided(tmp_path: Path, number: int, status: str, assignee: str) -> None:
     ],
 )
 def test_a_query_narrows_and_orders_the_list(
-    client: FlaskClient, tmp_path: Path, query: str, expected: list[int]
+    client: FlaskClient, store: AlertStore, query: str, expected: list[int]
 ) -> None:
     client.post("/api/alerts", json=[row(1) | {"score": 0.5}, row(2) | {"schema_id": "s-2"}, row(3), row(4)])
-    decided(tmp_path, 3, "claimed", "Bo")
-    decided(tmp_path, 4, "false_alarm", "Ana")
+    decided(store, 3, "claimed", "Bo")
+    decided(store, 4, "false_alarm", "Ana")
     assert listed(client, query) == [f"id-{number}" for number in expected]
 
 
@@ -170,10 +167,10 @@ def test_the_json_file_of_nothing_is_an_empty_list(client: FlaskClient) -> None:
     assert answer.headers["Content-Disposition"] == 'attachment; filename="fraudulent_transactions.json"'
 
 
-def test_the_csv_has_what_people_made_of_alerts_where_it_is_asked_for(client: FlaskClient, tmp_path: Path) -> None:
+def test_the_csv_has_what_people_made_of_alerts_where_it_is_asked_for(client: FlaskClient, store: AlertStore) -> None:
     posted = orjson.dumps([row(1, status="paid"), row(2)])  # not with json=, which would sort the columns
     client.post("/api/alerts", data=posted, content_type="application/json")
-    decided(tmp_path, 2, "unsure", "=Ana")
+    decided(store, 2, "unsure", "=Ana")
     lines = client.get("/api/alerts.csv?work=1").text.splitlines()
     assert lines[0] == (
         "alert_id,outcome,score,threshold,produced_at,detected_at,Time,V1,Amount,shop,transaction_status,"

@@ -10,14 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from dashboards import Clock, json_of, open_store, take_back
-from fraudstream.audit.gather import check_trail, read_store
+from dashboards import Clock, file_of, json_of, open_store, take_back
+from fraudstream.audit.gather import check_trail
 from fraudstream.audit.report import Finding, Kind
 from fraudstream.config import Settings
 from fraudstream.dashboard.app import create_app
 from fraudstream.relay.service import head_event
 from fraudstream.store import changes
 from fraudstream.store.changes import Action, Actor, ChangeLog
+from fraudstream.store.database import read_store
 from fraudstream.store.store import AlertStore
 from fraudstream.store.triage import TriageService
 from fraudstream.store.triage_state import AlertStatus
@@ -41,7 +42,7 @@ def store(tmp_path: Path) -> Iterator[AlertStore]:
 
 def tamper(store: AlertStore, *statements: str) -> None:
     """Write to the file as somebody with rights on it would, past the triggers."""
-    with sqlite3.connect(store.database.path) as database:
+    with sqlite3.connect(file_of(store)) as database:
         for table in ("changes", "change_items"):
             for verb in ("update", "delete"):
                 database.execute(f"DROP TRIGGER IF EXISTS {table}_no_{verb}")
@@ -55,7 +56,7 @@ def broken(store: AlertStore) -> list[int]:
 
 
 def findings(store: AlertStore, *published: changes.PublishedHead) -> list[Finding]:
-    with read_store(f"sqlite:///{store.database.path}") as snapshot:
+    with read_store(f"sqlite:///{file_of(store)}") as snapshot:
         return list(check_trail(snapshot, published))
 
 
@@ -165,7 +166,7 @@ def test_entries_of_several_threads_make_one_chain(store: AlertStore) -> None:
 def test_entries_from_before_the_chain_are_chained_at_opening(store: AlertStore) -> None:
     chained = head(store)
     store.close()
-    take_back(f"sqlite:///{store.database.path}")
+    take_back(f"sqlite:///{file_of(store)}")
     tamper(
         store,
         "DROP TABLE sessions",
@@ -175,14 +176,14 @@ def test_entries_from_before_the_chain_are_chained_at_opening(store: AlertStore)
         "CREATE TRIGGER changes_no_update BEFORE UPDATE ON changes BEGIN SELECT RAISE(ABORT, 'no'); END",
         "UPDATE alembic_version SET version_num = '0008'",
     )
-    migrated = AlertStore.open(f"sqlite:///{store.database.path}")
+    migrated = AlertStore.open(f"sqlite:///{file_of(store)}")
     try:
         assert head(migrated).entries == 5
         assert head(migrated).hash != chained.hash, "the sessions were forgotten on the way"
         assert broken(migrated) == []
         with (
             pytest.raises(sqlite3.IntegrityError, match="append-only"),
-            sqlite3.connect(store.database.path) as database,
+            sqlite3.connect(file_of(store)) as database,
         ):
             database.execute("UPDATE changes SET hash = '' WHERE seq = 1")
     finally:

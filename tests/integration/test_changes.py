@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +25,8 @@ SCRIPT = "<script>alert(1)</script>"
 
 
 @pytest.fixture
-def store(tmp_path: Path, clock: Clock) -> Iterator[AlertStore]:
-    with open_store(tmp_path, clock, 7) as store:
+def store(tmp_path: Path, clock: Clock, store_url: Callable[[Path], str]) -> Iterator[AlertStore]:
+    with open_store(tmp_path, clock, 7, store_url(tmp_path)) as store:
         yield store
 
 
@@ -175,6 +175,7 @@ def test_of_a_filter_on_what_is_inside_the_most_rows_are_recorded(client: FlaskC
     assert "at most 7 rows, where=Amount:gt:100" in client.get("/audit").text
 
 
+@pytest.mark.sqlite
 def test_what_cannot_be_recorded_does_not_leave(client: FlaskClient, store: AlertStore) -> None:
     with store.database.write() as connection:
         connection.exec_driver_sql("CREATE TRIGGER b BEFORE INSERT ON changes BEGIN SELECT RAISE(ABORT, 'full'); END")
@@ -248,6 +249,7 @@ def test_aliases_are_recorded_with_the_name_of_who_declared_or_refused_them(stor
     assert SCRIPT not in page
 
 
+@pytest.mark.sqlite
 def test_a_revision_that_cannot_be_recorded_is_recorded_later(store: AlertStore, tmp_path: Path) -> None:
     current = model_with_contract(tmp_path / "models")
     deployments = dashboard_of(store, current).deployments

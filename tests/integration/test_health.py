@@ -13,7 +13,7 @@ import pytest
 import structlog
 from flask.testing import FlaskClient
 
-from dashboards import Clock, alert, json_of
+from dashboards import Clock, alert, file_of, json_of
 from fraudstream.dashboard.services import health
 from fraudstream.store.store import AlertStore
 
@@ -63,7 +63,7 @@ def reasons(client: FlaskClient) -> list[str]:
 def test_a_locked_database_is_reported_and_recovers_by_itself(
     client: FlaskClient, store: AlertStore, clock: Clock
 ) -> None:
-    holder = sqlite3.connect(store.database.path, isolation_level=None)
+    holder = sqlite3.connect(file_of(store), isolation_level=None)
     holder.execute("BEGIN IMMEDIATE")
     began = time.monotonic()
     (reason,) = reasons(client)
@@ -95,20 +95,20 @@ def test_a_failing_write_is_logged_once_and_not_with_each_retry(
 ) -> None:
     logged = StringIO()
     monkeypatch.setattr(health, "log", structlog.wrap_logger(structlog.PrintLogger(logged)))
-    elsewhere = store.database.path.rename(store.database.path.with_name("elsewhere.db"))
+    elsewhere = file_of(store).rename(file_of(store).with_name("elsewhere.db"))
     for _ in range(5):
         assert client.post("/api/alerts", json=[alert(1)]).status_code == 503
     assert logged.getvalue().count("accepts no writes") == 1
     clock.forward(11)
     assert client.post("/api/alerts", json=[alert(1)]).status_code == 503
     assert logged.getvalue().count("accepts no writes") == 2
-    elsewhere.rename(store.database.path)
+    elsewhere.rename(file_of(store))
     assert client.post("/api/alerts", json=[alert(1)]).status_code == 200
     assert logged.getvalue().count("accepts writes again") == 1
 
 
 def test_a_file_that_was_removed_takes_no_alert_and_is_reported(client: FlaskClient, store: AlertStore) -> None:
-    store.database.path.unlink()
+    file_of(store).unlink()
     assert client.post("/api/alerts", json=[alert(1)]).status_code == 503
     (reason,) = reasons(client)
     assert "removed or replaced" in reason

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from flask.testing import FlaskClient
 from pydantic import SecretStr
 from structlog.testing import capture_logs
 
-from dashboards import Clock, json_of, open_store
+from dashboards import Clock, file_of, json_of, open_store
 from fraudstream.cli.entry import cli
 from fraudstream.config import Settings
 from fraudstream.dashboard.app import create_app
@@ -30,8 +30,8 @@ FAR = "10.9.8.7"
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[AlertStore]:
-    with open_store(tmp_path, alerts=2) as store:
+def store(tmp_path: Path, store_url: Callable[[Path], str]) -> Iterator[AlertStore]:
+    with open_store(tmp_path, alerts=2, url=store_url(tmp_path)) as store:
         yield store
 
 
@@ -134,9 +134,7 @@ def test_signing_out_ends_the_session_for_whoever_has_its_cookie(app: Flask) -> 
 
 def test_every_session_is_revoked_by_one_command(app: Flask, store: AlertStore) -> None:
     clients = [signed_in(app), signed_in(app)]
-    result = CliRunner().invoke(
-        cli, ["dashboard", "--revoke-sessions", "--database", f"sqlite:///{store.database.path}"]
-    )
+    result = CliRunner().invoke(cli, ["dashboard", "--revoke-sessions", "--database", store.database.backend.url])
     assert result.output == "2 sessions ended; everyone has to sign in again\n"
     assert [client.get("/api/stats").status_code for client in clients] == [401, 401]
 
@@ -150,10 +148,11 @@ def test_a_restart_keeps_sessions_and_another_token_ends_them(app: Flask, store:
         assert client.get("/api/stats").status_code == status
 
 
+@pytest.mark.sqlite
 def test_the_database_opens_no_session(app: Flask, store: AlertStore) -> None:
     cookie = signed_in(app).get_cookie("fraudstream_session")
     assert cookie is not None
-    content = b"".join(path.read_bytes() for path in store.database.path.parent.glob("alerts.db*"))
+    content = b"".join(path.read_bytes() for path in file_of(store).parent.glob("alerts.db*"))
     assert cookie.value.encode() not in content
     with store.database.read() as connection:
         (digest,) = connection.exec_driver_sql("SELECT digest FROM sessions").one()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -24,8 +24,8 @@ INVALID_NAMES = ["", "   ", "x" * 81, "a\nb", "a\x00b", "Ann\u200b", "\u202eAnn"
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[AlertStore]:
-    with open_store(tmp_path, alerts=4) as store:
+def store(tmp_path: Path, store_url: Callable[[Path], str]) -> Iterator[AlertStore]:
+    with open_store(tmp_path, alerts=4, url=store_url(tmp_path)) as store:
         yield store
 
 

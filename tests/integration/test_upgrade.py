@@ -13,12 +13,13 @@ from alembic.migration import MigrationContext
 from flask.testing import FlaskClient
 
 from dashboards import json_of
-from fraudstream.audit.gather import check_trail, list_rejected, read_store
+from fraudstream.audit.gather import check_trail, list_rejected
 from fraudstream.config import Settings
 from fraudstream.dashboard.app import create_app
 from fraudstream.detector.checkpoint import inspect
 from fraudstream.model.deployment.current import resolve
 from fraudstream.model.explanation.explainer import Explainer, short_form
+from fraudstream.store.database import read_store
 from fraudstream.store.store import AlertStore
 from fraudstream.store.tables import metadata
 from fraudstream.transactions.wire import Topic

@@ -13,7 +13,7 @@ from sqlalchemy import update
 from werkzeug.test import TestResponse
 
 from columns import NOW, row, sample, weighed
-from dashboards import Clock, alert, json_of, open_store
+from dashboards import Clock, alert, file_of, json_of, open_store
 from evaluations import small_evaluation
 from fraudstream.config import Settings
 from fraudstream.dashboard.app import create_app
@@ -305,4 +305,4 @@ def test_every_threshold_of_the_address_renders(client: FlaskClient) -> None:
 
 def test_the_file_of_the_distribution_is_where_the_store_is(client: FlaskClient, store: AlertStore) -> None:
     client.post("/api/events", json=[scored(1, 0.3)])
-    assert store.database.path.with_name("alerts.db-scores.json").is_file()
+    assert file_of(store).with_name("alerts.db-scores.json").is_file()

@@ -12,7 +12,7 @@ import pytest
 import urllib3
 from flask import Flask
 
-from dashboards import json_of, open_store
+from dashboards import file_of, json_of, open_store
 from fraudstream.audit.comparison import audit
 from fraudstream.audit.report import Kind
 from fraudstream.config import Settings
@@ -70,12 +70,12 @@ def test_a_head_is_published_and_tells_of_a_trail_that_was_chained_anew(
             stop.set()
             publishing.join(30)
         assert not publishing.is_alive()
-        assert altered(broker, store.database.path) == []
-        with sqlite3.connect(store.database.path) as database:
+        assert altered(broker, file_of(store)) == []
+        with sqlite3.connect(file_of(store)) as database:
             database.execute("DROP TRIGGER changes_no_delete")
             database.execute("DELETE FROM changes")
         for name in ("Mallory", "Ben"):
             ChangeLog(store.database).record(Actor(name), Action.EXPORT, "alerts.csv", None, None)
-        (finding,) = altered(broker, store.database.path)
+        (finding,) = altered(broker, file_of(store))
         assert finding.startswith("the head published at ")
         assert finding.endswith("is not in the trail")

@@ -17,6 +17,7 @@ from sqlalchemy import create_engine
 from werkzeug.test import TestResponse
 
 from fraudstream.runtime.processes import free_port, stop, wait_until
+from fraudstream.store.sqlite import SqliteBackend
 from fraudstream.store.store import AlertStore
 from serving import ServingProcess
 
@@ -77,15 +78,27 @@ def take_back(url: str) -> None:
 
 
 @contextmanager
-def open_store(directory: Path, clock: Clock | None = None, alerts: int = 0) -> Iterator[AlertStore]:
-    """A real store with the alerts `id-1` to `id-<alerts>`, at a clock that stands unless another is passed."""
-    store = AlertStore.open(f"sqlite:///{directory / 'alerts.db'}", clock=clock or Clock())
+def open_store(
+    directory: Path, clock: Clock | None = None, alerts: int = 0, url: str | None = None
+) -> Iterator[AlertStore]:
+    """A real store with the alerts `id-1` to `id-<alerts>`, at a clock that stands unless another is passed.
+
+    It is on SQLite, in the directory, unless a URL is passed.
+    """
+    store = AlertStore.open(url or f"sqlite:///{directory / 'alerts.db'}", clock=clock or Clock())
     try:
         if alerts:
             store.add_alerts([alert(number) for number in range(1, alerts + 1)])
         yield store
     finally:
         store.close()
+
+
+def file_of(store: AlertStore) -> Path:
+    """The file of a store on SQLite."""
+    backend = store.database.backend
+    assert isinstance(backend, SqliteBackend)
+    return backend.path
 
 
 def json_of(answer: TestResponse) -> dict[str, Any]:

@@ -126,6 +126,7 @@ def test_keys_of_a_later_release_are_kept(store: AlertStore) -> None:
     assert store.ledger.entries()[0]["colour"] == "blue"
 
 
+@pytest.mark.sqlite
 def test_a_long_ledger_is_neither_read_nor_written_slowly(store: AlertStore) -> None:
     def steps(entries: int) -> int:
         """So many hundred steps SQLite takes to store one more batch and a loss, and to read the newest."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +23,8 @@ PARTITION = TopicPartition("credit_card_transactions", 0)
 
 
 @pytest.fixture
-def url(tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path / 'alerts.db'}"
+def url(tmp_path: Path, store_url: Callable[[Path], str]) -> str:
+    return store_url(tmp_path)
 
 
 @pytest.fixture
@@ -209,6 +209,7 @@ def test_the_columns_of_an_export_are_the_union_in_the_order_first_seen(store: A
     assert store.search.transaction_columns(AlertFilter(), up_to=1) == ["b", "a"]
 
 
+@pytest.mark.sqlite
 def test_what_was_answered_is_on_the_disk_and_readers_do_not_wait_for_writers(
     store: AlertStore, tmp_path: Path
 ) -> None:
@@ -217,6 +218,7 @@ def test_what_was_answered_is_on_the_disk_and_readers_do_not_wait_for_writers(
     connection.close()
 
 
+@pytest.mark.sqlite
 def test_a_write_that_fails_says_so_and_stores_nothing(store: AlertStore, tmp_path: Path) -> None:
     other = sqlite3.connect(tmp_path / "alerts.db", isolation_level=None)
     other.execute("DROP TABLE totals")
@@ -228,7 +230,14 @@ def test_a_write_that_fails_says_so_and_stores_nothing(store: AlertStore, tmp_pa
 
 
 @pytest.mark.parametrize(
-    "url", ["nonsense", "sqlite://", "sqlite:///:memory:", "postgresql://somewhere/alerts", "sqlite:////no/such/a.db"]
+    "url",
+    [
+        "nonsense",
+        "sqlite://",
+        "sqlite:///:memory:",
+        "postgresql+psycopg2://somewhere/alerts",
+        "sqlite:////no/such/a.db",
+    ],
 )
 def test_an_address_that_cannot_be_opened_is_reported_with_a_remedy(url: str) -> None:
     with pytest.raises(StoreError) as failed:
@@ -237,12 +246,14 @@ def test_an_address_that_cannot_be_opened_is_reported_with_a_remedy(url: str) ->
     assert failed.value.remedy
 
 
+@pytest.mark.sqlite
 def test_a_file_that_is_no_database_is_reported(tmp_path: Path) -> None:
     (tmp_path / "a.db").write_bytes(b"Time,V1\n" * 1000)
     with pytest.raises(StoreError, match="not a database"):
         AlertStore.open(f"sqlite:///{tmp_path / 'a.db'}")
 
 
+@pytest.mark.sqlite
 def test_a_database_of_a_newer_release_is_refused(store: AlertStore, url: str, tmp_path: Path) -> None:
     store.close()
     connection = sqlite3.connect(tmp_path / "alerts.db", isolation_level=None)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from dashboards import Clock, alert, open_store
+from dashboards import Clock, alert, file_of, open_store
 from fraudstream.errors import RequestError
 from fraudstream.store.change_reading import ChangeQuery, ChangeReader
 from fraudstream.store.changes import Actor
@@ -25,8 +25,8 @@ FRAUD, FALSE_ALARM = AlertStatus.CONFIRMED_FRAUD, AlertStatus.FALSE_ALARM
 
 
 @pytest.fixture
-def store(tmp_path: Path, clock: Clock) -> Iterator[AlertStore]:
-    with open_store(tmp_path, clock, 5) as store:
+def store(tmp_path: Path, clock: Clock, store_url: Callable[[Path], str]) -> Iterator[AlertStore]:
+    with open_store(tmp_path, clock, 5, store_url(tmp_path)) as store:
         yield store
 
 
@@ -237,7 +237,7 @@ def test_of_twenty_who_claim_an_alert_at_once_one_has_it(triage: TriageService, 
 
 
 def test_two_processes_on_one_database_do_not_both_have_an_alert(store: AlertStore, clock: Clock) -> None:
-    other = AlertStore.open(f"sqlite:///{store.database.path}", clock=clock)
+    other = AlertStore.open(store.database.backend.url, clock=clock)
     barrier = threading.Barrier(2)
     won: list[str] = []
 
@@ -314,9 +314,10 @@ def test_next_passes_over_more_than_the_first(store: AlertStore, triage: TriageS
     assert triage.next(ANN, AlertFilter(), Order.NEWEST, skip).done[0].alert_id == "id-5"
 
 
+@pytest.mark.sqlite
 def test_the_database_refuses_to_alter_or_delete_a_change(triage: TriageService, store: AlertStore) -> None:
     triage.claim(ANN, ["id-1"])
-    database = sqlite3.connect(store.database.path)
+    database = sqlite3.connect(file_of(store))
     for table in ("changes", "change_items"):
         for statement in (
             f"UPDATE {table} SET seq = seq" if table == "changes" else f"UPDATE {table} SET alert = 2",
@@ -327,10 +328,11 @@ def test_the_database_refuses_to_alter_or_delete_a_change(triage: TriageService,
     database.close()
 
 
+@pytest.mark.sqlite
 def test_a_store_that_takes_no_write_changes_nothing(
     store: AlertStore, triage: TriageService, results: list[TriageResult]
 ) -> None:
-    database = sqlite3.connect(store.database.path, isolation_level=None)
+    database = sqlite3.connect(file_of(store), isolation_level=None)
     database.execute("CREATE TRIGGER broken BEFORE INSERT ON change_items BEGIN SELECT RAISE(ABORT, 'no'); END")
     with pytest.raises(Exception, match="a write to the alert store failed"):
         triage.claim(ANN, ["id-1"])

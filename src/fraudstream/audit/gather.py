@@ -9,23 +9,18 @@ from __future__ import annotations
 
 import contextlib
 import re
-import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, Final
-from urllib.parse import quote
 
 import orjson
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
-from sqlalchemy import Connection, create_engine, func, select
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy import Connection, select
 
 from fraudstream.audit.facts import Facts, OutputRecord, StoredRecord
 from fraudstream.audit.report import AuditReport, Finding, Kind
 from fraudstream.config import Settings
-from fraudstream.errors import FraudstreamError, KafkaFailure, StoreError
+from fraudstream.errors import FraudstreamError, KafkaFailure
 from fraudstream.kafka.reading import (
     READ_SECONDS,
     Watermarks,
@@ -41,53 +36,29 @@ from fraudstream.relay.carrier import GROUP
 from fraudstream.relay.records import PostedRecord, to_payload
 from fraudstream.store import tables
 from fraudstream.store.changes import PublishedHead, broken_links, holds, stored_heads
-from fraudstream.store.database import parse_url
+from fraudstream.store.database import read_store
+from fraudstream.store.expressions import member_text
 from fraudstream.store.rows import SUPERSEDED
 from fraudstream.transactions.masking import DataMask
 from fraudstream.transactions.wire import AlertField, EventType, Outcome, RecordId, Topic, output_limit
 
 OUTCOME_TOPICS: Final = (Topic.ALERTS, Topic.UNSCORABLE, Topic.DEAD_LETTERS)
-ROWS_AT_ONCE: Final = 1_000
 PREVIEW_CHARS: Final = 120
 
 _SUFFIX: Final = re.compile(r"~unscorable(~[0-9]+)?$")
 """What the store appends to the id of an unscorable transaction when an alert takes that id."""
 
 
-@contextmanager
-def read_store(url: str) -> Iterator[Connection]:
-    """Open the store read-only, for one transaction; raises StoreError if it does not exist or cannot be read."""
-    path = Path(str(parse_url(url).database))
-    if not path.is_file():
-        raise StoreError("there is no alert store", where=str(path), remedy="set --database, or --workdir for a demo")
-    address = f"file:{quote(str(path.absolute()))}?mode=ro"
-    engine = create_engine(
-        "sqlite://", creator=lambda: sqlite3.connect(address, uri=True, timeout=30, isolation_level=None)
-    )
-    try:
-        with engine.connect().execution_options(yield_per=ROWS_AT_ONCE) as connection:
-            # The driver begins a transaction only before a write; this one makes all reads see one snapshot.
-            connection.exec_driver_sql("BEGIN")
-            yield connection
-    except DBAPIError as e:
-        raise StoreError(
-            f"the alert store cannot be read: {e.orig}",
-            where=str(path),
-            remedy="check that the file is a fraudstream database of this release and that it is readable",
-        ) from e
-    finally:
-        engine.dispose()
-
-
 def stored_records(store: Connection) -> Iterator[StoredRecord]:
     """Read every alert, unscorable transaction and dead letter of the store."""
     c = tables.alerts.c
     members = (AlertField.PARTITION, AlertField.OFFSET, AlertField.REVISION, SUPERSEDED)
-    in_body = (func.json_extract(c.body, f"$.{name}") for name in members)
+    in_body = (member_text(c.body, name) for name in members)
     query = select(c.alert_id, c.conflict_of, c.outcome, c.topic, c.model_id, c.digest, *in_body)
     for row_id, conflict_of, outcome, topic, model_id, digest, partition, offset, revision, superseded in store.execute(
         query
     ):
+        partition, offset, revision = (None if each is None else int(each) for each in (partition, offset, revision))
         base = conflict_of or (_SUFFIX.sub("", row_id) if superseded else row_id)
         is_conflict = conflict_of is not None and not superseded
         yield StoredRecord(row_id, base, is_conflict, outcome, topic, partition, offset, model_id, revision, digest)

@@ -17,10 +17,9 @@ from typing import Any, Final, NamedTuple
 
 import orjson
 from sqlalchemy import Connection, func, select
-from sqlalchemy.dialects.sqlite import insert
 
 from fraudstream.store import tables
-from fraudstream.store.database import Database
+from fraudstream.store.database import Database, insert
 from fraudstream.store.triage_state import TriageState
 from fraudstream.times import microseconds, parse_time
 from fraudstream.transactions.wire import EventField, EventType

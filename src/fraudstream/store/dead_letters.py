@@ -13,16 +13,13 @@ from fraudstream.messages.base import Object
 from fraudstream.messages.requests import LATER, TIME, Query, Repeated, Time, Whole, parameter
 from fraudstream.store import tables
 from fraudstream.store.database import Database
+from fraudstream.store.expressions import member_text
 from fraudstream.transactions.wire import AlertField, DeadLetterField, Outcome, RecordId, ReplayState
 
 PAGE_SIZE: Final = 200
 """Dead letters in memory at once during an iteration over all of them; a body may hold 64 KiB of base64."""
 
 KINDS: Final = (Outcome.DEAD_LETTER, Outcome.UNSCORABLE)
-
-# The Julian day of 1970-01-01, and the milliseconds of a day: SQLite keeps time in whole milliseconds internally.
-_EPOCH_DAYS: Final = 2_440_587.5
-_DAY_MS: Final = 86_400_000.0
 
 
 class Cursor(NamedTuple):
@@ -143,12 +140,12 @@ class DeadLetterReader:
 def _queries(query: DeadLetterFilter) -> Sequence[tuple[Outcome, Select[Any], ColumnElement[int]]]:
     """Build the query of each kind, with the column that it is ordered by."""
     dead_letters, alerts = tables.dead_letters.c, tables.alerts.c
-    at = func.round((func.julianday(_key(dead_letters.body, "produced_at")) - _EPOCH_DAYS) * _DAY_MS) * 1000
-    record_id = _key(alerts.body, "topic") + "/" + _key(alerts.body, "partition") + "/" + _key(alerts.body, "offset")
+    place = [member_text(alerts.body, name) for name in ("topic", "partition", "offset")]
+    record_id = place[0] + "/" + place[1] + "/" + place[2]
     unscorable = alerts.outcome == Outcome.UNSCORABLE.value
     queries = (
-        _query(query, Outcome.DEAD_LETTER, tables.dead_letters, dead_letters.body.is_not(None), dead_letters.id, at),
-        _query(query, Outcome.UNSCORABLE, tables.alerts, unscorable, record_id, alerts.produced_us),
+        _query(query, Outcome.DEAD_LETTER, tables.dead_letters, dead_letters.body.is_not(None), dead_letters.id),
+        _query(query, Outcome.UNSCORABLE, tables.alerts, unscorable, record_id),
     )
     return tuple(zip(KINDS, queries, (dead_letters.seq, alerts.seq), strict=True))
 
@@ -159,27 +156,22 @@ def _query(
     table: Table,
     condition: ColumnElement[bool],
     record_id: ColumnElement[str],
-    produced_us: ColumnElement[Any],
 ) -> Select[Any]:
     body, replays = table.c.body, tables.replays.c
     conditions: list[ColumnElement[bool]] = [condition if query.kind in (kind, "all") else false()]
     for name in ("topic", "partition", "offset"):
         if (value := getattr(query, name)) is not None:
-            conditions.append(_key(body, name) == value)
+            conditions.append(member_text(body, name) == str(value))
     if query.reason is not None:
-        reason = func.lower(func.coalesce(_key(body, "reason"), ""))
-        conditions.append(func.instr(reason, query.reason.lower()) > 0)
+        reason = func.lower(func.coalesce(member_text(body, "reason"), ""))
+        conditions.append(reason.contains(query.reason.lower(), autoescape=True))
     if query.since is not None:
-        conditions.append(produced_us >= query.since)
+        conditions.append(table.c.produced_us >= query.since)
     if query.until is not None:
-        conditions.append(produced_us < query.until)
+        conditions.append(table.c.produced_us < query.until)
     if query.place:
         conditions.append(record_id.in_(query.place))
     if query.replayed is not None:
         replay = select(replays.seq).where(replays.origin == record_id, replays.state != ReplayState.FAILED.value)
         conditions.append(replay.exists() if query.replayed == "yes" else ~replay.exists())
     return select(table.c.seq, table.c.received_us, body).where(*conditions)
-
-
-def _key(body: ColumnElement[Any], name: str) -> ColumnElement[Any]:
-    return func.json_extract(body, f"$.{name}")

@@ -5,17 +5,16 @@ from __future__ import annotations
 import base64
 import operator
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final, NamedTuple
 
 import orjson
-from sqlalchemy import Column, ColumnElement, and_, false, func, not_, or_
+from sqlalchemy import Column, ColumnElement
 
 from fraudstream.store import tables
-from fraudstream.store.database import member
-from fraudstream.store.full_text import Text
+from fraudstream.store.full_text import Text, fold
 from fraudstream.transactions.amounts import parse_number
 from fraudstream.transactions.cards import masked_text
 from fraudstream.transactions.wire import AlertField, Outcome
@@ -64,9 +63,6 @@ COMPARE: Final[dict[Op, Callable[[Any, Any], Any]]] = {
     Op.GE: operator.ge,
 }
 
-EMPTY: Final = ("null", "object")
-"""The JSON types that are not column values; the members of an object are columns with dotted names."""
-
 _INTEGER: Final = re.compile(r"[+-]?[0-9]{1,18}")
 _WHERE: Final = re.compile(rf"(.+?):({'|'.join(Op)}):(.*)", re.DOTALL)
 
@@ -94,20 +90,44 @@ class Where:
         text = self.value.strip()
         return int(text) if _INTEGER.fullmatch(text) else parse_number(text)
 
-    def condition(self) -> ColumnElement[bool]:
-        """Return the condition in SQL."""
-        column = member(tables.alerts.c.body, AlertField.TRANSACTION, self.name)
-        number = self.number
+    def matches(self, transaction: Mapping[str, Any]) -> bool:
+        """Whether a transaction has the column, with a value that fulfils the condition."""
+        value = _value(transaction, self.name)
+        if value is None or isinstance(value, dict):
+            return False
+        as_text, number = _as_text(value), self.number
         if self.op is Op.HAS:
-            return column.has(self.value)
+            return fold(self.value) in fold(as_text or orjson.dumps(value).decode())
+        as_number = None if number is None else _as_number(value)
         if self.op in (Op.EQ, Op.NE):
-            same = column.as_text() == self.value
-            same = same if number is None else or_(same, column.as_number() == number)
-            is_same = func.coalesce(same, false())
-            return is_same if self.op is Op.EQ else and_(column.kind.not_in(EMPTY), not_(is_same))
-        sides = (column.as_text(), self.value) if number is None else (column.as_number(), number)
-        compared: ColumnElement[bool] = COMPARE[self.op](*sides)
-        return compared
+            is_same = as_text == self.value or (as_number is not None and as_number == number)
+            return is_same == (self.op is Op.EQ)
+        side, other = (as_text, self.value) if number is None else (as_number, number)
+        return side is not None and bool(COMPARE[self.op](side, other))
+
+
+def _value(transaction: Mapping[str, Any], name: str) -> Any:
+    """Return the value of a column: by its name, else by its dotted name if it is nested."""
+    if name in transaction:
+        return transaction[name]
+    value: Any = transaction
+    for part in name.split("."):
+        value = value.get(part) if isinstance(value, dict) else None
+    return value
+
+
+def _as_text(value: Any) -> str | None:
+    """Return a text, for a list its JSON; None for a number."""
+    if isinstance(value, str):
+        return value
+    return orjson.dumps(value).decode() if isinstance(value, list | bool) else None
+
+
+def _as_number(value: Any) -> float | None:
+    """Return a number, also one in a text; None for anything else."""
+    if isinstance(value, str):
+        return parse_number(value)
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +148,13 @@ class AlertFilter:
     source: str | None = None
     text: Text | None = None
     where: tuple[Where, ...] = ()
+
+    def matches(self, body: str) -> bool:
+        """Whether a stored alert fulfils the conditions on columns of its transaction."""
+        if not self.where:
+            return True
+        transaction = orjson.loads(body)[AlertField.TRANSACTION]
+        return all(each.matches(transaction) for each in self.where)
 
     @property
     def looks_inside(self) -> bool:

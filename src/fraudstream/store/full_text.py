@@ -1,4 +1,4 @@
-"""Tokenizes alerts and search text for the full-text index, and reads and writes that index.
+"""Tokenizes alerts and search text for the full-text index.
 
 A token is a run of letters and digits, folded to lower case without accents; a number with a decimal point or exponent
 is one token, as written without its sign; any other non-ASCII character (an emoji) is a token of its own. Tokens typed
@@ -10,15 +10,13 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain
 from typing import Any, Final, NamedTuple
 
 import orjson
-from sqlalchemy import Column, Connection, Integer, Select, select, table, text
-from sqlalchemy.dialects.sqlite import insert
 
 from fraudstream.transactions.cards import SHOWN_FIRST, masked_text
 from fraudstream.transactions.drift import bounded_name
@@ -53,11 +51,6 @@ _FIELDS: Final = (
     (AlertField.SCHEMA_ID,),
     (AlertField.REASON,),
 )
-
-_INSERT_TOKENS: Final = text("INSERT INTO alert_words (rowid, words) VALUES (:seq, :words)")
-_MATCH: Final = text("alert_words MATCH :query")
-_SEQ: Final[Column[int]] = Column("rowid")
-_MATCHES: Final = table("found_words", Column("seq", Integer), schema="temp")
 
 
 def fold(text: str) -> str:
@@ -195,29 +188,3 @@ class Text:
                 last = bare is not None and number == len(parts) and not text[-1].isspace() and not is_number(term[-1])
                 terms.append(Term(term, (starred or last) and may_be_prefix(term)))
         return cls(tuple(dict.fromkeys(terms)))
-
-
-def index_tokens(connection: Connection, alerts: Iterable[tuple[int, Sequence[str]]]) -> None:
-    """Add the tokens of alerts to the full-text index, by `seq`; to be called once for each alert."""
-    rows = [{"seq": seq, "words": " ".join(tokens)} for seq, tokens in alerts]
-    if rows:
-        connection.execute(_INSERT_TOKENS, rows)
-
-
-def matching(text_query: Text, first: int | None = None, last: int | None = None) -> Select[Any]:
-    """Select the `seq` of the alerts that match, of all or of those from `first` to `last`.
-
-    Each term is a phrase; its last token may be a prefix.
-    """
-    # A token consists of letters and digits, or one other non-ASCII character: never a quote.
-    terms = (f'"{" ".join(term.tokens)}"{" *" if term.prefix else ""}' for term in text_query.terms)
-    query = select(_SEQ).select_from(text("alert_words")).where(_MATCH.bindparams(query=" AND ".join(terms)))
-    return query if first is None else query.where(_SEQ.between(first, last))
-
-
-def store_matches(connection: Connection, text_query: Text) -> Select[Any]:
-    """Store the matches in a temporary table for the rest of the transaction, and select them from there."""
-    connection.execute(text("CREATE TEMP TABLE IF NOT EXISTS found_words (seq INTEGER PRIMARY KEY)"))
-    connection.execute(text("DELETE FROM found_words"))
-    connection.execute(insert(_MATCHES).from_select(["seq"], matching(text_query)))
-    return select(_MATCHES.c.seq)

@@ -11,14 +11,13 @@ from typing import Any, Final, Self
 
 import orjson
 from sqlalchemy import Connection, Row, bindparam, delete, func, select
-from sqlalchemy.dialects.sqlite import insert
 
 from fraudstream.messages.answers import Losses
 from fraudstream.messages.base import Object
 from fraudstream.messages.ledger import EntryKind, LedgerEntry
 from fraudstream.store import tables
 from fraudstream.store.changes import Action
-from fraudstream.store.database import Database, upsert
+from fraudstream.store.database import Database, insert, upsert
 from fraudstream.store.positions import Report, TopicPartition
 from fraudstream.times import iso_time
 

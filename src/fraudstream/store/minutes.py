@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, NamedTuple
 
 import orjson
-from sqlalchemy import ColumnElement, Connection, cast, delete, func, literal, or_, select, types
+from sqlalchemy import ColumnElement, Connection, cast, delete, func, literal_column, select, types
 
 from fraudstream.store import tables
-from fraudstream.store.database import Database, member, upsert
+from fraudstream.store.database import ROWS_AT_ONCE, Database, upsert
 from fraudstream.store.triage_state import AlertStatus
 from fraudstream.transactions.wire import AlertField, Outcome
 
@@ -23,7 +24,8 @@ MINUTE_US: Final = 60_000_000
 
 _ALERTS: Final = tables.alerts.c
 _MINUTES: Final = tables.minutes.c
-_RECEIVED: Final = cast(func.floor(_ALERTS.received_us / MINUTE_US), types.Integer)
+_US: Final[ColumnElement[int]] = literal_column(str(MINUTE_US))
+_RECEIVED: Final = _ALERTS.received_us // _US
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,21 +132,31 @@ class MinuteStore:
 
     def of_alerts(self, after: int, until: int, label: MinuteLabel | None) -> list[Minute]:
         """Return the statistics of the alerts between two `seq` (the second included), by minute."""
-        value = literal(None) if label is None else member(_ALERTS.body, AlertField.TRANSACTION, label.name).value
-        fraud = literal(0) if label is None else cast(_is(value, label.fraud), types.Integer)
+        within = (_ALERTS.seq > after, _ALERTS.seq <= until, _ALERTS.outcome == Outcome.ALERT.value)
         query = (
             select(
                 _RECEIVED.label("minute"),
                 func.count().label("alerts"),
                 func.coalesce(func.sum(_ALERTS.amount), 0.0).label("at_risk"),
-                func.count(value).label("labelled"),
-                func.coalesce(func.sum(fraud), 0).label("label_frauds"),
                 func.max(_ALERTS.seq).label("last_seq"),
             )
-            .where(_ALERTS.seq > after, _ALERTS.seq <= until, _ALERTS.outcome == Outcome.ALERT.value)
+            .where(*within)
             .group_by(_RECEIVED)
         )
-        return [Minute(**row._asdict()) for row in self._database.rows(query)]
+        minutes = {row.minute: Minute(**row._asdict()) for row in self._database.rows(query)}
+        if label is not None and minutes:
+            bodies = select(_RECEIVED.label("minute"), _ALERTS.body).where(*within)
+            labels: Counter[tuple[int, bool]] = Counter()
+            with self._database.read() as connection:
+                for row in connection.execute(bodies.execution_options(yield_per=ROWS_AT_ONCE)):
+                    value = orjson.loads(row.body)[AlertField.TRANSACTION].get(label.name)
+                    if value is not None:
+                        labels[row.minute, _is(value, label.fraud)] += 1
+            for minute, is_fraud in labels:
+                before, number = minutes[minute], labels[minute, is_fraud]
+                frauds = before.label_frauds + number * is_fraud
+                minutes[minute] = replace(before, labelled=before.labelled + number, label_frauds=frauds)
+        return list(minutes.values())
 
     def confirmed_amounts(self, after: int) -> dict[int, float]:
         """Sum the amounts of confirmed alerts after a `seq`, by the minute in which they were received."""
@@ -167,7 +179,7 @@ class MinuteStore:
 
     def verdicts_since(self, minute: int) -> list[VerdictCounts]:
         """Return the current verdicts, by the minute of the decision."""
-        decided = cast(func.floor(_ALERTS.decided_us / MINUTE_US), types.Integer)
+        decided = _ALERTS.decided_us // _US
         counts = [
             func.sum(cast(_ALERTS.status == status.value, types.Integer))
             for status in (AlertStatus.CONFIRMED_FRAUD, AlertStatus.FALSE_ALARM)
@@ -187,9 +199,10 @@ def _minute(row: Mapping[Any, Any]) -> Minute:
     return Minute(**(dict(row) | {"scores": tuple(orjson.loads(row["scores"]))}))
 
 
-def _is(value: ColumnElement[Any], fraud: str) -> ColumnElement[bool]:
+def _is(value: Any, fraud: str) -> bool:
     """Compare a label with the value for fraud, as text or as a number (`1` in a CSV arrives as 1 or 1.0)."""
-    same = [cast(value, types.Text) == fraud]
+    if not isinstance(value, int | float):
+        return bool(value == fraud)
     with contextlib.suppress(ValueError):
-        same.append(value == float(fraud))
-    return func.coalesce(or_(*same), False)
+        return float(fraud) == value
+    return False

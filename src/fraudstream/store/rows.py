@@ -8,10 +8,11 @@ from typing import Any, Final
 
 import orjson
 from sqlalchemy import Connection, Table, bindparam, func, select, update
-from sqlalchemy.dialects.sqlite import insert
 
+from fraudstream.messages.base import instant
 from fraudstream.messages.posted import DeadLetter, PostedAlert, digest
 from fraudstream.store import tables
+from fraudstream.store.database import insert
 from fraudstream.store.reading import StoredAlert, Total, alert_json
 from fraudstream.times import microseconds
 from fraudstream.transactions.presentable import json_text
@@ -108,7 +109,15 @@ def insert_dead_letter(connection: Connection, dead_letter: DeadLetter, now: dat
         # A multiple of four characters is still base64.
         body |= {DeadLetterField.PAYLOAD.value: payload[:MAX_PAYLOAD_CHARS], "payload_truncated": True}
     row = {"id": dead_letter_id, "received_us": microseconds(now), "body": orjson.dumps(body).decode()}
-    return _insert_once(connection, tables.dead_letters, "id", row)
+    return _insert_once(connection, tables.dead_letters, "id", row | {"produced_us": produced_us(body)})
+
+
+def produced_us(dead_letter: Mapping[str, Any]) -> int | None:
+    """Return when a dead letter was produced; None if it does not say so, or not as a time."""
+    try:
+        return instant(dead_letter.get(DeadLetterField.PRODUCED_AT))
+    except ValueError:
+        return None
 
 
 def delete_old_bodies(connection: Connection, added: int) -> None:
@@ -145,7 +154,7 @@ def count(connection: Connection, name: str, more: int) -> None:
     """Increment one of the counts of `Total`."""
     if not more:
         return
-    connection.execute(_COUNT, {"name": name, "value": more})
+    connection.execute(_COUNT, {"name": name, "value": int(more)})
 
 
 def count_alerts(connection: Connection, stored: list[StoredAlert], conflicts: int, duplicates: int) -> None:

@@ -16,9 +16,9 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, func, null, or_,
 from fraudstream.messages.posted import STORED_OUTCOMES
 from fraudstream.store import tables
 from fraudstream.store.filters import AlertFilter, SearchPosition, Sort
-from fraudstream.store.full_text import matching, store_matches
 from fraudstream.store.reading import EXPORT_PAGE, STORED_COLUMNS, AlertReader, StoredAlert, stored_alert
 from fraudstream.store.triage_state import AlertStatus
+from fraudstream.store.word_index import matching, store_matches
 
 SCAN_SECONDS: Final = 2.0
 """The time limit of a scan of the stored alerts for a column without an index."""
@@ -88,7 +88,8 @@ class AlertSearch:
         for window in _windows(1, last, EXPORT_PAGE, upward=True):
             with self._reader.database.read() as connection:
                 statement = select(*STORED_COLUMNS).where(*_within(query, *window)).order_by(_ALERT.seq)
-                alerts = [stored_alert(row) for row in connection.execute(statement)]
+                rows = connection.execute(statement)
+                alerts = [stored_alert(row) for row in rows if query.matches(row.body)]
             if alerts:
                 yield alerts
 
@@ -125,12 +126,14 @@ class AlertSearch:
             position = SearchPosition(None, None)
         low = max(low, position.floor or low)
         high = high if position.below is None else min(high, position.below - 1)
-        statement = select(_value(sort.column), _ALERT.seq).where(_any(_after(sort, sort.column, position)))
+        statement = select(_value(sort.column), _ALERT.seq, _ALERT.body)
+        statement = statement.where(_any(_after(sort, sort.column, position)))
         keys: list[tuple[Any, int]] = []
         end, reached = (high, low - 1) if upward else (low, high + 1)
         for first, last in _windows(low, high, WINDOW, upward=upward):
             rows = connection.execute(statement.where(*_within(query, first, last)))
-            keys = sorted([*keys, *map(tuple, rows)], key=_rank(sort))[: limit + 1]
+            found = ((value, seq) for value, seq, body in rows if query.matches(body))
+            keys = sorted([*keys, *found], key=_rank(sort))[: limit + 1]
             reached = last if upward else first
             # The rest of a page sorted by value was scanned within the previous time limit.
             is_over = position.seq is None and self._monotonic() > until
@@ -240,13 +243,12 @@ def _after(sort: Sort, by: ColumnElement[Any] | None, position: SearchPosition) 
 
 
 def _within(query: AlertFilter, first: int, last: int) -> _Conditions:
-    """Return the conditions for the matches from `first` to `last`."""
+    """Return the conditions for the matches from `first` to `last`, without those on columns of the transaction."""
     matches = _text_matches(query, first, last)
     return [
         _ALERT.seq.between(first, last),
         *query.conditions(),
         *([] if matches is None else [_ALERT.seq.in_(matches)]),
-        *(where.condition() for where in query.where),
     ]
 
 

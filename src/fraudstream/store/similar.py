@@ -14,6 +14,7 @@ import orjson
 from sqlalchemy import ColumnElement, Connection, func, or_, select
 
 from fraudstream.store import tables
+from fraudstream.store.expressions import position
 from fraudstream.store.reading import AlertReader, StoredAlert
 from fraudstream.transactions.times import words_of
 from fraudstream.transactions.wire import AlertField, Outcome
@@ -158,7 +159,7 @@ def _with_shared_identifier(
 ) -> tuple[int, list[SimilarAlert]]:
     # orjson wrote the body: comparing text preselects, and the parsed value decides.
     texts = [orjson.dumps({each.column: each.value}).decode()[1:-1] for each in identifiers]
-    contains = or_(*(func.instr(_ALERT.body, text) > 0 for text in texts))
+    contains = or_(*(position(_ALERT.body, text) > 0 for text in texts))
     compared, similar = 0, []
     for size, rows in _chunks(connection, seq, AROUND_BY_IDENTIFIER, contains):
         compared += size

@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from typing import Final, Self, TypeVar
 
 from sqlalchemy import Connection
-from sqlalchemy.dialects.sqlite import insert
 
 from fraudstream.errors import RecordError
 from fraudstream.messages.answers import Rejection
@@ -24,13 +23,14 @@ from fraudstream.messages.posted import (
 from fraudstream.store import ledger, positions, rows, tables
 from fraudstream.store import schemas as observations
 from fraudstream.store.changes import Action, Actor, Change, insert_change
-from fraudstream.store.database import Database, open_engine
-from fraudstream.store.full_text import alert_tokens, index_tokens
+from fraudstream.store.database import Database, insert, open_database
+from fraudstream.store.full_text import alert_tokens
 from fraudstream.store.ledger import LedgerReader
 from fraudstream.store.positions import Report, TopicPartition
 from fraudstream.store.reading import AlertReader, StoredAlert, Total
 from fraudstream.store.rows import InsertOutcome, store_once
 from fraudstream.store.search import AlertSearch
+from fraudstream.store.word_index import index_tokens
 from fraudstream.times import microseconds
 from fraudstream.transactions.wire import REJECTED_BECAUSE, EventType
 
@@ -92,7 +92,7 @@ class AlertStore(AlertReader):
 
         Raises StoreError if it cannot be opened or written.
         """
-        return cls(Database(open_engine(url, card_columns), clock))
+        return cls(open_database(url, clock, card_columns))
 
     def close(self) -> None:
         """Close all connections."""
@@ -130,6 +130,8 @@ class AlertStore(AlertReader):
                 observations.record(connection, observed, now, describe)
                 positions.record(connection, positions.of_records(valid))
                 rows.count_alerts(connection, added.stored, added.conflicts, added.duplicates)
+                if added.stored:
+                    self.database.notify(connection, "alerts")
             if on_commit is not None and added.stored:
                 on_commit(added.stored)
         return added

@@ -1,13 +1,67 @@
 """Defines the tables of the alert store for SQLAlchemy Core."""
 
+import re
 from typing import Any, Final
 
-from sqlalchemy import BigInteger, Column, Float, ForeignKey, Index, Integer, MetaData, String, Table, Text, text
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Dialect,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    text,
+)
+from sqlalchemy.types import TypeDecorator, TypeEngine, UserDefinedType
 
 metadata = MetaData()
 
 # SQLite autoincrements only a column typed INTEGER; elsewhere the commit order needs 64 bits.
 _SEQ = BigInteger().with_variant(Integer(), "sqlite")
+
+
+NUL_SIGN: Final = "\u2400"
+"""Stored in PostgreSQL instead of NUL, which a text cannot have there."""
+
+_ESCAPED_NUL: Final = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
+
+
+class _PostgresqlJson(UserDefinedType[str]):
+    """PostgreSQL's `json`, which checks a text and keeps it as it was written (`jsonb` would sort its members)."""
+
+    cache_ok = True
+    render_bind_cast = True
+
+    def get_col_spec(self, **kw: Any) -> str:
+        """Return the type in SQL."""
+        return "JSON"
+
+
+class JsonText(TypeDecorator[str]):
+    """JSON that is read and written as text."""
+
+    impl = Text
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """Return the type of the column."""
+        return dialect.type_descriptor(_PostgresqlJson() if dialect.name == "postgresql" else Text())
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        """Replace an escaped NUL, which PostgreSQL cannot show as text."""
+        if value is None or dialect.name != "postgresql" or "\\u0000" not in value:
+            return value
+        return _ESCAPED_NUL.sub(rf"\1{NUL_SIGN}", value)
+
+
+def _where(condition: str) -> dict[str, Any]:
+    """Make an index partial, on both databases."""
+    return {f"{name}_where": text(condition) for name in ("sqlite", "postgresql")}
 
 
 def _columns(kind: Any, *names: str) -> list[Column[Any]]:
@@ -32,8 +86,18 @@ FILTERED: Final = ("produced_us", "score", "amount", "assignee", "model_id", "sc
 """The columns in every index of a sort order: a filter on them reads only alerts that match."""
 
 
-def _in_order(name: str, *columns: str) -> Index:
-    return Index(name, "outcome", "status", *columns, *(each for each in FILTERED if each not in columns))
+def _in_order(name: str, *columns: str) -> tuple[Index, Index]:
+    """Return the index of a sort order for each database.
+
+    SQLite takes the largest index row there is and reads nothing else for a filter. PostgreSQL limits a row to 2,700
+    bytes and its rows are narrow, as it keeps large bodies apart; but null comes last only if the index says so.
+    """
+    covering = Index(name, "outcome", "status", *columns, *(each for each in FILTERED if each not in columns))
+    descending = (text(f"{each} DESC NULLS LAST") for each in columns)
+    return (
+        covering.ddl_if(dialect="sqlite"),
+        Index(f"{name}_desc", "outcome", "status", *descending).ddl_if(dialect="postgresql"),
+    )
 
 
 alerts = Table(
@@ -49,7 +113,7 @@ alerts = Table(
     Column("received_us", BigInteger, nullable=False),
     Column("column_set", Integer, ForeignKey("column_sets.id"), nullable=False),
     Column("digest", String(64), nullable=False),
-    Column("body", Text, nullable=False),
+    Column("body", JsonText, nullable=False),
     Column("schema_id", String(32)),
     *_columns(Float(53), "amount", "expected_loss"),
     Column("status", String(16), nullable=False, server_default="new"),
@@ -58,12 +122,12 @@ alerts = Table(
     *_columns(BigInteger, "decided_us", "since_us"),
     Index("alerts_by_outcome", "outcome", "seq"),
     Index("alerts_by_time", "produced_us"),
-    _in_order("alerts_by_commit", "seq"),
-    _in_order("alerts_by_score", "score", "seq"),
-    _in_order("alerts_by_amount", "amount", "seq"),
-    _in_order("alerts_by_loss", "expected_loss", "seq"),
-    Index("alerts_by_decision", "decided_us", sqlite_where=text("decided_us IS NOT NULL")),
-    Index("alerts_in_conflict", "seq", sqlite_where=text("conflict_of IS NOT NULL")),
+    *_in_order("alerts_by_commit", "seq"),
+    *_in_order("alerts_by_score", "score", "seq"),
+    *_in_order("alerts_by_amount", "amount", "seq"),
+    *_in_order("alerts_by_loss", "expected_loss", "seq"),
+    Index("alerts_by_decision", "decided_us", **_where("decided_us IS NOT NULL")),
+    Index("alerts_in_conflict", "seq", **_where("conflict_of IS NOT NULL")),
     sqlite_autoincrement=True,
 )
 """One row per alert or unscorable transaction. `seq` is the commit order, `body` the whole alert as JSON.
@@ -88,7 +152,7 @@ changes = Table(
     Column("hash", String(64), nullable=False, server_default=""),
     Index("changes_by_action", "action", "seq"),
     Index("changes_by_actor", "actor", "seq"),
-    Index("changes_undone", "undoes", sqlite_where=text("undoes IS NOT NULL")),
+    Index("changes_undone", "undoes", **_where("undoes IS NOT NULL")),
     sqlite_autoincrement=True,
 )
 """Every change that a person made, with actor, time, before and after (JSON); triggers make the table append-only.
@@ -133,7 +197,7 @@ events = Table(
     Column("event_id", String(240), nullable=False, unique=True),
     Column("type", String(64), nullable=False),
     Column("received_us", BigInteger, nullable=False),
-    Column("body", Text, nullable=False),
+    Column("body", JsonText, nullable=False),
     Index("events_by_type", "type", "seq"),
     sqlite_autoincrement=True,
 )
@@ -144,7 +208,8 @@ dead_letters = Table(
     Column("seq", _SEQ, primary_key=True),
     Column("id", Text, nullable=False, unique=True),
     Column("received_us", BigInteger, nullable=False),
-    Column("body", Text),
+    Column("body", JsonText),
+    Column("produced_us", BigInteger),
     sqlite_autoincrement=True,
 )
 """Records that are not JSON objects. The id is never deleted, so that a record read again is not counted twice; only
@@ -238,7 +303,7 @@ ledger = Table(
     Column("model_id", Text, nullable=False),
     Column("revision", BigInteger, nullable=False),
     Column("committed_us", BigInteger),
-    Column("body", Text, nullable=False),
+    Column("body", JsonText, nullable=False),
     Index("ledger_by_kind", "kind", "seq"),
     Index("ledger_by_offset", "topic_id", "partition", "until_offset"),
     sqlite_autoincrement=True,
@@ -293,15 +358,25 @@ minutes = Table(
 """Statistics of each minute (since 1970) of the last day. `payments` is null if unknown, `scores` is a histogram of
 samples, `latencies` the number of measurements, `last_seq` the newest alert counted."""
 
-RAW_STATEMENTS: Final = (
-    # The text is already tokenized (`full_text.py`): tokens are folded and separated by spaces, and stay whole here.
-    "CREATE VIRTUAL TABLE alert_words USING fts5(words, content='', "
-    "tokenize=\"unicode61 remove_diacritics 0 categories 'L* N* M* P* S* Co'\")",
-    *(
-        f"CREATE TRIGGER {table}_no_{verb.lower()} BEFORE {verb} ON {table} "
-        "BEGIN SELECT RAISE(ABORT, 'the record of changes is append-only'); END"
-        for table in ("changes", "change_items")
-        for verb in ("UPDATE", "DELETE")
-    ),
-)
-"""What SQLAlchemy cannot express: the full-text index of alerts, and triggers that make changes append-only."""
+_TABLES_OF_CHANGES: Final = ("changes", "change_items")
+_REFUSAL: Final = "the record of changes is append-only"
+
+
+def append_only(dialect: str) -> list[str]:
+    """Return the statements for triggers by which the database refuses to alter or delete changes."""
+    if dialect == "sqlite":
+        return [
+            f"CREATE TRIGGER {table}_no_{verb.lower()} BEFORE {verb} ON {table} "
+            f"BEGIN SELECT RAISE(ABORT, '{_REFUSAL}'); END"
+            for table in _TABLES_OF_CHANGES
+            for verb in ("UPDATE", "DELETE")
+        ]
+    function = f"BEGIN RAISE EXCEPTION '{_REFUSAL}' USING ERRCODE = 'restrict_violation'; END"
+    return [
+        f"CREATE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$ {function} $$",
+        *(
+            f"CREATE TRIGGER {table}_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON {table} "
+            "FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()"
+            for table in _TABLES_OF_CHANGES
+        ),
+    ]

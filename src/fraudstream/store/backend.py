@@ -1,0 +1,102 @@
+"""Defines what the alert store needs of a database engine; one implementation each for SQLite and PostgreSQL."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import ClassVar, Final, Protocol
+
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DBAPIError
+
+WRITE: Final = "fraudstream_write"
+"""The execution option that makes a transaction take the store's one write lock at its start.
+
+So transactions that write follow each other, and the `seq` of rows is the order of their commits.
+"""
+
+RELAXED: Final = "fraudstream_relaxed"
+"""The execution option of a write transaction whose content can be recomputed: its commit does not wait for the disk.
+
+A crash of the machine may lose it, but never a part of it, and no other transaction.
+"""
+
+BUSY_TIMEOUT_MS: Final = 5_000
+"""How long a writer waits for another process's transaction: the relay waits 30 s with several posts in flight."""
+
+PROBE_TIMEOUT_MS: Final = 2_000
+"""How long a probe waits for another process's transaction: a health check has to answer within seconds."""
+
+TOUCH: Final = (
+    "INSERT INTO totals (name, value) VALUES ('probes', 1) ON CONFLICT (name) DO UPDATE SET value = totals.value + 1"
+)
+PROBE_REMEDY: Final = "it recovers by itself once that is fixed; what could not be stored waits in Kafka"
+
+
+class Listener(Protocol):
+    """Hears what other processes notify."""
+
+    def wait(self, seconds: float) -> Sequence[str]:
+        """Return the next notifications, empty if there is none for so long; raises StoreError."""
+
+    def lead(self) -> bool:
+        """Whether this process is the one of all that listen that leads; raises StoreError."""
+
+
+class Backend(ABC):
+    """A database that can hold the store.
+
+    Attributes:
+        url: Its address, with a password.
+        where: The database, without a password, for error messages.
+        remedy: What to check when a write fails.
+        open_remedy: What to check when it cannot be opened.
+        full_text_table: The statements that create the full-text index.
+        is_shared: Whether other processes may write to it and notify; then `notify` and `listen` work.
+    """
+
+    is_shared: ClassVar[bool] = False
+
+    url: str
+    where: str
+    remedy: ClassVar[str]
+    open_remedy: ClassVar[str]
+    full_text_table: ClassVar[tuple[str, ...]]
+
+    @abstractmethod
+    def open(self) -> Engine:
+        """Return an engine whose transactions heed `WRITE` and `RELAXED`; raises StoreError."""
+
+    def opened(self, engine: Engine, *, upgraded: bool) -> None:
+        """Finish opening, once the tables exist; `upgraded` if a migration has run."""
+        return
+
+    @abstractmethod
+    def is_of_record(self, error: DBAPIError) -> bool:
+        """Whether the record that was written caused an error, not the database."""
+
+    def file(self, name: str) -> Path | None:
+        """Return a file for data beside the store; None where there is no place for it."""
+        return None
+
+    def check_identity(self) -> None:
+        """Check before a write that the database is still the one that was opened; raises StoreError."""
+        return
+
+    @abstractmethod
+    def probe(self) -> None:
+        """Write on a connection of its own, as a post would; raises StoreError if that fails."""
+
+    @abstractmethod
+    def snapshot(self) -> AbstractContextManager[Connection]:
+        """Open a read-only transaction that sees one state of the store; raises StoreError or DBAPIError."""
+
+    def notify(self, connection: Connection, message: str) -> None:
+        """Notify the processes that listen, once the transaction is committed; at most 7,999 bytes."""
+        return
+
+    def listen(self) -> AbstractContextManager[Listener]:
+        """Listen to the notifications of all processes, this one included; raises StoreError."""
+        raise NotImplementedError

@@ -1,0 +1,185 @@
+"""Opens the alert store in a PostgreSQL database: timeouts, write lock, text without NUL, probe."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Final
+
+import psycopg
+from psycopg.types.string import StrDumper, TextLoader
+from sqlalchemy import Connection, Engine, create_engine, event, func, select
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.pool import NullPool
+
+from fraudstream.errors import StoreError
+from fraudstream.store.backend import (
+    BUSY_TIMEOUT_MS,
+    PROBE_REMEDY,
+    PROBE_TIMEOUT_MS,
+    RELAXED,
+    TOUCH,
+    WRITE,
+    Backend,
+    Listener,
+)
+from fraudstream.store.tables import NUL_SIGN
+
+OLDEST: Final = 15
+STATEMENT_TIMEOUT_MS: Final = 30_000
+CONNECT_SECONDS: Final = 5
+
+WRITE_LOCK: Final = 0x66726175
+"""The advisory lock of the store's writers ("frau"). A `seq` is drawn from a sequence at the insert: without the lock
+a lower one may be committed later, and a reader that has passed it would never see it."""
+
+LEADER_LOCK: Final = WRITE_LOCK + 1
+CHANNEL: Final = "fraudstream"
+
+_RECORD_ERRORS: Final = ("22", "23", "54")
+"""The classes of SQLSTATE that a record causes: its data, a constraint, a limit such as the size of a tsvector."""
+
+
+class PostgresqlBackend(Backend):
+    """A store in a database of a PostgreSQL server, for several processes and machines."""
+
+    remedy = "check that the server is up, that its disk is not full, and that the user may write; nothing is lost"
+    open_remedy = (
+        "check the address, that the server is up, and that the user owns the database or may create tables in it"
+    )
+    is_shared = True
+    full_text_table = (
+        "CREATE TABLE alert_words (seq BIGINT PRIMARY KEY REFERENCES alerts (seq), words TSVECTOR NOT NULL)",
+        "CREATE INDEX alert_words_by_word ON alert_words USING gin (words)",
+    )
+
+    def __init__(self, url: URL) -> None:
+        """Raises StoreError if the URL names another driver than psycopg."""
+        if url.drivername not in ("postgresql", "postgresql+psycopg"):
+            raise StoreError(
+                "the alert store uses PostgreSQL through psycopg",
+                where=url.render_as_string(hide_password=True),
+                remedy="write it as postgresql+psycopg://user@host/database",
+            )
+        self._url = url.set(drivername="postgresql+psycopg")
+        self.url = self._url.render_as_string(hide_password=False)
+        self.where = self._url.render_as_string(hide_password=True)
+
+    def open(self) -> Engine:
+        """Open a pool of connections, each checked before its use; raises StoreError if the server is too old."""
+        engine = self._engine(STATEMENT_TIMEOUT_MS, BUSY_TIMEOUT_MS, pool_size=8, max_overflow=24, pool_timeout=5)
+        try:
+            with engine.connect() as connection:
+                version = connection.exec_driver_sql("SHOW server_version_num").scalar_one()
+        except DBAPIError as e:
+            engine.dispose()
+            raise StoreError(
+                f"the alert store cannot be opened: {_sentence(e.orig)}", where=self.where, remedy=self.open_remedy
+            ) from e
+        if int(version) < OLDEST * 10_000:
+            engine.dispose()
+            raise StoreError(
+                f"the server is PostgreSQL {int(version) // 10_000}, and the alert store needs {OLDEST} or newer",
+                where=self.where,
+                remedy=f"upgrade the server, or use another one with PostgreSQL {OLDEST} or newer",
+            )
+        return engine
+
+    def is_of_record(self, error: DBAPIError) -> bool:
+        """Whether the record caused an error, by its SQLSTATE."""
+        state = getattr(error.orig, "sqlstate", None)
+        return isinstance(state, str) and state.startswith(_RECORD_ERRORS)
+
+    def probe(self) -> None:
+        """Write, as a post would; raises StoreError if it cannot (away, full, read-only, without rights)."""
+        engine = self._engine(PROBE_TIMEOUT_MS, PROBE_TIMEOUT_MS, poolclass=NullPool)
+        try:
+            with engine.connect().execution_options(**{WRITE: True}) as connection, connection.begin():
+                connection.exec_driver_sql(TOUCH)
+        except DBAPIError as e:
+            raise StoreError(
+                f"cannot write to the alert store: {_sentence(e.orig)}", where=self.where, remedy=PROBE_REMEDY
+            ) from e
+
+    @contextmanager
+    def snapshot(self) -> Iterator[Connection]:
+        """Open a read-only transaction, in which all reads see one state of the store."""
+        engine = self._engine(0, BUSY_TIMEOUT_MS, poolclass=NullPool, isolation_level="REPEATABLE READ")
+        with engine.connect().execution_options(postgresql_readonly=True) as connection:
+            yield connection
+
+    def notify(self, connection: Connection, message: str) -> None:
+        """Notify the processes that listen, once the transaction is committed."""
+        connection.execute(select(func.pg_notify(CHANNEL, message)))
+
+    @contextmanager
+    def listen(self) -> Iterator[Listener]:
+        """Listen on a connection of its own."""
+        engine = self._engine(STATEMENT_TIMEOUT_MS, BUSY_TIMEOUT_MS, poolclass=NullPool, isolation_level="AUTOCOMMIT")
+        try:
+            with engine.connect() as connection:
+                connection.exec_driver_sql(f"LISTEN {CHANNEL}")
+                yield _Listener(connection)
+        except (DBAPIError, psycopg.Error) as e:
+            cause = e.orig if isinstance(e, DBAPIError) else e
+            raise StoreError(
+                f"no notifications of the alert store: {_sentence(cause)}", where=self.where, remedy=PROBE_REMEDY
+            ) from e
+
+    def _engine(self, statement_ms: int, lock_ms: int, **options: Any) -> Engine:
+        """Make an engine; the settings of the URL come last and win."""
+        given = self._url.query.get("options", "")
+        settings = f"-c statement_timeout={statement_ms} -c lock_timeout={lock_ms} {given}"
+        url = self._url.update_query_dict({"options": settings.strip()})
+        arguments = {"connect_timeout": CONNECT_SECONDS, "application_name": "fraudstream"}
+        arguments = {name: value for name, value in arguments.items() if name not in url.query}
+        pooled = options.get("poolclass") is not NullPool
+        engine = create_engine(url, connect_args=arguments, pool_pre_ping=pooled, **options)
+        event.listen(engine, "connect", _set_up_connection)
+        event.listen(engine, "begin", _begin)
+        return engine
+
+
+class _Listener:
+    """A connection that listens."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._driver: psycopg.Connection[Any] = connection.connection.driver_connection  # type: ignore[assignment]
+        self._leads = False
+
+    def wait(self, seconds: float) -> Sequence[str]:
+        """Return the next notifications."""
+        return [each.payload for each in self._driver.notifies(timeout=seconds, stop_after=1)]
+
+    def lead(self) -> bool:
+        """Take the lock of the leader, unless another process holds it; it is held until the connection ends."""
+        if not self._leads:
+            query = f"SELECT pg_try_advisory_lock({LEADER_LOCK})"
+            self._leads = bool(self._connection.exec_driver_sql(query).scalar_one())
+        return self._leads
+
+
+class _TextDumper(StrDumper):
+    """Sends text; PostgreSQL has no NUL in a text, so that the sign for it is stored instead."""
+
+    def dump(self, obj: str) -> Any:
+        return super().dump(obj.replace("\x00", NUL_SIGN))
+
+
+def _set_up_connection(connection: psycopg.Connection[Any], _record: Any) -> None:
+    connection.adapters.register_dumper(str, _TextDumper)
+    # The stored JSON as it was written: it is read, extended and sent on as text.
+    connection.adapters.register_loader("json", TextLoader)
+
+
+def _begin(connection: Connection) -> None:
+    options = connection.get_execution_options()
+    if options.get(WRITE):
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({WRITE_LOCK})")
+        if options.get(RELAXED):
+            connection.exec_driver_sql("SET LOCAL synchronous_commit = off")
+
+
+def _sentence(error: BaseException | None) -> str:
+    """Return the server's own sentence, without the statement and the hint on further lines."""
+    return str(error).strip().partition("\n")[0]

@@ -1,0 +1,169 @@
+"""Opens the alert store in a SQLite file, the default: its settings, write lock, write-ahead log and probe."""
+
+import os
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import quote
+
+import structlog
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, InterfaceError
+from sqlalchemy.pool import QueuePool
+
+from fraudstream.errors import StoreError
+from fraudstream.runtime.files import tighten
+from fraudstream.store.backend import BUSY_TIMEOUT_MS, PROBE_REMEDY, PROBE_TIMEOUT_MS, RELAXED, TOUCH, WRITE, Backend
+
+MIN_FREE_BYTES: Final = 1024 * 1024
+"""With less free disk space than this the store counts as full: a batch of alerts would no longer fit."""
+
+log = structlog.get_logger(__name__)
+
+
+class SqliteBackend(Backend):
+    """A store in one file: any number of readers, one writer at a time."""
+
+    remedy = "check that the disk is not full and that no other program locks the file, then try again"
+    open_remedy = "check that the file is a fraudstream database, that it is writable, and that the disk is not full"
+    full_text_table = (
+        # The text is already tokenized (`full_text.py`): tokens are folded and separated by spaces, and stay whole.
+        "CREATE VIRTUAL TABLE alert_words USING fts5(words, content='', "
+        "tokenize=\"unicode61 remove_diacritics 0 categories 'L* N* M* P* S* Co'\")",
+    )
+
+    def __init__(self, url: URL) -> None:
+        """Raises StoreError if the URL names no file."""
+        if url.database in (None, "", ":memory:"):
+            raise StoreError(
+                "the alert store must be a SQLite file or a PostgreSQL database",
+                where=url.render_as_string(hide_password=True),
+                remedy="write it as sqlite:///alerts.db, or sqlite:////var/lib/fraudstream/alerts.db",
+            )
+        self.url = url.render_as_string(hide_password=False)
+        self.path = Path(str(url.database)).absolute()
+        self.where = str(url.database)
+        self._identity: tuple[int, int] | None = None
+
+    def open(self) -> Engine:
+        """Open the file, whose directory has to exist; raises StoreError if it does not."""
+        if not self.path.parent.is_dir():
+            raise StoreError(
+                "the directory of the alert store does not exist",
+                where=str(self.path.parent),
+                remedy="create it, or choose another database (setting `database`)",
+            )
+        for suffix in ("", "-wal", "-shm"):
+            tighten(Path(f"{self.path}{suffix}"))
+        engine = create_engine(self.url, poolclass=QueuePool, pool_size=8, max_overflow=56, pool_timeout=5)
+        event.listen(engine, "connect", _set_up_connection)
+        event.listen(engine, "begin", _begin)
+        return engine
+
+    def opened(self, engine: Engine, *, upgraded: bool) -> None:
+        """Record the identity of the file; after an upgrade, empty the log, which still contains unmasked pages."""
+        if upgraded:
+            _truncate_wal(engine)
+        self._identity = _identity(self.path)
+
+    def is_of_record(self, error: DBAPIError) -> bool:
+        """Whether the record caused an error, not the database."""
+        return isinstance(error, DataError | IntegrityError | InterfaceError)
+
+    def file(self, name: str) -> Path | None:
+        """Return a file beside the store."""
+        return self.path.with_name(f"{self.path.name}-{name}")
+
+    def check_identity(self) -> None:
+        """Check that the file is still the one that was opened: writes to a removed file are lost when we exit.
+
+        Raises StoreError if it was removed or replaced.
+        """
+        if _identity(self.path) != self._identity:
+            raise StoreError(
+                "the file of the alert store was removed or replaced while it was open",
+                where=str(self.path),
+                remedy="restore it and restart the dashboard; `fraudstream relay --from-beginning` sends all "
+                "alerts that Kafka still has",
+            )
+
+    def probe(self) -> None:
+        """Write, as a post would; raises StoreError if it cannot (locked, full, read-only, removed, corrupt)."""
+        self.check_identity()
+        if (free := shutil.disk_usage(self.path.parent).free) < MIN_FREE_BYTES:
+            raise StoreError(
+                f"the disk of the alert store is full: {free:,} bytes left", where=str(self.path), remedy=PROBE_REMEDY
+            )
+        try:
+            connection = sqlite3.connect(self.path, timeout=PROBE_TIMEOUT_MS / 1000, isolation_level=None)
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+                connection.execute(TOUCH)
+                connection.execute("COMMIT")
+            finally:
+                connection.close()
+        except sqlite3.Error as e:
+            raise StoreError(f"cannot write to the alert store: {e}", where=str(self.path), remedy=PROBE_REMEDY) from e
+
+    @contextmanager
+    def snapshot(self) -> Iterator[Connection]:
+        """Open the file read-only, for one transaction that sees one state of it."""
+        if not self.path.is_file():
+            raise StoreError(
+                "there is no alert store", where=self.where, remedy="set --database, or --workdir for a demo"
+            )
+        address = f"file:{quote(str(self.path))}?mode=ro"
+        engine = create_engine(
+            "sqlite://", creator=lambda: sqlite3.connect(address, uri=True, timeout=30, isolation_level=None)
+        )
+        try:
+            with engine.connect() as connection:
+                # The driver begins a transaction only before a write; this one makes all reads see one snapshot.
+                connection.exec_driver_sql("BEGIN")
+                yield connection
+        finally:
+            engine.dispose()
+
+
+def _set_up_connection(connection: sqlite3.Connection, _record: Any) -> None:
+    # The driver's own BEGIN comes too late (before the first write); `_begin` sends it instead.
+    connection.isolation_level = None
+    connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
+    connection.execute("PRAGMA journal_mode = WAL")
+    # FULL: what was answered with 200 is on disk, not only in the page cache.
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA foreign_keys = ON")
+
+
+def _begin(connection: Connection) -> None:
+    # A transaction that reads first and writes later fails at once if another has written in between; BEGIN IMMEDIATE
+    # waits for the lock instead.
+    options = connection.get_execution_options()
+    if options.get(WRITE):
+        # A setting of the connection, which is pooled.
+        connection.exec_driver_sql(f"PRAGMA synchronous = {'NORMAL' if options.get(RELAXED) else 'FULL'}")
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if options.get(WRITE) else "BEGIN")
+
+
+def _truncate_wal(engine: Engine) -> None:
+    """Move the write-ahead log into the file: until then it contains the unmasked pages."""
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        is_busy, *_ = connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").one()
+    if is_busy:
+        log.warning(
+            "another process is reading the store: until it has closed it, the write-ahead log still contains "
+            "unmasked values",
+            store=engine.url.database,
+        )
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino

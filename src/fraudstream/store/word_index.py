@@ -1,0 +1,122 @@
+"""Writes and searches the full-text index of alerts: FTS5 in SQLite, a `tsvector` in PostgreSQL.
+
+Both hold the tokens of `full_text.py` as they are, and find the same alerts. PostgreSQL has limits: of the tokens after
+the 16,383rd of an alert, and from a token's 257th occurrence on, only words are found and no phrases.
+"""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+from sqlalchemy import BigInteger, Column, Connection, Integer, Select, literal, select, table, text
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
+from sqlalchemy.types import NullType
+
+from fraudstream.store.database import insert
+from fraudstream.store.full_text import BREAK, Term, Text
+
+_INSERT: Final = {
+    "sqlite": text("INSERT INTO alert_words (rowid, words) VALUES (:seq, :words)"),
+    "postgresql": text("INSERT INTO alert_words (seq, words) VALUES (:seq, CAST(:words AS tsvector))"),
+}
+_MATCHES: Final = table("found_words", Column("seq", Integer), schema="temp")
+
+LONGEST_TOKEN: Final = 400
+"""PostgreSQL refuses a token of more than 2,046 bytes: a longer one is indexed by its beginning and its digest."""
+
+MOST_POSITIONS: Final = 16_383
+OCCURRENCES: Final = 256
+
+
+def index_tokens(connection: Connection, alerts: Iterable[tuple[int, Sequence[str]]]) -> None:
+    """Add the tokens of alerts to the full-text index, by `seq`; to be called once for each alert."""
+    dialect = connection.dialect.name
+    write = _tsvector if dialect == "postgresql" else " ".join
+    rows = [{"seq": seq, "words": write(tokens)} for seq, tokens in alerts]
+    if rows:
+        connection.execute(_INSERT[dialect], rows)
+
+
+def matching(text_query: Text, first: int | None = None, last: int | None = None) -> Select[Any]:
+    """Select the `seq` of the alerts that match, of all or of those from `first` to `last`.
+
+    Each term is a phrase; its last token may be a prefix.
+    """
+    fts5 = " AND ".join(map(_fts5, text_query.terms))
+    tsquery = " & ".join(map(_tsquery, text_query.terms))
+    query = select(_Seq().label("seq")).select_from(text("alert_words"))
+    query = query.where(_Matches(literal(fts5), literal(tsquery)))
+    return query if first is None else query.where(_Seq().between(first, last))
+
+
+def store_matches(connection: Connection, text_query: Text) -> Select[Any]:
+    """Select the matches for a search in an order; SQLite looks them up once, into a temporary table."""
+    if connection.dialect.name == "postgresql":
+        return matching(text_query)
+    connection.execute(text("CREATE TEMP TABLE IF NOT EXISTS found_words (seq INTEGER PRIMARY KEY)"))
+    connection.execute(text("DELETE FROM found_words"))
+    connection.execute(insert(_MATCHES).from_select(["seq"], matching(text_query)))
+    return select(_MATCHES.c.seq)
+
+
+def _fts5(term: Term) -> str:
+    # A token consists of letters and digits, or one other non-ASCII character: never a quote.
+    return f'"{" ".join(term.tokens)}"{" *" if term.prefix else ""}'
+
+
+def _tsquery(term: Term) -> str:
+    tokens = [_lexeme(token) for token in term.tokens]
+    return f"({' <-> '.join(tokens)}{':*' if term.prefix else ''})"
+
+
+def _tsvector(tokens: Sequence[str]) -> str:
+    positions: dict[str, list[int]] = {}
+    for number, token in enumerate(tokens, 1):
+        if token != BREAK:
+            positions.setdefault(token, []).append(min(number, MOST_POSITIONS))
+    return " ".join(f"{_lexeme(token)}:{','.join(map(str, at[:OCCURRENCES]))}" for token, at in positions.items())
+
+
+def _lexeme(token: str) -> str:
+    if len(token) > LONGEST_TOKEN:
+        token = token[:LONGEST_TOKEN] + hashlib.sha256(token.encode()).hexdigest()
+    return f"'{token}'"
+
+
+class _Seq(FunctionElement[int]):
+    """The `seq` of an alert in the index."""
+
+    type = BigInteger()
+    inherit_cache = True
+
+
+class _Matches(FunctionElement[Any]):
+    """Whether an alert in the index matches a query, given in the language of each database."""
+
+    # Not Boolean, which SQLAlchemy would compare with 1 for SQLite.
+    type = NullType()
+    inherit_cache = True
+
+
+@compiles(_Seq, "sqlite")
+def _(_element: _Seq, _compiler: SQLCompiler, **_options: Any) -> str:
+    return "alert_words.rowid"
+
+
+@compiles(_Seq, "postgresql")
+def _(_element: _Seq, _compiler: SQLCompiler, **_options: Any) -> str:
+    return "alert_words.seq"
+
+
+@compiles(_Matches, "sqlite")
+def _(element: _Matches, compiler: SQLCompiler, **options: Any) -> str:
+    fts5, _ = element.clauses
+    return f"alert_words MATCH {compiler.process(fts5, **options)}"
+
+
+@compiles(_Matches, "postgresql")
+def _(element: _Matches, compiler: SQLCompiler, **options: Any) -> str:
+    _, tsquery = element.clauses
+    return f"alert_words.words @@ CAST({compiler.process(tsquery, **options)} AS tsquery)"

@@ -1,0 +1,3 @@
+"""The tests of `test_charts.py`, on PostgreSQL."""
+
+from tests.integration.test_charts import *  # noqa: F403
