@@ -15,6 +15,7 @@ from fraudstream.config import Settings
 from fraudstream.dashboard.services.charts import Charts
 from fraudstream.dashboard.services.health import Health
 from fraudstream.dashboard.services.live_stream import Hub
+from fraudstream.dashboard.services.peers import Peers
 from fraudstream.dashboard.services.reasons import ReasonStore, ReasonWorker
 from fraudstream.dashboard.services.revisions import Deployments
 from fraudstream.dashboard.services.statistics import DeployedModel, Statistics
@@ -28,7 +29,7 @@ from fraudstream.dashboard.views.model import ModelViews
 from fraudstream.dashboard.views.pages import PageViews
 from fraudstream.dashboard.views.records import RecordViews
 from fraudstream.dashboard.views.system import SystemViews
-from fraudstream.dashboard.views.triage import TriageViews, publish_triage
+from fraudstream.dashboard.views.triage import TriageViews, publish_triage, receive_triage
 from fraudstream.dashboard.web import actor, openapi
 from fraudstream.dashboard.web.actor import Actors
 from fraudstream.dashboard.web.export import Exports
@@ -73,6 +74,7 @@ class Dashboard:
         read_token = settings.read_token.get_secret_value() if settings.read_token else ""
         self.settings, self.store, self.clock = settings, store, clock
         self.hub = Hub(store.latest_seq())
+        self.peers = Peers(store, self.hub)
         self.health = Health(store, clock)
         self.system = SystemState(store, self.health.reasons, clock)
         self.statistics = statistics = Statistics(
@@ -86,12 +88,21 @@ class Dashboard:
         statistics.registry.register(SystemGauges(self.system.document))
         self.explainers = ExplainerLibrary(settings.model)
         self.reasons = ReasonStore(database)
-        self.reason_worker = ReasonWorker(self.reasons, self.hub, self.explainers, clock=clock)
+        self.reason_worker = ReasonWorker(
+            self.reasons, self.hub, self.explainers, clock=clock, share=partial(self.peers.send, "reasons")
+        )
         self.charts = Charts(
-            store, statistics.minutes, label=statistics.label, threshold=statistics.threshold, clock=clock
+            store,
+            statistics.minutes,
+            label=statistics.label,
+            threshold=statistics.threshold,
+            leads=self.peers.leads,
+            clock=clock,
         )
         self.what_if = WhatIfService(settings.model, self.explainers, store, statistics.scores)
-        self.triage = TriageService(store, on_commit=partial(publish_triage, self.hub))
+        self.triage = TriageService(store, on_commit=partial(publish_triage, self.hub, self.peers))
+        self.peers.on("triage", partial(receive_triage, self.hub))
+        self.peers.on("reasons", self.reason_worker.broadcast)
         self.changes = ChangeLog(database)
         self.deployments = Deployments(settings.model, self.changes, publish=statistics.publish, clock=clock)
         self.sessions = Sessions(database, read_token, clock)
@@ -128,9 +139,11 @@ class Dashboard:
         exports = Exports(settings, self.changes, actors)
         changes = AuditViews(store.database, exports)
         replays = DeadLetterViews(store.database, clock, exports, actors)
+        posted = RecordViews(store, mask, self.peers, statistics, self.health, state, self.reason_worker)
+        self.peers.on("events", posted.receive_events)
         active_model = ModelViews(settings.model, store, statistics, self.deployments, self.what_if, actors)
         views = (
-            RecordViews(store, mask, self.hub, statistics, self.health, state, self.reason_worker),
+            posted,
             AlertViews(store, reasons, explainers, settings.model, self.hub, statistics, sessions, exports),
             TriageViews(store, self.triage, reasons, actors),
             actors,

@@ -146,7 +146,8 @@ class _Application:
 
     def _close(self) -> None:
         # The streams first, for waiting viewers; then the current minute, which is lost if time runs out.
-        for close in (self.dashboard.hub.close, self.dashboard.charts.close, self.dashboard.deployments.close):
+        closing = self.dashboard
+        for close in (closing.hub.close, closing.charts.close, closing.deployments.close, closing.peers.close):
             try:
                 close()
             except Exception as e:  # whatever it was, the next one is closed too
@@ -157,6 +158,7 @@ class _Application:
 
     def _worker_is_ready(self, worker: Any) -> None:
         sys.setswitchinterval(SWITCH_SECONDS)
+        self.dashboard.peers.start()
         self.dashboard.charts.start()
         if self.settings.explain_alerts:
             self.dashboard.reason_worker.start()

@@ -143,14 +143,19 @@ class Charts:
         *,
         label: Callable[[], MinuteLabel | None],
         threshold: Callable[[], float | None],
+        leads: Callable[[], bool] = lambda: True,
         clock: Callable[[], datetime],
     ) -> None:
-        """Write nothing before `start` or `flush`; `label` returns the active model's label column."""
+        """Write nothing before `start` or `flush`; `label` returns the active model's label column.
+
+        Of several dashboards on one store each counts everything, and the one that `leads` writes the minutes.
+        """
         self._store = store
         self._minutes = MinuteStore(store.database)
         self._tally = tally
         self._label = label
         self._threshold = threshold
+        self._leads = leads
         self._clock = clock
         self._ending = threading.Event()
         self._thread: threading.Thread | None = None
@@ -191,7 +196,8 @@ class Charts:
         last = minute_of(now)
         first = last - minutes + 1
         with self._lock:
-            joined = _joined(self._minutes.since(first), self._tally.minutes(), self._unwritten(first))
+            stored = self._minutes.since(first)
+            joined = _joined(stored, self._counted(self._tally.minutes(), stored), self._unwritten(first))
         series = [joined.get(number, Minute(number)) for number in range(first, last + 1)]
         caught = self._minutes.confirmed_amounts(self._minutes.before(first))
         scores = [sum(each) for each in zip(*(minute.scores for minute in series), strict=True)]
@@ -246,8 +252,16 @@ class Charts:
         after = self._minutes.before(first) if counted is None else max(counted, self._minutes.before(first))
         return self._minutes.of_alerts(after, self._store.latest_seq(), self._read_label())
 
+    def _counted(self, minutes: Iterable[Minute], stored: Sequence[Minute]) -> list[Minute]:
+        """Return the minutes that another dashboard has not stored already."""
+        last = 0 if self._leads() or not stored else stored[-1].minute
+        return [each for each in minutes if each.minute > last]
+
     def _move(self, before: int) -> None:
         parts = self._tally.take(before)
+        if not self._leads():
+            self._tally.give_back(self._counted(parts, self._minutes.since(before - KEPT_MINUTES)))
+            return
         try:
             alerts = [part for part in self._unwritten(before - KEPT_MINUTES) if part.minute < before]
             self._minutes.add(_joined(parts, alerts).values())

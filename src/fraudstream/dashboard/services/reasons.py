@@ -14,7 +14,6 @@ from typing import Any, Final
 import orjson
 import structlog
 from sqlalchemy import select
-from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.exc import SQLAlchemyError
 
 from fraudstream.dashboard.services.live_stream import Hub
@@ -22,7 +21,7 @@ from fraudstream.errors import ModelError, StoreError
 from fraudstream.messages.base import Object
 from fraudstream.model.explanation.explainer import ExplainerLibrary, Explanation, cause_form, short_form
 from fraudstream.store import tables
-from fraudstream.store.database import Database
+from fraudstream.store.database import Database, insert
 from fraudstream.store.reading import STORED_COLUMNS, StoredAlert, stored_alert
 from fraudstream.times import microseconds
 from fraudstream.transactions.wire import AlertField, Outcome
@@ -120,10 +119,12 @@ class ReasonWorker:
         library: ExplainerLibrary,
         *,
         clock: Callable[[], datetime],
+        share: Callable[[Sequence[Mapping[str, Any]]], None] = lambda events: None,
     ) -> None:
-        """Keep the dependencies; nothing runs before `start`."""
+        """Keep the dependencies; nothing runs before `start`. `share` sends reasons to other dashboards."""
         self._store = store
         self._hub = hub
+        self._share = share
         self._library = library
         self._clock = clock
         self._changed = threading.Condition()
@@ -231,8 +232,13 @@ class ReasonWorker:
     def _publish(self, explanations: Mapping[int, Mapping[str, Any]], events: Sequence[Mapping[str, Any]]) -> None:
         if explanations:
             self._store.add(explanations, self._clock())
-            # Without an id: a stream resumes after the last alert, whatever was sent about it since.
-            self._hub.broadcast(b"event: reasons\ndata: %s\n\n" % orjson.dumps(events), outcome=Outcome.ALERT)
+            self.broadcast(events)
+            self._share(events)
+
+    def broadcast(self, events: Sequence[Mapping[str, Any]]) -> None:
+        """Send reasons to every viewer."""
+        # Without an id: a stream resumes after the last alert, whatever was sent about it since.
+        self._hub.broadcast(b"event: reasons\ndata: %s\n\n" % orjson.dumps(events), outcome=Outcome.ALERT)
 
 
 def explain_alert(library: ExplainerLibrary, alert: Mapping[str, Any]) -> Object:

@@ -1,14 +1,15 @@
 """Defines the API routes that receive records from the relay, and those that list events and the ledger."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import structlog
 
 from fraudstream.dashboard.services.health import Health
 from fraudstream.dashboard.services.ledger_report import LedgerReport, ledger_report
-from fraudstream.dashboard.services.live_stream import Hub
+from fraudstream.dashboard.services.peers import Peers
 from fraudstream.dashboard.services.reasons import ReasonWorker
 from fraudstream.dashboard.services.statistics import Statistics
 from fraudstream.dashboard.services.system_state import SystemState
@@ -18,7 +19,7 @@ from fraudstream.errors import RequestError, StoreError
 from fraudstream.messages.answers import Received, page
 from fraudstream.messages.base import Object
 from fraudstream.messages.ledger import LedgerEntry
-from fraudstream.messages.posted import DeadLetter, EndsEvent, Event, PostedAlert, Progress, Sample
+from fraudstream.messages.posted import DeadLetter, EndsEvent, Event, PostedAlert, Progress, Sample, check_event
 from fraudstream.messages.requests import MOST_RECORDS, Page
 from fraudstream.store.reading import StoredAlert
 from fraudstream.store.store import Added, AlertStore
@@ -36,7 +37,7 @@ class RecordViews:
 
     store: AlertStore
     mask: DataMask
-    hub: Hub
+    peers: Peers
     statistics: Statistics
     health: Health
     system: SystemState
@@ -50,7 +51,7 @@ class RecordViews:
 
         def publish(alerts: list[StoredAlert]) -> None:
             self.statistics.committed(alerts)
-            self.hub.publish(alerts)
+            self.peers.publish(alerts)
             self.reasons.offer(alerts)
 
         add = partial(self.store.add_alerts, on_commit=publish, describe=self.statistics.describe)
@@ -63,6 +64,8 @@ class RecordViews:
         def add(posted: list[object]) -> Added:
             added = self.store.add_events(posted, describe=self.statistics.describe)
             self.statistics.observe_events(added.events, added.samples)
+            weights = {id(sample): weight for sample, weight in added.samples}
+            self.peers.send("events", [[event.document, weights.get(id(event))] for event in added.events])
             return added
 
         return self._receive("event", add)
@@ -88,6 +91,13 @@ class RecordViews:
     def ledger(self, query: Page) -> object:
         """The outcomes of all records, by partition, and the newest entries."""
         return ledger_report(self.store, before=query.cursor, limit=query.limit)
+
+    def receive_events(self, items: Sequence[Sequence[Any]]) -> None:
+        """Update the counters from events that were posted to another dashboard, each with its weight if a sample."""
+        events = [(check_event(document), weight) for document, weight in items]
+        samples = [(event, weight) for event, weight in events if isinstance(event, Sample)]
+        self.statistics.observe_events([event for event, _ in events], samples)
+        self.system.posted([document for document, _ in items])
 
     def _receive(self, kind: str, add: Callable[[list[object]], Added]) -> Object:
         body = read_json_body()

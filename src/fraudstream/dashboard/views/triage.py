@@ -1,5 +1,6 @@
 """Defines the API routes of alert triage."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -7,6 +8,7 @@ import orjson
 from flask import Response
 
 from fraudstream.dashboard.services.live_stream import Hub
+from fraudstream.dashboard.services.peers import Peers
 from fraudstream.dashboard.services.reasons import ReasonStore
 from fraudstream.dashboard.web.actor import Actors
 from fraudstream.dashboard.web.queries import NextAlert
@@ -17,7 +19,7 @@ from fraudstream.messages.base import Object
 from fraudstream.messages.requests import AddNote, Claim, Decide, Release, Undo
 from fraudstream.store.store import AlertStore
 from fraudstream.store.triage import TriageService
-from fraudstream.store.triage_state import AlertStatus
+from fraudstream.store.triage_state import AlertStatus, TriageState
 from fraudstream.store.triage_writing import TriageResult
 
 api = Api("work")
@@ -79,10 +81,21 @@ class TriageViews:
         return {"work": state.document(), "history": history}
 
 
-def publish_triage(hub: Hub, done: TriageResult) -> None:
-    """Send a change to every viewer, and update the alerts for viewers that resume their stream."""
-    changes = orjson.dumps({"changes": [_changed(*each) for each in done.changed], "actor": done.actor.name})
-    hub.publish_triage(b"event: work\ndata: %s\n\n" % changes, {seq: state for _, seq, state in done.changed})
+def publish_triage(hub: Hub, peers: Peers, done: TriageResult) -> None:
+    """Send a change to every viewer of every dashboard, and update the alerts for viewers that resume their stream."""
+    _publish(hub, done.actor.name, done.changed)
+    peers.send("triage", [[done.actor.name, alert_id, seq, *state] for alert_id, seq, state in done.changed])
+
+
+def receive_triage(hub: Hub, items: Sequence[Sequence[Any]]) -> None:
+    """Send a change that was made on another dashboard to every viewer of this one."""
+    changed = [(alert_id, seq, TriageState(*state)) for _, alert_id, seq, *state in items]
+    _publish(hub, items[0][0], changed)
+
+
+def _publish(hub: Hub, actor: str, changed: Sequence[tuple[str, int, TriageState]]) -> None:
+    changes = orjson.dumps({"changes": [_changed(*each) for each in changed], "actor": actor})
+    hub.publish_triage(b"event: work\ndata: %s\n\n" % changes, {seq: state for _, seq, state in changed})
 
 
 def _answer(result: TriageResult) -> Response:

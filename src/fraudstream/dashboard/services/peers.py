@@ -1,0 +1,118 @@
+"""Keeps several dashboards on one PostgreSQL database in step, by its notifications."""
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+import orjson
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+
+from fraudstream.dashboard.services.live_stream import Hub
+from fraudstream.errors import StoreError
+from fraudstream.messages.base import Object
+from fraudstream.store.reading import StoredAlert
+from fraudstream.store.store import AlertStore
+
+log = structlog.get_logger(__name__)
+
+WAIT_SECONDS: Final = 1.0
+"""Between two looks at the store without a notification, which is lost if a connection breaks."""
+
+RETRY_SECONDS: Final = 1.0
+MOST_BYTES: Final = 7_800
+"""Of the items in a notification, which holds 7,999 bytes in all."""
+
+
+class Peers:
+    """Publishes what other dashboards have committed, and sends them what this one has observed.
+
+    On SQLite there are none: nothing is sent, and this dashboard is always the writer of the minutes.
+    """
+
+    def __init__(self, store: AlertStore, hub: Hub) -> None:
+        self._store = store
+        self._hub = hub
+        self._handlers: dict[str, Callable[[Any], None]] = {}
+        self._order = threading.Lock()
+        self._ending = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._is_shared = store.database.backend.is_shared
+        self._leads = not self._is_shared
+
+    def on(self, kind: str, handle: Callable[[Any], None]) -> None:
+        """Set the handler of one kind of notifications."""
+        self._handlers[kind] = handle
+
+    def start(self) -> None:
+        """Start to listen, in a thread."""
+        if self._is_shared:
+            self._thread = threading.Thread(target=self._run, name="peers", daemon=True)
+            self._thread.start()
+
+    def close(self) -> None:
+        """Stop the thread."""
+        self._ending.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    def leads(self) -> bool:
+        """Whether this dashboard is the one that writes the minutes of all."""
+        return self._leads
+
+    def publish(self, alerts: list[StoredAlert]) -> None:
+        """Send newly committed alerts to every viewer, after those that other dashboards have committed before."""
+        with self._order:
+            if self._is_shared:
+                self._catch_up(alerts[0].seq - 1)
+            self._hub.publish(alerts)
+
+    def send(self, kind: str, items: Sequence[Mapping[str, Any] | Sequence[Any]]) -> None:
+        """Send items to the other dashboards; one that is too long for a notification is left out.
+
+        They are figures of the moment: a failure is logged and nothing waits for it.
+        """
+        if not self._is_shared:
+            return
+        messages: list[list[bytes]] = [[]]
+        for item in map(orjson.dumps, items):
+            if len(item) > MOST_BYTES:
+                continue
+            if sum(len(each) + 1 for each in messages[-1]) + len(item) > MOST_BYTES:
+                messages.append([])
+            messages[-1].append(item)
+        try:
+            with self._store.database.read() as connection, connection.begin():
+                for each in filter(None, messages):
+                    self._store.database.notify(connection, kind, b",".join(each).decode())
+        except SQLAlchemyError as e:
+            log.warning("cannot notify the other dashboards", reason=str(e).partition("\n")[0])
+
+    def _catch_up(self, until: int | None = None) -> None:
+        while page := self._store.alerts_after(self._hub.latest, up_to=until):
+            self._hub.publish(page)
+
+    def _run(self) -> None:
+        while not self._ending.is_set():
+            try:
+                with self._store.database.backend.listen() as listener:
+                    while not self._ending.is_set():
+                        self._leads = listener.lead()
+                        messages = [orjson.loads(each) for each in listener.wait(WAIT_SECONDS)]
+                        others = [each for each in messages if each["from"] != self._store.database.instance]
+                        if others or not messages:
+                            with self._order:
+                                self._catch_up()
+                        for message in others:
+                            self._receive(message)
+            except (StoreError, SQLAlchemyError) as e:
+                log.warning("cannot hear the other dashboards", reason=e.what if isinstance(e, StoreError) else str(e))
+            self._leads = False
+            self._ending.wait(RETRY_SECONDS)
+
+    def _receive(self, message: Object) -> None:
+        try:
+            if message["kind"] in self._handlers:
+                self._handlers[message["kind"]](message["items"])
+        except Exception as e:  # whatever it was, the next one is handled
+            log.warning("a notification was not understood", reason=f"{type(e).__name__}: {e}")
