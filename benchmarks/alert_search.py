@@ -1,10 +1,10 @@
 """Measures the search among generated alerts, on the store that the dashboard uses, and what it costs to post them.
 
-    python -m benchmarks.alert_search --folder DIR --sizes 10000 200000
+    python -m benchmarks.alert_search --folder DIR --sizes 10000 200000 [--server postgresql+psycopg://postgres@host]
 
-A store of each size is built in DIR unless it is there. Each figure is the time of a whole call of the store, JSON of
-the alerts included, one call after the other; `cpu` is the processor time of the same calls, which a busy machine
-lengthens less.
+A store of each size is built in DIR unless it is there, and with `--server` also on PostgreSQL, to compare both in one
+run. Each figure is the time of a whole call of the store, JSON of the alerts included, one call after the other; `cpu`
+is the processor time of the same calls in this process, which a busy machine lengthens less.
 """
 
 from __future__ import annotations
@@ -21,6 +21,9 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+from sqlalchemy import create_engine, update
+from sqlalchemy.engine import make_url
+from sqlalchemy.pool import NullPool
 from werkzeug.datastructures import MultiDict
 
 from benchmarks.study import parser
@@ -30,6 +33,7 @@ from fraudstream.store.changes import Actor
 from fraudstream.store.filters import AlertFilter, Sort
 from fraudstream.store.search import SearchPage
 from fraudstream.store.store import AlertStore
+from fraudstream.store.tables import alerts
 from fraudstream.store.triage import Order, TriageService
 
 TOGETHER: Final = 2_000
@@ -77,10 +81,68 @@ def alert(number: int, total: int, chance: random.Random) -> dict[str, Any]:
     }
 
 
-def build(path: Path, size: int) -> None:
+class Files:
+    """Stores on SQLite, in a folder."""
+
+    name = "sqlite"
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def url(self, name: str) -> str:
+        """Return the URL of a store."""
+        return f"sqlite:///{self._folder / name}.db"
+
+    def built(self, name: str) -> int:
+        """Finish a store that was filled; returns its bytes."""
+        path = self._folder / f"{name}.db"
+        with sqlite3.connect(path) as database:
+            database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        database.close()
+        return path.stat().st_size
+
+    def copy(self, name: str, to: str) -> None:
+        """Copy a store that is closed."""
+        for file in self._folder.glob(f"{to}.db*"):
+            file.unlink()
+        shutil.copyfile(self._folder / f"{name}.db", self._folder / f"{to}.db")
+
+
+class Databases:
+    """Stores on a PostgreSQL server."""
+
+    name = "postgresql"
+
+    def __init__(self, server: str) -> None:
+        self._server = make_url(server)
+        engine = create_engine(self._server.set(database="postgres"), isolation_level="AUTOCOMMIT", poolclass=NullPool)
+        self._admin = engine.connect()
+
+    def url(self, name: str) -> str:
+        """Return the URL of a store, whose database is made if necessary."""
+        known = self._admin.exec_driver_sql("SELECT 1 FROM pg_database WHERE datname = %s", (f"search_{name}",))
+        if known.first() is None:
+            self._admin.exec_driver_sql(f"CREATE DATABASE search_{name}")
+        return self._server.set(database=f"search_{name}").render_as_string(hide_password=False)
+
+    def built(self, name: str) -> int:
+        """Finish a store that was filled, as autovacuum does within a minute; returns its bytes."""
+        engine = create_engine(self.url(name), isolation_level="AUTOCOMMIT", poolclass=NullPool)
+        with engine.connect() as connection:
+            connection.exec_driver_sql("VACUUM ANALYZE")
+            size: int = connection.exec_driver_sql("SELECT pg_database_size(current_database())").scalar_one()
+        return size
+
+    def copy(self, name: str, to: str) -> None:
+        """Copy a store that is closed."""
+        self._admin.exec_driver_sql(f"DROP DATABASE IF EXISTS search_{to}")
+        self._admin.exec_driver_sql(f"CREATE DATABASE search_{to} TEMPLATE search_{name}")
+
+
+def build(place: Files | Databases, size: int) -> dict[str, Any]:
     """Fill a store: a third of its older half has a verdict, some of the newest are claimed."""
     chance = random.Random(size)
-    store = AlertStore.open(f"sqlite:///{path}")
+    store = AlertStore.open(place.url(str(size)))
     began = time.monotonic()
     for start in range(0, size, TOGETHER):
         some = range(start, min(start + TOGETHER, size))
@@ -92,16 +154,14 @@ def build(path: Path, size: int) -> None:
             ("claimed", 0.97, 1.0, 50),
         ):  # fmt: skip
             for at, name in enumerate(ANALYSTS):
-                connection.exec_driver_sql(
-                    "UPDATE alerts SET status = ?, assignee = ?, version = version + 1, decided_us = received_us "
-                    "WHERE seq BETWEEN ? AND ? AND (seq * 7919) % ? = ?",
-                    (status, name, int(size * low), int(size * high), every * len(ANALYSTS), at),
+                seq = alerts.c.seq
+                connection.execute(
+                    update(alerts)
+                    .where(seq.between(int(size * low), int(size * high)), (seq * 7919) % (every * len(ANALYSTS)) == at)
+                    .values(status=status, assignee=name, version=alerts.c.version + 1, decided_us=alerts.c.received_us)
                 )
     store.close()
-    with sqlite3.connect(path) as database:
-        database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    database.close()
-    path.with_suffix(".json").write_text(json.dumps({"build_seconds": round(took, 1), "bytes": path.stat().st_size}))
+    return {"build_seconds": round(took, 1), "ingested_per_second": round(size / took), "bytes": place.built(str(size))}
 
 
 class Questions:
@@ -229,20 +289,20 @@ def quantiles(times: list[tuple[float, float]]) -> dict[str, Any]:
     return figures | {"max": round(max(wall), 1), "count": len(wall)}
 
 
-def measure(folder: Path, size: int, count: int) -> dict[str, Any]:
+def measure(place: Files | Databases, folder: Path, size: int, count: int) -> dict[str, Any]:
     """All figures of one store; what writes works on a copy of it."""
-    path = folder / f"{size}.db"
-    if not path.with_suffix(".json").exists():
-        build(path, size)
+    notes = folder / f"{size}.{place.name}.json"
+    if not notes.exists():
+        notes.write_text(json.dumps(build(place, size)))
     load_before = load()
-    store = AlertStore.open(f"sqlite:///{path}")
+    store = AlertStore.open(place.url(str(size)))
     asking, some = Asking(store), Questions(size)
     asking.page([])
 
     def ordered(make: Callable[[], Query]) -> Query:
         return make() + some.order()
 
-    result: dict[str, Any] = json.loads(path.with_suffix(".json").read_text()) | {
+    result: dict[str, Any] = json.loads(notes.read_text()) | {
         "load": load_before,
         "list": asking.times(lambda: OPEN, count),
         "next_page": asking.next_pages(lambda: some.several() + some.order(), count),
@@ -255,13 +315,11 @@ def measure(folder: Path, size: int, count: int) -> dict[str, Any]:
         "other_column": {each: asking.other_column(each) for each in ("V1:gt:12", "customer:has:c1234")},
     }
     store.close()
-    copy = folder / f"{size}.copy.db"
-    shutil.copyfile(path, copy)
-    store = AlertStore.open(f"sqlite:///{copy}")
+    copy = f"{size}_copy"
+    place.copy(str(size), copy)
+    store = AlertStore.open(place.url(copy))
     result |= build_store(store, size, count)
     store.close()
-    for file in folder.glob(f"{copy.name}*"):
-        file.unlink()
     return result
 
 
@@ -292,10 +350,18 @@ def main() -> None:
     arguments.add_argument("--folder", type=Path, required=True)
     arguments.add_argument("--sizes", type=int, nargs="+", default=[10_000, 200_000])
     arguments.add_argument("--count", type=int, default=100)
+    arguments.add_argument("--server", help="URL of a PostgreSQL server, whose user may create databases")
     options = arguments.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
-    alerts = {str(size): measure(options.folder, size, options.count) for size in options.sizes}
-    write_result(options.output, {**circumstances(sqlite=sqlite3.sqlite_version), "alerts": alerts})
+    places: list[Files | Databases] = [Files(options.folder)]
+    if options.server:
+        places.append(Databases(options.server))
+    figures: dict[str, dict[str, Any]] = {place.name: {} for place in places}
+    for size in options.sizes:
+        for place in places:
+            figures[place.name][str(size)] = measure(place, options.folder, size, options.count)
+    more = {"postgresql": figures["postgresql"]} if options.server else {}
+    write_result(options.output, {**circumstances(sqlite=sqlite3.sqlite_version), "alerts": figures["sqlite"], **more})
 
 
 if __name__ == "__main__":

@@ -37,6 +37,7 @@ PREPARATION_SECONDS = 900
 @click.option(
     "--add-to", type=click.Path(path_type=Path, exists=True), default=None, help="Results of other faults, to be added."
 )
+@click.option("--server", default="", help="URL of a PostgreSQL server, for the alerts of each round in a database.")
 @click.option("--keep", type=click.Path(path_type=Path), default=None, help="Leave logs and data in this new folder.")
 def main(
     short: bool,
@@ -45,6 +46,7 @@ def main(
     rows: int | None,
     output: Path | None,
     add_to: Path | None,
+    server: str,
     keep: Path | None,
 ) -> None:
     """Try to break the guarantee: kill, stop, cut, fill, damage; then count what was lost or doubled.
@@ -72,7 +74,7 @@ def main(
         # The limit is on the faults: a slow training must not leave some of them untried.
         _end_in_order(int(limit) + GRACE_SECONDS)
         deadline = time.monotonic() + limit - TIME_FOR_THE_CHECK
-        player = Player(folder, payments, dict(os.environ), deadline, click.echo)
+        player = Player(folder, payments, dict(os.environ), deadline, click.echo, server)
         results = []
         for number, each in enumerate(rounds, 1):
             click.echo(f"{each.name}: {len(each.steps)} faults at {each.rate:g} rows/s, {each.trigger}")

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final, cast
 
 import orjson
 from confluent_kafka import Consumer, Message, TopicPartition
+from sqlalchemy import Connection, create_engine, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.pool import NullPool
 
 from chaos.data import Verdict
 from chaos.fuzz import Headers
@@ -20,13 +21,9 @@ from fraudstream.transactions.wire import Header, Outcome, Topic
 READ_SECONDS: Final = 30.0
 POLL_SECONDS: Final = 0.5
 
-_ALERTS: Final = """
-SELECT alert_id, conflict_of, outcome, score, received_us, json_extract(body, '$.topic') || '/'
-       || json_extract(body, '$.partition') || '/' || json_extract(body, '$.offset')
-FROM alerts"""
-_DEAD_LETTERS: Final = "SELECT id, json_extract(body, '$.reason') FROM dead_letters"
-_PARTITIONS_SINCE: Final = """
-SELECT count(DISTINCT json_extract(body, '$.partition')) FROM alerts WHERE produced_us > ? AND produced_us < ?"""
+_ALERTS: Final = "SELECT alert_id, conflict_of, outcome, score, received_us, CAST(body AS TEXT) FROM alerts"
+_DEAD_LETTERS: Final = "SELECT id, CAST(body AS TEXT) FROM dead_letters"
+_PARTITIONS_SINCE: Final = "SELECT CAST(body AS TEXT) FROM alerts WHERE produced_us > :since AND produced_us < :until"
 _DAY_US: Final = 43_200_000_000
 
 
@@ -59,30 +56,32 @@ class Store:
     rejected: int
 
 
-def read_store(database: Path) -> Store:
-    """The whole store, read only.
+def read_store(database: str) -> Store:
+    """The whole store at a URL.
 
     Raises:
-        sqlite3.OperationalError: It cannot be read at this moment.
+        DBAPIError: It cannot be read at this moment.
     """
     with _open(database) as connection:
         records = [
-            StoredRecord(alert_id, conflict_of, Verdict(Outcome(outcome), score), received_us / 1e6, place)
-            for alert_id, conflict_of, outcome, score, received_us, place in connection.execute(_ALERTS)
+            StoredRecord(alert_id, conflict_of, Verdict(Outcome(outcome), score), received_us / 1e6, _place_in(body))
+            for alert_id, conflict_of, outcome, score, received_us, body in connection.execute(text(_ALERTS))
         ]
-        dead_letters = dict(connection.execute(_DEAD_LETTERS).fetchall())
-        (rejected,) = connection.execute("SELECT count(*) FROM rejected").fetchone()
+        dead_letters = {
+            place: orjson.loads(body).get("reason") for place, body in connection.execute(text(_DEAD_LETTERS))
+        }
+        rejected = connection.execute(text("SELECT count(*) FROM rejected")).scalar_one()
     return Store(records, dead_letters, rejected)
 
 
-def partitions_since(database: Path, moment: float) -> int:
+def partitions_since(database: str, moment: float) -> int:
     """Of how many partitions an alert produced after a moment is in the store; 0 while that cannot be asked."""
     since = int(moment * 1e6)
     try:
         with _open(database) as connection:
-            (count,) = connection.execute(_PARTITIONS_SINCE, (since, since + _DAY_US)).fetchone()
-            return int(count)
-    except sqlite3.Error:
+            bodies = connection.execute(text(_PARTITIONS_SINCE), {"since": since, "until": since + _DAY_US}).scalars()
+            return len({orjson.loads(body)["partition"] for body in bodies})
+    except DBAPIError:
         return 0
 
 
@@ -154,7 +153,13 @@ def _event_id(message: Message) -> str | None:
     return None
 
 
+def _place_in(body: str) -> str:
+    alert = orjson.loads(body)
+    return f"{alert['topic']}/{alert['partition']}/{alert['offset']}"
+
+
 @contextmanager
-def _open(database: Path) -> Iterator[sqlite3.Connection]:
-    with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True, timeout=5.0)) as connection:
+def _open(database: str) -> Iterator[Connection]:
+    engine = create_engine(database, poolclass=NullPool)
+    with engine.connect() as connection:
         yield connection

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import sqlite3
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
@@ -14,7 +13,10 @@ from typing import Any, Final
 
 import confluent_kafka
 from confluent_kafka import KafkaError, Message, Producer
+from sqlalchemy import create_engine, select
+from sqlalchemy.pool import NullPool
 
+from fraudstream.store import tables
 from fraudstream.transactions.wire import DEFAULT_MAX_RECORD_BYTES, Header, Topic
 
 RawHeaders = list[tuple[bytes, bytes | None]]
@@ -267,11 +269,12 @@ def send_between_frauds(
     return sent
 
 
-def stored_alerts(database: Path) -> dict[str, float]:
-    """Every alert in a store, with the milliseconds from its production to its commit."""
-    with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True, timeout=30)) as connection:
-        rows = connection.execute("SELECT alert_id, (received_us - produced_us) / 1000.0 FROM alerts").fetchall()
-    return dict(rows)
+def stored_alerts(database: str) -> dict[str, float]:
+    """Every alert in the store at a URL, with the milliseconds from its production to its commit."""
+    alerts = tables.alerts.c
+    with create_engine(database, poolclass=NullPool).connect() as connection:
+        rows = connection.execute(select(alerts.alert_id, alerts.received_us - alerts.produced_us))
+        return {alert_id: delay_us / 1000 for alert_id, delay_us in rows}
 
 
 class RawProducer:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 from typing import Any, Final, Protocol
 
 import urllib3
@@ -32,8 +31,8 @@ class RunningSystem(Protocol):
         """The dashboard's address."""
 
     @property
-    def database(self) -> Path:
-        """The alert store."""
+    def database(self) -> str:
+        """The URL of the alert store."""
 
     @property
     def environment(self) -> Mapping[str, str]:
@@ -83,7 +82,7 @@ def audited(system: RunningSystem) -> dict[str, Any]:
     totals = http.request("GET", f"{system.url}/api/ledger").json()["totals"]
     command = [
         *FRAUDSTREAM, "audit", "--bootstrap-servers", system.bootstrap,
-        "--database", f"sqlite:///{system.database.absolute()}",
+        "--database", system.database,
     ]  # fmt: skip
     process = subprocess.run(command, capture_output=True, text=True, check=False, env=dict(system.environment))
     return {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 import subprocess
 import time
 from collections.abc import Callable, Mapping
@@ -10,6 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 from typing import Final
+
+from sqlalchemy import create_engine
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.pool import NullPool
 
 from chaos import disks
 from chaos.checker import Expected, Findings, check, outcome_of_each_record
@@ -83,6 +87,7 @@ class Player:
         environment: That the processes inherit.
         deadline: On the monotonic clock: no further fault is begun after it.
         say: Called with one line for each event.
+        server: The URL of a PostgreSQL server, in which each round has a database; empty for SQLite files.
     """
 
     folder: Path
@@ -90,12 +95,15 @@ class Player:
     environment: Mapping[str, str]
     deadline: float
     say: Say
+    server: str = ""
 
     def play(self, number: int, each: Round, seed: int) -> RoundResult:
         """Play a round in a folder of its own."""
         interval = {} if each.batch_interval is None else {BATCH_INTERVAL: each.batch_interval}
         environment = {**self.environment, **interval}
-        layout = Layout(self.folder / f"round-{number}", self.payments, each.rate, each.trigger, environment)
+        layout = Layout(
+            self.folder / f"round-{number}", self.payments, each.rate, each.trigger, environment, self._database(number)
+        )
         layout.folder.mkdir(parents=True)
         try:
             if each.small_disks and (why_not := disks.mount_volumes(layout)):
@@ -105,6 +113,16 @@ class Player:
         finally:
             if each.small_disks:
                 disks.unmount_volumes(layout)
+
+    def _database(self, number: int) -> str:
+        if not self.server:
+            return ""
+        url = make_url(self.server)
+        engine = create_engine(url.set(database="postgres"), isolation_level="AUTOCOMMIT", poolclass=NullPool)
+        name = f"chaos_{time.time_ns()}_{number}"
+        with engine.connect() as connection:
+            connection.exec_driver_sql(f"CREATE DATABASE {name}")
+        return url.set(database=name).render_as_string(hide_password=False)
 
     def _play(self, system: System, each: Round, seed: int) -> RoundResult:
         result, chance = RoundResult(each), Random(seed)
@@ -201,7 +219,7 @@ class Player:
         if "audit" not in cli.commands:
             return
         arguments = [
-            "--bootstrap-servers", system.bootstrap, "--database", f"sqlite:///{system.layout.database}",
+            "--bootstrap-servers", system.bootstrap, "--database", system.layout.database,
             "--model", str(self.payments.model),
         ]  # fmt: skip
         running: dict[str, subprocess.Popen[bytes]] = {}
@@ -237,7 +255,7 @@ def _drained(system: System, expected: Expected, records: list[Sent]) -> Store:
     def is_complete() -> bool:
         try:
             store = read_store(system.layout.database)
-        except sqlite3.Error:
+        except DBAPIError:
             return False
         snapshots[:] = [store]
         findings = check(expected, records, store)

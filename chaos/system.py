@@ -47,6 +47,7 @@ class Layout:
         rate: Rows a second.
         trigger: As `fraudstream detect` takes it.
         environment: That they inherit.
+        on_server: The URL of a database for the alerts; empty for a SQLite file.
     """
 
     folder: Path
@@ -54,6 +55,7 @@ class Layout:
     rate: float
     trigger: str
     environment: Mapping[str, str]
+    on_server: str = ""
 
     def volume(self, name: str) -> Path:
         """The folder of a process's data."""
@@ -65,9 +67,9 @@ class Layout:
         return self.volume(DETECTOR) / "checkpoint"
 
     @property
-    def database(self) -> Path:
-        """The alert store."""
-        return self.volume(DASHBOARD) / "alerts.db"
+    def database(self) -> str:
+        """The URL of the alert store."""
+        return self.on_server or f"sqlite:///{self.volume(DASHBOARD) / 'alerts.db'}"
 
     @property
     def progress(self) -> Path:
@@ -121,7 +123,7 @@ class System:
             "--port",
             self.port,
             "--database",
-            f"sqlite:///{layout.database}",
+            layout.database,
             "--model",
             layout.payments.model,
         )

@@ -60,9 +60,9 @@ class BenchSystem:
         return f"http://{LOOPBACK}:{self.port}"
 
     @property
-    def database(self) -> Path:
-        """The alert store."""
-        return self.folder / "alerts.db"
+    def database(self) -> str:
+        """The URL of the alert store: of the setting, else a SQLite file."""
+        return self.environment.get("FRAUDSTREAM_DATABASE") or f"sqlite:///{self.folder.absolute() / 'alerts.db'}"
 
     def start_broker(self) -> None:
         """Start Kafka alone and await it."""
@@ -82,7 +82,7 @@ class BenchSystem:
     def start_all(self) -> None:
         """Start broker, dashboard, detector and relay, and await them."""
         self._begin(
-            DASHBOARD, "dashboard", "--port", self.port, "--database", f"sqlite:///{self.database.absolute()}",
+            DASHBOARD, "dashboard", "--port", self.port, "--database", self.database,
             "--model", self.model,
         )  # fmt: skip
         self.start_broker()

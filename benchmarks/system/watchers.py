@@ -1,25 +1,26 @@
 """Who sees, from outside and when, that an alert has come to a stage; the page in a browser is `page.py`'s.
 
 Every time is this machine's wall clock, as the due times are. Nothing is added to the system's own work: a Kafka
-consumer, a reader of the database file, and one more viewer of the stream.
+consumer, a reader of the database, and one more viewer of the stream.
 """
 
 from __future__ import annotations
 
 import http.client
-import sqlite3
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
-from pathlib import Path
+from contextlib import contextmanager
 from typing import Final
 
 import orjson
 from confluent_kafka import Consumer, TopicPartition
+from sqlalchemy import create_engine, select
+from sqlalchemy.pool import NullPool
 
 from benchmarks.system.schedule import row_of
 from fraudstream.runtime.processes import LOOPBACK
+from fraudstream.store import tables
 from fraudstream.transactions.wire import AlertField, Topic
 
 STORE_POLL_SECONDS: Final = 0.0005
@@ -112,13 +113,13 @@ class TopicWatcher(Watcher):
 
 
 class StoreWatcher(Watcher):
-    """Sees alerts that are committed, by asking the database file while one is on its way.
+    """Sees alerts that are committed, by asking the database while one is on its way.
 
     Attributes:
         posted: Row to the time at which the dashboard had it in hand and began the transaction.
     """
 
-    def __init__(self, database: Path, topic: TopicWatcher, under_way: threading.Event) -> None:
+    def __init__(self, database: str, topic: TopicWatcher, under_way: threading.Event) -> None:
         super().__init__("store")
         self._database = database
         self._topic = topic
@@ -127,7 +128,10 @@ class StoreWatcher(Watcher):
 
     def watch(self) -> None:
         """Ask for what is behind the last that is known."""
-        with closing(sqlite3.connect(f"file:{self._database}?mode=ro", uri=True, isolation_level=None)) as store:
+        engine = create_engine(self._database, poolclass=NullPool, isolation_level="AUTOCOMMIT")
+        alerts = tables.alerts.c
+        query = select(alerts.seq, alerts.alert_id, alerts.received_us).order_by(alerts.seq)
+        with engine.connect() as store:
             last = 0
             self.watching.set()
             while not self.stopping.is_set():
@@ -136,9 +140,7 @@ class StoreWatcher(Watcher):
                 # Before asking: what comes to the topic meanwhile sets it again.
                 self._under_way.clear()
                 while len(self.arrivals) < len(self._topic.arrivals) and not self.stopping.is_set():
-                    rows = store.execute(
-                        "SELECT seq, alert_id, received_us FROM alerts WHERE seq > ? ORDER BY seq", (last,)
-                    ).fetchall()
+                    rows = store.execute(query.where(alerts.seq > last)).all()
                     at = time.time()
                     for seq, alert_id, received_us in rows:
                         last = seq

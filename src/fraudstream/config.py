@@ -36,7 +36,10 @@ class Settings(BaseSettings):
     models: Path = Field(Path("models"), description="Directory of the model artifacts and of `current`.")
     model: Path = Field(Path("models/current"), description="An artifact or a `current` file to score with.")
     checkpoint: Path = Field(Path("checkpoint"), description="Directory of the detector's checkpoint.")
-    database: str = Field("sqlite:///alerts.db", description="SQLAlchemy URL of the alert store.")
+    database: str = Field(
+        "sqlite:///alerts.db",
+        description="URL of the alert store: sqlite:///FILE or postgresql+psycopg://USER@HOST/DATABASE.",
+    )
     api: str = Field("http://127.0.0.1:5000", description="The dashboard that the relay posts to.")
     host: str = Field("127.0.0.1", description="Address that the dashboard binds to.")
     port: int = Field(5000, ge=0, le=65535, description="Port of the dashboard.")

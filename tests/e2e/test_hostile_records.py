@@ -62,7 +62,7 @@ def what_others_write_to_our_topics_is_kept_as_rejected(demo: Demo) -> None:
 
 
 def rejected(demo: Demo) -> list[tuple[str, str, str]]:
-    with closing(sqlite3.connect(f"file:{demo.database}?mode=ro", uri=True, timeout=30)) as connection:
+    with closing(sqlite3.connect(f"file:{demo.workdir / 'alerts.db'}?mode=ro", uri=True, timeout=30)) as connection:
         return connection.execute("SELECT kind, reason, payload FROM rejected").fetchall()
 
 

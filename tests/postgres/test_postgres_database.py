@@ -68,13 +68,13 @@ def test_a_reader_after_the_last_number_sees_every_alert_of_several_writers(
     store: AlertStore, other: AlertStore
 ) -> None:
     ended = threading.Event()
-    seen: list[int] = []
+    seqs: list[int] = []
 
     def read() -> None:
         is_last = False
         while not is_last:
             is_last = ended.is_set()
-            seen.extend(each.seq for each in store.alerts_after(seen[-1] if seen else 0))
+            seqs.extend(each.seq for each in store.alerts_after(seqs[-1] if seqs else 0))
 
     def write(writer: AlertStore, first: int) -> None:
         for number in range(first, first + 40):
@@ -88,7 +88,7 @@ def test_a_reader_after_the_last_number_sees_every_alert_of_several_writers(
         thread.join()
     ended.set()
     reader.join()
-    assert len(seen) == len(set(seen)) == 160
+    assert len(seqs) == len(set(seqs)) == 160
 
 
 @pytest.mark.parametrize("text", ["a\x00b", "\\u0000", "\\\x00", "😀 \ud83d"])
@@ -107,9 +107,9 @@ def test_long_words_and_many_words_are_found(store: AlertStore) -> None:
     columns = {f"column {n}": f"word{n} again" for n in range(1_500)}
     added = store.add_alerts([alert(1, transaction={"a": long}), alert(2, transaction=columns)])
     assert added.accepted == 2
-    for typed, found in ((long, [1]), (long[:-1], []), ("word2 again", [2]), ("word1400", [2]), ("again", [2])):
+    for typed, expected in ((long, [1]), (long[:-1], []), ("word2 again", [2]), ("word1400", [2]), ("again", [2])):
         page = store.search.page(AlertFilter(text=Text.parse(f"{typed} ")))
-        assert [each.seq for each in page.alerts] == found, typed[:20]
+        assert [each.seq for each in page.alerts] == expected, typed[:20]
 
 
 def test_the_database_refuses_to_alter_or_delete_a_change(store: AlertStore, url: str) -> None:

@@ -61,6 +61,7 @@ def take_back(url: str) -> None:
     engine = create_engine(url)
     with engine.begin() as connection:
         for statement in (
+            "ALTER TABLE dead_letters DROP COLUMN produced_us",
             "DROP TABLE alert_words",
             *(f"DROP INDEX alerts_by_{name}" for name in ("commit", "score", "amount", "loss")),
             "CREATE INDEX alerts_by_status ON alerts (outcome, status, seq)",
@@ -117,6 +118,7 @@ class RunningDashboard:
     pool: urllib3.PoolManager
     model: Path | None = None
     first: str = ""
+    database: str | None = None
 
     @property
     def url(self) -> str:
@@ -145,19 +147,21 @@ class RunningDashboard:
     def restart(self) -> None:
         """Stop it, and start it again on the same database and port."""
         self.end()
-        self.process = start(self.directory, self.port, self.model, self.first)
+        self.process = start(self.directory, self.port, self.model, self.first, self.database)
 
     def end(self) -> None:
         self.pool.clear()  # a connection that is kept alive would be waited for
         _stop(self.process, grace=5)
 
 
-def start(directory: Path, port: int, model: Path | None = None, first: str = "") -> ServingProcess:
+def start(
+    directory: Path, port: int, model: Path | None = None, first: str = "", database: str | None = None
+) -> ServingProcess:
     """Start the server, in a process that runs the statements of `first` before, and wait until it is ready."""
     ready = directory / "ready"
     ready.unlink(missing_ok=True)
     log = directory / "dashboard.log"
-    database = f"sqlite:///{directory / 'alerts.db'}"
+    database = database or f"sqlite:///{directory / 'alerts.db'}"
     process = ServingProcess(first, {"database": database, "port": port, "ready": ready, "model": model}, log)
     if not wait_until(lambda: ready.exists() or process.poll() is not None, 60) or process.poll() is not None:
         _stop(process, grace=1)
@@ -170,11 +174,15 @@ def _stop(process: ServingProcess, grace: float) -> None:
 
 
 @contextmanager
-def running_dashboard(directory: Path, model: Path | None = None, first: str = "") -> Iterator[RunningDashboard]:
-    """A real dashboard on a free port, ended with the test."""
+def running_dashboard(
+    directory: Path, model: Path | None = None, first: str = "", database: str | None = None
+) -> Iterator[RunningDashboard]:
+    """A real dashboard on a free port, ended with the test; on SQLite in the directory, unless a URL is passed."""
     port = free_port()
     with urllib3.PoolManager(retries=False, timeout=30) as pool:
-        running = RunningDashboard(directory, port, start(directory, port, model, first), pool, model, first)
+        running = RunningDashboard(
+            directory, port, start(directory, port, model, first, database), pool, model, first, database
+        )
         try:
             yield running
         finally:

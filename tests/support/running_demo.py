@@ -33,8 +33,8 @@ class Demo:
     environment: Mapping[str, str] = field(default_factory=lambda: {**os.environ})
 
     @property
-    def database(self) -> Path:
-        return self.workdir / "alerts.db"
+    def database(self) -> str:
+        return f"sqlite:///{self.workdir.absolute() / 'alerts.db'}"
 
     @property
     def bootstrap(self) -> str:

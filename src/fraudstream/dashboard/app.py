@@ -14,8 +14,8 @@ from werkzeug.exceptions import HTTPException
 from fraudstream.config import Settings
 from fraudstream.dashboard.services.charts import Charts
 from fraudstream.dashboard.services.health import Health
+from fraudstream.dashboard.services.instances import Instances
 from fraudstream.dashboard.services.live_stream import Hub
-from fraudstream.dashboard.services.peers import Peers
 from fraudstream.dashboard.services.reasons import ReasonStore, ReasonWorker
 from fraudstream.dashboard.services.revisions import Deployments
 from fraudstream.dashboard.services.statistics import DeployedModel, Statistics
@@ -74,7 +74,7 @@ class Dashboard:
         read_token = settings.read_token.get_secret_value() if settings.read_token else ""
         self.settings, self.store, self.clock = settings, store, clock
         self.hub = Hub(store.latest_seq())
-        self.peers = Peers(store, self.hub)
+        self.instances = Instances(store, self.hub)
         self.health = Health(store, clock)
         self.system = SystemState(store, self.health.reasons, clock)
         self.statistics = statistics = Statistics(
@@ -89,20 +89,20 @@ class Dashboard:
         self.explainers = ExplainerLibrary(settings.model)
         self.reasons = ReasonStore(database)
         self.reason_worker = ReasonWorker(
-            self.reasons, self.hub, self.explainers, clock=clock, share=partial(self.peers.send, "reasons")
+            self.reasons, self.hub, self.explainers, clock=clock, share=partial(self.instances.send, "reasons")
         )
         self.charts = Charts(
             store,
             statistics.minutes,
             label=statistics.label,
             threshold=statistics.threshold,
-            leads=self.peers.leads,
+            leads=self.instances.leads,
             clock=clock,
         )
         self.what_if = WhatIfService(settings.model, self.explainers, store, statistics.scores)
-        self.triage = TriageService(store, on_commit=partial(publish_triage, self.hub, self.peers))
-        self.peers.on("triage", partial(receive_triage, self.hub))
-        self.peers.on("reasons", self.reason_worker.broadcast)
+        self.triage = TriageService(store, on_commit=partial(publish_triage, self.hub, self.instances))
+        self.instances.on("triage", partial(receive_triage, self.hub))
+        self.instances.on("reasons", self.reason_worker.broadcast)
         self.changes = ChangeLog(database)
         self.deployments = Deployments(settings.model, self.changes, publish=statistics.publish, clock=clock)
         self.sessions = Sessions(database, read_token, clock)
@@ -139,8 +139,8 @@ class Dashboard:
         exports = Exports(settings, self.changes, actors)
         changes = AuditViews(store.database, exports)
         replays = DeadLetterViews(store.database, clock, exports, actors)
-        posted = RecordViews(store, mask, self.peers, statistics, self.health, state, self.reason_worker)
-        self.peers.on("events", posted.receive_events)
+        posted = RecordViews(store, mask, self.instances, statistics, self.health, state, self.reason_worker)
+        self.instances.on("events", posted.receive_events)
         active_model = ModelViews(settings.model, store, statistics, self.deployments, self.what_if, actors)
         views = (
             posted,

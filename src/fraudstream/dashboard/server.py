@@ -147,7 +147,7 @@ class _Application:
     def _close(self) -> None:
         # The streams first, for waiting viewers; then the current minute, which is lost if time runs out.
         closing = self.dashboard
-        for close in (closing.hub.close, closing.charts.close, closing.deployments.close, closing.peers.close):
+        for close in (closing.hub.close, closing.charts.close, closing.deployments.close, closing.instances.close):
             try:
                 close()
             except Exception as e:  # whatever it was, the next one is closed too
@@ -158,7 +158,7 @@ class _Application:
 
     def _worker_is_ready(self, worker: Any) -> None:
         sys.setswitchinterval(SWITCH_SECONDS)
-        self.dashboard.peers.start()
+        self.dashboard.instances.start()
         self.dashboard.charts.start()
         if self.settings.explain_alerts:
             self.dashboard.reason_worker.start()

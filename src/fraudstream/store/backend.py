@@ -23,6 +23,9 @@ RELAXED: Final = "fraudstream_relaxed"
 A crash of the machine may lose it, but never a part of it, and no other transaction.
 """
 
+APPEND_ONLY: Final = "the record of changes is append-only"
+"""What the database answers to an attempt to alter or delete a change."""
+
 BUSY_TIMEOUT_MS: Final = 5_000
 """How long a writer waits for another process's transaction: the relay waits 30 s with several posts in flight."""
 
@@ -53,7 +56,7 @@ class Backend(ABC):
         where: The database, without a password, for error messages.
         remedy: What to check when a write fails.
         open_remedy: What to check when it cannot be opened.
-        full_text_table: The statements that create the full-text index.
+        ddl: The statements that create what only this database has: the full-text index, triggers, indexes.
         is_shared: Whether other processes may write to it and notify; then `notify` and `listen` work.
     """
 
@@ -63,7 +66,7 @@ class Backend(ABC):
     where: str
     remedy: ClassVar[str]
     open_remedy: ClassVar[str]
-    full_text_table: ClassVar[tuple[str, ...]]
+    ddl: ClassVar[Sequence[str]]
 
     @abstractmethod
     def open(self) -> Engine:

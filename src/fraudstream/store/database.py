@@ -26,7 +26,7 @@ from fraudstream.errors import StoreError
 from fraudstream.store.backend import RELAXED, WRITE, Backend
 from fraudstream.store.postgresql import PostgresqlBackend
 from fraudstream.store.sqlite import SqliteBackend
-from fraudstream.store.tables import append_only, metadata
+from fraudstream.store.tables import metadata
 from fraudstream.transactions.masking import DataMask
 
 _Value = TypeVar("_Value")
@@ -182,7 +182,7 @@ def _migrate(connection: Connection, backend: Backend, card_columns: Iterable[st
     before = versions.get_current_revision()
     if before is None:
         metadata.create_all(connection, checkfirst=False)
-        for statement in (*backend.full_text_table, *append_only(connection.dialect.name)):
+        for statement in backend.ddl:
             connection.exec_driver_sql(statement)
         command.stamp(config, "head")
         return False

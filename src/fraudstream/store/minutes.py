@@ -113,6 +113,10 @@ class MinuteStore:
             newest = connection.execute(select(func.max(_MINUTES.minute))).scalar_one()
             connection.execute(delete(tables.minutes).where(_MINUTES.minute <= newest - KEPT_MINUTES))
 
+    def last(self) -> int:
+        """Return the newest minute, or 0."""
+        return self._database.scalar(select(func.max(_MINUTES.minute))) or 0
+
     def last_counted_seq(self) -> int | None:
         """Return the newest alert that the minutes count, or None."""
         return self._database.scalar(select(func.max(_MINUTES.last_seq)))

@@ -132,8 +132,8 @@ class AlertSearch:
         end, reached = (high, low - 1) if upward else (low, high + 1)
         for first, last in _windows(low, high, WINDOW, upward=upward):
             rows = connection.execute(statement.where(*_within(query, first, last)))
-            found = ((value, seq) for value, seq, body in rows if query.matches(body))
-            keys = sorted([*keys, *found], key=_rank(sort))[: limit + 1]
+            matches = ((value, seq) for value, seq, body in rows if query.matches(body))
+            keys = sorted([*keys, *matches], key=_rank(sort))[: limit + 1]
             reached = last if upward else first
             # The rest of a page sorted by value was scanned within the previous time limit.
             is_over = position.seq is None and self._monotonic() > until

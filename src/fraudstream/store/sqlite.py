@@ -17,7 +17,16 @@ from sqlalchemy.pool import QueuePool
 
 from fraudstream.errors import StoreError
 from fraudstream.runtime.files import tighten
-from fraudstream.store.backend import BUSY_TIMEOUT_MS, PROBE_REMEDY, PROBE_TIMEOUT_MS, RELAXED, TOUCH, WRITE, Backend
+from fraudstream.store.backend import (
+    APPEND_ONLY,
+    BUSY_TIMEOUT_MS,
+    PROBE_REMEDY,
+    PROBE_TIMEOUT_MS,
+    RELAXED,
+    TOUCH,
+    WRITE,
+    Backend,
+)
 
 MIN_FREE_BYTES: Final = 1024 * 1024
 """With less free disk space than this the store counts as full: a batch of alerts would no longer fit."""
@@ -30,10 +39,16 @@ class SqliteBackend(Backend):
 
     remedy = "check that the disk is not full and that no other program locks the file, then try again"
     open_remedy = "check that the file is a fraudstream database, that it is writable, and that the disk is not full"
-    full_text_table = (
+    ddl = (
         # The text is already tokenized (`full_text.py`): tokens are folded and separated by spaces, and stay whole.
         "CREATE VIRTUAL TABLE alert_words USING fts5(words, content='', "
         "tokenize=\"unicode61 remove_diacritics 0 categories 'L* N* M* P* S* Co'\")",
+        *(
+            f"CREATE TRIGGER {table}_no_{verb.lower()} BEFORE {verb} ON {table} "
+            f"BEGIN SELECT RAISE(ABORT, '{APPEND_ONLY}'); END"
+            for table in ("changes", "change_items")
+            for verb in ("UPDATE", "DELETE")
+        ),
     )
 
     def __init__(self, url: URL) -> None:

@@ -86,18 +86,13 @@ FILTERED: Final = ("produced_us", "score", "amount", "assignee", "model_id", "sc
 """The columns in every index of a sort order: a filter on them reads only alerts that match."""
 
 
-def _in_order(name: str, *columns: str) -> tuple[Index, Index]:
-    """Return the index of a sort order for each database.
+def _in_order(name: str, *columns: str) -> Index:
+    """Return the index of a sort order on SQLite, which answers a filter from it without reading an alert.
 
-    SQLite takes the largest index row there is and reads nothing else for a filter. PostgreSQL limits a row to 2,700
-    bytes and its rows are narrow, as it keeps large bodies apart; but null comes last only if the index says so.
+    PostgreSQL limits an index row to 2,700 bytes and keeps large bodies apart from the rows: it has indexes of its own.
     """
     covering = Index(name, "outcome", "status", *columns, *(each for each in FILTERED if each not in columns))
-    descending = (text(f"{each} DESC NULLS LAST") for each in columns)
-    return (
-        covering.ddl_if(dialect="sqlite"),
-        Index(f"{name}_desc", "outcome", "status", *descending).ddl_if(dialect="postgresql"),
-    )
+    return covering.ddl_if(dialect="sqlite")
 
 
 alerts = Table(
@@ -122,10 +117,10 @@ alerts = Table(
     *_columns(BigInteger, "decided_us", "since_us"),
     Index("alerts_by_outcome", "outcome", "seq"),
     Index("alerts_by_time", "produced_us"),
-    *_in_order("alerts_by_commit", "seq"),
-    *_in_order("alerts_by_score", "score", "seq"),
-    *_in_order("alerts_by_amount", "amount", "seq"),
-    *_in_order("alerts_by_loss", "expected_loss", "seq"),
+    _in_order("alerts_by_commit", "seq"),
+    _in_order("alerts_by_score", "score", "seq"),
+    _in_order("alerts_by_amount", "amount", "seq"),
+    _in_order("alerts_by_loss", "expected_loss", "seq"),
     Index("alerts_by_decision", "decided_us", **_where("decided_us IS NOT NULL")),
     Index("alerts_in_conflict", "seq", **_where("conflict_of IS NOT NULL")),
     sqlite_autoincrement=True,
@@ -357,26 +352,3 @@ minutes = Table(
 )
 """Statistics of each minute (since 1970) of the last day. `payments` is null if unknown, `scores` is a histogram of
 samples, `latencies` the number of measurements, `last_seq` the newest alert counted."""
-
-_TABLES_OF_CHANGES: Final = ("changes", "change_items")
-_REFUSAL: Final = "the record of changes is append-only"
-
-
-def append_only(dialect: str) -> list[str]:
-    """Return the statements for triggers by which the database refuses to alter or delete changes."""
-    if dialect == "sqlite":
-        return [
-            f"CREATE TRIGGER {table}_no_{verb.lower()} BEFORE {verb} ON {table} "
-            f"BEGIN SELECT RAISE(ABORT, '{_REFUSAL}'); END"
-            for table in _TABLES_OF_CHANGES
-            for verb in ("UPDATE", "DELETE")
-        ]
-    function = f"BEGIN RAISE EXCEPTION '{_REFUSAL}' USING ERRCODE = 'restrict_violation'; END"
-    return [
-        f"CREATE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$ {function} $$",
-        *(
-            f"CREATE TRIGGER {table}_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON {table} "
-            "FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()"
-            for table in _TABLES_OF_CHANGES
-        ),
-    ]

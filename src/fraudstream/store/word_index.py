@@ -62,7 +62,7 @@ def store_matches(connection: Connection, text_query: Text) -> Select[Any]:
 
 
 def _fts5(term: Term) -> str:
-    # A token consists of letters and digits, or one other non-ASCII character: never a quote.
+    # A token is alphanumeric or one non-ASCII character: it contains no quote.
     return f'"{" ".join(term.tokens)}"{" *" if term.prefix else ""}'
 
 

@@ -112,6 +112,12 @@ class MinuteTally:
             self._returned = []
             return minutes
 
+    def drop(self, until: int) -> None:
+        """Forget the minutes up to one."""
+        with self._lock:
+            self._counts = {number: count for number, count in self._counts.items() if number > until}
+            self._returned = [each for each in self._returned if each.minute > until]
+
     def give_back(self, parts: Iterable[Minute]) -> None:
         """Put back minutes that could not be stored, a day's at most."""
         with self._lock:
@@ -156,6 +162,7 @@ class Charts:
         self._label = label
         self._threshold = threshold
         self._leads = leads
+        self._led = leads()
         self._clock = clock
         self._ending = threading.Event()
         self._thread: threading.Thread | None = None
@@ -196,8 +203,8 @@ class Charts:
         last = minute_of(now)
         first = last - minutes + 1
         with self._lock:
-            stored = self._minutes.since(first)
-            joined = _joined(stored, self._counted(self._tally.minutes(), stored), self._unwritten(first))
+            self._drop_stored()
+            joined = _joined(self._minutes.since(first), self._tally.minutes(), self._unwritten(first))
         series = [joined.get(number, Minute(number)) for number in range(first, last + 1)]
         caught = self._minutes.confirmed_amounts(self._minutes.before(first))
         scores = [sum(each) for each in zip(*(minute.scores for minute in series), strict=True)]
@@ -252,16 +259,18 @@ class Charts:
         after = self._minutes.before(first) if counted is None else max(counted, self._minutes.before(first))
         return self._minutes.of_alerts(after, self._store.latest_seq(), self._read_label())
 
-    def _counted(self, minutes: Iterable[Minute], stored: Sequence[Minute]) -> list[Minute]:
-        """Return the minutes that another dashboard has not stored already."""
-        last = 0 if self._leads() or not stored else stored[-1].minute
-        return [each for each in minutes if each.minute > last]
+    def _drop_stored(self) -> None:
+        """Forget the minutes that another dashboard has stored, unless this one has been the writer since before."""
+        leads = self._leads()
+        if not (leads and self._led):
+            self._tally.drop(self._minutes.last())
+        self._led = leads
 
     def _move(self, before: int) -> None:
-        parts = self._tally.take(before)
-        if not self._leads():
-            self._tally.give_back(self._counted(parts, self._minutes.since(before - KEPT_MINUTES)))
+        self._drop_stored()
+        if not self._led:
             return
+        parts = self._tally.take(before)
         try:
             alerts = [part for part in self._unwritten(before - KEPT_MINUTES) if part.minute < before]
             self._minutes.add(_joined(parts, alerts).values())

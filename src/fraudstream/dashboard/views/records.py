@@ -8,8 +8,8 @@ from typing import Any
 import structlog
 
 from fraudstream.dashboard.services.health import Health
+from fraudstream.dashboard.services.instances import Instances
 from fraudstream.dashboard.services.ledger_report import LedgerReport, ledger_report
-from fraudstream.dashboard.services.peers import Peers
 from fraudstream.dashboard.services.reasons import ReasonWorker
 from fraudstream.dashboard.services.statistics import Statistics
 from fraudstream.dashboard.services.system_state import SystemState
@@ -37,7 +37,7 @@ class RecordViews:
 
     store: AlertStore
     mask: DataMask
-    peers: Peers
+    instances: Instances
     statistics: Statistics
     health: Health
     system: SystemState
@@ -51,7 +51,7 @@ class RecordViews:
 
         def publish(alerts: list[StoredAlert]) -> None:
             self.statistics.committed(alerts)
-            self.peers.publish(alerts)
+            self.instances.publish(alerts)
             self.reasons.offer(alerts)
 
         add = partial(self.store.add_alerts, on_commit=publish, describe=self.statistics.describe)
@@ -65,7 +65,7 @@ class RecordViews:
             added = self.store.add_events(posted, describe=self.statistics.describe)
             self.statistics.observe_events(added.events, added.samples)
             weights = {id(sample): weight for sample, weight in added.samples}
-            self.peers.send("events", [[event.document, weights.get(id(event))] for event in added.events])
+            self.instances.send("events", [[event.document, weights.get(id(event))] for event in added.events])
             return added
 
         return self._receive("event", add)

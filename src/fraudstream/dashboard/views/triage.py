@@ -7,8 +7,8 @@ from typing import Any
 import orjson
 from flask import Response
 
+from fraudstream.dashboard.services.instances import Instances
 from fraudstream.dashboard.services.live_stream import Hub
-from fraudstream.dashboard.services.peers import Peers
 from fraudstream.dashboard.services.reasons import ReasonStore
 from fraudstream.dashboard.web.actor import Actors
 from fraudstream.dashboard.web.queries import NextAlert
@@ -81,10 +81,10 @@ class TriageViews:
         return {"work": state.document(), "history": history}
 
 
-def publish_triage(hub: Hub, peers: Peers, done: TriageResult) -> None:
+def publish_triage(hub: Hub, instances: Instances, done: TriageResult) -> None:
     """Send a change to every viewer of every dashboard, and update the alerts for viewers that resume their stream."""
     _publish(hub, done.actor.name, done.changed)
-    peers.send("triage", [[done.actor.name, alert_id, seq, *state] for alert_id, seq, state in done.changed])
+    instances.send("triage", [[done.actor.name, alert_id, seq, *state] for alert_id, seq, state in done.changed])
 
 
 def receive_triage(hub: Hub, items: Sequence[Sequence[Any]]) -> None:

@@ -14,8 +14,10 @@ def upgrade() -> None:
     """Add the column, and fill it for the dead letters whose body is still stored."""
     op.add_column("dead_letters", sa.Column("produced_us", sa.BigInteger))
     connection = op.get_bind()
-    letters = sa.table("dead_letters", *map(sa.column, ("seq", "body", "produced_us")))
-    rows = connection.execute(sa.select(letters.c.seq, letters.c.body).where(letters.c.body.is_not(None))).all()
+    dead_letters = sa.table("dead_letters", *map(sa.column, ("seq", "body", "produced_us")))
+    rows = connection.execute(
+        sa.select(dead_letters.c.seq, dead_letters.c.body).where(dead_letters.c.body.is_not(None))
+    ).all()
     for row in rows:
         values = {"produced_us": produced_us(orjson.loads(row.body))}
-        connection.execute(sa.update(letters).where(letters.c.seq == row.seq).values(values))
+        connection.execute(sa.update(dead_letters).where(dead_letters.c.seq == row.seq).values(values))

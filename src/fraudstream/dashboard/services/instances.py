@@ -24,7 +24,7 @@ MOST_BYTES: Final = 7_800
 """Of the items in a notification, which holds 7,999 bytes in all."""
 
 
-class Peers:
+class Instances:
     """Publishes what other dashboards have committed, and sends them what this one has observed.
 
     On SQLite there are none: nothing is sent, and this dashboard is always the writer of the minutes.
@@ -47,7 +47,7 @@ class Peers:
     def start(self) -> None:
         """Start to listen, in a thread."""
         if self._is_shared:
-            self._thread = threading.Thread(target=self._run, name="peers", daemon=True)
+            self._thread = threading.Thread(target=self._run, name="instances", daemon=True)
             self._thread.start()
 
     def close(self) -> None:
