@@ -19,7 +19,8 @@ from fraudstream.kafka.topics import open_admin
 from fraudstream.runtime.processes import stop, wait_until
 from fraudstream.transactions.wire import EventType, Topic
 
-pytestmark = [pytest.mark.e2e, pytest.mark.kafka, pytest.mark.spark]
+# `tests/unit/test_partition_watch.py` and `test_supervisor.py` check the comparison and the restart in every change.
+pytestmark = [pytest.mark.e2e, pytest.mark.kafka, pytest.mark.spark, pytest.mark.nightly]
 
 FRAUD = b'{"Time":1,"V1":9,"V2":-6,"V3":0,"V4":5,"V5":0,"Amount":1}'
 PARTITIONS = 7

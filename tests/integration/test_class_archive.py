@@ -70,6 +70,7 @@ def test_the_second_start_takes_its_classes_from_the_archive(archive: ClassArchi
     assert len(run(made_once).strip()) == ID
 
 
+@pytest.mark.nightly
 def test_a_damaged_archive_is_passed_over_and_made_again(made_archive: ClassArchive) -> None:
     archive = made_archive
     with archive.path.open("r+b") as file:

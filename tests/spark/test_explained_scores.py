@@ -25,7 +25,10 @@ from fraudstream.transactions.csv_source import CsvSource, open_csv
 pytestmark = pytest.mark.spark
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
-ALGORITHMS = ("logistic-regression", pytest.param("random-forest", marks=pytest.mark.nightly), "gbt")
+ALGORITHMS = (
+    *(pytest.param(name, marks=pytest.mark.nightly) for name in ("logistic-regression", "random-forest")),
+    "gbt",
+)
 ALIASES = {"amt_eur": "amt", "born": "dob"}
 
 

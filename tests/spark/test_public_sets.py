@@ -88,7 +88,7 @@ SETS: dict[str, tuple[Callable[[Path], Path], dict[str, str]]] = {
 
 
 @pytest.mark.parametrize(
-    "name", ["paysim", *(pytest.param(name, marks=pytest.mark.nightly) for name in ("sparkov", "banksim"))]
+    "name", [pytest.param(name, marks=pytest.mark.nightly) for name in ("paysim", "sparkov", "banksim")]
 )
 def test_a_public_set_is_trained_on_as_it_is_and_every_row_gets_an_outcome(
     name: str, spark: SparkSession, tmp_path: Path
