@@ -147,10 +147,15 @@ def _search(data: Mapping[str, Any]) -> Iterator[str]:
         most=most["several_filters"]["count"],
         loads=" and ".join(f"{each['load']:g}" for each in sizes.values()),
     )
+    stores = {f"{int(size):,}": figures for size, figures in sizes.items()}
+    stores |= {f"{int(size):,} on PostgreSQL": figures for size, figures in data.get("postgresql", {}).items()}
     yield table(
-        ["p50 / p99 in ms, among", *(f"{int(size):,}" for size in sizes)],
-        [[name, *(_both(each, keys) for each in sizes.values())] for name, keys in rows.items()],
+        ["p50 / p99 in ms, among", *stores],
+        [[name, *(_both(each, keys) for each in stores.values())] for name, keys in rows.items()],
     )
+    if "postgresql" in data:
+        ingested = (f"{name}: {figures['ingested_per_second']:,}" for name, figures in stores.items())
+        yield f"Alerts ingested a second, in lists of 2,000, while a store is filled: {'; '.join(ingested)}."
     condition, other = next(iter(most["other_column"].items()))
     yield COLUMN.format(
         condition=condition,

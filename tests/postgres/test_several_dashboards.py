@@ -34,7 +34,12 @@ def event(number: int) -> dict[str, Any]:
     return {"type": "sample", "event_id": f"sample-{number}", "score": 0.25, "threshold": 0.5, **at, **sample}
 
 
-def test_alerts_that_either_dashboard_stores_are_on_both_pages_in_one_order(pair: Pair) -> None:
+def test_alerts_that_either_dashboard_stores_are_on_both_pages_in_one_order(
+    pair: Pair, postgres: PostgresServer
+) -> None:
+    assert pair[0].database is not None
+    for nonsense in ("", "nonsense", "{}", '{"from":"x","kind":"work","items":[[1]]}', '{"kind":"triage","items":7}'):
+        postgres.execute(f"NOTIFY fraudstream, '{nonsense}'", database=pair[0].database.rpartition("/")[2])
     readers = [EventReader(f"{each.url}/api/stream") for each in pair]
     assert all(reader.wait_for("stats") for reader in readers)
 

@@ -63,7 +63,7 @@ class Instances:
     def publish(self, alerts: list[StoredAlert]) -> None:
         """Send newly committed alerts to every viewer, after those that other dashboards have committed before."""
         with self._order:
-            if self._is_shared:
+            if self._is_shared and alerts[0].seq != self._hub.latest + 1:
                 self._catch_up(alerts[0].seq - 1)
             self._hub.publish(alerts)
 
@@ -98,8 +98,8 @@ class Instances:
                 with self._store.database.backend.listen() as listener:
                     while not self._ending.is_set():
                         self._leads = listener.lead()
-                        messages = [orjson.loads(each) for each in listener.wait(WAIT_SECONDS)]
-                        others = [each for each in messages if each["from"] != self._store.database.instance]
+                        messages = listener.wait(WAIT_SECONDS)
+                        others = [each for each in messages if self._store.database.instance not in each[:40]]
                         if others or not messages:
                             with self._order:
                                 self._catch_up()
@@ -110,9 +110,10 @@ class Instances:
             self._leads = False
             self._ending.wait(RETRY_SECONDS)
 
-    def _receive(self, message: Object) -> None:
+    def _receive(self, text: str) -> None:
         try:
+            message: Object = orjson.loads(text)
             if message["kind"] in self._handlers:
                 self._handlers[message["kind"]](message["items"])
-        except Exception as e:  # whatever it was, the next one is handled
+        except Exception as e:  # anybody may notify: the next one is handled whatever this one is
             log.warning("a notification was not understood", reason=f"{type(e).__name__}: {e}")
