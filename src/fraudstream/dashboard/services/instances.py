@@ -65,6 +65,8 @@ class Instances:
         with self._order:
             if self._is_shared and alerts[0].seq != self._hub.latest + 1:
                 self._catch_up(alerts[0].seq - 1)
+                # The listener may have read these already, between their commit and now.
+                alerts = [each for each in alerts if each.seq > self._hub.latest]
             self._hub.publish(alerts)
 
     def send(self, kind: str, items: Sequence[Mapping[str, Any] | Sequence[Any]]) -> None:
