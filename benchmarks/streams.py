@@ -1,6 +1,9 @@
 """Measures many viewers: 200 live streams of a real dashboard process, 20 of which never read, while alerts arrive.
 
-    python -m benchmarks.streams --streams 200 --silent 20 --rate 20 --seconds 60
+    python -m benchmarks.streams --streams 200 --silent 20 --rate 20 --seconds 60 [--server URL --dashboards 2]
+
+With `--server` the dashboards share a database on that PostgreSQL server, each has its part of the streams, and the
+alerts are posted to each in turn.
 
 A viewer's time is that from just before the alert is posted until its line of the stream was read: by one thread that
 waits for all the sockets at once, so that 200 readers do not take the machine from what is measured.
@@ -8,6 +11,7 @@ waits for all the sockets at once, so that 200 readers do not take the machine f
 
 from __future__ import annotations
 
+import argparse
 import re
 import selectors
 import socket
@@ -16,7 +20,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -90,26 +94,46 @@ def watch(viewers: Sequence[Viewer], ended: threading.Event) -> None:
                     ready.unregister(key.fileobj)
 
 
-def measure(count: int, silent: int, rate: float, seconds: float) -> dict[str, Any]:
+@contextmanager
+def dashboards(folder: Path, number: int, server: str) -> Iterator[dict[str, int]]:
+    """So many dashboards; yields the pid that answers at each address."""
+    settings = {"database": study.new_database(server)} if server else {}
+    with ExitStack() as stack:
+        pids = {}
+        for each in range(number):
+            own = folder / str(each)
+            own.mkdir()
+            url, pid = stack.enter_context(study.dashboard(own, **settings))
+            pids[url] = pid
+        yield pids
+
+
+def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     """One run: times of all who read, and what the server took."""
+    count, silent, rate, seconds = arguments.streams, arguments.silent, arguments.rate, arguments.seconds
     with (
         tempfile.TemporaryDirectory(prefix="fraudstream-streams-") as folder,
-        study.dashboard(Path(folder)) as (url, pid),
+        dashboards(Path(folder), arguments.dashboards, arguments.server) as pids,
+        ExitStack() as stack,
     ):
-        before = load()
-        with streams(url, count) as opened:
-            viewers, ended, usage = [Viewer(each) for each in opened[silent:]], threading.Event(), Usage()
-            reader = threading.Thread(target=watch, args=(viewers, ended))
-            reader.start()
-            time.sleep(SETTLE_SECONDS)
-            usage.begin({"dashboard": pid})
-            sent = post(url, rate, seconds, lambda: usage.look({"dashboard": pid}))
-            deadline = time.monotonic() + LATE_SECONDS
-            while time.monotonic() < deadline and any(len(viewer.arrivals) < len(sent) for viewer in viewers):
-                time.sleep(0.05)
-            usage.end({"dashboard": pid})
-            ended.set()
-            reader.join()
+        before, urls = load(), list(pids)
+        processes = {f"dashboard {number}": pid for number, pid in enumerate(pids.values(), 1)}
+        if len(processes) == 1:
+            processes = {"dashboard": pids[urls[0]]}
+        parts = [stack.enter_context(streams(url, count // len(urls))) for url in urls]
+        opened = [stream for part in zip(*parts, strict=True) for stream in part]
+        viewers, ended, usage = [Viewer(each) for each in opened[silent:]], threading.Event(), Usage()
+        reader = threading.Thread(target=watch, args=(viewers, ended))
+        reader.start()
+        time.sleep(SETTLE_SECONDS)
+        usage.begin(processes)
+        sent = post(urls, rate, seconds, lambda: usage.look(processes))
+        deadline = time.monotonic() + LATE_SECONDS
+        while time.monotonic() < deadline and any(len(viewer.arrivals) < len(sent) for viewer in viewers):
+            time.sleep(0.05)
+        usage.end(processes)
+        ended.set()
+        reader.join()
         times = [
             viewer.arrivals[number] - at
             for viewer in viewers
@@ -118,6 +142,8 @@ def measure(count: int, silent: int, rate: float, seconds: float) -> dict[str, A
         ]
         return {
             "streams": count,
+            "dashboards": len(urls),
+            "database": "postgresql" if arguments.server else "sqlite",
             "never_read": silent,
             "rate": rate,
             "seconds": seconds,
@@ -129,7 +155,7 @@ def measure(count: int, silent: int, rate: float, seconds: float) -> dict[str, A
         }
 
 
-def post(url: str, rate: float, seconds: float, each_second: Any) -> dict[int, float]:
+def post(urls: Sequence[str], rate: float, seconds: float, each_second: Any) -> dict[int, float]:
     """Post alerts one by one when they are due; when each was."""
     sent: dict[int, float] = {}
     began = time.monotonic()
@@ -140,7 +166,8 @@ def post(url: str, rate: float, seconds: float, each_second: Any) -> dict[int, f
                 each_second()
             body = orjson.dumps([alert(number)])
             sent[number] = time.time()
-            answer = pool.request("POST", f"{url}/api/alerts", body=body, headers={"Content-Type": "application/json"})
+            url = f"{urls[number % len(urls)]}/api/alerts"
+            answer = pool.request("POST", url, body=body, headers={"Content-Type": "application/json"})
             if answer.status != 200:
                 raise SystemExit(f"the dashboard answered {answer.status}: {answer.data!r}")
     return sent
@@ -154,10 +181,12 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=20.0)
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--repeats", type=int, default=2)
+    parser.add_argument("--dashboards", type=int, default=1)
+    parser.add_argument("--server", default="", help="URL of a PostgreSQL server, whose user may create databases")
     arguments = parser.parse_args()
     runs = []
     for _ in range(arguments.repeats):
-        runs.append(measure(arguments.streams, arguments.silent, arguments.rate, arguments.seconds))
+        runs.append(measure(arguments))
         sys.stdout.write(f"{orjson.dumps(runs[-1]['to_a_viewer']).decode()}\n")
     write_result(arguments.output, {**circumstances(), "runs": runs})
 

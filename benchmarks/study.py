@@ -7,12 +7,16 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 import orjson
+from sqlalchemy import create_engine
+from sqlalchemy.engine import make_url
+from sqlalchemy.pool import NullPool
 
 from benchmarks.system.material import FRAUDSTREAM
 from fraudstream.config import Settings
@@ -78,6 +82,16 @@ def detector(
     finally:
         process.send_signal(end)
         process.wait(60)
+
+
+def new_database(server: str) -> str:
+    """Make a database on a PostgreSQL server; returns its URL."""
+    url = make_url(server)
+    engine = create_engine(url.set(database="postgres"), isolation_level="AUTOCOMMIT", poolclass=NullPool)
+    name = f"study_{time.time_ns()}"
+    with engine.connect() as connection:
+        connection.exec_driver_sql(f"CREATE DATABASE {name}")
+    return url.set(database=name).render_as_string(hide_password=False)
 
 
 @contextmanager

@@ -10,10 +10,8 @@ from pathlib import Path
 from random import Random
 from typing import Final
 
-from sqlalchemy import create_engine
-from sqlalchemy.engine import make_url
+from benchmarks.study import new_database
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.pool import NullPool
 
 from chaos import disks
 from chaos.checker import Expected, Findings, check, outcome_of_each_record
@@ -101,9 +99,8 @@ class Player:
         """Play a round in a folder of its own."""
         interval = {} if each.batch_interval is None else {BATCH_INTERVAL: each.batch_interval}
         environment = {**self.environment, **interval}
-        layout = Layout(
-            self.folder / f"round-{number}", self.payments, each.rate, each.trigger, environment, self._database(number)
-        )
+        on_server = new_database(self.server) if self.server else ""
+        layout = Layout(self.folder / f"round-{number}", self.payments, each.rate, each.trigger, environment, on_server)
         layout.folder.mkdir(parents=True)
         try:
             if each.small_disks and (why_not := disks.mount_volumes(layout)):
@@ -113,16 +110,6 @@ class Player:
         finally:
             if each.small_disks:
                 disks.unmount_volumes(layout)
-
-    def _database(self, number: int) -> str:
-        if not self.server:
-            return ""
-        url = make_url(self.server)
-        engine = create_engine(url.set(database="postgres"), isolation_level="AUTOCOMMIT", poolclass=NullPool)
-        name = f"chaos_{time.time_ns()}_{number}"
-        with engine.connect() as connection:
-            connection.exec_driver_sql(f"CREATE DATABASE {name}")
-        return url.set(database=name).render_as_string(hide_password=False)
 
     def _play(self, system: System, each: Round, seed: int) -> RoundResult:
         result, chance = RoundResult(each), Random(seed)

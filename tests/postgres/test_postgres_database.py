@@ -11,6 +11,7 @@ import pytest
 
 from dashboards import Clock, alert
 from fraudstream.errors import StoreError
+from fraudstream.store import postgresql
 from fraudstream.store.changes import Actor
 from fraudstream.store.database import read_store
 from fraudstream.store.filters import AlertFilter
@@ -147,6 +148,12 @@ def test_a_database_of_a_newer_release_is_refused(store: AlertStore, url: str) -
             AlertStore.open(url)
     finally:
         become(own)
+
+
+def test_a_server_that_is_too_old_is_refused(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(postgresql, "OLDEST", 99)
+    with pytest.raises(StoreError, match="needs 99 or newer"):
+        AlertStore.open(url)
 
 
 def test_an_address_without_a_server_a_database_or_a_user_is_reported_with_a_remedy(
