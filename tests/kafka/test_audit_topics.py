@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,9 @@ from fraudstream.relay.records import PostedRecord, to_payload
 from fraudstream.runtime.jars import Jars
 from fraudstream.runtime.java import Java
 from fraudstream.runtime.processes import free_port
+from fraudstream.store.operations import prune
 from fraudstream.store.store import AlertStore
+from fraudstream.times import microseconds
 from fraudstream.transactions.wire import DEFAULT_MAX_RECORD_BYTES, Topic
 
 pytestmark = pytest.mark.kafka
@@ -191,6 +194,14 @@ def test_a_missing_store_and_a_folder_that_is_no_demos_are_errors_with_a_remedy(
 def test_the_broker_of_a_running_demo_is_found(stream: Stream, plan: BrokerPlan) -> None:
     with broker_of(plan.data_dir.parent, Settings(), lambda line: None) as bootstrap:
         assert bootstrap == plan.bootstrap_servers
+
+
+def test_pruned_alerts_are_not_missing_and_a_note_says_so(stream: Stream) -> None:
+    now = datetime.now(UTC) + timedelta(seconds=1)
+    assert prune(stream.store.database, microseconds(now))["alerts"] == len(ALERTS_AT)
+    report = stream.audit()
+    assert report.complete
+    assert [note for note in report.notes if "3 outcomes on the topics" in note] == report.notes
 
 
 def test_a_malformed_alert_is_named_on_its_topic_and_among_the_rejected(stream: Stream) -> None:

@@ -72,12 +72,15 @@ def audit(
     former: int = 0,
     next_records: dict[int, int] | None = None,
     truncated: list[str] | None = None,
+    pruned: tuple[int, int] = (0, 0),
 ) -> AuditReport:
     """The report on these facts; the store has what the topics say where it is not given.
 
-    `former` is the number of entries of an earlier topic of this name, besides those among `entries`.
+    `former` is the number of entries of an earlier topic of this name, besides those among `entries`; `pruned` the time
+    before which the store was pruned, and the number of alerts.
     """
     facts = Facts(TOPIC, TOPIC_ID, marks=marks, next_records=next_records or {}, truncated=truncated or [])
+    facts.pruned_before_us, facts.pruned_alerts = pruned
     for each in (*entries, *(entry(n, n + 1, checkpoint="former", topic_id="former-id") for n in range(former))):
         facts.add_entry(each)
     facts.add("outputs", outputs or [])

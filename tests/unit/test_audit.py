@@ -242,6 +242,30 @@ def test_the_store_stands_for_an_output_topic_that_lost_its_first_records() -> N
     assert not audit(entries, [alert(12)], rows, marks={0: (0, 20)}).ok
 
 
+def test_what_was_pruned_from_the_store_is_not_missing() -> None:
+    entries, outputs = [entry(0, 10, alert=2)], [alert(3, produced_us=50), alert(4, produced_us=150)]
+    report = audit(entries, outputs, [row(outputs[1])], marks={0: (0, 10)}, pruned=(100, 1))
+    assert report.complete
+    (note,) = report.notes
+    assert "1 outcomes on the topics" in note
+    for stored, pruned in (([row(outputs[1])], (50, 1)), ([row(outputs[0])], (100, 1)), ([row(outputs[1])], (100, 0))):
+        report = audit(entries, outputs, stored, marks={0: (0, 10)}, pruned=pruned)
+        assert report.count(Kind.MISSING) == 1, "produced later, or more than were pruned"
+
+
+def test_what_was_pruned_and_is_on_no_topic_any_more_is_not_missing() -> None:
+    times = {name: f"1970-01-01T00:00:0{second}+00:00" for second, name in enumerate(("first", "second", "third"), 1)}
+    entries = [
+        entry(10 * n, 10 * n + 10, alert=1, dead_letter=n % 2, committed_at=at) for n, at in enumerate(times.values())
+    ]
+    outputs = [dead_letter(12), alert(25)]
+    for before_us, missing in ((0, 2), (500_000, 1), (1_500_000, 0)):
+        report = audit(entries, outputs, marks={0: (0, 30)}, truncated=["fraud_alerts"], pruned=(before_us, 2))
+        assert report.count(Kind.MISSING) == missing
+    assert not audit(entries, outputs[1:], marks={0: (0, 30)}, truncated=["fraud_alerts"], pruned=(10**9, 9)).ok
+    assert not audit(entries, outputs, marks={0: (0, 30)}, pruned=(10**9, 9)).ok, "no topic has lost anything"
+
+
 def test_the_last_sentence_says_what_is_wrong_and_where() -> None:
     report = audit([entry(0, 10, alert=1), entry(15, 20)], marks={0: (0, 25)})
     assert conclusion(report) == (

@@ -42,6 +42,8 @@ _MISSING: Final = """
 SELECT a.partition, a."offset", a.outcome, a.score FROM rescores a WHERE a.run = :run AND NOT EXISTS (
   SELECT 1 FROM positions p WHERE p.partition = a.partition AND p."offset" = a."offset" AND p.outcome = a.outcome
   AND (:counted_again OR p.model_id IS NULL OR (p.model_id = :model AND p.revision = :revision)))
+AND (a.outcome = 'dead_letter' OR NOT EXISTS (SELECT 1 FROM entries e WHERE e.is_pruned AND e.partition = a.partition
+  AND e.from_offset <= a."offset" AND e.until_offset > a."offset"))
 ORDER BY 1, 2
 """
 _SURPLUS: Final = """

@@ -17,7 +17,7 @@ from fraudstream.messages.ledger import LedgerEntry
 class OutputRecord(NamedTuple):
     """A record on an output topic: its position, whether the relay has committed it, and its outcome of a transaction.
 
-    `digest` is of the transaction and distinguishes another payment with the same id.
+    `digest` is of the transaction and distinguishes another payment with the same id; `produced_us` is Kafka's time.
     """
 
     on_topic: str
@@ -33,6 +33,7 @@ class OutputRecord(NamedTuple):
     revision: int | None = None
     score: float | None = None
     digest: str = ""
+    produced_us: int = 0
 
 
 class StoredRecord(NamedTuple):
@@ -57,7 +58,8 @@ def _columns(record: type[OutputRecord | StoredRecord]) -> str:
 _TABLES: Final = f"""
 CREATE TABLE entries (
   entry_id PRIMARY KEY, kind, topic_id, partition, from_offset, until_offset, records, clear, alert, unscorable,
-  dead_letter, model_id, revision, threshold, aliases, source, run, verified
+  dead_letter, model_id, revision, threshold, aliases, source, committed_us,
+  run, verified, is_pruned
 );
 CREATE TABLE outputs ({_columns(OutputRecord)});
 CREATE TABLE store_rows ({_columns(StoredRecord)});
@@ -65,16 +67,24 @@ CREATE TABLE rescores (run, partition, "offset", outcome, score);
 """
 _ENTER: Final = """
 INSERT OR REPLACE INTO entries VALUES (:entry_id, :kind, :topic_id, :partition, :from_offset, :until_offset, :records,
-  :clear, :alert, :unscorable, :dead_letter, :model_id, :revision, :threshold, :aliases, :source, NULL, 0)
+  :clear, :alert, :unscorable, :dead_letter, :model_id, :revision, :threshold, :aliases, :source, :committed_us,
+  NULL, 0, 0)
 """
 _ADD: Final = {
-    "outputs": "INSERT INTO outputs VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)",
+    "outputs": "INSERT INTO outputs VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
     "store_rows": "INSERT INTO store_rows VALUES (?,?,?,?,?,?,?,?,?,?)",
     "rescores": "INSERT INTO rescores VALUES (?,?,?,?,?)",
 }
 _FORMER_LOSSES: Final = """
 SELECT topic_id, partition, from_offset, until_offset FROM entries WHERE topic_id <> ? AND kind = 'loss'
 ORDER BY partition, from_offset
+"""
+# What is on no topic any more may have been pruned from the store, if its batch began before that time.
+_MARK_PRUNED: Final = """
+UPDATE entries SET is_pruned = 1 FROM (
+  SELECT entry_id, lag(committed_us, 1, 0) OVER (PARTITION BY partition ORDER BY from_offset) AS began_us FROM entries
+  WHERE kind = 'batch') AS batches
+WHERE batches.entry_id = entries.entry_id AND coalesce(batches.began_us, 0) < ?
 """
 _INDEXES: Final = """
 CREATE INDEX entries_by_offset ON entries (partition, from_offset);
@@ -108,6 +118,8 @@ class Facts:
         is_compacted: Whether the topic is compacted.
         compacted_entries: Number of entries that cannot be scored again because compaction removed records.
         truncated: Output topics whose first records are gone.
+        pruned_before_us: The time before which alerts that nobody triaged were deleted from the store; 0 if never.
+        pruned_alerts: Number of alerts that were.
     """
 
     topic: str
@@ -120,11 +132,13 @@ class Facts:
     is_compacted: bool = False
     compacted_entries: int = 0
     truncated: list[str] = field(default_factory=list)
+    pruned_before_us: int = 0
+    pruned_alerts: int = 0
 
     def add_entry(self, entry: LedgerEntry) -> None:
         """Add a ledger entry; it replaces an earlier one with the same id."""
         aliases = orjson.dumps(entry.aliases, option=orjson.OPT_SORT_KEYS).decode()
-        self.db.execute(_ENTER, dict(entry) | {"aliases": aliases})
+        self.db.execute(_ENTER, dict(entry) | {"aliases": aliases, "committed_us": entry.committed_us})
 
     def covered_until(self) -> dict[int, int]:
         """Return the end offset of the last ledger entry, by partition."""
@@ -152,6 +166,7 @@ class Facts:
             if statement.strip():
                 self.db.execute(statement, {"topic": self.topic} if ":topic" in statement else {})
         if self.truncated:
+            self.db.execute(_MARK_PRUNED, (self.pruned_before_us,))
             self.db.execute(
                 'INSERT INTO positions SELECT DISTINCT partition, "offset", outcome, model_id, revision, NULL, NULL'
                 ' FROM store_rows k WHERE topic = ? AND "offset" IS NOT NULL AND NOT EXISTS (SELECT 1 FROM positions p'

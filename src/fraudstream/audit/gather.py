@@ -8,7 +8,6 @@ in the store is on a topic. Then the output topics and the end of the input.
 from __future__ import annotations
 
 import contextlib
-import re
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
@@ -38,15 +37,15 @@ from fraudstream.store import tables
 from fraudstream.store.changes import PublishedHead, broken_links, holds, stored_heads
 from fraudstream.store.database import read_store
 from fraudstream.store.expressions import member_text
-from fraudstream.store.rows import SUPERSEDED
+from fraudstream.store.reading import Total
+from fraudstream.store.rows import SUPERSEDED, SUPERSEDED_ID
 from fraudstream.transactions.masking import DataMask
 from fraudstream.transactions.wire import AlertField, EventType, Outcome, RecordId, Topic, output_limit
 
 OUTCOME_TOPICS: Final = (Topic.ALERTS, Topic.UNSCORABLE, Topic.DEAD_LETTERS)
 PREVIEW_CHARS: Final = 120
-
-_SUFFIX: Final = re.compile(r"~unscorable(~[0-9]+)?$")
-"""What the store appends to the id of an unscorable transaction when an alert takes that id."""
+CLOCK_SKEW_US: Final = 60_000_000
+"""Pruning goes by the dashboard's clock, records have Kafka's: one from just before may be dated just after."""
 
 
 def stored_records(store: Connection) -> Iterator[StoredRecord]:
@@ -59,7 +58,7 @@ def stored_records(store: Connection) -> Iterator[StoredRecord]:
         query
     ):
         partition, offset, revision = (None if each is None else int(each) for each in (partition, offset, revision))
-        base = conflict_of or (_SUFFIX.sub("", row_id) if superseded else row_id)
+        base = conflict_of or (SUPERSEDED_ID.sub("", row_id) if superseded else row_id)
         is_conflict = conflict_of is not None and not superseded
         yield StoredRecord(row_id, base, is_conflict, outcome, topic, partition, offset, model_id, revision, digest)
     for dead_letter in store.execute(select(tables.dead_letters.c.id)).scalars():
@@ -126,6 +125,10 @@ def gather(settings: Settings, report: AuditReport) -> Facts:
         committed = {(each.topic, each.partition): each.offset for each in offsets or []}
         with read_store(settings.database) as store:
             facts.add("store_rows", stored_records(store))
+            totals = dict(store.execute(select(tables.totals.c.name, tables.totals.c.value)).all())
+            if Total.PRUNED_BEFORE in totals:
+                facts.pruned_before_us = totals[Total.PRUNED_BEFORE] + CLOCK_SKEW_US
+                facts.pruned_alerts = totals.get(Total.PRUNED_ALERTS, 0)
             report.add(list_rejected(store))
             report.add(check_trail(store, heads))
         # The store holds masked values.
@@ -174,7 +177,8 @@ def _outputs(
             unreadable(message, e)
         else:
             at = (record.topic.value, record.partition)
-            yield OutputRecord(*at, record.offset, record.offset < committed.get(at, 0), *outcome)
+            output = OutputRecord(*at, record.offset, record.offset < committed.get(at, 0), *outcome)
+            yield output._replace(produced_us=record.timestamp_ms * 1_000)
 
 
 def _outcome(topic: Topic, payload: object) -> tuple[Any, ...]:

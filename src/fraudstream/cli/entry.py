@@ -18,6 +18,7 @@ from fraudstream.cli.machine import doctor, kafka, setup
 from fraudstream.cli.models import score, simulate, train
 from fraudstream.cli.registry import models
 from fraudstream.cli.schema import schema
+from fraudstream.cli.store import store
 from fraudstream.cli.stream import broker, dashboard, demo, detect, produce, relay
 from fraudstream.cli.threshold import threshold
 from fraudstream.config import Settings
@@ -87,7 +88,7 @@ def cli(context: click.Context) -> None:
 
 for command in (
     audit, checkpoint, dead_letters, explain, setup, doctor, kafka, train, score, simulate, models, schema,
-    broker, produce, detect, relay, dashboard, demo, threshold,
+    broker, produce, detect, relay, dashboard, demo, store, threshold,
 ):  # fmt: skip
     cli.add_command(command)
 

@@ -82,6 +82,24 @@ def hadoop_path(path: Path) -> str:
 
 
 @contextlib.contextmanager
+def new_file(path: Path) -> Iterator[Path]:
+    """Yield the path of a private file to write to; it is renamed to `path` if the block succeeds, else removed.
+
+    Raises FileExistsError if there is such a file.
+    """
+    if path.exists():
+        raise FileExistsError(errno.EEXIST, "there is such a file already", str(path))
+    partial = path.with_name(f"{path.name}.partial")
+    partial.unlink(missing_ok=True)
+    os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+    try:
+        yield partial
+        partial.rename(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
 def exclusive_lock(path: Path, *, wait: bool = True) -> Iterator[bool]:
     """Hold the lock file `path` for a `with` block; yields whether it was acquired (always, with `wait`).
 

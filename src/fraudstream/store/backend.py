@@ -93,6 +93,21 @@ class Backend(ABC):
         """Write on a connection of its own, as a post would; raises StoreError if that fails."""
 
     @abstractmethod
+    def back_up(self, file: Path) -> int:
+        """Write a consistent copy to a new file, also while the store is in use; returns its number of alerts.
+
+        Raises StoreError if the copy fails, or if there is such a file.
+        """
+
+    @abstractmethod
+    def restore(self, file: Path) -> None:
+        """Replace a store that is empty or does not exist by such a copy; raises StoreError if that fails."""
+
+    def automatic_backup(self, revision: str) -> Path | None:
+        """Return the file for the backup before a migration to a revision; None where a person has to name it."""
+        return None
+
+    @abstractmethod
     def snapshot(self) -> AbstractContextManager[Connection]:
         """Open a read-only transaction that sees one state of the store; raises StoreError or DBAPIError."""
 

@@ -9,9 +9,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
+import structlog
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import Connection, Engine, Executable, Select, Table
 
@@ -32,6 +34,10 @@ from fraudstream.transactions.masking import DataMask
 _Value = TypeVar("_Value")
 
 _MIGRATIONS: Final = Path(__file__).parent / "migrations"
+_UNMASKED: Final = "0008"
+_MASKED: Final = "0009"
+
+log = structlog.get_logger(__name__)
 
 
 def upsert(table: Table) -> Insert:
@@ -128,18 +134,25 @@ def backend_of(url: str) -> Backend:
     return PostgresqlBackend(parsed) if parsed.get_backend_name() == "postgresql" else SqliteBackend(parsed)
 
 
-def open_database(url: str, clock: Callable[[], datetime], card_columns: Iterable[str] = ()) -> Database:
-    """Open a database, creating or migrating its tables if necessary.
+def open_database(
+    url: str, clock: Callable[[], datetime], card_columns: Iterable[str] = (), *, backup: Path | None = None
+) -> Database:
+    """Open a database, creating or migrating its tables if necessary; a migration is preceded by a backup.
 
-    `card_columns` is the setting, to mask what an earlier release has stored unmasked. Raises StoreError if the URL is
-    not one of SQLite or PostgreSQL, or the database cannot be opened, written or migrated.
+    `card_columns` is the setting, to mask what an earlier release has stored unmasked; `backup` is a new file, without
+    which a PostgreSQL database is not migrated. Raises StoreError if the URL is not one of SQLite or PostgreSQL, or the
+    database cannot be opened, written, backed up or migrated.
     """
     backend = backend_of(url)
     engine = backend.open()
     try:
-        with engine.connect().execution_options(**{WRITE: True}) as connection, connection.begin():
-            is_upgraded = _migrate(connection, backend, card_columns)
+        is_upgraded = False
+        while _migrate(engine, backend, card_columns, backup):
+            is_upgraded = True
         backend.opened(engine, upgraded=is_upgraded)
+    except StoreError:
+        engine.dispose()
+        raise
     except DBAPIError as e:
         engine.dispose()
         raise StoreError(
@@ -166,25 +179,67 @@ def read_store(url: str) -> Iterator[Connection]:
         raise StoreError(
             f"the alert store cannot be read: {e.orig}",
             where=backend.where,
-            remedy="check that it is a database of this release of fraudstream and that it is readable",
+            remedy="check that it is readable; `fraudstream store migrate` updates one of an earlier release",
         ) from e
 
 
-def _migrate(connection: Connection, backend: Backend, card_columns: Iterable[str]) -> bool:
-    """Create or migrate the tables; returns whether they were migrated."""
+def migrate_database(
+    url: str, clock: Callable[[], datetime], card_columns: Iterable[str], backup: Path | None
+) -> list[str | None]:
+    """Migrate the tables of a store that exists, after a backup; returns their revision before and after.
+
+    Raises StoreError as `open_database` does, or if there is no store.
+    """
+    revisions = []
+    for _ in range(2):
+        with read_store(url) as connection:
+            revisions.append(_revision_of(connection))
+        open_database(url, clock, card_columns, backup=backup).close()
+    return revisions
+
+
+def _revision_of(connection: Connection) -> str | None:
+    """Return the revision of the tables; None if there are none."""
+    return MigrationContext.configure(connection).get_current_revision()
+
+
+def _migrate(engine: Engine, backend: Backend, card_columns: Iterable[str], backup: Path | None) -> bool:
+    """Create the tables, or migrate them a step; returns whether there may be another step."""
     # It logs at every start that it uses SQLite.
     logging.getLogger("alembic.runtime.migration").setLevel(logging.WARNING)
     config = Config()
     config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
-    config.attributes["connection"] = connection
-    config.attributes["mask"] = DataMask(card_columns)
-    versions = MigrationContext.configure(connection)
-    before = versions.get_current_revision()
-    if before is None:
-        metadata.create_all(connection, checkfirst=False)
-        for statement in backend.ddl:
-            connection.exec_driver_sql(statement)
-        command.stamp(config, "head")
-        return False
-    command.upgrade(config, "head")
-    return before != versions.get_current_revision()
+    scripts = ScriptDirectory.from_config(config)
+    with engine.connect().execution_options(**{WRITE: True}) as connection, connection.begin():
+        config.attributes["connection"] = connection
+        config.attributes["mask"] = DataMask(card_columns)
+        before, newest = _revision_of(connection), str(scripts.get_current_head())
+        if before is None:
+            metadata.create_all(connection, checkfirst=False)
+            for statement in backend.ddl:
+                connection.exec_driver_sql(statement)
+            command.stamp(config, "head")
+        if before in (None, newest):
+            return False
+        scripts.get_revision(str(before))  # fails if it is of a newer release
+        if before == _UNMASKED:
+            # In a transaction of its own: a backup must not contain what may not be stored.
+            command.upgrade(config, _MASKED)
+        else:
+            _back_up(backend, newest, backup)
+            command.upgrade(config, newest)
+        return True
+
+
+def _back_up(backend: Backend, revision: str, backup: Path | None) -> None:
+    """Back up the store before its migration to a revision; a backup that exists beside the store stays as it is."""
+    file = backup or backend.automatic_backup(revision)
+    if file is None:
+        raise StoreError(
+            "the tables of the alert store are of an earlier release",
+            where=backend.where,
+            remedy="stop all dashboards on it, then run `fraudstream store migrate --backup FILE`",
+        )
+    if backup is not None or not file.exists():
+        backend.back_up(file)
+    log.info("migrating the alert store, as it was before it is in the backup", backup=str(file), revision=revision)

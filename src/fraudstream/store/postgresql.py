@@ -1,10 +1,14 @@
 """Opens the alert store in a PostgreSQL database: timeouts, write lock, text without NUL, probe."""
 
+import os
+import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Final
 
 import psycopg
+from psycopg.conninfo import make_conninfo
 from psycopg.types.string import StrDumper, TextLoader
 from sqlalchemy import Connection, Engine, create_engine, event, func, select
 from sqlalchemy.engine import URL
@@ -12,6 +16,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
 from fraudstream.errors import StoreError
+from fraudstream.runtime.files import new_file
 from fraudstream.store.backend import (
     APPEND_ONLY,
     BUSY_TIMEOUT_MS,
@@ -35,6 +40,10 @@ a lower one may be committed later, and a reader that has passed it would never 
 
 LEADER_LOCK: Final = WRITE_LOCK + 1
 CHANNEL: Final = "fraudstream"
+
+_CLIENT_REMEDY: Final = (
+    "install PostgreSQL's client programs (postgresql-client), of the server's version or newer, and put them in PATH"
+)
 
 _RECORD_ERRORS: Final = ("22", "23", "54")
 """The classes of SQLSTATE that a record causes: its data, a constraint, a limit such as the size of a tsvector."""
@@ -123,6 +132,40 @@ class PostgresqlBackend(Backend):
         engine = self._engine(0, BUSY_TIMEOUT_MS, poolclass=NullPool, isolation_level="REPEATABLE READ")
         with engine.connect().execution_options(postgresql_readonly=True) as connection:
             yield connection
+
+    def back_up(self, file: Path) -> int:
+        """Run pg_dump on the snapshot in which the alerts are counted."""
+        try:
+            with self.snapshot() as connection, new_file(file) as partial:
+                snapshot = connection.exec_driver_sql("SELECT pg_export_snapshot()").scalar_one()
+                count = connection.exec_driver_sql("SELECT count(*) FROM alerts").scalar_one()
+                self._run("pg_dump", "--format=custom", f"--snapshot={snapshot}", f"--file={partial}")
+                return int(count)
+        except (OSError, DBAPIError) as e:
+            reason = e.strerror if isinstance(e, OSError) else _sentence(e.orig)
+            remedy = f"name a new file in a folder that you may write to; {self.open_remedy}"
+            raise StoreError(f"the alert store cannot be backed up: {reason}", where=str(file), remedy=remedy) from e
+
+    def restore(self, file: Path) -> None:
+        """Run pg_restore in one transaction, in place of empty tables."""
+        self._run("pg_restore", "--exit-on-error", "--no-owner", "--single-transaction", "--clean", "--if-exists", file)
+
+    def _run(self, program: str, *arguments: str | Path) -> None:
+        """Run one of PostgreSQL's own programs; raises StoreError if it is missing or fails."""
+        parts: dict[str, Any] = self._url.translate_connect_args(database="dbname", username="user")
+        parts |= self._url.query
+        environment = os.environ | {"LC_ALL": "C"}
+        if (password := parts.pop("password", None)) is not None:
+            environment["PGPASSWORD"] = password
+        command = [program, "--no-password", f"--dbname={make_conninfo(**parts)}", *arguments]
+        try:
+            done = subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True)  # noqa: S603
+        except FileNotFoundError as e:
+            raise StoreError(f"{program} is not installed", where=self.where, remedy=_CLIENT_REMEDY) from e
+        if done.returncode:
+            reason = "; ".join(done.stderr.strip().splitlines()[:2])
+            remedy = _CLIENT_REMEDY if "version" in reason else "check the file, the server, and the rights of the user"
+            raise StoreError(f"{program} failed: {reason}", where=self.where, remedy=remedy)
 
     def notify(self, connection: Connection, message: str) -> None:
         """Notify the processes that listen, once the transaction is committed."""

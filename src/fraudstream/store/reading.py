@@ -31,6 +31,9 @@ class Total:
     DUPLICATES: Final = "duplicates"
     REJECTED: Final = "rejected"
     SCHEMAS_FORGOTTEN: Final = "schemas_forgotten"
+    PRUNED_ALERTS: Final = "pruned_alerts"
+    PRUNED_BEFORE: Final = "pruned_before_us"
+    """Not a count, but the time before which alerts were pruned."""
     EVERY: Final = (ALERTS, UNSCORABLE, DEAD_LETTERS, CONFLICTS, DUPLICATES, REJECTED, SCHEMAS_FORGOTTEN)
 
 

@@ -1,6 +1,7 @@
 """Inserts each validated record as one row, at most once."""
 
 import hashlib
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from enum import Enum
@@ -13,6 +14,7 @@ from fraudstream.messages.base import instant
 from fraudstream.messages.posted import DeadLetter, PostedAlert, digest
 from fraudstream.store import tables
 from fraudstream.store.database import insert
+from fraudstream.store.full_text import alert_tokens
 from fraudstream.store.reading import StoredAlert, Total, alert_json
 from fraudstream.times import microseconds
 from fraudstream.transactions.presentable import json_text
@@ -38,6 +40,8 @@ _COUNT: Final = _ADD.on_conflict_do_update(
 )
 
 SUPERSEDED: Final = "superseded"
+SUPERSEDED_ID: Final = re.compile(r"~unscorable(~[0-9]+)?$")
+"""What is appended to the id of an unscorable transaction when an alert takes that id."""
 
 _COLUMN: Final = tables.alerts.c
 _COPIED: Final = ("score", "model_id", "topic", "produced_us", "digest", "schema_id", "amount", "expected_loss")
@@ -202,6 +206,14 @@ def store_once(
         return InsertOutcome.DUPLICATE, None
     _supersede(connection, former.seq, former.alert_id, former.body)
     return insert_outcome, insert_alert(connection, alert, conflict_of, sets, now)
+
+
+def indexed_tokens(body: str) -> list[str]:
+    """Tokenize a stored alert as it was indexed: under the id that it had before an alert superseded it."""
+    document = orjson.loads(body)
+    if document.get(SUPERSEDED):
+        document[AlertField.ALERT_ID.value] = SUPERSEDED_ID.sub("", document[AlertField.ALERT_ID.value])
+    return alert_tokens(document)
 
 
 def _supersede(connection: Connection, seq: int, alert_id: str, body: str) -> None:

@@ -4,7 +4,7 @@ import os
 import shutil
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
@@ -16,7 +16,7 @@ from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, InterfaceError
 from sqlalchemy.pool import QueuePool
 
 from fraudstream.errors import StoreError
-from fraudstream.runtime.files import tighten
+from fraudstream.runtime.files import new_file, tighten
 from fraudstream.store.backend import (
     APPEND_ONLY,
     BUSY_TIMEOUT_MS,
@@ -124,6 +124,21 @@ class SqliteBackend(Backend):
         except sqlite3.Error as e:
             raise StoreError(f"cannot write to the alert store: {e}", where=str(self.path), remedy=PROBE_REMEDY) from e
 
+    def back_up(self, file: Path) -> int:
+        """Copy the file."""
+        return _copy(self.path, file)
+
+    def restore(self, file: Path) -> None:
+        """Copy a backup to the store's file, in place of an empty one."""
+        _alert_count(file)
+        for suffix in ("", "-wal", "-shm"):
+            Path(f"{self.path}{suffix}").unlink(missing_ok=True)
+        _copy(file, self.path)
+
+    def automatic_backup(self, revision: str) -> Path | None:
+        """Return a file beside the store."""
+        return self.path.with_name(f"{self.path.name}.before-{revision}")
+
     @contextmanager
     def snapshot(self) -> Iterator[Connection]:
         """Open the file read-only, for one transaction that sees one state of it."""
@@ -131,10 +146,7 @@ class SqliteBackend(Backend):
             raise StoreError(
                 "there is no alert store", where=self.where, remedy="set --database, or --workdir for a demo"
             )
-        address = f"file:{quote(str(self.path))}?mode=ro"
-        engine = create_engine(
-            "sqlite://", creator=lambda: sqlite3.connect(address, uri=True, timeout=30, isolation_level=None)
-        )
+        engine = create_engine("sqlite://", creator=lambda: _open_to_read(self.path))
         try:
             with engine.connect() as connection:
                 # The driver begins a transaction only before a write; this one makes all reads see one snapshot.
@@ -142,6 +154,37 @@ class SqliteBackend(Backend):
                 yield connection
         finally:
             engine.dispose()
+
+
+def _open_to_read(path: Path) -> sqlite3.Connection:
+    return sqlite3.connect(f"file:{quote(str(path.absolute()))}?mode=ro", uri=True, timeout=30, isolation_level=None)
+
+
+def _alert_count(path: Path) -> int:
+    """Count the alerts; raises StoreError if the file is not a store."""
+    try:
+        with closing(_open_to_read(path)) as connection:
+            connection.execute("SELECT version_num FROM alembic_version").fetchone()
+            return int(connection.execute("SELECT count(*) FROM alerts").fetchone()[0])
+    except sqlite3.Error as e:
+        raise StoreError(
+            f"the file is not an alert store: {e}", where=str(path), remedy="name a file that `store backup` wrote"
+        ) from e
+
+
+def _copy(source: Path, target: Path) -> int:
+    """Copy a store to a new file in one read transaction, which no writer waits for; returns its number of alerts."""
+    try:
+        with new_file(target) as partial:
+            with closing(_open_to_read(source)) as connection:
+                connection.execute("VACUUM INTO ?", (str(partial.absolute()),))
+            return _alert_count(partial)
+    except (OSError, sqlite3.Error) as e:
+        reason = e.strerror if isinstance(e, OSError) else e
+        remedy = "check that the store exists, or name another new file on a disk with enough free space"
+        raise StoreError(
+            f"the alert store {source} cannot be copied: {reason}", where=str(target), remedy=remedy
+        ) from e
 
 
 def _set_up_connection(connection: sqlite3.Connection, _record: Any) -> None:

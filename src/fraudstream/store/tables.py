@@ -54,9 +54,14 @@ class JsonText(TypeDecorator[str]):
 
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
         """Replace an escaped NUL, which PostgreSQL cannot show as text."""
-        if value is None or dialect.name != "postgresql" or "\\u0000" not in value:
-            return value
-        return _ESCAPED_NUL.sub(rf"\1{NUL_SIGN}", value)
+        return value if value is None or dialect.name != "postgresql" else without_nul(value)
+
+
+def without_nul(text: str) -> str:
+    """Return a text, or a JSON text, as PostgreSQL stores it."""
+    if "\\u0000" in text:
+        text = _ESCAPED_NUL.sub(rf"\1{NUL_SIGN}", text)
+    return text.replace("\x00", NUL_SIGN)
 
 
 def _where(condition: str) -> dict[str, Any]:

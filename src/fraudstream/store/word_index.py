@@ -5,7 +5,7 @@ the 16,383rd of an alert, and from a token's 257th occurrence on, only words are
 """
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from sqlalchemy import BigInteger, Column, Connection, Integer, Select, literal, select, table, text
@@ -20,6 +20,11 @@ from fraudstream.store.full_text import BREAK, Term, Text
 _INSERT: Final = {
     "sqlite": text("INSERT INTO alert_words (rowid, words) VALUES (:seq, :words)"),
     "postgresql": text("INSERT INTO alert_words (seq, words) VALUES (:seq, CAST(:words AS tsvector))"),
+}
+_DELETE: Final = {
+    # FTS5 holds no texts: it finds what to delete by the same tokens.
+    "sqlite": text("INSERT INTO alert_words (alert_words, rowid, words) VALUES ('delete', :seq, :words)"),
+    "postgresql": text("DELETE FROM alert_words WHERE seq = ANY(:seqs)"),
 }
 _MATCHES: Final = table("found_words", Column("seq", Integer), schema="temp")
 
@@ -37,6 +42,16 @@ def index_tokens(connection: Connection, alerts: Iterable[tuple[int, Sequence[st
     rows = [{"seq": seq, "words": write(tokens)} for seq, tokens in alerts]
     if rows:
         connection.execute(_INSERT[dialect], rows)
+
+
+def remove_tokens(connection: Connection, alerts: Mapping[int, Callable[[], Sequence[str]]]) -> None:
+    """Remove alerts from the full-text index, by `seq`; SQLite needs the tokens that were added."""
+    dialect = connection.dialect.name
+    if dialect == "postgresql":
+        connection.execute(_DELETE[dialect], {"seqs": list(alerts)})
+    elif alerts:
+        rows = [{"seq": seq, "words": " ".join(tokens())} for seq, tokens in alerts.items()]
+        connection.execute(_DELETE[dialect], rows)
 
 
 def matching(text_query: Text, first: int | None = None, last: int | None = None) -> Select[Any]:
