@@ -69,6 +69,7 @@ class PostgresqlBackend(Backend):
                 "loss": "expected_loss DESC NULLS LAST, seq DESC",
             }.items()
         ),
+        "CREATE INDEX alerts_by_assignee ON alerts (assignee) WHERE assignee IS NOT NULL",
         "CREATE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$ "
         f"BEGIN RAISE EXCEPTION '{APPEND_ONLY}' USING ERRCODE = 'restrict_violation'; END $$",
         *(

@@ -11,14 +11,29 @@ from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
 import orjson
-from sqlalchemy import ColumnElement, Connection, Select, and_, func, null, or_, select, true, union_all
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    ColumnElement,
+    Connection,
+    Select,
+    and_,
+    any_,
+    func,
+    literal,
+    null,
+    or_,
+    select,
+    true,
+    union_all,
+)
 
 from fraudstream.messages.posted import STORED_OUTCOMES
 from fraudstream.store import tables
 from fraudstream.store.filters import AlertFilter, SearchPosition, Sort
 from fraudstream.store.reading import EXPORT_PAGE, STORED_COLUMNS, AlertReader, StoredAlert, stored_alert
 from fraudstream.store.triage_state import AlertStatus
-from fraudstream.store.word_index import matching, store_matches
+from fraudstream.store.word_index import is_match, matching
 
 SCAN_SECONDS: Final = 2.0
 """The time limit of a scan of the stored alerts for a column without an index."""
@@ -162,17 +177,21 @@ def _first(connection: Connection, query: AlertFilter, sort: Sort, position: Sea
     statuses = [str(each) for each in query.statuses or AlertStatus]
     conditions = replace(query, outcome=None, statuses=()).conditions()
     text_matches, of_time = _text_matches(query), _of_time(query)
-    for matches in (text_matches, of_time):
-        if matches is not None and _count(connection, matches, FEW) <= FEW:
+    of_assignee, few = None, FEW
+    if connection.dialect.name == "postgresql":
+        # It reads the rows of an order to filter them: sorting pays for more matches than on SQLite.
+        of_assignee, few = None if query.assignee is None else _of_assignee(query.assignee), NARROW
+    for matches in (text_matches, of_time, of_assignee):
+        if matches is not None and (is_one := _is_one_of(connection, matches, few)) is not None:
             # An expression, which keeps SQLite from using an index instead.
-            conditions += [_ALERT.seq.in_(matches), (_ALERT.outcome + "").in_(outcomes), _ALERT.status.in_(statuses)]
+            conditions += [is_one, (_ALERT.outcome + "").in_(outcomes), _ALERT.status.in_(statuses)]
             if text_matches is not None:
                 conditions.append((_ALERT.seq + 0).in_(text_matches))
             following = _any(_after(sort, sort.column, position))
             statement = select(_value(sort.column), _ALERT.seq).where(*conditions, following)
             return statement.order_by(*_order(sort, sort.column, _ALERT.seq)).limit(limit)
     if query.text is not None and text_matches is not None:
-        conditions.append((_ALERT.seq + 0).in_(store_matches(connection, query.text)))
+        conditions.append(is_match(connection, query.text, _ALERT.seq))
     if of_time is not None and sort.column is None:
         ends = of_time.with_only_columns(func.min(_ALERT.seq), func.max(_ALERT.seq))
         conditions.append(_ALERT.seq.between(*connection.execute(ends).one()))
@@ -194,10 +213,25 @@ def _count(connection: Connection, matches: Select[Any], most: int) -> int:
     return connection.execute(select(func.count()).select_from(matches.limit(most + 1).subquery())).scalar_one()
 
 
+def _is_one_of(connection: Connection, matches: Select[Any], most: int) -> ColumnElement[bool] | None:
+    """Return the condition that an alert is one of some matches; None if there are more than `most`.
+
+    PostgreSQL gets the matches themselves: it estimates their number badly.
+    """
+    if connection.dialect.name == "postgresql":
+        seqs = connection.execute(matches.limit(most + 1)).scalars().all()
+        return None if len(seqs) > most else _ALERT.seq == any_(literal(seqs, ARRAY(BigInteger)))
+    return None if _count(connection, matches, most) > most else _ALERT.seq.in_(matches)
+
+
 def _of_time(query: AlertFilter) -> Select[Any] | None:
     """Select the `seq` of all alerts in the time range of the query."""
     conditions = AlertFilter(outcome=None, since_us=query.since_us, until_us=query.until_us).conditions()
     return select(_ALERT.seq).where(*conditions) if conditions else None
+
+
+def _of_assignee(name: str) -> Select[Any]:
+    return select(_ALERT.seq).where(_ALERT.assignee == name)
 
 
 def _is_narrow(

@@ -8,7 +8,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from sqlalchemy import BigInteger, Column, Connection, Integer, Select, literal, select, table, text
+from sqlalchemy import BigInteger, Column, ColumnElement, Connection, Integer, Select, literal, select, table, text
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
@@ -66,14 +66,18 @@ def matching(text_query: Text, first: int | None = None, last: int | None = None
     return query if first is None else query.where(_Seq().between(first, last))
 
 
-def store_matches(connection: Connection, text_query: Text) -> Select[Any]:
-    """Select the matches for a search in an order; SQLite looks them up once, into a temporary table."""
+def is_match(connection: Connection, text_query: Text, seq: ColumnElement[int]) -> ColumnElement[bool]:
+    """Return the condition that an alert matches, for a search in an order.
+
+    PostgreSQL chooses the order of its steps by their numbers of rows. SQLite has the matches looked up once, into a
+    temporary table, and the expression keeps it from looking up each of them in the order.
+    """
     if connection.dialect.name == "postgresql":
-        return matching(text_query)
+        return seq.in_(matching(text_query))
     connection.execute(text("CREATE TEMP TABLE IF NOT EXISTS found_words (seq INTEGER PRIMARY KEY)"))
     connection.execute(text("DELETE FROM found_words"))
     connection.execute(insert(_MATCHES).from_select(["seq"], matching(text_query)))
-    return select(_MATCHES.c.seq)
+    return (seq + 0).in_(select(_MATCHES.c.seq))
 
 
 def _fts5(term: Term) -> str:
