@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import re
-import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
 
@@ -122,8 +121,8 @@ def gather(settings: Settings, report: AuditReport) -> Facts:
             if name in existing
             for p in existing[name].partitions
         ]
-        offsets = committed_offsets(consumer, partitions, threading.Event()) if partitions else []
-        committed = {(each.topic, each.partition): each.offset for each in offsets or []}
+        offsets = committed_offsets(consumer, partitions) if partitions else []
+        committed = {(each.topic, each.partition): each.offset for each in offsets}
         with read_store(settings.database) as store:
             facts.add("store_rows", stored_records(store))
             report.add(list_rejected(store))
