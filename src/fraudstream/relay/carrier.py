@@ -101,7 +101,8 @@ class Relay:
         self._from_beginning = from_beginning
         self._ready = ready
         self._rewound: set[_Partition] = set()
-        self._uncommitted: dict[_Partition, int] = {}
+        self._posted: dict[_Partition, int] = {}  # the offsets to commit
+        self._is_committed = True
         self._committed_at = 0.0
         # What was read and not posted: events, held to be batched, and what an unavailable dashboard did not accept.
         self._buffered: list[Message] = []
@@ -119,6 +120,8 @@ class Relay:
         if not self._backoff:
             self._relay(self._buffered)
         self._commit(at_once=True)
+        if self._is_committed:
+            self._posted.clear()  # or closing the consumer would commit them again, and wait for a Kafka that is away
 
     def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         for each in partitions if self._from_beginning else ():
@@ -126,14 +129,17 @@ class Relay:
             if partition not in self._rewound:
                 each.offset = OFFSET_BEGINNING
                 # Committed too: if the partition is revoked, the next relay continues from where this one was.
-                self._uncommitted[partition] = 0
+                self._posted[partition] = 0
                 self._rewound.add(partition)
+        self._is_committed = False
         # By default from the committed offset, or from the beginning if there is none.
         consumer.incremental_assign(partitions)
         log.info("partitions assigned", partitions=_names(partitions))
         self._ready()
 
     def _on_revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        # All again: Kafka may have refused an asynchronous commit during the rebalance.
+        self._is_committed = False
         self._commit(at_once=True)
         self._on_lost(consumer, partitions)
 
@@ -141,8 +147,9 @@ class Relay:
         # Another relay posts what is not committed.
         gone = {(each.topic, each.partition) for each in partitions}
         self._buffered = [message for message in self._buffered if _partition(message) not in gone]
-        self._uncommitted = {key: offset for key, offset in self._uncommitted.items() if key not in gone}
-        self._resume()  # or they would still be paused when they come back
+        self._posted = {key: offset for key, offset in self._posted.items() if key not in gone}
+        if self._backoff:
+            consumer.resume(partitions)  # or they would still be paused when they come back
         log.info("partitions revoked", partitions=_names(partitions))
 
     def _read(self) -> None:
@@ -175,25 +182,22 @@ class Relay:
 
     def _relay(self, messages: Sequence[Message]) -> None:
         """Post messages and mark their offsets for commit; those that could not be posted are buffered again."""
+        before = dict(self._posted)
         for batch in _batches(messages, self._mask):
             # Events last: when the dashboard shows that everything is scored, the alerts are already there.
             for route in sorted({item.route for item in batch}, key=lambda each: each in (Route.EVENTS, Route.LEDGER)):
                 if not self._post(route, [item for item in batch if item.route is route]):
-                    self._retry_later(messages)
+                    posted = {key: offset for key, offset in self._posted.items() if offset != before.get(key)}
+                    self._retry_later([m for m in messages if (m.offset() or 0) >= posted.get(_partition(m), 0)])
                     return
-        if messages and self._backoff:
-            self._resume()
+        if self._backoff and time.monotonic() >= self._due_at:
+            self._backoff = 0.0
+            self._consumer.resume(self._consumer.assignment())
 
     def _retry_later(self, messages: Sequence[Message]) -> None:
-        posted = self._uncommitted
-        unposted = [message for message in messages if (message.offset() or 0) >= posted.get(_partition(message), 0)]
-        self._buffered = unposted + self._buffered
+        self._buffered = [*messages, *self._buffered]
         self._backoff = min(self._backoff * 2, LONGEST_BACKOFF_SECONDS) or FIRST_BACKOFF_SECONDS
         self._due_at = time.monotonic() + self._backoff
-
-    def _resume(self) -> None:
-        self._backoff = 0.0
-        self._consumer.resume(self._consumer.assignment())
 
     def _post(self, route: Route, items: Sequence[_Item]) -> bool:
         try:
@@ -210,13 +214,15 @@ class Relay:
             if not item.body.startswith(_REFUSED):
                 return self._post(route, [replace(item, body=_as_refused(item.body, str(e)))])
         for item in items:
-            self._uncommitted[item.partition] = item.offset + 1
+            self._posted[item.partition] = item.offset + 1
+        self._is_committed = False
         return True
 
     def _commit(self, *, at_once: bool) -> None:
-        if not self._uncommitted or (not at_once and time.monotonic() - self._committed_at < COMMIT_SECONDS):
+        is_due = at_once or time.monotonic() - self._committed_at >= COMMIT_SECONDS
+        if self._is_committed or not self._posted or not is_due:
             return
-        offsets = [TopicPartition(topic, partition, offset) for (topic, partition), offset in self._uncommitted.items()]
+        offsets = [TopicPartition(*partition, offset) for partition, offset in self._posted.items()]
         try:
             if at_once:
                 self._consumer.commit(offsets=offsets, asynchronous=False)
@@ -226,7 +232,7 @@ class Relay:
             # Nothing is lost: what is not committed is read and posted again, and the store ignores duplicates.
             log.warning("offsets could not be committed; retrying", reason=str(e))
             return
-        self._uncommitted.clear()
+        self._is_committed = True
         self._committed_at = time.monotonic()
 
 
