@@ -41,6 +41,12 @@ class Settings(BaseSettings):
         description="URL of the alert store: sqlite:///FILE or postgresql+psycopg://USER@HOST/DATABASE.",
     )
     api: str = Field("http://127.0.0.1:5000", description="The dashboard that the relay posts to.")
+    relay_id: str | None = Field(
+        None,
+        pattern="^[A-Za-z0-9._-]{1,249}$",
+        description="Name of this relay, different from that of every other and the same after a restart; by default "
+        "the host's name.",
+    )
     host: str = Field("127.0.0.1", description="Address that the dashboard binds to.")
     port: int = Field(5000, ge=0, le=65535, description="Port of the dashboard.")
     public_hosts: tuple[str, ...] = Field(

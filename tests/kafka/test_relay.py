@@ -2,43 +2,32 @@
 
 from __future__ import annotations
 
+import math
+import sqlite3
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from contextlib import ExitStack
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
-from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
+from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
 
+from dashboards import RunningDashboard
+from fraudstream.audit.gather import OUTCOME_TOPICS
 from fraudstream.kafka.broker import RunningBroker
-from fraudstream.relay.api_client import ApiRefused, ApiUnavailable, DashboardClient
-from fraudstream.relay.carrier import REFUSED_RECORD, Relay, post_positions
+from fraudstream.kafka.reading import committed_offsets, open_reader
+from fraudstream.relay.carrier import GROUP, REFUSED_RECORD, post_positions
 from fraudstream.relay.records import Route
+from fraudstream.runtime.processes import stop as stop_process
 from fraudstream.runtime.processes import wait_until
 from fraudstream.transactions.wire import RELAYED_TOPICS, Topic
+from offsets import end_offsets
+from relays import RELAY, SECOND, Api, relaying, send_to_all, shares, start_relay
 
 pytestmark = pytest.mark.kafka
-
-
-class Api(DashboardClient):
-    """Refuses every request that holds a record with `refuse_me`, and is away for the first `away` requests."""
-
-    def __init__(self, away: int = 0) -> None:
-        self.away = away
-        self.posts: list[tuple[str, dict[str, Any]]] = []
-
-    def post_records(self, route: str, records: Sequence[bytes]) -> None:
-        posted = [orjson.loads(record) for record in records]
-        if self.away:
-            self.away -= 1
-            raise ApiUnavailable("nobody answers")
-        if any("refuse_me" in item for item in posted):
-            raise ApiRefused("413 too much for me")
-        self.posts += [(route, item) for item in posted]
-
-    def ids(self) -> list[str]:
-        return [str(item.get("alert_id")) for route, item in self.posts if route == Route.ALERTS]
 
 
 def relay_until(
@@ -46,24 +35,14 @@ def relay_until(
 ) -> None:
     if first is not None:
         send(bootstrap, first)
-    consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "fraudstream-relay", "enable.auto.commit": False})
-    relay = Relay(consumer, api, dict.fromkeys(RELAYED_TOPICS, 1))
-    stop = threading.Event()
-    assert relay.assign(stop, from_beginning=from_beginning)
-    running = threading.Thread(target=relay.run, args=(stop,))
-    running.start()
-    try:
+    with relaying(bootstrap, api, from_beginning=from_beginning):
         assert wait_until(lambda: enough in api.ids(), 60)
-    finally:
-        stop.set()
-        running.join()
-        consumer.close()
 
 
 def send(bootstrap: str, *alerts: dict[str, Any]) -> None:
     producer = Producer({"bootstrap.servers": bootstrap})
-    for alert in alerts:
-        producer.produce(Topic.ALERTS.value, orjson.dumps(alert))
+    for each in alerts:
+        producer.produce(Topic.ALERTS.value, orjson.dumps(each))
     assert producer.flush(30) == 0
 
 
@@ -78,17 +57,9 @@ def test_a_record_that_the_api_refuses_is_kept_there_and_holds_up_none_that_foll
 
 
 def test_an_alert_does_not_wait_for_an_event_and_none_is_lost_at_the_end(broker: RunningBroker) -> None:
-    consumer = Consumer(
-        {"bootstrap.servers": broker.bootstrap_servers, "group.id": "fraudstream-relay", "enable.auto.commit": False}
-    )
     api = Api()
-    relay = Relay(consumer, api, dict.fromkeys(RELAYED_TOPICS, 1))
-    stop = threading.Event()
-    assert relay.assign(stop)
-    running = threading.Thread(target=relay.run, args=(stop,))
-    running.start()
     producer = Producer({"bootstrap.servers": broker.bootstrap_servers})
-    try:
+    with relaying(broker.bootstrap_servers, api):
         for number in range(20):
             producer.produce(Topic.EVENTS.value, orjson.dumps({"type": "sample", "event_id": f"e{number}"}))
         assert producer.flush(30) == 0
@@ -99,10 +70,6 @@ def test_an_alert_does_not_wait_for_an_event_and_none_is_lost_at_the_end(broker:
         send(broker.bootstrap_servers, {"alert_id": "after-the-last"})
         assert producer.flush(30) == 0
         assert wait_until(lambda: "after-the-last" in api.ids(), 60)
-    finally:
-        stop.set()
-        running.join()
-        consumer.close()
     later = Api()
     relay_until(broker.bootstrap_servers, later, "new-one", first={"alert_id": "new-one"})
     events = events_of(api) + events_of(later)
@@ -124,6 +91,146 @@ def test_it_goes_on_behind_what_was_taken_and_from_the_beginning_on_request(brok
     again = Api()
     relay_until(broker.bootstrap_servers, again, "b2", from_beginning=True)
     assert {"b1", "b2"} <= set(again.ids())
+
+
+# Kafka counts a relay as a member for ten seconds after it ended. The tests below use two ids alternately, so that only
+# those wait for it that are about it.
+
+
+def both_share(bootstrap: str) -> bool:
+    """Whether the two relays have all topics between them, each some."""
+    first, second = (shares(bootstrap).get(name, set()) for name in (RELAY, SECOND))
+    return bool(first and second) and not first & second and first | second == {topic.value for topic in RELAYED_TOPICS}
+
+
+def test_two_relays_share_the_topics_and_each_record_is_posted_once(broker: RunningBroker) -> None:
+    bootstrap, first, second = broker.bootstrap_servers, Api(), Api()
+    with relaying(bootstrap, first):
+        before = send_to_all(bootstrap, "alone")
+        assert wait_until(lambda: set(first.names("alone")) == set(before), 60)
+        with relaying(bootstrap, second, SECOND):
+            assert wait_until(lambda: both_share(bootstrap), 60)
+            names = send_to_all(bootstrap, "shared", range(50))
+            assert wait_until(lambda: len(first.names("shared")) + len(second.names("shared")) >= len(names), 60)
+            assert sorted(first.names("shared") + second.names("shared")) == sorted(names)
+            assert first.names("shared")
+            assert second.names("shared")
+            assert second.names("alone") == []
+
+
+def test_partitions_that_are_assigned_later_too_are_relayed_from_the_beginning(broker: RunningBroker) -> None:
+    bootstrap, first, second, assignments = broker.bootstrap_servers, Api(), Api(), list[None]()
+    with relaying(bootstrap, first), relaying(bootstrap, second, SECOND):
+        names = send_to_all(bootstrap, "again")
+        assert wait_until(lambda: set(first.names("again") + second.names("again")) == set(names), 60)
+    again = Api()
+    with relaying(bootstrap, again, SECOND, from_beginning=True, ready=lambda: assignments.append(None)):
+        assert wait_until(lambda: set(again.names("again")) == set(names), 60)
+    assert len(assignments) > 1, "the topics of the first relay are assigned when its session has expired"
+
+
+def test_a_relay_that_cannot_post_gives_its_partitions_up_and_gets_them_back(broker: RunningBroker) -> None:
+    bootstrap, first, second = broker.bootstrap_servers, Api(), Api(away=math.inf)
+    with relaying(bootstrap, second, SECOND):
+        names = send_to_all(bootstrap, "away")
+        assert wait_until(lambda: second.attempts > 3, 60)
+        with relaying(bootstrap, first):
+            assert wait_until(lambda: both_share(bootstrap), 60)
+            share = {name for name in names if name.split()[1] in shares(bootstrap)[RELAY]}
+            assert wait_until(lambda: set(first.names("away")) == share, 60)
+            second.away = 0
+            assert wait_until(lambda: len(second.names("away")) + len(share) >= len(names), 60)
+        assert sorted(first.names("away") + second.names("away")) == sorted(names)
+        names = send_to_all(bootstrap, "back")
+        assert wait_until(lambda: set(second.names("back")) == set(names), 60)
+
+
+def test_a_second_relay_with_the_same_id_ends_the_first(broker: RunningBroker) -> None:
+    bootstrap, first, second = broker.bootstrap_servers, Api(), Api()
+    with relaying(bootstrap, first, SECOND) as failures:
+        send(bootstrap, {"alert_id": "c1"})
+        assert wait_until(lambda: "c1" in first.ids(), 60)
+        with relaying(bootstrap, second, SECOND):
+            assert wait_until(lambda: bool(failures), 60)
+            assert "another relay has taken the id" in failures[0].what
+            assert "FRAUDSTREAM_RELAY_ID" in failures[0].remedy
+            send(bootstrap, {"alert_id": "c2"})
+            assert wait_until(lambda: "c2" in second.ids(), 60)
+    assert "c2" not in first.ids()
+
+
+def test_a_killed_relay_that_is_restarted_gets_its_partitions_without_a_rebalance(
+    broker: RunningBroker, dashboard: RunningDashboard, tmp_path: Path
+) -> None:
+    bootstrap, api, assignments = broker.bootstrap_servers, Api(), list[None]()
+    process = start_relay(bootstrap, dashboard.url, SECOND, tmp_path)
+    try:
+        with relaying(bootstrap, api, ready=lambda: assignments.append(None)):
+            assert wait_until(lambda: both_share(bootstrap), 60)
+            before, count = shares(bootstrap), len(assignments)
+            process.kill()
+            process.wait()
+            names = send_to_all(bootstrap, "restarted")
+            process = start_relay(bootstrap, dashboard.url, SECOND, tmp_path)
+            assert wait_until(lambda: stored(dashboard, "restarted") + len(api.names("restarted")) == len(names), 60)
+            assert shares(bootstrap) == before
+            assert len(assignments) == count
+    finally:
+        stop_process(process, grace=10)
+
+
+def test_a_relay_that_is_killed_for_good_loses_and_doubles_nothing(
+    broker: RunningBroker, dashboard: RunningDashboard, tmp_path: Path
+) -> None:
+    bootstrap, url = broker.bootstrap_servers, dashboard.url
+    processes = [start_relay(bootstrap, url, name, tmp_path) for name in (RELAY, SECOND)]
+    try:
+        assert wait_until(lambda: both_share(bootstrap), 60)
+        numbers = range(500)
+        send_to_all(bootstrap, "killed", numbers[:250])
+        assert wait_until(lambda: stored(dashboard, "killed") > 0, 60)
+        processes[1].kill()
+        send_to_all(bootstrap, "killed", numbers[250:])
+        assert wait_until(lambda: stored(dashboard, "killed") >= 2_000, 60)
+        assert stored(dashboard, "killed") == 2_000
+        assert committed(bootstrap) == {topic.value: end_offsets(bootstrap, topic)[0] for topic in OUTCOME_TOPICS}
+    finally:
+        for process in processes:
+            stop_process(process, grace=10)
+
+
+def test_a_relay_without_partitions_is_ready_and_takes_over(broker: RunningBroker) -> None:
+    bootstrap, last, count = broker.bootstrap_servers, Api(), len(RELAYED_TOPICS)
+    ready = [threading.Event() for _ in range(count + 1)]
+    with relaying(bootstrap, last, ready=ready[0].set):
+        with ExitStack() as others:
+            for number in range(1, count + 1):
+                others.enter_context(relaying(bootstrap, Api(), f"relay-{number}", ready=ready[number].set))
+            assert all(each.wait(60) for each in ready)
+            assert wait_until(lambda: sorted(map(len, shares(bootstrap).values())) == [0, *[1] * count], 60)
+        names = send_to_all(bootstrap, "last")
+        assert wait_until(lambda: set(last.names("last")) == set(names), 60)
+
+
+def stored(dashboard: RunningDashboard, prefix: str) -> int:
+    """How many records of `send_to_all` the store holds."""
+    with sqlite3.connect(dashboard.directory / "alerts.db") as database:
+        queries = (
+            "SELECT count(*) FROM alerts WHERE alert_id LIKE ?",
+            "SELECT count(*) FROM events WHERE event_id LIKE ?",
+            "SELECT count(*) FROM dead_letters WHERE json_extract(body, '$.key') LIKE ?",
+        )
+        return sum(database.execute(query, (f"{prefix} %",)).fetchone()[0] for query in queries)
+
+
+def committed(bootstrap: str) -> dict[str, int]:
+    """What the group has committed, read as `fraudstream audit` does: without joining it."""
+    consumer = open_reader(bootstrap, GROUP)
+    try:
+        offsets = committed_offsets(consumer, [TopicPartition(topic.value, 0) for topic in OUTCOME_TOPICS])
+    finally:
+        consumer.close()
+    return {each.topic: each.offset for each in offsets}
 
 
 def test_while_kafka_does_not_answer_the_relay_says_so_each_second() -> None:

@@ -8,7 +8,6 @@ in the store is on a topic. Then the output topics and the end of the input.
 from __future__ import annotations
 
 import contextlib
-import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
 
@@ -121,8 +120,8 @@ def gather(settings: Settings, report: AuditReport) -> Facts:
             if name in existing
             for p in existing[name].partitions
         ]
-        offsets = committed_offsets(consumer, partitions, threading.Event()) if partitions else []
-        committed = {(each.topic, each.partition): each.offset for each in offsets or []}
+        offsets = committed_offsets(consumer, partitions) if partitions else []
+        committed = {(each.topic, each.partition): each.offset for each in offsets}
         with read_store(settings.database) as store:
             facts.add("store_rows", stored_records(store))
             totals = dict(store.execute(select(tables.totals.c.name, tables.totals.c.value)).all())

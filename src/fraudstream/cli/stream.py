@@ -150,9 +150,13 @@ def detect(trigger: str, await_model: bool, **flags: object) -> None:
 @click.command()
 @options.kafka
 @setting("api")
+@setting("relay_id")
 @click.option("--from-beginning", is_flag=True, help="Post everything in Kafka again, to restore a lost store.")
 def relay(from_beginning: bool, **flags: object) -> None:
-    """Post alerts, dead letters and events from Kafka to the dashboard, at least once, until Ctrl-C."""
+    """Post alerts, dead letters and events from Kafka to the dashboard, at least once, until Ctrl-C.
+
+    Several relays share the work.
+    """
     from fraudstream.relay.service import run_relay
     from fraudstream.runtime.processes import stop_signals
 

@@ -1,7 +1,6 @@
 """Reads partitions by offset without a consumer group, and reads and writes the ledger topic."""
 
 import gc
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from operator import methodcaller
@@ -105,15 +104,13 @@ def read_topics(consumer: Consumer, *topics: Topic) -> Iterator[Message]:
             yield from read_partition(consumer, topic.value, partition)
 
 
-def committed_offsets(
-    consumer: Consumer, partitions: list[TopicPartition], stop: threading.Event
-) -> list[TopicPartition] | None:
-    """Return the offsets that the consumer's group has committed; None if `stop` was set before Kafka returned them.
+def committed_offsets(consumer: Consumer, partitions: list[TopicPartition]) -> list[TopicPartition]:
+    """Return the offsets that the consumer's group has committed; does not join the group.
 
     A broker that has just started has no group coordinator for a moment. Raises KafkaFailure if it gets none in time.
     """
     deadline = time.monotonic() + COORDINATOR_SECONDS
-    while not stop.is_set():
+    while True:
         try:
             return consumer.committed(partitions, timeout=10)
         except KafkaException as e:
@@ -124,8 +121,7 @@ def committed_offsets(
                     remedy="check the broker's log, then try again",
                 ) from e
             log.debug("no committed offsets yet", reason=error.str())
-            stop.wait(0.1)
-    return None
+            time.sleep(0.1)
 
 
 class Watermarks:

@@ -1,34 +1,40 @@
 """Relays every output topic to the dashboard's API, at least once."""
 
+from __future__ import annotations
+
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
 import structlog
-from confluent_kafka import (
-    OFFSET_BEGINNING,
-    OFFSET_INVALID,
-    Consumer,
-    KafkaException,
-    Message,
-    TopicPartition,
-)
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from fraudstream.errors import KafkaFailure
-from fraudstream.kafka.reading import committed_offsets
+from fraudstream.kafka.reading import open_reader
 from fraudstream.messages.base import Object
 from fraudstream.relay.api_client import ApiRefused, ApiUnavailable, DashboardClient
 from fraudstream.relay.records import ROUTE_OF, PostedRecord, Route, encode, rejected, to_payload
 from fraudstream.times import iso
 from fraudstream.transactions.masking import DataMask
-from fraudstream.transactions.wire import REJECTED_BECAUSE, RELAYED_TOPICS, EventField, EventType, Topic
+from fraudstream.transactions.wire import (
+    REJECTED_BECAUSE,
+    RELAYED_TOPICS,
+    EventField,
+    EventType,
+    Topic,
+    output_limit,
+)
 
 log = structlog.get_logger(__name__)
 
 GROUP: Final = "fraudstream-relay"
+SESSION_SECONDS: Final = 10
+"""After so long without a heartbeat, Kafka assigns the partitions of a relay to the others."""
+HEARTBEAT_SECONDS: Final = 1
+"""A relay learns at a heartbeat that another one joins or has taken its id."""
 MOST_RECORDS: Final = 500
 MOST_BYTES: Final = 4 * 1024 * 1024
 POLL_SECONDS: Final = 0.25
@@ -44,114 +50,179 @@ REFUSED_BYTES: Final = 4_000
 """A record that the API refuses is truncated to this length there; the topic has all of it."""
 
 
-class Relay:
-    """Reads the output topics, posts their records, and commits offsets only after a 2xx response.
+_Partition = tuple[str, int]
 
-    The consumer has the group `fraudstream-relay` and no automatic commits; `partitions` is the number per topic.
+
+def open_consumer(bootstrap_servers: str, relay_id: str, max_record_bytes: int) -> Consumer:
+    """Return a consumer for one relay, a static member of the group.
+
+    Kafka gives a relay that is restarted with the same id the partitions of its killed predecessor at once; a dynamic
+    member would wait until that one times out. The assignor is cooperative-sticky: most topics have one partition, and
+    range, which assigns topic by topic, would give all of them to the same relay; round-robin would revoke all
+    partitions of all relays when one joins.
+    """
+    return open_reader(
+        bootstrap_servers,
+        GROUP,
+        group_instance_id=relay_id,
+        session_timeout_ms=SESSION_SECONDS * 1000,
+        heartbeat_interval_ms=HEARTBEAT_SECONDS * 1000,
+        partition_assignment_strategy="cooperative-sticky",
+        auto_offset_reset="earliest",
+        enable_partition_eof=False,
+        fetch_wait_max_ms=100,
+        socket_nagle_disable=True,
+        fetch_message_max_bytes=output_limit(max_record_bytes),
+        queued_max_messages_kbytes=65_536,
+    )
+
+
+class Relay:
+    """Reads its share of the output topics, posts their records, and commits offsets only after a 2xx response.
+
+    The consumer is one of `open_consumer`. Partitions are assigned and revoked while it is polled, never during a post.
+    With `from_beginning`, everything that Kafka has in the partitions of this relay, also in those assigned later, is
+    relayed again; the store recognises duplicates. `ready` is called at each assignment; it is empty if there are more
+    relays than partitions.
     """
 
     def __init__(
-        self, consumer: Consumer, api: DashboardClient, partitions: Mapping[Topic, int], mask: DataMask | None = None
+        self,
+        consumer: Consumer,
+        api: DashboardClient,
+        mask: DataMask | None = None,
+        *,
+        from_beginning: bool = False,
+        ready: Callable[[], None] = lambda: None,
     ) -> None:
         self._consumer = consumer
         self._api = api
-        self._partitions = partitions
         self._mask = mask or DataMask()
-        self._uncommitted: dict[tuple[str, int], int] = {}
+        self._from_beginning = from_beginning
+        self._ready = ready
+        self._rewound: set[_Partition] = set()
+        self._posted: dict[_Partition, int] = {}  # the offsets to commit
+        self._is_committed = True
         self._committed_at = 0.0
+        # What was read and not posted: events, held to be batched, and what an unavailable dashboard did not accept.
         self._buffered: list[Message] = []
-        self._buffered_since = 0.0
-
-    def assign(self, stop: threading.Event, *, from_beginning: bool = False) -> bool:
-        """Assign all partitions, from the last committed offset of each, or from the beginning if there is none.
-
-        They are assigned manually: in a group, a restarted relay would wait until its killed predecessor times out.
-        With `from_beginning` everything in Kafka is relayed again; the store recognises duplicates.
-
-        Returns False if `stop` was set before Kafka returned the offsets; raises KafkaFailure if it returns none.
-        """
-        partitions = [
-            TopicPartition(topic.value, partition)
-            for topic in RELAYED_TOPICS
-            for partition in range(self._partitions[topic])
-        ]
-        offsets = committed_offsets(self._consumer, partitions, stop)
-        if offsets is None:
-            return False
-        for each in offsets:
-            if from_beginning or each.offset == OFFSET_INVALID:
-                each.offset = OFFSET_BEGINNING
-        self._consumer.assign(offsets)
-        starts = [p.offset if p.offset != OFFSET_BEGINNING else "from the beginning" for p in offsets]
-        log.info("relaying", places=[f"{p.topic}[{p.partition}] {at}" for p, at in zip(offsets, starts, strict=True)])
-        return True
+        self._due_at = 0.0
+        self._backoff = 0.0  # seconds; 0 while the dashboard is available
 
     def run(self, stop: threading.Event) -> None:
-        """Relay until `stop` is set."""
+        """Relay until `stop` is set; raises KafkaFailure if another relay has taken this one's id."""
+        topics = [topic.value for topic in RELAYED_TOPICS]
+        self._consumer.subscribe(topics, on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost)
         while not stop.is_set():
-            if not self._relay(self._due(self._poll()), stop):
-                return
+            self._read()
+            self._relay(self._due())
             self._commit(at_once=False)
-        if not self._relay(self._buffered, stop):
-            return  # not committed, so it is read again
+        if not self._backoff:
+            self._relay(self._buffered)
         self._commit(at_once=True)
+        if self._is_committed:
+            self._posted.clear()  # or closing the consumer would commit them again, and wait for a Kafka that is away
 
-    def _relay(self, messages: Sequence[Message], stop: threading.Event) -> bool:
-        """Post messages, then mark their offsets for commit; False if stopped before that."""
+    def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        for each in partitions if self._from_beginning else ():
+            partition = (each.topic, each.partition)
+            if partition not in self._rewound:
+                each.offset = OFFSET_BEGINNING
+                # Committed too: if the partition is revoked, the next relay continues from where this one was.
+                self._posted[partition] = 0
+                self._rewound.add(partition)
+        self._is_committed = False
+        # By default from the committed offset, or from the beginning if there is none.
+        consumer.incremental_assign(partitions)
+        log.info("partitions assigned", partitions=_names(partitions))
+        self._ready()
+
+    def _on_revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        # All again: Kafka may have refused an asynchronous commit during the rebalance.
+        self._is_committed = False
+        self._commit(at_once=True)
+        self._on_lost(consumer, partitions)
+
+    def _on_lost(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        # Another relay posts what is not committed.
+        gone = {(each.topic, each.partition) for each in partitions}
+        self._buffered = [message for message in self._buffered if _partition(message) not in gone]
+        self._posted = {key: offset for key, offset in self._posted.items() if key not in gone}
+        if self._backoff:
+            consumer.resume(partitions)  # or they would still be paused when they come back
+        log.info("partitions revoked", partitions=_names(partitions))
+
+    def _read(self) -> None:
+        """Buffer new records; none while the dashboard is unavailable, but Kafka may assign and revoke partitions."""
+        if self._backoff:
+            self._consumer.pause(self._consumer.assignment())
+        remaining = self._due_at - time.monotonic() if self._buffered else POLL_SECONDS
+        first = self._consumer.poll(min(POLL_SECONDS, max(0.0, remaining)))
+        if first is not None:
+            # Buffered before more are read: meanwhile its partition may be revoked.
+            self._buffer([first])
+            self._buffer(self._consumer.consume(MOST_RECORDS - 1, timeout=0))
+
+    def _buffer(self, messages: Sequence[Message]) -> None:
+        if not self._buffered:
+            self._due_at = time.monotonic() + HOLD_SECONDS
+        self._buffered += [message for message in messages if _is_record(message)]
+
+    def _due(self) -> list[Message]:
+        """Take the records to post now from the buffer; events are held for a moment to be batched."""
+        is_due = time.monotonic() >= self._due_at
+        if self._backoff and not is_due:
+            return []
+        due = [message for message in self._buffered if message.topic() != Topic.EVENTS.value]
+        events = [message for message in self._buffered if message.topic() == Topic.EVENTS.value]
+        if is_due or len(events) >= MOST_RECORDS:
+            due, events = due + events, []
+        self._buffered = events
+        return due
+
+    def _relay(self, messages: Sequence[Message]) -> None:
+        """Post messages and mark their offsets for commit; those that could not be posted are buffered again."""
+        before = dict(self._posted)
         for batch in _batches(messages, self._mask):
             # Events last: when the dashboard shows that everything is scored, the alerts are already there.
             for route in sorted({item.route for item in batch}, key=lambda each: each in (Route.EVENTS, Route.LEDGER)):
-                if not self._post(route, [item.body for item in batch if item.route is route], stop):
-                    return False
-            for item in batch:
-                self._uncommitted[item.partition] = item.offset + 1
+                if not self._post(route, [item for item in batch if item.route is route]):
+                    posted = {key: offset for key, offset in self._posted.items() if offset != before.get(key)}
+                    self._retry_later([m for m in messages if (m.offset() or 0) >= posted.get(_partition(m), 0)])
+                    return
+        if self._backoff and time.monotonic() >= self._due_at:
+            self._backoff = 0.0
+            self._consumer.resume(self._consumer.assignment())
+
+    def _retry_later(self, messages: Sequence[Message]) -> None:
+        self._buffered = [*messages, *self._buffered]
+        self._backoff = min(self._backoff * 2, LONGEST_BACKOFF_SECONDS) or FIRST_BACKOFF_SECONDS
+        self._due_at = time.monotonic() + self._backoff
+
+    def _post(self, route: Route, items: Sequence[_Item]) -> bool:
+        try:
+            self._api.post_records(route, [item.body for item in items])
+        except ApiUnavailable as e:
+            log.warning("the dashboard is unavailable; retrying", route=route.value, reason=str(e))
+            return False
+        except ApiRefused as e:
+            if len(items) > 1:
+                return all(self._post(route, [item]) for item in items)
+            (item,) = items
+            # One record that the API refuses as a request must not block those behind it.
+            log.error("the dashboard refused a record", route=route.value, reason=str(e), record=_head(item.body))
+            if not item.body.startswith(_REFUSED):
+                return self._post(route, [replace(item, body=_as_refused(item.body, str(e)))])
+        for item in items:
+            self._posted[item.partition] = item.offset + 1
+        self._is_committed = False
         return True
 
-    def _poll(self) -> list[Message]:
-        first = self._consumer.poll(min(POLL_SECONDS, self._hold_remaining()))
-        if first is None:
-            return []
-        return [m for m in (first, *self._consumer.consume(MOST_RECORDS - 1, timeout=0)) if _is_record(m)]
-
-    def _due(self, messages: Sequence[Message]) -> list[Message]:
-        """Return the messages to post now; events are held for a moment to be batched."""
-        due = [message for message in messages if message.topic() != Topic.EVENTS.value]
-        events = [message for message in messages if message.topic() == Topic.EVENTS.value]
-        if events and not self._buffered:
-            self._buffered_since = time.monotonic()
-        self._buffered += events
-        if self._buffered and (self._hold_remaining() <= 0 or len(self._buffered) >= MOST_RECORDS):
-            due += self._buffered
-            self._buffered = []
-        return due
-
-    def _hold_remaining(self) -> float:
-        if not self._buffered:
-            return POLL_SECONDS
-        return max(0.0, self._buffered_since + HOLD_SECONDS - time.monotonic())
-
-    def _post(self, route: Route, items: Sequence[bytes], stop: threading.Event) -> bool:
-        backoff = FIRST_BACKOFF_SECONDS
-        while True:
-            try:
-                self._api.post_records(route, items)
-                return True
-            except ApiUnavailable as e:
-                log.warning("the dashboard is unavailable; retrying", route=route.value, reason=str(e))
-            except ApiRefused as e:
-                if len(items) > 1:
-                    return all(self._post(route, [item], stop) for item in items)
-                # One record that the API refuses as a request must not block those behind it.
-                log.error("the dashboard refused a record", route=route.value, reason=str(e), record=_head(items[0]))
-                return items[0].startswith(_REFUSED) or self._post(route, [_as_refused(items[0], str(e))], stop)
-            if stop.wait(backoff):
-                return False
-            backoff = min(backoff * 2, LONGEST_BACKOFF_SECONDS)
-
     def _commit(self, *, at_once: bool) -> None:
-        if not self._uncommitted or (not at_once and time.monotonic() - self._committed_at < COMMIT_SECONDS):
+        is_due = at_once or time.monotonic() - self._committed_at >= COMMIT_SECONDS
+        if self._is_committed or not self._posted or not is_due:
             return
-        offsets = [TopicPartition(topic, partition, offset) for (topic, partition), offset in self._uncommitted.items()]
+        offsets = [TopicPartition(*partition, offset) for partition, offset in self._posted.items()]
         try:
             if at_once:
                 self._consumer.commit(offsets=offsets, asynchronous=False)
@@ -161,7 +232,7 @@ class Relay:
             # Nothing is lost: what is not committed is read and posted again, and the store ignores duplicates.
             log.warning("offsets could not be committed; retrying", reason=str(e))
             return
-        self._uncommitted.clear()
+        self._is_committed = True
         self._committed_at = time.monotonic()
 
 
@@ -196,7 +267,7 @@ def post_positions(
 class _Item:
     """A record as posted, with its topic, partition and offset."""
 
-    partition: tuple[str, int]
+    partition: _Partition
     offset: int
     route: Route
     body: bytes
@@ -219,7 +290,7 @@ def _batches(messages: Iterable[Message], mask: DataMask) -> Iterator[list[_Item
 
 def _item(message: Message, mask: DataMask) -> _Item:
     """Convert a record for the API; any error is the record's own, and makes it a rejected record."""
-    topic, partition, offset = str(message.topic()), message.partition() or 0, message.offset() or 0
+    (topic, partition), offset = _partition(message), message.offset() or 0
     try:
         body = encode(mask.record(to_payload(PostedRecord.of(message))))
     except Exception as e:
@@ -229,8 +300,22 @@ def _item(message: Message, mask: DataMask) -> _Item:
     return _Item((topic, partition), offset, ROUTE_OF[Topic(topic)], body)
 
 
+def _partition(message: Message) -> _Partition:
+    return str(message.topic()), message.partition() or 0
+
+
+def _names(partitions: Iterable[TopicPartition]) -> list[str]:
+    return [f"{each.topic}[{each.partition}]" for each in partitions]
+
+
 def _is_record(message: Message) -> bool:
     error = message.error()
+    if error is not None and error.code() == KafkaError._FATAL:  # noqa: SLF001 - the client's name for it
+        raise KafkaFailure(
+            f"another relay has taken the id of this one: {error.str()}",
+            where=f"consumer group {GROUP}",
+            remedy="give each relay an id of its own with --relay-id or FRAUDSTREAM_RELAY_ID",
+        )
     if error is not None:
         log.warning("Kafka consumer error", reason=str(error), place=f"{message.topic()}[{message.partition()}]")
     return error is None

@@ -2,6 +2,8 @@
 
 import base64
 import contextlib
+import functools
+import socket
 import threading
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -14,24 +16,16 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 
 from fraudstream.config import Settings
 from fraudstream.errors import DashboardFailed, KafkaFailure
-from fraudstream.kafka.reading import Watermarks, open_reader, open_writer
+from fraudstream.kafka.reading import Watermarks, open_writer
 from fraudstream.kafka.replay import ReplayedRecord, ReplayRefused, ReplayTopic, open_replay_topic
 from fraudstream.kafka.topics import ensure_topics
 from fraudstream.messages.base import Object, instant
 from fraudstream.relay.api_client import DashboardClient
-from fraudstream.relay.carrier import GROUP, Relay, post_positions
+from fraudstream.relay.carrier import Relay, open_consumer, post_positions
 from fraudstream.runtime.processes import write_ready
 from fraudstream.times import iso
 from fraudstream.transactions.masking import DataMask
-from fraudstream.transactions.wire import (
-    RELAYED_TOPICS,
-    DeadLetterField,
-    EventField,
-    EventType,
-    RecordId,
-    Topic,
-    output_limit,
-)
+from fraudstream.transactions.wire import DeadLetterField, EventField, EventType, RecordId, Topic
 
 CLAIM: Final = "/api/replays/claim"
 RESULTS: Final = "/api/replays/results"
@@ -114,23 +108,16 @@ log = structlog.get_logger(__name__)
 def run_relay(settings: Settings, stop: threading.Event, *, from_beginning: bool = False) -> None:
     """Relay until `stop` is set; `from_beginning` relays everything in Kafka again.
 
-    Raises BrokerUnreachable, or KafkaFailure if the committed offsets cannot be read.
+    Raises BrokerUnreachable, or KafkaFailure if another relay has taken this one's id.
     """
-    topics = ensure_topics(settings.bootstrap_servers, settings.partitions, settings.max_record_bytes)
+    ensure_topics(settings.bootstrap_servers, settings.partitions, settings.max_record_bytes)
     # With the ingest token, which every relay has.
     api = DashboardClient(urllib3.PoolManager(maxsize=3), settings.api, settings.ingest_token, settings.ingest_token)
-    consumer = open_reader(
-        settings.bootstrap_servers,
-        GROUP,
-        auto_offset_reset="earliest",
-        enable_partition_eof=False,
-        fetch_wait_max_ms=100,
-        socket_nagle_disable=True,
-        fetch_message_max_bytes=output_limit(settings.max_record_bytes),
-        queued_max_messages_kbytes=65_536,
-    )
-    partitions = {topic: topics[topic.value] for topic in RELAYED_TOPICS}
-    relay = Relay(consumer, api, partitions, DataMask(settings.card_columns))
+    relay_id = settings.relay_id or socket.gethostname()
+    consumer = open_consumer(settings.bootstrap_servers, relay_id, settings.max_record_bytes)
+    ready = functools.partial(write_ready, settings.ready_file)
+    mask = DataMask(settings.card_columns)
+    relay = Relay(consumer, api, mask, from_beginning=from_beginning, ready=ready)
     watermarks = Watermarks(settings.bootstrap_servers, Topic.TRANSACTIONS.value)
     # In threads of their own, so that no alert waits for them.
     threads = [
@@ -139,9 +126,6 @@ def run_relay(settings: Settings, stop: threading.Event, *, from_beginning: bool
         threading.Thread(target=publish_heads, args=(api, settings.bootstrap_servers, _now, stop), name="audit heads"),
     ]
     try:
-        if not relay.assign(stop, from_beginning=from_beginning):
-            return
-        write_ready(settings.ready_file)
         for thread in threads:
             thread.start()
         relay.run(stop)

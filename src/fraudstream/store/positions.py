@@ -12,6 +12,9 @@ from fraudstream.messages.posted import DeadLetter, EndsEvent, Event, PostedAler
 from fraudstream.store import tables
 from fraudstream.store.database import upsert
 
+RECREATED_SECONDS: Final = 5
+"""A lower end offset within this time was read earlier, by another relay."""
+
 _READ: Final = select(tables.positions).order_by(tables.positions.c.topic, tables.positions.c.partition)
 _WRITE: Final = upsert(tables.positions)
 
@@ -47,18 +50,20 @@ class Report:
 def advance(current: Position | None, report: Report) -> Position:
     """Return the position after a report; it never moves back unless the topic was recreated.
 
-    A newer report with a lower end offset means that the topic was deleted and created again: the scored position of
-    the old topic does not apply to the new one.
+    A much newer report with a lower end offset means that the topic was deleted and created again: the scored position
+    of the old topic does not apply to the new one.
     """
     if current is None:
         begin = report.begin or 0
         return Position(begin, report.end, max(begin, report.position or 0), report.at_us)
     if report.end is None:
         return replace(current, position=max(current.position, report.position or 0))
-    if current.at_us is not None and report.at_us is not None and report.at_us < current.at_us:
-        return current
     begin = report.begin or 0
     is_recreated = current.end is not None and report.end < current.end
+    if current.at_us is not None and report.at_us is not None:
+        seconds = (report.at_us - current.at_us) / 1_000_000
+        if seconds < (RECREATED_SECONDS if is_recreated else 0):
+            return current
     return Position(begin, report.end, begin if is_recreated else max(current.position, begin), report.at_us)
 
 

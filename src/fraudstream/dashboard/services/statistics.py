@@ -25,7 +25,7 @@ from fraudstream.messages.base import Object
 from fraudstream.messages.posted import EndsEvent, Event, Sample
 from fraudstream.store.filters import AlertFilter
 from fraudstream.store.minutes import MinuteLabel
-from fraudstream.store.positions import Position, TopicPartition, reports
+from fraudstream.store.positions import RECREATED_SECONDS, Position, TopicPartition, reports
 from fraudstream.store.reading import StoredAlert, Total
 from fraudstream.store.schemas import SchemaObservation
 from fraudstream.store.store import AlertStore
@@ -200,6 +200,8 @@ class Statistics:
             if self._ends and at <= self._ends[-1][0]:
                 return  # posted again, or late
             if self._ends and end < self._ends[-1][1]:
+                if (at - self._ends[-1][0]).total_seconds() < RECREATED_SECONDS:
+                    return  # of another relay, which read it earlier
                 self._ends.clear()  # the topic was recreated
             self._ends.append((at, end))
             self.minutes.end(at, end)
