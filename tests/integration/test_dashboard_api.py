@@ -187,6 +187,8 @@ def test_the_rate_is_that_of_the_last_ten_seconds_and_falls_to_zero_without_news
         clock.forward(1)
         end += 500 if end < 5000 else 100
         client.post("/api/events", json=[position(clock, end)])
+    clock.forward(0.1)
+    client.post("/api/events", json=[position(clock, end - 10)])  # of another relay, which read it earlier
     assert json_of(client.get("/api/stats"))["rate"] == 100.0
     clock.forward(11)
     assert json_of(client.get("/api/stats"))["rate"] == 0.0

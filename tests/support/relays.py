@@ -11,8 +11,7 @@ from subprocess import Popen
 from typing import Any
 
 import orjson
-from confluent_kafka import Producer
-from confluent_kafka.admin import AdminClient
+from confluent_kafka import KafkaException, Producer
 
 from dashboards import alert
 from fraudstream.errors import KafkaFailure
@@ -111,10 +110,13 @@ def send_to_all(bootstrap: str, prefix: str, numbers: Sequence[int] = (0,)) -> l
     return names
 
 
-def shares(bootstrap: str, admin: AdminClient | None = None) -> dict[str, set[str]]:
+def shares(bootstrap: str) -> dict[str, set[str]]:
     """The topics of each relay of the group by its id, as Kafka has it."""
-    admin = admin or open_admin(bootstrap)
-    group = admin.describe_consumer_groups([GROUP])[GROUP].result(timeout=30)
+    admin = open_admin(bootstrap)  # a client that is not referred to ends with its requests unanswered
+    try:
+        group = admin.describe_consumer_groups([GROUP])[GROUP].result(timeout=30)
+    except KafkaException:  # a broker that has just started has no group coordinator for a moment
+        return {}
     return {
         str(member.group_instance_id): {each.topic for each in member.assignment.topic_partitions}
         for member in group.members

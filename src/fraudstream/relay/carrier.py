@@ -310,9 +310,10 @@ def _names(partitions: Iterable[TopicPartition]) -> list[str]:
 
 def _is_record(message: Message) -> bool:
     error = message.error()
+    # The only fatal error of a static member.
     if error is not None and error.code() == KafkaError._FATAL:  # noqa: SLF001 - the client's name for it
         raise KafkaFailure(
-            f"another relay has taken the id of this one: {error.str()}",
+            "another relay has taken the id of this one",
             where=f"consumer group {GROUP}",
             remedy="give each relay an id of its own with --relay-id or FRAUDSTREAM_RELAY_ID",
         )
