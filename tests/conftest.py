@@ -21,9 +21,9 @@ from jinja2 import FileSystemBytecodeCache
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
+from apps import create_app
 from dashboards import Clock, RunningDashboard, open_store, running_dashboard
 from fraudstream.config import Settings
-from fraudstream.dashboard.app import create_app
 from fraudstream.kafka.broker import BrokerPlan, RunningBroker, start_broker
 from fraudstream.kafka.topics import open_admin
 from fraudstream.runtime.jars import Jars, fetch_jars

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Final, ParamSpec
 
 import click
 
@@ -30,67 +30,75 @@ TEMPLATES: Final = "templates"
 TERMINATED: Final = 128 + signal.SIGTERM
 JVM_END_SECONDS: Final = 10.0
 
-
-def stream_payments(script: str, *, delay: float) -> None:
-    """Run `kafka_producer.py`: send the rows of the creditcard.csv beside the script, `delay` seconds apart."""
-
-    def run() -> None:
-        folder = _folder(script)
-        data = _data(folder)
-        progress = progress_path(folder, Topic.TRANSACTIONS.value, open_csv(data).fingerprint)
-        _command("produce", "--data", data, "--delay", delay, "--progress-file", progress)
-
-    _run(run)
+_Arguments = ParamSpec("_Arguments")
 
 
-def train_model(script: str) -> None:
-    """Run `model.py`: train on the creditcard.csv beside the script and write the models there too."""
+def _script(program: Callable[_Arguments, None]) -> Callable[_Arguments, None]:
+    """Run a script's program to its end, with the same messages and exit codes as the commands."""
 
-    def run() -> None:
-        folder = _folder(script)
-        settings = script_settings(folder)
-        _command("train", "--data", _data(folder), "--models", settings.models)
-        artifact, _ = resolve(settings.models)
-        copy_spark_models(artifact, folder)
-        click.echo(f"{artifact.scaler_path.name} and {artifact.classifier_path.name} are in {folder}")
-
-    _run(run)
-
-
-def detect_frauds(script: str) -> None:
-    """Run `spark_consumer.py`: score the topic and post alerts to the dashboard's API, in one process."""
-
-    def run() -> None:
-        from fraudstream.detector.service import run_detector
+    def run(*arguments: _Arguments.args, **options: _Arguments.kwargs) -> None:
         from fraudstream.runtime.spark import is_submitted
 
-        settings = script_settings(_folder(script))
-        submitted = is_submitted()
-        jars = Jars((), ()) if submitted else jars_for(settings)
-        try:
-            with stop_signals() as stop, _relaying(settings, stop):
-                click.echo(f"frauds from {settings.bootstrap_servers} go to {settings.api}; Ctrl-C stops", err=True)
-                with _jvm_may_end_first(stop if submitted else None):
-                    run_detector(settings, "realtime", java_for(settings), jars, stop)
-        except ModelNotFound as e:
-            raise ModelNotFound(e.what, where=e.where, remedy="train one first: spark-submit model.py") from e
+        signal.signal(signal.SIGTERM, _exit)
+        os.umask(PRIVATE_UMASK)
+        if is_submitted():
+            # Otherwise a killed spark-submit JVM would leave its Python process behind.
+            die_with_parent(by=signal.SIGTERM)
+        settings = Settings.load()
+        logs.set_up(settings.log_level, card_columns=settings.card_columns)
+        program(*arguments, **options)
 
-    _run(run)
+    return lambda *arguments, **options: run_to_exit(lambda: run(*arguments, **options))
 
 
+@_script
+def stream_payments(script: str, *, delay: float) -> None:
+    """Run `kafka_producer.py`: send the rows of the creditcard.csv beside the script, `delay` seconds apart."""
+    folder = _folder(script)
+    data = _data(folder)
+    progress = progress_path(folder, Topic.TRANSACTIONS.value, open_csv(data).fingerprint)
+    _command("produce", "--data", data, "--delay", delay, "--progress-file", progress)
+
+
+@_script
+def train_model(script: str) -> None:
+    """Run `model.py`: train on the creditcard.csv beside the script and write the models there too."""
+    folder = _folder(script)
+    settings = script_settings(folder)
+    _command("train", "--data", _data(folder), "--models", settings.models)
+    artifact, _ = resolve(settings.models)
+    copy_spark_models(artifact, folder)
+    click.echo(f"{artifact.scaler_path.name} and {artifact.classifier_path.name} are in {folder}")
+
+
+@_script
+def detect_frauds(script: str) -> None:
+    """Run `spark_consumer.py`: score the topic and post alerts to the dashboard's API, in one process."""
+    from fraudstream.detector.service import run_detector
+    from fraudstream.runtime.spark import is_submitted
+
+    settings = script_settings(_folder(script))
+    submitted = is_submitted()
+    jars = Jars((), ()) if submitted else jars_for(settings)
+    try:
+        with stop_signals() as stop, _relaying(settings, stop):
+            click.echo(f"frauds from {settings.bootstrap_servers} go to {settings.api}; Ctrl-C stops", err=True)
+            with _jvm_may_end_first(stop if submitted else None):
+                run_detector(settings, "realtime", java_for(settings), jars, stop)
+    except ModelNotFound as e:
+        raise ModelNotFound(e.what, where=e.where, remedy="train one first: spark-submit model.py") from e
+
+
+@_script
 def serve_dashboard(script: str) -> None:
     """Run `dashboard.py`: serve the API and the page, with a templates/dashboard.html beside the script if any."""
-
-    def run() -> None:
-        folder = _folder(script)
-        settings = script_settings(folder)
-        templates = folder / TEMPLATES
-        _command(
-            "dashboard", "--database", settings.database, "--model", settings.model,
-            *(("--templates", templates) if templates.is_dir() else ()),
-        )  # fmt: skip
-
-    _run(run)
+    folder = _folder(script)
+    settings = script_settings(folder)
+    templates = folder / TEMPLATES
+    _command(
+        "dashboard", "--database", settings.database, "--model", settings.model,
+        *(("--templates", templates) if templates.is_dir() else ()),
+    )  # fmt: skip
 
 
 def script_settings(folder: Path) -> Settings:
@@ -101,24 +109,6 @@ def script_settings(folder: Path) -> Settings:
     host = LOOPBACK if settings.host in ("0.0.0.0", "::") else settings.host  # noqa: S104 - compared, never bound
     host = f"[{host}]" if ":" in host else host
     return settings.with_defaults(model=settings.models / CURRENT_FILE, api=f"http://{host}:{settings.port}")
-
-
-def _run(program: Callable[[], None]) -> None:
-    """Run a script's program to its end, with the same messages and exit codes as the commands."""
-
-    def set_up_and_run() -> None:
-        from fraudstream.runtime.spark import is_submitted
-
-        signal.signal(signal.SIGTERM, _exit)
-        os.umask(PRIVATE_UMASK)
-        if is_submitted():
-            # Otherwise a killed spark-submit JVM would leave its Python process behind.
-            die_with_parent(by=signal.SIGTERM)
-        settings = Settings.load()
-        logs.set_up(settings.log_level, card_columns=settings.card_columns)
-        program()
-
-    run_to_exit(set_up_and_run)
 
 
 def _exit(*_: object) -> None:

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
+from apps import create_app
 from columns import NOW, row
 from dashboards import Clock, alert, json_of
 from fraudstream.config import Settings
-from fraudstream.dashboard.app import create_app
 from fraudstream.dashboard.services.reasons import ReasonStore, explain_alert
 from fraudstream.dashboard.services.revisions import deployed_model
 from fraudstream.model.artifact import load_artifact

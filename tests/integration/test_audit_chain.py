@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from apps import create_app
 from dashboards import Clock, file_of, json_of, open_store, take_back
 from fraudstream.audit.gather import check_trail
 from fraudstream.audit.report import Finding, Kind
 from fraudstream.config import Settings
-from fraudstream.dashboard.app import create_app
 from fraudstream.relay.service import head_event
 from fraudstream.store import changes
 from fraudstream.store.changes import Action, Actor, ChangeLog

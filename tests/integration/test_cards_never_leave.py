@@ -13,11 +13,11 @@ from urllib.parse import quote
 import pytest
 from werkzeug.routing import Rule
 
+from apps import create_app
 from dashboards import EventReader, RunningDashboard, alert, running_dashboard
 from dead_letters import dead_letter
 from evaluated import deployed_evaluated_model
 from fraudstream.config import Settings
-from fraudstream.dashboard.app import create_app
 from fraudstream.store.changes import Action, Actor, ChangeLog
 from fraudstream.store.store import AlertStore
 from fraudstream.store.triage import TriageService

@@ -12,10 +12,11 @@ import orjson
 import pytest
 from flask.testing import FlaskClient
 
+from apps import create_app
 from columns import NOW, model_with_contract
 from dashboards import Clock, alert, json_of, open_store
 from fraudstream.config import Settings
-from fraudstream.dashboard.app import Dashboard, create_app
+from fraudstream.dashboard.app import Dashboard
 from fraudstream.dashboard.services.revisions import deployed_model
 from fraudstream.model.evaluation.thresholds import set_threshold
 from fraudstream.store.changes import Action, Actor, ChangeLog

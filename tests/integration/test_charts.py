@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
+from apps import create_app
 from dashboards import Clock, alert, json_of
 from fraudstream.config import Settings
-from fraudstream.dashboard.app import create_app
 from fraudstream.dashboard.services.charts import Charts, MinuteTally
 from fraudstream.dashboard.views.charts import live_charts
 from fraudstream.store.minutes import BINS, MinuteLabel

@@ -10,9 +10,9 @@ import orjson
 import pytest
 from flask.testing import FlaskClient
 
+from apps import create_app
 from dashboards import Clock, alert, json_of
 from fraudstream.config import Settings
-from fraudstream.dashboard.app import create_app
 from fraudstream.dashboard.services.statistics import DeployedModel
 from fraudstream.errors import ModelCorrupt
 from fraudstream.store.store import AlertStore

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from flask.testing import FlaskClient
 
+from apps import create_app
 from dashboards import alert
 from fraudstream.config import Settings
-from fraudstream.dashboard.app import create_app
 from fraudstream.dashboard.services.statistics import DeployedModel
 from fraudstream.dashboard.web.presentation import largest_values, number, payload_preview, short_id
 from fraudstream.store.store import AlertStore

@@ -10,9 +10,9 @@ import pytest
 from flask.testing import FlaskClient
 from pydantic import SecretStr
 
+from apps import create_app
 from dashboards import Clock, alert, json_of
 from fraudstream.config import Settings
-from fraudstream.dashboard.app import create_app
 from fraudstream.dashboard.web.security import validate_binding
 from fraudstream.errors import SettingsError
 from fraudstream.store.store import AlertStore

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from flask.testing import FlaskClient
 
+from apps import create_app
 from dashboards import alert
 from fraudstream.config import Settings
-from fraudstream.dashboard.app import create_app
 from fraudstream.dashboard.web.security import HEADERS
 from fraudstream.dashboard.web.templating import OWN_PAGE, validate_templates
 from fraudstream.errors import SettingsError

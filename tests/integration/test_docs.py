@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from apps import create_app
 from fraudstream import metrics
 from fraudstream.cli.entry import cli
 from fraudstream.config import Settings
-from fraudstream.dashboard.app import create_app
 from fraudstream.store.store import AlertStore
 
 ROOT = Path(__file__).parents[2]

@@ -24,7 +24,7 @@ from pathlib import Path
 from dashboards import alert
 from fraudstream.store.store import AlertStore
 from fraudstream.config import Settings
-from fraudstream.dashboard.app import create_app
+from apps import create_app
 
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 file = Path(sys.argv[1])

@@ -11,10 +11,10 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import create_engine, text
 
+from apps import create_app
 from dashboards import Clock, alert, json_of, open_store, take_back
 from dead_letters import INPUT, dead_letter
 from fraudstream.config import Settings
-from fraudstream.dashboard.app import create_app
 from fraudstream.store.store import AlertStore
 from fraudstream.transactions.masking import DataMask
 

@@ -11,10 +11,10 @@ from flask.testing import FlaskClient
 from hypothesis import given
 from hypothesis import strategies as st
 
+from apps import create_app
 from columns import model_with_contract
 from dashboards import Clock, json_of, open_store
 from fraudstream.config import Settings
-from fraudstream.dashboard.app import create_app
 from fraudstream.dashboard.services.revisions import deployed_model
 from fraudstream.store.triage_state import is_same_person, name_of
 

@@ -13,10 +13,11 @@ from flask.testing import FlaskClient
 from jsonschema import Draft202012Validator
 from openapi_spec_validator import validate
 
+from apps import create_app
 from dashboards import alert
 from evaluated import deployed_evaluated_model, scored_alert, scored_samples
 from fraudstream.config import Settings
-from fraudstream.dashboard.app import APIS, create_app
+from fraudstream.dashboard.app import APIS
 from fraudstream.dashboard.services.revisions import deployed_model
 from fraudstream.dashboard.web.openapi import document
 from fraudstream.store.store import AlertStore

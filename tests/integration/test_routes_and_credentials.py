@@ -9,9 +9,9 @@ import pytest
 from flask import Flask
 from pydantic import SecretStr
 
+from apps import create_app
 from dashboards import Clock, open_store
 from fraudstream.config import Settings
-from fraudstream.dashboard.app import create_app
 from fraudstream.store.sessions import revoke_sessions
 
 READ, INGEST = "read-token-of-tests", "ingest-token-of-tests"

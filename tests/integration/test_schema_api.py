@@ -9,10 +9,10 @@ import pytest
 from flask.testing import FlaskClient
 from pydantic import SecretStr
 
+from apps import create_app
 from columns import MODEL_ID, TOPIC, model_with_contract, row, samples
 from dashboards import Clock, json_of
 from fraudstream.config import Settings
-from fraudstream.dashboard.app import create_app
 from fraudstream.dashboard.services.revisions import deployed_model
 from fraudstream.model.deployment.current import read_current
 from fraudstream.store.store import AlertStore

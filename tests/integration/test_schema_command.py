@@ -10,11 +10,11 @@ import pytest
 from click.testing import CliRunner, Result
 from werkzeug.serving import make_server
 
+from apps import create_app
 from columns import model_with_contract, row, samples
 from dashboards import Clock
 from fraudstream.cli.schema import schema
 from fraudstream.config import Settings
-from fraudstream.dashboard.app import create_app
 from fraudstream.dashboard.services.revisions import deployed_model
 from fraudstream.errors import AliasRefused, DashboardFailed, SettingsError
 from fraudstream.model.deployment.current import read_current

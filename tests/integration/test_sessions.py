@@ -14,10 +14,10 @@ from flask.testing import FlaskClient
 from pydantic import SecretStr
 from structlog.testing import capture_logs
 
+from apps import create_app
 from dashboards import Clock, file_of, json_of, open_store
 from fraudstream.cli.entry import cli
 from fraudstream.config import Settings
-from fraudstream.dashboard.app import create_app
 from fraudstream.dashboard.web import security
 from fraudstream.dashboard.web.security import WRONG_TOKENS, validate_binding
 from fraudstream.errors import SettingsError

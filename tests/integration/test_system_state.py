@@ -8,9 +8,9 @@ import pytest
 from flask.testing import FlaskClient
 from pydantic import SecretStr
 
+from apps import create_app
 from dashboards import Clock, json_of
 from fraudstream.config import Settings
-from fraudstream.dashboard.app import create_app
 from fraudstream.dashboard.services.statistics import DeployedModel
 from fraudstream.store.store import AlertStore
 from ledgers import batch, ends, loss

@@ -13,9 +13,9 @@ from flask.testing import FlaskClient
 from pydantic import SecretStr
 from werkzeug.test import TestResponse
 
+from apps import create_app
 from dashboards import Clock, alert, json_of, open_store
 from fraudstream.config import Settings
-from fraudstream.dashboard.app import create_app
 from fraudstream.store.store import AlertStore
 
 READ = "read-token-of-tests"

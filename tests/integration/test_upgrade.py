@@ -12,10 +12,10 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from flask.testing import FlaskClient
 
+from apps import create_app
 from dashboards import json_of
 from fraudstream.audit.gather import check_trail, list_rejected
 from fraudstream.config import Settings
-from fraudstream.dashboard.app import create_app
 from fraudstream.detector.checkpoint import inspect
 from fraudstream.model.deployment.current import resolve
 from fraudstream.model.explanation.explainer import Explainer, short_form

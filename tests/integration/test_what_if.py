@@ -12,11 +12,11 @@ from flask.testing import FlaskClient
 from sqlalchemy import update
 from werkzeug.test import TestResponse
 
+from apps import create_app
 from columns import NOW, row, sample, weighed
 from dashboards import Clock, alert, file_of, json_of, open_store
 from evaluations import small_evaluation
 from fraudstream.config import Settings
-from fraudstream.dashboard.app import create_app
 from fraudstream.dashboard.services import what_if_sources
 from fraudstream.dashboard.services.live_scores import EDGES, LiveScores
 from fraudstream.dashboard.services.revisions import deployed_model

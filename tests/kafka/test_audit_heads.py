@@ -12,11 +12,11 @@ import pytest
 import urllib3
 from flask import Flask
 
+from apps import create_app
 from dashboards import file_of, json_of, open_store
 from fraudstream.audit.comparison import audit
 from fraudstream.audit.report import Kind
 from fraudstream.config import Settings
-from fraudstream.dashboard.app import create_app
 from fraudstream.errors import DashboardFailed
 from fraudstream.kafka.broker import RunningBroker
 from fraudstream.relay import service

@@ -18,11 +18,11 @@ import pytest
 from confluent_kafka import Consumer, Message, Producer, TopicPartition
 from flask.testing import FlaskClient
 
+from apps import create_app
 from commands import command_line
 from dashboards import Clock, RunningDashboard, alert, json_of
 from dead_letters import dead_letter
 from fraudstream.config import Settings
-from fraudstream.dashboard.app import create_app
 from fraudstream.kafka.broker import RunningBroker
 from fraudstream.kafka.replay import ReplayTopic, open_replay_topic
 from fraudstream.kafka.topics import open_admin

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from pyspark.sql import SparkSession
 
+from apps import create_app
 from dashboards import alert, json_of
 from fraudstream.config import Settings
-from fraudstream.dashboard.app import create_app
 from fraudstream.model.artifact import ModelArtifact
 from fraudstream.model.deployment.current import Deployment, deploy
 from fraudstream.scoring.scorer import load_scorer

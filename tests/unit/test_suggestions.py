@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 
 from columns import MODEL_ID, SPREADS, manifest, row, samples, weighed
 from fraudstream.dashboard.services.columns import MAX_CANDIDATES, AliasCandidate, ColumnWatch, distance, suggest
-from fraudstream.dashboard.services.schema_messages import percent, plain_text, sentences
+from fraudstream.dashboard.services.schema_messages import Sentence, percent, sentences
 from fraudstream.model.deployment.aliases import contract_of
 from fraudstream.model.deployment.current import Deployment
 from fraudstream.store.schemas import SchemaObservation
+from fraudstream.times import parse_time
 
 CONTRACT = contract_of(manifest(), Deployment(MODEL_ID, 0.5, revision=1))
 RNG = random.Random(5)
@@ -34,6 +35,11 @@ def renamed(number: int, **changes: Any) -> dict[str, Any]:
 
 def pairs(suggestions: list[Any]) -> list[tuple[str, str]]:
     return [(each.new, each.old) for each in suggestions]
+
+
+def plain_text(sentence: Sentence) -> str:
+    at = f"{parse_time(sentence.at):%H:%M} UTC" if sentence.at else ""
+    return f"{sentence.before}{at}{sentence.after}."
 
 
 def test_a_renamed_column_is_found_with_its_evidence() -> None:

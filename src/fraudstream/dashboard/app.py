@@ -160,22 +160,6 @@ class Dashboard:
         yield pages.blueprint()
 
 
-def create_app(
-    settings: Settings,
-    store: AlertStore,
-    *,
-    deployment: Callable[[], DeployedModel | None] = lambda: None,
-    notice: str | None = None,
-    templates: Path | None = None,
-    clock: Callable[[], datetime] = lambda: datetime.now(UTC),
-) -> Flask:
-    """Build the WSGI app of the dashboard, without its background threads.
-
-    Raises SettingsError if the settings would expose payments to a network without a token, or a template is invalid.
-    """
-    return Dashboard(settings, store, deployment, clock).app(notice, templates)
-
-
 def _handle_errors(app: Flask) -> None:
     @app.errorhandler(Exception)
     def respond(error: Exception) -> Response:

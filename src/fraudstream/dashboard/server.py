@@ -84,24 +84,9 @@ class _Application:
 
     def __post_init__(self) -> None:
         """Make gunicorn's configuration."""
-        self.cfg = self._configuration()
-
-    @cached_property
-    def dashboard(self) -> Dashboard:
-        """Composed in the worker: a database connection must not be carried over a fork."""
-        return Dashboard(self.settings, AlertStore.open(self.settings.database), self.deployment)
-
-    def wsgi(self) -> Flask:
-        """Make the app, once, in the worker."""
-        return self.dashboard.app(self.notice, self.templates)
-
-    def reload(self) -> None:
-        """Keep the settings: on SIGHUP the arbiter starts a new worker with them."""
-
-    def _configuration(self) -> Config:
         host = f"[{self.settings.host}]" if ":" in self.settings.host else self.settings.host
         master = os.getpid()
-        config = Config()
+        self.cfg = Config()
         for name, value in {
             "bind": f"{host}:{self.settings.port}",
             "proc_name": "fraudstream dashboard",
@@ -123,8 +108,19 @@ class _Application:
             "worker_int": lambda _worker: self._end_soon(),
             "worker_exit": lambda _arbiter, _worker: self._wait_for_end(),
         }.items():
-            config.set(name, value)
-        return config
+            self.cfg.set(name, value)
+
+    @cached_property
+    def dashboard(self) -> Dashboard:
+        """Composed in the worker: a database connection must not be carried over a fork."""
+        return Dashboard(self.settings, AlertStore.open(self.settings.database), self.deployment)
+
+    def wsgi(self) -> Flask:
+        """Make the app, once, in the worker."""
+        return self.dashboard.app(self.notice, self.templates)
+
+    def reload(self) -> None:
+        """Keep the settings: on SIGHUP the arbiter starts a new worker with them."""
 
     def _end(self) -> None:
         """Stop the background threads, once, however many signals come."""

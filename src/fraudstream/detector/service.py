@@ -2,7 +2,8 @@
 
 import os
 import threading
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
 from datetime import UTC, datetime
 from typing import Final, cast
@@ -17,15 +18,23 @@ from pyspark.sql.streaming.query import StreamingQuery
 from fraudstream.config import Settings
 from fraudstream.detector.checkpoint import lock_checkpoint, offsets_text
 from fraudstream.detector.events import EventWriter
-from fraudstream.detector.keeper import build_keeper
+from fraudstream.detector.ledger import LedgerKeeper
 from fraudstream.detector.partitions import ConsumerLag, PartitionWatch, QueryProbe, task_slots
 from fraudstream.detector.query import QuerySettings, Trigger, check_interval, start_query
 from fraudstream.detector.supervisor import Supervisor, wait_for_model
 from fraudstream.errors import SetupError
-from fraudstream.kafka.reading import Watermarks
-from fraudstream.kafka.topics import ensure_topics
+from fraudstream.kafka.reading import KafkaLedger, Watermarks
+from fraudstream.kafka.topics import ensure_topics, topic_id
+from fraudstream.messages.ledger import Range
 from fraudstream.model.artifact import ModelArtifact
-from fraudstream.model.deployment.current import Deployment, current_file, read_current, resolve, tighten_models
+from fraudstream.model.deployment.current import (
+    Deployment,
+    artifact_beside,
+    current_file,
+    read_current,
+    resolve,
+    tighten_models,
+)
 from fraudstream.runtime.jars import CONNECTOR, SCALA, SPARK_VERSION, Jars
 from fraudstream.runtime.java import Java
 from fraudstream.runtime.jvm import (
@@ -40,7 +49,8 @@ from fraudstream.runtime.jvm import (
 from fraudstream.runtime.processes import write_ready
 from fraudstream.runtime.spark import is_submitted, session_with_master, spark_session
 from fraudstream.scoring.scorer import load_scorer
-from fraudstream.transactions.wire import DetectorState, EventType, Topic
+from fraudstream.scoring.topic import count_outcomes
+from fraudstream.transactions.wire import DetectorState, EventType, Outcome, Topic
 
 LEAST_TASK_SLOTS: Final = 4
 
@@ -192,7 +202,7 @@ def _supervisor(
         events=events,
     )
     probe = QueryProbe(watch, consumers if realtime else None, awaits_consumers=settings.spark_master is None)
-    keeper = build_keeper(spark, settings, watermarks, events)
+    keeper = _keeper(spark, settings, watermarks, events)
 
     def start(artifact: ModelArtifact, deployment: Deployment) -> StreamingQuery:
         offsets = keeper.start
@@ -228,6 +238,30 @@ def _supervisor(
         on_state=events.set_state,
         on_ready=report_ready,
         on_stop=lambda: _silence_logging(spark),
+    )
+
+
+def _keeper(spark: SparkSession, settings: Settings, watermarks: Watermarks, events: EventWriter) -> LedgerKeeper:
+    """Build the keeper of the input topic, which scores again what the query did not report, in this session."""
+    topic = Topic.TRANSACTIONS.value
+
+    def count_again(deployment: Deployment, spans: Mapping[int, tuple[int, int]]) -> dict[int, Counter[Outcome]]:
+        log.info("counting unreported batches again", spans={p: f"{a} to {b}" for p, (a, b) in spans.items()})
+        scorer = load_scorer(artifact_beside(settings.model, deployment.model_id), deployment)
+        ranges = [Range(partition, start, end) for partition, (start, end) in spans.items()]
+        return count_outcomes(
+            spark, scorer, settings.bootstrap_servers, topic, ranges, max_record_bytes=settings.max_record_bytes
+        )
+
+    return LedgerKeeper(
+        checkpoint=settings.checkpoint,
+        topic=topic,
+        read_topic_id=lambda: topic_id(settings.bootstrap_servers, topic),
+        ledger=KafkaLedger(settings.bootstrap_servers),
+        watermarks=watermarks,
+        count_again=count_again,
+        events=events,
+        now=lambda: datetime.now(UTC),
     )
 
 

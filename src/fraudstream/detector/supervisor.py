@@ -4,7 +4,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 import structlog
 from confluent_kafka import KafkaException
@@ -144,18 +144,9 @@ class Supervisor:
             positions = self.positions(query)
             if positions and positions != last:
                 last = positions
-                self.events.write(
-                    EventType.PROGRESS,
-                    "",
-                    **{
-                        EventField.POSITIONS: {
-                            Topic.TRANSACTIONS.value: {str(p): {"position": at} for p, at in positions.items()}
-                        },
-                        EventField.MODEL_ID: deployment.model_id,
-                        EventField.REVISION: deployment.revision,
-                        EventField.THRESHOLD: deployment.threshold,
-                    },
-                )
+                by_partition = {str(partition): {"position": at} for partition, at in positions.items()}
+                reached = {EventField.POSITIONS: {Topic.TRANSACTIONS.value: by_partition}}
+                self.events.write(EventType.PROGRESS, "", **reached, **_deployed(deployment))
 
     def _has_changed(self, deployment: Deployment) -> bool:
         """Check whether a new, usable revision is deployed; one that is unusable is reported once and ignored."""
@@ -168,7 +159,10 @@ class Supervisor:
             self._refused = now
             self.resolve()
         except FraudstreamError as e:
-            self._report_refusal(e)
+            if e.message != self._reported:
+                self._reported = e.message
+                what = f"the deployed model cannot be used, keeping the previous one: {e.what}"
+                self.events.write(EventType.MODEL, what)
             return False
         self._refused = None
         self.events.write(
@@ -178,22 +172,12 @@ class Supervisor:
         )
         return True
 
-    def _report_refusal(self, error: FraudstreamError) -> None:
-        if error.message == self._reported:
-            return
-        self._reported = error.message
-        self.events.write(EventType.MODEL, f"the deployed model cannot be used, keeping the previous one: {error.what}")
-
     def _report_started(self, query: StreamingQuery, deployment: Deployment) -> None:
         self.events.write(
             EventType.QUERY,
             "the query is running",
-            **{
-                EventField.MODEL_ID: deployment.model_id,
-                EventField.REVISION: deployment.revision,
-                EventField.THRESHOLD: deployment.threshold,
-                EventField.RUN_ID: str(query.runId),
-            },
+            **_deployed(deployment),
+            **{EventField.RUN_ID: str(query.runId)},
         )
         self.on_state(DetectorState.RUNNING, "", deployment)
         self.on_ready()
@@ -225,6 +209,14 @@ def wait_for_model(resolve: Callable[[], object], on_state: OnState, stop: threa
         except ModelNotFound:
             stop.wait(READING_POLL_SECONDS)
     on_state(DetectorState.STARTING, "starting the query", None)
+
+
+def _deployed(deployment: Deployment) -> dict[str, Any]:
+    return {
+        EventField.MODEL_ID: deployment.model_id,
+        EventField.REVISION: deployment.revision,
+        EventField.THRESHOLD: deployment.threshold,
+    }
 
 
 def _aliases(deployment: Deployment) -> str:

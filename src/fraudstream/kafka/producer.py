@@ -97,13 +97,12 @@ def produce(
     *,
     stopped: threading.Event,
     show: Callable[[SessionProgress], None] = lambda progress: None,
-    clock: Callable[[], float] = time.monotonic,
 ) -> SessionProgress:
     """Send the rows of a source until its end, the limit, or `stopped`; then wait for outstanding delivery reports.
 
     A row goes to the partition `row number % partitions`: round robin, so that the detector's tasks share the load at
     any rate (librdkafka would stick to one partition for a while), and the same one if sent again. `show` is called
-    every quarter of a second and at the end; `clock` returns monotonic seconds.
+    every quarter of a second and at the end.
 
     Raises:
         BrokerUnreachable: Kafka does not respond at the start. Later the producer waits for it to come back.
@@ -128,7 +127,7 @@ def produce(
                 "error_cb": tracker.client_error,
             }
         )
-        session = _Session(plan, partitions, client, tracker, spool, show, clock)
+        session = _Session(plan, partitions, client, tracker, spool, show)
         write_ready(plan.ready_file)
         try:
             session.send(source, run, stopped)
@@ -149,10 +148,9 @@ class _Session:
     tracker: DeliveryTracker
     spool: Spool
     show: Callable[[SessionProgress], None]
-    clock: Callable[[], float]
 
     def __post_init__(self) -> None:
-        self._started = self._next_report = self.clock()
+        self._started = self._next_report = time.monotonic()
 
     def send(self, source: ProducerSource, run: RunProgress, stopped: threading.Event) -> None:
         """Enqueue every row at its time; returns early if the run is stopped or fails."""
@@ -187,23 +185,23 @@ class _Session:
 
     def finish(self) -> None:
         """Wait for outstanding delivery reports as long as any arrive, and write the progress."""
-        remaining, deadline = len(self.client), self.clock() + FLUSH_SECONDS
-        while remaining and self.tracker.fatal is None and self.clock() < deadline:
+        remaining, deadline = len(self.client), time.monotonic() + FLUSH_SECONDS
+        while remaining and self.tracker.fatal is None and time.monotonic() < deadline:
             still = self.client.flush(REPORT_SECONDS)
             if still < remaining:
-                deadline = self.clock() + FLUSH_SECONDS
+                deadline = time.monotonic() + FLUSH_SECONDS
             remaining = still
             self._report()
         self._report()
 
     def progress(self) -> SessionProgress:
         """Return the progress of the session."""
-        return self.tracker.progress(self.clock() - self._started)
+        return self.tracker.progress(time.monotonic() - self._started)
 
     def _wait_until(self, due: float, stopped: threading.Event) -> None:
         # `due` is relative to the start, so a late row does not delay the others. Above 1,000 rows/s the rows of one
         # millisecond are sent together: waking up for each would cost more than sending it.
-        while (remaining := due - self.clock()) > _TICK_SECONDS and not stopped.is_set():
+        while (remaining := due - time.monotonic()) > _TICK_SECONDS and not stopped.is_set():
             # The client polls in whole milliseconds; sleep for the rest.
             if remaining > 2 * _TICK_SECONDS:
                 self._poll(min(remaining - _TICK_SECONDS, 0.1))
@@ -213,7 +211,7 @@ class _Session:
     def _poll(self, seconds: float) -> None:
         """Serve delivery reports for up to this many seconds, and write the progress if it is due."""
         self.client.poll(seconds)
-        if self.clock() >= self._next_report:
+        if time.monotonic() >= self._next_report:
             self._report()
 
     def _enqueue(self, number: int, row: int, payload: bytes, headers: _Headers, stopped: threading.Event) -> bool:
@@ -244,7 +242,7 @@ class _Session:
 
     def _report(self) -> None:
         """Write the progress file, after the refused rows that it counts are on disk, and show the progress."""
-        self._next_report = self.clock() + REPORT_SECONDS
+        self._next_report = time.monotonic() + REPORT_SECONDS
         progress = self.progress()
         self.spool.sync()
         write_progress(self.plan.progress, progress.run)

@@ -50,6 +50,17 @@ def is_artifact(path: Path) -> bool:
         raise unreadable(path, e) from e
 
 
+def read_manifest(artifact: Path) -> Manifest:
+    """Read the manifest of an artifact, without verifying the checksums of its other files.
+
+    Raises:
+        ModelCorrupt: It cannot be read, or was changed.
+        OSError: It does not exist.
+    """
+    file = artifact / MANIFEST_FILE
+    return manifest_from_json(read_regular(file, MOST_MANIFEST_BYTES), file)
+
+
 def load_artifact(path: Path) -> ModelArtifact:
     """Read the manifest and verify the checksum of every file. Nothing is ever unpickled.
 
@@ -57,18 +68,16 @@ def load_artifact(path: Path) -> ModelArtifact:
         ModelNotFound: There is no artifact at `path`.
         ModelCorrupt: A file is missing, changed or not in the manifest; names the first one.
     """
-    manifest_path = path / MANIFEST_FILE
     try:
-        text = read_regular(manifest_path, MOST_MANIFEST_BYTES)
+        manifest = read_manifest(path)
     except (FileNotFoundError, NotADirectoryError) as e:
         raise ModelNotFound("there is no model artifact", where=str(path), remedy=TRAIN_REMEDY) from e
     except OSError as e:
         raise ModelError(
             f"the model's manifest cannot be read: {e.strerror}",
-            where=str(manifest_path),
+            where=str(path / MANIFEST_FILE),
             remedy="grant this user read access, or train again: fraudstream train --data CSV",
         ) from e
-    manifest = manifest_from_json(text, manifest_path)
     _verify(path, manifest.files)
     return ModelArtifact(path, manifest)
 

@@ -19,7 +19,7 @@ import orjson
 from sqlalchemy import Connection, func, select
 
 from fraudstream.store import tables
-from fraudstream.store.database import Database, insert
+from fraudstream.store.database import ROWS_AT_ONCE, Database, insert
 from fraudstream.store.triage_state import TriageState
 from fraudstream.times import microseconds, parse_time
 from fraudstream.transactions.wire import EventField, EventType
@@ -28,8 +28,6 @@ MEMBERS: Final = (
     "change_id", "at_us", "actor", "verified", "session", "action", "subject", "before", "after", "why", "undoes",
 )  # fmt: skip
 """The members of an entry that its hash covers, besides its items and the previous hash."""
-
-ROWS_AT_ONCE: Final = 1_000
 
 ItemRow = tuple[int, str | None, str | None]
 """The columns alert, before and after of the table `change_items`."""
@@ -80,12 +78,6 @@ def entry_hash(before: str, entry: Mapping[str, Any], items: Iterable[Sequence[A
     """
     content = [before, [entry[name] for name in MEMBERS], [list(item) for item in items]]
     return hashlib.sha256(orjson.dumps(content)).hexdigest()
-
-
-def last_hash(connection: Connection) -> str:
-    """Return the hash of the newest entry, or an empty string."""
-    row = connection.execute(_LAST).one_or_none()
-    return "" if row is None else row.hash
 
 
 def head(connection: Connection) -> Head:
@@ -220,7 +212,8 @@ def insert_change(connection: Connection, change: Change, at: datetime) -> str |
         "session": change.actor.session,
     }
     items = [(item.alert, _state_json(item.before), _state_json(item.after)) for item in change.items]
-    row["hash"] = entry_hash(last_hash(connection), row, sorted(items, key=itemgetter(0)))
+    newest = connection.execute(_LAST).one_or_none()
+    row["hash"] = entry_hash("" if newest is None else newest.hash, row, sorted(items, key=itemgetter(0)))
     query = insert(tables.changes).on_conflict_do_nothing(index_elements=["change_id"]).returning(tables.changes.c.seq)
     seq: int | None = connection.execute(query, row).scalar_one_or_none()
     if seq is None:

@@ -135,15 +135,11 @@ class AlertReader:
             conditions.append(column.seq < before)
         return self._page(conditions, column.seq.desc(), limit)
 
-    def alerts_after(
-        self, seq: int, query: AlertFilter | None = None, *, up_to: int | None = None, limit: int = EXPORT_PAGE
-    ) -> list[StoredAlert]:
+    def alerts_after(self, seq: int, *, up_to: int | None = None, limit: int = EXPORT_PAGE) -> list[StoredAlert]:
         """Return the alerts after `seq`, in commit order."""
-        column = tables.alerts.c
-        conditions = [*(query or AlertFilter(outcome=None)).conditions(), column.seq > seq]
-        if up_to is not None:
-            conditions.append(column.seq <= up_to)
-        return self._page(conditions, column.seq.asc(), limit)
+        column = tables.alerts.c.seq
+        conditions = [column > seq, *([] if up_to is None else [column <= up_to])]
+        return self._page(conditions, column.asc(), limit)
 
     def triage_states(self, seqs: Sequence[int]) -> dict[int, tuple[str, str | None, str | None]]:
         """Return the status, assignee and time of the verdict of alerts, by `seq`."""
@@ -172,20 +168,23 @@ class AlertReader:
 
     def events(self, *, kind: str | None = None, before: int | None = None, limit: int = 100) -> list[Row]:
         """Return events, newest first."""
-        conditions = [] if kind is None else [tables.events.c.type == kind]
-        return [Row(row.seq, orjson.loads(row.body)) for row in self._newest(tables.events, before, limit, *conditions)]
+        column = tables.events.c
+        conditions = [] if kind is None else [column.type == kind]
+        if before is not None:
+            conditions.append(column.seq < before)
+        return [Row(row.seq, orjson.loads(row.body)) for row in self._newest(tables.events, limit, *conditions)]
 
-    def dead_letters(self, *, before: int | None = None, limit: int = 100) -> list[Row]:
+    def dead_letters(self, *, limit: int = 100) -> list[Row]:
         """Return the dead letters whose body is still stored, newest first."""
         table = tables.dead_letters
-        rows = self._newest(table, before, limit, table.c.body.is_not(None))
+        rows = self._newest(table, limit, table.c.body.is_not(None))
         return [Row(row.seq, orjson.loads(row.body)) for row in rows]
 
-    def rejected(self, *, before: int | None = None, limit: int = 100) -> list[Row]:
+    def rejected(self, *, limit: int = 100) -> list[Row]:
         """Return rejected records, newest first."""
         return [
             Row(row.seq, {"kind": row.kind, "reason": row.reason, "payload": row.payload})
-            for row in self._newest(tables.rejected, before, limit)
+            for row in self._newest(tables.rejected, limit)
         ]
 
     def schemas(self, *, limit: int = 100) -> list[StoredSchema]:
@@ -207,12 +206,8 @@ class AlertReader:
         rows = self.rows(select(tables.refused_aliases).order_by(tables.refused_aliases.c.at_us.desc()))
         return [Refusal(*row) for row in rows]
 
-    def _newest(
-        self, table: Table, before: int | None, limit: int, *conditions: ColumnElement[bool]
-    ) -> Sequence[DatabaseRow[Any]]:
-        seq = table.c.seq
-        query = select(table).where(*conditions, *([] if before is None else [seq < before]))
-        return self.rows(query.order_by(seq.desc()).limit(limit))
+    def _newest(self, table: Table, limit: int, *conditions: ColumnElement[bool]) -> Sequence[DatabaseRow[Any]]:
+        return self.rows(select(table).where(*conditions).order_by(table.c.seq.desc()).limit(limit))
 
     def _schemas(self, query: Select[Any]) -> list[StoredSchema]:
         return [StoredSchema(row.schema_id, orjson.loads(row.columns), *row[2:]) for row in self.rows(query)]

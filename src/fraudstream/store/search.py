@@ -102,7 +102,7 @@ class AlertSearch:
         last = self._reader.latest_seq() if up_to is None else up_to
         for window in _windows(1, last, EXPORT_PAGE, upward=True):
             with self._reader.database.read() as connection:
-                statement = select(*STORED_COLUMNS).where(*_within(query, *window)).order_by(_ALERT.seq)
+                statement = select(*STORED_COLUMNS).where(*_within(connection, query, *window)).order_by(_ALERT.seq)
                 rows = connection.execute(statement)
                 alerts = [stored_alert(row) for row in rows if query.matches(row.body)]
             if alerts:
@@ -113,7 +113,7 @@ class AlertSearch:
         column = tables.column_sets.c
         with self._reader.database.read() as connection:
             sets = select(_ALERT.column_set).where(*query.conditions(), _ALERT.seq <= up_to)
-            if (matches := _text_matches(query)) is not None:
+            if (matches := _text_matches(connection, query)) is not None:
                 sets = sets.where(_ALERT.seq.in_(matches))
             statement = select(column.names).where(column.id.in_(sets)).order_by(column.id)
             names = connection.execute(statement).scalars().all()
@@ -146,7 +146,7 @@ class AlertSearch:
         keys: list[tuple[Any, int]] = []
         end, reached = (high, low - 1) if upward else (low, high + 1)
         for first, last in _windows(low, high, WINDOW, upward=upward):
-            rows = connection.execute(statement.where(*_within(query, first, last)))
+            rows = connection.execute(statement.where(*_within(connection, query, first, last)))
             matches = ((value, seq) for value, seq, body in rows if query.matches(body))
             keys = sorted([*keys, *matches], key=_rank(sort))[: limit + 1]
             reached = last if upward else first
@@ -176,7 +176,7 @@ def _first(connection: Connection, query: AlertFilter, sort: Sort, position: Sea
     outcomes = [str(each) for each in (STORED_OUTCOMES if query.outcome is None else (query.outcome,))]
     statuses = [str(each) for each in query.statuses or AlertStatus]
     conditions = replace(query, outcome=None, statuses=()).conditions()
-    text_matches, of_time = _text_matches(query), _of_time(query)
+    text_matches, of_time = _text_matches(connection, query), _of_time(query)
     of_assignee, few = None, FEW
     if connection.dialect.name == "postgresql":
         # It reads the rows of an order to filter them: sorting pays for more matches than on SQLite.
@@ -276,9 +276,9 @@ def _after(sort: Sort, by: ColumnElement[Any] | None, position: SearchPosition) 
     return [(by <= position.value, or_(by < position.value, older)), (by.is_(None),)]
 
 
-def _within(query: AlertFilter, first: int, last: int) -> _Conditions:
+def _within(connection: Connection, query: AlertFilter, first: int, last: int) -> _Conditions:
     """Return the conditions for the matches from `first` to `last`, without those on columns of the transaction."""
-    matches = _text_matches(query, first, last)
+    matches = _text_matches(connection, query, first, last)
     return [
         _ALERT.seq.between(first, last),
         *query.conditions(),
@@ -286,8 +286,10 @@ def _within(query: AlertFilter, first: int, last: int) -> _Conditions:
     ]
 
 
-def _text_matches(query: AlertFilter, first: int | None = None, last: int | None = None) -> Select[Any] | None:
-    return matching(query.text, first, last) if query.text and query.text.terms else None
+def _text_matches(
+    connection: Connection, query: AlertFilter, first: int | None = None, last: int | None = None
+) -> Select[Any] | None:
+    return matching(connection, query.text, first, last) if query.text and query.text.terms else None
 
 
 def _newest(connection: Connection) -> int:

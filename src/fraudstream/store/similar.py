@@ -11,10 +11,9 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 import orjson
-from sqlalchemy import ColumnElement, Connection, func, or_, select
+from sqlalchemy import ColumnElement, Connection, Text, cast, func, or_, select
 
 from fraudstream.store import tables
-from fraudstream.store.expressions import position
 from fraudstream.store.reading import AlertReader, StoredAlert
 from fraudstream.transactions.times import words_of
 from fraudstream.transactions.wire import AlertField, Outcome
@@ -159,7 +158,8 @@ def _with_shared_identifier(
 ) -> tuple[int, list[SimilarAlert]]:
     # orjson wrote the body: comparing text preselects, and the parsed value decides.
     texts = [orjson.dumps({each.column: each.value}).decode()[1:-1] for each in identifiers]
-    contains = or_(*(position(_ALERT.body, text) > 0 for text in texts))
+    place = func.strpos if connection.dialect.name == "postgresql" else func.instr
+    contains = or_(*(place(cast(_ALERT.body, Text), text) > 0 for text in texts))
     compared, similar = 0, []
     for size, rows in _chunks(connection, seq, AROUND_BY_IDENTIFIER, contains):
         compared += size

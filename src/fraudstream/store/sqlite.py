@@ -13,7 +13,7 @@ import structlog
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, InterfaceError
-from sqlalchemy.pool import QueuePool
+from sqlalchemy.pool import NullPool, QueuePool
 
 from fraudstream.errors import StoreError
 from fraudstream.runtime.files import new_file, tighten
@@ -114,13 +114,11 @@ class SqliteBackend(Backend):
                 f"the disk of the alert store is full: {free:,} bytes left", where=str(self.path), remedy=PROBE_REMEDY
             )
         try:
-            connection = sqlite3.connect(self.path, timeout=PROBE_TIMEOUT_MS / 1000, isolation_level=None)
-            try:
+            timeout = PROBE_TIMEOUT_MS / 1000
+            with closing(sqlite3.connect(self.path, timeout=timeout, isolation_level=None)) as connection:
                 connection.execute("BEGIN IMMEDIATE")
                 connection.execute(TOUCH)
                 connection.execute("COMMIT")
-            finally:
-                connection.close()
         except sqlite3.Error as e:
             raise StoreError(f"cannot write to the alert store: {e}", where=str(self.path), remedy=PROBE_REMEDY) from e
 
@@ -146,14 +144,11 @@ class SqliteBackend(Backend):
             raise StoreError(
                 "there is no alert store", where=self.where, remedy="set --database, or --workdir for a demo"
             )
-        engine = create_engine("sqlite://", creator=lambda: _open_to_read(self.path))
-        try:
-            with engine.connect() as connection:
-                # The driver begins a transaction only before a write; this one makes all reads see one snapshot.
-                connection.exec_driver_sql("BEGIN")
-                yield connection
-        finally:
-            engine.dispose()
+        engine = create_engine("sqlite://", creator=lambda: _open_to_read(self.path), poolclass=NullPool)
+        with engine.connect() as connection:
+            # The driver begins a transaction only before a write; this one makes all reads see one snapshot.
+            connection.exec_driver_sql("BEGIN")
+            yield connection
 
 
 def _open_to_read(path: Path) -> sqlite3.Connection:

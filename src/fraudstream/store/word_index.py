@@ -8,11 +8,19 @@ import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from sqlalchemy import BigInteger, Column, ColumnElement, Connection, Integer, Select, literal, select, table, text
-from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.sql.compiler import SQLCompiler
-from sqlalchemy.sql.functions import FunctionElement
-from sqlalchemy.types import NullType
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ColumnElement,
+    Connection,
+    Integer,
+    Select,
+    bindparam,
+    literal_column,
+    select,
+    table,
+    text,
+)
 
 from fraudstream.store.database import insert
 from fraudstream.store.full_text import BREAK, Term, Text
@@ -54,29 +62,34 @@ def remove_tokens(connection: Connection, alerts: Mapping[int, Callable[[], Sequ
         connection.execute(_DELETE[dialect], rows)
 
 
-def matching(text_query: Text, first: int | None = None, last: int | None = None) -> Select[Any]:
+def matching(connection: Connection, query: Text, first: int | None = None, last: int | None = None) -> Select[Any]:
     """Select the `seq` of the alerts that match, of all or of those from `first` to `last`.
 
     Each term is a phrase; its last token may be a prefix.
     """
-    fts5 = " AND ".join(map(_fts5, text_query.terms))
-    tsquery = " & ".join(map(_tsquery, text_query.terms))
-    query = select(_Seq().label("seq")).select_from(text("alert_words"))
-    query = query.where(_Matches(literal(fts5), literal(tsquery)))
-    return query if first is None else query.where(_Seq().between(first, last))
+    if connection.dialect.name == "postgresql":
+        key, words = "alert_words.seq", " & ".join(map(_tsquery, query.terms))
+        condition = text("alert_words.words @@ CAST(:words AS tsquery)")
+    else:
+        key, words = "alert_words.rowid", " AND ".join(map(_fts5, query.terms))
+        condition = text("alert_words MATCH :words")
+    seq = literal_column(key, BigInteger)
+    is_match = condition.bindparams(bindparam("words", words, unique=True))
+    matches = select(seq.label("seq")).select_from(text("alert_words")).where(is_match)
+    return matches if first is None else matches.where(seq.between(first, last))
 
 
-def is_match(connection: Connection, text_query: Text, seq: ColumnElement[int]) -> ColumnElement[bool]:
+def is_match(connection: Connection, query: Text, seq: ColumnElement[int]) -> ColumnElement[bool]:
     """Return the condition that an alert matches, for a search in an order.
 
     PostgreSQL chooses the order of its steps by their numbers of rows. SQLite has the matches looked up once, into a
     temporary table, and the expression keeps it from looking up each of them in the order.
     """
     if connection.dialect.name == "postgresql":
-        return seq.in_(matching(text_query))
+        return seq.in_(matching(connection, query))
     connection.execute(text("CREATE TEMP TABLE IF NOT EXISTS found_words (seq INTEGER PRIMARY KEY)"))
     connection.execute(text("DELETE FROM found_words"))
-    connection.execute(insert(_MATCHES).from_select(["seq"], matching(text_query)))
+    connection.execute(insert(_MATCHES).from_select(["seq"], matching(connection, query)))
     return (seq + 0).in_(select(_MATCHES.c.seq))
 
 
@@ -102,40 +115,3 @@ def _lexeme(token: str) -> str:
     if len(token) > LONGEST_TOKEN:
         token = token[:LONGEST_TOKEN] + hashlib.sha256(token.encode()).hexdigest()
     return f"'{token}'"
-
-
-class _Seq(FunctionElement[int]):
-    """The `seq` of an alert in the index."""
-
-    type = BigInteger()
-    inherit_cache = True
-
-
-class _Matches(FunctionElement[Any]):
-    """Whether an alert in the index matches a query, given in the language of each database."""
-
-    # Not Boolean, which SQLAlchemy would compare with 1 for SQLite.
-    type = NullType()
-    inherit_cache = True
-
-
-@compiles(_Seq, "sqlite")
-def _(_element: _Seq, _compiler: SQLCompiler, **_options: Any) -> str:
-    return "alert_words.rowid"
-
-
-@compiles(_Seq, "postgresql")
-def _(_element: _Seq, _compiler: SQLCompiler, **_options: Any) -> str:
-    return "alert_words.seq"
-
-
-@compiles(_Matches, "sqlite")
-def _(element: _Matches, compiler: SQLCompiler, **options: Any) -> str:
-    fts5, _ = element.clauses
-    return f"alert_words MATCH {compiler.process(fts5, **options)}"
-
-
-@compiles(_Matches, "postgresql")
-def _(element: _Matches, compiler: SQLCompiler, **options: Any) -> str:
-    _, tsquery = element.clauses
-    return f"alert_words.words @@ CAST({compiler.process(tsquery, **options)} AS tsquery)"

@@ -29,10 +29,6 @@ class Health:
         self._logged_at: datetime | None = None
         self._probed: tuple[datetime, str] | None = None
 
-    def check_file(self) -> None:
-        """Check before each write that the file of the store is the opened one; StoreError if not."""
-        self._backend.check_identity()
-
     def written(self) -> None:
         """Record a successful write."""
         if self._failed is not None:

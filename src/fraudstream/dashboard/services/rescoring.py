@@ -11,7 +11,7 @@ from fraudstream.dashboard.services.reasons import explanation_of
 from fraudstream.errors import ModelError
 from fraudstream.messages.answers import Contribution, StoredScore
 from fraudstream.messages.base import Object
-from fraudstream.model.deployment.aliases import read_manifest
+from fraudstream.model.artifact import read_manifest
 from fraudstream.model.deployment.current import Deployment, current_file, read_current
 from fraudstream.model.explanation.explainer import ExplainerLibrary, Explanation
 from fraudstream.model.explanation.reasons import Reason

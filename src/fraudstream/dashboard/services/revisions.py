@@ -20,8 +20,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from fraudstream.dashboard.services.statistics import DeployedModel
 from fraudstream.errors import ModelError, StoreError
 from fraudstream.messages.base import Object
-from fraudstream.model.artifact import is_artifact
-from fraudstream.model.deployment.aliases import contract_of, read_manifest
+from fraudstream.model.artifact import is_artifact, read_manifest
+from fraudstream.model.deployment.aliases import contract_of
 from fraudstream.model.deployment.current import (
     CURRENT_FILE,
     Deployment,

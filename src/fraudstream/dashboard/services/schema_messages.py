@@ -10,7 +10,7 @@ from typing import Final
 from fraudstream.dashboard.services.columns import Shares
 from fraudstream.messages.base import Object
 from fraudstream.store.schemas import SchemaObservation
-from fraudstream.times import from_microseconds, iso_z, microseconds, parse_time
+from fraudstream.times import from_microseconds, iso_z, microseconds
 from fraudstream.transactions.drift import MEDIAN, Contract, changes, describe_columns, drift_of
 
 MAX_SENTENCES: Final = 5
@@ -56,12 +56,6 @@ def sentences(shares: Shares, contract: Contract | None) -> list[Sentence]:
     if left > 0:
         messages[MAX_SENTENCES - 1 :] = [Sentence(f"And {left + 1} more changes, on the Schema page", "", "")]
     return messages
-
-
-def plain_text(sentence: Sentence) -> str:
-    """Return a sentence as plain text, with its time in UTC."""
-    at = f"{parse_time(sentence.at):%H:%M} UTC" if sentence.at else ""
-    return f"{sentence.before}{at}{sentence.after}."
 
 
 def first_observation(observation: SchemaObservation, contract: Contract | None) -> Object:

@@ -113,7 +113,7 @@ class RecordViews:
         # Once, before the writer's lock is taken; values that the relay has masked stay as they are.
         posted = [self.mask.record(each) for each in posted]
         try:
-            self.health.check_file()
+            self.store.database.backend.check_identity()
             added = self._add(kind, posted, add)
         except StoreError as e:
             self.health.write_failed(e)

@@ -5,7 +5,7 @@ from datetime import datetime
 from pathlib import Path
 
 from fraudstream.errors import AliasRefused
-from fraudstream.model.artifact import MANIFEST_FILE, MOST_MANIFEST_BYTES
+from fraudstream.model.artifact import read_manifest
 from fraudstream.model.deployment.current import (
     CURRENT_FILE,
     Deployment,
@@ -15,20 +15,8 @@ from fraudstream.model.deployment.current import (
     read_current,
     write_deployment,
 )
-from fraudstream.model.manifest import Manifest, manifest_from_json
-from fraudstream.runtime.files import read_regular
+from fraudstream.model.manifest import Manifest
 from fraudstream.transactions.drift import Contract
-
-
-def read_manifest(artifact: Path) -> Manifest:
-    """Read the manifest of an artifact, without verifying the checksums of its other files.
-
-    Raises:
-        ModelCorrupt: It cannot be read, or was changed.
-        OSError: It does not exist.
-    """
-    file = artifact / MANIFEST_FILE
-    return manifest_from_json(read_regular(file, MOST_MANIFEST_BYTES), file)
 
 
 def contract_of(manifest: Manifest, deployment: Deployment) -> Contract:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from fraudstream.errors import ModelCorrupt, ModelError, ModelNotFound
-from fraudstream.model.artifact import MANIFEST_FILE, MOST_MANIFEST_BYTES, TRAIN_REMEDY, is_artifact, load_artifact
+from fraudstream.model.artifact import MANIFEST_FILE, TRAIN_REMEDY, is_artifact, load_artifact, read_manifest
 from fraudstream.model.deployment.current import (
     CURRENT_FILE,
     Deployment,
@@ -19,8 +19,7 @@ from fraudstream.model.deployment.current import (
     read_changes,
     write_deployment,
 )
-from fraudstream.model.manifest import Manifest, manifest_from_json
-from fraudstream.runtime.files import read_regular
+from fraudstream.model.manifest import Manifest
 
 
 @dataclass(frozen=True)
@@ -142,15 +141,14 @@ def _artifacts(models_dir: Path) -> list[Path]:
 
 
 def _known(path: Path, current: str | None) -> KnownModel:
-    file = path / MANIFEST_FILE
     manifest, trouble = None, ""
     try:
-        manifest = manifest_from_json(read_regular(file, MOST_MANIFEST_BYTES), file)
+        manifest = read_manifest(path)
     except ModelCorrupt as e:
         trouble = e.what
     except OSError as e:
         trouble = f"the manifest cannot be read: {e.strerror}"
-    written_at = datetime.fromtimestamp(file.stat().st_mtime, UTC)
+    written_at = datetime.fromtimestamp((path / MANIFEST_FILE).stat().st_mtime, UTC)
     return KnownModel(path.name, written_at, manifest, trouble, path.name == current)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -76,8 +76,7 @@ _DRAWS_AT_ONCE: Final = 4_000_000
 """Limits the memory for the draws of a large file to about 100 MB."""
 
 
-@dataclass(frozen=True)
-class Interval:
+class Interval(NamedTuple):
     """The ends of a confidence interval."""
 
     low: float
@@ -101,7 +100,6 @@ class Draws:
     tied: Floats
     frauds: Floats
     legitimate: Floats
-    levels: Floats
 
     @property
     def precision(self) -> Floats:
@@ -162,9 +160,8 @@ def draw_paired(models: Sequence[ScoredRows], seed: int, rounds: int = ROUNDS) -
             tied=legitimate[:, 1::2],
             frauds=frauds.sum(axis=1),
             legitimate=legitimate.sum(axis=1),
-            levels=level,
         )
-        for frauds, legitimate, level in zip(caught, alarms, levels, strict=True)
+        for frauds, legitimate in zip(caught, alarms, strict=True)
     ]
 
 

@@ -97,10 +97,9 @@ def precision_recall_curve(scored: ScoredRows, draws: Draws) -> tuple[PrecisionR
         for recall, precision in zip(draws.recall, draws.precision, strict=True)
     ]
     by_recall = np.stack(rounds).T
-    ends = [interval(values) for values in by_recall]
     return tuple(
-        PrecisionRecallPoint(float(recall), float(value), end.low, end.high)
-        for recall, value, end in zip(recalls, own, ends, strict=True)
+        PrecisionRecallPoint(float(recall), float(value), *interval(values))
+        for recall, value, values in zip(recalls, own, by_recall, strict=True)
     )
 
 
@@ -124,7 +123,7 @@ def recall_at_rates(scored: ScoredRows, draws: Draws) -> tuple[RecallAtRate, ...
         within = int(np.searchsorted(rate, limit, side="right"))
         allowed = draws.alarms <= limit * draws.legitimate[:, None]
         ends = interval(np.where(allowed, draws.recall, 0.0).max(axis=1))
-        estimate = Estimate(float(recall[within - 1]) if within else 0.0, ends.low, ends.high)
+        estimate = Estimate(float(recall[within - 1]) if within else 0.0, *ends)
         rows.append(RecallAtRate(limit, estimate, float(scores[within - 1]) if within else 1.0))
     return tuple(rows)
 

@@ -122,7 +122,6 @@ def measure(test: ScoredPeriod, calibration: Calibration, method: str, seed: int
     """Compute every metric on the test period; both classes are required."""
     scored = test.calibrated(calibration)
     draws = draw(scored, seed)
-    precision_ends, auc_ends = interval(draws.average_precision), interval(draws.roc_auc)
     before, after = reliability(test.raw), reliability(scored)
     frauds, weight = int(scored.is_fraud.sum()), float(scored.weight.sum())
     return TestFigures(
@@ -132,8 +131,8 @@ def measure(test: ScoredPeriod, calibration: Calibration, method: str, seed: int
         fraud_share=float(scored.weight[scored.is_fraud].sum()) / weight,
         days=test.days,
         reliable=frauds >= RELIABLE_FRAUDS,
-        average_precision=Estimate(average_precision(scored), precision_ends.low, precision_ends.high),
-        roc_auc=Estimate(roc_auc(scored), auc_ends.low, auc_ends.high),
+        average_precision=Estimate(average_precision(scored), *interval(draws.average_precision)),
+        roc_auc=Estimate(roc_auc(scored), *interval(draws.roc_auc)),
         recall_at_rates=recall_at_rates(scored, draws),
         at_alerts_per_day=at_alerts_per_day(scored, test.days),
         precision_recall=precision_recall_curve(scored, draws),

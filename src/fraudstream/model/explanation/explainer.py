@@ -116,9 +116,9 @@ class Explainer:
         )
 
 
-def short_form(explanation: Explanation, number: int = TOP_REASONS) -> Object:
+def short_form(explanation: Explanation) -> Object:
     """Return what is stored with an alert: `reasons`, and in `explanation` the totals that they are part of."""
-    reasons = explanation.top(number)
+    reasons = explanation.top()
     parts = _sum(explanation) | {"rest": explanation.rest(reasons)}
     return {REASONS: [asdict(reason) for reason in reasons], EXPLANATION: parts}
 

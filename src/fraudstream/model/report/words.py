@@ -49,14 +49,9 @@ def score(value: float) -> str:
     return plain(value, 3)
 
 
-def interval(figure: Estimate, digits: int = 3) -> str:
-    """Format the ends of a figure's interval."""
-    return f"{figure.low:.{digits}f} to {figure.high:.{digits}f}"
-
-
-def estimate(figure: Estimate | None, digits: int = 3) -> str:
+def estimate(figure: Estimate | None) -> str:
     """Format a figure with its interval, as "0.790 (0.695 to 0.879)"."""
-    return NONE if figure is None else f"{figure.value:.{digits}f} ({interval(figure, digits)})"
+    return NONE if figure is None else f"{figure.value:.3f} ({figure.low:.3f} to {figure.high:.3f})"
 
 
 def estimate_percent(figure: Estimate) -> str:

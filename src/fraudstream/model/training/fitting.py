@@ -267,11 +267,11 @@ def incomparable_reason(before: Manifest, columns: tuple[str, ...], aliases: Map
 def compare(new: ScoredRows, former: ScoredRows, model_id: str, note: str, seed: int) -> Comparison:
     """Compare average precision, with a paired bootstrap interval of the difference; both classes are required."""
     mine, theirs = (draws.average_precision for draws in draw_paired([new, former], seed))
-    value, own, gap = average_precision(former), interval(theirs), interval(mine - theirs)
+    value = average_precision(former)
     return Comparison(
         model_id=model_id,
-        average_precision=Estimate(value, own.low, own.high),
-        difference=Estimate(average_precision(new) - value, gap.low, gap.high),
+        average_precision=Estimate(value, *interval(theirs)),
+        difference=Estimate(average_precision(new) - value, *interval(mine - theirs)),
         rows=len(new.score),
         note=note,
     )

@@ -122,10 +122,9 @@ def _compare(evaluated: Sequence[_Evaluated], components: int, seed: int) -> Win
     why = _why(chosen, best, len(ranked), components)
     candidates = []
     for each, draw in zip(ranked, draws, strict=True):
-        ends, gap = interval(draw), interval(draw - draws[0])
-        behind = Estimate(each.mean - best.mean, gap.low, gap.high) if each is not best else None
+        behind = Estimate(each.mean - best.mean, *interval(draw - draws[0])) if each is not best else None
         reason = why if each is chosen else _why_not(each, best, chosen)
-        own = Estimate(each.mean, ends.low, ends.high)
+        own = Estimate(each.mean, *interval(draw))
         candidates.append(_candidate(each.algorithm, components, own, each.by_period, behind, reason, each is chosen))
     return Winner(chosen.algorithm, chosen.periods[-1], tuple(candidates), why)
 
