@@ -2,9 +2,9 @@
 
 import base64
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeGuard
 from urllib.parse import quote
 
 import orjson
@@ -85,6 +85,20 @@ def milliseconds(value: float | None) -> str:
 def shortened(text: str, chars: int) -> str:
     """Truncate a text that is too long."""
     return text if len(text) <= chars else f"{text[: chars - 1]}…"
+
+
+def is_number(value: object) -> TypeGuard[int | float]:
+    """Whether a value of a transaction is a number."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def value_text(value: object, chars: int, of_number: Callable[[float], str] = number) -> str:
+    """Format a value, in at most so many characters."""
+    if value is None or value == "":
+        return "missing"
+    if is_number(value):
+        return of_number(value)
+    return shortened(value if isinstance(value, str) else orjson.dumps(value).decode(), chars)
 
 
 VALUES_PER_ROW: Final = 3
@@ -200,7 +214,7 @@ def reason_bars(reasons: Sequence[Mapping[str, Any]]) -> list[ReasonBar]:
     return [
         ReasonBar(
             reason["feature"],
-            _reason_value(reason["value"]),
+            value_text(reason["value"], REASON_CHARS),
             reason["text"],
             f"{abs(reason['contribution']) / most * 100:.1f}%",
             reason["contribution"] > 0,
@@ -212,7 +226,7 @@ def reason_bars(reasons: Sequence[Mapping[str, Any]]) -> list[ReasonBar]:
 def largest_values(transaction: Mapping[str, Any]) -> list[LabelledValue]:
     """Return the largest numbers of a transaction; the first texts if there are none."""
     candidates = [(name, value) for name, value in transaction.items() if not _UNINFORMATIVE.match(name)]
-    numbers = [(name, value) for name, value in candidates if _is_number(value)]
+    numbers = [(name, value) for name, value in candidates if is_number(value)]
     if numbers:
         numbers.sort(key=lambda pair: -abs(pair[1]))
         return [LabelledValue(name, number(value)) for name, value in numbers[:VALUES_PER_ROW]]
@@ -230,15 +244,3 @@ def _novelty(source_row: int | None, model_id: str, stats: Mapping[str, Any]) ->
     if source_row is None or unseen_from is None or model_id != stats["model_id"]:
         return ""
     return "new" if source_row >= unseen_from else "seen"
-
-
-def _reason_value(value: object) -> str:
-    if value is None or value == "":
-        return "missing"
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return number(value)
-    return shortened(value if isinstance(value, str) else orjson.dumps(value).decode(), REASON_CHARS)
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
