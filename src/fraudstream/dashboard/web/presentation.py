@@ -171,6 +171,7 @@ def row(alert: Mapping[str, Any], stats: Mapping[str, Any]) -> AlertRow:
     source_row = alert.get(AlertField.SOURCE_ROW)
     score = alert.get(AlertField.SCORE)
     transaction = alert[AlertField.TRANSACTION]
+    amount = amount_of(transaction)
     return AlertRow(
         seq=alert["seq"],
         alert_id=alert[AlertField.ALERT_ID],
@@ -179,7 +180,7 @@ def row(alert: Mapping[str, Any], stats: Mapping[str, Any]) -> AlertRow:
         score=score,
         score_text=NOTHING if score is None else f"{score:.4f}",
         tick=f"{min(max(alert.get(AlertField.THRESHOLD) or 0.0, 0.0), 1.0) * 100:.2f}%",
-        amount=_amount(transaction),
+        amount=NOTHING if amount is None else f"{amount:,.2f}",
         values=largest_values(transaction),
         reason=alert.get(AlertField.REASON) or NOTHING,
         source_row=NOTHING if source_row is None else f"{source_row:,}",
@@ -232,11 +233,6 @@ def largest_values(transaction: Mapping[str, Any]) -> list[LabelledValue]:
         return [LabelledValue(name, number(value)) for name, value in numbers[:VALUES_PER_ROW]]
     texts = [(name, value) for name, value in candidates if isinstance(value, str)]
     return [LabelledValue(name, shortened(value, TEXT_CHARS)) for name, value in texts[:VALUES_PER_ROW]]
-
-
-def _amount(transaction: Mapping[str, Any]) -> str:
-    amount = amount_of(transaction)
-    return NOTHING if amount is None else f"{amount:,.2f}"
 
 
 def _novelty(source_row: int | None, model_id: str, stats: Mapping[str, Any]) -> str:
